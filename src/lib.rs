@@ -1,0 +1,2 @@
+//! amiferry.
+pub use aws_sdk_ec2 as _ec2;
