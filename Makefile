@@ -1,0 +1,87 @@
+# Every target installs what it needs, pinned, into .venv and .tools; a Rust toolchain and Python 3 are all it starts from.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+CARGO_DENY_VERSION := 0.20.2
+CARGO_LAMBDA_VERSION := 1.9.2
+
+TARGET_DIR := $(abspath $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target))
+BOOTSTRAP := $(TARGET_DIR)/debug/bootstrap
+SANDBOX := $(TARGET_DIR)/debug/amiferry-sandbox
+RIE := $(CURDIR)/.tools/aws-lambda-rie
+CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+# `make FAST=1 …` compiles aws-sdk-ec2 in two thirds of the time; see scripts/rustc-hint.
+ifeq ($(FAST),1)
+export RUSTC_WRAPPER := $(CURDIR)/scripts/rustc-hint
+endif
+
+.PHONY: help
+help: ## Show this list
+	@echo 'make TARGET [FAST=1]'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
+
+.PHONY: demo
+demo: .venv/ready $(RIE) ## Copy an encrypted AMI into three accounts on the sandbox, kill the function half-way, look at the result
+	cargo build --locked --workspace --bins
+	AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) AMIFERRY_RIE_BIN=$(RIE) \
+	    .venv/bin/python -m demo $(ARGS)
+
+.PHONY: test
+test: .venv/ready $(RIE) ## Run all tests
+	cargo test --locked --workspace
+	cargo build --locked --workspace --bins
+	AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) AMIFERRY_RIE_BIN=$(RIE) \
+	    .venv/bin/python -m pytest sandbox/tests/wire
+
+.PHONY: verify
+verify: lint test ## Do what CI does: lint, then test
+
+.PHONY: lint
+lint: fmt-check clippy licences ## Check formatting, clippy's warnings (denied), and the licences and sources of every dependency
+
+.PHONY: fmt-check
+fmt-check:
+	cargo fmt --all --check
+
+.PHONY: clippy
+clippy:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: licences
+licences: $(CARGO_DENY)
+	$(CARGO_DENY) --locked check bans licenses sources
+
+.PHONY: build
+build: .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION) ## Build the release `bootstrap` and its zip for this machine's architecture
+	.venv/bin/cargo-lambda lambda build --locked --release --compiler cargo --output-format zip --bin bootstrap
+	@echo
+	@unzip -l $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip | awk 'NR==4 { print "bootstrap:     " $$1 " bytes" }'
+	@echo "bootstrap.zip: $$(stat -c %s $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip) bytes"
+
+.PHONY: clean
+clean: ## Remove what was built and installed here
+	rm -rf $(TARGET_DIR) .venv .tools
+
+.venv/ready: requirements-dev.txt
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+# The package would bring Zig, a hundred megabytes that `--compiler cargo` has no use for.
+.venv/cargo-lambda-$(CARGO_LAMBDA_VERSION): .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps cargo-lambda==$(CARGO_LAMBDA_VERSION)
+	@touch $@
+
+$(RIE): scripts/rie scripts/requirements-rie.txt | .venv/ready
+	.venv/bin/python scripts/rie $@
+
+# Unoptimised it compiles in a minute instead of three, and checks this workspace in two seconds.
+$(CARGO_DENY):
+	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --no-default-features \
+	    --root $(dir $(abspath $(@D))) cargo-deny@$(CARGO_DENY_VERSION)
