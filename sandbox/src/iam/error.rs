@@ -1,0 +1,63 @@
+//! What is wrong with a policy document, and where.
+
+use std::fmt;
+
+/// A document AWS would refuse, or one that asks for something this module does not model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct PolicyError {
+    statement: Option<(usize, Option<String>)>,
+    element: String,
+    problem: String,
+}
+
+impl PolicyError {
+    pub(super) fn new(element: impl Into<String>, problem: impl Into<String>) -> Self {
+        PolicyError {
+            statement: None,
+            element: element.into(),
+            problem: problem.into(),
+        }
+    }
+
+    /// Adds the place, once the caller that knows it sees the error pass by.
+    pub(super) fn at(mut self, index: usize, sid: Option<&str>) -> Self {
+        self.statement = Some((index, sid.map(str::to_owned)));
+        self
+    }
+
+    /// Adds the element that holds the one at fault.
+    pub(super) fn within(mut self, element: &str) -> Self {
+        self.element = if self.element.is_empty() {
+            element.to_owned()
+        } else {
+            format!("{element}.{}", self.element)
+        };
+        self
+    }
+
+    /// Index of the statement at fault, if it is one statement's fault.
+    pub fn statement(&self) -> Option<usize> {
+        self.statement.as_ref().map(|(index, _)| *index)
+    }
+
+    /// The element at fault: `Action`, `Condition.StringLike`; empty when it is the document as a whole.
+    pub fn element(&self) -> &str {
+        &self.element
+    }
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((index, sid)) = &self.statement {
+            write!(f, "Statement[{index}]")?;
+            if let Some(sid) = sid {
+                write!(f, " (Sid {sid:?})")?;
+            }
+            f.write_str(": ")?;
+        }
+        if !self.element.is_empty() {
+            write!(f, "{}: ", self.element)?;
+        }
+        f.write_str(&self.problem)
+    }
+}

@@ -1,0 +1,93 @@
+//! A policy document as values.
+
+use super::condition::Condition;
+use super::pattern::Pattern;
+use super::principal::{AwsPrincipal, PrincipalsElement};
+
+/// A parsed policy document. Read it with [`Policy::parse`].
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub(super) id: Option<String>,
+    pub(super) statements: Vec<Statement>,
+}
+
+/// One statement; every part as the document has it.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub sid: Option<String>,
+    pub effect: Effect,
+    /// `Principal` or `NotPrincipal`; identity policies have neither.
+    pub principals: Option<PrincipalsElement>,
+    /// `Action` or `NotAction`.
+    pub actions: Elements<Vec<Pattern>>,
+    /// `Resource` or `NotResource`; trust policies have neither.
+    pub resources: Option<Elements<Vec<Pattern>>>,
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Allow,
+    Deny,
+}
+
+/// An element, or its `Not…` twin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elements<T> {
+    Only(T),
+    AllBut(T),
+}
+
+impl<T> Elements<T> {
+    /// What is listed, whichever way it counts.
+    pub fn listed(&self) -> &T {
+        match self {
+            Elements::Only(listed) | Elements::AllBut(listed) => listed,
+        }
+    }
+}
+
+impl Policy {
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    pub fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
+    /// The AWS principals named, as written, each once and in order; `*` and services left out. KMS and IAM refuse
+    /// a policy that names one which does not exist.
+    pub fn principals(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let listed = self
+            .statements
+            .iter()
+            .filter_map(|statement| statement.principals.as_ref());
+        for principal in listed.flat_map(|principals| &principals.listed().aws) {
+            if *principal != AwsPrincipal::Anyone
+                && !names.iter().any(|name| name == principal.as_str())
+            {
+                names.push(principal.as_str().to_owned());
+            }
+        }
+        names
+    }
+}
+
+impl Statement {
+    /// Whether the statement speaks about `action` (`ec2:CopySnapshot`, in any case).
+    pub fn covers_action(&self, action: &str) -> bool {
+        // Actions have no variables, so there is nothing to look up.
+        let any = |patterns: &[Pattern]| {
+            patterns
+                .iter()
+                .any(|p| p.matches_ignoring_case(action, &|_| None))
+        };
+        match &self.actions {
+            Elements::Only(patterns) => any(patterns),
+            Elements::AllBut(patterns) => !any(patterns),
+        }
+    }
+}
