@@ -1,0 +1,132 @@
+"""Drives one distribution to its end the way AWS would, and kills the function on the way.
+
+A direct call is repeated with the returned `State` after `WaitSeconds`, as the state machine does. A custom resource's
+event is delivered once, then whatever the function asked Lambda to deliver next, until the answer has been PUT. A call
+that died is repeated as it was, as Step Functions' `Retry` and Lambda's asynchronous retry do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .function import Function
+from .sandbox import Sandbox
+
+GIVE_UP_SECONDS = 300
+MOST_CRASHES = 10
+
+
+class Failed(Exception):
+    """The distribution did not come to an end."""
+
+
+@dataclasses.dataclass
+class Kill:
+    """An accident to be had once: when `due`, the function's process gets SIGKILL."""
+
+    moment: str
+    due: Callable[[], bool]
+    pid: int | None = None
+
+
+@dataclasses.dataclass
+class End:
+    status: str
+    image_ids: dict[tuple[str, str], str]
+    """(account, Region) → AMI."""
+    reply: dict[str, Any]
+    calls: int
+    seconds: float
+
+
+@dataclasses.dataclass
+class Distribution:
+    function: Function
+    sandbox: Sandbox
+    kills: list[Kill]
+    say: Callable[[str], None]
+    tick: Callable[[dict[str, Any] | None], None]
+    """Called often, with the last `State` there is."""
+    state: dict[str, Any] | None = None
+    calls: int = 0
+    crashes: int = 0
+
+    def run(self, event: dict[str, Any]) -> End:
+        began = time.monotonic()
+        self._give_up = began + GIVE_UP_SECONDS
+        end = self._custom_resource(event) if "RequestType" in event else self._task(event)
+        return dataclasses.replace(end, calls=self.calls, seconds=time.monotonic() - began)
+
+    def _task(self, event: dict[str, Any]) -> End:
+        payload = event
+        while True:
+            reply = self._call(payload)
+            if reply["Status"] != "Continue":
+                targets = reply.get("Result", {}).get("Targets", [])
+                images = {(t["AccountId"], t["Region"]): t["ImageId"] for t in targets if "ImageId" in t}
+                return End(reply["Status"], images, reply, 0, 0)
+            self.state = reply["State"]
+            payload = {"State": self.state}
+            self._wait(reply["WaitSeconds"])
+
+    def _custom_resource(self, event: dict[str, Any]) -> End:
+        name = "demo"
+        delivered = len(self.sandbox.invocations())
+        self._call(event | {"ResponseURL": self.sandbox.answer_url(name)})
+        while not self.sandbox.answers():
+            due = self.sandbox.invocations()[delivered:]
+            if not due:
+                self._wait(0.1)
+                continue
+            for invocation in due:
+                delivered += 1
+                self._call(invocation["payload"])
+        answer = json.loads(self.sandbox.answers()[-1]["body"])
+        images = {}
+        for key, value in answer.get("Data", {}).items():
+            if key.startswith("Image."):
+                _, account, region = key.split(".")
+                images[account, region] = value
+        return End({"SUCCESS": "Succeeded", "FAILED": "Failed"}[answer["Status"]], images, answer, 0, 0)
+
+    def _call(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Calls until the function has answered, however often it is killed."""
+        while True:
+            self.calls += 1
+            call = self.function.invoke(payload)
+            while not call.ended.wait(0.004):
+                self._accidents()
+                self.tick(self.state)
+                self._check_time()
+            if not call.crashed:
+                break
+            self.crashes += 1
+            if self.crashes > MOST_CRASHES:
+                raise Failed(f"the function died {self.crashes} times, last with {call.error}")
+            self.say(f"The call ended with {call.error}")
+            self.say("Calling again with what was last returned: " + ("its State" if "State" in payload else "nothing yet, so the same event"))
+        if call.error is not None:
+            raise Failed(f"the function answered with an error: {call.error}")
+        return call.reply
+
+    def _accidents(self) -> None:
+        for kill in self.kills:
+            if kill.pid is None and kill.due():
+                kill.pid = self.function.kill()
+                self.say(f"SIGKILL to process {kill.pid}: {kill.moment}")
+                return
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.tick(self.state)
+            self._check_time()
+            time.sleep(0.05)
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._give_up:
+            raise Failed(f"no end after {GIVE_UP_SECONDS} s")

@@ -1,0 +1,111 @@
+"""What a person sees: a live table on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from .truth import Target, Truth
+
+Place = tuple[str, str]
+
+
+class Screen:
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        if not self.console.is_terminal:
+            # In a pipe or a log there is no width to keep to.
+            self.console = Console(highlight=False, width=160)
+        self._began = time.monotonic()
+        self._live: Live | None = None
+        self._drawn = 0.0
+        self._said: dict[Place, tuple[str, int, bool]] = {}
+
+    def title(self, text: str) -> None:
+        self.console.print(f"\n[bold]{escape(text)}[/bold]")
+
+    def line(self, text: str) -> None:
+        self.console.print(escape(text))
+
+    def say(self, text: str) -> None:
+        """A line about something that happens at this moment."""
+        self.console.print(f"[dim]{time.monotonic() - self._began:5.1f} s[/dim]  {escape(text)}")
+
+    def table(self, columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        self.console.print(table)
+
+    def verdict(self, good: bool, text: str, detail: str = "") -> None:
+        mark = "[green]ok[/green]  " if good else "[red bold]FAIL[/red bold]"
+        self.console.print(f"{mark} {escape(text)}" + (f": {escape(detail)}" if detail else ""))
+
+    def start(self) -> None:
+        self._began = time.monotonic()
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=8, transient=True)
+            self._live.start()
+
+    def stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def progress(self, state: dict[str, Any] | None, truth: Truth, places: list[Place]) -> None:
+        """Draws how things stand; cheap enough to be called all the time."""
+        now = time.monotonic()
+        if now - self._drawn < 0.1:
+            return
+        self._drawn = now
+        told = {(t["AccountId"], t["Region"]): t for t in (state or {}).get("Targets", [])}
+        if self._live is not None:
+            self._live.update(self._picture(told, truth, places))
+        else:
+            self._changes(told, truth, places)
+
+    def _picture(self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in ("Account", "Region", "Function's last word", "Copies in the account", "AMI"):
+            table.add_column(column)
+        for place in places:
+            there = truth[place]
+            bars = "  ".join(f"{bar(percent)} {percent:3d}%" for percent in there.progress)
+            table.add_row(*place, last_word(told.get(place)), bars, there.image_id or "")
+        return table
+
+    def _changes(self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]) -> None:
+        """One line for each quarter of the way, each new phase and each new image."""
+        for place in places:
+            there = truth[place]
+            word = last_word(told.get(place))
+            quarter = sum(there.progress) // 25 // max(len(there.progress), 1)
+            now = (word, quarter, there.image_id is not None)
+            if there.progress and now != self._said.get(place):
+                self._said[place] = now
+                self.say(f"{place[0]} {place[1]}  {describe(there)}" + (f"  (function: {word})" if word else ""))
+
+
+def describe(there: Target) -> str:
+    copies = "copies " + ", ".join(f"{percent}%" for percent in there.progress)
+    return f"{copies}  {there.image_id}" if there.image_id else copies
+
+
+def last_word(target: dict[str, Any] | None) -> str:
+    """What the function's last `State` says of a target."""
+    if target is None:
+        return ""
+    progress = target.get("Progress")
+    return target["Phase"] + (f" {progress}%" if progress and target["Phase"] == "Copying" else "")
+
+
+def bar(percent: int, width: int = 10) -> str:
+    full = percent * width // 100
+    return "█" * full + "░" * (width - full)

@@ -1,0 +1,75 @@
+"""What really is in each target account at this moment: asked through boto3, in a thread of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+
+from .aws import Looker
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The copies and the image one account and Region has by now."""
+
+    progress: tuple[int, ...] = ()
+    """Percent of each copied snapshot, oldest first."""
+    image_id: str | None = None
+    finished_after: float | None = None
+    """Seconds until the image was seen to be available."""
+
+
+class Truth:
+    """Looks at every target a few times a second while the `with` block runs."""
+
+    def __init__(self, lookers: dict[tuple[str, str], Looker]) -> None:
+        self._lookers = lookers
+        self._before = {place: {s["SnapshotId"] for s in looker.snapshots()} for place, looker in lookers.items()}
+        self._images_before = {place: {i["ImageId"] for i in looker.images()} for place, looker in lookers.items()}
+        self._targets = dict.fromkeys(lookers, Target())
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Truth:
+        self._began = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def __getitem__(self, place: tuple[str, str]) -> Target:
+        return self._targets[place]
+
+    def snapshots_before(self, place: tuple[str, str]) -> set[str]:
+        return self._before[place]
+
+    def images_before(self, place: tuple[str, str]) -> set[str]:
+        return self._images_before[place]
+
+    def percent(self, wanted: int) -> int:
+        """How much of all copying is done, where `wanted` copies are."""
+        done = sum(sum(sorted(target.progress, reverse=True)) for target in self._targets.values())
+        return done // wanted if wanted else 0
+
+    def look(self) -> None:
+        for place, looker in self._lookers.items():
+            copies = sorted(looker.snapshots(), key=lambda s: (s["StartTime"], s["SnapshotId"]))
+            progress = tuple(
+                100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0)
+                for copy in copies
+                if copy["SnapshotId"] not in self._before[place]
+            )
+            images = [i for i in looker.images() if i["ImageId"] not in self._images_before[place] and i["State"] == "available"]
+            seen = self._targets[place].finished_after
+            if images and seen is None:
+                seen = time.monotonic() - self._began
+            self._targets[place] = Target(progress, images[0]["ImageId"] if images else None, seen)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.25):
+            self.look()
+        self.look()

@@ -1,0 +1,58 @@
+"""Who there is in the sandbox's world: read from the same file the sandbox reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import tomllib
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """An access key and the principal it belongs to."""
+
+    account: str
+    access_key_id: str
+    secret_access_key: str
+    principal: str
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    file: pathlib.Path
+    speed: float
+    identities: tuple[Identity, ...]
+    owners: dict[str, str]
+    """Image ID → account."""
+
+    def function(self, account: str) -> Identity:
+        """The identity the function runs under: the account's first access key that belongs to a role."""
+        return self._first(account, ":role/")
+
+    def reader(self, account: str) -> Identity:
+        """The identity to look with: the account's first access key that belongs to a user."""
+        return self._first(account, ":user/")
+
+    def _first(self, account: str, kind: str) -> Identity:
+        own = [identity for identity in self.identities if identity.account == account]
+        if not own:
+            raise SystemExit(f"{self.file}: account {account} has no access_key, so nobody can act in it")
+        return next((identity for identity in own if kind in identity.principal), own[0])
+
+
+def read(file: pathlib.Path) -> World:
+    try:
+        content = tomllib.loads(file.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SystemExit(f"{file}: {error}") from error
+    accounts = content.get("account", [])
+    return World(
+        file=file,
+        speed=float(content.get("speed", 1.0)),
+        identities=tuple(
+            Identity(account["id"], key["id"], key["secret"], key["principal"])
+            for account in accounts
+            for key in account.get("access_key", [])
+        ),
+        owners={image["id"]: account["id"] for account in accounts for image in account.get("image", [])},
+    )
