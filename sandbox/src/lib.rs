@@ -1,1 +1,34 @@
-//! sandbox.
+//! An AWS that says no: EC2 images and snapshots, KMS, STS and Lambda's Invoke, as strict as the real ones.
+//!
+//! It speaks the real wire protocols to unmodified clients, in process and over HTTP on 127.0.0.1, models time
+//! without background tasks, keeps a ledger of every call and lets tests break any of them. What it does not model
+//! it refuses loudly; it never pretends.
+//!
+//! In data-flow order: [`world`] describes, `aws` lives, `server` and `connector` receive, `wire` decodes, `door`
+//! admits, `ec2`, `kms`, `sts` and `lambda` decide with `iam`, and [`refusals`] holds every no, with its source.
+
+mod model;
+pub mod world;
+mod clock;
+mod ledger;
+mod iam;
+mod identity;
+pub mod refusals;
+mod aws;
+mod wire;
+mod ec2;
+mod kms;
+mod sts;
+mod lambda;
+mod door;
+mod connector;
+mod inspect;
+mod server;
+mod sandbox;
+
+pub use aws::Aws;
+pub use ledger::{Answer, Call, Fault, LambdaInvocation};
+pub use model::{BlockDeviceMapping, Ebs, Grant, Image, LaunchPermission, Snapshot};
+pub use sandbox::Sandbox;
+pub use server::Server;
+pub use world::{AccessKey, Account, Key, Limits, Role, User, World, WorldError};

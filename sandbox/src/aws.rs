@@ -1,0 +1,176 @@
+//! The live world: what exists now, who may act, and what is under way.
+//!
+//! State and its own consistency only; whether a caller may do something is decided in `ec2`, `kms` and `sts`. There
+//! are no background tasks: [`Aws::settle`] brings everything that is due up to a moment before anyone looks.
+
+mod build;
+mod copies;
+mod edit;
+mod ids;
+mod tables;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub(crate) use build::{caller, check, managed_key};
+pub(crate) use ids::request_id;
+pub(crate) use copies::Copying;
+pub(crate) use tables::{REGIONS, is_opt_in, is_region};
+
+use crate::iam::{self, Policy};
+use crate::ledger::LambdaInvocation;
+use crate::model::{Grant, Image, Snapshot};
+use crate::wire::time::scaled;
+use crate::world::Limits;
+
+/// The live world. Tests reach it through [`Sandbox::edit`](crate::Sandbox::edit).
+pub struct Aws {
+    pub(crate) now: SystemTime,
+    pub(crate) rules: Rules,
+    pub(crate) accounts: BTreeMap<String, LiveAccount>,
+    /// Roles and users by ARN.
+    pub(crate) principals: BTreeMap<String, LivePrincipal>,
+    /// By access key ID.
+    pub(crate) credentials: BTreeMap<String, Credential>,
+    pub(crate) images: BTreeMap<String, LiveImage>,
+    pub(crate) snapshots: BTreeMap<String, LiveSnapshot>,
+    /// By ARN.
+    pub(crate) keys: BTreeMap<String, LiveKey>,
+    /// (account, Region, `alias/…`) to key ARN.
+    pub(crate) aliases: BTreeMap<(String, String, String), String>,
+    /// Snapshots whose copy is under way.
+    pub(crate) copying: BTreeSet<String>,
+    /// (account, Region, ClientToken) of CopyImage to (what was asked, image ID).
+    pub(crate) image_tokens: BTreeMap<(String, String, String), (String, String)>,
+    /// (account, Region, action) to (tokens left, since when).
+    pub(crate) buckets: BTreeMap<(String, String, String), (f64, SystemTime)>,
+    pub(crate) invocations: Vec<LambdaInvocation>,
+    pub(crate) serial: u64,
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// How slow and how strict this AWS is.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub speed: f64,
+    pub copy_mib_per_second: f64,
+    pub copy_start: Duration,
+    pub latency: Duration,
+    pub grant_delay: Duration,
+    pub tag_delay: Duration,
+    pub read_delay: Duration,
+    pub registration_delay: Duration,
+    pub limits: Limits,
+}
+
+impl Rules {
+    pub(crate) fn scaled(&self, duration: Duration) -> Duration {
+        scaled(duration, self.speed)
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LiveAccount {
+    pub organization: Option<String>,
+    pub organizational_units: BTreeSet<String>,
+    pub disabled_regions: BTreeSet<String>,
+    /// Region to key ARN.
+    pub ebs_default_keys: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LivePrincipal {
+    pub policies: Arc<Vec<Policy>>,
+    /// Roles only.
+    pub trust: Option<Arc<Policy>>,
+    pub max_session_seconds: u32,
+}
+
+/// Someone who proved to be who they say.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub principal: iam::Principal,
+    /// ARN of the role or user whose identity policies count.
+    pub identity: String,
+    pub session_policy: Option<Arc<Policy>>,
+}
+
+impl Caller {
+    pub(crate) fn account(&self) -> &str {
+        &self.principal.account
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Credential {
+    pub secret: String,
+    /// Temporary credentials only.
+    pub session_token: Option<String>,
+    pub expires: Option<SystemTime>,
+    /// Issued by the global STS endpoint: not valid in opt-in Regions.
+    pub global: bool,
+    pub caller: Caller,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LiveImage {
+    pub view: Image,
+    pub visible_at: SystemTime,
+    pub tags_visible_at: SystemTime,
+    /// Pending until then, if it waits for nothing else.
+    pub available_at: SystemTime,
+    /// Pending until all of these are completed.
+    pub waits_for: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LiveSnapshot {
+    pub view: Snapshot,
+    pub visible_at: SystemTime,
+    pub tags_visible_at: SystemTime,
+    pub copy: Option<Copying>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LiveKey {
+    pub arn: String,
+    pub account: String,
+    pub region: String,
+    pub id: String,
+    pub description: String,
+    /// `Enabled`, `Disabled`, `PendingDeletion`.
+    pub state: String,
+    /// An AWS-managed key, that is `aws/ebs`.
+    pub managed: bool,
+    pub created: SystemTime,
+    /// As put, for GetKeyPolicy.
+    pub policy_text: String,
+    pub policy: Arc<Policy>,
+    pub grants: Vec<LiveGrant>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LiveGrant {
+    pub view: Grant,
+    pub token: String,
+    pub in_force_at: SystemTime,
+}
+
+impl Aws {
+    /// The identity policies of a caller; nothing if its role or user is gone.
+    pub(crate) fn policies_of(&self, caller: &Caller) -> Option<Arc<Vec<Policy>>> {
+        self.principals.get(&caller.identity).map(|p| Arc::clone(&p.policies))
+    }
+
+    pub(crate) fn organization_of(&self, account: &str) -> Option<String> {
+        self.accounts.get(account)?.organization.clone()
+    }
+}

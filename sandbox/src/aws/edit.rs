@@ -1,0 +1,180 @@
+//! What tests may do to the live world, as another principal, or fate, would. Every method says whether there was
+//! anything to change; copies that lose their source by it break at once.
+
+use std::time::SystemTime;
+
+use super::{Aws, build};
+use crate::model::{Image, Snapshot};
+use crate::world::{Limits, WorldError};
+
+impl Aws {
+    /// The sandbox's time.
+    pub fn now(&self) -> SystemTime {
+        self.now
+    }
+
+    pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
+        self.snapshots.get(id).map(|snapshot| snapshot.shown(self.now))
+    }
+
+    pub fn image(&self, id: &str) -> Option<Image> {
+        self.images.get(id).map(|image| image.view.clone())
+    }
+
+    /// Changes a snapshot in any way, also ones AWS would not allow.
+    pub fn change_snapshot(&mut self, id: &str, change: impl FnOnce(&mut Snapshot)) -> bool {
+        let found = self.snapshots.get_mut(id);
+        found.map(|snapshot| change(&mut snapshot.view)).is_some()
+    }
+
+    /// Changes an image in any way, also ones AWS would not allow.
+    pub fn change_image(&mut self, id: &str, change: impl FnOnce(&mut Image)) -> bool {
+        let found = self.images.get_mut(id);
+        found.map(|image| change(&mut image.view)).is_some()
+    }
+
+    pub fn add_snapshot(&mut self, account: &str, snapshot: Snapshot) -> Result<(), WorldError> {
+        build::add_snapshot(self, account, snapshot, "snapshot")
+    }
+
+    pub fn add_image(&mut self, account: &str, image: Image) -> Result<(), WorldError> {
+        build::add_image(self, account, image, "image")
+    }
+
+    /// Without asking whether an image uses it.
+    pub fn delete_snapshot(&mut self, id: &str) -> bool {
+        self.copying.remove(id);
+        self.snapshots.remove(id).is_some()
+    }
+
+    pub fn delete_image(&mut self, id: &str) -> bool {
+        self.images.remove(id).is_some()
+    }
+
+    pub fn share_snapshot(&mut self, id: &str, account: &str) -> bool {
+        self.change_snapshot(id, |s| {
+            s.create_volume_permissions.insert(account.to_owned());
+        })
+    }
+
+    pub fn unshare_snapshot(&mut self, id: &str, account: &str) -> bool {
+        self.change_snapshot(id, |s| {
+            s.create_volume_permissions.remove(account);
+        })
+    }
+
+    pub fn archive_snapshot(&mut self, id: &str) -> bool {
+        self.change_snapshot(id, |s| "archive".clone_into(&mut s.storage_tier))
+    }
+
+    /// Snapshots whose copy is under way.
+    pub fn pending_copies(&self) -> Vec<String> {
+        self.copying.iter().cloned().collect()
+    }
+
+    /// Completes a copy now.
+    pub fn complete_copy(&mut self, snapshot_id: &str) -> bool {
+        let now = self.now;
+        let copy = self.snapshots.get_mut(snapshot_id).and_then(|s| s.copy.as_mut());
+        let Some(copy) = copy else { return false };
+        copy.fails = None;
+        copy.takes = now.duration_since(copy.started).unwrap_or_default();
+        self.settle(now);
+        true
+    }
+
+    /// Ends a copy in `error` now.
+    pub fn fail_copy(&mut self, snapshot_id: &str, message: &str) -> bool {
+        let now = self.now;
+        let copy = self.snapshots.get_mut(snapshot_id).and_then(|s| s.copy.as_mut());
+        let Some(copy) = copy else { return false };
+        copy.fails = Some((now, message.to_owned()));
+        self.settle(now);
+        true
+    }
+
+    /// Ends a copy in `error` once it is this far.
+    pub fn fail_copy_at(&mut self, snapshot_id: &str, percent: u8, message: &str) -> bool {
+        let now = self.now;
+        let copy = self.snapshots.get_mut(snapshot_id).and_then(|s| s.copy.as_mut());
+        let Some(copy) = copy else { return false };
+        copy.fails = Some((copy.moment_of(percent).max(now), message.to_owned()));
+        self.settle(now);
+        true
+    }
+
+    /// `Enabled`, `Disabled` or `PendingDeletion`.
+    pub fn set_key_state(&mut self, key_arn: &str, state: &str) -> bool {
+        let key = self.keys.get_mut(key_arn);
+        key.map(|key| state.clone_into(&mut key.state)).is_some()
+    }
+
+    pub fn disable_key(&mut self, key_arn: &str) -> bool {
+        self.set_key_state(key_arn, "Disabled")
+    }
+
+    pub fn set_key_policy(&mut self, key_arn: &str, json: &str) -> Result<bool, WorldError> {
+        let policy = build::policy(json, "policy")?;
+        let Some(key) = self.keys.get_mut(key_arn) else {
+            return Ok(false);
+        };
+        key.policy = policy;
+        json.clone_into(&mut key.policy_text);
+        Ok(true)
+    }
+
+    pub fn revoke_grant(&mut self, key_arn: &str, grant_id: &str) -> bool {
+        let Some(key) = self.keys.get_mut(key_arn) else {
+            return false;
+        };
+        let before = key.grants.len();
+        key.grants.retain(|grant| grant.view.grant_id != grant_id);
+        key.grants.len() < before
+    }
+
+    /// The role or user disappears; its sessions fail from now on.
+    pub fn drop_principal(&mut self, arn: &str) -> bool {
+        self.principals.remove(arn).is_some()
+    }
+
+    /// Replaces the identity policies of a role or user.
+    pub fn set_policies(&mut self, arn: &str, policies: &[&str]) -> Result<bool, WorldError> {
+        let parsed = build::policies(policies, "policies")?;
+        let Some(principal) = self.principals.get_mut(arn) else {
+            return Ok(false);
+        };
+        principal.policies = parsed;
+        Ok(true)
+    }
+
+    /// Ends a session, or an access key, by expiry.
+    pub fn expire_credentials(&mut self, access_key_id: &str) -> bool {
+        let now = self.now;
+        let credential = self.credentials.get_mut(access_key_id);
+        credential.map(|credential| credential.expires = Some(now)).is_some()
+    }
+
+    pub fn disable_region(&mut self, account: &str, region: &str) -> bool {
+        let account = self.accounts.get_mut(account);
+        account.is_some_and(|account| account.disabled_regions.insert(region.to_owned()))
+    }
+
+    pub fn enable_region(&mut self, account: &str, region: &str) -> bool {
+        let account = self.accounts.get_mut(account);
+        account.is_some_and(|account| account.disabled_regions.remove(region))
+    }
+
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.rules.limits = limits;
+    }
+
+    /// For copies that start from now on.
+    pub fn set_copy_mib_per_second(&mut self, rate: f64) {
+        self.rules.copy_mib_per_second = rate;
+    }
+
+    /// The ARN of this account's and Region's `aws/ebs`.
+    pub fn aws_ebs_key(&mut self, account: &str, region: &str) -> String {
+        build::managed_key(self, account, region)
+    }
+}

@@ -1,0 +1,198 @@
+//! The way of a call: recognised, entered into the ledger, struck by its fault, admitted or refused, performed,
+//! answered in its protocol.
+
+mod admit;
+mod answer;
+mod recognise;
+mod throttle;
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::Response;
+
+pub(crate) use admit::is_global_endpoint;
+use recognise::{Asked, Body};
+
+use crate::aws::Aws;
+use crate::inspect;
+use crate::ledger::{Call, Fault};
+use crate::refusals::{self, Refused};
+use crate::sandbox::Sandbox;
+use crate::wire::Incoming;
+use crate::wire::sigv4::{Claim, Unreadable};
+use crate::{ec2, kms, lambda, sts};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Ec2,
+    Kms,
+    Sts,
+    Lambda,
+}
+
+impl Service {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Service::Ec2 => "ec2",
+            Service::Kms => "kms",
+            Service::Sts => "sts",
+            Service::Lambda => "lambda",
+        }
+    }
+}
+
+/// What goes back over the connection.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Answer(Response<Bytes>),
+    /// The connection breaks.
+    Reset,
+}
+
+/// What a service decided in its own terms; `answer` writes it down.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// The inner elements of a query answer.
+    Xml(String),
+    Json(serde_json::Value),
+    /// An accepted asynchronous invocation.
+    Accepted,
+}
+
+pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
+    if let Some(path) = request.path.strip_prefix("/_sandbox/") {
+        return Reply::Answer(inspect::answer(sandbox, &request, path));
+    }
+    let claim = Claim::of_header(&request);
+    let asked = recognise::recognise(&request, claim.as_ref().ok());
+    let mut call = call(sandbox, &asked, &claim);
+    sandbox.enter(&mut call);
+    call.request_id = crate::aws::request_id(call.seq);
+    let latency = sandbox.look(|aws| aws.rules.scaled(aws.rules.latency));
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    let fault = sandbox.fault_for(&call);
+    match &fault {
+        Fault::Delay(time) => tokio::time::sleep(*time).await,
+        Fault::Refuse { status, code, message } => {
+            sandbox.decided(call.seq, Err(code.clone()));
+            let error = answer::Error { status: *status, code, message, name: None };
+            return Reply::Answer(answer::error(asked.service, &error, &call.request_id));
+        }
+        Fault::ResetBefore => return Reply::Reset,
+        Fault::HangBefore => sandbox.hang().await,
+        Fault::None | Fault::ResetAfter | Fault::HangAfter => {}
+    }
+    let decided = sandbox.look(|aws| {
+        let decided = perform(aws, &request, &asked, &claim);
+        if decided.is_ok() && takes_access_away(&asked.operation) {
+            aws.break_copies();
+        }
+        decided
+    });
+    let outcome = decided.as_ref().map(drop);
+    sandbox.decided(call.seq, outcome.map_err(|no| no.refusal.code.to_owned()));
+    match fault {
+        Fault::ResetAfter => return Reply::Reset,
+        Fault::HangAfter => sandbox.hang().await,
+        _ => {}
+    }
+    Reply::Answer(match decided {
+        Ok(done) => answer::success(asked.service, &asked.operation, done, &call.request_id),
+        Err(no) => answer::error(asked.service, &answer::Error::from(&no), &call.request_id),
+    })
+}
+
+/// As far as it can be told before anything is checked: who claims to call is who the ledger names.
+fn call(sandbox: &Sandbox, asked: &Asked, claim: &Result<Claim, Unreadable>) -> Call {
+    let claim = claim.as_ref().ok();
+    let (account, principal, at) = sandbox.look(|aws| {
+        let credential = claim.and_then(|claim| aws.credentials.get(&claim.access_key));
+        let who = credential.map(|credential| &credential.caller.principal);
+        let (account, arn) = who.map_or(("", ""), |who| (&who.account, &who.arn));
+        (account.to_owned(), arn.to_owned(), aws.now)
+    });
+    Call {
+        seq: 0,
+        at,
+        service: asked.service.name().to_owned(),
+        operation: asked.operation.clone(),
+        account,
+        region: claim.map(|claim| claim.region.clone()).unwrap_or_default(),
+        principal,
+        params: asked.params.clone(),
+        outcome: None,
+        request_id: String::new(),
+    }
+}
+
+fn perform(
+    aws: &mut Aws,
+    request: &Incoming,
+    asked: &Asked,
+    claim: &Result<Claim, Unreadable>,
+) -> Result<Done, Refused> {
+    if let Body::Unreadable(no) = &asked.body {
+        return Err(no.clone());
+    }
+    let admitted = admit::admit(aws, request, asked.service, claim)?;
+    throttle::take(aws, asked, &admitted)?;
+    match (&asked.body, asked.service) {
+        (Body::Query(query), Service::Ec2) => {
+            ec2::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
+        }
+        (Body::Query(query), _) => {
+            sts::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
+        }
+        (Body::Json(body), _) => kms::perform(aws, &admitted, &asked.operation, body).map(Done::Json),
+        (Body::Invoke { function, event }, _) => {
+            let payload = &request.body;
+            lambda::perform(aws, &admitted, function, *event, payload).map(|()| Done::Accepted)
+        }
+        (Body::Unreadable(no), _) => Err(no.clone()),
+    }
+}
+
+fn takes_access_away(operation: &str) -> bool {
+    matches!(
+        operation,
+        "ModifySnapshotAttribute"
+            | "DeleteSnapshot"
+            | "DeregisterImage"
+            | "RevokeGrant"
+            | "RetireGrant"
+            | "PutKeyPolicy"
+    )
+}
+
+/// A call that was let in.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub caller: crate::aws::Caller,
+    pub region: String,
+    /// Signed by credentials of a role session; such a caller assumes roles by chaining.
+    pub temporary: bool,
+    /// The access key that signed.
+    pub access_key: String,
+    pub session_token: Option<String>,
+    /// Sent to the global endpoint of STS.
+    pub global: bool,
+}
+
+/// How far a signature's time may be from ours.
+pub(crate) const SKEW: std::time::Duration = std::time::Duration::from_secs(300);
+
+pub(crate) fn within_skew(at: SystemTime, now: SystemTime) -> bool {
+    let apart = at.duration_since(now).or_else(|_| now.duration_since(at));
+    apart.is_ok_and(|apart| apart <= SKEW)
+}
+
+/// The refusal of bytes nobody can read, in the service's own words.
+fn unreadable(service: Service, why: &str) -> Refused {
+    match service {
+        Service::Kms | Service::Lambda => refusals::KMS_MALFORMED_REQUEST.with(&[why]),
+        Service::Ec2 | Service::Sts => refusals::MALFORMED_REQUEST.with(&[why]),
+    }
+}

@@ -1,0 +1,122 @@
+//! Who calls, proved by signature, and whether their account and credentials count in this Region.
+
+use super::{Admitted, Service, within_skew};
+use crate::aws::{Aws, Credential, is_opt_in, is_region};
+use crate::refusals::{self, Refused};
+use crate::wire::sigv4::{Claim, Unreadable};
+use crate::wire::{Incoming, time};
+
+pub(super) fn admit(
+    aws: &Aws,
+    request: &Incoming,
+    service: Service,
+    claim: &Result<Claim, Unreadable>,
+) -> Result<Admitted, Refused> {
+    let claim = match claim {
+        Ok(claim) => claim,
+        Err(Unreadable::Absent) => return Err(refusals::MISSING_AUTHENTICATION_TOKEN.with(&[])),
+        Err(Unreadable::Malformed) => return Err(refusals::INCOMPLETE_SIGNATURE.with(&[])),
+    };
+    in_scope(request, service, claim)?;
+    let credential = aws.credentials.get(&claim.access_key);
+    let credential = credential.ok_or_else(|| unknown_key(service))?;
+    if credential.session_token != claim.session_token {
+        return Err(unknown_key(service));
+    }
+    if !claim.proves_request(&credential.secret, request) {
+        return Err(bad_signature(service));
+    }
+    let at = time::parse_basic(&claim.at).ok_or_else(|| bad_signature(service))?;
+    if !within_skew(at, aws.now) {
+        return Err(skewed(service, &claim.at, aws));
+    }
+    if credential.expires.is_some_and(|expires| expires <= aws.now) {
+        return Err(match service {
+            Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
+            Service::Sts => refusals::EXPIRED_TOKEN.with(&[]),
+            Service::Kms | Service::Lambda => refusals::KMS_EXPIRED_TOKEN.with(&[]),
+        });
+    }
+    if aws.policies_of(&credential.caller).is_none() {
+        return Err(unknown_key(service));
+    }
+    in_region(aws, service, claim, credential)?;
+    Ok(Admitted {
+        caller: credential.caller.clone(),
+        region: claim.region.clone(),
+        temporary: credential.caller.principal.role_arn.is_some(),
+        access_key: claim.access_key.clone(),
+        session_token: claim.session_token.clone(),
+        global: is_global_endpoint(&request.host),
+    })
+}
+
+pub(crate) fn is_global_endpoint(host: &str) -> bool {
+    host == "sts.amazonaws.com"
+}
+
+/// The endpoint, the credential scope and the operation must speak of the same service and Region.
+fn in_scope(request: &Incoming, service: Service, claim: &Claim) -> Result<(), Refused> {
+    let mut labels = request.host.split('.');
+    let named = match (labels.next(), labels.next(), labels.next()) {
+        (Some(_), Some("amazonaws"), _) => Some("us-east-1"),
+        (Some(_), Some(region), Some("amazonaws" | "api")) => Some(region),
+        _ => None,
+    };
+    let here = named.is_none_or(|region| region == claim.region);
+    if here && is_region(&claim.region) && claim.service == service.name() {
+        return Ok(());
+    }
+    Err(match service {
+        Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
+        Service::Sts => refusals::WRONG_SCOPE.with(&[&request.host, &claim.region]),
+        Service::Kms | Service::Lambda => refusals::KMS_INVALID_SIGNATURE.with(&[]),
+    })
+}
+
+fn in_region(
+    aws: &Aws,
+    service: Service,
+    claim: &Claim,
+    credential: &Credential,
+) -> Result<(), Refused> {
+    let (region, account) = (claim.region.as_str(), credential.caller.account());
+    let live = aws.accounts.get(account);
+    let disabled = live.is_some_and(|live| live.disabled_regions.contains(region));
+    if disabled {
+        return Err(match service {
+            Service::Ec2 => refusals::OPT_IN_REQUIRED.with(&[region, account]),
+            Service::Sts => refusals::STS_REGION_DISABLED.with(&[account]),
+            Service::Kms | Service::Lambda => refusals::KMS_REGION_DISABLED.with(&[region, account]),
+        });
+    }
+    if credential.global && is_opt_in(region) {
+        return Err(refusals::GLOBAL_TOKEN_IN_OPT_IN_REGION.with(&[region]));
+    }
+    Ok(())
+}
+
+fn unknown_key(service: Service) -> Refused {
+    match service {
+        Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
+        Service::Sts => refusals::INVALID_CLIENT_TOKEN_ID.with(&[]),
+        Service::Kms | Service::Lambda => refusals::KMS_UNRECOGNIZED_CLIENT.with(&[]),
+    }
+}
+
+fn bad_signature(service: Service) -> Refused {
+    match service {
+        Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
+        Service::Sts => refusals::SIGNATURE_DOES_NOT_MATCH.with(&[]),
+        Service::Kms | Service::Lambda => refusals::KMS_INVALID_SIGNATURE.with(&[]),
+    }
+}
+
+fn skewed(service: Service, at: &str, aws: &Aws) -> Refused {
+    let now = time::iso_seconds(aws.now);
+    match service {
+        Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
+        Service::Sts => refusals::SIGNATURE_EXPIRED.with(&[at, &now]),
+        Service::Kms | Service::Lambda => refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now]),
+    }
+}

@@ -1,0 +1,116 @@
+//! Decisions as each protocol writes them.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde_json::json;
+
+use super::{Done, Service};
+use crate::refusals::Refused;
+use crate::wire::xml::Xml;
+
+const XML: &str = "text/xml;charset=UTF-8";
+const JSON: &str = "application/x-amz-json-1.1";
+
+/// An error, whether of the table or of a fault.
+pub(super) struct Error<'a> {
+    pub status: u16,
+    pub code: &'a str,
+    pub message: &'a str,
+    /// Its name in the table.
+    pub name: Option<&'static str>,
+}
+
+impl<'a> From<&'a Refused> for Error<'a> {
+    fn from(no: &'a Refused) -> Self {
+        Self {
+            status: no.refusal.status,
+            code: no.refusal.code,
+            message: &no.message,
+            name: Some(no.refusal.name),
+        }
+    }
+}
+
+pub(super) fn success(service: Service, operation: &str, done: Done, request_id: &str) -> Response<Bytes> {
+    match (done, service) {
+        (Done::Xml(inner), Service::Ec2) => {
+            let text = format!(
+                "{DECLARATION}<{operation}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
+                 <requestId>{request_id}</requestId>{inner}</{operation}Response>"
+            );
+            respond(200, XML, text, request_id)
+        }
+        (Done::Xml(inner), _) => {
+            let text = format!(
+                "<{operation}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+                 <{operation}Result>{inner}</{operation}Result><ResponseMetadata>\
+                 <RequestId>{request_id}</RequestId></ResponseMetadata></{operation}Response>"
+            );
+            respond(200, XML, text, request_id)
+        }
+        (Done::Json(value), _) => respond(200, JSON, value.to_string(), request_id),
+        (Done::Accepted, _) => respond(202, JSON, String::new(), request_id),
+    }
+}
+
+const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
+pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Response<Bytes> {
+    let mut response = match service {
+        Service::Ec2 => {
+            let mut xml = Xml::new();
+            xml.element("Response", |xml| {
+                xml.element("Errors", |xml| {
+                    xml.element("Error", |xml| {
+                        xml.text("Code", error.code).text("Message", error.message);
+                    });
+                });
+                xml.text("RequestID", request_id);
+            });
+            respond(error.status, XML, DECLARATION.to_owned() + &xml.finish(), request_id)
+        }
+        Service::Sts => {
+            let mut xml = Xml::new();
+            xml.element("Error", |xml| {
+                xml.text("Type", if error.status < 500 { "Sender" } else { "Receiver" });
+                xml.text("Code", error.code).text("Message", error.message);
+            });
+            xml.text("RequestId", request_id);
+            let text = format!(
+                "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{}</ErrorResponse>",
+                xml.finish()
+            );
+            respond(error.status, XML, text, request_id)
+        }
+        Service::Kms => {
+            let body = json!({"__type": error.code, "message": error.message});
+            respond(error.status, JSON, body.to_string(), request_id)
+        }
+        Service::Lambda => {
+            let body = json!({"Type": "User", "Message": error.message});
+            respond(error.status, JSON, body.to_string(), request_id)
+        }
+    };
+    if matches!(service, Service::Kms | Service::Lambda) {
+        put(&mut response, "x-amzn-errortype", error.code);
+    }
+    if let Some(name) = error.name {
+        put(&mut response, "x-sandbox-refusal", name);
+    }
+    response
+}
+
+fn respond(status: u16, content_type: &str, body: String, request_id: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    put(&mut response, "content-type", content_type);
+    put(&mut response, "x-amzn-requestid", request_id);
+    put(&mut response, "x-amz-request-id", request_id);
+    response
+}
+
+fn put(response: &mut Response<Bytes>, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}

@@ -1,0 +1,110 @@
+//! Which service and operation a request asks for, and with what: from its bytes alone.
+
+use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use super::{Service, unreadable};
+use crate::refusals::{self, Refused};
+use crate::wire::query::Query;
+use crate::wire::sigv4::Claim;
+use crate::wire::{Incoming, json};
+
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub service: Service,
+    pub operation: String,
+    pub params: BTreeMap<String, String>,
+    pub body: Body,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Query(Query),
+    Json(Value),
+    Invoke { function: String, event: bool },
+    Unreadable(Refused),
+}
+
+const KMS_TARGET: &str = "TrentService.";
+const FUNCTIONS: &str = "/2015-03-31/functions/";
+
+pub(super) fn recognise(request: &Incoming, claim: Option<&Claim>) -> Asked {
+    if let Some(operation) = request.header("x-amz-target").and_then(|t| t.strip_prefix(KMS_TARGET)) {
+        return of_json(request, operation);
+    }
+    if let Some(rest) = request.path.strip_prefix(FUNCTIONS) {
+        return of_invoke(request, rest);
+    }
+    of_query(request, claim)
+}
+
+fn of_json(request: &Incoming, operation: &str) -> Asked {
+    let (params, body) = match serde_json::from_slice::<Value>(&request.body) {
+        Ok(value @ Value::Object(_)) => (json::flatten(&value), Body::Json(value)),
+        Ok(_) => (BTreeMap::new(), Body::Unreadable(unreadable(Service::Kms, "not an object"))),
+        Err(error) => {
+            (BTreeMap::new(), Body::Unreadable(unreadable(Service::Kms, &error.to_string())))
+        }
+    };
+    Asked { service: Service::Kms, operation: operation.to_owned(), params, body }
+}
+
+fn of_invoke(request: &Incoming, rest: &str) -> Asked {
+    let mut asked = Asked {
+        service: Service::Lambda,
+        operation: "Invoke".to_owned(),
+        params: BTreeMap::new(),
+        body: Body::Unreadable(refusals::NOT_IMPLEMENTED.with(&["this operation of Lambda"])),
+    };
+    let Some(name) = rest.strip_suffix("/invocations") else {
+        return asked;
+    };
+    let function = percent_decode_str(name).decode_utf8_lossy().into_owned();
+    let kind = request.header("x-amz-invocation-type").unwrap_or("RequestResponse");
+    asked.params.insert("FunctionName".to_owned(), function.clone());
+    asked.params.insert("InvocationType".to_owned(), kind.to_owned());
+    if request.method == "POST" {
+        asked.body = Body::Invoke { function, event: kind == "Event" };
+    }
+    asked
+}
+
+fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
+    let form = match request.method.as_str() {
+        "GET" => request.query.as_bytes(),
+        _ => &request.body[..],
+    };
+    let query = Query::parse(form);
+    let scope = claim.map(|claim| claim.service.as_str());
+    let service = match (scope, query.get("Version")) {
+        (Some("sts"), _) | (None, Some("2011-06-15")) => Service::Sts,
+        (Some("kms"), _) => Service::Kms,
+        (Some("lambda"), _) => Service::Lambda,
+        _ => Service::Ec2,
+    };
+    let operation = query.owned("Action").unwrap_or_default();
+    let mut params = query.params().clone();
+    params.remove("Action");
+    params.remove("Version");
+    let body = refused_query(service, &query).map_or_else(
+        || Body::Query(Query::from(params.clone())),
+        Body::Unreadable,
+    );
+    Asked { service, operation, params, body }
+}
+
+fn refused_query(service: Service, query: &Query) -> Option<Refused> {
+    match service {
+        Service::Kms => return Some(refusals::NOT_IMPLEMENTED.with(&["KMS without X-Amz-Target"])),
+        Service::Lambda => return Some(refusals::NOT_IMPLEMENTED.with(&["this path of Lambda"])),
+        Service::Ec2 | Service::Sts => {}
+    }
+    if query.get("Action").is_none_or(str::is_empty) {
+        return Some(refusals::MISSING_PARAMETER.with(&["Action"]));
+    }
+    let wanted = if service == Service::Ec2 { "2016-11-15" } else { "2011-06-15" };
+    let version = query.get("Version").unwrap_or_default();
+    (version != wanted).then(|| refusals::NO_SUCH_VERSION.with(&[version]))
+}

@@ -1,0 +1,32 @@
+//! Who sees what: owners always, others by permission.
+
+use crate::aws::Aws;
+use crate::model::{Image, LaunchPermission, Snapshot};
+
+/// Whether this account may describe and copy the snapshot.
+pub(crate) fn may_restore(snapshot: &Snapshot, account: &str) -> bool {
+    snapshot.owner_id == account
+        || snapshot.public
+        || snapshot.create_volume_permissions.contains(account)
+}
+
+/// Whether this account may describe and launch the image.
+pub(crate) fn may_launch(aws: &Aws, image: &Image, account: &str) -> bool {
+    image.owner_id == account || image.public || is_permitted(aws, image, account)
+}
+
+/// By name, by organization or by OU.
+pub(crate) fn is_permitted(aws: &Aws, image: &Image, account: &str) -> bool {
+    let live = aws.accounts.get(account);
+    let mut permissions = image.launch_permissions.iter();
+    permissions.any(|permission| match permission {
+        LaunchPermission::User(id) => id == account,
+        LaunchPermission::Organization(arn) => {
+            let own = live.and_then(|live| live.organization.as_deref());
+            own.is_some_and(|own| arn.rsplit('/').next() == Some(own))
+        }
+        LaunchPermission::OrganizationalUnit(arn) => {
+            live.is_some_and(|live| live.organizational_units.contains(arn))
+        }
+    })
+}

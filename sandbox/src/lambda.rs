@@ -1,0 +1,42 @@
+//! Lambda's Invoke, as far as a function calling itself needs it: asynchronous, kept for the test to deliver.
+
+use bytes::Bytes;
+
+use crate::aws::Aws;
+use crate::door::Admitted;
+use crate::iam::Context;
+use crate::ledger::LambdaInvocation;
+use crate::refusals::{self, Refused};
+
+/// Bytes of an asynchronous payload.
+const LARGEST_EVENT: usize = 1024 * 1024;
+
+pub(crate) fn perform(
+    aws: &mut Aws,
+    call: &Admitted,
+    function: &str,
+    event: bool,
+    payload: &Bytes,
+) -> Result<(), Refused> {
+    if !event {
+        return Err(refusals::NOT_IMPLEMENTED.with(&["Invoke with InvocationType other than Event"]));
+    }
+    let account = call.caller.account();
+    let arn = if function.starts_with("arn:") {
+        function.to_owned()
+    } else {
+        format!("arn:aws:lambda:{}:{account}:function:{function}", call.region)
+    };
+    let decision = crate::identity::decide(aws, &call.caller, "lambda:InvokeFunction", &arn, &Context::new());
+    if decision != crate::identity::Verdict::Allowed {
+        return Err(refusals::LAMBDA_ACCESS_DENIED.with(&[&call.caller.principal.arn, &arn]));
+    }
+    if payload.len() > LARGEST_EVENT {
+        return Err(refusals::LAMBDA_TOO_LARGE.with(&[&payload.len().to_string()]));
+    }
+    aws.invocations.push(LambdaInvocation {
+        function_name: function.to_owned(),
+        payload: payload.to_vec(),
+    });
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Every no this sandbox can say: AWS's code, HTTP status and wording, and where it is known from.
+//!
+//! Operations refuse only with what stands here. `{}` in a message is filled in. Sources in brackets: *model* is the
+//! service model's documentation, *EC2 errors* the table of error codes in the EC2 developer guide, the others the
+//! guides of that name or a public report of a live answer. *unproved* marks a code or wording that is ours where
+//! AWS documents only that the call fails.
+
+mod door;
+mod ec2;
+mod images;
+mod kms;
+mod sts;
+
+use std::fmt;
+
+pub(crate) use door::*;
+pub(crate) use ec2::*;
+pub(crate) use images::*;
+pub(crate) use kms::*;
+pub(crate) use sts::*;
+
+/// One way to say no.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The sandbox's own name for it, sent as the header `x-sandbox-refusal`.
+    pub name: &'static str,
+    /// HTTP status; 200 for a copy that is accepted and ends in state `error`.
+    pub status: u16,
+    /// AWS's error code; `error` for a copy that ends in that state.
+    pub code: &'static str,
+    pub message: &'static str,
+    pub source: &'static str,
+}
+
+/// A refusal about to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub refusal: &'static Refusal,
+    pub message: String,
+}
+
+impl Refusal {
+    pub(crate) fn with(&'static self, values: &[&str]) -> Refused {
+        let mut parts = self.message.split("{}");
+        let mut message = parts.next().unwrap_or_default().to_owned();
+        for (i, part) in parts.enumerate() {
+            message.push_str(values.get(i).copied().unwrap_or_default());
+            message.push_str(part);
+        }
+        Refused {
+            refusal: self,
+            message,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {} [{}]", self.status, self.code, self.message, self.source)
+    }
+}
+
+/// All of them, in the order of the files.
+pub fn all() -> Vec<&'static Refusal> {
+    let tables = [door::TABLE, ec2::TABLE, images::TABLE, kms::TABLE, sts::TABLE];
+    tables.concat()
+}
+
+/// `NAME = status, code, message, source;`
+macro_rules! table {
+    ($($name:ident = $status:literal, $code:literal, $message:literal, $source:literal;)*) => {
+        $(
+            pub(crate) static $name: crate::refusals::Refusal = crate::refusals::Refusal {
+                name: stringify!($name),
+                status: $status,
+                code: $code,
+                message: $message,
+                source: $source,
+            };
+        )*
+        pub(super) static TABLE: &[&crate::refusals::Refusal] = &[$(&$name),*];
+    };
+}
+use table;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_is_whole_and_named_once() {
+        let mut names = BTreeSet::new();
+        for refusal in all() {
+            assert!(names.insert(refusal.name), "{} stands twice", refusal.name);
+            assert!(!refusal.source.is_empty() && !refusal.code.is_empty());
+            assert!(matches!(refusal.status, 200 | 400..=599), "{}", refusal.name);
+        }
+    }
+
+    #[test]
+    fn values_fill_the_message_in_order() {
+        let refused = INVALID_PARAMETER_VALUE.with(&["x", "Y"]);
+        assert_eq!(refused.message, "Value (x) for parameter Y is invalid.");
+    }
+}

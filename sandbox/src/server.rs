@@ -1,0 +1,90 @@
+//! The sandbox over HTTP/1.1, for clients of other processes.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming as Body;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::door::{self, Reply};
+use crate::refusals;
+use crate::sandbox::Sandbox;
+use crate::wire::Incoming;
+
+/// More than any service modelled here accepts.
+const LARGEST_BODY: usize = 8 * 1024 * 1024;
+
+/// A running server; dropping it ends it and its connections.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(sandbox: Sandbox, addr: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        let accepting = tokio::spawn(accept(sandbox, listener));
+        Ok(Self { addr, accepting })
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(sandbox: Sandbox, listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        // A failed accept concerns one peer, or passes with the load.
+        if let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(serve(sandbox.clone(), stream));
+        } else {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(sandbox: Sandbox, stream: TcpStream) {
+    let service = service_fn(move |request| answer(sandbox.clone(), request));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service);
+    // An error is a peer that left, or a reset of our own making.
+    let _ = connection.await;
+}
+
+/// An error makes hyper drop the connection without an answer: that is what a reset is.
+async fn answer(sandbox: Sandbox, request: Request<Body>) -> Result<Response<Full<Bytes>>, io::Error> {
+    let (head, body) = request.into_parts();
+    let bytes = match Limited::new(body, LARGEST_BODY).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => return Ok(too_large()),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    match door::receive(&sandbox, Incoming::new(head, bytes)).await {
+        Reply::Answer(response) => Ok(response.map(Full::new)),
+        Reply::Reset => Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+    }
+}
+
+fn too_large() -> Response<Full<Bytes>> {
+    let no = refusals::REQUEST_TOO_LARGE.with(&[&LARGEST_BODY.to_string()]);
+    let mut response = Response::new(Full::new(Bytes::from(no.message)));
+    *response.status_mut() = http::StatusCode::PAYLOAD_TOO_LARGE;
+    response
+}
+

@@ -1,0 +1,90 @@
+//! A world as TOML: the same words as the builders, durations in seconds. Never guesses: an unknown key is refused.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Account, Limits, World};
+
+/// Why a world cannot be: the key at fault and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct WorldError {
+    /// A path such as `account[0].role[1].name`; `world` where no single key is at fault.
+    pub key: String,
+    pub reason: String,
+}
+
+impl WorldError {
+    pub(crate) fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    account: Vec<Account>,
+    #[serde(default)]
+    speed: Option<f64>,
+    #[serde(default)]
+    copy_mib_per_second: Option<f64>,
+    #[serde(default)]
+    copy_start_seconds: Option<f64>,
+    #[serde(default)]
+    latency_seconds: Option<f64>,
+    #[serde(default)]
+    grant_delay_seconds: Option<f64>,
+    #[serde(default)]
+    tag_delay_seconds: Option<f64>,
+    #[serde(default)]
+    read_delay_seconds: Option<f64>,
+    #[serde(default)]
+    registration_delay_seconds: Option<f64>,
+    #[serde(default)]
+    limits: Limits,
+}
+
+pub(super) fn read(text: &str) -> Result<World, WorldError> {
+    let deserializer = toml::Deserializer::parse(text)
+        .map_err(|error| WorldError::new("world", error.to_string()))?;
+    let file: File = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let key = if path == "." { "world".to_owned() } else { path };
+        WorldError::new(key, error.inner().message())
+    })?;
+    let mut world = World::new().limits(file.limits);
+    world.accounts = file.account;
+    number("speed", file.speed, &mut world.speed)?;
+    number("copy_mib_per_second", file.copy_mib_per_second, &mut world.copy_mib_per_second)?;
+    seconds("copy_start_seconds", file.copy_start_seconds, &mut world.copy_start)?;
+    seconds("latency_seconds", file.latency_seconds, &mut world.latency)?;
+    seconds("grant_delay_seconds", file.grant_delay_seconds, &mut world.grant_delay)?;
+    seconds("tag_delay_seconds", file.tag_delay_seconds, &mut world.tag_delay)?;
+    seconds("read_delay_seconds", file.read_delay_seconds, &mut world.read_delay)?;
+    let registration = file.registration_delay_seconds;
+    seconds("registration_delay_seconds", registration, &mut world.registration_delay)?;
+    crate::aws::check(&world)?;
+    Ok(world)
+}
+
+fn number(key: &str, given: Option<f64>, place: &mut f64) -> Result<(), WorldError> {
+    match given {
+        Some(value) if value.is_finite() && value > 0.0 => *place = value,
+        Some(value) => return Err(WorldError::new(key, format!("{value} is not a positive number"))),
+        None => {}
+    }
+    Ok(())
+}
+
+fn seconds(key: &str, given: Option<f64>, place: &mut Duration) -> Result<(), WorldError> {
+    if let Some(value) = given {
+        *place = Duration::try_from_secs_f64(value)
+            .map_err(|_| WorldError::new(key, format!("{value} is not a number of seconds")))?;
+    }
+    Ok(())
+}

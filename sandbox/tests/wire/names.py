@@ -1,0 +1,25 @@
+"""What `world.toml` calls things."""
+
+HOME, AWAY = "us-east-1", "us-west-2"
+
+PRODUCER, CONSUMER, OUTSIDER = "111111111111", "222222222222", "333333333333"
+
+DISTRIBUTOR = f"arn:aws:iam::{PRODUCER}:role/Distributor"
+COPY_ROLE = f"arn:aws:iam::{CONSUMER}:role/AmiCopyRole"
+LONG_ROLE = f"arn:aws:iam::{CONSUMER}:role/LongRole"
+
+SOURCE_KEY = f"arn:aws:kms:{HOME}:{PRODUCER}:key/11111111-1111-4111-8111-111111111111"
+TARGET_KEY = f"arn:aws:kms:{AWAY}:{CONSUMER}:key/22222222-2222-4222-8222-222222222222"
+HOME_TARGET_KEY = f"arn:aws:kms:{HOME}:{CONSUMER}:key/22222222-2222-4222-8222-22222222ea57"
+DISABLED_KEY = f"arn:aws:kms:{AWAY}:{CONSUMER}:key/22222222-2222-4222-8222-22222222dead"
+FOREIGN_KEY = f"arn:aws:kms:{AWAY}:{OUTSIDER}:key/33333333-3333-4333-8333-333333333333"
+
+GOLDEN = "ami-0aaaaaaaaaaaaaaa1"
+GOLDEN_ROOT, GOLDEN_DATA = "snap-0aaaaaaaaaaaaaaa1", "snap-0aaaaaaaaaaaaaaa2"
+BULK = "snap-0bbbbbbbbbbbbbbb1"
+MANAGED, MANAGED_IMAGE = "snap-0ccccccccccccccc1", "ami-0ccccccccccccccc1"
+ARCHIVED = "snap-0ddddddddddddddd1"
+PLAIN = "snap-0eeeeeeeeeeeeeee1"
+
+#: What EC2 uses of the source key while it copies.
+COPY_OPERATIONS = ["DescribeKey", "Decrypt", "CreateGrant", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]
