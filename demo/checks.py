@@ -6,6 +6,9 @@ import dataclasses
 from typing import Any
 
 from .aws import Looker, snapshot_ids, tags
+from .distribution import End, Kill
+from .request import Request
+from .truth import Truth
 
 IMAGE_FIELDS = (
     "Architecture",
@@ -27,6 +30,39 @@ class Check:
     good: bool
     what: str
     detail: str = ""
+
+
+def all_of(
+    end: End,
+    expected: str,
+    kills: list[Kill],
+    wanted: Request,
+    source: dict[str, Any],
+    before: dict[str, Any],
+    producer: Looker,
+    lookers: dict[tuple[str, str], Looker],
+    truth: Truth,
+) -> list[Check]:
+    findings = [Check(end.status == expected, f"the run ended as {expected}", "" if end.status == expected else end.status)]
+    for kill in kills:
+        findings.append(Check(kill.pid is not None, f"the function was killed when {kill.moment}", f"process {kill.pid}"))
+    keys = {(t["AccountId"], t["Region"]): t.get("KmsKeyArn") for t in end.reply.get("Result", {}).get("Targets", [])}
+    for place, looker in lookers.items():
+        image_id = end.image_ids.get(place)
+        copy = looker.image(image_id) if image_id else None
+        if copy is not None:
+            findings += [
+                one_image(place, looker, truth.images_before(place), image_id),
+                faithful(place, source, copy),
+                own_key(place, looker, copy, keys.get(place)),
+            ]
+        elif expected == "Succeeded":
+            findings.append(Check(False, f"{place[0]} {place[1]} has an AMI"))
+        findings.append(no_orphans(place, looker, truth.snapshots_before(place), copy or {}))
+        from_there = Looker(looker.endpoint, looker.identity, wanted.region)
+        if source:
+            findings.append(source_out_of_sight(place, from_there, source))
+    return findings + as_before(before, producer.sharing(wanted.image_id))
 
 
 def one_image(place: tuple[str, str], looker: Looker, before: set[str], told: str | None) -> Check:

@@ -32,7 +32,7 @@ def wanted(event: dict[str, Any]) -> Request:
     wish = event["ResourceProperties"] if "RequestType" in event else event["Distribute"]
     region = wish.get("SourceRegion") or wish.get("Region") or FUNCTION_REGION
     regions = _list(wish.get("TargetRegions")) or [region]
-    targets = [(t["AccountId"], t.get("Region", region)) for t in wish.get("Targets", [])]
+    targets = [(str(t.get("AccountId")), t.get("Region", region)) for t in wish.get("Targets", [])]
     accounts = _list(wish.get("TargetAccountIds")) or _list(wish.get("TargetAccountId"))
     targets += [(account, r) for account in accounts for r in regions]
     return Request(wish.get("SourceImageId") or wish.get("AmiId", ""), region, tuple(targets))

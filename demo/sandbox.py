@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import re
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -22,9 +22,9 @@ class Sandbox:
         """Every call the sandbox has received, in order."""
         return self._get("ledger")
 
-    def invocations(self) -> list[dict[str, Any]]:
-        """Asynchronous Lambda invocations the function has asked for."""
-        return self._get("invocations")
+    def take_invocations(self) -> list[dict[str, Any]]:
+        """The payloads of asynchronous Lambda invocations asked for since the last time."""
+        return [json.loads(invocation["payload"]) for invocation in self._get("invocations")]
 
     def answers(self) -> list[dict[str, Any]]:
         """What was PUT to a custom resource's ResponseURL."""
@@ -33,13 +33,6 @@ class Sandbox:
     def answer_url(self, name: str) -> str:
         return f"{self.url}/_sandbox/answers/{name}"
 
-    def healthy(self) -> bool:
-        try:
-            self._get("health")
-        except (urllib.error.URLError, OSError, ValueError):
-            return False
-        return True
-
     def _get(self, what: str) -> Any:
         with urllib.request.urlopen(f"{self.url}/_sandbox/{what}", timeout=5) as response:
             return json.load(response)
@@ -47,15 +40,13 @@ class Sandbox:
 
 @contextlib.contextmanager
 def running(binary: pathlib.Path, world: pathlib.Path, speed: float | None, log: pathlib.Path) -> Iterator[Sandbox]:
-    port = processes.free_port()
-    command = [binary, "serve", "--world", world, "--port", str(port)]
+    command = [binary, "serve", "--world", world, "--port", "0"]
     if speed is not None:
         command += ["--speed", str(speed)]
     with processes.running(command, log, processes.clean_environment()) as process:
-        sandbox = Sandbox(f"http://127.0.0.1:{port}")
         give_up = time.monotonic() + 10
-        while not sandbox.healthy():
+        while (listening := re.search(r"listening on (http://\S+)\s", log.read_text())) is None:
             if process.poll() is not None or time.monotonic() > give_up:
                 raise processes.Ended(f"the sandbox did not start:\n{processes.tail(log)}")
             time.sleep(0.02)
-        yield sandbox
+        yield Sandbox(listening[1])

@@ -25,6 +25,10 @@ class World:
     owners: dict[str, str]
     """Image ID → account."""
 
+    @property
+    def accounts(self) -> set[str]:
+        return {identity.account for identity in self.identities}
+
     def function(self, account: str) -> Identity:
         """The identity the function runs under: the account's first access key that belongs to a role."""
         return self._first(account, ":role/")
@@ -35,8 +39,6 @@ class World:
 
     def _first(self, account: str, kind: str) -> Identity:
         own = [identity for identity in self.identities if identity.account == account]
-        if not own:
-            raise SystemExit(f"{self.file}: account {account} has no access_key, so nobody can act in it")
         return next((identity for identity in own if kind in identity.principal), own[0])
 
 
@@ -46,6 +48,8 @@ def read(file: pathlib.Path) -> World:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise SystemExit(f"{file}: {error}") from error
     accounts = content.get("account", [])
+    if not any(account.get("access_key") for account in accounts):
+        raise SystemExit(f"{file}: no account has an access_key, so nobody can act in it")
     return World(
         file=file,
         speed=float(content.get("speed", 1.0)),

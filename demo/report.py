@@ -1,0 +1,70 @@
+"""What is shown before and after a run: the AMI, the calls, the result, and what each account sees."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from . import aws
+from .aws import Looker
+from .distribution import End
+from .request import Request
+from .screen import Place, Screen
+from .truth import Truth
+
+
+def source(screen: Screen, producer: Looker, image: dict[str, Any], wanted: Request, speed: float) -> None:
+    if not image:
+        screen.title(f"There is no {wanted.image_id} in {wanted.region}")
+        return
+    screen.title(f"The AMI: {image['ImageId']} \"{image['Name']}\" of account {image['OwnerId']} in {wanted.region}")
+    rows = []
+    for mapping in image["BlockDeviceMappings"]:
+        if "Ebs" in mapping:
+            snapshot = producer.ec2.describe_snapshots(SnapshotIds=[mapping["Ebs"]["SnapshotId"]])["Snapshots"][0]
+            rows.append([mapping["DeviceName"], f"{mapping['Ebs']['VolumeSize']} GiB {mapping['Ebs']['VolumeType']}",
+                         snapshot["SnapshotId"], snapshot.get("KmsKeyId", "not encrypted")])
+        else:
+            rows.append([mapping["DeviceName"], mapping.get("VirtualName", "no device"), "", ""])
+    screen.table(["Device", "Volume", "Snapshot", "Encrypted under"], rows)
+    screen.line(f"Wanted in: {', '.join(f'{account} {region}' for account, region in wanted.targets)}")
+    screen.line(f"The sandbox copies {speed:g} times as fast as the AWS it models; the function runs in real time.")
+
+
+def calls_made(screen: Screen, calls: list[dict[str, Any]]) -> None:
+    screen.title(f"The {len(calls)} calls the function made")
+    accounts = sorted({call["account"] or "unknown" for call in calls})
+    counts = collections.Counter((f"{call['service']}:{call['operation']}", call["account"] or "unknown") for call in calls)
+    operations = list(dict.fromkeys(operation for operation, _ in counts))
+    rows = [[operation, *(str(counts.get((operation, account), "")) for account in accounts)] for operation in operations]
+    screen.table(["Operation", *(f"as {account}" for account in accounts)], rows, right=tuple(f"as {account}" for account in accounts))
+    refusals = collections.Counter(f"{call['operation']} {call['error']}" for call in calls if call["error"])
+    if refusals:
+        screen.line("Refused: " + ", ".join(f"{count} × {what}" for what, count in refusals.items()))
+
+
+def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker], crashes: int) -> None:
+    screen.title(f"{end.status} after {end.seconds:.1f} s, {end.calls} calls of the function, {crashes} of them killed")
+    told = {(t["AccountId"], t["Region"]): t for t in end.reply.get("Result", {}).get("Targets", [])}
+    rows = []
+    for place in lookers:
+        target = told.get(place, {})
+        took = truth[place].finished_after
+        ready = f"{took:.1f} s" if took else ""
+        rows.append([*place, target.get("Status", end.status), end.image_ids.get(place, ""), target.get("KmsKeyArn", ""), ready])
+    screen.table(["Account", "Region", "Status", "AMI", "Encrypted under", "Ready after"], rows, right=("Ready after",))
+    for place, target in told.items():
+        if "Reason" in target:
+            screen.line(f"{place[0]} {place[1]}: {target['Reason']}\n    Remedy: {target.get('Remedy', '')}")
+    if "Reason" in end.reply:
+        screen.line(f"Reason: {end.reply['Reason']}")
+    if "errorMessage" in end.reply:
+        screen.line(f"The function said: {end.reply['errorMessage']}")
+
+
+def seen_by_cli(screen: Screen, lookers: dict[Place, Looker]) -> None:
+    screen.title("What each account sees now, by the AWS CLI")
+    words = ["ec2", "describe-images", "--owners", "self", "--query", "Images[].[OwnerId,ImageId,State,Name]", "--output", "text", "--region"]
+    for (account, region), looker in lookers.items():
+        shown, printed = aws.command_line(looker, [*words, region])
+        screen.line(f"{account}$ {shown}\n{printed or '(nothing)'}")
