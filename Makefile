@@ -13,6 +13,10 @@ TARGET_DIR := $(abspath $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target))
 BOOTSTRAP := $(TARGET_DIR)/debug/bootstrap
 SANDBOX := $(TARGET_DIR)/debug/amiferry-sandbox
 RIE := $(CURDIR)/.tools/aws-lambda-rie
+PROGRAMS := AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) AMIFERRY_RIE_BIN=$(RIE)
+# `--examples`, of which there are none, makes cargo resolve features as it does for tests: otherwise a dev-dependency
+# that adds one to tokio would have aws-sdk-ec2 compiled once for the programs and once more for the tests.
+BUILD_PROGRAMS := cargo build --locked --workspace --bins --examples
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 # `make FAST=1 …` compiles aws-sdk-ec2 in two thirds of the time; see scripts/rustc-hint.
@@ -27,16 +31,14 @@ help: ## Show this list
 
 .PHONY: demo
 demo: .venv/ready $(RIE) ## Copy an encrypted AMI into three accounts on the sandbox, kill the function half-way, look at the result
-	cargo build --locked --workspace --bins
-	AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) AMIFERRY_RIE_BIN=$(RIE) \
-	    .venv/bin/python -m demo $(ARGS)
+	$(BUILD_PROGRAMS)
+	$(PROGRAMS) .venv/bin/python -m demo $(ARGS)
 
 .PHONY: test
 test: .venv/ready $(RIE) ## Run all tests
-	cargo test --locked --workspace
-	cargo build --locked --workspace --bins
-	AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) AMIFERRY_RIE_BIN=$(RIE) \
-	    .venv/bin/python -m pytest sandbox/tests/wire
+	$(PROGRAMS) cargo test --locked --workspace
+	$(BUILD_PROGRAMS)
+	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire
 
 .PHONY: verify
 verify: lint test ## Do what CI does: lint, then test
@@ -59,9 +61,7 @@ licences: $(CARGO_DENY)
 .PHONY: build
 build: .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION) ## Build the release `bootstrap` and its zip for this machine's architecture
 	.venv/bin/cargo-lambda lambda build --locked --release --compiler cargo --output-format zip --bin bootstrap
-	@echo
-	@unzip -l $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip | awk 'NR==4 { print "bootstrap:     " $$1 " bytes" }'
-	@echo "bootstrap.zip: $$(stat -c %s $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip) bytes"
+	@.venv/bin/python scripts/sizes $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
