@@ -1,2 +1,38 @@
-//! amiferry.
-pub use aws_sdk_ec2 as _ec2;
+//! amiferry carries KMS-encrypted AMIs from one AWS account into many: each target ends with its own AMI under its own key,
+//! and nothing of the source stays shared.
+//!
+//! The map of the house, in the order in which data flows. Each module depends only on those above it:
+//!
+//! - [`ids`], [`digest`], [`name`]: words checked once, at the door
+//! - [`error`]: what AWS refused, and how a call can fail
+//! - [`request`]: the validated wish
+//! - [`event`]: what arrives
+//! - [`source`]: the image to copy, as facts
+//! - [`state`], [`diagnose`]: what a run remembers, and why a target failed
+//! - [`command`]: what can be done, and what came of it
+//! - [`plan`]: from wish and facts to the first state
+//! - [`step`]: the decisions, pure
+//! - [`policy`]: the policies this system needs, as values
+//! - [`aws`]: performs commands with the real SDK clients
+//! - [`engine`]: the only loop: decide, perform, record
+//! - [`reply`]: what leaves
+//! - [`handler`]: one invocation, from payload to answer
+
+pub mod aws;
+pub mod command;
+pub mod diagnose;
+pub mod digest;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod handler;
+pub mod ids;
+pub mod name;
+pub mod plan;
+pub mod policy;
+pub mod reply;
+pub mod request;
+pub mod setup;
+pub mod source;
+pub mod state;
+pub mod step;

@@ -1,1 +1,26 @@
-fn main(){}
+//! The Lambda function: tracing, clients, handler; nothing else.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use amiferry::error::Error;
+use amiferry::handler::{Handler, Invocation};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let handler = Handler::new(amiferry::setup::from_environment().await);
+    let handler = &handler;
+    lambda_runtime::run(service_fn(
+        async |event: LambdaEvent<Box<RawValue>>| -> Result<Value, Error> {
+            let invocation = Invocation {
+                deadline: Some(UNIX_EPOCH + Duration::from_millis(event.context.deadline)),
+                function_arn: event.context.invoked_function_arn.clone(),
+            };
+            handler.handle(event.payload.get(), &invocation).await
+        },
+    ))
+    .await
+}

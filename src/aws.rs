@@ -1,0 +1,148 @@
+//! Performs commands with the real SDK clients. Nothing here decides: each command's calls are made, and what AWS said is
+//! handed back as an outcome.
+
+use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
+use aws_smithy_async::time::SharedTimeSource;
+
+use crate::command::{Command, Outcome};
+use crate::ids::Region;
+use crate::source::Source;
+use crate::state::State;
+
+mod check;
+mod copies;
+mod image;
+mod key;
+mod look;
+mod presign;
+mod refusal;
+mod register;
+mod remove;
+mod revoke;
+mod session;
+mod share;
+mod source;
+mod tags;
+
+pub use refusal::refusal;
+
+/// The way to AWS: the function's own configuration and the sessions in the targets.
+#[derive(Debug)]
+pub struct Aws {
+    config: SdkConfig,
+    time: SharedTimeSource,
+    sessions: session::Sessions,
+    probed: key::Probed,
+}
+
+/// Whose credentials a call is made with. `None`: the function's own.
+#[derive(Debug, Clone)]
+struct Actor {
+    account: String,
+    credentials: Option<Credentials>,
+}
+
+/// Whose call it is and where it goes: the first thing an error must tell.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub account: String,
+    pub region: String,
+}
+
+impl Actor {
+    fn at(&self, region: &Region) -> Place {
+        Place {
+            account: self.account.clone(),
+            region: region.to_string(),
+        }
+    }
+}
+
+impl Aws {
+    pub fn new(config: SdkConfig) -> Self {
+        let time = config.time_source().unwrap_or_default();
+        Self {
+            config,
+            time,
+            sessions: session::Sessions::default(),
+            probed: key::Probed::default(),
+        }
+    }
+
+    /// Unix seconds by the clock the SDK signs with.
+    pub fn now(&self) -> i64 {
+        let since = self
+            .time
+            .now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    pub fn time_source(&self) -> SharedTimeSource {
+        self.time.clone()
+    }
+
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Makes the calls of one command. `source` is `Err` when the image is gone.
+    pub async fn perform(
+        &self,
+        state: &State,
+        source: &Result<Source, String>,
+        command: &Command,
+    ) -> Outcome {
+        match command {
+            Command::Share { targets } => self.share(state, targets).await,
+            Command::Revoke => self.revoke(state).await,
+            Command::Look { target } => self.look(state, *target).await,
+            Command::Poll { target } => self.poll(state, *target).await,
+            Command::Tidy { target } => self.tidy(state, *target).await,
+            Command::Undo { target } => self.undo(state, *target).await,
+            Command::Remove { target } => self.remove(state, *target).await,
+            Command::Start { target, snapshots } => match source {
+                Ok(source) => self.start(state, source, *target, snapshots).await,
+                Err(gone) => Outcome::SourceGone(gone.clone()),
+            },
+            Command::Register { target } => match source {
+                Ok(source) => self.register(state, source, *target).await,
+                Err(gone) => Outcome::SourceGone(gone.clone()),
+            },
+            Command::Check { target } => match source {
+                Ok(source) => self.check(state, source, *target).await,
+                Err(gone) => Outcome::SourceGone(gone.clone()),
+            },
+        }
+    }
+
+    /// The function itself, in the source account.
+    fn own(state: &State) -> Actor {
+        Actor {
+            account: state.source.account_id.to_string(),
+            credentials: None,
+        }
+    }
+
+    fn ec2(&self, actor: &Actor, region: &Region) -> aws_sdk_ec2::Client {
+        let config = aws_sdk_ec2::config::Builder::from(&self.config)
+            .region(aws_config::Region::new(region.to_string()));
+        let config = match &actor.credentials {
+            Some(credentials) => config.credentials_provider(credentials.clone()),
+            None => config,
+        };
+        aws_sdk_ec2::Client::from_conf(config.build())
+    }
+
+    fn kms(&self, actor: &Actor, region: &Region) -> aws_sdk_kms::Client {
+        let config = aws_sdk_kms::config::Builder::from(&self.config)
+            .region(aws_config::Region::new(region.to_string()));
+        let config = match &actor.credentials {
+            Some(credentials) => config.credentials_provider(credentials.clone()),
+            None => config,
+        };
+        aws_sdk_kms::Client::from_conf(config.build())
+    }
+}

@@ -1,0 +1,257 @@
+//! The copies in one target: starting, listing and deleting them.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, SnapshotState};
+use futures::future::join_all;
+
+use super::presign::CopyToSign;
+use super::{Actor, Aws, Place, refusal, tags};
+use crate::command::{Copies, Copy, CopyStatus, Outcome, copy_key, tag};
+use crate::error::Refusal;
+use crate::ids::SnapshotId;
+use crate::source::Source;
+use crate::state::{State, TargetState};
+
+/// EC2 takes this many values in a filter.
+const FILTER_VALUES: usize = 200;
+const PAGE: i32 = 1000;
+
+/// The copies of one target with what more is known of them.
+pub struct Listed {
+    pub copies: Copies,
+    /// The keys of the copies.
+    pub keys: Vec<(SnapshotId, Option<String>)>,
+}
+
+impl Aws {
+    pub(super) async fn start(
+        &self,
+        state: &State,
+        source: &Source,
+        i: usize,
+        snapshots: &[usize],
+    ) -> Outcome {
+        let target = &state.targets[i];
+        let actor = match self.session(state, target).await {
+            Ok(actor) => actor,
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        if let Err(refusal) = self.probe_source_keys(state, &actor).await {
+            return Outcome::KeyNotReady(refusal);
+        }
+        let actor = &actor;
+        let starting = snapshots
+            .iter()
+            .map(|&s| async move { (s, self.start_one(state, source, target, actor, s).await) });
+        let results = join_all(starting).await;
+        if results.iter().any(|(_, r)| {
+            r.as_ref()
+                .is_err_and(|e| e.kind() == crate::error::RefusalKind::Expired)
+        }) {
+            self.forget_session(target);
+        }
+        Outcome::Started { results }
+    }
+
+    async fn start_one(
+        &self,
+        state: &State,
+        source: &Source,
+        target: &TargetState,
+        actor: &Actor,
+        s: usize,
+    ) -> Result<SnapshotId, Refusal> {
+        let from = &source.snapshots[s];
+        let at = actor.at(&target.region);
+        let unsent = |message: String| Refusal {
+            operation: "CopySnapshot",
+            account: at.account.clone(),
+            region: at.region.clone(),
+            resource: from.id.to_string(),
+            code: "NotSent".to_owned(),
+            message,
+            request_id: None,
+        };
+        let to_sign = CopyToSign {
+            snapshot: &from.id,
+            from: &state.source.region,
+            to: &target.region,
+            key: &target.kms_key_id,
+        };
+        let presigned = match &actor.credentials {
+            Some(credentials) => Some(
+                self.presigned_copy(credentials, &to_sign)
+                    .await
+                    .map_err(unsent)?,
+            ),
+            None => None,
+        };
+        let description = from
+            .description
+            .clone()
+            .unwrap_or_else(|| format!("Copied from {} for {}", from.id, state.source.image_id));
+        // One attempt: without a token, a repeated call makes a second snapshot. What an unanswered call did is found by its tag.
+        let once = aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled());
+        let answer = self
+            .ec2(actor, &target.region)
+            .copy_snapshot()
+            .source_region(state.source.region.as_str())
+            .source_snapshot_id(from.id.as_str())
+            .destination_region(target.region.as_str())
+            .encrypted(true)
+            .kms_key_id(target.kms_key_id.as_str())
+            .set_presigned_url(presigned)
+            .description(description)
+            .set_completion_duration_minutes(state.order.copy_completion_minutes.map(i32::from))
+            .tag_specifications(tags::of_copy(
+                state,
+                &from.tags,
+                &copy_key(&from.id, target),
+                ResourceType::Snapshot,
+            ))
+            .customize()
+            .config_override(once)
+            .send()
+            .await
+            .map_err(|e| refusal("CopySnapshot", &at, &from.id, &e))?;
+        let id = answer
+            .snapshot_id()
+            .and_then(|id| SnapshotId::parse(id).ok());
+        id.ok_or_else(|| unsent("the answer carries no snapshot ID".to_owned()))
+            .map_err(|r| Refusal {
+                code: "UnreadableAnswer".to_owned(),
+                ..r
+            })
+    }
+
+    pub(super) async fn poll(&self, state: &State, i: usize) -> Outcome {
+        let target = &state.targets[i];
+        match self.listed(state, target).await {
+            Ok(listed) => Outcome::Polled(listed.copies),
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    async fn listed(&self, state: &State, target: &TargetState) -> Result<Listed, Refusal> {
+        let actor = self.session(state, target).await?;
+        list(
+            &self.ec2(&actor, &target.region),
+            &actor.at(&target.region),
+            state,
+            target,
+        )
+        .await
+    }
+}
+
+/// All copies of each source snapshot for this target, whoever made them: in one call for the account and Region.
+pub async fn list(
+    ec2: &Client,
+    at: &Place,
+    state: &State,
+    target: &TargetState,
+) -> Result<Listed, Refusal> {
+    let keys: Vec<String> = state
+        .source
+        .snapshots
+        .iter()
+        .map(|id| copy_key(id, target))
+        .collect();
+    let mut listed = Listed {
+        copies: vec![Vec::new(); keys.len()],
+        keys: Vec::new(),
+    };
+    for some in keys.chunks(FILTER_VALUES) {
+        let filter = Filter::builder()
+            .name(format!("tag:{}", tag::KEY))
+            .set_values(Some(some.to_vec()))
+            .build();
+        for snapshot in own_snapshots(ec2, at, filter).await? {
+            let key = snapshot
+                .tags()
+                .iter()
+                .find(|t| t.key() == Some(tag::KEY))
+                .and_then(|t| t.value());
+            let Some(index) = keys.iter().position(|k| Some(k.as_str()) == key) else {
+                continue;
+            };
+            let Some(copy) = copy(&snapshot) else {
+                continue;
+            };
+            listed
+                .keys
+                .push((copy.id.clone(), snapshot.kms_key_id().map(str::to_owned)));
+            listed.copies[index].push(copy);
+        }
+    }
+    Ok(listed)
+}
+
+/// The caller's own snapshots that match, through all pages; a page may be empty and still not be the last.
+pub async fn own_snapshots(
+    ec2: &Client,
+    at: &Place,
+    filter: Filter,
+) -> Result<Vec<Snapshot>, Refusal> {
+    let mut found = Vec::new();
+    let mut pages = ec2
+        .describe_snapshots()
+        .owner_ids("self")
+        .filters(filter)
+        .max_results(PAGE)
+        .into_paginator()
+        .send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| refusal("DescribeSnapshots", at, "copies", &e))?;
+        found.extend(page.snapshots.unwrap_or_default());
+    }
+    Ok(found)
+}
+
+fn copy(snapshot: &Snapshot) -> Option<Copy> {
+    let status = match snapshot.state() {
+        Some(SnapshotState::Completed) => CopyStatus::Completed,
+        Some(SnapshotState::Error) => CopyStatus::Error(
+            snapshot
+                .state_message()
+                .unwrap_or("no StateMessage")
+                .to_owned(),
+        ),
+        _ => CopyStatus::Pending(percent(snapshot.progress().unwrap_or_default())),
+    };
+    let started = snapshot
+        .start_time()
+        .map_or(0, aws_smithy_types::DateTime::secs);
+    Some(Copy {
+        id: SnapshotId::parse(snapshot.snapshot_id()?).ok()?,
+        started,
+        status,
+    })
+}
+
+/// "37%" as EC2 writes it; anything else is no progress.
+fn percent(text: &str) -> u8 {
+    text.trim_end_matches('%')
+        .parse()
+        .map_or(0, |p: u8| p.min(100))
+}
+
+/// Deletes these snapshots. One that is gone counts as deleted; one that an image uses is not an orphan.
+pub async fn delete(ec2: &Client, at: &Place, ids: &[SnapshotId]) -> Vec<(String, Refusal)> {
+    let deleting = ids.iter().map(|id| async move {
+        let answer = ec2.delete_snapshot().snapshot_id(id.as_str()).send().await;
+        match answer.map_err(|e| refusal("DeleteSnapshot", at, id, &e)) {
+            Err(refusal)
+                if !matches!(
+                    refusal.code.as_str(),
+                    "InvalidSnapshot.NotFound" | "InvalidSnapshot.InUse"
+                ) =>
+            {
+                Some((id.to_string(), refusal))
+            }
+            _ => None,
+        }
+    });
+    join_all(deleting).await.into_iter().flatten().collect()
+}

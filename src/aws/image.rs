@@ -1,0 +1,152 @@
+//! Images as facts, read through DescribeImages and DescribeImageAttribute.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{BlockDeviceMapping, Filter, Image, ImageAttributeName};
+
+use super::{Place, refusal, tags};
+use crate::error::Refusal;
+use crate::ids::{ImageId, SnapshotId};
+use crate::source::{Device, ImageFacts, Mapping};
+
+/// An image of the caller's own, by its ID; `None` if there is no such, or not visible yet.
+pub async fn own_image(ec2: &Client, at: &Place, id: &ImageId) -> Result<Option<Image>, Refusal> {
+    let answer = ec2
+        .describe_images()
+        .image_ids(id.as_str())
+        .owners("self")
+        .send()
+        .await;
+    match answer.map_err(|e| refusal("DescribeImages", at, id, &e)) {
+        Ok(answer) => Ok(answer.images.unwrap_or_default().into_iter().next()),
+        Err(refusal)
+            if refusal.code.starts_with("InvalidAMIID.")
+                && refusal.code != "InvalidAMIID.Malformed" =>
+        {
+            Ok(None)
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The caller's own images that match one filter, the oldest first.
+pub async fn own_images_by(
+    ec2: &Client,
+    at: &Place,
+    filter: &str,
+    value: &str,
+) -> Result<Vec<Image>, Refusal> {
+    let filter = Filter::builder().name(filter).values(value).build();
+    let answer = ec2
+        .describe_images()
+        .owners("self")
+        .filters(filter)
+        .send()
+        .await;
+    let answer = answer.map_err(|e| refusal("DescribeImages", at, value, &e))?;
+    let mut images = answer.images.unwrap_or_default();
+    images.sort_by(|a, b| (&a.creation_date, &a.image_id).cmp(&(&b.creation_date, &b.image_id)));
+    Ok(images)
+}
+
+/// UEFI data is told by DescribeImageAttribute only, and only images that boot by UEFI have any.
+pub async fn uefi_data(
+    ec2: &Client,
+    at: &Place,
+    id: &ImageId,
+    facts: &mut ImageFacts,
+) -> Result<(), Refusal> {
+    if !facts
+        .boot_mode
+        .as_deref()
+        .is_some_and(|mode| mode.starts_with("uefi"))
+    {
+        return Ok(());
+    }
+    let answer = ec2
+        .describe_image_attribute()
+        .image_id(id.as_str())
+        .attribute(ImageAttributeName::UefiData)
+        .send()
+        .await;
+    let answer = answer.map_err(|e| refusal("DescribeImageAttribute", at, id, &e))?;
+    facts.uefi_data = answer
+        .uefi_data
+        .and_then(|data| data.value)
+        .filter(|data| !data.is_empty());
+    Ok(())
+}
+
+pub fn id_of(image: &Image) -> Option<ImageId> {
+    image.image_id().and_then(|id| ImageId::parse(id).ok())
+}
+
+/// The facts, without UEFI data. Whatever AWS leaves out stays out.
+pub fn facts(image: &Image) -> ImageFacts {
+    ImageFacts {
+        name: image.name().unwrap_or_default().to_owned(),
+        state: image
+            .state()
+            .map_or_else(String::new, |s| s.as_str().to_owned()),
+        state_reason: image
+            .state_reason()
+            .and_then(|r| r.message())
+            .map(str::to_owned),
+        description: image
+            .description()
+            .filter(|d| !d.is_empty())
+            .map(str::to_owned),
+        architecture: image.architecture().map(|a| a.as_str().to_owned()),
+        virtualization_type: image.virtualization_type().map(|v| v.as_str().to_owned()),
+        root_device_type: image.root_device_type().map(|t| t.as_str().to_owned()),
+        root_device_name: image.root_device_name().map(str::to_owned),
+        ena_support: image.ena_support().unwrap_or(false),
+        sriov_net_support: image
+            .sriov_net_support()
+            .filter(|s| !s.is_empty())
+            .map(str::to_owned),
+        boot_mode: image.boot_mode().map(|b| b.as_str().to_owned()),
+        tpm_support: image.tpm_support().map(|t| t.as_str().to_owned()),
+        imds_support: image.imds_support().map(|i| i.as_str().to_owned()),
+        uefi_data: None,
+        kernel: image
+            .kernel_id()
+            .filter(|k| !k.is_empty())
+            .map(str::to_owned),
+        platform_details: image.platform_details().map(str::to_owned),
+        usage_operation: image.usage_operation().map(str::to_owned),
+        product_codes: image
+            .product_codes()
+            .iter()
+            .filter_map(|p| p.product_code_id())
+            .map(str::to_owned)
+            .collect(),
+        mappings: image
+            .block_device_mappings()
+            .iter()
+            .filter_map(mapping)
+            .collect(),
+        tags: tags::to_map(image.tags()),
+    }
+}
+
+fn mapping(mapping: &BlockDeviceMapping) -> Option<Mapping> {
+    let device = if let Some(ebs) = mapping.ebs() {
+        Device::Ebs {
+            snapshot: ebs.snapshot_id().and_then(|id| SnapshotId::parse(id).ok()),
+            delete_on_termination: ebs.delete_on_termination(),
+            volume_type: ebs.volume_type().map(|t| t.as_str().to_owned()),
+            size: ebs.volume_size(),
+            iops: ebs.iops(),
+            throughput: ebs.throughput(),
+            encrypted: ebs.encrypted().unwrap_or(false),
+        }
+    } else if let Some(name) = mapping.virtual_name() {
+        Device::Ephemeral(name.to_owned())
+    } else {
+        Device::NoDevice
+    };
+    Some(Mapping {
+        device_name: mapping.device_name()?.to_owned(),
+        device,
+    })
+}

@@ -1,0 +1,94 @@
+//! KMS keys as the copy needs them: the target's key by its ARN, and the proof that a new grant on a source key works.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_kms::types::KeyState;
+
+use super::{Actor, Aws, refusal};
+use crate::error::Refusal;
+use crate::ids::{KeyRef, Region};
+use crate::state::{State, TargetState};
+
+/// Source keys that a session has been seen to reach in this process.
+#[derive(Debug, Default)]
+pub struct Probed(Mutex<HashSet<(String, String)>>);
+
+impl Aws {
+    /// The ARN of the target's key, which must be there and enabled.
+    pub(super) async fn target_key(
+        &self,
+        actor: &Actor,
+        target: &TargetState,
+    ) -> Result<KeyRef, Refusal> {
+        let at = actor.at(&target.region);
+        let named = &target.kms_key_id;
+        let answer = self
+            .kms(actor, &target.region)
+            .describe_key()
+            .key_id(named.as_str())
+            .send()
+            .await;
+        let answer = answer.map_err(|e| refusal("DescribeKey", &at, named, &e))?;
+        let final_refusal = |code: &str, message: String| Refusal {
+            operation: "DescribeKey",
+            account: at.account.clone(),
+            region: at.region.clone(),
+            resource: named.to_string(),
+            code: code.to_owned(),
+            message,
+            request_id: None,
+        };
+        let key = answer
+            .key_metadata()
+            .ok_or_else(|| final_refusal("UnreadableAnswer", "no KeyMetadata".to_owned()))?;
+        let arn = key.arn().and_then(|arn| KeyRef::parse(arn).ok());
+        let arn = arn.ok_or_else(|| final_refusal("UnreadableAnswer", "no key ARN".to_owned()))?;
+        match key.key_state() {
+            None | Some(KeyState::Enabled) => Ok(arn),
+            Some(other) => Err(final_refusal(
+                "DisabledException",
+                format!("{arn} is {}", other.as_str()),
+            )),
+        }
+    }
+
+    /// Whether a target's session reaches every source key. EC2 takes no grant tokens, so a grant must be seen to work
+    /// before a copy is started: a copy that cannot use a key fails only after it was accepted.
+    pub(super) async fn probe_source_keys(
+        &self,
+        state: &State,
+        actor: &Actor,
+    ) -> Result<(), Refusal> {
+        for key in &state.source.keys {
+            let probe = (actor.account.clone(), key.clone());
+            if self
+                .probed
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(&probe)
+            {
+                continue;
+            }
+            let region = key
+                .split(':')
+                .nth(3)
+                .and_then(|r| Region::parse(r).ok())
+                .unwrap_or_else(|| state.source.region.clone());
+            let answer = self
+                .kms(actor, &region)
+                .describe_key()
+                .key_id(key)
+                .send()
+                .await;
+            answer.map_err(|e| refusal("DescribeKey", &actor.at(&region), key, &e))?;
+            self.probed
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(probe);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! Taking back what was made in a target: after a failure, and when a custom resource is deleted with `OnDelete: Deregister`.
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::Filter;
+
+use super::{Aws, Place, copies, image, refusal};
+use crate::command::{Outcome, image_key, tag};
+use crate::diagnose::Cause;
+use crate::error::Refusal;
+use crate::ids::{ImageId, SnapshotId};
+use crate::state::State;
+
+impl Aws {
+    /// Deletes what this run made in a target that failed. An image that is there for another reason than being unfaithful
+    /// was registered by a process that got further: it is kept, and said.
+    pub(super) async fn undo(&self, state: &State, i: usize) -> Outcome {
+        match self.undo_target(state, i).await {
+            Ok(outcome) => outcome,
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    async fn undo_target(&self, state: &State, i: usize) -> Result<Outcome, Refusal> {
+        let target = &state.targets[i];
+        let actor = self.session(state, target).await?;
+        let ec2 = self.ec2(&actor, &target.region);
+        let at = actor.at(&target.region);
+        let discard = target
+            .failure
+            .as_ref()
+            .is_some_and(|f| f.cause == Cause::NotFaithful);
+        let mut left = Vec::new();
+        for found in image::own_images_by(
+            &ec2,
+            &at,
+            &format!("tag:{}", tag::KEY),
+            &image_key(state, target),
+        )
+        .await?
+        {
+            let Some(id) = image::id_of(&found) else {
+                continue;
+            };
+            let made_by = found
+                .tags()
+                .iter()
+                .find(|t| t.key() == Some(tag::RUN))
+                .and_then(|t| t.value());
+            if !discard {
+                return Ok(Outcome::ImageThere(id));
+            }
+            if made_by == Some(state.run.as_str()) {
+                left.extend(deregister(&ec2, &at, &id).await?);
+            }
+        }
+        let copies = copies::list(&ec2, &at, state, target).await?.copies;
+        let ids: Vec<SnapshotId> = copies.into_iter().flatten().map(|copy| copy.id).collect();
+        left.extend(copies::delete(&ec2, &at, &ids).await);
+        Ok(if left.is_empty() {
+            Outcome::Done
+        } else {
+            Outcome::Left(left)
+        })
+    }
+
+    /// Deregisters what the run of this name made in a target, and deletes its snapshots.
+    pub(super) async fn remove(&self, state: &State, i: usize) -> Outcome {
+        match self.remove_target(state, i).await {
+            Ok(left) if left.is_empty() => Outcome::Done,
+            Ok(left) => Outcome::Left(left),
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    async fn remove_target(
+        &self,
+        state: &State,
+        i: usize,
+    ) -> Result<Vec<(String, Refusal)>, Refusal> {
+        let target = &state.targets[i];
+        let actor = self.session(state, target).await?;
+        let ec2 = self.ec2(&actor, &target.region);
+        let at = actor.at(&target.region);
+        let run = format!("tag:{}", tag::RUN);
+        let mut left = Vec::new();
+        for found in image::own_images_by(&ec2, &at, &run, &state.run).await? {
+            if let Some(id) = image::id_of(&found) {
+                left.extend(deregister(&ec2, &at, &id).await?);
+            }
+        }
+        let filter = Filter::builder().name(run).values(&state.run).build();
+        let snapshots = copies::own_snapshots(&ec2, &at, filter).await?;
+        let ids: Vec<SnapshotId> = snapshots
+            .iter()
+            .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
+            .collect();
+        left.extend(copies::delete(&ec2, &at, &ids).await);
+        Ok(left)
+    }
+}
+
+/// Deregisters an image with its snapshots. Snapshots that it could not delete are found, and deleted, by their tags.
+async fn deregister(
+    ec2: &Client,
+    at: &Place,
+    id: &ImageId,
+) -> Result<Vec<(String, Refusal)>, Refusal> {
+    let answer = ec2
+        .deregister_image()
+        .image_id(id.as_str())
+        .delete_associated_snapshots(true)
+        .send()
+        .await;
+    match answer.map_err(|e| refusal("DeregisterImage", at, id, &e)) {
+        Err(refusal)
+            if refusal.code != "InvalidAMIID.NotFound"
+                && refusal.code != "InvalidAMIID.Unavailable" =>
+        {
+            Ok(vec![(id.to_string(), refusal)])
+        }
+        _ => Ok(Vec::new()),
+    }
+}

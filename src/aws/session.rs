@@ -1,0 +1,123 @@
+//! Sessions of the copy role in the target accounts: assumed once for each account, narrowed to the run, renewed before
+//! they end. Role chaining limits them to one hour.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use tokio::sync::OnceCell;
+
+use super::{Actor, Aws, Place, refusal};
+use crate::error::Refusal;
+use crate::ids::ExternalId;
+use crate::policy::session_policy;
+use crate::state::{State, TargetState};
+
+const LIFETIME: i32 = 3600;
+/// A session this close to its end is not used for another command.
+const RESERVE: Duration = Duration::from_mins(5);
+
+/// One cell for each role: those who come while it is being assumed wait for that one call.
+type Cell = Arc<OnceCell<(Credentials, SystemTime)>>;
+
+#[derive(Debug, Default)]
+pub struct Sessions {
+    by_role: Mutex<HashMap<(String, Option<String>), Cell>>,
+}
+
+impl Sessions {
+    fn cell(&self, role: &str, external_id: Option<&str>, now: SystemTime) -> Cell {
+        let mut cells = self.by_role.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell = cells
+            .entry((role.to_owned(), external_id.map(str::to_owned)))
+            .or_default();
+        if cell.get().is_some_and(|(_, end)| *end < now + RESERVE) {
+            *cell = Cell::default();
+        }
+        cell.clone()
+    }
+
+    fn forget(&self, role: &str, external_id: Option<&str>) {
+        let mut cells = self.by_role.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.remove(&(role.to_owned(), external_id.map(str::to_owned)));
+    }
+}
+
+impl Aws {
+    /// The copy role of this target.
+    pub(super) async fn session(
+        &self,
+        state: &State,
+        target: &TargetState,
+    ) -> Result<Actor, Refusal> {
+        let role = target
+            .role_name
+            .arn(target.region.partition(), &target.account_id);
+        let external_id = target.external_id.as_ref().map(ExternalId::as_str);
+        let cell = self.sessions.cell(&role, external_id, self.time.now());
+        let (credentials, _) = cell
+            .get_or_try_init(|| self.assume(state, target, &role))
+            .await?;
+        Ok(Actor {
+            account: target.account_id.to_string(),
+            credentials: Some(credentials.clone()),
+        })
+    }
+
+    /// To be called when a session's credentials were refused, so that the next command gets new ones.
+    pub(super) fn forget_session(&self, target: &TargetState) {
+        let role = target
+            .role_name
+            .arn(target.region.partition(), &target.account_id);
+        self.sessions
+            .forget(&role, target.external_id.as_ref().map(ExternalId::as_str));
+    }
+
+    async fn assume(
+        &self,
+        state: &State,
+        target: &TargetState,
+        role: &str,
+    ) -> Result<(Credentials, SystemTime), Refusal> {
+        // Regional endpoint of the function's own Region: tokens of the global one fail in opt-in Regions.
+        let sts = aws_sdk_sts::Client::new(&self.config);
+        let at = Place {
+            account: state.source.account_id.to_string(),
+            region: self
+                .config
+                .region()
+                .map_or_else(String::new, ToString::to_string),
+        };
+        let answer = sts
+            .assume_role()
+            .role_arn(role)
+            .role_session_name(format!("amiferry-{}", state.run))
+            .duration_seconds(LIFETIME)
+            .policy(session_policy(state, &target.account_id))
+            .set_external_id(target.external_id.as_ref().map(ToString::to_string))
+            .send()
+            .await
+            .map_err(|e| refusal("AssumeRole", &at, role, &e))?;
+        let unreadable = || Refusal {
+            operation: "AssumeRole",
+            account: at.account.clone(),
+            region: at.region.clone(),
+            resource: role.to_owned(),
+            code: "UnreadableAnswer".to_owned(),
+            message: "the answer carries no credentials".to_owned(),
+            request_id: None,
+        };
+        let given = answer.credentials().ok_or_else(unreadable)?;
+        let end = SystemTime::try_from(*given.expiration()).map_err(|_| unreadable())?;
+        let token = Some(given.session_token().to_owned());
+        let credentials = Credentials::new(
+            given.access_key_id(),
+            given.secret_access_key(),
+            token,
+            Some(end),
+            "AssumeRole",
+        );
+        Ok((credentials, end))
+    }
+}

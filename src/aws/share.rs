@@ -1,0 +1,274 @@
+//! Opening the source to the targets' accounts: createVolumePermission on every snapshot, a grant on every key. The image's
+//! launch permission is not needed for copying, so it is never given.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName, Tag};
+use aws_sdk_kms::types::GrantOperation;
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+
+use super::{Aws, refusal};
+use crate::command::{Outcome, grant_prefix, sharing_tag};
+use crate::error::Refusal;
+use crate::ids::{Region, SnapshotId};
+use crate::request::KeyAccess;
+use crate::state::State;
+
+/// Changes in one ModifySnapshotAttribute.
+const BATCH: usize = 500;
+/// Account IDs in one tag value of 256 characters.
+const ACCOUNTS_PER_TAG: usize = 19;
+/// CreateGrant allows 50 a second.
+const GRANTS_AT_ONCE: usize = 8;
+/// What the copying role needs on a source key, as EC2 uses it for the copy (EBS user guide, permissions for copying).
+/// `ReEncrypt*` is no grant operation; reading the source side is `ReEncryptFrom`.
+const OPERATIONS: [GrantOperation; 4] = [
+    GrantOperation::DescribeKey,
+    GrantOperation::CreateGrant,
+    GrantOperation::Decrypt,
+    GrantOperation::ReEncryptFrom,
+];
+
+impl Aws {
+    pub(super) async fn share(&self, state: &State, targets: &[usize]) -> Outcome {
+        match self.share_snapshots(state, targets).await {
+            Ok(()) => Outcome::Shared {
+                refused: self.grant(state, targets).await,
+            },
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    async fn share_snapshots(&self, state: &State, targets: &[usize]) -> Result<(), Refusal> {
+        // The order is what makes it safe beside another process of the same run: permissions first, the mark second. A mark
+        // that is not there yet when read proves that the permissions read before it hold nothing of this run's.
+        let reading = state
+            .source
+            .snapshots
+            .iter()
+            .map(|id| self.permitted_accounts(state, id));
+        let permitted = join_all(reading)
+            .await
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?;
+        let tags = self.source_snapshot_tags(state).await?;
+        let wanted: BTreeSet<&str> = targets
+            .iter()
+            .map(|&i| state.targets[i].account_id.as_str())
+            .collect();
+        self.mark(state, &permitted, &tags).await?;
+        let opening = state
+            .source
+            .snapshots
+            .iter()
+            .zip(&permitted)
+            .map(|(id, permitted)| {
+                let add: Vec<String> = wanted
+                    .iter()
+                    .filter(|a| !permitted.contains(**a))
+                    .map(|a| (*a).to_owned())
+                    .collect();
+                self.modify(state, id, OperationType::Add, add)
+            });
+        join_all(opening).await.into_iter().collect()
+    }
+
+    /// Writes on each snapshot, before anything is opened, which of the run's accounts had been permitted already: those
+    /// are not this run's to revoke. Snapshots that say the same are tagged in one call.
+    async fn mark(
+        &self,
+        state: &State,
+        permitted: &[BTreeSet<String>],
+        tags: &[Option<BTreeMap<String, String>>],
+    ) -> Result<(), Refusal> {
+        let ours: BTreeSet<&str> = state
+            .targets
+            .iter()
+            .map(|t| t.account_id.as_str())
+            .collect();
+        let name = sharing_tag(&state.run);
+        let mut to_mark: BTreeMap<Vec<&str>, Vec<&SnapshotId>> = BTreeMap::new();
+        for ((id, permitted), tags) in state.source.snapshots.iter().zip(permitted).zip(tags) {
+            if tags.as_ref().is_some_and(|tags| !tags.contains_key(&name)) {
+                let prior: Vec<&str> = ours
+                    .iter()
+                    .copied()
+                    .filter(|a| permitted.contains(*a))
+                    .collect();
+                to_mark.entry(prior).or_default().push(id);
+            }
+        }
+        let actor = Self::own(state);
+        let region = &state.source.region;
+        for (prior, ids) in to_mark {
+            let marks = marks(&name, &prior);
+            let resources = ids.iter().map(ToString::to_string).collect();
+            let answer = self
+                .ec2(&actor, region)
+                .create_tags()
+                .set_resources(Some(resources))
+                .set_tags(Some(marks))
+                .send()
+                .await;
+            answer.map_err(|e| refusal("CreateTags", &actor.at(region), ids[0], &e))?;
+        }
+        Ok(())
+    }
+
+    /// The accounts that may create volumes from this snapshot.
+    pub(super) async fn permitted_accounts(
+        &self,
+        state: &State,
+        id: &SnapshotId,
+    ) -> Result<BTreeSet<String>, Refusal> {
+        let actor = Self::own(state);
+        let region = &state.source.region;
+        let answer = self
+            .ec2(&actor, region)
+            .describe_snapshot_attribute()
+            .snapshot_id(id.as_str())
+            .attribute(SnapshotAttributeName::CreateVolumePermission)
+            .send()
+            .await
+            .map_err(|e| refusal("DescribeSnapshotAttribute", &actor.at(region), id, &e))?;
+        Ok(answer
+            .create_volume_permissions()
+            .iter()
+            .filter_map(|p| p.user_id().map(str::to_owned))
+            .collect())
+    }
+
+    /// Adds or removes accounts, by their IDs only: a group would make the snapshot public.
+    pub(super) async fn modify(
+        &self,
+        state: &State,
+        id: &SnapshotId,
+        operation: OperationType,
+        accounts: Vec<String>,
+    ) -> Result<(), Refusal> {
+        let actor = Self::own(state);
+        let region = &state.source.region;
+        for some in accounts.chunks(BATCH) {
+            self.ec2(&actor, region)
+                .modify_snapshot_attribute()
+                .snapshot_id(id.as_str())
+                .attribute(SnapshotAttributeName::CreateVolumePermission)
+                .operation_type(operation.clone())
+                .set_user_ids(Some(some.to_vec()))
+                .send()
+                .await
+                .map_err(|e| refusal("ModifySnapshotAttribute", &actor.at(region), id, &e))?;
+        }
+        Ok(())
+    }
+
+    /// A grant on each source key for each account's role. Returns the targets that were refused theirs.
+    async fn grant(&self, state: &State, targets: &[usize]) -> Vec<(usize, Refusal)> {
+        if state.order.key_access != KeyAccess::Grant {
+            return Vec::new();
+        }
+        let mut wanted: Vec<(usize, String)> = Vec::new();
+        for &i in targets {
+            wanted.extend(state.source.keys.iter().map(|key| (i, key.clone())));
+        }
+        let granting = wanted.into_iter().map(|(i, key)| async move {
+            self.grant_one(state, i, &key)
+                .await
+                .err()
+                .map(|refusal| (i, refusal))
+        });
+        stream::iter(granting)
+            .buffer_unordered(GRANTS_AT_ONCE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await
+    }
+
+    async fn grant_one(&self, state: &State, i: usize, key: &str) -> Result<(), Refusal> {
+        let target = &state.targets[i];
+        let actor = Self::own(state);
+        let region = key_region(state, key);
+        self.kms(&actor, &region)
+            .create_grant()
+            .key_id(key)
+            .grantee_principal(
+                target
+                    .role_name
+                    .arn(target.region.partition(), &target.account_id),
+            )
+            .set_operations(Some(OPERATIONS.to_vec()))
+            .name(format!("{}{}", grant_prefix(&state.run), target.account_id))
+            .send()
+            .await
+            .map_err(|e| refusal("CreateGrant", &actor.at(&region), key, &e))?;
+        Ok(())
+    }
+}
+
+/// The Region of a source key, from its ARN.
+pub fn key_region(state: &State, key: &str) -> Region {
+    key.split(':')
+        .nth(3)
+        .and_then(|r| Region::parse(r).ok())
+        .unwrap_or_else(|| state.source.region.clone())
+}
+
+/// The mark as tags: accounts permitted before, nineteen to a tag, `none` if there were none.
+fn marks(name: &str, prior: &[&str]) -> Vec<Tag> {
+    if prior.is_empty() {
+        return vec![Tag::builder().key(name).value("none").build()];
+    }
+    let tags = prior
+        .chunks(ACCOUNTS_PER_TAG)
+        .enumerate()
+        .map(|(n, accounts)| {
+            let key = if n == 0 {
+                name.to_owned()
+            } else {
+                format!("{name}:{n}")
+            };
+            Tag::builder().key(key).value(accounts.join(",")).build()
+        });
+    tags.collect()
+}
+
+/// The accounts that a mark names; `None` if there is no mark.
+pub fn marked_accounts(name: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<String>> {
+    tags.get(name)?;
+    let more = format!("{name}:");
+    let values = tags
+        .iter()
+        .filter(|(key, _)| *key == name || key.starts_with(&more))
+        .map(|(_, value)| value);
+    Some(
+        values
+            .flat_map(|v| v.split(','))
+            .filter(|a| *a != "none")
+            .map(str::to_owned)
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_says_what_it_was_told_however_long() {
+        for count in [0, 1, 19, 20, 200] {
+            let accounts: Vec<String> = (0..count)
+                .map(|n| format!("{:012}", 200_000_000_000_u64 + n))
+                .collect();
+            let prior: Vec<&str> = accounts.iter().map(String::as_str).collect();
+            let tags = marks("amiferry:sharing:abc", &prior);
+            assert!(tags.iter().all(|t| t.value().unwrap().len() <= 256));
+            let map = super::super::tags::to_map(&tags);
+            assert_eq!(
+                marked_accounts("amiferry:sharing:abc", &map),
+                Some(accounts.iter().cloned().collect())
+            );
+            assert_eq!(marked_accounts("amiferry:sharing:ab", &map), None);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Reading the source image, before a run and at the begin of each call that goes on with it.
+
+use aws_sdk_ec2::types::{Snapshot, StorageTier};
+use aws_sdk_kms::types::KeyManagerType;
+
+use super::{Actor, Aws, Place, image, refusal, tags};
+use crate::error::{Error, Refusal};
+use crate::ids::{AccountId, ImageId, Region, SnapshotId};
+use crate::source::{Source, SourceSnapshot};
+
+impl Aws {
+    /// The image with all that a copy needs to know. `SourceNotFound` if this account owns no such image.
+    pub async fn read_source(&self, id: &ImageId, region: &Region) -> Result<Source, Error> {
+        // Whose account this is, only the image's owner tells.
+        let actor = Actor {
+            account: "the source account".to_owned(),
+            credentials: None,
+        };
+        let ec2 = self.ec2(&actor, region);
+        let found = image::own_image(&ec2, &actor.at(region), id)
+            .await
+            .map_err(Error::from_refusal)?;
+        let Some(found) = found else {
+            return Err(self.not_ours(&actor, id, region).await);
+        };
+        let owner = found
+            .owner_id()
+            .and_then(|owner| AccountId::parse(owner).ok());
+        let owner = owner
+            .ok_or_else(|| Error::Internal(format!("DescribeImages told no owner of {id}")))?;
+        let at = Place {
+            account: owner.to_string(),
+            region: region.to_string(),
+        };
+        let mut facts = image::facts(&found);
+        image::uefi_data(&ec2, &at, id, &mut facts)
+            .await
+            .map_err(Error::from_refusal)?;
+        let ids = facts.snapshots();
+        let snapshots = if ids.is_empty() {
+            Vec::new()
+        } else {
+            source_snapshots(&ec2, &at, &ids, id).await?
+        };
+        Ok(Source {
+            id: id.clone(),
+            owner,
+            image: facts,
+            snapshots,
+            aws_managed_keys: Vec::new(),
+        })
+    }
+
+    /// Asks KMS which of the source's keys are AWS-managed: those can never be shared.
+    pub async fn read_key_managers(
+        &self,
+        source: &mut Source,
+        region: &Region,
+    ) -> Result<(), Error> {
+        let actor = Actor {
+            account: source.owner.to_string(),
+            credentials: None,
+        };
+        for key in source.keys() {
+            let answer = self
+                .kms(&actor, region)
+                .describe_key()
+                .key_id(&key)
+                .send()
+                .await;
+            let answer = answer.map_err(|e| {
+                Error::from_refusal(refusal("DescribeKey", &actor.at(region), &key, &e))
+            })?;
+            if answer.key_metadata().and_then(|m| m.key_manager()) == Some(&KeyManagerType::Aws) {
+                source.aws_managed_keys.push(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whose image it is, where that can be seen.
+    async fn not_ours(&self, actor: &Actor, id: &ImageId, region: &Region) -> Error {
+        let answer = self
+            .ec2(actor, region)
+            .describe_images()
+            .image_ids(id.as_str())
+            .send()
+            .await;
+        let owner = answer.ok().and_then(|a| {
+            a.images()
+                .first()
+                .and_then(|i| i.owner_id().map(str::to_owned))
+        });
+        match owner {
+            Some(owner) => Error::SourceNotFound(format!(
+                "{id} in {region} belongs to account {owner}; only the owner can share an image's snapshots: copy it into this account, or run the function there"
+            )),
+            None => Error::SourceNotFound(format!(
+                "there is no {id} in {region} in this account; check the ID, and SourceRegion"
+            )),
+        }
+    }
+}
+
+async fn source_snapshots(
+    ec2: &aws_sdk_ec2::Client,
+    at: &Place,
+    ids: &[SnapshotId],
+    image: &ImageId,
+) -> Result<Vec<SourceSnapshot>, Error> {
+    let names = ids.iter().map(ToString::to_string).collect();
+    let answer = ec2
+        .describe_snapshots()
+        .set_snapshot_ids(Some(names))
+        .send()
+        .await;
+    let answer =
+        answer.map_err(|e| Error::from_refusal(refusal("DescribeSnapshots", at, image, &e)))?;
+    ids.iter()
+        .map(|id| {
+            let there = answer
+                .snapshots()
+                .iter()
+                .find(|s| s.snapshot_id() == Some(id.as_str()));
+            there
+                .and_then(|s| source_snapshot(id, s))
+                .ok_or_else(|| Error::SourceNotFound(format!("snapshot {id} of {image} is gone")))
+        })
+        .collect()
+}
+
+fn source_snapshot(id: &SnapshotId, snapshot: &Snapshot) -> Option<SourceSnapshot> {
+    Some(SourceSnapshot {
+        id: id.clone(),
+        owner: AccountId::parse(snapshot.owner_id()?).ok()?,
+        state: snapshot
+            .state()
+            .map_or_else(String::new, |s| s.as_str().to_owned()),
+        encrypted: snapshot.encrypted().unwrap_or(false),
+        key: snapshot.kms_key_id().map(str::to_owned),
+        archived: snapshot.storage_tier() == Some(&StorageTier::Archive),
+        description: snapshot
+            .description()
+            .filter(|d| !d.is_empty())
+            .map(str::to_owned),
+        tags: tags::to_map(snapshot.tags()),
+    })
+}
+
+impl Aws {
+    /// The tags of the source snapshots now, in the state's order; `None` for one that is gone.
+    pub(super) async fn source_snapshot_tags(
+        &self,
+        state: &crate::state::State,
+    ) -> Result<Vec<Option<std::collections::BTreeMap<String, String>>>, Refusal> {
+        let actor = Self::own(state);
+        let region = &state.source.region;
+        // By filter, not by ID: one snapshot gone must not hide the others.
+        let filter = aws_sdk_ec2::types::Filter::builder()
+            .name("snapshot-id")
+            .set_values(Some(
+                state
+                    .source
+                    .snapshots
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+            ))
+            .build();
+        let answer = self
+            .ec2(&actor, region)
+            .describe_snapshots()
+            .owner_ids("self")
+            .filters(filter)
+            .send()
+            .await;
+        let answer = answer.map_err(|e| {
+            refusal(
+                "DescribeSnapshots",
+                &actor.at(region),
+                &state.source.image_id,
+                &e,
+            )
+        })?;
+        let there = |id: &SnapshotId| {
+            answer
+                .snapshots()
+                .iter()
+                .find(|s| s.snapshot_id() == Some(id.as_str()))
+        };
+        Ok(state
+            .source
+            .snapshots
+            .iter()
+            .map(|id| there(id).map(|s| tags::to_map(s.tags())))
+            .collect())
+    }
+}

@@ -1,0 +1,187 @@
+//! What can be done, and what came of it. Each command finds what it made before it makes it again:
+//!
+//! | command | what makes it repeatable |
+//! |---|---|
+//! | `Share` | a tag on the source snapshots, written before the first permission, says who had been allowed before |
+//! | `Share` (grants) | CreateGrant with the same name and parameters returns the same grant |
+//! | `Start` | CopySnapshot has no token: copies carry the tag `amiferry:key`, looks come first, surplus copies are deleted |
+//! | `Register` | the name: EC2 refuses the second image of a name |
+//! | `Tidy`, `Undo`, `Remove` | what is gone already counts as deleted |
+//! | `Revoke` | removes what the tag says was added; the tag itself goes last |
+
+use crate::digest::digest;
+use crate::error::Refusal;
+use crate::ids::{ImageId, KeyRef, SnapshotId};
+use crate::state::{State, TargetState};
+
+/// The tags this project puts on what it makes.
+pub mod tag {
+    pub const RUN: &str = "amiferry:run";
+    pub const SOURCE_IMAGE: &str = "amiferry:source-image";
+    pub const SOURCE_ACCOUNT: &str = "amiferry:source-account";
+    pub const KEY: &str = "amiferry:key";
+    /// On a source snapshot while it is shared, with the run's ID behind it.
+    pub const SHARING: &str = "amiferry:sharing:";
+    /// All of the above begin with this.
+    pub const OURS: &str = "amiferry:";
+}
+
+/// Indices are those of `State::targets` and of the source's snapshots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Open the source to the accounts of these targets.
+    Share {
+        targets: Vec<usize>,
+    },
+    Look {
+        target: usize,
+    },
+    /// Start a copy of each of these snapshots.
+    Start {
+        target: usize,
+        snapshots: Vec<usize>,
+    },
+    Poll {
+        target: usize,
+    },
+    Register {
+        target: usize,
+    },
+    Check {
+        target: usize,
+    },
+    /// Delete copies that the target's image does not use.
+    Tidy {
+        target: usize,
+    },
+    Undo {
+        target: usize,
+    },
+    Remove {
+        target: usize,
+    },
+    Revoke,
+}
+
+impl Command {
+    /// The target it is about; `None` for the source.
+    pub fn target(&self) -> Option<usize> {
+        match self {
+            Self::Share { .. } | Self::Revoke => None,
+            Self::Look { target }
+            | Self::Start { target, .. }
+            | Self::Poll { target }
+            | Self::Register { target }
+            | Self::Check { target }
+            | Self::Tidy { target }
+            | Self::Undo { target }
+            | Self::Remove { target } => Some(*target),
+        }
+    }
+
+    /// For the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Share { .. } => "Share",
+            Self::Look { .. } => "Look",
+            Self::Start { .. } => "Start",
+            Self::Poll { .. } => "Poll",
+            Self::Register { .. } => "Register",
+            Self::Check { .. } => "Check",
+            Self::Tidy { .. } => "Tidy",
+            Self::Undo { .. } => "Undo",
+            Self::Remove { .. } => "Remove",
+            Self::Revoke => "Revoke",
+        }
+    }
+}
+
+/// One copy of one source snapshot, as DescribeSnapshots tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    pub id: SnapshotId,
+    /// Unix seconds.
+    pub started: i64,
+    pub status: CopyStatus,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyStatus {
+    Completed,
+    /// Percent.
+    Pending(u8),
+    /// With AWS's StateMessage.
+    Error(String),
+}
+
+/// All copies of each source snapshot in one target, in the source's order.
+pub type Copies = Vec<Vec<Copy>>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The source is open; the accounts of these targets could not be given their grant.
+    Shared {
+        refused: Vec<(usize, Refusal)>,
+    },
+    Looked {
+        key: KeyRef,
+        image: Option<ImageId>,
+        copies: Copies,
+    },
+    Started {
+        results: Vec<(usize, Result<SnapshotId, Refusal>)>,
+    },
+    /// The target cannot use a source key yet.
+    KeyNotReady(Refusal),
+    Polled(Copies),
+    Registered(ImageId),
+    /// The name belongs to an image that is not ours; or to one not visible yet, when `None`.
+    NameTaken(Option<ImageId>, Refusal),
+    /// Not visible or not available yet.
+    NotYet(String),
+    /// The image is what it should be. `used` are the copies it stands on, `surplus` the others.
+    Faithful {
+        used: Vec<SnapshotId>,
+        surplus: bool,
+    },
+    Unfaithful(Vec<String>),
+    /// The target was to be undone, but its image is there.
+    ImageThere(ImageId),
+    /// Done: tidied, undone, removed, or revoked.
+    Done,
+    /// Deleting went on but some could not be deleted.
+    Left(Vec<(String, Refusal)>),
+    Refused(Refusal),
+    /// The source image is not there any more.
+    SourceGone(String),
+}
+
+/// What find-or-create looks up: digest of source snapshot, account, Region and key.
+pub fn copy_key(source: &SnapshotId, target: &TargetState) -> String {
+    digest([
+        source.as_str(),
+        target.account_id.as_str(),
+        target.region.as_str(),
+        target.kms_key_id.as_str(),
+    ])
+}
+
+/// The same for the image.
+pub fn image_key(state: &State, target: &TargetState) -> String {
+    digest([
+        state.source.image_id.as_str(),
+        target.account_id.as_str(),
+        target.region.as_str(),
+        target.kms_key_id.as_str(),
+    ])
+}
+
+/// All grants of a run begin with this.
+pub fn grant_prefix(run: &str) -> String {
+    format!("amiferry-{run}-")
+}
+
+/// The tag that marks the source snapshots while a run shares them.
+pub fn sharing_tag(run: &str) -> String {
+    format!("{}{run}", tag::SHARING)
+}

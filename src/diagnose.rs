@@ -1,0 +1,125 @@
+//! From an AWS refusal to its cause, and from the cause to what a person has to change, in whose account.
+//!
+//! | refusal | cause |
+//! |---|---|
+//! | AssumeRole denied | `RoleNotAssumable` |
+//! | DescribeKey on the target key denied or not found | `TargetKeyMissing` |
+//! | target key disabled or pending deletion | `TargetKeyDisabled` |
+//! | DescribeKey on a source key denied, although the grant is minutes old | `SourceKeyDenied` |
+//! | CopySnapshot: InvalidSnapshot.NotFound, although shared minutes ago | `SnapshotNotVisible` |
+//! | copy ends with `Given key ID is not accessible` | `KeyNotAccessible` |
+//! | copy ends in `error` otherwise | `CopyFailed` |
+//! | InvalidAMIName.Duplicate by an image not ours | `NameTaken` |
+//! | OptInRequired, AuthFailure | `RegionNotEnabled` |
+//! | any other denial | `AccessDenied` |
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Refusal, RefusalKind};
+use crate::state::{State, TargetState};
+
+/// Why a target failed. The names are in step states: they change only by addition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    RoleNotAssumable,
+    TargetKeyMissing,
+    TargetKeyDisabled,
+    SourceKeyDenied,
+    SnapshotNotVisible,
+    KeyNotAccessible,
+    CopyFailed,
+    TooSlow,
+    NameTaken,
+    NotFaithful,
+    RegionNotEnabled,
+    SharingFailed,
+    SourceGone,
+    AccessDenied,
+    Throttled,
+    Unreachable,
+    Other,
+}
+
+impl Cause {
+    /// What a refusal of one of a target's commands means.
+    pub fn of(refusal: &Refusal) -> Self {
+        match (refusal.operation, refusal.code.as_str()) {
+            (
+                _,
+                "OptInRequired"
+                | "AuthFailure"
+                | "InvalidClientTokenId"
+                | "UnrecognizedClientException",
+            ) => Self::RegionNotEnabled,
+            (_, "InvalidAMIName.Duplicate") => Self::NameTaken,
+            ("AssumeRole", _) if refusal.kind() == RefusalKind::Denied => Self::RoleNotAssumable,
+            ("DescribeKey", "DisabledException" | "KMSInvalidStateException") => {
+                Self::TargetKeyDisabled
+            }
+            ("DescribeKey", _)
+                if matches!(refusal.kind(), RefusalKind::Denied | RefusalKind::NotFound) =>
+            {
+                Self::TargetKeyMissing
+            }
+            _ => match refusal.kind() {
+                RefusalKind::Denied => Self::AccessDenied,
+                RefusalKind::Throttled | RefusalKind::QuotaFull => Self::Throttled,
+                RefusalKind::Uncertain | RefusalKind::Expired => Self::Unreachable,
+                RefusalKind::NotFound | RefusalKind::Final => Self::Other,
+            },
+        }
+    }
+
+    /// What to change, and where.
+    pub fn remedy(self, state: &State, target: &TargetState) -> String {
+        let TargetState {
+            account_id: account,
+            region,
+            kms_key_id: key,
+            role_name,
+            ..
+        } = target;
+        let source = &state.source.account_id;
+        let role = role_name.arn(region.partition(), account);
+        match self {
+            Self::RoleNotAssumable => format!(
+                "In account {account}: create the role {role_name}, or let its trust policy allow sts:AssumeRole to this function's role in account {source} \
+                 (with the same ExternalId as the request, if it names one). In account {source}: allow the function's role sts:AssumeRole on {role}"
+            ),
+            Self::TargetKeyMissing => format!(
+                "In account {account}, Region {region}: check that {key} exists there, and allow {role} kms:DescribeKey on it, in the role's policy and in the key policy"
+            ),
+            Self::TargetKeyDisabled => format!("In account {account}, Region {region}: enable {key}, cancel its deletion, or name another KmsKeyId"),
+            Self::SourceKeyDenied => format!(
+                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt and kms:ReEncryptFrom on {}. With KeyAccess None, also allow it in the policy of that key, in its own account",
+                state.source.keys.join(" and ")
+            ),
+            Self::SnapshotNotVisible => format!(
+                "In account {source}: see whether another process removes {account} from the createVolumePermission of the source snapshots, or whether block public access or a service control policy forbids sharing; then run again"
+            ),
+            Self::KeyNotAccessible => format!(
+                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:ReEncryptTo and kms:GenerateDataKeyWithoutPlaintext on {key} (role policy and key policy), \
+                 and kms:DescribeKey, kms:CreateGrant, kms:Decrypt and kms:ReEncryptFrom on the source key; look for a condition (kms:ViaService, kms:GrantIsForAWSResource) or a service control policy that forbids it"
+            ),
+            Self::CopyFailed => "Run again; if it fails the same way, look at the source snapshots and at the AWS Health Dashboard".to_owned(),
+            Self::TooSlow => "The copy did not finish within two days: ask for a time-based copy with CopyCompletionMinutes, then run again".to_owned(),
+            Self::NameTaken => format!(
+                "In account {account}, Region {region}: another image has this name. Rename or deregister it, or give the request a Name such as {{name}}-{{image}}"
+            ),
+            Self::NotFaithful => format!(
+                "The copy was discarded because it would not be what the source is. If PlatformDetails or UsageOperation differ, EC2 does not let account {account} own this image: use the original there"
+            ),
+            Self::RegionNotEnabled => format!("In account {account}: enable the Region {region} (aws account enable-region --region-name {region}), or leave it out of the targets"),
+            Self::SharingFailed => format!(
+                "In account {source}: allow the function's role ec2:ModifySnapshotAttribute and ec2:CreateTags on the source snapshots and kms:CreateGrant on their keys; look for a service control policy that forbids sharing"
+            ),
+            Self::SourceGone => format!("Keep {} until its distribution has ended; name an image that exists and run again", state.source.image_id),
+            Self::AccessDenied => format!(
+                "In account {account}: allow the action in the policy of {role}; if it is allowed there, look for a permissions boundary or a service control policy that denies it"
+            ),
+            Self::Throttled => format!("Run again later; if it persists, ask for a higher EC2 request quota in account {account}, Region {region}"),
+            Self::Unreachable => format!("Run again; if it persists, check the network path to {region} and the AWS Health Dashboard"),
+            Self::Other => "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned(),
+        }
+    }
+}

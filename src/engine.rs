@@ -1,0 +1,176 @@
+//! The only loop: decide, perform (concurrently), record, until the run ends, only waiting is left, or the budget is used up.
+//!
+//! At the end of the budget, commands under way are dropped. That is no different from a crash after their calls: whoever
+//! goes on looks first.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::aws::Aws;
+use crate::command::{Command, Outcome};
+use crate::source::Source;
+use crate::state::{State, TargetPhase};
+use crate::step::{Busy, Next, next, record};
+
+/// Commands under way at once. Each target has at most one.
+const AT_ONCE: usize = 48;
+
+/// How long a call may work.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// The caller has the answer by then; `None` when nobody knows.
+    pub end: Option<SystemTime>,
+    /// Seconds it waits inside rather than handing the waiting to its caller.
+    pub patience: i64,
+}
+
+/// How far a call got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    Ended,
+    /// Go on after so many seconds.
+    Continue(u32),
+}
+
+type Flying<'a> = FuturesUnordered<BoxFuture<'a, (Command, Outcome)>>;
+
+/// Advances the run as far as the budget allows.
+pub async fn advance(
+    aws: &Aws,
+    state: &mut State,
+    source: &Result<Source, String>,
+    budget: Budget,
+) -> Progress {
+    let end = budget.end.map(|end| {
+        Instant::now()
+            + end
+                .duration_since(aws.time_source().now())
+                .unwrap_or_default()
+    });
+    let mut flying: Flying<'_> = FuturesUnordered::new();
+    let mut busy = Busy::default();
+    loop {
+        if end.is_some_and(|end| Instant::now() >= end) {
+            return Progress::Continue(1);
+        }
+        let now = aws.now();
+        let wake = match next(state, now, &busy) {
+            Next::End => return Progress::Ended,
+            Next::Do(commands) => {
+                take_off(aws, state, source, commands, &mut busy, &mut flying);
+                None
+            }
+            Next::WaitUntil(due) if flying.is_empty() => {
+                let wait = u32::try_from(due - now).unwrap_or(1).max(1);
+                if i64::from(wait) > budget.patience {
+                    return Progress::Continue(wait);
+                }
+                Some(u64::from(wait))
+            }
+            Next::WaitUntil(due) => Some(u64::try_from(due - now).unwrap_or(1)),
+            // Nothing under way and nothing to do cannot be; if it were, asking again later beats hanging.
+            Next::WaitForBusy if flying.is_empty() => return Progress::Continue(5),
+            Next::WaitForBusy => None,
+        };
+        tokio::select! {
+            Some(landed) = flying.next() => {
+                land(state, &mut busy, landed, aws.now());
+                // Whatever else has landed meanwhile goes into the same decision.
+                while let Some(Some(landed)) = flying.next().now_or_never() {
+                    land(state, &mut busy, landed, aws.now());
+                }
+            }
+            () = until(wake.map(|seconds| Instant::now() + Duration::from_secs(seconds))) => {}
+            () = until(end) => {}
+        }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn take_off<'a>(
+    aws: &'a Aws,
+    state: &State,
+    source: &'a Result<Source, String>,
+    commands: Vec<Command>,
+    busy: &mut Busy,
+    flying: &mut Flying<'a>,
+) {
+    let room = AT_ONCE.saturating_sub(flying.len());
+    if room == 0 {
+        return;
+    }
+    let seen = Arc::new(state.clone());
+    for command in commands.into_iter().take(room) {
+        match command.target() {
+            Some(target) => drop(busy.targets.insert(target)),
+            None => busy.source = true,
+        }
+        let seen = seen.clone();
+        let performing = async move {
+            let outcome = aws.perform(&seen, source, &command).await;
+            (command, outcome)
+        };
+        flying.push(performing.boxed());
+    }
+}
+
+fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcome), now: i64) {
+    match command.target() {
+        Some(target) => drop(busy.targets.remove(&target)),
+        None => busy.source = false,
+    }
+    let before = command.target().map(|i| state.targets[i].phase);
+    let said = match &outcome {
+        Outcome::Refused(refusal)
+        | Outcome::KeyNotReady(refusal)
+        | Outcome::NameTaken(_, refusal) => Some(refusal.to_string()),
+        Outcome::Left(left) => left.first().map(|(_, refusal)| refusal.to_string()),
+        _ => None,
+    };
+    record(state, &command, outcome, now);
+    tell(state, &command, before, said.as_deref());
+}
+
+/// One line for each command, as a person following the log wants it.
+fn tell(state: &State, command: &Command, before: Option<TargetPhase>, said: Option<&str>) {
+    let (run, name) = (state.run.as_str(), command.name());
+    match command.target().map(|i| &state.targets[i]) {
+        Some(target) => {
+            let (account, region) = (target.account_id.as_str(), target.region.as_str());
+            let phase = format!("{:?}", target.phase);
+            let turned = before != Some(target.phase);
+            match said {
+                Some(said) => warn!(run, account, region, command = name, phase, said, "refused"),
+                None => info!(
+                    run,
+                    account,
+                    region,
+                    command = name,
+                    phase,
+                    turned,
+                    progress = target.progress,
+                    "target"
+                ),
+            }
+        }
+        None => {
+            let phase = format!("{:?}", state.phase);
+            match said {
+                Some(said) => warn!(run, command = name, phase, said, "refused"),
+                None => info!(run, command = name, phase, "source"),
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The few errors a call can end with. Their names are the `errorType`s that a state machine's `Retry` and `Catch` match
+//! on, so they change only by addition.
+
+use std::fmt;
+
+use lambda_runtime::Diagnostic;
+
+/// What AWS said when it refused a call: enough for a person to find the call in CloudTrail and the thing to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The API operation, such as `CopySnapshot`.
+    pub operation: &'static str,
+    /// The account whose credentials made the call, and the Region it went to.
+    pub account: String,
+    pub region: String,
+    /// The resource the call was about.
+    pub resource: String,
+    /// AWS's error code; `Timeout` or `ConnectionFailed` when no answer came.
+    pub code: String,
+    pub message: String,
+    pub request_id: Option<String>,
+}
+
+/// How a refusal is to be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Try again, more slowly.
+    Throttled,
+    /// Nobody knows whether it took effect: look, then try again.
+    Uncertain,
+    /// A quota is full for now: wait in the queue.
+    QuotaFull,
+    /// The credentials ran out: get new ones and try again.
+    Expired,
+    /// The caller may not.
+    Denied,
+    /// The thing is not there, or not visible.
+    NotFound,
+    /// Everything else is final.
+    Final,
+}
+
+impl Refusal {
+    /// Sorts AWS's code. Source: the common and EC2 error code lists of the EC2 and KMS API references.
+    pub fn kind(&self) -> RefusalKind {
+        match self.code.as_str() {
+            "RequestLimitExceeded"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequestsException"
+            | "EC2ThrottledException"
+            | "SlowDown"
+            | "PriorRequestNotComplete" => RefusalKind::Throttled,
+            "Timeout"
+            | "ConnectionFailed"
+            | "InternalError"
+            | "InternalFailure"
+            | "ServiceUnavailable"
+            | "Unavailable"
+            | "ServerInternal"
+            | "KMSInternalException"
+            | "DependencyTimeoutException"
+            | "UnreadableAnswer" => RefusalKind::Uncertain,
+            "ResourceLimitExceeded"
+            | "ConcurrentSnapshotLimitExceeded"
+            | "SnapshotCopyLimitExceeded"
+            | "MaxConcurrentCopies" => RefusalKind::QuotaFull,
+            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => RefusalKind::Expired,
+            "UnauthorizedOperation"
+            | "AccessDenied"
+            | "AccessDeniedException"
+            | "AuthFailure"
+            | "OptInRequired"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClientException" => RefusalKind::Denied,
+            code if code.contains("NotFound") => RefusalKind::NotFound,
+            _ => RefusalKind::Final,
+        }
+    }
+
+    /// Whether trying again may end differently without anybody changing anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self.kind(),
+            RefusalKind::Throttled
+                | RefusalKind::Uncertain
+                | RefusalKind::QuotaFull
+                | RefusalKind::Expired
+        )
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} in {} {}: {}: {}",
+            self.operation, self.resource, self.account, self.region, self.code, self.message
+        )?;
+        match &self.request_id {
+            Some(id) => write!(f, " (request ID {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// How a call to this function can fail as a whole. A target that fails is no error: it is part of the reply.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller's words are off. Nothing was called, nothing changed.
+    #[error("{key}: {problem}")]
+    InvalidRequest { key: String, problem: String },
+    /// The step state handed in is not one this version can go on with.
+    #[error("State: {0}")]
+    InvalidState(String),
+    #[error("SourceImageId: {0}")]
+    SourceNotFound(String),
+    #[error("{refusal}. {remedy}")]
+    AccessDenied { refusal: Refusal, remedy: String },
+    #[error("{0}. The call may be repeated as it is")]
+    Throttled(Refusal),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    pub fn invalid(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::InvalidRequest {
+            key: key.into(),
+            problem: problem.into(),
+        }
+    }
+
+    /// A refusal met while reading the source, before any target is at stake.
+    pub fn from_refusal(refusal: Refusal) -> Self {
+        match refusal.kind() {
+            RefusalKind::Throttled | RefusalKind::QuotaFull | RefusalKind::Uncertain => {
+                Self::Throttled(refusal)
+            }
+            RefusalKind::Denied => {
+                let remedy = format!(
+                    "Allow this action for the function's role on {} in the source account, and look for a service control policy that denies it",
+                    refusal.resource
+                );
+                Self::AccessDenied { refusal, remedy }
+            }
+            RefusalKind::NotFound => Self::SourceNotFound(refusal.to_string()),
+            RefusalKind::Expired | RefusalKind::Final => Self::Internal(refusal.to_string()),
+        }
+    }
+
+    /// The name for `Retry` and `Catch`.
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest { .. } => "InvalidRequest",
+            Self::InvalidState(_) => "InvalidState",
+            Self::SourceNotFound(_) => "SourceNotFound",
+            Self::AccessDenied { .. } => "AccessDenied",
+            Self::Throttled(_) => "Throttled",
+            Self::Internal(_) => "Internal",
+        }
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Self {
+            error_type: error.error_type().to_owned(),
+            error_message: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! CloudFormation's custom resource event. Its ResponseURL is a secret: whoever knows it can forge the answer.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use crate::digest::digest;
+use crate::error::Error;
+use crate::ids::{AccountId, ImageId};
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResponseUrl(String);
+
+impl ResponseUrl {
+    /// For the one request that goes there.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ResponseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseUrl(…)")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestType {
+    Create,
+    Update,
+    Delete,
+}
+
+/// The event. Keys that CloudFormation may add one day are ignored.
+#[derive(Debug, Clone)]
+pub struct CustomResource {
+    pub request_type: RequestType,
+    pub response_url: ResponseUrl,
+    pub stack_id: String,
+    pub request_id: String,
+    pub logical_resource_id: String,
+    pub resource_type: String,
+    pub physical_resource_id: Option<String>,
+    pub properties: Value,
+    pub old_properties: Value,
+}
+
+impl CustomResource {
+    pub fn parse(value: &Value) -> Result<Self, Error> {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let required = |key: &str| {
+            text(key).filter(|t| !t.is_empty()).ok_or_else(|| {
+                Error::invalid(key, "is required: a string, as CloudFormation sends it")
+            })
+        };
+        let request_type = match required("RequestType")?.as_str() {
+            "Create" => RequestType::Create,
+            "Update" => RequestType::Update,
+            "Delete" => RequestType::Delete,
+            _ => {
+                return Err(Error::invalid(
+                    "RequestType",
+                    "must be Create, Update or Delete",
+                ));
+            }
+        };
+        let url = required("ResponseURL")?;
+        if !(url.starts_with("https://") || url.starts_with("http://127.0.0.1")) {
+            return Err(Error::invalid("ResponseURL", "must be an https URL"));
+        }
+        let object = |key: &str| match value.get(key) {
+            Some(Value::Object(object)) => Value::Object(object.clone()),
+            _ => Value::Object(Map::new()),
+        };
+        Ok(Self {
+            request_type,
+            response_url: ResponseUrl(url),
+            stack_id: required("StackId")?,
+            request_id: required("RequestId")?,
+            logical_resource_id: required("LogicalResourceId")?,
+            resource_type: text("ResourceType").unwrap_or_default(),
+            physical_resource_id: text("PhysicalResourceId").filter(|id| !id.is_empty()),
+            properties: object("ResourceProperties"),
+            old_properties: object("OldResourceProperties"),
+        })
+    }
+
+    /// The event as CloudFormation sent it, for handing on to the next invocation.
+    pub fn to_value(&self) -> Value {
+        json!({
+            "RequestType": match self.request_type {
+                RequestType::Create => "Create",
+                RequestType::Update => "Update",
+                RequestType::Delete => "Delete",
+            },
+            "ResponseURL": self.response_url.reveal(),
+            "StackId": self.stack_id,
+            "RequestId": self.request_id,
+            "LogicalResourceId": self.logical_resource_id,
+            "ResourceType": self.resource_type,
+            "PhysicalResourceId": self.physical_resource_id,
+            "ResourceProperties": self.properties,
+            "OldResourceProperties": self.old_properties,
+        })
+    }
+
+    /// The run's ID: the same for every event about this resource and this image, so that a changed list of targets
+    /// updates in place, and a changed image is a new physical resource.
+    pub fn run_id(&self, image: &ImageId) -> String {
+        digest([
+            self.stack_id.as_str(),
+            self.logical_resource_id.as_str(),
+            image.as_str(),
+        ])[..16]
+            .to_owned()
+    }
+
+    /// The account the stack is in, from its ARN.
+    pub fn stack_account(&self) -> Option<AccountId> {
+        self.stack_id
+            .split(':')
+            .nth(4)
+            .and_then(|account| AccountId::parse(account).ok())
+    }
+}
+
+/// The physical ID of a run.
+pub fn physical_id(run: &str) -> String {
+    format!("amiferry-{run}")
+}

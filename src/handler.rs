@@ -1,0 +1,189 @@
+//! One invocation, from payload to answer: wiring between event, engine and reply.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use serde_json::Value;
+use tracing::info;
+
+use crate::aws::Aws;
+use crate::digest::digest;
+use crate::engine::{Budget, advance};
+use crate::error::Error;
+use crate::event::{Event, LARGEST};
+use crate::ids::{AccountId, Region};
+use crate::plan::{self, Plan};
+use crate::reply::reply;
+use crate::request::{Defaults, Request};
+use crate::source::Source;
+use crate::state::State;
+
+mod stack;
+
+/// The answer is out this long before Lambda's deadline.
+const BEFORE_DEADLINE: Duration = Duration::from_secs(11);
+/// Below this there is no time to do anything.
+const SHORTEST: Duration = Duration::from_secs(3);
+/// Lambda's longest time-out, for when the deadline is unknown.
+const LONGEST: Duration = Duration::from_mins(15);
+/// Seconds a task waits itself; longer waiting is its state machine's, which waits for nothing.
+const PATIENCE: i64 = 2;
+
+/// What Lambda says of one invocation.
+#[derive(Debug, Clone, Default)]
+pub struct Invocation {
+    /// When Lambda ends it; `None`, or a time that is not in the future, counts as unknown.
+    pub deadline: Option<SystemTime>,
+    pub function_arn: String,
+}
+
+/// The function.
+#[derive(Debug)]
+pub struct Handler {
+    config: SdkConfig,
+}
+
+impl Handler {
+    pub fn new(config: SdkConfig) -> Self {
+        Self { config }
+    }
+
+    /// Serves one payload.
+    pub async fn handle(&self, payload: &str, invocation: &Invocation) -> Result<Value, Error> {
+        if payload.len() > LARGEST {
+            return Err(Error::invalid(
+                "event",
+                format!(
+                    "has {} bytes; at most {LARGEST} are accepted",
+                    payload.len()
+                ),
+            ));
+        }
+        let value: Value = serde_json::from_str(payload)
+            .map_err(|e| Error::invalid("event", format!("is not JSON: {e}")))?;
+        // Sessions are narrowed to one run: none outlives its invocation.
+        let aws = Aws::new(self.config.clone());
+        match Event::parse(&value)? {
+            Event::Distribute(request) => self.distribute(&aws, &request, invocation).await,
+            Event::Resume(state) => self.resume(&aws, &state, invocation).await,
+            Event::CustomResource(resource) => {
+                self.custom_resource(&aws, &resource, invocation).await
+            }
+            Event::CustomResourceTurn(turn) => {
+                self.custom_resource_turn(&aws, &turn, invocation).await
+            }
+            Event::SnapshotNotification => {
+                info!(
+                    "snapshot notification: nothing waits in this version, polling finds the copy's end"
+                );
+                Ok(Value::Null)
+            }
+        }
+    }
+
+    async fn distribute(
+        &self,
+        aws: &Aws,
+        request: &Value,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let parsed = Request::parse(request, &self.defaults(invocation)?)?;
+        let budget = budget(aws, invocation, PATIENCE)?;
+        let run = &digest([request.to_string().as_str(), parsed.source_region.as_str()])[..16];
+        let (mut state, source) = begin(aws, &parsed, run).await?;
+        let progress = advance(aws, &mut state, &Ok(source), budget).await;
+        reply(&state, progress)
+    }
+
+    async fn resume(
+        &self,
+        aws: &Aws,
+        state: &Value,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let mut state = State::open(state)?;
+        let budget = budget(aws, invocation, PATIENCE)?;
+        let source = read_again(aws, &mut state).await?;
+        let progress = advance(aws, &mut state, &source, budget).await;
+        reply(&state, progress)
+    }
+
+    fn defaults(&self, invocation: &Invocation) -> Result<Defaults, Error> {
+        let region = self
+            .config
+            .region()
+            .and_then(|r| Region::parse(r.as_ref()).ok());
+        let region = region.ok_or_else(|| {
+            Error::Internal("the function has no Region: set AWS_REGION".to_owned())
+        })?;
+        let account = invocation
+            .function_arn
+            .split(':')
+            .nth(4)
+            .and_then(|a| AccountId::parse(a).ok());
+        Ok(Defaults { region, account })
+    }
+}
+
+/// Reads the source, refuses what cannot be copied, and plans.
+async fn begin(aws: &Aws, request: &Request, run: &str) -> Result<(State, Source), Error> {
+    let mut source = aws
+        .read_source(&request.source_image, &request.source_region)
+        .await?;
+    aws.read_key_managers(&mut source, &request.source_region)
+        .await?;
+    let state = plan::distribute(request, &source, run, aws.now())?;
+    info!(run, plan = %Plan(&state), "planned");
+    Ok((state, source))
+}
+
+/// Prepares a state handed in from outside: nothing it says of the world is taken for granted. An image that is gone is no
+/// error of the call: it is for each target to fail by, and be cleaned up after.
+async fn read_again(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Error> {
+    if state.phase == crate::state::Phase::Ended {
+        return Ok(Err("the run has ended".to_owned()));
+    }
+    state.reopen();
+    if state.targets.iter().all(|t| t.phase.is_terminal()) {
+        return Ok(Err("nothing is left to copy".to_owned()));
+    }
+    match aws
+        .read_source(&state.source.image_id, &state.source.region)
+        .await
+    {
+        Ok(source)
+            if source
+                .snapshots
+                .iter()
+                .map(|s| &s.id)
+                .eq(&state.source.snapshots) =>
+        {
+            Ok(Ok(source))
+        }
+        Ok(_) => Ok(Err(format!(
+            "{} no longer has the snapshots it had when the run began",
+            state.source.image_id
+        ))),
+        Err(Error::SourceNotFound(said)) => Ok(Err(said)),
+        Err(error) => Err(error),
+    }
+}
+
+fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, Error> {
+    let now = aws.time_source().now();
+    let left = invocation
+        .deadline
+        .and_then(|deadline| deadline.duration_since(now).ok())
+        .filter(|left| !left.is_zero());
+    let left = left.unwrap_or(LONGEST);
+    if left < BEFORE_DEADLINE + SHORTEST {
+        let seconds = left.as_secs();
+        return Err(Error::Internal(format!(
+            "{seconds} s to the deadline are too few to work in; give the function a Timeout of at least 30 s"
+        )));
+    }
+    Ok(Budget {
+        end: Some(now + left - BEFORE_DEADLINE),
+        patience,
+    })
+}

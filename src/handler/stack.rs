@@ -1,0 +1,251 @@
+//! A custom resource's life: Create and Update distribute, Delete withdraws, and CloudFormation always gets its answer,
+//! whatever became of it. Longer than one invocation it goes on by invoking itself.
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use serde_json::{Value, json};
+use tracing::{error, info};
+
+use super::{Handler, Invocation, begin, budget, read_again};
+use crate::aws::{Aws, Place, refusal};
+use crate::engine::{Progress, advance};
+use crate::error::Error;
+use crate::event::Turn;
+use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
+use crate::plan;
+use crate::reply::Status;
+use crate::reply::cloudformation::{Answer, put};
+use crate::request::{OnDelete, Request};
+use crate::source::Source;
+use crate::state::State;
+
+/// Lambda stops a function that invokes itself after about sixteen turns; what is open by then is closed in time.
+const LAST_TURN: u64 = 14;
+/// What a failed Create without a usable request is called; deleting it deletes nothing.
+const NOTHING: &str = "amiferry-nothing";
+
+/// A run that begins, or an answer that can be given at once.
+enum Beginning {
+    Run(Box<(State, Result<Source, String>)>, bool),
+    Answer(Answer),
+}
+
+impl Handler {
+    pub(super) async fn custom_resource(
+        &self,
+        aws: &Aws,
+        resource: &CustomResource,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        info!(stack = resource.stack_id, resource = resource.logical_resource_id, request = ?resource.request_type, "custom resource");
+        let beginning = match resource.request_type {
+            RequestType::Delete => self.begin_delete(aws, resource, invocation).await,
+            RequestType::Create | RequestType::Update => {
+                self.begin_copy(aws, resource, invocation).await
+            }
+        };
+        match beginning {
+            Ok(Beginning::Answer(answer)) => put(&answer, resource).await.map(|()| Value::Null),
+            Ok(Beginning::Run(run, wait)) => {
+                let (mut state, source) = *run;
+                let answered = !wait;
+                if answered {
+                    let mut started = Answer::success(&physical_id(&state.run), "started");
+                    started.data.insert("RunId".to_owned(), json!(state.run));
+                    started
+                        .data
+                        .insert("Count".to_owned(), json!(state.targets.len().to_string()));
+                    put(&started, resource).await?;
+                }
+                self.go_on(
+                    aws,
+                    &mut state,
+                    &source,
+                    &Turn {
+                        resource: resource.clone(),
+                        state: Value::Null,
+                        answered,
+                        turn: 0,
+                    },
+                    invocation,
+                )
+                .await
+            }
+            Err(error) => {
+                // Said to CloudFormation, which rolls back; the invocation itself has done its work.
+                let id = resource
+                    .physical_resource_id
+                    .clone()
+                    .unwrap_or_else(|| NOTHING.to_owned());
+                put(
+                    &Answer::failure(&id, &format!("{}: {error}", error.error_type())),
+                    resource,
+                )
+                .await
+                .map(|()| Value::Null)
+            }
+        }
+    }
+
+    pub(super) async fn custom_resource_turn(
+        &self,
+        aws: &Aws,
+        turn: &Turn,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let mut state = State::open(&turn.state)?;
+        if turn.turn >= LAST_TURN {
+            state.give_up("the function may not invoke itself any longer; deploy the state machine for copies of several hours");
+        }
+        let source = read_again(aws, &mut state).await?;
+        self.go_on(aws, &mut state, &source, turn, invocation).await
+    }
+
+    async fn begin_copy(
+        &self,
+        aws: &Aws,
+        resource: &CustomResource,
+        invocation: &Invocation,
+    ) -> Result<Beginning, Error> {
+        let defaults = self.defaults(invocation)?;
+        let request = Request::parse(&resource.properties, &defaults)?;
+        let run = resource.run_id(&request.source_image);
+        let (mut state, source) = begin(aws, &request, &run).await?;
+        if resource.request_type == RequestType::Update && request.on_delete == OnDelete::Deregister
+        {
+            // A changed image is a new physical resource: CloudFormation deletes the old one by an event of its own.
+            if let Ok(old) = Request::parse(&resource.old_properties, &defaults)
+                && old.source_image == request.source_image
+            {
+                let kept = |t: &crate::request::Target| {
+                    request
+                        .targets
+                        .iter()
+                        .any(|n| n.account == t.account && n.region == t.region)
+                };
+                let gone: Vec<_> = old.targets.into_iter().filter(|t| !kept(t)).collect();
+                plan::take_off(&mut state, &gone);
+            }
+        }
+        Ok(Beginning::Run(Box::new((state, Ok(source))), request.wait))
+    }
+
+    /// What never existed is deleted already; what remains of a run at the source is closed in any case.
+    async fn begin_delete(
+        &self,
+        aws: &Aws,
+        resource: &CustomResource,
+        invocation: &Invocation,
+    ) -> Result<Beginning, Error> {
+        let id = resource
+            .physical_resource_id
+            .clone()
+            .unwrap_or_else(|| NOTHING.to_owned());
+        let ours = |request: &Request| id == physical_id(&resource.run_id(&request.source_image));
+        let request = Request::parse(&resource.properties, &self.defaults(invocation)?)
+            .ok()
+            .filter(ours);
+        let Some(request) = request else {
+            return Ok(Beginning::Answer(Answer::success(
+                &id,
+                "there is nothing of this resource to delete",
+            )));
+        };
+        let source = match aws
+            .read_source(&request.source_image, &request.source_region)
+            .await
+        {
+            Ok(source) => Ok(source),
+            Err(Error::SourceNotFound(said)) => Err(said),
+            Err(error) => return Err(error),
+        };
+        let account = source
+            .as_ref()
+            .map(|s| s.owner.clone())
+            .ok()
+            .or_else(|| resource.stack_account());
+        let account =
+            account.ok_or_else(|| Error::invalid("StackId", "is not the ARN of a stack"))?;
+        let keep = request.on_delete == OnDelete::Retain;
+        let run = resource.run_id(&request.source_image);
+        let state = plan::withdraw(
+            &request,
+            source.as_ref().ok(),
+            &account,
+            keep,
+            &run,
+            aws.now(),
+        );
+        Ok(Beginning::Run(Box::new((state, source)), true))
+    }
+
+    /// Works until the run ends or time is up.
+    async fn go_on(
+        &self,
+        aws: &Aws,
+        state: &mut State,
+        source: &Result<Source, String>,
+        turn: &Turn,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let progress = advance(aws, state, source, budget(aws, invocation, i64::MAX)?).await;
+        match progress {
+            Progress::Ended => {
+                let answer = Answer::ended(state, &physical_id(&state.run));
+                info!(
+                    run = state.run,
+                    status = Status::of(state).as_str(),
+                    reason = answer.reason,
+                    "ended"
+                );
+                if !turn.answered {
+                    put(&answer, &turn.resource).await?;
+                }
+                Ok(json!({"Status": Status::of(state).as_str(), "RunId": state.run}))
+            }
+            Progress::Continue(_) => {
+                if let Err(refused) = self.invoke_self(state, turn, invocation).await {
+                    // The state is no secret: with it, a person can go on by {"State": …} and close what is open.
+                    let open = serde_json::to_string(state).unwrap_or_default();
+                    error!(run = state.run, state = open, refused = %refused, "cannot go on by itself");
+                    if !turn.answered {
+                        put(
+                            &Answer::failure(&physical_id(&state.run), &refused.to_string()),
+                            &turn.resource,
+                        )
+                        .await?;
+                    }
+                    return Err(refused);
+                }
+                Ok(json!({"Status": "Continue", "RunId": state.run}))
+            }
+        }
+    }
+
+    async fn invoke_self(
+        &self,
+        state: &State,
+        turn: &Turn,
+        invocation: &Invocation,
+    ) -> Result<(), Error> {
+        let at = Place {
+            account: state.source.account_id.to_string(),
+            region: self
+                .config
+                .region()
+                .map_or_else(String::new, ToString::to_string),
+        };
+        let payload = json!({"CustomResource": turn.resource.to_value(), "State": state, "Answered": turn.answered, "Turn": turn.turn + 1});
+        aws_sdk_lambda::Client::new(&self.config)
+            .invoke()
+            .function_name(&invocation.function_arn)
+            .invocation_type(InvocationType::Event)
+            .payload(Blob::new(payload.to_string()))
+            .send()
+            .await
+            .map_err(|e| {
+                Error::Internal(refusal("Invoke", &at, &invocation.function_arn, &e).to_string())
+            })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,334 @@
+//! The identifiers of AWS, checked once, at the door. Past this module no code asks again whether an account ID has
+//! twelve digits.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not the identifier it was taken for: says the accepted form, never the whole input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{got} is not {accepted}")]
+pub struct InvalidId {
+    got: String,
+    accepted: &'static str,
+}
+
+impl InvalidId {
+    fn new(got: &str, accepted: &'static str) -> Self {
+        let shown: String = got.chars().take(80).collect();
+        let cut = if shown.len() < got.len() { "…" } else { "" };
+        Self {
+            got: format!("{shown:?}{cut}"),
+            accepted,
+        }
+    }
+}
+
+/// A checked text type: `parse` is the only way in.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $accepted:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks `text` and takes it, or says the accepted form.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.to_owned())) } else { Err(InvalidId::new(text, $accepted)) }
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> String {
+                value.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+checked_text!(
+    /// An AWS account ID.
+    AccountId,
+    "an AWS account ID (12 digits)",
+    |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+);
+
+checked_text!(
+    /// A Region name such as `us-west-2` or `us-gov-east-1`.
+    Region,
+    "a Region name such as us-west-2",
+    is_region
+);
+
+checked_text!(
+    /// An AMI ID.
+    ImageId,
+    "an AMI ID (ami- and 8 or 17 hexadecimal digits)",
+    |text| is_resource_id(text, "ami-")
+);
+
+checked_text!(
+    /// An EBS snapshot ID.
+    SnapshotId,
+    "a snapshot ID (snap- and 8 or 17 hexadecimal digits)",
+    |text| is_resource_id(text, "snap-")
+);
+
+checked_text!(
+    /// The name of an IAM role, with its path if it has one (`path/name`).
+    RoleName,
+    "an IAM role name (1-64 of A-Za-z0-9+=,.@_-, with an optional path before it)",
+    is_role_name
+);
+
+checked_text!(
+    /// An external ID for `AssumeRole`.
+    ExternalId,
+    "an external ID (2-1224 of A-Za-z0-9+=,.@:/_-)",
+    |text| (2..=1224).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@:/\\_-".contains(&b))
+);
+
+checked_text!(
+    /// A KMS key as a user may name it: key ID, key ARN, alias name or alias ARN.
+    KeyRef,
+    "a KMS key (key ID, key ARN, alias/name or alias ARN)",
+    is_key_ref
+);
+
+impl Region {
+    /// The partition this Region belongs to, as it stands in ARNs.
+    pub fn partition(&self) -> &'static str {
+        if self.0.starts_with("cn-") {
+            "aws-cn"
+        } else if self.0.starts_with("us-gov-") {
+            "aws-us-gov"
+        } else {
+            "aws"
+        }
+    }
+}
+
+impl KeyRef {
+    /// Partition, Region and account of a key named by ARN; `None` for an ID or an alias name.
+    pub fn home(&self) -> Option<(&str, &str, &str)> {
+        let mut parts = self.0.splitn(6, ':');
+        match (
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+        ) {
+            (Some("arn"), Some(partition), Some("kms"), Some(region), Some(account)) => {
+                Some((partition, region, account))
+            }
+            _ => None,
+        }
+    }
+
+    /// The key every account has for EBS: what encrypts when a target names no key.
+    pub fn aws_ebs() -> Self {
+        Self("alias/aws/ebs".to_owned())
+    }
+
+    /// Whether this names a key itself (ARN of a key), not an alias that may point elsewhere tomorrow.
+    pub fn is_key_arn(&self) -> bool {
+        self.0
+            .splitn(6, ':')
+            .nth(5)
+            .is_some_and(|resource| resource.starts_with("key/"))
+    }
+}
+
+impl RoleName {
+    /// The ARN of this role in `account`.
+    pub fn arn(&self, partition: &str, account: &AccountId) -> String {
+        format!("arn:{partition}:iam::{account}:role/{}", self.0)
+    }
+}
+
+impl SnapshotId {
+    /// The ID without `snap-`, as the step state keeps it.
+    pub fn short(&self) -> &str {
+        &self.0["snap-".len()..]
+    }
+}
+
+fn is_resource_id(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix).is_some_and(|digits| {
+        matches!(digits.len(), 8 | 17)
+            && digits
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+fn is_region(text: &str) -> bool {
+    let mut parts = text.rsplit('-');
+    let number = parts
+        .next()
+        .is_some_and(|n| (1..=2).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit()));
+    let words: Vec<&str> = parts.collect();
+    number
+        && text.len() <= 32
+        && (2..=4).contains(&words.len())
+        && words
+            .iter()
+            .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()))
+}
+
+fn is_role_name(text: &str) -> bool {
+    let name = text.rsplit('/').next().unwrap_or_default();
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
+    (1..=64).contains(&name.len())
+        && text.len() <= 512
+        && !text.starts_with('/')
+        && !text.contains("//")
+        && text.bytes().all(|b| allowed(b) || b == b'/')
+}
+
+fn is_key_ref(text: &str) -> bool {
+    let mut parts = text.splitn(6, ':');
+    match parts.next() {
+        Some("arn") => {
+            let (partition, service) = (parts.next(), parts.next());
+            let (region, account) = (parts.next(), parts.next());
+            matches!(partition, Some("aws" | "aws-cn" | "aws-us-gov"))
+                && service == Some("kms")
+                && region.is_some_and(is_region)
+                && account.is_some_and(|a| AccountId::parse(a).is_ok())
+                && parts
+                    .next()
+                    .is_some_and(|r| is_alias(r) || r.strip_prefix("key/").is_some_and(is_key_id))
+        }
+        _ => is_alias(text) || is_key_id(text),
+    }
+}
+
+fn is_alias(text: &str) -> bool {
+    text.strip_prefix("alias/").is_some_and(|name| {
+        (1..=250).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b))
+    })
+}
+
+fn is_key_id(text: &str) -> bool {
+    let hex = |t: &str, n: usize| t.len() == n && t.bytes().all(|b| b.is_ascii_hexdigit());
+    match text.strip_prefix("mrk-") {
+        Some(digits) => hex(digits, 32),
+        None => {
+            let groups: Vec<&str> = text.split('-').collect();
+            groups.len() == 5
+                && groups
+                    .iter()
+                    .zip([8, 4, 4, 4, 12])
+                    .all(|(group, n)| hex(group, n))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn account_ids_have_twelve_digits() {
+        assert!(AccountId::parse("012345678901").is_ok());
+        for wrong in [
+            "01234567890",
+            "0123456789012",
+            "12345678901a",
+            "",
+            "１２３４５６７８９０１２",
+        ] {
+            let error = AccountId::parse(wrong).unwrap_err().to_string();
+            assert!(error.contains("12 digits"), "{error}");
+        }
+    }
+
+    #[test]
+    fn regions_of_every_partition() {
+        for right in [
+            "us-west-2",
+            "us-gov-east-1",
+            "cn-north-1",
+            "ap-southeast-5",
+            "us-iso-east-1",
+        ] {
+            assert!(Region::parse(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "us-west",
+            "US-WEST-2",
+            "us-west-2a",
+            "https://x",
+            "us--west-2",
+            "west-2",
+            "",
+        ] {
+            assert!(Region::parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(Region::parse("cn-north-1").unwrap().partition(), "aws-cn");
+    }
+
+    #[test]
+    fn keys_by_id_arn_and_alias() {
+        let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
+        for right in [
+            id.to_owned(),
+            format!("arn:aws:kms:us-west-2:222222222222:key/{id}"),
+            "alias/amis".to_owned(),
+            "arn:aws-cn:kms:cn-north-1:222222222222:alias/team/amis".to_owned(),
+            "mrk-1234abcd12ab34cd56ef1234567890ab".to_owned(),
+        ] {
+            assert!(KeyRef::parse(&right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "alias/",
+            "key/x",
+            "arn:aws:s3:::bucket",
+            "arn:aws:kms:us-west-2:22222222222:key/x",
+            "amis",
+        ] {
+            assert!(KeyRef::parse(wrong).is_err(), "{wrong}");
+        }
+        let arn = KeyRef::parse(&format!("arn:aws:kms:us-west-2:222222222222:key/{id}")).unwrap();
+        assert_eq!(arn.home(), Some(("aws", "us-west-2", "222222222222")));
+        assert!(arn.is_key_arn());
+        assert!(!KeyRef::aws_ebs().is_key_arn());
+    }
+
+    #[test]
+    fn long_input_is_not_echoed_whole() {
+        let error = ImageId::parse(&"x".repeat(5_000)).unwrap_err().to_string();
+        assert!(error.len() < 200, "{}", error.len());
+    }
+
+    #[test]
+    fn serde_uses_the_same_check() {
+        assert!(serde_json::from_str::<AccountId>("\"12\"").is_err());
+        assert!(serde_json::from_str::<SnapshotId>("\"snap-0123456789abcdef0\"").is_ok());
+    }
+}

@@ -1,0 +1,166 @@
+//! The name of a copy. RegisterImage refuses a second image of the same name in an account and Region: that makes the
+//! name the claim by which, of several processes at work on one target, exactly one registers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::digest;
+use crate::ids::{AccountId, ImageId, Region};
+
+/// EC2's limits for AMI names.
+const LONGEST: usize = 128;
+const SHORTEST: usize = 3;
+const PLACEHOLDERS: [&str; 5] = ["name", "image", "account", "region", "source_account"];
+
+/// A template such as `{name}-copied-from-{source_account}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NameTemplate(String);
+
+/// What the placeholders stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct NameFacts<'a> {
+    pub source_name: &'a str,
+    pub source_image: &'a ImageId,
+    pub source_account: &'a AccountId,
+    pub account: &'a AccountId,
+    pub region: &'a Region,
+}
+
+impl Default for NameTemplate {
+    fn default() -> Self {
+        Self("{name}-copied-from-{source_account}".to_owned())
+    }
+}
+
+impl NameTemplate {
+    /// Checks placeholders and characters.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut rest = text;
+        let mut literal = String::new();
+        while let Some(open) = rest.find('{') {
+            literal.push_str(&rest[..open]);
+            let inside = &rest[open + 1..];
+            let close = inside.find('}').ok_or("has a { without its }")?;
+            if !PLACEHOLDERS.contains(&&inside[..close]) {
+                return Err(format!(
+                    "has a placeholder it cannot fill; accepted are {{{}}}",
+                    PLACEHOLDERS.join("} {")
+                ));
+            }
+            rest = &inside[close + 1..];
+        }
+        literal.push_str(rest);
+        if let Some(wrong) = literal.chars().find(|c| !allowed(*c)) {
+            return Err(format!(
+                "has the character {wrong:?}; AMI names are made of A-Za-z0-9()[] ./-'@_"
+            ));
+        }
+        if text.is_empty() || literal.len() > LONGEST - SHORTEST {
+            return Err(format!(
+                "must have {SHORTEST} to {LONGEST} characters once filled in"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name for one target. Deterministic; where the source's name would make it too long, that name is cut and
+    /// ended with a digest of the image, so that two long names do not meet.
+    pub fn fill(&self, facts: NameFacts<'_>) -> String {
+        let whole = self.fill_with(facts, facts.source_name);
+        if whole.len() <= LONGEST {
+            return whole;
+        }
+        let mark = &digest([facts.source_image.as_str()])[..8];
+        let room = (LONGEST + facts.source_name.len()).saturating_sub(whole.len() + mark.len() + 1);
+        let cut: String = facts.source_name.chars().take(room).collect();
+        let mut name = self.fill_with(facts, &format!("{cut}-{mark}"));
+        name.truncate(LONGEST);
+        name
+    }
+
+    fn fill_with(&self, facts: NameFacts<'_>, source_name: &str) -> String {
+        self.0
+            .replace("{image}", facts.source_image.as_str())
+            .replace("{source_account}", facts.source_account.as_str())
+            .replace("{account}", facts.account.as_str())
+            .replace("{region}", facts.region.as_str())
+            .replace("{name}", source_name)
+    }
+}
+
+impl TryFrom<String> for NameTemplate {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<NameTemplate> for String {
+    fn from(template: NameTemplate) -> String {
+        template.0
+    }
+}
+
+impl fmt::Display for NameTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(template: &str, source_name: &str) -> String {
+        let image = ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap();
+        let (source, account) = (
+            AccountId::parse("111111111111").unwrap(),
+            AccountId::parse("222222222222").unwrap(),
+        );
+        let region = Region::parse("us-west-2").unwrap();
+        let facts = NameFacts {
+            source_name,
+            source_image: &image,
+            source_account: &source,
+            account: &account,
+            region: &region,
+        };
+        NameTemplate::parse(template).unwrap().fill(facts)
+    }
+
+    #[test]
+    fn fills_every_placeholder() {
+        assert_eq!(
+            filled("{name}-copied-from-{source_account}", "web"),
+            "web-copied-from-111111111111"
+        );
+        assert_eq!(
+            filled("{image}/{account}/{region}", "web"),
+            "ami-0a1b2c3d4e5f60718/222222222222/us-west-2"
+        );
+    }
+
+    #[test]
+    fn a_long_name_is_cut_without_meeting_another() {
+        let name = filled("{name}-copied-from-{source_account}", &"n".repeat(128));
+        assert_eq!(name.len(), 128);
+        assert!(name.ends_with("-copied-from-111111111111"), "{name}");
+        assert_eq!(
+            name,
+            filled("{name}-copied-from-{source_account}", &"n".repeat(128))
+        );
+    }
+
+    #[test]
+    fn refuses_what_ec2_would_refuse() {
+        for wrong in ["{nmae}", "{name", "a:b", "naïve", "", "x{}y"] {
+            assert!(NameTemplate::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

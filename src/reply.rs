@@ -1,0 +1,99 @@
+//! What leaves a task or direct call.
+
+use serde_json::{Map, Value, json};
+
+use crate::engine::Progress;
+use crate::error::Error;
+use crate::state::{State, TargetPhase, TargetState};
+
+pub mod cloudformation;
+mod stuck;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Succeeded,
+    PartiallySucceeded,
+    Failed,
+    /// Clean-up failed: a person must act.
+    Stuck,
+}
+
+impl Status {
+    pub fn of(state: &State) -> Self {
+        let good = state.targets.iter().filter(|t| succeeded(t)).count();
+        if state.sharing.stuck.is_some()
+            || state.targets.iter().any(|t| t.phase == TargetPhase::Stuck)
+        {
+            Self::Stuck
+        } else if good == state.targets.len() {
+            Self::Succeeded
+        } else if good == 0 {
+            Self::Failed
+        } else {
+            Self::PartiallySucceeded
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "Succeeded",
+            Self::PartiallySucceeded => "PartiallySucceeded",
+            Self::Failed => "Failed",
+            Self::Stuck => "Stuck",
+        }
+    }
+}
+
+fn succeeded(target: &TargetState) -> bool {
+    matches!(target.phase, TargetPhase::Succeeded | TargetPhase::Removed)
+}
+
+/// The reply of the contract.
+pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
+    match progress {
+        Progress::Continue(seconds) => {
+            let state = serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
+            Ok(json!({"Status": "Continue", "WaitSeconds": seconds, "State": state}))
+        }
+        Progress::Ended => {
+            let status = Status::of(state);
+            let targets: Vec<Value> = state.targets.iter().map(|t| target(state, t)).collect();
+            let mut result = json!({"RunId": state.run, "SourceImageId": state.source.image_id, "Targets": targets});
+            if status == Status::Stuck {
+                result["Stuck"] = stuck::what_is_left(state);
+            }
+            Ok(json!({"Status": status.as_str(), "Result": result}))
+        }
+    }
+}
+
+fn target(state: &State, target: &TargetState) -> Value {
+    let mut told = json!({
+        "AccountId": target.account_id,
+        "Region": target.region,
+        "Status": match target.phase {
+            TargetPhase::Succeeded => "Succeeded",
+            TargetPhase::Removed => "Deregistered",
+            TargetPhase::Stuck => "Stuck",
+            _ => "Failed",
+        },
+    });
+    if target.kms_key_id.is_key_arn() {
+        told["KmsKeyArn"] = json!(target.kms_key_id);
+    }
+    if let (TargetPhase::Succeeded, Some(image)) = (target.phase, &target.image_id) {
+        told["ImageId"] = json!(image);
+        let pairs = state.source.snapshots.iter().zip(&target.copies);
+        let snapshots: Map<String, Value> = pairs
+            .filter_map(|(from, to)| Some((from.to_string(), json!(to.as_ref()?))))
+            .collect();
+        told["Snapshots"] = Value::Object(snapshots);
+    }
+    if let (false, Some(failure)) = (succeeded(target), &target.failure) {
+        told["Reason"] = json!(failure.reason);
+        told["Cause"] = json!(failure.cause);
+        told["Remedy"] = json!(failure.cause.remedy(state, target));
+    }
+    told
+}

@@ -1,0 +1,202 @@
+//! The answer to CloudFormation: a body of at most 4,096 bytes, PUT to the ResponseURL with an empty Content-Type (any other
+//! breaks the URL's signature). Source: CloudFormation user guide, custom resource response objects.
+
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request};
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Map, Value, json};
+
+use crate::error::Error;
+use crate::event::custom_resource::CustomResource;
+use crate::reply::Status;
+use crate::state::{State, TargetPhase, shorten};
+
+/// CloudFormation's limit for the body.
+pub const LARGEST: usize = 4096;
+const REASON_BYTES: usize = 1200;
+const TRIES: u64 = 4;
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What CloudFormation is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub success: bool,
+    pub reason: String,
+    pub physical_id: String,
+    pub data: Map<String, Value>,
+}
+
+impl Answer {
+    /// Of a run that has ended.
+    pub fn ended(state: &State, physical_id: &str) -> Self {
+        let status = Status::of(state);
+        let success = status == Status::Succeeded;
+        Self {
+            success,
+            reason: reason(state),
+            physical_id: physical_id.to_owned(),
+            data: if success { data(state) } else { Map::new() },
+        }
+    }
+
+    pub fn success(physical_id: &str, reason: &str) -> Self {
+        Self {
+            success: true,
+            reason: reason.to_owned(),
+            physical_id: physical_id.to_owned(),
+            data: Map::new(),
+        }
+    }
+
+    pub fn failure(physical_id: &str, reason: &str) -> Self {
+        Self {
+            success: false,
+            reason: reason.to_owned(),
+            physical_id: physical_id.to_owned(),
+            data: Map::new(),
+        }
+    }
+
+    /// The body. What does not fit is left out of Data: first the list, then single images from the end.
+    pub fn body(&self, to: &CustomResource) -> String {
+        let mut data = self.data.clone();
+        loop {
+            let body = json!({
+                "Status": if self.success { "SUCCESS" } else { "FAILED" },
+                "Reason": shorten(&self.reason, REASON_BYTES),
+                "PhysicalResourceId": self.physical_id,
+                "StackId": to.stack_id,
+                "RequestId": to.request_id,
+                "LogicalResourceId": to.logical_resource_id,
+                "Data": data,
+            })
+            .to_string();
+            if body.len() <= LARGEST || data.is_empty() {
+                return body;
+            }
+            if data.remove("ImageIds").is_none() {
+                let last = data
+                    .keys()
+                    .rfind(|key| key.starts_with("Image."))
+                    .or_else(|| data.keys().next_back())
+                    .cloned();
+                last.and_then(|key| data.remove(&key));
+            }
+        }
+    }
+}
+
+fn data(state: &State) -> Map<String, Value> {
+    let images: Vec<(String, String, &str)> = state
+        .targets
+        .iter()
+        .filter(|t| t.phase == TargetPhase::Succeeded)
+        .filter_map(|t| {
+            Some((
+                t.account_id.to_string(),
+                t.region.to_string(),
+                t.image_id.as_ref()?.as_str(),
+            ))
+        })
+        .collect();
+    let list: Vec<String> = images
+        .iter()
+        .map(|(account, region, image)| format!("{account}/{region}={image}"))
+        .collect();
+    let mut data = Map::new();
+    data.insert("RunId".to_owned(), json!(state.run));
+    data.insert("Count".to_owned(), json!(images.len().to_string()));
+    data.insert("ImageIds".to_owned(), json!(list.join(",")));
+    for (account, region, image) in images {
+        data.insert(format!("Image.{account}.{region}"), json!(image));
+    }
+    data
+}
+
+/// The first target that failed, and how many others.
+fn reason(state: &State) -> String {
+    let mut failed = state
+        .targets
+        .iter()
+        .filter(|t| !matches!(t.phase, TargetPhase::Succeeded | TargetPhase::Removed));
+    let first = failed.next();
+    let others = failed.count();
+    match (first, &state.sharing.stuck) {
+        (None, None) => format!("{} targets done", state.targets.len()),
+        (None, Some(said)) => format!(
+            "The copies are made, but the source could not be closed again, run {}: {said}",
+            state.run
+        ),
+        (Some(target), _) => {
+            let (why, remedy) = target.failure.as_ref().map_or_else(
+                || ("unknown".to_owned(), String::new()),
+                |failure| (failure.reason.clone(), failure.cause.remedy(state, target)),
+            );
+            let more = if others == 0 {
+                String::new()
+            } else {
+                format!(
+                    " ({others} other targets failed too; see the log of run {})",
+                    state.run
+                )
+            };
+            format!(
+                "{} {}: {why}. {remedy}{more}",
+                target.account_id, target.region
+            )
+        }
+    }
+}
+
+/// PUTs the answer, with a few tries. Errors never name the URL: who knows it can forge the answer.
+pub async fn put(answer: &Answer, to: &CustomResource) -> Result<(), Error> {
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(rustls_provider())
+        .map_err(|_| {
+            Error::Internal("no root certificates found to answer CloudFormation with".to_owned())
+        })?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client: Client<HttpsConnector<HttpConnector>, Full<bytes::Bytes>> =
+        Client::builder(TokioExecutor::new()).build(connector);
+    let body = answer.body(to);
+    let mut said = String::new();
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
+        }
+        let request = Request::builder()
+            .method(Method::PUT)
+            .uri(to.response_url.reveal())
+            .header(CONTENT_TYPE, HeaderValue::from_static(""))
+            .body(Full::from(body.clone()))
+            .map_err(|_| Error::invalid("ResponseURL", "is not a URL"))?;
+        said = match tokio::time::timeout(TIMEOUT, client.request(request)).await {
+            Ok(Ok(response)) if response.status().is_success() => return Ok(()),
+            Ok(Ok(response)) => format!("HTTP {}", response.status()),
+            Ok(Err(error)) if error.is_connect() => "cannot connect".to_owned(),
+            Ok(Err(_)) => "the connection broke".to_owned(),
+            Err(_) => "no answer in 10 s".to_owned(),
+        };
+        tracing::warn!(
+            stack = to.stack_id,
+            said,
+            "CloudFormation did not take the answer"
+        );
+    }
+    Err(Error::Internal(format!(
+        "CloudFormation did not take the answer for {} ({said}); the stack will time out",
+        to.logical_resource_id
+    )))
+}
+
+fn rustls_provider() -> rustls::crypto::CryptoProvider {
+    rustls::crypto::ring::default_provider()
+}

@@ -1,0 +1,80 @@
+//! What is left when cleaning up failed, with the commands that remove it.
+
+use serde_json::{Value, json};
+
+use crate::command::{grant_prefix, sharing_tag, tag};
+use crate::state::{State, TargetPhase, TargetState};
+
+pub fn what_is_left(state: &State) -> Value {
+    let mut left: Vec<Value> = state
+        .targets
+        .iter()
+        .filter(|t| t.phase == TargetPhase::Stuck)
+        .map(|t| in_target(state, t))
+        .collect();
+    if let Some(said) = &state.sharing.stuck {
+        left.push(at_source(state, said));
+    }
+    Value::Array(left)
+}
+
+fn in_target(state: &State, target: &TargetState) -> Value {
+    let (account, region) = (target.account_id.as_str(), target.region.as_str());
+    let filter = format!(
+        "\"Name=tag:{},Values={}\"",
+        tag::SOURCE_IMAGE,
+        state.source.image_id
+    );
+    let mut commands = vec![
+        format!(
+            "aws ec2 describe-images --region {region} --owners self --filters {filter} --query Images[].ImageId"
+        ),
+        format!(
+            "aws ec2 describe-snapshots --region {region} --owner-ids self --filters {filter} --query Snapshots[].SnapshotId"
+        ),
+    ];
+    if let Some(image) = &target.image_id {
+        commands.push(format!("aws ec2 deregister-image --region {region} --image-id {image} --delete-associated-snapshots"));
+    }
+    for copy in target.copies.iter().flatten() {
+        commands.push(format!(
+            "aws ec2 delete-snapshot --region {region} --snapshot-id {copy}"
+        ));
+    }
+    let said = target
+        .failure
+        .as_ref()
+        .and_then(|f| f.stuck.as_deref())
+        .unwrap_or_default();
+    json!({"AccountId": account, "Region": region, "What": "snapshots or an AMI that this run made", "Reason": said, "Commands": commands})
+}
+
+fn at_source(state: &State, said: &str) -> Value {
+    let region = state.source.region.as_str();
+    let accounts: Vec<&str> = state
+        .targets
+        .iter()
+        .filter(|t| t.shared)
+        .map(|t| t.account_id.as_str())
+        .collect();
+    let mut commands = Vec::new();
+    for id in &state.source.snapshots {
+        if !accounts.is_empty() {
+            commands.push(format!(
+                "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} --attribute createVolumePermission --operation-type remove --user-ids {}",
+                accounts.join(" ")
+            ));
+        }
+        commands.push(format!(
+            "aws ec2 delete-tags --region {region} --resources {id} --tags Key={}",
+            sharing_tag(&state.run)
+        ));
+    }
+    for key in &state.source.keys {
+        let prefix = grant_prefix(&state.run);
+        commands.push(format!(
+            "aws kms list-grants --region {region} --key-id {key} --query \"Grants[?starts_with(Name, '{prefix}')].GrantId\" # then, for each: aws kms revoke-grant --region {region} --key-id {key} --grant-id …"
+        ));
+    }
+    json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source snapshots and keys", "Reason": said, "Commands": commands})
+}

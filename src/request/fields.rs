@@ -1,0 +1,240 @@
+//! Reading a request key by key. CloudFormation sends every scalar as a string and lists sometimes as comma-joined
+//! strings, so each reader takes both forms; whatever nobody asked for is refused by name at the end.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// The keys of one JSON object that have not been read yet.
+pub struct Fields {
+    /// Where the object stands, for messages: empty for the request itself, `Targets[3].` for a target.
+    path: String,
+    left: Map<String, Value>,
+}
+
+impl Fields {
+    pub fn new(path: impl Into<String>, object: &Map<String, Value>) -> Self {
+        // CloudFormation adds these two to every custom resource.
+        let left = object
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), "ServiceToken" | "ServiceTimeout"));
+        Self {
+            path: path.into(),
+            left: left.map(|(k, v)| (k.clone(), v.clone())).collect(),
+        }
+    }
+
+    pub fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.path)
+    }
+
+    /// The value under the first of `names` present. Two names for one thing must not disagree.
+    fn take(&mut self, names: &[&str]) -> Result<Option<Value>, Error> {
+        let mut found: Option<(&str, Value)> = None;
+        for name in names {
+            let Some(value) = self.left.remove(*name) else {
+                continue;
+            };
+            if is_blank(&value) {
+                continue;
+            }
+            match &found {
+                Some((first, earlier)) if *earlier != value => {
+                    return Err(Error::invalid(
+                        self.key(name),
+                        format!("differs from {first}, which means the same; give one of them"),
+                    ));
+                }
+                Some(_) => {}
+                None => found = Some((name, value)),
+            }
+        }
+        Ok(found.map(|(_, value)| value))
+    }
+
+    pub fn text(&mut self, names: &[&str]) -> Result<Option<String>, Error> {
+        match self.take(names)? {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(Value::Bool(flag)) => Ok(Some(flag.to_string())),
+            Some(other) => Err(Error::invalid(
+                self.key(names[0]),
+                format!("is {}; it must be a string", kind(&other)),
+            )),
+        }
+    }
+
+    /// A text that `parse` checks.
+    pub fn checked<T, E: std::fmt::Display>(
+        &mut self,
+        names: &[&str],
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Error> {
+        let text = self.text(names)?;
+        text.map(|text| parse(&text).map_err(|e| Error::invalid(self.key(names[0]), e.to_string())))
+            .transpose()
+    }
+
+    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, Error> {
+        match self.text(&[name])?.as_deref() {
+            None => Ok(None),
+            Some("true" | "True") => Ok(Some(true)),
+            Some("false" | "False") => Ok(Some(false)),
+            Some(_) => Err(Error::invalid(self.key(name), "must be true or false")),
+        }
+    }
+
+    /// One of the words in `words`.
+    pub fn choice<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Error> {
+        let Some(text) = self.text(&[name])? else {
+            return Ok(None);
+        };
+        let accepted: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        match words.iter().find(|(word, _)| *word == text) {
+            Some((_, value)) => Ok(Some(*value)),
+            None => Err(Error::invalid(
+                self.key(name),
+                format!("must be {}", accepted.join(" or ")),
+            )),
+        }
+    }
+
+    /// A list of texts: a JSON array, or one comma-joined string. An empty list is refused: it is a mistake far more often
+    /// than a wish.
+    pub fn list(&mut self, name: &str) -> Result<Option<Vec<String>>, Error> {
+        let Some(value) = self.left.remove(name) else {
+            return Ok(None);
+        };
+        let items: Vec<String> = match &value {
+            Value::Null => return Ok(None),
+            Value::String(joined) if joined.trim().is_empty() => return Ok(None),
+            Value::String(joined) => joined
+                .split(',')
+                .map(|item| item.trim().to_owned())
+                .collect(),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(i, item)| match item {
+                    Value::String(text) => Ok(text.trim().to_owned()),
+                    Value::Number(number) => Ok(number.to_string()),
+                    other => Err(Error::invalid(
+                        self.key(&format!("{name}[{i}]")),
+                        format!("is {}; it must be a string", kind(other)),
+                    )),
+                })
+                .collect::<Result<_, _>>()?,
+            other => {
+                return Err(Error::invalid(
+                    self.key(name),
+                    format!(
+                        "is {}; it must be a list or a comma-joined string",
+                        kind(other)
+                    ),
+                ));
+            }
+        };
+        if items.is_empty() {
+            return Err(Error::invalid(
+                self.key(name),
+                "is an empty list; give at least one item or leave the key out",
+            ));
+        }
+        if let Some(i) = items.iter().position(String::is_empty) {
+            return Err(Error::invalid(
+                self.key(&format!("{name}[{i}]")),
+                "is empty",
+            ));
+        }
+        Ok(Some(items))
+    }
+
+    /// A list of objects, each as `Fields` of its own.
+    pub fn objects(&mut self, name: &str) -> Result<Option<Vec<Fields>>, Error> {
+        match self.left.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(items)) if items.is_empty() => Err(Error::invalid(
+                self.key(name),
+                "is an empty list; give at least one item or leave the key out",
+            )),
+            Some(Value::Array(items)) => items
+                .iter()
+                .enumerate()
+                .map(|(i, item)| match item {
+                    Value::Object(object) => {
+                        Ok(Fields::new(format!("{}{name}[{i}].", self.path), object))
+                    }
+                    other => Err(Error::invalid(
+                        self.key(&format!("{name}[{i}]")),
+                        format!("is {}; it must be an object", kind(other)),
+                    )),
+                })
+                .collect::<Result<_, _>>()
+                .map(Some),
+            Some(other) => Err(Error::invalid(
+                self.key(name),
+                format!("is {}; it must be a list of objects", kind(&other)),
+            )),
+        }
+    }
+
+    /// A map from text to text.
+    pub fn map(&mut self, name: &str) -> Result<BTreeMap<String, String>, Error> {
+        match self.left.remove(name) {
+            None | Some(Value::Null) => Ok(BTreeMap::new()),
+            Some(Value::Object(object)) => object
+                .into_iter()
+                .map(|(key, value)| match value {
+                    Value::String(text) => Ok((key, text)),
+                    Value::Number(number) => Ok((key, number.to_string())),
+                    Value::Bool(flag) => Ok((key, flag.to_string())),
+                    other => Err(Error::invalid(
+                        self.key(&format!("{name}.{key}")),
+                        format!("is {}; it must be a string", kind(&other)),
+                    )),
+                })
+                .collect(),
+            Some(other) => Err(Error::invalid(
+                self.key(name),
+                format!("is {}; it must be a map of strings", kind(&other)),
+            )),
+        }
+    }
+
+    /// Refuses what was not read.
+    pub fn finish(self, accepted: &str) -> Result<(), Error> {
+        match self.left.keys().next() {
+            None => Ok(()),
+            Some(unknown) => {
+                let shown: String = unknown.chars().take(80).collect();
+                Err(Error::invalid(
+                    self.key(&shown),
+                    format!("unknown key; accepted are {accepted}"),
+                ))
+            }
+        }
+    }
+}
+
+/// CloudFormation has no way to leave a property out by parameter but to send it empty.
+fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        _ => false,
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,233 @@
+use serde_json::json;
+
+use super::*;
+
+fn defaults() -> Defaults {
+    Defaults {
+        region: Region::parse("us-west-2").unwrap(),
+        account: Some(AccountId::parse("111111111111").unwrap()),
+    }
+}
+
+const IMAGE: &str = "ami-0a1b2c3d4e5f60718";
+const KEY: &str = "arn:aws:kms:us-west-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+/// The message of a request that must be refused.
+fn refused(value: &Value) -> String {
+    let error = Request::parse(value, &defaults()).unwrap_err();
+    assert_eq!(error.error_type(), "InvalidRequest");
+    error.to_string()
+}
+
+#[test]
+fn the_shortest_request_gets_the_documented_defaults() {
+    let request = Request::parse(
+        &json!({"SourceImageId": IMAGE, "Targets": [{"AccountId": "222222222222"}]}),
+        &defaults(),
+    )
+    .unwrap();
+    assert_eq!(request.source_region.as_str(), "us-west-2");
+    assert_eq!(request.targets[0].role.as_str(), "AmiCopyRole");
+    assert_eq!(request.targets[0].key, KeyRef::aws_ebs());
+    assert_eq!(
+        request.name.to_string(),
+        "{name}-copied-from-{source_account}"
+    );
+    assert!(request.copy_tags && request.revoke_after_copy && request.wait);
+    assert_eq!(request.on_delete, OnDelete::Retain);
+    assert_eq!(request.key_access, KeyAccess::Grant);
+}
+
+#[test]
+fn cloudformation_strings_mean_the_same_as_typed_values() {
+    let typed = json!({"SourceImageId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": [KEY, "alias/amis"],
+        "CopyTags": false, "CopyCompletionMinutes": 30, "Wait": false});
+    let strings = json!({"ServiceToken": "arn:x", "AmiId": IMAGE, "TargetAccountIds": "222222222222, 333333333333",
+        "TargetKmsKeyIds": format!("{KEY},alias/amis"), "CopyTags": "false", "CopyCompletionMinutes": "30", "Wait": "false", "SourceSnapshotId": ""});
+    assert_eq!(
+        Request::parse(&typed, &defaults()).unwrap(),
+        Request::parse(&strings, &defaults()).unwrap()
+    );
+}
+
+#[test]
+fn lists_times_regions() {
+    let request = json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": ["alias/a", "alias/b"],
+        "TargetRegions": "us-east-1,eu-west-1"});
+    let request = Request::parse(&request, &defaults()).unwrap();
+    let places: Vec<String> = request
+        .targets
+        .iter()
+        .map(|t| format!("{}/{}/{}", t.account, t.region, t.key))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "222222222222/us-east-1/alias/a",
+            "222222222222/eu-west-1/alias/a",
+            "333333333333/us-east-1/alias/b",
+            "333333333333/eu-west-1/alias/b"
+        ]
+    );
+}
+
+/// Every mistake names the key at fault and the accepted form.
+#[test]
+fn mistakes_are_named() {
+    let target = json!([{"AccountId": "222222222222"}]);
+    let with = |extra: Value| {
+        let mut request = json!({"SourceImageId": IMAGE, "Targets": target});
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        request
+    };
+    let only = |targets: Value| json!({"SourceImageId": IMAGE, "Targets": targets});
+    let cases = [
+        (json!({"Targets": target}), "SourceImageId: is required"),
+        (json!({"SourceImageId": IMAGE}), "Targets: is required"),
+        (
+            with(json!({"SourceImageId": "ami-xyz"})),
+            "SourceImageId: \"ami-xyz\" is not an AMI ID",
+        ),
+        (
+            with(json!({"AmiId": "ami-00000000"})),
+            "AmiId: differs from SourceImageId",
+        ),
+        (
+            with(json!({"Surprise": 1})),
+            "Surprise: unknown key; accepted are SourceImageId",
+        ),
+        (
+            with(json!({"Mode": "Share"})),
+            "Mode: Share is not available",
+        ),
+        (
+            with(json!({"Mode": "Clone"})),
+            "Mode: must be Copy or Share",
+        ),
+        (
+            with(json!({"OrganizationId": "o-abcdefghij"})),
+            "OrganizationId: is not available",
+        ),
+        (
+            with(json!({"KeyAccess": "Policy"})),
+            "KeyAccess: must be Grant or None",
+        ),
+        (
+            with(json!({"CopyTags": "yes"})),
+            "CopyTags: must be true or false",
+        ),
+        (
+            with(json!({"CopyCompletionMinutes": 20})),
+            "CopyCompletionMinutes: must be a number of minutes, in steps of 15",
+        ),
+        (with(json!({"Name": "{nmae}"})), "Name: has a placeholder"),
+        (
+            with(json!({"Tags": {"aws:x": "y"}})),
+            "Tags.aws:x: keys that begin with aws:",
+        ),
+        (
+            with(json!({"Tags": {"Amiferry:run": "y"}})),
+            "Tags.Amiferry:run: keys that begin with",
+        ),
+        (
+            with(json!({"Tags": {"x": "y".repeat(257)}})),
+            "Tags.x: a tag value has at most 256",
+        ),
+        (
+            with(json!({"Tags": ["x"]})),
+            "Tags: is a list; it must be a map",
+        ),
+        (
+            with(json!({"TargetAccountIds": ["333333333333"]})),
+            "TargetAccountIds: names the targets a second time",
+        ),
+        (
+            with(json!({"TargetRegions": "us-east-1"})),
+            "TargetRegions: goes with TargetAccountIds",
+        ),
+        (only(json!([])), "Targets: is an empty list"),
+        (
+            only(json!("222222222222")),
+            "Targets: is a string; it must be a list of objects",
+        ),
+        (
+            only(json!([{"Region": "us-west-2"}])),
+            "Targets[0].AccountId: is required",
+        ),
+        (
+            only(json!([{"AccountId": "22222222222"}])),
+            "Targets[0].AccountId: \"22222222222\" is not an AWS account ID (12 digits)",
+        ),
+        (
+            only(json!([{"AccountId": "111111111111"}])),
+            "Targets[0].AccountId: 111111111111 is the source account itself",
+        ),
+        (
+            only(json!([{"AccountId": "222222222222", "Color": "red"}])),
+            "Targets[0].Color: unknown key; accepted are AccountId",
+        ),
+        (
+            only(
+                json!([{"AccountId": "222222222222"}, {"AccountId": "222222222222", "Region": "us-west-2"}]),
+            ),
+            "Targets[1].AccountId: 222222222222 in us-west-2 is named twice",
+        ),
+        (
+            only(json!([{"AccountId": "333333333333", "KmsKeyId": KEY}])),
+            "Targets[0].KmsKeyId: arn:aws:kms:us-west-2:222222222222",
+        ),
+        (
+            only(json!([{"AccountId": "222222222222", "KmsKeyId": KEY, "Region": "us-east-1"}])),
+            "Targets[0].KmsKeyId:",
+        ),
+        (
+            only(json!([{"AccountId": "222222222222", "KmsKeyId": "amis"}])),
+            "Targets[0].KmsKeyId: \"amis\" is not a KMS key",
+        ),
+        (
+            only(json!([{"AccountId": "222222222222", "Region": "cn-north-1"}])),
+            "Targets[0].Region: cn-north-1 is in partition aws-cn",
+        ),
+        (
+            only(json!([{"AccountId": "222222222222", "ExternalId": "x"}])),
+            "Targets[0].ExternalId:",
+        ),
+        (
+            json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": [KEY]}),
+            "TargetKmsKeyIds: has 1 items, TargetAccountIds has 2",
+        ),
+        (
+            json!({"AmiId": IMAGE, "TargetAccountIds": []}),
+            "TargetAccountIds: is an empty list",
+        ),
+        (
+            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,,", "TargetKmsKeyIds": "alias/a,alias/b,alias/c"}),
+            "TargetAccountIds[1]: is empty",
+        ),
+    ];
+    for (request, expected) in cases {
+        let message = refused(&request);
+        assert!(
+            message.starts_with(expected),
+            "{message:?} does not begin with {expected:?}"
+        );
+    }
+    assert_eq!(
+        refused(&json!("text")),
+        "Distribute: must be an object with the request's keys"
+    );
+}
+
+#[test]
+fn too_many_targets_are_refused() {
+    let targets: Vec<Value> = (0..=MAX_TARGETS)
+        .map(|i| json!({"AccountId": format!("{:012}", 200_000_000_000_u64 + i as u64)}))
+        .collect();
+    assert!(
+        refused(&json!({"SourceImageId": IMAGE, "Targets": targets}))
+            .starts_with("Targets: has 901 targets; at most 900")
+    );
+}

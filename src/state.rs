@@ -1,0 +1,345 @@
+//! The step state: what a run must remember between two calls, and no more. It is the present status of each target and
+//! what undoing needs; Step Functions keeps the history. It is frozen from the request when the run begins, so newer code
+//! never re-plans a running distribution. It holds no credentials and no ResponseURL.
+//!
+//! Every command may have happened although this says nothing of it (the process died before it could return): whoever
+//! opens a state looks at AWS before acting on it, see `State::reopen`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::diagnose::Cause;
+use crate::error::Error;
+use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
+use crate::name::NameTemplate;
+use crate::request::{KeyAccess, MAX_TARGETS};
+
+mod copies;
+
+/// The schema this version writes.
+pub const SCHEMA: u64 = 1;
+/// Bytes of JSON a state may take: this much in all, and this much more for each target.
+pub const BYTES_IN_ALL: usize = 4096;
+pub const BYTES_PER_TARGET: usize = 1024;
+/// Bytes of AWS's words kept for a target that failed.
+const REASON_BYTES: usize = 320;
+/// With more snapshots than this, their IDs would not fit a target's share of the state; the tags find them again.
+pub const MOST_REMEMBERED_COPIES: usize = 28;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct State {
+    pub schema: u64,
+    /// Names this run: derived from what asked for it, so that the same event delivered twice is the same run.
+    pub run: String,
+    /// Unix seconds.
+    pub started: i64,
+    pub phase: Phase,
+    pub source: SourceRef,
+    pub order: Order,
+    #[serde(default)]
+    pub sharing: Sharing,
+    pub targets: Vec<TargetState>,
+}
+
+/// Where the run as a whole stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Finding out in each target what is there already. Nothing has been shared.
+    Looking,
+    /// Opening the source to the accounts that need it.
+    Sharing,
+    Copying,
+    /// Every copy is terminal; closing the source again.
+    Revoking,
+    Ended,
+}
+
+/// The image, by its names only: its facts are read anew by each call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct SourceRef {
+    pub image_id: ImageId,
+    pub region: Region,
+    pub account_id: AccountId,
+    pub snapshots: Vec<SnapshotId>,
+    /// ARNs of the distinct keys.
+    pub keys: Vec<String>,
+}
+
+/// What the request said that targets have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Order {
+    pub name: NameTemplate,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    pub copy_tags: bool,
+    pub key_access: KeyAccess,
+    pub revoke_after_copy: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_completion_minutes: Option<u16>,
+}
+
+/// How the sharing of the source stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct Sharing {
+    /// Unix seconds of the last time something was shared; 0 if nothing was.
+    #[serde(skip_serializing_if = "is_default")]
+    pub at: i64,
+    #[serde(skip_serializing_if = "is_default")]
+    pub due: i64,
+    #[serde(skip_serializing_if = "is_default")]
+    pub tries: u32,
+    /// Why revoking failed for good: what AWS said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct TargetState {
+    pub account_id: AccountId,
+    pub region: Region,
+    /// As the request named it until the first look, from then on the key's ARN: an alias moved meanwhile changes nothing.
+    pub kms_key_id: KeyRef,
+    pub role_name: RoleName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<ExternalId>,
+    pub phase: TargetPhase,
+    /// Percent of the copying, over all snapshots.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub progress: u8,
+    /// Not before this (Unix seconds).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub due: i64,
+    /// When the first copy was started (Unix seconds).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub since: i64,
+    /// Consecutive stumbles over something passing.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tries: u32,
+    /// Copies begun again because one ended in error.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub again: u32,
+    /// The quota of concurrent copies was full: poll before trying again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub queued: bool,
+    /// Whether this run opened the source to the account.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub shared: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<ImageId>,
+    /// The copy of each source snapshot, in the source's order; short, as digits only.
+    #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
+    pub copies: Vec<Option<SnapshotId>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetPhase {
+    /// Look before acting: what is there of this target's copies and image?
+    Looking,
+    /// Looked: copies are wanted, the source is not open to it yet.
+    Ready,
+    Copying,
+    Registering,
+    Checking,
+    /// The image is good; deleting copies made beside the ones it uses.
+    Tidying,
+    /// Failed; deleting what was made.
+    Undoing,
+    /// To be deregistered with its snapshots.
+    Removing,
+    Succeeded,
+    Removed,
+    Failed,
+    /// Failed, and what was made could not be deleted.
+    Stuck,
+}
+
+/// Why a target did not get there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Failure {
+    pub cause: Cause,
+    /// What AWS said, shortened to what the state can carry.
+    pub reason: String,
+    /// Why cleaning up failed as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
+}
+
+impl Failure {
+    pub fn new(cause: Cause, reason: &str) -> Self {
+        Self {
+            cause,
+            reason: shorten(reason, REASON_BYTES),
+            stuck: None,
+        }
+    }
+}
+
+impl TargetPhase {
+    pub fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Removed | Self::Failed | Self::Stuck
+        )
+    }
+}
+
+impl State {
+    /// Opens a state handed in from outside, refusing what this version cannot go on with.
+    pub fn open(value: &Value) -> Result<Self, Error> {
+        let invalid = |problem: String| Error::InvalidState(problem);
+        let Value::Object(object) = value else {
+            return Err(invalid(
+                "must be the object a former reply carried".to_owned(),
+            ));
+        };
+        match object.get("Schema").and_then(Value::as_u64) {
+            Some(SCHEMA) => {}
+            Some(newer) if newer > SCHEMA => {
+                return Err(invalid(format!(
+                    "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: deploy that version again to finish the run"
+                )));
+            }
+            _ => {
+                return Err(invalid(format!(
+                    "Schema must be a whole number from 1 to {SCHEMA}"
+                )));
+            }
+        }
+        let state: Self = serde_json::from_value(value.clone()).map_err(|e| {
+            invalid(format!(
+                "is not whole ({e}); hand back the State of the last reply unchanged"
+            ))
+        })?;
+        state.check()?;
+        Ok(state)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let invalid = |problem: &str| {
+            Err(Error::InvalidState(format!(
+                "{problem}; hand back the State of the last reply unchanged"
+            )))
+        };
+        if self.targets.is_empty() || self.targets.len() > MAX_TARGETS {
+            return invalid("Targets is empty or too long");
+        }
+        let takes_away =
+            |t: &TargetState| t.phase == TargetPhase::Removing || t.phase.is_terminal();
+        if self.source.snapshots.is_empty() && !self.targets.iter().all(takes_away) {
+            return invalid("Source.Snapshots is empty");
+        }
+        if !(8..=32).contains(&self.run.len()) || !self.run.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return invalid("Run is not a run ID");
+        }
+        if self
+            .targets
+            .iter()
+            .any(|t| !t.copies.is_empty() && t.copies.len() != self.source.snapshots.len())
+        {
+            return invalid("a target's Copies do not match Source.Snapshots");
+        }
+        Ok(())
+    }
+
+    /// Makes a state that may be behind the world safe to act on: every target not yet terminal looks first. What had
+    /// been shared stays known, so a target that was copying goes straight on after its look.
+    pub fn reopen(&mut self) {
+        for target in &mut self.targets {
+            if matches!(
+                target.phase,
+                TargetPhase::Copying
+                    | TargetPhase::Registering
+                    | TargetPhase::Checking
+                    | TargetPhase::Tidying
+            ) {
+                target.phase = TargetPhase::Looking;
+                target.due = 0;
+            }
+        }
+    }
+
+    /// Ends every target that is not terminal yet; what it made is undone.
+    pub fn give_up(&mut self, reason: &str) {
+        for target in self
+            .targets
+            .iter_mut()
+            .filter(|t| !t.phase.is_terminal() && t.phase != TargetPhase::Removing)
+        {
+            target
+                .failure
+                .get_or_insert_with(|| Failure::new(Cause::TooSlow, reason));
+            target.phase = TargetPhase::Undoing;
+            target.due = 0;
+        }
+    }
+
+    /// The copies of one target, one place for each source snapshot.
+    pub fn copies_mut(&mut self, target: usize) -> &mut Vec<Option<SnapshotId>> {
+        let count = self.source.snapshots.len();
+        let copies = &mut self.targets[target].copies;
+        copies.resize(count, None);
+        copies
+    }
+
+    /// The most bytes this state can grow to while its run goes on.
+    pub fn largest_size(&self) -> usize {
+        let mut largest = self.clone();
+        let longest = "x".repeat(REASON_BYTES);
+        for target in &mut largest.targets {
+            target.failure = Some(Failure {
+                cause: Cause::SnapshotNotVisible,
+                reason: longest.clone(),
+                stuck: None,
+            });
+            target.progress = 100;
+            (
+                target.due,
+                target.since,
+                target.tries,
+                target.again,
+                target.shared,
+            ) = (i64::from(u32::MAX), i64::from(u32::MAX), 99, 9, true);
+        }
+        largest.sharing = Sharing {
+            at: i64::from(u32::MAX),
+            due: i64::from(u32::MAX),
+            tries: 99,
+            stuck: Some(longest),
+        };
+        serde_json::to_string(&largest).map_or(usize::MAX, |text| text.len())
+    }
+}
+
+/// Cuts at a character, marking the cut. Control characters go: they would be escaped into six bytes each.
+pub fn shorten(text: &str, bytes: usize) -> String {
+    let clean: String = text
+        .chars()
+        .map(|c| {
+            if c.is_control() || c == '"' || c == '\\' {
+                ' '
+            } else {
+                c
+            }
+        })
+        .collect();
+    if clean.len() <= bytes {
+        return clean;
+    }
+    let end = clean.floor_char_boundary(bytes - '…'.len_utf8());
+    format!("{}…", &clean[..end])
+}
+
+/// For what a state leaves out: a number that is zero, a flag that is off.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

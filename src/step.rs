@@ -1,0 +1,154 @@
+//! The decisions. Pure: no clock, no I/O, no randomness; `now` is an argument, in Unix seconds. `next` says what may be done
+//! at this moment, `record` notes what came of it.
+//!
+//! A target's way, and what turns it:
+//!
+//! | phase | command | goes on to |
+//! |---|---|---|
+//! | Looking | Look | Checking (there is an image), Registering (all copies complete), Ready |
+//! | Ready | (the run's Share) | Copying |
+//! | Copying | Start, Poll | Registering when all are complete; Looking when something is not as remembered |
+//! | Registering | Register | Checking |
+//! | Checking | Check | Succeeded, Tidying when copies are left over, Undoing when not faithful |
+//! | Tidying | Tidy | Succeeded |
+//! | Undoing | Undo | Failed, Stuck |
+//! | Removing | Remove | Removed, Failed |
+//!
+//! The run's way: Looking until every target has looked; Sharing with the accounts that turned out to need it, which may be
+//! none; Copying until every target is terminal; Revoking; Ended.
+
+use crate::command::Command;
+use crate::state::{Phase, State, TargetPhase, TargetState};
+
+mod pace;
+mod record;
+
+pub use pace::COPY_LIMIT;
+pub use record::record;
+
+/// What is being worked on at this moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// A command about the source is under way.
+    pub source: bool,
+    /// Targets with a command under way.
+    pub targets: std::collections::BTreeSet<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Do these; they do not depend on each other.
+    Do(Vec<Command>),
+    /// Nothing to do before this (Unix seconds), unless something under way ends.
+    WaitUntil(i64),
+    /// Nothing to do until something under way ends.
+    WaitForBusy,
+    End,
+}
+
+/// What to do now. Moves the run from phase to phase where nothing but time had to happen.
+pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
+    turn(state, busy);
+    if state.phase == Phase::Ended {
+        return Next::End;
+    }
+    let mut commands = Vec::new();
+    let mut earliest: Option<i64> = None;
+    let mut offer = |due: i64, command: Command| {
+        if due <= now {
+            commands.push(command);
+        } else {
+            earliest = Some(earliest.map_or(due, |e: i64| e.min(due)));
+        }
+    };
+    for (i, target) in state.targets.iter().enumerate() {
+        if !busy.targets.contains(&i)
+            && let Some(command) = command_for(state, i, target)
+        {
+            offer(target.due, command);
+        }
+    }
+    if !busy.source {
+        match state.phase {
+            Phase::Sharing => offer(
+                state.sharing.due,
+                Command::Share {
+                    targets: ready(state),
+                },
+            ),
+            Phase::Revoking => offer(state.sharing.due, Command::Revoke),
+            Phase::Looking | Phase::Copying | Phase::Ended => {}
+        }
+    }
+    match (commands.is_empty(), earliest) {
+        (false, _) => Next::Do(commands),
+        (true, Some(due)) => Next::WaitUntil(due),
+        (true, None) => Next::WaitForBusy,
+    }
+}
+
+/// Takes the run as far as its targets allow.
+fn turn(state: &mut State, busy: &Busy) {
+    if busy.source {
+        return;
+    }
+    // Sharing is done for all accounts at once, so it waits for the first answer from each; but not for those that stumble.
+    let unheard = |t: &TargetState| t.phase == TargetPhase::Looking && t.tries == 0;
+    if state.phase == Phase::Looking && !state.targets.iter().any(unheard) {
+        state.phase = Phase::Sharing;
+    }
+    if state.phase == Phase::Copying && !ready(state).is_empty() {
+        // A target that answered late, or looked again, needs copies after all.
+        state.phase = Phase::Sharing;
+    }
+    if state.phase == Phase::Sharing && ready(state).is_empty() {
+        state.phase = Phase::Copying;
+    }
+    if state.phase == Phase::Copying && state.targets.iter().all(|t| t.phase.is_terminal()) {
+        state.phase = Phase::Revoking;
+    }
+}
+
+/// The targets that wait for the source to be opened.
+fn ready(state: &State) -> Vec<usize> {
+    state
+        .targets
+        .iter()
+        .enumerate()
+        .filter(|(_, t)| t.phase == TargetPhase::Ready)
+        .map(|(i, _)| i)
+        .collect()
+}
+
+fn command_for(state: &State, i: usize, target: &TargetState) -> Option<Command> {
+    match target.phase {
+        TargetPhase::Looking => Some(Command::Look { target: i }),
+        TargetPhase::Copying => {
+            let missing: Vec<usize> = (0..state.source.snapshots.len())
+                .filter(|&s| target.copies.get(s).is_none_or(Option::is_none))
+                .collect();
+            // While the quota is full, progress of the others is what frees a place: poll, then try again.
+            if missing.is_empty() || target.queued {
+                Some(Command::Poll { target: i })
+            } else {
+                Some(Command::Start {
+                    target: i,
+                    snapshots: missing,
+                })
+            }
+        }
+        TargetPhase::Registering => Some(Command::Register { target: i }),
+        TargetPhase::Checking => Some(Command::Check { target: i }),
+        TargetPhase::Tidying => Some(Command::Tidy { target: i }),
+        TargetPhase::Undoing => Some(Command::Undo { target: i }),
+        TargetPhase::Removing => Some(Command::Remove { target: i }),
+        TargetPhase::Ready
+        | TargetPhase::Succeeded
+        | TargetPhase::Removed
+        | TargetPhase::Failed
+        | TargetPhase::Stuck => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! How often, how long, how many times. All in seconds.
+
+/// A copy may take this long: the longest time-based copy that EC2 offers is 48 hours.
+pub const COPY_LIMIT: i64 = 49 * 3600;
+/// A new permission or grant is "usually" usable within five minutes (KMS developer guide, grants).
+pub const VISIBILITY_LIMIT: i64 = 330;
+/// A fresh resource may be missing from the lists for this long before it counts as gone.
+pub const UNSEEN_LIMIT: i64 = 120;
+/// Consecutive stumbles before giving up: six to seven minutes.
+pub const MOST_TRIES: u32 = 11;
+/// New copies after one that ended in error.
+pub const MOST_AGAIN: u32 = 2;
+
+/// Between two polls: an eighth of the time the copy has taken so far, so that the wait after its end stays in proportion
+/// to it, and the number of polls grows with the logarithm of its length.
+pub fn poll_interval(since: i64, now: i64) -> i64 {
+    (now.saturating_sub(since) / 8).clamp(3, 60)
+}
+
+/// After the `tries`-th consecutive stumble.
+pub fn backoff(tries: u32) -> i64 {
+    1_i64.checked_shl(tries.min(6)).unwrap_or(64).min(60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_grow_with_the_logarithm() {
+        let polls = |length: i64| {
+            let (mut now, mut count) = (0, 0);
+            while now < length {
+                now += poll_interval(0, now);
+                count += 1;
+            }
+            count
+        };
+        assert!(polls(60) <= 16, "{}", polls(60));
+        assert!(polls(3600) <= 90, "{}", polls(3600));
+    }
+
+    #[test]
+    fn giving_up_takes_minutes_not_hours() {
+        let total: i64 = (1..=MOST_TRIES).map(backoff).sum();
+        assert!((300..600).contains(&total), "{total}");
+    }
+}
