@@ -3,7 +3,9 @@
 import json
 
 from clients import poll, refused, settled, snapshot
-from names import *
+from names import (
+    AWAY, CONSUMER, COPY_OPERATIONS, COPY_ROLE, GOLDEN, GOLDEN_DATA, GOLDEN_ROOT, HOME, SOURCE_KEY, TARGET_KEY,
+)
 
 SESSION_POLICY = json.dumps(
     {

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from clients import refused
-from names import *
+from names import CONSUMER, COPY_ROLE, DISTRIBUTOR, HOME, LONG_ROLE, PRODUCER, SOURCE_KEY
 
 EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 

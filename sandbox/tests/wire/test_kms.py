@@ -6,7 +6,7 @@ import json
 import pytest
 
 from clients import refused
-from names import *
+from names import AWAY, CONSUMER, COPY_ROLE, DISABLED_KEY, GOLDEN_ROOT, HOME, PRODUCER, SOURCE_KEY
 
 DEFAULT_POLICY = {
     "Effect": "Allow",

@@ -5,7 +5,9 @@ import datetime
 import pytest
 
 from clients import refused
-from names import *
+from names import (
+    ARCHIVED, AWAY, BULK, CONSUMER, GOLDEN, GOLDEN_DATA, GOLDEN_ROOT, HOME, MANAGED, PLAIN, PRODUCER, SOURCE_KEY,
+)
 
 
 @pytest.fixture
