@@ -15,8 +15,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub(crate) use build::{caller, check, managed_key};
-pub(crate) use ids::request_id;
+pub(crate) use build::{caller, check, key_arn, managed_key};
+pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use copies::Copying;
 pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
@@ -37,6 +37,8 @@ pub struct Aws {
     pub(crate) credentials: BTreeMap<String, Credential>,
     pub(crate) images: BTreeMap<String, LiveImage>,
     pub(crate) snapshots: BTreeMap<String, LiveSnapshot>,
+    /// (Region, image ID), for the difference between gone and never there.
+    pub(crate) deregistered: BTreeSet<(String, String)>,
     /// By ARN.
     pub(crate) keys: BTreeMap<String, LiveKey>,
     /// (account, Region, `alias/…`) to key ARN.

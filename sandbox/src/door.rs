@@ -177,6 +177,8 @@ pub(crate) struct Admitted {
     /// The access key that signed.
     pub access_key: String,
     pub session_token: Option<String>,
+    /// The endpoint, as the client named it.
+    pub host: String,
     /// Sent to the global endpoint of STS.
     pub global: bool,
 }

@@ -1,5 +1,89 @@
-//! EC2.
+//! EC2: images, snapshots and what reads them.
+//!
+//! Every operation goes the same way: parameters it knows, permissions, `DryRun`, the state of things, the change.
+
+mod copy_image;
+mod copy_snapshot;
+mod deregister;
+mod describe_images;
+mod describe_snapshots;
+mod filters;
 pub(crate) mod ids;
+mod image_attributes;
+mod mapping;
+mod pages;
+mod parameters;
+mod permit;
+mod presigned;
+mod regions;
+mod register;
+mod snapshot_attributes;
+mod tags;
 pub(crate) mod visibility;
-use crate::{aws::Aws, door::Admitted, refusals::{self, Refused}, wire::query::Query};
-pub(crate) fn perform(_aws: &mut Aws, _c: &Admitted, op: &str, _q: &Query) -> Result<String, Refused> { Err(refusals::NOT_IMPLEMENTED.with(&[op])) }
+
+use crate::aws::Aws;
+use crate::door::Admitted;
+use crate::refusals::{self, Refused};
+use crate::wire::query::Query;
+
+/// One call, as the operations see it.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub call: &'a Admitted,
+    pub operation: &'a str,
+    pub query: &'a Query,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn account(self) -> &'a str {
+        self.call.caller.account()
+    }
+
+    pub(crate) fn region(self) -> &'a str {
+        &self.call.region
+    }
+
+    /// `ec2:CopySnapshot`
+    pub(crate) fn action(self) -> String {
+        format!("ec2:{}", self.operation)
+    }
+
+    /// The end of a rehearsal: everything it may refuse without looking at states has been asked.
+    pub(crate) fn dry_run(self) -> Result<(), Refused> {
+        if self.query.flag("DryRun")? == Some(true) {
+            return Err(refusals::DRY_RUN_OPERATION.with(&[]));
+        }
+        Ok(())
+    }
+}
+
+/// The inner elements of the answer.
+pub(crate) fn perform(
+    aws: &mut Aws,
+    call: &Admitted,
+    operation: &str,
+    query: &Query,
+) -> Result<String, Refused> {
+    parameters::check(operation, query)?;
+    let ask = Ask { call, operation, query };
+    match operation {
+        "DescribeImages" => describe_images::perform(aws, ask),
+        "DescribeImageAttribute" => image_attributes::describe(aws, ask),
+        "ModifyImageAttribute" => image_attributes::modify(aws, ask),
+        "DescribeSnapshots" => describe_snapshots::perform(aws, ask),
+        "DescribeSnapshotAttribute" => snapshot_attributes::describe(aws, ask),
+        "ModifySnapshotAttribute" => snapshot_attributes::modify(aws, ask),
+        "CopySnapshot" => copy_snapshot::perform(aws, ask),
+        "CopyImage" => copy_image::perform(aws, ask),
+        "RegisterImage" => register::perform(aws, ask),
+        "DeregisterImage" => deregister::image(aws, ask),
+        "DeleteSnapshot" => deregister::snapshot(aws, ask),
+        "CreateTags" => tags::create(aws, ask),
+        "DeleteTags" => tags::delete(aws, ask),
+        "DescribeRegions" => regions::describe(aws, ask),
+        "GetEbsDefaultKmsKeyId" => regions::ebs_default_key(aws, ask),
+        _ => Err(refusals::NOT_IMPLEMENTED.with(&[&format!("operation {operation} of EC2")])),
+    }
+}
+
+const RETURN_TRUE: &str = "<return>true</return>";

@@ -19,11 +19,13 @@ impl Verdict {
     pub(crate) fn reason(self, action: &str) -> String {
         match self {
             Verdict::Allowed => String::new(),
-            Verdict::Denied => "an identity-based policy explicitly denies it".to_owned(),
+            Verdict::Denied => "with an explicit deny in an identity-based policy".to_owned(),
             Verdict::NoIdentityPolicy => {
-                format!("no identity-based policy allows the {action} action")
+                format!("because no identity-based policy allows the {action} action")
             }
-            Verdict::NoSessionPolicy => format!("no session policy allows the {action} action"),
+            Verdict::NoSessionPolicy => {
+                format!("because no session policy allows the {action} action")
+            }
         }
     }
 }

@@ -1,4 +1,55 @@
-//! KMS.
+//! KMS: keys, their policies and grants.
+//!
+//! `authorise` decides who may use a key; `by_ec2` asks it for what EC2 does with a key on a caller's behalf.
+
+mod authorise;
 pub(crate) mod by_ec2;
-use crate::{aws::Aws, door::Admitted, refusals::{self, Refused}};
-pub(crate) fn perform(_aws: &mut Aws, _c: &Admitted, op: &str, _q: &serde_json::Value) -> Result<serde_json::Value, Refused> { Err(refusals::NOT_IMPLEMENTED.with(&[op])) }
+mod create_grant;
+mod grants;
+mod input;
+mod keys;
+mod policy;
+
+use serde_json::Value;
+
+use crate::aws::Aws;
+use crate::door::Admitted;
+use crate::refusals::{self, Refused};
+use input::Input;
+
+/// One call, as the operations see it.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub call: &'a Admitted,
+    pub input: Input<'a>,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn account(self) -> &'a str {
+        self.call.caller.account()
+    }
+
+    pub(crate) fn region(self) -> &'a str {
+        &self.call.region
+    }
+}
+
+pub(crate) fn perform(
+    aws: &mut Aws,
+    call: &Admitted,
+    operation: &str,
+    body: &Value,
+) -> Result<Value, Refused> {
+    let ask = Ask { call, input: Input::new(body) };
+    match operation {
+        "DescribeKey" => keys::describe(aws, ask),
+        "ListAliases" => keys::list_aliases(aws, ask),
+        "GetKeyPolicy" => policy::get(aws, ask),
+        "PutKeyPolicy" => policy::put(aws, ask),
+        "CreateGrant" => create_grant::perform(aws, ask),
+        "ListGrants" => grants::list(aws, ask),
+        "RevokeGrant" => grants::revoke(aws, ask),
+        "RetireGrant" => grants::retire(aws, ask),
+        _ => Err(refusals::NOT_IMPLEMENTED.with(&[&format!("operation {operation} of KMS")])),
+    }
+}

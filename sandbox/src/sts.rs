@@ -1,3 +1,202 @@
-//! STS.
-use crate::{aws::Aws, door::Admitted, refusals::{self, Refused}, wire::query::Query};
-pub(crate) fn perform(_aws: &mut Aws, _c: &Admitted, op: &str, _q: &Query) -> Result<String, Refused> { Err(refusals::NOT_IMPLEMENTED.with(&[op])) }
+//! STS: AssumeRole and GetCallerIdentity.
+//!
+//! Source: model; aws-facts, STS. A role is assumed if its trust policy names the caller *and*, from another account or
+//! where the trust names only the account, the caller's own policies allow it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::aws::{self, Aws, Credential, LivePrincipal};
+use crate::door::Admitted;
+use crate::iam::{self, Context, Kind, Policy, Reach, Request};
+use crate::identity::{self, Verdict};
+use crate::refusals::{self, Refused};
+use crate::wire::query::Query;
+use crate::wire::time;
+use crate::wire::xml::Xml;
+
+/// Characters of a session policy.
+const LONGEST_POLICY: usize = 2048;
+const HOUR: u32 = 3600;
+
+pub(crate) fn perform(
+    aws: &mut Aws,
+    call: &Admitted,
+    operation: &str,
+    query: &Query,
+) -> Result<String, Refused> {
+    match operation {
+        "AssumeRole" => assume_role(aws, call, query),
+        // Needs no permission (model).
+        "GetCallerIdentity" => Ok(caller_identity(call)),
+        _ => Err(refusals::NOT_IMPLEMENTED.with(&[&format!("operation {operation} of STS")])),
+    }
+}
+
+fn caller_identity(call: &Admitted) -> String {
+    let principal = &call.caller.principal;
+    let mut xml = Xml::new();
+    xml.text("Arn", &principal.arn)
+        .text("UserId", user_id(&call.caller.identity, &principal.arn))
+        .text("Account", &principal.account);
+    xml.finish()
+}
+
+/// `AROA…:session` for a role, `AIDA…` for a user.
+fn user_id(identity: &str, arn: &str) -> String {
+    let digits = aws::uuid_of(identity).replace('-', "").to_ascii_uppercase();
+    match arn.split_once(":assumed-role/") {
+        Some((_, path)) => {
+            let session = path.rsplit('/').next().unwrap_or_default();
+            format!("AROA{}:{session}", &digits[..17])
+        }
+        None => format!("AIDA{}", &digits[..17]),
+    }
+}
+
+/// What was asked, once every member has passed the model's constraints.
+struct Wish<'a> {
+    role_arn: &'a str,
+    session: &'a str,
+    external_id: Option<&'a str>,
+    policy: Option<Arc<Policy>>,
+    seconds: Option<u32>,
+}
+
+fn read(query: &Query) -> Result<Wish<'_>, Refused> {
+    const MODELLED: [&str; 5] =
+        ["RoleArn", "RoleSessionName", "ExternalId", "Policy", "DurationSeconds"];
+    if let Some(other) = query.params().keys().find(|name| !MODELLED.contains(&name.as_str())) {
+        let what = format!("parameter {other} of AssumeRole");
+        return Err(refusals::NOT_IMPLEMENTED.with(&[&what]));
+    }
+    let role_arn = member(query, "RoleArn", 20, 2048, |_| true)?;
+    let name_char = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    let id_char = |c: char| name_char(c) || ":/".contains(c);
+    let required = |name| move || invalid(name, "null", "Member must not be null");
+    Ok(Wish {
+        role_arn: role_arn.ok_or_else(required("roleArn"))?,
+        session: member(query, "RoleSessionName", 2, 64, name_char)?
+            .ok_or_else(required("roleSessionName"))?,
+        external_id: member(query, "ExternalId", 2, 1224, id_char)?,
+        policy: query.get("Policy").map(session_policy).transpose()?,
+        seconds: query.get("DurationSeconds").map(seconds).transpose()?,
+    })
+}
+
+fn member<'a>(
+    query: &'a Query,
+    name: &str,
+    least: usize,
+    most: usize,
+    allowed: impl Fn(char) -> bool,
+) -> Result<Option<&'a str>, Refused> {
+    let Some(text) = query.get(name) else {
+        return Ok(None);
+    };
+    let shown: String = text.chars().take(200).collect();
+    if !(least..=most).contains(&text.chars().count()) {
+        let constraint = format!("Member must have length between {least} and {most}");
+        return Err(invalid(name, &shown, &constraint));
+    }
+    if !text.chars().all(allowed) {
+        return Err(invalid(name, &shown, "Member must satisfy regular expression pattern"));
+    }
+    Ok(Some(text))
+}
+
+fn invalid(name: &str, value: &str, constraint: &str) -> Refused {
+    refusals::STS_VALIDATION.with(&[value, name, constraint])
+}
+
+fn seconds(text: &str) -> Result<u32, Refused> {
+    let number = text.parse::<u32>().ok().filter(|n| (900..=43_200).contains(n));
+    let constraint = "Member must have value between 900 and 43200";
+    number.ok_or_else(|| invalid("durationSeconds", text, constraint))
+}
+
+fn session_policy(text: &str) -> Result<Arc<Policy>, Refused> {
+    let length = text.chars().count();
+    if length > LONGEST_POLICY {
+        return Err(refusals::STS_POLICY_TOO_LARGE.with(&[&length.to_string()]));
+    }
+    let malformed =
+        |error: iam::PolicyError| refusals::STS_POLICY_MALFORMED.with(&[&error.to_string()]);
+    let policy = Policy::parse(text).map_err(malformed)?;
+    policy.check(Kind::Identity).map_err(malformed)?;
+    Ok(Arc::new(policy))
+}
+
+fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, Refused> {
+    let wish = read(query)?;
+    let role = permitted(aws, call, &wish)?;
+    let seconds = wish.seconds.unwrap_or(HOUR);
+    if call.temporary && seconds > HOUR {
+        return Err(refusals::STS_CHAINING.with(&[]));
+    }
+    if seconds > role.max_session_seconds {
+        return Err(refusals::STS_MAX_SESSION.with(&[]));
+    }
+    let account = account_of(wish.role_arn).unwrap_or_default().to_owned();
+    let caller = aws::caller(aws, &account, wish.role_arn, wish.session, wish.policy.clone());
+    let expires = aws.now + Duration::from_secs(seconds.into());
+    let id = aws.new_access_key_id();
+    let secret = aws.new_token("secret")[..40].to_owned();
+    let token = aws.new_token("session token");
+    let arn = caller.principal.arn.clone();
+    let mut xml = Xml::new();
+    xml.element("AssumedRoleUser", |xml| {
+        xml.text("AssumedRoleId", user_id(wish.role_arn, &arn)).text("Arn", &arn);
+    });
+    xml.element("Credentials", |xml| {
+        xml.text("AccessKeyId", &id)
+            .text("SecretAccessKey", &secret)
+            .text("SessionToken", &token)
+            .text("Expiration", time::iso_seconds(expires));
+    });
+    if let Some(text) = query.get("Policy") {
+        let percent = text.chars().count() * 100 / LONGEST_POLICY;
+        xml.text("PackedPolicySize", percent.to_string());
+    }
+    let credential = Credential {
+        secret,
+        session_token: Some(token),
+        expires: Some(expires),
+        global: call.global,
+        caller,
+    };
+    aws.credentials.insert(id, credential);
+    Ok(xml.finish())
+}
+
+/// The role, if trust policy and identity policies agree; a role that is not there is denied like one that does not trust.
+fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipal, Refused> {
+    let caller = &call.caller;
+    let denied =
+        || refusals::STS_ACCESS_DENIED.with(&[&caller.principal.arn, wish.role_arn]);
+    let mut context = Context::new();
+    if let Some(id) = wish.external_id {
+        context.insert("sts:externalid".to_owned(), vec![id.to_owned()]);
+    }
+    context.insert("sts:rolesessionname".to_owned(), vec![wish.session.to_owned()]);
+    let role = aws.principals.get(wish.role_arn).ok_or_else(denied)?;
+    let trust = role.trust.as_ref().ok_or_else(denied)?;
+    let request = Request {
+        principal: &caller.principal,
+        action: "sts:AssumeRole",
+        resource: wish.role_arn,
+        context: &context,
+    };
+    let reach = iam::resource_reach(trust, &request).ok_or_else(denied)?;
+    let own = identity::decide(aws, caller, "sts:AssumeRole", wish.role_arn, &context);
+    let same_account = account_of(wish.role_arn) == Some(caller.account());
+    let named = same_account && reach != Reach::Account && own == Verdict::NoIdentityPolicy;
+    if own == Verdict::Allowed || named {
+        return Ok(role.clone());
+    }
+    Err(denied())
+}
+
+fn account_of(role_arn: &str) -> Option<&str> {
+    role_arn.strip_prefix("arn:aws:iam::")?.split(':').next()
+}

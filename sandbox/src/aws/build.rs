@@ -11,7 +11,7 @@ use super::{
     Aws, Caller, Credential, LiveAccount, LiveImage, LiveKey, LivePrincipal, LiveSnapshot, Rules,
     is_region,
 };
-use crate::iam::{self, Policy};
+use crate::iam::{self, Kind, Policy};
 use crate::model::{Image, Snapshot};
 use crate::world::{AccessKey, Account, Key, Role, User, World, WorldError};
 
@@ -67,6 +67,7 @@ impl Aws {
             credentials: BTreeMap::new(),
             images: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            deregistered: BTreeSet::new(),
             keys: BTreeMap::new(),
             aliases: BTreeMap::new(),
             copying: BTreeSet::new(),
@@ -106,8 +107,8 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
 
 fn add_role(aws: &mut Aws, account: &str, role: &Role, at: &str) -> Result<(), WorldError> {
     let trust = match &role.trust_policy {
-        Some(json) => policy(json, &format!("{at}.trust_policy"))?,
-        None => policy(&trust_policy(role).to_string(), &format!("{at}.trusts"))?,
+        Some(json) => policy(json, Kind::Trust, &format!("{at}.trust_policy"))?,
+        None => policy(&trust_policy(role).to_string(), Kind::Trust, &format!("{at}.trusts"))?,
     };
     let given: Vec<&str> = role.policies.iter().map(String::as_str).collect();
     let live = LivePrincipal {
@@ -230,7 +231,7 @@ fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Result<(), Worl
         state,
         managed: false,
         created: aws.now,
-        policy: policy(&policy_text, &format!("{at}.policy"))?,
+        policy: policy(&policy_text, Kind::Resource, &format!("{at}.policy"))?,
         policy_text,
         grants: Vec::new(),
     };
@@ -412,15 +413,18 @@ fn find_key(aws: &mut Aws, account: &str, region: &str, key: &str, at: &str) -> 
     Err(WorldError::new(at, format!("{key:?} is no key of account {account} in {region}")))
 }
 
-pub(super) fn policy(json: &str, at: &str) -> Result<Arc<Policy>, WorldError> {
-    let parsed = Policy::parse(json);
-    parsed.map(Arc::new).map_err(|error| WorldError::new(at, error.to_string()))
+pub(super) fn policy(json: &str, kind: Kind, at: &str) -> Result<Arc<Policy>, WorldError> {
+    parse(json, kind, at).map(Arc::new)
+}
+
+fn parse(json: &str, kind: Kind, at: &str) -> Result<Policy, WorldError> {
+    let parsed = Policy::parse(json).and_then(|policy| policy.check(kind).map(|()| policy));
+    parsed.map_err(|error| WorldError::new(at, error.to_string()))
 }
 
 pub(super) fn policies(given: &[&str], at: &str) -> Result<Arc<Vec<Policy>>, WorldError> {
-    let parsed = given.iter().enumerate().map(|(i, json)| {
-        Policy::parse(json).map_err(|error| WorldError::new(format!("{at}[{i}]"), error.to_string()))
-    });
+    let each = given.iter().enumerate();
+    let parsed = each.map(|(i, json)| parse(json, Kind::Identity, &format!("{at}[{i}]")));
     parsed.collect::<Result<Vec<_>, _>>().map(Arc::new)
 }
 

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use super::{Aws, build};
+use crate::iam::Kind;
 use crate::model::{Image, Snapshot};
 use crate::world::{Limits, WorldError};
 
@@ -114,7 +115,7 @@ impl Aws {
     }
 
     pub fn set_key_policy(&mut self, key_arn: &str, json: &str) -> Result<bool, WorldError> {
-        let policy = build::policy(json, "policy")?;
+        let policy = build::policy(json, Kind::Resource, "policy")?;
         let Some(key) = self.keys.get_mut(key_arn) else {
             return Ok(false);
         };

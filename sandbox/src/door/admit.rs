@@ -47,6 +47,7 @@ pub(super) fn admit(
         temporary: credential.caller.principal.role_arn.is_some(),
         access_key: claim.access_key.clone(),
         session_token: claim.session_token.clone(),
+        host: request.host.clone(),
         global: is_global_endpoint(&request.host),
     })
 }

@@ -1,3 +1,54 @@
-//! x
-use crate::{aws::{Aws, Caller}, model::Snapshot};
-pub(crate) fn may_read(_aws: &Aws, _c: &Caller, _k: &str, _s: &Snapshot) -> bool { true }
+//! What EC2 does with keys while it copies a snapshot for a caller: every call carries the caller's permissions and
+//! `kms:ViaService`.
+//!
+//! Source: EBS guide, encryption permissions; aws-facts, KMS. The Region of `ViaService` is the key's own (unproved
+//! for copies between Regions).
+
+use super::authorise::{self, Use};
+use crate::aws::{Aws, Caller, key_arn};
+use crate::model::Snapshot;
+
+const READING: &[&str] = &["DescribeKey", "CreateGrant", "Decrypt", "ReEncryptFrom"];
+const WRITING: &[&str] = &["DescribeKey", "CreateGrant", "ReEncryptTo", "GenerateDataKeyWithoutPlaintext"];
+
+/// Whether a copy made for this caller can read the source.
+pub(crate) fn may_read(aws: &Aws, caller: &Caller, key: &str, source: &Snapshot) -> bool {
+    may(aws, caller, key, READING, source.encryption_context_id.as_deref())
+}
+
+/// Whether a copy made for this caller can be encrypted under this key.
+pub(crate) fn may_write(aws: &Aws, caller: &Caller, key: &str) -> bool {
+    may(aws, caller, key, WRITING, None)
+}
+
+fn may(aws: &Aws, caller: &Caller, key: &str, operations: &[&str], ebs_id: Option<&str>) -> bool {
+    let Some(key) = aws.keys.get(key).filter(|key| key.state == "Enabled") else {
+        return false;
+    };
+    operations.iter().all(|operation| {
+        let usage = Use { via_ec2: Some(&key.region), ebs_id, ..Use::direct(operation) };
+        authorise::decide(aws, caller, key, &usage).is_ok()
+    })
+}
+
+/// A key by ID, ARN, alias or alias ARN, for use in this Region.
+pub(crate) fn find(aws: &mut Aws, caller: &Caller, region: &str, key: &str) -> Option<String> {
+    if key == "alias/aws/ebs" {
+        return Some(crate::aws::managed_key(aws, caller.account(), region));
+    }
+    let arn = if key.starts_with("alias/") {
+        let alias = (caller.account().to_owned(), region.to_owned(), key.to_owned());
+        aws.aliases.get(&alias)?.clone()
+    } else if let Some(rest) = key.strip_prefix("arn:aws:kms:") {
+        let mut parts = rest.splitn(3, ':');
+        let (at, account, name) = (parts.next()?, parts.next()?, parts.next()?);
+        if at != region {
+            return None;
+        }
+        let alias = (account.to_owned(), region.to_owned(), name.to_owned());
+        aws.aliases.get(&alias).cloned().unwrap_or_else(|| key.to_owned())
+    } else {
+        key_arn(region, caller.account(), key)
+    };
+    aws.keys.contains_key(&arn).then_some(arn)
+}

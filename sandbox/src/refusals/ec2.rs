@@ -11,7 +11,7 @@ super::table! {
     MAX_RESULTS_WITH_IDS = 400, "InvalidParameterCombination", "The parameter {} cannot be used with the parameter maxResults", "model: MaxResults of DescribeSnapshots and DescribeImages";
     INVALID_NEXT_TOKEN = 400, "InvalidParameterValue", "Unable to parse pagination token {}", "EC2 errors (wording unproved)";
     DRY_RUN_OPERATION = 412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", "EC2 errors";
-    UNAUTHORIZED_OPERATION = 403, "UnauthorizedOperation", "You are not authorized to perform this operation. User: {} is not authorized to perform: {} on resource: {} because {}. Encoded authorization failure message: {}", "EC2 errors; IAM guide, access denied messages";
+    UNAUTHORIZED_OPERATION = 403, "UnauthorizedOperation", "You are not authorized to perform this operation. User: {} is not authorized to perform: {} on resource: {} {}. Encoded authorization failure message: {}", "EC2 errors; IAM guide, access denied messages";
 
     TAG_RESERVED = 400, "InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use", "EC2 guide, tag restrictions";
     TAG_LIMIT = 400, "TagLimitExceeded", "You have reached the limit of 50 tags for this resource: {}", "EC2 errors; EC2 guide, tag restrictions";

@@ -27,9 +27,7 @@ super::table! {
     REGISTER_VOLUME_FIGURES = 400, "InvalidParameterCombination", "The parameter {} is not supported for {} volumes.", "model: EbsBlockDevice";
     REGISTER_IOPS_MISSING = 400, "MissingParameter", "The request must contain the parameter iops for volume type {}", "model: EbsBlockDevice";
     REGISTER_TPM_NEEDS_UEFI = 400, "InvalidParameterCombination", "TPM support requires boot mode uefi", "EC2 guide, NitroTPM (wording unproved)";
-    REGISTER_HVM_WITH_KERNEL = 400, "InvalidParameterCombination", "{} must be {} for virtualization type {}", "EC2 guide: Arm and UEFI need HVM (wording unproved)";
-
-    DEREGISTER_DISABLED = 400, "InvalidAMIID.Unavailable", "The image ID '{}' is no longer available", "EC2 errors";
+    REGISTER_NEEDS_HVM = 400, "InvalidParameterCombination", "arm64, boot modes and enhanced networking need virtualization type hvm, not {}", "EC2 guide: virtualization types (wording unproved)";
 
     COPY_IMAGE_MARKETPLACE = 400, "InvalidRequest", "Images from AWS Marketplace cannot be copied to another AWS account", "aws-facts: EC2 copying";
     COPY_IMAGE_BILLING = 400, "InvalidRequest", "Images with EC2 BillingProduct codes cannot be copied to another AWS account", "aws-facts: EC2 copying";

@@ -1,7 +1,7 @@
 //! KMS.
 
 super::table! {
-    KMS_ACCESS_DENIED = 400, "AccessDeniedException", "User: {} is not authorized to perform: {} on resource: {} because {}", "KMS guide; IAM guide, access denied messages";
+    KMS_ACCESS_DENIED = 400, "AccessDeniedException", "User: {} is not authorized to perform: {} on resource: {} {}", "KMS guide; IAM guide, access denied messages";
     KMS_VALIDATION = 400, "ValidationException", "1 validation error detected: Value '{}' at '{}' failed to satisfy constraint: {}", "KMS guide, common errors; model";
     KEY_NOT_FOUND = 400, "NotFoundException", "Key '{}' does not exist", "model";
     ALIAS_NOT_FOUND = 400, "NotFoundException", "Alias {} is not found.", "model";

@@ -1,0 +1,281 @@
+//! CopySnapshot: what is refused at once, what is accepted and fails later, and what becomes a copy.
+//!
+//! Source: aws-facts, EC2 copying. The key is judged asynchronously: such copies are accepted and end in `error`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::permit::{self, Facts};
+use super::{Ask, ids, presigned, tags, visibility};
+use crate::aws::{self, Aws, Copying, LiveSnapshot};
+use crate::kms::by_ec2;
+use crate::model::Snapshot;
+use crate::refusals::{self, Refused};
+use crate::wire::xml::Xml;
+
+/// MiB/s of a time-based copy, for one snapshot and for a pair of Regions.
+const SNAPSHOT_THROUGHPUT: f64 = 500.0;
+const REGION_THROUGHPUT: f64 = 2000.0;
+
+pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let query = ask.query;
+    let source_region = query.required("SourceRegion")?;
+    let source_id = query.required("SourceSnapshotId")?;
+    ids::snapshot(source_id)?;
+    let minutes = minutes(query.get("CompletionDurationMinutes"))?;
+    let mut tags = tags::specified(query, &["snapshot"])?;
+    let tags = tags.remove("snapshot").unwrap_or_default();
+    permit_copy(aws, ask, source_region, source_id, &tags)?;
+    ask.dry_run()?;
+    if !aws::is_region(source_region) {
+        return Err(refusals::COPY_UNKNOWN_REGION.with(&[source_region]));
+    }
+    if let Some(region) = query.get("DestinationRegion").filter(|region| *region != ask.region()) {
+        return Err(refusals::COPY_WRONG_ENDPOINT.with(&[region, ask.region()]));
+    }
+    let source = copyable(aws, ask, source_region, source_id)?;
+    let plan = Encryption::of_request(aws, ask, &source)?;
+    within_limits(aws, ask, &source, minutes)?;
+    let order = Order {
+        source,
+        description: query.get("Description").unwrap_or_default().to_owned(),
+        tags: tags.clone(),
+        minutes,
+        encryption: plan,
+        counted: true,
+    };
+    let id = start(aws, ask, order);
+    let mut xml = Xml::new();
+    xml.text("snapshotId", &id);
+    tags::write(&mut xml, &tags);
+    Ok(xml.finish())
+}
+
+/// Since 2025 the source counts as a resource of its own (AWS storage blog, resource-level permissions for copying).
+fn permit_copy(
+    aws: &Aws,
+    ask: Ask<'_>,
+    source_region: &str,
+    source_id: &str,
+    tags: &BTreeMap<String, String>,
+) -> Result<(), Refused> {
+    let source = aws.snapshots.get(source_id).map(|snapshot| &snapshot.view);
+    let own = source.filter(|source| source.owner_id == ask.account());
+    let source_facts = Facts {
+        resource_tags: own.map(|source| &source.tags),
+        owner: source.map(|source| source.owner_id.as_str()),
+        ..Facts::default()
+    };
+    permit::action(aws, ask, &permit::snapshot_arn(source_region, source_id), &source_facts)?;
+    let new = permit::snapshot_arn(ask.region(), "*");
+    let new_facts = Facts { request_tags: Some(tags), ..Facts::default() };
+    permit::action(aws, ask, &new, &new_facts)?;
+    permit::tagging(aws, ask, &new, tags)
+}
+
+fn copyable(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Result<Snapshot, Refused> {
+    let found = aws.snapshots.get(id).map(|snapshot| &snapshot.view);
+    let visible = found.filter(|source| {
+        source.region == region && visibility::may_restore(source, ask.account())
+    });
+    let source = visible.ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))?;
+    if source.storage_tier == "archive" {
+        return Err(refusals::COPY_ARCHIVED.with(&[id]));
+    }
+    if source.state != "completed" {
+        return Err(refusals::COPY_FROM_NOT_COMPLETED.with(&[id, &source.state]));
+    }
+    Ok(source.clone())
+}
+
+fn minutes(given: Option<&str>) -> Result<Option<u32>, Refused> {
+    let Some(text) = given else { return Ok(None) };
+    let minutes = text.parse::<u32>().ok();
+    let minutes = minutes.filter(|n| (15..=2880).contains(n) && n.is_multiple_of(15));
+    minutes.map(Some).ok_or_else(|| refusals::COPY_MINUTES.with(&[text]))
+}
+
+fn within_limits(
+    aws: &Aws,
+    ask: Ask<'_>,
+    source: &Snapshot,
+    minutes: Option<u32>,
+) -> Result<(), Refused> {
+    let running = running(aws, ask).filter(|copy| copy.counted).count();
+    let limit = aws.rules.limits.concurrent_copies;
+    if running >= limit {
+        return Err(refusals::COPY_LIMIT.with(&[&limit.to_string()]));
+    }
+    let Some(minutes) = minutes else { return Ok(()) };
+    let needed = mib(source) / (f64::from(minutes) * 60.0);
+    if needed > SNAPSHOT_THROUGHPUT {
+        let size = mib(source).to_string();
+        return Err(refusals::COPY_SNAPSHOT_THROUGHPUT.with(&[&size, &minutes.to_string()]));
+    }
+    let same_pair = running_from(aws, ask, &source.region);
+    if same_pair + needed > REGION_THROUGHPUT {
+        return Err(refusals::COPY_REGION_THROUGHPUT.with(&[&source.region, ask.region()]));
+    }
+    Ok(())
+}
+
+/// Copies under way into the caller's account in this Region.
+pub(super) fn running<'a>(aws: &'a Aws, ask: Ask<'a>) -> impl Iterator<Item = &'a Copying> {
+    let snapshots = aws.copying.iter().filter_map(|id| aws.snapshots.get(id));
+    let here = snapshots
+        .filter(move |s| s.view.owner_id == ask.account() && s.view.region == ask.region());
+    here.filter_map(|snapshot| snapshot.copy.as_ref())
+}
+
+fn running_from(aws: &Aws, ask: Ask<'_>, source_region: &str) -> f64 {
+    let same = running(aws, ask).filter(|copy| copy.source_region == source_region);
+    same.map(|copy| copy.reserved_mib_per_second).sum()
+}
+
+/// How the copy is to be encrypted, and why that will fail if it will.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Encryption {
+    /// What DescribeSnapshots shows: an ARN, or whatever was given for a key that does not exist.
+    pub key: Option<String>,
+    pub fails: Option<String>,
+}
+
+impl Encryption {
+    fn of_request(aws: &mut Aws, ask: Ask<'_>, source: &Snapshot) -> Result<Self, Refused> {
+        let wanted = ask.query.flag("Encrypted")?;
+        let key = ask.query.get("KmsKeyId").filter(|key| !key.is_empty());
+        if key.is_some() && (wanted == Some(false) || (wanted.is_none() && !source.encrypted)) {
+            return Err(refusals::COPY_KEY_NEEDS_ENCRYPTED.with(&[]));
+        }
+        if source.encrypted && wanted == Some(false) {
+            return Err(refusals::COPY_CANNOT_DECRYPT.with(&[]));
+        }
+        let url = ask.query.get("PresignedUrl").filter(|url| !url.is_empty());
+        let crosses = source.region != ask.region();
+        if source.encrypted && crosses && url.is_none() {
+            return Err(refusals::COPY_NEEDS_PRESIGNED_URL.with(&[]));
+        }
+        let mut plan = Self::of_keys(aws, ask, source, wanted == Some(true), key);
+        if let Some(Err(why)) = url.map(|url| presigned::check(aws, ask, url, &source.region)) {
+            plan.fails = Some(refusals::COPY_BAD_PRESIGNED_URL.with(&[&why]).message);
+        }
+        Ok(plan)
+    }
+
+    pub(super) fn of_keys(
+        aws: &mut Aws,
+        ask: Ask<'_>,
+        source: &Snapshot,
+        wanted: bool,
+        key: Option<&str>,
+    ) -> Self {
+        if !source.encrypted && !wanted && key.is_none() {
+            return Self::default();
+        }
+        let target = match key {
+            Some(key) => by_ec2::find(aws, &ask.call.caller, ask.region(), key),
+            None => Some(default_key(aws, ask)),
+        };
+        let caller = &ask.call.caller;
+        let source_key = source.kms_key_arn.as_ref();
+        let reads = source_key.is_none_or(|key| by_ec2::may_read(aws, caller, key, source));
+        let writes = target.as_ref().is_some_and(|key| by_ec2::may_write(aws, caller, key));
+        let no = || refusals::COPY_KEY_NOT_ACCESSIBLE.with(&[]).message;
+        Self {
+            key: target.or_else(|| key.map(str::to_owned)),
+            fails: (!reads || !writes).then(no),
+        }
+    }
+}
+
+fn default_key(aws: &mut Aws, ask: Ask<'_>) -> String {
+    let chosen = aws.accounts.get(ask.account());
+    let chosen = chosen.and_then(|account| account.ebs_default_keys.get(ask.region()).cloned());
+    chosen.unwrap_or_else(|| aws::managed_key(aws, ask.account(), ask.region()))
+}
+
+/// A copy that was accepted.
+pub(super) struct Order {
+    pub source: Snapshot,
+    pub description: String,
+    pub tags: BTreeMap<String, String>,
+    pub minutes: Option<u32>,
+    pub encryption: Encryption,
+    pub counted: bool,
+}
+
+/// Starts the copy; its snapshot is `pending` from now on.
+pub(super) fn start(aws: &mut Aws, ask: Ask<'_>, order: Order) -> String {
+    let id = aws.new_resource_id("snap");
+    let source = &order.source;
+    let takes = takes(aws, source, order.minutes);
+    let failure = order.encryption.fails.clone().map(|message| {
+        let start = aws.rules.scaled(aws.rules.copy_start);
+        (aws.now + start, message)
+    });
+    let mut copy = Copying {
+        caller: ask.call.caller.clone(),
+        source_snapshot_id: source.snapshot_id.clone(),
+        source_region: source.region.clone(),
+        source_key: source.kms_key_arn.clone(),
+        started: aws.now,
+        takes,
+        fails: failure,
+        counted: order.counted,
+        reserved_mib_per_second: order
+            .minutes
+            .map_or(0.0, |minutes| mib(source) / (f64::from(minutes) * 60.0)),
+    };
+    if let (None, Some((percent, message))) = (&copy.fails, &source.copies_fail_at) {
+        copy.fails = Some((copy.moment_of(*percent), message.clone()));
+    }
+    let live = LiveSnapshot {
+        visible_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
+        tags_visible_at: aws.now + aws.rules.scaled(aws.rules.tag_delay),
+        view: view(aws, ask, &id, order),
+        copy: Some(copy),
+    };
+    aws.copying.insert(id.clone());
+    aws.snapshots.insert(id.clone(), live);
+    id
+}
+
+fn view(aws: &Aws, ask: Ask<'_>, id: &str, order: Order) -> Snapshot {
+    let source = order.source;
+    Snapshot {
+        owner_id: ask.account().to_owned(),
+        // A copy belongs to no volume.
+        volume_id: "vol-ffffffff".to_owned(),
+        description: order.description,
+        state: "pending".to_owned(),
+        progress: "0%".to_owned(),
+        start_time: aws.now,
+        encrypted: order.encryption.key.is_some(),
+        kms_key_arn: order.encryption.key,
+        tags: order.tags,
+        transfer_type: Some(order.minutes.map_or("standard", |_| "time-based").to_owned()),
+        completion_duration_minutes: order.minutes,
+        source_snapshot_id: Some(source.snapshot_id.clone()),
+        product_codes: source.product_codes.clone(),
+        lineage_platform: source.lineage_platform.clone(),
+        stored_mib: source.stored_mib,
+        encryption_context_id: Some(id.to_owned()),
+        ..Snapshot::new(ask.region(), id, source.volume_size)
+    }
+}
+
+/// A time-based copy may be faster than promised, never slower.
+fn takes(aws: &Aws, source: &Snapshot, minutes: Option<u32>) -> Duration {
+    let seconds = mib(source) / aws.rules.copy_mib_per_second.max(0.001);
+    let moving = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(86_400));
+    let usual = aws.rules.copy_start + moving;
+    let promised = minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
+    aws.rules.scaled(promised.map_or(usual, |promised| promised.min(usual)))
+}
+
+fn mib(source: &Snapshot) -> f64 {
+    let size = source.stored_mib.unwrap_or(u64::from(source.volume_size) * 1024);
+    #[expect(clippy::cast_precision_loss, reason = "a volume has at most 64 TiB")]
+    let mib = size as f64;
+    mib
+}

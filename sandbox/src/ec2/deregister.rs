@@ -1,0 +1,90 @@
+//! DeregisterImage and DeleteSnapshot: taking down what was made.
+
+use super::permit::{self, Facts};
+use super::{Ask, RETURN_TRUE, ids, snapshot_attributes};
+use crate::aws::Aws;
+use crate::refusals::{self, Refused};
+use crate::wire::xml::Xml;
+
+pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let id = ask.query.required("ImageId")?;
+    ids::image(id)?;
+    let with_snapshots = ask.query.flag("DeleteAssociatedSnapshots")?.unwrap_or(false);
+    let found = aws.images.get(id).map(|image| &image.view);
+    let found = found.filter(|image| image.region == ask.region()).cloned();
+    let facts = Facts {
+        resource_tags: found.as_ref().map(|image| &image.tags),
+        owner: found.as_ref().map(|image| image.owner_id.as_str()),
+        ..Facts::default()
+    };
+    permit::action(aws, ask, &permit::image_arn(ask.region(), id), &facts)?;
+    ask.dry_run()?;
+    let Some(image) = found else {
+        let key = (ask.region().to_owned(), id.to_owned());
+        let no = if aws.deregistered.contains(&key) {
+            &refusals::IMAGE_UNAVAILABLE
+        } else {
+            &refusals::IMAGE_NOT_FOUND
+        };
+        return Err(no.with(&[id]));
+    };
+    if image.owner_id != ask.account() {
+        return Err(refusals::IMAGE_NOT_OWNED.with(&[id]));
+    }
+    aws.images.remove(id);
+    aws.deregistered.insert((ask.region().to_owned(), id.to_owned()));
+    let mut xml = Xml::new();
+    xml.flag("return", true);
+    if with_snapshots {
+        let snapshots = image.snapshot_ids();
+        let results = snapshots.iter().map(|id| (id, delete_associated(aws, ask, id)));
+        let results: Vec<_> = results.collect();
+        xml.list("deleteSnapshotResultSet", results, |xml, (id, code)| {
+            xml.text("snapshotId", id).text("returnCode", code);
+        });
+    }
+    Ok(xml.finish())
+}
+
+/// The return code; snapshots of other images are kept (aws-facts, EC2 sharing).
+fn delete_associated(aws: &mut Aws, ask: Ask<'_>, id: &str) -> &'static str {
+    let Some(snapshot) = aws.snapshots.get(id).map(|snapshot| &snapshot.view) else {
+        return "client-error";
+    };
+    let facts = Facts {
+        resource_tags: Some(&snapshot.tags),
+        owner: Some(&snapshot.owner_id),
+        ..Facts::default()
+    };
+    let arn = permit::snapshot_arn(ask.region(), id);
+    if permit::other_action(aws, ask, "ec2:DeleteSnapshot", &arn, &facts).is_err() {
+        return "missing-permissions";
+    }
+    if snapshot.owner_id != ask.account() || used_by(aws, id).is_some() {
+        return "skipped";
+    }
+    aws.delete_snapshot(id);
+    "success"
+}
+
+/// The image that needs this snapshot.
+fn used_by(aws: &Aws, snapshot_id: &str) -> Option<String> {
+    let mut images = aws.images.values().map(|image| &image.view);
+    let user = images.find(|image| {
+        let mut ebs = image.block_device_mappings.iter().filter_map(|m| m.ebs.as_ref());
+        ebs.any(|ebs| ebs.snapshot_id.as_deref() == Some(snapshot_id))
+    });
+    user.map(|image| image.image_id.clone())
+}
+
+/// Deleting a snapshot whose copy is under way cancels the copy.
+pub(super) fn snapshot(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let snapshot = snapshot_attributes::owned(aws, ask, Facts::default())?;
+    ask.dry_run()?;
+    let id = snapshot.snapshot_id;
+    if let Some(image) = used_by(aws, &id) {
+        return Err(refusals::SNAPSHOT_IN_USE.with(&[&id, &image]));
+    }
+    aws.delete_snapshot(&id);
+    Ok(RETURN_TRUE.to_owned())
+}

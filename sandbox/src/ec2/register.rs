@@ -1,0 +1,187 @@
+//! RegisterImage: an AMI from completed snapshots, with AWS's own defaults for everything that was not said.
+//!
+//! Source: aws-facts, EC2 registering; model.
+
+use std::collections::BTreeMap;
+
+use super::permit::{self, Facts};
+use super::{Ask, image_attributes, mapping, tags};
+use crate::aws::{Aws, LiveImage};
+use crate::model::{BlockDeviceMapping, Image};
+use crate::refusals::{self, Refused};
+use crate::wire::query::Query;
+use crate::wire::xml::Xml;
+
+pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let name = ask.query.required("Name")?;
+    check_name(name)?;
+    let mut mappings = mapping::read(ask.query)?;
+    let mut image = read(ask)?;
+    let mut tags = tags::specified(ask.query, &["image"])?;
+    image.tags = tags.remove("image").unwrap_or_default();
+    permit_registration(aws, ask, &mappings, &image.tags)?;
+    ask.dry_run()?;
+    let taken = aws.images.values().map(|image| &image.view).find(|known| {
+        known.name == name && known.owner_id == ask.account() && known.region == ask.region()
+    });
+    if let Some(other) = taken {
+        return Err(refusals::NAME_DUPLICATE.with(&[name, &other.image_id]));
+    }
+    mapping::resolve(aws, ask, &mut mappings)?;
+    let root = root_snapshot(&image, &mappings)?;
+    if let Some(root) = aws.snapshots.get(root).map(|snapshot| &snapshot.view) {
+        // Billing follows the data, not the request.
+        image.product_codes.clone_from(&root.product_codes);
+        if let Some((details, operation)) = &root.lineage_platform {
+            image.platform_details.clone_from(details);
+            image.usage_operation.clone_from(operation);
+        }
+    }
+    image.block_device_mappings = mappings;
+    let id = add(aws, image);
+    let mut xml = Xml::new();
+    xml.text("imageId", &id);
+    Ok(xml.finish())
+}
+
+fn permit_registration(
+    aws: &Aws,
+    ask: Ask<'_>,
+    mappings: &[BlockDeviceMapping],
+    tags: &BTreeMap<String, String>,
+) -> Result<(), Refused> {
+    let new = permit::image_arn(ask.region(), "*");
+    let facts = Facts { request_tags: Some(tags), ..Facts::default() };
+    permit::action(aws, ask, &new, &facts)?;
+    let ebs = mappings.iter().filter_map(|mapping| mapping.ebs.as_ref());
+    for id in ebs.filter_map(|ebs| ebs.snapshot_id.as_ref()) {
+        let snapshot = aws.snapshots.get(id).map(|snapshot| &snapshot.view);
+        let facts = Facts {
+            resource_tags: snapshot.map(|snapshot| &snapshot.tags),
+            owner: snapshot.map(|snapshot| snapshot.owner_id.as_str()),
+            ..Facts::default()
+        };
+        permit::action(aws, ask, &permit::snapshot_arn(ask.region(), id), &facts)?;
+    }
+    permit::tagging(aws, ask, &new, tags)
+}
+
+fn root_snapshot<'a>(
+    image: &Image,
+    mappings: &'a [BlockDeviceMapping],
+) -> Result<&'a str, Refused> {
+    let name = image.root_device_name.as_deref().unwrap_or_default();
+    let root = mappings.iter().find(|mapping| mapping.device_name == name);
+    let snapshot = root.and_then(|root| root.ebs.as_ref()?.snapshot_id.as_deref());
+    snapshot.ok_or_else(|| refusals::REGISTER_NO_ROOT.with(&[name]))
+}
+
+fn add(aws: &mut Aws, mut image: Image) -> String {
+    let id = aws.new_resource_id("ami");
+    image.image_id.clone_from(&id);
+    image.creation_date = aws.now;
+    let waits = aws.rules.scaled(aws.rules.registration_delay);
+    if waits.is_zero() {
+        "available".clone_into(&mut image.state);
+    }
+    let live = LiveImage {
+        visible_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
+        tags_visible_at: aws.now + aws.rules.scaled(aws.rules.tag_delay),
+        available_at: aws.now + waits,
+        waits_for: Vec::new(),
+        view: image,
+    };
+    aws.images.insert(id.clone(), live);
+    id
+}
+
+/// The attributes of the request, each checked by itself and where they contradict each other.
+fn read(ask: Ask<'_>) -> Result<Image, Refused> {
+    let query = ask.query;
+    let description = query.owned("Description").filter(|text| !text.is_empty());
+    image_attributes::check_description(description.as_deref().unwrap_or_default())?;
+    let image = Image {
+        owner_id: ask.account().to_owned(),
+        state: "pending".to_owned(),
+        description,
+        // Wrong for nearly everyone, and AWS's own (model).
+        architecture: one_of(query, "Architecture", ARCHITECTURES)?.unwrap_or("i386").to_owned(),
+        virtualization_type: one_of(query, "VirtualizationType", &["hvm", "paravirtual"])?
+            .unwrap_or("paravirtual")
+            .to_owned(),
+        root_device_name: query.owned("RootDeviceName"),
+        ena_support: query.flag("EnaSupport")?.unwrap_or(false),
+        sriov_net_support: owned(one_of(query, "SriovNetSupport", &["simple"])?),
+        boot_mode: owned(one_of(query, "BootMode", &["legacy-bios", "uefi", "uefi-preferred"])?),
+        tpm_support: owned(one_of(query, "TpmSupport", &["v2.0"])?),
+        imds_support: owned(one_of(query, "ImdsSupport", &["v2.0"])?),
+        uefi_data: uefi_data(query)?,
+        kernel_id: query.owned("KernelId"),
+        ramdisk_id: query.owned("RamdiskId"),
+        ..Image::new(ask.region(), "", query.get("Name").unwrap_or_default())
+    };
+    consistent(&image)?;
+    Ok(image)
+}
+
+const ARCHITECTURES: &[&str] = &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"];
+
+fn one_of<'a>(query: &'a Query, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, Refused> {
+    match query.get(name) {
+        Some(given) if !allowed.contains(&given) => Err(query.bad(name, given)),
+        given => Ok(given),
+    }
+}
+
+fn owned(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
+}
+
+fn uefi_data(query: &Query) -> Result<Option<String>, Refused> {
+    let data = query.owned("UefiData");
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r');
+    match data {
+        Some(text) if text.len() > 64_000 || !text.bytes().all(base64) => {
+            Err(query.bad("UefiData", text.get(..64).unwrap_or(&text)))
+        }
+        data => Ok(data),
+    }
+}
+
+fn consistent(image: &Image) -> Result<(), Refused> {
+    let uefi = image.boot_mode.as_deref() == Some("uefi");
+    let hvm = image.virtualization_type == "hvm";
+    if image.tpm_support.is_some() && !uefi {
+        return Err(refusals::REGISTER_TPM_NEEDS_UEFI.with(&[]));
+    }
+    let needs_hvm = image.architecture == "arm64" || image.boot_mode.is_some() || image.ena_support;
+    if needs_hvm && !hvm {
+        let kind = &image.virtualization_type;
+        return Err(refusals::REGISTER_NEEDS_HVM.with(&[kind]));
+    }
+    Ok(())
+}
+
+/// 3 to 128 of `A-Za-z0-9()[] ./-'@_` (model).
+pub(super) fn check_name(name: &str) -> Result<(), Refused> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
+    if (3..=128).contains(&name.chars().count()) && name.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(refusals::NAME_MALFORMED.with(&[]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_name;
+
+    #[test]
+    fn names_are_those_of_the_model() {
+        for good in ["abc", "base-image (v1) [x] a/b's @_.", &"x".repeat(128)] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["ab", "", "näme", "a:bc", "a,b c", &"x".repeat(129)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+}

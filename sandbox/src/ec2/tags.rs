@@ -1,0 +1,152 @@
+//! Tags: their rules, their place in creating calls, and the calls that change them.
+
+use std::collections::BTreeMap;
+
+use super::permit::{self, Facts};
+use super::{Ask, RETURN_TRUE, ids};
+use crate::aws::Aws;
+use crate::refusals::{self, Refused};
+use crate::wire::query::Query;
+use crate::wire::xml::Xml;
+
+type Tags = BTreeMap<String, String>;
+
+const MOST: usize = 50;
+
+/// The tags of `TagSpecification.N`, by resource type; any other type is refused.
+pub(super) fn specified(query: &Query, types: &[&str]) -> Result<BTreeMap<String, Tags>, Refused> {
+    let mut by_type: BTreeMap<String, Tags> = BTreeMap::new();
+    for specification in query.structures("TagSpecification") {
+        let kind = specification.get("ResourceType").unwrap_or_default();
+        if kind.is_empty() {
+            return Err(refusals::TAG_RESOURCE_TYPE_MISSING.with(&[]));
+        }
+        if !types.contains(&kind) {
+            return Err(refusals::TAG_RESOURCE_TYPE.with(&[kind]));
+        }
+        let tags = by_type.entry(kind.to_owned()).or_default();
+        for (key, value) in read(&specification)? {
+            if tags.insert(key.clone(), value).is_some() {
+                return Err(refusals::TAG_DUPLICATE.with(&[&key]));
+            }
+        }
+        within_limit(tags, kind)?;
+    }
+    Ok(by_type)
+}
+
+fn read(query: &Query) -> Result<Vec<(String, String)>, Refused> {
+    let mut tags: Vec<(String, String)> = Vec::new();
+    for tag in query.structures("Tag") {
+        let key = tag.get("Key").unwrap_or_default();
+        let value = tag.get("Value").unwrap_or_default();
+        if key.to_ascii_lowercase().starts_with("aws:") {
+            return Err(refusals::TAG_RESERVED.with(&[]));
+        }
+        if !(1..=128).contains(&key.chars().count()) || value.chars().count() > 256 {
+            return Err(refusals::TAG_KEY_LENGTH.with(&[key]));
+        }
+        if tags.iter().any(|(known, _)| known == key) {
+            return Err(refusals::TAG_DUPLICATE.with(&[key]));
+        }
+        tags.push((key.to_owned(), value.to_owned()));
+    }
+    Ok(tags)
+}
+
+fn within_limit(tags: &Tags, what: &str) -> Result<(), Refused> {
+    let users = tags.keys().filter(|key| !key.starts_with("aws:")).count();
+    if users > MOST {
+        return Err(refusals::TAG_LIMIT.with(&[what]));
+    }
+    Ok(())
+}
+
+pub(super) fn write(xml: &mut Xml, tags: &Tags) {
+    xml.list("tagSet", tags, |xml, (key, value)| {
+        xml.text("key", key).text("value", value);
+    });
+}
+
+pub(super) fn create(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let tags: Tags = read(ask.query)?.into_iter().collect();
+    if tags.is_empty() {
+        return Err(refusals::MISSING_PARAMETER.with(&["Tag"]));
+    }
+    let resources = resources(aws, ask, &tags)?;
+    ask.dry_run()?;
+    for id in &resources {
+        let mut merged = own_tags(aws, ask, id)?.clone();
+        merged.extend(tags.clone());
+        within_limit(&merged, id)?;
+    }
+    for id in &resources {
+        own_tags(aws, ask, id)?.extend(tags.clone());
+    }
+    Ok(RETURN_TRUE.to_owned())
+}
+
+/// A tag given with a value is deleted only if it has that value; none given deletes all of the user's.
+pub(super) fn delete(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let wanted = ask.query.structures("Tag");
+    let named = wanted.iter().filter_map(|tag| Some((tag.owned("Key")?, tag.owned("Value"))));
+    let named: Vec<(String, Option<String>)> = named.collect();
+    if named.iter().any(|(key, _)| key.to_ascii_lowercase().starts_with("aws:")) {
+        return Err(refusals::TAG_RESERVED.with(&[]));
+    }
+    let keys = named.iter().map(|(key, value)| (key.clone(), value.clone().unwrap_or_default()));
+    let resources = resources(aws, ask, &keys.collect())?;
+    ask.dry_run()?;
+    for id in &resources {
+        let tags = own_tags(aws, ask, id)?;
+        if wanted.is_empty() {
+            tags.retain(|key, _| key.starts_with("aws:"));
+        }
+        for (key, value) in &named {
+            let other = value.as_ref().is_some_and(|value| tags.get(key) != Some(value));
+            if !other {
+                tags.remove(key);
+            }
+        }
+    }
+    Ok(RETURN_TRUE.to_owned())
+}
+
+/// The resources named, after permission was asked for each.
+fn resources(aws: &mut Aws, ask: Ask<'_>, tags: &Tags) -> Result<Vec<String>, Refused> {
+    let resources = ask.query.list("ResourceId");
+    if resources.is_empty() {
+        return Err(refusals::MISSING_PARAMETER.with(&["ResourceId"]));
+    }
+    for id in &resources {
+        let arn = match id.split('-').next() {
+            Some("ami") => permit::image_arn(ask.region(), id),
+            Some("snap") => permit::snapshot_arn(ask.region(), id),
+            _ => return Err(refusals::TAG_RESOURCE_ID.with(&[id])),
+        };
+        let own = own_tags(aws, ask, id).ok().map(|tags| tags.clone());
+        let facts = Facts {
+            resource_tags: own.as_ref(),
+            request_tags: Some(tags),
+            ..Facts::default()
+        };
+        permit::action(aws, ask, &arn, &facts)?;
+    }
+    for id in &resources {
+        own_tags(aws, ask, id)?;
+    }
+    Ok(resources)
+}
+
+fn own_tags<'a>(aws: &'a mut Aws, ask: Ask<'_>, id: &str) -> Result<&'a mut Tags, Refused> {
+    if id.starts_with("ami-") {
+        ids::image(id)?;
+        let image = aws.images.get_mut(id).map(|image| &mut image.view);
+        let image = image.filter(|image| image.region == ask.region() && image.owner_id == ask.account());
+        return image.map(|image| &mut image.tags).ok_or_else(|| refusals::IMAGE_NOT_FOUND.with(&[id]));
+    }
+    ids::snapshot(id)?;
+    let snapshot = aws.snapshots.get_mut(id).map(|snapshot| &mut snapshot.view);
+    let snapshot = snapshot.filter(|s| s.region == ask.region() && s.owner_id == ask.account());
+    snapshot.map(|s| &mut s.tags).ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))
+}

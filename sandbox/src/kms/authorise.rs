@@ -1,0 +1,131 @@
+//! Who may use a key: key policy, grants, and the caller's own policies, put together as KMS does.
+//!
+//! | caller | allowed by |
+//! |---|---|
+//! | of the key's account | the key policy naming it, or a grant (within its session policy); or the key policy naming the account *and* its own policies |
+//! | of another account | the key policy or a grant, *and* its own policies |
+//!
+//! An explicit deny anywhere wins. Source: KMS guide, determining access to KMS keys, and grants.
+
+use crate::aws::{Aws, Caller, LiveGrant, LiveKey};
+use crate::iam::{self, Context, Decision, Reach, Request};
+use crate::identity::{self, Verdict};
+use crate::model::Grant;
+use crate::refusals::{self, Refused};
+
+/// One use of a key.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Use<'a> {
+    /// `Decrypt`: the action without its service, and the name of the grant operation.
+    pub operation: &'a str,
+    /// EC2's Region, when EC2 acts for the caller.
+    pub via_ec2: Option<&'a str>,
+    /// The encryption context's `aws:ebs:id`.
+    pub ebs_id: Option<&'a str>,
+    pub grant_tokens: &'a [String],
+    /// Further condition keys, in lower case.
+    pub keys: Vec<(&'static str, Vec<String>)>,
+}
+
+impl<'a> Use<'a> {
+    pub(super) fn direct(operation: &'a str) -> Self {
+        Self { operation, ..Self::default() }
+    }
+}
+
+/// The reason in AWS's words, if it may not.
+pub(super) fn decide(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Result<(), String> {
+    let action = format!("kms:{}", usage.operation);
+    let context = context(caller, usage);
+    let request =
+        Request { principal: &caller.principal, action: &action, resource: &key.arn, context: &context };
+    let own = identity::decide(aws, caller, &action, &key.arn, &context);
+    let policy = iam::evaluate_resource(&key.policy, &request);
+    if own == Verdict::Denied {
+        return Err(own.reason(&action));
+    }
+    if matches!(policy, Decision::ExplicitDeny { .. }) {
+        return Err("with an explicit deny in a resource-based policy".to_owned());
+    }
+    let reach = iam::resource_reach(&key.policy, &request);
+    let granted = key.grants.iter().any(|grant| grants(aws, grant, caller, usage));
+    let nobody = || Err(format!("because no resource-based policy allows the {action} action"));
+    if caller.account() != key.account {
+        return match (reach.is_some() || granted, own) {
+            (false, _) => nobody(),
+            (true, Verdict::Allowed) => Ok(()),
+            (true, own) => Err(own.reason(&action)),
+        };
+    }
+    let within_session = identity::session(caller, &request).is_allow();
+    match reach {
+        Some(Reach::Session) => Ok(()),
+        Some(Reach::Principal) if within_session => Ok(()),
+        Some(Reach::Principal) => Err(Verdict::NoSessionPolicy.reason(&action)),
+        _ if granted && within_session => Ok(()),
+        _ if granted => Err(Verdict::NoSessionPolicy.reason(&action)),
+        Some(Reach::Account) if own == Verdict::Allowed => Ok(()),
+        Some(Reach::Account) => Err(own.reason(&action)),
+        None => nobody(),
+    }
+}
+
+pub(super) fn check(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Result<(), Refused> {
+    let decided = decide(aws, caller, key, usage);
+    decided.map_err(|reason| {
+        let action = format!("kms:{}", usage.operation);
+        refusals::KMS_ACCESS_DENIED.with(&[&caller.principal.arn, &action, &key.arn, &reason])
+    })
+}
+
+fn context(caller: &Caller, usage: &Use<'_>) -> Context {
+    let mut context = Context::new();
+    let mut put = |key: &str, values: Vec<String>| context.insert(key.to_owned(), values);
+    put("kms:calleraccount", vec![caller.account().to_owned()]);
+    if let Some(region) = usage.via_ec2 {
+        put("kms:viaservice", vec![format!("ec2.{region}.amazonaws.com")]);
+    }
+    if usage.operation == "CreateGrant" {
+        put("kms:grantisforawsresource", vec![usage.via_ec2.is_some().to_string()]);
+    }
+    if let Some(id) = usage.ebs_id {
+        put("kms:encryptioncontext:aws:ebs:id", vec![id.to_owned()]);
+        put("kms:encryptioncontextkeys", vec!["aws:ebs:id".to_owned()]);
+    }
+    for (key, values) in &usage.keys {
+        put(key, values.clone());
+    }
+    context
+}
+
+/// Whether this grant lets the caller do this, now.
+fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> bool {
+    let in_force = grant.in_force_at <= aws.now || usage.grant_tokens.contains(&grant.token);
+    let covers = grant.view.operations.iter().any(|operation| operation == usage.operation);
+    in_force
+        && covers
+        && is(&grant.view.grantee_principal, caller)
+        && within_constraints(&grant.view, usage)
+}
+
+/// Whether a grant's principal is this caller: its session, its role or user, or its account.
+pub(super) fn is(principal: &str, caller: &Caller) -> bool {
+    principal == caller.principal.arn
+        || principal == caller.identity
+        || principal == format!("arn:aws:iam::{}:root", caller.account())
+}
+
+/// Constraints speak about cryptographic operations only.
+fn within_constraints(grant: &Grant, usage: &Use<'_>) -> bool {
+    if matches!(usage.operation, "DescribeKey" | "CreateGrant" | "RetireGrant") {
+        return true;
+    }
+    let has = |key: &String, value: &String| {
+        key == "aws:ebs:id" && usage.ebs_id.is_some_and(|id| id == value)
+    };
+    let size = usize::from(usage.ebs_id.is_some());
+    let equals = grant.encryption_context_equals.as_ref();
+    let subset = grant.encryption_context_subset.as_ref();
+    equals.is_none_or(|all| all.len() == size && all.iter().all(|(k, v)| has(k, v)))
+        && subset.is_none_or(|some| some.iter().all(|(k, v)| has(k, v)))
+}

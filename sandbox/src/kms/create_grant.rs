@@ -1,0 +1,163 @@
+//! CreateGrant: by the key's owner for whoever it names, and repeatable by `Name`.
+//!
+//! Source: aws-facts, KMS; model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::authorise::{self, Use};
+use super::{Ask, input, keys, policy};
+use crate::aws::{Aws, LiveGrant, LiveKey};
+use crate::model::Grant;
+use crate::refusals::{self, Refused};
+
+const MOST_GRANTS: usize = 50_000;
+
+/// The grant operations of symmetric keys; `ReEncrypt*` is none.
+const OPERATIONS: &[&str] = &[
+    "CreateGrant",
+    "Decrypt",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+    "RetireGrant",
+];
+
+#[derive(Debug, PartialEq)]
+struct Wish {
+    name: Option<String>,
+    grantee: String,
+    retiring: Option<String>,
+    operations: BTreeSet<String>,
+    equals: Option<BTreeMap<String, String>>,
+    subset: Option<BTreeMap<String, String>>,
+}
+
+pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
+    let names = [
+        "KeyId",
+        "GranteePrincipal",
+        "RetiringPrincipal",
+        "Operations",
+        "Constraints",
+        "Name",
+        "GrantTokens",
+        "DryRun",
+    ];
+    ask.input.only("CreateGrant", &names)?;
+    let tokens = ask.input.texts("GrantTokens")?;
+    let wish = read(ask)?;
+    let key = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
+    let usage = Use {
+        grant_tokens: &tokens,
+        keys: vec![
+            ("kms:grantoperations", wish.operations.iter().cloned().collect()),
+            ("kms:granteeprincipal", vec![wish.grantee.clone()]),
+            ("kms:retiringprincipal", wish.retiring.iter().cloned().collect()),
+        ],
+        ..Use::direct("CreateGrant")
+    };
+    authorise::check(aws, &ask.call.caller, &key, &usage)?;
+    keys::enabled(&key)?;
+    for principal in [Some(&wish.grantee), wish.retiring.as_ref()].into_iter().flatten() {
+        if !principal.starts_with("arn:") || !policy::exists(aws, principal) {
+            return Err(refusals::GRANTEE_INVALID.with(&[principal]));
+        }
+    }
+    if ask.input.flag("DryRun")? {
+        return Err(refusals::GRANT_DRY_RUN.with(&[]));
+    }
+    let token = aws.new_token("grant token");
+    let id = already(&key, &wish).unwrap_or_else(|| aws.new_grant_id());
+    add(aws, ask, &key, wish, &id, &token)?;
+    Ok(json!({"GrantId": id, "GrantToken": token}))
+}
+
+fn read(ask: Ask<'_>) -> Result<Wish, Refused> {
+    let operations: BTreeSet<String> = ask.input.texts("Operations")?.into_iter().collect();
+    let unknown = operations.iter().find(|given| !OPERATIONS.contains(&given.as_str()));
+    if unknown.is_some() || operations.is_empty() {
+        let allowed = format!("Member must satisfy enum value set: [{}]", OPERATIONS.join(", "));
+        return Err(input::invalid("Operations", &json!(operations), &allowed));
+    }
+    let name = ask.input.text("Name", 256)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || ":/_-".contains(c);
+    if let Some(name) = name.filter(|name| !name.chars().all(fits)) {
+        let pattern = "Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$";
+        return Err(input::invalid("Name", &json!(name), pattern));
+    }
+    let constraints = ask.input.inner("Constraints")?;
+    let (mut equals, mut subset) = (None, None);
+    if let Some(constraints) = constraints {
+        constraints.only("CreateGrant.Constraints", &["EncryptionContextEquals", "EncryptionContextSubset"])?;
+        equals = constraints.map("EncryptionContextEquals")?;
+        subset = constraints.map("EncryptionContextSubset")?;
+    }
+    Ok(Wish {
+        name: name.map(str::to_owned),
+        grantee: ask.input.required("GranteePrincipal", 256)?.to_owned(),
+        retiring: ask.input.text("RetiringPrincipal", 256)?.map(str::to_owned),
+        operations,
+        equals,
+        subset,
+    })
+}
+
+/// The grant an equal, named request made before.
+fn already(key: &LiveKey, wish: &Wish) -> Option<String> {
+    wish.name.as_ref()?;
+    let same = key.grants.iter().map(|grant| &grant.view).find(|grant| {
+        grant.name == wish.name
+            && grant.grantee_principal == wish.grantee
+            && grant.retiring_principal == wish.retiring
+            && grant.operations.iter().collect::<BTreeSet<_>>() == wish.operations.iter().collect()
+            && grant.encryption_context_equals == wish.equals
+            && grant.encryption_context_subset == wish.subset
+    });
+    same.map(|grant| grant.grant_id.clone())
+}
+
+fn add(
+    aws: &mut Aws,
+    ask: Ask<'_>,
+    key: &LiveKey,
+    wish: Wish,
+    id: &str,
+    token: &str,
+) -> Result<(), Refused> {
+    let (now, in_force_at) = (aws.now, aws.now + aws.rules.scaled(aws.rules.grant_delay));
+    let Some(live) = aws.keys.get_mut(&key.arn) else {
+        return Err(refusals::KEY_NOT_FOUND.with(&[&key.arn]));
+    };
+    if let Some(known) = live.grants.iter_mut().find(|grant| grant.view.grant_id == id) {
+        // Every request has a token of its own; the latest is the one that counts here.
+        token.clone_into(&mut known.token);
+        return Ok(());
+    }
+    if live.grants.len() >= MOST_GRANTS {
+        return Err(refusals::GRANT_LIMIT.with(&[&key.arn]));
+    }
+    live.grants.push(LiveGrant {
+        token: token.to_owned(),
+        in_force_at,
+        view: Grant {
+            grant_id: id.to_owned(),
+            key_arn: key.arn.clone(),
+            name: wish.name,
+            grantee_principal: wish.grantee,
+            retiring_principal: wish.retiring,
+            operations: wish.operations.into_iter().collect(),
+            encryption_context_equals: wish.equals,
+            encryption_context_subset: wish.subset,
+            issuing_account: format!("arn:aws:iam::{}:root", ask.account()),
+            creation_date: now,
+        },
+    });
+    Ok(())
+}

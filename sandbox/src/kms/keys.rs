@@ -1,0 +1,131 @@
+//! Finding keys, DescribeKey and ListAliases.
+
+use serde_json::{Value, json};
+
+use super::Ask;
+use super::authorise::{self, Use};
+use crate::aws::{self, Aws, LiveKey, key_arn};
+use crate::identity::{self, Verdict};
+use crate::iam::Context;
+use crate::refusals::{self, Refused};
+use crate::wire::time;
+
+/// The key that `KeyId` names: an ID or alias of the caller's account, or an ARN of any account, in this Region.
+pub(super) fn find(aws: &mut Aws, ask: Ask<'_>, given: &str, aliases: bool) -> Result<LiveKey, Refused> {
+    let (account, name) = match given.strip_prefix("arn:") {
+        Some(rest) => foreign(ask, given, rest)?,
+        None => (ask.account(), given),
+    };
+    if name == "alias/aws/ebs" && account == ask.account() {
+        aws::managed_key(aws, account, ask.region());
+    }
+    let arn = if name.starts_with("alias/") {
+        if !aliases {
+            return Err(refusals::KEY_INVALID_ID.with(&[given]));
+        }
+        let alias = (account.to_owned(), ask.region().to_owned(), name.to_owned());
+        let not_found = || {
+            let arn = format!("arn:aws:kms:{}:{account}:{name}", ask.region());
+            refusals::ALIAS_NOT_FOUND.with(&[&arn])
+        };
+        aws.aliases.get(&alias).cloned().ok_or_else(not_found)?
+    } else {
+        let id = name.strip_prefix("key/").unwrap_or(name);
+        key_arn(ask.region(), account, id)
+    };
+    aws.keys.get(&arn).cloned().ok_or_else(|| refusals::KEY_NOT_FOUND.with(&[&arn]))
+}
+
+/// Account and name of an ARN; KMS keys do not leave their Region.
+fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, &'a str), Refused> {
+    let parts: Vec<&str> = rest.splitn(5, ':').collect();
+    match parts[..] {
+        ["aws", "kms", region, account, name] if region == ask.region() => Ok((account, name)),
+        ["aws", "kms", region, _, _] => Err(refusals::KEY_INVALID_ARN.with(&[region])),
+        _ => Err(refusals::KEY_INVALID_ARN.with(&[given])),
+    }
+}
+
+/// Refused while the key is disabled or about to be deleted.
+pub(super) fn enabled(key: &LiveKey) -> Result<(), Refused> {
+    match key.state.as_str() {
+        "Disabled" => Err(refusals::KEY_DISABLED.with(&[&key.arn])),
+        "PendingDeletion" => Err(refusals::KEY_INVALID_STATE.with(&[&key.arn])),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
+    ask.input.only("DescribeKey", &["KeyId", "GrantTokens"])?;
+    let tokens = ask.input.texts("GrantTokens")?;
+    let key = find(aws, ask, ask.input.required("KeyId", 2048)?, true)?;
+    let usage = Use { grant_tokens: &tokens, ..Use::direct("DescribeKey") };
+    authorise::check(aws, &ask.call.caller, &key, &usage)?;
+    Ok(json!({"KeyMetadata": {
+        "AWSAccountId": key.account,
+        "KeyId": key.id,
+        "Arn": key.arn,
+        "CreationDate": time::epoch(key.created),
+        "Enabled": key.state == "Enabled",
+        "Description": key.description,
+        "KeyUsage": "ENCRYPT_DECRYPT",
+        "KeyState": key.state,
+        "Origin": "AWS_KMS",
+        "KeyManager": if key.managed { "AWS" } else { "CUSTOMER" },
+        "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT",
+        "KeySpec": "SYMMETRIC_DEFAULT",
+        "EncryptionAlgorithms": ["SYMMETRIC_DEFAULT"],
+        "MultiRegion": false,
+    }}))
+}
+
+pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
+    ask.input.only("ListAliases", &["KeyId", "Limit", "Marker"])?;
+    let limit = ask.input.number("Limit", 1000)?.unwrap_or(50);
+    let offset = marker(ask)?;
+    let (account, region) = (ask.account(), ask.region());
+    let caller = &ask.call.caller;
+    let verdict = identity::decide(aws, caller, "kms:ListAliases", "*", &Context::new());
+    if verdict != Verdict::Allowed {
+        let reason = verdict.reason("kms:ListAliases");
+        let arn = &caller.principal.arn;
+        return Err(refusals::KMS_ACCESS_DENIED.with(&[arn, "kms:ListAliases", "*", &reason]));
+    }
+    let of_key = match ask.input.text("KeyId", 2048)? {
+        Some(given) => Some(find(aws, ask, given, false)?.arn),
+        None => None,
+    };
+    aws::managed_key(aws, account, region);
+    let aliases = aws.aliases.iter().filter(|((owner, at, _), arn)| {
+        owner == account && at == region && of_key.as_ref().is_none_or(|wanted| wanted == *arn)
+    });
+    let all: Vec<Value> = aliases
+        .map(|((_, _, name), arn)| {
+            json!({
+                "AliasName": name,
+                "AliasArn": format!("arn:aws:kms:{region}:{account}:{name}"),
+                "TargetKeyId": arn.rsplit('/').next(),
+            })
+        })
+        .collect();
+    Ok(page("Aliases", all, offset, limit))
+}
+
+pub(super) fn marker(ask: Ask<'_>) -> Result<usize, Refused> {
+    let Some(marker) = ask.input.text("Marker", 1024)? else {
+        return Ok(0);
+    };
+    let offset = marker.strip_prefix("after-").and_then(|n| n.parse().ok());
+    offset.ok_or_else(|| refusals::MARKER_INVALID.with(&[marker]))
+}
+
+pub(super) fn page(name: &str, all: Vec<Value>, offset: usize, limit: usize) -> Value {
+    let end = offset.saturating_add(limit);
+    let more = end < all.len();
+    let items: Vec<Value> = all.into_iter().skip(offset).take(limit).collect();
+    let mut answer = json!({name: items, "Truncated": more});
+    if more {
+        answer["NextMarker"] = json!(format!("after-{end}"));
+    }
+    answer
+}

@@ -1,0 +1,93 @@
+//! GetKeyPolicy and PutKeyPolicy: read whole, replaced whole, never across accounts.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::authorise::{self, Use};
+use super::{Ask, keys};
+use crate::aws::{Aws, LiveKey};
+use crate::iam::{Kind, Policy};
+use crate::refusals::{self, Refused};
+
+/// Bytes of a key policy (aws-facts, KMS).
+const LONGEST: usize = 32 * 1024;
+
+fn own_key(aws: &mut Aws, ask: Ask<'_>, operation: &str) -> Result<LiveKey, Refused> {
+    if let Some(name) = ask.input.text("PolicyName", 128)?.filter(|name| *name != "default") {
+        return Err(refusals::POLICY_NAME.with(&[name]));
+    }
+    let key = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
+    if key.account != ask.account() {
+        let action = format!("kms:{operation}");
+        let caller = &ask.call.caller.principal.arn;
+        return Err(refusals::KEY_FOREIGN.with(&[caller, &action, &key.arn]));
+    }
+    authorise::check(aws, &ask.call.caller, &key, &Use::direct(operation))?;
+    Ok(key)
+}
+
+pub(super) fn get(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
+    ask.input.only("GetKeyPolicy", &["KeyId", "PolicyName"])?;
+    let key = own_key(aws, ask, "GetKeyPolicy")?;
+    Ok(json!({"Policy": key.policy_text, "PolicyName": "default"}))
+}
+
+pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
+    let names = ["KeyId", "PolicyName", "Policy", "BypassPolicyLockoutSafetyCheck"];
+    ask.input.only("PutKeyPolicy", &names)?;
+    let text = ask.input.required("Policy", 131_072)?;
+    let key = own_key(aws, ask, "PutKeyPolicy")?;
+    if key.managed {
+        return Err(refusals::MANAGED_KEY_POLICY.with(&[&key.arn]));
+    }
+    if text.len() > LONGEST {
+        return Err(refusals::POLICY_TOO_LONG.with(&[&text.len().to_string()]));
+    }
+    let malformed = |error: crate::iam::PolicyError| {
+        refusals::POLICY_MALFORMED.with(&[&error.to_string()])
+    };
+    let policy = Policy::parse(text).map_err(malformed)?;
+    policy.check(Kind::Resource).map_err(malformed)?;
+    if !policy.principals().iter().all(|principal| exists(aws, principal)) {
+        return Err(refusals::POLICY_UNKNOWN_PRINCIPAL.with(&[]));
+    }
+    let mut changed = key.clone();
+    changed.policy = Arc::new(policy);
+    text.clone_into(&mut changed.policy_text);
+    let bypass = ask.input.flag("BypassPolicyLockoutSafetyCheck")?;
+    let again = Use::direct("PutKeyPolicy");
+    if !bypass && authorise::decide(aws, &ask.call.caller, &changed, &again).is_err() {
+        return Err(refusals::POLICY_LOCKOUT.with(&[]));
+    }
+    aws.keys.insert(changed.arn.clone(), changed);
+    Ok(Value::Null)
+}
+
+/// Whether a policy or grant may name this: an account, a role or a user that exists, or a session of a role.
+pub(super) fn exists(aws: &Aws, principal: &str) -> bool {
+    if aws.accounts.contains_key(principal) {
+        return true;
+    }
+    if aws.principals.contains_key(principal) {
+        return true;
+    }
+    let Some((account, name)) = split(principal) else {
+        return false;
+    };
+    if name == "root" {
+        return aws.accounts.contains_key(account);
+    }
+    let session = name.strip_prefix("assumed-role/").and_then(|rest| rest.split_once('/'));
+    session.is_some_and(|(role, _)| {
+        let prefix = format!("arn:aws:iam::{account}:role/");
+        let mut arns = aws.principals.keys().filter(|arn| arn.starts_with(&prefix));
+        arns.any(|arn| arn.rsplit('/').next() == Some(role))
+    })
+}
+
+/// Account and name of an IAM or STS ARN.
+fn split(arn: &str) -> Option<(&str, &str)> {
+    let rest = arn.strip_prefix("arn:aws:iam::").or_else(|| arn.strip_prefix("arn:aws:sts::"))?;
+    rest.split_once(':')
+}
