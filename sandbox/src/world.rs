@@ -44,6 +44,7 @@ pub struct Limits {
     pub concurrent_copies: usize,
     /// CopyImage calls under way per destination account and Region.
     pub concurrent_image_copies: usize,
+    pub grants_per_key: usize,
     /// Token buckets per account, Region and action.
     pub throttling: bool,
     /// Paginated answers begin with an empty page that carries a token.
@@ -55,6 +56,7 @@ impl Default for Limits {
         Self {
             concurrent_copies: 20,
             concurrent_image_copies: 300,
+            grants_per_key: 50_000,
             throttling: false,
             empty_pages: false,
         }
@@ -196,6 +198,8 @@ impl Account {
             id: id.to_owned(),
             secret: secret.to_owned(),
             principal: principal_arn.to_owned(),
+            session_token: None,
+            valid_seconds: None,
         });
         self
     }
@@ -263,6 +267,12 @@ pub struct AccessKey {
     pub secret: String,
     /// ARN of a role or user of the same account.
     pub principal: String,
+    /// Makes the key a temporary one, which counts only together with this token.
+    #[serde(default)]
+    pub session_token: Option<String>,
+    /// How long it counts, from the start of the world; 0 has expired already. For good, if absent.
+    #[serde(default)]
+    pub valid_seconds: Option<u32>,
 }
 
 /// An IAM role: who may assume it, and what it may do.

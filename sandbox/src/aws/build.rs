@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -173,8 +173,8 @@ fn add_access_key(aws: &mut Aws, account: &str, key: &AccessKey, at: &str) -> Re
     }
     let credential = Credential {
         secret: key.secret.clone(),
-        session_token: None,
-        expires: None,
+        session_token: key.session_token.clone(),
+        expires: key.valid_seconds.map(|seconds| aws.now + Duration::from_secs(seconds.into())),
         global: false,
         caller: caller(aws, account, arn, "sandbox", None),
     };

@@ -48,6 +48,8 @@ pub(super) fn success(service: Service, operation: &str, done: Done, request_id:
             );
             respond(200, XML, text, request_id)
         }
+        // An operation without output answers with no body at all, not with `null`.
+        (Done::Json(serde_json::Value::Null), _) => respond(200, JSON, String::new(), request_id),
         (Done::Json(value), _) => respond(200, JSON, value.to_string(), request_id),
         (Done::Accepted, _) => respond(202, JSON, String::new(), request_id),
     }

@@ -129,7 +129,6 @@ fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveSnapshot) {
         .flag("encrypted", snapshot.encrypted)
         .maybe("kmsKeyId", snapshot.kms_key_arn.as_deref())
         .text("storageTier", &snapshot.storage_tier)
-        .text("sseType", if snapshot.encrypted { "sse-kms" } else { "none" })
         .maybe("transferType", snapshot.transfer_type.as_deref());
     if let Some(minutes) = snapshot.completion_duration_minutes {
         xml.number("completionDurationMinutes", minutes);

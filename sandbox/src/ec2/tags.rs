@@ -62,7 +62,11 @@ fn within_limit(tags: &Tags, what: &str) -> Result<(), Refused> {
     Ok(())
 }
 
+/// What has no tags has no `tagSet` either: SDK users read `Tags` with a default for that reason.
 pub(super) fn write(xml: &mut Xml, tags: &Tags) {
+    if tags.is_empty() {
+        return;
+    }
     xml.list("tagSet", tags, |xml, (key, value)| {
         xml.text("key", key).text("value", value);
     });

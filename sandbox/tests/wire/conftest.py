@@ -81,17 +81,3 @@ def start():
 @pytest.fixture
 def sandbox(start):
     return start(WORLD)
-
-
-@pytest.fixture
-def faster(start, tmp_path):
-    """A sandbox on the same world at another speed."""
-
-    def start_at(speed):
-        world = tmp_path / "world.toml"
-        text = WORLD.read_text()
-        assert text.count("\nspeed = 60\n") == 1
-        world.write_text(text.replace("\nspeed = 60\n", f"\nspeed = {speed}\n"))
-        return start(world)
-
-    return start_at

@@ -113,7 +113,7 @@ def test_an_archived_snapshot_cannot_be_copied(sandbox):
 
 def test_a_key_needs_encrypted(sandbox):
     with refused("InvalidParameterDependency", "KmsKeyId"):
-        sandbox.consumer.ec2(AWAY).copy_snapshot(SourceRegion=HOME, SourceSnapshotId=PLAIN, KmsKeyId=TARGET_KEY)
+        sandbox.producer.ec2(AWAY).copy_snapshot(SourceRegion=HOME, SourceSnapshotId=PLAIN, KmsKeyId=TARGET_KEY)
 
 
 # --- the presigned URL -----------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_a_name_is_taken_once_per_account_and_region(sandbox):
             "--virtualization-type", "hvm", "--root-device-name", "/dev/xvda",
             "--block-device-mappings", f"DeviceName=/dev/xvda,Ebs={{SnapshotId={PLAIN}}}",
         )
-    for name in ("ab", "a" * 129, "quo\"te"):
+    for name in ("a" * 129, "quo\"te", "under:colon"):
         with refused("InvalidAMIName.Malformed"):
             plain_image(at_home, name)
 
