@@ -343,3 +343,6 @@ pub fn shorten(text: &str, bytes: usize) -> String {
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+
+/// A state as large as a run of `targets` targets and `snapshots` snapshots gets.
+fn full(targets: usize, snapshots: usize) -> State {
+    let snapshot = |n: usize| SnapshotId::parse(&format!("snap-{n:017x}")).unwrap();
+    let target = |n: usize| TargetState {
+        account_id: AccountId::parse(&format!("{n:012}")).unwrap(),
+        region: Region::parse("ap-southeast-2").unwrap(),
+        kms_key_id: KeyRef::parse("arn:aws:kms:ap-southeast-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab").unwrap(),
+        role_name: RoleName::parse("AmiCopyRole").unwrap(),
+        external_id: None,
+        phase: TargetPhase::Registering,
+        progress: 100,
+        due: 1_800_000_000,
+        since: 1_800_000_000,
+        tries: 11,
+        again: 2,
+        queued: true,
+        shared: true,
+        image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").ok(),
+        copies: (0..snapshots).map(|n| Some(snapshot(n))).collect(),
+        failure: None,
+    };
+    State {
+        schema: SCHEMA,
+        run: "0123456789abcdef".to_owned(),
+        started: 1_800_000_000,
+        phase: Phase::Copying,
+        source: SourceRef {
+            image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap(),
+            region: Region::parse("us-west-2").unwrap(),
+            account_id: AccountId::parse("111111111111").unwrap(),
+            snapshots: (0..snapshots).map(snapshot).collect(),
+            keys: vec!["arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab".to_owned()],
+        },
+        order: Order {
+            name: NameTemplate::default(),
+            tags: BTreeMap::new(),
+            copy_tags: true,
+            key_access: KeyAccess::Grant,
+            revoke_after_copy: true,
+            copy_completion_minutes: Some(2880),
+        },
+        sharing: Sharing { at: 1_800_000_000, due: 1_800_000_000, tries: 11, stuck: Some("x".repeat(600)) },
+        targets: (0..targets).map(target).collect(),
+    }
+}
+
+#[test]
+fn a_state_survives_the_way_out_and_in() {
+    let state = full(3, 2);
+    let value = serde_json::to_value(&state).unwrap();
+    assert_eq!(State::open(&value).unwrap(), state);
+    assert_eq!(value["Targets"][0]["Copies"], "00000000000000000,00000000000000001");
+}
+
+/// The first schema, as it was written: states of it open for ever.
+#[test]
+fn the_golden_state_of_schema_1_opens() {
+    let golden: Value = serde_json::from_str(include_str!("golden-1.json")).unwrap();
+    let state = State::open(&golden).unwrap();
+    assert_eq!(serde_json::to_value(&state).unwrap(), golden);
+}
+
+#[test]
+fn a_state_keeps_within_its_size() {
+    for (targets, snapshots) in [(1, 1), (3, 28), (200, 28), (3, 60)] {
+        let state = full(targets, snapshots);
+        let (size, limit) = (serde_json::to_string(&state).unwrap().len(), BYTES_IN_ALL + BYTES_PER_TARGET * targets);
+        assert!(size <= limit, "{targets} targets, {snapshots} snapshots: {size} of {limit}");
+        let mut failed = state.clone();
+        for target in &mut failed.targets {
+            target.copies.clear();
+            target.failure = Some(Failure { stuck: Some("x".repeat(160)), ..Failure::new(Cause::SnapshotNotVisible, &"\"\n".repeat(900)) });
+        }
+        let size = serde_json::to_string(&failed).unwrap().len();
+        assert!(size <= limit, "failed: {targets} targets, {snapshots} snapshots: {size} of {limit}");
+    }
+}
+
+#[test]
+fn newer_and_broken_states_are_refused_by_name() {
+    let whole = serde_json::to_value(full(2, 2)).unwrap();
+    let with = |pointer: &str, value: Value| {
+        let mut broken = whole.clone();
+        *broken.pointer_mut(pointer).unwrap() = value;
+        State::open(&broken).unwrap_err()
+    };
+    for (pointer, value, said) in [
+        ("/Schema", json!(2), "Schema 2 was written by a newer version"),
+        ("/Schema", json!(0), "Schema must be"),
+        ("/Targets", json!([]), "Targets is empty"),
+        ("/Run", json!("../../etc"), "Run is not a run ID"),
+        ("/Targets/0/Copies", json!("00000000000000000"), "Copies do not match"),
+        ("/Targets/0/Copies", json!("zzz,"), "not a snapshot ID"),
+        ("/Targets/0/AccountId", json!("1"), "12 digits"),
+        ("/Source/Snapshots", json!([]), "Source.Snapshots is empty"),
+    ] {
+        let error = with(pointer, value);
+        assert_eq!(error.error_type(), "InvalidState");
+        assert!(error.to_string().contains(said), "{error} lacks {said}");
+    }
+}
+
+#[test]
+fn shortening_cuts_at_a_character_and_keeps_no_control() {
+    assert_eq!(shorten("ab\ncd", 10), "ab cd");
+    let cut = shorten(&"é".repeat(100), 31);
+    assert!(cut.len() <= 31 && cut.ends_with('…'), "{cut}");
+}

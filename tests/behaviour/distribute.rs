@@ -1,0 +1,149 @@
+//! The main job.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{Limits, Sandbox};
+use serde_json::json;
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn every_target_gets_its_own_faithful_ami_and_nothing_stays_shared() {
+    let sandbox = Sandbox::new(world(&FOUR));
+    let reply = to_the_end(&sandbox, &distribute(&FOUR)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_whole(&sandbox, &FOUR);
+    assert_closed(&sandbox);
+    for place in FOUR {
+        let told = target(&reply, place);
+        let image = assert_one_image(&sandbox, place);
+        assert_eq!(told["ImageId"], image.image_id);
+        assert_eq!(told["KmsKeyArn"], key_arn(place));
+        assert_eq!(image.name, "golden-copied-from-111111111111");
+        assert_eq!(image.tags["stage"], "test");
+        let pairs = told["Snapshots"].as_object().unwrap();
+        let ids = image.snapshot_ids();
+        assert_eq!((pairs[ROOT].as_str(), pairs[DATA].as_str()), (Some(ids[0].as_str()), Some(ids[1].as_str())));
+    }
+    assert_eq!(sandbox.snapshots("222222222222", HOME).iter().filter(|s| s.tags.get("part").is_some()).count(), 1);
+}
+
+/// The number of calls is a promise: each is a chance to be throttled.
+#[tokio::test(start_paused = true)]
+async fn each_call_is_made_once_where_once_is_enough() {
+    let sandbox = Sandbox::new(world(&FOUR));
+    to_the_end(&sandbox, &distribute(&FOUR)).await;
+    assert_eq!(calls(&sandbox, "CopySnapshot"), 8);
+    assert_eq!(calls(&sandbox, "RegisterImage"), 4);
+    assert_eq!(calls(&sandbox, "ModifySnapshotAttribute"), 4);
+    assert_eq!(calls(&sandbox, "CreateGrant"), 4);
+    assert_eq!(calls(&sandbox, "RevokeGrant"), 3 + 1);
+    assert_eq!(calls(&sandbox, "ModifyImageAttribute"), 0, "copying needs no launch permission");
+}
+
+/// A finished distribution asked for again changes nothing, and shares nothing.
+#[tokio::test(start_paused = true)]
+async fn asking_again_finds_everything_done() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let first = to_the_end(&sandbox, &distribute(&TWO)).await;
+    sandbox.clear_ledger();
+    let second = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(first["Result"]["Targets"], second["Result"]["Targets"]);
+    for operation in ["CopySnapshot", "RegisterImage", "ModifySnapshotAttribute", "CreateGrant", "CreateTags"] {
+        assert_eq!(calls(&sandbox, operation), 0, "{operation}");
+    }
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_target_is_added_without_copying_again_for_the_others() {
+    let sandbox = Sandbox::new(world(&FOUR));
+    to_the_end(&sandbox, &distribute(&FOUR[..2])).await;
+    sandbox.clear_ledger();
+    let reply = to_the_end(&sandbox, &distribute(&FOUR)).await;
+    assert_eq!(reply["Status"], "Succeeded");
+    assert_eq!(calls(&sandbox, "CopySnapshot"), 4);
+    assert_whole(&sandbox, &FOUR);
+    assert_closed(&sandbox);
+}
+
+/// Who was allowed before is allowed after.
+#[tokio::test(start_paused = true)]
+async fn permissions_that_were_there_before_stay() {
+    let sandbox = Sandbox::new(world(&FOUR));
+    sandbox.edit(|aws| {
+        for snapshot in [ROOT, DATA] {
+            assert!(aws.share_snapshot(snapshot, "222222222222") && aws.share_snapshot(snapshot, "999999999999"));
+        }
+    });
+    let reply = to_the_end(&sandbox, &distribute(&FOUR)).await;
+    assert_eq!(reply["Status"], "Succeeded");
+    assert_whole(&sandbox, &FOUR);
+    assert_closed_but(&sandbox, &["222222222222", "999999999999"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sharing_stays_where_that_is_asked_for() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let mut event = distribute(&TWO);
+    event["Distribute"]["RevokeAfterCopy"] = json!(false);
+    assert_eq!(to_the_end(&sandbox, &event).await["Status"], "Succeeded");
+    assert_eq!(sandbox.grants(SOURCE_KEY).len(), 2);
+    for snapshot in sandbox.snapshots(SOURCE, HOME) {
+        assert_eq!(snapshot.create_volume_permissions.len(), 2);
+        assert!(!snapshot.tags.keys().any(|k| k.starts_with("amiferry:")));
+    }
+}
+
+/// A full queue is waited for, not failed by: twenty-five snapshots where EC2 copies twenty at once.
+#[tokio::test(start_paused = true)]
+async fn more_snapshots_than_ec2_copies_at_once_queue() {
+    let place = [("222222222222", HOME)];
+    let sandbox = Sandbox::new(world(&place).limits(Limits { concurrent_copies: 1, ..Limits::default() }));
+    let reply = to_the_end(&sandbox, &distribute(&place)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    let refused = sandbox.ledger().iter().filter(|c| matches!(&c.outcome, Some(Err(code)) if code == "ResourceLimitExceeded")).count();
+    assert!(refused > 0, "the quota was never met");
+    assert_whole(&sandbox, &place);
+    assert_closed(&sandbox);
+}
+
+/// Grants, tags and new resources show late; AWS says up to five minutes.
+#[tokio::test(start_paused = true)]
+async fn what_shows_late_is_waited_for() {
+    let late = Duration::from_secs(40);
+    let slow = world(&TWO).grant_delay(Duration::from_mins(4)).read_delay(late).tag_delay(late).registration_delay(late);
+    let sandbox = Sandbox::new(slow.limits(Limits { empty_pages: true, ..Limits::default() }));
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
+/// An hour of copying is a few dozen looks, not thousands, and none of it inside the function.
+#[tokio::test(start_paused = true)]
+async fn a_long_copy_is_polled_seldom() {
+    let place = [("222222222222", HOME)];
+    let sandbox = Sandbox::new(world(&place).copy_mib_per_second(102_400.0 / 3600.0));
+    let begun = sandbox.now();
+    let reply = to_the_end(&sandbox, &distribute(&place)).await;
+    assert_eq!(reply["Status"], "Succeeded");
+    let took = sandbox.now().duration_since(begun).unwrap().as_secs();
+    assert!((3600..3600 + 120).contains(&took), "took {took} s for a copy of an hour");
+    let polls = calls(&sandbox, "DescribeSnapshots");
+    assert!(polls < 300, "{polls} looks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_name_is_a_template_and_tags_can_be_left_behind() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let mut event = distribute(&TWO);
+    event["Distribute"]["Name"] = json!("{name}/{image}/{account}/{region}");
+    event["Distribute"]["CopyTags"] = json!("false");
+    assert_eq!(to_the_end(&sandbox, &event).await["Status"], "Succeeded");
+    let image = &sandbox.images("333333333333", "us-east-1")[0];
+    assert_eq!(image.name, format!("golden/{AMI}/333333333333/us-east-1"));
+    assert!(!image.tags.contains_key("team") && image.tags.contains_key("stage"));
+    assert_closed(&sandbox);
+}

@@ -1,0 +1,171 @@
+//! Calls that fail: each call of a run, once, in each way; and calls that never stop failing.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{Fault, Sandbox};
+use serde_json::Value;
+
+use crate::resume::hang;
+use crate::support::*;
+
+fn refuse(status: u16, code: &str) -> Fault {
+    Fault::Refuse { status, code: code.to_owned(), message: "as the test wants it".to_owned() }
+}
+
+/// One fault at each call: those that pass are survived.
+#[tokio::test(start_paused = true)]
+async fn a_passing_fault_at_any_call_is_survived() {
+    let faults = [
+        ("throttled", refuse(503, "RequestLimitExceeded")),
+        ("internal error", refuse(500, "InternalError")),
+        ("reset before", Fault::ResetBefore),
+        ("reset after", Fault::ResetAfter),
+        ("no answer, done", Fault::HangAfter),
+        ("no answer, not done", Fault::HangBefore),
+        ("slow", Fault::Delay(Duration::from_secs(15))),
+    ];
+    for (name, fault) in faults {
+        for n in 0.. {
+            let sandbox = Sandbox::new(world(&TWO));
+            hang(&sandbox, n, fault.clone());
+            let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+            assert_eq!(reply["Status"], "Succeeded", "{name} at call {n}: {reply}");
+            assert_whole(&sandbox, &TWO);
+            assert_closed(&sandbox);
+            if n > sandbox.ledger().len() {
+                break;
+            }
+        }
+    }
+}
+
+/// An operation that is denied for good: the run ends, and says what, where, and what to change. Nothing is left but what
+/// could not be removed, which is listed.
+#[tokio::test(start_paused = true)]
+async fn an_operation_denied_for_good_ends_the_run_with_its_name() {
+    for operation in [
+        "DescribeSnapshotAttribute", "CreateTags", "ModifySnapshotAttribute", "CreateGrant", "AssumeRole", "CopySnapshot", "RegisterImage",
+    ] {
+        let sandbox = Sandbox::new(world(&TWO));
+        sandbox.set_fault(move |call| if call.operation == operation { refuse(403, "UnauthorizedOperation") } else { Fault::None });
+        let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+        assert_eq!(reply["Status"], "Failed", "{operation}: {reply}");
+        for place in TWO {
+            let told = target(&reply, place);
+            let said = told["Reason"].as_str().unwrap();
+            assert!(said.contains(operation) || operation == "DescribeSnapshotAttribute", "{operation}: {said}");
+            assert!(told["Remedy"].as_str().unwrap().len() > 20, "{told}");
+        }
+        assert_nothing(&sandbox, &TWO);
+        if operation == "DescribeSnapshotAttribute" {
+            continue;
+        }
+        sandbox.clear_fault();
+        assert_closed(&sandbox);
+    }
+}
+
+/// Cleaning up that cannot be done ends `Stuck`, with the commands that a person has to give.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_revoked_is_listed_with_its_commands() {
+    let sandbox = Sandbox::new(world(&TWO));
+    sandbox.set_fault(|call| match (call.operation.as_str(), call.params.get("OperationType").map(String::as_str)) {
+        ("ModifySnapshotAttribute", Some("remove")) => refuse(403, "UnauthorizedOperation"),
+        _ => Fault::None,
+    });
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Stuck", "{reply}");
+    assert_whole(&sandbox, &TWO);
+    let commands: Vec<&str> = reply["Result"]["Stuck"][0]["Commands"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(commands.iter().any(|c| c.starts_with("aws ec2 modify-snapshot-attribute") && c.contains(ROOT) && c.contains("222222222222")), "{commands:?}");
+    assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new(), "what can be revoked is revoked");
+    // Repaired, the same event closes what is open.
+    sandbox.clear_fault();
+    assert_eq!(to_the_end(&sandbox, &distribute(&TWO)).await["Status"], "Succeeded");
+    assert_closed(&sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_deleted_in_a_target_is_listed() {
+    let sandbox = Sandbox::new(world(&TWO));
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "RegisterImage" | "DeleteSnapshot" => refuse(403, "UnauthorizedOperation"),
+        _ => Fault::None,
+    });
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Stuck", "{reply}");
+    let left = reply["Result"]["Stuck"].as_array().unwrap();
+    assert_eq!(left.len(), 2);
+    let commands = left[0]["Commands"].to_string();
+    for snapshot in sandbox.snapshots("222222222222", HOME) {
+        assert!(commands.contains(&format!("delete-snapshot --region us-west-2 --snapshot-id {}", snapshot.snapshot_id)), "{commands}");
+    }
+    assert_closed(&sandbox);
+}
+
+/// Copies that break under way.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_ends_in_error_once_is_made_again_and_its_remains_are_deleted() {
+    for percent in [0, 50, 99] {
+        let sandbox = Sandbox::new(world(&TWO));
+        let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
+        sandbox.edit(|aws| {
+            let copy = aws.pending_copies().into_iter().next().expect("a copy is under way");
+            assert!(aws.fail_copy_at(&copy, percent, "internal error"));
+        });
+        let reply = to_the_end(&sandbox, &serde_json::json!({"State": reply["State"]})).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        assert_whole(&sandbox, &TWO);
+        assert_closed(&sandbox);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_always_breaks_fails_its_target_only() {
+    let mut account = producer();
+    account.snapshots[1].copies_fail_at = Some((50, "internal error".to_owned()));
+    let sandbox = Sandbox::new(world_with(account, &TWO));
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    assert_eq!(target(&reply, TWO[0])["Cause"], "CopyFailed");
+    assert_nothing(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_deleted_by_somebody_else_is_made_again() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
+    sandbox.edit(|aws| {
+        let copy = aws.pending_copies().into_iter().next().expect("a copy is under way");
+        assert!(aws.delete_snapshot(&copy));
+    });
+    let reply = to_the_end(&sandbox, &serde_json::json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_deregistered_under_way_fails_the_targets_and_leaves_nothing() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
+    sandbox.edit(|aws| assert!(aws.delete_image(AMI)));
+    let reply = to_the_end(&sandbox, &serde_json::json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    assert_eq!(target(&reply, TWO[0])["Cause"], "SourceGone");
+    assert_nothing(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
+/// Sessions end after an hour; a copy of two hours goes on with new ones.
+#[tokio::test(start_paused = true)]
+async fn sessions_that_expire_are_renewed() {
+    let place = [("222222222222", HOME)];
+    let sandbox = Sandbox::new(world(&place).copy_mib_per_second(102_400.0 / 7200.0));
+    let reply = call(&sandbox, &distribute(&place)).await.unwrap();
+    let reply = to_the_end(&sandbox, &serde_json::json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert!(calls(&sandbox, "AssumeRole") > 2);
+    assert_closed(&sandbox);
+}

@@ -1,0 +1,12 @@
+//! What the function does, against the sandbox: the real handler with the real SDK clients, in process, on a paused clock.
+
+mod accounts;
+mod bad_input;
+mod custom_resource;
+mod distribute;
+mod faults;
+mod process;
+mod resume;
+mod sources;
+mod support;
+mod twice;

@@ -1,0 +1,239 @@
+//! The world the tests run in, the caller who drives the function as a state machine would, and the promises to hold after
+//! every run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use amiferry::error::Error;
+use amiferry::handler::{Handler, Invocation};
+use amiferry::setup::bounded;
+use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Image, Key, Role, Sandbox, Snapshot, World};
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use serde_json::{Value, json};
+
+pub const SOURCE: &str = "111111111111";
+pub const HOME: &str = "us-west-2";
+pub const AMI: &str = "ami-0a1b2c3d4e5f60718";
+pub const ROOT: &str = "snap-0123456789abcdef0";
+pub const DATA: &str = "snap-0123456789abcdef1";
+pub const SOURCE_KEY: &str = "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001";
+pub const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:amiferry";
+const ROLE: &str = "arn:aws:iam::111111111111:role/amiferry";
+const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
+
+/// One account and Region.
+pub type Place = (&'static str, &'static str);
+
+/// The targets most tests use: two accounts at home, one of them elsewhere too, one elsewhere only.
+pub const TWO: [Place; 2] = [("222222222222", HOME), ("333333333333", "us-east-1")];
+pub const FOUR: [Place; 4] =
+    [("222222222222", HOME), ("222222222222", "us-east-1"), ("333333333333", HOME), ("444444444444", "eu-west-1")];
+
+/// The JSON policies of docs/permissions.md, in their order: function, trust, copy role. What is documented is what is tested.
+fn documented(n: usize) -> String {
+    let text = include_str!("../../docs/permissions.md");
+    let block = text.split("```json\n").nth(n + 1).and_then(|rest| rest.split("```").next());
+    block.expect("docs/permissions.md has its policies").to_owned()
+}
+
+pub fn key_arn((account, region): Place) -> String {
+    format!("arn:aws:kms:{region}:{account}:key/{KEY_ID}")
+}
+
+/// The source account with its image: two encrypted gp3 snapshots, one instance store mapping.
+pub fn producer() -> Account {
+    Account::new(SOURCE)
+        .access_key("AKIAIOSFODNNPRODUCER", "producer-secret", ROLE)
+        .role(Role::new("amiferry").policy(documented(0)))
+        .key(Key::new(HOME, "11111111-aaaa-bbbb-cccc-000000000001").alias("alias/shared-ami-key"))
+        .snapshot(Snapshot::new(HOME, ROOT, 8).key(SOURCE_KEY).tag("part", "root"))
+        .snapshot(Snapshot::new(HOME, DATA, 100).key(SOURCE_KEY))
+        .image(image())
+}
+
+pub fn image() -> Image {
+    Image::new(HOME, AMI, "golden")
+        .description("the golden image")
+        .mapping(BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(ROOT).gp3(8, 4000, 250)))
+        .mapping(BlockDeviceMapping::ebs("/dev/sdb", Ebs::snapshot(DATA).gp3(100, 3000, 125)))
+        .mapping(BlockDeviceMapping::ephemeral("/dev/sdc", "ephemeral0"))
+        .tag("team", "platform")
+        .with(|image| {
+            image.root_device_name = Some("/dev/xvda".to_owned());
+            image.boot_mode = Some("uefi".to_owned());
+            image.tpm_support = Some("v2.0".to_owned());
+            image.imds_support = Some("v2.0".to_owned());
+            image.uefi_data = Some("QU1aTlVFRkk=".to_owned());
+            image.sriov_net_support = Some("simple".to_owned());
+        })
+}
+
+/// The copy role as documented, for an account with targets in these Regions.
+pub fn copy_role(account: &str, regions: &[&str]) -> Role {
+    let role = Role::new("AmiCopyRole").trust_policy(documented(1));
+    regions.iter().fold(role, |role, region| {
+        role.policy(documented(2).replace(&format!("{HOME}:222222222222"), &format!("{region}:{account}")))
+    })
+}
+
+pub fn consumer(account: &str, regions: &[&str]) -> Account {
+    let consumer = Account::new(account).role(copy_role(account, regions));
+    regions.iter().fold(consumer, |consumer, region| consumer.key(Key::new(region, KEY_ID).alias("alias/amis")))
+}
+
+pub fn world(places: &[Place]) -> World {
+    world_with(producer(), places)
+}
+
+pub fn world_with(producer: Account, places: &[Place]) -> World {
+    let mut regions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (account, region) in places {
+        regions.entry(account).or_default().push(region);
+    }
+    regions.iter().fold(World::new().account(producer), |world, (account, regions)| world.account(consumer(account, regions)))
+}
+
+pub fn request(places: &[Place]) -> Value {
+    let targets: Vec<Value> =
+        places.iter().map(|(account, region)| json!({"AccountId": account, "Region": region, "KmsKeyId": "alias/amis"})).collect();
+    json!({"SourceImageId": AMI, "Targets": targets, "Tags": {"stage": "test"}})
+}
+
+pub fn distribute(places: &[Place]) -> Value {
+    json!({"Distribute": request(places)})
+}
+
+/// The function with the sandbox for its AWS.
+pub async fn function(sandbox: &Sandbox) -> Handler {
+    let credentials = Credentials::new("AKIAIOSFODNNPRODUCER", "producer-secret", None, None, "test");
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(HOME))
+        .credentials_provider(credentials)
+        .http_client(sandbox.http_client())
+        .time_source(sandbox.time_source());
+    Handler::new(bounded(loader).load().await)
+}
+
+pub fn invocation(sandbox: &Sandbox) -> Invocation {
+    Invocation { deadline: Some(sandbox.now() + Duration::from_mins(15)), function_arn: FUNCTION.to_owned() }
+}
+
+/// One call.
+pub async fn call(sandbox: &Sandbox, event: &Value) -> Result<Value, Error> {
+    function(sandbox).await.handle(&event.to_string(), &invocation(sandbox)).await
+}
+
+/// Drives the function as a state machine does, to the end. Every state on the way is checked.
+pub async fn to_the_end(sandbox: &Sandbox, event: &Value) -> Value {
+    let mut event = event.clone();
+    for _ in 0..2000 {
+        let reply = call(sandbox, &event).await.expect("a good call has a reply");
+        if reply["Status"] != "Continue" {
+            return reply;
+        }
+        check_state(&reply["State"]);
+        let wait = reply["WaitSeconds"].as_u64().expect("WaitSeconds is a number");
+        assert!((1..=3600).contains(&wait), "WaitSeconds {wait}");
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        event = json!({"State": reply["State"]});
+    }
+    panic!("the run does not end");
+}
+
+fn check_state(state: &Value) {
+    let text = state.to_string();
+    let targets = state["Targets"].as_array().expect("Targets").len();
+    assert!(text.len() <= 4096 + 1024 * targets, "{} bytes for {targets} targets", text.len());
+    assert_eq!(state["Schema"], 1);
+    for secret in ["ASIA", "AKIA", "secret", "SessionToken", "http"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+}
+
+/// Each target has exactly one AMI, faithful, under its own key, and no snapshot beside it.
+pub fn assert_whole(sandbox: &Sandbox, places: &[Place]) {
+    for place in places {
+        assert_one_image(sandbox, *place);
+    }
+}
+
+pub fn assert_one_image(sandbox: &Sandbox, place: Place) -> Image {
+    let images = sandbox.images(place.0, place.1);
+    assert_eq!(images.len(), 1, "{place:?} has {:?}", images.iter().map(|i| &i.image_id).collect::<Vec<_>>());
+    let copy = images.into_iter().next().expect("one");
+    let source = sandbox.images(SOURCE, HOME).into_iter().find(|i| i.image_id == AMI);
+    let snapshots = sandbox.snapshots(place.0, place.1);
+    let used: BTreeSet<String> = copy.snapshot_ids().into_iter().collect();
+    let there: BTreeSet<String> = snapshots.iter().map(|s| s.snapshot_id.clone()).collect();
+    assert_eq!(used, there, "{place:?}: snapshots of the AMI against those that are there");
+    for snapshot in &snapshots {
+        assert_eq!((snapshot.state.as_str(), snapshot.encrypted), ("completed", true));
+        assert_eq!(snapshot.kms_key_arn.as_deref(), Some(key_arn(place).as_str()));
+        assert!(snapshot.create_volume_permissions.is_empty() && !snapshot.public);
+        assert_eq!(snapshot.tags.get("amiferry:source-image").map(String::as_str), Some(AMI));
+    }
+    if let Some(source) = source {
+        assert_same(&source, &copy);
+    }
+    assert!(copy.launch_permissions.is_empty() && !copy.public);
+    copy
+}
+
+fn assert_same(source: &Image, copy: &Image) {
+    let facts = |i: &Image| {
+        json!([
+            i.description, i.architecture, i.virtualization_type, i.root_device_name, i.ena_support, i.sriov_net_support, i.boot_mode,
+            i.tpm_support, i.imds_support, i.uefi_data, i.platform_details, i.usage_operation
+        ])
+    };
+    assert_eq!(facts(source), facts(copy));
+    let devices = |i: &Image| {
+        let devices = i.block_device_mappings.iter().map(|m| {
+            let ebs = m.ebs.as_ref().map(|e| json!([e.volume_size, e.volume_type, e.iops, e.throughput, e.delete_on_termination]));
+            json!([m.device_name, m.virtual_name, m.no_device, ebs]).to_string()
+        });
+        devices.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(devices(source), devices(copy));
+    for (key, value) in source.tags.iter().filter(|(key, _)| !key.starts_with("aws:")) {
+        assert_eq!(copy.tags.get(key), Some(value), "tag {key}");
+    }
+}
+
+/// No target account has anything.
+pub fn assert_nothing(sandbox: &Sandbox, places: &[Place]) {
+    for (account, region) in places {
+        assert_eq!(sandbox.images(account, region).len(), 0, "{account} {region} has an image");
+        assert_eq!(sandbox.snapshots(account, region).len(), 0, "{account} {region} has a snapshot");
+    }
+}
+
+/// The source is as it was before: shared with nobody but `before`, no grants, no marks, nothing public.
+pub fn assert_closed_but(sandbox: &Sandbox, before: &[&str]) {
+    for snapshot in sandbox.snapshots(SOURCE, HOME) {
+        let permitted: Vec<&str> = snapshot.create_volume_permissions.iter().map(String::as_str).collect();
+        assert_eq!(permitted, before, "{} is shared", snapshot.snapshot_id);
+        assert!(!snapshot.public);
+        assert!(!snapshot.tags.keys().any(|k| k.starts_with("amiferry:")), "{:?}", snapshot.tags);
+    }
+    for image in sandbox.images(SOURCE, HOME) {
+        assert!(image.launch_permissions.is_empty() && !image.public);
+    }
+    assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new(), "grants are left");
+}
+
+pub fn assert_closed(sandbox: &Sandbox) {
+    assert_closed_but(sandbox, &[]);
+}
+
+/// Calls of an operation in the ledger.
+pub fn calls(sandbox: &Sandbox, operation: &str) -> usize {
+    sandbox.ledger().iter().filter(|call| call.operation == operation).count()
+}
+
+/// The target of a result.
+pub fn target<'a>(reply: &'a Value, (account, region): Place) -> &'a Value {
+    let targets = reply["Result"]["Targets"].as_array().expect("Targets");
+    targets.iter().find(|t| t["AccountId"] == account && t["Region"] == region).expect("the target is in the result")
+}
