@@ -7,24 +7,24 @@
 //! In data-flow order: [`world`] describes, `aws` lives, `server` and `connector` receive, `wire` decodes, `door`
 //! admits, `ec2`, `kms`, `sts` and `lambda` decide with `iam`, and [`refusals`] holds every no, with its source.
 
-mod model;
-pub mod world;
-mod clock;
-mod ledger;
-mod iam;
-mod identity;
-pub mod refusals;
 mod aws;
-mod wire;
-mod ec2;
-mod kms;
-mod sts;
-mod lambda;
-mod door;
+mod clock;
 mod connector;
+mod door;
+mod ec2;
+pub mod iam;
+mod identity;
 mod inspect;
-mod server;
+mod kms;
+mod lambda;
+mod ledger;
+mod model;
+pub mod refusals;
 mod sandbox;
+mod server;
+mod sts;
+mod wire;
+pub mod world;
 
 pub use aws::Aws;
 pub use ledger::{Answer, Call, Fault, LambdaInvocation};
