@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub(crate) use build::{caller, check, key_arn, managed_key};
-pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use copies::Copying;
+pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
 use crate::iam::{self, Policy};
@@ -55,7 +55,9 @@ pub struct Aws {
 
 impl fmt::Debug for Aws {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aws").field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("Aws")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,7 +171,9 @@ pub(crate) struct LiveGrant {
 impl Aws {
     /// The identity policies of a caller; nothing if its role or user is gone.
     pub(crate) fn policies_of(&self, caller: &Caller) -> Option<Arc<Vec<Policy>>> {
-        self.principals.get(&caller.identity).map(|p| Arc::clone(&p.policies))
+        self.principals
+            .get(&caller.identity)
+            .map(|p| Arc::clone(&p.policies))
     }
 
     pub(crate) fn organization_of(&self, account: &str) -> Option<String> {

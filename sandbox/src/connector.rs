@@ -42,6 +42,5 @@ async fn read(request: HttpRequest) -> Result<Incoming, ConnectorError> {
         .map_err(|error| ConnectorError::user(Box::new(error)))?;
     let (head, body) = request.into_parts();
     let collected = body.collect().await.map_err(ConnectorError::io)?;
-    Ok(Incoming::new(head, collected.to_bytes()))
+    Ok(Incoming::new(&head, collected.to_bytes()))
 }
-

@@ -11,7 +11,6 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::Response;
 
-pub(crate) use admit::is_global_endpoint;
 use recognise::{Asked, Body};
 
 use crate::aws::Aws;
@@ -76,9 +75,18 @@ pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
     let fault = sandbox.fault_for(&call);
     match &fault {
         Fault::Delay(time) => tokio::time::sleep(*time).await,
-        Fault::Refuse { status, code, message } => {
+        Fault::Refuse {
+            status,
+            code,
+            message,
+        } => {
             sandbox.decided(call.seq, Err(code.clone()));
-            let error = answer::Error { status: *status, code, message, name: None };
+            let error = answer::Error {
+                status: *status,
+                code,
+                message,
+                name: None,
+            };
             return Reply::Answer(answer::error(asked.service, &error, &call.request_id));
         }
         Fault::ResetBefore => return Reply::Reset,
@@ -146,7 +154,9 @@ fn perform(
         (Body::Query(query), _) => {
             sts::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
         }
-        (Body::Json(body), _) => kms::perform(aws, &admitted, &asked.operation, body).map(Done::Json),
+        (Body::Json(body), _) => {
+            kms::perform(aws, &admitted, &asked.operation, body).map(Done::Json)
+        }
         (Body::Invoke { function, event }, _) => {
             let payload = &request.body;
             lambda::perform(aws, &admitted, function, *event, payload).map(|()| Done::Accepted)
@@ -184,7 +194,7 @@ pub(crate) struct Admitted {
 }
 
 /// How far a signature's time may be from ours.
-pub(crate) const SKEW: std::time::Duration = std::time::Duration::from_secs(300);
+pub(crate) const SKEW: std::time::Duration = std::time::Duration::from_mins(5);
 
 pub(crate) fn within_skew(at: SystemTime, now: SystemTime) -> bool {
     let apart = at.duration_since(now).or_else(|_| now.duration_since(at));

@@ -65,7 +65,11 @@ pub(crate) fn perform(
     query: &Query,
 ) -> Result<String, Refused> {
     parameters::check(operation, query)?;
-    let ask = Ask { call, operation, query };
+    let ask = Ask {
+        call,
+        operation,
+        query,
+    };
     match operation {
         "DescribeImages" => describe_images::perform(aws, ask),
         "DescribeImageAttribute" => image_attributes::describe(aws, ask),

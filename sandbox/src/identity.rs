@@ -37,9 +37,16 @@ pub(crate) fn decide(
     resource: &str,
     context: &Context,
 ) -> Verdict {
-    let request = Request { principal: &caller.principal, action, resource, context };
+    let request = Request {
+        principal: &caller.principal,
+        action,
+        resource,
+        context,
+    };
     let policies = aws.policies_of(caller);
-    let own = policies.map_or(Decision::ImplicitDeny, |own| iam::evaluate_identity(&own, &request));
+    let own = policies.map_or(Decision::ImplicitDeny, |own| {
+        iam::evaluate_identity(&own, &request)
+    });
     let session = session(caller, &request);
     match (own, session) {
         (Decision::ExplicitDeny { .. }, _) | (_, Decision::ExplicitDeny { .. }) => Verdict::Denied,

@@ -29,21 +29,30 @@ pub(crate) fn answer(sandbox: &Sandbox, request: &Incoming, path: &str) -> Respo
             json_answer(&taken.collect())
         }
         ("PUT", path) if path.starts_with("answers/") => keep(sandbox, request, path),
-        _ => plain(StatusCode::NOT_FOUND, "text/plain", "nothing here\n".to_owned()),
+        _ => plain(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "nothing here\n".to_owned(),
+        ),
     }
 }
 
 /// The `ResponseURL` sink: S3 signed the URL for an empty Content-Type, and CloudFormation reads 4,096 bytes at most.
 fn keep(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
     let content_type = request.header("content-type").map(str::to_owned);
-    let signed_otherwise = content_type.as_deref().is_some_and(|given| !given.is_empty());
+    let signed_otherwise = content_type
+        .as_deref()
+        .is_some_and(|given| !given.is_empty());
     let response = if signed_otherwise {
         let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SignatureDoesNotMatch</Code>\
                     <Message>The request signature we calculated does not match the signature you provided. \
                     Check your key and signing method.</Message></Error>";
         plain(StatusCode::FORBIDDEN, "application/xml", text.to_owned())
     } else if request.body.len() > LARGEST_ANSWER {
-        let text = format!("the answer is {} bytes long, at most {LARGEST_ANSWER}\n", request.body.len());
+        let text = format!(
+            "the answer is {} bytes long, at most {LARGEST_ANSWER}\n",
+            request.body.len()
+        );
         plain(StatusCode::BAD_REQUEST, "text/plain", text)
     } else {
         plain(StatusCode::OK, "text/plain", String::new())
@@ -75,7 +84,9 @@ fn world(aws: &Aws) -> Value {
     let mut accounts: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
     let empty = || json!({"images": [], "snapshots": [], "grants": []});
     let mut put = |account: &'_ str, region: &'_ str, kind: &str, value: Value| {
-        let Some((account, _)) = aws.accounts.get_key_value(account) else { return };
+        let Some((account, _)) = aws.accounts.get_key_value(account) else {
+            return;
+        };
         let regions = accounts.entry(account).or_default();
         let known = crate::aws::REGIONS.iter().find(|(name, _)| *name == region);
         let Some((region, _)) = known else { return };
@@ -85,7 +96,12 @@ fn world(aws: &Aws) -> Value {
         }
     };
     for image in aws.images.values() {
-        put(&image.view.owner_id, &image.view.region, "images", json!(image.view));
+        put(
+            &image.view.owner_id,
+            &image.view.region,
+            "images",
+            json!(image.view),
+        );
     }
     for snapshot in aws.snapshots.values() {
         let view = snapshot.shown(aws.now);
@@ -110,6 +126,8 @@ fn plain(status: StatusCode, content_type: &'static str, body: String) -> Respon
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let value = http::HeaderValue::from_static(content_type);
-    response.headers_mut().insert(http::header::CONTENT_TYPE, value);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, value);
     response
 }

@@ -40,7 +40,10 @@ pub(crate) fn perform(
     operation: &str,
     body: &Value,
 ) -> Result<Value, Refused> {
-    let ask = Ask { call, input: Input::new(body) };
+    let ask = Ask {
+        call,
+        input: Input::new(body),
+    };
     match operation {
         "DescribeKey" => keys::describe(aws, ask),
         "ListAliases" => keys::list_aliases(aws, ask),

@@ -19,15 +19,26 @@ pub(crate) fn perform(
     payload: &Bytes,
 ) -> Result<(), Refused> {
     if !event {
-        return Err(refusals::NOT_IMPLEMENTED.with(&["Invoke with InvocationType other than Event"]));
+        return Err(
+            refusals::NOT_IMPLEMENTED.with(&["Invoke with InvocationType other than Event"])
+        );
     }
     let account = call.caller.account();
     let arn = if function.starts_with("arn:") {
         function.to_owned()
     } else {
-        format!("arn:aws:lambda:{}:{account}:function:{function}", call.region)
+        format!(
+            "arn:aws:lambda:{}:{account}:function:{function}",
+            call.region
+        )
     };
-    let decision = crate::identity::decide(aws, &call.caller, "lambda:InvokeFunction", &arn, &Context::new());
+    let decision = crate::identity::decide(
+        aws,
+        &call.caller,
+        "lambda:InvokeFunction",
+        &arn,
+        &Context::new(),
+    );
     if decision != crate::identity::Verdict::Allowed {
         return Err(refusals::LAMBDA_ACCESS_DENIED.with(&[&call.caller.principal.arn, &arn]));
     }

@@ -62,7 +62,10 @@ async fn serve(path: PathBuf, port: u16, speed: Option<f64>) -> Result<(), Strin
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let server = sandbox.serve(address).await.map_err(|e| format!("{address}: {e}"))?;
+    let server = sandbox
+        .serve(address)
+        .await
+        .map_err(|e| format!("{address}: {e}"))?;
     println!("amiferry-sandbox listening on http://{}", server.addr());
     tokio::select! {
         _ = terminate.recv() => {}
@@ -75,6 +78,9 @@ fn print_refusals() {
     println!("| code | status | message | source |\n|---|---|---|---|");
     for refusal in amiferry_sandbox::refusals::all() {
         let message = refusal.message.replace('|', "\\|");
-        println!("| `{}` | {} | {message} | {} |", refusal.code, refusal.status, refusal.source);
+        println!(
+            "| `{}` | {} | {message} | {} |",
+            refusal.code, refusal.status, refusal.source
+        );
     }
 }

@@ -56,13 +56,23 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {} [{}]", self.status, self.code, self.message, self.source)
+        write!(
+            f,
+            "{} {}: {} [{}]",
+            self.status, self.code, self.message, self.source
+        )
     }
 }
 
 /// All of them, in the order of the files.
 pub fn all() -> Vec<&'static Refusal> {
-    let tables = [door::TABLE, ec2::TABLE, images::TABLE, kms::TABLE, sts::TABLE];
+    let tables = [
+        door::TABLE,
+        ec2::TABLE,
+        images::TABLE,
+        kms::TABLE,
+        sts::TABLE,
+    ];
     tables.concat()
 }
 
@@ -95,7 +105,11 @@ mod tests {
         for refusal in all() {
             assert!(names.insert(refusal.name), "{} stands twice", refusal.name);
             assert!(!refusal.source.is_empty() && !refusal.code.is_empty());
-            assert!(matches!(refusal.status, 200 | 400..=599), "{}", refusal.name);
+            assert!(
+                matches!(refusal.status, 200 | 400..=599),
+                "{}",
+                refusal.name
+            );
         }
     }
 

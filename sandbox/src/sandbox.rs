@@ -3,18 +3,23 @@
 //! What a call means is decided in `door`; this file only keeps the state together.
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use bytes::Bytes;
+use http::{Request, Response};
 use tokio::sync::Semaphore;
 
 use crate::aws::Aws;
 use crate::clock::Clock;
+use crate::door::{self, Reply};
 use crate::ledger::{Answer, Call, Fault, LambdaInvocation};
 use crate::model::{Grant, Image, Snapshot};
 use crate::server::Server;
+use crate::wire::Incoming;
 use crate::world::{World, WorldError};
 
 /// An AWS of a few services, in this process.
@@ -78,8 +83,17 @@ impl Sandbox {
     }
 
     /// HTTP/1.1, until the server is dropped.
-    pub async fn serve(&self, addr: std::net::SocketAddr) -> std::io::Result<Server> {
+    pub async fn serve(&self, addr: std::net::SocketAddr) -> io::Result<Server> {
         Server::start(self.clone(), addr).await
+    }
+
+    /// One request by hand, as it would go over the wire; an error is a connection that broke.
+    pub async fn send(&self, request: Request<Bytes>) -> io::Result<Response<Bytes>> {
+        let (head, body) = request.into_parts();
+        match door::receive(self, Incoming::new(&head, body)).await {
+            Reply::Answer(response) => Ok(response),
+            Reply::Reset => Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+        }
     }
 
     pub fn now(&self) -> SystemTime {

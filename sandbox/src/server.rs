@@ -61,21 +61,24 @@ async fn accept(sandbox: Sandbox, listener: TcpListener) {
 
 async fn serve(sandbox: Sandbox, stream: TcpStream) {
     let service = service_fn(move |request| answer(sandbox.clone(), request));
-    let connection = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service);
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // An error is a peer that left, or a reset of our own making.
     let _ = connection.await;
 }
 
 /// An error makes hyper drop the connection without an answer: that is what a reset is.
-async fn answer(sandbox: Sandbox, request: Request<Body>) -> Result<Response<Full<Bytes>>, io::Error> {
+async fn answer(
+    sandbox: Sandbox,
+    request: Request<Body>,
+) -> Result<Response<Full<Bytes>>, io::Error> {
     let (head, body) = request.into_parts();
     let bytes = match Limited::new(body, LARGEST_BODY).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => return Ok(too_large()),
         Err(error) => return Err(io::Error::other(error)),
     };
-    match door::receive(&sandbox, Incoming::new(head, bytes)).await {
+    match door::receive(&sandbox, Incoming::new(&head, bytes)).await {
         Reply::Answer(response) => Ok(response.map(Full::new)),
         Reply::Reset => Err(io::Error::from(io::ErrorKind::ConnectionReset)),
     }
@@ -87,4 +90,3 @@ fn too_large() -> Response<Full<Bytes>> {
     *response.status_mut() = http::StatusCode::PAYLOAD_TOO_LARGE;
     response
 }
-

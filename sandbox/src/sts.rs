@@ -64,9 +64,18 @@ struct Wish<'a> {
 }
 
 fn read(query: &Query) -> Result<Wish<'_>, Refused> {
-    const MODELLED: [&str; 5] =
-        ["RoleArn", "RoleSessionName", "ExternalId", "Policy", "DurationSeconds"];
-    if let Some(other) = query.params().keys().find(|name| !MODELLED.contains(&name.as_str())) {
+    const MODELLED: [&str; 5] = [
+        "RoleArn",
+        "RoleSessionName",
+        "ExternalId",
+        "Policy",
+        "DurationSeconds",
+    ];
+    if let Some(other) = query
+        .params()
+        .keys()
+        .find(|name| !MODELLED.contains(&name.as_str()))
+    {
         let what = format!("parameter {other} of AssumeRole");
         return Err(refusals::NOT_IMPLEMENTED.with(&[&what]));
     }
@@ -100,7 +109,11 @@ fn member<'a>(
         return Err(invalid(name, &shown, &constraint));
     }
     if !text.chars().all(allowed) {
-        return Err(invalid(name, &shown, "Member must satisfy regular expression pattern"));
+        return Err(invalid(
+            name,
+            &shown,
+            "Member must satisfy regular expression pattern",
+        ));
     }
     Ok(Some(text))
 }
@@ -110,7 +123,10 @@ fn invalid(name: &str, value: &str, constraint: &str) -> Refused {
 }
 
 fn seconds(text: &str) -> Result<u32, Refused> {
-    let number = text.parse::<u32>().ok().filter(|n| (900..=43_200).contains(n));
+    let number = text
+        .parse::<u32>()
+        .ok()
+        .filter(|n| (900..=43_200).contains(n));
     let constraint = "Member must have value between 900 and 43200";
     number.ok_or_else(|| invalid("durationSeconds", text, constraint))
 }
@@ -138,7 +154,13 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
         return Err(refusals::STS_MAX_SESSION.with(&[]));
     }
     let account = account_of(wish.role_arn).unwrap_or_default().to_owned();
-    let caller = aws::caller(aws, &account, wish.role_arn, wish.session, wish.policy.clone());
+    let caller = aws::caller(
+        aws,
+        &account,
+        wish.role_arn,
+        wish.session,
+        wish.policy.clone(),
+    );
     let expires = aws.now + Duration::from_secs(seconds.into());
     let id = aws.new_access_key_id();
     let secret = aws.new_token("secret")[..40].to_owned();
@@ -146,7 +168,8 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
     let arn = caller.principal.arn.clone();
     let mut xml = Xml::new();
     xml.element("AssumedRoleUser", |xml| {
-        xml.text("AssumedRoleId", user_id(wish.role_arn, &arn)).text("Arn", &arn);
+        xml.text("AssumedRoleId", user_id(wish.role_arn, &arn))
+            .text("Arn", &arn);
     });
     xml.element("Credentials", |xml| {
         xml.text("AccessKeyId", &id)
@@ -172,13 +195,15 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
 /// The role, if trust policy and identity policies agree; a role that is not there is denied like one that does not trust.
 fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipal, Refused> {
     let caller = &call.caller;
-    let denied =
-        || refusals::STS_ACCESS_DENIED.with(&[&caller.principal.arn, wish.role_arn]);
+    let denied = || refusals::STS_ACCESS_DENIED.with(&[&caller.principal.arn, wish.role_arn]);
     let mut context = Context::new();
     if let Some(id) = wish.external_id {
         context.insert("sts:externalid".to_owned(), vec![id.to_owned()]);
     }
-    context.insert("sts:rolesessionname".to_owned(), vec![wish.session.to_owned()]);
+    context.insert(
+        "sts:rolesessionname".to_owned(),
+        vec![wish.session.to_owned()],
+    );
     let role = aws.principals.get(wish.role_arn).ok_or_else(denied)?;
     let trust = role.trust.as_ref().ok_or_else(denied)?;
     let request = Request {

@@ -24,7 +24,7 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn new(head: Parts, body: Bytes) -> Self {
+    pub(crate) fn new(head: &Parts, body: Bytes) -> Self {
         let authority = head.uri.authority().map(|a| a.as_str().to_owned());
         let mut headers: Vec<(String, String)> = Vec::with_capacity(head.headers.len());
         for (name, value) in &head.headers {

@@ -29,7 +29,12 @@ impl Aws {
         // Keys before what they encrypt, and snapshots before images, in whatever order the world tells of them.
         for (i, account) in world.accounts.iter().enumerate() {
             for (j, key) in account.keys.iter().enumerate() {
-                add_key(&mut aws, &account.id, key, &format!("account[{i}].key[{j}]"))?;
+                add_key(
+                    &mut aws,
+                    &account.id,
+                    key,
+                    &format!("account[{i}].key[{j}]"),
+                )?;
             }
             add_default_keys(&mut aws, account, &format!("account[{i}].ebs_default_keys"))?;
         }
@@ -108,7 +113,11 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
 fn add_role(aws: &mut Aws, account: &str, role: &Role, at: &str) -> Result<(), WorldError> {
     let trust = match &role.trust_policy {
         Some(json) => policy(json, Kind::Trust, &format!("{at}.trust_policy"))?,
-        None => policy(&trust_policy(role).to_string(), Kind::Trust, &format!("{at}.trusts"))?,
+        None => policy(
+            &trust_policy(role).to_string(),
+            Kind::Trust,
+            &format!("{at}.trusts"),
+        )?,
     };
     let given: Vec<&str> = role.policies.iter().map(String::as_str).collect();
     let live = LivePrincipal {
@@ -116,7 +125,12 @@ fn add_role(aws: &mut Aws, account: &str, role: &Role, at: &str) -> Result<(), W
         trust: Some(trust),
         max_session_seconds: role.max_session_seconds.unwrap_or(3600),
     };
-    add_principal(aws, format!("arn:aws:iam::{account}:role/{}", role.name), live, at)
+    add_principal(
+        aws,
+        &format!("arn:aws:iam::{account}:role/{}", role.name),
+        live,
+        at,
+    )
 }
 
 fn add_user(aws: &mut Aws, account: &str, user: &User, at: &str) -> Result<(), WorldError> {
@@ -126,14 +140,24 @@ fn add_user(aws: &mut Aws, account: &str, user: &User, at: &str) -> Result<(), W
         trust: None,
         max_session_seconds: 0,
     };
-    add_principal(aws, format!("arn:aws:iam::{account}:user/{}", user.name), live, at)
+    add_principal(
+        aws,
+        &format!("arn:aws:iam::{account}:user/{}", user.name),
+        live,
+        at,
+    )
 }
 
-fn add_principal(aws: &mut Aws, arn: String, live: LivePrincipal, at: &str) -> Result<(), WorldError> {
+fn add_principal(
+    aws: &mut Aws,
+    arn: &str,
+    live: LivePrincipal,
+    at: &str,
+) -> Result<(), WorldError> {
     if arn.ends_with('/') {
         return fault(at, "name", "a principal needs a name");
     }
-    if aws.principals.insert(arn.clone(), live).is_some() {
+    if aws.principals.insert(arn.to_owned(), live).is_some() {
         return fault(at, "name", format!("{arn} stands twice"));
     }
     Ok(())
@@ -155,7 +179,11 @@ fn trust_policy(role: &Role) -> Value {
         statements.push(statement);
     }
     if !services.is_empty() || principals.is_empty() {
-        let services = if services.is_empty() { vec![&lambda] } else { services };
+        let services = if services.is_empty() {
+            vec![&lambda]
+        } else {
+            services
+        };
         statements.push(json!({
             "Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole",
         }));
@@ -163,10 +191,19 @@ fn trust_policy(role: &Role) -> Value {
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
-fn add_access_key(aws: &mut Aws, account: &str, key: &AccessKey, at: &str) -> Result<(), WorldError> {
+fn add_access_key(
+    aws: &mut Aws,
+    account: &str,
+    key: &AccessKey,
+    at: &str,
+) -> Result<(), WorldError> {
     let arn = &key.principal;
     if !aws.principals.contains_key(arn) || !arn.contains(&format!("::{account}:")) {
-        return fault(at, "principal", format!("{arn} is no role or user of this account"));
+        return fault(
+            at,
+            "principal",
+            format!("{arn} is no role or user of this account"),
+        );
     }
     if key.id.is_empty() || !key.id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return fault(at, "id", format!("{:?} is not an access key ID", key.id));
@@ -174,7 +211,9 @@ fn add_access_key(aws: &mut Aws, account: &str, key: &AccessKey, at: &str) -> Re
     let credential = Credential {
         secret: key.secret.clone(),
         session_token: key.session_token.clone(),
-        expires: key.valid_seconds.map(|seconds| aws.now + Duration::from_secs(seconds.into())),
+        expires: key
+            .valid_seconds
+            .map(|seconds| aws.now + Duration::from_secs(seconds.into())),
         global: false,
         caller: caller(aws, account, arn, "sandbox", None),
     };
@@ -213,12 +252,21 @@ pub(crate) fn caller(
 
 fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Result<(), WorldError> {
     known_region(&key.region, at)?;
-    if key.id.is_empty() || !key.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+    if key.id.is_empty()
+        || !key
+            .id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    {
         return fault(at, "id", format!("{:?} is not a key ID", key.id));
     }
     let state = key.state.clone().unwrap_or_else(|| "Enabled".to_owned());
     if !matches!(state.as_str(), "Enabled" | "Disabled" | "PendingDeletion") {
-        return fault(at, "state", format!("{state:?} is not Enabled, Disabled or PendingDeletion"));
+        return fault(
+            at,
+            "state",
+            format!("{state:?} is not Enabled, Disabled or PendingDeletion"),
+        );
     }
     let default = || default_key_policy(account).to_string();
     let policy_text = key.policy.clone().unwrap_or_else(default);
@@ -237,7 +285,11 @@ fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Result<(), Worl
     };
     for alias in &key.aliases {
         if !alias.starts_with("alias/") || alias.starts_with("alias/aws/") {
-            return fault(at, "aliases", format!("{alias:?} is not alias/… of a customer key"));
+            return fault(
+                at,
+                "aliases",
+                format!("{alias:?} is not alias/… of a customer key"),
+            );
         }
         let name = (account.to_owned(), key.region.clone(), alias.clone());
         if aws.aliases.insert(name, live.arn.clone()).is_some() {
@@ -282,7 +334,11 @@ pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String 
             grants: Vec::new(),
         };
         aws.keys.insert(arn.clone(), live);
-        let alias = (account.to_owned(), region.to_owned(), "alias/aws/ebs".to_owned());
+        let alias = (
+            account.to_owned(),
+            region.to_owned(),
+            "alias/aws/ebs".to_owned(),
+        );
         aws.aliases.insert(alias, arn.clone());
     }
     arn
@@ -339,7 +395,9 @@ pub(super) fn add_snapshot(
         snapshot.kms_key_arn = Some(managed_key(aws, account, &snapshot.region));
     }
     let volume = &snapshot.volume_id;
-    snapshot.encryption_context_id.get_or_insert_with(|| volume.clone());
+    snapshot
+        .encryption_context_id
+        .get_or_insert_with(|| volume.clone());
     if snapshot.start_time == SystemTime::UNIX_EPOCH {
         snapshot.start_time = aws.now;
         snapshot.completion_time = (snapshot.state == "completed").then_some(aws.now);
@@ -370,13 +428,18 @@ pub(super) fn add_image(
         image.creation_date = aws.now;
     }
     for (i, mapping) in image.block_device_mappings.iter_mut().enumerate() {
-        let Some(ebs) = &mut mapping.ebs else { continue };
+        let Some(ebs) = &mut mapping.ebs else {
+            continue;
+        };
         let Some(id) = &ebs.snapshot_id else { continue };
         // An image may outlive its snapshot; one that is there gives its facts.
         if let Some(snapshot) = aws.snapshots.get(id).map(|s| &s.view) {
             if snapshot.region != image.region {
                 let key = format!("{at}.mapping[{i}].ebs.snapshot_id");
-                return Err(WorldError::new(key, format!("{id} is in {}", snapshot.region)));
+                return Err(WorldError::new(
+                    key,
+                    format!("{id} is in {}", snapshot.region),
+                ));
             }
             ebs.encrypted = snapshot.encrypted;
             ebs.volume_size.get_or_insert(snapshot.volume_size);
@@ -397,20 +460,33 @@ pub(super) fn add_image(
 }
 
 /// A key by ARN, ID or alias; `alias/aws/ebs` always exists.
-fn find_key(aws: &mut Aws, account: &str, region: &str, key: &str, at: &str) -> Result<String, WorldError> {
+fn find_key(
+    aws: &mut Aws,
+    account: &str,
+    region: &str,
+    key: &str,
+    at: &str,
+) -> Result<String, WorldError> {
     if key == "alias/aws/ebs" {
         return Ok(managed_key(aws, account, region));
     }
     let alias = (account.to_owned(), region.to_owned(), key.to_owned());
     let by_alias = aws.aliases.get(&alias).cloned();
     let arn = by_alias.unwrap_or_else(|| {
-        if key.starts_with("arn:") { key.to_owned() } else { key_arn(region, account, key) }
+        if key.starts_with("arn:") {
+            key.to_owned()
+        } else {
+            key_arn(region, account, key)
+        }
     });
     // A foreign or vanished key is a world worth testing; a misspelt name is not.
     if key.starts_with("arn:") || aws.keys.contains_key(&arn) {
         return Ok(arn);
     }
-    Err(WorldError::new(at, format!("{key:?} is no key of account {account} in {region}")))
+    Err(WorldError::new(
+        at,
+        format!("{key:?} is no key of account {account} in {region}"),
+    ))
 }
 
 pub(super) fn policy(json: &str, kind: Kind, at: &str) -> Result<Arc<Policy>, WorldError> {
@@ -432,14 +508,22 @@ fn known_region(region: &str, at: &str) -> Result<(), WorldError> {
     if is_region(region) {
         return Ok(());
     }
-    fault(at, "region", format!("{region:?} is no Region the sandbox knows"))
+    fault(
+        at,
+        "region",
+        format!("{region:?} is no Region the sandbox knows"),
+    )
 }
 
 fn resource_id(prefix: &str, id: &str, at: &str) -> Result<(), WorldError> {
     if crate::ec2::ids::is_id(prefix, id) {
         return Ok(());
     }
-    fault(at, "id", format!("{id:?} is not {prefix}- and 8 or 17 hexadecimal digits"))
+    fault(
+        at,
+        "id",
+        format!("{id:?} is not {prefix}- and 8 or 17 hexadecimal digits"),
+    )
 }
 
 fn fault<T>(at: &str, key: &str, reason: impl Into<String>) -> Result<T, WorldError> {

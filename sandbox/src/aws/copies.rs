@@ -87,13 +87,20 @@ impl Aws {
 
     fn settle_images(&mut self) {
         let now = self.now;
-        for image in self.images.values_mut().filter(|image| image.view.state == "pending") {
+        for image in self
+            .images
+            .values_mut()
+            .filter(|image| image.view.state == "pending")
+        {
             let states = image.waits_for.iter().map(|id| {
                 let snapshot = self.snapshots.get(id);
                 snapshot.map_or("deleted", |s| s.view.state.as_str())
             });
             let states: Vec<&str> = states.collect();
-            if states.iter().any(|state| matches!(*state, "error" | "deleted")) {
+            if states
+                .iter()
+                .any(|state| matches!(*state, "error" | "deleted"))
+            {
                 "failed".clone_into(&mut image.view.state);
                 image.view.state_reason = Some("Client.InternalError".to_owned());
             } else if now >= image.available_at && states.iter().all(|s| *s == "completed") {
@@ -106,9 +113,15 @@ impl Aws {
     /// Ends in `error` every copy whose source its caller can no longer read. Called after whatever may take access away.
     pub(crate) fn break_copies(&mut self) {
         let lost: Vec<(String, String)> = {
-            let copies = self.copying.iter().filter_map(|id| Some((id, self.copy_of(id)?)));
-            let standing = copies.filter(|(_, copy)| copy.fails.is_none() || copy.ends() > self.now);
-            standing.filter_map(|(id, copy)| Some((id.clone(), self.loss_of(copy)?))).collect()
+            let copies = self
+                .copying
+                .iter()
+                .filter_map(|id| Some((id, self.copy_of(id)?)));
+            let standing =
+                copies.filter(|(_, copy)| copy.fails.is_none() || copy.ends() > self.now);
+            standing
+                .filter_map(|(id, copy)| Some((id.clone(), self.loss_of(copy)?)))
+                .collect()
         };
         for (id, message) in lost {
             self.fail_copy(&id, &message);

@@ -15,7 +15,9 @@ impl Aws {
     }
 
     pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
-        self.snapshots.get(id).map(|snapshot| snapshot.shown(self.now))
+        self.snapshots
+            .get(id)
+            .map(|snapshot| snapshot.shown(self.now))
     }
 
     pub fn image(&self, id: &str) -> Option<Image> {
@@ -76,7 +78,10 @@ impl Aws {
     /// Completes a copy now.
     pub fn complete_copy(&mut self, snapshot_id: &str) -> bool {
         let now = self.now;
-        let copy = self.snapshots.get_mut(snapshot_id).and_then(|s| s.copy.as_mut());
+        let copy = self
+            .snapshots
+            .get_mut(snapshot_id)
+            .and_then(|s| s.copy.as_mut());
         let Some(copy) = copy else { return false };
         copy.fails = None;
         copy.takes = now.duration_since(copy.started).unwrap_or_default();
@@ -87,7 +92,10 @@ impl Aws {
     /// Ends a copy in `error` now.
     pub fn fail_copy(&mut self, snapshot_id: &str, message: &str) -> bool {
         let now = self.now;
-        let copy = self.snapshots.get_mut(snapshot_id).and_then(|s| s.copy.as_mut());
+        let copy = self
+            .snapshots
+            .get_mut(snapshot_id)
+            .and_then(|s| s.copy.as_mut());
         let Some(copy) = copy else { return false };
         copy.fails = Some((now, message.to_owned()));
         self.settle(now);
@@ -97,7 +105,10 @@ impl Aws {
     /// Ends a copy in `error` once it is this far.
     pub fn fail_copy_at(&mut self, snapshot_id: &str, percent: u8, message: &str) -> bool {
         let now = self.now;
-        let copy = self.snapshots.get_mut(snapshot_id).and_then(|s| s.copy.as_mut());
+        let copy = self
+            .snapshots
+            .get_mut(snapshot_id)
+            .and_then(|s| s.copy.as_mut());
         let Some(copy) = copy else { return false };
         copy.fails = Some((copy.moment_of(percent).max(now), message.to_owned()));
         self.settle(now);
@@ -152,7 +163,9 @@ impl Aws {
     pub fn expire_credentials(&mut self, access_key_id: &str) -> bool {
         let now = self.now;
         let credential = self.credentials.get_mut(access_key_id);
-        credential.map(|credential| credential.expires = Some(now)).is_some()
+        credential
+            .map(|credential| credential.expires = Some(now))
+            .is_some()
     }
 
     pub fn disable_region(&mut self, account: &str, region: &str) -> bool {

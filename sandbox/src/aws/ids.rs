@@ -36,7 +36,14 @@ impl Aws {
 /// A UUID that belongs to this text.
 pub(crate) fn uuid_of(text: &str) -> String {
     let d = hex::encode(Sha256::digest(text));
-    format!("{}-{}-4{}-8{}-{}", &d[..8], &d[8..12], &d[13..16], &d[17..20], &d[20..32])
+    format!(
+        "{}-{}-4{}-8{}-{}",
+        &d[..8],
+        &d[8..12],
+        &d[13..16],
+        &d[17..20],
+        &d[20..32]
+    )
 }
 
 pub(crate) fn request_id(call: u64) -> String {

@@ -20,7 +20,11 @@ impl Aws {
 
     pub(crate) fn grants_of(&self, key_arn: &str) -> Vec<Grant> {
         let grants = self.keys.get(key_arn).map(|key| key.grants.iter());
-        grants.into_iter().flatten().map(|grant| grant.view.clone()).collect()
+        grants
+            .into_iter()
+            .flatten()
+            .map(|grant| grant.view.clone())
+            .collect()
     }
 
     pub(crate) fn key_policy_of(&self, key_arn: &str) -> Option<serde_json::Value> {

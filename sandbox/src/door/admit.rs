@@ -52,7 +52,7 @@ pub(super) fn admit(
     })
 }
 
-pub(crate) fn is_global_endpoint(host: &str) -> bool {
+fn is_global_endpoint(host: &str) -> bool {
     host == "sts.amazonaws.com"
 }
 
@@ -88,7 +88,9 @@ fn in_region(
         return Err(match service {
             Service::Ec2 => refusals::OPT_IN_REQUIRED.with(&[region, account]),
             Service::Sts => refusals::STS_REGION_DISABLED.with(&[account]),
-            Service::Kms | Service::Lambda => refusals::KMS_REGION_DISABLED.with(&[region, account]),
+            Service::Kms | Service::Lambda => {
+                refusals::KMS_REGION_DISABLED.with(&[region, account])
+            }
         });
     }
     if credential.global && is_opt_in(region) {

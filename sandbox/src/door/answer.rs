@@ -31,7 +31,12 @@ impl<'a> From<&'a Refused> for Error<'a> {
     }
 }
 
-pub(super) fn success(service: Service, operation: &str, done: Done, request_id: &str) -> Response<Bytes> {
+pub(super) fn success(
+    service: Service,
+    operation: &str,
+    done: Done,
+    request_id: &str,
+) -> Response<Bytes> {
     match (done, service) {
         (Done::Xml(inner), Service::Ec2) => {
             let text = format!(
@@ -69,12 +74,24 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
                 });
                 xml.text("RequestID", request_id);
             });
-            respond(error.status, XML, DECLARATION.to_owned() + &xml.finish(), request_id)
+            respond(
+                error.status,
+                XML,
+                DECLARATION.to_owned() + &xml.finish(),
+                request_id,
+            )
         }
         Service::Sts => {
             let mut xml = Xml::new();
             xml.element("Error", |xml| {
-                xml.text("Type", if error.status < 500 { "Sender" } else { "Receiver" });
+                xml.text(
+                    "Type",
+                    if error.status < 500 {
+                        "Sender"
+                    } else {
+                        "Receiver"
+                    },
+                );
                 xml.text("Code", error.code).text("Message", error.message);
             });
             xml.text("RequestId", request_id);
@@ -104,7 +121,8 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
 
 fn respond(status: u16, content_type: &str, body: String, request_id: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     put(&mut response, "content-type", content_type);
     put(&mut response, "x-amzn-requestid", request_id);
     put(&mut response, "x-amz-request-id", request_id);
@@ -113,6 +131,8 @@ fn respond(status: u16, content_type: &str, body: String, request_id: &str) -> R
 
 fn put(response: &mut Response<Bytes>, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(HeaderName::from_static(name), value);
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static(name), value);
     }
 }

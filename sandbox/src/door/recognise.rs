@@ -31,7 +31,10 @@ const KMS_TARGET: &str = "TrentService.";
 const FUNCTIONS: &str = "/2015-03-31/functions/";
 
 pub(super) fn recognise(request: &Incoming, claim: Option<&Claim>) -> Asked {
-    if let Some(operation) = request.header("x-amz-target").and_then(|t| t.strip_prefix(KMS_TARGET)) {
+    if let Some(operation) = request
+        .header("x-amz-target")
+        .and_then(|t| t.strip_prefix(KMS_TARGET))
+    {
         return of_json(request, operation);
     }
     if let Some(rest) = request.path.strip_prefix(FUNCTIONS) {
@@ -43,12 +46,21 @@ pub(super) fn recognise(request: &Incoming, claim: Option<&Claim>) -> Asked {
 fn of_json(request: &Incoming, operation: &str) -> Asked {
     let (params, body) = match serde_json::from_slice::<Value>(&request.body) {
         Ok(value @ Value::Object(_)) => (json::flatten(&value), Body::Json(value)),
-        Ok(_) => (BTreeMap::new(), Body::Unreadable(unreadable(Service::Kms, "not an object"))),
-        Err(error) => {
-            (BTreeMap::new(), Body::Unreadable(unreadable(Service::Kms, &error.to_string())))
-        }
+        Ok(_) => (
+            BTreeMap::new(),
+            Body::Unreadable(unreadable(Service::Kms, "not an object")),
+        ),
+        Err(error) => (
+            BTreeMap::new(),
+            Body::Unreadable(unreadable(Service::Kms, &error.to_string())),
+        ),
     };
-    Asked { service: Service::Kms, operation: operation.to_owned(), params, body }
+    Asked {
+        service: Service::Kms,
+        operation: operation.to_owned(),
+        params,
+        body,
+    }
 }
 
 fn of_invoke(request: &Incoming, rest: &str) -> Asked {
@@ -62,11 +74,20 @@ fn of_invoke(request: &Incoming, rest: &str) -> Asked {
         return asked;
     };
     let function = percent_decode_str(name).decode_utf8_lossy().into_owned();
-    let kind = request.header("x-amz-invocation-type").unwrap_or("RequestResponse");
-    asked.params.insert("FunctionName".to_owned(), function.clone());
-    asked.params.insert("InvocationType".to_owned(), kind.to_owned());
+    let kind = request
+        .header("x-amz-invocation-type")
+        .unwrap_or("RequestResponse");
+    asked
+        .params
+        .insert("FunctionName".to_owned(), function.clone());
+    asked
+        .params
+        .insert("InvocationType".to_owned(), kind.to_owned());
     if request.method == "POST" {
-        asked.body = Body::Invoke { function, event: kind == "Event" };
+        asked.body = Body::Invoke {
+            function,
+            event: kind == "Event",
+        };
     }
     asked
 }
@@ -77,6 +98,7 @@ fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
         _ => &request.body[..],
     };
     let query = Query::parse(form);
+    let readable = std::str::from_utf8(form).is_ok();
     let scope = claim.map(|claim| claim.service.as_str());
     let service = match (scope, query.get("Version")) {
         (Some("sts"), _) | (None, Some("2011-06-15")) => Service::Sts,
@@ -88,11 +110,19 @@ fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
     let mut params = query.params().clone();
     params.remove("Action");
     params.remove("Version");
-    let body = refused_query(service, &query).map_or_else(
-        || Body::Query(Query::from(params.clone())),
-        Body::Unreadable,
-    );
-    Asked { service, operation, params, body }
+    let garbled = (!readable).then(|| unreadable(service, "It is not UTF-8."));
+    let body = garbled
+        .or_else(|| refused_query(service, &query))
+        .map_or_else(
+            || Body::Query(Query::from(params.clone())),
+            Body::Unreadable,
+        );
+    Asked {
+        service,
+        operation,
+        params,
+        body,
+    }
 }
 
 fn refused_query(service: Service, query: &Query) -> Option<Refused> {
@@ -104,7 +134,11 @@ fn refused_query(service: Service, query: &Query) -> Option<Refused> {
     if query.get("Action").is_none_or(str::is_empty) {
         return Some(refusals::MISSING_PARAMETER.with(&["Action"]));
     }
-    let wanted = if service == Service::Ec2 { "2016-11-15" } else { "2011-06-15" };
+    let wanted = if service == Service::Ec2 {
+        "2016-11-15"
+    } else {
+        "2011-06-15"
+    };
     let version = query.get("Version").unwrap_or_default();
     (version != wanted).then(|| refusals::NO_SUCH_VERSION.with(&[version]))
 }

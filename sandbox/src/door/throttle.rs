@@ -2,8 +2,8 @@
 //!
 //! Figures: `aws-facts`, EC2 throttling (bucket size / refill per second), KMS request quotas.
 
-use super::{Admitted, Service};
 use super::recognise::Asked;
+use super::{Admitted, Service};
 use crate::aws::Aws;
 use crate::refusals::{self, Refused};
 
@@ -14,7 +14,11 @@ pub(super) fn take(aws: &mut Aws, asked: &Asked, admitted: &Admitted) -> Result<
     let Some((size, refill)) = bucket(asked) else {
         return Ok(());
     };
-    let key = (admitted.caller.account().to_owned(), admitted.region.clone(), asked.operation.clone());
+    let key = (
+        admitted.caller.account().to_owned(),
+        admitted.region.clone(),
+        asked.operation.clone(),
+    );
     let (now, speed) = (aws.now, aws.rules.speed);
     let (left, since) = aws.buckets.entry(key).or_insert((size, now));
     let gone = now.duration_since(*since).unwrap_or_default().as_secs_f64() * speed;
@@ -33,7 +37,11 @@ pub(super) fn take(aws: &mut Aws, asked: &Asked, admitted: &Admitted) -> Result<
 fn bucket(asked: &Asked) -> Option<(f64, f64)> {
     let narrowed = || {
         let mut names = asked.params.keys();
-        names.any(|name| ["Filter", "SnapshotId", "MaxResults"].iter().any(|p| name.starts_with(p)))
+        names.any(|name| {
+            ["Filter", "SnapshotId", "MaxResults"]
+                .iter()
+                .any(|p| name.starts_with(p))
+        })
     };
     match (asked.service, asked.operation.as_str()) {
         (Service::Ec2, "CopyImage") => Some((100.0, 1.0)),

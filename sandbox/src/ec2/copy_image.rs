@@ -22,9 +22,18 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     image_attributes::check_description(query.get("Description").unwrap_or_default())?;
     let tags = tags::specified(query, &["image", "snapshot"])?;
     let none = BTreeMap::new();
-    let (image_tags, snapshot_tags) =
-        (tags.get("image").unwrap_or(&none), tags.get("snapshot").unwrap_or(&none));
-    permit_copy(aws, ask, source_region, source_id, image_tags, snapshot_tags)?;
+    let (image_tags, snapshot_tags) = (
+        tags.get("image").unwrap_or(&none),
+        tags.get("snapshot").unwrap_or(&none),
+    );
+    permit_copy(
+        aws,
+        ask,
+        source_region,
+        source_id,
+        image_tags,
+        snapshot_tags,
+    )?;
     ask.dry_run()?;
     if !aws::is_region(source_region) {
         return Err(refusals::COPY_UNKNOWN_REGION.with(&[source_region]));
@@ -86,12 +95,25 @@ fn permit_copy(
         owner: source.map(|source| source.owner_id.as_str()),
         ..Facts::default()
     };
-    permit::action(aws, ask, &permit::image_arn(source_region, source_id), &source_facts)?;
+    permit::action(
+        aws,
+        ask,
+        &permit::image_arn(source_region, source_id),
+        &source_facts,
+    )?;
     let image = permit::image_arn(ask.region(), "*");
-    let image_facts = Facts { request_tags: Some(image_tags), ..Facts::default() };
+    let image_facts = Facts {
+        request_tags: Some(image_tags),
+        ..Facts::default()
+    };
     permit::action(aws, ask, &image, &image_facts)?;
     permit::tagging(aws, ask, &image, image_tags)?;
-    permit::tagging(aws, ask, &permit::snapshot_arn(ask.region(), "*"), snapshot_tags)
+    permit::tagging(
+        aws,
+        ask,
+        &permit::snapshot_arn(ask.region(), "*"),
+        snapshot_tags,
+    )
 }
 
 /// The image this token made, if it was used before.
@@ -108,8 +130,15 @@ fn already(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
 }
 
 fn fingerprint(ask: Ask<'_>) -> String {
-    let params = ask.query.params().iter().filter(|(name, _)| *name != "ClientToken");
-    params.map(|(name, value)| format!("{name}={value}\n")).collect()
+    let params = ask
+        .query
+        .params()
+        .iter()
+        .filter(|(name, _)| *name != "ClientToken");
+    params
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn copyable(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Result<Image, Refused> {
@@ -168,7 +197,9 @@ fn add(
         owner_id: ask.account().to_owned(),
         region: ask.region().to_owned(),
         name: query.get("Name").unwrap_or_default().to_owned(),
-        description: query.owned("Description").or_else(|| source.description.clone()),
+        description: query
+            .owned("Description")
+            .or_else(|| source.description.clone()),
         state: "pending".to_owned(),
         creation_date: aws.now,
         tags: all_tags,
@@ -179,7 +210,11 @@ fn add(
         source_image_region: Some(source.region.clone()),
         ..source.clone()
     };
-    for ebs in view.block_device_mappings.iter_mut().filter_map(|mapping| mapping.ebs.as_mut()) {
+    for ebs in view
+        .block_device_mappings
+        .iter_mut()
+        .filter_map(|mapping| mapping.ebs.as_mut())
+    {
         let copy = ebs.snapshot_id.as_ref().and_then(|from| copies.get(from));
         if let Some(copy) = copy {
             ebs.encrypted = aws.snapshots.get(copy).is_some_and(|s| s.view.encrypted);

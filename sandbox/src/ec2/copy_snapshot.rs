@@ -30,7 +30,10 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     if !aws::is_region(source_region) {
         return Err(refusals::COPY_UNKNOWN_REGION.with(&[source_region]));
     }
-    if let Some(region) = query.get("DestinationRegion").filter(|region| *region != ask.region()) {
+    if let Some(region) = query
+        .get("DestinationRegion")
+        .filter(|region| *region != ask.region())
+    {
         return Err(refusals::COPY_WRONG_ENDPOINT.with(&[region, ask.region()]));
     }
     let source = copyable(aws, ask, source_region, source_id)?;
@@ -66,18 +69,25 @@ fn permit_copy(
         owner: source.map(|source| source.owner_id.as_str()),
         ..Facts::default()
     };
-    permit::action(aws, ask, &permit::snapshot_arn(source_region, source_id), &source_facts)?;
+    permit::action(
+        aws,
+        ask,
+        &permit::snapshot_arn(source_region, source_id),
+        &source_facts,
+    )?;
     let new = permit::snapshot_arn(ask.region(), "*");
-    let new_facts = Facts { request_tags: Some(tags), ..Facts::default() };
+    let new_facts = Facts {
+        request_tags: Some(tags),
+        ..Facts::default()
+    };
     permit::action(aws, ask, &new, &new_facts)?;
     permit::tagging(aws, ask, &new, tags)
 }
 
 fn copyable(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Result<Snapshot, Refused> {
     let found = aws.snapshots.get(id).map(|snapshot| &snapshot.view);
-    let visible = found.filter(|source| {
-        source.region == region && visibility::may_restore(source, ask.account())
-    });
+    let visible = found
+        .filter(|source| source.region == region && visibility::may_restore(source, ask.account()));
     let source = visible.ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))?;
     if source.storage_tier == "archive" {
         return Err(refusals::COPY_ARCHIVED.with(&[id]));
@@ -92,7 +102,9 @@ fn minutes(given: Option<&str>) -> Result<Option<u32>, Refused> {
     let Some(text) = given else { return Ok(None) };
     let minutes = text.parse::<u32>().ok();
     let minutes = minutes.filter(|n| (15..=2880).contains(n) && n.is_multiple_of(15));
-    minutes.map(Some).ok_or_else(|| refusals::COPY_MINUTES.with(&[text]))
+    minutes
+        .map(Some)
+        .ok_or_else(|| refusals::COPY_MINUTES.with(&[text]))
 }
 
 fn within_limits(
@@ -106,7 +118,9 @@ fn within_limits(
     if running >= limit {
         return Err(refusals::COPY_LIMIT.with(&[&limit.to_string()]));
     }
-    let Some(minutes) = minutes else { return Ok(()) };
+    let Some(minutes) = minutes else {
+        return Ok(());
+    };
     let needed = mib(source) / (f64::from(minutes) * 60.0);
     if needed > SNAPSHOT_THROUGHPUT {
         let size = mib(source).to_string();
@@ -179,7 +193,9 @@ impl Encryption {
         let caller = &ask.call.caller;
         let source_key = source.kms_key_arn.as_ref();
         let reads = source_key.is_none_or(|key| by_ec2::may_read(aws, caller, key, source));
-        let writes = target.as_ref().is_some_and(|key| by_ec2::may_write(aws, caller, key));
+        let writes = target
+            .as_ref()
+            .is_some_and(|key| by_ec2::may_write(aws, caller, key));
         let no = || refusals::COPY_KEY_NOT_ACCESSIBLE.with(&[]).message;
         Self {
             key: target.or_else(|| key.map(str::to_owned)),
@@ -253,7 +269,12 @@ fn view(aws: &Aws, ask: Ask<'_>, id: &str, order: Order) -> Snapshot {
         encrypted: order.encryption.key.is_some(),
         kms_key_arn: order.encryption.key,
         tags: order.tags,
-        transfer_type: Some(order.minutes.map_or("standard", |_| "time-based").to_owned()),
+        transfer_type: Some(
+            order
+                .minutes
+                .map_or("standard", |_| "time-based")
+                .to_owned(),
+        ),
         completion_duration_minutes: order.minutes,
         source_snapshot_id: Some(source.snapshot_id.clone()),
         product_codes: source.product_codes.clone(),
@@ -267,14 +288,17 @@ fn view(aws: &Aws, ask: Ask<'_>, id: &str, order: Order) -> Snapshot {
 /// A time-based copy may be faster than promised, never slower.
 fn takes(aws: &Aws, source: &Snapshot, minutes: Option<u32>) -> Duration {
     let seconds = mib(source) / aws.rules.copy_mib_per_second.max(0.001);
-    let moving = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(86_400));
+    let moving = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_hours(24));
     let usual = aws.rules.copy_start + moving;
     let promised = minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
-    aws.rules.scaled(promised.map_or(usual, |promised| promised.min(usual)))
+    aws.rules
+        .scaled(promised.map_or(usual, |promised| promised.min(usual)))
 }
 
 fn mib(source: &Snapshot) -> f64 {
-    let size = source.stored_mib.unwrap_or(u64::from(source.volume_size) * 1024);
+    let size = source
+        .stored_mib
+        .unwrap_or(u64::from(source.volume_size) * 1024);
     #[expect(clippy::cast_precision_loss, reason = "a volume has at most 64 TiB")]
     let mib = size as f64;
     mib

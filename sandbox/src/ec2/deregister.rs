@@ -9,7 +9,10 @@ use crate::wire::xml::Xml;
 pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let id = ask.query.required("ImageId")?;
     ids::image(id)?;
-    let with_snapshots = ask.query.flag("DeleteAssociatedSnapshots")?.unwrap_or(false);
+    let with_snapshots = ask
+        .query
+        .flag("DeleteAssociatedSnapshots")?
+        .unwrap_or(false);
     let found = aws.images.get(id).map(|image| &image.view);
     let found = found.filter(|image| image.region == ask.region()).cloned();
     let facts = Facts {
@@ -32,12 +35,15 @@ pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         return Err(refusals::IMAGE_NOT_OWNED.with(&[id]));
     }
     aws.images.remove(id);
-    aws.deregistered.insert((ask.region().to_owned(), id.to_owned()));
+    aws.deregistered
+        .insert((ask.region().to_owned(), id.to_owned()));
     let mut xml = Xml::new();
     xml.flag("return", true);
     if with_snapshots {
         let snapshots = image.snapshot_ids();
-        let results = snapshots.iter().map(|id| (id, delete_associated(aws, ask, id)));
+        let results = snapshots
+            .iter()
+            .map(|id| (id, delete_associated(aws, ask, id)));
         let results: Vec<_> = results.collect();
         xml.list("deleteSnapshotResultSet", results, |xml, (id, code)| {
             xml.text("snapshotId", id).text("returnCode", code);
@@ -71,7 +77,10 @@ fn delete_associated(aws: &mut Aws, ask: Ask<'_>, id: &str) -> &'static str {
 fn used_by(aws: &Aws, snapshot_id: &str) -> Option<String> {
     let mut images = aws.images.values().map(|image| &image.view);
     let user = images.find(|image| {
-        let mut ebs = image.block_device_mappings.iter().filter_map(|m| m.ebs.as_ref());
+        let mut ebs = image
+            .block_device_mappings
+            .iter()
+            .filter_map(|m| m.ebs.as_ref());
         ebs.any(|ebs| ebs.snapshot_id.as_deref() == Some(snapshot_id))
     });
     user.map(|image| image.image_id.clone())

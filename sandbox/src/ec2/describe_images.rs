@@ -32,18 +32,24 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let images = aws.images.values().filter(|image| {
         let view = &image.view;
         let own = view.owner_id == ask.account();
-        let old = view.deprecation_time.as_ref().is_some_and(|at| *at <= time::iso(aws.now));
+        let old = view
+            .deprecation_time
+            .as_ref()
+            .is_some_and(|at| *at <= time::iso(aws.now));
         (wanted.is_empty() || wanted.contains(&view.image_id))
             && is_visible(aws, ask, image)
             && (deprecated || !old || own || !wanted.is_empty())
             && (disabled || view.state != "disabled")
             && (owners.is_empty() || owners.iter().any(|owner| is_owner(owner, view, ask)))
-            && (executors.is_empty() || executors.iter().any(|who| may_execute(aws, who, view, ask)))
+            && (executors.is_empty()
+                || executors.iter().any(|who| may_execute(aws, who, view, ask)))
             && filters.admit(|| shown_tags(aws, ask, image), |name| facts(view, name))
     });
     let (images, token) = page.cut(images.collect());
     let mut xml = Xml::new();
-    xml.list("imagesSet", images, |xml, image| write(xml, aws, ask, image));
+    xml.list("imagesSet", images, |xml, image| {
+        write(xml, aws, ask, image)
+    });
     xml.maybe("nextToken", token.as_deref());
     Ok(xml.finish())
 }
@@ -72,7 +78,8 @@ fn shown_tags<'a>(aws: &Aws, ask: Ask<'_>, image: &'a LiveImage) -> Vec<(&'a str
         return Vec::new();
     }
     let tags = image.view.tags.iter();
-    tags.map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    tags.map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
 }
 
 const FILTERS: &[&str] = &[
@@ -109,7 +116,9 @@ fn facts(image: &Image, filter: &str) -> Vec<String> {
     let maybe = |value: &Option<String>| value.iter().cloned().collect();
     if let Some(field) = filter.strip_prefix("block-device-mapping.") {
         let mappings = image.block_device_mappings.iter();
-        return mappings.filter_map(|mapping| mapping_fact(mapping, field)).collect();
+        return mappings
+            .filter_map(|mapping| mapping_fact(mapping, field))
+            .collect();
     }
     match filter {
         "architecture" => vec![image.architecture.clone()],
@@ -155,7 +164,10 @@ fn mapping_fact(mapping: &BlockDeviceMapping, field: &str) -> Option<String> {
 fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveImage) {
     let image = &live.view;
     xml.text("imageId", &image.image_id)
-        .text("imageLocation", format!("{}/{}", image.owner_id, image.name))
+        .text(
+            "imageLocation",
+            format!("{}/{}", image.owner_id, image.name),
+        )
         .text("imageState", &image.state)
         .text("imageOwnerId", &image.owner_id)
         .text("creationDate", time::iso(image.creation_date))
@@ -183,15 +195,22 @@ fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveImage) {
         .maybe("sourceImageRegion", image.source_image_region.as_deref());
     if let Some(code) = &image.state_reason {
         xml.element("stateReason", |xml| {
-            xml.text("code", code).text("message", format!("{code}: the image could not be made"));
+            xml.text("code", code)
+                .text("message", format!("{code}: the image could not be made"));
         });
     }
     if !image.product_codes.is_empty() {
         write_product_codes(xml, &image.product_codes);
     }
-    xml.list("blockDeviceMapping", &image.block_device_mappings, write_mapping);
+    xml.list(
+        "blockDeviceMapping",
+        &image.block_device_mappings,
+        write_mapping,
+    );
     let tags = shown_tags(aws, ask, live);
-    let tags = tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let tags = tags
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
     tags::write(xml, &tags.collect());
 }
 
@@ -213,13 +232,16 @@ pub(super) fn write_mapping(xml: &mut Xml, mapping: &BlockDeviceMapping) {
             xml.flag("deleteOnTermination", flag);
         }
         xml.maybe("snapshotId", ebs.snapshot_id.as_deref());
-        for (tag, number) in
-            [("volumeSize", ebs.volume_size), ("iops", ebs.iops), ("throughput", ebs.throughput)]
-        {
+        for (tag, number) in [
+            ("volumeSize", ebs.volume_size),
+            ("iops", ebs.iops),
+            ("throughput", ebs.throughput),
+        ] {
             if let Some(number) = number {
                 xml.number(tag, number);
             }
         }
-        xml.maybe("volumeType", ebs.volume_type.as_deref()).flag("encrypted", ebs.encrypted);
+        xml.maybe("volumeType", ebs.volume_type.as_deref())
+            .flag("encrypted", ebs.encrypted);
     });
 }

@@ -33,7 +33,10 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let candidates: Vec<&LiveSnapshot> = if wanted.is_empty() {
         aws.snapshots.values().collect()
     } else {
-        wanted.iter().filter_map(|id| aws.snapshots.get(id)).collect()
+        wanted
+            .iter()
+            .filter_map(|id| aws.snapshots.get(id))
+            .collect()
     };
     let visible = candidates.into_iter().filter(|snapshot| {
         let view = &snapshot.view;
@@ -47,7 +50,9 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     });
     let (snapshots, token) = page.cut(visible.collect());
     let mut xml = Xml::new();
-    xml.list("snapshotSet", snapshots, |xml, snapshot| write(xml, aws, ask, snapshot));
+    xml.list("snapshotSet", snapshots, |xml, snapshot| {
+        write(xml, aws, ask, snapshot)
+    });
     xml.maybe("nextToken", token.as_deref());
     Ok(xml.finish())
 }
@@ -77,7 +82,8 @@ fn shown_tags<'a>(aws: &Aws, ask: Ask<'_>, snapshot: &'a LiveSnapshot) -> Vec<(&
         return Vec::new();
     }
     let tags = snapshot.view.tags.iter();
-    tags.map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    tags.map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
 }
 
 const FILTERS: &[&str] = &[
@@ -97,9 +103,11 @@ const FILTERS: &[&str] = &[
 
 fn facts(snapshot: &Snapshot, filter: &str) -> Vec<String> {
     match filter {
-        "completion-duration-minutes" => {
-            snapshot.completion_duration_minutes.iter().map(u32::to_string).collect()
-        }
+        "completion-duration-minutes" => snapshot
+            .completion_duration_minutes
+            .iter()
+            .map(u32::to_string)
+            .collect(),
         "description" => vec![snapshot.description.clone()],
         "encrypted" => vec![snapshot.encrypted.to_string()],
         "owner-id" => vec![snapshot.owner_id.clone()],
@@ -137,6 +145,8 @@ fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveSnapshot) {
         xml.text("completionTime", time::iso(at));
     }
     let tags = shown_tags(aws, ask, live);
-    let tags = tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let tags = tags
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
     tags::write(xml, &tags.collect());
 }

@@ -47,7 +47,8 @@ impl Filters {
             } else {
                 facts(name)
             };
-            has.iter().any(|own| values.iter().any(|value| matches(value, own)))
+            has.iter()
+                .any(|own| values.iter().any(|value| matches(value, own)))
         })
     }
 }

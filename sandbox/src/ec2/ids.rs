@@ -3,7 +3,9 @@
 use crate::refusals::{self, Refused};
 
 pub(crate) fn is_id(prefix: &str, id: &str) -> bool {
-    let digits = id.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+    let digits = id
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('-'));
     digits.is_some_and(|digits| {
         let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         matches!(digits.len(), 8 | 17) && digits.bytes().all(hexadecimal)
@@ -38,7 +40,13 @@ mod tests {
     #[test]
     fn ids_are_hexadecimal_and_of_two_lengths() {
         assert!(is_id("snap", "snap-0123456789abcdef0") && is_id("ami", "ami-1234abcd"));
-        for bad in ["snap-", "snap-xyz", "ami-0123456789abcdef0", "snap-0123456789ABCDEF0", "snap"] {
+        for bad in [
+            "snap-",
+            "snap-xyz",
+            "ami-0123456789abcdef0",
+            "snap-0123456789ABCDEF0",
+            "snap",
+        ] {
             assert!(!is_id("snap", bad), "{bad}");
         }
     }

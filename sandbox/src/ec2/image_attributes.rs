@@ -18,7 +18,10 @@ const MOST_PERMISSIONS: usize = 1000;
 fn owned(aws: &Aws, ask: Ask<'_>) -> Result<Image, Refused> {
     let id = ask.query.required("ImageId")?;
     ids::image(id)?;
-    let found = aws.images.get(id).filter(|image| image.view.region == ask.region());
+    let found = aws
+        .images
+        .get(id)
+        .filter(|image| image.view.region == ask.region());
     let facts = Facts {
         resource_tags: found.map(|image| &image.view.tags),
         owner: found.map(|image| image.view.owner_id.as_str()),
@@ -133,13 +136,15 @@ impl Entities {
 
     fn add_organization(&mut self, arn: &str) -> Result<(), Refused> {
         check_arn(arn, "organization/o-", "OrganizationArn")?;
-        self.named.insert(LaunchPermission::Organization(arn.to_owned()));
+        self.named
+            .insert(LaunchPermission::Organization(arn.to_owned()));
         Ok(())
     }
 
     fn add_unit(&mut self, arn: &str) -> Result<(), Refused> {
         check_arn(arn, "ou/o-", "OrganizationalUnitArn")?;
-        self.named.insert(LaunchPermission::OrganizationalUnit(arn.to_owned()));
+        self.named
+            .insert(LaunchPermission::OrganizationalUnit(arn.to_owned()));
         Ok(())
     }
 
@@ -147,10 +152,14 @@ impl Entities {
     fn of_structures(items: &[Query]) -> Result<Self, Refused> {
         let mut entities = Self::default();
         for item in items {
-            item.get("UserId").map_or(Ok(()), |id| entities.add_user(id))?;
-            item.get("Group").map_or(Ok(()), |group| entities.add_group(group))?;
-            item.get("OrganizationArn").map_or(Ok(()), |arn| entities.add_organization(arn))?;
-            item.get("OrganizationalUnitArn").map_or(Ok(()), |arn| entities.add_unit(arn))?;
+            item.get("UserId")
+                .map_or(Ok(()), |id| entities.add_user(id))?;
+            item.get("Group")
+                .map_or(Ok(()), |group| entities.add_group(group))?;
+            item.get("OrganizationArn")
+                .map_or(Ok(()), |arn| entities.add_organization(arn))?;
+            item.get("OrganizationalUnitArn")
+                .map_or(Ok(()), |arn| entities.add_unit(arn))?;
         }
         Ok(entities)
     }
@@ -158,10 +167,22 @@ impl Entities {
     /// `UserId.N`, `UserGroup.N`, …
     fn of_lists(query: &Query) -> Result<Self, Refused> {
         let mut entities = Self::default();
-        query.list("UserId").iter().try_for_each(|id| entities.add_user(id))?;
-        query.list("UserGroup").iter().try_for_each(|group| entities.add_group(group))?;
-        query.list("OrganizationArn").iter().try_for_each(|arn| entities.add_organization(arn))?;
-        query.list("OrganizationalUnitArn").iter().try_for_each(|arn| entities.add_unit(arn))?;
+        query
+            .list("UserId")
+            .iter()
+            .try_for_each(|id| entities.add_user(id))?;
+        query
+            .list("UserGroup")
+            .iter()
+            .try_for_each(|group| entities.add_group(group))?;
+        query
+            .list("OrganizationArn")
+            .iter()
+            .try_for_each(|arn| entities.add_organization(arn))?;
+        query
+            .list("OrganizationalUnitArn")
+            .iter()
+            .try_for_each(|arn| entities.add_unit(arn))?;
         Ok(entities)
     }
 }
@@ -191,21 +212,32 @@ impl Change {
             return Err(refusals::PERMISSION_TWO_FORMS.with(&["LaunchPermission"]));
         }
         if structured {
-            return Ok(Self::Permissions { add: added, remove: removed });
+            return Ok(Self::Permissions {
+                add: added,
+                remove: removed,
+            });
         }
         match (query.get("Attribute"), query.get("OperationType")) {
             (Some("description"), _) => Self::description(query.required("Value")?),
             (Some("imdsSupport"), _) => Self::imds(query, query.required("Value")?),
             (Some("launchPermission") | None, Some("add")) if !listed.is_empty() => {
-                Ok(Self::Permissions { add: listed, remove: Entities::default() })
+                Ok(Self::Permissions {
+                    add: listed,
+                    remove: Entities::default(),
+                })
             }
             (Some("launchPermission") | None, Some("remove")) if !listed.is_empty() => {
-                Ok(Self::Permissions { add: Entities::default(), remove: listed })
+                Ok(Self::Permissions {
+                    add: Entities::default(),
+                    remove: listed,
+                })
             }
             (Some("launchPermission") | None, Some("add" | "remove") | None) => {
                 Err(refusals::PERMISSION_NOTHING.with(&[]))
             }
-            (Some("launchPermission") | None, Some(other)) => Err(query.bad("OperationType", other)),
+            (Some("launchPermission") | None, Some(other)) => {
+                Err(query.bad("OperationType", other))
+            }
             (Some(other), _) => Err(refusals::ATTRIBUTE_UNKNOWN.with(&[other])),
         }
     }
@@ -255,7 +287,10 @@ fn may_share(aws: &Aws, image: &Image, add: &Entities) -> Result<(), Refused> {
         return Ok(());
     }
     for id in image.snapshot_ids() {
-        let key = aws.snapshots.get(&id).and_then(|snapshot| snapshot.view.kms_key_arn.as_ref());
+        let key = aws
+            .snapshots
+            .get(&id)
+            .and_then(|snapshot| snapshot.view.kms_key_arn.as_ref());
         let Some(key) = key else { continue };
         if aws.keys.get(key).is_some_and(|key| key.managed) {
             return Err(refusals::MANAGED_KEY_IMAGE_SHARED.with(&[]));

@@ -26,14 +26,22 @@ pub(super) fn read(query: &Query) -> Result<Vec<BlockDeviceMapping>, Refused> {
 
 fn one(item: &Query) -> Result<BlockDeviceMapping, Refused> {
     let device_name = item.required("DeviceName")?.to_owned();
-    let ebs = item.structure("Ebs").map(|ebs| read_ebs(&ebs)).transpose()?;
+    let ebs = item
+        .structure("Ebs")
+        .map(|ebs| read_ebs(&ebs))
+        .transpose()?;
     let virtual_name = item.owned("VirtualName");
     let no_device = item.get("NoDevice").is_some();
     let kinds = [ebs.is_some(), virtual_name.is_some(), no_device];
     if kinds.iter().filter(|given| **given).count() != 1 {
         return Err(refusals::REGISTER_MAPPING_KIND.with(&[&device_name]));
     }
-    Ok(BlockDeviceMapping { device_name, virtual_name, no_device, ebs })
+    Ok(BlockDeviceMapping {
+        device_name,
+        virtual_name,
+        no_device,
+        ebs,
+    })
 }
 
 const TYPES: &[&str] = &["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"];
@@ -86,7 +94,10 @@ pub(super) fn resolve(
     ask: Ask<'_>,
     mappings: &mut [BlockDeviceMapping],
 ) -> Result<(), Refused> {
-    for ebs in mappings.iter_mut().filter_map(|mapping| mapping.ebs.as_mut()) {
+    for ebs in mappings
+        .iter_mut()
+        .filter_map(|mapping| mapping.ebs.as_mut())
+    {
         let Some(id) = &ebs.snapshot_id else { continue };
         let snapshot = own_completed(aws, ask, id)?;
         let size = ebs.volume_size.unwrap_or(snapshot.volume_size);

@@ -23,8 +23,15 @@ static TABLE: &[Accepted] = &[
     Accepted {
         operation: "DescribeImages",
         modelled: &[
-            "ExecutableBy.N", "ImageId.N", "Owner.N", "IncludeDeprecated", "IncludeDisabled", "MaxResults",
-            "NextToken", FILTERS[0], FILTERS[1],
+            "ExecutableBy.N",
+            "ImageId.N",
+            "Owner.N",
+            "IncludeDeprecated",
+            "IncludeDisabled",
+            "MaxResults",
+            "NextToken",
+            FILTERS[0],
+            FILTERS[1],
         ],
         unmodelled: &[],
     },
@@ -36,19 +43,37 @@ static TABLE: &[Accepted] = &[
     Accepted {
         operation: "ModifyImageAttribute",
         modelled: &[
-            "Attribute", "ImageId", "OperationType", "Value", "Description.Value", "ImdsSupport.Value",
-            "UserId.N", "UserGroup.N", "OrganizationArn.N", "OrganizationalUnitArn.N",
-            "LaunchPermission.Add.N.UserId", "LaunchPermission.Add.N.Group",
-            "LaunchPermission.Add.N.OrganizationArn", "LaunchPermission.Add.N.OrganizationalUnitArn",
-            "LaunchPermission.Remove.N.UserId", "LaunchPermission.Remove.N.Group",
-            "LaunchPermission.Remove.N.OrganizationArn", "LaunchPermission.Remove.N.OrganizationalUnitArn",
+            "Attribute",
+            "ImageId",
+            "OperationType",
+            "Value",
+            "Description.Value",
+            "ImdsSupport.Value",
+            "UserId.N",
+            "UserGroup.N",
+            "OrganizationArn.N",
+            "OrganizationalUnitArn.N",
+            "LaunchPermission.Add.N.UserId",
+            "LaunchPermission.Add.N.Group",
+            "LaunchPermission.Add.N.OrganizationArn",
+            "LaunchPermission.Add.N.OrganizationalUnitArn",
+            "LaunchPermission.Remove.N.UserId",
+            "LaunchPermission.Remove.N.Group",
+            "LaunchPermission.Remove.N.OrganizationArn",
+            "LaunchPermission.Remove.N.OrganizationalUnitArn",
         ],
         unmodelled: &["ProductCode.N"],
     },
     Accepted {
         operation: "DescribeSnapshots",
         modelled: &[
-            "SnapshotId.N", "Owner.N", "RestorableBy.N", "MaxResults", "NextToken", FILTERS[0], FILTERS[1],
+            "SnapshotId.N",
+            "Owner.N",
+            "RestorableBy.N",
+            "MaxResults",
+            "NextToken",
+            FILTERS[0],
+            FILTERS[1],
         ],
         unmodelled: &[],
     },
@@ -60,17 +85,31 @@ static TABLE: &[Accepted] = &[
     Accepted {
         operation: "ModifySnapshotAttribute",
         modelled: &[
-            "Attribute", "SnapshotId", "OperationType", "UserId.N", "UserGroup.N",
-            "CreateVolumePermission.Add.N.UserId", "CreateVolumePermission.Add.N.Group",
-            "CreateVolumePermission.Remove.N.UserId", "CreateVolumePermission.Remove.N.Group",
+            "Attribute",
+            "SnapshotId",
+            "OperationType",
+            "UserId.N",
+            "UserGroup.N",
+            "CreateVolumePermission.Add.N.UserId",
+            "CreateVolumePermission.Add.N.Group",
+            "CreateVolumePermission.Remove.N.UserId",
+            "CreateVolumePermission.Remove.N.Group",
         ],
         unmodelled: &[],
     },
     Accepted {
         operation: "CopySnapshot",
         modelled: &[
-            "Description", "DestinationRegion", "Encrypted", "KmsKeyId", "PresignedUrl", "SourceRegion",
-            "SourceSnapshotId", "CompletionDurationMinutes", TAG_SPECIFICATION[0], TAG_SPECIFICATION[1],
+            "Description",
+            "DestinationRegion",
+            "Encrypted",
+            "KmsKeyId",
+            "PresignedUrl",
+            "SourceRegion",
+            "SourceSnapshotId",
+            "CompletionDurationMinutes",
+            TAG_SPECIFICATION[0],
+            TAG_SPECIFICATION[1],
             TAG_SPECIFICATION[2],
         ],
         unmodelled: &["DestinationOutpostArn", "DestinationAvailabilityZone"],
@@ -78,37 +117,76 @@ static TABLE: &[Accepted] = &[
     Accepted {
         operation: "RegisterImage",
         modelled: &[
-            "Name", "Description", "Architecture", "RootDeviceName", "VirtualizationType", "SriovNetSupport",
-            "EnaSupport", "BootMode", "TpmSupport", "UefiData", "ImdsSupport", "KernelId", "RamdiskId",
-            "BlockDeviceMapping.N.DeviceName", "BlockDeviceMapping.N.VirtualName",
-            "BlockDeviceMapping.N.NoDevice", "BlockDeviceMapping.N.Ebs.SnapshotId",
-            "BlockDeviceMapping.N.Ebs.VolumeSize", "BlockDeviceMapping.N.Ebs.VolumeType",
-            "BlockDeviceMapping.N.Ebs.Iops", "BlockDeviceMapping.N.Ebs.Throughput",
-            "BlockDeviceMapping.N.Ebs.DeleteOnTermination", "BlockDeviceMapping.N.Ebs.Encrypted",
-            "BlockDeviceMapping.N.Ebs.KmsKeyId", "BlockDeviceMapping.N.Ebs.OutpostArn",
-            TAG_SPECIFICATION[0], TAG_SPECIFICATION[1], TAG_SPECIFICATION[2],
+            "Name",
+            "Description",
+            "Architecture",
+            "RootDeviceName",
+            "VirtualizationType",
+            "SriovNetSupport",
+            "EnaSupport",
+            "BootMode",
+            "TpmSupport",
+            "UefiData",
+            "ImdsSupport",
+            "KernelId",
+            "RamdiskId",
+            "BlockDeviceMapping.N.DeviceName",
+            "BlockDeviceMapping.N.VirtualName",
+            "BlockDeviceMapping.N.NoDevice",
+            "BlockDeviceMapping.N.Ebs.SnapshotId",
+            "BlockDeviceMapping.N.Ebs.VolumeSize",
+            "BlockDeviceMapping.N.Ebs.VolumeType",
+            "BlockDeviceMapping.N.Ebs.Iops",
+            "BlockDeviceMapping.N.Ebs.Throughput",
+            "BlockDeviceMapping.N.Ebs.DeleteOnTermination",
+            "BlockDeviceMapping.N.Ebs.Encrypted",
+            "BlockDeviceMapping.N.Ebs.KmsKeyId",
+            "BlockDeviceMapping.N.Ebs.OutpostArn",
+            TAG_SPECIFICATION[0],
+            TAG_SPECIFICATION[1],
+            TAG_SPECIFICATION[2],
         ],
         unmodelled: &[
-            "ImageLocation", "BillingProduct.N", "BlockDeviceMapping.N.Ebs.AvailabilityZone",
-            "BlockDeviceMapping.N.Ebs.AvailabilityZoneId", "BlockDeviceMapping.N.Ebs.EbsCardIndex",
+            "ImageLocation",
+            "BillingProduct.N",
+            "BlockDeviceMapping.N.Ebs.AvailabilityZone",
+            "BlockDeviceMapping.N.Ebs.AvailabilityZoneId",
+            "BlockDeviceMapping.N.Ebs.EbsCardIndex",
             "BlockDeviceMapping.N.Ebs.VolumeInitializationRate",
         ],
     },
     Accepted {
         operation: "CopyImage",
         modelled: &[
-            "ClientToken", "Description", "Encrypted", "KmsKeyId", "Name", "SourceImageId", "SourceRegion",
-            "CopyImageTags", "SnapshotCopyCompletionDurationMinutes", TAG_SPECIFICATION[0],
-            TAG_SPECIFICATION[1], TAG_SPECIFICATION[2],
+            "ClientToken",
+            "Description",
+            "Encrypted",
+            "KmsKeyId",
+            "Name",
+            "SourceImageId",
+            "SourceRegion",
+            "CopyImageTags",
+            "SnapshotCopyCompletionDurationMinutes",
+            TAG_SPECIFICATION[0],
+            TAG_SPECIFICATION[1],
+            TAG_SPECIFICATION[2],
         ],
-        unmodelled: &["DestinationOutpostArn", "DestinationAvailabilityZone", "DestinationAvailabilityZoneId"],
+        unmodelled: &[
+            "DestinationOutpostArn",
+            "DestinationAvailabilityZone",
+            "DestinationAvailabilityZoneId",
+        ],
     },
     Accepted {
         operation: "DeregisterImage",
         modelled: &["ImageId", "DeleteAssociatedSnapshots"],
         unmodelled: &[],
     },
-    Accepted { operation: "DeleteSnapshot", modelled: &["SnapshotId"], unmodelled: &[] },
+    Accepted {
+        operation: "DeleteSnapshot",
+        modelled: &["SnapshotId"],
+        unmodelled: &[],
+    },
     Accepted {
         operation: "CreateTags",
         modelled: &["ResourceId.N", "Tag.N.Key", "Tag.N.Value"],
@@ -124,18 +202,27 @@ static TABLE: &[Accepted] = &[
         modelled: &["RegionName.N", "AllRegions", FILTERS[0], FILTERS[1]],
         unmodelled: &[],
     },
-    Accepted { operation: "GetEbsDefaultKmsKeyId", modelled: &[], unmodelled: &[] },
+    Accepted {
+        operation: "GetEbsDefaultKmsKeyId",
+        modelled: &[],
+        unmodelled: &[],
+    },
 ];
 
 pub(super) fn check(operation: &str, query: &Query) -> Result<(), Refused> {
-    let Some(accepted) = TABLE.iter().find(|accepted| accepted.operation == operation) else {
+    let Some(accepted) = TABLE
+        .iter()
+        .find(|accepted| accepted.operation == operation)
+    else {
         return Ok(());
     };
     for name in query.params().keys() {
         let pattern = pattern(name);
         let is_in = |list: &[&str]| list.contains(&pattern.as_str());
         if is_in(accepted.unmodelled) {
-            return Err(refusals::NOT_IMPLEMENTED.with(&[&format!("parameter {name} of {operation}")]));
+            return Err(
+                refusals::NOT_IMPLEMENTED.with(&[&format!("parameter {name} of {operation}")])
+            );
         }
         if !is_in(accepted.modelled) && pattern != "DryRun" {
             return Err(refusals::UNKNOWN_PARAMETER.with(&[name]));
@@ -147,7 +234,9 @@ pub(super) fn check(operation: &str, query: &Query) -> Result<(), Refused> {
 /// `Filter.2.Value.1` becomes `Filter.N.Value.N`.
 fn pattern(name: &str) -> String {
     let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let parts = name.split('.').map(|part| if number(part) { "N" } else { part });
+    let parts = name
+        .split('.')
+        .map(|part| if number(part) { "N" } else { part });
     parts.collect::<Vec<_>>().join(".")
 }
 

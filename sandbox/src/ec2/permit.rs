@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use super::Ask;
 use crate::aws::Aws;
-use crate::identity::{self, Verdict};
 use crate::iam::Context;
+use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
 
 /// Facts about the request and its resource that conditions may ask for.
@@ -29,7 +29,12 @@ pub(super) fn image_arn(region: &str, id: &str) -> String {
 }
 
 /// The action of this very call.
-pub(super) fn action(aws: &Aws, ask: Ask<'_>, resource: &str, facts: &Facts<'_>) -> Result<(), Refused> {
+pub(super) fn action(
+    aws: &Aws,
+    ask: Ask<'_>,
+    resource: &str,
+    facts: &Facts<'_>,
+) -> Result<(), Refused> {
     other_action(aws, ask, &ask.action(), resource, facts)
 }
 

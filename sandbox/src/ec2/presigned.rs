@@ -33,7 +33,10 @@ pub(super) fn check(aws: &Aws, ask: Ask<'_>, url: &str, source_region: &str) -> 
     if claim.access_key != ask.call.access_key || claim.session_token != ask.call.session_token {
         return Err("it is signed by other credentials than the request".to_owned());
     }
-    let secret = aws.credentials.get(&claim.access_key).map(|c| c.secret.as_str());
+    let secret = aws
+        .credentials
+        .get(&claim.access_key)
+        .map(|c| c.secret.as_str());
     if !secret.is_some_and(|secret| claim.proves_url(secret, host, &query)) {
         return Err("its signature does not match".to_owned());
     }
@@ -55,7 +58,9 @@ pub(super) fn check(aws: &Aws, ask: Ask<'_>, url: &str, source_region: &str) -> 
 }
 
 fn split(url: &str) -> Option<(&str, &str)> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
     let (place, query) = rest.split_once('?')?;
     let host = place.strip_suffix('/').unwrap_or(place);
     (!host.is_empty() && !host.contains('/')).then_some((host, query))
@@ -73,7 +78,9 @@ fn check_host(ask: Ask<'_>, host: &str, source_region: &str) -> Result<(), Strin
     if own.iter().any(|name| name == host) || (local && host == called) {
         return Ok(());
     }
-    Err(format!("its endpoint {host} is not that of {source_region}"))
+    Err(format!(
+        "its endpoint {host} is not that of {source_region}"
+    ))
 }
 
 fn check_time(aws: &Aws, claim: &Claim, expires: Option<&str>) -> Result<(), String> {

@@ -40,7 +40,9 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     });
     let mut xml = Xml::new();
     xml.list("regionInfo", regions, |xml, (name, endpoint, status)| {
-        xml.text("regionName", name).text("regionEndpoint", endpoint).text("optInStatus", status);
+        xml.text("regionName", name)
+            .text("regionEndpoint", endpoint)
+            .text("optInStatus", status);
     });
     Ok(xml.finish())
 }

@@ -51,7 +51,10 @@ fn permit_registration(
     tags: &BTreeMap<String, String>,
 ) -> Result<(), Refused> {
     let new = permit::image_arn(ask.region(), "*");
-    let facts = Facts { request_tags: Some(tags), ..Facts::default() };
+    let facts = Facts {
+        request_tags: Some(tags),
+        ..Facts::default()
+    };
     permit::action(aws, ask, &new, &facts)?;
     let ebs = mappings.iter().filter_map(|mapping| mapping.ebs.as_ref());
     for id in ebs.filter_map(|ebs| ebs.snapshot_id.as_ref()) {
@@ -105,14 +108,20 @@ fn read(ask: Ask<'_>) -> Result<Image, Refused> {
         state: "pending".to_owned(),
         description,
         // Wrong for nearly everyone, and AWS's own (model).
-        architecture: one_of(query, "Architecture", ARCHITECTURES)?.unwrap_or("i386").to_owned(),
+        architecture: one_of(query, "Architecture", ARCHITECTURES)?
+            .unwrap_or("i386")
+            .to_owned(),
         virtualization_type: one_of(query, "VirtualizationType", &["hvm", "paravirtual"])?
             .unwrap_or("paravirtual")
             .to_owned(),
         root_device_name: query.owned("RootDeviceName"),
         ena_support: query.flag("EnaSupport")?.unwrap_or(false),
         sriov_net_support: owned(one_of(query, "SriovNetSupport", &["simple"])?),
-        boot_mode: owned(one_of(query, "BootMode", &["legacy-bios", "uefi", "uefi-preferred"])?),
+        boot_mode: owned(one_of(
+            query,
+            "BootMode",
+            &["legacy-bios", "uefi", "uefi-preferred"],
+        )?),
         tpm_support: owned(one_of(query, "TpmSupport", &["v2.0"])?),
         imds_support: owned(one_of(query, "ImdsSupport", &["v2.0"])?),
         uefi_data: uefi_data(query)?,
@@ -139,7 +148,8 @@ fn owned(text: Option<&str>) -> Option<String> {
 
 fn uefi_data(query: &Query) -> Result<Option<String>, Refused> {
     let data = query.owned("UefiData");
-    let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r');
+    let base64 =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r');
     match data {
         Some(text) if text.len() > 64_000 || !text.bytes().all(base64) => {
             Err(query.bad("UefiData", text.get(..64).unwrap_or(&text)))

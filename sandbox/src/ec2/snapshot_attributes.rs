@@ -86,7 +86,10 @@ struct Change {
 
 impl Change {
     fn read(query: &Query) -> Result<Self, Refused> {
-        if let Some(attribute) = query.get("Attribute").filter(|a| *a != "createVolumePermission") {
+        if let Some(attribute) = query
+            .get("Attribute")
+            .filter(|a| *a != "createVolumePermission")
+        {
             return Err(refusals::ATTRIBUTE_UNKNOWN.with(&[attribute]));
         }
         let added = query.structures("CreateVolumePermission.Add");
@@ -116,8 +119,14 @@ impl Change {
             return Err(refusals::PERMISSION_TWO_FORMS.with(&["CreateVolumePermission"]));
         }
         for (items, adds) in [(added, true), (removed, false)] {
-            let users: Vec<String> = items.iter().filter_map(|item| item.owned("UserId")).collect();
-            let groups: Vec<String> = items.iter().filter_map(|item| item.owned("Group")).collect();
+            let users: Vec<String> = items
+                .iter()
+                .filter_map(|item| item.owned("UserId"))
+                .collect();
+            let groups: Vec<String> = items
+                .iter()
+                .filter_map(|item| item.owned("Group"))
+                .collect();
             change.entities(adds, &users, &groups)?;
         }
         Ok(change)
@@ -143,7 +152,13 @@ impl Change {
 
     fn facts(&self) -> Facts<'static> {
         let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
-        let group = |all: bool| if all { vec!["all".to_owned()] } else { Vec::new() };
+        let group = |all: bool| {
+            if all {
+                vec!["all".to_owned()]
+            } else {
+                Vec::new()
+            }
+        };
         let keys = [
             ("ec2:add/userid", list(&self.add)),
             ("ec2:remove/userid", list(&self.remove)),
@@ -151,7 +166,10 @@ impl Change {
             ("ec2:remove/group", group(self.remove_everyone)),
         ];
         Facts {
-            keys: keys.into_iter().filter(|(_, values)| !values.is_empty()).collect(),
+            keys: keys
+                .into_iter()
+                .filter(|(_, values)| !values.is_empty())
+                .collect(),
             ..Facts::default()
         }
     }

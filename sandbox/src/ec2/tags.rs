@@ -93,12 +93,19 @@ pub(super) fn create(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
 /// A tag given with a value is deleted only if it has that value; none given deletes all of the user's.
 pub(super) fn delete(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let wanted = ask.query.structures("Tag");
-    let named = wanted.iter().filter_map(|tag| Some((tag.owned("Key")?, tag.owned("Value"))));
+    let named = wanted
+        .iter()
+        .filter_map(|tag| Some((tag.owned("Key")?, tag.owned("Value"))));
     let named: Vec<(String, Option<String>)> = named.collect();
-    if named.iter().any(|(key, _)| key.to_ascii_lowercase().starts_with("aws:")) {
+    if named
+        .iter()
+        .any(|(key, _)| key.to_ascii_lowercase().starts_with("aws:"))
+    {
         return Err(refusals::TAG_RESERVED.with(&[]));
     }
-    let keys = named.iter().map(|(key, value)| (key.clone(), value.clone().unwrap_or_default()));
+    let keys = named
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone().unwrap_or_default()));
     let resources = resources(aws, ask, &keys.collect())?;
     ask.dry_run()?;
     for id in &resources {
@@ -107,7 +114,9 @@ pub(super) fn delete(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
             tags.retain(|key, _| key.starts_with("aws:"));
         }
         for (key, value) in &named {
-            let other = value.as_ref().is_some_and(|value| tags.get(key) != Some(value));
+            let other = value
+                .as_ref()
+                .is_some_and(|value| tags.get(key) != Some(value));
             if !other {
                 tags.remove(key);
             }
@@ -146,11 +155,16 @@ fn own_tags<'a>(aws: &'a mut Aws, ask: Ask<'_>, id: &str) -> Result<&'a mut Tags
     if id.starts_with("ami-") {
         ids::image(id)?;
         let image = aws.images.get_mut(id).map(|image| &mut image.view);
-        let image = image.filter(|image| image.region == ask.region() && image.owner_id == ask.account());
-        return image.map(|image| &mut image.tags).ok_or_else(|| refusals::IMAGE_NOT_FOUND.with(&[id]));
+        let image =
+            image.filter(|image| image.region == ask.region() && image.owner_id == ask.account());
+        return image
+            .map(|image| &mut image.tags)
+            .ok_or_else(|| refusals::IMAGE_NOT_FOUND.with(&[id]));
     }
     ids::snapshot(id)?;
     let snapshot = aws.snapshots.get_mut(id).map(|snapshot| &mut snapshot.view);
     let snapshot = snapshot.filter(|s| s.region == ask.region() && s.owner_id == ask.account());
-    snapshot.map(|s| &mut s.tags).ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))
+    snapshot
+        .map(|s| &mut s.tags)
+        .ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))
 }

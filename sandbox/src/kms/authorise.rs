@@ -29,16 +29,28 @@ pub(super) struct Use<'a> {
 
 impl<'a> Use<'a> {
     pub(super) fn direct(operation: &'a str) -> Self {
-        Self { operation, ..Self::default() }
+        Self {
+            operation,
+            ..Self::default()
+        }
     }
 }
 
 /// The reason in AWS's words, if it may not.
-pub(super) fn decide(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Result<(), String> {
+pub(super) fn decide(
+    aws: &Aws,
+    caller: &Caller,
+    key: &LiveKey,
+    usage: &Use<'_>,
+) -> Result<(), String> {
     let action = format!("kms:{}", usage.operation);
     let context = context(caller, usage);
-    let request =
-        Request { principal: &caller.principal, action: &action, resource: &key.arn, context: &context };
+    let request = Request {
+        principal: &caller.principal,
+        action: &action,
+        resource: &key.arn,
+        context: &context,
+    };
     let own = identity::decide(aws, caller, &action, &key.arn, &context);
     let policy = iam::evaluate_resource(&key.policy, &request);
     if own == Verdict::Denied {
@@ -48,8 +60,15 @@ pub(super) fn decide(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>)
         return Err("with an explicit deny in a resource-based policy".to_owned());
     }
     let reach = iam::resource_reach(&key.policy, &request);
-    let granted = key.grants.iter().any(|grant| grants(aws, grant, caller, usage));
-    let nobody = || Err(format!("because no resource-based policy allows the {action} action"));
+    let granted = key
+        .grants
+        .iter()
+        .any(|grant| grants(aws, grant, caller, usage));
+    let nobody = || {
+        Err(format!(
+            "because no resource-based policy allows the {action} action"
+        ))
+    };
     if caller.account() != key.account {
         return match (reach.is_some() || granted, own) {
             (false, _) => nobody(),
@@ -70,7 +89,12 @@ pub(super) fn decide(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>)
     }
 }
 
-pub(super) fn check(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Result<(), Refused> {
+pub(super) fn check(
+    aws: &Aws,
+    caller: &Caller,
+    key: &LiveKey,
+    usage: &Use<'_>,
+) -> Result<(), Refused> {
     let decided = decide(aws, caller, key, usage);
     decided.map_err(|reason| {
         let action = format!("kms:{}", usage.operation);
@@ -83,10 +107,16 @@ fn context(caller: &Caller, usage: &Use<'_>) -> Context {
     let mut put = |key: &str, values: Vec<String>| context.insert(key.to_owned(), values);
     put("kms:calleraccount", vec![caller.account().to_owned()]);
     if let Some(region) = usage.via_ec2 {
-        put("kms:viaservice", vec![format!("ec2.{region}.amazonaws.com")]);
+        put(
+            "kms:viaservice",
+            vec![format!("ec2.{region}.amazonaws.com")],
+        );
     }
     if usage.operation == "CreateGrant" {
-        put("kms:grantisforawsresource", vec![usage.via_ec2.is_some().to_string()]);
+        put(
+            "kms:grantisforawsresource",
+            vec![usage.via_ec2.is_some().to_string()],
+        );
     }
     if let Some(id) = usage.ebs_id {
         put("kms:encryptioncontext:aws:ebs:id", vec![id.to_owned()]);
@@ -101,7 +131,11 @@ fn context(caller: &Caller, usage: &Use<'_>) -> Context {
 /// Whether this grant lets the caller do this, now.
 fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> bool {
     let in_force = grant.in_force_at <= aws.now || usage.grant_tokens.contains(&grant.token);
-    let covers = grant.view.operations.iter().any(|operation| operation == usage.operation);
+    let covers = grant
+        .view
+        .operations
+        .iter()
+        .any(|operation| operation == usage.operation);
     in_force
         && covers
         && is(&grant.view.grantee_principal, caller)
@@ -117,7 +151,10 @@ pub(super) fn is(principal: &str, caller: &Caller) -> bool {
 
 /// Constraints speak about cryptographic operations only.
 fn within_constraints(grant: &Grant, usage: &Use<'_>) -> bool {
-    if matches!(usage.operation, "DescribeKey" | "CreateGrant" | "RetireGrant") {
+    if matches!(
+        usage.operation,
+        "DescribeKey" | "CreateGrant" | "RetireGrant"
+    ) {
         return true;
     }
     let has = |key: &String, value: &String| {

@@ -9,11 +9,22 @@ use crate::aws::{Aws, Caller, key_arn};
 use crate::model::Snapshot;
 
 const READING: &[&str] = &["DescribeKey", "CreateGrant", "Decrypt", "ReEncryptFrom"];
-const WRITING: &[&str] = &["DescribeKey", "CreateGrant", "ReEncryptTo", "GenerateDataKeyWithoutPlaintext"];
+const WRITING: &[&str] = &[
+    "DescribeKey",
+    "CreateGrant",
+    "ReEncryptTo",
+    "GenerateDataKeyWithoutPlaintext",
+];
 
 /// Whether a copy made for this caller can read the source.
 pub(crate) fn may_read(aws: &Aws, caller: &Caller, key: &str, source: &Snapshot) -> bool {
-    may(aws, caller, key, READING, source.encryption_context_id.as_deref())
+    may(
+        aws,
+        caller,
+        key,
+        READING,
+        source.encryption_context_id.as_deref(),
+    )
 }
 
 /// Whether a copy made for this caller can be encrypted under this key.
@@ -26,7 +37,11 @@ fn may(aws: &Aws, caller: &Caller, key: &str, operations: &[&str], ebs_id: Optio
         return false;
     };
     operations.iter().all(|operation| {
-        let usage = Use { via_ec2: Some(&key.region), ebs_id, ..Use::direct(operation) };
+        let usage = Use {
+            via_ec2: Some(&key.region),
+            ebs_id,
+            ..Use::direct(operation)
+        };
         authorise::decide(aws, caller, key, &usage).is_ok()
     })
 }
@@ -37,7 +52,11 @@ pub(crate) fn find(aws: &mut Aws, caller: &Caller, region: &str, key: &str) -> O
         return Some(crate::aws::managed_key(aws, caller.account(), region));
     }
     let arn = if key.starts_with("alias/") {
-        let alias = (caller.account().to_owned(), region.to_owned(), key.to_owned());
+        let alias = (
+            caller.account().to_owned(),
+            region.to_owned(),
+            key.to_owned(),
+        );
         aws.aliases.get(&alias)?.clone()
     } else if let Some(rest) = key.strip_prefix("arn:aws:kms:") {
         let mut parts = rest.splitn(3, ':');
@@ -46,7 +65,10 @@ pub(crate) fn find(aws: &mut Aws, caller: &Caller, region: &str, key: &str) -> O
             return None;
         }
         let alias = (account.to_owned(), region.to_owned(), name.to_owned());
-        aws.aliases.get(&alias).cloned().unwrap_or_else(|| key.to_owned())
+        aws.aliases
+            .get(&alias)
+            .cloned()
+            .unwrap_or_else(|| key.to_owned())
     } else {
         key_arn(region, caller.account(), key)
     };

@@ -12,8 +12,6 @@ use crate::aws::{Aws, LiveGrant, LiveKey};
 use crate::model::Grant;
 use crate::refusals::{self, Refused};
 
-const MOST_GRANTS: usize = 50_000;
-
 /// The grant operations of symmetric keys; `ReEncrypt*` is none.
 const OPERATIONS: &[&str] = &[
     "CreateGrant",
@@ -53,19 +51,29 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     ask.input.only("CreateGrant", &names)?;
     let tokens = ask.input.texts("GrantTokens")?;
     let wish = read(ask)?;
-    let key = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
+    let key_arn = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
+    let key = keys::get(aws, &key_arn)?;
     let usage = Use {
         grant_tokens: &tokens,
         keys: vec![
-            ("kms:grantoperations", wish.operations.iter().cloned().collect()),
+            (
+                "kms:grantoperations",
+                wish.operations.iter().cloned().collect(),
+            ),
             ("kms:granteeprincipal", vec![wish.grantee.clone()]),
-            ("kms:retiringprincipal", wish.retiring.iter().cloned().collect()),
+            (
+                "kms:retiringprincipal",
+                wish.retiring.iter().cloned().collect(),
+            ),
         ],
         ..Use::direct("CreateGrant")
     };
-    authorise::check(aws, &ask.call.caller, &key, &usage)?;
-    keys::enabled(&key)?;
-    for principal in [Some(&wish.grantee), wish.retiring.as_ref()].into_iter().flatten() {
+    authorise::check(aws, &ask.call.caller, key, &usage)?;
+    keys::enabled(key)?;
+    for principal in [Some(&wish.grantee), wish.retiring.as_ref()]
+        .into_iter()
+        .flatten()
+    {
         if !principal.starts_with("arn:") || !policy::exists(aws, principal) {
             return Err(refusals::GRANTEE_INVALID.with(&[principal]));
         }
@@ -73,17 +81,23 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     if ask.input.flag("DryRun")? {
         return Err(refusals::GRANT_DRY_RUN.with(&[]));
     }
+    let known = already(key, &wish);
     let token = aws.new_token("grant token");
-    let id = already(&key, &wish).unwrap_or_else(|| aws.new_grant_id());
-    add(aws, ask, &key, wish, &id, &token)?;
+    let id = known.unwrap_or_else(|| aws.new_grant_id());
+    add(aws, ask, &key_arn, wish, &id, &token)?;
     Ok(json!({"GrantId": id, "GrantToken": token}))
 }
 
 fn read(ask: Ask<'_>) -> Result<Wish, Refused> {
     let operations: BTreeSet<String> = ask.input.texts("Operations")?.into_iter().collect();
-    let unknown = operations.iter().find(|given| !OPERATIONS.contains(&given.as_str()));
+    let unknown = operations
+        .iter()
+        .find(|given| !OPERATIONS.contains(&given.as_str()));
     if unknown.is_some() || operations.is_empty() {
-        let allowed = format!("Member must satisfy enum value set: [{}]", OPERATIONS.join(", "));
+        let allowed = format!(
+            "Member must satisfy enum value set: [{}]",
+            OPERATIONS.join(", ")
+        );
         return Err(input::invalid("Operations", &json!(operations), &allowed));
     }
     let name = ask.input.text("Name", 256)?;
@@ -95,7 +109,10 @@ fn read(ask: Ask<'_>) -> Result<Wish, Refused> {
     let constraints = ask.input.inner("Constraints")?;
     let (mut equals, mut subset) = (None, None);
     if let Some(constraints) = constraints {
-        constraints.only("CreateGrant.Constraints", &["EncryptionContextEquals", "EncryptionContextSubset"])?;
+        constraints.only(
+            "CreateGrant.Constraints",
+            &["EncryptionContextEquals", "EncryptionContextSubset"],
+        )?;
         equals = constraints.map("EncryptionContextEquals")?;
         subset = constraints.map("EncryptionContextSubset")?;
     }
@@ -126,29 +143,34 @@ fn already(key: &LiveKey, wish: &Wish) -> Option<String> {
 fn add(
     aws: &mut Aws,
     ask: Ask<'_>,
-    key: &LiveKey,
+    key_arn: &str,
     wish: Wish,
     id: &str,
     token: &str,
 ) -> Result<(), Refused> {
     let (now, in_force_at) = (aws.now, aws.now + aws.rules.scaled(aws.rules.grant_delay));
-    let Some(live) = aws.keys.get_mut(&key.arn) else {
-        return Err(refusals::KEY_NOT_FOUND.with(&[&key.arn]));
+    let most = aws.rules.limits.grants_per_key;
+    let Some(live) = aws.keys.get_mut(key_arn) else {
+        return Err(refusals::KEY_NOT_FOUND.with(&[key_arn]));
     };
-    if let Some(known) = live.grants.iter_mut().find(|grant| grant.view.grant_id == id) {
+    if let Some(known) = live
+        .grants
+        .iter_mut()
+        .find(|grant| grant.view.grant_id == id)
+    {
         // Every request has a token of its own; the latest is the one that counts here.
         token.clone_into(&mut known.token);
         return Ok(());
     }
-    if live.grants.len() >= MOST_GRANTS {
-        return Err(refusals::GRANT_LIMIT.with(&[&key.arn]));
+    if live.grants.len() >= most {
+        return Err(refusals::GRANT_LIMIT.with(&[&most.to_string(), key_arn]));
     }
     live.grants.push(LiveGrant {
         token: token.to_owned(),
         in_force_at,
         view: Grant {
             grant_id: id.to_owned(),
-            key_arn: key.arn.clone(),
+            key_arn: key_arn.to_owned(),
             name: wish.name,
             grantee_principal: wish.grantee,
             retiring_principal: wish.retiring,

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::authorise::{self, Use};
 use super::{Ask, keys};
 use crate::aws::{Aws, LiveGrant, LiveKey};
-use crate::identity::{self, Verdict};
 use crate::iam::Context;
+use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
 use crate::wire::time;
 
@@ -17,8 +17,9 @@ pub(super) fn list(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     let offset = keys::marker(ask)?;
     let grant_id = ask.input.text("GrantId", 128)?;
     let grantee = ask.input.text("GranteePrincipal", 256)?;
-    let key = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
-    authorise::check(aws, &ask.call.caller, &key, &Use::direct("ListGrants"))?;
+    let arn = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
+    let key = keys::get(aws, &arn)?;
+    authorise::check(aws, &ask.call.caller, key, &Use::direct("ListGrants"))?;
     let grants = key.grants.iter().map(|grant| &grant.view).filter(|grant| {
         grant_id.is_none_or(|id| grant.grant_id == id)
             && grantee.is_none_or(|wanted| grant.grantee_principal == wanted)
@@ -53,21 +54,27 @@ pub(super) fn list(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
 }
 
 pub(super) fn revoke(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
-    ask.input.only("RevokeGrant", &["KeyId", "GrantId", "DryRun"])?;
+    ask.input
+        .only("RevokeGrant", &["KeyId", "GrantId", "DryRun"])?;
     let id = grant_id(ask.input.required("GrantId", 128)?)?;
-    let key = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
-    authorise::check(aws, &ask.call.caller, &key, &Use::direct("RevokeGrant"))?;
-    find(&key, id)?;
-    finish(aws, ask, &key.arn, id)
+    let arn = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
+    let key = keys::get(aws, &arn)?;
+    authorise::check(aws, &ask.call.caller, key, &Use::direct("RevokeGrant"))?;
+    find(key, id)?;
+    finish(aws, ask, &arn, id)
 }
 
 pub(super) fn retire(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
-    ask.input.only("RetireGrant", &["KeyId", "GrantId", "GrantToken", "DryRun"])?;
-    let (key, id) = if let Some(token) = ask.input.text("GrantToken", 8192)? {
-        let mut all = aws.keys.values().flat_map(|key| key.grants.iter().map(move |g| (key, g)));
+    ask.input
+        .only("RetireGrant", &["KeyId", "GrantId", "GrantToken", "DryRun"])?;
+    let (arn, id) = if let Some(token) = ask.input.text("GrantToken", 8192)? {
+        let mut all = aws
+            .keys
+            .values()
+            .flat_map(|key| key.grants.iter().map(move |g| (key, g)));
         let found = all.find(|(key, grant)| key.region == ask.region() && grant.token == token);
         let (key, grant) = found.ok_or_else(|| refusals::GRANT_TOKEN_INVALID.with(&[]))?;
-        (key.clone(), grant.view.grant_id.clone())
+        (key.arn.clone(), grant.view.grant_id.clone())
     } else {
         let given = ask.input.required("KeyId", 2048)?;
         if !given.starts_with("arn:") {
@@ -76,17 +83,23 @@ pub(super) fn retire(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         let id = grant_id(ask.input.required("GrantId", 128)?)?.to_owned();
         (keys::find(aws, ask, given, false)?, id)
     };
-    let grant = find(&key, &id)?;
-    may_retire(aws, ask, &key, grant)?;
-    finish(aws, ask, &key.arn, &id)
+    let key = keys::get(aws, &arn)?;
+    may_retire(aws, ask, key, find(key, &id)?)?;
+    finish(aws, ask, &arn, &id)
 }
 
 /// The retiring principal, the grantee if the grant says so, or the account that issued it.
 fn may_retire(aws: &Aws, ask: Ask<'_>, key: &LiveKey, grant: &LiveGrant) -> Result<(), Refused> {
     let caller = &ask.call.caller;
     let view = &grant.view;
-    let retiring = view.retiring_principal.as_ref().is_some_and(|p| authorise::is(p, caller));
-    let included = view.operations.iter().any(|operation| operation == "RetireGrant");
+    let retiring = view
+        .retiring_principal
+        .as_ref()
+        .is_some_and(|p| authorise::is(p, caller));
+    let included = view
+        .operations
+        .iter()
+        .any(|operation| operation == "RetireGrant");
     if retiring || (included && authorise::is(&view.grantee_principal, caller)) {
         return Ok(());
     }

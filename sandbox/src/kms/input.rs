@@ -21,7 +21,8 @@ impl<'a> Input<'a> {
     /// Refuses members the operation takes and the sandbox does not model, and ones nobody knows.
     pub(super) fn only(self, operation: &str, names: &[&str]) -> Result<(), Refused> {
         let given = self.0.as_object().into_iter().flatten();
-        let mut others = given.filter(|(name, value)| !value.is_null() && !names.contains(&name.as_str()));
+        let mut others =
+            given.filter(|(name, value)| !value.is_null() && !names.contains(&name.as_str()));
         others.next().map_or(Ok(()), |(name, _)| {
             Err(refusals::NOT_IMPLEMENTED.with(&[&format!("parameter {name} of {operation}")]))
         })
@@ -31,11 +32,17 @@ impl<'a> Input<'a> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        let text = value.as_str().ok_or_else(|| invalid(name, value, "Member must be a string"))?;
+        let text = value
+            .as_str()
+            .ok_or_else(|| invalid(name, value, "Member must be a string"))?;
         if (1..=longest).contains(&text.len()) {
             return Ok(Some(text));
         }
-        Err(invalid(name, value, &format!("Member must have length between 1 and {longest}")))
+        Err(invalid(
+            name,
+            value,
+            &format!("Member must have length between 1 and {longest}"),
+        ))
     }
 
     pub(super) fn required(self, name: &str, longest: usize) -> Result<&'a str, Refused> {
@@ -47,7 +54,9 @@ impl<'a> Input<'a> {
         let Some(value) = self.get(name) else {
             return Ok(false);
         };
-        value.as_bool().ok_or_else(|| invalid(name, value, "Member must be a boolean"))
+        value
+            .as_bool()
+            .ok_or_else(|| invalid(name, value, "Member must be a boolean"))
     }
 
     pub(super) fn number(self, name: &str, most: usize) -> Result<Option<usize>, Refused> {
@@ -57,7 +66,9 @@ impl<'a> Input<'a> {
         let number = value.as_u64().and_then(|n| usize::try_from(n).ok());
         let number = number.filter(|n| (1..=most).contains(n));
         let constraint = format!("Member must be between 1 and {most}");
-        number.map(Some).ok_or_else(|| invalid(name, value, &constraint))
+        number
+            .map(Some)
+            .ok_or_else(|| invalid(name, value, &constraint))
     }
 
     pub(super) fn texts(self, name: &str) -> Result<Vec<String>, Refused> {
@@ -66,7 +77,9 @@ impl<'a> Input<'a> {
         };
         let bad = || invalid(name, value, "Member must be a list of strings");
         let items = value.as_array().ok_or_else(bad)?;
-        let texts = items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(bad));
+        let texts = items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned).ok_or_else(bad));
         texts.collect()
     }
 
@@ -77,7 +90,10 @@ impl<'a> Input<'a> {
         let bad = || invalid(name, value, "Member must be a map of strings");
         let fields = value.as_object().ok_or_else(bad)?.iter();
         let pairs = fields.map(|(key, value)| {
-            value.as_str().map(|text| (key.clone(), text.to_owned())).ok_or_else(bad)
+            value
+                .as_str()
+                .map(|text| (key.clone(), text.to_owned()))
+                .ok_or_else(bad)
         });
         pairs.collect::<Result<_, _>>().map(Some)
     }
@@ -93,8 +109,15 @@ impl<'a> Input<'a> {
 }
 
 pub(super) fn invalid(name: &str, value: &Value, constraint: &str) -> Refused {
-    let shown: String = value.to_string().trim_matches('"').chars().take(200).collect();
+    let shown: String = value
+        .to_string()
+        .trim_matches('"')
+        .chars()
+        .take(200)
+        .collect();
     let mut first = name.chars();
-    let member = first.next().map(|c| c.to_ascii_lowercase().to_string() + first.as_str());
+    let member = first
+        .next()
+        .map(|c| c.to_ascii_lowercase().to_string() + first.as_str());
     refusals::KMS_VALIDATION.with(&[&shown, &member.unwrap_or_default(), constraint])
 }

@@ -5,13 +5,18 @@ use serde_json::{Value, json};
 use super::Ask;
 use super::authorise::{self, Use};
 use crate::aws::{self, Aws, LiveKey, key_arn};
-use crate::identity::{self, Verdict};
 use crate::iam::Context;
+use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
 use crate::wire::time;
 
-/// The key that `KeyId` names: an ID or alias of the caller's account, or an ARN of any account, in this Region.
-pub(super) fn find(aws: &mut Aws, ask: Ask<'_>, given: &str, aliases: bool) -> Result<LiveKey, Refused> {
+/// The ARN of the key that `KeyId` names: an ID or alias of the caller's account, or an ARN of any account, in this Region.
+pub(super) fn find(
+    aws: &mut Aws,
+    ask: Ask<'_>,
+    given: &str,
+    aliases: bool,
+) -> Result<String, Refused> {
     let (account, name) = match given.strip_prefix("arn:") {
         Some(rest) => foreign(ask, given, rest)?,
         None => (ask.account(), given),
@@ -33,7 +38,14 @@ pub(super) fn find(aws: &mut Aws, ask: Ask<'_>, given: &str, aliases: bool) -> R
         let id = name.strip_prefix("key/").unwrap_or(name);
         key_arn(ask.region(), account, id)
     };
-    aws.keys.get(&arn).cloned().ok_or_else(|| refusals::KEY_NOT_FOUND.with(&[&arn]))
+    get(aws, &arn)?;
+    Ok(arn)
+}
+
+pub(super) fn get<'a>(aws: &'a Aws, arn: &str) -> Result<&'a LiveKey, Refused> {
+    aws.keys
+        .get(arn)
+        .ok_or_else(|| refusals::KEY_NOT_FOUND.with(&[arn]))
 }
 
 /// Account and name of an ARN; KMS keys do not leave their Region.
@@ -58,9 +70,13 @@ pub(super) fn enabled(key: &LiveKey) -> Result<(), Refused> {
 pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     ask.input.only("DescribeKey", &["KeyId", "GrantTokens"])?;
     let tokens = ask.input.texts("GrantTokens")?;
-    let key = find(aws, ask, ask.input.required("KeyId", 2048)?, true)?;
-    let usage = Use { grant_tokens: &tokens, ..Use::direct("DescribeKey") };
-    authorise::check(aws, &ask.call.caller, &key, &usage)?;
+    let arn = find(aws, ask, ask.input.required("KeyId", 2048)?, true)?;
+    let key = get(aws, &arn)?;
+    let usage = Use {
+        grant_tokens: &tokens,
+        ..Use::direct("DescribeKey")
+    };
+    authorise::check(aws, &ask.call.caller, key, &usage)?;
     Ok(json!({"KeyMetadata": {
         "AWSAccountId": key.account,
         "KeyId": key.id,
@@ -80,7 +96,8 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
 }
 
 pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
-    ask.input.only("ListAliases", &["KeyId", "Limit", "Marker"])?;
+    ask.input
+        .only("ListAliases", &["KeyId", "Limit", "Marker"])?;
     let limit = ask.input.number("Limit", 1000)?.unwrap_or(50);
     let offset = marker(ask)?;
     let (account, region) = (ask.account(), ask.region());
@@ -92,7 +109,7 @@ pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused
         return Err(refusals::KMS_ACCESS_DENIED.with(&[arn, "kms:ListAliases", "*", &reason]));
     }
     let of_key = match ask.input.text("KeyId", 2048)? {
-        Some(given) => Some(find(aws, ask, given, false)?.arn),
+        Some(given) => Some(find(aws, ask, given, false)?),
         None => None,
     };
     aws::managed_key(aws, account, region);

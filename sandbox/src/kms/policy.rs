@@ -13,17 +13,22 @@ use crate::refusals::{self, Refused};
 /// Bytes of a key policy (aws-facts, KMS).
 const LONGEST: usize = 32 * 1024;
 
-fn own_key(aws: &mut Aws, ask: Ask<'_>, operation: &str) -> Result<LiveKey, Refused> {
-    if let Some(name) = ask.input.text("PolicyName", 128)?.filter(|name| *name != "default") {
+fn own_key<'a>(aws: &'a mut Aws, ask: Ask<'_>, operation: &str) -> Result<&'a LiveKey, Refused> {
+    if let Some(name) = ask
+        .input
+        .text("PolicyName", 128)?
+        .filter(|name| *name != "default")
+    {
         return Err(refusals::POLICY_NAME.with(&[name]));
     }
-    let key = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
+    let arn = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
+    let key = keys::get(aws, &arn)?;
     if key.account != ask.account() {
         let action = format!("kms:{operation}");
         let caller = &ask.call.caller.principal.arn;
         return Err(refusals::KEY_FOREIGN.with(&[caller, &action, &key.arn]));
     }
-    authorise::check(aws, &ask.call.caller, &key, &Use::direct(operation))?;
+    authorise::check(aws, &ask.call.caller, key, &Use::direct(operation))?;
     Ok(key)
 }
 
@@ -34,25 +39,32 @@ pub(super) fn get(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
 }
 
 pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
-    let names = ["KeyId", "PolicyName", "Policy", "BypassPolicyLockoutSafetyCheck"];
+    let names = [
+        "KeyId",
+        "PolicyName",
+        "Policy",
+        "BypassPolicyLockoutSafetyCheck",
+    ];
     ask.input.only("PutKeyPolicy", &names)?;
     let text = ask.input.required("Policy", 131_072)?;
-    let key = own_key(aws, ask, "PutKeyPolicy")?;
-    if key.managed {
-        return Err(refusals::MANAGED_KEY_POLICY.with(&[&key.arn]));
+    let mut changed = own_key(aws, ask, "PutKeyPolicy")?.clone();
+    if changed.managed {
+        return Err(refusals::MANAGED_KEY_POLICY.with(&[&changed.arn]));
     }
     if text.len() > LONGEST {
         return Err(refusals::POLICY_TOO_LONG.with(&[&text.len().to_string()]));
     }
-    let malformed = |error: crate::iam::PolicyError| {
-        refusals::POLICY_MALFORMED.with(&[&error.to_string()])
-    };
+    let malformed =
+        |error: crate::iam::PolicyError| refusals::POLICY_MALFORMED.with(&[&error.to_string()]);
     let policy = Policy::parse(text).map_err(malformed)?;
     policy.check(Kind::Resource).map_err(malformed)?;
-    if !policy.principals().iter().all(|principal| exists(aws, principal)) {
+    if !policy
+        .principals()
+        .iter()
+        .all(|principal| exists(aws, principal))
+    {
         return Err(refusals::POLICY_UNKNOWN_PRINCIPAL.with(&[]));
     }
-    let mut changed = key.clone();
     changed.policy = Arc::new(policy);
     text.clone_into(&mut changed.policy_text);
     let bypass = ask.input.flag("BypassPolicyLockoutSafetyCheck")?;
@@ -78,7 +90,9 @@ pub(super) fn exists(aws: &Aws, principal: &str) -> bool {
     if name == "root" {
         return aws.accounts.contains_key(account);
     }
-    let session = name.strip_prefix("assumed-role/").and_then(|rest| rest.split_once('/'));
+    let session = name
+        .strip_prefix("assumed-role/")
+        .and_then(|rest| rest.split_once('/'));
     session.is_some_and(|(role, _)| {
         let prefix = format!("arn:aws:iam::{account}:role/");
         let mut arns = aws.principals.keys().filter(|arn| arn.starts_with(&prefix));
@@ -88,6 +102,8 @@ pub(super) fn exists(aws: &Aws, principal: &str) -> bool {
 
 /// Account and name of an IAM or STS ARN.
 fn split(arn: &str) -> Option<(&str, &str)> {
-    let rest = arn.strip_prefix("arn:aws:iam::").or_else(|| arn.strip_prefix("arn:aws:sts::"))?;
+    let rest = arn
+        .strip_prefix("arn:aws:iam::")
+        .or_else(|| arn.strip_prefix("arn:aws:sts::"))?;
     rest.split_once(':')
 }

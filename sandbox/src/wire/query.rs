@@ -54,7 +54,9 @@ impl Query {
     /// `Name.1`, `Name.2`, … in the order of their numbers.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
         let indexes = self.indexes(name);
-        let values = indexes.iter().filter_map(|i| self.owned(&format!("{name}.{i}")));
+        let values = indexes
+            .iter()
+            .filter_map(|i| self.owned(&format!("{name}.{i}")));
         values.collect()
     }
 

@@ -11,7 +11,11 @@ use super::Incoming;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// Everything but the unreserved characters.
-const ENCODE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const ENCODE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// The claim a request carries, unproved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,16 +43,21 @@ impl Claim {
     /// From the `Authorization` header.
     pub(crate) fn of_header(request: &Incoming) -> Result<Self, Unreadable> {
         let header = request.header("authorization").ok_or(Unreadable::Absent)?;
-        let fields = header.strip_prefix(ALGORITHM).ok_or(Unreadable::Malformed)?;
+        let fields = header
+            .strip_prefix(ALGORITHM)
+            .ok_or(Unreadable::Malformed)?;
         let field = |name: &str| {
             let mut parts = fields.split(',').map(str::trim);
             parts.find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
         };
-        let (credential, signed, signature) =
-            match (field("Credential"), field("SignedHeaders"), field("Signature")) {
-                (Some(c), Some(h), Some(s)) => (c, h, s),
-                _ => return Err(Unreadable::Malformed),
-            };
+        let parts = (
+            field("Credential"),
+            field("SignedHeaders"),
+            field("Signature"),
+        );
+        let (Some(credential), Some(signed), Some(signature)) = parts else {
+            return Err(Unreadable::Malformed);
+        };
         let at = request.header("x-amz-date").ok_or(Unreadable::Malformed)?;
         let token = request.header("x-amz-security-token");
         Self::build(credential, signed, signature, at, token).ok_or(Unreadable::Malformed)
@@ -92,7 +101,9 @@ impl Claim {
         };
         let ends_well = scope.next() == Some("aws4_request") && scope.next().is_none();
         let dated = at.get(..8) == Some(claim.date.as_str());
-        let whole = ![&claim.access_key, &claim.region, &claim.service].iter().any(|s| s.is_empty());
+        let whole = ![&claim.access_key, &claim.region, &claim.service]
+            .iter()
+            .any(|s| s.is_empty());
         (ends_well && dated && whole).then_some(claim)
     }
 
@@ -121,7 +132,11 @@ impl Claim {
     pub(crate) fn proves_url(&self, secret: &str, host: &str, query: &[(String, String)]) -> bool {
         let headers = self.canonical_headers(|name| (name == "host").then(|| host.to_owned()));
         let Some(headers) = headers else { return false };
-        let unsigned: Vec<_> = query.iter().filter(|(key, _)| key != "X-Amz-Signature").cloned().collect();
+        let unsigned: Vec<_> = query
+            .iter()
+            .filter(|(key, _)| key != "X-Amz-Signature")
+            .cloned()
+            .collect();
         let empty = hex::encode(Sha256::digest(b""));
         self.signs("host") && self.matches(secret, "GET", "/", &unsigned, &headers, &empty)
     }
@@ -154,7 +169,10 @@ impl Claim {
         let query = canonical_query(query);
         let signed = self.signed_headers.join(";");
         let canonical = format!("{method}\n{path}\n{query}\n{headers}\n{signed}\n{body}");
-        let scope = format!("{}/{}/{}/aws4_request", self.date, self.region, self.service);
+        let scope = format!(
+            "{}/{}/{}/aws4_request",
+            self.date, self.region, self.service
+        );
         let digest = hex::encode(Sha256::digest(canonical.as_bytes()));
         let to_sign = format!("{ALGORITHM}\n{}\n{scope}\n{digest}", self.at);
         let mut key = hmac(format!("AWS4{secret}").as_bytes(), &self.date);
@@ -198,9 +216,15 @@ fn canonical_query(query: &[(String, String)]) -> String {
 
 /// Every service but S3 encodes the path as sent once more.
 fn double_encoded(path: &str) -> String {
-    let segments = path.split('/').map(|s| utf8_percent_encode(s, ENCODE).to_string());
+    let segments = path
+        .split('/')
+        .map(|s| utf8_percent_encode(s, ENCODE).to_string());
     let joined = segments.collect::<Vec<_>>().join("/");
-    if joined.is_empty() { "/".to_owned() } else { joined }
+    if joined.is_empty() {
+        "/".to_owned()
+    } else {
+        joined
+    }
 }
 
 /// Trimmed, inner runs of blanks made one.

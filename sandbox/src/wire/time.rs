@@ -27,7 +27,10 @@ pub(crate) fn epoch(time: SystemTime) -> f64 {
     let millis = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |d| d.as_millis());
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit 53 bits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds since 1970 fit 53 bits"
+    )]
     let seconds = millis as f64 / 1000.0;
     seconds
 }
@@ -36,7 +39,7 @@ pub(crate) fn epoch(time: SystemTime) -> f64 {
 pub(crate) fn parse_basic(text: &str) -> Option<SystemTime> {
     let civil = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
     let at = civil.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    SystemTime::try_from(at).ok()
+    Some(SystemTime::from(at))
 }
 
 /// A duration of AWS's, shortened by the world's speed.

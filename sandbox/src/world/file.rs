@@ -54,20 +54,48 @@ pub(super) fn read(text: &str) -> Result<World, WorldError> {
         .map_err(|error| WorldError::new("world", error.to_string()))?;
     let file: File = serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let key = if path == "." { "world".to_owned() } else { path };
+        let key = if path == "." {
+            "world".to_owned()
+        } else {
+            path
+        };
         WorldError::new(key, error.inner().message())
     })?;
     let mut world = World::new().limits(file.limits);
     world.accounts = file.account;
     number("speed", file.speed, &mut world.speed)?;
-    number("copy_mib_per_second", file.copy_mib_per_second, &mut world.copy_mib_per_second)?;
-    seconds("copy_start_seconds", file.copy_start_seconds, &mut world.copy_start)?;
+    number(
+        "copy_mib_per_second",
+        file.copy_mib_per_second,
+        &mut world.copy_mib_per_second,
+    )?;
+    seconds(
+        "copy_start_seconds",
+        file.copy_start_seconds,
+        &mut world.copy_start,
+    )?;
     seconds("latency_seconds", file.latency_seconds, &mut world.latency)?;
-    seconds("grant_delay_seconds", file.grant_delay_seconds, &mut world.grant_delay)?;
-    seconds("tag_delay_seconds", file.tag_delay_seconds, &mut world.tag_delay)?;
-    seconds("read_delay_seconds", file.read_delay_seconds, &mut world.read_delay)?;
+    seconds(
+        "grant_delay_seconds",
+        file.grant_delay_seconds,
+        &mut world.grant_delay,
+    )?;
+    seconds(
+        "tag_delay_seconds",
+        file.tag_delay_seconds,
+        &mut world.tag_delay,
+    )?;
+    seconds(
+        "read_delay_seconds",
+        file.read_delay_seconds,
+        &mut world.read_delay,
+    )?;
     let registration = file.registration_delay_seconds;
-    seconds("registration_delay_seconds", registration, &mut world.registration_delay)?;
+    seconds(
+        "registration_delay_seconds",
+        registration,
+        &mut world.registration_delay,
+    )?;
     crate::aws::check(&world)?;
     Ok(world)
 }
@@ -75,7 +103,12 @@ pub(super) fn read(text: &str) -> Result<World, WorldError> {
 fn number(key: &str, given: Option<f64>, place: &mut f64) -> Result<(), WorldError> {
     match given {
         Some(value) if value.is_finite() && value > 0.0 => *place = value,
-        Some(value) => return Err(WorldError::new(key, format!("{value} is not a positive number"))),
+        Some(value) => {
+            return Err(WorldError::new(
+                key,
+                format!("{value} is not a positive number"),
+            ));
+        }
         None => {}
     }
     Ok(())
