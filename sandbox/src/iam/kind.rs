@@ -18,7 +18,7 @@ pub enum Kind {
 impl Policy {
     /// Checks the elements that [`Policy::parse`] cannot judge without knowing what the document is for.
     ///
-    /// Source: *IAM User Guide*, "Grammar of the IAM JSON policy language"; the wording is IAM's.
+    /// Source: *IAM User Guide*, "Grammar of the IAM JSON policy language" and "`NotPrincipal`"; the wording is IAM's.
     pub fn check(&self, kind: Kind) -> Result<(), PolicyError> {
         for (index, statement) in self.statements().iter().enumerate() {
             check_statement(statement, kind)
@@ -30,19 +30,18 @@ impl Policy {
 
 fn check_statement(statement: &Statement, kind: Kind) -> Result<(), PolicyError> {
     let refuse = |element: &str, problem: &str| Err(PolicyError::new(element, problem));
-    if kind == Kind::Identity {
-        match &statement.principals {
-            Some(PrincipalsElement::Only(_)) => {
-                return refuse("Principal", "has prohibited field Principal");
-            }
-            Some(PrincipalsElement::AllBut(_)) => {
-                return refuse("NotPrincipal", "has prohibited field NotPrincipal");
-            }
-            None => {}
+    match (kind, &statement.principals) {
+        (Kind::Identity, Some(PrincipalsElement::Only(_))) => {
+            refuse("Principal", "has prohibited field Principal")
         }
-    } else if statement.principals.is_none() {
-        return refuse("Principal", "missing required field Principal");
-    }
+        (Kind::Identity | Kind::Trust, Some(PrincipalsElement::AllBut(_))) => {
+            refuse("NotPrincipal", "has prohibited field NotPrincipal")
+        }
+        (Kind::Resource | Kind::Trust, None) => {
+            refuse("Principal", "missing required field Principal")
+        }
+        _ => Ok(()),
+    }?;
     match (kind, &statement.resources) {
         (Kind::Identity | Kind::Resource, None) => {
             refuse("Resource", "policy statement must contain resources")

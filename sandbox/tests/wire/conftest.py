@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import strict
 from clients import Caller
 
 HERE = Path(__file__).parent
@@ -81,3 +82,8 @@ def start():
 @pytest.fixture
 def sandbox(start):
     return start(WORLD)
+
+
+def pytest_terminal_summary(terminalreporter):
+    if strict.REFUSALS:
+        terminalreporter.write_line(f"{len(strict.REFUSALS)} refusals met over HTTP, not counting copies that fail later")

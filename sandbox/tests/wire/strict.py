@@ -12,11 +12,18 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NAMESPACES = {"ec2": "http://ec2.amazonaws.com/doc/2016-11-15/", "query": "https://sts.amazonaws.com/doc/2011-06-15/"}
 
 
+#: The sandbox's names of the refusals met so far; it sends them beside AWS's own codes.
+REFUSALS = set()
+
+
 def check(operation_model, response_dict, **_):
     """A handler for botocore's `before-parse` event."""
+    REFUSALS.update({response_dict["headers"].get("x-sandbox-refusal")} - {None})
+    protocol = operation_model.service_model.resolved_protocol
+    if protocol == "rest-json":
+        return  # Lambda's Invoke: the answer is the function's own.
     body = response_dict["body"]
     body = body if isinstance(body, bytes) else body.encode()
-    protocol = operation_model.service_model.resolved_protocol
     failed = response_dict["status_code"] >= 300
     at = f"{operation_model.service_model.service_name}.{operation_model.name}"
     if protocol == "json":

@@ -111,6 +111,18 @@ def test_an_archived_snapshot_cannot_be_copied(sandbox):
         sandbox.producer.ec2(AWAY).copy_snapshot(SourceRegion=HOME, SourceSnapshotId=ARCHIVED, Encrypted=True)
 
 
+def test_a_copy_can_be_given_its_time(sandbox):
+    away = sandbox.producer.ec2(AWAY)
+    wanted = {"SourceRegion": HOME, "SourceSnapshotId": GOLDEN_ROOT, "Encrypted": True}
+    made = away.copy_snapshot(**wanted, CompletionDurationMinutes=15)["SnapshotId"]
+    found = settled(away, made)
+    assert (found["TransferType"], found["CompletionDurationMinutes"]) == ("time-based", 15)
+    assert found["CompletionTime"] >= found["StartTime"]
+    for minutes in (14, 16, 2895):
+        with refused("InvalidParameterValue", "CompletionDurationMinutes"):
+            away.copy_snapshot(**wanted, CompletionDurationMinutes=minutes)
+
+
 def test_a_key_needs_encrypted(sandbox):
     with refused("InvalidParameterDependency", "KmsKeyId"):
         sandbox.producer.ec2(AWAY).copy_snapshot(SourceRegion=HOME, SourceSnapshotId=PLAIN, KmsKeyId=TARGET_KEY)

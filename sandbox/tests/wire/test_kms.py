@@ -41,6 +41,13 @@ def test_a_key_by_all_its_names(keys, sandbox):
     assert (disabled["KeyState"], disabled["Enabled"]) == ("Disabled", False)
 
 
+def test_aliases(keys, sandbox):
+    aliases = {entry["AliasName"]: entry.get("TargetKeyId") for entry in keys.list_aliases()["Aliases"]}
+    assert aliases["alias/shared-ami-key"] == SOURCE_KEY.rpartition("/")[2]
+    [only] = sandbox.producer.cli(HOME, "kms", "list-aliases", "--key-id", SOURCE_KEY)["Aliases"]
+    assert only["AliasName"] == "alias/shared-ami-key"
+
+
 def test_keys_that_are_not_there_or_not_for_you(keys, sandbox):
     with refused("NotFoundException"):
         keys.describe_key(KeyId="11111111-1111-4111-8111-0000000000ff")

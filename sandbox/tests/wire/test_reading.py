@@ -135,6 +135,14 @@ def test_tags_are_written_over_and_bounded(at_home):
         at_home.create_tags(Resources=[PLAIN], Tags=[{"Key": f"k{n}", "Value": ""} for n in range(51)])
 
 
+def test_tags_are_removed(at_home):
+    at_home.delete_tags(Resources=[GOLDEN], Tags=[{"Key": "Name", "Value": "another"}, {"Key": "team:owner"}])
+    [image] = at_home.describe_images(ImageIds=[GOLDEN])["Images"]
+    assert image["Tags"] == [{"Key": "Name", "Value": "golden"}], "a value that differs keeps its tag"
+    at_home.delete_tags(Resources=[GOLDEN])
+    assert "Tags" not in at_home.describe_images(ImageIds=[GOLDEN])["Images"][0]
+
+
 def test_filters(at_home, sandbox):
     def images(*filters, **more):
         wanted = [{"Name": name, "Values": values} for name, values in filters]
@@ -208,6 +216,12 @@ def test_pages_may_be_empty_and_still_go_on(start, tmp_path):
     pages = list(paginator.paginate(OwnerIds=["self"], PaginationConfig={"PageSize": 5}))
     assert pages[0]["Snapshots"] == [] and pages[0]["NextToken"]
     assert sum(len(page["Snapshots"]) for page in pages) == 6
+
+
+def test_the_default_key_of_a_region(sandbox, at_home):
+    assert at_home.get_ebs_default_kms_key_id()["KmsKeyId"] == "alias/aws/ebs"
+    answer = sandbox.producer.cli(AWAY, "ec2", "get-ebs-default-kms-key-id")
+    assert answer["KmsKeyId"] == "alias/aws/ebs"
 
 
 def test_regions(sandbox, at_home):

@@ -313,6 +313,16 @@ fn what_a_document_is_for() {
             );
         }
     }
+    let all_but = policy(
+        r#"{"Effect":"Deny","NotPrincipal":{"AWS":"222222222222"},"Action":"sts:AssumeRole"}"#,
+    );
+    for kind in [Kind::Identity, Kind::Trust] {
+        let message = all_but.check(kind).unwrap_err().to_string();
+        assert!(
+            message.ends_with("has prohibited field NotPrincipal"),
+            "{message}"
+        );
+    }
     let spaced = r#"{"Sid":"Allow use","Effect":"Allow","Action":"*","Resource":"*"}"#;
     let message = policy(spaced)
         .check(Kind::Identity)
