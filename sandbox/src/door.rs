@@ -67,7 +67,6 @@ pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
     let asked = recognise::recognise(&request, claim.as_ref().ok());
     let mut call = call(sandbox, &asked, &claim);
     sandbox.enter(&mut call);
-    call.request_id = crate::aws::request_id(call.seq);
     let latency = sandbox.look(|aws| aws.rules.scaled(aws.rules.latency));
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
@@ -142,9 +141,6 @@ fn perform(
     asked: &Asked,
     claim: &Result<Claim, Unreadable>,
 ) -> Result<Done, Refused> {
-    if let Body::Unreadable(no) = &asked.body {
-        return Err(no.clone());
-    }
     let admitted = admit::admit(aws, request, asked.service, claim)?;
     throttle::take(aws, asked, &admitted)?;
     match (&asked.body, asked.service) {

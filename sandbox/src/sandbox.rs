@@ -178,11 +178,12 @@ impl Sandbox {
         lock(&self.inner.answers).push(answer);
     }
 
-    /// Enters a call into the ledger; `call` gets its number there.
+    /// Enters a call into the ledger; `call` gets its number and request ID there.
     pub(crate) fn enter(&self, call: &mut Call) {
         let mut calls = lock(&self.inner.calls);
         calls.arrived += 1;
         call.seq = calls.arrived;
+        call.request_id = crate::aws::request_id(call.seq);
         calls.ledger.push(call.clone());
     }
 

@@ -48,7 +48,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let (images, token) = page.cut(images.collect());
     let mut xml = Xml::new();
     xml.list("imagesSet", images, |xml, image| {
-        write(xml, aws, ask, image)
+        write(xml, aws, ask, image);
     });
     xml.maybe("nextToken", token.as_deref());
     Ok(xml.finish())

@@ -51,7 +51,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let (snapshots, token) = page.cut(visible.collect());
     let mut xml = Xml::new();
     xml.list("snapshotSet", snapshots, |xml, snapshot| {
-        write(xml, aws, ask, snapshot)
+        write(xml, aws, ask, snapshot);
     });
     xml.maybe("nextToken", token.as_deref());
     Ok(xml.finish())

@@ -1,0 +1,249 @@
+//! A client that signs with AWS's own signer and sends by hand, so that nothing is repaired on the way.
+
+use std::time::{Duration, SystemTime};
+
+use amiferry_sandbox::Sandbox;
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4::SigningParams;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use serde_json::Value;
+
+pub type Params<'a> = &'a [(&'a str, &'a str)];
+
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub sandbox: Sandbox,
+    pub region: String,
+    pub key: String,
+    pub secret: String,
+    pub token: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub refusal: Option<String>,
+    /// AWS's error code, from wherever the protocol puts it.
+    pub code: Option<String>,
+    pub body: String,
+}
+
+impl Answer {
+    /// The text of the first element of this name.
+    pub fn text(&self, tag: &str) -> Option<String> {
+        let (_, rest) = self.body.split_once(&format!("<{tag}>"))?;
+        rest.split_once(&format!("</{tag}>"))
+            .map(|(text, _)| text.to_owned())
+    }
+
+    pub fn texts(&self, tag: &str) -> Vec<String> {
+        let (start, end) = (format!("<{tag}>"), format!("</{tag}>"));
+        let parts = self
+            .body
+            .split(&start)
+            .skip(1)
+            .filter_map(|part| part.split_once(&end));
+        parts.map(|(text, _)| text.to_owned()).collect()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.status / 100, 2, "{self:?}");
+        self
+    }
+}
+
+impl From<Response<Bytes>> for Answer {
+    fn from(response: Response<Bytes>) -> Self {
+        let header = |name| {
+            let value = response.headers().get(name);
+            value.map(|value: &http::HeaderValue| value.to_str().expect("ascii").to_owned())
+        };
+        let mut answer = Self {
+            status: response.status().as_u16(),
+            refusal: header("x-sandbox-refusal"),
+            code: None,
+            body: String::from_utf8_lossy(response.body()).into_owned(),
+        };
+        let in_json = answer.json()["__type"].as_str().map(str::to_owned);
+        answer.code = answer
+            .text("Code")
+            .or(in_json)
+            .or_else(|| header("x-amzn-errortype"));
+        answer
+    }
+}
+
+impl Client {
+    pub fn new(sandbox: &Sandbox, region: &str, key: &str, secret: &str) -> Self {
+        Self {
+            sandbox: sandbox.clone(),
+            region: region.to_owned(),
+            key: key.to_owned(),
+            secret: secret.to_owned(),
+            token: None,
+        }
+    }
+
+    pub fn in_region(&self, region: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    pub async fn ec2(&self, action: &str, params: Params<'_>) -> Answer {
+        self.answer(self.query("ec2", action, "2016-11-15", params))
+            .await
+    }
+
+    pub async fn sts(&self, action: &str, params: Params<'_>) -> Answer {
+        self.answer(self.query("sts", action, "2011-06-15", params))
+            .await
+    }
+
+    pub async fn kms(&self, operation: &str, body: Value) -> Answer {
+        self.answer(self.json(operation, body.to_string())).await
+    }
+
+    pub async fn assume(&self, role: &str, more: Params<'_>) -> Self {
+        let mut params = vec![("RoleArn", role), ("RoleSessionName", "test")];
+        params.extend_from_slice(more);
+        let answer = self.sts("AssumeRole", &params).await.ok();
+        Self {
+            key: answer.text("AccessKeyId").expect("a key"),
+            secret: answer.text("SecretAccessKey").expect("a secret"),
+            token: answer.text("SessionToken"),
+            ..self.clone()
+        }
+    }
+
+    pub async fn answer(&self, request: Request<Bytes>) -> Answer {
+        self.sandbox.send(request).await.expect("an answer").into()
+    }
+
+    pub fn query(
+        &self,
+        service: &str,
+        action: &str,
+        version: &str,
+        params: Params<'_>,
+    ) -> Request<Bytes> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", action)
+            .append_pair("Version", version);
+        form.extend_pairs(params);
+        let request = Request::post(format!("https://{service}.{}.amazonaws.com/", self.region))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Bytes::from(form.finish()));
+        self.signed(service, request.expect("a request"))
+    }
+
+    pub fn json(&self, operation: &str, body: String) -> Request<Bytes> {
+        let request = Request::post(format!("https://kms.{}.amazonaws.com/", self.region))
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("TrentService.{operation}"))
+            .body(Bytes::from(body));
+        self.signed("kms", request.expect("a request"))
+    }
+
+    pub fn invoke(&self, function: &str, kind: &str, payload: Vec<u8>) -> Request<Bytes> {
+        let uri = format!(
+            "https://lambda.{}.amazonaws.com/2015-03-31/functions/{function}/invocations",
+            self.region
+        );
+        let request = Request::post(uri)
+            .header("x-amz-invocation-type", kind)
+            .body(Bytes::from(payload));
+        self.signed("lambda", request.expect("a request"))
+    }
+
+    pub fn signed(&self, service: &str, request: Request<Bytes>) -> Request<Bytes> {
+        self.signed_at(service, request, self.sandbox.now())
+    }
+
+    pub fn signed_at(
+        &self,
+        service: &str,
+        mut request: Request<Bytes>,
+        at: SystemTime,
+    ) -> Request<Bytes> {
+        self.apply(service, &mut request, at, SigningSettings::default());
+        request
+    }
+
+    /// A presigned GET, as the CopySnapshot parameter wants it.
+    pub fn presigned(&self, params: Params<'_>) -> String {
+        self.presigned_for(Duration::from_hours(1), params)
+    }
+
+    pub fn presigned_for(&self, lives: Duration, params: Params<'_>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query
+            .append_pair("Action", "CopySnapshot")
+            .append_pair("Version", "2016-11-15");
+        query.extend_pairs(params);
+        let uri = format!(
+            "https://ec2.{}.amazonaws.com/?{}",
+            self.region,
+            query.finish()
+        );
+        let request = Request::builder()
+            .method(Method::GET)
+            .uri(uri)
+            .body(Bytes::new());
+        let mut request = request.expect("a request");
+        let mut settings = SigningSettings::default();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(lives);
+        self.apply("ec2", &mut request, self.sandbox.now(), settings);
+        request.uri().to_string()
+    }
+
+    fn apply(
+        &self,
+        service: &str,
+        request: &mut Request<Bytes>,
+        at: SystemTime,
+        settings: SigningSettings,
+    ) {
+        let identity =
+            Credentials::new(&self.key, &self.secret, self.token.clone(), None, "test").into();
+        let params = SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name(service)
+            .time(at)
+            .settings(settings)
+            .build()
+            .expect("signing parameters")
+            .into();
+        let uri = request.uri().to_string();
+        let body = request.body().clone();
+        let headers: Vec<(String, String)> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().expect("ascii").to_owned()))
+            .collect();
+        let signable = SignableRequest::new(
+            request.method().as_str(),
+            uri.as_str(),
+            headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str())),
+            SignableBody::Bytes(&body),
+        );
+        let (instructions, _) = sign(signable.expect("signable"), &params)
+            .expect("a signature")
+            .into_parts();
+        instructions.apply_to_request_http1x(request);
+    }
+}

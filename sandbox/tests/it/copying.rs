@@ -1,0 +1,492 @@
+//! Copies: how long they take, what they carry, what breaks them.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{LaunchPermission, Snapshot};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::refused_keys::grant;
+use crate::worlds::{
+    Bench, CONSUMER, COPIER, EAST, IMAGE, MANAGED, PLAIN, PRODUCER, ROOT, SOURCE_KEY, TARGET_KEY,
+    WEST, world,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_takes_its_size_over_its_throughput() {
+    let bench = Bench::new();
+    let more = [
+        ("Description", "the root"),
+        ("TagSpecification.1.ResourceType", "snapshot"),
+        ("TagSpecification.1.Tag.1.Key", "run"),
+        ("TagSpecification.1.Tag.1.Value", "1"),
+    ];
+    let id = bench
+        .copy_of(ROOT, &more)
+        .await
+        .ok()
+        .text("snapshotId")
+        .expect("a snapshot");
+    assert_eq!(bench.state_of(&id).await.0, "pending");
+    // 5 s and 8192 MiB at 250 MiB/s make 37.8 s.
+    sleep(Duration::from_secs(19)).await;
+    let seen = bench
+        .consumer
+        .ec2("DescribeSnapshots", &[("SnapshotId.1", &id)])
+        .await
+        .ok();
+    assert_eq!(seen.text("progress").as_deref(), Some("50%"));
+    sleep(Duration::from_secs(18)).await;
+    assert_eq!(bench.state_of(&id).await.0, "pending");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.state_of(&id).await.0, "completed");
+    let copy = bench
+        .sandbox
+        .edit(|aws| aws.snapshot(&id))
+        .expect("the copy");
+    assert_eq!(
+        (copy.snapshot_id.as_str(), copy.progress.as_str()),
+        (id.as_str(), "100%")
+    );
+    assert_eq!(copy.kms_key_arn.as_deref(), Some(TARGET_KEY));
+    assert_eq!(copy.tags.get("run").map(String::as_str), Some("1"));
+    assert!(!copy.tags.contains_key("Name"), "tags are not copied");
+    assert_eq!(copy.source_snapshot_id.as_deref(), Some(ROOT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn speed_shortens_copies_and_not_the_clock() {
+    let bench = Bench::of(world().speed(10.0));
+    let id = bench.copy().await;
+    sleep(Duration::from_millis(3700)).await;
+    assert_eq!(bench.state_of(&id).await.0, "pending");
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(bench.state_of(&id).await.0, "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_key_the_copy_gets_aws_ebs_and_cannot_be_shared() {
+    let bench = Bench::new();
+    let id = bench
+        .copy_of(ROOT, &[("KmsKeyId", "")])
+        .await
+        .ok()
+        .text("snapshotId")
+        .expect("a snapshot");
+    assert_eq!(bench.end_of(&id).await.0, "completed");
+    let params = [
+        ("SnapshotId", id.as_str()),
+        ("OperationType", "add"),
+        ("UserId.1", PRODUCER),
+    ];
+    let refused = bench.consumer.ec2("ModifySnapshotAttribute", &params).await;
+    assert_eq!(refused.refusal.as_deref(), Some("EBS_DEFAULT_KEY_SHARED"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_else_can_use_a_managed_key_even_if_the_snapshot_is_shared() {
+    let bench = Bench::new();
+    bench
+        .sandbox
+        .edit(|aws| aws.share_snapshot(MANAGED, CONSUMER));
+    let id = bench
+        .copy_of(MANAGED, &[])
+        .await
+        .ok()
+        .text("snapshotId")
+        .expect("a snapshot");
+    let end = bench.end_of(&id).await;
+    assert_eq!(
+        end,
+        (
+            "error".to_owned(),
+            "Given key ID is not accessible".to_owned()
+        )
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disabled_a_foreign_and_an_unknown_target_key_end_in_error() {
+    for key in [
+        "nowhere",
+        SOURCE_KEY,
+        "arn:aws:kms:us-east-1:222222222222:key/east",
+    ] {
+        let bench = Bench::new();
+        let id = bench
+            .copy_of(ROOT, &[("KmsKeyId", key)])
+            .await
+            .ok()
+            .text("snapshotId")
+            .expect("a snapshot");
+        assert_eq!(bench.state_of(&id).await.0, "pending", "{key}");
+        assert_eq!(
+            bench.end_of(&id).await.1,
+            "Given key ID is not accessible",
+            "{key}"
+        );
+    }
+    let bench = Bench::new();
+    bench.sandbox.edit(|aws| aws.disable_key(TARGET_KEY));
+    let id = bench.copy().await;
+    assert_eq!(bench.end_of(&id).await.1, "Given key ID is not accessible");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_takes_the_source_away_breaks_the_copy() {
+    let breakers: [(&str, fn(&mut amiferry_sandbox::Aws) -> bool); 4] = [
+        ("no longer shared", |aws| {
+            aws.unshare_snapshot(ROOT, CONSUMER)
+        }),
+        ("deleted", |aws| aws.delete_snapshot(ROOT)),
+        ("key disabled", |aws| aws.disable_key(SOURCE_KEY)),
+        ("role gone", |aws| {
+            aws.drop_principal("arn:aws:iam::222222222222:user/admin")
+        }),
+    ];
+    for (what, break_it) in breakers {
+        let bench = Bench::new();
+        let id = bench.copy().await;
+        sleep(Duration::from_secs(20)).await;
+        assert!(bench.sandbox.edit(break_it), "{what}");
+        let copies = bench.sandbox.snapshots(CONSUMER, WEST);
+        let copy = copies
+            .iter()
+            .find(|snapshot| snapshot.snapshot_id == id)
+            .expect("the copy");
+        assert_eq!(
+            (copy.state.as_str(), copy.progress.as_str()),
+            ("error", "52%"),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_is_enough_until_it_is_revoked() {
+    for revoked in [false, true] {
+        let bench = Bench::new();
+        let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
+            "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
+        let changed = bench
+            .sandbox
+            .edit(|aws| aws.set_key_policy(SOURCE_KEY, &owner_only.to_string()));
+        assert_eq!(changed, Ok(true));
+        let granted = bench.producer.kms("CreateGrant", grant()).await.ok().json();
+        let copier = bench
+            .ferry
+            .assume(COPIER, &[("ExternalId", "shared-secret")])
+            .await;
+        let params = [
+            ("SourceRegion", WEST),
+            ("SourceSnapshotId", ROOT),
+            ("Encrypted", "true"),
+            ("KmsKeyId", TARGET_KEY),
+        ];
+        let id = copier
+            .ec2("CopySnapshot", &params)
+            .await
+            .ok()
+            .text("snapshotId")
+            .expect("a snapshot");
+        sleep(Duration::from_secs(10)).await;
+        if revoked {
+            let body = json!({"KeyId": SOURCE_KEY, "GrantId": granted["GrantId"]});
+            bench.producer.kms("RevokeGrant", body).await.ok();
+        }
+        let expected = if revoked { "error" } else { "completed" };
+        assert_eq!(bench.end_of(&id).await.0, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_counts_only_after_its_delay_and_within_its_constraints() {
+    let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
+        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
+    let cases = [
+        (json!(null), 0, "error"),
+        (json!(null), 300, "completed"),
+        (
+            json!({"EncryptionContextSubset": {"aws:ebs:id": ROOT}}),
+            300,
+            "error",
+        ),
+        (
+            json!({"EncryptionContextSubset": {"aws:ebs:id": "vol-0ffffffffffffffff"}}),
+            300,
+            "completed",
+        ),
+    ];
+    for (constraints, wait, expected) in cases {
+        let bench = Bench::of(world().grant_delay(Duration::from_mins(4)));
+        let changed = bench
+            .sandbox
+            .edit(|aws| aws.set_key_policy(SOURCE_KEY, &owner_only.to_string()));
+        assert_eq!(changed, Ok(true));
+        let mut body = grant();
+        body["GranteePrincipal"] = json!("arn:aws:iam::222222222222:root");
+        body["Constraints"] = constraints.clone();
+        bench.producer.kms("CreateGrant", body).await.ok();
+        sleep(Duration::from_secs(wait)).await;
+        let id = bench.copy().await;
+        assert_eq!(
+            bench.end_of(&id).await.0,
+            expected,
+            "{constraints} after {wait} s"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn between_regions_the_presigned_url_must_ask_for_the_same() {
+    let bench = Bench::new();
+    let there = bench.consumer.in_region(EAST);
+    let url_params = [
+        ("SourceRegion", WEST),
+        ("SourceSnapshotId", ROOT),
+        ("DestinationRegion", EAST),
+        ("KmsKeyId", "east"),
+        ("Encrypted", "true"),
+    ];
+    let good = bench.consumer.presigned(&url_params);
+    let mut other = url_params;
+    other[3].1 = "alias/amis";
+    let mut lost = url_params;
+    lost[2].1 = WEST;
+    let bad = [
+        bench.consumer.presigned(&other),
+        bench.consumer.presigned(&lost),
+        bench.consumer.presigned(&url_params[..3]),
+        bench.producer.presigned(&url_params),
+        there.presigned(&url_params),
+        good.replace("X-Amz-Signature=", "X-Amz-Signature=0"),
+        good.replace("https://ec2.us-west-2", "https://ec2.us-east-1"),
+        "no url".to_owned(),
+    ];
+    for (url, expected) in [(&good, "completed")]
+        .into_iter()
+        .chain(bad.iter().map(|url| (url, "error")))
+    {
+        let mut params = url_params.to_vec();
+        params.push(("PresignedUrl", url));
+        let id = there
+            .ec2("CopySnapshot", &params)
+            .await
+            .ok()
+            .text("snapshotId")
+            .expect("a snapshot");
+        sleep(Duration::from_mins(3)).await;
+        let seen = there
+            .ec2("DescribeSnapshots", &[("SnapshotId.1", &id)])
+            .await
+            .ok();
+        assert_eq!(
+            seen.text("status").as_deref(),
+            Some(expected),
+            "{url}: {seen:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_presigned_url_fails_the_copy() {
+    let bench = Bench::new();
+    let params = [
+        ("SourceRegion", WEST),
+        ("SourceSnapshotId", ROOT),
+        ("DestinationRegion", WEST),
+        ("Encrypted", "true"),
+        ("KmsKeyId", "alias/amis"),
+    ];
+    let url = bench
+        .consumer
+        .presigned_for(Duration::from_mins(1), &params);
+    sleep(Duration::from_secs(59)).await;
+    let in_time = bench
+        .copy_of(ROOT, &[("PresignedUrl", &url)])
+        .await
+        .ok()
+        .text("snapshotId")
+        .expect("a snapshot");
+    sleep(Duration::from_secs(2)).await;
+    let late = bench
+        .copy_of(ROOT, &[("PresignedUrl", &url)])
+        .await
+        .ok()
+        .text("snapshotId")
+        .expect("a snapshot");
+    assert_eq!(bench.end_of(&in_time).await.0, "completed");
+    assert_eq!(
+        bench.state_of(&late).await,
+        (
+            "error".to_owned(),
+            "The presigned URL is not valid: it has expired".to_owned()
+        )
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_moves_on_when_a_copy_ends_or_is_deleted() {
+    let bench = Bench::new();
+    let first = bench.copy().await;
+    for _ in 1..20 {
+        bench.copy().await;
+    }
+    assert_eq!(
+        bench.copy_of(ROOT, &[]).await.text("Code").as_deref(),
+        Some("ResourceLimitExceeded")
+    );
+    bench
+        .consumer
+        .ec2("DeleteSnapshot", &[("SnapshotId", &first)])
+        .await
+        .ok();
+    bench.copy().await;
+    sleep(Duration::from_mins(1)).await;
+    bench.copy().await;
+    assert_eq!(bench.sandbox.edit(|aws| aws.pending_copies().len()), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tests_decide_how_a_copy_ends() {
+    let bench = Bench::new();
+    let (done, failed, later) = (bench.copy().await, bench.copy().await, bench.copy().await);
+    bench.sandbox.edit(|aws| {
+        assert!(aws.complete_copy(&done));
+        assert!(aws.fail_copy(&failed, "no luck"));
+        assert!(aws.fail_copy_at(&later, 37, "no luck either"));
+        assert!(!aws.complete_copy("snap-12345678"));
+    });
+    assert_eq!(bench.state_of(&done).await.0, "completed");
+    assert_eq!(
+        bench.state_of(&failed).await,
+        ("error".to_owned(), "no luck".to_owned())
+    );
+    assert_eq!(bench.state_of(&later).await.0, "pending");
+    assert_eq!(
+        bench.end_of(&later).await,
+        ("error".to_owned(), "no luck either".to_owned())
+    );
+    let mut cursed = world();
+    cursed.accounts[0].snapshots[0].copies_fail_at = Some((50, "cursed".to_owned()));
+    let bench = Bench::of(cursed);
+    let id = bench.copy().await;
+    assert_eq!(
+        bench.end_of(&id).await,
+        ("error".to_owned(), "cursed".to_owned())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_based_copy_keeps_its_promise() {
+    let bench = Bench::new();
+    bench.sandbox.edit(|aws| aws.set_copy_mib_per_second(1.0));
+    let id = bench
+        .copy_of(ROOT, &[("CompletionDurationMinutes", "15")])
+        .await
+        .ok()
+        .text("snapshotId")
+        .expect("a snapshot");
+    sleep(Duration::from_secs(15 * 60)).await;
+    assert_eq!(bench.state_of(&id).await.0, "completed");
+    let seen = bench
+        .consumer
+        .ec2("DescribeSnapshots", &[("SnapshotId.1", &id)])
+        .await
+        .ok();
+    assert_eq!(seen.text("transferType").as_deref(), Some("time-based"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unencrypted_snapshot_stays_so_unless_asked() {
+    let bench = Bench::new();
+    let more = [("Encrypted", ""), ("KmsKeyId", "")];
+    let id = bench
+        .copy_of(PLAIN, &more)
+        .await
+        .ok()
+        .text("snapshotId")
+        .expect("a snapshot");
+    assert_eq!(bench.end_of(&id).await.0, "completed");
+    let find = |s: Snapshot| (s.snapshot_id == id).then_some(s);
+    let copy = bench
+        .sandbox
+        .snapshots(CONSUMER, WEST)
+        .into_iter()
+        .find_map(find)
+        .expect("the copy");
+    assert!(!copy.encrypted && copy.kms_key_arn.is_none());
+    // And being public is seen, so that tests can say that nothing is.
+    let public = [
+        ("SnapshotId", PLAIN),
+        ("OperationType", "add"),
+        ("UserGroup.1", "all"),
+    ];
+    bench
+        .producer
+        .ec2("ModifySnapshotAttribute", &public)
+        .await
+        .ok();
+    assert!(
+        bench
+            .sandbox
+            .snapshots(PRODUCER, WEST)
+            .iter()
+            .any(|snapshot| snapshot.public)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn copy_image_carries_everything_and_answers_the_same_token_the_same() {
+    let bench = Bench::new();
+    bench.sandbox.edit(|aws| {
+        aws.change_image(IMAGE, |image| {
+            image
+                .launch_permissions
+                .insert(LaunchPermission::User(CONSUMER.to_owned()));
+            image.boot_mode = Some("uefi".to_owned());
+            image.tpm_support = Some("v2.0".to_owned());
+        })
+    });
+    let params = [
+        ("SourceRegion", WEST),
+        ("SourceImageId", IMAGE),
+        ("Name", "copy"),
+        ("ClientToken", "once"),
+        ("Encrypted", "true"),
+        ("KmsKeyId", "alias/amis"),
+    ];
+    let first = bench
+        .consumer
+        .ec2("CopyImage", &params)
+        .await
+        .ok()
+        .text("imageId");
+    let again = bench
+        .consumer
+        .ec2("CopyImage", &params)
+        .await
+        .ok()
+        .text("imageId");
+    assert_eq!(first, again);
+    assert_eq!(bench.sandbox.images(CONSUMER, WEST)[0].state, "pending");
+    sleep(Duration::from_mins(1)).await;
+    let images = bench.sandbox.images(CONSUMER, WEST);
+    let [image] = images.as_slice() else {
+        panic!("{images:?}")
+    };
+    assert_eq!(
+        (image.state.as_str(), image.boot_mode.as_deref()),
+        ("available", Some("uefi"))
+    );
+    assert_eq!(image.source_image_id.as_deref(), Some(IMAGE));
+    assert_eq!(image.block_device_mappings.len(), 2);
+    let copied = &image.snapshot_ids()[0];
+    assert_ne!(copied, ROOT);
+    let key = bench
+        .sandbox
+        .edit(|aws| aws.snapshot(copied))
+        .expect("a snapshot")
+        .kms_key_arn;
+    assert_eq!(key.as_deref(), Some(TARGET_KEY));
+}

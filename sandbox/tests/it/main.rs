@@ -1,0 +1,17 @@
+//! The sandbox from outside: signed requests as clients send them, and the world they leave behind.
+
+mod client;
+mod copying;
+mod describing;
+mod faults;
+mod keys;
+mod over_http;
+mod refused;
+mod refused_copies;
+mod refused_images;
+mod refused_keys;
+mod refused_sessions;
+mod registering;
+mod sessions;
+mod world_files;
+mod worlds;

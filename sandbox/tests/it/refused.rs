@@ -1,0 +1,259 @@
+//! Every refusal of the table, provoked once. One that nobody can provoke has no place there.
+
+use std::time::Duration;
+
+use amiferry_sandbox::refusals;
+use amiferry_sandbox::{Limits, World};
+use bytes::Bytes;
+use http::Request;
+use serde_json::json;
+
+use crate::client::Answer;
+use crate::worlds::{Bench, CONSUMER, WEST, world};
+use crate::{refused_copies, refused_images, refused_keys, refused_sessions};
+
+#[tokio::test(start_paused = true)]
+async fn every_refusal_can_be_provoked_and_is_what_the_table_says() {
+    let mut unprovoked = Vec::new();
+    for refusal in refusals::all() {
+        let Some(answer) = provoke(refusal.name).await else {
+            unprovoked.push(refusal.name);
+            continue;
+        };
+        if refusal.status == 200 {
+            let start = refusal.message.split("{}").next().expect("a start");
+            assert!(
+                answer.body.starts_with(start),
+                "{}: {answer:?}",
+                refusal.name
+            );
+            continue;
+        }
+        assert_eq!(
+            answer.status, refusal.status,
+            "{}: {answer:?}",
+            refusal.name
+        );
+        if refusal.name != "REQUEST_TOO_LARGE" {
+            assert_eq!(answer.refusal.as_deref(), Some(refusal.name), "{answer:?}");
+            assert_eq!(answer.code.as_deref(), Some(refusal.code), "{answer:?}");
+        }
+    }
+    assert!(unprovoked.is_empty(), "never provoked: {unprovoked:?}");
+}
+
+async fn provoke(name: &str) -> Option<Answer> {
+    if let Some(answer) = at_the_door(name).await {
+        return Some(answer);
+    }
+    if let Some(answer) = refused_sessions::provoke(name).await {
+        return Some(answer);
+    }
+    if let Some(answer) = refused_copies::provoke(name).await {
+        return Some(answer);
+    }
+    if let Some(answer) = refused_images::provoke(name).await {
+        return Some(answer);
+    }
+    if let Some(answer) = parameters(name).await {
+        return Some(answer);
+    }
+    refused_keys::provoke(name).await
+}
+
+fn limited(limits: Limits) -> World {
+    world().limits(limits)
+}
+
+async fn at_the_door(name: &str) -> Option<Answer> {
+    let bench = Bench::new();
+    let consumer = &bench.consumer;
+    Some(match name {
+        "MALFORMED_REQUEST" => {
+            let request = Request::post("https://ec2.us-west-2.amazonaws.com/")
+                .body(Bytes::from_static(b"\xff\xfe"));
+            consumer
+                .answer(consumer.signed("ec2", request.expect("a request")))
+                .await
+        }
+        "KMS_MALFORMED_REQUEST" => {
+            consumer
+                .answer(consumer.json("DescribeKey", "{".to_owned()))
+                .await
+        }
+        "REQUEST_TOO_LARGE" => crate::over_http::too_large().await,
+        "NO_SUCH_VERSION" => {
+            consumer
+                .answer(consumer.query("ec2", "DescribeRegions", "2010-01-01", &[]))
+                .await
+        }
+        "NOT_IMPLEMENTED" => consumer.ec2("DescribeInstances", &[]).await,
+        "REQUEST_LIMIT_EXCEEDED" => {
+            let bench = Bench::of(limited(Limits {
+                throttling: true,
+                ..Limits::default()
+            }));
+            for _ in 0..100 {
+                bench.consumer.ec2("DescribeRegions", &[]).await.ok();
+            }
+            bench.consumer.ec2("DescribeRegions", &[]).await
+        }
+        "KMS_THROTTLING" => {
+            let bench = Bench::of(limited(Limits {
+                throttling: true,
+                ..Limits::default()
+            }));
+            let revoke = json!({"KeyId": "target", "GrantId": "0".repeat(64)});
+            for _ in 0..50 {
+                bench.consumer.kms("RevokeGrant", revoke.clone()).await;
+            }
+            bench.consumer.kms("RevokeGrant", revoke).await
+        }
+        "LAMBDA_TOO_LARGE" => {
+            consumer
+                .answer(consumer.invoke("ferry", "Event", vec![b' '; 1024 * 1024 + 1]))
+                .await
+        }
+        "LAMBDA_ACCESS_DENIED" => {
+            let nobody = &bench.nobody;
+            nobody
+                .answer(nobody.invoke("ferry", "Event", b"{}".to_vec()))
+                .await
+        }
+        "OPT_IN_REQUIRED" => {
+            bench
+                .sandbox
+                .edit(|aws| aws.disable_region(CONSUMER, "ap-east-1"));
+            consumer
+                .in_region("ap-east-1")
+                .ec2("DescribeRegions", &[])
+                .await
+        }
+        "KMS_REGION_DISABLED" => {
+            bench
+                .sandbox
+                .edit(|aws| aws.disable_region(CONSUMER, "ap-east-1"));
+            consumer
+                .in_region("ap-east-1")
+                .kms("ListAliases", json!({}))
+                .await
+        }
+        "STS_REGION_DISABLED" => {
+            bench
+                .sandbox
+                .edit(|aws| aws.disable_region(CONSUMER, "ap-east-1"));
+            consumer
+                .in_region("ap-east-1")
+                .sts("GetCallerIdentity", &[])
+                .await
+        }
+        _ => return None,
+    })
+}
+
+async fn parameters(name: &str) -> Option<Answer> {
+    let bench = Bench::new();
+    let describe = |params: &'static [(&'static str, &'static str)]| {
+        bench.consumer.ec2("DescribeSnapshots", params)
+    };
+    Some(match name {
+        "MISSING_PARAMETER" => bench.consumer.ec2("DeleteSnapshot", &[]).await,
+        "UNKNOWN_PARAMETER" => describe(&[("SnapshotID.1", "x")]).await,
+        "INVALID_PARAMETER_VALUE" => describe(&[("DryRun", "perhaps")]).await,
+        "INVALID_FILTER" => {
+            describe(&[("Filter.1.Name", "colour"), ("Filter.1.Value.1", "x")]).await
+        }
+        "FILTER_WITHOUT_VALUES" => describe(&[("Filter.1.Name", "status")]).await,
+        "TOO_MANY_FILTER_VALUES" => {
+            let names: Vec<String> = (1..=201).map(|i| format!("Filter.1.Value.{i}")).collect();
+            let mut params: Vec<(&str, &str)> =
+                names.iter().map(|name| (name.as_str(), "x")).collect();
+            params.push(("Filter.1.Name", "status"));
+            bench.consumer.ec2("DescribeSnapshots", &params).await
+        }
+        "MAX_RESULTS_RANGE" => describe(&[("MaxResults", "4")]).await,
+        "MAX_RESULTS_WITH_IDS" => {
+            describe(&[("MaxResults", "10"), ("SnapshotId.1", "snap-12345678")]).await
+        }
+        "INVALID_NEXT_TOKEN" => describe(&[("MaxResults", "10"), ("NextToken", "elsewhere")]).await,
+        "DRY_RUN_OPERATION" => describe(&[("DryRun", "true")]).await,
+        "UNAUTHORIZED_OPERATION" => bench.nobody.ec2("DescribeSnapshots", &[]).await,
+        _ => return None,
+    })
+}
+
+/// Nothing a client may send ends in anything but an answer.
+#[tokio::test(start_paused = true)]
+async fn hostile_bytes_get_an_answer() {
+    let bench = Bench::new();
+    let consumer = &bench.consumer;
+    for (method, uri, body) in [
+        (
+            "POST",
+            "https://ec2.us-west-2.amazonaws.com/",
+            &b"Action=DescribeImages&Version=2016-11-15&Filter.0.Name=%ff&ImageId.4294967296=x"[..],
+        ),
+        (
+            "GET",
+            "https://ec2.us-west-2.amazonaws.com/?Action=&Version=%00",
+            b"",
+        ),
+        (
+            "DELETE",
+            "https://ec2.us-west-2.amazonaws.com/%2e%2e/x?&&&=",
+            b"\0\0\0",
+        ),
+        (
+            "PUT",
+            "https://lambda.us-west-2.amazonaws.com/2015-03-31/functions/%ff/invocations",
+            b"{}",
+        ),
+        (
+            "POST",
+            "https://sts.us-west-2.amazonaws.com/",
+            b"Action=AssumeRole&Version=2011-06-15&RoleArn=%F0%9F%92%A9",
+        ),
+    ] {
+        for service in ["ec2", "sts", "kms", "lambda", "s3"] {
+            let request = || {
+                Request::builder()
+                    .method(method)
+                    .uri(uri)
+                    .body(Bytes::from_static(body))
+                    .expect("a request")
+            };
+            let signed = consumer.answer(consumer.signed(service, request())).await;
+            assert!(signed.status >= 400, "{signed:?}");
+            let unsigned = consumer.answer(request()).await;
+            assert!(unsigned.status >= 400, "{unsigned:?}");
+        }
+    }
+    for body in [
+        "null",
+        "[]",
+        "{\"KeyId\": 7}",
+        "{\"KeyId\": \"arn:\"}",
+        "{\"KeyId\": \"arn:aws:kms:us-west-2:1:\"}",
+        "\u{0}",
+    ] {
+        let answer = consumer
+            .answer(consumer.json("DescribeKey", body.to_owned()))
+            .await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+    }
+    for header in [
+        "AWS4-HMAC-SHA256",
+        "AWS4-HMAC-SHA256 Credential=a/b",
+        "Bearer x",
+        "AWS4-HMAC-SHA256 Credential=////aws4_request, SignedHeaders=, Signature=",
+    ] {
+        let request = Request::post("https://ec2.us-west-2.amazonaws.com/")
+            .header("authorization", header)
+            .header("x-amz-date", "20260101T000000Z")
+            .body(Bytes::new());
+        let answer = consumer.answer(request.expect("a request")).await;
+        assert!(answer.status >= 400, "{answer:?}");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.sandbox.images(CONSUMER, WEST).len(), 0);
+}

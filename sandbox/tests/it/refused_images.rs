@@ -1,0 +1,220 @@
+//! Provoking the refusals of images.
+
+use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image, Limits};
+
+use crate::client::Answer;
+use crate::worlds::{Bench, CONSUMER, IMAGE, MANAGED, OWN, PRODUCER, ROOT, WEST, world};
+
+const GONE: &str = "ami-0000000000000dead";
+
+pub async fn provoke(name: &str) -> Option<Answer> {
+    if let Some(answer) = registering(name).await {
+        return Some(answer);
+    }
+    if let Some(answer) = copying(name).await {
+        return Some(answer);
+    }
+    let bench = Bench::new();
+    let modify = |params: &'static [(&'static str, &'static str)]| {
+        bench.producer.ec2("ModifyImageAttribute", params)
+    };
+    Some(match name {
+        "IMAGE_MALFORMED" => {
+            bench
+                .consumer
+                .ec2("DescribeImages", &[("ImageId.1", "ami-?")])
+                .await
+        }
+        "IMAGE_NOT_FOUND" => {
+            bench
+                .consumer
+                .ec2("DescribeImages", &[("ImageId.1", IMAGE)])
+                .await
+        }
+        "IMAGE_UNAVAILABLE" => {
+            bench
+                .producer
+                .ec2("DeregisterImage", &[("ImageId", IMAGE)])
+                .await
+                .ok();
+            bench
+                .producer
+                .ec2("DeregisterImage", &[("ImageId", IMAGE)])
+                .await
+        }
+        "IMAGE_NOT_OWNED" => {
+            bench
+                .consumer
+                .ec2("DeregisterImage", &[("ImageId", IMAGE)])
+                .await
+        }
+        "ORGANIZATION_ARN_MALFORMED" => {
+            modify(&[
+                ("ImageId", IMAGE),
+                ("LaunchPermission.Add.1.OrganizationArn", "o-test"),
+            ])
+            .await
+        }
+        "MANAGED_KEY_IMAGE_SHARED" => {
+            let image = Image::new(WEST, GONE, "managed")
+                .mapping(BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(MANAGED)));
+            assert_eq!(
+                bench.sandbox.edit(|aws| aws.add_image(PRODUCER, image)),
+                Ok(())
+            );
+            modify(&[
+                ("ImageId", GONE),
+                ("LaunchPermission.Add.1.UserId", CONSUMER),
+            ])
+            .await
+        }
+        "ENCRYPTED_IMAGE_PUBLIC" => {
+            modify(&[("ImageId", IMAGE), ("LaunchPermission.Add.1.Group", "all")]).await
+        }
+        "LAUNCH_PERMISSION_LIMIT" => {
+            let ids: Vec<(String, String)> = (1..=1001)
+                .map(|i| (format!("UserId.{i}"), format!("{i:012}")))
+                .collect();
+            let mut params: Vec<_> = ids.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            params.extend([("ImageId", IMAGE), ("OperationType", "add")]);
+            bench.producer.ec2("ModifyImageAttribute", &params).await
+        }
+        "DESCRIPTION_TOO_LONG" => {
+            let text = "x".repeat(256);
+            let params = [("ImageId", IMAGE), ("Description.Value", text.as_str())];
+            bench.producer.ec2("ModifyImageAttribute", &params).await
+        }
+        _ => return None,
+    })
+}
+
+async fn registering(name: &str) -> Option<Answer> {
+    const SIZE: &str = "BlockDeviceMapping.1.Ebs.VolumeSize";
+    const TYPE: &str = "BlockDeviceMapping.1.Ebs.VolumeType";
+    let bench = Bench::new();
+    let register = |more: &'static [(&'static str, &'static str)]| bench.register("image", more);
+    Some(match name {
+        "NAME_MALFORMED" => bench.register("a:b", &[]).await,
+        "NAME_DUPLICATE" => {
+            register(&[]).await.ok();
+            register(&[]).await
+        }
+        "REGISTER_ENCRYPTED_WITH_SNAPSHOT" => {
+            register(&[("BlockDeviceMapping.1.Ebs.Encrypted", "true")]).await
+        }
+        "REGISTER_KEY_WITH_SNAPSHOT" => {
+            register(&[("BlockDeviceMapping.1.Ebs.KmsKeyId", "alias/amis")]).await
+        }
+        "REGISTER_OUTPOST_ARN" => register(&[("BlockDeviceMapping.1.Ebs.OutpostArn", "arn")]).await,
+        "REGISTER_SNAPSHOT_STATE" => {
+            let pending = bench.copy().await;
+            bench
+                .register(
+                    "image",
+                    &[("BlockDeviceMapping.1.Ebs.SnapshotId", &pending)],
+                )
+                .await
+        }
+        "REGISTER_NO_ROOT" => register(&[("RootDeviceName", "/dev/sda1")]).await,
+        "REGISTER_DEVICE_TWICE" => {
+            register(&[
+                ("BlockDeviceMapping.2.DeviceName", "/dev/xvda"),
+                ("BlockDeviceMapping.2.VirtualName", "ephemeral0"),
+            ])
+            .await
+        }
+        "REGISTER_MAPPING_KIND" => {
+            register(&[("BlockDeviceMapping.1.VirtualName", "ephemeral0")]).await
+        }
+        "REGISTER_VOLUME_TOO_SMALL" => register(&[(SIZE, "7")]).await,
+        "REGISTER_VOLUME_FIGURES" => {
+            register(&[
+                (TYPE, "gp2"),
+                ("BlockDeviceMapping.1.Ebs.Throughput", "250"),
+            ])
+            .await
+        }
+        "REGISTER_IOPS_MISSING" => register(&[(TYPE, "io2")]).await,
+        "REGISTER_TPM_NEEDS_UEFI" => register(&[("TpmSupport", "v2.0")]).await,
+        "REGISTER_NEEDS_HVM" => {
+            register(&[("EnaSupport", "true"), ("VirtualizationType", "")]).await
+        }
+        _ => return None,
+    })
+}
+
+const COPY: [(&str, &str); 3] = [
+    ("SourceRegion", WEST),
+    ("SourceImageId", IMAGE),
+    ("Name", "copy"),
+];
+
+async fn copying(name: &str) -> Option<Answer> {
+    let shared = |limits: Limits, change: fn(&mut Image)| {
+        let bench = Bench::of(world().limits(limits));
+        bench.sandbox.edit(|aws| {
+            aws.change_image(IMAGE, |image| {
+                let consumer = amiferry_sandbox::LaunchPermission::User(CONSUMER.to_owned());
+                image.launch_permissions.insert(consumer);
+                change(image);
+            })
+        });
+        bench
+    };
+    let usual = |change: fn(&mut Image)| shared(Limits::default(), change);
+    Some(match name {
+        "IMAGE_NOT_AVAILABLE" => {
+            let bench = usual(|image| "pending".clone_into(&mut image.state));
+            bench
+                .sandbox
+                .edit(|aws| aws.change_image(IMAGE, |i| "disabled".clone_into(&mut i.state)));
+            bench.consumer.ec2("CopyImage", &COPY).await
+        }
+        "COPY_IMAGE_MARKETPLACE" => {
+            let bench = usual(|image| image.product_codes.push("abc".to_owned()));
+            bench.consumer.ec2("CopyImage", &COPY).await
+        }
+        "COPY_IMAGE_BILLING" => {
+            let bench = usual(|image| "RunInstances:0010".clone_into(&mut image.usage_operation));
+            bench.consumer.ec2("CopyImage", &COPY).await
+        }
+        "COPY_IMAGE_STORAGE" => {
+            let bench = usual(|_| {});
+            bench
+                .sandbox
+                .edit(|aws| aws.unshare_snapshot(ROOT, CONSUMER));
+            bench.consumer.ec2("CopyImage", &COPY).await
+        }
+        "COPY_IMAGE_LIMIT" => {
+            let one = Limits {
+                concurrent_image_copies: 1,
+                ..Limits::default()
+            };
+            let bench = shared(one, |_| {});
+            bench.consumer.ec2("CopyImage", &COPY).await.ok();
+            bench.consumer.ec2("CopyImage", &COPY).await
+        }
+        "COPY_IMAGE_TOKEN_REUSED" => {
+            let bench = usual(|_| {});
+            let mut params = COPY.to_vec();
+            params.push(("ClientToken", "once"));
+            bench.consumer.ec2("CopyImage", &params).await.ok();
+            params[2].1 = "another";
+            bench.consumer.ec2("CopyImage", &params).await
+        }
+        _ => return None,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_registration_leaves_nothing() {
+    let bench = Bench::new();
+    let more = [("BlockDeviceMapping.1.Ebs.Encrypted", "true")];
+    assert_eq!(bench.register("image", &more).await.status, 400);
+    assert_eq!(bench.sandbox.images(CONSUMER, WEST), []);
+    assert_eq!(
+        bench.sandbox.snapshots(CONSUMER, WEST).len(),
+        1,
+        "{OWN} only"
+    );
+}

@@ -1,0 +1,78 @@
+//! World files: what they say, and what is wrong with them.
+
+use amiferry_sandbox::{Account, Sandbox, Snapshot, World};
+
+#[tokio::test]
+async fn the_demo_world_is_one() {
+    let text = include_str!("../../worlds/demo.toml");
+    let world = World::from_toml(text).expect("a world");
+    assert_eq!(world.accounts.len(), 4);
+    let sandbox = Sandbox::try_new(world).expect("a sandbox");
+    let images = sandbox.images("111111111111", "us-west-2");
+    let [image] = images.as_slice() else {
+        panic!("{images:?}")
+    };
+    assert_eq!(image.snapshot_ids().len(), 2);
+    assert!(
+        image
+            .block_device_mappings
+            .iter()
+            .any(|m| m.virtual_name.is_some())
+    );
+    assert!(
+        sandbox
+            .snapshots("111111111111", "us-west-2")
+            .iter()
+            .all(|s| s.encrypted)
+    );
+}
+
+#[test]
+fn an_error_names_its_key() {
+    let account = "[[account]]\nid = \"111111111111\"\n";
+    let cases = [
+        ("sped = 2".to_owned(), "sped"),
+        ("speed = 0".to_owned(), "speed"),
+        ("speed = \"fast\"".to_owned(), "speed"),
+        ("latency_seconds = -1".to_owned(), "latency_seconds"),
+        ("[[account]]\nid = \"1\"".to_owned(), "account[0].id"),
+        (format!("{account}{account}"), "account[1].id"),
+        (
+            format!("{account}[[account.role]]\nname = \"x\"\npolicies = [\"{{\"]"),
+            "account[0].role[0].policies[0]",
+        ),
+        (
+            format!("{account}[[account.role]]\nnam = \"x\""),
+            "account[0].role[0].nam",
+        ),
+        (
+            format!(
+                "{account}[[account.snapshot]]\nregion = \"us-west-2\"\nid = \"snap-1\"\nsize = 1"
+            ),
+            "account[0].snapshot[0].id",
+        ),
+        (
+            format!("{account}[[account.key]]\nregion = \"us-north-1\"\nid = \"k\""),
+            "account[0].key[0].region",
+        ),
+        (
+            format!(
+                "{account}[[account.access_key]]\nid = \"A\"\nsecret = \"s\"\nprincipal = \"arn\""
+            ),
+            "account[0].access_key[0].principal",
+        ),
+        ("[[account".to_owned(), "world"),
+    ];
+    for (text, key) in cases {
+        let error = World::from_toml(&text).expect_err(&text);
+        assert_eq!(error.key, key, "{text}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_world_that_contradicts_itself_is_refused() {
+    let snapshot = Snapshot::new("us-west-2", "snap-0000000000000a001", 1).key("nowhere");
+    let world = World::new().account(Account::new("111111111111").snapshot(snapshot));
+    let error = Sandbox::try_new(world).expect_err("no such key");
+    assert_eq!(error.key, "account[0].snapshot[0].key");
+}

@@ -1,0 +1,179 @@
+//! The world most tests start from: a producer with an encrypted image, and a consumer who may copy it.
+
+use amiferry_sandbox::{
+    Account, BlockDeviceMapping, Ebs, Image, Key, Role, Sandbox, Snapshot, User, World,
+};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client};
+
+pub const PRODUCER: &str = "111111111111";
+pub const CONSUMER: &str = "222222222222";
+pub const WEST: &str = "us-west-2";
+pub const EAST: &str = "us-east-1";
+pub const IMAGE: &str = "ami-0000000000000a001";
+/// 8 GiB, under the producer's key, shared.
+pub const ROOT: &str = "snap-0000000000000a001";
+/// 100 GiB, under the producer's key, not shared.
+pub const UNSHARED: &str = "snap-0000000000000a002";
+/// 8 GiB, not encrypted, shared.
+pub const PLAIN: &str = "snap-0000000000000a003";
+/// Under the producer's `aws/ebs`.
+pub const MANAGED: &str = "snap-0000000000000a004";
+/// The consumer's own.
+pub const OWN: &str = "snap-0000000000000b001";
+pub const SOURCE_KEY: &str = "arn:aws:kms:us-west-2:111111111111:key/source";
+pub const TARGET_KEY: &str = "arn:aws:kms:us-west-2:222222222222:key/target";
+pub const FERRY: &str = "arn:aws:iam::111111111111:role/ferry";
+pub const COPIER: &str = "arn:aws:iam::222222222222:role/Copier";
+
+pub fn world() -> World {
+    let producer = Account::new(PRODUCER)
+        .organization("o-test")
+        .user(User::admin("admin"))
+        .role(Role::admin("ferry"))
+        .access_key(
+            "AKIAPRODUCER",
+            "producer",
+            "arn:aws:iam::111111111111:user/admin",
+        )
+        .access_key("AKIAFERRY", "ferry", FERRY)
+        .key(
+            Key::new(WEST, "source")
+                .alias("alias/source")
+                .policy(source_key_policy()),
+        )
+        .snapshot(
+            Snapshot::new(WEST, ROOT, 8)
+                .key("source")
+                .shared_with(CONSUMER)
+                .tag("Name", "root"),
+        )
+        .snapshot(Snapshot::new(WEST, UNSHARED, 100).key("source"))
+        .snapshot(Snapshot::new(WEST, PLAIN, 8).shared_with(CONSUMER))
+        .snapshot(Snapshot::new(WEST, MANAGED, 8).key("alias/aws/ebs"))
+        .image(
+            Image::new(WEST, IMAGE, "golden")
+                .tag("Name", "golden")
+                .mapping(BlockDeviceMapping::ebs(
+                    "/dev/xvda",
+                    Ebs::snapshot(ROOT).gp3(8, 3000, 250),
+                ))
+                .mapping(BlockDeviceMapping::ephemeral("/dev/sdb", "ephemeral0")),
+        );
+    let consumer = Account::new(CONSUMER)
+        .organization("o-test")
+        .user(User::admin("admin"))
+        .user(User::new("nobody"))
+        .role(
+            Role::admin("Copier")
+                .trusts(FERRY)
+                .external_id("shared-secret"),
+        )
+        .access_key(
+            "AKIACONSUMER",
+            "consumer",
+            "arn:aws:iam::222222222222:user/admin",
+        )
+        .access_key(
+            "AKIANOBODY",
+            "nobody",
+            "arn:aws:iam::222222222222:user/nobody",
+        )
+        .key(Key::new(WEST, "target").alias("alias/amis"))
+        .key(Key::new(EAST, "east"))
+        .snapshot(Snapshot::new(WEST, OWN, 8).key("target"));
+    World::new().account(producer).account(consumer)
+}
+
+/// Its account decides by IAM; the consumer's account may use it through EC2.
+pub fn source_key_policy() -> Value {
+    json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"},
+         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:ReEncrypt*", "kms:CreateGrant"], "Resource": "*",
+         "Condition": {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}}},
+    ]})
+}
+
+/// A sandbox and those who use it.
+pub struct Bench {
+    pub sandbox: Sandbox,
+    /// May do everything in the producer's account.
+    pub producer: Client,
+    /// May do everything in the consumer's account.
+    pub consumer: Client,
+    /// Has no policy at all.
+    pub nobody: Client,
+    /// A role session in the producer's account.
+    pub ferry: Client,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self::of(world())
+    }
+
+    pub fn of(world: World) -> Self {
+        let sandbox = Sandbox::new(world);
+        let client = |key: &str, secret: &str| Client::new(&sandbox, WEST, key, secret);
+        Self {
+            producer: client("AKIAPRODUCER", "producer"),
+            consumer: client("AKIACONSUMER", "consumer"),
+            nobody: client("AKIANOBODY", "nobody"),
+            ferry: client("AKIAFERRY", "ferry"),
+            sandbox,
+        }
+    }
+
+    /// The consumer copies the shared root snapshot under its own key.
+    pub async fn copy(&self) -> String {
+        self.copy_of(ROOT, &[])
+            .await
+            .ok()
+            .text("snapshotId")
+            .expect("a snapshot")
+    }
+
+    pub async fn copy_of(&self, source: &str, more: &[(&str, &str)]) -> Answer {
+        let mut params = vec![
+            ("SourceRegion", WEST),
+            ("SourceSnapshotId", source),
+            ("Encrypted", "true"),
+            ("KmsKeyId", "alias/amis"),
+        ];
+        params.retain(|(name, _)| !more.iter().any(|(other, _)| name == other));
+        params.extend(more.iter().filter(|(_, value)| !value.is_empty()));
+        self.consumer.ec2("CopySnapshot", &params).await
+    }
+
+    /// What the consumer sees of this snapshot once its copy has ended: state and message.
+    pub async fn end_of(&self, snapshot: &str) -> (String, String) {
+        tokio::time::sleep(std::time::Duration::from_hours(2)).await;
+        self.state_of(snapshot).await
+    }
+
+    pub async fn state_of(&self, snapshot: &str) -> (String, String) {
+        let answer = self
+            .consumer
+            .ec2("DescribeSnapshots", &[("SnapshotId.1", snapshot)])
+            .await
+            .ok();
+        let state = answer.text("status").expect("a state");
+        (state, answer.text("statusMessage").unwrap_or_default())
+    }
+
+    pub async fn register(&self, name: &str, more: &[(&str, &str)]) -> Answer {
+        let mut params = vec![
+            ("Name", name),
+            ("RootDeviceName", "/dev/xvda"),
+            ("Architecture", "x86_64"),
+            ("VirtualizationType", "hvm"),
+            ("BlockDeviceMapping.1.DeviceName", "/dev/xvda"),
+            ("BlockDeviceMapping.1.Ebs.SnapshotId", OWN),
+        ];
+        params.retain(|(name, _)| !more.iter().any(|(other, _)| name == other));
+        params.extend(more.iter().filter(|(_, value)| !value.is_empty()));
+        self.consumer.ec2("RegisterImage", &params).await
+    }
+}
