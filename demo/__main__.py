@@ -10,14 +10,16 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 
 from . import aws, checks, distribution, function, processes, report, request, sandbox, world
 from .aws import Looker
 from .distribution import Distribution, Kill
 from .screen import Screen
-from .truth import Truth
+from .truth import Truth, what_is_there
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+EVENT = ROOT / "events/distribute.json"
 
 
 def main() -> int:
@@ -25,28 +27,27 @@ def main() -> int:
     aws.forget_own_settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     screen = Screen()
-    logs = pathlib.Path(tempfile.mkdtemp(prefix="amiferry-demo-"))
-    try:
-        good = play(arguments, screen, logs)
-    except (processes.Ended, distribution.Failed) as failure:
-        screen.stop()
-        screen.verdict(False, "The demo came to no end", str(failure))
-        good = False
-    except KeyboardInterrupt:
-        screen.stop()
-        screen.line("Interrupted; everything that was started is stopped.")
-        return 130
-    if not good:
-        for log in sorted(logs.glob("*.log")):
-            screen.title(f"The end of {log}")
-            screen.line(processes.tail(log))
+    with tempfile.TemporaryDirectory(prefix="amiferry-demo-") as folder:
+        logs = pathlib.Path(folder)
+        try:
+            good = play(arguments, screen, logs)
+        except (processes.Ended, distribution.Failed) as failure:
+            screen.verdict(False, "The demo came to no end", str(failure))
+            good = False
+        except KeyboardInterrupt:
+            screen.line("Interrupted; everything that was started is stopped.")
+            return 130
+        if not good:
+            for log in sorted(logs.glob("*.log")):
+                screen.title(f"The end of {log.name}")
+                screen.line(processes.tail(log))
     return 0 if good else 1
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description="Copy an encrypted AMI into other accounts, on the sandbox.")
     parser.add_argument("--world", type=pathlib.Path, default=ROOT / "sandbox/worlds/demo.toml", help="the accounts, keys and images there are")
-    parser.add_argument("--event", type=pathlib.Path, default=ROOT / "events/distribute.json", help="what the function is sent")
+    parser.add_argument("--event", type=pathlib.Path, action="append", help="what the function is sent; several are sent one after the other")
     parser.add_argument("--speed", type=float, help="how many times as fast as AWS the sandbox is (default: what the world says)")
     parser.add_argument("--expect", default="Succeeded", metavar="STATUS", help="the status the run must end with (default: %(default)s)")
     parser.add_argument("--no-kill", action="store_true", help="leave the function alone")
@@ -63,51 +64,52 @@ def parse_arguments() -> argparse.Namespace:
 
 def play(arguments: argparse.Namespace, screen: Screen, logs: pathlib.Path) -> bool:
     there = world.read(arguments.world)
-    event = request.read_event(arguments.event)
-    wanted = request.wanted(event)
-    owner = there.owners.get(wanted.image_id, there.identities[0].account)
-    speed = arguments.speed or there.speed
+    events = [(relative(file), request.read_event(file)) for file in arguments.event or [EVENT]]
+    first = request.wanted(events[0][1])
+    owner = there.owners.get(first.image_id, there.identities[0].account)
+    places = dict.fromkeys(place for _, event in events for place in request.wanted(event).targets if place[0] in there.accounts)
 
     with contextlib.ExitStack() as stack:
         box = stack.enter_context(sandbox.running(arguments.sandbox_bin, arguments.world, arguments.speed, logs / "sandbox.log"))
-        producer = Looker(box.url, there.reader(owner), wanted.region)
-        lookers = {place: Looker(box.url, there.reader(place[0]), place[1]) for place in wanted.targets if place[0] in there.accounts}
-        source = producer.image(wanted.image_id) or {}
-        report.source(screen, producer, source, wanted, speed)
-        before = producer.sharing(wanted.image_id)
-        truth = Truth(lookers)
-        calls_before = len(box.ledger())
-
+        producer = Looker(box.url, there.reader(owner), first.region)
+        lookers = {place: Looker(box.url, there.reader(place[0]), place[1]) for place in places}
+        source = producer.image(first.image_id) or {}
+        report.source(screen, producer, source, first, arguments.speed or there.speed)
+        open_before, there_before = producer.sharing(first.image_id), what_is_there(lookers)
         lambda_ = stack.enter_context(
             function.running(
                 arguments.rie_bin, arguments.bootstrap_bin, box.url, request.FUNCTION_REGION, there.function(owner), logs / "function.log"
             )
         )
-        kills = [] if arguments.no_kill else accidents(box, truth, len(aws.snapshot_ids(source)) * len(wanted.targets))
-        screen.title(f"Sending {relative(arguments.event)} to the function")
-        screen.start()
-        run = Distribution(lambda_, box, kills, screen.say, lambda state: screen.progress(state, truth, list(lookers)))
-        try:
-            with truth:
-                end = run.run(event)
-        finally:
-            screen.stop()
-
-        strangers = {looker.identity.principal for looker in lookers.values()}
-        calls = [call for call in box.ledger()[calls_before:] if call["principal"] not in strangers]
-        report.calls_made(screen, calls)
-        report.result(screen, end, truth, lookers, run.crashes)
-        report.seen_by_cli(screen, lookers)
-        screen.title("Checks, asked through boto3")
-        findings = checks.all_of(end, arguments.expect, kills, wanted, source, before, producer, lookers, truth)
-        for finding in findings:
-            screen.verdict(finding.good, finding.what, finding.detail)
-        good = all(finding.good for finding in findings)
+        strangers = {looker.identity.principal for looker in (producer, *lookers.values())}
+        findings = []
+        for number, (name, event) in enumerate(events):
+            wanted = request.wanted(event)
+            some = {place: looker for place, looker in lookers.items() if place in wanted.targets}
+            truth = Truth(some, there_before, producer, wanted.image_id)
+            calls_before = len(box.ledger())
+            kills = [] if arguments.no_kill or number else accidents(box, truth, len(aws.snapshot_ids(source)) * len(some))
+            screen.title(f"Sending {name} to the function, for {', '.join(' '.join(place) for place in wanted.targets)}")
+            screen.start()
+            run = Distribution(lambda_, box, kills, screen.say, partial(screen.progress, truth=truth, places=list(some)))
+            try:
+                with truth:
+                    end = run.run(event)
+            finally:
+                screen.stop()
+            report.calls_made(screen, [call for call in box.ledger()[calls_before:] if call["principal"] not in strangers])
+            report.result(screen, end, truth, some, run.crashes)
+            report.seen_by_cli(screen, some)
+            screen.title("Checks, asked through boto3")
+            found = checks.all_of(end, arguments.expect, kills, wanted, source, open_before, producer, some, there_before)
+            for finding in found:
+                screen.verdict(finding.good, finding.what, finding.detail)
+            findings += found
         screen.line("")
-        screen.line(f"{len(findings)} checks, {sum(not finding.good for finding in findings)} failed. Logs: {logs}")
+        screen.line(f"{len(findings)} checks, {sum(not finding.good for finding in findings)} failed")
         if arguments.stay:
             stay(screen, box.url, there)
-        return good
+        return all(finding.good for finding in findings)
 
 
 def accidents(box: sandbox.Sandbox, truth: Truth, copies: int) -> list[Kill]:

@@ -8,7 +8,7 @@ from typing import Any
 from .aws import Looker, snapshot_ids, tags
 from .distribution import End, Kill
 from .request import Request
-from .truth import Truth
+from .truth import Place
 
 IMAGE_FIELDS = (
     "Architecture",
@@ -38,50 +38,54 @@ def all_of(
     kills: list[Kill],
     wanted: Request,
     source: dict[str, Any],
-    before: dict[str, Any],
+    open_before: dict[str, Any],
     producer: Looker,
-    lookers: dict[tuple[str, str], Looker],
-    truth: Truth,
+    lookers: dict[Place, Looker],
+    there_before: dict[Place, set[str]],
 ) -> list[Check]:
     findings = [Check(end.status == expected, f"the run ended as {expected}", "" if end.status == expected else end.status)]
     for kill in kills:
         findings.append(Check(kill.pid is not None, f"the function was killed when {kill.moment}", f"process {kill.pid}"))
     keys = {(t["AccountId"], t["Region"]): t.get("KmsKeyArn") for t in end.reply.get("Result", {}).get("Targets", [])}
     for place, looker in lookers.items():
+        if wanted.keeps:
+            continue
         image_id = end.image_ids.get(place)
         copy = looker.image(image_id) if image_id else None
         if copy is not None:
             findings += [
-                one_image(place, looker, truth.images_before(place), image_id),
+                one_image(place, looker, there_before[place], image_id),
                 faithful(place, source, copy),
                 own_key(place, looker, copy, keys.get(place)),
             ]
         elif expected == "Succeeded":
-            findings.append(Check(False, f"{place[0]} {place[1]} has an AMI"))
-        findings.append(no_orphans(place, looker, truth.snapshots_before(place), copy or {}))
-        from_there = Looker(looker.endpoint, looker.identity, wanted.region)
+            left = [image["ImageId"] for image in looker.images() if image["ImageId"] not in there_before[place]]
+            what = "has none of the AMIs any more" if wanted.removes else "has an AMI"
+            findings.append(Check(wanted.removes and not left, f"{place[0]} {place[1]} {what}", _list(left)))
+        findings.append(no_orphans(place, looker, there_before[place], copy or {}))
         if source:
-            findings.append(source_out_of_sight(place, from_there, source))
-    return findings + as_before(before, producer.sharing(wanted.image_id))
+            findings.append(source_out_of_sight(place, Looker(looker.endpoint, looker.identity, wanted.region), source))
+    return findings + as_before(open_before, producer.sharing(wanted.image_id))
 
 
-def one_image(place: tuple[str, str], looker: Looker, before: set[str], told: str | None) -> Check:
-    """Exactly one new image, available, and the one the function named."""
+def one_image(place: Place, looker: Looker, before: set[str], told: str | None) -> Check:
+    """Exactly one image that was not there before, available, and the one the function named."""
     there = [(image["ImageId"], image["State"]) for image in looker.images() if image["ImageId"] not in before]
-    return Check(there == [(told, "available")], f"{place[0]} {place[1]} has exactly one new AMI, the one named, available", _list(there))
+    detail = told or "" if there == [(told, "available")] else _list(there)
+    return Check(there == [(told, "available")], f"{place[0]} {place[1]} has exactly one new AMI, the one named, available", detail)
 
 
-def faithful(place: tuple[str, str], source: dict[str, Any], copy: dict[str, Any]) -> Check:
-    """Everything that launching depends on is as in the source; so are the tags."""
+def faithful(place: Place, source: dict[str, Any], copy: dict[str, Any]) -> Check:
+    """Everything that launching depends on is as in the source; so are the tags, except for amiferry's own."""
     different = [f"{field}: {source.get(field)} became {copy.get(field)}" for field in IMAGE_FIELDS if source.get(field) != copy.get(field)]
     if _devices(source) != _devices(copy):
         different.append(f"mappings: {_devices(source)} became {_devices(copy)}")
     missing = tags(source).items() - tags(copy).items()
-    different += [f"tag {key}={value} is missing" for key, value in sorted(missing)]
+    different += [f"tag {key}={value} is missing" for key, value in sorted(missing) if not key.startswith("amiferry:")]
     return Check(not different, f"{place[0]} {place[1]}: attributes, mappings and tags are the source's", "; ".join(different))
 
 
-def own_key(place: tuple[str, str], looker: Looker, copy: dict[str, Any], key: str | None) -> Check:
+def own_key(place: Place, looker: Looker, copy: dict[str, Any], key: str | None) -> Check:
     """Every snapshot belongs to the account and is encrypted under the key the function named, which is the account's own."""
     account, region = place
     wrong = []
@@ -97,13 +101,13 @@ def own_key(place: tuple[str, str], looker: Looker, copy: dict[str, Any], key: s
     return Check(not wrong, f"{account} {region}: all its snapshots are its own, encrypted under its own key", _list(wrong))
 
 
-def no_orphans(place: tuple[str, str], looker: Looker, before: set[str], copy: dict[str, Any]) -> Check:
+def no_orphans(place: Place, looker: Looker, before: set[str], copy: dict[str, Any]) -> Check:
     """No snapshot that was not there before and that the image does not use."""
     left = {snapshot["SnapshotId"] for snapshot in looker.snapshots()} - before - set(snapshot_ids(copy))
     return Check(not left, f"{place[0]} {place[1]}: no snapshot is left over", _list(sorted(left)))
 
 
-def source_out_of_sight(place: tuple[str, str], looker: Looker, source: dict[str, Any]) -> Check:
+def source_out_of_sight(place: Place, looker: Looker, source: dict[str, Any]) -> Check:
     """The target sees neither the source image nor its snapshots any more. `looker` looks from the source's Region."""
     seen = [snapshot for snapshot in snapshot_ids(source) if looker.sees_snapshot(snapshot)]
     if looker.image(source["ImageId"]) is not None:

@@ -77,10 +77,11 @@ class Distribution:
             self._wait(reply["WaitSeconds"])
 
     def _custom_resource(self, event: dict[str, Any]) -> End:
-        reply = self._call(event | {"ResponseURL": self.sandbox.answer_url("demo")})
+        answered = len(self.sandbox.answers())
+        reply = self._call(event | {"ResponseURL": self.sandbox.answer_url(event["RequestType"].lower())})
         if isinstance(reply, dict) and "errorType" in reply:
             return refused(reply)
-        while not self.sandbox.answers():
+        while len(self.sandbox.answers()) == answered:
             due = self.sandbox.take_invocations()
             for payload in due:
                 self._call(payload)

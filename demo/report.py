@@ -9,8 +9,8 @@ from . import aws
 from .aws import Looker
 from .distribution import End
 from .request import Request
-from .screen import Place, Screen
-from .truth import Truth
+from .screen import Screen
+from .truth import Place, Truth
 
 
 def source(screen: Screen, producer: Looker, image: dict[str, Any], wanted: Request, speed: float) -> None:
@@ -27,12 +27,13 @@ def source(screen: Screen, producer: Looker, image: dict[str, Any], wanted: Requ
         else:
             rows.append([mapping["DeviceName"], mapping.get("VirtualName", "no device"), "", ""])
     screen.table(["Device", "Volume", "Snapshot", "Encrypted under"], rows)
-    screen.line(f"Wanted in: {', '.join(f'{account} {region}' for account, region in wanted.targets)}")
     screen.line(f"The sandbox copies {speed:g} times as fast as the AWS it models; the function runs in real time.")
 
 
 def calls_made(screen: Screen, calls: list[dict[str, Any]]) -> None:
-    screen.title(f"The {len(calls)} calls the function made")
+    screen.title(f"AWS calls the function made: {len(calls)}")
+    if not calls:
+        return
     accounts = sorted({call["account"] or "unknown" for call in calls})
     counts = collections.Counter((f"{call['service']}:{call['operation']}", call["account"] or "unknown") for call in calls)
     operations = list(dict.fromkeys(operation for operation, _ in counts))
@@ -44,7 +45,7 @@ def calls_made(screen: Screen, calls: list[dict[str, Any]]) -> None:
 
 
 def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker], crashes: int) -> None:
-    screen.title(f"{end.status} after {end.seconds:.1f} s, {end.calls} calls of the function, {crashes} of them killed")
+    screen.title(f"{end.status} after {end.seconds:.1f} s, calls of the function: {end.calls}, killed: {crashes}")
     told = {(t["AccountId"], t["Region"]): t for t in end.reply.get("Result", {}).get("Targets", [])}
     rows = []
     for place in lookers:

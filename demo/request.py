@@ -16,6 +16,10 @@ class Request:
     region: str
     targets: tuple[tuple[str, str], ...]
     """(account, Region), in the request's order."""
+    removes: bool
+    """Whether the copies are to be gone afterwards."""
+    keeps: bool
+    """Whether nothing is to be done to the copies."""
 
 
 def read_event(file: pathlib.Path) -> dict[str, Any]:
@@ -35,7 +39,9 @@ def wanted(event: dict[str, Any]) -> Request:
     targets = [(str(t.get("AccountId")), t.get("Region", region)) for t in wish.get("Targets", [])]
     accounts = _list(wish.get("TargetAccountIds")) or _list(wish.get("TargetAccountId"))
     targets += [(account, r) for account in accounts for r in regions]
-    return Request(wish.get("SourceImageId") or wish.get("AmiId", ""), region, tuple(targets))
+    deletes = event.get("RequestType") == "Delete"
+    removes = deletes and wish.get("OnDelete") == "Deregister"
+    return Request(wish.get("SourceImageId") or wish.get("AmiId", ""), region, tuple(targets), removes, deletes and not removes)
 
 
 def _list(value: Any) -> list[str]:

@@ -10,9 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from .truth import Target, Truth
-
-Place = tuple[str, str]
+from .truth import Place, Target, Truth
 
 
 class Screen:
@@ -25,6 +23,7 @@ class Screen:
         self._live: Live | None = None
         self._drawn = 0.0
         self._said: dict[Place, tuple[str, int, bool]] = {}
+        self._said_of_source = ""
 
     def title(self, text: str) -> None:
         self.console.print(f"\n[bold]{escape(text)}[/bold]")
@@ -72,17 +71,21 @@ class Screen:
             self._changes(told, truth, places)
 
     def _picture(self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", caption_justify="left")
         for column in ("Account", "Region", "Function's last word", "Copies in the account", "AMI"):
             table.add_column(column)
         for place in places:
             there = truth[place]
             bars = "  ".join(f"{bar(percent)} {percent:3d}%" for percent in there.progress)
             table.add_row(*place, last_word(told.get(place)), bars, there.image_id or "")
+        table.caption = f"At the source, {truth.source}" if truth.source else None
         return table
 
     def _changes(self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]) -> None:
         """One line for each quarter of the way, each new phase and each new image."""
+        if truth.source and truth.source != self._said_of_source:
+            self._said_of_source = truth.source
+            self.say(f"At the source, {truth.source}")
         for place in places:
             there = truth[place]
             word = last_word(told.get(place))

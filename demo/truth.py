@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from typing import Any
 
 from .aws import Looker
+
+Place = tuple[str, str]
+"""Account and Region."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +25,15 @@ class Target:
 
 
 class Truth:
-    """Looks at every target a few times a second while the `with` block runs."""
+    """Looks at every target a few times a second while the `with` block runs, past what was there `before`."""
 
-    def __init__(self, lookers: dict[tuple[str, str], Looker]) -> None:
+    def __init__(self, lookers: dict[Place, Looker], before: dict[Place, set[str]], producer: Looker, image_id: str) -> None:
         self._lookers = lookers
-        self._before = {place: {s["SnapshotId"] for s in looker.snapshots()} for place, looker in lookers.items()}
-        self._images_before = {place: {i["ImageId"] for i in looker.images()} for place, looker in lookers.items()}
+        self._before = before
+        self._producer = producer
+        self._image_id = image_id
+        self.source = ""
+        """What is open at the source, in words."""
         self._targets = dict.fromkeys(lookers, Target())
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -41,14 +48,8 @@ class Truth:
         self._stop.set()
         self._thread.join()
 
-    def __getitem__(self, place: tuple[str, str]) -> Target:
+    def __getitem__(self, place: Place) -> Target:
         return self._targets[place]
-
-    def snapshots_before(self, place: tuple[str, str]) -> set[str]:
-        return self._before[place]
-
-    def images_before(self, place: tuple[str, str]) -> set[str]:
-        return self._images_before[place]
 
     def percent(self, wanted: int) -> int:
         """How much of all copying is done, where `wanted` copies are."""
@@ -56,6 +57,7 @@ class Truth:
         return done // wanted if wanted else 0
 
     def look(self) -> None:
+        self.source = opened(self._producer.sharing(self._image_id))
         for place, looker in self._lookers.items():
             copies = sorted(looker.snapshots(), key=lambda s: (s["StartTime"], s["SnapshotId"]))
             progress = tuple(
@@ -63,7 +65,7 @@ class Truth:
                 for copy in copies
                 if copy["SnapshotId"] not in self._before[place]
             )
-            images = [i for i in looker.images() if i["ImageId"] not in self._images_before[place] and i["State"] == "available"]
+            images = [i for i in looker.images() if i["ImageId"] not in self._before[place] and i["State"] == "available"]
             seen = self._targets[place].finished_after
             if images and seen is None:
                 seen = time.monotonic() - self._began
@@ -73,3 +75,20 @@ class Truth:
         while not self._stop.wait(0.25):
             self.look()
         self.look()
+
+
+def what_is_there(lookers: dict[Place, Looker]) -> dict[Place, set[str]]:
+    """The IDs of all images and snapshots."""
+    return {
+        place: {i["ImageId"] for i in looker.images()} | {s["SnapshotId"] for s in looker.snapshots()}
+        for place, looker in lookers.items()
+    }
+
+
+def opened(sharing: dict[str, Any]) -> str:
+    """How `Looker.sharing` looks to a person."""
+    accounts = {p["UserId"] for name, found in sharing.items() if name.startswith("permissions of") for p in found if "UserId" in p}
+    grants = sum(len(found) for name, found in sharing.items() if name.startswith("grants on"))
+    if not accounts and not grants:
+        return "nothing is shared"
+    return f"snapshots shared with {', '.join(sorted(accounts)) or 'nobody'}; grants on its keys: {grants}"
