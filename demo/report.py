@@ -23,10 +23,10 @@ def source(screen: Screen, producer: Looker, image: dict[str, Any], wanted: Requ
         if "Ebs" in mapping:
             snapshot = producer.ec2.describe_snapshots(SnapshotIds=[mapping["Ebs"]["SnapshotId"]])["Snapshots"][0]
             rows.append([mapping["DeviceName"], f"{mapping['Ebs']['VolumeSize']} GiB {mapping['Ebs']['VolumeType']}",
-                         snapshot["SnapshotId"], snapshot.get("KmsKeyId", "not encrypted")])
+                         snapshot["SnapshotId"], key_id(snapshot.get("KmsKeyId", "no key"))])
         else:
             rows.append([mapping["DeviceName"], mapping.get("VirtualName", "no device"), "", ""])
-    screen.table(["Device", "Volume", "Snapshot", "Encrypted under"], rows)
+    screen.table(["Device", "Volume", "Snapshot", "Under key"], rows)
     screen.line(f"The sandbox copies {speed:g} times as fast as the AWS it models; the function runs in real time.")
 
 
@@ -38,7 +38,7 @@ def calls_made(screen: Screen, calls: list[dict[str, Any]]) -> None:
     counts = collections.Counter((f"{call['service']}:{call['operation']}", call["account"] or "unknown") for call in calls)
     operations = list(dict.fromkeys(operation for operation, _ in counts))
     rows = [[operation, *(str(counts.get((operation, account), "")) for account in accounts)] for operation in operations]
-    screen.table(["Operation", *(f"as {account}" for account in accounts)], rows, right=tuple(f"as {account}" for account in accounts))
+    screen.table(["Operation", *(f"by {account}" for account in accounts)], rows, right=tuple(f"by {account}" for account in accounts))
     refusals = collections.Counter(f"{call['operation']} {call['error']}" for call in calls if call["error"])
     if refusals:
         screen.line("Refused: " + ", ".join(f"{count} × {what}" for what, count in refusals.items()))
@@ -52,8 +52,8 @@ def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker],
         target = told.get(place, {})
         took = truth[place].finished_after
         ready = f"{took:.1f} s" if took else ""
-        rows.append([*place, target.get("Status", end.status), end.image_ids.get(place, ""), target.get("KmsKeyArn", ""), ready])
-    screen.table(["Account", "Region", "Status", "AMI", "Encrypted under", "Ready after"], rows, right=("Ready after",))
+        rows.append([*place, target.get("Status", end.status), end.image_ids.get(place, ""), key_id(target.get("KmsKeyArn", "")), ready])
+    screen.table(["Account", "Region", "Status", "AMI", "Under key", "Ready after"], rows, right=("Ready after",))
     for place, target in told.items():
         if "Reason" in target:
             screen.line(f"{place[0]} {place[1]}: {target['Reason']}\n    Remedy: {target.get('Remedy', '')}")
@@ -69,3 +69,8 @@ def seen_by_cli(screen: Screen, lookers: dict[Place, Looker]) -> None:
     for (account, region), looker in lookers.items():
         shown, printed = aws.command_line(looker, [*words, region])
         screen.line(f"{account}$ {shown}\n{printed or '(nothing)'}")
+
+
+def key_id(arn: str) -> str:
+    """What is left of a key's ARN without account and Region, which stand beside it."""
+    return arn.rsplit("/", 1)[-1]

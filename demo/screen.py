@@ -12,6 +12,8 @@ from rich.table import Table
 
 from .truth import Place, Target, Truth
 
+MOST_BARS = 3
+
 
 class Screen:
     def __init__(self) -> None:
@@ -72,12 +74,11 @@ class Screen:
 
     def _picture(self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", caption_justify="left")
-        for column in ("Account", "Region", "Function's last word", "Copies in the account", "AMI"):
+        for column in ("Account", "Region", "Function says", "There is"):
             table.add_column(column)
         for place in places:
             there = truth[place]
-            bars = "  ".join(f"{bar(percent)} {percent:3d}%" for percent in there.progress)
-            table.add_row(*place, last_word(told.get(place)), bars, there.image_id or "")
+            table.add_row(*place, last_word(told.get(place)), there.image_id or bars(there.progress))
         table.caption = f"At the source, {truth.source}" if truth.source else None
         return table
 
@@ -109,6 +110,13 @@ def last_word(target: dict[str, Any] | None) -> str:
     return target["Phase"] + (f" {progress}%" if progress and target["Phase"] == "Copying" else "")
 
 
+def bars(progress: tuple[int, ...]) -> str:
+    """One for each copy, or one for all where they are many."""
+    if len(progress) > MOST_BARS:
+        return f"{bar(sum(progress) // len(progress))}  over {len(progress)} copies"
+    return "  ".join(bar(percent) for percent in progress)
+
+
 def bar(percent: int, width: int = 10) -> str:
     full = percent * width // 100
-    return "█" * full + "░" * (width - full)
+    return f"{'█' * full}{'░' * (width - full)} {percent:3d}%"
