@@ -39,6 +39,8 @@ pub struct Aws {
     pub(crate) snapshots: BTreeMap<String, LiveSnapshot>,
     /// (Region, image ID), for the difference between gone and never there.
     pub(crate) deregistered: BTreeSet<(String, String)>,
+    /// (account, Region, name) of deregistered images: who had it, and until when it stays taken.
+    pub(crate) released_names: BTreeMap<(String, String, String), (String, SystemTime)>,
     /// By ARN.
     pub(crate) keys: BTreeMap<String, LiveKey>,
     /// (account, Region, `alias/…`) to key ARN.
@@ -72,6 +74,7 @@ pub(crate) struct Rules {
     pub tag_delay: Duration,
     pub read_delay: Duration,
     pub registration_delay: Duration,
+    pub name_delay: Duration,
     pub limits: Limits,
 }
 

@@ -35,6 +35,13 @@ pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         return Err(refusals::IMAGE_NOT_OWNED.with(&[id]));
     }
     aws.images.remove(id);
+    let name = (
+        image.owner_id.clone(),
+        image.region.clone(),
+        image.name.clone(),
+    );
+    let free_at = aws.now + aws.rules.scaled(aws.rules.name_delay);
+    aws.released_names.insert(name, (id.to_owned(), free_at));
     aws.deregistered
         .insert((ask.region().to_owned(), id.to_owned()));
     let mut xml = Xml::new();

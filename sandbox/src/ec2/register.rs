@@ -21,11 +21,8 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     image.tags = tags.remove("image").unwrap_or_default();
     permit_registration(aws, ask, &mappings, &image.tags)?;
     ask.dry_run()?;
-    let taken = aws.images.values().map(|image| &image.view).find(|known| {
-        known.name == name && known.owner_id == ask.account() && known.region == ask.region()
-    });
-    if let Some(other) = taken {
-        return Err(refusals::NAME_DUPLICATE.with(&[name, &other.image_id]));
+    if let Some(other) = taken(aws, ask, name) {
+        return Err(refusals::NAME_DUPLICATE.with(&[name, &other]));
     }
     mapping::resolve(aws, ask, &mut mappings)?;
     let root = root_snapshot(&image, &mappings)?;
@@ -42,6 +39,27 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let mut xml = Xml::new();
     xml.text("imageId", &id);
     Ok(xml.finish())
+}
+
+/// The image that has this name in the account and Region, or had it until a moment ago.
+fn taken(aws: &Aws, ask: Ask<'_>, name: &str) -> Option<String> {
+    let mut images = aws.images.values().map(|image| &image.view);
+    let holder = images.find(|known| {
+        known.name == name && known.owner_id == ask.account() && known.region == ask.region()
+    });
+    let key = (
+        ask.account().to_owned(),
+        ask.region().to_owned(),
+        name.to_owned(),
+    );
+    let late = aws
+        .released_names
+        .get(&key)
+        .filter(|(_, free_at)| *free_at > aws.now);
+    holder
+        .map(|image| &image.image_id)
+        .or(late.map(|(id, _)| id))
+        .cloned()
 }
 
 fn permit_registration(

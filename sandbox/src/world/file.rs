@@ -46,6 +46,8 @@ struct File {
     #[serde(default)]
     registration_delay_seconds: Option<f64>,
     #[serde(default)]
+    name_delay_seconds: Option<f64>,
+    #[serde(default)]
     limits: Limits,
 }
 
@@ -95,6 +97,11 @@ pub(super) fn read(text: &str) -> Result<World, WorldError> {
         "registration_delay_seconds",
         registration,
         &mut world.registration_delay,
+    )?;
+    seconds(
+        "name_delay_seconds",
+        file.name_delay_seconds,
+        &mut world.name_delay,
     )?;
     crate::aws::check(&world)?;
     Ok(world)

@@ -134,7 +134,8 @@ async fn a_disabled_a_foreign_and_an_unknown_target_key_end_in_error() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_takes_the_source_away_breaks_the_copy() {
-    let breakers: [(&str, fn(&mut amiferry_sandbox::Aws) -> bool); 4] = [
+    type Breaker = fn(&mut amiferry_sandbox::Aws) -> bool;
+    let breakers: [(&str, Breaker); 4] = [
         ("no longer shared", |aws| {
             aws.unshare_snapshot(ROOT, CONSUMER)
         }),
@@ -387,7 +388,7 @@ async fn a_time_based_copy_keeps_its_promise() {
         .ok()
         .text("snapshotId")
         .expect("a snapshot");
-    sleep(Duration::from_secs(15 * 60)).await;
+    sleep(Duration::from_mins(15)).await;
     assert_eq!(bench.state_of(&id).await.0, "completed");
     let seen = bench
         .consumer

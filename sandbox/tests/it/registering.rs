@@ -204,3 +204,25 @@ async fn tags_come_and_go() {
     ];
     assert_eq!(bench.consumer.ec2("CreateTags", &foreign).await.status, 400);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_stays_taken_for_a_while_after_deregistering() {
+    let bench = Bench::of(world().name_delay(Duration::from_secs(30)));
+    let id = bench
+        .register("once", &[])
+        .await
+        .ok()
+        .text("imageId")
+        .expect("an image");
+    bench
+        .consumer
+        .ec2("DeregisterImage", &[("ImageId", &id)])
+        .await
+        .ok();
+    assert_eq!(
+        bench.register("once", &[]).await.refusal.as_deref(),
+        Some("NAME_DUPLICATE")
+    );
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    bench.register("once", &[]).await.ok();
+}

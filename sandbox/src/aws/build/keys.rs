@@ -1,0 +1,173 @@
+//! Keys, their aliases, and the one AWS makes itself.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{fault, known_region, policy};
+use crate::aws::ids::uuid_of;
+use crate::aws::{Aws, LiveKey};
+use crate::iam::{Kind, Policy};
+use crate::world::{Account, Key, WorldError};
+
+pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Result<(), WorldError> {
+    known_region(&key.region, at)?;
+    if key.id.is_empty()
+        || !key
+            .id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    {
+        return fault(at, "id", format!("{:?} is not a key ID", key.id));
+    }
+    let state = key.state.clone().unwrap_or_else(|| "Enabled".to_owned());
+    if !matches!(state.as_str(), "Enabled" | "Disabled" | "PendingDeletion") {
+        return fault(
+            at,
+            "state",
+            format!("{state:?} is not Enabled, Disabled or PendingDeletion"),
+        );
+    }
+    let default = || default_key_policy(account).to_string();
+    let policy_text = key.policy.clone().unwrap_or_else(default);
+    let live = LiveKey {
+        arn: key_arn(&key.region, account, &key.id),
+        account: account.to_owned(),
+        region: key.region.clone(),
+        id: key.id.clone(),
+        description: key.description.clone(),
+        state,
+        managed: false,
+        created: aws.now,
+        policy: policy(&policy_text, Kind::Resource, &format!("{at}.policy"))?,
+        policy_text,
+        grants: Vec::new(),
+    };
+    for alias in &key.aliases {
+        if !alias.starts_with("alias/") || alias.starts_with("alias/aws/") {
+            return fault(
+                at,
+                "aliases",
+                format!("{alias:?} is not alias/… of a customer key"),
+            );
+        }
+        let name = (account.to_owned(), key.region.clone(), alias.clone());
+        if aws.aliases.insert(name, live.arn.clone()).is_some() {
+            return fault(at, "aliases", format!("{alias} stands twice"));
+        }
+    }
+    if aws.keys.insert(live.arn.clone(), live).is_some() {
+        return fault(at, "id", format!("key {} stands twice", key.id));
+    }
+    Ok(())
+}
+
+pub(super) fn add_default_keys(
+    aws: &mut Aws,
+    account: &Account,
+    at: &str,
+) -> Result<(), WorldError> {
+    for (region, key) in &account.ebs_default_keys {
+        known_region(region, at)?;
+        let arn = find_key(aws, &account.id, region, key, at)?;
+        if let Some(live) = aws.accounts.get_mut(&account.id) {
+            live.ebs_default_keys.insert(region.clone(), arn);
+        }
+    }
+    Ok(())
+}
+
+/// `aws/ebs` of this account and Region, made when first asked for, as AWS does.
+pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String {
+    let id = uuid_of(&format!("aws/ebs {account} {region}"));
+    let arn = key_arn(region, account, &id);
+    let text = managed_key_policy(account, region).to_string();
+    if let (false, Ok(policy)) = (aws.keys.contains_key(&arn), Policy::parse(&text)) {
+        let live = LiveKey {
+            arn: arn.clone(),
+            account: account.to_owned(),
+            region: region.to_owned(),
+            id,
+            description: "Default key that protects my EBS volumes when no other key is defined"
+                .to_owned(),
+            state: "Enabled".to_owned(),
+            managed: true,
+            created: aws.now,
+            policy_text: text,
+            policy: Arc::new(policy),
+            grants: Vec::new(),
+        };
+        aws.keys.insert(arn.clone(), live);
+        let alias = (
+            account.to_owned(),
+            region.to_owned(),
+            "alias/aws/ebs".to_owned(),
+        );
+        aws.aliases.insert(alias, arn.clone());
+    }
+    arn
+}
+
+pub(crate) fn key_arn(region: &str, account: &str, id: &str) -> String {
+    format!("arn:aws:kms:{region}:{account}:key/{id}")
+}
+
+/// Lets the account's IAM policies decide (KMS guide, default key policy).
+fn default_key_policy(account: &str) -> Value {
+    json!({"Version": "2012-10-17", "Id": "key-default-1", "Statement": [{
+        "Sid": "Enable IAM User Permissions", "Effect": "Allow",
+        "Principal": {"AWS": format!("arn:aws:iam::{account}:root")},
+        "Action": "kms:*", "Resource": "*",
+    }]})
+}
+
+/// Usable only through EC2 and only from the account itself (KMS guide, AWS managed keys).
+fn managed_key_policy(account: &str, region: &str) -> Value {
+    json!({"Version": "2012-10-17", "Id": "auto-ebs-2", "Statement": [
+        {
+            "Sid": "Allow access through EBS for all principals in the account that are authorized to use EBS",
+            "Effect": "Allow", "Principal": {"AWS": "*"},
+            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant", "kms:DescribeKey"],
+            "Resource": "*",
+            "Condition": {"StringEquals": {
+                "kms:CallerAccount": account, "kms:ViaService": format!("ec2.{region}.amazonaws.com"),
+            }},
+        },
+        {
+            "Sid": "Allow direct access to key metadata to the account",
+            "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{account}:root")},
+            "Action": ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"],
+            "Resource": "*",
+        },
+    ]})
+}
+
+/// A key by ARN, ID or alias; `alias/aws/ebs` always exists.
+pub(super) fn find_key(
+    aws: &mut Aws,
+    account: &str,
+    region: &str,
+    key: &str,
+    at: &str,
+) -> Result<String, WorldError> {
+    if key == "alias/aws/ebs" {
+        return Ok(managed_key(aws, account, region));
+    }
+    let alias = (account.to_owned(), region.to_owned(), key.to_owned());
+    let by_alias = aws.aliases.get(&alias).cloned();
+    let arn = by_alias.unwrap_or_else(|| {
+        if key.starts_with("arn:") {
+            key.to_owned()
+        } else {
+            key_arn(region, account, key)
+        }
+    });
+    // A foreign or vanished key is a world worth testing; a misspelt name is not.
+    if key.starts_with("arn:") || aws.keys.contains_key(&arn) {
+        return Ok(arn);
+    }
+    Err(WorldError::new(
+        at,
+        format!("{key:?} is no key of account {account} in {region}"),
+    ))
+}

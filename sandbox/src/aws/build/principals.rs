@@ -1,0 +1,161 @@
+//! Roles, users and their access keys.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{fault, policies, policy};
+use crate::aws::{Aws, Caller, Credential, LivePrincipal};
+use crate::iam::{self, Kind, Policy};
+use crate::world::{AccessKey, Role, User, WorldError};
+use std::sync::Arc;
+
+pub(super) fn add_role(
+    aws: &mut Aws,
+    account: &str,
+    role: &Role,
+    at: &str,
+) -> Result<(), WorldError> {
+    let trust = match &role.trust_policy {
+        Some(json) => policy(json, Kind::Trust, &format!("{at}.trust_policy"))?,
+        None => policy(
+            &trust_policy(role).to_string(),
+            Kind::Trust,
+            &format!("{at}.trusts"),
+        )?,
+    };
+    let given: Vec<&str> = role.policies.iter().map(String::as_str).collect();
+    let live = LivePrincipal {
+        policies: policies(&given, &format!("{at}.policies"))?,
+        trust: Some(trust),
+        max_session_seconds: role.max_session_seconds.unwrap_or(3600),
+    };
+    add_principal(
+        aws,
+        &format!("arn:aws:iam::{account}:role/{}", role.name),
+        live,
+        at,
+    )
+}
+
+pub(super) fn add_user(
+    aws: &mut Aws,
+    account: &str,
+    user: &User,
+    at: &str,
+) -> Result<(), WorldError> {
+    let given: Vec<&str> = user.policies.iter().map(String::as_str).collect();
+    let live = LivePrincipal {
+        policies: policies(&given, &format!("{at}.policies"))?,
+        trust: None,
+        max_session_seconds: 0,
+    };
+    add_principal(
+        aws,
+        &format!("arn:aws:iam::{account}:user/{}", user.name),
+        live,
+        at,
+    )
+}
+
+fn add_principal(
+    aws: &mut Aws,
+    arn: &str,
+    live: LivePrincipal,
+    at: &str,
+) -> Result<(), WorldError> {
+    if arn.ends_with('/') {
+        return fault(at, "name", "a principal needs a name");
+    }
+    if aws.principals.insert(arn.to_owned(), live).is_some() {
+        return fault(at, "name", format!("{arn} stands twice"));
+    }
+    Ok(())
+}
+
+fn trust_policy(role: &Role) -> Value {
+    let service = |name: &&String| name.ends_with(".amazonaws.com");
+    let services: Vec<_> = role.trusts.iter().filter(service).collect();
+    let principals: Vec<_> = role.trusts.iter().filter(|name| !service(name)).collect();
+    let mut statements = Vec::new();
+    let lambda = "lambda.amazonaws.com".to_owned();
+    if !principals.is_empty() {
+        let mut statement = json!({
+            "Effect": "Allow", "Principal": {"AWS": principals}, "Action": "sts:AssumeRole",
+        });
+        if let Some(id) = &role.external_id {
+            statement["Condition"] = json!({"StringEquals": {"sts:ExternalId": id}});
+        }
+        statements.push(statement);
+    }
+    if !services.is_empty() || principals.is_empty() {
+        let services = if services.is_empty() {
+            vec![&lambda]
+        } else {
+            services
+        };
+        statements.push(json!({
+            "Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole",
+        }));
+    }
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+pub(super) fn add_access_key(
+    aws: &mut Aws,
+    account: &str,
+    key: &AccessKey,
+    at: &str,
+) -> Result<(), WorldError> {
+    let arn = &key.principal;
+    if !aws.principals.contains_key(arn) || !arn.contains(&format!("::{account}:")) {
+        return fault(
+            at,
+            "principal",
+            format!("{arn} is no role or user of this account"),
+        );
+    }
+    if key.id.is_empty() || !key.id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return fault(at, "id", format!("{:?} is not an access key ID", key.id));
+    }
+    let credential = Credential {
+        secret: key.secret.clone(),
+        session_token: key.session_token.clone(),
+        expires: key
+            .valid_seconds
+            .map(|seconds| aws.now + Duration::from_secs(seconds.into())),
+        global: false,
+        caller: caller(aws, account, arn, "sandbox", None),
+    };
+    if aws.credentials.insert(key.id.clone(), credential).is_some() {
+        return fault(at, "id", format!("access key {} stands twice", key.id));
+    }
+    Ok(())
+}
+
+/// Someone acting as this role or user; a role always acts in a session.
+pub(crate) fn caller(
+    aws: &Aws,
+    account: &str,
+    identity: &str,
+    session: &str,
+    session_policy: Option<Arc<Policy>>,
+) -> Caller {
+    let role = identity.split_once(":role/").map(|(_, path)| path);
+    let name = role.map(|path| path.rsplit('/').next().unwrap_or(path));
+    let arn = name.map_or_else(
+        || identity.to_owned(),
+        |name| format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
+    );
+    Caller {
+        principal: iam::Principal {
+            arn,
+            role_arn: name.map(|_| identity.to_owned()),
+            account: account.to_owned(),
+            org_id: aws.organization_of(account),
+            service: None,
+        },
+        identity: identity.to_owned(),
+        session_policy,
+    }
+}

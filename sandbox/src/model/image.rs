@@ -1,0 +1,236 @@
+//! Images and their block device mappings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::defaults;
+
+/// An AMI. Built with [`Image::new`] for a world; read back with [`Sandbox::images`](crate::Sandbox::images).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    pub region: String,
+    /// `ami-` and 8 or 17 hexadecimal digits.
+    #[serde(rename = "id")]
+    pub image_id: String,
+    pub name: String,
+    /// The owning account; a world file leaves it out.
+    #[serde(default)]
+    pub owner_id: String,
+    #[serde(default)]
+    pub description: Option<String>,
+    /// `available`, `pending`, `failed`, …
+    #[serde(default = "defaults::available")]
+    pub state: String,
+    /// Why the image is `failed`.
+    #[serde(default)]
+    pub state_reason: Option<String>,
+    #[serde(skip, default = "defaults::epoch")]
+    pub creation_date: SystemTime,
+    #[serde(default = "defaults::x86_64")]
+    pub architecture: String,
+    #[serde(default = "defaults::hvm")]
+    pub virtualization_type: String,
+    #[serde(default = "defaults::root_device_name")]
+    pub root_device_name: Option<String>,
+    #[serde(default = "defaults::ebs")]
+    pub root_device_type: String,
+    #[serde(default)]
+    pub ena_support: bool,
+    #[serde(default)]
+    pub sriov_net_support: Option<String>,
+    #[serde(default)]
+    pub boot_mode: Option<String>,
+    #[serde(default)]
+    pub tpm_support: Option<String>,
+    #[serde(default)]
+    pub imds_support: Option<String>,
+    /// Base64, readable only through `DescribeImageAttribute`.
+    #[serde(default)]
+    pub uefi_data: Option<String>,
+    #[serde(default)]
+    pub kernel_id: Option<String>,
+    #[serde(default)]
+    pub ramdisk_id: Option<String>,
+    /// `windows`, or nothing.
+    #[serde(default)]
+    pub platform: Option<String>,
+    #[serde(default = "defaults::platform_details")]
+    pub platform_details: String,
+    #[serde(default = "defaults::usage_operation")]
+    pub usage_operation: String,
+    /// Marketplace product codes.
+    #[serde(default)]
+    pub product_codes: Vec<String>,
+    #[serde(default)]
+    pub deprecation_time: Option<String>,
+    #[serde(default, rename = "mapping")]
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default)]
+    pub launch_permissions: BTreeSet<LaunchPermission>,
+    /// Launch permission `Group=all`.
+    #[serde(default)]
+    pub public: bool,
+    #[serde(default)]
+    pub source_image_id: Option<String>,
+    #[serde(default)]
+    pub source_image_region: Option<String>,
+}
+
+impl Image {
+    /// An available x86_64 HVM image without mappings, owned by the account it is added to.
+    pub fn new(region: &str, image_id: &str, name: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            image_id: image_id.to_owned(),
+            name: name.to_owned(),
+            owner_id: String::new(),
+            description: None,
+            state: defaults::available(),
+            state_reason: None,
+            creation_date: SystemTime::UNIX_EPOCH,
+            architecture: defaults::x86_64(),
+            virtualization_type: defaults::hvm(),
+            root_device_name: defaults::root_device_name(),
+            root_device_type: defaults::ebs(),
+            ena_support: false,
+            sriov_net_support: None,
+            boot_mode: None,
+            tpm_support: None,
+            imds_support: None,
+            uefi_data: None,
+            kernel_id: None,
+            ramdisk_id: None,
+            platform: None,
+            platform_details: defaults::platform_details(),
+            usage_operation: defaults::usage_operation(),
+            product_codes: Vec::new(),
+            deprecation_time: None,
+            block_device_mappings: Vec::new(),
+            tags: BTreeMap::new(),
+            launch_permissions: BTreeSet::new(),
+            public: false,
+            source_image_id: None,
+            source_image_region: None,
+        }
+    }
+
+    #[must_use]
+    pub fn mapping(mut self, mapping: BlockDeviceMapping) -> Self {
+        self.block_device_mappings.push(mapping);
+        self
+    }
+
+    #[must_use]
+    pub fn tag(mut self, key: &str, value: &str) -> Self {
+        self.tags.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn description(mut self, text: &str) -> Self {
+        self.description = Some(text.to_owned());
+        self
+    }
+
+    /// Everything else: `Image::new(…).with(|image| image.ena_support = true)`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// The snapshots its EBS mappings name, in order.
+    pub fn snapshot_ids(&self) -> Vec<String> {
+        let ebs = self
+            .block_device_mappings
+            .iter()
+            .filter_map(|m| m.ebs.as_ref());
+        ebs.filter_map(|e| e.snapshot_id.clone()).collect()
+    }
+}
+
+/// Who may launch an image, apart from everybody (`Image::public`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchPermission {
+    User(String),
+    Organization(String),
+    OrganizationalUnit(String),
+}
+
+/// One line of an image's block device mapping: EBS, ephemeral (`virtual_name`) or suppressed (`no_device`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockDeviceMapping {
+    pub device_name: String,
+    #[serde(default)]
+    pub virtual_name: Option<String>,
+    #[serde(default)]
+    pub no_device: bool,
+    #[serde(default)]
+    pub ebs: Option<Ebs>,
+}
+
+impl BlockDeviceMapping {
+    pub fn ebs(device_name: &str, ebs: Ebs) -> Self {
+        Self {
+            device_name: device_name.to_owned(),
+            ebs: Some(ebs),
+            ..Self::default()
+        }
+    }
+
+    pub fn ephemeral(device_name: &str, virtual_name: &str) -> Self {
+        Self {
+            device_name: device_name.to_owned(),
+            virtual_name: Some(virtual_name.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+/// The EBS half of a mapping. Sizes in GiB, throughput in MiB/s.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ebs {
+    #[serde(default)]
+    pub snapshot_id: Option<String>,
+    #[serde(default)]
+    pub volume_size: Option<u32>,
+    #[serde(default)]
+    pub volume_type: Option<String>,
+    #[serde(default)]
+    pub iops: Option<u32>,
+    #[serde(default)]
+    pub throughput: Option<u32>,
+    #[serde(default)]
+    pub delete_on_termination: Option<bool>,
+    /// Follows the snapshot where there is one.
+    #[serde(default)]
+    pub encrypted: bool,
+}
+
+impl Ebs {
+    pub fn snapshot(snapshot_id: &str) -> Self {
+        Self {
+            snapshot_id: Some(snapshot_id.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// `gp3` with these figures, deleted on termination.
+    #[must_use]
+    pub fn gp3(mut self, volume_size: u32, iops: u32, throughput: u32) -> Self {
+        self.volume_type = Some("gp3".to_owned());
+        self.volume_size = Some(volume_size);
+        self.iops = Some(iops);
+        self.throughput = Some(throughput);
+        self.delete_on_termination = Some(true);
+        self
+    }
+}

@@ -1,0 +1,145 @@
+//! Snapshots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::defaults;
+
+/// An EBS snapshot. Built with [`Snapshot::new`] for a world; read back with [`Sandbox::snapshots`](crate::Sandbox::snapshots).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    pub region: String,
+    /// `snap-` and 8 or 17 hexadecimal digits.
+    #[serde(rename = "id")]
+    pub snapshot_id: String,
+    /// GiB.
+    #[serde(rename = "size")]
+    pub volume_size: u32,
+    /// The owning account; a world file leaves it out.
+    #[serde(default)]
+    pub owner_id: String,
+    #[serde(default = "defaults::volume_id")]
+    pub volume_id: String,
+    #[serde(default)]
+    pub description: String,
+    /// `pending`, `completed`, `error`, `recoverable`, `recovering`.
+    #[serde(default = "defaults::completed")]
+    pub state: String,
+    #[serde(default)]
+    pub state_message: Option<String>,
+    /// As DescribeSnapshots shows it: `37%`, or nothing.
+    #[serde(default = "defaults::whole")]
+    pub progress: String,
+    #[serde(skip, default = "defaults::epoch")]
+    pub start_time: SystemTime,
+    #[serde(skip)]
+    pub completion_time: Option<SystemTime>,
+    #[serde(default)]
+    pub encrypted: bool,
+    /// Full key ARN; a world file may name a key ID or alias of the same account and Region.
+    #[serde(default, rename = "key")]
+    pub kms_key_arn: Option<String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Account IDs.
+    #[serde(default)]
+    pub create_volume_permissions: BTreeSet<String>,
+    /// createVolumePermission `Group=all`.
+    #[serde(default)]
+    pub public: bool,
+    /// `standard` or `archive`.
+    #[serde(default = "defaults::standard")]
+    pub storage_tier: String,
+    /// `standard` or `time-based`, for copies.
+    #[serde(default)]
+    pub transfer_type: Option<String>,
+    #[serde(default)]
+    pub completion_duration_minutes: Option<u32>,
+    /// The snapshot this one was copied from.
+    #[serde(default)]
+    pub source_snapshot_id: Option<String>,
+    /// Product codes that follow the data: an AMI registered from it as root keeps `lineage_platform`.
+    #[serde(default)]
+    pub product_codes: Vec<String>,
+    /// (`PlatformDetails`, `UsageOperation`) that an AMI registered on this root snapshot gets. Copies keep it.
+    #[serde(default)]
+    pub lineage_platform: Option<(String, String)>,
+    /// MiB actually stored, for the duration of copies; the volume's size if absent.
+    #[serde(default)]
+    pub stored_mib: Option<u64>,
+    /// Copies of this snapshot end in `error` at this percentage, with this message.
+    #[serde(default)]
+    pub copies_fail_at: Option<(u8, String)>,
+    /// What `aws:ebs:id` holds in its encryption context: the volume's ID, or the snapshot's for a copy's result.
+    #[serde(default)]
+    pub encryption_context_id: Option<String>,
+}
+
+impl Snapshot {
+    /// A completed, unencrypted snapshot of so many GiB, owned by the account it is added to.
+    pub fn new(region: &str, snapshot_id: &str, volume_size: u32) -> Self {
+        Self {
+            region: region.to_owned(),
+            snapshot_id: snapshot_id.to_owned(),
+            volume_size,
+            owner_id: String::new(),
+            volume_id: defaults::volume_id(),
+            description: String::new(),
+            state: defaults::completed(),
+            state_message: None,
+            progress: defaults::whole(),
+            start_time: SystemTime::UNIX_EPOCH,
+            completion_time: None,
+            encrypted: false,
+            kms_key_arn: None,
+            tags: BTreeMap::new(),
+            create_volume_permissions: BTreeSet::new(),
+            public: false,
+            storage_tier: defaults::standard(),
+            transfer_type: None,
+            completion_duration_minutes: None,
+            source_snapshot_id: None,
+            product_codes: Vec::new(),
+            lineage_platform: None,
+            stored_mib: None,
+            copies_fail_at: None,
+            encryption_context_id: None,
+        }
+    }
+
+    /// Encrypted under a key: ARN, or key ID or alias of the same account and Region (`alias/aws/ebs` included).
+    #[must_use]
+    pub fn key(mut self, key: &str) -> Self {
+        self.encrypted = true;
+        self.kms_key_arn = Some(key.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn tag(mut self, key: &str, value: &str) -> Self {
+        self.tags.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn shared_with(mut self, account: &str) -> Self {
+        self.create_volume_permissions.insert(account.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn archived(mut self) -> Self {
+        "archive".clone_into(&mut self.storage_tier);
+        self
+    }
+
+    /// Everything else: `Snapshot::new(…).with(|snapshot| snapshot.state = "error".into())`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}

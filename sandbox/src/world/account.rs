@@ -1,0 +1,272 @@
+//! One account of a world, and the builders of what it holds.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use serde::Deserialize;
+
+use crate::model::{Image, Snapshot};
+
+/// One AWS account, in all Regions.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// Twelve digits.
+    pub id: String,
+    /// The organization's ID, `o-…`.
+    #[serde(default)]
+    pub organization: Option<String>,
+    /// OUs from its own up to the root, as ARNs, for launch permissions.
+    #[serde(default)]
+    pub organizational_units: BTreeSet<String>,
+    #[serde(default, rename = "access_key")]
+    pub access_keys: Vec<AccessKey>,
+    #[serde(default, rename = "role")]
+    pub roles: Vec<Role>,
+    #[serde(default, rename = "user")]
+    pub users: Vec<User>,
+    #[serde(default, rename = "key")]
+    pub keys: Vec<Key>,
+    #[serde(default, rename = "snapshot")]
+    pub snapshots: Vec<Snapshot>,
+    #[serde(default, rename = "image")]
+    pub images: Vec<Image>,
+    /// Opt-in Regions that this account has disabled.
+    #[serde(default)]
+    pub disabled_regions: BTreeSet<String>,
+    /// (Region, key): what EBS encrypts with when no key is named; `alias/aws/ebs` otherwise.
+    #[serde(default)]
+    pub ebs_default_keys: Vec<(String, String)>,
+}
+
+impl Account {
+    pub fn new(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// A long-lived key of a role or user declared in this account.
+    #[must_use]
+    pub fn access_key(mut self, id: &str, secret: &str, principal_arn: &str) -> Self {
+        self.access_keys.push(AccessKey {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+            principal: principal_arn.to_owned(),
+            session_token: None,
+            valid_seconds: None,
+        });
+        self
+    }
+
+    #[must_use]
+    pub fn organization(mut self, id: &str) -> Self {
+        self.organization = Some(id.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn organizational_unit(mut self, arn: &str) -> Self {
+        self.organizational_units.insert(arn.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn role(mut self, role: Role) -> Self {
+        self.roles.push(role);
+        self
+    }
+
+    #[must_use]
+    pub fn user(mut self, user: User) -> Self {
+        self.users.push(user);
+        self
+    }
+
+    #[must_use]
+    pub fn key(mut self, key: Key) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    #[must_use]
+    pub fn snapshot(mut self, snapshot: Snapshot) -> Self {
+        self.snapshots.push(snapshot);
+        self
+    }
+
+    #[must_use]
+    pub fn image(mut self, image: Image) -> Self {
+        self.images.push(image);
+        self
+    }
+
+    #[must_use]
+    pub fn region_disabled(mut self, region: &str) -> Self {
+        self.disabled_regions.insert(region.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn ebs_default_key(mut self, region: &str, key: &str) -> Self {
+        self.ebs_default_keys
+            .push((region.to_owned(), key.to_owned()));
+        self
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessKey {
+    pub id: String,
+    pub secret: String,
+    /// ARN of a role or user of the same account.
+    pub principal: String,
+    /// Makes the key a temporary one, which counts only together with this token.
+    #[serde(default)]
+    pub session_token: Option<String>,
+    /// How long it counts, from the start of the world; 0 has expired already. For good, if absent.
+    #[serde(default)]
+    pub valid_seconds: Option<u32>,
+}
+
+/// An IAM role: who may assume it, and what it may do.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// With its path if it has one: `aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot`.
+    pub name: String,
+    /// Principals that may assume it: ARNs, account IDs, or `….amazonaws.com`.
+    #[serde(default)]
+    pub trusts: Vec<String>,
+    #[serde(default)]
+    pub external_id: Option<String>,
+    /// The whole trust policy as JSON, in place of `trusts` and `external_id`.
+    #[serde(default)]
+    pub trust_policy: Option<String>,
+    /// Identity policies, as JSON.
+    #[serde(default)]
+    pub policies: Vec<String>,
+    /// Longest session in seconds; an hour unless said otherwise.
+    #[serde(default)]
+    pub max_session_seconds: Option<u32>,
+}
+
+impl Role {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// A role that may do everything, for tests about something else.
+    pub fn admin(name: &str) -> Self {
+        Self::new(name).policy(ALLOW_EVERYTHING)
+    }
+
+    #[must_use]
+    pub fn trusts(mut self, principal: &str) -> Self {
+        self.trusts.push(principal.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn external_id(mut self, id: &str) -> Self {
+        self.external_id = Some(id.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn trust_policy(mut self, json: impl Display) -> Self {
+        self.trust_policy = Some(json.to_string());
+        self
+    }
+
+    #[must_use]
+    pub fn policy(mut self, json: impl Display) -> Self {
+        self.policies.push(json.to_string());
+        self
+    }
+}
+
+/// An IAM user.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    pub name: String,
+    /// Identity policies, as JSON.
+    #[serde(default)]
+    pub policies: Vec<String>,
+}
+
+impl User {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            policies: Vec::new(),
+        }
+    }
+
+    /// A user that may do everything, for tests about something else.
+    pub fn admin(name: &str) -> Self {
+        Self::new(name).policy(ALLOW_EVERYTHING)
+    }
+
+    #[must_use]
+    pub fn policy(mut self, json: impl Display) -> Self {
+        self.policies.push(json.to_string());
+        self
+    }
+}
+
+/// A customer-managed, symmetric KMS key.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    pub region: String,
+    pub id: String,
+    /// `alias/…`
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Key policy as JSON; without one, the default policy that lets the account's IAM policies decide.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// `Enabled`, `Disabled` or `PendingDeletion`.
+    #[serde(default)]
+    pub state: Option<String>,
+    #[serde(default)]
+    pub description: String,
+}
+
+impl Key {
+    pub fn new(region: &str, id: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            id: id.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    #[must_use]
+    pub fn alias(mut self, alias: &str) -> Self {
+        self.aliases.push(alias.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn policy(mut self, json: impl Display) -> Self {
+        self.policy = Some(json.to_string());
+        self
+    }
+
+    #[must_use]
+    pub fn state(mut self, state: &str) -> Self {
+        self.state = Some(state.to_owned());
+        self
+    }
+}
+
+const ALLOW_EVERYTHING: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
