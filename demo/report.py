@@ -12,6 +12,8 @@ from .request import Request
 from .screen import Screen
 from .truth import Place, Truth
 
+WIDE = 112
+
 
 def source(screen: Screen, producer: Looker, image: dict[str, Any], wanted: Request, speed: float) -> None:
     if not image:
@@ -23,7 +25,7 @@ def source(screen: Screen, producer: Looker, image: dict[str, Any], wanted: Requ
         if "Ebs" in mapping:
             snapshot = producer.ec2.describe_snapshots(SnapshotIds=[mapping["Ebs"]["SnapshotId"]])["Snapshots"][0]
             rows.append([mapping["DeviceName"], f"{mapping['Ebs']['VolumeSize']} GiB {mapping['Ebs']['VolumeType']}",
-                         snapshot["SnapshotId"], key_id(snapshot.get("KmsKeyId", "no key"))])
+                         snapshot["SnapshotId"], key_id(snapshot.get("KmsKeyId", "no key"), screen)])
         else:
             rows.append([mapping["DeviceName"], mapping.get("VirtualName", "no device"), "", ""])
     screen.table(["Device", "Volume", "Snapshot", "Under key"], rows)
@@ -31,14 +33,14 @@ def source(screen: Screen, producer: Looker, image: dict[str, Any], wanted: Requ
 
 
 def calls_made(screen: Screen, calls: list[dict[str, Any]]) -> None:
-    screen.title(f"AWS calls the function made: {len(calls)}")
+    screen.title(f"AWS calls the function made: {len(calls)}, by the account it acted in")
     if not calls:
         return
     accounts = sorted({call["account"] or "unknown" for call in calls})
-    counts = collections.Counter((f"{call['service']}:{call['operation']}", call["account"] or "unknown") for call in calls)
+    counts = collections.Counter((call["operation"], call["account"] or "unknown") for call in calls)
     operations = list(dict.fromkeys(operation for operation, _ in counts))
     rows = [[operation, *(str(counts.get((operation, account), "")) for account in accounts)] for operation in operations]
-    screen.table(["Operation", *(f"by {account}" for account in accounts)], rows, right=tuple(f"by {account}" for account in accounts))
+    screen.table(["Operation", *accounts], rows, right=tuple(accounts))
     refusals = collections.Counter(f"{call['operation']} {call['error']}" for call in calls if call["error"])
     if refusals:
         screen.line("Refused: " + ", ".join(f"{count} × {what}" for what, count in refusals.items()))
@@ -52,7 +54,7 @@ def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker],
         target = told.get(place, {})
         took = truth[place].finished_after
         ready = f"{took:.1f} s" if took else ""
-        rows.append([*place, target.get("Status", end.status), end.image_ids.get(place, ""), key_id(target.get("KmsKeyArn", "")), ready])
+        rows.append([*place, target.get("Status", end.status), end.image_ids.get(place, ""), key_id(target.get("KmsKeyArn", ""), screen), ready])
     screen.table(["Account", "Region", "Status", "AMI", "Under key", "Ready after"], rows, right=("Ready after",))
     for place, target in told.items():
         if "Reason" in target:
@@ -71,6 +73,7 @@ def seen_by_cli(screen: Screen, lookers: dict[Place, Looker]) -> None:
         screen.line(f"{account}$ {shown}\n{printed or '(nothing)'}")
 
 
-def key_id(arn: str) -> str:
-    """What is left of a key's ARN without account and Region, which stand beside it."""
-    return arn.rsplit("/", 1)[-1]
+def key_id(arn: str, screen: Screen) -> str:
+    """What is left of a key's ARN without account and Region, which stand beside it; less of it on a narrow terminal."""
+    name = arn.rsplit("/", 1)[-1]
+    return name if screen.console.width >= WIDE else name[:8] + "…" * (len(name) > 8)

@@ -38,7 +38,8 @@ class Screen:
         self.console.print(f"[dim]{time.monotonic() - self._began:5.1f} s[/dim]  {escape(text)}")
 
     def table(self, columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        gap = 2 if self.console.width >= 100 else 1
+        table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
         for column in columns:
             table.add_column(column, justify="right" if column in right else "left", overflow="fold")
         for row in rows:
