@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from functools import partial
+from typing import Any
 
 from . import aws, checks, distribution, function, processes, report, request, sandbox, world
 from .aws import Looker
@@ -82,22 +83,26 @@ def play(arguments: argparse.Namespace, screen: Screen, logs: pathlib.Path) -> b
             )
         )
         strangers = {looker.identity.principal for looker in (producer, *lookers.values())}
+
+        def function_made() -> list[dict[str, Any]]:
+            return [call for call in box.ledger() if call["principal"] not in strangers]
+
         findings = []
         for number, (name, event) in enumerate(events):
             wanted = request.wanted(event)
             some = {place: looker for place, looker in lookers.items() if place in wanted.targets}
             truth = Truth(some, there_before, producer, wanted.image_id)
-            calls_before = len(box.ledger())
-            kills = [] if arguments.no_kill or number else accidents(box, truth, len(aws.snapshot_ids(source)) * len(some))
+            made_before = len(function_made())
+            kills = [] if arguments.no_kill or number else accidents(truth, len(aws.snapshot_ids(source)) * len(some))
             screen.title(f"Sending {name} to the function, for {', '.join(' '.join(place) for place in wanted.targets)}")
             screen.start()
-            run = Distribution(lambda_, box, kills, screen.say, partial(screen.progress, truth=truth, places=list(some)))
+            run = Distribution(lambda_, box, function_made, kills, screen.say, partial(screen.progress, truth=truth, places=list(some)))
             try:
                 with truth:
                     end = run.run(event)
             finally:
                 screen.stop()
-            report.calls_made(screen, [call for call in box.ledger()[calls_before:] if call["principal"] not in strangers])
+            report.calls_made(screen, function_made()[made_before:])
             report.result(screen, end, truth, some, run.crashes)
             report.seen_by_cli(screen, some)
             screen.title("Checks, asked through boto3")
@@ -112,17 +117,17 @@ def play(arguments: argparse.Namespace, screen: Screen, logs: pathlib.Path) -> b
         return all(finding.good for finding in findings)
 
 
-def accidents(box: sandbox.Sandbox, truth: Truth, copies: int) -> list[Kill]:
+def accidents(truth: Truth, copies: int) -> list[Kill]:
     """Twice: while copies are being started, which nobody remembers then, and when half of the copying is done."""
-
-    def started() -> int:
-        return sum(call["operation"] == "CopySnapshot" for call in box.ledger())
-
     half = max(copies // 2, 1)
     return [
-        Kill(f"{half} of {copies} copies had been asked for", lambda: started() >= half),
-        Kill("half of the copying was done", lambda: truth.percent(copies) >= 50),
+        Kill(f"{half} of {copies} copies had been asked for", lambda made: operations(made).count("CopySnapshot") >= half),
+        Kill("half of the copying was done", lambda made: truth.percent(copies) >= 50 and "AssumeRole" in operations(made)),
     ]
+
+
+def operations(calls: list[dict[str, Any]]) -> list[str]:
+    return [call["operation"] for call in calls]
 
 
 def stay(screen: Screen, url: str, there: world.World) -> None:

@@ -29,7 +29,8 @@ class Kill:
     """An accident to be had once: when `due`, the function's process gets SIGKILL."""
 
     moment: str
-    due: Callable[[], bool]
+    due: Callable[[list[dict[str, Any]]], bool]
+    """Is asked all the time while a call is under way, with the AWS calls that the function has made in it so far."""
     pid: int | None = None
 
 
@@ -48,6 +49,8 @@ class End:
 class Distribution:
     function: Function
     sandbox: Sandbox
+    function_made: Callable[[], list[dict[str, Any]]]
+    """The AWS calls the function has made so far."""
     kills: list[Kill]
     say: Callable[[str], None]
     tick: Callable[[dict[str, Any] | None], None]
@@ -99,9 +102,10 @@ class Distribution:
         """Calls until the function has answered, however often it is killed."""
         while True:
             self.calls += 1
+            made_before = len(self.function_made())
             call = self.function.invoke(payload)
             while not call.ended.wait(0.004):
-                self._accidents()
+                self._accidents(made_before)
                 self.tick(self.state)
                 self._check_time()
             if not call.crashed:
@@ -113,12 +117,15 @@ class Distribution:
             self.say("Calling again with what was last returned: " + ("its State" if "State" in payload else "nothing yet, so the same event"))
         return call.reply
 
-    def _accidents(self) -> None:
-        for kill in self.kills:
-            if kill.pid is None and kill.due():
-                kill.pid = self.function.kill()
-                self.say(f"SIGKILL to process {kill.pid}: {kill.moment}")
-                return
+    def _accidents(self, made_before: int) -> None:
+        pending = [kill for kill in self.kills if kill.pid is None]
+        if pending:
+            made = self.function_made()[made_before:]
+            for kill in pending:
+                if kill.due(made):
+                    kill.pid = self.function.kill()
+                    self.say(f"SIGKILL to process {kill.pid}: {kill.moment}")
+                    return
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
