@@ -2,9 +2,12 @@
 //! carried over, and the check that follows says so.
 
 use aws_sdk_ec2::types::{
-    ArchitectureValues, BlockDeviceMapping, BootModeValues, EbsBlockDevice, ImdsSupportValues,
-    ResourceType, TpmSupportValues, VolumeType,
+    ArchitectureValues, BlockDeviceMapping, BootModeValues, EbsBlockDevice, Image,
+    ImdsSupportValues, ResourceType, TpmSupportValues, VolumeType,
 };
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 
 use super::{Aws, image, refusal, tags};
 use crate::command::{Outcome, image_key, tag};
@@ -13,6 +16,9 @@ use crate::ids::SnapshotId;
 use crate::name::NameFacts;
 use crate::source::{Device, Mapping, Source};
 use crate::state::{State, TargetState};
+
+/// Seconds after which the tags of a new image are surely visible.
+const TAGS_SHOW_WITHIN: i64 = 300;
 
 impl Aws {
     pub(super) async fn register(&self, state: &State, source: &Source, i: usize) -> Outcome {
@@ -85,21 +91,24 @@ impl Aws {
                 .iter()
                 .any(|t| t.key() == Some(tag::KEY) && t.value() == Some(key.as_str()))
         };
-        match (
-            holders.iter().find(is_ours).and_then(image::id_of),
-            holders.first(),
-        ) {
+        let ours = holders.iter().find(is_ours).and_then(image::id_of);
+        match (ours, holders.first()) {
             (Some(ours), _) => Ok(Outcome::NameTaken(Some(ours), refused)),
-            (None, Some(other)) => {
-                let message = format!(
-                    "{} ({} has it)",
-                    refused.message,
-                    other.image_id().unwrap_or("another image")
-                );
+            // Too young to be sure that its tags would show: perhaps ours after all.
+            (None, Some(other)) if !self.is_young(other) => {
+                let holder = other.image_id().unwrap_or("another image");
+                let message = format!("{} ({holder} has it)", refused.message);
                 Err(Refusal { message, ..refused })
             }
-            (None, None) => Ok(Outcome::NameTaken(None, refused)),
+            (None, _) => Ok(Outcome::NameTaken(None, refused)),
         }
+    }
+
+    fn is_young(&self, image: &Image) -> bool {
+        let created = image
+            .creation_date()
+            .and_then(|date| DateTime::from_str(date, Format::DateTime).ok());
+        created.is_some_and(|created| self.now() - created.secs() < TAGS_SHOW_WITHIN)
     }
 }
 

@@ -168,35 +168,53 @@ impl Aws {
         if state.order.key_access != KeyAccess::Grant {
             return Vec::new();
         }
-        let mut wanted: Vec<(usize, String)> = Vec::new();
+        // Several targets of one account and role share their grant.
+        let mut wanted: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
         for &i in targets {
-            wanted.extend(state.source.keys.iter().map(|key| (i, key.clone())));
+            let target = &state.targets[i];
+            let role = target
+                .role_name
+                .arn(target.region.partition(), &target.account_id);
+            for key in &state.source.keys {
+                wanted
+                    .entry((role.clone(), key.clone()))
+                    .or_default()
+                    .push(i);
+            }
         }
-        let granting = wanted.into_iter().map(|(i, key)| async move {
-            self.grant_one(state, i, &key)
-                .await
-                .err()
-                .map(|refusal| (i, refusal))
+        let granting = wanted.into_iter().map(|((role, key), targets)| async move {
+            let refusal = self.grant_one(state, targets[0], &role, &key).await.err();
+            refusal.map(|refusal| {
+                targets
+                    .into_iter()
+                    .map(|i| (i, refusal.clone()))
+                    .collect::<Vec<_>>()
+            })
         });
-        stream::iter(granting)
-            .buffer_unordered(GRANTS_AT_ONCE)
+        let refused = stream::iter(granting).buffer_unordered(GRANTS_AT_ONCE);
+        refused
             .filter_map(std::future::ready)
-            .collect()
+            .collect::<Vec<_>>()
             .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
-    async fn grant_one(&self, state: &State, i: usize, key: &str) -> Result<(), Refusal> {
+    async fn grant_one(
+        &self,
+        state: &State,
+        i: usize,
+        role: &str,
+        key: &str,
+    ) -> Result<(), Refusal> {
         let target = &state.targets[i];
         let actor = Self::own(state);
         let region = key_region(state, key);
         self.kms(&actor, &region)
             .create_grant()
             .key_id(key)
-            .grantee_principal(
-                target
-                    .role_name
-                    .arn(target.region.partition(), &target.account_id),
-            )
+            .grantee_principal(role)
             .set_operations(Some(OPERATIONS.to_vec()))
             .name(format!("{}{}", grant_prefix(&state.run), target.account_id))
             .send()

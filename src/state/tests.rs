@@ -10,7 +10,10 @@ fn full(targets: usize, snapshots: usize) -> State {
     let target = |n: usize| TargetState {
         account_id: AccountId::parse(&format!("{n:012}")).unwrap(),
         region: Region::parse("ap-southeast-2").unwrap(),
-        kms_key_id: KeyRef::parse("arn:aws:kms:ap-southeast-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab").unwrap(),
+        kms_key_id: KeyRef::parse(
+            "arn:aws:kms:ap-southeast-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        )
+        .unwrap(),
         role_name: RoleName::parse("AmiCopyRole").unwrap(),
         external_id: None,
         phase: TargetPhase::Registering,
@@ -35,7 +38,10 @@ fn full(targets: usize, snapshots: usize) -> State {
             region: Region::parse("us-west-2").unwrap(),
             account_id: AccountId::parse("111111111111").unwrap(),
             snapshots: (0..snapshots).map(snapshot).collect(),
-            keys: vec!["arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab".to_owned()],
+            keys: vec![
+                "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+                    .to_owned(),
+            ],
         },
         order: Order {
             name: NameTemplate::default(),
@@ -45,7 +51,12 @@ fn full(targets: usize, snapshots: usize) -> State {
             revoke_after_copy: true,
             copy_completion_minutes: Some(2880),
         },
-        sharing: Sharing { at: 1_800_000_000, due: 1_800_000_000, tries: 11, stuck: Some("x".repeat(600)) },
+        sharing: Sharing {
+            at: 1_800_000_000,
+            due: 1_800_000_000,
+            tries: 11,
+            stuck: Some("x".repeat(600)),
+        },
         targets: (0..targets).map(target).collect(),
     }
 }
@@ -55,7 +66,10 @@ fn a_state_survives_the_way_out_and_in() {
     let state = full(3, 2);
     let value = serde_json::to_value(&state).unwrap();
     assert_eq!(State::open(&value).unwrap(), state);
-    assert_eq!(value["Targets"][0]["Copies"], "00000000000000000,00000000000000001");
+    assert_eq!(
+        value["Targets"][0]["Copies"],
+        "00000000000000000,00000000000000001"
+    );
 }
 
 /// The first schema, as it was written: states of it open for ever.
@@ -70,15 +84,27 @@ fn the_golden_state_of_schema_1_opens() {
 fn a_state_keeps_within_its_size() {
     for (targets, snapshots) in [(1, 1), (3, 28), (200, 28), (3, 60)] {
         let state = full(targets, snapshots);
-        let (size, limit) = (serde_json::to_string(&state).unwrap().len(), BYTES_IN_ALL + BYTES_PER_TARGET * targets);
-        assert!(size <= limit, "{targets} targets, {snapshots} snapshots: {size} of {limit}");
+        let (size, limit) = (
+            serde_json::to_string(&state).unwrap().len(),
+            BYTES_IN_ALL + BYTES_PER_TARGET * targets,
+        );
+        assert!(
+            size <= limit,
+            "{targets} targets, {snapshots} snapshots: {size} of {limit}"
+        );
         let mut failed = state.clone();
         for target in &mut failed.targets {
             target.copies.clear();
-            target.failure = Some(Failure { stuck: Some("x".repeat(160)), ..Failure::new(Cause::SnapshotNotVisible, &"\"\n".repeat(900)) });
+            target.failure = Some(Failure {
+                stuck: Some("x".repeat(160)),
+                ..Failure::new(Cause::SnapshotNotVisible, &"\"\n".repeat(900))
+            });
         }
         let size = serde_json::to_string(&failed).unwrap().len();
-        assert!(size <= limit, "failed: {targets} targets, {snapshots} snapshots: {size} of {limit}");
+        assert!(
+            size <= limit,
+            "failed: {targets} targets, {snapshots} snapshots: {size} of {limit}"
+        );
     }
 }
 
@@ -91,11 +117,19 @@ fn newer_and_broken_states_are_refused_by_name() {
         State::open(&broken).unwrap_err()
     };
     for (pointer, value, said) in [
-        ("/Schema", json!(2), "Schema 2 was written by a newer version"),
+        (
+            "/Schema",
+            json!(2),
+            "Schema 2 was written by a newer version",
+        ),
         ("/Schema", json!(0), "Schema must be"),
         ("/Targets", json!([]), "Targets is empty"),
         ("/Run", json!("../../etc"), "Run is not a run ID"),
-        ("/Targets/0/Copies", json!("00000000000000000"), "Copies do not match"),
+        (
+            "/Targets/0/Copies",
+            json!("00000000000000000"),
+            "Copies do not match",
+        ),
         ("/Targets/0/Copies", json!("zzz,"), "not a snapshot ID"),
         ("/Targets/0/AccountId", json!("1"), "12 digits"),
         ("/Source/Snapshots", json!([]), "Source.Snapshots is empty"),

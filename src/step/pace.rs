@@ -36,7 +36,7 @@ mod tests {
             }
             count
         };
-        assert!(polls(60) <= 16, "{}", polls(60));
+        assert!(polls(60) <= 18, "{}", polls(60));
         assert!(polls(3600) <= 90, "{}", polls(3600));
     }
 

@@ -142,17 +142,22 @@ fn looked(
     now: i64,
 ) {
     let open = state.phase == Phase::Copying || state.phase == Phase::Sharing;
+    let error = broken(state, i, copies);
     choose(state, i, copies, now);
+    let key_is_young = now - state.sharing.at < VISIBILITY_LIMIT;
     let target = &mut state.targets[i];
     target.kms_key_id = key;
     // `tries` stays: a look is no progress, and a command that fails after every look must end some time.
     (target.due, target.queued) = (0, false);
-    if image.is_some() {
-        target.image_id = image;
+    // An image remembered but not seen is one registered a moment ago.
+    if let Some(image) = image.or_else(|| target.image_id.clone()) {
+        target.image_id = Some(image);
         target.phase = TargetPhase::Checking;
         return;
     }
-    target.image_id = None;
+    if let Some(error) = error {
+        return broke(target, &error, key_is_young);
+    }
     target.phase = if all_completed(copies, &target.copies) {
         TargetPhase::Registering
     } else if open && target.shared {
@@ -257,36 +262,14 @@ fn key_not_ready(state: &mut State, i: usize, refusal: &Refusal, now: i64) {
 
 fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let before = state.copies_mut(i).clone();
-    let error = copies.iter().zip(&before).find_map(|(seen, id)| {
-        seen.iter()
-            .find(|c| Some(&c.id) == id.as_ref())
-            .and_then(|c| match &c.status {
-                CopyStatus::Error(message) => Some(format!(
-                    "CopySnapshot: {} ended in state error: {message}",
-                    c.id
-                )),
-                _ => None,
-            })
-    });
+    let error = broken(state, i, copies);
     choose(state, i, copies, now);
     let key_is_young = now - state.sharing.at < VISIBILITY_LIMIT;
     let target = &mut state.targets[i];
     (target.tries, target.queued) = (0, false);
     target.progress = progress(copies, &target.copies);
     if let Some(error) = error {
-        let about_key = error.contains("key");
-        if about_key && !key_is_young {
-            return fail(target, Cause::KeyNotAccessible, &error);
-        }
-        return copy_again(
-            target,
-            if about_key {
-                Cause::KeyNotAccessible
-            } else {
-                Cause::CopyFailed
-            },
-            &error,
-        );
+        return broke(target, &error, key_is_young);
     }
     if all_completed(copies, &target.copies) {
         target.due = 0;
@@ -310,6 +293,30 @@ fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
         now + poll_interval(target.since, now)
     };
     too_slow(target, now);
+}
+
+/// What AWS says of a remembered copy that ended in error.
+fn broken(state: &mut State, i: usize, copies: &Copies) -> Option<String> {
+    let remembered = state.copies_mut(i);
+    copies.iter().zip(remembered).find_map(|(seen, id)| {
+        let copy = seen.iter().find(|c| Some(&c.id) == id.as_ref())?;
+        match &copy.status {
+            CopyStatus::Error(said) => Some(format!(
+                "CopySnapshot: {} ended in state error: {said}",
+                copy.id
+            )),
+            _ => None,
+        }
+    })
+}
+
+/// A copy ended in error: again, unless it was for a key that has had its time to become usable.
+fn broke(target: &mut TargetState, error: &str, key_is_young: bool) {
+    match (error.contains("key"), key_is_young) {
+        (true, false) => fail(target, Cause::KeyNotAccessible, error),
+        (true, true) => copy_again(target, Cause::KeyNotAccessible, error),
+        (false, _) => copy_again(target, Cause::CopyFailed, error),
+    }
 }
 
 /// Percent over all snapshots, each counting the same.
@@ -352,7 +359,7 @@ fn name_taken(target: &mut TargetState, refusal: &Refusal, now: i64) {
     // Not visible: an image registered a moment ago, or deregistered a moment ago.
     target.tries += 1;
     target.due = now + backoff(target.tries);
-    if target.tries >= MOST_TRIES / 2 {
+    if target.tries >= MOST_TRIES {
         fail(target, Cause::NameTaken, &refusal.to_string());
     }
 }

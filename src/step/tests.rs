@@ -16,20 +16,38 @@ fn fresh(targets: usize) -> State {
         .map(|i| json!({"AccountId": format!("{:012}", 222_222_222_222_u64 + i as u64), "KmsKeyId": "alias/amis"}))
         .collect();
     let request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": accounts});
-    let defaults = Defaults { region: Region::parse("us-west-2").unwrap(), account: None };
-    distribute(&Request::parse(&request, &defaults).unwrap(), &example(), "0123456789abcdef", NOW).unwrap()
+    let defaults = Defaults {
+        region: Region::parse("us-west-2").unwrap(),
+        account: None,
+    };
+    distribute(
+        &Request::parse(&request, &defaults).unwrap(),
+        &example(),
+        "0123456789abcdef",
+        NOW,
+    )
+    .unwrap()
 }
 
 fn key() -> KeyRef {
-    KeyRef::parse("arn:aws:kms:us-west-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab").unwrap()
+    KeyRef::parse("arn:aws:kms:us-west-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab")
+        .unwrap()
 }
 
 fn copy(n: u8, status: CopyStatus) -> Copy {
-    Copy { id: SnapshotId::parse(&format!("snap-{n:017x}")).unwrap(), started: NOW + i64::from(n), status }
+    Copy {
+        id: SnapshotId::parse(&format!("snap-{n:017x}")).unwrap(),
+        started: NOW + i64::from(n),
+        status,
+    }
 }
 
 fn looked(copies: Copies) -> Outcome {
-    Outcome::Looked { key: key(), image: None, copies }
+    Outcome::Looked {
+        key: key(),
+        image: None,
+        copies,
+    }
 }
 
 fn refusal(operation: &'static str, code: &str) -> Refusal {
@@ -46,7 +64,9 @@ fn refusal(operation: &'static str, code: &str) -> Refusal {
 
 /// The commands that may be done now; each is marked as done with the outcome that `answer` gives it.
 fn turn(state: &mut State, now: i64, answer: impl Fn(&Command) -> Outcome) -> Vec<Command> {
-    let Next::Do(commands) = next(state, now, &Busy::default()) else { return Vec::new() };
+    let Next::Do(commands) = next(state, now, &Busy::default()) else {
+        return Vec::new();
+    };
     for command in &commands {
         record(state, command, answer(command), now);
     }
@@ -57,16 +77,32 @@ fn turn(state: &mut State, now: i64, answer: impl Fn(&Command) -> Outcome) -> Ve
 fn works(command: &Command) -> Outcome {
     let done = |n| copy(n, CopyStatus::Completed);
     match command {
-        Command::Share { .. } => Outcome::Shared { refused: Vec::new() },
+        Command::Share { .. } => Outcome::Shared {
+            refused: Vec::new(),
+        },
         Command::Look { .. } => looked(vec![Vec::new(), Vec::new()]),
         Command::Start { snapshots, .. } => {
-            let started = |s: &usize| (*s, Ok(copy(u8::try_from(*s).unwrap(), CopyStatus::Pending(0)).id));
-            Outcome::Started { results: snapshots.iter().map(started).collect() }
+            let started = |s: &usize| {
+                (
+                    *s,
+                    Ok(copy(u8::try_from(*s).unwrap(), CopyStatus::Pending(0)).id),
+                )
+            };
+            Outcome::Started {
+                results: snapshots.iter().map(started).collect(),
+            }
         }
         Command::Poll { .. } => Outcome::Polled(vec![vec![done(0)], vec![done(1)]]),
-        Command::Register { .. } => Outcome::Registered(ImageId::parse("ami-00000000000000001").unwrap()),
-        Command::Check { .. } => Outcome::Faithful { used: vec![done(0).id, done(1).id], surplus: true },
-        Command::Tidy { .. } | Command::Undo { .. } | Command::Remove { .. } | Command::Revoke => Outcome::Done,
+        Command::Register { .. } => {
+            Outcome::Registered(ImageId::parse("ami-00000000000000001").unwrap())
+        }
+        Command::Check { .. } => Outcome::Faithful {
+            used: vec![done(0).id, done(1).id],
+            surplus: true,
+        },
+        Command::Tidy { .. } | Command::Undo { .. } | Command::Remove { .. } | Command::Revoke => {
+            Outcome::Done
+        }
     }
 }
 
@@ -77,12 +113,30 @@ fn the_way_of_two_targets() {
     let mut way = Vec::new();
     for now in (NOW..).step_by(60) {
         let commands = turn(&mut state, now, works);
-        way.push(commands.iter().map(Command::name).collect::<Vec<_>>().join(" "));
+        way.push(
+            commands
+                .iter()
+                .map(Command::name)
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
         if state.phase == Phase::Ended {
             break;
         }
     }
-    assert_eq!(way, ["Look Look", "Share", "Start Start", "Poll Poll", "Register Register", "Check Check", "Tidy Tidy", "Revoke"]);
+    assert_eq!(
+        way,
+        [
+            "Look Look",
+            "Share",
+            "Start Start",
+            "Poll Poll",
+            "Register Register",
+            "Check Check",
+            "Tidy Tidy",
+            "Revoke"
+        ]
+    );
     assert_eq!(next(&mut state, NOW, &Busy::default()), Next::End);
 }
 
@@ -94,7 +148,10 @@ fn nothing_is_revoked_while_a_target_is_at_work() {
     // The first goes on to its end; the second's copy stays pending.
     for now in (NOW..NOW + 4000).step_by(61) {
         let commands = turn(&mut state, now, |command| match command {
-            Command::Poll { target: 1 } => Outcome::Polled(vec![vec![copy(0, CopyStatus::Pending(9))], vec![copy(1, CopyStatus::Pending(9))]]),
+            Command::Poll { target: 1 } => Outcome::Polled(vec![
+                vec![copy(0, CopyStatus::Pending(9))],
+                vec![copy(1, CopyStatus::Pending(9))],
+            ]),
             other => works(other),
         });
         assert!(!commands.contains(&Command::Revoke));
@@ -106,17 +163,45 @@ fn nothing_is_revoked_while_a_target_is_at_work() {
 #[test]
 fn a_target_that_has_its_image_already_needs_no_sharing() {
     let mut state = fresh(1);
-    turn(&mut state, NOW, |_| Outcome::Looked { key: key(), image: ImageId::parse("ami-00000000000000001").ok(), copies: vec![Vec::new(), Vec::new()] });
+    turn(&mut state, NOW, |_| Outcome::Looked {
+        key: key(),
+        image: ImageId::parse("ami-00000000000000001").ok(),
+        copies: vec![Vec::new(), Vec::new()],
+    });
     let all: Vec<Command> = (0..5).flat_map(|_| turn(&mut state, NOW, works)).collect();
-    assert_eq!(all, [Command::Check { target: 0 }, Command::Tidy { target: 0 }, Command::Revoke]);
+    assert_eq!(
+        all,
+        [
+            Command::Check { target: 0 },
+            Command::Tidy { target: 0 },
+            Command::Revoke
+        ]
+    );
 }
 
 /// Every process that sees the same copies chooses the same ones.
 #[test]
 fn among_equal_copies_the_winner_is_determined() {
     let mut state = fresh(1);
-    turn(&mut state, NOW, |_| looked(vec![vec![copy(3, CopyStatus::Pending(80)), copy(2, CopyStatus::Pending(1))], vec![copy(4, CopyStatus::Error("x".to_owned())), copy(6, CopyStatus::Completed), copy(5, CopyStatus::Pending(99))]]));
-    let chosen: Vec<_> = state.targets[0].copies.iter().flatten().map(ToString::to_string).collect();
+    turn(&mut state, NOW, |_| {
+        looked(vec![
+            vec![
+                copy(3, CopyStatus::Pending(80)),
+                copy(2, CopyStatus::Pending(1)),
+            ],
+            vec![
+                copy(4, CopyStatus::Error("x".to_owned())),
+                copy(6, CopyStatus::Completed),
+                copy(5, CopyStatus::Pending(99)),
+            ],
+        ])
+    });
+    let chosen: Vec<_> = state.targets[0]
+        .copies
+        .iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(chosen, ["snap-00000000000000002", "snap-00000000000000006"]);
 }
 
@@ -129,7 +214,12 @@ fn passing_refusals_are_tried_again_more_and_more_slowly_and_not_for_ever() {
         match next(&mut state, now, &Busy::default()) {
             Next::Do(commands) => {
                 tries += 1;
-                record(&mut state, &commands[0], Outcome::Refused(refusal("DescribeImages", "RequestLimitExceeded")), now);
+                record(
+                    &mut state,
+                    &commands[0],
+                    Outcome::Refused(refusal("DescribeImages", "RequestLimitExceeded")),
+                    now,
+                );
             }
             Next::WaitUntil(due) => now = due,
             other => panic!("{other:?}"),
@@ -137,7 +227,10 @@ fn passing_refusals_are_tried_again_more_and_more_slowly_and_not_for_ever() {
         assert!(tries < 50);
     }
     assert!((300..900).contains(&(now - NOW)), "{}", now - NOW);
-    assert_eq!(state.targets[0].failure.as_ref().unwrap().cause, Cause::Throttled);
+    assert_eq!(
+        state.targets[0].failure.as_ref().unwrap().cause,
+        Cause::Throttled
+    );
 }
 
 /// A copy that is refused without end, after looks that succeed, must end too.
@@ -152,7 +245,12 @@ fn uncertain_starts_do_not_go_on_for_ever() {
                     let outcome = match &command {
                         Command::Start { snapshots, .. } => {
                             starts += 1;
-                            Outcome::Started { results: snapshots.iter().map(|s| (*s, Err(refusal("CopySnapshot", "Timeout")))).collect() }
+                            Outcome::Started {
+                                results: snapshots
+                                    .iter()
+                                    .map(|s| (*s, Err(refusal("CopySnapshot", "Timeout"))))
+                                    .collect(),
+                            }
                         }
                         other => works(other),
                     };
@@ -181,7 +279,14 @@ fn a_full_queue_is_waited_for_without_end_of_patience() {
                     let outcome = match &command {
                         Command::Start { snapshots, .. } => {
                             refused += 1;
-                            Outcome::Started { results: snapshots.iter().map(|s| (*s, Err(refusal("CopySnapshot", "ResourceLimitExceeded")))).collect() }
+                            Outcome::Started {
+                                results: snapshots
+                                    .iter()
+                                    .map(|s| {
+                                        (*s, Err(refusal("CopySnapshot", "ResourceLimitExceeded")))
+                                    })
+                                    .collect(),
+                            }
                         }
                         Command::Poll { .. } => Outcome::Polled(vec![Vec::new(), Vec::new()]),
                         other => panic!("{other:?}"),
@@ -206,7 +311,10 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
             Next::Do(commands) => {
                 for command in commands {
                     let outcome = match &command {
-                        Command::Revoke => Outcome::Left(vec![("snap".to_owned(), refusal("ModifySnapshotAttribute", "UnauthorizedOperation"))]),
+                        Command::Revoke => Outcome::Left(vec![(
+                            "snap".to_owned(),
+                            refusal("ModifySnapshotAttribute", "UnauthorizedOperation"),
+                        )]),
                         other => works(other),
                     };
                     record(&mut state, &command, outcome, now);
@@ -216,6 +324,13 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(state.sharing.stuck.as_ref().unwrap().contains("ModifySnapshotAttribute"));
+    assert!(
+        state
+            .sharing
+            .stuck
+            .as_ref()
+            .unwrap()
+            .contains("ModifySnapshotAttribute")
+    );
     assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
 }

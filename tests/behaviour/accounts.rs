@@ -13,12 +13,19 @@ const BAD: Place = ("333333333333", HOME);
 /// Runs with one good target and `bad` in place of the other, and checks that only the bad one failed, for `cause`, leaving
 /// nothing; returns what is told of it.
 async fn fails_alone(bad: Account, cause: &str, remedy: &str) -> Value {
-    let world = World::new().account(producer()).account(consumer(GOOD.0, &[GOOD.1])).account(bad);
+    let world = World::new()
+        .account(producer())
+        .account(consumer(GOOD.0, &[GOOD.1]))
+        .account(bad);
     let sandbox = Sandbox::new(world);
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, BAD])).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
     let told = target(&reply, BAD).clone();
-    assert_eq!((&told["Status"], &told["Cause"]), (&json!("Failed"), &json!(cause)), "{told}");
+    assert_eq!(
+        (&told["Status"], &told["Cause"]),
+        (&json!("Failed"), &json!(cause)),
+        "{told}"
+    );
     assert!(told["Remedy"].as_str().unwrap().contains(remedy), "{told}");
     assert!(told["Reason"].as_str().unwrap().len() > 20, "{told}");
     assert_whole(&sandbox, &[GOOD]);
@@ -28,14 +35,26 @@ async fn fails_alone(bad: Account, cause: &str, remedy: &str) -> Value {
 }
 
 fn keyed(role: Role) -> Account {
-    Account::new(BAD.0).role(role).key(Key::new(HOME, "22222222-aaaa-bbbb-cccc-000000000002").alias("alias/amis"))
+    Account::new(BAD.0)
+        .role(role)
+        .key(Key::new(HOME, "22222222-aaaa-bbbb-cccc-000000000002").alias("alias/amis"))
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_role() {
-    let told = fails_alone(keyed(Role::admin("Other")), "RoleNotAssumable", "create the role AmiCopyRole").await;
+    let told = fails_alone(
+        keyed(Role::admin("Other")),
+        "RoleNotAssumable",
+        "create the role AmiCopyRole",
+    )
+    .await;
     let reason = told["Reason"].as_str().unwrap();
-    assert!(reason.contains("AssumeRole") && reason.contains("AccessDenied") && reason.contains("request ID"), "{reason}");
+    assert!(
+        reason.contains("AssumeRole")
+            && reason.contains("AccessDenied")
+            && reason.contains("request ID"),
+        "{reason}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,7 +65,9 @@ async fn a_role_that_trusts_somebody_else() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_external_id() {
-    let role = Role::admin("AmiCopyRole").trusts("arn:aws:iam::111111111111:role/amiferry").external_id("expected");
+    let role = Role::admin("AmiCopyRole")
+        .trusts("arn:aws:iam::111111111111:role/amiferry")
+        .external_id("expected");
     fails_alone(keyed(role), "RoleNotAssumable", "ExternalId").await;
 }
 
@@ -58,7 +79,9 @@ async fn a_key_that_is_not_there() {
 
 #[tokio::test(start_paused = true)]
 async fn a_disabled_key() {
-    let key = Key::new(HOME, "22222222-aaaa-bbbb-cccc-000000000002").alias("alias/amis").state("Disabled");
+    let key = Key::new(HOME, "22222222-aaaa-bbbb-cccc-000000000002")
+        .alias("alias/amis")
+        .state("Disabled");
     let bad = Account::new(BAD.0).role(copy_role(BAD.0, &[HOME])).key(key);
     fails_alone(bad, "TargetKeyDisabled", "enable").await;
 }
@@ -68,36 +91,66 @@ async fn a_disabled_key() {
 async fn a_role_that_may_not_use_its_key() {
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:*","kms:DescribeKey"],"Resource":"*"},
         {"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:111111111111:key/*"}]}"#;
-    let role = Role::new("AmiCopyRole").trusts("arn:aws:iam::111111111111:role/amiferry").policy(policy);
-    let told = fails_alone(keyed(role), "KeyNotAccessible", "kms:GenerateDataKeyWithoutPlaintext").await;
-    assert!(told["Reason"].as_str().unwrap().contains("Given key ID is not accessible"), "{told}");
+    let role = Role::new("AmiCopyRole")
+        .trusts("arn:aws:iam::111111111111:role/amiferry")
+        .policy(policy);
+    let told = fails_alone(
+        keyed(role),
+        "KeyNotAccessible",
+        "kms:GenerateDataKeyWithoutPlaintext",
+    )
+    .await;
+    assert!(
+        told["Reason"]
+            .as_str()
+            .unwrap()
+            .contains("Given key ID is not accessible"),
+        "{told}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_role_that_may_not_use_the_source_key() {
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"},
         {"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:333333333333:key/*"}]}"#;
-    let role = Role::new("AmiCopyRole").trusts("arn:aws:iam::111111111111:role/amiferry").policy(policy);
+    let role = Role::new("AmiCopyRole")
+        .trusts("arn:aws:iam::111111111111:role/amiferry")
+        .policy(policy);
     fails_alone(keyed(role), "SourceKeyDenied", "kms:Decrypt").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_role_that_may_not_copy() {
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:Describe*","ec2:DeleteSnapshot","kms:*"],"Resource":"*"}]}"#;
-    let role = Role::new("AmiCopyRole").trusts("arn:aws:iam::111111111111:role/amiferry").policy(policy);
+    let role = Role::new("AmiCopyRole")
+        .trusts("arn:aws:iam::111111111111:role/amiferry")
+        .policy(policy);
     let told = fails_alone(keyed(role), "AccessDenied", "service control policy").await;
-    assert!(told["Reason"].as_str().unwrap().contains("CopySnapshot"), "{told}");
+    assert!(
+        told["Reason"].as_str().unwrap().contains("CopySnapshot"),
+        "{told}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_is_taken() {
-    let taken = amiferry_sandbox::Image::new(HOME, "ami-00000000000000001", "golden-copied-from-111111111111");
+    let taken = amiferry_sandbox::Image::new(
+        HOME,
+        "ami-00000000000000001",
+        "golden-copied-from-111111111111",
+    );
     let sandbox = Sandbox::new(world(&[GOOD, BAD]));
     sandbox.edit(|aws| aws.add_image(BAD.0, taken)).unwrap();
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, BAD])).await;
     let told = target(&reply, BAD);
     assert_eq!(told["Cause"], "NameTaken", "{told}");
-    assert!(told["Reason"].as_str().unwrap().contains("ami-00000000000000001"), "{told}");
+    assert!(
+        told["Reason"]
+            .as_str()
+            .unwrap()
+            .contains("ami-00000000000000001"),
+        "{told}"
+    );
     assert_eq!(sandbox.snapshots(BAD.0, BAD.1).len(), 0);
     assert_whole(&sandbox, &[GOOD]);
     assert_closed(&sandbox);
@@ -111,7 +164,13 @@ async fn a_region_that_is_not_enabled() {
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, place])).await;
     let told = target(&reply, place);
     assert_eq!(told["Cause"], "RegionNotEnabled", "{told}");
-    assert!(told["Remedy"].as_str().unwrap().contains("enable-region --region-name ap-east-1"), "{told}");
+    assert!(
+        told["Remedy"]
+            .as_str()
+            .unwrap()
+            .contains("enable-region --region-name ap-east-1"),
+        "{told}"
+    );
     assert_closed(&sandbox);
 }
 
@@ -119,17 +178,33 @@ async fn a_region_that_is_not_enabled() {
 #[tokio::test(start_paused = true)]
 async fn a_target_without_a_key_and_one_with_an_external_id() {
     let role = copy_role(BAD.0, &[HOME]);
-    let trust = role.trust_policy.clone().unwrap().replace("\"sts:AssumeRole\"", "\"sts:AssumeRole\",\"Condition\":{\"StringEquals\":{\"sts:ExternalId\":\"agreed\"}}");
+    let trust = role.trust_policy.clone().unwrap().replace(
+        "\"sts:AssumeRole\"",
+        "\"sts:AssumeRole\",\"Condition\":{\"StringEquals\":{\"sts:ExternalId\":\"agreed\"}}",
+    );
     let bad = keyed(role.trust_policy(trust));
-    let sandbox = Sandbox::new(World::new().account(producer()).account(consumer(GOOD.0, &[GOOD.1])).account(bad));
+    let sandbox = Sandbox::new(
+        World::new()
+            .account(producer())
+            .account(consumer(GOOD.0, &[GOOD.1]))
+            .account(bad),
+    );
     let mut event = distribute(&[GOOD, BAD]);
-    event["Distribute"]["Targets"][0].as_object_mut().unwrap().remove("KmsKeyId");
+    event["Distribute"]["Targets"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("KmsKeyId");
     event["Distribute"]["Targets"][1]["ExternalId"] = json!("agreed");
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     let ebs = sandbox.edit(|aws| aws.aws_ebs_key(GOOD.0, GOOD.1));
     assert_eq!(target(&reply, GOOD)["KmsKeyArn"], ebs);
-    assert!(sandbox.snapshots(GOOD.0, GOOD.1).iter().all(|s| s.kms_key_arn.as_deref() == Some(ebs.as_str())));
+    assert!(
+        sandbox
+            .snapshots(GOOD.0, GOOD.1)
+            .iter()
+            .all(|s| s.kms_key_arn.as_deref() == Some(ebs.as_str()))
+    );
     assert_whole(&sandbox, &[BAD]);
     assert_closed(&sandbox);
 }
@@ -139,8 +214,16 @@ async fn a_target_without_a_key_and_one_with_an_external_id() {
 async fn an_account_that_never_answers() {
     let sandbox = Sandbox::new(world(&[GOOD, BAD]));
     sandbox.set_fault(|call| {
-        let about_bad = call.account == BAD.0 || call.params.values().any(|v| v.contains("333333333333:role/"));
-        if about_bad { amiferry_sandbox::Fault::HangBefore } else { amiferry_sandbox::Fault::None }
+        let about_bad = call.account == BAD.0
+            || call
+                .params
+                .values()
+                .any(|v| v.contains("333333333333:role/"));
+        if about_bad {
+            amiferry_sandbox::Fault::HangBefore
+        } else {
+            amiferry_sandbox::Fault::None
+        }
     });
     let begun = sandbox.now();
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, BAD])).await;

@@ -8,7 +8,11 @@ use crate::support::*;
 /// The error's type and message; no call may have been made.
 async fn refused(payload: &str) -> (String, String) {
     let sandbox = Sandbox::new(world(&TWO));
-    let error = function(&sandbox).await.handle(payload, &invocation(&sandbox)).await.expect_err("must be refused");
+    let error = function(&sandbox)
+        .await
+        .handle(payload, &invocation(&sandbox))
+        .await
+        .expect_err("must be refused");
     assert_eq!(sandbox.ledger().len(), 0, "{error}");
     let diagnostic: lambda_runtime::Diagnostic = error.into();
     (diagnostic.error_type, diagnostic.error_message)
@@ -23,26 +27,77 @@ async fn mistakes_are_refused_by_name_before_any_call() {
         event.to_string()
     };
     let cases = [
-        (with(|r| r["Targets"][0]["AccountId"] = json!("22222222222")), "InvalidRequest", "Targets[0].AccountId: "),
-        (with(|r| r["Targets"][0]["AccountId"] = json!(SOURCE)), "InvalidRequest", "Targets[0].AccountId: "),
-        (with(|r| r["Targets"][1] = r["Targets"][0].clone()), "InvalidRequest", "Targets[1].AccountId: "),
-        (with(|r| r["Targets"] = json!([])), "InvalidRequest", "Targets: "),
-        (with(|r| r["Colour"] = json!("red")), "InvalidRequest", "Colour: "),
-        (with(|r| r["Targets"][0]["KmsKeyId"] = json!(key_arn(TWO[1]))), "InvalidRequest", "Targets[0].KmsKeyId: "),
-        ("{\"Distribute\": ".to_owned(), "InvalidRequest", "event: is not JSON"),
+        (
+            with(|r| r["Targets"][0]["AccountId"] = json!("22222222222")),
+            "InvalidRequest",
+            "Targets[0].AccountId: ",
+        ),
+        (
+            with(|r| r["Targets"][0]["AccountId"] = json!(SOURCE)),
+            "InvalidRequest",
+            "Targets[0].AccountId: ",
+        ),
+        (
+            with(|r| r["Targets"][1] = r["Targets"][0].clone()),
+            "InvalidRequest",
+            "Targets[1].AccountId: ",
+        ),
+        (
+            with(|r| r["Targets"] = json!([])),
+            "InvalidRequest",
+            "Targets: ",
+        ),
+        (
+            with(|r| r["Colour"] = json!("red")),
+            "InvalidRequest",
+            "Colour: ",
+        ),
+        (
+            with(|r| r["Targets"][0]["KmsKeyId"] = json!(key_arn(TWO[1]))),
+            "InvalidRequest",
+            "Targets[0].KmsKeyId: ",
+        ),
+        (
+            "{\"Distribute\": ".to_owned(),
+            "InvalidRequest",
+            "event: is not JSON",
+        ),
         ("[]".to_owned(), "InvalidRequest", "event: must be"),
         ("{}".to_owned(), "InvalidRequest", "event: must be"),
-        (json!({"State": {"Schema": 2}}).to_string(), "InvalidState", "State: Schema 2 was written by a newer version"),
-        (json!({"State": {"Schema": "1"}}).to_string(), "InvalidState", "State: Schema must be"),
-        (json!({"State": null}).to_string(), "InvalidState", "State: must be"),
-        (json!({"State": {"Schema": 1, "Run": "0123456789abcdef"}}).to_string(), "InvalidState", "State: is not whole"),
-        (format!("\"{}\"", "x".repeat(5_000_000)), "InvalidRequest", "event: has 5000002 bytes"),
+        (
+            json!({"State": {"Schema": 2}}).to_string(),
+            "InvalidState",
+            "State: Schema 2 was written by a newer version",
+        ),
+        (
+            json!({"State": {"Schema": "1"}}).to_string(),
+            "InvalidState",
+            "State: Schema must be",
+        ),
+        (
+            json!({"State": null}).to_string(),
+            "InvalidState",
+            "State: must be",
+        ),
+        (
+            json!({"State": {"Schema": 1, "Run": "0123456789abcdef"}}).to_string(),
+            "InvalidState",
+            "State: is not whole",
+        ),
+        (
+            format!("\"{}\"", "x".repeat(5_000_000)),
+            "InvalidRequest",
+            "event: has 5000002 bytes",
+        ),
         ("[".repeat(100_000), "InvalidRequest", "event: is not JSON"),
     ];
     for (payload, kind, begin) in cases {
         let (error_type, message) = refused(&payload).await;
         assert_eq!(error_type, kind, "{message}");
-        assert!(message.starts_with(begin), "{message:?} does not begin with {begin:?}");
+        assert!(
+            message.starts_with(begin),
+            "{message:?} does not begin with {begin:?}"
+        );
         assert!(message.len() < 1000, "{}", message.len());
     }
 }
@@ -57,11 +112,16 @@ async fn a_truncated_state_is_refused_wherever_it_is_cut() {
         let (error_type, _) = refused(&whole[..cut]).await;
         assert_eq!(error_type, "InvalidRequest");
     }
-    for field in ["Schema", "Run", "Started", "Phase", "Source", "Order", "Targets"] {
+    for field in [
+        "Schema", "Run", "Started", "Phase", "Source", "Order", "Targets",
+    ] {
         let mut state = reply["State"].clone();
         state.as_object_mut().unwrap().remove(field);
         let (error_type, message) = refused(&json!({ "State": state }).to_string()).await;
-        assert!(error_type == "InvalidState" && message.contains(field), "{error_type}: {message}");
+        assert!(
+            error_type == "InvalidState" && message.contains(field),
+            "{error_type}: {message}"
+        );
     }
 }
 
@@ -71,7 +131,14 @@ async fn too_little_time_is_said() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut short = invocation(&sandbox);
     short.deadline = Some(sandbox.now() + std::time::Duration::from_secs(9));
-    let error = function(&sandbox).await.handle(&distribute(&TWO).to_string(), &short).await.unwrap_err();
-    assert!(error.to_string().contains("Timeout of at least 30 s"), "{error}");
+    let error = function(&sandbox)
+        .await
+        .handle(&distribute(&TWO).to_string(), &short)
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("Timeout of at least 30 s"),
+        "{error}"
+    );
     assert_eq!(sandbox.ledger().len(), 0);
 }

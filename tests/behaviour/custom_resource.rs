@@ -16,7 +16,10 @@ struct Stack {
 impl Stack {
     async fn new(places: &[Place]) -> Self {
         let sandbox = Sandbox::new(world(places).speed(1000.0));
-        let server = sandbox.serve(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+        let server = sandbox
+            .serve(([127, 0, 0, 1], 0).into())
+            .await
+            .expect("a free port");
         Self { sandbox, server }
     }
 
@@ -37,7 +40,10 @@ impl Stack {
         let before = self.sandbox.answers().len();
         let mut payloads = vec![event.to_string()];
         while let Some(payload) = payloads.pop() {
-            let result = function(&self.sandbox).await.handle(&payload, &invocation(&self.sandbox)).await;
+            let result = function(&self.sandbox)
+                .await
+                .handle(&payload, &invocation(&self.sandbox))
+                .await;
             result.expect("a custom resource is answered, not failed");
             for own in self.sandbox.lambda_invocations() {
                 assert_eq!(own.function_name, FUNCTION);
@@ -53,7 +59,12 @@ impl Stack {
         for key in ["StackId", "RequestId", "LogicalResourceId"] {
             assert_eq!(body[key], event[key]);
         }
-        assert!(!body["PhysicalResourceId"].as_str().expect("PhysicalResourceId").is_empty());
+        assert!(
+            !body["PhysicalResourceId"]
+                .as_str()
+                .expect("PhysicalResourceId")
+                .is_empty()
+        );
         body
     }
 }
@@ -66,7 +77,11 @@ fn with(mut properties: Value, key: &str, value: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn created_updated_and_deleted() {
     let stack = Stack::new(&FOUR).await;
-    let first = with(with(request(&FOUR[..2]), "OnDelete", json!("Deregister")), "ServiceToken", json!(FUNCTION));
+    let first = with(
+        with(request(&FOUR[..2]), "OnDelete", json!("Deregister")),
+        "ServiceToken",
+        json!(FUNCTION),
+    );
     let created = stack.send(&stack.event("Create", &first)).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");
     assert_whole(&stack.sandbox, &FOUR[..2]);
@@ -74,17 +89,29 @@ async fn created_updated_and_deleted() {
     let image = assert_one_image(&stack.sandbox, FOUR[0]);
     assert_eq!(data["Image.222222222222.us-west-2"], image.image_id);
     assert_eq!(data["Count"], "2");
-    assert!(data["ImageIds"].as_str().unwrap().contains(&format!("222222222222/us-west-2={}", image.image_id)));
+    assert!(
+        data["ImageIds"]
+            .as_str()
+            .unwrap()
+            .contains(&format!("222222222222/us-west-2={}", image.image_id))
+    );
 
     // One target less, one more: in place, the copy that stays is the same, the one that left is gone.
-    let second = with(request(&[FOUR[0], FOUR[2]]), "OnDelete", json!("Deregister"));
+    let second = with(
+        request(&[FOUR[0], FOUR[2]]),
+        "OnDelete",
+        json!("Deregister"),
+    );
     let mut update = stack.event("Update", &second);
     update["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
     update["OldResourceProperties"] = first;
     let updated = stack.send(&update).await;
     assert_eq!(updated["Status"], "SUCCESS", "{updated}");
     assert_eq!(updated["PhysicalResourceId"], created["PhysicalResourceId"]);
-    assert_eq!(assert_one_image(&stack.sandbox, FOUR[0]).image_id, image.image_id);
+    assert_eq!(
+        assert_one_image(&stack.sandbox, FOUR[0]).image_id,
+        image.image_id
+    );
     assert_whole(&stack.sandbox, &[FOUR[2]]);
     assert_nothing(&stack.sandbox, &[FOUR[1]]);
 
@@ -105,7 +132,10 @@ async fn deleted_with_retain_keeps_the_copies_and_copies_nothing() {
     let mut delete = stack.event("Delete", &request(&TWO));
     delete["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
     assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
-    assert_eq!(calls(&stack.sandbox, "CopySnapshot") + calls(&stack.sandbox, "AssumeRole"), 0);
+    assert_eq!(
+        calls(&stack.sandbox, "CopySnapshot") + calls(&stack.sandbox, "AssumeRole"),
+        0
+    );
     assert_whole(&stack.sandbox, &TWO);
 }
 
@@ -116,7 +146,13 @@ async fn a_failed_create_says_why_and_its_delete_succeeds() {
     let wrong = with(request(&TWO), "Targets", json!([{"AccountId": "12"}]));
     let failed = stack.send(&stack.event("Create", &wrong)).await;
     assert_eq!(failed["Status"], "FAILED");
-    assert!(failed["Reason"].as_str().unwrap().starts_with("InvalidRequest: Targets[0].AccountId: "), "{failed}");
+    assert!(
+        failed["Reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("InvalidRequest: Targets[0].AccountId: "),
+        "{failed}"
+    );
     stack.sandbox.clear_ledger();
     let mut delete = stack.event("Delete", &wrong);
     delete["PhysicalResourceId"] = failed["PhysicalResourceId"].clone();
@@ -135,7 +171,11 @@ async fn a_target_that_fails_is_named_with_the_count_of_the_others() {
     let failed = stack.send(&stack.event("Create", &request(&FOUR))).await;
     assert_eq!(failed["Status"], "FAILED");
     let reason = failed["Reason"].as_str().unwrap();
-    assert!(reason.starts_with("333333333333 us-west-2: AssumeRole") && reason.contains("(1 other targets failed too"), "{reason}");
+    assert!(
+        reason.starts_with("333333333333 us-west-2: AssumeRole")
+            && reason.contains("(1 other targets failed too"),
+        "{reason}"
+    );
     assert_closed(&stack.sandbox);
 }
 
@@ -143,8 +183,13 @@ async fn a_target_that_fails_is_named_with_the_count_of_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answered_when_started() {
     let stack = Stack::new(&TWO).await;
-    let started = stack.send(&stack.event("Create", &with(request(&TWO), "Wait", json!("false")))).await;
-    assert_eq!((&started["Status"], &started["Reason"]), (&json!("SUCCESS"), &json!("started")));
+    let started = stack
+        .send(&stack.event("Create", &with(request(&TWO), "Wait", json!("false"))))
+        .await;
+    assert_eq!(
+        (&started["Status"], &started["Reason"]),
+        (&json!("SUCCESS"), &json!("started"))
+    );
     assert_whole(&stack.sandbox, &TWO);
     assert_closed(&stack.sandbox);
 }
@@ -153,23 +198,36 @@ async fn answered_when_started() {
 #[tokio::test(flavor = "multi_thread")]
 async fn goes_on_by_invoking_itself_before_its_deadline() {
     let sandbox = Sandbox::new(world(&TWO).speed(10.0).copy_mib_per_second(102.4));
-    let server = sandbox.serve(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+    let server = sandbox
+        .serve(([127, 0, 0, 1], 0).into())
+        .await
+        .expect("a free port");
     let stack = Stack { sandbox, server };
     let mut payload = stack.event("Create", &request(&TWO)).to_string();
     let mut turns = 0;
     while stack.sandbox.answers().is_empty() {
         let mut short = invocation(&stack.sandbox);
         short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(16));
-        function(&stack.sandbox).await.handle(&payload, &short).await.expect("goes on");
+        function(&stack.sandbox)
+            .await
+            .handle(&payload, &short)
+            .await
+            .expect("goes on");
         if let Some(own) = stack.sandbox.lambda_invocations().pop() {
             payload = String::from_utf8(own.payload).unwrap();
             let own: Value = serde_json::from_str(&payload).unwrap();
-            assert!(!own["State"].to_string().contains("secret-of-the-stack"), "the state holds the ResponseURL");
+            assert!(
+                !own["State"].to_string().contains("secret-of-the-stack"),
+                "the state holds the ResponseURL"
+            );
             turns += 1;
         }
     }
     assert!(turns >= 2, "{turns} turns");
-    assert_eq!(serde_json::from_str::<Value>(&stack.sandbox.answers()[0].body).unwrap()["Status"], "SUCCESS");
+    assert_eq!(
+        serde_json::from_str::<Value>(&stack.sandbox.answers()[0].body).unwrap()["Status"],
+        "SUCCESS"
+    );
     assert_whole(&stack.sandbox, &TWO);
     assert_closed(&stack.sandbox);
 }

@@ -9,7 +9,11 @@ use crate::resume::hang;
 use crate::support::*;
 
 fn refuse(status: u16, code: &str) -> Fault {
-    Fault::Refuse { status, code: code.to_owned(), message: "as the test wants it".to_owned() }
+    Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "as the test wants it".to_owned(),
+    }
 }
 
 /// One fault at each call: those that pass are survived.
@@ -44,16 +48,31 @@ async fn a_passing_fault_at_any_call_is_survived() {
 #[tokio::test(start_paused = true)]
 async fn an_operation_denied_for_good_ends_the_run_with_its_name() {
     for operation in [
-        "DescribeSnapshotAttribute", "CreateTags", "ModifySnapshotAttribute", "CreateGrant", "AssumeRole", "CopySnapshot", "RegisterImage",
+        "DescribeSnapshotAttribute",
+        "CreateTags",
+        "ModifySnapshotAttribute",
+        "CreateGrant",
+        "AssumeRole",
+        "CopySnapshot",
+        "RegisterImage",
     ] {
         let sandbox = Sandbox::new(world(&TWO));
-        sandbox.set_fault(move |call| if call.operation == operation { refuse(403, "UnauthorizedOperation") } else { Fault::None });
+        sandbox.set_fault(move |call| {
+            if call.operation == operation {
+                refuse(403, "UnauthorizedOperation")
+            } else {
+                Fault::None
+            }
+        });
         let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
         assert_eq!(reply["Status"], "Failed", "{operation}: {reply}");
         for place in TWO {
             let told = target(&reply, place);
             let said = told["Reason"].as_str().unwrap();
-            assert!(said.contains(operation) || operation == "DescribeSnapshotAttribute", "{operation}: {said}");
+            assert!(
+                said.contains(operation) || operation == "DescribeSnapshotAttribute",
+                "{operation}: {said}"
+            );
             assert!(told["Remedy"].as_str().unwrap().len() > 20, "{told}");
         }
         assert_nothing(&sandbox, &TWO);
@@ -69,19 +88,43 @@ async fn an_operation_denied_for_good_ends_the_run_with_its_name() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_revoked_is_listed_with_its_commands() {
     let sandbox = Sandbox::new(world(&TWO));
-    sandbox.set_fault(|call| match (call.operation.as_str(), call.params.get("OperationType").map(String::as_str)) {
-        ("ModifySnapshotAttribute", Some("remove")) => refuse(403, "UnauthorizedOperation"),
-        _ => Fault::None,
+    sandbox.set_fault(|call| {
+        match (
+            call.operation.as_str(),
+            call.params.get("OperationType").map(String::as_str),
+        ) {
+            ("ModifySnapshotAttribute", Some("remove")) => refuse(403, "UnauthorizedOperation"),
+            _ => Fault::None,
+        }
     });
     let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
     assert_eq!(reply["Status"], "Stuck", "{reply}");
     assert_whole(&sandbox, &TWO);
-    let commands: Vec<&str> = reply["Result"]["Stuck"][0]["Commands"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert!(commands.iter().any(|c| c.starts_with("aws ec2 modify-snapshot-attribute") && c.contains(ROOT) && c.contains("222222222222")), "{commands:?}");
-    assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new(), "what can be revoked is revoked");
+    let commands: Vec<&str> = reply["Result"]["Stuck"][0]["Commands"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(
+        commands
+            .iter()
+            .any(|c| c.starts_with("aws ec2 modify-snapshot-attribute")
+                && c.contains(ROOT)
+                && c.contains("222222222222")),
+        "{commands:?}"
+    );
+    assert_eq!(
+        sandbox.grants(SOURCE_KEY),
+        Vec::new(),
+        "what can be revoked is revoked"
+    );
     // Repaired, the same event closes what is open.
     sandbox.clear_fault();
-    assert_eq!(to_the_end(&sandbox, &distribute(&TWO)).await["Status"], "Succeeded");
+    assert_eq!(
+        to_the_end(&sandbox, &distribute(&TWO)).await["Status"],
+        "Succeeded"
+    );
     assert_closed(&sandbox);
 }
 
@@ -98,7 +141,13 @@ async fn what_cannot_be_deleted_in_a_target_is_listed() {
     assert_eq!(left.len(), 2);
     let commands = left[0]["Commands"].to_string();
     for snapshot in sandbox.snapshots("222222222222", HOME) {
-        assert!(commands.contains(&format!("delete-snapshot --region us-west-2 --snapshot-id {}", snapshot.snapshot_id)), "{commands}");
+        assert!(
+            commands.contains(&format!(
+                "delete-snapshot --region us-west-2 --snapshot-id {}",
+                snapshot.snapshot_id
+            )),
+            "{commands}"
+        );
     }
     assert_closed(&sandbox);
 }
@@ -110,7 +159,11 @@ async fn a_copy_that_ends_in_error_once_is_made_again_and_its_remains_are_delete
         let sandbox = Sandbox::new(world(&TWO));
         let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
         sandbox.edit(|aws| {
-            let copy = aws.pending_copies().into_iter().next().expect("a copy is under way");
+            let copy = aws
+                .pending_copies()
+                .into_iter()
+                .next()
+                .expect("a copy is under way");
             assert!(aws.fail_copy_at(&copy, percent, "internal error"));
         });
         let reply = to_the_end(&sandbox, &serde_json::json!({"State": reply["State"]})).await;
@@ -137,7 +190,11 @@ async fn a_copy_deleted_by_somebody_else_is_made_again() {
     let sandbox = Sandbox::new(world(&TWO));
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     sandbox.edit(|aws| {
-        let copy = aws.pending_copies().into_iter().next().expect("a copy is under way");
+        let copy = aws
+            .pending_copies()
+            .into_iter()
+            .next()
+            .expect("a copy is under way");
         assert!(aws.delete_snapshot(&copy));
     });
     let reply = to_the_end(&sandbox, &serde_json::json!({"State": reply["State"]})).await;

@@ -17,10 +17,19 @@ struct Lambda {
 impl Lambda {
     /// Starts the real binary as Lambda does: by its environment.
     async fn start(server: &Server) -> Self {
-        let simulator = Simulator::builder().function_name("amiferry").region(HOME).account_id(SOURCE).build().await.expect("starts");
+        let simulator = Simulator::builder()
+            .function_name("amiferry")
+            .region(HOME)
+            .account_id(SOURCE)
+            .build()
+            .await
+            .expect("starts");
         let process = std::process::Command::new(env!("CARGO_BIN_EXE_bootstrap"))
             .env_clear()
-            .env("AWS_LAMBDA_RUNTIME_API", simulator.runtime_api_url().trim_start_matches("http://"))
+            .env(
+                "AWS_LAMBDA_RUNTIME_API",
+                simulator.runtime_api_url().trim_start_matches("http://"),
+            )
             .env("AWS_LAMBDA_FUNCTION_NAME", "amiferry")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
@@ -39,14 +48,23 @@ impl Lambda {
 
     async fn invoke(&self, payload: Value) -> String {
         let arn = FUNCTION.to_owned();
-        let invocation = InvocationBuilder::new().payload(payload).timeout_ms(60_000).function_arn(arn).build().expect("an invocation");
+        let invocation = InvocationBuilder::new()
+            .payload(payload)
+            .timeout_ms(60_000)
+            .function_arn(arn)
+            .build()
+            .expect("an invocation");
         self.simulator.enqueue(invocation).await
     }
 
     /// The reply or the error of one invocation.
     async fn reply(&self, payload: Value) -> Result<Value, (String, String)> {
         let id = self.invoke(payload).await;
-        let state = self.simulator.wait_for_invocation_complete(&id, Duration::from_secs(55)).await.expect("completes");
+        let state = self
+            .simulator
+            .wait_for_invocation_complete(&id, Duration::from_secs(55))
+            .await
+            .expect("completes");
         if state.status == InvocationStatus::Success {
             return Ok(state.response.expect("a reply").payload);
         }
@@ -77,7 +95,10 @@ async fn to_the_end(lambda: &Lambda, mut event: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_gone_on_from_without_loss_or_double() {
     let sandbox = Sandbox::new(world(&FOUR).speed(30.0));
-    let server = sandbox.serve(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+    let server = sandbox
+        .serve(([127, 0, 0, 1], 0).into())
+        .await
+        .expect("a free port");
     let mut first = Lambda::start(&server).await;
     first.invoke(distribute(&FOUR)).await;
     // Half-way: the source is open, and some copies have begun.
@@ -88,7 +109,10 @@ async fn a_killed_process_is_gone_on_from_without_loss_or_double() {
     }
     first.process.kill().expect("SIGKILL");
     first.process.wait().expect("dead");
-    assert!(!sandbox.grants(SOURCE_KEY).is_empty(), "killed while the source was open");
+    assert!(
+        !sandbox.grants(SOURCE_KEY).is_empty(),
+        "killed while the source was open"
+    );
     let second = Lambda::start(&server).await;
     let reply = to_the_end(&second, distribute(&FOUR)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -100,12 +124,18 @@ async fn a_killed_process_is_gone_on_from_without_loss_or_double() {
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_reach_the_runtime_api_by_their_names() {
     let sandbox = Sandbox::new(world(&TWO));
-    let server = sandbox.serve(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+    let server = sandbox
+        .serve(([127, 0, 0, 1], 0).into())
+        .await
+        .expect("a free port");
     let lambda = Lambda::start(&server).await;
     let cases = [
         (json!({}), "InvalidRequest"),
         (json!({"State": {"Schema": 99}}), "InvalidState"),
-        (json!({"Distribute": {"SourceImageId": "ami-00000000000000000", "Targets": [{"AccountId": "222222222222"}]}}), "SourceNotFound"),
+        (
+            json!({"Distribute": {"SourceImageId": "ami-00000000000000000", "Targets": [{"AccountId": "222222222222"}]}}),
+            "SourceNotFound",
+        ),
     ];
     for (payload, name) in cases {
         let (kind, message) = lambda.reply(payload).await.expect_err("must fail");

@@ -13,7 +13,13 @@ use crate::support::*;
 /// Hangs the `n`-th call from now (counted from 0), before or after its effect.
 pub fn hang(sandbox: &Sandbox, n: usize, fault: Fault) {
     let count = Arc::new(AtomicUsize::new(0));
-    sandbox.set_fault(move |_| if count.fetch_add(1, Ordering::SeqCst) == n { fault.clone() } else { Fault::None });
+    sandbox.set_fault(move |_| {
+        if count.fetch_add(1, Ordering::SeqCst) == n {
+            fault.clone()
+        } else {
+            Fault::None
+        }
+    });
 }
 
 /// Drives the function until the hanging call, then kills it there (its future is dropped: all that it knew is lost), and
@@ -42,15 +48,27 @@ async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) -> usize 
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.edit(|aws| aws.share_snapshot(ROOT, "222222222222"));
         hang(&sandbox, n, fault.clone());
-        let Some(last) = killed(&sandbox, &distribute(&TWO)).await else { return n };
+        let Some(last) = killed(&sandbox, &distribute(&TWO)).await else {
+            return n;
+        };
         sandbox.clear_fault();
         let reply = to_the_end(&sandbox, &again(&last)).await;
         assert_eq!(reply["Status"], "Succeeded", "cut at call {n}: {reply}");
         assert_whole(&sandbox, &TWO);
         for snapshot in sandbox.snapshots(SOURCE, HOME) {
-            let before: &[&str] = if snapshot.snapshot_id == ROOT { &["222222222222"] } else { &[] };
-            assert!(snapshot.create_volume_permissions.iter().eq(before), "cut at call {n}: {snapshot:?}");
-            assert!(!snapshot.tags.keys().any(|k| k.starts_with("amiferry:")), "cut at call {n}: {snapshot:?}");
+            let before: &[&str] = if snapshot.snapshot_id == ROOT {
+                &["222222222222"]
+            } else {
+                &[]
+            };
+            assert!(
+                snapshot.create_volume_permissions.iter().eq(before),
+                "cut at call {n}: {snapshot:?}"
+            );
+            assert!(
+                !snapshot.tags.keys().any(|k| k.starts_with("amiferry:")),
+                "cut at call {n}: {snapshot:?}"
+            );
         }
         assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new(), "cut at call {n}");
     }
@@ -108,11 +126,24 @@ async fn a_call_returns_ten_seconds_before_its_deadline() {
             hang(&sandbox, n, Fault::HangAfter);
             let mut short = invocation(&sandbox);
             short.deadline = Some(sandbox.now() + Duration::from_secs(seconds));
-            let reply = function(&sandbox).await.handle(&distribute(&TWO).to_string(), &short).await;
-            let left = short.deadline.unwrap().duration_since(sandbox.now()).unwrap_or_default();
-            assert!(left >= Duration::from_secs(10), "call {n} hanging, {seconds} s given: {left:?} left");
+            let reply = function(&sandbox)
+                .await
+                .handle(&distribute(&TWO).to_string(), &short)
+                .await;
+            let left = short
+                .deadline
+                .unwrap()
+                .duration_since(sandbox.now())
+                .unwrap_or_default();
+            assert!(
+                left >= Duration::from_secs(10),
+                "call {n} hanging, {seconds} s given: {left:?} left"
+            );
             sandbox.clear_fault();
-            let event = reply.ok().filter(|r| r["Status"] == "Continue").map_or(distribute(&TWO), |r| json!({"State": r["State"]}));
+            let event = reply
+                .ok()
+                .filter(|r| r["Status"] == "Continue")
+                .map_or(distribute(&TWO), |r| json!({"State": r["State"]}));
             assert_eq!(to_the_end(&sandbox, &event).await["Status"], "Succeeded");
             assert_whole(&sandbox, &TWO);
             assert_closed(&sandbox);
@@ -126,7 +157,14 @@ async fn a_deadline_in_the_past_counts_as_unknown() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut bogus = invocation(&sandbox);
     bogus.deadline = Some(std::time::UNIX_EPOCH + Duration::from_millis(600_000));
-    let reply = function(&sandbox).await.handle(&distribute(&TWO).to_string(), &bogus).await.unwrap();
+    let reply = function(&sandbox)
+        .await
+        .handle(&distribute(&TWO).to_string(), &bogus)
+        .await
+        .unwrap();
     assert_eq!(reply["Status"], "Continue");
-    assert_eq!(to_the_end(&sandbox, &json!({"State": reply["State"]})).await["Status"], "Succeeded");
+    assert_eq!(
+        to_the_end(&sandbox, &json!({"State": reply["State"]})).await["Status"],
+        "Succeeded"
+    );
 }

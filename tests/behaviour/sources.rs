@@ -10,8 +10,15 @@ const PLACE: [Place; 1] = [("222222222222", HOME)];
 /// The error of a source that must be refused, having checked that nothing was changed anywhere.
 async fn refused(sandbox: &Sandbox, event: &Value) -> (String, String) {
     let error = call(sandbox, event).await.expect_err("must be refused");
-    let changing = ["Modify", "Create", "Copy", "Register", "Delete", "Revoke", "Assume"];
-    let changed: Vec<String> = sandbox.ledger().into_iter().map(|c| c.operation).filter(|o| changing.iter().any(|c| o.starts_with(c))).collect();
+    let changing = [
+        "Modify", "Create", "Copy", "Register", "Delete", "Revoke", "Assume",
+    ];
+    let changed: Vec<String> = sandbox
+        .ledger()
+        .into_iter()
+        .map(|c| c.operation)
+        .filter(|o| changing.iter().any(|c| o.starts_with(c)))
+        .collect();
     assert_eq!(changed, Vec::<String>::new());
     (error.error_type().to_owned(), error.to_string())
 }
@@ -19,7 +26,12 @@ async fn refused(sandbox: &Sandbox, event: &Value) -> (String, String) {
 async fn refused_with(change: impl FnOnce(Account) -> Account, expected: &str) {
     let sandbox = Sandbox::new(world_with(change(producer()), &PLACE));
     let (kind, message) = refused(&sandbox, &distribute(&PLACE)).await;
-    assert!(kind == "InvalidRequest" && message.starts_with("SourceImageId: ") && message.contains(expected), "{kind}: {message}");
+    assert!(
+        kind == "InvalidRequest"
+            && message.starts_with("SourceImageId: ")
+            && message.contains(expected),
+        "{kind}: {message}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -29,19 +41,27 @@ async fn an_unknown_image() {
     event["Distribute"]["SourceImageId"] = "ami-00000000000000000".into();
     let (kind, message) = refused(&sandbox, &event).await;
     assert_eq!(kind, "SourceNotFound");
-    assert!(message.contains("there is no ami-00000000000000000 in us-west-2"), "{message}");
+    assert!(
+        message.contains("there is no ami-00000000000000000 in us-west-2"),
+        "{message}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_image_of_somebody_else() {
     let sandbox = Sandbox::new(world(&PLACE));
     let foreign = Image::new(HOME, "ami-00000000000000009", "theirs").with(|i| i.public = true);
-    sandbox.edit(|aws| aws.add_image("222222222222", foreign)).unwrap();
+    sandbox
+        .edit(|aws| aws.add_image("222222222222", foreign))
+        .unwrap();
     let mut event = distribute(&PLACE);
     event["Distribute"]["SourceImageId"] = "ami-00000000000000009".into();
     let (kind, message) = refused(&sandbox, &event).await;
     assert_eq!(kind, "SourceNotFound");
-    assert!(message.contains("belongs to account 222222222222"), "{message}");
+    assert!(
+        message.contains("belongs to account 222222222222"),
+        "{message}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +92,8 @@ async fn an_archived_snapshot() {
 async fn no_ebs_snapshot_at_all() {
     refused_with(
         |mut account| {
-            account.images[0].block_device_mappings = vec![BlockDeviceMapping::ephemeral("/dev/sda1", "ephemeral0")];
+            account.images[0].block_device_mappings =
+                vec![BlockDeviceMapping::ephemeral("/dev/sda1", "ephemeral0")];
             account.images[0].root_device_type = "instance-store".to_owned();
             account
         },
@@ -99,7 +120,10 @@ async fn a_hint_that_belongs_to_another_image() {
     let mut event = distribute(&PLACE);
     event["Distribute"]["SourceSnapshotId"] = "snap-00000000000000000".into();
     let (kind, message) = refused(&sandbox, &event).await;
-    assert!(kind == "InvalidRequest" && message.starts_with("SourceSnapshotId: "), "{message}");
+    assert!(
+        kind == "InvalidRequest" && message.starts_with("SourceSnapshotId: "),
+        "{message}"
+    );
     event["Distribute"]["SourceSnapshotId"] = DATA.into();
     assert_eq!(to_the_end(&sandbox, &event).await["Status"], "Succeeded");
 }
@@ -107,9 +131,20 @@ async fn a_hint_that_belongs_to_another_image() {
 #[tokio::test(start_paused = true)]
 async fn the_source_account_among_the_targets() {
     let sandbox = Sandbox::new(world(&PLACE));
-    let (kind, message) = refused(&sandbox, &distribute(&[("222222222222", HOME), (SOURCE, "us-east-1")])).await;
-    assert!(kind == "InvalidRequest" && message.starts_with("Targets[1].AccountId: "), "{message}");
-    assert_eq!(sandbox.ledger().len(), 0, "known from the function's ARN, before any call");
+    let (kind, message) = refused(
+        &sandbox,
+        &distribute(&[("222222222222", HOME), (SOURCE, "us-east-1")]),
+    )
+    .await;
+    assert!(
+        kind == "InvalidRequest" && message.starts_with("Targets[1].AccountId: "),
+        "{message}"
+    );
+    assert_eq!(
+        sandbox.ledger().len(),
+        0,
+        "known from the function's ARN, before any call"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,7 +153,12 @@ async fn a_source_that_the_function_may_not_see() {
     account.roles[0].policies = vec![r#"{"Version":"2012-10-17","Statement":[]}"#.to_owned()];
     let sandbox = Sandbox::new(world_with(account, &PLACE));
     let (kind, message) = refused(&sandbox, &distribute(&PLACE)).await;
-    assert!(kind == "AccessDenied" && message.contains("DescribeImages") && message.contains("request ID"), "{kind}: {message}");
+    assert!(
+        kind == "AccessDenied"
+            && message.contains("DescribeImages")
+            && message.contains("request ID"),
+        "{kind}: {message}"
+    );
 }
 
 /// Two keys, an unencrypted snapshot, a snapshot behind two devices, an empty volume, a suppressed device.
@@ -132,16 +172,31 @@ async fn mixed_keys_and_mappings() {
     let account = Account {
         images: vec![
             image()
-                .mapping(BlockDeviceMapping::ebs("/dev/sdd", Ebs::snapshot("snap-0123456789abcdef2").gp3(4, 3000, 125)))
-                .mapping(BlockDeviceMapping::ebs("/dev/sde", Ebs::snapshot("snap-0123456789abcdef3").gp3(4, 3000, 125)))
-                .mapping(BlockDeviceMapping::ebs("/dev/sdf", Ebs::snapshot("snap-0123456789abcdef3").gp3(8, 3000, 125))),
+                .mapping(BlockDeviceMapping::ebs(
+                    "/dev/sdd",
+                    Ebs::snapshot("snap-0123456789abcdef2").gp3(4, 3000, 125),
+                ))
+                .mapping(BlockDeviceMapping::ebs(
+                    "/dev/sde",
+                    Ebs::snapshot("snap-0123456789abcdef3").gp3(4, 3000, 125),
+                ))
+                .mapping(BlockDeviceMapping::ebs(
+                    "/dev/sdf",
+                    Ebs::snapshot("snap-0123456789abcdef3").gp3(8, 3000, 125),
+                )),
         ],
         ..account
     };
     let sandbox = Sandbox::new(world_with(account, &FOUR));
     let reply = to_the_end(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
-    assert_eq!(target(&reply, FOUR[0])["Snapshots"].as_object().unwrap().len(), 4);
+    assert_eq!(
+        target(&reply, FOUR[0])["Snapshots"]
+            .as_object()
+            .unwrap()
+            .len(),
+        4
+    );
     assert_whole(&sandbox, &FOUR);
     assert_closed(&sandbox);
     assert_eq!(sandbox.grants(other), Vec::new());
@@ -158,7 +213,10 @@ async fn an_image_whose_billing_cannot_be_carried_over() {
     assert_eq!(reply["Status"], "Failed", "{reply}");
     let told = target(&reply, PLACE[0]);
     assert_eq!(told["Cause"], "NotFaithful");
-    assert!(told["Reason"].as_str().unwrap().contains("PlatformDetails"), "{told}");
+    assert!(
+        told["Reason"].as_str().unwrap().contains("PlatformDetails"),
+        "{told}"
+    );
     assert_nothing(&sandbox, &PLACE);
     assert_closed(&sandbox);
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use amiferry::error::Error;
 use amiferry::handler::{Handler, Invocation};
 use amiferry::setup::bounded;
-use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Image, Key, Role, Sandbox, Snapshot, World};
+use amiferry_sandbox::{
+    Account, BlockDeviceMapping, Ebs, Image, Key, Role, Sandbox, Snapshot, World,
+};
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use serde_json::{Value, json};
@@ -17,7 +19,8 @@ pub const HOME: &str = "us-west-2";
 pub const AMI: &str = "ami-0a1b2c3d4e5f60718";
 pub const ROOT: &str = "snap-0123456789abcdef0";
 pub const DATA: &str = "snap-0123456789abcdef1";
-pub const SOURCE_KEY: &str = "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001";
+pub const SOURCE_KEY: &str =
+    "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001";
 pub const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:amiferry";
 const ROLE: &str = "arn:aws:iam::111111111111:role/amiferry";
 const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
@@ -27,14 +30,23 @@ pub type Place = (&'static str, &'static str);
 
 /// The targets most tests use: two accounts at home, one of them elsewhere too, one elsewhere only.
 pub const TWO: [Place; 2] = [("222222222222", HOME), ("333333333333", "us-east-1")];
-pub const FOUR: [Place; 4] =
-    [("222222222222", HOME), ("222222222222", "us-east-1"), ("333333333333", HOME), ("444444444444", "eu-west-1")];
+pub const FOUR: [Place; 4] = [
+    ("222222222222", HOME),
+    ("222222222222", "us-east-1"),
+    ("333333333333", HOME),
+    ("444444444444", "eu-west-1"),
+];
 
 /// The JSON policies of docs/permissions.md, in their order: function, trust, copy role. What is documented is what is tested.
 fn documented(n: usize) -> String {
     let text = include_str!("../../docs/permissions.md");
-    let block = text.split("```json\n").nth(n + 1).and_then(|rest| rest.split("```").next());
-    block.expect("docs/permissions.md has its policies").to_owned()
+    let block = text
+        .split("```json\n")
+        .nth(n + 1)
+        .and_then(|rest| rest.split("```").next());
+    block
+        .expect("docs/permissions.md has its policies")
+        .to_owned()
 }
 
 pub fn key_arn((account, region): Place) -> String {
@@ -47,7 +59,11 @@ pub fn producer() -> Account {
         .access_key("AKIAIOSFODNNPRODUCER", "producer-secret", ROLE)
         .role(Role::new("amiferry").policy(documented(0)))
         .key(Key::new(HOME, "11111111-aaaa-bbbb-cccc-000000000001").alias("alias/shared-ami-key"))
-        .snapshot(Snapshot::new(HOME, ROOT, 8).key(SOURCE_KEY).tag("part", "root"))
+        .snapshot(
+            Snapshot::new(HOME, ROOT, 8)
+                .key(SOURCE_KEY)
+                .tag("part", "root"),
+        )
         .snapshot(Snapshot::new(HOME, DATA, 100).key(SOURCE_KEY))
         .image(image())
 }
@@ -55,8 +71,14 @@ pub fn producer() -> Account {
 pub fn image() -> Image {
     Image::new(HOME, AMI, "golden")
         .description("the golden image")
-        .mapping(BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(ROOT).gp3(8, 4000, 250)))
-        .mapping(BlockDeviceMapping::ebs("/dev/sdb", Ebs::snapshot(DATA).gp3(100, 3000, 125)))
+        .mapping(BlockDeviceMapping::ebs(
+            "/dev/xvda",
+            Ebs::snapshot(ROOT).gp3(8, 4000, 250),
+        ))
+        .mapping(BlockDeviceMapping::ebs(
+            "/dev/sdb",
+            Ebs::snapshot(DATA).gp3(100, 3000, 125),
+        ))
         .mapping(BlockDeviceMapping::ephemeral("/dev/sdc", "ephemeral0"))
         .tag("team", "platform")
         .with(|image| {
@@ -73,13 +95,18 @@ pub fn image() -> Image {
 pub fn copy_role(account: &str, regions: &[&str]) -> Role {
     let role = Role::new("AmiCopyRole").trust_policy(documented(1));
     regions.iter().fold(role, |role, region| {
-        role.policy(documented(2).replace(&format!("{HOME}:222222222222"), &format!("{region}:{account}")))
+        role.policy(documented(2).replace(
+            &format!("{HOME}:222222222222"),
+            &format!("{region}:{account}"),
+        ))
     })
 }
 
 pub fn consumer(account: &str, regions: &[&str]) -> Account {
     let consumer = Account::new(account).role(copy_role(account, regions));
-    regions.iter().fold(consumer, |consumer, region| consumer.key(Key::new(region, KEY_ID).alias("alias/amis")))
+    regions.iter().fold(consumer, |consumer, region| {
+        consumer.key(Key::new(region, KEY_ID).alias("alias/amis"))
+    })
 }
 
 pub fn world(places: &[Place]) -> World {
@@ -91,7 +118,10 @@ pub fn world_with(producer: Account, places: &[Place]) -> World {
     for (account, region) in places {
         regions.entry(account).or_default().push(region);
     }
-    regions.iter().fold(World::new().account(producer), |world, (account, regions)| world.account(consumer(account, regions)))
+    regions.iter().fold(
+        World::new().account(producer),
+        |world, (account, regions)| world.account(consumer(account, regions)),
+    )
 }
 
 pub fn request(places: &[Place]) -> Value {
@@ -106,7 +136,13 @@ pub fn distribute(places: &[Place]) -> Value {
 
 /// The function with the sandbox for its AWS.
 pub async fn function(sandbox: &Sandbox) -> Handler {
-    let credentials = Credentials::new("AKIAIOSFODNNPRODUCER", "producer-secret", None, None, "test");
+    let credentials = Credentials::new(
+        "AKIAIOSFODNNPRODUCER",
+        "producer-secret",
+        None,
+        None,
+        "test",
+    );
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(HOME))
         .credentials_provider(credentials)
@@ -116,24 +152,34 @@ pub async fn function(sandbox: &Sandbox) -> Handler {
 }
 
 pub fn invocation(sandbox: &Sandbox) -> Invocation {
-    Invocation { deadline: Some(sandbox.now() + Duration::from_mins(15)), function_arn: FUNCTION.to_owned() }
+    Invocation {
+        deadline: Some(sandbox.now() + Duration::from_mins(15)),
+        function_arn: FUNCTION.to_owned(),
+    }
 }
 
 /// One call.
 pub async fn call(sandbox: &Sandbox, event: &Value) -> Result<Value, Error> {
-    function(sandbox).await.handle(&event.to_string(), &invocation(sandbox)).await
+    function(sandbox)
+        .await
+        .handle(&event.to_string(), &invocation(sandbox))
+        .await
 }
 
 /// Drives the function as a state machine does, to the end. Every state on the way is checked.
 pub async fn to_the_end(sandbox: &Sandbox, event: &Value) -> Value {
     let mut event = event.clone();
     for _ in 0..2000 {
-        let reply = call(sandbox, &event).await.expect("a good call has a reply");
+        let reply = call(sandbox, &event)
+            .await
+            .expect("a good call has a reply");
         if reply["Status"] != "Continue" {
             return reply;
         }
         check_state(&reply["State"]);
-        let wait = reply["WaitSeconds"].as_u64().expect("WaitSeconds is a number");
+        let wait = reply["WaitSeconds"]
+            .as_u64()
+            .expect("WaitSeconds is a number");
         assert!((1..=3600).contains(&wait), "WaitSeconds {wait}");
         tokio::time::sleep(Duration::from_secs(wait)).await;
         event = json!({"State": reply["State"]});
@@ -144,7 +190,11 @@ pub async fn to_the_end(sandbox: &Sandbox, event: &Value) -> Value {
 fn check_state(state: &Value) {
     let text = state.to_string();
     let targets = state["Targets"].as_array().expect("Targets").len();
-    assert!(text.len() <= 4096 + 1024 * targets, "{} bytes for {targets} targets", text.len());
+    assert!(
+        text.len() <= 4096 + 1024 * targets,
+        "{} bytes for {targets} targets",
+        text.len()
+    );
     assert_eq!(state["Schema"], 1);
     for secret in ["ASIA", "AKIA", "secret", "SessionToken", "http"] {
         assert!(!text.contains(secret), "{secret} in {text}");
@@ -160,18 +210,41 @@ pub fn assert_whole(sandbox: &Sandbox, places: &[Place]) {
 
 pub fn assert_one_image(sandbox: &Sandbox, place: Place) -> Image {
     let images = sandbox.images(place.0, place.1);
-    assert_eq!(images.len(), 1, "{place:?} has {:?}", images.iter().map(|i| &i.image_id).collect::<Vec<_>>());
+    assert_eq!(
+        images.len(),
+        1,
+        "{place:?} has {:?}",
+        images.iter().map(|i| &i.image_id).collect::<Vec<_>>()
+    );
     let copy = images.into_iter().next().expect("one");
-    let source = sandbox.images(SOURCE, HOME).into_iter().find(|i| i.image_id == AMI);
+    let source = sandbox
+        .images(SOURCE, HOME)
+        .into_iter()
+        .find(|i| i.image_id == AMI);
     let snapshots = sandbox.snapshots(place.0, place.1);
     let used: BTreeSet<String> = copy.snapshot_ids().into_iter().collect();
     let there: BTreeSet<String> = snapshots.iter().map(|s| s.snapshot_id.clone()).collect();
-    assert_eq!(used, there, "{place:?}: snapshots of the AMI against those that are there");
+    assert_eq!(
+        used, there,
+        "{place:?}: snapshots of the AMI against those that are there"
+    );
     for snapshot in &snapshots {
-        assert_eq!((snapshot.state.as_str(), snapshot.encrypted), ("completed", true));
-        assert_eq!(snapshot.kms_key_arn.as_deref(), Some(key_arn(place).as_str()));
+        assert_eq!(
+            (snapshot.state.as_str(), snapshot.encrypted),
+            ("completed", true)
+        );
+        assert_eq!(
+            snapshot.kms_key_arn.as_deref(),
+            Some(key_arn(place).as_str())
+        );
         assert!(snapshot.create_volume_permissions.is_empty() && !snapshot.public);
-        assert_eq!(snapshot.tags.get("amiferry:source-image").map(String::as_str), Some(AMI));
+        assert_eq!(
+            snapshot
+                .tags
+                .get("amiferry:source-image")
+                .map(String::as_str),
+            Some(AMI)
+        );
     }
     if let Some(source) = source {
         assert_same(&source, &copy);
@@ -183,20 +256,42 @@ pub fn assert_one_image(sandbox: &Sandbox, place: Place) -> Image {
 fn assert_same(source: &Image, copy: &Image) {
     let facts = |i: &Image| {
         json!([
-            i.description, i.architecture, i.virtualization_type, i.root_device_name, i.ena_support, i.sriov_net_support, i.boot_mode,
-            i.tpm_support, i.imds_support, i.uefi_data, i.platform_details, i.usage_operation
+            i.description,
+            i.architecture,
+            i.virtualization_type,
+            i.root_device_name,
+            i.ena_support,
+            i.sriov_net_support,
+            i.boot_mode,
+            i.tpm_support,
+            i.imds_support,
+            i.uefi_data,
+            i.platform_details,
+            i.usage_operation
         ])
     };
     assert_eq!(facts(source), facts(copy));
     let devices = |i: &Image| {
         let devices = i.block_device_mappings.iter().map(|m| {
-            let ebs = m.ebs.as_ref().map(|e| json!([e.volume_size, e.volume_type, e.iops, e.throughput, e.delete_on_termination]));
+            let ebs = m.ebs.as_ref().map(|e| {
+                json!([
+                    e.volume_size,
+                    e.volume_type,
+                    e.iops,
+                    e.throughput,
+                    e.delete_on_termination
+                ])
+            });
             json!([m.device_name, m.virtual_name, m.no_device, ebs]).to_string()
         });
         devices.collect::<BTreeSet<_>>()
     };
     assert_eq!(devices(source), devices(copy));
-    for (key, value) in source.tags.iter().filter(|(key, _)| !key.starts_with("aws:")) {
+    for (key, value) in source
+        .tags
+        .iter()
+        .filter(|(key, _)| !key.starts_with("aws:"))
+    {
         assert_eq!(copy.tags.get(key), Some(value), "tag {key}");
     }
 }
@@ -204,18 +299,34 @@ fn assert_same(source: &Image, copy: &Image) {
 /// No target account has anything.
 pub fn assert_nothing(sandbox: &Sandbox, places: &[Place]) {
     for (account, region) in places {
-        assert_eq!(sandbox.images(account, region).len(), 0, "{account} {region} has an image");
-        assert_eq!(sandbox.snapshots(account, region).len(), 0, "{account} {region} has a snapshot");
+        assert_eq!(
+            sandbox.images(account, region).len(),
+            0,
+            "{account} {region} has an image"
+        );
+        assert_eq!(
+            sandbox.snapshots(account, region).len(),
+            0,
+            "{account} {region} has a snapshot"
+        );
     }
 }
 
 /// The source is as it was before: shared with nobody but `before`, no grants, no marks, nothing public.
 pub fn assert_closed_but(sandbox: &Sandbox, before: &[&str]) {
     for snapshot in sandbox.snapshots(SOURCE, HOME) {
-        let permitted: Vec<&str> = snapshot.create_volume_permissions.iter().map(String::as_str).collect();
+        let permitted: Vec<&str> = snapshot
+            .create_volume_permissions
+            .iter()
+            .map(String::as_str)
+            .collect();
         assert_eq!(permitted, before, "{} is shared", snapshot.snapshot_id);
         assert!(!snapshot.public);
-        assert!(!snapshot.tags.keys().any(|k| k.starts_with("amiferry:")), "{:?}", snapshot.tags);
+        assert!(
+            !snapshot.tags.keys().any(|k| k.starts_with("amiferry:")),
+            "{:?}",
+            snapshot.tags
+        );
     }
     for image in sandbox.images(SOURCE, HOME) {
         assert!(image.launch_permissions.is_empty() && !image.public);
@@ -229,11 +340,18 @@ pub fn assert_closed(sandbox: &Sandbox) {
 
 /// Calls of an operation in the ledger.
 pub fn calls(sandbox: &Sandbox, operation: &str) -> usize {
-    sandbox.ledger().iter().filter(|call| call.operation == operation).count()
+    sandbox
+        .ledger()
+        .iter()
+        .filter(|call| call.operation == operation)
+        .count()
 }
 
 /// The target of a result.
 pub fn target<'a>(reply: &'a Value, (account, region): Place) -> &'a Value {
     let targets = reply["Result"]["Targets"].as_array().expect("Targets");
-    targets.iter().find(|t| t["AccountId"] == account && t["Region"] == region).expect("the target is in the result")
+    targets
+        .iter()
+        .find(|t| t["AccountId"] == account && t["Region"] == region)
+        .expect("the target is in the result")
 }

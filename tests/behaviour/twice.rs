@@ -32,7 +32,10 @@ async fn together(seed: u64, longest: u64, count: usize) -> Vec<Value> {
     assert_closed(&sandbox);
     for reply in &replies {
         assert_eq!(reply["Status"], "Succeeded", "seed {seed}: {reply}");
-        assert_eq!(reply["Result"]["Targets"][0]["ImageId"], replies[0]["Result"]["Targets"][0]["ImageId"], "seed {seed}");
+        assert_eq!(
+            reply["Result"]["Targets"][0]["ImageId"], replies[0]["Result"]["Targets"][0]["ImageId"],
+            "seed {seed}"
+        );
     }
     replies
 }
