@@ -103,7 +103,7 @@ def play(arguments: argparse.Namespace, screen: Screen, logs: pathlib.Path) -> b
             finally:
                 screen.stop()
             report.calls_made(screen, function_made()[made_before:])
-            report.result(screen, end, truth, some, run.crashes)
+            report.result(screen, end, truth, some, run.crashes, lambda_.peak_memory())
             report.seen_by_cli(screen, some)
             screen.title("Checks, asked through boto3")
             found = checks.all_of(end, arguments.expect, kills, wanted, source, open_before, producer, some, there_before)

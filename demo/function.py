@@ -62,6 +62,14 @@ class Function:
                         return child.pid
         return None
 
+    def peak_memory(self) -> int | None:
+        """Bytes of memory the running process had at its peak, as Linux counts it."""
+        try:
+            status = pathlib.Path(f"/proc/{self.pid()}/status").read_text()
+        except OSError:
+            return None
+        return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
+
     def kill(self) -> int | None:
         """SIGKILL, as when Lambda takes the sandbox away in the middle of a sentence."""
         pid = self.pid()

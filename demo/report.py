@@ -46,7 +46,7 @@ def calls_made(screen: Screen, calls: list[dict[str, Any]]) -> None:
         screen.line("Refused: " + ", ".join(f"{count} × {what}" for what, count in refusals.items()))
 
 
-def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker], crashes: int) -> None:
+def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker], crashes: int, memory: int | None) -> None:
     screen.title(f"{end.status} after {end.seconds:.1f} s, calls of the function: {end.calls}, killed: {crashes}")
     told = {(t["AccountId"], t["Region"]): t for t in end.reply.get("Result", {}).get("Targets", [])}
     rows = []
@@ -56,6 +56,8 @@ def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker],
         ready = f"{took:.1f} s" if took else ""
         rows.append([*place, target.get("Status", end.status), end.image_ids.get(place, ""), key_id(target.get("KmsKeyArn", ""), screen), ready])
     screen.table(["Account", "Region", "Status", "AMI", "Under key", "Ready after"], rows, right=("Ready after",))
+    if memory:
+        screen.line(f"The function's process had {memory / 2**20:.1f} MiB of memory at its peak.")
     for place, target in told.items():
         if "Reason" in target:
             screen.line(f"{place[0]} {place[1]}: {target['Reason']}\n    Remedy: {target.get('Remedy', '')}")
