@@ -21,6 +21,8 @@ from .truth import Truth, what_is_there
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EVENT = ROOT / "events/distribute.json"
+LATENCY_SECONDS = 0.03
+"""AWS answers in tens of milliseconds; a sandbox that answers at once leaves no time for accidents."""
 
 
 def main() -> int:
@@ -71,11 +73,13 @@ def play(arguments: argparse.Namespace, screen: Screen, logs: pathlib.Path) -> b
     places = dict.fromkeys(place for _, event in events for place in request.wanted(event).targets if place[0] in there.accounts)
 
     with contextlib.ExitStack() as stack:
-        box = stack.enter_context(sandbox.running(arguments.sandbox_bin, arguments.world, arguments.speed, logs / "sandbox.log"))
+        speed = arguments.speed or there.speed
+        file = world.with_latency(arguments.world, LATENCY_SECONDS, speed, logs)
+        box = stack.enter_context(sandbox.running(arguments.sandbox_bin, file, arguments.speed, logs / "sandbox.log"))
         producer = Looker(box.url, there.reader(owner), first.region)
         lookers = {place: Looker(box.url, there.reader(place[0]), place[1]) for place in places}
         source = producer.image(first.image_id) or {}
-        report.source(screen, producer, source, first, arguments.speed or there.speed)
+        report.source(screen, producer, source, first, speed)
         open_before, there_before = producer.sharing(first.image_id), what_is_there(lookers)
         lambda_ = stack.enter_context(
             function.running(

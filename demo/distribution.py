@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
-from .function import Function
+from .function import Call, Function
 from .sandbox import Sandbox
 
 GIVE_UP_SECONDS = 300
 MOST_CRASHES = 10
+SETTLE_SECONDS = 0.15
 
 
 class Failed(Exception):
@@ -105,7 +107,7 @@ class Distribution:
             made_before = len(self.function_made())
             call = self.function.invoke(payload)
             while not call.ended.wait(0.004):
-                self._accidents(made_before)
+                self._accidents(call, made_before)
                 self.tick(self.state)
                 self._check_time()
             if not call.crashed:
@@ -117,15 +119,20 @@ class Distribution:
             self.say("Calling again with what was last returned: " + ("its State" if "State" in payload else "nothing yet, so the same event"))
         return call.reply
 
-    def _accidents(self, made_before: int) -> None:
-        pending = [kill for kill in self.kills if kill.pid is None]
-        if pending:
+    def _accidents(self, call: Call, made_before: int) -> None:
+        for kill in [kill for kill in self.kills if kill.pid is None]:
+            if not kill.due(self.function_made()[made_before:]):
+                continue
+            # Stopped first: AWS carries out what was sent, and the function learns nothing of it any more.
+            pid = self.function.signal(signal.SIGSTOP)
+            if call.ended.wait(SETTLE_SECONDS):
+                self.function.signal(signal.SIGCONT)
+                return
             made = self.function_made()[made_before:]
-            for kill in pending:
-                if kill.due(made):
-                    kill.pid = self.function.kill()
-                    self.say(f"SIGKILL to process {kill.pid}: {kill.moment}")
-                    return
+            self.function.signal(signal.SIGKILL)
+            kill.pid = pid
+            self.say(f"SIGKILL to process {pid} when {kill.moment}, {len(made)} AWS calls into this invocation")
+            return
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
+import signal
 import threading
 import time
 import urllib.error
@@ -70,12 +72,12 @@ class Function:
             return None
         return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
 
-    def kill(self) -> int | None:
-        """SIGKILL, as when Lambda takes the sandbox away in the middle of a sentence."""
+    def signal(self, number: signal.Signals) -> int | None:
+        """Sends a signal to the process that runs `bootstrap` now."""
         pid = self.pid()
         if pid is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(pid).kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
         return pid
 
     def _post(self, call: Call) -> None:

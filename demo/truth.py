@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .aws import Looker
@@ -57,22 +58,27 @@ class Truth:
         return done // wanted if wanted else 0
 
     def look(self) -> None:
-        self.source = opened(self._producer.sharing(self._image_id))
-        for place, looker in self._lookers.items():
-            copies = sorted(looker.snapshots(), key=lambda s: (s["StartTime"], s["SnapshotId"]))
-            progress = tuple(
-                100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0)
-                for copy in copies
-                if copy["SnapshotId"] not in self._before[place]
-            )
-            images = [i for i in looker.images() if i["ImageId"] not in self._before[place] and i["State"] == "available"]
-            seen = self._targets[place].finished_after
-            if images and seen is None:
-                seen = time.monotonic() - self._began
-            self._targets[place] = Target(progress, images[0]["ImageId"] if images else None, seen)
+        with ThreadPoolExecutor(len(self._lookers) + 1) as pool:
+            source = pool.submit(self._producer.sharing, self._image_id)
+            list(pool.map(self._look_at, self._lookers.items()))
+            self.source = opened(source.result())
+
+    def _look_at(self, item: tuple[Place, Looker]) -> None:
+        place, looker = item
+        copies = sorted(looker.snapshots(), key=lambda s: (s["StartTime"], s["SnapshotId"]))
+        progress = tuple(
+            100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0)
+            for copy in copies
+            if copy["SnapshotId"] not in self._before[place]
+        )
+        images = [i for i in looker.images() if i["ImageId"] not in self._before[place] and i["State"] == "available"]
+        seen = self._targets[place].finished_after
+        if images and seen is None:
+            seen = time.monotonic() - self._began
+        self._targets[place] = Target(progress, images[0]["ImageId"] if images else None, seen)
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.25):
+        while not self._stop.wait(0.2):
             self.look()
         self.look()
 
