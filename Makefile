@@ -36,7 +36,7 @@ demo: .venv/ready $(RIE) ## Copy an encrypted AMI into three accounts on the san
 
 .PHONY: test
 test: .venv/ready $(RIE) ## Run all tests
-	$(PROGRAMS) cargo test --locked --workspace
+	$(PROGRAMS) cargo test --locked --workspace --no-fail-fast
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire
 
