@@ -120,7 +120,7 @@ def running(
         AWS_LAMBDA_FUNCTION_NAME="amiferry",
         AWS_LAMBDA_FUNCTION_TIMEOUT=str(TIMEOUT_SECONDS),
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="256",
-        AMIFERRY_LOG="info",
+        AWS_LAMBDA_LOG_LEVEL="info",
     )
     # Without these two addresses the emulator listens on every interface.
     command = [emulator, "--runtime-interface-emulator-address", invoke_at, "--runtime-api-address", runtime_at, binary]

@@ -8,7 +8,7 @@ use tracing::info;
 
 use crate::aws::Aws;
 use crate::digest::digest;
-use crate::engine::{Budget, advance};
+use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
 use crate::event::{Event, LARGEST};
 use crate::ids::{AccountId, Region};
@@ -27,7 +27,7 @@ const SHORTEST: Duration = Duration::from_secs(3);
 /// Lambda's longest time-out, for when the deadline is unknown.
 const LONGEST: Duration = Duration::from_mins(15);
 /// Seconds a task waits itself; longer waiting is its state machine's, which waits for nothing.
-const PATIENCE: i64 = 2;
+const PATIENCE: i64 = 5;
 
 /// What Lambda says of one invocation.
 #[derive(Debug, Clone, Default)]
@@ -90,7 +90,9 @@ impl Handler {
         let parsed = Request::parse(request, &self.defaults(invocation)?)?;
         let budget = budget(aws, invocation, PATIENCE)?;
         let run = &digest([request.to_string().as_str(), parsed.source_region.as_str()])[..16];
-        let (mut state, source) = begin(aws, &parsed, run).await?;
+        let (mut state, source) = in_time(aws, &budget, begin(aws, &parsed, run))
+            .await
+            .unwrap_or_else(|| Err(too_slow()))?;
         let progress = advance(aws, &mut state, &Ok(source), budget).await;
         reply(&state, progress)
     }
@@ -103,8 +105,10 @@ impl Handler {
     ) -> Result<Value, Error> {
         let mut state = State::open(state)?;
         let budget = budget(aws, invocation, PATIENCE)?;
-        let source = read_again(aws, &mut state).await?;
-        let progress = advance(aws, &mut state, &source, budget).await;
+        let Some(source) = in_time(aws, &budget, read_again(aws, &mut state)).await else {
+            return reply(&state, Progress::Continue(5));
+        };
+        let progress = advance(aws, &mut state, &source?, budget).await;
         reply(&state, progress)
     }
 
@@ -123,6 +127,19 @@ impl Handler {
             .and_then(|a| AccountId::parse(a).ok());
         Ok(Defaults { region, account })
     }
+}
+
+/// The work, or `None` when the budget ends before it.
+async fn in_time<T>(aws: &Aws, budget: &Budget, work: impl Future<Output = T>) -> Option<T> {
+    let left = budget
+        .end
+        .and_then(|end| end.duration_since(aws.time_source().now()).ok())
+        .unwrap_or_default();
+    tokio::time::timeout(left, work).await.ok()
+}
+
+fn too_slow() -> Error {
+    Error::Internal("AWS did not tell of the source image before the deadline; nothing was changed, the call may be repeated".to_owned())
 }
 
 /// Reads the source, refuses what cannot be copied, and plans.

@@ -21,7 +21,10 @@ impl Aws {
     async fn look_at(&self, state: &State, i: usize) -> Result<Outcome, Refusal> {
         let mut target = state.targets[i].clone();
         let actor = self.session(state, &target).await?;
-        target.kms_key_id = self.target_key(&actor, &target).await?;
+        // Once copies have begun under it, the key is settled.
+        if target.since == 0 || !target.kms_key_id.is_key_arn() {
+            target.kms_key_id = self.target_key(&actor, &target).await?;
+        }
         let ec2 = self.ec2(&actor, &target.region);
         let at = actor.at(&target.region);
         let images = image::own_images_by(

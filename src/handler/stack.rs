@@ -6,7 +6,7 @@ use aws_sdk_lambda::types::InvocationType;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
-use super::{Handler, Invocation, begin, budget, read_again};
+use super::{Handler, Invocation, begin, budget, in_time, read_again, too_slow};
 use crate::aws::{Aws, Place, refusal};
 use crate::engine::{Progress, advance};
 use crate::error::Error;
@@ -38,12 +38,16 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         info!(stack = resource.stack_id, resource = resource.logical_resource_id, request = ?resource.request_type, "custom resource");
+        let budget = budget(aws, invocation, i64::MAX)?;
         let beginning = match resource.request_type {
-            RequestType::Delete => self.begin_delete(aws, resource, invocation).await,
+            RequestType::Delete => {
+                in_time(aws, &budget, self.begin_delete(aws, resource, invocation)).await
+            }
             RequestType::Create | RequestType::Update => {
-                self.begin_copy(aws, resource, invocation).await
+                in_time(aws, &budget, self.begin_copy(aws, resource, invocation)).await
             }
         };
+        let beginning = beginning.unwrap_or_else(|| Err(too_slow()));
         match beginning {
             Ok(Beginning::Answer(answer)) => put(&answer, resource).await.map(|()| Value::Null),
             Ok(Beginning::Run(run, wait)) => {
@@ -97,7 +101,10 @@ impl Handler {
         if turn.turn >= LAST_TURN {
             state.give_up("the function may not invoke itself any longer; deploy the state machine for copies of several hours");
         }
-        let source = read_again(aws, &mut state).await?;
+        let budget = budget(aws, invocation, i64::MAX)?;
+        let source = in_time(aws, &budget, read_again(aws, &mut state))
+            .await
+            .unwrap_or_else(|| Err(too_slow()))?;
         self.go_on(aws, &mut state, &source, turn, invocation).await
     }
 

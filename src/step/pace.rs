@@ -14,7 +14,7 @@ pub const MOST_AGAIN: u32 = 2;
 /// Between two polls: an eighth of the time the copy has taken so far, so that the wait after its end stays in proportion
 /// to it, and the number of polls grows with the logarithm of its length.
 pub fn poll_interval(since: i64, now: i64) -> i64 {
-    (now.saturating_sub(since) / 8).clamp(3, 60)
+    (now.saturating_sub(since) / 8).clamp(5, 60)
 }
 
 /// After the `tries`-th consecutive stumble.
@@ -36,7 +36,7 @@ mod tests {
             }
             count
         };
-        assert!(polls(60) <= 18, "{}", polls(60));
+        assert!(polls(60) <= 12, "{}", polls(60));
         assert!(polls(3600) <= 90, "{}", polls(3600));
     }
 

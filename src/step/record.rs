@@ -218,9 +218,7 @@ fn started(
         }
     }
     let target = &mut state.targets[i];
-    if target.since == 0 {
-        target.since = now;
-    }
+    begin_clock(target, now);
     target.due = now + poll_interval(target.since, now);
     // The gravest refusal decides.
     let grave = |r: &&Refusal| !r.is_passing() && r.kind() != RefusalKind::NotFound;
@@ -248,6 +246,13 @@ fn started(
     too_slow(target, now);
 }
 
+/// The first copy of this run begins, or is found under way.
+fn begin_clock(target: &mut TargetState, now: i64) {
+    if target.since == 0 {
+        target.since = now;
+    }
+}
+
 fn key_not_ready(state: &mut State, i: usize, refusal: &Refusal, now: i64) {
     let waited = now - state.sharing.at;
     let target = &mut state.targets[i];
@@ -266,6 +271,7 @@ fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     choose(state, i, copies, now);
     let key_is_young = now - state.sharing.at < VISIBILITY_LIMIT;
     let target = &mut state.targets[i];
+    begin_clock(target, now);
     (target.tries, target.queued) = (0, false);
     target.progress = progress(copies, &target.copies);
     if let Some(error) = error {

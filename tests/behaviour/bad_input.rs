@@ -105,7 +105,7 @@ async fn mistakes_are_refused_by_name_before_any_call() {
 /// A state cut at any place, or with any one field missing, is refused, not half-used.
 #[tokio::test(start_paused = true)]
 async fn a_truncated_state_is_refused_wherever_it_is_cut() {
-    let sandbox = Sandbox::new(world(&TWO));
+    let sandbox = Sandbox::new(slow_world(&TWO));
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     let whole = json!({"State": reply["State"]}).to_string();
     for cut in (1..whole.len()).step_by(7) {

@@ -197,7 +197,7 @@ async fn answered_when_started() {
 /// Longer than one invocation: the function goes on by invoking itself, and no state on the way holds the ResponseURL.
 #[tokio::test(flavor = "multi_thread")]
 async fn goes_on_by_invoking_itself_before_its_deadline() {
-    let sandbox = Sandbox::new(world(&TWO).speed(10.0).copy_mib_per_second(102.4));
+    let sandbox = Sandbox::new(world(&TWO).speed(100.0).copy_mib_per_second(102.4));
     let server = sandbox
         .serve(([127, 0, 0, 1], 0).into())
         .await

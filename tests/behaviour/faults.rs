@@ -1,7 +1,5 @@
 //! Calls that fail: each call of a run, once, in each way; and calls that never stop failing.
 
-use std::time::Duration;
-
 use amiferry_sandbox::{Fault, Sandbox};
 use serde_json::Value;
 
@@ -16,31 +14,45 @@ fn refuse(status: u16, code: &str) -> Fault {
     }
 }
 
-/// One fault at each call: those that pass are survived.
-#[tokio::test(start_paused = true)]
-async fn a_passing_fault_at_any_call_is_survived() {
-    let faults = [
-        ("throttled", refuse(503, "RequestLimitExceeded")),
-        ("internal error", refuse(500, "InternalError")),
-        ("reset before", Fault::ResetBefore),
-        ("reset after", Fault::ResetAfter),
-        ("no answer, done", Fault::HangAfter),
-        ("no answer, not done", Fault::HangBefore),
-        ("slow", Fault::Delay(Duration::from_secs(15))),
-    ];
-    for (name, fault) in faults {
-        for n in 0.. {
-            let sandbox = Sandbox::new(world(&TWO));
-            hang(&sandbox, n, fault.clone());
-            let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
-            assert_eq!(reply["Status"], "Succeeded", "{name} at call {n}: {reply}");
-            assert_whole(&sandbox, &TWO);
-            assert_closed(&sandbox);
-            if n > sandbox.ledger().len() {
-                break;
-            }
+/// One fault at each call of a run, one run for each: all are survived.
+async fn survived_at_every_call(name: &str, fault: Fault) {
+    for n in 0.. {
+        let sandbox = Sandbox::new(world(&TWO));
+        hang(&sandbox, n, fault.clone());
+        let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{name} at call {n}: {reply}");
+        assert_whole(&sandbox, &TWO);
+        assert_closed(&sandbox);
+        if n > sandbox.ledger().len() {
+            println!("{name}: {n} calls tried");
+            return;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_at_any_call() {
+    survived_at_every_call("throttled", refuse(503, "RequestLimitExceeded")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_internal_error_at_any_call() {
+    survived_at_every_call("internal error", refuse(500, "InternalError")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_reset_before_the_effect_at_any_call() {
+    survived_at_every_call("reset before", Fault::ResetBefore).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_reset_after_the_effect_at_any_call() {
+    survived_at_every_call("reset after", Fault::ResetAfter).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_answer_after_the_effect_at_any_call() {
+    survived_at_every_call("no answer", Fault::HangAfter).await;
 }
 
 /// An operation that is denied for good: the run ends, and says what, where, and what to change. Nothing is left but what
@@ -156,7 +168,7 @@ async fn what_cannot_be_deleted_in_a_target_is_listed() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_ends_in_error_once_is_made_again_and_its_remains_are_deleted() {
     for percent in [0, 50, 99] {
-        let sandbox = Sandbox::new(world(&TWO));
+        let sandbox = Sandbox::new(slow_world(&TWO));
         let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
         sandbox.edit(|aws| {
             let copy = aws
@@ -187,7 +199,7 @@ async fn a_copy_that_always_breaks_fails_its_target_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_deleted_by_somebody_else_is_made_again() {
-    let sandbox = Sandbox::new(world(&TWO));
+    let sandbox = Sandbox::new(slow_world(&TWO));
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     sandbox.edit(|aws| {
         let copy = aws
@@ -205,7 +217,7 @@ async fn a_copy_deleted_by_somebody_else_is_made_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_deregistered_under_way_fails_the_targets_and_leaves_nothing() {
-    let sandbox = Sandbox::new(world(&TWO));
+    let sandbox = Sandbox::new(slow_world(&TWO));
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     sandbox.edit(|aws| assert!(aws.delete_image(AMI)));
     let reply = to_the_end(&sandbox, &serde_json::json!({"State": reply["State"]})).await;

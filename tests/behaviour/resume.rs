@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
+/// Copies that take a minute, and so several calls of the function.
+const SLOW: f64 = 2048.0;
+
 /// Hangs the `n`-th call from now (counted from 0), before or after its effect.
 pub fn hang(sandbox: &Sandbox, n: usize, fault: Fault) {
     let count = Arc::new(AtomicUsize::new(0));
@@ -43,9 +46,10 @@ pub async fn killed(sandbox: &Sandbox, first: &Value) -> Option<Value> {
 }
 
 /// Cuts at each call of a whole run, and after each cut goes on with `again`.
-async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) -> usize {
+/// `rate` is that of the copies in MiB/s: with a slow one the run takes several calls.
+async fn cut_everywhere(fault: Fault, rate: f64, again: impl Fn(&Value) -> Value) -> usize {
     for n in 0.. {
-        let sandbox = Sandbox::new(world(&TWO));
+        let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(rate));
         sandbox.edit(|aws| aws.share_snapshot(ROOT, "222222222222"));
         hang(&sandbox, n, fault.clone());
         let Some(last) = killed(&sandbox, &distribute(&TWO)).await else {
@@ -77,26 +81,26 @@ async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) -> usize 
 
 #[tokio::test(start_paused = true)]
 async fn cut_after_every_call_and_called_again_with_the_last_state() {
-    let cuts = cut_everywhere(Fault::HangAfter, Value::clone).await;
+    let cuts = cut_everywhere(Fault::HangAfter, SLOW, Value::clone).await;
     println!("cut points tried after a call's effect: {cuts}");
     assert!(cuts > 40, "{cuts}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn cut_before_every_call_and_called_again_with_the_last_state() {
-    assert!(cut_everywhere(Fault::HangBefore, Value::clone).await > 40);
+    assert!(cut_everywhere(Fault::HangBefore, SLOW, Value::clone).await > 40);
 }
 
 /// Delivered again as at first, as Lambda does with an event whose invocation died.
 #[tokio::test(start_paused = true)]
 async fn cut_after_every_call_and_delivered_again_from_the_begin() {
-    assert!(cut_everywhere(Fault::HangAfter, |_| distribute(&TWO)).await > 40);
+    assert!(cut_everywhere(Fault::HangAfter, 4096.0, |_| distribute(&TWO)).await > 40);
 }
 
 /// The same state twice, the second time after the run has moved on: nothing is made twice.
 #[tokio::test(start_paused = true)]
 async fn every_state_can_be_handed_in_again_at_any_time() {
-    let sandbox = Sandbox::new(world(&TWO));
+    let sandbox = Sandbox::new(slow_world(&TWO));
     let mut states = Vec::new();
     let mut event = distribute(&TWO);
     let result = loop {
@@ -154,7 +158,7 @@ async fn a_call_returns_ten_seconds_before_its_deadline() {
 /// `cargo lambda watch` sends a deadline in 1970: as good as none.
 #[tokio::test(start_paused = true)]
 async fn a_deadline_in_the_past_counts_as_unknown() {
-    let sandbox = Sandbox::new(world(&TWO));
+    let sandbox = Sandbox::new(slow_world(&TWO));
     let mut bogus = invocation(&sandbox);
     bogus.deadline = Some(std::time::UNIX_EPOCH + Duration::from_millis(600_000));
     let reply = function(&sandbox)

@@ -68,7 +68,7 @@ async fn an_image_of_somebody_else() {
 async fn an_image_that_is_not_available() {
     refused_with(
         |mut account| {
-            account.images[0].state = "pending".to_owned();
+            account.images[0].state = "failed".to_owned();
             account
         },
         "only an available image",
@@ -150,7 +150,9 @@ async fn the_source_account_among_the_targets() {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_the_function_may_not_see() {
     let mut account = producer();
-    account.roles[0].policies = vec![r#"{"Version":"2012-10-17","Statement":[]}"#.to_owned()];
+    account.roles[0].policies = vec![
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#.to_owned(),
+    ];
     let sandbox = Sandbox::new(world_with(account, &PLACE));
     let (kind, message) = refused(&sandbox, &distribute(&PLACE)).await;
     assert!(

@@ -113,15 +113,21 @@ pub fn world(places: &[Place]) -> World {
     world_with(producer(), places)
 }
 
+/// The larger copy takes half a minute, not seven.
 pub fn world_with(producer: Account, places: &[Place]) -> World {
     let mut regions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (account, region) in places {
         regions.entry(account).or_default().push(region);
     }
     regions.iter().fold(
-        World::new().account(producer),
+        World::new().copy_mib_per_second(4096.0).account(producer),
         |world, (account, regions)| world.account(consumer(account, regions)),
     )
+}
+
+/// Copies that are still under way when the first call returns.
+pub fn slow_world(places: &[Place]) -> World {
+    world(places).copy_mib_per_second(250.0)
 }
 
 pub fn request(places: &[Place]) -> Value {
