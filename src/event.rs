@@ -137,7 +137,7 @@ mod tests {
                 "detail-type",
             ),
             (
-                json!({"RequestType": "Create", "ResponseURL": "x", "StackId": "y"}),
+                json!({"RequestType": "Create", "ResponseURL": "https://x", "StackId": "y"}),
                 "RequestId",
             ),
         ] {

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tracing::info;
 
@@ -130,12 +131,19 @@ impl Handler {
 }
 
 /// The work, or `None` when the budget ends before it.
-async fn in_time<T>(aws: &Aws, budget: &Budget, work: impl Future<Output = T>) -> Option<T> {
-    let left = budget
-        .end
-        .and_then(|end| end.duration_since(aws.time_source().now()).ok())
-        .unwrap_or_default();
-    tokio::time::timeout(left, work).await.ok()
+fn in_time<'a, T: 'a>(
+    aws: &Aws,
+    budget: &Budget,
+    work: impl Future<Output = T> + Send + 'a,
+) -> BoxFuture<'a, Option<T>> {
+    let now = aws.time_source().now();
+    let left = budget.end.and_then(|end| end.duration_since(now).ok());
+    let working = Box::pin(work);
+    Box::pin(async move {
+        tokio::time::timeout(left.unwrap_or_default(), working)
+            .await
+            .ok()
+    })
 }
 
 fn too_slow() -> Error {

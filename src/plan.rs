@@ -226,7 +226,7 @@ mod tests {
     use crate::request::Defaults;
     use crate::source::tests::example;
 
-    fn request(extra: serde_json::Value) -> Request {
+    fn request(extra: &serde_json::Value) -> Request {
         let mut value = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]});
         value
             .as_object_mut()
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_plan_reads_as_a_dry_run() {
-        let state = distribute(&request(json!({})), &example(), "0123456789abcdef", 0).unwrap();
+        let state = distribute(&request(&json!({})), &example(), "0123456789abcdef", 0).unwrap();
         assert_eq!(
             Plan(&state).to_string(),
             "Copy ami-0a1b2c3d4e5f60718 (2 snapshots) from 111111111111 us-west-2\n  to 222222222222 us-west-2 as AmiCopyRole under alias/amis\n\
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn the_source_account_and_a_foreign_hint_are_refused() {
         let own = request(
-            json!({"Targets": [{"AccountId": "222222222222"}, {"AccountId": "111111111111"}]}),
+            &json!({"Targets": [{"AccountId": "222222222222"}, {"AccountId": "111111111111"}]}),
         );
         let message = distribute(&own, &example(), "0123456789abcdef", 0)
             .unwrap_err()
@@ -264,7 +264,7 @@ mod tests {
             message.starts_with("Targets[1].AccountId: 111111111111 is the source account itself"),
             "{message}"
         );
-        let hint = request(json!({"SourceSnapshotId": "snap-00000000000000000"}));
+        let hint = request(&json!({"SourceSnapshotId": "snap-00000000000000000"}));
         let message = distribute(&hint, &example(), "0123456789abcdef", 0)
             .unwrap_err()
             .to_string();
@@ -280,7 +280,7 @@ mod tests {
             .map(|n| (format!("tag-{n}"), "v".repeat(256)))
             .collect();
         let message = distribute(
-            &request(json!({ "Tags": tags })),
+            &request(&json!({ "Tags": tags })),
             &example(),
             "0123456789abcdef",
             0,
@@ -297,7 +297,7 @@ mod tests {
     fn withdrawing_does_not_need_the_image() {
         let account = AccountId::parse("111111111111").unwrap();
         let state = withdraw(
-            &request(json!({})),
+            &request(&json!({})),
             None,
             &account,
             false,

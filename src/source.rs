@@ -335,4 +335,4 @@ fn text(value: Option<&str>) -> &str {
 }
 
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;

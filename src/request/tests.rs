@@ -73,6 +73,7 @@ fn lists_times_regions() {
 
 /// Every mistake names the key at fault and the accepted form.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn mistakes_are_named() {
     let target = json!([{"AccountId": "222222222222"}]);
     let with = |extra: Value| {

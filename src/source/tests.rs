@@ -1,7 +1,10 @@
 use super::*;
 
+/// One thing made wrong.
+type Spoil<T> = fn(&mut T);
+
 /// An image with two encrypted gp3 snapshots and an ephemeral mapping.
-pub fn example() -> Source {
+pub(crate) fn example() -> Source {
     let snapshot = |id: &str| SourceSnapshot {
         id: SnapshotId::parse(id).unwrap(),
         owner: AccountId::parse("111111111111").unwrap(),
@@ -84,20 +87,20 @@ fn a_faithful_copy_has_no_differences() {
 /// Each way in which a copy can look right and not be.
 #[test]
 fn every_difference_is_seen() {
-    let spoil: [(&str, fn(&mut ImageFacts)); 12] = [
+    let spoil: [(&str, Spoil<ImageFacts>); 12] = [
         ("PlatformDetails", |c| c.platform_details = None),
         ("UsageOperation", |c| {
-            c.usage_operation = Some("RunInstances:0002".to_owned())
+            c.usage_operation = Some("RunInstances:0002".to_owned());
         }),
         ("Architecture", |c| c.architecture = Some("i386".to_owned())),
         ("VirtualizationType", |c| {
-            c.virtualization_type = Some("paravirtual".to_owned())
+            c.virtualization_type = Some("paravirtual".to_owned());
         }),
         ("RootDeviceName", |c| {
-            c.root_device_name = Some("/dev/sda1".to_owned())
+            c.root_device_name = Some("/dev/sda1".to_owned());
         }),
         ("SriovNetSupport", |c| {
-            c.sriov_net_support = Some("simple".to_owned())
+            c.sriov_net_support = Some("simple".to_owned());
         }),
         ("BootMode", |c| c.boot_mode = Some("uefi".to_owned())),
         ("TpmSupport", |c| c.tpm_support = Some("v2.0".to_owned())),
@@ -134,21 +137,21 @@ fn a_stricter_imds_in_the_copy_is_no_difference_and_a_weaker_one_is() {
 
 #[test]
 fn what_cannot_be_copied_is_refused_with_what_to_do() {
-    let spoil: [(&str, fn(&mut Source)); 8] = [
+    let spoil: [(&str, Spoil<Source>); 8] = [
         ("only an available image", |s| {
-            s.image.state = "pending".to_owned()
+            s.image.state = "pending".to_owned();
         }),
         ("no EBS snapshot", |s| s.snapshots.clear()),
         ("restore-snapshot-tier", |s| s.snapshots[1].archived = true),
         ("aws ec2 copy-image", |s| s.aws_managed_keys = s.keys()),
         ("belongs to account 999999999999", |s| {
-            s.snapshots[0].owner = AccountId::parse("999999999999").unwrap()
+            s.snapshots[0].owner = AccountId::parse("999999999999").unwrap();
         }),
         ("only a completed snapshot", |s| {
-            s.snapshots[0].state = "error".to_owned()
+            s.snapshots[0].state = "error".to_owned();
         }),
         ("Marketplace", |s| {
-            s.image.product_codes = vec!["abc".to_owned()]
+            s.image.product_codes = vec!["abc".to_owned()];
         }),
         ("HVM", |s| s.image.kernel = Some("aki-00000000".to_owned())),
     ];

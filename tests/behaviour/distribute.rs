@@ -32,7 +32,7 @@ async fn every_target_gets_its_own_faithful_ami_and_nothing_stays_shared() {
         sandbox
             .snapshots("222222222222", HOME)
             .iter()
-            .filter(|s| s.tags.get("part").is_some())
+            .filter(|s| s.tags.contains_key("part"))
             .count(),
         1
     );

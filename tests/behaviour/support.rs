@@ -354,7 +354,7 @@ pub fn calls(sandbox: &Sandbox, operation: &str) -> usize {
 }
 
 /// The target of a result.
-pub fn target<'a>(reply: &'a Value, (account, region): Place) -> &'a Value {
+pub fn target(reply: &Value, (account, region): Place) -> &Value {
     let targets = reply["Result"]["Targets"].as_array().expect("Targets");
     targets
         .iter()
