@@ -100,6 +100,12 @@ class Looker:
         return found
 
 
+def gib(looker: Looker, image: dict[str, Any]) -> int:
+    """The size of an image's snapshots together."""
+    ids = snapshot_ids(image)
+    return sum(s["VolumeSize"] for s in looker.ec2.describe_snapshots(SnapshotIds=ids)["Snapshots"]) if ids else 0
+
+
 def snapshot_ids(image: dict[str, Any]) -> list[str]:
     mappings = image.get("BlockDeviceMappings", [])
     return [mapping["Ebs"]["SnapshotId"] for mapping in mappings if "SnapshotId" in mapping.get("Ebs", {})]

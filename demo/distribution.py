@@ -33,6 +33,8 @@ class Kill:
     moment: str
     due: Callable[[list[dict[str, Any]]], bool]
     """Is asked all the time while a call is under way, with the AWS calls that the function has made in it so far."""
+    with_state: bool
+    """Only in a call that goes on from a `State`."""
     pid: int | None = None
 
 
@@ -121,7 +123,7 @@ class Distribution:
 
     def _accidents(self, call: Call, made_before: int) -> None:
         for kill in [kill for kill in self.kills if kill.pid is None]:
-            if not kill.due(self.function_made()[made_before:]):
+            if kill.with_state > ("State" in call.payload) or not kill.due(self.function_made()[made_before:]):
                 continue
             # Stopped first: AWS carries out what was sent, and the function learns nothing of it any more.
             pid = self.function.signal(signal.SIGSTOP)

@@ -20,7 +20,7 @@ import psutil
 from . import processes
 from .world import Identity
 
-TIMEOUT_SECONDS = 120
+LONGEST_TIMEOUT_SECONDS = 900
 
 
 @dataclasses.dataclass
@@ -83,7 +83,7 @@ class Function:
     def _post(self, call: Call) -> None:
         request = urllib.request.Request(self._url, data=json.dumps(call.payload).encode(), method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS + 10) as response:
+            with urllib.request.urlopen(request, timeout=LONGEST_TIMEOUT_SECONDS + 10) as response:
                 body = response.read()
         except urllib.error.HTTPError as error:
             body = error.read()
@@ -103,6 +103,7 @@ def running(
     endpoint: str,
     region: str,
     identity: Identity,
+    timeout_seconds: int,
     log: pathlib.Path,
 ) -> Iterator[Function]:
     invoke_at, runtime_at = (f"127.0.0.1:{processes.free_port()}" for _ in range(2))
@@ -118,7 +119,7 @@ def running(
         AWS_CONFIG_FILE="/dev/null",
         AWS_EC2_METADATA_DISABLED="true",
         AWS_LAMBDA_FUNCTION_NAME="amiferry",
-        AWS_LAMBDA_FUNCTION_TIMEOUT=str(TIMEOUT_SECONDS),
+        AWS_LAMBDA_FUNCTION_TIMEOUT=str(timeout_seconds),
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="256",
         AWS_LAMBDA_LOG_LEVEL="info",
     )

@@ -20,6 +20,8 @@ class Target:
 
     progress: tuple[int, ...] = ()
     """Percent of each copied snapshot, oldest first."""
+    gib: float = 0
+    """How much has been copied."""
     image_id: str | None = None
     finished_after: float | None = None
     """Seconds until the image was seen to be available."""
@@ -52,10 +54,9 @@ class Truth:
     def __getitem__(self, place: Place) -> Target:
         return self._targets[place]
 
-    def percent(self, wanted: int) -> int:
-        """How much of all copying is done, where `wanted` copies are."""
-        done = sum(sum(sorted(target.progress, reverse=True)) for target in self._targets.values())
-        return done // wanted if wanted else 0
+    def gib(self) -> float:
+        """How much has been copied by now, over all targets."""
+        return sum(target.gib for target in self._targets.values())
 
     def look(self) -> None:
         with ThreadPoolExecutor(len(self._lookers) + 1) as pool:
@@ -65,17 +66,15 @@ class Truth:
 
     def _look_at(self, item: tuple[Place, Looker]) -> None:
         place, looker = item
-        copies = sorted(looker.snapshots(), key=lambda s: (s["StartTime"], s["SnapshotId"]))
-        progress = tuple(
-            100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0)
-            for copy in copies
-            if copy["SnapshotId"] not in self._before[place]
-        )
+        copies = [copy for copy in looker.snapshots() if copy["SnapshotId"] not in self._before[place]]
+        copies.sort(key=lambda copy: (copy["StartTime"], copy["SnapshotId"]))
+        progress = tuple(100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0) for copy in copies)
+        gib = sum(percent * copy["VolumeSize"] / 100 for percent, copy in zip(progress, copies, strict=True))
         images = [i for i in looker.images() if i["ImageId"] not in self._before[place] and i["State"] == "available"]
         seen = self._targets[place].finished_after
         if images and seen is None:
             seen = time.monotonic() - self._began
-        self._targets[place] = Target(progress, images[0]["ImageId"] if images else None, seen)
+        self._targets[place] = Target(progress, gib, images[0]["ImageId"] if images else None, seen)
 
     def _watch(self) -> None:
         while not self._stop.wait(0.2):
