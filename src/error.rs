@@ -92,15 +92,21 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} of {} in {} {}: {}: {}",
-            self.operation, self.resource, self.account, self.region, self.code, self.message
-        )?;
-        match &self.request_id {
-            Some(id) => write!(f, " (request ID {id})"),
-            None => Ok(()),
+        let Self {
+            operation,
+            account,
+            region,
+            resource,
+            code,
+            message,
+            ..
+        } = self;
+        write!(f, "{operation} of {resource} in {account} {region}: {code}")?;
+        // Before the message: messages are long, and a shortened one must not lose the way to CloudTrail.
+        if let Some(id) = &self.request_id {
+            write!(f, " (request ID {id})")?;
         }
+        write!(f, ": {message}")
     }
 }
 

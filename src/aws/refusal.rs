@@ -27,7 +27,7 @@ where
                 _ if status.is_server_error() => "ServiceUnavailable".to_owned(),
                 _ => format!("Http{status}"),
             };
-            let message = context.err().message().unwrap_or("no message").to_owned();
+            let message = readable(context.err().message().unwrap_or("no message"));
             (code, message)
         }
         SdkError::TimeoutError(_) => ("Timeout".to_owned(), "no answer in time".to_owned()),
@@ -50,4 +50,12 @@ where
         message,
         request_id: error.request_id().map(str::to_owned),
     }
+}
+
+/// EC2 adds an encoded copy of the whole decision, hundreds of characters that nobody can read without another call.
+fn readable(message: &str) -> String {
+    let end = message
+        .find(" Encoded authorization failure message")
+        .unwrap_or(message.len());
+    message[..end].to_owned()
 }
