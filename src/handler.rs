@@ -36,6 +36,21 @@ pub struct Invocation {
     /// When Lambda ends it; `None`, or a time that is not in the future, counts as unknown.
     pub deadline: Option<SystemTime>,
     pub function_arn: String,
+    /// The function's name as its environment has it; an emulator's ARN may name another account.
+    pub function_name: String,
+}
+
+impl Invocation {
+    /// What this function calls itself by, with the version or alias it was invoked by, if any.
+    fn own_name(&self) -> String {
+        match self.function_arn.splitn(8, ':').nth(7) {
+            Some(qualifier) if !self.function_name.is_empty() => {
+                format!("{}:{qualifier}", self.function_name)
+            }
+            None if !self.function_name.is_empty() => self.function_name.clone(),
+            _ => self.function_arn.clone(),
+        }
+    }
 }
 
 /// The function.

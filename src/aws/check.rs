@@ -57,8 +57,8 @@ impl Aws {
         let mut differences = source.differences(&facts, &used);
         let mut unlisted = Vec::new();
         for id in &used {
-            match listed.keys.iter().find(|(copy, _)| copy == id) {
-                Some((_, key)) => differences.extend(wrong_key(id, key.as_deref(), target)),
+            match listed.details.iter().find(|copy| copy.id == *id) {
+                Some(copy) => differences.extend(wrong_key(id, copy.key.as_deref(), target)),
                 None => unlisted.push(id.clone()),
             }
         }

@@ -17,11 +17,19 @@ use crate::state::{State, TargetState};
 const FILTER_VALUES: usize = 200;
 const PAGE: i32 = 1000;
 
-/// The copies of one target with what more is known of them.
+/// What more is known of a copy.
+pub struct Detail {
+    pub id: SnapshotId,
+    /// The ARN of its key.
+    pub key: Option<String>,
+    /// The run that made it.
+    pub run: Option<String>,
+}
+
+/// The copies of one target.
 pub struct Listed {
     pub copies: Copies,
-    /// The keys of the copies.
-    pub keys: Vec<(SnapshotId, Option<String>)>,
+    pub details: Vec<Detail>,
 }
 
 impl Aws {
@@ -160,7 +168,7 @@ pub async fn list(
         .collect();
     let mut listed = Listed {
         copies: vec![Vec::new(); keys.len()],
-        keys: Vec::new(),
+        details: Vec::new(),
     };
     for some in keys.chunks(FILTER_VALUES) {
         let filter = Filter::builder()
@@ -168,20 +176,18 @@ pub async fn list(
             .set_values(Some(some.to_vec()))
             .build();
         for snapshot in own_snapshots(ec2, at, filter).await? {
-            let key = snapshot
-                .tags()
-                .iter()
-                .find(|t| t.key() == Some(tag::KEY))
-                .and_then(|t| t.value());
-            let Some(index) = keys.iter().position(|k| Some(k.as_str()) == key) else {
+            let tags = tags::to_map(snapshot.tags());
+            let Some(index) = keys.iter().position(|k| tags.get(tag::KEY) == Some(k)) else {
                 continue;
             };
             let Some(copy) = copy(&snapshot) else {
                 continue;
             };
-            listed
-                .keys
-                .push((copy.id.clone(), snapshot.kms_key_id().map(str::to_owned)));
+            listed.details.push(Detail {
+                id: copy.id.clone(),
+                key: snapshot.kms_key_id().map(str::to_owned),
+                run: tags.get(tag::RUN).cloned(),
+            });
             listed.copies[index].push(copy);
         }
     }

@@ -53,8 +53,13 @@ impl Aws {
                 left.extend(deregister(&ec2, &at, &id).await?);
             }
         }
-        let copies = copies::list(&ec2, &at, state, target).await?.copies;
-        let ids: Vec<SnapshotId> = copies.into_iter().flatten().map(|copy| copy.id).collect();
+        // Copies of another run are that run's to finish or to undo.
+        let listed = copies::list(&ec2, &at, state, target).await?;
+        let ours = listed
+            .details
+            .into_iter()
+            .filter(|copy| copy.run.as_deref() == Some(state.run.as_str()));
+        let ids: Vec<SnapshotId> = ours.map(|copy| copy.id).collect();
         left.extend(copies::delete(&ec2, &at, &ids).await);
         Ok(if left.is_empty() {
             Outcome::Done

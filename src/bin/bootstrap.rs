@@ -18,6 +18,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             let invocation = Invocation {
                 deadline: Some(UNIX_EPOCH + Duration::from_millis(event.context.deadline)),
                 function_arn: event.context.invoked_function_arn.clone(),
+                function_name: event.context.env_config.function_name.clone(),
             };
             handler.handle(event.payload.get(), &invocation).await
         },

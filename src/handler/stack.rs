@@ -245,7 +245,7 @@ impl Handler {
         let payload = json!({"CustomResource": turn.resource.to_value(), "State": state, "Answered": turn.answered, "Turn": turn.turn + 1});
         aws_sdk_lambda::Client::new(&self.config)
             .invoke()
-            .function_name(&invocation.function_arn)
+            .function_name(invocation.own_name())
             .invocation_type(InvocationType::Event)
             .payload(Blob::new(payload.to_string()))
             .send()

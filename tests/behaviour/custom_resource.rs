@@ -46,7 +46,7 @@ impl Stack {
                 .await;
             result.expect("a custom resource is answered, not failed");
             for own in self.sandbox.lambda_invocations() {
-                assert_eq!(own.function_name, FUNCTION);
+                assert_eq!(own.function_name, "amiferry");
                 payloads.push(String::from_utf8(own.payload).expect("JSON"));
             }
         }

@@ -161,6 +161,7 @@ pub fn invocation(sandbox: &Sandbox) -> Invocation {
     Invocation {
         deadline: Some(sandbox.now() + Duration::from_mins(15)),
         function_arn: FUNCTION.to_owned(),
+        function_name: "amiferry".to_owned(),
     }
 }
 
