@@ -34,6 +34,11 @@ demo: .venv/ready $(RIE) ## Copy an encrypted AMI into three accounts on the san
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) .venv/bin/python -m demo $(ARGS)
 
+.PHONY: bench
+bench: .venv/ready $(RIE) ## Measure distributions to 3 and to 200 accounts: time, AWS calls, State, memory (release if built)
+	$(BUILD_PROGRAMS)
+	$(PROGRAMS) AMIFERRY_RELEASE_DIR=$(TARGET_DIR)/lambda/bootstrap .venv/bin/python -m bench $(ARGS)
+
 .PHONY: test
 test: .venv/ready $(RIE) ## Run all tests
 	$(PROGRAMS) cargo test --locked --workspace --no-fail-fast
