@@ -11,7 +11,7 @@
 
 use crate::digest::digest;
 use crate::error::Refusal;
-use crate::ids::{ImageId, KeyRef, SnapshotId};
+use crate::ids::{AccountId, ImageId, KeyRef, SnapshotId};
 use crate::state::{State, TargetState};
 
 /// The tags this project puts on what it makes.
@@ -120,7 +120,9 @@ pub type Copies = Vec<Vec<Copy>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The source is open; the accounts of these targets could not be given their grant.
+    /// `prior` are the run's accounts that had permission before.
     Shared {
+        prior: Vec<AccountId>,
         refused: Vec<(usize, Refusal)>,
     },
     Looked {

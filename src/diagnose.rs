@@ -107,7 +107,9 @@ impl Cause {
                 "In account {account}, Region {region}: another image has this name. Rename or deregister it, or give the request a Name such as {{name}}-{{image}}"
             ),
             Self::NotFaithful => format!(
-                "The copy was discarded because it would not be what the source is. If PlatformDetails or UsageOperation differ, EC2 does not let account {account} own this image: use the original there"
+                "The copy is not what the source is now; it was discarded if this run made it, and kept if it stood before. If the source was changed since, \
+                 give the request a Name such as {{name}}-{{image}}, or deregister the older copy in account {account}. If PlatformDetails or UsageOperation differ, \
+                 EC2 does not let account {account} own such an image: use the original there"
             ),
             Self::RegionNotEnabled => format!("In account {account}: enable the Region {region} (aws account enable-region --region-name {region}), or leave it out of the targets"),
             Self::SharingFailed => format!(

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::ids::AccountId;
-use crate::request::{KeyAccess, Request, Target, source_among_targets};
+use crate::request::{KeyAccess, MAX_TARGETS, Request, Target, source_among_targets};
 use crate::source::Source;
 use crate::state::{
     BYTES_IN_ALL, BYTES_PER_TARGET, Order, Phase, SCHEMA, Sharing, SourceRef, State, TargetPhase,
@@ -83,10 +83,18 @@ pub fn withdraw(
 }
 
 /// Adds targets that an update took off the list, to be deregistered.
-pub fn take_off(state: &mut State, gone: &[Target]) {
+pub fn take_off(state: &mut State, gone: &[Target]) -> Result<(), Error> {
     state
         .targets
         .extend(gone.iter().map(|t| target(t, TargetPhase::Removing)));
+    if state.targets.len() > MAX_TARGETS {
+        let problem = format!(
+            "the targets and those taken off the list are {}; at most {MAX_TARGETS} go into one run",
+            state.targets.len()
+        );
+        return Err(Error::invalid("Targets", problem));
+    }
+    Ok(())
 }
 
 fn state(
@@ -126,6 +134,7 @@ fn target(target: &Target, phase: TargetPhase) -> TargetState {
         progress: 0,
         due: 0,
         since: 0,
+        last_start: 0,
         tries: 0,
         again: 0,
         queued: false,
@@ -133,6 +142,7 @@ fn target(target: &Target, phase: TargetPhase) -> TargetState {
         image_id: None,
         copies: Vec::new(),
         failure: None,
+        left: Vec::new(),
     }
 }
 

@@ -10,11 +10,13 @@ use crate::state::State;
 
 /// STS's limit for the text of a session policy.
 const LONGEST: usize = 2048;
+/// Regions named one by one.
+const MOST_REGIONS: usize = 12;
 
 /// What a session in `account` may do for this run, whatever its role allows: copies of this run's snapshots under its keys
 /// in its Regions, and deletions of nothing but copies of this image.
 pub fn session_policy(state: &State, account: &AccountId) -> String {
-    let policy = with_keys(state, account, &named_keys(state, account));
+    let policy = with_keys(state, account, &named_keys(state, account), MOST_REGIONS);
     if policy.len() <= LONGEST {
         return policy;
     }
@@ -31,10 +33,20 @@ pub fn session_policy(state: &State, account: &AccountId) -> String {
         .iter()
         .map(|a| format!("arn:{partition}:kms:*:{a}:key/*"))
         .collect();
-    with_keys(state, account, &keys)
+    let policy = with_keys(state, account, &keys, MOST_REGIONS);
+    if policy.len() <= LONGEST {
+        policy
+    } else {
+        with_keys(state, account, &keys, 0)
+    }
 }
 
-fn with_keys(state: &State, account: &AccountId, keys: &BTreeSet<String>) -> String {
+fn with_keys(
+    state: &State,
+    account: &AccountId,
+    keys: &BTreeSet<String>,
+    most_regions: usize,
+) -> String {
     let partition = state.source.region.partition();
     let regions: BTreeSet<&str> = state
         .targets
@@ -42,7 +54,7 @@ fn with_keys(state: &State, account: &AccountId, keys: &BTreeSet<String>) -> Str
         .filter(|t| t.account_id == *account)
         .map(|t| t.region.as_str())
         .collect();
-    let regions: Vec<&str> = if regions.len() > 12 {
+    let regions: Vec<&str> = if regions.len() > most_regions {
         vec!["*"]
     } else {
         regions.into_iter().collect()
@@ -93,4 +105,51 @@ fn named_keys(state: &State, account: &AccountId) -> BTreeSet<String> {
         }
     }
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::Region;
+    use crate::plan::distribute;
+    use crate::request::{Defaults, Request};
+    use crate::source::tests::example;
+
+    /// STS refuses a longer one for every target of the account.
+    #[test]
+    fn fits_whatever_the_number_of_regions_and_keys() {
+        for (regions, keys) in [(1, 1), (9, 1), (10, 1), (12, 20), (27, 1), (27, 20)] {
+            let targets: Vec<Value> = (0..regions)
+                .map(|n| json!({"AccountId": "222222222222", "Region": format!("ap-southeast-{}", n + 1), "KmsKeyId": "alias/amis"}))
+                .collect();
+            let request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": targets});
+            let defaults = Defaults {
+                region: Region::parse("us-west-2").unwrap(),
+                account: None,
+            };
+            let mut state = distribute(
+                &Request::parse(&request, &defaults).unwrap(),
+                &example(),
+                "0123456789abcdef",
+                0,
+            )
+            .unwrap();
+            state.source.keys = (0..keys)
+                .map(|n| {
+                    format!(
+                        "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-{n:012}"
+                    )
+                })
+                .collect();
+            let policy = session_policy(&state, &state.targets[0].account_id);
+            assert!(
+                policy.len() <= LONGEST,
+                "{regions} Regions, {keys} keys: {}",
+                policy.len()
+            );
+            assert!(serde_json::from_str::<Value>(&policy).is_ok());
+        }
+    }
 }

@@ -24,7 +24,11 @@ pub const SCHEMA: u64 = 1;
 pub const BYTES_IN_ALL: usize = 4096;
 pub const BYTES_PER_TARGET: usize = 1024;
 /// Bytes of AWS's words kept for a target that failed.
-const REASON_BYTES: usize = 320;
+const REASON_BYTES: usize = 260;
+/// And for why its clean-up failed.
+pub const STUCK_BYTES: usize = 120;
+/// Things left behind that are named one by one; the tags find the others.
+pub const MOST_LEFT: usize = 8;
 /// With more snapshots than this, their IDs would not fit a target's share of the state; the tags find them again.
 pub const MOST_REMEMBERED_COPIES: usize = 28;
 
@@ -94,6 +98,9 @@ pub struct Sharing {
     pub due: i64,
     #[serde(skip_serializing_if = "is_default")]
     pub tries: u32,
+    /// The run's accounts that had permission before: the tag on the snapshots says the same, for whoever has no state.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prior: Vec<AccountId>,
     /// Why revoking failed for good: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
@@ -119,6 +126,9 @@ pub struct TargetState {
     /// When the first copy was started (Unix seconds).
     #[serde(default, skip_serializing_if = "is_default")]
     pub since: i64,
+    /// When the last copy was started (Unix seconds).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub last_start: i64,
     /// Consecutive stumbles over something passing.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tries: u32,
@@ -138,6 +148,9 @@ pub struct TargetState {
     pub copies: Vec<Option<SnapshotId>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// IDs of what could not be deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,6 +261,20 @@ impl State {
         {
             return invalid("a target's Copies do not match Source.Snapshots");
         }
+        // Times and counters that nobody wrote: they would overflow further on.
+        let sane = |time: i64| (0..=i64::from(u32::MAX)).contains(&time);
+        let times = |t: &TargetState| {
+            sane(t.due) && sane(t.since) && sane(t.last_start) && t.tries < 1000 && t.again < 1000
+        };
+        let shared = &self.sharing;
+        if !(sane(self.started)
+            && sane(shared.at)
+            && sane(shared.due)
+            && shared.tries < 1000
+            && self.targets.iter().all(times))
+        {
+            return invalid("a time or a counter is out of range");
+        }
         Ok(())
     }
 
@@ -291,32 +318,55 @@ impl State {
         copies
     }
 
-    /// The most bytes this state can grow to while its run goes on.
+    /// The most bytes this state can grow to while its run goes on: every target failed with the longest words, or every
+    /// target with all its copies, whichever is more.
     pub fn largest_size(&self) -> usize {
-        let mut largest = self.clone();
-        let longest = "x".repeat(REASON_BYTES);
-        for target in &mut largest.targets {
-            target.failure = Some(Failure {
-                cause: Cause::SnapshotNotVisible,
-                reason: longest.clone(),
-                stuck: None,
-            });
-            target.progress = 100;
+        let size =
+            |state: &Self| serde_json::to_string(state).map_or(usize::MAX, |text| text.len());
+        let now = i64::from(u32::MAX);
+        let mut busy = self.clone();
+        busy.sharing = Sharing {
+            at: now,
+            due: now,
+            tries: 99,
+            prior: Vec::new(),
+            stuck: Some("x".repeat(600)),
+        };
+        for target in &mut busy.targets {
+            // An alias becomes the ARN of a key.
+            if let Ok(key) = KeyRef::parse(&format!(
+                "arn:aws-us-gov:kms:{}:{}:key/{}",
+                target.region, target.account_id, "mrk-1234abcd12ab34cd56ef1234567890ab"
+            )) {
+                target.kms_key_id = key;
+            }
             (
                 target.due,
                 target.since,
+                target.last_start,
                 target.tries,
                 target.again,
-                target.shared,
-            ) = (i64::from(u32::MAX), i64::from(u32::MAX), 99, 9, true);
+            ) = (now, now, now, 99, 9);
+            (target.shared, target.queued, target.progress) = (true, true, 100);
+            target.phase = TargetPhase::Registering;
+            busy.sharing.prior.push(target.account_id.clone());
         }
-        largest.sharing = Sharing {
-            at: i64::from(u32::MAX),
-            due: i64::from(u32::MAX),
-            tries: 99,
-            stuck: Some(longest),
-        };
-        serde_json::to_string(&largest).map_or(usize::MAX, |text| text.len())
+        let mut failed = busy.clone();
+        for target in &mut failed.targets {
+            target.copies.clear();
+            let stuck = Some("x".repeat(STUCK_BYTES));
+            target.failure = Some(Failure {
+                cause: Cause::SnapshotNotVisible,
+                reason: "x".repeat(REASON_BYTES),
+                stuck,
+            });
+            target.left = vec!["snap-00000000000000000".to_owned(); MOST_LEFT];
+        }
+        for target in &mut busy.targets {
+            target.image_id = ImageId::parse("ami-00000000000000000").ok();
+            target.copies = self.source.snapshots.iter().cloned().map(Some).collect();
+        }
+        size(&busy).max(size(&failed))
     }
 }
 

@@ -3,6 +3,9 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{BlockDeviceMapping, Filter, Image, ImageAttributeName};
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+
 use super::{Place, refusal, tags};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
@@ -78,6 +81,14 @@ pub async fn uefi_data(
 
 pub fn id_of(image: &Image) -> Option<ImageId> {
     image.image_id().and_then(|id| ImageId::parse(id).ok())
+}
+
+/// When it was created (Unix seconds); long ago, if AWS does not say.
+pub fn created(image: &Image) -> i64 {
+    let date = image
+        .creation_date()
+        .and_then(|date| DateTime::from_str(date, Format::DateTime).ok());
+    date.map_or(0, |date| date.secs())
 }
 
 /// The facts, without UEFI data. Whatever AWS leaves out stays out.

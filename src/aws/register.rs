@@ -6,9 +6,6 @@ use aws_sdk_ec2::types::{
     ImdsSupportValues, ResourceType, TpmSupportValues, VolumeType,
 };
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
-
 use super::{Aws, image, refusal, tags};
 use crate::command::{Outcome, image_key, tag};
 use crate::error::Refusal;
@@ -105,10 +102,7 @@ impl Aws {
     }
 
     fn is_young(&self, image: &Image) -> bool {
-        let created = image
-            .creation_date()
-            .and_then(|date| DateTime::from_str(date, Format::DateTime).ok());
-        created.is_some_and(|created| self.now() - created.secs() < TAGS_SHOW_WITHIN)
+        self.now() - image::created(image) < TAGS_SHOW_WITHIN
     }
 }
 

@@ -49,7 +49,8 @@ impl Aws {
             if !discard {
                 return Ok(Outcome::ImageThere(id));
             }
-            if made_by == Some(state.run.as_str()) {
+            // One that stood before this run began may be in use: a source changed since is no reason to take it away.
+            if made_by == Some(state.run.as_str()) && image::created(&found) >= state.started {
                 left.extend(deregister(&ec2, &at, &id).await?);
             }
         }

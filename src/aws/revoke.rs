@@ -23,11 +23,24 @@ impl Aws {
         let mut left = Vec::new();
         let mut closed = Vec::new();
         for (id, tags) in state.source.snapshots.iter().zip(&tags) {
-            let Some(prior) = tags.as_ref().and_then(|tags| marked_accounts(&name, tags)) else {
-                continue;
+            let Some(tags) = tags else { continue };
+            // Without a mark, either nothing was opened or another process of this run closed it; what the state
+            // remembers of before decides then.
+            let remembered = || {
+                state
+                    .sharing
+                    .prior
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect()
+            };
+            let prior = match marked_accounts(&name, tags) {
+                Some(prior) => prior,
+                None if state.sharing.at > 0 => remembered(),
+                None => continue,
             };
             match self.close(state, id, &prior).await {
-                Ok(()) => closed.push((id, tags.as_ref())),
+                Ok(()) => closed.push((id, tags)),
                 Err(refusal) => left.push((id.to_string(), refusal)),
             }
         }
@@ -110,18 +123,17 @@ impl Aws {
         &self,
         state: &State,
         name: &str,
-        closed: &[(&SnapshotId, Option<&BTreeMap<String, String>>)],
+        closed: &[(&SnapshotId, &BTreeMap<String, String>)],
     ) -> Result<(), Refusal> {
         let more = format!("{name}:");
         let is_mark = |key: &&String| **key == name || key.starts_with(&more);
         let keys: BTreeSet<&String> = closed
             .iter()
-            .filter_map(|(_, tags)| *tags)
-            .flat_map(|tags| tags.keys().filter(is_mark))
+            .flat_map(|(_, tags)| tags.keys().filter(is_mark))
             .collect();
         let actor = Self::own(state);
         let region = &state.source.region;
-        let Some((first, _)) = closed.first() else {
+        let Some((first, _)) = closed.first().filter(|_| !keys.is_empty()) else {
             return Ok(());
         };
         let marks = keys

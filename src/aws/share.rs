@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt};
 use super::{Aws, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
 use crate::error::Refusal;
-use crate::ids::{Region, SnapshotId};
+use crate::ids::{AccountId, Region, SnapshotId};
 use crate::request::KeyAccess;
 use crate::state::State;
 
@@ -19,6 +19,8 @@ use crate::state::State;
 const BATCH: usize = 500;
 /// Account IDs in one tag value of 256 characters.
 const ACCOUNTS_PER_TAG: usize = 19;
+/// Tags that a mark takes at most: a resource has fifty in all.
+const MOST_MARKS: usize = 20;
 /// CreateGrant allows 50 a second.
 const GRANTS_AT_ONCE: usize = 8;
 /// What the copying role needs on a source key, as EC2 uses it for the copy (EBS user guide, permissions for copying).
@@ -30,34 +32,32 @@ const OPERATIONS: [GrantOperation; 4] = [
     GrantOperation::ReEncryptFrom,
 ];
 
+/// The tags of one snapshot; `None` if it is gone.
+type Tags = Option<BTreeMap<String, String>>;
+
 impl Aws {
     pub(super) async fn share(&self, state: &State, targets: &[usize]) -> Outcome {
         match self.share_snapshots(state, targets).await {
-            Ok(()) => Outcome::Shared {
+            Ok(prior) => Outcome::Shared {
+                prior,
                 refused: self.grant(state, targets).await,
             },
             Err(refusal) => Outcome::Refused(refusal),
         }
     }
 
-    async fn share_snapshots(&self, state: &State, targets: &[usize]) -> Result<(), Refusal> {
-        // The order is what makes it safe beside another process of the same run: permissions first, the mark second. A mark
-        // that is not there yet when read proves that the permissions read before it hold nothing of this run's.
-        let reading = state
-            .source
-            .snapshots
-            .iter()
-            .map(|id| self.permitted_accounts(state, id));
-        let permitted = join_all(reading)
-            .await
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()?;
-        let tags = self.source_snapshot_tags(state).await?;
+    /// Opens the snapshots, and tells which of the run's accounts had permission on any of them before.
+    async fn share_snapshots(
+        &self,
+        state: &State,
+        targets: &[usize],
+    ) -> Result<Vec<AccountId>, Refusal> {
+        let (tags, permitted) = self.seen_together(state).await?;
+        self.mark(state, &permitted, &tags).await?;
         let wanted: BTreeSet<&str> = targets
             .iter()
             .map(|&i| state.targets[i].account_id.as_str())
             .collect();
-        self.mark(state, &permitted, &tags).await?;
         let opening = state
             .source
             .snapshots
@@ -71,16 +71,63 @@ impl Aws {
                     .collect();
                 self.modify(state, id, OperationType::Add, add)
             });
-        join_all(opening).await.into_iter().collect()
+        join_all(opening)
+            .await
+            .into_iter()
+            .collect::<Result<(), Refusal>>()?;
+        let name = sharing_tag(&state.run);
+        let before = tags.iter().zip(&permitted).map(|(tags, permitted)| {
+            tags.as_ref()
+                .and_then(|tags| marked_accounts(&name, tags))
+                .unwrap_or_else(|| permitted.clone())
+        });
+        let before: Vec<BTreeSet<String>> = before.collect();
+        let ours: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
+        let prior = ours
+            .into_iter()
+            .filter(|a| before.iter().any(|before| before.contains(a.as_str())));
+        Ok(prior.cloned().collect())
     }
 
-    /// Writes on each snapshot, before anything is opened, which of the run's accounts had been permitted already: those
-    /// are not this run's to revoke. Snapshots that say the same are tagged in one call.
+    /// The tags of the snapshots and the accounts permitted on them, as they were at one time. Beside another process of the
+    /// same run, a mark that is there at neither end of the reading proves that the permissions read between hold nothing
+    /// of this run's; a mark that came or went meanwhile means reading again.
+    async fn seen_together(
+        &self,
+        state: &State,
+    ) -> Result<(Vec<Tags>, Vec<BTreeSet<String>>), Refusal> {
+        let name = sharing_tag(&state.run);
+        let marked = |tags: &[Tags]| -> Vec<bool> {
+            tags.iter()
+                .map(|t| t.as_ref().is_some_and(|t| t.contains_key(&name)))
+                .collect()
+        };
+        let mut tags = self.source_snapshot_tags(state).await?;
+        loop {
+            let reading = state
+                .source
+                .snapshots
+                .iter()
+                .map(|id| self.permitted_accounts(state, id));
+            let permitted = join_all(reading)
+                .await
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()?;
+            let again = self.source_snapshot_tags(state).await?;
+            if marked(&tags) == marked(&again) {
+                return Ok((again, permitted));
+            }
+            tags = again;
+        }
+    }
+
+    /// Writes on each snapshot, before anything is opened, who has permission already: those are not this run's to revoke,
+    /// whatever targets it may get later. Snapshots that say the same are tagged in one call.
     async fn mark(
         &self,
         state: &State,
         permitted: &[BTreeSet<String>],
-        tags: &[Option<BTreeMap<String, String>>],
+        tags: &[Tags],
     ) -> Result<(), Refusal> {
         let ours: BTreeSet<&str> = state
             .targets
@@ -91,10 +138,12 @@ impl Aws {
         let mut to_mark: BTreeMap<Vec<&str>, Vec<&SnapshotId>> = BTreeMap::new();
         for ((id, permitted), tags) in state.source.snapshots.iter().zip(permitted).zip(tags) {
             if tags.as_ref().is_some_and(|tags| !tags.contains_key(&name)) {
-                let prior: Vec<&str> = ours
+                // So many that they would not fit beside the snapshot's own tags: those that this run is about.
+                let all = permitted.len() <= ACCOUNTS_PER_TAG * MOST_MARKS;
+                let prior = permitted
                     .iter()
-                    .copied()
-                    .filter(|a| permitted.contains(*a))
+                    .map(String::as_str)
+                    .filter(|a| all || ours.contains(a))
                     .collect();
                 to_mark.entry(prior).or_default().push(id);
             }

@@ -153,6 +153,9 @@ impl Aws {
         &self,
         state: &crate::state::State,
     ) -> Result<Vec<Option<std::collections::BTreeMap<String, String>>>, Refusal> {
+        if state.source.snapshots.is_empty() {
+            return Ok(Vec::new());
+        }
         let actor = Self::own(state);
         let region = &state.source.region;
         // By filter, not by ID: one snapshot gone must not hide the others.

@@ -1,6 +1,8 @@
 //! A custom resource's life: Create and Update distribute, Delete withdraws, and CloudFormation always gets its answer,
 //! whatever became of it. Longer than one invocation it goes on by invoking itself.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use serde_json::{Value, json};
@@ -8,7 +10,7 @@ use tracing::{error, info};
 
 use super::{Handler, Invocation, begin, budget, in_time, read_again, too_slow};
 use crate::aws::{Aws, Place, refusal};
-use crate::engine::{Progress, advance};
+use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
 use crate::event::Turn;
 use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
@@ -21,6 +23,10 @@ use crate::state::State;
 
 /// Lambda stops a function that invokes itself after about sixteen turns; what is open by then is closed in time.
 const LAST_TURN: u64 = 14;
+/// CloudFormation's hour for a custom resource, less the time to undo and to answer.
+const CLOUDFORMATION_WAITS: Duration = Duration::from_mins(55);
+/// Kept free before the deadline for the answer, or for the next invocation, where the function has the time.
+const FOR_THE_ANSWER: Duration = Duration::from_secs(25);
 /// What a failed Create without a usable request is called; deleting it deletes nothing.
 const NOTHING: &str = "amiferry-nothing";
 
@@ -38,17 +44,7 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         info!(stack = resource.stack_id, resource = resource.logical_resource_id, request = ?resource.request_type, "custom resource");
-        let budget = budget(aws, invocation, i64::MAX)?;
-        let beginning = match resource.request_type {
-            RequestType::Delete => {
-                in_time(aws, &budget, self.begin_delete(aws, resource, invocation)).await
-            }
-            RequestType::Create | RequestType::Update => {
-                in_time(aws, &budget, self.begin_copy(aws, resource, invocation)).await
-            }
-        };
-        let beginning = beginning.unwrap_or_else(|| Err(too_slow()));
-        match beginning {
+        match self.begin_in_time(aws, resource, invocation).await {
             Ok(Beginning::Answer(answer)) => put(&answer, resource).await.map(|()| Value::Null),
             Ok(Beginning::Run(run, wait)) => {
                 let (mut state, source) = *run;
@@ -91,7 +87,56 @@ impl Handler {
         }
     }
 
+    async fn begin_in_time(
+        &self,
+        aws: &Aws,
+        resource: &CustomResource,
+        invocation: &Invocation,
+    ) -> Result<Beginning, Error> {
+        let budget = turn_budget(aws, invocation)?;
+        let beginning = match resource.request_type {
+            RequestType::Delete => {
+                in_time(aws, &budget, self.begin_delete(aws, resource, invocation)).await
+            }
+            RequestType::Create | RequestType::Update => {
+                in_time(aws, &budget, self.begin_copy(aws, resource, invocation)).await
+            }
+        };
+        beginning.unwrap_or_else(|| Err(too_slow()))
+    }
+
+    /// Goes on; an error that may pass is met by another turn from the same state, any other by an answer. Silence would
+    /// leave CloudFormation waiting and the source open.
     pub(super) async fn custom_resource_turn(
+        &self,
+        aws: &Aws,
+        turn: &Turn,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let Err(error) = self.take_turn(aws, turn, invocation).await else {
+            return Ok(json!({"Status": "Done"}));
+        };
+        let passing = matches!(error, Error::Throttled(_) | Error::Internal(_));
+        if passing
+            && turn.turn < LAST_TURN + 2
+            && let Ok(state) = State::open(&turn.state)
+            && self.invoke_self(&state, turn, invocation).await.is_ok()
+        {
+            return Err(error);
+        }
+        error!(state = %turn.state, %error, "cannot go on by itself");
+        if !turn.answered {
+            let id = turn.resource.physical_resource_id.clone();
+            let run = turn.state["Run"]
+                .as_str()
+                .map_or_else(|| NOTHING.to_owned(), physical_id);
+            let said = format!("{}: {error}", error.error_type());
+            put(&Answer::failure(&id.unwrap_or(run), &said), &turn.resource).await?;
+        }
+        Err(error)
+    }
+
+    async fn take_turn(
         &self,
         aws: &Aws,
         turn: &Turn,
@@ -101,7 +146,7 @@ impl Handler {
         if turn.turn >= LAST_TURN {
             state.give_up("the function may not invoke itself any longer; deploy the state machine for copies of several hours");
         }
-        let budget = budget(aws, invocation, i64::MAX)?;
+        let budget = turn_budget(aws, invocation)?;
         let source = in_time(aws, &budget, read_again(aws, &mut state))
             .await
             .unwrap_or_else(|| Err(too_slow()))?;
@@ -131,7 +176,7 @@ impl Handler {
                         .any(|n| n.account == t.account && n.region == t.region)
                 };
                 let gone: Vec<_> = old.targets.into_iter().filter(|t| !kept(t)).collect();
-                plan::take_off(&mut state, &gone);
+                plan::take_off(&mut state, &gone)?;
             }
         }
         Ok(Beginning::Run(Box::new((state, Ok(source))), request.wait))
@@ -186,7 +231,8 @@ impl Handler {
         Ok(Beginning::Run(Box::new((state, source)), true))
     }
 
-    /// Works until the run ends or time is up.
+    /// Works until the run ends or time is up. CloudFormation waits for one hour: a run that cannot be done by then is ended
+    /// and undone while there is time to say so.
     async fn go_on(
         &self,
         aws: &Aws,
@@ -195,7 +241,20 @@ impl Handler {
         turn: &Turn,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
-        let progress = advance(aws, state, source, budget(aws, invocation, i64::MAX)?).await;
+        let whole = turn_budget(aws, invocation)?;
+        let answer_by = (!turn.answered).then(|| {
+            UNIX_EPOCH + Duration::from_secs(state.started.unsigned_abs()) + CLOUDFORMATION_WAITS
+        });
+        let until_answer = Budget {
+            end: whole.end.into_iter().chain(answer_by).min(),
+            ..whole
+        };
+        let mut progress = advance(aws, state, source, until_answer).await;
+        if progress != Progress::Ended && answer_by.is_some_and(|by| by <= aws.time_source().now())
+        {
+            state.give_up("CloudFormation waits for one hour; give the resource Wait: false, or the copies CopyCompletionMinutes");
+            progress = advance(aws, state, source, whole).await;
+        }
         match progress {
             Progress::Ended => {
                 let answer = Answer::ended(state, &physical_id(&state.run));
@@ -255,4 +314,18 @@ impl Handler {
             })?;
         Ok(())
     }
+}
+
+/// An invocation that answers, or hands on, itself.
+fn turn_budget(aws: &Aws, invocation: &Invocation) -> Result<Budget, Error> {
+    let budget = budget(aws, invocation, i64::MAX)?;
+    let now = aws.time_source().now();
+    let shorter = budget
+        .end
+        .and_then(|end| end.checked_sub(FOR_THE_ANSWER))
+        .filter(|end| *end > now + FOR_THE_ANSWER);
+    Ok(Budget {
+        end: shorter.or(budget.end),
+        ..budget
+    })
 }

@@ -33,13 +33,12 @@ fn in_target(state: &State, target: &TargetState) -> Value {
             "aws ec2 describe-snapshots --region {region} --owner-ids self --filters {filter} --query Snapshots[].SnapshotId"
         ),
     ];
-    if let Some(image) = &target.image_id {
-        commands.push(format!("aws ec2 deregister-image --region {region} --image-id {image} --delete-associated-snapshots"));
-    }
-    for copy in target.copies.iter().flatten() {
-        commands.push(format!(
-            "aws ec2 delete-snapshot --region {region} --snapshot-id {copy}"
-        ));
+    for id in &target.left {
+        commands.push(if id.starts_with("ami-") {
+            format!("aws ec2 deregister-image --region {region} --image-id {id} --delete-associated-snapshots")
+        } else {
+            format!("aws ec2 delete-snapshot --region {region} --snapshot-id {id}")
+        });
     }
     let said = target
         .failure
@@ -54,7 +53,7 @@ fn at_source(state: &State, said: &str) -> Value {
     let accounts: Vec<&str> = state
         .targets
         .iter()
-        .filter(|t| t.shared)
+        .filter(|t| t.shared && !state.sharing.prior.contains(&t.account_id))
         .map(|t| t.account_id.as_str())
         .collect();
     let mut commands = Vec::new();

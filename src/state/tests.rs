@@ -20,6 +20,7 @@ fn full(targets: usize, snapshots: usize) -> State {
         progress: 100,
         due: 1_800_000_000,
         since: 1_800_000_000,
+        last_start: 1_800_000_000,
         tries: 11,
         again: 2,
         queued: true,
@@ -27,6 +28,7 @@ fn full(targets: usize, snapshots: usize) -> State {
         image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").ok(),
         copies: (0..snapshots).map(|n| Some(snapshot(n))).collect(),
         failure: None,
+        left: Vec::new(),
     };
     State {
         schema: SCHEMA,
@@ -55,6 +57,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             at: 1_800_000_000,
             due: 1_800_000_000,
             tries: 11,
+            prior: Vec::new(),
             stuck: Some("x".repeat(600)),
         },
         targets: (0..targets).map(target).collect(),
@@ -95,11 +98,17 @@ fn a_state_keeps_within_its_size() {
         let mut failed = state.clone();
         for target in &mut failed.targets {
             target.copies.clear();
+            target.left = vec!["snap-00000000000000000".to_owned(); MOST_LEFT];
             target.failure = Some(Failure {
-                stuck: Some("x".repeat(160)),
+                stuck: Some("x".repeat(STUCK_BYTES)),
                 ..Failure::new(Cause::SnapshotNotVisible, &"\"\n".repeat(900))
             });
         }
+        assert!(
+            state.largest_size() <= limit,
+            "{} of {limit}",
+            state.largest_size()
+        );
         let size = serde_json::to_string(&failed).unwrap().len();
         assert!(
             size <= limit,
@@ -124,6 +133,8 @@ fn newer_and_broken_states_are_refused_by_name() {
         ),
         ("/Schema", json!(0), "Schema must be"),
         ("/Targets", json!([]), "Targets is empty"),
+        ("/Targets/0/Due", json!(i64::MAX), "out of range"),
+        ("/Started", json!(-1), "out of range"),
         ("/Run", json!("../../etc"), "Run is not a run ID"),
         (
             "/Targets/0/Copies",

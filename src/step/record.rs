@@ -4,7 +4,9 @@ use crate::command::{Command, Copies, CopyStatus, Outcome};
 use crate::diagnose::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, KeyRef, SnapshotId};
-use crate::state::{Failure, Phase, State, TargetPhase, TargetState, shorten};
+use crate::state::{
+    Failure, MOST_LEFT, Phase, STUCK_BYTES, State, TargetPhase, TargetState, shorten,
+};
 
 use super::pace::{
     COPY_LIMIT, MOST_AGAIN, MOST_TRIES, UNSEEN_LIMIT, VISIBILITY_LIMIT, backoff, poll_interval,
@@ -25,9 +27,12 @@ pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) 
 
 fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
     match outcome {
-        Outcome::Shared { refused } => {
+        Outcome::Shared { prior, refused } => {
             state.sharing.at = now;
+            state.sharing.prior = prior;
             (state.sharing.tries, state.sharing.due) = (0, 0);
+            // A throttled grant is asked for again after a pause, by the next Share.
+            let mut due = 0;
             for &i in targets {
                 let refusal = refused
                     .iter()
@@ -39,16 +44,22 @@ fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
                 target.due = 0;
                 match refusal {
                     None => target.phase = TargetPhase::Copying,
-                    Some(refusal) if refusal.is_passing() => stumble(target, refusal, now),
+                    Some(refusal) if refusal.is_passing() => {
+                        stumble(target, refusal, now);
+                        due = target.due;
+                    }
                     Some(refusal) => fail(target, Cause::SharingFailed, &refusal.to_string()),
                 }
             }
+            state.sharing.due = due;
         }
         Outcome::Refused(refusal) => {
-            // Nobody knows how far it got.
-            state.sharing.at = now;
-            for &i in targets {
-                state.targets[i].shared = true;
+            // Reading and marking open nothing; past that, nobody knows how far it got.
+            if refusal.operation == "ModifySnapshotAttribute" {
+                state.sharing.at = now;
+                for &i in targets {
+                    state.targets[i].shared = true;
+                }
             }
             if refusal.is_passing() && state.sharing.tries < MOST_TRIES {
                 state.sharing.tries += 1;
@@ -170,7 +181,7 @@ fn looked(
 /// Remembers for each snapshot the copy that counts: a completed one before a pending one, then the earlier, then the
 /// smaller ID: every process that sees the same copies chooses the same.
 fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
-    let since = state.targets[i].since;
+    let last_start = state.targets[i].last_start;
     let remembered = state.copies_mut(i);
     for (place, seen) in remembered.iter_mut().zip(copies) {
         let rank = |status: &CopyStatus| match status {
@@ -188,7 +199,7 @@ fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
                 let failed = place
                     .as_ref()
                     .is_some_and(|id| seen.iter().any(|c| c.id == *id));
-                if failed || now - since > UNSEEN_LIMIT {
+                if failed || now - last_start > UNSEEN_LIMIT {
                     *place = None;
                 }
             }
@@ -219,6 +230,7 @@ fn started(
     }
     let target = &mut state.targets[i];
     begin_clock(target, now);
+    target.last_start = now;
     target.due = now + poll_interval(target.since, now);
     // The gravest refusal decides.
     let grave = |r: &&Refusal| !r.is_passing() && r.kind() != RefusalKind::NotFound;
@@ -288,9 +300,11 @@ fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
         .any(|(before, after)| before.is_some() && after.is_none());
     if vanished {
         // Somebody deleted a copy: perhaps another process at work on this target, which has registered by now.
-        target.phase = TargetPhase::Looking;
-        target.due = 0;
-        return;
+        return copy_again(
+            target,
+            Cause::CopyFailed,
+            "a copy was deleted while it was waited for",
+        );
     }
     let missing = target.copies.iter().any(Option::is_none);
     target.due = if missing {
@@ -414,6 +428,11 @@ fn left_behind(target: &mut TargetState, left: &[(String, Refusal)], now: i64) {
     if (passing && target.tries < MOST_TRIES) || target.tries < 3 {
         return;
     }
+    target.left = left
+        .iter()
+        .map(|(what, _)| what.clone())
+        .take(MOST_LEFT)
+        .collect();
     let said: Vec<String> = left
         .iter()
         .map(|(what, refusal)| format!("{what}: {}: {}", refusal.code, refusal.message))
@@ -425,9 +444,9 @@ fn stick(target: &mut TargetState, said: &str) {
     let failure = target
         .failure
         .get_or_insert_with(|| Failure::new(Cause::Other, ""));
-    failure.stuck = Some(shorten(said, 160));
+    failure.stuck = Some(shorten(said, STUCK_BYTES));
     if failure.reason.is_empty() {
-        said.clone_into(&mut failure.reason);
+        failure.reason = shorten(said, STUCK_BYTES);
     }
     target.phase = TargetPhase::Stuck;
 }
@@ -489,6 +508,8 @@ fn fail(target: &mut TargetState, cause: Cause, reason: &str) {
         && target.image_id.is_none()
         && target.since == 0
         && !target.shared;
+    // Undoing finds them by their tags; the words of the failure need their place in the state.
+    target.copies.clear();
     target.phase = if untouched {
         TargetPhase::Failed
     } else {

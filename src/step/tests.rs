@@ -78,6 +78,7 @@ fn works(command: &Command) -> Outcome {
     let done = |n| copy(n, CopyStatus::Completed);
     match command {
         Command::Share { .. } => Outcome::Shared {
+            prior: Vec::new(),
             refused: Vec::new(),
         },
         Command::Look { .. } => looked(vec![Vec::new(), Vec::new()]),

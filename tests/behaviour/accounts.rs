@@ -233,3 +233,25 @@ async fn an_account_that_never_answers() {
     assert_whole(&sandbox, &[GOOD]);
     assert_closed(&sandbox);
 }
+
+/// `KeyAccess: None`: the policy of the source key, which somebody else wrote, lets the role in; no grant is made.
+#[tokio::test(start_paused = true)]
+async fn access_to_the_source_key_by_its_policy_alone() {
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"}, "Resource": "*",
+         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncryptFrom"]}]});
+    let mut source = producer();
+    source.keys[0].policy = Some(policy.to_string());
+    let sandbox = Sandbox::new(world_with(source, &[GOOD, BAD]));
+    let mut event = distribute(&[GOOD, BAD]);
+    event["Distribute"]["KeyAccess"] = json!("None");
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
+    assert_eq!(calls(&sandbox, "CreateGrant"), 0);
+    assert_whole(&sandbox, &[GOOD]);
+    // The other account is not in the policy: told so, and nothing of it is left.
+    assert_eq!(target(&reply, BAD)["Cause"], "SourceKeyDenied", "{reply}");
+    assert_nothing(&sandbox, &[BAD]);
+    assert_closed(&sandbox);
+}

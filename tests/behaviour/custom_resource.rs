@@ -254,3 +254,91 @@ async fn the_orchestrators_properties_are_a_request_as_they_stand() {
     assert_whole(&stack.sandbox, &places);
     assert_closed(&stack.sandbox);
 }
+
+/// The image may be long gone when its copies are to go.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_after_the_source_is_gone() {
+    let stack = Stack::new(&TWO).await;
+    let properties = with(request(&TWO), "OnDelete", json!("Deregister"));
+    let created = stack.send(&stack.event("Create", &properties)).await;
+    stack
+        .sandbox
+        .edit(|aws| assert!(aws.delete_image(AMI) && aws.delete_snapshot(ROOT)));
+    let mut delete = stack.event("Delete", &properties);
+    delete["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
+    let deleted = stack.send(&delete).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    assert_nothing(&stack.sandbox, &TWO);
+}
+
+/// One event delivered twice at the same time: the same physical resource, the same images.
+#[tokio::test(flavor = "multi_thread")]
+async fn created_twice_by_one_event() {
+    let stack = Stack::new(&TWO).await;
+    let event = stack.event("Create", &request(&TWO)).to_string();
+    let (one, two) = (
+        function(&stack.sandbox).await,
+        function(&stack.sandbox).await,
+    );
+    let now = invocation(&stack.sandbox);
+    let (first, second) = tokio::join!(one.handle(&event, &now), two.handle(&event, &now));
+    assert!(first.is_ok() && second.is_ok());
+    let answers = stack.sandbox.answers();
+    let bodies: Vec<Value> = answers
+        .iter()
+        .map(|a| serde_json::from_str(&a.body).expect("JSON"))
+        .collect();
+    assert_eq!(bodies.len(), 2);
+    assert_eq!(bodies[0]["Status"], "SUCCESS", "{bodies:?}");
+    assert_eq!(
+        bodies[0]["PhysicalResourceId"],
+        bodies[1]["PhysicalResourceId"]
+    );
+    assert_eq!(bodies[0]["Data"], bodies[1]["Data"]);
+    assert_whole(&stack.sandbox, &TWO);
+    assert_closed(&stack.sandbox);
+}
+
+/// CloudFormation waits for an hour: a run that will not be done by then is undone, and said to have failed, before.
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_longer_than_cloudformation_waits_are_undone_and_answered() {
+    let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(1.0));
+    let server = sandbox
+        .serve(([127, 0, 0, 1], 0).into())
+        .await
+        .expect("a free port");
+    let stack = Stack { sandbox, server };
+    let event = stack.event("Create", &request(&TWO));
+    let mut short = invocation(&stack.sandbox);
+    short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(16));
+    function(&stack.sandbox)
+        .await
+        .handle(&event.to_string(), &short)
+        .await
+        .expect("goes on");
+    let own = stack
+        .sandbox
+        .lambda_invocations()
+        .pop()
+        .expect("invokes itself");
+    let mut own: Value = serde_json::from_slice(&own.payload).unwrap();
+    assert!(stack.sandbox.answers().is_empty());
+    own["State"]["Started"] = json!(own["State"]["Started"].as_i64().unwrap() - 3400);
+    let answer = stack.send(&event_of(&own)).await;
+    assert_eq!(answer["Status"], "FAILED");
+    assert!(
+        answer["Reason"].as_str().unwrap().contains("Wait: false"),
+        "{answer}"
+    );
+    assert_nothing(&stack.sandbox, &TWO);
+    assert_closed(&stack.sandbox);
+}
+
+/// A turn as an event, with CloudFormation's own words where `Stack::send` compares them.
+fn event_of(turn: &Value) -> Value {
+    let mut event = turn.clone();
+    for key in ["StackId", "RequestId", "LogicalResourceId"] {
+        event[key] = turn["CustomResource"][key].clone();
+    }
+    event
+}

@@ -120,7 +120,7 @@ async fn sharing_stays_where_that_is_asked_for() {
     }
 }
 
-/// A full queue is waited for, not failed by: twenty-five snapshots where EC2 copies twenty at once.
+/// A full queue is waited for, not failed by: two snapshots where the quota is one.
 #[tokio::test(start_paused = true)]
 async fn more_snapshots_than_ec2_copies_at_once_queue() {
     let place = [("222222222222", HOME)];
@@ -186,5 +186,34 @@ async fn the_name_is_a_template_and_tags_can_be_left_behind() {
     let image = &sandbox.images("333333333333", "us-east-1")[0];
     assert_eq!(image.name, format!("golden/{AMI}/333333333333/us-east-1"));
     assert!(!image.tags.contains_key("team") && image.tags.contains_key("stage"));
+    assert_closed(&sandbox);
+}
+
+/// A source changed since is no reason to take away an AMI that may be in use.
+#[tokio::test(start_paused = true)]
+async fn an_older_copy_is_kept_though_the_source_has_changed() {
+    let mut account = producer();
+    account.images[0].imds_support = None;
+    let sandbox = Sandbox::new(world_with(account, &TWO));
+    assert_eq!(
+        to_the_end(&sandbox, &distribute(&TWO)).await["Status"],
+        "Succeeded"
+    );
+    let before = sandbox.images(TWO[0].0, TWO[0].1);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    sandbox.edit(|aws| {
+        assert!(aws.change_image(AMI, |image| image.imds_support = Some("v2.0".to_owned())));
+    });
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    assert!(
+        target(&reply, TWO[0])["Reason"]
+            .as_str()
+            .unwrap()
+            .contains("ImdsSupport"),
+        "{reply}"
+    );
+    assert_eq!(sandbox.images(TWO[0].0, TWO[0].1), before);
+    assert_eq!(sandbox.snapshots(TWO[0].0, TWO[0].1).len(), 2);
     assert_closed(&sandbox);
 }

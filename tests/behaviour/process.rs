@@ -1,5 +1,6 @@
 //! The compiled function under a Lambda Runtime API, over HTTP, and killed there for real.
 
+use std::io::{Read, Seek};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::support::*;
 
 struct Lambda {
     simulator: Simulator,
+    log: std::fs::File,
     process: std::process::Child,
 }
 
@@ -24,6 +26,7 @@ impl Lambda {
             .build()
             .await
             .expect("starts");
+        let log = tempfile::tempfile().expect("a temporary file");
         let process = std::process::Command::new(env!("CARGO_BIN_EXE_bootstrap"))
             .env_clear()
             .env(
@@ -39,11 +42,23 @@ impl Lambda {
             .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNNPRODUCER")
             .env("AWS_SECRET_ACCESS_KEY", "producer-secret")
             .env("AWS_ENDPOINT_URL", format!("http://{}", server.addr()))
-            .stdout(Stdio::null())
+            .stdout(Stdio::from(log.try_clone().expect("a second handle")))
             .stderr(Stdio::null())
             .spawn()
             .expect("the binary starts");
-        Self { simulator, process }
+        Self {
+            simulator,
+            log,
+            process,
+        }
+    }
+
+    /// All that it has logged.
+    fn logged(&mut self) -> String {
+        let mut text = String::new();
+        self.log.rewind().expect("rewinds");
+        self.log.read_to_string(&mut text).expect("text");
+        text
     }
 
     async fn invoke(&self, payload: Value) -> String {
@@ -113,11 +128,19 @@ async fn a_killed_process_is_gone_on_from_without_loss_or_double() {
         !sandbox.grants(SOURCE_KEY).is_empty(),
         "killed while the source was open"
     );
-    let second = Lambda::start(&server).await;
+    let mut second = Lambda::start(&server).await;
     let reply = to_the_end(&second, distribute(&FOUR)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_whole(&sandbox, &FOUR);
     assert_closed(&sandbox);
+    let log = second.logged();
+    assert!(
+        log.contains("planned") && log.contains("222222222222"),
+        "{log}"
+    );
+    for secret in ["producer-secret", "AKIAIOSFODNNPRODUCER", "ASIA"] {
+        assert!(!log.contains(secret), "{secret} in the log");
+    }
 }
 
 /// The names of errors as a state machine's `Retry` and `Catch` see them.
