@@ -1,0 +1,241 @@
+//! Outcomes of looking, starting copies and waiting for them.
+
+use crate::command::{Copies, Copy, CopyStatus};
+use crate::diagnose::Cause;
+use crate::error::{Refusal, RefusalKind};
+use crate::ids::{ImageId, KeyRef, SnapshotId};
+use crate::state::{Phase, State, TargetPhase, TargetState};
+use crate::step::pace::{COPY_LIMIT, MOST_AGAIN, UNSEEN_LIMIT, VISIBILITY_LIMIT, poll_interval};
+
+use super::{fail, stumble};
+
+pub(super) fn looked(
+    state: &mut State,
+    i: usize,
+    key: KeyRef,
+    image: Option<ImageId>,
+    copies: &Copies,
+    now: i64,
+) {
+    let open = state.phase == Phase::Copying || state.phase == Phase::Sharing;
+    let error = broken(state, i, copies);
+    choose(state, i, copies, now);
+    let key_is_young = now - state.sharing.at < VISIBILITY_LIMIT;
+    let target = &mut state.targets[i];
+    target.kms_key_id = key;
+    // `tries` stays: a look is no progress, and a command that fails after every look must end some time.
+    (target.due, target.queued) = (0, false);
+    // An image remembered but not seen is one registered a moment ago.
+    if let Some(image) = image.or_else(|| target.image_id.clone()) {
+        target.image_id = Some(image);
+        target.phase = TargetPhase::Checking;
+        return;
+    }
+    if let Some(error) = error {
+        return broke(target, &error, key_is_young);
+    }
+    target.phase = if all_completed(copies, &target.copies) {
+        TargetPhase::Registering
+    } else if open && target.shared {
+        TargetPhase::Copying
+    } else {
+        TargetPhase::Ready
+    };
+}
+
+/// Remembers for each snapshot the copy that counts: a completed one before a pending one, then the earlier, then the
+/// smaller ID: every process that sees the same copies chooses the same.
+fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
+    let last_start = state.targets[i].last_start;
+    let remembered = state.copies_mut(i);
+    for (place, seen) in remembered.iter_mut().zip(copies) {
+        let rank = |status: &CopyStatus| match status {
+            CopyStatus::Completed => Some(0),
+            CopyStatus::Pending(_) => Some(1),
+            CopyStatus::Error(_) => None,
+        };
+        let best = seen
+            .iter()
+            .filter_map(|c| rank(&c.status).map(|r| (r, c.started, &c.id)))
+            .min();
+        match best {
+            Some((_, _, id)) => *place = Some(id.clone()),
+            None => {
+                let failed = place
+                    .as_ref()
+                    .is_some_and(|id| seen.iter().any(|c| c.id == *id));
+                if failed || now - last_start > UNSEEN_LIMIT {
+                    *place = None;
+                }
+            }
+        }
+    }
+}
+
+fn all_completed(copies: &Copies, chosen: &[Option<SnapshotId>]) -> bool {
+    copies.iter().zip(chosen).all(|(seen, id)| {
+        seen.iter()
+            .any(|c| Some(&c.id) == id.as_ref() && c.status == CopyStatus::Completed)
+    })
+}
+
+pub(super) fn started(
+    state: &mut State,
+    i: usize,
+    results: Vec<(usize, Result<SnapshotId, Refusal>)>,
+    now: i64,
+) {
+    let (shared_at, visible) = (state.sharing.at, now - state.sharing.at < VISIBILITY_LIMIT);
+    let mut refusals = Vec::new();
+    for (snapshot, result) in results {
+        match result {
+            Ok(id) => state.copies_mut(i)[snapshot] = Some(id),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    let target = &mut state.targets[i];
+    begin_clock(target, now);
+    target.last_start = now;
+    target.due = now + poll_interval(target.since, now);
+    // The gravest refusal decides.
+    let grave = |r: &&Refusal| !r.is_passing() && r.kind() != RefusalKind::NotFound;
+    if let Some(refusal) = refusals.iter().find(grave) {
+        return fail(target, Cause::of(refusal), &refusal.to_string());
+    }
+    if let Some(refusal) = refusals.iter().find(|r| r.kind() == RefusalKind::NotFound) {
+        if visible && shared_at > 0 {
+            target.due = now + 5;
+            return;
+        }
+        return copy_again(target, Cause::SnapshotNotVisible, &refusal.to_string());
+    }
+    if let Some(refusal) = refusals
+        .iter()
+        .find(|r| matches!(r.kind(), RefusalKind::Uncertain | RefusalKind::Expired))
+    {
+        return stumble(target, refusal, now);
+    }
+    if let Some(refusal) = refusals.iter().find(|r| r.kind() == RefusalKind::Throttled) {
+        return stumble(target, refusal, now);
+    }
+    target.tries = 0;
+    target.queued = !refusals.is_empty();
+    too_slow(target, now);
+}
+
+/// The first copy of this run begins, or is found under way.
+fn begin_clock(target: &mut TargetState, now: i64) {
+    if target.since == 0 {
+        target.since = now;
+    }
+}
+
+pub(super) fn key_not_ready(state: &mut State, i: usize, refusal: &Refusal, now: i64) {
+    let waited = now - state.sharing.at;
+    let target = &mut state.targets[i];
+    if refusal.is_passing() {
+        stumble(target, refusal, now);
+    } else if refusal.kind() == RefusalKind::Denied && waited < VISIBILITY_LIMIT {
+        target.due = now + (waited / 4).clamp(2, 30);
+    } else {
+        fail(target, Cause::SourceKeyDenied, &refusal.to_string());
+    }
+}
+
+pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
+    let before = state.copies_mut(i).clone();
+    let error = broken(state, i, copies);
+    choose(state, i, copies, now);
+    let key_is_young = now - state.sharing.at < VISIBILITY_LIMIT;
+    let target = &mut state.targets[i];
+    begin_clock(target, now);
+    (target.tries, target.queued) = (0, false);
+    target.progress = progress(copies, &target.copies);
+    if let Some(error) = error {
+        return broke(target, &error, key_is_young);
+    }
+    if all_completed(copies, &target.copies) {
+        target.due = 0;
+        target.phase = TargetPhase::Registering;
+        return;
+    }
+    let vanished = before
+        .iter()
+        .zip(&target.copies)
+        .any(|(before, after)| before.is_some() && after.is_none());
+    if vanished {
+        // Somebody deleted a copy: perhaps another process at work on this target, which has registered by now.
+        return copy_again(
+            target,
+            Cause::CopyFailed,
+            "a copy was deleted while it was waited for",
+        );
+    }
+    let missing = target.copies.iter().any(Option::is_none);
+    target.due = if missing {
+        0
+    } else {
+        now + poll_interval(target.since, now)
+    };
+    too_slow(target, now);
+}
+
+/// What AWS says of a remembered copy that ended in error.
+fn broken(state: &mut State, i: usize, copies: &Copies) -> Option<String> {
+    let remembered = state.copies_mut(i);
+    copies.iter().zip(remembered).find_map(|(seen, id)| {
+        let copy = seen.iter().find(|c| Some(&c.id) == id.as_ref())?;
+        match &copy.status {
+            CopyStatus::Error(said) => Some(format!(
+                "CopySnapshot: {} ended in state error: {said}",
+                copy.id
+            )),
+            _ => None,
+        }
+    })
+}
+
+/// A copy ended in error: again, unless it was for a key that has had its time to become usable.
+fn broke(target: &mut TargetState, error: &str, key_is_young: bool) {
+    match (error.contains("key"), key_is_young) {
+        (true, false) => fail(target, Cause::KeyNotAccessible, error),
+        (true, true) => copy_again(target, Cause::KeyNotAccessible, error),
+        (false, _) => copy_again(target, Cause::CopyFailed, error),
+    }
+}
+
+/// Percent over all snapshots, each counting the same.
+fn progress(copies: &Copies, chosen: &[Option<SnapshotId>]) -> u8 {
+    let percent = |seen: &Vec<Copy>, id: &Option<SnapshotId>| {
+        let copy = seen.iter().find(|c| Some(&c.id) == id.as_ref());
+        copy.map_or(0, |c| match c.status {
+            CopyStatus::Completed => 100,
+            CopyStatus::Pending(percent) => usize::from(percent.min(99)),
+            CopyStatus::Error(_) => 0,
+        })
+    };
+    let sum: usize = copies
+        .iter()
+        .zip(chosen)
+        .map(|(seen, id)| percent(seen, id))
+        .sum();
+    u8::try_from(sum / copies.len().max(1)).unwrap_or(100)
+}
+
+/// One copy is lost: from the sharing on again, a few times.
+fn copy_again(target: &mut TargetState, cause: Cause, reason: &str) {
+    if target.again >= MOST_AGAIN {
+        return fail(target, cause, reason);
+    }
+    target.again += 1;
+    target.due = 0;
+    target.shared = false;
+    // A look first: perhaps the image is there by now.
+    target.phase = TargetPhase::Looking;
+}
+
+fn too_slow(target: &mut TargetState, now: i64) {
+    if now - target.since > COPY_LIMIT {
+        fail(target, Cause::TooSlow, "copying took longer than 49 hours");
+    }
+}

@@ -1,0 +1,88 @@
+//! Outcomes of opening and closing the source.
+
+use crate::command::Outcome;
+use crate::diagnose::Cause;
+use crate::state::{Phase, State, TargetPhase, shorten};
+use crate::step::pace::{MOST_TRIES, backoff};
+
+use super::{fail, stumble};
+
+pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
+    match outcome {
+        Outcome::Shared { prior, refused } => {
+            state.sharing.at = now;
+            state.sharing.prior = prior;
+            (state.sharing.tries, state.sharing.due) = (0, 0);
+            // A throttled grant is asked for again after a pause, by the next Share.
+            let mut due = 0;
+            for &i in targets {
+                let refusal = refused
+                    .iter()
+                    .find(|(target, _)| *target == i)
+                    .map(|(_, refusal)| refusal);
+                let target = &mut state.targets[i];
+                // Marked as shared even where the grant was refused: the snapshots are open to the account by now.
+                target.shared = true;
+                target.due = 0;
+                match refusal {
+                    None => target.phase = TargetPhase::Copying,
+                    Some(refusal) if refusal.is_passing() => {
+                        stumble(target, refusal, now);
+                        due = target.due;
+                    }
+                    Some(refusal) => fail(target, Cause::SharingFailed, &refusal.to_string()),
+                }
+            }
+            state.sharing.due = due;
+        }
+        Outcome::Refused(refusal) => {
+            // Reading and marking open nothing; past that, nobody knows how far it got.
+            if refusal.operation == "ModifySnapshotAttribute" {
+                state.sharing.at = now;
+                for &i in targets {
+                    state.targets[i].shared = true;
+                }
+            }
+            if refusal.is_passing() && state.sharing.tries < MOST_TRIES {
+                state.sharing.tries += 1;
+                state.sharing.due = now + backoff(state.sharing.tries);
+                return;
+            }
+            state.sharing.tries = 0;
+            for &i in targets {
+                fail(
+                    &mut state.targets[i],
+                    Cause::SharingFailed,
+                    &refusal.to_string(),
+                );
+            }
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
+    let problem = match outcome {
+        Outcome::Done => {
+            state.sharing.stuck = None;
+            state.phase = Phase::Ended;
+            return;
+        }
+        Outcome::Left(left) => left,
+        Outcome::Refused(refusal) => vec![(state.source.image_id.to_string(), refusal)],
+        _ => return,
+    };
+    state.sharing.tries += 1;
+    state.sharing.due = now + backoff(state.sharing.tries);
+    let passing = problem.iter().all(|(_, refusal)| refusal.is_passing());
+    // A denial gets a few tries too: closing what was opened is worth more than an early answer.
+    let most = if passing { MOST_TRIES } else { 3 };
+    if state.sharing.tries >= most {
+        let said: Vec<String> = problem
+            .iter()
+            .map(|(_, refusal)| refusal.to_string())
+            .collect();
+        state.sharing.stuck = Some(shorten(&said.join("; "), 600));
+        state.phase = Phase::Ended;
+    }
+}
