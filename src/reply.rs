@@ -82,7 +82,10 @@ fn target(state: &State, target: &TargetState) -> Value {
     if target.kms_key_id.is_key_arn() {
         told["KmsKeyArn"] = json!(target.kms_key_id);
     }
-    if let (TargetPhase::Succeeded, Some(image)) = (target.phase, &target.image_id) {
+    // A target stuck over tidying up has its image all the same; one stuck over undoing has forgotten its copies.
+    let stands = target.phase == TargetPhase::Succeeded
+        || (target.phase == TargetPhase::Stuck && !target.copies.is_empty());
+    if let (true, Some(image)) = (stands, &target.image_id) {
         told["ImageId"] = json!(image);
         let pairs = state.source.snapshots.iter().zip(&target.copies);
         let snapshots: Map<String, Value> = pairs

@@ -27,6 +27,8 @@ const LAST_TURN: u64 = 14;
 const CLOUDFORMATION_WAITS: Duration = Duration::from_mins(55);
 /// Kept free before the deadline for the answer, or for the next invocation, where the function has the time.
 const FOR_THE_ANSWER: Duration = Duration::from_secs(25);
+/// The source design's resources that share without copying.
+const SHARING_RESOURCES: [&str; 2] = ["Custom::ShareAutomation", "Custom::MultiAccountAmiShare"];
 /// What a failed Create without a usable request is called; deleting it deletes nothing.
 const NOTHING: &str = "amiferry-nothing";
 
@@ -160,6 +162,14 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Beginning, Error> {
         let defaults = self.defaults(invocation)?;
+        let shares = SHARING_RESOURCES.contains(&resource.resource_type.as_str());
+        if shares && resource.properties.get("Mode").is_none() {
+            let problem = format!(
+                "{} means Share, which is not available in this version; Copy is",
+                resource.resource_type
+            );
+            return Err(Error::invalid("Mode", problem));
+        }
         let request = Request::parse(&resource.properties, &defaults)?;
         let run = resource.run_id(&request.source_image);
         let (mut state, source) = begin(aws, &request, &run).await?;

@@ -342,3 +342,25 @@ fn event_of(turn: &Value) -> Value {
     }
     event
 }
+
+/// Resources that mean `Mode: Share` are refused by that name, and their Delete succeeds.
+#[tokio::test(flavor = "multi_thread")]
+async fn sharing_resources_are_refused_by_name() {
+    let stack = Stack::new(&TWO).await;
+    let properties = json!({"AmiId": AMI, "SnapshotId": ROOT, "Region": HOME, "TargetAccountId": "222222222222"});
+    let mut create = stack.event("Create", &properties);
+    create["ResourceType"] = json!("Custom::ShareAutomation");
+    let failed = stack.send(&create).await;
+    assert_eq!(failed["Status"], "FAILED");
+    assert!(
+        failed["Reason"]
+            .as_str()
+            .unwrap()
+            .contains("Custom::ShareAutomation means Share"),
+        "{failed}"
+    );
+    let mut delete = stack.event("Delete", &properties);
+    delete["PhysicalResourceId"] = failed["PhysicalResourceId"].clone();
+    assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
+    assert_eq!(stack.sandbox.ledger().len(), 0);
+}

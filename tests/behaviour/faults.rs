@@ -238,3 +238,50 @@ async fn sessions_that_expire_are_renewed() {
     assert!(calls(&sandbox, "AssumeRole") > 2);
     assert_closed(&sandbox);
 }
+
+/// A good AMI with a surplus copy that cannot be deleted: the AMI is told, and only the surplus is named for deletion.
+#[tokio::test(start_paused = true)]
+async fn a_surplus_that_cannot_be_deleted_does_not_condemn_the_image() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
+    let broken = sandbox.edit(|aws| {
+        let copy = aws
+            .pending_copies()
+            .into_iter()
+            .next()
+            .expect("a copy is under way");
+        assert!(aws.fail_copy(&copy, "internal error"));
+        copy
+    });
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "DeleteSnapshot" => refuse(403, "UnauthorizedOperation"),
+        _ => Fault::None,
+    });
+    let reply = to_the_end(&sandbox, &serde_json::json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Stuck", "{reply}");
+    let stuck = &reply["Result"]["Stuck"];
+    assert_eq!(stuck.as_array().unwrap().len(), 1);
+    let place = TWO
+        .into_iter()
+        .find(|place| stuck[0]["AccountId"] == place.0)
+        .expect("one of the two");
+    let image = sandbox.images(place.0, place.1).remove(0);
+    assert_eq!(target(&reply, place)["ImageId"], image.image_id);
+    let commands = stuck[0]["Commands"].to_string();
+    assert!(
+        commands.contains(&format!(
+            "delete-snapshot --region {} --snapshot-id {broken}",
+            place.1
+        )),
+        "{commands}"
+    );
+    assert!(!commands.contains(&image.image_id), "{commands}");
+    assert!(
+        image
+            .snapshot_ids()
+            .iter()
+            .all(|id| !commands.contains(id.as_str())),
+        "{commands}"
+    );
+    assert_closed(&sandbox);
+}
