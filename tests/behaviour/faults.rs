@@ -285,3 +285,24 @@ async fn a_surplus_that_cannot_be_deleted_does_not_condemn_the_image() {
     );
     assert_closed(&sandbox);
 }
+
+/// CopySnapshot has no token: a lost answer is met by a look, which finds the copy, not by a second call.
+#[tokio::test(start_paused = true)]
+async fn a_copy_whose_answer_was_lost_is_found_and_not_started_again() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let lost = std::sync::atomic::AtomicBool::new(false);
+    sandbox.set_fault(move |call| {
+        let copying = call.operation == "CopySnapshot";
+        let first = copying && !lost.swap(true, std::sync::atomic::Ordering::SeqCst);
+        if first {
+            Fault::ResetAfter
+        } else {
+            Fault::None
+        }
+    });
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(calls(&sandbox, "CopySnapshot"), 4);
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
