@@ -71,11 +71,7 @@ impl Aws {
             {
                 continue;
             }
-            let region = key
-                .split(':')
-                .nth(3)
-                .and_then(|r| Region::parse(r).ok())
-                .unwrap_or_else(|| state.source.region.clone());
+            let region = key_region(state, key);
             let answer = self
                 .kms(actor, &region)
                 .describe_key()
@@ -91,4 +87,12 @@ impl Aws {
         }
         Ok(())
     }
+}
+
+/// The Region of a source key, from its ARN.
+pub fn key_region(state: &State, key: &str) -> Region {
+    key.split(':')
+        .nth(3)
+        .and_then(|r| Region::parse(r).ok())
+        .unwrap_or_else(|| state.source.region.clone())
 }

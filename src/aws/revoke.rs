@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{OperationType, Tag};
 
-use super::share::{key_region, marked_accounts};
+use super::key::key_region;
+use super::share::marked_accounts;
 use super::{Aws, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
 use crate::error::{Refusal, RefusalKind};

@@ -8,10 +8,11 @@ use aws_sdk_kms::types::GrantOperation;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
+use super::key::key_region;
 use super::{Aws, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
 use crate::error::Refusal;
-use crate::ids::{AccountId, Region, SnapshotId};
+use crate::ids::{AccountId, SnapshotId};
 use crate::request::KeyAccess;
 use crate::state::State;
 
@@ -271,14 +272,6 @@ impl Aws {
             .map_err(|e| refusal("CreateGrant", &actor.at(&region), key, &e))?;
         Ok(())
     }
-}
-
-/// The Region of a source key, from its ARN.
-pub fn key_region(state: &State, key: &str) -> Region {
-    key.split(':')
-        .nth(3)
-        .and_then(|r| Region::parse(r).ok())
-        .unwrap_or_else(|| state.source.region.clone())
 }
 
 /// The mark as tags: accounts permitted before, nineteen to a tag, `none` if there were none.
