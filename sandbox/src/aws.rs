@@ -7,6 +7,7 @@ mod build;
 mod copies;
 mod edit;
 mod ids;
+mod organization;
 mod tables;
 mod views;
 
@@ -18,6 +19,9 @@ use std::time::{Duration, SystemTime};
 pub(crate) use build::{caller, check, key_arn, managed_key};
 pub(crate) use copies::Copying;
 pub(crate) use ids::{request_id, uuid_of};
+pub(crate) use organization::{
+    LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
+};
 pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
 use crate::iam::{self, Policy};
@@ -31,6 +35,8 @@ pub struct Aws {
     pub(crate) now: SystemTime,
     pub(crate) rules: Rules,
     pub(crate) accounts: BTreeMap<String, LiveAccount>,
+    /// The one the world declares.
+    pub(crate) organization: Option<LiveOrganization>,
     /// Roles and users by ARN.
     pub(crate) principals: BTreeMap<String, LivePrincipal>,
     /// By access key ID.
@@ -86,8 +92,13 @@ impl Rules {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LiveAccount {
+    /// The declared one, or another of which only the ID is known.
     pub organization: Option<String>,
-    pub organizational_units: BTreeSet<String>,
+    /// In the declared organization: the root or OU it is in.
+    pub parent: Option<String>,
+    pub name: String,
+    /// `ACTIVE`, `SUSPENDED`, …
+    pub state: String,
     pub disabled_regions: BTreeSet<String>,
     /// Region to key ARN.
     pub ebs_default_keys: BTreeMap<String, String>,
@@ -179,7 +190,8 @@ impl Aws {
             .map(|p| Arc::clone(&p.policies))
     }
 
-    pub(crate) fn organization_of(&self, account: &str) -> Option<String> {
-        self.accounts.get(account)?.organization.clone()
+    /// The ID of the organization this account is a member of.
+    pub(crate) fn organization_of(&self, account: &str) -> Option<&str> {
+        self.accounts.get(account)?.organization.as_deref()
     }
 }

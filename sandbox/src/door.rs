@@ -20,7 +20,7 @@ use crate::refusals::{self, Refused};
 use crate::sandbox::Sandbox;
 use crate::wire::Incoming;
 use crate::wire::sigv4::{Claim, Unreadable};
-use crate::{ec2, kms, lambda, sts};
+use crate::{ec2, kms, lambda, organizations, sts};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -28,6 +28,7 @@ pub(crate) enum Service {
     Kms,
     Sts,
     Lambda,
+    Organizations,
 }
 
 impl Service {
@@ -37,6 +38,7 @@ impl Service {
             Service::Kms => "kms",
             Service::Sts => "sts",
             Service::Lambda => "lambda",
+            Service::Organizations => "organizations",
         }
     }
 }
@@ -150,6 +152,9 @@ fn perform(
         (Body::Query(query), _) => {
             sts::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
         }
+        (Body::Json(body), Service::Organizations) => {
+            organizations::perform(aws, &admitted, &asked.operation, body).map(Done::Json)
+        }
         (Body::Json(body), _) => {
             kms::perform(aws, &admitted, &asked.operation, body).map(Done::Json)
         }
@@ -200,7 +205,9 @@ pub(crate) fn within_skew(at: SystemTime, now: SystemTime) -> bool {
 /// The refusal of bytes nobody can read, in the service's own words.
 fn unreadable(service: Service, why: &str) -> Refused {
     match service {
-        Service::Kms | Service::Lambda => refusals::KMS_MALFORMED_REQUEST.with(&[why]),
+        Service::Kms | Service::Lambda | Service::Organizations => {
+            refusals::KMS_MALFORMED_REQUEST.with(&[why])
+        }
         Service::Ec2 | Service::Sts => refusals::MALFORMED_REQUEST.with(&[why]),
     }
 }

@@ -1,11 +1,12 @@
-//! An AWS that says no: EC2 images and snapshots, KMS, STS and Lambda's Invoke, as strict as the real ones.
+//! An AWS that says no: EC2 images and snapshots, KMS, STS, Organizations and Lambda's Invoke, as strict as the real
+//! ones.
 //!
 //! It speaks the real wire protocols to unmodified clients, in process and over HTTP on 127.0.0.1, models time
 //! without background tasks, keeps a ledger of every call and lets tests break any of them. What it does not model
 //! it refuses loudly; it never pretends.
 //!
 //! In data-flow order: [`world`] describes, `aws` lives, `server` and `connector` receive, `wire` decodes, `door`
-//! admits, `ec2`, `kms`, `sts` and `lambda` decide with `iam`, and [`refusals`] holds every no, with its source.
+//! admits, `ec2`, `kms`, `sts`, `organizations` and `lambda` decide with `iam`, and [`refusals`] holds every no, with its source.
 
 mod aws;
 mod clock;
@@ -19,6 +20,7 @@ mod kms;
 mod lambda;
 mod ledger;
 mod model;
+mod organizations;
 pub mod refusals;
 mod sandbox;
 mod server;
@@ -31,4 +33,7 @@ pub use ledger::{Answer, Call, Fault, LambdaInvocation};
 pub use model::{BlockDeviceMapping, Ebs, Grant, Image, LaunchPermission, Snapshot};
 pub use sandbox::Sandbox;
 pub use server::Server;
-pub use world::{AccessKey, Account, Key, Limits, Role, User, World, WorldError};
+pub use world::{
+    AccessKey, Account, Key, Limits, Organization, OrganizationalUnit, Role, User, World,
+    WorldError,
+};

@@ -9,6 +9,7 @@ mod door;
 mod ec2;
 mod images;
 mod kms;
+mod organizations;
 mod sts;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub(crate) use door::*;
 pub(crate) use ec2::*;
 pub(crate) use images::*;
 pub(crate) use kms::*;
+pub(crate) use organizations::*;
 pub(crate) use sts::*;
 
 /// One way to say no.
@@ -71,6 +73,7 @@ pub fn all() -> Vec<&'static Refusal> {
         ec2::TABLE,
         images::TABLE,
         kms::TABLE,
+        organizations::TABLE,
         sts::TABLE,
     ];
     tables.concat()

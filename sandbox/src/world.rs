@@ -5,6 +5,7 @@
 
 mod account;
 mod file;
+mod organization;
 
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use serde::Deserialize;
 
 pub use account::{AccessKey, Account, Key, Role, User};
 pub use file::WorldError;
+pub use organization::{Organization, OrganizationalUnit};
 
 /// Everything a sandbox starts from. Durations are AWS's own; `speed` divides them.
 #[derive(Clone, Debug)]
 pub struct World {
     pub accounts: Vec<Account>,
+    pub organization: Option<Organization>,
     pub speed: f64,
     pub copy_mib_per_second: f64,
     /// What every copy takes before its first byte.
@@ -67,6 +70,7 @@ impl Default for World {
     fn default() -> Self {
         Self {
             accounts: Vec::new(),
+            organization: None,
             speed: 1.0,
             copy_mib_per_second: 250.0,
             copy_start: Duration::from_secs(5),
@@ -94,6 +98,12 @@ impl World {
     #[must_use]
     pub fn account(mut self, account: Account) -> Self {
         self.accounts.push(account);
+        self
+    }
+
+    #[must_use]
+    pub fn organization(mut self, organization: Organization) -> Self {
+        self.organization = Some(organization);
         self
     }
 

@@ -1,6 +1,7 @@
 //! From a declared world to a live one. Whatever does not fit together is refused with the key at fault.
 
 mod keys;
+mod organization;
 mod principals;
 mod resources;
 
@@ -14,7 +15,7 @@ pub(crate) use principals::caller;
 use principals::{add_access_key, add_role, add_user};
 pub(super) use resources::{add_image, add_snapshot};
 
-use super::{Aws, LiveAccount, Rules, is_region};
+use super::{Aws, Rules, is_region};
 use crate::iam::{Kind, Policy};
 use crate::world::{Account, World, WorldError};
 
@@ -26,9 +27,13 @@ pub(crate) fn check(world: &World) -> Result<(), WorldError> {
 impl Aws {
     pub(crate) fn from_world(world: World, now: SystemTime) -> Result<Self, WorldError> {
         let mut aws = Self::empty(&world, now);
+        if let Some(organization) = &world.organization {
+            organization::add_organization(&mut aws, organization)?;
+        }
         for (i, account) in world.accounts.iter().enumerate() {
             add_account(&mut aws, account, &format!("account[{i}]"))?;
         }
+        organization::check_members(&aws)?;
         // Keys before what they encrypt, and snapshots before images, in whatever order the world tells of them.
         for (i, account) in world.accounts.iter().enumerate() {
             for (j, key) in account.keys.iter().enumerate() {
@@ -72,6 +77,7 @@ impl Aws {
                 limits: world.limits,
             },
             accounts: BTreeMap::new(),
+            organization: None,
             principals: BTreeMap::new(),
             credentials: BTreeMap::new(),
             images: BTreeMap::new(),
@@ -94,12 +100,7 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
     if id.len() != 12 || !id.bytes().all(|b| b.is_ascii_digit()) {
         return fault(at, "id", format!("{id:?} is not twelve digits"));
     }
-    let live = LiveAccount {
-        organization: account.organization.clone(),
-        organizational_units: account.organizational_units.clone(),
-        disabled_regions: account.disabled_regions.clone(),
-        ebs_default_keys: BTreeMap::new(),
-    };
+    let live = organization::place(aws, account, at)?;
     if aws.accounts.insert(id.clone(), live).is_some() {
         return fault(at, "id", format!("account {id} stands twice"));
     }

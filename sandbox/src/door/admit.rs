@@ -34,16 +34,22 @@ pub(super) fn admit(
         return Err(match service {
             Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
             Service::Sts => refusals::EXPIRED_TOKEN.with(&[]),
-            Service::Kms | Service::Lambda => refusals::KMS_EXPIRED_TOKEN.with(&[]),
+            Service::Kms | Service::Lambda | Service::Organizations => {
+                refusals::KMS_EXPIRED_TOKEN.with(&[])
+            }
         });
     }
     if aws.policies_of(&credential.caller).is_none() {
         return Err(unknown_key(service));
     }
     in_region(aws, service, claim, credential)?;
+    let region = match service {
+        Service::Organizations => HOME_OF_ORGANIZATIONS,
+        _ => &claim.region,
+    };
     Ok(Admitted {
         caller: credential.caller.clone(),
-        region: claim.region.clone(),
+        region: region.to_owned(),
         temporary: credential.caller.principal.role_arn.is_some(),
         access_key: claim.access_key.clone(),
         session_token: claim.session_token.clone(),
@@ -51,6 +57,9 @@ pub(super) fn admit(
         global: is_global_endpoint(&request.host),
     })
 }
+
+/// Its only endpoint in the partition `aws` (endpoints and quotas of AWS Organizations).
+const HOME_OF_ORGANIZATIONS: &str = "us-east-1";
 
 fn is_global_endpoint(host: &str) -> bool {
     host == "sts.amazonaws.com"
@@ -64,6 +73,11 @@ fn in_scope(request: &Incoming, service: Service, claim: &Claim) -> Result<(), R
         (Some(_), Some(region), Some("amazonaws" | "api")) => Some(region),
         _ => None,
     };
+    // Under a name of its own, such as 127.0.0.1, SDKs sign for the client's Region whatever the service.
+    let named = match (service, named) {
+        (Service::Organizations, Some(_)) => Some(HOME_OF_ORGANIZATIONS),
+        (_, named) => named,
+    };
     let here = named.is_none_or(|region| region == claim.region);
     if here && is_region(&claim.region) && claim.service == service.name() {
         return Ok(());
@@ -71,7 +85,9 @@ fn in_scope(request: &Incoming, service: Service, claim: &Claim) -> Result<(), R
     Err(match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
         Service::Sts => refusals::WRONG_SCOPE.with(&[&request.host, &claim.region]),
-        Service::Kms | Service::Lambda => refusals::KMS_INVALID_SIGNATURE.with(&[]),
+        Service::Kms | Service::Lambda | Service::Organizations => {
+            refusals::KMS_INVALID_SIGNATURE.with(&[])
+        }
     })
 }
 
@@ -88,7 +104,7 @@ fn in_region(
         return Err(match service {
             Service::Ec2 => refusals::OPT_IN_REQUIRED.with(&[region, account]),
             Service::Sts => refusals::STS_REGION_DISABLED.with(&[account]),
-            Service::Kms | Service::Lambda => {
+            Service::Kms | Service::Lambda | Service::Organizations => {
                 refusals::KMS_REGION_DISABLED.with(&[region, account])
             }
         });
@@ -103,7 +119,9 @@ fn unknown_key(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
         Service::Sts => refusals::INVALID_CLIENT_TOKEN_ID.with(&[]),
-        Service::Kms | Service::Lambda => refusals::KMS_UNRECOGNIZED_CLIENT.with(&[]),
+        Service::Kms | Service::Lambda | Service::Organizations => {
+            refusals::KMS_UNRECOGNIZED_CLIENT.with(&[])
+        }
     }
 }
 
@@ -111,7 +129,9 @@ fn bad_signature(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
         Service::Sts => refusals::SIGNATURE_DOES_NOT_MATCH.with(&[]),
-        Service::Kms | Service::Lambda => refusals::KMS_INVALID_SIGNATURE.with(&[]),
+        Service::Kms | Service::Lambda | Service::Organizations => {
+            refusals::KMS_INVALID_SIGNATURE.with(&[])
+        }
     }
 }
 
@@ -120,6 +140,8 @@ fn skewed(service: Service, at: &str, aws: &Aws) -> Refused {
     match service {
         Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
         Service::Sts => refusals::SIGNATURE_EXPIRED.with(&[at, &now]),
-        Service::Kms | Service::Lambda => refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now]),
+        Service::Kms | Service::Lambda | Service::Organizations => {
+            refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now])
+        }
     }
 }

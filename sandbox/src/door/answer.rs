@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
 use super::{Done, Service};
-use crate::refusals::Refused;
+use crate::refusals::{self, Refused};
 use crate::wire::xml::Xml;
 
 const XML: &str = "text/xml;charset=UTF-8";
@@ -105,12 +105,22 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
             let body = json!({"__type": error.code, "message": error.message});
             respond(error.status, JSON, body.to_string(), request_id)
         }
+        Service::Organizations => {
+            let mut body = json!({"__type": error.code, "Message": error.message});
+            if let Some(reason) = error.name.and_then(refusals::reason) {
+                body["Reason"] = json!(reason);
+            }
+            respond(error.status, JSON, body.to_string(), request_id)
+        }
         Service::Lambda => {
             let body = json!({"Type": "User", "Message": error.message});
             respond(error.status, JSON, body.to_string(), request_id)
         }
     };
-    if matches!(service, Service::Kms | Service::Lambda) {
+    if matches!(
+        service,
+        Service::Kms | Service::Lambda | Service::Organizations
+    ) {
         put(&mut response, "x-amzn-errortype", error.code);
     }
     if let Some(name) = error.name {

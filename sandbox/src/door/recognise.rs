@@ -27,15 +27,19 @@ pub(super) enum Body {
     Unreadable(Refused),
 }
 
-const KMS_TARGET: &str = "TrentService.";
+/// `X-Amz-Target` of the JSON services (model, `targetPrefix`).
+const TARGETS: &[(&str, Service)] = &[
+    ("TrentService.", Service::Kms),
+    ("AWSOrganizationsV20161128.", Service::Organizations),
+];
 const FUNCTIONS: &str = "/2015-03-31/functions/";
 
 pub(super) fn recognise(request: &Incoming, claim: Option<&Claim>) -> Asked {
-    if let Some(operation) = request
-        .header("x-amz-target")
-        .and_then(|t| t.strip_prefix(KMS_TARGET))
-    {
-        return of_json(request, operation);
+    let target = request.header("x-amz-target").unwrap_or_default();
+    for (prefix, service) in TARGETS {
+        if let Some(operation) = target.strip_prefix(prefix) {
+            return of_json(request, *service, operation);
+        }
     }
     if let Some(rest) = request.path.strip_prefix(FUNCTIONS) {
         return of_invoke(request, rest);
@@ -43,20 +47,20 @@ pub(super) fn recognise(request: &Incoming, claim: Option<&Claim>) -> Asked {
     of_query(request, claim)
 }
 
-fn of_json(request: &Incoming, operation: &str) -> Asked {
+fn of_json(request: &Incoming, service: Service, operation: &str) -> Asked {
     let (params, body) = match serde_json::from_slice::<Value>(&request.body) {
         Ok(value @ Value::Object(_)) => (json::flatten(&value), Body::Json(value)),
         Ok(_) => (
             BTreeMap::new(),
-            Body::Unreadable(unreadable(Service::Kms, "not an object")),
+            Body::Unreadable(unreadable(service, "not an object")),
         ),
         Err(error) => (
             BTreeMap::new(),
-            Body::Unreadable(unreadable(Service::Kms, &error.to_string())),
+            Body::Unreadable(unreadable(service, &error.to_string())),
         ),
     };
     Asked {
-        service: Service::Kms,
+        service,
         operation: operation.to_owned(),
         params,
         body,
@@ -104,6 +108,7 @@ fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
         (Some("sts"), _) | (None, Some("2011-06-15")) => Service::Sts,
         (Some("kms"), _) => Service::Kms,
         (Some("lambda"), _) => Service::Lambda,
+        (Some("organizations"), _) => Service::Organizations,
         _ => Service::Ec2,
     };
     let operation = query.owned("Action").unwrap_or_default();
@@ -128,6 +133,9 @@ fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
 fn refused_query(service: Service, query: &Query) -> Option<Refused> {
     match service {
         Service::Kms => return Some(refusals::NOT_IMPLEMENTED.with(&["KMS without X-Amz-Target"])),
+        Service::Organizations => {
+            return Some(refusals::NOT_IMPLEMENTED.with(&["Organizations without X-Amz-Target"]));
+        }
         Service::Lambda => return Some(refusals::NOT_IMPLEMENTED.with(&["this path of Lambda"])),
         Service::Ec2 | Service::Sts => {}
     }

@@ -17,16 +17,10 @@ pub(crate) fn may_launch(aws: &Aws, image: &Image, account: &str) -> bool {
 
 /// By name, by organization or by OU.
 pub(crate) fn is_permitted(aws: &Aws, image: &Image, account: &str) -> bool {
-    let live = aws.accounts.get(account);
     let mut permissions = image.launch_permissions.iter();
     permissions.any(|permission| match permission {
         LaunchPermission::User(id) => id == account,
-        LaunchPermission::Organization(arn) => {
-            let own = live.and_then(|live| live.organization.as_deref());
-            own.is_some_and(|own| arn.rsplit('/').next() == Some(own))
-        }
-        LaunchPermission::OrganizationalUnit(arn) => {
-            live.is_some_and(|live| live.organizational_units.contains(arn))
-        }
+        LaunchPermission::Organization(arn) => aws.is_in_organization(account, arn),
+        LaunchPermission::OrganizationalUnit(arn) => aws.is_in_unit(account, arn),
     })
 }

@@ -52,6 +52,8 @@ pub struct Principal {
     pub account: String,
     /// `o-…`, answers `aws:PrincipalOrgID`.
     pub org_id: Option<String>,
+    /// `o-…/r-…/ou-…/`, answers `aws:PrincipalOrgPaths`.
+    pub org_path: Option<String>,
     /// `ec2.amazonaws.com` when AWS itself calls; such a principal belongs to no account.
     pub service: Option<String>,
 }
@@ -65,7 +67,7 @@ pub struct Request<'a> {
     /// An ARN, or `*` for an action without resources.
     pub resource: &'a str,
     /// What the caller and the service know; `aws:PrincipalArn`, `aws:PrincipalAccount`, `aws:PrincipalOrgID`,
-    /// `aws:PrincipalType`, `aws:PrincipalIsAWSService` and `aws:PrincipalServiceName` are derived from the
+    /// `aws:PrincipalOrgPaths`, `aws:PrincipalType`, `aws:PrincipalIsAWSService` and `aws:PrincipalServiceName` are derived from the
     /// principal where the context does not say otherwise.
     pub context: &'a Context,
 }

@@ -14,7 +14,8 @@ pub(super) fn session() -> Principal {
         arn: "arn:aws:sts::222222222222:assumed-role/AmiCopyRole/run-1".to_owned(),
         role_arn: Some("arn:aws:iam::222222222222:role/ops/AmiCopyRole".to_owned()),
         account: "222222222222".to_owned(),
-        org_id: Some("o-example1".to_owned()),
+        org_id: Some("o-exampleorg".to_owned()),
+        org_path: Some("o-exampleorg/r-ab12/ou-ab12-11111111/".to_owned()),
         service: None,
     }
 }

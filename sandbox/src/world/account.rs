@@ -13,12 +13,18 @@ use crate::model::{Image, Snapshot};
 pub struct Account {
     /// Twelve digits.
     pub id: String,
-    /// The organization's ID, `o-…`.
+    /// The ID of its organization, `o-…`: the world's, or another of which nothing else is known.
     #[serde(default)]
     pub organization: Option<String>,
-    /// OUs from its own up to the root, as ARNs, for launch permissions.
+    /// Where it is in the world's organization: `ou-…`, or `r-…`, which goes without saying.
     #[serde(default)]
-    pub organizational_units: BTreeSet<String>,
+    pub parent: Option<String>,
+    /// Its state as a member; `ACTIVE` unless said otherwise.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Its name as a member; its ID unless said otherwise.
+    #[serde(default)]
+    pub name: Option<String>,
     #[serde(default, rename = "access_key")]
     pub access_keys: Vec<AccessKey>,
     #[serde(default, rename = "role")]
@@ -66,9 +72,23 @@ impl Account {
         self
     }
 
+    /// A member of the world's organization, in this OU or in the root.
     #[must_use]
-    pub fn organizational_unit(mut self, arn: &str) -> Self {
-        self.organizational_units.insert(arn.to_owned());
+    pub fn parent(mut self, id: &str) -> Self {
+        self.parent = Some(id.to_owned());
+        self
+    }
+
+    /// `ACTIVE`, `SUSPENDED`, `PENDING_CLOSURE`, `PENDING_ACTIVATION` or `CLOSED`.
+    #[must_use]
+    pub fn state(mut self, state: &str) -> Self {
+        self.state = Some(state.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
         self
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Account, Limits, World};
+use super::{Account, Limits, Organization, World};
 
 /// Why a world cannot be: the key at fault and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,8 @@ impl WorldError {
 struct File {
     #[serde(default)]
     account: Vec<Account>,
+    #[serde(default)]
+    organization: Option<Organization>,
     #[serde(default)]
     speed: Option<f64>,
     #[serde(default)]
@@ -65,6 +67,7 @@ pub(super) fn read(text: &str) -> Result<World, WorldError> {
     })?;
     let mut world = World::new().limits(file.limits);
     world.accounts = file.account;
+    world.organization = file.organization;
     number("speed", file.speed, &mut world.speed)?;
     number(
         "copy_mib_per_second",

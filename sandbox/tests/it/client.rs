@@ -114,6 +114,22 @@ impl Client {
         self.answer(self.json(operation, body.to_string())).await
     }
 
+    pub async fn organizations(&self, operation: &str, body: Value) -> Answer {
+        self.answer(self.organizations_request(operation, body.to_string()))
+            .await
+    }
+
+    /// Signed for the one endpoint of Organizations, whatever the client's Region.
+    pub fn organizations_request(&self, operation: &str, body: String) -> Request<Bytes> {
+        let home = self.in_region("us-east-1");
+        let target = format!("AWSOrganizationsV20161128.{operation}");
+        let request = Request::post("https://organizations.us-east-1.amazonaws.com/")
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", target)
+            .body(Bytes::from(body));
+        home.signed("organizations", request.expect("a request"))
+    }
+
     pub async fn assume(&self, role: &str, more: Params<'_>) -> Self {
         let mut params = vec![("RoleArn", role), ("RoleSessionName", "test")];
         params.extend_from_slice(more);

@@ -44,18 +44,16 @@ async fn only_owners_and_those_shared_with_see_a_snapshot() {
 
 #[tokio::test(start_paused = true)]
 async fn an_image_is_seen_by_account_organization_and_unit() {
-    let organization = "arn:aws:organizations::111111111111:organization/o-test";
-    let unit = "arn:aws:organizations::111111111111:ou/o-test/ou-ab12-11111111";
+    let organization = "arn:aws:organizations::999999999999:organization/o-a1b2c3d4e5";
+    let outer = "arn:aws:organizations::999999999999:ou/o-a1b2c3d4e5/ou-ab12-11111111";
+    let inner = "arn:aws:organizations::999999999999:ou/o-a1b2c3d4e5/ou-ab12-22222222";
     for (parameter, value) in [
         ("LaunchPermission.Add.1.UserId", CONSUMER),
         ("LaunchPermission.Add.1.OrganizationArn", organization),
-        ("LaunchPermission.Add.1.OrganizationalUnitArn", unit),
+        ("LaunchPermission.Add.1.OrganizationalUnitArn", outer),
+        ("LaunchPermission.Add.1.OrganizationalUnitArn", inner),
     ] {
-        let mut world = world();
-        world.accounts[1]
-            .organizational_units
-            .insert(unit.to_owned());
-        let bench = Bench::of(world);
+        let bench = Bench::new();
         assert!(
             bench
                 .consumer

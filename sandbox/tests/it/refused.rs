@@ -10,7 +10,9 @@ use serde_json::json;
 
 use crate::client::Answer;
 use crate::worlds::{Bench, CONSUMER, WEST, world};
-use crate::{refused_copies, refused_images, refused_keys, refused_sessions};
+use crate::{
+    refused_copies, refused_images, refused_keys, refused_organizations, refused_sessions,
+};
 
 #[tokio::test(start_paused = true)]
 async fn every_refusal_can_be_provoked_and_is_what_the_table_says() {
@@ -53,6 +55,9 @@ async fn provoke(name: &str) -> Option<Answer> {
         return Some(answer);
     }
     if let Some(answer) = refused_images::provoke(name).await {
+        return Some(answer);
+    }
+    if let Some(answer) = refused_organizations::provoke(name).await {
         return Some(answer);
     }
     if let Some(answer) = parameters(name).await {
@@ -214,7 +219,7 @@ async fn hostile_bytes_get_an_answer() {
             b"Action=AssumeRole&Version=2011-06-15&RoleArn=%F0%9F%92%A9",
         ),
     ] {
-        for service in ["ec2", "sts", "kms", "lambda", "s3"] {
+        for service in ["ec2", "sts", "kms", "lambda", "organizations", "s3"] {
             let request = || {
                 Request::builder()
                     .method(method)

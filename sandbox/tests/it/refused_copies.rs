@@ -176,7 +176,8 @@ async fn permissions(name: &str) -> Option<Answer> {
     };
     Some(match name {
         "USER_ID_MALFORMED" => {
-            const ORGANIZATION: &str = "arn:aws:organizations::111111111111:organization/o-test";
+            const ORGANIZATION: &str =
+                "arn:aws:organizations::999999999999:organization/o-a1b2c3d4e5";
             modify(&[
                 ("SnapshotId", ROOT),
                 ("OperationType", "add"),

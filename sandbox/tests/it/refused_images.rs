@@ -51,7 +51,7 @@ pub async fn provoke(name: &str) -> Option<Answer> {
         "ORGANIZATION_ARN_MALFORMED" => {
             modify(&[
                 ("ImageId", IMAGE),
-                ("LaunchPermission.Add.1.OrganizationArn", "o-test"),
+                ("LaunchPermission.Add.1.OrganizationArn", "o-a1b2c3d4e5"),
             ])
             .await
         }

@@ -27,6 +27,8 @@ async fn the_demo_world_is_one() {
     );
 }
 
+const ORGANIZATION: &str = "[organization]\nid = \"o-a1b2c3d4e5\"\nmanagement_account = \"111111111111\"\nroot = \"r-ab12\"\n";
+
 #[test]
 fn an_error_names_its_key() {
     let account = "[[account]]\nid = \"111111111111\"\n";
@@ -62,6 +64,36 @@ fn an_error_names_its_key() {
             "account[0].access_key[0].principal",
         ),
         ("[[account".to_owned(), "world"),
+        (format!("{account}parent = \"r-ab12\""), "account[0].parent"),
+        (
+            format!("{account}organization = \"o-1\""),
+            "account[0].organization",
+        ),
+        (format!("{account}state = \"GONE\""), "account[0].state"),
+        (
+            format!("{ORGANIZATION}\n{account}parent = \"ou-ab12-22222222\""),
+            "account[0].parent",
+        ),
+        (
+            format!("{ORGANIZATION}\n[[account]]\nid = \"222222222222\""),
+            "organization.management_account",
+        ),
+        (
+            format!("{ORGANIZATION}delegated_administrators = [\"222222222222\"]\n{account}"),
+            "organization.delegated_administrators",
+        ),
+        (
+            format!(
+                "{ORGANIZATION}[[organization.unit]]\nid = \"ou-cd34-11111111\"\nname = \"x\"\n{account}"
+            ),
+            "organization.unit[0].id",
+        ),
+        (
+            format!(
+                "{ORGANIZATION}[[organization.unit]]\nid = \"ou-ab12-11111111\"\nname = \"x\"\nparent = \"ou-ab12-11111111\"\n{account}"
+            ),
+            "organization.unit[0].parent",
+        ),
     ];
     for (text, key) in cases {
         let error = World::from_toml(&text).expect_err(&text);

@@ -1,7 +1,8 @@
 //! The world most tests start from: a producer with an encrypted image, and a consumer who may copy it.
 
 use amiferry_sandbox::{
-    Account, BlockDeviceMapping, Ebs, Image, Key, Role, Sandbox, Snapshot, User, World,
+    Account, BlockDeviceMapping, Ebs, Image, Key, Organization, Role, Sandbox, Snapshot, User,
+    World,
 };
 use serde_json::{Value, json};
 
@@ -9,6 +10,14 @@ use crate::client::{Answer, Client};
 
 pub const PRODUCER: &str = "111111111111";
 pub const CONSUMER: &str = "222222222222";
+/// Manages the organization of both.
+pub const MANAGEMENT: &str = "999999999999";
+pub const ORGANIZATION: &str = "o-a1b2c3d4e5";
+pub const ROOT_ID: &str = "r-ab12";
+/// In the root; holds nothing but the inner OU.
+pub const OUTER: &str = "ou-ab12-11111111";
+/// Holds the consumer.
+pub const INNER: &str = "ou-ab12-22222222";
 pub const WEST: &str = "us-west-2";
 pub const EAST: &str = "us-east-1";
 pub const IMAGE: &str = "ami-0000000000000a001";
@@ -29,7 +38,7 @@ pub const COPIER: &str = "arn:aws:iam::222222222222:role/Copier";
 
 pub fn world() -> World {
     let producer = Account::new(PRODUCER)
-        .organization("o-test")
+        .parent(ROOT_ID)
         .user(User::admin("admin"))
         .role(Role::admin("ferry"))
         .access_key(
@@ -62,7 +71,7 @@ pub fn world() -> World {
                 .mapping(BlockDeviceMapping::ephemeral("/dev/sdb", "ephemeral0")),
         );
     let consumer = Account::new(CONSUMER)
-        .organization("o-test")
+        .parent(INNER)
         .user(User::admin("admin"))
         .user(User::new("nobody"))
         .role(
@@ -83,7 +92,25 @@ pub fn world() -> World {
         .key(Key::new(WEST, "target").alias("alias/amis"))
         .key(Key::new(EAST, "east"))
         .snapshot(Snapshot::new(WEST, OWN, 8).key("target"));
-    World::new().account(producer).account(consumer)
+    let management = Account::new(MANAGEMENT)
+        .name("Management")
+        .user(User::admin("admin"))
+        .access_key(
+            "AKIAMANAGEMENT",
+            "management",
+            "arn:aws:iam::999999999999:user/admin",
+        );
+    World::new()
+        .organization(organization())
+        .account(producer)
+        .account(consumer)
+        .account(management)
+}
+
+pub fn organization() -> Organization {
+    Organization::new(ORGANIZATION, MANAGEMENT, ROOT_ID)
+        .unit(INNER, "Production", OUTER)
+        .unit(OUTER, "Workloads", ROOT_ID)
 }
 
 /// Its account decides by IAM; the consumer's account may use it through EC2.
@@ -103,6 +130,8 @@ pub struct Bench {
     pub producer: Client,
     /// May do everything in the consumer's account.
     pub consumer: Client,
+    /// May do everything in the management account.
+    pub management: Client,
     /// Has no policy at all.
     pub nobody: Client,
     /// A role session in the producer's account.
@@ -120,6 +149,7 @@ impl Bench {
         Self {
             producer: client("AKIAPRODUCER", "producer"),
             consumer: client("AKIACONSUMER", "consumer"),
+            management: client("AKIAMANAGEMENT", "management"),
             nobody: client("AKIANOBODY", "nobody"),
             ferry: client("AKIAFERRY", "ferry"),
             sandbox,

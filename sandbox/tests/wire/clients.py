@@ -65,6 +65,10 @@ class Caller:
         return self.client("kms", region)
 
     @cached_property
+    def organizations(self):
+        return self.client("organizations", "us-east-1")
+
+    @cached_property
     def sts(self):
         return self.client("sts", "us-east-1")
 

@@ -60,6 +60,11 @@ class Sandbox:
         """A user of the outsider's account who may only describe."""
         return self.caller("AKIAOUTSIDER00000002", "reader-secret")
 
+    @property
+    def management(self):
+        """The management account of the organization."""
+        return self.caller("AKIAMANAGEMENT000001", "management-secret")
+
     def close(self):
         self.process.kill()
         self.process.wait()

@@ -3,6 +3,11 @@
 HOME, AWAY = "us-east-1", "us-west-2"
 
 PRODUCER, CONSUMER, OUTSIDER = "111111111111", "222222222222", "333333333333"
+MANAGEMENT, CLOSING, SLEEPING = "999999999999", "444444444444", "555555555555"
+
+ORGANIZATION, ROOT_ID = "o-wiretests0", "r-wire"
+#: Production is inside Workloads.
+WORKLOADS, PRODUCTION = "ou-wire-11111111", "ou-wire-22222222"
 
 DISTRIBUTOR = f"arn:aws:iam::{PRODUCER}:role/Distributor"
 COPY_ROLE = f"arn:aws:iam::{CONSUMER}:role/AmiCopyRole"

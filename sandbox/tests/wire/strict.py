@@ -40,7 +40,9 @@ def _json_document(operation_model, response_dict, body, failed, at):
     assert response_dict["headers"]["content-type"].startswith("application/x-amz-json-"), at
     if failed:
         assert re.fullmatch(r"[A-Za-z.#0-9]+", document["__type"]), f"{at}: {document}"
-        assert set(document) <= {"__type", "message", "Message"}, f"{at}: {document}"
+        known = {shape.name: set(shape.members) for shape in operation_model.error_shapes}
+        more = known.get(document["__type"], set())
+        assert set(document) <= {"__type", "message", "Message"} | more, f"{at}: {document}"
     elif operation_model.output_shape is None:
         assert document == {}, f"{at}: {document}"
     else:

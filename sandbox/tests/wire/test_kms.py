@@ -108,7 +108,7 @@ def test_an_organization_reaches_a_key_by_condition(keys, sandbox):
         "Principal": {"AWS": "*"},
         "Action": "kms:DescribeKey",
         "Resource": "*",
-        "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-wiretests"}},
+        "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-wiretests0"}},
     }
     keys.put_key_policy(KeyId=SOURCE_KEY, PolicyName="default", Policy=policy(DEFAULT_POLICY, everyone))
     assert sandbox.consumer.kms(HOME).describe_key(KeyId=SOURCE_KEY)

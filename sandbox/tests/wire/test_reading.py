@@ -100,7 +100,7 @@ def test_image_attributes(at_home, attribute, member, expected):
 
 
 def test_launch_permissions_come_and_go(sandbox, at_home):
-    organization = "arn:aws:organizations::999999999999:organization/o-wiretests"
+    organization = "arn:aws:organizations::999999999999:organization/o-wiretests0"
     at_home.modify_image_attribute(
         ImageId=GOLDEN, Attribute="launchPermission", OperationType="add",
         UserIds=[CONSUMER], OrganizationArns=[organization],

@@ -278,7 +278,8 @@ fn every_operator_and_every_key_must_hold() {
 #[test]
 fn the_principal_answers_for_itself() {
     for condition in [
-        r#"{"StringEquals":{"aws:PrincipalOrgID":"o-example1"}}"#,
+        r#"{"StringEquals":{"aws:PrincipalOrgID":"o-exampleorg"}}"#,
+        r#"{"ForAnyValue:StringLike":{"aws:PrincipalOrgPaths":"o-exampleorg/r-ab12/*"}}"#,
         r#"{"StringEquals":{"AWS:principalaccount":"222222222222"}}"#,
         r#"{"ArnEquals":{"aws:PrincipalArn":"arn:aws:iam::222222222222:role/ops/AmiCopyRole"}}"#,
         r#"{"StringEquals":{"aws:PrincipalType":"AssumedRole"}}"#,

@@ -99,6 +99,7 @@ fn a_service_belongs_to_no_account() {
         role_arn: None,
         account: String::new(),
         org_id: None,
+        org_path: None,
         service: Some("ec2.amazonaws.com".to_owned()),
     };
     let named =
@@ -198,7 +199,7 @@ fn a_trust_policy_needs_no_resource() {
 fn an_organisation_is_reached_by_condition() {
     let key_policy = policy(
         r#"{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"kms:Decrypt","Resource":"*",
-            "Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-example1"}}}"#,
+            "Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-exampleorg"}}}"#,
     );
     assert_eq!(reach(&key_policy, &session()), Some(Reach::Principal));
     assert_eq!(
@@ -206,6 +207,7 @@ fn an_organisation_is_reached_by_condition() {
             &key_policy,
             &Principal {
                 org_id: None,
+                org_path: None,
                 ..session()
             }
         ),

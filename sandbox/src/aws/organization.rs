@@ -1,0 +1,174 @@
+//! The live organization: who belongs to it, where, and how things in it are named.
+//!
+//! Source: Service Authorization Reference, AWS Organizations (ARNs); model (patterns); IAM guide, global condition
+//! keys (`aws:PrincipalOrgPaths`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Aws;
+
+#[derive(Clone, Debug)]
+pub(crate) struct LiveOrganization {
+    pub id: String,
+    pub management_account: String,
+    pub root: String,
+    /// By ID.
+    pub units: BTreeMap<String, LiveUnit>,
+    pub delegated_administrators: BTreeSet<String>,
+    pub empty_pages: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct LiveUnit {
+    pub name: String,
+    /// The root, or another OU.
+    pub parent: String,
+}
+
+impl LiveOrganization {
+    pub(crate) fn arn(&self) -> String {
+        let (account, id) = (&self.management_account, &self.id);
+        format!("arn:aws:organizations::{account}:organization/{id}")
+    }
+
+    /// `kind` is `account`, `ou` or `root`.
+    pub(crate) fn arn_of(&self, kind: &str, id: &str) -> String {
+        let account = &self.management_account;
+        format!("arn:aws:organizations::{account}:{kind}/{}/{id}", self.id)
+    }
+
+    /// Of the root or an OU.
+    pub(crate) fn arn_of_parent(&self, id: &str) -> String {
+        self.arn_of(if id.starts_with("r-") { "root" } else { "ou" }, id)
+    }
+
+    pub(crate) fn has_parent(&self, id: &str) -> bool {
+        id == self.root || self.units.contains_key(id)
+    }
+
+    /// A root or OU and everything above it, the root last.
+    pub(crate) fn up_from<'a>(&'a self, parent: &'a str) -> Vec<&'a str> {
+        let mut line = vec![parent];
+        while let Some(unit) = line.last().and_then(|last| self.units.get(*last)) {
+            line.push(&unit.parent);
+        }
+        line
+    }
+
+    /// `o-…/r-…/ou-…/`
+    pub(crate) fn path(&self, parent: &str) -> String {
+        let mut path = format!("{}/", self.id);
+        for step in self.up_from(parent).into_iter().rev() {
+            path.push_str(step);
+            path.push('/');
+        }
+        path
+    }
+
+    pub(crate) fn may_list(&self, account: &str) -> bool {
+        account == self.management_account || self.delegated_administrators.contains(account)
+    }
+}
+
+impl Aws {
+    /// The declared organization, if this account is a member.
+    pub(crate) fn organization_with(&self, account: &str) -> Option<&LiveOrganization> {
+        let own = self.organization_of(account)?;
+        self.organization.as_ref().filter(|known| known.id == own)
+    }
+
+    /// What `aws:PrincipalOrgPaths` holds for principals of this account.
+    pub(crate) fn organization_path_of(&self, account: &str) -> Option<String> {
+        let parent = self.accounts.get(account)?.parent.as_deref()?;
+        Some(self.organization_with(account)?.path(parent))
+    }
+
+    /// Whether the account is in the OU of this ARN, or in one below it.
+    pub(crate) fn is_in_unit(&self, account: &str, arn: &str) -> bool {
+        let parent = self.accounts.get(account).and_then(|a| a.parent.as_deref());
+        let organization = self.organization_with(account);
+        let (Some(parent), Some(organization)) = (parent, organization) else {
+            return false;
+        };
+        let above = organization.up_from(parent).into_iter();
+        above
+            .filter(|id| id.starts_with("ou-"))
+            .any(|id| organization.arn_of("ou", id) == arn)
+    }
+
+    /// Whether the account is a member of the organization of this ARN.
+    pub(crate) fn is_in_organization(&self, account: &str, arn: &str) -> bool {
+        match self.organization_with(account) {
+            Some(organization) => organization.arn() == arn,
+            // Of an organization that is only named, the management account is not known.
+            None => self
+                .organization_of(account)
+                .is_some_and(|own| arn.rsplit('/').next() == Some(own)),
+        }
+    }
+
+    /// Moves a member to the root or another OU, as MoveAccount would.
+    pub fn move_account(&mut self, account: &str, parent: &str) -> bool {
+        let organization = self.organization_with(account);
+        if !organization.is_some_and(|organization| organization.has_parent(parent)) {
+            return false;
+        }
+        if let Some(live) = self.accounts.get_mut(account) {
+            live.parent = Some(parent.to_owned());
+        }
+        let path = self.organization_path_of(account);
+        for credential in self.credentials.values_mut() {
+            if credential.caller.account() == account {
+                credential.caller.principal.org_path.clone_from(&path);
+            }
+        }
+        true
+    }
+
+    /// As ListAccounts shows it: `ACTIVE`, `SUSPENDED`, `PENDING_CLOSURE` and the like.
+    pub fn set_account_state(&mut self, account: &str, state: &str) -> bool {
+        let live = self.accounts.get_mut(account);
+        live.map(|live| state.clone_into(&mut live.state)).is_some()
+    }
+}
+
+/// `prefix` and between `least` and 32 lower-case letters or digits.
+fn is_id(id: &str, prefix: &str, least: usize) -> bool {
+    let rest = id.strip_prefix(prefix);
+    rest.is_some_and(|rest| {
+        (least..=32).contains(&rest.len())
+            && rest
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    })
+}
+
+pub(crate) fn is_organization_id(id: &str) -> bool {
+    is_id(id, "o-", 10)
+}
+
+pub(crate) fn is_root_id(id: &str) -> bool {
+    is_id(id, "r-", 4)
+}
+
+pub(crate) fn is_unit_id(id: &str) -> bool {
+    let parts = id.strip_prefix("ou-").and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(root, own)| is_id(root, "", 4) && is_id(own, "", 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_those_of_the_model() {
+        assert!(is_organization_id("o-0123456789") && is_root_id("r-ab12"));
+        assert!(is_unit_id("ou-ab12-12345678"));
+        for bad in ["o-short", "o-0123456789ABC", "0123456789abc", "o-"] {
+            assert!(!is_organization_id(bad), "{bad}");
+        }
+        for bad in ["ou-ab12", "ou-ab1-12345678", "ou-ab12-1234567", "r-ab12"] {
+            assert!(!is_unit_id(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Members of a JSON request, with the validation errors of Organizations.
+
+use serde_json::Value;
+
+use crate::aws::{is_root_id, is_unit_id};
+use crate::refusals::{self, Refused};
+
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a>(&'a Value);
+
+impl<'a> Input<'a> {
+    pub(super) fn new(body: &'a Value) -> Self {
+        Self(body)
+    }
+
+    fn get(self, name: &str) -> Option<&'a Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Refuses members the sandbox does not model, and ones nobody knows.
+    pub(super) fn only(self, operation: &str, names: &[&str]) -> Result<(), Refused> {
+        let given = self.0.as_object().into_iter().flatten();
+        let mut others =
+            given.filter(|(name, value)| !value.is_null() && !names.contains(&name.as_str()));
+        others.next().map_or(Ok(()), |(name, _)| {
+            Err(refusals::NOT_IMPLEMENTED.with(&[&format!("parameter {name} of {operation}")]))
+        })
+    }
+
+    pub(super) fn text(self, name: &str) -> Result<Option<&'a str>, Refused> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        value.as_str().map(Some).ok_or_else(|| mistyped(name))
+    }
+
+    /// A text that is there and has the form.
+    pub(super) fn required(
+        self,
+        name: &str,
+        form: impl Fn(&str) -> bool,
+    ) -> Result<&'a str, Refused> {
+        let given = self.text(name)?;
+        let text = given.ok_or_else(|| refusals::ORG_REQUIRED.with(&[name]))?;
+        if form(text) {
+            return Ok(text);
+        }
+        Err(refusals::ORG_PATTERN.with(&[]))
+    }
+
+    pub(super) fn number(self, name: &str) -> Result<Option<i64>, Refused> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        value.as_i64().map(Some).ok_or_else(|| mistyped(name))
+    }
+}
+
+fn mistyped(name: &str) -> Refused {
+    refusals::KMS_MALFORMED_REQUEST.with(&[&format!("{name} has a value of the wrong type")])
+}
+
+pub(super) fn is_account(id: &str) -> bool {
+    id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit())
+}
+
+pub(super) fn is_parent(id: &str) -> bool {
+    is_root_id(id) || is_unit_id(id)
+}
+
+pub(super) fn is_child(id: &str) -> bool {
+    is_account(id) || is_unit_id(id)
+}

@@ -1,0 +1,73 @@
+//! `MaxResults` and `NextToken` of Organizations. A token belongs to the list it came from.
+
+use serde_json::{Map, Value, json};
+
+use super::Ask;
+use crate::aws::LiveOrganization;
+use crate::refusals::{self, Refused};
+
+/// What a page holds at most, and unless asked for less (model).
+const LARGEST: usize = 20;
+
+pub(super) struct Page {
+    /// The operation and what it lists.
+    list: String,
+    /// Nothing for the first call.
+    offset: Option<usize>,
+    size: usize,
+}
+
+impl Page {
+    /// `of` is whose list it is; `names` are the operation's other parameters.
+    pub(super) fn read(ask: Ask<'_>, of: &str, names: &[&str]) -> Result<Self, Refused> {
+        let all = [names, &["MaxResults", "NextToken"]].concat();
+        ask.input.only(ask.operation, &all)?;
+        let size = match ask.input.number("MaxResults")? {
+            None => LARGEST,
+            Some(n) if n < 1 => return Err(refusals::ORG_MIN_VALUE.with(&["MaxResults"])),
+            Some(n) => usize::try_from(n)
+                .ok()
+                .filter(|n| *n <= LARGEST)
+                .ok_or_else(|| refusals::ORG_MAX_VALUE.with(&["MaxResults"]))?,
+        };
+        let list = format!("{} {of}", ask.operation);
+        let token = ask.input.text("NextToken")?;
+        let offset = token.map(|token| {
+            let offset = offset(&list, token);
+            offset.ok_or_else(|| refusals::ORG_NEXT_TOKEN.with(&[]))
+        });
+        Ok(Self {
+            offset: offset.transpose()?,
+            list,
+            size,
+        })
+    }
+
+    /// The answer: this page's items under `name`, and the token of the next if there is one.
+    pub(super) fn cut(
+        &self,
+        organization: &LiveOrganization,
+        name: &str,
+        items: Vec<Value>,
+    ) -> Value {
+        let total = items.len();
+        let begins_empty = organization.empty_pages && self.offset.is_none() && total > 0;
+        let offset = self.offset.unwrap_or(0);
+        let size = if begins_empty { 0 } else { self.size };
+        let page: Vec<Value> = items.into_iter().skip(offset).take(size).collect();
+        let end = offset.saturating_add(size);
+        let mut answer = Map::new();
+        answer.insert(name.to_owned(), json!(page));
+        if end < total {
+            let token = hex::encode(format!("{}\n{end}", self.list));
+            answer.insert("NextToken".to_owned(), json!(token));
+        }
+        Value::Object(answer)
+    }
+}
+
+fn offset(list: &str, token: &str) -> Option<usize> {
+    let text = String::from_utf8(hex::decode(token).ok()?).ok()?;
+    let (from, offset) = text.split_once('\n')?;
+    (from == list).then(|| offset.parse().ok()).flatten()
+}

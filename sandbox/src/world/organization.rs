@@ -1,0 +1,78 @@
+//! The organization of a world: its tree, and who may look at it. Which account sits where stands with the account
+//! (`Account::parent`).
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+/// The one organization a world declares; accounts may name others by ID, of which nothing but the ID is known.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organization {
+    /// `o-` and 10 to 32 lower-case letters or digits.
+    pub id: String,
+    /// One of the world's accounts; a member without saying so.
+    pub management_account: String,
+    /// `r-` and 4 to 32 lower-case letters or digits. AWS has had one root for each organization so far.
+    pub root: String,
+    #[serde(default, rename = "unit")]
+    pub units: Vec<OrganizationalUnit>,
+    /// Members that may list as the management account may.
+    #[serde(default)]
+    pub delegated_administrators: BTreeSet<String>,
+    /// Lists begin with an empty page that carries a token, as AWS's may at any time.
+    #[serde(default = "empty_pages")]
+    pub empty_pages: bool,
+}
+
+/// An OU: below the root, or below another OU.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrganizationalUnit {
+    /// `ou-`, the root's ID without `r-`, `-`, and 8 to 32 lower-case letters or digits.
+    pub id: String,
+    pub name: String,
+    /// The root unless said otherwise; OUs may stand in any order.
+    #[serde(default)]
+    pub parent: Option<String>,
+}
+
+fn empty_pages() -> bool {
+    true
+}
+
+impl Organization {
+    pub fn new(id: &str, management_account: &str, root: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            management_account: management_account.to_owned(),
+            root: root.to_owned(),
+            units: Vec::new(),
+            delegated_administrators: BTreeSet::new(),
+            empty_pages: true,
+        }
+    }
+
+    /// `parent` is the root's ID or that of another OU.
+    #[must_use]
+    pub fn unit(mut self, id: &str, name: &str, parent: &str) -> Self {
+        self.units.push(OrganizationalUnit {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            parent: Some(parent.to_owned()),
+        });
+        self
+    }
+
+    #[must_use]
+    pub fn delegated_administrator(mut self, account: &str) -> Self {
+        self.delegated_administrators.insert(account.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn empty_pages(mut self, wanted: bool) -> Self {
+        self.empty_pages = wanted;
+        self
+    }
+}

@@ -1,0 +1,282 @@
+//! Organizations: who may list, what a list holds, and what membership is worth elsewhere.
+
+use amiferry_sandbox::{Account, Fault, World};
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client};
+use crate::worlds::{
+    Bench, CONSUMER, INNER, MANAGEMENT, ORGANIZATION, OUTER, PRODUCER, ROOT_ID, SOURCE_KEY,
+    organization, world,
+};
+
+/// Every item of a list, from as many pages as it takes; the number of pages.
+async fn all(client: &Client, operation: &str, body: Value, name: &str) -> (Vec<Value>, usize) {
+    let (mut items, mut pages, mut token) = (Vec::new(), 0, Value::Null);
+    loop {
+        let mut body = body.clone();
+        body["NextToken"] = token;
+        let page = client.organizations(operation, body).await.ok().json();
+        items.extend(page[name].as_array().expect("a list").iter().cloned());
+        pages += 1;
+        token = page["NextToken"].clone();
+        if token.is_null() {
+            return (items, pages);
+        }
+    }
+}
+
+fn ids(items: &[Value]) -> Vec<&str> {
+    items
+        .iter()
+        .filter_map(|item| item["Id"].as_str())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tree_is_walked_level_by_level() {
+    let bench = Bench::new();
+    let client = &bench.management;
+    let (roots, _) = all(client, "ListRoots", json!({}), "Roots").await;
+    assert_eq!(ids(&roots), [ROOT_ID]);
+    for (parent, units, accounts) in [
+        (ROOT_ID, vec![OUTER], vec![PRODUCER, MANAGEMENT]),
+        (OUTER, vec![INNER], vec![]),
+        (INNER, vec![], vec![CONSUMER]),
+    ] {
+        let body = json!({"ParentId": parent});
+        let operation = "ListOrganizationalUnitsForParent";
+        let (found, _) = all(client, operation, body.clone(), "OrganizationalUnits").await;
+        assert_eq!(ids(&found), units, "in {parent}");
+        let (found, _) = all(client, "ListAccountsForParent", body, "Accounts").await;
+        assert_eq!(ids(&found), accounts, "in {parent}, not below it");
+    }
+    for (child, parent, kind) in [
+        (CONSUMER, INNER, "ORGANIZATIONAL_UNIT"),
+        (INNER, OUTER, "ORGANIZATIONAL_UNIT"),
+        (OUTER, ROOT_ID, "ROOT"),
+    ] {
+        let (found, _) = all(client, "ListParents", json!({"ChildId": child}), "Parents").await;
+        assert_eq!(found, [json!({"Id": parent, "Type": kind})]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn things_are_named_as_the_model_wants() {
+    let mut world = world();
+    world.accounts[1] = world.accounts[1].clone().state("SUSPENDED").name("shop");
+    let bench = Bench::of(world);
+    let body = json!({"AccountId": CONSUMER});
+    let account = bench
+        .management
+        .organizations("DescribeAccount", body)
+        .await;
+    let account = account.ok().json()["Account"].clone();
+    let path = format!("{ORGANIZATION}/{ROOT_ID}/{OUTER}/{INNER}/{CONSUMER}/");
+    let arn = format!("arn:aws:organizations::{MANAGEMENT}:account/{ORGANIZATION}/{CONSUMER}");
+    assert_eq!(account["Arn"], arn);
+    assert_eq!(account["Paths"], json!([path]));
+    assert_eq!(
+        (&account["State"], &account["Status"], &account["Name"]),
+        (&json!("SUSPENDED"), &json!("SUSPENDED"), &json!("shop"))
+    );
+    let changed = bench
+        .sandbox
+        .edit(|aws| aws.set_account_state(CONSUMER, "CLOSED"));
+    assert!(changed);
+    let (accounts, _) = all(&bench.management, "ListAccounts", json!({}), "Accounts").await;
+    let closed = accounts.iter().find(|a| a["Id"] == CONSUMER);
+    let closed = closed.expect("still listed");
+    assert_eq!(
+        (&closed["State"], &closed["Status"]),
+        (&json!("CLOSED"), &json!("SUSPENDED"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_describe_and_administrators_list() {
+    let mut world = world();
+    world.organization = Some(organization().delegated_administrator(PRODUCER));
+    let bench = Bench::of(world);
+    for client in [&bench.management, &bench.producer, &bench.consumer] {
+        let answer = client
+            .organizations("DescribeOrganization", json!({}))
+            .await;
+        let shown = answer.ok().json()["Organization"].clone();
+        assert_eq!(
+            (&shown["Id"], &shown["MasterAccountId"]),
+            (&json!(ORGANIZATION), &json!(MANAGEMENT))
+        );
+    }
+    for operation in ["ListRoots", "ListAccounts"] {
+        bench
+            .producer
+            .organizations(operation, json!({}))
+            .await
+            .ok();
+        let answer = bench.consumer.organizations(operation, json!({})).await;
+        assert_eq!(answer.refusal.as_deref(), Some("ORG_NOT_ADMINISTRATOR"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn policies_are_asked_with_the_resource_of_the_list() {
+    let bench = Bench::new();
+    let unit = format!("arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{OUTER}");
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "organizations:List*ForParent", "Resource": unit}]});
+    let changed = bench.sandbox.edit(|aws| {
+        aws.set_policies(
+            "arn:aws:iam::999999999999:user/admin",
+            &[&policy.to_string()],
+        )
+    });
+    assert_eq!(changed, Ok(true));
+    let ask = |operation: &'static str, parent: &'static str| {
+        bench
+            .management
+            .organizations(operation, json!({"ParentId": parent}))
+    };
+    ask("ListAccountsForParent", OUTER).await.ok();
+    ask("ListOrganizationalUnitsForParent", OUTER).await.ok();
+    for parent in [INNER, ROOT_ID] {
+        let answer = ask("ListAccountsForParent", parent).await;
+        assert_eq!(answer.refusal.as_deref(), Some("ORG_ACCESS_DENIED"));
+        let named = format!("on resource: arn:aws:organizations::{MANAGEMENT}:");
+        assert!(answer.body.contains(&named), "{answer:?}");
+    }
+}
+
+fn crowded(empty_pages: bool) -> World {
+    let mut world = world().organization(organization().empty_pages(empty_pages));
+    for i in 0..45 {
+        world = world.account(Account::new(&format!("{:012}", 500 + i)).parent(OUTER));
+    }
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_hold_at_most_twenty_and_may_be_empty() {
+    let bench = Bench::of(crowded(true));
+    let body = json!({"ParentId": OUTER});
+    let first = bench
+        .management
+        .organizations("ListAccountsForParent", body.clone())
+        .await
+        .ok()
+        .json();
+    assert_eq!(first["Accounts"], json!([]));
+    assert!(first["NextToken"].is_string(), "{first}");
+    let client = &bench.management;
+    let (found, pages) = all(client, "ListAccountsForParent", body.clone(), "Accounts").await;
+    assert_eq!((found.len(), pages), (45, 4));
+    // Nothing is nothing: no token for an OU without OUs.
+    let inner = json!({"ParentId": INNER});
+    let (none, pages) = all(
+        client,
+        "ListOrganizationalUnitsForParent",
+        inner,
+        "OrganizationalUnits",
+    )
+    .await;
+    assert_eq!((none.len(), pages), (0, 1));
+    let bench = Bench::of(crowded(false));
+    let (found, pages) = all(&bench.management, "ListAccountsForParent", body, "Accounts").await;
+    assert_eq!((found.len(), pages), (45, 3));
+    let small = json!({"MaxResults": 7});
+    let (found, pages) = all(&bench.management, "ListAccounts", small, "Accounts").await;
+    assert_eq!((found.len(), pages), (48, 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_in_the_ledger_and_can_be_throttled() {
+    let bench = Bench::new();
+    bench.sandbox.set_fault(|call| match call.service.as_str() {
+        "organizations" => Fault::Refuse {
+            status: 400,
+            code: "TooManyRequestsException".to_owned(),
+            message: "Too many requests. Try again later.".to_owned(),
+        },
+        _ => Fault::None,
+    });
+    let body = json!({"ParentId": OUTER, "MaxResults": 5});
+    let answer = bench
+        .management
+        .organizations("ListAccountsForParent", body)
+        .await;
+    assert_eq!(answer.code.as_deref(), Some("TooManyRequestsException"));
+    let ledger = bench.sandbox.ledger();
+    let call = ledger.last().expect("a call");
+    assert_eq!(
+        (
+            call.service.as_str(),
+            call.operation.as_str(),
+            call.account.as_str()
+        ),
+        ("organizations", "ListAccountsForParent", MANAGEMENT)
+    );
+    assert_eq!(call.params["ParentId"], OUTER);
+}
+
+/// Its one endpoint is in us-east-1; behind an endpoint of one's own, SDKs sign for the client's Region.
+#[tokio::test(start_paused = true)]
+async fn the_endpoint_is_global() {
+    let bench = Bench::new();
+    let send = async |region: &str, host: &str| -> Answer {
+        let client = bench.management.in_region(region);
+        let request = Request::post(format!("https://{host}/"))
+            .header("content-type", "application/x-amz-json-1.1")
+            .header(
+                "x-amz-target",
+                "AWSOrganizationsV20161128.DescribeOrganization",
+            )
+            .body("{}".into())
+            .expect("a request");
+        client.answer(client.signed("organizations", request)).await
+    };
+    send("us-east-1", "organizations.us-east-1.amazonaws.com")
+        .await
+        .ok();
+    send("us-west-2", "127.0.0.1:4566").await.ok();
+    for (region, host) in [
+        ("us-west-2", "organizations.us-east-1.amazonaws.com"),
+        ("us-west-2", "organizations.us-west-2.amazonaws.com"),
+    ] {
+        assert_eq!(send(region, host).await.status, 400, "{region} at {host}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_policy_may_name_a_part_of_the_organization() {
+    let bench = Bench::new();
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:DescribeKey", "Resource": "*",
+         "Condition": {"ForAnyValue:StringLike": {
+            "aws:PrincipalOrgPaths": format!("{ORGANIZATION}/{ROOT_ID}/{OUTER}/*")}}},
+    ]});
+    let changed = bench
+        .sandbox
+        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy.to_string()));
+    assert_eq!(changed, Ok(true));
+    let describe = || {
+        bench
+            .consumer
+            .kms("DescribeKey", json!({"KeyId": SOURCE_KEY}))
+    };
+    describe().await.ok();
+    assert!(
+        bench
+            .sandbox
+            .edit(|aws| aws.move_account(CONSUMER, ROOT_ID))
+    );
+    assert_eq!(
+        describe().await.refusal.as_deref(),
+        Some("KMS_ACCESS_DENIED")
+    );
+    assert!(
+        !bench
+            .sandbox
+            .edit(|aws| aws.move_account(CONSUMER, "ou-ab12-99999999"))
+    );
+}
