@@ -67,8 +67,10 @@ fn is_owner(owner: &str, image: &Image, ask: Ask<'_>) -> bool {
 fn may_execute(aws: &Aws, who: &str, image: &Image, ask: Ask<'_>) -> bool {
     match who {
         "all" => image.public,
+        // Through an organization only for oneself: of others nobody is told where they belong (model).
         "self" => visibility::is_permitted(aws, image, ask.account()),
-        account => visibility::is_permitted(aws, image, account),
+        own if own == ask.account() => visibility::is_permitted(aws, image, own),
+        other => visibility::is_named(image, other),
     }
 }
 

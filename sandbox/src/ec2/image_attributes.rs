@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::describe_images::write_product_codes;
 use super::permit::{self, Facts};
-use super::{Ask, RETURN_TRUE, ids, snapshot_attributes};
-use crate::aws::{Aws, LiveImage};
+use super::{Ask, RETURN_TRUE, ids};
+use crate::aws::{Aws, LiveImage, is_organization_id, is_unit_id};
 use crate::model::{Image, LaunchPermission};
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -123,26 +123,34 @@ impl Entities {
     }
 
     fn add_group(&mut self, group: &str) -> Result<(), Refused> {
-        snapshot_attributes::check_group(group)?;
+        if group != "all" {
+            return Err(bad_item(group, "UserGroup"));
+        }
         self.everyone = true;
         Ok(())
     }
 
     fn add_user(&mut self, id: &str) -> Result<(), Refused> {
-        ids::account(id)?;
+        ids::account(id).map_err(|_| bad_item(id, "userId"))?;
         self.named.insert(LaunchPermission::User(id.to_owned()));
         Ok(())
     }
 
     fn add_organization(&mut self, arn: &str) -> Result<(), Refused> {
-        check_arn(arn, "organization/o-", "OrganizationArn")?;
+        let formed = in_organizations(arn, "organization").is_some_and(is_organization_id);
+        if !formed {
+            return Err(bad_item(arn, "OrganizationArn"));
+        }
         self.named
             .insert(LaunchPermission::Organization(arn.to_owned()));
         Ok(())
     }
 
     fn add_unit(&mut self, arn: &str) -> Result<(), Refused> {
-        check_arn(arn, "ou/o-", "OrganizationalUnitArn")?;
+        let parts = in_organizations(arn, "ou").and_then(|rest| rest.split_once('/'));
+        if !parts.is_some_and(|(own, unit)| is_organization_id(own) && is_unit_id(unit)) {
+            return Err(bad_item(arn, "OrganizationalUnitArn"));
+        }
         self.named
             .insert(LaunchPermission::OrganizationalUnit(arn.to_owned()));
         Ok(())
@@ -187,13 +195,16 @@ impl Entities {
     }
 }
 
-fn check_arn(arn: &str, kind: &str, parameter: &str) -> Result<(), Refused> {
-    let rest = arn.strip_prefix("arn:aws:organizations::");
-    let rest = rest.and_then(|rest| rest.split_once(':'));
-    if rest.is_some_and(|(account, path)| ids::account(account).is_ok() && path.starts_with(kind)) {
-        return Ok(());
-    }
-    Err(refusals::ORGANIZATION_ARN_MALFORMED.with(&[arn, parameter]))
+/// What stands behind `arn:aws:organizations::<account>:<kind>/`.
+fn in_organizations<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
+    let rest = arn.strip_prefix("arn:aws:organizations::")?;
+    let (account, path) = rest.split_once(':')?;
+    ids::account(account).ok()?;
+    path.strip_prefix(kind)?.strip_prefix('/')
+}
+
+fn bad_item(value: &str, kind: &str) -> Refused {
+    refusals::IMAGE_ATTRIBUTE_ITEM.with(&[value, kind])
 }
 
 impl Change {

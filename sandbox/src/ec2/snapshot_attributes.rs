@@ -175,7 +175,7 @@ impl Change {
     }
 }
 
-pub(super) fn check_group(group: &str) -> Result<(), Refused> {
+fn check_group(group: &str) -> Result<(), Refused> {
     if group != "all" {
         return Err(refusals::USER_GROUP_UNKNOWN.with(&[group]));
     }

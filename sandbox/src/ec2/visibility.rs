@@ -24,3 +24,9 @@ pub(crate) fn is_permitted(aws: &Aws, image: &Image, account: &str) -> bool {
         LaunchPermission::OrganizationalUnit(arn) => aws.is_in_unit(account, arn),
     })
 }
+
+/// By name only.
+pub(crate) fn is_named(image: &Image, account: &str) -> bool {
+    let named = LaunchPermission::User(account.to_owned());
+    image.launch_permissions.contains(&named)
+}

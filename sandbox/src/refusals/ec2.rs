@@ -27,6 +27,7 @@ super::table! {
     SNAPSHOT_IN_USE = 400, "InvalidSnapshot.InUse", "The snapshot {} is currently in use by {}", "EC2 errors; aws-facts: EC2 sharing";
 
     USER_ID_MALFORMED = 400, "InvalidUserID.Malformed", "Invalid user id: \"{}\"", "EC2 errors";
+    USER_GROUP_UNKNOWN = 400, "InvalidParameterValue", "Value ({}) for parameter UserGroup is invalid. The only group is all.", "model";
     PERMISSION_BOTH_WAYS = 400, "InvalidParameterCombination", "Cannot add and remove permissions in the same request", "model: ModifySnapshotAttribute";
     PERMISSION_TWO_FORMS = 400, "InvalidParameterCombination", "Use either {} or OperationType with UserId, UserGroup and the like, not both", "model (wording unproved)";
     PERMISSION_CHANGES_LIMIT = 400, "InvalidParameterValue", "Too many permission changes in one request: {}, at most 500", "aws-facts: EC2 sharing; model";

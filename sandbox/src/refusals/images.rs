@@ -7,8 +7,7 @@ super::table! {
     IMAGE_NOT_OWNED = 401, "AuthFailure", "Not authorized for images: [{}]", "EC2 errors";
     IMAGE_NOT_AVAILABLE = 400, "IncorrectState", "Image {} is not in state available: {}", "EC2 errors (wording unproved)";
     ATTRIBUTE_UNKNOWN = 400, "InvalidParameterValue", "Value ({}) for parameter attribute is invalid. Unknown attribute.", "model";
-    USER_GROUP_UNKNOWN = 400, "InvalidParameterValue", "Value ({}) for parameter UserGroup is invalid. The only group is all.", "model";
-    ORGANIZATION_ARN_MALFORMED = 400, "InvalidParameterValue", "Value ({}) for parameter {} is invalid. Expected an ARN of AWS Organizations.", "model: ModifyImageAttribute (wording unproved)";
+    IMAGE_ATTRIBUTE_ITEM = 400, "InvalidAMIAttributeItemValue", "Invalid attribute item value \"{}\" for {} item type.", "live answers, hashicorp/packer-plugin-amazon#156 and hashicorp/packer#1068; EC2 errors";
     MANAGED_KEY_IMAGE_SHARED = 400, "InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.", "aws-facts: EC2 sharing; live answer, hashicorp/packer#7410";
     ENCRYPTED_IMAGE_PUBLIC = 400, "InvalidParameterValue", "Images with encrypted snapshots cannot be made public: {}", "aws-facts: EC2 sharing (wording unproved)";
     LAUNCH_PERMISSION_LIMIT = 400, "ResourceLimitExceeded", "An AMI can be shared with at most 1000 entities: {}", "aws-facts: EC2 sharing (wording unproved)";

@@ -15,5 +15,6 @@ mod refused_organizations;
 mod refused_sessions;
 mod registering;
 mod sessions;
+mod sharing;
 mod world_files;
 mod worlds;

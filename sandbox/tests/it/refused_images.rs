@@ -48,7 +48,7 @@ pub async fn provoke(name: &str) -> Option<Answer> {
                 .ec2("DeregisterImage", &[("ImageId", IMAGE)])
                 .await
         }
-        "ORGANIZATION_ARN_MALFORMED" => {
+        "IMAGE_ATTRIBUTE_ITEM" => {
             modify(&[
                 ("ImageId", IMAGE),
                 ("LaunchPermission.Add.1.OrganizationArn", "o-a1b2c3d4e5"),

@@ -6,6 +6,7 @@ from clients import SESSION, refused
 from names import (
     CLOSING,
     CONSUMER,
+    GOLDEN,
     HOME,
     MANAGEMENT,
     ORGANIZATION,
@@ -101,3 +102,29 @@ def test_a_client_of_another_region_is_served_too(sandbox):
         "organizations", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b"
     )
     assert real.meta.endpoint_url == "https://organizations.us-east-1.amazonaws.com"
+
+
+def test_an_image_is_seen_through_an_ou(sandbox):
+    owner, member, outsider = (caller.ec2(HOME) for caller in (sandbox.producer, sandbox.consumer, sandbox.outsider))
+    outer = f"arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{WORKLOADS}"
+    assert member.describe_images(ExecutableUsers=["self"])["Images"] == []
+    owner.modify_image_attribute(ImageId=GOLDEN, LaunchPermission={"Add": [{"OrganizationalUnitArn": outer}]})
+    for query in ({"ImageIds": [GOLDEN]}, {"ExecutableUsers": ["self"]}, {"Owners": [PRODUCER]}):
+        assert [image["ImageId"] for image in member.describe_images(**query)["Images"]] == [GOLDEN], query
+    assert outsider.describe_images(Owners=[PRODUCER])["Images"] == []
+    listed = owner.describe_image_attribute(ImageId=GOLDEN, Attribute="launchPermission")["LaunchPermissions"]
+    assert listed == [{"OrganizationalUnitArn": outer}]
+    owner.modify_image_attribute(ImageId=GOLDEN, LaunchPermission={"Remove": [{"OrganizationalUnitArn": outer}]})
+    with refused("InvalidAMIID.NotFound"):
+        member.describe_images(ImageIds=[GOLDEN])
+
+
+def test_entities_that_are_none(sandbox):
+    owner = sandbox.producer.ec2(HOME)
+    for entity in (
+        {"OrganizationArn": f"arn:aws:organizations::{MANAGEMENT}:account/{ORGANIZATION}"},
+        {"OrganizationalUnitArn": WORKLOADS},
+        {"UserId": "2222-2222-2222"},
+    ):
+        with refused("InvalidAMIAttributeItemValue", *entity.values()):
+            owner.modify_image_attribute(ImageId=GOLDEN, LaunchPermission={"Add": [entity]})
