@@ -14,7 +14,10 @@ mod check;
 mod copies;
 mod image;
 mod key;
+mod lasting;
 mod look;
+mod mark;
+mod organization;
 mod presign;
 mod refusal;
 mod register;
@@ -25,6 +28,7 @@ mod share;
 mod source;
 mod tags;
 
+pub use organization::Members;
 pub use refusal::refusal;
 
 /// The way to AWS: the function's own configuration and the sessions in the targets.
@@ -96,8 +100,14 @@ impl Aws {
         command: &Command,
     ) -> Outcome {
         match command {
-            Command::Share { targets } => self.share(state, targets).await,
-            Command::Revoke => self.revoke(state).await,
+            Command::Share { targets } => match &state.order.share {
+                Some(share) => self.permit(state, share, targets).await,
+                None => self.share(state, targets).await,
+            },
+            Command::Revoke => match &state.order.share {
+                Some(share) => self.take_back(state, share).await,
+                None => self.revoke(state).await,
+            },
             Command::Look { target } => self.look(state, *target).await,
             Command::Poll { target } => self.poll(state, *target).await,
             Command::Tidy { target } => self.tidy(state, *target).await,

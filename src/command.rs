@@ -3,6 +3,7 @@
 //! | command | what makes it repeatable |
 //! |---|---|
 //! | `Share` | a tag on the source snapshots, written before the first permission, says who had been allowed before |
+//! | `Share` (`Mode: Share`) | a tag on the image says, before anybody is let in, whom this run lets in |
 //! | `Share` (grants) | CreateGrant with the same name and parameters returns the same grant |
 //! | `Start` | CopySnapshot has no token: copies carry the tag `amiferry:key`, looks come first, surplus copies are deleted |
 //! | `Register` | the name: EC2 refuses the second image of a name |
@@ -22,6 +23,8 @@ pub mod tag {
     pub const KEY: &str = "amiferry:key";
     /// On a source snapshot while it is shared, with the run's ID behind it.
     pub const SHARING: &str = "amiferry:sharing:";
+    /// On an image and on snapshots that a run shares for good, with the run's ID behind it: whom it let in.
+    pub const SHARED: &str = "amiferry:shared:";
     /// All of the above begin with this.
     pub const OURS: &str = "amiferry:";
 }
@@ -130,6 +133,11 @@ pub enum Outcome {
         image: Option<ImageId>,
         copies: Copies,
     },
+    /// A lasting share is given; these targets, and the audience, were refused theirs.
+    Permitted {
+        refused: Vec<(usize, Refusal)>,
+        audience: Option<Refusal>,
+    },
     Started {
         results: Vec<(usize, Result<SnapshotId, Refusal>)>,
     },
@@ -186,4 +194,9 @@ pub fn grant_prefix(run: &str) -> String {
 /// The tag that marks the source snapshots while a run shares them.
 pub fn sharing_tag(run: &str) -> String {
     format!("{}{run}", tag::SHARING)
+}
+
+/// The tag that tells whom a lasting share let in.
+pub fn shared_tag(run: &str) -> String {
+    format!("{}{run}", tag::SHARED)
 }

@@ -112,9 +112,7 @@ impl Cause {
                  EC2 does not let account {account} own such an image: use the original there"
             ),
             Self::RegionNotEnabled => format!("In account {account}: enable the Region {region} (aws account enable-region --region-name {region}), or leave it out of the targets"),
-            Self::SharingFailed => format!(
-                "In account {source}: allow the function's role ec2:ModifySnapshotAttribute and ec2:CreateTags on the source snapshots and kms:CreateGrant on their keys; look for a service control policy that forbids sharing"
-            ),
+            Self::SharingFailed => Self::sharing_remedy(state),
             Self::SourceGone => format!("Keep {} until its distribution has ended; name an image that exists and run again", state.source.image_id),
             Self::AccessDenied => format!(
                 "In account {account}: allow the action in the policy of {role}; if it is allowed there, look for a permissions boundary or a service control policy that denies it"
@@ -123,5 +121,19 @@ impl Cause {
             Self::Unreachable => format!("Run again; if it persists, check the network path to {region} and the AWS Health Dashboard"),
             Self::Other => "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned(),
         }
+    }
+
+    /// What to change where the source could not be opened.
+    pub fn sharing_remedy(state: &State) -> String {
+        let source = &state.source.account_id;
+        let actions = match &state.order.share {
+            Some(_) => {
+                "ec2:ModifyImageAttribute and ec2:CreateTags on the image, ec2:ModifySnapshotAttribute and ec2:CreateTags on its snapshots"
+            }
+            None => "ec2:ModifySnapshotAttribute and ec2:CreateTags on the source snapshots",
+        };
+        format!(
+            "In account {source}: check that the accounts named exist, and allow the function's role {actions} and kms:CreateGrant on their keys; look for a service control policy that forbids sharing"
+        )
     }
 }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tracing::info;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, Members};
 use crate::digest::digest;
 use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::event::{Event, LARGEST};
 use crate::ids::{AccountId, Region};
 use crate::plan::{self, Plan};
 use crate::reply::reply;
-use crate::request::{Defaults, Request};
+use crate::request::{Defaults, Mode, Request};
 use crate::source::Source;
 use crate::state::State;
 
@@ -105,10 +105,19 @@ impl Handler {
     ) -> Result<Value, Error> {
         let parsed = Request::parse(request, &self.defaults(invocation)?)?;
         let budget = budget(aws, invocation, PATIENCE)?;
-        let run = &digest([request.to_string().as_str(), parsed.source_region.as_str()])[..16];
-        let (mut state, source) = in_time(aws, &budget, begin(aws, &parsed, run))
-            .await
-            .unwrap_or_else(|| Err(too_slow()))?;
+        let run = match parsed.mode {
+            Mode::Copy => digest([request.to_string().as_str(), parsed.source_region.as_str()]),
+            // One lasting share of an image for all calls, so that what one call shared another can take back.
+            Mode::Share => digest([
+                "share",
+                parsed.source_image.as_str(),
+                parsed.source_region.as_str(),
+            ]),
+        };
+        let begun = in_time(aws, &budget, begin(aws, parsed, &run[..16], false)).await;
+        let Begun {
+            mut state, source, ..
+        } = begun.unwrap_or_else(|| Err(too_slow()))?;
         let progress = advance(aws, &mut state, &Ok(source), budget).await;
         reply(&state, progress)
     }
@@ -165,16 +174,37 @@ fn too_slow() -> Error {
     Error::Internal("AWS did not tell of the source image before the deadline; nothing was changed, the call may be repeated".to_owned())
 }
 
-/// Reads the source, refuses what cannot be copied, and plans.
-async fn begin(aws: &Aws, request: &Request, run: &str) -> Result<(State, Source), Error> {
+/// A run that can be worked on.
+struct Begun {
+    /// With the audience's accounts among its targets.
+    request: Request,
+    state: State,
+    source: Source,
+}
+
+/// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's request is its whole list.
+async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result<Begun, Error> {
     let mut source = aws
         .read_source(&request.source_image, &request.source_region)
         .await?;
     aws.read_key_managers(&mut source, &request.source_region)
         .await?;
-    let state = plan::distribute(request, &source, run, aws.now())?;
+    let members = match &request.audience {
+        Some(audience) => aws.members(audience, request.needs_members()).await?,
+        None => Members::default(),
+    };
+    let request = request.with_members(&members.accounts, &source.owner)?;
+    let now = aws.now();
+    let state = match request.mode {
+        Mode::Copy => plan::distribute(&request, &source, run, now)?,
+        Mode::Share => plan::share(&request, &source, members.arns, only, run, now)?,
+    };
     info!(run, plan = %Plan(&state), "planned");
-    Ok((state, source))
+    Ok(Begun {
+        request,
+        state,
+        source,
+    })
 }
 
 /// Prepares a state handed in from outside: nothing it says of the world is taken for granted. An image that is gone is no

@@ -114,6 +114,20 @@ checked_text!(
     is_key_ref
 );
 
+checked_text!(
+    /// An organisation of AWS Organizations.
+    OrganizationId,
+    "an organization ID (o- and 10 to 32 lower-case letters or digits)",
+    |text| text.strip_prefix("o-").is_some_and(|rest| (10..=32).contains(&rest.len()) && is_lower_alphanumeric(rest))
+);
+
+checked_text!(
+    /// An organisational unit, or the root above them all.
+    OrganizationalUnitId,
+    "an organizational unit or root ID (ou-<root>-<unit> or r-<root>)",
+    is_unit_id
+);
+
 impl Region {
     /// The partition this Region belongs to, as it stands in ARNs.
     pub fn partition(&self) -> &'static str {
@@ -150,6 +164,11 @@ impl KeyRef {
         Self("alias/aws/ebs".to_owned())
     }
 
+    /// Whether it is that key by its alias, which says no more than no name at all.
+    pub fn is_aws_ebs(&self) -> bool {
+        self.0 == "alias/aws/ebs"
+    }
+
     /// Whether this names a key itself (ARN of a key), not an alias that may point elsewhere tomorrow.
     pub fn is_key_arn(&self) -> bool {
         self.0
@@ -180,6 +199,24 @@ fn is_resource_id(text: &str, prefix: &str) -> bool {
                 .bytes()
                 .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
+}
+
+fn is_lower_alphanumeric(text: &str) -> bool {
+    text.bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// Source: Organizations API reference, `ListAccountsForParent`, `ParentId`.
+fn is_unit_id(text: &str) -> bool {
+    let part = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
+        lengths.contains(&text.len()) && is_lower_alphanumeric(text)
+    };
+    if let Some(root) = text.strip_prefix("r-") {
+        return part(root, 4..=32);
+    }
+    text.strip_prefix("ou-")
+        .and_then(|rest| rest.split_once('-'))
+        .is_some_and(|(root, unit)| part(root, 4..=32) && part(unit, 8..=32))
 }
 
 fn is_region(text: &str) -> bool {
@@ -318,6 +355,29 @@ mod tests {
         assert_eq!(arn.home(), Some(("aws", "us-west-2", "222222222222")));
         assert!(arn.is_key_arn());
         assert!(!KeyRef::aws_ebs().is_key_arn());
+    }
+
+    #[test]
+    fn organisations_and_their_units() {
+        assert!(OrganizationId::parse("o-abcdefghij").is_ok());
+        for right in ["ou-ab12-11111111", "r-ab12"] {
+            assert!(OrganizationalUnitId::parse(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "ou-",
+            "ou-ab12",
+            "ou-ab12-1",
+            "OU-ab12-11111111",
+            "r-",
+            "o-abcdefghij",
+            "ou-ab12-1111111/",
+        ] {
+            assert!(OrganizationalUnitId::parse(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "o-", "o-short", "o-ABCDEFGHIJ", "abcdefghij"] {
+            assert!(OrganizationId::parse(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

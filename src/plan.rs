@@ -3,16 +3,95 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::ids::AccountId;
 use crate::request::{KeyAccess, MAX_TARGETS, Request, Target, source_among_targets};
 use crate::source::Source;
 use crate::state::{
-    BYTES_IN_ALL, BYTES_PER_TARGET, Order, Phase, SCHEMA, Sharing, SourceRef, State, TargetPhase,
-    TargetState,
+    BYTES_IN_ALL, BYTES_PER_TARGET, Order, Phase, SCHEMA, Share, Sharing, SourceRef, State,
+    TargetPhase, TargetState,
 };
+
+/// Who was let in is written on the image and its snapshots, in tags of 19 accounts each; a resource has fifty tags.
+const MOST_SHARED_ONE_BY_ONE: usize = 380;
 
 /// Plans to give each target its AMI.
 pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Result<State, Error> {
+    check_words(request, source)?;
+    source.check_copyable()?;
+    let targets = request
+        .targets
+        .iter()
+        .map(|t| target(t, TargetPhase::Looking))
+        .collect();
+    let state = state(request, source_ref(request, source), targets, run, now);
+    check_size(&state)?;
+    Ok(state)
+}
+
+/// Plans lasting sharing: to let the targets and the audience launch, or, with `Unshare`, no longer. `only` makes the request
+/// the whole list of those this run has ever let in.
+pub fn share(
+    request: &Request,
+    source: &Source,
+    audience: Vec<String>,
+    only: bool,
+    run: &str,
+    now: i64,
+) -> Result<State, Error> {
+    check_words(request, source)?;
+    let unshare = request.sharing.unshare;
+    if !unshare {
+        source.check_shareable(request.sharing.snapshots)?;
+    }
+    let listed = request
+        .targets
+        .iter()
+        .filter(|t| !t.member || request.sharing.snapshots);
+    let count = listed.count();
+    if count > MOST_SHARED_ONE_BY_ONE {
+        let problem = format!(
+            "names {count} accounts to share with one by one; at most {MOST_SHARED_ONE_BY_ONE}: name their OrganizationId or OrganizationalUnitIds, without ShareSnapshots"
+        );
+        return Err(Error::invalid("Targets", problem));
+    }
+    let phase = if unshare {
+        TargetPhase::Removed
+    } else {
+        TargetPhase::Ready
+    };
+    let targets = request.targets.iter().map(|t| target(t, phase)).collect();
+    let mut state = state(request, source_ref(request, source), targets, run, now);
+    let (audience, gone) = if unshare {
+        (Vec::new(), audience)
+    } else {
+        (audience, Vec::new())
+    };
+    state.order.share = Some(Share {
+        snapshots: request.sharing.snapshots,
+        audience,
+        gone,
+        only,
+    });
+    check_size(&state)?;
+    Ok(state)
+}
+
+/// Plans to take back all that a run of lasting sharing ever gave.
+pub fn unshare_all(request: &Request, source: SourceRef, run: &str, now: i64) -> State {
+    let targets = request
+        .targets
+        .iter()
+        .map(|t| target(t, TargetPhase::Removed))
+        .collect();
+    let mut state = state(request, source, targets, run, now);
+    state.order.share = Some(Share {
+        only: true,
+        ..Share::default()
+    });
+    state
+}
+
+/// Refuses what only the image can tell to be wrong.
+fn check_words(request: &Request, source: &Source) -> Result<(), Error> {
     if let Some(target) = request
         .targets
         .iter()
@@ -36,50 +115,29 @@ pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Re
             ),
         ));
     }
-    source.check_copyable()?;
-    let source_ref = SourceRef {
+    Ok(())
+}
+
+/// The image as a state names it.
+pub fn source_ref(request: &Request, source: &Source) -> SourceRef {
+    SourceRef {
         image_id: source.id.clone(),
         region: request.source_region.clone(),
         account_id: source.owner.clone(),
         snapshots: source.snapshots.iter().map(|s| s.id.clone()).collect(),
         keys: source.keys(),
-    };
-    let targets = request
-        .targets
-        .iter()
-        .map(|t| target(t, TargetPhase::Looking))
-        .collect();
-    let state = state(request, source_ref, targets, run, now);
-    check_size(&state)?;
-    Ok(state)
+    }
 }
 
-/// Plans to take away what a run made in these targets (or, with `keep`, only what it left open at the source). The image
-/// itself may be gone.
-pub fn withdraw(
-    request: &Request,
-    source: Option<&Source>,
-    account: &AccountId,
-    keep: bool,
-    run: &str,
-    now: i64,
-) -> State {
-    let source_ref = SourceRef {
-        image_id: request.source_image.clone(),
-        region: request.source_region.clone(),
-        account_id: source.map_or_else(|| account.clone(), |s| s.owner.clone()),
-        snapshots: source.map_or_else(Vec::new, |s| {
-            s.snapshots.iter().map(|s| s.id.clone()).collect()
-        }),
-        keys: source.map_or_else(Vec::new, Source::keys),
-    };
+/// Plans to take away what a run made in these targets (or, with `keep`, only what it left open at the source).
+pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now: i64) -> State {
     let phase = if keep {
         TargetPhase::Removed
     } else {
         TargetPhase::Removing
     };
     let targets = request.targets.iter().map(|t| target(t, phase)).collect();
-    state(request, source_ref, targets, run, now)
+    state(request, source, targets, run, now)
 }
 
 /// Adds targets that an update took off the list, to be deregistered.
@@ -117,8 +175,12 @@ fn state(
             key_access: request.key_access,
             revoke_after_copy: request.revoke_after_copy,
             copy_completion_minutes: request.copy_completion_minutes,
+            share: None,
         },
         sharing: Sharing::default(),
+        machine: false,
+        end_by: 0,
+        part: false,
         targets,
     }
 }
@@ -130,6 +192,7 @@ fn target(target: &Target, phase: TargetPhase) -> TargetState {
         kms_key_id: target.key.clone(),
         role_name: target.role.clone(),
         external_id: target.external_id.clone(),
+        member: target.member,
         phase,
         progress: 0,
         due: 0,
@@ -191,6 +254,9 @@ impl fmt::Display for Plan<'_> {
             targets,
             ..
         } = self.0;
+        if let Some(share) = &order.share {
+            return write_share(f, self.0, share);
+        }
         writeln!(
             f,
             "Copy {} ({} snapshots) from {} {}",
@@ -225,6 +291,35 @@ impl fmt::Display for Plan<'_> {
     }
 }
 
+fn write_share(f: &mut fmt::Formatter<'_>, state: &State, share: &Share) -> fmt::Result {
+    let State {
+        source, targets, ..
+    } = state;
+    write!(
+        f,
+        "Share {} of {} {}",
+        source.image_id, source.account_id, source.region
+    )?;
+    for (word, phase) in [
+        ("with", TargetPhase::Ready),
+        ("no longer with", TargetPhase::Removed),
+    ] {
+        for target in targets.iter().filter(|t| t.phase == phase) {
+            write!(f, "\n  {word} {}", target.account_id)?;
+        }
+    }
+    for arn in &share.audience {
+        write!(f, "\n  with {arn}")?;
+    }
+    for arn in &share.gone {
+        write!(f, "\n  no longer with {arn}")?;
+    }
+    if share.only {
+        write!(f, "\n  and with nobody else it was shared with before")?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -232,7 +327,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ids::Region;
+    use crate::ids::{AccountId, ImageId, Region};
     use crate::request::Defaults;
     use crate::source::tests::example;
 
@@ -305,15 +400,14 @@ mod tests {
 
     #[test]
     fn withdrawing_does_not_need_the_image() {
-        let account = AccountId::parse("111111111111").unwrap();
-        let state = withdraw(
-            &request(&json!({})),
-            None,
-            &account,
-            false,
-            "0123456789abcdef",
-            0,
-        );
+        let source = SourceRef {
+            image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap(),
+            region: Region::parse("us-west-2").unwrap(),
+            account_id: AccountId::parse("111111111111").unwrap(),
+            snapshots: Vec::new(),
+            keys: Vec::new(),
+        };
+        let state = withdraw(&request(&json!({})), source, false, "0123456789abcdef", 0);
         assert_eq!(
             State::open(&serde_json::to_value(&state).unwrap()).unwrap(),
             state

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::diagnose::Cause;
 use crate::engine::Progress;
 use crate::error::Error;
 use crate::state::{State, TargetPhase, TargetState};
@@ -26,7 +27,7 @@ impl Status {
             || state.targets.iter().any(|t| t.phase == TargetPhase::Stuck)
         {
             Self::Stuck
-        } else if good == state.targets.len() {
+        } else if good == state.targets.len() && state.sharing.refused.is_none() {
             Self::Succeeded
         } else if good == 0 {
             Self::Failed
@@ -60,6 +61,9 @@ pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
             let status = Status::of(state);
             let targets: Vec<Value> = state.targets.iter().map(|t| target(state, t)).collect();
             let mut result = json!({"RunId": state.run, "SourceImageId": state.source.image_id, "Targets": targets});
+            if let Some(audience) = audience(state) {
+                result["Audience"] = audience;
+            }
             if status == Status::Stuck {
                 result["Stuck"] = stuck::what_is_left(state);
             }
@@ -68,12 +72,33 @@ pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
     }
 }
 
+/// The organisation and its units, which have their launch permission as such.
+fn audience(state: &State) -> Option<Value> {
+    let share = state.order.share.as_ref()?;
+    let (arns, done) = if share.gone.is_empty() {
+        (&share.audience, "Succeeded")
+    } else {
+        (&share.gone, "Unshared")
+    };
+    if arns.is_empty() {
+        return None;
+    }
+    let mut told = json!({"Arns": arns, "Status": done});
+    if let Some(said) = &state.sharing.refused {
+        told["Status"] = json!("Failed");
+        told["Reason"] = json!(said);
+        told["Remedy"] = json!(Cause::sharing_remedy(state));
+    }
+    Some(told)
+}
+
 fn target(state: &State, target: &TargetState) -> Value {
     let mut told = json!({
         "AccountId": target.account_id,
         "Region": target.region,
         "Status": match target.phase {
             TargetPhase::Succeeded => "Succeeded",
+            TargetPhase::Removed if state.order.share.is_some() => "Unshared",
             TargetPhase::Removed => "Deregistered",
             TargetPhase::Stuck => "Stuck",
             _ => "Failed",
@@ -87,6 +112,8 @@ fn target(state: &State, target: &TargetState) -> Value {
         || (target.phase == TargetPhase::Stuck && !target.copies.is_empty());
     if let (true, Some(image)) = (stands, &target.image_id) {
         told["ImageId"] = json!(image);
+    }
+    if stands && state.order.share.is_none() {
         let pairs = state.source.snapshots.iter().zip(&target.copies);
         let snapshots: Map<String, Value> = pairs
             .filter_map(|(from, to)| Some((from.to_string(), json!(to.as_ref()?))))

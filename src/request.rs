@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
+use crate::ids::{
+    AccountId, ExternalId, ImageId, KeyRef, OrganizationId, OrganizationalUnitId, Region, RoleName,
+    SnapshotId,
+};
 use crate::name::NameTemplate;
 
 mod fields;
@@ -20,8 +23,17 @@ pub const MAX_TARGETS: usize = 900;
 const MAX_TAGS: usize = 46;
 
 const ACCEPTED: &str = "SourceImageId (AmiId), SourceRegion (Region), Mode, Targets, TargetAccountIds, TargetKmsKeyIds, TargetRegions, \
-     TargetRoleName (RoleName), ExternalId, SourceSnapshotId (SnapshotId), Name, Tags, CopyTags, KeyAccess, CopyCompletionMinutes, \
-     RevokeAfterCopy, OnDelete, Wait";
+     OrganizationId, OrganizationalUnitIds, TargetRoleName (RoleName), ExternalId, SourceSnapshotId (SnapshotId), ShareSnapshots, Unshare, \
+     Name, Tags, CopyTags, KeyAccess, CopyCompletionMinutes, RevokeAfterCopy, OnDelete, Wait";
+
+/// What the targets are to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// An image of their own, under their own key.
+    Copy,
+    /// The right to launch from the source image, in its Region.
+    Share,
+}
 
 /// How the target reaches the source key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,16 +59,39 @@ pub struct Target {
     pub key: KeyRef,
     pub role: RoleName,
     pub external_id: Option<ExternalId>,
+    /// Named by its organisation or unit, not by itself.
+    pub member: bool,
+}
+
+/// Accounts named by where they stand in AWS Organizations, and what each of them is to be as a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audience {
+    pub organization: Option<OrganizationId>,
+    pub units: Vec<OrganizationalUnitId>,
+    each: targets::Each,
+}
+
+/// Further words of `Mode: Share`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sharing {
+    /// The snapshots too, for accounts that make volumes or copies of them.
+    pub snapshots: bool,
+    /// Take it back instead.
+    pub unshare: bool,
 }
 
 /// What somebody asked for, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    pub mode: Mode,
     pub source_image: ImageId,
     pub source_region: Region,
     /// Only compared with what the image really has; discovery never depends on it.
     pub source_snapshot_hint: Option<SnapshotId>,
+    /// Those named by account; `with_members` adds those of the audience.
     pub targets: Vec<Target>,
+    pub audience: Option<Audience>,
+    pub sharing: Sharing,
     pub name: NameTemplate,
     pub tags: BTreeMap<String, String>,
     pub copy_tags: bool,
@@ -79,40 +114,70 @@ pub struct Defaults {
 impl Request {
     /// Checks `value`, which comes from a task, a custom resource's properties or the function's configuration.
     pub fn parse(value: &Value, defaults: &Defaults) -> Result<Self, Error> {
+        Self::parse_as(Mode::Copy, value, defaults)
+    }
+
+    /// The same where the way in says which mode is meant if the request does not.
+    pub fn parse_as(mode: Mode, value: &Value, defaults: &Defaults) -> Result<Self, Error> {
         let Value::Object(object) = value else {
             return Err(Error::invalid(
                 "Distribute",
                 "must be an object with the request's keys",
             ));
         };
-        Self::parse_object(object, defaults)
+        Self::parse_object(mode, object, defaults)
     }
 
-    fn parse_object(object: &Map<String, Value>, defaults: &Defaults) -> Result<Self, Error> {
+    fn parse_object(
+        mode: Mode,
+        object: &Map<String, Value>,
+        defaults: &Defaults,
+    ) -> Result<Self, Error> {
         let mut fields = Fields::new("", object);
+        let mode = fields
+            .choice("Mode", &[("Copy", Mode::Copy), ("Share", Mode::Share)])?
+            .unwrap_or(mode);
         refuse_what_is_not_there_yet(&mut fields)?;
+        match mode {
+            Mode::Copy => refuse_words_of("Share", &mut fields, &["ShareSnapshots", "Unshare"])?,
+            Mode::Share => refuse_words_of("Copy", &mut fields, &WORDS_OF_COPY)?,
+        }
         let source_image = fields
             .checked(&["SourceImageId", "AmiId"], ImageId::parse)?
-            .ok_or_else(|| {
-                Error::invalid("SourceImageId", "is required: the AMI to copy (ami-…)")
-            })?;
+            .ok_or_else(|| Error::invalid("SourceImageId", "is required: the AMI (ami-…)"))?;
         let source_region = fields
             .checked(&["SourceRegion", "Region"], Region::parse)?
             .unwrap_or_else(|| defaults.region.clone());
         let source_snapshot_hint =
             fields.checked(&["SourceSnapshotId", "SnapshotId"], SnapshotId::parse)?;
-        let targets = targets::read(&mut fields, &source_region)?;
+        let sharing = Sharing {
+            // The source design named a snapshot where it was to be shared as well.
+            snapshots: fields
+                .flag("ShareSnapshots")?
+                .unwrap_or(mode == Mode::Share && source_snapshot_hint.is_some()),
+            unshare: fields.flag("Unshare")?.unwrap_or(false),
+        };
+        let (targets, audience) = targets::read(&mut fields, mode, &source_region)?;
         check_targets(&targets, &source_region, defaults.account.as_ref())?;
+        if targets.is_empty() && audience.is_none() {
+            return Err(Error::invalid(
+                "Targets",
+                "is required: a list of {AccountId, Region?, KmsKeyId?, RoleName?, ExternalId?}; or name an OrganizationId or OrganizationalUnitIds",
+            ));
+        }
         let name = fields
             .checked(&["Name"], NameTemplate::parse)?
             .unwrap_or_default();
         let tags = fields.map("Tags")?;
         check_tags(&tags)?;
         let request = Self {
+            mode,
             source_image,
             source_region,
             source_snapshot_hint,
             targets,
+            audience,
+            sharing,
             name,
             tags,
             copy_tags: fields.flag("CopyTags")?.unwrap_or(true),
@@ -139,31 +204,67 @@ impl Request {
         fields.finish(ACCEPTED)?;
         Ok(request)
     }
+
+    /// Whether the accounts of the audience must be known one by one: an image is shared with an organisation as such, but
+    /// grants and snapshot permissions go to accounts.
+    pub fn needs_members(&self) -> bool {
+        self.mode == Mode::Copy
+            || self.sharing.snapshots
+            || self.key_access == KeyAccess::Grant
+            || self.sharing.unshare
+    }
+
+    /// Adds the audience's accounts as targets. What the request says of an account by name goes before; the source's own
+    /// account is never a target.
+    pub fn with_members(mut self, members: &[AccountId], owner: &AccountId) -> Result<Self, Error> {
+        let Some(audience) = &self.audience else {
+            return Ok(self);
+        };
+        let mut seen: BTreeSet<(AccountId, Region)> = self
+            .targets
+            .iter()
+            .map(|t| (t.account.clone(), t.region.clone()))
+            .collect();
+        let added = members
+            .iter()
+            .filter(|account| *account != owner)
+            .flat_map(|account| audience.each.targets(account))
+            .filter(|t| seen.insert((t.account.clone(), t.region.clone())));
+        self.targets.extend(added);
+        if self.targets.is_empty() && self.mode == Mode::Copy {
+            return Err(Error::invalid(
+                "OrganizationalUnitIds",
+                "holds no active account but the source account's",
+            ));
+        }
+        check_count(self.targets.len())?;
+        Ok(self)
+    }
+}
+
+const WORDS_OF_COPY: [&str; 5] = [
+    "TargetKmsKeyIds",
+    "TargetRegions",
+    "Name",
+    "Tags",
+    "CopyCompletionMinutes",
+];
+
+/// Keys that have no meaning in this mode: whoever gives them expects something that would not happen.
+fn refuse_words_of(other: &str, fields: &mut Fields, words: &[&str]) -> Result<(), Error> {
+    match words.iter().find(|word| fields.has(word)) {
+        None => Ok(()),
+        Some(word) => Err(Error::invalid(*word, format!("goes with Mode: {other}"))),
+    }
 }
 
 /// Keys of the request schema that this version knows of but does not serve: refused with that word, never half-served.
 fn refuse_what_is_not_there_yet(fields: &mut Fields) -> Result<(), Error> {
-    match fields.text(&["Mode"])?.as_deref() {
-        None | Some("Copy") => {}
-        Some("Share") => {
-            return Err(Error::invalid(
-                "Mode",
-                "Share is not available in this version; Copy is",
-            ));
-        }
-        Some(_) => return Err(Error::invalid("Mode", "must be Copy or Share")),
-    }
-    for name in [
-        "OrganizationId",
-        "OrganizationalUnitIds",
-        "ServiceLinkedRoles",
-    ] {
-        if fields.list(name)?.is_some() {
-            return Err(Error::invalid(
-                name,
-                "is not available in this version; name the accounts in Targets",
-            ));
-        }
+    if fields.list("ServiceLinkedRoles")?.is_some() {
+        return Err(Error::invalid(
+            "ServiceLinkedRoles",
+            "is not available in this version; make the grants for Auto Scaling and Spot in the target",
+        ));
     }
     Ok(())
 }
@@ -179,26 +280,20 @@ fn parse_completion_minutes(text: &str) -> Result<u16, &'static str> {
     }
 }
 
+fn check_count(count: usize) -> Result<(), Error> {
+    if count <= MAX_TARGETS {
+        return Ok(());
+    }
+    let problem = format!("has {count} targets; at most {MAX_TARGETS} go into one run");
+    Err(Error::invalid("Targets", problem))
+}
+
 fn check_targets(
     targets: &[Target],
     source_region: &Region,
     own_account: Option<&AccountId>,
 ) -> Result<(), Error> {
-    if targets.is_empty() {
-        return Err(Error::invalid(
-            "Targets",
-            "is required: a list of {AccountId, Region?, KmsKeyId?, RoleName?, ExternalId?}",
-        ));
-    }
-    if targets.len() > MAX_TARGETS {
-        return Err(Error::invalid(
-            "Targets",
-            format!(
-                "has {} targets; at most {MAX_TARGETS} go into one run",
-                targets.len()
-            ),
-        ));
-    }
+    check_count(targets.len())?;
     let mut seen = BTreeSet::new();
     for (i, target) in targets.iter().enumerate() {
         let key = |name: &str| format!("Targets[{i}].{name}");

@@ -162,6 +162,41 @@ impl Source {
         Ok(())
     }
 
+    /// Refuses what cannot be shared: others could not launch from it.
+    pub fn check_shareable(&self, snapshots: bool) -> Result<(), Error> {
+        let refuse = |problem: String| Err(Error::invalid("SourceImageId", problem));
+        let (id, image) = (&self.id, &self.image);
+        if image.state != "available" {
+            return refuse(format!(
+                "{id} is {}; only an available image can be shared: wait until it is, or name another",
+                image.state
+            ));
+        }
+        for snapshot in &self.snapshots {
+            if let Some(problem) = self.unshareable_key(snapshot) {
+                return refuse(problem);
+            }
+            if snapshots && snapshot.owner != self.owner {
+                return refuse(format!(
+                    "snapshot {} of {id} belongs to account {}; only its owner can share it: leave out ShareSnapshots",
+                    snapshot.id, snapshot.owner
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn unshareable_key(&self, snapshot: &SourceSnapshot) -> Option<String> {
+        let key = snapshot.key.as_ref()?;
+        self.aws_managed_keys.contains(key).then(|| {
+            format!(
+                "snapshot {} of {} is encrypted with the AWS-managed key aws/ebs ({key}), which no other account can ever use; \
+                 copy the image in the source account under a customer-managed key first (aws ec2 copy-image --encrypted --kms-key-id …) and distribute that copy",
+                snapshot.id, self.id
+            )
+        })
+    }
+
     fn check_snapshot(&self, snapshot: &SourceSnapshot) -> Result<(), Error> {
         let refuse = |problem: String| Err(Error::invalid("SourceImageId", problem));
         let (id, image) = (&snapshot.id, &self.id);
@@ -182,13 +217,8 @@ impl Source {
                 snapshot.state
             ));
         }
-        if let Some(key) = &snapshot.key
-            && self.aws_managed_keys.contains(key)
-        {
-            return refuse(format!(
-                "snapshot {id} of {image} is encrypted with the AWS-managed key aws/ebs ({key}), which no other account can ever use; \
-                 copy the image in the source account under a customer-managed key first (aws ec2 copy-image --encrypted --kms-key-id …) and distribute that copy"
-            ));
+        if let Some(problem) = self.unshareable_key(snapshot) {
+            return refuse(problem);
         }
         Ok(())
     }

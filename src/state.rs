@@ -19,7 +19,7 @@ use crate::request::{KeyAccess, MAX_TARGETS};
 mod copies;
 
 /// The schema this version writes.
-pub const SCHEMA: u64 = 1;
+pub const SCHEMA: u64 = 2;
 /// Bytes of JSON a state may take: this much in all, and this much more for each target.
 pub const BYTES_IN_ALL: usize = 4096;
 pub const BYTES_PER_TARGET: usize = 1024;
@@ -45,6 +45,15 @@ pub struct State {
     pub order: Order,
     #[serde(default)]
     pub sharing: Sharing,
+    /// An execution of the state machine goes on with it: once that is over, so is the run. Since schema 2.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub machine: bool,
+    /// Whoever asked waits no longer than this (Unix seconds); 0 if for ever. Since schema 2.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub end_by: i64,
+    /// Some of the targets of a run whose whole is elsewhere: it is the whole that closes the source. Since schema 2.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub part: bool,
     pub targets: Vec<TargetState>,
 }
 
@@ -85,6 +94,27 @@ pub struct Order {
     pub revoke_after_copy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_completion_minutes: Option<u16>,
+    /// `Mode: Share`: launch from the source image; nothing is copied. Since schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+}
+
+/// What lasting sharing is to come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct Share {
+    /// The snapshots too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub snapshots: bool,
+    /// ARNs of organisations and units that may launch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub audience: Vec<String>,
+    /// ARNs of those that may no longer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
+    /// Whoever else this run let in before is to go: the request is the whole list.
+    #[serde(skip_serializing_if = "is_default")]
+    pub only: bool,
 }
 
 /// How the sharing of the source stands.
@@ -101,6 +131,9 @@ pub struct Sharing {
     /// The run's accounts that had permission before: the tag on the snapshots says the same, for whoever has no state.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prior: Vec<AccountId>,
+    /// Why the audience of a lasting share was refused: what AWS said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// Why revoking failed for good: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
@@ -112,10 +145,17 @@ pub struct TargetState {
     pub account_id: AccountId,
     pub region: Region,
     /// As the request named it until the first look, from then on the key's ARN: an alias moved meanwhile changes nothing.
+    #[serde(
+        default = "KeyRef::aws_ebs",
+        skip_serializing_if = "KeyRef::is_aws_ebs"
+    )]
     pub kms_key_id: KeyRef,
     pub role_name: RoleName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<ExternalId>,
+    /// Named by its organisation or unit, which has the launch permission of a lasting share.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub member: bool,
     pub phase: TargetPhase,
     /// Percent of the copying, over all snapshots.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -216,7 +256,7 @@ impl State {
             ));
         };
         match object.get("Schema").and_then(Value::as_u64) {
-            Some(SCHEMA) => {}
+            Some(1..=SCHEMA) => {}
             Some(newer) if newer > SCHEMA => {
                 return Err(invalid(format!(
                     "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: deploy that version again to finish the run"
@@ -228,11 +268,13 @@ impl State {
                 )));
             }
         }
-        let state: Self = serde_json::from_value(value.clone()).map_err(|e| {
+        let mut state: Self = serde_json::from_value(value.clone()).map_err(|e| {
             invalid(format!(
                 "is not whole ({e}); hand back the State of the last reply unchanged"
             ))
         })?;
+        // What an older schema lacks has its default.
+        state.schema = SCHEMA;
         state.check()?;
         Ok(state)
     }
@@ -243,12 +285,13 @@ impl State {
                 "{problem}; hand back the State of the last reply unchanged"
             )))
         };
-        if self.targets.is_empty() || self.targets.len() > MAX_TARGETS {
+        let lasting = self.order.share.is_some();
+        if (self.targets.is_empty() && !lasting) || self.targets.len() > MAX_TARGETS {
             return invalid("Targets is empty or too long");
         }
         let takes_away =
             |t: &TargetState| t.phase == TargetPhase::Removing || t.phase.is_terminal();
-        if self.source.snapshots.is_empty() && !self.targets.iter().all(takes_away) {
+        if self.source.snapshots.is_empty() && !lasting && !self.targets.iter().all(takes_away) {
             return invalid("Source.Snapshots is empty");
         }
         if !(8..=32).contains(&self.run.len()) || !self.run.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -305,7 +348,12 @@ impl State {
             target
                 .failure
                 .get_or_insert_with(|| Failure::new(Cause::TooSlow, reason));
-            target.phase = TargetPhase::Undoing;
+            // A share leaves nothing in the target; what it opened, revoking closes.
+            target.phase = if self.order.share.is_some() {
+                TargetPhase::Failed
+            } else {
+                TargetPhase::Undoing
+            };
             target.due = 0;
         }
     }
@@ -330,6 +378,7 @@ impl State {
             due: now,
             tries: 99,
             prior: Vec::new(),
+            refused: None,
             stuck: Some("x".repeat(600)),
         };
         for target in &mut busy.targets {

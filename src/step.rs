@@ -16,6 +16,9 @@
 //!
 //! The run's way: Looking until every target has looked; Sharing with the accounts that turned out to need it, which may be
 //! none; Copying until every target is terminal; Revoking; Ended.
+//!
+//! With `Mode: Share` the targets begin as Ready and are Succeeded once shared with; Revoking then takes back only what is no
+//! longer wanted.
 
 use crate::command::Command;
 use crate::state::{Phase, State, TargetPhase, TargetState};
@@ -101,12 +104,22 @@ fn turn(state: &mut State, busy: &Busy) {
         // A target that answered late, or looked again, needs copies after all.
         state.phase = Phase::Sharing;
     }
-    if state.phase == Phase::Sharing && ready(state).is_empty() {
+    if state.phase == Phase::Sharing && ready(state).is_empty() && !audience_waits(state) {
         state.phase = Phase::Copying;
     }
     if state.phase == Phase::Copying && state.targets.iter().all(|t| t.phase.is_terminal()) {
-        state.phase = Phase::Revoking;
+        state.phase = if state.part {
+            Phase::Ended
+        } else {
+            Phase::Revoking
+        };
     }
+}
+
+/// Whether an organisation or unit is yet to be let in by a lasting share.
+fn audience_waits(state: &State) -> bool {
+    let audience = state.order.share.as_ref().map(|s| &s.audience);
+    state.sharing.at == 0 && audience.is_some_and(|a| !a.is_empty())
 }
 
 /// The targets that wait for the source to be opened.

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::{OperationType, Tag};
 
 use super::key::key_region;
-use super::share::marked_accounts;
-use super::{Aws, refusal};
+use super::{Aws, mark, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
@@ -35,7 +34,7 @@ impl Aws {
                     .map(ToString::to_string)
                     .collect()
             };
-            let prior = match marked_accounts(&name, tags) {
+            let prior = match mark::read(&name, tags) {
                 Some(prior) => prior,
                 None if state.sharing.at > 0 => remembered(),
                 None => continue,
@@ -47,7 +46,7 @@ impl Aws {
         }
         if state.order.revoke_after_copy && state.order.key_access == KeyAccess::Grant {
             for key in &state.source.keys {
-                if let Err(refusal) = self.revoke_grants(state, key).await {
+                if let Err(refusal) = self.revoke_grants(state, key, |_| true).await {
                     left.push((key.clone(), refusal));
                 }
             }
@@ -90,22 +89,32 @@ impl Aws {
         self.modify(state, id, OperationType::Remove, remove).await
     }
 
-    /// Revokes the grants of this run on one key.
-    async fn revoke_grants(&self, state: &State, key: &str) -> Result<(), Refusal> {
+    /// Revokes the grants of this run on one key, for the accounts that `is_gone` says. Tells how many were kept.
+    pub(super) async fn revoke_grants(
+        &self,
+        state: &State,
+        key: &str,
+        is_gone: impl Fn(&str) -> bool,
+    ) -> Result<usize, Refusal> {
         let actor = Self::own(state);
         let region = key_region(state, key);
         let at = actor.at(&region);
         let kms = self.kms(&actor, &region);
         let prefix = grant_prefix(&state.run);
-        let mut ours = Vec::new();
+        let (mut ours, mut kept) = (Vec::new(), 0);
         let mut pages = kms.list_grants().key_id(key).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| refusal("ListGrants", &at, key, &e))?;
-            let named = page
-                .grants()
-                .iter()
-                .filter(|g| g.name().is_some_and(|n| n.starts_with(&prefix)));
-            ours.extend(named.filter_map(|g| g.grant_id().map(str::to_owned)));
+            for grant in page.grants() {
+                let account = grant.name().and_then(|name| name.strip_prefix(&prefix));
+                match account {
+                    Some(account) if is_gone(account) => {
+                        ours.extend(grant.grant_id().map(str::to_owned));
+                    }
+                    Some(_) => kept += 1,
+                    None => {}
+                }
+            }
         }
         for grant in ours {
             let answer = kms.revoke_grant().key_id(key).grant_id(&grant).send().await;
@@ -116,7 +125,7 @@ impl Aws {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Takes the mark off the snapshots that have it.
@@ -126,11 +135,9 @@ impl Aws {
         name: &str,
         closed: &[(&SnapshotId, &BTreeMap<String, String>)],
     ) -> Result<(), Refusal> {
-        let more = format!("{name}:");
-        let is_mark = |key: &&String| **key == name || key.starts_with(&more);
         let keys: BTreeSet<&String> = closed
             .iter()
-            .flat_map(|(_, tags)| tags.keys().filter(is_mark))
+            .flat_map(|(_, tags)| mark::keys(name, tags))
             .collect();
         let actor = Self::own(state);
         let region = &state.source.region;

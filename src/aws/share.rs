@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName, Tag};
+use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName};
 use aws_sdk_kms::types::GrantOperation;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::key::key_region;
-use super::{Aws, refusal};
+use super::{Aws, mark, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
 use crate::error::Refusal;
 use crate::ids::{AccountId, SnapshotId};
@@ -18,10 +18,8 @@ use crate::state::State;
 
 /// Changes in one ModifySnapshotAttribute.
 const BATCH: usize = 500;
-/// Account IDs in one tag value of 256 characters.
-const ACCOUNTS_PER_TAG: usize = 19;
-/// Tags that a mark takes at most: a resource has fifty in all.
-const MOST_MARKS: usize = 20;
+/// Accounts that a mark lists at most, nineteen to a tag: a resource has fifty tags in all.
+const MOST_MARKED: usize = 380;
 /// CreateGrant allows 50 a second.
 const GRANTS_AT_ONCE: usize = 8;
 /// What the copying role needs on a source key, as EC2 uses it for the copy (EBS user guide, permissions for copying).
@@ -31,6 +29,16 @@ const OPERATIONS: [GrantOperation; 4] = [
     GrantOperation::CreateGrant,
     GrantOperation::Decrypt,
     GrantOperation::ReEncryptFrom,
+];
+/// What an account needs on a source key to launch from the source image (EC2 user guide, sharing an AMI with encrypted
+/// snapshots). The volumes it makes are encrypted with the same key.
+const OPERATIONS_TO_LAUNCH: [GrantOperation; 6] = [
+    GrantOperation::DescribeKey,
+    GrantOperation::CreateGrant,
+    GrantOperation::Decrypt,
+    GrantOperation::GenerateDataKeyWithoutPlaintext,
+    GrantOperation::ReEncryptFrom,
+    GrantOperation::ReEncryptTo,
 ];
 
 /// The tags of one snapshot; `None` if it is gone.
@@ -79,7 +87,7 @@ impl Aws {
         let name = sharing_tag(&state.run);
         let before = tags.iter().zip(&permitted).map(|(tags, permitted)| {
             tags.as_ref()
-                .and_then(|tags| marked_accounts(&name, tags))
+                .and_then(|tags| mark::read(&name, tags))
                 .unwrap_or_else(|| permitted.clone())
         });
         let before: Vec<BTreeSet<String>> = before.collect();
@@ -140,7 +148,7 @@ impl Aws {
         for ((id, permitted), tags) in state.source.snapshots.iter().zip(permitted).zip(tags) {
             if tags.as_ref().is_some_and(|tags| !tags.contains_key(&name)) {
                 // So many that they would not fit beside the snapshot's own tags: those that this run is about.
-                let all = permitted.len() <= ACCOUNTS_PER_TAG * MOST_MARKS;
+                let all = permitted.len() <= MOST_MARKED;
                 let prior = permitted
                     .iter()
                     .map(String::as_str)
@@ -152,7 +160,7 @@ impl Aws {
         let actor = Self::own(state);
         let region = &state.source.region;
         for (prior, ids) in to_mark {
-            let marks = marks(&name, &prior);
+            let marks = mark::write(&name, prior.iter().copied());
             let resources = ids.iter().map(ToString::to_string).collect();
             let answer = self
                 .ec2(&actor, region)
@@ -213,34 +221,36 @@ impl Aws {
         Ok(())
     }
 
-    /// A grant on each source key for each account's role. Returns the targets that were refused theirs.
-    async fn grant(&self, state: &State, targets: &[usize]) -> Vec<(usize, Refusal)> {
+    /// A grant on each source key: to each account's role for copying, to the account for launching. Returns the targets that
+    /// were refused theirs.
+    pub(super) async fn grant(&self, state: &State, targets: &[usize]) -> Vec<(usize, Refusal)> {
         if state.order.key_access != KeyAccess::Grant {
             return Vec::new();
         }
         // Several targets of one account and role share their grant.
         let mut wanted: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
         for &i in targets {
-            let target = &state.targets[i];
-            let role = target
-                .role_name
-                .arn(target.region.partition(), &target.account_id);
             for key in &state.source.keys {
                 wanted
-                    .entry((role.clone(), key.clone()))
+                    .entry((grantee(state, i), key.clone()))
                     .or_default()
                     .push(i);
             }
         }
-        let granting = wanted.into_iter().map(|((role, key), targets)| async move {
-            let refusal = self.grant_one(state, targets[0], &role, &key).await.err();
-            refusal.map(|refusal| {
-                targets
-                    .into_iter()
-                    .map(|i| (i, refusal.clone()))
-                    .collect::<Vec<_>>()
-            })
-        });
+        let granting = wanted
+            .into_iter()
+            .map(|((grantee, key), targets)| async move {
+                let refusal = self
+                    .grant_one(state, targets[0], &grantee, &key)
+                    .await
+                    .err();
+                refusal.map(|refusal| {
+                    targets
+                        .into_iter()
+                        .map(|i| (i, refusal.clone()))
+                        .collect::<Vec<_>>()
+                })
+            });
         let refused = stream::iter(granting).buffer_unordered(GRANTS_AT_ONCE);
         refused
             .filter_map(std::future::ready)
@@ -255,17 +265,21 @@ impl Aws {
         &self,
         state: &State,
         i: usize,
-        role: &str,
+        grantee: &str,
         key: &str,
     ) -> Result<(), Refusal> {
         let target = &state.targets[i];
         let actor = Self::own(state);
         let region = key_region(state, key);
+        let operations = match &state.order.share {
+            Some(_) => OPERATIONS_TO_LAUNCH.to_vec(),
+            None => OPERATIONS.to_vec(),
+        };
         self.kms(&actor, &region)
             .create_grant()
             .key_id(key)
-            .grantee_principal(role)
-            .set_operations(Some(OPERATIONS.to_vec()))
+            .grantee_principal(grantee)
+            .set_operations(Some(operations))
             .name(format!("{}{}", grant_prefix(&state.run), target.account_id))
             .send()
             .await
@@ -274,61 +288,13 @@ impl Aws {
     }
 }
 
-/// The mark as tags: accounts permitted before, nineteen to a tag, `none` if there were none.
-fn marks(name: &str, prior: &[&str]) -> Vec<Tag> {
-    if prior.is_empty() {
-        return vec![Tag::builder().key(name).value("none").build()];
-    }
-    let tags = prior
-        .chunks(ACCOUNTS_PER_TAG)
-        .enumerate()
-        .map(|(n, accounts)| {
-            let key = if n == 0 {
-                name.to_owned()
-            } else {
-                format!("{name}:{n}")
-            };
-            Tag::builder().key(key).value(accounts.join(",")).build()
-        });
-    tags.collect()
-}
-
-/// The accounts that a mark names; `None` if there is no mark.
-pub fn marked_accounts(name: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<String>> {
-    tags.get(name)?;
-    let more = format!("{name}:");
-    let values = tags
-        .iter()
-        .filter(|(key, _)| *key == name || key.starts_with(&more))
-        .map(|(_, value)| value);
-    Some(
-        values
-            .flat_map(|v| v.split(','))
-            .filter(|a| *a != "none")
-            .map(str::to_owned)
-            .collect(),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mark_says_what_it_was_told_however_long() {
-        for count in [0, 1, 19, 20, 200] {
-            let accounts: Vec<String> = (0..count)
-                .map(|n| format!("{:012}", 200_000_000_000_u64 + n))
-                .collect();
-            let prior: Vec<&str> = accounts.iter().map(String::as_str).collect();
-            let tags = marks("amiferry:sharing:abc", &prior);
-            assert!(tags.iter().all(|t| t.value().unwrap().len() <= 256));
-            let map = super::super::tags::to_map(&tags);
-            assert_eq!(
-                marked_accounts("amiferry:sharing:abc", &map),
-                Some(accounts.iter().cloned().collect())
-            );
-            assert_eq!(marked_accounts("amiferry:sharing:ab", &map), None);
-        }
+/// Who gets the grant of a target: the role that copies, or the account that launches, which leaves to its own policies who
+/// may.
+fn grantee(state: &State, i: usize) -> String {
+    let target = &state.targets[i];
+    let partition = target.region.partition();
+    match &state.order.share {
+        Some(_) => format!("arn:{partition}:iam::{}:root", target.account_id),
+        None => target.role_name.arn(partition, &target.account_id),
     }
 }

@@ -8,7 +8,7 @@ use aws_sdk_lambda::types::InvocationType;
 use serde_json::{Value, json};
 use tracing::{error, info};
 
-use super::{Handler, Invocation, begin, budget, in_time, read_again, too_slow};
+use super::{Begun, Handler, Invocation, begin, budget, in_time, read_again, too_slow};
 use crate::aws::{Aws, Place, refusal};
 use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
@@ -17,7 +17,7 @@ use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
 use crate::plan;
 use crate::reply::Status;
 use crate::reply::cloudformation::{Answer, put};
-use crate::request::{OnDelete, Request};
+use crate::request::{Mode, OnDelete, Request};
 use crate::source::Source;
 use crate::state::State;
 
@@ -162,22 +162,29 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Beginning, Error> {
         let defaults = self.defaults(invocation)?;
-        let shares = SHARING_RESOURCES.contains(&resource.resource_type.as_str());
-        if shares && resource.properties.get("Mode").is_none() {
-            let problem = format!(
-                "{} means Share, which is not available in this version; Copy is",
-                resource.resource_type
-            );
-            return Err(Error::invalid("Mode", problem));
+        let mode = mode_of(resource);
+        let request = Request::parse_as(mode, &resource.properties, &defaults)?;
+        if request.sharing.unshare {
+            return Err(Error::invalid(
+                "Unshare",
+                "is for direct calls; a resource ends its sharing when it is deleted",
+            ));
         }
-        let request = Request::parse(&resource.properties, &defaults)?;
         let run = resource.run_id(&request.source_image);
-        let (mut state, source) = begin(aws, &request, &run).await?;
-        if resource.request_type == RequestType::Update && request.on_delete == OnDelete::Deregister
+        let Begun {
+            request,
+            mut state,
+            source,
+        } = begin(aws, request, &run, true).await?;
+        let copies = request.mode == Mode::Copy;
+        if resource.request_type == RequestType::Update
+            && copies
+            && request.on_delete == OnDelete::Deregister
         {
             // A changed image is a new physical resource: CloudFormation deletes the old one by an event of its own.
-            if let Ok(old) = Request::parse(&resource.old_properties, &defaults)
+            if let Ok(old) = Request::parse_as(mode, &resource.old_properties, &defaults)
                 && old.source_image == request.source_image
+                && old.mode == Mode::Copy
             {
                 let kept = |t: &crate::request::Target| {
                     request
@@ -204,40 +211,47 @@ impl Handler {
             .clone()
             .unwrap_or_else(|| NOTHING.to_owned());
         let ours = |request: &Request| id == physical_id(&resource.run_id(&request.source_image));
-        let request = Request::parse(&resource.properties, &self.defaults(invocation)?)
-            .ok()
-            .filter(ours);
-        let Some(request) = request else {
+        let request = Request::parse_as(
+            mode_of(resource),
+            &resource.properties,
+            &self.defaults(invocation)?,
+        )
+        .ok()
+        .filter(ours);
+        let Some(mut request) = request else {
             return Ok(Beginning::Answer(Answer::success(
                 &id,
                 "there is nothing of this resource to delete",
             )));
         };
-        let source = match aws
-            .read_source(&request.source_image, &request.source_region)
-            .await
-        {
+        let run = resource.run_id(&request.source_image);
+        let (image, region) = (&request.source_image, &request.source_region);
+        let source = match aws.read_source(image, region).await {
             Ok(source) => Ok(source),
             Err(Error::SourceNotFound(said)) => Err(said),
             Err(error) => return Err(error),
         };
-        let account = source
-            .as_ref()
-            .map(|s| s.owner.clone())
-            .ok()
-            .or_else(|| resource.stack_account());
-        let account =
-            account.ok_or_else(|| Error::invalid("StackId", "is not the ARN of a stack"))?;
-        let keep = request.on_delete == OnDelete::Retain;
-        let run = resource.run_id(&request.source_image);
-        let state = plan::withdraw(
-            &request,
-            source.as_ref().ok(),
-            &account,
-            keep,
-            &run,
-            aws.now(),
-        );
+        let place = match &source {
+            Ok(source) => Some(plan::source_ref(&request, source)),
+            Err(_) => {
+                aws.remains(&run, image, region, resource.stack_account())
+                    .await?
+            }
+        };
+        let place = place.ok_or_else(|| Error::invalid("StackId", "is not the ARN of a stack"))?;
+        let state = match (request.mode, request.on_delete) {
+            (Mode::Share, _) => plan::unshare_all(&request, place, &run, aws.now()),
+            (Mode::Copy, OnDelete::Retain) => {
+                plan::withdraw(&request, place, true, &run, aws.now())
+            }
+            (Mode::Copy, OnDelete::Deregister) => {
+                if let Some(audience) = &request.audience {
+                    let members = aws.members(audience, true).await?;
+                    request = request.with_members(&members.accounts, &place.account_id)?;
+                }
+                plan::withdraw(&request, place, false, &run, aws.now())
+            }
+        };
         Ok(Beginning::Run(Box::new((state, source)), true))
     }
 
@@ -323,6 +337,15 @@ impl Handler {
                 Error::Internal(refusal("Invoke", &at, &invocation.function_arn, &e).to_string())
             })?;
         Ok(())
+    }
+}
+
+/// What the resource's type says where its properties do not.
+fn mode_of(resource: &CustomResource) -> Mode {
+    if SHARING_RESOURCES.contains(&resource.resource_type.as_str()) {
+        Mode::Share
+    } else {
+        Mode::Copy
     }
 }
 

@@ -12,6 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Map, Value, json};
 
+use crate::diagnose::Cause;
 use crate::error::Error;
 use crate::event::custom_resource::CustomResource;
 use crate::reply::Status;
@@ -128,7 +129,10 @@ fn reason(state: &State) -> String {
     let first = failed.next();
     let others = failed.count();
     match (first, &state.sharing.stuck) {
-        (None, None) => format!("{} targets done", state.targets.len()),
+        (None, None) => match &state.sharing.refused {
+            Some(said) => format!("{said}. {}", Cause::sharing_remedy(state)),
+            None => format!("{} targets done", state.targets.len()),
+        },
         (None, Some(said)) => format!(
             "The copies are made, but the source could not be closed again, run {}: {said}",
             state.run

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::command::{grant_prefix, sharing_tag, tag};
+use crate::command::{grant_prefix, shared_tag, sharing_tag, tag};
 use crate::state::{State, TargetPhase, TargetState};
 
 pub fn what_is_left(state: &State) -> Value {
@@ -56,6 +56,9 @@ fn at_source(state: &State, said: &str) -> Value {
         .filter(|t| t.shared && !state.sharing.prior.contains(&t.account_id))
         .map(|t| t.account_id.as_str())
         .collect();
+    if state.order.share.is_some() {
+        return lasting(state, said);
+    }
     let mut commands = Vec::new();
     for id in &state.source.snapshots {
         if !accounts.is_empty() {
@@ -69,11 +72,56 @@ fn at_source(state: &State, said: &str) -> Value {
             sharing_tag(&state.run)
         ));
     }
-    for key in &state.source.keys {
-        let prefix = grant_prefix(&state.run);
+    commands.extend(
+        state
+            .source
+            .keys
+            .iter()
+            .map(|key| revoke_grants(state, key)),
+    );
+    json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source snapshots and keys", "Reason": said, "Commands": commands})
+}
+
+/// A lasting share that could not be taken back: the tags tell whom it let in.
+fn lasting(state: &State, said: &str) -> Value {
+    let (region, image) = (&state.source.region, &state.source.image_id);
+    let tag = shared_tag(&state.run);
+    let mut commands = vec![
+        format!(
+            "aws ec2 describe-tags --region {region} --filters \"Name=key,Values={tag}*\" # lists whom the run let in"
+        ),
+        format!(
+            "aws ec2 modify-image-attribute --region {region} --image-id {image} --attribute launchPermission --operation-type remove --user-ids … --organization-arns … --organizational-unit-arns …"
+        ),
+    ];
+    for id in &state.source.snapshots {
         commands.push(format!(
-            "aws kms list-grants --region {region} --key-id {key} --query \"Grants[?starts_with(Name, '{prefix}')].GrantId\" # then, for each: aws kms revoke-grant --region {region} --key-id {key} --grant-id …"
+            "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} --attribute createVolumePermission --operation-type remove --user-ids …"
         ));
     }
-    json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source snapshots and keys", "Reason": said, "Commands": commands})
+    commands.extend(
+        state
+            .source
+            .keys
+            .iter()
+            .map(|key| revoke_grants(state, key)),
+    );
+    commands.push(format!(
+        "aws ec2 delete-tags --region {region} --resources {image} {} --tags Key={tag}",
+        state
+            .source
+            .snapshots
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    ));
+    json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source image, snapshots and keys", "Reason": said, "Commands": commands})
+}
+
+fn revoke_grants(state: &State, key: &str) -> String {
+    let (region, prefix) = (&state.source.region, grant_prefix(&state.run));
+    format!(
+        "aws kms list-grants --region {region} --key-id {key} --query \"Grants[?starts_with(Name, '{prefix}')].GrantId\" # then, for each: aws kms revoke-grant --region {region} --key-id {key} --grant-id …"
+    )
 }

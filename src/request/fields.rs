@@ -30,6 +30,11 @@ impl Fields {
         format!("{}{name}", self.path)
     }
 
+    /// Whether something is said under this key.
+    pub fn has(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|value| !is_blank(value))
+    }
+
     /// The value under the first of `names` present. Two names for one thing must not disagree.
     fn take(&mut self, names: &[&str]) -> Result<Option<Value>, Error> {
         let mut found: Option<(&str, Value)> = None;
@@ -224,6 +229,7 @@ fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),
+        Value::Object(object) => object.is_empty(),
         _ => false,
     }
 }

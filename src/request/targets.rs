@@ -1,15 +1,22 @@
-//! The ways to name targets: the list of objects, or the parallel lists of accounts and keys, times Regions.
+//! The ways to name targets: the list of objects, the parallel lists of accounts and keys, times Regions, and the
+//! organisation or its units.
 
 use crate::error::Error;
-use crate::ids::{AccountId, ExternalId, KeyRef, Region, RoleName};
+use crate::ids::{
+    AccountId, ExternalId, KeyRef, OrganizationId, OrganizationalUnitId, Region, RoleName,
+};
 
-use super::Target;
 use super::fields::Fields;
+use super::{Audience, Mode, Target};
 
 const DEFAULT_ROLE: &str = "AmiCopyRole";
 
-/// Reads whichever form is there. Both at once, or none, is refused.
-pub fn read(fields: &mut Fields, source_region: &Region) -> Result<Vec<Target>, Error> {
+/// Reads whichever form is there. Two lists of accounts at once are refused; an audience may stand beside either.
+pub fn read(
+    fields: &mut Fields,
+    mode: Mode,
+    source_region: &Region,
+) -> Result<(Vec<Target>, Option<Audience>), Error> {
     let role = match fields.checked(&["TargetRoleName", "RoleName"], RoleName::parse)? {
         Some(role) => role,
         None => RoleName::parse(DEFAULT_ROLE).map_err(|e| Error::Internal(e.to_string()))?,
@@ -18,28 +25,45 @@ pub fn read(fields: &mut Fields, source_region: &Region) -> Result<Vec<Target>, 
         role,
         external_id: fields.checked(&["ExternalId"], ExternalId::parse)?,
     };
+    let units = units(fields)?;
+    let organization = fields.checked(&["OrganizationId"], OrganizationId::parse)?;
     let objects = fields.objects("Targets")?;
     let accounts = accounts(fields)?;
-    match (objects, accounts) {
-        (Some(_), Some(_)) => Err(Error::invalid(
+    if objects.is_some() && accounts.is_some() {
+        return Err(Error::invalid(
             "TargetAccountIds",
             "names the targets a second time beside Targets; give one of the two",
-        )),
-        (Some(objects), None) => {
-            if fields.list("TargetRegions")?.is_some() {
-                return Err(Error::invalid(
-                    "TargetRegions",
-                    "goes with TargetAccountIds; in Targets each item has its own Region",
-                ));
-            }
-            objects
-                .into_iter()
-                .map(|object| from_object(object, source_region, &shared))
-                .collect()
-        }
-        (None, Some(accounts)) => from_lists(fields, &accounts, source_region, &shared),
-        (None, None) => Ok(Vec::new()),
+        ));
     }
+    let has_audience = organization.is_some() || !units.is_empty();
+    if accounts.is_none() && !has_audience && fields.has("TargetRegions") {
+        return Err(Error::invalid(
+            "TargetRegions",
+            "goes with TargetAccountIds; in Targets each item has its own Region",
+        ));
+    }
+    let regions = regions(fields, source_region)?;
+    let keys = fields.list("TargetKmsKeyIds")?.unwrap_or_default();
+    let key_of_all = key_of_all(&keys, accounts.is_none() && has_audience)?;
+    let targets = match (objects, accounts) {
+        (Some(objects), _) => objects
+            .into_iter()
+            .map(|object| from_object(object, mode, source_region, &shared))
+            .collect::<Result<_, _>>()?,
+        (None, Some(accounts)) => from_lists(&accounts, &keys, mode, &regions, &shared)?,
+        (None, None) => Vec::new(),
+    };
+    let audience = has_audience.then_some(Audience {
+        organization,
+        units,
+        each: Each {
+            regions,
+            key: key_of_all,
+            role: shared.role,
+            external_id: shared.external_id,
+        },
+    });
+    Ok((targets, audience))
 }
 
 /// What a target takes over from the request where it says nothing itself.
@@ -48,8 +72,32 @@ struct Shared {
     external_id: Option<ExternalId>,
 }
 
+/// What each account of an audience is as a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Each {
+    regions: Vec<Region>,
+    key: KeyRef,
+    role: RoleName,
+    external_id: Option<ExternalId>,
+}
+
+impl Each {
+    pub fn targets(&self, account: &AccountId) -> Vec<Target> {
+        let in_region = |region: &Region| Target {
+            account: account.clone(),
+            region: region.clone(),
+            key: self.key.clone(),
+            role: self.role.clone(),
+            external_id: self.external_id.clone(),
+            member: true,
+        };
+        self.regions.iter().map(in_region).collect()
+    }
+}
+
 fn from_object(
     mut fields: Fields,
+    mode: Mode,
     source_region: &Region,
     shared: &Shared,
 ) -> Result<Target, Error> {
@@ -57,6 +105,12 @@ fn from_object(
         fields.key("AccountId"),
         "is required: an AWS account ID (12 digits)",
     );
+    if mode == Mode::Share && fields.has("KmsKeyId") {
+        return Err(Error::invalid(
+            fields.key("KmsKeyId"),
+            "goes with Mode: Copy; a shared image stays under the source's key",
+        ));
+    }
     let target = Target {
         account: fields
             .checked(&["AccountId"], AccountId::parse)?
@@ -73,7 +127,17 @@ fn from_object(
         external_id: fields
             .checked(&["ExternalId"], ExternalId::parse)?
             .or_else(|| shared.external_id.clone()),
+        member: false,
     };
+    if mode == Mode::Share && target.region != *source_region {
+        return Err(Error::invalid(
+            fields.key("Region"),
+            format!(
+                "is {}, but a shared image can be launched in its own Region only ({source_region}); use Mode: Copy",
+                target.region
+            ),
+        ));
+    }
     fields.finish("AccountId, Region, KmsKeyId, RoleName, ExternalId")?;
     Ok(target)
 }
@@ -90,14 +154,51 @@ fn accounts(fields: &mut Fields) -> Result<Option<Vec<String>>, Error> {
     }
 }
 
+fn units(fields: &mut Fields) -> Result<Vec<OrganizationalUnitId>, Error> {
+    let names = fields.list("OrganizationalUnitIds")?.unwrap_or_default();
+    each(&names, "OrganizationalUnitIds", OrganizationalUnitId::parse)
+}
+
+fn regions(fields: &mut Fields, source_region: &Region) -> Result<Vec<Region>, Error> {
+    match fields.list("TargetRegions")? {
+        None => Ok(vec![source_region.clone()]),
+        Some(names) => each(&names, "TargetRegions", Region::parse),
+    }
+}
+
+/// The one key name that all accounts of an audience have in common: an alias, as a rule.
+fn key_of_all(keys: &[String], for_audience: bool) -> Result<KeyRef, Error> {
+    match keys {
+        [one] if for_audience => {
+            KeyRef::parse(one).map_err(|e| Error::invalid("TargetKmsKeyIds[0]", e.to_string()))
+        }
+        [_, _, ..] if for_audience => Err(Error::invalid(
+            "TargetKmsKeyIds",
+            "has several items; for an organisation give one, such as an alias that each account has",
+        )),
+        _ => Ok(KeyRef::aws_ebs()),
+    }
+}
+
+fn each<T, E: std::fmt::Display>(
+    items: &[String],
+    key: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Error> {
+    let parsed = items.iter().enumerate().map(|(i, item)| {
+        parse(item).map_err(|e| Error::invalid(format!("{key}[{i}]"), e.to_string()))
+    });
+    parsed.collect()
+}
+
 fn from_lists(
-    fields: &mut Fields,
     accounts: &[String],
-    source_region: &Region,
+    keys: &[String],
+    mode: Mode,
+    regions: &[Region],
     shared: &Shared,
 ) -> Result<Vec<Target>, Error> {
-    let keys = fields.list("TargetKmsKeyIds")?.unwrap_or_default();
-    if keys.len() != accounts.len() {
+    if mode == Mode::Copy && keys.len() != accounts.len() {
         let problem = format!(
             "has {} items, TargetAccountIds has {}: one key for each account, in the same order",
             keys.len(),
@@ -105,30 +206,19 @@ fn from_lists(
         );
         return Err(Error::invalid("TargetKmsKeyIds", problem));
     }
-    let regions = match fields.list("TargetRegions")? {
-        None => vec![source_region.clone()],
-        Some(names) => names
-            .iter()
-            .enumerate()
-            .map(|(i, name)| {
-                Region::parse(name)
-                    .map_err(|e| Error::invalid(format!("TargetRegions[{i}]"), e.to_string()))
-            })
-            .collect::<Result<_, _>>()?,
-    };
+    let accounts = each(accounts, "TargetAccountIds", AccountId::parse)?;
+    let mut keys = each(keys, "TargetKmsKeyIds", KeyRef::parse)?;
+    keys.resize(accounts.len(), KeyRef::aws_ebs());
     let mut targets = Vec::with_capacity(accounts.len() * regions.len());
-    for (i, (account, key)) in accounts.iter().zip(&keys).enumerate() {
-        let account = AccountId::parse(account)
-            .map_err(|e| Error::invalid(format!("TargetAccountIds[{i}]"), e.to_string()))?;
-        let key = KeyRef::parse(key)
-            .map_err(|e| Error::invalid(format!("TargetKmsKeyIds[{i}]"), e.to_string()))?;
-        for region in &regions {
+    for (account, key) in accounts.iter().zip(&keys) {
+        for region in regions {
             targets.push(Target {
                 account: account.clone(),
                 region: region.clone(),
                 key: key.clone(),
                 role: shared.role.clone(),
                 external_id: shared.external_id.clone(),
+                member: false,
             });
         }
     }

@@ -101,16 +101,48 @@ fn mistakes_are_named() {
             "Surprise: unknown key; accepted are SourceImageId",
         ),
         (
-            with(json!({"Mode": "Share"})),
-            "Mode: Share is not available",
+            with(
+                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222", "KmsKeyId": KEY}]}),
+            ),
+            "Targets[0].KmsKeyId: goes with Mode: Copy",
+        ),
+        (
+            with(
+                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222", "Region": "us-east-1"}]}),
+            ),
+            "Targets[0].Region: is us-east-1, but a shared image",
+        ),
+        (
+            with(json!({"Mode": "Share", "Name": "x"})),
+            "Name: goes with Mode: Copy",
+        ),
+        (
+            with(json!({"Mode": "Share", "TargetRegions": "us-east-1"})),
+            "TargetRegions: goes with Mode: Copy",
+        ),
+        (
+            with(json!({"Unshare": true})),
+            "Unshare: goes with Mode: Share",
         ),
         (
             with(json!({"Mode": "Clone"})),
             "Mode: must be Copy or Share",
         ),
         (
-            with(json!({"OrganizationId": "o-abcdefghij"})),
-            "OrganizationId: is not available",
+            with(json!({"OrganizationId": "abcdefghij"})),
+            "OrganizationId: \"abcdefghij\" is not an organization ID",
+        ),
+        (
+            with(json!({"OrganizationalUnitIds": ["ou-ab12-11111111", "ou-"]})),
+            "OrganizationalUnitIds[1]: \"ou-\" is not an organizational unit",
+        ),
+        (
+            json!({"AmiId": IMAGE, "OrganizationId": "o-abcdefghij", "TargetKmsKeyIds": "alias/a,alias/b"}),
+            "TargetKmsKeyIds: has several items; for an organisation give one",
+        ),
+        (
+            with(json!({"ServiceLinkedRoles": "autoscaling.amazonaws.com"})),
+            "ServiceLinkedRoles: is not available",
         ),
         (
             with(json!({"KeyAccess": "Policy"})),
@@ -219,6 +251,47 @@ fn mistakes_are_named() {
     assert_eq!(
         refused(&json!("text")),
         "Distribute: must be an object with the request's keys"
+    );
+}
+
+/// The property sets of the two sharing resources stand as they are.
+#[test]
+fn the_sharing_resources_of_the_source_design() {
+    let one = json!({"ServiceToken": "arn:x", "TargetAccountId": "222222222222", "AmiId": IMAGE, "SnapshotId": "snap-0123456789abcdef0",
+        "Region": "us-west-2"});
+    let request = Request::parse_as(Mode::Share, &one, &defaults()).unwrap();
+    assert_eq!((request.mode, request.targets.len()), (Mode::Share, 1));
+    assert!(request.sharing.snapshots);
+    let many = json!({"ServiceToken": "arn:x", "TargetAccountIds": "222222222222,333333333333", "OrganizationId": "", "AmiId": IMAGE,
+        "Region": "us-west-2"});
+    let request = Request::parse_as(Mode::Share, &many, &defaults()).unwrap();
+    assert_eq!(request.targets.len(), 2);
+    assert!(request.audience.is_none() && !request.sharing.snapshots);
+}
+
+#[test]
+fn members_join_those_named_and_never_the_owner() {
+    let account = |id: &str| AccountId::parse(id).unwrap();
+    let wish = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222", "KmsKeyId": KEY}], "OrganizationId": "o-abcdefghij",
+        "TargetKmsKeyIds": "alias/amis", "TargetRegions": "us-west-2,us-east-1"});
+    let members = ["111111111111", "222222222222", "333333333333"].map(account);
+    let request = Request::parse(&wish, &defaults())
+        .unwrap()
+        .with_members(&members, &account("111111111111"))
+        .unwrap();
+    let told: Vec<String> = request
+        .targets
+        .iter()
+        .map(|t| format!("{}/{}/{}", t.account, t.region, t.key))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            format!("222222222222/us-west-2/{KEY}"),
+            "222222222222/us-east-1/alias/amis".to_owned(),
+            "333333333333/us-west-2/alias/amis".to_owned(),
+            "333333333333/us-east-1/alias/amis".to_owned(),
+        ]
     );
 }
 

@@ -12,11 +12,14 @@ mod copying;
 mod sharing;
 
 use copying::{key_not_ready, looked, polled, started};
-use sharing::{revoked, shared};
+use sharing::{permitted, revoked, shared};
 
 /// Notes in `state` what came of `command`.
 pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) {
     match command {
+        Command::Share { targets } if state.order.share.is_some() => {
+            permitted(state, targets, outcome, now);
+        }
         Command::Share { targets } => shared(state, targets, outcome, now),
         Command::Revoke => revoked(state, outcome, now),
         _ => {
@@ -62,7 +65,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         Outcome::Left(left) => left_behind(&mut state.targets[i], &left, now),
         Outcome::SourceGone(what) => fail(&mut state.targets[i], Cause::SourceGone, &what),
         Outcome::Refused(refusal) => refused(state, i, command, &refusal, now),
-        Outcome::Shared { .. } | Outcome::Registered(_) => {}
+        Outcome::Shared { .. } | Outcome::Permitted { .. } | Outcome::Registered(_) => {}
     }
 }
 

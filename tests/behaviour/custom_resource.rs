@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-const STACK: &str = "arn:aws:cloudformation:us-west-2:111111111111:stack/golden-image/6b0b2c70-3c1d-11ee-a1b2-0a58a9feac02";
+pub const STACK: &str = "arn:aws:cloudformation:us-west-2:111111111111:stack/golden-image/6b0b2c70-3c1d-11ee-a1b2-0a58a9feac02";
 
-struct Stack {
-    sandbox: Sandbox,
+pub struct Stack {
+    pub sandbox: Sandbox,
     server: Server,
 }
 
 impl Stack {
-    async fn new(places: &[Place]) -> Self {
+    pub async fn new(places: &[Place]) -> Self {
         let sandbox = Sandbox::new(world(places).speed(1000.0));
         let server = sandbox
             .serve(([127, 0, 0, 1], 0).into())
@@ -23,7 +23,7 @@ impl Stack {
         Self { sandbox, server }
     }
 
-    fn event(&self, kind: &str, properties: &Value) -> Value {
+    pub fn event(&self, kind: &str, properties: &Value) -> Value {
         json!({
             "RequestType": kind,
             "ResponseURL": format!("http://{}/_sandbox/answers/secret-of-the-stack", self.server.addr()),
@@ -36,7 +36,7 @@ impl Stack {
     }
 
     /// Sends an event, and whatever the function sends itself, and returns the one answer that CloudFormation got.
-    async fn send(&self, event: &Value) -> Value {
+    pub async fn send(&self, event: &Value) -> Value {
         let before = self.sandbox.answers().len();
         let mut payloads = vec![event.to_string()];
         while let Some(payload) = payloads.pop() {
@@ -69,7 +69,7 @@ impl Stack {
     }
 }
 
-fn with(mut properties: Value, key: &str, value: Value) -> Value {
+pub fn with(mut properties: Value, key: &str, value: Value) -> Value {
     properties[key] = value;
     properties
 }
@@ -341,26 +341,4 @@ fn event_of(turn: &Value) -> Value {
         event[key] = turn["CustomResource"][key].clone();
     }
     event
-}
-
-/// Resources that mean `Mode: Share` are refused by that name, and their Delete succeeds.
-#[tokio::test(flavor = "multi_thread")]
-async fn sharing_resources_are_refused_by_name() {
-    let stack = Stack::new(&TWO).await;
-    let properties = json!({"AmiId": AMI, "SnapshotId": ROOT, "Region": HOME, "TargetAccountId": "222222222222"});
-    let mut create = stack.event("Create", &properties);
-    create["ResourceType"] = json!("Custom::ShareAutomation");
-    let failed = stack.send(&create).await;
-    assert_eq!(failed["Status"], "FAILED");
-    assert!(
-        failed["Reason"]
-            .as_str()
-            .unwrap()
-            .contains("Custom::ShareAutomation means Share"),
-        "{failed}"
-    );
-    let mut delete = stack.event("Delete", &properties);
-    delete["PhysicalResourceId"] = failed["PhysicalResourceId"].clone();
-    assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
-    assert_eq!(stack.sandbox.ledger().len(), 0);
 }

@@ -7,6 +7,7 @@ mod distribute;
 mod faults;
 mod process;
 mod resume;
+mod share;
 mod sources;
 mod support;
 mod twice;

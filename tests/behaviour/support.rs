@@ -202,7 +202,7 @@ fn check_state(state: &Value) {
         "{} bytes for {targets} targets",
         text.len()
     );
-    assert_eq!(state["Schema"], 1);
+    assert_eq!(state["Schema"], 2);
     for secret in ["ASIA", "AKIA", "secret", "SessionToken", "http"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }

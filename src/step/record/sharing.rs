@@ -2,6 +2,7 @@
 
 use crate::command::Outcome;
 use crate::diagnose::Cause;
+use crate::error::Refusal;
 use crate::state::{Phase, State, TargetPhase, shorten};
 use crate::step::pace::{MOST_TRIES, backoff};
 
@@ -58,6 +59,56 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
             }
         }
         _ => {}
+    }
+}
+
+/// The outcome of a lasting share. Nothing was made in the targets, so a refused one has failed at once; what it had been
+/// given of its share by then is taken back by revoking.
+pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
+    let (refused, audience) = match outcome {
+        Outcome::Permitted { refused, audience } => (refused, audience),
+        Outcome::Refused(refusal) => {
+            let each = targets.iter().map(|&i| (i, refusal.clone())).collect();
+            (each, Some(refusal))
+        }
+        _ => return,
+    };
+    let again = state.sharing.tries < MOST_TRIES
+        && refused
+            .iter()
+            .map(|(_, r)| r)
+            .chain(&audience)
+            .any(Refusal::is_passing);
+    if again {
+        state.sharing.tries += 1;
+        state.sharing.due = now + backoff(state.sharing.tries);
+    }
+    for &i in targets {
+        let refusal = refused.iter().find(|(t, _)| *t == i).map(|(_, r)| r);
+        let target = &mut state.targets[i];
+        match refusal {
+            None => {
+                target.image_id = Some(state.source.image_id.clone());
+                target.phase = TargetPhase::Succeeded;
+            }
+            Some(refusal) if again && refusal.is_passing() => {}
+            Some(refusal) => fail(target, Cause::SharingFailed, &refusal.to_string()),
+        }
+    }
+    match audience {
+        Some(refusal) if again && refusal.is_passing() => {}
+        Some(refusal) => {
+            state.sharing.at = now;
+            if state
+                .order
+                .share
+                .as_ref()
+                .is_some_and(|s| !s.audience.is_empty())
+            {
+                state.sharing.refused = Some(shorten(&refusal.to_string(), 600));
+            }
+        }
+        None => state.sharing.at = now,
     }
 }
 

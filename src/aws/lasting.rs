@@ -1,0 +1,446 @@
+//! `Mode: Share`: letting accounts, organisations and units launch from the source image for as long as they are wanted. Who was let in
+//! by this run is written down, as a tag on the image and its snapshots, before the door is opened: whoever had permission
+//! for another reason keeps it when the share ends. Never a group: `all` would make the image public.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{ImageAttributeName, OperationType, Tag};
+use futures::future::join_all;
+
+use super::{Aws, image, mark, refusal, tags};
+use crate::command::{Outcome, shared_tag};
+use crate::error::{Refusal, RefusalKind};
+use crate::ids::SnapshotId;
+use crate::request::KeyAccess;
+use crate::state::{Share, State, TargetPhase};
+
+/// Principals in one ModifyImageAttribute.
+const BATCH: usize = 500;
+
+/// Account IDs, and ARNs of organisations and units.
+type Principals = BTreeSet<String>;
+
+/// What is shared.
+#[derive(Debug, Clone, Copy)]
+enum Thing<'a> {
+    Image,
+    Snapshot(&'a SnapshotId),
+}
+
+/// How a thing is shared at this moment.
+#[derive(Debug)]
+struct Standing {
+    permitted: Principals,
+    tags: BTreeMap<String, String>,
+    /// Whom this run let in, as the mark names them.
+    let_in: BTreeSet<String>,
+}
+
+impl Aws {
+    /// Lets in the accounts of these targets and the audience.
+    pub(super) async fn permit(&self, state: &State, share: &Share, targets: &[usize]) -> Outcome {
+        let account = |i: &usize| state.targets[*i].account_id.to_string();
+        let members = |i: &&usize| !state.targets[**i].member;
+        let launching: Principals = targets
+            .iter()
+            .filter(members)
+            .map(account)
+            .chain(share.audience.iter().cloned())
+            .collect();
+        let mut refused = match self.open(state, Thing::Image, &launching).await {
+            Ok(refused) => refused,
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        if share.snapshots {
+            let accounts: Principals = targets.iter().map(account).collect();
+            let opening = state
+                .source
+                .snapshots
+                .iter()
+                .map(|id| self.open(state, Thing::Snapshot(id), &accounts));
+            for opened in join_all(opening).await {
+                match opened {
+                    Ok(more) => refused.extend(more),
+                    Err(refusal) => return Outcome::Refused(refusal),
+                }
+            }
+        }
+        if let Err(refusal) = self.note_grants(state).await {
+            return Outcome::Refused(refusal);
+        }
+        let of = |i: usize| {
+            let account = state.targets[i].account_id.as_str();
+            refused.iter().find(|(who, _)| who == account)
+        };
+        let (mut told, mut granting) = (Vec::new(), Vec::new());
+        for &i in targets {
+            match of(i) {
+                Some((_, refusal)) => told.push((i, refusal.clone())),
+                None => granting.push(i),
+            }
+        }
+        told.extend(self.grant(state, &granting).await);
+        let audience = refused.iter().find(|(who, _)| who.starts_with("arn:"));
+        Outcome::Permitted {
+            refused: told,
+            audience: audience.map(|(_, refusal)| refusal.clone()),
+        }
+    }
+
+    /// Takes back what this run gave to those who are no longer to have it.
+    pub(super) async fn take_back(&self, state: &State, share: &Share) -> Outcome {
+        let succeeded = || {
+            state
+                .targets
+                .iter()
+                .filter(|t| t.phase == TargetPhase::Succeeded)
+        };
+        let mut stay: BTreeSet<&str> = succeeded().map(|t| t.account_id.as_str()).collect();
+        let mut on_snapshots = stay.clone();
+        if !share.snapshots {
+            on_snapshots.clear();
+        }
+        let mut with_grant = stay.clone();
+        if state.order.key_access != KeyAccess::Grant {
+            with_grant.clear();
+        }
+        let members = succeeded().filter(|t| t.member);
+        for member in members {
+            stay.remove(member.account_id.as_str());
+        }
+        stay.extend(share.audience.iter().map(|arn| short(arn)));
+        let named: BTreeSet<&str> = state
+            .targets
+            .iter()
+            .filter(|t| t.phase != TargetPhase::Succeeded)
+            .map(|t| t.account_id.as_str())
+            .chain(share.gone.iter().map(|arn| short(arn)))
+            .collect();
+        let is_gone = |stay: &BTreeSet<&str>, who: &str| {
+            if share.only {
+                !stay.contains(who)
+            } else {
+                named.contains(who)
+            }
+        };
+        let mut left = Vec::new();
+        let closed = self
+            .close_thing(state, Thing::Image, |who| is_gone(&stay, who))
+            .await;
+        left.extend(closed.err().map(|r| (state.source.image_id.to_string(), r)));
+        let closing = state.source.snapshots.iter().map(|id| {
+            self.close_thing(state, Thing::Snapshot(id), |who| {
+                is_gone(&on_snapshots, who)
+            })
+        });
+        for (id, closed) in state.source.snapshots.iter().zip(join_all(closing).await) {
+            left.extend(closed.err().map(|r| (id.to_string(), r)));
+        }
+        let mut grants = 0;
+        for key in &state.source.keys {
+            match self
+                .revoke_grants(state, key, |who| is_gone(&with_grant, who))
+                .await
+            {
+                Ok(kept) => grants += kept,
+                Err(refusal) => left.push((key.clone(), refusal)),
+            }
+        }
+        if left.is_empty() && grants == 0 {
+            let noted = self.forget_grants(state).await;
+            left.extend(noted.err().map(|r| (state.source.image_id.to_string(), r)));
+        }
+        if left.is_empty() {
+            Outcome::Done
+        } else {
+            Outcome::Left(left)
+        }
+    }
+
+    /// Opens one thing to these principals. Returns those whom EC2 does not take, such as accounts that do not exist.
+    async fn open(
+        &self,
+        state: &State,
+        thing: Thing<'_>,
+        wanted: &Principals,
+    ) -> Result<Vec<(String, Refusal)>, Refusal> {
+        let standing = self.standing(state, thing).await?;
+        let add: Principals = wanted.difference(&standing.permitted).cloned().collect();
+        if add.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut let_in = standing.let_in.clone();
+        let_in.extend(add.iter().map(|who| short(who).to_owned()));
+        self.write_mark(state, thing, &standing, &let_in).await?;
+        match self.change(state, thing, &OperationType::Add, &add).await {
+            Ok(()) => Ok(Vec::new()),
+            Err(refusal) if refusal.is_passing() => Err(refusal),
+            // One bad principal spoils the call for all: each by itself tells which.
+            Err(_) => {
+                let mut refused = Vec::new();
+                for who in add {
+                    let one = Principals::from([who.clone()]);
+                    match self.change(state, thing, &OperationType::Add, &one).await {
+                        Err(refusal) if refusal.is_passing() => return Err(refusal),
+                        Err(refusal) => refused.push((who, refusal)),
+                        Ok(()) => {}
+                    }
+                }
+                Ok(refused)
+            }
+        }
+    }
+
+    /// Closes one thing to those of this run's who are gone. A thing that is gone itself is closed.
+    async fn close_thing(
+        &self,
+        state: &State,
+        thing: Thing<'_>,
+        is_gone: impl Fn(&str) -> bool,
+    ) -> Result<(), Refusal> {
+        let standing = match self.standing(state, thing).await {
+            Err(refusal) if is_there_no_more(&refusal) => return Ok(()),
+            other => other?,
+        };
+        let (gone, stay): (BTreeSet<String>, BTreeSet<String>) = standing
+            .let_in
+            .iter()
+            .cloned()
+            .partition(|who| is_gone(who));
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let remove: Principals = standing
+            .permitted
+            .iter()
+            .filter(|who| gone.contains(short(who)))
+            .cloned()
+            .collect();
+        self.change(state, thing, &OperationType::Remove, &remove)
+            .await?;
+        self.write_mark(state, thing, &standing, &stay).await
+    }
+
+    /// Marks the snapshots, with an empty list if need be: when the image is gone, they lead to the keys that have grants.
+    async fn note_grants(&self, state: &State) -> Result<(), Refusal> {
+        if state.order.key_access != KeyAccess::Grant || state.source.keys.is_empty() {
+            return Ok(());
+        }
+        let name = shared_tag(&state.run);
+        let bare = self
+            .snapshots_by(state, |tags| !tags.contains_key(&name))
+            .await?;
+        let Some(first) = bare.first().cloned() else {
+            return Ok(());
+        };
+        let actor = Self::own(state);
+        let region = &state.source.region;
+        let answer = self
+            .ec2(&actor, region)
+            .create_tags()
+            .set_resources(Some(bare))
+            .set_tags(Some(mark::write(&name, [])))
+            .send()
+            .await;
+        answer.map_err(|e| refusal("CreateTags", &actor.at(region), first, &e))?;
+        Ok(())
+    }
+
+    /// Takes off the marks that list nobody.
+    async fn forget_grants(&self, state: &State) -> Result<(), Refusal> {
+        let name = shared_tag(&state.run);
+        let empty = |tags: &BTreeMap<String, String>| {
+            mark::read(&name, tags).is_some_and(|let_in| let_in.is_empty())
+        };
+        let noted = self.snapshots_by(state, empty).await?;
+        let Some(first) = noted.first().cloned() else {
+            return Ok(());
+        };
+        let actor = Self::own(state);
+        let region = &state.source.region;
+        let answer = self
+            .ec2(&actor, region)
+            .delete_tags()
+            .set_resources(Some(noted))
+            .tags(Tag::builder().key(&name).build())
+            .send()
+            .await;
+        answer.map_err(|e| refusal("DeleteTags", &actor.at(region), first, &e))?;
+        Ok(())
+    }
+
+    /// The source snapshots whose tags are so.
+    async fn snapshots_by(
+        &self,
+        state: &State,
+        so: impl Fn(&BTreeMap<String, String>) -> bool,
+    ) -> Result<Vec<String>, Refusal> {
+        let tags = self.source_snapshot_tags(state).await?;
+        let those = state.source.snapshots.iter().zip(&tags);
+        Ok(those
+            .filter(|(_, tags)| tags.as_ref().is_some_and(&so))
+            .map(|(id, _)| id.to_string())
+            .collect())
+    }
+
+    /// The permissions are read before the mark: one that this run gave meanwhile was marked before it was given.
+    async fn standing(&self, state: &State, thing: Thing<'_>) -> Result<Standing, Refusal> {
+        let (permitted, tags) = match thing {
+            Thing::Image => {
+                let permitted = self.launch_permissions(state).await?;
+                (permitted, self.image_tags(state).await?)
+            }
+            Thing::Snapshot(id) => {
+                let permitted = self.permitted_accounts(state, id).await?;
+                (permitted, self.snapshot_tags(state, id).await?)
+            }
+        };
+        let let_in = mark::read(&shared_tag(&state.run), &tags).unwrap_or_default();
+        Ok(Standing {
+            permitted,
+            tags,
+            let_in,
+        })
+    }
+
+    async fn launch_permissions(&self, state: &State) -> Result<Principals, Refusal> {
+        let actor = Self::own(state);
+        let (region, id) = (&state.source.region, &state.source.image_id);
+        let answer = self
+            .ec2(&actor, region)
+            .describe_image_attribute()
+            .image_id(id.as_str())
+            .attribute(ImageAttributeName::LaunchPermission)
+            .send()
+            .await
+            .map_err(|e| refusal("DescribeImageAttribute", &actor.at(region), id, &e))?;
+        let who = answer.launch_permissions().iter().filter_map(|p| {
+            p.user_id()
+                .or(p.organization_arn())
+                .or(p.organizational_unit_arn())
+        });
+        Ok(who.map(str::to_owned).collect())
+    }
+
+    async fn image_tags(&self, state: &State) -> Result<BTreeMap<String, String>, Refusal> {
+        let actor = Self::own(state);
+        let (region, id) = (&state.source.region, &state.source.image_id);
+        let found = image::own_image(&self.ec2(&actor, region), &actor.at(region), id).await?;
+        Ok(found.map_or_else(Default::default, |image| tags::to_map(image.tags())))
+    }
+
+    async fn snapshot_tags(
+        &self,
+        state: &State,
+        id: &SnapshotId,
+    ) -> Result<BTreeMap<String, String>, Refusal> {
+        let all = self.source_snapshot_tags(state).await?;
+        let place = state.source.snapshots.iter().position(|s| s == id);
+        Ok(place
+            .and_then(|i| all.into_iter().nth(i)?)
+            .unwrap_or_default())
+    }
+
+    /// Writes the mark anew: what it is to list, and nothing of a longer list before.
+    async fn write_mark(
+        &self,
+        state: &State,
+        thing: Thing<'_>,
+        standing: &Standing,
+        let_in: &BTreeSet<String>,
+    ) -> Result<(), Refusal> {
+        if *let_in == standing.let_in {
+            return Ok(());
+        }
+        let name = shared_tag(&state.run);
+        let actor = Self::own(state);
+        let region = &state.source.region;
+        let resource = thing.id(state);
+        let new = if let_in.is_empty() {
+            Vec::new()
+        } else {
+            mark::write(&name, let_in.iter().map(String::as_str))
+        };
+        let is_new = |key: &str| new.iter().any(|tag| tag.key() == Some(key));
+        let old: Vec<Tag> = mark::keys(&name, &standing.tags)
+            .into_iter()
+            .filter(|key| !is_new(key))
+            .map(|key| Tag::builder().key(key).build())
+            .collect();
+        let ec2 = self.ec2(&actor, region);
+        if !new.is_empty() {
+            let answer = ec2
+                .create_tags()
+                .resources(resource)
+                .set_tags(Some(new))
+                .send()
+                .await;
+            answer.map_err(|e| refusal("CreateTags", &actor.at(region), resource, &e))?;
+        }
+        if !old.is_empty() {
+            let answer = ec2
+                .delete_tags()
+                .resources(resource)
+                .set_tags(Some(old))
+                .send()
+                .await;
+            answer.map_err(|e| refusal("DeleteTags", &actor.at(region), resource, &e))?;
+        }
+        Ok(())
+    }
+
+    async fn change(
+        &self,
+        state: &State,
+        thing: Thing<'_>,
+        operation: &OperationType,
+        who: &Principals,
+    ) -> Result<(), Refusal> {
+        let all: Vec<String> = who.iter().cloned().collect();
+        if let Thing::Snapshot(id) = thing {
+            return self.modify(state, id, operation.clone(), all).await;
+        }
+        let actor = Self::own(state);
+        let (region, id) = (&state.source.region, &state.source.image_id);
+        for some in all.chunks(BATCH) {
+            let (arns, accounts): (Vec<String>, Vec<String>) = some
+                .iter()
+                .cloned()
+                .partition(|who| who.starts_with("arn:"));
+            let (units, organizations): (Vec<String>, Vec<String>) =
+                arns.into_iter().partition(|arn| arn.contains(":ou/"));
+            let given = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+            self.ec2(&actor, region)
+                .modify_image_attribute()
+                .image_id(id.as_str())
+                .attribute("launchPermission")
+                .operation_type(operation.clone())
+                .set_user_ids(given(accounts))
+                .set_organization_arns(given(organizations))
+                .set_organizational_unit_arns(given(units))
+                .send()
+                .await
+                .map_err(|e| refusal("ModifyImageAttribute", &actor.at(region), id, &e))?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Thing<'a> {
+    fn id(self, state: &'a State) -> &'a str {
+        match self {
+            Self::Image => state.source.image_id.as_str(),
+            Self::Snapshot(id) => id.as_str(),
+        }
+    }
+}
+
+/// An image or snapshot that somebody deregistered or deleted: nobody launches from it any more.
+fn is_there_no_more(refusal: &Refusal) -> bool {
+    refusal.kind() == RefusalKind::NotFound || refusal.code == "InvalidAMIID.Unavailable"
+}
+
+/// A principal as a mark names it: an account by its ID, an organisation or unit by the last part of its ARN.
+fn short(who: &str) -> &str {
+    who.rsplit('/').next().unwrap_or(who)
+}

@@ -1,0 +1,307 @@
+//! `Mode: Share`: others launch from the source image; what one run gave is taken back, and nothing else.
+
+use std::collections::BTreeSet;
+
+use amiferry_sandbox::{Fault, LaunchPermission, Sandbox};
+use serde_json::{Value, json};
+
+use crate::custom_resource::{Stack, with};
+use crate::support::*;
+
+const ONE: &str = "222222222222";
+const OTHER: &str = "333333333333";
+
+fn share(accounts: &[&str], more: &Value) -> Value {
+    let mut request =
+        json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": accounts.join(",")});
+    for (key, value) in more.as_object().expect("an object") {
+        request[key] = value.clone();
+    }
+    json!({ "Distribute": request })
+}
+
+/// Who may launch from the source image.
+fn launching(sandbox: &Sandbox) -> BTreeSet<LaunchPermission> {
+    let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
+    assert!(!image.public);
+    image.launch_permissions.into_iter().collect()
+}
+
+fn accounts(ids: &[&str]) -> BTreeSet<LaunchPermission> {
+    ids.iter()
+        .map(|id| LaunchPermission::User((*id).to_owned()))
+        .collect()
+}
+
+/// The accounts that have a grant, and what it allows them.
+fn granted(sandbox: &Sandbox) -> BTreeSet<String> {
+    let grants = sandbox.grants(SOURCE_KEY);
+    grants
+        .iter()
+        .map(|grant| grant.grantee_principal.clone())
+        .collect()
+}
+
+fn roots(ids: &[&str]) -> BTreeSet<String> {
+    ids.iter()
+        .map(|id| format!("arn:aws:iam::{id}:root"))
+        .collect()
+}
+
+fn on_snapshots(sandbox: &Sandbox) -> Vec<BTreeSet<String>> {
+    let snapshots = sandbox.snapshots(SOURCE, HOME);
+    snapshots
+        .into_iter()
+        .map(|s| s.create_volume_permissions.into_iter().collect())
+        .collect()
+}
+
+/// Nothing of any run is on the source any more: no tag, no grant, no permission but these.
+fn assert_ended(sandbox: &Sandbox, before: &[&str]) {
+    assert_eq!(launching(sandbox), accounts(before));
+    let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
+    let snapshots = sandbox.snapshots(SOURCE, HOME);
+    let tags = snapshots
+        .iter()
+        .flat_map(|s| s.tags.keys())
+        .chain(image.tags.keys());
+    let ours: Vec<&String> = tags.filter(|key| key.starts_with("amiferry:")).collect();
+    assert!(ours.is_empty(), "{ours:?}");
+    assert!(granted(sandbox).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_may_launch_until_it_is_taken_back() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &json!({}))).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    let told = target(&reply, (ONE, HOME));
+    assert_eq!(
+        (&told["Status"], &told["ImageId"]),
+        (&json!("Succeeded"), &json!(AMI))
+    );
+    assert_eq!(launching(&sandbox), accounts(&[ONE, OTHER]));
+    assert_eq!(granted(&sandbox), roots(&[ONE, OTHER]));
+    assert_eq!(
+        on_snapshots(&sandbox),
+        vec![BTreeSet::new(); 2],
+        "nobody asked for the snapshots"
+    );
+    assert_eq!(
+        calls(&sandbox, "AssumeRole"),
+        0,
+        "a share needs no role in the target"
+    );
+
+    // By request, for one of the two; asked twice.
+    for _ in 0..2 {
+        let reply = to_the_end(&sandbox, &share(&[ONE], &json!({"Unshare": true}))).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        assert_eq!(target(&reply, (ONE, HOME))["Status"], "Unshared");
+        assert_eq!(launching(&sandbox), accounts(&[OTHER]));
+        assert_eq!(granted(&sandbox), roots(&[OTHER]));
+    }
+    let reply = to_the_end(&sandbox, &share(&[OTHER], &json!({"Unshare": true}))).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_ended(&sandbox, &[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshots_are_shared_where_asked_all_of_them() {
+    for asked in [
+        json!({"SnapshotId": ROOT}),
+        json!({"ShareSnapshots": "true"}),
+    ] {
+        let sandbox = Sandbox::new(world(&TWO));
+        let reply = to_the_end(&sandbox, &share(&[ONE], &asked)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        let one = BTreeSet::from([ONE.to_owned()]);
+        assert_eq!(on_snapshots(&sandbox), vec![one; 2]);
+        to_the_end(&sandbox, &share(&[ONE], &json!({"Unshare": true}))).await;
+        assert_eq!(on_snapshots(&sandbox), vec![BTreeSet::new(); 2]);
+        assert_ended(&sandbox, &[]);
+    }
+}
+
+/// Who had permission before keeps it, though the request names it too.
+#[tokio::test(start_paused = true)]
+async fn what_was_there_before_stays() {
+    let sandbox = Sandbox::new(world(&TWO));
+    sandbox.edit(|aws| {
+        let before = LaunchPermission::User(ONE.to_owned());
+        assert!(aws.change_image(AMI, |image| {
+            image.launch_permissions.insert(before);
+        }));
+        assert!(aws.share_snapshot(ROOT, ONE));
+    });
+    let everything = json!({"ShareSnapshots": true});
+    to_the_end(&sandbox, &share(&[ONE, OTHER], &everything)).await;
+    assert_eq!(launching(&sandbox), accounts(&[ONE, OTHER]));
+    to_the_end(&sandbox, &share(&[ONE, OTHER], &json!({"Unshare": true}))).await;
+    assert_ended(&sandbox, &[ONE]);
+    let left: Vec<usize> = on_snapshots(&sandbox).iter().map(BTreeSet::len).collect();
+    assert_eq!(left.iter().sum::<usize>(), 1, "the one there before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_does_not_exist_fails_alone() {
+    let sandbox = Sandbox::new(world(&TWO));
+    sandbox.set_fault(|call| {
+        let named = call
+            .params
+            .iter()
+            .any(|(key, value)| key.starts_with("UserId") && value == OTHER);
+        if call.operation == "ModifyImageAttribute" && named {
+            return Fault::Refuse {
+                status: 400,
+                code: "InvalidAMIAttributeItemValue".to_owned(),
+                message: "Invalid attribute item value for userId item type".to_owned(),
+            };
+        }
+        Fault::None
+    });
+    let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &json!({}))).await;
+    assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
+    assert_eq!(launching(&sandbox), accounts(&[ONE]));
+    assert_eq!(granted(&sandbox), roots(&[ONE]));
+    let failed = target(&reply, (OTHER, HOME));
+    assert!(
+        failed["Reason"]
+            .as_str()
+            .unwrap()
+            .contains("InvalidAMIAttributeItemValue")
+    );
+    assert!(
+        failed["Remedy"]
+            .as_str()
+            .unwrap()
+            .contains("check that the accounts named exist")
+    );
+}
+
+/// Killed after every call, and gone on from the start or the last state: shared once, and taken back wholly.
+#[tokio::test(start_paused = true)]
+async fn cut_after_every_call_it_is_shared_and_taken_back() {
+    let begin = share(&[ONE, OTHER], &json!({"ShareSnapshots": true}));
+    let end = share(&[ONE, OTHER], &json!({"Unshare": true}));
+    for (event, ends_shared) in [(&begin, true), (&end, false)] {
+        for n in 0.. {
+            let sandbox = Sandbox::new(world(&TWO));
+            if !ends_shared {
+                to_the_end(&sandbox, &begin).await;
+            }
+            let before = sandbox.ledger().len();
+            crate::resume::hang(&sandbox, before + n, Fault::HangAfter);
+            let cut =
+                tokio::time::timeout(std::time::Duration::from_mins(1), call(&sandbox, event));
+            drop(cut.await);
+            let reached = sandbox.ledger().len() - before;
+            sandbox.clear_fault();
+            let reply = to_the_end(&sandbox, event).await;
+            assert_eq!(reply["Status"], "Succeeded", "cut after {n}: {reply}");
+            if ends_shared {
+                assert_eq!(launching(&sandbox), accounts(&[ONE, OTHER]));
+                assert_eq!(granted(&sandbox).len(), 2);
+                to_the_end(&sandbox, &end).await;
+            }
+            assert_ended(&sandbox, &[]);
+            if reached < n {
+                println!("{n} calls cut");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unencrypted_image_is_shared_and_aws_ebs_refused() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let managed = sandbox.edit(|aws| aws.aws_ebs_key(SOURCE, HOME));
+    sandbox.edit(|aws| {
+        aws.change_snapshot(DATA, |s| {
+            s.encrypted = true;
+            s.kms_key_arn = Some(managed);
+        })
+    });
+    let error = call(&sandbox, &share(&[ONE], &json!({})))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("aws/ebs"), "{error}");
+    assert_ended(&sandbox, &[]);
+    sandbox.edit(|aws| {
+        for id in [ROOT, DATA] {
+            aws.change_snapshot(id, |s| {
+                s.encrypted = false;
+                s.kms_key_arn = None;
+            });
+        }
+    });
+    let reply = to_the_end(&sandbox, &share(&[ONE], &json!({}))).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(calls(&sandbox, "CreateGrant"), 0);
+}
+
+/// The two sharing resources of the source design, as they stand: created, updated and deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sharing_resources_create_update_and_delete() {
+    let stack = Stack::new(&TWO).await;
+    let properties = json!({"ServiceToken": FUNCTION, "AmiId": AMI, "SnapshotId": ROOT, "Region": HOME, "TargetAccountId": ONE});
+    let typed = |kind: &str, resource: &str, properties: &Value| {
+        let mut event = stack.event(kind, properties);
+        event["ResourceType"] = json!(resource);
+        event
+    };
+    let created = stack
+        .send(&typed("Create", "Custom::ShareAutomation", &properties))
+        .await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+    assert_eq!(created["Data"]["Image.222222222222.us-west-2"], AMI);
+    assert_eq!(launching(&stack.sandbox), accounts(&[ONE]));
+    assert_eq!(
+        on_snapshots(&stack.sandbox),
+        vec![BTreeSet::from([ONE.to_owned()]); 2]
+    );
+
+    // Another list: who left it is shut out, in place.
+    let many =
+        json!({"ServiceToken": FUNCTION, "AmiId": AMI, "Region": HOME, "TargetAccountIds": OTHER});
+    let mut update = typed("Update", "Custom::MultiAccountAmiShare", &many);
+    update["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
+    update["OldResourceProperties"] = properties;
+    let updated = stack.send(&update).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    assert_eq!(updated["PhysicalResourceId"], created["PhysicalResourceId"]);
+    assert_eq!(launching(&stack.sandbox), accounts(&[OTHER]));
+    assert_eq!(granted(&stack.sandbox), roots(&[OTHER]));
+    assert_eq!(on_snapshots(&stack.sandbox), vec![BTreeSet::new(); 2]);
+
+    for _ in 0..2 {
+        let mut delete = typed("Delete", "Custom::MultiAccountAmiShare", &many);
+        delete["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
+        assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
+        assert_ended(&stack.sandbox, &[]);
+    }
+}
+
+/// The image may be gone when its share is to end: the grants on its key are found by the marks on its snapshots.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_after_the_image_is_gone() {
+    let stack = Stack::new(&TWO).await;
+    let properties = with(
+        json!({"AmiId": AMI, "TargetAccountIds": [ONE]}),
+        "Mode",
+        json!("Share"),
+    );
+    let created = stack.send(&stack.event("Create", &properties)).await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+    assert_eq!(granted(&stack.sandbox), roots(&[ONE]));
+    assert!(stack.sandbox.edit(|aws| aws.delete_image(AMI)));
+    let mut delete = stack.event("Delete", &properties);
+    delete["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
+    let deleted = stack.send(&delete).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    assert!(granted(&stack.sandbox).is_empty());
+    for snapshot in stack.sandbox.snapshots(SOURCE, HOME) {
+        assert!(!snapshot.tags.keys().any(|key| key.starts_with("amiferry:")));
+    }
+}
