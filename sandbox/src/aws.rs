@@ -5,8 +5,10 @@
 
 mod build;
 mod copies;
+mod credentials;
 mod edit;
 mod ids;
+mod instances;
 mod organization;
 mod tables;
 mod views;
@@ -18,7 +20,10 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) use build::{caller, check, key_arn, managed_key};
 pub(crate) use copies::Copying;
+pub use credentials::SessionCredentials;
+pub(crate) use credentials::{is_service_linked, service_of};
 pub(crate) use ids::{request_id, uuid_of};
+pub(crate) use instances::{LiveInstance, State};
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
@@ -55,6 +60,9 @@ pub struct Aws {
     pub(crate) copying: BTreeSet<String>,
     /// (account, Region, ClientToken) of CopyImage to (what was asked, image ID).
     pub(crate) image_tokens: BTreeMap<(String, String, String), (String, String)>,
+    pub(crate) instances: BTreeMap<String, LiveInstance>,
+    /// The same of RunInstances.
+    pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
     /// (account, Region, action) to (tokens left, since when).
     pub(crate) buckets: BTreeMap<(String, String, String), (f64, SystemTime)>,
     pub(crate) invocations: Vec<LambdaInvocation>,

@@ -1,4 +1,4 @@
-//! EC2: images, snapshots and what reads them.
+//! EC2: images, snapshots, what reads them, and whether they launch.
 //!
 //! Every operation goes the same way: parameters it knows, permissions, `DryRun`, the state of things, the change.
 
@@ -10,6 +10,8 @@ mod describe_snapshots;
 mod filters;
 pub(crate) mod ids;
 mod image_attributes;
+mod instance_types;
+mod instances;
 mod mapping;
 mod pages;
 mod parameters;
@@ -17,6 +19,7 @@ mod permit;
 mod presigned;
 mod regions;
 mod register;
+mod run_instances;
 mod snapshot_attributes;
 mod tags;
 pub(crate) mod visibility;
@@ -84,6 +87,9 @@ pub(crate) fn perform(
         "DeleteSnapshot" => deregister::snapshot(aws, ask),
         "CreateTags" => tags::create(aws, ask),
         "DeleteTags" => tags::delete(aws, ask),
+        "RunInstances" => run_instances::perform(aws, ask),
+        "DescribeInstances" => instances::describe(aws, ask),
+        "TerminateInstances" => instances::terminate(aws, ask),
         "DescribeRegions" => regions::describe(aws, ask),
         "GetEbsDefaultKmsKeyId" => regions::ebs_default_key(aws, ask),
         _ => Err(refusals::NOT_IMPLEMENTED.with(&[&format!("operation {operation} of EC2")])),

@@ -1,5 +1,5 @@
-//! `/_sandbox/…`: the ledger, the world, invocations and answers, for clients of other processes. Unsigned; it is no
-//! part of AWS.
+//! `/_sandbox/…`: the ledger, the world, invocations, answers and the sessions of AWS's own services, for clients of
+//! other processes. Unsigned; it is no part of AWS.
 
 use std::collections::BTreeMap;
 
@@ -28,11 +28,30 @@ pub(crate) fn answer(sandbox: &Sandbox, request: &Incoming, path: &str) -> Respo
             });
             json_answer(&taken.collect())
         }
+        ("POST", "service-sessions") => act_as_service(sandbox, request),
         ("PUT", path) if path.starts_with("answers/") => keep(sandbox, request, path),
         _ => plain(
             StatusCode::NOT_FOUND,
             "text/plain",
             "nothing here\n".to_owned(),
+        ),
+    }
+}
+
+/// Credentials of a service-linked role, `{"RoleArn": "…"}`, as its service has them.
+fn act_as_service(sandbox: &Sandbox, request: &Incoming) -> Response<Bytes> {
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let role = body["RoleArn"].as_str().unwrap_or_default();
+    match sandbox.look(|aws| aws.act_as_service(role)) {
+        Some(issued) => json_answer(&json!({
+            "AccessKeyId": issued.access_key_id,
+            "SecretAccessKey": issued.secret_access_key,
+            "SessionToken": issued.session_token,
+        })),
+        None => plain(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            format!("{role:?} is no service-linked role of this world\n"),
         ),
     }
 }
@@ -82,7 +101,7 @@ fn shown(call: &Call) -> Value {
 /// Accounts, in them Regions, in them what they own.
 fn world(aws: &Aws) -> Value {
     let mut accounts: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
-    let empty = || json!({"images": [], "snapshots": [], "grants": []});
+    let empty = || json!({"images": [], "snapshots": [], "grants": [], "instances": []});
     let mut put = |account: &'_ str, region: &'_ str, kind: &str, value: Value| {
         let Some((account, _)) = aws.accounts.get_key_value(account) else {
             return;
@@ -111,6 +130,14 @@ fn world(aws: &Aws) -> Value {
         for grant in &key.grants {
             put(&key.account, &key.region, "grants", json!(grant.view));
         }
+    }
+    for live in aws.instances.values() {
+        put(
+            &live.owner,
+            &live.region,
+            "instances",
+            json!(live.view(aws)),
+        );
     }
     for id in aws.accounts.keys() {
         accounts.entry(id).or_default();

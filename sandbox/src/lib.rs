@@ -1,5 +1,5 @@
-//! An AWS that says no: EC2 images and snapshots, KMS, STS, Organizations and Lambda's Invoke, as strict as the real
-//! ones.
+//! An AWS that says no: EC2 images, snapshots and their launch, KMS, STS, Organizations and Lambda's Invoke, as strict
+//! as the real ones.
 //!
 //! It speaks the real wire protocols to unmodified clients, in process and over HTTP on 127.0.0.1, models time
 //! without background tasks, keeps a ledger of every call and lets tests break any of them. What it does not model
@@ -28,9 +28,9 @@ mod sts;
 mod wire;
 pub mod world;
 
-pub use aws::Aws;
+pub use aws::{Aws, SessionCredentials};
 pub use ledger::{Answer, Call, Fault, LambdaInvocation};
-pub use model::{BlockDeviceMapping, Ebs, Grant, Image, LaunchPermission, Snapshot};
+pub use model::{BlockDeviceMapping, Ebs, Grant, Image, Instance, LaunchPermission, Snapshot};
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use world::{

@@ -4,6 +4,7 @@
 
 mod defaults;
 mod image;
+mod instance;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 pub use image::{BlockDeviceMapping, Ebs, Image, LaunchPermission};
+pub use instance::Instance;
 pub use snapshot::Snapshot;
 
 /// A KMS grant, as ListGrants shows it.

@@ -8,6 +8,7 @@
 mod door;
 mod ec2;
 mod images;
+mod instances;
 mod kms;
 mod organizations;
 mod sts;
@@ -17,6 +18,7 @@ use std::fmt;
 pub(crate) use door::*;
 pub(crate) use ec2::*;
 pub(crate) use images::*;
+pub(crate) use instances::*;
 pub(crate) use kms::*;
 pub(crate) use organizations::*;
 pub(crate) use sts::*;
@@ -26,9 +28,9 @@ pub(crate) use sts::*;
 pub struct Refusal {
     /// The sandbox's own name for it, sent as the header `x-sandbox-refusal`.
     pub name: &'static str,
-    /// HTTP status; 200 for a copy that is accepted and ends in state `error`.
+    /// HTTP status; 200 for what is accepted and fails later: a copy, or the launch of an instance.
     pub status: u16,
-    /// AWS's error code; `error` for a copy that ends in that state.
+    /// AWS's error code; `error` for a copy that ends in that state, the state reason's code for an instance.
     pub code: &'static str,
     pub message: &'static str,
     pub source: &'static str,
@@ -72,6 +74,7 @@ pub fn all() -> Vec<&'static Refusal> {
         door::TABLE,
         ec2::TABLE,
         images::TABLE,
+        instances::TABLE,
         kms::TABLE,
         organizations::TABLE,
         sts::TABLE,

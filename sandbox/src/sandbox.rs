@@ -17,7 +17,7 @@ use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::door::{self, Reply};
 use crate::ledger::{Answer, Call, Fault, LambdaInvocation};
-use crate::model::{Grant, Image, Snapshot};
+use crate::model::{Grant, Image, Instance, Snapshot};
 use crate::server::Server;
 use crate::wire::Incoming;
 use crate::world::{World, WorldError};
@@ -137,6 +137,11 @@ impl Sandbox {
     /// Snapshots owned by this account, whatever their state.
     pub fn snapshots(&self, account: &str, region: &str) -> Vec<Snapshot> {
         self.look(|aws| aws.snapshots_of(account, region))
+    }
+
+    /// Instances of this account, whatever their state.
+    pub fn instances(&self, account: &str, region: &str) -> Vec<Instance> {
+        self.look(|aws| aws.instances_of(account, region))
     }
 
     /// Grants on this key, also those that are not yet in force.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::aws::{self, Aws, Credential, LivePrincipal};
+use crate::aws::{self, Aws, LivePrincipal};
 use crate::door::Admitted;
 use crate::iam::{self, Context, Kind, Policy, Reach, Request};
 use crate::identity::{self, Verdict};
@@ -162,33 +162,23 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
         wish.policy.clone(),
     );
     let expires = aws.now + Duration::from_secs(seconds.into());
-    let id = aws.new_access_key_id();
-    let secret = aws.new_token("secret")[..40].to_owned();
-    let token = aws.new_token("session token");
     let arn = caller.principal.arn.clone();
+    let issued = aws.issue(caller, expires, call.global);
     let mut xml = Xml::new();
     xml.element("AssumedRoleUser", |xml| {
         xml.text("AssumedRoleId", user_id(wish.role_arn, &arn))
             .text("Arn", &arn);
     });
     xml.element("Credentials", |xml| {
-        xml.text("AccessKeyId", &id)
-            .text("SecretAccessKey", &secret)
-            .text("SessionToken", &token)
+        xml.text("AccessKeyId", &issued.access_key_id)
+            .text("SecretAccessKey", &issued.secret_access_key)
+            .text("SessionToken", &issued.session_token)
             .text("Expiration", time::iso_seconds(expires));
     });
     if let Some(text) = query.get("Policy") {
         let percent = text.chars().count() * 100 / LONGEST_POLICY;
         xml.text("PackedPolicySize", percent.to_string());
     }
-    let credential = Credential {
-        secret,
-        session_token: Some(token),
-        expires: Some(expires),
-        global: call.global,
-        caller,
-    };
-    aws.credentials.insert(id, credential);
     Ok(xml.finish())
 }
 

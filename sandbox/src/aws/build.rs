@@ -88,6 +88,8 @@ impl Aws {
             aliases: BTreeMap::new(),
             copying: BTreeSet::new(),
             image_tokens: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            instance_tokens: BTreeMap::new(),
             buckets: BTreeMap::new(),
             invocations: Vec::new(),
             serial: 0,

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::{Aws, LiveSnapshot};
-use crate::model::{Grant, Image, Snapshot};
+use crate::model::{Grant, Image, Instance, Snapshot};
 
 impl Aws {
     pub(crate) fn images_of(&self, account: &str, region: &str) -> Vec<Image> {
@@ -16,6 +16,12 @@ impl Aws {
         let owned = self.snapshots.values();
         let here = owned.filter(|s| s.view.owner_id == account && s.view.region == region);
         here.map(|snapshot| snapshot.shown(self.now)).collect()
+    }
+
+    pub(crate) fn instances_of(&self, account: &str, region: &str) -> Vec<Instance> {
+        let owned = self.instances.values();
+        let here = owned.filter(|i| i.owner == account && i.region == region);
+        here.map(|instance| instance.view(self)).collect()
     }
 
     pub(crate) fn grants_of(&self, key_arn: &str) -> Vec<Grant> {

@@ -1,6 +1,7 @@
 //! Token buckets per account, Region and action, when the world wants them.
 //!
-//! Figures: `aws-facts`, EC2 throttling (bucket size / refill per second), KMS request quotas.
+//! Figures: `aws-facts`, EC2 throttling (bucket size / refill per second), KMS request quotas; RunInstances: EC2
+//! developer guide, request throttling.
 
 use super::recognise::Asked;
 use super::{Admitted, Service};
@@ -46,6 +47,7 @@ fn bucket(asked: &Asked) -> Option<(f64, f64)> {
     match (asked.service, asked.operation.as_str()) {
         (Service::Ec2, "CopyImage") => Some((100.0, 1.0)),
         (Service::Ec2, "CopySnapshot" | "RegisterImage") => Some((50.0, 5.0)),
+        (Service::Ec2, "RunInstances") => Some((5.0, 2.0)),
         (Service::Ec2, "CreateTags" | "DeleteTags") => Some((100.0, 10.0)),
         (Service::Ec2, "DescribeSnapshots") if !narrowed() => Some((50.0, 10.0)),
         (Service::Ec2, name) if name.starts_with("Describe") => Some((100.0, 20.0)),

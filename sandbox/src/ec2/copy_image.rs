@@ -124,12 +124,13 @@ fn already(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
     let key = (ask.account().to_owned(), ask.region().to_owned(), token);
     match aws.image_tokens.get(&key) {
         Some((asked, id)) if *asked == fingerprint(ask) => Ok(Some(id.clone())),
-        Some(_) => Err(refusals::COPY_IMAGE_TOKEN_REUSED.with(&[&key.2])),
+        Some(_) => Err(refusals::CLIENT_TOKEN_REUSED.with(&[&key.2])),
         None => Ok(None),
     }
 }
 
-fn fingerprint(ask: Ask<'_>) -> String {
+/// Everything that was asked, but for the token.
+pub(super) fn fingerprint(ask: Ask<'_>) -> String {
     let params = ask
         .query
         .params()

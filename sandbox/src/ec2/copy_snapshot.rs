@@ -204,7 +204,8 @@ impl Encryption {
     }
 }
 
-fn default_key(aws: &mut Aws, ask: Ask<'_>) -> String {
+/// What EBS encrypts with in this account and Region when no key is named.
+pub(super) fn default_key(aws: &mut Aws, ask: Ask<'_>) -> String {
     let chosen = aws.accounts.get(ask.account());
     let chosen = chosen.and_then(|account| account.ebs_default_keys.get(ask.region()).cloned());
     chosen.unwrap_or_else(|| aws::managed_key(aws, ask.account(), ask.region()))

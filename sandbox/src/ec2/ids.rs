@@ -1,4 +1,4 @@
-//! Resource IDs: `snap-` or `ami-` and 8 or 17 hexadecimal digits.
+//! Resource IDs: `snap-`, `ami-` or `i-` and 8 or 17 hexadecimal digits.
 
 use crate::refusals::{self, Refused};
 
@@ -24,6 +24,13 @@ pub(crate) fn image(id: &str) -> Result<(), Refused> {
         return Ok(());
     }
     Err(refusals::IMAGE_MALFORMED.with(&[id]))
+}
+
+pub(crate) fn instance(id: &str) -> Result<(), Refused> {
+    if is_id("i", id) {
+        return Ok(());
+    }
+    Err(refusals::INSTANCE_MALFORMED.with(&[id]))
 }
 
 pub(crate) fn account(id: &str) -> Result<(), Refused> {

@@ -1,7 +1,8 @@
 //! Which parameters each operation takes. One AWS does not know is `UnknownParameter`; one AWS knows and the sandbox
 //! does not model is refused by name, so that nothing is ever silently ignored.
 //!
-//! Source: the service model, `queryName` or capitalised `locationName`. `N` stands for a number.
+//! Source: the service model, `queryName` or capitalised `locationName`. `N` stands for a number; the first part of
+//! a name stands for all that begin with it, where none of them is modelled.
 
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -198,6 +199,71 @@ static TABLE: &[Accepted] = &[
         unmodelled: &[],
     },
     Accepted {
+        operation: "RunInstances",
+        modelled: &[
+            "ImageId",
+            "InstanceType",
+            "MinCount",
+            "MaxCount",
+            "ClientToken",
+        ],
+        unmodelled: &[
+            "AdditionalInfo",
+            "BlockDeviceMapping",
+            "CapacityReservationSpecification",
+            "CpuOptions",
+            "CreditSpecification",
+            "DisableApiStop",
+            "DisableApiTermination",
+            "EbsOptimized",
+            "ElasticGpuSpecification",
+            "ElasticInferenceAccelerator",
+            "EnablePrimaryIpv6",
+            "EnclaveOptions",
+            "HibernationOptions",
+            "IamInstanceProfile",
+            "InstanceInitiatedShutdownBehavior",
+            "InstanceMarketOptions",
+            "Ipv6Address",
+            "Ipv6AddressCount",
+            "KernelId",
+            "KeyName",
+            "LaunchTemplate",
+            "LicenseSpecification",
+            "MaintenanceOptions",
+            "MetadataOptions",
+            "Monitoring",
+            "NetworkInterface",
+            "NetworkPerformanceOptions",
+            "Operator",
+            "Placement",
+            "PrivateDnsNameOptions",
+            "PrivateIpAddress",
+            "RamdiskId",
+            "SecondaryInterface",
+            "SecurityGroup",
+            "SecurityGroupId",
+            "SubnetId",
+            "TagSpecification",
+            "UserData",
+        ],
+    },
+    Accepted {
+        operation: "DescribeInstances",
+        modelled: &["InstanceId.N"],
+        unmodelled: &[
+            "Filter",
+            "IncludeManagedResources",
+            "MaxResults",
+            "NextToken",
+        ],
+    },
+    Accepted {
+        operation: "TerminateInstances",
+        modelled: &["InstanceId.N"],
+        unmodelled: &["Force", "SkipOsShutdown"],
+    },
+    Accepted {
         operation: "DescribeRegions",
         modelled: &["RegionName.N", "AllRegions", FILTERS[0], FILTERS[1]],
         unmodelled: &[],
@@ -219,7 +285,8 @@ pub(super) fn check(operation: &str, query: &Query) -> Result<(), Refused> {
     for name in query.params().keys() {
         let pattern = pattern(name);
         let is_in = |list: &[&str]| list.contains(&pattern.as_str());
-        if is_in(accepted.unmodelled) {
+        let first = pattern.split('.').next().unwrap_or_default();
+        if is_in(accepted.unmodelled) || accepted.unmodelled.contains(&first) {
             return Err(
                 refusals::NOT_IMPLEMENTED.with(&[&format!("parameter {name} of {operation}")])
             );

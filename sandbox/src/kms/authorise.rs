@@ -4,10 +4,13 @@
 //! |---|---|
 //! | of the key's account | the key policy naming it, or a grant (within its session policy); or the key policy naming the account *and* its own policies |
 //! | of another account | the key policy or a grant, *and* its own policies |
+//! | a service-linked role of another account | a grant that names it |
 //!
-//! An explicit deny anywhere wins. Source: KMS guide, determining access to KMS keys, and grants.
+//! An explicit deny anywhere wins. Source: KMS guide, determining access to KMS keys, and grants. The policies of a
+//! service-linked role are AWS's own and say nothing of keys; that a grant suffices is the way Auto Scaling documents
+//! (aws-facts, KMS).
 
-use crate::aws::{Aws, Caller, LiveGrant, LiveKey};
+use crate::aws::{Aws, Caller, LiveGrant, LiveKey, is_service_linked};
 use crate::iam::{self, Context, Decision, Reach, Request};
 use crate::identity::{self, Verdict};
 use crate::model::Grant;
@@ -70,6 +73,9 @@ pub(super) fn decide(
         ))
     };
     if caller.account() != key.account {
+        if granted && is_service_linked(&caller.identity) {
+            return Ok(());
+        }
         return match (reach.is_some() || granted, own) {
             (false, _) => nobody(),
             (true, Verdict::Allowed) => Ok(()),

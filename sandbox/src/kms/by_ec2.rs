@@ -1,4 +1,4 @@
-//! What EC2 does with keys while it copies a snapshot for a caller: every call carries the caller's permissions and
+//! What EC2 does with keys while it copies a snapshot or launches an instance for a caller: every call carries the caller's permissions and
 //! `kms:ViaService`.
 //!
 //! Source: EBS guide, encryption permissions; aws-facts, KMS. The Region of `ViaService` is the key's own (unproved
@@ -16,6 +16,16 @@ const WRITING: &[&str] = &[
     "GenerateDataKeyWithoutPlaintext",
 ];
 
+/// What the EBS guide lists for a volume from an encrypted snapshot; EC2 encrypts the volume's own data key anew.
+const LAUNCHING: &[&str] = &[
+    "DescribeKey",
+    "CreateGrant",
+    "Decrypt",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+];
+
 /// Whether a copy made for this caller can read the source.
 pub(crate) fn may_read(aws: &Aws, caller: &Caller, key: &str, source: &Snapshot) -> bool {
     may(
@@ -27,7 +37,13 @@ pub(crate) fn may_read(aws: &Aws, caller: &Caller, key: &str, source: &Snapshot)
     )
 }
 
-/// Whether a copy made for this caller can be encrypted under this key.
+/// Whether an instance launched by this caller can have a volume of the snapshot.
+pub(crate) fn may_launch(aws: &Aws, caller: &Caller, key: &str, source: &Snapshot) -> bool {
+    let ebs_id = source.encryption_context_id.as_deref();
+    may(aws, caller, key, LAUNCHING, ebs_id)
+}
+
+/// Whether a copy or volume made for this caller can be encrypted under this key.
 pub(crate) fn may_write(aws: &Aws, caller: &Caller, key: &str) -> bool {
     may(aws, caller, key, WRITING, None)
 }

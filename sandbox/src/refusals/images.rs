@@ -32,5 +32,5 @@ super::table! {
     COPY_IMAGE_BILLING = 400, "InvalidRequest", "Images with EC2 BillingProduct codes cannot be copied to another AWS account", "aws-facts: EC2 copying";
     COPY_IMAGE_STORAGE = 400, "InvalidRequest", "You do not have permission to access the storage of this ami", "aws-facts: EC2 copying";
     COPY_IMAGE_LIMIT = 400, "ResourceLimitExceeded", "Too many image copies in progress. The limit is {} for this destination region.", "aws-facts: EC2 copying (wording unproved)";
-    COPY_IMAGE_TOKEN_REUSED = 400, "IdempotentParameterMismatch", "The client token {} was used before with other parameters", "EC2 guide, idempotency";
+    CLIENT_TOKEN_REUSED = 400, "IdempotentParameterMismatch", "The client token {} was used before with other parameters", "EC2 guide, idempotency";
 }

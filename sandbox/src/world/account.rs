@@ -155,7 +155,8 @@ pub struct AccessKey {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
-    /// With its path if it has one: `aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot`.
+    /// With its path if it has one: `aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot`, which makes it a
+    /// service-linked role: trusted by its service, and with AWS's policies unless others are given.
     pub name: String,
     /// Principals that may assume it: ARNs, account IDs, or `….amazonaws.com`.
     #[serde(default)]
@@ -179,6 +180,12 @@ impl Role {
             name: name.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// The role by which a service of AWS acts in the account: `autoscaling.amazonaws.com`,
+    /// `AWSServiceRoleForAutoScaling`. [`Aws::act_as_service`](crate::Aws::act_as_service) gives its credentials.
+    pub fn service_linked(service: &str, name: &str) -> Self {
+        Self::new(&format!("aws-service-role/{service}/{name}"))
     }
 
     /// A role that may do everything, for tests about something else.

@@ -130,6 +130,18 @@ impl Client {
         home.signed("organizations", request.expect("a request"))
     }
 
+    /// Acts as a service-linked role, as its service does.
+    pub fn as_service(&self, role: &str) -> Self {
+        let issued = self.sandbox.edit(|aws| aws.act_as_service(role));
+        let issued = issued.expect("a service-linked role");
+        Self {
+            key: issued.access_key_id,
+            secret: issued.secret_access_key,
+            token: Some(issued.session_token),
+            ..self.clone()
+        }
+    }
+
     pub async fn assume(&self, role: &str, more: Params<'_>) -> Self {
         let mut params = vec![("RoleArn", role), ("RoleSessionName", "test")];
         params.extend_from_slice(more);

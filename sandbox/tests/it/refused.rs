@@ -11,7 +11,8 @@ use serde_json::json;
 use crate::client::Answer;
 use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
-    refused_copies, refused_images, refused_keys, refused_organizations, refused_sessions,
+    refused_copies, refused_images, refused_instances, refused_keys, refused_organizations,
+    refused_sessions,
 };
 
 #[tokio::test(start_paused = true)]
@@ -57,6 +58,9 @@ async fn provoke(name: &str) -> Option<Answer> {
     if let Some(answer) = refused_images::provoke(name).await {
         return Some(answer);
     }
+    if let Some(answer) = refused_instances::provoke(name).await {
+        return Some(answer);
+    }
     if let Some(answer) = refused_organizations::provoke(name).await {
         return Some(answer);
     }
@@ -92,7 +96,7 @@ async fn at_the_door(name: &str) -> Option<Answer> {
                 .answer(consumer.query("ec2", "DescribeRegions", "2010-01-01", &[]))
                 .await
         }
-        "NOT_IMPLEMENTED" => consumer.ec2("DescribeInstances", &[]).await,
+        "NOT_IMPLEMENTED" => consumer.ec2("DescribeVolumes", &[]).await,
         "REQUEST_LIMIT_EXCEEDED" => {
             let bench = Bench::of(limited(Limits {
                 throttling: true,

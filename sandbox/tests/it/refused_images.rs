@@ -194,7 +194,7 @@ async fn copying(name: &str) -> Option<Answer> {
             bench.consumer.ec2("CopyImage", &COPY).await.ok();
             bench.consumer.ec2("CopyImage", &COPY).await
         }
-        "COPY_IMAGE_TOKEN_REUSED" => {
+        "CLIENT_TOKEN_REUSED" => {
             let bench = usual(|_| {});
             let mut params = COPY.to_vec();
             params.push(("ClientToken", "once"));

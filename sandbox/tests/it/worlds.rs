@@ -34,6 +34,8 @@ pub const OWN: &str = "snap-0000000000000b001";
 pub const SOURCE_KEY: &str = "arn:aws:kms:us-west-2:111111111111:key/source";
 pub const TARGET_KEY: &str = "arn:aws:kms:us-west-2:222222222222:key/target";
 pub const FERRY: &str = "arn:aws:iam::111111111111:role/ferry";
+/// By which Auto Scaling acts in the consumer's account.
+pub const SCALER: &str = "arn:aws:iam::222222222222:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
 pub const COPIER: &str = "arn:aws:iam::222222222222:role/Copier";
 
 pub fn world() -> World {
@@ -79,6 +81,14 @@ pub fn world() -> World {
                 .trusts(FERRY)
                 .external_id("shared-secret"),
         )
+        .role(Role::service_linked(
+            "autoscaling.amazonaws.com",
+            "AWSServiceRoleForAutoScaling",
+        ))
+        .role(Role::service_linked(
+            "spot.amazonaws.com",
+            "AWSServiceRoleForEC2Spot",
+        ))
         .access_key(
             "AKIACONSUMER",
             "consumer",

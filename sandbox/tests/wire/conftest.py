@@ -1,8 +1,10 @@
+import json
 import os
 import queue
 import re
 import subprocess
 import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,13 @@ class Sandbox:
     def management(self):
         """The management account of the organization."""
         return self.caller("AKIAMANAGEMENT000001", "management-secret")
+
+    def as_service(self, role_arn):
+        """Acts as a service-linked role, as its service does."""
+        body = json.dumps({"RoleArn": role_arn}).encode()
+        with urllib.request.urlopen(f"{self.url}/_sandbox/service-sessions", body, timeout=5) as answer:
+            issued = json.load(answer)
+        return self.caller(issued["AccessKeyId"], issued["SecretAccessKey"], issued["SessionToken"])
 
     def close(self):
         self.process.kill()

@@ -397,8 +397,8 @@ def test_a_session_policy_narrows_the_role(sandbox):
 
 
 def test_what_is_not_modelled_is_refused_loudly(sandbox):
-    with refused("NotImplemented", "DescribeInstances"):
-        sandbox.producer.ec2(HOME).describe_instances()
+    with refused("NotImplemented", "DescribeVolumes"):
+        sandbox.producer.ec2(HOME).describe_volumes()
     with refused("NotImplemented"):
         sandbox.producer.kms(HOME).list_keys()
     with refused("NotImplemented"):

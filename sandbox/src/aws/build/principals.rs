@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{fault, policies, policy};
-use crate::aws::{Aws, Caller, Credential, LivePrincipal};
+use crate::aws::{Aws, Caller, Credential, LivePrincipal, service_of};
 use crate::iam::{self, Kind, Policy};
 use crate::world::{AccessKey, Role, User, WorldError};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub(super) fn add_role(
     role: &Role,
     at: &str,
 ) -> Result<(), WorldError> {
+    let role = &service_linked(role);
     let trust = match &role.trust_policy {
         Some(json) => policy(json, Kind::Trust, &format!("{at}.trust_policy"))?,
         None => policy(
@@ -36,6 +37,29 @@ pub(super) fn add_role(
         live,
         at,
     )
+}
+
+/// What AWS's own policies let these services do; none of them speaks of keys. Source: AWS managed policy reference,
+/// AutoScalingServiceRolePolicy and AWSEC2SpotServiceRolePolicy, as far as there are such actions here.
+const LAUNCHING_SERVICES: [&str; 2] = ["autoscaling.amazonaws.com", "spot.amazonaws.com"];
+
+/// A service-linked role is trusted by its service and has AWS's policies, unless the world says otherwise.
+fn service_linked(role: &Role) -> Role {
+    let mut role = role.clone();
+    let Some(service) = service_of(&role.name).map(str::to_owned) else {
+        return role;
+    };
+    if role.policies.is_empty() && LAUNCHING_SERVICES.contains(&service.as_str()) {
+        let policy = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Resource": "*",
+            "Action": ["ec2:Describe*", "ec2:RunInstances", "ec2:TerminateInstances", "ec2:CreateTags"],
+        }]});
+        role.policies.push(policy.to_string());
+    }
+    if role.trusts.is_empty() {
+        role.trusts.push(service);
+    }
+    role
 }
 
 pub(super) fn add_user(

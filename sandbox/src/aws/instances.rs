@@ -1,0 +1,97 @@
+//! Instances: when they run, and why they do not.
+
+use std::time::{Duration, SystemTime};
+
+use super::Aws;
+use crate::model::{Image, Instance};
+use crate::refusals::Refused;
+
+/// How long an instance is `pending`, and how long `shutting-down`: seconds in AWS, and nothing depends on which.
+const STARTING: Duration = Duration::from_secs(10);
+const STOPPING: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+pub(crate) struct LiveInstance {
+    pub id: String,
+    pub reservation_id: String,
+    pub owner: String,
+    pub region: String,
+    /// As it was at the launch.
+    pub image: Image,
+    pub instance_type: String,
+    pub client_token: Option<String>,
+    pub launched_by: String,
+    pub launched: SystemTime,
+    pub visible_at: SystemTime,
+    /// Why it goes from `pending` to `terminated`, if it does.
+    pub fails: Option<Refused>,
+    /// When a caller terminated it.
+    pub terminated: Option<SystemTime>,
+    /// (device, volume ID, deleted on termination)
+    pub volumes: Vec<(String, String, bool)>,
+}
+
+/// AWS's number and name of a state (model, `InstanceState`).
+pub(crate) type State = (i32, &'static str);
+
+const PENDING: State = (0, "pending");
+const RUNNING: State = (16, "running");
+const SHUTTING_DOWN: State = (32, "shutting-down");
+const TERMINATED: State = (48, "terminated");
+
+impl LiveInstance {
+    pub(crate) fn state(&self, aws: &Aws) -> State {
+        let past = |from: SystemTime, time| aws.now >= from + aws.rules.scaled(time);
+        let started = past(self.launched, STARTING);
+        match self.terminated {
+            _ if started && self.has_failed_by_itself(aws) => TERMINATED,
+            Some(at) if past(at, STOPPING) => TERMINATED,
+            Some(_) => SHUTTING_DOWN,
+            None if started => RUNNING,
+            None => PENDING,
+        }
+    }
+
+    /// The launch had come to its end before anyone terminated it.
+    fn has_failed_by_itself(&self, aws: &Aws) -> bool {
+        let ends = self.launched + aws.rules.scaled(STARTING);
+        self.fails.is_some() && self.terminated.is_none_or(|at| at >= ends)
+    }
+
+    /// Code and message, for an instance on its way out.
+    pub(crate) fn reason(&self, aws: &Aws) -> Option<(String, String)> {
+        let state = self.state(aws);
+        if state == PENDING || state == RUNNING {
+            return None;
+        }
+        let failed = self
+            .fails
+            .as_ref()
+            .filter(|_| self.has_failed_by_itself(aws));
+        Some(match failed {
+            Some(no) => (no.refusal.code.to_owned(), no.message.clone()),
+            None => (
+                "Client.UserInitiatedShutdown".to_owned(),
+                "Client.UserInitiatedShutdown: User initiated shutdown".to_owned(),
+            ),
+        })
+    }
+
+    /// Volumes are attached while it runs.
+    pub(crate) fn is_running(&self, aws: &Aws) -> bool {
+        self.state(aws) == RUNNING
+    }
+
+    pub(crate) fn view(&self, aws: &Aws) -> Instance {
+        Instance {
+            instance_id: self.id.clone(),
+            owner_id: self.owner.clone(),
+            region: self.region.clone(),
+            image_id: self.image.image_id.clone(),
+            instance_type: self.instance_type.clone(),
+            state: self.state(aws).1.to_owned(),
+            state_reason: self.reason(aws),
+            launched_by: self.launched_by.clone(),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What the families of instance types ask of an image. A family that is not here is refused by name.
+//!
+//! Source: EC2 instance types guide. What a type asks of boot mode and TPM is not modelled.
+
+use crate::model::Image;
+use crate::refusals::{self, Refused};
+
+/// What EC2 launches when no type is named.
+pub(super) const DEFAULT: &str = "m1.small";
+
+struct Family {
+    names: &'static [&'static str],
+    architectures: &'static [&'static str],
+    virtualization: &'static str,
+    needs_ena: bool,
+}
+
+static FAMILIES: &[Family] = &[
+    Family {
+        names: &["m1"],
+        architectures: &["i386", "x86_64"],
+        virtualization: "paravirtual",
+        needs_ena: false,
+    },
+    Family {
+        names: &["t2"],
+        architectures: &["i386", "x86_64"],
+        virtualization: "hvm",
+        needs_ena: false,
+    },
+    Family {
+        names: &["t3", "t3a", "m5", "c5", "r5", "m6i", "c6i", "m7i"],
+        architectures: &["x86_64"],
+        virtualization: "hvm",
+        needs_ena: true,
+    },
+    Family {
+        names: &["t4g", "m6g", "c6g", "r6g", "m7g", "c7g"],
+        architectures: &["arm64"],
+        virtualization: "hvm",
+        needs_ena: true,
+    },
+];
+
+/// Whether an instance of this type can be made from the image.
+pub(super) fn check(instance_type: &str, image: &Image) -> Result<(), Refused> {
+    let name = instance_type.split('.').next().unwrap_or_default();
+    let family = FAMILIES.iter().find(|family| family.names.contains(&name));
+    let family = family.ok_or_else(|| {
+        refusals::NOT_IMPLEMENTED.with(&[&format!("instance type {instance_type}")])
+    })?;
+    if !family.architectures.contains(&image.architecture.as_str()) {
+        let offered = family.architectures.join(",");
+        return Err(refusals::LAUNCH_ARCHITECTURE.with(&[&offered, &image.architecture]));
+    }
+    if family.virtualization != image.virtualization_type {
+        return Err(refusals::LAUNCH_VIRTUALIZATION.with(&[&image.virtualization_type]));
+    }
+    if family.needs_ena && !image.ena_support {
+        return Err(refusals::LAUNCH_NEEDS_ENA.with(&[instance_type]));
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! RunInstances, one at a time and with nothing said about it: whether an image launches.
+//!
+//! | what is missing | what happens |
+//! |---|---|
+//! | launch permission | `InvalidAMIID.NotFound` |
+//! | an image that the type can boot | refused |
+//! | the use of a key | accepted; the instance goes from `pending` to `terminated` |
+//!
+//! Source: EC2 guide, instance terminates immediately; EBS guide, encryption outcomes; aws-facts, KMS.
+
+use super::permit::{self, Facts};
+use super::{Ask, copy_image, copy_snapshot, ids, instance_types, instances, visibility};
+use crate::aws::{Aws, LiveInstance};
+use crate::kms::by_ec2;
+use crate::model::{Image, Snapshot};
+use crate::refusals::{self, Refused};
+
+pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let query = ask.query;
+    let image_id = query.required("ImageId")?;
+    ids::image(image_id)?;
+    for name in ["MinCount", "MaxCount"] {
+        query.required(name)?;
+        if query.number(name)? != Some(1) {
+            return Err(refusals::NOT_IMPLEMENTED.with(&[&format!("{name} other than 1")]));
+        }
+    }
+    let instance_type = query.get("InstanceType").unwrap_or(instance_types::DEFAULT);
+    permit_launch(aws, ask, image_id, instance_type)?;
+    ask.dry_run()?;
+    if let Some(id) = already(aws, ask)? {
+        return Ok(instances::reservation(aws, &id));
+    }
+    let image = launchable(aws, ask, image_id)?;
+    instance_types::check(instance_type, &image)?;
+    let fails = failure(aws, ask, &image)?;
+    let id = add(aws, ask, image, instance_type, fails);
+    Ok(instances::reservation(aws, &id))
+}
+
+/// Every resource the action needs (Service Authorization Reference, Amazon EC2). Network and subnet are the default
+/// ones, which have no names here.
+fn permit_launch(aws: &Aws, ask: Ask<'_>, image_id: &str, kind: &str) -> Result<(), Refused> {
+    let image = aws.images.get(image_id).map(|image| &image.view);
+    let own = image.filter(|image| image.owner_id == ask.account());
+    let facts = Facts {
+        resource_tags: own.map(|image| &image.tags),
+        owner: image.map(|image| image.owner_id.as_str()),
+        ..Facts::default()
+    };
+    permit::action(aws, ask, &permit::image_arn(ask.region(), image_id), &facts)?;
+    let facts = Facts {
+        keys: vec![("ec2:instancetype", vec![kind.to_owned()])],
+        ..Facts::default()
+    };
+    for kind in [
+        "instance",
+        "volume",
+        "network-interface",
+        "security-group",
+        "subnet",
+    ] {
+        let arn = format!("arn:aws:ec2:{}:{}:{kind}/*", ask.region(), ask.account());
+        permit::action(aws, ask, &arn, &facts)?;
+    }
+    Ok(())
+}
+
+/// The instance this token launched, if it was used before.
+fn already(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
+    let Some(key) = token(ask) else {
+        return Ok(None);
+    };
+    match aws.instance_tokens.get(&key) {
+        Some((asked, id)) if *asked == copy_image::fingerprint(ask) => Ok(Some(id.clone())),
+        Some(_) => Err(refusals::CLIENT_TOKEN_REUSED.with(&[&key.2])),
+        None => Ok(None),
+    }
+}
+
+fn token(ask: Ask<'_>) -> Option<(String, String, String)> {
+    let token = ask.query.owned("ClientToken")?;
+    Some((ask.account().to_owned(), ask.region().to_owned(), token))
+}
+
+fn launchable(aws: &Aws, ask: Ask<'_>, id: &str) -> Result<Image, Refused> {
+    let found = aws.images.get(id).filter(|image| {
+        let view = &image.view;
+        view.region == ask.region()
+            && image.visible_at <= aws.now
+            && visibility::may_launch(aws, view, ask.account())
+    });
+    let image = &found
+        .ok_or_else(|| refusals::IMAGE_NOT_FOUND.with(&[id]))?
+        .view;
+    if image.state != "available" {
+        return Err(refusals::IMAGE_UNAVAILABLE.with(&[id]));
+    }
+    if image.owner_id != ask.account() && !image.product_codes.is_empty() {
+        let what = "launching an image with product codes of another account";
+        return Err(refusals::NOT_IMPLEMENTED.with(&[what]));
+    }
+    Ok(image.clone())
+}
+
+/// Why the instance will not start. Keys are judged at the launch, and the answer shows later.
+fn failure(aws: &mut Aws, ask: Ask<'_>, image: &Image) -> Result<Option<Refused>, Refused> {
+    for id in image.snapshot_ids() {
+        let snapshot = aws.snapshots.get(&id).map(|snapshot| snapshot.view.clone());
+        let snapshot = snapshot.ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[&id]))?;
+        let Some(key) = &snapshot.kms_key_arn else {
+            continue;
+        };
+        if let Some(no) = unusable(aws, ask, key, &snapshot) {
+            return Ok(Some(no));
+        }
+    }
+    Ok(None)
+}
+
+fn unusable(aws: &mut Aws, ask: Ask<'_>, key: &str, snapshot: &Snapshot) -> Option<Refused> {
+    let own = snapshot.owner_id == ask.account();
+    // A volume of somebody else's encrypted snapshot is encrypted anew, under one's own default key.
+    let target = (!own).then(|| copy_snapshot::default_key(aws, ask));
+    let keys = [Some(key), target.as_deref()];
+    let states = keys.into_iter().flatten().map(|key| aws.keys.get(key));
+    if states.flatten().any(|key| key.state != "Enabled") {
+        return Some(refusals::LAUNCH_KEY_STATE.with(&[]));
+    }
+    let caller = &ask.call.caller;
+    let reads = by_ec2::may_launch(aws, caller, key, snapshot);
+    let writes = target.is_none_or(|key| by_ec2::may_write(aws, caller, &key));
+    (!reads || !writes).then(|| refusals::LAUNCH_CLIENT_ERROR.with(&[]))
+}
+
+fn add(
+    aws: &mut Aws,
+    ask: Ask<'_>,
+    image: Image,
+    instance_type: &str,
+    fails: Option<Refused>,
+) -> String {
+    let id = aws.new_resource_id("i");
+    let mut volumes = Vec::new();
+    for mapping in &image.block_device_mappings {
+        let Some(ebs) = &mapping.ebs else { continue };
+        let deleted = ebs.delete_on_termination.unwrap_or(false);
+        let volume = aws.new_resource_id("vol");
+        volumes.push((mapping.device_name.clone(), volume, deleted));
+    }
+    let live = LiveInstance {
+        id: id.clone(),
+        reservation_id: aws.new_resource_id("r"),
+        owner: ask.account().to_owned(),
+        region: ask.region().to_owned(),
+        image,
+        instance_type: instance_type.to_owned(),
+        client_token: ask.query.owned("ClientToken"),
+        launched_by: ask.call.caller.principal.arn.clone(),
+        launched: aws.now,
+        visible_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
+        fails,
+        terminated: None,
+        volumes,
+    };
+    if let Some(key) = token(ask) {
+        let asked = copy_image::fingerprint(ask);
+        aws.instance_tokens.insert(key, (asked, id.clone()));
+    }
+    aws.instances.insert(id.clone(), live);
+    id
+}

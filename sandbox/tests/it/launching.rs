@@ -1,0 +1,362 @@
+//! RunInstances: who may launch an image, and whether its volumes can be made.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client, Params};
+use crate::worlds::{
+    Bench, CONSUMER, IMAGE, MANAGEMENT, ORGANIZATION, OUTER, PLAIN, PRODUCER, ROOT, SOURCE_KEY,
+    TARGET_KEY, WEST, world,
+};
+
+/// What EC2 uses of a snapshot's key to make a volume of it.
+pub const USES: [&str; 6] = [
+    "DescribeKey",
+    "CreateGrant",
+    "Decrypt",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+];
+
+pub async fn launch(client: &Client, image: &str, more: Params<'_>) -> Answer {
+    let mut params = vec![
+        ("ImageId", image),
+        ("MinCount", "1"),
+        ("MaxCount", "1"),
+        ("InstanceType", "t2.micro"),
+    ];
+    params.retain(|(name, _)| !more.iter().any(|(other, _)| name == other));
+    params.extend(more.iter().filter(|(_, value)| !value.is_empty()));
+    client.ec2("RunInstances", &params).await
+}
+
+/// The ID of an instance that was accepted and is pending.
+pub async fn launched(client: &Client, image: &str) -> String {
+    let answer = launch(client, image, &[]).await.ok();
+    assert_eq!(
+        answer.text("name").as_deref(),
+        Some("pending"),
+        "{answer:?}"
+    );
+    answer.text("instanceId").expect("an instance")
+}
+
+async fn described(client: &Client, id: &str) -> Answer {
+    let params = [("InstanceId.1", id)];
+    client.ec2("DescribeInstances", &params).await.ok()
+}
+
+/// Why the instance was terminated, once it had the time to start; nothing if it runs.
+pub async fn reason_of(client: &Client, id: &str) -> Option<(String, String)> {
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let shown = described(client, id).await;
+    let state = shown.text("name").expect("a state");
+    let reason = shown.text("stateReason");
+    assert_eq!(
+        state,
+        if reason.is_some() {
+            "terminated"
+        } else {
+            "running"
+        }
+    );
+    reason?;
+    let code = shown.texts("code").pop().expect("a code");
+    Some((code, shown.text("message").expect("a message")))
+}
+
+/// Lets the consumer's account use the source key for these, through EC2.
+pub fn allow(bench: &Bench, operations: &[&str]) {
+    let actions: Vec<String> = operations
+        .iter()
+        .map(|name| format!("kms:{name}"))
+        .collect();
+    let policy = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Action": actions, "Resource": "*",
+         "Condition": {"StringEquals": {"kms:ViaService": "ec2.us-west-2.amazonaws.com"}}}]});
+    set_policy(bench, SOURCE_KEY, &policy);
+}
+
+pub fn set_policy(bench: &Bench, key: &str, policy: &Value) {
+    let changed = bench
+        .sandbox
+        .edit(|aws| aws.set_key_policy(key, &policy.to_string()));
+    assert_eq!(changed, Ok(true));
+}
+
+/// Nobody may use the key; the account may look at it.
+pub fn show_only(bench: &Bench, key: &str, account: &str) {
+    let policy = json!({"Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Principal": {"AWS": account}, "Action": "kms:DescribeKey", "Resource": "*"}});
+    set_policy(bench, key, &policy);
+}
+
+pub async fn share(bench: &Bench, parameter: &str, value: &str) {
+    let params = [("ImageId", IMAGE), (parameter, value)];
+    let answer = bench.producer.ec2("ModifyImageAttribute", &params).await;
+    answer.ok();
+}
+
+fn code(reason: Option<(String, String)>) -> Option<String> {
+    reason.map(|(code, _)| code)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_own_image_launches_and_is_terminated() {
+    let bench = Bench::new();
+    let producer = &bench.producer;
+    let id = launched(producer, IMAGE).await;
+    let pending = described(producer, &id).await;
+    assert!(pending.texts("volumeId").is_empty(), "{pending:?}");
+    assert_eq!(reason_of(producer, &id).await, None);
+    let running = described(producer, &id).await;
+    assert_eq!(running.text("imageId").as_deref(), Some(IMAGE));
+    assert_eq!(
+        running.texts("volumeId").len(),
+        1,
+        "ephemeral disks are no volumes"
+    );
+    let terminate = async || {
+        let params = [("InstanceId.1", id.as_str())];
+        producer.ec2("TerminateInstances", &params).await
+    };
+    let states = terminate().await.ok().texts("name");
+    assert_eq!(states, ["shutting-down", "running"]);
+    let (code, _) = reason_of(producer, &id).await.expect("terminated");
+    assert_eq!(code, "Client.UserInitiatedShutdown");
+    let again = terminate().await.ok().texts("name");
+    assert_eq!(again, ["terminated", "terminated"]);
+    let [instance] = &bench.sandbox.instances(PRODUCER, WEST)[..] else {
+        panic!("one instance")
+    };
+    assert_eq!(instance.state, "terminated");
+    let foreign = bench
+        .consumer
+        .ec2("DescribeInstances", &[("InstanceId.1", &id)])
+        .await;
+    assert_eq!(foreign.refusal.as_deref(), Some("INSTANCE_NOT_FOUND"));
+}
+
+/// The launch permission and the key; createVolumePermission is not asked for.
+#[tokio::test(start_paused = true)]
+async fn a_foreign_image_needs_its_launch_permission_and_its_key() {
+    let organization = format!("arn:aws:organizations::{MANAGEMENT}:organization/{ORGANIZATION}");
+    let unit = format!("arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{OUTER}");
+    for (parameter, value) in [
+        ("LaunchPermission.Add.1.UserId", CONSUMER),
+        ("LaunchPermission.Add.1.OrganizationArn", &organization),
+        ("LaunchPermission.Add.1.OrganizationalUnitArn", &unit),
+    ] {
+        let bench = Bench::new();
+        assert!(
+            bench
+                .sandbox
+                .edit(|aws| aws.unshare_snapshot(ROOT, CONSUMER))
+        );
+        allow(&bench, &USES);
+        let hidden = launch(&bench.consumer, IMAGE, &[]).await;
+        assert_eq!(hidden.code.as_deref(), Some("InvalidAMIID.NotFound"));
+        share(&bench, parameter, value).await;
+        let id = launched(&bench.consumer, IMAGE).await;
+        assert_eq!(reason_of(&bench.consumer, &id).await, None, "{value}");
+        let elsewhere = bench.consumer.in_region("us-east-1");
+        let elsewhere = launch(&elsewhere, IMAGE, &[]).await;
+        assert_eq!(elsewhere.code.as_deref(), Some("InvalidAMIID.NotFound"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_use_of_the_key_is_needed() {
+    let bench = Bench::new();
+    share(&bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
+    for missing in USES {
+        let others: Vec<&str> = USES.into_iter().filter(|name| *name != missing).collect();
+        allow(&bench, &others);
+        let id = launched(&bench.consumer, IMAGE).await;
+        let (code, message) = reason_of(&bench.consumer, &id).await.expect(missing);
+        assert_eq!(code, "Client.InternalError", "without {missing}");
+        assert_eq!(message, "Client.InternalError: Client error on launch");
+    }
+    // The key's policy alone is not enough in another account: the caller's own must allow it too.
+    allow(&bench, &USES);
+    let user = "arn:aws:iam::222222222222:user/admin";
+    let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:*","Resource":"*"}}"#;
+    let changed = bench.sandbox.edit(|aws| aws.set_policies(user, &[policy]));
+    assert_eq!(changed, Ok(true));
+    let id = launched(&bench.consumer, IMAGE).await;
+    assert_eq!(
+        code(reason_of(&bench.consumer, &id).await).as_deref(),
+        Some("Client.InternalError")
+    );
+}
+
+/// Without a key of its own in the request, a volume of somebody else's snapshot comes under one's default key.
+#[tokio::test(start_paused = true)]
+async fn the_default_key_must_be_usable_too() {
+    let mut world = world();
+    world.accounts[1]
+        .ebs_default_keys
+        .push((WEST.to_owned(), "target".to_owned()));
+    let bench = Bench::of(world);
+    share(&bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
+    allow(&bench, &USES);
+    let id = launched(&bench.consumer, IMAGE).await;
+    assert_eq!(reason_of(&bench.consumer, &id).await, None);
+    show_only(&bench, TARGET_KEY, CONSUMER);
+    let id = launched(&bench.consumer, IMAGE).await;
+    assert_eq!(
+        code(reason_of(&bench.consumer, &id).await).as_deref(),
+        Some("Client.InternalError")
+    );
+    bench.sandbox.edit(|aws| aws.disable_key(TARGET_KEY));
+    let id = launched(&bench.consumer, IMAGE).await;
+    let state = Some("Client.InvalidKMSKey.InvalidState");
+    assert_eq!(
+        code(reason_of(&bench.consumer, &id).await).as_deref(),
+        state
+    );
+    // The owner's volumes stay under the snapshot's key.
+    let id = launched(&bench.producer, IMAGE).await;
+    assert_eq!(reason_of(&bench.producer, &id).await, None);
+}
+
+/// What a copy registered without care would be: AWS's defaults fit no instance type of today.
+#[tokio::test(start_paused = true)]
+async fn an_image_must_fit_the_instance_type() {
+    let bench = Bench::new();
+    let image = |id: &str, change: fn(&mut Image)| {
+        let image = Image::new(WEST, id, id)
+            .mapping(BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(PLAIN)))
+            .with(change);
+        let added = bench.sandbox.edit(|aws| aws.add_image(PRODUCER, image));
+        assert_eq!(added, Ok(()));
+    };
+    image("ami-0000000000000c001", |image| image.ena_support = true);
+    image("ami-0000000000000c002", |image| {
+        "paravirtual".clone_into(&mut image.virtualization_type);
+    });
+    image("ami-0000000000000c003", |image| {
+        "arm64".clone_into(&mut image.architecture);
+        image.ena_support = true;
+    });
+    for (id, kind, refusal) in [
+        ("ami-0000000000000c001", "t3.micro", None),
+        ("ami-0000000000000c001", "t2.micro", None),
+        ("ami-0000000000000c001", "", Some("LAUNCH_VIRTUALIZATION")),
+        ("ami-0000000000000c002", "", None),
+        (
+            "ami-0000000000000c002",
+            "t2.micro",
+            Some("LAUNCH_VIRTUALIZATION"),
+        ),
+        ("ami-0000000000000c003", "m7g.large", None),
+        (
+            "ami-0000000000000c003",
+            "t3.micro",
+            Some("LAUNCH_ARCHITECTURE"),
+        ),
+        (
+            "ami-0000000000000c001",
+            "mac2.metal",
+            Some("NOT_IMPLEMENTED"),
+        ),
+    ] {
+        let answer = launch(&bench.producer, id, &[("InstanceType", kind)]).await;
+        assert_eq!(
+            answer.refusal.as_deref(),
+            refusal,
+            "{id} on {kind:?}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_launches_once() {
+    let bench = Bench::new();
+    let run = async |token: &str, kind: &str| {
+        let params = [("ClientToken", token), ("InstanceType", kind)];
+        launch(&bench.producer, IMAGE, &params).await
+    };
+    let ids: Vec<_> = [
+        run("one", "t2.micro").await,
+        run("one", "t2.micro").await,
+        run("two", "t2.micro").await,
+    ]
+    .map(|answer| answer.ok().text("instanceId"))
+    .into();
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[0], ids[2]);
+    let other = run("one", "t2.small").await;
+    assert_eq!(other.refusal.as_deref(), Some("CLIENT_TOKEN_REUSED"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn launching_needs_permission_on_every_resource() {
+    let bench = Bench::new();
+    let user = "arn:aws:iam::111111111111:user/admin";
+    let rehearse = || launch(&bench.producer, IMAGE, &[("DryRun", "true")]);
+    assert_eq!(
+        rehearse().await.refusal.as_deref(),
+        Some("DRY_RUN_OPERATION")
+    );
+    for kind in [
+        "image",
+        "instance",
+        "volume",
+        "network-interface",
+        "security-group",
+        "subnet",
+    ] {
+        let policy = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"},
+            {"Effect": "Deny", "Action": "ec2:RunInstances", "Resource": format!("arn:aws:ec2:*:*:{kind}/*")}]});
+        let changed = bench
+            .sandbox
+            .edit(|aws| aws.set_policies(user, &[&policy.to_string()]));
+        assert_eq!(changed, Ok(true));
+        let denied = rehearse().await;
+        assert_eq!(
+            denied.refusal.as_deref(),
+            Some("UNAUTHORIZED_OPERATION"),
+            "{kind}"
+        );
+    }
+    assert!(bench.sandbox.instances(PRODUCER, WEST).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_launch_does_not_model_is_refused() {
+    let bench = Bench::new();
+    for more in [
+        ("MaxCount", "2"),
+        ("SubnetId", "subnet-12345678"),
+        ("Placement.AvailabilityZone", "us-west-2a"),
+        ("BlockDeviceMapping.1.Ebs.KmsKeyId", "alias/amis"),
+        ("TagSpecification.1.ResourceType", "instance"),
+    ] {
+        let answer = launch(&bench.producer, IMAGE, &[more]).await;
+        assert_eq!(
+            answer.refusal.as_deref(),
+            Some("NOT_IMPLEMENTED"),
+            "{more:?}"
+        );
+    }
+    let unknown = launch(&bench.producer, IMAGE, &[("Colour", "red")]).await;
+    assert_eq!(unknown.refusal.as_deref(), Some("UNKNOWN_PARAMETER"));
+    for state in ["failed", "disabled"] {
+        let changed = bench
+            .sandbox
+            .edit(|aws| aws.change_image(IMAGE, |image| state.clone_into(&mut image.state)));
+        assert!(changed);
+        let answer = launch(&bench.producer, IMAGE, &[]).await;
+        assert_eq!(
+            answer.code.as_deref(),
+            Some("InvalidAMIID.Unavailable"),
+            "{state}"
+        );
+    }
+}
