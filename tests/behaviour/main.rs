@@ -5,6 +5,7 @@ mod bad_input;
 mod custom_resource;
 mod distribute;
 mod faults;
+mod organization;
 mod process;
 mod resume;
 mod share;
