@@ -51,7 +51,7 @@ impl Page {
         items: Vec<Value>,
     ) -> Value {
         let total = items.len();
-        let begins_empty = organization.empty_pages && self.offset.is_none() && total > 0;
+        let begins_empty = organization.empty_pages && self.offset.is_none();
         let offset = self.offset.unwrap_or(0);
         let size = if begins_empty { 0 } else { self.size };
         let page: Vec<Value> = items.into_iter().skip(offset).take(size).collect();
