@@ -16,6 +16,7 @@ mod image;
 mod key;
 mod lasting;
 mod look;
+mod machine;
 mod mark;
 mod organization;
 mod presign;
@@ -26,10 +27,13 @@ mod revoke;
 mod session;
 mod share;
 mod source;
+mod store;
+mod sweep;
 mod tags;
 
 pub use organization::Members;
 pub use refusal::refusal;
+pub use sweep::OpenRun;
 
 /// The way to AWS: the function's own configuration and the sessions in the targets.
 #[derive(Debug)]
@@ -125,6 +129,15 @@ impl Aws {
                 Ok(source) => self.check(state, source, *target).await,
                 Err(gone) => Outcome::SourceGone(gone.clone()),
             },
+        }
+    }
+
+    /// The function's own Region, where nothing more is known.
+    fn here(&self) -> Place {
+        let region = self.config.region().map(ToString::to_string);
+        Place {
+            account: "the source account".to_owned(),
+            region: region.unwrap_or_default(),
         }
     }
 

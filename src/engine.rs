@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::aws::Aws;
 use crate::command::{Command, Outcome};
 use crate::source::Source;
-use crate::state::{State, TargetPhase};
+use crate::state::{Phase, State, TargetPhase};
 use crate::step::{Busy, Next, next, record};
 
 /// Commands under way at once. Each target has at most one.
@@ -28,12 +28,16 @@ pub struct Budget {
     pub end: Option<SystemTime>,
     /// Seconds it waits inside rather than handing the waiting to its caller.
     pub patience: i64,
+    /// Stop once the source is open: others go on from there, a part each.
+    pub only_open: bool,
 }
 
 /// How far a call got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     Ended,
+    /// The source is open, and nothing else is done (`Budget::only_open`).
+    Opened,
     /// Go on after so many seconds.
     Continue(u32),
 }
@@ -60,7 +64,11 @@ pub async fn advance(
             return Progress::Continue(1);
         }
         let now = aws.now();
-        let wake = match next(state, now, &busy) {
+        let decided = next(state, now, &busy);
+        if budget.only_open && is_open(state) {
+            return Progress::Opened;
+        }
+        let wake = match decided {
             Next::End => return Progress::Ended,
             Next::Do(commands) => {
                 take_off(aws, state, source, commands, &mut busy, &mut flying);
@@ -90,6 +98,11 @@ pub async fn advance(
             () = until(end) => {}
         }
     }
+}
+
+/// A lasting share has no part for anybody else.
+fn is_open(state: &State) -> bool {
+    state.order.share.is_none() && matches!(state.phase, Phase::Copying | Phase::Revoking)
 }
 
 async fn until(moment: Option<Instant>) {

@@ -1,17 +1,21 @@
 //! What arrives, recognised by its shape.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::ids::{ImageId, Region};
 
 pub mod custom_resource;
+pub mod job;
 
 use custom_resource::CustomResource;
+use job::Call;
 
 /// The largest payload that Lambda carries asynchronously, and so the largest this function takes.
 pub const LARGEST: usize = 1024 * 1024;
 
-const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"State\": {state of the last reply}} or a CloudFormation custom resource event";
+const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or an \
+     EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
 
 #[derive(Debug)]
 pub enum Event {
@@ -21,16 +25,36 @@ pub enum Event {
     Resume(Value),
     /// CloudFormation's own event.
     CustomResource(Box<CustomResource>),
-    /// Our own invocation, to go on with a custom resource.
-    CustomResourceTurn(Box<Turn>),
-    /// A copy ended somewhere: at most a reason to look earlier.
-    SnapshotNotification,
+    /// Our own invocation, to go on with what nobody else does.
+    Turn(Box<Turn>),
+    /// The state machine begins, or goes on with beginning.
+    Open(Box<Call>),
+    /// The state machine ends.
+    Conclude(Box<Call>),
+    /// Close what outlived its run.
+    Sweep,
+    /// An execution of a state machine failed: close what it left open.
+    ExecutionEnded { machine: String, name: String },
+    /// An image became something.
+    Image(ImageChange),
+    /// A copy ended in this account and Region: at most a reason to look earlier.
+    SnapshotNotification { account: String, region: String },
+}
+
+/// EventBridge's `EC2 AMI State Change`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageChange {
+    pub image: ImageId,
+    pub region: Region,
+    /// `available`, `failed`, `deregistered` or `disabled`.
+    pub state: String,
 }
 
 /// What the function hands itself when its time is up. The ResponseURL stays in CloudFormation's event, out of the state.
 #[derive(Debug)]
 pub struct Turn {
-    pub resource: CustomResource,
+    /// Who is to be answered, if anybody.
+    pub resource: Option<CustomResource>,
     pub state: Value,
     /// CloudFormation has had its answer already (`Wait: false`).
     pub answered: bool,
@@ -43,16 +67,23 @@ impl Event {
         let Value::Object(object) = value else {
             return Err(Error::invalid("event", format!("must be {ACCEPTED}")));
         };
-        if let Some(resource) = object.get("CustomResource") {
-            return Ok(Self::CustomResourceTurn(Box::new(Turn {
-                resource: CustomResource::parse(resource)?,
+        if let Some(turn) = object.get("Turn") {
+            let resource = object.get("CustomResource").map(CustomResource::parse);
+            return Ok(Self::Turn(Box::new(Turn {
+                resource: resource.transpose()?,
                 state: object.get("State").cloned().unwrap_or_default(),
-                answered: object
-                    .get("Answered")
-                    .and_then(Value::as_bool)
-                    .unwrap_or(false),
-                turn: object.get("Turn").and_then(Value::as_u64).unwrap_or(0),
+                answered: object.get("Answered") == Some(&Value::Bool(true)),
+                turn: turn.as_u64().unwrap_or(0),
             })));
+        }
+        if let Some(job) = object.get("Open") {
+            return Ok(Self::Open(Box::new(Call::parse(job, value))));
+        }
+        if let Some(job) = object.get("Conclude") {
+            return Ok(Self::Conclude(Box::new(Call::parse(job, value))));
+        }
+        if object.contains_key("Sweep") {
+            return Ok(Self::Sweep);
         }
         if object.contains_key("RequestType")
             && object.contains_key("ResponseURL")
@@ -62,41 +93,71 @@ impl Event {
                 value,
             )?)));
         }
-        if object.get("source").and_then(Value::as_str) == Some("aws.ec2") {
-            return match object.get("detail-type").and_then(Value::as_str) {
-                Some("EBS Snapshot Notification") => Ok(Self::SnapshotNotification),
-                other => Err(Error::invalid(
-                    "detail-type",
-                    format!(
-                        "{} is not served in this version",
-                        other.unwrap_or("absent")
-                    ),
-                )),
-            };
+        if let Some(source) = object.get("source").and_then(Value::as_str) {
+            return of_eventbridge(source, value);
         }
-        match (object.get("Distribute"), object.get("State"), object.len()) {
-            (Some(request), None, 1) => Ok(Self::Distribute(request.clone())),
-            (None, Some(state), 1) => Ok(Self::Resume(state.clone())),
-            (Some(_), Some(_), _) => Err(Error::invalid(
-                "State",
-                "stands beside Distribute; give one of the two",
-            )),
-            (None, None, _) => Err(Error::invalid("event", format!("must be {ACCEPTED}"))),
-            _ => {
-                let other = object
-                    .keys()
-                    .find(|key| !matches!(key.as_str(), "Distribute" | "State"));
-                let shown: String = other
-                    .map(String::as_str)
-                    .unwrap_or_default()
-                    .chars()
-                    .take(80)
-                    .collect();
-                Err(Error::invalid(
-                    shown,
-                    format!("unknown key; the event must be {ACCEPTED}"),
-                ))
-            }
+        task(object)
+    }
+}
+
+/// EventBridge's envelope: what AWS may add to it is ignored.
+fn of_eventbridge(source: &str, event: &Value) -> Result<Event, Error> {
+    let text = |pointer: &str| {
+        let found = event.pointer(pointer).and_then(Value::as_str);
+        found.unwrap_or_default().to_owned()
+    };
+    match (source, text("/detail-type").as_str()) {
+        ("aws.ec2", "EC2 AMI State Change") => Ok(Event::Image(ImageChange {
+            image: ImageId::parse(&text("/detail/ImageId"))
+                .map_err(|e| Error::invalid("detail.ImageId", e.to_string()))?,
+            region: Region::parse(&text("/region"))
+                .map_err(|e| Error::invalid("region", e.to_string()))?,
+            state: text("/detail/State"),
+        })),
+        ("aws.ec2", "EBS Snapshot Notification") => Ok(Event::SnapshotNotification {
+            account: text("/account"),
+            region: text("/region"),
+        }),
+        ("aws.states", "Step Functions Execution Status Change") => Ok(Event::ExecutionEnded {
+            machine: text("/detail/stateMachineArn"),
+            name: text("/detail/name"),
+        }),
+        (_, other) => {
+            let shown: String = other.chars().take(80).collect();
+            Err(Error::invalid(
+                "detail-type",
+                format!(
+                    "{shown:?} of {source:?} is not one this function serves; the event must be {ACCEPTED}"
+                ),
+            ))
+        }
+    }
+}
+
+/// A task or direct call.
+fn task(object: &Map<String, Value>) -> Result<Event, Error> {
+    match (object.get("Distribute"), object.get("State"), object.len()) {
+        (Some(request), None, 1) => Ok(Event::Distribute(request.clone())),
+        (None, Some(state), 1) => Ok(Event::Resume(state.clone())),
+        (Some(_), Some(_), _) => Err(Error::invalid(
+            "State",
+            "stands beside Distribute; give one of the two",
+        )),
+        (None, None, _) => Err(Error::invalid("event", format!("must be {ACCEPTED}"))),
+        _ => {
+            let other = object
+                .keys()
+                .find(|key| !matches!(key.as_str(), "Distribute" | "State"));
+            let shown: String = other
+                .map(String::as_str)
+                .unwrap_or_default()
+                .chars()
+                .take(80)
+                .collect();
+            Err(Error::invalid(
+                shown,
+                format!("unknown key; the event must be {ACCEPTED}"),
+            ))
         }
     }
 }
@@ -117,12 +178,25 @@ mod tests {
             Event::parse(&json!({"State": {}})),
             Ok(Event::Resume(_))
         ));
-        let notification =
-            json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification", "detail": {}});
+        let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification", "account": "222222222222",
+            "region": "us-east-1", "detail": {"anything": "else"}});
         assert!(matches!(
             Event::parse(&notification),
-            Ok(Event::SnapshotNotification)
+            Ok(Event::SnapshotNotification { account, region }) if account == "222222222222" && region == "us-east-1"
         ));
+        let change = json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "region": "us-west-2",
+            "detail": {"ImageId": "ami-0a1b2c3d4e5f60718", "State": "available", "ErrorMessage": ""}});
+        assert!(
+            matches!(Event::parse(&change), Ok(Event::Image(image)) if image.state == "available")
+        );
+        assert!(matches!(
+            Event::parse(&json!({"Sweep": {}})),
+            Ok(Event::Sweep)
+        ));
+        let failed = json!({"Conclude": {}, "Execution": "x", "Failed": {"Error": "Throttled", "Cause": "y"}});
+        assert!(
+            matches!(Event::parse(&failed), Ok(Event::Conclude(call)) if call.failed.as_deref() == Some("Throttled: y"))
+        );
     }
 
     #[test]
@@ -133,7 +207,11 @@ mod tests {
             (json!({"Distribute": {}, "State": {}}), "State"),
             (json!({"Distribute": {}, "DryRun": true}), "DryRun"),
             (
-                json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change"}),
+                json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "detail": {"ImageId": "x"}}),
+                "detail.ImageId",
+            ),
+            (
+                json!({"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification"}),
                 "detail-type",
             ),
             (

@@ -5,21 +5,25 @@ use std::time::{Duration, SystemTime};
 use aws_config::SdkConfig;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tracing::info;
 
-use crate::aws::{Aws, Members};
-use crate::digest::digest;
+use crate::aws::Aws;
 use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
 use crate::event::{Event, LARGEST};
 use crate::ids::{AccountId, Region};
-use crate::plan::{self, Plan};
 use crate::reply::reply;
-use crate::request::{Defaults, Mode, Request};
-use crate::source::Source;
+use crate::request::{Defaults, Request};
+use crate::setup::Settings;
 use crate::state::State;
 
+mod begin;
+mod machine;
 mod stack;
+mod start;
+mod sweep;
+mod turn;
+
+use begin::{begin, read_again, run_of};
 
 /// The answer is out this long before Lambda's deadline.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(11);
@@ -27,6 +31,8 @@ const BEFORE_DEADLINE: Duration = Duration::from_secs(11);
 const SHORTEST: Duration = Duration::from_secs(3);
 /// Lambda's longest time-out, for when the deadline is unknown.
 const LONGEST: Duration = Duration::from_mins(15);
+/// Kept free before the deadline for the answer, or for the next invocation, where the function has the time.
+const FOR_THE_ANSWER: Duration = Duration::from_secs(25);
 /// Seconds a task waits itself; longer waiting is its state machine's, which waits for nothing.
 const PATIENCE: i64 = 5;
 
@@ -57,11 +63,12 @@ impl Invocation {
 #[derive(Debug)]
 pub struct Handler {
     config: SdkConfig,
+    settings: Settings,
 }
 
 impl Handler {
-    pub fn new(config: SdkConfig) -> Self {
-        Self { config }
+    pub fn new(config: SdkConfig, settings: Settings) -> Self {
+        Self { config, settings }
     }
 
     /// Serves one payload.
@@ -85,14 +92,19 @@ impl Handler {
             Event::CustomResource(resource) => {
                 self.custom_resource(&aws, &resource, invocation).await
             }
-            Event::CustomResourceTurn(turn) => {
-                self.custom_resource_turn(&aws, &turn, invocation).await
+            Event::Turn(turn) => self.turn(&aws, &turn, invocation).await,
+            Event::Open(call) => self.open(&aws, &call, invocation).await,
+            Event::Conclude(call) => self.conclude(&aws, &call, invocation).await,
+            Event::Sweep => self.sweep(&aws, None, invocation).await,
+            Event::ExecutionEnded { machine, name } => {
+                if self.settings.state_machine.as_deref() != Some(machine.as_str()) {
+                    return Ok(Value::Null);
+                }
+                self.sweep(&aws, Some(&name), invocation).await
             }
-            Event::SnapshotNotification => {
-                info!(
-                    "snapshot notification: nothing waits in this version, polling finds the copy's end"
-                );
-                Ok(Value::Null)
+            Event::Image(change) => self.image_changed(&aws, &change, invocation).await,
+            Event::SnapshotNotification { account, region } => {
+                Ok(self.snapshot_ended(&aws, &account, &region).await)
             }
         }
     }
@@ -105,21 +117,11 @@ impl Handler {
     ) -> Result<Value, Error> {
         let parsed = Request::parse(request, &self.defaults(invocation)?)?;
         let budget = budget(aws, invocation, PATIENCE)?;
-        let run = match parsed.mode {
-            Mode::Copy => digest([request.to_string().as_str(), parsed.source_region.as_str()]),
-            // One lasting share of an image for all calls, so that what one call shared another can take back.
-            Mode::Share => digest([
-                "share",
-                parsed.source_image.as_str(),
-                parsed.source_region.as_str(),
-            ]),
-        };
-        let begun = in_time(aws, &budget, begin(aws, parsed, &run[..16], false)).await;
-        let Begun {
-            mut state, source, ..
-        } = begun.unwrap_or_else(|| Err(too_slow()))?;
-        let progress = advance(aws, &mut state, &Ok(source), budget).await;
-        reply(&state, progress)
+        let run = run_of(request, &parsed);
+        let begun = in_time(aws, &budget, begin(aws, parsed, &run, false)).await;
+        let mut begun = begun.unwrap_or_else(|| Err(too_slow()))?;
+        let progress = advance(aws, &mut begun.state, &begun.source, budget).await;
+        reply(&begun.state, progress)
     }
 
     async fn resume(
@@ -174,71 +176,6 @@ fn too_slow() -> Error {
     Error::Internal("AWS did not tell of the source image before the deadline; nothing was changed, the call may be repeated".to_owned())
 }
 
-/// A run that can be worked on.
-struct Begun {
-    /// With the audience's accounts among its targets.
-    request: Request,
-    state: State,
-    source: Source,
-}
-
-/// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's request is its whole list.
-async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result<Begun, Error> {
-    let mut source = aws
-        .read_source(&request.source_image, &request.source_region)
-        .await?;
-    aws.read_key_managers(&mut source, &request.source_region)
-        .await?;
-    let members = match &request.audience {
-        Some(audience) => aws.members(audience, request.needs_members()).await?,
-        None => Members::default(),
-    };
-    let request = request.with_members(&members.accounts, &source.owner)?;
-    let now = aws.now();
-    let state = match request.mode {
-        Mode::Copy => plan::distribute(&request, &source, run, now)?,
-        Mode::Share => plan::share(&request, &source, members.arns, only, run, now)?,
-    };
-    info!(run, plan = %Plan(&state), "planned");
-    Ok(Begun {
-        request,
-        state,
-        source,
-    })
-}
-
-/// Prepares a state handed in from outside: nothing it says of the world is taken for granted. An image that is gone is no
-/// error of the call: it is for each target to fail by, and be cleaned up after.
-async fn read_again(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Error> {
-    if state.phase == crate::state::Phase::Ended {
-        return Ok(Err("the run has ended".to_owned()));
-    }
-    state.reopen();
-    if state.targets.iter().all(|t| t.phase.is_terminal()) {
-        return Ok(Err("nothing is left to copy".to_owned()));
-    }
-    match aws
-        .read_source(&state.source.image_id, &state.source.region)
-        .await
-    {
-        Ok(source)
-            if source
-                .snapshots
-                .iter()
-                .map(|s| &s.id)
-                .eq(&state.source.snapshots) =>
-        {
-            Ok(Ok(source))
-        }
-        Ok(_) => Ok(Err(format!(
-            "{} no longer has the snapshots it had when the run began",
-            state.source.image_id
-        ))),
-        Err(Error::SourceNotFound(said)) => Ok(Err(said)),
-        Err(error) => Err(error),
-    }
-}
-
 fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, Error> {
     let now = aws.time_source().now();
     let left = invocation
@@ -255,5 +192,20 @@ fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, E
     Ok(Budget {
         end: Some(now + left - BEFORE_DEADLINE),
         patience,
+        only_open: false,
+    })
+}
+
+/// An invocation that answers, or hands on, itself.
+fn turn_budget(aws: &Aws, invocation: &Invocation) -> Result<Budget, Error> {
+    let budget = budget(aws, invocation, i64::MAX)?;
+    let now = aws.time_source().now();
+    let shorter = budget
+        .end
+        .and_then(|end| end.checked_sub(FOR_THE_ANSWER))
+        .filter(|end| *end > now + FOR_THE_ANSWER);
+    Ok(Budget {
+        end: shorter.or(budget.end),
+        ..budget
     })
 }

@@ -185,6 +185,13 @@ impl RoleName {
     }
 }
 
+impl ImageId {
+    /// Stands where an image's ID belongs and nobody knows it any more.
+    pub fn unknown() -> Self {
+        Self("ami-00000000000000000".to_owned())
+    }
+}
+
 impl SnapshotId {
     /// The ID without `snap-`, as the step state keeps it.
     pub fn short(&self) -> &str {

@@ -1,9 +1,12 @@
 //! From the wish and the facts to the step state in which a run begins. Pure. `Plan`'s `Display` is the dry run.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::error::Error;
-use crate::request::{KeyAccess, MAX_TARGETS, Request, Target, source_among_targets};
+use crate::ids::{AccountId, KeyRef, RoleName};
+use crate::name::NameTemplate;
+use crate::request::{DEFAULT_ROLE, KeyAccess, MAX_TARGETS, Request, Target, source_among_targets};
 use crate::source::Source;
 use crate::state::{
     BYTES_IN_ALL, BYTES_PER_TARGET, Order, Phase, SCHEMA, Share, Sharing, SourceRef, State,
@@ -140,6 +143,51 @@ pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now
     state(request, source, targets, run, now)
 }
 
+/// Plans to close what a run left open of which nothing is known but its mark.
+pub fn close(source: SourceRef, run: &str, now: i64) -> State {
+    State {
+        schema: SCHEMA,
+        run: run.to_owned(),
+        started: now,
+        phase: Phase::Revoking,
+        source,
+        order: Order {
+            name: NameTemplate::default(),
+            tags: BTreeMap::new(),
+            copy_tags: true,
+            key_access: KeyAccess::Grant,
+            revoke_after_copy: true,
+            copy_completion_minutes: None,
+            share: None,
+        },
+        sharing: Sharing::default(),
+        execution: String::new(),
+        end_by: 0,
+        part: false,
+        targets: Vec::new(),
+    }
+}
+
+/// Names those whom it let in.
+pub fn let_in(
+    state: &mut State,
+    accounts: impl IntoIterator<Item = AccountId>,
+) -> Result<(), Error> {
+    let role = RoleName::parse(DEFAULT_ROLE).map_err(|e| Error::Internal(e.to_string()))?;
+    for account in accounts {
+        let one = Target {
+            account,
+            region: state.source.region.clone(),
+            key: KeyRef::aws_ebs(),
+            role: role.clone(),
+            external_id: None,
+            member: false,
+        };
+        state.targets.push(target(&one, TargetPhase::Failed));
+    }
+    Ok(())
+}
+
 /// Adds targets that an update took off the list, to be deregistered.
 pub fn take_off(state: &mut State, gone: &[Target]) -> Result<(), Error> {
     state
@@ -178,7 +226,7 @@ fn state(
             share: None,
         },
         sharing: Sharing::default(),
-        machine: false,
+        execution: String::new(),
         end_by: 0,
         part: false,
         targets,

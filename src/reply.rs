@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::state::{State, TargetPhase, TargetState};
 
 pub mod cloudformation;
+pub mod notice;
 mod stuck;
 
 /// How a run ended.
@@ -53,7 +54,11 @@ fn succeeded(target: &TargetState) -> bool {
 /// The reply of the contract.
 pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
     match progress {
-        Progress::Continue(seconds) => {
+        Progress::Continue(_) | Progress::Opened => {
+            let seconds = match progress {
+                Progress::Continue(seconds) => seconds,
+                _ => 1,
+            };
             let state = serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
             Ok(json!({"Status": "Continue", "WaitSeconds": seconds, "State": state}))
         }
@@ -67,7 +72,13 @@ pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
             if status == Status::Stuck {
                 result["Stuck"] = stuck::what_is_left(state);
             }
-            Ok(json!({"Status": status.as_str(), "Result": result}))
+            let mut told = json!({"Status": status.as_str(), "Result": result});
+            if state.part {
+                // The whole needs it: to be closed, and to tell what became of each.
+                told["State"] =
+                    serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
+            }
+            Ok(told)
         }
     }
 }

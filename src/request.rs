@@ -16,6 +16,7 @@ mod fields;
 mod targets;
 
 use fields::Fields;
+pub use targets::DEFAULT_ROLE;
 
 /// Past this many targets one step state no longer fits what Lambda carries asynchronously (1 MB).
 pub const MAX_TARGETS: usize = 900;

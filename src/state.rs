@@ -45,9 +45,9 @@ pub struct State {
     pub order: Order,
     #[serde(default)]
     pub sharing: Sharing,
-    /// An execution of the state machine goes on with it: once that is over, so is the run. Since schema 2.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub machine: bool,
+    /// The name of the state machine's execution that goes on with it: once that is over, so is the run. Since schema 2.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub execution: String,
     /// Whoever asked waits no longer than this (Unix seconds); 0 if for ever. Since schema 2.
     #[serde(default, skip_serializing_if = "is_default")]
     pub end_by: i64,
@@ -311,6 +311,8 @@ impl State {
         };
         let shared = &self.sharing;
         if !(sane(self.started)
+            && sane(self.end_by)
+            && self.execution.len() <= 80
             && sane(shared.at)
             && sane(shared.due)
             && shared.tries < 1000
@@ -340,21 +342,62 @@ impl State {
 
     /// Ends every target that is not terminal yet; what it made is undone.
     pub fn give_up(&mut self, reason: &str) {
-        for target in self
-            .targets
-            .iter_mut()
-            .filter(|t| !t.phase.is_terminal() && t.phase != TargetPhase::Removing)
-        {
-            target
-                .failure
-                .get_or_insert_with(|| Failure::new(Cause::TooSlow, reason));
-            // A share leaves nothing in the target; what it opened, revoking closes.
-            target.phase = if self.order.share.is_some() {
-                TargetPhase::Failed
-            } else {
-                TargetPhase::Undoing
+        for target in 0..self.targets.len() {
+            self.give_up_target(target, Cause::TooSlow, reason);
+        }
+    }
+
+    /// Ends one target if it is on its way; what it made is undone.
+    pub fn give_up_target(&mut self, i: usize, cause: Cause, reason: &str) {
+        // A share leaves nothing in the target; what it opened, revoking closes.
+        let phase = if self.order.share.is_some() {
+            TargetPhase::Failed
+        } else {
+            TargetPhase::Undoing
+        };
+        let target = &mut self.targets[i];
+        if target.phase.is_terminal() || target.phase == TargetPhase::Removing {
+            return;
+        }
+        target
+            .failure
+            .get_or_insert_with(|| Failure::new(cause, reason));
+        target.phase = phase;
+        target.due = 0;
+    }
+
+    /// One target's part of this run, for whoever works on it alone. The whole closes what was opened.
+    #[must_use]
+    pub fn part(&self, i: usize) -> Self {
+        let target = self.targets[i].clone();
+        let mut sharing = self.sharing.clone();
+        sharing
+            .prior
+            .retain(|account| *account == target.account_id);
+        Self {
+            part: true,
+            sharing,
+            targets: vec![target],
+            order: self.order.clone(),
+            source: self.source.clone(),
+            run: self.run.clone(),
+            execution: self.execution.clone(),
+            ..*self
+        }
+    }
+
+    /// Takes over what became of a part. A part of another run, or of no target here, is nothing to this one.
+    pub fn take_in(&mut self, part: Self) {
+        if part.run != self.run {
+            return;
+        }
+        for target in part.targets {
+            let same = |t: &&mut TargetState| {
+                t.account_id == target.account_id && t.region == target.region
             };
-            target.due = 0;
+            if let Some(ours) = self.targets.iter_mut().find(same) {
+                *ours = target;
+            }
         }
     }
 

@@ -21,6 +21,7 @@
 //! longer wanted.
 
 use crate::command::Command;
+use crate::diagnose::Cause;
 use crate::state::{Phase, State, TargetPhase, TargetState};
 
 mod pace;
@@ -28,6 +29,8 @@ mod record;
 
 pub use pace::COPY_LIMIT;
 pub use record::record;
+
+const OUT_OF_TIME: &str = "CloudFormation waits for one hour; give the resource Wait: false, or the copies CopyCompletionMinutes";
 
 /// What is being worked on at this moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,12 +54,14 @@ pub enum Next {
 
 /// What to do now. Moves the run from phase to phase where nothing but time had to happen.
 pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
+    end_in_time(state, now, busy);
     turn(state, busy);
     if state.phase == Phase::Ended {
         return Next::End;
     }
     let mut commands = Vec::new();
-    let mut earliest: Option<i64> = None;
+    // Once it is past, nobody is left whom it would wake: they are undone already.
+    let mut earliest: Option<i64> = Some(state.end_by).filter(|by| *by > now);
     let mut offer = |due: i64, command: Command| {
         if due <= now {
             commands.push(command);
@@ -87,6 +92,26 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
         (false, _) => Next::Do(commands),
         (true, Some(due)) => Next::WaitUntil(due),
         (true, None) => Next::WaitForBusy,
+    }
+}
+
+/// Gives up what cannot be done by the time that whoever asked waits. A target that is being worked on is given up when that has
+/// landed: what it makes must be known before it is undone. A good image that is only to be checked is let through.
+fn end_in_time(state: &mut State, now: i64, busy: &Busy) {
+    if state.end_by == 0 || now < state.end_by {
+        return;
+    }
+    for i in 0..state.targets.len() {
+        let ends = matches!(
+            state.targets[i].phase,
+            TargetPhase::Looking
+                | TargetPhase::Ready
+                | TargetPhase::Copying
+                | TargetPhase::Registering
+        );
+        if ends && !busy.source && !busy.targets.contains(&i) {
+            state.give_up_target(i, Cause::TooSlow, OUT_OF_TIME);
+        }
     }
 }
 

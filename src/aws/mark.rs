@@ -40,10 +40,41 @@ pub fn read(name: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<Stri
     Some(
         values
             .flat_map(|v| v.split(','))
-            .filter(|item| *item != "none")
+            .filter(|item| *item != "none" && !item.contains('='))
             .map(str::to_owned)
             .collect(),
     )
+}
+
+/// What a mark says of its run: since when, and which execution works on it, if any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Unix seconds; 0 if it does not say.
+    pub since: i64,
+    pub execution: Option<String>,
+}
+
+/// The words of a mark that say so.
+pub fn about(since: i64, execution: &str) -> Vec<String> {
+    let mut words = vec![format!("since={since}")];
+    if !execution.is_empty() {
+        words.push(format!("by={execution}"));
+    }
+    words
+}
+
+/// Reads them again.
+pub fn read_about(name: &str, tags: &BTreeMap<String, String>) -> About {
+    let words = tags.get(name).into_iter().flat_map(|v| v.split(','));
+    let mut about = About::default();
+    for word in words {
+        match word.split_once('=') {
+            Some(("since", since)) => about.since = since.parse().unwrap_or_default(),
+            Some(("by", execution)) => about.execution = Some(execution.to_owned()),
+            _ => {}
+        }
+    }
+    about
 }
 
 /// The tags that a mark consists of.
@@ -72,6 +103,15 @@ mod tests {
                 Some(accounts.iter().cloned().collect())
             );
             assert_eq!(read("amiferry:sharing:ab", &map), None);
+            let words = about(1_800_000_000, "amiferry-x");
+            let tags = write("m", words.iter().chain(&accounts).map(String::as_str));
+            let map = super::super::tags::to_map(&tags);
+            assert_eq!(read("m", &map), Some(accounts.iter().cloned().collect()));
+            let told = read_about("m", &map);
+            assert_eq!(
+                (told.since, told.execution.as_deref()),
+                (1_800_000_000, Some("amiferry-x"))
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_organizations::types::{Account, AccountState, AccountStatus, Organization};
 
-use super::{Aws, Place, refusal};
+use super::{Aws, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, OrganizationalUnitId};
 use crate::request::Audience;
@@ -109,14 +109,6 @@ impl Aws {
             }
         }
         Ok(())
-    }
-
-    fn here(&self) -> Place {
-        let region = self.config().region().map(ToString::to_string);
-        Place {
-            account: "the source account".to_owned(),
-            region: region.unwrap_or_default(),
-        }
     }
 }
 

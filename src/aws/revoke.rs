@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{OperationType, Tag};
+use aws_sdk_kms::types::GrantListEntry;
 
 use super::key::key_region;
 use super::{Aws, mark, refusal};
@@ -89,6 +90,29 @@ impl Aws {
         self.modify(state, id, OperationType::Remove, remove).await
     }
 
+    /// The names of the grants on one key.
+    pub(super) async fn grant_names(
+        &self,
+        state: &State,
+        key: &str,
+    ) -> Result<Vec<String>, Refusal> {
+        let grants = self.grants(state, key).await?;
+        Ok(grants.into_iter().filter_map(|grant| grant.name).collect())
+    }
+
+    async fn grants(&self, state: &State, key: &str) -> Result<Vec<GrantListEntry>, Refusal> {
+        let actor = Self::own(state);
+        let region = key_region(state, key);
+        let kms = self.kms(&actor, &region);
+        let mut pages = kms.list_grants().key_id(key).into_paginator().send();
+        let mut all = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| refusal("ListGrants", &actor.at(&region), key, &e))?;
+            all.extend(page.grants.unwrap_or_default());
+        }
+        Ok(all)
+    }
+
     /// Revokes the grants of this run on one key, for the accounts that `is_gone` says. Tells how many were kept.
     pub(super) async fn revoke_grants(
         &self,
@@ -102,18 +126,14 @@ impl Aws {
         let kms = self.kms(&actor, &region);
         let prefix = grant_prefix(&state.run);
         let (mut ours, mut kept) = (Vec::new(), 0);
-        let mut pages = kms.list_grants().key_id(key).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| refusal("ListGrants", &at, key, &e))?;
-            for grant in page.grants() {
-                let account = grant.name().and_then(|name| name.strip_prefix(&prefix));
-                match account {
-                    Some(account) if is_gone(account) => {
-                        ours.extend(grant.grant_id().map(str::to_owned));
-                    }
-                    Some(_) => kept += 1,
-                    None => {}
+        for grant in self.grants(state, key).await? {
+            let account = grant.name().and_then(|name| name.strip_prefix(&prefix));
+            match account {
+                Some(account) if is_gone(account) => {
+                    ours.extend(grant.grant_id().map(str::to_owned));
                 }
+                Some(_) => kept += 1,
+                None => {}
             }
         }
         for grant in ours {

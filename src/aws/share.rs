@@ -160,7 +160,8 @@ impl Aws {
         let actor = Self::own(state);
         let region = &state.source.region;
         for (prior, ids) in to_mark {
-            let marks = mark::write(&name, prior.iter().copied());
+            let about = mark::about(self.now(), &state.execution);
+            let marks = mark::write(&name, about.iter().map(String::as_str).chain(prior));
             let resources = ids.iter().map(ToString::to_string).collect();
             let answer = self
                 .ec2(&actor, region)

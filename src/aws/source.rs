@@ -1,5 +1,7 @@
 //! Reading the source image, before a run and at the begin of each call that goes on with it.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_ec2::types::{Filter, Snapshot, StorageTier};
 use aws_sdk_kms::types::KeyManagerType;
 
@@ -154,7 +156,7 @@ impl Aws {
     pub(super) async fn source_snapshot_tags(
         &self,
         state: &State,
-    ) -> Result<Vec<Option<std::collections::BTreeMap<String, String>>>, Refusal> {
+    ) -> Result<Vec<Option<BTreeMap<String, String>>>, Refusal> {
         if state.source.snapshots.is_empty() {
             return Ok(Vec::new());
         }
@@ -199,6 +201,21 @@ impl Aws {
             .iter()
             .map(|id| there(id).map(|s| tags::to_map(s.tags())))
             .collect())
+    }
+
+    /// The tags of an image of this account; `None` if there is no such.
+    pub async fn tags_of(
+        &self,
+        id: &ImageId,
+        region: &Region,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        let actor = Actor {
+            account: "the source account".to_owned(),
+            credentials: None,
+        };
+        let found = image::own_image(&self.ec2(&actor, region), &actor.at(region), id).await;
+        let found = found.map_err(Error::from_refusal)?;
+        Ok(found.map(|image| tags::to_map(image.tags())))
     }
 
     /// What a run that is over, or is to be over, left on the source snapshots of an image that is gone: the snapshots that bear

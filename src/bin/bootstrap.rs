@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use amiferry::error::Error;
 use amiferry::handler::{Handler, Invocation};
+use amiferry::setup::Settings;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,7 +12,8 @@ use serde_json::value::RawValue;
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    let handler = Handler::new(amiferry::setup::from_environment().await);
+    let config = amiferry::setup::from_environment().await;
+    let handler = Handler::new(config, Settings::from_environment());
     let handler = &handler;
     lambda_runtime::run(service_fn(
         async |event: LambdaEvent<Box<RawValue>>| -> Result<Value, Error> {

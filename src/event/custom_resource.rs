@@ -12,6 +12,14 @@ use crate::ids::{AccountId, ImageId};
 pub struct ResponseUrl(String);
 
 impl ResponseUrl {
+    pub fn parse(url: impl Into<String>) -> Result<Self, Error> {
+        let url = url.into();
+        if !(url.starts_with("https://") || url.starts_with("http://127.0.0.1")) {
+            return Err(Error::invalid("ResponseURL", "must be an https URL"));
+        }
+        Ok(Self(url))
+    }
+
     /// For the one request that goes there.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -35,7 +43,8 @@ pub enum RequestType {
 #[derive(Debug, Clone)]
 pub struct CustomResource {
     pub request_type: RequestType,
-    pub response_url: ResponseUrl,
+    /// `None` where it is kept elsewhere, out of sight.
+    pub response_url: Option<ResponseUrl>,
     pub stack_id: String,
     pub request_id: String,
     pub logical_resource_id: String,
@@ -64,17 +73,14 @@ impl CustomResource {
                 ));
             }
         };
-        let url = required("ResponseURL")?;
-        if !(url.starts_with("https://") || url.starts_with("http://127.0.0.1")) {
-            return Err(Error::invalid("ResponseURL", "must be an https URL"));
-        }
+        let response_url = text("ResponseURL").map(ResponseUrl::parse).transpose()?;
         let object = |key: &str| match value.get(key) {
             Some(Value::Object(object)) => Value::Object(object.clone()),
             _ => Value::Object(Map::new()),
         };
         Ok(Self {
             request_type,
-            response_url: ResponseUrl(url),
+            response_url,
             stack_id: required("StackId")?,
             request_id: required("RequestId")?,
             logical_resource_id: required("LogicalResourceId")?,
@@ -87,13 +93,19 @@ impl CustomResource {
 
     /// The event as CloudFormation sent it, for handing on to the next invocation.
     pub fn to_value(&self) -> Value {
+        let mut event = self.without_url();
+        event["ResponseURL"] = json!(self.response_url.as_ref().map(ResponseUrl::reveal));
+        event
+    }
+
+    /// The same for where others read it.
+    pub fn without_url(&self) -> Value {
         json!({
             "RequestType": match self.request_type {
                 RequestType::Create => "Create",
                 RequestType::Update => "Update",
                 RequestType::Delete => "Delete",
             },
-            "ResponseURL": self.response_url.reveal(),
             "StackId": self.stack_id,
             "RequestId": self.request_id,
             "LogicalResourceId": self.logical_resource_id,
@@ -113,6 +125,11 @@ impl CustomResource {
             image.as_str(),
         ])[..16]
             .to_owned()
+    }
+
+    /// The event's identity: the same for every delivery of it.
+    pub fn identity(&self) -> String {
+        digest([self.stack_id.as_str(), self.request_id.as_str()])[..32].to_owned()
     }
 
     /// The account the stack is in, from its ARN.

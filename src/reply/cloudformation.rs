@@ -160,6 +160,12 @@ fn reason(state: &State) -> String {
 
 /// PUTs the answer, with a few tries. Errors never name the URL: who knows it can forge the answer.
 pub async fn put(answer: &Answer, to: &CustomResource) -> Result<(), Error> {
+    let Some(url) = &to.response_url else {
+        return Err(Error::invalid(
+            "ResponseURL",
+            "is required: a string, as CloudFormation sends it",
+        ));
+    };
     let connector = HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(rustls_provider())
         .map_err(|_| {
@@ -178,7 +184,7 @@ pub async fn put(answer: &Answer, to: &CustomResource) -> Result<(), Error> {
         }
         let request = Request::builder()
             .method(Method::PUT)
-            .uri(to.response_url.reveal())
+            .uri(url.reveal())
             .header(CONTENT_TYPE, HeaderValue::from_static(""))
             .body(Full::from(body.clone()))
             .map_err(|_| Error::invalid("ResponseURL", "is not a URL"))?;

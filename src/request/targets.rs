@@ -9,7 +9,8 @@ use crate::ids::{
 use super::fields::Fields;
 use super::{Audience, Mode, Target};
 
-const DEFAULT_ROLE: &str = "AmiCopyRole";
+/// The role of a target that names none.
+pub const DEFAULT_ROLE: &str = "AmiCopyRole";
 
 /// Reads whichever form is there. Two lists of accounts at once are refused; an audience may stand beside either.
 pub fn read(

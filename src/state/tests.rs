@@ -63,7 +63,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             refused: None,
             stuck: Some("x".repeat(600)),
         },
-        machine: true,
+        execution: "x".repeat(80),
         end_by: 1_800_000_000,
         part: true,
         targets: (0..targets).map(target).collect(),

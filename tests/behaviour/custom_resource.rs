@@ -323,7 +323,7 @@ async fn copies_longer_than_cloudformation_waits_are_undone_and_answered() {
         .expect("invokes itself");
     let mut own: Value = serde_json::from_slice(&own.payload).unwrap();
     assert!(stack.sandbox.answers().is_empty());
-    own["State"]["Started"] = json!(own["State"]["Started"].as_i64().unwrap() - 3400);
+    own["State"]["EndBy"] = json!(own["State"]["EndBy"].as_i64().unwrap() - 3400);
     let answer = stack.send(&event_of(&own)).await;
     assert_eq!(answer["Status"], "FAILED");
     assert!(

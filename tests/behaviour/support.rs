@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amiferry::error::Error;
 use amiferry::handler::{Handler, Invocation};
-use amiferry::setup::bounded;
+use amiferry::setup::{Settings, bounded};
 use amiferry_sandbox::{
     Account, BlockDeviceMapping, Ebs, Image, Key, Role, Sandbox, Snapshot, World,
 };
@@ -142,6 +142,10 @@ pub fn distribute(places: &[Place]) -> Value {
 
 /// The function with the sandbox for its AWS.
 pub async fn function(sandbox: &Sandbox) -> Handler {
+    function_with(sandbox, Settings::default()).await
+}
+
+pub async fn function_with(sandbox: &Sandbox, settings: Settings) -> Handler {
     let credentials = Credentials::new(
         "AKIAIOSFODNNPRODUCER",
         "producer-secret",
@@ -154,7 +158,7 @@ pub async fn function(sandbox: &Sandbox) -> Handler {
         .credentials_provider(credentials)
         .http_client(sandbox.http_client())
         .time_source(sandbox.time_source());
-    Handler::new(bounded(loader).load().await)
+    Handler::new(bounded(loader).load().await, settings)
 }
 
 pub fn invocation(sandbox: &Sandbox) -> Invocation {
@@ -297,7 +301,7 @@ fn assert_same(source: &Image, copy: &Image) {
     for (key, value) in source
         .tags
         .iter()
-        .filter(|(key, _)| !key.starts_with("aws:"))
+        .filter(|(key, _)| !key.starts_with("aws:") && !key.starts_with("amiferry:"))
     {
         assert_eq!(copy.tags.get(key), Some(value), "tag {key}");
     }

@@ -1,0 +1,100 @@
+//! The state machine: starting it, asking whether an execution still works, and waking those that wait.
+
+use aws_sdk_sfn::types::ExecutionStatus;
+use serde_json::Value;
+
+use super::{Aws, refusal};
+use crate::error::{Error, Refusal};
+
+/// Where a waiting execution leaves the token that wakes it.
+const WAITING: &str = "/amiferry/waiting";
+
+impl Aws {
+    /// Starts an execution; tells whether it is new. One of the same name does the same already, or has done it.
+    pub async fn start_execution(
+        &self,
+        machine: &str,
+        name: &str,
+        input: &Value,
+    ) -> Result<bool, Error> {
+        let answer = aws_sdk_sfn::Client::new(&self.config)
+            .start_execution()
+            .state_machine_arn(machine)
+            .name(name)
+            .input(input.to_string())
+            .send()
+            .await;
+        match answer.map_err(|e| refusal("StartExecution", &self.here(), machine, &e)) {
+            Ok(_) => Ok(true),
+            Err(refusal) if refusal.code == "ExecutionAlreadyExists" => Ok(false),
+            Err(refusal) => Err(Error::from_refusal(refusal)),
+        }
+    }
+
+    /// Whether an execution of this name is at work. One that is not known any more is not.
+    pub async fn is_running(&self, machine: &str, name: &str) -> Result<bool, Error> {
+        let arn = execution_arn(machine, name);
+        let answer = aws_sdk_sfn::Client::new(&self.config)
+            .describe_execution()
+            .execution_arn(&arn)
+            .send()
+            .await;
+        match answer.map_err(|e| refusal("DescribeExecution", &self.here(), &arn, &e)) {
+            Ok(answer) => Ok(*answer.status() == ExecutionStatus::Running),
+            Err(refusal) if refusal.code == "ExecutionDoesNotExist" => Ok(false),
+            Err(refusal) => Err(Error::from_refusal(refusal)),
+        }
+    }
+
+    /// Wakes those who wait for copies into this account and Region; tells how many.
+    pub async fn wake(&self, account: &str, region: &str) -> Result<usize, Refusal> {
+        let path = format!("{WAITING}/{account}/{region}");
+        let client = aws_sdk_ssm::Client::new(&self.config);
+        let mut tokens = Vec::new();
+        let mut pages = client
+            .get_parameters_by_path()
+            .path(&path)
+            .recursive(true)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| refusal("GetParametersByPath", &self.here(), &path, &e))?;
+            let found = page.parameters.unwrap_or_default();
+            tokens.extend(found.into_iter().filter_map(|parameter| parameter.value));
+        }
+        let machine = aws_sdk_sfn::Client::new(&self.config);
+        let mut woken = 0;
+        for token in tokens {
+            // A token that is used or out of date belongs to one that woke by itself.
+            let sent = machine
+                .send_task_success()
+                .task_token(token)
+                .output("{}")
+                .send()
+                .await;
+            woken += usize::from(sent.is_ok());
+        }
+        Ok(woken)
+    }
+
+    /// A parameter's value.
+    pub async fn parameter(&self, name: &str) -> Result<String, Error> {
+        let answer = aws_sdk_ssm::Client::new(&self.config)
+            .get_parameter()
+            .name(name)
+            .with_decryption(true)
+            .send()
+            .await;
+        let answer = answer
+            .map_err(|e| Error::from_refusal(refusal("GetParameter", &self.here(), name, &e)))?;
+        let value = answer.parameter.and_then(|parameter| parameter.value);
+        value.ok_or_else(|| Error::Internal(format!("GetParameter told no value of {name}")))
+    }
+}
+
+fn execution_arn(machine: &str, name: &str) -> String {
+    format!(
+        "{}:{name}",
+        machine.replacen(":stateMachine:", ":execution:", 1)
+    )
+}

@@ -1,0 +1,87 @@
+//! What is too large, or too secret, for a state machine's data: kept in the bucket.
+
+use aws_sdk_s3::primitives::ByteStream;
+
+use super::{Aws, refusal};
+use crate::error::{Error, RefusalKind};
+
+/// Bytes of one object this function reads: a plan of the largest run is well below.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+impl Aws {
+    /// Puts an object.
+    pub async fn keep(&self, bucket: &str, key: &str, body: Vec<u8>) -> Result<(), Error> {
+        let sent = self
+            .s3()
+            .put_object()
+            .bucket(bucket)
+            .key(key)
+            .body(ByteStream::from(body))
+            .send()
+            .await;
+        let at = self.here();
+        sent.map_err(|e| {
+            Error::from_refusal(refusal(
+                "PutObject",
+                &at,
+                format!("s3://{bucket}/{key}"),
+                &e,
+            ))
+        })?;
+        Ok(())
+    }
+
+    /// Reads an object; `None` if there is none.
+    pub async fn kept(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let at = self.here();
+        let name = format!("s3://{bucket}/{key}");
+        let got = self.s3().get_object().bucket(bucket).key(key).send().await;
+        let object = match got.map_err(|e| refusal("GetObject", &at, &name, &e)) {
+            Ok(object) => object,
+            Err(refusal) if is_absent(&refusal.code) => return Ok(None),
+            Err(refusal) if refusal.kind() == RefusalKind::NotFound => return Ok(None),
+            Err(refusal) => return Err(Error::from_refusal(refusal)),
+        };
+        let length = object.content_length().unwrap_or_default();
+        if usize::try_from(length).unwrap_or(usize::MAX) > LARGEST {
+            return Err(Error::Internal(format!("{name} has {length} bytes")));
+        }
+        let body = object.body.collect().await;
+        let body = body.map_err(|e| Error::Internal(format!("{name} broke off: {e}")))?;
+        Ok(Some(body.to_vec()))
+    }
+
+    /// Deletes an object; one that is not there is deleted.
+    pub async fn discard(&self, bucket: &str, key: &str) -> Result<(), Error> {
+        let sent = self
+            .s3()
+            .delete_object()
+            .bucket(bucket)
+            .key(key)
+            .send()
+            .await;
+        let at = self.here();
+        sent.map_err(|e| {
+            Error::from_refusal(refusal(
+                "DeleteObject",
+                &at,
+                format!("s3://{bucket}/{key}"),
+                &e,
+            ))
+        })?;
+        Ok(())
+    }
+
+    fn s3(&self) -> aws_sdk_s3::Client {
+        // Emulators have no wildcard host names for buckets.
+        let elsewhere = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some());
+        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(elsewhere);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
+fn is_absent(code: &str) -> bool {
+    matches!(code, "NoSuchKey" | "NotFound")
+}

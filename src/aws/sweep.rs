@@ -1,0 +1,113 @@
+//! Marks of runs on the source snapshots, found without any state: what the sweeper looks at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::Filter;
+
+use super::mark::{self, About};
+use super::{Actor, Aws, copies, image, tags};
+use crate::command::{grant_prefix, sharing_tag, tag};
+use crate::error::{Error, Refusal};
+use crate::ids::{AccountId, ImageId, Region, SnapshotId};
+use crate::state::{SourceRef, State};
+
+/// A run that has the source open, as its mark tells.
+#[derive(Debug, Clone)]
+pub struct OpenRun {
+    pub run: String,
+    pub about: About,
+    pub source: SourceRef,
+}
+
+impl Aws {
+    /// The runs that have source snapshots in this Region open.
+    pub async fn open_runs(&self, region: &Region) -> Result<Vec<OpenRun>, Error> {
+        let actor = Actor {
+            account: "the source account".to_owned(),
+            credentials: None,
+        };
+        let ec2 = self.ec2(&actor, region);
+        let at = actor.at(region);
+        let marked = Filter::builder()
+            .name("tag-key")
+            .values(format!("{}*", tag::SHARING))
+            .build();
+        let found = copies::own_snapshots(&ec2, &at, marked)
+            .await
+            .map_err(Error::from_refusal)?;
+        let mut runs: BTreeMap<String, OpenRun> = BTreeMap::new();
+        for snapshot in &found {
+            let Some(id) = snapshot
+                .snapshot_id()
+                .and_then(|id| SnapshotId::parse(id).ok())
+            else {
+                continue;
+            };
+            let Some(owner) = snapshot.owner_id().and_then(|id| AccountId::parse(id).ok()) else {
+                continue;
+            };
+            let tags = tags::to_map(snapshot.tags());
+            let names = tags.keys().filter_map(|key| key.strip_prefix(tag::SHARING));
+            let names: BTreeSet<&str> = names.filter(|run| !run.contains(':')).collect();
+            for run in names {
+                if !runs.contains_key(run) {
+                    let image = image::own_images_by(
+                        &ec2,
+                        &at,
+                        "block-device-mapping.snapshot-id",
+                        id.as_str(),
+                    );
+                    let image = image.await.map_err(Error::from_refusal)?;
+                    let image = image.iter().find_map(image::id_of);
+                    let source = SourceRef {
+                        image_id: image.map_or_else(ImageId::unknown, |image| image),
+                        region: region.clone(),
+                        account_id: owner.clone(),
+                        snapshots: Vec::new(),
+                        keys: Vec::new(),
+                    };
+                    runs.insert(
+                        run.to_owned(),
+                        OpenRun {
+                            run: run.to_owned(),
+                            about: mark::read_about(&sharing_tag(run), &tags),
+                            source,
+                        },
+                    );
+                }
+                if let Some(open) = runs.get_mut(run) {
+                    open.source.snapshots.push(id.clone());
+                    let key = snapshot.kms_key_id().map(str::to_owned);
+                    open.source
+                        .keys
+                        .extend(key.filter(|key| !open.source.keys.contains(key)));
+                }
+            }
+        }
+        Ok(runs.into_values().collect())
+    }
+
+    /// The accounts that a run let in: those with a grant of its name; where it made none, those permitted now who were not
+    /// before.
+    pub async fn let_in(&self, state: &State) -> Result<BTreeSet<AccountId>, Refusal> {
+        let mut accounts = BTreeSet::new();
+        for key in &state.source.keys {
+            let prefix = grant_prefix(&state.run);
+            let names = self.grant_names(state, key).await?;
+            let of_run = names.iter().filter_map(|name| name.strip_prefix(&prefix));
+            accounts.extend(of_run.filter_map(|account| AccountId::parse(account).ok()));
+        }
+        if !accounts.is_empty() {
+            return Ok(accounts);
+        }
+        let all_tags = self.source_snapshot_tags(state).await?;
+        for (id, tags) in state.source.snapshots.iter().zip(all_tags) {
+            let before = tags.and_then(|tags| mark::read(&sharing_tag(&state.run), &tags));
+            let Some(before) = before else { continue };
+            let now = self.permitted_accounts(state, id).await?;
+            let new = now.difference(&before);
+            accounts.extend(new.filter_map(|account| AccountId::parse(account).ok()));
+        }
+        Ok(accounts)
+    }
+}

@@ -1,0 +1,237 @@
+//! How a run begins, whoever asked: the source is read, the request completed and refused if need be, and planned.
+
+use tracing::info;
+
+use super::Handler;
+use crate::aws::{Aws, Members};
+use crate::digest::digest;
+use crate::error::Error;
+use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
+use crate::plan::{self, Plan};
+use crate::reply::cloudformation::Answer;
+use crate::request::{Defaults, Mode, OnDelete, Request, Target};
+use crate::source::Source;
+use crate::state::{Phase, SourceRef, State};
+
+/// CloudFormation's hour for a custom resource, less the time to undo and to answer: seconds.
+const CLOUDFORMATION_WAITS: i64 = 55 * 60;
+/// The source design's resources that share without copying.
+const SHARING_RESOURCES: [&str; 2] = ["Custom::ShareAutomation", "Custom::MultiAccountAmiShare"];
+/// What a failed Create without a usable request is called; deleting it deletes nothing.
+pub const NOTHING: &str = "amiferry-nothing";
+
+/// A run that can be worked on.
+#[derive(Debug)]
+pub struct Begun {
+    /// With the audience's accounts among its targets.
+    pub request: Request,
+    pub state: State,
+    /// `Err` says that the image is gone.
+    pub source: Result<Source, String>,
+}
+
+/// What becomes of a custom resource's event.
+#[derive(Debug)]
+pub enum Beginning {
+    Run(Box<Begun>),
+    /// There is nothing to do.
+    Answer(Answer),
+}
+
+/// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's request is its whole list.
+pub async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result<Begun, Error> {
+    let mut source = aws
+        .read_source(&request.source_image, &request.source_region)
+        .await?;
+    aws.read_key_managers(&mut source, &request.source_region)
+        .await?;
+    let members = match &request.audience {
+        Some(audience) => aws.members(audience, request.needs_members()).await?,
+        None => Members::default(),
+    };
+    let request = request.with_members(&members.accounts, &source.owner)?;
+    let now = aws.now();
+    let state = match request.mode {
+        Mode::Copy => plan::distribute(&request, &source, run, now)?,
+        Mode::Share => plan::share(&request, &source, members.arns, only, run, now)?,
+    };
+    info!(run, plan = %Plan(&state), "planned");
+    Ok(Begun {
+        request,
+        state,
+        source: Ok(source),
+    })
+}
+
+/// The run of a direct call: the same words are the same run.
+pub fn run_of(words: &serde_json::Value, request: &Request) -> String {
+    let whole = match request.mode {
+        Mode::Copy => digest([words.to_string().as_str(), request.source_region.as_str()]),
+        // One lasting share of an image for all calls, so that what one call shared another can take back.
+        Mode::Share => digest([
+            "share",
+            request.source_image.as_str(),
+            request.source_region.as_str(),
+        ]),
+    };
+    whole[..16].to_owned()
+}
+
+/// The request of a custom resource: its type says the mode where its properties do not.
+pub fn request_of(resource: &CustomResource, defaults: &Defaults) -> Result<Request, Error> {
+    Request::parse_as(mode_of(resource), &resource.properties, defaults)
+}
+
+fn mode_of(resource: &CustomResource) -> Mode {
+    if SHARING_RESOURCES.contains(&resource.resource_type.as_str()) {
+        Mode::Share
+    } else {
+        Mode::Copy
+    }
+}
+
+impl Handler {
+    /// Begins what a custom resource asks for.
+    pub async fn begin_resource(
+        &self,
+        aws: &Aws,
+        resource: &CustomResource,
+        defaults: &Defaults,
+    ) -> Result<Beginning, Error> {
+        match resource.request_type {
+            RequestType::Delete => begin_delete(aws, resource, defaults).await,
+            RequestType::Create | RequestType::Update => {
+                let begun = begin_copy(aws, resource, defaults).await?;
+                Ok(Beginning::Run(Box::new(begun)))
+            }
+        }
+    }
+}
+
+async fn begin_copy(
+    aws: &Aws,
+    resource: &CustomResource,
+    defaults: &Defaults,
+) -> Result<Begun, Error> {
+    let request = request_of(resource, defaults)?;
+    if request.sharing.unshare {
+        return Err(Error::invalid(
+            "Unshare",
+            "is for direct calls; a resource ends its sharing when it is deleted",
+        ));
+    }
+    let run = resource.run_id(&request.source_image);
+    let mut begun = begin(aws, request, &run, true).await?;
+    let request = &begun.request;
+    if request.wait {
+        begun.state.end_by = begun.state.started + CLOUDFORMATION_WAITS;
+    }
+    let deregisters = request.mode == Mode::Copy && request.on_delete == OnDelete::Deregister;
+    if resource.request_type == RequestType::Update && deregisters {
+        // A changed image is a new physical resource: CloudFormation deletes the old one by an event of its own.
+        if let Ok(old) = Request::parse_as(mode_of(resource), &resource.old_properties, defaults)
+            && old.source_image == request.source_image
+            && old.mode == Mode::Copy
+        {
+            let kept = |t: &Target| {
+                let mut new = request.targets.iter();
+                new.any(|n| n.account == t.account && n.region == t.region)
+            };
+            let gone: Vec<Target> = old.targets.into_iter().filter(|t| !kept(t)).collect();
+            plan::take_off(&mut begun.state, &gone)?;
+        }
+    }
+    Ok(begun)
+}
+
+/// What never existed is deleted already; what remains of a run at the source is closed in any case.
+async fn begin_delete(
+    aws: &Aws,
+    resource: &CustomResource,
+    defaults: &Defaults,
+) -> Result<Beginning, Error> {
+    let id = resource
+        .physical_resource_id
+        .clone()
+        .unwrap_or_else(|| NOTHING.to_owned());
+    let ours = |request: &Request| id == physical_id(&resource.run_id(&request.source_image));
+    let request = request_of(resource, defaults).ok().filter(ours);
+    let Some(mut request) = request else {
+        return Ok(Beginning::Answer(Answer::success(
+            &id,
+            "there is nothing of this resource to delete",
+        )));
+    };
+    let run = resource.run_id(&request.source_image);
+    let (place, source) = source_or_remains(aws, &request, &run, resource).await?;
+    let now = aws.now();
+    let mut state = match (request.mode, request.on_delete) {
+        (Mode::Share, _) => plan::unshare_all(&request, place, &run, now),
+        (Mode::Copy, OnDelete::Retain) => plan::withdraw(&request, place, true, &run, now),
+        (Mode::Copy, OnDelete::Deregister) => {
+            if let Some(audience) = &request.audience {
+                let members = aws.members(audience, true).await?;
+                request = request.with_members(&members.accounts, &place.account_id)?;
+            }
+            plan::withdraw(&request, place, false, &run, now)
+        }
+    };
+    state.end_by = now + CLOUDFORMATION_WAITS;
+    Ok(Beginning::Run(Box::new(Begun {
+        request,
+        state,
+        source,
+    })))
+}
+
+/// The image; or, where it is gone, what this run left of it.
+async fn source_or_remains(
+    aws: &Aws,
+    request: &Request,
+    run: &str,
+    resource: &CustomResource,
+) -> Result<(SourceRef, Result<Source, String>), Error> {
+    let (image, region) = (&request.source_image, &request.source_region);
+    match aws.read_source(image, region).await {
+        Ok(source) => Ok((plan::source_ref(request, &source), Ok(source))),
+        Err(Error::SourceNotFound(said)) => {
+            let account = resource.stack_account();
+            let remains = aws.remains(run, image, region, account).await?;
+            let place =
+                remains.ok_or_else(|| Error::invalid("StackId", "is not the ARN of a stack"))?;
+            Ok((place, Err(said)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Prepares a state handed in from outside: nothing it says of the world is taken for granted. An image that is gone is no
+/// error of the call: it is for each target to fail by, and be cleaned up after.
+pub async fn read_again(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Error> {
+    if state.phase == Phase::Ended {
+        return Ok(Err("the run has ended".to_owned()));
+    }
+    state.reopen();
+    if state.targets.iter().all(|t| t.phase.is_terminal()) {
+        return Ok(Err("nothing is left to copy".to_owned()));
+    }
+    let (image, region) = (&state.source.image_id, &state.source.region);
+    match aws.read_source(image, region).await {
+        Ok(source) => {
+            let same = source
+                .snapshots
+                .iter()
+                .map(|s| &s.id)
+                .eq(&state.source.snapshots);
+            Ok(if same {
+                Ok(source)
+            } else {
+                Err(format!(
+                    "{image} no longer has the snapshots it had when the run began"
+                ))
+            })
+        }
+        Err(Error::SourceNotFound(said)) => Ok(Err(said)),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,132 @@
+//! Starting the state machine, and EventBridge's word that an image became available.
+
+use serde_json::{Map, Value, json};
+use tracing::{info, warn};
+
+use super::begin::{begin, run_of};
+use super::{Handler, Invocation, in_time, too_slow, turn_budget};
+use crate::aws::Aws;
+use crate::command::tag;
+use crate::digest::digest;
+use crate::error::Error;
+use crate::event::{ImageChange, Turn};
+use crate::request::Request;
+
+/// The tag that an image must carry to be distributed when it becomes available, and its value.
+const OPT_IN: (&str, &str) = ("amiferry:distribute", "true");
+/// Keys that the event itself says.
+const SAID_BY_THE_EVENT: [&str; 4] = ["SourceImageId", "AmiId", "SourceRegion", "Region"];
+
+impl Handler {
+    /// Starts an execution; one of this name that runs or ran is as good.
+    pub(super) async fn start(&self, aws: &Aws, name: &str, input: &Value) -> Result<(), Error> {
+        let machine = self.settings.state_machine.as_deref();
+        let machine = machine
+            .ok_or_else(|| Error::Internal("AMIFERRY_STATE_MACHINE_ARN is not set".to_owned()))?;
+        let new = aws.start_execution(machine, name, input).await?;
+        info!(execution = name, new, "started");
+        Ok(())
+    }
+
+    /// Distributes an image that became available, if its owner wants that. Our own copies become available too: they never do.
+    pub(super) async fn image_changed(
+        &self,
+        aws: &Aws,
+        change: &ImageChange,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let (image, region) = (change.image.as_str(), change.region.as_str());
+        let nothing = |why: &str| {
+            info!(image, region, state = change.state, why, "not distributed");
+            Ok(json!({"Status": "Nothing", "Why": why}))
+        };
+        if change.state != "available" {
+            return nothing("only an image that became available is distributed");
+        }
+        let Some(mut request) = self.own_request(aws).await? else {
+            return nothing(
+                "the function has no request of its own: set AMIFERRY_REQUEST or AMIFERRY_REQUEST_PARAMETER",
+            );
+        };
+        let Some(tags) = aws.tags_of(&change.image, &change.region).await? else {
+            return nothing("this account has no such image");
+        };
+        if tags.contains_key(tag::RUN) || tags.contains_key(tag::SOURCE_IMAGE) {
+            return nothing("it is a copy that amiferry made");
+        }
+        if tags.get(OPT_IN.0).map(String::as_str) != Some(OPT_IN.1) {
+            return nothing("it has not the tag amiferry:distribute=true");
+        }
+        request.insert("SourceImageId".to_owned(), json!(image));
+        request.insert("SourceRegion".to_owned(), json!(region));
+        let request = Value::Object(request);
+        if self.settings.state_machine.is_some() {
+            // An image becomes available once; the event may come many times.
+            let name = format!("amiferry-{image}-{}", &digest([image, region])[..8]);
+            self.start(aws, &name, &json!({ "Distribute": request }))
+                .await?;
+            return Ok(json!({"Execution": name}));
+        }
+        let parsed = Request::parse(&request, &self.defaults(invocation)?)?;
+        let run = run_of(&request, &parsed);
+        let budget = turn_budget(aws, invocation)?;
+        let begun = in_time(aws, &budget, begin(aws, parsed, &run, false)).await;
+        let mut begun = begun.unwrap_or_else(|| Err(too_slow()))?;
+        let turn = Turn::first(None, true);
+        self.go_on(aws, &mut begun.state, &begun.source, &turn, invocation)
+            .await
+    }
+
+    /// The request that EventBridge's events are served by.
+    async fn own_request(&self, aws: &Aws) -> Result<Option<Map<String, Value>>, Error> {
+        let (name, text) = match (&self.settings.request, &self.settings.request_parameter) {
+            (Some(text), _) => ("AMIFERRY_REQUEST", text.clone()),
+            (None, Some(parameter)) => (
+                "AMIFERRY_REQUEST_PARAMETER",
+                aws.parameter(parameter).await?,
+            ),
+            (None, None) => return Ok(None),
+        };
+        let object = match serde_json::from_str(&text) {
+            Ok(Value::Object(object)) => object,
+            Ok(_) => {
+                return Err(Error::invalid(
+                    name,
+                    "must be a JSON object with the request's keys",
+                ));
+            }
+            Err(e) => return Err(Error::invalid(name, format!("is not JSON: {e}"))),
+        };
+        if let Some(key) = SAID_BY_THE_EVENT
+            .iter()
+            .find(|key| object.contains_key(**key))
+        {
+            return Err(Error::invalid(
+                format!("{name}.{key}"),
+                "is what the event says; leave it out",
+            ));
+        }
+        Ok(Some(object))
+    }
+
+    /// Wakes those who wait for copies into this account and Region. A lost word costs only time, so nothing here fails.
+    pub(super) async fn snapshot_ended(&self, aws: &Aws, account: &str, region: &str) -> Value {
+        if self.settings.state_machine.is_none() {
+            info!(
+                account,
+                region, "snapshot notification: nobody waits, polling finds the copy's end"
+            );
+            return json!({"Woken": 0});
+        }
+        match aws.wake(account, region).await {
+            Ok(woken) => {
+                info!(account, region, woken, "snapshot notification");
+                json!({ "Woken": woken })
+            }
+            Err(refused) => {
+                warn!(account, region, %refused, "snapshot notification: could not wake anybody");
+                json!({"Woken": 0})
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Going on without a state machine: the invocation works until the run ends or its time is up, and then invokes itself.
+//! A custom resource always gets its answer, whatever became of it.
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use serde_json::{Value, json};
+use tracing::{error, info};
+
+use super::begin::{NOTHING, read_again};
+use super::{Handler, Invocation, in_time, too_slow, turn_budget};
+use crate::aws::{Aws, Place, refusal};
+use crate::engine::{Progress, advance};
+use crate::error::Error;
+use crate::event::Turn;
+use crate::event::custom_resource::{CustomResource, physical_id};
+use crate::reply::Status;
+use crate::reply::cloudformation::{Answer, put};
+use crate::source::Source;
+use crate::state::State;
+
+/// Lambda stops a function that invokes itself after about sixteen turns; what is open by then is closed in time.
+const LAST_TURN: u64 = 14;
+
+impl Turn {
+    /// The first turn of a run.
+    pub fn first(resource: Option<CustomResource>, answered: bool) -> Self {
+        Self {
+            resource,
+            state: Value::Null,
+            answered,
+            turn: 0,
+        }
+    }
+
+    /// CloudFormation, while it waits.
+    fn waiting(&self) -> Option<&CustomResource> {
+        self.resource.as_ref().filter(|_| !self.answered)
+    }
+
+    async fn answer(&self, answer: &Answer) -> Result<(), Error> {
+        match self.waiting() {
+            Some(resource) => put(answer, resource).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Handler {
+    /// Goes on; an error that may pass is met by another turn from the same state, any other by an answer. Silence would
+    /// leave CloudFormation waiting and the source open.
+    pub(super) async fn turn(
+        &self,
+        aws: &Aws,
+        turn: &Turn,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let Err(error) = self.take_turn(aws, turn, invocation).await else {
+            return Ok(json!({"Status": "Done"}));
+        };
+        let passing = matches!(error, Error::Throttled(_) | Error::Internal(_));
+        if passing
+            && turn.turn < LAST_TURN + 2
+            && let Ok(state) = State::open(&turn.state)
+            && self.invoke_self(&state, turn, invocation).await.is_ok()
+        {
+            return Err(error);
+        }
+        error!(state = %turn.state, %error, "cannot go on by itself");
+        let id = turn
+            .resource
+            .as_ref()
+            .and_then(|r| r.physical_resource_id.clone());
+        let run = turn.state["Run"]
+            .as_str()
+            .map_or_else(|| NOTHING.to_owned(), physical_id);
+        let said = format!("{}: {error}", error.error_type());
+        turn.answer(&Answer::failure(&id.unwrap_or(run), &said))
+            .await?;
+        Err(error)
+    }
+
+    async fn take_turn(
+        &self,
+        aws: &Aws,
+        turn: &Turn,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let mut state = State::open(&turn.state)?;
+        if turn.turn >= LAST_TURN {
+            state.give_up("the function may not invoke itself any longer; deploy the state machine for copies of several hours");
+        }
+        let budget = turn_budget(aws, invocation)?;
+        let source = in_time(aws, &budget, read_again(aws, &mut state))
+            .await
+            .unwrap_or_else(|| Err(too_slow()))?;
+        self.go_on(aws, &mut state, &source, turn, invocation).await
+    }
+
+    /// Works until the run ends or time is up.
+    pub(super) async fn go_on(
+        &self,
+        aws: &Aws,
+        state: &mut State,
+        source: &Result<Source, String>,
+        turn: &Turn,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let budget = turn_budget(aws, invocation)?;
+        if advance(aws, state, source, budget).await == Progress::Ended {
+            let answer = Answer::ended(state, &physical_id(&state.run));
+            let status = Status::of(state).as_str();
+            info!(run = state.run, status, reason = answer.reason, "ended");
+            turn.answer(&answer).await?;
+            return Ok(json!({"Status": status, "RunId": state.run}));
+        }
+        if let Err(refused) = self.invoke_self(state, turn, invocation).await {
+            // The state is no secret: with it, a person can go on by {"State": …} and close what is open.
+            let open = serde_json::to_string(state).unwrap_or_default();
+            error!(run = state.run, state = open, refused = %refused, "cannot go on by itself");
+            let said = Answer::failure(&physical_id(&state.run), &refused.to_string());
+            turn.answer(&said).await?;
+            return Err(refused);
+        }
+        Ok(json!({"Status": "Continue", "RunId": state.run}))
+    }
+
+    async fn invoke_self(
+        &self,
+        state: &State,
+        turn: &Turn,
+        invocation: &Invocation,
+    ) -> Result<(), Error> {
+        let at = Place {
+            account: state.source.account_id.to_string(),
+            region: self
+                .config
+                .region()
+                .map_or_else(String::new, ToString::to_string),
+        };
+        let mut payload = json!({"State": state, "Answered": turn.answered, "Turn": turn.turn + 1});
+        if let Some(resource) = &turn.resource {
+            payload["CustomResource"] = resource.to_value();
+        }
+        aws_sdk_lambda::Client::new(&self.config)
+            .invoke()
+            .function_name(invocation.own_name())
+            .invocation_type(InvocationType::Event)
+            .payload(Blob::new(payload.to_string()))
+            .send()
+            .await
+            .map_err(|e| {
+                Error::Internal(refusal("Invoke", &at, &invocation.function_arn, &e).to_string())
+            })?;
+        Ok(())
+    }
+}

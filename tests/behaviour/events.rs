@@ -1,0 +1,148 @@
+//! EventBridge's events, without a state machine. With one, see tests/fabric.
+
+use amiferry::setup::Settings;
+use amiferry_sandbox::Sandbox;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+fn settings() -> Settings {
+    let mut request = request(&TWO);
+    request.as_object_mut().unwrap().remove("SourceImageId");
+    Settings {
+        request: Some(request.to_string()),
+        ..Settings::default()
+    }
+}
+
+fn became(state: &str, image: &str) -> Value {
+    json!({"version": "0", "id": "11111111-2222-3333-4444-555555555555", "source": "aws.ec2", "detail-type": "EC2 AMI State Change",
+        "account": SOURCE, "region": HOME, "resources": [format!("arn:aws:ec2:{HOME}::image/{image}")],
+        "detail": {"RequestId": "r", "ImageId": image, "State": state, "ErrorMessage": ""}})
+}
+
+fn opted_in(sandbox: &Sandbox) {
+    let tag = ("amiferry:distribute".to_owned(), "true".to_owned());
+    sandbox.edit(|aws| {
+        aws.change_image(AMI, |image| {
+            image.tags.extend([tag]);
+        })
+    });
+}
+
+async fn send(
+    sandbox: &Sandbox,
+    settings: Settings,
+    event: &Value,
+) -> Result<Value, amiferry::error::Error> {
+    let function = function_with(sandbox, settings).await;
+    function
+        .handle(&event.to_string(), &invocation(sandbox))
+        .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_became_available_is_distributed_once_however_often_it_is_told() {
+    let sandbox = Sandbox::new(world(&TWO));
+    opted_in(&sandbox);
+    for _ in 0..3 {
+        let reply = send(&sandbox, settings(), &became("available", AMI))
+            .await
+            .expect("a reply");
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        assert_whole(&sandbox, &TWO);
+        assert_closed(&sandbox);
+    }
+    assert_eq!(calls(&sandbox, "CopySnapshot"), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_else_is_only_logged() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let mut nothing = vec![
+        became("available", AMI),
+        became("available", "ami-00000000000000000"),
+    ];
+    for event in &nothing {
+        let reply = send(&sandbox, settings(), event).await.expect("a reply");
+        assert_eq!(reply["Status"], "Nothing", "{reply}");
+    }
+    opted_in(&sandbox);
+    nothing = ["failed", "deregistered", "disabled"]
+        .map(|state| became(state, AMI))
+        .to_vec();
+    for event in &nothing {
+        let reply = send(&sandbox, settings(), event).await.expect("a reply");
+        assert_eq!(reply["Status"], "Nothing", "{reply}");
+    }
+    let reply = send(&sandbox, Settings::default(), &became("available", AMI))
+        .await
+        .expect("a reply");
+    assert!(
+        reply["Why"].as_str().unwrap().contains("AMIFERRY_REQUEST"),
+        "{reply}"
+    );
+    // A copy that amiferry made, with the opt-in tag carried over.
+    let ours = ("amiferry:run".to_owned(), "0123456789abcdef".to_owned());
+    sandbox.edit(|aws| aws.change_image(AMI, |image| image.tags.extend([ours])));
+    let reply = send(&sandbox, settings(), &became("available", AMI))
+        .await
+        .expect("a reply");
+    assert!(
+        reply["Why"]
+            .as_str()
+            .unwrap()
+            .contains("copy that amiferry made"),
+        "{reply}"
+    );
+    assert_nothing(&sandbox, &TWO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_request_of_its_own_is_refused_by_name() {
+    let sandbox = Sandbox::new(world(&TWO));
+    opted_in(&sandbox);
+    for (request, said) in [
+        ("{", "AMIFERRY_REQUEST: is not JSON"),
+        ("[]", "AMIFERRY_REQUEST: must be a JSON object"),
+        (
+            r#"{"AmiId": "ami-0a1b2c3d4e5f60718"}"#,
+            "AMIFERRY_REQUEST.AmiId: is what the event says",
+        ),
+        (r#"{"Targets": []}"#, "Targets: is an empty list"),
+    ] {
+        let settings = Settings {
+            request: Some(request.to_owned()),
+            ..Settings::default()
+        };
+        let error = send(&sandbox, settings, &became("available", AMI))
+            .await
+            .expect_err("refused");
+        assert!(error.to_string().starts_with(said), "{error}");
+    }
+}
+
+/// Longer than one invocation: the function invokes itself with the state.
+#[tokio::test(start_paused = true)]
+async fn a_long_distribution_goes_on_by_itself() {
+    let sandbox = Sandbox::new(slow_world(&TWO).copy_mib_per_second(10.0));
+    opted_in(&sandbox);
+    let mut payloads = vec![became("available", AMI).to_string()];
+    let mut turns = 0;
+    while let Some(payload) = payloads.pop() {
+        turns += 1;
+        let mut short = invocation(&sandbox);
+        short.deadline = Some(sandbox.now() + std::time::Duration::from_hours(1));
+        let function = function_with(&sandbox, settings()).await;
+        function.handle(&payload, &short).await.expect("a turn");
+        payloads.extend(
+            sandbox
+                .lambda_invocations()
+                .into_iter()
+                .map(|own| String::from_utf8(own.payload).unwrap()),
+        );
+    }
+    assert!(turns > 1, "{turns}");
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}

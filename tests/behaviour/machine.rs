@@ -1,0 +1,330 @@
+//! An execution of the state machine, played by hand: Open, a child for each part, Conclude. Each call is retried as the machine
+//! retries it. The real machine is run by tests/fabric.
+
+use std::time::Duration;
+
+use amiferry::error::Error;
+use amiferry_sandbox::{Fault, Sandbox};
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::custom_resource::Stack;
+use crate::support::*;
+
+/// How often a call is retried.
+const RETRIES: usize = 12;
+
+/// What a task state comes to: a call that dies is called again, and so is one whose error may pass.
+async fn task(sandbox: &Sandbox, event: &Value) -> Result<Value, String> {
+    let mut said = String::new();
+    for attempt in 0..RETRIES {
+        tokio::time::sleep(Duration::from_secs(attempt as u64 * 5)).await;
+        let dead = Duration::from_mins(16);
+        match tokio::time::timeout(dead, call(sandbox, event)).await {
+            Ok(Ok(reply)) => return Ok(reply),
+            Ok(Err(error @ (Error::Throttled(_) | Error::Internal(_)))) => said = error.to_string(),
+            Ok(Err(error)) => return Err(format!("{}: {error}", error.error_type())),
+            Err(_) => "Sandbox.Timedout".clone_into(&mut said),
+        }
+    }
+    Err(said)
+}
+
+async fn wait(reply: &Value) {
+    let seconds = reply["WaitSeconds"].as_u64().expect("WaitSeconds");
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+async fn open(sandbox: &Sandbox, job: &Value) -> (Value, Value) {
+    let mut last = json!({});
+    loop {
+        let event = json!({"Open": job, "Execution": "run-1", "Last": last});
+        match task(sandbox, &event).await {
+            Ok(reply) if reply["Status"] == "Continue" => {
+                wait(&reply).await;
+                last = reply;
+            }
+            Ok(reply) => return (reply, json!({})),
+            Err(said) => return (last, json!({"Error": "Caught", "Cause": said})),
+        }
+    }
+}
+
+async fn child(sandbox: &Sandbox, part: &Value) -> Value {
+    let mut state = part["State"].clone();
+    loop {
+        match task(sandbox, &json!({"State": state})).await {
+            Ok(reply) => {
+                state = reply["State"].clone();
+                assert_eq!(state["Part"], true);
+                if reply["Status"] != "Continue" {
+                    return json!({"State": state});
+                }
+                wait(&reply).await;
+            }
+            Err(said) => {
+                return json!({"State": state, "Error": {"Error": "Caught", "Cause": said}});
+            }
+        }
+    }
+}
+
+async fn conclude(
+    sandbox: &Sandbox,
+    job: &Value,
+    last: Value,
+    parts: Value,
+    failed: &Value,
+) -> Value {
+    let (mut last, mut parts) = (last, parts);
+    loop {
+        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": parts, "Failed": failed});
+        let reply = task(sandbox, &event)
+            .await
+            .expect("concluding is retried until it works");
+        if reply["Status"] != "Continue" {
+            assert!(reply["Notice"]["Subject"].as_str().unwrap().len() <= 100);
+            return reply;
+        }
+        wait(&reply).await;
+        (last, parts) = (reply, json!([]));
+    }
+}
+
+/// One execution, from its input to its end.
+async fn execute(sandbox: &Sandbox, job: &Value) -> Value {
+    let (opened, failed) = open(sandbox, job).await;
+    let parts = opened["Parts"].as_array().cloned().unwrap_or_default();
+    let done = join_all(parts.iter().map(|part| child(sandbox, part))).await;
+    conclude(sandbox, job, opened, json!(done), &failed).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_target_has_a_part_and_the_whole_is_closed() {
+    let sandbox = Sandbox::new(slow_world(&FOUR));
+    let reply = execute(&sandbox, &distribute(&FOUR)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_whole(&sandbox, &FOUR);
+    assert_closed(&sandbox);
+    let told = reply["Notice"]["Message"].as_str().unwrap();
+    for (account, region) in FOUR {
+        assert!(
+            told.contains(&format!("{account} {region}: ami-")),
+            "{told}"
+        );
+    }
+    // Sharing is done once for all, by the whole.
+    assert_eq!(
+        calls(&sandbox, "ModifySnapshotAttribute"),
+        4,
+        "two snapshots, opened and closed"
+    );
+
+    // The same again finds everything, and shares nothing.
+    let again = execute(&sandbox, &distribute(&FOUR)).await;
+    assert_eq!(again["Result"], reply["Result"]);
+    assert_eq!(calls(&sandbox, "ModifySnapshotAttribute"), 4);
+}
+
+/// Nothing is shared with an account that fails, and it does not stop the others.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_fails_fails_alone() {
+    let sandbox = Sandbox::new(slow_world(&FOUR));
+    sandbox.edit(|aws| assert!(aws.drop_principal("arn:aws:iam::444444444444:role/AmiCopyRole")));
+    let reply = execute(&sandbox, &distribute(&FOUR)).await;
+    assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
+    assert_whole(&sandbox, &FOUR[..3]);
+    assert_closed(&sandbox);
+    let told = reply["Notice"]["Message"].as_str().unwrap();
+    assert!(told.contains("create the role AmiCopyRole"), "{told}");
+}
+
+/// Children that are lost, with or without their copies started: what they made is undone, and the source is closed.
+#[tokio::test(start_paused = true)]
+async fn parts_that_never_come_back_are_undone() {
+    for lost in [
+        json!([]),
+        json!([null, {"Cause": "?"}]),
+        json!({"anything": "else"}),
+    ] {
+        let sandbox = Sandbox::new(slow_world(&TWO));
+        let job = distribute(&TWO);
+        let (opened, failed) = open(&sandbox, &job).await;
+        assert_eq!(opened["Parts"].as_array().unwrap().len(), 2);
+        let started = call(&sandbox, &opened["Parts"][0]).await.expect("a reply");
+        assert_eq!(started["Status"], "Continue");
+        assert_eq!(
+            sandbox.snapshots("222222222222", HOME).len(),
+            2,
+            "copies are under way"
+        );
+        let reply = conclude(&sandbox, &job, opened, lost, &failed).await;
+        assert_eq!(reply["Status"], "Failed", "{reply}");
+        let reason = target(&reply, TWO[0])["Reason"].as_str().unwrap();
+        assert!(reason.contains("ended its part"), "{reason}");
+        assert_nothing(&sandbox, &TWO);
+        assert_closed(&sandbox);
+    }
+}
+
+/// A child that got all the way but whose word is lost: its image is found and kept.
+#[tokio::test(start_paused = true)]
+async fn an_image_made_by_a_lost_part_is_kept() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let job = distribute(&TWO);
+    let (opened, failed) = open(&sandbox, &job).await;
+    for part in opened["Parts"].as_array().unwrap() {
+        child(&sandbox, part).await;
+    }
+    let reply = conclude(&sandbox, &job, opened, json!([]), &failed).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
+/// Cut after every single call of an execution, and before it: each task is called again by the machine.
+#[tokio::test(start_paused = true)]
+async fn cut_at_every_call_it_ends_as_if_nothing_had_been() {
+    for fault in [Fault::HangAfter, Fault::ResetBefore] {
+        for n in 0.. {
+            let sandbox = Sandbox::new(world(&TWO));
+            crate::resume::hang(&sandbox, n, fault.clone());
+            let reply = execute(&sandbox, &distribute(&TWO)).await;
+            assert_eq!(reply["Status"], "Succeeded", "cut at {n}: {reply}");
+            assert_whole(&sandbox, &TWO);
+            assert_closed(&sandbox);
+            if n > sandbox.ledger().len() {
+                println!("{n} cuts");
+                break;
+            }
+        }
+    }
+}
+
+/// Opening that dies for good, at every call, before it could hand over any state: what it opened is found by its marks.
+#[tokio::test(start_paused = true)]
+async fn opening_that_dies_for_good_leaves_nothing_open() {
+    for n in 0.. {
+        let sandbox = Sandbox::new(world(&TWO));
+        sandbox.set_fault({
+            let count = std::sync::atomic::AtomicUsize::new(0);
+            move |_| match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                before if before < n => Fault::None,
+                _ => Fault::HangAfter,
+            }
+        });
+        let job = distribute(&TWO);
+        let event = json!({"Open": job, "Execution": "run-1"});
+        let opened = tokio::time::timeout(Duration::from_mins(16), call(&sandbox, &event)).await;
+        sandbox.clear_fault();
+        let last = match opened {
+            Ok(Ok(reply)) if reply["Status"] == "Opened" => {
+                println!("{n} deaths");
+                assert!(n > 15, "{n} calls are too few");
+                break;
+            }
+            Ok(Ok(reply)) => reply,
+            _ => json!({}),
+        };
+        let failed = json!({"Error": "Sandbox.Timedout", "Cause": "the function died"});
+        let reply = conclude(&sandbox, &job, last, json!([]), &failed).await;
+        assert_eq!(reply["Status"], "Failed", "died at {n}: {reply}");
+        assert_closed(&sandbox);
+        assert_nothing(&sandbox, &TWO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_input_that_is_none_fails_by_name() {
+    let sandbox = Sandbox::new(world(&TWO));
+    for (job, said) in [
+        (json!({}), "execution input"),
+        (
+            json!({"Distribute": {"SourceImageId": "x"}}),
+            "SourceImageId",
+        ),
+        (json!({"Distribute": request(&[]) }), "Targets"),
+    ] {
+        let reply = execute(&sandbox, &job).await;
+        assert_eq!(reply["Status"], "Failed");
+        assert!(
+            reply["Result"]["Reason"].as_str().unwrap().contains(said),
+            "{reply}"
+        );
+        assert!(
+            reply["Notice"]["Message"].as_str().unwrap().contains(said),
+            "{reply}"
+        );
+    }
+    assert_eq!(
+        sandbox.ledger().len(),
+        0,
+        "no call is made before the input is whole"
+    );
+}
+
+/// Lasting sharing has no parts: opening does it all.
+#[tokio::test(start_paused = true)]
+async fn a_share_is_done_by_opening() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let job = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222"}});
+    let reply = execute(&sandbox, &job).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
+}
+
+/// A custom resource by the machine: answered once, at the end, or at the begin if it does not wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_resource_is_answered_by_concluding() {
+    for wait in [true, false] {
+        let stack = Stack::new(&TWO).await;
+        let mut properties = request(&TWO);
+        properties["Wait"] = json!(wait.to_string());
+        let job = json!({"CustomResource": stack.event("Create", &properties)});
+        let (opened, failed) = open(&stack.sandbox, &job).await;
+        assert_eq!(stack.sandbox.answers().len(), usize::from(!wait));
+        let parts = opened["Parts"].as_array().cloned().unwrap_or_default();
+        let done = join_all(parts.iter().map(|part| child(&stack.sandbox, part))).await;
+        let reply = conclude(&stack.sandbox, &job, opened, json!(done), &failed).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        let answers = stack.sandbox.answers();
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        let body: Value = serde_json::from_str(&answers[0].body).unwrap();
+        assert_eq!(body["Status"], "SUCCESS");
+        let image = assert_one_image(&stack.sandbox, TWO[0]);
+        if wait {
+            assert_eq!(body["Data"]["Image.222222222222.us-west-2"], image.image_id);
+        } else {
+            assert_eq!(body["Reason"], "started");
+        }
+        assert!(!reply.to_string().contains("secret-of-the-stack"));
+        assert_closed(&stack.sandbox);
+    }
+}
+
+/// Bad properties, and a Delete of what never was, are answered too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_resource_without_a_run_is_answered_as_well() {
+    let stack = Stack::new(&TWO).await;
+    for (kind, properties, status, said) in [
+        ("Create", json!({"AmiId": "x"}), "FAILED", "SourceImageId"),
+        (
+            "Delete",
+            json!({"AmiId": "x"}),
+            "SUCCESS",
+            "nothing of this resource",
+        ),
+    ] {
+        let before = stack.sandbox.answers().len();
+        let reply = execute(
+            &stack.sandbox,
+            &json!({"CustomResource": stack.event(kind, &properties)}),
+        )
+        .await;
+        let answers = stack.sandbox.answers();
+        assert_eq!(answers.len(), before + 1, "{reply}");
+        let body: Value = serde_json::from_str(&answers[before].body).unwrap();
+        assert_eq!(body["Status"], status);
+        assert!(body["Reason"].as_str().unwrap().contains(said), "{body}");
+    }
+}

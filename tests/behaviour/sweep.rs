@@ -1,0 +1,106 @@
+//! The sweeper: what outlived its run is closed, what lives is left alone.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{Fault, Sandbox};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// A run that died right after it had opened the source.
+async fn dead(sandbox: &Sandbox) {
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "CopySnapshot" => Fault::HangBefore,
+        _ => Fault::None,
+    });
+    let begun =
+        tokio::time::timeout(Duration::from_secs(60), call(sandbox, &distribute(&TWO))).await;
+    assert!(begun.is_err(), "it hangs");
+    sandbox.clear_fault();
+    assert_eq!(sandbox.grants(SOURCE_KEY).len(), 2);
+}
+
+async fn sweep(sandbox: &Sandbox) -> Value {
+    call(sandbox, &json!({"Sweep": {}})).await.expect("sweeps")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_no_copy_can_outlast_is_closed() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    // One that was allowed before stays.
+    sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
+    dead(&sandbox).await;
+    let young = sweep(&sandbox).await;
+    assert_eq!(
+        (
+            young["Closed"].as_array().unwrap().len(),
+            young["Alive"].as_array().unwrap().len()
+        ),
+        (0, 1)
+    );
+    assert_eq!(sandbox.grants(SOURCE_KEY).len(), 2);
+    tokio::time::sleep(Duration::from_hours(51)).await;
+    let old = sweep(&sandbox).await;
+    assert_eq!(old["Closed"].as_array().unwrap().len(), 1, "{old}");
+    assert_closed_but(&sandbox, &["999999999999"]);
+    assert_eq!(sweep(&sandbox).await, json!({"Closed": [], "Alive": []}));
+}
+
+/// Without grants to tell whom the run let in, the mark tells who was there before.
+#[tokio::test(start_paused = true)]
+async fn an_unencrypted_source_is_closed_too() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    sandbox.edit(|aws| {
+        for id in [ROOT, DATA] {
+            aws.change_snapshot(id, |s| {
+                s.encrypted = false;
+                s.kms_key_arn = None;
+            });
+        }
+        assert!(
+            aws.share_snapshot(ROOT, "999999999999") && aws.share_snapshot(DATA, "999999999999")
+        );
+    });
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "CopySnapshot" => Fault::HangBefore,
+        _ => Fault::None,
+    });
+    drop(tokio::time::timeout(Duration::from_secs(60), call(&sandbox, &distribute(&TWO))).await);
+    sandbox.clear_fault();
+    tokio::time::sleep(Duration::from_hours(51)).await;
+    assert_eq!(sweep(&sandbox).await["Closed"].as_array().unwrap().len(), 1);
+    assert_closed_but(&sandbox, &["999999999999"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lasting_share_is_not_swept() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": "222222222222"}});
+    to_the_end(&sandbox, &share).await;
+    tokio::time::sleep(Duration::from_hours(100)).await;
+    assert_eq!(sweep(&sandbox).await, json!({"Closed": [], "Alive": []}));
+    assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
+}
+
+/// What cannot be closed is an error, so that it reaches the dead letters and a person, with the commands.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_closed_is_told() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    dead(&sandbox).await;
+    tokio::time::sleep(Duration::from_hours(51)).await;
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "RevokeGrant" => Fault::Refuse {
+            status: 400,
+            code: "AccessDeniedException".to_owned(),
+            message: "not authorized".to_owned(),
+        },
+        _ => Fault::None,
+    });
+    let error = call(&sandbox, &json!({"Sweep": {}}))
+        .await
+        .expect_err("stuck");
+    assert!(
+        error.to_string().contains("aws kms revoke-grant"),
+        "{error}"
+    );
+}

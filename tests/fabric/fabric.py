@@ -1,0 +1,345 @@
+"""The deployed stack and everything around it, as the tests see it."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import pathlib
+import time
+import urllib.request
+
+import boto3
+import psutil
+from botocore.config import Config
+
+from . import processes, template, world
+
+STACK = "amiferry"
+REQUEST_PARAMETER = "/amiferry/request"
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+TERMINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+
+_session = boto3.session.Session()
+
+
+@functools.lru_cache(maxsize=None)
+def client(url, service, account=world.SOURCE, region=world.HOME):
+    """A client with all rights in `account`: ministack takes a twelve-digit access key for the account itself."""
+    return _session.client(
+        service,
+        endpoint_url=url,
+        region_name=region,
+        aws_access_key_id=account,
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=120, s3={"addressing_style": "path"}),
+    )
+
+
+def until(read, seconds=30, every=0.1):
+    """What `read` returns once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := read()):
+        assert time.monotonic() < deadline, f"nothing after {seconds} s"
+        time.sleep(every)
+    return found
+
+
+class Fabric:
+    def __init__(self, folder, url, sandbox_url, bootstrap):
+        self.folder = folder
+        self.url = url
+        self.sandbox_url = sandbox_url
+        self.cloudformation = client(url, "cloudformation")
+        self.functions = client(url, "lambda")
+        self.machines = client(url, "stepfunctions")
+        self.parameters = client(url, "ssm")
+        self.queues = client(url, "sqs")
+        self.topics = client(url, "sns")
+        self.events = client(url, "events")
+        self.logs = client(url, "logs")
+        self.s3 = client(url, "s3")
+        self.iam = client(url, "iam")
+        self._bootstrap = bootstrap
+
+    # -- deploying
+
+    def deploy(self, **parameters):
+        """template.yaml as the stack `amiferry`. EventBusPolicy is unknown to ministack and left out; cfn-lint reads it."""
+        self.s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": world.HOME})
+        self.s3.put_object(Bucket="artifacts", Key="bootstrap.zip", Body=template.zipped(self._bootstrap))
+        self.s3.put_object(Bucket="artifacts", Key="machine.json", Body=template.MACHINE.read_bytes())
+        plain = template.transformed(
+            template.read(template.STACK),
+            {"Bucket": "artifacts", "Key": "bootstrap.zip"},
+            {"Bucket": "artifacts", "Key": "machine.json"},
+            world.HOME,
+        )
+        del plain["Resources"]["EventBusPolicy"]
+        variables = plain["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+        for service in ("EC2", "KMS", "STS", "ORGANIZATIONS"):
+            variables[f"AWS_ENDPOINT_URL_{service}"] = self.sandbox_url
+        self._plain = plain
+        self.create(STACK, plain, **parameters)
+
+    def update(self, **parameters):
+        """The stack `amiferry` with other parameters."""
+        return self.change(STACK, self._plain, **parameters)
+
+    def create(self, name, body, account=world.SOURCE, **parameters):
+        cloudformation = client(self.url, "cloudformation", account)
+        cloudformation.create_stack(**_stack(name, body, parameters))
+        return self.settled(name, account)
+
+    def change(self, name, body, account=world.SOURCE, **parameters):
+        cloudformation = client(self.url, "cloudformation", account)
+        cloudformation.update_stack(**_stack(name, body, parameters))
+        return self.settled(name, account)
+
+    def delete(self, name, account=world.SOURCE):
+        client(self.url, "cloudformation", account).delete_stack(StackName=name)
+        return self.settled(name, account)
+
+    def settled(self, name, account=world.SOURCE, seconds=60):
+        """The stack's status once nothing is in progress; `DELETE_COMPLETE` where it is gone."""
+        cloudformation = client(self.url, "cloudformation", account)
+
+        def status():
+            try:
+                [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+            except cloudformation.exceptions.ClientError:
+                return "DELETE_COMPLETE"
+            return None if stack["StackStatus"].endswith("IN_PROGRESS") else stack["StackStatus"]
+
+        return until(status, seconds)
+
+    def outputs(self, name=STACK, account=world.SOURCE):
+        [stack] = client(self.url, "cloudformation", account).describe_stacks(StackName=name)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+    def reasons(self, name):
+        events = self.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        return [event["ResourceStatusReason"] for event in events if "FAILED" in event["ResourceStatus"] and event.get("ResourceStatusReason")]
+
+    def resources(self, name=STACK, account=world.SOURCE):
+        found = client(self.url, "cloudformation", account).describe_stack_resources(StackName=name)["StackResources"]
+        return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in found}
+
+    def role(self, role_name, account=world.SOURCE, credentials=None):
+        """A role as CloudFormation made it."""
+        iam = client(self.url, "iam", account)
+        policies = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
+        return world.Role(
+            name=role_name,
+            trust=json.dumps(iam.get_role(RoleName=role_name)["Role"]["AssumeRolePolicyDocument"]),
+            policies=tuple(
+                json.dumps(iam.get_role_policy(RoleName=role_name, PolicyName=name)["PolicyDocument"]) for name in policies
+            ),
+            credentials=credentials,
+        )
+
+    def function_role(self):
+        """With what ministack gives the function as credentials, which follows from the two ARNs."""
+        arn = f"arn:aws:iam::{world.SOURCE}:role/{STACK}"
+        digest = hashlib.sha256(f"{self.function_arn}:{arn}".encode()).hexdigest()
+        credentials = {
+            "id": f"ASIA{digest[:16].upper()}",
+            "secret": hashlib.sha256(f"secret:{digest}".encode()).hexdigest(),
+            "session_token": hashlib.sha256(f"token:{digest}".encode()).hexdigest(),
+        }
+        return self.role(STACK, credentials=credentials)
+
+    # -- what was deployed
+
+    @functools.cached_property
+    def _outputs(self):
+        return self.outputs()
+
+    @property
+    def function_arn(self):
+        return self._outputs["FunctionArn"]
+
+    @property
+    def machine_arn(self):
+        return self._outputs["StateMachineArn"]
+
+    @property
+    def bucket(self):
+        return self._outputs["BucketName"]
+
+    # -- executions
+
+    def start(self, job, name=None):
+        named = {"name": name} if name else {}
+        return self.machines.start_execution(stateMachineArn=self.machine_arn, input=json.dumps(job), **named)["executionArn"]
+
+    def execution(self, arn):
+        return self.machines.describe_execution(executionArn=arn)
+
+    def ended(self, arn, seconds=60):
+        def read():
+            execution = self.execution(arn)
+            return execution if execution["status"] in TERMINAL else None
+
+        return until(read, seconds)
+
+    def run(self, job, seconds=60):
+        return self.ended(self.start(job), seconds)
+
+    def executions(self):
+        pages = self.machines.get_paginator("list_executions").paginate(stateMachineArn=self.machine_arn)
+        return [execution for page in pages for execution in page["executions"]]
+
+    def children(self, arn):
+        runs = self.machines.list_map_runs(executionArn=arn)["mapRuns"]
+        found = []
+        for run in runs:
+            for page in self.machines.get_paginator("list_executions").paginate(mapRunArn=run["mapRunArn"]):
+                found += page["executions"]
+        return found
+
+    def history(self, arn):
+        pages = self.machines.get_paginator("get_execution_history").paginate(executionArn=arn)
+        return [event for page in pages for event in page["events"]]
+
+    def waiting(self):
+        """The parameters of targets that wait."""
+        pages = self.parameters.get_paginator("get_parameters_by_path").paginate(Path="/amiferry/waiting", Recursive=True)
+        return {parameter["Name"]: parameter["Value"] for page in pages for parameter in page["Parameters"]}
+
+    def waits(self, **scale):
+        """How much of a wait really passes, from now on."""
+        self._post("config", {"stepfunctions._SFN_WAIT_SCALE": scale["scale"]})
+
+    # -- invocations
+
+    def invoke(self, event, asynchronously=False):
+        kind = "Event" if asynchronously else "RequestResponse"
+        answer = self.functions.invoke(FunctionName=STACK, InvocationType=kind, Payload=json.dumps(event))
+        body = answer["Payload"].read()
+        return json.loads(body) if body else None
+
+    def kill(self):
+        """Ends every process of the function at once, as a Lambda host that dies; says how many there were."""
+        count = 0
+        for process in psutil.process_iter(["name", "environ"]):
+            environment = process.info["environ"] or {}
+            if process.info["name"] == "bootstrap" and environment.get("AWS_ENDPOINT_URL") == self.url:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    count += 1
+        return count
+
+    def put_event(self, event):
+        """As AWS (patch 1)."""
+        entry = {"Source": event["source"], "DetailType": event["detail-type"], "Detail": json.dumps(event["detail"])}
+        [answer] = self.events.put_events(Entries=[entry | {"Resources": event.get("resources", [])}])["Entries"]
+        assert "ErrorCode" not in answer, answer
+
+    def log(self, contains=""):
+        """What the function wrote."""
+        pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{STACK}")
+        return [event["message"] for page in pages for event in page["events"] if contains in event["message"]]
+
+    # -- truth
+
+    def sandbox(self, what):
+        with urllib.request.urlopen(f"{self.sandbox_url}/_sandbox/{what}", timeout=30) as response:
+            return json.load(response)
+
+    def images(self, account, region=world.HOME):
+        return self.sandbox("world")["accounts"][account].get(region, {}).get("images", [])
+
+    def copies(self, name, account, region=None):
+        """The images of `account` that were copied from image `name`."""
+        there = self.images(account, region or world.TARGETS.get(account, world.HOME))
+        return [image for image in there if image["tags"].get("amiferry:source-image") == world.image_id(name)]
+
+    def opened(self, name):
+        """Everything that is open of image `name`, and the marks; empty when the source is closed."""
+        accounts = self.sandbox("world")["accounts"]
+        here = accounts[world.SOURCE][world.HOME]
+        ids = set(world.snapshot_ids(name))
+        snapshots = [snapshot for snapshot in here["snapshots"] if snapshot["id"] in ids]
+        [image] = [image for image in here["images"] if image["id"] == world.image_id(name)]
+        found = {
+            "shared": sorted({user for snapshot in snapshots for user in snapshot["shared_with"]}),
+            "marks": sorted({tag for snapshot in snapshots for tag in snapshot["tags"] if tag.startswith("amiferry:sharing:")}),
+            "launch": sorted(image["launch_permissions"]),
+        }
+        return {what: value for what, value in found.items() if value}
+
+    def grants(self):
+        return self.sandbox("world")["accounts"][world.SOURCE][world.HOME]["grants"]
+
+    def calls(self, kind="call"):
+        """ministack's side of the ledger."""
+        lines = (self.folder / "ledger.jsonl").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if line["kind"] == kind]
+
+    # -- messages
+
+    def messages(self, queue, count=1, seconds=10):
+        """At least `count` messages of a queue, taken out."""
+        found = []
+
+        def read():
+            for message in self.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+                self.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                found.append(json.loads(message["Body"]))
+            return len(found) >= count
+
+        until(read, seconds)
+        return found
+
+    def empty(self, queue):
+        attributes = self.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
+        return attributes["Attributes"]["ApproximateNumberOfMessages"] == "0"
+
+    def _post(self, what, body):
+        request = urllib.request.Request(f"{self.url}/_ministack/{what}", json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=5) as response:
+            assert json.load(response)["applied"], body
+
+
+def _stack(name, body, parameters):
+    shown = [{"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()]
+    return {"StackName": name, "TemplateBody": json.dumps(body), "Capabilities": CAPABILITIES, "Parameters": shown}
+
+
+@contextlib.contextmanager
+def deployed(folder, bootstrap, sandbox_binary):
+    """Everything running and deployed: first the stacks, then the world that their roles are read into, then the sandbox."""
+    folder = pathlib.Path(folder)
+    ports = processes.free_port(), processes.free_port()
+    sandbox_url = f"http://127.0.0.1:{ports[1]}"
+    with processes.ministack(folder, ports[0], wait_scale=0.05) as url:
+        fabric = Fabric(folder, url, sandbox_url, bootstrap)
+        request = {
+            "TargetAccountIds": ["222222222222", "333333333333"],
+            "TargetKmsKeyIds": ["alias/amis", "alias/amis"],
+        }
+        fabric.parameters.put_parameter(Name=REQUEST_PARAMETER, Type="String", Value=json.dumps(request))
+        fabric.deploy(Architecture="x86_64", LambdaTimeout=60, RequestParameter=REQUEST_PARAMETER)
+        assert fabric.settled(STACK) == "CREATE_COMPLETE", fabric.reasons(STACK)
+        targets = target_roles(fabric)
+        file = folder / "world.toml"
+        file.write_text(world.text(fabric.function_role(), targets))
+        with processes.sandbox(sandbox_binary, file, ports[1], folder / "sandbox.log"):
+            yield fabric
+
+
+def target_roles(fabric):
+    """templates/target-role.yaml in the first target; the others' roles differ by the account only."""
+    [first, *others] = [*world.TARGETS, world.BROKEN, *world.MANY]
+    body = template.read(template.TARGET_ROLE)
+    status = fabric.create(
+        "amiferry-target",
+        body,
+        first,
+        SourceAccountId=world.SOURCE,
+        SourceKeyArns=world.SOURCE_KEY,
+        TargetKeyArns=",".join(f"arn:aws:kms:{region}:{first}:key/{world.KEY_ID}" for region in (world.HOME, "us-east-1")),
+    )
+    assert status == "CREATE_COMPLETE", status
+    role = fabric.role("AmiCopyRole", first)
+    return {first: role} | {account: role.of_account(first, account) for account in others}
