@@ -86,25 +86,44 @@ impl Handler {
             .map_err(|e| Error::invalid("event", format!("is not JSON: {e}")))?;
         // Sessions are narrowed to one run: none outlives its invocation.
         let aws = Aws::new(self.config.clone());
-        match Event::parse(&value)? {
-            Event::Distribute(request) => self.distribute(&aws, &request, invocation).await,
-            Event::Resume(state) => self.resume(&aws, &state, invocation).await,
-            Event::CustomResource(resource) => {
-                self.custom_resource(&aws, &resource, invocation).await
+        self.serve_event(&aws, Event::parse(&value)?, invocation)
+            .await
+    }
+
+    /// Boxed: each way in is a large future, and only one of them is taken.
+    fn serve_event<'a>(
+        &'a self,
+        aws: &'a Aws,
+        event: Event,
+        invocation: &'a Invocation,
+    ) -> BoxFuture<'a, Result<Value, Error>> {
+        match event {
+            Event::Distribute(request) => {
+                Box::pin(async move { self.distribute(aws, &request, invocation).await })
             }
-            Event::Turn(turn) => self.turn(&aws, &turn, invocation).await,
-            Event::Open(call) => self.open(&aws, &call, invocation).await,
-            Event::Conclude(call) => self.conclude(&aws, &call, invocation).await,
-            Event::Sweep => self.sweep(&aws, None, invocation).await,
-            Event::ExecutionEnded { machine, name } => {
+            Event::Resume(state) => {
+                Box::pin(async move { self.resume(aws, &state, invocation).await })
+            }
+            Event::CustomResource(resource) => {
+                Box::pin(async move { self.custom_resource(aws, &resource, invocation).await })
+            }
+            Event::Turn(turn) => Box::pin(async move { self.turn(aws, &turn, invocation).await }),
+            Event::Open(call) => Box::pin(async move { self.open(aws, &call, invocation).await }),
+            Event::Conclude(call) => {
+                Box::pin(async move { self.conclude(aws, &call, invocation).await })
+            }
+            Event::Sweep => Box::pin(self.sweep(aws, None, invocation)),
+            Event::ExecutionEnded { machine, name } => Box::pin(async move {
                 if self.settings.state_machine.as_deref() != Some(machine.as_str()) {
                     return Ok(Value::Null);
                 }
-                self.sweep(&aws, Some(&name), invocation).await
+                self.sweep(aws, Some(&name), invocation).await
+            }),
+            Event::Image(change) => {
+                Box::pin(async move { self.image_changed(aws, &change, invocation).await })
             }
-            Event::Image(change) => self.image_changed(&aws, &change, invocation).await,
             Event::SnapshotNotification { account, region } => {
-                Ok(self.snapshot_ended(&aws, &account, &region).await)
+                Box::pin(async move { Ok(self.snapshot_ended(aws, &account, &region).await) })
             }
         }
     }

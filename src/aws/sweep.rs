@@ -60,7 +60,7 @@ impl Aws {
                     let image = image.await.map_err(Error::from_refusal)?;
                     let image = image.iter().find_map(image::id_of);
                     let source = SourceRef {
-                        image_id: image.map_or_else(ImageId::unknown, |image| image),
+                        image_id: image.unwrap_or_else(ImageId::unknown),
                         region: region.clone(),
                         account_id: owner.clone(),
                         snapshots: Vec::new(),

@@ -14,7 +14,7 @@ async fn dead(sandbox: &Sandbox) {
         _ => Fault::None,
     });
     let begun =
-        tokio::time::timeout(Duration::from_secs(60), call(sandbox, &distribute(&TWO))).await;
+        tokio::time::timeout(Duration::from_mins(1), call(sandbox, &distribute(&TWO))).await;
     assert!(begun.is_err(), "it hangs");
     sandbox.clear_fault();
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 2);
@@ -65,7 +65,7 @@ async fn an_unencrypted_source_is_closed_too() {
         "CopySnapshot" => Fault::HangBefore,
         _ => Fault::None,
     });
-    drop(tokio::time::timeout(Duration::from_secs(60), call(&sandbox, &distribute(&TWO))).await);
+    drop(tokio::time::timeout(Duration::from_mins(1), call(&sandbox, &distribute(&TWO))).await);
     sandbox.clear_fault();
     tokio::time::sleep(Duration::from_hours(51)).await;
     assert_eq!(sweep(&sandbox).await["Closed"].as_array().unwrap().len(), 1);
