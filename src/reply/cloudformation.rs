@@ -21,6 +21,8 @@ use crate::state::{State, TargetPhase, shorten};
 /// CloudFormation's limit for the body.
 pub const LARGEST: usize = 4096;
 const REASON_BYTES: usize = 1200;
+/// What an output of a stack can hold is 1,024 characters.
+const IMAGES_BYTES: usize = 980;
 const TRIES: u64 = 4;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -64,7 +66,7 @@ impl Answer {
         }
     }
 
-    /// The body. What does not fit is left out of Data: first the list, then single images from the end.
+    /// The body. What does not fit is left out of Data: first the whole list, then single images from the end.
     pub fn body(&self, to: &CustomResource) -> String {
         let mut data = self.data.clone();
         loop {
@@ -114,10 +116,27 @@ fn data(state: &State) -> Map<String, Value> {
     data.insert("RunId".to_owned(), json!(state.run));
     data.insert("Count".to_owned(), json!(images.len().to_string()));
     data.insert("ImageIds".to_owned(), json!(list.join(",")));
+    data.insert("Images".to_owned(), json!(as_many_as_fit(&list)));
     for (account, region, image) in images {
         data.insert(format!("Image.{account}.{region}"), json!(image));
     }
     data
+}
+
+/// The list for a stack's outputs: an attribute that is not there would fail the whole stack, so it is always there, cut if need
+/// be behind a whole entry.
+fn as_many_as_fit(list: &[String]) -> String {
+    let mut text = String::new();
+    for (n, entry) in list.iter().enumerate() {
+        if text.len() + entry.len() > IMAGES_BYTES {
+            return format!("{text},… ({} more)", list.len() - n);
+        }
+        if n > 0 {
+            text.push(',');
+        }
+        text.push_str(entry);
+    }
+    text
 }
 
 /// The first target that failed, and how many others.

@@ -9,8 +9,10 @@ use crate::state::State;
 
 /// SNS allows 100 characters of ASCII.
 const SUBJECT: usize = 100;
-/// SNS carries 256 KiB; a mail of this length is long enough.
+/// A mail of this length is long enough,
 const MOST_LINES: usize = 100;
+/// and an execution's cause may have 32,768 characters.
+const MOST_BYTES: usize = 30_000;
 
 /// Of a run that has ended.
 pub fn of(state: &State) -> Value {
@@ -63,6 +65,10 @@ pub fn of(state: &State) -> Value {
                 let _ = write!(message, "\n  {}", command.as_str().unwrap_or_default());
             }
         }
+    }
+    if message.len() > MOST_BYTES {
+        message.truncate(message.floor_char_boundary(MOST_BYTES));
+        message.push('…');
     }
     json!({"Subject": ascii(&subject), "Message": message})
 }

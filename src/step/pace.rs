@@ -12,9 +12,12 @@ pub const MOST_TRIES: u32 = 11;
 pub const MOST_AGAIN: u32 = 2;
 
 /// Between two polls: an eighth of the time the copy has taken so far, so that the wait after its end stays in proportion
-/// to it, and the number of polls grows with the logarithm of its length.
+/// to it, and the number of polls grows with the logarithm of its length. The longest copies are polled every five minutes: an
+/// execution's history holds 25,000 events, a dozen for each poll.
 pub fn poll_interval(since: i64, now: i64) -> i64 {
-    (now.saturating_sub(since) / 8).clamp(5, 60)
+    let elapsed = now.saturating_sub(since);
+    let most = if elapsed < 3600 { 60 } else { 300 };
+    (elapsed / 8).clamp(5, most)
 }
 
 /// After the `tries`-th consecutive stumble.
@@ -38,6 +41,7 @@ mod tests {
         };
         assert!(polls(60) <= 12, "{}", polls(60));
         assert!(polls(3600) <= 90, "{}", polls(3600));
+        assert!(polls(COPY_LIMIT) <= 700, "{}", polls(COPY_LIMIT));
     }
 
     #[test]

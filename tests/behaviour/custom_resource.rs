@@ -89,6 +89,7 @@ async fn created_updated_and_deleted() {
     let image = assert_one_image(&stack.sandbox, FOUR[0]);
     assert_eq!(data["Image.222222222222.us-west-2"], image.image_id);
     assert_eq!(data["Count"], "2");
+    assert_eq!(data["Images"], data["ImageIds"]);
     assert!(
         data["ImageIds"]
             .as_str()

@@ -215,7 +215,8 @@ async fn opening_that_dies_for_good_leaves_nothing_open() {
         });
         let job = distribute(&TWO);
         let event = json!({"Open": job, "Execution": "run-1"});
-        let opened = tokio::time::timeout(Duration::from_mins(16), call(&sandbox, &event)).await;
+        // Killed before the SDK would give the call up.
+        let opened = tokio::time::timeout(Duration::from_secs(15), call(&sandbox, &event)).await;
         sandbox.clear_fault();
         let last = match opened {
             Ok(Ok(reply)) if reply["Status"] == "Opened" => {
