@@ -168,9 +168,22 @@ class Fabric:
 
     # -- executions
 
-    def start(self, job, name=None):
-        named = {"name": name} if name else {}
-        return self.machines.start_execution(stateMachineArn=self.machine_arn, input=json.dumps(job), **named)["executionArn"]
+    def start(self, job, machine=None):
+        machine = machine or self.machine_arn
+        return self.machines.start_execution(stateMachineArn=machine, input=json.dumps(job))["executionArn"]
+
+    def altered(self, name, change):
+        """A machine like the stack's, changed by `change(definition)`, with a like role of its own."""
+        like = self.machines.describe_state_machine(stateMachineArn=self.machine_arn)
+        definition = json.loads(like["definition"])
+        change(definition)
+        role = self.role(like["roleArn"].rpartition("/")[2])
+        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=role.trust)["Role"]["Arn"]
+        for n, policy in enumerate(role.policies):
+            policy = policy.replace(self.machine_arn, self.machine_arn.replace(f":{STACK}", f":{name}"))
+            self.iam.put_role_policy(RoleName=name, PolicyName=str(n), PolicyDocument=policy)
+        made = self.machines.create_state_machine(name=name, definition=json.dumps(definition), roleArn=arn)
+        return made["stateMachineArn"]
 
     def execution(self, arn):
         return self.machines.describe_execution(executionArn=arn)
@@ -181,9 +194,6 @@ class Fabric:
             return execution if execution["status"] in TERMINAL else None
 
         return until(read, seconds)
-
-    def run(self, job, seconds=60):
-        return self.ended(self.start(job), seconds)
 
     def executions(self):
         pages = self.machines.get_paginator("list_executions").paginate(stateMachineArn=self.machine_arn)
@@ -206,10 +216,6 @@ class Fabric:
         pages = self.parameters.get_paginator("get_parameters_by_path").paginate(Path="/amiferry/waiting", Recursive=True)
         return {parameter["Name"]: parameter["Value"] for page in pages for parameter in page["Parameters"]}
 
-    def waits(self, **scale):
-        """How much of a wait really passes, from now on."""
-        self._post("config", {"stepfunctions._SFN_WAIT_SCALE": scale["scale"]})
-
     # -- invocations
 
     def invoke(self, event, asynchronously=False):
@@ -229,10 +235,15 @@ class Fabric:
                     count += 1
         return count
 
+    def example(self, name):
+        """An example from events/."""
+        return json.loads((template.ROOT / "events" / f"{name}.json").read_text())
+
     def put_event(self, event):
-        """As AWS (patch 1)."""
+        """Onto the bus of the account it happened in, as AWS does (patch 1)."""
+        bus = client(self.url, "events", event["account"], event["region"])
         entry = {"Source": event["source"], "DetailType": event["detail-type"], "Detail": json.dumps(event["detail"])}
-        [answer] = self.events.put_events(Entries=[entry | {"Resources": event.get("resources", [])}])["Entries"]
+        [answer] = bus.put_events(Entries=[entry | {"Resources": event["resources"]}])["Entries"]
         assert "ErrorCode" not in answer, answer
 
     def log(self, contains=""):
@@ -254,6 +265,12 @@ class Fabric:
         there = self.images(account, region or world.TARGETS.get(account, world.HOME))
         return [image for image in there if image["tags"].get("amiferry:source-image") == world.image_id(name)]
 
+    def snapshots(self, name, account, region=None):
+        """The snapshots of `account` that were copied from those of image `name`."""
+        region = region or world.TARGETS.get(account, world.HOME)
+        there = self.sandbox("world")["accounts"][account].get(region, {}).get("snapshots", [])
+        return [snapshot for snapshot in there if snapshot["tags"].get("amiferry:source-image") == world.image_id(name)]
+
     def opened(self, name):
         """Everything that is open of image `name`, and the marks; empty when the source is closed."""
         accounts = self.sandbox("world")["accounts"]
@@ -262,43 +279,74 @@ class Fabric:
         snapshots = [snapshot for snapshot in here["snapshots"] if snapshot["id"] in ids]
         [image] = [image for image in here["images"] if image["id"] == world.image_id(name)]
         found = {
-            "shared": sorted({user for snapshot in snapshots for user in snapshot["shared_with"]}),
+            "grants": sorted(grant["name"] for grant in here["grants"] if grant["key_arn"] == world.key_arn(name)),
+            "shared": sorted({user for snapshot in snapshots for user in snapshot["create_volume_permissions"]}),
             "marks": sorted({tag for snapshot in snapshots for tag in snapshot["tags"] if tag.startswith("amiferry:sharing:")}),
-            "launch": sorted(image["launch_permissions"]),
+            "launch": image["launch_permissions"],
         }
         return {what: value for what, value in found.items() if value}
-
-    def grants(self):
-        return self.sandbox("world")["accounts"][world.SOURCE][world.HOME]["grants"]
 
     def calls(self, kind="call"):
         """ministack's side of the ledger."""
         lines = (self.folder / "ledger.jsonl").read_text().splitlines()
         return [line for line in map(json.loads, lines) if line["kind"] == kind]
 
+    # -- ledgers
+
+    def keep_ledgers(self, folder):
+        """Everything that was called, and the policies it was called under, for scripts/least-privilege."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, calls in {"fabric-sandbox": self.sandbox("ledger"), "fabric-ministack": self.calls()}.items():
+            (folder / f"{name}.jsonl").write_text("".join(json.dumps(call) + "\n" for call in calls))
+        target = next(iter(world.TARGETS))
+        machine, notifier = self.resources()["StateMachineRole"], self.resources("amiferry-target", target)["NotificationRole"]
+        roles = {
+            f"{world.SOURCE}/{STACK}": (self.role(STACK), "template.yaml FunctionRole"),
+            f"{world.SOURCE}/{machine}": (self.role(machine), "template.yaml StateMachineRole"),
+            "*/AmiCopyRole": (self.role("AmiCopyRole", target), "templates/target-role.yaml Role"),
+            f"{target}/{notifier}": (self.role(notifier, target), "templates/target-role.yaml NotificationRole"),
+        }
+        policies = {
+            principal: {"title": title, "policies": [json.loads(policy) for policy in role.policies]}
+            for principal, (role, title) in roles.items()
+        }
+        (folder / "policies.json").write_text(json.dumps(policies, indent=2))
+
     # -- messages
 
-    def messages(self, queue, count=1, seconds=10):
-        """At least `count` messages of a queue, taken out."""
-        found = []
+    def listen(self):
+        """Subscribes a queue to the stack's topic."""
+        queue = self.queues.create_queue(QueueName="notices")["QueueUrl"]
+        arn = f"arn:aws:sqs:{world.HOME}:{world.SOURCE}:notices"
+        topic = self.outputs()["TopicArn"]
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        self.queues.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+        self.topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        self._notices = queue, []
+
+    def notices(self, text):
+        """What was published that contains `text`, as (subject, message); at least one."""
+        queue, found = self._notices
 
         def read():
             for message in self.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
                 self.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-                found.append(json.loads(message["Body"]))
-            return len(found) >= count
+                body = json.loads(message["Body"])
+                found.append((body["Subject"], body["Message"]))
+            return [notice for notice in found if text in notice[1]]
 
-        until(read, seconds)
-        return found
+        return until(read, 10)
 
     def empty(self, queue):
         attributes = self.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
         return attributes["Attributes"]["ApproximateNumberOfMessages"] == "0"
-
-    def _post(self, what, body):
-        request = urllib.request.Request(f"{self.url}/_ministack/{what}", json.dumps(body).encode())
-        with urllib.request.urlopen(request, timeout=5) as response:
-            assert json.load(response)["applied"], body
 
 
 def _stack(name, body, parameters):
@@ -324,6 +372,7 @@ def deployed(folder, bootstrap, sandbox_binary):
         targets = target_roles(fabric)
         file = folder / "world.toml"
         file.write_text(world.text(fabric.function_role(), targets))
+        fabric.listen()
         with processes.sandbox(sandbox_binary, file, ports[1], folder / "sandbox.log"):
             yield fabric
 
@@ -337,8 +386,9 @@ def target_roles(fabric):
         body,
         first,
         SourceAccountId=world.SOURCE,
-        SourceKeyArns=world.SOURCE_KEY,
+        SourceKeyArns=world.SOURCE_KEYS,
         TargetKeyArns=",".join(f"arn:aws:kms:{region}:{first}:key/{world.KEY_ID}" for region in (world.HOME, "us-east-1")),
+        EventBusArn=fabric.outputs()["EventBusArn"],
     )
     assert status == "CREATE_COMPLETE", status
     role = fabric.role("AmiCopyRole", first)

@@ -16,10 +16,11 @@ AWS, so a test that leans on one proves less; it names the patch by its number.
 | 8  | refuses an answer with a Content-Type, and one of more than 4,096 bytes |
 | 9  | writes the results of a Map with a ResultWriter into S3 |
 | 10 | asks the role's policies before children of a Map start, items are read, results are written, and dead letters are sent |
-| 11 | judges SendTaskSuccess by the machine that waits |
+| 11 | judges SendTaskSuccess by the machine that waits, GetParametersByPath by the path |
 | 12 | is reached over TLS, which a bucket policy may ask for |
+| 13 | carries events to another account's bus, with the permissions of the target's role |
 
-Waiting for a task token is shortened by SFN_WAIT_SCALE like every other wait.
+SFN_WAIT_SCALE shortens Wait states and retries, but not the time that a task token is waited for.
 
 Every call that was judged by a role's policies is written to the file in AMIFERRY_FABRIC_LEDGER, one JSON object a line, in
 the shape of the sandbox's ledger; so is every answer to CloudFormation, and how large states were.
@@ -39,7 +40,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, lambda_svc, sts
 from ministack.services import stepfunctions as sf
 from ministack.services.cloudformation import custom_resource
@@ -187,8 +188,6 @@ plain_callback = sf._invoke_with_callback
 
 def with_callback(resource, data, token, state):
     _machines_of_tokens[token] = _machine.get()
-    if "TimeoutSeconds" in state:
-        state = state | {"TimeoutSeconds": state["TimeoutSeconds"] * sf._SFN_WAIT_SCALE}
     return plain_callback(resource, data, token, state)
 
 
@@ -421,18 +420,40 @@ def route(target, function, event, result):
 
 lambda_svc._route_async_failure = route
 
-# ------------------------------------------------------------------------------------------------- 11. who waits for a token
+# ------------------------------------------------------------------------------- 11. who waits for a token, whose parameters
 
 plain_resource = iam_actions.extract_resource_arn
 
 
 def resource_of(service, method, path, headers, body, query, region, account):
-    if service == "states" and headers.get("x-amz-target", "").rpartition(".")[2].startswith("SendTask"):
+    operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    if service == "states" and operation.startswith("SendTask"):
         return _machines_of_tokens.get(json.loads(body or b"{}").get("taskToken"), "*")
+    if service == "ssm" and operation == "GetParametersByPath":
+        return f"arn:aws:ssm:{region}:{account}:parameter{json.loads(body)['Path']}"
     return plain_resource(service, method, path, headers, body, query, region, account)
 
 
 iam_actions.extract_resource_arn = resource_of
+
+# ------------------------------------------------------------------------------------------------ 13. another account's bus
+
+plain_bus = eventbridge._dispatch_to_event_bus
+
+
+def to_bus(spec, event, rule, path, payload=None):
+    if (spec.account_id, spec.region) == (get_account_id(), get_region()):
+        plain_bus(spec, event, rule, path, payload)
+        return
+    bus = f"arn:aws:events:{spec.region}:{spec.account_id}:{spec.resource}"
+    key = eventbridge._rule_key(rule["Name"], rule.get("EventBusName", "default"))
+    [target] = [target for target in eventbridge._targets[key] if target["Arn"] == bus]
+    must_be_allowed(target["RoleArn"], "events:PutEvents", bus, "refused")
+    with request_scope(spec.account_id, spec.region):
+        eventbridge._dispatch_event(event | {"EventBusName": spec.resource.partition("/")[2]})
+
+
+eventbridge._dispatch_to_event_bus = to_bus
 
 if __name__ == "__main__":
     app.main()

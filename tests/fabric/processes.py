@@ -44,7 +44,7 @@ def running(command, log, environment, ready):
     finally:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
             process.terminate()
-            process.wait(5)
+            process.wait(1)
         # ministack leaves its warm functions behind.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -6,8 +6,7 @@ import json
 
 SOURCE = "111111111111"
 HOME = "us-west-2"
-SOURCE_KEY_ID = "11111111-aaaa-bbbb-cccc-000000000001"
-SOURCE_KEY = f"arn:aws:kms:{HOME}:{SOURCE}:key/{SOURCE_KEY_ID}"
+SOURCE_KEYS = f"arn:aws:kms:{HOME}:{SOURCE}:key/*"
 KEY_ID = "22222222-aaaa-bbbb-cccc-000000000002"
 ORGANIZATION = "o-amiferry01"
 ROOT = "r-amif"
@@ -19,35 +18,44 @@ TARGETS = {"222222222222": HOME, "333333333333": HOME, "444444444444": "us-east-
 BROKEN = "555555555555"
 MANY = [str(600_000_000_000 + n) for n in range(1, 301)]
 
-#: What a copy takes is its size: a GiB 2.6 s of AWS, and each 5 s more.
+#: A copy takes 2.56 s of AWS for each GiB, and 5 s more: here no time, 5 s, a minute, 11 minutes.
 SPEED = 60
-INSTANT, SOON, NEVER = 1, 400, 16000
+INSTANT, SOON, WHILE, NEVER = 1, 120, 1400, 16000
 
-#: Each test has an image of its own, with snapshots of these sizes in GiB.
+#: Each scenario has images of its own, each under a key of its own, with snapshots of these sizes in GiB.
 IMAGES = {
     "three": (INSTANT, SOON),
     "many": (INSTANT,),
     "partly": (INSTANT,),
+    "unit": (INSTANT,),
+    "organization": (INSTANT,),
     "stopped": (NEVER,),
     "child": (NEVER,),
-    "map": (NEVER,),
+    "map": (INSTANT,),
+    "unconcluded": (INSTANT,),
+    "running": (NEVER,),
     "killed": (SOON,),
-    "stack": (INSTANT,),
-    "stack-2": (INSTANT,),
+    "life": (INSTANT,),
+    "life-2": (INSTANT,),
+    "retained": (INSTANT,),
     "refused": (INSTANT,),
     "twice": (INSTANT,),
     "later": (SOON,),
     "template": (INSTANT,),
+    "alone": (SOON,),
     "event": (INSTANT,),
     "untagged": (INSTANT,),
-    "woken": (SOON,),
-    "lost": (SOON,),
-    "swept": (NEVER,),
-    "running": (NEVER,),
+    "copied": (INSTANT,),
+    "woken": (WHILE,),
+    "lost": (WHILE,),
     "shared": (INSTANT,),
     "shared-many": (INSTANT,),
-    "unit": (INSTANT,),
-    "direct": (INSTANT,),
+    "shared-event": (INSTANT,),
+    "shared-many-event": (INSTANT,),
+}
+TAGS = {
+    "untagged": {},
+    "copied": {"amiferry:distribute": "true", "amiferry:source-image": "ami-0123456789abcdef0", "amiferry:run": "0123456789abcdef"},
 }
 
 
@@ -57,6 +65,15 @@ def number(what, name):
 
 def image_id(name):
     return f"ami-{number('image', name)}"
+
+
+def key_id(name):
+    digits = number("key", name)
+    return f"{digits[:8]}-aaaa-bbbb-cccc-000{digits[8:]}"
+
+
+def key_arn(name):
+    return SOURCE_KEYS.replace("*", key_id(name))
 
 
 def snapshot_ids(name):
@@ -90,7 +107,7 @@ def text(function, targets):
         "[[organization.unit]]",
         f'id = "{UNIT}"',
         'name = "targets"',
-        *account(SOURCE, [function], [(HOME, SOURCE_KEY_ID, "alias/shared-ami-key", "Enabled")]),
+        *account(SOURCE, [function], [(HOME, key_id(name), f"alias/{name}", "Enabled") for name in IMAGES]),
     ]
     for name, sizes in IMAGES.items():
         lines += image(name, sizes)
@@ -119,8 +136,8 @@ def account(account_id, roles, keys, parent=None):
 
 def image(name, sizes):
     for snapshot_id, size in zip(snapshot_ids(name), sizes, strict=True):
-        yield from ("[[account.snapshot]]", f'region = "{HOME}"', f'id = "{snapshot_id}"', f"size = {size}", f'key = "{SOURCE_KEY}"')
-    tags = {"Name": name} | ({} if name == "untagged" else {"amiferry:distribute": "true"})
+        yield from ("[[account.snapshot]]", f'region = "{HOME}"', f'id = "{snapshot_id}"', f"size = {size}", f'key = "{key_arn(name)}"')
+    tags = {"Name": name} | TAGS.get(name, {"amiferry:distribute": "true"})
     yield from ("[[account.image]]", f'region = "{HOME}"', f'id = "{image_id(name)}"', f'name = "golden-{name}"')
     yield from ('architecture = "x86_64"', 'virtualization_type = "hvm"', 'root_device_name = "/dev/xvda"', "ena_support = true")
     pairs = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in tags.items())

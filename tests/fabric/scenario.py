@@ -1,0 +1,8 @@
+"""What a test looks at, and when it happens; see conftest.py."""
+
+import pytest
+
+
+def scenario(function):
+    """Marks a test with what happens before it, side by side with other scenarios."""
+    return pytest.mark.scenario.with_args(function)

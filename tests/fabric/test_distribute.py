@@ -1,0 +1,142 @@
+"""The machine as a person or a pipeline starts it."""
+
+import json
+
+import pytest
+
+from . import world
+from .fabric import until
+from .scenario import scenario
+
+
+def distribute(name, accounts, **more):
+    keys = ["alias/amis"] * len(accounts)
+    return {"Distribute": {"SourceImageId": world.image_id(name), "TargetAccountIds": accounts, "TargetKmsKeyIds": keys} | more}
+
+
+def three_targets(fabric):
+    targets = [{"AccountId": account, "Region": region, "KmsKeyId": "alias/amis"} for account, region in world.TARGETS.items()]
+    arn = fabric.start({"Distribute": {"SourceImageId": world.image_id("three"), "Targets": targets}})
+    return fabric.ended(arn)
+
+
+@scenario(three_targets)
+def test_each_target_gets_one_image_and_the_source_is_closed(fabric, seen):
+    """Leans on patch 2: ministack asks no permission of a machine's role."""
+    assert seen["status"] == "SUCCEEDED", seen
+    result = json.loads(seen["output"])
+    assert [target["Status"] for target in result["Targets"]] == ["Succeeded"] * 3
+    for target in result["Targets"]:
+        [image] = fabric.copies("three", target["AccountId"])
+        assert image["id"] == target["ImageId"]
+        assert image["state"] == "available"
+        assert len(image["mapping"]) == 2
+    assert fabric.opened("three") == {}
+    assert not [name for name in fabric.waiting() if result["RunId"] in name]
+
+
+@scenario(three_targets)
+def test_its_outcome_is_told(fabric, seen):
+    [(subject, message)] = fabric.notices(world.image_id("three"))
+    assert subject == f"amiferry Succeeded: {world.image_id('three')}, 3 of 3 targets"
+    assert seen["name"] in message
+    assert all(target in message for target in world.TARGETS)
+
+
+@scenario(three_targets)
+def test_its_history_is_short(fabric, seen):
+    events = fabric.history(seen["executionArn"])
+    children = [len(fabric.history(child["executionArn"])) for child in fabric.children(seen["executionArn"])]
+    print(f"history: {len(events)} events of the execution, {children} of its children (25,000 at most)")
+    assert len(children) == 3
+    assert len(events) < 50
+
+
+def many_targets(fabric):
+    return fabric.ended(fabric.start(distribute("many", world.MANY)), 140)
+
+
+@scenario(many_targets)
+def test_three_hundred_targets_go_over_the_bucket(fabric, seen):
+    """Leans on patches 4 (256 KiB), 9 and 10 (ResultWriter)."""
+    assert seen["status"] == "SUCCEEDED", seen
+    result = json.loads(seen["output"])
+    assert result["Count"] == 300
+    body = fabric.s3.get_object(**result["ResultAt"])["Body"].read()
+    targets = json.loads(body)["Targets"]
+    assert {target["AccountId"] for target in targets if target["Status"] == "Succeeded"} == set(world.MANY)
+    assert all(len(fabric.copies("many", account)) == 1 for account in world.MANY[::50])
+    assert fabric.opened("many") == {}
+    arn = seen["executionArn"]
+    [run] = fabric.machines.list_map_runs(executionArn=arn)["mapRuns"]
+    assert ":amiferry/ManyTargets:" in run["mapRunArn"]
+    sizes = [(line["bytes"], line["state"]) for line in fabric.calls("size") if line["execution"] == arn]
+    print(f"history: {len(fabric.history(arn))} events of the execution; largest payload: %d bytes, of state %s" % max(sizes))
+    assert max(sizes)[0] < 200 * 1024
+    assert len(fabric.history(arn)) < 50
+
+
+def one_of_two_fails(fabric):
+    return fabric.ended(fabric.start(distribute("partly", ["222222222222", world.BROKEN])))
+
+
+@scenario(one_of_two_fails)
+def test_one_failing_target_fails_the_execution_but_not_the_other_target(fabric, seen):
+    assert (seen["status"], seen["error"]) == ("FAILED", "PartiallySucceeded")
+    assert len(fabric.copies("partly", "222222222222")) == 1
+    assert fabric.copies("partly", world.BROKEN) == []
+    assert fabric.opened("partly") == {}
+    [(subject, message)] = fabric.notices(world.image_id("partly"))
+    assert "1 of 2 targets" in subject
+    assert "DisabledException" in message, "the reason"
+    assert "enable alias/amis" in message, "the remedy"
+    assert seen["cause"] == message
+
+
+def by_unit(fabric):
+    request = {"SourceImageId": world.image_id("unit"), "OrganizationalUnitIds": [world.ROOT], "TargetKmsKeyIds": ["alias/amis"]}
+    return fabric.ended(fabric.start({"Distribute": request}))
+
+
+def by_organization(fabric):
+    request = {"SourceImageId": world.image_id("organization"), "OrganizationId": world.ORGANIZATION}
+    return fabric.ended(fabric.start({"Distribute": request | {"TargetKmsKeyIds": ["alias/amis"]}}))
+
+
+@scenario(by_unit)
+def test_the_accounts_of_a_unit(fabric, seen):
+    assert seen["status"] == "SUCCEEDED", seen
+    assert {target["AccountId"] for target in json.loads(seen["output"])["Targets"]} == set(world.TARGETS)
+    assert fabric.opened("unit") == {}
+
+
+@scenario(by_organization)
+def test_the_accounts_of_an_organization(fabric, seen):
+    assert seen["status"] == "SUCCEEDED", seen
+    assert {target["AccountId"] for target in json.loads(seen["output"])["Targets"]} == set(world.TARGETS)
+    assert fabric.opened("organization") == {}
+
+
+def bad_words(fabric):
+    return fabric.ended(fabric.start({"Distribute": {"SourceImage": "ami-0123456789abcdef0"}}))
+
+
+@scenario(bad_words)
+def test_a_wrong_request_fails_by_name(fabric, seen):
+    assert (seen["status"], seen["error"]) == ("FAILED", "Failed")
+    assert "InvalidRequest" in seen["cause"]
+    assert "SourceImage" in seen["cause"]
+
+
+@pytest.mark.alone
+def test_a_function_killed_on_the_way_goes_on(fabric):
+    """The processes end as on a host that dies; the state machine repeats the call."""
+    arn = fabric.start(distribute("killed", ["222222222222", "333333333333"]))
+    until(lambda: any(s["state"] == "pending" for s in fabric.snapshots("killed", "222222222222")))
+    assert fabric.kill() > 0
+    ended = fabric.ended(arn)
+    assert ended["status"] == "SUCCEEDED", ended
+    for account in ("222222222222", "333333333333"):
+        assert len(fabric.copies("killed", account)) == 1
+        assert len(fabric.snapshots("killed", account)) == 1
+    assert fabric.opened("killed") == {}

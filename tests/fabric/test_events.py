@@ -1,0 +1,159 @@
+"""EventBridge: images that become available, and copies that end. The test is AWS here (patch 1)."""
+
+import json
+
+import pytest
+
+from . import world
+from .fabric import until
+from .scenario import scenario
+from .test_distribute import distribute
+
+
+def state_change(fabric, name, state="available"):
+    event = fabric.example("ami-state-change")
+    arn = event["resources"][0].replace(event["detail"]["ImageId"], world.image_id(name))
+    return event | {"resources": [arn], "detail": event["detail"] | {"ImageId": world.image_id(name), "State": state}}
+
+
+def about(fabric, name):
+    """The executions whose input names image `name`."""
+    return [e for e in fabric.executions() if world.image_id(name) in fabric.execution(e["executionArn"])["input"]]
+
+
+def available(fabric):
+    for _ in range(3):
+        fabric.put_event(state_change(fabric, "event"))
+    until(lambda: about(fabric, "event"))
+    ended = fabric.ended(about(fabric, "event")[0]["executionArn"])
+    fabric.put_event(state_change(fabric, "event"))  # late, as they can be
+    until(lambda: len(fabric.log(f'"{world.image_id("event")}"')) >= 4)
+    return ended
+
+
+@scenario(available)
+def test_a_tagged_image_is_distributed_once_however_often_it_is_told(fabric, seen):
+    """The request comes from the SSM parameter that the stack names."""
+    assert seen["status"] == "SUCCEEDED", seen
+    assert len(about(fabric, "event")) == 1
+    for account in ("222222222222", "333333333333"):
+        assert len(fabric.copies("event", account)) == 1
+    assert fabric.copies("event", "444444444444") == []
+    assert fabric.opened("event") == {}
+
+
+def unwanted(fabric):
+    told = [("untagged", "available"), ("copied", "available")]
+    told += [("event", state) for state in ("failed", "deregistered", "disabled")]
+    replies = [fabric.invoke(state_change(fabric, name, state)) for name, state in told]
+    for name, state in told:
+        fabric.put_event(state_change(fabric, name, state))
+    until(lambda: len(fabric.log("not distributed")) >= 2 * len(told))
+    return replies
+
+
+@scenario(unwanted)
+def test_no_other_image_is_distributed(fabric, seen):
+    """Without the tag; our own copy, though it has the tag of what it was copied from; an image that is not there."""
+    assert [reply["Status"] for reply in seen] == ["Nothing"] * 5
+    assert "amiferry:distribute=true" in seen[0]["Why"]
+    assert "copy that amiferry made" in seen[1]["Why"]
+    assert all("available" in reply["Why"] for reply in seen[2:])
+    assert about(fabric, "untagged") == about(fabric, "copied") == []
+
+
+def notification(fabric, account):
+    event = fabric.example("snapshot-notification")
+    return event | {"account": account}
+
+
+def waits_of(fabric, arn):
+    """How the waits for a token ended, of the one child: ministack's history of it has tasks only."""
+    [child] = fabric.children(arn)
+    return [event["type"] for event in fabric.history(child["executionArn"])]
+
+
+def token(fabric, arn):
+    """What the one target of an execution waits for, if it waits."""
+    [child] = until(lambda: fabric.children(arn))
+    state = json.loads(fabric.execution(child["executionArn"])["input"])["State"]
+    [target] = state["Targets"]
+    return fabric.waiting().get(f"/amiferry/waiting/{target['AccountId']}/{target['Region']}/{state['Run']}")
+
+
+def woken(fabric):
+    """Copies take a minute; after forty seconds the function leaves waiting to the machine."""
+    arn = fabric.start(distribute("woken", ["222222222222"]))
+    first = until(lambda: token(fabric, arn), 100)
+    before = waits_of(fabric, arn)
+    fabric.put_event(notification(fabric, "222222222222"))
+    until(lambda: token(fabric, arn) not in (first, None), 10, 0.02)
+    after = waits_of(fabric, arn)
+    return before, after, fabric.ended(arn, 100)
+
+
+@scenario(woken)
+def test_a_notification_in_the_targets_account_wakes_who_waits(fabric, seen):
+    """From the target's bus over both templates' rules to the child. Leans on patches 3, 11 and 13."""
+    before, after, ended = seen
+    assert before[-1] == "TaskScheduled", "it waited"
+    assert after[len(before) :][:1] == ["TaskSucceeded"], "and was woken, not timed out"
+    assert ended["status"] == "SUCCEEDED"
+    assert len(fabric.copies("woken", "222222222222")) == 1
+    assert fabric.opened("woken") == {}
+
+
+def lost(fabric):
+    arn = fabric.start(distribute("lost", ["444444444444"], TargetRegions=["us-east-1"]))
+    until(lambda: token(fabric, arn), 100)
+    fabric.put_event(notification(fabric, "222222222222"))  # of another account
+    return fabric.ended(arn, 100)
+
+
+@scenario(lost)
+def test_a_lost_notification_costs_only_time(fabric, seen):
+    """Leans on patch 3."""
+    assert seen["status"] == "SUCCEEDED", seen
+    ends = waits_of(fabric, seen["executionArn"])
+    assert any(kind in ("TaskTimedOut", "TaskFailed") for kind in ends[:-2]), "a wait that nobody ended"
+    assert len(fabric.copies("lost", "444444444444")) == 1
+    assert token(fabric, seen["executionArn"]) is None, "the parameter is gone"
+    assert fabric.opened("lost") == {}
+
+
+def nobody_waits(fabric):
+    return fabric.invoke(notification(fabric, "333333333333"))
+
+
+@scenario(nobody_waits)
+def test_a_notification_that_nobody_waits_for(seen):
+    assert seen == {"Woken": 0}
+
+
+@pytest.mark.hindsight
+def test_nobody_is_waiting_any_more(fabric):
+    """But whoever was stopped: the next run overwrites what it left, or it is dead."""
+    left = {name.split("/")[3] for name in fabric.waiting()}
+    assert left <= {"222222222222"}, fabric.waiting()
+
+
+@pytest.mark.hindsight
+def test_no_event_was_lost(fabric):
+    assert fabric.empty(fabric.outputs()["DeadLettersUrl"])
+
+
+def failing(fabric):
+    """An event that no function could serve."""
+    fabric.invoke({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "detail": {"ImageId": "ami-none"}}, asynchronously=True)
+    queue = fabric.outputs()["DeadLettersUrl"]
+    [message] = until(lambda: fabric.queues.receive_message(QueueUrl=queue).get("Messages"))
+    fabric.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return json.loads(message["Body"])
+
+
+@scenario(failing)
+def test_an_event_that_fails_becomes_a_dead_letter_at_once(fabric, seen):
+    """Leans on patch 10 for the permission to send it."""
+    assert seen["requestPayload"]["detail"]["ImageId"] == "ami-none"
+    assert seen["responsePayload"]["errorType"] == "InvalidRequest"
+    assert len(fabric.log("ami-none")) <= 2, "no retries"
