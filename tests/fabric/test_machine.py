@@ -1,0 +1,123 @@
+"""The state machine's definition, read as a text."""
+
+import json
+import re
+
+from . import template
+
+DEFINITION = json.loads(template.MACHINE.read_text())
+STATES = DEFINITION["States"]
+TOLD = {"InvalidRequest", "InvalidState", "AccessDenied", "Throttled", "SourceNotFound", "Internal"}
+
+
+def source():
+    return {str(file.relative_to(template.ROOT)): file.read_text() for file in (template.ROOT / "src").rglob("*.rs")}
+
+
+def calls_of_the_function():
+    found = [state for state in STATES.values() if state["Type"] == "Task" and state["Resource"].endswith("lambda:invoke")]
+    for name in ("Copy", "Copy many"):
+        inner = STATES[name]["ItemProcessor"]["States"].values()
+        found += [state for state in inner if state["Type"] == "Task" and state["Resource"].endswith("lambda:invoke")]
+    return found
+
+
+def test_both_maps_do_the_same():
+    """State names are unique in a machine, so those of the second end in `(many)`."""
+    few, many = (STATES[name]["ItemProcessor"] for name in ("Copy", "Copy many"))
+    assert json.loads(json.dumps(many).replace(" (many)", "")) == few
+    own = ("Comment", "Label", "ItemsPath", "ItemReader", "ResultWriter", "ItemProcessor")
+    assert {k: v for k, v in STATES["Copy"].items() if k not in own} == {k: v for k, v in STATES["Copy many"].items() if k not in own}
+
+
+def test_every_way_leads_to_conclude():
+    """Whatever fails after something may be open."""
+    for name in ("Open", "Open further", "Copy", "Copy many"):
+        assert STATES[name]["Catch"] == [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.Failed", "Next": "Conclude"}]
+    assert "TimeoutSeconds" not in DEFINITION, "a machine that times out concludes nothing"
+
+
+def test_opening_is_the_same_both_times():
+    first, further = dict(STATES["Open"]), dict(STATES["Open further"])
+    for state in (first, further):
+        del state["Comment"]
+    assert further["Parameters"]["Payload"].pop("Last.$") == "$.Last.Reply"
+    assert further == first
+
+
+def test_what_is_retried_is_what_may_pass():
+    for state in calls_of_the_function():
+        errors = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
+        assert TOLD & errors == {"Throttled", "Internal"}
+        assert {"Lambda.TooManyRequestsException", "Lambda.ServiceException", "Sandbox.Timedout", "Runtime.ExitError"} <= errors
+        assert state["TimeoutSeconds"] > 900, "the longest that a function runs"
+
+
+def test_error_types_are_the_functions():
+    text = source()["src/error.rs"]
+    told = re.search(r"fn error_type\(.*?\n    }\n", text, re.DOTALL)[0]
+    assert set(re.findall(r'"(\w+)"', told)) == TOLD
+
+
+def test_payloads_are_what_the_function_takes():
+    event = "".join(text for file, text in source().items() if file.startswith("src/event"))
+    for state in calls_of_the_function():
+        for key in state["Parameters"]["Payload"]:
+            assert f'"{key.removesuffix(".$")}"' in event, key
+
+
+def test_replies_are_what_the_machine_reads():
+    text = "".join(source().values())
+    machine = json.dumps(DEFINITION)
+    for path in set(re.findall(r"\$\.Last\.Reply\.([A-Za-z.]+)", machine)):
+        for key in path.split("."):
+            assert f'"{key}"' in text or f"{key}:" in text, key
+    for status in set(re.findall(r'"StringEquals": "(\w+)"', machine)):
+        assert f'"{status}"' in text, status
+
+
+def test_where_tokens_lie():
+    machine = json.dumps(DEFINITION)
+    [path] = set(re.findall(r"States\.Format\('(/[a-z/]+?)/\{\}", machine))
+    assert path == "/amiferry/waiting"
+    assert f'"{path}"' in source()["src/aws/machine.rs"]
+    assert f"parameter{path}/*" in template.STACK.read_text()
+
+
+def test_where_plans_lie():
+    text = template.STACK.read_text()
+    for prefix in ("runs/", "answers/"):
+        assert f'"{prefix}' in "".join(source().values())
+    assert "${Bucket.Arn}/runs/*" in text
+    assert "${Bucket.Arn}/results/*" in text
+    assert "results/{}" in template.MACHINE.read_text()
+    machine_role = json.dumps(template.read(template.STACK)["Resources"]["StateMachineRole"])
+    assert "answers" not in machine_role, "ResponseURLs are the function's only"
+
+
+def test_variables_are_the_functions():
+    variables = template.read(template.STACK)["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    read = set(re.findall(r'"(AMIFERRY_[A-Z_]+)"', source()["src/setup.rs"]))
+    assert set(variables) == read
+
+
+def test_substitutions_are_the_templates():
+    used = set(re.findall(r"\$\{(\w+)\}", template.MACHINE.read_text()))
+    resources = template.read(template.STACK)["Resources"]
+    assert used == set(resources["StateMachine"]["Properties"]["DefinitionSubstitutions"])
+
+
+def test_properties_of_the_stacks_own_resource_are_requests():
+    """Each is a key of the README's table of requests; and the parameters keep the source design's names."""
+    image = template.read(template.STACK)["Resources"]["Image"]["Properties"]
+    readme = (template.ROOT / "README.md").read_text()
+    for key in set(image) - {"ServiceToken", "ServiceTimeout"}:
+        assert f"`{key}`" in readme, key
+        assert f'"{key}"' in "".join(text for file, text in source().items() if file.startswith("src/request")), key
+    kept = {"TargetAccountIds", "TargetKmsKeyIds", "TargetRoleName", "AmiId", "Region", "SourceSnapshotId", "LambdaTimeout"}
+    assert kept | {"OrganizationId", "KmsKeyAlias"} <= set(template.read(template.STACK)["Parameters"])
+    assert "OrchestrationResult" in template.read(template.STACK)["Outputs"]
+    target = template.read(template.TARGET_ROLE)
+    assert {"SourceAccountId", "RoleName"} <= set(target["Parameters"])
+    assert "TargetRoleArn" in target["Outputs"]
+    assert template.read(template.STACK)["Parameters"]["KmsKeyAlias"]["Default"] == "shared-ami-key"

@@ -1,0 +1,92 @@
+"""What is documented, what is deployed and what the Rust tests run with are one thing."""
+
+import json
+import re
+
+from . import template, world
+from .fabric import STACK
+
+
+def documented():
+    """The JSON blocks of docs/permissions.md in their order; the Rust tests read the first three."""
+    text = (template.ROOT / "docs" / "permissions.md").read_text()
+    return [normal(json.loads(block)) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
+
+
+def normal(policy):
+    """A list of one is the same as the one."""
+    if isinstance(policy, dict):
+        return {key: normal(value) for key, value in policy.items()}
+    if isinstance(policy, list):
+        return normal(policy[0]) if len(policy) == 1 else [normal(value) for value in policy]
+    return policy
+
+
+def deployed(fabric, role_name, account=world.SOURCE):
+    """The role's trust and policies, with names that CloudFormation made up as the documentation writes them."""
+    resources = fabric.resources()
+    names = {
+        resources["Bucket"]: "amiferry-bucket",
+        resources["DeadLetters"].rpartition("/")[2]: "amiferry-dead-letters",
+        resources["Topic"].rpartition(":")[2]: "amiferry-topic",
+    }
+    role = fabric.role(role_name, account)
+
+    def read(text):
+        for made_up, name in names.items():
+            text = text.replace(made_up, name)
+        return normal(json.loads(text))
+
+    return read(role.trust), [read(policy) for policy in role.policies]
+
+
+def test_the_functions_policies(fabric):
+    _, policies = deployed(fabric, STACK)
+    distribute, _, _, stack, _ = documented()
+    assert policies == [distribute, stack]
+
+
+def test_the_machines_policy(fabric):
+    _, policies = deployed(fabric, fabric.resources()["StateMachineRole"])
+    assert policies == [documented()[4]]
+
+
+def test_a_targets_role(fabric):
+    account = next(iter(world.TARGETS))
+    role = f"arn:aws:kms:{world.HOME}:{account}:key/*"
+    body = template.read(template.TARGET_ROLE)
+    parameters = {"SourceAccountId": world.SOURCE, "SourceKeyArns": world.SOURCE_KEYS, "TargetKeyArns": role, "RoleName": "Documented"}
+    assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
+    trust, [policy] = deployed(fabric, "Documented", account)
+    _, documented_trust, documented_policy, _, _ = documented()
+    assert trust == documented_trust
+    assert policy == documented_policy
+    assert fabric.outputs("documented", account)["TargetRoleArn"] == f"arn:aws:iam::{account}:role/Documented"
+    assert fabric.delete("documented", account) == "DELETE_COMPLETE"
+
+
+def test_a_targets_role_with_an_external_id_and_a_key_of_its_own(fabric):
+    account = next(iter(world.TARGETS))
+    body = template.read(template.TARGET_ROLE)
+    parameters = {"SourceAccountId": world.SOURCE, "SourceKeyArns": world.SOURCE_KEYS, "RoleName": "Other", "CreateKmsKey": "true"}
+    assert fabric.create("other", body, account, ExternalId="you-and-me", **parameters) == "CREATE_COMPLETE"
+    trust, [policy] = deployed(fabric, "Other", account)
+    assert trust["Statement"]["Condition"]["StringEquals"] == {"sts:ExternalId": "you-and-me"}
+    key = fabric.outputs("other", account)["TargetKmsKeyArn"]
+    assert policy["Statement"][-1]["Resource"] == [world.SOURCE_KEYS, key], "no other key"
+    assert fabric.delete("other", account) == "DELETE_COMPLETE"
+
+
+def test_the_parameters_bind_the_policies():
+    """Read from the template, because a second stack would want a second world: each parameter's value stands in the policy."""
+    resources = template.read(template.STACK)["Resources"]
+    text = json.dumps(resources["FunctionRole"])
+    for parameter in ("SourceKeyArns", "TargetRoleName", "OrganizationId", "OrchestratorRoleName", "Region", "RequestParameter"):
+        assert f'"{parameter}"' in text or f"${{{parameter}}}" in text, parameter
+    everything = [
+        (statement["Sid"], statement["Action"])
+        for policy in resources["FunctionRole"]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement.get("Resource") == "*" and statement["Effect"] == "Allow"
+    ]
+    assert [sid for sid, _ in everything] == ["Find", "Organization"], "AWS allows nothing narrower for these only"
