@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::{ImageAttributeName, OperationType, Tag};
 use futures::future::join_all;
 
-use super::{Aws, image, mark, refusal, tags};
+use super::mark::{self, Marks};
+use super::{Aws, image, refusal, tags};
 use crate::command::{Outcome, shared_tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
@@ -166,12 +167,18 @@ impl Aws {
     ) -> Result<Vec<(String, Refusal)>, Refusal> {
         let standing = self.standing(state, thing).await?;
         let add: Principals = wanted.difference(&standing.permitted).cloned().collect();
+        // Those who are there because of another run stay when that ends, and go with whichever share is the last.
+        let marks = Marks::read(&standing.tags);
+        let others = marks.let_in_by_others(&state.run, &standing.permitted);
+        let joint =
+            |who: &&String| others.contains(*who) || marks.shared_by_others(&state.run, short(who));
+        let mut let_in = standing.let_in.clone();
+        let_in.extend(add.iter().map(|who| short(who).to_owned()));
+        let_in.extend(wanted.iter().filter(joint).map(|who| short(who).to_owned()));
+        self.write_mark(state, thing, &standing, &let_in).await?;
         if add.is_empty() {
             return Ok(Vec::new());
         }
-        let mut let_in = standing.let_in.clone();
-        let_in.extend(add.iter().map(|who| short(who).to_owned()));
-        self.write_mark(state, thing, &standing, &let_in).await?;
         match self.change(state, thing, &OperationType::Add, &add).await {
             Ok(()) => Ok(Vec::new()),
             Err(refusal) if refusal.is_passing() => Err(refusal),
@@ -210,10 +217,12 @@ impl Aws {
         if gone.is_empty() {
             return Ok(());
         }
+        let marks = Marks::read(&standing.tags);
         let remove: Principals = standing
             .permitted
             .iter()
             .filter(|who| gone.contains(short(who)))
+            .filter(|who| !marks.needed_by_others(&state.run, short(who)))
             .cloned()
             .collect();
         self.change(state, thing, &OperationType::Remove, &remove)

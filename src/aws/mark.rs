@@ -1,14 +1,168 @@
-//! Marks: lists of accounts (or of organisations and units) kept in tags. A tag value holds 256 characters, so a long list goes on in
-//! tags with a number behind the name.
+//! Marks: what runs leave on the source while they have it open, so that whoever has no state, and any other run, can tell whose
+//! permission is whose. They are lists kept in tags: a value holds 256 characters, so a long one goes on in tags with a
+//! number behind the name.
+//!
+//! | tag | on | lists |
+//! |---|---|---|
+//! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `+account` whom the run needs let in, `account` who was permitted before any run |
+//! | `amiferry:shared:<run>` | image and snapshots, while a share lasts | whom it let in |
+//!
+//! An account is closed by the last run that needs it: a run that ends leaves those that another mark needs, and says first
+//! that it needs nobody itself, so that of two runs ending together at least one sees the other gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::Tag;
 
+use crate::command::{shared_tag, sharing_tag, tag};
+
 /// Characters of a tag value.
 const LONGEST: usize = 256;
+/// Accounts needed that are listed one by one; more are `+*`.
+const MOST_NEEDED: usize = 60;
+/// Accounts permitted before that are listed, nineteen to a tag: a resource has fifty tags in all.
+pub const MOST_BEFORE: usize = 380;
 
-/// The list as tags; `none` if it is empty.
+/// Whom a run needs let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Needs {
+    These(BTreeSet<String>),
+    /// Too many to list.
+    All,
+}
+
+/// What the mark of a copying run says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyMark {
+    /// Unix seconds: when it was opened, or, once it needs nobody, when it said so. 0 if it does not say.
+    pub since: i64,
+    /// The execution that works on it, if any.
+    pub execution: Option<String>,
+    pub needs: Needs,
+    /// Permitted before any run.
+    pub before: BTreeSet<String>,
+}
+
+/// All marks on one resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    pub copies: BTreeMap<String, CopyMark>,
+    pub shares: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Needs {
+    pub fn of(accounts: BTreeSet<String>) -> Self {
+        if accounts.len() > MOST_NEEDED {
+            Self::All
+        } else {
+            Self::These(accounts)
+        }
+    }
+
+    pub fn has(&self, account: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(accounts) => accounts.contains(account),
+        }
+    }
+
+    pub fn is_none(&self) -> bool {
+        *self == Self::These(BTreeSet::new())
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(&self, more: &Self) -> Self {
+        match (self, more) {
+            (Self::These(one), Self::These(other)) => Self::of(one | other),
+            _ => Self::All,
+        }
+    }
+}
+
+impl CopyMark {
+    /// The mark as tags.
+    pub fn write(&self, run: &str) -> Vec<Tag> {
+        let mut words = vec![format!("since={}", self.since)];
+        words.extend(self.execution.iter().map(|name| format!("by={name}")));
+        match &self.needs {
+            Needs::All => words.push("+*".to_owned()),
+            Needs::These(accounts) => words.extend(accounts.iter().map(|a| format!("+{a}"))),
+        }
+        words.extend(self.before.iter().cloned());
+        write(&sharing_tag(run), words.iter().map(String::as_str))
+    }
+
+    fn of(words: &BTreeSet<String>) -> Self {
+        let mut mark = Self {
+            since: 0,
+            execution: None,
+            needs: Needs::These(BTreeSet::new()),
+            before: BTreeSet::new(),
+        };
+        let mut needed = BTreeSet::new();
+        for word in words {
+            match (word.split_once('='), word.strip_prefix('+')) {
+                (Some(("since", since)), _) => mark.since = since.parse().unwrap_or_default(),
+                (Some(("by", name)), _) => mark.execution = Some(name.to_owned()),
+                (Some(_), _) => {}
+                (None, Some("*")) => mark.needs = Needs::All,
+                (None, Some(account)) => drop(needed.insert(account.to_owned())),
+                (None, None) => drop(mark.before.insert(word.clone())),
+            }
+        }
+        if mark.needs != Needs::All {
+            mark.needs = Needs::These(needed);
+        }
+        mark
+    }
+}
+
+impl Marks {
+    pub fn read(tags: &BTreeMap<String, String>) -> Self {
+        let runs = |prefix: &str| -> Vec<String> {
+            let names = tags.keys().filter_map(|key| key.strip_prefix(prefix));
+            let names = names.filter(|run| !run.contains(':'));
+            names.map(str::to_owned).collect()
+        };
+        let copies = runs(tag::SHARING).into_iter().filter_map(|run| {
+            let words = read(&sharing_tag(&run), tags)?;
+            Some((run, CopyMark::of(&words)))
+        });
+        let shares = runs(tag::SHARED).into_iter().filter_map(|run| {
+            let let_in = read(&shared_tag(&run), tags)?;
+            Some((run, let_in))
+        });
+        Self {
+            copies: copies.collect(),
+            shares: shares.collect(),
+        }
+    }
+
+    /// Of those permitted now, the ones who are there for no reason but another run.
+    pub fn let_in_by_others(&self, run: &str, permitted: &BTreeSet<String>) -> BTreeSet<String> {
+        let others = || self.copies.iter().filter(|(other, _)| *other != run);
+        let by_runs = |who: &&String| {
+            others().any(|(_, mark)| mark.needs.has(who) && !mark.before.contains(*who))
+                || self.shared_by_others(run, who)
+        };
+        permitted.iter().filter(by_runs).cloned().collect()
+    }
+
+    /// Whether another lasting share let this one in.
+    pub fn shared_by_others(&self, run: &str, who: &str) -> bool {
+        let mut shares = self.shares.iter().filter(|(other, _)| *other != run);
+        shares.any(|(_, let_in)| let_in.contains(who))
+    }
+
+    /// Whether another run needs this one let in.
+    pub fn needed_by_others(&self, run: &str, who: &str) -> bool {
+        let copies = self.copies.iter().filter(|(other, _)| *other != run);
+        copies.into_iter().any(|(_, mark)| mark.needs.has(who)) || self.shared_by_others(run, who)
+    }
+}
+
+/// A list as tags; `none` if it is empty.
 pub fn write<'a>(name: &str, listed: impl IntoIterator<Item = &'a str>) -> Vec<Tag> {
     let mut values: Vec<String> = Vec::new();
     for item in listed {
@@ -40,41 +194,10 @@ pub fn read(name: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<Stri
     Some(
         values
             .flat_map(|v| v.split(','))
-            .filter(|item| *item != "none" && !item.contains('='))
+            .filter(|item| *item != "none")
             .map(str::to_owned)
             .collect(),
     )
-}
-
-/// What a mark says of its run: since when, and which execution works on it, if any.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
-    /// Unix seconds; 0 if it does not say.
-    pub since: i64,
-    pub execution: Option<String>,
-}
-
-/// The words of a mark that say so.
-pub fn about(since: i64, execution: &str) -> Vec<String> {
-    let mut words = vec![format!("since={since}")];
-    if !execution.is_empty() {
-        words.push(format!("by={execution}"));
-    }
-    words
-}
-
-/// Reads them again.
-pub fn read_about(name: &str, tags: &BTreeMap<String, String>) -> About {
-    let words = tags.get(name).into_iter().flat_map(|v| v.split(','));
-    let mut about = About::default();
-    for word in words {
-        match word.split_once('=') {
-            Some(("since", since)) => about.since = since.parse().unwrap_or_default(),
-            Some(("by", execution)) => about.execution = Some(execution.to_owned()),
-            _ => {}
-        }
-    }
-    about
 }
 
 /// The tags that a mark consists of.
@@ -89,29 +212,54 @@ pub fn keys<'a>(name: &str, tags: &'a BTreeMap<String, String>) -> Vec<&'a Strin
 mod tests {
     use super::*;
 
+    fn set(accounts: &[&str]) -> BTreeSet<String> {
+        accounts.iter().map(|a| (*a).to_owned()).collect()
+    }
+
+    fn mark(needs: &[&str], before: &[&str]) -> CopyMark {
+        CopyMark {
+            since: 1_800_000_000,
+            execution: Some("amiferry-x".to_owned()),
+            needs: Needs::of(set(needs)),
+            before: set(before),
+        }
+    }
+
+    fn marks(of: &[(&str, CopyMark)]) -> Marks {
+        let tags: Vec<Tag> = of.iter().flat_map(|(run, mark)| mark.write(run)).collect();
+        Marks::read(&super::super::tags::to_map(&tags))
+    }
+
     #[test]
     fn a_mark_says_what_it_was_told_however_long() {
-        for count in [0, 1, 19, 20, 200] {
+        for count in [0, 1, 17, 18, 19, 20, 60, 61, 200] {
             let accounts: Vec<String> = (0..count)
                 .map(|n| format!("{:012}", 200_000_000_000_u64 + n))
                 .collect();
-            let tags = write("amiferry:sharing:abc", accounts.iter().map(String::as_str));
+            let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
+            let told = mark(&accounts, &accounts);
+            let tags = told.write("abc");
             assert!(tags.iter().all(|t| t.value().unwrap().len() <= 256));
-            let map = super::super::tags::to_map(&tags);
-            assert_eq!(
-                read("amiferry:sharing:abc", &map),
-                Some(accounts.iter().cloned().collect())
-            );
-            assert_eq!(read("amiferry:sharing:ab", &map), None);
-            let words = about(1_800_000_000, "amiferry-x");
-            let tags = write("m", words.iter().chain(&accounts).map(String::as_str));
-            let map = super::super::tags::to_map(&tags);
-            assert_eq!(read("m", &map), Some(accounts.iter().cloned().collect()));
-            let told = read_about("m", &map);
-            assert_eq!(
-                (told.since, told.execution.as_deref()),
-                (1_800_000_000, Some("amiferry-x"))
-            );
+            let read = Marks::read(&super::super::tags::to_map(&tags));
+            assert_eq!(read.copies, BTreeMap::from([("abc".to_owned(), told)]));
         }
+    }
+
+    #[test]
+    fn who_is_there_because_of_another_run_was_not_there_before() {
+        let marks = marks(&[("a", mark(&["111", "222"], &["222"]))]);
+        let permitted = set(&["111", "222", "333"]);
+        assert_eq!(marks.let_in_by_others("b", &permitted), set(&["111"]));
+        assert_eq!(marks.let_in_by_others("a", &permitted), set(&[]));
+    }
+
+    #[test]
+    fn an_account_is_needed_until_the_last_run_says_otherwise() {
+        let both = marks(&[("a", mark(&["111"], &[])), ("b", mark(&["111"], &[]))]);
+        assert!(both.needed_by_others("a", "111") && !both.needed_by_others("a", "222"));
+        let one_ends = marks(&[("a", mark(&["111"], &[])), ("b", mark(&[], &[]))]);
+        assert!(!one_ends.needed_by_others("a", "111") && one_ends.needed_by_others("b", "111"));
+        let tags = BTreeMap::from([("amiferry:shared:s".to_owned(), "111".to_owned())]);
+        assert!(Marks::read(&tags).needed_by_others("a", "111"));
     }
 }

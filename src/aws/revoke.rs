@@ -7,12 +7,23 @@ use aws_sdk_ec2::types::{OperationType, Tag};
 use aws_sdk_kms::types::GrantListEntry;
 
 use super::key::key_region;
-use super::{Aws, mark, refusal};
+use super::mark::{self, CopyMark, Marks, Needs};
+use super::{Aws, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
 use crate::request::KeyAccess;
 use crate::state::State;
+
+/// Seconds after which a tag just written is seen by everybody who reads.
+const SEEN_BY_ALL: i64 = 15;
+
+/// How far one snapshot is closed.
+enum Closed {
+    Wholly,
+    /// Not yet: why.
+    Later(String),
+}
 
 impl Aws {
     pub(super) async fn revoke(&self, state: &State) -> Outcome {
@@ -20,28 +31,17 @@ impl Aws {
             Ok(tags) => tags,
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        let name = sharing_tag(&state.run);
-        let mut left = Vec::new();
-        let mut closed = Vec::new();
+        let (mut left, mut closed, mut later) = (Vec::new(), Vec::new(), None);
         for (id, tags) in state.source.snapshots.iter().zip(&tags) {
             let Some(tags) = tags else { continue };
-            // Without a mark, either nothing was opened or another process of this run closed it; what the state
-            // remembers of before decides then.
-            let remembered = || {
-                state
-                    .sharing
-                    .prior
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect()
-            };
-            let prior = match mark::read(&name, tags) {
-                Some(prior) => prior,
-                None if state.sharing.at > 0 => remembered(),
-                None => continue,
-            };
-            match self.close(state, id, &prior).await {
-                Ok(()) => closed.push((id, tags)),
+            let marks = Marks::read(tags);
+            let own = marks.copies.get(&state.run);
+            if own.is_none() && state.sharing.at == 0 {
+                continue;
+            }
+            match self.close(state, id, tags, &marks).await {
+                Ok(Closed::Wholly) => closed.push((id, tags)),
+                Ok(Closed::Later(why)) => later = Some(why),
                 Err(refusal) => left.push((id.to_string(), refusal)),
             }
         }
@@ -52,6 +52,12 @@ impl Aws {
                 }
             }
         }
+        if left.is_empty()
+            && let Some(why) = later
+        {
+            return Outcome::NotYet(why);
+        }
+        let name = sharing_tag(&state.run);
         if left.is_empty()
             && let Err(refusal) = self.unmark(state, &name, &closed).await
         {
@@ -64,30 +70,73 @@ impl Aws {
         }
     }
 
-    /// Removes from one snapshot the run's accounts that were not there before.
+    /// Removes from one snapshot the run's accounts that were not there before and that no other run needs.
     async fn close(
         &self,
         state: &State,
         id: &SnapshotId,
-        prior: &BTreeSet<String>,
-    ) -> Result<(), Refusal> {
+        tags: &BTreeMap<String, String>,
+        marks: &Marks,
+    ) -> Result<Closed, Refusal> {
         if !state.order.revoke_after_copy {
-            return Ok(());
+            return Ok(Closed::Wholly);
         }
         let permitted = match self.permitted_accounts(state, id).await {
-            Err(refusal) if refusal.kind() == RefusalKind::NotFound => return Ok(()),
+            Err(refusal) if refusal.kind() == RefusalKind::NotFound => return Ok(Closed::Wholly),
             other => other?,
+        };
+        let own = marks.copies.get(&state.run);
+        // Without a mark another process of this run closed it; what the state remembers of before decides then.
+        let was_there = |account: &String| match own {
+            Some(mark) => mark.before.contains(account),
+            None => state.sharing.prior.iter().any(|p| p.as_str() == account),
         };
         let ours: BTreeSet<&str> = state
             .targets
             .iter()
             .map(|t| t.account_id.as_str())
             .collect();
-        let remove: Vec<String> = permitted
+        let (needed, remove): (Vec<String>, Vec<String>) = permitted
             .into_iter()
-            .filter(|a| ours.contains(a.as_str()) && !prior.contains(a))
-            .collect();
-        self.modify(state, id, OperationType::Remove, remove).await
+            .filter(|a| ours.contains(a.as_str()) && !was_there(a))
+            .partition(|a| marks.needed_by_others(&state.run, a));
+        self.modify(state, id, OperationType::Remove, remove)
+            .await?;
+        match own {
+            Some(mark) if !needed.is_empty() => self.leave(state, id, tags, mark).await,
+            _ => Ok(Closed::Wholly),
+        }
+    }
+
+    /// Leaves accounts to the other run that needs them: it closes them when it ends. Should it end at this moment, each of the
+    /// two must not leave them to the other. So this run first says that it needs nobody, and looks again a little later.
+    async fn leave(
+        &self,
+        state: &State,
+        id: &SnapshotId,
+        tags: &BTreeMap<String, String>,
+        mark: &CopyMark,
+    ) -> Result<Closed, Refusal> {
+        if mark.needs.is_none() && self.now() - mark.since >= SEEN_BY_ALL {
+            return Ok(Closed::Wholly);
+        }
+        if !mark.needs.is_none() {
+            let ended = CopyMark {
+                needs: Needs::of(BTreeSet::new()),
+                since: self.now(),
+                ..mark.clone()
+            };
+            let mut all_tags = vec![None; state.source.snapshots.len()];
+            let place = state.source.snapshots.iter().position(|s| s == id);
+            if let Some(place) = place {
+                all_tags[place] = Some(tags.clone());
+            }
+            let all_marks = vec![ended; all_tags.len()];
+            self.write_marks(state, &all_tags, &all_marks).await?;
+        }
+        Ok(Closed::Later(format!(
+            "another run needs accounts of this one on {id}"
+        )))
     }
 
     /// The names of the grants on one key.

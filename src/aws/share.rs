@@ -3,23 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName};
+use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName, Tag};
 use aws_sdk_kms::types::GrantOperation;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::key::key_region;
-use super::{Aws, mark, refusal};
+use super::mark::{self, CopyMark, MOST_BEFORE, Marks, Needs};
+use super::{Aws, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
-use crate::error::Refusal;
+use crate::error::{Error, Refusal};
 use crate::ids::{AccountId, SnapshotId};
 use crate::request::KeyAccess;
 use crate::state::State;
 
 /// Changes in one ModifySnapshotAttribute.
 const BATCH: usize = 500;
-/// Accounts that a mark lists at most, nineteen to a tag: a resource has fifty tags in all.
-const MOST_MARKED: usize = 380;
 /// CreateGrant allows 50 a second.
 const GRANTS_AT_ONCE: usize = 8;
 /// What the copying role needs on a source key, as EC2 uses it for the copy (EBS user guide, permissions for copying).
@@ -42,7 +41,7 @@ const OPERATIONS_TO_LAUNCH: [GrantOperation; 6] = [
 ];
 
 /// The tags of one snapshot; `None` if it is gone.
-type Tags = Option<BTreeMap<String, String>>;
+pub(super) type Tags = Option<BTreeMap<String, String>>;
 
 impl Aws {
     pub(super) async fn share(&self, state: &State, targets: &[usize]) -> Outcome {
@@ -62,54 +61,61 @@ impl Aws {
         targets: &[usize],
     ) -> Result<Vec<AccountId>, Refusal> {
         let (tags, permitted) = self.seen_together(state).await?;
-        self.mark(state, &permitted, &tags).await?;
-        let wanted: BTreeSet<&str> = targets
+        if state.part && !is_marked(state, &tags) {
+            return Err(over(state));
+        }
+        let wanted: BTreeSet<String> = targets
             .iter()
-            .map(|&i| state.targets[i].account_id.as_str())
+            .map(|&i| state.targets[i].account_id.to_string())
             .collect();
+        let marks: Vec<CopyMark> = tags
+            .iter()
+            .zip(&permitted)
+            .map(|(tags, permitted)| self.mark_for(state, tags.as_ref(), permitted, &wanted))
+            .collect();
+        self.write_marks(state, &tags, &marks).await?;
         let opening = state
             .source
             .snapshots
             .iter()
             .zip(&permitted)
             .map(|(id, permitted)| {
-                let add: Vec<String> = wanted
-                    .iter()
-                    .filter(|a| !permitted.contains(**a))
-                    .map(|a| (*a).to_owned())
-                    .collect();
+                let add = wanted.difference(permitted).cloned().collect();
                 self.modify(state, id, OperationType::Add, add)
             });
         join_all(opening)
             .await
             .into_iter()
             .collect::<Result<(), Refusal>>()?;
-        let name = sharing_tag(&state.run);
-        let before = tags.iter().zip(&permitted).map(|(tags, permitted)| {
-            tags.as_ref()
-                .and_then(|tags| mark::read(&name, tags))
-                .unwrap_or_else(|| permitted.clone())
-        });
-        let before: Vec<BTreeSet<String>> = before.collect();
         let ours: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
         let prior = ours
             .into_iter()
-            .filter(|a| before.iter().any(|before| before.contains(a.as_str())));
+            .filter(|a| marks.iter().any(|mark| mark.before.contains(a.as_str())));
         Ok(prior.cloned().collect())
     }
 
-    /// The tags of the snapshots and the accounts permitted on them, as they were at one time. Beside another process of the
-    /// same run, a mark that is there at neither end of the reading proves that the permissions read between hold nothing
-    /// of this run's; a mark that came or went meanwhile means reading again.
+    /// Marks the source as open for this run before anybody is let in: whoever has a part may open it while the mark is there.
+    pub async fn mark_open(&self, state: &State) -> Result<(), Error> {
+        self.share_snapshots(state, &[])
+            .await
+            .map(drop)
+            .map_err(Error::from_refusal)
+    }
+
+    /// The tags of the snapshots and the accounts permitted on them, as they were at one time: a permission that is there because
+    /// of a run has that run's mark beside it. A mark that came or went meanwhile means reading again.
     async fn seen_together(
         &self,
         state: &State,
     ) -> Result<(Vec<Tags>, Vec<BTreeSet<String>>), Refusal> {
-        let name = sharing_tag(&state.run);
-        let marked = |tags: &[Tags]| -> Vec<bool> {
-            tags.iter()
-                .map(|t| t.as_ref().is_some_and(|t| t.contains_key(&name)))
-                .collect()
+        let marked = |tags: &[Tags]| -> Vec<Vec<String>> {
+            let runs = |tags: &Tags| {
+                tags.iter()
+                    .flat_map(|t| Marks::read(t).copies)
+                    .map(|(run, _)| run)
+                    .collect()
+            };
+            tags.iter().map(runs).collect()
         };
         let mut tags = self.source_snapshot_tags(state).await?;
         loop {
@@ -130,47 +136,95 @@ impl Aws {
         }
     }
 
-    /// Writes on each snapshot, before anything is opened, who has permission already: those are not this run's to revoke,
-    /// whatever targets it may get later. Snapshots that say the same are tagged in one call.
-    async fn mark(
+    /// What this run's mark on one snapshot is to say before anybody is let in: who has permission already, whatever targets the
+    /// run may get later. Those who are there because of another run are for whichever of the two ends last to close.
+    fn mark_for(
         &self,
         state: &State,
-        permitted: &[BTreeSet<String>],
-        tags: &[Tags],
-    ) -> Result<(), Refusal> {
-        let ours: BTreeSet<&str> = state
+        tags: Option<&BTreeMap<String, String>>,
+        permitted: &BTreeSet<String>,
+        wanted: &BTreeSet<String>,
+    ) -> CopyMark {
+        let ours: BTreeSet<String> = state
             .targets
             .iter()
-            .map(|t| t.account_id.as_str())
+            .map(|t| t.account_id.to_string())
             .collect();
-        let name = sharing_tag(&state.run);
-        let mut to_mark: BTreeMap<Vec<&str>, Vec<&SnapshotId>> = BTreeMap::new();
-        for ((id, permitted), tags) in state.source.snapshots.iter().zip(permitted).zip(tags) {
-            if tags.as_ref().is_some_and(|tags| !tags.contains_key(&name)) {
-                // So many that they would not fit beside the snapshot's own tags: those that this run is about.
-                let all = permitted.len() <= MOST_MARKED;
-                let prior = permitted
-                    .iter()
-                    .map(String::as_str)
-                    .filter(|a| all || ours.contains(a))
-                    .collect();
-                to_mark.entry(prior).or_default().push(id);
+        let marks = tags.map(Marks::read).unwrap_or_default();
+        let needs = Needs::of(ours.clone());
+        let mut mark = match marks.copies.get(&state.run) {
+            Some(mark) => CopyMark {
+                needs: mark.needs.and(&needs),
+                ..mark.clone()
+            },
+            None => {
+                let others = marks.let_in_by_others(&state.run, permitted);
+                let mut before = permitted - &others;
+                if before.len() > MOST_BEFORE {
+                    // They would not fit beside the snapshot's own tags: those that this run is about.
+                    before.retain(|account| ours.contains(account));
+                }
+                CopyMark {
+                    since: self.now(),
+                    execution: Some(state.execution.clone()).filter(|name| !name.is_empty()),
+                    needs,
+                    before,
+                }
             }
+        };
+        // Somebody took away what was there before: if this run gives it again, it is this run's.
+        mark.before
+            .retain(|account| permitted.contains(account) || !wanted.contains(account));
+        mark
+    }
+
+    /// Writes the marks that are not there as they are to be. Snapshots that say the same are tagged in one call.
+    pub(super) async fn write_marks(
+        &self,
+        state: &State,
+        tags: &[Tags],
+        marks: &[CopyMark],
+    ) -> Result<(), Refusal> {
+        let name = sharing_tag(&state.run);
+        let mut to_write: BTreeMap<String, (Vec<Tag>, Vec<Tag>, Vec<&SnapshotId>)> =
+            BTreeMap::new();
+        for ((id, tags), mark) in state.source.snapshots.iter().zip(tags).zip(marks) {
+            let Some(tags) = tags else { continue };
+            if Marks::read(tags).copies.get(&state.run) == Some(mark) {
+                continue;
+            }
+            let new = mark.write(&state.run);
+            let is_new = |key: &str| new.iter().any(|tag| tag.key() == Some(key));
+            let old: Vec<Tag> = mark::keys(&name, tags)
+                .into_iter()
+                .filter(|key| !is_new(key))
+                .map(|key| Tag::builder().key(key).build())
+                .collect();
+            let same = format!("{new:?}{old:?}");
+            let (.., ids) = to_write.entry(same).or_insert((new, old, Vec::new()));
+            ids.push(id);
         }
         let actor = Self::own(state);
         let region = &state.source.region;
-        for (prior, ids) in to_mark {
-            let about = mark::about(self.now(), &state.execution);
-            let marks = mark::write(&name, about.iter().map(String::as_str).chain(prior));
-            let resources = ids.iter().map(ToString::to_string).collect();
-            let answer = self
-                .ec2(&actor, region)
+        let ec2 = self.ec2(&actor, region);
+        for (new, old, ids) in to_write.into_values() {
+            let resources: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            let answer = ec2
                 .create_tags()
-                .set_resources(Some(resources))
-                .set_tags(Some(marks))
+                .set_resources(Some(resources.clone()))
+                .set_tags(Some(new))
                 .send()
                 .await;
             answer.map_err(|e| refusal("CreateTags", &actor.at(region), ids[0], &e))?;
+            if !old.is_empty() {
+                let answer = ec2
+                    .delete_tags()
+                    .set_resources(Some(resources))
+                    .set_tags(Some(old))
+                    .send()
+                    .await;
+                answer.map_err(|e| refusal("DeleteTags", &actor.at(region), ids[0], &e))?;
+            }
         }
         Ok(())
     }
@@ -297,5 +351,28 @@ fn grantee(state: &State, i: usize) -> String {
     match &state.order.share {
         Some(_) => format!("arn:{partition}:iam::{}:root", target.account_id),
         None => target.role_name.arn(partition, &target.account_id),
+    }
+}
+
+/// Whether this run has the source open.
+fn is_marked(state: &State, tags: &[Tags]) -> bool {
+    let name = sharing_tag(&state.run);
+    let mut there = tags.iter().flatten();
+    there.all(|tags| tags.contains_key(&name))
+}
+
+/// A part of a run that was closed meanwhile (stopped, timed out, swept) must not open the source again: nobody would close it.
+fn over(state: &State) -> Refusal {
+    Refusal {
+        operation: "ModifySnapshotAttribute",
+        account: state.source.account_id.to_string(),
+        region: state.source.region.to_string(),
+        resource: state.source.image_id.to_string(),
+        code: "RunIsOver".to_owned(),
+        message: format!(
+            "run {} was closed meanwhile; this part of it was not sent",
+            state.run
+        ),
+        request_id: None,
     }
 }

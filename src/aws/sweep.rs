@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::Filter;
 
-use super::mark::{self, About};
+use super::mark::{CopyMark, Marks, Needs};
 use super::{Actor, Aws, copies, image, tags};
-use crate::command::{grant_prefix, sharing_tag, tag};
+use crate::command::{grant_prefix, tag};
 use crate::error::{Error, Refusal};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::state::{SourceRef, State};
@@ -15,7 +15,7 @@ use crate::state::{SourceRef, State};
 #[derive(Debug, Clone)]
 pub struct OpenRun {
     pub run: String,
-    pub about: About,
+    pub mark: CopyMark,
     pub source: SourceRef,
 }
 
@@ -47,10 +47,8 @@ impl Aws {
                 continue;
             };
             let tags = tags::to_map(snapshot.tags());
-            let names = tags.keys().filter_map(|key| key.strip_prefix(tag::SHARING));
-            let names: BTreeSet<&str> = names.filter(|run| !run.contains(':')).collect();
-            for run in names {
-                if !runs.contains_key(run) {
+            for (run, mark) in Marks::read(&tags).copies {
+                if !runs.contains_key(&run) {
                     let image = image::own_images_by(
                         &ec2,
                         &at,
@@ -67,15 +65,15 @@ impl Aws {
                         keys: Vec::new(),
                     };
                     runs.insert(
-                        run.to_owned(),
+                        run.clone(),
                         OpenRun {
-                            run: run.to_owned(),
-                            about: mark::read_about(&sharing_tag(run), &tags),
+                            run: run.clone(),
+                            mark,
                             source,
                         },
                     );
                 }
-                if let Some(open) = runs.get_mut(run) {
+                if let Some(open) = runs.get_mut(&run) {
                     open.source.snapshots.push(id.clone());
                     let key = snapshot.kms_key_id().map(str::to_owned);
                     open.source
@@ -87,10 +85,20 @@ impl Aws {
         Ok(runs.into_values().collect())
     }
 
-    /// The accounts that a run let in: those with a grant of its name; where it made none, those permitted now who were not
-    /// before.
-    pub async fn let_in(&self, state: &State) -> Result<BTreeSet<AccountId>, Refusal> {
+    /// The accounts that a run let in: those its mark needs; where they are too many for a mark, those with a grant of its name; where it
+    /// made none, those permitted now who were not before.
+    pub async fn let_in(
+        &self,
+        state: &State,
+        mark: &CopyMark,
+    ) -> Result<BTreeSet<AccountId>, Refusal> {
         let mut accounts = BTreeSet::new();
+        if let Needs::These(needed) = &mark.needs
+            && !needed.is_empty()
+        {
+            accounts.extend(needed.iter().filter_map(|a| AccountId::parse(a).ok()));
+            return Ok(accounts);
+        }
         for key in &state.source.keys {
             let prefix = grant_prefix(&state.run);
             let names = self.grant_names(state, key).await?;
@@ -100,12 +108,9 @@ impl Aws {
         if !accounts.is_empty() {
             return Ok(accounts);
         }
-        let all_tags = self.source_snapshot_tags(state).await?;
-        for (id, tags) in state.source.snapshots.iter().zip(all_tags) {
-            let before = tags.and_then(|tags| mark::read(&sharing_tag(&state.run), &tags));
-            let Some(before) = before else { continue };
+        for id in &state.source.snapshots {
             let now = self.permitted_accounts(state, id).await?;
-            let new = now.difference(&before);
+            let new = now.difference(&mark.before);
             accounts.extend(new.filter_map(|account| AccountId::parse(account).ok()));
         }
         Ok(accounts)

@@ -18,7 +18,7 @@ use crate::plan;
 use crate::reply::cloudformation::{Answer, put};
 use crate::reply::{Status, notice, reply};
 use crate::request::{Mode, Request};
-use crate::state::{Failure, State, TargetPhase};
+use crate::state::{Failure, State, TargetPhase, TargetState};
 
 /// A state machine carries 256 KiB; several things of this size go with one step.
 const INLINE: usize = 60_000;
@@ -54,7 +54,15 @@ impl Handler {
         };
         match advance(aws, &mut state, &source, budget).await {
             Progress::Continue(seconds) => self.whole(aws, "Continue", Some(seconds), &state).await,
-            Progress::Opened | Progress::Ended => self.parts_of(aws, &state).await,
+            Progress::Opened | Progress::Ended => {
+                // A target that has not answered yet may need the source opened later, by its part.
+                let late =
+                    |t: &TargetState| matches!(t.phase, TargetPhase::Looking | TargetPhase::Ready);
+                if state.sharing.at == 0 && state.targets.iter().any(late) {
+                    aws.mark_open(&state).await?;
+                }
+                self.parts_of(aws, &state).await
+            }
         }
     }
 

@@ -27,7 +27,7 @@ impl Handler {
         let (mut closed, mut alive, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
         for region in self.swept_regions(invocation)? {
             for open in aws.open_runs(&region).await? {
-                if of.is_some() && open.about.execution.as_deref() != of {
+                if of.is_some() && open.mark.execution.as_deref() != of {
                     continue;
                 }
                 if self.is_alive(aws, &open).await? {
@@ -70,9 +70,9 @@ impl Handler {
     }
 
     async fn is_alive(&self, aws: &Aws, open: &OpenRun) -> Result<bool, Error> {
-        match (&open.about.execution, &self.settings.state_machine) {
+        match (&open.mark.execution, &self.settings.state_machine) {
             (Some(execution), Some(machine)) => aws.is_running(machine, execution).await,
-            _ => Ok(aws.now() - open.about.since < LONGEST_RUN),
+            _ => Ok(aws.now() - open.mark.since < LONGEST_RUN),
         }
     }
 
@@ -84,7 +84,10 @@ impl Handler {
     ) -> Result<(String, Status, String), Error> {
         let budget = budget(aws, invocation, i64::MAX)?;
         let mut state = plan::close(open.source, &open.run, aws.now());
-        let accounts = aws.let_in(&state).await.map_err(Error::from_refusal)?;
+        let accounts = aws
+            .let_in(&state, &open.mark)
+            .await
+            .map_err(Error::from_refusal)?;
         plan::let_in(&mut state, accounts)?;
         info!(
             run = state.run,

@@ -179,8 +179,8 @@ async fn a_region_that_is_not_enabled() {
 async fn a_target_without_a_key_and_one_with_an_external_id() {
     let role = copy_role(BAD.0, &[HOME]);
     let trust = role.trust_policy.clone().unwrap().replace(
-        "\"sts:AssumeRole\"",
-        "\"sts:AssumeRole\",\"Condition\":{\"StringEquals\":{\"sts:ExternalId\":\"agreed\"}}",
+        "\"Condition\": {",
+        "\"Condition\": {\"StringEquals\": {\"sts:ExternalId\": \"agreed\"}, ",
     );
     let bad = keyed(role.trust_policy(trust));
     let sandbox = Sandbox::new(

@@ -167,6 +167,54 @@ async fn parts_that_never_come_back_are_undone() {
     }
 }
 
+/// A child at work while its execution is stopped, and the source swept: it opens nothing again.
+#[tokio::test(start_paused = true)]
+async fn a_part_of_a_run_that_is_over_opens_nothing() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let job = distribute(&TWO);
+    let (opened, _) = open(&sandbox, &job).await;
+    let part = &opened["Parts"][0];
+    let started = call(&sandbox, part).await.expect("a reply");
+    assert_eq!(started["Status"], "Continue");
+    conclude(&sandbox, &job, opened.clone(), json!([]), &json!({})).await;
+    assert_closed(&sandbox);
+    let late = child(&sandbox, &json!({"State": started["State"]})).await;
+    let target = &late["State"]["Targets"][0];
+    assert_eq!(target["Phase"], "Failed", "{late}");
+    // Nor does one that forgot that it had been let in.
+    let mut forgetful = started["State"].clone();
+    forgetful["Targets"][0]["Shared"] = json!(false);
+    let late = child(&sandbox, &json!({"State": forgetful})).await;
+    let reason = late["State"]["Targets"][0]["Failure"]["Reason"].as_str();
+    assert!(reason.unwrap().contains("was closed meanwhile"), "{late}");
+    assert_closed(&sandbox);
+    assert_nothing(&sandbox, &TWO);
+}
+
+/// A target that stumbles while the source is opened is let in by its part.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_answers_late_is_let_in_by_its_part() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let denied = std::sync::atomic::AtomicUsize::new(0);
+    sandbox.set_fault(move |call| {
+        let throttled = call.operation == "AssumeRole"
+            && denied.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 8;
+        if throttled {
+            Fault::Refuse {
+                status: 400,
+                code: "Throttling".to_owned(),
+                message: "Rate exceeded".to_owned(),
+            }
+        } else {
+            Fault::None
+        }
+    });
+    let reply = execute(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
 /// A child that got all the way but whose word is lost: its image is found and kept.
 #[tokio::test(start_paused = true)]
 async fn an_image_made_by_a_lost_part_is_kept() {

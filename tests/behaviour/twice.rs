@@ -1,11 +1,12 @@
 //! The same event delivered twice, at the same time: one AMI for each target, no snapshot beside it, nothing left shared, under
 //! many interleavings.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use amiferry_sandbox::{Fault, Sandbox};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -51,5 +52,63 @@ async fn the_same_event_twice_at_the_same_time() {
 async fn the_same_event_three_times_with_calls_slower_than_the_copies() {
     for seed in 100..115 {
         together(seed, 15_000, 3).await;
+    }
+}
+
+/// Different requests for one image at the same time, about the same accounts: they share the copies, neither closes the source
+/// under the other, and the last closes it for all. `tags_late` is how long tags take to show.
+async fn different_together(seed: u64, tags_late: u64) {
+    let sandbox = Sandbox::new(slow_world(&FOUR).tag_delay(Duration::from_secs(tags_late)));
+    sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
+    let delays = Delays(Mutex::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1));
+    let first_delay = delays.next() % 60_000;
+    sandbox.set_fault(move |_| Fault::Delay(Duration::from_millis(delays.next() % 700)));
+    let wish = |places: &[Place], stage: &str| {
+        let mut request = request(places);
+        request["Tags"] = json!({"stage": stage});
+        json!({"Distribute": request})
+    };
+    // One account in both, in another Region each; every other time one target in both as well.
+    let shared = if seed.is_multiple_of(2) {
+        FOUR[0]
+    } else {
+        FOUR[1]
+    };
+    let (one, other) = (
+        wish(&[FOUR[0], FOUR[2]], "one"),
+        wish(
+            &BTreeSet::from([FOUR[1], FOUR[3], shared])
+                .into_iter()
+                .collect::<Vec<_>>(),
+            "other",
+        ),
+    );
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(first_delay)).await;
+        to_the_end(&sandbox, &other).await
+    };
+    let (first, second) = tokio::join!(to_the_end(&sandbox, &one), later);
+    for reply in [&first, &second] {
+        assert_eq!(reply["Status"], "Succeeded", "seed {seed}: {reply}");
+    }
+    assert_whole(&sandbox, &FOUR);
+    assert_closed_but(&sandbox, &["999999999999"]);
+    if shared == FOUR[1] {
+        let copies = calls(&sandbox, "CopySnapshot");
+        assert_eq!(copies, 8, "seed {seed}: the source was closed under a copy");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn different_requests_for_one_image_at_the_same_time() {
+    for seed in 0..24 {
+        different_together(seed, 0).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn different_requests_while_tags_show_late() {
+    for seed in 0..12 {
+        different_together(seed, seed % 5).await;
     }
 }

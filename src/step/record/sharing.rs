@@ -8,6 +8,9 @@ use crate::step::pace::{MOST_TRIES, backoff};
 
 use super::{fail, stumble};
 
+/// Seconds until two runs that end together have seen each other's marks.
+const SETTLED: i64 = 16;
+
 pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
     match outcome {
         Outcome::Shared { prior, refused } => {
@@ -117,6 +120,11 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
         Outcome::Done => {
             state.sharing.stuck = None;
             state.phase = Phase::Ended;
+            return;
+        }
+        Outcome::NotYet(_) => {
+            // Another run ends at the same time; which of the two closes is settled in a moment.
+            state.sharing.due = now + SETTLED;
             return;
         }
         Outcome::Left(left) => left,
