@@ -18,6 +18,7 @@ mod lasting;
 mod look;
 mod machine;
 mod mark;
+mod marking;
 mod organization;
 mod presign;
 mod refusal;

@@ -87,6 +87,8 @@ pub async fn advance(
             Next::WaitForBusy => None,
         };
         tokio::select! {
+            // In order, so that the same world gives the same run.
+            biased;
             Some(landed) = flying.next() => {
                 land(state, &mut busy, landed, aws.now());
                 // Whatever else has landed meanwhile goes into the same decision.

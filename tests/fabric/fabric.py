@@ -78,12 +78,12 @@ class Fabric:
         variables = plain["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
         for service in ("EC2", "KMS", "STS", "ORGANIZATIONS"):
             variables[f"AWS_ENDPOINT_URL_{service}"] = self.sandbox_url
-        self._plain = plain
+        self._plain, self._parameters = plain, parameters
         self.create(STACK, plain, **parameters)
 
     def update(self, **parameters):
-        """The stack `amiferry` with other parameters."""
-        return self.change(STACK, self._plain, **parameters)
+        """The stack `amiferry` with these parameters beside those it was deployed with."""
+        return self.change(STACK, self._plain, **self._parameters | parameters)
 
     def create(self, name, body, account=world.SOURCE, **parameters):
         cloudformation = client(self.url, "cloudformation", account)

@@ -93,6 +93,18 @@ def test_one_failing_target_fails_the_execution_but_not_the_other_target(fabric,
     assert seen["cause"] == message
 
 
+def failing_copies(fabric):
+    return fabric.ended(fabric.start(distribute("failing", ["222222222222"])), 100)
+
+
+@scenario(failing_copies)
+def test_what_was_copied_for_a_target_that_fails_is_deleted(fabric, seen):
+    assert (seen["status"], seen["error"]) == ("FAILED", "Failed")
+    assert "Internal error" in seen["cause"]
+    assert fabric.snapshots("failing", "222222222222") == fabric.copies("failing", "222222222222") == []
+    assert fabric.opened("failing") == {}
+
+
 def by_unit(fabric):
     request = {"SourceImageId": world.image_id("unit"), "OrganizationalUnitIds": [world.ROOT], "TargetKmsKeyIds": ["alias/amis"]}
     return fabric.ended(fabric.start({"Distribute": request}))

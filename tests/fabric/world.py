@@ -27,6 +27,7 @@ IMAGES = {
     "three": (INSTANT, SOON),
     "many": (INSTANT,),
     "partly": (INSTANT,),
+    "failing": (INSTANT,),
     "unit": (INSTANT,),
     "organization": (INSTANT,),
     "stopped": (NEVER,),
@@ -57,6 +58,12 @@ TAGS = {
     "untagged": {},
     "copied": {"amiferry:distribute": "true", "amiferry:source-image": "ami-0123456789abcdef0", "amiferry:run": "0123456789abcdef"},
 }
+
+
+#: What only DescribeImageAttribute tells.
+UEFI = {"three": 'boot_mode = "uefi"\nuefi_data = "QU1aTlVFRkkQAAAAAAAAAHRlc3Q="'}
+#: EBS gives up half-way.
+FAILING = {"failing": '[50, "Internal error"]'}
 
 
 def number(what, name):
@@ -137,9 +144,12 @@ def account(account_id, roles, keys, parent=None):
 def image(name, sizes):
     for snapshot_id, size in zip(snapshot_ids(name), sizes, strict=True):
         yield from ("[[account.snapshot]]", f'region = "{HOME}"', f'id = "{snapshot_id}"', f"size = {size}", f'key = "{key_arn(name)}"')
+        if name in FAILING:
+            yield f"copies_fail_at = {FAILING[name]}"
     tags = {"Name": name} | TAGS.get(name, {"amiferry:distribute": "true"})
     yield from ("[[account.image]]", f'region = "{HOME}"', f'id = "{image_id(name)}"', f'name = "golden-{name}"')
     yield from ('architecture = "x86_64"', 'virtualization_type = "hvm"', 'root_device_name = "/dev/xvda"', "ena_support = true")
+    yield UEFI.get(name, "")
     pairs = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in tags.items())
     yield f"tags = {{ {pairs} }}"
     for n, (snapshot_id, size) in enumerate(zip(snapshot_ids(name), sizes, strict=True)):
