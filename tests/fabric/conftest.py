@@ -16,6 +16,20 @@ import pytest
 from . import fabric as deploying
 
 
+FIGURES = []
+
+
+@pytest.fixture
+def figure():
+    """Keeps a line for the end of the report."""
+    return FIGURES.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in FIGURES:
+        terminalreporter.write_line(line)
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "scenario(function): what happens, side by side with others; its result is `seen`")
     config.addinivalue_line("markers", "alone: after all scenarios")

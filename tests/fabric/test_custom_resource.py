@@ -244,9 +244,9 @@ def test_a_function_without_a_machine_serves_by_itself(fabric):
 
 
 @pytest.mark.hindsight
-def test_every_answer_was_one_that_cloudformation_reads(fabric):
+def test_every_answer_was_one_that_cloudformation_reads(fabric, figure):
     found = fabric.calls("answer")
-    print(f"{len(found)} answers, the longest of {max(answer['bytes'] for answer in found)} bytes (4,096 at most)")
+    figure(f"{len(found)} answers to CloudFormation, the longest of {max(answer['bytes'] for answer in found):,} bytes of 4,096")
     assert len(found) >= 10
     assert not [answer for answer in found if answer["content_type"] or answer["bytes"] > 4096]
 

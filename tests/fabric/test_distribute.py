@@ -44,10 +44,10 @@ def test_its_outcome_is_told(fabric, seen):
 
 
 @scenario(three_targets)
-def test_its_history_is_short(fabric, seen):
+def test_its_history_is_short(fabric, seen, figure):
     events = fabric.history(seen["executionArn"])
     children = [len(fabric.history(child["executionArn"])) for child in fabric.children(seen["executionArn"])]
-    print(f"history: {len(events)} events of the execution, {children} of its children (25,000 at most)")
+    figure(f"3 targets: a history of {len(events)} events, its children's of {children} (ministack counts their tasks only)")
     assert len(children) == 3
     assert len(events) < 50
 
@@ -57,7 +57,7 @@ def many_targets(fabric):
 
 
 @scenario(many_targets)
-def test_three_hundred_targets_go_over_the_bucket(fabric, seen):
+def test_three_hundred_targets_go_over_the_bucket(fabric, seen, figure):
     """Leans on patches 4 (256 KiB), 9 and 10 (ResultWriter)."""
     assert seen["status"] == "SUCCEEDED", seen
     result = json.loads(seen["output"])
@@ -71,7 +71,8 @@ def test_three_hundred_targets_go_over_the_bucket(fabric, seen):
     [run] = fabric.machines.list_map_runs(executionArn=arn)["mapRuns"]
     assert ":amiferry/ManyTargets:" in run["mapRunArn"]
     sizes = [(line["bytes"], line["state"]) for line in fabric.calls("size") if line["execution"] == arn]
-    print(f"history: {len(fabric.history(arn))} events of the execution; largest payload: %d bytes, of state %s" % max(sizes))
+    largest = "the largest payload is that of %s: {0:,} bytes of 262,144" % max(sizes)[1]
+    figure(f"300 targets: a history of {len(fabric.history(arn))} events of 25,000; {largest.format(max(sizes)[0])}")
     assert max(sizes)[0] < 200 * 1024
     assert len(fabric.history(arn)) < 50
 
