@@ -1,4 +1,5 @@
-# Every target installs what it needs, pinned, into .venv and .tools; a Rust toolchain and Python 3 are all it starts from.
+# Every target installs what it needs, pinned, into .venv, .venv-fabric and .tools; a Rust toolchain, Python 3 and npm are all it
+# starts from.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -9,6 +10,10 @@ PYTHON ?= python3
 CARGO_DENY_VERSION := 0.20.2
 CARGO_LAMBDA_VERSION := 1.9.2
 
+# For `make deploy`.
+STACK ?= amiferry
+ARCHITECTURE ?= arm64
+
 TARGET_DIR := $(abspath $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target))
 BOOTSTRAP := $(TARGET_DIR)/debug/bootstrap
 SANDBOX := $(TARGET_DIR)/debug/amiferry-sandbox
@@ -17,6 +22,10 @@ PROGRAMS := AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) 
 # `--examples`, of which there are none, makes cargo resolve features as it does for tests: otherwise a dev-dependency
 # that adds one to tokio would have aws-sdk-ec2 compiled once for the programs and once more for the tests.
 BUILD_PROGRAMS := cargo build --locked --workspace --bins --examples
+# What the tests had AWS's emulators do, for `make least-privilege`. Any test may add a ledger there.
+LEDGERS := $(TARGET_DIR)/ledgers
+SAM := .tools/sam/bin
+TEMPLATES := template.yaml templates/target-role.yaml
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 # `make FAST=1 …` compiles aws-sdk-ec2 in two thirds of the time; see scripts/rustc-hint.
@@ -45,11 +54,28 @@ test: .venv/ready $(RIE) ## Run all tests
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire
 
+.PHONY: fabric
+fabric: .venv-fabric/ready ## Deploy the templates on emulators of AWS's services, run them, and look at what came of it
+	$(BUILD_PROGRAMS)
+	$(PROGRAMS) AMIFERRY_LEDGERS=$(LEDGERS) .venv-fabric/bin/python -m pytest tests/fabric $(ARGS)
+
+.PHONY: least-privilege
+least-privilege: fabric ## Compare what the templates' roles may do with what the tests had them do
+	scripts/least-privilege $(LEDGERS)
+
 .PHONY: verify
-verify: lint test ## Do what CI does: lint, then test
+verify: lint test least-privilege ## Do what CI does: lint, test, deploy on emulators
 
 .PHONY: lint
-lint: fmt-check clippy licences ## Check formatting, clippy's warnings (denied), and the licences and sources of every dependency
+lint: fmt-check lint-templates clippy licences ## Check formatting, templates, clippy's warnings (denied), and every dependency's licence and source
+
+.PHONY: lint-templates
+lint-templates: $(SAM)/ready .tools/asl/ready ## Check the templates and the state machine
+	$(SAM)/cfn-lint --region us-west-2 --template $(TEMPLATES)
+	for template in $(TEMPLATES); do \
+	    SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-west-2 $(SAM)/sam validate --lint --template $$template; \
+	done
+	scripts/lint-machine .tools/asl/node_modules/.bin/asl-validator
 
 .PHONY: fmt-check
 fmt-check:
@@ -68,14 +94,44 @@ build: .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION) ## Build the release `bootstra
 	.venv/bin/cargo-lambda lambda build --locked --release --compiler cargo --output-format zip --bin bootstrap
 	@.venv/bin/python scripts/sizes $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip
 
+.PHONY: deploy
+deploy: $(SAM)/ready .venv/zig ## Build for ARCHITECTURE (arm64) and deploy as STACK (amiferry) with PARAMETERS ('Name=value …') and your AWS credentials
+	PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 $(SAM)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	SAM_CLI_TELEMETRY=0 $(SAM)/sam deploy --stack-name $(STACK) --capabilities CAPABILITY_NAMED_IAM --resolve-s3 \
+	    --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS)
+
 .PHONY: clean
 clean: ## Remove what was built and installed here
-	rm -rf $(TARGET_DIR) .venv .tools
+	rm -rf $(TARGET_DIR) .aws-sam .venv .venv-fabric .tools
 
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+.venv-fabric/ready: requirements-fabric.txt
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv-fabric
+	.venv-fabric/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-fabric.txt
+	@touch $@
+
+$(SAM)/ready: scripts/requirements-sam.txt
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .tools/sam
+	$(SAM)/python -m pip install --quiet --disable-pip-version-check --requirement scripts/requirements-sam.txt
+	@touch $@
+
+.tools/asl/ready: scripts/asl/package.json scripts/asl/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing; on Debian: apt-get install npm" >&2; exit 1; }
+	mkdir -p $(@D)
+	cp scripts/asl/package.json scripts/asl/package-lock.json $(@D)
+	cd $(@D) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+# Zig links for the other architecture.
+.venv/zig: .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check cargo-lambda==$(CARGO_LAMBDA_VERSION)
 	@touch $@
 
 # The package would bring Zig, a hundred megabytes that `--compiler cargo` has no use for.
