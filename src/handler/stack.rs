@@ -55,7 +55,11 @@ impl Handler {
             _ => None,
         };
         let input = Job::custom_resource(resource, kept);
-        self.start(aws, &name, &input).await?;
+        let at_work = self.start(aws, &name, &input).await?;
+        if let (false, Some(bucket)) = (at_work, &self.settings.bucket) {
+            // An old event once more: its answer was given, and nobody would throw the URL away.
+            aws.discard(bucket, &url_at).await?;
+        }
         Ok(json!({"Execution": name}))
     }
 

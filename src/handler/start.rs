@@ -18,14 +18,14 @@ const OPT_IN: (&str, &str) = ("amiferry:distribute", "true");
 const SAID_BY_THE_EVENT: [&str; 4] = ["SourceImageId", "AmiId", "SourceRegion", "Region"];
 
 impl Handler {
-    /// Starts an execution; one of this name that runs or ran is as good.
-    pub(super) async fn start(&self, aws: &Aws, name: &str, input: &Value) -> Result<(), Error> {
+    /// Starts an execution; one of this name that runs or ran is as good. Tells whether it is at work.
+    pub(super) async fn start(&self, aws: &Aws, name: &str, input: &Value) -> Result<bool, Error> {
         let machine = self.settings.state_machine.as_deref();
         let machine = machine
             .ok_or_else(|| Error::Internal("AMIFERRY_STATE_MACHINE_ARN is not set".to_owned()))?;
         let new = aws.start_execution(machine, name, input).await?;
         info!(execution = name, new, "started");
-        Ok(())
+        Ok(new || aws.is_running(machine, name).await?)
     }
 
     /// Distributes an image that became available, if its owner wants that. Our own copies become available too: they never do.

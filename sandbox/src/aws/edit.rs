@@ -168,6 +168,16 @@ impl Aws {
             .is_some()
     }
 
+    /// Ends all sessions that would end one day.
+    pub fn expire_sessions(&mut self) {
+        let now = self.now;
+        for credential in self.credentials.values_mut() {
+            if credential.expires.is_some() {
+                credential.expires = Some(now);
+            }
+        }
+    }
+
     pub fn disable_region(&mut self, account: &str, region: &str) -> bool {
         let account = self.accounts.get_mut(account);
         account.is_some_and(|account| account.disabled_regions.insert(region.to_owned()))

@@ -1,0 +1,130 @@
+//! Schedules of faults made from seeds: a world, requests, ways of driving them (some at once, some killed), faults at any call,
+//! and other people's hands. After each, the promises are checked against the world that is left.
+//!
+//! `make test` runs a bounded part. `make chaos` runs many and writes the table of docs/reliability.md. A failure prints its
+//! seed; `AMIFERRY_CHAOS_SEED=<seed>` plays that one alone.
+
+mod drive;
+mod promises;
+mod report;
+mod schedule;
+
+use std::time::{Duration, Instant};
+
+use amiferry_sandbox::Sandbox;
+use futures::future::join_all;
+use serde_json::Value;
+
+use report::Report;
+use schedule::Schedule;
+
+/// Schedules in `make test`.
+const BOUNDED: u64 = 150;
+/// No run takes longer, whatever befalls it: a copy's limit, and the time to clean up.
+const LONGEST: Duration = Duration::from_hours(60);
+
+/// Plays one schedule on a paused clock of its own.
+fn play(seed: u64) -> Result<Report, String> {
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let schedule = Schedule::of(seed);
+        let sandbox = Sandbox::new(schedule.world());
+        let before = promises::Before::of(&sandbox);
+        let report = schedule.befall(&sandbox);
+        let driving = join_all(
+            schedule
+                .runs
+                .iter()
+                .map(|run| drive::to_its_end(&sandbox, run)),
+        );
+        let meddling = schedule.meddle(&sandbox);
+        let ended = tokio::time::timeout(LONGEST, async { tokio::join!(driving, meddling).0 });
+        let replies: Vec<Value> = match ended.await {
+            Ok(replies) => replies.into_iter().collect::<Result<_, _>>()?,
+            Err(_) => return Err(format!("a run did not end in {LONGEST:?}")),
+        };
+        sandbox.clear_fault();
+        promises::check(&sandbox, &schedule, &before, &replies)?;
+        let mut report = report.lock().map_err(|e| e.to_string())?.clone();
+        report.ended(&schedule, &replies, &sandbox);
+        Ok(report)
+    })
+}
+
+/// Plays a seed and says of a failure how to play it again.
+fn played(seed: u64) -> Result<Report, String> {
+    let result = std::panic::catch_unwind(|| play(seed)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    });
+    result.map_err(|said| {
+        format!(
+            "{said}\n{:?}\nAgain: AMIFERRY_CHAOS_SEED={seed} cargo test --test behaviour chaos",
+            Schedule::of(seed)
+        )
+    })
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn the_promises_hold_under_every_schedule() {
+    let only = setting("AMIFERRY_CHAOS_SEED");
+    let first = only.or(setting("AMIFERRY_CHAOS_FIRST")).unwrap_or(0);
+    let count = only.map_or_else(|| setting("AMIFERRY_CHAOS_COUNT").unwrap_or(BOUNDED), |_| 1);
+    let began = Instant::now();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let (mut whole, mut failures) = (Report::default(), Vec::new());
+    std::thread::scope(|scope| {
+        let playing: Vec<_> = (0..threads)
+            .map(|thread| {
+                scope.spawn(move || {
+                    let seeds = (first..first + count).filter(|seed| seed % threads == thread);
+                    seeds.map(played).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        for thread in playing {
+            for result in thread.join().expect("a thread") {
+                match result {
+                    Ok(report) => whole.add(&report),
+                    Err(failure) => failures.push(failure),
+                }
+            }
+        }
+    });
+    whole.took(began.elapsed());
+    println!("{whole}");
+    if let Ok(path) = std::env::var("AMIFERRY_CHAOS_REPORT") {
+        whole
+            .write_into(&path, first, count)
+            .expect("the report is written");
+    }
+    let shown = failures
+        .iter()
+        .take(5)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("\n\n");
+    assert!(
+        failures.is_empty(),
+        "{} of {count} failed:\n{shown}",
+        failures.len()
+    );
+}
+
+/// Without this a seed would be no way to play a failure again.
+#[test]
+fn the_same_seed_is_the_same_schedule() {
+    for seed in [3, 17, 40] {
+        let (one, two) = (play(seed).expect("holds"), play(seed).expect("holds"));
+        assert_eq!(one, two, "seed {seed}");
+    }
+}

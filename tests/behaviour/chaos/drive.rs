@@ -1,0 +1,208 @@
+//! Driving a run to its end, as its caller would, through kills.
+
+use std::time::Duration;
+
+use amiferry::error::Error;
+use amiferry_sandbox::Sandbox;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use super::schedule::{Run, Way};
+use crate::support::*;
+
+/// Calls before it is called endless.
+const MOST_CALLS: usize = 6000;
+/// A caller gives up a call that fails so often in a row.
+const PATIENCE: usize = 60;
+
+/// The invocations of one run: some of them are killed.
+struct Caller<'a> {
+    sandbox: &'a Sandbox,
+    kills: std::sync::Mutex<Vec<u64>>,
+    calls: std::sync::atomic::AtomicUsize,
+}
+
+/// What became of a call.
+enum Called {
+    Reply(Value),
+    /// Killed: nothing came back.
+    Killed,
+    Error(Error),
+}
+
+impl Caller<'_> {
+    async fn call(&self, event: &Value) -> Result<Called, String> {
+        let calls = self.calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if calls > MOST_CALLS {
+            return Err(format!("does not end: {MOST_CALLS} calls"));
+        }
+        let kill = self.kills.lock().map_err(|e| e.to_string())?.pop();
+        // Lambda's own time-out is a kill too.
+        let life = Duration::from_secs(kill.unwrap_or(900));
+        let began = tokio::time::Instant::now();
+        match tokio::time::timeout(life, call(self.sandbox, event)).await {
+            Ok(Ok(reply)) => {
+                let took = began.elapsed();
+                if took > Duration::from_secs(890) {
+                    return Err(format!(
+                        "returned {took:?} after its begin, later than 10 s before its deadline"
+                    ));
+                }
+                Ok(Called::Reply(reply))
+            }
+            Ok(Err(error)) => Ok(Called::Error(error)),
+            Err(_) if kill.is_some() => Ok(Called::Killed),
+            Err(_) => Err("did not return before its deadline".to_owned()),
+        }
+    }
+
+    /// As a state machine retries: until there is a reply, or an error that stays.
+    async fn task(&self, event: &Value) -> Result<Result<Value, Error>, String> {
+        for attempt in 0.. {
+            match self.call(event).await? {
+                Called::Reply(reply) => return Ok(Ok(reply)),
+                Called::Error(error @ (Error::Throttled(_) | Error::Internal(_)))
+                    if attempt >= PATIENCE =>
+                {
+                    return Ok(Err(error));
+                }
+                Called::Killed | Called::Error(Error::Throttled(_) | Error::Internal(_)) => {
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                }
+                Called::Error(error) => return Ok(Err(error)),
+            }
+        }
+        unreachable!()
+    }
+}
+
+async fn wait(reply: &Value) -> Result<(), String> {
+    let seconds = reply["WaitSeconds"]
+        .as_u64()
+        .filter(|s| (1..=3600).contains(s));
+    let seconds = seconds.ok_or_else(|| format!("waits for {}", reply["WaitSeconds"]))?;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    Ok(())
+}
+
+/// The last reply; of a run that could not even begin, its error.
+pub async fn to_its_end(sandbox: &Sandbox, run: &Run) -> Result<Value, String> {
+    tokio::time::sleep(Duration::from_secs(run.begins)).await;
+    let caller = Caller {
+        sandbox,
+        kills: std::sync::Mutex::new(run.killed.clone()),
+        calls: std::sync::atomic::AtomicUsize::default(),
+    };
+    match run.way {
+        Way::Machine => machine(&caller, run).await,
+        way => calls(&caller, run, way).await,
+    }
+}
+
+fn refused(error: &Error) -> Value {
+    json!({"Status": "Refused", "Error": error.error_type(), "Reason": error.to_string()})
+}
+
+async fn calls(caller: &Caller<'_>, run: &Run, way: Way) -> Result<Value, String> {
+    let mut event = run.event.clone();
+    for attempt in 0.. {
+        match caller.call(&event).await? {
+            Called::Reply(reply) if reply["Status"] == "Continue" => {
+                sound(&reply["State"])?;
+                wait(&reply).await?;
+                event = json!({"State": reply["State"]});
+            }
+            Called::Reply(reply) => return Ok(reply),
+            Called::Killed => {
+                if way == Way::Forgetful {
+                    event.clone_from(&run.event);
+                }
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+            Called::Error(Error::Throttled(_) | Error::Internal(_)) if attempt < MOST_CALLS => {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+            }
+            Called::Error(error) => return Ok(refused(&error)),
+        }
+    }
+    unreachable!()
+}
+
+/// Small, and without a secret.
+fn sound(state: &Value) -> Result<(), String> {
+    let text = state.to_string();
+    let targets = state["Targets"].as_array().map_or(0, Vec::len);
+    if text.len() > 4096 + 1024 * targets {
+        return Err(format!(
+            "a state of {} bytes for {targets} targets",
+            text.len()
+        ));
+    }
+    match ["AKIA", "ASIA", "producer-secret", "SessionToken"]
+        .iter()
+        .find(|s| text.contains(**s))
+    {
+        Some(secret) => Err(format!("{secret} in a state")),
+        None => Ok(()),
+    }
+}
+
+async fn machine(caller: &Caller<'_>, run: &Run) -> Result<Value, String> {
+    let job = &run.event;
+    let (mut last, mut failed) = (json!({}), json!({}));
+    loop {
+        let event = json!({"Open": job, "Execution": "execution", "Last": last});
+        match caller.task(&event).await? {
+            Ok(reply) => {
+                last = reply;
+                if last["Status"] != "Continue" {
+                    break;
+                }
+                wait(&last).await?;
+            }
+            Err(error) => {
+                failed = json!({"Error": error.error_type(), "Cause": error.to_string()});
+                break;
+            }
+        }
+    }
+    let parts = last["Parts"].as_array().cloned().unwrap_or_default();
+    let children = parts.iter().map(|part| child(caller, part));
+    let done: Vec<Value> = join_all(children)
+        .await
+        .into_iter()
+        .collect::<Result<_, _>>()?;
+    let mut parts = json!(done);
+    loop {
+        let event = json!({"Conclude": job, "Execution": "execution", "Last": last, "Parts": parts, "Failed": failed});
+        match caller.task(&event).await? {
+            Ok(reply) if reply["Status"] == "Continue" => {
+                wait(&reply).await?;
+                (last, parts) = (reply, json!([]));
+            }
+            Ok(reply) => return Ok(reply),
+            // The machine retries its conclusion, and the sweeper comes after it.
+            Err(_) => tokio::time::sleep(Duration::from_mins(10)).await,
+        }
+    }
+}
+
+async fn child(caller: &Caller<'_>, part: &Value) -> Result<Value, String> {
+    let mut state = part["State"].clone();
+    loop {
+        match caller.task(&json!({"State": state})).await? {
+            Ok(reply) => {
+                state = reply["State"].clone();
+                sound(&state)?;
+                if reply["Status"] != "Continue" {
+                    return Ok(json!({"State": state}));
+                }
+                wait(&reply).await?;
+            }
+            Err(error) => {
+                let said = json!({"Error": error.error_type(), "Cause": error.to_string()});
+                return Ok(json!({"State": state, "Error": said}));
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What must hold after every schedule, looked up in the world itself.
+
+use std::collections::BTreeSet;
+
+use amiferry_sandbox::Sandbox;
+use serde_json::Value;
+
+use super::schedule::{Hand, Schedule};
+use crate::support::*;
+
+/// How the source was before.
+pub struct Before {
+    permitted: Vec<BTreeSet<String>>,
+}
+
+impl Before {
+    pub fn of(sandbox: &Sandbox) -> Self {
+        let snapshots = sandbox.snapshots(SOURCE, HOME).into_iter();
+        Self {
+            permitted: snapshots
+                .map(|s| s.create_volume_permissions.into_iter().collect())
+                .collect(),
+        }
+    }
+}
+
+macro_rules! promise {
+    ($holds:expr, $($said:tt)*) => {
+        if !$holds {
+            return Err(format!($($said)*));
+        }
+    };
+}
+
+pub fn check(
+    sandbox: &Sandbox,
+    schedule: &Schedule,
+    before: &Before,
+    replies: &[Value],
+) -> Result<(), String> {
+    for reply in replies {
+        told(schedule, reply)?;
+    }
+    for place in FOUR {
+        target_is_sound(sandbox, schedule, place, replies)?;
+    }
+    source_is_as_before(sandbox, schedule, before, replies)?;
+    nothing_is_public(sandbox)
+}
+
+/// Every target has an end, and a failure its reason and remedy.
+fn told(schedule: &Schedule, reply: &Value) -> Result<(), String> {
+    let status = reply["Status"].as_str().unwrap_or_default();
+    if schedule.must_succeed() {
+        promise!(status == "Succeeded", "little befell it, and yet {reply}");
+    }
+    let targets = reply["Result"]["Targets"].as_array().into_iter().flatten();
+    for target in targets {
+        let failed = target["Status"] != "Succeeded";
+        let said = |key: &str| target[key].as_str().is_some_and(|text| text.len() > 10);
+        promise!(
+            !failed || said("Reason") && said("Remedy"),
+            "a failure without its reason: {target}"
+        );
+    }
+    let text = reply.to_string();
+    for secret in ["AKIA", "ASIA", "producer-secret"] {
+        promise!(!text.contains(secret), "{secret} in a reply");
+    }
+    Ok(())
+}
+
+fn stuck_about<'a>(replies: &'a [Value], account: &'a str) -> impl Iterator<Item = &'a Value> {
+    let lists = replies
+        .iter()
+        .filter_map(|reply| reply["Result"]["Stuck"].as_array());
+    lists
+        .flatten()
+        .filter(move |left| left["AccountId"] == account)
+}
+
+/// One image at most, whole and with nothing beside it; or nothing; or what is left is told, with its commands.
+fn target_is_sound(
+    sandbox: &Sandbox,
+    schedule: &Schedule,
+    place: Place,
+    replies: &[Value],
+) -> Result<(), String> {
+    let (account, region) = place;
+    let images = sandbox.images(account, region);
+    let snapshots = sandbox.snapshots(account, region);
+    promise!(images.len() <= 1, "{place:?} has {} images", images.len());
+    let used: BTreeSet<String> = images
+        .iter()
+        .flat_map(amiferry_sandbox::Image::snapshot_ids)
+        .collect();
+    let there: BTreeSet<String> = snapshots.iter().map(|s| s.snapshot_id.clone()).collect();
+    let is_stuck = stuck_about(replies, account).any(|left| left["Region"] == region);
+    // A run that could not begin again after it was killed tells nothing; it is told when it is sent again.
+    let refused = replies.iter().any(|reply| reply["Status"] == "Refused");
+    promise!(
+        used == there || is_stuck || refused,
+        "{place:?}: orphans {:?}",
+        there.difference(&used)
+    );
+    let says: Vec<&Value> = replies
+        .iter()
+        .filter_map(|reply| reply["Result"]["Targets"].as_array())
+        .flatten()
+        .filter(|t| t["AccountId"] == account && t["Region"] == region)
+        .collect();
+    let succeeded = says.iter().filter(|t| t["Status"] == "Succeeded");
+    for target in succeeded.clone() {
+        promise!(
+            images
+                .first()
+                .is_some_and(|image| target["ImageId"] == image.image_id),
+            "{place:?} is said to have {}, has {:?}",
+            target["ImageId"],
+            images.first().map(|i| &i.image_id)
+        );
+    }
+    if succeeded.count() > 0 && schedule.hands.is_empty() && !is_stuck {
+        let whole = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            drop(assert_one_image(sandbox, place))
+        }));
+        promise!(whole.is_ok(), "{place:?}: the image is not whole");
+    }
+    if says.is_empty() && !refused {
+        promise!(
+            images.is_empty() && there.is_empty(),
+            "{place:?} was asked for by nobody"
+        );
+    }
+    Ok(())
+}
+
+/// What was there before is there, what was added is gone.
+fn source_is_as_before(
+    sandbox: &Sandbox,
+    schedule: &Schedule,
+    before: &Before,
+    replies: &[Value],
+) -> Result<(), String> {
+    if stuck_about(replies, SOURCE).next().is_some()
+        || replies.iter().any(|r| r["Status"] == "Refused")
+    {
+        return Ok(());
+    }
+    let taken = schedule
+        .hands
+        .iter()
+        .any(|(_, hand)| *hand == Hand::SharingTakenAway);
+    for (snapshot, before) in sandbox
+        .snapshots(SOURCE, HOME)
+        .iter()
+        .zip(&before.permitted)
+    {
+        let now: BTreeSet<String> = snapshot.create_volume_permissions.iter().cloned().collect();
+        let same = if taken {
+            now.is_subset(before)
+        } else {
+            now == *before
+        };
+        promise!(
+            same,
+            "{} is shared with {now:?}, was with {before:?}",
+            snapshot.snapshot_id
+        );
+        let marks: Vec<&String> = snapshot
+            .tags
+            .keys()
+            .filter(|k| k.starts_with("amiferry:"))
+            .collect();
+        promise!(
+            marks.is_empty(),
+            "{} has marks: {marks:?}",
+            snapshot.snapshot_id
+        );
+    }
+    let grants = sandbox.grants(SOURCE_KEY);
+    promise!(grants.is_empty(), "grants are left: {grants:?}");
+    Ok(())
+}
+
+/// Neither now nor at any time: no call ever named a group.
+fn nothing_is_public(sandbox: &Sandbox) -> Result<(), String> {
+    for call in sandbox.ledger() {
+        let group = call
+            .params
+            .iter()
+            .any(|(key, value)| key.contains("Group") || value == "all");
+        promise!(!group, "{} names a group", call.operation);
+    }
+    for (account, region) in FOUR.into_iter().chain([(SOURCE, HOME)]) {
+        for image in sandbox.images(account, region) {
+            promise!(
+                !image.public && image.launch_permissions.is_empty(),
+                "{} is shared",
+                image.image_id
+            );
+        }
+        for snapshot in sandbox.snapshots(account, region) {
+            promise!(!snapshot.public, "{} is public", snapshot.snapshot_id);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! What a seed stands for.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use amiferry_sandbox::{Fault, Limits, Sandbox, World};
+use serde_json::{Value, json};
+
+use super::report::Report;
+use crate::support::*;
+
+/// Numbers from a seed (splitmix64).
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, most: u64) -> u64 {
+        self.next() % most.max(1)
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn pick<T: Clone>(&mut self, among: &[T]) -> T {
+        let i = usize::try_from(self.below(among.len() as u64)).unwrap_or(0);
+        among[i].clone()
+    }
+}
+
+/// How a run is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Direct calls, with the state of the last reply.
+    Calls,
+    /// Direct calls whose caller loses its state when the function is killed: it sends the event again.
+    Forgetful,
+    /// The state machine's calls.
+    Machine,
+}
+
+/// One event, and how it is driven.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub way: Way,
+    pub event: Value,
+    pub places: Vec<Place>,
+    /// Seconds before it begins.
+    pub begins: u64,
+    /// Seconds after which an invocation is killed, one after another; then none is.
+    pub killed: Vec<u64>,
+}
+
+/// What other people do, at a time in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hand {
+    CopyBreaks(u8),
+    CopyDeleted,
+    SessionsExpire,
+    RoleDropped,
+    KeyDisabled,
+    SourceDeregistered,
+    RegionDisabled,
+    SharingTakenAway,
+}
+
+const HANDS: [Hand; 10] = [
+    Hand::CopyBreaks(0),
+    Hand::CopyBreaks(50),
+    Hand::CopyBreaks(99),
+    Hand::CopyDeleted,
+    Hand::SessionsExpire,
+    Hand::RoleDropped,
+    Hand::KeyDisabled,
+    Hand::SourceDeregistered,
+    Hand::RegionDisabled,
+    Hand::SharingTakenAway,
+];
+
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    pub seed: u64,
+    pub runs: Vec<Run>,
+    pub hands: Vec<(u64, Hand)>,
+    /// Faults in all, and how likely each call is to have one, in percent.
+    pub faults: (u64, u64),
+    rate: u64,
+    latency: u64,
+    late: [u64; 5],
+    limits: Limits,
+    shared_before: bool,
+}
+
+impl Schedule {
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::of(seed);
+        let some = |random: &mut Random| -> Vec<Place> {
+            let mut places: Vec<Place> = FOUR.into_iter().filter(|_| random.chance(55)).collect();
+            if places.is_empty() {
+                places.push(random.pick(&FOUR));
+            }
+            places
+        };
+        let places = some(&mut random);
+        let count = random.pick(&[1, 1, 1, 2, 2, 3]);
+        let same = random.chance(60);
+        let mut runs = Vec::new();
+        for n in 0..count {
+            let its = if n == 0 || same {
+                places.clone()
+            } else {
+                some(&mut random)
+            };
+            let mut request = request(&its);
+            if !same {
+                request["Tags"] = json!({"stage": format!("run-{n}")});
+            }
+            let killed = (0..random.pick(&[0, 0, 1, 2, 4]))
+                .map(|_| random.below(200))
+                .collect();
+            runs.push(Run {
+                way: random.pick(&[Way::Calls, Way::Forgetful, Way::Machine]),
+                event: json!({ "Distribute": request }),
+                places: its,
+                begins: if n == 0 {
+                    0
+                } else {
+                    random.pick(&[0, 0, 7, 90, 500])
+                },
+                killed,
+            });
+        }
+        let hands = (0..random.pick(&[0, 0, 0, 1, 1, 2]))
+            .map(|_| (random.below(600), random.pick(&HANDS)))
+            .collect();
+        let budget = random.pick(&[0, 3, 3, 8, 30, 120, 100_000]);
+        // Faults that never stop are rarer, or nothing would be left to see.
+        let percent = if budget > 1000 {
+            random.pick(&[2, 8, 60])
+        } else {
+            random.pick(&[2, 10, 30])
+        };
+        let late = [0, 0, 0, 2, 6, 40];
+        Self {
+            seed,
+            runs,
+            hands,
+            faults: (budget, percent),
+            rate: random.pick(&[100, 250, 1024, 4096]),
+            latency: random.pick(&[0, 30, 400]),
+            late: std::array::from_fn(|_| random.pick(&late)),
+            limits: Limits {
+                concurrent_copies: random.pick(&[1, 2, 20, 20]),
+                throttling: random.chance(25),
+                empty_pages: random.chance(30),
+                ..Limits::default()
+            },
+            shared_before: random.chance(30),
+        }
+    }
+
+    pub fn world(&self) -> World {
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let rate = self.rate as f64;
+        let seconds = |n: usize| Duration::from_secs(self.late[n]);
+        let mut producer = producer();
+        if self.shared_before {
+            for snapshot in &mut producer.snapshots {
+                snapshot
+                    .create_volume_permissions
+                    .extend(["222222222222", "999999999999"].map(str::to_owned));
+            }
+        }
+        let mut world = world_with(producer, &FOUR)
+            .copy_mib_per_second(rate)
+            .latency(Duration::from_millis(self.latency))
+            .grant_delay(seconds(0))
+            // Longer than EC2's tags take, the marks of two runs could not see each other.
+            .tag_delay(seconds(1).min(Duration::from_secs(6)))
+            .read_delay(seconds(2))
+            .registration_delay(seconds(3))
+            .name_delay(seconds(4));
+        world.limits = self.limits;
+        world
+    }
+
+    /// Whether only what passes befalls it, and so little that every target must succeed.
+    pub fn must_succeed(&self) -> bool {
+        self.hands.is_empty() && self.faults.0 <= 3
+    }
+
+    /// Lays the faults on the calls. The report counts them.
+    pub fn befall(&self, sandbox: &Sandbox) -> Arc<Mutex<Report>> {
+        let report = Arc::new(Mutex::new(Report::default()));
+        let counted = report.clone();
+        let random = Mutex::new(Random::of(self.seed ^ 0xFA17));
+        let (budget, percent) = self.faults;
+        let left = Mutex::new(budget);
+        sandbox.set_fault(move |call| {
+            let mut random = random.lock().expect("a number");
+            let mut left = left.lock().expect("a number");
+            if *left == 0 || !random.chance(percent) {
+                return Fault::None;
+            }
+            *left -= 1;
+            let (kind, fault) = fault(&mut random, &call.service);
+            counted
+                .lock()
+                .expect("a report")
+                .fault(kind, &call.operation);
+            fault
+        });
+        report
+    }
+
+    /// Lets other people do what they do.
+    pub async fn meddle(&self, sandbox: &Sandbox) {
+        let mut hands = self.hands.clone();
+        hands.sort_by_key(|(at, _)| *at);
+        let mut now = 0;
+        for (at, hand) in hands {
+            tokio::time::sleep(Duration::from_secs(at - now)).await;
+            now = at;
+            hand.meddle(sandbox, &self.runs[0].places);
+        }
+    }
+}
+
+impl Hand {
+    /// Does it, if what it is about is there.
+    fn meddle(self, sandbox: &Sandbox, places: &[Place]) {
+        let (account, region) = places[0];
+        let role = format!("arn:aws:iam::{account}:role/AmiCopyRole");
+        let _was_there: bool = sandbox.edit(|aws| match self {
+            Self::CopyBreaks(percent) => {
+                let copy = aws.pending_copies().into_iter().next();
+                copy.is_some_and(|copy| aws.fail_copy_at(&copy, percent, "internal error"))
+            }
+            Self::CopyDeleted => {
+                let copy = aws.pending_copies().into_iter().next();
+                copy.is_some_and(|copy| aws.delete_snapshot(&copy))
+            }
+            Self::SessionsExpire => {
+                aws.expire_sessions();
+                true
+            }
+            Self::RoleDropped => aws.drop_principal(&role),
+            Self::KeyDisabled => aws.disable_key(&key_arn((account, region))),
+            Self::SourceDeregistered => aws.delete_image(AMI),
+            Self::RegionDisabled => aws.disable_region(account, region),
+            Self::SharingTakenAway => [ROOT, DATA]
+                .iter()
+                .all(|id| aws.unshare_snapshot(id, account)),
+        });
+    }
+}
+
+/// A fault of some kind, as the service would word it.
+fn fault(random: &mut Random, service: &str) -> (&'static str, Fault) {
+    let refuse = |status, code: &str| Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "by chance".to_owned(),
+    };
+    let throttled = match service {
+        "ec2" => "RequestLimitExceeded",
+        "kms" => "ThrottlingException",
+        _ => "Throttling",
+    };
+    match random.below(9) {
+        0 | 1 => (
+            "throttled",
+            refuse(if service == "ec2" { 503 } else { 400 }, throttled),
+        ),
+        2 => ("500", refuse(500, "InternalError")),
+        3 => ("503", refuse(503, "ServiceUnavailable")),
+        4 => ("reset before", Fault::ResetBefore),
+        5 => ("reset after", Fault::ResetAfter),
+        6 => ("no answer, before", Fault::HangBefore),
+        7 => ("no answer, after", Fault::HangAfter),
+        _ => ("slow", Fault::Delay(Duration::from_secs(random.below(45)))),
+    }
+}
