@@ -251,6 +251,10 @@ class Fabric:
         pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{STACK}")
         return [event["message"] for page in pages for event in page["events"] if contains in event["message"]]
 
+    def output(self):
+        """What ministack and the function's processes wrote: more surely all of it than the log groups."""
+        return (self.folder / "ministack.log").read_text()
+
     # -- truth
 
     def sandbox(self, what):

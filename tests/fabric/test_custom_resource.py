@@ -262,7 +262,7 @@ def test_response_urls_are_told_to_nobody(fabric):
     arns += [child["executionArn"] for arn in arns for child in fabric.children(arn)]
     told = [json.dumps(fabric.execution(arn), default=str) for arn in arns]
     told += [json.dumps(fabric.history(execution["executionArn"]), default=str) for execution in executions]
-    told += fabric.log()
+    told += [*fabric.log(), fabric.output()]
     told += [subject + message for subject, message in fabric.notices("")]
     told = "\n".join(told)
     assert len(arns) >= len(secrets)
