@@ -123,9 +123,10 @@ pub type Copies = Vec<Vec<Copy>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The source is open; the accounts of these targets could not be given their grant.
-    /// `prior` are the run's accounts that had permission before.
+    /// `prior` are the run's accounts that had permission before, `earlier` those that the run had let in already.
     Shared {
         prior: Vec<AccountId>,
+        earlier: Vec<AccountId>,
         refused: Vec<(usize, Refusal)>,
     },
     Looked {
@@ -159,6 +160,11 @@ pub enum Outcome {
     ImageThere(ImageId),
     /// Done: tidied, undone, removed, or revoked.
     Done,
+    /// The source is closed; but it had been open already when this process began, to these accounts: an earlier try of the run
+    /// may have made copies there.
+    Closed {
+        earlier: Vec<AccountId>,
+    },
     /// Deleting went on but some could not be deleted.
     Left(Vec<(String, Refusal)>),
     Refused(Refusal),

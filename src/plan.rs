@@ -160,7 +160,10 @@ pub fn close(source: SourceRef, run: &str, now: i64) -> State {
             copy_completion_minutes: None,
             share: None,
         },
-        sharing: Sharing::default(),
+        sharing: Sharing {
+            at: now,
+            ..Sharing::default()
+        },
         execution: String::new(),
         end_by: 0,
         part: false,

@@ -14,6 +14,14 @@ use crate::state::{State, TargetState};
 #[derive(Debug, Default)]
 pub struct Probed(Mutex<HashSet<(String, String)>>);
 
+impl Probed {
+    /// A target that looks again may have lost what it once reached: a grant of another run serves until that is revoked.
+    pub fn forget(&self, account: &str) {
+        let mut probed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        probed.retain(|(of, _)| of != account);
+    }
+}
+
 impl Aws {
     /// The ARN of the target's key, which must be there and enabled.
     pub(super) async fn target_key(

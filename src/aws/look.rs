@@ -21,6 +21,7 @@ impl Aws {
     async fn look_at(&self, state: &State, i: usize) -> Result<Outcome, Refusal> {
         let mut target = state.targets[i].clone();
         let actor = self.session(state, &target).await?;
+        self.probed.forget(target.account_id.as_str());
         // Once copies have begun under it, the key is settled.
         if target.since == 0 || !target.kms_key_id.is_key_arn() {
             target.kms_key_id = self.target_key(&actor, &target).await?;

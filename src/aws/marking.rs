@@ -73,7 +73,7 @@ impl Aws {
             .map(|t| t.account_id.to_string())
             .collect();
         let marks = tags.map(Marks::read).unwrap_or_default();
-        let needs = Needs::of(ours.clone());
+        let needs = Needs::of(wanted.clone());
         let mut mark = match marks.copies.get(&state.run) {
             Some(mark) => CopyMark {
                 needs: mark.needs.and(&needs),

@@ -32,12 +32,17 @@ impl Aws {
             Err(refusal) => return Outcome::Refused(refusal),
         };
         let (mut left, mut closed, mut later) = (Vec::new(), Vec::new(), None);
+        let mut earlier = BTreeSet::new();
         for (id, tags) in state.source.snapshots.iter().zip(&tags) {
             let Some(tags) = tags else { continue };
             let marks = Marks::read(tags);
             let own = marks.copies.get(&state.run);
             if own.is_none() && state.sharing.at == 0 {
                 continue;
+            }
+            if let (Some(mark), 0) = (own, state.sharing.at) {
+                let accounts = state.targets.iter().map(|t| &t.account_id);
+                earlier.extend(accounts.filter(|a| mark.needs.has(a.as_str())).cloned());
             }
             match self.close(state, id, tags, &marks).await {
                 Ok(Closed::Wholly) => closed.push((id, tags)),
@@ -63,10 +68,14 @@ impl Aws {
         {
             left.push((state.source.image_id.to_string(), refusal));
         }
-        if left.is_empty() {
+        if !left.is_empty() {
+            Outcome::Left(left)
+        } else if earlier.is_empty() {
             Outcome::Done
         } else {
-            Outcome::Left(left)
+            Outcome::Closed {
+                earlier: earlier.into_iter().collect(),
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::key::key_region;
-use super::mark::CopyMark;
+use super::mark::{CopyMark, Marks};
 use super::marking::Tags;
 use super::{Aws, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
@@ -44,33 +44,28 @@ const OPERATIONS_TO_LAUNCH: [GrantOperation; 6] = [
 impl Aws {
     pub(super) async fn share(&self, state: &State, targets: &[usize]) -> Outcome {
         match self.share_snapshots(state, targets).await {
-            Ok(prior) => Outcome::Shared {
+            Ok((prior, earlier)) => Outcome::Shared {
                 prior,
+                earlier,
                 refused: self.grant(state, targets).await,
             },
             Err(refusal) => Outcome::Refused(refusal),
         }
     }
 
-    /// Opens the snapshots, and tells which of the run's accounts had permission on any of them before.
+    /// Opens the snapshots, and tells which of the run's accounts had permission on any of them before, and to which this run had
+    /// them open already.
     async fn share_snapshots(
         &self,
         state: &State,
         targets: &[usize],
-    ) -> Result<Vec<AccountId>, Refusal> {
+    ) -> Result<(Vec<AccountId>, Vec<AccountId>), Refusal> {
         let (tags, permitted) = self.seen_together(state).await?;
         if state.part && !is_marked(state, &tags) {
             return Err(over(state));
         }
-        let wanted: BTreeSet<String> = targets
-            .iter()
-            .map(|&i| state.targets[i].account_id.to_string())
-            .collect();
-        let marks: Vec<CopyMark> = tags
-            .iter()
-            .zip(&permitted)
-            .map(|(tags, permitted)| self.mark_for(state, tags.as_ref(), permitted, &wanted))
-            .collect();
+        let wanted = accounts_of(state, targets);
+        let marks = self.marks_for(state, targets, &tags, &permitted);
         self.write_marks(state, &tags, &marks).await?;
         let opening = state
             .source
@@ -86,18 +81,42 @@ impl Aws {
             .into_iter()
             .collect::<Result<(), Refusal>>()?;
         let ours: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
-        let prior = ours
-            .into_iter()
-            .filter(|a| marks.iter().any(|mark| mark.before.contains(a.as_str())));
-        Ok(prior.cloned().collect())
+        let those = |told: &dyn Fn(&str) -> bool| -> Vec<AccountId> {
+            let those = ours.iter().filter(|a| told(a.as_str()));
+            those.map(|a| (*a).clone()).collect()
+        };
+        let before = those(&|a| marks.iter().any(|mark| mark.before.contains(a)));
+        let own = tags.iter().flatten().filter_map(|tags| {
+            let mut marks = Marks::read(tags);
+            marks.copies.remove(&state.run)
+        });
+        let own: Vec<CopyMark> = own.collect();
+        let earlier = those(&|a| own.iter().any(|mark| mark.needs.has(a)));
+        Ok((before, earlier))
     }
 
-    /// Marks the source as open for this run before anybody is let in: whoever has a part may open it while the mark is there.
-    pub async fn mark_open(&self, state: &State) -> Result<(), Error> {
-        self.share_snapshots(state, &[])
-            .await
-            .map(drop)
-            .map_err(Error::from_refusal)
+    fn marks_for(
+        &self,
+        state: &State,
+        targets: &[usize],
+        tags: &[Tags],
+        permitted: &[BTreeSet<String>],
+    ) -> Vec<CopyMark> {
+        let wanted = accounts_of(state, targets);
+        let each = tags.iter().zip(permitted);
+        each.map(|(tags, permitted)| self.mark_for(state, tags.as_ref(), permitted, &wanted))
+            .collect()
+    }
+
+    /// Marks the source as open for this run, which may need these targets let in: whoever has the part of one may do so while the
+    /// mark is there.
+    pub async fn mark_open(&self, state: &State, targets: &[usize]) -> Result<(), Error> {
+        let marking = async {
+            let (tags, permitted) = self.seen_together(state).await?;
+            let marks = self.marks_for(state, targets, &tags, &permitted);
+            self.write_marks(state, &tags, &marks).await
+        };
+        marking.await.map_err(Error::from_refusal)
     }
 
     /// The accounts that may create volumes from this snapshot.
@@ -223,6 +242,11 @@ fn grantee(state: &State, i: usize) -> String {
         Some(_) => format!("arn:{partition}:iam::{}:root", target.account_id),
         None => target.role_name.arn(partition, &target.account_id),
     }
+}
+
+fn accounts_of(state: &State, targets: &[usize]) -> BTreeSet<String> {
+    let account = |&i: &usize| state.targets[i].account_id.to_string();
+    targets.iter().map(account).collect()
 }
 
 /// Whether this run has the source open.

@@ -18,7 +18,7 @@ use crate::plan;
 use crate::reply::cloudformation::{Answer, put};
 use crate::reply::{Status, notice, reply};
 use crate::request::{Mode, Request};
-use crate::state::{Failure, State, TargetPhase, TargetState};
+use crate::state::{Failure, State, TargetPhase};
 
 /// A state machine carries 256 KiB; several things of this size go with one step.
 const INLINE: usize = 60_000;
@@ -56,10 +56,14 @@ impl Handler {
             Progress::Continue(seconds) => self.whole(aws, "Continue", Some(seconds), &state).await,
             Progress::Opened | Progress::Ended => {
                 // A target that has not answered yet may need the source opened later, by its part.
-                let late =
-                    |t: &TargetState| matches!(t.phase, TargetPhase::Looking | TargetPhase::Ready);
-                if state.sharing.at == 0 && state.targets.iter().any(late) {
-                    aws.mark_open(&state).await?;
+                let late: Vec<usize> = (0..state.targets.len())
+                    .filter(|&i| {
+                        let phase = state.targets[i].phase;
+                        matches!(phase, TargetPhase::Looking | TargetPhase::Ready)
+                    })
+                    .collect();
+                if !late.is_empty() {
+                    aws.mark_open(&state, &late).await?;
                 }
                 self.parts_of(aws, &state).await
             }
@@ -316,6 +320,8 @@ impl Handler {
             return Ok(None);
         };
         let mut state = plan::withdraw(&request, place, true, &run, aws.now());
+        // It was this execution that opened the source, and it had not come to copying.
+        state.sharing.at = aws.now();
         for target in &mut state.targets {
             target.phase = TargetPhase::Failed;
             target.failure = Some(Failure::new(Cause::Other, failed));

@@ -65,7 +65,10 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         Outcome::Left(left) => left_behind(&mut state.targets[i], &left, now),
         Outcome::SourceGone(what) => fail(&mut state.targets[i], Cause::SourceGone, &what),
         Outcome::Refused(refusal) => refused(state, i, command, &refusal, now),
-        Outcome::Shared { .. } | Outcome::Permitted { .. } | Outcome::Registered(_) => {}
+        Outcome::Shared { .. }
+        | Outcome::Permitted { .. }
+        | Outcome::Closed { .. }
+        | Outcome::Registered(_) => {}
     }
 }
 

@@ -79,6 +79,7 @@ fn works(command: &Command) -> Outcome {
     match command {
         Command::Share { .. } => Outcome::Shared {
             prior: Vec::new(),
+            earlier: Vec::new(),
             refused: Vec::new(),
         },
         Command::Look { .. } => looked(vec![Vec::new(), Vec::new()]),

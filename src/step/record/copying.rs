@@ -20,7 +20,6 @@ pub(super) fn looked(
     let open = state.phase == Phase::Copying || state.phase == Phase::Sharing;
     let error = broken(state, i, copies);
     choose(state, i, copies, now);
-    let key_is_young = now - state.sharing.at < VISIBILITY_LIMIT;
     let target = &mut state.targets[i];
     target.kms_key_id = key;
     // `tries` stays: a look is no progress, and a command that fails after every look must end some time.
@@ -32,7 +31,7 @@ pub(super) fn looked(
         return;
     }
     if let Some(error) = error {
-        return broke(target, &error, key_is_young);
+        return broke(target, &error);
     }
     target.phase = if all_completed(copies, &target.copies) {
         TargetPhase::Registering
@@ -146,13 +145,12 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let before = state.copies_mut(i).clone();
     let error = broken(state, i, copies);
     choose(state, i, copies, now);
-    let key_is_young = now - state.sharing.at < VISIBILITY_LIMIT;
     let target = &mut state.targets[i];
     begin_clock(target, now);
     (target.tries, target.queued) = (0, false);
     target.progress = progress(copies, &target.copies);
     if let Some(error) = error {
-        return broke(target, &error, key_is_young);
+        return broke(target, &error);
     }
     if all_completed(copies, &target.copies) {
         target.due = 0;
@@ -195,13 +193,15 @@ fn broken(state: &mut State, i: usize, copies: &Copies) -> Option<String> {
     })
 }
 
-/// A copy ended in error: again, unless it was for a key that has had its time to become usable.
-fn broke(target: &mut TargetState, error: &str, key_is_young: bool) {
-    match (error.contains("key"), key_is_young) {
-        (true, false) => fail(target, Cause::KeyNotAccessible, error),
-        (true, true) => copy_again(target, Cause::KeyNotAccessible, error),
-        (false, _) => copy_again(target, Cause::CopyFailed, error),
-    }
+/// A copy ended in error: again, a few times. Even a key that had been seen to work may have been reached by a grant of another
+/// run, which has been revoked meanwhile.
+fn broke(target: &mut TargetState, error: &str) {
+    let cause = if error.contains("key") {
+        Cause::KeyNotAccessible
+    } else {
+        Cause::CopyFailed
+    };
+    copy_again(target, cause, error);
 }
 
 /// Percent over all snapshots, each counting the same.

@@ -3,17 +3,29 @@
 use crate::command::Outcome;
 use crate::diagnose::Cause;
 use crate::error::Refusal;
+use crate::ids::AccountId;
 use crate::state::{Phase, State, TargetPhase, shorten};
 use crate::step::pace::{MOST_TRIES, backoff};
 
-use super::{fail, stumble};
+use super::{fail, stick, stumble};
+
+/// What is said of a target that nobody can look into any more.
+const EARLIER_TRY: &str =
+    "an earlier try of this run had the source open to it: its copies may be left there, unseen";
 
 /// Seconds until two runs that end together have seen each other's marks.
 const SETTLED: i64 = 16;
 
 pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
     match outcome {
-        Outcome::Shared { prior, refused } => {
+        Outcome::Shared {
+            prior,
+            earlier,
+            refused,
+        } => {
+            if state.sharing.at == 0 {
+                undo_earlier_try(state, &earlier);
+            }
             state.sharing.at = now;
             state.sharing.prior = prior;
             (state.sharing.tries, state.sharing.due) = (0, 0);
@@ -62,6 +74,18 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
             }
         }
         _ => {}
+    }
+}
+
+/// An earlier try of this run, of which no state is left, may have made copies in targets that have failed since without being
+/// looked at.
+fn undo_earlier_try(state: &mut State, earlier: &[AccountId]) {
+    for target in &mut state.targets {
+        let unseen = target.phase == TargetPhase::Failed && target.since == 0;
+        if unseen && earlier.contains(&target.account_id) {
+            target.shared = true;
+            target.phase = TargetPhase::Undoing;
+        }
     }
 }
 
@@ -120,6 +144,17 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
         Outcome::Done => {
             state.sharing.stuck = None;
             state.phase = Phase::Ended;
+            return;
+        }
+        Outcome::Closed { earlier } => {
+            state.sharing.stuck = None;
+            state.phase = Phase::Ended;
+            for target in &mut state.targets {
+                let unseen = target.phase == TargetPhase::Failed && target.since == 0;
+                if unseen && earlier.contains(&target.account_id) {
+                    stick(target, EARLIER_TRY);
+                }
+            }
             return;
         }
         Outcome::NotYet(_) => {
