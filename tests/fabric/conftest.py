@@ -15,7 +15,6 @@ import pytest
 
 from . import fabric as deploying
 
-
 FIGURES = []
 
 

@@ -22,7 +22,7 @@ TERMINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 _session = boto3.session.Session()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def client(url, service, account=world.SOURCE, region=world.HOME):
     """A client with all rights in `account`: ministack takes a twelve-digit access key for the account itself."""
     return _session.client(
@@ -78,12 +78,12 @@ class Fabric:
         variables = plain["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
         for service in ("EC2", "KMS", "STS", "ORGANIZATIONS"):
             variables[f"AWS_ENDPOINT_URL_{service}"] = self.sandbox_url
-        self._plain, self._parameters = plain, parameters
+        self.plain, self._parameters = plain, parameters
         self.create(STACK, plain, **parameters)
 
     def update(self, **parameters):
         """The stack `amiferry` with these parameters beside those it was deployed with."""
-        return self.change(STACK, self._plain, **self._parameters | parameters)
+        return self.change(STACK, self.plain, **self._parameters | parameters)
 
     def create(self, name, body, account=world.SOURCE, **parameters):
         cloudformation = client(self.url, "cloudformation", account)
@@ -118,7 +118,11 @@ class Fabric:
 
     def reasons(self, name):
         events = self.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
-        return [event["ResourceStatusReason"] for event in events if "FAILED" in event["ResourceStatus"] and event.get("ResourceStatusReason")]
+        return [
+            event["ResourceStatusReason"]
+            for event in events
+            if "FAILED" in event["ResourceStatus"] and event.get("ResourceStatusReason")
+        ]
 
     def resources(self, name=STACK, account=world.SOURCE):
         found = client(self.url, "cloudformation", account).describe_stack_resources(StackName=name)["StackResources"]

@@ -59,7 +59,7 @@ _judged = contextvars.ContextVar("judged", default=None)
 
 
 def note(kind, **values):
-    at = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    at = datetime.datetime.now(datetime.UTC).isoformat()
     with _writing:
         _ledger.write(json.dumps({"kind": kind, "at": at} | values) + "\n")
 
@@ -126,7 +126,7 @@ _making = threading.Lock()
 _session = boto3.session.Session()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def client_of(service, region, role):
     return _session.client(
         service,

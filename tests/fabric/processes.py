@@ -60,7 +60,7 @@ def answers(url):
 
 @contextlib.contextmanager
 def ministack(folder, port, wait_scale):
-    """ministack with the patches of launcher.py, all in memory, reachable from here only. Its ledger is ledger.jsonl in `folder`."""
+    """ministack with the patches of launcher.py, all in memory, reachable from here only. Its ledger: `folder`/ledger.jsonl."""
     url = f"http://127.0.0.1:{port}"
     environment = clean_environment(
         AUTH="true",

@@ -30,7 +30,9 @@ def resource(fabric, name, kind="Custom::AmiDistribution", **properties):
 
 
 def targets(*accounts):
-    return [{"AccountId": account, "Region": world.TARGETS.get(account, world.HOME), "KmsKeyId": "alias/amis"} for account in accounts]
+    return [
+        {"AccountId": account, "Region": world.TARGETS.get(account, world.HOME), "KmsKeyId": "alias/amis"} for account in accounts
+    ]
 
 
 def copies(fabric, name):
@@ -109,7 +111,9 @@ def test_deleted_without_its_images(fabric, seen):
 
 
 def refused(fabric):
-    return fabric.create("refused", resource(fabric, "refused", Targets=targets("222222222222", world.BROKEN), OnDelete="Deregister"))
+    return fabric.create(
+        "refused", resource(fabric, "refused", Targets=targets("222222222222", world.BROKEN), OnDelete="Deregister")
+    )
 
 
 @scenario(refused)

@@ -71,10 +71,12 @@ def test_three_hundred_targets_go_over_the_bucket(fabric, seen, figure):
     [run] = fabric.machines.list_map_runs(executionArn=arn)["mapRuns"]
     assert ":amiferry/ManyTargets:" in run["mapRunArn"]
     sizes = [(line["bytes"], line["state"]) for line in fabric.calls("size") if line["execution"] == arn]
-    largest = "the largest payload is that of %s: {0:,} bytes of 262,144" % max(sizes)[1]
-    figure(f"300 targets: a history of {len(fabric.history(arn))} events of 25,000; {largest.format(max(sizes)[0])}")
-    assert max(sizes)[0] < 200 * 1024
-    assert len(fabric.history(arn)) < 50
+    (size, state), events = max(sizes), len(fabric.history(arn))
+    figure(
+        f"300 targets: a history of {events} events of 25,000; largest payload that of {state}, {size:,} bytes of 262,144"
+    )
+    assert size < 200 * 1024
+    assert events < 50
 
 
 def one_of_two_fails(fabric):

@@ -10,7 +10,6 @@ from .fabric import until
 from .scenario import scenario
 from .test_distribute import distribute
 
-
 #: Seconds by which an event surely has had its effect; where there is none, there is nothing to wait for.
 DELIVERY = 3
 
@@ -149,7 +148,9 @@ def test_no_event_was_lost(fabric):
 
 def failing(fabric):
     """An event that no function could serve."""
-    fabric.invoke({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "detail": {"ImageId": "ami-none"}}, asynchronously=True)
+    fabric.invoke(
+        {"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "detail": {"ImageId": "ami-none"}}, asynchronously=True
+    )
     queue = fabric.outputs()["DeadLettersUrl"]
     [message] = until(lambda: fabric.queues.receive_message(QueueUrl=queue).get("Messages"))
     fabric.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])

@@ -55,7 +55,12 @@ def test_a_targets_role(fabric):
     account = next(iter(world.TARGETS))
     role = f"arn:aws:kms:{world.HOME}:{account}:key/*"
     body = template.read(template.TARGET_ROLE)
-    parameters = {"SourceAccountId": world.SOURCE, "SourceKeyArns": world.SOURCE_KEYS, "TargetKeyArns": role, "RoleName": "Documented"}
+    parameters = {
+        "SourceAccountId": world.SOURCE,
+        "SourceKeyArns": world.SOURCE_KEYS,
+        "TargetKeyArns": role,
+        "RoleName": "Documented",
+    }
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
     trust, [policy] = deployed(fabric, "Documented", account)
     _, documented_trust, documented_policy, _, _ = documented()
@@ -77,16 +82,40 @@ def test_a_targets_role_with_an_external_id_and_a_key_of_its_own(fabric):
     assert fabric.delete("other", account) == "DELETE_COMPLETE"
 
 
-def test_the_parameters_bind_the_policies():
-    """Read from the template, because a second stack would want a second world: each parameter's value stands in the policy."""
-    resources = template.read(template.STACK)["Resources"]
-    text = json.dumps(resources["FunctionRole"])
-    for parameter in ("SourceKeyArns", "TargetRoleName", "OrganizationId", "OrchestratorRoleName", "Region", "RequestParameter"):
-        assert f'"{parameter}"' in text or f"${{{parameter}}}" in text, parameter
-    everything = [
-        (statement["Sid"], statement["Action"])
-        for policy in resources["FunctionRole"]["Properties"]["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
-        if statement.get("Resource") == "*" and statement["Effect"] == "Allow"
-    ]
-    assert [sid for sid, _ in everything] == ["Find", "Organization"], "AWS allows nothing narrower for these only"
+def test_the_parameters_bind_the_policies(fabric):
+    """A second stack with everything that can be asked for."""
+    parameters = {
+        "Architecture": "x86_64",
+        "OrchestratorRoleName": "other-amiferry",
+        "TargetRoleName": "OtherCopyRole",
+        "OrganizationId": world.ORGANIZATION,
+        "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,arn:aws:kms:eu-west-1:111111111111:key/2",
+        "CreateKmsKey": "true",
+        "KmsKeyAlias": "golden",
+        "Region": "eu-west-1",
+        "Request": '{"TargetAccountIds": ["222222222222"]}',
+        "NotificationEmail": "images@example.com",
+        "LogExecutions": "true",
+        "SweepRegions": "eu-west-1,eu-central-1",
+    }
+    assert fabric.create("everything", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("everything")
+    outputs = fabric.outputs("everything")
+    distribute, stack = (json.loads(policy)["Statement"] for policy in fabric.role("other-amiferry").policies)
+    of = {statement["Sid"]: statement for statement in distribute + stack}
+    assert (
+        of["Keys"]["Resource"] == of["Grant"]["Resource"] == [*parameters["SourceKeyArns"].split(","), outputs["SharedKmsKeyArn"]]
+    )
+    assert of["ReadAndShare"]["Resource"] == ["arn:aws:ec2:eu-west-1::image/*", "arn:aws:ec2:eu-west-1::snapshot/*"]
+    assert of["Targets"]["Resource"] == "arn:aws:iam::*:role/OtherCopyRole"
+    assert of["Targets"]["Condition"] == {"StringEquals": {"aws:ResourceOrgID": world.ORGANIZATION}}
+    assert "Configured" not in of, "the request is in the environment"
+    everywhere = {sid for sid, statement in of.items() if statement["Resource"] == "*" and statement["Effect"] == "Allow"}
+    assert everywhere == {"Find", "Organization"}, "AWS allows nothing narrower for these"
+    variables = fabric.functions.get_function_configuration(FunctionName="everything")["Environment"]["Variables"]
+    assert variables["AMIFERRY_STATE_MACHINE_ARN"] == outputs["StateMachineArn"]
+    assert variables["AMIFERRY_BUCKET"] == outputs["BucketName"]
+    assert variables["AMIFERRY_REQUEST"] == parameters["Request"]
+    assert variables["AMIFERRY_SWEEP_REGIONS"] == parameters["SweepRegions"]
+    assert fabric.delete("everything") == "DELETE_COMPLETE"
+    [kept] = [bucket for bucket in fabric.s3.list_buckets()["Buckets"] if bucket["Name"] == outputs["BucketName"]]
+    assert kept, "it empties itself"

@@ -69,4 +69,6 @@ def test_nothing_was_ever_public(fabric):
     things = [thing for regions in here.values() for there in regions.values() for thing in there["images"] + there["snapshots"]]
     assert len(things) > 50
     assert not [thing["id"] for thing in things if thing["public"]]
-    assert not [call for call in fabric.sandbox("ledger") if "all" in call["params"].values() and call["operation"].startswith("Modify")]
+    assert not [
+        call for call in fabric.sandbox("ledger") if "all" in call["params"].values() and call["operation"].startswith("Modify")
+    ]

@@ -143,7 +143,13 @@ def account(account_id, roles, keys, parent=None):
 
 def image(name, sizes):
     for snapshot_id, size in zip(snapshot_ids(name), sizes, strict=True):
-        yield from ("[[account.snapshot]]", f'region = "{HOME}"', f'id = "{snapshot_id}"', f"size = {size}", f'key = "{key_arn(name)}"')
+        yield from (
+            "[[account.snapshot]]",
+            f'region = "{HOME}"',
+            f'id = "{snapshot_id}"',
+            f"size = {size}",
+            f'key = "{key_arn(name)}"',
+        )
         if name in FAILING:
             yield f"copies_fail_at = {FAILING[name]}"
     tags = {"Name": name} | TAGS.get(name, {"amiferry:distribute": "true"})
