@@ -49,10 +49,20 @@ bench: .venv/ready $(RIE) ## Measure distributions to 3 and to 200 accounts: tim
 	$(PROGRAMS) AMIFERRY_RELEASE_DIR=$(TARGET_DIR)/lambda/bootstrap .venv/bin/python -m bench $(ARGS)
 
 .PHONY: test
-test: .venv/ready $(RIE) ## Run all tests
+test: .venv/ready $(RIE) ## Run all tests, those of the deployed templates and of their policies among them
 	$(PROGRAMS) cargo test --locked --workspace --no-fail-fast
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire
+	$(MAKE) --no-print-directory least-privilege
+
+# Schedules of faults; at four a second. `make chaos COUNT=5000 FIRST=100000`
+COUNT ?= 2000
+FIRST ?= 0
+
+.PHONY: chaos
+chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0) on, and write the table of docs/reliability.md
+	AMIFERRY_CHAOS_FIRST=$(FIRST) AMIFERRY_CHAOS_COUNT=$(COUNT) AMIFERRY_CHAOS_REPORT=$(CURDIR)/docs/reliability.md \
+	    cargo test --locked --test behaviour chaos::the_promises -- --nocapture
 
 .PHONY: fabric
 fabric: .venv-fabric/ready ## Deploy the templates on emulators of AWS's services, run them, and look at what came of it
@@ -64,7 +74,7 @@ least-privilege: fabric ## Compare what the templates' roles may do with what th
 	scripts/least-privilege $(LEDGERS)
 
 .PHONY: verify
-verify: lint test least-privilege ## Do what CI does: lint, test, deploy on emulators
+verify: lint test ## Do what CI does: lint, then test
 
 .PHONY: lint
 lint: fmt-check lint-templates clippy licences ## Check formatting, templates, clippy's warnings (denied), and every dependency's licence and source

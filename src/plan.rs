@@ -252,6 +252,7 @@ fn target(target: &Target, phase: TargetPhase) -> TargetState {
         tries: 0,
         again: 0,
         queued: false,
+        doubled: false,
         shared: false,
         image_id: None,
         copies: Vec::new(),

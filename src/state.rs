@@ -178,6 +178,10 @@ pub struct TargetState {
     /// The quota of concurrent copies was full: poll before trying again.
     #[serde(default, skip_serializing_if = "is_default")]
     pub queued: bool,
+    /// A copy that this run started was passed over for another of the same: it may not show yet when the others are tidied.
+    /// Since schema 2.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub doubled: bool,
     /// Whether this run opened the source to the account.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shared: bool,
@@ -440,6 +444,7 @@ impl State {
                 target.again,
             ) = (now, now, now, 99, 9);
             (target.shared, target.queued, target.progress) = (true, true, 100);
+            (target.member, target.doubled) = (true, true);
             target.phase = TargetPhase::Registering;
             busy.sharing.prior.push(target.account_id.clone());
         }

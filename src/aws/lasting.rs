@@ -4,38 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{ImageAttributeName, OperationType, Tag};
+use aws_sdk_ec2::types::{OperationType, Tag};
 use futures::future::join_all;
 
 use super::mark::{self, Marks};
-use super::{Aws, image, refusal, tags};
+use super::{Aws, refusal};
 use crate::command::{Outcome, shared_tag};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::SnapshotId;
 use crate::request::KeyAccess;
 use crate::state::{Share, State, TargetPhase};
 
-/// Principals in one ModifyImageAttribute.
-const BATCH: usize = 500;
+mod thing;
 
-/// Account IDs, and ARNs of organisations and units.
-type Principals = BTreeSet<String>;
-
-/// What is shared.
-#[derive(Debug, Clone, Copy)]
-enum Thing<'a> {
-    Image,
-    Snapshot(&'a SnapshotId),
-}
-
-/// How a thing is shared at this moment.
-#[derive(Debug)]
-struct Standing {
-    permitted: Principals,
-    tags: BTreeMap<String, String>,
-    /// Whom this run let in, as the mark names them.
-    let_in: BTreeSet<String>,
-}
+use thing::{Principals, Thing, short};
 
 impl Aws {
     /// Lets in the accounts of these targets and the audience.
@@ -291,165 +272,9 @@ impl Aws {
             .map(|(id, _)| id.to_string())
             .collect())
     }
-
-    /// The permissions are read before the mark: one that this run gave meanwhile was marked before it was given.
-    async fn standing(&self, state: &State, thing: Thing<'_>) -> Result<Standing, Refusal> {
-        let (permitted, tags) = match thing {
-            Thing::Image => {
-                let permitted = self.launch_permissions(state).await?;
-                (permitted, self.image_tags(state).await?)
-            }
-            Thing::Snapshot(id) => {
-                let permitted = self.permitted_accounts(state, id).await?;
-                (permitted, self.snapshot_tags(state, id).await?)
-            }
-        };
-        let let_in = mark::read(&shared_tag(&state.run), &tags).unwrap_or_default();
-        Ok(Standing {
-            permitted,
-            tags,
-            let_in,
-        })
-    }
-
-    async fn launch_permissions(&self, state: &State) -> Result<Principals, Refusal> {
-        let actor = Self::own(state);
-        let (region, id) = (&state.source.region, &state.source.image_id);
-        let answer = self
-            .ec2(&actor, region)
-            .describe_image_attribute()
-            .image_id(id.as_str())
-            .attribute(ImageAttributeName::LaunchPermission)
-            .send()
-            .await
-            .map_err(|e| refusal("DescribeImageAttribute", &actor.at(region), id, &e))?;
-        let who = answer.launch_permissions().iter().filter_map(|p| {
-            p.user_id()
-                .or(p.organization_arn())
-                .or(p.organizational_unit_arn())
-        });
-        Ok(who.map(str::to_owned).collect())
-    }
-
-    async fn image_tags(&self, state: &State) -> Result<BTreeMap<String, String>, Refusal> {
-        let actor = Self::own(state);
-        let (region, id) = (&state.source.region, &state.source.image_id);
-        let found = image::own_image(&self.ec2(&actor, region), &actor.at(region), id).await?;
-        Ok(found.map_or_else(Default::default, |image| tags::to_map(image.tags())))
-    }
-
-    async fn snapshot_tags(
-        &self,
-        state: &State,
-        id: &SnapshotId,
-    ) -> Result<BTreeMap<String, String>, Refusal> {
-        let all = self.source_snapshot_tags(state).await?;
-        let place = state.source.snapshots.iter().position(|s| s == id);
-        Ok(place
-            .and_then(|i| all.into_iter().nth(i)?)
-            .unwrap_or_default())
-    }
-
-    /// Writes the mark anew: what it is to list, and nothing of a longer list before.
-    async fn write_mark(
-        &self,
-        state: &State,
-        thing: Thing<'_>,
-        standing: &Standing,
-        let_in: &BTreeSet<String>,
-    ) -> Result<(), Refusal> {
-        if *let_in == standing.let_in {
-            return Ok(());
-        }
-        let name = shared_tag(&state.run);
-        let actor = Self::own(state);
-        let region = &state.source.region;
-        let resource = thing.id(state);
-        let new = if let_in.is_empty() {
-            Vec::new()
-        } else {
-            mark::write(&name, let_in.iter().map(String::as_str))
-        };
-        let is_new = |key: &str| new.iter().any(|tag| tag.key() == Some(key));
-        let old: Vec<Tag> = mark::keys(&name, &standing.tags)
-            .into_iter()
-            .filter(|key| !is_new(key))
-            .map(|key| Tag::builder().key(key).build())
-            .collect();
-        let ec2 = self.ec2(&actor, region);
-        if !new.is_empty() {
-            let answer = ec2
-                .create_tags()
-                .resources(resource)
-                .set_tags(Some(new))
-                .send()
-                .await;
-            answer.map_err(|e| refusal("CreateTags", &actor.at(region), resource, &e))?;
-        }
-        if !old.is_empty() {
-            let answer = ec2
-                .delete_tags()
-                .resources(resource)
-                .set_tags(Some(old))
-                .send()
-                .await;
-            answer.map_err(|e| refusal("DeleteTags", &actor.at(region), resource, &e))?;
-        }
-        Ok(())
-    }
-
-    async fn change(
-        &self,
-        state: &State,
-        thing: Thing<'_>,
-        operation: &OperationType,
-        who: &Principals,
-    ) -> Result<(), Refusal> {
-        let all: Vec<String> = who.iter().cloned().collect();
-        if let Thing::Snapshot(id) = thing {
-            return self.modify(state, id, operation.clone(), all).await;
-        }
-        let actor = Self::own(state);
-        let (region, id) = (&state.source.region, &state.source.image_id);
-        for some in all.chunks(BATCH) {
-            let (arns, accounts): (Vec<String>, Vec<String>) = some
-                .iter()
-                .cloned()
-                .partition(|who| who.starts_with("arn:"));
-            let (units, organizations): (Vec<String>, Vec<String>) =
-                arns.into_iter().partition(|arn| arn.contains(":ou/"));
-            let given = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
-            self.ec2(&actor, region)
-                .modify_image_attribute()
-                .image_id(id.as_str())
-                .attribute("launchPermission")
-                .operation_type(operation.clone())
-                .set_user_ids(given(accounts))
-                .set_organization_arns(given(organizations))
-                .set_organizational_unit_arns(given(units))
-                .send()
-                .await
-                .map_err(|e| refusal("ModifyImageAttribute", &actor.at(region), id, &e))?;
-        }
-        Ok(())
-    }
-}
-
-impl<'a> Thing<'a> {
-    fn id(self, state: &'a State) -> &'a str {
-        match self {
-            Self::Image => state.source.image_id.as_str(),
-            Self::Snapshot(id) => id.as_str(),
-        }
-    }
 }
 
 /// An image or snapshot that somebody deregistered or deleted: nobody launches from it any more.
 fn is_there_no_more(refusal: &Refusal) -> bool {
     refusal.kind() == RefusalKind::NotFound || refusal.code == "InvalidAMIID.Unavailable"
-}
-
-/// A principal as a mark names it: an account by its ID, an organisation or unit by the last part of its ARN.
-fn short(who: &str) -> &str {
-    who.rsplit('/').next().unwrap_or(who)
 }

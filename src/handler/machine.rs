@@ -16,12 +16,11 @@ use crate::event::custom_resource::{CustomResource, ResponseUrl, physical_id};
 use crate::event::job::{Call, Job};
 use crate::plan;
 use crate::reply::cloudformation::{Answer, put};
-use crate::reply::{Status, notice, reply};
+use crate::reply::{Status, notice};
 use crate::request::{Mode, Request};
 use crate::state::{Failure, State, TargetPhase};
 
-/// A state machine carries 256 KiB; several things of this size go with one step.
-const INLINE: usize = 60_000;
+mod carry;
 
 impl Handler {
     pub(super) async fn open(
@@ -141,84 +140,10 @@ impl Handler {
         }
     }
 
-    /// The parts of those targets that are still on their way; without any there is nothing but to conclude.
-    async fn parts_of(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
-        let going = (0..state.targets.len()).filter(|&i| !state.targets[i].phase.is_terminal());
-        let parts: Vec<Value> = going.map(|i| json!({"State": state.part(i)})).collect();
-        if parts.is_empty() {
-            return self.whole(aws, "Ready", None, state).await;
-        }
-        let mut told = self.whole(aws, "Opened", None, state).await?;
-        let parts = Value::Array(parts);
-        let size = parts.to_string().len();
-        match &self.settings.bucket {
-            Some(bucket) if size > INLINE => {
-                let key = format!("runs/{}/parts.json", place_of(state));
-                aws.keep(bucket, &key, parts.to_string().into_bytes())
-                    .await?;
-                told["PartsAt"] = json!({"Bucket": bucket, "Key": key});
-            }
-            _ => told["Parts"] = parts,
-        }
-        Ok(told)
-    }
-
-    /// A reply that carries the whole's state, or where it is.
-    async fn whole(
-        &self,
-        aws: &Aws,
-        status: &str,
-        wait: Option<u32>,
-        state: &State,
-    ) -> Result<Value, Error> {
-        let mut told = json!({ "Status": status });
-        if let Some(seconds) = wait {
-            told["WaitSeconds"] = json!(seconds);
-        }
-        let value = serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
-        let size = value.to_string().len();
-        match &self.settings.bucket {
-            Some(bucket) if size > INLINE => {
-                let key = format!("runs/{}/state.json", place_of(state));
-                aws.keep(bucket, &key, value.to_string().into_bytes())
-                    .await?;
-                told["StateAt"] = json!({"Bucket": bucket, "Key": key});
-            }
-            _ => told["State"] = value,
-        }
-        Ok(told)
-    }
-
     async fn concluding(&self, aws: &Aws, seconds: u32, state: &State) -> Result<Value, Error> {
         let mut told = self.whole(aws, "Continue", Some(seconds), state).await?;
         told["Concluding"] = json!(true);
         Ok(told)
-    }
-
-    async fn last_state(&self, aws: &Aws, last: &Value) -> Result<Option<State>, Error> {
-        let value = match (last.get("State"), last.get("StateAt")) {
-            (Some(state), _) => state.clone(),
-            (None, Some(at)) => self.fetch(aws, at).await?,
-            (None, None) => return Ok(None),
-        };
-        State::open(&value).map(Some)
-    }
-
-    /// JSON that an earlier reply, or the machine itself, left in the bucket.
-    async fn fetch(&self, aws: &Aws, at: &Value) -> Result<Value, Error> {
-        let bucket = at["Bucket"].as_str().unwrap_or_default();
-        let key = at["Key"].as_str().unwrap_or_default();
-        if self.settings.bucket.as_deref() != Some(bucket) {
-            return Err(Error::InvalidState(format!(
-                "is kept in bucket {bucket:?}, which is not this function's (AMIFERRY_BUCKET)"
-            )));
-        }
-        let body = aws.kept(bucket, key).await?;
-        let body = body.ok_or_else(|| {
-            Error::InvalidState(format!("s3://{bucket}/{key} is not there any more"))
-        })?;
-        serde_json::from_slice(&body)
-            .map_err(|e| Error::InvalidState(format!("s3://{bucket}/{key} is not JSON: {e}")))
     }
 
     /// Takes in what became of the parts. A target whose part ended without an end is undone here.
@@ -258,29 +183,6 @@ impl Handler {
         }
         state.part = false;
         Ok(())
-    }
-
-    /// The Map's result: the children's outputs, or where its ResultWriter put them.
-    async fn parts(&self, aws: &Aws, parts: &Value) -> Result<Vec<Value>, Error> {
-        if let Value::Array(parts) = parts {
-            return Ok(parts.clone());
-        }
-        let Some(details) = parts.get("ResultWriterDetails") else {
-            return Ok(Vec::new());
-        };
-        let manifest = self.fetch(aws, details).await?;
-        let mut found = Vec::new();
-        for kind in ["SUCCEEDED", "FAILED"] {
-            let files = manifest["ResultFiles"][kind].as_array();
-            for file in files.into_iter().flatten() {
-                let at = json!({"Bucket": details["Bucket"], "Key": file["Key"]});
-                let executions = self.fetch(aws, &at).await?;
-                let outputs = executions.as_array().into_iter().flatten();
-                let outputs = outputs.filter_map(|e| e["Output"].as_str());
-                found.extend(outputs.filter_map(|o| serde_json::from_str::<Value>(o).ok()));
-            }
-        }
-        Ok(found)
     }
 
     /// Where opening failed before it had a state to tell: what it may have left open is found by its marks.
@@ -365,22 +267,6 @@ impl Handler {
         }))
     }
 
-    async fn told(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
-        let mut told = reply(state, Progress::Ended)?;
-        told["Notice"] = notice::of(state);
-        let size = told["Result"].to_string().len();
-        if let Some(bucket) = &self.settings.bucket
-            && size > INLINE
-        {
-            let key = format!("runs/{}/result.json", place_of(state));
-            aws.keep(bucket, &key, told["Result"].to_string().into_bytes())
-                .await?;
-            let at = json!({"Bucket": bucket, "Key": key});
-            told["Result"] = json!({"RunId": state.run, "SourceImageId": state.source.image_id, "Count": state.targets.len(), "ResultAt": at});
-        }
-        Ok(told)
-    }
-
     /// Answers CloudFormation, where its ResponseURL still is: it is thrown away once used.
     async fn answer(
         &self,
@@ -401,14 +287,5 @@ impl Handler {
         resource.response_url = Some(ResponseUrl::parse(url)?);
         put(answer, &resource).await?;
         aws.discard(bucket, key).await
-    }
-}
-
-/// Where this run's objects are: apart from those of any other execution.
-fn place_of(state: &State) -> &str {
-    if state.execution.is_empty() {
-        &state.run
-    } else {
-        &state.execution
     }
 }

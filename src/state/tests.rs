@@ -25,6 +25,7 @@ fn full(targets: usize, snapshots: usize) -> State {
         tries: 11,
         again: 2,
         queued: true,
+        doubled: true,
         shared: true,
         image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").ok(),
         copies: (0..snapshots).map(|n| Some(snapshot(n))).collect(),

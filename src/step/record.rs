@@ -6,7 +6,7 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ids::ImageId;
 use crate::state::{Failure, MOST_LEFT, STUCK_BYTES, State, TargetPhase, TargetState, shorten};
 
-use super::pace::{MOST_AGAIN, MOST_TRIES, backoff};
+use super::pace::{MOST_AGAIN, MOST_TRIES, UNSEEN_LIMIT, backoff};
 
 mod copying;
 mod sharing;
@@ -50,7 +50,12 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             *state.copies_mut(i) = used.into_iter().map(Some).collect();
             let target = &mut state.targets[i];
             (target.tries, target.due, target.progress) = (0, 0, 100);
-            target.phase = if surplus {
+            let seen = target.last_start + UNSEEN_LIMIT;
+            if target.doubled && now < seen {
+                // The copy passed over may not show yet: it is tidied when it must.
+                target.due = seen;
+            }
+            target.phase = if surplus || target.due > 0 {
                 TargetPhase::Tidying
             } else {
                 TargetPhase::Succeeded

@@ -46,6 +46,7 @@ pub(super) fn looked(
 /// smaller ID: every process that sees the same copies chooses the same.
 fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let last_start = state.targets[i].last_start;
+    let mut doubled = false;
     let remembered = state.copies_mut(i);
     for (place, seen) in remembered.iter_mut().zip(copies) {
         let rank = |status: &CopyStatus| match status {
@@ -58,7 +59,10 @@ fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
             .filter_map(|c| rank(&c.status).map(|r| (r, c.started, &c.id)))
             .min();
         match best {
-            Some((_, _, id)) => *place = Some(id.clone()),
+            Some((_, _, id)) => {
+                doubled |= place.as_ref().is_some_and(|before| before != id);
+                *place = Some(id.clone());
+            }
             None => {
                 let failed = place
                     .as_ref()
@@ -69,6 +73,7 @@ fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
             }
         }
     }
+    state.targets[i].doubled |= doubled;
 }
 
 fn all_completed(copies: &Copies, chosen: &[Option<SnapshotId>]) -> bool {

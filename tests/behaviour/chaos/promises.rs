@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use amiferry_sandbox::Sandbox;
+use amiferry_sandbox::{Image, Sandbox, Snapshot};
 use serde_json::Value;
 
-use super::schedule::{Hand, Schedule};
+use super::schedule::{FOREIGN_IMAGE, FOREIGN_SNAPSHOT, GUEST, Hand, Schedule};
 use crate::support::*;
 
 /// How the source was before.
@@ -87,13 +87,9 @@ fn target_is_sound(
     replies: &[Value],
 ) -> Result<(), String> {
     let (account, region) = place;
-    let images = sandbox.images(account, region);
-    let snapshots = sandbox.snapshots(account, region);
+    let (images, snapshots) = without_the_foreign(sandbox, schedule, place)?;
     promise!(images.len() <= 1, "{place:?} has {} images", images.len());
-    let used: BTreeSet<String> = images
-        .iter()
-        .flat_map(amiferry_sandbox::Image::snapshot_ids)
-        .collect();
+    let used: BTreeSet<String> = images.iter().flat_map(Image::snapshot_ids).collect();
     let there: BTreeSet<String> = snapshots.iter().map(|s| s.snapshot_id.clone()).collect();
     let is_stuck = stuck_about(replies, account).any(|left| left["Region"] == region);
     // A run that could not begin again after it was killed tells nothing; it is told when it is sent again.
@@ -135,6 +131,28 @@ fn target_is_sound(
     Ok(())
 }
 
+/// What is in a target but for what others have there, which must be there untouched.
+fn without_the_foreign(
+    sandbox: &Sandbox,
+    schedule: &Schedule,
+    place: Place,
+) -> Result<(Vec<Image>, Vec<Snapshot>), String> {
+    let mut images = sandbox.images(place.0, place.1);
+    let mut snapshots = sandbox.snapshots(place.0, place.1);
+    let before = (images.len(), snapshots.len());
+    images.retain(|image| image.image_id != FOREIGN_IMAGE);
+    snapshots.retain(|snapshot| snapshot.snapshot_id != FOREIGN_SNAPSHOT);
+    let others = usize::from(before.0 > images.len()) + usize::from(before.1 > snapshots.len());
+    let theirs = schedule.has(Hand::ForeignImage) || schedule.has(Hand::NameTaken);
+    let here = schedule.runs[0].places[0] == place;
+    // Registered too late it is refused, if the name is the copy's.
+    promise!(
+        !(theirs && here) || others > 0,
+        "{place:?}: another's image is gone"
+    );
+    Ok((images, snapshots))
+}
+
 /// What was there before is there, what was added is gone.
 fn source_is_as_before(
     sandbox: &Sandbox,
@@ -147,16 +165,26 @@ fn source_is_as_before(
     {
         return Ok(());
     }
-    let taken = schedule
-        .hands
-        .iter()
-        .any(|(_, hand)| *hand == Hand::SharingTakenAway);
+    let taken = schedule.has(Hand::SharingTakenAway);
     for (snapshot, before) in sandbox
         .snapshots(SOURCE, HOME)
         .iter()
         .zip(&before.permitted)
     {
         let now: BTreeSet<String> = snapshot.create_volume_permissions.iter().cloned().collect();
+        let mut before = before.clone();
+        if schedule.has(Hand::AccountLetIn) {
+            before.insert(GUEST.to_owned());
+        }
+        let before = &before;
+        let tagged = snapshot
+            .tags
+            .get("owner")
+            .is_some_and(|by| by == "somebody");
+        promise!(
+            tagged || snapshot.snapshot_id != ROOT || !schedule.has(Hand::SourceTagged),
+            "another's tag is gone"
+        );
         let same = if taken {
             now.is_subset(before)
         } else {

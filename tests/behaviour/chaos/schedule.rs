@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use amiferry_sandbox::{Fault, Limits, Sandbox, World};
+use amiferry_sandbox::{
+    Aws, BlockDeviceMapping, Ebs, Fault, Image, Limits, Sandbox, Snapshot, World,
+};
 use serde_json::{Value, json};
 
 use super::report::Report;
@@ -74,9 +76,17 @@ pub enum Hand {
     SourceDeregistered,
     RegionDisabled,
     SharingTakenAway,
+    /// Somebody lets another account in: it stays.
+    AccountLetIn,
+    /// Somebody tags a source snapshot: the tag stays.
+    SourceTagged,
+    /// Somebody has an image of their own in a target: it stays.
+    ForeignImage,
+    /// The same, under the name that the copy is to have.
+    NameTaken,
 }
 
-const HANDS: [Hand; 10] = [
+const HANDS: [Hand; 14] = [
     Hand::CopyBreaks(0),
     Hand::CopyBreaks(50),
     Hand::CopyBreaks(99),
@@ -87,7 +97,16 @@ const HANDS: [Hand; 10] = [
     Hand::SourceDeregistered,
     Hand::RegionDisabled,
     Hand::SharingTakenAway,
+    Hand::AccountLetIn,
+    Hand::SourceTagged,
+    Hand::ForeignImage,
+    Hand::NameTaken,
 ];
+
+/// Whom others let in, and what they have in a target.
+pub const GUEST: &str = "888888888888";
+pub const FOREIGN_IMAGE: &str = "ami-0fffffffffffffff1";
+pub const FOREIGN_SNAPSHOT: &str = "snap-0fffffffffffffff1";
 
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -196,6 +215,11 @@ impl Schedule {
         world
     }
 
+    /// Whether somebody did this.
+    pub fn has(&self, wanted: Hand) -> bool {
+        self.hands.iter().any(|(_, hand)| *hand == wanted)
+    }
+
     /// Whether only what passes befalls it, and so little that every target must succeed.
     pub fn must_succeed(&self) -> bool {
         self.hands.is_empty() && self.faults.0 <= 3
@@ -260,11 +284,30 @@ impl Hand {
             Self::KeyDisabled => aws.disable_key(&key_arn((account, region))),
             Self::SourceDeregistered => aws.delete_image(AMI),
             Self::RegionDisabled => aws.disable_region(account, region),
-            Self::SharingTakenAway => [ROOT, DATA]
-                .iter()
-                .all(|id| aws.unshare_snapshot(id, account)),
+            Self::SharingTakenAway => {
+                let mut ids = [ROOT, DATA].iter();
+                ids.all(|id| aws.unshare_snapshot(id, account))
+            }
+            Self::AccountLetIn => [ROOT, DATA].iter().all(|id| aws.share_snapshot(id, GUEST)),
+            Self::SourceTagged => aws.change_snapshot(ROOT, |snapshot| {
+                snapshot
+                    .tags
+                    .insert("owner".to_owned(), "somebody".to_owned());
+            }),
+            Self::ForeignImage => foreign(aws, account, region, "theirs"),
+            Self::NameTaken => foreign(aws, account, region, "golden-copied-from-111111111111"),
         });
     }
+}
+
+/// Another's image in a target, as it is at most once.
+fn foreign(aws: &mut Aws, account: &str, region: &str, name: &str) -> bool {
+    let snapshot = Snapshot::new(region, FOREIGN_SNAPSHOT, 8);
+    let image = Image::new(region, FOREIGN_IMAGE, name).mapping(BlockDeviceMapping::ebs(
+        "/dev/xvda",
+        Ebs::snapshot(FOREIGN_SNAPSHOT),
+    ));
+    aws.add_snapshot(account, snapshot).is_ok() && aws.add_image(account, image).is_ok()
 }
 
 /// A fault of some kind, as the service would word it.

@@ -1,0 +1,139 @@
+//! What goes from one call of the state machine to the next: in the reply where it is small, in the bucket where it is not.
+
+use serde_json::{Value, json};
+
+use crate::aws::Aws;
+use crate::engine::Progress;
+use crate::error::Error;
+use crate::handler::Handler;
+use crate::reply::{notice, reply};
+use crate::state::State;
+
+/// A state machine carries 256 KiB; several things of this size go with one step.
+const INLINE: usize = 60_000;
+/// Parts come back as they end, with their reasons: several times as large as they went out.
+const INLINE_PARTS: usize = 20_000;
+
+impl Handler {
+    /// The parts of those targets that are still on their way; without any there is nothing but to conclude.
+    pub(super) async fn parts_of(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
+        let going = (0..state.targets.len()).filter(|&i| !state.targets[i].phase.is_terminal());
+        let parts: Vec<Value> = going.map(|i| json!({"State": state.part(i)})).collect();
+        if parts.is_empty() {
+            return self.whole(aws, "Ready", None, state).await;
+        }
+        let mut told = self.whole(aws, "Opened", None, state).await?;
+        let parts = Value::Array(parts);
+        let size = parts.to_string().len();
+        match &self.settings.bucket {
+            Some(bucket) if size > INLINE_PARTS => {
+                let key = format!("runs/{}/parts.json", place_of(state));
+                aws.keep(bucket, &key, parts.to_string().into_bytes())
+                    .await?;
+                told["PartsAt"] = json!({"Bucket": bucket, "Key": key});
+            }
+            _ => told["Parts"] = parts,
+        }
+        Ok(told)
+    }
+
+    /// A reply that carries the whole's state, or where it is.
+    pub(super) async fn whole(
+        &self,
+        aws: &Aws,
+        status: &str,
+        wait: Option<u32>,
+        state: &State,
+    ) -> Result<Value, Error> {
+        let mut told = json!({ "Status": status });
+        if let Some(seconds) = wait {
+            told["WaitSeconds"] = json!(seconds);
+        }
+        let value = serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
+        let size = value.to_string().len();
+        match &self.settings.bucket {
+            Some(bucket) if size > INLINE => {
+                let key = format!("runs/{}/state.json", place_of(state));
+                aws.keep(bucket, &key, value.to_string().into_bytes())
+                    .await?;
+                told["StateAt"] = json!({"Bucket": bucket, "Key": key});
+            }
+            _ => told["State"] = value,
+        }
+        Ok(told)
+    }
+
+    pub(super) async fn last_state(&self, aws: &Aws, last: &Value) -> Result<Option<State>, Error> {
+        let value = match (last.get("State"), last.get("StateAt")) {
+            (Some(state), _) => state.clone(),
+            (None, Some(at)) => self.fetch(aws, at).await?,
+            (None, None) => return Ok(None),
+        };
+        State::open(&value).map(Some)
+    }
+
+    /// JSON that an earlier reply, or the machine itself, left in the bucket.
+    pub(super) async fn fetch(&self, aws: &Aws, at: &Value) -> Result<Value, Error> {
+        let bucket = at["Bucket"].as_str().unwrap_or_default();
+        let key = at["Key"].as_str().unwrap_or_default();
+        if self.settings.bucket.as_deref() != Some(bucket) {
+            return Err(Error::InvalidState(format!(
+                "is kept in bucket {bucket:?}, which is not this function's (AMIFERRY_BUCKET)"
+            )));
+        }
+        let body = aws.kept(bucket, key).await?;
+        let body = body.ok_or_else(|| {
+            Error::InvalidState(format!("s3://{bucket}/{key} is not there any more"))
+        })?;
+        serde_json::from_slice(&body)
+            .map_err(|e| Error::InvalidState(format!("s3://{bucket}/{key} is not JSON: {e}")))
+    }
+
+    /// The Map's result: the children's outputs, or where its ResultWriter put them.
+    pub(super) async fn parts(&self, aws: &Aws, parts: &Value) -> Result<Vec<Value>, Error> {
+        if let Value::Array(parts) = parts {
+            return Ok(parts.clone());
+        }
+        let Some(details) = parts.get("ResultWriterDetails") else {
+            return Ok(Vec::new());
+        };
+        let manifest = self.fetch(aws, details).await?;
+        let mut found = Vec::new();
+        for kind in ["SUCCEEDED", "FAILED"] {
+            let files = manifest["ResultFiles"][kind].as_array();
+            for file in files.into_iter().flatten() {
+                let at = json!({"Bucket": details["Bucket"], "Key": file["Key"]});
+                let executions = self.fetch(aws, &at).await?;
+                let outputs = executions.as_array().into_iter().flatten();
+                let outputs = outputs.filter_map(|e| e["Output"].as_str());
+                found.extend(outputs.filter_map(|o| serde_json::from_str::<Value>(o).ok()));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn told(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
+        let mut told = reply(state, Progress::Ended)?;
+        told["Notice"] = notice::of(state);
+        let size = told["Result"].to_string().len();
+        if let Some(bucket) = &self.settings.bucket
+            && size > INLINE
+        {
+            let key = format!("runs/{}/result.json", place_of(state));
+            aws.keep(bucket, &key, told["Result"].to_string().into_bytes())
+                .await?;
+            let at = json!({"Bucket": bucket, "Key": key});
+            told["Result"] = json!({"RunId": state.run, "SourceImageId": state.source.image_id, "Count": state.targets.len(), "ResultAt": at});
+        }
+        Ok(told)
+    }
+}
+
+/// Where this run's objects are: apart from those of any other execution.
+fn place_of(state: &State) -> &str {
+    if state.execution.is_empty() {
+        &state.run
+    } else {
+        &state.execution
+    }
+}
