@@ -12,9 +12,10 @@ use serde_json::Value;
 
 use crate::diagnose::Cause;
 use crate::error::Error;
+use crate::event::job::is_execution_name;
 use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
 use crate::name::NameTemplate;
-use crate::request::{KeyAccess, MAX_TARGETS};
+use crate::request::{KeyAccess, MAX_TARGETS, check_tags};
 
 mod copies;
 
@@ -23,14 +24,18 @@ pub const SCHEMA: u64 = 2;
 /// Bytes of JSON a state may take: this much in all, and this much more for each target.
 pub const BYTES_IN_ALL: usize = 4096;
 pub const BYTES_PER_TARGET: usize = 1024;
+/// Seconds: more than this function ever waits before it looks again.
+const LONGEST_PAUSE: i64 = 600;
 /// Bytes of AWS's words kept for a target that failed.
 const REASON_BYTES: usize = 260;
 /// And for why its clean-up failed.
 pub const STUCK_BYTES: usize = 120;
+/// What was just made shows in the lists after this many seconds at the latest.
+const SHOWN_WITHIN: i64 = 60;
 /// Things left behind that are named one by one; the tags find the others.
 pub const MOST_LEFT: usize = 8;
 /// With more snapshots than this, their IDs would not fit a target's share of the state; the tags find them again.
-pub const MOST_REMEMBERED_COPIES: usize = 28;
+pub const MOST_REMEMBERED_COPIES: usize = 26;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -241,6 +246,17 @@ impl Failure {
     }
 }
 
+impl TargetState {
+    /// When whatever it started must show in the lists (Unix seconds): what is undone earlier may be missed. 0 if it started nothing.
+    pub fn shown_by(&self) -> i64 {
+        if self.last_start == 0 {
+            0
+        } else {
+            self.last_start + SHOWN_WITHIN
+        }
+    }
+}
+
 impl TargetPhase {
     pub fn is_terminal(self) -> bool {
         matches!(
@@ -253,7 +269,7 @@ impl TargetPhase {
 impl State {
     /// Opens a state handed in from outside, refusing what this version cannot go on with.
     pub fn open(value: &Value) -> Result<Self, Error> {
-        let invalid = |problem: String| Error::InvalidState(problem);
+        let invalid = |problem: String| Error::invalid_state(problem);
         let Value::Object(object) = value else {
             return Err(invalid(
                 "must be the object a former reply carried".to_owned(),
@@ -285,7 +301,7 @@ impl State {
 
     fn check(&self) -> Result<(), Error> {
         let invalid = |problem: &str| {
-            Err(Error::InvalidState(format!(
+            Err(Error::invalid_state(format!(
                 "{problem}; hand back the State of the last reply unchanged"
             )))
         };
@@ -316,7 +332,6 @@ impl State {
         let shared = &self.sharing;
         if !(sane(self.started)
             && sane(self.end_by)
-            && self.execution.len() <= 80
             && sane(shared.at)
             && sane(shared.due)
             && shared.tries < 1000
@@ -324,7 +339,57 @@ impl State {
         {
             return invalid("a time or a counter is out of range");
         }
+        self.check_words()
+    }
+
+    /// Words that go into calls, policies, or commands for a person to paste: what this function never wrote does not get there.
+    fn check_words(&self) -> Result<(), Error> {
+        let invalid = |what: &str| {
+            Err(Error::invalid_state(format!(
+                "{what} is not what this function wrote; hand back the State of the last reply unchanged"
+            )))
+        };
+        if !is_execution_name(&self.execution) {
+            return invalid("Execution");
+        }
+        let is_key = |key: &String| KeyRef::parse(key).is_ok_and(|key| key.is_key_arn());
+        if !self.source.keys.iter().all(is_key) {
+            return invalid("Source.Keys");
+        }
+        if let Err(error) = check_tags(&self.order.tags) {
+            return invalid(&format!("Order.{error}; it"));
+        }
+        let is_principal = |arn: &String| {
+            let organizations = arn.split(':').nth(2) == Some("organizations");
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b":/-".contains(&b);
+            arn.starts_with("arn:") && organizations && arn.bytes().all(plain)
+        };
+        let shares = self.order.share.iter();
+        if !shares
+            .flat_map(|s| s.audience.iter().chain(&s.gone))
+            .all(is_principal)
+        {
+            return invalid("Order.Share");
+        }
+        let is_made = |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok();
+        if !self.targets.iter().flat_map(|t| &t.left).all(is_made) {
+            return invalid("a target's Left");
+        }
         Ok(())
+    }
+
+    /// Brings times that have not come yet back to now: a state that says it was shared tomorrow would be asked about every two
+    /// seconds until then, one that is due next year would leave the source open for a year.
+    pub fn not_ahead_of(&mut self, now: i64) {
+        let latest = now + LONGEST_PAUSE;
+        self.started = self.started.min(now);
+        self.sharing.at = self.sharing.at.min(now);
+        self.sharing.due = self.sharing.due.min(latest);
+        for target in &mut self.targets {
+            target.since = target.since.min(now);
+            target.last_start = target.last_start.min(now);
+            target.due = target.due.min(latest);
+        }
     }
 
     /// Makes a state that may be behind the world safe to act on: every target not yet terminal looks first. What had
@@ -367,7 +432,7 @@ impl State {
             .failure
             .get_or_insert_with(|| Failure::new(cause, reason));
         target.phase = phase;
-        target.due = 0;
+        target.due = target.shown_by();
     }
 
     /// One target's part of this run, for whoever works on it alone. The whole closes what was opened.
@@ -444,13 +509,14 @@ impl State {
                 target.again,
             ) = (now, now, now, 99, 9);
             (target.shared, target.queued, target.progress) = (true, true, 100);
-            (target.member, target.doubled) = (true, true);
+
             target.phase = TargetPhase::Registering;
             busy.sharing.prior.push(target.account_id.clone());
         }
         let mut failed = busy.clone();
         for target in &mut failed.targets {
             target.copies.clear();
+            target.doubled = false;
             let stuck = Some("x".repeat(STUCK_BYTES));
             target.failure = Some(Failure {
                 cause: Cause::SnapshotNotVisible,
@@ -461,6 +527,7 @@ impl State {
         }
         for target in &mut busy.targets {
             target.image_id = ImageId::parse("ami-00000000000000000").ok();
+            target.doubled = true;
             target.copies = self.source.snapshots.iter().cloned().map(Some).collect();
         }
         size(&busy).max(size(&failed))

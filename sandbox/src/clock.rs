@@ -12,14 +12,14 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Whole milliseconds, as AWS's timestamps have them.
+    /// Begins at a whole second: a paused world goes the same way whenever it is played.
     pub(crate) fn start() -> Self {
         let wall = SystemTime::now();
-        let millis = wall
+        let seconds = wall
             .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0));
+            .map_or(0, |d| d.as_secs());
         Self {
-            began: SystemTime::UNIX_EPOCH + Duration::from_millis(millis),
+            began: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
             anchor: Instant::now(),
         }
     }

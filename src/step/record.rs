@@ -6,7 +6,7 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ids::ImageId;
 use crate::state::{Failure, MOST_LEFT, STUCK_BYTES, State, TargetPhase, TargetState, shorten};
 
-use super::pace::{MOST_AGAIN, MOST_TRIES, UNSEEN_LIMIT, backoff};
+use super::pace::{MOST_AGAIN, MOST_TRIES, backoff};
 
 mod copying;
 mod sharing;
@@ -50,10 +50,9 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             *state.copies_mut(i) = used.into_iter().map(Some).collect();
             let target = &mut state.targets[i];
             (target.tries, target.due, target.progress) = (0, 0, 100);
-            let seen = target.last_start + UNSEEN_LIMIT;
-            if target.doubled && now < seen {
+            if target.doubled && now < target.shown_by() {
                 // The copy passed over may not show yet: it is tidied when it must.
-                target.due = seen;
+                target.due = target.shown_by();
             }
             target.phase = if surplus || target.due > 0 {
                 TargetPhase::Tidying
@@ -205,7 +204,8 @@ fn stumble(target: &mut TargetState, refusal: &Refusal, now: i64) {
 /// The end of hope for a target. What it made, or may have made, is undone; where it cannot have made anything, it has failed.
 fn fail(target: &mut TargetState, cause: Cause, reason: &str) {
     target.failure = Some(Failure::new(cause, reason));
-    (target.tries, target.due) = (0, 0);
+    (target.tries, target.due) = (0, target.shown_by());
+    target.doubled = false;
     let untouched = target.copies.iter().all(Option::is_none)
         && target.image_id.is_none()
         && target.since == 0
