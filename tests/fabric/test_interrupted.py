@@ -39,7 +39,7 @@ def broken_child(fabric):
         definition["States"]["Copy"]["ItemProcessor"]["States"]["Advance"]["Parameters"]["FunctionName"] = GONE
 
     machine = fabric.altered("broken-child", change)
-    return fabric.ended(fabric.start(distribute("child", world.MANY[:80]), machine))
+    return fabric.ended(fabric.start(distribute("child", world.MANY[:24]), machine))
 
 
 @scenario(broken_child)
@@ -48,10 +48,10 @@ def test_children_that_fail_for_good_are_concluded(fabric, seen, figure):
     assert (seen["status"], seen["error"]) == ("FAILED", "Failed")
     assert "AccessDenied" in seen["cause"], "what went wrong is told"
     children = fabric.children(seen["executionArn"])
-    assert [child["status"] for child in children] == ["SUCCEEDED"] * 80
+    assert [child["status"] for child in children] == ["SUCCEEDED"] * 24
     largest = max(line["bytes"] for line in fabric.calls("size") if line["execution"] == seen["executionArn"])
-    figure(f"80 targets that all fail: the largest payload is {largest:,} bytes of 262,144")
-    assert largest < 200_000
+    figure(f"24 targets that all fail: the largest payload is {largest:,} bytes of 262,144")
+    assert largest < 100_000
     output = json.loads(fabric.execution(children[0]["executionArn"])["output"])
     assert set(output) == {"State", "Error"}
     assert fabric.opened("child") == {}
