@@ -131,12 +131,20 @@ pub enum Error {
     Internal(String),
 }
 
+/// Bytes of a key, and of what is wrong with it: both may hold words of a stranger's.
+const KEY: usize = 160;
+const PROBLEM: usize = 1200;
+
 impl Error {
     pub fn invalid(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::InvalidRequest {
-            key: key.into(),
-            problem: problem.into(),
+            key: on_one_line(&key.into(), KEY),
+            problem: on_one_line(&problem.into(), PROBLEM),
         }
+    }
+
+    pub fn invalid_state(problem: impl Into<String>) -> Self {
+        Self::InvalidState(on_one_line(&problem.into(), PROBLEM))
     }
 
     /// A refusal met while reading the source, before any target is at stake.
@@ -168,6 +176,19 @@ impl Error {
             Self::Internal(_) => "Internal",
         }
     }
+}
+
+/// For messages and log lines: cut to so many bytes, and without characters that begin a new line, paint a terminal or turn the
+/// direction of what follows.
+pub fn on_one_line(text: &str, most: usize) -> String {
+    let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
+    let end = text.floor_char_boundary(most);
+    let mut shown: String = text[..end].chars().map(plain).collect();
+    if end < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 impl From<Error> for Diagnostic {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::ids::{ImageId, Region};
+use crate::ids::{AccountId, ImageId, Region};
 
 pub mod custom_resource;
 pub mod job;
@@ -13,6 +13,9 @@ use job::Call;
 
 /// The largest payload that Lambda carries asynchronously, and so the largest this function takes.
 pub const LARGEST: usize = 1024 * 1024;
+
+/// More than this function ever invokes itself.
+const MOST_TURNS: u64 = 1000;
 
 const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or an \
      EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
@@ -38,7 +41,7 @@ pub enum Event {
     /// An image became something.
     Image(ImageChange),
     /// A copy ended in this account and Region: at most a reason to look earlier.
-    SnapshotNotification { account: String, region: String },
+    SnapshotNotification { account: AccountId, region: Region },
 }
 
 /// EventBridge's `EC2 AMI State Change`.
@@ -73,14 +76,19 @@ impl Event {
                 resource: resource.transpose()?,
                 state: object.get("State").cloned().unwrap_or_default(),
                 answered: object.get("Answered") == Some(&Value::Bool(true)),
-                turn: turn.as_u64().unwrap_or(0),
+                turn: turn.as_u64().filter(|n| *n <= MOST_TURNS).ok_or_else(|| {
+                    Error::invalid(
+                        "Turn",
+                        "must be a small number, as this function sends it to itself",
+                    )
+                })?,
             })));
         }
         if let Some(job) = object.get("Open") {
-            return Ok(Self::Open(Box::new(Call::parse(job, value))));
+            return Call::parse(job, value).map(|call| Self::Open(Box::new(call)));
         }
         if let Some(job) = object.get("Conclude") {
-            return Ok(Self::Conclude(Box::new(Call::parse(job, value))));
+            return Call::parse(job, value).map(|call| Self::Conclude(Box::new(call)));
         }
         if object.contains_key("Sweep") {
             return Ok(Self::Sweep);
@@ -115,19 +123,22 @@ fn of_eventbridge(source: &str, event: &Value) -> Result<Event, Error> {
             state: text("/detail/State"),
         })),
         ("aws.ec2", "EBS Snapshot Notification") => Ok(Event::SnapshotNotification {
-            account: text("/account"),
-            region: text("/region"),
+            account: AccountId::parse(&text("/account"))
+                .map_err(|e| Error::invalid("account", e.to_string()))?,
+            region: Region::parse(&text("/region"))
+                .map_err(|e| Error::invalid("region", e.to_string()))?,
         }),
         ("aws.states", "Step Functions Execution Status Change") => Ok(Event::ExecutionEnded {
             machine: text("/detail/stateMachineArn"),
             name: text("/detail/name"),
         }),
         (_, other) => {
-            let shown: String = other.chars().take(80).collect();
+            let shown = |text: &str| text.chars().take(80).collect::<String>();
+            let (other, source) = (shown(other), shown(source));
             Err(Error::invalid(
                 "detail-type",
                 format!(
-                    "{shown:?} of {source:?} is not one this function serves; the event must be {ACCEPTED}"
+                    "{other:?} of {source:?} is not one this function serves; the event must be {ACCEPTED}"
                 ),
             ))
         }
@@ -182,7 +193,7 @@ mod tests {
             "region": "us-east-1", "detail": {"anything": "else"}});
         assert!(matches!(
             Event::parse(&notification),
-            Ok(Event::SnapshotNotification { account, region }) if account == "222222222222" && region == "us-east-1"
+            Ok(Event::SnapshotNotification { account, region }) if account.as_str() == "222222222222" && region.as_str() == "us-east-1"
         ));
         let change = json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "region": "us-west-2",
             "detail": {"ImageId": "ami-0a1b2c3d4e5f60718", "State": "available", "ErrorMessage": ""}});

@@ -122,9 +122,11 @@ impl Handler {
             Event::Image(change) => {
                 Box::pin(async move { self.image_changed(aws, &change, invocation).await })
             }
-            Event::SnapshotNotification { account, region } => {
-                Box::pin(async move { Ok(self.snapshot_ended(aws, &account, &region).await) })
-            }
+            Event::SnapshotNotification { account, region } => Box::pin(async move {
+                Ok(self
+                    .snapshot_ended(aws, account.as_str(), region.as_str())
+                    .await)
+            }),
         }
     }
 

@@ -57,7 +57,9 @@ impl NameTemplate {
                 "has the character {wrong:?}; AMI names are made of A-Za-z0-9()[] ./-'@_"
             ));
         }
-        if text.is_empty() || literal.len() > LONGEST - SHORTEST {
+        // Every placeholder stands for more than the shortest name.
+        let too_short = literal.len() == text.len() && text.len() < SHORTEST;
+        if too_short || literal.len() > LONGEST - SHORTEST {
             return Err(format!(
                 "must have {SHORTEST} to {LONGEST} characters once filled in"
             ));
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn refuses_what_ec2_would_refuse() {
-        for wrong in ["{nmae}", "{name", "a:b", "naïve", "", "x{}y"] {
+        for wrong in ["{nmae}", "{name", "a:b", "naïve", "", "ab", "x{}y"] {
             assert!(NameTemplate::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -230,7 +230,8 @@ impl Request {
             .iter()
             .filter(|account| *account != owner)
             .flat_map(|account| audience.each.targets(account))
-            .filter(|t| seen.insert((t.account.clone(), t.region.clone())));
+            .filter(|t| seen.insert((t.account.clone(), t.region.clone())))
+            .take(MAX_TARGETS + 1);
         self.targets.extend(added);
         if self.targets.is_empty() && self.mode == Mode::Copy {
             return Err(Error::invalid(
@@ -343,7 +344,8 @@ pub fn source_among_targets(account: &AccountId) -> String {
     format!("{account} is the source account itself; a target must be another account")
 }
 
-fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Error> {
+/// EC2's rules for tags, less what nobody could read back: XML cannot write control characters.
+pub fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Error> {
     if tags.len() > MAX_TAGS {
         return Err(Error::invalid(
             "Tags",
@@ -362,6 +364,19 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Error> {
             return Err(Error::invalid(
                 key(),
                 "a tag value has at most 256 characters",
+            ));
+        }
+        let unwritable = |c: char| {
+            c.is_control() && !matches!(c, '\t' | '\n' | '\r')
+                || matches!(c, '\u{fffe}' | '\u{ffff}')
+        };
+        if name.contains(char::is_control)
+            || name.contains(unwritable)
+            || value.contains(unwritable)
+        {
+            return Err(Error::invalid(
+                key(),
+                "holds a control character, which a tag cannot carry",
             ));
         }
         let lower = name.to_ascii_lowercase();

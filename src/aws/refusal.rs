@@ -3,12 +3,16 @@
 use std::error::Error;
 use std::fmt::Display;
 
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
 use aws_smithy_runtime_api::http::Response;
 
 use super::Place;
-use crate::error::Refusal;
+use crate::error::{Refusal, on_one_line};
+
+/// Bytes of AWS's words that are told on: what stands at the other end may not be AWS.
+const MESSAGE: usize = 1000;
+const WORD: usize = 100;
 
 pub fn refusal<E>(
     operation: &'static str,
@@ -25,30 +29,35 @@ where
             let code = match context.err().code() {
                 Some(code) if !code.is_empty() => code.to_owned(),
                 _ if status.is_server_error() => "ServiceUnavailable".to_owned(),
+                // Done, it seems, but what was said of it cannot be read.
+                _ if status.is_success() => "UnreadableAnswer".to_owned(),
                 _ => format!("Http{status}"),
             };
             let message = readable(context.err().message().unwrap_or("no message"));
             (code, message)
         }
         SdkError::TimeoutError(_) => ("Timeout".to_owned(), "no answer in time".to_owned()),
-        SdkError::DispatchFailure(_) => (
-            "ConnectionFailed".to_owned(),
-            DisplayErrorContext(error).to_string(),
-        ),
-        SdkError::ResponseError(_) => (
-            "UnreadableAnswer".to_owned(),
-            DisplayErrorContext(error).to_string(),
-        ),
-        _ => ("NotSent".to_owned(), DisplayErrorContext(error).to_string()),
+        SdkError::DispatchFailure(_) => ("ConnectionFailed".to_owned(), in_words(error)),
+        SdkError::ResponseError(_) => ("UnreadableAnswer".to_owned(), in_words(error)),
+        _ => ("NotSent".to_owned(), in_words(error)),
     };
     Refusal {
         operation,
         account: at.account.clone(),
         region: at.region.clone(),
         resource: resource.to_string(),
-        code,
-        message,
-        request_id: error.request_id().map(str::to_owned),
+        code: on_one_line(&code, WORD),
+        message: on_one_line(&message, MESSAGE),
+        request_id: error.request_id().map(|id| on_one_line(id, WORD)),
+    }
+}
+
+/// An error and its causes, in their own words. Their debug form would hold the answer itself, and an answer may hold credentials.
+fn in_words(error: &dyn Error) -> String {
+    let said = error.to_string();
+    match error.source() {
+        Some(cause) => format!("{said}: {}", in_words(cause)),
+        None => said,
     }
 }
 

@@ -3,10 +3,14 @@
 use std::fmt;
 
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use crate::digest::digest;
 use crate::error::Error;
 use crate::ids::{AccountId, ImageId};
+
+/// Those that CloudFormation makes have several hundred bytes.
+const LONGEST_URL: usize = 8192;
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResponseUrl(String);
@@ -14,7 +18,14 @@ pub struct ResponseUrl(String);
 impl ResponseUrl {
     pub fn parse(url: impl Into<String>) -> Result<Self, Error> {
         let url = url.into();
-        if !(url.starts_with("https://") || url.starts_with("http://127.0.0.1")) {
+        let is_good = Url::parse(&url).is_ok_and(|url| {
+            let local = url.host_str() == Some("127.0.0.1");
+            // `http://127.0.0.1.example.com` and `http://127.0.0.1@example.com` only begin like this machine.
+            (url.scheme() == "https" || url.scheme() == "http" && local)
+                && url.username().is_empty()
+                && url.password().is_none()
+        });
+        if !is_good || url.len() > LONGEST_URL {
             return Err(Error::invalid("ResponseURL", "must be an https URL"));
         }
         Ok(Self(url))
@@ -62,6 +73,19 @@ impl CustomResource {
                 Error::invalid(key, "is required: a string, as CloudFormation sends it")
             })
         };
+        // All of them stand in the answer, which has 4,096 bytes.
+        for (key, most) in [
+            ("StackId", 1024),
+            ("RequestId", 256),
+            ("LogicalResourceId", 256),
+            ("PhysicalResourceId", 1024),
+        ] {
+            let odd = |t: &String| t.len() > most || t.chars().any(char::is_control);
+            if text(key).is_some_and(|t| odd(&t)) {
+                let problem = format!("must be at most {most} bytes, as CloudFormation sends it");
+                return Err(Error::invalid(key, problem));
+            }
+        }
         let request_type = match required("RequestType")?.as_str() {
             "Create" => RequestType::Create,
             "Update" => RequestType::Update,
@@ -130,6 +154,16 @@ impl CustomResource {
     /// The event's identity: the same for every delivery of it.
     pub fn identity(&self) -> String {
         digest([self.stack_id.as_str(), self.request_id.as_str()])[..32].to_owned()
+    }
+
+    /// The execution that serves this event: a second delivery starts nothing.
+    pub fn execution(&self) -> String {
+        format!("amiferry-{}", self.identity())
+    }
+
+    /// Where the event's ResponseURL is kept meanwhile.
+    pub fn url_at(&self) -> String {
+        format!("answers/{}", self.execution())
     }
 
     /// The account the stack is in, from its ARN.

@@ -4,10 +4,13 @@
 use serde_json::{Value, json};
 
 use super::custom_resource::CustomResource;
-use crate::error::Error;
+use crate::error::{Error, on_one_line};
 
 const ACCEPTED: &str =
     "must be {\"Distribute\": {request}}, or what this function starts the machine with";
+
+/// Bytes of what was caught that are told on.
+const CAUSE: usize = 2000;
 
 #[derive(Debug)]
 pub enum Job {
@@ -24,6 +27,13 @@ impl Job {
             (None, Some(event)) => {
                 let url_at = value.get("ResponseUrlAt").and_then(Value::as_str);
                 let resource = CustomResource::parse(event)?;
+                if url_at.is_some_and(|at| at != resource.url_at()) {
+                    // Another's URL, or no URL at all: it would be read, used and thrown away.
+                    return Err(Error::invalid(
+                        "ResponseUrlAt",
+                        "is not where this event's ResponseURL is kept",
+                    ));
+                }
                 Ok(Self::CustomResource(
                     Box::new(resource),
                     url_at.map(str::to_owned),
@@ -58,18 +68,34 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn parse(job: &Value, event: &Value) -> Self {
+    pub fn parse(job: &Value, event: &Value) -> Result<Self, Error> {
+        let execution = event["Execution"].as_str().unwrap_or_default();
+        if !is_execution_name(execution) {
+            return Err(Error::invalid(
+                "Execution",
+                "must be the name of an execution (at most 80 letters, digits and -_.+=@!'())",
+            ));
+        }
         let failed = event.get("Failed").filter(|f| f.get("Error").is_some());
         let said = |f: &Value| {
             let word = |key: &str| f[key].as_str().unwrap_or_default().to_owned();
-            format!("{}: {}", word("Error"), word("Cause"))
+            on_one_line(&format!("{}: {}", word("Error"), word("Cause")), CAUSE)
         };
-        Self {
+        Ok(Self {
             job: job.clone(),
-            execution: event["Execution"].as_str().unwrap_or_default().to_owned(),
+            execution: execution.to_owned(),
             last: event.get("Last").cloned().unwrap_or_default(),
             parts: event.get("Parts").cloned().unwrap_or_default(),
             failed: failed.map(said),
-        }
+        })
     }
+}
+
+/// Whether Step Functions could have given this name, or none was given. It stands in tags and in keys of objects, so it holds
+/// nothing that would mean something there.
+pub fn is_execution_name(name: &str) -> bool {
+    name.len() <= 80
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.+=@!'()".contains(&b))
 }

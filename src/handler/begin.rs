@@ -211,6 +211,7 @@ pub async fn read_again(aws: &Aws, state: &mut State) -> Result<Result<Source, S
     if state.phase == Phase::Ended {
         return Ok(Err("the run has ended".to_owned()));
     }
+    state.not_ahead_of(aws.now());
     state.reopen();
     if state.targets.iter().all(|t| t.phase.is_terminal()) {
         return Ok(Err("nothing is left to copy".to_owned()));

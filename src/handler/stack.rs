@@ -44,8 +44,7 @@ impl Handler {
 
     /// Starts the state machine. The execution's name comes from the event, so a second delivery starts nothing.
     async fn start_for(&self, aws: &Aws, resource: &CustomResource) -> Result<Value, Unanswered> {
-        let name = format!("amiferry-{}", resource.identity());
-        let url_at = format!("answers/{name}");
+        let (name, url_at) = (resource.execution(), resource.url_at());
         let kept = match (&resource.response_url, &self.settings.bucket) {
             (Some(url), Some(bucket)) => {
                 aws.keep(bucket, &url_at, url.reveal().as_bytes().to_vec())

@@ -7,7 +7,7 @@ use crate::ids::{
 };
 
 use super::fields::Fields;
-use super::{Audience, Mode, Target};
+use super::{Audience, MAX_TARGETS, Mode, Target, check_count};
 
 /// The role of a target that names none.
 pub const DEFAULT_ROLE: &str = "AmiCopyRole";
@@ -163,6 +163,13 @@ fn units(fields: &mut Fields) -> Result<Vec<OrganizationalUnitId>, Error> {
 fn regions(fields: &mut Fields, source_region: &Region) -> Result<Vec<Region>, Error> {
     match fields.list("TargetRegions")? {
         None => Ok(vec![source_region.clone()]),
+        Some(names) if names.len() > MAX_TARGETS => {
+            let problem = format!(
+                "has {} items; at most {MAX_TARGETS} targets go into one run",
+                names.len()
+            );
+            Err(Error::invalid("TargetRegions", problem))
+        }
         Some(names) => each(&names, "TargetRegions", Region::parse),
     }
 }
@@ -207,6 +214,8 @@ fn from_lists(
         );
         return Err(Error::invalid("TargetKmsKeyIds", problem));
     }
+    // Before they are multiplied: a payload has room for more of each than a function has memory for.
+    check_count(accounts.len().saturating_mul(regions.len()))?;
     let accounts = each(accounts, "TargetAccountIds", AccountId::parse)?;
     let mut keys = each(keys, "TargetKmsKeyIds", KeyRef::parse)?;
     keys.resize(accounts.len(), KeyRef::aws_ebs());

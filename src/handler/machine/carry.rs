@@ -77,16 +77,16 @@ impl Handler {
         let bucket = at["Bucket"].as_str().unwrap_or_default();
         let key = at["Key"].as_str().unwrap_or_default();
         if self.settings.bucket.as_deref() != Some(bucket) {
-            return Err(Error::InvalidState(format!(
+            return Err(Error::invalid_state(format!(
                 "is kept in bucket {bucket:?}, which is not this function's (AMIFERRY_BUCKET)"
             )));
         }
         let body = aws.kept(bucket, key).await?;
         let body = body.ok_or_else(|| {
-            Error::InvalidState(format!("s3://{bucket}/{key} is not there any more"))
+            Error::invalid_state(format!("s3://{bucket}/{key} is not there any more"))
         })?;
         serde_json::from_slice(&body)
-            .map_err(|e| Error::InvalidState(format!("s3://{bucket}/{key} is not JSON: {e}")))
+            .map_err(|e| Error::invalid_state(format!("s3://{bucket}/{key} is not JSON: {e}")))
     }
 
     /// The Map's result: the children's outputs, or where its ResultWriter put them.
