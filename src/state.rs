@@ -146,6 +146,10 @@ pub struct Sharing {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and left out of the JSON where it is not so"
+)]
 pub struct TargetState {
     pub account_id: AccountId,
     pub region: Region,

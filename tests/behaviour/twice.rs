@@ -102,13 +102,13 @@ async fn different_together(seed: u64, tags_late: u64) {
 #[tokio::test(start_paused = true)]
 async fn different_requests_for_one_image_at_the_same_time() {
     for seed in 0..24 {
-        different_together(seed, 0).await;
+        Box::pin(different_together(seed, 0)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn different_requests_while_tags_show_late() {
     for seed in 0..12 {
-        different_together(seed, seed % 5).await;
+        Box::pin(different_together(seed, seed % 5)).await;
     }
 }

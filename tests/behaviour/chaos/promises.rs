@@ -118,7 +118,7 @@ fn target_is_sound(
     }
     if succeeded.count() > 0 && schedule.hands.is_empty() && !is_stuck {
         let whole = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            drop(assert_one_image(sandbox, place))
+            drop(assert_one_image(sandbox, place));
         }));
         promise!(whole.is_ok(), "{place:?}: the image is not whole");
     }

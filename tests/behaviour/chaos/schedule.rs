@@ -134,16 +134,16 @@ impl Schedule {
         };
         let places = some(&mut random);
         let count = random.pick(&[1, 1, 1, 2, 2, 3]);
-        let same = random.chance(60);
+        let alike = random.chance(60);
         let mut runs = Vec::new();
         for n in 0..count {
-            let its = if n == 0 || same {
+            let its = if n == 0 || alike {
                 places.clone()
             } else {
                 some(&mut random)
             };
             let mut request = request(&its);
-            if !same {
+            if !alike {
                 request["Tags"] = json!({"stage": format!("run-{n}")});
             }
             let killed = (0..random.pick(&[0, 0, 1, 2, 4]))
