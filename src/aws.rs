@@ -105,9 +105,11 @@ impl Aws {
         command: &Command,
     ) -> Outcome {
         match command {
-            Command::Share { targets } => match &state.order.share {
-                Some(share) => self.permit(state, share, targets).await,
-                None => self.share(state, targets).await,
+            // Only what the image itself says that it is made of: a state may come from anybody who may call.
+            Command::Share { targets } => match (source, &state.order.share) {
+                (Err(gone), _) => Outcome::SourceGone(gone.clone()),
+                (Ok(_), Some(share)) => self.permit(state, share, targets).await,
+                (Ok(_), None) => self.share(state, targets).await,
             },
             Command::Revoke => match &state.order.share {
                 Some(share) => self.take_back(state, share).await,

@@ -213,22 +213,24 @@ pub async fn read_again(aws: &Aws, state: &mut State) -> Result<Result<Source, S
     }
     state.not_ahead_of(aws.now());
     state.reopen();
-    if state.targets.iter().all(|t| t.phase.is_terminal()) {
+    // The audience of a lasting share is no target, and may be waiting.
+    if state.order.share.is_none() && state.targets.iter().all(|t| t.phase.is_terminal()) {
         return Ok(Err("nothing is left to copy".to_owned()));
     }
     let (image, region) = (&state.source.image_id, &state.source.region);
     match aws.read_source(image, region).await {
         Ok(source) => {
-            let same = source
-                .snapshots
-                .iter()
-                .map(|s| &s.id)
-                .eq(&state.source.snapshots);
+            let there = &state.source;
+            let snapshots = source.snapshots.iter().map(|s| &s.id);
+            // Keys too: a snapshot's key never changes, and a state may come from anybody who may call.
+            let same = snapshots.eq(&there.snapshots)
+                && source.keys() == there.keys
+                && source.owner == there.account_id;
             Ok(if same {
                 Ok(source)
             } else {
                 Err(format!(
-                    "{image} no longer has the snapshots it had when the run began"
+                    "{image} has not the snapshots and keys it had when the run began"
                 ))
             })
         }

@@ -51,6 +51,11 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
             }
             state.sharing.due = due;
         }
+        Outcome::SourceGone(what) => {
+            for &i in targets {
+                fail(&mut state.targets[i], Cause::SourceGone, &what);
+            }
+        }
         Outcome::Refused(refusal) => {
             // Reading and marking open nothing; past that, nobody knows how far it got.
             if refusal.operation == "ModifySnapshotAttribute" {
@@ -97,6 +102,17 @@ pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, 
         Outcome::Refused(refusal) => {
             let each = targets.iter().map(|&i| (i, refusal.clone())).collect();
             (each, Some(refusal))
+        }
+        Outcome::SourceGone(what) => {
+            for &i in targets {
+                fail(&mut state.targets[i], Cause::SourceGone, &what);
+            }
+            state.sharing.at = now;
+            let audience = state.order.share.as_ref().map(|s| &s.audience);
+            if audience.is_some_and(|a| !a.is_empty()) {
+                state.sharing.refused = Some(shorten(&what, 600));
+            }
+            return;
         }
         _ => return,
     };

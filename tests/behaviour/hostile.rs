@@ -1,0 +1,112 @@
+//! What nobody should send, and what AWS should not answer: events, states and answers are made wrong from seeds, and names,
+//! descriptions and tags are as odd as people make them. The function refuses by name or goes on; it never panics, never
+//! hangs, opens nothing by a bad input, and tells no secret.
+//!
+//! A failure prints its seed and how to play it again. `AMIFERRY_FUZZ_COUNT` asks for that many cases of each test instead of
+//! the bounded number.
+
+mod answers;
+mod events;
+mod log;
+mod mutate;
+mod names;
+mod play;
+mod seeds;
+mod states;
+
+use amiferry::error::Error;
+use amiferry_sandbox::Sandbox;
+use serde_json::Value;
+
+use crate::support::*;
+
+/// What must never be read by anybody: parts of ResponseURLs and of credentials.
+pub const SECRETS: [&str; 6] = [
+    "secret-of-the-stack",
+    "X-Amz-Signature",
+    "producer-secret",
+    "AKIA",
+    "ASIA",
+    "SessionToken",
+];
+
+pub const KINDS: [&str; 6] = [
+    "InvalidRequest",
+    "InvalidState",
+    "AccessDenied",
+    "Throttled",
+    "SourceNotFound",
+    "Internal",
+];
+
+/// An error is one of the six, short, on one line, and says what it is about.
+pub fn is_well_said(error: &Error) -> Result<(), String> {
+    let kind = error.error_type();
+    let message = error.to_string();
+    if !KINDS.contains(&kind) {
+        return Err(format!("{kind} is no error type of this function"));
+    }
+    if message.len() >= 2048 {
+        let begin: String = message.chars().take(100).collect();
+        return Err(format!("a message of {} bytes: {begin}…", message.len()));
+    }
+    if message.chars().any(|c| c.is_control() || c == '\u{202e}') {
+        return Err(format!("control characters in {message:?}"));
+    }
+    let named = message
+        .split_once(": ")
+        .is_some_and(|(key, _)| !key.is_empty());
+    if matches!(kind, "InvalidRequest" | "InvalidState") && !named {
+        return Err(format!("{message:?} names no key"));
+    }
+    tells_no_secret("an error", &message)
+}
+
+pub fn tells_no_secret(what: &str, text: &str) -> Result<(), String> {
+    match SECRETS.iter().find(|secret| text.contains(**secret)) {
+        None => Ok(()),
+        Some(secret) => {
+            let at = text.find(secret).unwrap_or_default();
+            let begin = text.floor_char_boundary(at.saturating_sub(160));
+            let end = text.ceil_char_boundary((at + 80).min(text.len()));
+            Err(format!("{secret} in {what}: …{}…", &text[begin..end]))
+        }
+    }
+}
+
+/// Whether a call only looks.
+pub fn only_looks(operation: &str) -> bool {
+    ["Describe", "List", "Get", "AssumeRole"]
+        .iter()
+        .any(|begin| operation.starts_with(begin))
+}
+
+/// No call ever named a group, and nothing is public.
+pub fn nothing_is_public(sandbox: &Sandbox) -> Result<(), String> {
+    for call in sandbox.ledger() {
+        let mut given = call.params.iter();
+        let permits = call.operation.starts_with("Modify");
+        if given.any(|(key, value)| key.contains("Group") || permits && value == "all") {
+            return Err(format!(
+                "{} names a group: {:?}",
+                call.operation, call.params
+            ));
+        }
+    }
+    for (account, region) in FOUR.into_iter().chain([(SOURCE, HOME)]) {
+        if sandbox.images(account, region).iter().any(|i| i.public)
+            || sandbox.snapshots(account, region).iter().any(|s| s.public)
+        {
+            return Err(format!("something of {account} {region} is public"));
+        }
+    }
+    Ok(())
+}
+
+/// The word by which a case is counted.
+pub fn outcome(result: &Result<Value, Error>) -> String {
+    match result {
+        Ok(reply) => reply["Status"].as_str().unwrap_or("(no status)").to_owned(),
+        Err(error) => error.error_type().to_owned(),
+    }
+}
