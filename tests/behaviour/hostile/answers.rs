@@ -64,6 +64,10 @@ async fn cut_credentials(rng: &mut Rng) -> Result<String, String> {
 async fn broken(rng: &mut Rng) -> Result<String, String> {
     let sandbox = Sandbox::new(world(&TWO));
     let (wire, word) = run_mangled(rng, &sandbox, brake).await?;
+    // A few in a whole run are met by asking again.
+    if wire.mangled().len() < 3 && word != "Succeeded" {
+        return Err(format!("{word} for {:?}", wire.mangled()));
+    }
     wire.stop();
     let reply = drive(&wire, &sandbox).await?;
     if reply["Status"] != "Succeeded" {

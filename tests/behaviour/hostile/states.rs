@@ -263,3 +263,28 @@ fn a_made_up_source_is_opened_to_nobody() {
         }
     });
 }
+
+/// A clock that was wrong, or a state that somebody wrote: it is neither waited for nor asked about until then.
+#[tokio::test(start_paused = true)]
+async fn times_that_have_not_come_are_brought_back_to_now() {
+    let sandbox = Sandbox::new(a_world_with_others());
+    let mut state = seeds::states()[2].clone();
+    let later = sandbox.now() + Duration::from_hours(300 * 24);
+    let later = later
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs();
+    state["Sharing"]["At"] = json!(later);
+    for key in ["Since", "LastStart", "Due"] {
+        state["Targets"][0][key] = json!(later);
+    }
+    state["Started"] = json!(later);
+    let payload = json!({ "State": state }).to_string();
+    let ended = tokio::time::timeout(Duration::from_hours(1), drive(&sandbox, &payload)).await;
+    ended.expect("it ends within the hour").expect("an end");
+    assert!(
+        sandbox.ledger().len() < 1000,
+        "{} calls",
+        sandbox.ledger().len()
+    );
+}
