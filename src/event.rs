@@ -97,9 +97,11 @@ impl Event {
             && object.contains_key("ResponseURL")
             && object.contains_key("StackId")
         {
-            return Ok(Self::CustomResource(Box::new(CustomResource::parse(
-                value,
-            )?)));
+            let resource = CustomResource::parse(value)?;
+            if resource.response_url.is_none() {
+                return Err(Error::invalid("ResponseURL", "must be an https URL"));
+            }
+            return Ok(Self::CustomResource(Box::new(resource)));
         }
         if let Some(source) = object.get("source").and_then(Value::as_str) {
             return of_eventbridge(source, value);

@@ -97,7 +97,10 @@ impl CustomResource {
                 ));
             }
         };
-        let response_url = text("ResponseURL").map(ResponseUrl::parse).transpose()?;
+        let response_url = match value.get("ResponseURL") {
+            None | Some(Value::Null) => None,
+            Some(url) => Some(ResponseUrl::parse(url.as_str().unwrap_or_default())?),
+        };
         let object = |key: &str| match value.get(key) {
             Some(Value::Object(object)) => Value::Object(object.clone()),
             _ => Value::Object(Map::new()),

@@ -217,6 +217,8 @@ async fn what_was_found_once_is_refused_by_name() {
         (url("http://127.0.0.1@example.com/x"), "ResponseURL: "),
         (url("https://user:secret@example.com/x"), "ResponseURL: "),
         (url("file:///etc/passwd"), "ResponseURL: "),
+        (resource("ResponseURL", json!([])), "ResponseURL: "),
+        (resource("ResponseURL", Value::Null), "ResponseURL: "),
         (resource("StackId", json!("x".repeat(1025))), "StackId: "),
         (
             resource("LogicalResourceId", json!("a\u{0}")),
