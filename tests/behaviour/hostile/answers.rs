@@ -30,12 +30,12 @@ const MOST_CALLS: usize = 3000;
 
 #[test]
 fn broken_answers_end_a_run_somehow_and_the_next_one_well() {
-    play("answers::broken", 40, |rng| Box::pin(broken(rng)));
+    play("answers::broken", 30, |rng| Box::pin(broken(rng)));
 }
 
 #[test]
 fn lying_answers_break_nothing_and_open_nothing() {
-    play("answers::lying", 40, |rng| Box::pin(lying(rng)));
+    play("answers::lying", 30, |rng| Box::pin(lying(rng)));
 }
 
 /// The answers with credentials in them, cut: the SDK's own words for what it cannot read are the whole answer.

@@ -18,7 +18,7 @@ use crate::support::*;
 #[test]
 fn a_wrong_event_is_refused_by_name_before_any_call() {
     seeds::events();
-    play("events", 700, |rng| Box::pin(one(rng)));
+    play("events", 450, |rng| Box::pin(one(rng)));
 }
 
 fn settings(rng: &mut Rng) -> Settings {
