@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use aws_config::SdkConfig;
 use futures::future::BoxFuture;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::aws::Aws;
 use crate::engine::{Budget, Progress, advance};
@@ -33,6 +34,8 @@ const SHORTEST: Duration = Duration::from_secs(3);
 const LONGEST: Duration = Duration::from_mins(15);
 /// Kept free before the deadline for the answer, or for the next invocation, where the function has the time.
 const FOR_THE_ANSWER: Duration = Duration::from_secs(25);
+/// An answer is tried for so long at least, however late it is.
+const FOR_ONE_TRY: Duration = Duration::from_secs(5);
 /// Seconds a task waits itself; longer waiting is its state machine's, which waits for nothing.
 const PATIENCE: i64 = 5;
 
@@ -215,6 +218,17 @@ fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, E
         patience,
         only_open: false,
     })
+}
+
+/// When the answer to CloudFormation must be out, or given up.
+fn answer_by(aws: &Aws, invocation: &Invocation) -> Instant {
+    let now = aws.time_source().now();
+    let left = invocation
+        .deadline
+        .and_then(|deadline| deadline.duration_since(now).ok())
+        .filter(|left| !left.is_zero());
+    let left = left.unwrap_or(LONGEST).saturating_sub(BEFORE_DEADLINE);
+    Instant::now() + left.max(FOR_ONE_TRY)
 }
 
 /// An invocation that answers, or hands on, itself.

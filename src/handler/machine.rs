@@ -3,11 +3,12 @@
 //! whatever happened before: also where there is nothing but an error to conclude from.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::begin::{Beginning, Begun, NOTHING, begin, read_again, request_of, run_of};
 use super::stack::started;
-use super::{Handler, Invocation, PATIENCE, budget, in_time, too_slow};
+use super::{Handler, Invocation, PATIENCE, answer_by, budget, in_time, too_slow};
 use crate::aws::Aws;
 use crate::diagnose::Cause;
 use crate::engine::{Progress, advance};
@@ -46,7 +47,7 @@ impl Handler {
                         mut state, source, ..
                     } = *begun;
                     call.execution.clone_into(&mut state.execution);
-                    self.say_started(aws, &job, &state).await?;
+                    self.say_started(aws, &job, &state, invocation).await?;
                     (state, source)
                 }
             }
@@ -103,8 +104,14 @@ impl Handler {
                     && let Ok(Job::CustomResource(resource, url_at)) = Job::parse(&call.job)
                 {
                     let answer = Answer::ended(&state, &physical_id(&state.run));
-                    self.answer(aws, &resource, url_at.as_deref(), &answer)
-                        .await?;
+                    self.answer(
+                        aws,
+                        &resource,
+                        url_at.as_deref(),
+                        &answer,
+                        answer_by(aws, invocation),
+                    )
+                    .await?;
                 }
                 self.told(aws, &state).await
             }
@@ -130,10 +137,17 @@ impl Handler {
     }
 
     /// A resource that does not wait is answered as soon as its request is known to be good.
-    async fn say_started(&self, aws: &Aws, job: &Job, state: &State) -> Result<(), Error> {
+    async fn say_started(
+        &self,
+        aws: &Aws,
+        job: &Job,
+        state: &State,
+        invocation: &Invocation,
+    ) -> Result<(), Error> {
         match job {
             Job::CustomResource(resource, url_at) if state.end_by == 0 => {
-                self.answer(aws, resource, url_at.as_deref(), &started(state))
+                let by = answer_by(aws, invocation);
+                self.answer(aws, resource, url_at.as_deref(), &started(state), by)
                     .await
             }
             _ => Ok(()),
@@ -257,8 +271,14 @@ impl Handler {
                     }
                 },
             };
-            self.answer(aws, &resource, url_at.as_deref(), &answer)
-                .await?;
+            self.answer(
+                aws,
+                &resource,
+                url_at.as_deref(),
+                &answer,
+                answer_by(aws, invocation),
+            )
+            .await?;
         }
         Ok(json!({
             "Status": status,
@@ -274,9 +294,10 @@ impl Handler {
         resource: &CustomResource,
         url_at: Option<&str>,
         answer: &Answer,
+        by: Instant,
     ) -> Result<(), Error> {
         let (Some(key), Some(bucket)) = (url_at, &self.settings.bucket) else {
-            return put(answer, resource).await;
+            return put(answer, resource, by).await;
         };
         let Some(url) = aws.kept(bucket, key).await? else {
             return Ok(());
@@ -285,7 +306,7 @@ impl Handler {
             .map_err(|_| Error::Internal(format!("s3://{bucket}/{key} holds no URL")))?;
         let mut resource = resource.clone();
         resource.response_url = Some(ResponseUrl::parse(url)?);
-        put(answer, &resource).await?;
+        put(answer, &resource, by).await?;
         aws.discard(bucket, key).await
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::begin::{Beginning, Begun, NOTHING};
-use super::{Handler, Invocation, in_time, too_slow, turn_budget};
+use super::{Handler, Invocation, answer_by, in_time, too_slow, turn_budget};
 use crate::aws::Aws;
 use crate::error::Error;
 use crate::event::Turn;
@@ -37,7 +37,8 @@ impl Handler {
                     .unwrap_or_else(|| NOTHING.to_owned());
                 let said = format!("{}: {error}", error.error_type());
                 let answer = Answer::failure(&id, &said);
-                put(&answer, resource).await.map(|()| Value::Null)
+                let by = answer_by(aws, invocation);
+                put(&answer, resource, by).await.map(|()| Value::Null)
             }
         }
     }
@@ -73,7 +74,7 @@ impl Handler {
         let beginning = in_time(aws, &budget, self.begin_resource(aws, resource, &defaults));
         let begun = match beginning.await.unwrap_or_else(|| Err(too_slow()))? {
             Beginning::Answer(answer) => {
-                let put = put(&answer, resource).await;
+                let put = put(&answer, resource, answer_by(aws, invocation)).await;
                 return put.map(|()| Value::Null).map_err(Unanswered::Said);
             }
             Beginning::Run(begun) => begun,
@@ -85,7 +86,10 @@ impl Handler {
         let answered = state.end_by == 0;
         if answered {
             let started = started(&state);
-            put(&started, resource).await.map_err(Unanswered::Said)?;
+            let by = answer_by(aws, invocation);
+            put(&started, resource, by)
+                .await
+                .map_err(Unanswered::Said)?;
         }
         let turn = Turn::first(Some(resource.clone()), answered);
         let going = self.go_on(aws, &mut state, &source, &turn, invocation);

@@ -4,10 +4,11 @@
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::begin::{NOTHING, read_again};
-use super::{Handler, Invocation, in_time, too_slow, turn_budget};
+use super::{Handler, Invocation, answer_by, in_time, too_slow, turn_budget};
 use crate::aws::{Aws, Place, refusal};
 use crate::engine::{Progress, advance};
 use crate::error::Error;
@@ -37,9 +38,9 @@ impl Turn {
         self.resource.as_ref().filter(|_| !self.answered)
     }
 
-    async fn answer(&self, answer: &Answer) -> Result<(), Error> {
+    async fn answer(&self, answer: &Answer, by: Instant) -> Result<(), Error> {
         match self.waiting() {
-            Some(resource) => put(answer, resource).await,
+            Some(resource) => put(answer, resource, by).await,
             None => Ok(()),
         }
     }
@@ -74,8 +75,8 @@ impl Handler {
             .as_str()
             .map_or_else(|| NOTHING.to_owned(), physical_id);
         let said = format!("{}: {error}", error.error_type());
-        turn.answer(&Answer::failure(&id.unwrap_or(run), &said))
-            .await?;
+        let answer = Answer::failure(&id.unwrap_or(run), &said);
+        turn.answer(&answer, answer_by(aws, invocation)).await?;
         Err(error)
     }
 
@@ -110,7 +111,7 @@ impl Handler {
             let answer = Answer::ended(state, &physical_id(&state.run));
             let status = Status::of(state).as_str();
             info!(run = state.run, status, reason = answer.reason, "ended");
-            turn.answer(&answer).await?;
+            turn.answer(&answer, answer_by(aws, invocation)).await?;
             return Ok(json!({"Status": status, "RunId": state.run}));
         }
         if let Err(refused) = self.invoke_self(state, turn, invocation).await {
@@ -118,7 +119,7 @@ impl Handler {
             let open = serde_json::to_string(state).unwrap_or_default();
             error!(run = state.run, state = open, refused = %refused, "cannot go on by itself");
             let said = Answer::failure(&physical_id(&state.run), &refused.to_string());
-            turn.answer(&said).await?;
+            turn.answer(&said, answer_by(aws, invocation)).await?;
             return Err(refused);
         }
         Ok(json!({"Status": "Continue", "RunId": state.run}))

@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use crate::diagnose::Cause;
 use crate::error::Error;
@@ -177,8 +178,8 @@ fn reason(state: &State) -> String {
     }
 }
 
-/// PUTs the answer, with a few tries. Errors never name the URL: who knows it can forge the answer.
-pub async fn put(answer: &Answer, to: &CustomResource) -> Result<(), Error> {
+/// PUTs the answer, with a few tries until `by`. Errors never name the URL: who knows it can forge the answer.
+pub async fn put(answer: &Answer, to: &CustomResource, by: Instant) -> Result<(), Error> {
     let Some(url) = &to.response_url else {
         return Err(Error::invalid(
             "ResponseURL",
@@ -199,7 +200,11 @@ pub async fn put(answer: &Answer, to: &CustomResource) -> Result<(), Error> {
     let mut said = String::new();
     for attempt in 0..TRIES {
         if attempt > 0 {
-            tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
+            let again = Instant::now() + Duration::from_secs(1 << attempt);
+            if again >= by {
+                break;
+            }
+            tokio::time::sleep_until(again).await;
         }
         let request = Request::builder()
             .method(Method::PUT)
@@ -207,12 +212,13 @@ pub async fn put(answer: &Answer, to: &CustomResource) -> Result<(), Error> {
             .header(CONTENT_TYPE, HeaderValue::from_static(""))
             .body(Full::from(body.clone()))
             .map_err(|_| Error::invalid("ResponseURL", "is not a URL"))?;
-        said = match tokio::time::timeout(TIMEOUT, client.request(request)).await {
+        let end = by.min(Instant::now() + TIMEOUT);
+        said = match tokio::time::timeout_at(end, client.request(request)).await {
             Ok(Ok(response)) if response.status().is_success() => return Ok(()),
             Ok(Ok(response)) => format!("HTTP {}", response.status()),
             Ok(Err(error)) if error.is_connect() => "cannot connect".to_owned(),
             Ok(Err(_)) => "the connection broke".to_owned(),
-            Err(_) => "no answer in 10 s".to_owned(),
+            Err(_) => "no answer in time".to_owned(),
         };
         tracing::warn!(
             stack = to.stack_id,
@@ -221,7 +227,7 @@ pub async fn put(answer: &Answer, to: &CustomResource) -> Result<(), Error> {
         );
     }
     Err(Error::Internal(format!(
-        "CloudFormation did not take the answer for {} ({said}); the stack will time out",
+        "CloudFormation did not take the answer for {} ({said}); unless the event comes again, the stack will time out",
         to.logical_resource_id
     )))
 }

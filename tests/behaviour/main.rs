@@ -10,6 +10,7 @@ mod faults;
 mod hostile;
 mod machine;
 mod organization;
+mod pairs;
 mod process;
 mod resume;
 mod share;
