@@ -107,6 +107,8 @@ pub(crate) struct LiveAccount {
     pub name: String,
     /// `ACTIVE`, `SUSPENDED`, …
     pub state: String,
+    /// `None` is FullAWSAccess.
+    pub service_control_policies: Option<Arc<Vec<Policy>>>,
     pub disabled_regions: BTreeSet<String>,
     /// Region to key ARN.
     pub ebs_default_keys: BTreeMap<String, String>,

@@ -34,6 +34,6 @@ pub use model::{BlockDeviceMapping, Ebs, Grant, Image, Instance, LaunchPermissio
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use world::{
-    AccessKey, Account, Key, Limits, Organization, OrganizationalUnit, Role, User, World,
-    WorldError,
+    AccessKey, Account, FULL_AWS_ACCESS, Key, Limits, Organization, OrganizationalUnit, Role, User,
+    World, WorldError,
 };

@@ -29,5 +29,5 @@ super::table! {
     REQUEST_LIMIT_EXCEEDED = 503, "RequestLimitExceeded", "Request limit exceeded.", "aws-facts: EC2 throttling";
     KMS_THROTTLING = 400, "ThrottlingException", "Rate exceeded", "aws-facts: KMS; KMS guide, throttling";
     LAMBDA_TOO_LARGE = 413, "RequestTooLargeException", "{} byte payload is too large for the Event invocation type (limit 1048576 bytes)", "aws-facts: Lambda";
-    LAMBDA_ACCESS_DENIED = 403, "AccessDeniedException", "User: {} is not authorized to perform: lambda:InvokeFunction on resource: {} because no identity-based policy allows the lambda:InvokeFunction action", "IAM guide";
+    LAMBDA_ACCESS_DENIED = 403, "AccessDeniedException", "User: {} is not authorized to perform: lambda:InvokeFunction on resource: {} {}", "IAM guide";
 }

@@ -17,6 +17,7 @@ mod refused_keys;
 mod refused_organizations;
 mod refused_sessions;
 mod registering;
+mod service_control;
 mod sessions;
 mod sharing;
 mod world_files;
