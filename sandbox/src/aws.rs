@@ -200,6 +200,16 @@ impl Aws {
             .map(|p| Arc::clone(&p.policies))
     }
 
+    /// Whether this account is closed, or about to be: nobody acts in it (AWS Account Management guide, closed accounts).
+    pub(crate) fn is_closed(&self, account: &str) -> bool {
+        self.accounts.get(account).is_some_and(|live| {
+            matches!(
+                live.state.as_str(),
+                "SUSPENDED" | "PENDING_CLOSURE" | "CLOSED"
+            )
+        })
+    }
+
     /// The ID of the organization this account is a member of.
     pub(crate) fn organization_of(&self, account: &str) -> Option<&str> {
         self.accounts.get(account)?.organization.as_deref()

@@ -202,6 +202,10 @@ fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipa
     if own.is_final() && own != Verdict::Denied {
         return Err(refused(&format!(" {}", own.reason("sts:AssumeRole"))));
     }
+    // That of a suspended account is denied like any other (live answer, CrowdStrike/cloud-resource-estimator#25).
+    if account_of(wish.role_arn).is_none_or(|account| aws.is_closed(account)) {
+        return Err(denied());
+    }
     let role = aws.principals.get(wish.role_arn).ok_or_else(denied)?;
     let trust = role.trust.as_ref().ok_or_else(denied)?;
     let request = Request {

@@ -162,6 +162,11 @@ impl Aws {
         Ok(true)
     }
 
+    /// As CloseAccount would: from now on it refuses its callers, and nobody assumes its roles.
+    pub fn suspend_account(&mut self, account: &str) -> bool {
+        self.set_account_state(account, "SUSPENDED")
+    }
+
     /// As ListAccounts shows it: `ACTIVE`, `SUSPENDED`, `PENDING_CLOSURE` and the like.
     pub fn set_account_state(&mut self, account: &str, state: &str) -> bool {
         let live = self.accounts.get_mut(account);

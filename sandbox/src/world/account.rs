@@ -19,7 +19,7 @@ pub struct Account {
     /// Where it is in the world's organization: `ou-…`, or `r-…`, which goes without saying.
     #[serde(default)]
     pub parent: Option<String>,
-    /// Its state as a member; `ACTIVE` unless said otherwise.
+    /// Its state as a member; `ACTIVE` unless said otherwise. A closed or suspended account refuses its callers.
     #[serde(default)]
     pub state: Option<String>,
     /// Its name as a member; its ID unless said otherwise.

@@ -1,6 +1,7 @@
 //! The sandbox from outside: signed requests as clients send them, and the world they leave behind.
 
 mod client;
+mod closed_accounts;
 mod copying;
 mod describing;
 mod faults;
