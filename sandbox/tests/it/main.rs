@@ -1,5 +1,6 @@
 //! The sandbox from outside: signed requests as clients send them, and the world they leave behind.
 
+mod answers;
 mod client;
 mod closed_accounts;
 mod copying;
