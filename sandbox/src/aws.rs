@@ -107,6 +107,8 @@ pub(crate) struct LiveAccount {
     pub name: String,
     /// `ACTIVE`, `SUSPENDED`, …
     pub state: String,
+    /// `None` is FullAWSAccess.
+    pub service_control_policies: Option<Arc<Vec<Policy>>>,
     pub disabled_regions: BTreeSet<String>,
     /// Region to key ARN.
     pub ebs_default_keys: BTreeMap<String, String>,
@@ -196,6 +198,16 @@ impl Aws {
         self.principals
             .get(&caller.identity)
             .map(|p| Arc::clone(&p.policies))
+    }
+
+    /// Whether this account is closed, or about to be: nobody acts in it (AWS Account Management guide, closed accounts).
+    pub(crate) fn is_closed(&self, account: &str) -> bool {
+        self.accounts.get(account).is_some_and(|live| {
+            matches!(
+                live.state.as_str(),
+                "SUSPENDED" | "PENDING_CLOSURE" | "CLOSED"
+            )
+        })
     }
 
     /// The ID of the organization this account is a member of.

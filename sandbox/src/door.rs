@@ -63,7 +63,7 @@ pub(crate) enum Done {
 
 pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
     if let Some(path) = request.path.strip_prefix("/_sandbox/") {
-        return Reply::Answer(inspect::answer(sandbox, &request, path));
+        return inspect::answer(sandbox, &request, path).await;
     }
     let claim = Claim::of_header(&request);
     let asked = recognise::recognise(&request, claim.as_ref().ok());

@@ -37,10 +37,12 @@ pub(crate) fn perform(
         &call.caller,
         "lambda:InvokeFunction",
         &arn,
-        &Context::new(),
+        &Context::from([("aws:requestedregion".to_owned(), vec![call.region.clone()])]),
     );
     if decision != crate::identity::Verdict::Allowed {
-        return Err(refusals::LAMBDA_ACCESS_DENIED.with(&[&call.caller.principal.arn, &arn]));
+        let reason = decision.reason("lambda:InvokeFunction");
+        let caller = &call.caller.principal.arn;
+        return Err(refusals::LAMBDA_ACCESS_DENIED.with(&[caller, &arn, &reason]));
     }
     if payload.len() > LARGEST_EVENT {
         return Err(refusals::LAMBDA_TOO_LARGE.with(&[&payload.len().to_string()]));

@@ -29,11 +29,11 @@ mod wire;
 pub mod world;
 
 pub use aws::{Aws, SessionCredentials};
-pub use ledger::{Answer, Call, Fault, LambdaInvocation};
+pub use ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
 pub use model::{BlockDeviceMapping, Ebs, Grant, Image, Instance, LaunchPermission, Snapshot};
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use world::{
-    AccessKey, Account, Key, Limits, Organization, OrganizationalUnit, Role, User, World,
-    WorldError,
+    AccessKey, Account, FULL_AWS_ACCESS, Key, Limits, Organization, OrganizationalUnit, Role, User,
+    World, WorldError,
 };

@@ -185,15 +185,27 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
 /// The role, if trust policy and identity policies agree; a role that is not there is denied like one that does not trust.
 fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipal, Refused> {
     let caller = &call.caller;
-    let denied = || refusals::STS_ACCESS_DENIED.with(&[&caller.principal.arn, wish.role_arn]);
+    let refused =
+        |why: &str| refusals::STS_ACCESS_DENIED.with(&[&caller.principal.arn, wish.role_arn, why]);
+    // AWS does not tell what is missing.
+    let denied = || refused("");
     let mut context = Context::new();
     if let Some(id) = wish.external_id {
         context.insert("sts:externalid".to_owned(), vec![id.to_owned()]);
     }
+    context.insert("aws:requestedregion".to_owned(), vec![call.region.clone()]);
     context.insert(
         "sts:rolesessionname".to_owned(),
         vec![wish.session.to_owned()],
     );
+    let own = identity::decide(aws, caller, "sts:AssumeRole", wish.role_arn, &context);
+    if own.is_final() && own != Verdict::Denied {
+        return Err(refused(&format!(" {}", own.reason("sts:AssumeRole"))));
+    }
+    // That of a suspended account is denied like any other (live answer, CrowdStrike/cloud-resource-estimator#25).
+    if account_of(wish.role_arn).is_none_or(|account| aws.is_closed(account)) {
+        return Err(denied());
+    }
     let role = aws.principals.get(wish.role_arn).ok_or_else(denied)?;
     let trust = role.trust.as_ref().ok_or_else(denied)?;
     let request = Request {
@@ -203,7 +215,6 @@ fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipa
         context: &context,
     };
     let reach = iam::resource_reach(trust, &request).ok_or_else(denied)?;
-    let own = identity::decide(aws, caller, "sts:AssumeRole", wish.role_arn, &context);
     let same_account = account_of(wish.role_arn) == Some(caller.account());
     let named = same_account && reach != Reach::Account && own == Verdict::NoIdentityPolicy;
     if own == Verdict::Allowed || named {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use account::{AccessKey, Account, Key, Role, User};
+pub use account::{AccessKey, Account, FULL_AWS_ACCESS, Key, Role, User};
 pub use file::WorldError;
 pub use organization::{Organization, OrganizationalUnit};
 

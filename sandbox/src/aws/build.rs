@@ -133,6 +133,15 @@ pub(super) fn policies(given: &[&str], at: &str) -> Result<Arc<Vec<Policy>>, Wor
     parsed.collect::<Result<Vec<_>, _>>().map(Arc::new)
 }
 
+/// None is FullAWSAccess.
+pub(super) fn service_control_policies(
+    given: &[&str],
+    at: &str,
+) -> Result<Option<Arc<Vec<Policy>>>, WorldError> {
+    let parsed = policies(given, at)?;
+    Ok(Some(parsed).filter(|all| !all.is_empty()))
+}
+
 fn known_region(region: &str, at: &str) -> Result<(), WorldError> {
     if is_region(region) {
         return Ok(());

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Aws;
+use super::{Aws, build, is_service_linked};
+use crate::iam::Policy;
+use crate::world::WorldError;
 
 #[derive(Clone, Debug)]
 pub(crate) struct LiveOrganization {
@@ -77,6 +79,25 @@ impl Aws {
         self.organization.as_ref().filter(|known| known.id == own)
     }
 
+    /// The service control policies that limit this role or user, if any do: neither the management account nor
+    /// service-linked roles are limited (Organizations guide, SCPs).
+    pub(crate) fn service_control_policies_of(
+        &self,
+        identity: &str,
+        account: &str,
+    ) -> Option<&[Policy]> {
+        let organization = self.organization_with(account);
+        let manages = organization.is_some_and(|known| known.management_account == account);
+        if manages || is_service_linked(identity) {
+            return None;
+        }
+        let policies = self.accounts.get(account)?;
+        policies
+            .service_control_policies
+            .as_deref()
+            .map(Vec::as_slice)
+    }
+
     /// What `aws:PrincipalOrgPaths` holds for principals of this account.
     pub(crate) fn organization_path_of(&self, account: &str) -> Option<String> {
         let parent = self.accounts.get(account)?.parent.as_deref()?;
@@ -123,6 +144,27 @@ impl Aws {
             }
         }
         true
+    }
+
+    /// Replaces what limits a member account: all its service control policies, inherited ones included. None is
+    /// FullAWSAccess.
+    pub fn set_service_control_policies(
+        &mut self,
+        account: &str,
+        policies: &[&str],
+    ) -> Result<bool, WorldError> {
+        let parsed = build::service_control_policies(policies, "service_control_policies")?;
+        let member = self.accounts.get_mut(account);
+        let Some(live) = member.filter(|live| live.organization.is_some()) else {
+            return Ok(false);
+        };
+        live.service_control_policies = parsed;
+        Ok(true)
+    }
+
+    /// As CloseAccount would: from now on it refuses its callers, and nobody assumes its roles.
+    pub fn suspend_account(&mut self, account: &str) -> bool {
+        self.set_account_state(account, "SUSPENDED")
     }
 
     /// As ListAccounts shows it: `ACTIVE`, `SUSPENDED`, `PENDING_CLOSURE` and the like.

@@ -42,6 +42,16 @@ pub(super) fn admit(
     if aws.policies_of(&credential.caller).is_none() {
         return Err(unknown_key(service));
     }
+    let account = credential.caller.account();
+    if aws.is_closed(account) {
+        return Err(match service {
+            Service::Ec2 => refusals::ACCOUNT_BLOCKED.with(&[account]),
+            Service::Sts => refusals::ACCOUNT_SUSPENDED.with(&[account]),
+            Service::Kms | Service::Lambda | Service::Organizations => {
+                refusals::KMS_ACCOUNT_SUSPENDED.with(&[account])
+            }
+        });
+    }
     in_region(aws, service, claim, credential)?;
     let region = match service {
         Service::Organizations => HOME_OF_ORGANIZATIONS,

@@ -6,7 +6,7 @@
 //! | of another account | the key policy or a grant, *and* its own policies |
 //! | a service-linked role of another account | a grant that names it |
 //!
-//! An explicit deny anywhere wins. Source: KMS guide, determining access to KMS keys, and grants. The policies of a
+//! An explicit deny anywhere wins, and so does what no service control policy of the caller's account allows. Source: KMS guide, determining access to KMS keys, and grants. The policies of a
 //! service-linked role are AWS's own and say nothing of keys; that a grant suffices is the way Auto Scaling documents
 //! (aws-facts, KMS).
 
@@ -47,7 +47,7 @@ pub(super) fn decide(
     usage: &Use<'_>,
 ) -> Result<(), String> {
     let action = format!("kms:{}", usage.operation);
-    let context = context(caller, usage);
+    let context = context(caller, key, usage);
     let request = Request {
         principal: &caller.principal,
         action: &action,
@@ -56,7 +56,7 @@ pub(super) fn decide(
     };
     let own = identity::decide(aws, caller, &action, &key.arn, &context);
     let policy = iam::evaluate_resource(&key.policy, &request);
-    if own == Verdict::Denied {
+    if own.is_final() {
         return Err(own.reason(&action));
     }
     if matches!(policy, Decision::ExplicitDeny { .. }) {
@@ -108,9 +108,10 @@ pub(super) fn check(
     })
 }
 
-fn context(caller: &Caller, usage: &Use<'_>) -> Context {
+fn context(caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Context {
     let mut context = Context::new();
     let mut put = |key: &str, values: Vec<String>| context.insert(key.to_owned(), values);
+    put("aws:requestedregion", vec![key.region.clone()]);
     put("kms:calleraccount", vec![caller.account().to_owned()]);
     if let Some(region) = usage.via_ec2 {
         put(

@@ -102,7 +102,8 @@ pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused
     let offset = marker(ask)?;
     let (account, region) = (ask.account(), ask.region());
     let caller = &ask.call.caller;
-    let verdict = identity::decide(aws, caller, "kms:ListAliases", "*", &Context::new());
+    let context = Context::from([("aws:requestedregion".to_owned(), vec![region.to_owned()])]);
+    let verdict = identity::decide(aws, caller, "kms:ListAliases", "*", &context);
     if verdict != Verdict::Allowed {
         let reason = verdict.reason("kms:ListAliases");
         let arn = &caller.principal.arn;

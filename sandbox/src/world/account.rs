@@ -19,12 +19,16 @@ pub struct Account {
     /// Where it is in the world's organization: `ou-…`, or `r-…`, which goes without saying.
     #[serde(default)]
     pub parent: Option<String>,
-    /// Its state as a member; `ACTIVE` unless said otherwise.
+    /// Its state as a member; `ACTIVE` unless said otherwise. A closed or suspended account refuses its callers.
     #[serde(default)]
     pub state: Option<String>,
     /// Its name as a member; its ID unless said otherwise.
     #[serde(default)]
     pub name: Option<String>,
+    /// All that limit it as a member, as JSON, inherited ones included; without any, FullAWSAccess. They must allow as
+    /// well as deny: [`FULL_AWS_ACCESS`] stands beside a policy that only denies.
+    #[serde(default)]
+    pub service_control_policies: Vec<String>,
     #[serde(default, rename = "access_key")]
     pub access_keys: Vec<AccessKey>,
     #[serde(default, rename = "role")]
@@ -83,6 +87,13 @@ impl Account {
     #[must_use]
     pub fn state(mut self, state: &str) -> Self {
         self.state = Some(state.to_owned());
+        self
+    }
+
+    /// One more of [`service_control_policies`](Self::service_control_policies).
+    #[must_use]
+    pub fn service_control_policy(mut self, json: impl Display) -> Self {
+        self.service_control_policies.push(json.to_string());
         self
     }
 
@@ -294,6 +305,9 @@ impl Key {
         self
     }
 }
+
+/// The service control policy that AWS attaches everywhere.
+pub const FULL_AWS_ACCESS: &str = ALLOW_EVERYTHING;
 
 const ALLOW_EVERYTHING: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;

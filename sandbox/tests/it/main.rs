@@ -1,6 +1,8 @@
 //! The sandbox from outside: signed requests as clients send them, and the world they leave behind.
 
+mod answers;
 mod client;
+mod closed_accounts;
 mod copying;
 mod describing;
 mod faults;
@@ -17,6 +19,7 @@ mod refused_keys;
 mod refused_organizations;
 mod refused_sessions;
 mod registering;
+mod service_control;
 mod sessions;
 mod sharing;
 mod world_files;

@@ -147,6 +147,18 @@ async fn at_the_door(name: &str) -> Option<Answer> {
                 .kms("ListAliases", json!({}))
                 .await
         }
+        "ACCOUNT_BLOCKED" => {
+            bench.sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+            consumer.ec2("DescribeRegions", &[]).await
+        }
+        "ACCOUNT_SUSPENDED" => {
+            bench.sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+            consumer.sts("GetCallerIdentity", &[]).await
+        }
+        "KMS_ACCOUNT_SUSPENDED" => {
+            bench.sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+            consumer.kms("ListAliases", json!({})).await
+        }
         "STS_REGION_DISABLED" => {
             bench
                 .sandbox

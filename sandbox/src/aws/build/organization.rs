@@ -1,11 +1,13 @@
 //! The organization, once the accounts are there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::fault;
+use super::{fault, service_control_policies};
 use crate::aws::{
     Aws, LiveAccount, LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
+use crate::iam::Policy;
 use crate::world::{Account, Organization, WorldError};
 
 /// AWS nests OUs five deep below the root (Organizations guide, quotas).
@@ -92,6 +94,7 @@ pub(super) fn place(aws: &Aws, account: &Account, at: &str) -> Result<LiveAccoun
         parent: account.parent.clone(),
         name: account.name.clone().unwrap_or_else(|| account.id.clone()),
         state: state.to_owned(),
+        service_control_policies: None,
         disabled_regions: account.disabled_regions.clone(),
         ebs_default_keys: BTreeMap::new(),
     };
@@ -119,7 +122,18 @@ pub(super) fn place(aws: &Aws, account: &Account, at: &str) -> Result<LiveAccoun
             return fault(at, "parent", format!("{parent} is not in the organization"));
         }
     }
+    live.service_control_policies = limits(account, at)?;
+    if live.service_control_policies.is_some() && live.organization.is_none() {
+        let why = "the account is in no organization";
+        return fault(at, "service_control_policies", why);
+    }
     Ok(live)
+}
+
+fn limits(account: &Account, at: &str) -> Result<Option<Arc<Vec<Policy>>>, WorldError> {
+    let given = account.service_control_policies.iter();
+    let given: Vec<&str> = given.map(String::as_str).collect();
+    service_control_policies(&given, &format!("{at}.service_control_policies"))
 }
 
 /// After all accounts: those the organization names are members.
