@@ -35,7 +35,7 @@ const LONGEST: Duration = Duration::from_mins(15);
 /// Kept free before the deadline for the answer, or for the next invocation, where the function has the time.
 const FOR_THE_ANSWER: Duration = Duration::from_secs(25);
 /// An answer is tried for so long at least, however late it is.
-const FOR_ONE_TRY: Duration = Duration::from_secs(5);
+const FOR_ONE_TRY: Duration = Duration::from_secs(1);
 /// Seconds a task waits itself; longer waiting is its state machine's, which waits for nothing.
 const PATIENCE: i64 = 5;
 

@@ -20,7 +20,7 @@ use crate::request::{KeyAccess, MAX_TARGETS, check_tags};
 mod copies;
 
 /// The schema this version writes.
-pub const SCHEMA: u64 = 2;
+pub const SCHEMA: u64 = 3;
 /// Bytes of JSON a state may take: this much in all, and this much more for each target.
 pub const BYTES_IN_ALL: usize = 4096;
 pub const BYTES_PER_TARGET: usize = 1024;
@@ -136,6 +136,9 @@ pub struct Sharing {
     /// The run's accounts that had permission before: the tag on the snapshots says the same, for whoever has no state.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prior: Vec<AccountId>,
+    /// Everything that was opened is closed again: nobody starts another copy. Since schema 3.
+    #[serde(skip_serializing_if = "is_default")]
+    pub closed: bool,
     /// Why the audience of a lasting share was refused: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -191,7 +194,7 @@ pub struct TargetState {
     /// Since schema 2.
     #[serde(default, skip_serializing_if = "is_default")]
     pub doubled: bool,
-    /// Whether this run opened the source to the account.
+    /// Whether this run has the source open to the account.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shared: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -399,14 +402,16 @@ impl State {
     /// Makes a state that may be behind the world safe to act on: every target not yet terminal looks first. What had
     /// been shared stays known, so a target that was copying goes straight on after its look.
     pub fn reopen(&mut self) {
+        let closed = self.sharing.closed;
         for target in &mut self.targets {
-            if matches!(
-                target.phase,
-                TargetPhase::Copying
-                    | TargetPhase::Registering
-                    | TargetPhase::Checking
-                    | TargetPhase::Tidying
-            ) {
+            // Once the source is closed, what is tidied has been found good, and needs no source to compare it with.
+            let tidying = target.phase == TargetPhase::Tidying && !closed;
+            if tidying
+                || matches!(
+                    target.phase,
+                    TargetPhase::Copying | TargetPhase::Registering | TargetPhase::Checking
+                )
+            {
                 target.phase = TargetPhase::Looking;
                 target.due = 0;
             }
@@ -430,6 +435,10 @@ impl State {
         };
         let target = &mut self.targets[i];
         if target.phase.is_terminal() || target.phase == TargetPhase::Removing {
+            return;
+        }
+        if self.sharing.closed && target.phase == TargetPhase::Tidying {
+            target.phase = TargetPhase::Succeeded;
             return;
         }
         target
@@ -494,6 +503,7 @@ impl State {
             due: now,
             tries: 99,
             prior: Vec::new(),
+            closed: true,
             refused: None,
             stuck: Some("x".repeat(600)),
         };

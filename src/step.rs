@@ -15,7 +15,8 @@
 //! | Removing | Remove | Removed, Failed |
 //!
 //! The run's way: Looking until every target has looked; Sharing with the accounts that turned out to need it, which may be
-//! none; Copying until every target is terminal; Revoking; Ended.
+//! none; Copying until every target is terminal; Revoking; Copying once more, to delete what other processes at work on the same
+//! state may have left in the targets that the source was open to; Ended.
 //!
 //! With `Mode: Share` the targets begin as Ready and are Succeeded once shared with; Revoking then takes back only what is no
 //! longer wanted.
@@ -133,7 +134,7 @@ fn turn(state: &mut State, busy: &Busy) {
         state.phase = Phase::Copying;
     }
     if state.phase == Phase::Copying && state.targets.iter().all(|t| t.phase.is_terminal()) {
-        state.phase = if state.part {
+        state.phase = if state.part || state.sharing.closed {
             Phase::Ended
         } else {
             Phase::Revoking

@@ -7,6 +7,7 @@ mod build;
 mod copies;
 mod credentials;
 mod edit;
+mod gone;
 mod ids;
 mod instances;
 mod organization;
@@ -63,6 +64,8 @@ pub struct Aws {
     pub(crate) instances: BTreeMap<String, LiveInstance>,
     /// The same of RunInstances.
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
+    /// What was deleted a moment ago, as describe calls may still show it.
+    pub(crate) gone: gone::Gone,
     /// (account, Region, action) to (tokens left, since when).
     pub(crate) buckets: BTreeMap<(String, String, String), (f64, SystemTime)>,
     pub(crate) invocations: Vec<LambdaInvocation>,
@@ -87,6 +90,7 @@ pub(crate) struct Rules {
     pub grant_delay: Duration,
     pub tag_delay: Duration,
     pub read_delay: Duration,
+    pub gone_delay: Duration,
     pub registration_delay: Duration,
     pub name_delay: Duration,
     pub limits: Limits,

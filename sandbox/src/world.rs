@@ -32,6 +32,8 @@ pub struct World {
     pub tag_delay: Duration,
     /// How long a new snapshot or image takes to show in describe calls.
     pub read_delay: Duration,
+    /// How long a deleted snapshot or deregistered image still shows in describe calls.
+    pub gone_delay: Duration,
     /// How long RegisterImage leaves an image `pending`.
     pub registration_delay: Duration,
     /// How long a name stays taken after its image was deregistered.
@@ -78,6 +80,7 @@ impl Default for World {
             grant_delay: Duration::ZERO,
             tag_delay: Duration::ZERO,
             read_delay: Duration::ZERO,
+            gone_delay: Duration::ZERO,
             registration_delay: Duration::ZERO,
             name_delay: Duration::ZERO,
             limits: Limits::default(),
@@ -146,6 +149,12 @@ impl World {
     #[must_use]
     pub fn read_delay(mut self, time: Duration) -> Self {
         self.read_delay = time;
+        self
+    }
+
+    #[must_use]
+    pub fn gone_delay(mut self, time: Duration) -> Self {
+        self.gone_delay = time;
         self
     }
 

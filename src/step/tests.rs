@@ -136,7 +136,10 @@ fn the_way_of_two_targets() {
             "Register Register",
             "Check Check",
             "Tidy Tidy",
-            "Revoke"
+            "Revoke",
+            // Once nobody can start copies any more: what others at work on the same state have left.
+            "Tidy Tidy",
+            ""
         ]
     );
     assert_eq!(next(&mut state, NOW, &Busy::default()), Next::End);

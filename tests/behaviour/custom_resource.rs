@@ -1,7 +1,9 @@
 //! A custom resource's life, answered as CloudFormation wants it: by PUT, with an empty Content-Type, in 4,096 bytes. On the real
 //! clock, because the answers go over a real connection; the world is fast instead.
 
-use amiferry_sandbox::{Sandbox, Server};
+use std::time::Duration;
+
+use amiferry_sandbox::{AnswerRefusal, Sandbox, Server};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -342,4 +344,81 @@ fn event_of(turn: &Value) -> Value {
         event[key] = turn["CustomResource"][key].clone();
     }
     event
+}
+
+/// Delivers an event to a function of so many seconds, on the world's fast clock; tells how long before its deadline it returned.
+async fn delivered(
+    stack: &Stack,
+    event: &Value,
+    seconds: u64,
+) -> (Result<Value, String>, Duration) {
+    let mut short = invocation(&stack.sandbox);
+    let deadline = stack.sandbox.now() + Duration::from_secs(seconds);
+    short.deadline = Some(deadline);
+    let function = function(&stack.sandbox).await;
+    let reply = function.handle(&event.to_string(), &short).await;
+    let left = deadline.duration_since(stack.sandbox.now());
+    (reply.map_err(|e| e.to_string()), left.unwrap_or_default())
+}
+
+/// S3 has a bad moment: the answer is tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_refused_twice_is_given_all_the_same() {
+    let stack = Stack::new(&TWO).await;
+    stack.sandbox.refuse_answers(AnswerRefusal::Status {
+        status: 503,
+        times: Some(2),
+    });
+    let event = stack.event("Create", &request(&TWO));
+    let (reply, _) = delivered(&stack, &event, 900).await;
+    assert!(reply.is_ok(), "{reply:?}");
+    let statuses: Vec<u16> = stack.sandbox.answers().iter().map(|a| a.status).collect();
+    assert_eq!(statuses, [503, 503, 200]);
+    assert_whole(&stack.sandbox, &TWO);
+    assert_closed(&stack.sandbox);
+}
+
+/// A URL that does not take the answer: the invocation fails before its deadline, so that Lambda delivers the event again, and that
+/// delivery finds everything done. Nothing stays open meanwhile, and no error tells the URL.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_given_fails_the_invocation_in_time() {
+    let refusals = [
+        AnswerRefusal::Status {
+            status: 403,
+            times: None,
+        },
+        AnswerRefusal::Hang,
+        AnswerRefusal::Close,
+    ];
+    let places = [TWO[0]];
+    let one = |how: AnswerRefusal| async move {
+        let stack = Stack::new(&places).await;
+        stack.sandbox.refuse_answers(how);
+        let event = stack.event("Create", &request(&places));
+        let (reply, left) = delivered(&stack, &event, 40).await;
+        let said = reply.expect_err("the answer was not taken");
+        assert!(
+            said.contains("did not take the answer for GoldenImage"),
+            "{how:?}: {said}"
+        );
+        assert!(!said.contains("secret-of-the-stack"), "{said}");
+        assert!(
+            left >= Duration::from_secs(10),
+            "{how:?}: {left:?} before the deadline"
+        );
+        assert_whole(&stack.sandbox, &places);
+        assert_closed(&stack.sandbox);
+        stack.sandbox.accept_answers();
+        let copies = calls(&stack.sandbox, "CopySnapshot");
+        let (again, _) = delivered(&stack, &event, 900).await;
+        assert!(again.is_ok(), "{how:?}: {again:?}");
+        let answer = stack.sandbox.answers().pop().expect("an answer");
+        assert_eq!(answer.status, 200);
+        assert_eq!(
+            calls(&stack.sandbox, "CopySnapshot"),
+            copies,
+            "copied once only"
+        );
+    };
+    futures::future::join_all(refusals.map(one)).await;
 }

@@ -2,7 +2,7 @@
 //! every run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use amiferry::error::Error;
 use amiferry::handler::{Handler, Invocation};
@@ -12,6 +12,7 @@ use amiferry_sandbox::{
 };
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use serde_json::{Value, json};
 
 pub const SOURCE: &str = "111111111111";
@@ -146,6 +147,10 @@ pub async fn function(sandbox: &Sandbox) -> Handler {
 }
 
 pub async fn function_with(sandbox: &Sandbox, settings: Settings) -> Handler {
+    function_by(sandbox, settings, sandbox.time_source()).await
+}
+
+async fn function_by(sandbox: &Sandbox, settings: Settings, clock: SharedTimeSource) -> Handler {
     let credentials = Credentials::new(
         "AKIAIOSFODNNPRODUCER",
         "producer-secret",
@@ -157,7 +162,7 @@ pub async fn function_with(sandbox: &Sandbox, settings: Settings) -> Handler {
         .region(Region::new(HOME))
         .credentials_provider(credentials)
         .http_client(sandbox.http_client())
-        .time_source(sandbox.time_source());
+        .time_source(clock);
     Handler::new(bounded(loader).load().await, settings)
 }
 
@@ -174,6 +179,39 @@ pub async fn call(sandbox: &Sandbox, event: &Value) -> Result<Value, Error> {
     function(sandbox)
         .await
         .handle(&event.to_string(), &invocation(sandbox))
+        .await
+}
+
+/// A clock that is wrong by so many seconds.
+#[derive(Debug)]
+struct Skewed(SharedTimeSource, i64);
+
+impl TimeSource for Skewed {
+    fn now(&self) -> SystemTime {
+        let by = Duration::from_secs(self.1.unsigned_abs());
+        if self.1 < 0 {
+            self.0.now() - by
+        } else {
+            self.0.now() + by
+        }
+    }
+}
+
+/// One call of a function with this time-out, whose clock is ahead of AWS's by so many seconds.
+pub async fn call_with(
+    sandbox: &Sandbox,
+    event: &Value,
+    timeout: Duration,
+    skew: i64,
+) -> Result<Value, Error> {
+    let clock = SharedTimeSource::new(Skewed(sandbox.time_source(), skew));
+    let invocation = Invocation {
+        deadline: Some(clock.now() + timeout),
+        ..invocation(sandbox)
+    };
+    function_by(sandbox, Settings::default(), clock)
+        .await
+        .handle(&event.to_string(), &invocation)
         .await
 }
 
@@ -206,7 +244,7 @@ fn check_state(state: &Value) {
         "{} bytes for {targets} targets",
         text.len()
     );
-    assert_eq!(state["Schema"], 2);
+    assert_eq!(state["Schema"], 3);
     for secret in ["ASIA", "AKIA", "secret", "SessionToken", "http"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }

@@ -112,3 +112,45 @@ async fn different_requests_while_tags_show_late() {
         Box::pin(different_together(seed, seed % 5)).await;
     }
 }
+
+/// Two processes advance the same state, and one of them dies in the middle, right after a call took effect: whatever it had begun by
+/// then, it told nobody. With snapshots that show late, the other ends before it could see what that was.
+#[tokio::test(start_paused = true)]
+async fn one_of_two_at_work_on_the_same_state_dies() {
+    let place = [TWO[1]];
+    for n in 0..30 {
+        let sandbox = Sandbox::new(slow_world(&place).read_delay(Duration::from_secs(6)));
+        sandbox.set_fault(|call| match call.operation.as_str() {
+            "CopySnapshot" => Fault::Delay(Duration::from_secs(20)),
+            _ => Fault::None,
+        });
+        let mut short = invocation(&sandbox);
+        short.deadline = Some(sandbox.now() + Duration::from_secs(20));
+        let function = function(&sandbox).await;
+        let first = distribute(&place).to_string();
+        let begun = function.handle(&first, &short);
+        let state = json!({"State": begun.await.expect("goes on")["State"]});
+        sandbox.clear_fault();
+        let began = sandbox.ledger().len();
+        // The dying one is the first: its calls are those that count.
+        crate::resume::hang(&sandbox, n, Fault::HangAfter);
+        let dying = async {
+            let invocation = invocation(&sandbox);
+            let (function, text) = (crate::support::function(&sandbox).await, state.to_string());
+            tokio::select! {
+                biased;
+                () = sandbox.hung() => {}
+                _ = function.handle(&text, &invocation) => {}
+            }
+        };
+        let other = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            to_the_end(&sandbox, &state).await
+        };
+        let ((), reply) = tokio::join!(dying, other);
+        assert_eq!(reply["Status"], "Succeeded", "call {n}: {reply}");
+        assert_whole(&sandbox, &place);
+        assert_closed(&sandbox);
+        assert!(sandbox.ledger().len() > began + 10);
+    }
+}

@@ -44,16 +44,6 @@ impl Aws {
         build::add_image(self, account, image, "image")
     }
 
-    /// Without asking whether an image uses it.
-    pub fn delete_snapshot(&mut self, id: &str) -> bool {
-        self.copying.remove(id);
-        self.snapshots.remove(id).is_some()
-    }
-
-    pub fn delete_image(&mut self, id: &str) -> bool {
-        self.images.remove(id).is_some()
-    }
-
     pub fn share_snapshot(&mut self, id: &str, account: &str) -> bool {
         self.change_snapshot(id, |s| {
             s.create_volume_permissions.insert(account.to_owned());

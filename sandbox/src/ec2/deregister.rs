@@ -34,7 +34,7 @@ pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     if image.owner_id != ask.account() {
         return Err(refusals::IMAGE_NOT_OWNED.with(&[id]));
     }
-    aws.images.remove(id);
+    aws.delete_image(id);
     let name = (
         image.owner_id.clone(),
         image.region.clone(),

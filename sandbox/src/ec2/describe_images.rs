@@ -22,14 +22,16 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let deprecated = ask.query.flag("IncludeDeprecated")?.unwrap_or(false);
     let disabled = ask.query.flag("IncludeDisabled")?.unwrap_or(false);
     for id in &wanted {
-        let image = aws.images.get(id);
+        let image = aws
+            .described_images()
+            .find(|image| image.view.image_id == *id);
         if !image.is_some_and(|image| is_visible(aws, ask, image)) {
             return Err(refusals::IMAGE_NOT_FOUND.with(&[id]));
         }
     }
     let owners = ask.query.list("Owner");
     let executors = ask.query.list("ExecutableBy");
-    let images = aws.images.values().filter(|image| {
+    let images = aws.described_images().filter(|image| {
         let view = &image.view;
         let own = view.owner_id == ask.account();
         let old = view

@@ -23,7 +23,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     permit::action(aws, ask, "*", &Facts::default())?;
     ask.dry_run()?;
     for id in &wanted {
-        let snapshot = aws.snapshots.get(id);
+        let snapshot = named(aws, id);
         if !snapshot.is_some_and(|snapshot| is_visible(aws, ask, snapshot)) {
             return Err(refusals::SNAPSHOT_NOT_FOUND.with(&[id]));
         }
@@ -31,12 +31,9 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let owners = ask.query.list("Owner");
     let restorers = ask.query.list("RestorableBy");
     let candidates: Vec<&LiveSnapshot> = if wanted.is_empty() {
-        aws.snapshots.values().collect()
+        aws.described_snapshots().collect()
     } else {
-        wanted
-            .iter()
-            .filter_map(|id| aws.snapshots.get(id))
-            .collect()
+        wanted.iter().filter_map(|id| named(aws, id)).collect()
     };
     let visible = candidates.into_iter().filter(|snapshot| {
         let view = &snapshot.view;
@@ -55,6 +52,11 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     });
     xml.maybe("nextToken", token.as_deref());
     Ok(xml.finish())
+}
+
+fn named<'a>(aws: &'a Aws, id: &str) -> Option<&'a LiveSnapshot> {
+    aws.described_snapshots()
+        .find(|snapshot| snapshot.view.snapshot_id == id)
 }
 
 fn is_visible(aws: &Aws, ask: Ask<'_>, snapshot: &LiveSnapshot) -> bool {

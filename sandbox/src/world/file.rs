@@ -46,6 +46,8 @@ struct File {
     #[serde(default)]
     read_delay_seconds: Option<f64>,
     #[serde(default)]
+    gone_delay_seconds: Option<f64>,
+    #[serde(default)]
     registration_delay_seconds: Option<f64>,
     #[serde(default)]
     name_delay_seconds: Option<f64>,
@@ -94,6 +96,11 @@ pub(super) fn read(text: &str) -> Result<World, WorldError> {
         "read_delay_seconds",
         file.read_delay_seconds,
         &mut world.read_delay,
+    )?;
+    seconds(
+        "gone_delay_seconds",
+        file.gone_delay_seconds,
+        &mut world.gone_delay,
     )?;
     let registration = file.registration_delay_seconds;
     seconds(

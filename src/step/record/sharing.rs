@@ -13,7 +13,7 @@ use super::{fail, stick, stumble};
 const EARLIER_TRY: &str =
     "an earlier try of this run had the source open to it: its copies may be left there, unseen";
 
-/// Seconds until two runs that end together have seen each other's marks.
+/// Seconds until two processes that end together have seen what each other wrote and made.
 const SETTLED: i64 = 16;
 
 pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
@@ -27,6 +27,7 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
                 undo_earlier_try(state, &earlier);
             }
             state.sharing.at = now;
+            state.sharing.closed = false;
             state.sharing.prior = prior;
             (state.sharing.tries, state.sharing.due) = (0, 0);
             // A throttled grant is asked for again after a pause, by the next Share.
@@ -60,6 +61,7 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
             // Reading and marking open nothing; past that, nobody knows how far it got.
             if refusal.operation == "ModifySnapshotAttribute" {
                 state.sharing.at = now;
+                state.sharing.closed = false;
                 for &i in targets {
                     state.targets[i].shared = true;
                 }
@@ -155,16 +157,29 @@ pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, 
     }
 }
 
+/// The source is closed, so nobody starts another copy. Another process may have been at work on the same state, and died without
+/// telling of the copies it began: they are looked for now, in every target that the source was open to.
+fn closed(state: &mut State, now: i64) {
+    state.sharing.stuck = None;
+    state.sharing.closed = true;
+    state.phase = Phase::Ended;
+    let copies = state.order.share.is_none();
+    for target in state.targets.iter_mut().filter(|t| copies && t.shared) {
+        (target.phase, target.due) = match target.phase {
+            TargetPhase::Succeeded => (TargetPhase::Tidying, target.last_start + SETTLED),
+            TargetPhase::Failed => (TargetPhase::Undoing, now + SETTLED),
+            _ => continue,
+        };
+        target.shared = false;
+        state.phase = Phase::Copying;
+    }
+}
+
 pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
     let problem = match outcome {
-        Outcome::Done => {
-            state.sharing.stuck = None;
-            state.phase = Phase::Ended;
-            return;
-        }
+        Outcome::Done => return closed(state, now),
         Outcome::Closed { earlier } => {
-            state.sharing.stuck = None;
-            state.phase = Phase::Ended;
+            closed(state, now);
             for target in &mut state.targets {
                 let unseen = target.phase == TargetPhase::Failed && target.since == 0;
                 if unseen && earlier.contains(&target.account_id) {

@@ -49,6 +49,8 @@ pub enum Way {
     Calls,
     /// Direct calls whose caller loses its state when the function is killed: it sends the event again.
     Forgetful,
+    /// Direct calls, each made twice at once: two processes advance the same state.
+    Doubled,
     /// The state machine's calls.
     Machine,
 }
@@ -63,6 +65,10 @@ pub struct Run {
     pub begins: u64,
     /// Seconds after which an invocation is killed, one after another; then none is.
     pub killed: Vec<u64>,
+    /// The function's time-out in seconds.
+    pub timeout: u64,
+    /// Seconds by which the function's clock is ahead of AWS's; behind, if negative.
+    pub skew: i64,
 }
 
 /// What other people do, at a time in seconds.
@@ -73,6 +79,17 @@ pub enum Hand {
     SessionsExpire,
     RoleDropped,
     KeyDisabled,
+    /// The same of the source's key.
+    SourceKeyDisabled,
+    /// The policy of a target's key lets nobody use it any more.
+    KeyPolicyChanged,
+    /// A service control policy denies a target what copying takes.
+    ServiceControlPolicy,
+    AccountSuspended,
+    /// Somebody revokes the grants of a run.
+    GrantsRevoked,
+    /// The quota of concurrent copies is zero for an hour.
+    QuotaFull,
     SourceDeregistered,
     RegionDisabled,
     SharingTakenAway,
@@ -86,7 +103,7 @@ pub enum Hand {
     NameTaken,
 }
 
-const HANDS: [Hand; 14] = [
+const HANDS: [Hand; 20] = [
     Hand::CopyBreaks(0),
     Hand::CopyBreaks(50),
     Hand::CopyBreaks(99),
@@ -94,6 +111,12 @@ const HANDS: [Hand; 14] = [
     Hand::SessionsExpire,
     Hand::RoleDropped,
     Hand::KeyDisabled,
+    Hand::SourceKeyDisabled,
+    Hand::KeyPolicyChanged,
+    Hand::ServiceControlPolicy,
+    Hand::AccountSuspended,
+    Hand::GrantsRevoked,
+    Hand::QuotaFull,
     Hand::SourceDeregistered,
     Hand::RegionDisabled,
     Hand::SharingTakenAway,
@@ -102,6 +125,12 @@ const HANDS: [Hand; 14] = [
     Hand::ForeignImage,
     Hand::NameTaken,
 ];
+
+/// How long the quota is full.
+const FULL: Duration = Duration::from_hours(1);
+const NO_COPIES: &str = r#"{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "*", "Resource": "*"},
+    {"Effect": "Deny", "Action": ["ec2:CopySnapshot", "ec2:RegisterImage"], "Resource": "*"}]}"#;
 
 /// Whom others let in, and what they have in a target.
 pub const GUEST: &str = "888888888888";
@@ -117,7 +146,7 @@ pub struct Schedule {
     pub faults: (u64, u64),
     rate: u64,
     latency: u64,
-    late: [u64; 5],
+    late: [u64; 6],
     limits: Limits,
     shared_before: bool,
 }
@@ -150,7 +179,13 @@ impl Schedule {
                 .map(|_| random.below(200))
                 .collect();
             runs.push(Run {
-                way: random.pick(&[Way::Calls, Way::Forgetful, Way::Machine]),
+                way: random.pick(&[
+                    Way::Calls,
+                    Way::Forgetful,
+                    Way::Doubled,
+                    Way::Machine,
+                    Way::Machine,
+                ]),
                 event: json!({ "Distribute": request }),
                 places: its,
                 begins: if n == 0 {
@@ -159,6 +194,9 @@ impl Schedule {
                     random.pick(&[0, 0, 7, 90, 500])
                 },
                 killed,
+                timeout: random.pick(&[900, 900, 900, 60, 30]),
+                // EC2 takes five minutes.
+                skew: random.pick(&[0, 0, 0, 0, -200, -20, 20, 200]),
             });
         }
         let hands = (0..random.pick(&[0, 0, 0, 1, 1, 2]))
@@ -191,6 +229,9 @@ impl Schedule {
     }
 
     pub fn world(&self) -> World {
+        // What a process made that died without a word is looked for once more, a quarter of a minute after the source is closed.
+        let doubled = self.runs.iter().any(|run| run.way == Way::Doubled);
+        let longest = Duration::from_secs(if doubled { 6 } else { 40 });
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         let rate = self.rate as f64;
         let seconds = |n: usize| Duration::from_secs(self.late[n]);
@@ -208,7 +249,9 @@ impl Schedule {
             .grant_delay(seconds(0))
             // Longer than EC2's tags take, the marks of two runs could not see each other.
             .tag_delay(seconds(1).min(Duration::from_secs(6)))
-            .read_delay(seconds(2))
+            .read_delay(seconds(2).min(longest))
+            // Longer, and what a run deleted itself would be found by its next look.
+            .gone_delay(seconds(5).min(Duration::from_secs(6)))
             .registration_delay(seconds(3))
             .name_delay(seconds(4));
         world.limits = self.limits;
@@ -222,7 +265,13 @@ impl Schedule {
 
     /// Whether only what passes befalls it, and so little that every target must succeed.
     pub fn must_succeed(&self) -> bool {
-        self.hands.is_empty() && self.faults.0 <= 3
+        let passes = |hand: &Hand| {
+            matches!(
+                hand,
+                Hand::QuotaFull | Hand::AccountLetIn | Hand::SourceTagged | Hand::ForeignImage
+            )
+        };
+        self.hands.iter().all(|(_, hand)| passes(hand)) && self.faults.0 <= 3
     }
 
     /// Lays the faults on the calls. The report counts them.
@@ -255,9 +304,14 @@ impl Schedule {
         hands.sort_by_key(|(at, _)| *at);
         let mut now = 0;
         for (at, hand) in hands {
-            tokio::time::sleep(Duration::from_secs(at - now)).await;
-            now = at;
+            tokio::time::sleep(Duration::from_secs(at.saturating_sub(now))).await;
+            now = now.max(at);
             hand.meddle(sandbox, &self.runs[0].places);
+            if hand == Hand::QuotaFull {
+                tokio::time::sleep(FULL).await;
+                now += FULL.as_secs();
+                sandbox.edit(|aws| aws.set_limits(self.limits));
+            }
         }
     }
 }
@@ -265,6 +319,15 @@ impl Schedule {
 impl Hand {
     /// Does it, if what it is about is there.
     fn meddle(self, sandbox: &Sandbox, places: &[Place]) {
+        if self == Self::GrantsRevoked {
+            let grants = sandbox.grants(SOURCE_KEY);
+            sandbox.edit(|aws| {
+                for grant in grants {
+                    aws.revoke_grant(SOURCE_KEY, &grant.grant_id);
+                }
+            });
+            return;
+        }
         let (account, region) = places[0];
         let role = format!("arn:aws:iam::{account}:role/AmiCopyRole");
         let _was_there: bool = sandbox.edit(|aws| match self {
@@ -282,6 +345,28 @@ impl Hand {
             }
             Self::RoleDropped => aws.drop_principal(&role),
             Self::KeyDisabled => aws.disable_key(&key_arn((account, region))),
+            Self::SourceKeyDisabled => aws.disable_key(SOURCE_KEY),
+            Self::KeyPolicyChanged => {
+                let policy = format!(
+                    r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": {{"AWS": "arn:aws:iam::{account}:root"}},
+                        "Action": ["kms:Describe*", "kms:PutKeyPolicy"], "Resource": "*"}}]}}"#
+                );
+                let changed = aws.set_key_policy(&key_arn((account, region)), &policy);
+                changed.expect("a policy")
+            }
+            Self::ServiceControlPolicy => aws
+                .set_service_control_policies(account, &[NO_COPIES])
+                .expect("a policy"),
+            Self::AccountSuspended => aws.suspend_account(account),
+            Self::GrantsRevoked => true,
+            Self::QuotaFull => {
+                let limits = Limits {
+                    concurrent_copies: 0,
+                    ..Limits::default()
+                };
+                aws.set_limits(limits);
+                true
+            }
             Self::SourceDeregistered => aws.delete_image(AMI),
             Self::RegionDisabled => aws.disable_region(account, region),
             Self::SharingTakenAway => {
@@ -317,10 +402,16 @@ fn fault(random: &mut Random, service: &str) -> (&'static str, Fault) {
         code: code.to_owned(),
         message: "by chance".to_owned(),
     };
+    // In every flavour in which AWS says it.
     let throttled = match service {
-        "ec2" => "RequestLimitExceeded",
-        "kms" => "ThrottlingException",
-        _ => "Throttling",
+        "ec2" => random.pick(&[
+            "RequestLimitExceeded",
+            "Throttling",
+            "EC2ThrottledException",
+            "ThrottledException",
+        ]),
+        "kms" => random.pick(&["ThrottlingException", "TooManyRequestsException"]),
+        _ => random.pick(&["Throttling", "ThrottlingException", "SlowDown"]),
     };
     match random.below(9) {
         0 | 1 => (
