@@ -10,6 +10,7 @@ mod edit;
 mod ids;
 mod instances;
 mod organization;
+mod roles;
 mod tables;
 mod views;
 
@@ -27,6 +28,7 @@ pub(crate) use instances::{LiveInstance, State};
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
+pub(crate) use roles::account_of;
 pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
 use crate::iam::{self, Policy};
@@ -89,6 +91,7 @@ pub(crate) struct Rules {
     pub read_delay: Duration,
     pub registration_delay: Duration,
     pub name_delay: Duration,
+    pub principal_delay: Duration,
     pub limits: Limits,
 }
 
@@ -119,6 +122,12 @@ pub(crate) struct LivePrincipal {
     pub policies: Arc<Vec<Policy>>,
     /// Roles only.
     pub trust: Option<Arc<Policy>>,
+    /// As GetRole shows it.
+    pub trust_text: String,
+    pub description: Option<String>,
+    pub created: SystemTime,
+    /// From when on grants and key policies may name it.
+    pub known_to_kms_at: SystemTime,
     pub max_session_seconds: u32,
 }
 

@@ -36,6 +36,8 @@ pub struct World {
     pub registration_delay: Duration,
     /// How long a name stays taken after its image was deregistered.
     pub name_delay: Duration,
+    /// How long a role made by CreateServiceLinkedRole is nobody for KMS: neither a grant nor a key policy may name it.
+    pub principal_delay: Duration,
     pub limits: Limits,
 }
 
@@ -80,6 +82,7 @@ impl Default for World {
             read_delay: Duration::ZERO,
             registration_delay: Duration::ZERO,
             name_delay: Duration::ZERO,
+            principal_delay: Duration::ZERO,
             limits: Limits::default(),
         }
     }
@@ -158,6 +161,12 @@ impl World {
     #[must_use]
     pub fn name_delay(mut self, time: Duration) -> Self {
         self.name_delay = time;
+        self
+    }
+
+    #[must_use]
+    pub fn principal_delay(mut self, time: Duration) -> Self {
+        self.principal_delay = time;
         self
     }
 

@@ -11,8 +11,9 @@ use std::time::SystemTime;
 
 use keys::{add_default_keys, add_key};
 pub(crate) use keys::{key_arn, managed_key};
+pub(super) use principals::add_role;
 pub(crate) use principals::caller;
-use principals::{add_access_key, add_role, add_user};
+use principals::{add_access_key, add_user};
 pub(super) use resources::{add_image, add_snapshot};
 
 use super::{Aws, Rules, is_region};
@@ -74,6 +75,7 @@ impl Aws {
                 read_delay: world.read_delay,
                 registration_delay: world.registration_delay,
                 name_delay: world.name_delay,
+                principal_delay: world.principal_delay,
                 limits: world.limits,
             },
             accounts: BTreeMap::new(),

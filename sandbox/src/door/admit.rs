@@ -33,7 +33,7 @@ pub(super) fn admit(
     if credential.expires.is_some_and(|expires| expires <= aws.now) {
         return Err(match service {
             Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
-            Service::Sts => refusals::EXPIRED_TOKEN.with(&[]),
+            Service::Sts | Service::Iam => refusals::EXPIRED_TOKEN.with(&[]),
             Service::Kms | Service::Lambda | Service::Organizations => {
                 refusals::KMS_EXPIRED_TOKEN.with(&[])
             }
@@ -46,7 +46,7 @@ pub(super) fn admit(
     if aws.is_closed(account) {
         return Err(match service {
             Service::Ec2 => refusals::ACCOUNT_BLOCKED.with(&[account]),
-            Service::Sts => refusals::ACCOUNT_SUSPENDED.with(&[account]),
+            Service::Sts | Service::Iam => refusals::ACCOUNT_SUSPENDED.with(&[account]),
             Service::Kms | Service::Lambda | Service::Organizations => {
                 refusals::KMS_ACCOUNT_SUSPENDED.with(&[account])
             }
@@ -54,7 +54,7 @@ pub(super) fn admit(
     }
     in_region(aws, service, claim, credential)?;
     let region = match service {
-        Service::Organizations => HOME_OF_ORGANIZATIONS,
+        Service::Organizations | Service::Iam => HOME,
         _ => &claim.region,
     };
     Ok(Admitted {
@@ -68,8 +68,8 @@ pub(super) fn admit(
     })
 }
 
-/// Its only endpoint in the partition `aws` (endpoints and quotas of AWS Organizations).
-const HOME_OF_ORGANIZATIONS: &str = "us-east-1";
+/// Where the only endpoints of Organizations and of IAM are (endpoints and quotas of both).
+const HOME: &str = "us-east-1";
 
 fn is_global_endpoint(host: &str) -> bool {
     host == "sts.amazonaws.com"
@@ -85,7 +85,7 @@ fn in_scope(request: &Incoming, service: Service, claim: &Claim) -> Result<(), R
     };
     // Under a name of its own, such as 127.0.0.1, SDKs sign for the client's Region whatever the service.
     let named = match (service, named) {
-        (Service::Organizations, Some(_)) => Some(HOME_OF_ORGANIZATIONS),
+        (Service::Organizations | Service::Iam, Some(_)) => Some(HOME),
         (_, named) => named,
     };
     let here = named.is_none_or(|region| region == claim.region);
@@ -94,7 +94,7 @@ fn in_scope(request: &Incoming, service: Service, claim: &Claim) -> Result<(), R
     }
     Err(match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts => refusals::WRONG_SCOPE.with(&[&request.host, &claim.region]),
+        Service::Sts | Service::Iam => refusals::WRONG_SCOPE.with(&[&request.host, &claim.region]),
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_INVALID_SIGNATURE.with(&[])
         }
@@ -113,7 +113,7 @@ fn in_region(
     if disabled {
         return Err(match service {
             Service::Ec2 => refusals::OPT_IN_REQUIRED.with(&[region, account]),
-            Service::Sts => refusals::STS_REGION_DISABLED.with(&[account]),
+            Service::Sts | Service::Iam => refusals::STS_REGION_DISABLED.with(&[account]),
             Service::Kms | Service::Lambda | Service::Organizations => {
                 refusals::KMS_REGION_DISABLED.with(&[region, account])
             }
@@ -128,7 +128,7 @@ fn in_region(
 fn unknown_key(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts => refusals::INVALID_CLIENT_TOKEN_ID.with(&[]),
+        Service::Sts | Service::Iam => refusals::INVALID_CLIENT_TOKEN_ID.with(&[]),
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_UNRECOGNIZED_CLIENT.with(&[])
         }
@@ -138,7 +138,7 @@ fn unknown_key(service: Service) -> Refused {
 fn bad_signature(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts => refusals::SIGNATURE_DOES_NOT_MATCH.with(&[]),
+        Service::Sts | Service::Iam => refusals::SIGNATURE_DOES_NOT_MATCH.with(&[]),
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_INVALID_SIGNATURE.with(&[])
         }
@@ -149,7 +149,7 @@ fn skewed(service: Service, at: &str, aws: &Aws) -> Refused {
     let now = time::iso_seconds(aws.now);
     match service {
         Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
-        Service::Sts => refusals::SIGNATURE_EXPIRED.with(&[at, &now]),
+        Service::Sts | Service::Iam => refusals::SIGNATURE_EXPIRED.with(&[at, &now]),
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now])
         }

@@ -81,8 +81,8 @@ pub(super) fn exists(aws: &Aws, principal: &str) -> bool {
     if aws.accounts.contains_key(principal) {
         return true;
     }
-    if aws.principals.contains_key(principal) {
-        return true;
+    if let Some(named) = aws.principals.get(principal) {
+        return named.known_to_kms_at <= aws.now;
     }
     let Some((account, name)) = split(principal) else {
         return false;
@@ -95,8 +95,12 @@ pub(super) fn exists(aws: &Aws, principal: &str) -> bool {
         .and_then(|rest| rest.split_once('/'));
     session.is_some_and(|(role, _)| {
         let prefix = format!("arn:aws:iam::{account}:role/");
-        let mut arns = aws.principals.keys().filter(|arn| arn.starts_with(&prefix));
-        arns.any(|arn| arn.rsplit('/').next() == Some(role))
+        let mut roles = aws.principals.iter();
+        roles.any(|(arn, live)| {
+            arn.starts_with(&prefix)
+                && arn.rsplit('/').next() == Some(role)
+                && live.known_to_kms_at <= aws.now
+        })
     })
 }
 

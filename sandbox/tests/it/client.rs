@@ -82,6 +82,14 @@ impl From<Response<Bytes>> for Answer {
     }
 }
 
+fn form(action: &str, version: &str, params: Params<'_>) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("Action", action)
+        .append_pair("Version", version);
+    form.extend_pairs(params);
+    form.finish()
+}
+
 impl Client {
     pub fn new(sandbox: &Sandbox, region: &str, key: &str, secret: &str) -> Self {
         Self {
@@ -116,6 +124,17 @@ impl Client {
 
     pub async fn organizations(&self, operation: &str, body: Value) -> Answer {
         self.answer(self.organizations_request(operation, body.to_string()))
+            .await
+    }
+
+    /// Signed for the one endpoint of IAM, whatever the client's Region.
+    pub async fn iam(&self, action: &str, params: Params<'_>) -> Answer {
+        let home = self.in_region("us-east-1");
+        let body = form(action, "2010-05-08", params);
+        let request = Request::post("https://iam.amazonaws.com/")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Bytes::from(body));
+        self.answer(home.signed("iam", request.expect("a request")))
             .await
     }
 
@@ -165,13 +184,10 @@ impl Client {
         version: &str,
         params: Params<'_>,
     ) -> Request<Bytes> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Action", action)
-            .append_pair("Version", version);
-        form.extend_pairs(params);
+        let body = form(action, version, params);
         let request = Request::post(format!("https://{service}.{}.amazonaws.com/", self.region))
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(Bytes::from(form.finish()));
+            .body(Bytes::from(body));
         self.signed(service, request.expect("a request"))
     }
 

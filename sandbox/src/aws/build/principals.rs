@@ -10,25 +10,26 @@ use crate::iam::{self, Kind, Policy};
 use crate::world::{AccessKey, Role, User, WorldError};
 use std::sync::Arc;
 
-pub(super) fn add_role(
+pub(in crate::aws) fn add_role(
     aws: &mut Aws,
     account: &str,
     role: &Role,
     at: &str,
 ) -> Result<(), WorldError> {
     let role = &service_linked(role);
-    let trust = match &role.trust_policy {
-        Some(json) => policy(json, Kind::Trust, &format!("{at}.trust_policy"))?,
-        None => policy(
-            &trust_policy(role).to_string(),
-            Kind::Trust,
-            &format!("{at}.trusts"),
-        )?,
+    let (trust_text, key) = match &role.trust_policy {
+        Some(json) => (json.clone(), "trust_policy"),
+        None => (trust_policy(role).to_string(), "trusts"),
     };
+    let trust = policy(&trust_text, Kind::Trust, &format!("{at}.{key}"))?;
     let given: Vec<&str> = role.policies.iter().map(String::as_str).collect();
     let live = LivePrincipal {
         policies: policies(&given, &format!("{at}.policies"))?,
         trust: Some(trust),
+        trust_text,
+        description: None,
+        created: aws.now,
+        known_to_kms_at: aws.now,
         max_session_seconds: role.max_session_seconds.unwrap_or(3600),
     };
     add_principal(
@@ -40,8 +41,17 @@ pub(super) fn add_role(
 }
 
 /// What AWS's own policies let these services do; none of them speaks of keys. Source: AWS managed policy reference,
-/// AutoScalingServiceRolePolicy and AWSEC2SpotServiceRolePolicy, as far as there are such actions here.
-const LAUNCHING_SERVICES: [&str; 2] = ["autoscaling.amazonaws.com", "spot.amazonaws.com"];
+/// AutoScalingServiceRolePolicy, AWSEC2SpotServiceRolePolicy, AWSEC2SpotFleetServiceRolePolicy,
+/// AWSEC2FleetServiceRolePolicy, AWSServiceRoleForAmazonEKSNodegroup and BatchServiceRolePolicy, as far as there are such
+/// actions here.
+const LAUNCHING_SERVICES: [&str; 6] = [
+    "autoscaling.amazonaws.com",
+    "spot.amazonaws.com",
+    "spotfleet.amazonaws.com",
+    "ec2fleet.amazonaws.com",
+    "eks-nodegroup.amazonaws.com",
+    "batch.amazonaws.com",
+];
 
 /// A service-linked role is trusted by its service and has AWS's policies, unless the world says otherwise.
 fn service_linked(role: &Role) -> Role {
@@ -72,6 +82,10 @@ pub(super) fn add_user(
     let live = LivePrincipal {
         policies: policies(&given, &format!("{at}.policies"))?,
         trust: None,
+        trust_text: String::new(),
+        description: None,
+        created: aws.now,
+        known_to_kms_at: aws.now,
         max_session_seconds: 0,
     };
     add_principal(
