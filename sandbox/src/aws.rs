@@ -10,11 +10,12 @@ mod edit;
 mod ids;
 mod instances;
 mod organization;
+mod policies;
 mod roles;
 mod tables;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -62,6 +63,8 @@ pub struct Aws {
     pub(crate) copying: BTreeSet<String>,
     /// (account, Region, ClientToken) of CopyImage to (what was asked, image ID).
     pub(crate) image_tokens: BTreeMap<(String, String, String), (String, String)>,
+    /// Key policies that were put and do not count yet, by time: (from when, key ARN, policy).
+    pub(crate) late_policies: VecDeque<(SystemTime, String, Arc<Policy>)>,
     pub(crate) instances: BTreeMap<String, LiveInstance>,
     /// The same of RunInstances.
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
@@ -92,6 +95,7 @@ pub(crate) struct Rules {
     pub registration_delay: Duration,
     pub name_delay: Duration,
     pub principal_delay: Duration,
+    pub policy_delay: Duration,
     pub limits: Limits,
 }
 
@@ -183,6 +187,8 @@ pub(crate) struct LiveKey {
     pub region: String,
     pub id: String,
     pub description: String,
+    /// Where the primary of a multi-Region key is; its own Region for any other key.
+    pub primary_region: String,
     /// `Enabled`, `Disabled`, `PendingDeletion`.
     pub state: String,
     /// An AWS-managed key, that is `aws/ebs`.
@@ -190,6 +196,7 @@ pub(crate) struct LiveKey {
     pub created: SystemTime,
     /// As put, for GetKeyPolicy.
     pub policy_text: String,
+    /// The one that counts.
     pub policy: Arc<Policy>,
     pub grants: Vec<LiveGrant>,
 }
@@ -199,6 +206,13 @@ pub(crate) struct LiveGrant {
     pub view: Grant,
     pub token: String,
     pub in_force_at: SystemTime,
+}
+
+impl LiveKey {
+    /// Known by its ID (KMS guide, multi-Region keys).
+    pub(crate) fn is_multi_region(&self) -> bool {
+        self.id.starts_with("mrk-")
+    }
 }
 
 impl Aws {

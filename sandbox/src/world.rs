@@ -38,6 +38,8 @@ pub struct World {
     pub name_delay: Duration,
     /// How long a role made by CreateServiceLinkedRole is nobody for KMS: neither a grant nor a key policy may name it.
     pub principal_delay: Duration,
+    /// How long a key policy that was put takes to count; GetKeyPolicy shows it at once.
+    pub policy_delay: Duration,
     pub limits: Limits,
 }
 
@@ -83,6 +85,7 @@ impl Default for World {
             registration_delay: Duration::ZERO,
             name_delay: Duration::ZERO,
             principal_delay: Duration::ZERO,
+            policy_delay: Duration::ZERO,
             limits: Limits::default(),
         }
     }
@@ -167,6 +170,12 @@ impl World {
     #[must_use]
     pub fn principal_delay(mut self, time: Duration) -> Self {
         self.principal_delay = time;
+        self
+    }
+
+    #[must_use]
+    pub fn policy_delay(mut self, time: Duration) -> Self {
+        self.policy_delay = time;
         self
     }
 

@@ -5,7 +5,7 @@ mod organization;
 mod principals;
 mod resources;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -76,6 +76,7 @@ impl Aws {
                 registration_delay: world.registration_delay,
                 name_delay: world.name_delay,
                 principal_delay: world.principal_delay,
+                policy_delay: world.policy_delay,
                 limits: world.limits,
             },
             accounts: BTreeMap::new(),
@@ -90,6 +91,7 @@ impl Aws {
             aliases: BTreeMap::new(),
             copying: BTreeSet::new(),
             image_tokens: BTreeMap::new(),
+            late_policies: VecDeque::new(),
             instances: BTreeMap::new(),
             instance_tokens: BTreeMap::new(),
             buckets: BTreeMap::new(),

@@ -46,6 +46,41 @@ pub(super) fn decide(
     key: &LiveKey,
     usage: &Use<'_>,
 ) -> Result<(), String> {
+    let granted = granting(aws, key, caller, usage).next().is_some();
+    judge(aws, caller, key, usage, granted)
+}
+
+/// The grants that allow this where nothing else does: what comes of it may not go further than they do.
+pub(super) fn parents<'a>(
+    aws: &'a Aws,
+    caller: &'a Caller,
+    key: &'a LiveKey,
+    usage: &'a Use<'_>,
+) -> Vec<&'a Grant> {
+    if judge(aws, caller, key, usage, false).is_ok() {
+        return Vec::new();
+    }
+    granting(aws, key, caller, usage).collect()
+}
+
+fn granting<'a>(
+    aws: &'a Aws,
+    key: &'a LiveKey,
+    caller: &'a Caller,
+    usage: &'a Use<'_>,
+) -> impl Iterator<Item = &'a Grant> {
+    let all = key.grants.iter();
+    let allowing = all.filter(move |grant| grants(aws, grant, caller, usage));
+    allowing.map(|grant| &grant.view)
+}
+
+fn judge(
+    aws: &Aws,
+    caller: &Caller,
+    key: &LiveKey,
+    usage: &Use<'_>,
+    granted: bool,
+) -> Result<(), String> {
     let action = format!("kms:{}", usage.operation);
     let context = context(caller, key, usage);
     let request = Request {
@@ -63,10 +98,6 @@ pub(super) fn decide(
         return Err("with an explicit deny in a resource-based policy".to_owned());
     }
     let reach = iam::resource_reach(&key.policy, &request);
-    let granted = key
-        .grants
-        .iter()
-        .any(|grant| grants(aws, grant, caller, usage));
     let nobody = || {
         Err(format!(
             "because no resource-based policy allows the {action} action"

@@ -1,6 +1,8 @@
 //! CreateGrant: by the key's owner for whoever it names, and repeatable by `Name`.
 //!
-//! Source: aws-facts, KMS; model.
+//! Whom only a grant lets make grants makes none that goes further: in its operations or in its constraints.
+//!
+//! Source: aws-facts, KMS; model; KMS guide, granting CreateGrant permission.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +39,23 @@ struct Wish {
     subset: Option<BTreeMap<String, String>>,
 }
 
+impl Wish {
+    /// Whether it gives no more than the grant does by which its maker may make grants.
+    fn is_within(&self, parent: &Grant) -> bool {
+        type Pairs = BTreeMap<String, String>;
+        let holds = |given: Option<&Pairs>, wanted: &Pairs| {
+            given.is_some_and(|given| wanted.iter().all(|(k, v)| given.get(k) == Some(v)))
+        };
+        let (equals, subset) = (self.equals.as_ref(), self.subset.as_ref());
+        let wanted = parent.encryption_context_equals.as_ref();
+        let same = wanted.is_none_or(|wanted| equals == Some(wanted));
+        let wanted = parent.encryption_context_subset.as_ref();
+        let least = wanted.is_none_or(|wanted| holds(equals, wanted) || holds(subset, wanted));
+        let operations = &parent.operations;
+        self.operations.iter().all(|name| operations.contains(name)) && same && least
+    }
+}
+
 pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     let names = [
         "KeyId",
@@ -69,6 +88,11 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         ..Use::direct("CreateGrant")
     };
     authorise::check(aws, &ask.call.caller, key, &usage)?;
+    let parents = authorise::parents(aws, &ask.call.caller, key, &usage);
+    if !parents.is_empty() && !parents.iter().any(|parent| wish.is_within(parent)) {
+        let caller = &ask.call.caller.principal.arn;
+        return Err(refusals::GRANT_BEYOND_PARENT.with(&[caller, &key.arn]));
+    }
     keys::enabled(key)?;
     for principal in [Some(&wish.grantee), wish.retiring.as_ref()]
         .into_iter()

@@ -77,7 +77,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         ..Use::direct("DescribeKey")
     };
     authorise::check(aws, &ask.call.caller, key, &usage)?;
-    Ok(json!({"KeyMetadata": {
+    let mut metadata = json!({
         "AWSAccountId": key.account,
         "KeyId": key.id,
         "Arn": key.arn,
@@ -91,8 +91,27 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT",
         "KeySpec": "SYMMETRIC_DEFAULT",
         "EncryptionAlgorithms": ["SYMMETRIC_DEFAULT"],
-        "MultiRegion": false,
-    }}))
+        "MultiRegion": key.is_multi_region(),
+    });
+    if key.is_multi_region() {
+        metadata["MultiRegionConfiguration"] = multi_region(aws, key);
+    }
+    Ok(json!({"KeyMetadata": metadata}))
+}
+
+/// The primary and its replicas (model, MultiRegionConfiguration).
+fn multi_region(aws: &Aws, key: &LiveKey) -> Value {
+    let all = aws.keys.values();
+    let same = all.filter(|other| other.account == key.account && other.id == key.id);
+    let shown = |other: &LiveKey| json!({"Arn": other.arn, "Region": other.region});
+    let (primary, replicas): (Vec<_>, Vec<_>) =
+        same.partition(|other| other.region == key.primary_region);
+    let is_primary = key.region == key.primary_region;
+    json!({
+        "MultiRegionKeyType": if is_primary { "PRIMARY" } else { "REPLICA" },
+        "PrimaryKey": primary.first().map(|primary| shown(primary)),
+        "ReplicaKeys": replicas.into_iter().map(shown).collect::<Vec<_>>(),
+    })
 }
 
 pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {

@@ -66,13 +66,12 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         return Err(refusals::POLICY_UNKNOWN_PRINCIPAL.with(&[]));
     }
     changed.policy = Arc::new(policy);
-    text.clone_into(&mut changed.policy_text);
     let bypass = ask.input.flag("BypassPolicyLockoutSafetyCheck")?;
     let again = Use::direct("PutKeyPolicy");
     if !bypass && authorise::decide(aws, &ask.call.caller, &changed, &again).is_err() {
         return Err(refusals::POLICY_LOCKOUT.with(&[]));
     }
-    aws.keys.insert(changed.arn.clone(), changed);
+    aws.put_key_policy(&changed.arn, text, changed.policy);
     Ok(Value::Null)
 }
 

@@ -259,7 +259,8 @@ impl User {
     }
 }
 
-/// A customer-managed, symmetric KMS key.
+/// A customer-managed, symmetric KMS key. Keys of one account whose IDs begin with `mrk-` and are the same are one
+/// multi-Region key: each has a policy, grants and a state of its own, and the first is the primary.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {

@@ -1,12 +1,15 @@
 //! The sandbox from outside: signed requests as clients send them, and the world they leave behind.
 
 mod answers;
+mod child_grants;
 mod client;
 mod closed_accounts;
 mod copying;
 mod describing;
 mod faults;
 mod keys;
+mod keys_between_regions;
+mod late_policies;
 mod launching;
 mod launching_as_service;
 mod organizations;

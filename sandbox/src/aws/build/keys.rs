@@ -30,8 +30,13 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
     }
     let default = || default_key_policy(account).to_string();
     let policy_text = key.policy.clone().unwrap_or_else(default);
+    // The first that the world tells of is the primary.
+    let mut known = aws.keys.values();
+    let first = known.find(|known| known.account == account && known.id == key.id);
+    let primary_region = first.map_or_else(|| key.region.clone(), |it| it.primary_region.clone());
     let live = LiveKey {
         arn: key_arn(&key.region, account, &key.id),
+        primary_region,
         account: account.to_owned(),
         region: key.region.clone(),
         id: key.id.clone(),
@@ -88,6 +93,7 @@ pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String 
             account: account.to_owned(),
             region: region.to_owned(),
             id,
+            primary_region: region.to_owned(),
             description: "Default key that protects my EBS volumes when no other key is defined"
                 .to_owned(),
             state: "Enabled".to_owned(),
