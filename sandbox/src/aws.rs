@@ -12,6 +12,7 @@ mod instances;
 mod organization;
 mod policies;
 mod roles;
+mod settings;
 mod tables;
 mod views;
 
@@ -34,7 +35,7 @@ pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
 use crate::iam::{self, Policy};
 use crate::ledger::LambdaInvocation;
-use crate::model::{Grant, Image, Snapshot};
+use crate::model::{Ec2Settings, Grant, Image, Snapshot};
 use crate::wire::time::scaled;
 use crate::world::Limits;
 
@@ -117,6 +118,8 @@ pub(crate) struct LiveAccount {
     /// `None` is FullAWSAccess.
     pub service_control_policies: Option<Arc<Vec<Policy>>>,
     pub disabled_regions: BTreeSet<String>,
+    /// By Region; the default where there is none.
+    pub ec2_settings: BTreeMap<String, Ec2Settings>,
     /// Region to key ARN.
     pub ebs_default_keys: BTreeMap<String, String>,
 }

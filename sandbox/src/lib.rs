@@ -31,7 +31,9 @@ pub mod world;
 
 pub use aws::{Aws, SessionCredentials};
 pub use ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
-pub use model::{BlockDeviceMapping, Ebs, Grant, Image, Instance, LaunchPermission, Snapshot};
+pub use model::{
+    BlockDeviceMapping, Ebs, Ec2Settings, Grant, Image, Instance, LaunchPermission, Snapshot,
+};
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use world::{

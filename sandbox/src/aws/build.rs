@@ -18,6 +18,7 @@ pub(super) use resources::{add_image, add_snapshot};
 
 use super::{Aws, Rules, is_region};
 use crate::iam::{Kind, Policy};
+use crate::model::Ec2Settings;
 use crate::world::{Account, World, WorldError};
 
 /// Whether a sandbox could start from this world.
@@ -107,6 +108,9 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
         return fault(at, "id", format!("{id:?} is not twelve digits"));
     }
     let live = organization::place(aws, account, at)?;
+    for (region, settings) in &account.ec2_settings {
+        check_settings(region, settings, &format!("{at}.ec2_settings.{region}"))?;
+    }
     if aws.accounts.insert(id.clone(), live).is_some() {
         return fault(at, "id", format!("account {id} stands twice"));
     }
@@ -118,6 +122,31 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
     }
     for (i, key) in account.access_keys.iter().enumerate() {
         add_access_key(aws, id, key, &format!("{at}.access_key[{i}]"))?;
+    }
+    Ok(())
+}
+
+fn check_settings(region: &str, settings: &Ec2Settings, at: &str) -> Result<(), WorldError> {
+    const ALLOWED: &[&str] = &["disabled", "audit-mode", "enabled"];
+    const SHARING: &[&str] = &["unblocked", "block-new-sharing", "block-all-sharing"];
+    known_region(region, at)?;
+    for (key, value, known) in [
+        ("allowed_images", &settings.allowed_images, ALLOWED),
+        (
+            "image_block_public_access",
+            &settings.image_block_public_access,
+            &SHARING[..2],
+        ),
+        (
+            "snapshot_block_public_access",
+            &settings.snapshot_block_public_access,
+            SHARING,
+        ),
+    ] {
+        if !known.contains(&value.as_str()) {
+            let why = format!("{value:?} is not one of {}", known.join(", "));
+            return fault(at, key, why);
+        }
     }
     Ok(())
 }

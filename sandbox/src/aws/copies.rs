@@ -146,7 +146,7 @@ impl Aws {
         let Some(source) = self.snapshots.get(&copy.source_snapshot_id) else {
             return Some(gone());
         };
-        if !crate::ec2::visibility::may_restore(&source.view, copy.caller.account()) {
+        if !crate::ec2::visibility::may_restore(self, &source.view, copy.caller.account()) {
             return Some(gone());
         }
         let key = copy.source_key.as_ref()?;

@@ -297,6 +297,10 @@ fn may_share(aws: &Aws, image: &Image, add: &Entities) -> Result<(), Refused> {
     if add.is_empty() {
         return Ok(());
     }
+    let settings = aws.ec2_settings(&image.owner_id, &image.region);
+    if add.everyone && settings.image_block_public_access != "unblocked" {
+        return Err(refusals::IMAGE_PUBLIC_BLOCKED.with(&[&image.image_id]));
+    }
     for id in image.snapshot_ids() {
         let key = aws
             .snapshots

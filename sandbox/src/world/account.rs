@@ -1,11 +1,11 @@
 //! One account of a world, and the builders of what it holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use serde::Deserialize;
 
-use crate::model::{Image, Snapshot};
+use crate::model::{Ec2Settings, Image, Snapshot};
 
 /// One AWS account, in all Regions.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -44,6 +44,9 @@ pub struct Account {
     /// Opt-in Regions that this account has disabled.
     #[serde(default)]
     pub disabled_regions: BTreeSet<String>,
+    /// By Region.
+    #[serde(default)]
+    pub ec2_settings: BTreeMap<String, Ec2Settings>,
     /// (Region, key): what EBS encrypts with when no key is named; `alias/aws/ebs` otherwise.
     #[serde(default)]
     pub ebs_default_keys: Vec<(String, String)>,
@@ -136,6 +139,12 @@ impl Account {
     #[must_use]
     pub fn region_disabled(mut self, region: &str) -> Self {
         self.disabled_regions.insert(region.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn ec2_settings(mut self, region: &str, settings: Ec2Settings) -> Self {
+        self.ec2_settings.insert(region.to_owned(), settings);
         self
     }
 

@@ -26,6 +26,7 @@ mod registering;
 mod roles;
 mod service_control;
 mod sessions;
+mod settings;
 mod sharing;
 mod simulating;
 mod world_files;

@@ -67,6 +67,9 @@ async fn provoke(name: &str) -> Option<Answer> {
     if let Some(answer) = refused_iam::provoke(name).await {
         return Some(answer);
     }
+    if let Some(answer) = crate::settings::provoke(name).await {
+        return Some(answer);
+    }
     if let Some(answer) = parameters(name).await {
         return Some(answer);
     }

@@ -96,6 +96,7 @@ pub(super) fn place(aws: &Aws, account: &Account, at: &str) -> Result<LiveAccoun
         state: state.to_owned(),
         service_control_policies: None,
         disabled_regions: account.disabled_regions.clone(),
+        ec2_settings: account.ec2_settings.clone(),
         ebs_default_keys: BTreeMap::new(),
     };
     if let Some(id) = live
