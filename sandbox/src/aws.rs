@@ -10,6 +10,7 @@ mod edit;
 mod ids;
 mod instances;
 mod organization;
+mod partitions;
 mod policies;
 mod roles;
 mod settings;
@@ -30,6 +31,7 @@ pub(crate) use instances::{LiveInstance, State};
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
+pub(crate) use partitions::{Partition, are_neighbours, regional_arn};
 pub(crate) use roles::account_of;
 pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
@@ -106,8 +108,9 @@ impl Rules {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct LiveAccount {
+    pub partition: &'static Partition,
     /// The declared one, or another of which only the ID is known.
     pub organization: Option<String>,
     /// In the declared organization: the root or OU it is in.

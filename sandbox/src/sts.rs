@@ -205,7 +205,10 @@ fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipa
         return Err(refused(&format!(" {}", own.reason("sts:AssumeRole"))));
     }
     // That of a suspended account is denied like any other (live answer, CrowdStrike/cloud-resource-estimator#25).
-    if crate::aws::account_of(wish.role_arn).is_none_or(|account| aws.is_closed(account)) {
+    // One of another partition is nobody's.
+    let here = aws.partition_of(caller.account());
+    let closed = aws::account_of(wish.role_arn).is_none_or(|account| aws.is_closed(account));
+    if closed || !here.has(wish.role_arn) {
         return Err(denied());
     }
     let role = aws.principals.get(wish.role_arn).ok_or_else(denied)?;

@@ -16,7 +16,7 @@ pub(crate) use principals::caller;
 use principals::{add_access_key, add_user};
 pub(super) use resources::{add_image, add_snapshot};
 
-use super::{Aws, Rules, is_region};
+use super::{Aws, Partition, Rules, is_region};
 use crate::iam::{Kind, Policy};
 use crate::model::Ec2Settings;
 use crate::world::{Account, World, WorldError};
@@ -30,7 +30,12 @@ impl Aws {
     pub(crate) fn from_world(world: World, now: SystemTime) -> Result<Self, WorldError> {
         let mut aws = Self::empty(&world, now);
         if let Some(organization) = &world.organization {
-            organization::add_organization(&mut aws, organization)?;
+            let manager = &organization.management_account;
+            let manager = world.accounts.iter().find(|account| account.id == *manager);
+            // A wrong name is reported with the account that has it.
+            let partition = manager.and_then(organization::partition);
+            let partition = partition.unwrap_or(Partition::of_region(""));
+            organization::add_organization(&mut aws, organization, partition)?;
         }
         for (i, account) in world.accounts.iter().enumerate() {
             add_account(&mut aws, account, &format!("account[{i}]"))?;
@@ -109,7 +114,12 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
     }
     let live = organization::place(aws, account, at)?;
     for (region, settings) in &account.ec2_settings {
-        check_settings(region, settings, &format!("{at}.ec2_settings.{region}"))?;
+        check_settings(
+            live.partition,
+            region,
+            settings,
+            &format!("{at}.ec2_settings.{region}"),
+        )?;
     }
     if aws.accounts.insert(id.clone(), live).is_some() {
         return fault(at, "id", format!("account {id} stands twice"));
@@ -126,10 +136,15 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
     Ok(())
 }
 
-fn check_settings(region: &str, settings: &Ec2Settings, at: &str) -> Result<(), WorldError> {
+fn check_settings(
+    partition: &Partition,
+    region: &str,
+    settings: &Ec2Settings,
+    at: &str,
+) -> Result<(), WorldError> {
     const ALLOWED: &[&str] = &["disabled", "audit-mode", "enabled"];
     const SHARING: &[&str] = &["unblocked", "block-new-sharing", "block-all-sharing"];
-    known_region(region, at)?;
+    known_region(partition, region, at)?;
     for (key, value, known) in [
         ("allowed_images", &settings.allowed_images, ALLOWED),
         (
@@ -175,9 +190,14 @@ pub(super) fn service_control_policies(
     Ok(Some(parsed).filter(|all| !all.is_empty()))
 }
 
-fn known_region(region: &str, at: &str) -> Result<(), WorldError> {
-    if is_region(region) {
+/// A Region of the account's partition.
+fn known_region(partition: &Partition, region: &str, at: &str) -> Result<(), WorldError> {
+    if is_region(region) && Partition::of_region(region).name == partition.name {
         return Ok(());
+    }
+    if is_region(region) {
+        let why = format!("{region} is not in the partition {}", partition.name);
+        return fault(at, "region", why);
     }
     fault(
         at,

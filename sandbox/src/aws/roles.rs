@@ -6,7 +6,8 @@ use crate::world::Role;
 impl Aws {
     /// The ARN of something of IAM in this account.
     pub(crate) fn iam_arn(&self, account: &str, resource: &str) -> String {
-        format!("arn:aws:iam::{account}:{resource}")
+        let partition = self.partition_of(account).name;
+        format!("arn:{partition}:iam::{account}:{resource}")
     }
 
     /// The ARN of the role of this name, whatever its path; names are unique in an account, whatever their case.

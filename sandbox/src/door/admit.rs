@@ -1,7 +1,7 @@
 //! Who calls, proved by signature, and whether their account and credentials count in this Region.
 
 use super::{Admitted, Service, within_skew};
-use crate::aws::{Aws, Credential, is_opt_in, is_region};
+use crate::aws::{Aws, Credential, Partition, is_opt_in, is_region};
 use crate::refusals::{self, Refused};
 use crate::wire::sigv4::{Claim, Unreadable};
 use crate::wire::{Incoming, time};
@@ -43,6 +43,10 @@ pub(super) fn admit(
         return Err(unknown_key(service));
     }
     let account = credential.caller.account();
+    let partition = aws.partition_of(account);
+    if Partition::of_region(&claim.region).name != partition.name {
+        return Err(unknown_key(service));
+    }
     if aws.is_closed(account) {
         return Err(match service {
             Service::Ec2 => refusals::ACCOUNT_BLOCKED.with(&[account]),
@@ -54,7 +58,8 @@ pub(super) fn admit(
     }
     in_region(aws, service, claim, credential)?;
     let region = match service {
-        Service::Organizations | Service::Iam => HOME,
+        Service::Organizations => partition.organizations,
+        Service::Iam => partition.iam,
         _ => &claim.region,
     };
     Ok(Admitted {
@@ -67,9 +72,6 @@ pub(super) fn admit(
         global: is_global_endpoint(&request.host),
     })
 }
-
-/// Where the only endpoints of Organizations and of IAM are (endpoints and quotas of both).
-const HOME: &str = "us-east-1";
 
 fn is_global_endpoint(host: &str) -> bool {
     host == "sts.amazonaws.com"
@@ -85,10 +87,14 @@ fn in_scope(request: &Incoming, service: Service, claim: &Claim) -> Result<(), R
     };
     // Under a name of its own, such as 127.0.0.1, SDKs sign for the client's Region whatever the service.
     let named = match (service, named) {
-        (Service::Organizations | Service::Iam, Some(_)) => Some(HOME),
+        (Service::Organizations, Some(_)) => Some(Partition::of_host(&request.host).organizations),
+        (Service::Iam, Some(_)) => Some(Partition::of_host(&request.host).iam),
         (_, named) => named,
     };
-    let here = named.is_none_or(|region| region == claim.region);
+    let suffix = Partition::of_region(&claim.region).suffix;
+    let host = request.host.as_str();
+    let elsewhere = host.contains(".amazonaws.") && !host.ends_with(&format!(".{suffix}"));
+    let here = named.is_none_or(|region| region == claim.region) && !elsewhere;
     if here && is_region(&claim.region) && claim.service == service.name() {
         return Ok(());
     }

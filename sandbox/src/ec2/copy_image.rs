@@ -35,7 +35,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         snapshot_tags,
     )?;
     ask.dry_run()?;
-    if !aws::is_region(source_region) {
+    if !aws::are_neighbours(source_region, ask.region()) {
         return Err(refusals::COPY_UNKNOWN_REGION.with(&[source_region]));
     }
     if let Some(image_id) = already(aws, ask)? {

@@ -27,7 +27,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let tags = tags.remove("snapshot").unwrap_or_default();
     permit_copy(aws, ask, source_region, source_id, &tags)?;
     ask.dry_run()?;
-    if !aws::is_region(source_region) {
+    if !aws::are_neighbours(source_region, ask.region()) {
         return Err(refusals::COPY_UNKNOWN_REGION.with(&[source_region]));
     }
     if let Some(region) = query

@@ -6,11 +6,11 @@
 //! | of another account | the key policy or a grant, *and* its own policies |
 //! | a service-linked role of another account | a grant that names it |
 //!
-//! An explicit deny anywhere wins, and so does what no service control policy of the caller's account allows. Source: KMS guide, determining access to KMS keys, and grants. The policies of a
+//! `kms:ViaService` ends as the partition's endpoints do (unproved in China). An explicit deny anywhere wins, and so does what no service control policy of the caller's account allows. Source: KMS guide, determining access to KMS keys, and grants. The policies of a
 //! service-linked role are AWS's own and say nothing of keys; that a grant suffices is the way Auto Scaling documents
 //! (aws-facts, KMS).
 
-use crate::aws::{Aws, Caller, LiveGrant, LiveKey, is_service_linked};
+use crate::aws::{Aws, Caller, LiveGrant, LiveKey, Partition, is_service_linked};
 use crate::iam::{self, Context, Decision, Reach, Request};
 use crate::identity::{self, Verdict};
 use crate::model::Grant;
@@ -147,7 +147,10 @@ fn context(caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Context {
     if let Some(region) = usage.via_ec2 {
         put(
             "kms:viaservice",
-            vec![format!("ec2.{region}.amazonaws.com")],
+            vec![format!(
+                "ec2.{region}.{}",
+                Partition::of_region(region).suffix
+            )],
         );
     }
     if usage.operation == "CreateGrant" {
@@ -182,9 +185,15 @@ fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> boo
 
 /// Whether a grant's principal is this caller: its session, its role or user, or its account.
 pub(super) fn is(principal: &str, caller: &Caller) -> bool {
-    principal == caller.principal.arn
-        || principal == caller.identity
-        || principal == format!("arn:aws:iam::{}:root", caller.account())
+    principal == caller.principal.arn || principal == caller.identity || is_root(principal, caller)
+}
+
+/// Of the caller's own account, in its own partition.
+fn is_root(principal: &str, caller: &Caller) -> bool {
+    let rest = principal.strip_suffix(":root");
+    let own = caller.identity.split_once(":iam::").map(|(start, _)| start);
+    let written = own.map(|start| format!("{start}:iam::{}", caller.account()));
+    rest.is_some() && rest == written.as_deref()
 }
 
 /// Constraints speak about cryptographic operations only.

@@ -98,7 +98,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         .into_iter()
         .flatten()
     {
-        if !principal.starts_with("arn:") || !policy::exists(aws, principal) {
+        if !principal.starts_with("arn:") || !policy::exists(aws, ask.region(), principal) {
             return Err(refusals::GRANTEE_INVALID.with(&[principal]));
         }
     }
@@ -173,6 +173,7 @@ fn add(
     token: &str,
 ) -> Result<(), Refused> {
     let (now, in_force_at) = (aws.now, aws.now + aws.rules.scaled(aws.rules.grant_delay));
+    let issuing_account = aws.iam_arn(ask.account(), "root");
     let most = aws.rules.limits.grants_per_key;
     let Some(live) = aws.keys.get_mut(key_arn) else {
         return Err(refusals::KEY_NOT_FOUND.with(&[key_arn]));
@@ -201,7 +202,7 @@ fn add(
             operations: wish.operations.into_iter().collect(),
             encryption_context_equals: wish.equals,
             encryption_context_subset: wish.subset,
-            issuing_account: format!("arn:aws:iam::{}:root", ask.account()),
+            issuing_account,
             creation_date: now,
         },
     });

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Ask;
 use super::authorise::{self, Use};
-use crate::aws::{self, Aws, LiveKey, key_arn};
+use crate::aws::{self, Aws, LiveKey, Partition, key_arn};
 use crate::iam::Context;
 use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
@@ -30,7 +30,7 @@ pub(super) fn find(
         }
         let alias = (account.to_owned(), ask.region().to_owned(), name.to_owned());
         let not_found = || {
-            let arn = format!("arn:aws:kms:{}:{account}:{name}", ask.region());
+            let arn = aws::regional_arn("kms", ask.region(), account, name);
             refusals::ALIAS_NOT_FOUND.with(&[&arn])
         };
         aws.aliases.get(&alias).cloned().ok_or_else(not_found)?
@@ -50,10 +50,13 @@ pub(super) fn get<'a>(aws: &'a Aws, arn: &str) -> Result<&'a LiveKey, Refused> {
 
 /// Account and name of an ARN; KMS keys do not leave their Region.
 fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, &'a str), Refused> {
+    let here = Partition::of_region(ask.region()).name;
     let parts: Vec<&str> = rest.splitn(5, ':').collect();
     match parts[..] {
-        ["aws", "kms", region, account, name] if region == ask.region() => Ok((account, name)),
-        ["aws", "kms", region, _, _] => Err(refusals::KEY_INVALID_ARN.with(&[region])),
+        [own, "kms", region, account, name] if own == here && region == ask.region() => {
+            Ok((account, name))
+        }
+        [own, "kms", region, _, _] if own == here => Err(refusals::KEY_INVALID_ARN.with(&[region])),
         _ => Err(refusals::KEY_INVALID_ARN.with(&[given])),
     }
 }
@@ -140,7 +143,7 @@ pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused
         .map(|((_, _, name), arn)| {
             json!({
                 "AliasName": name,
-                "AliasArn": format!("arn:aws:kms:{region}:{account}:{name}"),
+                "AliasArn": aws::regional_arn("kms", region, account, name),
                 "TargetKeyId": arn.rsplit('/').next(),
             })
         })

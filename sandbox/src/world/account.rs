@@ -13,6 +13,9 @@ use crate::model::{Ec2Settings, Image, Snapshot};
 pub struct Account {
     /// Twelve digits.
     pub id: String,
+    /// `aws`, which goes without saying, `aws-cn` or `aws-us-gov`: where all its Regions are.
+    #[serde(default)]
+    pub partition: Option<String>,
     /// The ID of its organization, `o-…`: the world's, or another of which nothing else is known.
     #[serde(default)]
     pub organization: Option<String>,
@@ -70,6 +73,13 @@ impl Account {
             session_token: None,
             valid_seconds: None,
         });
+        self
+    }
+
+    /// `aws-cn` or `aws-us-gov`.
+    #[must_use]
+    pub fn partition(mut self, name: &str) -> Self {
+        self.partition = Some(name.to_owned());
         self
     }
 

@@ -108,6 +108,16 @@ impl Client {
         }
     }
 
+    /// The Regional endpoint of a service.
+    pub fn host(&self, service: &str) -> String {
+        let suffix = if self.region.starts_with("cn-") {
+            "amazonaws.com.cn"
+        } else {
+            "amazonaws.com"
+        };
+        format!("{service}.{}.{suffix}", self.region)
+    }
+
     pub async fn ec2(&self, action: &str, params: Params<'_>) -> Answer {
         self.answer(self.query("ec2", action, "2016-11-15", params))
             .await
@@ -185,14 +195,14 @@ impl Client {
         params: Params<'_>,
     ) -> Request<Bytes> {
         let body = form(action, version, params);
-        let request = Request::post(format!("https://{service}.{}.amazonaws.com/", self.region))
+        let request = Request::post(format!("https://{}/", self.host(service)))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Bytes::from(body));
         self.signed(service, request.expect("a request"))
     }
 
     pub fn json(&self, operation: &str, body: String) -> Request<Bytes> {
-        let request = Request::post(format!("https://kms.{}.amazonaws.com/", self.region))
+        let request = Request::post(format!("https://{}/", self.host("kms")))
             .header("content-type", "application/x-amz-json-1.1")
             .header("x-amz-target", format!("TrentService.{operation}"))
             .body(Bytes::from(body));
@@ -235,11 +245,7 @@ impl Client {
             .append_pair("Action", "CopySnapshot")
             .append_pair("Version", "2016-11-15");
         query.extend_pairs(params);
-        let uri = format!(
-            "https://ec2.{}.amazonaws.com/?{}",
-            self.region,
-            query.finish()
-        );
+        let uri = format!("https://{}/?{}", self.host("ec2"), query.finish());
         let request = Request::builder()
             .method(Method::GET)
             .uri(uri)

@@ -14,6 +14,7 @@ mod launching;
 mod launching_as_service;
 mod organizations;
 mod over_http;
+mod partitions;
 mod refused;
 mod refused_copies;
 mod refused_iam;
