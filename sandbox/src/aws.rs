@@ -11,10 +11,14 @@ mod gone;
 mod ids;
 mod instances;
 mod organization;
+mod partitions;
+mod policies;
+mod roles;
+mod settings;
 mod tables;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -28,11 +32,13 @@ pub(crate) use instances::{LiveInstance, State};
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
+pub(crate) use partitions::{Partition, are_neighbours, regional_arn};
+pub(crate) use roles::account_of;
 pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
 use crate::iam::{self, Policy};
 use crate::ledger::LambdaInvocation;
-use crate::model::{Grant, Image, Snapshot};
+use crate::model::{Ec2Settings, Grant, Image, Snapshot};
 use crate::wire::time::scaled;
 use crate::world::Limits;
 
@@ -61,6 +67,8 @@ pub struct Aws {
     pub(crate) copying: BTreeSet<String>,
     /// (account, Region, ClientToken) of CopyImage to (what was asked, image ID).
     pub(crate) image_tokens: BTreeMap<(String, String, String), (String, String)>,
+    /// Key policies that were put and do not count yet, by time: (from when, key ARN, policy).
+    pub(crate) late_policies: VecDeque<(SystemTime, String, Arc<Policy>)>,
     pub(crate) instances: BTreeMap<String, LiveInstance>,
     /// The same of RunInstances.
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
@@ -93,6 +101,8 @@ pub(crate) struct Rules {
     pub gone_delay: Duration,
     pub registration_delay: Duration,
     pub name_delay: Duration,
+    pub principal_delay: Duration,
+    pub policy_delay: Duration,
     pub limits: Limits,
 }
 
@@ -102,8 +112,9 @@ impl Rules {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct LiveAccount {
+    pub partition: &'static Partition,
     /// The declared one, or another of which only the ID is known.
     pub organization: Option<String>,
     /// In the declared organization: the root or OU it is in.
@@ -114,6 +125,8 @@ pub(crate) struct LiveAccount {
     /// `None` is FullAWSAccess.
     pub service_control_policies: Option<Arc<Vec<Policy>>>,
     pub disabled_regions: BTreeSet<String>,
+    /// By Region; the default where there is none.
+    pub ec2_settings: BTreeMap<String, Ec2Settings>,
     /// Region to key ARN.
     pub ebs_default_keys: BTreeMap<String, String>,
 }
@@ -123,6 +136,12 @@ pub(crate) struct LivePrincipal {
     pub policies: Arc<Vec<Policy>>,
     /// Roles only.
     pub trust: Option<Arc<Policy>>,
+    /// As GetRole shows it.
+    pub trust_text: String,
+    pub description: Option<String>,
+    pub created: SystemTime,
+    /// From when on grants and key policies may name it.
+    pub known_to_kms_at: SystemTime,
     pub max_session_seconds: u32,
 }
 
@@ -178,6 +197,8 @@ pub(crate) struct LiveKey {
     pub region: String,
     pub id: String,
     pub description: String,
+    /// Where the primary of a multi-Region key is; its own Region for any other key.
+    pub primary_region: String,
     /// `Enabled`, `Disabled`, `PendingDeletion`.
     pub state: String,
     /// An AWS-managed key, that is `aws/ebs`.
@@ -185,6 +206,7 @@ pub(crate) struct LiveKey {
     pub created: SystemTime,
     /// As put, for GetKeyPolicy.
     pub policy_text: String,
+    /// The one that counts.
     pub policy: Arc<Policy>,
     pub grants: Vec<LiveGrant>,
 }
@@ -194,6 +216,13 @@ pub(crate) struct LiveGrant {
     pub view: Grant,
     pub token: String,
     pub in_force_at: SystemTime,
+}
+
+impl LiveKey {
+    /// Known by its ID (KMS guide, multi-Region keys).
+    pub(crate) fn is_multi_region(&self) -> bool {
+        self.id.starts_with("mrk-")
+    }
 }
 
 impl Aws {

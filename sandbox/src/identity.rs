@@ -86,7 +86,7 @@ pub(crate) fn session(caller: &Caller, request: &Request<'_>) -> Decision {
 }
 
 /// What the service control policies say; where none apply, FullAWSAccess does.
-fn organization(aws: &Aws, caller: &Caller, request: &Request<'_>) -> Decision {
+pub(crate) fn organization(aws: &Aws, caller: &Caller, request: &Request<'_>) -> Decision {
     let policies = aws.service_control_policies_of(&caller.identity, caller.account());
     policies.map_or(Decision::Allow, |all| iam::evaluate_identity(all, request))
 }

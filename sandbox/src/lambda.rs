@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, regional_arn};
 use crate::door::Admitted;
 use crate::iam::Context;
 use crate::ledger::LambdaInvocation;
@@ -27,9 +27,11 @@ pub(crate) fn perform(
     let arn = if function.starts_with("arn:") {
         function.to_owned()
     } else {
-        format!(
-            "arn:aws:lambda:{}:{account}:function:{function}",
-            call.region
+        regional_arn(
+            "lambda",
+            &call.region,
+            account,
+            &format!("function:{function}"),
         )
     };
     let decision = crate::identity::decide(

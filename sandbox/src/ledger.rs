@@ -11,7 +11,7 @@ pub struct Call {
     /// Counts from 1, over the sandbox's whole life.
     pub seq: u64,
     pub at: SystemTime,
-    /// `ec2`, `kms`, `sts`, `organizations` or `lambda`.
+    /// `ec2`, `kms`, `sts`, `iam`, `organizations` or `lambda`.
     pub service: String,
     pub operation: String,
     /// The caller's account; empty if the caller is unknown.

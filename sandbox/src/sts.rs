@@ -153,7 +153,9 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
     if seconds > role.max_session_seconds {
         return Err(refusals::STS_MAX_SESSION.with(&[]));
     }
-    let account = account_of(wish.role_arn).unwrap_or_default().to_owned();
+    let account = aws::account_of(wish.role_arn)
+        .unwrap_or_default()
+        .to_owned();
     let caller = aws::caller(
         aws,
         &account,
@@ -203,7 +205,10 @@ fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipa
         return Err(refused(&format!(" {}", own.reason("sts:AssumeRole"))));
     }
     // That of a suspended account is denied like any other (live answer, CrowdStrike/cloud-resource-estimator#25).
-    if account_of(wish.role_arn).is_none_or(|account| aws.is_closed(account)) {
+    // One of another partition is nobody's.
+    let here = aws.partition_of(caller.account());
+    let closed = aws::account_of(wish.role_arn).is_none_or(|account| aws.is_closed(account));
+    if closed || !here.has(wish.role_arn) {
         return Err(denied());
     }
     let role = aws.principals.get(wish.role_arn).ok_or_else(denied)?;
@@ -215,14 +220,10 @@ fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipa
         context: &context,
     };
     let reach = iam::resource_reach(trust, &request).ok_or_else(denied)?;
-    let same_account = account_of(wish.role_arn) == Some(caller.account());
+    let same_account = crate::aws::account_of(wish.role_arn) == Some(caller.account());
     let named = same_account && reach != Reach::Account && own == Verdict::NoIdentityPolicy;
     if own == Verdict::Allowed || named {
         return Ok(role.clone());
     }
     Err(denied())
-}
-
-fn account_of(role_arn: &str) -> Option<&str> {
-    role_arn.strip_prefix("arn:aws:iam::")?.split(':').next()
 }

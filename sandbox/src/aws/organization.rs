@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Aws, build, is_service_linked};
+use super::{Aws, Partition, build, is_service_linked};
 use crate::iam::Policy;
 use crate::world::WorldError;
 
 #[derive(Clone, Debug)]
 pub(crate) struct LiveOrganization {
     pub id: String,
+    /// That of all its members.
+    pub partition: &'static Partition,
     pub management_account: String,
     pub root: String,
     /// By ID.
@@ -29,14 +31,20 @@ pub(crate) struct LiveUnit {
 
 impl LiveOrganization {
     pub(crate) fn arn(&self) -> String {
-        let (account, id) = (&self.management_account, &self.id);
-        format!("arn:aws:organizations::{account}:organization/{id}")
+        let (partition, account) = (self.partition.name, &self.management_account);
+        format!(
+            "arn:{partition}:organizations::{account}:organization/{}",
+            self.id
+        )
     }
 
     /// `kind` is `account`, `ou` or `root`.
     pub(crate) fn arn_of(&self, kind: &str, id: &str) -> String {
-        let account = &self.management_account;
-        format!("arn:aws:organizations::{account}:{kind}/{}/{id}", self.id)
+        let (partition, account) = (self.partition.name, &self.management_account);
+        format!(
+            "arn:{partition}:organizations::{account}:{kind}/{}/{id}",
+            self.id
+        )
     }
 
     /// Of the root or an OU.

@@ -62,7 +62,7 @@ fn named<'a>(aws: &'a Aws, id: &str) -> Option<&'a LiveSnapshot> {
 fn is_visible(aws: &Aws, ask: Ask<'_>, snapshot: &LiveSnapshot) -> bool {
     snapshot.view.region == ask.region()
         && snapshot.visible_at <= aws.now
-        && visibility::may_restore(&snapshot.view, ask.account())
+        && visibility::may_restore(aws, &snapshot.view, ask.account())
 }
 
 fn is_owner(owner: &str, snapshot: &Snapshot, ask: Ask<'_>) -> bool {

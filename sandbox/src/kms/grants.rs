@@ -115,7 +115,7 @@ fn may_retire(aws: &Aws, ask: Ask<'_>, key: &LiveKey, grant: &LiveGrant) -> Resu
     if retiring || (included && authorise::is(&view.grantee_principal, caller)) {
         return Ok(());
     }
-    let issued = view.issuing_account == format!("arn:aws:iam::{}:root", ask.account());
+    let issued = view.issuing_account == aws.iam_arn(ask.account(), "root");
     if issued && verdict == Verdict::Allowed {
         return Ok(());
     }

@@ -1,11 +1,11 @@
 //! One account of a world, and the builders of what it holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use serde::Deserialize;
 
-use crate::model::{Image, Snapshot};
+use crate::model::{Ec2Settings, Image, Snapshot};
 
 /// One AWS account, in all Regions.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -13,6 +13,9 @@ use crate::model::{Image, Snapshot};
 pub struct Account {
     /// Twelve digits.
     pub id: String,
+    /// `aws`, which goes without saying, `aws-cn` or `aws-us-gov`: where all its Regions are.
+    #[serde(default)]
+    pub partition: Option<String>,
     /// The ID of its organization, `o-…`: the world's, or another of which nothing else is known.
     #[serde(default)]
     pub organization: Option<String>,
@@ -44,6 +47,9 @@ pub struct Account {
     /// Opt-in Regions that this account has disabled.
     #[serde(default)]
     pub disabled_regions: BTreeSet<String>,
+    /// By Region.
+    #[serde(default)]
+    pub ec2_settings: BTreeMap<String, Ec2Settings>,
     /// (Region, key): what EBS encrypts with when no key is named; `alias/aws/ebs` otherwise.
     #[serde(default)]
     pub ebs_default_keys: Vec<(String, String)>,
@@ -67,6 +73,13 @@ impl Account {
             session_token: None,
             valid_seconds: None,
         });
+        self
+    }
+
+    /// `aws-cn` or `aws-us-gov`.
+    #[must_use]
+    pub fn partition(mut self, name: &str) -> Self {
+        self.partition = Some(name.to_owned());
         self
     }
 
@@ -136,6 +149,12 @@ impl Account {
     #[must_use]
     pub fn region_disabled(mut self, region: &str) -> Self {
         self.disabled_regions.insert(region.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn ec2_settings(mut self, region: &str, settings: Ec2Settings) -> Self {
+        self.ec2_settings.insert(region.to_owned(), settings);
         self
     }
 
@@ -259,7 +278,8 @@ impl User {
     }
 }
 
-/// A customer-managed, symmetric KMS key.
+/// A customer-managed, symmetric KMS key. Keys of one account whose IDs begin with `mrk-` and are the same are one
+/// multi-Region key: each has a policy, grants and a state of its own, and the first is the primary.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
