@@ -84,7 +84,8 @@ impl Cause {
         match self {
             Self::RoleNotAssumable => format!(
                 "In account {account}: create the role {role_name}, or let its trust policy allow sts:AssumeRole to this function's role in account {source} \
-                 (with the same ExternalId as the request, if it names one). In account {source}: allow the function's role sts:AssumeRole on {role}"
+                 (with the same ExternalId as the request, if it names one). In account {source}: allow the function's role sts:AssumeRole on {role}; \
+                 see whether account {account} is suspended, and whether a service control policy denies it"
             ),
             Self::TargetKeyMissing => format!(
                 "In account {account}, Region {region}: check that {key} exists there, and allow {role} kms:DescribeKey on it, in the role's policy and in the key policy"

@@ -255,3 +255,112 @@ async fn access_to_the_source_key_by_its_policy_alone() {
     assert_nothing(&sandbox, &[BAD]);
     assert_closed(&sandbox);
 }
+
+const ORGANIZATION: &str = "o-abcdefghij";
+
+/// A world whose accounts are members of an organization: service control policies bind members only.
+fn members(places: &[Place]) -> Sandbox {
+    let mut world = slow_world(places);
+    for account in &mut world.accounts {
+        account.organization = Some(ORGANIZATION.to_owned());
+    }
+    Sandbox::new(world)
+}
+
+/// What an organisation forbids while a run is under way fails the target with what AWS said, and what to look for.
+#[tokio::test(start_paused = true)]
+async fn a_service_control_policy_in_the_middle_of_a_run() {
+    for (action, said) in [
+        ("ec2:RegisterImage", "RegisterImage"),
+        ("ec2:DescribeSnapshots", "DescribeSnapshots"),
+    ] {
+        let sandbox = members(&TWO);
+        let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
+        let policy = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+            {"Effect": "Deny", "Action": action, "Resource": "*"}]})
+        .to_string();
+        let bound = sandbox.edit(|aws| aws.set_service_control_policies(TWO[0].0, &[&policy]));
+        assert_eq!(bound, Ok(true));
+        let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+        let told = target(&reply, TWO[0]);
+        let reason = told["Reason"].as_str().unwrap();
+        assert!(reason.starts_with(said), "{reason}");
+        let remedy = told["Remedy"].as_str().unwrap();
+        assert!(remedy.contains("service control policy"), "{remedy}");
+        assert_eq!(target(&reply, TWO[1])["Status"], "Succeeded");
+        assert_whole(&sandbox, &[TWO[1]]);
+        assert_closed(&sandbox);
+        if action == "ec2:RegisterImage" {
+            assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
+            assert_nothing(&sandbox, &[TWO[0]]);
+        } else {
+            // Nobody can look for what is left there: it is told, with what to do once one may.
+            assert_eq!(reply["Status"], "Stuck", "{reply}");
+            assert_eq!(reply["Result"]["Stuck"][0]["AccountId"], TWO[0].0);
+        }
+    }
+}
+
+/// An account that is closed while a run is under way: what is in it goes with it; the others are served.
+#[tokio::test(start_paused = true)]
+async fn an_account_suspended_in_the_middle_of_a_run() {
+    let sandbox = members(&TWO);
+    let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
+    sandbox.edit(|aws| assert!(aws.suspend_account(TWO[0].0)));
+    let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Stuck", "{reply}");
+    let told = target(&reply, TWO[0]);
+    let remedy = told["Remedy"].as_str().unwrap();
+    assert!(remedy.contains("suspended"), "{told}");
+    assert_whole(&sandbox, &[TWO[1]]);
+    assert_closed(&sandbox);
+}
+
+/// The policy of a target's key changed while copies are under way: EC2 has its grant for those, but a copy that has to be made again
+/// cannot use the key any more.
+#[tokio::test(start_paused = true)]
+async fn a_key_policy_changed_in_the_middle_of_a_run() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
+    let nobody = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
+        "Principal": {"AWS": format!("arn:aws:iam::{}:root", TWO[0].0)}, "Action": ["kms:Describe*", "kms:PutKeyPolicy"]}]})
+    .to_string();
+    sandbox.edit(|aws| {
+        assert_eq!(aws.set_key_policy(&key_arn(TWO[0]), &nobody), Ok(true));
+        for copy in aws.pending_copies() {
+            let here = aws.snapshot(&copy).is_some_and(|s| s.owner_id == TWO[0].0);
+            assert!(!here || aws.fail_copy(&copy, "internal error"));
+        }
+    });
+    let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
+    let told = target(&reply, TWO[0]);
+    assert_eq!(told["Cause"], "KeyNotAccessible", "{told}");
+    assert!(
+        told["Remedy"].as_str().unwrap().contains("kms:ReEncryptTo"),
+        "{told}"
+    );
+    assert_nothing(&sandbox, &[TWO[0]]);
+    assert_closed(&sandbox);
+}
+
+/// For an hour there is no room for another copy: it is waited for, in line.
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_is_full_for_an_hour_is_waited_for() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let full = amiferry_sandbox::Limits {
+        concurrent_copies: 0,
+        ..amiferry_sandbox::Limits::default()
+    };
+    sandbox.edit(|aws| aws.set_limits(full));
+    let freed = async {
+        tokio::time::sleep(std::time::Duration::from_hours(1)).await;
+        sandbox.edit(|aws| aws.set_limits(amiferry_sandbox::Limits::default()));
+    };
+    let event = distribute(&TWO);
+    let (reply, ()) = tokio::join!(to_the_end(&sandbox, &event), freed);
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}

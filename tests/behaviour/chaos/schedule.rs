@@ -255,6 +255,10 @@ impl Schedule {
             .registration_delay(seconds(3))
             .name_delay(seconds(4));
         world.limits = self.limits;
+        // Service control policies bind members only.
+        for account in &mut world.accounts {
+            account.organization = Some("o-abcdefghij".to_owned());
+        }
         world
     }
 
