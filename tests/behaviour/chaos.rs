@@ -19,7 +19,7 @@ use report::Report;
 use schedule::Schedule;
 
 /// Schedules in `make test`.
-const BOUNDED: u64 = 150;
+const BOUNDED: u64 = 60;
 /// No run takes longer, whatever befalls it: a copy's limit, and the time to clean up.
 const LONGEST: Duration = Duration::from_hours(60);
 
