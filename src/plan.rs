@@ -129,6 +129,7 @@ pub fn source_ref(request: &Request, source: &Source) -> SourceRef {
         account_id: source.owner.clone(),
         snapshots: source.snapshots.iter().map(|s| s.id.clone()).collect(),
         keys: source.keys(),
+        staged: Vec::new(),
     }
 }
 
@@ -159,6 +160,10 @@ pub fn close(source: SourceRef, run: &str, now: i64) -> State {
             revoke_after_copy: true,
             copy_completion_minutes: None,
             share: None,
+            service_linked_roles: Vec::new(),
+            create_service_linked_roles: false,
+            audience: Vec::new(),
+            reencrypt_key: None,
         },
         sharing: Sharing {
             at: now,
@@ -227,6 +232,10 @@ fn state(
             revoke_after_copy: request.revoke_after_copy,
             copy_completion_minutes: request.copy_completion_minutes,
             share: None,
+            service_linked_roles: request.service_linked_roles.clone(),
+            create_service_linked_roles: request.create_service_linked_roles,
+            audience: Vec::new(),
+            reencrypt_key: request.reencrypt_key.clone(),
         },
         sharing: Sharing::default(),
         execution: String::new(),
@@ -458,6 +467,7 @@ mod tests {
             account_id: AccountId::parse("111111111111").unwrap(),
             snapshots: Vec::new(),
             keys: Vec::new(),
+            staged: Vec::new(),
         };
         let state = withdraw(&request(&json!({})), source, false, "0123456789abcdef", 0);
         assert_eq!(

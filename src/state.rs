@@ -16,11 +16,12 @@ use crate::event::job::is_execution_name;
 use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
 use crate::name::NameTemplate;
 use crate::request::{KeyAccess, MAX_TARGETS, check_tags};
+use crate::service_linked_role::ServiceLinkedRole;
 
 mod copies;
 
 /// The schema this version writes.
-pub const SCHEMA: u64 = 2;
+pub const SCHEMA: u64 = 3;
 /// Bytes of JSON a state may take: this much in all, and this much more for each target.
 pub const BYTES_IN_ALL: usize = 4096;
 pub const BYTES_PER_TARGET: usize = 1024;
@@ -67,6 +68,8 @@ pub struct State {
 pub enum Phase {
     /// Finding out in each target what is there already. Nothing has been shared.
     Looking,
+    /// Copying the source in its own account under a key that can be shared. Since schema 3.
+    Staging,
     /// Opening the source to the accounts that need it.
     Sharing,
     Copying,
@@ -85,6 +88,10 @@ pub struct SourceRef {
     pub snapshots: Vec<SnapshotId>,
     /// ARNs of the distinct keys.
     pub keys: Vec<String>,
+    /// What is shared and copied in their place, one for each: copies of them in the source account under a key that can be shared.
+    /// Since schema 3.
+    #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
+    pub staged: Vec<Option<SnapshotId>>,
 }
 
 /// What the request said that targets have in common.
@@ -102,6 +109,18 @@ pub struct Order {
     /// `Mode: Share`: launch from the source image; nothing is copied. Since schema 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
+    /// Those in each target that get a grant to launch. Since schema 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service_linked_roles: Vec<ServiceLinkedRole>,
+    /// Make those of them that do not exist. Since schema 3.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub create_service_linked_roles: bool,
+    /// ARNs of the organisation and units whose members are the targets: key policies name them as such. Since schema 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audience: Vec<String>,
+    /// The key under which the source is copied in its own account first. Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reencrypt_key: Option<KeyRef>,
 }
 
 /// What lasting sharing is to come to.
@@ -139,6 +158,10 @@ pub struct Sharing {
     /// Why the audience of a lasting share was refused: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Since when the policies of the keys have been seen without this run's statements (Unix seconds); 0 if they have not.
+    /// Since schema 3.
+    #[serde(skip_serializing_if = "is_default")]
+    pub policies_clean_since: i64,
     /// Why revoking failed for good: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
@@ -217,6 +240,8 @@ pub enum TargetPhase {
     Checking,
     /// The image is good; deleting copies made beside the ones it uses.
     Tidying,
+    /// Everything is there; letting service-linked roles launch from it. Since schema 3.
+    Granting,
     /// Failed; deleting what was made.
     Undoing,
     /// To be deregistered with its snapshots.
@@ -495,6 +520,7 @@ impl State {
             tries: 99,
             prior: Vec::new(),
             refused: None,
+            policies_clean_since: now,
             stuck: Some("x".repeat(600)),
         };
         for target in &mut busy.targets {

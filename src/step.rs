@@ -85,7 +85,7 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
                 },
             ),
             Phase::Revoking => offer(state.sharing.due, Command::Revoke),
-            Phase::Looking | Phase::Copying | Phase::Ended => {}
+            Phase::Looking | Phase::Staging | Phase::Copying | Phase::Ended => {}
         }
     }
     match (commands.is_empty(), earliest) {
@@ -181,6 +181,7 @@ fn command_for(state: &State, i: usize, target: &TargetState) -> Option<Command>
         TargetPhase::Undoing => Some(Command::Undo { target: i }),
         TargetPhase::Removing => Some(Command::Remove { target: i }),
         TargetPhase::Ready
+        | TargetPhase::Granting
         | TargetPhase::Succeeded
         | TargetPhase::Removed
         | TargetPhase::Failed
