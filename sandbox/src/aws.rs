@@ -10,10 +10,14 @@ mod edit;
 mod ids;
 mod instances;
 mod organization;
+mod partitions;
+mod policies;
+mod roles;
+mod settings;
 mod tables;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -27,11 +31,13 @@ pub(crate) use instances::{LiveInstance, State};
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
+pub(crate) use partitions::{Partition, are_neighbours, regional_arn};
+pub(crate) use roles::account_of;
 pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
 use crate::iam::{self, Policy};
 use crate::ledger::LambdaInvocation;
-use crate::model::{Grant, Image, Snapshot};
+use crate::model::{Ec2Settings, Grant, Image, Snapshot};
 use crate::wire::time::scaled;
 use crate::world::Limits;
 
@@ -60,6 +66,8 @@ pub struct Aws {
     pub(crate) copying: BTreeSet<String>,
     /// (account, Region, ClientToken) of CopyImage to (what was asked, image ID).
     pub(crate) image_tokens: BTreeMap<(String, String, String), (String, String)>,
+    /// Key policies that were put and do not count yet, by time: (from when, key ARN, policy).
+    pub(crate) late_policies: VecDeque<(SystemTime, String, Arc<Policy>)>,
     pub(crate) instances: BTreeMap<String, LiveInstance>,
     /// The same of RunInstances.
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
@@ -89,6 +97,8 @@ pub(crate) struct Rules {
     pub read_delay: Duration,
     pub registration_delay: Duration,
     pub name_delay: Duration,
+    pub principal_delay: Duration,
+    pub policy_delay: Duration,
     pub limits: Limits,
 }
 
@@ -98,8 +108,9 @@ impl Rules {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct LiveAccount {
+    pub partition: &'static Partition,
     /// The declared one, or another of which only the ID is known.
     pub organization: Option<String>,
     /// In the declared organization: the root or OU it is in.
@@ -107,7 +118,11 @@ pub(crate) struct LiveAccount {
     pub name: String,
     /// `ACTIVE`, `SUSPENDED`, …
     pub state: String,
+    /// `None` is FullAWSAccess.
+    pub service_control_policies: Option<Arc<Vec<Policy>>>,
     pub disabled_regions: BTreeSet<String>,
+    /// By Region; the default where there is none.
+    pub ec2_settings: BTreeMap<String, Ec2Settings>,
     /// Region to key ARN.
     pub ebs_default_keys: BTreeMap<String, String>,
 }
@@ -117,6 +132,12 @@ pub(crate) struct LivePrincipal {
     pub policies: Arc<Vec<Policy>>,
     /// Roles only.
     pub trust: Option<Arc<Policy>>,
+    /// As GetRole shows it.
+    pub trust_text: String,
+    pub description: Option<String>,
+    pub created: SystemTime,
+    /// From when on grants and key policies may name it.
+    pub known_to_kms_at: SystemTime,
     pub max_session_seconds: u32,
 }
 
@@ -172,6 +193,8 @@ pub(crate) struct LiveKey {
     pub region: String,
     pub id: String,
     pub description: String,
+    /// Where the primary of a multi-Region key is; its own Region for any other key.
+    pub primary_region: String,
     /// `Enabled`, `Disabled`, `PendingDeletion`.
     pub state: String,
     /// An AWS-managed key, that is `aws/ebs`.
@@ -179,6 +202,7 @@ pub(crate) struct LiveKey {
     pub created: SystemTime,
     /// As put, for GetKeyPolicy.
     pub policy_text: String,
+    /// The one that counts.
     pub policy: Arc<Policy>,
     pub grants: Vec<LiveGrant>,
 }
@@ -190,12 +214,29 @@ pub(crate) struct LiveGrant {
     pub in_force_at: SystemTime,
 }
 
+impl LiveKey {
+    /// Known by its ID (KMS guide, multi-Region keys).
+    pub(crate) fn is_multi_region(&self) -> bool {
+        self.id.starts_with("mrk-")
+    }
+}
+
 impl Aws {
     /// The identity policies of a caller; nothing if its role or user is gone.
     pub(crate) fn policies_of(&self, caller: &Caller) -> Option<Arc<Vec<Policy>>> {
         self.principals
             .get(&caller.identity)
             .map(|p| Arc::clone(&p.policies))
+    }
+
+    /// Whether this account is closed, or about to be: nobody acts in it (AWS Account Management guide, closed accounts).
+    pub(crate) fn is_closed(&self, account: &str) -> bool {
+        self.accounts.get(account).is_some_and(|live| {
+            matches!(
+                live.state.as_str(),
+                "SUSPENDED" | "PENDING_CLOSURE" | "CLOSED"
+            )
+        })
     }
 
     /// The ID of the organization this account is a member of.

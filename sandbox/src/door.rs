@@ -20,7 +20,7 @@ use crate::refusals::{self, Refused};
 use crate::sandbox::Sandbox;
 use crate::wire::Incoming;
 use crate::wire::sigv4::{Claim, Unreadable};
-use crate::{ec2, kms, lambda, organizations, sts};
+use crate::{ec2, kms, lambda, organizations, roles, sts};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -29,6 +29,7 @@ pub(crate) enum Service {
     Sts,
     Lambda,
     Organizations,
+    Iam,
 }
 
 impl Service {
@@ -39,6 +40,7 @@ impl Service {
             Service::Sts => "sts",
             Service::Lambda => "lambda",
             Service::Organizations => "organizations",
+            Service::Iam => "iam",
         }
     }
 }
@@ -63,7 +65,7 @@ pub(crate) enum Done {
 
 pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
     if let Some(path) = request.path.strip_prefix("/_sandbox/") {
-        return Reply::Answer(inspect::answer(sandbox, &request, path));
+        return inspect::answer(sandbox, &request, path).await;
     }
     let claim = Claim::of_header(&request);
     let asked = recognise::recognise(&request, claim.as_ref().ok());
@@ -149,6 +151,9 @@ fn perform(
         (Body::Query(query), Service::Ec2) => {
             ec2::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
         }
+        (Body::Query(query), Service::Iam) => {
+            roles::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
+        }
         (Body::Query(query), _) => {
             sts::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
         }
@@ -208,6 +213,6 @@ fn unreadable(service: Service, why: &str) -> Refused {
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_MALFORMED_REQUEST.with(&[why])
         }
-        Service::Ec2 | Service::Sts => refusals::MALFORMED_REQUEST.with(&[why]),
+        Service::Ec2 | Service::Sts | Service::Iam => refusals::MALFORMED_REQUEST.with(&[why]),
     }
 }

@@ -20,6 +20,7 @@ mod presigned;
 mod regions;
 mod register;
 mod run_instances;
+mod settings;
 mod snapshot_attributes;
 mod tags;
 pub(crate) mod visibility;
@@ -91,6 +92,9 @@ pub(crate) fn perform(
         "DescribeInstances" => instances::describe(aws, ask),
         "TerminateInstances" => instances::terminate(aws, ask),
         "DescribeRegions" => regions::describe(aws, ask),
+        "GetAllowedImagesSettings" => settings::allowed_images(aws, ask),
+        "GetImageBlockPublicAccessState" => settings::image_block_public_access(aws, ask),
+        "GetSnapshotBlockPublicAccessState" => settings::snapshot_block_public_access(aws, ask),
         "GetEbsDefaultKmsKeyId" => regions::ebs_default_key(aws, ask),
         _ => Err(refusals::NOT_IMPLEMENTED.with(&[&format!("operation {operation} of EC2")])),
     }

@@ -1,6 +1,8 @@
-//! What a caller's own policies say: identity policies, limited by the session policy.
+//! What a caller's own policies say: identity policies, limited by the session policy and by the service control
+//! policies of the account.
 //!
-//! Source: IAM guide, policy evaluation logic. Resource policies are the services' business.
+//! Source: IAM guide, policy evaluation logic; Organizations guide, SCP evaluation. Resource policies are the services'
+//! business. An account's service control policies stand here as one set: what it inherits is declared with it.
 
 use crate::aws::{Aws, Caller};
 use crate::iam::{self, Context, Decision, Request};
@@ -8,8 +10,11 @@ use crate::iam::{self, Context, Decision, Request};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed,
-    /// Some policy forbids it.
+    /// Some policy of its own forbids it.
     Denied,
+    /// A service control policy forbids it.
+    DeniedByOrganization,
+    NoOrganizationPolicy,
     NoIdentityPolicy,
     NoSessionPolicy,
 }
@@ -17,16 +22,25 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// The reason in AWS's words.
     pub(crate) fn reason(self, action: &str) -> String {
+        let nobody = |kind| format!("because no {kind} policy allows the {action} action");
         match self {
             Verdict::Allowed => String::new(),
             Verdict::Denied => "with an explicit deny in an identity-based policy".to_owned(),
-            Verdict::NoIdentityPolicy => {
-                format!("because no identity-based policy allows the {action} action")
+            Verdict::DeniedByOrganization => {
+                "with an explicit deny in a service control policy".to_owned()
             }
-            Verdict::NoSessionPolicy => {
-                format!("because no session policy allows the {action} action")
-            }
+            Verdict::NoOrganizationPolicy => nobody("service control"),
+            Verdict::NoIdentityPolicy => nobody("identity-based"),
+            Verdict::NoSessionPolicy => nobody("session"),
         }
+    }
+
+    /// Neither a resource policy nor a grant makes up for it.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(
+            self,
+            Verdict::Denied | Verdict::DeniedByOrganization | Verdict::NoOrganizationPolicy
+        )
     }
 }
 
@@ -47,12 +61,19 @@ pub(crate) fn decide(
     let own = policies.map_or(Decision::ImplicitDeny, |own| {
         iam::evaluate_identity(&own, &request)
     });
-    let session = session(caller, &request);
-    match (own, session) {
-        (Decision::ExplicitDeny { .. }, _) | (_, Decision::ExplicitDeny { .. }) => Verdict::Denied,
-        (Decision::ImplicitDeny, _) => Verdict::NoIdentityPolicy,
-        (_, Decision::ImplicitDeny) => Verdict::NoSessionPolicy,
-        (Decision::Allow, Decision::Allow) => Verdict::Allowed,
+    match (
+        organization(aws, caller, &request),
+        own,
+        session(caller, &request),
+    ) {
+        (Decision::ExplicitDeny { .. }, _, _) => Verdict::DeniedByOrganization,
+        (_, Decision::ExplicitDeny { .. }, _) | (_, _, Decision::ExplicitDeny { .. }) => {
+            Verdict::Denied
+        }
+        (Decision::ImplicitDeny, _, _) => Verdict::NoOrganizationPolicy,
+        (_, Decision::ImplicitDeny, _) => Verdict::NoIdentityPolicy,
+        (_, _, Decision::ImplicitDeny) => Verdict::NoSessionPolicy,
+        (Decision::Allow, Decision::Allow, Decision::Allow) => Verdict::Allowed,
     }
 }
 
@@ -62,4 +83,10 @@ pub(crate) fn session(caller: &Caller, request: &Request<'_>) -> Decision {
     policy.map_or(Decision::Allow, |policy| {
         iam::evaluate_identity(std::slice::from_ref(policy.as_ref()), request)
     })
+}
+
+/// What the service control policies say; where none apply, FullAWSAccess does.
+pub(crate) fn organization(aws: &Aws, caller: &Caller, request: &Request<'_>) -> Decision {
+    let policies = aws.service_control_policies_of(&caller.identity, caller.account());
+    policies.map_or(Decision::Allow, |all| iam::evaluate_identity(all, request))
 }

@@ -8,14 +8,37 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
-use crate::ledger::{Answer, Call};
+use crate::door::Reply;
+use crate::ledger::{Answer, AnswerRefusal, Call};
 use crate::sandbox::Sandbox;
 use crate::wire::{Incoming, time};
 
 /// CloudFormation's limit for an answer, in bytes.
 const LARGEST_ANSWER: usize = 4096;
 
-pub(crate) fn answer(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
+pub(crate) async fn answer(sandbox: &Sandbox, request: &Incoming, path: &str) -> Reply {
+    let is_answer = request.method == "PUT" && path.starts_with("answers/");
+    let refusal = is_answer.then(|| sandbox.answer_refusal()).flatten();
+    Reply::Answer(match refusal {
+        None => told(sandbox, request, path),
+        Some(AnswerRefusal::Status { status, .. }) => {
+            keep(sandbox, request, path, status);
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            plain(status, "text/plain", "refused by the test\n".to_owned())
+        }
+        Some(AnswerRefusal::Hang) => {
+            keep(sandbox, request, path, 0);
+            sandbox.hang().await;
+            return Reply::Reset;
+        }
+        Some(AnswerRefusal::Close) => {
+            keep(sandbox, request, path, 0);
+            return Reply::Reset;
+        }
+    })
+}
+
+fn told(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
     match (request.method.as_str(), path) {
         ("GET", "health") => json_answer(&json!({"ok": true})),
         ("GET", "ledger") => json_answer(&sandbox.ledger().iter().map(shown).collect()),
@@ -28,8 +51,9 @@ pub(crate) fn answer(sandbox: &Sandbox, request: &Incoming, path: &str) -> Respo
             });
             json_answer(&taken.collect())
         }
+        ("POST", "answers") => refuse(sandbox, request),
         ("POST", "service-sessions") => act_as_service(sandbox, request),
-        ("PUT", path) if path.starts_with("answers/") => keep(sandbox, request, path),
+        ("PUT", path) if path.starts_with("answers/") => take(sandbox, request, path),
         _ => plain(
             StatusCode::NOT_FOUND,
             "text/plain",
@@ -57,11 +81,9 @@ fn act_as_service(sandbox: &Sandbox, request: &Incoming) -> Response<Bytes> {
 }
 
 /// The `ResponseURL` sink: S3 signed the URL for an empty Content-Type, and CloudFormation reads 4,096 bytes at most.
-fn keep(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
-    let content_type = request.header("content-type").map(str::to_owned);
-    let signed_otherwise = content_type
-        .as_deref()
-        .is_some_and(|given| !given.is_empty());
+fn take(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
+    let content_type = request.header("content-type");
+    let signed_otherwise = content_type.is_some_and(|given| !given.is_empty());
     let response = if signed_otherwise {
         let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SignatureDoesNotMatch</Code>\
                     <Message>The request signature we calculated does not match the signature you provided. \
@@ -76,13 +98,30 @@ fn keep(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
     } else {
         plain(StatusCode::OK, "text/plain", String::new())
     };
+    keep(sandbox, request, path, response.status().as_u16());
+    response
+}
+
+fn keep(sandbox: &Sandbox, request: &Incoming, path: &str, status: u16) {
     sandbox.keep_answer(Answer {
         path: path.trim_start_matches("answers").to_owned(),
-        content_type,
+        content_type: request.header("content-type").map(str::to_owned),
         body: String::from_utf8_lossy(&request.body).into_owned(),
-        status: response.status().as_u16(),
+        status,
     });
-    response
+}
+
+/// How the sink fails from now on: `{"how": "status", "status": 503, "times": 2}`, `{"how": "hang"}`,
+/// `{"how": "close"}`, or `null` to take answers again.
+fn refuse(sandbox: &Sandbox, request: &Incoming) -> Response<Bytes> {
+    match serde_json::from_slice::<Option<AnswerRefusal>>(&request.body) {
+        Ok(Some(how)) => sandbox.refuse_answers(how),
+        Ok(None) => sandbox.accept_answers(),
+        Err(error) => {
+            return plain(StatusCode::BAD_REQUEST, "text/plain", format!("{error}\n"));
+        }
+    }
+    json_answer(&json!({"ok": true}))
 }
 
 fn shown(call: &Call) -> Value {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, regional_arn};
 use crate::door::Admitted;
 use crate::iam::Context;
 use crate::ledger::LambdaInvocation;
@@ -27,9 +27,11 @@ pub(crate) fn perform(
     let arn = if function.starts_with("arn:") {
         function.to_owned()
     } else {
-        format!(
-            "arn:aws:lambda:{}:{account}:function:{function}",
-            call.region
+        regional_arn(
+            "lambda",
+            &call.region,
+            account,
+            &format!("function:{function}"),
         )
     };
     let decision = crate::identity::decide(
@@ -37,10 +39,12 @@ pub(crate) fn perform(
         &call.caller,
         "lambda:InvokeFunction",
         &arn,
-        &Context::new(),
+        &Context::from([("aws:requestedregion".to_owned(), vec![call.region.clone()])]),
     );
     if decision != crate::identity::Verdict::Allowed {
-        return Err(refusals::LAMBDA_ACCESS_DENIED.with(&[&call.caller.principal.arn, &arn]));
+        let reason = decision.reason("lambda:InvokeFunction");
+        let caller = &call.caller.principal.arn;
+        return Err(refusals::LAMBDA_ACCESS_DENIED.with(&[caller, &arn, &reason]));
     }
     if payload.len() > LARGEST_EVENT {
         return Err(refusals::LAMBDA_TOO_LARGE.with(&[&payload.len().to_string()]));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One API call, in order of arrival.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +11,7 @@ pub struct Call {
     /// Counts from 1, over the sandbox's whole life.
     pub seq: u64,
     pub at: SystemTime,
-    /// `ec2`, `kms`, `sts`, `organizations` or `lambda`.
+    /// `ec2`, `kms`, `sts`, `iam`, `organizations` or `lambda`.
     pub service: String,
     pub operation: String,
     /// The caller's account; empty if the caller is unknown.
@@ -51,11 +51,28 @@ pub struct LambdaInvocation {
     pub payload: Vec<u8>,
 }
 
+/// How the `ResponseURL` sink fails to take an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "how", rename_all = "lowercase", deny_unknown_fields)]
+pub enum AnswerRefusal {
+    /// An HTTP status (400 to 599): for the first so many PUTs, or for all.
+    Status {
+        status: u16,
+        #[serde(default)]
+        times: Option<u32>,
+    },
+    /// Nothing ever comes back.
+    Hang,
+    /// The connection breaks without an answer.
+    Close,
+}
+
 /// A PUT received by the `ResponseURL` sink, and how it was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Answer {
     pub path: String,
     pub content_type: Option<String>,
     pub body: String,
+    /// 0 if nothing was answered.
     pub status: u16,
 }

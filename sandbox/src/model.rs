@@ -5,6 +5,7 @@
 mod defaults;
 mod image;
 mod instance;
+mod settings;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 pub use image::{BlockDeviceMapping, Ebs, Image, LaunchPermission};
 pub use instance::Instance;
+pub use settings::Ec2Settings;
 pub use snapshot::Snapshot;
 
 /// A KMS grant, as ListGrants shows it.

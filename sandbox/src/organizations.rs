@@ -5,7 +5,7 @@
 //! | DescribeOrganization | every member account |
 //! | all others | the management account and delegated administrators |
 //!
-//! Source: model; Service Authorization Reference, AWS Organizations. Its one endpoint is in us-east-1. What a
+//! Source: model; Service Authorization Reference, AWS Organizations. It has one endpoint for each partition. What a
 //! delegated administrator may do is not narrowed further by a resource policy of the organization.
 
 mod input;

@@ -7,6 +7,7 @@
 
 mod door;
 mod ec2;
+mod iam;
 mod images;
 mod instances;
 mod kms;
@@ -17,6 +18,7 @@ use std::fmt;
 
 pub(crate) use door::*;
 pub(crate) use ec2::*;
+pub(crate) use iam::*;
 pub(crate) use images::*;
 pub(crate) use instances::*;
 pub(crate) use kms::*;
@@ -73,6 +75,7 @@ pub fn all() -> Vec<&'static Refusal> {
     let tables = [
         door::TABLE,
         ec2::TABLE,
+        iam::TABLE,
         images::TABLE,
         instances::TABLE,
         kms::TABLE,

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::aws::Aws;
 use crate::clock::Clock;
 use crate::door::{self, Reply};
-use crate::ledger::{Answer, Call, Fault, LambdaInvocation};
+use crate::ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
 use crate::model::{Grant, Image, Instance, Snapshot};
 use crate::server::Server;
 use crate::wire::Incoming;
@@ -37,6 +37,7 @@ struct Inner {
     fault: Mutex<Option<FaultFn>>,
     hangs: Semaphore,
     answers: Mutex<Vec<Answer>>,
+    refusing: Mutex<Option<AnswerRefusal>>,
 }
 
 #[derive(Default)]
@@ -73,6 +74,7 @@ impl Sandbox {
                 fault: Mutex::default(),
                 hangs: Semaphore::new(0),
                 answers: Mutex::default(),
+                refusing: Mutex::default(),
             }),
         })
     }
@@ -163,6 +165,16 @@ impl Sandbox {
         lock(&self.inner.answers).clone()
     }
 
+    /// PUTs under `/_sandbox/answers/` fail from now on; replaces the former way.
+    pub fn refuse_answers(&self, how: AnswerRefusal) {
+        *lock(&self.inner.refusing) = Some(how);
+    }
+
+    /// PUTs under `/_sandbox/answers/` are taken again.
+    pub fn accept_answers(&self) {
+        *lock(&self.inner.refusing) = None;
+    }
+
     /// Changes the live world, as another principal would.
     pub fn edit<R>(&self, change: impl FnOnce(&mut Aws) -> R) -> R {
         self.look(|aws| {
@@ -177,6 +189,18 @@ impl Sandbox {
         let mut aws = lock(&self.inner.aws);
         aws.settle(self.now());
         read(&mut aws)
+    }
+
+    /// What befalls the PUT that has just arrived.
+    pub(crate) fn answer_refusal(&self) -> Option<AnswerRefusal> {
+        let mut refusing = lock(&self.inner.refusing);
+        if let Some(AnswerRefusal::Status {
+            times: Some(left), ..
+        }) = &mut *refusing
+        {
+            *left = left.checked_sub(1)?;
+        }
+        *refusing
     }
 
     pub(crate) fn keep_answer(&self, answer: Answer) {

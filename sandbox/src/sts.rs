@@ -153,7 +153,9 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
     if seconds > role.max_session_seconds {
         return Err(refusals::STS_MAX_SESSION.with(&[]));
     }
-    let account = account_of(wish.role_arn).unwrap_or_default().to_owned();
+    let account = aws::account_of(wish.role_arn)
+        .unwrap_or_default()
+        .to_owned();
     let caller = aws::caller(
         aws,
         &account,
@@ -185,15 +187,30 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
 /// The role, if trust policy and identity policies agree; a role that is not there is denied like one that does not trust.
 fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipal, Refused> {
     let caller = &call.caller;
-    let denied = || refusals::STS_ACCESS_DENIED.with(&[&caller.principal.arn, wish.role_arn]);
+    let refused =
+        |why: &str| refusals::STS_ACCESS_DENIED.with(&[&caller.principal.arn, wish.role_arn, why]);
+    // AWS does not tell what is missing.
+    let denied = || refused("");
     let mut context = Context::new();
     if let Some(id) = wish.external_id {
         context.insert("sts:externalid".to_owned(), vec![id.to_owned()]);
     }
+    context.insert("aws:requestedregion".to_owned(), vec![call.region.clone()]);
     context.insert(
         "sts:rolesessionname".to_owned(),
         vec![wish.session.to_owned()],
     );
+    let own = identity::decide(aws, caller, "sts:AssumeRole", wish.role_arn, &context);
+    if own.is_final() && own != Verdict::Denied {
+        return Err(refused(&format!(" {}", own.reason("sts:AssumeRole"))));
+    }
+    // That of a suspended account is denied like any other (live answer, CrowdStrike/cloud-resource-estimator#25).
+    // One of another partition is nobody's.
+    let here = aws.partition_of(caller.account());
+    let closed = aws::account_of(wish.role_arn).is_none_or(|account| aws.is_closed(account));
+    if closed || !here.has(wish.role_arn) {
+        return Err(denied());
+    }
     let role = aws.principals.get(wish.role_arn).ok_or_else(denied)?;
     let trust = role.trust.as_ref().ok_or_else(denied)?;
     let request = Request {
@@ -203,15 +220,10 @@ fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipa
         context: &context,
     };
     let reach = iam::resource_reach(trust, &request).ok_or_else(denied)?;
-    let own = identity::decide(aws, caller, "sts:AssumeRole", wish.role_arn, &context);
-    let same_account = account_of(wish.role_arn) == Some(caller.account());
+    let same_account = crate::aws::account_of(wish.role_arn) == Some(caller.account());
     let named = same_account && reach != Reach::Account && own == Verdict::NoIdentityPolicy;
     if own == Verdict::Allowed || named {
         return Ok(role.clone());
     }
     Err(denied())
-}
-
-fn account_of(role_arn: &str) -> Option<&str> {
-    role_arn.strip_prefix("arn:aws:iam::")?.split(':').next()
 }

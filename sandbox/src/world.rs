@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use account::{AccessKey, Account, Key, Role, User};
+pub use account::{AccessKey, Account, FULL_AWS_ACCESS, Key, Role, User};
 pub use file::WorldError;
 pub use organization::{Organization, OrganizationalUnit};
 
@@ -36,6 +36,10 @@ pub struct World {
     pub registration_delay: Duration,
     /// How long a name stays taken after its image was deregistered.
     pub name_delay: Duration,
+    /// How long a role made by CreateServiceLinkedRole is nobody for KMS: neither a grant nor a key policy may name it.
+    pub principal_delay: Duration,
+    /// How long a key policy that was put takes to count; GetKeyPolicy shows it at once.
+    pub policy_delay: Duration,
     pub limits: Limits,
 }
 
@@ -80,6 +84,8 @@ impl Default for World {
             read_delay: Duration::ZERO,
             registration_delay: Duration::ZERO,
             name_delay: Duration::ZERO,
+            principal_delay: Duration::ZERO,
+            policy_delay: Duration::ZERO,
             limits: Limits::default(),
         }
     }
@@ -158,6 +164,18 @@ impl World {
     #[must_use]
     pub fn name_delay(mut self, time: Duration) -> Self {
         self.name_delay = time;
+        self
+    }
+
+    #[must_use]
+    pub fn principal_delay(mut self, time: Duration) -> Self {
+        self.principal_delay = time;
+        self
+    }
+
+    #[must_use]
+    pub fn policy_delay(mut self, time: Duration) -> Self {
+        self.policy_delay = time;
         self
     }
 

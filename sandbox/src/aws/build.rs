@@ -5,18 +5,20 @@ mod organization;
 mod principals;
 mod resources;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use keys::{add_default_keys, add_key};
 pub(crate) use keys::{key_arn, managed_key};
+pub(super) use principals::add_role;
 pub(crate) use principals::caller;
-use principals::{add_access_key, add_role, add_user};
+use principals::{add_access_key, add_user};
 pub(super) use resources::{add_image, add_snapshot};
 
-use super::{Aws, Rules, is_region};
+use super::{Aws, Partition, Rules, is_region};
 use crate::iam::{Kind, Policy};
+use crate::model::Ec2Settings;
 use crate::world::{Account, World, WorldError};
 
 /// Whether a sandbox could start from this world.
@@ -28,7 +30,12 @@ impl Aws {
     pub(crate) fn from_world(world: World, now: SystemTime) -> Result<Self, WorldError> {
         let mut aws = Self::empty(&world, now);
         if let Some(organization) = &world.organization {
-            organization::add_organization(&mut aws, organization)?;
+            let manager = &organization.management_account;
+            let manager = world.accounts.iter().find(|account| account.id == *manager);
+            // A wrong name is reported with the account that has it.
+            let partition = manager.and_then(organization::partition);
+            let partition = partition.unwrap_or(Partition::of_region(""));
+            organization::add_organization(&mut aws, organization, partition)?;
         }
         for (i, account) in world.accounts.iter().enumerate() {
             add_account(&mut aws, account, &format!("account[{i}]"))?;
@@ -74,6 +81,8 @@ impl Aws {
                 read_delay: world.read_delay,
                 registration_delay: world.registration_delay,
                 name_delay: world.name_delay,
+                principal_delay: world.principal_delay,
+                policy_delay: world.policy_delay,
                 limits: world.limits,
             },
             accounts: BTreeMap::new(),
@@ -88,6 +97,7 @@ impl Aws {
             aliases: BTreeMap::new(),
             copying: BTreeSet::new(),
             image_tokens: BTreeMap::new(),
+            late_policies: VecDeque::new(),
             instances: BTreeMap::new(),
             instance_tokens: BTreeMap::new(),
             buckets: BTreeMap::new(),
@@ -103,6 +113,14 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
         return fault(at, "id", format!("{id:?} is not twelve digits"));
     }
     let live = organization::place(aws, account, at)?;
+    for (region, settings) in &account.ec2_settings {
+        check_settings(
+            live.partition,
+            region,
+            settings,
+            &format!("{at}.ec2_settings.{region}"),
+        )?;
+    }
     if aws.accounts.insert(id.clone(), live).is_some() {
         return fault(at, "id", format!("account {id} stands twice"));
     }
@@ -114,6 +132,36 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
     }
     for (i, key) in account.access_keys.iter().enumerate() {
         add_access_key(aws, id, key, &format!("{at}.access_key[{i}]"))?;
+    }
+    Ok(())
+}
+
+fn check_settings(
+    partition: &Partition,
+    region: &str,
+    settings: &Ec2Settings,
+    at: &str,
+) -> Result<(), WorldError> {
+    const ALLOWED: &[&str] = &["disabled", "audit-mode", "enabled"];
+    const SHARING: &[&str] = &["unblocked", "block-new-sharing", "block-all-sharing"];
+    known_region(partition, region, at)?;
+    for (key, value, known) in [
+        ("allowed_images", &settings.allowed_images, ALLOWED),
+        (
+            "image_block_public_access",
+            &settings.image_block_public_access,
+            &SHARING[..2],
+        ),
+        (
+            "snapshot_block_public_access",
+            &settings.snapshot_block_public_access,
+            SHARING,
+        ),
+    ] {
+        if !known.contains(&value.as_str()) {
+            let why = format!("{value:?} is not one of {}", known.join(", "));
+            return fault(at, key, why);
+        }
     }
     Ok(())
 }
@@ -133,9 +181,23 @@ pub(super) fn policies(given: &[&str], at: &str) -> Result<Arc<Vec<Policy>>, Wor
     parsed.collect::<Result<Vec<_>, _>>().map(Arc::new)
 }
 
-fn known_region(region: &str, at: &str) -> Result<(), WorldError> {
-    if is_region(region) {
+/// None is FullAWSAccess.
+pub(super) fn service_control_policies(
+    given: &[&str],
+    at: &str,
+) -> Result<Option<Arc<Vec<Policy>>>, WorldError> {
+    let parsed = policies(given, at)?;
+    Ok(Some(parsed).filter(|all| !all.is_empty()))
+}
+
+/// A Region of the account's partition.
+fn known_region(partition: &Partition, region: &str, at: &str) -> Result<(), WorldError> {
+    if is_region(region) && Partition::of_region(region).name == partition.name {
         return Ok(());
+    }
+    if is_region(region) {
+        let why = format!("{region} is not in the partition {}", partition.name);
+        return fault(at, "region", why);
     }
     fault(
         at,

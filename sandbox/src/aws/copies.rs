@@ -47,8 +47,17 @@ impl Copying {
 }
 
 impl Aws {
-    /// Brings the world to this moment: ends what is due.
+    /// Brings the world to this moment: ends what is due, and puts key policies in force, each at its time.
     pub(crate) fn settle(&mut self, now: SystemTime) {
+        while let Some(at) = self.next_policy().filter(|at| *at <= now) {
+            self.settle_copies(at);
+            self.put_policies_in_force();
+            self.break_copies();
+        }
+        self.settle_copies(now);
+    }
+
+    fn settle_copies(&mut self, now: SystemTime) {
         self.now = self.now.max(now);
         let now = self.now;
         let due: Vec<String> = {
@@ -137,7 +146,7 @@ impl Aws {
         let Some(source) = self.snapshots.get(&copy.source_snapshot_id) else {
             return Some(gone());
         };
-        if !crate::ec2::visibility::may_restore(&source.view, copy.caller.account()) {
+        if !crate::ec2::visibility::may_restore(self, &source.view, copy.caller.account()) {
             return Some(gone());
         }
         let key = copy.source_key.as_ref()?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Aws, Caller, Credential, caller};
+use super::{Aws, Caller, Credential, account_of, caller};
 
 /// What a session signs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +52,8 @@ impl Aws {
     /// Credentials to act as a service-linked role for an hour, as its service does; nobody else can have them. Nothing
     /// for any other role.
     pub fn act_as_service(&mut self, role_arn: &str) -> Option<SessionCredentials> {
-        let (account, role) = role_arn
-            .strip_prefix("arn:aws:iam::")?
-            .split_once(":role/")?;
+        let (_, role) = role_arn.split_once(":role/")?;
+        let account = account_of(role_arn)?;
         let service = service_of(role)?;
         self.principals.get(role_arn)?;
         let session = service.split('.').next()?;

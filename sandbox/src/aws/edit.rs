@@ -125,6 +125,7 @@ impl Aws {
         self.set_key_state(key_arn, "Disabled")
     }
 
+    /// At once, whatever the world's `policy_delay`.
     pub fn set_key_policy(&mut self, key_arn: &str, json: &str) -> Result<bool, WorldError> {
         let policy = build::policy(json, Kind::Resource, "policy")?;
         let Some(key) = self.keys.get_mut(key_arn) else {
@@ -132,6 +133,7 @@ impl Aws {
         };
         key.policy = policy;
         json.clone_into(&mut key.policy_text);
+        self.late_policies.retain(|(_, arn, _)| arn != key_arn);
         Ok(true)
     }
 

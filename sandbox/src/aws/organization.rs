@@ -5,11 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Aws;
+use super::{Aws, Partition, build, is_service_linked};
+use crate::iam::Policy;
+use crate::world::WorldError;
 
 #[derive(Clone, Debug)]
 pub(crate) struct LiveOrganization {
     pub id: String,
+    /// That of all its members.
+    pub partition: &'static Partition,
     pub management_account: String,
     pub root: String,
     /// By ID.
@@ -27,14 +31,20 @@ pub(crate) struct LiveUnit {
 
 impl LiveOrganization {
     pub(crate) fn arn(&self) -> String {
-        let (account, id) = (&self.management_account, &self.id);
-        format!("arn:aws:organizations::{account}:organization/{id}")
+        let (partition, account) = (self.partition.name, &self.management_account);
+        format!(
+            "arn:{partition}:organizations::{account}:organization/{}",
+            self.id
+        )
     }
 
     /// `kind` is `account`, `ou` or `root`.
     pub(crate) fn arn_of(&self, kind: &str, id: &str) -> String {
-        let account = &self.management_account;
-        format!("arn:aws:organizations::{account}:{kind}/{}/{id}", self.id)
+        let (partition, account) = (self.partition.name, &self.management_account);
+        format!(
+            "arn:{partition}:organizations::{account}:{kind}/{}/{id}",
+            self.id
+        )
     }
 
     /// Of the root or an OU.
@@ -75,6 +85,25 @@ impl Aws {
     pub(crate) fn organization_with(&self, account: &str) -> Option<&LiveOrganization> {
         let own = self.organization_of(account)?;
         self.organization.as_ref().filter(|known| known.id == own)
+    }
+
+    /// The service control policies that limit this role or user, if any do: neither the management account nor
+    /// service-linked roles are limited (Organizations guide, SCPs).
+    pub(crate) fn service_control_policies_of(
+        &self,
+        identity: &str,
+        account: &str,
+    ) -> Option<&[Policy]> {
+        let organization = self.organization_with(account);
+        let manages = organization.is_some_and(|known| known.management_account == account);
+        if manages || is_service_linked(identity) {
+            return None;
+        }
+        let policies = self.accounts.get(account)?;
+        policies
+            .service_control_policies
+            .as_deref()
+            .map(Vec::as_slice)
     }
 
     /// What `aws:PrincipalOrgPaths` holds for principals of this account.
@@ -123,6 +152,27 @@ impl Aws {
             }
         }
         true
+    }
+
+    /// Replaces what limits a member account: all its service control policies, inherited ones included. None is
+    /// FullAWSAccess.
+    pub fn set_service_control_policies(
+        &mut self,
+        account: &str,
+        policies: &[&str],
+    ) -> Result<bool, WorldError> {
+        let parsed = build::service_control_policies(policies, "service_control_policies")?;
+        let member = self.accounts.get_mut(account);
+        let Some(live) = member.filter(|live| live.organization.is_some()) else {
+            return Ok(false);
+        };
+        live.service_control_policies = parsed;
+        Ok(true)
+    }
+
+    /// As CloseAccount would: from now on it refuses its callers, and nobody assumes its roles.
+    pub fn suspend_account(&mut self, account: &str) -> bool {
+        self.set_account_state(account, "SUSPENDED")
     }
 
     /// As ListAccounts shows it: `ACTIVE`, `SUSPENDED`, `PENDING_CLOSURE` and the like.

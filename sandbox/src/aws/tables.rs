@@ -1,6 +1,6 @@
 //! AWS's own lists that the sandbox knows.
 
-/// (name, whether an account must opt in).
+/// Of all partitions: (name, whether an account must opt in).
 pub(crate) const REGIONS: &[(&str, bool)] = &[
     ("af-south-1", true),
     ("ap-east-1", true),
@@ -15,6 +15,8 @@ pub(crate) const REGIONS: &[(&str, bool)] = &[
     ("ap-southeast-4", true),
     ("ca-central-1", false),
     ("ca-west-1", true),
+    ("cn-north-1", false),
+    ("cn-northwest-1", false),
     ("eu-central-1", false),
     ("eu-central-2", true),
     ("eu-north-1", false),
@@ -29,6 +31,8 @@ pub(crate) const REGIONS: &[(&str, bool)] = &[
     ("sa-east-1", false),
     ("us-east-1", false),
     ("us-east-2", false),
+    ("us-gov-east-1", false),
+    ("us-gov-west-1", false),
     ("us-west-1", false),
     ("us-west-2", false),
 ];

@@ -1,7 +1,7 @@
 //! Who calls, proved by signature, and whether their account and credentials count in this Region.
 
 use super::{Admitted, Service, within_skew};
-use crate::aws::{Aws, Credential, is_opt_in, is_region};
+use crate::aws::{Aws, Credential, Partition, is_opt_in, is_region};
 use crate::refusals::{self, Refused};
 use crate::wire::sigv4::{Claim, Unreadable};
 use crate::wire::{Incoming, time};
@@ -33,7 +33,7 @@ pub(super) fn admit(
     if credential.expires.is_some_and(|expires| expires <= aws.now) {
         return Err(match service {
             Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
-            Service::Sts => refusals::EXPIRED_TOKEN.with(&[]),
+            Service::Sts | Service::Iam => refusals::EXPIRED_TOKEN.with(&[]),
             Service::Kms | Service::Lambda | Service::Organizations => {
                 refusals::KMS_EXPIRED_TOKEN.with(&[])
             }
@@ -42,9 +42,24 @@ pub(super) fn admit(
     if aws.policies_of(&credential.caller).is_none() {
         return Err(unknown_key(service));
     }
+    let account = credential.caller.account();
+    let partition = aws.partition_of(account);
+    if Partition::of_region(&claim.region).name != partition.name {
+        return Err(unknown_key(service));
+    }
+    if aws.is_closed(account) {
+        return Err(match service {
+            Service::Ec2 => refusals::ACCOUNT_BLOCKED.with(&[account]),
+            Service::Sts | Service::Iam => refusals::ACCOUNT_SUSPENDED.with(&[account]),
+            Service::Kms | Service::Lambda | Service::Organizations => {
+                refusals::KMS_ACCOUNT_SUSPENDED.with(&[account])
+            }
+        });
+    }
     in_region(aws, service, claim, credential)?;
     let region = match service {
-        Service::Organizations => HOME_OF_ORGANIZATIONS,
+        Service::Organizations => partition.organizations,
+        Service::Iam => partition.iam,
         _ => &claim.region,
     };
     Ok(Admitted {
@@ -57,9 +72,6 @@ pub(super) fn admit(
         global: is_global_endpoint(&request.host),
     })
 }
-
-/// Its only endpoint in the partition `aws` (endpoints and quotas of AWS Organizations).
-const HOME_OF_ORGANIZATIONS: &str = "us-east-1";
 
 fn is_global_endpoint(host: &str) -> bool {
     host == "sts.amazonaws.com"
@@ -75,16 +87,20 @@ fn in_scope(request: &Incoming, service: Service, claim: &Claim) -> Result<(), R
     };
     // Under a name of its own, such as 127.0.0.1, SDKs sign for the client's Region whatever the service.
     let named = match (service, named) {
-        (Service::Organizations, Some(_)) => Some(HOME_OF_ORGANIZATIONS),
+        (Service::Organizations, Some(_)) => Some(Partition::of_host(&request.host).organizations),
+        (Service::Iam, Some(_)) => Some(Partition::of_host(&request.host).iam),
         (_, named) => named,
     };
-    let here = named.is_none_or(|region| region == claim.region);
+    let suffix = Partition::of_region(&claim.region).suffix;
+    let host = request.host.as_str();
+    let elsewhere = host.contains(".amazonaws.") && !host.ends_with(&format!(".{suffix}"));
+    let here = named.is_none_or(|region| region == claim.region) && !elsewhere;
     if here && is_region(&claim.region) && claim.service == service.name() {
         return Ok(());
     }
     Err(match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts => refusals::WRONG_SCOPE.with(&[&request.host, &claim.region]),
+        Service::Sts | Service::Iam => refusals::WRONG_SCOPE.with(&[&request.host, &claim.region]),
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_INVALID_SIGNATURE.with(&[])
         }
@@ -103,7 +119,7 @@ fn in_region(
     if disabled {
         return Err(match service {
             Service::Ec2 => refusals::OPT_IN_REQUIRED.with(&[region, account]),
-            Service::Sts => refusals::STS_REGION_DISABLED.with(&[account]),
+            Service::Sts | Service::Iam => refusals::STS_REGION_DISABLED.with(&[account]),
             Service::Kms | Service::Lambda | Service::Organizations => {
                 refusals::KMS_REGION_DISABLED.with(&[region, account])
             }
@@ -118,7 +134,7 @@ fn in_region(
 fn unknown_key(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts => refusals::INVALID_CLIENT_TOKEN_ID.with(&[]),
+        Service::Sts | Service::Iam => refusals::INVALID_CLIENT_TOKEN_ID.with(&[]),
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_UNRECOGNIZED_CLIENT.with(&[])
         }
@@ -128,7 +144,7 @@ fn unknown_key(service: Service) -> Refused {
 fn bad_signature(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts => refusals::SIGNATURE_DOES_NOT_MATCH.with(&[]),
+        Service::Sts | Service::Iam => refusals::SIGNATURE_DOES_NOT_MATCH.with(&[]),
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_INVALID_SIGNATURE.with(&[])
         }
@@ -139,7 +155,7 @@ fn skewed(service: Service, at: &str, aws: &Aws) -> Refused {
     let now = time::iso_seconds(aws.now);
     match service {
         Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
-        Service::Sts => refusals::SIGNATURE_EXPIRED.with(&[at, &now]),
+        Service::Sts | Service::Iam => refusals::SIGNATURE_EXPIRED.with(&[at, &now]),
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now])
         }

@@ -46,8 +46,9 @@ pub(super) fn success(
             respond(200, XML, text, request_id)
         }
         (Done::Xml(inner), _) => {
+            let namespace = namespace(service);
             let text = format!(
-                "<{operation}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+                "<{operation}Response xmlns=\"{namespace}\">\
                  <{operation}Result>{inner}</{operation}Result><ResponseMetadata>\
                  <RequestId>{request_id}</RequestId></ResponseMetadata></{operation}Response>"
             );
@@ -57,6 +58,14 @@ pub(super) fn success(
         (Done::Json(serde_json::Value::Null), _) => respond(200, JSON, String::new(), request_id),
         (Done::Json(value), _) => respond(200, JSON, value.to_string(), request_id),
         (Done::Accepted, _) => respond(202, JSON, String::new(), request_id),
+    }
+}
+
+/// Of the query services other than EC2.
+fn namespace(service: Service) -> &'static str {
+    match service {
+        Service::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+        _ => "https://sts.amazonaws.com/doc/2011-06-15/",
     }
 }
 
@@ -81,7 +90,7 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
                 request_id,
             )
         }
-        Service::Sts => {
+        Service::Sts | Service::Iam => {
             let mut xml = Xml::new();
             xml.element("Error", |xml| {
                 xml.text(
@@ -96,7 +105,8 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
             });
             xml.text("RequestId", request_id);
             let text = format!(
-                "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{}</ErrorResponse>",
+                "<ErrorResponse xmlns=\"{}\">{}</ErrorResponse>",
+                namespace(service),
                 xml.finish()
             );
             respond(error.status, XML, text, request_id)

@@ -32,6 +32,7 @@ const TARGETS: &[(&str, Service)] = &[
     ("TrentService.", Service::Kms),
     ("AWSOrganizationsV20161128.", Service::Organizations),
 ];
+const IAM_VERSION: &str = "2010-05-08";
 const FUNCTIONS: &str = "/2015-03-31/functions/";
 
 pub(super) fn recognise(request: &Incoming, claim: Option<&Claim>) -> Asked {
@@ -106,6 +107,7 @@ fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
     let scope = claim.map(|claim| claim.service.as_str());
     let service = match (scope, query.get("Version")) {
         (Some("sts"), _) | (None, Some("2011-06-15")) => Service::Sts,
+        (Some("iam"), _) | (None, Some(IAM_VERSION)) => Service::Iam,
         (Some("kms"), _) => Service::Kms,
         (Some("lambda"), _) => Service::Lambda,
         (Some("organizations"), _) => Service::Organizations,
@@ -137,15 +139,15 @@ fn refused_query(service: Service, query: &Query) -> Option<Refused> {
             return Some(refusals::NOT_IMPLEMENTED.with(&["Organizations without X-Amz-Target"]));
         }
         Service::Lambda => return Some(refusals::NOT_IMPLEMENTED.with(&["this path of Lambda"])),
-        Service::Ec2 | Service::Sts => {}
+        Service::Ec2 | Service::Sts | Service::Iam => {}
     }
     if query.get("Action").is_none_or(str::is_empty) {
         return Some(refusals::MISSING_PARAMETER.with(&["Action"]));
     }
-    let wanted = if service == Service::Ec2 {
-        "2016-11-15"
-    } else {
-        "2011-06-15"
+    let wanted = match service {
+        Service::Ec2 => "2016-11-15",
+        Service::Iam => IAM_VERSION,
+        _ => "2011-06-15",
     };
     let version = query.get("Version").unwrap_or_default();
     (version != wanted).then(|| refusals::NO_SUCH_VERSION.with(&[version]))

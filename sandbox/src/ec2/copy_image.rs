@@ -35,7 +35,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         snapshot_tags,
     )?;
     ask.dry_run()?;
-    if !aws::is_region(source_region) {
+    if !aws::are_neighbours(source_region, ask.region()) {
         return Err(refusals::COPY_UNKNOWN_REGION.with(&[source_region]));
     }
     if let Some(image_id) = already(aws, ask)? {
@@ -164,7 +164,7 @@ fn copyable(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Result<Image, Re
 fn readable_snapshots(aws: &Aws, ask: Ask<'_>, source: &Image) -> Result<Vec<Snapshot>, Refused> {
     let each = source.snapshot_ids().into_iter().map(|id| {
         let snapshot = aws.snapshots.get(&id).map(|snapshot| snapshot.view.clone());
-        let readable = snapshot.filter(|s| visibility::may_restore(s, ask.account()));
+        let readable = snapshot.filter(|s| visibility::may_restore(aws, s, ask.account()));
         readable.ok_or_else(|| refusals::COPY_IMAGE_STORAGE.with(&[]))
     });
     each.collect()

@@ -27,7 +27,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let tags = tags.remove("snapshot").unwrap_or_default();
     permit_copy(aws, ask, source_region, source_id, &tags)?;
     ask.dry_run()?;
-    if !aws::is_region(source_region) {
+    if !aws::are_neighbours(source_region, ask.region()) {
         return Err(refusals::COPY_UNKNOWN_REGION.with(&[source_region]));
     }
     if let Some(region) = query
@@ -86,8 +86,9 @@ fn permit_copy(
 
 fn copyable(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Result<Snapshot, Refused> {
     let found = aws.snapshots.get(id).map(|snapshot| &snapshot.view);
-    let visible = found
-        .filter(|source| source.region == region && visibility::may_restore(source, ask.account()));
+    let visible = found.filter(|source| {
+        source.region == region && visibility::may_restore(aws, source, ask.account())
+    });
     let source = visible.ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))?;
     if source.storage_tier == "archive" {
         return Err(refusals::COPY_ARCHIVED.with(&[id]));

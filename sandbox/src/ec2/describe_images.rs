@@ -43,7 +43,13 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
             && (owners.is_empty() || owners.iter().any(|owner| is_owner(owner, view, ask)))
             && (executors.is_empty()
                 || executors.iter().any(|who| may_execute(aws, who, view, ask)))
-            && filters.admit(|| shown_tags(aws, ask, image), |name| facts(view, name))
+            && filters.admit(
+                || shown_tags(aws, ask, image),
+                |name| match name {
+                    "image-allowed" => allowed(aws, ask, view).into_iter().collect(),
+                    name => facts(view, name),
+                },
+            )
     });
     let (images, token) = page.cut(images.collect());
     let mut xml = Xml::new();
@@ -96,6 +102,7 @@ const FILTERS: &[&str] = &[
     "description",
     "ena-support",
     "hypervisor",
+    "image-allowed",
     "image-id",
     "image-type",
     "is-public",
@@ -163,6 +170,12 @@ fn mapping_fact(mapping: &BlockDeviceMapping, field: &str) -> Option<String> {
     }
 }
 
+/// Whether it meets the account's criteria, in a Region where the account has any in force or under audit.
+fn allowed(aws: &Aws, ask: Ask<'_>, image: &Image) -> Option<String> {
+    let allowed = aws.image_allowed(image, ask.account());
+    allowed.map(|allowed| allowed.to_string())
+}
+
 fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveImage) {
     let image = &live.view;
     xml.text("imageId", &image.image_id)
@@ -194,7 +207,8 @@ fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveImage) {
         .maybe("imdsSupport", image.imds_support.as_deref())
         .maybe("deprecationTime", image.deprecation_time.as_deref())
         .maybe("sourceImageId", image.source_image_id.as_deref())
-        .maybe("sourceImageRegion", image.source_image_region.as_deref());
+        .maybe("sourceImageRegion", image.source_image_region.as_deref())
+        .maybe("imageAllowed", allowed(aws, ask, image).as_deref());
     if let Some(code) = &image.state_reason {
         xml.element("stateReason", |xml| {
             xml.text("code", code)

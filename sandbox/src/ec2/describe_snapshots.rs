@@ -60,7 +60,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
 fn is_visible(aws: &Aws, ask: Ask<'_>, snapshot: &LiveSnapshot) -> bool {
     snapshot.view.region == ask.region()
         && snapshot.visible_at <= aws.now
-        && visibility::may_restore(&snapshot.view, ask.account())
+        && visibility::may_restore(aws, &snapshot.view, ask.account())
 }
 
 fn is_owner(owner: &str, snapshot: &Snapshot, ask: Ask<'_>) -> bool {

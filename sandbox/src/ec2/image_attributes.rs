@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::describe_images::write_product_codes;
 use super::permit::{self, Facts};
 use super::{Ask, RETURN_TRUE, ids};
-use crate::aws::{Aws, LiveImage, is_organization_id, is_unit_id};
+use crate::aws::{Aws, LiveImage, Partition, is_organization_id, is_unit_id};
 use crate::model::{Image, LaunchPermission};
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -96,6 +96,7 @@ pub(super) fn modify(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let image = owned(aws, ask)?;
     ask.dry_run()?;
     if let Change::Permissions { add, .. } = &change {
+        add.check_partition(Partition::of_region(ask.region()))?;
         may_share(aws, &image, add)?;
     }
     let Some(live) = aws.images.get_mut(&image.image_id) else {
@@ -120,6 +121,21 @@ struct Entities {
 impl Entities {
     fn is_empty(&self) -> bool {
         self.named.is_empty() && !self.everyone
+    }
+
+    /// Organizations of another partition are none here.
+    fn check_partition(&self, partition: &Partition) -> Result<(), Refused> {
+        for permission in &self.named {
+            let (arn, kind) = match permission {
+                LaunchPermission::User(_) => continue,
+                LaunchPermission::Organization(arn) => (arn, "OrganizationArn"),
+                LaunchPermission::OrganizationalUnit(arn) => (arn, "OrganizationalUnitArn"),
+            };
+            if !partition.has(arn) {
+                return Err(bad_item(arn, kind));
+            }
+        }
+        Ok(())
     }
 
     fn add_group(&mut self, group: &str) -> Result<(), Refused> {
@@ -195,9 +211,11 @@ impl Entities {
     }
 }
 
-/// What stands behind `arn:aws:organizations::<account>:<kind>/`.
+/// What stands behind `arn:<partition>:organizations::<account>:<kind>/`.
 fn in_organizations<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
-    let rest = arn.strip_prefix("arn:aws:organizations::")?;
+    let (partition, rest) = arn.strip_prefix("arn:")?.split_once(':')?;
+    Partition::named(partition)?;
+    let rest = rest.strip_prefix("organizations::")?;
     let (account, path) = rest.split_once(':')?;
     ids::account(account).ok()?;
     path.strip_prefix(kind)?.strip_prefix('/')
@@ -296,6 +314,10 @@ pub(super) fn check_description(text: &str) -> Result<(), Refused> {
 fn may_share(aws: &Aws, image: &Image, add: &Entities) -> Result<(), Refused> {
     if add.is_empty() {
         return Ok(());
+    }
+    let settings = aws.ec2_settings(&image.owner_id, &image.region);
+    if add.everyone && settings.image_block_public_access != "unblocked" {
+        return Err(refusals::IMAGE_PUBLIC_BLOCKED.with(&[&image.image_id]));
     }
     for id in image.snapshot_ids() {
         let key = aws

@@ -2,7 +2,7 @@
 
 use super::permit::{self, Facts};
 use super::{Ask, ids};
-use crate::aws::{Aws, LiveInstance, State};
+use crate::aws::{Aws, LiveInstance, State, regional_arn};
 use crate::refusals::{self, Refused};
 use crate::wire::time;
 use crate::wire::xml::Xml;
@@ -26,10 +26,11 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
 pub(super) fn terminate(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let wanted = wanted(ask)?;
     for id in &wanted {
-        let arn = format!(
-            "arn:aws:ec2:{}:{}:instance/{id}",
+        let arn = regional_arn(
+            "ec2",
             ask.region(),
-            ask.account()
+            ask.account(),
+            &format!("instance/{id}"),
         );
         permit::action(aws, ask, &arn, &Facts::default())?;
     }

@@ -114,7 +114,7 @@ pub(super) fn resolve(
 fn own_completed<'a>(aws: &'a Aws, ask: Ask<'_>, id: &str) -> Result<&'a Snapshot, Refused> {
     let found = aws.snapshots.get(id).map(|snapshot| &snapshot.view);
     let visible = found.filter(|snapshot| {
-        snapshot.region == ask.region() && visibility::may_restore(snapshot, ask.account())
+        snapshot.region == ask.region() && visibility::may_restore(aws, snapshot, ask.account())
     });
     let snapshot = visible.ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))?;
     if snapshot.owner_id != ask.account() {

@@ -269,6 +269,21 @@ static TABLE: &[Accepted] = &[
         unmodelled: &[],
     },
     Accepted {
+        operation: "GetAllowedImagesSettings",
+        modelled: &[],
+        unmodelled: &[],
+    },
+    Accepted {
+        operation: "GetImageBlockPublicAccessState",
+        modelled: &[],
+        unmodelled: &[],
+    },
+    Accepted {
+        operation: "GetSnapshotBlockPublicAccessState",
+        modelled: &[],
+        unmodelled: &[],
+    },
+    Accepted {
         operation: "GetEbsDefaultKmsKeyId",
         modelled: &[],
         unmodelled: &[],

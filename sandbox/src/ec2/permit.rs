@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::Ask;
-use crate::aws::Aws;
+use crate::aws::{Aws, regional_arn};
 use crate::iam::Context;
 use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
@@ -21,11 +21,11 @@ pub(super) struct Facts<'a> {
 }
 
 pub(super) fn snapshot_arn(region: &str, id: &str) -> String {
-    format!("arn:aws:ec2:{region}::snapshot/{id}")
+    regional_arn("ec2", region, "", &format!("snapshot/{id}"))
 }
 
 pub(super) fn image_arn(region: &str, id: &str) -> String {
-    format!("arn:aws:ec2:{region}::image/{id}")
+    regional_arn("ec2", region, "", &format!("image/{id}"))
 }
 
 /// The action of this very call.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Ask;
-use crate::aws::Aws;
+use crate::aws::{Aws, Partition};
 use crate::door::SKEW;
 use crate::wire::sigv4::{Claim, decode_query};
 use crate::wire::time;
@@ -68,10 +68,11 @@ fn split(url: &str) -> Option<(&str, &str)> {
 
 /// AWS's own endpoints, or the address at which this very sandbox was called.
 fn check_host(ask: Ask<'_>, host: &str, source_region: &str) -> Result<(), String> {
+    let suffix = Partition::of_region(source_region).suffix;
     let own = [
-        format!("ec2.{source_region}.amazonaws.com"),
+        format!("ec2.{source_region}.{suffix}"),
         format!("ec2.{source_region}.api.aws"),
-        format!("ec2-fips.{source_region}.amazonaws.com"),
+        format!("ec2-fips.{source_region}.{suffix}"),
     ];
     let called = ask.call.host.as_str();
     let local = !called.contains("amazonaws.com") && !called.contains("api.aws");

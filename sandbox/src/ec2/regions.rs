@@ -1,9 +1,9 @@
-//! DescribeRegions, and what EBS encrypts with by default in one.
+//! DescribeRegions, of the caller's own partition, and what EBS encrypts with by default in one.
 
 use super::Ask;
 use super::filters::Filters;
 use super::permit::{self, Facts};
-use crate::aws::{Aws, REGIONS};
+use crate::aws::{Aws, Partition, REGIONS, are_neighbours};
 use crate::refusals::{self, Refused};
 use crate::wire::xml::Xml;
 
@@ -12,7 +12,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let filters = Filters::read(ask.query, known)?;
     let wanted = ask.query.list("RegionName");
     for name in &wanted {
-        if !crate::aws::is_region(name) {
+        if !are_neighbours(name, ask.region()) {
             return Err(refusals::COPY_UNKNOWN_REGION.with(&[name]));
         }
     }
@@ -20,14 +20,18 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     ask.dry_run()?;
     let all = ask.query.flag("AllRegions")?.unwrap_or(false);
     let account = aws.accounts.get(ask.account());
-    let regions = REGIONS.iter().filter_map(|(name, opt_in)| {
+    let here = REGIONS
+        .iter()
+        .filter(|(name, _)| are_neighbours(name, ask.region()));
+    let suffix = Partition::of_region(ask.region()).suffix;
+    let regions = here.filter_map(|(name, opt_in)| {
         let disabled = account.is_some_and(|account| account.disabled_regions.contains(*name));
         let status = match (opt_in, disabled) {
             (_, true) => "not-opted-in",
             (true, false) => "opted-in",
             (false, false) => "opt-in-not-required",
         };
-        let endpoint = format!("ec2.{name}.amazonaws.com");
+        let endpoint = format!("ec2.{name}.{suffix}");
         let shown = (wanted.is_empty() || wanted.iter().any(|w| w == name)) && (all || !disabled);
         let passes = filters.admit(Vec::new, |filter| {
             vec![match filter {

@@ -10,7 +10,7 @@
 
 use super::permit::{self, Facts};
 use super::{Ask, copy_image, copy_snapshot, ids, instance_types, instances, visibility};
-use crate::aws::{Aws, LiveInstance};
+use crate::aws::{Aws, LiveInstance, regional_arn};
 use crate::kms::by_ec2;
 use crate::model::{Image, Snapshot};
 use crate::refusals::{self, Refused};
@@ -60,7 +60,7 @@ fn permit_launch(aws: &Aws, ask: Ask<'_>, image_id: &str, kind: &str) -> Result<
         "security-group",
         "subnet",
     ] {
-        let arn = format!("arn:aws:ec2:{}:{}:{kind}/*", ask.region(), ask.account());
+        let arn = regional_arn("ec2", ask.region(), ask.account(), &format!("{kind}/*"));
         permit::action(aws, ask, &arn, &facts)?;
     }
     Ok(())

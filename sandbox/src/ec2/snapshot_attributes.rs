@@ -25,7 +25,7 @@ pub(super) fn owned(aws: &Aws, ask: Ask<'_>, facts: Facts<'_>) -> Result<Snapsho
         ..facts
     };
     permit::action(aws, ask, &permit::snapshot_arn(ask.region(), id), &facts)?;
-    let visible = found.filter(|snapshot| visibility::may_restore(snapshot, ask.account()));
+    let visible = found.filter(|snapshot| visibility::may_restore(aws, snapshot, ask.account()));
     let snapshot = visible.ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))?;
     if snapshot.owner_id != ask.account() {
         return Err(refusals::SNAPSHOT_NOT_OWNED.with(&[id]));
@@ -183,6 +183,10 @@ fn check_group(group: &str) -> Result<(), Refused> {
 }
 
 fn may_share(aws: &Aws, snapshot: &Snapshot, change: &Change) -> Result<(), Refused> {
+    let settings = aws.ec2_settings(&snapshot.owner_id, &snapshot.region);
+    if change.add_everyone && settings.snapshot_block_public_access != "unblocked" {
+        return Err(refusals::SNAPSHOT_PUBLIC_BLOCKED.with(&[&snapshot.snapshot_id]));
+    }
     let Some(key) = &snapshot.kms_key_arn else {
         return Ok(());
     };

@@ -4,15 +4,17 @@ use crate::aws::Aws;
 use crate::model::{Image, LaunchPermission, Snapshot};
 
 /// Whether this account may describe and copy the snapshot.
-pub(crate) fn may_restore(snapshot: &Snapshot, account: &str) -> bool {
+pub(crate) fn may_restore(aws: &Aws, snapshot: &Snapshot, account: &str) -> bool {
     snapshot.owner_id == account
-        || snapshot.public
+        || aws.is_public(snapshot)
         || snapshot.create_volume_permissions.contains(account)
 }
 
-/// Whether this account may describe and launch the image.
+/// Whether this account may describe and launch the image. To an account that does not allow it, the image is not
+/// there (model, EnableAllowedImagesSettings: neither discoverable nor usable; the code of a launch is unproved).
 pub(crate) fn may_launch(aws: &Aws, image: &Image, account: &str) -> bool {
-    image.owner_id == account || image.public || is_permitted(aws, image, account)
+    let shared = image.public || is_permitted(aws, image, account);
+    image.owner_id == account || (shared && !aws.image_hidden(image, account))
 }
 
 /// By name, by organization or by OU.

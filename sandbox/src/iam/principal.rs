@@ -165,7 +165,9 @@ impl AwsPrincipal {
             AwsPrincipal::Deleted(_) => None,
             _ if caller.service.is_some() => None,
             // The root user *is* its account; everybody else is reached only through it.
-            AwsPrincipal::Account { id, .. } if *id == caller.account => {
+            AwsPrincipal::Account { id, written }
+                if *id == caller.account && shares_partition(written, &caller.arn) =>
+            {
                 Some(if caller.arn.ends_with(":root") {
                     Reach::Principal
                 } else {
@@ -192,6 +194,11 @@ impl AwsPrincipal {
             AwsPrincipal::Arn(text) | AwsPrincipal::Deleted(text) => text,
         }
     }
+}
+
+/// Twelve digits say nothing of a partition.
+fn shares_partition(written: &str, arn: &str) -> bool {
+    !written.starts_with("arn:") || written.split(':').nth(1) == arn.split(':').nth(1)
 }
 
 pub(super) fn is_account(text: &str) -> bool {

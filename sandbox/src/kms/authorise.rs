@@ -6,11 +6,11 @@
 //! | of another account | the key policy or a grant, *and* its own policies |
 //! | a service-linked role of another account | a grant that names it |
 //!
-//! An explicit deny anywhere wins. Source: KMS guide, determining access to KMS keys, and grants. The policies of a
+//! `kms:ViaService` ends as the partition's endpoints do (unproved in China). An explicit deny anywhere wins, and so does what no service control policy of the caller's account allows. Source: KMS guide, determining access to KMS keys, and grants. The policies of a
 //! service-linked role are AWS's own and say nothing of keys; that a grant suffices is the way Auto Scaling documents
 //! (aws-facts, KMS).
 
-use crate::aws::{Aws, Caller, LiveGrant, LiveKey, is_service_linked};
+use crate::aws::{Aws, Caller, LiveGrant, LiveKey, Partition, is_service_linked};
 use crate::iam::{self, Context, Decision, Reach, Request};
 use crate::identity::{self, Verdict};
 use crate::model::Grant;
@@ -46,8 +46,43 @@ pub(super) fn decide(
     key: &LiveKey,
     usage: &Use<'_>,
 ) -> Result<(), String> {
+    let granted = granting(aws, key, caller, usage).next().is_some();
+    judge(aws, caller, key, usage, granted)
+}
+
+/// The grants that allow this where nothing else does: what comes of it may not go further than they do.
+pub(super) fn parents<'a>(
+    aws: &'a Aws,
+    caller: &'a Caller,
+    key: &'a LiveKey,
+    usage: &'a Use<'_>,
+) -> Vec<&'a Grant> {
+    if judge(aws, caller, key, usage, false).is_ok() {
+        return Vec::new();
+    }
+    granting(aws, key, caller, usage).collect()
+}
+
+fn granting<'a>(
+    aws: &'a Aws,
+    key: &'a LiveKey,
+    caller: &'a Caller,
+    usage: &'a Use<'_>,
+) -> impl Iterator<Item = &'a Grant> {
+    let all = key.grants.iter();
+    let allowing = all.filter(move |grant| grants(aws, grant, caller, usage));
+    allowing.map(|grant| &grant.view)
+}
+
+fn judge(
+    aws: &Aws,
+    caller: &Caller,
+    key: &LiveKey,
+    usage: &Use<'_>,
+    granted: bool,
+) -> Result<(), String> {
     let action = format!("kms:{}", usage.operation);
-    let context = context(caller, usage);
+    let context = context(caller, key, usage);
     let request = Request {
         principal: &caller.principal,
         action: &action,
@@ -56,17 +91,13 @@ pub(super) fn decide(
     };
     let own = identity::decide(aws, caller, &action, &key.arn, &context);
     let policy = iam::evaluate_resource(&key.policy, &request);
-    if own == Verdict::Denied {
+    if own.is_final() {
         return Err(own.reason(&action));
     }
     if matches!(policy, Decision::ExplicitDeny { .. }) {
         return Err("with an explicit deny in a resource-based policy".to_owned());
     }
     let reach = iam::resource_reach(&key.policy, &request);
-    let granted = key
-        .grants
-        .iter()
-        .any(|grant| grants(aws, grant, caller, usage));
     let nobody = || {
         Err(format!(
             "because no resource-based policy allows the {action} action"
@@ -108,14 +139,18 @@ pub(super) fn check(
     })
 }
 
-fn context(caller: &Caller, usage: &Use<'_>) -> Context {
+fn context(caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Context {
     let mut context = Context::new();
     let mut put = |key: &str, values: Vec<String>| context.insert(key.to_owned(), values);
+    put("aws:requestedregion", vec![key.region.clone()]);
     put("kms:calleraccount", vec![caller.account().to_owned()]);
     if let Some(region) = usage.via_ec2 {
         put(
             "kms:viaservice",
-            vec![format!("ec2.{region}.amazonaws.com")],
+            vec![format!(
+                "ec2.{region}.{}",
+                Partition::of_region(region).suffix
+            )],
         );
     }
     if usage.operation == "CreateGrant" {
@@ -150,9 +185,15 @@ fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> boo
 
 /// Whether a grant's principal is this caller: its session, its role or user, or its account.
 pub(super) fn is(principal: &str, caller: &Caller) -> bool {
-    principal == caller.principal.arn
-        || principal == caller.identity
-        || principal == format!("arn:aws:iam::{}:root", caller.account())
+    principal == caller.principal.arn || principal == caller.identity || is_root(principal, caller)
+}
+
+/// Of the caller's own account, in its own partition.
+fn is_root(principal: &str, caller: &Caller) -> bool {
+    let rest = principal.strip_suffix(":root");
+    let own = caller.identity.split_once(":iam::").map(|(start, _)| start);
+    let written = own.map(|start| format!("{start}:iam::{}", caller.account()));
+    rest.is_some() && rest == written.as_deref()
 }
 
 /// Constraints speak about cryptographic operations only.

@@ -5,7 +5,7 @@
 //! for copies between Regions).
 
 use super::authorise::{self, Use};
-use crate::aws::{Aws, Caller, key_arn};
+use crate::aws::{Aws, Caller, Partition, key_arn};
 use crate::model::Snapshot;
 
 const READING: &[&str] = &["DescribeKey", "CreateGrant", "Decrypt", "ReEncryptFrom"];
@@ -74,7 +74,9 @@ pub(crate) fn find(aws: &mut Aws, caller: &Caller, region: &str, key: &str) -> O
             key.to_owned(),
         );
         aws.aliases.get(&alias)?.clone()
-    } else if let Some(rest) = key.strip_prefix("arn:aws:kms:") {
+    } else if key.starts_with("arn:") {
+        let own = format!("arn:{}:kms:", Partition::of_region(region).name);
+        let rest = key.strip_prefix(&own)?;
         let mut parts = rest.splitn(3, ':');
         let (at, account, name) = (parts.next()?, parts.next()?, parts.next()?);
         if at != region {

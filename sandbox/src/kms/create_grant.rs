@@ -1,6 +1,8 @@
 //! CreateGrant: by the key's owner for whoever it names, and repeatable by `Name`.
 //!
-//! Source: aws-facts, KMS; model.
+//! Whom only a grant lets make grants makes none that goes further: in its operations or in its constraints.
+//!
+//! Source: aws-facts, KMS; model; KMS guide, granting CreateGrant permission.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +39,23 @@ struct Wish {
     subset: Option<BTreeMap<String, String>>,
 }
 
+impl Wish {
+    /// Whether it gives no more than the grant does by which its maker may make grants.
+    fn is_within(&self, parent: &Grant) -> bool {
+        type Pairs = BTreeMap<String, String>;
+        let holds = |given: Option<&Pairs>, wanted: &Pairs| {
+            given.is_some_and(|given| wanted.iter().all(|(k, v)| given.get(k) == Some(v)))
+        };
+        let (equals, subset) = (self.equals.as_ref(), self.subset.as_ref());
+        let wanted = parent.encryption_context_equals.as_ref();
+        let same = wanted.is_none_or(|wanted| equals == Some(wanted));
+        let wanted = parent.encryption_context_subset.as_ref();
+        let least = wanted.is_none_or(|wanted| holds(equals, wanted) || holds(subset, wanted));
+        let operations = &parent.operations;
+        self.operations.iter().all(|name| operations.contains(name)) && same && least
+    }
+}
+
 pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     let names = [
         "KeyId",
@@ -69,12 +88,17 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         ..Use::direct("CreateGrant")
     };
     authorise::check(aws, &ask.call.caller, key, &usage)?;
+    let parents = authorise::parents(aws, &ask.call.caller, key, &usage);
+    if !parents.is_empty() && !parents.iter().any(|parent| wish.is_within(parent)) {
+        let caller = &ask.call.caller.principal.arn;
+        return Err(refusals::GRANT_BEYOND_PARENT.with(&[caller, &key.arn]));
+    }
     keys::enabled(key)?;
     for principal in [Some(&wish.grantee), wish.retiring.as_ref()]
         .into_iter()
         .flatten()
     {
-        if !principal.starts_with("arn:") || !policy::exists(aws, principal) {
+        if !principal.starts_with("arn:") || !policy::exists(aws, ask.region(), principal) {
             return Err(refusals::GRANTEE_INVALID.with(&[principal]));
         }
     }
@@ -149,6 +173,7 @@ fn add(
     token: &str,
 ) -> Result<(), Refused> {
     let (now, in_force_at) = (aws.now, aws.now + aws.rules.scaled(aws.rules.grant_delay));
+    let issuing_account = aws.iam_arn(ask.account(), "root");
     let most = aws.rules.limits.grants_per_key;
     let Some(live) = aws.keys.get_mut(key_arn) else {
         return Err(refusals::KEY_NOT_FOUND.with(&[key_arn]));
@@ -177,7 +202,7 @@ fn add(
             operations: wish.operations.into_iter().collect(),
             encryption_context_equals: wish.equals,
             encryption_context_subset: wish.subset,
-            issuing_account: format!("arn:aws:iam::{}:root", ask.account()),
+            issuing_account,
             creation_date: now,
         },
     });

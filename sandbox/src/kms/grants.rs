@@ -92,6 +92,18 @@ pub(super) fn retire(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
 fn may_retire(aws: &Aws, ask: Ask<'_>, key: &LiveKey, grant: &LiveGrant) -> Result<(), Refused> {
     let caller = &ask.call.caller;
     let view = &grant.view;
+    let context = Context::from([(
+        "aws:requestedregion".to_owned(),
+        vec![ask.region().to_owned()],
+    )]);
+    let verdict = identity::decide(aws, caller, "kms:RetireGrant", &key.arn, &context);
+    let arn = &caller.principal.arn;
+    let denied = |reason: &str| {
+        refusals::KMS_ACCESS_DENIED.with(&[arn, "kms:RetireGrant", &key.arn, reason])
+    };
+    if verdict.is_final() {
+        return Err(denied(&verdict.reason("kms:RetireGrant")));
+    }
     let retiring = view
         .retiring_principal
         .as_ref()
@@ -103,14 +115,11 @@ fn may_retire(aws: &Aws, ask: Ask<'_>, key: &LiveKey, grant: &LiveGrant) -> Resu
     if retiring || (included && authorise::is(&view.grantee_principal, caller)) {
         return Ok(());
     }
-    let verdict = identity::decide(aws, caller, "kms:RetireGrant", &key.arn, &Context::new());
-    let issued = view.issuing_account == format!("arn:aws:iam::{}:root", ask.account());
+    let issued = view.issuing_account == aws.iam_arn(ask.account(), "root");
     if issued && verdict == Verdict::Allowed {
         return Ok(());
     }
-    let reason = "because no grant allows the kms:RetireGrant action";
-    let arn = &caller.principal.arn;
-    Err(refusals::KMS_ACCESS_DENIED.with(&[arn, "kms:RetireGrant", &key.arn, reason]))
+    Err(denied("because no grant allows the kms:RetireGrant action"))
 }
 
 fn grant_id(id: &str) -> Result<&str, Refused> {

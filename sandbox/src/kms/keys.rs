@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Ask;
 use super::authorise::{self, Use};
-use crate::aws::{self, Aws, LiveKey, key_arn};
+use crate::aws::{self, Aws, LiveKey, Partition, key_arn};
 use crate::iam::Context;
 use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
@@ -30,7 +30,7 @@ pub(super) fn find(
         }
         let alias = (account.to_owned(), ask.region().to_owned(), name.to_owned());
         let not_found = || {
-            let arn = format!("arn:aws:kms:{}:{account}:{name}", ask.region());
+            let arn = aws::regional_arn("kms", ask.region(), account, name);
             refusals::ALIAS_NOT_FOUND.with(&[&arn])
         };
         aws.aliases.get(&alias).cloned().ok_or_else(not_found)?
@@ -50,10 +50,13 @@ pub(super) fn get<'a>(aws: &'a Aws, arn: &str) -> Result<&'a LiveKey, Refused> {
 
 /// Account and name of an ARN; KMS keys do not leave their Region.
 fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, &'a str), Refused> {
+    let here = Partition::of_region(ask.region()).name;
     let parts: Vec<&str> = rest.splitn(5, ':').collect();
     match parts[..] {
-        ["aws", "kms", region, account, name] if region == ask.region() => Ok((account, name)),
-        ["aws", "kms", region, _, _] => Err(refusals::KEY_INVALID_ARN.with(&[region])),
+        [own, "kms", region, account, name] if own == here && region == ask.region() => {
+            Ok((account, name))
+        }
+        [own, "kms", region, _, _] if own == here => Err(refusals::KEY_INVALID_ARN.with(&[region])),
         _ => Err(refusals::KEY_INVALID_ARN.with(&[given])),
     }
 }
@@ -77,7 +80,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         ..Use::direct("DescribeKey")
     };
     authorise::check(aws, &ask.call.caller, key, &usage)?;
-    Ok(json!({"KeyMetadata": {
+    let mut metadata = json!({
         "AWSAccountId": key.account,
         "KeyId": key.id,
         "Arn": key.arn,
@@ -91,8 +94,27 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT",
         "KeySpec": "SYMMETRIC_DEFAULT",
         "EncryptionAlgorithms": ["SYMMETRIC_DEFAULT"],
-        "MultiRegion": false,
-    }}))
+        "MultiRegion": key.is_multi_region(),
+    });
+    if key.is_multi_region() {
+        metadata["MultiRegionConfiguration"] = multi_region(aws, key);
+    }
+    Ok(json!({"KeyMetadata": metadata}))
+}
+
+/// The primary and its replicas (model, MultiRegionConfiguration).
+fn multi_region(aws: &Aws, key: &LiveKey) -> Value {
+    let all = aws.keys.values();
+    let same = all.filter(|other| other.account == key.account && other.id == key.id);
+    let shown = |other: &LiveKey| json!({"Arn": other.arn, "Region": other.region});
+    let (primary, replicas): (Vec<_>, Vec<_>) =
+        same.partition(|other| other.region == key.primary_region);
+    let is_primary = key.region == key.primary_region;
+    json!({
+        "MultiRegionKeyType": if is_primary { "PRIMARY" } else { "REPLICA" },
+        "PrimaryKey": primary.first().map(|primary| shown(primary)),
+        "ReplicaKeys": replicas.into_iter().map(shown).collect::<Vec<_>>(),
+    })
 }
 
 pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
@@ -102,7 +124,8 @@ pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused
     let offset = marker(ask)?;
     let (account, region) = (ask.account(), ask.region());
     let caller = &ask.call.caller;
-    let verdict = identity::decide(aws, caller, "kms:ListAliases", "*", &Context::new());
+    let context = Context::from([("aws:requestedregion".to_owned(), vec![region.to_owned()])]);
+    let verdict = identity::decide(aws, caller, "kms:ListAliases", "*", &context);
     if verdict != Verdict::Allowed {
         let reason = verdict.reason("kms:ListAliases");
         let arn = &caller.principal.arn;
@@ -120,7 +143,7 @@ pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused
         .map(|((_, _, name), arn)| {
             json!({
                 "AliasName": name,
-                "AliasArn": format!("arn:aws:kms:{region}:{account}:{name}"),
+                "AliasArn": aws::regional_arn("kms", region, account, name),
                 "TargetKeyId": arn.rsplit('/').next(),
             })
         })

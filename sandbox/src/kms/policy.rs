@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::authorise::{self, Use};
 use super::{Ask, keys};
-use crate::aws::{Aws, LiveKey};
+use crate::aws::{Aws, LiveKey, Partition};
 use crate::iam::{Kind, Policy};
 use crate::refusals::{self, Refused};
 
@@ -61,49 +61,61 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     if !policy
         .principals()
         .iter()
-        .all(|principal| exists(aws, principal))
+        .all(|principal| exists(aws, ask.region(), principal))
     {
         return Err(refusals::POLICY_UNKNOWN_PRINCIPAL.with(&[]));
     }
     changed.policy = Arc::new(policy);
-    text.clone_into(&mut changed.policy_text);
     let bypass = ask.input.flag("BypassPolicyLockoutSafetyCheck")?;
     let again = Use::direct("PutKeyPolicy");
     if !bypass && authorise::decide(aws, &ask.call.caller, &changed, &again).is_err() {
         return Err(refusals::POLICY_LOCKOUT.with(&[]));
     }
-    aws.keys.insert(changed.arn.clone(), changed);
+    aws.put_key_policy(&changed.arn, text, changed.policy);
     Ok(Value::Null)
 }
 
-/// Whether a policy or grant may name this: an account, a role or a user that exists, or a session of a role.
-pub(super) fn exists(aws: &Aws, principal: &str) -> bool {
-    if aws.accounts.contains_key(principal) {
+/// Whether a policy or grant of a key in this Region may name this: an account, a role or a user that exists, or a
+/// session of a role. Of another partition nobody does.
+pub(super) fn exists(aws: &Aws, region: &str, principal: &str) -> bool {
+    let here = Partition::of_region(region);
+    let is_account = |id: &str| {
+        let known = aws.accounts.contains_key(id);
+        known && aws.partition_of(id).name == here.name
+    };
+    if is_account(principal) {
         return true;
     }
-    if aws.principals.contains_key(principal) {
-        return true;
+    if !here.has(principal) {
+        return false;
+    }
+    if let Some(named) = aws.principals.get(principal) {
+        return named.known_to_kms_at <= aws.now;
     }
     let Some((account, name)) = split(principal) else {
         return false;
     };
     if name == "root" {
-        return aws.accounts.contains_key(account);
+        return is_account(account);
     }
     let session = name
         .strip_prefix("assumed-role/")
         .and_then(|rest| rest.split_once('/'));
     session.is_some_and(|(role, _)| {
-        let prefix = format!("arn:aws:iam::{account}:role/");
-        let mut arns = aws.principals.keys().filter(|arn| arn.starts_with(&prefix));
-        arns.any(|arn| arn.rsplit('/').next() == Some(role))
+        let prefix = aws.iam_arn(account, "role/");
+        let mut roles = aws.principals.iter();
+        roles.any(|(arn, live)| {
+            arn.starts_with(&prefix)
+                && arn.rsplit('/').next() == Some(role)
+                && live.known_to_kms_at <= aws.now
+        })
     })
 }
 
 /// Account and name of an IAM or STS ARN.
 fn split(arn: &str) -> Option<(&str, &str)> {
-    let rest = arn
-        .strip_prefix("arn:aws:iam::")
-        .or_else(|| arn.strip_prefix("arn:aws:sts::"))?;
-    rest.split_once(':')
+    let mut parts = arn.splitn(6, ':').skip(2);
+    let service = parts.next()?;
+    let (account, name) = (parts.nth(1)?, parts.next()?);
+    matches!(service, "iam" | "sts").then_some((account, name))
 }

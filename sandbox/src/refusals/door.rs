@@ -26,8 +26,12 @@ super::table! {
     KMS_REGION_DISABLED = 400, "UnrecognizedClientException", "The security token included in the request is invalid. (Region {} is disabled in account {}.)", "aws-facts: STS (unproved for KMS)";
     STS_REGION_DISABLED = 403, "RegionDisabledException", "STS is not activated in this region for account:{}. Your account administrator can activate STS in this region using the IAM Console.", "model";
 
+    ACCOUNT_BLOCKED = 400, "Blocked", "This account is currently blocked and not recognized as a valid account. (Account {} is suspended or closed.)", "EC2 errors (unproved for suspended accounts)";
+    ACCOUNT_SUSPENDED = 403, "OptInRequired", "The AWS Access Key Id needs a subscription for the service (Account {} is suspended or closed.)", "STS common errors (unproved for suspended accounts)";
+    KMS_ACCOUNT_SUSPENDED = 400, "SubscriptionRequiredException", "The AWS Access Key Id needs a subscription for the service (Account {} is suspended or closed.)", "KMS guide, common errors (unproved for suspended accounts)";
+
     REQUEST_LIMIT_EXCEEDED = 503, "RequestLimitExceeded", "Request limit exceeded.", "aws-facts: EC2 throttling";
     KMS_THROTTLING = 400, "ThrottlingException", "Rate exceeded", "aws-facts: KMS; KMS guide, throttling";
     LAMBDA_TOO_LARGE = 413, "RequestTooLargeException", "{} byte payload is too large for the Event invocation type (limit 1048576 bytes)", "aws-facts: Lambda";
-    LAMBDA_ACCESS_DENIED = 403, "AccessDeniedException", "User: {} is not authorized to perform: lambda:InvokeFunction on resource: {} because no identity-based policy allows the lambda:InvokeFunction action", "IAM guide";
+    LAMBDA_ACCESS_DENIED = 403, "AccessDeniedException", "User: {} is not authorized to perform: lambda:InvokeFunction on resource: {} {}", "IAM guide";
 }

@@ -34,6 +34,7 @@ super::table! {
     PERMISSION_NOTHING = 400, "InvalidParameterCombination", "No attributes specified.", "live answer, hashicorp/packer";
     EBS_DEFAULT_KEY_SHARED = 400, "OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared", "aws-facts: EC2 sharing; live answer, hashicorp/packer#7499";
     ENCRYPTED_SNAPSHOT_PUBLIC = 400, "InvalidParameterValue", "Encrypted snapshots cannot be shared publicly: {}", "aws-facts: EC2 sharing (wording unproved)";
+    SNAPSHOT_PUBLIC_BLOCKED = 400, "OperationNotPermitted", "You can't publicly share snapshot {} because block public access for snapshots is enabled in this Region.", "EBS guide, block public access for snapshots (code and wording unproved)";
 
     COPY_FROM_NOT_COMPLETED = 400, "IncorrectState", "Snapshot {} is not in state completed: {}", "EC2 errors (wording unproved)";
     COPY_ARCHIVED = 400, "IncorrectState", "Snapshot {} is archived and cannot be copied; restore it first", "aws-facts: EC2 sharing (wording unproved)";

@@ -10,6 +10,7 @@ super::table! {
     IMAGE_ATTRIBUTE_ITEM = 400, "InvalidAMIAttributeItemValue", "Invalid attribute item value \"{}\" for {} item type.", "live answers, hashicorp/packer-plugin-amazon#156 and hashicorp/packer#1068; EC2 errors";
     MANAGED_KEY_IMAGE_SHARED = 400, "InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.", "aws-facts: EC2 sharing; live answer, hashicorp/packer#7410";
     ENCRYPTED_IMAGE_PUBLIC = 400, "InvalidParameterValue", "Images with encrypted snapshots cannot be made public: {}", "aws-facts: EC2 sharing (wording unproved)";
+    IMAGE_PUBLIC_BLOCKED = 400, "OperationNotPermitted", "You can't publicly share image {} because block public access for AMIs is enabled in this Region.", "EC2 guide, block public access to AMIs (code and wording unproved)";
     LAUNCH_PERMISSION_LIMIT = 400, "ResourceLimitExceeded", "An AMI can be shared with at most 1000 entities: {}", "aws-facts: EC2 sharing (wording unproved)";
 
     NAME_MALFORMED = 400, "InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '.', '-', '/' and '_'", "EC2 errors; aws-facts: EC2 registering";

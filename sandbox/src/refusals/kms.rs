@@ -17,6 +17,7 @@ super::table! {
     POLICY_NAME = 400, "NotFoundException", "No such policy exists: {}", "model: the only policy name is default";
     MANAGED_KEY_POLICY = 400, "UnsupportedOperationException", "The key policy of an AWS managed key cannot be changed: {}", "KMS guide (code unproved)";
     GRANTEE_INVALID = 400, "InvalidArnException", "ARN does not refer to a valid principal: {}", "live answer, hashicorp/terraform-provider-aws#7646; model";
+    GRANT_BEYOND_PARENT = 400, "AccessDeniedException", "User: {} is not authorized to perform: kms:CreateGrant on resource: {} because no grant allows a grant with these operations and constraints", "KMS guide, granting CreateGrant permission; model: GrantConstraints (wording unproved)";
     GRANT_LIMIT = 400, "LimitExceededException", "A key has at most {} grants: {}", "aws-facts: KMS";
     GRANT_NOT_FOUND = 400, "NotFoundException", "Grant ID {} not found", "model";
     GRANT_ID_MALFORMED = 400, "InvalidGrantIdException", "Invalid grant id {}", "model";

@@ -1,7 +1,7 @@
 //! STS.
 
 super::table! {
-    STS_ACCESS_DENIED = 403, "AccessDenied", "User: {} is not authorized to perform: sts:AssumeRole on resource: {}", "model; IAM guide, access denied messages";
+    STS_ACCESS_DENIED = 403, "AccessDenied", "User: {} is not authorized to perform: sts:AssumeRole on resource: {}{}", "model; IAM guide, access denied messages";
     STS_VALIDATION = 400, "ValidationError", "1 validation error detected: Value '{}' at '{}' failed to satisfy constraint: {}", "model";
     STS_CHAINING = 400, "ValidationError", "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.", "aws-facts: STS; model";
     STS_MAX_SESSION = 400, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.", "model";

@@ -1,11 +1,11 @@
 //! One account of a world, and the builders of what it holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use serde::Deserialize;
 
-use crate::model::{Image, Snapshot};
+use crate::model::{Ec2Settings, Image, Snapshot};
 
 /// One AWS account, in all Regions.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -13,18 +13,25 @@ use crate::model::{Image, Snapshot};
 pub struct Account {
     /// Twelve digits.
     pub id: String,
+    /// `aws`, which goes without saying, `aws-cn` or `aws-us-gov`: where all its Regions are.
+    #[serde(default)]
+    pub partition: Option<String>,
     /// The ID of its organization, `o-…`: the world's, or another of which nothing else is known.
     #[serde(default)]
     pub organization: Option<String>,
     /// Where it is in the world's organization: `ou-…`, or `r-…`, which goes without saying.
     #[serde(default)]
     pub parent: Option<String>,
-    /// Its state as a member; `ACTIVE` unless said otherwise.
+    /// Its state as a member; `ACTIVE` unless said otherwise. A closed or suspended account refuses its callers.
     #[serde(default)]
     pub state: Option<String>,
     /// Its name as a member; its ID unless said otherwise.
     #[serde(default)]
     pub name: Option<String>,
+    /// All that limit it as a member, as JSON, inherited ones included; without any, FullAWSAccess. They must allow as
+    /// well as deny: [`FULL_AWS_ACCESS`] stands beside a policy that only denies.
+    #[serde(default)]
+    pub service_control_policies: Vec<String>,
     #[serde(default, rename = "access_key")]
     pub access_keys: Vec<AccessKey>,
     #[serde(default, rename = "role")]
@@ -40,6 +47,9 @@ pub struct Account {
     /// Opt-in Regions that this account has disabled.
     #[serde(default)]
     pub disabled_regions: BTreeSet<String>,
+    /// By Region.
+    #[serde(default)]
+    pub ec2_settings: BTreeMap<String, Ec2Settings>,
     /// (Region, key): what EBS encrypts with when no key is named; `alias/aws/ebs` otherwise.
     #[serde(default)]
     pub ebs_default_keys: Vec<(String, String)>,
@@ -66,6 +76,13 @@ impl Account {
         self
     }
 
+    /// `aws-cn` or `aws-us-gov`.
+    #[must_use]
+    pub fn partition(mut self, name: &str) -> Self {
+        self.partition = Some(name.to_owned());
+        self
+    }
+
     #[must_use]
     pub fn organization(mut self, id: &str) -> Self {
         self.organization = Some(id.to_owned());
@@ -83,6 +100,13 @@ impl Account {
     #[must_use]
     pub fn state(mut self, state: &str) -> Self {
         self.state = Some(state.to_owned());
+        self
+    }
+
+    /// One more of [`service_control_policies`](Self::service_control_policies).
+    #[must_use]
+    pub fn service_control_policy(mut self, json: impl Display) -> Self {
+        self.service_control_policies.push(json.to_string());
         self
     }
 
@@ -125,6 +149,12 @@ impl Account {
     #[must_use]
     pub fn region_disabled(mut self, region: &str) -> Self {
         self.disabled_regions.insert(region.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn ec2_settings(mut self, region: &str, settings: Ec2Settings) -> Self {
+        self.ec2_settings.insert(region.to_owned(), settings);
         self
     }
 
@@ -248,7 +278,8 @@ impl User {
     }
 }
 
-/// A customer-managed, symmetric KMS key.
+/// A customer-managed, symmetric KMS key. Keys of one account whose IDs begin with `mrk-` and are the same are one
+/// multi-Region key: each has a policy, grants and a state of its own, and the first is the primary.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
@@ -294,6 +325,9 @@ impl Key {
         self
     }
 }
+
+/// The service control policy that AWS attaches everywhere.
+pub const FULL_AWS_ACCESS: &str = ALLOW_EVERYTHING;
 
 const ALLOW_EVERYTHING: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;

@@ -50,6 +50,10 @@ struct File {
     #[serde(default)]
     name_delay_seconds: Option<f64>,
     #[serde(default)]
+    policy_delay_seconds: Option<f64>,
+    #[serde(default)]
+    principal_delay_seconds: Option<f64>,
+    #[serde(default)]
     limits: Limits,
 }
 
@@ -105,6 +109,16 @@ pub(super) fn read(text: &str) -> Result<World, WorldError> {
         "name_delay_seconds",
         file.name_delay_seconds,
         &mut world.name_delay,
+    )?;
+    seconds(
+        "principal_delay_seconds",
+        file.principal_delay_seconds,
+        &mut world.principal_delay,
+    )?;
+    seconds(
+        "policy_delay_seconds",
+        file.policy_delay_seconds,
+        &mut world.policy_delay,
     )?;
     crate::aws::check(&world)?;
     Ok(world)

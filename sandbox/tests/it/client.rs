@@ -82,6 +82,14 @@ impl From<Response<Bytes>> for Answer {
     }
 }
 
+fn form(action: &str, version: &str, params: Params<'_>) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("Action", action)
+        .append_pair("Version", version);
+    form.extend_pairs(params);
+    form.finish()
+}
+
 impl Client {
     pub fn new(sandbox: &Sandbox, region: &str, key: &str, secret: &str) -> Self {
         Self {
@@ -100,6 +108,16 @@ impl Client {
         }
     }
 
+    /// The Regional endpoint of a service.
+    pub fn host(&self, service: &str) -> String {
+        let suffix = if self.region.starts_with("cn-") {
+            "amazonaws.com.cn"
+        } else {
+            "amazonaws.com"
+        };
+        format!("{service}.{}.{suffix}", self.region)
+    }
+
     pub async fn ec2(&self, action: &str, params: Params<'_>) -> Answer {
         self.answer(self.query("ec2", action, "2016-11-15", params))
             .await
@@ -116,6 +134,17 @@ impl Client {
 
     pub async fn organizations(&self, operation: &str, body: Value) -> Answer {
         self.answer(self.organizations_request(operation, body.to_string()))
+            .await
+    }
+
+    /// Signed for the one endpoint of IAM, whatever the client's Region.
+    pub async fn iam(&self, action: &str, params: Params<'_>) -> Answer {
+        let home = self.in_region("us-east-1");
+        let body = form(action, "2010-05-08", params);
+        let request = Request::post("https://iam.amazonaws.com/")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Bytes::from(body));
+        self.answer(home.signed("iam", request.expect("a request")))
             .await
     }
 
@@ -165,18 +194,15 @@ impl Client {
         version: &str,
         params: Params<'_>,
     ) -> Request<Bytes> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Action", action)
-            .append_pair("Version", version);
-        form.extend_pairs(params);
-        let request = Request::post(format!("https://{service}.{}.amazonaws.com/", self.region))
+        let body = form(action, version, params);
+        let request = Request::post(format!("https://{}/", self.host(service)))
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(Bytes::from(form.finish()));
+            .body(Bytes::from(body));
         self.signed(service, request.expect("a request"))
     }
 
     pub fn json(&self, operation: &str, body: String) -> Request<Bytes> {
-        let request = Request::post(format!("https://kms.{}.amazonaws.com/", self.region))
+        let request = Request::post(format!("https://{}/", self.host("kms")))
             .header("content-type", "application/x-amz-json-1.1")
             .header("x-amz-target", format!("TrentService.{operation}"))
             .body(Bytes::from(body));
@@ -219,11 +245,7 @@ impl Client {
             .append_pair("Action", "CopySnapshot")
             .append_pair("Version", "2016-11-15");
         query.extend_pairs(params);
-        let uri = format!(
-            "https://ec2.{}.amazonaws.com/?{}",
-            self.region,
-            query.finish()
-        );
+        let uri = format!("https://{}/?{}", self.host("ec2"), query.finish());
         let request = Request::builder()
             .method(Method::GET)
             .uri(uri)

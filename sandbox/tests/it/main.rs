@@ -1,23 +1,34 @@
 //! The sandbox from outside: signed requests as clients send them, and the world they leave behind.
 
+mod answers;
+mod child_grants;
 mod client;
+mod closed_accounts;
 mod copying;
 mod describing;
 mod faults;
 mod keys;
+mod keys_between_regions;
+mod late_policies;
 mod launching;
 mod launching_as_service;
 mod organizations;
 mod over_http;
+mod partitions;
 mod refused;
 mod refused_copies;
+mod refused_iam;
 mod refused_images;
 mod refused_instances;
 mod refused_keys;
 mod refused_organizations;
 mod refused_sessions;
 mod registering;
+mod roles;
+mod service_control;
 mod sessions;
+mod settings;
 mod sharing;
+mod simulating;
 mod world_files;
 mod worlds;

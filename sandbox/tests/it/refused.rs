@@ -11,8 +11,8 @@ use serde_json::json;
 use crate::client::Answer;
 use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
-    refused_copies, refused_images, refused_instances, refused_keys, refused_organizations,
-    refused_sessions,
+    refused_copies, refused_iam, refused_images, refused_instances, refused_keys,
+    refused_organizations, refused_sessions,
 };
 
 #[tokio::test(start_paused = true)]
@@ -62,6 +62,12 @@ async fn provoke(name: &str) -> Option<Answer> {
         return Some(answer);
     }
     if let Some(answer) = refused_organizations::provoke(name).await {
+        return Some(answer);
+    }
+    if let Some(answer) = refused_iam::provoke(name).await {
+        return Some(answer);
+    }
+    if let Some(answer) = crate::settings::provoke(name).await {
         return Some(answer);
     }
     if let Some(answer) = parameters(name).await {
@@ -147,6 +153,18 @@ async fn at_the_door(name: &str) -> Option<Answer> {
                 .kms("ListAliases", json!({}))
                 .await
         }
+        "ACCOUNT_BLOCKED" => {
+            bench.sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+            consumer.ec2("DescribeRegions", &[]).await
+        }
+        "ACCOUNT_SUSPENDED" => {
+            bench.sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+            consumer.sts("GetCallerIdentity", &[]).await
+        }
+        "KMS_ACCOUNT_SUSPENDED" => {
+            bench.sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+            consumer.kms("ListAliases", json!({})).await
+        }
         "STS_REGION_DISABLED" => {
             bench
                 .sandbox
@@ -223,7 +241,7 @@ async fn hostile_bytes_get_an_answer() {
             b"Action=AssumeRole&Version=2011-06-15&RoleArn=%F0%9F%92%A9",
         ),
     ] {
-        for service in ["ec2", "sts", "kms", "lambda", "organizations", "s3"] {
+        for service in ["ec2", "sts", "kms", "iam", "lambda", "organizations", "s3"] {
             let request = || {
                 Request::builder()
                     .method(method)

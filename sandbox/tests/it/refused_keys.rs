@@ -122,6 +122,14 @@ async fn grants(name: &str) -> Option<Answer> {
             );
             bench.producer.kms("CreateGrant", nobody).await
         }
+        "GRANT_BEYOND_PARENT" => {
+            bench.producer.kms("CreateGrant", grant()).await.ok();
+            let with_id = [("ExternalId", "shared-secret")];
+            let copier = bench.ferry.assume(COPIER, &with_id).await;
+            let more = json!(["Decrypt", "Encrypt"]);
+            let beyond = with(grant(), "Operations", more);
+            copier.kms("CreateGrant", beyond).await
+        }
         "GRANT_LIMIT" => {
             let one = Limits {
                 grants_per_key: 1,

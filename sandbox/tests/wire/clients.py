@@ -69,6 +69,10 @@ class Caller:
         return self.client("organizations", "us-east-1")
 
     @cached_property
+    def iam(self):
+        return self.client("iam", "us-east-1")
+
+    @cached_property
     def sts(self):
         return self.client("sts", "us-east-1")
 

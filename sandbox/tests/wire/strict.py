@@ -9,7 +9,11 @@ import re
 from xml.etree import ElementTree
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-NAMESPACES = {"ec2": "http://ec2.amazonaws.com/doc/2016-11-15/", "query": "https://sts.amazonaws.com/doc/2011-06-15/"}
+NAMESPACES = {
+    "ec2": "http://ec2.amazonaws.com/doc/2016-11-15/",
+    "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
+    "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
+}
 
 
 #: The sandbox's names of the refusals met so far; it sends them beside AWS's own codes.
@@ -78,7 +82,8 @@ def _xml_error(protocol, root, at):
 
 
 def _xml_document(protocol, operation_model, root, at):
-    assert root.tag == f"{{{NAMESPACES[protocol]}}}{operation_model.name}Response", f"{at}: {root.tag}"
+    namespace = NAMESPACES[operation_model.service_model.service_name]
+    assert root.tag == f"{{{namespace}}}{operation_model.name}Response", f"{at}: {root.tag}"
     content = list(root)
     if protocol == "ec2":
         [request_id] = [child for child in content if _tag(child) == "requestId"]

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::{fault, known_region, policy};
 use crate::aws::ids::uuid_of;
-use crate::aws::{Aws, LiveKey};
+use crate::aws::{Aws, LiveKey, Partition, regional_arn};
 use crate::iam::{Kind, Policy};
 use crate::world::{Account, Key, WorldError};
 
 pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Result<(), WorldError> {
-    known_region(&key.region, at)?;
+    known_region(aws.partition_of(account), &key.region, at)?;
     if key.id.is_empty()
         || !key
             .id
@@ -28,10 +28,15 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
             format!("{state:?} is not Enabled, Disabled or PendingDeletion"),
         );
     }
-    let default = || default_key_policy(account).to_string();
+    let default = || default_key_policy(&aws.iam_arn(account, "root")).to_string();
     let policy_text = key.policy.clone().unwrap_or_else(default);
+    // The first that the world tells of is the primary.
+    let mut known = aws.keys.values();
+    let first = known.find(|known| known.account == account && known.id == key.id);
+    let primary_region = first.map_or_else(|| key.region.clone(), |it| it.primary_region.clone());
     let live = LiveKey {
         arn: key_arn(&key.region, account, &key.id),
+        primary_region,
         account: account.to_owned(),
         region: key.region.clone(),
         id: key.id.clone(),
@@ -68,7 +73,7 @@ pub(super) fn add_default_keys(
     at: &str,
 ) -> Result<(), WorldError> {
     for (region, key) in &account.ebs_default_keys {
-        known_region(region, at)?;
+        known_region(aws.partition_of(&account.id), region, at)?;
         let arn = find_key(aws, &account.id, region, key, at)?;
         if let Some(live) = aws.accounts.get_mut(&account.id) {
             live.ebs_default_keys.insert(region.clone(), arn);
@@ -81,13 +86,14 @@ pub(super) fn add_default_keys(
 pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String {
     let id = uuid_of(&format!("aws/ebs {account} {region}"));
     let arn = key_arn(region, account, &id);
-    let text = managed_key_policy(account, region).to_string();
+    let text = managed_key_policy(account, region, &aws.iam_arn(account, "root")).to_string();
     if let (false, Ok(policy)) = (aws.keys.contains_key(&arn), Policy::parse(&text)) {
         let live = LiveKey {
             arn: arn.clone(),
             account: account.to_owned(),
             region: region.to_owned(),
             id,
+            primary_region: region.to_owned(),
             description: "Default key that protects my EBS volumes when no other key is defined"
                 .to_owned(),
             state: "Enabled".to_owned(),
@@ -109,20 +115,21 @@ pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String 
 }
 
 pub(crate) fn key_arn(region: &str, account: &str, id: &str) -> String {
-    format!("arn:aws:kms:{region}:{account}:key/{id}")
+    regional_arn("kms", region, account, &format!("key/{id}"))
 }
 
 /// Lets the account's IAM policies decide (KMS guide, default key policy).
-fn default_key_policy(account: &str) -> Value {
+fn default_key_policy(root: &str) -> Value {
     json!({"Version": "2012-10-17", "Id": "key-default-1", "Statement": [{
         "Sid": "Enable IAM User Permissions", "Effect": "Allow",
-        "Principal": {"AWS": format!("arn:aws:iam::{account}:root")},
+        "Principal": {"AWS": root},
         "Action": "kms:*", "Resource": "*",
     }]})
 }
 
 /// Usable only through EC2 and only from the account itself (KMS guide, AWS managed keys).
-fn managed_key_policy(account: &str, region: &str) -> Value {
+fn managed_key_policy(account: &str, region: &str, root: &str) -> Value {
+    let suffix = Partition::of_region(region).suffix;
     json!({"Version": "2012-10-17", "Id": "auto-ebs-2", "Statement": [
         {
             "Sid": "Allow access through EBS for all principals in the account that are authorized to use EBS",
@@ -130,12 +137,12 @@ fn managed_key_policy(account: &str, region: &str) -> Value {
             "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant", "kms:DescribeKey"],
             "Resource": "*",
             "Condition": {"StringEquals": {
-                "kms:CallerAccount": account, "kms:ViaService": format!("ec2.{region}.amazonaws.com"),
+                "kms:CallerAccount": account, "kms:ViaService": format!("ec2.{region}.{suffix}"),
             }},
         },
         {
             "Sid": "Allow direct access to key metadata to the account",
-            "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{account}:root")},
+            "Effect": "Allow", "Principal": {"AWS": root},
             "Action": ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"],
             "Resource": "*",
         },

@@ -1,11 +1,14 @@
 //! The organization, once the accounts are there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::fault;
+use super::{fault, service_control_policies};
 use crate::aws::{
-    Aws, LiveAccount, LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
+    Aws, LiveAccount, LiveOrganization, LiveUnit, Partition, is_organization_id, is_root_id,
+    is_unit_id,
 };
+use crate::iam::Policy;
 use crate::world::{Account, Organization, WorldError};
 
 /// AWS nests OUs five deep below the root (Organizations guide, quotas).
@@ -19,7 +22,11 @@ const STATES: [&str; 5] = [
 ];
 
 /// Before any account: they are placed in it.
-pub(super) fn add_organization(aws: &mut Aws, given: &Organization) -> Result<(), WorldError> {
+pub(super) fn add_organization(
+    aws: &mut Aws,
+    given: &Organization,
+    partition: &'static Partition,
+) -> Result<(), WorldError> {
     let at = "organization";
     if !is_organization_id(&given.id) {
         return fault(at, "id", not(&given.id, "o- and 10 to 32 of a-z0-9"));
@@ -46,6 +53,7 @@ pub(super) fn add_organization(aws: &mut Aws, given: &Organization) -> Result<()
     check_tree(given, &units)?;
     aws.organization = Some(LiveOrganization {
         id: given.id.clone(),
+        partition,
         management_account: given.management_account.clone(),
         root: given.root.clone(),
         units,
@@ -81,18 +89,30 @@ fn check_tree(given: &Organization, units: &BTreeMap<String, LiveUnit>) -> Resul
     Ok(())
 }
 
+/// The one the account says it is in, if there is such a one.
+pub(super) fn partition(account: &Account) -> Option<&'static Partition> {
+    Partition::named(account.partition.as_deref().unwrap_or("aws"))
+}
+
 /// Where an account stands: in the declared organization, in one that is only named, or in none.
 pub(super) fn place(aws: &Aws, account: &Account, at: &str) -> Result<LiveAccount, WorldError> {
     let state = account.state.as_deref().unwrap_or("ACTIVE");
     if !STATES.contains(&state) {
         return fault(at, "state", not(state, "one of AWS's account states"));
     }
+    let Some(partition) = partition(account) else {
+        let given = account.partition.as_deref().unwrap_or_default();
+        return fault(at, "partition", not(given, "aws, aws-cn or aws-us-gov"));
+    };
     let mut live = LiveAccount {
+        partition,
         organization: account.organization.clone(),
         parent: account.parent.clone(),
         name: account.name.clone().unwrap_or_else(|| account.id.clone()),
         state: state.to_owned(),
+        service_control_policies: None,
         disabled_regions: account.disabled_regions.clone(),
+        ec2_settings: account.ec2_settings.clone(),
         ebs_default_keys: BTreeMap::new(),
     };
     if let Some(id) = live
@@ -118,8 +138,23 @@ pub(super) fn place(aws: &Aws, account: &Account, at: &str) -> Result<LiveAccoun
         if !known.has_parent(parent) {
             return fault(at, "parent", format!("{parent} is not in the organization"));
         }
+        if known.partition.name != partition.name {
+            let why = format!("{} is in {}", known.id, known.partition.name);
+            return fault(at, "partition", why);
+        }
+    }
+    live.service_control_policies = limits(account, at)?;
+    if live.service_control_policies.is_some() && live.organization.is_none() {
+        let why = "the account is in no organization";
+        return fault(at, "service_control_policies", why);
     }
     Ok(live)
+}
+
+fn limits(account: &Account, at: &str) -> Result<Option<Arc<Vec<Policy>>>, WorldError> {
+    let given = account.service_control_policies.iter();
+    let given: Vec<&str> = given.map(String::as_str).collect();
+    service_control_policies(&given, &format!("{at}.service_control_policies"))
 }
 
 /// After all accounts: those the organization names are members.

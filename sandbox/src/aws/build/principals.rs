@@ -5,43 +5,49 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{fault, policies, policy};
-use crate::aws::{Aws, Caller, Credential, LivePrincipal, service_of};
+use crate::aws::{Aws, Caller, Credential, LivePrincipal, account_of, service_of};
 use crate::iam::{self, Kind, Policy};
 use crate::world::{AccessKey, Role, User, WorldError};
 use std::sync::Arc;
 
-pub(super) fn add_role(
+pub(in crate::aws) fn add_role(
     aws: &mut Aws,
     account: &str,
     role: &Role,
     at: &str,
 ) -> Result<(), WorldError> {
     let role = &service_linked(role);
-    let trust = match &role.trust_policy {
-        Some(json) => policy(json, Kind::Trust, &format!("{at}.trust_policy"))?,
-        None => policy(
-            &trust_policy(role).to_string(),
-            Kind::Trust,
-            &format!("{at}.trusts"),
-        )?,
+    let (trust_text, key) = match &role.trust_policy {
+        Some(json) => (json.clone(), "trust_policy"),
+        None => (trust_policy(role).to_string(), "trusts"),
     };
+    let trust = policy(&trust_text, Kind::Trust, &format!("{at}.{key}"))?;
     let given: Vec<&str> = role.policies.iter().map(String::as_str).collect();
     let live = LivePrincipal {
         policies: policies(&given, &format!("{at}.policies"))?,
         trust: Some(trust),
+        trust_text,
+        description: None,
+        created: aws.now,
+        known_to_kms_at: aws.now,
         max_session_seconds: role.max_session_seconds.unwrap_or(3600),
     };
-    add_principal(
-        aws,
-        &format!("arn:aws:iam::{account}:role/{}", role.name),
-        live,
-        at,
-    )
+    let arn = aws.iam_arn(account, &format!("role/{}", role.name));
+    add_principal(aws, &arn, live, at)
 }
 
 /// What AWS's own policies let these services do; none of them speaks of keys. Source: AWS managed policy reference,
-/// AutoScalingServiceRolePolicy and AWSEC2SpotServiceRolePolicy, as far as there are such actions here.
-const LAUNCHING_SERVICES: [&str; 2] = ["autoscaling.amazonaws.com", "spot.amazonaws.com"];
+/// AutoScalingServiceRolePolicy, AWSEC2SpotServiceRolePolicy, AWSEC2SpotFleetServiceRolePolicy,
+/// AWSEC2FleetServiceRolePolicy, AWSServiceRoleForAmazonEKSNodegroup and BatchServiceRolePolicy, as far as there are such
+/// actions here.
+const LAUNCHING_SERVICES: [&str; 6] = [
+    "autoscaling.amazonaws.com",
+    "spot.amazonaws.com",
+    "spotfleet.amazonaws.com",
+    "ec2fleet.amazonaws.com",
+    "eks-nodegroup.amazonaws.com",
+    "batch.amazonaws.com",
+];
 
 /// A service-linked role is trusted by its service and has AWS's policies, unless the world says otherwise.
 fn service_linked(role: &Role) -> Role {
@@ -72,14 +78,14 @@ pub(super) fn add_user(
     let live = LivePrincipal {
         policies: policies(&given, &format!("{at}.policies"))?,
         trust: None,
+        trust_text: String::new(),
+        description: None,
+        created: aws.now,
+        known_to_kms_at: aws.now,
         max_session_seconds: 0,
     };
-    add_principal(
-        aws,
-        &format!("arn:aws:iam::{account}:user/{}", user.name),
-        live,
-        at,
-    )
+    let arn = aws.iam_arn(account, &format!("user/{}", user.name));
+    add_principal(aws, &arn, live, at)
 }
 
 fn add_principal(
@@ -98,7 +104,8 @@ fn add_principal(
 }
 
 fn trust_policy(role: &Role) -> Value {
-    let service = |name: &&String| name.ends_with(".amazonaws.com");
+    let suffixes = [".amazonaws.com", ".amazonaws.com.cn"];
+    let service = |name: &&String| suffixes.iter().any(|suffix| name.ends_with(suffix));
     let services: Vec<_> = role.trusts.iter().filter(service).collect();
     let principals: Vec<_> = role.trusts.iter().filter(|name| !service(name)).collect();
     let mut statements = Vec::new();
@@ -132,7 +139,7 @@ pub(super) fn add_access_key(
     at: &str,
 ) -> Result<(), WorldError> {
     let arn = &key.principal;
-    if !aws.principals.contains_key(arn) || !arn.contains(&format!("::{account}:")) {
+    if !aws.principals.contains_key(arn) || account_of(arn) != Some(account) {
         return fault(
             at,
             "principal",
@@ -169,7 +176,10 @@ pub(crate) fn caller(
     let name = role.map(|path| path.rsplit('/').next().unwrap_or(path));
     let arn = name.map_or_else(
         || identity.to_owned(),
-        |name| format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
+        |name| {
+            let partition = aws.partition_of(account).name;
+            format!("arn:{partition}:sts::{account}:assumed-role/{name}/{session}")
+        },
     );
     Caller {
         principal: iam::Principal {

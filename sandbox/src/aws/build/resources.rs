@@ -14,7 +14,7 @@ pub(in crate::aws) fn add_snapshot(
     mut snapshot: Snapshot,
     at: &str,
 ) -> Result<(), WorldError> {
-    known_region(&snapshot.region, at)?;
+    known_region(aws.partition_of(account), &snapshot.region, at)?;
     resource_id("snap", &snapshot.snapshot_id, at)?;
     account.clone_into(&mut snapshot.owner_id);
     if let Some(key) = &snapshot.kms_key_arn {
@@ -51,7 +51,7 @@ pub(in crate::aws) fn add_image(
     mut image: Image,
     at: &str,
 ) -> Result<(), WorldError> {
-    known_region(&image.region, at)?;
+    known_region(aws.partition_of(account), &image.region, at)?;
     resource_id("ami", &image.image_id, at)?;
     account.clone_into(&mut image.owner_id);
     if image.creation_date == SystemTime::UNIX_EPOCH {

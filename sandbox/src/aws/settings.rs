@@ -1,0 +1,59 @@
+//! What an account has set for EC2 in a Region, and what that hides and blocks.
+//!
+//! Source: EC2 guide, Allowed AMIs; EBS guide, block public access for snapshots; model.
+
+use super::Aws;
+use crate::model::{Ec2Settings, Image, Snapshot};
+
+impl Aws {
+    pub(crate) fn ec2_settings(&self, account: &str, region: &str) -> Ec2Settings {
+        let found = self.settings(account, region);
+        found.cloned().unwrap_or_default()
+    }
+
+    fn settings(&self, account: &str, region: &str) -> Option<&Ec2Settings> {
+        self.accounts.get(account)?.ec2_settings.get(region)
+    }
+
+    /// Changes them in any way, also ones AWS would not allow.
+    pub fn change_ec2_settings(
+        &mut self,
+        account: &str,
+        region: &str,
+        change: impl FnOnce(&mut Ec2Settings),
+    ) -> bool {
+        let live = self.accounts.get_mut(account);
+        live.map(|live| change(live.ec2_settings.entry(region.to_owned()).or_default()))
+            .is_some()
+    }
+
+    /// Whether the image meets the account's criteria, where there are any to meet. Its own always do.
+    pub(crate) fn image_allowed(&self, image: &Image, account: &str) -> Option<bool> {
+        let settings = self.settings(account, &image.region)?;
+        if settings.allowed_images == "disabled" {
+            return None;
+        }
+        // Owned by AWS or in AWS Backup is no image here.
+        let provides = |provider: &String| match provider.as_str() {
+            "aws-marketplace" => !image.product_codes.is_empty(),
+            id => id == image.owner_id,
+        };
+        let mut criteria = settings.image_providers.iter();
+        Some(image.owner_id == account || criteria.any(|any| any.iter().any(provides)))
+    }
+
+    /// Whether Allowed AMIs keeps the account from seeing and using the image.
+    pub(crate) fn image_hidden(&self, image: &Image, account: &str) -> bool {
+        let settings = self.settings(account, &image.region);
+        settings.is_some_and(|settings| settings.allowed_images == "enabled")
+            && self.image_allowed(image, account) == Some(false)
+    }
+
+    /// Public, and not treated as private by its owner's account.
+    pub(crate) fn is_public(&self, snapshot: &Snapshot) -> bool {
+        let settings = self.settings(&snapshot.owner_id, &snapshot.region);
+        let closed = settings
+            .is_some_and(|settings| settings.snapshot_block_public_access == "block-all-sharing");
+        snapshot.public && !closed
+    }
+}

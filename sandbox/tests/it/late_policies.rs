@@ -1,0 +1,83 @@
+//! Key policies that count only after a while.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::worlds::{Bench, SOURCE_KEY, source_key_policy, world};
+
+const DELAY: Duration = Duration::from_mins(1);
+
+fn closed() -> Value {
+    json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"}]})
+}
+
+fn open() -> Value {
+    let mut policy = source_key_policy();
+    policy["Statement"][1]
+        .as_object_mut()
+        .expect("an object")
+        .remove("Condition");
+    policy
+}
+
+async fn put(bench: &Bench, policy: &Value) {
+    let body = json!({"KeyId": SOURCE_KEY, "Policy": policy.to_string()});
+    bench.producer.kms("PutKeyPolicy", body).await.ok();
+}
+
+async fn may(bench: &Bench) -> bool {
+    let body = json!({"KeyId": SOURCE_KEY});
+    bench.consumer.kms("DescribeKey", body).await.status == 200
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_shown_at_once_and_counts_later() {
+    let bench = Bench::of(world().policy_delay(DELAY));
+    assert!(!may(&bench).await);
+    put(&bench, &open()).await;
+    assert_eq!(bench.sandbox.key_policy(SOURCE_KEY), Some(open()));
+    let read = bench
+        .producer
+        .kms("GetKeyPolicy", json!({"KeyId": SOURCE_KEY}));
+    let read = read.await.ok().json();
+    assert_eq!(read["Policy"], open().to_string());
+    assert!(!may(&bench).await);
+    tokio::time::sleep(DELAY / 2).await;
+    put(&bench, &closed()).await;
+    assert!(!may(&bench).await);
+    tokio::time::sleep(DELAY / 2).await;
+    assert!(may(&bench).await, "the first one counts");
+    tokio::time::sleep(DELAY / 2).await;
+    assert!(!may(&bench).await, "the second one counts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_breaks_a_copy_when_it_counts_and_not_before() {
+    let bench = Bench::of(world().policy_delay(DELAY).copy_mib_per_second(50.0));
+    let id = bench.copy().await;
+    put(&bench, &closed()).await;
+    tokio::time::sleep(DELAY / 2).await;
+    assert_eq!(bench.state_of(&id).await.0, "pending");
+    // Nobody looks until after the copy would have ended.
+    assert_eq!(bench.end_of(&id).await.0, "error");
+    let bench = Bench::of(world().policy_delay(DELAY));
+    let id = bench.copy().await;
+    put(&bench, &closed()).await;
+    assert_eq!(bench.end_of(&id).await.0, "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fate_does_not_wait() {
+    let bench = Bench::of(world().policy_delay(DELAY));
+    put(&bench, &closed()).await;
+    let policy = open().to_string();
+    let changed = bench
+        .sandbox
+        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy));
+    assert_eq!(changed, Ok(true));
+    assert!(may(&bench).await);
+    tokio::time::sleep(DELAY).await;
+    assert!(may(&bench).await, "what was put before is forgotten");
+}
