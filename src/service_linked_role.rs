@@ -4,8 +4,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::digest::digest;
 use crate::ids::AccountId;
 
 /// The services whose roles launch instances, the names of those roles, and whether the service takes a custom suffix.
@@ -32,8 +34,8 @@ const SERVICES: [(&str, &str, bool); 6] = [
 ];
 
 /// A service-linked role, of whatever account.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct ServiceLinkedRole {
     service: &'static str,
     name: &'static str,
@@ -96,6 +98,31 @@ impl ServiceLinkedRole {
         }
     }
 
+    /// The role in a grant's name: that takes fewer characters than a role's, so what does not fit is replaced, and a digest behind a
+    /// colon, which no role's name has, keeps apart what would become the same.
+    pub fn in_grant_name(&self) -> String {
+        let name = self.role_name();
+        let fits = |c: char| c.is_ascii_alphanumeric() || "/_-".contains(c);
+        if name.chars().all(fits) {
+            return name;
+        }
+        let plain: String = name
+            .chars()
+            .map(|c| if fits(c) { c } else { '-' })
+            .collect();
+        format!("{plain}:{}", &digest([name.as_str()])[..8])
+    }
+
+    /// Makes the role, in its account.
+    pub fn command(&self) -> String {
+        let suffix = self.suffix.as_ref();
+        let suffix = suffix.map_or_else(String::new, |s| format!(" --custom-suffix {s}"));
+        format!(
+            "aws iam create-service-linked-role --aws-service-name {}{suffix}",
+            self.service
+        )
+    }
+
     /// The ARN of this role in `account`.
     pub fn arn(&self, partition: &str, account: &AccountId) -> String {
         format!(
@@ -106,10 +133,10 @@ impl ServiceLinkedRole {
     }
 }
 
-impl TryFrom<String> for ServiceLinkedRole {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text)
+/// By hand: derived, it would take the static names for borrowed ones.
+impl<'de> Deserialize<'de> for ServiceLinkedRole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -152,6 +179,39 @@ mod tests {
             serde_json::to_value(&role).unwrap(),
             "autoscaling.amazonaws.com_x"
         );
+    }
+
+    /// KMS takes `[a-zA-Z0-9:/_-]+`, IAM `+=,.@` as well.
+    #[test]
+    fn a_grants_name_takes_every_role_and_keeps_them_apart() {
+        let word = |text: &str| ServiceLinkedRole::parse(text).unwrap().in_grant_name();
+        assert_eq!(
+            word("autoscaling.amazonaws.com"),
+            "AWSServiceRoleForAutoScaling"
+        );
+        assert_eq!(
+            word("autoscaling.amazonaws.com_my-batch"),
+            "AWSServiceRoleForAutoScaling_my-batch"
+        );
+        let odd = word("autoscaling.amazonaws.com_a.b+c");
+        assert!(
+            odd.starts_with("AWSServiceRoleForAutoScaling_a-b-c:"),
+            "{odd}"
+        );
+        let takes = |c: char| c.is_ascii_alphanumeric() || ":/_-".contains(c);
+        assert!(odd.chars().all(takes), "{odd}");
+        assert_ne!(odd, word("autoscaling.amazonaws.com_a+b.c"));
+        assert_ne!(odd, word("autoscaling.amazonaws.com_a-b-c"));
+    }
+
+    #[test]
+    fn the_command_makes_that_role() {
+        let command = |text: &str| ServiceLinkedRole::parse(text).unwrap().command();
+        assert_eq!(
+            command("autoscaling.amazonaws.com_my.batch"),
+            "aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com --custom-suffix my.batch"
+        );
+        assert!(command("spot.amazonaws.com").ends_with("--aws-service-name spot.amazonaws.com"));
     }
 
     #[test]
