@@ -236,6 +236,7 @@ impl Request {
     /// grants and snapshot permissions go to accounts.
     pub fn needs_members(&self) -> bool {
         self.mode == Mode::Copy
+            || !self.service_linked_roles.is_empty()
             || self.sharing.snapshots
             || self.key_access == KeyAccess::Grant
             || self.sharing.unshare

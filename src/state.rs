@@ -19,6 +19,9 @@ use crate::request::{KeyAccess, MAX_TARGETS, check_tags};
 use crate::service_linked_role::ServiceLinkedRole;
 
 mod copies;
+mod standing;
+
+pub use standing::MOST_COPIES_BESIDE_WORDS;
 
 /// The schema this version writes.
 pub const SCHEMA: u64 = 3;
@@ -224,7 +227,7 @@ pub struct TargetState {
     pub copies: Vec<Option<SnapshotId>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// IDs of what could not be deleted.
+    /// IDs of what could not be deleted; ARNs of keys whose grants could not be revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
 }
@@ -400,7 +403,8 @@ impl State {
         {
             return invalid("Order.Share");
         }
-        let is_made = |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok();
+        let is_made =
+            |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok() || is_key(id);
         if !self.targets.iter().flat_map(|t| &t.left).all(is_made) {
             return invalid("a target's Left");
         }
@@ -422,7 +426,7 @@ impl State {
     }
 
     /// Makes a state that may be behind the world safe to act on: every target not yet terminal looks first. What had
-    /// been shared stays known, so a target that was copying goes straight on after its look.
+    /// been shared stays known, so a target that was copying goes straight on after its look. Granting looks itself.
     pub fn reopen(&mut self) {
         for target in &mut self.targets {
             if matches!(
@@ -456,6 +460,9 @@ impl State {
         let target = &mut self.targets[i];
         if target.phase.is_terminal() || target.phase == TargetPhase::Removing {
             return;
+        }
+        if target.phase == TargetPhase::Granting {
+            return target.fail_standing(Cause::LaunchGrantMissing, reason);
         }
         target
             .failure
@@ -549,7 +556,7 @@ impl State {
             target.doubled = false;
             let stuck = Some("x".repeat(STUCK_BYTES));
             target.failure = Some(Failure {
-                cause: Cause::SnapshotNotVisible,
+                cause: Cause::ServiceLinkedRoleMissing,
                 reason: "x".repeat(REASON_BYTES),
                 stuck,
             });
@@ -560,7 +567,11 @@ impl State {
             target.doubled = true;
             target.copies = self.source.snapshots.iter().cloned().map(Some).collect();
         }
-        size(&busy).max(size(&failed))
+        let mut standing = busy.clone();
+        for target in &mut standing.targets {
+            target.fail_standing(Cause::ServiceLinkedRoleMissing, &"x".repeat(REASON_BYTES));
+        }
+        size(&busy).max(size(&failed)).max(size(&standing))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A custom resource's life, answered as CloudFormation wants it: by PUT, with an empty Content-Type, in 4,096 bytes. On the real
 //! clock, because the answers go over a real connection; the world is fast instead.
 
-use amiferry_sandbox::{Sandbox, Server};
+use amiferry_sandbox::{Sandbox, Server, World};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -15,7 +15,11 @@ pub struct Stack {
 
 impl Stack {
     pub async fn new(places: &[Place]) -> Self {
-        let sandbox = Sandbox::new(world(places).speed(1000.0));
+        Self::of(world(places)).await
+    }
+
+    pub async fn of(world: World) -> Self {
+        let sandbox = Sandbox::new(world.speed(1000.0));
         let server = sandbox
             .serve(([127, 0, 0, 1], 0).into())
             .await

@@ -7,7 +7,7 @@ use crate::ids::AccountId;
 use crate::state::{Phase, State, TargetPhase, shorten};
 use crate::step::pace::{MOST_TRIES, backoff};
 
-use super::{fail, stick, stumble};
+use super::{end_or_grant, fail, stick, stumble};
 
 /// What is said of a target that nobody can look into any more.
 const EARLIER_TRY: &str =
@@ -126,13 +126,14 @@ pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, 
         state.sharing.tries += 1;
         state.sharing.due = now + backoff(state.sharing.tries);
     }
+    let good = end_or_grant(&state.order);
     for &i in targets {
         let refusal = refused.iter().find(|(t, _)| *t == i).map(|(_, r)| r);
         let target = &mut state.targets[i];
         match refusal {
             None => {
                 target.image_id = Some(state.source.image_id.clone());
-                target.phase = TargetPhase::Succeeded;
+                target.phase = good;
             }
             Some(refusal) if again && refusal.is_passing() => {}
             Some(refusal) => fail(target, Cause::SharingFailed, &refusal.to_string()),
