@@ -15,6 +15,7 @@ mod copies;
 mod image;
 mod key;
 mod lasting;
+mod launch;
 mod look;
 mod machine;
 mod mark;
@@ -120,6 +121,11 @@ impl Aws {
             Command::Tidy { target } => self.tidy(state, *target).await,
             Command::Undo { target } => self.undo(state, *target).await,
             Command::Remove { target } => self.remove(state, *target).await,
+            Command::Grant { target } => match (source, &state.order.share) {
+                // A target's own image needs the source no more.
+                (Err(gone), Some(_)) => Outcome::SourceGone(gone.clone()),
+                _ => self.let_launch(state, *target).await,
+            },
             Command::Start { target, snapshots } => match source {
                 Ok(source) => self.start(state, source, *target, snapshots).await,
                 Err(gone) => Outcome::SourceGone(gone.clone()),

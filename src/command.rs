@@ -8,11 +8,13 @@
 //! | `Start` | CopySnapshot has no token: copies carry the tag `amiferry:key`, looks come first, surplus copies are deleted |
 //! | `Register` | the name: EC2 refuses the second image of a name |
 //! | `Tidy`, `Undo`, `Remove` | what is gone already counts as deleted |
+//! | `Grant` | an equal grant is looked for first; CreateGrant by name; a service-linked role that is there counts as made |
 //! | `Revoke` | removes what the tag says was added; the tag itself goes last |
 
 use crate::digest::digest;
 use crate::error::Refusal;
 use crate::ids::{AccountId, ImageId, KeyRef, SnapshotId};
+use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetState};
 
 /// The tags this project puts on what it makes.
@@ -63,6 +65,10 @@ pub enum Command {
     Remove {
         target: usize,
     },
+    /// Let the service-linked roles asked for launch: a grant for each.
+    Grant {
+        target: usize,
+    },
     Revoke,
 }
 
@@ -78,7 +84,8 @@ impl Command {
             | Self::Check { target }
             | Self::Tidy { target }
             | Self::Undo { target }
-            | Self::Remove { target } => Some(*target),
+            | Self::Remove { target }
+            | Self::Grant { target } => Some(*target),
         }
     }
 
@@ -94,6 +101,7 @@ impl Command {
             Self::Tidy { .. } => "Tidy",
             Self::Undo { .. } => "Undo",
             Self::Remove { .. } => "Remove",
+            Self::Grant { .. } => "Grant",
             Self::Revoke => "Revoke",
         }
     }
@@ -158,7 +166,9 @@ pub enum Outcome {
     Unfaithful(Vec<String>),
     /// The target was to be undone, but its image is there.
     ImageThere(ImageId),
-    /// Done: tidied, undone, removed, or revoked.
+    /// Roles of these names are not there, or not to be seen by KMS; what AWS said of the first.
+    RolesMissing(Vec<String>, Refusal),
+    /// Done: tidied, undone, removed, granted, or revoked.
     Done,
     /// The source is closed; but it had been open already when this process began, to these accounts: an earlier try of the run
     /// may have made copies there.
@@ -195,6 +205,19 @@ pub fn image_key(state: &State, target: &TargetState) -> String {
 /// All grants of a run begin with this.
 pub fn grant_prefix(run: &str) -> String {
     format!("amiferry-{run}-")
+}
+
+/// The grants on a target's own key that let service-linked roles launch begin with this. They are of no run: whichever needs one finds
+/// it, so that no key has two of them.
+pub const LAUNCH_PREFIX: &str = "amiferry-launch-";
+
+/// The name of the grant by which `role` launches in a target: of an image of the target's own, or of the source image.
+pub fn launch_grant_name(state: &State, target: &TargetState, role: &ServiceLinkedRole) -> String {
+    let role = role.in_grant_name();
+    match &state.order.share {
+        None => format!("{LAUNCH_PREFIX}{role}"),
+        Some(_) => format!("{}{}/{role}", grant_prefix(&state.run), target.account_id),
+    }
 }
 
 /// The tag that marks the source snapshots while a run shares them.

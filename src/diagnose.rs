@@ -11,11 +11,14 @@
 //! | copy ends in `error` otherwise | `CopyFailed` |
 //! | InvalidAMIName.Duplicate by an image not ours | `NameTaken` |
 //! | OptInRequired, AuthFailure | `RegionNotEnabled` |
+//! | CreateGrant: InvalidArnException, the service-linked role is none that KMS knows | `ServiceLinkedRoleMissing` |
+//! | any other refusal of a grant to launch | `LaunchGrantMissing` |
 //! | any other denial | `AccessDenied` |
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Refusal, RefusalKind};
+use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetState};
 
 /// Why a target failed. The names are in step states: they change only by addition.
@@ -35,6 +38,10 @@ pub enum Cause {
     SharingFailed,
     SourceGone,
     AccessDenied,
+    /// The image stands; a service-linked role that is to launch from it does not exist. Since schema 3.
+    ServiceLinkedRoleMissing,
+    /// The image stands; a service-linked role has no grant to launch from it. Since schema 3.
+    LaunchGrantMissing,
     Throttled,
     Unreachable,
     Other,
@@ -72,6 +79,20 @@ impl Cause {
 
     /// What to change, and where.
     pub fn remedy(self, state: &State, target: &TargetState) -> String {
+        let remedy = self.change(state, target);
+        if !target.stands() {
+            return remedy;
+        }
+        let kept = match &state.order.share {
+            None => "the AMI and its snapshots are kept",
+            Some(_) => "the AMI stays shared",
+        };
+        format!(
+            "{remedy}. Meanwhile {kept}: then send the same request again, which only makes the grant that is missing"
+        )
+    }
+
+    fn change(self, state: &State, target: &TargetState) -> String {
         let TargetState {
             account_id: account,
             region,
@@ -118,6 +139,19 @@ impl Cause {
             Self::AccessDenied => format!(
                 "In account {account}: allow the action in the policy of {role}; if it is allowed there, look for a permissions boundary or a service control policy that denies it"
             ),
+            Self::ServiceLinkedRoleMissing => format!(
+                "In account {account}: {}; or give the request CreateServiceLinkedRoles: true, and allow {role} iam:CreateServiceLinkedRole",
+                missing_roles(state, target)
+            ),
+            Self::LaunchGrantMissing => match &state.order.share {
+                None => format!(
+                    "In account {account}, Region {region}: allow {role} kms:ListGrants and kms:CreateGrant on {key}, in the role's policy and in the key policy; look for a condition or a service control policy that forbids it"
+                ),
+                Some(_) => format!(
+                    "In account {account}: allow {role} kms:CreateGrant on {}. With KeyAccess None, let the policy of that key allow account {account} kms:CreateGrant, without the condition kms:GrantIsForAWSResource, and all that the grant is to allow",
+                    state.source.keys.join(" and ")
+                ),
+            },
             Self::Throttled => format!("Run again later; if it persists, ask for a higher EC2 request quota in account {account}, Region {region}"),
             Self::Unreachable => format!("Run again; if it persists, check the network path to {region} and the AWS Health Dashboard"),
             Self::Other => "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned(),
@@ -137,4 +171,22 @@ impl Cause {
             "In account {source}: check that the accounts named exist, and allow the function's role {actions} and kms:CreateGrant on their keys; look for a service control policy that forbids sharing"
         )
     }
+}
+
+/// How to make the roles that the failure names.
+fn missing_roles(state: &State, target: &TargetState) -> String {
+    let reason = target.failure.as_ref().map_or("", |f| f.reason.as_str());
+    let of_a_name = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
+    let words = reason.split(|c| !of_a_name(c));
+    let named = |role: &&ServiceLinkedRole| {
+        let name = role.role_name();
+        words.clone().any(|word| word.trim_end_matches(',') == name)
+    };
+    let roles = &state.order.service_linked_roles;
+    let missing: Vec<String> = roles
+        .iter()
+        .filter(named)
+        .map(ServiceLinkedRole::command)
+        .collect();
+    missing.join("; ")
 }

@@ -60,6 +60,8 @@ impl Refusal {
             | "ServerInternal"
             | "KMSInternalException"
             | "DependencyTimeoutException"
+            | "ServiceFailure"
+            | "ConcurrentModification"
             | "UnreadableAnswer" => RefusalKind::Uncertain,
             "ResourceLimitExceeded"
             | "ConcurrentSnapshotLimitExceeded"

@@ -3,7 +3,7 @@
 //!
 //! The map of the house, in the order in which data flows. Each module depends only on those above it:
 //!
-//! - [`ids`], [`digest`], [`name`]: words checked once, at the door
+//! - [`ids`], [`digest`], [`service_linked_role`], [`name`]: words checked once, at the door
 //! - [`error`]: what AWS refused, and how a call can fail
 //! - [`request`]: the validated wish
 //! - [`event`]: what arrives
@@ -32,6 +32,7 @@ pub mod plan;
 pub mod policy;
 pub mod reply;
 pub mod request;
+pub mod service_linked_role;
 pub mod setup;
 pub mod source;
 pub mod state;

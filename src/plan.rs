@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::ids::{AccountId, KeyRef, RoleName};
 use crate::name::NameTemplate;
 use crate::request::{DEFAULT_ROLE, KeyAccess, MAX_TARGETS, Request, Target, source_among_targets};
+use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
 use crate::state::{
     BYTES_IN_ALL, BYTES_PER_TARGET, Order, Phase, SCHEMA, Share, Sharing, SourceRef, State,
@@ -129,6 +130,7 @@ pub fn source_ref(request: &Request, source: &Source) -> SourceRef {
         account_id: source.owner.clone(),
         snapshots: source.snapshots.iter().map(|s| s.id.clone()).collect(),
         keys: source.keys(),
+        staged: Vec::new(),
     }
 }
 
@@ -159,6 +161,10 @@ pub fn close(source: SourceRef, run: &str, now: i64) -> State {
             revoke_after_copy: true,
             copy_completion_minutes: None,
             share: None,
+            service_linked_roles: Vec::new(),
+            create_service_linked_roles: false,
+            audience: Vec::new(),
+            reencrypt_key: None,
         },
         sharing: Sharing {
             at: now,
@@ -227,6 +233,10 @@ fn state(
             revoke_after_copy: request.revoke_after_copy,
             copy_completion_minutes: request.copy_completion_minutes,
             share: None,
+            service_linked_roles: request.service_linked_roles.clone(),
+            create_service_linked_roles: request.create_service_linked_roles,
+            audience: Vec::new(),
+            reencrypt_key: request.reencrypt_key.clone(),
         },
         sharing: Sharing::default(),
         execution: String::new(),
@@ -339,13 +349,34 @@ impl fmt::Display for Plan<'_> {
             f,
             "Meanwhile shared: {} snapshots and {grants} grants for each account in need; {after}",
             source.snapshots.len()
-        )
+        )?;
+        write_roles(f, order)
     }
+}
+
+fn write_roles(f: &mut fmt::Formatter<'_>, order: &Order) -> fmt::Result {
+    let roles: Vec<String> = order
+        .service_linked_roles
+        .iter()
+        .map(ServiceLinkedRole::role_name)
+        .collect();
+    if roles.is_empty() {
+        return Ok(());
+    }
+    let if_missing = if order.create_service_linked_roles {
+        ", made where they do not exist"
+    } else {
+        ""
+    };
+    write!(f, "\nTo launch by it: {}{if_missing}", roles.join(", "))
 }
 
 fn write_share(f: &mut fmt::Formatter<'_>, state: &State, share: &Share) -> fmt::Result {
     let State {
-        source, targets, ..
+        source,
+        order,
+        targets,
+        ..
     } = state;
     write!(
         f,
@@ -369,7 +400,7 @@ fn write_share(f: &mut fmt::Formatter<'_>, state: &State, share: &Share) -> fmt:
     if share.only {
         write!(f, "\n  and with nobody else it was shared with before")?;
     }
-    Ok(())
+    write_roles(f, order)
 }
 
 #[cfg(test)]
@@ -406,6 +437,15 @@ mod tests {
             Plan(&state).to_string(),
             "Copy ami-0a1b2c3d4e5f60718 (2 snapshots) from 111111111111 us-west-2\n  to 222222222222 us-west-2 as AmiCopyRole under alias/amis\n\
              Meanwhile shared: 2 snapshots and 1 grants for each account in need; revoked afterwards"
+        );
+        let roles = json!({"ServiceLinkedRoles": ["spot.amazonaws.com", "autoscaling.amazonaws.com_x"], "CreateServiceLinkedRoles": true});
+        let state = distribute(&request(&roles), &example(), "0123456789abcdef", 0).unwrap();
+        assert!(
+            Plan(&state).to_string().ends_with(
+                "\nTo launch by it: AWSServiceRoleForEC2Spot, AWSServiceRoleForAutoScaling_x, made where they do not exist"
+            ),
+            "{}",
+            Plan(&state)
         );
     }
 
@@ -458,6 +498,7 @@ mod tests {
             account_id: AccountId::parse("111111111111").unwrap(),
             snapshots: Vec::new(),
             keys: Vec::new(),
+            staged: Vec::new(),
         };
         let state = withdraw(&request(&json!({})), source, false, "0123456789abcdef", 0);
         assert_eq!(

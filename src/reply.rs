@@ -119,12 +119,12 @@ fn target(state: &State, target: &TargetState) -> Value {
         told["KmsKeyArn"] = json!(target.kms_key_id);
     }
     // A target stuck over tidying up has its image all the same; one stuck over undoing has forgotten its copies.
-    let stands = target.phase == TargetPhase::Succeeded
-        || (target.phase == TargetPhase::Stuck && !target.copies.is_empty());
+    let stands =
+        target.stands() || (target.phase == TargetPhase::Stuck && !target.copies.is_empty());
     if let (true, Some(image)) = (stands, &target.image_id) {
         told["ImageId"] = json!(image);
     }
-    if stands && state.order.share.is_none() {
+    if stands && state.order.share.is_none() && !target.copies.is_empty() {
         let pairs = state.source.snapshots.iter().zip(&target.copies);
         let snapshots: Map<String, Value> = pairs
             .filter_map(|(from, to)| Some((from.to_string(), json!(to.as_ref()?))))

@@ -11,6 +11,7 @@ use crate::ids::{
     SnapshotId,
 };
 use crate::name::NameTemplate;
+use crate::service_linked_role::ServiceLinkedRole;
 
 mod fields;
 mod targets;
@@ -23,9 +24,12 @@ pub const MAX_TARGETS: usize = 900;
 /// What a resource can hold (50), less the four this project adds.
 const MAX_TAGS: usize = 46;
 
+/// More than any account launches by, and few enough for a state.
+const MAX_SERVICE_LINKED_ROLES: usize = 8;
+
 const ACCEPTED: &str = "SourceImageId (AmiId), SourceRegion (Region), Mode, Targets, TargetAccountIds, TargetKmsKeyIds, TargetRegions, \
      OrganizationId, OrganizationalUnitIds, TargetRoleName (RoleName), ExternalId, SourceSnapshotId (SnapshotId), ShareSnapshots, Unshare, \
-     Name, Tags, CopyTags, KeyAccess, CopyCompletionMinutes, RevokeAfterCopy, OnDelete, Wait";
+     Name, Tags, CopyTags, KeyAccess, ServiceLinkedRoles, CreateServiceLinkedRoles, ReencryptKmsKeyId, CopyCompletionMinutes, RevokeAfterCopy, OnDelete, Wait";
 
 /// What the targets are to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub enum Mode {
 pub enum KeyAccess {
     /// By a grant on each source key, revoked afterwards.
     Grant,
+    /// By statements in the policy of each source key, taken out afterwards.
+    Policy,
     /// Somebody else arranged it.
     None,
 }
@@ -83,6 +89,10 @@ pub struct Sharing {
 
 /// What somebody asked for, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of the request"
+)]
 pub struct Request {
     pub mode: Mode,
     pub source_image: ImageId,
@@ -97,6 +107,12 @@ pub struct Request {
     pub tags: BTreeMap<String, String>,
     pub copy_tags: bool,
     pub key_access: KeyAccess,
+    /// Those in each target that are to be able to launch from the image.
+    pub service_linked_roles: Vec<ServiceLinkedRole>,
+    /// Make those of them that do not exist yet.
+    pub create_service_linked_roles: bool,
+    /// A key of the source account under which snapshots that cannot be shared as they are (`aws/ebs`) are copied there first.
+    pub reencrypt_key: Option<KeyRef>,
     pub copy_completion_minutes: Option<u16>,
     pub revoke_after_copy: bool,
     pub on_delete: OnDelete,
@@ -138,7 +154,6 @@ impl Request {
         let mode = fields
             .choice("Mode", &[("Copy", Mode::Copy), ("Share", Mode::Share)])?
             .unwrap_or(mode);
-        refuse_what_is_not_there_yet(&mut fields)?;
         match mode {
             Mode::Copy => refuse_words_of("Share", &mut fields, &["ShareSnapshots", "Unshare"])?,
             Mode::Share => refuse_words_of("Copy", &mut fields, &WORDS_OF_COPY)?,
@@ -166,6 +181,14 @@ impl Request {
                 "is required: a list of {AccountId, Region?, KmsKeyId?, RoleName?, ExternalId?}; or name an OrganizationId or OrganizationalUnitIds",
             ));
         }
+        let service_linked_roles = service_linked_roles(&mut fields)?;
+        let create_service_linked_roles = fields.flag("CreateServiceLinkedRoles")?.unwrap_or(false);
+        if create_service_linked_roles && service_linked_roles.is_empty() {
+            return Err(Error::invalid(
+                "CreateServiceLinkedRoles",
+                "goes with ServiceLinkedRoles, which names them",
+            ));
+        }
         let name = fields
             .checked(&["Name"], NameTemplate::parse)?
             .unwrap_or_default();
@@ -185,9 +208,16 @@ impl Request {
             key_access: fields
                 .choice(
                     "KeyAccess",
-                    &[("Grant", KeyAccess::Grant), ("None", KeyAccess::None)],
+                    &[
+                        ("Grant", KeyAccess::Grant),
+                        ("Policy", KeyAccess::Policy),
+                        ("None", KeyAccess::None),
+                    ],
                 )?
                 .unwrap_or(KeyAccess::Grant),
+            service_linked_roles,
+            create_service_linked_roles,
+            reencrypt_key: fields.checked(&["ReencryptKmsKeyId"], KeyRef::parse)?,
             copy_completion_minutes: fields
                 .checked(&["CopyCompletionMinutes"], parse_completion_minutes)?,
             revoke_after_copy: fields.flag("RevokeAfterCopy")?.unwrap_or(true),
@@ -210,6 +240,7 @@ impl Request {
     /// grants and snapshot permissions go to accounts.
     pub fn needs_members(&self) -> bool {
         self.mode == Mode::Copy
+            || !self.service_linked_roles.is_empty()
             || self.sharing.snapshots
             || self.key_access == KeyAccess::Grant
             || self.sharing.unshare
@@ -244,8 +275,9 @@ impl Request {
     }
 }
 
-const WORDS_OF_COPY: [&str; 5] = [
+const WORDS_OF_COPY: [&str; 6] = [
     "TargetKmsKeyIds",
+    "ReencryptKmsKeyId",
     "TargetRegions",
     "Name",
     "Tags",
@@ -260,15 +292,25 @@ fn refuse_words_of(other: &str, fields: &mut Fields, words: &[&str]) -> Result<(
     }
 }
 
-/// Keys of the request schema that this version knows of but does not serve: refused with that word, never half-served.
-fn refuse_what_is_not_there_yet(fields: &mut Fields) -> Result<(), Error> {
-    if fields.list("ServiceLinkedRoles")?.is_some() {
-        return Err(Error::invalid(
-            "ServiceLinkedRoles",
-            "is not available in this version; make the grants for Auto Scaling and Spot in the target",
-        ));
+fn service_linked_roles(fields: &mut Fields) -> Result<Vec<ServiceLinkedRole>, Error> {
+    let names = fields.list("ServiceLinkedRoles")?.unwrap_or_default();
+    let mut roles = Vec::new();
+    for (i, name) in names.iter().enumerate() {
+        let key = || format!("ServiceLinkedRoles[{i}]");
+        let role = ServiceLinkedRole::parse(name).map_err(|said| Error::invalid(key(), said))?;
+        if roles.contains(&role) {
+            return Err(Error::invalid(key(), format!("names {role} a second time")));
+        }
+        roles.push(role);
     }
-    Ok(())
+    if roles.len() > MAX_SERVICE_LINKED_ROLES {
+        let problem = format!(
+            "has {} items; at most {MAX_SERVICE_LINKED_ROLES} are accepted",
+            roles.len()
+        );
+        return Err(Error::invalid("ServiceLinkedRoles", problem));
+    }
+    Ok(roles)
 }
 
 fn parse_completion_minutes(text: &str) -> Result<u16, &'static str> {

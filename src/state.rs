@@ -16,8 +16,12 @@ use crate::event::job::is_execution_name;
 use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
 use crate::name::NameTemplate;
 use crate::request::{KeyAccess, MAX_TARGETS, check_tags};
+use crate::service_linked_role::ServiceLinkedRole;
 
 mod copies;
+mod standing;
+
+pub use standing::MOST_COPIES_BESIDE_WORDS;
 
 /// The schema this version writes.
 pub const SCHEMA: u64 = 3;
@@ -67,6 +71,8 @@ pub struct State {
 pub enum Phase {
     /// Finding out in each target what is there already. Nothing has been shared.
     Looking,
+    /// Copying the source in its own account under a key that can be shared. Since schema 3.
+    Staging,
     /// Opening the source to the accounts that need it.
     Sharing,
     Copying,
@@ -85,6 +91,10 @@ pub struct SourceRef {
     pub snapshots: Vec<SnapshotId>,
     /// ARNs of the distinct keys.
     pub keys: Vec<String>,
+    /// What is shared and copied in their place, one for each: copies of them in the source account under a key that can be shared.
+    /// Since schema 3.
+    #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
+    pub staged: Vec<Option<SnapshotId>>,
 }
 
 /// What the request said that targets have in common.
@@ -102,6 +112,18 @@ pub struct Order {
     /// `Mode: Share`: launch from the source image; nothing is copied. Since schema 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
+    /// Those in each target that get a grant to launch. Since schema 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service_linked_roles: Vec<ServiceLinkedRole>,
+    /// Make those of them that do not exist. Since schema 3.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub create_service_linked_roles: bool,
+    /// ARNs of the organisation and units whose members are the targets: key policies name them as such. Since schema 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audience: Vec<String>,
+    /// The key under which the source is copied in its own account first. Since schema 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reencrypt_key: Option<KeyRef>,
 }
 
 /// What lasting sharing is to come to.
@@ -142,6 +164,10 @@ pub struct Sharing {
     /// Why the audience of a lasting share was refused: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Since when the policies of the keys have been seen without this run's statements (Unix seconds); 0 if they have not.
+    /// Since schema 3.
+    #[serde(skip_serializing_if = "is_default")]
+    pub policies_clean_since: i64,
     /// Why revoking failed for good: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
@@ -204,7 +230,7 @@ pub struct TargetState {
     pub copies: Vec<Option<SnapshotId>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// IDs of what could not be deleted.
+    /// IDs of what could not be deleted; ARNs of keys whose grants could not be revoked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
 }
@@ -220,6 +246,8 @@ pub enum TargetPhase {
     Checking,
     /// The image is good; deleting copies made beside the ones it uses.
     Tidying,
+    /// Everything is there; letting service-linked roles launch from it. Since schema 3.
+    Granting,
     /// Failed; deleting what was made.
     Undoing,
     /// To be deregistered with its snapshots.
@@ -378,7 +406,8 @@ impl State {
         {
             return invalid("Order.Share");
         }
-        let is_made = |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok();
+        let is_made =
+            |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok() || is_key(id);
         if !self.targets.iter().flat_map(|t| &t.left).all(is_made) {
             return invalid("a target's Left");
         }
@@ -400,7 +429,7 @@ impl State {
     }
 
     /// Makes a state that may be behind the world safe to act on: every target not yet terminal looks first. What had
-    /// been shared stays known, so a target that was copying goes straight on after its look.
+    /// been shared stays known, so a target that was copying goes straight on after its look. Granting looks itself.
     pub fn reopen(&mut self) {
         let closed = self.sharing.closed;
         for target in &mut self.targets {
@@ -440,6 +469,9 @@ impl State {
         if self.sharing.closed && target.phase == TargetPhase::Tidying {
             target.phase = TargetPhase::Succeeded;
             return;
+        }
+        if target.phase == TargetPhase::Granting {
+            return target.fail_standing(Cause::LaunchGrantMissing, reason);
         }
         target
             .failure
@@ -505,6 +537,7 @@ impl State {
             prior: Vec::new(),
             closed: true,
             refused: None,
+            policies_clean_since: now,
             stuck: Some("x".repeat(600)),
         };
         for target in &mut busy.targets {
@@ -533,7 +566,7 @@ impl State {
             target.doubled = false;
             let stuck = Some("x".repeat(STUCK_BYTES));
             target.failure = Some(Failure {
-                cause: Cause::SnapshotNotVisible,
+                cause: Cause::ServiceLinkedRoleMissing,
                 reason: "x".repeat(REASON_BYTES),
                 stuck,
             });
@@ -544,7 +577,11 @@ impl State {
             target.doubled = true;
             target.copies = self.source.snapshots.iter().cloned().map(Some).collect();
         }
-        size(&busy).max(size(&failed))
+        let mut standing = busy.clone();
+        for target in &mut standing.targets {
+            target.fail_standing(Cause::ServiceLinkedRoleMissing, &"x".repeat(REASON_BYTES));
+        }
+        size(&busy).max(size(&failed)).max(size(&standing))
     }
 }
 

@@ -9,8 +9,9 @@
 //! | Ready | (the run's Share) | Copying |
 //! | Copying | Start, Poll | Registering when all are complete; Looking when something is not as remembered |
 //! | Registering | Register | Checking |
-//! | Checking | Check | Succeeded, Tidying when copies are left over, Undoing when not faithful |
-//! | Tidying | Tidy | Succeeded |
+//! | Checking | Check | Tidying when copies are left over, Granting, Succeeded, Undoing when not faithful |
+//! | Tidying | Tidy | Granting, Succeeded |
+//! | Granting (where service-linked roles are to launch) | Grant | Succeeded, Failed with its image kept |
 //! | Undoing | Undo | Failed, Stuck |
 //! | Removing | Remove | Removed, Failed |
 //!
@@ -18,8 +19,8 @@
 //! none; Copying until every target is terminal; Revoking; Copying once more, to delete what other processes at work on the same
 //! state may have left in the targets that the source was open to; Ended.
 //!
-//! With `Mode: Share` the targets begin as Ready and are Succeeded once shared with; Revoking then takes back only what is no
-//! longer wanted.
+//! With `Mode: Share` the targets begin as Ready and are Granting or Succeeded once shared with; Revoking then takes back only what is
+//! no longer wanted.
 
 use crate::command::Command;
 use crate::diagnose::Cause;
@@ -86,7 +87,7 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
                 },
             ),
             Phase::Revoking => offer(state.sharing.due, Command::Revoke),
-            Phase::Looking | Phase::Copying | Phase::Ended => {}
+            Phase::Looking | Phase::Staging | Phase::Copying | Phase::Ended => {}
         }
     }
     match (commands.is_empty(), earliest) {
@@ -109,6 +110,7 @@ fn end_in_time(state: &mut State, now: i64, busy: &Busy) {
                 | TargetPhase::Ready
                 | TargetPhase::Copying
                 | TargetPhase::Registering
+                | TargetPhase::Granting
         );
         if ends && !busy.source && !busy.targets.contains(&i) {
             state.give_up_target(i, Cause::TooSlow, OUT_OF_TIME);
@@ -181,6 +183,7 @@ fn command_for(state: &State, i: usize, target: &TargetState) -> Option<Command>
         TargetPhase::Tidying => Some(Command::Tidy { target: i }),
         TargetPhase::Undoing => Some(Command::Undo { target: i }),
         TargetPhase::Removing => Some(Command::Remove { target: i }),
+        TargetPhase::Granting => Some(Command::Grant { target: i }),
         TargetPhase::Ready
         | TargetPhase::Succeeded
         | TargetPhase::Removed

@@ -243,21 +243,28 @@ fn percent(text: &str) -> u8 {
         .map_or(0, |p: u8| p.min(100))
 }
 
-/// Deletes these snapshots. One that is gone counts as deleted; one that an image uses is not an orphan.
-pub async fn delete(ec2: &Client, at: &Place, ids: &[SnapshotId]) -> Vec<(String, Refusal)> {
+/// What became of snapshots that were to be deleted.
+#[derive(Default)]
+pub struct Deleted {
+    pub gone: Vec<SnapshotId>,
+    pub left: Vec<(String, Refusal)>,
+}
+
+/// Deletes these snapshots. One that is gone counts as deleted; one that an image uses is not an orphan, and neither gone nor left.
+pub async fn delete(ec2: &Client, at: &Place, ids: &[SnapshotId]) -> Deleted {
     let deleting = ids.iter().map(|id| async move {
         let answer = ec2.delete_snapshot().snapshot_id(id.as_str()).send().await;
-        match answer.map_err(|e| refusal("DeleteSnapshot", at, id, &e)) {
-            Err(refusal)
-                if !matches!(
-                    refusal.code.as_str(),
-                    "InvalidSnapshot.NotFound" | "InvalidSnapshot.InUse"
-                ) =>
-            {
-                Some((id.to_string(), refusal))
-            }
-            _ => None,
-        }
+        answer.map_err(|e| refusal("DeleteSnapshot", at, id, &e))
     });
-    join_all(deleting).await.into_iter().flatten().collect()
+    let mut deleted = Deleted::default();
+    for (id, answer) in ids.iter().zip(join_all(deleting).await) {
+        match answer {
+            Err(refusal) if refusal.code == "InvalidSnapshot.InUse" => {}
+            Err(refusal) if refusal.code != "InvalidSnapshot.NotFound" => {
+                deleted.left.push((id.to_string(), refusal));
+            }
+            _ => deleted.gone.push(id.clone()),
+        }
+    }
+    deleted
 }

@@ -12,7 +12,7 @@ use super::{Aws, refusal};
 use crate::command::{Outcome, shared_tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::request::KeyAccess;
-use crate::state::{Share, State, TargetPhase};
+use crate::state::{Share, State};
 
 mod thing;
 
@@ -71,17 +71,13 @@ impl Aws {
 
     /// Takes back what this run gave to those who are no longer to have it.
     pub(super) async fn take_back(&self, state: &State, share: &Share) -> Outcome {
-        let succeeded = || {
-            state
-                .targets
-                .iter()
-                .filter(|t| t.phase == TargetPhase::Succeeded)
-        };
+        let succeeded = || state.targets.iter().filter(|t| t.stands());
         let mut stay: BTreeSet<&str> = succeeded().map(|t| t.account_id.as_str()).collect();
         let mut on_snapshots = stay.clone();
         if !share.snapshots {
             on_snapshots.clear();
         }
+        let with_roles = stay.clone();
         let mut with_grant = stay.clone();
         if state.order.key_access != KeyAccess::Grant {
             with_grant.clear();
@@ -94,7 +90,7 @@ impl Aws {
         let named: BTreeSet<&str> = state
             .targets
             .iter()
-            .filter(|t| t.phase != TargetPhase::Succeeded)
+            .filter(|t| !t.stands())
             .map(|t| t.account_id.as_str())
             .chain(share.gone.iter().map(|arn| short(arn)))
             .collect();
@@ -118,12 +114,16 @@ impl Aws {
         for (id, closed) in state.source.snapshots.iter().zip(join_all(closing).await) {
             left.extend(closed.err().map(|r| (id.to_string(), r)));
         }
+        let roles = &state.order.service_linked_roles;
+        let asked_for = |word: &str| roles.iter().any(|role| role.in_grant_name() == word);
+        let grant_is_gone = |name: &str| match name.split_once('/') {
+            None => is_gone(&with_grant, name),
+            // One that was made there for a service-linked role; only a request that is the whole list takes it from those who stay.
+            Some((who, role)) => is_gone(&with_roles, who) || (share.only && !asked_for(role)),
+        };
         let mut grants = 0;
         for key in &state.source.keys {
-            match self
-                .revoke_grants(state, key, |who| is_gone(&with_grant, who))
-                .await
-            {
+            match self.revoke_grants(state, key, grant_is_gone).await {
                 Ok(kept) => grants += kept,
                 Err(refusal) => left.push((key.clone(), refusal)),
             }
@@ -213,7 +213,9 @@ impl Aws {
 
     /// Marks the snapshots, with an empty list if need be: when the image is gone, they lead to the keys that have grants.
     async fn note_grants(&self, state: &State) -> Result<(), Refusal> {
-        if state.order.key_access != KeyAccess::Grant || state.source.keys.is_empty() {
+        let none = state.order.key_access != KeyAccess::Grant
+            && state.order.service_linked_roles.is_empty();
+        if none || state.source.keys.is_empty() {
             return Ok(());
         }
         let name = shared_tag(&state.run);

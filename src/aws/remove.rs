@@ -61,7 +61,14 @@ impl Aws {
             .into_iter()
             .filter(|copy| copy.run.as_deref() == Some(state.run.as_str()));
         let ids: Vec<SnapshotId> = ours.map(|copy| copy.id).collect();
-        left.extend(copies::delete(&ec2, &at, &ids).await);
+        let deleted = copies::delete(&ec2, &at, &ids).await;
+        left.extend(deleted.left);
+        if left.is_empty() {
+            let keys = self.keys_of(state, &actor, target, &[]).await?;
+            left = self
+                .revoke_unneeded(&actor, target, keys, &deleted.gone)
+                .await?;
+        }
         Ok(if left.is_empty() {
             Outcome::Done
         } else {
@@ -69,7 +76,8 @@ impl Aws {
         })
     }
 
-    /// Deregisters what the run of this name made in a target, and deletes its snapshots.
+    /// Deregisters what the run of this name made in a target, and deletes its snapshots. With the last copy under a key go the grants by
+    /// which service-linked roles could launch from it.
     pub(super) async fn remove(&self, state: &State, i: usize) -> Outcome {
         match self.remove_target(state, i).await {
             Ok(left) if left.is_empty() => Outcome::Done,
@@ -88,19 +96,27 @@ impl Aws {
         let ec2 = self.ec2(&actor, &target.region);
         let at = actor.at(&target.region);
         let run = format!("tag:{}", tag::RUN);
+        let made = || Filter::builder().name(&run).values(&state.run).build();
+        let before = copies::own_snapshots(&ec2, &at, made()).await?;
+        let keys = self.keys_of(state, &actor, target, &before).await?;
         let mut left = Vec::new();
         for found in image::own_images_by(&ec2, &at, &run, &state.run).await? {
             if let Some(id) = image::id_of(&found) {
                 left.extend(deregister(&ec2, &at, &id).await?);
             }
         }
-        let filter = Filter::builder().name(run).values(&state.run).build();
-        let snapshots = copies::own_snapshots(&ec2, &at, filter).await?;
+        let snapshots = copies::own_snapshots(&ec2, &at, made()).await?;
         let ids: Vec<SnapshotId> = snapshots
             .iter()
             .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
             .collect();
-        left.extend(copies::delete(&ec2, &at, &ids).await);
+        let deleted = copies::delete(&ec2, &at, &ids).await;
+        left.extend(deleted.left);
+        if left.is_empty() {
+            left = self
+                .revoke_unneeded(&actor, target, keys, &deleted.gone)
+                .await?;
+        }
         Ok(left)
     }
 }

@@ -171,7 +171,8 @@ impl Aws {
         Ok(all)
     }
 
-    /// Revokes the grants of this run on one key, for the accounts that `is_gone` says. Tells how many were kept.
+    /// Revokes the grants of this run on one key that `is_gone` says, by their names behind the run's prefix: an account, or an account, a
+    /// slash and its role. Tells how many were kept.
     pub(super) async fn revoke_grants(
         &self,
         state: &State,
@@ -185,9 +186,9 @@ impl Aws {
         let prefix = grant_prefix(&state.run);
         let (mut ours, mut kept) = (Vec::new(), 0);
         for grant in self.grants(state, key).await? {
-            let account = grant.name().and_then(|name| name.strip_prefix(&prefix));
-            match account {
-                Some(account) if is_gone(account) => {
+            let of_run = grant.name().and_then(|name| name.strip_prefix(&prefix));
+            match of_run {
+                Some(name) if is_gone(name) => {
                     ours.extend(grant.grant_id().map(str::to_owned));
                 }
                 Some(_) => kept += 1,

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::key::key_region;
+use super::launch;
 use super::mark::{CopyMark, Marks};
 use super::marking::Tags;
 use super::{Aws, refusal};
@@ -217,6 +218,7 @@ impl Aws {
         let actor = Self::own(state);
         let region = key_region(state, key);
         let operations = match &state.order.share {
+            Some(_) if !state.order.service_linked_roles.is_empty() => launch::OPERATIONS.to_vec(),
             Some(_) => OPERATIONS_TO_LAUNCH.to_vec(),
             None => OPERATIONS.to_vec(),
         };

@@ -63,6 +63,7 @@ impl Aws {
                         account_id: owner.clone(),
                         snapshots: Vec::new(),
                         keys: Vec::new(),
+                        staged: Vec::new(),
                     };
                     runs.insert(
                         run.clone(),

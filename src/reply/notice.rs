@@ -38,6 +38,9 @@ pub fn of(state: &State) -> Value {
             (_, Some(failure)) if !succeeded(target) => {
                 let remedy = failure.cause.remedy(state, target);
                 let _ = write!(message, "failed: {}\n  {remedy}", failure.reason);
+                if let Some(image) = target.image_id.as_ref().filter(|_| target.stands()) {
+                    let _ = write!(message, " ({image})");
+                }
             }
             _ => message.push_str("done"),
         }

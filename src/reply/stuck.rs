@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::command::{grant_prefix, shared_tag, sharing_tag, tag};
+use crate::command::{LAUNCH_PREFIX, grant_prefix, shared_tag, sharing_tag, tag};
 use crate::state::{State, TargetPhase, TargetState};
 
 pub fn what_is_left(state: &State) -> Value {
@@ -34,7 +34,9 @@ fn in_target(state: &State, target: &TargetState) -> Value {
         ),
     ];
     for id in &target.left {
-        commands.push(if id.starts_with("ami-") {
+        commands.push(if id.starts_with("arn:") {
+            revoke_grants(region, id, LAUNCH_PREFIX)
+        } else if id.starts_with("ami-") {
             format!("aws ec2 deregister-image --region {region} --image-id {id} --delete-associated-snapshots")
         } else {
             format!("aws ec2 delete-snapshot --region {region} --snapshot-id {id}")
@@ -45,7 +47,12 @@ fn in_target(state: &State, target: &TargetState) -> Value {
         .as_ref()
         .and_then(|f| f.stuck.as_deref())
         .unwrap_or_default();
-    json!({"AccountId": account, "Region": region, "What": "snapshots or an AMI that this run made", "Reason": said, "Commands": commands})
+    let what = if target.left.iter().any(|id| id.starts_with("arn:")) {
+        "grants to launch from copies that are gone"
+    } else {
+        "snapshots or an AMI that this run made"
+    };
+    json!({"AccountId": account, "Region": region, "What": what, "Reason": said, "Commands": commands})
 }
 
 fn at_source(state: &State, said: &str) -> Value {
@@ -77,7 +84,7 @@ fn at_source(state: &State, said: &str) -> Value {
             .source
             .keys
             .iter()
-            .map(|key| revoke_grants(state, key)),
+            .map(|key| revoke_own_grants(state, key)),
     );
     json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source snapshots and keys", "Reason": said, "Commands": commands})
 }
@@ -104,7 +111,7 @@ fn lasting(state: &State, said: &str) -> Value {
             .source
             .keys
             .iter()
-            .map(|key| revoke_grants(state, key)),
+            .map(|key| revoke_own_grants(state, key)),
     );
     commands.push(format!(
         "aws ec2 delete-tags --region {region} --resources {image} {} --tags Key={tag}",
@@ -119,8 +126,12 @@ fn lasting(state: &State, said: &str) -> Value {
     json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source image, snapshots and keys", "Reason": said, "Commands": commands})
 }
 
-fn revoke_grants(state: &State, key: &str) -> String {
-    let (region, prefix) = (&state.source.region, grant_prefix(&state.run));
+fn revoke_own_grants(state: &State, key: &str) -> String {
+    let region = state.source.region.as_str();
+    revoke_grants(region, key, &grant_prefix(&state.run))
+}
+
+fn revoke_grants(region: &str, key: &str, prefix: &str) -> String {
     format!(
         "aws kms list-grants --region {region} --key-id {key} --query \"Grants[?starts_with(Name, '{prefix}')].GrantId\" # then, for each: aws kms revoke-grant --region {region} --key-id {key} --grant-id …"
     )

@@ -141,12 +141,12 @@ fn mistakes_are_named() {
             "TargetKmsKeyIds: has several items; for an organisation give one",
         ),
         (
-            with(json!({"ServiceLinkedRoles": "autoscaling.amazonaws.com"})),
-            "ServiceLinkedRoles: is not available",
+            with(json!({"ServiceLinkedRoles": "lambda.amazonaws.com"})),
+            "ServiceLinkedRoles[0]: is no service",
         ),
         (
-            with(json!({"KeyAccess": "Policy"})),
-            "KeyAccess: must be Grant or None",
+            with(json!({"KeyAccess": "policy"})),
+            "KeyAccess: must be Grant or Policy or None",
         ),
         (
             with(json!({"CopyTags": "yes"})),

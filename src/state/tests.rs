@@ -46,6 +46,7 @@ fn full(targets: usize, snapshots: usize) -> State {
                 "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"
                     .to_owned(),
             ],
+            staged: Vec::new(),
         },
         order: Order {
             name: NameTemplate::default(),
@@ -55,6 +56,10 @@ fn full(targets: usize, snapshots: usize) -> State {
             revoke_after_copy: true,
             copy_completion_minutes: Some(2880),
             share: None,
+            service_linked_roles: Vec::new(),
+            create_service_linked_roles: false,
+            audience: Vec::new(),
+            reencrypt_key: None,
         },
         sharing: Sharing {
             at: 1_800_000_000,
@@ -63,6 +68,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             prior: Vec::new(),
             closed: true,
             refused: None,
+            policies_clean_since: 1_800_000_000,
             stuck: Some("x".repeat(600)),
         },
         execution: "x".repeat(80),

@@ -9,9 +9,11 @@ use crate::state::{Failure, MOST_LEFT, STUCK_BYTES, State, TargetPhase, TargetSt
 use super::pace::{MOST_AGAIN, MOST_TRIES, backoff};
 
 mod copying;
+mod granting;
 mod sharing;
 
 use copying::{key_not_ready, looked, polled, started};
+use granting::{end_or_grant, granted};
 use sharing::{permitted, revoked, shared};
 
 /// Notes in `state` what came of `command`.
@@ -31,6 +33,9 @@ pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) 
 }
 
 fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outcome, now: i64) {
+    if matches!(command, Command::Grant { .. }) {
+        return granted(state, i, outcome, now);
+    }
     match outcome {
         Outcome::Looked { key, image, copies } => looked(state, i, key, image, &copies, now),
         Outcome::Started { results } => started(state, i, results, now),
@@ -48,6 +53,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         Outcome::NotYet(what) => not_yet(&mut state.targets[i], &what, now),
         Outcome::Faithful { used, surplus } => {
             *state.copies_mut(i) = used.into_iter().map(Some).collect();
+            let good = end_or_grant(&state.order, false);
             let target = &mut state.targets[i];
             (target.tries, target.due, target.progress) = (0, 0, 100);
             if target.doubled && now < target.shown_by() {
@@ -57,7 +63,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             target.phase = if surplus || target.due > 0 {
                 TargetPhase::Tidying
             } else {
-                TargetPhase::Succeeded
+                good
             };
         }
         Outcome::Unfaithful(differences) => fail(
@@ -65,13 +71,17 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             Cause::NotFaithful,
             &differences.join("; "),
         ),
-        Outcome::Done => done(&mut state.targets[i]),
+        Outcome::Done => {
+            let good = end_or_grant(&state.order, state.sharing.closed);
+            done(&mut state.targets[i], good);
+        }
         Outcome::Left(left) => left_behind(&mut state.targets[i], &left, now),
         Outcome::SourceGone(what) => fail(&mut state.targets[i], Cause::SourceGone, &what),
         Outcome::Refused(refusal) => refused(state, i, command, &refusal, now),
         Outcome::Shared { .. }
         | Outcome::Permitted { .. }
         | Outcome::Closed { .. }
+        | Outcome::RolesMissing(..)
         | Outcome::Registered(_) => {}
     }
 }
@@ -108,14 +118,14 @@ fn not_yet(target: &mut TargetState, what: &str, now: i64) {
     }
 }
 
-fn done(target: &mut TargetState) {
+fn done(target: &mut TargetState, good: TargetPhase) {
     (target.tries, target.due) = (0, 0);
     target.phase = match target.phase {
-        TargetPhase::Tidying => TargetPhase::Succeeded,
+        TargetPhase::Tidying => good,
         TargetPhase::Removing => TargetPhase::Removed,
         _ => TargetPhase::Failed,
     };
-    if target.phase != TargetPhase::Succeeded {
+    if target.phase != good {
         target.image_id = None;
         target.copies.clear();
         target.progress = 0;

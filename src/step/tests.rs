@@ -102,9 +102,11 @@ fn works(command: &Command) -> Outcome {
             used: vec![done(0).id, done(1).id],
             surplus: true,
         },
-        Command::Tidy { .. } | Command::Undo { .. } | Command::Remove { .. } | Command::Revoke => {
-            Outcome::Done
-        }
+        Command::Tidy { .. }
+        | Command::Undo { .. }
+        | Command::Remove { .. }
+        | Command::Grant { .. }
+        | Command::Revoke => Outcome::Done,
     }
 }
 
@@ -339,3 +341,5 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
     );
     assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
 }
+
+mod granting;

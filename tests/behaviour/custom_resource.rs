@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use amiferry_sandbox::{AnswerRefusal, Sandbox, Server};
+use amiferry_sandbox::{AnswerRefusal, Sandbox, Server, World};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -17,7 +17,11 @@ pub struct Stack {
 
 impl Stack {
     pub async fn new(places: &[Place]) -> Self {
-        let sandbox = Sandbox::new(world(places).speed(1000.0));
+        Self::of(world(places)).await
+    }
+
+    pub async fn of(world: World) -> Self {
+        let sandbox = Sandbox::new(world.speed(1000.0));
         let server = sandbox
             .serve(([127, 0, 0, 1], 0).into())
             .await

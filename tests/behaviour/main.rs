@@ -8,6 +8,7 @@ mod distribute;
 mod events;
 mod faults;
 mod hostile;
+mod launch_grants;
 mod machine;
 mod organization;
 mod pairs;

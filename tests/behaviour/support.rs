@@ -50,6 +50,19 @@ fn documented(n: usize) -> String {
         .to_owned()
 }
 
+/// The block of docs/permissions.md that has a statement of this name.
+pub fn documented_block(sid: &str) -> String {
+    let text = include_str!("../../docs/permissions.md");
+    let mut blocks = text.split("```json\n").skip(1);
+    let block = blocks.find_map(|rest| {
+        let block = rest.split("```").next()?;
+        block.contains(&format!("\"{sid}\"")).then_some(block)
+    });
+    block
+        .expect("docs/permissions.md has this statement")
+        .to_owned()
+}
+
 pub fn key_arn((account, region): Place) -> String {
     format!("arn:aws:kms:{region}:{account}:key/{KEY_ID}")
 }

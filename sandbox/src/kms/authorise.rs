@@ -183,9 +183,12 @@ fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> boo
         && within_constraints(&grant.view, usage)
 }
 
-/// Whether a grant's principal is this caller: its session, its role or user, or its account.
+/// Whether a grant's principal is this caller: its session, its role or user, or its account. What an account is granted is for its
+/// policies to give on, and those of a service-linked role say nothing of keys.
 pub(super) fn is(principal: &str, caller: &Caller) -> bool {
-    principal == caller.principal.arn || principal == caller.identity || is_root(principal, caller)
+    principal == caller.principal.arn
+        || principal == caller.identity
+        || (is_root(principal, caller) && !is_service_linked(&caller.identity))
 }
 
 /// Of the caller's own account, in its own partition.

@@ -78,6 +78,20 @@ async fn auto_scaling_needs_a_grant_made_in_its_own_account() {
     assert!(!starts(&scaler).await);
 }
 
+/// What the account is granted is for its policies to give on.
+#[tokio::test(start_paused = true)]
+async fn a_grant_to_the_account_is_none_to_a_service() {
+    let bench = Bench::new();
+    share(&bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
+    let account = grant("arn:aws:iam::222222222222:root");
+    bench.producer.kms("CreateGrant", account).await.ok();
+    assert!(
+        starts(&bench.consumer).await,
+        "a user whose policies allow it"
+    );
+    assert!(!starts(&bench.consumer.as_service(SCALER)).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_operation_of_the_documented_grant_that_ec2_uses_is_needed() {
     let bench = Bench::new();

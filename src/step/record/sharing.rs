@@ -7,7 +7,7 @@ use crate::ids::AccountId;
 use crate::state::{Phase, State, TargetPhase, shorten};
 use crate::step::pace::{MOST_TRIES, backoff};
 
-use super::{fail, stick, stumble};
+use super::{end_or_grant, fail, stick, stumble};
 
 /// What is said of a target that nobody can look into any more.
 const EARLIER_TRY: &str =
@@ -128,13 +128,14 @@ pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, 
         state.sharing.tries += 1;
         state.sharing.due = now + backoff(state.sharing.tries);
     }
+    let good = end_or_grant(&state.order, false);
     for &i in targets {
         let refusal = refused.iter().find(|(t, _)| *t == i).map(|(_, r)| r);
         let target = &mut state.targets[i];
         match refusal {
             None => {
                 target.image_id = Some(state.source.image_id.clone());
-                target.phase = TargetPhase::Succeeded;
+                target.phase = good;
             }
             Some(refusal) if again && refusal.is_passing() => {}
             Some(refusal) => fail(target, Cause::SharingFailed, &refusal.to_string()),
@@ -167,7 +168,7 @@ fn closed(state: &mut State, now: i64) {
     for target in state.targets.iter_mut().filter(|t| copies && t.shared) {
         (target.phase, target.due) = match target.phase {
             TargetPhase::Succeeded => (TargetPhase::Tidying, target.last_start + SETTLED),
-            TargetPhase::Failed => (TargetPhase::Undoing, now + SETTLED),
+            TargetPhase::Failed if !target.stands() => (TargetPhase::Undoing, now + SETTLED),
             _ => continue,
         };
         target.shared = false;

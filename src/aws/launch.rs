@@ -1,0 +1,267 @@
+//! Letting service-linked roles launch: a grant for each on the key that the image's snapshots are encrypted under, made by the target's
+//! session, because KMS wants it made in the account whose role it is for (EC2 Auto Scaling user guide, required KMS key policy). On
+//! the target's own key after a copy, on each source key after a share.
+//!
+//! An equal grant is looked for first, whoever made it. Only the owner of a key may list its grants: the target its own, the
+//! function those of the source.
+
+use aws_sdk_kms::types::{GrantConstraints, GrantListEntry, GrantOperation, KeyManagerType};
+use futures::future::join_all;
+
+use super::key::key_region;
+use super::{Actor, Aws, refusal};
+use crate::command::{Outcome, grant_prefix, launch_grant_name};
+use crate::error::{Refusal, RefusalKind};
+use crate::ids::Region;
+use crate::service_linked_role::ServiceLinkedRole;
+use crate::state::{State, TargetState};
+
+mod role;
+mod unneeded;
+
+/// What EC2 Auto Scaling documents for its role; Spot asks for the same. A grant made by virtue of a grant may allow no more than that
+/// one, so who is to make such grants needs all of it.
+pub const OPERATIONS: [GrantOperation; 8] = [
+    GrantOperation::Encrypt,
+    GrantOperation::Decrypt,
+    GrantOperation::ReEncryptFrom,
+    GrantOperation::ReEncryptTo,
+    GrantOperation::GenerateDataKey,
+    GrantOperation::GenerateDataKeyWithoutPlaintext,
+    GrantOperation::DescribeKey,
+    GrantOperation::CreateGrant,
+];
+
+/// One grant that there is to be.
+struct Wish<'a> {
+    role: &'a ServiceLinkedRole,
+    key: &'a str,
+    region: Region,
+}
+
+/// What came of one.
+enum Made {
+    There,
+    /// KMS knows no such role.
+    Unknown(Refusal),
+    Refused(Refusal),
+}
+
+impl Aws {
+    pub(super) async fn let_launch(&self, state: &State, i: usize) -> Outcome {
+        match self.let_target_launch(state, i).await {
+            Ok(outcome) => outcome,
+            Err(refusal) => {
+                if refusal.kind() == RefusalKind::Expired {
+                    self.forget_session(&state.targets[i]);
+                }
+                Outcome::Refused(refusal)
+            }
+        }
+    }
+
+    async fn let_target_launch(&self, state: &State, i: usize) -> Result<Outcome, Refusal> {
+        let target = &state.targets[i];
+        let actor = self.session(state, target).await?;
+        let keys: Vec<(&str, Region)> = match &state.order.share {
+            Some(_) => {
+                let source = state.source.keys.iter();
+                source
+                    .map(|key| (key.as_str(), key_region(state, key)))
+                    .collect()
+            }
+            None => {
+                let key = target.kms_key_id.as_str();
+                if self.is_aws_managed(&actor, &target.region, key).await? {
+                    // Its policy lets every principal of the account use it through EC2.
+                    return Ok(Outcome::Done);
+                }
+                vec![(key, target.region.clone())]
+            }
+        };
+        let roles = state.order.service_linked_roles.iter();
+        let wishes: Vec<Wish<'_>> = roles
+            .flat_map(|role| {
+                let each = keys.iter();
+                each.map(move |(key, region)| Wish {
+                    role,
+                    key,
+                    region: region.clone(),
+                })
+            })
+            .collect();
+        let granting = wishes
+            .iter()
+            .map(|wish| self.grant_launch(state, target, &actor, wish));
+        let made = join_all(granting).await;
+        let mut unknown: Vec<(&ServiceLinkedRole, Refusal)> = Vec::new();
+        let mut passing = None;
+        for (wish, made) in wishes.iter().zip(made) {
+            match made {
+                Made::There => {}
+                Made::Unknown(refusal) => {
+                    if !unknown.iter().any(|(role, _)| *role == wish.role) {
+                        unknown.push((wish.role, refusal));
+                    }
+                }
+                Made::Refused(refusal) if refusal.is_passing() => passing = Some(refusal),
+                Made::Refused(refusal) => return Err(refusal),
+            }
+        }
+        if let Some((_, first)) = unknown.first() {
+            let (first, roles) = (first.clone(), unknown.iter().map(|(role, _)| *role));
+            return self
+                .make_roles(state, target, &actor, roles.collect(), first)
+                .await;
+        }
+        passing.map_or(Ok(Outcome::Done), Err)
+    }
+
+    async fn is_aws_managed(
+        &self,
+        actor: &Actor,
+        region: &Region,
+        key: &str,
+    ) -> Result<bool, Refusal> {
+        let answer = self
+            .kms(actor, region)
+            .describe_key()
+            .key_id(key)
+            .send()
+            .await;
+        let answer = answer.map_err(|e| refusal("DescribeKey", &actor.at(region), key, &e))?;
+        let manager = answer.key_metadata().and_then(|key| key.key_manager());
+        Ok(manager == Some(&KeyManagerType::Aws))
+    }
+
+    async fn grant_launch(
+        &self,
+        state: &State,
+        target: &TargetState,
+        actor: &Actor,
+        wish: &Wish<'_>,
+    ) -> Made {
+        let grantee = wish.role.arn(target.region.partition(), &target.account_id);
+        match self.has_grant(state, actor, wish, &grantee).await {
+            Ok(true) => return Made::There,
+            Ok(false) => {}
+            Err(refusal) => return Made::Refused(refusal),
+        }
+        let answer = self
+            .kms(actor, &wish.region)
+            .create_grant()
+            .key_id(wish.key)
+            .grantee_principal(&grantee)
+            .set_operations(Some(OPERATIONS.to_vec()))
+            .name(launch_grant_name(state, target, wish.role))
+            .send()
+            .await;
+        let what = format!("{} for {}", wish.key, wish.role.role_name());
+        let at = actor.at(&wish.region);
+        match answer.map_err(|e| refusal("CreateGrant", &at, what, &e)) {
+            Ok(_) => Made::There,
+            // Of the two ARNs, the key's has been used before.
+            Err(refusal) if refusal.code == "InvalidArnException" => Made::Unknown(refusal),
+            Err(refusal) => Made::Refused(refusal),
+        }
+    }
+
+    /// Whether the role has what it needs by a grant that there is already.
+    async fn has_grant(
+        &self,
+        state: &State,
+        actor: &Actor,
+        wish: &Wish<'_>,
+        grantee: &str,
+    ) -> Result<bool, Refusal> {
+        let own = Self::own(state);
+        let lister = match &state.order.share {
+            Some(_) => &own,
+            None => actor,
+        };
+        let mut pages = self
+            .kms(lister, &wish.region)
+            .list_grants()
+            .key_id(wish.key)
+            .grantee_principal(grantee)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let at = lister.at(&wish.region);
+            let page = page.map_err(|e| refusal("ListGrants", &at, wish.key, &e))?;
+            let mut grants = page.grants.into_iter().flatten();
+            if grants.any(|grant| suffices(&grant, grantee, &state.run)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Whether a grant lets its grantee launch, for as long as this run wants it: that of another run's share goes with that.
+fn suffices(grant: &GrantListEntry, grantee: &str, run: &str) -> bool {
+    let free = |constraints: &GrantConstraints| {
+        constraints.encryption_context_equals().is_none()
+            && constraints.encryption_context_subset().is_none()
+            && constraints.source_arn().is_none()
+    };
+    let name = grant.name().unwrap_or_default();
+    let of_a_share = name.starts_with("amiferry-") && name.contains('/');
+    grant.grantee_principal() == Some(grantee)
+        && OPERATIONS
+            .iter()
+            .all(|needed| grant.operations().contains(needed))
+        && grant.constraints().is_none_or(free)
+        && (!of_a_share || name.starts_with(&grant_prefix(run)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRANTEE: &str = "arn:aws:iam::222222222222:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot";
+
+    fn grant(name: &str, operations: &[GrantOperation]) -> GrantListEntry {
+        GrantListEntry::builder()
+            .name(name)
+            .grantee_principal(GRANTEE)
+            .set_operations(Some(operations.to_vec()))
+            .build()
+    }
+
+    #[test]
+    fn a_grant_suffices_whoever_made_it_if_it_allows_all_without_a_condition() {
+        let run = "0123456789abcdef";
+        let good = grant("", &OPERATIONS);
+        assert!(suffices(&good, GRANTEE, run));
+        assert!(suffices(&grant("by-hand", &OPERATIONS), GRANTEE, run));
+        assert!(!suffices(&good, "arn:aws:iam::222222222222:root", run));
+        for left_out in 0..OPERATIONS.len() {
+            let mut operations = OPERATIONS.to_vec();
+            let without = operations.remove(left_out);
+            assert!(
+                !suffices(&grant("", &operations), GRANTEE, run),
+                "{without:?}"
+            );
+        }
+        let mut bound = good.clone();
+        bound.constraints = Some(GrantConstraints::builder().build());
+        assert!(suffices(&bound, GRANTEE, run), "nothing is asked");
+        let context = GrantConstraints::builder().encryption_context_subset("aws:ebs:id", "vol-1");
+        bound.constraints = Some(context.build());
+        assert!(!suffices(&bound, GRANTEE, run));
+    }
+
+    #[test]
+    fn another_runs_share_ends_with_that_run() {
+        let run = "0123456789abcdef";
+        let of = |run: &str| grant(&format!("amiferry-{run}-222222222222/x"), &OPERATIONS);
+        assert!(suffices(&of(run), GRANTEE, run));
+        assert!(!suffices(&of("fedcba9876543210"), GRANTEE, run));
+        assert!(suffices(
+            &grant("amiferry-launch-x", &OPERATIONS),
+            GRANTEE,
+            run
+        ));
+    }
+}

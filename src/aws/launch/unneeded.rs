@@ -1,0 +1,116 @@
+//! Grants to launch that nobody needs any more: those named by us on a key of a target under which no copy stands.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::types::{Filter, Snapshot};
+
+use crate::aws::{Actor, Aws, copies, refusal};
+use crate::command::{LAUNCH_PREFIX, tag};
+use crate::error::{Refusal, RefusalKind};
+use crate::ids::SnapshotId;
+use crate::state::{State, TargetState};
+
+impl Aws {
+    /// The keys under which these copies and further ones of this target may be. Asked before the copies go, because they tell it best: an
+    /// alias may have moved since.
+    pub(in crate::aws) async fn keys_of(
+        &self,
+        state: &State,
+        actor: &Actor,
+        target: &TargetState,
+        copies: &[Snapshot],
+    ) -> Result<BTreeSet<String>, Refusal> {
+        if state.order.service_linked_roles.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let own = format!(":{}:key/", target.account_id);
+        let mut keys: BTreeSet<String> = copies
+            .iter()
+            .filter_map(|copy| copy.kms_key_id().map(str::to_owned))
+            .filter(|key| key.contains(&own))
+            .collect();
+        if target.kms_key_id.is_key_arn() {
+            keys.insert(target.kms_key_id.to_string());
+            return Ok(keys);
+        }
+        match self.target_key(actor, target).await {
+            Ok(key) => drop(keys.insert(key.to_string())),
+            Err(refusal) if refusal.is_passing() => return Err(refusal),
+            // Gone, or no longer for this role to see.
+            Err(_) => {}
+        }
+        Ok(keys)
+    }
+
+    /// Revokes them on these keys, but where a copy stands other than those just deleted, which may still be listed. Returns the keys that
+    /// are left with a grant.
+    pub(in crate::aws) async fn revoke_unneeded(
+        &self,
+        actor: &Actor,
+        target: &TargetState,
+        keys: BTreeSet<String>,
+        deleted: &[SnapshotId],
+    ) -> Result<Vec<(String, Refusal)>, Refusal> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ec2 = self.ec2(actor, &target.region);
+        let ours = Filter::builder().name("tag-key").values(tag::KEY).build();
+        let listed = copies::own_snapshots(&ec2, &actor.at(&target.region), ours).await?;
+        let stand: BTreeSet<&str> = listed
+            .iter()
+            .filter(|copy| {
+                let id = copy.snapshot_id().unwrap_or_default();
+                !deleted.iter().any(|gone| gone.as_str() == id)
+            })
+            .filter_map(Snapshot::kms_key_id)
+            .collect();
+        let mut left = Vec::new();
+        for key in keys {
+            if stand.contains(key.as_str()) {
+                continue;
+            }
+            match self.revoke_launch_grants(actor, target, &key).await {
+                Err(refusal) if refusal.is_passing() => return Err(refusal),
+                Err(refusal) => left.push((key, refusal)),
+                Ok(()) => {}
+            }
+        }
+        Ok(left)
+    }
+
+    async fn revoke_launch_grants(
+        &self,
+        actor: &Actor,
+        target: &TargetState,
+        key: &str,
+    ) -> Result<(), Refusal> {
+        let kms = self.kms(actor, &target.region);
+        let at = actor.at(&target.region);
+        let mut pages = kms.list_grants().key_id(key).into_paginator().send();
+        let mut ours = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = match page.map_err(|e| refusal("ListGrants", &at, key, &e)) {
+                Err(refusal) if no_grants_of_ours(&refusal) => return Ok(()),
+                other => other?,
+            };
+            let grants = page.grants.into_iter().flatten();
+            let named = grants.filter(|g| g.name().is_some_and(|n| n.starts_with(LAUNCH_PREFIX)));
+            ours.extend(named.filter_map(|grant| grant.grant_id));
+        }
+        for grant in ours {
+            let answer = kms.revoke_grant().key_id(key).grant_id(&grant).send().await;
+            let what = format!("{key} grant {grant}");
+            match answer.map_err(|e| refusal("RevokeGrant", &at, what, &e)) {
+                Err(refusal) if refusal.kind() != RefusalKind::NotFound => return Err(refusal),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// No key, no grants; and who may not list them has made none, because making begins with listing.
+fn no_grants_of_ours(refusal: &Refusal) -> bool {
+    matches!(refusal.kind(), RefusalKind::NotFound | RefusalKind::Denied)
+}

@@ -1,0 +1,293 @@
+//! Grants to launch come last, and whatever becomes of them, the image stays.
+
+use super::*;
+use crate::plan::share;
+use crate::request::Mode;
+use crate::state::MOST_COPIES_BESIDE_WORDS;
+
+fn request(more: &serde_json::Value) -> Request {
+    let mut request = json!({
+        "SourceImageId": "ami-0a1b2c3d4e5f60718",
+        "Targets": [{"AccountId": "222222222222"}],
+        "ServiceLinkedRoles": ["autoscaling.amazonaws.com", "autoscaling.amazonaws.com_x"],
+    });
+    for (key, value) in more.as_object().unwrap() {
+        request[key] = value.clone();
+    }
+    let defaults = Defaults {
+        region: Region::parse("us-west-2").unwrap(),
+        account: None,
+    };
+    Request::parse(&request, &defaults).unwrap()
+}
+
+fn asking(more: &serde_json::Value) -> State {
+    let request = request(more);
+    let run = "0123456789abcdef";
+    match request.mode {
+        Mode::Copy => distribute(&request, &example(), run, NOW).unwrap(),
+        Mode::Share => share(&request, &example(), Vec::new(), false, run, NOW).unwrap(),
+    }
+}
+
+/// Goes on until the run ends; everything works but what `answer` says. Returns the names of all commands.
+fn to_the_end(
+    state: &mut State,
+    mut answer: impl FnMut(&Command) -> Option<Outcome>,
+) -> (Vec<&'static str>, i64) {
+    let (mut now, mut way) = (NOW, Vec::new());
+    loop {
+        match next(state, now, &Busy::default()) {
+            Next::Do(commands) => {
+                for command in commands {
+                    way.push(command.name());
+                    let outcome = answer(&command).unwrap_or_else(|| works(&command));
+                    record(state, &command, outcome, now);
+                }
+            }
+            Next::WaitUntil(due) => now = due,
+            Next::End => return (way, now),
+            Next::WaitForBusy => panic!("nothing is busy"),
+        }
+        assert!(way.len() < 200, "{way:?}");
+    }
+}
+
+fn granting(command: &Command, outcome: impl Fn() -> Outcome) -> Option<Outcome> {
+    matches!(command, Command::Grant { .. }).then(outcome)
+}
+
+fn failed_with_its_image(state: &State, cause: Cause) {
+    let target = &state.targets[0];
+    assert_eq!(target.phase, TargetPhase::Failed);
+    assert_eq!(target.failure.as_ref().unwrap().cause, cause);
+    assert!(target.image_id.is_some() && target.stands());
+    let remedy = cause.remedy(state, target);
+    assert!(remedy.contains("only makes the grant"), "{remedy}");
+}
+
+#[test]
+fn they_come_after_tidying_and_before_the_end() {
+    let mut state = asking(&json!({}));
+    let (way, _) = to_the_end(&mut state, |_| None);
+    assert_eq!(
+        way,
+        [
+            "Look", "Share", "Start", "Poll", "Register", "Check", "Tidy", "Grant", "Revoke"
+        ]
+    );
+    assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
+    let done = |n| copy(n, CopyStatus::Completed).id;
+    let mut state = asking(&json!({}));
+    let (way, _) = to_the_end(&mut state, |command| {
+        matches!(command, Command::Check { .. }).then(|| Outcome::Faithful {
+            used: vec![done(0), done(1)],
+            surplus: false,
+        })
+    });
+    assert_eq!(way[5..], ["Check", "Grant", "Revoke"]);
+}
+
+/// Also where the image was there from the begin.
+#[test]
+fn an_image_that_is_there_already_still_gets_them() {
+    let mut state = asking(&json!({}));
+    let (way, _) = to_the_end(&mut state, |command| {
+        matches!(command, Command::Look { .. }).then(|| Outcome::Looked {
+            key: key(),
+            image: ImageId::parse("ami-00000000000000001").ok(),
+            copies: vec![Vec::new(), Vec::new()],
+        })
+    });
+    assert_eq!(way, ["Look", "Check", "Tidy", "Grant", "Revoke"]);
+}
+
+#[test]
+fn a_share_has_them_too() {
+    let mut state = asking(&json!({"Mode": "Share"}));
+    let permitted = |command: &Command| {
+        matches!(command, Command::Share { .. }).then(|| Outcome::Permitted {
+            refused: Vec::new(),
+            audience: None,
+        })
+    };
+    let (way, _) = to_the_end(&mut state, permitted);
+    assert_eq!(way, ["Share", "Grant", "Revoke"]);
+    assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
+}
+
+#[test]
+fn a_role_that_is_not_there_fails_the_target_soon_and_keeps_the_image() {
+    let mut state = asking(&json!({}));
+    let missing = || {
+        let names = vec!["AWSServiceRoleForAutoScaling_x".to_owned()];
+        Outcome::RolesMissing(names, refusal("CreateGrant", "InvalidArnException"))
+    };
+    let (way, _) = to_the_end(&mut state, |command| granting(command, missing));
+    assert!(!way.contains(&"Undo"), "{way:?}");
+    assert_eq!(way.iter().filter(|name| **name == "Grant").count(), 4);
+    failed_with_its_image(&state, Cause::ServiceLinkedRoleMissing);
+    let target = &state.targets[0];
+    assert_eq!(target.copies.len(), 2, "told as well");
+    let remedy = Cause::ServiceLinkedRoleMissing.remedy(&state, target);
+    assert!(
+        remedy.contains("--aws-service-name autoscaling.amazonaws.com --custom-suffix x"),
+        "{remedy}"
+    );
+    assert_eq!(
+        remedy.matches("aws iam").count(),
+        1,
+        "only the one: {remedy}"
+    );
+}
+
+/// KMS learns of a new role minutes after IAM.
+#[test]
+fn a_role_that_was_made_is_waited_for() {
+    let mut state = asking(&json!({"CreateServiceLinkedRoles": true}));
+    let mut asked = Vec::new();
+    let (_, end) = to_the_end(&mut state, |command| {
+        granting(command, || Outcome::NotYet("made".to_owned())).inspect(|_| asked.push(()))
+    });
+    assert_eq!(asked.len(), 11);
+    assert!((330..700).contains(&(end - NOW)), "{}", end - NOW);
+    failed_with_its_image(&state, Cause::ServiceLinkedRoleMissing);
+}
+
+#[test]
+fn whatever_is_refused_at_last_keeps_the_image() {
+    for (operation, code, cause) in [
+        (
+            "CreateGrant",
+            "AccessDeniedException",
+            Cause::LaunchGrantMissing,
+        ),
+        (
+            "ListGrants",
+            "AccessDeniedException",
+            Cause::LaunchGrantMissing,
+        ),
+        (
+            "DescribeKey",
+            "AccessDeniedException",
+            Cause::LaunchGrantMissing,
+        ),
+        (
+            "CreateGrant",
+            "DisabledException",
+            Cause::LaunchGrantMissing,
+        ),
+        (
+            "CreateGrant",
+            "LimitExceededException",
+            Cause::LaunchGrantMissing,
+        ),
+        ("CreateGrant", "ThrottlingException", Cause::Throttled),
+        ("ListGrants", "Timeout", Cause::Unreachable),
+        ("AssumeRole", "AccessDenied", Cause::RoleNotAssumable),
+    ] {
+        let mut state = asking(&json!({}));
+        let (way, _) = to_the_end(&mut state, |command| {
+            granting(command, || Outcome::Refused(refusal(operation, code)))
+        });
+        assert!(!way.contains(&"Undo"), "{operation} {code}: {way:?}");
+        failed_with_its_image(&state, cause);
+    }
+}
+
+/// The account's own grant takes minutes to count; one on a target's own key has nothing to wait for.
+#[test]
+fn a_denial_is_waited_out_where_the_key_is_shared_for_the_first_minutes() {
+    for (mode, least, most) in [("Share", 330, 400), ("Copy", 0, 60)] {
+        let mut state = asking(&json!({"Mode": mode}));
+        let (mut first, mut last) = (None, 0);
+        let mut now = NOW;
+        while state.phase != Phase::Ended {
+            match next(&mut state, now, &Busy::default()) {
+                Next::Do(commands) => {
+                    for command in commands {
+                        let outcome = match &command {
+                            Command::Share { .. } if mode == "Share" => Outcome::Permitted {
+                                refused: Vec::new(),
+                                audience: None,
+                            },
+                            Command::Grant { .. } => {
+                                first.get_or_insert(now);
+                                last = now;
+                                Outcome::Refused(refusal("CreateGrant", "AccessDeniedException"))
+                            }
+                            other => works(other),
+                        };
+                        record(&mut state, &command, outcome, now);
+                    }
+                }
+                Next::WaitUntil(due) => now = due,
+                other => panic!("{other:?}"),
+            }
+        }
+        let waited = last - first.unwrap();
+        assert!((least..most).contains(&waited), "{mode}: {waited}");
+        failed_with_its_image(&state, Cause::LaunchGrantMissing);
+    }
+}
+
+/// A share of an image that is gone is no share: it is taken back.
+#[test]
+fn a_share_whose_image_is_gone_does_not_stand() {
+    let mut state = asking(&json!({"Mode": "Share"}));
+    to_the_end(&mut state, |command| match command {
+        Command::Share { .. } => Some(Outcome::Permitted {
+            refused: Vec::new(),
+            audience: None,
+        }),
+        Command::Grant { .. } => Some(Outcome::SourceGone("gone".to_owned())),
+        _ => None,
+    });
+    assert_eq!(state.targets[0].phase, TargetPhase::Failed);
+    assert!(!state.targets[0].stands());
+}
+
+/// Whoever gives up, for lack of time or of turns.
+#[test]
+fn given_up_while_granting_it_is_not_undone() {
+    let until_granting = || {
+        let mut state = asking(&json!({}));
+        for now in (NOW..).step_by(60) {
+            if state.targets[0].phase == TargetPhase::Granting {
+                return (state, now);
+            }
+            turn(&mut state, now, works);
+        }
+        unreachable!()
+    };
+    let (mut state, now) = until_granting();
+    state.give_up("no more turns");
+    failed_with_its_image(&state, Cause::LaunchGrantMissing);
+    assert_eq!(turn(&mut state, now, works), [Command::Revoke]);
+
+    let (mut state, now) = until_granting();
+    state.end_by = now - 1;
+    assert_eq!(turn(&mut state, now, works), [Command::Revoke]);
+    failed_with_its_image(&state, Cause::LaunchGrantMissing);
+
+    // Handed in again, it goes on granting: that looks itself.
+    let (mut state, now) = until_granting();
+    state.reopen();
+    assert_eq!(turn(&mut state, now, works), [Command::Grant { target: 0 }]);
+}
+
+/// The words of a failure and many copies do not fit together: the image tells its snapshots.
+#[test]
+fn a_target_that_stands_keeps_within_its_place() {
+    let mut state = asking(&json!({}));
+    let id = copy(0, CopyStatus::Completed).id;
+    for (count, kept) in [
+        (MOST_COPIES_BESIDE_WORDS, true),
+        (MOST_COPIES_BESIDE_WORDS + 1, false),
+    ] {
+        let target = &mut state.targets[0];
+        target.copies = vec![Some(id.clone()); count];
+        target.fail_standing(Cause::LaunchGrantMissing, "said");
+        assert_eq!(!target.copies.is_empty(), kept);
+    }
+}

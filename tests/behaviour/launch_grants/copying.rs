@@ -1,0 +1,247 @@
+//! After `Mode: Copy`: on the target's own key.
+
+use std::time::Duration;
+
+use super::*;
+
+/// What the whole is for.
+#[tokio::test(start_paused = true)]
+async fn auto_scaling_and_spot_launch_from_a_copy_that_was_made_for_them_and_from_no_other() {
+    let sandbox = Sandbox::new(launching_world());
+    let (account, region) = TWO[0];
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    let image = target(&reply, TWO[0])["ImageId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for role in [SCALING, SUFFIXED, SPOT] {
+        assert!(!launches(&sandbox, &arn(account, role), region, &image).await);
+    }
+    // The same again, now for them: nothing is copied, and they launch.
+    let copied = calls(&sandbox, "CopySnapshot");
+    let reply = to_the_end(&sandbox, &distribute_to_launch(&TWO, &ALL)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(calls(&sandbox, "CopySnapshot"), copied);
+    assert_granted(&sandbox, &TWO);
+    for (account, region) in TWO {
+        let image = sandbox.images(account, region).remove(0).image_id;
+        for role in [SCALING, SUFFIXED, SPOT] {
+            assert!(launches(&sandbox, &arn(account, role), region, &image).await);
+        }
+    }
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_is_for_whom_it_names_and_made_once() {
+    let sandbox = Sandbox::new(launching_world());
+    for _ in 0..3 {
+        let reply = to_the_end(&sandbox, &distribute_to_launch(&TWO, &ALL[..1])).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    }
+    let (account, region) = TWO[0];
+    let [grant] = &launch_grants(&sandbox, &key_arn(TWO[0]))[..] else {
+        panic!("one grant");
+    };
+    assert_eq!(
+        grant.name.as_deref(),
+        Some("amiferry-launch-AWSServiceRoleForAutoScaling")
+    );
+    let image = sandbox.images(account, region).remove(0).image_id;
+    assert!(launches(&sandbox, &arn(account, SCALING), region, &image).await);
+    assert!(!launches(&sandbox, &arn(account, SPOT), region, &image).await);
+    let to_roles = sandbox
+        .ledger()
+        .iter()
+        .filter(|call| call.operation == "CreateGrant" && call.account != SOURCE)
+        .count();
+    assert_eq!(to_roles, 2, "once for each target");
+}
+
+/// The account's own key for EBS lets every principal in already.
+#[tokio::test(start_paused = true)]
+async fn under_aws_ebs_nothing_is_granted_and_they_launch() {
+    let sandbox = Sandbox::new(launching_world());
+    let mut event = distribute_to_launch(&TWO, &ALL);
+    for target in event["Distribute"]["Targets"].as_array_mut().unwrap() {
+        target.as_object_mut().unwrap().remove("KmsKeyId");
+    }
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    for (account, region) in TWO {
+        let key = sandbox.edit(|aws| aws.aws_ebs_key(account, region));
+        assert_eq!(launch_grants(&sandbox, &key).len(), 0);
+        let image = sandbox.images(account, region).remove(0).image_id;
+        assert!(launches(&sandbox, &arn(account, SCALING), region, &image).await);
+    }
+}
+
+/// What somebody else granted under another name is enough if it is enough.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_granted_is_not_granted_again() {
+    for (operations, constrained, enough) in [
+        (OPERATIONS.to_vec(), false, true),
+        (OPERATIONS[1..].to_vec(), false, false),
+        (OPERATIONS.to_vec(), true, false),
+    ] {
+        let sandbox = Sandbox::new(launching_world());
+        for place in TWO {
+            let constraints = aws_sdk_kms::types::GrantConstraints::builder()
+                .encryption_context_subset("aws:ebs:id", "vol-0123456789abcdef0")
+                .build();
+            let grant = administrator(&sandbox, place)
+                .create_grant()
+                .key_id(key_arn(place))
+                .grantee_principal(arn(place.0, SCALING))
+                .set_operations(Some(operations.clone()))
+                .set_constraints(constrained.then_some(constraints))
+                .name("by-hand");
+            grant.send().await.expect("an administrator may");
+        }
+        let reply = to_the_end(&sandbox, &distribute_to_launch(&TWO, &ALL[..1])).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        for place in TWO {
+            let there = launch_grants(&sandbox, &key_arn(place)).len();
+            assert_eq!(there, if enough { 1 } else { 2 }, "{operations:?}");
+            let image = sandbox.images(place.0, place.1).remove(0).image_id;
+            assert!(launches(&sandbox, &arn(place.0, SCALING), place.1, &image).await);
+        }
+    }
+}
+
+/// The copy is good: it is kept and told, with what is missing; the next run makes only that.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_does_not_exist_fails_its_target_and_keeps_the_copy() {
+    let world = World::new()
+        .copy_mib_per_second(4096.0)
+        .account(producer())
+        .account(target_account(
+            TWO[0].0,
+            &[TWO[0].1],
+            &[SCALING, SUFFIXED, SPOT],
+        ))
+        .account(target_account(TWO[1].0, &[TWO[1].1], &[SCALING]));
+    let sandbox = Sandbox::new(world);
+    let event = distribute_to_launch(&TWO, &ALL);
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
+    let told = target(&reply, TWO[1]);
+    assert_eq!(
+        (&told["Status"], &told["Cause"]),
+        (&json!("Failed"), &json!("ServiceLinkedRoleMissing")),
+        "{told}"
+    );
+    let said = told["Reason"].as_str().unwrap();
+    assert!(
+        said.contains("AWSServiceRoleForAutoScaling_blue.green, AWSServiceRoleForEC2Spot")
+            && said.contains("InvalidArnException"),
+        "{said}"
+    );
+    let remedy = told["Remedy"].as_str().unwrap();
+    for part in [
+        "In account 333333333333: aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com --custom-suffix blue.green; ",
+        "--aws-service-name spot.amazonaws.com; or give the request CreateServiceLinkedRoles: true",
+        "the AMI and its snapshots are kept",
+    ] {
+        assert!(remedy.contains(part), "{remedy}");
+    }
+    assert_eq!(
+        remedy.matches("aws iam").count(),
+        2,
+        "one is there: {remedy}"
+    );
+    let image = assert_one_image(&sandbox, TWO[1]);
+    assert_eq!(told["ImageId"], image.image_id);
+    assert_eq!(told["Snapshots"].as_object().unwrap().len(), 2);
+    assert_eq!(
+        calls(&sandbox, "CreateServiceLinkedRole"),
+        0,
+        "nobody asked for it"
+    );
+    assert_closed(&sandbox);
+
+    let copied = calls(&sandbox, "CopySnapshot");
+    make_role(&sandbox, TWO[1], SUFFIXED.0, Some("blue.green")).await;
+    make_role(&sandbox, TWO[1], SPOT.0, None).await;
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(calls(&sandbox, "CopySnapshot"), copied);
+    assert_granted(&sandbox, &TWO);
+    assert_whole(&sandbox, &TWO);
+}
+
+/// KMS knows a new role only after a while.
+#[tokio::test(start_paused = true)]
+async fn roles_are_made_where_that_is_asked_for_and_waited_for() {
+    for (delay, succeeds) in [(0, true), (90, true), (300, true), (3600, false)] {
+        let world = launching_world_with(&[]).principal_delay(Duration::from_secs(delay));
+        let sandbox = Sandbox::new(world);
+        let mut event = distribute_to_launch(&TWO, &ALL);
+        event["Distribute"]["CreateServiceLinkedRoles"] = json!("true");
+        let reply = to_the_end(&sandbox, &event).await;
+        assert_whole(&sandbox, &TWO);
+        assert_closed(&sandbox);
+        if succeeds {
+            assert_eq!(reply["Status"], "Succeeded", "{delay}: {reply}");
+            assert_granted(&sandbox, &TWO);
+            for (account, region) in TWO {
+                let image = sandbox.images(account, region).remove(0).image_id;
+                for role in [SCALING, SUFFIXED, SPOT] {
+                    assert!(launches(&sandbox, &arn(account, role), region, &image).await);
+                }
+            }
+        } else {
+            let told = target(&reply, TWO[0]);
+            assert_eq!(told["Cause"], "ServiceLinkedRoleMissing", "{told}");
+            assert!(told["ImageId"].is_string());
+        }
+    }
+}
+
+/// A role that may be looked for but not made; a role that may do neither.
+#[tokio::test(start_paused = true)]
+async fn what_the_copy_role_may_not_do_is_said_and_the_copy_kept() {
+    let launch = documented_block("LetLaunch");
+    let listing: Value = serde_json::from_str(&launch).unwrap();
+    let listing =
+        json!({"Version": "2012-10-17", "Statement": listing["Statement"][0]}).to_string();
+    for (policy, roles, cause, said, remedy) in [
+        (
+            Some(listing),
+            &[] as &[(&str, &str)],
+            "ServiceLinkedRoleMissing",
+            "CreateServiceLinkedRole",
+            "iam:CreateServiceLinkedRole",
+        ),
+        (
+            None,
+            &[SCALING],
+            "LaunchGrantMissing",
+            "ListGrants",
+            "kms:ListGrants",
+        ),
+    ] {
+        let place = TWO[0];
+        let mut account = target_account(place.0, &[place.1], roles);
+        account.roles[0] = copy_role(place.0, &[place.1]);
+        if let Some(policy) = policy {
+            account.roles[0] = account.roles[0].clone().policy(policy);
+        }
+        let world = World::new()
+            .copy_mib_per_second(4096.0)
+            .account(producer())
+            .account(account);
+        let sandbox = Sandbox::new(world);
+        let mut event = distribute(&[place]);
+        event["Distribute"]["ServiceLinkedRoles"] = json!(ALL[0]);
+        event["Distribute"]["CreateServiceLinkedRoles"] = json!(true);
+        let reply = to_the_end(&sandbox, &event).await;
+        let told = target(&reply, place);
+        assert_eq!(told["Cause"], cause, "{told}");
+        assert!(told["Reason"].as_str().unwrap().contains(said), "{told}");
+        assert!(told["Remedy"].as_str().unwrap().contains(remedy), "{told}");
+        assert_eq!(told["ImageId"], assert_one_image(&sandbox, place).image_id);
+        assert_closed(&sandbox);
+    }
+}
