@@ -21,6 +21,7 @@ mod machine;
 mod mark;
 mod marking;
 mod organization;
+mod preflight;
 mod presign;
 mod refusal;
 mod register;

@@ -17,13 +17,15 @@ pub const LARGEST: usize = 1024 * 1024;
 /// More than this function ever invokes itself.
 const MOST_TURNS: u64 = 1000;
 
-const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or an \
+const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"Preflight\": {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or an \
      EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
 
 #[derive(Debug)]
 pub enum Event {
     /// Begin: the unchecked request.
     Distribute(Value),
+    /// Look first, and change nothing: the unchecked request.
+    Preflight(Value),
     /// Go on: the unchecked state.
     Resume(Value),
     /// CloudFormation's own event.
@@ -89,6 +91,9 @@ impl Event {
         }
         if let Some(job) = object.get("Conclude") {
             return Call::parse(job, value).map(|call| Self::Conclude(Box::new(call)));
+        }
+        if let (Some(request), 1) = (object.get("Preflight"), object.len()) {
+            return Ok(Self::Preflight(request.clone()));
         }
         if object.contains_key("Sweep") {
             return Ok(Self::Sweep);

@@ -12,6 +12,7 @@
 //! - [`command`]: what can be done, and what came of it
 //! - [`plan`]: from wish and facts to the first state
 //! - [`step`]: the decisions, pure
+//! - [`preflight`]: what would stand in the way
 //! - [`policy`]: the policies this system needs, as values
 //! - [`aws`]: performs commands with the real SDK clients
 //! - [`engine`]: the only loop: decide, perform, record
@@ -30,6 +31,7 @@ pub mod ids;
 pub mod name;
 pub mod plan;
 pub mod policy;
+pub mod preflight;
 pub mod reply;
 pub mod request;
 pub mod service_linked_role;

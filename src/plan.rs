@@ -6,7 +6,9 @@ use std::fmt;
 use crate::error::Error;
 use crate::ids::{AccountId, KeyRef, RoleName};
 use crate::name::NameTemplate;
-use crate::request::{DEFAULT_ROLE, KeyAccess, MAX_TARGETS, Request, Target, source_among_targets};
+use crate::request::{
+    DEFAULT_ROLE, KeyAccess, MAX_TARGETS, Mode, Request, Target, source_among_targets,
+};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
 use crate::state::{
@@ -27,6 +29,33 @@ pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Re
         .map(|t| target(t, TargetPhase::Looking))
         .collect();
     let state = state(request, source_ref(request, source), targets, run, now);
+    check_size(&state)?;
+    Ok(state)
+}
+
+/// What either would begin with, whatever there is against it: to look what that is.
+pub fn draft(
+    request: &Request,
+    source: &Source,
+    audience: Vec<String>,
+    run: &str,
+    now: i64,
+) -> Result<State, Error> {
+    check_words(request, source)?;
+    let targets = request.targets.iter();
+    let phase = match request.mode {
+        Mode::Copy => TargetPhase::Looking,
+        Mode::Share => TargetPhase::Ready,
+    };
+    let targets = targets.map(|t| target(t, phase)).collect();
+    let mut state = state(request, source_ref(request, source), targets, run, now);
+    if request.mode == Mode::Share {
+        state.order.share = Some(Share {
+            snapshots: request.sharing.snapshots,
+            audience,
+            ..Share::default()
+        });
+    }
     check_size(&state)?;
     Ok(state)
 }

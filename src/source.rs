@@ -125,65 +125,68 @@ impl Source {
 
     /// Refuses, before anything is shared, what cannot be copied, with what to do about it.
     pub fn check_copyable(&self) -> Result<(), Error> {
-        let refuse = |problem: String| Err(Error::invalid("SourceImageId", problem));
-        let id = &self.id;
-        let image = &self.image;
-        if image.state != "available" {
-            let reason = image
-                .state_reason
-                .as_deref()
-                .map(|r| format!(" ({r})"))
-                .unwrap_or_default();
-            return refuse(format!(
-                "{id} is {}{reason}; only an available image can be copied: wait until it is, or name another",
-                image.state
-            ));
-        }
+        refuse_first(self.problems_of_copying())
+    }
+
+    /// Refuses what cannot be shared: others could not launch from it.
+    pub fn check_shareable(&self, snapshots: bool) -> Result<(), Error> {
+        refuse_first(self.problems_of_sharing(snapshots))
+    }
+
+    /// All that stands against copying it.
+    pub fn problems_of_copying(&self) -> Vec<String> {
+        let (id, image) = (&self.id, &self.image);
+        let mut problems: Vec<String> = self.unavailable("copied").into_iter().collect();
         if self.snapshots.is_empty() {
-            return refuse(format!(
+            problems.push(format!(
                 "{id} has no EBS snapshot (root device type {}); only EBS-backed images can be copied",
                 text(image.root_device_type.as_deref())
             ));
         }
         if !image.product_codes.is_empty() {
             let codes = image.product_codes.join(", ");
-            return refuse(format!(
+            problems.push(format!(
                 "{id} carries product codes ({codes}): AWS Marketplace images cannot be copied to another account; subscribe there and use the original"
             ));
         }
         if let Some(kernel) = &image.kernel {
-            return refuse(format!(
+            problems.push(format!(
                 "{id} is a paravirtual image with kernel {kernel}, which exists in its own Region only; convert it to HVM"
             ));
         }
-        for snapshot in &self.snapshots {
-            self.check_snapshot(snapshot)?;
-        }
-        Ok(())
+        problems.extend(self.snapshots.iter().filter_map(|s| self.uncopyable(s)));
+        problems
     }
 
-    /// Refuses what cannot be shared: others could not launch from it.
-    pub fn check_shareable(&self, snapshots: bool) -> Result<(), Error> {
-        let refuse = |problem: String| Err(Error::invalid("SourceImageId", problem));
-        let (id, image) = (&self.id, &self.image);
-        if image.state != "available" {
-            return refuse(format!(
-                "{id} is {}; only an available image can be shared: wait until it is, or name another",
-                image.state
-            ));
-        }
+    /// All that stands against sharing it.
+    pub fn problems_of_sharing(&self, snapshots: bool) -> Vec<String> {
+        let id = &self.id;
+        let mut problems: Vec<String> = self.unavailable("shared").into_iter().collect();
         for snapshot in &self.snapshots {
-            if let Some(problem) = self.unshareable_key(snapshot) {
-                return refuse(problem);
-            }
+            problems.extend(self.unshareable_key(snapshot));
             if snapshots && snapshot.owner != self.owner {
-                return refuse(format!(
+                problems.push(format!(
                     "snapshot {} of {id} belongs to account {}; only its owner can share it: leave out ShareSnapshots",
                     snapshot.id, snapshot.owner
                 ));
             }
         }
-        Ok(())
+        problems
+    }
+
+    fn unavailable(&self, what: &str) -> Option<String> {
+        let image = &self.image;
+        let reason = image
+            .state_reason
+            .as_deref()
+            .map(|r| format!(" ({r})"))
+            .unwrap_or_default();
+        (image.state != "available").then(|| {
+            format!(
+                "{} is {}{reason}; only an available image can be {what}: wait until it is, or name another",
+                self.id, image.state
+            )
+        })
     }
 
     fn unshareable_key(&self, snapshot: &SourceSnapshot) -> Option<String> {
@@ -197,30 +200,26 @@ impl Source {
         })
     }
 
-    fn check_snapshot(&self, snapshot: &SourceSnapshot) -> Result<(), Error> {
-        let refuse = |problem: String| Err(Error::invalid("SourceImageId", problem));
+    fn uncopyable(&self, snapshot: &SourceSnapshot) -> Option<String> {
         let (id, image) = (&snapshot.id, &self.id);
         if snapshot.owner != self.owner {
-            return refuse(format!(
+            return Some(format!(
                 "snapshot {id} of {image} belongs to account {}; only its owner can share it: copy the image into your account first",
                 snapshot.owner
             ));
         }
         if snapshot.archived {
-            return refuse(format!(
+            return Some(format!(
                 "snapshot {id} of {image} is archived and cannot be copied; restore it first (aws ec2 restore-snapshot-tier --snapshot-id {id} --permanent-restore)"
             ));
         }
         if snapshot.state != "completed" {
-            return refuse(format!(
+            return Some(format!(
                 "snapshot {id} of {image} is {}; only a completed snapshot can be copied",
                 snapshot.state
             ));
         }
-        if let Some(problem) = self.unshareable_key(snapshot) {
-            return refuse(problem);
-        }
-        Ok(())
+        self.unshareable_key(snapshot)
     }
 
     /// How `copy` differs from this image where it matters; empty when it is faithful. `copies` are the snapshots that
@@ -332,6 +331,13 @@ impl Source {
             }
         }
         mappings
+    }
+}
+
+fn refuse_first(problems: Vec<String>) -> Result<(), Error> {
+    match problems.into_iter().next() {
+        None => Ok(()),
+        Some(problem) => Err(Error::invalid("SourceImageId", problem)),
     }
 }
 

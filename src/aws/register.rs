@@ -107,7 +107,7 @@ impl Aws {
 }
 
 /// The name the copy gets in this target.
-fn name(state: &State, source: &Source, target: &TargetState) -> String {
+pub fn name(state: &State, source: &Source, target: &TargetState) -> String {
     state.order.name.fill(NameFacts {
         source_name: &source.image.name,
         source_image: &source.id,

@@ -57,11 +57,31 @@ impl Aws {
         let external_id = target.external_id.as_ref().map(ExternalId::as_str);
         let cell = self.sessions.cell(&role, external_id, self.time.now());
         let (credentials, _) = cell
-            .get_or_try_init(|| self.assume(state, target, &role))
+            .get_or_try_init(|| {
+                let policy = session_policy(state, &target.account_id);
+                self.assume(state, target, &role, policy)
+            })
             .await?;
         Ok(Actor {
             account: target.account_id.to_string(),
             credentials: Some(credentials.clone()),
+        })
+    }
+
+    /// The same role with another session policy, for this once.
+    pub(super) async fn session_with(
+        &self,
+        state: &State,
+        target: &TargetState,
+        policy: String,
+    ) -> Result<Actor, Refusal> {
+        let role = target
+            .role_name
+            .arn(target.region.partition(), &target.account_id);
+        let (credentials, _) = self.assume(state, target, &role, policy).await?;
+        Ok(Actor {
+            account: target.account_id.to_string(),
+            credentials: Some(credentials),
         })
     }
 
@@ -79,6 +99,7 @@ impl Aws {
         state: &State,
         target: &TargetState,
         role: &str,
+        policy: String,
     ) -> Result<(Credentials, SystemTime), Refusal> {
         // Regional endpoint of the function's own Region: tokens of the global one fail in opt-in Regions.
         let sts = aws_sdk_sts::Client::new(&self.config);
@@ -94,7 +115,7 @@ impl Aws {
             .role_arn(role)
             .role_session_name(format!("amiferry-{}", state.run))
             .duration_seconds(LIFETIME)
-            .policy(session_policy(state, &target.account_id))
+            .policy(policy)
             .set_external_id(target.external_id.as_ref().map(ToString::to_string))
             .send()
             .await

@@ -59,7 +59,7 @@ impl Aws {
         }
     }
 
-    fn iam(&self, actor: &Actor, region: &Region) -> Client {
+    pub(in crate::aws) fn iam(&self, actor: &Actor, region: &Region) -> Client {
         // Any Region of the partition leads to its one IAM.
         let config = aws_sdk_iam::config::Builder::from(&self.config)
             .region(aws_config::Region::new(region.to_string()));

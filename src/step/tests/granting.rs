@@ -73,7 +73,9 @@ fn they_come_after_tidying_and_before_the_end() {
     assert_eq!(
         way,
         [
-            "Look", "Share", "Start", "Poll", "Register", "Check", "Tidy", "Grant", "Revoke"
+            "Look", "Share", "Start", "Poll", "Register", "Check", "Tidy", "Grant", "Revoke",
+            // The source is closed, and what others have left is looked for.
+            "Tidy"
         ]
     );
     assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
@@ -85,7 +87,7 @@ fn they_come_after_tidying_and_before_the_end() {
             surplus: false,
         })
     });
-    assert_eq!(way[5..], ["Check", "Grant", "Revoke"]);
+    assert_eq!(way[5..], ["Check", "Grant", "Revoke", "Tidy"]);
 }
 
 /// Also where the image was there from the begin.

@@ -1,0 +1,171 @@
+//! Whether the copy role may use the keys. The copy's own use of them is EC2's, later and unseen, so the policies are asked: the
+//! role's by IAM's simulator, the key's by reading it.
+
+use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType};
+
+use super::unseen;
+use crate::aws::{Actor, Aws, refusal};
+use crate::error::Refusal;
+use crate::ids::Region;
+use crate::preflight::key_policy::impossible;
+use crate::preflight::{Finding, Level};
+use crate::state::{State, TargetState};
+
+/// What EBS does with the key that a copy is made from, and with the key it is made under (EBS user guide, copying snapshots).
+const READING: [&str; 4] = [
+    "kms:DescribeKey",
+    "kms:CreateGrant",
+    "kms:Decrypt",
+    "kms:ReEncryptFrom",
+];
+const WRITING: [&str; 4] = [
+    "kms:DescribeKey",
+    "kms:CreateGrant",
+    "kms:ReEncryptTo",
+    "kms:GenerateDataKeyWithoutPlaintext",
+];
+
+impl Aws {
+    pub(super) async fn preflight_keys(
+        &self,
+        state: &State,
+        target: &TargetState,
+        own_key: bool,
+        actor: &Actor,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut wanted: Vec<(&str, Region, &[&str])> = state
+            .source
+            .keys
+            .iter()
+            .map(|key| {
+                (
+                    key.as_str(),
+                    state.source.region.clone(),
+                    READING.as_slice(),
+                )
+            })
+            .collect();
+        if own_key {
+            let key = target.kms_key_id.as_str();
+            wanted.push((key, target.region.clone(), WRITING.as_slice()));
+        }
+        for (key, region, actions) in wanted {
+            match self.simulated(target, actor, key, &region, actions).await {
+                Ok(denied) if denied.is_empty() => {}
+                Ok(denied) => findings.push(Finding::of_target(
+                    Level::Error,
+                    "RolePolicy",
+                    target,
+                    format!("the policies of the role do not allow {} on {key}", denied.join(", ")),
+                    format!(
+                        "In account {}: allow {} {} on {key}; if it is allowed, look for a permissions boundary or a service control policy",
+                        target.account_id, target.role_name, denied.join(", ")
+                    ),
+                )),
+                Err(refusal) => {
+                    findings.push(unseen("RolePolicy", target, &refusal, "iam:SimulatePrincipalPolicy on itself"));
+                    break;
+                }
+            }
+        }
+        if own_key {
+            findings.extend(self.target_key_policy(target, actor).await);
+        }
+        findings
+    }
+
+    /// Those of the actions that the role's policies, its boundary and its organisation do not allow on this key when EC2 asks for it.
+    async fn simulated(
+        &self,
+        target: &TargetState,
+        actor: &Actor,
+        key: &str,
+        region: &Region,
+        actions: &[&str],
+    ) -> Result<Vec<String>, Refusal> {
+        let suffix = if region.partition() == "aws-cn" {
+            ".cn"
+        } else {
+            ""
+        };
+        let context = |name: &str, value: String, kind: ContextKeyTypeEnum| {
+            ContextEntry::builder()
+                .context_key_name(name)
+                .context_key_values(value)
+                .context_key_type(kind)
+                .build()
+        };
+        let via = format!("ec2.{region}.amazonaws.com{suffix}");
+        let role = target
+            .role_name
+            .arn(target.region.partition(), &target.account_id);
+        let answer = self
+            .iam(actor, &target.region)
+            .simulate_principal_policy()
+            .policy_source_arn(&role)
+            .set_action_names(Some(actions.iter().map(|a| (*a).to_owned()).collect()))
+            .resource_arns(key)
+            .context_entries(context("kms:ViaService", via, ContextKeyTypeEnum::String))
+            .context_entries(context(
+                "kms:GrantIsForAWSResource",
+                "true".to_owned(),
+                ContextKeyTypeEnum::Boolean,
+            ))
+            .context_entries(context(
+                "aws:RequestedRegion",
+                region.to_string(),
+                ContextKeyTypeEnum::String,
+            ))
+            .send()
+            .await;
+        let at = actor.at(&target.region);
+        let answer = answer.map_err(|e| refusal("SimulatePrincipalPolicy", &at, &role, &e))?;
+        let results = answer.evaluation_results.unwrap_or_default();
+        let denied = results
+            .iter()
+            .filter(|r| *r.eval_decision() != PolicyEvaluationDecisionType::Allowed);
+        Ok(denied.map(|r| r.eval_action_name().to_owned()).collect())
+    }
+
+    /// What the key's own policy can never allow to this account.
+    async fn target_key_policy(&self, target: &TargetState, actor: &Actor) -> Option<Finding> {
+        let (key, at) = (target.kms_key_id.as_str(), actor.at(&target.region));
+        let answer = self
+            .kms(actor, &target.region)
+            .get_key_policy()
+            .key_id(key)
+            .send()
+            .await;
+        let text = match answer.map_err(|e| refusal("GetKeyPolicy", &at, key, &e)) {
+            Ok(answer) => answer.policy.unwrap_or_default(),
+            Err(refusal) => {
+                return Some(unseen(
+                    "TargetKeyPolicy",
+                    target,
+                    &refusal,
+                    &format!("kms:GetKeyPolicy on {key}"),
+                ));
+            }
+        };
+        let policy = serde_json::from_str(&text).ok()?;
+        let partition = target.region.partition();
+        let (account, role) = (&target.account_id, &target.role_name);
+        let principals = [
+            format!("arn:{partition}:iam::{account}:root"),
+            account.to_string(),
+            role.arn(partition, account),
+        ];
+        let denied = impossible(&policy, &principals, &WRITING);
+        (!denied.is_empty()).then(|| {
+            let denied = denied.join(", ");
+            Finding::of_target(
+                Level::Error,
+                "TargetKeyPolicy",
+                target,
+                format!("the policy of {key} lets neither the account nor {role} do {denied}"),
+                format!("In account {account}: add a statement to the policy of {key} that allows {} {denied}", role.arn(partition, account)),
+            )
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! Whether the service-linked roles are there.
+
+use super::unseen;
+use crate::aws::{Actor, Aws, refusal};
+use crate::diagnose::Cause;
+use crate::preflight::{Finding, Level};
+use crate::state::{State, TargetState};
+
+impl Aws {
+    pub(super) async fn preflight_roles(
+        &self,
+        state: &State,
+        target: &TargetState,
+        actor: &Actor,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for role in &state.order.service_linked_roles {
+            let name = role.role_name();
+            let answer = self
+                .iam(actor, &target.region)
+                .get_role()
+                .role_name(&name)
+                .send()
+                .await;
+            let at = actor.at(&target.region);
+            let finding = match answer.map_err(|e| refusal("GetRole", &at, &name, &e)) {
+                Ok(_) => continue,
+                Err(refusal) if refusal.code.starts_with("NoSuchEntity") => {
+                    let reason = format!("there is no role {name}");
+                    if state.order.create_service_linked_roles {
+                        let said = format!("{reason}: it will be made");
+                        Finding::of_target(Level::Note, "ServiceLinkedRole", target, said, "")
+                    } else {
+                        let remedy = Cause::ServiceLinkedRoleMissing.remedy(state, target);
+                        Finding::of_target(
+                            Level::Error,
+                            "ServiceLinkedRole",
+                            target,
+                            reason,
+                            remedy,
+                        )
+                    }
+                }
+                Err(refusal) => unseen(
+                    "ServiceLinkedRole",
+                    target,
+                    &refusal,
+                    &format!(
+                        "iam:GetRole on {}",
+                        role.arn(target.region.partition(), &target.account_id)
+                    ),
+                ),
+            };
+            findings.push(finding);
+        }
+        findings
+    }
+}

@@ -1,0 +1,153 @@
+//! Whether the function may open the source, and what of the source could stand in the way.
+
+use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName, Tag};
+use aws_sdk_kms::types::GrantOperation;
+
+use super::{Answer, answer};
+use crate::aws::key::key_region;
+use crate::aws::{Aws, refusal};
+use crate::command::{grant_prefix, shared_tag, sharing_tag};
+use crate::diagnose::Cause;
+use crate::error::Refusal;
+use crate::preflight::{Finding, Level};
+use crate::request::KeyAccess;
+use crate::source::Source;
+use crate::state::State;
+
+impl Aws {
+    pub(super) async fn preflight_source(&self, state: &State, source: &Source) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let lasting = state.order.share.as_ref();
+        if lasting.is_none_or(|share| share.snapshots) {
+            findings.extend(self.preflight_snapshots(state, source).await);
+        }
+        if lasting.is_some() {
+            findings.extend(self.preflight_image(state).await);
+        }
+        findings.extend(self.preflight_mark(state).await);
+        for key in &state.source.keys {
+            let said = match state.order.key_access {
+                KeyAccess::Grant => self.preflight_grant(state, key).await,
+                KeyAccess::Policy => self.preflight_policy(state, key).await,
+                KeyAccess::None => continue,
+            };
+            findings.extend(refused("SourceKey", state, said));
+        }
+        findings
+    }
+
+    async fn preflight_snapshots(&self, state: &State, source: &Source) -> Option<Finding> {
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let from = source.snapshots.first()?;
+        let account = state.targets.first()?.account_id.to_string();
+        let said = self
+            .ec2(&actor, region)
+            .modify_snapshot_attribute()
+            .dry_run(true)
+            .snapshot_id(from.id.as_str())
+            .attribute(SnapshotAttributeName::CreateVolumePermission)
+            .operation_type(OperationType::Add)
+            .user_ids(account)
+            .send()
+            .await;
+        let said = said.map(drop);
+        let said =
+            said.map_err(|e| refusal("ModifySnapshotAttribute", &actor.at(region), &from.id, &e));
+        refused("ShareSnapshots", state, said)
+    }
+
+    async fn preflight_image(&self, state: &State) -> Option<Finding> {
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let image = &state.source.image_id;
+        let account = state.targets.first()?.account_id.to_string();
+        let said = self
+            .ec2(&actor, region)
+            .modify_image_attribute()
+            .dry_run(true)
+            .image_id(image.as_str())
+            .attribute("launchPermission")
+            .operation_type(OperationType::Add)
+            .user_ids(account)
+            .send()
+            .await;
+        let said = said.map(drop);
+        let said = said.map_err(|e| refusal("ModifyImageAttribute", &actor.at(region), image, &e));
+        refused("ShareImage", state, said)
+    }
+
+    async fn preflight_mark(&self, state: &State) -> Option<Finding> {
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let (resource, name) = match &state.order.share {
+            Some(_) => (state.source.image_id.to_string(), shared_tag(&state.run)),
+            None => (
+                state.source.snapshots.first()?.to_string(),
+                sharing_tag(&state.run),
+            ),
+        };
+        let said = self
+            .ec2(&actor, region)
+            .create_tags()
+            .dry_run(true)
+            .resources(&resource)
+            .tags(Tag::builder().key(name).value("preflight").build())
+            .send()
+            .await;
+        let said = said.map(drop);
+        let said = said.map_err(|e| refusal("CreateTags", &actor.at(region), &resource, &e));
+        refused("Mark", state, said)
+    }
+
+    /// Whether the function may make the grant of the first target: KMS judges a dry run as it would the call.
+    async fn preflight_grant(&self, state: &State, key: &str) -> Result<(), Refusal> {
+        let (actor, region) = (Self::own(state), key_region(state, key));
+        let Some(target) = state.targets.first() else {
+            return Ok(());
+        };
+        let partition = target.region.partition();
+        let answer = self
+            .kms(&actor, &region)
+            .create_grant()
+            .dry_run(true)
+            .key_id(key)
+            // The account, which exists: whether the role does, assuming it tells.
+            .grantee_principal(format!("arn:{partition}:iam::{}:root", target.account_id))
+            .operations(GrantOperation::DescribeKey)
+            .operations(GrantOperation::Decrypt)
+            .name(format!("{}{}", grant_prefix(&state.run), target.account_id))
+            .send()
+            .await;
+        let said = answer.map(drop);
+        said.map_err(|e| refusal("CreateGrant", &actor.at(&region), key, &e))
+    }
+
+    async fn preflight_policy(&self, state: &State, key: &str) -> Result<(), Refusal> {
+        let (actor, region) = (Self::own(state), key_region(state, key));
+        let answer = self
+            .kms(&actor, &region)
+            .get_key_policy()
+            .key_id(key)
+            .send()
+            .await;
+        let said = answer.map(drop);
+        said.map_err(|e| refusal("GetKeyPolicy", &actor.at(&region), key, &e))
+    }
+}
+
+fn refused(check: &'static str, state: &State, said: Result<(), Refusal>) -> Option<Finding> {
+    let Answer::Refused(refusal) = answer(said) else {
+        return None;
+    };
+    let level = if refusal.is_passing() {
+        Level::Unknown
+    } else {
+        Level::Error
+    };
+    Some(Finding::of_source(
+        level,
+        check,
+        Some(&state.source.account_id),
+        &state.source.region,
+        refusal.to_string(),
+        Cause::sharing_remedy(state),
+    ))
+}

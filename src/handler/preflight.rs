@@ -1,0 +1,75 @@
+//! `{"Preflight": {request}}`: what would stand in the way of this request, all of it at once. Nothing is changed.
+
+use serde_json::Value;
+use tracing::info;
+
+use super::begin::run_of;
+use super::{Handler, Invocation, PATIENCE, budget, in_time, too_slow};
+use crate::aws::{Aws, Members};
+use crate::error::Error;
+use crate::ids::{ImageId, Region};
+use crate::plan::{self, Plan};
+use crate::preflight::{Finding, Level, reply};
+use crate::request::{Mode, Request};
+use crate::source::Source;
+
+impl Handler {
+    pub(super) async fn preflight(
+        &self,
+        aws: &Aws,
+        words: &Value,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let request = Request::parse(words, &self.defaults(invocation)?)?;
+        let budget = budget(aws, invocation, PATIENCE)?;
+        let run = run_of(words, &request);
+        let looking = in_time(aws, &budget, look(aws, request, &run));
+        looking.await.unwrap_or_else(|| Err(too_slow()))
+    }
+}
+
+async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
+    let region = request.source_region.clone();
+    let source = match read(aws, &request.source_image, &region).await {
+        Ok(source) => source,
+        // Without the image there is nothing to compare the targets with.
+        Err(error @ (Error::SourceNotFound(_) | Error::AccessDenied { .. })) => {
+            let finding = unreadable(&region, &error);
+            return Ok(reply(vec![finding], None));
+        }
+        Err(error) => return Err(error),
+    };
+    let members = match &request.audience {
+        Some(audience) => aws.members(audience, request.needs_members()).await?,
+        None => Members::default(),
+    };
+    let request = request.with_members(&members.accounts, &source.owner)?;
+    let mut findings: Vec<Finding> = problems(&request, &source)
+        .into_iter()
+        .map(|problem| {
+            let account = Some(&source.owner);
+            Finding::of_source(Level::Error, "Source", account, &region, problem, "")
+        })
+        .collect();
+    let state = plan::draft(&request, &source, members.arns, run, aws.now())?;
+    findings.extend(aws.preflight(&state, &source).await);
+    info!(run, findings = findings.len(), "preflight");
+    Ok(reply(findings, Some(Plan(&state).to_string())))
+}
+
+async fn read(aws: &Aws, image: &ImageId, region: &Region) -> Result<Source, Error> {
+    let mut source = aws.read_source(image, region).await?;
+    aws.read_key_managers(&mut source, region).await?;
+    Ok(source)
+}
+
+fn unreadable(region: &Region, error: &Error) -> Finding {
+    Finding::of_source(Level::Error, "Source", None, region, error.to_string(), "")
+}
+
+fn problems(request: &Request, source: &Source) -> Vec<String> {
+    match request.mode {
+        Mode::Copy => source.problems_of_copying(),
+        Mode::Share => source.problems_of_sharing(request.sharing.snapshots),
+    }
+}
