@@ -12,6 +12,7 @@ mod launch_grants;
 mod machine;
 mod organization;
 mod pairs;
+mod preflight;
 mod process;
 mod resume;
 mod share;

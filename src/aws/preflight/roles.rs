@@ -2,8 +2,8 @@
 
 use super::unseen;
 use crate::aws::{Actor, Aws, refusal};
-use crate::diagnose::Cause;
 use crate::preflight::{Finding, Level};
+use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetState};
 
 impl Aws {
@@ -31,7 +31,7 @@ impl Aws {
                         let said = format!("{reason}: it will be made");
                         Finding::of_target(Level::Note, "ServiceLinkedRole", target, said, "")
                     } else {
-                        let remedy = Cause::ServiceLinkedRoleMissing.remedy(state, target);
+                        let remedy = how_to_make(role, target);
                         Finding::of_target(
                             Level::Error,
                             "ServiceLinkedRole",
@@ -55,4 +55,16 @@ impl Aws {
         }
         findings
     }
+}
+
+fn how_to_make(role: &ServiceLinkedRole, target: &TargetState) -> String {
+    let suffix = role
+        .suffix()
+        .map(|suffix| format!(" --custom-suffix {suffix}"));
+    format!(
+        "In account {}: aws iam create-service-linked-role --aws-service-name {}{}; or give the request CreateServiceLinkedRoles: true",
+        target.account_id,
+        role.service(),
+        suffix.unwrap_or_default()
+    )
 }

@@ -167,7 +167,8 @@ fn closed(state: &mut State, now: i64) {
     let copies = state.order.share.is_none();
     for target in state.targets.iter_mut().filter(|t| copies && t.shared) {
         (target.phase, target.due) = match target.phase {
-            TargetPhase::Succeeded => (TargetPhase::Tidying, target.last_start + SETTLED),
+            // Copying took longer than anything takes to show.
+            TargetPhase::Succeeded => (TargetPhase::Tidying, 0),
             TargetPhase::Failed if !target.stands() => (TargetPhase::Undoing, now + SETTLED),
             _ => continue,
         };

@@ -1,0 +1,316 @@
+//! Looking first: everything that would stand in the way is told at once, with its Remedy, and nothing is changed.
+
+use amiferry_sandbox::{Account, Ec2Settings, FULL_AWS_ACCESS, Key, Role, Sandbox, World};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// What the copy role may have beside its documented policy, for this.
+const MAY_LOOK: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
+    "Action": ["ec2:GetAllowedImagesSettings", "iam:GetRole", "iam:SimulatePrincipalPolicy", "kms:GetKeyPolicy"]}]}"#;
+const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
+const TARGET: Place = ("222222222222", HOME);
+const AUTO_SCALING: &str = "autoscaling.amazonaws.com";
+
+fn looked_into(account: &str) -> Account {
+    let role = copy_role(account, &[HOME]).policy(MAY_LOOK);
+    Account::new(account)
+        .role(role)
+        .key(Key::new(HOME, KEY_ID).alias("alias/amis"))
+}
+
+fn world_of(target: Account) -> World {
+    World::new().account(producer()).account(target)
+}
+
+async fn look(sandbox: &Sandbox, request: &Value) -> Value {
+    let before = seen(sandbox);
+    let reply = call(sandbox, &json!({ "Preflight": request }))
+        .await
+        .expect("a reply");
+    assert_eq!(seen(sandbox), before, "something was changed");
+    for call in sandbox.ledger() {
+        let word = call.operation.as_str();
+        let asks = ["Describe", "Get", "List", "Simulate", "AssumeRole"];
+        let dry = call.params.get("DryRun").is_some_and(|flag| flag == "true");
+        assert!(
+            dry || asks.iter().any(|a| word.starts_with(a)),
+            "{word} without DryRun"
+        );
+    }
+    reply
+}
+
+/// What anybody could see of a change.
+fn seen(sandbox: &Sandbox) -> String {
+    let places = FOUR.into_iter().chain([(SOURCE, HOME)]);
+    let things: Vec<_> = places
+        .map(|(account, region)| {
+            (
+                sandbox.images(account, region),
+                sandbox.snapshots(account, region),
+            )
+        })
+        .collect();
+    let keys = [SOURCE_KEY.to_owned(), key_arn(TARGET)];
+    let keys = keys.map(|key| (sandbox.grants(&key), sandbox.key_policy(&key)));
+    format!("{things:?} {keys:?}")
+}
+
+fn found<'a>(reply: &'a Value, check: &str) -> Option<&'a Value> {
+    let findings = reply["Findings"].as_array().expect("Findings");
+    findings.iter().find(|finding| finding["Check"] == check)
+}
+
+/// Exactly this is found, at this level, and its remedy says so.
+fn only(reply: &Value, level: &str, check: &str, remedy: &str) {
+    let finding = found(reply, check).unwrap_or_else(|| panic!("no {check} in {reply}"));
+    assert_eq!(finding["Level"], level, "{finding}");
+    let said = finding["Remedy"].as_str().unwrap_or_default();
+    assert!(said.contains(remedy), "{finding}");
+    assert!(
+        finding["Reason"].as_str().is_some_and(|r| r.len() > 10),
+        "{finding}"
+    );
+    assert_eq!(reply["Findings"].as_array().unwrap().len(), 1, "{reply}");
+    let ready = if level == "Error" {
+        "NotReady"
+    } else {
+        "Ready"
+    };
+    assert_eq!(reply["Status"], ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_request_is_ready_and_then_works() {
+    let sandbox = Sandbox::new(world_of(looked_into(TARGET.0)));
+    let reply = look(&sandbox, &request(&[TARGET])).await;
+    assert_eq!(reply["Status"], "Ready", "{reply}");
+    assert_eq!(reply["Findings"], json!([]), "{reply}");
+    assert!(
+        reply["Plan"][0].as_str().unwrap().starts_with("Copy ami-"),
+        "{reply}"
+    );
+    assert_eq!(
+        to_the_end(&sandbox, &distribute(&[TARGET])).await["Status"],
+        "Succeeded"
+    );
+    // And once it is there, that is said.
+    sandbox.clear_ledger();
+    let again = look(&sandbox, &request(&[TARGET])).await;
+    only(&again, "Note", "AlreadyThere", "");
+}
+
+/// The documented role may not look everywhere; that is told, and is no error.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_seen_is_told_as_unknown() {
+    let sandbox = Sandbox::new(world(&[TARGET]));
+    let reply = look(&sandbox, &request(&[TARGET])).await;
+    assert_eq!(reply["Status"], "Ready", "{reply}");
+    for (check, action) in [
+        ("RolePolicy", "iam:SimulatePrincipalPolicy"),
+        ("TargetKeyPolicy", "kms:GetKeyPolicy"),
+    ] {
+        let finding = found(&reply, check).expect(check);
+        assert_eq!(finding["Level"], "Unknown");
+        assert!(
+            finding["Remedy"].as_str().unwrap().contains(action),
+            "{finding}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_thing_in_a_target_that_stands_in_the_way() {
+    let target = || looked_into(TARGET.0);
+    // The role is not there, or does not let this function in.
+    let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
+    let reply = look(&sandbox, &request(&[TARGET])).await;
+    only(&reply, "Error", "AssumeRole", "create the role AmiCopyRole");
+    // No such key, or disabled.
+    let mut keyless = target();
+    keyless.keys.clear();
+    let reply = look(&Sandbox::new(world_of(keyless)), &request(&[TARGET])).await;
+    only(&reply, "Error", "TargetKey", "check that alias/amis exists");
+    let mut disabled = target();
+    disabled.keys[0].state = Some("Disabled".to_owned());
+    let reply = look(&Sandbox::new(world_of(disabled)), &request(&[TARGET])).await;
+    only(&reply, "Error", "TargetKey", "enable");
+    // Its policy lets nobody of the account encrypt.
+    let mut strict = target();
+    strict.keys[0].policy = Some(
+        json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
+            "Principal": {"AWS": format!("arn:aws:iam::{}:root", TARGET.0)},
+            "Action": ["kms:Describe*", "kms:Get*", "kms:PutKeyPolicy", "kms:CreateGrant"]}]})
+        .to_string(),
+    );
+    let reply = look(&Sandbox::new(world_of(strict)), &request(&[TARGET])).await;
+    only(
+        &reply,
+        "Error",
+        "TargetKeyPolicy",
+        "kms:ReEncryptTo, kms:GenerateDataKeyWithoutPlaintext",
+    );
+    // The role's policy lacks the use of a key.
+    let role = copy_role(TARGET.0, &[HOME]).policy(MAY_LOOK);
+    let policies: Vec<String> = role
+        .policies
+        .iter()
+        .map(|p| p.replace("\"kms:Decrypt\", ", ""))
+        .collect();
+    let mut poor = target();
+    poor.roles[0].policies = policies;
+    let reply = look(&Sandbox::new(world_of(poor)), &request(&[TARGET])).await;
+    only(&reply, "Error", "RolePolicy", "kms:Decrypt");
+    // The Region is not enabled.
+    let reply = look(
+        &Sandbox::new(world_of(target().region_disabled(HOME))),
+        &request(&[TARGET]),
+    )
+    .await;
+    only(
+        &reply,
+        "Error",
+        "DescribeImages",
+        "enable the Region us-west-2",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_tags_and_quotas() {
+    let named = looked_into(TARGET.0)
+        .snapshot(amiferry_sandbox::Snapshot::new(
+            HOME,
+            "snap-0fffffffffffffff1",
+            8,
+        ))
+        .image(
+            amiferry_sandbox::Image::new(
+                HOME,
+                "ami-0fffffffffffffff1",
+                "golden-copied-from-111111111111",
+            )
+            .mapping(amiferry_sandbox::BlockDeviceMapping::ebs(
+                "/dev/xvda",
+                amiferry_sandbox::Ebs::snapshot("snap-0fffffffffffffff1"),
+            )),
+        );
+    let reply = look(&Sandbox::new(world_of(named)), &request(&[TARGET])).await;
+    only(&reply, "Error", "NameTaken", "Rename or deregister it");
+    // The organisation wants a tag that the request has not.
+    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Resource": "arn:aws:ec2:*::snapshot/*",
+        "Action": "ec2:CopySnapshot", "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}}]});
+    let bound = looked_into(TARGET.0)
+        .organization("o-abcdefghij")
+        .service_control_policy(FULL_AWS_ACCESS)
+        .service_control_policy(policy);
+    let reply = look(&Sandbox::new(world_of(bound)), &request(&[TARGET])).await;
+    only(&reply, "Error", "CopySnapshot", "service control policy");
+    let mut busy = looked_into(TARGET.0);
+    for n in 0..20 {
+        let id = format!("snap-0ffffffffffff{n:04}");
+        let mut snapshot = amiferry_sandbox::Snapshot::new(HOME, &id, 8);
+        "pending".clone_into(&mut snapshot.state);
+        busy = busy.snapshot(snapshot);
+    }
+    let reply = look(&Sandbox::new(world_of(busy)), &request(&[TARGET])).await;
+    only(&reply, "Warning", "Quota", "they wait in line");
+}
+
+#[tokio::test(start_paused = true)]
+async fn service_linked_roles_that_are_not_there() {
+    let sandbox = Sandbox::new(world_of(looked_into(TARGET.0)));
+    let mut wish = request(&[TARGET]);
+    wish["ServiceLinkedRoles"] = json!([AUTO_SCALING]);
+    let reply = look(&sandbox, &wish).await;
+    only(
+        &reply,
+        "Error",
+        "ServiceLinkedRole",
+        "create-service-linked-role",
+    );
+    sandbox.clear_ledger();
+    wish["CreateServiceLinkedRoles"] = json!(true);
+    only(
+        &look(&sandbox, &wish).await,
+        "Note",
+        "ServiceLinkedRole",
+        "",
+    );
+    let there = looked_into(TARGET.0).role(Role::service_linked(
+        AUTO_SCALING,
+        "AWSServiceRoleForAutoScaling",
+    ));
+    let reply = look(&Sandbox::new(world_of(there)), &wish).await;
+    assert_eq!(reply["Findings"], json!([]), "{reply}");
+}
+
+/// What the source has against it is told with what the targets have.
+#[tokio::test(start_paused = true)]
+async fn everything_at_once() {
+    let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
+    sandbox.edit(|aws| assert!(aws.archive_snapshot(ROOT)));
+    sandbox.edit(|aws| assert!(aws.archive_snapshot(DATA)));
+    let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["ec2:Describe*", "kms:Describe*", "sts:*"]}]}"#;
+    let role = "arn:aws:iam::111111111111:role/amiferry";
+    assert_eq!(
+        sandbox.edit(|aws| aws.set_policies(role, &[policy])),
+        Ok(true)
+    );
+    let reply = look(&sandbox, &request(&[TARGET, ("333333333333", HOME)])).await;
+    assert_eq!(reply["Status"], "NotReady");
+    let checks: Vec<&str> = reply["Findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["Check"].as_str().unwrap())
+        .collect();
+    let wanted = [
+        "Source",
+        "Source",
+        "ShareSnapshots",
+        "Mark",
+        "SourceKey",
+        "AssumeRole",
+        "AssumeRole",
+    ];
+    assert_eq!(checks, wanted, "{reply}");
+    // An image that is not there leaves nothing to look at.
+    let mut wish = request(&[TARGET]);
+    wish["SourceImageId"] = json!("ami-00000000000000000");
+    only(
+        &look(&Sandbox::new(world(&[TARGET])), &wish).await,
+        "Error",
+        "Source",
+        "",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_a_target_allows_shared_images() {
+    let wish = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [TARGET.0]});
+    for (state, level, status) in [
+        ("enabled", "Error", "NotReady"),
+        ("audit-mode", "Warning", "Ready"),
+    ] {
+        let strangers = Ec2Settings::default()
+            .allowing(&["999999999999"])
+            .with(|settings| state.clone_into(&mut settings.allowed_images));
+        let target = looked_into(TARGET.0).ec2_settings(HOME, strangers);
+        let reply = look(&Sandbox::new(world_of(target)), &wish).await;
+        assert_eq!(reply["Status"], status);
+        only(
+            &reply,
+            level,
+            "AllowedImages",
+            "add 111111111111 to the image providers",
+        );
+    }
+    let friends = Ec2Settings::default().allowing(&[SOURCE]);
+    let target = looked_into(TARGET.0).ec2_settings(HOME, friends);
+    let reply = look(&Sandbox::new(world_of(target)), &wish).await;
+    assert_eq!(reply["Findings"], json!([]), "{reply}");
+    // Sharing needs no role in the target; without one this cannot be seen.
+    let reply = look(&Sandbox::new(world_of(Account::new(TARGET.0))), &wish).await;
+    only(&reply, "Unknown", "AllowedImages", "");
+}
