@@ -9,6 +9,7 @@ mod events;
 mod faults;
 mod hostile;
 mod machine;
+mod model;
 mod organization;
 mod process;
 mod resume;
