@@ -7,6 +7,7 @@ mod custom_resource;
 mod distribute;
 mod events;
 mod faults;
+mod hands;
 mod hostile;
 mod machine;
 mod model;

@@ -85,7 +85,7 @@ impl Aws {
         Ok(found.map_or_else(Default::default, |image| tags::to_map(image.tags())))
     }
 
-    pub(super) async fn snapshot_tags(
+    pub(in crate::aws) async fn snapshot_tags(
         &self,
         state: &State,
         id: &SnapshotId,

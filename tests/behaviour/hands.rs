@@ -1,0 +1,52 @@
+//! Other people's hands in the middle of runs, one story each: what they let in stays, what they took away does not come back.
+
+use amiferry_sandbox::Sandbox;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const ONE: &str = "222222222222";
+const AT_HOME: [Place; 1] = [(ONE, HOME)];
+
+fn on_both(sandbox: &Sandbox, change: impl Fn(&mut amiferry_sandbox::Aws, &str) -> bool) {
+    sandbox.edit(|aws| assert!([ROOT, DATA].into_iter().all(|id| change(aws, id))));
+}
+
+fn let_in(sandbox: &Sandbox) {
+    on_both(sandbox, |aws, id| aws.share_snapshot(id, ONE));
+}
+
+/// The first call, and the event for the next.
+async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
+    let reply = call(sandbox, event).await.expect("begins");
+    assert_eq!(reply["Status"], "Continue", "{reply}");
+    json!({"State": reply["State"]})
+}
+
+/// A state of long ago believes the source to be open. Its run has closed it, and somebody has let the account in since.
+#[tokio::test(start_paused = true)]
+async fn an_old_state_takes_nothing_from_those_let_in_since() {
+    let sandbox = Sandbox::new(slow_world(&AT_HOME));
+    let old = begun(&sandbox, &distribute(&AT_HOME)).await;
+    to_the_end(&sandbox, &old).await;
+    assert_closed(&sandbox);
+    let_in(&sandbox);
+    let reply = to_the_end(&sandbox, &old).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_closed_but(&sandbox, &[ONE]);
+    assert_whole(&sandbox, &AT_HOME);
+}
+
+/// The mark is a tag, and somebody may delete it: what the run opened is closed all the same.
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_mark_was_deleted_closes_what_it_opened() {
+    let sandbox = Sandbox::new(slow_world(&AT_HOME));
+    let next = begun(&sandbox, &distribute(&AT_HOME)).await;
+    on_both(&sandbox, |aws, id| {
+        aws.change_snapshot(id, |s| {
+            s.tags.retain(|key, _| !key.starts_with("amiferry:"));
+        })
+    });
+    assert_eq!(to_the_end(&sandbox, &next).await["Status"], "Succeeded");
+    assert_closed(&sandbox);
+}
