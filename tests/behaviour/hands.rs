@@ -1,12 +1,18 @@
 //! Other people's hands in the middle of runs, one story each: what they let in stays, what they took away does not come back.
 
-use amiferry_sandbox::Sandbox;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use amiferry_sandbox::{Fault, Sandbox};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
 const ONE: &str = "222222222222";
 const AT_HOME: [Place; 1] = [(ONE, HOME)];
+const ELSEWHERE: [Place; 1] = [(ONE, "us-east-1")];
 
 fn on_both(sandbox: &Sandbox, change: impl Fn(&mut amiferry_sandbox::Aws, &str) -> bool) {
     sandbox.edit(|aws| assert!([ROOT, DATA].into_iter().all(|id| change(aws, id))));
@@ -14,6 +20,11 @@ fn on_both(sandbox: &Sandbox, change: impl Fn(&mut amiferry_sandbox::Aws, &str) 
 
 fn let_in(sandbox: &Sandbox) {
     on_both(sandbox, |aws, id| aws.share_snapshot(id, ONE));
+}
+
+fn permitted(sandbox: &Sandbox) -> Vec<BTreeSet<String>> {
+    let snapshots = sandbox.snapshots(SOURCE, HOME).into_iter();
+    snapshots.map(|s| s.create_volume_permissions).collect()
 }
 
 /// The first call, and the event for the next.
@@ -49,4 +60,43 @@ async fn a_run_whose_mark_was_deleted_closes_what_it_opened() {
     });
     assert_eq!(to_the_end(&sandbox, &next).await["Status"], "Succeeded");
     assert_closed(&sandbox);
+}
+
+/// A share finds the account let in by a copy that is closing at this very moment and has not seen the share's mark.
+#[tokio::test(start_paused = true)]
+async fn a_share_lasts_though_a_copy_to_the_same_account_was_closing() {
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": ONE}});
+    for late in (0..30).step_by(3) {
+        let sandbox = Sandbox::new(world(&ELSEWHERE));
+        let closing = Arc::new(AtomicBool::new(false));
+        let seen = closing.clone();
+        // From its first removal on, the copy's calls take a second each.
+        sandbox.set_fault(move |call| {
+            let removes = call
+                .params
+                .get("OperationType")
+                .is_some_and(|o| o == "remove");
+            if removes && !seen.swap(true, Ordering::SeqCst) {
+                return Fault::Delay(Duration::from_millis(100 * late));
+            }
+            Fault::Delay(Duration::from_millis(70))
+        });
+        let sharing = async {
+            while !closing.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            to_the_end(&sandbox, &share).await
+        };
+        let copy = distribute(&ELSEWHERE);
+        let (copied, shared) = tokio::join!(to_the_end(&sandbox, &copy), sharing);
+        assert_eq!(
+            (&copied["Status"], &shared["Status"]),
+            (&json!("Succeeded"), &json!("Succeeded"))
+        );
+        assert_eq!(
+            permitted(&sandbox),
+            vec![BTreeSet::from([ONE.to_owned()]); 2],
+            "{late}"
+        );
+    }
 }
