@@ -174,6 +174,9 @@ impl Aws {
         let_in.extend(add.iter().map(|who| short(who).to_owned()));
         let_in.extend(joint.iter().map(|who| (*who).to_owned()));
         self.write_mark(state, thing, &standing, &let_in).await?;
+        if let Thing::Snapshot(id) = thing {
+            self.void_before(state, id, &standing.tags, &add).await?;
+        }
         Ok(Opened {
             refused: self.add(state, thing, add).await?,
             joins: wanted.iter().any(|who| standing.joins(&state.run, who)),

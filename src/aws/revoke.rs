@@ -267,7 +267,11 @@ impl Aws {
     ) -> Result<(), Refusal> {
         let keys: BTreeSet<&String> = closed
             .iter()
-            .flat_map(|(_, tags)| mark::keys(name, tags))
+            .flat_map(|(_, tags)| {
+                let mut keys = mark::keys(name, tags);
+                keys.extend(mark::void_of_nothing(&state.run, tags));
+                keys
+            })
             .collect();
         let actor = Self::own(state);
         let region = &state.source.region;

@@ -22,6 +22,10 @@ fn let_in(sandbox: &Sandbox) {
     on_both(sandbox, |aws, id| aws.share_snapshot(id, ONE));
 }
 
+fn shut_out(sandbox: &Sandbox) {
+    on_both(sandbox, |aws, id| aws.unshare_snapshot(id, ONE));
+}
+
 fn permitted(sandbox: &Sandbox) -> Vec<BTreeSet<String>> {
     let snapshots = sandbox.snapshots(SOURCE, HOME).into_iter();
     snapshots.map(|s| s.create_volume_permissions).collect()
@@ -60,6 +64,32 @@ async fn a_run_whose_mark_was_deleted_closes_what_it_opened() {
     });
     assert_eq!(to_the_end(&sandbox, &next).await["Status"], "Succeeded");
     assert_closed(&sandbox);
+}
+
+/// One run found the account permitted; somebody took that away; another run gave it again and ended first. The one that is left
+/// must not take it for what was there before.
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_away_is_nobodys_before_any_more() {
+    for share in [false, true] {
+        let sandbox = Sandbox::new(slow_world(&TWO[..1]));
+        let places = [AT_HOME[0]];
+        let_in(&sandbox);
+        let long = begun(&sandbox, &distribute(&places)).await;
+        shut_out(&sandbox);
+        if share {
+            for unshare in [false, true] {
+                let event = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "Unshare": unshare,
+                    "TargetAccountIds": ONE}});
+                assert_eq!(to_the_end(&sandbox, &event).await["Status"], "Succeeded");
+            }
+        } else {
+            let mut other = request(&places);
+            other["Tags"] = json!({"stage": "other"});
+            to_the_end(&sandbox, &json!({ "Distribute": other })).await;
+        }
+        to_the_end(&sandbox, &long).await;
+        assert_closed(&sandbox);
+    }
 }
 
 /// A share finds the account let in by a copy that is closing at this very moment and has not seen the share's mark.
