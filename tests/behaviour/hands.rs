@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use amiferry_sandbox::{Fault, Sandbox};
+use amiferry_sandbox::{BlockDeviceMapping, Ebs, Fault, Image, Sandbox, Snapshot};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -128,5 +128,78 @@ async fn a_share_lasts_though_a_copy_to_the_same_account_was_closing() {
             vec![BTreeSet::from([ONE.to_owned()]); 2],
             "{late}"
         );
+    }
+}
+
+/// Two runs share the copies of one target. One of them may not have its name, and undoes what it made: nothing.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_leaves_another_its_copies() {
+    let sandbox = Sandbox::new(slow_world(&AT_HOME));
+    sandbox.edit(|aws| {
+        let theirs = Snapshot::new(HOME, "snap-0fffffffffffffff1", 8);
+        let mapping = BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(&theirs.snapshot_id));
+        let image = Image::new(HOME, "ami-0fffffffffffffff1", "taken").mapping(mapping);
+        aws.add_snapshot(ONE, theirs).expect("fits");
+        aws.add_image(ONE, image).expect("fits");
+    });
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let good = begun(&sandbox, &distribute(&AT_HOME)).await;
+    let mut request = request(&AT_HOME);
+    request["Name"] = json!("taken");
+    let bad = begun(&sandbox, &json!({ "Distribute": request })).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let failed = to_the_end(&sandbox, &bad).await;
+    assert_eq!(
+        target(&failed, AT_HOME[0])["Cause"],
+        "NameTaken",
+        "{failed}"
+    );
+    let reply = to_the_end(&sandbox, &good).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(calls(&sandbox, "CopySnapshot"), 2, "they were made again");
+    assert_closed(&sandbox);
+}
+
+/// CopySnapshot has no token: what became of a call without an answer is looked up, not asked for again.
+#[tokio::test(start_paused = true)]
+async fn a_copy_whose_answer_is_lost_is_found_and_not_made_again() {
+    for fault in [Fault::ResetAfter, Fault::HangAfter] {
+        let sandbox = Sandbox::new(slow_world(&AT_HOME));
+        let lost = AtomicBool::new(false);
+        sandbox.set_fault(move |call| {
+            if call.operation == "CopySnapshot" && !lost.swap(true, Ordering::SeqCst) {
+                return fault.clone();
+            }
+            Fault::None
+        });
+        let reply = to_the_end(&sandbox, &distribute(&AT_HOME)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        assert_eq!(calls(&sandbox, "CopySnapshot"), 2);
+        assert_whole(&sandbox, &AT_HOME);
+    }
+}
+
+/// Whatever its role allows: its run's keys, its Regions, and deleting copies of this image.
+#[tokio::test(start_paused = true)]
+async fn every_session_is_narrowed_to_its_run() {
+    let sandbox = Sandbox::new(world(&FOUR));
+    to_the_end(&sandbox, &distribute(&FOUR)).await;
+    let ledger = sandbox.ledger();
+    let sessions = ledger.iter().filter(|call| call.operation == "AssumeRole");
+    for session in sessions {
+        let policy = session.params.get("Policy").expect("a session policy");
+        let policy: Value = serde_json::from_str(policy).expect("JSON");
+        let deletes = &policy["Statement"][2];
+        assert_eq!(
+            deletes["Condition"]["StringEquals"]["aws:ResourceTag/amiferry:source-image"],
+            AMI
+        );
+        let keys = policy["Statement"][3]["Resource"].to_string();
+        assert!(
+            keys.contains(SOURCE_KEY) && !keys.contains("\"*\""),
+            "{keys}"
+        );
+        let name = &session.params["RoleSessionName"];
+        assert!(name.starts_with("amiferry-") && name.len() == 25, "{name}");
     }
 }
