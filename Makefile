@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3
 CARGO_DENY_VERSION := 0.20.2
 CARGO_LAMBDA_VERSION := 1.9.2
+CARGO_MUTANTS_VERSION := 27.1.0
 
 # For `make deploy`.
 STACK ?= amiferry
@@ -27,6 +28,7 @@ LEDGERS := $(TARGET_DIR)/ledgers
 SAM := .tools/sam/bin
 TEMPLATES := template.yaml templates/target-role.yaml
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_MUTANTS := $(CURDIR)/.tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 
 # `make FAST=1 …` compiles aws-sdk-ec2 in two thirds of the time; see scripts/rustc-hint.
 ifeq ($(FAST),1)
@@ -63,6 +65,12 @@ FIRST ?= 0
 chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0) on, and write the table of docs/reliability.md
 	AMIFERRY_CHAOS_FIRST=$(FIRST) AMIFERRY_CHAOS_COUNT=$(COUNT) AMIFERRY_CHAOS_REPORT=$(CURDIR)/docs/reliability.md \
 	    cargo test --locked --test behaviour chaos::the_promises -- --nocapture
+
+# All of it takes days. SHARD=0/14: every fourteenth place; FILES='src/step.rs': those of some files; PATCH=name: only the
+# breaks of tests/mutants that are so called.
+.PHONY: mutants
+mutants: $(CARGO_MUTANTS) ## Break the engine, one place at a time, and see that a test fails (SHARD=0/14, FILES='…' or PATCH=name for a part)
+	scripts/mutants $(CARGO_MUTANTS) --shard '$(SHARD)' --files '$(FILES)' --patch '$(PATCH)'
 
 .PHONY: fabric
 fabric: .venv-fabric/ready ## Deploy the templates on emulators of AWS's services, run them, and look at what came of it
@@ -156,3 +164,7 @@ $(RIE): scripts/rie scripts/requirements-rie.txt | .venv/ready
 $(CARGO_DENY):
 	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --no-default-features \
 	    --root $(dir $(abspath $(@D))) cargo-deny@$(CARGO_DENY_VERSION)
+
+$(CARGO_MUTANTS):
+	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
+	    --root $(dir $(abspath $(@D))) cargo-mutants@$(CARGO_MUTANTS_VERSION)

@@ -18,6 +18,14 @@ mod thing;
 
 use thing::{Principals, Thing, short};
 
+/// How one thing was opened.
+struct Opened {
+    refused: Vec<(String, Refusal)>,
+    /// Another run needs somebody of these. It may be about to close, and has not seen this one's mark: look again when it must
+    /// have.
+    joins: bool,
+}
+
 impl Aws {
     /// Lets in the accounts of these targets and the audience.
     pub(super) async fn permit(&self, state: &State, share: &Share, targets: &[usize]) -> Outcome {
@@ -29,8 +37,11 @@ impl Aws {
             .map(account)
             .chain(share.audience.iter().cloned())
             .collect();
-        let mut refused = match self.open(state, Thing::Image, &launching).await {
-            Ok(refused) => refused,
+        let Opened {
+            mut refused,
+            mut joins,
+        } = match self.open(state, Thing::Image, &launching).await {
+            Ok(opened) => opened,
             Err(refusal) => return Outcome::Refused(refusal),
         };
         if share.snapshots {
@@ -42,13 +53,21 @@ impl Aws {
                 .map(|id| self.open(state, Thing::Snapshot(id), &accounts));
             for opened in join_all(opening).await {
                 match opened {
-                    Ok(more) => refused.extend(more),
+                    Ok(more) => {
+                        refused.extend(more.refused);
+                        joins |= more.joins;
+                    }
                     Err(refusal) => return Outcome::Refused(refusal),
                 }
             }
         }
         if let Err(refusal) = self.note_grants(state).await {
             return Outcome::Refused(refusal);
+        }
+        if joins {
+            return Outcome::NotYet(
+                "another run needs some of them, and may be closing".to_owned(),
+            );
         }
         let of = |i: usize| {
             let account = state.targets[i].account_id.as_str();
@@ -139,24 +158,38 @@ impl Aws {
         }
     }
 
-    /// Opens one thing to these principals. Returns those whom EC2 does not take, such as accounts that do not exist.
+    /// Opens one thing to these principals.
     async fn open(
         &self,
         state: &State,
         thing: Thing<'_>,
         wanted: &Principals,
-    ) -> Result<Vec<(String, Refusal)>, Refusal> {
+    ) -> Result<Opened, Refusal> {
         let standing = self.standing(state, thing).await?;
         let add: Principals = wanted.difference(&standing.permitted).cloned().collect();
         // Those who are there because of another run stay when that ends, and go with whichever share is the last.
-        let marks = Marks::read(&standing.tags);
-        let others = marks.let_in_by_others(&state.run, &standing.permitted);
-        let joint =
-            |who: &&String| others.contains(*who) || marks.shared_by_others(&state.run, short(who));
+        let joint = |who: &&String| standing.is_joint(&state.run, who);
+        let joint: BTreeSet<&str> = wanted.iter().filter(joint).map(|who| short(who)).collect();
         let mut let_in = standing.let_in.clone();
         let_in.extend(add.iter().map(|who| short(who).to_owned()));
-        let_in.extend(wanted.iter().filter(joint).map(|who| short(who).to_owned()));
+        let_in.extend(joint.iter().map(|who| (*who).to_owned()));
         self.write_mark(state, thing, &standing, &let_in).await?;
+        if let Thing::Snapshot(id) = thing {
+            self.void_before(state, id, &standing.tags, &add).await?;
+        }
+        Ok(Opened {
+            refused: self.add(state, thing, add).await?,
+            joins: wanted.iter().any(|who| standing.joins(&state.run, who)),
+        })
+    }
+
+    /// Returns those whom EC2 does not take, such as accounts that do not exist.
+    async fn add(
+        &self,
+        state: &State,
+        thing: Thing<'_>,
+        add: Principals,
+    ) -> Result<Vec<(String, Refusal)>, Refusal> {
         if add.is_empty() {
             return Ok(Vec::new());
         }

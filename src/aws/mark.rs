@@ -5,6 +5,7 @@
 //! | tag | on | lists |
 //! |---|---|---|
 //! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `+account` whom the run needs let in, `account` who was permitted before any run |
+//! | `amiferry:sharing:<run>:<another>` | the same, when another run gives again what somebody took away | `-account` who is no longer among those before |
 //! | `amiferry:shared:<run>` | image and snapshots, while a share lasts | whom it let in |
 //!
 //! An account is closed by the last run that needs it: a run that ends leaves those that another mark needs, and says first
@@ -101,7 +102,9 @@ impl CopyMark {
             before: BTreeSet::new(),
         };
         let mut needed = BTreeSet::new();
-        for word in words {
+        let void = words.iter().filter_map(|word| word.strip_prefix('-'));
+        let void: BTreeSet<&str> = void.collect();
+        for word in words.iter().filter(|word| !word.starts_with('-')) {
             match (word.split_once('='), word.strip_prefix('+')) {
                 (Some(("since", since)), _) => mark.since = since.parse().unwrap_or_default(),
                 (Some(("by", name)), _) => mark.execution = Some(name.to_owned()),
@@ -111,11 +114,33 @@ impl CopyMark {
                 (None, None) => drop(mark.before.insert(word.clone())),
             }
         }
+        mark.before.retain(|who| !void.contains(who.as_str()));
         if mark.needs != Needs::All {
             mark.needs = Needs::These(needed);
         }
         mark
     }
+}
+
+/// What run `by` adds to the mark of another: these were permitted before it no more. A tag of its own, so that it does not bring
+/// back a mark that goes at this moment: by itself it means nothing.
+pub fn void(run: &str, by: &str, accounts: &BTreeSet<String>) -> Vec<Tag> {
+    let words: Vec<String> = accounts.iter().map(|who| format!("-{who}")).collect();
+    write(
+        &format!("{}:{by}", sharing_tag(run)),
+        words.iter().map(String::as_str),
+    )
+}
+
+/// What run `by` added to marks that are gone by now.
+pub fn void_of_nothing<'a>(by: &str, tags: &'a BTreeMap<String, String>) -> Vec<&'a String> {
+    let of_nothing = |key: &&String| {
+        let named = key.strip_prefix(tag::SHARING).unwrap_or_default();
+        let mut parts = named.split(':');
+        let (run, who) = (parts.next().unwrap_or_default(), parts.next());
+        who == Some(by) && !tags.contains_key(&sharing_tag(run))
+    };
+    tags.keys().filter(of_nothing).collect()
 }
 
 impl Marks {
@@ -243,6 +268,19 @@ mod tests {
             let read = Marks::read(&super::super::tags::to_map(&tags));
             assert_eq!(read.copies, BTreeMap::from([("abc".to_owned(), told)]));
         }
+    }
+
+    #[test]
+    fn what_another_run_gives_again_was_not_before() {
+        let mut tags = mark(&["111"], &["111", "222"]).write("a");
+        tags.extend(void("a", "b", &set(&["111"])));
+        let tags = super::super::tags::to_map(&tags);
+        assert_eq!(Marks::read(&tags).copies["a"], mark(&["111"], &["222"]));
+        assert!(void_of_nothing("b", &tags).is_empty());
+        let alone = super::super::tags::to_map(&void("a", "b", &set(&["111"])));
+        assert_eq!(Marks::read(&alone), Marks::default());
+        assert_eq!(void_of_nothing("b", &alone), ["amiferry:sharing:a:b"]);
+        assert!(void_of_nothing("a", &alone).is_empty());
     }
 
     #[test]

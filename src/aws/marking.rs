@@ -150,4 +150,35 @@ impl Aws {
         }
         Ok(())
     }
+
+    /// What another run's mark says was there before, and is not there now that this run gives it, is no longer before for
+    /// anybody: else the other, ending last, would leave it open.
+    pub(super) async fn void_before(
+        &self,
+        state: &State,
+        id: &SnapshotId,
+        tags: &BTreeMap<String, String>,
+        added: &BTreeSet<String>,
+    ) -> Result<(), Refusal> {
+        let others = Marks::read(tags).copies.into_iter();
+        let others =
+            others.filter(|(run, mark)| *run != state.run && !mark.before.is_disjoint(added));
+        let void: Vec<Tag> = others
+            .flat_map(|(run, mark)| mark::void(&run, &state.run, &(&mark.before & added)))
+            .collect();
+        if void.is_empty() {
+            return Ok(());
+        }
+        let actor = Self::own(state);
+        let region = &state.source.region;
+        let answer = self
+            .ec2(&actor, region)
+            .create_tags()
+            .resources(id.as_str())
+            .set_tags(Some(void))
+            .send()
+            .await;
+        answer.map_err(|e| refusal("CreateTags", &actor.at(region), id, &e))?;
+        Ok(())
+    }
 }

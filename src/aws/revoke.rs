@@ -31,6 +31,11 @@ impl Aws {
             Ok(tags) => tags,
             Err(refusal) => return Outcome::Refused(refusal),
         };
+        match self.closed_already(state, &tags).await {
+            Ok(true) => return Outcome::Done,
+            Ok(false) => {}
+            Err(refusal) => return Outcome::Refused(refusal),
+        }
         let (mut left, mut closed, mut later) = (Vec::new(), Vec::new(), None);
         let mut earlier = BTreeSet::new();
         for (id, tags) in state.source.snapshots.iter().zip(&tags) {
@@ -63,10 +68,14 @@ impl Aws {
             return Outcome::NotYet(why);
         }
         let name = sharing_tag(&state.run);
-        if left.is_empty()
-            && let Err(refusal) = self.unmark(state, &name, &closed).await
-        {
-            left.push((state.source.image_id.to_string(), refusal));
+        if left.is_empty() {
+            let unmarked = async {
+                self.unmark(state, &name, &closed).await?;
+                self.close_after_unmarking(state, &closed).await
+            };
+            if let Err(refusal) = unmarked.await {
+                left.push((state.source.image_id.to_string(), refusal));
+            }
         }
         if !left.is_empty() {
             Outcome::Left(left)
@@ -77,6 +86,63 @@ impl Aws {
                 earlier: earlier.into_iter().collect(),
             }
         }
+    }
+
+    /// Whether another process of this run has closed the source: there is neither a mark of the run nor a grant. Whoever is let in
+    /// now was let in since, by somebody else; a state of long ago does not know. Without grants only the mark could tell, and
+    /// that somebody may have deleted: then what the state remembers is closed.
+    async fn closed_already(
+        &self,
+        state: &State,
+        tags: &[Option<BTreeMap<String, String>>],
+    ) -> Result<bool, Refusal> {
+        let marked = |tags: &BTreeMap<String, String>| tags.contains_key(&sharing_tag(&state.run));
+        let with_grants =
+            state.order.key_access == KeyAccess::Grant && !state.source.keys.is_empty();
+        // A mark, or a grant, of a moment ago may not show yet.
+        let seen = self.now() - state.sharing.at >= SEEN_BY_ALL;
+        if !seen || !with_grants || tags.iter().flatten().any(marked) {
+            return Ok(false);
+        }
+        let prefix = grant_prefix(&state.run);
+        for key in &state.source.keys {
+            let names = self.grant_names(state, key).await?;
+            if names.iter().any(|name| name.starts_with(&prefix)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Another process of this run may have opened the source while this one closed it, and its mark is gone now with ours: the
+    /// one that ended first would not have closed it, the other would take it for closed.
+    async fn close_after_unmarking(
+        &self,
+        state: &State,
+        closed: &[(&SnapshotId, &BTreeMap<String, String>)],
+    ) -> Result<(), Refusal> {
+        for (id, tags) in closed {
+            let marks = Marks::read(tags);
+            if !state.order.revoke_after_copy || !marks.copies.contains_key(&state.run) {
+                continue;
+            }
+            let permitted = match self.permitted_accounts(state, id).await {
+                Err(refusal) if refusal.kind() == RefusalKind::NotFound => continue,
+                other => other?,
+            };
+            let (_, remove) = to_close(state, &marks, permitted);
+            if remove.is_empty() {
+                continue;
+            }
+            // Or another run has opened it meanwhile.
+            let now = self.snapshot_tags(state, id).await?;
+            let now = Marks::read(&now);
+            let of_nobody = |a: &String| !now.needed_by_others(&state.run, a);
+            let remove = remove.into_iter().filter(of_nobody).collect();
+            self.modify(state, id, OperationType::Remove, remove)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Removes from one snapshot the run's accounts that were not there before and that no other run needs.
@@ -94,24 +160,10 @@ impl Aws {
             Err(refusal) if refusal.kind() == RefusalKind::NotFound => return Ok(Closed::Wholly),
             other => other?,
         };
-        let own = marks.copies.get(&state.run);
-        // Without a mark another process of this run closed it; what the state remembers of before decides then.
-        let was_there = |account: &String| match own {
-            Some(mark) => mark.before.contains(account),
-            None => state.sharing.prior.iter().any(|p| p.as_str() == account),
-        };
-        let ours: BTreeSet<&str> = state
-            .targets
-            .iter()
-            .map(|t| t.account_id.as_str())
-            .collect();
-        let (needed, remove): (Vec<String>, Vec<String>) = permitted
-            .into_iter()
-            .filter(|a| ours.contains(a.as_str()) && !was_there(a))
-            .partition(|a| marks.needed_by_others(&state.run, a));
+        let (needed, remove) = to_close(state, marks, permitted);
         self.modify(state, id, OperationType::Remove, remove)
             .await?;
-        match own {
+        match marks.copies.get(&state.run) {
             Some(mark) if !needed.is_empty() => self.leave(state, id, tags, mark).await,
             _ => Ok(Closed::Wholly),
         }
@@ -216,7 +268,11 @@ impl Aws {
     ) -> Result<(), Refusal> {
         let keys: BTreeSet<&String> = closed
             .iter()
-            .flat_map(|(_, tags)| mark::keys(name, tags))
+            .flat_map(|(_, tags)| {
+                let mut keys = mark::keys(name, tags);
+                keys.extend(mark::void_of_nothing(&state.run, tags));
+                keys
+            })
             .collect();
         let actor = Self::own(state);
         let region = &state.source.region;
@@ -238,4 +294,27 @@ impl Aws {
         answer.map_err(|e| refusal("DeleteTags", &actor.at(region), first, &e))?;
         Ok(())
     }
+}
+
+/// Of those permitted on one snapshot, the run's accounts that were not there before: those that another run needs, and those to
+/// remove.
+fn to_close(
+    state: &State,
+    marks: &Marks,
+    permitted: BTreeSet<String>,
+) -> (Vec<String>, Vec<String>) {
+    // Without a mark, what the state remembers of before decides.
+    let was_there = |account: &String| match marks.copies.get(&state.run) {
+        Some(mark) => mark.before.contains(account),
+        None => state.sharing.prior.iter().any(|p| p.as_str() == account),
+    };
+    let ours: BTreeSet<&str> = state
+        .targets
+        .iter()
+        .map(|t| t.account_id.as_str())
+        .collect();
+    permitted
+        .into_iter()
+        .filter(|a| ours.contains(a.as_str()) && !was_there(a))
+        .partition(|a| marks.needed_by_others(&state.run, a))
 }

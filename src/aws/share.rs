@@ -68,15 +68,17 @@ impl Aws {
         let wanted = accounts_of(state, targets);
         let marks = self.marks_for(state, targets, &tags, &permitted);
         self.write_marks(state, &tags, &marks).await?;
-        let opening = state
-            .source
-            .snapshots
-            .iter()
-            .zip(&permitted)
-            .map(|(id, permitted)| {
-                let add = wanted.difference(permitted).cloned().collect();
-                self.modify(state, id, OperationType::Add, add)
-            });
+        let each = state.source.snapshots.iter().zip(&tags).zip(&permitted);
+        let opening = each.map(|((id, tags), permitted)| {
+            let add: BTreeSet<String> = &wanted - permitted;
+            async move {
+                if let Some(tags) = tags {
+                    self.void_before(state, id, tags, &add).await?;
+                }
+                let add = add.into_iter().collect();
+                self.modify(state, id, OperationType::Add, add).await
+            }
+        });
         join_all(opening)
             .await
             .into_iter()

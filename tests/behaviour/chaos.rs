@@ -7,7 +7,7 @@
 mod drive;
 mod promises;
 mod report;
-mod schedule;
+pub mod schedule;
 
 use std::time::{Duration, Instant};
 

@@ -315,7 +315,7 @@ pub fn assert_one_image(sandbox: &Sandbox, place: Place) -> Image {
     copy
 }
 
-fn assert_same(source: &Image, copy: &Image) {
+pub fn assert_same(source: &Image, copy: &Image) {
     let facts = |i: &Image| {
         json!([
             i.description,

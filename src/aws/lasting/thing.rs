@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{ImageAttributeName, OperationType, Tag};
 
+use crate::aws::mark::Marks;
 use crate::aws::{Aws, image, mark, refusal, tags};
 use crate::command::shared_tag;
 use crate::error::Refusal;
@@ -30,7 +31,27 @@ pub struct Standing {
     pub tags: BTreeMap<String, String>,
     /// Whom this run let in, as the mark names them.
     pub let_in: BTreeSet<String>,
+    /// As the tags were before the permissions were read: a run that closed meanwhile has its mark here.
+    earlier: BTreeMap<String, String>,
 }
+
+impl Standing {
+    /// Whether this one is there for no reason but another run.
+    pub fn is_joint(&self, run: &str, who: &str) -> bool {
+        [&self.earlier, &self.tags].into_iter().any(|tags| {
+            let marks = Marks::read(tags);
+            marks.let_in_by_others(run, &self.permitted).contains(who)
+                || marks.shared_by_others(run, short(who))
+        })
+    }
+
+    /// Whether another run needs this one, which this run has not marked before.
+    pub fn joins(&self, run: &str, who: &str) -> bool {
+        let needed = |tags| Marks::read(tags).needed_by_others(run, short(who));
+        !self.let_in.contains(short(who)) && [&self.earlier, &self.tags].into_iter().any(needed)
+    }
+}
+
 impl Aws {
     /// The permissions are read before the mark: one that this run gave meanwhile was marked before it was given.
     pub(super) async fn standing(
@@ -38,22 +59,30 @@ impl Aws {
         state: &State,
         thing: Thing<'_>,
     ) -> Result<Standing, Refusal> {
-        let (permitted, tags) = match thing {
-            Thing::Image => {
-                let permitted = self.launch_permissions(state).await?;
-                (permitted, self.image_tags(state).await?)
-            }
-            Thing::Snapshot(id) => {
-                let permitted = self.permitted_accounts(state, id).await?;
-                (permitted, self.snapshot_tags(state, id).await?)
-            }
+        let earlier = self.thing_tags(state, thing).await?;
+        let permitted = match thing {
+            Thing::Image => self.launch_permissions(state).await?,
+            Thing::Snapshot(id) => self.permitted_accounts(state, id).await?,
         };
+        let tags = self.thing_tags(state, thing).await?;
         let let_in = mark::read(&shared_tag(&state.run), &tags).unwrap_or_default();
         Ok(Standing {
             permitted,
             tags,
             let_in,
+            earlier,
         })
+    }
+
+    async fn thing_tags(
+        &self,
+        state: &State,
+        thing: Thing<'_>,
+    ) -> Result<BTreeMap<String, String>, Refusal> {
+        match thing {
+            Thing::Image => self.image_tags(state).await,
+            Thing::Snapshot(id) => self.snapshot_tags(state, id).await,
+        }
     }
 
     pub(super) async fn launch_permissions(&self, state: &State) -> Result<Principals, Refusal> {
@@ -85,7 +114,7 @@ impl Aws {
         Ok(found.map_or_else(Default::default, |image| tags::to_map(image.tags())))
     }
 
-    pub(super) async fn snapshot_tags(
+    pub(in crate::aws) async fn snapshot_tags(
         &self,
         state: &State,
         id: &SnapshotId,

@@ -116,6 +116,11 @@ pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, 
             }
             return;
         }
+        Outcome::NotYet(_) => {
+            // Another run needs them too, and may be closing at this moment.
+            state.sharing.due = now + SETTLED;
+            return;
+        }
         _ => return,
     };
     let again = state.sharing.tries < MOST_TRIES

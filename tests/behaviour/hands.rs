@@ -1,0 +1,205 @@
+//! Other people's hands in the middle of runs, one story each: what they let in stays, what they took away does not come back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use amiferry_sandbox::{BlockDeviceMapping, Ebs, Fault, Image, Sandbox, Snapshot};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const ONE: &str = "222222222222";
+const AT_HOME: [Place; 1] = [(ONE, HOME)];
+const ELSEWHERE: [Place; 1] = [(ONE, "us-east-1")];
+
+fn on_both(sandbox: &Sandbox, change: impl Fn(&mut amiferry_sandbox::Aws, &str) -> bool) {
+    sandbox.edit(|aws| assert!([ROOT, DATA].into_iter().all(|id| change(aws, id))));
+}
+
+fn let_in(sandbox: &Sandbox) {
+    on_both(sandbox, |aws, id| aws.share_snapshot(id, ONE));
+}
+
+fn shut_out(sandbox: &Sandbox) {
+    on_both(sandbox, |aws, id| aws.unshare_snapshot(id, ONE));
+}
+
+fn permitted(sandbox: &Sandbox) -> Vec<BTreeSet<String>> {
+    let snapshots = sandbox.snapshots(SOURCE, HOME).into_iter();
+    snapshots.map(|s| s.create_volume_permissions).collect()
+}
+
+/// The first call, and the event for the next.
+async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
+    let reply = call(sandbox, event).await.expect("begins");
+    assert_eq!(reply["Status"], "Continue", "{reply}");
+    json!({"State": reply["State"]})
+}
+
+/// A state of long ago believes the source to be open. Its run has closed it, and somebody has let the account in since.
+#[tokio::test(start_paused = true)]
+async fn an_old_state_takes_nothing_from_those_let_in_since() {
+    let sandbox = Sandbox::new(slow_world(&AT_HOME));
+    let old = begun(&sandbox, &distribute(&AT_HOME)).await;
+    to_the_end(&sandbox, &old).await;
+    assert_closed(&sandbox);
+    let_in(&sandbox);
+    let reply = to_the_end(&sandbox, &old).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_closed_but(&sandbox, &[ONE]);
+    assert_whole(&sandbox, &AT_HOME);
+}
+
+/// The mark is a tag, and somebody may delete it: what the run opened is closed all the same.
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_mark_was_deleted_closes_what_it_opened() {
+    let sandbox = Sandbox::new(slow_world(&AT_HOME));
+    let next = begun(&sandbox, &distribute(&AT_HOME)).await;
+    on_both(&sandbox, |aws, id| {
+        aws.change_snapshot(id, |s| {
+            s.tags.retain(|key, _| !key.starts_with("amiferry:"));
+        })
+    });
+    assert_eq!(to_the_end(&sandbox, &next).await["Status"], "Succeeded");
+    assert_closed(&sandbox);
+}
+
+/// One run found the account permitted; somebody took that away; another run gave it again and ended first. The one that is left
+/// must not take it for what was there before.
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_away_is_nobodys_before_any_more() {
+    for share in [false, true] {
+        let sandbox = Sandbox::new(slow_world(&TWO[..1]));
+        let places = [AT_HOME[0]];
+        let_in(&sandbox);
+        let long = begun(&sandbox, &distribute(&places)).await;
+        shut_out(&sandbox);
+        if share {
+            for unshare in [false, true] {
+                let event = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "Unshare": unshare,
+                    "TargetAccountIds": ONE}});
+                assert_eq!(to_the_end(&sandbox, &event).await["Status"], "Succeeded");
+            }
+        } else {
+            let mut other = request(&places);
+            other["Tags"] = json!({"stage": "other"});
+            to_the_end(&sandbox, &json!({ "Distribute": other })).await;
+        }
+        to_the_end(&sandbox, &long).await;
+        assert_closed(&sandbox);
+    }
+}
+
+/// A share finds the account let in by a copy that is closing at this very moment and has not seen the share's mark.
+#[tokio::test(start_paused = true)]
+async fn a_share_lasts_though_a_copy_to_the_same_account_was_closing() {
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": ONE}});
+    for late in (0..30).step_by(3) {
+        let sandbox = Sandbox::new(world(&ELSEWHERE));
+        let closing = Arc::new(AtomicBool::new(false));
+        let seen = closing.clone();
+        // From its first removal on, the copy's calls take a second each.
+        sandbox.set_fault(move |call| {
+            let removes = call
+                .params
+                .get("OperationType")
+                .is_some_and(|o| o == "remove");
+            if removes && !seen.swap(true, Ordering::SeqCst) {
+                return Fault::Delay(Duration::from_millis(100 * late));
+            }
+            Fault::Delay(Duration::from_millis(70))
+        });
+        let sharing = async {
+            while !closing.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            to_the_end(&sandbox, &share).await
+        };
+        let copy = distribute(&ELSEWHERE);
+        let (copied, shared) = tokio::join!(to_the_end(&sandbox, &copy), sharing);
+        assert_eq!(
+            (&copied["Status"], &shared["Status"]),
+            (&json!("Succeeded"), &json!("Succeeded"))
+        );
+        assert_eq!(
+            permitted(&sandbox),
+            vec![BTreeSet::from([ONE.to_owned()]); 2],
+            "{late}"
+        );
+    }
+}
+
+/// Two runs share the copies of one target. One of them may not have its name, and undoes what it made: nothing.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_leaves_another_its_copies() {
+    let sandbox = Sandbox::new(slow_world(&AT_HOME));
+    sandbox.edit(|aws| {
+        let theirs = Snapshot::new(HOME, "snap-0fffffffffffffff1", 8);
+        let mapping = BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(&theirs.snapshot_id));
+        let image = Image::new(HOME, "ami-0fffffffffffffff1", "taken").mapping(mapping);
+        aws.add_snapshot(ONE, theirs).expect("fits");
+        aws.add_image(ONE, image).expect("fits");
+    });
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let good = begun(&sandbox, &distribute(&AT_HOME)).await;
+    let mut request = request(&AT_HOME);
+    request["Name"] = json!("taken");
+    let bad = begun(&sandbox, &json!({ "Distribute": request })).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let failed = to_the_end(&sandbox, &bad).await;
+    assert_eq!(
+        target(&failed, AT_HOME[0])["Cause"],
+        "NameTaken",
+        "{failed}"
+    );
+    let reply = to_the_end(&sandbox, &good).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(calls(&sandbox, "CopySnapshot"), 2, "they were made again");
+    assert_closed(&sandbox);
+}
+
+/// CopySnapshot has no token: what became of a call without an answer is looked up, not asked for again.
+#[tokio::test(start_paused = true)]
+async fn a_copy_whose_answer_is_lost_is_found_and_not_made_again() {
+    for fault in [Fault::ResetAfter, Fault::HangAfter] {
+        let sandbox = Sandbox::new(slow_world(&AT_HOME));
+        let lost = AtomicBool::new(false);
+        sandbox.set_fault(move |call| {
+            if call.operation == "CopySnapshot" && !lost.swap(true, Ordering::SeqCst) {
+                return fault.clone();
+            }
+            Fault::None
+        });
+        let reply = to_the_end(&sandbox, &distribute(&AT_HOME)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        assert_eq!(calls(&sandbox, "CopySnapshot"), 2);
+        assert_whole(&sandbox, &AT_HOME);
+    }
+}
+
+/// Whatever its role allows: its run's keys, its Regions, and deleting copies of this image.
+#[tokio::test(start_paused = true)]
+async fn every_session_is_narrowed_to_its_run() {
+    let sandbox = Sandbox::new(world(&FOUR));
+    to_the_end(&sandbox, &distribute(&FOUR)).await;
+    let ledger = sandbox.ledger();
+    let sessions = ledger.iter().filter(|call| call.operation == "AssumeRole");
+    for session in sessions {
+        let policy = session.params.get("Policy").expect("a session policy");
+        let policy: Value = serde_json::from_str(policy).expect("JSON");
+        let deletes = &policy["Statement"][2];
+        assert_eq!(
+            deletes["Condition"]["StringEquals"]["aws:ResourceTag/amiferry:source-image"],
+            AMI
+        );
+        let keys = policy["Statement"][3]["Resource"].to_string();
+        assert!(
+            keys.contains(SOURCE_KEY) && !keys.contains("\"*\""),
+            "{keys}"
+        );
+        let name = &session.params["RoleSessionName"];
+        assert!(name.starts_with("amiferry-") && name.len() == 25, "{name}");
+    }
+}

@@ -1,0 +1,325 @@
+//! What a seed stands for: what our callers and other people do, one after another, in a world of two accounts with three places.
+
+use serde_json::{Value, json};
+
+use crate::chaos::schedule::Random;
+use crate::support::*;
+
+pub const PLACES: [Place; 3] = [
+    ("222222222222", HOME),
+    ("222222222222", "us-east-1"),
+    ("333333333333", HOME),
+];
+pub const OURS: [&str; 2] = ["222222222222", "333333333333"];
+/// The accounts that others let in: our targets among them.
+pub const ANYBODY: [&str; 4] = [OURS[0], OURS[1], "888888888888", "999999999999"];
+
+/// What can be shared at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Thing {
+    Root,
+    Data,
+    Image,
+}
+
+pub const THINGS: [Thing; 3] = [Thing::Root, Thing::Data, Thing::Image];
+
+impl Thing {
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Root => ROOT,
+            Self::Data => DATA,
+            Self::Image => AMI,
+        }
+    }
+}
+
+/// What is asked of the function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    Copy {
+        places: Vec<Place>,
+        stage: u64,
+    },
+    Share {
+        accounts: Vec<&'static str>,
+        snapshots: bool,
+    },
+    Unshare {
+        accounts: Vec<&'static str>,
+    },
+}
+
+impl Wish {
+    pub fn event(&self) -> Value {
+        let share = |accounts: &[&str]| json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": accounts.join(",")});
+        let request = match self {
+            Self::Copy { places, stage } => {
+                let mut request = request(places);
+                request["Tags"] = json!({"stage": format!("run-{stage}")});
+                request
+            }
+            Self::Share {
+                accounts,
+                snapshots,
+            } => {
+                let mut request = share(accounts);
+                request["ShareSnapshots"] = json!(snapshots);
+                request
+            }
+            Self::Unshare { accounts } => {
+                let mut request = share(accounts);
+                request["Unshare"] = json!(true);
+                request
+            }
+        };
+        json!({ "Distribute": request })
+    }
+
+    pub fn accounts(&self) -> Vec<&'static str> {
+        match self {
+            Self::Copy { places, .. } => places.iter().map(|(account, _)| *account).collect(),
+            Self::Share { accounts, .. } | Self::Unshare { accounts } => accounts.clone(),
+        }
+    }
+
+    /// Whether it may open, or close, this to that account.
+    pub fn touches(&self, thing: Thing, who: &str) -> bool {
+        let about = match self {
+            Self::Copy { .. } => thing != Thing::Image,
+            Self::Share { snapshots, .. } => thing == Thing::Image || *snapshots,
+            Self::Unshare { .. } => true,
+        };
+        about && self.accounts().contains(&who)
+    }
+}
+
+/// What other people do. Numbers choose among what is there at that moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Theirs {
+    LetIn(Thing, &'static str),
+    ShutOut(Thing, &'static str),
+    /// A grant of theirs on the source key: to an account, or to its copy role.
+    Grant {
+        to: &'static str,
+        role: bool,
+    },
+    Revoke(usize),
+    /// They revoke one of ours.
+    RevokeOurs(usize),
+    Tag(Thing, u64),
+    Untag(Thing, u64),
+    /// A snapshot of their own in a target; with the tags of a copy of ours but `amiferry:key`.
+    Snapshot {
+        place: usize,
+        like_ours: bool,
+    },
+    /// An image of their own in a target: with our name, with our tags but the key, on a copy of ours.
+    Image {
+        place: usize,
+        our_name: bool,
+        like_ours: bool,
+        on_ours: bool,
+    },
+    /// They take the tag off one of our copies by which we find it, or say it is another run's.
+    Retag {
+        place: usize,
+        which: usize,
+        key: bool,
+    },
+    DeleteCopy {
+        place: usize,
+        which: usize,
+    },
+    Deregister {
+        place: usize,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    Begin(Wish),
+    /// One call; others act when its so many-th AWS call is on its way.
+    Go {
+        process: usize,
+        meanwhile: Vec<(u64, Theirs)>,
+    },
+    /// One call, killed at its so many-th AWS call. A forgetful caller sends the first event again.
+    Kill {
+        process: usize,
+        call: u64,
+        after: bool,
+        forgets: bool,
+    },
+    /// One call of each of two, their AWS calls in any order.
+    Together {
+        one: usize,
+        other: usize,
+        seed: u64,
+    },
+    /// A state of long ago is handed in again, beside whatever else goes on.
+    Again {
+        process: usize,
+        state: usize,
+    },
+    Wait(u64),
+    /// Nothing here is old enough to be swept.
+    Sweep,
+    Others(Theirs),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scenario {
+    /// MiB a second of the copies.
+    pub rate: u64,
+    /// Seconds until a tag shows.
+    pub tags_late: u64,
+    pub acts: Vec<Act>,
+}
+
+impl Scenario {
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::of(seed);
+        let rate = random.pick(&[400, 1024, 4096]);
+        let tags_late = random.pick(&[0, 0, 0, 3]);
+        let mut acts: Vec<Act> = (0..random.below(4))
+            .map(|_| Act::Others(theirs(&mut random)))
+            .collect();
+        acts.push(Act::Begin(wish(&mut random)));
+        for _ in 0..4 + random.below(12) {
+            acts.push(act(&mut random));
+        }
+        Self {
+            rate,
+            tags_late,
+            acts,
+        }
+    }
+
+    /// The same without some of it, the greatest parts first.
+    pub fn smaller(&self) -> Vec<Self> {
+        let without = |from: usize, count: usize| {
+            let mut less = self.clone();
+            less.acts.drain(from..from + count);
+            less
+        };
+        let mut all = Vec::new();
+        let mut count = self.acts.len() / 2;
+        while count > 0 {
+            all.extend((0..=self.acts.len() - count).map(|from| without(from, count)));
+            count /= 2;
+        }
+        for (n, act) in self.acts.iter().enumerate() {
+            if let Act::Go { process, meanwhile } = act {
+                for part in 0..meanwhile.len() {
+                    let mut fewer = meanwhile.clone();
+                    fewer.remove(part);
+                    let mut less = self.clone();
+                    less.acts[n] = Act::Go {
+                        process: *process,
+                        meanwhile: fewer,
+                    };
+                    all.push(less);
+                }
+            }
+        }
+        all
+    }
+}
+
+fn some<T: Copy>(random: &mut Random, all: &[T]) -> Vec<T> {
+    let chosen: Vec<T> = all.iter().copied().filter(|_| random.chance(60)).collect();
+    if chosen.is_empty() {
+        vec![random.pick(all)]
+    } else {
+        chosen
+    }
+}
+
+fn wish(random: &mut Random) -> Wish {
+    match random.below(10) {
+        0..=5 => Wish::Copy {
+            places: some(random, &PLACES),
+            stage: random.below(3),
+        },
+        6..=7 => Wish::Share {
+            accounts: some(random, &OURS),
+            snapshots: random.chance(60),
+        },
+        _ => Wish::Unshare {
+            accounts: some(random, &OURS),
+        },
+    }
+}
+
+fn number(random: &mut Random, most: u64) -> usize {
+    usize::try_from(random.below(most)).unwrap_or_default()
+}
+
+fn act(random: &mut Random) -> Act {
+    let process = number(random, 5);
+    match random.below(100) {
+        0..=17 => Act::Begin(wish(random)),
+        18..=42 => Act::Go {
+            process,
+            meanwhile: (0..random.pick(&[0, 0, 1, 2]))
+                .map(|_| (random.below(60), theirs(random)))
+                .collect(),
+        },
+        43..=50 => Act::Kill {
+            process,
+            call: random.below(70),
+            after: random.chance(60),
+            forgets: random.chance(40),
+        },
+        51..=58 => Act::Together {
+            one: process,
+            other: number(random, 5),
+            seed: random.next(),
+        },
+        59..=63 => Act::Again {
+            process,
+            state: number(random, 6),
+        },
+        64..=71 => Act::Wait(random.pick(&[1, 8, 30, 120, 600])),
+        72..=73 => Act::Sweep,
+        _ => Act::Others(theirs(random)),
+    }
+}
+
+fn theirs(random: &mut Random) -> Theirs {
+    let thing = random.pick(&THINGS);
+    let place = number(random, 3);
+    match random.below(100) {
+        0..=24 => Theirs::LetIn(thing, random.pick(&ANYBODY)),
+        25..=39 => Theirs::ShutOut(thing, random.pick(&ANYBODY)),
+        40..=47 => Theirs::Grant {
+            to: random.pick(&OURS),
+            role: random.chance(50),
+        },
+        48..=52 => Theirs::Revoke(number(random, 4)),
+        53..=54 => Theirs::RevokeOurs(number(random, 4)),
+        55..=61 => Theirs::Tag(thing, random.below(3)),
+        62..=66 => Theirs::Untag(thing, random.below(3)),
+        67..=74 => Theirs::Snapshot {
+            place,
+            like_ours: random.chance(60),
+        },
+        75..=84 => Theirs::Image {
+            place,
+            our_name: random.chance(20),
+            like_ours: random.chance(60),
+            on_ours: random.chance(30),
+        },
+        85..=89 => Theirs::Retag {
+            place,
+            which: number(random, 4),
+            key: random.chance(50),
+        },
+        90..=93 => Theirs::DeleteCopy {
+            place,
+            which: number(random, 4),
+        },
+        _ => Theirs::Deregister { place },
+    }
+}

@@ -1,0 +1,568 @@
+//! The reference: what must hold, said with sets and maps and without a word of `src`. It is told of everything that other people
+//! do, and sees everything that changed otherwise: that was us.
+//!
+//! Of every permission it knows whose it is:
+//!
+//! | who let the account in | may we take it away? | must it be gone when nobody needs it? |
+//! |---|---|---|
+//! | others, while no run of ours had anything to do with it | never | no |
+//! | a run of ours | yes | yes |
+//! | others, an account that a run has let in, or is about to | yes | no |
+//!
+//! The last line is where the truth cannot be told: to let in an account that is in leaves no trace in EC2, and between a run's
+//! reading who is in and its opening the source there are a few calls. Both endings are right. Once no run has anything to do
+//! with it, what is left is theirs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use amiferry_sandbox::{Image, LaunchPermission, Sandbox};
+use serde_json::Value;
+
+use super::acts::{PLACES, THINGS, Theirs, Thing, Wish};
+use crate::support::*;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    Theirs,
+    Ours,
+    /// Either ending is right.
+    Nobodys,
+}
+
+/// One driving of one event, from its begin or from a state.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Process {
+    pub wish: Wish,
+    pub ended: bool,
+    /// A call of it is under way: it may be anywhere between two calls to AWS.
+    pub under_way: bool,
+    /// A call of it was killed: it may have said that it would let somebody in, and not have done it.
+    pub cut: bool,
+    /// Others did something after which it may fail.
+    pub hindered: bool,
+}
+
+/// What the world shows, as far as the reference watches it between any two calls.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    permitted: BTreeMap<Thing, BTreeSet<String>>,
+    /// Copies in the targets: account, source snapshot, state.
+    copies: BTreeMap<String, (String, String, String)>,
+    grants: BTreeMap<String, String>,
+}
+
+/// A thing of others in a target: where, and its tags.
+type Foreign = BTreeMap<String, (Place, BTreeMap<String, String>)>;
+
+#[derive(Debug, Default)]
+pub struct Reference {
+    pub processes: Vec<Process>,
+    view: View,
+    whose: BTreeMap<(Thing, String), Whose>,
+    /// Let in by a run of ours that has not closed it: also where others shut it out meanwhile.
+    held: BTreeSet<(Thing, String)>,
+    /// Whom a lasting share let in, and nobody has asked to shut out.
+    lasting: BTreeSet<(Thing, String)>,
+    /// What a share was asked to open for good. Where others shut it out meanwhile, and a copy opened it for itself, either ending
+    /// is right: they took it away, and the share was not taken back.
+    asked: BTreeSet<(Thing, String)>,
+    /// Accounts that one call was to let in and another to shut out at the same time.
+    unsettled: BTreeSet<String>,
+    tags: BTreeMap<Thing, BTreeMap<String, String>>,
+    pub grants: BTreeSet<String>,
+    pub images: Foreign,
+    pub snapshots: Foreign,
+    /// Copies of ours that others have meddled with: nothing is promised of them.
+    pub disputed: BTreeSet<String>,
+    /// Images that we said a target has, and nobody has taken away.
+    pub standing: BTreeMap<Place, String>,
+    pub names_taken: BTreeSet<Place>,
+    /// What was said to be left behind.
+    stuck: BTreeSet<String>,
+    /// Grants that others revoked, their own and ours.
+    revoked: BTreeSet<String>,
+    pub wrong: Vec<String>,
+}
+
+impl View {
+    pub fn of(sandbox: &Sandbox) -> Self {
+        let mut view = Self::default();
+        for snapshot in sandbox.snapshots(SOURCE, HOME) {
+            let thing = if snapshot.snapshot_id == ROOT {
+                Thing::Root
+            } else {
+                Thing::Data
+            };
+            view.permitted
+                .insert(thing, snapshot.create_volume_permissions);
+        }
+        for image in sandbox.images(SOURCE, HOME) {
+            let users = image.launch_permissions.into_iter().map(|who| match who {
+                LaunchPermission::User(id) => id,
+                other => format!("{other:?}"),
+            });
+            view.permitted.insert(Thing::Image, users.collect());
+        }
+        for (account, region) in PLACES {
+            for copy in sandbox.snapshots(account, region) {
+                if let Some(source) = copy.source_snapshot_id {
+                    view.copies
+                        .insert(copy.snapshot_id, (account.to_owned(), source, copy.state));
+                }
+            }
+        }
+        for grant in sandbox.grants(SOURCE_KEY) {
+            view.grants
+                .insert(grant.grant_id, grant.name.unwrap_or_default());
+        }
+        view
+    }
+
+    pub fn permitted(&self, thing: Thing) -> BTreeSet<String> {
+        self.permitted.get(&thing).cloned().unwrap_or_default()
+    }
+}
+
+impl Reference {
+    pub fn of(sandbox: &Sandbox) -> Self {
+        let mut reference = Self {
+            view: View::of(sandbox),
+            tags: source_tags(sandbox),
+            ..Self::default()
+        };
+        for thing in THINGS {
+            for who in reference.view.permitted(thing) {
+                reference.whose.insert((thing, who), Whose::Theirs);
+            }
+        }
+        for place in PLACES {
+            for snapshot in sandbox.snapshots(place.0, place.1) {
+                reference
+                    .snapshots
+                    .insert(snapshot.snapshot_id, (place, snapshot.tags));
+            }
+        }
+        reference
+    }
+
+    fn at_work(&self, thing: Thing, who: &str) -> impl Iterator<Item = &Process> {
+        let at_work = self.processes.iter().filter(|p| !p.ended);
+        let who = who.to_owned();
+        at_work.filter(move |p| p.wish.touches(thing, &who))
+    }
+
+    /// Sees what changed since the last look: it was us.
+    pub fn observe(&mut self, sandbox: &Sandbox) {
+        let now = View::of(sandbox);
+        let mut taken = BTreeSet::new();
+        for thing in THINGS {
+            let (was, is) = (self.view.permitted(thing), now.permitted(thing));
+            for who in is.difference(&was) {
+                self.we_let_in(thing, who);
+            }
+            for who in was.difference(&is) {
+                self.we_shut_out(thing, who);
+                taken.insert(who.clone());
+            }
+        }
+        for (id, name) in &self.view.grants {
+            if now.grants.contains_key(id) || self.revoked.contains(id) {
+                continue;
+            }
+            if self.grants.contains(id) {
+                self.wrong
+                    .push(format!("we revoked grant {name} of others"));
+            }
+            let account = name.rsplit('-').next().unwrap_or_default();
+            taken.insert(account.to_owned());
+        }
+        for (id, (account, source, state)) in &now.copies {
+            let was = self.view.copies.get(id).map(|(_, _, state)| state.as_str());
+            // One that others hindered may have failed for one process of its run while it goes on for another.
+            let hindered = self
+                .processes
+                .iter()
+                .any(|p| !p.ended && p.hindered && p.wish.accounts().contains(&account.as_str()));
+            if state == "error" && was == Some("pending") && taken.contains(account) && !hindered {
+                self.wrong.push(format!(
+                    "{account} was shut out while its copy {id} of {source} was pending"
+                ));
+            }
+        }
+        self.view = now;
+    }
+
+    fn we_let_in(&mut self, thing: Thing, who: &str) {
+        if self.at_work(thing, who).next().is_none() {
+            self.wrong
+                .push(format!("{thing:?} was opened to {who}, for nobody"));
+        }
+        self.whose.insert((thing, who.to_owned()), Whose::Ours);
+        self.held.insert((thing, who.to_owned()));
+    }
+
+    fn we_shut_out(&mut self, thing: Thing, who: &str) {
+        let key = (thing, who.to_owned());
+        if self.whose.remove(&key) == Some(Whose::Theirs) {
+            self.wrong.push(format!(
+                "{who} was shut out of {thing:?}, and it was others who had let it in"
+            ));
+        }
+        if self.lasting.contains(&key) && !self.unsettled.contains(who) {
+            self.wrong.push(format!(
+                "{who} was shut out of {thing:?}, and its share lasts"
+            ));
+        }
+        self.held.remove(&key);
+    }
+
+    /// Others let an account in or shut it out, at this very moment.
+    pub fn they_change(&mut self, act: &Theirs) {
+        match act {
+            Theirs::LetIn(thing, who) => {
+                let key = (*thing, (*who).to_owned());
+                let (mut involved, mut unsure) = (false, false);
+                for process in self.at_work(*thing, who) {
+                    involved = true;
+                    unsure |= process.under_way || process.cut;
+                }
+                let needed =
+                    involved || self.lasting.contains(&key) || self.unsettled.contains(*who);
+                let claimed = unsure || (needed && self.held.contains(&key));
+                let whose = match self.whose.get(&key) {
+                    None if claimed => Whose::Nobodys,
+                    None => Whose::Theirs,
+                    Some(Whose::Ours) => Whose::Nobodys,
+                    Some(other) => *other,
+                };
+                self.whose.insert(key, whose);
+                self.view
+                    .permitted
+                    .entry(*thing)
+                    .or_default()
+                    .insert((*who).to_owned());
+            }
+            Theirs::ShutOut(thing, who) => {
+                let key = (*thing, (*who).to_owned());
+                self.whose.remove(&key);
+                self.lasting.remove(&key);
+                self.view.permitted.entry(*thing).or_default().remove(*who);
+                for process in &mut self.processes {
+                    process.hindered |= !process.ended && process.wish.touches(*thing, who);
+                }
+            }
+            Theirs::Tag(thing, n) => {
+                let tags = self.tags.entry(*thing).or_default();
+                tags.insert(format!("theirs-{n}"), "as they say".to_owned());
+            }
+            Theirs::Untag(thing, n) => {
+                let tags = self.tags.entry(*thing).or_default();
+                tags.remove(&format!("theirs-{n}"));
+            }
+            _ => {}
+        }
+    }
+
+    pub fn they_revoked(&mut self, grant: &str) {
+        self.grants.remove(grant);
+        self.revoked.insert(grant.to_owned());
+        if self
+            .view
+            .grants
+            .get(grant)
+            .is_some_and(|name| is_of_a_run(name))
+        {
+            self.hinder_all();
+        }
+    }
+
+    pub fn hinder_all(&mut self) {
+        for process in &mut self.processes {
+            process.hindered |= !process.ended;
+        }
+    }
+
+    pub fn begins(&mut self, wish: &Wish) {
+        let accounts = wish.accounts();
+        let shares = |w: &Wish| !matches!(w, Wish::Copy { .. });
+        if shares(wish) {
+            for who in accounts {
+                let others = self.processes.iter().filter(|p| !p.ended);
+                let mut others =
+                    others.filter(|p| shares(&p.wish) && p.wish.accounts().contains(&who));
+                if others.any(|p| p.wish != *wish) {
+                    self.unsettled.insert(who.to_owned());
+                } else {
+                    self.unsettled.remove(who);
+                }
+                if matches!(wish, Wish::Unshare { .. }) {
+                    self.lasting.retain(|(_, let_in)| let_in != who);
+                    self.asked.retain(|(_, let_in)| let_in != who);
+                }
+            }
+        }
+        let hindered = match wish {
+            Wish::Copy { places, .. } => places.iter().any(|p| self.names_taken.contains(p)),
+            _ => false,
+        };
+        self.processes.push(Process {
+            wish: wish.clone(),
+            ended: false,
+            under_way: false,
+            cut: false,
+            hindered,
+        });
+    }
+
+    /// What the function said at the end, of a process.
+    pub fn ends(&mut self, process: usize, reply: &Value) {
+        let Process { wish, hindered, .. } = self.processes[process].clone();
+        self.processes[process].ended = true;
+        let status = reply["Status"].as_str().unwrap_or_default();
+        if !hindered && status != "Succeeded" {
+            self.wrong
+                .push(format!("nothing hindered it, and yet {reply}"));
+        }
+        for left in reply["Result"]["Stuck"].as_array().into_iter().flatten() {
+            self.stuck
+                .insert(left["AccountId"].as_str().unwrap_or_default().to_owned());
+        }
+        for target in reply["Result"]["Targets"].as_array().into_iter().flatten() {
+            let (account, region) = (&target["AccountId"], &target["Region"]);
+            let said = |key: &str| target[key].as_str().is_some_and(|text| text.len() > 10);
+            match target["Status"].as_str() {
+                Some("Succeeded" | "Unshared") => {}
+                _ if said("Reason") && said("Remedy") => continue,
+                _ => self
+                    .wrong
+                    .push(format!("a failure without its reason: {target}")),
+            }
+            match &wish {
+                Wish::Copy { places, .. } => {
+                    let place = places.iter().find(|(a, r)| *a == account && *r == region);
+                    let image = target["ImageId"].as_str().unwrap_or_default();
+                    if let (Some(place), false) = (place, hindered) {
+                        self.standing.insert(*place, image.to_owned());
+                    }
+                }
+                Wish::Share { .. } => {
+                    let who = account.as_str().unwrap_or_default();
+                    let asked = THINGS.into_iter().filter(|thing| wish.touches(*thing, who));
+                    self.asked
+                        .extend(asked.map(|thing| (thing, who.to_owned())));
+                    for thing in THINGS {
+                        let is_in = self.view.permitted(thing).contains(who);
+                        if wish.touches(thing, who) && is_in && !self.unsettled.contains(who) {
+                            self.lasting.insert((thing, who.to_owned()));
+                        } else if wish.touches(thing, who) && !is_in && !hindered {
+                            self.wrong
+                                .push(format!("{who} is said to be let in to {thing:?}"));
+                        }
+                    }
+                }
+                Wish::Unshare { .. } => {}
+            }
+        }
+    }
+
+    /// What must hold between any two acts.
+    pub fn check(&mut self, sandbox: &Sandbox) {
+        self.observe(sandbox);
+        let keys: Vec<(Thing, String)> = self.whose.keys().chain(&self.held).cloned().collect();
+        for key in keys {
+            let needed = self.at_work(key.0, &key.1).next().is_some()
+                || self.asked.contains(&key)
+                || self.unsettled.contains(&key.1)
+                || self.stuck.contains(SOURCE);
+            if needed {
+                continue;
+            }
+            self.held.remove(&key);
+            match self.whose.get_mut(&key) {
+                Some(Whose::Ours) => self
+                    .wrong
+                    .push(format!("{:?} is left open to {}", key.0, key.1)),
+                Some(whose) => *whose = Whose::Theirs,
+                None => {}
+            }
+        }
+        let tags = source_tags(sandbox);
+        if tags != self.tags {
+            self.wrong.push(format!(
+                "others' tags are {tags:?}, they left {:?}",
+                self.tags
+            ));
+        }
+        for place in PLACES {
+            self.check_place(sandbox, place);
+        }
+        for (account, region) in PLACES.into_iter().chain([(SOURCE, HOME)]) {
+            let public = sandbox.snapshots(account, region).iter().any(|s| s.public)
+                || sandbox.images(account, region).iter().any(|i| i.public);
+            if public {
+                self.wrong.push(format!("something of {account} is public"));
+            }
+        }
+    }
+
+    fn check_place(&mut self, sandbox: &Sandbox, place: Place) {
+        let (images, snapshots) = (
+            sandbox.images(place.0, place.1),
+            sandbox.snapshots(place.0, place.1),
+        );
+        let there: BTreeMap<&str, &BTreeMap<String, String>> = images
+            .iter()
+            .map(|i| (i.image_id.as_str(), &i.tags))
+            .chain(snapshots.iter().map(|s| (s.snapshot_id.as_str(), &s.tags)))
+            .collect();
+        for (id, (_, tags)) in self
+            .images
+            .iter()
+            .chain(&self.snapshots)
+            .filter(|(_, (p, _))| *p == place)
+        {
+            if there.get(id.as_str()) != Some(&tags) {
+                self.wrong.push(format!(
+                    "{id} of others in {place:?} is {:?}",
+                    there.get(id.as_str())
+                ));
+            }
+        }
+        let ours = self.our_images(&images);
+        if ours.len() > 1 {
+            self.wrong
+                .push(format!("{place:?} has {} images", ours.len()));
+        }
+        if let Some(image) = self.standing.get(&place)
+            && !there.contains_key(image.as_str())
+        {
+            self.wrong
+                .push(format!("{image} of {place:?} was finished, and is gone"));
+        }
+    }
+
+    fn our_images<'a>(&self, images: &'a [Image]) -> Vec<&'a Image> {
+        let theirs = |i: &&Image| !self.images.contains_key(&i.image_id);
+        let sound = |i: &&Image| !self.disputed.contains(&i.image_id);
+        images.iter().filter(theirs).filter(sound).collect()
+    }
+
+    /// What must hold when every run has ended, beside.
+    pub fn check_the_end(&mut self, sandbox: &Sandbox) {
+        self.check(sandbox);
+        let source = sandbox.images(SOURCE, HOME).into_iter().next();
+        for place in PLACES {
+            let (images, snapshots) = (
+                sandbox.images(place.0, place.1),
+                sandbox.snapshots(place.0, place.1),
+            );
+            let used: BTreeSet<String> = images.iter().flat_map(Image::snapshot_ids).collect();
+            let orphans: Vec<&String> = snapshots
+                .iter()
+                .map(|s| &s.snapshot_id)
+                .filter(|id| {
+                    !used.contains(*id)
+                        && !self.snapshots.contains_key(*id)
+                        && !self.disputed.contains(*id)
+                })
+                .collect();
+            if !orphans.is_empty() && !self.stuck.contains(place.0) {
+                self.wrong.push(format!("{place:?}: orphans {orphans:?}"));
+            }
+            for image in self.our_images(&images) {
+                let whole = image.snapshot_ids().iter().all(|id| {
+                    let found = snapshots.iter().find(|s| s.snapshot_id == *id);
+                    found.is_some_and(|s| {
+                        s.state == "completed"
+                            && s.kms_key_arn.as_deref() == Some(key_arn(place).as_str())
+                    })
+                });
+                if !whole {
+                    self.wrong
+                        .push(format!("{place:?}: {} is not whole", image.image_id));
+                }
+                if let Some(source) = &source {
+                    let mut source = source.clone();
+                    // What others tagged meanwhile may have come too late, or have gone again.
+                    source.tags.retain(|key, _| key == "team");
+                    let faithful = std::panic::catch_unwind(|| assert_same(&source, image));
+                    if faithful.is_err() {
+                        self.wrong
+                            .push(format!("{place:?}: {} is not faithful", image.image_id));
+                    }
+                }
+            }
+        }
+        self.check_what_is_ours_at_the_source(sandbox);
+    }
+
+    fn check_what_is_ours_at_the_source(&mut self, sandbox: &Sandbox) {
+        if self.stuck.contains(SOURCE) {
+            return;
+        }
+        let may = |who: &String| {
+            self.asked.iter().any(|(_, let_in)| let_in == who) || self.unsettled.contains(who)
+        };
+        for (id, name) in &self.view.grants {
+            let account = name.rsplit('-').next().unwrap_or_default().to_owned();
+            if !self.grants.contains(id) && !may(&account) {
+                self.wrong.push(format!("grant {name} is left"));
+            }
+        }
+        let there: BTreeSet<&String> = self.view.grants.keys().collect();
+        let gone: Vec<&String> = self
+            .grants
+            .iter()
+            .filter(|id| !there.contains(id))
+            .collect();
+        if !gone.is_empty() {
+            self.wrong
+                .push(format!("grants {gone:?} of others are gone"));
+        }
+        for key in &self.lasting {
+            if !self.view.permitted(key.0).contains(&key.1) {
+                self.wrong.push(format!("{key:?} is shared no more"));
+            }
+        }
+        let nobody = self.asked.is_empty() && self.unsettled.is_empty();
+        for (id, tags) in all_source_tags(sandbox) {
+            for tag in tags.keys().filter(|key| key.starts_with("amiferry:")) {
+                if tag.starts_with("amiferry:sharing:") || nobody {
+                    self.wrong.push(format!("{id} has the mark {tag}"));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a grant's name is one of ours: `amiferry-<run>-<account>`.
+pub fn is_of_a_run(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let run = (parts.next(), parts.next());
+    run.0 == Some("amiferry")
+        && run
+            .1
+            .is_some_and(|run| run.len() == 16 && run.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+fn all_source_tags(sandbox: &Sandbox) -> Vec<(String, BTreeMap<String, String>)> {
+    let snapshots = sandbox.snapshots(SOURCE, HOME).into_iter();
+    let images = sandbox.images(SOURCE, HOME).into_iter();
+    snapshots
+        .map(|s| (s.snapshot_id, s.tags))
+        .chain(images.map(|i| (i.image_id, i.tags)))
+        .collect()
+}
+
+/// The tags at the source that are not ours.
+fn source_tags(sandbox: &Sandbox) -> BTreeMap<Thing, BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    for (id, mut tags) in all_source_tags(sandbox) {
+        tags.retain(|key, _| !key.starts_with("amiferry:"));
+        if let Some(thing) = THINGS.iter().find(|thing| thing.id() == id) {
+            all.insert(*thing, tags);
+        }
+    }
+    all
+}
