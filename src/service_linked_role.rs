@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::AccountId;
 
@@ -32,8 +33,8 @@ const SERVICES: [(&str, &str, bool); 6] = [
 ];
 
 /// A service-linked role, of whatever account.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct ServiceLinkedRole {
     service: &'static str,
     name: &'static str,
@@ -106,10 +107,10 @@ impl ServiceLinkedRole {
     }
 }
 
-impl TryFrom<String> for ServiceLinkedRole {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text)
+/// By hand: derived, it would take the static names for borrowed ones.
+impl<'de> Deserialize<'de> for ServiceLinkedRole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
