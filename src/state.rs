@@ -363,6 +363,7 @@ impl State {
             && sane(self.end_by)
             && sane(shared.at)
             && sane(shared.due)
+            && sane(shared.policies_clean_since)
             && shared.tries < 1000
             && self.targets.iter().all(times))
         {
@@ -400,6 +401,9 @@ impl State {
         {
             return invalid("Order.Share");
         }
+        if !self.order.audience.iter().all(is_principal) {
+            return invalid("Order.Audience");
+        }
         let is_made = |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok();
         if !self.targets.iter().flat_map(|t| &t.left).all(is_made) {
             return invalid("a target's Left");
@@ -414,6 +418,7 @@ impl State {
         self.started = self.started.min(now);
         self.sharing.at = self.sharing.at.min(now);
         self.sharing.due = self.sharing.due.min(latest);
+        self.sharing.policies_clean_since = self.sharing.policies_clean_since.min(now);
         for target in &mut self.targets {
             target.since = target.since.min(now);
             target.last_start = target.last_start.min(now);

@@ -72,6 +72,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         Outcome::Shared { .. }
         | Outcome::Permitted { .. }
         | Outcome::Closed { .. }
+        | Outcome::Settling { .. }
         | Outcome::Registered(_) => {}
     }
 }

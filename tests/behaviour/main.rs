@@ -8,6 +8,7 @@ mod distribute;
 mod events;
 mod faults;
 mod hostile;
+mod key_policy;
 mod machine;
 mod organization;
 mod process;

@@ -37,8 +37,9 @@ pub const FOUR: [Place; 4] = [
     ("444444444444", "eu-west-1"),
 ];
 
-/// The JSON policies of docs/permissions.md, in their order: function, trust, copy role. What is documented is what is tested.
-fn documented(n: usize) -> String {
+/// The JSON policies of docs/permissions.md, in their order: function, trust, copy role; the last is what editing key policies takes.
+/// What is documented is what is tested.
+pub fn documented(n: usize) -> String {
     let text = include_str!("../../docs/permissions.md");
     let block = text
         .split("```json\n")
@@ -146,6 +147,11 @@ pub async fn function(sandbox: &Sandbox) -> Handler {
 }
 
 pub async fn function_with(sandbox: &Sandbox, settings: Settings) -> Handler {
+    Handler::new(config(sandbox).await, settings)
+}
+
+/// The function's own credentials.
+async fn config(sandbox: &Sandbox) -> aws_config::SdkConfig {
     let credentials = Credentials::new(
         "AKIAIOSFODNNPRODUCER",
         "producer-secret",
@@ -158,7 +164,17 @@ pub async fn function_with(sandbox: &Sandbox, settings: Settings) -> Handler {
         .credentials_provider(credentials)
         .http_client(sandbox.http_client())
         .time_source(sandbox.time_source());
-    Handler::new(bounded(loader).load().await, settings)
+    bounded(loader).load().await
+}
+
+/// The policy of the source key, to the byte.
+pub async fn key_policy(sandbox: &Sandbox) -> String {
+    let kms = aws_sdk_kms::Client::new(&config(sandbox).await);
+    let answer = kms.get_key_policy().key_id(SOURCE_KEY).send().await;
+    answer
+        .expect("the function may read it")
+        .policy
+        .expect("a policy")
 }
 
 pub fn invocation(sandbox: &Sandbox) -> Invocation {
@@ -206,7 +222,7 @@ fn check_state(state: &Value) {
         "{} bytes for {targets} targets",
         text.len()
     );
-    assert_eq!(state["Schema"], 2);
+    assert_eq!(state["Schema"], 3);
     for secret in ["ASIA", "AKIA", "secret", "SessionToken", "http"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
