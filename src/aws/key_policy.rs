@@ -55,7 +55,7 @@ impl Aws {
         let (mut wrote, mut noted, mut said) = (false, false, None);
         for write in 0..=MOST_WRITES {
             let text = self.policy_text(state, key).await?;
-            let document = self.document(state, key, &text)?;
+            let document = Self::document(state, key, &text)?;
             let access = wanted(Access::read(&document.ours(&state.run)));
             let statements = access.statements(&state.run, &terms);
             if document.has(&state.run, &statements) {
@@ -70,7 +70,7 @@ impl Aws {
                     "with this run's statements it would have {} bytes, at most {LONGEST}",
                     new.len()
                 );
-                return Err(self.of_key(state, key, "KeyPolicyTooLong", message));
+                return Err(refused(state, key, "KeyPolicyTooLong", message));
             }
             if !noted && !statements.is_empty() {
                 self.note_policy(state).await?;
@@ -94,7 +94,7 @@ impl Aws {
         }
         Err(said.unwrap_or_else(|| {
             let message = "others change it at the same time, again and again".to_owned();
-            self.of_key(state, key, "KeyPolicyChanging", message)
+            refused(state, key, "KeyPolicyChanging", message)
         }))
     }
 
@@ -103,7 +103,7 @@ impl Aws {
         for wait in SHOWS_AFTER {
             tokio::time::sleep(Duration::from_millis(wait)).await;
             let text = self.policy_text(state, key).await?;
-            if self.document(state, key, &text)?.has(&state.run, wanted) {
+            if Self::document(state, key, &text)?.has(&state.run, wanted) {
                 return Ok(true);
             }
         }
@@ -131,7 +131,7 @@ impl Aws {
             .await
             .map_err(|e| refusal("GetKeyPolicy", &actor.at(&region), key, &e))?;
         answer.policy.ok_or_else(|| {
-            self.of_key(
+            refused(
                 state,
                 key,
                 "UnreadableAnswer",
@@ -159,27 +159,8 @@ impl Aws {
         Ok(())
     }
 
-    fn document<'a>(
-        &self,
-        state: &State,
-        key: &str,
-        text: &'a str,
-    ) -> Result<Document<'a>, Refusal> {
-        Document::read(text)
-            .map_err(|e| self.of_key(state, key, "KeyPolicyUnreadable", e.to_string()))
-    }
-
-    /// What this function itself says of a policy.
-    fn of_key(&self, state: &State, key: &str, code: &str, message: String) -> Refusal {
-        Refusal {
-            operation: "PutKeyPolicy",
-            account: state.source.account_id.to_string(),
-            region: key_region(state, key).to_string(),
-            resource: key.to_owned(),
-            code: code.to_owned(),
-            message,
-            request_id: None,
-        }
+    fn document<'a>(state: &State, key: &str, text: &'a str) -> Result<Document<'a>, Refusal> {
+        Document::read(text).map_err(|e| refused(state, key, "KeyPolicyUnreadable", e.to_string()))
     }
 
     /// Puts back what somebody's slower write has undone, while the run is open. At most once in a while, whoever asks.
@@ -226,6 +207,19 @@ impl Aws {
         } else {
             Err(left)
         }
+    }
+}
+
+/// What this function itself says of a policy.
+fn refused(state: &State, key: &str, code: &str, message: String) -> Refusal {
+    Refusal {
+        operation: "PutKeyPolicy",
+        account: state.source.account_id.to_string(),
+        region: key_region(state, key).to_string(),
+        resource: key.to_owned(),
+        code: code.to_owned(),
+        message,
+        request_id: None,
     }
 }
 
@@ -284,11 +278,9 @@ fn known(state: &State, there: Access) -> Access {
     let let_in: Vec<usize> = (0..state.targets.len()).filter(in_there).collect();
     known.roles = roles_of(state, &let_in);
     if there.has_members() {
-        state
-            .order
-            .audience
-            .iter()
-            .for_each(|arn| known.add_audience(arn));
+        for arn in &state.order.audience {
+            known.add_audience(arn);
+        }
         known.member_roles = member_roles(state);
     }
     known
@@ -316,7 +308,9 @@ fn those_in(state: &State, targets: &[usize]) -> Access {
         }
     }
     if share.is_some() || members {
-        audience.iter().for_each(|arn| access.add_audience(arn));
+        for arn in audience {
+            access.add_audience(arn);
+        }
     }
     if share.is_none() {
         access.roles = roles_of(state, &named);

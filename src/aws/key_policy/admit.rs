@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{known, those_in};
+use super::{known, refused, those_in};
 use crate::aws::Aws;
 use crate::error::Refusal;
 use crate::ids::AccountId;
@@ -28,14 +28,14 @@ impl Aws {
         let mut admitted = Admitted::default();
         let _editing = self.policies.editing.lock().await;
         for key in &state.source.keys {
-            let refused = if super::is_own(state, key) {
+            let unknown = if super::is_own(state, key) {
                 self.admit_to(state, targets, key).await
             } else {
                 let owner = key.split(':').nth(4).unwrap_or_default();
                 let message = format!("only account {owner} can edit the policy of its key");
-                Err(self.of_key(state, key, "KeyOfAnotherAccount", message))
+                Err(refused(state, key, "KeyOfAnotherAccount", message))
             };
-            match refused {
+            match unknown {
                 Ok(accounts) => {
                     let of = |i: usize| accounts.get(&state.targets[i].account_id);
                     let refused = targets.iter().filter_map(|&i| Some((i, of(i)?.clone())));
@@ -70,18 +70,12 @@ impl Aws {
         }
         // Is it ours at all? The policy as it stands may name somebody who has been deleted since.
         if let Err(as_it_stands) = self.rewrite(state, key).await {
-            return Err(match is_unknown_principal(&as_it_stands) {
-                true => self.of_key(
-                    state,
-                    key,
-                    "KeyPolicyNamesNobody",
-                    format!(
-                        "the policy as it stands is refused as well: {}",
-                        as_it_stands.message
-                    ),
-                ),
-                false => as_it_stands,
-            });
+            if !is_unknown_principal(&as_it_stands) {
+                return Err(as_it_stands);
+            }
+            let said = &as_it_stands.message;
+            let message = format!("the policy as it stands is refused as well: {said}");
+            return Err(refused(state, key, "KeyPolicyNamesNobody", message));
         }
         self.find_unknown(state, key, &wanted, refusal).await
     }
@@ -94,64 +88,72 @@ impl Aws {
         wanted: &Access,
         first: Refusal,
     ) -> Result<BTreeMap<AccountId, Refusal>, Refusal> {
-        let mut unknown = BTreeMap::new();
-        let mut good = BTreeSet::new();
-        let everybody: Vec<AccountId> = wanted.accounts.iter().cloned().collect();
-        let mut waiting = vec![everybody];
+        let (mut unknown, mut good) = (BTreeMap::new(), BTreeSet::new());
+        let mut waiting = vec![(wanted.accounts.clone(), Some(first.clone()))];
         let mut trials = 0;
-        while let Some(some) = waiting.pop() {
-            let whole = some.len() == wanted.accounts.len();
-            let mut refusal = Some(first.clone()).filter(|_| whole);
-            if !whole {
-                if trials == MOST_TRIALS {
+        while let Some((some, refusal)) = waiting.pop() {
+            let refusal = match refusal {
+                Some(refusal) => refusal,
+                None if trials == MOST_TRIALS => {
                     unknown.extend(some.into_iter().map(|account| (account, first.clone())));
                     continue;
                 }
-                trials += 1;
-                let mut these = wanted.clone();
-                these.accounts = &good | &some.iter().cloned().collect();
-                let without = |account: &AccountId| {
-                    wanted.accounts.contains(account) && !these.accounts.contains(account)
+                None => {
+                    trials += 1;
+                    match self.try_with(state, key, wanted, &good | &some).await {
+                        Ok(()) => {
+                            good.extend(some);
+                            continue;
+                        }
+                        Err(refusal) if is_unknown_principal(&refusal) => refusal,
+                        Err(refusal) => return Err(refusal),
+                    }
+                }
+            };
+            if let (1, Some(one)) = (some.len(), some.first()) {
+                let message = format!("account {one}: {}", refusal.message);
+                let code = "UnknownAccount".to_owned();
+                let refusal = Refusal {
+                    code,
+                    message,
+                    ..refusal
                 };
-                let trial = |there: Access| {
-                    let mut there = known(state, there);
-                    there.accounts.retain(|account| !without(account));
-                    there.and(these.clone())
-                };
-                match self.edit_policy(state, key, &trial).await {
-                    Ok(_) => {}
-                    Err(refused) if is_unknown_principal(&refused) => refusal = Some(refused),
-                    Err(refused) => return Err(refused),
-                }
+                unknown.insert(one.clone(), refusal);
+                continue;
             }
-            match (refusal, some.as_slice()) {
-                (None, _) => good.extend(some),
-                (Some(refusal), [one]) => {
-                    let message = format!("account {one}: {}", refusal.message);
-                    let code = "UnknownAccount".to_owned();
-                    unknown.insert(
-                        one.clone(),
-                        Refusal {
-                            code,
-                            message,
-                            ..refusal
-                        },
-                    );
-                }
-                (Some(_), several) => {
-                    let (one, other) = several.split_at(several.len() / 2);
-                    waiting.push(other.to_vec());
-                    waiting.push(one.to_vec());
-                }
-            }
+            let half = some.len() / 2;
+            waiting.push((some.iter().skip(half).cloned().collect(), None));
+            waiting.push((some.iter().take(half).cloned().collect(), None));
         }
         Ok(unknown)
+    }
+
+    /// Lets in these of the accounts wanted, and no others of them.
+    async fn try_with(
+        &self,
+        state: &State,
+        key: &str,
+        wanted: &Access,
+        these: BTreeSet<AccountId>,
+    ) -> Result<(), Refusal> {
+        let others: BTreeSet<AccountId> = &wanted.accounts - &these;
+        let less = Access {
+            accounts: these,
+            ..wanted.clone()
+        };
+        let trial = |there: Access| {
+            let mut access = known(state, there);
+            access.accounts.retain(|account| !others.contains(account));
+            access.and(less.clone())
+        };
+        self.edit_policy(state, key, &trial).await?;
+        Ok(())
     }
 
     /// Writes the policy as it is.
     async fn rewrite(&self, state: &State, key: &str) -> Result<(), Refusal> {
         let text = self.policy_text(state, key).await?;
-        self.document(state, key, &text)?;
+        Self::document(state, key, &text)?;
         self.put_policy(state, key, &text).await
     }
 }

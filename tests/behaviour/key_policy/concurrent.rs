@@ -197,30 +197,30 @@ async fn somebody_who_never_stops_is_told() {
 async fn slower_writes_of_others_are_found_and_put_right() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
     let before = key_policy(&sandbox).await;
-    let (world, stale, state) = (
+    let (world, without, seen) = (
         sandbox.clone(),
         before.clone(),
         Mutex::new((0, String::new())),
     );
     sandbox.set_fault(move |call| {
-        let mut state = state.lock().unwrap();
+        let mut seen = seen.lock().unwrap();
         // At the first probe, ours are gone.
         if call.operation == "DescribeKey"
             && call.account == ONE
             && call.params["KeyId"] == SOURCE_KEY
         {
-            state.0 += 1;
-            if state.0 == 1 {
-                state.1 = world.key_policy(SOURCE_KEY).unwrap().to_string();
-                world.edit(|aws| aws.set_key_policy(SOURCE_KEY, &stale).unwrap());
+            seen.0 += 1;
+            if seen.0 == 1 {
+                seen.1 = world.key_policy(SOURCE_KEY).unwrap().to_string();
+                world.edit(|aws| aws.set_key_policy(SOURCE_KEY, &without).unwrap());
             }
         }
         // Eight seconds after they were taken out, they are in again.
         if call.operation == "PutKeyPolicy"
             && !call.params["Policy"].contains("Amiferry")
-            && !state.1.is_empty()
+            && !seen.1.is_empty()
         {
-            let (world, with_ours) = (world.clone(), std::mem::take(&mut state.1));
+            let (world, with_ours) = (world.clone(), std::mem::take(&mut seen.1));
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_secs(8)).await;
                 world.edit(|aws| aws.set_key_policy(SOURCE_KEY, &with_ours).unwrap());
@@ -317,7 +317,7 @@ async fn what_somebody_made_of_our_statements_goes_too() {
     assert_eq!(ours(&sandbox)[0].1["Action"], "kms:DescribeKey");
     assert_eq!(accounts_in(&ours(&sandbox)[1].1), [ONE]);
     edit(&sandbox, |statements| {
-        statements[1]["Action"] = json!("kms:*")
+        statements[1]["Action"] = json!("kms:*");
     });
     to_the_end(&sandbox, &share(&[ONE], &json!({"Unshare": true}))).await;
     let left = sandbox.key_policy(SOURCE_KEY).unwrap();

@@ -7,8 +7,11 @@ use amiferry_sandbox::{Fault, Organization};
 
 use super::*;
 
-/// The statements at the moment of each CopySnapshot.
-fn watch(sandbox: &Sandbox) -> Arc<Mutex<Vec<Vec<(String, Value)>>>> {
+/// The statements there were, by the rest of their names.
+type Seen = Arc<Mutex<Vec<Vec<(String, Value)>>>>;
+
+/// Looks at the moment of each CopySnapshot.
+fn watch(sandbox: &Sandbox) -> Seen {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (world, keep) = (sandbox.clone(), seen.clone());
     sandbox.set_fault(move |call| {
