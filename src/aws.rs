@@ -14,6 +14,7 @@ mod check;
 mod copies;
 mod image;
 mod key;
+mod key_policy;
 mod lasting;
 mod launch;
 mod look;
@@ -45,6 +46,7 @@ pub struct Aws {
     time: SharedTimeSource,
     sessions: session::Sessions,
     probed: key::Probed,
+    policies: key_policy::Policies,
 }
 
 /// Whose credentials a call is made with. `None`: the function's own.
@@ -78,6 +80,7 @@ impl Aws {
             time,
             sessions: session::Sessions::default(),
             probed: key::Probed::default(),
+            policies: key_policy::Policies::default(),
         }
     }
 
@@ -114,7 +117,7 @@ impl Aws {
                 (Ok(_), None) => self.share(state, targets).await,
             },
             Command::Revoke => match &state.order.share {
-                Some(share) => self.take_back(state, share).await,
+                Some(share) => self.take_back(state, share, source.is_ok()).await,
                 None => self.revoke(state).await,
             },
             Command::Look { target } => self.look(state, *target).await,

@@ -5,6 +5,7 @@
 //! | `Share` | a tag on the source snapshots, written before the first permission, says who had been allowed before |
 //! | `Share` (`Mode: Share`) | a tag on the image says, before anybody is let in, whom this run lets in |
 //! | `Share` (grants) | CreateGrant with the same name and parameters returns the same grant |
+//! | `Share` (key policies) | statements are found by their `Sid`, which has the run in it |
 //! | `Start` | CopySnapshot has no token: copies carry the tag `amiferry:key`, looks come first, surplus copies are deleted |
 //! | `Register` | the name: EC2 refuses the second image of a name |
 //! | `Tidy`, `Undo`, `Remove` | what is gone already counts as deleted |
@@ -27,6 +28,8 @@ pub mod tag {
     pub const SHARING: &str = "amiferry:sharing:";
     /// On an image and on snapshots that a run shares for good, with the run's ID behind it: whom it let in.
     pub const SHARED: &str = "amiferry:shared:";
+    /// On source snapshots while a run has, or may have, statements in the policies of their keys, with the run's ID behind it.
+    pub const POLICY: &str = "amiferry:policy:";
     /// All of the above begin with this.
     pub const OURS: &str = "amiferry:";
 }
@@ -175,6 +178,11 @@ pub enum Outcome {
     Closed {
         earlier: Vec<AccountId>,
     },
+    /// The source is closed, or shared, as it is to be; but whoever read a key's policy before that may still write it. It is looked at
+    /// again a little later. `changed`: it was not as it is to be until now.
+    Settling {
+        changed: bool,
+    },
     /// Deleting went on but some could not be deleted.
     Left(Vec<(String, Refusal)>),
     Refused(Refusal),
@@ -228,4 +236,9 @@ pub fn sharing_tag(run: &str) -> String {
 /// The tag that tells whom a lasting share let in.
 pub fn shared_tag(run: &str) -> String {
     format!("{}{run}", tag::SHARED)
+}
+
+/// The tag that leads to the key policies that may hold statements of a run.
+pub fn policy_tag(run: &str) -> String {
+    format!("{}{run}", tag::POLICY)
 }

@@ -13,7 +13,14 @@
 //! | OptInRequired, AuthFailure | `RegionNotEnabled` |
 //! | CreateGrant: InvalidArnException, the service-linked role is none that KMS knows | `ServiceLinkedRoleMissing` |
 //! | any other refusal of a grant to launch | `LaunchGrantMissing` |
+//! | GetKeyPolicy or PutKeyPolicy denied | `KeyPolicyDenied` |
+//! | PutKeyPolicy, with one account or without | `UnknownAccount` |
+//! | a policy that would be longer than 32 KB | `KeyPolicyTooLong` |
+//! | a key of another account | `KeyPolicyElsewhere` |
+//! | any other refusal of a policy | `KeyPolicyRefused` |
 //! | any other denial | `AccessDenied` |
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +43,12 @@ pub enum Cause {
     NotFaithful,
     RegionNotEnabled,
     SharingFailed,
+    /// Since schema 3, as the next four.
+    KeyPolicyDenied,
+    KeyPolicyTooLong,
+    KeyPolicyElsewhere,
+    KeyPolicyRefused,
+    UnknownAccount,
     SourceGone,
     AccessDenied,
     /// The image stands; a service-linked role that is to launch from it does not exist. Since schema 3.
@@ -75,6 +88,31 @@ impl Cause {
                 RefusalKind::NotFound | RefusalKind::Final => Self::Other,
             },
         }
+    }
+
+    /// What it means that the source could not be opened.
+    pub fn of_sharing(refusal: &Refusal) -> Self {
+        Self::of_key_policy(refusal.operation, &refusal.code).unwrap_or(Self::SharingFailed)
+    }
+
+    fn of_key_policy(operation: &str, code: &str) -> Option<Self> {
+        let edits = matches!(operation, "GetKeyPolicy" | "PutKeyPolicy");
+        edits.then_some(match code {
+            "AccessDeniedException" | "AccessDenied" => Self::KeyPolicyDenied,
+            "KeyPolicyTooLong" | "LimitExceededException" => Self::KeyPolicyTooLong,
+            "KeyOfAnotherAccount" => Self::KeyPolicyElsewhere,
+            "UnknownAccount" => Self::UnknownAccount,
+            "KeyPolicyChanging"
+            | "Throttling"
+            | "ThrottlingException"
+            | "Timeout"
+            | "ConnectionFailed"
+            | "KMSInternalException"
+            | "DependencyTimeoutException"
+            | "ServiceUnavailable"
+            | "UnreadableAnswer" => return None,
+            _ => Self::KeyPolicyRefused,
+        })
     }
 
     /// What to change, and where.
@@ -135,6 +173,13 @@ impl Cause {
             ),
             Self::RegionNotEnabled => format!("In account {account}: enable the Region {region} (aws account enable-region --region-name {region}), or leave it out of the targets"),
             Self::SharingFailed => Self::sharing_remedy(state),
+            Self::UnknownAccount => format!(
+                "Check that account {account} exists and is active, or leave it out: KMS takes no key policy that names an account it does not know"
+            ),
+            Self::KeyPolicyDenied
+            | Self::KeyPolicyTooLong
+            | Self::KeyPolicyElsewhere
+            | Self::KeyPolicyRefused => self.key_policy_remedy(state),
             Self::SourceGone => format!("Keep {} until its distribution has ended; name an image that exists and run again", state.source.image_id),
             Self::AccessDenied => format!(
                 "In account {account}: allow the action in the policy of {role}; if it is allowed there, look for a permissions boundary or a service control policy that denies it"
@@ -158,8 +203,50 @@ impl Cause {
         }
     }
 
+    fn key_policy_remedy(self, state: &State) -> String {
+        let source = &state.source.account_id;
+        let keys = state.source.keys.join(" and ");
+        match self {
+            Self::KeyPolicyTooLong => format!(
+                "Name the accounts by their OrganizationId or OrganizationalUnitIds, which takes three statements however many they are, or use KeyAccess: Grant;                  or shorten the policy of {keys} in account {source}"
+            ),
+            Self::KeyPolicyElsewhere => {
+                let elsewhere = state
+                    .source
+                    .keys
+                    .iter()
+                    .filter_map(|key| key.split(':').nth(4));
+                let elsewhere: BTreeSet<&str> = elsewhere
+                    .filter(|account| *account != source.as_str())
+                    .collect();
+                let owners: Vec<&str> = elsewhere.into_iter().collect();
+                format!(
+                    "Ask account {} to let the targets use its key in its policy, and say KeyAccess: None; or to let the function's role kms:CreateGrant, kms:ListGrants and kms:RevokeGrant, and use KeyAccess: Grant",
+                    owners.join(" and ")
+                )
+            }
+            Self::KeyPolicyRefused => format!(
+                "In account {source}: look at the policy of {keys}: it must be a policy that KMS takes as it stands (a principal that was deleted since must be taken out),                  and must let the function's role kms:PutKeyPolicy after the change as well; or use KeyAccess: Grant, which edits no policy"
+            ),
+            _ => format!(
+                "In account {source}: allow the function's role kms:GetKeyPolicy and kms:PutKeyPolicy on {keys}, in its own policy (KeyPolicyAccess=true in the template) and in the                  key policy; or use KeyAccess: Grant"
+            ),
+        }
+    }
+
     /// What to change where the source could not be opened.
     pub fn sharing_remedy(state: &State) -> String {
+        // What refused the audience is kept as words, which begin with the operation.
+        let said = state.sharing.refused.as_deref().unwrap_or_default();
+        let (operation, words) = said.split_once(' ').unwrap_or_default();
+        let code = words
+            .split_once(": ")
+            .map(|(_, code)| code)
+            .unwrap_or_default();
+        let code = code.split(|c: char| !c.is_alphanumeric()).next();
+        if let Some(cause) = Self::of_key_policy(operation, code.unwrap_or_default()) {
+            return cause.key_policy_remedy(state);
+        }
         let source = &state.source.account_id;
         let actions = match &state.order.share {
             Some(_) => {

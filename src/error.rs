@@ -50,6 +50,8 @@ impl Refusal {
             | "TooManyRequestsException"
             | "EC2ThrottledException"
             | "SlowDown"
+            // Ours: others write the same key policy.
+            | "KeyPolicyChanging"
             | "PriorRequestNotComplete" => RefusalKind::Throttled,
             "Timeout"
             | "ConnectionFailed"

@@ -13,7 +13,7 @@
 //! - [`plan`]: from wish and facts to the first state
 //! - [`step`]: the decisions, pure
 //! - [`preflight`]: what would stand in the way
-//! - [`policy`]: the policies this system needs, as values
+//! - [`policy`], [`key_policy`]: the policies this system needs, as values; and those of source keys, as texts to edit
 //! - [`aws`]: performs commands with the real SDK clients
 //! - [`engine`]: the only loop: decide, perform, record
 //! - [`reply`]: what leaves
@@ -28,6 +28,7 @@ pub mod error;
 pub mod event;
 pub mod handler;
 pub mod ids;
+pub mod key_policy;
 pub mod name;
 pub mod plan;
 pub mod policy;

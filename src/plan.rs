@@ -60,6 +60,15 @@ pub fn draft(
     Ok(state)
 }
 
+/// Notes the organisation and units that the targets are members of, where the policies of the keys are to name them as such.
+pub fn name_audience(mut state: State, arns: Vec<String>) -> Result<State, Error> {
+    if state.order.key_access == KeyAccess::Policy {
+        state.order.audience = arns;
+        check_size(&state)?;
+    }
+    Ok(state)
+}
+
 /// Plans lasting sharing: to let the targets and the audience launch, or, with `Unshare`, no longer. `only` makes the request
 /// the whole list of those this run has ever let in.
 pub fn share(
@@ -151,6 +160,25 @@ fn check_words(request: &Request, source: &Source) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses to edit the policies of keys that only another account can edit.
+pub fn check_keys(request: &Request, source: &Source) -> Result<(), Error> {
+    let owner = |key: &String| key.split(':').nth(4).map(str::to_owned);
+    let keys = source.keys();
+    let elsewhere = keys.iter().filter_map(|key| Some((key, owner(key)?)));
+    let mut elsewhere = elsewhere.filter(|(_, owner)| owner != source.owner.as_str());
+    let edits = request.key_access == KeyAccess::Policy && !request.sharing.unshare;
+    match elsewhere.next() {
+        Some((key, owner)) if edits => Err(Error::invalid(
+            "KeyAccess",
+            format!(
+                "is Policy, but only account {owner} can edit the policy of {key}: ask it to let the targets use the key, and say None; or to let \
+                 the function's role make grants on it, and say Grant"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The image as a state names it.
 pub fn source_ref(request: &Request, source: &Source) -> SourceRef {
     SourceRef {
@@ -159,7 +187,6 @@ pub fn source_ref(request: &Request, source: &Source) -> SourceRef {
         account_id: source.owner.clone(),
         snapshots: source.snapshots.iter().map(|s| s.id.clone()).collect(),
         keys: source.keys(),
-        staged: Vec::new(),
     }
 }
 
@@ -193,7 +220,6 @@ pub fn close(source: SourceRef, run: &str, now: i64) -> State {
             service_linked_roles: Vec::new(),
             create_service_linked_roles: false,
             audience: Vec::new(),
-            reencrypt_key: None,
         },
         sharing: Sharing {
             at: now,
@@ -265,7 +291,6 @@ fn state(
             service_linked_roles: request.service_linked_roles.clone(),
             create_service_linked_roles: request.create_service_linked_roles,
             audience: Vec::new(),
-            reencrypt_key: request.reencrypt_key.clone(),
         },
         sharing: Sharing::default(),
         execution: String::new(),
@@ -364,10 +389,13 @@ impl fmt::Display for Plan<'_> {
                 target.role_name
             )?;
         }
-        let grants = if order.key_access == KeyAccess::Grant {
-            source.keys.len()
-        } else {
-            0
+        let keys = source.keys.len();
+        let opened = match order.key_access {
+            KeyAccess::Grant => format!("and {keys} grants for each account in need"),
+            KeyAccess::Policy => {
+                format!("for each account in need, which the policies of {keys} keys name")
+            }
+            KeyAccess::None => "for each account in need".to_owned(),
         };
         let after = if order.revoke_after_copy {
             "revoked afterwards"
@@ -376,7 +404,7 @@ impl fmt::Display for Plan<'_> {
         };
         write!(
             f,
-            "Meanwhile shared: {} snapshots and {grants} grants for each account in need; {after}",
+            "Meanwhile shared: {} snapshots {opened}; {after}",
             source.snapshots.len()
         )?;
         write_roles(f, order)
@@ -527,7 +555,6 @@ mod tests {
             account_id: AccountId::parse("111111111111").unwrap(),
             snapshots: Vec::new(),
             keys: Vec::new(),
-            staged: Vec::new(),
         };
         let state = withdraw(&request(&json!({})), source, false, "0123456789abcdef", 0);
         assert_eq!(

@@ -71,8 +71,6 @@ pub struct State {
 pub enum Phase {
     /// Finding out in each target what is there already. Nothing has been shared.
     Looking,
-    /// Copying the source in its own account under a key that can be shared. Since schema 3.
-    Staging,
     /// Opening the source to the accounts that need it.
     Sharing,
     Copying,
@@ -91,10 +89,6 @@ pub struct SourceRef {
     pub snapshots: Vec<SnapshotId>,
     /// ARNs of the distinct keys.
     pub keys: Vec<String>,
-    /// What is shared and copied in their place, one for each: copies of them in the source account under a key that can be shared.
-    /// Since schema 3.
-    #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
-    pub staged: Vec<Option<SnapshotId>>,
 }
 
 /// What the request said that targets have in common.
@@ -121,9 +115,6 @@ pub struct Order {
     /// ARNs of the organisation and units whose members are the targets: key policies name them as such. Since schema 3.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<String>,
-    /// The key under which the source is copied in its own account first. Since schema 3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reencrypt_key: Option<KeyRef>,
 }
 
 /// What lasting sharing is to come to.
@@ -369,6 +360,7 @@ impl State {
             && sane(self.end_by)
             && sane(shared.at)
             && sane(shared.due)
+            && sane(shared.policies_clean_since)
             && shared.tries < 1000
             && self.targets.iter().all(times))
         {
@@ -406,6 +398,9 @@ impl State {
         {
             return invalid("Order.Share");
         }
+        if !self.order.audience.iter().all(is_principal) {
+            return invalid("Order.Audience");
+        }
         let is_made =
             |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok() || is_key(id);
         if !self.targets.iter().flat_map(|t| &t.left).all(is_made) {
@@ -421,6 +416,7 @@ impl State {
         self.started = self.started.min(now);
         self.sharing.at = self.sharing.at.min(now);
         self.sharing.due = self.sharing.due.min(latest);
+        self.sharing.policies_clean_since = self.sharing.policies_clean_since.min(now);
         for target in &mut self.targets {
             target.since = target.since.min(now);
             target.last_start = target.last_start.min(now);

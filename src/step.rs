@@ -87,7 +87,7 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
                 },
             ),
             Phase::Revoking => offer(state.sharing.due, Command::Revoke),
-            Phase::Looking | Phase::Staging | Phase::Copying | Phase::Ended => {}
+            Phase::Looking | Phase::Copying | Phase::Ended => {}
         }
     }
     match (commands.is_empty(), earliest) {

@@ -5,10 +5,11 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, SnapshotState};
 use futures::future::join_all;
 
+use super::key_policy::by_policy;
 use super::presign::CopyToSign;
 use super::{Actor, Aws, Place, refusal, tags};
 use crate::command::{Copies, Copy, CopyStatus, Outcome, copy_key, tag};
-use crate::error::Refusal;
+use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
 use crate::source::Source;
 use crate::state::{State, TargetState};
@@ -46,6 +47,9 @@ impl Aws {
             Err(refusal) => return Outcome::Refused(refusal),
         };
         if let Err(refusal) = self.probe_source_keys(state, &actor).await {
+            if by_policy(state) && refusal.kind() == RefusalKind::Denied {
+                self.let_in_again(state).await;
+            }
             return Outcome::KeyNotReady(refusal);
         }
         let actor = &actor;
@@ -53,10 +57,10 @@ impl Aws {
             .iter()
             .map(|&s| async move { (s, self.start_one(state, source, target, actor, s).await) });
         let results = join_all(starting).await;
-        if results.iter().any(|(_, r)| {
-            r.as_ref()
-                .is_err_and(|e| e.kind() == crate::error::RefusalKind::Expired)
-        }) {
+        if results
+            .iter()
+            .any(|(_, r)| r.as_ref().is_err_and(|e| e.kind() == RefusalKind::Expired))
+        {
             self.forget_session(target);
         }
         Outcome::Started { results }

@@ -3,19 +3,24 @@
 //! for another reason keeps it when the share ends. Never a group: `all` would make the image public.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_ec2::types::{OperationType, Tag};
 use futures::future::join_all;
 
+use super::key_policy::{by_policy, is_noted, stays};
 use super::mark::{self, Marks};
 use super::{Aws, refusal};
 use crate::command::{Outcome, shared_tag};
 use crate::error::{Refusal, RefusalKind};
+use crate::key_policy::Access;
 use crate::request::KeyAccess;
 use crate::state::{Share, State};
 
+mod ends;
 mod thing;
 
+use ends::Ends;
 use thing::{Principals, Thing, short};
 
 /// How one thing was opened.
@@ -80,65 +85,39 @@ impl Aws {
                 None => granting.push(i),
             }
         }
-        told.extend(self.grant(state, &granting).await);
+        let admitted = self.open_keys(state, &granting).await;
+        told.extend(admitted.refused);
         let audience = refused.iter().find(|(who, _)| who.starts_with("arn:"));
+        let audience = audience.map(|(_, refusal)| refusal.clone());
+        let audience = audience.or(admitted.audience.filter(|_| !share.audience.is_empty()));
         Outcome::Permitted {
             refused: told,
-            audience: audience.map(|(_, refusal)| refusal.clone()),
+            audience,
         }
     }
 
-    /// Takes back what this run gave to those who are no longer to have it.
-    pub(super) async fn take_back(&self, state: &State, share: &Share) -> Outcome {
-        let succeeded = || state.targets.iter().filter(|t| t.stands());
-        let mut stay: BTreeSet<&str> = succeeded().map(|t| t.account_id.as_str()).collect();
-        let mut on_snapshots = stay.clone();
-        if !share.snapshots {
-            on_snapshots.clear();
-        }
-        let with_roles = stay.clone();
-        let mut with_grant = stay.clone();
-        if state.order.key_access != KeyAccess::Grant {
-            with_grant.clear();
-        }
-        let members = succeeded().filter(|t| t.member);
-        for member in members {
-            stay.remove(member.account_id.as_str());
-        }
-        stay.extend(share.audience.iter().map(|arn| short(arn)));
-        let named: BTreeSet<&str> = state
-            .targets
-            .iter()
-            .filter(|t| !t.stands())
-            .map(|t| t.account_id.as_str())
-            .chain(share.gone.iter().map(|arn| short(arn)))
-            .collect();
-        let is_gone = |stay: &BTreeSet<&str>, who: &str| {
-            if share.only {
-                !stay.contains(who)
-            } else {
-                named.contains(who)
-            }
-        };
+    /// Takes back what this run gave to those who are no longer to have it. Only where the keys are `known` to be the image's is
+    /// anything put right that others undid: a state may come from anybody who may call, and closing opens nothing on its word.
+    pub(super) async fn take_back(&self, state: &State, share: &Share, known: bool) -> Outcome {
+        let ends = Ends::of(state, share);
         let mut left = Vec::new();
         let closed = self
-            .close_thing(state, Thing::Image, |who| is_gone(&stay, who))
+            .close_thing(state, Thing::Image, |who| ends.on_image(who))
             .await;
         left.extend(closed.err().map(|r| (state.source.image_id.to_string(), r)));
-        let closing = state.source.snapshots.iter().map(|id| {
-            self.close_thing(state, Thing::Snapshot(id), |who| {
-                is_gone(&on_snapshots, who)
-            })
-        });
+        let closing =
+            state.source.snapshots.iter().map(|id| {
+                self.close_thing(state, Thing::Snapshot(id), |who| ends.on_snapshots(who))
+            });
         for (id, closed) in state.source.snapshots.iter().zip(join_all(closing).await) {
             left.extend(closed.err().map(|r| (id.to_string(), r)));
         }
         let roles = &state.order.service_linked_roles;
         let asked_for = |word: &str| roles.iter().any(|role| role.in_grant_name() == word);
         let grant_is_gone = |name: &str| match name.split_once('/') {
-            None => is_gone(&with_grant, name),
+            None => ends.by_key_access(KeyAccess::Grant, name),
             // One that was made there for a service-linked role; only a request that is the whole list takes it from those who stay.
-            Some((who, role)) => is_gone(&with_roles, who) || (share.only && !asked_for(role)),
+            Some((who, role)) => ends.by_launch_grants(who) || (share.only && !asked_for(role)),
         };
         let mut grants = 0;
         for key in &state.source.keys {
@@ -146,6 +125,11 @@ impl Aws {
                 Ok(kept) => grants += kept,
                 Err(refusal) => left.push((key.clone(), refusal)),
             }
+        }
+        match self.settle_lasting(state, &ends, known).await {
+            Ok(Some(changed)) if left.is_empty() => return Outcome::Settling { changed },
+            Ok(_) => {}
+            Err(refusals) => left.extend(refusals),
         }
         if left.is_empty() && grants == 0 {
             let noted = self.forget_grants(state).await;
@@ -158,7 +142,38 @@ impl Aws {
         }
     }
 
-    /// Opens one thing to these principals.
+    /// The statements of this run in the keys' policies: as they are to stay, and the note taken off when none is left. Tells whether they
+    /// are to be looked at again.
+    async fn settle_lasting(
+        &self,
+        state: &State,
+        ends: &Ends<'_>,
+        known: bool,
+    ) -> Result<Option<bool>, Vec<(String, Refusal)>> {
+        let of_image = |r: Refusal| vec![(state.source.image_id.to_string(), r)];
+        let tags = self.source_snapshot_tags(state).await.map_err(of_image)?;
+        let noted = is_noted(state, tags.iter().flatten());
+        if !(noted || by_policy(state)) {
+            return Ok(None);
+        }
+        let somebody = AtomicBool::new(false);
+        let wanted = |there: Access| {
+            let mut access = if known { stays(state, there) } else { there };
+            access.remove(|who| ends.by_key_access(KeyAccess::Policy, who));
+            somebody.store(!access.is_nobody(), Ordering::Relaxed);
+            access
+        };
+        let changed = self.settle(state, noted, &wanted).await?;
+        if changed || (!self.settled(state) && (noted || state.sharing.at != 0)) {
+            return Ok(Some(changed));
+        }
+        if noted && !somebody.load(Ordering::Relaxed) {
+            self.forget_policy(state).await.map_err(of_image)?;
+        }
+        Ok(None)
+    }
+
+    /// Opens one thing to these principals. Returns those whom EC2 does not take, such as accounts that do not exist.
     async fn open(
         &self,
         state: &State,
@@ -295,7 +310,7 @@ impl Aws {
     }
 
     /// The source snapshots whose tags are so.
-    async fn snapshots_by(
+    pub(super) async fn snapshots_by(
         &self,
         state: &State,
         so: impl Fn(&BTreeMap<String, String>) -> bool,

@@ -7,11 +7,13 @@ use aws_sdk_ec2::types::{OperationType, Tag};
 use aws_sdk_kms::types::GrantListEntry;
 
 use super::key::key_region;
+use super::key_policy::{by_policy, is_noted, is_own};
 use super::mark::{self, CopyMark, Marks, Needs};
 use super::{Aws, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
+use crate::key_policy::Access;
 use crate::request::KeyAccess;
 use crate::state::State;
 
@@ -55,12 +57,21 @@ impl Aws {
                 Err(refusal) => left.push((id.to_string(), refusal)),
             }
         }
-        if state.order.revoke_after_copy && state.order.key_access == KeyAccess::Grant {
-            for key in &state.source.keys {
-                if let Err(refusal) = self.revoke_grants(state, key, |_| true).await {
-                    left.push((key.clone(), refusal));
+        let noted = is_noted(state, tags.iter().flatten());
+        let opened = state.sharing.at != 0 || noted || !closed.is_empty();
+        let mut settling = None;
+        if state.order.revoke_after_copy {
+            left.extend(self.revoke_all_grants(state, opened).await);
+            let keys = state.source.keys.iter().any(|key| is_own(state, key));
+            if keys && (noted || (by_policy(state) && state.sharing.at != 0)) {
+                match self.settle(state, noted, &|_| Access::default()).await {
+                    Ok(changed) => settling = Some(changed).filter(|c| *c || !self.settled(state)),
+                    Err(refusals) => left.extend(refusals),
                 }
             }
+        }
+        if let (true, Some(changed)) = (left.is_empty(), settling) {
+            return Outcome::Settling { changed };
         }
         if left.is_empty()
             && let Some(why) = later
@@ -76,6 +87,12 @@ impl Aws {
             if let Err(refusal) = unmarked.await {
                 left.push((state.source.image_id.to_string(), refusal));
             }
+        }
+        if left.is_empty()
+            && noted
+            && let Err(refusal) = self.forget_policy(state).await
+        {
+            left.push((state.source.image_id.to_string(), refusal));
         }
         if !left.is_empty() {
             Outcome::Left(left)
@@ -143,6 +160,30 @@ impl Aws {
                 .await?;
         }
         Ok(())
+    }
+
+    /// The grants of the run on all keys. One that was begun anew with another KeyAccess may have made some before; with None nothing is
+    /// known of the keys, not even that this function may ask for their grants.
+    async fn revoke_all_grants(&self, state: &State, opened: bool) -> Vec<(String, Refusal)> {
+        let mut left = Vec::new();
+        for key in &state.source.keys {
+            let arranged = state.order.key_access == KeyAccess::None;
+            if arranged && !(opened && is_own(state, key)) {
+                continue;
+            }
+            match self.revoke_grants(state, key, |_| true).await {
+                Err(refusal) if arranged && refusal.kind() == RefusalKind::Denied => {}
+                Err(refusal) => left.push((key.clone(), refusal)),
+                Ok(_) => {}
+            }
+        }
+        left
+    }
+
+    /// Whether the policies have been seen as they are to be for long enough that nobody writes one any more that was read before.
+    pub(super) fn settled(&self, state: &State) -> bool {
+        let since = state.sharing.policies_clean_since;
+        since != 0 && self.now() - since >= SEEN_BY_ALL
     }
 
     /// Removes from one snapshot the run's accounts that were not there before and that no other run needs.

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::key::key_region;
+use super::key_policy::Admitted;
 use super::launch;
 use super::mark::{CopyMark, Marks};
 use super::marking::Tags;
@@ -48,7 +49,7 @@ impl Aws {
             Ok((prior, earlier)) => Outcome::Shared {
                 prior,
                 earlier,
-                refused: self.grant(state, targets).await,
+                refused: self.open_keys(state, targets).await.refused,
             },
             Err(refusal) => Outcome::Refused(refusal),
         }
@@ -169,12 +170,21 @@ impl Aws {
         Ok(())
     }
 
+    /// Lets the targets use the source keys, in the way that the request names.
+    pub(super) async fn open_keys(&self, state: &State, targets: &[usize]) -> Admitted {
+        match state.order.key_access {
+            KeyAccess::Grant => Admitted {
+                refused: self.grant(state, targets).await,
+                audience: None,
+            },
+            KeyAccess::Policy => self.admit(state, targets).await,
+            KeyAccess::None => Admitted::default(),
+        }
+    }
+
     /// A grant on each source key: to each account's role for copying, to the account for launching. Returns the targets that
     /// were refused theirs.
-    pub(super) async fn grant(&self, state: &State, targets: &[usize]) -> Vec<(usize, Refusal)> {
-        if state.order.key_access != KeyAccess::Grant {
-            return Vec::new();
-        }
+    async fn grant(&self, state: &State, targets: &[usize]) -> Vec<(usize, Refusal)> {
         // Several targets of one account and role share their grant.
         let mut wanted: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
         for &i in targets {

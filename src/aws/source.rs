@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{Filter, Snapshot, StorageTier};
 use aws_sdk_kms::types::KeyManagerType;
 
 use super::{Actor, Aws, Place, image, refusal, tags};
-use crate::command::{shared_tag, sharing_tag};
+use crate::command::{policy_tag, shared_tag, sharing_tag};
 use crate::error::{Error, Refusal};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::source::{Source, SourceSnapshot};
@@ -235,6 +235,7 @@ impl Aws {
             .name("tag-key")
             .values(sharing_tag(run))
             .values(shared_tag(run))
+            .values(policy_tag(run))
             .build();
         let ec2 = self.ec2(&actor, region);
         let found = super::copies::own_snapshots(&ec2, &actor.at(region), marks)
@@ -258,7 +259,6 @@ impl Aws {
                 .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
                 .collect(),
             keys,
-            staged: Vec::new(),
         }))
     }
 }

@@ -63,7 +63,6 @@ impl Aws {
                         account_id: owner.clone(),
                         snapshots: Vec::new(),
                         keys: Vec::new(),
-                        staged: Vec::new(),
                     };
                     runs.insert(
                         run.clone(),

@@ -43,6 +43,7 @@ pub async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result
     let mut source = aws
         .read_source(&request.source_image, &request.source_region)
         .await?;
+    plan::check_keys(&request, &source)?;
     aws.read_key_managers(&mut source, &request.source_region)
         .await?;
     let members = match &request.audience {
@@ -52,7 +53,10 @@ pub async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result
     let request = request.with_members(&members.accounts, &source.owner)?;
     let now = aws.now();
     let state = match request.mode {
-        Mode::Copy => plan::distribute(&request, &source, run, now)?,
+        Mode::Copy => {
+            let state = plan::distribute(&request, &source, run, now)?;
+            plan::name_audience(state, members.arns)?
+        }
         Mode::Share => plan::share(&request, &source, members.arns, only, run, now)?,
     };
     info!(run, plan = %Plan(&state), "planned");

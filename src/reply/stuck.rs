@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::command::{LAUNCH_PREFIX, grant_prefix, shared_tag, sharing_tag, tag};
+use crate::command::{LAUNCH_PREFIX, grant_prefix, policy_tag, shared_tag, sharing_tag, tag};
+use crate::key_policy::sid;
+use crate::request::KeyAccess;
 use crate::state::{State, TargetPhase, TargetState};
 
 pub fn what_is_left(state: &State) -> Value {
@@ -75,8 +77,9 @@ fn at_source(state: &State, said: &str) -> Value {
             ));
         }
         commands.push(format!(
-            "aws ec2 delete-tags --region {region} --resources {id} --tags Key={}",
-            sharing_tag(&state.run)
+            "aws ec2 delete-tags --region {region} --resources {id} --tags Key={} Key={}",
+            sharing_tag(&state.run),
+            policy_tag(&state.run)
         ));
     }
     commands.extend(
@@ -85,6 +88,13 @@ fn at_source(state: &State, said: &str) -> Value {
             .keys
             .iter()
             .map(|key| revoke_own_grants(state, key)),
+    );
+    commands.extend(
+        state
+            .source
+            .keys
+            .iter()
+            .flat_map(|key| edit_policy(state, key)),
     );
     json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source snapshots and keys", "Reason": said, "Commands": commands})
 }
@@ -113,17 +123,47 @@ fn lasting(state: &State, said: &str) -> Value {
             .iter()
             .map(|key| revoke_own_grants(state, key)),
     );
+    commands.extend(
+        state
+            .source
+            .keys
+            .iter()
+            .flat_map(|key| edit_policy(state, key)),
+    );
     commands.push(format!(
-        "aws ec2 delete-tags --region {region} --resources {image} {} --tags Key={tag}",
+        "aws ec2 delete-tags --region {region} --resources {image} {} --tags Key={tag} Key={}",
         state
             .source
             .snapshots
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()
-            .join(" ")
+            .join(" "),
+        policy_tag(&state.run)
     ));
     json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source image, snapshots and keys", "Reason": said, "Commands": commands})
+}
+
+/// A policy is written whole, so a person has to look at it: which statements are ours, and what removes them.
+fn edit_policy(state: &State, key: &str) -> Vec<String> {
+    let (region, sids) = (&state.source.region, sid(&state.run, ""));
+    if !is_edited(state) {
+        return Vec::new();
+    }
+    vec![
+        format!(
+            "aws kms get-key-policy --region {region} --key-id {key} --query Policy --output text > policy.json # if it has statements whose Sid begins with {sids}, remove these and no others"
+        ),
+        format!(
+            "aws kms put-key-policy --region {region} --key-id {key} --policy file://policy.json"
+        ),
+    ]
+}
+
+/// Whether the run may have statements in policies: by its order, or because it was about policies that it got stuck.
+fn is_edited(state: &State) -> bool {
+    let said = state.sharing.stuck.as_deref().unwrap_or_default();
+    state.order.key_access == KeyAccess::Policy || said.contains("KeyPolicy")
 }
 
 fn revoke_own_grants(state: &State, key: &str) -> String {

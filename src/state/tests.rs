@@ -46,7 +46,6 @@ fn full(targets: usize, snapshots: usize) -> State {
                 "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"
                     .to_owned(),
             ],
-            staged: Vec::new(),
         },
         order: Order {
             name: NameTemplate::default(),
@@ -59,7 +58,6 @@ fn full(targets: usize, snapshots: usize) -> State {
             service_linked_roles: Vec::new(),
             create_service_linked_roles: false,
             audience: Vec::new(),
-            reencrypt_key: None,
         },
         sharing: Sharing {
             at: 1_800_000_000,

@@ -82,6 +82,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         | Outcome::Permitted { .. }
         | Outcome::Closed { .. }
         | Outcome::RolesMissing(..)
+        | Outcome::Settling { .. }
         | Outcome::Registered(_) => {}
     }
 }

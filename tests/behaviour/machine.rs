@@ -215,6 +215,38 @@ async fn a_target_that_answers_late_is_let_in_by_its_part() {
     assert_closed(&sandbox);
 }
 
+/// The same with key policies: the part adds its own account to the statements that the whole put in, and the whole takes them out.
+#[tokio::test(start_paused = true)]
+async fn a_late_part_is_added_to_the_key_policy() {
+    let sandbox = Sandbox::new(crate::key_policy::editing_world(&TWO).copy_mib_per_second(250.0));
+    let before = key_policy(&sandbox).await;
+    let (count, world) = (std::sync::atomic::AtomicUsize::new(0), sandbox.clone());
+    let both = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = both.clone();
+    sandbox.set_fault(move |call| {
+        if call.operation == "CopySnapshot" && crate::key_policy::named(&world).len() == 2 {
+            seen.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+        let late = call.operation == "AssumeRole" && call.params["RoleArn"].contains(TWO[1].0);
+        if late && count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 8 {
+            return Fault::Refuse {
+                status: 400,
+                code: "Throttling".to_owned(),
+                message: "Rate exceeded".to_owned(),
+            };
+        }
+        Fault::None
+    });
+    let reply = execute(&sandbox, &crate::key_policy::by_policy(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert!(
+        both.load(std::sync::atomic::Ordering::SeqCst),
+        "both are in"
+    );
+    assert_whole(&sandbox, &TWO);
+    crate::key_policy::assert_ended(&sandbox, &before).await;
+}
+
 /// A child that got all the way but whose word is lost: its image is found and kept.
 #[tokio::test(start_paused = true)]
 async fn an_image_made_by_a_lost_part_is_kept() {

@@ -9,6 +9,7 @@ mod events;
 mod faults;
 mod hands;
 mod hostile;
+mod key_policy;
 mod launch_grants;
 mod machine;
 mod model;

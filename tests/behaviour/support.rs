@@ -38,8 +38,9 @@ pub const FOUR: [Place; 4] = [
     ("444444444444", "eu-west-1"),
 ];
 
-/// The JSON policies of docs/permissions.md, in their order: function, trust, copy role. What is documented is what is tested.
-fn documented(n: usize) -> String {
+/// The JSON policies of docs/permissions.md, in their order: function, trust, copy role; the last is what editing key policies takes.
+/// What is documented is what is tested.
+pub fn documented(n: usize) -> String {
     let text = include_str!("../../docs/permissions.md");
     let block = text
         .split("```json\n")
@@ -164,6 +165,11 @@ pub async fn function_with(sandbox: &Sandbox, settings: Settings) -> Handler {
 }
 
 async fn function_by(sandbox: &Sandbox, settings: Settings, clock: SharedTimeSource) -> Handler {
+    Handler::new(config(sandbox, clock).await, settings)
+}
+
+/// The function's own credentials.
+async fn config(sandbox: &Sandbox, clock: SharedTimeSource) -> aws_config::SdkConfig {
     let credentials = Credentials::new(
         "AKIAIOSFODNNPRODUCER",
         "producer-secret",
@@ -176,7 +182,17 @@ async fn function_by(sandbox: &Sandbox, settings: Settings, clock: SharedTimeSou
         .credentials_provider(credentials)
         .http_client(sandbox.http_client())
         .time_source(clock);
-    Handler::new(bounded(loader).load().await, settings)
+    bounded(loader).load().await
+}
+
+/// The policy of the source key, to the byte.
+pub async fn key_policy(sandbox: &Sandbox) -> String {
+    let kms = aws_sdk_kms::Client::new(&config(sandbox, sandbox.time_source()).await);
+    let answer = kms.get_key_policy().key_id(SOURCE_KEY).send().await;
+    answer
+        .expect("the function may read it")
+        .policy
+        .expect("a policy")
 }
 
 pub fn invocation(sandbox: &Sandbox) -> Invocation {

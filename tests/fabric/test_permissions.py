@@ -8,7 +8,7 @@ from .fabric import STACK
 
 
 def documented():
-    """The JSON blocks of docs/permissions.md in their order; the Rust tests read the first three."""
+    """The JSON blocks of docs/permissions.md in their order; the Rust tests read the first three and the last."""
     text = (template.ROOT / "docs" / "permissions.md").read_text()
     return [normal(json.loads(block)) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
 
@@ -42,13 +42,13 @@ def deployed(fabric, role_name, account=world.SOURCE):
 
 def test_the_functions_policies(fabric):
     _, policies = deployed(fabric, STACK)
-    distribute, _, _, _, stack, _ = documented()
+    distribute, _, _, _, _, stack, _, _ = documented()
     assert policies == [distribute, stack]
 
 
 def test_the_machines_policy(fabric):
     _, policies = deployed(fabric, fabric.resources()["StateMachineRole"])
-    assert policies == [documented()[5]]
+    assert policies == [documented()[7]]
 
 
 def test_a_targets_role(fabric):
@@ -65,7 +65,7 @@ def test_a_targets_role(fabric):
     }
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
     trust, policies = deployed(fabric, "Documented", account)
-    _, documented_trust, copy, launch, _, _ = documented()
+    _, documented_trust, copy, launch, _, _, _, _ = documented()
     assert trust == documented_trust
     assert policies == [copy, launch]
     assert fabric.outputs("documented", account)["TargetRoleArn"] == f"arn:aws:iam::{account}:role/Documented"
@@ -92,6 +92,7 @@ def test_the_parameters_bind_the_policies(fabric):
         "TargetRoleName": "OtherCopyRole",
         "OrganizationId": world.ORGANIZATION,
         "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,arn:aws:kms:eu-west-1:111111111111:key/2",
+        "KeyPolicyAccess": "true",
         "CreateKmsKey": "true",
         "KmsKeyAlias": "golden",
         "Region": "eu-west-1",
@@ -107,6 +108,9 @@ def test_the_parameters_bind_the_policies(fabric):
     assert (
         of["Keys"]["Resource"] == of["Grant"]["Resource"] == [*parameters["SourceKeyArns"].split(","), outputs["SharedKmsKeyArn"]]
     )
+    key_policies = documented()[7]["Statement"]
+    assert of["KeyPolicies"]["Resource"] == of["Keys"]["Resource"]
+    assert normal(of["KeyPolicies"]) == key_policies | {"Resource": of["Keys"]["Resource"]}
     assert of["ReadAndShare"]["Resource"] == ["arn:aws:ec2:eu-west-1::image/*", "arn:aws:ec2:eu-west-1::snapshot/*"]
     assert of["Targets"]["Resource"] == "arn:aws:iam::*:role/OtherCopyRole"
     assert of["Targets"]["Condition"] == {"StringEquals": {"aws:ResourceOrgID": world.ORGANIZATION}}

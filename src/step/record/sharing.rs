@@ -47,7 +47,7 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
                         stumble(target, refusal, now);
                         due = target.due;
                     }
-                    Some(refusal) => fail(target, Cause::SharingFailed, &refusal.to_string()),
+                    Some(refusal) => fail(target, Cause::of_sharing(refusal), &refusal.to_string()),
                 }
             }
             state.sharing.due = due;
@@ -143,7 +143,7 @@ pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, 
                 target.phase = good;
             }
             Some(refusal) if again && refusal.is_passing() => {}
-            Some(refusal) => fail(target, Cause::SharingFailed, &refusal.to_string()),
+            Some(refusal) => fail(target, Cause::of_sharing(refusal), &refusal.to_string()),
         }
     }
     match audience {
@@ -193,6 +193,14 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
                     stick(target, EARLIER_TRY);
                 }
             }
+            return;
+        }
+        Outcome::Settling { changed } => {
+            if changed || state.sharing.policies_clean_since == 0 {
+                state.sharing.policies_clean_since = now;
+            }
+            state.sharing.tries = 0;
+            state.sharing.due = now + SETTLED;
             return;
         }
         Outcome::NotYet(_) => {

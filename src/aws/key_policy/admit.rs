@@ -1,0 +1,165 @@
+//! Letting targets in by policy, and finding out whom KMS does not know: one account that does not exist spoils the policy for all, and
+//! KMS does not say which.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{known, refused, those_in};
+use crate::aws::Aws;
+use crate::error::Refusal;
+use crate::ids::AccountId;
+use crate::key_policy::Access;
+use crate::state::State;
+
+/// Writes of one policy to find the accounts that it is refused for.
+const MOST_TRIALS: usize = 40;
+
+/// What became of letting in.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// Targets that were refused.
+    pub refused: Vec<(usize, Refusal)>,
+    /// The organisation or units were.
+    pub audience: Option<Refusal>,
+}
+
+impl Aws {
+    /// Puts the statements for these targets, beside those let in before, into the policies of all source keys.
+    pub(in crate::aws) async fn admit(&self, state: &State, targets: &[usize]) -> Admitted {
+        let mut admitted = Admitted::default();
+        let _editing = self.policies.editing.lock().await;
+        for key in &state.source.keys {
+            let unknown = if super::is_own(state, key) {
+                self.admit_to(state, targets, key).await
+            } else {
+                let owner = key.split(':').nth(4).unwrap_or_default();
+                let message = format!("only account {owner} can edit the policy of its key");
+                Err(refused(state, key, "KeyOfAnotherAccount", message))
+            };
+            match unknown {
+                Ok(accounts) => {
+                    let of = |i: usize| accounts.get(&state.targets[i].account_id);
+                    let refused = targets.iter().filter_map(|&i| Some((i, of(i)?.clone())));
+                    admitted.refused.extend(refused);
+                }
+                Err(refusal) => {
+                    let all = targets.iter().map(|&i| (i, refusal.clone()));
+                    admitted.refused.extend(all);
+                    admitted.audience.get_or_insert(refusal);
+                }
+            }
+        }
+        admitted
+    }
+
+    /// Returns the accounts that KMS does not know.
+    async fn admit_to(
+        &self,
+        state: &State,
+        targets: &[usize],
+        key: &str,
+    ) -> Result<BTreeMap<AccountId, Refusal>, Refusal> {
+        let wanted = those_in(state, targets);
+        let all = |there: Access| known(state, there).and(wanted.clone());
+        let refusal = match self.edit_policy(state, key, &all).await {
+            Ok(_) => return Ok(BTreeMap::new()),
+            Err(refusal) if is_unknown_principal(&refusal) => refusal,
+            Err(refusal) => return Err(refusal),
+        };
+        if wanted.accounts.is_empty() {
+            return Err(refusal);
+        }
+        // Is it ours at all? The policy as it stands may name somebody who has been deleted since.
+        if let Err(as_it_stands) = self.rewrite(state, key).await {
+            if !is_unknown_principal(&as_it_stands) {
+                return Err(as_it_stands);
+            }
+            let said = &as_it_stands.message;
+            let message = format!("the policy as it stands is refused as well: {said}");
+            return Err(refused(state, key, "KeyPolicyNamesNobody", message));
+        }
+        self.find_unknown(state, key, &wanted, refusal).await
+    }
+
+    /// Lets in half by half; a half that is refused is halved again.
+    async fn find_unknown(
+        &self,
+        state: &State,
+        key: &str,
+        wanted: &Access,
+        first: Refusal,
+    ) -> Result<BTreeMap<AccountId, Refusal>, Refusal> {
+        let (mut unknown, mut good) = (BTreeMap::new(), BTreeSet::new());
+        let mut waiting = vec![(wanted.accounts.clone(), Some(first.clone()))];
+        let mut trials = 0;
+        while let Some((some, refusal)) = waiting.pop() {
+            let refusal = match refusal {
+                Some(refusal) => refusal,
+                None if trials == MOST_TRIALS => {
+                    unknown.extend(some.into_iter().map(|account| (account, first.clone())));
+                    continue;
+                }
+                None => {
+                    trials += 1;
+                    match self.try_with(state, key, wanted, &good | &some).await {
+                        Ok(()) => {
+                            good.extend(some);
+                            continue;
+                        }
+                        Err(refusal) if is_unknown_principal(&refusal) => refusal,
+                        Err(refusal) => return Err(refusal),
+                    }
+                }
+            };
+            if let (1, Some(one)) = (some.len(), some.first()) {
+                let message = format!("account {one}: {}", refusal.message);
+                let code = "UnknownAccount".to_owned();
+                let refusal = Refusal {
+                    code,
+                    message,
+                    ..refusal
+                };
+                unknown.insert(one.clone(), refusal);
+                continue;
+            }
+            let half = some.len() / 2;
+            waiting.push((some.iter().skip(half).cloned().collect(), None));
+            waiting.push((some.iter().take(half).cloned().collect(), None));
+        }
+        Ok(unknown)
+    }
+
+    /// Lets in these of the accounts wanted, and no others of them.
+    async fn try_with(
+        &self,
+        state: &State,
+        key: &str,
+        wanted: &Access,
+        these: BTreeSet<AccountId>,
+    ) -> Result<(), Refusal> {
+        let others: BTreeSet<AccountId> = &wanted.accounts - &these;
+        let less = Access {
+            accounts: these,
+            ..wanted.clone()
+        };
+        let trial = |there: Access| {
+            let mut access = known(state, there);
+            access.accounts.retain(|account| !others.contains(account));
+            access.and(less.clone())
+        };
+        self.edit_policy(state, key, &trial).await?;
+        Ok(())
+    }
+
+    /// Writes the policy as it is.
+    async fn rewrite(&self, state: &State, key: &str) -> Result<(), Refusal> {
+        let text = self.policy_text(state, key).await?;
+        Self::document(state, key, &text)?;
+        self.put_policy(state, key, &text).await
+    }
+}
+
+/// KMS says the same code of whatever is wrong with a policy.
+fn is_unknown_principal(refusal: &Refusal) -> bool {
+    refusal.code == "MalformedPolicyDocumentException"
+        && refusal.message.to_ascii_lowercase().contains("principal")
+}

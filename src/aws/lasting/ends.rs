@@ -1,0 +1,83 @@
+//! With whom a lasting share ends: those whom the request takes off, those whose share failed, and, where the request is the whole list,
+//! everybody else whom this run let in before.
+
+use std::collections::BTreeSet;
+
+use super::thing::short;
+use crate::request::KeyAccess;
+use crate::state::{Share, State, TargetState};
+
+/// Accounts by their IDs; organisations and units by theirs.
+pub struct Ends<'a> {
+    state: &'a State,
+    share: &'a Share,
+    /// The request is to have them let in, and they are.
+    accounts: BTreeSet<&'a str>,
+    /// Those of them that the audience stands for.
+    members: BTreeSet<&'a str>,
+    audience: BTreeSet<&'a str>,
+    /// They are to be shut out.
+    named: BTreeSet<&'a str>,
+}
+
+impl<'a> Ends<'a> {
+    pub fn of(state: &'a State, share: &'a Share) -> Self {
+        let has_it = |t: &&TargetState| t.stands();
+        let account = |t: &'a TargetState| t.account_id.as_str();
+        let succeeded = || state.targets.iter().filter(has_it);
+        let others = state.targets.iter().filter(|t| !has_it(t));
+        let mut named: BTreeSet<&str> = others.map(account).collect();
+        named.extend(share.gone.iter().map(|arn| short(arn)));
+        let mut audience: BTreeSet<&str> = share.audience.iter().map(|arn| short(arn)).collect();
+        if state.sharing.refused.is_some() && state.order.key_access == KeyAccess::Policy {
+            // Launch permission without the key is no share.
+            named.append(&mut audience);
+        }
+        Self {
+            state,
+            share,
+            accounts: succeeded().map(account).collect(),
+            members: succeeded().filter(|t| t.member).map(account).collect(),
+            audience,
+            named,
+        }
+    }
+
+    pub fn on_image(&self, who: &str) -> bool {
+        let stays = self.as_such(who);
+        self.ends(stays, who)
+    }
+
+    pub fn on_snapshots(&self, who: &str) -> bool {
+        self.ends(self.share.snapshots && self.accounts.contains(who), who)
+    }
+
+    /// In one of the ways to a key: what another way left is taken away too.
+    pub fn by_key_access(&self, way: KeyAccess, who: &str) -> bool {
+        let stays = match way {
+            // Grants go to accounts.
+            KeyAccess::Grant => self.accounts.contains(who),
+            KeyAccess::Policy | KeyAccess::None => self.as_such(who),
+        };
+        let same = self.state.order.key_access == way;
+        self.ends(stays && same, who) || (stays && !same)
+    }
+
+    /// By grants that were made there for service-linked roles.
+    pub fn by_launch_grants(&self, who: &str) -> bool {
+        self.ends(self.accounts.contains(who), who)
+    }
+
+    /// Named by itself, or the audience.
+    fn as_such(&self, who: &str) -> bool {
+        (self.accounts.contains(who) && !self.members.contains(who)) || self.audience.contains(who)
+    }
+
+    fn ends(&self, stays: bool, who: &str) -> bool {
+        if self.share.only {
+            !stays
+        } else {
+            self.named.contains(who)
+        }
+    }
+}

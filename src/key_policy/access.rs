@@ -1,0 +1,327 @@
+//! Whom a run lets use a source key, as statements of the key's policy, and read back from them. As little as EC2 needs for what it
+//! does in their name:
+//!
+//! | statement | allows | only |
+//! |---|---|---|
+//! | `…Describe` | `kms:DescribeKey`, which the copy role asks directly to see whether the policy counts yet | |
+//! | `…Use` | reading the snapshots' data keys; for launching, encrypting the volumes' | through EC2 in the run's Regions |
+//! | `…Grant` | `kms:CreateGrant` | through EC2 there, and for an AWS resource: the volume |
+//! | `…GrantRoles` | `kms:CreateGrant` directly: Auto Scaling's grant is made from the account of the group | for launching, to the service-linked roles asked for, with what they need |
+//!
+//! Accounts are the principals, and roles stand in a condition: a policy that names a role is refused where the role does not exist,
+//! and forgets it when it is made anew. `…Members` are the same for an organisation or its units.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::sid;
+use crate::ids::{AccountId, Region, RoleName};
+
+/// What EC2 does with the source key for a copy (EBS user guide, permissions for encryption), less DescribeKey and CreateGrant.
+const TO_COPY: [&str; 2] = ["kms:Decrypt", "kms:ReEncryptFrom"];
+/// And to launch: the volumes are encrypted under the same key.
+const TO_LAUNCH: [&str; 4] = [
+    "kms:Decrypt",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+];
+/// What the grant of a service-linked role may hold (EC2 Auto Scaling user guide, key policies for encrypted volumes).
+const OF_SERVICE_LINKED_ROLES: [&str; 8] = [
+    "CreateGrant",
+    "Decrypt",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+];
+
+/// Who.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    pub accounts: BTreeSet<AccountId>,
+    /// What the ARN of an account's principal must be like; none if the account says who may.
+    pub roles: BTreeSet<String>,
+    /// `o-…` of members.
+    pub organization: Option<String>,
+    /// All its accounts.
+    pub whole: bool,
+    /// Or those in these units, `ou-…`.
+    pub units: BTreeSet<String>,
+    pub member_roles: BTreeSet<String>,
+    /// Where EC2 acts for them.
+    pub regions: BTreeSet<Region>,
+}
+
+/// What all runs of a mode have in common.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    pub partition: &'static str,
+    /// The key's own account, which its policy speaks of already.
+    pub owner: AccountId,
+    /// To launch from the image, not to copy it.
+    pub launch: bool,
+    /// ARNs of service-linked roles, of whatever account.
+    pub service_linked_roles: Vec<String>,
+}
+
+impl Access {
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        self.accounts.extend(more.accounts);
+        self.roles.extend(more.roles);
+        self.organization = self.organization.or(more.organization);
+        self.whole |= more.whole;
+        self.units.extend(more.units);
+        self.member_roles.extend(more.member_roles);
+        self.regions.extend(more.regions);
+        // A role of any account stands for the same of each.
+        let anywhere: BTreeSet<String> = self.roles.iter().filter_map(|r| role_of_any(r)).collect();
+        let all = std::mem::take(&mut self.roles);
+        let covered = |arn: &String| arn.split_once(":role/").map(|(_, name)| name.to_owned());
+        self.roles = all
+            .into_iter()
+            .filter(|arn| {
+                role_of_any(arn).is_some() || !covered(arn).is_some_and(|n| anywhere.contains(&n))
+            })
+            .collect();
+        self
+    }
+
+    /// Adds an organisation or a unit by its ARN, as AWS Organizations writes it.
+    pub fn add_audience(&mut self, arn: &str) {
+        let mut parts = arn.rsplit('/');
+        let (last, before) = (parts.next().unwrap_or_default(), parts.next());
+        if last.starts_with("o-") {
+            self.organization = Some(last.to_owned());
+            self.whole = true;
+        } else if let Some(organization) = before {
+            self.organization = Some(organization.to_owned());
+            self.units.insert(last.to_owned());
+        }
+    }
+
+    /// Takes out those that are gone: accounts and units by their IDs, the organisation by its.
+    pub fn remove(&mut self, is_gone: impl Fn(&str) -> bool) {
+        self.accounts.retain(|account| !is_gone(account.as_str()));
+        self.units.retain(|unit| !is_gone(unit));
+        if self.organization.as_deref().is_some_and(&is_gone) {
+            self.whole = false;
+        }
+    }
+
+    pub fn has_members(&self) -> bool {
+        self.organization.is_some() && (self.whole || !self.units.is_empty())
+    }
+
+    pub fn is_nobody(&self) -> bool {
+        self.accounts.is_empty() && !self.has_members()
+    }
+
+    /// Reads what statements of a run say. What is in none of its forms, because somebody changed it, is left out.
+    pub fn read(statements: &[&Value]) -> Self {
+        let mut access = Self::default();
+        for statement in statements {
+            let condition =
+                |operator: &str, key: &str| words(&statement["Condition"][operator][key]);
+            let roles = condition("ArnLike", "aws:PrincipalArn");
+            let roles = roles.into_iter().filter(|arn| is_role(arn));
+            let accounts = words(&statement["Principal"]["AWS"]);
+            let accounts: Vec<AccountId> = accounts.iter().filter_map(|a| account_of(a)).collect();
+            if !accounts.is_empty() {
+                access.accounts.extend(accounts);
+                access.roles.extend(roles);
+            } else if let [organization] =
+                condition("StringEquals", "aws:PrincipalOrgID").as_slice()
+            {
+                access.organization = Some(organization.clone());
+                access.member_roles.extend(roles);
+                let paths = condition("ForAnyValue:StringLike", "aws:PrincipalOrgPaths");
+                access.whole |= paths.is_empty();
+                let units = paths.iter().filter_map(|path| path.split('/').nth(2));
+                access.units.extend(units.map(str::to_owned));
+            }
+            let services = condition("StringEquals", "kms:ViaService");
+            let regions = services
+                .iter()
+                .filter_map(|service| service.split('.').nth(1));
+            access
+                .regions
+                .extend(regions.filter_map(|r| Region::parse(r).ok()));
+        }
+        access
+    }
+
+    /// What is to stand in the policy.
+    pub fn statements(&self, run: &str, terms: &Terms) -> Vec<Value> {
+        let mut all = Vec::new();
+        if !self.accounts.is_empty() {
+            let arn = |account: &AccountId| format!("arn:{}:iam::{account}:root", terms.partition);
+            let arns: Vec<String> = self.accounts.iter().map(arn).collect();
+            let mut who = Map::new();
+            put(&mut who, "ArnLike", "aws:PrincipalArn", &self.roles);
+            self.add(&mut all, run, "", terms, &json!({"AWS": arns}), &who);
+        }
+        if let (true, Some(organization)) = (self.has_members(), &self.organization) {
+            let mut who = Map::new();
+            put(&mut who, "ArnLike", "aws:PrincipalArn", &self.member_roles);
+            put(
+                &mut who,
+                "StringEquals",
+                "aws:PrincipalOrgID",
+                &[organization],
+            );
+            put(
+                &mut who,
+                "StringNotEquals",
+                "aws:PrincipalAccount",
+                &[terms.owner.as_str()],
+            );
+            if !self.whole {
+                let paths = self
+                    .units
+                    .iter()
+                    .map(|unit| format!("{organization}/*/{unit}/*"));
+                let paths: Vec<String> = paths.collect();
+                put(
+                    &mut who,
+                    "ForAnyValue:StringLike",
+                    "aws:PrincipalOrgPaths",
+                    &paths,
+                );
+            }
+            self.add(&mut all, run, "Members", terms, &json!({"AWS": "*"}), &who);
+        }
+        all
+    }
+
+    fn add(
+        &self,
+        all: &mut Vec<Value>,
+        run: &str,
+        group: &str,
+        terms: &Terms,
+        principal: &Value,
+        who: &Map<String, Value>,
+    ) {
+        let domain = if terms.partition == "aws-cn" {
+            "amazonaws.com.cn"
+        } else {
+            "amazonaws.com"
+        };
+        let services = self
+            .regions
+            .iter()
+            .map(|region| format!("ec2.{region}.{domain}"));
+        let services: Vec<String> = services.collect();
+        let mut through_ec2 = who.clone();
+        put(
+            &mut through_ec2,
+            "StringEquals",
+            "kms:ViaService",
+            &services,
+        );
+        let mut for_a_volume = through_ec2.clone();
+        put(
+            &mut for_a_volume,
+            "Bool",
+            "kms:GrantIsForAWSResource",
+            &["true"],
+        );
+        let uses: &[&str] = if terms.launch { &TO_LAUNCH } else { &TO_COPY };
+        let mut parts = vec![
+            ("Describe", json!("kms:DescribeKey"), who.clone()),
+            ("Use", json!(uses), through_ec2),
+            ("Grant", json!("kms:CreateGrant"), for_a_volume),
+        ];
+        if terms.launch && !terms.service_linked_roles.is_empty() {
+            let mut to_roles = who.clone();
+            put(
+                &mut to_roles,
+                "StringLike",
+                "kms:GranteePrincipal",
+                &terms.service_linked_roles,
+            );
+            put(
+                &mut to_roles,
+                "ForAllValues:StringEquals",
+                "kms:GrantOperations",
+                &OF_SERVICE_LINKED_ROLES,
+            );
+            parts.push(("GrantRoles", json!("kms:CreateGrant"), to_roles));
+        }
+        for (part, action, condition) in parts {
+            let mut statement = json!({
+                "Sid": sid(run, &format!("{part}{group}")),
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": action,
+                "Resource": "*",
+            });
+            if !condition.is_empty() {
+                statement["Condition"] = Value::Object(condition);
+            }
+            all.push(statement);
+        }
+    }
+}
+
+/// Adds a condition, unless it would list nothing.
+fn put<'a, T: AsRef<str> + 'a>(
+    condition: &mut Map<String, Value>,
+    operator: &str,
+    key: &str,
+    values: impl IntoIterator<Item = &'a T>,
+) {
+    let values: Vec<&str> = values.into_iter().map(AsRef::as_ref).collect();
+    let value = match values.as_slice() {
+        [] => return,
+        [one] => json!(one),
+        several => json!(several),
+    };
+    let keys = condition.entry(operator).or_insert_with(|| json!({}));
+    keys[key] = value;
+}
+
+/// What the ARN of a role of any account is like.
+pub fn role_anywhere(partition: &str, role: &RoleName) -> String {
+    format!("arn:{partition}:iam::*:role/{role}")
+}
+
+/// The role's name, where the account is any.
+fn role_of_any(arn: &str) -> Option<String> {
+    let (account, name) = arn.split_once(":role/")?;
+    account.ends_with(":*").then(|| name.to_owned())
+}
+
+fn account_of(arn: &str) -> Option<AccountId> {
+    let mut parts = arn.split(':');
+    let account = parts.nth(4)?;
+    (parts.next() == Some("root") && parts.next().is_none())
+        .then(|| AccountId::parse(account).ok())
+        .flatten()
+}
+
+fn is_role(arn: &str) -> bool {
+    let mut parts = arn.splitn(6, ':');
+    let account = parts.nth(4).unwrap_or_default();
+    let role = parts.next().and_then(|r| r.strip_prefix("role/"));
+    (account == "*" || AccountId::parse(account).is_ok())
+        && role.is_some_and(|role| RoleName::parse(role).is_ok())
+}
+
+/// One text, or a list of them.
+fn words(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(one) => vec![one.clone()],
+        Value::Array(items) => {
+            let texts = items.iter().filter_map(Value::as_str);
+            texts.map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    }
+}

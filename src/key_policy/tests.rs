@@ -1,0 +1,379 @@
+use serde_json::json;
+
+use super::*;
+use crate::ids::{AccountId, Region, RoleName};
+
+const RUN: &str = "0123456789abcdef";
+const OTHER: &str = "fedcba9876543210";
+
+fn terms(launch: bool) -> Terms {
+    Terms {
+        partition: "aws",
+        owner: AccountId::parse("111111111111").unwrap(),
+        launch,
+        service_linked_roles: Vec::new(),
+    }
+}
+
+fn regions(names: &[&str]) -> std::collections::BTreeSet<Region> {
+    names.iter().map(|r| Region::parse(r).unwrap()).collect()
+}
+
+fn copying(accounts: &[&str]) -> Access {
+    let role = RoleName::parse("AmiCopyRole").unwrap();
+    Access {
+        accounts: accounts
+            .iter()
+            .map(|a| AccountId::parse(a).unwrap())
+            .collect(),
+        roles: [role_anywhere("aws", &role)].into(),
+        regions: regions(&["us-west-2"]),
+        ..Access::default()
+    }
+}
+
+fn statements(run: &str) -> Vec<Value> {
+    copying(&["222222222222", "333333333333"]).statements(run, &terms(false))
+}
+
+/// What a policy may look like, though nobody would write it so.
+const SHAPES: [&str; 12] = [
+    r#"{"Version":"2012-10-17","Id":"key-default-1","Statement":[{"Sid":"Enable IAM User Permissions","Effect":"Allow"}]}"#,
+    "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"a\"\n  }, {\n    \"Sid\" : \"b\"\n  } ]\n}",
+    r#"{"Statement":{"Effect":"Allow","Principal":"*"}}"#,
+    r#" { "Statement" : { "Effect" : "Allow" } , "Id" : "\u0053tatement" } "#,
+    r#"{"Statement":[{"Sid":"x"},{"Sid":"x"},{"Sid":"x","Sid":"y"}]}"#,
+    r#"{"Statement":[{"Sid":"\u00e9\ud83d\ude00 \"Statement\":[ ]}"}],"Version":"2008-10-17"}"#,
+    r#"{"Statement":[{"Sid":"\ud800"}]}"#,
+    r#"{"Statement":[{"Sid":"Amiferry"},{"Sid":"Amiferry0123456789abcdef"},{"Sid":"Amiferry0123456789abcdefuse"},{"Sid":"xAmiferry0123456789abcdefUse"}]}"#,
+    r#"{"Statement":[{"Sid":"Amiferry0123456789abcdef0Use"},{"Sid":["Amiferry0123456789abcdefUse"]}]}"#,
+    r#"{"Statement":[1e999,-0,"text",null,[{"Sid":"Amiferry0123456789abcdefUse"}]]}"#,
+    r#"{"Statement":[]}"#,
+    "{\"Statement\":[\t{}\r\n,\n{}\t]\n,\"\":[[[]]]}",
+];
+
+#[test]
+fn what_is_taken_out_leaves_every_byte_as_it_was() {
+    for shape in SHAPES {
+        let before = Document::read(shape).unwrap();
+        assert!(before.ours(RUN).is_empty(), "{shape}");
+        let with = before.with(RUN, &statements(RUN));
+        let there = Document::read(&with).unwrap();
+        assert!(there.has(RUN, &statements(RUN)), "{with}");
+        assert_eq!(there.others(RUN), before.others(RUN));
+        assert_eq!(there.with(RUN, &[]), shape);
+        // In place of itself, whatever it was.
+        let changed = there.with(RUN, &statements(RUN)[..1]);
+        let changed = Document::read(&changed).unwrap();
+        assert_eq!(changed.others(RUN), before.others(RUN));
+        assert_eq!(changed.with(RUN, &[]), shape);
+    }
+}
+
+#[test]
+fn runs_do_not_know_each_others_statements() {
+    for shape in SHAPES {
+        let one = Document::read(shape).unwrap().with(RUN, &statements(RUN));
+        let both = Document::read(&one)
+            .unwrap()
+            .with(OTHER, &statements(OTHER));
+        let first_gone = Document::read(&both).unwrap().with(RUN, &[]);
+        let left = Document::read(&first_gone).unwrap();
+        assert!(left.has(OTHER, &statements(OTHER)) && left.ours(RUN).is_empty());
+        let both_gone = left.with(OTHER, &[]);
+        let before = Document::read(shape).unwrap();
+        assert_eq!(
+            Document::read(&both_gone).unwrap().others(RUN),
+            before.others(RUN)
+        );
+    }
+}
+
+#[test]
+fn what_is_no_policy_is_not_touched() {
+    for text in [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{\"Statement\":",
+        "{\"Statement\":null}",
+        "{\"Statement\":\"[]\"}",
+        "{\"Statement\":[]}x",
+        "{\"Statement\":[],\"Statement\":[]}",
+        "{\"statement\":[]}",
+        "\u{feff}{\"Statement\":[]}",
+        "{\"Statement\":[{]}",
+        "{\"Statement\":[],}",
+    ] {
+        let error = Document::read(text).unwrap_err().to_string();
+        assert!(error.contains("is not written"), "{text}: {error}");
+    }
+}
+
+/// KMS may write the policy anew: in another order, and a list of one as the one.
+#[test]
+fn our_statements_are_known_however_they_are_written() {
+    let text = r#"{"Statement":[
+        {"Action":["kms:DescribeKey"],"Resource":["*"],"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::333333333333:root","arn:aws:iam::222222222222:root"]},
+         "Condition":{"ArnLike":{"aws:PrincipalArn":["arn:aws:iam::*:role/AmiCopyRole"]}},"Sid":"Amiferry0123456789abcdef\u0044escribe"}]}"#;
+    let document = Document::read(text).unwrap();
+    assert!(document.has(RUN, &statements(RUN)[..1]));
+    assert!(!document.has(RUN, &statements(RUN)));
+    let less = copying(&["222222222222"]).statements(RUN, &terms(false));
+    assert!(!document.has(RUN, &less[..1]));
+}
+
+#[test]
+fn what_the_statements_of_a_copy_allow() {
+    let [describe, using, grant] = statements(RUN).try_into().unwrap();
+    assert_eq!(
+        describe,
+        json!({
+            "Sid": "Amiferry0123456789abcdefDescribe", "Effect": "Allow", "Action": "kms:DescribeKey", "Resource": "*",
+            "Principal": {"AWS": ["arn:aws:iam::222222222222:root", "arn:aws:iam::333333333333:root"]},
+            "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/AmiCopyRole"}},
+        })
+    );
+    assert_eq!(using["Action"], json!(["kms:Decrypt", "kms:ReEncryptFrom"]));
+    let through = json!({"kms:ViaService": "ec2.us-west-2.amazonaws.com"});
+    assert_eq!(using["Condition"]["StringEquals"], through);
+    assert_eq!(grant["Action"], "kms:CreateGrant");
+    assert_eq!(grant["Condition"]["StringEquals"], through);
+    assert_eq!(
+        grant["Condition"]["Bool"],
+        json!({"kms:GrantIsForAWSResource": "true"})
+    );
+}
+
+#[test]
+fn what_the_statements_of_a_share_with_units_allow_and_service_linked_roles() {
+    let mut access = Access {
+        regions: regions(&["cn-north-1"]),
+        ..Access::default()
+    };
+    access.add_audience("arn:aws-cn:organizations::111111111111:ou/o-abcdefghij/ou-ab12-11111111");
+    let terms = Terms {
+        partition: "aws-cn",
+        service_linked_roles: vec![
+            "arn:aws-cn:iam::*:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
+                .to_owned(),
+        ],
+        ..terms(true)
+    };
+    let [describe, using, grant, roles] = access.statements(RUN, &terms).try_into().unwrap();
+    let who = json!({
+        "StringEquals": {"aws:PrincipalOrgID": "o-abcdefghij"},
+        "StringNotEquals": {"aws:PrincipalAccount": "111111111111"},
+        "ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": "o-abcdefghij/*/ou-ab12-11111111/*"},
+    });
+    assert_eq!(
+        (&describe["Condition"], &describe["Principal"]),
+        (&who, &json!({"AWS": "*"}))
+    );
+    assert_eq!(
+        using["Condition"]["StringEquals"]["kms:ViaService"],
+        "ec2.cn-north-1.amazonaws.com.cn"
+    );
+    assert_eq!(using["Action"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        grant["Condition"]["Bool"]["kms:GrantIsForAWSResource"],
+        "true"
+    );
+    assert_eq!(roles["Sid"], "Amiferry0123456789abcdefGrantRolesMembers");
+    assert_eq!(roles["Condition"].get("Bool"), None);
+    assert_eq!(
+        roles["Condition"]["StringLike"]["kms:GranteePrincipal"],
+        terms.service_linked_roles[0]
+    );
+    // The organisation as a whole needs no paths.
+    access.add_audience("arn:aws-cn:organizations::111111111111:organization/o-abcdefghij");
+    let whole = &access.statements(RUN, &terms)[0];
+    assert_eq!(whole["Condition"].get("ForAnyValue:StringLike"), None);
+}
+
+#[test]
+fn what_statements_say_is_read_back() {
+    let mut members = copying(&["222222222222"]);
+    members.member_roles = members.roles.clone();
+    members.add_audience("arn:aws:organizations::1:ou/o-abcdefghij/ou-ab12-11111111");
+    members.regions = regions(&["us-west-2", "eu-west-1"]);
+    let mut whole = members.clone();
+    whole.units.clear();
+    whole.whole = true;
+    for access in [copying(&["222222222222", "333333333333"]), members, whole] {
+        let written = access.statements(RUN, &terms(false));
+        assert_eq!(Access::read(&written.iter().collect::<Vec<_>>()), access);
+    }
+    // What somebody made of them.
+    let odd = json!({"Sid": "x", "Principal": {"AWS": ["*", "arn:aws:iam::222222222222:role/x", 7]},
+        "Condition": {"StringEquals": {"kms:ViaService": ["", "ec2.x", {}]}, "ArnLike": []}});
+    assert_eq!(Access::read(&[&odd, &json!(7)]), Access::default());
+}
+
+#[test]
+fn a_role_of_any_account_stands_for_that_of_each() {
+    let mut part = copying(&["333333333333"]);
+    part.roles = [
+        "arn:aws:iam::333333333333:role/AmiCopyRole",
+        "arn:aws:iam::333333333333:role/Other",
+    ]
+    .map(str::to_owned)
+    .into();
+    let both = copying(&["222222222222"]).and(part);
+    let roles: Vec<&str> = both.roles.iter().map(String::as_str).collect();
+    assert_eq!(
+        roles,
+        [
+            "arn:aws:iam::*:role/AmiCopyRole",
+            "arn:aws:iam::333333333333:role/Other"
+        ]
+    );
+}
+
+/// A quarter of a thousand accounts fit; the roles are named once.
+#[test]
+fn hundreds_of_accounts_fit() {
+    let accounts: Vec<String> = (0..240)
+        .map(|n| format!("{:012}", 200_000_000_000_u64 + n))
+        .collect();
+    let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
+    let statements = copying(&accounts).statements(RUN, &terms(false));
+    let with = Document::read(SHAPES[0]).unwrap().with(RUN, &statements);
+    assert!(with.len() < LONGEST, "{}", with.len());
+}
+
+/// Policies made from seeds, and made wrong: nothing panics, nothing of others is lost, and what was put in comes out to the byte.
+#[test]
+fn made_up_policies_survive() {
+    let count = std::env::var("AMIFERRY_FUZZ_COUNT")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    let (mut read, mut refused) = (0, 0);
+    for seed in 0..count.unwrap_or(4000_u64) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut text = policy(&mut rng);
+        for _ in 0..rng.usize(0..4) {
+            garble(&mut rng, &mut text);
+        }
+        let Ok(before) = Document::read(&text) else {
+            refused += 1;
+            continue;
+        };
+        read += 1;
+        let access = Access::read(&before.ours(RUN));
+        let new = access
+            .and(copying(&["444444444444"]))
+            .statements(RUN, &terms(rng.bool()));
+        let had_ours = before.others(RUN).len() < before.items.len();
+        let with = before.with(RUN, &new);
+        let there = Document::read(&with).unwrap_or_else(|e| panic!("seed {seed}: {e}: {with}"));
+        assert!(there.has(RUN, &new), "seed {seed}: {with}");
+        assert_eq!(there.others(RUN), before.others(RUN), "seed {seed}");
+        let out = there.with(RUN, &[]);
+        let out_of_before = before.with(RUN, &[]);
+        if had_ours {
+            let others = Document::read(&out).unwrap().others(RUN).join(",");
+            assert_eq!(others, before.others(RUN).join(","), "seed {seed}");
+        } else {
+            assert_eq!(out, text, "seed {seed}");
+            assert_eq!(out_of_before, text, "seed {seed}");
+        }
+    }
+    assert!(
+        read > 1000 && refused > 300,
+        "{read} read, {refused} refused"
+    );
+}
+
+fn space(rng: &mut fastrand::Rng) -> &'static str {
+    ["", "", "", " ", "\n  ", "\t", "\r\n"][rng.usize(0..7)]
+}
+
+fn policy(rng: &mut fastrand::Rng) -> String {
+    let mut members = vec![format!(
+        "\"Statement\"{}:{}{}",
+        space(rng),
+        space(rng),
+        list(rng)
+    )];
+    for (name, value) in [
+        ("Version", "\"2012-10-17\""),
+        ("Id", "\"\\u0041 \\\"{[\""),
+        ("Future", "[{}]"),
+    ] {
+        if rng.bool() {
+            let place = rng.usize(0..=members.len());
+            members.insert(place, format!("\"{name}\"{}:{value}", space(rng)));
+        }
+    }
+    let comma = format!("{},{}", space(rng), space(rng));
+    format!(
+        "{}{{{}{}{}}}{}",
+        space(rng),
+        space(rng),
+        members.join(&comma),
+        space(rng),
+        space(rng)
+    )
+}
+
+fn list(rng: &mut fastrand::Rng) -> String {
+    if rng.u8(0..5) == 0 {
+        return statement(rng);
+    }
+    let count = rng.usize(0..5);
+    let statements: Vec<String> = (0..count)
+        .map(|_| format!("{}{}{}", space(rng), statement(rng), space(rng)))
+        .collect();
+    format!("[{}{}]", statements.join(","), space(rng))
+}
+
+fn statement(rng: &mut fastrand::Rng) -> String {
+    let sids = [
+        "a",
+        "Allow use of the key",
+        "\\ud83d\\ude00",
+        "\\ud800",
+        "]},{[",
+        "Amiferry0123456789abcdefUse",
+        "Amiferry0123456789abcdefDescribeMembers",
+        "Amiferry0123456789abcdefOther",
+        "Amiferryfedcba9876543210Use",
+        "\\u0041miferry0123456789abcdefGrant",
+    ];
+    let principals = [
+        "\"*\"",
+        "{\"AWS\":[\"arn:aws:iam::222222222222:root\",\"x\"]}",
+        "{\"AWS\":\"AROAEXAMPLE\"}",
+        "7",
+    ];
+    format!(
+        "{{{}\"Sid\":{}\"{}\",\"Principal\":{}{},\"Condition\":{{}}}}",
+        space(rng),
+        space(rng),
+        sids[rng.usize(0..sids.len())],
+        principals[rng.usize(0..principals.len())],
+        space(rng)
+    )
+}
+
+/// One change of the text, which may make it no JSON at all.
+fn garble(rng: &mut fastrand::Rng, text: &mut String) {
+    let at = text.floor_char_boundary(rng.usize(0..=text.len()));
+    let end = text.ceil_char_boundary((at + rng.usize(0..12)).min(text.len()));
+    match rng.u8(0..6) {
+        0 => text.truncate(at),
+        1 => text.replace_range(at..end, ""),
+        2 => {
+            let again = text[at..end].to_owned();
+            text.insert_str(at, &again);
+        }
+        3 => text.insert_str(
+            at,
+            [",", "{", "}", "[", "]", "\"", "\\", "\0", "é", "null"][rng.usize(0..10)],
+        ),
+        4 => text.insert_str(at, space(rng)),
+        _ => {}
+    }
+}

@@ -1,0 +1,325 @@
+//! Several who write one policy at a time: runs of ours, and other people.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use amiferry_sandbox::Fault;
+
+use super::*;
+
+/// Numbers for delays: the same seed, the same interleaving.
+fn delays(seed: u64, longest: u64) -> impl Fn() -> Duration + Send + Sync + 'static {
+    let state = Mutex::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    move || {
+        let mut x = state.lock().unwrap();
+        *x ^= *x << 13;
+        *x ^= *x >> 7;
+        *x ^= *x << 17;
+        Duration::from_millis(*x % longest)
+    }
+}
+
+async fn together(seed: u64, longest: u64, events: &[Value]) -> Sandbox {
+    let sandbox = Sandbox::new(editing_world(&TWO));
+    let before = key_policy(&sandbox).await;
+    let delay = delays(seed, longest);
+    sandbox.set_fault(move |_| Fault::Delay(delay()));
+    let runs = events.iter().map(|event| to_the_end(&sandbox, event));
+    for reply in futures::future::join_all(runs).await {
+        assert_eq!(reply["Status"], "Succeeded", "seed {seed}: {reply}");
+    }
+    sandbox.clear_fault();
+    assert_whole(&sandbox, &TWO);
+    assert_ended(&sandbox, &before).await;
+    sandbox
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_copy_twice_and_three_times() {
+    for seed in 0..8 {
+        let count = 2 + usize::from(seed % 3 == 0);
+        together(seed, 400, &vec![by_policy(&TWO); count]).await;
+    }
+}
+
+/// Different runs on one key: each has its own statements, and a slower write that loses another's is found.
+#[tokio::test(start_paused = true)]
+async fn different_copies_of_one_image() {
+    for seed in 0..8 {
+        let stages = ["one", "other", "third"].iter().map(|stage| {
+            let mut event = by_policy(&TWO);
+            event["Distribute"]["Tags"] = json!({"stage": stage});
+            event
+        });
+        let events: Vec<Value> = stages.take(2 + usize::from(seed % 2 == 1)).collect();
+        together(seed, 700, &events).await;
+    }
+}
+
+/// A lasting share, delivered twice, and a copy at once: in the end who is to be in is in, and who is to be out is out.
+#[tokio::test(start_paused = true)]
+async fn shares_and_copies_at_once() {
+    for seed in 0..8 {
+        let sandbox = Sandbox::new(editing_world(&TWO));
+        let before = key_policy(&sandbox).await;
+        let delay = delays(seed, 900);
+        sandbox.set_fault(move |_| Fault::Delay(delay()));
+        let (both, copy) = (share(&[ONE, OTHER], &json!({})), by_policy(&TWO));
+        let (one, two, copied) = tokio::join!(
+            to_the_end(&sandbox, &both),
+            to_the_end(&sandbox, &both),
+            to_the_end(&sandbox, &copy)
+        );
+        for reply in [one, two, copied] {
+            assert_eq!(reply["Status"], "Succeeded", "seed {seed}: {reply}");
+        }
+        assert_eq!(parts(&sandbox), ["Describe", "Use", "Grant"], "seed {seed}");
+        assert_eq!(named(&sandbox), [ONE, OTHER], "seed {seed}");
+        let end = share(&[ONE, OTHER], &json!({"Unshare": true}));
+        let mut other = by_policy(&TWO);
+        other["Distribute"]["Name"] = json!("{name}-{image}");
+        let (ended, copied) =
+            tokio::join!(to_the_end(&sandbox, &end), to_the_end(&sandbox, &other));
+        for reply in [ended, copied] {
+            assert_eq!(reply["Status"], "Succeeded", "seed {seed}: {reply}");
+        }
+        sandbox.clear_fault();
+        assert_ended(&sandbox, &before).await;
+    }
+}
+
+/// A statement of somebody else's, more or less.
+fn edit(sandbox: &Sandbox, change: impl Fn(&mut Vec<Value>)) {
+    let mut policy = sandbox.key_policy(SOURCE_KEY).unwrap();
+    change(policy["Statement"].as_array_mut().unwrap());
+    let text = policy.to_string();
+    assert!(sandbox.edit(|aws| aws.set_key_policy(SOURCE_KEY, &text).unwrap()));
+}
+
+fn theirs(n: usize) -> Value {
+    json!({"Sid": format!("Theirs{n}"), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Tag*", "Resource": "*"})
+}
+
+/// Somebody edits before each of our reads in turn: what was read before is not written.
+#[tokio::test(start_paused = true)]
+async fn somebody_edits_between_our_reads() {
+    for n in 0.. {
+        let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
+        let (world, count) = (sandbox.clone(), AtomicUsize::new(0));
+        sandbox.set_fault(move |call| {
+            if call.operation == "GetKeyPolicy" && count.fetch_add(1, Ordering::SeqCst) == n {
+                edit(&world, |statements| statements.insert(n % 2, theirs(n)));
+            }
+            Fault::None
+        });
+        let reply = to_the_end(&sandbox, &by_policy(&[(ONE, HOME)])).await;
+        assert_eq!(reply["Status"], "Succeeded", "at read {n}: {reply}");
+        assert_closed(&sandbox);
+        sandbox.clear_fault();
+        let policy = sandbox.key_policy(SOURCE_KEY).unwrap();
+        let statements = policy["Statement"].as_array().unwrap();
+        let reads = calls(&sandbox, "GetKeyPolicy");
+        if reads <= n {
+            assert!(n > 6, "{n} reads");
+            return;
+        }
+        assert_eq!(statements.len(), 2, "at read {n}: {policy}");
+        assert!(statements.contains(&theirs(n)), "at read {n}: {policy}");
+    }
+}
+
+/// Somebody edits after our first read and before the second: putting in, and taking out.
+#[tokio::test(start_paused = true)]
+async fn what_was_read_is_read_again_before_it_is_written() {
+    for takes_out in [false, true] {
+        let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
+        let (world, seen, edited) = (sandbox.clone(), AtomicUsize::new(0), Mutex::new(false));
+        sandbox.set_fault(move |call| {
+            // The first read to put in; or the first after they were in, and the copies had begun.
+            if call.operation == "RegisterImage" {
+                seen.store(1, Ordering::SeqCst);
+            }
+            let now = takes_out == (seen.load(Ordering::SeqCst) == 1);
+            let mut edited = edited.lock().unwrap();
+            if call.operation == "GetKeyPolicy" && now && !*edited {
+                *edited = true;
+                let world = world.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(150)).await;
+                    edit(&world, |statements| statements.push(theirs(1)));
+                });
+            }
+            Fault::Delay(Duration::from_millis(100))
+        });
+        let reply = to_the_end(&sandbox, &by_policy(&[(ONE, HOME)])).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        sandbox.clear_fault();
+        assert_closed(&sandbox);
+        let policy = sandbox.key_policy(SOURCE_KEY).unwrap();
+        assert_eq!(policy["Statement"][1], theirs(1), "{takes_out}: {policy}");
+        assert_eq!(policy["Statement"].as_array().unwrap().len(), 2);
+    }
+}
+
+/// Somebody who changes the policy at every read of ours is not fought for ever.
+#[tokio::test(start_paused = true)]
+async fn somebody_who_never_stops_is_told() {
+    let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
+    let (world, count) = (sandbox.clone(), AtomicUsize::new(0));
+    sandbox.set_fault(move |call| {
+        if call.operation == "GetKeyPolicy" {
+            let n = count.fetch_add(1, Ordering::SeqCst);
+            edit(&world, |statements| {
+                statements.truncate(1);
+                statements.push(theirs(n));
+            });
+        }
+        Fault::None
+    });
+    let reply = to_the_end(&sandbox, &by_policy(&[(ONE, HOME)])).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    let told = target(&reply, (ONE, HOME)).clone();
+    assert!(
+        told["Reason"]
+            .as_str()
+            .unwrap()
+            .contains("KeyPolicyChanging"),
+        "{told}"
+    );
+    assert_eq!(calls(&sandbox, "PutKeyPolicy"), 0);
+    sandbox.clear_fault();
+    assert_closed(&sandbox);
+}
+
+/// Others' slower writes take ours out while we wait for the policy to count, and put them back in when we are done.
+#[tokio::test(start_paused = true)]
+async fn slower_writes_of_others_are_found_and_put_right() {
+    let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
+    let before = key_policy(&sandbox).await;
+    let (world, without, seen) = (
+        sandbox.clone(),
+        before.clone(),
+        Mutex::new((0, String::new())),
+    );
+    sandbox.set_fault(move |call| {
+        let mut seen = seen.lock().unwrap();
+        // At the first probe, ours are gone.
+        if call.operation == "DescribeKey"
+            && call.account == ONE
+            && call.params["KeyId"] == SOURCE_KEY
+        {
+            seen.0 += 1;
+            if seen.0 == 1 {
+                seen.1 = world.key_policy(SOURCE_KEY).unwrap().to_string();
+                world.edit(|aws| aws.set_key_policy(SOURCE_KEY, &without).unwrap());
+            }
+        }
+        // Eight seconds after they were taken out, they are in again.
+        if call.operation == "PutKeyPolicy"
+            && !call.params["Policy"].contains("Amiferry")
+            && !seen.1.is_empty()
+        {
+            let (world, with_ours) = (world.clone(), std::mem::take(&mut seen.1));
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(8)).await;
+                world.edit(|aws| aws.set_key_policy(SOURCE_KEY, &with_ours).unwrap());
+            });
+        }
+        Fault::None
+    });
+    let reply = to_the_end(&sandbox, &by_policy(&[(ONE, HOME)])).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(
+        calls(&sandbox, "PutKeyPolicy"),
+        4,
+        "in, in again, out, out again"
+    );
+    sandbox.clear_fault();
+    assert_eq!(
+        sandbox.key_policy(SOURCE_KEY).unwrap(),
+        serde_json::from_str::<Value>(&before).unwrap()
+    );
+    assert_closed(&sandbox);
+}
+
+/// A slower write undoes a lasting share right after it was seen to be given: a second look puts it right.
+#[tokio::test(start_paused = true)]
+async fn a_share_that_is_undone_at_once_is_put_right() {
+    let sandbox = Sandbox::new(editing_world(&TWO));
+    let (world, stale, once) = (
+        sandbox.clone(),
+        key_policy(&sandbox).await,
+        Mutex::new(true),
+    );
+    sandbox.set_fault(move |call| {
+        if call.operation == "PutKeyPolicy" && std::mem::take(&mut *once.lock().unwrap()) {
+            let (world, stale) = (world.clone(), stale.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(8)).await;
+                world.edit(|aws| aws.set_key_policy(SOURCE_KEY, &stale).unwrap());
+            });
+        }
+        Fault::None
+    });
+    let reply = to_the_end(&sandbox, &share(&[ONE], &json!({}))).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(named(&sandbox), [ONE]);
+}
+
+/// A process dies right after it took the statements out, and a slower write puts them back: whoever goes on does not believe its first
+/// look.
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_after_a_cut_looks_twice_as_well() {
+    let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
+    let before = key_policy(&sandbox).await;
+    let (world, with_ours) = (sandbox.clone(), Mutex::new(String::new()));
+    sandbox.set_fault(move |call| {
+        let mut with_ours = with_ours.lock().unwrap();
+        if call.operation == "CopySnapshot" {
+            *with_ours = world.key_policy(SOURCE_KEY).unwrap().to_string();
+        }
+        if call.operation != "PutKeyPolicy" || with_ours.is_empty() {
+            return Fault::None;
+        }
+        let (world, with_ours) = (world.clone(), std::mem::take(&mut *with_ours));
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            world.edit(|aws| aws.set_key_policy(SOURCE_KEY, &with_ours).unwrap());
+        });
+        Fault::HangAfter
+    });
+    let last = crate::resume::killed(&sandbox, &by_policy(&[(ONE, HOME)])).await;
+    sandbox.clear_fault();
+    assert!(ours(&sandbox).is_empty(), "they are out");
+    let reply = to_the_end(&sandbox, &last.expect("it was cut")).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(ours(&sandbox).is_empty(), "they are out for good");
+    assert_closed(&sandbox);
+    let left = sandbox.key_policy(SOURCE_KEY).unwrap();
+    assert_eq!(left, serde_json::from_str::<Value>(&before).unwrap());
+}
+
+/// A statement of ours that somebody changed is still ours.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_made_of_our_statements_goes_too() {
+    let sandbox = Sandbox::new(editing_world(&TWO));
+    let before = key_policy(&sandbox).await;
+    to_the_end(&sandbox, &share(&[ONE], &json!({}))).await;
+    edit(&sandbox, |statements| {
+        statements[1]["Action"] = json!("kms:*");
+        statements[2]["Principal"] = json!({"AWS": "*"});
+        statements.remove(3);
+    });
+    to_the_end(&sandbox, &share(&[ONE], &json!({}))).await;
+    assert_eq!(parts(&sandbox), ["Describe", "Use", "Grant"]);
+    assert_eq!(ours(&sandbox)[0].1["Action"], "kms:DescribeKey");
+    assert_eq!(accounts_in(&ours(&sandbox)[1].1), [ONE]);
+    edit(&sandbox, |statements| {
+        statements[1]["Action"] = json!("kms:*");
+    });
+    to_the_end(&sandbox, &share(&[ONE], &json!({"Unshare": true}))).await;
+    let left = sandbox.key_policy(SOURCE_KEY).unwrap();
+    assert_eq!(left, serde_json::from_str::<Value>(&before).unwrap());
+}
