@@ -19,6 +19,7 @@ use crate::state::State;
 
 mod begin;
 mod machine;
+mod policies;
 mod stack;
 mod start;
 mod sweep;
@@ -103,6 +104,9 @@ impl Handler {
         match event {
             Event::Distribute(request) => {
                 Box::pin(async move { self.distribute(aws, &request, invocation).await })
+            }
+            Event::Policies(request) => {
+                Box::pin(async move { self.policies(aws, &request, invocation).await })
             }
             Event::Resume(state) => {
                 Box::pin(async move { self.resume(aws, &state, invocation).await })
