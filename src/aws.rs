@@ -10,6 +10,7 @@ use crate::ids::Region;
 use crate::source::Source;
 use crate::state::State;
 
+mod caller;
 mod check;
 mod copies;
 mod image;

@@ -17,7 +17,7 @@ pub const LARGEST: usize = 1024 * 1024;
 /// More than this function ever invokes itself.
 const MOST_TURNS: u64 = 1000;
 
-const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"Preflight\": {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or an \
+const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"Preflight\": {request}}, {\"Policies\": {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or an \
      EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
 
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub enum Event {
     Distribute(Value),
     /// Look first, and change nothing: the unchecked request.
     Preflight(Value),
+    /// Tell what this unchecked request needs to be allowed.
+    Policies(Value),
     /// Go on: the unchecked state.
     Resume(Value),
     /// CloudFormation's own event.
@@ -154,6 +156,9 @@ fn of_eventbridge(source: &str, event: &Value) -> Result<Event, Error> {
 
 /// A task or direct call.
 fn task(object: &Map<String, Value>) -> Result<Event, Error> {
+    if let (Some(request), 1) = (object.get("Policies"), object.len()) {
+        return Ok(Event::Policies(request.clone()));
+    }
     match (object.get("Distribute"), object.get("State"), object.len()) {
         (Some(request), None, 1) => Ok(Event::Distribute(request.clone())),
         (None, Some(state), 1) => Ok(Event::Resume(state.clone())),
@@ -193,6 +198,10 @@ mod tests {
             Ok(Event::Distribute(_))
         ));
         assert!(matches!(
+            Event::parse(&json!({"Policies": {}})),
+            Ok(Event::Policies(_))
+        ));
+        assert!(matches!(
             Event::parse(&json!({"State": {}})),
             Ok(Event::Resume(_))
         ));
@@ -224,6 +233,7 @@ mod tests {
             (json!({}), "event"),
             (json!({"Distribute": {}, "State": {}}), "State"),
             (json!({"Distribute": {}, "DryRun": true}), "DryRun"),
+            (json!({"Distribute": {}, "Policies": {}}), "Policies"),
             (
                 json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "detail": {"ImageId": "x"}}),
                 "detail.ImageId",

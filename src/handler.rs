@@ -19,6 +19,7 @@ use crate::state::State;
 
 mod begin;
 mod machine;
+mod policies;
 mod preflight;
 mod stack;
 mod start;
@@ -107,6 +108,9 @@ impl Handler {
             }
             Event::Preflight(request) => {
                 Box::pin(async move { self.preflight(aws, &request, invocation).await })
+            }
+            Event::Policies(request) => {
+                Box::pin(async move { self.policies(aws, &request, invocation).await })
             }
             Event::Resume(state) => {
                 Box::pin(async move { self.resume(aws, &state, invocation).await })

@@ -69,7 +69,11 @@ pub fn distribute_to_launch(places: &[Place], roles: &[&str]) -> Value {
 }
 
 /// An SDK configuration for anybody.
-fn somebody(sandbox: &Sandbox, region: &str, credentials: Credentials) -> aws_config::SdkConfig {
+pub fn somebody(
+    sandbox: &Sandbox,
+    region: &str,
+    credentials: Credentials,
+) -> aws_config::SdkConfig {
     aws_config::SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
@@ -117,6 +121,17 @@ pub async fn launches(sandbox: &Sandbox, role: &str, region: &str, image: &str) 
         None,
         "service",
     );
+    let account = role.split(':').nth(4).expect("an account");
+    runs(sandbox, credentials, (account, region), image).await
+}
+
+/// Whether whoever has these credentials launches an instance that runs.
+pub async fn runs(
+    sandbox: &Sandbox,
+    credentials: Credentials,
+    (account, region): (&str, &str),
+    image: &str,
+) -> bool {
     let ec2 = aws_sdk_ec2::Client::new(&somebody(sandbox, region, credentials));
     let launched = ec2
         .run_instances()
@@ -132,7 +147,6 @@ pub async fn launches(sandbox: &Sandbox, role: &str, region: &str, image: &str) 
         .expect("an ID")
         .to_owned();
     tokio::time::sleep(Duration::from_secs(15)).await;
-    let account = role.split(':').nth(4).expect("an account");
     let instances = sandbox.instances(account, region);
     let instance = instances
         .into_iter()

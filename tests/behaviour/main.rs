@@ -5,6 +5,7 @@ mod bad_input;
 mod chaos;
 mod custom_resource;
 mod distribute;
+mod documents;
 mod events;
 mod faults;
 mod hands;

@@ -1,0 +1,28 @@
+//! Who the function is.
+
+use super::{Aws, refusal};
+use crate::error::Error;
+use crate::ids::AccountId;
+use crate::policy::Caller;
+
+impl Aws {
+    /// Asks STS, which answers everybody.
+    pub async fn caller(&self) -> Result<Caller, Error> {
+        let sts = aws_sdk_sts::Client::new(&self.config);
+        let answer = sts.get_caller_identity().send().await.map_err(|e| {
+            Error::from_refusal(refusal(
+                "GetCallerIdentity",
+                &self.here(),
+                "the function's role",
+                &e,
+            ))
+        })?;
+        let account = answer.account().and_then(|id| AccountId::parse(id).ok());
+        match (account, answer.arn()) {
+            (Some(account), Some(arn)) => Ok(Caller::read(account, arn)),
+            _ => Err(Error::Internal(
+                "GetCallerIdentity told no account and no ARN".to_owned(),
+            )),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `Policies`: what a request would need to be allowed, without doing it.
+
+use serde_json::{Value, json};
+
+use super::begin::{begin, run_of};
+use super::{Handler, Invocation, PATIENCE, budget, in_time, too_slow};
+use crate::aws::Aws;
+use crate::error::Error;
+use crate::policy::{Document, documents, template};
+use crate::request::Request;
+
+/// Bytes: Lambda returns no more than 6 MB.
+const LARGEST_REPLY: usize = 5 * 1024 * 1024;
+
+impl Handler {
+    /// Answers with the policies of exactly this request. Reads the source and changes nothing.
+    pub(super) async fn policies(
+        &self,
+        aws: &Aws,
+        request: &Value,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let parsed = Request::parse(request, &self.defaults(invocation)?)?;
+        let budget = budget(aws, invocation, PATIENCE)?;
+        let run = run_of(request, &parsed);
+        let reading = async {
+            let begun = begin(aws, parsed, &run, false).await?;
+            Ok((begun, aws.caller().await?))
+        };
+        let read = in_time(aws, &budget, reading).await;
+        let (begun, caller) = read.unwrap_or_else(|| Err(too_slow()))?;
+        let source = begun.source.map_err(Error::SourceNotFound)?;
+        let documents = documents(&begun.state, &source, &caller);
+        let reply = json!({
+            "Status": "Succeeded",
+            "Policies": documents.iter().map(Document::to_json).collect::<Vec<_>>(),
+            "CloudFormation": template(&documents, &caller),
+        });
+        if reply.to_string().len() > LARGEST_REPLY {
+            return Err(Error::invalid(
+                "Targets",
+                "has more policies than one answer holds; ask for fewer targets at a time",
+            ));
+        }
+        Ok(reply)
+    }
+}

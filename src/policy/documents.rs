@@ -1,0 +1,361 @@
+//! What a request asks its roles and keys for, and nothing beside it: the least privilege for exactly this image, these targets and this
+//! mode. Pure.
+//!
+//! The policies of keys speak to the account of the role and name the role in their condition. So a key can be made before its role and
+//! serves it when it is made anew; and the role's own policy must allow the use as well, as it must for the key of another account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::statement::{Action, Statement};
+use crate::ids::{AccountId, ExternalId, RoleName};
+use crate::request::KeyAccess;
+use crate::source::Source;
+use crate::state::{State, TargetState};
+
+mod copy_role;
+mod function;
+mod source_key;
+mod target_key;
+mod template;
+
+pub use template::template;
+
+/// Principals named one by one; more are named by a pattern.
+const MOST_NAMED: usize = 30;
+
+/// Who the function is, as STS tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub account: AccountId,
+    /// The name of its role; `None` if it is none.
+    pub role: Option<String>,
+    /// What `aws:PrincipalArn` may be. STS leaves the path of a role out; its name is unique in the account whatever its path.
+    pub principals: Vec<String>,
+}
+
+impl Caller {
+    /// Reads the ARN that GetCallerIdentity tells.
+    pub fn read(account: AccountId, arn: &str) -> Self {
+        let partition = arn.split(':').nth(1).unwrap_or("aws");
+        let assumed = arn
+            .split_once(":assumed-role/")
+            .and_then(|(_, rest)| rest.split('/').next());
+        let named = arn
+            .split_once(":role/")
+            .and_then(|(_, rest)| rest.rsplit('/').next());
+        let role = assumed.or(named).map(str::to_owned);
+        let principals = match (&role, assumed) {
+            (Some(role), Some(_)) => vec![
+                format!("arn:{partition}:iam::{account}:role/{role}"),
+                format!("arn:{partition}:iam::{account}:role/*/{role}"),
+            ],
+            _ => vec![arn.to_owned()],
+        };
+        Self {
+            account,
+            role,
+            principals,
+        }
+    }
+}
+
+/// Whose policy a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    FunctionRole,
+    CopyRole,
+    Trust,
+    SourceKey,
+    TargetKey,
+}
+
+impl Purpose {
+    fn words(self) -> &'static str {
+        match self {
+            Self::FunctionRole => "function role",
+            Self::CopyRole => "copy role",
+            Self::Trust => "trust of the copy role",
+            Self::SourceKey => "source key",
+            Self::TargetKey => "target key",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    pub purpose: Purpose,
+    pub account: AccountId,
+    /// Of a key.
+    pub region: Option<String>,
+    /// The role's ARN; the key's ARN, ID or alias.
+    pub resource: String,
+    pub statements: Vec<Statement>,
+}
+
+impl Document {
+    /// The policy itself.
+    pub fn policy(&self) -> Value {
+        let statements: Vec<Value> = self.statements.iter().map(Statement::to_json).collect();
+        json!({"Version": "2012-10-17", "Statement": statements})
+    }
+
+    pub fn to_json(&self) -> Value {
+        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (action, why) in self.statements.iter().flat_map(|s| &s.actions) {
+            let known = reasons.entry(action).or_default();
+            if !known.contains(why) {
+                known.push(why);
+            }
+        }
+        let reasons: Map<String, Value> = reasons
+            .into_iter()
+            .map(|(action, why)| (action.to_owned(), why.join("; ").into()))
+            .collect();
+        let mut document = json!({
+            "For": self.purpose.words(),
+            "AccountId": self.account,
+            "Resource": self.resource,
+            "Document": self.policy(),
+            "Reasons": reasons,
+        });
+        if let Some(region) = &self.region {
+            document["Region"] = json!(region);
+        }
+        document
+    }
+}
+
+/// All documents of a planned request. Those of a key list what this request needs in its policy; whatever else it says stays.
+pub fn documents(state: &State, source: &Source, caller: &Caller) -> Vec<Document> {
+    let run = Run {
+        state,
+        source,
+        caller,
+    };
+    let mut all = vec![function::document(&run)];
+    for role in run.copy_roles() {
+        all.push(copy_role::document(&run, &role));
+        all.push(copy_role::trust(&run, &role));
+    }
+    all.extend(source_key::documents(&run));
+    all.extend(target_key::documents(&run));
+    all.retain(|document| !document.statements.is_empty());
+    all
+}
+
+/// What the documents are made of.
+struct Run<'a> {
+    state: &'a State,
+    source: &'a Source,
+    caller: &'a Caller,
+}
+
+/// One role, with the targets it serves.
+struct CopyRole<'a> {
+    account: &'a AccountId,
+    name: &'a RoleName,
+    targets: Vec<&'a TargetState>,
+}
+
+impl Run<'_> {
+    fn partition(&self) -> &'static str {
+        self.state.source.region.partition()
+    }
+
+    fn is_share(&self) -> bool {
+        self.state.order.share.is_some()
+    }
+
+    fn has_roles(&self) -> bool {
+        !self.state.order.service_linked_roles.is_empty()
+    }
+
+    fn grants(&self) -> bool {
+        self.state.order.key_access == KeyAccess::Grant && !self.state.source.keys.is_empty()
+    }
+
+    fn boots_by_uefi(&self) -> bool {
+        let mode = self.source.image.boot_mode.as_deref();
+        mode.is_some_and(|mode| mode.starts_with("uefi"))
+    }
+
+    /// The roles that are assumed: to copy, or to let service-linked roles launch.
+    fn copy_roles(&self) -> Vec<CopyRole<'_>> {
+        if self.is_share() && !self.has_roles() {
+            return Vec::new();
+        }
+        let mut roles: BTreeMap<(&str, &str), CopyRole<'_>> = BTreeMap::new();
+        for target in &self.state.targets {
+            let (account, name) = (&target.account_id, &target.role_name);
+            let role = roles
+                .entry((account.as_str(), name.as_str()))
+                .or_insert(CopyRole {
+                    account,
+                    name,
+                    targets: Vec::new(),
+                });
+            role.targets.push(target);
+        }
+        roles.into_values().collect()
+    }
+
+    /// Accounts as principals.
+    fn accounts(&self) -> BTreeSet<String> {
+        let targets = self.state.targets.iter();
+        targets.map(|t| self.root(&t.account_id)).collect()
+    }
+
+    fn root(&self, account: &AccountId) -> String {
+        format!("arn:{}:iam::{account}:root", self.partition())
+    }
+
+    /// The service-linked roles of these accounts.
+    fn linked_roles<'a>(&self, accounts: impl IntoIterator<Item = &'a AccountId>) -> Vec<String> {
+        let accounts: BTreeSet<&AccountId> = accounts.into_iter().collect();
+        let roles = &self.state.order.service_linked_roles;
+        let of = |account: &AccountId| -> Vec<String> {
+            let each = roles.iter();
+            each.map(|role| role.arn(self.partition(), account))
+                .collect()
+        };
+        accounts.into_iter().flat_map(of).collect()
+    }
+}
+
+impl CopyRole<'_> {
+    fn arn(&self, partition: &str) -> String {
+        self.name.arn(partition, self.account)
+    }
+
+    /// What may be asked of whoever assumes it; none if some target has none.
+    fn external_ids(&self) -> BTreeSet<&str> {
+        let ids: Option<BTreeSet<&str>> = self
+            .targets
+            .iter()
+            .map(|t| t.external_id.as_ref().map(ExternalId::as_str))
+            .collect();
+        ids.unwrap_or_default()
+    }
+
+    fn regions(&self) -> BTreeSet<&str> {
+        self.targets.iter().map(|t| t.region.as_str()).collect()
+    }
+}
+
+/// Few by name; many, who differ by their account, by a pattern.
+fn named(arns: BTreeSet<String>) -> Vec<String> {
+    if arns.len() <= MOST_NAMED {
+        return arns.into_iter().collect();
+    }
+    let any_account = |arn: String| {
+        let mut parts: Vec<&str> = arn.splitn(6, ':').collect();
+        if let Some(account) = parts.get_mut(4) {
+            *account = "*";
+        }
+        parts.join(":")
+    };
+    let patterns: BTreeSet<String> = arns.into_iter().map(any_account).collect();
+    patterns.into_iter().collect()
+}
+
+/// `kms:ViaService` for EC2 in these Regions.
+fn by_ec2<'a>(regions: impl IntoIterator<Item = &'a str>) -> Value {
+    let service = |region: &str| {
+        let suffix = if region.starts_with("cn-") {
+            "amazonaws.com.cn"
+        } else {
+            "amazonaws.com"
+        };
+        format!("ec2.{region}.{suffix}")
+    };
+    let services: BTreeSet<String> = regions.into_iter().map(service).collect();
+    json!({"StringEquals": {"kms:ViaService": services}})
+}
+
+fn region_of(key: &str) -> &str {
+    key.split(':').nth(3).unwrap_or_default()
+}
+
+/// What EC2 reads a copy's source with, for whoever asked for the copy.
+const READING: [Action; 3] = [
+    (
+        "kms:CreateGrant",
+        "EBS gives itself the use of the key for the time of the copy",
+    ),
+    ("kms:Decrypt", "EBS reads the source snapshots"),
+    (
+        "kms:ReEncryptFrom",
+        "EBS takes the data key from under the source key",
+    ),
+];
+
+/// What EC2 writes a copy with.
+const WRITING: [Action; 3] = [
+    (
+        "kms:CreateGrant",
+        "EBS gives itself the use of the key for the time of the copy",
+    ),
+    (
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "EBS makes the copies' data keys",
+    ),
+    (
+        "kms:ReEncryptTo",
+        "EBS puts the data key under the target's key",
+    ),
+];
+
+/// What EC2 launches an instance with.
+const LAUNCHING: [Action; 5] = [
+    (
+        "kms:CreateGrant",
+        "EBS gives itself the use of the key for a volume",
+    ),
+    ("kms:Decrypt", "EBS reads the snapshots"),
+    (
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "EBS makes the volumes' data keys",
+    ),
+    ("kms:ReEncryptFrom", "EBS takes the snapshots' data keys"),
+    ("kms:ReEncryptTo", "EBS puts them under the volumes' key"),
+];
+
+/// What a grant for copying, for launching, and for letting service-linked roles launch may hold.
+const OPERATIONS_TO_COPY: [&str; 4] = ["DescribeKey", "CreateGrant", "Decrypt", "ReEncryptFrom"];
+const OPERATIONS_TO_LAUNCH: [&str; 6] = [
+    "DescribeKey",
+    "CreateGrant",
+    "Decrypt",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+];
+const OPERATIONS_OF_ROLES: [&str; 8] = [
+    "DescribeKey",
+    "CreateGrant",
+    "Decrypt",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+    "Encrypt",
+    "GenerateDataKey",
+];
+
+/// What a grant may hold, and for whom.
+fn only_grants(operations: &[&str], grantees: BTreeSet<String>) -> Value {
+    json!({
+        "ForAllValues:StringEquals": {"kms:GrantOperations": operations},
+        "StringLike": {"kms:GranteePrincipal": named(grantees)},
+    })
+}
+
+/// Adds what names the role to a condition.
+fn by_role(mut condition: Value, roles: &[String]) -> Value {
+    if !condition.is_object() {
+        condition = json!({});
+    }
+    condition["ArnEquals"] = json!({"aws:PrincipalArn": roles});
+    condition
+}

@@ -1,0 +1,204 @@
+//! `AmiCopyRole` of one target account, and whom it trusts.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{
+    CopyRole, Document, OPERATIONS_OF_ROLES, Purpose, READING, Run, WRITING, by_ec2, by_role,
+    only_grants, region_of,
+};
+use crate::command::tag;
+use crate::policy::statement::{Action, Statement};
+
+pub fn document(run: &Run<'_>, role: &CopyRole<'_>) -> Document {
+    let mut statements = if run.is_share() {
+        Vec::new()
+    } else {
+        let mut copying = at_ec2(run, role);
+        copying.extend(at_source_keys(run));
+        copying.extend(at_own_keys(run, role));
+        copying
+    };
+    if run.has_roles() {
+        statements.extend(for_linked_roles(run, role));
+    }
+    Document {
+        purpose: Purpose::CopyRole,
+        account: role.account.clone(),
+        region: None,
+        resource: role.arn(run.partition()),
+        statements,
+    }
+}
+
+pub fn trust(run: &Run<'_>, role: &CopyRole<'_>) -> Document {
+    let mut condition = by_role(json!({}), &run.caller.principals);
+    let ids = role.external_ids();
+    if !ids.is_empty() {
+        condition["StringEquals"] = json!({"sts:ExternalId": ids});
+    }
+    let assume = Statement::allow(
+        "Function",
+        &[("sts:AssumeRole", "the function, and nobody else")],
+    );
+    Document {
+        purpose: Purpose::Trust,
+        account: role.account.clone(),
+        region: None,
+        resource: role.arn(run.partition()),
+        statements: vec![assume.to([run.root(&run.caller.account)]).when(condition)],
+    }
+}
+
+fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
+    let partition = run.partition();
+    let source = &run.state.source;
+    let own = |kind: &str| -> Vec<String> {
+        let each = role.regions().into_iter();
+        each.map(|region| format!("arn:{partition}:ec2:{region}::{kind}/*"))
+            .collect()
+    };
+    let made: Vec<String> = own("snapshot").into_iter().chain(own("image")).collect();
+    let copied = source
+        .snapshots
+        .iter()
+        .map(|id| format!("arn:{partition}:ec2:{}::snapshot/{id}", source.region));
+    let copied: Vec<String> = copied.chain(own("snapshot")).collect();
+    let mut statements = vec![
+        Statement::allow(
+            "Look",
+            &[
+                (
+                    "ec2:DescribeImages",
+                    "which image is there, and whether it is good",
+                ),
+                (
+                    "ec2:DescribeSnapshots",
+                    "which copies are there, and how far they are",
+                ),
+            ],
+        )
+        .on(["*"]),
+    ];
+    if run.boots_by_uefi() {
+        let check = Statement::allow(
+            "LookAtUefiData",
+            &[("ec2:DescribeImageAttribute", "comparing the UEFI data")],
+        );
+        statements.push(check.on(own("image")));
+    }
+    let copy = Statement::allow("Copy", &[("ec2:CopySnapshot", "the copy")]);
+    let register = Statement::allow("Register", &[("ec2:RegisterImage", "the AMI")]);
+    let tags = Statement::allow(
+        "TagWhatIsMade",
+        &[("ec2:CreateTags", "no copy is ever without its tags")],
+    );
+    let making = json!({"StringEquals": {"ec2:CreateAction": ["CopySnapshot", "RegisterImage"]}});
+    let tidy = Statement::allow(
+        "TidyUp",
+        &[
+            (
+                "ec2:DeleteSnapshot",
+                "copies that no image stands on; OnDelete: Deregister",
+            ),
+            (
+                "ec2:DeregisterImage",
+                "an AMI that is not as its source; OnDelete: Deregister",
+            ),
+        ],
+    );
+    let ours = format!("aws:ResourceTag/{}", tag::SOURCE_IMAGE);
+    statements.extend([
+        copy.on(copied),
+        register.on(made.clone()),
+        tags.on(made.clone()).when(making),
+        tidy.on(made)
+            .when(json!({"StringEquals": {ours: source.image_id.as_str()}})),
+    ]);
+    statements
+}
+
+fn at_source_keys(run: &Run<'_>) -> Vec<Statement> {
+    let keys = &run.state.source.keys;
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let probe = Statement::allow("SourceKeys", &[PROBING]);
+    let read = Statement::allow("SourceKeysByEC2", &READING);
+    let by_ec2 = by_ec2(keys.iter().map(|key| region_of(key)));
+    vec![probe.on(keys.clone()), read.on(keys.clone()).when(by_ec2)]
+}
+
+pub const PROBING: Action = (
+    "kms:DescribeKey",
+    "seeing that the source key can be used before anything is copied",
+);
+
+/// An alias cannot be named in a policy: its account's keys in that Region stand for it.
+fn own_keys(run: &Run<'_>, role: &CopyRole<'_>) -> BTreeSet<String> {
+    let key = |target: &&crate::state::TargetState| {
+        let named = &target.kms_key_id;
+        if named.is_key_arn() {
+            return named.to_string();
+        }
+        let id = named.as_str();
+        let id = if id.contains('/') { "*" } else { id };
+        let (partition, region) = (run.partition(), &target.region);
+        format!("arn:{partition}:kms:{region}:{}:key/{id}", role.account)
+    };
+    role.targets.iter().map(key).collect()
+}
+
+fn at_own_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
+    let keys = own_keys(run, role);
+    let look = Statement::allow("TargetKeys", &at_target_key(run));
+    let write = Statement::allow("TargetKeysByEC2", &WRITING);
+    vec![
+        look.on(keys.clone()),
+        write.on(keys).when(by_ec2(role.regions())),
+    ]
+}
+
+/// What is asked of the target's key directly.
+pub fn at_target_key(run: &Run<'_>) -> Vec<Action> {
+    let mut actions = vec![("kms:DescribeKey", "that it is there and enabled; its ARN")];
+    if run.has_roles() {
+        actions.push((
+            "kms:ListGrants",
+            "whether a service-linked role has its grant",
+        ));
+        actions.push((
+            "kms:RevokeGrant",
+            "taking it away with the last copy under the key",
+        ));
+    }
+    actions
+}
+
+/// Grants on its own keys after a copy, on those of the source while a share lasts.
+fn for_linked_roles(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
+    let order = &run.state.order;
+    let keys: BTreeSet<String> = if run.is_share() {
+        run.state.source.keys.iter().cloned().collect()
+    } else {
+        own_keys(run, role)
+    };
+    let linked: BTreeSet<String> = run.linked_roles([role.account]).into_iter().collect();
+    let mut statements = Vec::new();
+    if !keys.is_empty() {
+        let grant = Statement::allow("LetLaunch", &[LETTING_LAUNCH]);
+        let condition = only_grants(&OPERATIONS_OF_ROLES, linked.clone());
+        statements.push(grant.on(keys).when(condition));
+    }
+    if order.create_service_linked_roles {
+        let make = Statement::allow(
+            "MakeServiceLinkedRoles",
+            &[("iam:CreateServiceLinkedRole", "those that do not exist")],
+        );
+        statements.push(make.on(linked));
+    }
+    statements
+}
+
+pub const LETTING_LAUNCH: Action = ("kms:CreateGrant", "letting the service-linked roles launch");

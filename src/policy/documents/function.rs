@@ -1,0 +1,190 @@
+//! The role of the function.
+
+use serde_json::json;
+
+use super::{
+    Document, OPERATIONS_OF_ROLES, OPERATIONS_TO_COPY, OPERATIONS_TO_LAUNCH, Purpose, Run, named,
+    only_grants,
+};
+use crate::command::tag;
+use crate::policy::statement::{Action, Statement};
+use crate::request::KeyAccess;
+
+pub fn document(run: &Run<'_>) -> Document {
+    let caller = run.caller;
+    let mut statements = at_ec2(run);
+    statements.extend(at_keys(run).map(|(statement, keys)| statement.on(keys)));
+    if !run.state.order.audience.is_empty() || audience_is_named(run) {
+        statements.push(organization());
+    }
+    let roles = run.copy_roles();
+    if !roles.is_empty() {
+        let roles = roles.iter().map(|role| role.arn(run.partition())).collect();
+        let assume = Statement::allow("Targets", &[("sts:AssumeRole", "working in the targets")]);
+        statements.push(assume.on(named(roles)));
+    }
+    let unknown = || caller.principals.first().cloned().unwrap_or_default();
+    Document {
+        purpose: Purpose::FunctionRole,
+        account: caller.account.clone(),
+        region: None,
+        resource: unknown(),
+        statements,
+    }
+}
+
+fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
+    let state = run.state;
+    let arn = |what: &str| {
+        let (partition, region) = (run.partition(), &state.source.region);
+        format!("arn:{partition}:ec2:{region}::{what}")
+    };
+    let image = arn(&format!("image/{}", state.source.image_id));
+    let snapshots: Vec<String> = state
+        .source
+        .snapshots
+        .iter()
+        .map(|id| arn(&format!("snapshot/{id}")))
+        .collect();
+    let mut statements = vec![
+        Statement::allow(
+            "Find",
+            &[
+                ("ec2:DescribeImages", "finding the image; its marks"),
+                ("ec2:DescribeSnapshots", "its snapshots, keys and marks"),
+            ],
+        )
+        .on(["*"]),
+    ];
+    if run.is_share() || run.boots_by_uefi() {
+        let why = match (run.is_share(), run.boots_by_uefi()) {
+            (false, _) => "UEFI data, which no other call tells",
+            (true, false) => "who may launch already: that stays",
+            (true, true) => "who may launch already: that stays; UEFI data",
+        };
+        let read = Statement::allow("ReadImage", &[("ec2:DescribeImageAttribute", why)]);
+        statements.push(read.on([image.clone()]));
+    }
+    if run.is_share() {
+        let change = Statement::allow(
+            "ShareImage",
+            &[(
+                "ec2:ModifyImageAttribute",
+                "launch permission, given and taken back",
+            )],
+        );
+        statements.push(change.on([image.clone()]));
+    }
+    let opens_snapshots = state.order.share.as_ref().is_none_or(|s| s.snapshots);
+    let mut on_snapshots: Vec<Action> = vec![(
+        "ec2:DescribeSnapshotAttribute",
+        "who may use them already: that stays",
+    )];
+    if opens_snapshots {
+        on_snapshots.push((
+            "ec2:ModifySnapshotAttribute",
+            "sharing them, and ending that",
+        ));
+    }
+    if !snapshots.is_empty() {
+        statements.push(Statement::allow("ShareSnapshots", &on_snapshots).on(snapshots.clone()));
+    }
+    if opens_snapshots {
+        let never = Statement::deny(
+            "NeverPublic",
+            &[("ec2:ModifySnapshotAttribute", "never with everybody")],
+        );
+        statements.push(
+            never
+                .on(["*"])
+                .when(json!({"StringEquals": {"ec2:Add/group": "all"}})),
+        );
+    }
+    let (marked, prefix, why) = if run.is_share() {
+        let all: Vec<String> = [image].into_iter().chain(snapshots).collect();
+        (all, tag::SHARED, "noting whom it let in")
+    } else {
+        (snapshots, tag::SHARING, "noting who was allowed before")
+    };
+    let mark = Statement::allow(
+        "Mark",
+        &[
+            ("ec2:CreateTags", why),
+            ("ec2:DeleteTags", "taking the note off again"),
+        ],
+    );
+    let tags = json!({"ForAllValues:StringLike": {"aws:TagKeys": format!("{prefix}*")}});
+    statements.push(mark.on(marked).when(tags));
+    statements
+}
+
+/// What it does with the source keys; their own policies say the same.
+pub fn at_keys<'a>(run: &'a Run<'_>) -> impl Iterator<Item = (Statement, Vec<String>)> + 'a {
+    let keys = &run.state.source.keys;
+    let statements = if keys.is_empty() {
+        Vec::new()
+    } else {
+        of_keys(run)
+    };
+    statements.into_iter().map(|s| (s, keys.clone()))
+}
+
+fn of_keys(run: &Run<'_>) -> Vec<Statement> {
+    let order = &run.state.order;
+    let mut actions: Vec<Action> = vec![("kms:DescribeKey", "refusing AWS-managed keys at once")];
+    let made_here = run.grants() && (order.revoke_after_copy || run.is_share());
+    if run.is_share() || made_here {
+        actions.push(("kms:ListGrants", "finding the run's grants"));
+    }
+    if made_here || (run.is_share() && run.has_roles()) {
+        actions.push(("kms:RevokeGrant", "taking them back"));
+    }
+    if order.key_access == KeyAccess::Policy {
+        actions.push(("kms:GetKeyPolicy", "reading what others wrote: that stays"));
+        actions.push((
+            "kms:PutKeyPolicy",
+            "putting the run's statements in, and taking them out",
+        ));
+    }
+    let mut statements = vec![Statement::allow("Keys", &actions)];
+    if run.grants() {
+        let (operations, grantees, why) = if run.is_share() {
+            let operations: &[&str] = if run.has_roles() {
+                &OPERATIONS_OF_ROLES
+            } else {
+                &OPERATIONS_TO_LAUNCH
+            };
+            let why = "letting the accounts launch while the share lasts";
+            (operations, run.accounts(), why)
+        } else {
+            let roles = run.copy_roles();
+            let arns = roles.iter().map(|role| role.arn(run.partition())).collect();
+            let why = "letting the copy roles read for the time of the copy";
+            (&OPERATIONS_TO_COPY[..], arns, why)
+        };
+        let grant = Statement::allow("Grant", &[("kms:CreateGrant", why)]);
+        statements.push(grant.when(only_grants(operations, grantees)));
+    }
+    statements
+}
+
+/// A copy's audience became its targets.
+fn audience_is_named(run: &Run<'_>) -> bool {
+    let share = run.state.order.share.as_ref();
+    share.is_some_and(|s| !s.audience.is_empty() || !s.gone.is_empty())
+        || run.state.targets.iter().any(|t| t.member)
+}
+
+fn organization() -> Statement {
+    let why = "the accounts of the organisation and its units";
+    let actions = [
+        ("organizations:DescribeOrganization", "its ID and ARN"),
+        ("organizations:ListAccounts", why),
+        ("organizations:ListAccountsForParent", why),
+        (
+            "organizations:ListOrganizationalUnitsForParent",
+            "the units in a unit",
+        ),
+    ];
+    Statement::allow("Organization", &actions).on(["*"])
+}

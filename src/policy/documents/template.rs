@@ -1,0 +1,139 @@
+//! The documents as CloudFormation templates, one for each account. A stack is of one Region: what belongs to a Region, or to the account as
+//! a whole, is made by the stack of that Region only.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{Caller, Document, Purpose};
+
+const NOT_ITS_OWN: &str = "CloudFormation cannot add statements to the policy of a key that it did not make: add these to what it says";
+
+/// The template of each account, by its ID.
+pub fn template(documents: &[Document], caller: &Caller) -> Value {
+    let mut accounts: BTreeMap<&str, Vec<&Document>> = BTreeMap::new();
+    for document in documents {
+        accounts
+            .entry(document.account.as_str())
+            .or_default()
+            .push(document);
+    }
+    let templates: Map<String, Value> = accounts
+        .into_iter()
+        .map(|(account, documents)| (account.to_owned(), of_account(&documents, caller)))
+        .collect();
+    templates.into()
+}
+
+#[derive(Default)]
+struct Parts {
+    resources: Map<String, Value>,
+    conditions: Map<String, Value>,
+    keys: Map<String, Value>,
+}
+
+fn of_account(documents: &[&Document], caller: &Caller) -> Value {
+    let mut parts = Parts::default();
+    let mut regions = documents.iter().filter_map(|d| d.region.as_deref());
+    let home = regions.next();
+    let several = regions.any(|region| Some(region) != home);
+    for document in documents {
+        // What is of no Region is made in the first.
+        let region = document.region.as_deref().or(home).filter(|_| several);
+        parts.add(document, documents, region, caller);
+    }
+    let mut template = json!({
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "amiferry: the roles and keys of one request",
+        "Resources": parts.resources,
+    });
+    if !parts.conditions.is_empty() {
+        template["Conditions"] = parts.conditions.into();
+    }
+    if !parts.keys.is_empty() {
+        template["Metadata"] =
+            json!({"KeyPolicies": {"Remark": NOT_ITS_OWN, "Statements": parts.keys}});
+    }
+    template
+}
+
+impl Parts {
+    fn add(
+        &mut self,
+        document: &Document,
+        all: &[&Document],
+        region: Option<&str>,
+        caller: &Caller,
+    ) {
+        let policy = document.policy();
+        match document.purpose {
+            Purpose::FunctionRole => {
+                let mut properties = json!({"PolicyDocument": policy});
+                if let Some(role) = &caller.role {
+                    properties["Roles"] = json!([role]);
+                }
+                self.make(
+                    "FunctionPolicy",
+                    "AWS::IAM::ManagedPolicy",
+                    properties,
+                    region,
+                );
+            }
+            Purpose::CopyRole => {
+                let trust = all
+                    .iter()
+                    .find(|d| d.purpose == Purpose::Trust && d.resource == document.resource);
+                let name = document.resource.rsplit('/').next().unwrap_or_default();
+                let path = document.resource.split_once(":role").map(|(_, p)| p);
+                let path = path.and_then(|p| p.strip_suffix(name)).unwrap_or("/");
+                let properties = json!({
+                    "RoleName": name,
+                    "Path": path,
+                    "AssumeRolePolicyDocument": trust.map(|d| d.policy()),
+                    "Policies": [{"PolicyName": "amiferry", "PolicyDocument": policy}],
+                });
+                self.make("CopyRole", "AWS::IAM::Role", properties, region);
+            }
+            Purpose::Trust => {}
+            Purpose::SourceKey => self.tell(document),
+            Purpose::TargetKey if document.resource.starts_with("alias/") => {
+                let key = json!({"KeyPolicy": policy, "EnableKeyRotation": true});
+                let key = self.make("TargetKey", "AWS::KMS::Key", key, region);
+                let alias = json!({"AliasName": document.resource, "TargetKeyId": {"Ref": key}});
+                self.make("TargetKeyAlias", "AWS::KMS::Alias", alias, region);
+            }
+            // There already, whatever its policy says.
+            Purpose::TargetKey => self.tell(document),
+        }
+    }
+
+    fn tell(&mut self, document: &Document) {
+        let statements = document.policy()["Statement"].clone();
+        self.keys.insert(document.resource.clone(), statements);
+    }
+
+    /// Adds a resource; returns its logical ID.
+    fn make(&mut self, name: &str, kind: &str, properties: Value, region: Option<&str>) -> String {
+        let mut resource = json!({"Type": kind, "Properties": properties});
+        if kind == "AWS::KMS::Key" {
+            // What stands under a key is lost with it.
+            resource["DeletionPolicy"] = json!("Retain");
+            resource["UpdateReplacePolicy"] = json!("Retain");
+        }
+        if let Some(region) = region {
+            let plain: String = region.chars().filter(char::is_ascii_alphanumeric).collect();
+            let condition = format!("In{plain}");
+            let here = json!({"Fn::Equals": [{"Ref": "AWS::Region"}, region]});
+            self.conditions.insert(condition.clone(), here);
+            resource["Condition"] = json!(condition);
+        }
+        let mut id = name.to_owned();
+        let mut n = 2;
+        while self.resources.contains_key(&id) {
+            id = format!("{name}{n}");
+            n += 1;
+        }
+        self.resources.insert(id.clone(), resource);
+        id
+    }
+}
