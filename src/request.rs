@@ -89,6 +89,10 @@ pub struct Sharing {
 
 /// What somebody asked for, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of the request"
+)]
 pub struct Request {
     pub mode: Mode,
     pub source_image: ImageId,
