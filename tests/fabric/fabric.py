@@ -76,7 +76,7 @@ class Fabric:
         )
         del plain["Resources"]["EventBusPolicy"]
         variables = plain["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
-        for service in ("EC2", "KMS", "STS", "ORGANIZATIONS"):
+        for service in ("EC2", "IAM", "KMS", "STS", "ORGANIZATIONS"):
             variables[f"AWS_ENDPOINT_URL_{service}"] = self.sandbox_url
         self.plain, self._parameters = plain, parameters
         self.create(STACK, plain, **parameters)
@@ -387,7 +387,7 @@ def deployed(folder, bootstrap, sandbox_binary):
 
 def target_roles(fabric):
     """templates/target-role.yaml in the first target; the others' roles differ by the account only."""
-    [first, *others] = [*world.TARGETS, world.BROKEN, *world.MANY]
+    [first, *others] = [*world.TARGETS, world.BROKEN, world.LAUNCHING, *world.MANY]
     body = template.read(template.TARGET_ROLE)
     status = fabric.create(
         "amiferry-target",
@@ -397,6 +397,8 @@ def target_roles(fabric):
         SourceKeyArns=world.SOURCE_KEYS,
         TargetKeyArns=",".join(f"arn:aws:kms:{region}:{first}:key/{world.KEY_ID}" for region in (world.HOME, "us-east-1")),
         EventBusArn=fabric.outputs()["EventBusArn"],
+        ServiceLinkedRoles="autoscaling.amazonaws.com,spot.amazonaws.com",
+        CreateServiceLinkedRoles="true",
     )
     assert status == "CREATE_COMPLETE", status
     role = fabric.role("AmiCopyRole", first)

@@ -42,13 +42,13 @@ def deployed(fabric, role_name, account=world.SOURCE):
 
 def test_the_functions_policies(fabric):
     _, policies = deployed(fabric, STACK)
-    distribute, _, _, stack, _ = documented()
+    distribute, _, _, _, stack, _ = documented()
     assert policies == [distribute, stack]
 
 
 def test_the_machines_policy(fabric):
     _, policies = deployed(fabric, fabric.resources()["StateMachineRole"])
-    assert policies == [documented()[4]]
+    assert policies == [documented()[5]]
 
 
 def test_a_targets_role(fabric):
@@ -60,12 +60,14 @@ def test_a_targets_role(fabric):
         "SourceKeyArns": world.SOURCE_KEYS,
         "TargetKeyArns": role,
         "RoleName": "Documented",
+        "ServiceLinkedRoles": "autoscaling.amazonaws.com,spot.amazonaws.com",
+        "CreateServiceLinkedRoles": "true",
     }
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
-    trust, [policy] = deployed(fabric, "Documented", account)
-    _, documented_trust, documented_policy, _, _ = documented()
+    trust, policies = deployed(fabric, "Documented", account)
+    _, documented_trust, copy, launch, _, _ = documented()
     assert trust == documented_trust
-    assert policy == documented_policy
+    assert policies == [copy, launch]
     assert fabric.outputs("documented", account)["TargetRoleArn"] == f"arn:aws:iam::{account}:role/Documented"
     assert fabric.delete("documented", account) == "DELETE_COMPLETE"
 

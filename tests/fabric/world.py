@@ -16,6 +16,8 @@ UNIT = "ou-amif-targets01"
 TARGETS = {"222222222222": HOME, "333333333333": HOME, "444444444444": "us-east-1"}
 #: Its key is disabled, so that it fails at once.
 BROKEN = "555555555555"
+#: Auto Scaling launches here; no other scenario has copies under its key.
+LAUNCHING = "777777777777"
 MANY = [str(600_000_000_000 + n) for n in range(1, 301)]
 
 #: A copy takes 2.56 s of AWS for each GiB, and 5 s more: here no time, 5 s, a minute, 11 minutes.
@@ -49,6 +51,7 @@ IMAGES = {
     "copied": (INSTANT,),
     "woken": (WHILE,),
     "lost": (WHILE,),
+    "launching": (INSTANT,),
     "shared": (INSTANT,),
     "shared-many": (INSTANT,),
     "shared-event": (INSTANT,),
