@@ -6,8 +6,8 @@ from .test_custom_resource import resource, targets
 
 
 def granted(fabric):
-    here = fabric.sandbox("world")["accounts"][world.LAUNCHING][world.HOME]
-    return [(grant["name"], grant["grantee_principal"]) for grant in here["grants"]]
+    here = fabric.sandbox("world")["accounts"][world.LAUNCHING].get(world.HOME, {})
+    return [(grant["name"], grant["grantee_principal"]) for grant in here.get("grants", [])]
 
 
 def launching(fabric):

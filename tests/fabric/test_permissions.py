@@ -48,7 +48,7 @@ def test_the_functions_policies(fabric):
 
 def test_the_machines_policy(fabric):
     _, policies = deployed(fabric, fabric.resources()["StateMachineRole"])
-    assert policies == [documented()[7]]
+    assert policies == [documented()[6]]
 
 
 def test_a_targets_role(fabric):
