@@ -14,7 +14,7 @@ pub fn document(run: &Run<'_>) -> Document {
     let caller = run.caller;
     let mut statements = at_ec2(run);
     statements.extend(at_keys(run).map(|(statement, keys)| statement.on(keys)));
-    if !run.state.order.audience.is_empty() || audience_is_named(run) {
+    if audience_is_named(run) {
         statements.push(organization());
     }
     let roles = run.copy_roles();
