@@ -403,7 +403,11 @@ async fn one_answer() {
         json!({"Version": "2012-10-17", "Statement": [{
             "Sid": "Function", "Effect": "Allow", "Action": ["sts:AssumeRole"],
             "Principal": {"AWS": ["arn:aws:iam::111111111111:root"]},
-            "Condition": {"ArnEquals": {"aws:PrincipalArn": ["arn:aws:iam::111111111111:role/amiferry"]}},
+            // Whether the role has a path, its session does not tell.
+            "Condition": {"ArnEquals": {"aws:PrincipalArn": [
+                "arn:aws:iam::111111111111:role/amiferry",
+                "arn:aws:iam::111111111111:role/*/amiferry",
+            ]}},
         }]})
     );
     assert_eq!(

@@ -9,6 +9,7 @@ use crate::support::*;
 mod concurrent;
 mod copying;
 mod interrupted;
+mod made_up;
 mod refused;
 mod sharing;
 
