@@ -125,7 +125,7 @@ async fn drive(
     let mut event = event.clone();
     for _ in 0..500 {
         let reply = call(sandbox, &event).await;
-        let reply = reply.map_err(|e| format!("{}", e.error_type()))?;
+        let reply = reply.map_err(|e| e.error_type().to_owned())?;
         if reply["Status"] != "Continue" {
             return Ok(reply);
         }

@@ -155,7 +155,7 @@ fn with_first(first: usize, which: Which) -> usize {
     for second in first + 1.. {
         // In turn, so that over the pairs every two kinds meet many times.
         let turn = first * 31 + second;
-        if which == Which::Some && turn % 4 != 0 {
+        if which == Which::Some && !turn.is_multiple_of(4) {
             continue;
         }
         let (one, other) = (turn / 4 % KINDS.len(), turn / 28 % KINDS.len());

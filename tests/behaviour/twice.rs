@@ -131,7 +131,7 @@ async fn one_of_two_at_work_on_the_same_state_dies() {
         let begun = function.handle(&first, &short);
         let state = json!({"State": begun.await.expect("goes on")["State"]});
         sandbox.clear_fault();
-        let began = sandbox.ledger().len();
+        let before = sandbox.ledger().len();
         // The dying one is the first: its calls are those that count.
         crate::resume::hang(&sandbox, n, Fault::HangAfter);
         let dying = async {
@@ -151,6 +151,6 @@ async fn one_of_two_at_work_on_the_same_state_dies() {
         assert_eq!(reply["Status"], "Succeeded", "call {n}: {reply}");
         assert_whole(&sandbox, &place);
         assert_closed(&sandbox);
-        assert!(sandbox.ledger().len() > began + 10);
+        assert!(sandbox.ledger().len() > before + 10);
     }
 }

@@ -75,7 +75,7 @@ impl Parts {
                 self.make(
                     "FunctionPolicy",
                     "AWS::IAM::ManagedPolicy",
-                    properties,
+                    &properties,
                     region,
                 );
             }
@@ -92,18 +92,17 @@ impl Parts {
                     "AssumeRolePolicyDocument": trust.map(|d| d.policy()),
                     "Policies": [{"PolicyName": "amiferry", "PolicyDocument": policy}],
                 });
-                self.make("CopyRole", "AWS::IAM::Role", properties, region);
+                self.make("CopyRole", "AWS::IAM::Role", &properties, region);
             }
             Purpose::Trust => {}
-            Purpose::SourceKey => self.tell(document),
             Purpose::TargetKey if document.resource.starts_with("alias/") => {
                 let key = json!({"KeyPolicy": policy, "EnableKeyRotation": true});
-                let key = self.make("TargetKey", "AWS::KMS::Key", key, region);
+                let key = self.make("TargetKey", "AWS::KMS::Key", &key, region);
                 let alias = json!({"AliasName": document.resource, "TargetKeyId": {"Ref": key}});
-                self.make("TargetKeyAlias", "AWS::KMS::Alias", alias, region);
+                self.make("TargetKeyAlias", "AWS::KMS::Alias", &alias, region);
             }
             // There already, whatever its policy says.
-            Purpose::TargetKey => self.tell(document),
+            Purpose::SourceKey | Purpose::TargetKey => self.tell(document),
         }
     }
 
@@ -113,7 +112,7 @@ impl Parts {
     }
 
     /// Adds a resource; returns its logical ID.
-    fn make(&mut self, name: &str, kind: &str, properties: Value, region: Option<&str>) -> String {
+    fn make(&mut self, name: &str, kind: &str, properties: &Value, region: Option<&str>) -> String {
         let mut resource = json!({"Type": kind, "Properties": properties});
         if kind == "AWS::KMS::Key" {
             // What stands under a key is lost with it.

@@ -46,7 +46,7 @@ impl Caller<'_> {
         match tokio::time::timeout(life, calling).await {
             Ok(Ok(reply)) => {
                 let took = began.elapsed();
-                if took > self.timeout - Duration::from_secs(10) {
+                if took + Duration::from_secs(10) > self.timeout {
                     return Err(format!(
                         "returned {took:?} after its begin, later than 10 s before its deadline"
                     ));
@@ -100,7 +100,7 @@ pub async fn to_its_end(sandbox: &Sandbox, run: &Run) -> Result<Value, String> {
     };
     match run.way {
         Way::Machine => machine(&caller, run).await,
-        way => calls(&caller, run, way).await,
+        way => Box::pin(calls(&caller, run, way)).await,
     }
 }
 
@@ -111,14 +111,14 @@ fn refused(error: &Error) -> Value {
 async fn calls(caller: &Caller<'_>, run: &Run, way: Way) -> Result<Value, String> {
     let mut event = run.event.clone();
     for attempt in 0.. {
-        let called = if way == Way::Doubled {
+        let outcome = if way == Way::Doubled {
             // Whichever of the two is back later is gone on with: it may know less.
             let (_, later) = tokio::join!(caller.call(&event), caller.call(&event));
             later?
         } else {
             caller.call(&event).await?
         };
-        match called {
+        match outcome {
             Called::Reply(reply) if reply["Status"] == "Continue" => {
                 sound(&reply["State"])?;
                 wait(&reply).await?;
