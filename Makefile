@@ -64,7 +64,7 @@ FIRST ?= 0
 .PHONY: chaos
 chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0) on, and write the table of docs/reliability.md
 	AMIFERRY_CHAOS_FIRST=$(FIRST) AMIFERRY_CHAOS_COUNT=$(COUNT) AMIFERRY_CHAOS_REPORT=$(CURDIR)/docs/reliability.md \
-	    cargo test --locked --test behaviour chaos::the_promises -- --nocapture
+	    cargo test --locked --workspace --test behaviour chaos::the_promises -- --nocapture
 
 # All of it takes days. SHARD=0/14: every fourteenth place; FILES='src/step.rs': those of some files; PATCH=name: only the
 # breaks of tests/mutants that are so called.
