@@ -23,8 +23,6 @@ pub struct Detail {
     pub id: SnapshotId,
     /// The ARN of its key.
     pub key: Option<String>,
-    /// The run that made it.
-    pub run: Option<String>,
 }
 
 /// The copies of one target.
@@ -190,7 +188,6 @@ pub async fn list(
             listed.details.push(Detail {
                 id: copy.id.clone(),
                 key: snapshot.kms_key_id().map(str::to_owned),
-                run: tags.get(tag::RUN).cloned(),
             });
             listed.copies[index].push(copy);
         }

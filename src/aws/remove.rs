@@ -55,12 +55,16 @@ impl Aws {
             }
         }
         // Copies of another run are that run's to finish or to undo.
-        let listed = copies::list(&ec2, &at, state, target).await?;
-        let ours = listed
-            .details
-            .into_iter()
-            .filter(|copy| copy.run.as_deref() == Some(state.run.as_str()));
-        let ids: Vec<SnapshotId> = ours.map(|copy| copy.id).collect();
+        // By the run, not by their keys: where the key cannot be looked at any more, an alias has no ARN to find them by.
+        let filter = Filter::builder()
+            .name(format!("tag:{}", tag::RUN))
+            .values(&state.run)
+            .build();
+        let snapshots = copies::own_snapshots(&ec2, &at, filter).await?;
+        let ids: Vec<SnapshotId> = snapshots
+            .iter()
+            .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
+            .collect();
         let deleted = copies::delete(&ec2, &at, &ids).await;
         left.extend(deleted.left);
         if left.is_empty() {
