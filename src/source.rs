@@ -124,7 +124,8 @@ impl Source {
     }
 
     /// Refuses, before anything is shared, what cannot be copied, with what to do about it.
-    pub fn check_copyable(&self) -> Result<(), Error> {
+    /// `staged`: what nobody else may use the key of is copied under another first.
+    pub fn check_copyable(&self, staged: bool) -> Result<(), Error> {
         let refuse = |problem: String| Err(Error::invalid("SourceImageId", problem));
         let id = &self.id;
         let image = &self.image;
@@ -158,6 +159,11 @@ impl Source {
         }
         for snapshot in &self.snapshots {
             self.check_snapshot(snapshot)?;
+            if let Some(problem) = self.unshareable_key(snapshot).filter(|_| !staged) {
+                return refuse(format!(
+                    "{problem}, or name such a key of the source account as ReencryptKmsKeyId: then amiferry does that for the time of the run"
+                ));
+            }
         }
         Ok(())
     }
@@ -217,10 +223,13 @@ impl Source {
                 snapshot.state
             ));
         }
-        if let Some(problem) = self.unshareable_key(snapshot) {
-            return refuse(problem);
-        }
         Ok(())
+    }
+
+    /// Those of the snapshots that are under one of these keys.
+    pub fn under(&self, keys: &[String]) -> Vec<bool> {
+        let under = |s: &SourceSnapshot| s.key.as_ref().is_some_and(|key| keys.contains(key));
+        self.snapshots.iter().map(under).collect()
     }
 
     /// How `copy` differs from this image where it matters; empty when it is faithful. `copies` are the snapshots that

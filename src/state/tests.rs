@@ -46,6 +46,7 @@ fn full(targets: usize, snapshots: usize) -> State {
                 "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"
                     .to_owned(),
             ],
+            managed_keys: Vec::new(),
             staged: Vec::new(),
         },
         order: Order {
@@ -68,6 +69,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             prior: Vec::new(),
             closed: true,
             refused: None,
+            staged_at: 1_800_000_000,
             policies_clean_since: 1_800_000_000,
             stuck: Some("x".repeat(600)),
         },

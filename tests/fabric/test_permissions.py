@@ -42,7 +42,7 @@ def deployed(fabric, role_name, account=world.SOURCE):
 
 def test_the_functions_policies(fabric):
     _, policies = deployed(fabric, STACK)
-    distribute, _, _, _, stack, _ = documented()
+    distribute, _, _, _, stack, _, _ = documented()
     assert policies == [distribute, stack]
 
 
@@ -65,7 +65,7 @@ def test_a_targets_role(fabric):
     }
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
     trust, policies = deployed(fabric, "Documented", account)
-    _, documented_trust, copy, launch, _, _ = documented()
+    _, documented_trust, copy, launch, _, _, _ = documented()
     assert trust == documented_trust
     assert policies == [copy, launch]
     assert fabric.outputs("documented", account)["TargetRoleArn"] == f"arn:aws:iam::{account}:role/Documented"
