@@ -32,12 +32,14 @@ mod revoke;
 mod session;
 mod share;
 mod source;
+mod stage;
 mod store;
 mod sweep;
 mod tags;
 
 pub use organization::Members;
 pub use refusal::refusal;
+pub use stage::staged_from;
 pub use sweep::OpenRun;
 
 /// The way to AWS: the function's own configuration and the sessions in the targets.
@@ -115,11 +117,19 @@ impl Aws {
             Command::Share { targets } => match (source, &state.order.share) {
                 (Err(gone), _) => Outcome::SourceGone(gone.clone()),
                 (Ok(_), Some(share)) => self.permit(state, share, targets).await,
-                (Ok(_), None) => self.share(state, targets).await,
+                (Ok(_), None) => self.share(&state.opened(), targets).await,
             },
             Command::Revoke => match &state.order.share {
                 Some(share) => self.take_back(state, share, source.is_ok()).await,
-                None => self.revoke(state).await,
+                None => self.close_source(state).await,
+            },
+            Command::LookStaged => match source {
+                Ok(source) => self.look_staged(state, source).await,
+                Err(gone) => Outcome::SourceGone(gone.clone()),
+            },
+            Command::Stage { snapshots } => match source {
+                Ok(source) => self.stage(state, source, snapshots).await,
+                Err(gone) => Outcome::SourceGone(gone.clone()),
             },
             Command::Look { target } => self.look(state, *target).await,
             Command::Poll { target } => self.poll(state, *target).await,

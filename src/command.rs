@@ -7,10 +7,11 @@
 //! | `Share` (grants) | CreateGrant with the same name and parameters returns the same grant |
 //! | `Share` (key policies) | statements are found by their `Sid`, which has the run in it |
 //! | `Start` | CopySnapshot has no token: copies carry the tag `amiferry:key`, looks come first, surplus copies are deleted |
+//! | `LookStaged`, `Stage` | the same as `Start`, in the source account, with a tag of the run's own; all are deleted by `Revoke` |
 //! | `Register` | the name: EC2 refuses the second image of a name |
 //! | `Tidy`, `Undo`, `Remove` | what is gone already counts as deleted |
 //! | `Grant` | an equal grant is looked for first; CreateGrant by name; a service-linked role that is there counts as made |
-//! | `Revoke` | removes what the tag says was added; the tag itself goes last |
+//! | `Revoke` | removes what the tag says was added, deletes what was staged; the tag itself goes last |
 
 use crate::digest::digest;
 use crate::error::Refusal;
@@ -40,6 +41,12 @@ pub enum Command {
     /// Open the source to the accounts of these targets.
     Share {
         targets: Vec<usize>,
+    },
+    /// See what copies of the source this run has in the source account.
+    LookStaged,
+    /// Start a copy of each of these snapshots there.
+    Stage {
+        snapshots: Vec<usize>,
     },
     Look {
         target: usize,
@@ -79,7 +86,7 @@ impl Command {
     /// The target it is about; `None` for the source.
     pub fn target(&self) -> Option<usize> {
         match self {
-            Self::Share { .. } | Self::Revoke => None,
+            Self::Share { .. } | Self::LookStaged | Self::Stage { .. } | Self::Revoke => None,
             Self::Look { target }
             | Self::Start { target, .. }
             | Self::Poll { target }
@@ -96,6 +103,8 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Share { .. } => "Share",
+            Self::LookStaged => "LookStaged",
+            Self::Stage { .. } => "Stage",
             Self::Look { .. } => "Look",
             Self::Start { .. } => "Start",
             Self::Poll { .. } => "Poll",
@@ -131,6 +140,21 @@ pub enum CopyStatus {
 /// All copies of each source snapshot in one target, in the source's order.
 pub type Copies = Vec<Vec<Copy>>;
 
+/// This run's copies of each source snapshot in the source account; `None` where it can be shared as it is.
+pub type Staged = Vec<Option<Vec<Copy>>>;
+
+/// The copy that counts: a completed one before a pending one, then the earlier, then the smaller ID.
+pub fn best(copies: &[Copy]) -> Option<&Copy> {
+    let rank = |copy: &Copy| match copy.status {
+        CopyStatus::Completed => Some(0),
+        CopyStatus::Pending(_) => Some(1),
+        CopyStatus::Error(_) => None,
+    };
+    let live = copies.iter().filter_map(|copy| Some((rank(copy)?, copy)));
+    live.min_by_key(|(rank, copy)| (*rank, copy.started, &copy.id))
+        .map(|(_, copy)| copy)
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The source is open; the accounts of these targets could not be given their grant.
@@ -156,6 +180,7 @@ pub enum Outcome {
     /// The target cannot use a source key yet.
     KeyNotReady(Refusal),
     Polled(Copies),
+    StagedSeen(Staged),
     Registered(ImageId),
     /// The name belongs to an image that is not ours; or to one not visible yet, when `None`.
     NameTaken(Option<ImageId>, Refusal),
@@ -197,6 +222,17 @@ pub fn copy_key(source: &SnapshotId, target: &TargetState) -> String {
         target.account_id.as_str(),
         target.region.as_str(),
         target.kms_key_id.as_str(),
+    ])
+}
+
+/// The same for what is copied in the source account: each run has its own, which no other run deletes.
+pub fn staging_key(source: &SnapshotId, state: &State) -> String {
+    let key = state.order.reencrypt_key.as_ref();
+    digest([
+        "staged",
+        state.run.as_str(),
+        source.as_str(),
+        key.map_or("", KeyRef::as_str),
     ])
 }
 

@@ -18,6 +18,7 @@
 //! | a policy that would be longer than 32 KB | `KeyPolicyTooLong` |
 //! | a key of another account | `KeyPolicyElsewhere` |
 //! | any other refusal of a policy | `KeyPolicyRefused` |
+//! | copying in the source account refused, or ended in `error` each time | `StagingFailed` |
 //! | any other denial | `AccessDenied` |
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Refusal, RefusalKind};
+use crate::ids::KeyRef;
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetState};
 
@@ -55,6 +57,8 @@ pub enum Cause {
     ServiceLinkedRoleMissing,
     /// The image stands; a service-linked role has no grant to launch from it. Since schema 3.
     LaunchGrantMissing,
+    /// What cannot be shared as it is could not be copied in the source account. Since schema 4.
+    StagingFailed,
     Throttled,
     Unreachable,
     Other,
@@ -152,7 +156,7 @@ impl Cause {
             Self::TargetKeyDisabled => format!("In account {account}, Region {region}: enable {key}, cancel its deletion, or name another KmsKeyId"),
             Self::SourceKeyDenied => format!(
                 "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt and kms:ReEncryptFrom on {}. With KeyAccess None, also allow it in the policy of that key, in its own account",
-                state.source.keys.join(" and ")
+                state.opened_keys().join(" and ")
             ),
             Self::SnapshotNotVisible => format!(
                 "In account {source}: see whether another process removes {account} from the createVolumePermission of the source snapshots, or whether block public access or a service control policy forbids sharing; then run again"
@@ -160,6 +164,11 @@ impl Cause {
             Self::KeyNotAccessible => format!(
                 "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:ReEncryptTo and kms:GenerateDataKeyWithoutPlaintext on {key} (role policy and key policy), \
                  and kms:DescribeKey, kms:CreateGrant, kms:Decrypt and kms:ReEncryptFrom on the source key; look for a condition (kms:ViaService, kms:GrantIsForAWSResource) or a service control policy that forbids it"
+            ),
+            Self::StagingFailed => format!(
+                "In account {source}: allow the function's role what docs/permissions.md lists for ReencryptKmsKeyId (ec2:CopySnapshot and ec2:DeleteSnapshot; through EC2 the use of {} and of {}), in its own policy and in the key policy; look for a service control policy that forbids it. Then run again",
+                state.order.reencrypt_key.as_ref().map_or("the key", KeyRef::as_str),
+                state.source.managed_keys.join(" and ")
             ),
             Self::CopyFailed => "Run again; if it fails the same way, look at the source snapshots and at the AWS Health Dashboard".to_owned(),
             Self::TooSlow => "The copy did not finish within two days: ask for a time-based copy with CopyCompletionMinutes, then run again".to_owned(),

@@ -22,13 +22,16 @@ const MOST_SHARED_ONE_BY_ONE: usize = 380;
 /// Plans to give each target its AMI.
 pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Result<State, Error> {
     check_words(request, source)?;
-    source.check_copyable()?;
+    source.check_copyable(request.reencrypt_key.is_some())?;
     let targets = request
         .targets
         .iter()
         .map(|t| target(t, TargetPhase::Looking))
         .collect();
-    let state = state(request, source_ref(request, source), targets, run, now);
+    let mut state = state(request, source_ref(request, source), targets, run, now);
+    if !state.needs_staging() {
+        state.order.reencrypt_key = None;
+    }
     check_size(&state)?;
     Ok(state)
 }
@@ -187,6 +190,11 @@ pub fn source_ref(request: &Request, source: &Source) -> SourceRef {
         account_id: source.owner.clone(),
         snapshots: source.snapshots.iter().map(|s| s.id.clone()).collect(),
         keys: source.keys(),
+        managed_keys: match request.reencrypt_key {
+            Some(_) => source.aws_managed_keys.clone(),
+            None => Vec::new(),
+        },
+        staged: Vec::new(),
     }
 }
 
@@ -219,6 +227,7 @@ pub fn close(source: SourceRef, run: &str, now: i64) -> State {
             share: None,
             service_linked_roles: Vec::new(),
             create_service_linked_roles: false,
+            reencrypt_key: None,
             audience: Vec::new(),
         },
         sharing: Sharing {
@@ -290,6 +299,7 @@ fn state(
             share: None,
             service_linked_roles: request.service_linked_roles.clone(),
             create_service_linked_roles: request.create_service_linked_roles,
+            reencrypt_key: request.reencrypt_key.clone(),
             audience: Vec::new(),
         },
         sharing: Sharing::default(),
@@ -389,7 +399,15 @@ impl fmt::Display for Plan<'_> {
                 target.role_name
             )?;
         }
-        let keys = source.keys.len();
+        if let (true, Some(key)) = (self.0.needs_staging(), &order.reencrypt_key) {
+            let managed = source.managed_keys.join(" and ");
+            writeln!(
+                f,
+                "First copied in {} under {key}, until the end: the snapshots under {managed}",
+                source.account_id
+            )?;
+        }
+        let keys = self.0.opened_keys().len();
         let opened = match order.key_access {
             KeyAccess::Grant => format!("and {keys} grants for each account in need"),
             KeyAccess::Policy => {
@@ -555,6 +573,8 @@ mod tests {
             account_id: AccountId::parse("111111111111").unwrap(),
             snapshots: Vec::new(),
             keys: Vec::new(),
+            managed_keys: Vec::new(),
+            staged: Vec::new(),
         };
         let state = withdraw(&request(&json!({})), source, false, "0123456789abcdef", 0);
         assert_eq!(

@@ -29,7 +29,7 @@ const MAX_SERVICE_LINKED_ROLES: usize = 8;
 
 const ACCEPTED: &str = "SourceImageId (AmiId), SourceRegion (Region), Mode, Targets, TargetAccountIds, TargetKmsKeyIds, TargetRegions, \
      OrganizationId, OrganizationalUnitIds, TargetRoleName (RoleName), ExternalId, SourceSnapshotId (SnapshotId), ShareSnapshots, Unshare, \
-     Name, Tags, CopyTags, KeyAccess, ServiceLinkedRoles, CreateServiceLinkedRoles, CopyCompletionMinutes, RevokeAfterCopy, OnDelete, Wait";
+     Name, Tags, CopyTags, KeyAccess, ServiceLinkedRoles, CreateServiceLinkedRoles, ReencryptKmsKeyId, CopyCompletionMinutes, RevokeAfterCopy, OnDelete, Wait";
 
 /// What the targets are to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,8 @@ pub struct Request {
     pub service_linked_roles: Vec<ServiceLinkedRole>,
     /// Make those of them that do not exist yet.
     pub create_service_linked_roles: bool,
+    /// A key of the source account under which snapshots that cannot be shared as they are (`aws/ebs`) are copied there first.
+    pub reencrypt_key: Option<KeyRef>,
     pub copy_completion_minutes: Option<u16>,
     pub revoke_after_copy: bool,
     pub on_delete: OnDelete,
@@ -215,6 +217,7 @@ impl Request {
                 .unwrap_or(KeyAccess::Grant),
             service_linked_roles,
             create_service_linked_roles,
+            reencrypt_key: fields.checked(&["ReencryptKmsKeyId"], KeyRef::parse)?,
             copy_completion_minutes: fields
                 .checked(&["CopyCompletionMinutes"], parse_completion_minutes)?,
             revoke_after_copy: fields.flag("RevokeAfterCopy")?.unwrap_or(true),
@@ -272,8 +275,9 @@ impl Request {
     }
 }
 
-const WORDS_OF_COPY: [&str; 5] = [
+const WORDS_OF_COPY: [&str; 6] = [
     "TargetKmsKeyIds",
+    "ReencryptKmsKeyId",
     "TargetRegions",
     "Name",
     "Tags",

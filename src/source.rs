@@ -124,8 +124,9 @@ impl Source {
     }
 
     /// Refuses, before anything is shared, what cannot be copied, with what to do about it.
-    pub fn check_copyable(&self) -> Result<(), Error> {
-        refuse_first(self.problems_of_copying())
+    /// `reencrypted`: what nobody else may use the key of is copied under another first.
+    pub fn check_copyable(&self, reencrypted: bool) -> Result<(), Error> {
+        refuse_first(self.problems_of_copying(reencrypted))
     }
 
     /// Refuses what cannot be shared: others could not launch from it.
@@ -134,7 +135,7 @@ impl Source {
     }
 
     /// All that stands against copying it.
-    pub fn problems_of_copying(&self) -> Vec<String> {
+    pub fn problems_of_copying(&self, reencrypted: bool) -> Vec<String> {
         let (id, image) = (&self.id, &self.image);
         let mut problems: Vec<String> = self.unavailable("copied").into_iter().collect();
         if self.snapshots.is_empty() {
@@ -154,7 +155,13 @@ impl Source {
                 "{id} is a paravirtual image with kernel {kernel}, which exists in its own Region only; convert it to HVM"
             ));
         }
-        problems.extend(self.snapshots.iter().filter_map(|s| self.uncopyable(s)));
+        for snapshot in &self.snapshots {
+            problems.extend(self.uncopyable(snapshot));
+            let unshareable = self.unshareable_key(snapshot).filter(|_| !reencrypted);
+            problems.extend(unshareable.map(|problem| {
+                format!("{problem}, or name such a key of the source account as ReencryptKmsKeyId: then amiferry does that for the time of the run")
+            }));
+        }
         problems
     }
 
@@ -219,7 +226,13 @@ impl Source {
                 snapshot.state
             ));
         }
-        self.unshareable_key(snapshot)
+        None
+    }
+
+    /// Those of the snapshots that are under one of these keys.
+    pub fn under(&self, keys: &[String]) -> Vec<bool> {
+        let under = |s: &SourceSnapshot| s.key.as_ref().is_some_and(|key| keys.contains(key));
+        self.snapshots.iter().map(under).collect()
     }
 
     /// How `copy` differs from this image where it matters; empty when it is faithful. `copies` are the snapshots that

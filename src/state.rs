@@ -19,12 +19,13 @@ use crate::request::{KeyAccess, MAX_TARGETS, check_tags};
 use crate::service_linked_role::ServiceLinkedRole;
 
 mod copies;
+mod staging;
 mod standing;
 
 pub use standing::MOST_COPIES_BESIDE_WORDS;
 
 /// The schema this version writes.
-pub const SCHEMA: u64 = 3;
+pub const SCHEMA: u64 = 4;
 /// Bytes of JSON a state may take: this much in all, and this much more for each target.
 pub const BYTES_IN_ALL: usize = 4096;
 pub const BYTES_PER_TARGET: usize = 1024;
@@ -71,6 +72,8 @@ pub struct State {
 pub enum Phase {
     /// Finding out in each target what is there already. Nothing has been shared.
     Looking,
+    /// Copying the source in its own account under a key that can be shared. Since schema 4.
+    Staging,
     /// Opening the source to the accounts that need it.
     Sharing,
     Copying,
@@ -89,6 +92,13 @@ pub struct SourceRef {
     pub snapshots: Vec<SnapshotId>,
     /// ARNs of the distinct keys.
     pub keys: Vec<String>,
+    /// Those of the keys that are AWS-managed: what is under them is copied in the source account first. Since schema 4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managed_keys: Vec<String>,
+    /// What is shared and copied, one for each snapshot: itself, or its copy in the source account under a key that can be shared.
+    /// Since schema 4.
+    #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
+    pub staged: Vec<Option<SnapshotId>>,
 }
 
 /// What the request said that targets have in common.
@@ -115,6 +125,9 @@ pub struct Order {
     /// ARNs of the organisation and units whose members are the targets: key policies name them as such. Since schema 3.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<String>,
+    /// The key under which the source is copied in its own account first. Since schema 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reencrypt_key: Option<KeyRef>,
 }
 
 /// What lasting sharing is to come to.
@@ -155,6 +168,9 @@ pub struct Sharing {
     /// Why the audience of a lasting share was refused: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// When the last copy in the source account was started (Unix seconds); 0 if none was. Since schema 4.
+    #[serde(skip_serializing_if = "is_default")]
+    pub staged_at: i64,
     /// Since when the policies of the keys have been seen without this run's statements (Unix seconds); 0 if they have not.
     /// Since schema 3.
     #[serde(skip_serializing_if = "is_default")]
@@ -350,6 +366,11 @@ impl State {
         {
             return invalid("a target's Copies do not match Source.Snapshots");
         }
+        if !self.staging_is_sound() {
+            return invalid(
+                "Source.Staged, Source.ManagedKeys and Order.ReencryptKey do not fit each other",
+            );
+        }
         // Times and counters that nobody wrote: they would overflow further on.
         let sane = |time: i64| (0..=i64::from(u32::MAX)).contains(&time);
         let times = |t: &TargetState| {
@@ -361,6 +382,7 @@ impl State {
             && sane(shared.at)
             && sane(shared.due)
             && sane(shared.policies_clean_since)
+            && sane(shared.staged_at)
             && shared.tries < 1000
             && self.targets.iter().all(times))
         {
@@ -417,6 +439,7 @@ impl State {
         self.sharing.at = self.sharing.at.min(now);
         self.sharing.due = self.sharing.due.min(latest);
         self.sharing.policies_clean_since = self.sharing.policies_clean_since.min(now);
+        self.sharing.staged_at = self.sharing.staged_at.min(now);
         for target in &mut self.targets {
             target.since = target.since.min(now);
             target.last_start = target.last_start.min(now);
@@ -533,9 +556,13 @@ impl State {
             prior: Vec::new(),
             closed: true,
             refused: None,
+            staged_at: now,
             policies_clean_since: now,
             stuck: Some("x".repeat(600)),
         };
+        if self.needs_staging() {
+            busy.source.staged = self.source.snapshots.iter().cloned().map(Some).collect();
+        }
         for target in &mut busy.targets {
             // An alias becomes the ARN of a key.
             if let Ok(key) = KeyRef::parse(&format!(

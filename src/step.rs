@@ -16,7 +16,7 @@
 //! | Removing | Remove | Removed, Failed |
 //!
 //! The run's way: Looking until every target has looked; Sharing with the accounts that turned out to need it, which may be
-//! none; Copying until every target is terminal; Revoking; Copying once more, to delete what other processes at work on the same
+//! none, and before that Staging where the source cannot be shared as it is; Copying until every target is terminal; Revoking; Copying once more, to delete what other processes at work on the same
 //! state may have left in the targets that the source was open to; Ended.
 //!
 //! With `Mode: Share` the targets begin as Ready and are Granting or Succeeded once shared with; Revoking then takes back only what is
@@ -28,6 +28,7 @@ use crate::state::{Phase, State, TargetPhase, TargetState};
 
 mod pace;
 mod record;
+mod staging;
 
 pub use pace::COPY_LIMIT;
 pub use record::record;
@@ -86,7 +87,11 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
                     targets: ready(state),
                 },
             ),
-            Phase::Revoking => offer(state.sharing.due, Command::Revoke),
+            Phase::Staging => offer(state.sharing.due, staging::command(state)),
+            Phase::Revoking => offer(
+                state.sharing.due.max(state.staged_shown_by()),
+                Command::Revoke,
+            ),
             Phase::Looking | Phase::Copying | Phase::Ended => {}
         }
     }
@@ -126,11 +131,17 @@ fn turn(state: &mut State, busy: &Busy) {
     // Sharing is done for all accounts at once, so it waits for the first answer from each; but not for those that stumble.
     let unheard = |t: &TargetState| t.phase == TargetPhase::Looking && t.tries == 0;
     if state.phase == Phase::Looking && !state.targets.iter().any(unheard) {
-        state.phase = Phase::Sharing;
+        staging::before_sharing(state);
     }
     if state.phase == Phase::Copying && !ready(state).is_empty() {
         // A target that answered late, or looked again, needs copies after all.
-        state.phase = Phase::Sharing;
+        staging::before_sharing(state);
+    }
+    if state.phase == Phase::Staging {
+        staging::gather(state, busy);
+        if staging::waiting(state).is_empty() {
+            state.phase = Phase::Copying;
+        }
     }
     if state.phase == Phase::Sharing && ready(state).is_empty() && !audience_waits(state) {
         state.phase = Phase::Copying;
@@ -171,6 +182,8 @@ fn command_for(state: &State, i: usize, target: &TargetState) -> Option<Command>
             // While the quota is full, progress of the others is what frees a place: poll, then try again.
             if missing.is_empty() || target.queued {
                 Some(Command::Poll { target: i })
+            } else if state.phase == Phase::Staging {
+                None
             } else {
                 Some(Command::Start {
                     target: i,

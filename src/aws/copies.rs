@@ -15,7 +15,7 @@ use crate::source::Source;
 use crate::state::{State, TargetState};
 
 /// EC2 takes this many values in a filter.
-const FILTER_VALUES: usize = 200;
+pub const FILTER_VALUES: usize = 200;
 const PAGE: i32 = 1000;
 
 /// What more is known of a copy.
@@ -78,13 +78,13 @@ impl Aws {
             operation: "CopySnapshot",
             account: at.account.clone(),
             region: at.region.clone(),
-            resource: from.id.to_string(),
+            resource: state.opened_snapshot(s).to_string(),
             code: "NotSent".to_owned(),
             message,
             request_id: None,
         };
         let to_sign = CopyToSign {
-            snapshot: &from.id,
+            snapshot: state.opened_snapshot(s),
             from: &state.source.region,
             to: &target.region,
             key: &target.kms_key_id,
@@ -107,7 +107,7 @@ impl Aws {
             .ec2(actor, &target.region)
             .copy_snapshot()
             .source_region(state.source.region.as_str())
-            .source_snapshot_id(from.id.as_str())
+            .source_snapshot_id(state.opened_snapshot(s).as_str())
             .destination_region(target.region.as_str())
             .encrypted(true)
             .kms_key_id(target.kms_key_id.as_str())
@@ -124,7 +124,7 @@ impl Aws {
             .config_override(once)
             .send()
             .await
-            .map_err(|e| refusal("CopySnapshot", &at, &from.id, &e))?;
+            .map_err(|e| refusal("CopySnapshot", &at, state.opened_snapshot(s), &e))?;
         let id = answer
             .snapshot_id()
             .and_then(|id| SnapshotId::parse(id).ok());
@@ -216,7 +216,8 @@ pub async fn own_snapshots(
     Ok(found)
 }
 
-fn copy(snapshot: &Snapshot) -> Option<Copy> {
+/// A snapshot as the copy that it is.
+pub fn copy(snapshot: &Snapshot) -> Option<Copy> {
     let status = match snapshot.state() {
         Some(SnapshotState::Completed) => CopyStatus::Completed,
         Some(SnapshotState::Error) => CopyStatus::Error(

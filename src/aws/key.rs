@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use aws_sdk_kms::types::KeyState;
+use aws_sdk_kms::types::{KeyManagerType, KeySpec, KeyState};
 
 use super::{Actor, Aws, refusal};
-use crate::error::Refusal;
-use crate::ids::{KeyRef, Region};
+use crate::error::{Error, Refusal, RefusalKind};
+use crate::ids::{AccountId, KeyRef, Region};
 use crate::state::{State, TargetState};
 
 /// Source keys that a session has been seen to reach in this process.
@@ -68,7 +68,7 @@ impl Aws {
         state: &State,
         actor: &Actor,
     ) -> Result<(), Refusal> {
-        for key in &state.source.keys {
+        for key in &state.opened_keys() {
             let probe = (actor.account.clone(), key.clone());
             if self
                 .probed
@@ -94,6 +94,72 @@ impl Aws {
                 .insert(probe);
         }
         Ok(())
+    }
+}
+
+impl Aws {
+    /// The ARN of the key under which a source is copied in its own account: one that can be shared, and is there and enabled.
+    pub async fn reencryption_key(
+        &self,
+        named: &KeyRef,
+        owner: &AccountId,
+        region: &Region,
+    ) -> Result<KeyRef, Error> {
+        let refuse = |problem: String| Error::invalid("ReencryptKmsKeyId", problem);
+        let own = (region.partition(), region.as_str(), owner.as_str());
+        let elsewhere = |key: &KeyRef| {
+            refuse(format!(
+                "{key} is not in account {owner} in {region}; it must be a key of the source account in SourceRegion"
+            ))
+        };
+        if named.home().is_some_and(|home| home != own) {
+            return Err(elsewhere(named));
+        }
+        let actor = Actor {
+            account: owner.to_string(),
+            credentials: None,
+        };
+        let kms = self.kms(&actor, region);
+        let answer = kms.describe_key().key_id(named.as_str()).send().await;
+        let answer = answer.map_err(|e| refusal("DescribeKey", &actor.at(region), named, &e));
+        let answer = match answer {
+            Err(said) if said.kind() == RefusalKind::NotFound => {
+                return Err(refuse(format!(
+                    "there is no {named} in account {owner} in {region} ({said})"
+                )));
+            }
+            other => other.map_err(Error::from_refusal)?,
+        };
+        let key = answer.key_metadata();
+        let key =
+            key.ok_or_else(|| Error::Internal(format!("DescribeKey told nothing of {named}")))?;
+        let arn = key.arn().and_then(|arn| KeyRef::parse(arn).ok());
+        let arn =
+            arn.ok_or_else(|| Error::Internal(format!("DescribeKey told no ARN of {named}")))?;
+        if arn.home() != Some(own) {
+            return Err(elsewhere(&arn));
+        }
+        if key.key_manager() == Some(&KeyManagerType::Aws) {
+            return Err(refuse(format!(
+                "{arn} is AWS-managed itself, which no other account can ever use; name a customer-managed key"
+            )));
+        }
+        match key.key_state() {
+            None | Some(KeyState::Enabled) => {}
+            Some(other) => {
+                return Err(refuse(format!(
+                    "{arn} is {}; enable it, or name another",
+                    other.as_str()
+                )));
+            }
+        }
+        match key.key_spec() {
+            None | Some(KeySpec::SymmetricDefault) => Ok(arn),
+            Some(other) => Err(refuse(format!(
+                "{arn} is of spec {}; EBS encrypts with symmetric keys only",
+                other.as_str()
+            ))),
+        }
     }
 }
 

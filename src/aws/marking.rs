@@ -76,6 +76,12 @@ impl Aws {
         let needs = Needs::of(wanted.clone());
         let mut mark = match marks.copies.get(&state.run) {
             Some(mark) => CopyMark {
+                // It needed nobody yet, or no more: it begins to now.
+                since: if mark.needs.is_none() {
+                    self.now()
+                } else {
+                    mark.since
+                },
                 needs: mark.needs.and(&needs),
                 ..mark.clone()
             },

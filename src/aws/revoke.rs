@@ -1,5 +1,5 @@
-//! Closing the source again: what the mark on the snapshots says was added, and the grants that bear the run's name. The
-//! mark goes last, so that a revocation cut short is found and finished.
+//! Closing the source again: what the mark on the snapshots says was added, the grants that bear the run's name, and what the run
+//! copied in the source account itself. The mark goes last, so that a revocation cut short is found and finished.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use aws_sdk_kms::types::GrantListEntry;
 use super::key::key_region;
 use super::key_policy::{by_policy, is_noted, is_own};
 use super::mark::{self, CopyMark, Marks, Needs};
-use super::{Aws, refusal};
+use super::{Aws, copies, refusal};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
@@ -28,7 +28,8 @@ enum Closed {
 }
 
 impl Aws {
-    pub(super) async fn revoke(&self, state: &State) -> Outcome {
+    /// `staged` are copies in the source account: those of the snapshots that are to be deleted once they are closed.
+    pub(super) async fn revoke(&self, state: &State, staged: &[SnapshotId]) -> Outcome {
         let tags = match self.source_snapshot_tags(state).await {
             Ok(tags) => tags,
             Err(refusal) => return Outcome::Refused(refusal),
@@ -77,6 +78,14 @@ impl Aws {
             && let Some(why) = later
         {
             return Outcome::NotYet(why);
+        }
+        if left.is_empty() && !staged.is_empty() {
+            let actor = Self::own(state);
+            let region = &state.source.region;
+            let ec2 = self.ec2(&actor, region);
+            let deleted = copies::delete(&ec2, &actor.at(region), staged).await;
+            left.extend(deleted.left);
+            closed.retain(|(id, _)| !deleted.gone.contains(id));
         }
         let name = sharing_tag(&state.run);
         if left.is_empty() {

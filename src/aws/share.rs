@@ -115,6 +115,7 @@ impl Aws {
     /// Marks the source as open for this run, which may need these targets let in: whoever has the part of one may do so while the
     /// mark is there.
     pub async fn mark_open(&self, state: &State, targets: &[usize]) -> Result<(), Error> {
+        let state = &state.opened();
         let marking = async {
             let (tags, permitted) = self.seen_together(state).await?;
             let marks = self.marks_for(state, targets, &tags, &permitted);

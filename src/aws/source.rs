@@ -259,6 +259,8 @@ impl Aws {
                 .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
                 .collect(),
             keys,
+            managed_keys: Vec::new(),
+            staged: Vec::new(),
         }))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::Filter;
 
 use super::mark::{CopyMark, Marks, Needs};
-use super::{Actor, Aws, copies, image, tags};
+use super::{Actor, Aws, copies, image, staged_from, tags};
 use crate::command::{grant_prefix, tag};
 use crate::error::{Error, Refusal};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
@@ -48,6 +48,8 @@ impl Aws {
             };
             let tags = tags::to_map(snapshot.tags());
             for (run, mark) in Marks::read(&tags).copies {
+                let staged =
+                    staged_from(owner.as_str(), &tags).filter(|_| tags.get(tag::RUN) == Some(&run));
                 if !runs.contains_key(&run) {
                     let image = image::own_images_by(
                         &ec2,
@@ -56,13 +58,17 @@ impl Aws {
                         id.as_str(),
                     );
                     let image = image.await.map_err(Error::from_refusal)?;
-                    let image = image.iter().find_map(image::id_of);
+                    let image = staged
+                        .clone()
+                        .or_else(|| image.iter().find_map(image::id_of));
                     let source = SourceRef {
                         image_id: image.unwrap_or_else(ImageId::unknown),
                         region: region.clone(),
                         account_id: owner.clone(),
                         snapshots: Vec::new(),
                         keys: Vec::new(),
+                        managed_keys: Vec::new(),
+                        staged: Vec::new(),
                     };
                     runs.insert(
                         run.clone(),
@@ -75,6 +81,7 @@ impl Aws {
                 }
                 if let Some(open) = runs.get_mut(&run) {
                     open.source.snapshots.push(id.clone());
+                    open.source.staged.push(staged.map(|_| id.clone()));
                     let key = snapshot.kms_key_id().map(str::to_owned);
                     open.source
                         .keys

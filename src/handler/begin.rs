@@ -46,6 +46,11 @@ pub async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result
     plan::check_keys(&request, &source)?;
     aws.read_key_managers(&mut source, &request.source_region)
         .await?;
+    let mut request = request;
+    if let Some(key) = &request.reencrypt_key {
+        let key = aws.reencryption_key(key, &source.owner, &request.source_region);
+        request.reencrypt_key = Some(key.await?);
+    }
     let members = match &request.audience {
         Some(audience) => aws.members(audience, request.needs_members()).await?,
         None => Members::default(),
@@ -230,6 +235,9 @@ pub async fn read_again(aws: &Aws, state: &mut State) -> Result<Result<Source, S
             let same = snapshots.eq(&there.snapshots)
                 && source.keys() == there.keys
                 && source.owner == there.account_id;
+            if same && state.needs_staging() {
+                return read_staged(aws, state, source).await;
+            }
             Ok(if same {
                 Ok(source)
             } else {
@@ -241,4 +249,30 @@ pub async fn read_again(aws: &Aws, state: &mut State) -> Result<Result<Source, S
         Err(Error::SourceNotFound(said)) => Ok(Err(said)),
         Err(error) => Err(error),
     }
+}
+
+/// What is copied in the source's own account, as it is now: which of the keys are AWS-managed, KMS tells, and which copies there are,
+/// their tags. A state may come from anybody who may call, and what it names would be shared.
+async fn read_staged(
+    aws: &Aws,
+    state: &mut State,
+    mut source: Source,
+) -> Result<Result<Source, String>, Error> {
+    aws.read_key_managers(&mut source, &state.source.region)
+        .await?;
+    if source.aws_managed_keys != state.source.managed_keys {
+        return Ok(Err(format!(
+            "the keys of {} are not what they were when the run began",
+            source.id
+        )));
+    }
+    if matches!(
+        state.phase,
+        Phase::Staging | Phase::Sharing | Phase::Copying
+    ) && !state.sharing.closed
+    {
+        let staged = aws.staged(state, &source).await;
+        state.see_staged(&staged.map_err(Error::from_refusal)?);
+    }
+    Ok(Ok(source))
 }

@@ -69,7 +69,7 @@ fn unreadable(region: &Region, error: &Error) -> Finding {
 
 fn problems(request: &Request, source: &Source) -> Vec<String> {
     match request.mode {
-        Mode::Copy => source.problems_of_copying(),
+        Mode::Copy => source.problems_of_copying(request.reencrypt_key.is_some()),
         Mode::Share => source.problems_of_sharing(request.sharing.snapshots),
     }
 }

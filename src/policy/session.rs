@@ -142,7 +142,7 @@ fn add(policy: &mut Value, statement: Value) {
 /// The ARNs of the keys of this run that this account works with. An alias cannot be named in a policy: its account's keys
 /// in that Region stand for it.
 fn named_keys(state: &State, account: &AccountId) -> BTreeSet<String> {
-    let mut keys: BTreeSet<String> = state.source.keys.iter().cloned().collect();
+    let mut keys: BTreeSet<String> = state.opened_keys().into_iter().collect();
     for target in state.targets.iter().filter(|t| t.account_id == *account) {
         let key = &target.kms_key_id;
         // What is to be removed may be under another key than the request names by now.

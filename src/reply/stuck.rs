@@ -69,7 +69,8 @@ fn at_source(state: &State, said: &str) -> Value {
         return lasting(state, said);
     }
     let mut commands = Vec::new();
-    for id in &state.source.snapshots {
+    let opened = state.opened();
+    for id in &opened.source.snapshots {
         if !accounts.is_empty() {
             commands.push(format!(
                 "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} --attribute createVolumePermission --operation-type remove --user-ids {}",
@@ -83,20 +84,39 @@ fn at_source(state: &State, said: &str) -> Value {
         ));
     }
     commands.extend(
-        state
+        opened
             .source
             .keys
             .iter()
             .map(|key| revoke_own_grants(state, key)),
     );
     commands.extend(
-        state
+        opened
             .source
             .keys
             .iter()
             .flat_map(|key| edit_policy(state, key)),
     );
+    commands.extend(delete_staged(state));
     json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source snapshots and keys", "Reason": said, "Commands": commands})
+}
+
+/// What was copied in the source account, and is to be deleted.
+fn delete_staged(state: &State) -> Vec<String> {
+    if !state.may_have_staged() {
+        return Vec::new();
+    }
+    let region = state.source.region.as_str();
+    let staged = state.source.staged.iter().flatten();
+    let mut commands: Vec<String> = staged
+        .filter(|id| !state.source.snapshots.contains(id))
+        .map(|id| format!("aws ec2 delete-snapshot --region {region} --snapshot-id {id}"))
+        .collect();
+    commands.push(format!(
+        "aws ec2 describe-snapshots --region {region} --owner-ids self --filters \"Name=tag:{},Values={}\" \"Name=tag:{},Values={}\" --query Snapshots[].SnapshotId # then, for each: aws ec2 delete-snapshot --region {region} --snapshot-id …",
+        tag::RUN, state.run, tag::SOURCE_ACCOUNT, state.source.account_id
+    ));
+    commands
 }
 
 /// A lasting share that could not be taken back: the tags tell whom it let in.

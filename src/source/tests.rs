@@ -155,11 +155,11 @@ fn what_cannot_be_copied_is_refused_with_what_to_do() {
         }),
         ("HVM", |s| s.image.kernel = Some("aki-00000000".to_owned())),
     ];
-    assert!(example().check_copyable().is_ok());
+    assert!(example().check_copyable(false).is_ok());
     for (expected, spoil) in spoil {
         let mut source = example();
         spoil(&mut source);
-        let message = source.check_copyable().unwrap_err().to_string();
+        let message = source.check_copyable(false).unwrap_err().to_string();
         assert!(
             message.contains(expected) && message.starts_with("SourceImageId: "),
             "{message}"

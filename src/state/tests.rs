@@ -46,6 +46,8 @@ fn full(targets: usize, snapshots: usize) -> State {
                 "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"
                     .to_owned(),
             ],
+            managed_keys: Vec::new(),
+            staged: Vec::new(),
         },
         order: Order {
             name: NameTemplate::default(),
@@ -58,6 +60,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             service_linked_roles: Vec::new(),
             create_service_linked_roles: false,
             audience: Vec::new(),
+            reencrypt_key: None,
         },
         sharing: Sharing {
             at: 1_800_000_000,
@@ -66,6 +69,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             prior: Vec::new(),
             closed: true,
             refused: None,
+            staged_at: 1_800_000_000,
             policies_clean_since: 1_800_000_000,
             stuck: Some("x".repeat(600)),
         },
@@ -94,6 +98,7 @@ fn the_golden_states_of_all_schemas_open() {
         include_str!("golden-1.json"),
         include_str!("golden-2.json"),
         include_str!("golden-3.json"),
+        include_str!("golden-4.json"),
     ] {
         let mut golden: Value = serde_json::from_str(golden).unwrap();
         let state = State::open(&golden).unwrap();
@@ -148,8 +153,8 @@ fn newer_and_broken_states_are_refused_by_name() {
     for (pointer, value, said) in [
         (
             "/Schema",
-            json!(4),
-            "Schema 4 was written by a newer version",
+            json!(5),
+            "Schema 5 was written by a newer version",
         ),
         ("/Schema", json!(0), "Schema must be"),
         ("/Targets", json!([]), "Targets is empty"),

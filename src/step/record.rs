@@ -11,10 +11,12 @@ use super::pace::{MOST_AGAIN, MOST_TRIES, backoff};
 mod copying;
 mod granting;
 mod sharing;
+mod staging;
 
 use copying::{key_not_ready, looked, polled, started};
 use granting::{end_or_grant, granted};
 use sharing::{permitted, revoked, shared};
+use staging::staged;
 
 /// Notes in `state` what came of `command`.
 pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) {
@@ -23,6 +25,7 @@ pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) 
             permitted(state, targets, outcome, now);
         }
         Command::Share { targets } => shared(state, targets, outcome, now),
+        Command::LookStaged | Command::Stage { .. } => staged(state, outcome, now),
         Command::Revoke => revoked(state, outcome, now),
         _ => {
             if let Some(target) = command.target() {
@@ -80,6 +83,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         Outcome::Refused(refusal) => refused(state, i, command, &refusal, now),
         Outcome::Shared { .. }
         | Outcome::Permitted { .. }
+        | Outcome::StagedSeen(_)
         | Outcome::Closed { .. }
         | Outcome::RolesMissing(..)
         | Outcome::Settling { .. }

@@ -77,6 +77,7 @@ fn turn(state: &mut State, now: i64, answer: impl Fn(&Command) -> Outcome) -> Ve
 fn works(command: &Command) -> Outcome {
     let done = |n| copy(n, CopyStatus::Completed);
     match command {
+        Command::LookStaged | Command::Stage { .. } => unreachable!(),
         Command::Share { .. } => Outcome::Shared {
             prior: Vec::new(),
             earlier: Vec::new(),

@@ -20,8 +20,8 @@ pub const OTHER: &str = "333333333333";
 fn editing() -> Account {
     let mut account = producer();
     account.roles[0] = Role::new("amiferry")
-        .policy(documented(0))
-        .policy(documented(7));
+        .policy(documented("Find"))
+        .policy(documented("KeyPolicies"));
     account
 }
 

@@ -35,7 +35,7 @@ pub fn arn(account: &str, (service, role): (&str, &str)) -> String {
 
 /// A target with the roles of its services, the copy role as documented for such requests, and somebody who may do everything.
 pub fn target_account(account: &str, regions: &[&str], roles: &[(&str, &str)]) -> Account {
-    let launch = documented_block("LetLaunch");
+    let launch = documented("LetLaunch");
     let mut copying = copy_role(account, regions);
     for region in regions {
         let policy = launch.replace("us-west-2:222222222222", &format!("{region}:{account}"));

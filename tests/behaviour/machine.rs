@@ -92,7 +92,7 @@ async fn conclude(
 }
 
 /// One execution, from its input to its end.
-async fn execute(sandbox: &Sandbox, job: &Value) -> Value {
+pub async fn execute(sandbox: &Sandbox, job: &Value) -> Value {
     let (opened, failed) = open(sandbox, job).await;
     let parts = opened["Parts"].as_array().cloned().unwrap_or_default();
     let done = join_all(parts.iter().map(|part| child(sandbox, part))).await;

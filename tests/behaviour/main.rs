@@ -21,6 +21,7 @@ mod process;
 mod resume;
 mod share;
 mod sources;
+mod staging;
 mod support;
 mod sweep;
 mod twice;

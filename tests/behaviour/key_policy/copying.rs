@@ -92,9 +92,9 @@ async fn roles_of_several_names() {
         .account(other);
     let sandbox = Sandbox::new(world);
     sandbox.edit(|aws| {
-        let mut policy: Value = serde_json::from_str(&documented(0)).unwrap();
+        let mut policy: Value = serde_json::from_str(&documented("Find")).unwrap();
         policy["Statement"][7]["Resource"] = json!("*");
-        let (policy, keys) = (policy.to_string(), documented(7));
+        let (policy, keys) = (policy.to_string(), documented("KeyPolicies"));
         aws.set_policies("arn:aws:iam::111111111111:role/amiferry", &[&policy, &keys])
             .unwrap()
     });

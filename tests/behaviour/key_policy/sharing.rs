@@ -143,7 +143,7 @@ async fn from_grants_to_policies_and_back() {
 async fn a_resource_creates_updates_and_deletes() {
     let stack = Stack::new(&TWO).await;
     stack.sandbox.edit(|aws| {
-        let (function, keys) = (documented(0), documented(7));
+        let (function, keys) = (documented("Find"), documented("KeyPolicies"));
         aws.set_policies(
             "arn:aws:iam::111111111111:role/amiferry",
             &[&function, &keys],

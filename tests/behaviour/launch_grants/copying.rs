@@ -202,7 +202,7 @@ async fn roles_are_made_where_that_is_asked_for_and_waited_for() {
 /// A role that may be looked for but not made; a role that may do neither.
 #[tokio::test(start_paused = true)]
 async fn what_the_copy_role_may_not_do_is_said_and_the_copy_kept() {
-    let launch = documented_block("LetLaunch");
+    let launch = documented("LetLaunch");
     let listing: Value = serde_json::from_str(&launch).unwrap();
     let listing =
         json!({"Version": "2012-10-17", "Statement": listing["Statement"][0]}).to_string();

@@ -1,0 +1,133 @@
+//! Outcomes of copying the source in its own account.
+
+use crate::command::{CopyStatus, Outcome, Staged, best};
+use crate::diagnose::Cause;
+use crate::error::{Refusal, RefusalKind};
+use crate::ids::SnapshotId;
+use crate::state::{Phase, State};
+use crate::step::pace::{COPY_LIMIT, MOST_AGAIN, MOST_TRIES, UNSEEN_LIMIT, backoff, poll_interval};
+use crate::step::staging::waiting;
+
+use super::fail;
+
+const OVER: &str = "the run was closed meanwhile; this part of it was not done";
+
+pub(super) fn staged(state: &mut State, outcome: Outcome, now: i64) {
+    match outcome {
+        Outcome::StagedSeen(copies) => seen(state, &copies, now),
+        Outcome::Started { results } => started(state, results, now),
+        Outcome::SourceGone(what) => fail_all(state, Cause::SourceGone, &what),
+        Outcome::Refused(refusal) => stumbled(state, &refusal, now),
+        _ => {}
+    }
+}
+
+/// Remembers for each snapshot the copy that counts, chosen as in the targets. All complete: on to the sharing.
+fn seen(state: &mut State, copies: &Staged, now: i64) {
+    let (mut complete, mut broken) = (true, None);
+    let fresh = now - state.sharing.staged_at <= UNSEEN_LIMIT;
+    let mut places = state.source.staged.clone();
+    places.resize(copies.len(), None);
+    for ((place, copies), original) in places.iter_mut().zip(copies).zip(&state.source.snapshots) {
+        let Some(copies) = copies else {
+            *place = Some(original.clone());
+            continue;
+        };
+        let best = best(copies);
+        complete &= best.is_some_and(|copy| copy.status == CopyStatus::Completed);
+        if let Some(copy) = best {
+            *place = Some(copy.id.clone());
+            continue;
+        }
+        // One that does not show was started a moment ago; any other is gone.
+        let unseen = |id: &SnapshotId| fresh && copies.iter().all(|c| c.id != *id);
+        *place = place.take().filter(unseen);
+        let mut errors = copies.iter().filter_map(|copy| match &copy.status {
+            CopyStatus::Error(said) => Some((&copy.id, said)),
+            _ => None,
+        });
+        // They stay until the end, so that every process counts the same.
+        if copies.len() > MOST_AGAIN as usize
+            && let Some((id, said)) = errors.next_back()
+        {
+            broken = Some(format!("CopySnapshot: {id} ended in state error: {said}"));
+        }
+    }
+    state.source.staged = places;
+    if let Some(said) = broken {
+        return fail_all(state, Cause::StagingFailed, &said);
+    }
+    if complete {
+        (state.sharing.tries, state.sharing.due) = (0, 0);
+        state.phase = Phase::Sharing;
+        return;
+    }
+    if state.part {
+        // It is the whole that copies it, and deletes it.
+        return fail_all(state, Cause::SharingFailed, OVER);
+    }
+    wait(state, now);
+}
+
+fn wait(state: &mut State, now: i64) {
+    if state.sharing.staged_at == 0 {
+        state.sharing.staged_at = now;
+    }
+    let since = state.sharing.staged_at;
+    if now - since > COPY_LIMIT {
+        let said = "copying in the source account took longer than 49 hours";
+        return fail_all(state, Cause::TooSlow, said);
+    }
+    state.sharing.due = if state.unstaged().is_empty() {
+        now + poll_interval(since, now)
+    } else {
+        now
+    };
+}
+
+fn started(state: &mut State, results: Vec<(usize, Result<SnapshotId, Refusal>)>, now: i64) {
+    let mut refusals = Vec::new();
+    for (s, result) in results {
+        match result {
+            Ok(id) => {
+                if let Some(place) = state.source.staged.get_mut(s) {
+                    *place = Some(id);
+                }
+                state.sharing.staged_at = now;
+            }
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if let Some(refusal) = refusals.iter().find(|r| !r.is_passing()) {
+        return fail_all(state, Cause::StagingFailed, &refusal.to_string());
+    }
+    // Whose effect is unknown must be looked for before it is begun again.
+    let passing = |r: &&Refusal| r.kind() != RefusalKind::QuotaFull;
+    if let Some(refusal) = refusals.iter().find(passing) {
+        return stumbled(state, refusal, now);
+    }
+    state.sharing.tries = 0;
+    wait(state, now);
+    // While the quota is full, the others' progress is what frees a place.
+    state.sharing.due = now + poll_interval(state.sharing.staged_at, now);
+}
+
+fn stumbled(state: &mut State, refusal: &Refusal, now: i64) {
+    if !refusal.is_passing() || state.sharing.tries >= MOST_TRIES {
+        return fail_all(state, Cause::StagingFailed, &refusal.to_string());
+    }
+    state.sharing.tries += 1;
+    state.sharing.due = now + backoff(state.sharing.tries);
+    state.source.staged.clear();
+    // What may have been started shows later than this.
+    if refusal.operation == "CopySnapshot" {
+        state.sharing.staged_at = now;
+    }
+}
+
+fn fail_all(state: &mut State, cause: Cause, said: &str) {
+    for i in waiting(state) {
+        fail(&mut state.targets[i], cause, said);
+    }
+    (state.sharing.tries, state.sharing.due) = (0, 0);
+}

@@ -1,0 +1,415 @@
+//! `ReencryptKmsKeyId`: a source under `aws/ebs` is copied in its own account first, and nothing of that is left there.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{Account, Fault, Key, Sandbox, World};
+use serde_json::{Value, json};
+
+use crate::machine::execute;
+use crate::resume::{hang, killed};
+use crate::support::*;
+
+const OTHER_KEY: &str = "alias/shared-ami-key";
+
+/// The source account with the first snapshots of its image under `aws/ebs`, and with the permissions documented for that.
+fn under_aws_ebs(snapshots: usize) -> Account {
+    let mut account = producer();
+    account.roles[0].policies.push(documented("Stage"));
+    for snapshot in &mut account.snapshots[..snapshots] {
+        snapshot.kms_key_arn = Some("alias/aws/ebs".to_owned());
+    }
+    account
+}
+
+fn staged_world(snapshots: usize, places: &[Place]) -> World {
+    world_with(under_aws_ebs(snapshots), places)
+}
+
+fn wish_under(key: &str, places: &[Place]) -> Value {
+    let mut event = distribute(places);
+    event["Distribute"]["ReencryptKmsKeyId"] = json!(key);
+    event
+}
+
+fn wish(places: &[Place]) -> Value {
+    wish_under(OTHER_KEY, places)
+}
+
+/// Closed, and nothing but the image's own snapshots is in the source account.
+fn assert_unstaged(sandbox: &Sandbox, case: &str) {
+    let there: Vec<String> = sandbox
+        .snapshots(SOURCE, HOME)
+        .into_iter()
+        .map(|s| s.snapshot_id)
+        .collect();
+    assert_eq!(there, [ROOT, DATA], "{case}");
+    assert_closed(sandbox);
+}
+
+fn staged_copies(sandbox: &Sandbox) -> usize {
+    let ledger = sandbox.ledger();
+    let copies = ledger
+        .iter()
+        .filter(|call| call.operation == "CopySnapshot" && call.account == SOURCE);
+    copies.count()
+}
+
+fn refuse(status: u16, code: &str) -> Fault {
+    Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "as the test wants it".to_owned(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_shared_is_copied_first_and_nothing_else() {
+    for snapshots in [1, 2] {
+        let sandbox = Sandbox::new(staged_world(snapshots, &FOUR));
+        let reply = to_the_end(&sandbox, &wish(&FOUR)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        assert_whole(&sandbox, &FOUR);
+        assert_unstaged(&sandbox, "succeeded");
+        assert_eq!(staged_copies(&sandbox), snapshots);
+        // Told by the image's own snapshots.
+        let told = target(&reply, FOUR[0])["Snapshots"].as_object().unwrap();
+        assert!(
+            told.contains_key(ROOT) && told.contains_key(DATA),
+            "{told:?}"
+        );
+        // The same again finds everything, without staging anything.
+        let again = to_the_end(&sandbox, &wish(&FOUR)).await;
+        assert_eq!(again["Result"], reply["Result"]);
+        assert_eq!(staged_copies(&sandbox), snapshots);
+        assert_unstaged(&sandbox, "again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_needs_it_nothing_is_staged() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let reply = to_the_end(&sandbox, &wish(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(staged_copies(&sandbox), 0);
+    assert_whole(&sandbox, &TWO);
+    assert_unstaged(&sandbox, "not needed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_key_is_refused_by_name() {
+    let disabled = "11111111-aaaa-bbbb-cccc-00000000000d";
+    let cases = [
+        ("alias/aws/ebs", "AWS-managed"),
+        ("alias/nobody", "there is no alias/nobody"),
+        (disabled, "is Disabled"),
+        (
+            "arn:aws:kms:us-east-1:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001",
+            "must be a key of the source account",
+        ),
+        (
+            "arn:aws:kms:us-west-2:222222222222:key/11111111-aaaa-bbbb-cccc-000000000001",
+            "must be a key of the source account",
+        ),
+    ];
+    for (key, expected) in cases {
+        let sandbox = Sandbox::new(world_with(
+            under_aws_ebs(2).key(Key::new(HOME, disabled)),
+            &TWO,
+        ));
+        sandbox.edit(|aws| {
+            let _ = aws.aws_ebs_key(SOURCE, HOME);
+            assert!(aws.disable_key(&format!("arn:aws:kms:{HOME}:{SOURCE}:key/{disabled}")));
+        });
+        let error = call(&sandbox, &wish_under(key, &TWO))
+            .await
+            .expect_err("refused");
+        let said = error.to_string();
+        assert!(
+            said.starts_with("ReencryptKmsKeyId: ") && said.contains(expected),
+            "{key}: {said}"
+        );
+        assert_eq!(error.error_type(), "InvalidRequest");
+        let changing = ["Copy", "Create", "Modify", "Assume"];
+        assert!(
+            sandbox
+                .ledger()
+                .iter()
+                .all(|c| !changing.iter().any(|w| c.operation.starts_with(w)))
+        );
+    }
+    let sandbox = Sandbox::new(staged_world(1, &TWO));
+    let said = call(&sandbox, &distribute(&TWO))
+        .await
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        said.starts_with("SourceImageId: ") && said.contains("ReencryptKmsKeyId"),
+        "{said}"
+    );
+}
+
+async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
+    for n in 0.. {
+        let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(1024.0));
+        hang(&sandbox, n, fault.clone());
+        let Some(last) = killed(&sandbox, &wish(&TWO)).await else {
+            assert!(n > 40, "{n}");
+            return;
+        };
+        sandbox.clear_fault();
+        let reply = to_the_end(&sandbox, &again(&last)).await;
+        assert_eq!(reply["Status"], "Succeeded", "cut at call {n}: {reply}");
+        assert_whole(&sandbox, &TWO);
+        assert_unstaged(&sandbox, &format!("cut at call {n}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cut_after_every_call() {
+    cut_everywhere(Fault::HangAfter, Value::clone).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn cut_before_every_call() {
+    cut_everywhere(Fault::HangBefore, Value::clone).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn cut_after_every_call_and_delivered_again() {
+    cut_everywhere(Fault::HangAfter, |_| wish(&TWO)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_at_any_call() {
+    let faults = [
+        refuse(503, "RequestLimitExceeded"),
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+    ];
+    for fault in faults {
+        for n in 0.. {
+            let sandbox = Sandbox::new(staged_world(1, &TWO));
+            hang(&sandbox, n, fault.clone());
+            let reply = to_the_end(&sandbox, &wish(&TWO)).await;
+            assert_eq!(
+                reply["Status"], "Succeeded",
+                "{fault:?} at call {n}: {reply}"
+            );
+            assert_whole(&sandbox, &TWO);
+            assert_unstaged(&sandbox, &format!("{fault:?} at call {n}"));
+            if n > sandbox.ledger().len() {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_event_twice_at_once() {
+    for seed in 1..20_u64 {
+        let sandbox = Sandbox::new(staged_world(2, &TWO));
+        let random = std::sync::Mutex::new(fastrand::Rng::with_seed(seed));
+        sandbox.set_fault(move |_| {
+            Fault::Delay(Duration::from_millis(random.lock().unwrap().u64(0..900)))
+        });
+        let event = wish(&TWO);
+        let (one, other) = tokio::join!(to_the_end(&sandbox, &event), to_the_end(&sandbox, &event));
+        assert_eq!(
+            (&one["Status"], &other["Status"]),
+            (&json!("Succeeded"), &json!("Succeeded")),
+            "seed {seed}: {one} {other}"
+        );
+        assert_whole(&sandbox, &TWO);
+        assert_unstaged(&sandbox, &format!("seed {seed}"));
+    }
+}
+
+/// A copy in the source account that ends in error is made again, a few times.
+#[tokio::test(start_paused = true)]
+async fn a_staged_copy_that_breaks() {
+    let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(50.0));
+    let reply = call(&sandbox, &wish(&TWO)).await.unwrap();
+    assert_eq!(reply["State"]["Phase"], "Staging", "{reply}");
+    sandbox.edit(|aws| {
+        let copies = aws.pending_copies();
+        assert!(aws.fail_copy(&copies[0], "internal error"));
+    });
+    let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(staged_copies(&sandbox), 2);
+    assert_whole(&sandbox, &TWO);
+    assert_unstaged(&sandbox, "broke once");
+
+    let mut account = under_aws_ebs(1);
+    account.snapshots[0].copies_fail_at = Some((50, "internal error".to_owned()));
+    let sandbox = Sandbox::new(world_with(account, &TWO));
+    let reply = to_the_end(&sandbox, &wish(&TWO)).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    let told = target(&reply, TWO[0]);
+    assert_eq!(told["Cause"], "StagingFailed");
+    assert!(
+        told["Remedy"]
+            .as_str()
+            .unwrap()
+            .contains("ec2:CopySnapshot"),
+        "{told}"
+    );
+    assert_eq!(staged_copies(&sandbox), 3);
+    assert_nothing(&sandbox, &TWO);
+    assert_unstaged(&sandbox, "always breaks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_permissions_it_says_which() {
+    let mut account = under_aws_ebs(2);
+    account.roles[0].policies.pop();
+    let sandbox = Sandbox::new(world_with(account, &TWO));
+    let reply = to_the_end(&sandbox, &wish(&TWO)).await;
+    assert_eq!(target(&reply, TWO[0])["Cause"], "StagingFailed", "{reply}");
+    assert_nothing(&sandbox, &TWO);
+    assert_unstaged(&sandbox, "denied");
+}
+
+/// A full quota is a queue.
+#[tokio::test(start_paused = true)]
+async fn a_full_quota_is_waited_for() {
+    let sandbox = Sandbox::new(staged_world(2, &TWO));
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    sandbox.set_fault(move |call| {
+        let staging = call.operation == "CopySnapshot" && call.account == SOURCE;
+        if staging && count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 60 {
+            refuse(400, "ResourceLimitExceeded")
+        } else {
+            Fault::None
+        }
+    });
+    let reply = to_the_end(&sandbox, &wish(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_unstaged(&sandbox, "queued");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_deleted_is_listed_with_its_command() {
+    let sandbox = Sandbox::new(staged_world(1, &TWO));
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "DeleteSnapshot" if call.account == SOURCE => refuse(403, "UnauthorizedOperation"),
+        _ => Fault::None,
+    });
+    let reply = to_the_end(&sandbox, &wish(&TWO)).await;
+    assert_eq!(reply["Status"], "Stuck", "{reply}");
+    assert_whole(&sandbox, &TWO);
+    let left: Vec<_> = sandbox
+        .snapshots(SOURCE, HOME)
+        .into_iter()
+        .filter(|s| s.snapshot_id != ROOT && s.snapshot_id != DATA)
+        .collect();
+    assert_eq!(left.len(), 1);
+    assert!(left[0].create_volume_permissions.is_empty());
+    let stuck = &reply["Result"]["Stuck"][0];
+    assert_eq!(stuck["AccountId"], SOURCE);
+    let command = format!(
+        "aws ec2 delete-snapshot --region {HOME} --snapshot-id {}",
+        left[0].snapshot_id
+    );
+    assert!(stuck["Commands"].to_string().contains(&command), "{stuck}");
+    // Its mark is left on it: the sweeper tries again.
+    sandbox.clear_fault();
+    tokio::time::sleep(Duration::from_hours(51)).await;
+    let swept = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+    assert_eq!(swept["Closed"].as_array().unwrap().len(), 1, "{swept}");
+    assert_unstaged(&sandbox, "swept");
+}
+
+/// A run that died while it staged, or once it had shared what it staged.
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_run_left_is_swept() {
+    for dies_at in ["CopySnapshot of staging", "CopySnapshot"] {
+        let sandbox = Sandbox::new(staged_world(1, &TWO));
+        sandbox.set_fault(
+            move |call| match (call.operation.as_str(), call.account == SOURCE) {
+                ("CopySnapshot", true) if dies_at != "CopySnapshot" => Fault::HangAfter,
+                ("CopySnapshot", false) => Fault::HangBefore,
+                _ => Fault::None,
+            },
+        );
+        let event = wish(&TWO);
+        let driving = tokio::time::timeout(Duration::from_mins(5), to_the_end(&sandbox, &event));
+        tokio::select! {
+            biased;
+            () = sandbox.hung() => {}
+            _ = driving => panic!("{dies_at}: it hangs"),
+        }
+        sandbox.clear_fault();
+        let young = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+        assert_eq!(
+            young["Alive"].as_array().unwrap().len(),
+            1,
+            "{dies_at}: {young}"
+        );
+        tokio::time::sleep(Duration::from_hours(51)).await;
+        let old = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+        assert_eq!(
+            old["Closed"].as_array().unwrap().len(),
+            1,
+            "{dies_at}: {old}"
+        );
+        assert_unstaged(&sandbox, dies_at);
+    }
+}
+
+/// What a state names is not taken for granted: nothing is shared or deleted that this run did not stage.
+#[tokio::test(start_paused = true)]
+async fn a_state_cannot_name_what_is_shared() {
+    let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(250.0));
+    let mut state = call(&sandbox, &wish(&TWO)).await.unwrap()["State"].clone();
+    let other = amiferry_sandbox::Snapshot::new(HOME, "snap-00000000000000bad", 1).key(SOURCE_KEY);
+    sandbox.edit(|aws| aws.add_snapshot(SOURCE, other)).unwrap();
+    state["Phase"] = json!("Sharing");
+    state["Source"]["Staged"] = json!("00000000000000bad,00000000000000bad");
+    let reply = to_the_end(&sandbox, &json!({ "State": state })).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_whole(&sandbox, &TWO);
+    let touched = sandbox.ledger().iter().any(|call| {
+        call.params.values().any(|v| v == "snap-00000000000000bad")
+            && !call.operation.starts_with("Describe")
+    });
+    assert!(!touched);
+    assert!(
+        sandbox
+            .edit(|aws| aws.snapshot("snap-00000000000000bad"))
+            .is_some()
+    );
+}
+
+/// An execution stages once, before it makes parts; a target that answers late finds it open too.
+#[tokio::test(start_paused = true)]
+async fn an_execution_stages_once_for_all_its_parts() {
+    for late in [false, true] {
+        let sandbox = Sandbox::new(staged_world(1, &FOUR).copy_mib_per_second(250.0));
+        let began = sandbox.now();
+        sandbox.set_fault(move |call| {
+            let young = call.at.duration_since(began).unwrap_or_default() < Duration::from_mins(1);
+            let role = call
+                .params
+                .get("RoleArn")
+                .is_some_and(|arn| arn.contains("444444444444"));
+            if late && young && role {
+                refuse(503, "Throttling")
+            } else {
+                Fault::None
+            }
+        });
+        let reply = execute(&sandbox, &wish(&FOUR)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        assert_eq!(staged_copies(&sandbox), 1);
+        assert_whole(&sandbox, &FOUR);
+        assert_unstaged(&sandbox, "executed");
+    }
+    let mut account = under_aws_ebs(1);
+    account.snapshots[0].copies_fail_at = Some((50, "internal error".to_owned()));
+    let sandbox = Sandbox::new(world_with(account, &TWO));
+    let reply = execute(&sandbox, &wish(&TWO)).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    assert_nothing(&sandbox, &TWO);
+    assert_unstaged(&sandbox, "failed");
+}
