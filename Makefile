@@ -57,6 +57,8 @@ test: .venv/ready $(RIE) ## Run all tests, those of the deployed templates and o
 	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire
 	$(MAKE) --no-print-directory least-privilege
 
+TABLES := documents:: table:: pitfalls::
+
 # Schedules of faults; at four a second. `make chaos COUNT=5000 FIRST=100000`
 COUNT ?= 2000
 FIRST ?= 0
@@ -65,6 +67,10 @@ FIRST ?= 0
 chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0) on, and write the table of docs/reliability.md
 	AMIFERRY_CHAOS_FIRST=$(FIRST) AMIFERRY_CHAOS_COUNT=$(COUNT) AMIFERRY_CHAOS_REPORT=$(CURDIR)/docs/reliability.md \
 	    cargo test --locked --workspace --test behaviour chaos::the_promises -- --nocapture
+
+.PHONY: tables
+tables: ## Write those tables of docs/ anew that tests hold to what they see
+	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour -- $(TABLES)
 
 # All of it takes days. SHARD=0/14: every fourteenth place; FILES='src/step.rs': those of some files; PATCH=name: only the
 # breaks of tests/mutants that are so called.

@@ -155,21 +155,17 @@ impl Cause {
             ),
             Self::TargetKeyDisabled => format!("In account {account}, Region {region}: enable {key}, cancel its deletion, or name another KmsKeyId"),
             Self::SourceKeyDenied => format!(
-                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt and kms:ReEncryptFrom on {}. With KeyAccess None, also allow it in the policy of that key, in its own account",
+                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {}. With KeyAccess None, also allow it in the policy of that key, in its own account",
                 state.opened_keys().join(" and ")
             ),
             Self::SnapshotNotVisible => format!(
                 "In account {source}: see whether another process removes {account} from the createVolumePermission of the source snapshots, or whether block public access or a service control policy forbids sharing; then run again"
             ),
             Self::KeyNotAccessible => format!(
-                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:ReEncryptTo and kms:GenerateDataKeyWithoutPlaintext on {key} (role policy and key policy), \
-                 and kms:DescribeKey, kms:CreateGrant, kms:Decrypt and kms:ReEncryptFrom on the source key; look for a condition (kms:ViaService, kms:GrantIsForAWSResource) or a service control policy that forbids it"
+                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {key} (role policy and key policy), \
+                 and the same on the source key; look for a condition (kms:ViaService, kms:GrantIsForAWSResource) or a service control policy that forbids it"
             ),
-            Self::StagingFailed => format!(
-                "In account {source}: allow the function's role what docs/permissions.md lists for ReencryptKmsKeyId (ec2:CopySnapshot and ec2:DeleteSnapshot; through EC2 the use of {} and of {}), in its own policy and in the key policy; look for a service control policy that forbids it. Then run again",
-                state.order.reencrypt_key.as_ref().map_or("the key", KeyRef::as_str),
-                state.source.managed_keys.join(" and ")
-            ),
+            Self::StagingFailed => Self::staging_remedy(state),
             Self::CopyFailed => "Run again; if it fails the same way, look at the source snapshots and at the AWS Health Dashboard".to_owned(),
             Self::TooSlow => "The copy did not finish within two days: ask for a time-based copy with CopyCompletionMinutes, then run again".to_owned(),
             Self::NameTaken => format!(
@@ -210,6 +206,19 @@ impl Cause {
             Self::Unreachable => format!("Run again; if it persists, check the network path to {region} and the AWS Health Dashboard"),
             Self::Other => "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned(),
         }
+    }
+
+    pub fn staging_remedy(state: &State) -> String {
+        format!(
+            "In account {}: allow the function's role what docs/permissions.md lists for ReencryptKmsKeyId (ec2:CopySnapshot and ec2:DeleteSnapshot; through EC2 the use of {} and of {}), in its own policy and in the key policy; look for a service control policy that forbids it. Then run again",
+            state.source.account_id,
+            state
+                .order
+                .reencrypt_key
+                .as_ref()
+                .map_or("the key", KeyRef::as_str),
+            state.source.managed_keys.join(" and ")
+        )
     }
 
     fn key_policy_remedy(self, state: &State) -> String {

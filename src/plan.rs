@@ -59,6 +59,9 @@ pub fn draft(
             ..Share::default()
         });
     }
+    if !state.needs_staging() {
+        state.order.reencrypt_key = None;
+    }
     check_size(&state)?;
     Ok(state)
 }

@@ -24,17 +24,9 @@ use crate::state::State;
 const BATCH: usize = 500;
 /// CreateGrant allows 50 a second.
 const GRANTS_AT_ONCE: usize = 8;
-/// What the copying role needs on a source key, as EC2 uses it for the copy (EBS user guide, permissions for copying).
-/// `ReEncrypt*` is no grant operation; reading the source side is `ReEncryptFrom`.
-const OPERATIONS: [GrantOperation; 4] = [
-    GrantOperation::DescribeKey,
-    GrantOperation::CreateGrant,
-    GrantOperation::Decrypt,
-    GrantOperation::ReEncryptFrom,
-];
-/// What an account needs on a source key to launch from the source image (EC2 user guide, sharing an AMI with encrypted
-/// snapshots). The volumes it makes are encrypted with the same key.
-const OPERATIONS_TO_LAUNCH: [GrantOperation; 6] = [
+/// What EC2 does with a source key in the name of a copy role, or of whoever launches (EBS user guide, permissions for encryption; EC2
+/// user guide, sharing an AMI with encrypted snapshots). `ReEncrypt*` is no grant operation.
+const OPERATIONS: [GrantOperation; 6] = [
     GrantOperation::DescribeKey,
     GrantOperation::CreateGrant,
     GrantOperation::Decrypt,
@@ -232,8 +224,7 @@ impl Aws {
         let region = key_region(state, key);
         let operations = match &state.order.share {
             Some(_) if !state.order.service_linked_roles.is_empty() => launch::OPERATIONS.to_vec(),
-            Some(_) => OPERATIONS_TO_LAUNCH.to_vec(),
-            None => OPERATIONS.to_vec(),
+            _ => OPERATIONS.to_vec(),
         };
         self.kms(&actor, &region)
             .create_grant()

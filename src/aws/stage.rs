@@ -157,7 +157,7 @@ impl Aws {
     }
 
     /// Ours only: the copies in the targets get theirs from the original. The mark says that nobody is let in yet.
-    fn tags_of_staged(&self, state: &State, from: &SnapshotId) -> TagSpecification {
+    pub(super) fn tags_of_staged(&self, state: &State, from: &SnapshotId) -> TagSpecification {
         let mark = CopyMark {
             since: self.now(),
             execution: Some(state.execution.clone()).filter(|name| !name.is_empty()),

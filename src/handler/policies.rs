@@ -30,7 +30,12 @@ impl Handler {
         let read = in_time(aws, &budget, reading).await;
         let (begun, caller) = read.unwrap_or_else(|| Err(too_slow()))?;
         let source = begun.source.map_err(Error::SourceNotFound)?;
-        let documents = documents(&begun.state, &source, &caller);
+        let documents = documents(
+            &begun.state,
+            &source,
+            begun.request.audience.as_ref(),
+            &caller,
+        );
         let reply = json!({
             "Status": "Succeeded",
             "Policies": documents.iter().map(Document::to_json).collect::<Vec<_>>(),

@@ -51,6 +51,26 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
             Finding::of_source(Level::Error, "Source", account, &region, problem, "")
         })
         .collect();
+    let mut request = request;
+    if let Some(key) = &request.reencrypt_key {
+        match aws.reencryption_key(key, &source.owner, &region).await {
+            Ok(key) => request.reencrypt_key = Some(key),
+            Err(error @ (Error::InvalidRequest { .. } | Error::AccessDenied { .. })) => {
+                let account = Some(&source.owner);
+                let said = error.to_string();
+                findings.push(Finding::of_source(
+                    Level::Error,
+                    "ReencryptKmsKeyId",
+                    account,
+                    &region,
+                    said,
+                    "",
+                ));
+                request.reencrypt_key = None;
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let state = plan::draft(&request, &source, members.arns, run, aws.now())?;
     findings.extend(aws.preflight(&state, &source).await);
     info!(run, findings = findings.len(), "preflight");

@@ -4,7 +4,7 @@
 //! | statement | allows | only |
 //! |---|---|---|
 //! | `…Describe` | `kms:DescribeKey`, which the copy role asks directly to see whether the policy counts yet | |
-//! | `…Use` | reading the snapshots' data keys; for launching, encrypting the volumes' | through EC2 in the run's Regions |
+//! | `…Use` | reading the snapshots' data keys, and encrypting those of copies and volumes | through EC2 in the run's Regions |
 //! | `…Grant` | `kms:CreateGrant` | through EC2 there, and for an AWS resource: the volume |
 //! | `…GrantRoles` | `kms:CreateGrant` directly: Auto Scaling's grant is made from the account of the group | for launching, to the service-linked roles asked for, with what they need |
 //!
@@ -18,10 +18,8 @@ use serde_json::{Map, Value, json};
 use super::sid;
 use crate::ids::{AccountId, Region, RoleName};
 
-/// What EC2 does with the source key for a copy (EBS user guide, permissions for encryption), less DescribeKey and CreateGrant.
-const TO_COPY: [&str; 2] = ["kms:Decrypt", "kms:ReEncryptFrom"];
-/// And to launch: the volumes are encrypted under the same key.
-const TO_LAUNCH: [&str; 4] = [
+/// What EC2 does with the key for a copy or a volume (EBS user guide, permissions for encryption), less DescribeKey and CreateGrant.
+const USES: [&str; 4] = [
     "kms:Decrypt",
     "kms:GenerateDataKeyWithoutPlaintext",
     "kms:ReEncryptFrom",
@@ -232,10 +230,9 @@ impl Access {
             "kms:GrantIsForAWSResource",
             &["true"],
         );
-        let uses: &[&str] = if terms.launch { &TO_LAUNCH } else { &TO_COPY };
         let mut parts = vec![
             ("Describe", json!("kms:DescribeKey"), who.clone()),
-            ("Use", json!(uses), through_ec2),
+            ("Use", json!(USES), through_ec2),
             ("Grant", json!("kms:CreateGrant"), for_a_volume),
         ];
         if terms.launch && !terms.service_linked_roles.is_empty() {

@@ -135,7 +135,15 @@ fn what_the_statements_of_a_copy_allow() {
             "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/AmiCopyRole"}},
         })
     );
-    assert_eq!(using["Action"], json!(["kms:Decrypt", "kms:ReEncryptFrom"]));
+    assert_eq!(
+        using["Action"],
+        json!([
+            "kms:Decrypt",
+            "kms:GenerateDataKeyWithoutPlaintext",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo"
+        ])
+    );
     let through = json!({"kms:ViaService": "ec2.us-west-2.amazonaws.com"});
     assert_eq!(using["Condition"]["StringEquals"], through);
     assert_eq!(grant["Action"], "kms:CreateGrant");

@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::statement::{Action, Statement};
-use crate::ids::{AccountId, ExternalId, RoleName};
-use crate::request::KeyAccess;
+use crate::ids::{AccountId, ExternalId, KeyRef, RoleName};
+use crate::request::{Audience, KeyAccess};
 use crate::source::Source;
 use crate::state::{State, TargetState};
 
 mod copy_role;
 mod function;
 mod source_key;
+mod staging;
 mod target_key;
 mod template;
 
@@ -128,10 +129,16 @@ impl Document {
 }
 
 /// All documents of a planned request. Those of a key list what this request needs in its policy; whatever else it says stays.
-pub fn documents(state: &State, source: &Source, caller: &Caller) -> Vec<Document> {
+pub fn documents(
+    state: &State,
+    source: &Source,
+    audience: Option<&Audience>,
+    caller: &Caller,
+) -> Vec<Document> {
     let run = Run {
-        state,
+        state: &state.opened(),
         source,
+        audience,
         caller,
     };
     let mut all = vec![function::document(&run)];
@@ -147,8 +154,11 @@ pub fn documents(state: &State, source: &Source, caller: &Caller) -> Vec<Documen
 
 /// What the documents are made of.
 struct Run<'a> {
+    /// With the keys that are opened in the place of those that cannot be.
     state: &'a State,
     source: &'a Source,
+    /// Whose accounts are looked up.
+    audience: Option<&'a Audience>,
     caller: &'a Caller,
 }
 
@@ -174,6 +184,12 @@ impl Run<'_> {
 
     fn grants(&self) -> bool {
         self.state.order.key_access == KeyAccess::Grant && !self.state.source.keys.is_empty()
+    }
+
+    /// The key under which what cannot be shared is copied in the source account first.
+    fn staging_key(&self) -> Option<&KeyRef> {
+        let key = self.state.order.reencrypt_key.as_ref();
+        key.filter(|_| self.state.needs_staging())
     }
 
     fn boots_by_uefi(&self) -> bool {
@@ -278,53 +294,27 @@ fn region_of(key: &str) -> &str {
     key.split(':').nth(3).unwrap_or_default()
 }
 
-/// What EC2 reads a copy's source with, for whoever asked for the copy.
-const READING: [Action; 3] = [
+/// What EC2 does with a key in the name of whoever copies or launches: the same for the key that is read, and that is written under (EBS
+/// user guide, permissions for encryption).
+const BY_EC2: [Action; 5] = [
     (
         "kms:CreateGrant",
-        "EBS gives itself the use of the key for the time of the copy",
+        "EBS gives itself the use of the key for the time of the copy, or for a volume",
     ),
-    ("kms:Decrypt", "EBS reads the source snapshots"),
+    ("kms:Decrypt", "EBS reads the snapshots' data keys"),
+    (
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "EBS makes the data keys of copies and volumes",
+    ),
     (
         "kms:ReEncryptFrom",
-        "EBS takes the data key from under the source key",
+        "EBS takes data keys from under the key",
     ),
+    ("kms:ReEncryptTo", "EBS puts data keys under the key"),
 ];
 
-/// What EC2 writes a copy with.
-const WRITING: [Action; 3] = [
-    (
-        "kms:CreateGrant",
-        "EBS gives itself the use of the key for the time of the copy",
-    ),
-    (
-        "kms:GenerateDataKeyWithoutPlaintext",
-        "EBS makes the copies' data keys",
-    ),
-    (
-        "kms:ReEncryptTo",
-        "EBS puts the data key under the target's key",
-    ),
-];
-
-/// What EC2 launches an instance with.
-const LAUNCHING: [Action; 5] = [
-    (
-        "kms:CreateGrant",
-        "EBS gives itself the use of the key for a volume",
-    ),
-    ("kms:Decrypt", "EBS reads the snapshots"),
-    (
-        "kms:GenerateDataKeyWithoutPlaintext",
-        "EBS makes the volumes' data keys",
-    ),
-    ("kms:ReEncryptFrom", "EBS takes the snapshots' data keys"),
-    ("kms:ReEncryptTo", "EBS puts them under the volumes' key"),
-];
-
-/// What a grant for copying, for launching, and for letting service-linked roles launch may hold.
-const OPERATIONS_TO_COPY: [&str; 4] = ["DescribeKey", "CreateGrant", "Decrypt", "ReEncryptFrom"];
-const OPERATIONS_TO_LAUNCH: [&str; 6] = [
+/// What a grant for copying or launching, and one for letting service-linked roles launch may hold.
+const OPERATIONS_BY_EC2: [&str; 6] = [
     "DescribeKey",
     "CreateGrant",
     "Decrypt",

@@ -1,5 +1,7 @@
 //! What is left when cleaning up failed, with the commands that remove it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::command::{LAUNCH_PREFIX, grant_prefix, policy_tag, shared_tag, sharing_tag, tag};
@@ -59,12 +61,14 @@ fn in_target(state: &State, target: &TargetState) -> Value {
 
 fn at_source(state: &State, said: &str) -> Value {
     let region = state.source.region.as_str();
-    let accounts: Vec<&str> = state
+    let ours = |t: &&TargetState| t.shared && !state.sharing.prior.contains(&t.account_id);
+    let accounts: BTreeSet<&str> = state
         .targets
         .iter()
-        .filter(|t| t.shared && !state.sharing.prior.contains(&t.account_id))
+        .filter(ours)
         .map(|t| t.account_id.as_str())
         .collect();
+    let accounts: Vec<&str> = accounts.into_iter().collect();
     if state.order.share.is_some() {
         return lasting(state, said);
     }

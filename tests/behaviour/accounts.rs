@@ -240,7 +240,7 @@ async fn access_to_the_source_key_by_its_policy_alone() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncryptFrom"]}]});
+         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext"]}]});
     let mut source = producer();
     source.keys[0].policy = Some(policy.to_string());
     let sandbox = Sandbox::new(world_with(source, &[GOOD, BAD]));
@@ -338,7 +338,7 @@ async fn a_key_policy_changed_in_the_middle_of_a_run() {
     let told = target(&reply, TWO[0]);
     assert_eq!(told["Cause"], "KeyNotAccessible", "{told}");
     assert!(
-        told["Remedy"].as_str().unwrap().contains("kms:ReEncryptTo"),
+        told["Remedy"].as_str().unwrap().contains("kms:ReEncrypt*"),
         "{told}"
     );
     assert_nothing(&sandbox, &[TWO[0]]);

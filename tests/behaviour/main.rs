@@ -24,4 +24,5 @@ mod sources;
 mod staging;
 mod support;
 mod sweep;
+mod tables;
 mod twice;

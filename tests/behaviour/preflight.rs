@@ -149,7 +149,7 @@ async fn each_thing_in_a_target_that_stands_in_the_way() {
         &reply,
         "Error",
         "TargetKeyPolicy",
-        "kms:ReEncryptTo, kms:GenerateDataKeyWithoutPlaintext",
+        "kms:Decrypt, kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo",
     );
     // The role's policy lacks the use of a key.
     let role = copy_role(TARGET.0, &[HOME]).policy(MAY_LOOK);
@@ -161,7 +161,13 @@ async fn each_thing_in_a_target_that_stands_in_the_way() {
     let mut poor = target();
     poor.roles[0].policies = policies;
     let reply = look(&Sandbox::new(world_of(poor)), &request(&[TARGET])).await;
-    only(&reply, "Error", "RolePolicy", "kms:Decrypt");
+    let lacking = reply["Findings"].as_array().expect("Findings");
+    for (key, finding) in [SOURCE_KEY.to_owned(), key_arn(TARGET)].iter().zip(lacking) {
+        let said = finding["Remedy"].as_str().expect("a Remedy");
+        assert!(said.contains(&format!("kms:Decrypt on {key}")), "{finding}");
+        assert_eq!(finding["Check"], "RolePolicy");
+    }
+    assert_eq!(lacking.len(), 2, "{reply}");
     // The Region is not enabled.
     let reply = look(
         &Sandbox::new(world_of(target().region_disabled(HOME))),

@@ -9,10 +9,10 @@ use crate::machine::execute;
 use crate::resume::{hang, killed};
 use crate::support::*;
 
-const OTHER_KEY: &str = "alias/shared-ami-key";
+pub const SHARED_KEY: &str = "alias/shared-ami-key";
 
 /// The source account with the first snapshots of its image under `aws/ebs`, and with the permissions documented for that.
-fn under_aws_ebs(snapshots: usize) -> Account {
+pub fn under_aws_ebs(snapshots: usize) -> Account {
     let mut account = producer();
     account.roles[0].policies.push(documented("Stage"));
     for snapshot in &mut account.snapshots[..snapshots] {
@@ -32,7 +32,7 @@ fn wish_under(key: &str, places: &[Place]) -> Value {
 }
 
 fn wish(places: &[Place]) -> Value {
-    wish_under(OTHER_KEY, places)
+    wish_under(SHARED_KEY, places)
 }
 
 /// Closed, and nothing but the image's own snapshots is in the source account.

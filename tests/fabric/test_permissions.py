@@ -62,11 +62,12 @@ def test_a_targets_role(fabric):
         "RoleName": "Documented",
         "ServiceLinkedRoles": "autoscaling.amazonaws.com,spot.amazonaws.com",
         "CreateServiceLinkedRoles": "true",
+        "Preflight": "true",
     }
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
     trust, policies = deployed(fabric, "Documented", account)
     assert trust == documented("aws:PrincipalArn")
-    assert policies == [documented("TidyUp"), documented("LetLaunch")]
+    assert policies == [documented("TidyUp"), documented("LetLaunch"), documented("LookFirst")]
     assert fabric.outputs("documented", account)["TargetRoleArn"] == f"arn:aws:iam::{account}:role/Documented"
     assert fabric.delete("documented", account) == "DELETE_COMPLETE"
 
@@ -92,6 +93,7 @@ def test_the_parameters_bind_the_policies(fabric):
         "OrganizationId": world.ORGANIZATION,
         "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,arn:aws:kms:eu-west-1:111111111111:key/2",
         "KeyPolicyAccess": "true",
+        "ReencryptKmsKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/3",
         "CreateKmsKey": "true",
         "KmsKeyAlias": "golden",
         "Region": "eu-west-1",
@@ -102,7 +104,11 @@ def test_the_parameters_bind_the_policies(fabric):
     }
     assert fabric.create("everything", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("everything")
     outputs = fabric.outputs("everything")
-    distribute, stack = (json.loads(policy)["Statement"] for policy in fabric.role("other-amiferry").policies)
+    distribute, reencrypt, stack = (json.loads(policy)["Statement"] for policy in fabric.role("other-amiferry").policies)
+    elsewhere = json.dumps(reencrypt).replace("eu-west-1", world.HOME)
+    wanted = documented("Stage")["Statement"]
+    wanted[-1]["Resource"] = "arn:aws:kms:us-west-2:111111111111:key/3"
+    assert normal(json.loads(elsewhere)) == wanted
     of = {statement["Sid"]: statement for statement in distribute + stack}
     assert (
         of["Keys"]["Resource"] == of["Grant"]["Resource"] == [*parameters["SourceKeyArns"].split(","), outputs["SharedKmsKeyArn"]]

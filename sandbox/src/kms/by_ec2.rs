@@ -8,16 +8,8 @@ use super::authorise::{self, Use};
 use crate::aws::{Aws, Caller, Partition, key_arn};
 use crate::model::Snapshot;
 
-const READING: &[&str] = &["DescribeKey", "CreateGrant", "Decrypt", "ReEncryptFrom"];
-const WRITING: &[&str] = &[
-    "DescribeKey",
-    "CreateGrant",
-    "ReEncryptTo",
-    "GenerateDataKeyWithoutPlaintext",
-];
-
-/// What the EBS guide lists for a volume from an encrypted snapshot; EC2 encrypts the volume's own data key anew.
-const LAUNCHING: &[&str] = &[
+/// The guide lists the same for the key that is read and the key that is written under, for copies and for volumes.
+const USING: &[&str] = &[
     "DescribeKey",
     "CreateGrant",
     "Decrypt",
@@ -26,33 +18,21 @@ const LAUNCHING: &[&str] = &[
     "ReEncryptTo",
 ];
 
-/// Whether a copy made for this caller can read the source.
+/// Whether a copy, or a volume, made for this caller can read the snapshot.
 pub(crate) fn may_read(aws: &Aws, caller: &Caller, key: &str, source: &Snapshot) -> bool {
-    may(
-        aws,
-        caller,
-        key,
-        READING,
-        source.encryption_context_id.as_deref(),
-    )
-}
-
-/// Whether an instance launched by this caller can have a volume of the snapshot.
-pub(crate) fn may_launch(aws: &Aws, caller: &Caller, key: &str, source: &Snapshot) -> bool {
-    let ebs_id = source.encryption_context_id.as_deref();
-    may(aws, caller, key, LAUNCHING, ebs_id)
+    may(aws, caller, key, source.encryption_context_id.as_deref())
 }
 
 /// Whether a copy or volume made for this caller can be encrypted under this key.
 pub(crate) fn may_write(aws: &Aws, caller: &Caller, key: &str) -> bool {
-    may(aws, caller, key, WRITING, None)
+    may(aws, caller, key, None)
 }
 
-fn may(aws: &Aws, caller: &Caller, key: &str, operations: &[&str], ebs_id: Option<&str>) -> bool {
+fn may(aws: &Aws, caller: &Caller, key: &str, ebs_id: Option<&str>) -> bool {
     let Some(key) = aws.keys.get(key).filter(|key| key.state == "Enabled") else {
         return false;
     };
-    operations.iter().all(|operation| {
+    USING.iter().all(|operation| {
         let usage = Use {
             via_ec2: Some(&key.region),
             ebs_id,

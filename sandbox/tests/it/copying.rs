@@ -107,9 +107,10 @@ async fn nobody_else_can_use_a_managed_key_even_if_the_snapshot_is_shared() {
 
 #[tokio::test(start_paused = true)]
 async fn a_disabled_a_foreign_and_an_unknown_target_key_end_in_error() {
+    const FOREIGN: &str = "arn:aws:kms:us-west-2:111111111111:key/private";
     for key in [
         "nowhere",
-        SOURCE_KEY,
+        FOREIGN,
         "arn:aws:kms:us-east-1:222222222222:key/east",
     ] {
         let bench = Bench::new();

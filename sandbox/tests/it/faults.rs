@@ -47,7 +47,7 @@ async fn every_call_is_in_the_ledger() {
     );
     assert_eq!(
         ledger[1].params.get("Operations.2").map(String::as_str),
-        Some("Decrypt")
+        Some("CreateGrant")
     );
     assert_eq!(ledger[2].principal, "arn:aws:iam::222222222222:user/nobody");
     assert_eq!(ledger[0].outcome, Some(Ok(())));

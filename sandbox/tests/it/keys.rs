@@ -196,7 +196,7 @@ async fn via_service_and_aws_resource_conditions_keep_direct_calls_out() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
         {"Effect": "Allow", "Principal": {"AWS": "*"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:ReEncryptFrom"],
+         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext"],
          "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5", "kms:ViaService": "ec2.us-west-2.amazonaws.com"}}},
         {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:CreateGrant", "Resource": "*",
          "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}, "Bool": {"kms:GrantIsForAWSResource": "true"}}},

@@ -83,7 +83,7 @@ async fn a_whole_copy_stays_inside() {
         let producer = client(&sandbox, PRODUCER, west);
         let role = format!("arn:{partition}:iam::{CONSUMER}:role/Copier");
         let grant = json!({"KeyId": "source", "GranteePrincipal": role,
-            "Operations": ["DescribeKey", "Decrypt", "ReEncryptFrom", "CreateGrant"]});
+            "Operations": ["DescribeKey", "CreateGrant", "Decrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]});
         producer.kms("CreateGrant", grant).await.ok();
         let copier = producer.assume(&role, &[]).await.in_region(east);
         let who = copier.sts("GetCallerIdentity", &[]).await.ok();

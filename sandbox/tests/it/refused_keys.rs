@@ -9,7 +9,7 @@ use crate::worlds::{Bench, COPIER, SOURCE_KEY, TARGET_KEY, world};
 pub fn grant() -> Value {
     json!({
         "KeyId": SOURCE_KEY, "GranteePrincipal": COPIER, "Name": "ferry-1",
-        "Operations": ["DescribeKey", "Decrypt", "ReEncryptFrom", "CreateGrant"],
+        "Operations": ["DescribeKey", "CreateGrant", "Decrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"],
     })
 }
 

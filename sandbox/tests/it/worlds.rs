@@ -54,6 +54,7 @@ pub fn world() -> World {
                 .alias("alias/source")
                 .policy(source_key_policy()),
         )
+        .key(Key::new(WEST, "private"))
         .snapshot(
             Snapshot::new(WEST, ROOT, 8)
                 .key("source")
@@ -128,7 +129,7 @@ pub fn source_key_policy() -> Value {
     json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"},
-         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:ReEncrypt*", "kms:CreateGrant"], "Resource": "*",
+         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext", "kms:CreateGrant"], "Resource": "*",
          "Condition": {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}}},
     ]})
 }

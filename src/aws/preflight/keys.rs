@@ -11,18 +11,14 @@ use crate::preflight::key_policy::impossible;
 use crate::preflight::{Finding, Level};
 use crate::state::{State, TargetState};
 
-/// What EBS does with the key that a copy is made from, and with the key it is made under (EBS user guide, copying snapshots).
-const READING: [&str; 4] = [
+/// What EBS does with the key that a copy is made from, and with the key it is made under (EBS user guide, permissions for encryption).
+const USING: [&str; 6] = [
     "kms:DescribeKey",
     "kms:CreateGrant",
     "kms:Decrypt",
-    "kms:ReEncryptFrom",
-];
-const WRITING: [&str; 4] = [
-    "kms:DescribeKey",
-    "kms:CreateGrant",
-    "kms:ReEncryptTo",
     "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
 ];
 
 impl Aws {
@@ -34,21 +30,14 @@ impl Aws {
         actor: &Actor,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let mut wanted: Vec<(&str, Region, &[&str])> = state
-            .source
-            .keys
+        let opened = state.opened_keys();
+        let mut wanted: Vec<(&str, Region, &[&str])> = opened
             .iter()
-            .map(|key| {
-                (
-                    key.as_str(),
-                    state.source.region.clone(),
-                    READING.as_slice(),
-                )
-            })
+            .map(|key| (key.as_str(), state.source.region.clone(), USING.as_slice()))
             .collect();
         if own_key {
             let key = target.kms_key_id.as_str();
-            wanted.push((key, target.region.clone(), WRITING.as_slice()));
+            wanted.push((key, target.region.clone(), USING.as_slice()));
         }
         for (key, region, actions) in wanted {
             match self.simulated(target, actor, key, &region, actions).await {
@@ -156,7 +145,7 @@ impl Aws {
             account.to_string(),
             role.arn(partition, account),
         ];
-        let denied = impossible(&policy, &principals, &WRITING);
+        let denied = impossible(&policy, &principals, &USING);
         (!denied.is_empty()).then(|| {
             let denied = denied.join(", ");
             Finding::of_target(

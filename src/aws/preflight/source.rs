@@ -25,7 +25,8 @@ impl Aws {
             findings.extend(self.preflight_image(state).await);
         }
         findings.extend(self.preflight_mark(state).await);
-        for key in &state.source.keys {
+        findings.extend(self.preflight_staging(state, source).await);
+        for key in &state.opened_keys() {
             let said = match state.order.key_access {
                 KeyAccess::Grant => self.preflight_grant(state, key).await,
                 KeyAccess::Policy => self.preflight_policy(state, key).await,
@@ -54,6 +55,44 @@ impl Aws {
         let said =
             said.map_err(|e| refusal("ModifySnapshotAttribute", &actor.at(region), &from.id, &e));
         refused("ShareSnapshots", state, said)
+    }
+
+    /// The copy in the source account under a key that can be shared, where the request asks for it.
+    async fn preflight_staging(&self, state: &State, source: &Source) -> Option<Finding> {
+        let key = state.order.reencrypt_key.as_ref()?;
+        let under = source.under(&state.source.managed_keys);
+        let (from, _) = source.snapshots.iter().zip(under).find(|(_, u)| *u)?;
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let said = self
+            .ec2(&actor, region)
+            .copy_snapshot()
+            .dry_run(true)
+            .source_region(region.as_str())
+            .source_snapshot_id(from.id.as_str())
+            .destination_region(region.as_str())
+            .encrypted(true)
+            .kms_key_id(key.as_str())
+            .tag_specifications(self.tags_of_staged(state, &from.id))
+            .send()
+            .await;
+        let said = said.map(drop);
+        let said = said.map_err(|e| refusal("CopySnapshot", &actor.at(region), &from.id, &e));
+        let Answer::Refused(refusal) = answer(said) else {
+            return None;
+        };
+        let level = if refusal.is_passing() {
+            Level::Unknown
+        } else {
+            Level::Error
+        };
+        Some(Finding::of_source(
+            level,
+            "Staging",
+            Some(&state.source.account_id),
+            region,
+            refusal.to_string(),
+            Cause::staging_remedy(state),
+        ))
     }
 
     async fn preflight_image(&self, state: &State) -> Option<Finding> {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{
-    CopyRole, Document, OPERATIONS_OF_ROLES, Purpose, READING, Run, WRITING, by_ec2, by_role,
-    only_grants, region_of,
+    BY_EC2, CopyRole, Document, OPERATIONS_OF_ROLES, Purpose, Run, by_ec2, by_role, only_grants,
+    region_of,
 };
 use crate::command::tag;
 use crate::policy::statement::{Action, Statement};
@@ -60,11 +60,14 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
             .collect()
     };
     let made: Vec<String> = own("snapshot").into_iter().chain(own("image")).collect();
-    let copied = source
-        .snapshots
-        .iter()
-        .map(|id| format!("arn:{partition}:ec2:{}::snapshot/{id}", source.region));
-    let copied: Vec<String> = copied.chain(own("snapshot")).collect();
+    let snapshot = |id: &str| format!("arn:{partition}:ec2:{}::snapshot/{id}", source.region);
+    let mut copied: BTreeSet<String> = own("snapshot").into_iter().collect();
+    if run.staging_key().is_some() {
+        // What is copied in the source account first has no name yet.
+        copied.insert(snapshot("*"));
+    } else {
+        copied.extend(source.snapshots.iter().map(|id| snapshot(id.as_str())));
+    }
     let mut statements = vec![
         Statement::allow(
             "Look",
@@ -125,7 +128,7 @@ fn at_source_keys(run: &Run<'_>) -> Vec<Statement> {
         return Vec::new();
     }
     let probe = Statement::allow("SourceKeys", &[PROBING]);
-    let read = Statement::allow("SourceKeysByEC2", &READING);
+    let read = Statement::allow("SourceKeysByEC2", &BY_EC2);
     let by_ec2 = by_ec2(keys.iter().map(|key| region_of(key)));
     vec![probe.on(keys.clone()), read.on(keys.clone()).when(by_ec2)]
 }
@@ -153,7 +156,7 @@ fn own_keys(run: &Run<'_>, role: &CopyRole<'_>) -> BTreeSet<String> {
 fn at_own_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let keys = own_keys(run, role);
     let look = Statement::allow("TargetKeys", &at_target_key(run));
-    let write = Statement::allow("TargetKeysByEC2", &WRITING);
+    let write = Statement::allow("TargetKeysByEC2", &BY_EC2);
     vec![
         look.on(keys.clone()),
         write.on(keys).when(by_ec2(role.regions())),

@@ -3,8 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Document, OPERATIONS_OF_ROLES, OPERATIONS_TO_COPY, OPERATIONS_TO_LAUNCH, Purpose, Run, named,
-    only_grants,
+    Document, OPERATIONS_BY_EC2, OPERATIONS_OF_ROLES, Purpose, Run, named, only_grants, staging,
 };
 use crate::command::tag;
 use crate::policy::statement::{Action, Statement};
@@ -14,9 +13,8 @@ pub fn document(run: &Run<'_>) -> Document {
     let caller = run.caller;
     let mut statements = at_ec2(run);
     statements.extend(at_keys(run).map(|(statement, keys)| statement.on(keys)));
-    if audience_is_named(run) {
-        statements.push(organization());
-    }
+    statements.extend(staging::of_function(run));
+    statements.extend(organization(run));
     let roles = run.copy_roles();
     if !roles.is_empty() {
         let roles = roles.iter().map(|role| role.arn(run.partition())).collect();
@@ -113,7 +111,11 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
             ("ec2:DeleteTags", "taking the note off again"),
         ],
     );
-    let tags = json!({"ForAllValues:StringLike": {"aws:TagKeys": format!("{prefix}*")}});
+    let mut keys = vec![format!("{prefix}*")];
+    if state.order.key_access == KeyAccess::Policy {
+        keys.push(format!("{}*", tag::POLICY));
+    }
+    let tags = json!({"ForAllValues:StringLike": {"aws:TagKeys": keys}});
     statements.push(mark.on(marked).when(tags));
     statements
 }
@@ -132,14 +134,16 @@ pub fn at_keys<'a>(run: &'a Run<'_>) -> impl Iterator<Item = (Statement, Vec<Str
 fn of_keys(run: &Run<'_>) -> Vec<Statement> {
     let order = &run.state.order;
     let mut actions: Vec<Action> = vec![("kms:DescribeKey", "refusing AWS-managed keys at once")];
-    let made_here = run.grants() && (order.revoke_after_copy || run.is_share());
-    if run.is_share() || made_here {
+    let closes = order.revoke_after_copy || run.is_share();
+    let made_here = run.grants() && closes;
+    let by_policy = order.key_access == KeyAccess::Policy;
+    if run.is_share() || made_here || (by_policy && closes) {
         actions.push(("kms:ListGrants", "finding the run's grants"));
     }
     if made_here || (run.is_share() && run.has_roles()) {
         actions.push(("kms:RevokeGrant", "taking them back"));
     }
-    if order.key_access == KeyAccess::Policy {
+    if by_policy {
         actions.push(("kms:GetKeyPolicy", "reading what others wrote: that stays"));
         actions.push((
             "kms:PutKeyPolicy",
@@ -152,7 +156,7 @@ fn of_keys(run: &Run<'_>) -> Vec<Statement> {
             let operations: &[&str] = if run.has_roles() {
                 &OPERATIONS_OF_ROLES
             } else {
-                &OPERATIONS_TO_LAUNCH
+                &OPERATIONS_BY_EC2
             };
             let why = "letting the accounts launch while the share lasts";
             (operations, run.accounts(), why)
@@ -160,7 +164,7 @@ fn of_keys(run: &Run<'_>) -> Vec<Statement> {
             let roles = run.copy_roles();
             let arns = roles.iter().map(|role| role.arn(run.partition())).collect();
             let why = "letting the copy roles read for the time of the copy";
-            (&OPERATIONS_TO_COPY[..], arns, why)
+            (&OPERATIONS_BY_EC2[..], arns, why)
         };
         let grant = Statement::allow("Grant", &[("kms:CreateGrant", why)]);
         statements.push(grant.when(only_grants(operations, grantees)));
@@ -168,23 +172,25 @@ fn of_keys(run: &Run<'_>) -> Vec<Statement> {
     statements
 }
 
-/// A copy's audience became its targets.
-fn audience_is_named(run: &Run<'_>) -> bool {
-    let share = run.state.order.share.as_ref();
-    share.is_some_and(|s| !s.audience.is_empty() || !s.gone.is_empty())
-        || run.state.targets.iter().any(|t| t.member)
-}
-
-fn organization() -> Statement {
-    let why = "the accounts of the organisation and its units";
-    let actions = [
-        ("organizations:DescribeOrganization", "its ID and ARN"),
-        ("organizations:ListAccounts", why),
-        ("organizations:ListAccountsForParent", why),
-        (
+/// What asking for the accounts of the audience takes.
+fn organization(run: &Run<'_>) -> Option<Statement> {
+    let audience = run.audience?;
+    let mut actions: Vec<Action> = vec![("organizations:DescribeOrganization", "its ID and ARN")];
+    if audience.organization.is_some() {
+        actions.push((
+            "organizations:ListAccounts",
+            "the accounts of the organisation",
+        ));
+    }
+    if !audience.units.is_empty() {
+        actions.push((
+            "organizations:ListAccountsForParent",
+            "the accounts of the units",
+        ));
+        actions.push((
             "organizations:ListOrganizationalUnitsForParent",
             "the units in a unit",
-        ),
-    ];
-    Statement::allow("Organization", &actions).on(["*"])
+        ));
+    }
+    Some(Statement::allow("Organization", &actions).on(["*"]))
 }

@@ -7,10 +7,10 @@ use serde_json::json;
 use super::copy_role::{LETTING_LAUNCH, PROBING};
 use super::function::at_keys;
 use super::{
-    Document, LAUNCHING, OPERATIONS_OF_ROLES, Purpose, READING, Run, by_ec2, by_role, named,
-    only_grants, region_of,
+    BY_EC2, Document, OPERATIONS_OF_ROLES, Purpose, Run, by_ec2, by_role, named, only_grants,
+    region_of, staging,
 };
-use crate::policy::statement::Statement;
+use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
 
 pub fn documents(run: &Run<'_>) -> Vec<Document> {
@@ -35,6 +35,7 @@ fn statements(run: &Run<'_>, key: &str) -> Vec<Statement> {
             .when(condition)
     });
     let mut all: Vec<Statement> = own.collect();
+    all.extend(staging::of_key(run, key));
     if run.state.order.key_access == KeyAccess::None {
         if run.is_share() {
             all.extend(to_launch(run, key));
@@ -53,7 +54,7 @@ fn roles(run: &Run<'_>) -> Vec<String> {
 fn to_copy(run: &Run<'_>, key: &str) -> Vec<Statement> {
     let (accounts, roles) = (run.accounts(), roles(run));
     let probe = Statement::allow("CopyRoles", &[PROBING]);
-    let read = Statement::allow("CopyRolesByEC2", &READING);
+    let read = Statement::allow("CopyRolesByEC2", &BY_EC2);
     vec![
         probe
             .to(accounts.clone())
@@ -67,31 +68,68 @@ fn to_copy(run: &Run<'_>, key: &str) -> Vec<Statement> {
 
 /// Who of an account may launch is for its own policies to say.
 fn to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
-    let accounts: BTreeSet<String> = run.accounts();
-    if accounts.is_empty() {
+    let mut all = accounts_to_launch(run, key);
+    all.extend(members_to_launch(run, key));
+    all
+}
+
+/// Whoever is in the organisation or its units, now or later, but for the source's own account.
+fn members_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
+    let audience = run.state.order.share.iter().flat_map(|s| &s.audience);
+    let (mut organizations, mut units) = (BTreeSet::new(), BTreeSet::new());
+    let mut whole = false;
+    for arn in audience {
+        // `…:organization/o-…`, or `…:ou/o-…/ou-…`.
+        let mut parts = arn.split('/').skip(1);
+        let organization = parts.next().unwrap_or_default();
+        organizations.insert(organization);
+        match parts.next() {
+            Some(unit) => {
+                units.insert(format!("{organization}/*/{unit}/*"));
+            }
+            None => whole = true,
+        }
+    }
+    if organizations.is_empty() {
         return Vec::new();
     }
-    let look = Statement::allow(
-        "Accounts",
-        &[("kms:DescribeKey", "EC2 looks at the key of the snapshots")],
-    );
-    let launch = Statement::allow("AccountsByEC2", &LAUNCHING);
-    let mut all = vec![
-        look.to(accounts.clone())
+    let mut condition = by_ec2([region_of(key)]);
+    condition["StringEquals"]["aws:PrincipalOrgID"] = json!(organizations);
+    condition["StringNotEquals"] = json!({"aws:PrincipalAccount": run.state.source.account_id});
+    if !whole {
+        condition["ForAnyValue:StringLike"] = json!({"aws:PrincipalOrgPaths": units});
+    }
+    let launch = [&LOOKING_AT_THE_KEY, &BY_EC2[..]].concat();
+    vec![
+        Statement::allow("MembersByEC2", &launch)
+            .to(["*"])
             .on(["*"])
-            .when(by_ec2([region_of(key)])),
-        launch
-            .to(accounts.clone())
-            .on(["*"])
-            .when(by_ec2([region_of(key)])),
-    ];
+            .when(condition),
+    ]
+}
+
+const LOOKING_AT_THE_KEY: [Action; 1] =
+    [("kms:DescribeKey", "EC2 looks at the key of the snapshots")];
+
+fn accounts_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
+    let named = run.state.targets.iter().filter(|t| !t.member);
+    let accounts: BTreeSet<String> = named.map(|t| run.root(&t.account_id)).collect();
+    if accounts.is_empty() && !run.has_roles() {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    if !accounts.is_empty() {
+        let launch = [&LOOKING_AT_THE_KEY, &BY_EC2[..]].concat();
+        let launch = Statement::allow("AccountsByEC2", &launch);
+        all.push(launch.to(accounts).on(["*"]).when(by_ec2([region_of(key)])));
+    }
     if run.has_roles() {
         let linked = run.linked_roles(run.state.targets.iter().map(|t| &t.account_id));
         let condition = only_grants(&OPERATIONS_OF_ROLES, linked.into_iter().collect());
         let grant = Statement::allow("LetLaunch", &[LETTING_LAUNCH]);
         all.push(
             grant
-                .to(accounts)
+                .to(run.accounts())
                 .on(["*"])
                 .when(by_role(condition, &roles(run))),
         );

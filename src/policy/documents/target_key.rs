@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::copy_role::{LETTING_LAUNCH, at_target_key};
-use super::{Document, OPERATIONS_OF_ROLES, Purpose, Run, WRITING, by_ec2, by_role, only_grants};
+use super::{BY_EC2, Document, OPERATIONS_OF_ROLES, Purpose, Run, by_ec2, by_role, only_grants};
 use crate::policy::statement::Statement;
 
 const WHY: &str = "the account goes on to administer its key, and is not locked out";
@@ -74,7 +74,7 @@ pub fn documents(run: &Run<'_>) -> Vec<Document> {
             .when(json!({"ArnNotEquals": {"aws:PrincipalArn": roles}})),
             statement(Statement::allow("CopyRole", &at_target_key(run)))
                 .when(by_role(json!({}), &roles)),
-            statement(Statement::allow("CopyRoleByEC2", &WRITING))
+            statement(Statement::allow("CopyRoleByEC2", &BY_EC2))
                 .when(by_role(by_ec2([target.region.as_str()]), &roles)),
         ];
         if run.has_roles() {

@@ -1,0 +1,26 @@
+//! Tables of the documentation that tests make: what is shown is what was seen. `make tables` writes them anew.
+
+use std::fs;
+use std::path::Path;
+
+/// The document has this text between the marks of this name.
+pub fn shown(document: &str, name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let (begin, end) = (
+        format!("<!-- seen by tests: {name} -->\n"),
+        "<!-- end -->\n",
+    );
+    let whole = fs::read_to_string(&path).expect("a document");
+    let (head, rest) = whole
+        .split_once(&begin)
+        .unwrap_or_else(|| panic!("{document} has no mark {begin}"));
+    let (there, tail) = rest.split_once(end).expect("the mark's end");
+    if std::env::var_os("AMIFERRY_TABLES").is_some() {
+        fs::write(&path, format!("{head}{begin}{text}{end}{tail}")).expect("written");
+        return;
+    }
+    assert!(
+        there == text,
+        "{document} is not what was seen ({name}); make tables writes it anew:\n{text}"
+    );
+}
