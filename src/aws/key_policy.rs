@@ -65,13 +65,7 @@ impl Aws {
                 break;
             }
             let new = document.with(&state.run, &statements);
-            if new.len() > LONGEST && new.len() > text.len() {
-                let message = format!(
-                    "with this run's statements it would have {} bytes, at most {LONGEST}",
-                    new.len()
-                );
-                return Err(refused(state, key, "KeyPolicyTooLong", message));
-            }
+            fits(state, key, &text, &new)?;
             if !noted && !statements.is_empty() {
                 self.note_policy(state).await?;
                 noted = true;
@@ -117,6 +111,19 @@ impl Aws {
         let spread = u64::from_str_radix(&hash[..4], 16).unwrap_or_default();
         let longest = 250_u64 << write.min(5);
         tokio::time::sleep(Duration::from_millis(100 + spread % longest)).await;
+    }
+
+    /// Whether the statements for all targets can be put in, as far as reading tells: nothing is written.
+    pub(super) async fn would_admit(&self, state: &State, key: &str) -> Result<(), Refusal> {
+        if !is_own(state, key) {
+            return Err(of_another_account(state, key));
+        }
+        let text = self.policy_text(state, key).await?;
+        let document = Self::document(state, key, &text)?;
+        let all: Vec<usize> = (0..state.targets.len()).collect();
+        let access = Access::read(&document.ours(&state.run)).and(those_in(state, &all));
+        let statements = access.statements(&state.run, &terms(state));
+        fits(state, key, &text, &document.with(&state.run, &statements))
     }
 
     async fn policy_text(&self, state: &State, key: &str) -> Result<String, Refusal> {
@@ -221,6 +228,23 @@ fn refused(state: &State, key: &str, code: &str, message: String) -> Refusal {
         message,
         request_id: None,
     }
+}
+
+/// A policy that is too long already may still become shorter.
+fn fits(state: &State, key: &str, there: &str, new: &str) -> Result<(), Refusal> {
+    if new.len() <= LONGEST || new.len() <= there.len() {
+        return Ok(());
+    }
+    let bytes = new.len();
+    let message =
+        format!("with this run's statements it would have {bytes} bytes, at most {LONGEST}");
+    Err(refused(state, key, "KeyPolicyTooLong", message))
+}
+
+fn of_another_account(state: &State, key: &str) -> Refusal {
+    let owner = key.split(':').nth(4).unwrap_or_default();
+    let message = format!("only account {owner} can edit the policy of its key");
+    refused(state, key, "KeyOfAnotherAccount", message)
 }
 
 /// The source keys whose policies the source account can edit.

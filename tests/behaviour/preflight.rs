@@ -3,17 +3,15 @@
 use amiferry_sandbox::{Account, Ec2Settings, FULL_AWS_ACCESS, Key, Role, Sandbox, World};
 use serde_json::{Value, json};
 
+use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
 
-/// What the copy role may have beside its documented policy, for this.
-const MAY_LOOK: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-    "Action": ["ec2:GetAllowedImagesSettings", "iam:GetRole", "iam:SimulatePrincipalPolicy", "kms:GetKeyPolicy"]}]}"#;
 const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
 const TARGET: Place = ("222222222222", HOME);
 const AUTO_SCALING: &str = "autoscaling.amazonaws.com";
 
 fn looked_into(account: &str) -> Account {
-    let role = copy_role(account, &[HOME]).policy(MAY_LOOK);
+    let role = copy_role(account, &[HOME]).policy(documented("LookFirst"));
     Account::new(account)
         .role(role)
         .key(Key::new(HOME, KEY_ID).alias("alias/amis"))
@@ -152,7 +150,7 @@ async fn each_thing_in_a_target_that_stands_in_the_way() {
         "kms:Decrypt, kms:GenerateDataKeyWithoutPlaintext, kms:ReEncryptFrom, kms:ReEncryptTo",
     );
     // The role's policy lacks the use of a key.
-    let role = copy_role(TARGET.0, &[HOME]).policy(MAY_LOOK);
+    let role = copy_role(TARGET.0, &[HOME]).policy(documented("LookFirst"));
     let policies: Vec<String> = role
         .policies
         .iter()
@@ -319,4 +317,116 @@ async fn whether_a_target_allows_shared_images() {
     // Sharing needs no role in the target; without one this cannot be seen.
     let reply = look(&Sandbox::new(world_of(Account::new(TARGET.0))), &wish).await;
     only(&reply, "Unknown", "AllowedImages", "");
+}
+
+/// What `aws/ebs` encrypted is copied first; whether the function may do that is part of looking.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_copied_in_its_own_account_first() {
+    let world_of = |source: Account| World::new().account(source).account(looked_into(TARGET.0));
+    let mut wish = request(&[TARGET]);
+    let reply = look(&Sandbox::new(world_of(under_aws_ebs(1))), &wish).await;
+    let said = found(&reply, "Source").expect("a finding");
+    assert!(
+        said["Reason"].to_string().contains("ReencryptKmsKeyId"),
+        "{said}"
+    );
+    wish["ReencryptKmsKeyId"] = json!(SHARED_KEY);
+    let sandbox = Sandbox::new(world_of(under_aws_ebs(1)));
+    let reply = look(&sandbox, &wish).await;
+    assert_eq!(reply["Status"], "Ready", "{reply}");
+    assert_eq!(reply["Findings"], json!([]), "{reply}");
+    assert!(
+        reply["Plan"]
+            .to_string()
+            .contains("First copied in 111111111111"),
+        "{reply}"
+    );
+    let run = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
+    assert_eq!(run["Status"], "Succeeded", "{run}");
+    // What the function may not do.
+    let mut poor = under_aws_ebs(1);
+    poor.roles[0].policies.pop();
+    let reply = look(&Sandbox::new(world_of(poor)), &wish).await;
+    only(&reply, "Error", "Staging", "ec2:CopySnapshot");
+    // No key for it.
+    wish["ReencryptKmsKeyId"] = json!("alias/nobody");
+    let reply = look(&Sandbox::new(world_of(under_aws_ebs(1))), &wish).await;
+    let said = found(&reply, "ReencryptKmsKeyId").expect("a finding");
+    assert!(
+        said["Reason"]
+            .to_string()
+            .contains("there is no alias/nobody"),
+        "{said}"
+    );
+    assert_eq!(reply["Status"], "NotReady");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_the_policies_of_the_keys_can_be_edited() {
+    let may_ask = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "arn:aws:iam::111111111111:role/amiferry",
+        "Action": "iam:SimulatePrincipalPolicy"}]}"#;
+    let mut wish = request(&[TARGET]);
+    wish["KeyAccess"] = json!("Policy");
+    let looked = |policies: &[&str], key_policy: Option<&str>| {
+        let mut source = producer();
+        source.roles[0]
+            .policies
+            .extend(policies.iter().map(|p| (*p).to_owned()));
+        source.keys[0].policy = key_policy.map(str::to_owned);
+        Sandbox::new(World::new().account(source).account(looked_into(TARGET.0)))
+    };
+    let keys = documented("KeyPolicies");
+    let sandbox = looked(&[&keys, may_ask], None);
+    let reply = look(&sandbox, &wish).await;
+    assert_eq!(
+        (&reply["Status"], &reply["Findings"]),
+        (&json!("Ready"), &json!([])),
+        "{reply}"
+    );
+    let run = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
+    assert_eq!(run["Status"], "Succeeded", "{run}");
+    let reply = look(&looked(&[&keys], None), &wish).await;
+    only(
+        &reply,
+        "Unknown",
+        "SourceKeyPolicy",
+        "iam:SimulatePrincipalPolicy",
+    );
+    let reading = keys.replace(", \"kms:PutKeyPolicy\"", "");
+    let reply = look(&looked(&[&reading, may_ask], None), &wish).await;
+    only(&reply, "Error", "SourceKeyPolicy", "kms:PutKeyPolicy");
+    let reply = look(&looked(&[may_ask], None), &wish).await;
+    only(&reply, "Error", "SourceKeyPolicy", "kms:GetKeyPolicy");
+    let long = json!({"Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
+        {"Sid": "x".repeat(32_000), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify", "Resource": "*"}]});
+    let reply = look(&looked(&[&keys, may_ask], Some(&long.to_string())), &wish).await;
+    only(&reply, "Error", "SourceKeyPolicy", "KeyAccess: Grant");
+}
+
+/// Nothing is ever made public, so what keeps an account from that is never in the way.
+#[tokio::test(start_paused = true)]
+async fn blocked_public_access_does_not_interfere() {
+    let blocked = Ec2Settings {
+        image_block_public_access: "block-new-sharing".to_owned(),
+        snapshot_block_public_access: "block-all-sharing".to_owned(),
+        ..Ec2Settings::default()
+    };
+    for mode in ["Copy", "Share"] {
+        let source = producer().ec2_settings(HOME, blocked.clone());
+        let target = looked_into(TARGET.0).ec2_settings(HOME, blocked.clone());
+        let sandbox = Sandbox::new(World::new().account(source).account(target));
+        let mut wish = request(&[TARGET]);
+        if mode == "Share" {
+            wish = json!({"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": [TARGET.0]});
+        }
+        let reply = look(&sandbox, &wish).await;
+        assert_eq!(
+            (&reply["Status"], &reply["Findings"]),
+            (&json!("Ready"), &json!([])),
+            "{mode}: {reply}"
+        );
+        let run = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
+        assert_eq!(run["Status"], "Succeeded", "{mode}: {run}");
+    }
 }

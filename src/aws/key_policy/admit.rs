@@ -31,9 +31,7 @@ impl Aws {
             let unknown = if super::is_own(state, key) {
                 self.admit_to(state, targets, key).await
             } else {
-                let owner = key.split(':').nth(4).unwrap_or_default();
-                let message = format!("only account {owner} can edit the policy of its key");
-                Err(refused(state, key, "KeyOfAnotherAccount", message))
+                Err(super::of_another_account(state, key))
             };
             match unknown {
                 Ok(accounts) => {

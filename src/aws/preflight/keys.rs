@@ -39,8 +39,11 @@ impl Aws {
             let key = target.kms_key_id.as_str();
             wanted.push((key, target.region.clone(), USING.as_slice()));
         }
+        let role = target
+            .role_name
+            .arn(target.region.partition(), &target.account_id);
         for (key, region, actions) in wanted {
-            match self.simulated(target, actor, key, &region, actions).await {
+            match self.simulated(actor, &role, key, &region, actions).await {
                 Ok(denied) if denied.is_empty() => {}
                 Ok(denied) => findings.push(Finding::of_target(
                     Level::Error,
@@ -64,11 +67,11 @@ impl Aws {
         findings
     }
 
-    /// Those of the actions that the role's policies, its boundary and its organisation do not allow on this key when EC2 asks for it.
-    async fn simulated(
+    /// Those of the actions that this role's policies, its boundary and its organisation do not allow on this key when EC2 asks for it.
+    pub(super) async fn simulated(
         &self,
-        target: &TargetState,
         actor: &Actor,
+        role: &str,
         key: &str,
         region: &Region,
         actions: &[&str],
@@ -86,13 +89,10 @@ impl Aws {
                 .build()
         };
         let via = format!("ec2.{region}.amazonaws.com{suffix}");
-        let role = target
-            .role_name
-            .arn(target.region.partition(), &target.account_id);
         let answer = self
-            .iam(actor, &target.region)
+            .iam(actor, region)
             .simulate_principal_policy()
-            .policy_source_arn(&role)
+            .policy_source_arn(role)
             .set_action_names(Some(actions.iter().map(|a| (*a).to_owned()).collect()))
             .resource_arns(key)
             .context_entries(context("kms:ViaService", via, ContextKeyTypeEnum::String))
@@ -108,8 +108,8 @@ impl Aws {
             ))
             .send()
             .await;
-        let at = actor.at(&target.region);
-        let answer = answer.map_err(|e| refusal("SimulatePrincipalPolicy", &at, &role, &e))?;
+        let at = actor.at(region);
+        let answer = answer.map_err(|e| refusal("SimulatePrincipalPolicy", &at, role, &e))?;
         let results = answer.evaluation_results.unwrap_or_default();
         let denied = results
             .iter()

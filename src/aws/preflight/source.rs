@@ -26,13 +26,15 @@ impl Aws {
         }
         findings.extend(self.preflight_mark(state).await);
         findings.extend(self.preflight_staging(state, source).await);
-        for key in &state.opened_keys() {
-            let said = match state.order.key_access {
-                KeyAccess::Grant => self.preflight_grant(state, key).await,
-                KeyAccess::Policy => self.preflight_policy(state, key).await,
-                KeyAccess::None => continue,
-            };
-            findings.extend(refused("SourceKey", state, said));
+        match state.order.key_access {
+            KeyAccess::Grant => {
+                for key in &state.opened_keys() {
+                    let said = self.preflight_grant(state, key).await;
+                    findings.extend(refused("SourceKey", state, said));
+                }
+            }
+            KeyAccess::Policy => findings.extend(self.preflight_policies(state).await),
+            KeyAccess::None => {}
         }
         findings
     }
@@ -80,19 +82,8 @@ impl Aws {
         let Answer::Refused(refusal) = answer(said) else {
             return None;
         };
-        let level = if refusal.is_passing() {
-            Level::Unknown
-        } else {
-            Level::Error
-        };
-        Some(Finding::of_source(
-            level,
-            "Staging",
-            Some(&state.source.account_id),
-            region,
-            refusal.to_string(),
-            Cause::staging_remedy(state),
-        ))
+        let remedy = Cause::staging_remedy(state);
+        Some(of_refusal("Staging", state, &refusal, remedy))
     }
 
     async fn preflight_image(&self, state: &State) -> Option<Finding> {
@@ -159,16 +150,70 @@ impl Aws {
         said.map_err(|e| refusal("CreateGrant", &actor.at(&region), key, &e))
     }
 
-    async fn preflight_policy(&self, state: &State, key: &str) -> Result<(), Refusal> {
-        let (actor, region) = (Self::own(state), key_region(state, key));
-        let answer = self
-            .kms(&actor, &region)
-            .get_key_policy()
-            .key_id(key)
-            .send()
+    /// Whether the policies can be read and hold what is to be put in. Writing has no dry run: IAM is asked instead.
+    async fn preflight_policies(&self, state: &State) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let opened = state.opened();
+        for key in &opened.source.keys {
+            if let Err(refusal) = self.would_admit(&opened, key).await {
+                let remedy = match state.targets.first() {
+                    Some(target) => Cause::of_sharing(&refusal).remedy(state, target),
+                    None => Cause::sharing_remedy(state),
+                };
+                findings.push(of_refusal("SourceKeyPolicy", state, &refusal, remedy));
+                continue;
+            }
+            findings.extend(self.preflight_put(state, key).await);
+        }
+        findings
+    }
+
+    async fn preflight_put(&self, state: &State, key: &str) -> Option<Finding> {
+        let actor = Self::own(state);
+        let unknown = |said: String| {
+            let remedy = "To have it looked at whether PutKeyPolicy is allowed, allow the function's role iam:SimulatePrincipalPolicy on itself";
+            let (account, region) = (&state.source.account_id, &state.source.region);
+            Finding::of_source(
+                Level::Unknown,
+                "SourceKeyPolicy",
+                Some(account),
+                region,
+                said,
+                remedy,
+            )
+        };
+        let caller = match self.caller().await {
+            Ok(caller) => caller,
+            Err(error) => return Some(unknown(error.to_string())),
+        };
+        let Some(role) = caller.principals.first() else {
+            return Some(unknown("the function's role is not known".to_owned()));
+        };
+        let region = key_region(state, key);
+        let said = self
+            .simulated(&actor, role, key, &region, &["kms:PutKeyPolicy"])
             .await;
-        let said = answer.map(drop);
-        said.map_err(|e| refusal("GetKeyPolicy", &actor.at(&region), key, &e))
+        match said {
+            Ok(denied) if denied.is_empty() => None,
+            Ok(_) => {
+                let reason =
+                    format!("the policies of {role} do not allow kms:PutKeyPolicy on {key}");
+                let remedy = state
+                    .targets
+                    .first()
+                    .map(|target| Cause::KeyPolicyDenied.remedy(state, target));
+                let (account, region) = (&state.source.account_id, &state.source.region);
+                Some(Finding::of_source(
+                    Level::Error,
+                    "SourceKeyPolicy",
+                    Some(account),
+                    region,
+                    reason,
+                    remedy.unwrap_or_default(),
+                ))
+            }
+            Err(refusal) => Some(unknown(refusal.to_string())),
+        }
     }
 }
 
@@ -176,17 +221,23 @@ fn refused(check: &'static str, state: &State, said: Result<(), Refusal>) -> Opt
     let Answer::Refused(refusal) = answer(said) else {
         return None;
     };
+    let remedy = Cause::sharing_remedy(state);
+    Some(of_refusal(check, state, &refusal, remedy))
+}
+
+fn of_refusal(check: &'static str, state: &State, refusal: &Refusal, remedy: String) -> Finding {
     let level = if refusal.is_passing() {
         Level::Unknown
     } else {
         Level::Error
     };
-    Some(Finding::of_source(
+    let (account, region) = (&state.source.account_id, &state.source.region);
+    Finding::of_source(
         level,
         check,
-        Some(&state.source.account_id),
-        &state.source.region,
+        Some(account),
+        region,
         refusal.to_string(),
-        Cause::sharing_remedy(state),
-    ))
+        remedy,
+    )
 }
