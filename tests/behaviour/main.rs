@@ -24,5 +24,6 @@ mod sources;
 mod staging;
 mod support;
 mod sweep;
+mod table;
 mod tables;
 mod twice;
