@@ -6,7 +6,7 @@
 //! | DescribeKey on the target key denied or not found | `TargetKeyMissing` |
 //! | target key disabled or pending deletion | `TargetKeyDisabled` |
 //! | DescribeKey on a source key denied, although the grant is minutes old | `SourceKeyDenied` |
-//! | CopySnapshot: InvalidSnapshot.NotFound, although shared minutes ago | `SnapshotNotVisible` |
+//! | CopySnapshot: InvalidSnapshot.NotFound, although shared minutes ago; a copy ends by the source snapshot | `SnapshotNotVisible` |
 //! | copy ends with `Given key ID is not accessible` | `KeyNotAccessible` |
 //! | copy ends in `error` otherwise | `CopyFailed` |
 //! | InvalidAMIName.Duplicate by an image not ours | `NameTaken` |
@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::KeyRef;
+use crate::request::KeyAccess;
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetState};
 
@@ -159,11 +160,13 @@ impl Cause {
                 state.opened_keys().join(" and ")
             ),
             Self::SnapshotNotVisible => format!(
-                "In account {source}: see whether another process removes {account} from the createVolumePermission of the source snapshots, or whether block public access or a service control policy forbids sharing; then run again"
+                "In account {source}: see whether another process removes {account} from the createVolumePermission of the source snapshots, or whether a service control policy forbids sharing; then run again"
             ),
             Self::KeyNotAccessible => format!(
                 "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {key} (role policy and key policy), \
-                 and the same on the source key; look for a condition (kms:ViaService, kms:GrantIsForAWSResource) or a service control policy that forbids it"
+                 and the same on {}{}; look for a condition (kms:ViaService, kms:GrantIsForAWSResource, aws:SourceArn, kms:EncryptionContext) or a service control policy that forbids it",
+                state.opened_keys().join(" and "),
+                if state.order.key_access == KeyAccess::None { " (role policy, and key policy in the account of that key)" } else { "" }
             ),
             Self::StagingFailed => Self::staging_remedy(state),
             Self::CopyFailed => "Run again; if it fails the same way, look at the source snapshots and at the AWS Health Dashboard".to_owned(),
@@ -272,8 +275,15 @@ impl Cause {
             }
             None => "ec2:ModifySnapshotAttribute and ec2:CreateTags on the source snapshots",
         };
+        let keys = state.opened_keys();
+        let grants = if state.order.key_access == KeyAccess::Grant && !keys.is_empty() {
+            let keys = keys.join(" and ");
+            format!(" and kms:CreateGrant on {keys}, in its own policy and in the key policy")
+        } else {
+            String::new()
+        };
         format!(
-            "In account {source}: check that the accounts named exist, and allow the function's role {actions} and kms:CreateGrant on their keys; look for a service control policy that forbids sharing"
+            "In account {source}: check that the accounts named exist, and allow the function's role {actions}{grants}; look for a service control policy that forbids sharing"
         )
     }
 }

@@ -203,3 +203,60 @@ async fn every_session_is_narrowed_to_its_run() {
         assert!(name.starts_with("amiferry-") && name.len() == 25, "{name}");
     }
 }
+
+/// A run of which no state is left made copies where nobody may look any more: that they are there is told, with where to look.
+#[tokio::test(start_paused = true)]
+async fn copies_of_an_earlier_try_that_nobody_can_look_for_are_told() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let event = distribute(&TWO);
+    begun(&sandbox, &event).await;
+    let role = format!("arn:aws:iam::{}:role/AmiCopyRole", TWO[0].0);
+    assert!(sandbox.edit(|aws| aws.drop_principal(&role)));
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(reply["Status"], "Stuck", "{reply}");
+    let told = target(&reply, TWO[0]);
+    assert_eq!(told["Cause"], "RoleNotAssumable", "{told}");
+    let stuck = &reply["Result"]["Stuck"];
+    assert_eq!(stuck.as_array().map(Vec::len), Some(1), "{stuck}");
+    assert_eq!(stuck[0]["AccountId"], TWO[0].0);
+    assert!(
+        stuck[0]["Commands"]
+            .to_string()
+            .contains("describe-snapshots"),
+        "{stuck}"
+    );
+    assert_eq!(target(&reply, TWO[1])["Status"], "Succeeded");
+    assert_closed(&sandbox);
+}
+
+/// An image that has our tags, on snapshots that are not under the key: somebody's, or made when the alias named another.
+#[tokio::test(start_paused = true)]
+async fn an_image_under_another_key_is_not_taken_for_the_copy() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let event = distribute(&TWO);
+    let reply = to_the_end(&sandbox, &event).await;
+    let copies = target(&reply, TWO[0])["Snapshots"].clone();
+    let copy = copies[ROOT].as_str().expect("an ID");
+    let other = format!(
+        "arn:aws:kms:{}:{}:key/99999999-aaaa-bbbb-cccc-000000000009",
+        TWO[0].1, TWO[0].0
+    );
+    assert!(sandbox.edit(|aws| aws.change_snapshot(copy, |s| s.kms_key_arn = Some(other.clone()))));
+    // By other words it is another run, which keeps what stood before it.
+    let mut other_words = event.clone();
+    other_words["Distribute"]["Tags"] = json!({"stage": "again"});
+    let again = to_the_end(&sandbox, &other_words).await;
+    let told = target(&again, TWO[0]);
+    assert_eq!(told["Cause"], "NotFaithful", "{told}");
+    let reason = told["Reason"].as_str().expect("a Reason");
+    assert!(
+        reason.contains(&format!(
+            "{copy} is encrypted with {other} instead of {}",
+            key_arn(TWO[0])
+        )),
+        "{reason}"
+    );
+    assert_eq!(sandbox.images(TWO[0].0, TWO[0].1).len(), 1);
+    assert_eq!(target(&again, TWO[1])["Status"], "Succeeded");
+    assert_closed(&sandbox);
+}

@@ -16,6 +16,7 @@ mod machine;
 mod model;
 mod organization;
 mod pairs;
+mod pitfalls;
 mod preflight;
 mod process;
 mod resume;

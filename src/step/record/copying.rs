@@ -203,6 +203,8 @@ fn broken(state: &mut State, i: usize, copies: &Copies) -> Option<String> {
 fn broke(target: &mut TargetState, error: &str) {
     let cause = if error.contains("key") {
         Cause::KeyNotAccessible
+    } else if error.contains("source snapshot") {
+        Cause::SnapshotNotVisible
     } else {
         Cause::CopyFailed
     };
