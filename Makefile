@@ -107,7 +107,7 @@ fmt-check:
 
 .PHONY: clippy
 clippy:
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/clippy cargo test --locked --workspace --all-targets --no-run
 
 .PHONY: licences
 licences: $(CARGO_DENY)

@@ -2,6 +2,7 @@
 //! come to succeeds, and without any one action of them something does not.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use amiferry::ids::{AccountId, Region};
@@ -373,14 +374,14 @@ async fn agreeing_with_what_the_sandbox_demands() {
             let (purpose, sid) = (text(&document["For"]), text(&statement["Sid"]));
             let action = text(&statement["Action"][a]);
             // Whom it asks for depends on the audience.
-            let whose = if sid == "Organization" { name } else { "" };
+            let of_request = if sid == "Organization" { name } else { "" };
             let what = [
                 text(&wish["Mode"]),
                 purpose.clone(),
                 sid.clone(),
                 action.clone(),
             ];
-            if !proved.insert((whose, what)) {
+            if !proved.insert((of_request, what)) {
                 continue;
             }
             let mut without = all.clone();
@@ -402,7 +403,11 @@ async fn agreeing_with_what_the_sandbox_demands() {
         "| request | document | statement | without | comes |\n|---|---|---|---|---|\n".to_owned();
     for ([name, purpose, sid, came], actions) in seen {
         let actions = actions.join("`, `");
-        table += &format!("| {name} | {purpose} | `{sid}` | `{actions}` | {came} |\n");
+        writeln!(
+            table,
+            "| {name} | {purpose} | `{sid}` | `{actions}` | {came} |"
+        )
+        .expect("text");
     }
     shown("docs/permissions.md", "one action taken out", &table);
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use amiferry_sandbox::{Account, FULL_AWS_ACCESS, Key, Role, Sandbox, World};
+use amiferry_sandbox::{Account, FULL_AWS_ACCESS, Role, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::support::*;
