@@ -193,10 +193,12 @@ impl Aws {
             .values(&state.run)
             .build();
         let found = own_snapshots(&self.ec2(&actor, region), &actor.at(region), of_run).await;
-        let found = match found {
-            Ok(found) => found,
-            Err(refusal) => return Outcome::Refused(refusal),
+        let originals = self.of_managed_keys(state).await;
+        let (found, unopened) = match (found, originals) {
+            (Ok(found), Ok(unopened)) => (found, unopened),
+            (Err(refusal), _) | (_, Err(refusal)) => return Outcome::Refused(refusal),
         };
+        opened.source.snapshots.retain(|id| !unopened.contains(id));
         let mut staged = Vec::new();
         for snapshot in found.iter().filter(|s| is_of_run(state, s)) {
             let id = snapshot.snapshot_id().map(SnapshotId::parse);
@@ -212,6 +214,29 @@ impl Aws {
             staged.push(id);
         }
         self.revoke(&opened, &staged).await
+    }
+}
+
+impl Aws {
+    /// The originals that the run never opened: whatever permission is on them was not given by it.
+    async fn of_managed_keys(&self, state: &State) -> Result<BTreeSet<SnapshotId>, Refusal> {
+        if !state.needs_staging() {
+            return Ok(BTreeSet::new());
+        }
+        let actor = Self::own(state);
+        let region = &state.source.region;
+        let ids = state.source.snapshots.iter().map(ToString::to_string);
+        let filter = Filter::builder()
+            .name("snapshot-id")
+            .set_values(Some(ids.collect()))
+            .build();
+        let found = own_snapshots(&self.ec2(&actor, region), &actor.at(region), filter).await?;
+        let managed = &state.source.managed_keys;
+        let is_managed = |s: &&Snapshot| managed.iter().any(|key| s.kms_key_id() == Some(key));
+        let ids = found.iter().filter(is_managed);
+        Ok(ids
+            .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
+            .collect())
     }
 }
 

@@ -40,9 +40,15 @@ pub enum Beginning {
 
 /// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's request is its whole list.
 pub async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result<Begun, Error> {
-    let mut source = aws
+    let source = aws
         .read_source(&request.source_image, &request.source_region)
-        .await?;
+        .await;
+    let mut source = match source {
+        Err(Error::SourceNotFound(gone)) if request.sharing.unshare => {
+            return begin_with_remains(aws, request, run, gone).await;
+        }
+        other => other?,
+    };
     plan::check_keys(&request, &source)?;
     aws.read_key_managers(&mut source, &request.source_region)
         .await?;
@@ -69,6 +75,27 @@ pub async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result
         request,
         state,
         source: Ok(source),
+    })
+}
+
+/// Nobody launches from an image that is gone, but its snapshots and keys may still be open: all that the run gave is taken back.
+async fn begin_with_remains(
+    aws: &Aws,
+    request: Request,
+    run: &str,
+    gone: String,
+) -> Result<Begun, Error> {
+    let (image, region) = (&request.source_image, &request.source_region);
+    let remains = aws.remains(run, image, region, None).await?;
+    let Some(remains) = remains.filter(|remains| !remains.snapshots.is_empty()) else {
+        return Err(Error::SourceNotFound(gone));
+    };
+    let state = plan::unshare_all(&request, remains, run, aws.now());
+    info!(run, plan = %Plan(&state), "planned");
+    Ok(Begun {
+        request,
+        state,
+        source: Err(gone),
     })
 }
 

@@ -49,6 +49,10 @@ fn play(seed: u64) -> Result<Report, String> {
             Err(_) => return Err(format!("a run did not end in {LONGEST:?}")),
         };
         sandbox.clear_fault();
+        if schedule.wants.share {
+            promises::shared(&sandbox, &schedule, &replies)?;
+            drive::take_back(&sandbox, &schedule).await?;
+        }
         if setting("AMIFERRY_CHAOS_SEED").is_some() {
             tell(&sandbox);
         }

@@ -305,3 +305,33 @@ async fn deleted_after_the_image_is_gone() {
         assert!(!snapshot.tags.keys().any(|key| key.starts_with("amiferry:")));
     }
 }
+
+/// A direct call takes back what is left of a share whose image is gone; where nothing is, there is no such image.
+#[tokio::test(start_paused = true)]
+async fn taken_back_after_the_image_is_gone() {
+    for (more, snapshots) in [
+        (json!({}), false),
+        (json!({"ShareSnapshots": true}), true),
+        (json!({"KeyAccess": "Policy", "ShareSnapshots": true}), true),
+    ] {
+        let mut source = producer();
+        source.roles[0].policies.push(documented("KeyPolicies"));
+        let sandbox = Sandbox::new(world_with(source, &TWO));
+        let policy = sandbox.key_policy(SOURCE_KEY);
+        let given = to_the_end(&sandbox, &share(&[ONE, OTHER], &more)).await;
+        assert_eq!(given["Status"], "Succeeded", "{given}");
+        assert_eq!(
+            on_snapshots(&sandbox)[0].len(),
+            if snapshots { 2 } else { 0 }
+        );
+        assert!(sandbox.edit(|aws| aws.delete_image(AMI)));
+        let mut back = share(&[ONE], &more);
+        back["Distribute"]["Unshare"] = json!(true);
+        let reply = to_the_end(&sandbox, &back).await;
+        assert_eq!(reply["Status"], "Succeeded", "{more}: {reply}");
+        assert_closed(&sandbox);
+        assert_eq!(sandbox.key_policy(SOURCE_KEY), policy, "{more}");
+        let error = call(&sandbox, &back).await.expect_err("nothing is left");
+        assert_eq!(error.error_type(), "SourceNotFound", "{error}");
+    }
+}

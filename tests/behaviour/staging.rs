@@ -413,3 +413,22 @@ async fn an_execution_stages_once_for_all_its_parts() {
     assert_nothing(&sandbox, &TWO);
     assert_unstaged(&sandbox, "failed");
 }
+
+/// Whatever permission is on a snapshot that the run never opened, was not given by it.
+#[tokio::test(start_paused = true)]
+async fn what_is_on_the_original_stays() {
+    for staged in [1, 2] {
+        let mut source = under_aws_ebs(staged);
+        for snapshot in &mut source.snapshots {
+            snapshot
+                .create_volume_permissions
+                .insert(TWO[0].0.to_owned());
+        }
+        let sandbox = Sandbox::new(world_with(source, &TWO));
+        let reply = to_the_end(&sandbox, &wish(&TWO)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        assert_whole(&sandbox, &TWO);
+        assert_closed_but(&sandbox, &[TWO[0].0]);
+        assert_eq!(sandbox.snapshots(SOURCE, HOME).len(), 2);
+    }
+}

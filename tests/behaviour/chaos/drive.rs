@@ -7,13 +7,36 @@ use amiferry_sandbox::Sandbox;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::schedule::{Run, Way};
+use super::schedule::{Run, Schedule, Way};
 use crate::support::*;
 
 /// Calls before it is called endless.
 const MOST_CALLS: usize = 6000;
 /// A caller gives up a call that fails so often in a row.
 const PATIENCE: usize = 60;
+
+/// Takes a share back with nothing in the way. What other hands keep from being taken back is told.
+pub async fn take_back(sandbox: &Sandbox, schedule: &Schedule) -> Result<(), String> {
+    let mut event = schedule.runs[0].event.clone();
+    event["Distribute"]["Unshare"] = json!(true);
+    for _ in 0..MOST_CALLS {
+        let reply = match call(sandbox, &event).await {
+            Ok(reply) => reply,
+            Err(_) if !schedule.hands.is_empty() => return Ok(()),
+            Err(error) => return Err(format!("taking back: {error}")),
+        };
+        if reply["Status"] == "Continue" {
+            let wait = reply["WaitSeconds"].as_u64().unwrap_or(1);
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+            event = json!({"State": reply["State"]});
+        } else if reply["Status"] == "Succeeded" || !schedule.hands.is_empty() {
+            return Ok(());
+        } else {
+            return Err(format!("taking back: {reply}"));
+        }
+    }
+    Err("taking back does not end".to_owned())
+}
 
 /// The invocations of one run: some of them are killed.
 struct Caller<'a> {

@@ -11,6 +11,7 @@ use crate::support::*;
 /// How the source was before.
 pub struct Before {
     permitted: Vec<BTreeSet<String>>,
+    key_policy: Option<Value>,
 }
 
 impl Before {
@@ -20,6 +21,7 @@ impl Before {
             permitted: snapshots
                 .map(|s| s.create_volume_permissions.into_iter().collect())
                 .collect(),
+            key_policy: sandbox.key_policy(SOURCE_KEY),
         }
     }
 }
@@ -89,6 +91,13 @@ fn target_is_sound(
     let (account, region) = place;
     let (images, snapshots) = without_the_foreign(sandbox, schedule, place)?;
     promise!(images.len() <= 1, "{place:?} has {} images", images.len());
+    if schedule.wants.share {
+        promise!(
+            images.is_empty() && snapshots.is_empty(),
+            "{place:?}: a share made something"
+        );
+        return Ok(());
+    }
     let used: BTreeSet<String> = images.iter().flat_map(Image::snapshot_ids).collect();
     let there: BTreeSet<String> = snapshots.iter().map(|s| s.snapshot_id.clone()).collect();
     let is_stuck = stuck_about(replies, account).any(|left| left["Region"] == region);
@@ -122,10 +131,42 @@ fn target_is_sound(
         }));
         promise!(whole.is_ok(), "{place:?}: the image is not whole");
     }
+    // Of an image that is not there nobody launches.
+    let launching = sandbox.grants(&key_arn(place));
+    promise!(
+        !images.is_empty()
+            || launching.is_empty()
+            || is_stuck
+            || refused
+            || !schedule.hands.is_empty(),
+        "{place:?}: grants to launch are left: {launching:?}"
+    );
     if says.is_empty() && !refused {
         promise!(
             images.is_empty() && there.is_empty(),
             "{place:?} was asked for by nobody"
+        );
+    }
+    Ok(())
+}
+
+/// Whoever every run says it has let in is in.
+pub fn shared(sandbox: &Sandbox, schedule: &Schedule, replies: &[Value]) -> Result<(), String> {
+    let images = sandbox.images(SOURCE, HOME);
+    let (Some(image), true) = (images.first(), schedule.hands.is_empty()) else {
+        return Ok(());
+    };
+    for (account, _) in FOUR {
+        let says = |reply: &Value| {
+            let mut targets = reply["Result"]["Targets"].as_array().into_iter().flatten();
+            targets.any(|t| t["AccountId"] == account && t["Status"] == "Succeeded")
+        };
+        let mut permitted = image.launch_permissions.iter();
+        let is_in = permitted.any(|p| format!("{p:?}").contains(account));
+        promise!(
+            is_in || !replies.iter().all(says),
+            "{account} is said to be let in, and is not: {:?}",
+            image.launch_permissions
         );
     }
     Ok(())
@@ -166,11 +207,14 @@ fn source_is_as_before(
         return Ok(());
     }
     let taken = schedule.has(Hand::SharingTakenAway);
-    for (snapshot, before) in sandbox
-        .snapshots(SOURCE, HOME)
-        .iter()
-        .zip(&before.permitted)
-    {
+    let there = sandbox.snapshots(SOURCE, HOME);
+    promise!(
+        there.len() == 2,
+        "copies are left in the source account: {there:?}"
+    );
+    let policy = sandbox.key_policy(SOURCE_KEY);
+    promise!(policy == before.key_policy, "the key policy is {policy:?}");
+    for (snapshot, before) in there.iter().zip(&before.permitted) {
         let now: BTreeSet<String> = snapshot.create_volume_permissions.iter().cloned().collect();
         let mut before = before.clone();
         if schedule.has(Hand::AccountLetIn) {

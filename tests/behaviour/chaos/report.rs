@@ -15,6 +15,7 @@ pub struct Report {
     calls: usize,
     kills: usize,
     runs: BTreeMap<String, usize>,
+    wants: BTreeMap<String, usize>,
     /// Schedules in which several runs were at work at once.
     together: usize,
     hands: BTreeMap<String, usize>,
@@ -37,6 +38,7 @@ impl Report {
             self.kills += run.killed.len();
             *self.runs.entry(format!("{:?}", run.way)).or_default() += 1;
         }
+        *self.wants.entry(schedule.wants.told()).or_default() += 1;
         for (_, hand) in &schedule.hands {
             *self.hands.entry(format!("{hand:?}")).or_default() += 1;
         }
@@ -57,6 +59,7 @@ impl Report {
         self.kills += other.kills;
         self.together += other.together;
         sum(&mut self.runs, &other.runs);
+        sum(&mut self.wants, &other.wants);
         sum(&mut self.hands, &other.hands);
         sum(&mut self.statuses, &other.statuses);
         sum(&mut self.faults, &other.faults);
@@ -97,6 +100,7 @@ impl fmt::Display for Report {
             self.schedules, self.calls, self.kills, self.together
         )?;
         writeln!(f, "- Driven by: {}", line(&self.runs))?;
+        writeln!(f, "- Asked for: {}", line(&self.wants))?;
         writeln!(f, "- Ended: {}", line(&self.statuses))?;
         writeln!(f, "- Other hands: {}\n", line(&self.hands))?;
         let kinds: BTreeSet<&str> = self.faults.keys().map(|(kind, _)| *kind).collect();

@@ -9,6 +9,8 @@ use amiferry_sandbox::{
 use serde_json::{Value, json};
 
 use super::report::Report;
+use crate::launch_grants::target_account;
+use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
 
 /// Numbers from a seed (splitmix64).
@@ -71,6 +73,71 @@ pub struct Run {
     pub skew: i64,
 }
 
+/// What all runs of a schedule ask for, beside their targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wants {
+    /// `Mode: Share`, and taken back in the end.
+    pub share: bool,
+    pub access: &'static str,
+    /// So many of the snapshots are under `aws/ebs`.
+    pub staged: usize,
+    /// Service-linked roles are made, and let launch.
+    pub roles: bool,
+}
+
+impl Wants {
+    /// Numbers of its own: what a seed stood for before stays.
+    fn of(seed: u64) -> Self {
+        let mut random = Random::of(seed ^ 0x3A27);
+        let share = random.chance(20);
+        Self {
+            share,
+            access: random.pick(&["Grant", "Grant", "Grant", "Policy", "Policy", "None"]),
+            staged: if share {
+                0
+            } else {
+                random.pick(&[0, 0, 0, 1, 2])
+            },
+            roles: random.chance(25),
+        }
+    }
+
+    /// In a few words.
+    pub fn told(self) -> String {
+        let mut words = vec![if self.share { "Share" } else { "Copy" }, self.access];
+        if self.staged > 0 {
+            words.push("re-encrypted");
+        }
+        if self.roles {
+            words.push("service-linked roles");
+        }
+        words.join("/")
+    }
+
+    fn put_into(self, request: &mut Value) {
+        request["KeyAccess"] = json!(self.access);
+        if self.share {
+            let mut accounts: Vec<Value> = Vec::new();
+            for target in request["Targets"].as_array().into_iter().flatten() {
+                if !accounts.contains(&target["AccountId"]) {
+                    accounts.push(target["AccountId"].clone());
+                }
+            }
+            let image = request["SourceImageId"].clone();
+            *request = json!({"SourceImageId": image, "Mode": "Share", "KeyAccess": self.access,
+                "TargetAccountIds": accounts, "ShareSnapshots": true});
+        }
+        if self.staged > 0 {
+            request["ReencryptKmsKeyId"] = json!(SHARED_KEY);
+        }
+        if self.roles {
+            request["ServiceLinkedRoles"] =
+                json!(["autoscaling.amazonaws.com", "spot.amazonaws.com"]);
+            request["CreateServiceLinkedRoles"] = json!(true);
+        }
+    }
+}
+
 /// What other people do, at a time in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hand {
@@ -126,6 +193,11 @@ const HANDS: [Hand; 20] = [
     Hand::NameTaken,
 ];
 
+/// What somebody arranged by hand.
+const LETS_ALL_IN: &str = r#"{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
+    {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::222222222222:root", "arn:aws:iam::333333333333:root", "arn:aws:iam::444444444444:root"]},
+     "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Encrypt"], "Resource": "*"}]}"#;
 /// How long the quota is full.
 const FULL: Duration = Duration::from_hours(1);
 const NO_COPIES: &str = r#"{"Version": "2012-10-17", "Statement": [
@@ -149,6 +221,7 @@ pub struct Schedule {
     late: [u64; 6],
     limits: Limits,
     shared_before: bool,
+    pub wants: Wants,
 }
 
 impl Schedule {
@@ -161,9 +234,11 @@ impl Schedule {
             }
             places
         };
+        let wants = Wants::of(seed);
         let places = some(&mut random);
         let count = random.pick(&[1, 1, 1, 2, 2, 3]);
-        let alike = random.chance(60);
+        // Direct calls for a lasting share add to each other's; what they are to come to is one list.
+        let alike = random.chance(60) || wants.share;
         let mut runs = Vec::new();
         for n in 0..count {
             let its = if n == 0 || alike {
@@ -175,17 +250,22 @@ impl Schedule {
             if !alike {
                 request["Tags"] = json!({"stage": format!("run-{n}")});
             }
+            wants.put_into(&mut request);
             let killed = (0..random.pick(&[0, 0, 1, 2, 4]))
                 .map(|_| random.below(200))
                 .collect();
             runs.push(Run {
-                way: random.pick(&[
+                way: match random.pick(&[
                     Way::Calls,
                     Way::Forgetful,
                     Way::Doubled,
                     Way::Machine,
                     Way::Machine,
-                ]),
+                ]) {
+                    // The machine's part is copying.
+                    Way::Machine if wants.share => Way::Calls,
+                    way => way,
+                },
                 event: json!({ "Distribute": request }),
                 places: its,
                 begins: if n == 0 {
@@ -225,6 +305,7 @@ impl Schedule {
                 ..Limits::default()
             },
             shared_before: random.chance(30),
+            wants,
         }
     }
 
@@ -235,7 +316,15 @@ impl Schedule {
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         let rate = self.rate as f64;
         let seconds = |n: usize| Duration::from_secs(self.late[n]);
-        let mut producer = producer();
+        let mut producer = if self.wants.staged > 0 {
+            under_aws_ebs(self.wants.staged)
+        } else {
+            producer()
+        };
+        producer.roles[0].policies.push(documented("KeyPolicies"));
+        if self.wants.access == "None" {
+            producer.keys[0].policy = Some(LETS_ALL_IN.to_owned());
+        }
         if self.shared_before {
             for snapshot in &mut producer.snapshots {
                 snapshot
@@ -243,7 +332,16 @@ impl Schedule {
                     .extend(["222222222222", "999999999999"].map(str::to_owned));
             }
         }
-        let mut world = world_with(producer, &FOUR)
+        let mut world = World::new().account(producer);
+        for account in ["222222222222", "333333333333", "444444444444"] {
+            let regions: Vec<&str> = FOUR
+                .iter()
+                .filter(|p| p.0 == account)
+                .map(|p| p.1)
+                .collect();
+            world = world.account(target_account(account, &regions, &[]));
+        }
+        let mut world = world
             .copy_mib_per_second(rate)
             .latency(Duration::from_millis(self.latency))
             .grant_delay(seconds(0))
