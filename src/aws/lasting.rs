@@ -290,7 +290,7 @@ impl Aws {
     async fn forget_grants(&self, state: &State) -> Result<(), Refusal> {
         let name = shared_tag(&state.run);
         let empty = |tags: &BTreeMap<String, String>| {
-            mark::read(&name, tags).is_some_and(|let_in| let_in.is_empty())
+            mark::let_in(&state.run, tags).is_some_and(|let_in| let_in.is_empty())
         };
         let noted = self.snapshots_by(state, empty).await?;
         let Some(first) = noted.first().cloned() else {

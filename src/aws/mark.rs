@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `+account` whom the run needs let in, `account` who was permitted before any run |
 //! | `amiferry:sharing:<run>:<another>` | the same, when another run gives again what somebody took away | `-account` who is no longer among those before |
-//! | `amiferry:shared:<run>` | image and snapshots, while a share lasts | whom it let in |
+//! | `amiferry:shared:<run>`, `amiferry:shared:<run>:<digest>` | image and snapshots, while a share lasts | whom it let in |
 //!
 //! An account is closed by the last run that needs it: a run that ends leaves those that another mark needs, and says first
 //! that it needs nobody itself, so that of two runs ending together at least one sees the other gone.
@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::Tag;
 
 use crate::command::{shared_tag, sharing_tag, tag};
+use crate::digest::digest;
 
 /// Characters of a tag value.
 const LONGEST: usize = 256;
@@ -145,17 +146,19 @@ pub fn void_of_nothing<'a>(by: &str, tags: &'a BTreeMap<String, String>) -> Vec<
 
 impl Marks {
     pub fn read(tags: &BTreeMap<String, String>) -> Self {
-        let runs = |prefix: &str| -> Vec<String> {
+        let names = |prefix: &str| -> Vec<String> {
             let names = tags.keys().filter_map(|key| key.strip_prefix(prefix));
-            let names = names.filter(|run| !run.contains(':'));
             names.map(str::to_owned).collect()
         };
-        let copies = runs(tag::SHARING).into_iter().filter_map(|run| {
+        let of_copies = names(tag::SHARING);
+        let copies = of_copies.into_iter().filter(|run| !run.contains(':'));
+        let copies = copies.filter_map(|run| {
             let words = read(&sharing_tag(&run), tags)?;
             Some((run, CopyMark::of(&words)))
         });
-        let shares = runs(tag::SHARED).into_iter().filter_map(|run| {
-            let let_in = read(&shared_tag(&run), tags)?;
+        let shares = names(tag::SHARED).into_iter().filter_map(|name| {
+            let run = name.split(':').next().unwrap_or_default().to_owned();
+            let let_in = let_in(&run, tags)?;
             Some((run, let_in))
         });
         Self {
@@ -216,13 +219,31 @@ pub fn write<'a>(name: &str, listed: impl IntoIterator<Item = &'a str>) -> Vec<T
 pub fn read(name: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<String>> {
     tags.get(name)?;
     let values = keys(name, tags).into_iter().filter_map(|key| tags.get(key));
-    Some(
-        values
-            .flat_map(|v| v.split(','))
-            .filter(|item| *item != "none")
-            .map(str::to_owned)
-            .collect(),
-    )
+    Some(items(values))
+}
+
+fn items<'a>(values: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    let items = values.flat_map(|v| v.split(','));
+    let items = items.filter(|item| *item != "none");
+    items.map(str::to_owned).collect()
+}
+
+/// Whom a lasting share let in; `None` if it has no mark.
+///
+/// Direct calls for one image are one share, and may add to it at the same moment; a list that each of them read and wrote anew would
+/// lose what another wrote in between. So what is added is a tag of its own, named by what it lists: no tag is ever written with
+/// anything else in it, and none goes before all that it lists is in another, or is to go.
+pub fn let_in(run: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<String>> {
+    let keys = keys(&shared_tag(run), tags);
+    let values = keys.iter().filter_map(|key| tags.get(*key));
+    (!keys.is_empty()).then(|| items(values))
+}
+
+/// A tag for these, beside what the mark lists already.
+pub fn also_let_in(run: &str, these: &BTreeSet<String>) -> Vec<Tag> {
+    let name = digest(these.iter().map(String::as_str));
+    let these = these.iter().map(String::as_str);
+    write(&format!("{}:{}", shared_tag(run), &name[..8]), these)
 }
 
 /// The tags that a mark consists of.

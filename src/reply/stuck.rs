@@ -155,7 +155,7 @@ fn lasting(state: &State, said: &str) -> Value {
             .flat_map(|key| edit_policy(state, key)),
     );
     commands.push(format!(
-        "aws ec2 delete-tags --region {region} --resources {image} {} --tags Key={tag} Key={}",
+        "aws ec2 delete-tags --region {region} --resources {image} {} --tags Key={tag} Key={} # and each other key that the first command lists",
         state
             .source
             .snapshots

@@ -335,3 +335,32 @@ async fn taken_back_after_the_image_is_gone() {
         assert_eq!(error.error_type(), "SourceNotFound", "{error}");
     }
 }
+
+/// Direct calls for one image are one share: what each of several calls at the same moment gave is known to the next.
+#[tokio::test(start_paused = true)]
+async fn different_lists_at_the_same_moment() {
+    for seed in 0..40_u64 {
+        let delay = std::time::Duration::from_secs(seed % 7);
+        let sandbox = Sandbox::new(world(&FOUR).tag_delay(delay));
+        let random = std::sync::Mutex::new(fastrand::Rng::with_seed(seed));
+        sandbox.set_fault(move |_| {
+            let millis = random.lock().unwrap().u64(0..900);
+            Fault::Delay(std::time::Duration::from_millis(millis))
+        });
+        let more = json!({"ShareSnapshots": seed % 2 == 0});
+        let lists = [[ONE], [OTHER], ["444444444444"]].map(|list| share(&list, &more));
+        let giving = lists.each_ref().map(|list| to_the_end(&sandbox, list));
+        for reply in futures::future::join_all(giving).await {
+            assert_eq!(reply["Status"], "Succeeded", "seed {seed}: {reply}");
+        }
+        let all = [ONE, OTHER, "444444444444"];
+        assert_eq!(launching(&sandbox), accounts(&all), "seed {seed}");
+        // Tags that show late show now.
+        tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+        let mut back = share(&all, &more);
+        back["Distribute"]["Unshare"] = json!(true);
+        let reply = to_the_end(&sandbox, &back).await;
+        assert_eq!(reply["Status"], "Succeeded", "seed {seed}: {reply}");
+        assert_closed(&sandbox);
+    }
+}

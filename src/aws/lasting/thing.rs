@@ -11,6 +11,8 @@ use crate::error::Refusal;
 use crate::ids::SnapshotId;
 use crate::state::State;
 
+/// Tags of one mark after which it is written anew: a resource has fifty.
+const MANY_TAGS: usize = 8;
 /// Principals in one ModifyImageAttribute.
 const BATCH: usize = 500;
 
@@ -65,7 +67,7 @@ impl Aws {
             Thing::Snapshot(id) => self.permitted_accounts(state, id).await?,
         };
         let tags = self.thing_tags(state, thing).await?;
-        let let_in = mark::read(&shared_tag(&state.run), &tags).unwrap_or_default();
+        let let_in = mark::let_in(&state.run, &tags).unwrap_or_default();
         Ok(Standing {
             permitted,
             tags,
@@ -126,7 +128,8 @@ impl Aws {
             .unwrap_or_default())
     }
 
-    /// Writes the mark anew: what it is to list, and nothing of a longer list before.
+    /// Makes the mark list these. What is added is written beside what is there; where somebody goes, or there are many tags by now,
+    /// all of it anew.
     pub(super) async fn write_mark(
         &self,
         state: &State,
@@ -137,19 +140,27 @@ impl Aws {
         if *let_in == standing.let_in {
             return Ok(());
         }
-        let name = shared_tag(&state.run);
         let actor = Self::own(state);
         let region = &state.source.region;
         let resource = thing.id(state);
-        let new = if let_in.is_empty() {
-            Vec::new()
-        } else {
-            mark::write(&name, let_in.iter().map(String::as_str))
-        };
+        let name = shared_tag(&state.run);
+        let there = mark::keys(&name, &standing.tags);
+        let adds = let_in.is_superset(&standing.let_in) && there.len() < MANY_TAGS;
+        let mut new = Vec::new();
+        if adds {
+            let added = let_in - &standing.let_in;
+            new.extend(mark::also_let_in(&state.run, &added));
+        } else if !let_in.is_empty() {
+            new.extend(mark::also_let_in(&state.run, let_in));
+        }
+        // By its name the mark is looked for; what it may list itself was written by an earlier version.
+        if !let_in.is_empty() && !(adds && standing.tags.contains_key(&name)) {
+            new.extend(mark::write(&name, []));
+        }
         let is_new = |key: &str| new.iter().any(|tag| tag.key() == Some(key));
-        let old: Vec<Tag> = mark::keys(&name, &standing.tags)
+        let old: Vec<Tag> = there
             .into_iter()
-            .filter(|key| !is_new(key))
+            .filter(|key| !adds && !is_new(key))
             .map(|key| Tag::builder().key(key).build())
             .collect();
         let ec2 = self.ec2(&actor, region);
