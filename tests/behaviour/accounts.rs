@@ -138,7 +138,8 @@ async fn a_name_that_is_taken() {
         HOME,
         "ami-00000000000000001",
         "golden-copied-from-111111111111",
-    );
+    )
+    .tag("team", "somebody else's");
     let sandbox = Sandbox::new(world(&[GOOD, BAD]));
     sandbox.edit(|aws| aws.add_image(BAD.0, taken)).unwrap();
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, BAD])).await;
