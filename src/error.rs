@@ -49,6 +49,10 @@ impl Refusal {
             | "ThrottlingException"
             | "TooManyRequestsException"
             | "EC2ThrottledException"
+            | "ThrottledException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "BandwidthLimitExceeded"
             | "SlowDown"
             // Ours: others write the same key policy.
             | "KeyPolicyChanging"
@@ -200,6 +204,41 @@ impl From<Error> for Diagnostic {
         Self {
             error_type: error.error_type().to_owned(),
             error_message: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the SDK does not try again, as for CopySnapshot, it is for us to know them all.
+    #[test]
+    fn throttling_in_every_flavour_passes() {
+        for code in [
+            "RequestLimitExceeded",
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "EC2ThrottledException",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "TooManyRequestsException",
+            "BandwidthLimitExceeded",
+            "SlowDown",
+            "PriorRequestNotComplete",
+        ] {
+            let refusal = Refusal {
+                operation: "CopySnapshot",
+                account: String::new(),
+                region: String::new(),
+                resource: String::new(),
+                code: code.to_owned(),
+                message: String::new(),
+                request_id: None,
+            };
+            assert_eq!(refusal.kind(), RefusalKind::Throttled, "{code}");
+            assert!(refusal.is_passing(), "{code}");
         }
     }
 }

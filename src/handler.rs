@@ -30,6 +30,8 @@ use begin::{begin, read_again, run_of};
 
 /// The answer is out this long before Lambda's deadline.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(11);
+/// What is left for an error to get out.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// Below this there is no time to do anything.
 const SHORTEST: Duration = Duration::from_secs(3);
 /// Lambda's longest time-out, for when the deadline is unknown.
@@ -91,8 +93,14 @@ impl Handler {
             .map_err(|e| Error::invalid("event", format!("is not JSON: {e}")))?;
         // Sessions are narrowed to one run: none outlives its invocation.
         let aws = Aws::new(self.config.clone());
-        self.serve_event(&aws, Event::parse(&value)?, invocation)
-            .await
+        let serving = self.serve_event(&aws, Event::parse(&value)?, invocation);
+        // All work ends by itself before that; what AWS keeps waiting beyond is better told than killed.
+        match time_left(&aws, invocation) {
+            Some(left) => tokio::time::timeout(left.saturating_sub(LAST_MOMENT), serving)
+                .await
+                .unwrap_or_else(|_| Err(out_of_time())),
+            None => serving.await,
+        }
     }
 
     /// Boxed: each way in is a large future, and only one of them is taken.
@@ -208,13 +216,20 @@ fn too_slow() -> Error {
     Error::Internal("AWS did not tell of the source image before the deadline; nothing was changed, the call may be repeated".to_owned())
 }
 
+fn out_of_time() -> Error {
+    Error::Internal("AWS kept the last call waiting until the deadline; nothing is lost: repeat the call with the event or the State that you have".to_owned())
+}
+
+/// Until the deadline; `None` if there is none, or it is past.
+fn time_left(aws: &Aws, invocation: &Invocation) -> Option<Duration> {
+    let now = aws.time_source().now();
+    let left = invocation.deadline?.duration_since(now).ok();
+    left.filter(|left| !left.is_zero())
+}
+
 fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, Error> {
     let now = aws.time_source().now();
-    let left = invocation
-        .deadline
-        .and_then(|deadline| deadline.duration_since(now).ok())
-        .filter(|left| !left.is_zero());
-    let left = left.unwrap_or(LONGEST);
+    let left = time_left(aws, invocation).unwrap_or(LONGEST);
     if left < BEFORE_DEADLINE + SHORTEST {
         let seconds = left.as_secs();
         return Err(Error::Internal(format!(
@@ -230,12 +245,8 @@ fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, E
 
 /// When the answer to CloudFormation must be out, or given up.
 fn answer_by(aws: &Aws, invocation: &Invocation) -> Instant {
-    let now = aws.time_source().now();
-    let left = invocation
-        .deadline
-        .and_then(|deadline| deadline.duration_since(now).ok())
-        .filter(|left| !left.is_zero());
-    let left = left.unwrap_or(LONGEST).saturating_sub(BEFORE_DEADLINE);
+    let left = time_left(aws, invocation).unwrap_or(LONGEST);
+    let left = left.saturating_sub(BEFORE_DEADLINE);
     Instant::now() + left.max(FOR_ONE_TRY)
 }
 

@@ -63,7 +63,10 @@ impl Handler {
                     })
                     .collect();
                 if !late.is_empty() {
-                    aws.mark_open(&state, &late).await?;
+                    match in_time(aws, &budget, aws.mark_open(&state, &late)).await {
+                        Some(marked) => marked?,
+                        None => return self.whole(aws, "Continue", Some(5), &state).await,
+                    }
                 }
                 self.parts_of(aws, &state).await
             }
@@ -86,7 +89,10 @@ impl Handler {
                 }
                 state
             }
-            None => match self.recover(aws, call, invocation).await? {
+            None => match in_time(aws, &budget, self.recover(aws, call, invocation))
+                .await
+                .unwrap_or_else(|| Err(too_slow()))?
+            {
                 Some(state) => state,
                 None => return self.nothing_to_conclude(aws, call, invocation).await,
             },

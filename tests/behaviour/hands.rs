@@ -260,3 +260,117 @@ async fn an_image_under_another_key_is_not_taken_for_the_copy() {
     assert_eq!(target(&again, TWO[1])["Status"], "Succeeded");
     assert_closed(&sandbox);
 }
+
+/// Of two processes that tidy up, the later is denied what the earlier deleted: it is listed for a while, and has no tags any more by
+/// which the policy would allow it. That is no reason to call a person.
+#[tokio::test(start_paused = true)]
+async fn a_denied_deletion_is_tried_again_for_a_while() {
+    let mut world = world(&TWO);
+    for snapshot in &mut world.accounts[0].snapshots {
+        snapshot.copies_fail_at = Some((50, "internal error".to_owned()));
+    }
+    let sandbox = Sandbox::new(world);
+    let first = std::sync::Mutex::new(None);
+    sandbox.set_fault(move |call| {
+        if call.operation != "DeleteSnapshot" {
+            return Fault::None;
+        }
+        let first = *first.lock().unwrap().get_or_insert(call.at);
+        if call.at.duration_since(first).unwrap_or_default() > Duration::from_secs(20) {
+            return Fault::None;
+        }
+        Fault::Refuse {
+            status: 403,
+            code: "UnauthorizedOperation".to_owned(),
+            message: "as it is gone".to_owned(),
+        }
+    });
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    assert_nothing(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
+/// Whatever is asked for, and however AWS keeps silent, an answer comes before the deadline.
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_past_the_deadline() {
+    let job = distribute(&TWO);
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let state = call(&sandbox, &job).await.expect("begins")["State"].clone();
+    let share =
+        json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [ONE]}});
+    let failed = json!({"Error": "States.Timeout", "Cause": "somebody stopped it"});
+    let events = [
+        job.clone(),
+        share,
+        json!({"State": state}),
+        json!({"Preflight": job["Distribute"]}),
+        json!({"Policies": job["Distribute"]}),
+        json!({"Sweep": {}}),
+        json!({"Open": job, "Execution": "x", "Last": {}}),
+        json!({"Open": job, "Execution": "x", "Last": {"Status": "Continue", "State": state}}),
+        json!({"Conclude": job, "Execution": "x", "Last": {"Status": "Continue", "State": state}, "Parts": []}),
+        json!({"Conclude": job, "Execution": "x", "Last": {}, "Parts": [], "Failed": failed}),
+    ];
+    for event in events {
+        // From the first call on, from the fourth, …: each is kept waiting in some of these. One target's role is found late, so that
+        // opening ends without it.
+        for (silent, limit) in (0..36).step_by(3).flat_map(|n| [(n, 60), (n, 30)]) {
+            let calls = std::sync::atomic::AtomicUsize::new(0);
+            sandbox.set_fault(move |call| {
+                let late = |arn: &String| arn.contains(TWO[1].0);
+                if call.operation == "AssumeRole" && call.params.get("RoleArn").is_some_and(late) {
+                    return Fault::Refuse {
+                        status: 503,
+                        code: "Throttling".to_owned(),
+                        message: "as the test wants it".to_owned(),
+                    };
+                }
+                if calls.fetch_add(1, Ordering::SeqCst) < silent {
+                    Fault::None
+                } else {
+                    Fault::HangBefore
+                }
+            });
+            let limit = Duration::from_secs(limit);
+            let calling = call_with(&sandbox, &event, limit, 0);
+            let answered = tokio::time::timeout(limit, calling).await;
+            assert!(answered.is_ok(), "silent after {silent} calls: {event}");
+        }
+    }
+}
+
+/// What a call had started when it was killed is in no state: the next looks for it before it starts anything.
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_call_had_started_is_found_by_the_next() {
+    // The grant is waited for: nothing has been started when the first call returns.
+    let sandbox = Sandbox::new(slow_world(&AT_HOME).grant_delay(Duration::from_mins(3)));
+    let mut event = begun(&sandbox, &distribute(&AT_HOME)).await;
+    assert_eq!(calls(&sandbox, "CopySnapshot"), 0);
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "CopySnapshot" => Fault::HangAfter,
+        _ => Fault::None,
+    });
+    loop {
+        tokio::select! {
+            biased;
+            () = sandbox.hung() => break,
+            reply = call(&sandbox, &event) => {
+                let reply = reply.expect("goes on");
+                assert_eq!(reply["Status"], "Continue", "{reply}");
+                event = json!({"State": reply["State"]});
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        }
+    }
+    sandbox.clear_fault();
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    let made = sandbox
+        .ledger()
+        .into_iter()
+        .filter(|call| call.operation == "CopySnapshot" && !matches!(call.outcome, Some(Err(_))));
+    assert_eq!(made.count(), 2, "a copy was begun twice");
+    assert_whole(&sandbox, &AT_HOME);
+    assert_closed(&sandbox);
+}

@@ -5,7 +5,7 @@ use crate::diagnose::Cause;
 use crate::error::Refusal;
 use crate::ids::AccountId;
 use crate::state::{Phase, State, TargetPhase, shorten};
-use crate::step::pace::{MOST_TRIES, backoff};
+use crate::step::pace::{MOST_DENIALS, MOST_TRIES, backoff};
 
 use super::{end_or_grant, fail, stick, stumble};
 
@@ -216,7 +216,7 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
     state.sharing.due = now + backoff(state.sharing.tries);
     let passing = problem.iter().all(|(_, refusal)| refusal.is_passing());
     // A denial gets a few tries too: closing what was opened is worth more than an early answer.
-    let most = if passing { MOST_TRIES } else { 3 };
+    let most = if passing { MOST_TRIES } else { MOST_DENIALS };
     if state.sharing.tries >= most {
         let said: Vec<String> = problem
             .iter()

@@ -78,7 +78,14 @@ impl Caller<'_> {
             }
             Ok(Err(error)) => Ok(Called::Error(error)),
             Err(_) if kill.is_some() => Ok(Called::Killed),
-            Err(_) => Err("did not return before its deadline".to_owned()),
+            Err(_) => {
+                let words: Vec<&String> = event
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|e| e.keys())
+                    .collect();
+                Err(format!("did not return before its deadline: {words:?}"))
+            }
         }
     }
 
