@@ -154,7 +154,8 @@ impl Aws {
             new.extend(mark::also_let_in(&state.run, let_in));
         }
         // By its name the mark is looked for; what it may list itself was written by an earlier version.
-        if !let_in.is_empty() && !(adds && standing.tags.contains_key(&name)) {
+        let is_named = adds && standing.tags.contains_key(&name);
+        if !let_in.is_empty() && !is_named {
             new.extend(mark::write(&name, []));
         }
         let is_new = |key: &str| new.iter().any(|tag| tag.key() == Some(key));
