@@ -8,17 +8,16 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::diagnose::Cause;
-use crate::error::Error;
-use crate::event::job::is_execution_name;
 use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
 use crate::name::NameTemplate;
-use crate::request::{KeyAccess, MAX_TARGETS, check_tags};
+use crate::request::KeyAccess;
 use crate::service_linked_role::ServiceLinkedRole;
 
 mod copies;
+mod open;
+mod size;
 mod staging;
 mod standing;
 
@@ -309,128 +308,6 @@ impl TargetPhase {
 }
 
 impl State {
-    /// Opens a state handed in from outside, refusing what this version cannot go on with.
-    pub fn open(value: &Value) -> Result<Self, Error> {
-        let invalid = |problem: String| Error::invalid_state(problem);
-        let Value::Object(object) = value else {
-            return Err(invalid(
-                "must be the object a former reply carried".to_owned(),
-            ));
-        };
-        match object.get("Schema").and_then(Value::as_u64) {
-            Some(1..=SCHEMA) => {}
-            Some(newer) if newer > SCHEMA => {
-                return Err(invalid(format!(
-                    "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: deploy that version again to finish the run"
-                )));
-            }
-            _ => {
-                return Err(invalid(format!(
-                    "Schema must be a whole number from 1 to {SCHEMA}"
-                )));
-            }
-        }
-        let mut state: Self = serde_json::from_value(value.clone()).map_err(|e| {
-            invalid(format!(
-                "is not whole ({e}); hand back the State of the last reply unchanged"
-            ))
-        })?;
-        // What an older schema lacks has its default.
-        state.schema = SCHEMA;
-        state.check()?;
-        Ok(state)
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        let invalid = |problem: &str| {
-            Err(Error::invalid_state(format!(
-                "{problem}; hand back the State of the last reply unchanged"
-            )))
-        };
-        let lasting = self.order.share.is_some();
-        if (self.targets.is_empty() && !lasting) || self.targets.len() > MAX_TARGETS {
-            return invalid("Targets is empty or too long");
-        }
-        let takes_away =
-            |t: &TargetState| t.phase == TargetPhase::Removing || t.phase.is_terminal();
-        if self.source.snapshots.is_empty() && !lasting && !self.targets.iter().all(takes_away) {
-            return invalid("Source.Snapshots is empty");
-        }
-        if !(8..=32).contains(&self.run.len()) || !self.run.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return invalid("Run is not a run ID");
-        }
-        if self
-            .targets
-            .iter()
-            .any(|t| !t.copies.is_empty() && t.copies.len() != self.source.snapshots.len())
-        {
-            return invalid("a target's Copies do not match Source.Snapshots");
-        }
-        if !self.staging_is_sound() {
-            return invalid(
-                "Source.Staged, Source.ManagedKeys and Order.ReencryptKey do not fit each other",
-            );
-        }
-        // Times and counters that nobody wrote: they would overflow further on.
-        let sane = |time: i64| (0..=i64::from(u32::MAX)).contains(&time);
-        let times = |t: &TargetState| {
-            sane(t.due) && sane(t.since) && sane(t.last_start) && t.tries < 1000 && t.again < 1000
-        };
-        let shared = &self.sharing;
-        if !(sane(self.started)
-            && sane(self.end_by)
-            && sane(shared.at)
-            && sane(shared.due)
-            && sane(shared.policies_clean_since)
-            && sane(shared.staged_at)
-            && shared.tries < 1000
-            && self.targets.iter().all(times))
-        {
-            return invalid("a time or a counter is out of range");
-        }
-        self.check_words()
-    }
-
-    /// Words that go into calls, policies, or commands for a person to paste: what this function never wrote does not get there.
-    fn check_words(&self) -> Result<(), Error> {
-        let invalid = |what: &str| {
-            Err(Error::invalid_state(format!(
-                "{what} is not what this function wrote; hand back the State of the last reply unchanged"
-            )))
-        };
-        if !is_execution_name(&self.execution) {
-            return invalid("Execution");
-        }
-        let is_key = |key: &String| KeyRef::parse(key).is_ok_and(|key| key.is_key_arn());
-        if !self.source.keys.iter().all(is_key) {
-            return invalid("Source.Keys");
-        }
-        if let Err(error) = check_tags(&self.order.tags) {
-            return invalid(&format!("Order.{error}; it"));
-        }
-        let is_principal = |arn: &String| {
-            let organizations = arn.split(':').nth(2) == Some("organizations");
-            let plain = |b: u8| b.is_ascii_alphanumeric() || b":/-".contains(&b);
-            arn.starts_with("arn:") && organizations && arn.bytes().all(plain)
-        };
-        let shares = self.order.share.iter();
-        if !shares
-            .flat_map(|s| s.audience.iter().chain(&s.gone))
-            .all(is_principal)
-        {
-            return invalid("Order.Share");
-        }
-        if !self.order.audience.iter().all(is_principal) {
-            return invalid("Order.Audience");
-        }
-        let is_made =
-            |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok() || is_key(id);
-        if !self.targets.iter().flat_map(|t| &t.left).all(is_made) {
-            return invalid("a target's Left");
-        }
-        Ok(())
-    }
-
     /// Brings times that have not come yet back to now: a state that says it was shared tomorrow would be asked about every two
     /// seconds until then, one that is due next year would leave the source open for a year.
     pub fn not_ahead_of(&mut self, now: i64) {
@@ -540,71 +417,6 @@ impl State {
         let copies = &mut self.targets[target].copies;
         copies.resize(count, None);
         copies
-    }
-
-    /// The most bytes this state can grow to while its run goes on: every target failed with the longest words, or every
-    /// target with all its copies, whichever is more.
-    pub fn largest_size(&self) -> usize {
-        let size =
-            |state: &Self| serde_json::to_string(state).map_or(usize::MAX, |text| text.len());
-        let now = i64::from(u32::MAX);
-        let mut busy = self.clone();
-        busy.sharing = Sharing {
-            at: now,
-            due: now,
-            tries: 99,
-            prior: Vec::new(),
-            closed: true,
-            refused: None,
-            staged_at: now,
-            policies_clean_since: now,
-            stuck: Some("x".repeat(600)),
-        };
-        if self.needs_staging() {
-            busy.source.staged = self.source.snapshots.iter().cloned().map(Some).collect();
-        }
-        for target in &mut busy.targets {
-            // An alias becomes the ARN of a key.
-            if let Ok(key) = KeyRef::parse(&format!(
-                "arn:aws-us-gov:kms:{}:{}:key/{}",
-                target.region, target.account_id, "mrk-1234abcd12ab34cd56ef1234567890ab"
-            )) {
-                target.kms_key_id = key;
-            }
-            (
-                target.due,
-                target.since,
-                target.last_start,
-                target.tries,
-                target.again,
-            ) = (now, now, now, 99, 9);
-            (target.shared, target.queued, target.progress) = (true, true, 100);
-
-            target.phase = TargetPhase::Registering;
-            busy.sharing.prior.push(target.account_id.clone());
-        }
-        let mut failed = busy.clone();
-        for target in &mut failed.targets {
-            target.copies.clear();
-            target.doubled = false;
-            let stuck = Some("x".repeat(STUCK_BYTES));
-            target.failure = Some(Failure {
-                cause: Cause::ServiceLinkedRoleMissing,
-                reason: "x".repeat(REASON_BYTES),
-                stuck,
-            });
-            target.left = vec!["snap-00000000000000000".to_owned(); MOST_LEFT];
-        }
-        for target in &mut busy.targets {
-            target.image_id = ImageId::parse("ami-00000000000000000").ok();
-            target.doubled = true;
-            target.copies = self.source.snapshots.iter().cloned().map(Some).collect();
-        }
-        let mut standing = busy.clone();
-        for target in &mut standing.targets {
-            target.fail_standing(Cause::ServiceLinkedRoleMissing, &"x".repeat(REASON_BYTES));
-        }
-        size(&busy).max(size(&failed)).max(size(&standing))
     }
 }
 

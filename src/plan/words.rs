@@ -1,0 +1,117 @@
+//! What a run would do, in words.
+
+use std::fmt;
+
+use crate::request::KeyAccess;
+use crate::service_linked_role::ServiceLinkedRole;
+use crate::state::{Order, Share, State, TargetPhase};
+
+/// The dry run.
+#[derive(Debug)]
+pub struct Plan<'a>(pub &'a State);
+
+impl fmt::Display for Plan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let State {
+            source,
+            order,
+            targets,
+            ..
+        } = self.0;
+        if let Some(share) = &order.share {
+            return write_share(f, self.0, share);
+        }
+        writeln!(
+            f,
+            "Copy {} ({} snapshots) from {} {}",
+            source.image_id,
+            source.snapshots.len(),
+            source.account_id,
+            source.region
+        )?;
+        for target in targets {
+            let (account, region, key) = (&target.account_id, &target.region, &target.kms_key_id);
+            writeln!(
+                f,
+                "  to {account} {region} as {} under {key}",
+                target.role_name
+            )?;
+        }
+        if let (true, Some(key)) = (self.0.needs_staging(), &order.reencrypt_key) {
+            let managed = source.managed_keys.join(" and ");
+            writeln!(
+                f,
+                "First copied in {} under {key}, until the end: the snapshots under {managed}",
+                source.account_id
+            )?;
+        }
+        let keys = self.0.opened_keys().len();
+        let opened = match order.key_access {
+            KeyAccess::Grant => format!("and {keys} grants for each account in need"),
+            KeyAccess::Policy => {
+                format!("for each account in need, which the policies of {keys} keys name")
+            }
+            KeyAccess::None => "for each account in need".to_owned(),
+        };
+        let after = if order.revoke_after_copy {
+            "revoked afterwards"
+        } else {
+            "left in place"
+        };
+        write!(
+            f,
+            "Meanwhile shared: {} snapshots {opened}; {after}",
+            source.snapshots.len()
+        )?;
+        write_roles(f, order)
+    }
+}
+
+fn write_roles(f: &mut fmt::Formatter<'_>, order: &Order) -> fmt::Result {
+    let roles: Vec<String> = order
+        .service_linked_roles
+        .iter()
+        .map(ServiceLinkedRole::role_name)
+        .collect();
+    if roles.is_empty() {
+        return Ok(());
+    }
+    let if_missing = if order.create_service_linked_roles {
+        ", made where they do not exist"
+    } else {
+        ""
+    };
+    write!(f, "\nTo launch by it: {}{if_missing}", roles.join(", "))
+}
+
+fn write_share(f: &mut fmt::Formatter<'_>, state: &State, share: &Share) -> fmt::Result {
+    let State {
+        source,
+        order,
+        targets,
+        ..
+    } = state;
+    write!(
+        f,
+        "Share {} of {} {}",
+        source.image_id, source.account_id, source.region
+    )?;
+    for (word, phase) in [
+        ("with", TargetPhase::Ready),
+        ("no longer with", TargetPhase::Removed),
+    ] {
+        for target in targets.iter().filter(|t| t.phase == phase) {
+            write!(f, "\n  {word} {}", target.account_id)?;
+        }
+    }
+    for arn in &share.audience {
+        write!(f, "\n  with {arn}")?;
+    }
+    for arn in &share.gone {
+        write!(f, "\n  no longer with {arn}")?;
+    }
+    if share.only {
+        write!(f, "\n  and with nobody else it was shared with before")?;
+    }
+    write_roles(f, order)
+}

@@ -1,0 +1,72 @@
+//! How large a state may become: a caller holds it in an event.
+
+use super::{Failure, MOST_LEFT, REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase};
+use crate::diagnose::Cause;
+use crate::ids::{ImageId, KeyRef};
+
+impl State {
+    /// The most bytes this state can grow to while its run goes on: every target failed with the longest words, or every
+    /// target with all its copies, whichever is more.
+    pub fn largest_size(&self) -> usize {
+        let size =
+            |state: &Self| serde_json::to_string(state).map_or(usize::MAX, |text| text.len());
+        let now = i64::from(u32::MAX);
+        let mut busy = self.clone();
+        busy.sharing = Sharing {
+            at: now,
+            due: now,
+            tries: 99,
+            prior: Vec::new(),
+            closed: true,
+            refused: None,
+            staged_at: now,
+            policies_clean_since: now,
+            stuck: Some("x".repeat(600)),
+        };
+        if self.needs_staging() {
+            busy.source.staged = self.source.snapshots.iter().cloned().map(Some).collect();
+        }
+        for target in &mut busy.targets {
+            // An alias becomes the ARN of a key.
+            if let Ok(key) = KeyRef::parse(&format!(
+                "arn:aws-us-gov:kms:{}:{}:key/{}",
+                target.region, target.account_id, "mrk-1234abcd12ab34cd56ef1234567890ab"
+            )) {
+                target.kms_key_id = key;
+            }
+            (
+                target.due,
+                target.since,
+                target.last_start,
+                target.tries,
+                target.again,
+            ) = (now, now, now, 99, 9);
+            (target.shared, target.queued, target.progress) = (true, true, 100);
+
+            target.phase = TargetPhase::Registering;
+            busy.sharing.prior.push(target.account_id.clone());
+        }
+        let mut failed = busy.clone();
+        for target in &mut failed.targets {
+            target.copies.clear();
+            target.doubled = false;
+            let stuck = Some("x".repeat(STUCK_BYTES));
+            target.failure = Some(Failure {
+                cause: Cause::ServiceLinkedRoleMissing,
+                reason: "x".repeat(REASON_BYTES),
+                stuck,
+            });
+            target.left = vec!["snap-00000000000000000".to_owned(); MOST_LEFT];
+        }
+        for target in &mut busy.targets {
+            target.image_id = ImageId::parse("ami-00000000000000000").ok();
+            target.doubled = true;
+            target.copies = self.source.snapshots.iter().cloned().map(Some).collect();
+        }
+        let mut standing = busy.clone();
+        for target in &mut standing.targets {
+            target.fail_standing(Cause::ServiceLinkedRoleMissing, &"x".repeat(REASON_BYTES));
+        }
+        size(&busy).max(size(&failed)).max(size(&standing))
+    }
+}
