@@ -14,11 +14,13 @@ use crate::support::*;
 pub const FOREIGN_COPY: &str = "snap-0123456789abcdef8";
 pub const FOREIGN_IMAGE: &str = "ami-0123456789abcdef8";
 
-const GOLDEN: [&str; 2] = [
+const GOLDEN: [&str; 4] = [
     include_str!("../../../src/state/golden-1.json"),
     include_str!("../../../src/state/golden-2.json"),
+    include_str!("../../../src/state/golden-3.json"),
+    include_str!("../../../src/state/golden-4.json"),
 ];
-const EVENTS: [&str; 11] = [
+const EVENTS: [&str; 13] = [
     include_str!("../../../events/ami-state-change.json"),
     include_str!("../../../events/custom-resource-create.json"),
     include_str!("../../../events/custom-resource-delete.json"),
@@ -27,6 +29,8 @@ const EVENTS: [&str; 11] = [
     include_str!("../../../events/execution-status-change.json"),
     include_str!("../../../events/multi-account-share-create.json"),
     include_str!("../../../events/orchestrate-ami-copy-create.json"),
+    include_str!("../../../events/policies.json"),
+    include_str!("../../../events/preflight.json"),
     include_str!("../../../events/share-automation-create.json"),
     include_str!("../../../events/snapshot-notification.json"),
     include_str!("../../../events/sweep.json"),
