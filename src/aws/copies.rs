@@ -46,7 +46,7 @@ impl Aws {
         };
         if let Err(refusal) = self.probe_source_keys(state, &actor).await {
             if by_policy(state) && refusal.kind() == RefusalKind::Denied {
-                self.let_in_again(state).await;
+                self.let_in_again(&state.opened()).await;
             }
             return Outcome::KeyNotReady(refusal);
         }
