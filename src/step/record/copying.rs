@@ -151,6 +151,11 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let error = broken(state, i, copies);
     choose(state, i, copies, now);
     let target = &mut state.targets[i];
+    // A copy that this process did not begin where it was about to: another is at work here, and what it began besides may not show yet.
+    let met = before.iter().zip(&target.copies);
+    target.doubled |= met
+        .into_iter()
+        .any(|(before, after)| before.is_none() && after.is_some());
     begin_clock(target, now);
     (target.tries, target.queued) = (0, false);
     target.progress = progress(copies, &target.copies);
