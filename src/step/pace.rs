@@ -8,8 +8,11 @@ pub const VISIBILITY_LIMIT: i64 = 330;
 pub const UNSEEN_LIMIT: i64 = 120;
 /// Consecutive stumbles before giving up: six to seven minutes.
 pub const MOST_TRIES: u32 = 11;
-/// Denials of deleting something before that is told: half a minute, longer than what is gone is listed.
+/// Denials of deleting something before that is told: a quarter of a minute, longer than what is gone is listed. No wait between them is
+/// longer than a call waits inside: the next would look first, and count anew.
 pub const MOST_DENIALS: u32 = 5;
+/// Seconds between them at most.
+pub const DENIED_AGAIN: i64 = 4;
 /// Looks for a service-linked role that nobody asked to be made: a quarter of a minute, for one made just before.
 pub const MOST_TRIES_FOR_A_ROLE: u32 = 4;
 /// New copies after one that ended in error.

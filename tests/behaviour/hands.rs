@@ -276,7 +276,7 @@ async fn a_denied_deletion_is_tried_again_for_a_while() {
             return Fault::None;
         }
         let first = *first.lock().unwrap().get_or_insert(call.at);
-        if call.at.duration_since(first).unwrap_or_default() > Duration::from_secs(20) {
+        if call.at.duration_since(first).unwrap_or_default() > Duration::from_secs(12) {
             return Fault::None;
         }
         Fault::Refuse {
