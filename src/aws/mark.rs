@@ -22,8 +22,10 @@ use crate::digest::digest;
 const LONGEST: usize = 256;
 /// Accounts needed that are listed one by one; more are `+*`.
 const MOST_NEEDED: usize = 60;
-/// Accounts permitted before that are listed, nineteen to a tag: a resource has fifty tags in all.
-pub const MOST_BEFORE: usize = 380;
+/// Twelve digits and a comma each.
+const ACCOUNTS_IN_A_TAG: usize = 19;
+/// Accounts permitted before that are listed: a resource has fifty tags in all.
+pub const MOST_BEFORE: usize = 20 * ACCOUNTS_IN_A_TAG;
 
 /// Whom a run needs let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,14 +220,7 @@ pub fn write<'a>(name: &str, listed: impl IntoIterator<Item = &'a str>) -> Vec<T
 /// What a mark lists; `None` if there is no mark.
 pub fn read(name: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<String>> {
     tags.get(name)?;
-    let values = keys(name, tags).into_iter().filter_map(|key| tags.get(key));
-    Some(items(values))
-}
-
-fn items<'a>(values: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
-    let items = values.flat_map(|v| v.split(','));
-    let items = items.filter(|item| *item != "none");
-    items.map(str::to_owned).collect()
+    Some(listed(tags, &keys(name, tags)))
 }
 
 /// Whom a lasting share let in; `None` if it has no mark.
@@ -235,8 +230,20 @@ fn items<'a>(values: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
 /// anything else in it, and none goes before all that it lists is in another, or is to go.
 pub fn let_in(run: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<String>> {
     let keys = keys(&shared_tag(run), tags);
+    (!keys.is_empty()).then(|| listed(tags, &keys))
+}
+
+/// Whom these tags list.
+pub fn listed(tags: &BTreeMap<String, String>, keys: &[&String]) -> BTreeSet<String> {
     let values = keys.iter().filter_map(|key| tags.get(*key));
-    (!keys.is_empty()).then(|| items(values))
+    let items = values.flat_map(|value| value.split(','));
+    let items = items.filter(|item| *item != "none");
+    items.map(str::to_owned).collect()
+}
+
+/// The tags that a list of so many accounts needs.
+pub fn fewest_tags(accounts: usize) -> usize {
+    accounts.div_ceil(ACCOUNTS_IN_A_TAG)
 }
 
 /// A tag for these, beside what the mark lists already.

@@ -364,3 +364,48 @@ async fn different_lists_at_the_same_moment() {
         assert_closed(&sandbox);
     }
 }
+
+/// A resource has fifty tags, and the mark shares them with whatever else is there: changing a long list takes few more for a moment.
+#[tokio::test(start_paused = true)]
+async fn a_long_list_is_changed_within_the_limit_of_tags() {
+    let many: Vec<String> = (0..370)
+        .map(|n| format!("{:012}", 600_000_000_000_u64 + n))
+        .collect();
+    let mut source = producer();
+    for n in 0..18 {
+        source.images[0]
+            .tags
+            .insert(format!("own-{n}"), "theirs".to_owned());
+    }
+    let world = many.iter().fold(world_with(source, &TWO), |world, id| {
+        world.account(amiferry_sandbox::Account::new(id))
+    });
+    let sandbox = Sandbox::new(world);
+    let by_hand = json!({"KeyAccess": "None"});
+    let ids: Vec<&str> = many.iter().map(String::as_str).collect();
+    let asked = |ids: &[&str], back: bool| {
+        let mut event = share(ids, &by_hand);
+        event["Distribute"]["Unshare"] = json!(back);
+        event
+    };
+    // One by one at last, so that the mark is in many tags.
+    let (first, later) = ids.split_at(350);
+    for some in std::iter::once(first).chain(later.chunks(1)) {
+        let reply = to_the_end(&sandbox, &asked(some, false)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    }
+    assert_eq!(launching(&sandbox), accounts(&ids));
+    // Of each tag somebody goes.
+    let gone: Vec<&str> = ids.iter().copied().step_by(17).collect();
+    let stay: Vec<&str> = ids
+        .iter()
+        .copied()
+        .filter(|id| !gone.contains(id))
+        .collect();
+    let reply = to_the_end(&sandbox, &asked(&gone, true)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(launching(&sandbox), accounts(&stay));
+    let reply = to_the_end(&sandbox, &asked(&stay, true)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_closed(&sandbox);
+}

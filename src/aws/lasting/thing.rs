@@ -11,8 +11,8 @@ use crate::error::Refusal;
 use crate::ids::SnapshotId;
 use crate::state::State;
 
-/// Tags of one mark after which it is written anew: a resource has fifty.
-const MANY_TAGS: usize = 8;
+/// Tags of a mark that are written anew at once, and more of them than its list needs: a resource has fifty, for everybody.
+const AT_ONCE: usize = 4;
 /// Principals in one ModifyImageAttribute.
 const BATCH: usize = 500;
 
@@ -128,8 +128,8 @@ impl Aws {
             .unwrap_or_default())
     }
 
-    /// Makes the mark list these. What is added is written beside what is there; where somebody goes, or there are many tags by now,
-    /// all of it anew.
+    /// Makes the mark list these. What is added is written beside what is there; tags that list somebody who goes, and the shortest where
+    /// there are many, are written anew, a few at a time.
     pub(super) async fn write_mark(
         &self,
         state: &State,
@@ -140,31 +140,63 @@ impl Aws {
         if *let_in == standing.let_in {
             return Ok(());
         }
+        let name = shared_tag(&state.run);
+        let there = mark::keys(&name, &standing.tags);
+        if let_in.is_empty() {
+            return self.replace(state, thing, Vec::new(), &there).await;
+        }
+        let added = let_in - &standing.let_in;
+        let mut new = Vec::new();
+        if !standing.tags.contains_key(&name) {
+            // By its name the mark is looked for.
+            new.extend(mark::write(&name, []));
+        }
+        if !added.is_empty() {
+            new.extend(mark::also_let_in(&state.run, &added));
+        }
+        self.replace(state, thing, new, &[]).await?;
+        let lists = |key: &String| mark::listed(&standing.tags, &[key]);
+        let (mut anew, mut rest): (Vec<&String>, Vec<&String>) = there
+            .into_iter()
+            .partition(|key| !lists(key).is_subset(let_in));
+        rest.retain(|key| **key != name);
+        if anew.is_empty() && rest.len() > mark::fewest_tags(standing.let_in.len()) + AT_ONCE {
+            rest.sort_by_key(|key| lists(key).len());
+            anew = rest.into_iter().take(AT_ONCE).collect();
+        }
+        for some in anew.chunks(AT_ONCE) {
+            let stay = &mark::listed(&standing.tags, some) & let_in;
+            let mut new = Vec::new();
+            if !stay.is_empty() {
+                new.extend(mark::also_let_in(&state.run, &stay));
+            }
+            if some.contains(&&name) {
+                // An earlier version wrote the list there.
+                new.extend(mark::write(&name, []));
+            }
+            self.replace(state, thing, new, some).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes these tags, then deletes those of the old that are none of them.
+    async fn replace(
+        &self,
+        state: &State,
+        thing: Thing<'_>,
+        new: Vec<Tag>,
+        old: &[&String],
+    ) -> Result<(), Refusal> {
         let actor = Self::own(state);
         let region = &state.source.region;
         let resource = thing.id(state);
-        let name = shared_tag(&state.run);
-        let there = mark::keys(&name, &standing.tags);
-        let adds = let_in.is_superset(&standing.let_in) && there.len() < MANY_TAGS;
-        let mut new = Vec::new();
-        if adds {
-            let added = let_in - &standing.let_in;
-            new.extend(mark::also_let_in(&state.run, &added));
-        } else if !let_in.is_empty() {
-            new.extend(mark::also_let_in(&state.run, let_in));
-        }
-        // By its name the mark is looked for; what it may list itself was written by an earlier version.
-        let is_named = adds && standing.tags.contains_key(&name);
-        if !let_in.is_empty() && !is_named {
-            new.extend(mark::write(&name, []));
-        }
-        let is_new = |key: &str| new.iter().any(|tag| tag.key() == Some(key));
-        let old: Vec<Tag> = there
-            .into_iter()
-            .filter(|key| !adds && !is_new(key))
-            .map(|key| Tag::builder().key(key).build())
-            .collect();
         let ec2 = self.ec2(&actor, region);
+        let is_new = |key: &str| new.iter().any(|tag| tag.key() == Some(key));
+        let old: Vec<Tag> = old
+            .iter()
+            .filter(|key| !is_new(key))
+            .map(|key| Tag::builder().key(*key).build())
+            .collect();
         if !new.is_empty() {
             let answer = ec2
                 .create_tags()
