@@ -1,8 +1,9 @@
 //! The copies in one target: starting, listing and deleting them.
 
+use aws_credential_types::Credentials;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
-use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, SnapshotState};
+use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, SnapshotState, TagSpecification};
 use futures::future::join_all;
 
 use super::key_policy::by_policy;
@@ -29,6 +30,27 @@ pub struct Detail {
 pub struct Listed {
     pub copies: Copies,
     pub details: Vec<Detail>,
+}
+
+/// A copy as it is asked for.
+pub struct AskedCopy<'a> {
+    pub from: CopyToSign<'a>,
+    pub description: String,
+    pub minutes: Option<u16>,
+    pub tags: TagSpecification,
+}
+
+/// What this function itself says of a copy.
+pub fn unsent(at: &Place, snapshot: &SnapshotId, message: String) -> Refusal {
+    Refusal {
+        operation: "CopySnapshot",
+        account: at.account.clone(),
+        region: at.region.clone(),
+        resource: snapshot.to_string(),
+        code: "NotSent".to_owned(),
+        message,
+        request_id: None,
+    }
 }
 
 impl Aws {
@@ -73,66 +95,77 @@ impl Aws {
         s: usize,
     ) -> Result<SnapshotId, Refusal> {
         let from = &source.snapshots[s];
-        let at = actor.at(&target.region);
-        let unsent = |message: String| Refusal {
-            operation: "CopySnapshot",
-            account: at.account.clone(),
-            region: at.region.clone(),
-            resource: state.opened_snapshot(s).to_string(),
-            code: "NotSent".to_owned(),
-            message,
-            request_id: None,
-        };
-        let to_sign = CopyToSign {
-            snapshot: state.opened_snapshot(s),
-            from: &state.source.region,
-            to: &target.region,
-            key: &target.kms_key_id,
-        };
-        let presigned = match &actor.credentials {
-            Some(credentials) => Some(
-                self.presigned_copy(credentials, &to_sign)
-                    .await
-                    .map_err(unsent)?,
-            ),
-            None => None,
-        };
         let description = from
             .description
             .clone()
             .unwrap_or_else(|| format!("Copied from {} for {}", from.id, state.source.image_id));
+        let key = copy_key(&from.id, target);
+        let asked = AskedCopy {
+            from: CopyToSign {
+                snapshot: state.opened_snapshot(s),
+                from: &state.source.region,
+                to: &target.region,
+                key: &target.kms_key_id,
+            },
+            description,
+            minutes: state.order.copy_completion_minutes,
+            tags: tags::of_copy(state, &from.tags, &key, ResourceType::Snapshot),
+        };
+        self.copy_snapshot(actor, actor.credentials.as_ref(), asked)
+            .await
+    }
+
+    /// Begins a copy, with a presigned URL by these credentials; without, EC2 asks the SDK for none.
+    pub(super) async fn copy_snapshot(
+        &self,
+        actor: &Actor,
+        credentials: Option<&Credentials>,
+        asked: AskedCopy<'_>,
+    ) -> Result<SnapshotId, Refusal> {
+        let CopyToSign {
+            snapshot,
+            from,
+            to,
+            key,
+        } = asked.from;
+        let at = actor.at(to);
+        let presigned = match credentials {
+            Some(credentials) => {
+                let presigned = self.presigned_copy(credentials, &asked.from).await;
+                Some(presigned.map_err(|said| unsent(&at, snapshot, said))?)
+            }
+            None => None,
+        };
         // One attempt: without a token, a repeated call makes a second snapshot. What an unanswered call did is found by its tag.
         let once = aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled());
         let answer = self
-            .ec2(actor, &target.region)
+            .ec2(actor, to)
             .copy_snapshot()
-            .source_region(state.source.region.as_str())
-            .source_snapshot_id(state.opened_snapshot(s).as_str())
-            .destination_region(target.region.as_str())
+            .source_region(from.as_str())
+            .source_snapshot_id(snapshot.as_str())
+            .destination_region(to.as_str())
             .encrypted(true)
-            .kms_key_id(target.kms_key_id.as_str())
+            .kms_key_id(key.as_str())
             .set_presigned_url(presigned)
-            .description(description)
-            .set_completion_duration_minutes(state.order.copy_completion_minutes.map(i32::from))
-            .tag_specifications(tags::of_copy(
-                state,
-                &from.tags,
-                &copy_key(&from.id, target),
-                ResourceType::Snapshot,
-            ))
+            .description(asked.description)
+            .set_completion_duration_minutes(asked.minutes.map(i32::from))
+            .tag_specifications(asked.tags)
             .customize()
             .config_override(once)
             .send()
             .await
-            .map_err(|e| refusal("CopySnapshot", &at, state.opened_snapshot(s), &e))?;
+            .map_err(|e| refusal("CopySnapshot", &at, snapshot, &e))?;
         let id = answer
             .snapshot_id()
             .and_then(|id| SnapshotId::parse(id).ok());
-        id.ok_or_else(|| unsent("the answer carries no snapshot ID".to_owned()))
-            .map_err(|r| Refusal {
-                code: "UnreadableAnswer".to_owned(),
-                ..r
-            })
+        id.ok_or_else(|| Refusal {
+            code: "UnreadableAnswer".to_owned(),
+            ..unsent(
+                &at,
+                snapshot,
+                "the answer carries no snapshot ID".to_owned(),
+            )
+        })
     }
 
     pub(super) async fn poll(&self, state: &State, i: usize) -> Outcome {

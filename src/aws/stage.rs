@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_credential_types::provider::ProvideCredentials;
-use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, Tag, TagSpecification};
 use futures::future::join_all;
 
-use super::copies::{FILTER_VALUES, copy, own_snapshots};
+use super::copies::{AskedCopy, FILTER_VALUES, copy, own_snapshots, unsent};
 use super::mark::{CopyMark, Needs};
 use super::presign::CopyToSign;
-use super::{Aws, refusal, tags};
+use super::{Aws, tags};
 use crate::command::{Outcome, Staged, staging_key, tag};
 use crate::error::Refusal;
 use crate::ids::{ImageId, KeyRef, SnapshotId};
@@ -100,60 +99,29 @@ impl Aws {
     ) -> Result<SnapshotId, Refusal> {
         let actor = Self::own(state);
         let region = &state.source.region;
-        let at = actor.at(region);
-        let unsent = |message: String| Refusal {
-            operation: "CopySnapshot",
-            account: at.account.clone(),
-            region: at.region.clone(),
-            resource: from.to_string(),
-            code: "NotSent".to_owned(),
-            message,
-            request_id: None,
-        };
-        let presigned = match self.config.credentials_provider() {
+        let credentials = match self.config.credentials_provider() {
             Some(provider) => {
                 let credentials = provider.provide_credentials().await;
-                let credentials = credentials.map_err(|e| unsent(e.to_string()))?;
-                let to_sign = CopyToSign {
-                    snapshot: from,
-                    from: region,
-                    to: region,
-                    key,
-                };
-                let presigned = self.presigned_copy(&credentials, &to_sign).await;
-                Some(presigned.map_err(unsent)?)
+                Some(credentials.map_err(|e| unsent(&actor.at(region), from, e.to_string()))?)
             }
             None => None,
         };
-        // One attempt: without a token, a repeated call makes a second snapshot.
-        let once = aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled());
-        let answer = self
-            .ec2(&actor, region)
-            .copy_snapshot()
-            .source_region(region.as_str())
-            .source_snapshot_id(from.as_str())
-            .destination_region(region.as_str())
-            .encrypted(true)
-            .kms_key_id(key.as_str())
-            .set_presigned_url(presigned)
-            .description(format!(
+        let asked = AskedCopy {
+            from: CopyToSign {
+                snapshot: from,
+                from: region,
+                to: region,
+                key,
+            },
+            description: format!(
                 "{from} of {} for run {} of amiferry, which deletes it",
                 state.source.image_id, state.run
-            ))
-            .set_completion_duration_minutes(state.order.copy_completion_minutes.map(i32::from))
-            .tag_specifications(self.tags_of_staged(state, from))
-            .customize()
-            .config_override(once)
-            .send()
+            ),
+            minutes: state.order.copy_completion_minutes,
+            tags: self.tags_of_staged(state, from),
+        };
+        self.copy_snapshot(&actor, credentials.as_ref(), asked)
             .await
-            .map_err(|e| refusal("CopySnapshot", &at, from, &e))?;
-        let id = answer
-            .snapshot_id()
-            .and_then(|id| SnapshotId::parse(id).ok());
-        id.ok_or_else(|| Refusal {
-            code: "UnreadableAnswer".to_owned(),
-            ..unsent("the answer carries no snapshot ID".to_owned())
-        })
     }
 
     /// Ours only: the copies in the targets get theirs from the original. The mark says that nobody is let in yet.
@@ -215,9 +183,7 @@ impl Aws {
         }
         self.revoke(&opened, &staged).await
     }
-}
 
-impl Aws {
     /// The originals that the run never opened: whatever permission is on them was not given by it.
     async fn of_managed_keys(&self, state: &State) -> Result<BTreeSet<SnapshotId>, Refusal> {
         if !state.needs_staging() {

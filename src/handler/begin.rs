@@ -39,7 +39,7 @@ pub enum Beginning {
 }
 
 /// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's request is its whole list.
-pub async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result<Begun, Error> {
+pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Result<Begun, Error> {
     let source = aws
         .read_source(&request.source_image, &request.source_region)
         .await;
@@ -52,7 +52,6 @@ pub async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result
     plan::check_keys(&request, &source)?;
     aws.read_key_managers(&mut source, &request.source_region)
         .await?;
-    let mut request = request;
     if let Some(key) = &request.reencrypt_key {
         let key = aws.reencryption_key(key, &source.owner, &request.source_region);
         request.reencrypt_key = Some(key.await?);

@@ -43,7 +43,7 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
         Some(audience) => aws.members(audience, request.needs_members()).await?,
         None => Members::default(),
     };
-    let request = request.with_members(&members.accounts, &source.owner)?;
+    let mut request = request.with_members(&members.accounts, &source.owner)?;
     let mut findings: Vec<Finding> = problems(&request, &source)
         .into_iter()
         .map(|problem| {
@@ -51,7 +51,6 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
             Finding::of_source(Level::Error, "Source", account, &region, problem, "")
         })
         .collect();
-    let mut request = request;
     if let Some(key) = &request.reencrypt_key {
         match aws.reencryption_key(key, &source.owner, &region).await {
             Ok(key) => request.reencrypt_key = Some(key),

@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Tests run at the same time, and may write parts of the same document.
+static WRITING: Mutex<()> = Mutex::new(());
 
 /// The document has this text between the marks of this name.
 pub fn shown(document: &str, name: &str, text: &str) {
@@ -10,6 +14,7 @@ pub fn shown(document: &str, name: &str, text: &str) {
         format!("<!-- seen by tests: {name} -->\n"),
         "<!-- end -->\n",
     );
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let whole = fs::read_to_string(&path).expect("a document");
     let (head, rest) = whole
         .split_once(&begin)

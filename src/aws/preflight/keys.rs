@@ -31,19 +31,19 @@ impl Aws {
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         let opened = state.opened_keys();
-        let mut wanted: Vec<(&str, Region, &[&str])> = opened
+        let mut wanted: Vec<(&str, &Region)> = opened
             .iter()
-            .map(|key| (key.as_str(), state.source.region.clone(), USING.as_slice()))
+            .map(|key| (key.as_str(), &state.source.region))
             .collect();
         if own_key {
             let key = target.kms_key_id.as_str();
-            wanted.push((key, target.region.clone(), USING.as_slice()));
+            wanted.push((key, &target.region));
         }
         let role = target
             .role_name
             .arn(target.region.partition(), &target.account_id);
-        for (key, region, actions) in wanted {
-            match self.simulated(actor, &role, key, &region, actions).await {
+        for (key, region) in wanted {
+            match self.simulated(actor, &role, key, region, &USING).await {
                 Ok(denied) if denied.is_empty() => {}
                 Ok(denied) => findings.push(Finding::of_target(
                     Level::Error,

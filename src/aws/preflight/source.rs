@@ -8,7 +8,8 @@ use crate::aws::key::key_region;
 use crate::aws::{Aws, refusal};
 use crate::command::{grant_prefix, shared_tag, sharing_tag};
 use crate::diagnose::Cause;
-use crate::error::Refusal;
+use crate::error::{Error, Refusal};
+use crate::policy::Caller;
 use crate::preflight::{Finding, Level};
 use crate::request::KeyAccess;
 use crate::source::Source;
@@ -154,6 +155,7 @@ impl Aws {
     async fn preflight_policies(&self, state: &State) -> Vec<Finding> {
         let mut findings = Vec::new();
         let opened = state.opened();
+        let caller = self.caller().await;
         for key in &opened.source.keys {
             if let Err(refusal) = self.would_admit(&opened, key).await {
                 let remedy = match state.targets.first() {
@@ -163,58 +165,62 @@ impl Aws {
                 findings.push(of_refusal("SourceKeyPolicy", state, &refusal, remedy));
                 continue;
             }
-            findings.extend(self.preflight_put(state, key).await);
+            findings.extend(self.preflight_put(state, &caller, key).await);
         }
         findings
     }
 
-    async fn preflight_put(&self, state: &State, key: &str) -> Option<Finding> {
-        let actor = Self::own(state);
+    async fn preflight_put(
+        &self,
+        state: &State,
+        caller: &Result<Caller, Error>,
+        key: &str,
+    ) -> Option<Finding> {
         let unknown = |said: String| {
             let remedy = "To have it looked at whether PutKeyPolicy is allowed, allow the function's role iam:SimulatePrincipalPolicy on itself";
-            let (account, region) = (&state.source.account_id, &state.source.region);
-            Finding::of_source(
+            Some(at_source(
                 Level::Unknown,
                 "SourceKeyPolicy",
-                Some(account),
-                region,
+                state,
                 said,
                 remedy,
-            )
+            ))
         };
-        let caller = match self.caller().await {
-            Ok(caller) => caller,
-            Err(error) => return Some(unknown(error.to_string())),
+        let role = match caller {
+            Ok(caller) => caller.principals.first()?,
+            Err(error) => return unknown(error.to_string()),
         };
-        let Some(role) = caller.principals.first() else {
-            return Some(unknown("the function's role is not known".to_owned()));
-        };
-        let region = key_region(state, key);
-        let said = self
-            .simulated(&actor, role, key, &region, &["kms:PutKeyPolicy"])
-            .await;
-        match said {
+        let (actor, region) = (Self::own(state), key_region(state, key));
+        let put = ["kms:PutKeyPolicy"];
+        match self.simulated(&actor, role, key, &region, &put).await {
             Ok(denied) if denied.is_empty() => None,
             Ok(_) => {
                 let reason =
                     format!("the policies of {role} do not allow kms:PutKeyPolicy on {key}");
-                let remedy = state
-                    .targets
-                    .first()
-                    .map(|target| Cause::KeyPolicyDenied.remedy(state, target));
-                let (account, region) = (&state.source.account_id, &state.source.region);
-                Some(Finding::of_source(
+                let target = state.targets.first()?;
+                let remedy = Cause::KeyPolicyDenied.remedy(state, target);
+                Some(at_source(
                     Level::Error,
                     "SourceKeyPolicy",
-                    Some(account),
-                    region,
+                    state,
                     reason,
-                    remedy.unwrap_or_default(),
+                    remedy,
                 ))
             }
-            Err(refusal) => Some(unknown(refusal.to_string())),
+            Err(refusal) => unknown(refusal.to_string()),
         }
     }
+}
+
+fn at_source(
+    level: Level,
+    check: &'static str,
+    state: &State,
+    reason: String,
+    remedy: impl Into<String>,
+) -> Finding {
+    let (account, region) = (&state.source.account_id, &state.source.region);
+    Finding::of_source(level, check, Some(account), region, reason, remedy)
 }
 
 fn refused(check: &'static str, state: &State, said: Result<(), Refusal>) -> Option<Finding> {
@@ -231,13 +237,5 @@ fn of_refusal(check: &'static str, state: &State, refusal: &Refusal, remedy: Str
     } else {
         Level::Error
     };
-    let (account, region) = (&state.source.account_id, &state.source.region);
-    Finding::of_source(
-        level,
-        check,
-        Some(account),
-        region,
-        refusal.to_string(),
-        remedy,
-    )
+    at_source(level, check, state, refusal.to_string(), remedy)
 }

@@ -1,6 +1,6 @@
 //! Outcomes of looking, starting copies and waiting for them.
 
-use crate::command::{Copies, Copy, CopyStatus};
+use crate::command::{Copies, Copy, CopyStatus, best};
 use crate::diagnose::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, KeyRef, SnapshotId};
@@ -42,26 +42,16 @@ pub(super) fn looked(
     };
 }
 
-/// Remembers for each snapshot the copy that counts: a completed one before a pending one, then the earlier, then the
-/// smaller ID: every process that sees the same copies chooses the same.
+/// Remembers for each snapshot the copy that counts: every process that sees the same copies chooses the same.
 fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let last_start = state.targets[i].last_start;
     let mut doubled = false;
     let remembered = state.copies_mut(i);
     for (place, seen) in remembered.iter_mut().zip(copies) {
-        let rank = |status: &CopyStatus| match status {
-            CopyStatus::Completed => Some(0),
-            CopyStatus::Pending(_) => Some(1),
-            CopyStatus::Error(_) => None,
-        };
-        let best = seen
-            .iter()
-            .filter_map(|c| rank(&c.status).map(|r| (r, c.started, &c.id)))
-            .min();
-        match best {
-            Some((_, _, id)) => {
-                doubled |= place.as_ref().is_some_and(|before| before != id);
-                *place = Some(id.clone());
+        match best(seen) {
+            Some(copy) => {
+                doubled |= place.as_ref().is_some_and(|before| *before != copy.id);
+                *place = Some(copy.id.clone());
             }
             None => {
                 let failed = place
@@ -152,10 +142,8 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     choose(state, i, copies, now);
     let target = &mut state.targets[i];
     // A copy that this process did not begin where it was about to: another is at work here, and what it began besides may not show yet.
-    let met = before.iter().zip(&target.copies);
-    target.doubled |= met
-        .into_iter()
-        .any(|(before, after)| before.is_none() && after.is_some());
+    let mut met = before.iter().zip(&target.copies);
+    target.doubled |= met.any(|(before, after)| before.is_none() && after.is_some());
     begin_clock(target, now);
     (target.tries, target.queued) = (0, false);
     target.progress = progress(copies, &target.copies);
