@@ -13,6 +13,7 @@ use amiferry_sandbox::{
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use aws_smithy_runtime_api::client::http::HttpClient;
 use serde_json::{Value, json};
 
 pub const SOURCE: &str = "111111111111";
@@ -155,8 +156,16 @@ async fn function_by(sandbox: &Sandbox, settings: Settings, clock: SharedTimeSou
     Handler::new(config(sandbox, clock).await, settings)
 }
 
-/// The function's own credentials.
 async fn config(sandbox: &Sandbox, clock: SharedTimeSource) -> aws_config::SdkConfig {
+    config_in(HOME, sandbox.http_client(), clock).await
+}
+
+/// The function's own credentials, in this Region.
+pub async fn config_in(
+    region: &'static str,
+    client: impl HttpClient + 'static,
+    clock: impl TimeSource + 'static,
+) -> aws_config::SdkConfig {
     let credentials = Credentials::new(
         "AKIAIOSFODNNPRODUCER",
         "producer-secret",
@@ -165,9 +174,9 @@ async fn config(sandbox: &Sandbox, clock: SharedTimeSource) -> aws_config::SdkCo
         "test",
     );
     let loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(HOME))
+        .region(Region::new(region))
         .credentials_provider(credentials)
-        .http_client(sandbox.http_client())
+        .http_client(client)
         .time_source(clock);
     bounded(loader).load().await
 }

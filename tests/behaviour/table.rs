@@ -6,16 +6,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use amiferry::handler::{Handler, Invocation};
-use amiferry::setup::{Settings, bounded};
+use amiferry::setup::Settings;
 use amiferry_sandbox::{
     Account, BlockDeviceMapping, Ebs, Image, Key, Organization, Role, Sandbox, Snapshot, World,
 };
-use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use serde_json::{Value, json};
 
 use crate::launch_grants::runs;
-use crate::support::{AMI, DATA, ROOT, SOURCE, documented};
+use crate::support::{AMI, DATA, ROOT, SOURCE, config_in, documented};
 use crate::tables::shown;
 
 const ELSEWHERE: &str = "444444444444";
@@ -271,19 +270,8 @@ fn world(place: &Where, sources: Sources, access: &str) -> World {
 
 /// Drives a request to its end: the reply, or in a few words why there is none.
 async fn run(sandbox: &Sandbox, place: &Where, request: &Value) -> Result<Value, String> {
-    let credentials = Credentials::new(
-        "AKIAIOSFODNNPRODUCER",
-        "producer-secret",
-        None,
-        None,
-        "test",
-    );
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(place.source))
-        .credentials_provider(credentials)
-        .http_client(sandbox.http_client())
-        .time_source(sandbox.time_source());
-    let function = Handler::new(bounded(loader).load().await, Settings::default());
+    let config = config_in(place.source, sandbox.http_client(), sandbox.time_source()).await;
+    let function = Handler::new(config, Settings::default());
     let mut event = json!({ "Distribute": request });
     for _ in 0..500 {
         let invocation = Invocation {

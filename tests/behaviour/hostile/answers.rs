@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use amiferry::error::Error;
 use amiferry::handler::Handler;
-use amiferry::setup::{Settings, bounded};
+use amiferry::setup::Settings;
 use amiferry_sandbox::Sandbox;
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
     http_client_fn,
@@ -205,19 +203,8 @@ impl Wire {
     }
 
     async fn function(&self, sandbox: &Sandbox) -> Handler {
-        let credentials = Credentials::new(
-            "AKIAIOSFODNNPRODUCER",
-            "producer-secret",
-            None,
-            None,
-            "test",
-        );
-        let loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(HOME))
-            .credentials_provider(credentials)
-            .http_client(self.client.clone())
-            .time_source(sandbox.time_source());
-        Handler::new(bounded(loader).load().await, Settings::default())
+        let config = config_in(HOME, self.client.clone(), sandbox.time_source()).await;
+        Handler::new(config, Settings::default())
     }
 }
 
