@@ -12,8 +12,10 @@ use crate::state::State;
 
 mod caller;
 mod check;
+mod clients;
 mod copies;
 mod image;
+mod itself;
 mod key;
 mod key_policy;
 mod lasting;
@@ -47,6 +49,7 @@ pub use sweep::OpenRun;
 pub struct Aws {
     config: SdkConfig,
     time: SharedTimeSource,
+    retries: clients::Retries,
     sessions: session::Sessions,
     probed: key::Probed,
     policies: key_policy::Policies,
@@ -81,6 +84,7 @@ impl Aws {
         Self {
             config,
             time,
+            retries: clients::Retries::default(),
             sessions: session::Sessions::default(),
             probed: key::Probed::default(),
             policies: key_policy::Policies::default(),
@@ -99,10 +103,6 @@ impl Aws {
 
     pub fn time_source(&self) -> SharedTimeSource {
         self.time.clone()
-    }
-
-    pub fn config(&self) -> &SdkConfig {
-        &self.config
     }
 
     /// Makes the calls of one command. `source` is `Err` when the image is gone.
@@ -165,31 +165,19 @@ impl Aws {
         }
     }
 
+    /// The function's own Region, for a run.
+    fn at_home(&self, state: &State) -> Place {
+        Place {
+            account: state.source.account_id.to_string(),
+            ..self.here()
+        }
+    }
+
     /// The function itself, in the source account.
     fn own(state: &State) -> Actor {
         Actor {
             account: state.source.account_id.to_string(),
             credentials: None,
         }
-    }
-
-    fn ec2(&self, actor: &Actor, region: &Region) -> aws_sdk_ec2::Client {
-        let config = aws_sdk_ec2::config::Builder::from(&self.config)
-            .region(aws_config::Region::new(region.to_string()));
-        let config = match &actor.credentials {
-            Some(credentials) => config.credentials_provider(credentials.clone()),
-            None => config,
-        };
-        aws_sdk_ec2::Client::from_conf(config.build())
-    }
-
-    fn kms(&self, actor: &Actor, region: &Region) -> aws_sdk_kms::Client {
-        let config = aws_sdk_kms::config::Builder::from(&self.config)
-            .region(aws_config::Region::new(region.to_string()));
-        let config = match &actor.credentials {
-            Some(credentials) => config.credentials_provider(credentials.clone()),
-            None => config,
-        };
-        aws_sdk_kms::Client::from_conf(config.build())
     }
 }

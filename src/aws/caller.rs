@@ -8,8 +8,7 @@ use crate::policy::Caller;
 impl Aws {
     /// Asks STS, which answers everybody.
     pub async fn caller(&self) -> Result<Caller, Error> {
-        let sts = aws_sdk_sts::Client::new(&self.config);
-        let answer = sts.get_caller_identity().send().await.map_err(|e| {
+        let answer = self.sts().get_caller_identity().send().await.map_err(|e| {
             Error::from_refusal(refusal(
                 "GetCallerIdentity",
                 &self.here(),

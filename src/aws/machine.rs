@@ -17,7 +17,8 @@ impl Aws {
         name: &str,
         input: &Value,
     ) -> Result<bool, Error> {
-        let answer = aws_sdk_sfn::Client::new(&self.config)
+        let answer = self
+            .sfn()
             .start_execution()
             .state_machine_arn(machine)
             .name(name)
@@ -34,7 +35,8 @@ impl Aws {
     /// Whether an execution of this name is at work. One that is not known any more is not.
     pub async fn is_running(&self, machine: &str, name: &str) -> Result<bool, Error> {
         let arn = execution_arn(machine, name);
-        let answer = aws_sdk_sfn::Client::new(&self.config)
+        let answer = self
+            .sfn()
             .describe_execution()
             .execution_arn(&arn)
             .send()
@@ -49,7 +51,7 @@ impl Aws {
     /// Wakes those who wait for copies into this account and Region; tells how many.
     pub async fn wake(&self, account: &str, region: &str) -> Result<usize, Refusal> {
         let path = format!("{WAITING}/{account}/{region}");
-        let client = aws_sdk_ssm::Client::new(&self.config);
+        let client = self.ssm();
         let mut tokens = Vec::new();
         let mut pages = client
             .get_parameters_by_path()
@@ -62,7 +64,7 @@ impl Aws {
             let found = page.parameters.unwrap_or_default();
             tokens.extend(found.into_iter().filter_map(|parameter| parameter.value));
         }
-        let machine = aws_sdk_sfn::Client::new(&self.config);
+        let machine = self.sfn();
         let mut woken = 0;
         for token in tokens {
             // A token that is used or out of date belongs to one that woke by itself.
@@ -79,7 +81,8 @@ impl Aws {
 
     /// A parameter's value.
     pub async fn parameter(&self, name: &str) -> Result<String, Error> {
-        let answer = aws_sdk_ssm::Client::new(&self.config)
+        let answer = self
+            .ssm()
             .get_parameter()
             .name(name)
             .with_decryption(true)

@@ -20,7 +20,7 @@ impl Aws {
     /// Asks AWS Organizations; for the accounts only where they are `needed`, because listing them is for the management
     /// account and its delegated administrators only.
     pub async fn members(&self, audience: &Audience, needed: bool) -> Result<Members, Error> {
-        let client = aws_sdk_organizations::Client::new(self.config());
+        let client = self.organizations();
         let organization = client
             .describe_organization()
             .send()

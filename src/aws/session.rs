@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use tokio::sync::OnceCell;
 
-use super::{Actor, Aws, Place, refusal};
+use super::{Actor, Aws, refusal};
 use crate::error::Refusal;
 use crate::ids::ExternalId;
 use crate::policy::session_policy;
@@ -101,16 +101,9 @@ impl Aws {
         role: &str,
         policy: String,
     ) -> Result<(Credentials, SystemTime), Refusal> {
-        // Regional endpoint of the function's own Region: tokens of the global one fail in opt-in Regions.
-        let sts = aws_sdk_sts::Client::new(&self.config);
-        let at = Place {
-            account: state.source.account_id.to_string(),
-            region: self
-                .config
-                .region()
-                .map_or_else(String::new, ToString::to_string),
-        };
-        let answer = sts
+        let at = self.at_home(state);
+        let answer = self
+            .sts()
             .assume_role()
             .role_arn(role)
             .role_session_name(format!("amiferry-{}", state.run))

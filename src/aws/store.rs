@@ -71,15 +71,6 @@ impl Aws {
         })?;
         Ok(())
     }
-
-    fn s3(&self) -> aws_sdk_s3::Client {
-        // Emulators have no wildcard host names for buckets.
-        let elsewhere = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
-            .iter()
-            .any(|name| std::env::var_os(name).is_some());
-        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(elsewhere);
-        aws_sdk_s3::Client::from_conf(config.build())
-    }
 }
 
 fn is_absent(code: &str) -> bool {

@@ -1,15 +1,13 @@
 //! Going on without a state machine: the invocation works until the run ends or its time is up, and then invokes itself.
 //! A custom resource always gets its answer, whatever became of it.
 
-use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::InvocationType;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::begin::{NOTHING, read_again};
 use super::{Handler, Invocation, answer_by, in_time, too_slow, turn_budget};
-use crate::aws::{Aws, Place, refusal};
+use crate::aws::Aws;
 use crate::engine::{Progress, advance};
 use crate::error::Error;
 use crate::event::Turn;
@@ -62,7 +60,10 @@ impl Handler {
         if passing
             && turn.turn < LAST_TURN + 2
             && let Ok(state) = State::open(&turn.state)
-            && self.invoke_self(&state, turn, invocation).await.is_ok()
+            && self
+                .invoke_self(aws, &state, turn, invocation)
+                .await
+                .is_ok()
         {
             return Err(error);
         }
@@ -114,7 +115,7 @@ impl Handler {
             turn.answer(&answer, answer_by(aws, invocation)).await?;
             return Ok(json!({"Status": status, "RunId": state.run}));
         }
-        if let Err(refused) = self.invoke_self(state, turn, invocation).await {
+        if let Err(refused) = self.invoke_self(aws, state, turn, invocation).await {
             // The state is no secret: with it, a person can go on by {"State": …} and close what is open.
             let open = serde_json::to_string(state).unwrap_or_default();
             error!(run = state.run, state = open, refused = %refused, "cannot go on by itself");
@@ -127,31 +128,17 @@ impl Handler {
 
     async fn invoke_self(
         &self,
+        aws: &Aws,
         state: &State,
         turn: &Turn,
         invocation: &Invocation,
     ) -> Result<(), Error> {
-        let at = Place {
-            account: state.source.account_id.to_string(),
-            region: self
-                .config
-                .region()
-                .map_or_else(String::new, ToString::to_string),
-        };
         let mut payload = json!({"State": state, "Answered": turn.answered, "Turn": turn.turn + 1});
         if let Some(resource) = &turn.resource {
             payload["CustomResource"] = resource.to_value();
         }
-        aws_sdk_lambda::Client::new(&self.config)
-            .invoke()
-            .function_name(invocation.own_name())
-            .invocation_type(InvocationType::Event)
-            .payload(Blob::new(payload.to_string()))
-            .send()
+        aws.invoke_itself(state, invocation.own_name(), &payload)
             .await
-            .map_err(|e| {
-                Error::Internal(refusal("Invoke", &at, &invocation.function_arn, &e).to_string())
-            })?;
-        Ok(())
+            .map_err(|refusal| Error::Internal(refusal.to_string()))
     }
 }

@@ -1,5 +1,8 @@
 //! Calls that fail: each call of a run, once, in each way; and calls that never stop failing.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use amiferry_sandbox::{Fault, Sandbox};
 use serde_json::Value;
 
@@ -305,4 +308,42 @@ async fn a_copy_whose_answer_was_lost_is_found_and_not_started_again() {
     assert_eq!(calls(&sandbox, "CopySnapshot"), 4);
     assert_whole(&sandbox, &TWO);
     assert_closed(&sandbox);
+}
+
+/// The SDK's own quota of retries is one for the process. An account that answers nothing but errors leaves those of others, and of
+/// the next run of a warm function, alone.
+#[tokio::test(start_paused = true)]
+async fn a_failing_account_takes_no_retries_from_others() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let failing = TWO[0];
+    sandbox.set_fault(move |call| {
+        if (call.service.as_str(), call.account.as_str()) == ("ec2", failing.0) {
+            refuse(500, "InternalError")
+        } else {
+            Fault::None
+        }
+    });
+    let calls = |account: &str| {
+        let ledger = sandbox.ledger();
+        ledger.iter().filter(|c| c.account == account).count()
+    };
+    while calls(failing.0) < 1000 {
+        let reply = to_the_end(&sandbox, &distribute(&[failing])).await;
+        assert_eq!(reply["Status"], "Failed", "{reply}");
+    }
+    // The same service and Region: what is asked of the source first, for the other account, each twice in vain.
+    let asked = Mutex::new(BTreeMap::<String, usize>::new());
+    sandbox.set_fault(move |call| {
+        let mut asked = asked.lock().expect("counts");
+        let count = asked.entry(call.operation.clone()).or_default();
+        *count += 1;
+        if call.service == "ec2" && call.account == SOURCE && *count <= 2 {
+            refuse(500, "InternalError")
+        } else {
+            Fault::None
+        }
+    });
+    call(&sandbox, &distribute(&[TWO[1]]))
+        .await
+        .expect("the SDK asked a third time");
 }

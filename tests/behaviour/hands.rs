@@ -333,7 +333,12 @@ async fn nothing_waits_past_the_deadline() {
                 }
             });
             let limit = Duration::from_secs(limit);
-            let calling = call_with(&sandbox, &event, limit, 0);
+            let odd = Odd {
+                timeout: limit,
+                skew: 0,
+                attempts: 3,
+            };
+            let calling = call_odd(&sandbox, &event, odd);
             let answered = tokio::time::timeout(limit, calling).await;
             assert!(answered.is_ok(), "silent after {silent} calls: {event}");
         }

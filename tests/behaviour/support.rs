@@ -10,6 +10,7 @@ use amiferry::setup::{Settings, bounded};
 use amiferry_sandbox::{
     Account, BlockDeviceMapping, Ebs, Image, Key, Role, Sandbox, Snapshot, World,
 };
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
@@ -149,11 +150,7 @@ pub async fn function(sandbox: &Sandbox) -> Handler {
 }
 
 pub async fn function_with(sandbox: &Sandbox, settings: Settings) -> Handler {
-    function_by(sandbox, settings, sandbox.time_source()).await
-}
-
-async fn function_by(sandbox: &Sandbox, settings: Settings, clock: SharedTimeSource) -> Handler {
-    Handler::new(config(sandbox, clock).await, settings)
+    Handler::new(config(sandbox, sandbox.time_source()).await, settings)
 }
 
 async fn config(sandbox: &Sandbox, clock: SharedTimeSource) -> aws_config::SdkConfig {
@@ -222,20 +219,27 @@ impl TimeSource for Skewed {
     }
 }
 
-/// One call of a function with this time-out, whose clock is ahead of AWS's by so many seconds.
-pub async fn call_with(
-    sandbox: &Sandbox,
-    event: &Value,
-    timeout: Duration,
-    skew: i64,
-) -> Result<Value, Error> {
-    let clock = SharedTimeSource::new(Skewed(sandbox.time_source(), skew));
+/// How a function is set up that is not as usual.
+#[derive(Debug, Clone, Copy)]
+pub struct Odd {
+    pub timeout: Duration,
+    /// Seconds by which its clock is ahead of AWS's.
+    pub skew: i64,
+    /// Attempts that the SDK makes by itself.
+    pub attempts: u32,
+}
+
+/// One call of it.
+pub async fn call_odd(sandbox: &Sandbox, event: &Value, odd: Odd) -> Result<Value, Error> {
+    let clock = SharedTimeSource::new(Skewed(sandbox.time_source(), odd.skew));
     let invocation = Invocation {
-        deadline: Some(clock.now() + timeout),
+        deadline: Some(clock.now() + odd.timeout),
         ..invocation(sandbox)
     };
-    function_by(sandbox, Settings::default(), clock)
-        .await
+    let retries = RetryConfig::standard().with_max_attempts(odd.attempts);
+    let config = config(sandbox, clock).await.into_builder();
+    let config = config.retry_config(retries).build();
+    Handler::new(config, Settings::default())
         .handle(&event.to_string(), &invocation)
         .await
 }

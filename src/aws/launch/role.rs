@@ -1,8 +1,6 @@
 //! Service-linked roles that are not there: made where that was asked for. IAM is global and knows a new role at once; KMS, in each
 //! Region, only a little later.
 
-use aws_sdk_iam::Client;
-
 use crate::aws::{Actor, Aws, refusal};
 use crate::command::Outcome;
 use crate::error::Refusal;
@@ -57,17 +55,6 @@ impl Aws {
             Err(refusal) if !is_taken(&refusal) => Err(refusal),
             _ => Ok(()),
         }
-    }
-
-    pub(in crate::aws) fn iam(&self, actor: &Actor, region: &Region) -> Client {
-        // Any Region of the partition leads to its one IAM.
-        let config = aws_sdk_iam::config::Builder::from(&self.config)
-            .region(aws_config::Region::new(region.to_string()));
-        let config = match &actor.credentials {
-            Some(credentials) => config.credentials_provider(credentials.clone()),
-            None => config,
-        };
-        Client::from_conf(config.build())
     }
 }
 

@@ -42,8 +42,7 @@ pub async fn take_back(sandbox: &Sandbox, schedule: &Schedule) -> Result<(), Str
 struct Caller<'a> {
     sandbox: &'a Sandbox,
     kills: std::sync::Mutex<Vec<u64>>,
-    timeout: Duration,
-    skew: i64,
+    odd: Odd,
     calls: std::sync::atomic::AtomicUsize,
 }
 
@@ -63,13 +62,13 @@ impl Caller<'_> {
         }
         let kill = self.kills.lock().map_err(|e| e.to_string())?.pop();
         // Lambda's own time-out is a kill too.
-        let life = kill.map_or(self.timeout, Duration::from_secs);
+        let life = kill.map_or(self.odd.timeout, Duration::from_secs);
         let began = tokio::time::Instant::now();
-        let calling = call_with(self.sandbox, event, self.timeout, self.skew);
+        let calling = call_odd(self.sandbox, event, self.odd);
         match tokio::time::timeout(life, calling).await {
             Ok(Ok(reply)) => {
                 let took = began.elapsed();
-                if took + Duration::from_secs(10) > self.timeout {
+                if took + Duration::from_secs(10) > self.odd.timeout {
                     return Err(format!(
                         "returned {took:?} after its begin, later than 10 s before its deadline"
                     ));
@@ -124,8 +123,11 @@ pub async fn to_its_end(sandbox: &Sandbox, run: &Run) -> Result<Value, String> {
     let caller = Caller {
         sandbox,
         kills: std::sync::Mutex::new(run.killed.clone()),
-        timeout: Duration::from_secs(run.timeout),
-        skew: run.skew,
+        odd: Odd {
+            timeout: Duration::from_secs(run.timeout),
+            skew: run.skew,
+            attempts: run.attempts,
+        },
         calls: std::sync::atomic::AtomicUsize::default(),
     };
     match run.way {

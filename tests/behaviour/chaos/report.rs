@@ -12,6 +12,7 @@ use super::schedule::Schedule;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     schedules: usize,
+    failed: usize,
     calls: usize,
     kills: usize,
     runs: BTreeMap<String, usize>,
@@ -65,6 +66,10 @@ impl Report {
         sum(&mut self.faults, &other.faults);
     }
 
+    pub fn failed(&mut self, count: usize) {
+        self.failed = count;
+    }
+
     pub fn took(&mut self, time: Duration) {
         self.took = time;
     }
@@ -93,11 +98,11 @@ impl fmt::Display for Report {
         };
         let seconds = self.took.as_secs_f64().max(0.001);
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        let rate = self.schedules as f64 / seconds;
+        let rate = (self.schedules + self.failed) as f64 / seconds;
         writeln!(
             f,
-            "{} schedules, {} AWS calls, {} invocations killed; several runs at once in {}; {rate:.1} schedules a second.\n",
-            self.schedules, self.calls, self.kills, self.together
+            "{} schedules held and {} failed, {} AWS calls, {} invocations killed; several runs at once in {}; {rate:.1} schedules a second.\n",
+            self.schedules, self.failed, self.calls, self.kills, self.together
         )?;
         writeln!(f, "- Driven by: {}", line(&self.runs))?;
         writeln!(f, "- Asked for: {}", line(&self.wants))?;

@@ -71,6 +71,8 @@ pub struct Run {
     pub timeout: u64,
     /// Seconds by which the function's clock is ahead of AWS's; behind, if negative.
     pub skew: i64,
+    /// Attempts the SDK makes of a call by itself.
+    pub attempts: u32,
 }
 
 /// What all runs of a schedule ask for, beside their targets.
@@ -235,6 +237,8 @@ impl Schedule {
             places
         };
         let wants = Wants::of(seed);
+        // Numbers of its own, as there. Whoever is out of retries has one.
+        let attempts = Random::of(seed ^ 0xA77E).pick(&[3, 3, 3, 1]);
         let places = some(&mut random);
         let count = random.pick(&[1, 1, 1, 2, 2, 3]);
         // Direct calls for a lasting share add to each other's; what they are to come to is one list.
@@ -277,6 +281,7 @@ impl Schedule {
                 timeout: random.pick(&[900, 900, 900, 60, 30]),
                 // EC2 takes five minutes.
                 skew: random.pick(&[0, 0, 0, 0, -200, -20, 20, 200]),
+                attempts,
             });
         }
         let hands = (0..random.pick(&[0, 0, 0, 1, 1, 2]))

@@ -1,0 +1,30 @@
+//! The function invokes itself.
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use serde_json::Value;
+
+use super::{Aws, refusal};
+use crate::error::Refusal;
+use crate::state::State;
+
+impl Aws {
+    /// Lambda takes the payload and works on it later.
+    pub async fn invoke_itself(
+        &self,
+        state: &State,
+        function: String,
+        payload: &Value,
+    ) -> Result<(), Refusal> {
+        let sent = self
+            .lambda()
+            .invoke()
+            .function_name(&function)
+            .invocation_type(InvocationType::Event)
+            .payload(Blob::new(payload.to_string()))
+            .send()
+            .await;
+        sent.map_err(|e| refusal("Invoke", &self.at_home(state), &function, &e))?;
+        Ok(())
+    }
+}
