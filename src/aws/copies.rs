@@ -249,6 +249,18 @@ pub async fn own_snapshots(
     Ok(found)
 }
 
+/// What a run made in a target, whatever key its copies were made under, so that they are found where an alias has no ARN any more. By
+/// two of its tags: what bears the run's name alone may be somebody's own, tagged like a copy.
+pub async fn made_by(ec2: &Client, at: &Place, run: &str) -> Result<Vec<Snapshot>, Refusal> {
+    let of_run = Filter::builder()
+        .name(format!("tag:{}", tag::RUN))
+        .values(run)
+        .build();
+    let mut found = own_snapshots(ec2, at, of_run).await?;
+    found.retain(|snapshot| snapshot.tags().iter().any(|t| t.key() == Some(tag::KEY)));
+    Ok(found)
+}
+
 /// A snapshot as the copy that it is.
 pub fn copy(snapshot: &Snapshot) -> Option<Copy> {
     let status = match snapshot.state() {

@@ -1,7 +1,7 @@
 //! Taking back what was made in a target: after a failure, and when a custom resource is deleted with `OnDelete: Deregister`.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{Image, Snapshot};
 
 use super::{Aws, Place, copies, image, refusal};
 use crate::command::{Outcome, image_key, tag};
@@ -55,16 +55,7 @@ impl Aws {
             }
         }
         // Copies of another run are that run's to finish or to undo.
-        // By the run, not by their keys: where the key cannot be looked at any more, an alias has no ARN to find them by.
-        let filter = Filter::builder()
-            .name(format!("tag:{}", tag::RUN))
-            .values(&state.run)
-            .build();
-        let snapshots = copies::own_snapshots(&ec2, &at, filter).await?;
-        let ids: Vec<SnapshotId> = snapshots
-            .iter()
-            .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
-            .collect();
+        let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);
         let deleted = copies::delete(&ec2, &at, &ids).await;
         left.extend(deleted.left);
         if left.is_empty() {
@@ -99,21 +90,20 @@ impl Aws {
         let actor = self.session(state, target).await?;
         let ec2 = self.ec2(&actor, &target.region);
         let at = actor.at(&target.region);
-        let run = format!("tag:{}", tag::RUN);
-        let made = || Filter::builder().name(&run).values(&state.run).build();
-        let before = copies::own_snapshots(&ec2, &at, made()).await?;
+        let before = copies::made_by(&ec2, &at, &state.run).await?;
         let keys = self.keys_of(state, &actor, target, &before).await?;
+        let before = ids_of(&before);
         let mut left = Vec::new();
+        let run = format!("tag:{}", tag::RUN);
         for found in image::own_images_by(&ec2, &at, &run, &state.run).await? {
-            if let Some(id) = image::id_of(&found) {
+            // Somebody's own copy of the run's image has its tags, and stands on other snapshots.
+            if let Some(id) = image::id_of(&found)
+                && stands_on(&found, &before)
+            {
                 left.extend(deregister(&ec2, &at, &id).await?);
             }
         }
-        let snapshots = copies::own_snapshots(&ec2, &at, made()).await?;
-        let ids: Vec<SnapshotId> = snapshots
-            .iter()
-            .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
-            .collect();
+        let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);
         let deleted = copies::delete(&ec2, &at, &ids).await;
         left.extend(deleted.left);
         if left.is_empty() {
@@ -123,6 +113,18 @@ impl Aws {
         }
         Ok(left)
     }
+}
+
+fn ids_of(snapshots: &[Snapshot]) -> Vec<SnapshotId> {
+    let ids = snapshots.iter().filter_map(|s| s.snapshot_id());
+    ids.filter_map(|id| SnapshotId::parse(id).ok()).collect()
+}
+
+/// Whether the image uses any of these; one without snapshots uses none, and none that could be anybody else's.
+fn stands_on(image: &Image, snapshots: &[SnapshotId]) -> bool {
+    let mappings = image.block_device_mappings().iter();
+    let mut used = mappings.filter_map(|m| m.ebs()?.snapshot_id()).peekable();
+    used.peek().is_none() || used.any(|id| snapshots.iter().any(|s| s.as_str() == id))
 }
 
 /// Deregisters an image with its snapshots. Snapshots that it could not delete are found, and deleted, by their tags.

@@ -19,6 +19,8 @@ use serde_json::Value;
 use report::Report;
 use schedule::Schedule;
 
+use crate::support::print_calls;
+
 /// Schedules in `make test`.
 const BOUNDED: u64 = 60;
 /// No run takes longer, whatever befalls it: a copy's limit, and the time to clean up.
@@ -55,39 +57,13 @@ fn play(seed: u64) -> Result<Report, String> {
             drive::take_back(&sandbox, &schedule).await?;
         }
         if setting("AMIFERRY_CHAOS_SEED").is_some() {
-            tell(&sandbox);
+            print_calls(&sandbox);
         }
         promises::check(&sandbox, &schedule, &before, &replies)?;
         let mut report = report.lock().map_err(|e| e.to_string())?.clone();
         report.ended(&schedule, &replies, &sandbox);
         Ok(report)
     })
-}
-
-/// Every call of a schedule that is played alone.
-fn tell(sandbox: &Sandbox) {
-    let began = sandbox.ledger().first().map(|call| call.at);
-    for call in sandbox.ledger() {
-        let at = began
-            .and_then(|began| call.at.duration_since(began).ok())
-            .unwrap_or_default();
-        let words = ["Action", "Version", "Policy", "ClientToken"];
-        let params: Vec<String> = call
-            .params
-            .iter()
-            .filter(|(key, _)| !words.contains(&key.as_str()))
-            .map(|(key, value)| format!("{key}={}", value.chars().take(60).collect::<String>()))
-            .collect();
-        let outcome = format!("{:?}", call.outcome);
-        println!(
-            "{:>8.1} {} {} {} {} {outcome}",
-            at.as_secs_f64(),
-            call.account,
-            call.region,
-            call.operation,
-            params.join(" ")
-        );
-    }
 }
 
 /// Plays a seed and says of a failure how to play it again.

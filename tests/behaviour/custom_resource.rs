@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use amiferry_sandbox::{AnswerRefusal, Sandbox, Server, World};
+use amiferry_sandbox::{
+    AnswerRefusal, BlockDeviceMapping, Ebs, Image, Sandbox, Server, Snapshot, World,
+};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -260,6 +262,37 @@ async fn the_orchestrators_properties_are_a_request_as_they_stand() {
     assert_eq!(stack.send(&event).await["Status"], "SUCCESS");
     assert_whole(&stack.sandbox, &places);
     assert_closed(&stack.sandbox);
+}
+
+/// Somebody copied the image in their own account, tags and all, and a snapshot of it: both are theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_with_what_others_made_of_a_copy_left_alone() {
+    let stack = Stack::new(&TWO).await;
+    let properties = with(request(&TWO), "OnDelete", json!("Deregister"));
+    let created = stack.send(&stack.event("Create", &properties)).await;
+    let ours = assert_one_image(&stack.sandbox, TWO[0]);
+    let (account, region) = TWO[0];
+    let (image, snapshot) = ("ami-0fffffffffffffff1", "snap-0fffffffffffffff1");
+    stack.sandbox.edit(|aws| {
+        let copied = Snapshot::new(region, snapshot, 8)
+            .tag("amiferry:run", &ours.tags["amiferry:run"])
+            .tag("amiferry:source-image", AMI);
+        aws.add_snapshot(account, copied).expect("fits");
+        let mapping = BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(snapshot));
+        let copy = Image::new(region, image, "a copy of the copy").mapping(mapping);
+        let copy = copy.with(|copy| copy.tags.clone_from(&ours.tags));
+        aws.add_image(account, copy).expect("fits");
+    });
+    let mut delete = stack.event("Delete", &properties);
+    delete["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
+    let deleted = stack.send(&delete).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    let images = stack.sandbox.images(account, region);
+    let images: Vec<&str> = images.iter().map(|i| i.image_id.as_str()).collect();
+    let snapshots = stack.sandbox.snapshots(account, region);
+    let snapshots: Vec<&str> = snapshots.iter().map(|s| s.snapshot_id.as_str()).collect();
+    assert_eq!((images, snapshots), (vec![image], vec![snapshot]));
+    assert_nothing(&stack.sandbox, &TWO[1..]);
 }
 
 /// The image may be long gone when its copies are to go.

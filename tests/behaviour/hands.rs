@@ -160,6 +160,36 @@ async fn a_run_that_fails_leaves_another_its_copies() {
     assert_closed(&sandbox);
 }
 
+/// Copies of our copies may bear our tags (a backup's, or those of a person who took them over). What lacks the tag by which copies are
+/// found was not made by the run that is undone.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_leaves_what_others_tagged_like_a_copy() {
+    let sandbox = Sandbox::new(slow_world(&AT_HOME));
+    let next = begun(&sandbox, &distribute(&AT_HOME)).await;
+    let theirs = "snap-0fffffffffffffff1";
+    sandbox.edit(|aws| {
+        let tags = [
+            (
+                "amiferry:run",
+                next["State"]["Run"].as_str().expect("a run"),
+            ),
+            ("amiferry:source-image", AMI),
+        ];
+        let like_ours = tags
+            .iter()
+            .fold(Snapshot::new(HOME, theirs, 8), |snapshot, (key, value)| {
+                snapshot.tag(key, value)
+            });
+        aws.add_snapshot(ONE, like_ours).expect("fits");
+        assert!(aws.delete_image(AMI));
+    });
+    let reply = to_the_end(&sandbox, &next).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    let left = sandbox.snapshots(ONE, HOME);
+    let left: Vec<&str> = left.iter().map(|s| s.snapshot_id.as_str()).collect();
+    assert_eq!(left, [theirs]);
+}
+
 /// CopySnapshot has no token: what became of a call without an answer is looked up, not asked for again.
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_answer_is_lost_is_found_and_not_made_again() {

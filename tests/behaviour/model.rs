@@ -2,15 +2,19 @@
 //! paused clock, compared with the reference before every call to AWS, after every act, and when all has ended.
 //!
 //! `make test` plays a bounded part; `AMIFERRY_MODEL_CASES=5000` asks for more, `AMIFERRY_MODEL_FIRST` for others. A failure prints
-//! its seed and the least of its scenario that still fails; `AMIFERRY_MODEL_SEED=<seed>` plays that one alone.
+//! its seed and the least of its scenario that still fails; `AMIFERRY_MODEL_SEED=<seed>` plays that one alone, and lists its calls.
 
 mod acts;
 mod others;
 mod reference;
 mod stage;
 
+use amiferry_sandbox::Sandbox;
+
 use acts::Scenario;
 use stage::Stage;
+
+use crate::support::print_calls;
 
 /// Scenarios in `make test`.
 const BOUNDED: u64 = 40;
@@ -18,14 +22,26 @@ const BOUNDED: u64 = 40;
 const MOST_TRIALS: usize = 400;
 
 fn play(scenario: &Scenario) -> Result<(), String> {
+    play_and(scenario, |_| ())
+}
+
+/// Plays it, and has the world looked at that is left.
+fn play_and(scenario: &Scenario, look: impl FnOnce(&Sandbox)) -> Result<(), String> {
     fastrand::seed(1);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .map_err(|e| e.to_string())?;
-    let playing =
-        || runtime.block_on(async { Box::pin(Stage::of(scenario).await.play(scenario)).await });
+    let playing = || {
+        runtime.block_on(async {
+            let stage = Stage::of(scenario).await;
+            let sandbox = stage.sandbox.clone();
+            let held = Box::pin(stage.play(scenario)).await;
+            look(&sandbox);
+            held
+        })
+    };
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(playing)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         Err(format!("panicked: {}", text.unwrap_or_default()))
@@ -57,6 +73,9 @@ fn failure(seed: u64) -> Option<String> {
     let said = play(&scenario).err()?;
     eprintln!("seed {seed}: {said}");
     let (scenario, said) = least(scenario, said);
+    if setting("AMIFERRY_MODEL_SEED").is_some() {
+        drop(play_and(&scenario, print_calls));
+    }
     let acts: Vec<String> = scenario
         .acts
         .iter()
@@ -89,6 +108,11 @@ fn among_other_people_the_reference_holds() {
             .flat_map(|thread| thread.join().expect("a thread"))
             .collect()
     });
-    println!("{count} scenarios in {:.1?}", began.elapsed());
+    let stopped = if failures.is_empty() {
+        ""
+    } else {
+        ", not all of them played"
+    };
+    println!("{count} scenarios in {:.1?}{stopped}", began.elapsed());
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }

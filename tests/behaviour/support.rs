@@ -433,3 +433,30 @@ pub fn target(reply: &Value, (account, region): Place) -> &Value {
         .find(|t| t["AccountId"] == account && t["Region"] == region)
         .expect("the target is in the result")
 }
+
+/// Every call that was made, for whoever looks into a failure.
+pub fn print_calls(sandbox: &Sandbox) {
+    let began = sandbox.ledger().first().map(|call| call.at);
+    for call in sandbox.ledger() {
+        let at = began
+            .and_then(|began| call.at.duration_since(began).ok())
+            .unwrap_or_default();
+        let words = ["Action", "Version", "Policy", "ClientToken"];
+        let params: Vec<String> = call
+            .params
+            .iter()
+            .filter(|(key, _)| !words.contains(&key.as_str()))
+            .map(|(key, value)| format!("{key}={}", value.chars().take(60).collect::<String>()))
+            .collect();
+        let outcome = format!("{:?}", call.outcome);
+        println!(
+            "{:>8.1} {} {} {} {} {} {outcome}",
+            at.as_secs_f64(),
+            call.account,
+            call.region,
+            call.principal.rsplit('/').next().unwrap_or_default(),
+            call.operation,
+            params.join(" ")
+        );
+    }
+}

@@ -7,11 +7,12 @@
 //! |---|---|---|
 //! | others, while no run of ours had anything to do with it | never | no |
 //! | a run of ours | yes | yes |
-//! | others, an account that a run has let in, or is about to | yes | no |
+//! | others, an account that a run has let in, or is about to, or has shut out and not ended | yes | no |
 //!
 //! The last line is where the truth cannot be told: to let in an account that is in leaves no trace in EC2, and between a run's
-//! reading who is in and its opening the source there are a few calls. Both endings are right. Once no run has anything to do
-//! with it, what is left is theirs.
+//! reading who is in and its opening the source there are a few calls. A run that has closed may have to look again a quarter of a
+//! minute later, and then cannot tell what others gave from what another process of its own did; it closes. Both endings are right.
+//! Once no run has anything to do with it, what is left is theirs.
 
 mod checks;
 
@@ -64,6 +65,8 @@ pub struct Reference {
     whose: BTreeMap<(Thing, String), Whose>,
     /// Let in by a run of ours that has not closed it: also where others shut it out meanwhile.
     held: BTreeSet<(Thing, String)>,
+    /// Shut out by a run of ours that has not ended.
+    closing: BTreeSet<(Thing, String)>,
     /// Whom a lasting share let in, and nobody has asked to shut out.
     lasting: BTreeSet<(Thing, String)>,
     /// What a share was asked to open for good. Where others shut it out meanwhile, and a copy opened it for itself, either ending
@@ -84,6 +87,8 @@ pub struct Reference {
     stuck: BTreeSet<String>,
     /// Grants that others revoked, their own and ours.
     revoked: BTreeSet<String>,
+    /// How often others did something after which any process may fail.
+    pub hindrances: usize,
     pub wrong: Vec<String>,
 }
 
@@ -217,6 +222,7 @@ impl Reference {
             ));
         }
         self.held.remove(&key);
+        self.closing.insert(key);
     }
 
     /// Others let an account in or shut it out, at this very moment.
@@ -231,7 +237,9 @@ impl Reference {
                 }
                 let needed =
                     involved || self.lasting.contains(&key) || self.unsettled.contains(*who);
-                let claimed = unsure || (needed && self.held.contains(&key));
+                let claimed = unsure
+                    || (needed && self.held.contains(&key))
+                    || (involved && self.closing.contains(&key));
                 let whose = match self.whose.get(&key) {
                     None if claimed => Whose::Nobodys,
                     None => Whose::Theirs,
@@ -280,6 +288,7 @@ impl Reference {
     }
 
     pub fn hinder_all(&mut self) {
+        self.hindrances += 1;
         for process in &mut self.processes {
             process.hindered |= !process.ended;
         }

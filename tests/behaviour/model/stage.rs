@@ -23,7 +23,8 @@ const LATER: Duration = Duration::from_hours(52);
 struct Caller {
     first: Value,
     next: Value,
-    states: Vec<Value>,
+    /// Each with how often others had hindered us when it came back.
+    states: Vec<(Value, usize)>,
     wish: Wish,
     wait: u64,
     ended: bool,
@@ -41,7 +42,7 @@ struct Script {
 }
 
 pub struct Stage {
-    sandbox: Sandbox,
+    pub sandbox: Sandbox,
     others: Others,
     reference: Arc<Mutex<Reference>>,
     script: Arc<Mutex<Script>>,
@@ -166,14 +167,22 @@ impl Stage {
                 Box::pin(self.together(one, other, *seed)).await
             }
             Act::Again { process, state } => {
-                let Some(caller) = self.callers.get(process % self.callers.len().max(1)) else {
+                let process = process % self.callers.len().max(1);
+                let Some(caller) = self.callers.get(process) else {
                     return Ok(());
                 };
-                let Some(old) = caller.states.get(state % caller.states.len().max(1)) else {
+                let Some((old, known)) = caller.states.get(state % caller.states.len().max(1))
+                else {
                     return Ok(());
                 };
-                let (wish, old) = (caller.wish.clone(), old.clone());
+                let (wish, old, known) = (caller.wish.clone(), old.clone(), *known);
                 self.begin(&wish, wish.event(), old);
+                // It tells of failures already, or knows nothing of what others have taken away since.
+                let mut reference = lock(&self.reference);
+                let since = reference.hindrances > known || reference.processes[process].hindered;
+                if let Some(process) = reference.processes.last_mut() {
+                    process.hindered |= since;
+                }
                 Ok(())
             }
             Act::Wait(seconds) => {
@@ -292,7 +301,9 @@ impl Stage {
         if reply["Status"] == "Continue" {
             caller.wait = reply["WaitSeconds"].as_u64().unwrap_or(1);
             caller.next = json!({"State": reply["State"]});
-            caller.states.push(caller.next.clone());
+            caller
+                .states
+                .push((caller.next.clone(), reference.hindrances));
         } else {
             caller.ended = true;
             reference.ends(process, &reply);

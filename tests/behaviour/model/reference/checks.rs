@@ -12,6 +12,9 @@ impl Reference {
     /// What must hold between any two acts.
     pub fn check(&mut self, sandbox: &Sandbox) {
         self.observe(sandbox);
+        let closing = std::mem::take(&mut self.closing);
+        let at_work = |(thing, who): &(Thing, String)| self.at_work(*thing, who).next().is_some();
+        self.closing = closing.into_iter().filter(at_work).collect();
         let keys: Vec<(Thing, String)> = self.whose.keys().chain(&self.held).cloned().collect();
         for key in keys {
             let needed = self.at_work(key.0, &key.1).next().is_some()
