@@ -4,7 +4,7 @@
 //!
 //! | tag | on | lists |
 //! |---|---|---|
-//! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `+account` whom the run needs let in, `account` who was permitted before any run |
+//! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `+account` whom the run needs let in, `left=account` whom it has left to another run to shut out, `account` who was permitted before any run |
 //! | `amiferry:sharing:<run>:<another>` | the same, when another run gives again what somebody took away | `-account` who is no longer among those before |
 //! | `amiferry:shared:<run>`, `amiferry:shared:<run>:<digest>` | image and snapshots, while a share lasts | whom it let in |
 //!
@@ -43,6 +43,9 @@ pub struct CopyMark {
     /// The execution that works on it, if any.
     pub execution: Option<String>,
     pub needs: Needs,
+    /// Once it needs nobody: those it let in who are permitted still, because another run needs them. Both runs may be ending: whoever
+    /// comes meanwhile must not take these for permitted before any run.
+    pub left: Needs,
     /// Permitted before any run.
     pub before: BTreeSet<String>,
 }
@@ -70,8 +73,12 @@ impl Needs {
         }
     }
 
+    pub fn none() -> Self {
+        Self::These(BTreeSet::new())
+    }
+
     pub fn is_none(&self) -> bool {
-        *self == Self::These(BTreeSet::new())
+        *self == Self::none()
     }
 
     /// Both together.
@@ -85,6 +92,11 @@ impl Needs {
 }
 
 impl CopyMark {
+    /// Whether this one may be permitted because of the run, and of nobody before it.
+    fn let_in(&self, account: &str) -> bool {
+        (self.needs.has(account) || self.left.has(account)) && !self.before.contains(account)
+    }
+
     /// The mark as tags.
     pub fn write(&self, run: &str) -> Vec<Tag> {
         let mut words = vec![format!("since={}", self.since)];
@@ -92,6 +104,10 @@ impl CopyMark {
         match &self.needs {
             Needs::All => words.push("+*".to_owned()),
             Needs::These(accounts) => words.extend(accounts.iter().map(|a| format!("+{a}"))),
+        }
+        match &self.left {
+            Needs::All => words.push("left=*".to_owned()),
+            Needs::These(left) => words.extend(left.iter().map(|a| format!("left={a}"))),
         }
         words.extend(self.before.iter().cloned());
         write(&sharing_tag(run), words.iter().map(String::as_str))
@@ -101,16 +117,19 @@ impl CopyMark {
         let mut mark = Self {
             since: 0,
             execution: None,
-            needs: Needs::These(BTreeSet::new()),
+            needs: Needs::none(),
+            left: Needs::none(),
             before: BTreeSet::new(),
         };
-        let mut needed = BTreeSet::new();
+        let (mut needed, mut left) = (BTreeSet::new(), BTreeSet::new());
         let void = words.iter().filter_map(|word| word.strip_prefix('-'));
         let void: BTreeSet<&str> = void.collect();
         for word in words.iter().filter(|word| !word.starts_with('-')) {
             match (word.split_once('='), word.strip_prefix('+')) {
                 (Some(("since", since)), _) => mark.since = since.parse().unwrap_or_default(),
                 (Some(("by", name)), _) => mark.execution = Some(name.to_owned()),
+                (Some(("left", "*")), _) => mark.left = Needs::All,
+                (Some(("left", account)), _) => drop(left.insert(account.to_owned())),
                 (Some(_), _) => {}
                 (None, Some("*")) => mark.needs = Needs::All,
                 (None, Some(account)) => drop(needed.insert(account.to_owned())),
@@ -120,6 +139,9 @@ impl CopyMark {
         mark.before.retain(|who| !void.contains(who.as_str()));
         if mark.needs != Needs::All {
             mark.needs = Needs::These(needed);
+        }
+        if mark.left != Needs::All {
+            mark.left = Needs::These(left);
         }
         mark
     }
@@ -173,8 +195,7 @@ impl Marks {
     pub fn let_in_by_others(&self, run: &str, permitted: &BTreeSet<String>) -> BTreeSet<String> {
         let others = || self.copies.iter().filter(|(other, _)| *other != run);
         let by_runs = |who: &&String| {
-            others().any(|(_, mark)| mark.needs.has(who) && !mark.before.contains(*who))
-                || self.shared_by_others(run, who)
+            others().any(|(_, mark)| mark.let_in(who)) || self.shared_by_others(run, who)
         };
         permitted.iter().filter(by_runs).cloned().collect()
     }
@@ -274,6 +295,7 @@ mod tests {
             since: 1_800_000_000,
             execution: Some("amiferry-x".to_owned()),
             needs: Needs::of(set(needs)),
+            left: Needs::none(),
             before: set(before),
         }
     }
@@ -290,7 +312,8 @@ mod tests {
                 .map(|n| format!("{:012}", 200_000_000_000_u64 + n))
                 .collect();
             let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
-            let told = mark(&accounts, &accounts);
+            let mut told = mark(&accounts, &accounts);
+            told.left = Needs::of(set(&accounts));
             let tags = told.write("abc");
             assert!(tags.iter().all(|t| t.value().unwrap().len() <= 256));
             let read = Marks::read(&super::super::tags::to_map(&tags));
@@ -317,6 +340,18 @@ mod tests {
         let permitted = set(&["111", "222", "333"]);
         assert_eq!(marks.let_in_by_others("b", &permitted), set(&["111"]));
         assert_eq!(marks.let_in_by_others("a", &permitted), set(&[]));
+    }
+
+    #[test]
+    fn who_is_left_to_another_run_was_not_there_before_either() {
+        let mut ending = mark(&[], &["222"]);
+        ending.left = Needs::of(set(&["111", "222"]));
+        let marks = marks(&[("a", ending)]);
+        assert_eq!(
+            marks.let_in_by_others("b", &set(&["111", "222", "333"])),
+            set(&["111"])
+        );
+        assert!(!marks.needed_by_others("b", "111"));
     }
 
     #[test]

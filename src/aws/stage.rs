@@ -129,7 +129,8 @@ impl Aws {
         let mark = CopyMark {
             since: self.now(),
             execution: Some(state.execution.clone()).filter(|name| !name.is_empty()),
-            needs: Needs::of(BTreeSet::new()),
+            needs: Needs::none(),
+            left: Needs::none(),
             before: BTreeSet::new(),
         };
         let ours = [
