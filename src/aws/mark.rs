@@ -4,7 +4,7 @@
 //!
 //! | tag | on | lists |
 //! |---|---|---|
-//! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `+account` whom the run needs let in, `left=account` whom it has left to another run to shut out, `account` who was permitted before any run |
+//! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `+account` whom the run needs let in, `released=account` whom it let in and needs no more, `account` who was permitted before any run |
 //! | `amiferry:sharing:<run>:<another>` | the same, when another run gives again what somebody took away | `-account` who is no longer among those before |
 //! | `amiferry:shared:<run>`, `amiferry:shared:<run>:<digest>` | image and snapshots, while a share lasts | whom it let in |
 //!
@@ -43,9 +43,9 @@ pub struct CopyMark {
     /// The execution that works on it, if any.
     pub execution: Option<String>,
     pub needs: Needs,
-    /// Once it needs nobody: those it let in who are permitted still, because another run needs them. Both runs may be ending: whoever
-    /// comes meanwhile must not take these for permitted before any run.
-    pub left: Needs,
+    /// Once it needs nobody: whom it had let in. Another run needs some of them, and may be ending too; this one looks again, and shuts
+    /// out whom nobody needs then. Whoever comes meanwhile must not take them for permitted before any run.
+    pub released: Needs,
     /// Permitted before any run.
     pub before: BTreeSet<String>,
 }
@@ -94,7 +94,7 @@ impl Needs {
 impl CopyMark {
     /// Whether this one may be permitted because of the run, and of nobody before it.
     fn let_in(&self, account: &str) -> bool {
-        (self.needs.has(account) || self.left.has(account)) && !self.before.contains(account)
+        (self.needs.has(account) || self.released.has(account)) && !self.before.contains(account)
     }
 
     /// The mark as tags.
@@ -105,9 +105,11 @@ impl CopyMark {
             Needs::All => words.push("+*".to_owned()),
             Needs::These(accounts) => words.extend(accounts.iter().map(|a| format!("+{a}"))),
         }
-        match &self.left {
-            Needs::All => words.push("left=*".to_owned()),
-            Needs::These(left) => words.extend(left.iter().map(|a| format!("left={a}"))),
+        match &self.released {
+            Needs::All => words.push("released=*".to_owned()),
+            Needs::These(released) => {
+                words.extend(released.iter().map(|a| format!("released={a}")))
+            }
         }
         words.extend(self.before.iter().cloned());
         write(&sharing_tag(run), words.iter().map(String::as_str))
@@ -118,18 +120,18 @@ impl CopyMark {
             since: 0,
             execution: None,
             needs: Needs::none(),
-            left: Needs::none(),
+            released: Needs::none(),
             before: BTreeSet::new(),
         };
-        let (mut needed, mut left) = (BTreeSet::new(), BTreeSet::new());
+        let (mut needed, mut released) = (BTreeSet::new(), BTreeSet::new());
         let void = words.iter().filter_map(|word| word.strip_prefix('-'));
         let void: BTreeSet<&str> = void.collect();
         for word in words.iter().filter(|word| !word.starts_with('-')) {
             match (word.split_once('='), word.strip_prefix('+')) {
                 (Some(("since", since)), _) => mark.since = since.parse().unwrap_or_default(),
                 (Some(("by", name)), _) => mark.execution = Some(name.to_owned()),
-                (Some(("left", "*")), _) => mark.left = Needs::All,
-                (Some(("left", account)), _) => drop(left.insert(account.to_owned())),
+                (Some(("released", "*")), _) => mark.released = Needs::All,
+                (Some(("released", account)), _) => drop(released.insert(account.to_owned())),
                 (Some(_), _) => {}
                 (None, Some("*")) => mark.needs = Needs::All,
                 (None, Some(account)) => drop(needed.insert(account.to_owned())),
@@ -140,8 +142,8 @@ impl CopyMark {
         if mark.needs != Needs::All {
             mark.needs = Needs::These(needed);
         }
-        if mark.left != Needs::All {
-            mark.left = Needs::These(left);
+        if mark.released != Needs::All {
+            mark.released = Needs::These(released);
         }
         mark
     }
@@ -204,6 +206,12 @@ impl Marks {
     pub fn shared_by_others(&self, run: &str, who: &str) -> bool {
         let mut shares = self.shares.iter().filter(|(other, _)| *other != run);
         shares.any(|(_, let_in)| let_in.contains(who))
+    }
+
+    /// Whether another run has let this one in, and may shut it out before it ends.
+    pub fn released_by_others(&self, run: &str, who: &str) -> bool {
+        let mut copies = self.copies.iter().filter(|(other, _)| *other != run);
+        copies.any(|(_, mark)| mark.released.has(who))
     }
 
     /// Whether another run needs this one let in.
@@ -295,7 +303,7 @@ mod tests {
             since: 1_800_000_000,
             execution: Some("amiferry-x".to_owned()),
             needs: Needs::of(set(needs)),
-            left: Needs::none(),
+            released: Needs::none(),
             before: set(before),
         }
     }
@@ -313,7 +321,7 @@ mod tests {
                 .collect();
             let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
             let mut told = mark(&accounts, &accounts);
-            told.left = Needs::of(set(&accounts));
+            told.released = Needs::of(set(&accounts));
             let tags = told.write("abc");
             assert!(tags.iter().all(|t| t.value().unwrap().len() <= 256));
             let read = Marks::read(&super::super::tags::to_map(&tags));
@@ -343,9 +351,9 @@ mod tests {
     }
 
     #[test]
-    fn who_is_left_to_another_run_was_not_there_before_either() {
+    fn who_is_released_was_not_there_before_either() {
         let mut ending = mark(&[], &["222"]);
-        ending.left = Needs::of(set(&["111", "222"]));
+        ending.released = Needs::of(set(&["111", "222"]));
         let marks = marks(&[("a", ending)]);
         assert_eq!(
             marks.let_in_by_others("b", &set(&["111", "222", "333"])),

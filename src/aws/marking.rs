@@ -96,7 +96,7 @@ impl Aws {
                     since: self.now(),
                     execution: Some(state.execution.clone()).filter(|name| !name.is_empty()),
                     needs,
-                    left: Needs::none(),
+                    released: Needs::none(),
                     before,
                 }
             }

@@ -214,20 +214,19 @@ impl Aws {
         self.modify(state, id, OperationType::Remove, remove)
             .await?;
         match marks.copies.get(&state.run) {
-            Some(mark) if !needed.is_empty() => self.leave(state, id, tags, mark, needed).await,
+            Some(mark) if !needed.is_empty() => self.leave(state, id, tags, mark).await,
             _ => Ok(Closed::Wholly),
         }
     }
 
     /// Leaves accounts to the other run that needs them: it closes them when it ends. Should it end at this moment, each of the
-    /// two must not leave them to the other. So this run first says that it needs nobody, and whom it leaves, and looks again a little later.
+    /// two must not leave them to the other. So this run first says that it needs nobody, and whom it had let in, and looks again a little later.
     async fn leave(
         &self,
         state: &State,
         id: &SnapshotId,
         tags: &BTreeMap<String, String>,
         mark: &CopyMark,
-        needed: Vec<String>,
     ) -> Result<Closed, Refusal> {
         if mark.needs.is_none() && self.now() - mark.since >= SEEN_BY_ALL {
             return Ok(Closed::Wholly);
@@ -235,7 +234,7 @@ impl Aws {
         if !mark.needs.is_none() {
             let ended = CopyMark {
                 needs: Needs::none(),
-                left: Needs::of(needed.into_iter().collect()),
+                released: mark.needs.and(&mark.released),
                 since: self.now(),
                 ..mark.clone()
             };

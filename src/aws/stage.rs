@@ -130,7 +130,7 @@ impl Aws {
             since: self.now(),
             execution: Some(state.execution.clone()).filter(|name| !name.is_empty()),
             needs: Needs::none(),
-            left: Needs::none(),
+            released: Needs::none(),
             before: BTreeSet::new(),
         };
         let ours = [

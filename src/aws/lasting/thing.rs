@@ -47,10 +47,14 @@ impl Standing {
         })
     }
 
-    /// Whether another run needs this one, which this run has not marked before.
+    /// Whether another run needs this one, or may yet shut it out, and this run has not marked it before.
     pub fn joins(&self, run: &str, who: &str) -> bool {
-        let needed = |tags| Marks::read(tags).needed_by_others(run, short(who));
-        !self.let_in.contains(short(who)) && [&self.earlier, &self.tags].into_iter().any(needed)
+        let who = short(who);
+        let concerns = |tags| {
+            let marks = Marks::read(tags);
+            marks.needed_by_others(run, who) || marks.released_by_others(run, who)
+        };
+        !self.let_in.contains(who) && [&self.earlier, &self.tags].into_iter().any(concerns)
     }
 }
 
