@@ -47,7 +47,11 @@ fn play(seed: u64) -> Result<Report, String> {
         );
         let meddling = schedule.meddle(&sandbox);
         let ended = tokio::time::timeout(LONGEST, async { tokio::join!(driving, meddling).0 });
-        let replies: Vec<Value> = match ended.await {
+        let ended = ended.await;
+        if setting("AMIFERRY_CHAOS_SEED").is_some() {
+            print_calls(&sandbox);
+        }
+        let replies: Vec<Value> = match ended {
             Ok(replies) => replies.into_iter().collect::<Result<_, _>>()?,
             Err(_) => return Err(format!("a run did not end in {LONGEST:?}")),
         };
@@ -55,9 +59,6 @@ fn play(seed: u64) -> Result<Report, String> {
         if schedule.wants.share {
             promises::shared(&sandbox, &schedule, &replies)?;
             drive::take_back(&sandbox, &schedule).await?;
-        }
-        if setting("AMIFERRY_CHAOS_SEED").is_some() {
-            print_calls(&sandbox);
         }
         promises::check(&sandbox, &schedule, &before, &replies)?;
         let mut report = report.lock().map_err(|e| e.to_string())?.clone();

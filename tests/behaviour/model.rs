@@ -120,6 +120,9 @@ fn among_other_people_the_reference_holds() {
 /// Each found a defect (docs/reliability.md).
 #[test]
 fn the_scenarios_that_failed_once() {
-    let failures: Vec<String> = [259, 1291, 2111, 4154].into_iter().filter_map(failure).collect();
+    let failures: Vec<String> = [259, 1291, 2111, 4154]
+        .into_iter()
+        .filter_map(failure)
+        .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }

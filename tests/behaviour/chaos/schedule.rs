@@ -237,8 +237,6 @@ impl Schedule {
             places
         };
         let wants = Wants::of(seed);
-        // Numbers of its own, as there. Whoever is out of retries has one.
-        let attempts = Random::of(seed ^ 0xA77E).pick(&[3, 3, 3, 1]);
         let places = some(&mut random);
         let count = random.pick(&[1, 1, 1, 2, 2, 3]);
         // Direct calls for a lasting share add to each other's; what they are to come to is one list.
@@ -281,7 +279,7 @@ impl Schedule {
                 timeout: random.pick(&[900, 900, 900, 60, 30]),
                 // EC2 takes five minutes.
                 skew: random.pick(&[0, 0, 0, 0, -200, -20, 20, 200]),
-                attempts,
+                attempts: 3,
             });
         }
         let hands = (0..random.pick(&[0, 0, 0, 1, 1, 2]))
@@ -294,6 +292,12 @@ impl Schedule {
         } else {
             random.pick(&[2, 10, 30])
         };
+        // Numbers of its own, as there. Where most calls fail for ever, nothing would begin without retries.
+        if percent < 60 && Random::of(seed ^ 0xA77E).chance(25) {
+            for run in &mut runs {
+                run.attempts = 1;
+            }
+        }
         let late = [0, 0, 0, 2, 6, 40];
         Self {
             seed,
