@@ -121,7 +121,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// How a call to this function can fail as a whole. A target that fails is no error: it is part of the reply.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// The caller's words are off. Nothing was called, nothing changed.
     #[error("{key}: {problem}")]
@@ -199,6 +199,13 @@ pub fn on_one_line(text: &str, most: usize) -> String {
     shown
 }
 
+/// The runtime logs a failed invocation by this: what a person reads, not how it is made up.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {self}", self.error_type())
+    }
+}
+
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         Self {
@@ -211,6 +218,19 @@ impl From<Error> for Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_of_a_failed_invocation_says_what_the_answer_says() {
+        let error = Error::invalid("Targets[1].AccountId", "is named twice");
+        let logged = format!("{error:?}");
+        assert_eq!(
+            logged,
+            "InvalidRequest: Targets[1].AccountId: is named twice"
+        );
+        let answered = Diagnostic::from(error);
+        let (name, said) = (&answered.error_type, &answered.error_message);
+        assert_eq!(logged, format!("{name}: {said}"));
+    }
 
     /// Where the SDK does not try again, as for CopySnapshot, it is for us to know them all.
     #[test]
