@@ -202,6 +202,8 @@ pub enum Outcome {
     /// may have made copies there.
     Closed {
         earlier: Vec<AccountId>,
+        /// What could not be closed: only the mark that told of it may be gone.
+        left: Vec<(String, Refusal)>,
     },
     /// The source is closed, or shared, as it is to be; but whoever read a key's policy before that may still write it. It is looked at
     /// again a little later. `changed`: it was not as it is to be until now.

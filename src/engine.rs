@@ -151,7 +151,9 @@ fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcom
         Outcome::Refused(refusal)
         | Outcome::KeyNotReady(refusal)
         | Outcome::NameTaken(_, refusal) => Some(refusal.to_string()),
-        Outcome::Left(left) => left.first().map(|(_, refusal)| refusal.to_string()),
+        Outcome::Left(left) | Outcome::Closed { left, .. } => {
+            left.first().map(|(_, refusal)| refusal.to_string())
+        }
         _ => None,
     };
     record(state, &command, outcome, now);

@@ -103,14 +103,13 @@ impl Aws {
         {
             left.push((state.source.image_id.to_string(), refusal));
         }
-        if !left.is_empty() {
-            Outcome::Left(left)
-        } else if earlier.is_empty() {
-            Outcome::Done
-        } else {
-            Outcome::Closed {
+        match (left.is_empty(), earlier.is_empty()) {
+            (true, true) => Outcome::Done,
+            (false, true) => Outcome::Left(left),
+            _ => Outcome::Closed {
                 earlier: earlier.into_iter().collect(),
-            }
+                left,
+            },
         }
     }
 

@@ -343,4 +343,5 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
     assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
 }
 
+mod closing;
 mod granting;

@@ -55,6 +55,9 @@ fn play(seed: u64) -> Result<Report, String> {
             Ok(replies) => replies.into_iter().collect::<Result<_, _>>()?,
             Err(_) => return Err(format!("a run did not end in {LONGEST:?}")),
         };
+        if setting("AMIFERRY_CHAOS_SEED").is_some() {
+            replies.iter().for_each(|reply| println!("{reply:#}"));
+        }
         sandbox.clear_fault();
         if schedule.wants.share {
             promises::shared(&sandbox, &schedule, &replies)?;

@@ -4,7 +4,7 @@ use crate::command::Outcome;
 use crate::diagnose::Cause;
 use crate::error::Refusal;
 use crate::ids::AccountId;
-use crate::state::{Phase, State, TargetPhase, shorten};
+use crate::state::{Phase, State, TargetPhase, TargetState, shorten};
 use crate::step::pace::{MOST_DENIALS, MOST_TRIES, backoff};
 
 use super::{end_or_grant, fail, stick, stumble};
@@ -164,13 +164,14 @@ pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, 
 }
 
 /// The source is closed, so nobody starts another copy. Another process may have been at work on the same state, and died without
-/// telling of the copies it began: they are looked for now, in every target that the source was open to.
+/// telling of the copies it began: they are looked for now, in every target that the source was open to, or may have been.
 fn closed(state: &mut State, now: i64) {
     state.sharing.stuck = None;
     state.sharing.closed = true;
     state.phase = Phase::Ended;
     let copies = state.order.share.is_none();
-    for target in state.targets.iter_mut().filter(|t| copies && t.shared) {
+    let targets = state.targets.iter_mut();
+    for target in targets.filter(|t| copies && (t.shared || failed_before_opening(t))) {
         (target.phase, target.due) = match target.phase {
             // Copying took longer than anything takes to show.
             TargetPhase::Succeeded => (TargetPhase::Tidying, 0),
@@ -182,18 +183,34 @@ fn closed(state: &mut State, now: i64) {
     }
 }
 
+/// Whether it had been looked at, and was given up before this process had opened the source: another may have got further.
+fn failed_before_opening(target: &TargetState) -> bool {
+    let cause = target.failure.as_ref().map(|failure| failure.cause);
+    let before = matches!(
+        cause,
+        Some(Cause::StagingFailed | Cause::SharingFailed | Cause::SourceGone | Cause::TooSlow)
+    );
+    before && target.kms_key_id.is_key_arn()
+}
+
 pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
     let problem = match outcome {
         Outcome::Done => return closed(state, now),
-        Outcome::Closed { earlier } => {
-            closed(state, now);
+        Outcome::Closed { earlier, left } => {
+            if left.is_empty() {
+                closed(state, now);
+            }
             for target in &mut state.targets {
                 let unseen = target.phase == TargetPhase::Failed && target.since == 0;
-                if unseen && earlier.contains(&target.account_id) {
+                let looks = target.shared || failed_before_opening(target);
+                if unseen && !looks && earlier.contains(&target.account_id) {
                     stick(target, EARLIER_TRY);
                 }
             }
-            return;
+            if left.is_empty() {
+                return;
+            }
+            left
         }
         Outcome::Settling { changed } => {
             if changed || state.sharing.policies_clean_since == 0 {

@@ -31,7 +31,7 @@ fn asking(more: &serde_json::Value) -> State {
 }
 
 /// Goes on until the run ends; everything works but what `answer` says. Returns the names of all commands.
-fn to_the_end(
+pub(super) fn to_the_end(
     state: &mut State,
     mut answer: impl FnMut(&Command) -> Option<Outcome>,
 ) -> (Vec<&'static str>, i64) {
