@@ -4,7 +4,8 @@
 //!
 //! | tag | on | lists |
 //! |---|---|---|
-//! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `+account` whom the run needs let in, `released=account` whom it let in and needs no more, `account` who was permitted before any run |
+//! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `released=account` whom it let in and needs no more, `account` who was permitted before any run |
+//! | `amiferry:sharing:<run>:+<digest>` | the same | `+account` whom the run needs let in: a tag of its own, named by what it lists, because two processes of a run may write at the same moment |
 //! | `amiferry:sharing:<run>:<another>` | the same, when another run gives again what somebody took away | `-account` who is no longer among those before |
 //! | `amiferry:shared:<run>`, `amiferry:shared:<run>:<digest>` | image and snapshots, while a share lasts | whom it let in |
 //!
@@ -81,6 +82,13 @@ impl Needs {
         *self == Self::none()
     }
 
+    fn words(&self, before: &str) -> Vec<String> {
+        match self {
+            Self::All => vec![format!("{before}*")],
+            Self::These(accounts) => accounts.iter().map(|a| format!("{before}{a}")).collect(),
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn and(&self, more: &Self) -> Self {
@@ -99,20 +107,19 @@ impl CopyMark {
 
     /// The mark as tags.
     pub fn write(&self, run: &str) -> Vec<Tag> {
+        let name = sharing_tag(run);
         let mut words = vec![format!("since={}", self.since)];
         words.extend(self.execution.iter().map(|name| format!("by={name}")));
-        match &self.needs {
-            Needs::All => words.push("+*".to_owned()),
-            Needs::These(accounts) => words.extend(accounts.iter().map(|a| format!("+{a}"))),
-        }
-        match &self.released {
-            Needs::All => words.push("released=*".to_owned()),
-            Needs::These(released) => {
-                words.extend(released.iter().map(|a| format!("released={a}")))
-            }
-        }
+        words.extend(self.released.words("released="));
         words.extend(self.before.iter().cloned());
-        write(&sharing_tag(run), words.iter().map(String::as_str))
+        let mut tags = write(&name, words.iter().map(String::as_str));
+        if !self.needs.is_none() {
+            let needs = self.needs.words("+");
+            let named = digest(needs.iter().map(String::as_str));
+            let name = format!("{name}:+{}", &named[..8]);
+            tags.extend(write(&name, needs.iter().map(String::as_str)));
+        }
+        tags
     }
 
     fn of(words: &BTreeSet<String>) -> Self {
@@ -327,6 +334,15 @@ mod tests {
             let read = Marks::read(&super::super::tags::to_map(&tags));
             assert_eq!(read.copies, BTreeMap::from([("abc".to_owned(), told)]));
         }
+    }
+
+    /// Each had read no mark yet. Neither takes from the other whom it needs.
+    #[test]
+    fn two_processes_of_a_run_may_write_at_the_same_moment() {
+        let mut tags = mark(&["111", "222"], &["333"]).write("a");
+        tags.extend(mark(&["222"], &["333"]).write("a"));
+        let both = Marks::read(&super::super::tags::to_map(&tags));
+        assert_eq!(both.copies["a"], mark(&["111", "222"], &["333"]));
     }
 
     #[test]

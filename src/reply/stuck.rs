@@ -86,6 +86,10 @@ fn at_source(state: &State, said: &str) -> Value {
             sharing_tag(&state.run),
             policy_tag(&state.run)
         ));
+        commands.push(format!(
+            "aws ec2 describe-tags --region {region} --filters \"Name=resource-id,Values={id}\" \"Name=key,Values={}:*\" --query Tags[].Key # then, for each: aws ec2 delete-tags --region {region} --resources {id} --tags Key=…",
+            sharing_tag(&state.run)
+        ));
     }
     commands.extend(
         opened

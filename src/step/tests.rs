@@ -313,25 +313,12 @@ fn a_full_queue_is_waited_for_without_end_of_patience() {
 #[test]
 fn a_source_that_cannot_be_closed_ends_stuck() {
     let mut state = fresh(1);
-    let mut now = NOW;
-    while state.phase != Phase::Ended {
-        match next(&mut state, now, &Busy::default()) {
-            Next::Do(commands) => {
-                for command in commands {
-                    let outcome = match &command {
-                        Command::Revoke => Outcome::Left(vec![(
-                            "snap".to_owned(),
-                            refusal("ModifySnapshotAttribute", "UnauthorizedOperation"),
-                        )]),
-                        other => works(other),
-                    };
-                    record(&mut state, &command, outcome, now);
-                }
-            }
-            Next::WaitUntil(due) => now = due,
-            other => panic!("{other:?}"),
-        }
-    }
+    granting::to_the_end(&mut state, |command| {
+        matches!(command, Command::Revoke).then(|| {
+            let said = refusal("ModifySnapshotAttribute", "UnauthorizedOperation");
+            Outcome::Left(vec![("snap".to_owned(), said)])
+        })
+    });
     assert!(
         state
             .sharing
@@ -340,6 +327,7 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
             .unwrap()
             .contains("ModifySnapshotAttribute")
     );
+    assert!(state.targets[0].shared, "whom to shut out is told by it");
     assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
 }
 

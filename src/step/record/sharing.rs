@@ -1,5 +1,7 @@
 //! Outcomes of opening and closing the source.
 
+use std::collections::BTreeSet;
+
 use crate::command::Outcome;
 use crate::diagnose::Cause;
 use crate::error::Refusal;
@@ -163,22 +165,36 @@ pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, 
     }
 }
 
-/// The source is closed, so nobody starts another copy. Another process may have been at work on the same state, and died without
-/// telling of the copies it began: they are looked for now, in every target that the source was open to, or may have been.
 fn closed(state: &mut State, now: i64) {
     state.sharing.stuck = None;
     state.sharing.closed = true;
+    look_back(state, now);
+}
+
+/// The source is closed, so nobody starts another copy; or it cannot be. Another process may have been at work on the same state, and
+/// died without telling of the copies it began: they are looked for now, in every target that the source was open to, or may have been.
+fn look_back(state: &mut State, now: i64) {
     state.phase = Phase::Ended;
     let copies = state.order.share.is_none();
-    let targets = state.targets.iter_mut();
-    for target in targets.filter(|t| copies && (t.shared || failed_before_opening(t))) {
+    let opened = state.targets.iter().filter(|t| t.shared);
+    let opened: BTreeSet<AccountId> = opened.map(|t| t.account_id.clone()).collect();
+    let concerned = |t: &&mut TargetState| {
+        t.shared || failed_before_opening(t) || (opened.contains(&t.account_id) && unheard(t))
+    };
+    for target in state
+        .targets
+        .iter_mut()
+        .filter(|_| copies)
+        .filter(concerned)
+    {
         (target.phase, target.due) = match target.phase {
             // Copying took longer than anything takes to show.
             TargetPhase::Succeeded => (TargetPhase::Tidying, 0),
             TargetPhase::Failed if !target.stands() => (TargetPhase::Undoing, now + SETTLED),
             _ => continue,
         };
-        target.shared = false;
+        // What cannot be closed is told by it.
+        target.shared &= !state.sharing.closed;
         state.phase = Phase::Copying;
     }
 }
@@ -191,6 +207,12 @@ fn failed_before_opening(target: &TargetState) -> bool {
         Some(Cause::StagingFailed | Cause::SharingFailed | Cause::SourceGone | Cause::TooSlow)
     );
     before && target.kms_key_id.is_key_arn()
+}
+
+/// Whether AWS gave no answer to its first look. Another process may have got one.
+fn unheard(target: &TargetState) -> bool {
+    let cause = target.failure.as_ref().map(|failure| failure.cause);
+    target.since == 0 && matches!(cause, Some(Cause::Throttled | Cause::Unreachable))
 }
 
 pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
@@ -240,6 +262,6 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
             .map(|(_, refusal)| refusal.to_string())
             .collect();
         state.sharing.stuck = Some(shorten(&said.join("; "), 600));
-        state.phase = Phase::Ended;
+        look_back(state, now);
     }
 }

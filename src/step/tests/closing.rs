@@ -17,6 +17,40 @@ fn targets_given_up_before_the_source_was_open_are_looked_at_once_it_is_closed()
     assert!(state.targets.iter().all(|t| failed(t) == expected));
 }
 
+/// The same where it cannot be closed at all.
+#[test]
+fn targets_are_looked_at_once_more_though_the_source_cannot_be_closed() {
+    let mut state = fresh(1);
+    let (way, _) = to_the_end(&mut state, |command| match command {
+        Command::Share { .. } => Some(Outcome::Refused(refusal("CreateTags", "Denied"))),
+        Command::Revoke => Some(Outcome::Refused(refusal("DescribeSnapshots", "Denied"))),
+        _ => None,
+    });
+    assert_eq!(way.last(), Some(&"Undo"));
+    assert!(state.sharing.stuck.is_some());
+}
+
+/// AWS answered nothing for one of an account's two targets; the source was open to the account.
+#[test]
+fn a_target_that_was_not_heard_of_is_looked_at_if_its_account_was_let_in() {
+    let mut state = fresh(2);
+    state.targets[1].account_id = state.targets[0].account_id.clone();
+    let (way, _) = to_the_end(&mut state, |command| match command {
+        Command::Look { target: 1 } => Some(Outcome::Refused(refusal("DescribeKey", "Throttling"))),
+        _ => None,
+    });
+    let closing = way.iter().position(|name| *name == "Revoke").unwrap();
+    assert_eq!(way[closing..], ["Revoke", "Tidy", "Undo"]);
+    assert_eq!(state.targets[1].phase, TargetPhase::Failed);
+
+    let mut alone = fresh(1);
+    let (way, _) = to_the_end(&mut alone, |command| match command {
+        Command::Look { .. } => Some(Outcome::Refused(refusal("DescribeKey", "Throttling"))),
+        _ => None,
+    });
+    assert_eq!(way.last(), Some(&"Revoke"));
+}
+
 /// One that could not even be looked at is asked nothing more: it would say the same.
 #[test]
 fn a_target_that_could_not_be_looked_at_is_left_alone() {
