@@ -56,7 +56,9 @@ fn play(seed: u64) -> Result<Report, String> {
             Err(_) => return Err(format!("a run did not end in {LONGEST:?}")),
         };
         if setting("AMIFERRY_CHAOS_SEED").is_some() {
-            replies.iter().for_each(|reply| println!("{reply:#}"));
+            for reply in &replies {
+                println!("{reply:#}");
+            }
         }
         sandbox.clear_fault();
         if schedule.wants.share {
