@@ -146,10 +146,13 @@ impl CopyMark {
             }
         }
         mark.before.retain(|who| !void.contains(who.as_str()));
-        if mark.needs != Needs::All {
-            mark.needs = Needs::These(needed);
-        }
-        if mark.released != Needs::All {
+        // Releasing is one write: what listed those needed may be there for a while yet.
+        if mark.released == Needs::All {
+            mark.needs = Needs::none();
+        } else {
+            if mark.needs != Needs::All {
+                mark.needs = Needs::These(&needed - &released);
+            }
             mark.released = Needs::These(released);
         }
         mark
@@ -175,6 +178,16 @@ pub fn void_of_nothing<'a>(by: &str, tags: &'a BTreeMap<String, String>) -> Vec<
         who == Some(by) && !tags.contains_key(&sharing_tag(run))
     };
     tags.keys().filter(of_nothing).collect()
+}
+
+/// What is left of marks that are gone: a process of the run, or another run, wrote beside one that was being taken off, and died.
+pub fn strays(tags: &BTreeMap<String, String>) -> Vec<&String> {
+    let stray = |key: &&String| {
+        let named = key.strip_prefix(tag::SHARING).unwrap_or_default();
+        let beside = named.split_once(':');
+        beside.is_some_and(|(run, _)| !tags.contains_key(&sharing_tag(run)))
+    };
+    tags.keys().filter(stray).collect()
 }
 
 impl Marks {
@@ -327,8 +340,7 @@ mod tests {
                 .map(|n| format!("{:012}", 200_000_000_000_u64 + n))
                 .collect();
             let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
-            let mut told = mark(&accounts, &accounts);
-            told.released = Needs::of(set(&accounts));
+            let told = mark(&accounts, &accounts);
             let tags = told.write("abc");
             assert!(tags.iter().all(|t| t.value().unwrap().len() <= 256));
             let read = Marks::read(&super::super::tags::to_map(&tags));
@@ -355,6 +367,8 @@ mod tests {
         let alone = super::super::tags::to_map(&void("a", "b", &set(&["111"])));
         assert_eq!(Marks::read(&alone), Marks::default());
         assert_eq!(void_of_nothing("b", &alone), ["amiferry:sharing:a:b"]);
+        assert_eq!(strays(&alone), ["amiferry:sharing:a:b"]);
+        assert!(strays(&tags).is_empty());
         assert!(void_of_nothing("a", &alone).is_empty());
     }
 
@@ -364,6 +378,21 @@ mod tests {
         let permitted = set(&["111", "222", "333"]);
         assert_eq!(marks.let_in_by_others("b", &permitted), set(&["111"]));
         assert_eq!(marks.let_in_by_others("a", &permitted), set(&[]));
+    }
+
+    /// Cut between the two calls: the list of those needed is still there.
+    #[test]
+    fn whom_a_run_releases_it_needs_no_more() {
+        let many: Vec<String> = (0..61).map(|n| format!("{n:012}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for accounts in [&many[..2], &many[..60], &many[..]] {
+            let mut tags = mark(accounts, &["333"]).write("a");
+            let mut ended = mark(&[], &["333"]);
+            ended.released = Needs::of(set(accounts));
+            tags.extend(ended.write("a"));
+            let read = Marks::read(&super::super::tags::to_map(&tags));
+            assert_eq!(read.copies["a"], ended);
+        }
     }
 
     #[test]

@@ -82,7 +82,9 @@ impl Aws {
                 } else {
                     mark.since
                 },
-                needs: mark.needs.and(&needs),
+                // Whom it had released may be in yet: they are its own again.
+                needs: mark.needs.and(&mark.released).and(&needs),
+                released: Needs::none(),
                 ..mark.clone()
             },
             None => {

@@ -2,6 +2,7 @@
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Image, Snapshot};
+use tracing::warn;
 
 use super::{Aws, Place, copies, image, refusal};
 use crate::command::{Outcome, image_key, tag};
@@ -96,11 +97,14 @@ impl Aws {
         let mut left = Vec::new();
         let run = format!("tag:{}", tag::RUN);
         for found in image::own_images_by(&ec2, &at, &run, &state.run).await? {
+            let Some(id) = image::id_of(&found) else {
+                continue;
+            };
             // Somebody's own copy of the run's image has its tags, and stands on other snapshots.
-            if let Some(id) = image::id_of(&found)
-                && stands_on(&found, &before)
-            {
+            if stands_on(&found, &before) {
                 left.extend(deregister(&ec2, &at, &id).await?);
+            } else {
+                warn!(run = state.run, image = %id, account = at.account, region = at.region, "left: none of its snapshots is this run's");
             }
         }
         let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{Filter, Tag};
 
-use super::mark::{CopyMark, Marks, Needs};
-use super::{Actor, Aws, copies, image, staged_from, tags};
+use super::mark::{self, CopyMark, Marks, Needs};
+use super::{Actor, Aws, Place, copies, image, refusal, staged_from, tags};
 use crate::command::{grant_prefix, tag};
 use crate::error::{Error, Refusal};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
@@ -20,7 +21,7 @@ pub struct OpenRun {
 }
 
 impl Aws {
-    /// The runs that have source snapshots in this Region open.
+    /// The runs that have source snapshots in this Region open. What lies beside no mark any more is taken off on the way.
     pub async fn open_runs(&self, region: &Region) -> Result<Vec<OpenRun>, Error> {
         let actor = Actor {
             account: "the source account".to_owned(),
@@ -47,6 +48,12 @@ impl Aws {
                 continue;
             };
             let tags = tags::to_map(snapshot.tags());
+            let strays = mark::strays(&tags);
+            if !strays.is_empty() {
+                forget(&ec2, &at, &id, strays)
+                    .await
+                    .map_err(Error::from_refusal)?;
+            }
             for (run, mark) in Marks::read(&tags).copies {
                 let staged =
                     staged_from(owner.as_str(), &tags).filter(|_| tags.get(tag::RUN) == Some(&run));
@@ -122,4 +129,23 @@ impl Aws {
         }
         Ok(accounts)
     }
+}
+
+/// By themselves these tags mean nothing to anybody.
+async fn forget(
+    ec2: &Client,
+    at: &Place,
+    id: &SnapshotId,
+    strays: Vec<&String>,
+) -> Result<(), Refusal> {
+    let strays = strays.into_iter();
+    let strays = strays.map(|key| Tag::builder().key(key).build());
+    let answer = ec2
+        .delete_tags()
+        .resources(id.as_str())
+        .set_tags(Some(strays.collect()))
+        .send()
+        .await;
+    answer.map_err(|e| refusal("DeleteTags", at, id, &e))?;
+    Ok(())
 }

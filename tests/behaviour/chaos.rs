@@ -1,10 +1,12 @@
 //! Schedules of faults made from seeds: a world, requests, ways of driving them (some at once, some killed), faults at any call,
 //! and other people's hands. After each, the promises are checked against the world that is left.
 //!
-//! `make test` runs a bounded part. `make chaos` runs many and writes the table of docs/reliability.md. A failure prints its
+//! `make test` runs a bounded part. `make chaos` runs many and writes the table of docs/reliability.md; `make chaos HARD=1` plays
+//! those where nearly all goes wrong for ever. A failure prints its
 //! seed; `AMIFERRY_CHAOS_SEED=<seed>` plays that one alone.
 
 mod drive;
+mod hands;
 mod promises;
 mod report;
 pub mod schedule;
@@ -27,15 +29,15 @@ const BOUNDED: u64 = 60;
 const LONGEST: Duration = Duration::from_hours(60);
 
 /// Plays one schedule on a paused clock of its own.
-fn play(seed: u64) -> Result<Report, String> {
-    fastrand::seed(seed);
+fn play(schedule: &Schedule) -> Result<Report, String> {
+    fastrand::seed(schedule.seed);
+    let alone = setting("AMIFERRY_CHAOS_SEED").is_some();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .map_err(|e| e.to_string())?;
     runtime.block_on(async {
-        let schedule = Schedule::of(seed);
         let sandbox = Sandbox::new(schedule.world());
         let before = promises::Before::of(&sandbox);
         let report = schedule.befall(&sandbox);
@@ -48,40 +50,42 @@ fn play(seed: u64) -> Result<Report, String> {
         let meddling = schedule.meddle(&sandbox);
         let ended = tokio::time::timeout(LONGEST, async { tokio::join!(driving, meddling).0 });
         let ended = ended.await;
-        if setting("AMIFERRY_CHAOS_SEED").is_some() {
+        if alone {
             print_calls(&sandbox);
         }
         let replies: Vec<Value> = match ended {
             Ok(replies) => replies.into_iter().collect::<Result<_, _>>()?,
             Err(_) => return Err(format!("a run did not end in {LONGEST:?}")),
         };
-        if setting("AMIFERRY_CHAOS_SEED").is_some() {
+        if alone {
             for reply in &replies {
                 println!("{reply:#}");
             }
         }
         sandbox.clear_fault();
         if schedule.wants.share {
-            promises::shared(&sandbox, &schedule, &replies)?;
-            drive::take_back(&sandbox, &schedule).await?;
+            promises::shared(&sandbox, schedule, &replies)?;
+            drive::take_back(&sandbox, schedule).await?;
         }
-        promises::check(&sandbox, &schedule, &before, &replies)?;
+        promises::check(&sandbox, schedule, &before, &replies)?;
         let mut report = report.lock().map_err(|e| e.to_string())?.clone();
-        report.ended(&schedule, &replies, &sandbox);
+        report.ended(schedule, &replies, &sandbox);
         Ok(report)
     })
 }
 
-/// Plays a seed and says of a failure how to play it again.
-fn played(seed: u64) -> Result<Report, String> {
-    let result = std::panic::catch_unwind(|| play(seed)).unwrap_or_else(|panic| {
+/// Plays it and says of a failure how to play it again.
+fn played(schedule: &Schedule) -> Result<Report, String> {
+    let played = std::panic::AssertUnwindSafe(|| play(schedule));
+    let result = std::panic::catch_unwind(played).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         Err(format!("panicked: {}", text.unwrap_or_default()))
     });
     result.map_err(|said| {
         format!(
-            "{said}\n{:?}\nAgain: AMIFERRY_CHAOS_SEED={seed} cargo test --test behaviour chaos",
-            Schedule::of(seed)
+            "{said}\n{schedule:?}\nAgain: AMIFERRY_CHAOS_HARD={} AMIFERRY_CHAOS_SEED={} cargo test --test behaviour chaos",
+            u8::from(schedule.hard),
+            schedule.seed
         )
     })
 }
@@ -95,6 +99,9 @@ fn the_promises_hold_under_every_schedule() {
     let only = setting("AMIFERRY_CHAOS_SEED");
     let first = only.or(setting("AMIFERRY_CHAOS_FIRST")).unwrap_or(0);
     let count = only.map_or_else(|| setting("AMIFERRY_CHAOS_COUNT").unwrap_or(BOUNDED), |_| 1);
+    // The same seeds, where nearly all goes wrong for ever.
+    let hard = setting("AMIFERRY_CHAOS_HARD") == Some(1);
+    let of = if hard { Schedule::hard } else { Schedule::of };
     let began = Instant::now();
     let next = AtomicU64::new(first);
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
@@ -106,8 +113,8 @@ fn the_promises_hold_under_every_schedule() {
                     let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::SeqCst));
                     let seeds = seeds.take_while(|seed| *seed < first + count);
                     // Told at once: a long run is seldom waited for.
-                    let told =
-                        seeds.map(|seed| played(seed).inspect_err(|said| println!("{said}\n")));
+                    let told = seeds
+                        .map(|seed| played(&of(seed)).inspect_err(|said| println!("{said}\n")));
                     told.collect::<Vec<_>>()
                 })
             })
@@ -140,8 +147,10 @@ fn the_promises_hold_under_every_schedule() {
 /// Each found a defect (docs/reliability.md).
 #[test]
 fn the_schedules_that_failed_once() {
-    for seed in [9, 101, 1007, 1303, 50261] {
-        if let Err(said) = played(seed) {
+    let as_drawn = [9, 101, 1007, 1303, 50261, 61710, 62138].map(Schedule::of);
+    let hard = [70001, 70125].map(Schedule::hard);
+    for schedule in as_drawn.iter().chain(&hard) {
+        if let Err(said) = played(schedule) {
             panic!("{said}");
         }
     }
@@ -151,7 +160,9 @@ fn the_schedules_that_failed_once() {
 #[test]
 fn the_same_seed_is_the_same_schedule() {
     for seed in [3, 17, 40] {
-        let (one, two) = (play(seed).expect("holds"), play(seed).expect("holds"));
+        let schedule = Schedule::of(seed);
+        let play = || play(&schedule).expect("holds");
+        let (one, two) = (play(), play());
         assert_eq!(one, two, "seed {seed}");
     }
 }

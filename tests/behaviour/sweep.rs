@@ -46,6 +46,35 @@ async fn a_run_that_no_copy_can_outlast_is_closed() {
     assert_eq!(sweep(&sandbox).await, json!({"Closed": [], "Alive": []}));
 }
 
+/// A process wrote whom it needs while another of its run took the mark off, and died.
+#[tokio::test(start_paused = true)]
+async fn what_lies_beside_no_mark_is_taken_off() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    dead(&sandbox).await;
+    let tag = |key: &str| {
+        let key = key.to_owned();
+        sandbox.edit(|aws| {
+            aws.change_snapshot(DATA, |s| {
+                drop(s.tags.insert(key, "+222222222222".to_owned()))
+            })
+        })
+    };
+    assert!(tag("amiferry:sharing:0123456789abcdef:+12345678"));
+    assert!(tag("owner"));
+    let marked = |id: &str| {
+        let snapshots = sandbox.snapshots(SOURCE, HOME);
+        let found = snapshots.into_iter().find(|s| s.snapshot_id == id);
+        found.expect("there").tags.into_keys().collect::<Vec<_>>()
+    };
+    let before = marked(DATA);
+    for _ in 0..2 {
+        assert_eq!(sweep(&sandbox).await["Alive"].as_array().unwrap().len(), 1);
+        let mut left = before.clone();
+        left.retain(|key| !key.contains("0123456789abcdef"));
+        assert_eq!((left.len(), marked(DATA)), (before.len() - 1, left));
+    }
+}
+
 /// Without grants to tell whom the run let in, the mark tells who was there before.
 #[tokio::test(start_paused = true)]
 async fn an_unencrypted_source_is_closed_too() {

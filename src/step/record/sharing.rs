@@ -28,8 +28,7 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
             if state.sharing.at == 0 {
                 undo_earlier_try(state, &earlier);
             }
-            state.sharing.at = now;
-            state.sharing.closed = false;
+            opened(state, now);
             state.sharing.prior = prior;
             (state.sharing.tries, state.sharing.due) = (0, 0);
             // A throttled grant is asked for again after a pause, by the next Share.
@@ -62,8 +61,7 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
         Outcome::Refused(refusal) => {
             // Reading and marking open nothing; past that, nobody knows how far it got.
             if refusal.operation == "ModifySnapshotAttribute" {
-                state.sharing.at = now;
-                state.sharing.closed = false;
+                opened(state, now);
                 for &i in targets {
                     state.targets[i].shared = true;
                 }
@@ -84,6 +82,13 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
         }
         _ => {}
     }
+}
+
+/// Whatever was said of closing it holds no more.
+fn opened(state: &mut State, now: i64) {
+    state.sharing.at = now;
+    state.sharing.closed = false;
+    state.sharing.stuck = None;
 }
 
 /// An earlier try of this run, of which no state is left, may have made copies in targets that have failed since without being

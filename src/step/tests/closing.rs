@@ -3,31 +3,45 @@
 use super::granting::to_the_end;
 use super::*;
 
+/// The whole way where these commands are refused and everything else works.
+fn refusing(state: &mut State, refused: &[(&str, Refusal)]) -> Vec<&'static str> {
+    let of = |command: &Command| refused.iter().find(|(name, _)| *name == command.name());
+    let (way, _) = to_the_end(state, |command| {
+        of(command).map(|(_, refusal)| Outcome::Refused(refusal.clone()))
+    });
+    way
+}
+
 /// It may have opened the source, and died: this process gave its targets up before it knew of any copy.
 #[test]
 fn targets_given_up_before_the_source_was_open_are_looked_at_once_it_is_closed() {
     let mut state = fresh(2);
-    let (way, _) = to_the_end(&mut state, |command| match command {
-        Command::Share { .. } => Some(Outcome::Refused(refusal("CreateTags", "Denied"))),
-        _ => None,
-    });
+    let way = refusing(&mut state, &[("Share", refusal("CreateTags", "Denied"))]);
     assert_eq!(way, ["Look", "Look", "Share", "Revoke", "Undo", "Undo"]);
     let failed = |t: &TargetState| (t.phase, t.failure.as_ref().map(|f| f.cause));
     let expected = (TargetPhase::Failed, Some(Cause::SharingFailed));
     assert!(state.targets.iter().all(|t| failed(t) == expected));
 }
 
-/// The same where it cannot be closed at all.
+/// The same where it cannot be closed at all. Should it be opened again, it is to be closed again.
 #[test]
 fn targets_are_looked_at_once_more_though_the_source_cannot_be_closed() {
     let mut state = fresh(1);
-    let (way, _) = to_the_end(&mut state, |command| match command {
-        Command::Share { .. } => Some(Outcome::Refused(refusal("CreateTags", "Denied"))),
-        Command::Revoke => Some(Outcome::Refused(refusal("DescribeSnapshots", "Denied"))),
-        _ => None,
-    });
+    let denied = [
+        ("Share", refusal("CreateTags", "Denied")),
+        ("Revoke", refusal("DescribeSnapshots", "Denied")),
+    ];
+    let way = refusing(&mut state, &denied);
     assert_eq!(way.last(), Some(&"Undo"));
     assert!(state.sharing.stuck.is_some());
+
+    let share = Command::Share { targets: vec![0] };
+    state.phase = Phase::Sharing;
+    state.targets[0].phase = TargetPhase::Ready;
+    record(&mut state, &share, works(&share), NOW);
+    let way = refusing(&mut state, &[]);
+    assert!(way.contains(&"Revoke"), "{way:?}");
+    assert!(state.sharing.stuck.is_none());
 }
 
 /// AWS answered nothing for one of an account's two targets; the source was open to the account.
@@ -43,23 +57,15 @@ fn a_target_that_was_not_heard_of_is_looked_at_if_its_account_was_let_in() {
     assert_eq!(way[closing..], ["Revoke", "Tidy", "Undo"]);
     assert_eq!(state.targets[1].phase, TargetPhase::Failed);
 
-    let mut alone = fresh(1);
-    let (way, _) = to_the_end(&mut alone, |command| match command {
-        Command::Look { .. } => Some(Outcome::Refused(refusal("DescribeKey", "Throttling"))),
-        _ => None,
-    });
-    assert_eq!(way.last(), Some(&"Revoke"));
+    let unheard = [("Look", refusal("DescribeKey", "Throttling"))];
+    assert_eq!(refusing(&mut fresh(1), &unheard).last(), Some(&"Revoke"));
 }
 
 /// One that could not even be looked at is asked nothing more: it would say the same.
 #[test]
 fn a_target_that_could_not_be_looked_at_is_left_alone() {
-    let mut state = fresh(1);
-    let (way, _) = to_the_end(&mut state, |command| match command {
-        Command::Look { .. } => Some(Outcome::Refused(refusal("AssumeRole", "AccessDenied"))),
-        _ => None,
-    });
-    assert_eq!(way, ["Look", "Revoke"]);
+    let denied = [("Look", refusal("AssumeRole", "AccessDenied"))];
+    assert_eq!(refusing(&mut fresh(1), &denied), ["Look", "Revoke"]);
 }
 
 /// The mark that told of an earlier try is gone when the rest of the closing is tried again: it is told all the same.

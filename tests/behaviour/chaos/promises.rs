@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use amiferry_sandbox::{Image, Sandbox, Snapshot};
 use serde_json::Value;
 
-use super::schedule::{FOREIGN_IMAGE, FOREIGN_SNAPSHOT, GUEST, Hand, Schedule};
+use super::hands::{FOREIGN_IMAGE, FOREIGN_SNAPSHOT, GUEST, Hand};
+use super::schedule::Schedule;
 use crate::support::*;
 
 /// How the source was before.

@@ -3,11 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use amiferry_sandbox::{
-    Aws, BlockDeviceMapping, Ebs, Fault, Image, Limits, Sandbox, Snapshot, World,
-};
+use amiferry_sandbox::{Fault, Limits, Sandbox, World};
 use serde_json::{Value, json};
 
+use super::hands::{HANDS, Hand};
 use super::report::Report;
 use crate::launch_grants::target_account;
 use crate::staging::{SHARED_KEY, under_aws_ebs};
@@ -140,61 +139,6 @@ impl Wants {
     }
 }
 
-/// What other people do, at a time in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hand {
-    CopyBreaks(u8),
-    CopyDeleted,
-    SessionsExpire,
-    RoleDropped,
-    KeyDisabled,
-    /// The same of the source's key.
-    SourceKeyDisabled,
-    /// The policy of a target's key lets nobody use it any more.
-    KeyPolicyChanged,
-    /// A service control policy denies a target what copying takes.
-    ServiceControlPolicy,
-    AccountSuspended,
-    /// Somebody revokes the grants of a run.
-    GrantsRevoked,
-    /// The quota of concurrent copies is zero for an hour.
-    QuotaFull,
-    SourceDeregistered,
-    RegionDisabled,
-    SharingTakenAway,
-    /// Somebody lets another account in: it stays.
-    AccountLetIn,
-    /// Somebody tags a source snapshot: the tag stays.
-    SourceTagged,
-    /// Somebody has an image of their own in a target: it stays.
-    ForeignImage,
-    /// The same, under the name that the copy is to have.
-    NameTaken,
-}
-
-const HANDS: [Hand; 20] = [
-    Hand::CopyBreaks(0),
-    Hand::CopyBreaks(50),
-    Hand::CopyBreaks(99),
-    Hand::CopyDeleted,
-    Hand::SessionsExpire,
-    Hand::RoleDropped,
-    Hand::KeyDisabled,
-    Hand::SourceKeyDisabled,
-    Hand::KeyPolicyChanged,
-    Hand::ServiceControlPolicy,
-    Hand::AccountSuspended,
-    Hand::GrantsRevoked,
-    Hand::QuotaFull,
-    Hand::SourceDeregistered,
-    Hand::RegionDisabled,
-    Hand::SharingTakenAway,
-    Hand::AccountLetIn,
-    Hand::SourceTagged,
-    Hand::ForeignImage,
-    Hand::NameTaken,
-];
-
 /// What somebody arranged by hand.
 const LETS_ALL_IN: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
@@ -202,18 +146,10 @@ const LETS_ALL_IN: &str = r#"{"Version": "2012-10-17", "Statement": [
      "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Encrypt"], "Resource": "*"}]}"#;
 /// How long the quota is full.
 const FULL: Duration = Duration::from_hours(1);
-const NO_COPIES: &str = r#"{"Version": "2012-10-17", "Statement": [
-    {"Effect": "Allow", "Action": "*", "Resource": "*"},
-    {"Effect": "Deny", "Action": ["ec2:CopySnapshot", "ec2:RegisterImage"], "Resource": "*"}]}"#;
-
-/// Whom others let in, and what they have in a target.
-pub const GUEST: &str = "888888888888";
-pub const FOREIGN_IMAGE: &str = "ami-0fffffffffffffff1";
-pub const FOREIGN_SNAPSHOT: &str = "snap-0fffffffffffffff1";
-
 #[derive(Debug, Clone)]
 pub struct Schedule {
     pub seed: u64,
+    pub hard: bool,
     pub runs: Vec<Run>,
     pub hands: Vec<(u64, Hand)>,
     /// Faults in all, and how likely each call is to have one, in percent.
@@ -301,6 +237,7 @@ impl Schedule {
         let late = [0, 0, 0, 2, 6, 40];
         Self {
             seed,
+            hard: false,
             runs,
             hands,
             faults: (budget, percent),
@@ -316,6 +253,22 @@ impl Schedule {
             shared_before: random.chance(30),
             wants,
         }
+    }
+
+    /// Where nearly all goes wrong for ever: two processes on each state, six calls of ten failing, each tried twice.
+    pub fn hard(seed: u64) -> Self {
+        let mut schedule = Self {
+            hard: true,
+            ..Self::of(seed)
+        };
+        for run in &mut schedule.runs {
+            run.attempts = 2;
+            if run.way != Way::Machine {
+                run.way = Way::Doubled;
+            }
+        }
+        schedule.faults = (100_000, 60);
+        schedule
     }
 
     pub fn world(&self) -> World {
@@ -425,85 +378,6 @@ impl Schedule {
             }
         }
     }
-}
-
-impl Hand {
-    /// Does it, if what it is about is there.
-    fn meddle(self, sandbox: &Sandbox, places: &[Place]) {
-        if self == Self::GrantsRevoked {
-            let grants = sandbox.grants(SOURCE_KEY);
-            sandbox.edit(|aws| {
-                for grant in grants {
-                    aws.revoke_grant(SOURCE_KEY, &grant.grant_id);
-                }
-            });
-            return;
-        }
-        let (account, region) = places[0];
-        let role = format!("arn:aws:iam::{account}:role/AmiCopyRole");
-        let _was_there: bool = sandbox.edit(|aws| match self {
-            Self::CopyBreaks(percent) => {
-                let copy = aws.pending_copies().into_iter().next();
-                copy.is_some_and(|copy| aws.fail_copy_at(&copy, percent, "internal error"))
-            }
-            Self::CopyDeleted => {
-                let copy = aws.pending_copies().into_iter().next();
-                copy.is_some_and(|copy| aws.delete_snapshot(&copy))
-            }
-            Self::SessionsExpire => {
-                aws.expire_sessions();
-                true
-            }
-            Self::RoleDropped => aws.drop_principal(&role),
-            Self::KeyDisabled => aws.disable_key(&key_arn((account, region))),
-            Self::SourceKeyDisabled => aws.disable_key(SOURCE_KEY),
-            Self::KeyPolicyChanged => {
-                let policy = format!(
-                    r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": {{"AWS": "arn:aws:iam::{account}:root"}},
-                        "Action": ["kms:Describe*", "kms:PutKeyPolicy"], "Resource": "*"}}]}}"#
-                );
-                let changed = aws.set_key_policy(&key_arn((account, region)), &policy);
-                changed.expect("a policy")
-            }
-            Self::ServiceControlPolicy => aws
-                .set_service_control_policies(account, &[NO_COPIES])
-                .expect("a policy"),
-            Self::AccountSuspended => aws.suspend_account(account),
-            Self::GrantsRevoked => true,
-            Self::QuotaFull => {
-                let limits = Limits {
-                    concurrent_copies: 0,
-                    ..Limits::default()
-                };
-                aws.set_limits(limits);
-                true
-            }
-            Self::SourceDeregistered => aws.delete_image(AMI),
-            Self::RegionDisabled => aws.disable_region(account, region),
-            Self::SharingTakenAway => {
-                let mut ids = [ROOT, DATA].iter();
-                ids.all(|id| aws.unshare_snapshot(id, account))
-            }
-            Self::AccountLetIn => [ROOT, DATA].iter().all(|id| aws.share_snapshot(id, GUEST)),
-            Self::SourceTagged => aws.change_snapshot(ROOT, |snapshot| {
-                snapshot
-                    .tags
-                    .insert("owner".to_owned(), "somebody".to_owned());
-            }),
-            Self::ForeignImage => foreign(aws, account, region, "theirs"),
-            Self::NameTaken => foreign(aws, account, region, "golden-copied-from-111111111111"),
-        });
-    }
-}
-
-/// Another's image in a target, as it is at most once.
-fn foreign(aws: &mut Aws, account: &str, region: &str, name: &str) -> bool {
-    let snapshot = Snapshot::new(region, FOREIGN_SNAPSHOT, 8);
-    let image = Image::new(region, FOREIGN_IMAGE, name).mapping(BlockDeviceMapping::ebs(
-        "/dev/xvda",
-        Ebs::snapshot(FOREIGN_SNAPSHOT),
-    ));
-    aws.add_snapshot(account, snapshot).is_ok() && aws.add_image(account, image).is_ok()
 }
 
 /// A fault of some kind, as the service would word it.

@@ -1,0 +1,148 @@
+//! What other people do in the middle of a schedule.
+
+use amiferry_sandbox::{Aws, BlockDeviceMapping, Ebs, Image, Limits, Sandbox, Snapshot};
+
+use crate::support::*;
+
+/// What other people do, at a time in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hand {
+    CopyBreaks(u8),
+    CopyDeleted,
+    SessionsExpire,
+    RoleDropped,
+    KeyDisabled,
+    /// The same of the source's key.
+    SourceKeyDisabled,
+    /// The policy of a target's key lets nobody use it any more.
+    KeyPolicyChanged,
+    /// A service control policy denies a target what copying takes.
+    ServiceControlPolicy,
+    AccountSuspended,
+    /// Somebody revokes the grants of a run.
+    GrantsRevoked,
+    /// The quota of concurrent copies is zero for an hour.
+    QuotaFull,
+    SourceDeregistered,
+    RegionDisabled,
+    SharingTakenAway,
+    /// Somebody lets another account in: it stays.
+    AccountLetIn,
+    /// Somebody tags a source snapshot: the tag stays.
+    SourceTagged,
+    /// Somebody has an image of their own in a target: it stays.
+    ForeignImage,
+    /// The same, under the name that the copy is to have.
+    NameTaken,
+}
+
+pub const HANDS: [Hand; 20] = [
+    Hand::CopyBreaks(0),
+    Hand::CopyBreaks(50),
+    Hand::CopyBreaks(99),
+    Hand::CopyDeleted,
+    Hand::SessionsExpire,
+    Hand::RoleDropped,
+    Hand::KeyDisabled,
+    Hand::SourceKeyDisabled,
+    Hand::KeyPolicyChanged,
+    Hand::ServiceControlPolicy,
+    Hand::AccountSuspended,
+    Hand::GrantsRevoked,
+    Hand::QuotaFull,
+    Hand::SourceDeregistered,
+    Hand::RegionDisabled,
+    Hand::SharingTakenAway,
+    Hand::AccountLetIn,
+    Hand::SourceTagged,
+    Hand::ForeignImage,
+    Hand::NameTaken,
+];
+
+const NO_COPIES: &str = r#"{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "*", "Resource": "*"},
+    {"Effect": "Deny", "Action": ["ec2:CopySnapshot", "ec2:RegisterImage"], "Resource": "*"}]}"#;
+
+/// Whom others let in, and what they have in a target.
+pub const GUEST: &str = "888888888888";
+pub const FOREIGN_IMAGE: &str = "ami-0fffffffffffffff1";
+pub const FOREIGN_SNAPSHOT: &str = "snap-0fffffffffffffff1";
+
+impl Hand {
+    /// Does it, if what it is about is there.
+    pub fn meddle(self, sandbox: &Sandbox, places: &[Place]) {
+        if self == Self::GrantsRevoked {
+            let grants = sandbox.grants(SOURCE_KEY);
+            sandbox.edit(|aws| {
+                for grant in grants {
+                    aws.revoke_grant(SOURCE_KEY, &grant.grant_id);
+                }
+            });
+            return;
+        }
+        let (account, region) = places[0];
+        let role = format!("arn:aws:iam::{account}:role/AmiCopyRole");
+        let _was_there: bool = sandbox.edit(|aws| match self {
+            Self::CopyBreaks(percent) => {
+                let copy = aws.pending_copies().into_iter().next();
+                copy.is_some_and(|copy| aws.fail_copy_at(&copy, percent, "internal error"))
+            }
+            Self::CopyDeleted => {
+                let copy = aws.pending_copies().into_iter().next();
+                copy.is_some_and(|copy| aws.delete_snapshot(&copy))
+            }
+            Self::SessionsExpire => {
+                aws.expire_sessions();
+                true
+            }
+            Self::RoleDropped => aws.drop_principal(&role),
+            Self::KeyDisabled => aws.disable_key(&key_arn((account, region))),
+            Self::SourceKeyDisabled => aws.disable_key(SOURCE_KEY),
+            Self::KeyPolicyChanged => {
+                let policy = format!(
+                    r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": {{"AWS": "arn:aws:iam::{account}:root"}},
+                        "Action": ["kms:Describe*", "kms:PutKeyPolicy"], "Resource": "*"}}]}}"#
+                );
+                let changed = aws.set_key_policy(&key_arn((account, region)), &policy);
+                changed.expect("a policy")
+            }
+            Self::ServiceControlPolicy => aws
+                .set_service_control_policies(account, &[NO_COPIES])
+                .expect("a policy"),
+            Self::AccountSuspended => aws.suspend_account(account),
+            Self::GrantsRevoked => true,
+            Self::QuotaFull => {
+                let limits = Limits {
+                    concurrent_copies: 0,
+                    ..Limits::default()
+                };
+                aws.set_limits(limits);
+                true
+            }
+            Self::SourceDeregistered => aws.delete_image(AMI),
+            Self::RegionDisabled => aws.disable_region(account, region),
+            Self::SharingTakenAway => {
+                let mut ids = [ROOT, DATA].iter();
+                ids.all(|id| aws.unshare_snapshot(id, account))
+            }
+            Self::AccountLetIn => [ROOT, DATA].iter().all(|id| aws.share_snapshot(id, GUEST)),
+            Self::SourceTagged => aws.change_snapshot(ROOT, |snapshot| {
+                snapshot
+                    .tags
+                    .insert("owner".to_owned(), "somebody".to_owned());
+            }),
+            Self::ForeignImage => foreign(aws, account, region, "theirs"),
+            Self::NameTaken => foreign(aws, account, region, "golden-copied-from-111111111111"),
+        });
+    }
+}
+
+/// Another's image in a target, as it is at most once.
+fn foreign(aws: &mut Aws, account: &str, region: &str, name: &str) -> bool {
+    let snapshot = Snapshot::new(region, FOREIGN_SNAPSHOT, 8);
+    let image = Image::new(region, FOREIGN_IMAGE, name).mapping(BlockDeviceMapping::ebs(
+        "/dev/xvda",
+        Ebs::snapshot(FOREIGN_SNAPSHOT),
+    ));
+    aws.add_snapshot(account, snapshot).is_ok() && aws.add_image(account, image).is_ok()
+}
