@@ -55,7 +55,7 @@ async fn what_lies_beside_no_mark_is_taken_off() {
         let key = key.to_owned();
         sandbox.edit(|aws| {
             aws.change_snapshot(DATA, |s| {
-                drop(s.tags.insert(key, "+222222222222".to_owned()))
+                drop(s.tags.insert(key, "+222222222222".to_owned()));
             })
         })
     };
