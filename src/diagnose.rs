@@ -19,6 +19,7 @@
 //! | a key of another account | `KeyPolicyElsewhere` |
 //! | any other refusal of a policy | `KeyPolicyRefused` |
 //! | copying in the source account refused, or ended in `error` each time | `StagingFailed` |
+//! | the source cannot be read, in many calls | `SourceUnreadable` |
 //! | any other denial | `AccessDenied` |
 
 use std::collections::BTreeSet;
@@ -60,6 +61,8 @@ pub enum Cause {
     LaunchGrantMissing,
     /// What cannot be shared as it is could not be copied in the source account. Since schema 4.
     StagingFailed,
+    /// AWS did not tell of the source, however often it was asked. Since schema 5.
+    SourceUnreadable,
     Throttled,
     Unreachable,
     Other,
@@ -189,6 +192,10 @@ impl Cause {
             | Self::KeyPolicyElsewhere
             | Self::KeyPolicyRefused => self.key_policy_remedy(state),
             Self::SourceGone => format!("Keep {} until its distribution has ended; name an image that exists and run again", state.source.image_id),
+            Self::SourceUnreadable => format!(
+                "In account {source}: let the function's role read {} (ec2:DescribeImages, ec2:DescribeImageAttribute and ec2:DescribeSnapshots, with ReencryptKmsKeyId also kms:DescribeKey); where AWS asked for patience, see what else uses up the account's requests in {}, and the AWS Health Dashboard. Then run again",
+                state.source.image_id, state.source.region
+            ),
             Self::AccessDenied => format!(
                 "In account {account}: allow the action in the policy of {role}; if it is allowed there, look for a permissions boundary or a service control policy that denies it"
             ),
@@ -229,7 +236,7 @@ impl Cause {
         let keys = state.source.keys.join(" and ");
         match self {
             Self::KeyPolicyTooLong => format!(
-                "Name the accounts by their OrganizationId or OrganizationalUnitIds, which takes three statements however many they are, or use KeyAccess: Grant;                  or shorten the policy of {keys} in account {source}"
+                "Name the accounts by their OrganizationId or OrganizationalUnitIds, which takes three statements however many they are, or use KeyAccess: Grant; or shorten the policy of {keys} in account {source}"
             ),
             Self::KeyPolicyElsewhere => {
                 let elsewhere = state
@@ -247,10 +254,10 @@ impl Cause {
                 )
             }
             Self::KeyPolicyRefused => format!(
-                "In account {source}: look at the policy of {keys}: it must be a policy that KMS takes as it stands (a principal that was deleted since must be taken out),                  and must let the function's role kms:PutKeyPolicy after the change as well; or use KeyAccess: Grant, which edits no policy"
+                "In account {source}: look at the policy of {keys}: it must be a policy that KMS takes as it stands (a principal that was deleted since must be taken out), and must let the function's role kms:PutKeyPolicy after the change as well; or use KeyAccess: Grant, which edits no policy"
             ),
             _ => format!(
-                "In account {source}: allow the function's role kms:GetKeyPolicy and kms:PutKeyPolicy on {keys}, in its own policy (KeyPolicyAccess=true in the template) and in the                  key policy; or use KeyAccess: Grant"
+                "In account {source}: allow the function's role kms:GetKeyPolicy and kms:PutKeyPolicy on {keys}, in its own policy (KeyPolicyAccess=true in the template) and in the key policy; or use KeyAccess: Grant"
             ),
         }
     }

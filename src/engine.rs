@@ -32,6 +32,14 @@ pub struct Budget {
     pub only_open: bool,
 }
 
+impl Budget {
+    /// Whether there is time left at that moment (Unix seconds).
+    pub fn lasts(&self, until: i64) -> bool {
+        let until = SystemTime::UNIX_EPOCH + Duration::from_secs(until.unsigned_abs());
+        self.end.is_none_or(|end| until < end)
+    }
+}
+
 /// How far a call got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {

@@ -21,12 +21,14 @@ mod begin;
 mod machine;
 mod policies;
 mod preflight;
+mod reading;
 mod stack;
 mod start;
 mod sweep;
 mod turn;
 
-use begin::{begin, read_again, run_of};
+use begin::{begin, run_of};
+use reading::{Again, read_again};
 
 /// The answer is out this long before Lambda's deadline.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(11);
@@ -172,10 +174,10 @@ impl Handler {
     ) -> Result<Value, Error> {
         let mut state = State::open(state)?;
         let budget = budget(aws, invocation, PATIENCE)?;
-        let Some(source) = in_time(aws, &budget, read_again(aws, &mut state)).await else {
-            return reply(&state, Progress::Continue(5));
+        let progress = match read_again(aws, &mut state, &budget).await {
+            Again::Read(source) => advance(aws, &mut state, &source, budget).await,
+            Again::Later(seconds) => Progress::Continue(seconds),
         };
-        let progress = advance(aws, &mut state, &source?, budget).await;
         reply(&state, progress)
     }
 

@@ -242,6 +242,7 @@ pub fn close(source: SourceRef, run: &str, now: i64) -> State {
         execution: String::new(),
         end_by: 0,
         part: false,
+        unread: 0,
         targets: Vec::new(),
     }
 }
@@ -311,6 +312,7 @@ fn state(
         execution: String::new(),
         end_by: 0,
         part: false,
+        unread: 0,
         targets,
     }
 }

@@ -24,7 +24,7 @@ mod standing;
 pub use standing::MOST_COPIES_BESIDE_WORDS;
 
 /// The schema this version writes.
-pub const SCHEMA: u64 = 4;
+pub const SCHEMA: u64 = 5;
 /// Bytes of JSON a state may take: this much in all, and this much more for each target.
 pub const BYTES_IN_ALL: usize = 4096;
 pub const BYTES_PER_TARGET: usize = 1024;
@@ -63,6 +63,9 @@ pub struct State {
     /// Some of the targets of a run whose whole is elsewhere: it is the whole that closes the source. Since schema 2.
     #[serde(default, skip_serializing_if = "is_default")]
     pub part: bool,
+    /// How often in a row the source could not be read. Since schema 5.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unread: u32,
     pub targets: Vec<TargetState>,
 }
 
@@ -344,9 +347,9 @@ impl State {
     }
 
     /// Ends every target that is not terminal yet; what it made is undone.
-    pub fn give_up(&mut self, reason: &str) {
+    pub fn give_up(&mut self, cause: Cause, reason: &str) {
         for target in 0..self.targets.len() {
-            self.give_up_target(target, Cause::TooSlow, reason);
+            self.give_up_target(target, cause, reason);
         }
     }
 

@@ -30,7 +30,7 @@ mod pace;
 mod record;
 mod staging;
 
-pub use pace::COPY_LIMIT;
+pub use pace::{COPY_LIMIT, MOST_TRIES, backoff};
 pub use record::record;
 
 const OUT_OF_TIME: &str = "CloudFormation waits for one hour; give the resource Wait: false, or the copies CopyCompletionMinutes";

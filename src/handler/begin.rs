@@ -11,7 +11,7 @@ use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
 use crate::source::Source;
-use crate::state::{Phase, SourceRef, State};
+use crate::state::{SourceRef, State};
 
 /// CloudFormation's hour for a custom resource, less the time to undo and to answer: seconds.
 const CLOUDFORMATION_WAITS: i64 = 55 * 60;
@@ -238,67 +238,4 @@ async fn source_or_remains(
         }
         Err(error) => Err(error),
     }
-}
-
-/// Prepares a state handed in from outside: nothing it says of the world is taken for granted. An image that is gone is no
-/// error of the call: it is for each target to fail by, and be cleaned up after.
-pub async fn read_again(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Error> {
-    if state.phase == Phase::Ended {
-        return Ok(Err("the run has ended".to_owned()));
-    }
-    state.not_ahead_of(aws.now());
-    state.reopen();
-    // The audience of a lasting share is no target, and may be waiting.
-    if state.order.share.is_none() && state.targets.iter().all(|t| t.phase.is_terminal()) {
-        return Ok(Err("nothing is left to copy".to_owned()));
-    }
-    let (image, region) = (&state.source.image_id, &state.source.region);
-    match aws.read_source(image, region).await {
-        Ok(source) => {
-            let there = &state.source;
-            let snapshots = source.snapshots.iter().map(|s| &s.id);
-            // Keys too: a snapshot's key never changes, and a state may come from anybody who may call.
-            let same = snapshots.eq(&there.snapshots)
-                && source.keys() == there.keys
-                && source.owner == there.account_id;
-            if same && state.needs_staging() {
-                return read_staged(aws, state, source).await;
-            }
-            Ok(if same {
-                Ok(source)
-            } else {
-                Err(format!(
-                    "{image} has not the snapshots and keys it had when the run began"
-                ))
-            })
-        }
-        Err(Error::SourceNotFound(said)) => Ok(Err(said)),
-        Err(error) => Err(error),
-    }
-}
-
-/// What is copied in the source's own account, as it is now: which of the keys are AWS-managed, KMS tells, and which copies there are,
-/// their tags. A state may come from anybody who may call, and what it names would be shared.
-async fn read_staged(
-    aws: &Aws,
-    state: &mut State,
-    mut source: Source,
-) -> Result<Result<Source, String>, Error> {
-    aws.read_key_managers(&mut source, &state.source.region)
-        .await?;
-    if source.aws_managed_keys != state.source.managed_keys {
-        return Ok(Err(format!(
-            "the keys of {} are not what they were when the run began",
-            source.id
-        )));
-    }
-    if matches!(
-        state.phase,
-        Phase::Staging | Phase::Sharing | Phase::Copying
-    ) && !state.sharing.closed
-    {
-        let staged = aws.staged(state, &source).await;
-        state.see_staged(&staged.map_err(Error::from_refusal)?);
-    }
-    Ok(Ok(source))
 }

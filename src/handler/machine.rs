@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::begin::{Beginning, Begun, NOTHING, begin, read_again, request_of, run_of};
+use super::begin::{Beginning, Begun, NOTHING, begin, request_of, run_of};
+use super::reading::{Again, read_again};
 use super::stack::started;
 use super::{Handler, Invocation, PATIENCE, answer_by, budget, in_time, too_slow};
 use crate::aws::Aws;
@@ -34,9 +35,11 @@ impl Handler {
         let mut budget = budget(aws, invocation, PATIENCE)?;
         budget.only_open = true;
         let (mut state, source) = if let Some(mut state) = self.last_state(aws, &call.last).await? {
-            match in_time(aws, &budget, read_again(aws, &mut state)).await {
-                Some(source) => (state, source?),
-                None => return self.whole(aws, "Continue", Some(5), &state).await,
+            match read_again(aws, &mut state, &budget).await {
+                Again::Read(source) => (state, source),
+                Again::Later(seconds) => {
+                    return self.whole(aws, "Continue", Some(seconds), &state).await;
+                }
             }
         } else {
             let beginning = in_time(aws, &budget, self.begin_job(aws, &job, invocation)).await;
@@ -97,10 +100,11 @@ impl Handler {
                 None => return self.nothing_to_conclude(aws, call, invocation).await,
             },
         };
-        let Some(source) = in_time(aws, &budget, read_again(aws, &mut state)).await else {
-            return self.concluding(aws, 5, &state).await;
+        let source = match read_again(aws, &mut state, &budget).await {
+            Again::Read(source) => source,
+            Again::Later(seconds) => return self.concluding(aws, seconds, &state).await,
         };
-        match advance(aws, &mut state, &source?, budget).await {
+        match advance(aws, &mut state, &source, budget).await {
             Progress::Continue(seconds) => self.concluding(aws, seconds, &state).await,
             Progress::Opened | Progress::Ended => {
                 let status = Status::of(&state).as_str();

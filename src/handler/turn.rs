@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::begin::{NOTHING, read_again};
-use super::{Handler, Invocation, answer_by, in_time, too_slow, turn_budget};
+use super::begin::NOTHING;
+use super::reading::{Again, read_again};
+use super::{Handler, Invocation, answer_by, turn_budget};
 use crate::aws::Aws;
+use crate::diagnose::Cause;
 use crate::engine::{Progress, advance};
 use crate::error::Error;
 use crate::event::Turn;
@@ -19,6 +21,7 @@ use crate::state::State;
 
 /// Lambda stops a function that invokes itself after about sixteen turns; what is open by then is closed in time.
 const LAST_TURN: u64 = 14;
+const LONG: &str = "the function may not invoke itself any longer; deploy the state machine for copies of several hours";
 
 impl Turn {
     /// The first turn of a run.
@@ -89,13 +92,17 @@ impl Handler {
     ) -> Result<Value, Error> {
         let mut state = State::open(&turn.state)?;
         if turn.turn >= LAST_TURN {
-            state.give_up("the function may not invoke itself any longer; deploy the state machine for copies of several hours");
+            let nothing = Err(LONG.to_owned());
+            state.give_up(Cause::TooSlow, LONG);
+            return self
+                .go_on(aws, &mut state, &nothing, turn, invocation)
+                .await;
         }
         let budget = turn_budget(aws, invocation)?;
-        let source = in_time(aws, &budget, read_again(aws, &mut state))
-            .await
-            .unwrap_or_else(|| Err(too_slow()))?;
-        self.go_on(aws, &mut state, &source, turn, invocation).await
+        match read_again(aws, &mut state, &budget).await {
+            Again::Read(source) => self.go_on(aws, &mut state, &source, turn, invocation).await,
+            Again::Later(_) => self.hand_on(aws, &state, turn, invocation).await,
+        }
     }
 
     /// Works until the run ends or time is up.
@@ -115,6 +122,17 @@ impl Handler {
             turn.answer(&answer, answer_by(aws, invocation)).await?;
             return Ok(json!({"Status": status, "RunId": state.run}));
         }
+        self.hand_on(aws, state, turn, invocation).await
+    }
+
+    /// Leaves the rest to another invocation.
+    async fn hand_on(
+        &self,
+        aws: &Aws,
+        state: &State,
+        turn: &Turn,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
         if let Err(refused) = self.invoke_self(aws, state, turn, invocation).await {
             // The state is no secret: with it, a person can go on by {"State": …} and close what is open.
             let open = serde_json::to_string(state).unwrap_or_default();

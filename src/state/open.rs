@@ -84,6 +84,7 @@ impl State {
             && sane(shared.policies_clean_since)
             && sane(shared.staged_at)
             && shared.tries < 1000
+            && self.unread < 1000
             && self.targets.iter().all(times))
         {
             return invalid("a time or a counter is out of range");

@@ -12,6 +12,7 @@ impl State {
             |state: &Self| serde_json::to_string(state).map_or(usize::MAX, |text| text.len());
         let now = i64::from(u32::MAX);
         let mut busy = self.clone();
+        busy.unread = 99;
         busy.sharing = Sharing {
             at: now,
             due: now,

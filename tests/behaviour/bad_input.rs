@@ -65,9 +65,9 @@ async fn mistakes_are_refused_by_name_before_any_call() {
         ("[]".to_owned(), "InvalidRequest", "event: must be"),
         ("{}".to_owned(), "InvalidRequest", "event: must be"),
         (
-            json!({"State": {"Schema": 5}}).to_string(),
+            json!({"State": {"Schema": 6}}).to_string(),
             "InvalidState",
-            "State: Schema 5 was written by a newer version",
+            "State: Schema 6 was written by a newer version",
         ),
         (
             json!({"State": {"Schema": "1"}}).to_string(),

@@ -28,3 +28,4 @@ mod sweep;
 mod table;
 mod tables;
 mod twice;
+mod unread;

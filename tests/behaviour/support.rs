@@ -273,7 +273,7 @@ fn check_state(state: &Value) {
         "{} bytes for {targets} targets",
         text.len()
     );
-    assert_eq!(state["Schema"], 4);
+    assert_eq!(state["Schema"], 5);
     for secret in ["ASIA", "AKIA", "secret", "SessionToken", "http"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }

@@ -209,7 +209,13 @@ fn failed_before_opening(target: &TargetState) -> bool {
     let cause = target.failure.as_ref().map(|failure| failure.cause);
     let before = matches!(
         cause,
-        Some(Cause::StagingFailed | Cause::SharingFailed | Cause::SourceGone | Cause::TooSlow)
+        Some(
+            Cause::StagingFailed
+                | Cause::SharingFailed
+                | Cause::SourceGone
+                | Cause::SourceUnreadable
+                | Cause::TooSlow
+        )
     );
     before && target.kms_key_id.is_key_arn()
 }

@@ -263,7 +263,7 @@ fn given_up_while_granting_it_is_not_undone() {
         unreachable!()
     };
     let (mut state, now) = until_granting();
-    state.give_up("no more turns");
+    state.give_up(Cause::TooSlow, "no more turns");
     failed_with_its_image(&state, Cause::LaunchGrantMissing);
     assert_eq!(turn(&mut state, now, works), [Command::Revoke]);
 

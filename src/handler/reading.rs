@@ -1,0 +1,121 @@
+//! The source again, at the begin of each call that goes on with a state. An image that is gone is no error of the call, and neither is
+//! one that AWS does not tell of: both are for each target to fail by, and be cleaned up after. Whoever hands in a state has
+//! something open, and must get to its end.
+
+use tracing::warn;
+
+use super::in_time;
+use crate::aws::Aws;
+use crate::diagnose::Cause;
+use crate::engine::Budget;
+use crate::error::Error;
+use crate::source::Source;
+use crate::state::{Phase, State};
+use crate::step::{MOST_TRIES, backoff};
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Again {
+    /// `Err` says why nothing can be copied any more.
+    Read(Result<Source, String>),
+    /// AWS does not tell now: after so many seconds. The state has counted it.
+    Later(u32),
+}
+
+/// Reads the source; where AWS does not tell, again, inside for as long as the budget's patience lasts, and in later calls. In the
+/// end the run is given up, and goes on without the source.
+pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again {
+    loop {
+        if state.unread >= MOST_TRIES {
+            return Again::Read(Err(format!("{} cannot be read", state.source.image_id)));
+        }
+        let said = match in_time(aws, budget, read(aws, state)).await {
+            Some(Ok(source)) => {
+                state.unread = 0;
+                return Again::Read(source);
+            }
+            Some(Err(Error::Throttled(refusal) | Error::AccessDenied { refusal, .. })) => {
+                refusal.to_string()
+            }
+            Some(Err(error)) => error.to_string(),
+            None => "AWS gave no answer in time".to_owned(),
+        };
+        state.unread += 1;
+        let (run, tries) = (state.run.as_str(), state.unread);
+        warn!(run, tries, said, "the source could not be read");
+        if tries >= MOST_TRIES {
+            let image = &state.source.image_id;
+            let said = format!("{image} could not be read, {tries} times in a row: {said}");
+            state.give_up(Cause::SourceUnreadable, &said);
+            continue;
+        }
+        let wait = backoff(tries);
+        if wait > budget.patience || !budget.lasts(aws.now() + wait) {
+            return Again::Later(u32::try_from(wait).unwrap_or(1));
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(wait.unsigned_abs())).await;
+    }
+}
+
+/// Prepares a state handed in from outside: nothing it says of the world is taken for granted. An image that is gone is no
+/// error of the call: it is for each target to fail by, and be cleaned up after.
+async fn read(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Error> {
+    if state.phase == Phase::Ended {
+        return Ok(Err("the run has ended".to_owned()));
+    }
+    state.not_ahead_of(aws.now());
+    state.reopen();
+    // The audience of a lasting share is no target, and may be waiting.
+    if state.order.share.is_none() && state.targets.iter().all(|t| t.phase.is_terminal()) {
+        return Ok(Err("nothing is left to copy".to_owned()));
+    }
+    let (image, region) = (&state.source.image_id, &state.source.region);
+    match aws.read_source(image, region).await {
+        Ok(source) => {
+            let there = &state.source;
+            let snapshots = source.snapshots.iter().map(|s| &s.id);
+            // Keys too: a snapshot's key never changes, and a state may come from anybody who may call.
+            let same = snapshots.eq(&there.snapshots)
+                && source.keys() == there.keys
+                && source.owner == there.account_id;
+            if same && state.needs_staging() {
+                return read_staged(aws, state, source).await;
+            }
+            Ok(if same {
+                Ok(source)
+            } else {
+                Err(format!(
+                    "{image} has not the snapshots and keys it had when the run began"
+                ))
+            })
+        }
+        Err(Error::SourceNotFound(said)) => Ok(Err(said)),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is copied in the source's own account, as it is now: which of the keys are AWS-managed, KMS tells, and which copies there are,
+/// their tags. A state may come from anybody who may call, and what it names would be shared.
+async fn read_staged(
+    aws: &Aws,
+    state: &mut State,
+    mut source: Source,
+) -> Result<Result<Source, String>, Error> {
+    aws.read_key_managers(&mut source, &state.source.region)
+        .await?;
+    if source.aws_managed_keys != state.source.managed_keys {
+        return Ok(Err(format!(
+            "the keys of {} are not what they were when the run began",
+            source.id
+        )));
+    }
+    if matches!(
+        state.phase,
+        Phase::Staging | Phase::Sharing | Phase::Copying
+    ) && !state.sharing.closed
+    {
+        let staged = aws.staged(state, &source).await;
+        state.see_staged(&staged.map_err(Error::from_refusal)?);
+    }
+    Ok(Ok(source))
+}

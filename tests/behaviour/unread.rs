@@ -1,0 +1,219 @@
+//! A source that AWS does not tell of, when something is open already: it is asked for again for some minutes, and then the run ends
+//! without it.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{Fault, Sandbox};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// The first call has opened the source and started copies; from now on nobody may read the image, for so long or for ever.
+async fn begun_and_cut_off(sandbox: &Sandbox, refusal: Fault, lasts: Option<Duration>) -> Value {
+    let reply = call(sandbox, &distribute(&TWO)).await.expect("begins");
+    assert_eq!(reply["Status"], "Continue", "{reply}");
+    assert_eq!(calls(sandbox, "CopySnapshot"), 4, "copies are under way");
+    cut_off(sandbox, refusal, lasts);
+    reply["State"].clone()
+}
+
+fn cut_off(sandbox: &Sandbox, refusal: Fault, lasts: Option<Duration>) {
+    let until = lasts.map(|lasts| sandbox.now() + lasts);
+    sandbox.set_fault(move |call| {
+        let reads = call.operation == "DescribeImages" && call.account == SOURCE;
+        if reads && until.is_none_or(|until| call.at < until) {
+            refusal.clone()
+        } else {
+            Fault::None
+        }
+    });
+}
+
+fn refuse(status: u16, code: &str) -> Fault {
+    Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "not now".to_owned(),
+    }
+}
+
+fn assert_ended_without(sandbox: &Sandbox, reply: &Value, said: &str) {
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    for place in TWO {
+        let told = target(reply, place);
+        assert_eq!(told["Cause"], "SourceUnreadable", "{told}");
+        let reason = told["Reason"].as_str().unwrap();
+        assert!(reason.contains(said), "{said}: {reason}");
+        assert!(reason.contains("11 times in a row"), "{reason}");
+        let remedy = told["Remedy"].as_str().unwrap();
+        assert!(remedy.contains("ec2:DescribeImages"), "{remedy}");
+    }
+    assert_nothing(sandbox, &TWO);
+    sandbox.clear_fault();
+    assert_closed(sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_told_again_in_time_is_gone_on_with() {
+    for (refusal, minutes) in [
+        (refuse(503, "RequestLimitExceeded"), 5),
+        (refuse(403, "UnauthorizedOperation"), 5),
+        (Fault::ResetBefore, 5),
+        (Fault::HangAfter, 5),
+    ] {
+        let sandbox = Sandbox::new(slow_world(&TWO));
+        let lasts = Duration::from_mins(minutes);
+        let mut state = begun_and_cut_off(&sandbox, refusal.clone(), Some(lasts)).await;
+        let (mut unread, mut waits) = (0, Vec::new());
+        let ended = loop {
+            let reply = call(&sandbox, &json!({ "State": state })).await;
+            let reply = reply.expect("a state always has a reply");
+            if reply["Status"] != "Continue" {
+                break reply;
+            }
+            state = reply["State"].clone();
+            if let Some(times) = state["Unread"].as_u64() {
+                assert!(times > unread, "{times} after {unread}");
+                unread = times;
+                waits.push(reply["WaitSeconds"].as_u64().unwrap());
+            }
+            tokio::time::sleep(Duration::from_secs(reply["WaitSeconds"].as_u64().unwrap())).await;
+        };
+        assert!(unread > 1, "{refusal:?}: {unread}");
+        assert!(waits.is_sorted() && waits.len() > 1, "{waits:?}");
+        assert_eq!(state.get("Unread"), None, "it was read: {state}");
+        assert_eq!(ended["Status"], "Succeeded", "{refusal:?}: {ended}");
+        assert_whole(&sandbox, &TWO);
+        assert_closed(&sandbox);
+        assert_eq!(calls(&sandbox, "CopySnapshot"), 4, "nothing was copied twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_never_told_again_ends_the_run() {
+    for (refusal, said) in [
+        (refuse(503, "RequestLimitExceeded"), "RequestLimitExceeded"),
+        (refuse(403, "UnauthorizedOperation"), "UnauthorizedOperation"),
+        (refuse(400, "Strange"), "Strange"),
+        (Fault::ResetBefore, "DescribeImages"),
+        (Fault::HangAfter, "DescribeImages"),
+    ] {
+        let sandbox = Sandbox::new(slow_world(&TWO));
+        let state = begun_and_cut_off(&sandbox, refusal, None).await;
+        let reply = to_the_end(&sandbox, &json!({ "State": state })).await;
+        assert_ended_without(&sandbox, &reply, said);
+    }
+}
+
+/// A call that has hardly time to read: it must have some left to end with, when the run is given up.
+#[tokio::test(start_paused = true)]
+async fn nor_does_a_short_time_out_keep_it_from_ending() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let state = begun_and_cut_off(&sandbox, Fault::HangAfter, None).await;
+    let odd = Odd {
+        timeout: Duration::from_secs(30),
+        skew: 0,
+        attempts: 3,
+    };
+    let mut event = json!({ "State": state });
+    for n in 0.. {
+        assert!(n < 60, "it does not end: {event}");
+        let reply = call_odd(&sandbox, &event, odd).await.expect("a reply");
+        if reply["Status"] != "Continue" {
+            return assert_ended_without(&sandbox, &reply, "no answer in time");
+        }
+        tokio::time::sleep(Duration::from_secs(reply["WaitSeconds"].as_u64().unwrap())).await;
+        event = json!({"State": reply["State"]});
+    }
+}
+
+/// Without a state machine the function waits inside, and its invocations of itself are few.
+#[tokio::test(start_paused = true)]
+async fn a_function_that_invokes_itself_ends_too() {
+    for lasts in [Some(Duration::from_mins(5)), None] {
+        let sandbox = Sandbox::new(slow_world(&TWO));
+        let refusal = refuse(503, "RequestLimitExceeded");
+        let state = begun_and_cut_off(&sandbox, refusal, lasts).await;
+        let mut event = json!({"State": state, "Answered": true, "Turn": 1});
+        let mut turns = 1;
+        let reply = loop {
+            let reply = call(&sandbox, &event).await.expect("a reply");
+            let Some(own) = sandbox.lambda_invocations().pop() else {
+                break reply;
+            };
+            event = serde_json::from_slice(&own.payload).expect("JSON");
+            turns += 1;
+        };
+        assert_eq!(reply["Status"], "Done", "{reply}");
+        assert!(turns < 5, "{turns}");
+        assert_closed(&sandbox);
+        if lasts.is_some() {
+            assert_whole(&sandbox, &TWO);
+        } else {
+            assert_nothing(&sandbox, &TWO);
+        }
+    }
+}
+
+/// Of an execution, whether it is opening further that cannot read, or a part.
+#[tokio::test(start_paused = true)]
+async fn an_execution_ends_too() {
+    for cut_at in ["CreateTags", "CopySnapshot"] {
+        let sandbox = Sandbox::new(slow_world(&TWO));
+        let cut = std::sync::atomic::AtomicBool::new(false);
+        let cut = std::sync::Arc::new(cut);
+        let seen = cut.clone();
+        sandbox.set_fault(move |call| {
+            let order = std::sync::atomic::Ordering::Relaxed;
+            if call.operation == cut_at {
+                seen.store(true, order);
+            }
+            let reads = call.operation == "DescribeImages" && call.account == SOURCE;
+            if reads && seen.load(order) {
+                refuse(403, "UnauthorizedOperation")
+            } else {
+                Fault::None
+            }
+        });
+        let reply = crate::machine::execute(&sandbox, &distribute(&TWO)).await;
+        assert!(cut.load(std::sync::atomic::Ordering::Relaxed), "{cut_at}");
+        assert_eq!(reply["Status"], "Failed", "{cut_at}: {reply}");
+        let told = target(&reply, TWO[0]);
+        assert_eq!(told["Cause"], "SourceUnreadable", "{cut_at}: {told}");
+        assert_nothing(&sandbox, &TWO);
+        sandbox.clear_fault();
+        assert_closed(&sandbox);
+    }
+}
+
+/// What a lasting share had given by then is taken back.
+#[tokio::test(start_paused = true)]
+async fn a_share_in_the_middle_is_taken_back() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let accounts = [TWO[0].0, TWO[1].0].join(",");
+    let request = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": accounts});
+    // The image is opened, its keys not yet.
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "CreateGrant" => refuse(503, "ThrottlingException"),
+        _ => Fault::None,
+    });
+    let reply = call(&sandbox, &json!({ "Distribute": request })).await;
+    let reply = reply.expect("begins");
+    assert_eq!(reply["Status"], "Continue", "{reply}");
+    let launching = || {
+        let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
+        image.launch_permissions.len()
+    };
+    assert_eq!(launching(), 2);
+    // All that closing needs can be read.
+    sandbox.set_fault(|call| match call.params.get("Attribute") {
+        Some(attribute) if attribute == "uefiData" => refuse(403, "UnauthorizedOperation"),
+        _ => Fault::None,
+    });
+    let ended = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+    assert_eq!(ended["Status"], "Failed", "{ended}");
+    assert_eq!(ended["Result"]["Targets"][0]["Cause"], "SourceUnreadable");
+    assert_eq!(launching(), 0);
+    sandbox.clear_fault();
+    assert_closed(&sandbox);
+}
