@@ -23,6 +23,8 @@ PROGRAMS := AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) 
 # `--examples`, of which there are none, makes cargo resolve features as it does for tests: otherwise a dev-dependency
 # that adds one to tokio would have aws-sdk-ec2 compiled once for the programs and once more for the tests.
 BUILD_PROGRAMS := cargo build --locked --workspace --bins --examples
+# Twice the processors: answers to CloudFormation go over real connections, and tests of them wait on the real clock.
+TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # What the tests had AWS's emulators do, for `make least-privilege`. Any test may add a ledger there.
 LEDGERS := $(TARGET_DIR)/ledgers
 SAM := .tools/sam/bin
@@ -52,7 +54,7 @@ bench: .venv/ready $(RIE) ## Measure distributions to 3 and to 200 accounts: tim
 
 .PHONY: test
 test: .venv/ready $(RIE) ## Run all tests, those of the deployed templates and of their policies among them
-	$(PROGRAMS) cargo test --locked --workspace --no-fail-fast
+	$(PROGRAMS) RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked --workspace --no-fail-fast
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire
 	$(MAKE) --no-print-directory least-privilege

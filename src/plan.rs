@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
+mod refuse;
 mod words;
 
+pub use refuse::check_keys;
 pub use words::Plan;
+
+use refuse::{check_size, check_words};
 
 use crate::error::Error;
 use crate::ids::{AccountId, KeyRef, RoleName};
 use crate::name::NameTemplate;
-use crate::request::{
-    DEFAULT_ROLE, KeyAccess, MAX_TARGETS, Mode, Request, Target, source_among_targets,
-};
+use crate::request::{DEFAULT_ROLE, KeyAccess, MAX_TARGETS, Mode, Request, Target};
 use crate::source::Source;
 use crate::state::{
-    BYTES_IN_ALL, BYTES_PER_TARGET, Order, Phase, SCHEMA, Share, Sharing, SourceRef, State,
-    TargetPhase, TargetState,
+    Order, Phase, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
 };
 
 /// Who was let in is written on the image and its snapshots, in tags of 19 accounts each; a resource has fifty tags.
@@ -140,53 +141,6 @@ pub fn unshare_all(request: &Request, source: SourceRef, run: &str, now: i64) ->
     state
 }
 
-/// Refuses what only the image can tell to be wrong.
-fn check_words(request: &Request, source: &Source) -> Result<(), Error> {
-    if let Some(target) = request
-        .targets
-        .iter()
-        .position(|t| t.account == source.owner)
-    {
-        return Err(Error::invalid(
-            format!("Targets[{target}].AccountId"),
-            source_among_targets(&source.owner),
-        ));
-    }
-    if let Some(hint) = &request.source_snapshot_hint
-        && !source.snapshots.iter().any(|s| s.id == *hint)
-    {
-        let known: Vec<&str> = source.snapshots.iter().map(|s| s.id.as_str()).collect();
-        return Err(Error::invalid(
-            "SourceSnapshotId",
-            format!(
-                "{hint} does not belong to {}, which has {}",
-                source.id,
-                known.join(", ")
-            ),
-        ));
-    }
-    Ok(())
-}
-
-/// Refuses to edit the policies of keys that only another account can edit.
-pub fn check_keys(request: &Request, source: &Source) -> Result<(), Error> {
-    let owner = |key: &String| key.split(':').nth(4).map(str::to_owned);
-    let keys = source.keys();
-    let elsewhere = keys.iter().filter_map(|key| Some((key, owner(key)?)));
-    let mut elsewhere = elsewhere.filter(|(_, owner)| owner != source.owner.as_str());
-    let edits = request.key_access == KeyAccess::Policy && !request.sharing.unshare;
-    match elsewhere.next() {
-        Some((key, owner)) if edits => Err(Error::invalid(
-            "KeyAccess",
-            format!(
-                "is Policy, but only account {owner} can edit the policy of {key}: ask it to let the targets use the key, and say None; or to let \
-                 the function's role make grants on it, and say Grant"
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// The image as a state names it.
 pub fn source_ref(request: &Request, source: &Source) -> SourceRef {
     SourceRef {
@@ -216,35 +170,23 @@ pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now
 
 /// Plans to close what a run left open of which nothing is known but its mark.
 pub fn close(source: SourceRef, run: &str, now: i64) -> State {
-    State {
-        schema: SCHEMA,
-        run: run.to_owned(),
-        started: now,
-        phase: Phase::Revoking,
-        source,
-        order: Order {
-            name: NameTemplate::default(),
-            tags: BTreeMap::new(),
-            copy_tags: true,
-            key_access: KeyAccess::Grant,
-            revoke_after_copy: true,
-            copy_completion_minutes: None,
-            share: None,
-            service_linked_roles: Vec::new(),
-            create_service_linked_roles: false,
-            reencrypt_key: None,
-            audience: Vec::new(),
-        },
-        sharing: Sharing {
-            at: now,
-            ..Sharing::default()
-        },
-        execution: String::new(),
-        end_by: 0,
-        part: false,
-        unread: 0,
-        targets: Vec::new(),
-    }
+    let order = Order {
+        name: NameTemplate::default(),
+        tags: BTreeMap::new(),
+        copy_tags: true,
+        key_access: KeyAccess::Grant,
+        revoke_after_copy: true,
+        copy_completion_minutes: None,
+        share: None,
+        service_linked_roles: Vec::new(),
+        create_service_linked_roles: false,
+        reencrypt_key: None,
+        audience: Vec::new(),
+    };
+    let mut state = begun(source, order, Vec::new(), run, now);
+    state.phase = Phase::Revoking;
+    state.sharing.at = now;
+    state
 }
 
 /// Names those whom it let in.
@@ -289,25 +231,31 @@ fn state(
     run: &str,
     now: i64,
 ) -> State {
+    let order = Order {
+        name: request.name.clone(),
+        tags: request.tags.clone(),
+        copy_tags: request.copy_tags,
+        key_access: request.key_access,
+        revoke_after_copy: request.revoke_after_copy,
+        copy_completion_minutes: request.copy_completion_minutes,
+        share: None,
+        service_linked_roles: request.service_linked_roles.clone(),
+        create_service_linked_roles: request.create_service_linked_roles,
+        reencrypt_key: request.reencrypt_key.clone(),
+        audience: Vec::new(),
+    };
+    begun(source, order, targets, run, now)
+}
+
+/// A run that has done nothing yet.
+fn begun(source: SourceRef, order: Order, targets: Vec<TargetState>, run: &str, now: i64) -> State {
     State {
         schema: SCHEMA,
         run: run.to_owned(),
         started: now,
         phase: Phase::Looking,
         source,
-        order: Order {
-            name: request.name.clone(),
-            tags: request.tags.clone(),
-            copy_tags: request.copy_tags,
-            key_access: request.key_access,
-            revoke_after_copy: request.revoke_after_copy,
-            copy_completion_minutes: request.copy_completion_minutes,
-            share: None,
-            service_linked_roles: request.service_linked_roles.clone(),
-            create_service_linked_roles: request.create_service_linked_roles,
-            reencrypt_key: request.reencrypt_key.clone(),
-            audience: Vec::new(),
-        },
+        order,
         sharing: Sharing::default(),
         execution: String::new(),
         end_by: 0,
@@ -342,141 +290,5 @@ fn target(target: &Target, phase: TargetPhase) -> TargetState {
     }
 }
 
-/// A request whose state could outgrow what it promises is refused now rather than in the middle of a run.
-fn check_size(state: &State) -> Result<(), Error> {
-    let (size, limit) = (
-        state.largest_size(),
-        BYTES_IN_ALL + BYTES_PER_TARGET * state.targets.len(),
-    );
-    if size <= limit {
-        return Ok(());
-    }
-    let tags: usize = state
-        .order
-        .tags
-        .iter()
-        .map(|(k, v)| k.len() + v.len() + 6)
-        .sum();
-    let external: usize = state
-        .targets
-        .iter()
-        .filter_map(|t| t.external_id.as_ref())
-        .map(|id| id.as_str().len())
-        .sum();
-    let key = if external > tags {
-        "ExternalId"
-    } else {
-        "Tags"
-    };
-    let problem = format!(
-        "makes the step state too large ({size} bytes of at most {limit}); shorten it by {} bytes",
-        size - limit
-    );
-    Err(Error::invalid(key, problem))
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::ids::{AccountId, ImageId, Region};
-    use crate::request::Defaults;
-    use crate::source::tests::example;
-
-    fn request(extra: &serde_json::Value) -> Request {
-        let mut value = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]});
-        value
-            .as_object_mut()
-            .unwrap()
-            .extend(extra.as_object().unwrap().clone());
-        Request::parse(
-            &value,
-            &Defaults {
-                region: Region::parse("us-west-2").unwrap(),
-                account: None,
-            },
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn the_plan_reads_as_a_dry_run() {
-        let state = distribute(&request(&json!({})), &example(), "0123456789abcdef", 0).unwrap();
-        assert_eq!(
-            Plan(&state).to_string(),
-            "Copy ami-0a1b2c3d4e5f60718 (2 snapshots) from 111111111111 us-west-2\n  to 222222222222 us-west-2 as AmiCopyRole under alias/amis\n\
-             Meanwhile shared: 2 snapshots and 1 grants for each account in need; revoked afterwards"
-        );
-        let roles = json!({"ServiceLinkedRoles": ["spot.amazonaws.com", "autoscaling.amazonaws.com_x"], "CreateServiceLinkedRoles": true});
-        let state = distribute(&request(&roles), &example(), "0123456789abcdef", 0).unwrap();
-        assert!(
-            Plan(&state).to_string().ends_with(
-                "\nTo launch by it: AWSServiceRoleForEC2Spot, AWSServiceRoleForAutoScaling_x, made where they do not exist"
-            ),
-            "{}",
-            Plan(&state)
-        );
-    }
-
-    #[test]
-    fn the_source_account_and_a_foreign_hint_are_refused() {
-        let own = request(
-            &json!({"Targets": [{"AccountId": "222222222222"}, {"AccountId": "111111111111"}]}),
-        );
-        let message = distribute(&own, &example(), "0123456789abcdef", 0)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.starts_with("Targets[1].AccountId: 111111111111 is the source account itself"),
-            "{message}"
-        );
-        let hint = request(&json!({"SourceSnapshotId": "snap-00000000000000000"}));
-        let message = distribute(&hint, &example(), "0123456789abcdef", 0)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.starts_with("SourceSnapshotId: snap-00000000000000000 does not belong to"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn tags_that_would_burst_the_state_are_refused_by_name() {
-        let tags: BTreeMap<String, String> = (0..40)
-            .map(|n| (format!("tag-{n}"), "v".repeat(256)))
-            .collect();
-        let message = distribute(
-            &request(&json!({ "Tags": tags })),
-            &example(),
-            "0123456789abcdef",
-            0,
-        )
-        .unwrap_err()
-        .to_string();
-        assert!(
-            message.starts_with("Tags: makes the step state too large"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn withdrawing_does_not_need_the_image() {
-        let source = SourceRef {
-            image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap(),
-            region: Region::parse("us-west-2").unwrap(),
-            account_id: AccountId::parse("111111111111").unwrap(),
-            snapshots: Vec::new(),
-            keys: Vec::new(),
-            managed_keys: Vec::new(),
-            staged: Vec::new(),
-        };
-        let state = withdraw(&request(&json!({})), source, false, "0123456789abcdef", 0);
-        assert_eq!(
-            State::open(&serde_json::to_value(&state).unwrap()).unwrap(),
-            state
-        );
-    }
-}
+mod tests;

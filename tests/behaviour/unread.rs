@@ -85,7 +85,11 @@ async fn one_that_is_told_again_in_time_is_gone_on_with() {
         assert_eq!(ended["Status"], "Succeeded", "{refusal:?}: {ended}");
         assert_whole(&sandbox, &TWO);
         assert_closed(&sandbox);
-        assert_eq!(calls(&sandbox, "CopySnapshot"), 4, "nothing was copied twice");
+        assert_eq!(
+            calls(&sandbox, "CopySnapshot"),
+            4,
+            "nothing was copied twice"
+        );
     }
 }
 
@@ -93,7 +97,10 @@ async fn one_that_is_told_again_in_time_is_gone_on_with() {
 async fn one_that_is_never_told_again_ends_the_run() {
     for (refusal, said) in [
         (refuse(503, "RequestLimitExceeded"), "RequestLimitExceeded"),
-        (refuse(403, "UnauthorizedOperation"), "UnauthorizedOperation"),
+        (
+            refuse(403, "UnauthorizedOperation"),
+            "UnauthorizedOperation",
+        ),
         (refuse(400, "Strange"), "Strange"),
         (Fault::ResetBefore, "DescribeImages"),
         (Fault::HangAfter, "DescribeImages"),
