@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aws_sdk_ec2::types::{OperationType, Tag};
+use aws_sdk_ec2::types::OperationType;
 use futures::future::join_all;
 
 use super::key_policy::{by_policy, is_noted, stays};
 use super::mark::{self, Marks};
-use super::{Aws, refusal};
+use super::{Aws, tags};
 use crate::command::{Outcome, shared_tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::key_policy::Access;
@@ -270,20 +270,9 @@ impl Aws {
         let bare = self
             .snapshots_by(state, |tags| !tags.contains_key(&name))
             .await?;
-        let Some(first) = bare.first().cloned() else {
-            return Ok(());
-        };
-        let actor = Self::own(state);
-        let region = &state.source.region;
-        let answer = self
-            .ec2(&actor, region)
-            .create_tags()
-            .set_resources(Some(bare))
-            .set_tags(Some(mark::write(&name, [])))
-            .send()
-            .await;
-        answer.map_err(|e| refusal("CreateTags", &actor.at(region), first, &e))?;
-        Ok(())
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let ec2 = self.ec2(&actor, region);
+        tags::write(&ec2, &actor.at(region), bare, mark::write(&name, [])).await
     }
 
     /// Takes off the marks that list nobody.
@@ -293,20 +282,9 @@ impl Aws {
             mark::let_in(&state.run, tags).is_some_and(|let_in| let_in.is_empty())
         };
         let noted = self.snapshots_by(state, empty).await?;
-        let Some(first) = noted.first().cloned() else {
-            return Ok(());
-        };
-        let actor = Self::own(state);
-        let region = &state.source.region;
-        let answer = self
-            .ec2(&actor, region)
-            .delete_tags()
-            .set_resources(Some(noted))
-            .tags(Tag::builder().key(&name).build())
-            .send()
-            .await;
-        answer.map_err(|e| refusal("DeleteTags", &actor.at(region), first, &e))?;
-        Ok(())
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let ec2 = self.ec2(&actor, region);
+        tags::delete(&ec2, &actor.at(region), noted, [name]).await
     }
 
     /// The source snapshots whose tags are so.

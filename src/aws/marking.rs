@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::Tag;
 use futures::future::join_all;
 
 use super::mark::{self, CopyMark, MOST_BEFORE, Marks, Needs};
-use super::{Aws, refusal};
+use super::{Aws, tags};
 use crate::command::sharing_tag;
 use crate::error::Refusal;
 use crate::ids::SnapshotId;
@@ -19,7 +19,7 @@ pub type Tags = Option<BTreeMap<String, String>>;
 struct ToWrite<'a> {
     new: Vec<Tag>,
     /// Of the mark before, no longer needed.
-    old: Vec<Tag>,
+    old: Vec<String>,
     ids: Vec<&'a SnapshotId>,
 }
 
@@ -125,10 +125,10 @@ impl Aws {
             }
             let new = mark.write(&state.run);
             let is_new = |key: &str| new.iter().any(|tag| tag.key() == Some(key));
-            let old: Vec<Tag> = mark::keys(&name, tags)
+            let old: Vec<String> = mark::keys(&name, tags)
                 .into_iter()
                 .filter(|key| !is_new(key))
-                .map(|key| Tag::builder().key(key).build())
+                .cloned()
                 .collect();
             let same = format!("{new:?}{old:?}");
             let ids = Vec::new();
@@ -137,25 +137,11 @@ impl Aws {
         }
         let actor = Self::own(state);
         let region = &state.source.region;
-        let ec2 = self.ec2(&actor, region);
+        let (ec2, at) = (self.ec2(&actor, region), actor.at(region));
         for ToWrite { new, old, ids } in to_write.into_values() {
             let resources: Vec<String> = ids.iter().map(ToString::to_string).collect();
-            let answer = ec2
-                .create_tags()
-                .set_resources(Some(resources.clone()))
-                .set_tags(Some(new))
-                .send()
-                .await;
-            answer.map_err(|e| refusal("CreateTags", &actor.at(region), ids[0], &e))?;
-            if !old.is_empty() {
-                let answer = ec2
-                    .delete_tags()
-                    .set_resources(Some(resources))
-                    .set_tags(Some(old))
-                    .send()
-                    .await;
-                answer.map_err(|e| refusal("DeleteTags", &actor.at(region), ids[0], &e))?;
-            }
+            tags::write(&ec2, &at, resources.clone(), new).await?;
+            tags::delete(&ec2, &at, resources, old).await?;
         }
         Ok(())
     }
@@ -175,19 +161,8 @@ impl Aws {
         let void: Vec<Tag> = others
             .flat_map(|(run, mark)| mark::void(&run, &state.run, &(&mark.before & added)))
             .collect();
-        if void.is_empty() {
-            return Ok(());
-        }
-        let actor = Self::own(state);
-        let region = &state.source.region;
-        let answer = self
-            .ec2(&actor, region)
-            .create_tags()
-            .resources(id.as_str())
-            .set_tags(Some(void))
-            .send()
-            .await;
-        answer.map_err(|e| refusal("CreateTags", &actor.at(region), id, &e))?;
-        Ok(())
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let ec2 = self.ec2(&actor, region);
+        tags::write(&ec2, &actor.at(region), vec![id.to_string()], void).await
     }
 }

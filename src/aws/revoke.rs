@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{OperationType, Tag};
+use aws_sdk_ec2::types::OperationType;
 use aws_sdk_kms::types::GrantListEntry;
 
 use super::key::key_region;
 use super::key_policy::{by_policy, is_noted, is_own};
 use super::mark::{self, CopyMark, Marks, Needs};
-use super::{Aws, copies, refusal};
+use super::{Aws, copies, refusal, tags};
 use crate::command::{Outcome, grant_prefix, sharing_tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
@@ -324,25 +324,10 @@ impl Aws {
                 keys
             })
             .collect();
-        let actor = Self::own(state);
-        let region = &state.source.region;
-        let Some((first, _)) = closed.first().filter(|_| !keys.is_empty()) else {
-            return Ok(());
-        };
-        let marks = keys
-            .into_iter()
-            .map(|key| Tag::builder().key(key).build())
-            .collect();
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let ec2 = self.ec2(&actor, region);
         let resources = closed.iter().map(|(id, _)| id.to_string()).collect();
-        let answer = self
-            .ec2(&actor, region)
-            .delete_tags()
-            .set_resources(Some(resources))
-            .set_tags(Some(marks))
-            .send()
-            .await;
-        answer.map_err(|e| refusal("DeleteTags", &actor.at(region), first, &e))?;
-        Ok(())
+        tags::delete(&ec2, &actor.at(region), resources, keys).await
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Filter, Tag};
+use aws_sdk_ec2::types::Filter;
 
 use super::mark::{self, CopyMark, Marks, Needs};
-use super::{Actor, Aws, Place, copies, image, refusal, staged_from, tags};
+use super::{Actor, Aws, Place, copies, image, staged_from, tags};
 use crate::command::{grant_prefix, tag};
 use crate::error::{Error, Refusal};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
@@ -138,14 +138,5 @@ async fn forget(
     id: &SnapshotId,
     strays: Vec<&String>,
 ) -> Result<(), Refusal> {
-    let strays = strays.into_iter();
-    let strays = strays.map(|key| Tag::builder().key(key).build());
-    let answer = ec2
-        .delete_tags()
-        .resources(id.as_str())
-        .set_tags(Some(strays.collect()))
-        .send()
-        .await;
-    answer.map_err(|e| refusal("DeleteTags", at, id, &e))?;
-    Ok(())
+    tags::delete(ec2, at, vec![id.to_string()], strays).await
 }

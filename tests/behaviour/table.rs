@@ -7,266 +7,17 @@ use std::time::Duration;
 
 use amiferry::handler::{Handler, Invocation};
 use amiferry::setup::Settings;
-use amiferry_sandbox::{
-    Account, BlockDeviceMapping, Ebs, Image, Key, Organization, Role, Sandbox, Snapshot, World,
-};
+use amiferry_sandbox::Sandbox;
 use aws_credential_types::Credentials;
 use serde_json::{Value, json};
 
 use crate::launch_grants::runs;
-use crate::support::{AMI, DATA, ROOT, SOURCE, config_in, documented};
+use crate::support::{AMI, SOURCE, config_in};
 use crate::tables::shown;
 
-const ELSEWHERE: &str = "444444444444";
-const ONE: &str = "222222222222";
-const OTHER: &str = "333333333333";
-const ORGANIZATION: &str = "o-abcdefghij";
-const ROOT_UNIT: &str = "r-ab12";
-const UNIT: &str = "ou-ab12-11111111";
-const ACCESSES: [&str; 3] = ["Grant", "Policy", "None"];
+mod world;
 
-/// Where a run goes.
-struct Where {
-    name: &'static str,
-    partition: &'static str,
-    source: &'static str,
-    targets: &'static [(&'static str, &'static str)],
-    enabled: bool,
-}
-
-const fn here(name: &'static str, targets: &'static [(&'static str, &'static str)]) -> Where {
-    Where {
-        name,
-        partition: "aws",
-        source: "us-west-2",
-        targets,
-        enabled: true,
-    }
-}
-
-const HOME: Where = here("the same Region", &[(ONE, "us-west-2")]);
-const CHINA: Where = Where {
-    name: "China",
-    partition: "aws-cn",
-    source: "cn-north-1",
-    targets: &[(ONE, "cn-northwest-1"), (OTHER, "cn-north-1")],
-    enabled: true,
-};
-const GOVCLOUD: Where = Where {
-    name: "GovCloud",
-    partition: "aws-us-gov",
-    source: "us-gov-west-1",
-    targets: &[(ONE, "us-gov-east-1"), (OTHER, "us-gov-west-1")],
-    enabled: true,
-};
-const WHERE: [Where; 8] = [
-    HOME,
-    here("another Region", &[(ONE, "us-east-1")]),
-    here(
-        "several",
-        &[(ONE, "us-west-2"), (ONE, "us-east-1"), (OTHER, "eu-west-1")],
-    ),
-    here("opt-in Region", &[(ONE, "me-south-1")]),
-    Where {
-        enabled: false,
-        ..here("opt-in Region, not enabled", &[(ONE, "me-south-1")])
-    },
-    CHINA,
-    GOVCLOUD,
-    here("across partitions", &[(ONE, "cn-north-1")]),
-];
-
-/// What the snapshots of the image are under.
-#[derive(Clone, Copy, PartialEq)]
-enum Sources {
-    Unencrypted,
-    OneKey,
-    OneKeyAndUnencrypted,
-    TwoKeys,
-    MultiRegionKey,
-    KeyOfAnotherAccount,
-    AwsEbs,
-    AwsEbsReencrypted,
-    AwsEbsAndKeyReencrypted,
-}
-
-use Sources::{
-    AwsEbs, AwsEbsAndKeyReencrypted, AwsEbsReencrypted, KeyOfAnotherAccount, MultiRegionKey,
-    OneKey, OneKeyAndUnencrypted, TwoKeys, Unencrypted,
-};
-
-const SOURCES: [(Sources, &str); 9] = [
-    (Unencrypted, "unencrypted"),
-    (OneKey, "one key"),
-    (OneKeyAndUnencrypted, "one key, and unencrypted"),
-    (TwoKeys, "two keys"),
-    (MultiRegionKey, "a multi-Region key"),
-    (KeyOfAnotherAccount, "a key of another account"),
-    (AwsEbs, "`aws/ebs`"),
-    (AwsEbsReencrypted, "`aws/ebs`, with `ReencryptKmsKeyId`"),
-    (
-        AwsEbsAndKeyReencrypted,
-        "`aws/ebs` and a key, with `ReencryptKmsKeyId`",
-    ),
-];
-
-const FIRST_KEY: &str = "11111111-aaaa-bbbb-cccc-000000000001";
-const SECOND_KEY: &str = "11111111-aaaa-bbbb-cccc-000000000002";
-const MRK: &str = "mrk-1111111111111111aaaaaaaaaaaaaaaa";
-const FOREIGN_KEY: &str = "44444444-aaaa-bbbb-cccc-000000000004";
-const TARGET_KEY: &str = "22222222-aaaa-bbbb-cccc-000000000002";
-const TARGET_MRK: &str = "mrk-2222222222222222aaaaaaaaaaaaaaaa";
-
-impl Sources {
-    fn reencrypts(self) -> bool {
-        matches!(self, AwsEbsReencrypted | AwsEbsAndKeyReencrypted)
-    }
-
-    /// The keys of the two snapshots, as the sandbox takes them.
-    fn keys(self, place: &Where) -> [Option<String>; 2] {
-        let key = |account: &str, id: &str| Some(key_arn(place, account, place.source, id));
-        let managed = Some("alias/aws/ebs".to_owned());
-        match self {
-            Unencrypted => [None, None],
-            OneKey => [key(SOURCE, FIRST_KEY), key(SOURCE, FIRST_KEY)],
-            OneKeyAndUnencrypted => [key(SOURCE, FIRST_KEY), None],
-            TwoKeys => [key(SOURCE, FIRST_KEY), key(SOURCE, SECOND_KEY)],
-            MultiRegionKey => [key(SOURCE, MRK), key(SOURCE, MRK)],
-            KeyOfAnotherAccount => [key(ELSEWHERE, FOREIGN_KEY), key(ELSEWHERE, FOREIGN_KEY)],
-            AwsEbs | AwsEbsReencrypted => [managed.clone(), managed],
-            AwsEbsAndKeyReencrypted => [managed, key(SOURCE, SECOND_KEY)],
-        }
-    }
-}
-
-fn key_arn(place: &Where, account: &str, region: &str, id: &str) -> String {
-    format!("arn:{}:kms:{region}:{account}:key/{id}", place.partition)
-}
-
-/// What is documented for us-west-2 of the commercial partition, elsewhere.
-fn local(place: &Where, text: &str) -> String {
-    let suffix = if place.partition == "aws-cn" {
-        "amazonaws.com.cn"
-    } else {
-        "amazonaws.com"
-    };
-    text.replace("arn:aws:", &format!("arn:{}:", place.partition))
-        .replace("us-west-2", place.source)
-        .replace("amazonaws.com", suffix)
-}
-
-/// By hand, with `KeyAccess: None`; a key of another account also for the function.
-fn key_policy(place: &Where, owner: &str, users: &[&str]) -> String {
-    let root = |account: &str| format!("arn:{}:iam::{account}:root", place.partition);
-    let users: Vec<String> = users.iter().map(|account| root(account)).collect();
-    let mut statements = vec![
-        json!({"Effect": "Allow", "Principal": {"AWS": root(owner)}, "Action": "kms:*", "Resource": "*"}),
-    ];
-    if !users.is_empty() {
-        statements.push(json!({"Effect": "Allow", "Principal": {"AWS": users}, "Resource": "*",
-            "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant", "kms:Decrypt", "kms:ReEncrypt*",
-                "kms:GenerateDataKeyWithoutPlaintext"]}));
-    }
-    json!({"Version": "2012-10-17", "Statement": statements}).to_string()
-}
-
-fn source(place: &Where, sources: Sources, access: &str) -> Account {
-    let by_hand: &[&str] = if access == "None" { &[ONE, OTHER] } else { &[] };
-    let role = Role::new("amiferry")
-        .policy(local(place, &documented("Find")).replace(
-            &format!("{}:{SOURCE}:key/*", place.source),
-            &format!("{}:*:key/*", place.source),
-        ))
-        .policy(local(place, &documented("KeyPolicies")))
-        .policy(local(place, &documented("Stage")));
-    let policy = key_policy(place, SOURCE, by_hand);
-    let account = [FIRST_KEY, SECOND_KEY, MRK].iter().fold(
-        Account::new(SOURCE)
-            .partition(place.partition)
-            .parent(ROOT_UNIT)
-            .access_key(
-                "AKIAIOSFODNNPRODUCER",
-                "producer-secret",
-                &format!("arn:{}:iam::{SOURCE}:role/amiferry", place.partition),
-            )
-            .role(role),
-        |account, id| account.key(Key::new(place.source, id).policy(policy.clone())),
-    );
-    let snapshots = [(ROOT, 8), (DATA, 100)]
-        .into_iter()
-        .zip(sources.keys(place));
-    let account = snapshots.fold(account, |account, ((id, size), key)| {
-        let snapshot = Snapshot::new(place.source, id, size);
-        account.snapshot(match key {
-            Some(key) => snapshot.key(&key),
-            None => snapshot,
-        })
-    });
-    account.image(
-        Image::new(place.source, AMI, "golden")
-            .mapping(BlockDeviceMapping::ebs(
-                "/dev/xvda",
-                Ebs::snapshot(ROOT).gp3(8, 3000, 125),
-            ))
-            .mapping(BlockDeviceMapping::ebs(
-                "/dev/sdb",
-                Ebs::snapshot(DATA).gp3(100, 3000, 125),
-            ))
-            .with(|image| image.root_device_name = Some("/dev/xvda".to_owned())),
-    )
-}
-
-fn target(place: &Where, id: &str) -> Account {
-    let admin = format!("arn:{}:iam::{id}:role/Admin", place.partition);
-    let role = Role::new("AmiCopyRole").trust_policy(local(place, &documented("aws:PrincipalArn")));
-    let policy = local(place, &documented("TidyUp"))
-        .replace(
-            &format!("{}:222222222222:key/*", place.source),
-            &format!("*:{id}:key/*"),
-        )
-        .replace(
-            &format!("{}:{SOURCE}:key/*", place.source),
-            &format!("{}:*:key/*", place.source),
-        );
-    let mut account = Account::new(id)
-        .partition(place.partition)
-        .parent(UNIT)
-        .access_key(&format!("AKIAADMIN{id}"), "admin-secret", &admin)
-        .role(Role::admin("Admin"))
-        .role(role.policy(policy));
-    for (owner, region) in place.targets {
-        let is_other_partition = region.starts_with("cn-") != (place.partition == "aws-cn");
-        if *owner == id && !is_other_partition {
-            account = account
-                .key(Key::new(region, TARGET_KEY).alias("alias/amis"))
-                .key(Key::new(region, TARGET_MRK));
-            if !place.enabled {
-                account = account.region_disabled(region);
-            }
-        }
-    }
-    account
-}
-
-fn world(place: &Where, sources: Sources, access: &str) -> World {
-    let mut users = vec![SOURCE];
-    if access == "None" {
-        users.extend([ONE, OTHER]);
-    }
-    let foreign = Account::new(ELSEWHERE)
-        .partition(place.partition)
-        .parent(ROOT_UNIT)
-        .key(Key::new(place.source, FOREIGN_KEY).policy(key_policy(place, ELSEWHERE, &users)));
-    World::new()
-        .copy_mib_per_second(4096.0)
-        .organization(
-            Organization::new(ORGANIZATION, SOURCE, ROOT_UNIT).unit(UNIT, "team", ROOT_UNIT),
-        )
-        .account(source(place, sources, access))
-        .account(target(place, ONE))
-        .account(target(place, OTHER))
-        .account(foreign)
-}
+use world::*;
 
 /// Drives a request to its end: the reply, or in a few words why there is none.
 async fn run(sandbox: &Sandbox, place: &Where, request: &Value) -> Result<Value, String> {
@@ -389,8 +140,8 @@ async fn copied(place: &Where, sources: Sources, access: &str) -> String {
     }
     assert_closed(&sandbox, place, &before, &case);
     let wanted = if place.name == "across partitions"
-        || sources == AwsEbs
-        || (sources, access) == (KeyOfAnotherAccount, "Policy")
+        || sources == Sources::AwsEbs
+        || (sources, access) == (Sources::KeyOfAnotherAccount, "Policy")
     {
         "InvalidRequest: "
     } else if place.enabled {
@@ -441,9 +192,9 @@ async fn shared(place: &Where, sources: Sources, access: &str, audience: &str) -
         Ok(reply) => ends(&reply),
         Err(refused) => {
             assert_closed(&sandbox, place, &before, &case);
-            let wanted = sources == AwsEbs
+            let wanted = sources == Sources::AwsEbs
                 || sources.reencrypts()
-                || (sources, access) == (KeyOfAnotherAccount, "Policy");
+                || (sources, access) == (Sources::KeyOfAnotherAccount, "Policy");
             assert!(
                 wanted && refused.starts_with("InvalidRequest: "),
                 "{case}: {refused}"
@@ -520,7 +271,7 @@ async fn the_names_of_a_targets_key() {
         for place in places {
             let (account, region) = place.targets[0];
             let (name, key, under) = names(place)[n].clone();
-            let sandbox = Sandbox::new(world(place, OneKey, "Grant"));
+            let sandbox = Sandbox::new(world(place, Sources::OneKey, "Grant"));
             let mut target = json!({"AccountId": account, "Region": region});
             if let Some(key) = key {
                 target["KmsKeyId"] = json!(key);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_ec2::types::Tag;
 
 use super::note_of;
-use crate::aws::{Aws, refusal};
+use crate::aws::{Aws, tags};
 use crate::error::Refusal;
 use crate::state::State;
 
@@ -17,21 +17,10 @@ impl Aws {
         let bare = self
             .snapshots_by(state, |tags| !tags.contains_key(&note))
             .await?;
-        let Some(first) = bare.first().cloned() else {
-            return Ok(());
-        };
-        let actor = Self::own(state);
-        let region = &state.source.region;
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let ec2 = self.ec2(&actor, region);
         let tag = Tag::builder().key(&note).value("statements").build();
-        let answer = self
-            .ec2(&actor, region)
-            .create_tags()
-            .set_resources(Some(bare))
-            .tags(tag)
-            .send()
-            .await;
-        answer.map_err(|e| refusal("CreateTags", &actor.at(region), first, &e))?;
-        Ok(())
+        tags::write(&ec2, &actor.at(region), bare, vec![tag]).await
     }
 
     /// Whether any snapshot says so.
@@ -46,21 +35,9 @@ impl Aws {
         let noted = self
             .snapshots_by(state, |tags| tags.contains_key(&note))
             .await?;
-        let Some(first) = noted.first().cloned() else {
-            return Ok(());
-        };
-        let actor = Self::own(state);
-        let region = &state.source.region;
-        let tag = Tag::builder().key(&note).build();
-        let answer = self
-            .ec2(&actor, region)
-            .delete_tags()
-            .set_resources(Some(noted))
-            .tags(tag)
-            .send()
-            .await;
-        answer.map_err(|e| refusal("DeleteTags", &actor.at(region), first, &e))?;
-        Ok(())
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let ec2 = self.ec2(&actor, region);
+        tags::delete(&ec2, &actor.at(region), noted, [note]).await
     }
 }
 

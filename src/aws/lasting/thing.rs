@@ -193,33 +193,16 @@ impl Aws {
     ) -> Result<(), Refusal> {
         let actor = Self::own(state);
         let region = &state.source.region;
-        let resource = thing.id(state);
-        let ec2 = self.ec2(&actor, region);
+        let resource = || vec![thing.id(state).to_owned()];
+        let (ec2, at) = (self.ec2(&actor, region), actor.at(region));
         let is_new = |key: &str| new.iter().any(|tag| tag.key() == Some(key));
-        let old: Vec<Tag> = old
+        let old: Vec<String> = old
             .iter()
             .filter(|key| !is_new(key))
-            .map(|key| Tag::builder().key(*key).build())
+            .map(ToString::to_string)
             .collect();
-        if !new.is_empty() {
-            let answer = ec2
-                .create_tags()
-                .resources(resource)
-                .set_tags(Some(new))
-                .send()
-                .await;
-            answer.map_err(|e| refusal("CreateTags", &actor.at(region), resource, &e))?;
-        }
-        if !old.is_empty() {
-            let answer = ec2
-                .delete_tags()
-                .resources(resource)
-                .set_tags(Some(old))
-                .send()
-                .await;
-            answer.map_err(|e| refusal("DeleteTags", &actor.at(region), resource, &e))?;
-        }
-        Ok(())
+        tags::write(&ec2, &at, resource(), new).await?;
+        tags::delete(&ec2, &at, resource(), old).await
     }
 
     pub(super) async fn change(

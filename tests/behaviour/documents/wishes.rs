@@ -1,0 +1,164 @@
+//! The requests whose policies are tried, and worlds that have these policies and no others.
+
+use amiferry_sandbox::{Account, Key, Organization, Role, Sandbox, World};
+use serde_json::{Value, json};
+
+use super::{ACCOUNT, FIRST, SECOND, SPOT};
+use crate::launch_grants::SCALING;
+use crate::staging::{SHARED_KEY, under_aws_ebs};
+use crate::support::*;
+
+const ORGANIZATION: &str = "o-abcdefghij";
+const ROOT_UNIT: &str = "r-ab12";
+const UNIT: &str = "ou-ab12-11111111";
+
+pub fn organization() -> Organization {
+    Organization::new(ORGANIZATION, SOURCE, ROOT_UNIT).unit(UNIT, "team", ROOT_UNIT)
+}
+
+/// What a request says, with the words that all plays have.
+pub fn wish(more: &Value) -> Value {
+    let mut wish = json!({"SourceImageId": AMI, "ExternalId": "a-secret-between-us"});
+    for (key, value) in more.as_object().expect("words") {
+        wish[key] = value.clone();
+    }
+    if !more["OrganizationId"].is_null() || !more["OrganizationalUnitIds"].is_null() {
+        // Its accounts are all there is.
+    } else if more["Mode"] == "Share" {
+        wish["TargetAccountIds"] = json!([ACCOUNT]);
+    } else {
+        wish["Targets"] = request(&[FIRST, SECOND])["Targets"].clone();
+    }
+    wish
+}
+
+/// The source account, with a snapshot under `aws/ebs` if the request is to copy it under another key first.
+pub fn source_of(wish: &Value) -> Account {
+    if wish["ReencryptKmsKeyId"].is_null() {
+        producer()
+    } else {
+        under_aws_ebs(1)
+    }
+}
+
+/// What the requests are that are played.
+pub fn wishes() -> [(&'static str, Value); 12] {
+    let roles = json!(["autoscaling.amazonaws.com", "spot.amazonaws.com"]);
+    [
+        (
+            "Copy, Grant, roles",
+            json!({"Mode": "Copy", "ServiceLinkedRoles": roles, "CreateServiceLinkedRoles": true}),
+        ),
+        ("Copy, None", json!({"Mode": "Copy", "KeyAccess": "None"})),
+        (
+            "Copy, Grant, aws/ebs",
+            json!({"Mode": "Copy", "ReencryptKmsKeyId": SHARED_KEY}),
+        ),
+        (
+            "Copy, Policy",
+            json!({"Mode": "Copy", "KeyAccess": "Policy"}),
+        ),
+        (
+            "Share, Policy",
+            json!({"Mode": "Share", "KeyAccess": "Policy"}),
+        ),
+        (
+            "Share, None, organisation",
+            json!({"Mode": "Share", "KeyAccess": "None", "OrganizationId": ORGANIZATION}),
+        ),
+        (
+            "Share, None, unit",
+            json!({"Mode": "Share", "KeyAccess": "None", "OrganizationalUnitIds": UNIT}),
+        ),
+        (
+            "Copy, Grant, unit",
+            json!({"Mode": "Copy", "OrganizationalUnitIds": UNIT, "TargetRegions": [FIRST.1, SECOND.1], "TargetKmsKeyIds": "alias/amis"}),
+        ),
+        (
+            "Share, None, unit, roles",
+            json!({"Mode": "Share", "KeyAccess": "None", "OrganizationalUnitIds": UNIT, "ServiceLinkedRoles": roles}),
+        ),
+        (
+            "Share, Grant, roles",
+            json!({"Mode": "Share", "ServiceLinkedRoles": roles, "CreateServiceLinkedRoles": true}),
+        ),
+        (
+            "Share, None, snapshots",
+            json!({"Mode": "Share", "KeyAccess": "None", "ShareSnapshots": true}),
+        ),
+        (
+            "Share, None, roles",
+            json!({"Mode": "Share", "KeyAccess": "None", "ServiceLinkedRoles": roles}),
+        ),
+    ]
+}
+
+/// What the function answers, in a world whose roles may do more.
+pub async fn told(wish: &Value) -> Value {
+    let mut world = world_with(source_of(wish), &[FIRST, SECOND]).organization(organization());
+    world.accounts[0].parent = Some(ROOT_UNIT.to_owned());
+    world.accounts[1].parent = Some(UNIT.to_owned());
+    let sandbox = Sandbox::new(world);
+    let before = sandbox.ledger().len();
+    let reply = call(&sandbox, &json!({"Policies": wish}))
+        .await
+        .expect("a reply");
+    let changing = sandbox.ledger().split_off(before);
+    let changing = changing.iter().find(|call| {
+        !["Describe", "List", "GetCallerIdentity"]
+            .iter()
+            .any(|reading| call.operation.starts_with(reading))
+    });
+    assert_eq!(changing.map(|call| call.operation.clone()), None);
+    reply
+}
+
+/// A world of these policies.
+pub fn world_of(policies: &[Value], wish: &Value) -> World {
+    let of = |purpose: &str, region: Option<&str>| -> Option<String> {
+        let mut all = policies.iter();
+        let found =
+            all.find(|p| p["For"] == purpose && region.is_none_or(|region| p["Region"] == region));
+        found.map(|p| p["Document"].to_string())
+    };
+    let mut source = source_of(wish);
+    source.roles[0].policies = of("function role", None).into_iter().collect();
+    source.keys[0].policy = of("source key", None);
+    let mut target = Account::new(ACCOUNT)
+        .access_key(
+            "AKIAADMIN222222222222",
+            "admin-secret",
+            "arn:aws:iam::222222222222:role/Admin",
+        )
+        .role(Role::admin("Admin"))
+        .role(Role::service_linked(SCALING.0, SCALING.1));
+    if let (Some(trust), Some(policy)) = (of("trust of the copy role", None), of("copy role", None))
+    {
+        let role = Role::new("AmiCopyRole").trust_policy(trust).policy(policy);
+        target = target.role(role);
+    }
+    for place in [FIRST, SECOND] {
+        if let Some(policy) = of("target key", Some(place.1)) {
+            let arn = key_arn(place);
+            let id = arn.rsplit('/').next().expect("an ID");
+            let key = Key::new(place.1, id).alias("alias/amis").policy(policy);
+            target = target.key(key);
+        }
+    }
+    World::new()
+        .copy_mib_per_second(250.0)
+        .organization(organization())
+        .account(source.parent(ROOT_UNIT))
+        .account(target.parent(UNIT))
+}
+
+/// The world for one play.
+pub fn sandbox_of(policies: &[Value], wish: &Value) -> Sandbox {
+    let mut world = world_of(policies, wish);
+    if wish["CreateServiceLinkedRoles"] != true {
+        let spot = Role::service_linked("spot.amazonaws.com", SPOT);
+        let last = world.accounts.last_mut().expect("the target");
+        last.roles.push(spot);
+    }
+    Sandbox::new(world)
+}
