@@ -140,7 +140,8 @@ fn shown(call: &Call) -> Value {
 /// Accounts, in them Regions, in them what they own.
 fn world(aws: &Aws) -> Value {
     let mut accounts: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
-    let empty = || json!({"images": [], "snapshots": [], "grants": [], "instances": []});
+    let empty =
+        || json!({"images": [], "snapshots": [], "keys": [], "grants": [], "instances": []});
     let mut put = |account: &'_ str, region: &'_ str, kind: &str, value: Value| {
         let Some((account, _)) = aws.accounts.get_key_value(account) else {
             return;
@@ -166,6 +167,8 @@ fn world(aws: &Aws) -> Value {
         put(&view.owner_id, &view.region, "snapshots", json!(view));
     }
     for key in aws.keys.values() {
+        let shown = json!({"arn": key.arn, "policy": key.policy_text});
+        put(&key.account, &key.region, "keys", shown);
         for grant in &key.grants {
             put(&key.account, &key.region, "grants", json!(grant.view));
         }

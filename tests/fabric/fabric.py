@@ -291,8 +291,21 @@ class Fabric:
             "shared": sorted({user for snapshot in snapshots for user in snapshot["create_volume_permissions"]}),
             "marks": sorted({tag for snapshot in snapshots for tag in snapshot["tags"] if tag.startswith("amiferry:sharing:")}),
             "launch": image["launch_permissions"],
+            "policy": self.added_statements(name),
+            "staged": [snapshot["id"] for snapshot in self.snapshots(name, world.SOURCE)],
         }
         return {what: value for what, value in found.items() if value}
+
+    def key_policy(self, name):
+        """That of the key of image `name`, to the byte."""
+        keys = self.sandbox("world")["accounts"][world.SOURCE][world.HOME]["keys"]
+        [policy] = [key["policy"] for key in keys if key["arn"] == world.key_arn(name)]
+        return policy
+
+    def added_statements(self, name):
+        """Statements of runs in it."""
+        statements = json.loads(self.key_policy(name))["Statement"]
+        return [statement["Sid"] for statement in statements if statement.get("Sid", "").startswith("Amiferry")]
 
     def calls(self, kind="call"):
         """ministack's side of the ledger."""
@@ -375,7 +388,13 @@ def deployed(folder, bootstrap, sandbox_binary):
             "TargetKmsKeyIds": ["alias/amis", "alias/amis"],
         }
         fabric.parameters.put_parameter(Name=REQUEST_PARAMETER, Type="String", Value=json.dumps(request))
-        fabric.deploy(Architecture="x86_64", LambdaTimeout=60, RequestParameter=REQUEST_PARAMETER)
+        fabric.deploy(
+            Architecture="x86_64",
+            LambdaTimeout=60,
+            RequestParameter=REQUEST_PARAMETER,
+            KeyPolicyAccess="true",
+            ReencryptKmsKeyArns=world.key_arn("managed"),
+        )
         assert fabric.settled(STACK) == "CREATE_COMPLETE", fabric.reasons(STACK)
         targets = target_roles(fabric)
         file = folder / "world.toml"

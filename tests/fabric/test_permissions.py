@@ -4,7 +4,7 @@ import json
 import re
 
 from . import template, world
-from .fabric import STACK
+from .fabric import REQUEST_PARAMETER, STACK
 
 
 def documented(name):
@@ -23,13 +23,14 @@ def normal(policy):
     return policy
 
 
-def deployed(fabric, role_name, account=world.SOURCE):
+def deployed(fabric, role_name, account=world.SOURCE, stack=STACK):
     """The role's trust and policies, with names that CloudFormation made up as the documentation writes them."""
-    resources = fabric.resources()
+    resources = fabric.resources(stack)
     names = {
         resources["Bucket"]: "amiferry-bucket",
         resources["DeadLetters"].rpartition("/")[2]: "amiferry-dead-letters",
         resources["Topic"].rpartition(":")[2]: "amiferry-topic",
+        stack: STACK,
     }
     role = fabric.role(role_name, account)
 
@@ -42,8 +43,23 @@ def deployed(fabric, role_name, account=world.SOURCE):
 
 
 def test_the_functions_policies(fabric):
-    _, policies = deployed(fabric, STACK)
+    """Without what has to be asked for."""
+    parameters = {"Architecture": "x86_64", "RequestParameter": REQUEST_PARAMETER, "OrchestratorRoleName": "bare"}
+    assert fabric.create("bare", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("bare")
+    _, policies = deployed(fabric, "bare", stack="bare")
     assert policies == [documented("Find"), documented("Start")]
+    assert fabric.delete("bare") == "DELETE_COMPLETE"
+
+
+def test_the_functions_policies_with_what_is_asked_for(fabric):
+    _, [distribute, reencrypt, stack] = deployed(fabric, STACK)
+    bare, more = documented("Find"), documented("KeyPolicies")
+    assert [statement for statement in bare["Statement"] if statement not in distribute["Statement"]] == []
+    assert [statement for statement in distribute["Statement"] if statement not in bare["Statement"]] == [more["Statement"]]
+    wanted = documented("Stage")["Statement"]
+    wanted[-1]["Resource"] = world.key_arn("managed")
+    assert reencrypt["Statement"] == wanted
+    assert stack == documented("Start")
 
 
 def test_the_machines_policy(fabric):

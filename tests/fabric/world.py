@@ -52,6 +52,8 @@ IMAGES = {
     "woken": (WHILE,),
     "lost": (WHILE,),
     "launching": (INSTANT,),
+    "policy": (SOON,),
+    "managed": (INSTANT, SOON),
     "shared": (INSTANT,),
     "shared-many": (INSTANT,),
     "shared-event": (INSTANT,),
@@ -65,6 +67,8 @@ TAGS = {
 
 #: What only DescribeImageAttribute tells.
 UEFI = {"three": 'boot_mode = "uefi"\nuefi_data = "QU1aTlVFRkkQAAAAAAAAAHRlc3Q="'}
+#: Encrypted with aws/ebs, which nobody can share.
+MANAGED = {"managed"}
 #: EBS gives up half-way.
 FAILING = {"failing": '[50, "Internal error"]'}
 
@@ -151,7 +155,7 @@ def image(name, sizes):
             f'region = "{HOME}"',
             f'id = "{snapshot_id}"',
             f"size = {size}",
-            f'key = "{key_arn(name)}"',
+            f'key = "{"alias/aws/ebs" if name in MANAGED else key_arn(name)}"',
         )
         if name in FAILING:
             yield f"copies_fail_at = {FAILING[name]}"
