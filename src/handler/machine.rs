@@ -36,7 +36,7 @@ impl Handler {
         budget.only_open = true;
         let (mut state, source) = if let Some(mut state) = self.last_state(aws, &call.last).await? {
             match read_again(aws, &mut state, &budget).await {
-                Again::Read(source) => (state, source),
+                Again::Read(source) => (state, *source),
                 Again::Later(seconds) => {
                     return self.whole(aws, "Continue", Some(seconds), &state).await;
                 }

@@ -17,7 +17,7 @@ use crate::step::{MOST_TRIES, backoff};
 #[derive(Debug)]
 pub enum Again {
     /// `Err` says why nothing can be copied any more.
-    Read(Result<Source, String>),
+    Read(Box<Result<Source, String>>),
     /// AWS does not tell now: after so many seconds. The state has counted it.
     Later(u32),
 }
@@ -27,12 +27,13 @@ pub enum Again {
 pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again {
     loop {
         if state.unread >= MOST_TRIES {
-            return Again::Read(Err(format!("{} cannot be read", state.source.image_id)));
+            let said = format!("{} cannot be read", state.source.image_id);
+            return Again::Read(Box::new(Err(said)));
         }
         let said = match in_time(aws, budget, read(aws, state)).await {
             Some(Ok(source)) => {
                 state.unread = 0;
-                return Again::Read(source);
+                return Again::Read(Box::new(source));
             }
             Some(Err(Error::Throttled(refusal) | Error::AccessDenied { refusal, .. })) => {
                 refusal.to_string()
