@@ -25,6 +25,9 @@ pub enum Again {
 /// Reads the source; where AWS does not tell, again, inside for as long as the budget's patience lasts, and in later calls. In the
 /// end the run is given up, and goes on without the source.
 pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again {
+    // Handed in from outside: nothing it says of the world is taken for granted.
+    state.not_ahead_of(aws.now());
+    state.reopen();
     loop {
         if state.unread >= MOST_TRIES {
             let said = format!("{} cannot be read", state.source.image_id);
@@ -58,14 +61,11 @@ pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again 
     }
 }
 
-/// Prepares a state handed in from outside: nothing it says of the world is taken for granted. An image that is gone is no
-/// error of the call: it is for each target to fail by, and be cleaned up after.
+/// Reads it, and sees that it is what the state says.
 async fn read(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Error> {
     if state.phase == Phase::Ended {
         return Ok(Err("the run has ended".to_owned()));
     }
-    state.not_ahead_of(aws.now());
-    state.reopen();
     // The audience of a lasting share is no target, and may be waiting.
     if state.order.share.is_none() && state.targets.iter().all(|t| t.phase.is_terminal()) {
         return Ok(Err("nothing is left to copy".to_owned()));

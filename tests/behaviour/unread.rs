@@ -112,6 +112,25 @@ async fn one_that_is_never_told_again_ends_the_run() {
     }
 }
 
+/// A state may come from anybody: one that has given up, and has something due next year, does not leave the source open for so long.
+#[tokio::test(start_paused = true)]
+async fn one_given_up_is_not_waited_for() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let mut state = begun_and_cut_off(&sandbox, Fault::None, None).await;
+    state["Unread"] = json!(500);
+    for target in state["Targets"].as_array_mut().unwrap() {
+        target["Phase"] = json!("Undoing");
+        target["Due"] = json!(u32::MAX);
+    }
+    let began = sandbox.now();
+    let reply = to_the_end(&sandbox, &json!({ "State": state })).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    let took = sandbox.now().duration_since(began).unwrap();
+    assert!(took < Duration::from_mins(30), "{took:?}");
+    assert_nothing(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
 /// A call that has hardly time to read: it must have some left to end with, when the run is given up.
 #[tokio::test(start_paused = true)]
 async fn nor_does_a_short_time_out_keep_it_from_ending() {
