@@ -5,6 +5,7 @@ mod child_grants;
 mod client;
 mod closed_accounts;
 mod copying;
+mod copying_under_keys;
 mod describing;
 mod faults;
 mod keys;
