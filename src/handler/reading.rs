@@ -47,10 +47,13 @@ pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again 
         state.unread += 1;
         let (run, tries) = (state.run.as_str(), state.unread);
         warn!(run, tries, said, "the source could not be read");
-        if tries >= MOST_TRIES {
+        // Whoever asked does not wait for all of these tries.
+        let late = state.end_by != 0 && aws.now() >= state.end_by;
+        if tries >= MOST_TRIES || late {
             let image = &state.source.image_id;
-            let said = format!("{image} could not be read, {tries} times in a row: {said}");
+            let said = format!("{image} could not be read (attempt {tries}): {said}");
             state.give_up(Cause::SourceUnreadable, &said);
+            state.unread = MOST_TRIES;
             continue;
         }
         let wait = backoff(tries);

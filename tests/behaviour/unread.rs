@@ -44,7 +44,10 @@ fn assert_ended_without(sandbox: &Sandbox, reply: &Value, said: &str) {
         assert_eq!(told["Cause"], "SourceUnreadable", "{told}");
         let reason = told["Reason"].as_str().unwrap();
         assert!(reason.contains(said), "{said}: {reason}");
-        assert!(reason.contains("11 times in a row"), "{reason}");
+        assert!(
+            reason.contains("could not be read (attempt 11)"),
+            "{reason}"
+        );
         let remedy = told["Remedy"].as_str().unwrap();
         assert!(remedy.contains("ec2:DescribeImages"), "{remedy}");
     }
@@ -110,6 +113,20 @@ async fn one_that_is_never_told_again_ends_the_run() {
         let reply = to_the_end(&sandbox, &json!({ "State": state })).await;
         assert_ended_without(&sandbox, &reply, said);
     }
+}
+
+/// CloudFormation waits for one hour, whatever the source does.
+#[tokio::test(start_paused = true)]
+async fn whoever_asked_does_not_wait_for_all_tries() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let mut state = begun_and_cut_off(&sandbox, refuse(500, "InternalError"), None).await;
+    state["EndBy"] = state["Started"].clone();
+    let reply = to_the_end(&sandbox, &json!({ "State": state })).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    let reason = target(&reply, TWO[0])["Reason"].as_str().unwrap();
+    assert!(reason.contains("could not be read (attempt 1)"), "{reason}");
+    assert_nothing(&sandbox, &TWO);
+    assert_closed(&sandbox);
 }
 
 /// A state may come from anybody: one that has given up, and has something due next year, does not leave the source open for so long.
