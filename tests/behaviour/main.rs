@@ -23,6 +23,7 @@ mod resume;
 mod share;
 mod sources;
 mod staging;
+mod stolen;
 mod support;
 mod sweep;
 mod table;

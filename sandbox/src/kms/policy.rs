@@ -13,7 +13,12 @@ use crate::refusals::{self, Refused};
 /// Bytes of a key policy (aws-facts, KMS).
 const LONGEST: usize = 32 * 1024;
 
-fn own_key<'a>(aws: &'a mut Aws, ask: Ask<'_>, operation: &str) -> Result<&'a LiveKey, Refused> {
+fn own_key<'a>(
+    aws: &'a mut Aws,
+    ask: Ask<'_>,
+    operation: &str,
+    usage: &Use<'_>,
+) -> Result<&'a LiveKey, Refused> {
     if let Some(name) = ask
         .input
         .text("PolicyName", 128)?
@@ -28,13 +33,13 @@ fn own_key<'a>(aws: &'a mut Aws, ask: Ask<'_>, operation: &str) -> Result<&'a Li
         let caller = &ask.call.caller.principal.arn;
         return Err(refusals::KEY_FOREIGN.with(&[caller, &action, &key.arn]));
     }
-    authorise::check(aws, &ask.call.caller, key, &Use::direct(operation))?;
+    authorise::check(aws, &ask.call.caller, key, usage)?;
     Ok(key)
 }
 
 pub(super) fn get(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     ask.input.only("GetKeyPolicy", &["KeyId", "PolicyName"])?;
-    let key = own_key(aws, ask, "GetKeyPolicy")?;
+    let key = own_key(aws, ask, "GetKeyPolicy", &Use::direct("GetKeyPolicy"))?;
     Ok(json!({"Policy": key.policy_text, "PolicyName": "default"}))
 }
 
@@ -47,7 +52,15 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     ];
     ask.input.only("PutKeyPolicy", &names)?;
     let text = ask.input.required("Policy", 131_072)?;
-    let mut changed = own_key(aws, ask, "PutKeyPolicy")?.clone();
+    let bypass = ask.input.flag("BypassPolicyLockoutSafetyCheck")?;
+    let usage = Use {
+        keys: vec![(
+            "kms:bypasspolicylockoutsafetycheck",
+            vec![bypass.to_string()],
+        )],
+        ..Use::direct("PutKeyPolicy")
+    };
+    let mut changed = own_key(aws, ask, "PutKeyPolicy", &usage)?.clone();
     if changed.managed {
         return Err(refusals::MANAGED_KEY_POLICY.with(&[&changed.arn]));
     }
@@ -66,7 +79,6 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         return Err(refusals::POLICY_UNKNOWN_PRINCIPAL.with(&[]));
     }
     changed.policy = Arc::new(policy);
-    let bypass = ask.input.flag("BypassPolicyLockoutSafetyCheck")?;
     let again = Use::direct("PutKeyPolicy");
     if !bypass && authorise::decide(aws, &ask.call.caller, &changed, &again).is_err() {
         return Err(refusals::POLICY_LOCKOUT.with(&[]));

@@ -115,7 +115,9 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
     if state.order.key_access == KeyAccess::Policy {
         keys.push(format!("{}*", tag::POLICY));
     }
-    let tags = json!({"ForAllValues:StringLike": {"aws:TagKeys": keys}});
+    // Without Null, a call that names no tag would delete all there are.
+    let tags =
+        json!({"ForAllValues:StringLike": {"aws:TagKeys": keys}, "Null": {"aws:TagKeys": "false"}});
     statements.push(mark.on(marked).when(tags));
     statements
 }
