@@ -1,7 +1,7 @@
 //! The only loop: decide, perform (concurrently), record, until the run ends, only waiting is left, or the budget is used up.
 //!
-//! At the end of the budget, commands under way are dropped. That is no different from a crash after their calls: whoever
-//! goes on looks first.
+//! At the end of the budget, commands under way are dropped. That is no different from a crash after their calls, but for being
+//! counted: whoever goes on looks first.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::aws::Aws;
 use crate::command::{Command, Outcome};
+use crate::error::Refusal;
 use crate::source::Source;
 use crate::state::{Phase, State, TargetPhase};
 use crate::step::{Busy, Next, next, record};
@@ -67,8 +68,12 @@ pub async fn advance(
     });
     let mut flying: Flying<'_> = FuturesUnordered::new();
     let mut busy = Busy::default();
+    let mut under_way = Vec::new();
     loop {
         if end.is_some_and(|end| Instant::now() >= end) {
+            for command in under_way {
+                cut_off(aws, state, &command);
+            }
             return Progress::Continue(1);
         }
         let now = aws.now();
@@ -79,7 +84,8 @@ pub async fn advance(
         let wake = match decided {
             Next::End => return Progress::Ended,
             Next::Do(commands) => {
-                take_off(aws, state, source, commands, &mut busy, &mut flying);
+                let begun = take_off(aws, state, source, commands, &mut busy, &mut flying);
+                under_way.extend(begun);
                 None
             }
             Next::WaitUntil(due) if flying.is_empty() => {
@@ -98,9 +104,11 @@ pub async fn advance(
             // In order, so that the same world gives the same run.
             biased;
             Some(landed) = flying.next() => {
+                under_way.retain(|command| *command != landed.0);
                 land(state, &mut busy, landed, aws.now());
                 // Whatever else has landed meanwhile goes into the same decision.
                 while let Some(Some(landed)) = flying.next().now_or_never() {
+                    under_way.retain(|command| *command != landed.0);
                     land(state, &mut busy, landed, aws.now());
                 }
             }
@@ -129,13 +137,14 @@ fn take_off<'a>(
     commands: Vec<Command>,
     busy: &mut Busy,
     flying: &mut Flying<'a>,
-) {
+) -> Vec<Command> {
     let room = AT_ONCE.saturating_sub(flying.len());
     if room == 0 {
-        return;
+        return Vec::new();
     }
     let seen = Arc::new(state.clone());
-    for command in commands.into_iter().take(room) {
+    let begun: Vec<Command> = commands.into_iter().take(room).collect();
+    for command in begun.clone() {
         match command.target() {
             Some(target) => drop(busy.targets.insert(target)),
             None => busy.source = true,
@@ -147,6 +156,47 @@ fn take_off<'a>(
         };
         flying.push(performing.boxed());
     }
+    begun
+}
+
+/// A command that the end of the budget cuts off has stumbled, as one that AWS did not answer: a run whose every call ends so must end
+/// some time, too. Nobody knows how far it got.
+fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
+    let operation = match command {
+        // It may have opened the source.
+        Command::Share { .. } => "ModifySnapshotAttribute",
+        other => other.name(),
+    };
+    let (account, region) = match command.target().map(|i| &state.targets[i]) {
+        Some(target) => (target.account_id.to_string(), target.region.to_string()),
+        None => (
+            state.source.account_id.to_string(),
+            state.source.region.to_string(),
+        ),
+    };
+    let refusal = Refusal {
+        operation,
+        account,
+        region,
+        resource: state.source.image_id.to_string(),
+        code: "Timeout".to_owned(),
+        message: "there was no answer before the function's time was up".to_owned(),
+        request_id: None,
+    };
+    let now = aws.now();
+    // What it may have begun shows a while later.
+    match command {
+        Command::Start { target, .. } => {
+            let target = &mut state.targets[*target];
+            target.last_start = now;
+            if target.since == 0 {
+                target.since = now;
+            }
+        }
+        Command::Stage { .. } => state.sharing.staged_at = now,
+        _ => {}
+    }
+    record(state, command, Outcome::Refused(refusal), now);
 }
 
 fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcome), now: i64) {

@@ -252,11 +252,25 @@ pub async fn own_snapshots(
 /// What a run made in a target, whatever key its copies were made under, so that they are found where an alias has no ARN any more. By
 /// two of its tags: what bears the run's name alone may be somebody's own, tagged like a copy.
 pub async fn made_by(ec2: &Client, at: &Place, run: &str) -> Result<Vec<Snapshot>, Refusal> {
-    let of_run = Filter::builder()
-        .name(format!("tag:{}", tag::RUN))
-        .values(run)
+    tagged(ec2, at, tag::RUN, run).await
+}
+
+/// What any run made of an image.
+pub async fn made_of(ec2: &Client, at: &Place, image: &str) -> Result<Vec<Snapshot>, Refusal> {
+    tagged(ec2, at, tag::SOURCE_IMAGE, image).await
+}
+
+async fn tagged(
+    ec2: &Client,
+    at: &Place,
+    name: &str,
+    value: &str,
+) -> Result<Vec<Snapshot>, Refusal> {
+    let of_value = Filter::builder()
+        .name(format!("tag:{name}"))
+        .values(value)
         .build();
-    let mut found = own_snapshots(ec2, at, of_run).await?;
+    let mut found = own_snapshots(ec2, at, of_value).await?;
     found.retain(|snapshot| snapshot.tags().iter().any(|t| t.key() == Some(tag::KEY)));
     Ok(found)
 }

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `released=account` whom it let in and needs no more, `account` who was permitted before any run |
 //! | `amiferry:sharing:<run>:+<digest>` | the same | `+account` whom the run needs let in: a tag of its own, named by what it lists, because two processes of a run may write at the same moment |
+//! | `amiferry:sharing:<run>:<another>+` | the same, when another run ends that leaves accounts to this one, which needs all (`+*`) | `left=account` |
 //! | `amiferry:sharing:<run>:<another>` | the same, when another run gives again what somebody took away | `-account` who is no longer among those before |
 //! | `amiferry:shared:<run>`, `amiferry:shared:<run>:<digest>` | image and snapshots, while a share lasts | whom it let in |
 //!
@@ -47,6 +48,8 @@ pub struct CopyMark {
     /// Once it needs nobody: whom it had let in. Another run needs some of them, and may be ending too; this one looks again, and shuts
     /// out whom nobody needs then. Whoever comes meanwhile must not take them for permitted before any run.
     pub released: Needs,
+    /// Let in by runs that have ended, which left them to this one.
+    pub left: BTreeSet<String>,
     /// Permitted before any run.
     pub before: BTreeSet<String>,
 }
@@ -100,9 +103,21 @@ impl Needs {
 }
 
 impl CopyMark {
+    /// Those whom it names as let in by it, or left to it.
+    pub fn listed(&self) -> BTreeSet<&str> {
+        let mut listed: BTreeSet<&str> = self.left.iter().map(String::as_str).collect();
+        for needs in [&self.needs, &self.released] {
+            if let Needs::These(accounts) = needs {
+                listed.extend(accounts.iter().map(String::as_str));
+            }
+        }
+        listed
+    }
+
     /// Whether this one may be permitted because of the run, and of nobody before it.
     fn let_in(&self, account: &str) -> bool {
-        (self.needs.has(account) || self.released.has(account)) && !self.before.contains(account)
+        let by_it = self.needs.has(account) || self.released.has(account);
+        (by_it || self.left.contains(account)) && !self.before.contains(account)
     }
 
     /// The mark as tags.
@@ -111,6 +126,7 @@ impl CopyMark {
         let mut words = vec![format!("since={}", self.since)];
         words.extend(self.execution.iter().map(|name| format!("by={name}")));
         words.extend(self.released.words("released="));
+        words.extend(self.left.iter().map(|who| format!("left={who}")));
         words.extend(self.before.iter().cloned());
         let mut tags = write(&name, words.iter().map(String::as_str));
         if !self.needs.is_none() {
@@ -128,6 +144,7 @@ impl CopyMark {
             execution: None,
             needs: Needs::none(),
             released: Needs::none(),
+            left: BTreeSet::new(),
             before: BTreeSet::new(),
         };
         let (mut needed, mut released) = (BTreeSet::new(), BTreeSet::new());
@@ -139,6 +156,7 @@ impl CopyMark {
                 (Some(("by", name)), _) => mark.execution = Some(name.to_owned()),
                 (Some(("released", "*")), _) => mark.released = Needs::All,
                 (Some(("released", account)), _) => drop(released.insert(account.to_owned())),
+                (Some(("left", account)), _) => drop(mark.left.insert(account.to_owned())),
                 (Some(_), _) => {}
                 (None, Some("*")) => mark.needs = Needs::All,
                 (None, Some(account)) => drop(needed.insert(account.to_owned())),
@@ -169,13 +187,23 @@ pub fn void(run: &str, by: &str, accounts: &BTreeSet<String>) -> Vec<Tag> {
     )
 }
 
+/// What run `by` adds to the mark of another, which needs too many to list them: these it leaves to it. A tag of its own, as above.
+fn leave(run: &str, by: &str, accounts: &BTreeSet<String>) -> Vec<Tag> {
+    let words: Vec<String> = accounts.iter().map(|who| format!("left={who}")).collect();
+    write(
+        &format!("{}:{by}+", sharing_tag(run)),
+        words.iter().map(String::as_str),
+    )
+}
+
 /// What run `by` added to marks that are gone by now.
 pub fn void_of_nothing<'a>(by: &str, tags: &'a BTreeMap<String, String>) -> Vec<&'a String> {
     let of_nothing = |key: &&String| {
         let named = key.strip_prefix(tag::SHARING).unwrap_or_default();
         let mut parts = named.split(':');
         let (run, who) = (parts.next().unwrap_or_default(), parts.next());
-        who == Some(by) && !tags.contains_key(&sharing_tag(run))
+        who.map(|who| who.trim_end_matches('+')) == Some(by)
+            && !tags.contains_key(&sharing_tag(run))
     };
     tags.keys().filter(of_nothing).collect()
 }
@@ -232,6 +260,21 @@ impl Marks {
     pub fn released_by_others(&self, run: &str, who: &str) -> bool {
         let mut copies = self.copies.iter().filter(|(other, _)| *other != run);
         copies.any(|(_, mark)| mark.released.has(who))
+    }
+
+    /// What is to be written beside the marks of runs that need all there are: of these accounts, which run `by` leaves to others, they know
+    /// nothing, and would not shut them out.
+    pub fn to_hand_over(&self, by: &str, accounts: &[String]) -> Vec<Tag> {
+        let others = self.copies.iter().filter(|(other, _)| *other != by);
+        let of_all = others.filter(|(_, mark)| mark.needs == Needs::All);
+        let unlisted = of_all.map(|(other, mark)| {
+            let unlisted = accounts.iter().filter(|who| !mark.left.contains(*who));
+            (other, unlisted.cloned().collect::<BTreeSet<_>>())
+        });
+        let unlisted = unlisted.filter(|(_, accounts)| !accounts.is_empty());
+        unlisted
+            .flat_map(|(other, accounts)| leave(other, by, &accounts))
+            .collect()
     }
 
     /// Whether another run needs this one let in.
@@ -324,6 +367,7 @@ mod tests {
             execution: Some("amiferry-x".to_owned()),
             needs: Needs::of(set(needs)),
             released: Needs::none(),
+            left: BTreeSet::new(),
             before: set(before),
         }
     }

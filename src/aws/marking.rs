@@ -76,11 +76,16 @@ impl Aws {
         let needs = Needs::of(wanted.clone());
         let mut mark = match marks.copies.get(&state.run) {
             Some(mark) => CopyMark {
-                // It needed nobody yet, or no more: it begins to now.
-                since: if mark.needs.is_none() {
+                // It needed nobody yet, or no more, or another execution of the same run, which is over, has left it: it begins now.
+                since: if mark.needs.is_none() || state.sharing.at == 0 {
                     self.now()
                 } else {
                     mark.since
+                },
+                execution: if state.execution.is_empty() {
+                    mark.execution.clone()
+                } else {
+                    Some(state.execution.clone())
                 },
                 // Whom it had released may be in yet: they are its own again.
                 needs: mark.needs.and(&mark.released).and(&needs),
@@ -99,6 +104,7 @@ impl Aws {
                     execution: Some(state.execution.clone()).filter(|name| !name.is_empty()),
                     needs,
                     released: Needs::none(),
+                    left: BTreeSet::new(),
                     before,
                 }
             }

@@ -93,7 +93,9 @@ impl Aws {
         let at = actor.at(&target.region);
         let before = copies::made_by(&ec2, &at, &state.run).await?;
         let keys = self.keys_of(state, &actor, target, &before).await?;
-        let before = ids_of(&before);
+        // Another run may have begun the copies that this one's image stands on.
+        let of_image = copies::made_of(&ec2, &at, state.source.image_id.as_str()).await?;
+        let of_image = ids_of(&of_image);
         let mut left = Vec::new();
         let run = format!("tag:{}", tag::RUN);
         for found in image::own_images_by(&ec2, &at, &run, &state.run).await? {
@@ -101,10 +103,10 @@ impl Aws {
                 continue;
             };
             // Somebody's own copy of the run's image has its tags, and stands on other snapshots.
-            if stands_on(&found, &before) {
+            if stands_on(&found, &of_image) {
                 left.extend(deregister(&ec2, &at, &id).await?);
             } else {
-                warn!(run = state.run, image = %id, account = at.account, region = at.region, "left: none of its snapshots is this run's");
+                warn!(run = state.run, image = %id, account = at.account, region = at.region, "left: none of its snapshots is a copy of the image's");
             }
         }
         let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);

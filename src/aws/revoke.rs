@@ -213,7 +213,9 @@ impl Aws {
         self.modify(state, id, OperationType::Remove, remove)
             .await?;
         match marks.copies.get(&state.run) {
-            Some(mark) if !needed.is_empty() => self.leave(state, id, tags, mark).await,
+            Some(mark) if !needed.is_empty() => {
+                self.leave(state, id, tags, (marks, mark), &needed).await
+            }
             _ => Ok(Closed::Wholly),
         }
     }
@@ -225,12 +227,22 @@ impl Aws {
         state: &State,
         id: &SnapshotId,
         tags: &BTreeMap<String, String>,
-        mark: &CopyMark,
+        (marks, mark): (&Marks, &CopyMark),
+        needed: &[String],
     ) -> Result<Closed, Refusal> {
-        if mark.needs.is_none() && self.now() - mark.since >= SEEN_BY_ALL {
+        let told = mark.needs.is_none() && self.now() - mark.since >= SEEN_BY_ALL;
+        let unlisted = marks.to_hand_over(&state.run, needed);
+        if told && unlisted.is_empty() {
             return Ok(Closed::Wholly);
         }
-        if !mark.needs.is_none() {
+        if told {
+            // Who needs too many to list them knows nothing of these: they are written down beside its mark.
+            let actor = Self::own(state);
+            let region = &state.source.region;
+            let (ec2, at) = (self.ec2(&actor, region), actor.at(region));
+            tags::write(&ec2, &at, vec![id.to_string()], unlisted).await?;
+        }
+        if told || !mark.needs.is_none() {
             let ended = CopyMark {
                 needs: Needs::none(),
                 released: mark.needs.and(&mark.released),
@@ -267,7 +279,12 @@ impl Aws {
         let mut pages = kms.list_grants().key_id(key).into_paginator().send();
         let mut all = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| refusal("ListGrants", &actor.at(&region), key, &e))?;
+            let page = page.map_err(|e| refusal("ListGrants", &actor.at(&region), key, &e));
+            // A key that is gone has no grants any more.
+            let page = match page {
+                Err(refusal) if refusal.kind() == RefusalKind::NotFound => return Ok(Vec::new()),
+                other => other?,
+            };
             all.extend(page.grants.unwrap_or_default());
         }
         Ok(all)
@@ -343,11 +360,11 @@ fn to_close(
         Some(mark) => mark.before.contains(account),
         None => state.sharing.prior.iter().any(|p| p.as_str() == account),
     };
-    let ours: BTreeSet<&str> = state
-        .targets
-        .iter()
-        .map(|t| t.account_id.as_str())
-        .collect();
+    // Its mark goes with its end: whom another process of the run let in, for other targets, nobody would shut out.
+    let listed = marks.copies.get(&state.run).map(CopyMark::listed);
+    let listed = listed.unwrap_or_default();
+    let targets = state.targets.iter().map(|t| t.account_id.as_str());
+    let ours: BTreeSet<&str> = targets.chain(listed).collect();
     permitted
         .into_iter()
         .filter(|a| ours.contains(a.as_str()) && !was_there(a))

@@ -105,13 +105,15 @@ impl Aws {
     }
 
     /// Marks the source as open for this run, which may need these targets let in: whoever has the part of one may do so while the
-    /// mark is there.
-    pub async fn mark_open(&self, state: &State, targets: &[usize]) -> Result<(), Error> {
+    /// mark is there. Tells whether a mark of the run was there before.
+    pub async fn mark_open(&self, state: &State, targets: &[usize]) -> Result<bool, Error> {
         let state = &state.opened();
         let marking = async {
             let (tags, permitted) = self.seen_together(state).await?;
             let marks = self.marks_for(state, targets, &tags, &permitted);
-            self.write_marks(state, &tags, &marks).await
+            self.write_marks(state, &tags, &marks).await?;
+            let name = sharing_tag(&state.run);
+            Ok(tags.iter().flatten().any(|tags| tags.contains_key(&name)))
         };
         marking.await.map_err(Error::from_refusal)
     }

@@ -131,6 +131,7 @@ impl Aws {
             execution: Some(state.execution.clone()).filter(|name| !name.is_empty()),
             needs: Needs::none(),
             released: Needs::none(),
+            left: BTreeSet::new(),
             before: BTreeSet::new(),
         };
         let ours = [

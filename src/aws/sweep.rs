@@ -99,18 +99,30 @@ impl Aws {
         Ok(runs.into_values().collect())
     }
 
-    /// The accounts that a run let in: those its mark needs; where they are too many for a mark, those with a grant of its name; where it
+    /// The accounts that the run of this state let in, by its mark on the source snapshots; none if there is none.
+    pub async fn let_in_by(&self, state: &State) -> Result<BTreeSet<AccountId>, Refusal> {
+        let tags = self.source_snapshot_tags(state).await?;
+        let mut accounts = BTreeSet::new();
+        for tags in tags.iter().flatten() {
+            if let Some(mark) = Marks::read(tags).copies.get(&state.run) {
+                accounts.extend(self.let_in(state, mark).await?);
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// The accounts that a run let in: those its mark needs or has released; where they are too many for a mark, those with a grant of its name; where it
     /// made none, those permitted now who were not before.
     pub async fn let_in(
         &self,
         state: &State,
         mark: &CopyMark,
     ) -> Result<BTreeSet<AccountId>, Refusal> {
-        let mut accounts = BTreeSet::new();
-        if let Needs::These(needed) = &mark.needs
-            && !needed.is_empty()
-        {
-            accounts.extend(needed.iter().filter_map(|a| AccountId::parse(a).ok()));
+        let listed = mark.listed().into_iter();
+        let mut accounts: BTreeSet<AccountId> =
+            listed.filter_map(|a| AccountId::parse(a).ok()).collect();
+        let whole = mark.needs != Needs::All && mark.released != Needs::All;
+        if whole && !accounts.is_empty() {
             return Ok(accounts);
         }
         for key in &state.source.keys {
@@ -119,7 +131,7 @@ impl Aws {
             let of_run = names.iter().filter_map(|name| name.strip_prefix(&prefix));
             accounts.extend(of_run.filter_map(|account| AccountId::parse(account).ok()));
         }
-        if !accounts.is_empty() {
+        if accounts.len() > mark.left.len() {
             return Ok(accounts);
         }
         for id in &state.source.snapshots {

@@ -202,7 +202,18 @@ async fn begin_delete(
     let now = aws.now();
     let mut state = match (request.mode, request.on_delete) {
         (Mode::Share, _) => plan::unshare_all(&request, place, &run, now),
-        (Mode::Copy, OnDelete::Retain) => plan::withdraw(&request, place, true, &run, now),
+        (Mode::Copy, OnDelete::Retain) => {
+            // Those whom its mark lists are closed in any case; the others, where they can be told.
+            if let Some(audience) = &request.audience
+                && let Ok(members) = aws.members(audience, true).await
+                && let Ok(whole) = request
+                    .clone()
+                    .with_members(&members.accounts, &place.account_id)
+            {
+                request = whole;
+            }
+            plan::withdraw(&request, place, true, &run, now)
+        }
         (Mode::Copy, OnDelete::Deregister) => {
             if let Some(audience) = &request.audience {
                 let members = aws.members(audience, true).await?;
@@ -228,7 +239,18 @@ async fn source_or_remains(
 ) -> Result<(SourceRef, Result<Source, String>), Error> {
     let (image, region) = (&request.source_image, &request.source_region);
     match aws.read_source(image, region).await {
-        Ok(source) => Ok((plan::source_ref(request, &source), Ok(source))),
+        Ok(mut source) => {
+            if request.reencrypt_key.is_some() {
+                aws.read_key_managers(&mut source, region).await?;
+            }
+            let mut place = plan::source_ref(request, &source);
+            // Nobody was ever let in to these.
+            place
+                .keys
+                .retain(|key| !source.aws_managed_keys.contains(key));
+            place.managed_keys.clear();
+            Ok((place, Ok(source)))
+        }
         Err(Error::SourceNotFound(said)) => {
             let account = resource.stack_account();
             let remains = aws.remains(run, image, region, account).await?;

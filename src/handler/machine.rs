@@ -16,6 +16,7 @@ use crate::engine::{Progress, advance};
 use crate::error::Error;
 use crate::event::custom_resource::{CustomResource, ResponseUrl, physical_id};
 use crate::event::job::{Call, Job};
+use crate::ids::AccountId;
 use crate::plan;
 use crate::reply::cloudformation::{Answer, put};
 use crate::reply::{Status, notice};
@@ -67,7 +68,12 @@ impl Handler {
                     .collect();
                 if !late.is_empty() {
                     match in_time(aws, &budget, aws.mark_open(&state, &late)).await {
-                        Some(marked) => marked?,
+                        // It is this run's own, whatever becomes of its parts.
+                        Some(marked) => {
+                            if !marked? {
+                                state.sharing.at = aws.now();
+                            }
+                        }
                         None => return self.whole(aws, "Continue", Some(5), &state).await,
                     }
                 }
@@ -107,7 +113,12 @@ impl Handler {
         match advance(aws, &mut state, &source, budget).await {
             Progress::Continue(seconds) => self.concluding(aws, seconds, &state).await,
             Progress::Opened | Progress::Ended => {
-                let status = Status::of(&state).as_str();
+                let status = Status::of(&state);
+                if call.failed.is_some() && state.targets.is_empty() && status != Status::Stuck {
+                    // Opening failed before it knew its targets: what there was to close is closed, and nothing was done.
+                    return self.nothing_to_conclude(aws, call, invocation).await;
+                }
+                let status = status.as_str();
                 info!(run = state.run, status, "concluded");
                 // A resource that does not wait was answered when it began.
                 if (recovered || state.end_by != 0)
@@ -248,6 +259,11 @@ impl Handler {
         let mut state = plan::withdraw(&request, place, true, &run, aws.now());
         // It was this execution that opened the source, and it had not come to copying.
         state.sharing.at = aws.now();
+        // An organisation's accounts are not known here: those that it had let in are closed by what tells of them.
+        let accounts = aws.let_in_by(&state).await.map_err(Error::from_refusal)?;
+        let unknown = |a: &AccountId| state.targets.iter().all(|t| t.account_id != *a);
+        let unknown: Vec<AccountId> = accounts.into_iter().filter(unknown).collect();
+        plan::let_in(&mut state, unknown)?;
         for target in &mut state.targets {
             target.phase = TargetPhase::Failed;
             target.failure = Some(Failure::new(Cause::Other, failed));

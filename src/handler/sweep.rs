@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::{Handler, Invocation, budget};
 use crate::aws::{Aws, OpenRun};
-use crate::engine::advance;
+use crate::engine::{Progress, advance};
 use crate::error::Error;
 use crate::ids::Region;
 use crate::plan;
@@ -15,6 +15,14 @@ use crate::step::COPY_LIMIT;
 
 /// Seconds after which a run that no execution works on must be over.
 const LONGEST_RUN: i64 = COPY_LIMIT + 3600;
+
+/// What became of one run that has the source open.
+enum Swept {
+    Closed,
+    Alive,
+    /// In words for a person.
+    Stuck(String),
+}
 
 impl Handler {
     /// Closes what is open of runs that are over; `of` names one execution whose end was told.
@@ -30,16 +38,25 @@ impl Handler {
                 if of.is_some() && open.mark.execution.as_deref() != of {
                     continue;
                 }
-                if self.is_alive(aws, &open).await? {
-                    alive.push(json!({"RunId": open.run, "Region": region}));
-                    continue;
-                }
-                match self.close(aws, open, invocation).await? {
-                    (run, Status::Stuck, said) => {
+                let told = json!({"RunId": open.run, "Region": region});
+                let run = open.run.clone();
+                let swept = match self.is_alive(aws, &open).await {
+                    Ok(true) => Ok(Swept::Alive),
+                    Ok(false) => self.close(aws, open, invocation).await,
+                    Err(error) => Err(error),
+                };
+                // One that cannot be closed keeps nobody from closing the others.
+                match swept {
+                    Ok(Swept::Closed) => closed.push(told),
+                    Ok(Swept::Alive) => alive.push(told),
+                    Ok(Swept::Stuck(said)) => {
                         warn!(run, said, "stuck");
                         stuck.push(said);
                     }
-                    (run, ..) => closed.push(json!({"RunId": run, "Region": region})),
+                    Err(error) => {
+                        warn!(run, %error, "not closed");
+                        stuck.push(format!("run {run} in {region} is not closed: {error}"));
+                    }
                 }
             }
         }
@@ -81,7 +98,7 @@ impl Handler {
         aws: &Aws,
         open: OpenRun,
         invocation: &Invocation,
-    ) -> Result<(String, Status, String), Error> {
+    ) -> Result<Swept, Error> {
         let budget = budget(aws, invocation, i64::MAX)?;
         let mut state = plan::close(open.source, &open.run, aws.now());
         let accounts = aws
@@ -95,11 +112,16 @@ impl Handler {
             "closing what outlived its run"
         );
         let nothing = Err("a run that is over copies nothing".to_owned());
-        advance(aws, &mut state, &nothing, budget).await;
-        let said = notice::of(&state)["Message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        Ok((state.run.clone(), Status::of(&state), said))
+        if advance(aws, &mut state, &nothing, budget).await != Progress::Ended {
+            return Err(Error::Internal(
+                "the time was up; the next sweep goes on".to_owned(),
+            ));
+        }
+        if Status::of(&state) != Status::Stuck {
+            return Ok(Swept::Closed);
+        }
+        let notice = notice::of(&state);
+        let said = notice["Message"].as_str().unwrap_or_default();
+        Ok(Swept::Stuck(said.to_owned()))
     }
 }

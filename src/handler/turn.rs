@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::begin::NOTHING;
 use super::reading::{Again, read_again};
@@ -68,7 +68,9 @@ impl Handler {
                 .await
                 .is_ok()
         {
-            return Err(error);
+            // As an error, Lambda would deliver this turn again, and each delivery would invoke the next.
+            warn!(run = %turn.state["Run"], %error, "tried again in another turn");
+            return Ok(json!({"Status": "Continue"}));
         }
         error!(state = %turn.state, %error, "cannot go on by itself");
         let id = turn

@@ -63,11 +63,12 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
                 // The copy passed over may not show yet: it is tidied when it must.
                 target.due = target.shown_by();
             }
-            target.phase = if surplus || target.due > 0 {
-                TargetPhase::Tidying
+            if surplus || target.due > 0 {
+                target.phase = TargetPhase::Tidying;
             } else {
-                good
-            };
+                target.failure = None;
+                target.phase = good;
+            }
         }
         Outcome::Unfaithful(differences) => fail(
             &mut state.targets[i],
@@ -75,11 +76,20 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             &differences.join("; "),
         ),
         Outcome::Done => {
-            let good = end_or_grant(&state.order, state.sharing.closed);
+            // One that had ended has its grants; one that another process of the run got further with may not.
+            let had_ended = state.sharing.closed && state.targets[i].failure.is_none();
+            let good = end_or_grant(&state.order, had_ended);
             done(&mut state.targets[i], good);
         }
         Outcome::Left(left) => left_behind(&mut state.targets[i], &left, now),
-        Outcome::SourceGone(what) => fail(&mut state.targets[i], Cause::SourceGone, &what),
+        Outcome::SourceGone(what) => {
+            // One that was failing already, and whose image was found meanwhile, fails by what it was failing by.
+            let before = state.targets[i].failure.take();
+            fail(&mut state.targets[i], Cause::SourceGone, &what);
+            if before.is_some() {
+                state.targets[i].failure = before;
+            }
+        }
         Outcome::Refused(refusal) => refused(state, i, command, &refusal, now),
         Outcome::Shared { .. }
         | Outcome::Permitted { .. }
@@ -110,7 +120,6 @@ fn adopt(target: &mut TargetState, image: ImageId) {
     }
     target.again += 1;
     target.image_id = Some(image);
-    target.failure = None;
     (target.tries, target.due) = (0, 0);
     target.phase = TargetPhase::Checking;
 }
@@ -130,7 +139,9 @@ fn done(target: &mut TargetState, good: TargetPhase) {
         TargetPhase::Removing => TargetPhase::Removed,
         _ => TargetPhase::Failed,
     };
-    if target.phase != good {
+    if target.phase == good {
+        target.failure = None;
+    } else {
         target.image_id = None;
         target.copies.clear();
         target.progress = 0;

@@ -29,8 +29,8 @@ impl<'a> Ends<'a> {
         let mut named: BTreeSet<&str> = others.map(account).collect();
         named.extend(share.gone.iter().map(|arn| short(arn)));
         let mut audience: BTreeSet<&str> = share.audience.iter().map(|arn| short(arn)).collect();
-        if state.sharing.refused.is_some() && state.order.key_access == KeyAccess::Policy {
-            // Launch permission without the key is no share.
+        if state.sharing.refused.is_some() {
+            // A part of it is no share.
             named.append(&mut audience);
         }
         Self {
