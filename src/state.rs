@@ -167,6 +167,9 @@ pub struct Sharing {
     /// Everything that was opened is closed again: nobody starts another copy. Since schema 3.
     #[serde(skip_serializing_if = "is_default")]
     pub closed: bool,
+    /// It is to be looked at once more whether it still is. Since schema 5.
+    #[serde(skip_serializing_if = "is_default")]
+    pub again: bool,
     /// Why the audience of a lasting share was refused: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,

@@ -34,6 +34,10 @@ impl Aws {
             Ok(tags) => tags,
             Err(refusal) => return Outcome::Refused(refusal),
         };
+        let marked = |tags: &BTreeMap<String, String>| tags.contains_key(&sharing_tag(&state.run));
+        if state.sharing.closed && !tags.iter().flatten().any(marked) {
+            return Outcome::Done;
+        }
         match self.closed_already(state, &tags).await {
             Ok(true) => return Outcome::Done,
             Ok(false) => {}
@@ -104,7 +108,7 @@ impl Aws {
             left.push((state.source.image_id.to_string(), refusal));
         }
         match (left.is_empty(), earlier.is_empty()) {
-            (true, true) => Outcome::Done,
+            (true, true) if !state.sharing.closed => Outcome::Done,
             (false, true) => Outcome::Left(left),
             _ => Outcome::Closed {
                 earlier: earlier.into_iter().collect(),

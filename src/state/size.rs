@@ -19,6 +19,7 @@ impl State {
             tries: 99,
             prior: Vec::new(),
             closed: true,
+            again: true,
             refused: None,
             staged_at: now,
             policies_clean_since: now,

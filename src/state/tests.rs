@@ -68,6 +68,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             tries: 11,
             prior: Vec::new(),
             closed: true,
+            again: true,
             refused: None,
             staged_at: 1_800_000_000,
             policies_clean_since: 1_800_000_000,

@@ -6,6 +6,7 @@ mod chaos;
 mod custom_resource;
 mod distribute;
 mod documents;
+mod ends;
 mod events;
 mod faults;
 mod hands;

@@ -174,6 +174,11 @@ fn closed(state: &mut State, now: i64) {
     state.sharing.stuck = None;
     state.sharing.closed = true;
     look_back(state, now);
+    // Whoever opened it meanwhile, and was not heard of again, has done so by the time that these are undone.
+    state.sharing.again = state
+        .targets
+        .iter()
+        .any(|t| t.phase == TargetPhase::Undoing);
 }
 
 /// The source is closed, so nobody starts another copy; or it cannot be. Another process may have been at work on the same state, and
@@ -183,8 +188,14 @@ fn look_back(state: &mut State, now: i64) {
     let copies = state.order.share.is_none();
     let opened = state.targets.iter().filter(|t| t.shared);
     let opened: BTreeSet<AccountId> = opened.map(|t| t.account_id.clone()).collect();
+    // It was open again, and nobody knows to whom.
+    let reopened = state.sharing.again;
     let concerned = |t: &&mut TargetState| {
-        t.shared || failed_before_opening(t) || (opened.contains(&t.account_id) && unheard(t))
+        let looked_at = t.kms_key_id.is_key_arn();
+        t.shared
+            || (reopened && looked_at)
+            || failed_before_opening(t)
+            || (opened.contains(&t.account_id) && unheard(t))
     };
     for target in state
         .targets
@@ -228,6 +239,11 @@ fn unheard(target: &TargetState) -> bool {
 
 pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
     let problem = match outcome {
+        Outcome::Done if state.sharing.again => {
+            state.sharing.again = false;
+            state.phase = Phase::Ended;
+            return;
+        }
         Outcome::Done => return closed(state, now),
         Outcome::Closed { earlier, left } => {
             if left.is_empty() {

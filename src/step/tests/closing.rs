@@ -17,7 +17,10 @@ fn refusing(state: &mut State, refused: &[(&str, Refusal)]) -> Vec<&'static str>
 fn targets_given_up_before_the_source_was_open_are_looked_at_once_it_is_closed() {
     let mut state = fresh(2);
     let way = refusing(&mut state, &[("Share", refusal("CreateTags", "Denied"))]);
-    assert_eq!(way, ["Look", "Look", "Share", "Revoke", "Undo", "Undo"]);
+    assert_eq!(
+        way,
+        ["Look", "Look", "Share", "Revoke", "Undo", "Undo", "Revoke"]
+    );
     let failed = |t: &TargetState| (t.phase, t.failure.as_ref().map(|f| f.cause));
     let expected = (TargetPhase::Failed, Some(Cause::SharingFailed));
     assert!(state.targets.iter().all(|t| failed(t) == expected));
@@ -54,7 +57,7 @@ fn a_target_that_was_not_heard_of_is_looked_at_if_its_account_was_let_in() {
         _ => None,
     });
     let closing = way.iter().position(|name| *name == "Revoke").unwrap();
-    assert_eq!(way[closing..], ["Revoke", "Tidy", "Undo"]);
+    assert_eq!(way[closing..], ["Revoke", "Tidy", "Undo", "Revoke"]);
     assert_eq!(state.targets[1].phase, TargetPhase::Failed);
 
     let unheard = [("Look", refusal("DescribeKey", "Throttling"))];
@@ -91,4 +94,26 @@ fn an_earlier_try_is_told_though_closing_takes_two_attempts() {
     assert_eq!(way, ["Look", "Revoke", "Revoke"]);
     assert_eq!(state.targets[0].phase, TargetPhase::Stuck);
     assert!(state.sharing.stuck.is_none());
+}
+
+/// Another process opened it again while these targets were undone, and was not heard of: that is closed too, and what it may have begun is
+/// looked for once more.
+#[test]
+fn a_source_that_is_open_again_is_closed_again() {
+    let mut state = fresh(1);
+    let mut closings = 0;
+    let (way, _) = to_the_end(&mut state, |command| match command {
+        Command::Start { .. } => Some(Outcome::Refused(refusal("CopySnapshot", "Denied"))),
+        Command::Revoke => {
+            closings += 1;
+            (closings == 2).then(|| Outcome::Closed {
+                earlier: Vec::new(),
+                left: Vec::new(),
+            })
+        }
+        _ => None,
+    });
+    let first = way.iter().position(|name| *name == "Revoke").unwrap();
+    assert_eq!(way[first..], ["Revoke", "Undo", "Revoke", "Undo", "Revoke"]);
+    assert_eq!(state.targets[0].phase, TargetPhase::Failed);
 }

@@ -1,0 +1,218 @@
+//! Ends of runs that meet others, or come too early, or do not come: each once left something behind, or said what was not so.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{Fault, Organization, Sandbox, World};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const ONE: &str = "222222222222";
+
+fn refuse(status: u16, code: &str) -> Fault {
+    Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "not you".to_owned(),
+    }
+}
+
+async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
+    let reply = call(sandbox, event).await.expect("begins");
+    assert_eq!(reply["Status"], "Continue", "{reply}");
+    reply["State"].clone()
+}
+
+/// A run with more accounts than its mark lists "needs all", and knows only its own: what others leave to it must be written down.
+#[tokio::test(start_paused = true)]
+async fn an_account_is_left_to_a_run_that_needs_too_many_to_list() {
+    let many: Vec<Place> = (0..61)
+        .map(|n| (&*format!("{}", 600_000_000_000_u64 + n).leak(), HOME))
+        .collect();
+    let all: Vec<Place> = many.iter().copied().chain([(ONE, HOME)]).collect();
+    let sandbox = Sandbox::new(slow_world(&all));
+    let long = begun(&sandbox, &distribute(&many)).await;
+    let short = to_the_end(&sandbox, &distribute(&[(ONE, HOME)])).await;
+    assert_eq!(short["Status"], "Succeeded", "{short}");
+    let reply = to_the_end(&sandbox, &json!({ "State": long })).await;
+    assert_eq!(reply["Status"], "Succeeded");
+    assert_whole(&sandbox, &all);
+    assert_closed(&sandbox);
+}
+
+/// An update takes a target off while the creation is still at work: it is one run, whose mark and grants go with its first end.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_ends_with_fewer_targets_closes_them_all() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let long = begun(&sandbox, &distribute(&TWO)).await;
+    let mut fewer = long.clone();
+    fewer["Targets"].as_array_mut().unwrap().truncate(1);
+    to_the_end(&sandbox, &json!({ "State": fewer })).await;
+    assert_closed(&sandbox);
+    to_the_end(&sandbox, &json!({ "State": long })).await;
+    assert_closed(&sandbox);
+}
+
+fn organized() -> World {
+    let organization =
+        Organization::new("o-abcdefghij", SOURCE, "r-ab12").unit("ou-ab12-11111111", "t", "r-ab12");
+    let mut world = slow_world(&TWO).organization(organization);
+    world.accounts[0].parent = Some("r-ab12".to_owned());
+    for target in &mut world.accounts[1..] {
+        target.parent = Some("ou-ab12-11111111".to_owned());
+    }
+    world
+}
+
+/// Of an execution for a unit whose opening fails, nobody knows the targets.
+#[tokio::test(start_paused = true)]
+async fn an_execution_for_a_unit_whose_opening_fails_has_failed() {
+    let job = json!({"Distribute": {"SourceImageId": AMI, "OrganizationalUnitIds": ["ou-ab12-11111111"],
+        "TargetKmsKeyIds": "alias/amis"}});
+    let sandbox = Sandbox::new(organized());
+    sandbox.set_fault(|call| match call.service.as_str() {
+        "organizations" => refuse(400, "AccessDeniedException"),
+        _ => Fault::None,
+    });
+    let reply = crate::machine::execute(&sandbox, &job).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    let reason = reply["Result"]["Reason"].as_str().unwrap();
+    assert!(reason.contains("AccessDenied"), "{reason}");
+
+    // And one that dies with the source open.
+    let sandbox = Sandbox::new(organized());
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "CreateGrant" => Fault::HangAfter,
+        _ => Fault::None,
+    });
+    let event = json!({"Open": job, "Execution": "run-1"});
+    let opening = tokio::time::timeout(Duration::from_secs(15), call(&sandbox, &event)).await;
+    assert!(opening.is_err(), "it hangs");
+    sandbox.clear_fault();
+    let failed = json!({"Error": "Sandbox.Timedout", "Cause": "the function died"});
+    let mut last = json!({});
+    let ended = loop {
+        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": [], "Failed": failed});
+        last = call(&sandbox, &event).await.expect("concludes");
+        if last["Status"] != "Continue" {
+            break last;
+        }
+        tokio::time::sleep(Duration::from_secs(last["WaitSeconds"].as_u64().unwrap())).await;
+    };
+    assert_eq!(ended["Status"], "Failed", "{ended}");
+    assert_closed(&sandbox);
+}
+
+/// As an error, Lambda would deliver the turn again, each time with another turn behind it.
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_cannot_answer_is_handed_on_once() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let state = begun(&Sandbox::new(slow_world(&TWO)), &distribute(&TWO)).await;
+    let resource = json!({"RequestType": "Create", "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
+        "RequestId": "r", "LogicalResourceId": "GoldenImage", "ResourceType": "Custom::AmiDistribution", "ResourceProperties": request(&TWO)});
+    let event = json!({"State": state, "Answered": false, "Turn": 3, "CustomResource": resource});
+    call(&sandbox, &event)
+        .await
+        .expect("no error: that would deliver it again");
+    assert_eq!(sandbox.lambda_invocations().len(), 1);
+}
+
+/// Whoever ends, or is swept, is told by the execution that the mark names.
+#[tokio::test(start_paused = true)]
+async fn a_mark_names_the_execution_that_works_on_it() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let marks = || {
+        let snapshots = sandbox.snapshots(SOURCE, HOME);
+        let marks = snapshots.iter().flat_map(|s| s.tags.values().cloned());
+        marks.filter(|v| v.contains("since=")).collect::<Vec<_>>()
+    };
+    for execution in ["first", "second"] {
+        let event = json!({"Open": distribute(&TWO), "Execution": execution});
+        call(&sandbox, &event).await.expect("opens");
+        assert_eq!(marks().len(), 2);
+        let by = format!("by={execution}");
+        assert!(
+            marks().iter().all(|mark| mark.contains(&by)),
+            "{:?}",
+            marks()
+        );
+        tokio::time::sleep(Duration::from_hours(48)).await;
+    }
+    // Nor does the age of the first count.
+    let reply = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+    assert_eq!(reply["Alive"].as_array().unwrap().len(), 1, "{reply}");
+}
+
+/// AWS takes calls and never answers, and the function's time is up before the SDK's patience: nobody would count.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_never_heard_of_does_not_hold_the_run() {
+    for operation in ["DescribeKey", "CopySnapshot", "RegisterImage", "AssumeRole"] {
+        let sandbox = Sandbox::new(world(&TWO));
+        sandbox.set_fault(move |call| {
+            let there = call.account == ONE || call.params.values().any(|v| v.contains(ONE));
+            if there && call.operation == operation {
+                Fault::HangBefore
+            } else {
+                Fault::None
+            }
+        });
+        let odd = Odd {
+            timeout: Duration::from_secs(60),
+            skew: 0,
+            attempts: 3,
+        };
+        let mut event = distribute(&TWO);
+        for n in 0.. {
+            assert!(n < 120, "{operation}: it does not end");
+            let reply = call_odd(&sandbox, &event, odd).await.expect("a reply");
+            if reply["Status"] != "Continue" {
+                assert_eq!(
+                    reply["Status"], "PartiallySucceeded",
+                    "{operation}: {reply}"
+                );
+                assert_eq!(target(&reply, TWO[0])["Cause"], "Unreachable");
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(reply["WaitSeconds"].as_u64().unwrap())).await;
+            event = json!({"State": reply["State"]});
+        }
+        assert_whole(&sandbox, &TWO[1..]);
+        assert_nothing(&sandbox, &TWO[..1]);
+        assert_closed(&sandbox);
+    }
+}
+
+/// Its only target did not answer the first look; its part fails without having been let in.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_was_never_let_in_is_no_earlier_try() {
+    let sandbox = Sandbox::new(slow_world(&TWO[..1]));
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    sandbox.set_fault(move |call| {
+        let order = std::sync::atomic::Ordering::SeqCst;
+        if call.operation != "AssumeRole" {
+            return Fault::None;
+        }
+        match count.fetch_add(1, order) {
+            0..3 => refuse(503, "ServiceUnavailable"),
+            _ => refuse(403, "AccessDenied"),
+        }
+    });
+    let reply = crate::machine::execute(&sandbox, &distribute(&TWO[..1])).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    assert_closed(&sandbox);
+}
+
+/// The organisation may launch; then a snapshot cannot be opened: what is told as failed is not left half given.
+#[tokio::test(start_paused = true)]
+async fn an_audience_that_is_refused_has_nothing() {
+    let sandbox = Sandbox::new(organized());
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "DescribeSnapshotAttribute" => refuse(403, "UnauthorizedOperation"),
+        _ => Fault::None,
+    });
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "OrganizationId": "o-abcdefghij", "ShareSnapshots": true}});
+    let reply = to_the_end(&sandbox, &share).await;
+    assert_eq!(reply["Result"]["Audience"]["Status"], "Failed", "{reply}");
+    let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
+    assert!(image.launch_permissions.is_empty(), "{image:?}");
+}
