@@ -10,6 +10,7 @@ use futures::future::join_all;
 
 use super::key_policy::{by_policy, is_noted, stays};
 use super::mark::{self, Marks};
+use super::revoke::{Closed, SEEN_BY_ALL};
 use super::{Aws, tags};
 use crate::command::{Outcome, shared_tag};
 use crate::error::{Refusal, RefusalKind};
@@ -100,17 +101,22 @@ impl Aws {
     /// anything put right that others undid: a state may come from anybody who may call, and closing opens nothing on its word.
     pub(super) async fn take_back(&self, state: &State, share: &Share, known: bool) -> Outcome {
         let ends = Ends::of(state, share);
-        let mut left = Vec::new();
+        let (mut left, mut later) = (Vec::new(), None);
+        let mut landed = |id: String, closed: Result<Closed, Refusal>| match closed {
+            Ok(Closed::Wholly) => {}
+            Ok(Closed::Later(why)) => later = Some(why),
+            Err(refusal) => left.push((id, refusal)),
+        };
         let closed = self
             .close_thing(state, Thing::Image, |who| ends.on_image(who))
             .await;
-        left.extend(closed.err().map(|r| (state.source.image_id.to_string(), r)));
+        landed(state.source.image_id.to_string(), closed);
         let closing =
             state.source.snapshots.iter().map(|id| {
                 self.close_thing(state, Thing::Snapshot(id), |who| ends.on_snapshots(who))
             });
         for (id, closed) in state.source.snapshots.iter().zip(join_all(closing).await) {
-            left.extend(closed.err().map(|r| (id.to_string(), r)));
+            landed(id.to_string(), closed);
         }
         let roles = &state.order.service_linked_roles;
         let asked_for = |word: &str| roles.iter().any(|role| role.in_grant_name() == word);
@@ -130,6 +136,11 @@ impl Aws {
             Ok(Some(changed)) if left.is_empty() => return Outcome::Settling { changed },
             Ok(_) => {}
             Err(refusals) => left.extend(refusals),
+        }
+        if left.is_empty()
+            && let Some(why) = later
+        {
+            return Outcome::NotYet(why);
         }
         if left.is_empty() && grants == 0 {
             let noted = self.forget_grants(state).await;
@@ -233,9 +244,9 @@ impl Aws {
         state: &State,
         thing: Thing<'_>,
         is_gone: impl Fn(&str) -> bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Closed, Refusal> {
         let standing = match self.standing(state, thing).await {
-            Err(refusal) if is_there_no_more(&refusal) => return Ok(()),
+            Err(refusal) if is_there_no_more(&refusal) => return Ok(Closed::Wholly),
             other => other?,
         };
         let (gone, stay): (BTreeSet<String>, BTreeSet<String>) = standing
@@ -244,19 +255,39 @@ impl Aws {
             .cloned()
             .partition(|who| is_gone(who));
         if gone.is_empty() {
-            return Ok(());
+            return Ok(Closed::Wholly);
         }
         let marks = Marks::read(&standing.tags);
-        let remove: Principals = standing
-            .permitted
-            .iter()
+        let permitted = standing.permitted.iter();
+        let (needed, remove): (Principals, Principals) = permitted
             .filter(|who| gone.contains(short(who)))
-            .filter(|who| !marks.needed_by_others(&state.run, short(who)))
             .cloned()
-            .collect();
+            .partition(|who| marks.needed_by_others(&state.run, short(who)));
         self.change(state, thing, &OperationType::Remove, &remove)
             .await?;
-        self.write_mark(state, thing, &standing, &stay).await
+        let needed: BTreeSet<String> = needed.iter().map(|who| short(who).to_owned()).collect();
+        let (since, told) = mark::ending(&state.run, &standing.tags);
+        let seen = needed.is_subset(&told) && self.now() - since >= SEEN_BY_ALL;
+        let accounts: Vec<String> = needed.iter().cloned().collect();
+        let unlisted = marks.to_hand_over(&state.run, &accounts);
+        if needed.is_empty() || (seen && unlisted.is_empty()) {
+            self.write_mark(state, thing, &standing, &stay).await?;
+            return Ok(Closed::Wholly);
+        }
+        // The other may be ending at this moment, too.
+        self.write_mark(state, thing, &standing, &(&stay | &needed))
+            .await?;
+        let (actor, region) = (Self::own(state), &state.source.region);
+        let (ec2, at) = (self.ec2(&actor, region), actor.at(region));
+        let mut new = mark::write_ending(&state.run, self.now(), &needed);
+        if seen {
+            new.extend(unlisted);
+        }
+        tags::write(&ec2, &at, vec![thing.id(state).to_owned()], new).await?;
+        Ok(Closed::Later(format!(
+            "another run needs accounts of this one on {}",
+            thing.id(state)
+        )))
     }
 
     /// Marks the snapshots, with an empty list if need be: when the image is gone, they lead to the keys that have grants.

@@ -9,6 +9,7 @@
 //! | `amiferry:sharing:<run>:<another>+` | the same, when another run ends that leaves accounts to this one, which needs all (`+*`) | `left=account` |
 //! | `amiferry:sharing:<run>:<another>` | the same, when another run gives again what somebody took away | `-account` who is no longer among those before |
 //! | `amiferry:shared:<run>`, `amiferry:shared:<run>:<digest>` | image and snapshots, while a share lasts | whom it let in |
+//! | `amiferry:shared:<run>:ending` | the same, when a share ends with those whom others need | since when, `ends=account` |
 //!
 //! An account is closed by the last run that needs it: a run that ends leaves those that another mark needs, and says first
 //! that it needs nobody itself, so that of two runs ending together at least one sees the other gone.
@@ -59,6 +60,8 @@ pub struct CopyMark {
 pub struct Marks {
     pub copies: BTreeMap<String, CopyMark>,
     pub shares: BTreeMap<String, BTreeSet<String>>,
+    /// Of those whom a share let in: whom it is shutting out, and has left to others for the moment.
+    pub ending: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Needs {
@@ -235,9 +238,12 @@ impl Marks {
             let let_in = let_in(&run, tags)?;
             Some((run, let_in))
         });
+        let shares: BTreeMap<String, BTreeSet<String>> = shares.collect();
+        let ending = shares.keys().map(|run| (run.clone(), ending(run, tags).1));
         Self {
             copies: copies.collect(),
-            shares: shares.collect(),
+            ending: ending.collect(),
+            shares,
         }
     }
 
@@ -259,7 +265,8 @@ impl Marks {
     /// Whether another run has let this one in, and may shut it out before it ends.
     pub fn released_by_others(&self, run: &str, who: &str) -> bool {
         let mut copies = self.copies.iter().filter(|(other, _)| *other != run);
-        copies.any(|(_, mark)| mark.released.has(who))
+        let mut shares = self.ending.iter().filter(|(other, _)| *other != run);
+        copies.any(|(_, mark)| mark.released.has(who)) || shares.any(|(_, them)| them.contains(who))
     }
 
     /// What is to be written beside the marks of runs that need all there are: of these accounts, which run `by` leaves to others, they know
@@ -279,8 +286,15 @@ impl Marks {
 
     /// Whether another run needs this one let in.
     pub fn needed_by_others(&self, run: &str, who: &str) -> bool {
-        let copies = self.copies.iter().filter(|(other, _)| *other != run);
-        copies.into_iter().any(|(_, mark)| mark.needs.has(who)) || self.shared_by_others(run, who)
+        let mut copies = self.copies.iter().filter(|(other, _)| *other != run);
+        let mut shares = self.shares.iter().filter(|(other, _)| *other != run);
+        let ends = |other: &String| {
+            self.ending
+                .get(other)
+                .is_some_and(|them| them.contains(who))
+        };
+        copies.any(|(_, mark)| mark.needs.has(who))
+            || shares.any(|(other, let_in)| let_in.contains(who) && !ends(other))
     }
 }
 
@@ -322,7 +336,32 @@ pub fn read(name: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<Stri
 /// anything else in it, and none goes before all that it lists is in another, or is to go.
 pub fn let_in(run: &str, tags: &BTreeMap<String, String>) -> Option<BTreeSet<String>> {
     let keys = keys(&shared_tag(run), tags);
-    (!keys.is_empty()).then(|| listed(tags, &keys))
+    let mut listed = (!keys.is_empty()).then(|| listed(tags, &keys))?;
+    listed.retain(|who| !who.contains('='));
+    Some(listed)
+}
+
+/// Whom a share is shutting out that others need, and since when (Unix seconds). Two shares that end together must not leave them to each
+/// other: each says so first, keeps them on its list, and looks again when the other must have seen it.
+pub fn ending(run: &str, tags: &BTreeMap<String, String>) -> (i64, BTreeSet<String>) {
+    let words = listed(tags, &keys(&ending_tag(run), tags));
+    let since = words.iter().filter_map(|w| w.strip_prefix("since="));
+    let since = since.filter_map(|since| since.parse().ok()).max();
+    let accounts = words.iter().filter_map(|w| w.strip_prefix("ends="));
+    (
+        since.unwrap_or_default(),
+        accounts.map(str::to_owned).collect(),
+    )
+}
+
+pub fn write_ending(run: &str, since: i64, accounts: &BTreeSet<String>) -> Vec<Tag> {
+    let mut words = vec![format!("since={since}")];
+    words.extend(accounts.iter().map(|who| format!("ends={who}")));
+    write(&ending_tag(run), words.iter().map(String::as_str))
+}
+
+fn ending_tag(run: &str) -> String {
+    format!("{}:ending", shared_tag(run))
 }
 
 /// Whom these tags list.

@@ -18,10 +18,11 @@ use crate::request::KeyAccess;
 use crate::state::State;
 
 /// Seconds after which a tag just written is seen by everybody who reads.
-const SEEN_BY_ALL: i64 = 15;
+pub const SEEN_BY_ALL: i64 = 15;
 
-/// How far one snapshot is closed.
-enum Closed {
+/// How far one thing is closed.
+#[derive(Debug)]
+pub enum Closed {
     Wholly,
     /// Not yet: why.
     Later(String),

@@ -216,3 +216,43 @@ async fn an_audience_that_is_refused_has_nothing() {
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
     assert!(image.launch_permissions.is_empty(), "{image:?}");
 }
+
+/// Two stacks share an image with one account, and are deleted at the same moment: neither leaves it to the other.
+#[tokio::test(start_paused = true)]
+async fn two_shares_that_end_together_both_end() {
+    // Where what is written shows at once, and where it shows late.
+    for late in [0, 8] {
+        let sandbox = Sandbox::new(world(&TWO).tag_delay(Duration::from_secs(late)));
+        let event = |name: &str, kind: &str, id: &str| {
+            json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
+                "RequestId": "r", "LogicalResourceId": name, "PhysicalResourceId": id, "ResourceType": "Custom::ShareAutomation",
+                "ResourceProperties": {"AmiId": AMI, "TargetAccountId": ONE, "ShareSnapshots": true}})
+        };
+        let marks = || {
+            let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
+            let marks = image.tags.keys();
+            let marks = marks.filter_map(|key| key.strip_prefix("amiferry:shared:"));
+            let runs = marks.filter(|run| !run.contains(':')).map(str::to_owned);
+            (runs.collect::<Vec<_>>(), image.launch_permissions.len())
+        };
+        // Nobody takes the answers; all else is done.
+        let mut runs = Vec::new();
+        for name in ["One", "Other"] {
+            let created = call(&sandbox, &event(name, "Create", "")).await;
+            created.expect_err("no answer");
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            let new = marks().0.into_iter().find(|run| !runs.contains(run));
+            runs.push(new.expect("a mark"));
+        }
+        assert_eq!(marks().1, 1);
+        let names = ["One", "Other"].into_iter().zip(&runs);
+        let deletes: Vec<Value> = names
+            .map(|(name, run)| event(name, "Delete", &format!("amiferry-{run}")))
+            .collect();
+        let deleting = deletes.iter().map(|event| call(&sandbox, event));
+        futures::future::join_all(deleting).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(marks(), (Vec::new(), 0), "late by {late}");
+        assert_closed(&sandbox);
+    }
+}

@@ -133,3 +133,67 @@ async fn what_cannot_be_closed_is_told() {
         "{error}"
     );
 }
+
+/// A run that was ending had released whom it let in, and died; somebody let in another since.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_died_ending_takes_nobody_elses() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    dead(&sandbox).await;
+    let grants = sandbox.grants(SOURCE_KEY);
+    sandbox.edit(|aws| {
+        for id in [ROOT, DATA] {
+            assert!(aws.share_snapshot(id, "999999999999"));
+            aws.change_snapshot(id, |s| {
+                let key = s.tags.keys().find(|key| key.contains(":+")).cloned();
+                let key = key.expect("whom it needs");
+                drop(s.tags.remove(&key));
+                let main = key.split(":+").next().unwrap_or_default().to_owned();
+                let value = s.tags.get_mut(&main).expect("the mark");
+                value.push_str(",released=222222222222,released=333333333333");
+            });
+        }
+        for grant in &grants {
+            assert!(aws.revoke_grant(SOURCE_KEY, &grant.grant_id));
+        }
+    });
+    tokio::time::sleep(Duration::from_hours(51)).await;
+    assert_eq!(sweep(&sandbox).await["Closed"].as_array().unwrap().len(), 1);
+    assert_closed_but(&sandbox, &["999999999999"]);
+}
+
+/// One run whose accounts cannot be told keeps nobody from closing the others; it is told.
+#[tokio::test(start_paused = true)]
+async fn one_run_that_cannot_be_closed_does_not_stop_the_sweep() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    dead(&sandbox).await;
+    let key = "arn:aws:kms:us-west-2:111111111111:key/99999999-aaaa-bbbb-cccc-000000000009";
+    sandbox.edit(|aws| {
+        let strange = amiferry_sandbox::Snapshot::new(HOME, "snap-00000000000000abc", 1)
+            .tag("amiferry:sharing:0000000000000001", "since=1")
+            .tag("amiferry:sharing:0000000000000001:+12345678", "+*");
+        aws.add_snapshot(SOURCE, strange).expect("fits");
+        aws.change_snapshot("snap-00000000000000abc", |s| {
+            s.kms_key_arn = Some(key.to_owned());
+        });
+    });
+    sandbox.set_fault(move |call| {
+        let of_key = call.params.values().any(|value| value == key);
+        if call.operation == "ListGrants" && of_key {
+            Fault::Refuse {
+                status: 400,
+                code: "AccessDeniedException".to_owned(),
+                message: "not authorized".to_owned(),
+            }
+        } else {
+            Fault::None
+        }
+    });
+    tokio::time::sleep(Duration::from_hours(51)).await;
+    let error = call(&sandbox, &json!({"Sweep": {}})).await;
+    let said = error.expect_err("one is left").to_string();
+    assert!(said.contains("0000000000000001"), "{said}");
+    assert!(!said.contains("aws kms"), "{said}");
+    let open = sandbox.snapshots(SOURCE, HOME);
+    assert!(open.iter().all(|s| s.create_volume_permissions.is_empty()));
+    assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new());
+}

@@ -2,6 +2,7 @@
 
 use super::granting::to_the_end;
 use super::*;
+use crate::state::Failure;
 
 /// The whole way where these commands are refused and everything else works.
 fn refusing(state: &mut State, refused: &[(&str, Refusal)]) -> Vec<&'static str> {
@@ -116,4 +117,49 @@ fn a_source_that_is_open_again_is_closed_again() {
     let first = way.iter().position(|name| *name == "Revoke").unwrap();
     assert_eq!(way[first..], ["Revoke", "Undo", "Revoke", "Undo", "Revoke"]);
     assert_eq!(state.targets[0].phase, TargetPhase::Failed);
+}
+
+/// It was given up, and its image was found, which another process had registered: unread, it cannot be checked. What is told is why it
+/// was given up.
+#[test]
+fn what_was_failing_is_told_by_what_it_was_failing_by() {
+    let mut state = fresh(1);
+    state.give_up(
+        Cause::SourceUnreadable,
+        "DescribeImages: UnauthorizedOperation",
+    );
+    let image = ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap();
+    let (way, _) = to_the_end(&mut state, |command| match command {
+        Command::Undo { .. } => Some(Outcome::ImageThere(image.clone())),
+        Command::Check { .. } => Some(Outcome::SourceGone("cannot be read".to_owned())),
+        _ => None,
+    });
+    assert!(way.contains(&"Check"), "{way:?}");
+    let failure = state.targets[0].failure.as_ref().unwrap();
+    assert_eq!(failure.cause, Cause::SourceUnreadable);
+    assert!(failure.reason.contains("UnauthorizedOperation"));
+}
+
+/// The same, and it is good: its launch grants may be missing, though the source is closed.
+#[test]
+fn an_image_found_late_gets_its_grants() {
+    let mut state = fresh(1);
+    state.order.service_linked_roles =
+        vec![crate::service_linked_role::ServiceLinkedRole::parse("spot.amazonaws.com").unwrap()];
+    state.sharing.closed = true;
+    state.phase = Phase::Copying;
+    state.targets[0].phase = TargetPhase::Undoing;
+    state.targets[0].failure = Some(Failure::new(Cause::TooSlow, "late"));
+    let image = ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap();
+    let (way, _) = to_the_end(&mut state, |command| match command {
+        Command::Undo { .. } => Some(Outcome::ImageThere(image.clone())),
+        Command::Check { .. } => Some(Outcome::Faithful {
+            used: Vec::new(),
+            surplus: true,
+        }),
+        _ => None,
+    });
+    assert_eq!(way, ["Undo", "Check", "Tidy", "Grant"]);
+    assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
+    assert_eq!(state.targets[0].failure, None);
 }
