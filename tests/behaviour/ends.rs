@@ -256,3 +256,52 @@ async fn two_shares_that_end_together_both_end() {
         assert_closed(&sandbox);
     }
 }
+
+/// A custom resource's event whose answer nobody takes: all else is done.
+async fn resource(sandbox: &Sandbox, kind: &str, id: &str, properties: &Value) {
+    let event = json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
+        "RequestId": "r", "LogicalResourceId": "GoldenImage", "PhysicalResourceId": id, "ResourceType": "Custom::AmiDistribution",
+        "ResourceProperties": properties});
+    call(sandbox, &event).await.expect_err("no answer");
+}
+
+/// Another run began the copies, and was not heard of again: the image that this one made of them goes with its resource.
+#[tokio::test(start_paused = true)]
+async fn an_image_on_another_runs_copies_is_deregistered_too() {
+    let places = &TWO[..1];
+    let sandbox = Sandbox::new(slow_world(places));
+    begun(&sandbox, &distribute(places)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let mut properties = request(places);
+    properties["OnDelete"] = json!("Deregister");
+    resource(&sandbox, "Create", "", &properties).await;
+    let image = assert_one_image(&sandbox, TWO[0]);
+    let run = &image.tags["amiferry:run"];
+    let snapshots = sandbox.snapshots(TWO[0].0, TWO[0].1);
+    assert!(snapshots.iter().all(|s| s.tags["amiferry:run"] != *run));
+    resource(&sandbox, "Delete", &format!("amiferry-{run}"), &properties).await;
+    assert_nothing(&sandbox, places);
+}
+
+/// Keys that nobody was let in to may not even be asked for their grants.
+#[tokio::test(start_paused = true)]
+async fn deleting_asks_nothing_of_keys_that_were_never_opened() {
+    let places = &TWO[..1];
+    let world = world_with(crate::staging::under_aws_ebs(2), places);
+    let sandbox = Sandbox::new(world.copy_mib_per_second(4096.0));
+    let mut properties = request(places);
+    properties["OnDelete"] = json!("Deregister");
+    properties["ReencryptKmsKeyId"] = json!(crate::staging::SHARED_KEY);
+    resource(&sandbox, "Create", "", &properties).await;
+    let image = assert_one_image(&sandbox, TWO[0]);
+    let managed = sandbox.snapshots(SOURCE, HOME)[0].kms_key_arn.clone();
+    let managed = managed.expect("encrypted");
+    let before = sandbox.ledger().len();
+    let id = format!("amiferry-{}", image.tags["amiferry:run"]);
+    resource(&sandbox, "Delete", &id, &properties).await;
+    assert_nothing(&sandbox, places);
+    let calls = sandbox.ledger().split_off(before);
+    let asked = calls.iter().filter(|call| call.operation == "ListGrants");
+    let mut asked = asked.filter_map(|call| call.params.get("KeyId"));
+    assert!(asked.all(|key| *key != managed), "{managed}");
+}
