@@ -222,7 +222,8 @@ async fn an_audience_that_is_refused_has_nothing() {
 async fn two_shares_that_end_together_both_end() {
     // Where what is written shows at once, and where it shows late.
     for late in [0, 8] {
-        let sandbox = Sandbox::new(world(&TWO).tag_delay(Duration::from_secs(late)));
+        let world = world(&TWO).latency(Duration::from_millis(200));
+        let sandbox = Sandbox::new(world.tag_delay(Duration::from_secs(late)));
         let event = |name: &str, kind: &str, id: &str| {
             json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
                 "RequestId": "r", "LogicalResourceId": name, "PhysicalResourceId": id, "ResourceType": "Custom::ShareAutomation",
