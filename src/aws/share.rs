@@ -81,14 +81,13 @@ impl Aws {
             let those = ours.iter().filter(|a| told(a.as_str()));
             those.map(|a| (*a).clone()).collect()
         };
-        let before = those(&|a| marks.iter().any(|mark| mark.before.contains(a)));
         let own = tags.iter().flatten().filter_map(|tags| {
             let mut marks = Marks::read(tags);
             marks.copies.remove(&state.run)
         });
         let own: Vec<CopyMark> = own.collect();
         let earlier = those(&|a| own.iter().any(|mark| mark.needs.has(a)));
-        Ok((before, earlier))
+        Ok((before(state, &marks), earlier))
     }
 
     fn marks_for(
@@ -105,15 +104,18 @@ impl Aws {
     }
 
     /// Marks the source as open for this run, which may need these targets let in: whoever has the part of one may do so while the
-    /// mark is there. Tells whether a mark of the run was there before.
-    pub async fn mark_open(&self, state: &State, targets: &[usize]) -> Result<bool, Error> {
+    /// mark is there. Where no mark of the run was there yet, tells which of the run's accounts were permitted before.
+    pub async fn mark_open(
+        &self,
+        state: &State,
+        targets: &[usize],
+    ) -> Result<Option<Vec<AccountId>>, Error> {
         let state = &state.opened();
         let marking = async {
             let (tags, permitted) = self.seen_together(state).await?;
             let marks = self.marks_for(state, targets, &tags, &permitted);
             self.write_marks(state, &tags, &marks).await?;
-            let name = sharing_tag(&state.run);
-            Ok(tags.iter().flatten().any(|tags| tags.contains_key(&name)))
+            Ok((!is_marked(state, &tags)).then(|| before(state, &marks)))
         };
         marking.await.map_err(Error::from_refusal)
     }
@@ -278,4 +280,11 @@ fn over(state: &State) -> Refusal {
         ),
         request_id: None,
     }
+}
+
+/// Which of the run's accounts had permission on any snapshot before.
+fn before(state: &State, marks: &[CopyMark]) -> Vec<AccountId> {
+    let ours: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
+    let was_there = |a: &&AccountId| marks.iter().any(|mark| mark.before.contains(a.as_str()));
+    ours.into_iter().filter(was_there).cloned().collect()
 }

@@ -99,13 +99,14 @@ impl Aws {
         Ok(runs.into_values().collect())
     }
 
-    /// The accounts that the run of this state let in, by its mark on the source snapshots; none if there is none.
-    pub async fn let_in_by(&self, state: &State) -> Result<BTreeSet<AccountId>, Refusal> {
+    /// The accounts that the run of this state let in, by its mark on the source snapshots; `None` if there is none.
+    pub async fn let_in_by(&self, state: &State) -> Result<Option<BTreeSet<AccountId>>, Refusal> {
         let tags = self.source_snapshot_tags(state).await?;
-        let mut accounts = BTreeSet::new();
+        let mut accounts: Option<BTreeSet<AccountId>> = None;
         for tags in tags.iter().flatten() {
             if let Some(mark) = Marks::read(tags).copies.get(&state.run) {
-                accounts.extend(self.let_in(state, mark).await?);
+                let of_snapshot = self.let_in(state, mark).await?;
+                accounts.get_or_insert_default().extend(of_snapshot);
             }
         }
         Ok(accounts)

@@ -70,8 +70,8 @@ impl Handler {
                     match in_time(aws, &budget, aws.mark_open(&state, &late)).await {
                         // It is this run's own, whatever becomes of its parts.
                         Some(marked) => {
-                            if !marked? {
-                                state.sharing.at = aws.now();
+                            if let Some(before) = marked? {
+                                (state.sharing.at, state.sharing.prior) = (aws.now(), before);
                             }
                         }
                         None => return self.whole(aws, "Continue", Some(5), &state).await,
@@ -257,13 +257,16 @@ impl Handler {
             return Ok(None);
         };
         let mut state = plan::withdraw(&request, place, true, &run, aws.now());
-        // It was this execution that opened the source, and it had not come to copying.
-        state.sharing.at = aws.now();
-        // An organisation's accounts are not known here: those that it had let in are closed by what tells of them.
-        let accounts = aws.let_in_by(&state).await.map_err(Error::from_refusal)?;
-        let unknown = |a: &AccountId| state.targets.iter().all(|t| t.account_id != *a);
-        let unknown: Vec<AccountId> = accounts.into_iter().filter(unknown).collect();
-        plan::let_in(&mut state, unknown)?;
+        // Where there is its mark, it was this execution that opened the source, and it had not come to copying; where there is none, it had
+        // not opened it, or has closed it: only the mark could tell who was permitted before.
+        let let_in = aws.let_in_by(&state).await.map_err(Error::from_refusal)?;
+        if let Some(accounts) = let_in {
+            state.sharing.at = aws.now();
+            // An organisation's accounts are not known here.
+            let unknown = |a: &AccountId| state.targets.iter().all(|t| t.account_id != *a);
+            let unknown: Vec<AccountId> = accounts.into_iter().filter(unknown).collect();
+            plan::let_in(&mut state, unknown)?;
+        }
         for target in &mut state.targets {
             target.phase = TargetPhase::Failed;
             target.failure = Some(Failure::new(Cause::Other, failed));

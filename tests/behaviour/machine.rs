@@ -315,6 +315,26 @@ async fn opening_that_dies_for_good_leaves_nothing_open() {
     }
 }
 
+/// Its opening failed; the conclusion closed the source, and its reply was lost. Who was permitted before stays, though no mark tells any
+/// more who that was.
+#[tokio::test(start_paused = true)]
+async fn concluding_twice_takes_nothing_from_those_before() {
+    for access in ["Grant", "Policy", "None"] {
+        let sandbox = Sandbox::new(world(&TWO));
+        sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, TWO[0].0))));
+        let mut job = distribute(&TWO);
+        job["Distribute"]["KeyAccess"] = json!(access);
+        let failed = json!({"Error": "Sandbox.Timedout", "Cause": "the function died"});
+        for _ in 0..2 {
+            let reply = conclude(&sandbox, &job, json!({}), json!([]), &failed).await;
+            assert_eq!(reply["Status"], "Failed", "{reply}");
+            let snapshots = sandbox.snapshots(SOURCE, HOME);
+            let permitted = |s: &amiferry_sandbox::Snapshot| s.create_volume_permissions.len();
+            assert!(snapshots.iter().all(|s| permitted(s) == 1), "{access}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_input_that_is_none_fails_by_name() {
     let sandbox = Sandbox::new(world(&TWO));

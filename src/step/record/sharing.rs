@@ -61,6 +61,10 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
         Outcome::Refused(refusal) => {
             // Reading and marking open nothing; past that, nobody knows how far it got.
             if refusal.operation == "ModifySnapshotAttribute" {
+                if state.sharing.at == 0 {
+                    // The mark knows who was there before; without it, nobody is shut out.
+                    state.sharing.prior = accounts(state);
+                }
                 opened(state, now);
                 for &i in targets {
                     state.targets[i].shared = true;
@@ -82,6 +86,11 @@ pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now
         }
         _ => {}
     }
+}
+
+fn accounts(state: &State) -> Vec<AccountId> {
+    let accounts: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
+    accounts.into_iter().cloned().collect()
 }
 
 /// Whatever was said of closing it holds no more.
