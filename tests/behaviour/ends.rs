@@ -157,7 +157,7 @@ async fn a_target_that_is_never_heard_of_does_not_hold_the_run() {
             }
         });
         let odd = Odd {
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             skew: 0,
             attempts: 3,
         };
