@@ -147,7 +147,7 @@ fn the_promises_hold_under_every_schedule() {
 /// Each found a defect (docs/reliability.md).
 #[test]
 fn the_schedules_that_failed_once() {
-    let as_drawn = [9, 101, 1007, 1303, 50261, 61710, 62138].map(Schedule::of);
+    let as_drawn = [9, 101, 1007, 1303, 50261, 61710, 62138, 80010, 80226, 80691].map(Schedule::of);
     let hard = [70001, 70125, 70242].map(Schedule::hard);
     for schedule in as_drawn.iter().chain(&hard) {
         if let Err(said) = played(schedule) {
