@@ -11,6 +11,7 @@ import urllib.request
 import boto3
 import psutil
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from . import processes, template, world
 
@@ -42,6 +43,23 @@ def until(read, seconds=30, every=0.1):
         assert time.monotonic() < deadline, f"nothing after {seconds} s"
         time.sleep(every)
     return found
+
+
+def patiently(read):
+    """ministack may trip over its own threads while it lists executions ("dictionary changed size during iteration")."""
+
+    @functools.wraps(read)
+    def again(*arguments):
+        for _ in range(4):
+            try:
+                return read(*arguments)
+            except ClientError as error:
+                if "changed size" not in str(error):
+                    raise
+                time.sleep(0.1)
+        return read(*arguments)
+
+    return again
 
 
 class Fabric:
@@ -199,10 +217,12 @@ class Fabric:
 
         return until(read, seconds)
 
+    @patiently
     def executions(self):
         pages = self.machines.get_paginator("list_executions").paginate(stateMachineArn=self.machine_arn)
         return [execution for page in pages for execution in page["executions"]]
 
+    @patiently
     def children(self, arn):
         runs = self.machines.list_map_runs(executionArn=arn)["mapRuns"]
         found = []
