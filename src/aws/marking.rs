@@ -74,6 +74,8 @@ impl Aws {
             .collect();
         let marks = tags.map(Marks::read).unwrap_or_default();
         let needs = Needs::of(wanted.clone());
+        // Of a direct call no end is ever told: its mark has no execution, also where one that is over had left it.
+        let by = Some(state.execution.clone()).filter(|name| !name.is_empty());
         let mut mark = match marks.copies.get(&state.run) {
             Some(mark) => CopyMark {
                 // It needed nobody yet, or no more, or another execution of the same run, which is over, has left it: it begins now.
@@ -82,11 +84,7 @@ impl Aws {
                 } else {
                     mark.since
                 },
-                execution: if state.execution.is_empty() {
-                    mark.execution.clone()
-                } else {
-                    Some(state.execution.clone())
-                },
+                execution: by.clone(),
                 // Whom it had released may be in yet: they are its own again.
                 needs: mark.needs.and(&mark.released).and(&needs),
                 released: Needs::none(),
@@ -101,7 +99,7 @@ impl Aws {
                 }
                 CopyMark {
                     since: self.now(),
-                    execution: Some(state.execution.clone()).filter(|name| !name.is_empty()),
+                    execution: by.clone(),
                     needs,
                     released: Needs::none(),
                     left: BTreeSet::new(),

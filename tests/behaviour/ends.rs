@@ -138,7 +138,9 @@ async fn a_mark_names_the_execution_that_works_on_it() {
         );
         tokio::time::sleep(Duration::from_hours(48)).await;
     }
-    // Nor does the age of the first count.
+    // Nor does the age of the first count, nor any execution once a direct call works on it.
+    begun(&sandbox, &distribute(&TWO)).await;
+    assert!(!marks().iter().any(|m| m.contains("by=")), "{:?}", marks());
     let reply = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
     assert_eq!(reply["Alive"].as_array().unwrap().len(), 1, "{reply}");
 }
