@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `amiferry:sharing:<run>` | snapshots, while a run copies | since when, which execution, `released=account` whom it let in and needs no more, `account` who was permitted before any run |
 //! | `amiferry:sharing:<run>:+<digest>` | the same | `+account` whom the run needs let in: a tag of its own, named by what it lists, because two processes of a run may write at the same moment |
-//! | `amiferry:sharing:<run>:<another>+` | the same, when another run ends that leaves accounts to this one, which needs all (`+*`) | `left=account` |
+//! | `amiferry:sharing:<run>:<another>+<digest>` | the same, when another run ends that leaves accounts to this one, which needs all (`+*`) | `left=account` |
 //! | `amiferry:sharing:<run>:<another>` | the same, when another run gives again what somebody took away | `-account` who is no longer among those before |
 //! | `amiferry:shared:<run>`, `amiferry:shared:<run>:<digest>` | image and snapshots, while a share lasts | whom it let in |
 //! | `amiferry:shared:<run>:ending` | the same, when a share ends with those whom others need | since when, `ends=account` |
@@ -190,11 +190,13 @@ pub fn void(run: &str, by: &str, accounts: &BTreeSet<String>) -> Vec<Tag> {
     )
 }
 
-/// What run `by` adds to the mark of another, which needs too many to list them: these it leaves to it. A tag of its own, as above.
+/// What run `by` adds to the mark of another, which needs too many to list them: these it leaves to it. A tag of its own, as above,
+/// named by what it lists too: it may leave others to it later.
 fn leave(run: &str, by: &str, accounts: &BTreeSet<String>) -> Vec<Tag> {
     let words: Vec<String> = accounts.iter().map(|who| format!("left={who}")).collect();
+    let named = digest(words.iter().map(String::as_str));
     write(
-        &format!("{}:{by}+", sharing_tag(run)),
+        &format!("{}:{by}+{}", sharing_tag(run), &named[..8]),
         words.iter().map(String::as_str),
     )
 }
@@ -205,7 +207,7 @@ pub fn void_of_nothing<'a>(by: &str, tags: &'a BTreeMap<String, String>) -> Vec<
         let named = key.strip_prefix(tag::SHARING).unwrap_or_default();
         let mut parts = named.split(':');
         let (run, who) = (parts.next().unwrap_or_default(), parts.next());
-        who.map(|who| who.trim_end_matches('+')) == Some(by)
+        who.and_then(|who| who.split('+').next()) == Some(by)
             && !tags.contains_key(&sharing_tag(run))
     };
     tags.keys().filter(of_nothing).collect()
@@ -498,5 +500,20 @@ mod tests {
         assert!(!one_ends.needed_by_others("a", "111") && one_ends.needed_by_others("b", "111"));
         let tags = BTreeMap::from([("amiferry:shared:s".to_owned(), "111".to_owned())]);
         assert!(Marks::read(&tags).needed_by_others("a", "111"));
+    }
+
+    /// What is left to a run today is there tomorrow, when more is left to it.
+    #[test]
+    fn what_is_left_to_a_run_at_two_times_is_left_to_it() {
+        let mut all = mark(&[], &[]);
+        all.needs = Needs::All;
+        let mut tags = super::super::tags::to_map(&all.write("b"));
+        for who in ["1", "2"] {
+            let new = Marks::read(&tags).to_hand_over("a", &[who.to_owned()]);
+            tags.extend(super::super::tags::to_map(&new));
+        }
+        let marks = Marks::read(&tags);
+        assert_eq!(marks.copies["b"].left, set(&["1", "2"]));
+        assert!(marks.to_hand_over("a", &["1".to_owned()]).is_empty());
     }
 }

@@ -240,13 +240,6 @@ impl Aws {
         if told && unlisted.is_empty() {
             return Ok(Closed::Wholly);
         }
-        if told {
-            // Who needs too many to list them knows nothing of these: they are written down beside its mark.
-            let actor = Self::own(state);
-            let region = &state.source.region;
-            let (ec2, at) = (self.ec2(&actor, region), actor.at(region));
-            tags::write(&ec2, &at, vec![id.to_string()], unlisted).await?;
-        }
         if told || !mark.needs.is_none() {
             let ended = CopyMark {
                 needs: Needs::none(),
@@ -261,6 +254,14 @@ impl Aws {
             }
             let all_marks = vec![ended; all_tags.len()];
             self.write_marks(state, &all_tags, &all_marks).await?;
+        }
+        if told {
+            // Who needs too many to list them knows nothing of these: they are written down beside its mark, once this run's own says since
+            // when to wait.
+            let actor = Self::own(state);
+            let region = &state.source.region;
+            let (ec2, at) = (self.ec2(&actor, region), actor.at(region));
+            tags::write(&ec2, &at, vec![id.to_string()], unlisted).await?;
         }
         Ok(Closed::Later(format!(
             "another run needs accounts of this one on {id}"
