@@ -1,53 +1,63 @@
 //! Performs commands with the real SDK clients. Nothing here decides: each command's calls are made, and what AWS said is
 //! handed back as an outcome.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_smithy_async::time::SharedTimeSource;
 
 use crate::command::{Command, Outcome};
-use crate::ids::Region;
+use crate::digest::digest;
+use crate::ids::{AccountId, Region};
 use crate::source::Source;
 use crate::state::State;
 
 mod caller;
 mod check;
 mod clients;
+mod closing;
 mod copies;
 mod image;
 mod itself;
 mod key;
 mod key_policy;
-mod lasting;
+mod grants;
 mod launch;
+mod ledger;
 mod look;
 mod machine;
-mod mark;
-mod marking;
+mod opening;
 mod organization;
+mod permission;
 mod preflight;
 mod presign;
 mod refusal;
 mod register;
 mod remove;
-mod revoke;
+mod runs;
 mod session;
-mod share;
 mod source;
 mod stage;
 mod store;
 mod sweep;
 mod tags;
+mod unsharing;
+mod verifying;
 
+pub use closing::ClosedAttempt;
 pub use organization::Members;
 pub use refusal::refusal;
-pub use stage::staged_from;
-pub use sweep::OpenRun;
 
 /// The way to AWS: the function's own configuration and the sessions in the targets.
 #[derive(Debug)]
 pub struct Aws {
     config: SdkConfig,
+    /// Holds the ledger.
+    bucket: Option<String>,
+    /// Names this process in the ledger.
+    process: String,
     time: SharedTimeSource,
     retries: clients::Retries,
     sessions: session::Sessions,
@@ -70,6 +80,14 @@ pub struct Place {
 }
 
 impl Actor {
+    /// The function itself, in its account.
+    fn own(account: &AccountId) -> Self {
+        Self {
+            account: account.to_string(),
+            credentials: None,
+        }
+    }
+
     fn at(&self, region: &Region) -> Place {
         Place {
             account: self.account.clone(),
@@ -79,10 +97,12 @@ impl Actor {
 }
 
 impl Aws {
-    pub fn new(config: SdkConfig) -> Self {
+    pub fn new(config: SdkConfig, bucket: Option<String>) -> Self {
         let time = config.time_source().unwrap_or_default();
         Self {
             config,
+            bucket,
+            process: name_of_process(),
             time,
             retries: clients::Retries::default(),
             sessions: session::Sessions::default(),
@@ -105,6 +125,14 @@ impl Aws {
         self.time.clone()
     }
 
+    /// Up to so many milliseconds, another number for each thing, try and second: the same world gives the same run.
+    fn spread(&self, what: &str, attempt: usize, longest: u64) -> Duration {
+        let now = self.now().to_string();
+        let hash = digest([what, &attempt.to_string(), &now]);
+        let spread = u64::from_str_radix(&hash[..8], 16).unwrap_or_default();
+        Duration::from_millis(spread % longest.max(1))
+    }
+
     /// Makes the calls of one command. `source` is `Err` when the image is gone.
     pub async fn perform(
         &self,
@@ -114,10 +142,9 @@ impl Aws {
     ) -> Outcome {
         match command {
             // Only what the image itself says that it is made of: a state may come from anybody who may call.
-            Command::Share { targets } => match (source, &state.order.share) {
-                (Err(gone), _) => Outcome::SourceGone(gone.clone()),
-                (Ok(_), Some(share)) => self.permit(state, share, targets).await,
-                (Ok(_), None) => self.share(&state.opened(), targets).await,
+            Command::Share { targets } => match source {
+                Err(gone) => Outcome::SourceGone(gone.clone()),
+                Ok(_) => self.open(state, targets).await,
             },
             Command::Revoke => match &state.order.share {
                 Some(share) => self.take_back(state, share, source.is_ok()).await,
@@ -180,4 +207,15 @@ impl Aws {
             credentials: None,
         }
     }
+}
+
+/// A name that no other process has: each invocation counts as one.
+fn name_of_process() -> String {
+    static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
+    let invocation = INVOCATIONS.fetch_add(1, Ordering::Relaxed).to_string();
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let machine = std::env::var("AWS_LAMBDA_LOG_STREAM_NAME").unwrap_or_default();
+    let process = std::process::id().to_string();
+    let began = began.as_nanos().to_string();
+    digest([machine.as_str(), &process, &began, &invocation])[..16].to_owned()
 }

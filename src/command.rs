@@ -2,8 +2,7 @@
 //!
 //! | command | what makes it repeatable |
 //! |---|---|
-//! | `Share` | a tag on the source snapshots, written before the first permission, says who had been allowed before |
-//! | `Share` (`Mode: Share`) | a tag on the image says, before anybody is let in, whom this run lets in |
+//! | `Share` | the ledger says, before the first permission, who holds it and who had been allowed before |
 //! | `Share` (grants) | CreateGrant with the same name and parameters returns the same grant |
 //! | `Share` (key policies) | statements are found by their `Sid`, which has the run in it |
 //! | `Start` | CopySnapshot has no token: copies carry the tag `amiferry:key`, looks come first, surplus copies are deleted |
@@ -11,7 +10,7 @@
 //! | `Register` | the name: EC2 refuses the second image of a name |
 //! | `Tidy`, `Undo`, `Remove` | what is gone already counts as deleted |
 //! | `Grant` | an equal grant is looked for first; CreateGrant by name; a service-linked role that is there counts as made |
-//! | `Revoke` | removes what the tag says was added, deletes what was staged; the tag itself goes last |
+//! | `Revoke` | announces itself in the ledger, removes what the record allows, and buries; then deletes what was staged |
 
 use crate::digest::digest;
 use crate::error::Refusal;
@@ -25,12 +24,6 @@ pub mod tag {
     pub const SOURCE_IMAGE: &str = "amiferry:source-image";
     pub const SOURCE_ACCOUNT: &str = "amiferry:source-account";
     pub const KEY: &str = "amiferry:key";
-    /// On a source snapshot while it is shared, with the run's ID behind it.
-    pub const SHARING: &str = "amiferry:sharing:";
-    /// On an image and on snapshots that a run shares for good, with the run's ID behind it: whom it let in.
-    pub const SHARED: &str = "amiferry:shared:";
-    /// On source snapshots while a run has, or may have, statements in the policies of their keys, with the run's ID behind it.
-    pub const POLICY: &str = "amiferry:policy:";
     /// All of the above begin with this.
     pub const OURS: &str = "amiferry:";
 }
@@ -157,22 +150,26 @@ pub fn best(copies: &[Copy]) -> Option<&Copy> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The source is open; the accounts of these targets could not be given their grant.
-    /// `prior` are the run's accounts that had permission before, `earlier` those that the run had let in already.
-    Shared {
-        prior: Vec<AccountId>,
+    /// The source is open. These targets, and the audience, were refused theirs; to `earlier` the run had it open already when
+    /// this began.
+    Opened {
         earlier: Vec<AccountId>,
         refused: Vec<(usize, Refusal)>,
+        audience: Option<Refusal>,
     },
+    /// Opening was refused when some of it may have taken effect.
+    OpeningRefused(Refusal),
+    /// Another attempt's closing must end first: again then (Unix seconds), and why.
+    Wait {
+        until: i64,
+        why: String,
+    },
+    /// The attempt opens nothing more, and why.
+    Over(String),
     Looked {
         key: KeyRef,
         image: Option<ImageId>,
         copies: Copies,
-    },
-    /// A lasting share is given; these targets, and the audience, were refused theirs.
-    Permitted {
-        refused: Vec<(usize, Refusal)>,
-        audience: Option<Refusal>,
     },
     Started {
         results: Vec<(usize, Result<SnapshotId, Refusal>)>,
@@ -202,13 +199,8 @@ pub enum Outcome {
     /// may have made copies there.
     Closed {
         earlier: Vec<AccountId>,
-        /// What could not be closed: only the mark that told of it may be gone.
+        /// What could not be closed.
         left: Vec<(String, Refusal)>,
-    },
-    /// The source is closed, or shared, as it is to be; but whoever read a key's policy before that may still write it. It is looked at
-    /// again a little later. `changed`: it was not as it is to be until now.
-    Settling {
-        changed: bool,
     },
     /// Deleting went on but some could not be deleted.
     Left(Vec<(String, Refusal)>),
@@ -264,19 +256,4 @@ pub fn launch_grant_name(state: &State, target: &TargetState, role: &ServiceLink
         None => format!("{LAUNCH_PREFIX}{role}"),
         Some(_) => format!("{}{}/{role}", grant_prefix(&state.run), target.account_id),
     }
-}
-
-/// The tag that marks the source snapshots while a run shares them.
-pub fn sharing_tag(run: &str) -> String {
-    format!("{}{run}", tag::SHARING)
-}
-
-/// The tag that tells whom a lasting share let in.
-pub fn shared_tag(run: &str) -> String {
-    format!("{}{run}", tag::SHARED)
-}
-
-/// The tag that leads to the key policies that may hold statements of a run.
-pub fn policy_tag(run: &str) -> String {
-    format!("{}{run}", tag::POLICY)
 }

@@ -196,7 +196,11 @@ fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
         Command::Stage { .. } => state.sharing.staged_at = now,
         _ => {}
     }
-    record(state, command, Outcome::Refused(refusal), now);
+    let outcome = match command {
+        Command::Share { .. } => Outcome::OpeningRefused(refusal),
+        _ => Outcome::Refused(refusal),
+    };
+    record(state, command, outcome, now);
 }
 
 fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcome), now: i64) {
@@ -207,11 +211,13 @@ fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcom
     let before = command.target().map(|i| state.targets[i].phase);
     let said = match &outcome {
         Outcome::Refused(refusal)
+        | Outcome::OpeningRefused(refusal)
         | Outcome::KeyNotReady(refusal)
         | Outcome::NameTaken(_, refusal) => Some(refusal.to_string()),
         Outcome::Left(left) | Outcome::Closed { left, .. } => {
             left.first().map(|(_, refusal)| refusal.to_string())
         }
+        Outcome::Wait { why, .. } | Outcome::Over(why) => Some(why.clone()),
         _ => None,
     };
     record(state, &command, outcome, now);

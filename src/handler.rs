@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use futures::future::BoxFuture;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::aws::Aws;
@@ -27,7 +27,7 @@ mod start;
 mod sweep;
 mod turn;
 
-use begin::{begin, run_of};
+use begin::{accept, begin, run_of};
 use reading::{Again, read_again};
 
 /// The answer is out this long before Lambda's deadline.
@@ -94,7 +94,7 @@ impl Handler {
         let value: Value = serde_json::from_str(payload)
             .map_err(|e| Error::invalid("event", format!("is not JSON: {e}")))?;
         // Sessions are narrowed to one run: none outlives its invocation.
-        let aws = Aws::new(self.config.clone());
+        let aws = Aws::new(self.config.clone(), self.settings.bucket.clone());
         let serving = self.serve_event(&aws, Event::parse(&value)?, invocation);
         // All work ends by itself before that; what AWS keeps waiting beyond is better told than killed.
         match time_left(&aws, invocation) {
@@ -162,8 +162,9 @@ impl Handler {
         let run = run_of(request, &parsed);
         let begun = in_time(aws, &budget, begin(aws, parsed, &run, false)).await;
         let mut begun = begun.unwrap_or_else(|| Err(too_slow()))?;
+        accept(aws, &mut begun, "a direct call", false).await?;
         let progress = advance(aws, &mut begun.state, &begun.source, budget).await;
-        reply(&begun.state, progress)
+        self.replied(aws, &begun.state, progress).await
     }
 
     async fn resume(
@@ -178,7 +179,34 @@ impl Handler {
             Again::Read(source) => advance(aws, &mut state, &source, budget).await,
             Again::Later(seconds) => Progress::Continue(seconds),
         };
-        reply(&state, progress)
+        self.replied(aws, &state, progress).await
+    }
+
+    async fn replied(
+        &self,
+        aws: &Aws,
+        state: &State,
+        progress: Progress,
+    ) -> Result<Value, Error> {
+        match progress {
+            Progress::Ended => self.ended(aws, state).await,
+            Progress::Continue(_) | Progress::Opened => reply(state, progress),
+        }
+    }
+
+    /// The reply of a run that has ended, with its receipt. The ledger is told how it ended; where it cannot be, the receipt says so: the run
+    /// itself is over.
+    async fn ended(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
+        let mut told = reply(state, Progress::Ended)?;
+        if state.part {
+            return Ok(told);
+        }
+        let result = json!({"Status": told["Status"], "Targets": state.targets.len()});
+        told["Result"]["Receipt"] = match aws.end_run(state, &result).await {
+            Ok(receipt) => json!(receipt),
+            Err(refusal) => json!([{"Unread": refusal.to_string()}]),
+        };
+        Ok(told)
     }
 
     fn defaults(&self, invocation: &Invocation) -> Result<Defaults, Error> {

@@ -8,6 +8,7 @@
 //! - [`request`]: the validated wish
 //! - [`event`]: what arrives
 //! - [`source`]: the image to copy, as facts
+//! - [`ledger`]: which run holds the source open: a pure record, and the rules of opening and closing
 //! - [`state`], [`diagnose`]: what a run remembers, and why a target failed
 //! - [`command`]: what can be done, and what came of it
 //! - [`plan`]: from wish and facts to the first state
@@ -29,6 +30,7 @@ pub mod event;
 pub mod handler;
 pub mod ids;
 pub mod key_policy;
+pub mod ledger;
 pub mod name;
 pub mod plan;
 pub mod policy;

@@ -1,7 +1,5 @@
 //! From the wish and the facts to the step state in which a run begins. Pure. `Plan`'s `Display` is the dry run.
 
-use std::collections::BTreeMap;
-
 mod refuse;
 mod words;
 
@@ -11,16 +9,11 @@ pub use words::Plan;
 use refuse::{check_size, check_words};
 
 use crate::error::Error;
-use crate::ids::{AccountId, KeyRef, RoleName};
-use crate::name::NameTemplate;
-use crate::request::{DEFAULT_ROLE, KeyAccess, MAX_TARGETS, Mode, Request, Target};
+use crate::request::{KeyAccess, MAX_TARGETS, Mode, Request, Target};
 use crate::source::Source;
 use crate::state::{
     Order, Phase, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
 };
-
-/// Who was let in is written on the image and its snapshots, in tags of 19 accounts each; a resource has fifty tags.
-const MOST_SHARED_ONE_BY_ONE: usize = 380;
 
 /// Plans to give each target its AMI.
 pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Result<State, Error> {
@@ -93,17 +86,6 @@ pub fn share(
     if !unshare {
         source.check_shareable(request.sharing.snapshots)?;
     }
-    let listed = request
-        .targets
-        .iter()
-        .filter(|t| !t.member || request.sharing.snapshots);
-    let count = listed.count();
-    if count > MOST_SHARED_ONE_BY_ONE {
-        let problem = format!(
-            "names {count} accounts to share with one by one; at most {MOST_SHARED_ONE_BY_ONE}: name their OrganizationId or OrganizationalUnitIds, without ShareSnapshots"
-        );
-        return Err(Error::invalid("Targets", problem));
-    }
     let phase = if unshare {
         TargetPhase::Removed
     } else {
@@ -168,47 +150,6 @@ pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now
     state(request, source, targets, run, now)
 }
 
-/// Plans to close what a run left open of which nothing is known but its mark.
-pub fn close(source: SourceRef, run: &str, now: i64) -> State {
-    let order = Order {
-        name: NameTemplate::default(),
-        tags: BTreeMap::new(),
-        copy_tags: true,
-        key_access: KeyAccess::Grant,
-        revoke_after_copy: true,
-        copy_completion_minutes: None,
-        share: None,
-        service_linked_roles: Vec::new(),
-        create_service_linked_roles: false,
-        reencrypt_key: None,
-        audience: Vec::new(),
-    };
-    let mut state = begun(source, order, Vec::new(), run, now);
-    state.phase = Phase::Revoking;
-    state.sharing.at = now;
-    state
-}
-
-/// Names those whom it let in.
-pub fn let_in(
-    state: &mut State,
-    accounts: impl IntoIterator<Item = AccountId>,
-) -> Result<(), Error> {
-    let role = RoleName::parse(DEFAULT_ROLE).map_err(|e| Error::Internal(e.to_string()))?;
-    for account in accounts {
-        let one = Target {
-            account,
-            region: state.source.region.clone(),
-            key: KeyRef::aws_ebs(),
-            role: role.clone(),
-            external_id: None,
-            member: false,
-        };
-        state.targets.push(target(&one, TargetPhase::Failed));
-    }
-    Ok(())
-}
-
 /// Adds targets that an update took off the list, to be deregistered.
 pub fn take_off(state: &mut State, gone: &[Target]) -> Result<(), Error> {
     state
@@ -252,6 +193,7 @@ fn begun(source: SourceRef, order: Order, targets: Vec<TargetState>, run: &str, 
     State {
         schema: SCHEMA,
         run: run.to_owned(),
+        attempt: 0,
         started: now,
         phase: Phase::Looking,
         source,

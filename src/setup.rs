@@ -24,27 +24,22 @@ pub async fn from_environment() -> SdkConfig {
 pub struct Settings {
     /// Started by custom resources and EventBridge, if there is one.
     pub state_machine: Option<String>,
-    /// Keeps what is too large or too secret for an execution.
+    /// Holds the ledger, and what is too large or too secret for an execution.
     pub bucket: Option<String>,
     /// The function's own request for EventBridge: the JSON itself,
     pub request: Option<String>,
     /// or the SSM parameter that holds it.
     pub request_parameter: Option<String>,
-    /// Regions the sweeper looks at beside the function's own.
-    pub sweep_regions: Vec<String>,
 }
 
 impl Settings {
     pub fn from_environment() -> Self {
         let read = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
-        let regions = read("AMIFERRY_SWEEP_REGIONS").unwrap_or_default();
-        let regions = regions.split(',').map(str::trim).filter(|r| !r.is_empty());
         Self {
             state_machine: read("AMIFERRY_STATE_MACHINE_ARN"),
             bucket: read("AMIFERRY_BUCKET"),
             request: read("AMIFERRY_REQUEST"),
             request_parameter: read("AMIFERRY_REQUEST_PARAMETER"),
-            sweep_regions: regions.map(str::to_owned).collect(),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::name::NameTemplate;
 use crate::request::KeyAccess;
 use crate::service_linked_role::ServiceLinkedRole;
 
+mod asked;
 mod copies;
 mod open;
 mod size;
@@ -24,7 +25,7 @@ mod standing;
 pub use standing::MOST_COPIES_BESIDE_WORDS;
 
 /// The schema this version writes.
-pub const SCHEMA: u64 = 5;
+pub const SCHEMA: u64 = 1;
 /// Bytes of JSON a state may take: this much in all, and this much more for each target.
 pub const BYTES_IN_ALL: usize = 4096;
 pub const BYTES_PER_TARGET: usize = 1024;
@@ -47,6 +48,8 @@ pub struct State {
     pub schema: u64,
     /// Names this run: derived from what asked for it, so that the same event delivered twice is the same run.
     pub run: String,
+    /// Which attempt at the run this is, in the ledger: what it may open stands there. 0 where the ledger has no such run.
+    pub attempt: u32,
     /// Unix seconds.
     pub started: i64,
     pub phase: Phase,
@@ -54,16 +57,16 @@ pub struct State {
     pub order: Order,
     #[serde(default)]
     pub sharing: Sharing,
-    /// The name of the state machine's execution that goes on with it: once that is over, so is the run. Since schema 2.
+    /// The name of the state machine's execution that goes on with it: once that is over, so is the run.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub execution: String,
-    /// Whoever asked waits no longer than this (Unix seconds); 0 if for ever. Since schema 2.
+    /// Whoever asked waits no longer than this (Unix seconds); 0 if for ever.
     #[serde(default, skip_serializing_if = "is_default")]
     pub end_by: i64,
-    /// Some of the targets of a run whose whole is elsewhere: it is the whole that closes the source. Since schema 2.
+    /// Some of the targets of a run whose whole is elsewhere: it is the whole that closes the source.
     #[serde(default, skip_serializing_if = "is_default")]
     pub part: bool,
-    /// How often in a row the source could not be read. Since schema 5.
+    /// How often in a row the source could not be read.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unread: u32,
     pub targets: Vec<TargetState>,
@@ -74,7 +77,7 @@ pub struct State {
 pub enum Phase {
     /// Finding out in each target what is there already. Nothing has been shared.
     Looking,
-    /// Copying the source in its own account under a key that can be shared. Since schema 4.
+    /// Copying the source in its own account under a key that can be shared.
     Staging,
     /// Opening the source to the accounts that need it.
     Sharing,
@@ -94,11 +97,11 @@ pub struct SourceRef {
     pub snapshots: Vec<SnapshotId>,
     /// ARNs of the distinct keys.
     pub keys: Vec<String>,
-    /// Those of the keys that are AWS-managed: what is under them is copied in the source account first. Since schema 4.
+    /// Those of the keys that are AWS-managed: what is under them is copied in the source account first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managed_keys: Vec<String>,
     /// What is shared and copied, one for each snapshot: itself, or its copy in the source account under a key that can be shared.
-    /// Since schema 4.
+    ///
     #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
     pub staged: Vec<Option<SnapshotId>>,
 }
@@ -115,19 +118,19 @@ pub struct Order {
     pub revoke_after_copy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_completion_minutes: Option<u16>,
-    /// `Mode: Share`: launch from the source image; nothing is copied. Since schema 2.
+    /// `Mode: Share`: launch from the source image; nothing is copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
-    /// Those in each target that get a grant to launch. Since schema 3.
+    /// Those in each target that get a grant to launch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_linked_roles: Vec<ServiceLinkedRole>,
-    /// Make those of them that do not exist. Since schema 3.
+    /// Make those of them that do not exist.
     #[serde(default, skip_serializing_if = "is_default")]
     pub create_service_linked_roles: bool,
-    /// ARNs of the organisation and units whose members are the targets: key policies name them as such. Since schema 3.
+    /// ARNs of the organisation and units whose members are the targets: key policies name them as such.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<String>,
-    /// The key under which the source is copied in its own account first. Since schema 4.
+    /// The key under which the source is copied in its own account first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reencrypt_key: Option<KeyRef>,
 }
@@ -161,25 +164,15 @@ pub struct Sharing {
     pub due: i64,
     #[serde(skip_serializing_if = "is_default")]
     pub tries: u32,
-    /// The run's accounts that had permission before: the tag on the snapshots says the same, for whoever has no state.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub prior: Vec<AccountId>,
-    /// Everything that was opened is closed again: nobody starts another copy. Since schema 3.
+    /// Everything that was opened is closed again: nobody starts another copy.
     #[serde(skip_serializing_if = "is_default")]
     pub closed: bool,
-    /// It is to be looked at once more whether it still is. Since schema 5.
-    #[serde(skip_serializing_if = "is_default")]
-    pub again: bool,
     /// Why the audience of a lasting share was refused: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// When the last copy in the source account was started (Unix seconds); 0 if none was. Since schema 4.
+    /// When the last copy in the source account was started (Unix seconds); 0 if none was.
     #[serde(skip_serializing_if = "is_default")]
     pub staged_at: i64,
-    /// Since when the policies of the keys have been seen without this run's statements (Unix seconds); 0 if they have not.
-    /// Since schema 3.
-    #[serde(skip_serializing_if = "is_default")]
-    pub policies_clean_since: i64,
     /// Why revoking failed for good: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
@@ -229,7 +222,7 @@ pub struct TargetState {
     #[serde(default, skip_serializing_if = "is_default")]
     pub queued: bool,
     /// A copy that this run started was passed over for another of the same: it may not show yet when the others are tidied.
-    /// Since schema 2.
+    ///
     #[serde(default, skip_serializing_if = "is_default")]
     pub doubled: bool,
     /// Whether this run has the source open to the account.
@@ -258,7 +251,7 @@ pub enum TargetPhase {
     Checking,
     /// The image is good; deleting copies made beside the ones it uses.
     Tidying,
-    /// Everything is there; letting service-linked roles launch from it. Since schema 3.
+    /// Everything is there; letting service-linked roles launch from it.
     Granting,
     /// Failed; deleting what was made.
     Undoing,
@@ -299,7 +292,7 @@ impl TargetState {
         if self.last_start == 0 {
             0
         } else {
-            self.last_start + SHOWN_WITHIN
+            self.last_start.saturating_add(SHOWN_WITHIN)
         }
     }
 }
@@ -317,11 +310,10 @@ impl State {
     /// Brings times that have not come yet back to now: a state that says it was shared tomorrow would be asked about every two
     /// seconds until then, one that is due next year would leave the source open for a year.
     pub fn not_ahead_of(&mut self, now: i64) {
-        let latest = now + LONGEST_PAUSE;
+        let latest = now.saturating_add(LONGEST_PAUSE);
         self.started = self.started.min(now);
         self.sharing.at = self.sharing.at.min(now);
         self.sharing.due = self.sharing.due.min(latest);
-        self.sharing.policies_clean_since = self.sharing.policies_clean_since.min(now);
         self.sharing.staged_at = self.sharing.staged_at.min(now);
         for target in &mut self.targets {
             target.since = target.since.min(now);
@@ -333,11 +325,14 @@ impl State {
     /// Makes a state that may be behind the world safe to act on: every target not yet terminal looks first. What had
     /// been shared stays known, so a target that was copying goes straight on after its look. Granting looks itself.
     pub fn reopen(&mut self) {
-        let closed = self.sharing.closed;
+        let (closed, copies) = (self.sharing.closed, self.order.share.is_none());
         for target in &mut self.targets {
             // Once the source is closed, what is tidied has been found good, and needs no source to compare it with.
             let tidying = target.phase == TargetPhase::Tidying && !closed;
+            // Nothing is opened to a target that this very call has not looked at.
+            let waits = target.phase == TargetPhase::Ready && copies;
             if tidying
+                || waits
                 || matches!(
                     target.phase,
                     TargetPhase::Copying | TargetPhase::Registering | TargetPhase::Checking
@@ -386,13 +381,9 @@ impl State {
     #[must_use]
     pub fn part(&self, i: usize) -> Self {
         let target = self.targets[i].clone();
-        let mut sharing = self.sharing.clone();
-        sharing
-            .prior
-            .retain(|account| *account == target.account_id);
         Self {
             part: true,
-            sharing,
+            sharing: self.sharing.clone(),
             targets: vec![target],
             order: self.order.clone(),
             source: self.source.clone(),

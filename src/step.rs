@@ -147,8 +147,7 @@ fn turn(state: &mut State, busy: &Busy) {
         state.phase = Phase::Copying;
     }
     if state.phase == Phase::Copying && state.targets.iter().all(|t| t.phase.is_terminal()) {
-        let closed = state.sharing.closed && !state.sharing.again;
-        let all_done = closed || state.sharing.stuck.is_some();
+        let all_done = state.sharing.closed || state.sharing.stuck.is_some();
         state.phase = if state.part || all_done {
             Phase::Ended
         } else {

@@ -1,7 +1,8 @@
 //! Putting a run's statements into the policies of the source keys, and taking them out. KMS replaces a policy as a whole and has no
-//! version to compare: whoever writes may undo what somebody else wrote since he read. So a policy is read again right before it is
-//! written, is written in one attempt, and is read until it is seen to be as it should. What a slower writer may still put back or
-//! lose is found by looking again a little later (`settle`).
+//! version to compare, so whoever writes may undo what somebody else wrote since he read. Among this project's processes the
+//! key's record in the ledger is the lock (`lock`). Against other people a policy is read again right before it is written, is
+//! written in one attempt, and is read until it shows what was written; what their slower write undoes is put in again while a target
+//! waits for the key, and what it brings back is taken out when the closing is verified.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,20 +11,19 @@ use aws_sdk_kms::config::retry::RetryConfig;
 use serde_json::Value;
 
 use super::key::key_region;
-use super::{Aws, refusal};
-use crate::command::policy_tag;
-use crate::digest::digest;
+use super::{Actor, Aws, refusal};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, Region};
 use crate::key_policy::{Access, Document, LONGEST, Terms, role_anywhere};
+use crate::ledger::{Principals, Run};
 use crate::request::KeyAccess;
+use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetPhase};
 
 mod admit;
-mod noted;
+mod lock;
 
 pub(super) use admit::Admitted;
-pub(super) use noted::is_noted;
 
 /// Writes of one policy before its being changed by others all the time is told.
 const MOST_WRITES: usize = 8;
@@ -42,116 +42,207 @@ pub struct Policies {
 #[derive(Debug, Default)]
 struct LastLook(i64);
 
+/// Whose statements are edited, and where.
+pub(super) struct Editor {
+    run: String,
+    account: AccountId,
+    /// Where a key's ARN tells no Region.
+    region: Region,
+    terms: Terms,
+}
+
+impl Editor {
+    fn of(state: &State) -> Self {
+        Self {
+            run: state.run.clone(),
+            account: state.source.account_id.clone(),
+            region: state.source.region.clone(),
+            terms: terms(
+                &state.source.region,
+                &state.source.account_id,
+                state.order.share.is_some(),
+                &state.order.service_linked_roles,
+            ),
+        }
+    }
+
+    /// For closing, which may know no state.
+    fn of_run(run: &Run) -> Option<Self> {
+        let account = AccountId::parse(&run.account_id).ok()?;
+        let region = Region::parse(&run.source_region).ok()?;
+        let roles = &run.order["ServiceLinkedRoles"];
+        let roles: Vec<ServiceLinkedRole> =
+            serde_json::from_value(roles.clone()).unwrap_or_default();
+        let launch = run.kind == crate::ledger::Kind::Share;
+        let terms = terms(&region, &account, launch, &roles);
+        Some(Self { run: run.run.clone(), account, region, terms })
+    }
+
+    fn region_of(&self, key: &str) -> Region {
+        let named = key.split(':').nth(3).and_then(|r| Region::parse(r).ok());
+        named.unwrap_or_else(|| self.region.clone())
+    }
+
+    fn is_own(&self, key: &str) -> bool {
+        key.split(':').nth(4) == Some(self.account.as_str())
+    }
+
+    /// What this function itself says of a policy.
+    fn refused(&self, key: &str, code: &str, message: String) -> Refusal {
+        Refusal {
+            operation: "PutKeyPolicy",
+            account: self.account.to_string(),
+            region: self.region_of(key).to_string(),
+            resource: key.to_owned(),
+            code: code.to_owned(),
+            message,
+            request_id: None,
+        }
+    }
+
+    fn document<'a>(&self, key: &str, text: &'a str) -> Result<Document<'a>, Refusal> {
+        Document::read(text).map_err(|e| self.refused(key, "KeyPolicyUnreadable", e.to_string()))
+    }
+
+    /// A policy that is too long already may still become shorter.
+    fn fits(&self, key: &str, there: &str, new: &str) -> Result<(), Refusal> {
+        if new.len() <= LONGEST || new.len() <= there.len() {
+            return Ok(());
+        }
+        let bytes = new.len();
+        let message =
+            format!("with this run's statements it would have {bytes} bytes, at most {LONGEST}");
+        Err(self.refused(key, "KeyPolicyTooLong", message))
+    }
+
+    fn of_another_account(&self, key: &str) -> Refusal {
+        let owner = key.split(':').nth(4).unwrap_or_default();
+        let message = format!("only account {owner} can edit the policy of its key");
+        self.refused(key, "KeyOfAnotherAccount", message)
+    }
+}
+
 impl Aws {
-    /// Makes this run's statements in one policy what `wanted` makes of those that are there. Tells whether that may have changed
-    /// anything. Before the first is put in, the snapshots are made to lead to them, for whoever has no state.
+    /// Makes this run's statements in one policy what `wanted` makes of those that are there.
     async fn edit_policy(
         &self,
-        state: &State,
+        editor: &Editor,
+        key: &str,
+        wanted: &(dyn Fn(Access) -> Access + Send + Sync),
+    ) -> Result<(), Refusal> {
+        if self.is_as_wanted(editor, key, wanted).await? {
+            return Ok(());
+        }
+        let locked_at = self.lock_policy(editor, key).await?;
+        let edited = self.edit_locked(editor, key, locked_at, wanted).await;
+        self.unlock_policy(key).await;
+        edited
+    }
+
+    async fn is_as_wanted(
+        &self,
+        editor: &Editor,
         key: &str,
         wanted: &(dyn Fn(Access) -> Access + Send + Sync),
     ) -> Result<bool, Refusal> {
-        let terms = terms(state);
-        let (mut wrote, mut noted, mut said) = (false, false, None);
-        for write in 0..=MOST_WRITES {
-            let text = self.policy_text(state, key).await?;
-            let document = Self::document(state, key, &text)?;
-            let access = wanted(Access::read(&document.ours(&state.run)));
-            let statements = access.statements(&state.run, &terms);
-            if document.has(&state.run, &statements) {
-                return Ok(wrote);
+        let text = self.policy_text(editor, key).await?;
+        let document = editor.document(key, &text)?;
+        let access = wanted(Access::read(&document.ours(&editor.run)));
+        Ok(document.has(&editor.run, &access.statements(&editor.run, &editor.terms)))
+    }
+
+    async fn edit_locked(
+        &self,
+        editor: &Editor,
+        key: &str,
+        mut locked_at: i64,
+        wanted: &(dyn Fn(Access) -> Access + Send + Sync),
+    ) -> Result<(), Refusal> {
+        let mut said = None;
+        for write in 0..MOST_WRITES {
+            let text = self.policy_text(editor, key).await?;
+            let document = editor.document(key, &text)?;
+            let access = wanted(Access::read(&document.ours(&editor.run)));
+            let statements = access.statements(&editor.run, &editor.terms);
+            if document.has(&editor.run, &statements) {
+                return Ok(());
             }
-            if write == MOST_WRITES {
-                break;
-            }
-            let new = document.with(&state.run, &statements);
-            fits(state, key, &text, &new)?;
-            if !noted && !statements.is_empty() {
-                self.note_policy(state).await?;
-                noted = true;
-            }
-            if self.policy_text(state, key).await? != text {
-                self.pause(state, key, write).await;
+            let new = document.with(&editor.run, &statements);
+            editor.fits(key, &text, &new)?;
+            if self.policy_text(editor, key).await? != text {
+                self.pause_editing(editor, key, write).await;
                 continue;
             }
-            // Whatever is answered: it may have been written.
-            wrote = true;
-            match self.put_policy(state, key, &new).await {
+            if !lock::is_fresh(locked_at, self.now()) {
+                locked_at = self.lock_policy(editor, key).await?;
+            }
+            match self.put_policy(editor, key, &new).await {
                 Ok(()) => {}
                 Err(refusal) if refusal.is_passing() => said = Some(refusal),
                 Err(refusal) => return Err(refusal),
             }
-            if self.shows(state, key, &statements).await? {
-                return Ok(true);
+            if self.shows(editor, key, &statements).await? {
+                return Ok(());
             }
-            self.pause(state, key, write).await;
+            self.pause_editing(editor, key, write).await;
         }
         Err(said.unwrap_or_else(|| {
             let message = "others change it at the same time, again and again".to_owned();
-            refused(state, key, "KeyPolicyChanging", message)
+            editor.refused(key, "KeyPolicyChanging", message)
         }))
     }
 
     /// Whether what was written is there by now: reads may tell of it late.
-    async fn shows(&self, state: &State, key: &str, wanted: &[Value]) -> Result<bool, Refusal> {
+    async fn shows(&self, editor: &Editor, key: &str, wanted: &[Value]) -> Result<bool, Refusal> {
         for wait in SHOWS_AFTER {
             tokio::time::sleep(Duration::from_millis(wait)).await;
-            let text = self.policy_text(state, key).await?;
-            if Self::document(state, key, &text)?.has(&state.run, wanted) {
+            let text = self.policy_text(editor, key).await?;
+            if editor.document(key, &text)?.has(&editor.run, wanted) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Longer each time, and for each run another while, so that two do not keep in step.
-    async fn pause(&self, state: &State, key: &str, write: usize) {
-        let number = write.to_string();
-        let hash = digest([state.run.as_str(), key, &number, &self.now().to_string()]);
-        let spread = u64::from_str_radix(&hash[..4], 16).unwrap_or_default();
+    /// Longer each time, and for each process another while, so that two do not keep in step.
+    async fn pause_editing(&self, editor: &Editor, key: &str, write: usize) {
         let longest = 250_u64 << write.min(5);
-        tokio::time::sleep(Duration::from_millis(100 + spread % longest)).await;
+        let spread = self.spread(&format!("{}{key}", editor.run), write, longest);
+        tokio::time::sleep(Duration::from_millis(100) + spread).await;
     }
 
     /// Whether the statements for all targets can be put in, as far as reading tells: nothing is written.
     pub(super) async fn would_admit(&self, state: &State, key: &str) -> Result<(), Refusal> {
-        if !is_own(state, key) {
-            return Err(of_another_account(state, key));
+        let editor = Editor::of(state);
+        if !editor.is_own(key) {
+            return Err(editor.of_another_account(key));
         }
-        let text = self.policy_text(state, key).await?;
-        let document = Self::document(state, key, &text)?;
+        let text = self.policy_text(&editor, key).await?;
+        let document = editor.document(key, &text)?;
         let all: Vec<usize> = (0..state.targets.len()).collect();
         let access = Access::read(&document.ours(&state.run)).and(those_in(state, &all));
-        let statements = access.statements(&state.run, &terms(state));
-        fits(state, key, &text, &document.with(&state.run, &statements))
+        let statements = access.statements(&state.run, &editor.terms);
+        editor.fits(key, &text, &document.with(&state.run, &statements))
     }
 
-    async fn policy_text(&self, state: &State, key: &str) -> Result<String, Refusal> {
-        let actor = Self::own(state);
-        let region = key_region(state, key);
-        let answer = self
-            .kms(&actor, &region)
-            .get_key_policy()
-            .key_id(key)
-            .send();
+    async fn policy_text(&self, editor: &Editor, key: &str) -> Result<String, Refusal> {
+        let actor = Actor::own(&editor.account);
+        let region = editor.region_of(key);
+        let answer = self.kms(&actor, &region).get_key_policy().key_id(key).send();
         let answer = answer
             .await
             .map_err(|e| refusal("GetKeyPolicy", &actor.at(&region), key, &e))?;
         answer.policy.ok_or_else(|| {
-            refused(
-                state,
-                key,
-                "UnreadableAnswer",
-                "the answer carries no policy".to_owned(),
-            )
+            let message = "the answer carries no policy".to_owned();
+            editor.refused(key, "UnreadableAnswer", message)
         })
     }
 
     /// The lockout check stays on: a policy that would shut its own account out is refused by KMS. One attempt, because a later one
     /// would write what is no longer so.
-    async fn put_policy(&self, state: &State, key: &str, text: &str) -> Result<(), Refusal> {
-        let actor = Self::own(state);
-        let region = key_region(state, key);
+    async fn put_policy(&self, editor: &Editor, key: &str, text: &str) -> Result<(), Refusal> {
+        let actor = Actor::own(&editor.account);
+        let region = editor.region_of(key);
         let once = aws_sdk_kms::config::Builder::new().retry_config(RetryConfig::disabled());
         let answer = self
             .kms(&actor, &region)
@@ -166,111 +257,96 @@ impl Aws {
         Ok(())
     }
 
-    fn document<'a>(state: &State, key: &str, text: &'a str) -> Result<Document<'a>, Refusal> {
-        Document::read(text).map_err(|e| refused(state, key, "KeyPolicyUnreadable", e.to_string()))
-    }
-
-    /// Puts back what somebody's slower write has undone, while the run is open. At most once in a while, whoever asks.
+    /// Puts back what somebody's slower write has undone, while this attempt holds the keys. At most once in a while, whoever asks.
     pub(super) async fn let_in_again(&self, state: &State) {
         let mut editing = self.policies.editing.lock().await;
         if self.now() - editing.0 < LOOK_AGAIN {
             return;
         }
         editing.0 = self.now();
-        if !matches!(self.is_policy_noted(state).await, Ok(true)) {
-            return;
-        }
-        for key in own_keys(state) {
+        let editor = Editor::of(state);
+        for key in state.source.keys.iter().filter(|key| editor.is_own(key)) {
+            let record = self.opening_record(key).await;
+            let holds = |r: crate::ledger::Record| r.holders.contains_key(&state.attempt());
+            if !record.is_ok_and(|record| record.is_some_and(holds)) {
+                continue;
+            }
             let again = |there: Access| known(state, there).and(those_in(state, &[]));
-            if let Err(refused) = self.edit_policy(state, key, &again).await {
+            if let Err(refused) = self.edit_policy(&editor, key, &again).await {
                 tracing::warn!(run = state.run, %refused, "the key policy could not be put right");
             }
         }
     }
 
-    /// Makes the policies of all source keys what they are to be at this moment; tells whether one was not. A key that is gone has none.
-    /// `noted`: the snapshots say that this run has statements in them; where they do not and the policy may not be read, it has none.
-    pub(super) async fn settle(
+    /// Takes these out of the run's statements in the policy of one key. A key that is gone has none.
+    pub(super) async fn remove_statements(
+        &self,
+        run: &Run,
+        key: &str,
+        gone: &Principals,
+    ) -> Result<(), Refusal> {
+        let Some(editor) = Editor::of_run(run).filter(|editor| editor.is_own(key)) else {
+            return Ok(());
+        };
+        let _editing = self.policies.editing.lock().await;
+        let short = |who: &String| who.rsplit('/').next().unwrap_or(who).to_owned();
+        let gone: BTreeSet<String> = gone.iter().map(short).collect();
+        let without = |mut there: Access| {
+            there.remove(|who| gone.contains(who));
+            there
+        };
+        match self.edit_policy(&editor, key, &without).await {
+            Err(refusal) if refusal.kind() == RefusalKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Makes the run's statements of a lasting share what they are to be.
+    pub(super) async fn settle_share(
         &self,
         state: &State,
-        noted: bool,
-        wanted: &(dyn Fn(Access) -> Access + Send + Sync),
-    ) -> Result<bool, Vec<(String, Refusal)>> {
+        key: &str,
+        is_gone: &(dyn Fn(&str) -> bool + Send + Sync),
+        known: bool,
+    ) -> Result<(), Refusal> {
+        let editor = Editor::of(state);
+        if !editor.is_own(key) {
+            return Ok(());
+        }
         let _editing = self.policies.editing.lock().await;
-        let (mut changed, mut left) = (false, Vec::new());
-        for key in own_keys(state) {
-            match self.edit_policy(state, key, wanted).await {
-                Ok(edited) => changed |= edited,
-                Err(refusal) if refusal.kind() == RefusalKind::NotFound => {}
-                Err(refusal)
-                    if !noted
-                        && refusal.operation == "GetKeyPolicy"
-                        && refusal.kind() == RefusalKind::Denied => {}
-                Err(refusal) => left.push((key.to_owned(), refusal)),
-            }
-        }
-        if left.is_empty() {
-            Ok(changed)
-        } else {
-            Err(left)
+        let wanted = |there: Access| {
+            let mut access = if known { stays(state, there) } else { there };
+            access.remove(is_gone);
+            access
+        };
+        match self.edit_policy(&editor, key, &wanted).await {
+            Err(refusal) if refusal.kind() == RefusalKind::NotFound => Ok(()),
+            other => other,
         }
     }
 }
 
-/// What this function itself says of a policy.
-fn refused(state: &State, key: &str, code: &str, message: String) -> Refusal {
-    Refusal {
-        operation: "PutKeyPolicy",
-        account: state.source.account_id.to_string(),
-        region: key_region(state, key).to_string(),
-        resource: key.to_owned(),
-        code: code.to_owned(),
-        message,
-        request_id: None,
-    }
-}
-
-/// A policy that is too long already may still become shorter.
-fn fits(state: &State, key: &str, there: &str, new: &str) -> Result<(), Refusal> {
-    if new.len() <= LONGEST || new.len() <= there.len() {
-        return Ok(());
-    }
-    let bytes = new.len();
-    let message =
-        format!("with this run's statements it would have {bytes} bytes, at most {LONGEST}");
-    Err(refused(state, key, "KeyPolicyTooLong", message))
-}
-
-fn of_another_account(state: &State, key: &str) -> Refusal {
-    let owner = key.split(':').nth(4).unwrap_or_default();
-    let message = format!("only account {owner} can edit the policy of its key");
-    refused(state, key, "KeyOfAnotherAccount", message)
-}
-
-/// The source keys whose policies the source account can edit.
-fn own_keys(state: &State) -> impl Iterator<Item = &str> {
-    let own = |key: &&String| is_own(state, key);
-    state.source.keys.iter().filter(own).map(String::as_str)
-}
-
-pub(super) fn is_own(state: &State, key: &str) -> bool {
-    key.split(':').nth(4) == Some(state.source.account_id.as_str())
-}
-
-fn terms(state: &State) -> Terms {
-    let partition = state.source.region.partition();
+fn terms(
+    region: &Region,
+    account: &AccountId,
+    launch: bool,
+    roles: &[ServiceLinkedRole],
+) -> Terms {
+    let partition = region.partition();
     let anywhere = |arn: String| {
         let mut parts: Vec<&str> = arn.split(':').collect();
-        parts[4] = "*";
+        if let Some(of) = parts.get_mut(4) {
+            *of = "*";
+        }
         parts.join(":")
     };
-    let roles = state.order.service_linked_roles.iter();
     Terms {
         partition,
-        owner: state.source.account_id.clone(),
-        launch: state.order.share.is_some(),
+        owner: account.clone(),
+        launch,
         service_linked_roles: roles
-            .map(|role| anywhere(role.arn(partition, &state.source.account_id)))
+            .iter()
+            .map(|role| anywhere(role.arn(partition, account)))
             .collect(),
     }
 }
@@ -381,9 +457,4 @@ fn member_roles(state: &State) -> BTreeSet<String> {
 /// Whether this run may have statements in policies, by its order.
 pub(super) fn by_policy(state: &State) -> bool {
     state.order.key_access == KeyAccess::Policy
-}
-
-/// The tag that leads to the policies.
-pub(super) fn note_of(state: &State) -> String {
-    policy_tag(&state.run)
 }

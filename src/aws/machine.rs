@@ -33,7 +33,7 @@ impl Aws {
     }
 
     /// Whether an execution of this name is at work. One that is not known any more is not.
-    pub async fn is_running(&self, machine: &str, name: &str) -> Result<bool, Error> {
+    pub async fn is_running(&self, machine: &str, name: &str) -> Result<bool, Refusal> {
         let arn = execution_arn(machine, name);
         let answer = self
             .sfn()
@@ -44,7 +44,7 @@ impl Aws {
         match answer.map_err(|e| refusal("DescribeExecution", &self.here(), &arn, &e)) {
             Ok(answer) => Ok(*answer.status() == ExecutionStatus::Running),
             Err(refusal) if refusal.code == "ExecutionDoesNotExist" => Ok(false),
-            Err(refusal) => Err(Error::from_refusal(refusal)),
+            Err(refusal) => Err(refusal),
         }
     }
 

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{Filter, Snapshot, StorageTier};
+use aws_sdk_ec2::types::{Snapshot, StorageTier};
 use aws_sdk_kms::types::KeyManagerType;
 
 use super::{Actor, Aws, Place, image, refusal, tags};
-use crate::command::{policy_tag, shared_tag, sharing_tag};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::source::{Source, SourceSnapshot};
-use crate::state::{SourceRef, State};
 
 impl Aws {
     /// The image with all that a copy needs to know. `SourceNotFound` if this account owns no such image.
@@ -152,57 +150,6 @@ fn source_snapshot(id: &SnapshotId, snapshot: &Snapshot) -> Option<SourceSnapsho
 }
 
 impl Aws {
-    /// The tags of the source snapshots now, in the state's order; `None` for one that is gone.
-    pub(super) async fn source_snapshot_tags(
-        &self,
-        state: &State,
-    ) -> Result<Vec<Option<BTreeMap<String, String>>>, Refusal> {
-        if state.source.snapshots.is_empty() {
-            return Ok(Vec::new());
-        }
-        let actor = Self::own(state);
-        let region = &state.source.region;
-        // By filter, not by ID: one snapshot gone must not hide the others.
-        let filter = Filter::builder()
-            .name("snapshot-id")
-            .set_values(Some(
-                state
-                    .source
-                    .snapshots
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
-            ))
-            .build();
-        let answer = self
-            .ec2(&actor, region)
-            .describe_snapshots()
-            .owner_ids("self")
-            .filters(filter)
-            .send()
-            .await;
-        let answer = answer.map_err(|e| {
-            refusal(
-                "DescribeSnapshots",
-                &actor.at(region),
-                &state.source.image_id,
-                &e,
-            )
-        })?;
-        let there = |id: &SnapshotId| {
-            answer
-                .snapshots()
-                .iter()
-                .find(|s| s.snapshot_id() == Some(id.as_str()))
-        };
-        Ok(state
-            .source
-            .snapshots
-            .iter()
-            .map(|id| there(id).map(|s| tags::to_map(s.tags())))
-            .collect())
-    }
-
     /// The tags of an image of this account; `None` if there is no such.
     pub async fn tags_of(
         &self,
@@ -216,51 +163,5 @@ impl Aws {
         let found = image::own_image(&self.ec2(&actor, region), &actor.at(region), id).await;
         let found = found.map_err(Error::from_refusal)?;
         Ok(found.map(|image| tags::to_map(image.tags())))
-    }
-
-    /// What a run that is over, or is to be over, left on the source snapshots of an image that is gone: the snapshots that bear
-    /// its marks, and their keys.
-    pub async fn remains(
-        &self,
-        run: &str,
-        image: &ImageId,
-        region: &Region,
-        account: Option<AccountId>,
-    ) -> Result<Option<SourceRef>, Error> {
-        let actor = Actor {
-            account: "the source account".to_owned(),
-            credentials: None,
-        };
-        let marks = Filter::builder()
-            .name("tag-key")
-            .values(sharing_tag(run))
-            .values(shared_tag(run))
-            .values(policy_tag(run))
-            .build();
-        let ec2 = self.ec2(&actor, region);
-        let found = super::copies::own_snapshots(&ec2, &actor.at(region), marks)
-            .await
-            .map_err(Error::from_refusal)?;
-        let owner = found
-            .iter()
-            .find_map(|s| AccountId::parse(s.owner_id()?).ok());
-        let mut keys: Vec<String> = found
-            .iter()
-            .filter_map(|s| s.kms_key_id().map(str::to_owned))
-            .collect();
-        keys.sort();
-        keys.dedup();
-        Ok(owner.or(account).map(|account_id| SourceRef {
-            image_id: image.clone(),
-            region: region.clone(),
-            account_id,
-            snapshots: found
-                .iter()
-                .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
-                .collect(),
-            keys,
-            managed_keys: Vec::new(),
-            staged: Vec::new(),
-        }))
     }
 }

@@ -1,25 +1,26 @@
-//! Copies of the source in its own account, under a key that can be shared. They bear the run's mark from the begin: whoever closes
-//! the source, the sweeper too, finds them by it, and by their tags when that is gone.
+//! Copies of the source in its own account, under a key that can be shared. The ledger says, before the first is made, that the run
+//! may have some; whoever closes the source, the sweeper too, finds them by their tags.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, Tag, TagSpecification};
 use futures::future::join_all;
 
 use super::copies::{AskedCopy, FILTER_VALUES, copy, own_snapshots, unsent};
-use super::mark::{CopyMark, Needs};
 use super::presign::CopyToSign;
-use super::{Aws, tags};
+use super::closing::Left;
+use super::{Actor, Aws, copies, tags};
 use crate::command::{Outcome, Staged, staging_key, tag};
 use crate::error::Refusal;
-use crate::ids::{ImageId, KeyRef, SnapshotId};
+use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
+use crate::ledger::Run;
 use crate::source::Source;
 use crate::state::State;
 
 /// The image that this snapshot of the caller's was staged for; `None` for any other. No target is ever in the source account, so what
 /// says that it was copied from the account it is in can be nothing else.
-pub fn staged_from(owner: &str, tags: &BTreeMap<String, String>) -> Option<ImageId> {
+fn staged_from(owner: &str, tags: &BTreeMap<String, String>) -> Option<ImageId> {
     let is_own = tags.get(tag::SOURCE_ACCOUNT).is_some_and(|of| of == owner);
     let image = tags.get(tag::SOURCE_IMAGE).filter(|_| is_own)?;
     ImageId::parse(image).ok()
@@ -83,6 +84,11 @@ impl Aws {
         let Some(key) = &state.order.reencrypt_key else {
             return Outcome::SourceGone("no key to copy it under".to_owned());
         };
+        match self.note_staging(state).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return Outcome::Over(why),
+            Err(refusal) => return Outcome::Refused(refusal),
+        }
         let starting = snapshots.iter().map(|&s| async move {
             (s, self.stage_one(state, &source.snapshots[s].id, key).await)
         });
@@ -124,16 +130,8 @@ impl Aws {
             .await
     }
 
-    /// Ours only: the copies in the targets get theirs from the original. The mark says that nobody is let in yet.
+    /// Ours only: the copies in the targets get theirs from the original.
     pub(super) fn tags_of_staged(&self, state: &State, from: &SnapshotId) -> TagSpecification {
-        let mark = CopyMark {
-            since: self.now(),
-            execution: Some(state.execution.clone()).filter(|name| !name.is_empty()),
-            needs: Needs::none(),
-            released: Needs::none(),
-            left: BTreeSet::new(),
-            before: BTreeSet::new(),
-        };
         let ours = [
             (tag::RUN, state.run.clone()),
             (tag::SOURCE_IMAGE, state.source.image_id.to_string()),
@@ -141,80 +139,71 @@ impl Aws {
             (tag::KEY, staging_key(from, state)),
         ];
         let ours = ours.map(|(name, value)| Tag::builder().key(name).value(value).build());
-        let tags = ours.into_iter().chain(mark.write(&state.run)).collect();
+        let tags = ours.into_iter().collect();
         TagSpecification::builder()
             .resource_type(ResourceType::Snapshot)
             .set_tags(Some(tags))
             .build()
     }
 
-    /// Closes the source, and deletes what this run staged, whoever of its processes did and whatever the state knows of it.
+    /// Closes the source, and then deletes what this run staged, whoever of its processes did and whatever the state knows of it.
     pub(super) async fn close_source(&self, state: &State) -> Outcome {
-        if !state.may_have_staged() {
-            return self.revoke(state, &[]).await;
-        }
-        // What the state names as staged is not believed here: only what says so itself is closed and deleted.
-        let mut opened = state.clone();
-        opened.source.keys = state.opened_keys();
-        let actor = Self::own(state);
-        let region = &state.source.region;
-        let of_run = Filter::builder()
-            .name(format!("tag:{}", tag::RUN))
-            .values(&state.run)
-            .build();
-        let found = own_snapshots(&self.ec2(&actor, region), &actor.at(region), of_run).await;
-        let originals = self.of_managed_keys(state).await;
-        let (found, unopened) = match (found, originals) {
-            (Ok(found), Ok(unopened)) => (found, unopened),
-            (Err(refusal), _) | (_, Err(refusal)) => return Outcome::Refused(refusal),
+        let attempt = state.attempt();
+        let run = match self.announce_end(&attempt).await {
+            Ok(run) => run.unwrap_or_else(|| state.as_run()),
+            Err(refusal) => return Outcome::Refused(refusal),
         };
-        opened.source.snapshots.retain(|id| !unopened.contains(id));
-        let mut staged = Vec::new();
-        for snapshot in found.iter().filter(|s| is_of_run(state, s)) {
-            let id = snapshot.snapshot_id().map(SnapshotId::parse);
-            let Some(Ok(id)) = id else { continue };
-            if !opened.source.snapshots.contains(&id) {
-                opened.source.snapshots.push(id.clone());
-            }
-            let key = snapshot.kms_key_id().map(str::to_owned);
-            opened
-                .source
-                .keys
-                .extend(key.filter(|key| !opened.source.keys.contains(key)));
-            staged.push(id);
+        let mut closed = self.close_attempt(&run, &attempt).await;
+        if closed.left.is_empty() && closed.again_at.is_none() && (run.stages || state.may_have_staged()) {
+            closed.left.extend(self.delete_staged(&run).await);
         }
-        self.revoke(&opened, &staged).await
+        let unseen = state.sharing.at == 0 && !closed.was_open_to.is_empty();
+        let earlier = state.targets.iter().map(|t| &t.account_id).filter(|_| unseen);
+        let earlier: Vec<AccountId> =
+            earlier.filter(|a| closed.was_open_to.contains(a.as_str())).cloned().collect();
+        match (closed.left, closed.again_at) {
+            (left, None) if !earlier.is_empty() => Outcome::Closed { earlier, left },
+            (left, _) if !left.is_empty() => Outcome::Left(left),
+            (_, Some(until)) => {
+                let why = "grants of a moment ago may not be listed yet".to_owned();
+                Outcome::Wait { until, why }
+            }
+            _ => Outcome::Done,
+        }
     }
 
-    /// The originals that the run never opened: whatever permission is on them was not given by it.
-    async fn of_managed_keys(&self, state: &State) -> Result<BTreeSet<SnapshotId>, Refusal> {
-        if !state.needs_staging() {
-            return Ok(BTreeSet::new());
-        }
-        let actor = Self::own(state);
-        let region = &state.source.region;
-        let ids = state.source.snapshots.iter().map(ToString::to_string);
-        let filter = Filter::builder()
-            .name("snapshot-id")
-            .set_values(Some(ids.collect()))
-            .build();
-        let found = own_snapshots(&self.ec2(&actor, region), &actor.at(region), filter).await?;
-        let managed = &state.source.managed_keys;
-        let is_managed = |s: &&Snapshot| managed.iter().any(|key| s.kms_key_id() == Some(key));
-        let ids = found.iter().filter(is_managed);
-        Ok(ids
-            .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
-            .collect())
+    /// Deletes all copies in the source account that bear the run's tags. Nobody has them open any more.
+    pub(super) async fn delete_staged(&self, run: &Run) -> Left {
+        let of_run = |refusal: Refusal| vec![(format!("run {}", run.run), refusal)];
+        let places = (AccountId::parse(&run.account_id), Region::parse(&run.source_region));
+        let (Ok(account), Ok(region)) = places else {
+            return Left::new();
+        };
+        let actor = Actor::own(&account);
+        let (ec2, at) = (self.ec2(&actor, &region), actor.at(&region));
+        let filter = Filter::builder().name(format!("tag:{}", tag::RUN)).values(&run.run).build();
+        let found = match own_snapshots(&ec2, &at, filter).await {
+            Ok(found) => found,
+            Err(refusal) => return of_run(refusal),
+        };
+        let image = ImageId::parse(&run.source_image_id).ok();
+        let staged = found.iter().filter(|s| is_staged_by(&run.run, account.as_str(), image.as_ref(), s));
+        let ids: Vec<SnapshotId> =
+            staged.filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok()).collect();
+        copies::delete(&ec2, &at, &ids).await.left
     }
 }
 
 /// By all its tags: what is found by one alone may be somebody else's, and this is about deleting.
-fn is_of_run(state: &State, snapshot: &Snapshot) -> bool {
+fn is_staged_by(run: &str, owner: &str, image: Option<&ImageId>, snapshot: &Snapshot) -> bool {
     let tags = tags::to_map(snapshot.tags());
-    let owner = state.source.account_id.as_str();
-    let known = state.source.image_id != ImageId::unknown();
-    let image = staged_from(owner, &tags);
-    tags.get(tag::RUN) == Some(&state.run)
+    let of = staged_from(owner, &tags);
+    tags.get(tag::RUN).is_some_and(|of| of == run)
         && snapshot.owner_id() == Some(owner)
-        && image.is_some_and(|image| !known || image == state.source.image_id)
+        && of.is_some_and(|of| image.is_none_or(|image| *image == of))
+}
+
+fn is_of_run(state: &State, snapshot: &Snapshot) -> bool {
+    let (owner, image) = (state.source.account_id.as_str(), Some(&state.source.image_id));
+    is_staged_by(&state.run, owner, image, snapshot)
 }

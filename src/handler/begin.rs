@@ -11,6 +11,7 @@ use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
 use crate::source::Source;
+use crate::ledger::Principals;
 use crate::state::{SourceRef, State};
 
 /// CloudFormation's hour for a custom resource, less the time to undo and to answer: seconds.
@@ -77,6 +78,31 @@ pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Re
     })
 }
 
+/// Takes the request into the ledger, before anything is opened: from then on the state names an attempt of its run, which opens what
+/// the ledger lists and nothing else. `whole` says that the request of a lasting share lists everybody who is to have it.
+pub async fn accept(
+    aws: &Aws,
+    begun: &mut Begun,
+    asked_by: &str,
+    whole: bool,
+) -> Result<(), Error> {
+    let ends = begun.request.sharing.unshare;
+    let accepted = if ends {
+        let gone = gone(&begun.state);
+        aws.accept_end(&mut begun.state, &gone).await
+    } else {
+        aws.accept(&mut begun.state, asked_by, whole).await
+    };
+    accepted.map_err(Error::from_refusal)
+}
+
+/// Whom a request that takes back names.
+fn gone(state: &State) -> Principals {
+    let accounts = state.targets.iter().map(|target| target.account_id.to_string());
+    let audience = state.order.share.iter().flat_map(|share| share.gone.clone());
+    accounts.chain(audience).collect()
+}
+
 /// Nobody launches from an image that is gone, but its snapshots and keys may still be open: all that the run gave is taken back.
 async fn begin_with_remains(
     aws: &Aws,
@@ -85,7 +111,7 @@ async fn begin_with_remains(
     gone: String,
 ) -> Result<Begun, Error> {
     let (image, region) = (&request.source_image, &request.source_region);
-    let remains = aws.remains(run, image, region, None).await?;
+    let remains = aws.remains(run, image, region, None).await.map_err(Error::from_refusal)?;
     let Some(remains) = remains.filter(|remains| !remains.snapshots.is_empty()) else {
         return Err(Error::SourceNotFound(gone));
     };
@@ -137,6 +163,7 @@ impl Handler {
             RequestType::Delete => begin_delete(aws, resource, defaults).await,
             RequestType::Create | RequestType::Update => {
                 let begun = begin_copy(aws, resource, defaults).await?;
+                // Accepted by whoever goes on with it: an execution names itself first.
                 Ok(Beginning::Run(Box::new(begun)))
             }
         }
@@ -222,7 +249,9 @@ async fn begin_delete(
             plan::withdraw(&request, place, false, &run, now)
         }
     };
-    state.end_by = now + CLOUDFORMATION_WAITS;
+    state.end_by = now.saturating_add(CLOUDFORMATION_WAITS);
+    let gone = gone(&state);
+    aws.accept_end(&mut state, &gone).await.map_err(Error::from_refusal)?;
     Ok(Beginning::Run(Box::new(Begun {
         request,
         state,
@@ -253,7 +282,8 @@ async fn source_or_remains(
         }
         Err(Error::SourceNotFound(said)) => {
             let account = resource.stack_account();
-            let remains = aws.remains(run, image, region, account).await?;
+            let remains = aws.remains(run, image, region, account).await;
+            let remains = remains.map_err(Error::from_refusal)?;
             let place =
                 remains.ok_or_else(|| Error::invalid("StackId", "is not the ARN of a stack"))?;
             Ok((place, Err(said)))

@@ -6,17 +6,16 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::begin::{Beginning, Begun, NOTHING, begin, request_of, run_of};
+use super::begin::{Beginning, Begun, NOTHING, accept, begin, request_of, run_of};
 use super::reading::{Again, read_again};
-use super::stack::started;
+use super::stack::{asked_by, started};
 use super::{Handler, Invocation, PATIENCE, answer_by, budget, in_time, too_slow};
 use crate::aws::Aws;
 use crate::diagnose::Cause;
 use crate::engine::{Progress, advance};
 use crate::error::Error;
-use crate::event::custom_resource::{CustomResource, ResponseUrl, physical_id};
+use crate::event::custom_resource::{CustomResource, RequestType, ResponseUrl, physical_id};
 use crate::event::job::{Call, Job};
-use crate::ids::AccountId;
 use crate::plan;
 use crate::reply::cloudformation::{Answer, put};
 use crate::reply::{Status, notice};
@@ -46,11 +45,10 @@ impl Handler {
             let beginning = in_time(aws, &budget, self.begin_job(aws, &job, invocation)).await;
             match beginning.unwrap_or_else(|| Err(too_slow()))? {
                 Beginning::Answer(_) => return Ok(json!({"Status": "Nothing"})),
-                Beginning::Run(begun) => {
-                    let Begun {
-                        mut state, source, ..
-                    } = *begun;
-                    call.execution.clone_into(&mut state.execution);
+                Beginning::Run(mut begun) => {
+                    call.execution.clone_into(&mut begun.state.execution);
+                    accept_job(aws, &job, &mut begun).await?;
+                    let Begun { state, source, .. } = *begun;
                     self.say_started(aws, &job, &state, invocation).await?;
                     (state, source)
                 }
@@ -59,24 +57,6 @@ impl Handler {
         match advance(aws, &mut state, &source, budget).await {
             Progress::Continue(seconds) => self.whole(aws, "Continue", Some(seconds), &state).await,
             Progress::Opened | Progress::Ended => {
-                // A target that has not answered yet may need the source opened later, by its part.
-                let late: Vec<usize> = (0..state.targets.len())
-                    .filter(|&i| {
-                        let phase = state.targets[i].phase;
-                        matches!(phase, TargetPhase::Looking | TargetPhase::Ready)
-                    })
-                    .collect();
-                if !late.is_empty() {
-                    match in_time(aws, &budget, aws.mark_open(&state, &late)).await {
-                        // It is this run's own, whatever becomes of its parts.
-                        Some(marked) => {
-                            if let Some(before) = marked? {
-                                (state.sharing.at, state.sharing.prior) = (aws.now(), before);
-                            }
-                        }
-                        None => return self.whole(aws, "Continue", Some(5), &state).await,
-                    }
-                }
                 self.parts_of(aws, &state).await
             }
         }
@@ -220,7 +200,7 @@ impl Handler {
         Ok(())
     }
 
-    /// Where opening failed before it had a state to tell: what it may have left open is found by its marks.
+    /// Where opening failed before it had a state to tell: what it may have left open is found in the ledger.
     async fn recover(
         &self,
         aws: &Aws,
@@ -253,19 +233,17 @@ impl Handler {
             return Ok(None);
         }
         let (image, region) = (&request.source_image, &request.source_region);
-        let Some(place) = aws.remains(&run, image, region, account).await? else {
+        let remains = aws.remains(&run, image, region, account).await;
+        let Some(place) = remains.map_err(Error::from_refusal)? else {
             return Ok(None);
         };
         let mut state = plan::withdraw(&request, place, true, &run, aws.now());
-        // Where there is its mark, it was this execution that opened the source, and it had not come to copying; where there is none, it had
-        // not opened it, or has closed it: only the mark could tell who was permitted before.
-        let let_in = aws.let_in_by(&state).await.map_err(Error::from_refusal)?;
-        if let Some(accounts) = let_in {
+        // Where the live attempt is this execution's, it had opened the source and had not come to copying.
+        let found = aws.run_record(&run).await.map_err(Error::from_refusal)?;
+        let ours = found.filter(|run| run.execution.as_deref() == Some(&call.execution));
+        if let Some(ours) = ours {
+            state.attempt = ours.attempt;
             state.sharing.at = aws.now();
-            // An organisation's accounts are not known here.
-            let unknown = |a: &AccountId| state.targets.iter().all(|t| t.account_id != *a);
-            let unknown: Vec<AccountId> = accounts.into_iter().filter(unknown).collect();
-            plan::let_in(&mut state, unknown)?;
         }
         for target in &mut state.targets {
             target.phase = TargetPhase::Failed;
@@ -337,5 +315,14 @@ impl Handler {
         resource.response_url = Some(ResponseUrl::parse(url)?);
         put(answer, &resource, by).await?;
         aws.discard(bucket, key).await
+    }
+}
+
+/// A Delete has been accepted as it began.
+async fn accept_job(aws: &Aws, job: &Job, begun: &mut Begun) -> Result<(), Error> {
+    match job {
+        Job::Distribute(_) => accept(aws, begun, "a direct call", false).await,
+        Job::CustomResource(resource, _) if resource.request_type == RequestType::Delete => Ok(()),
+        Job::CustomResource(resource, _) => accept(aws, begun, &asked_by(resource), true).await,
     }
 }

@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::begin::{Beginning, Begun, NOTHING};
+use super::begin::{Beginning, Begun, NOTHING, accept};
 use super::{Handler, Invocation, answer_by, in_time, too_slow, turn_budget};
 use crate::aws::Aws;
 use crate::error::Error;
 use crate::event::Turn;
-use crate::event::custom_resource::{CustomResource, physical_id};
+use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
 use crate::event::job::Job;
 use crate::reply::cloudformation::{Answer, put};
 
@@ -79,6 +79,10 @@ impl Handler {
             }
             Beginning::Run(begun) => begun,
         };
+        let mut begun = begun;
+        if resource.request_type != RequestType::Delete {
+            accept(aws, &mut begun, &asked_by(resource), true).await?;
+        }
         let Begun {
             mut state, source, ..
         } = *begun;
@@ -108,6 +112,11 @@ impl From<Error> for Unanswered {
     fn from(error: Error) -> Self {
         Self::ToSay(error)
     }
+}
+
+/// A custom resource as the ledger names it.
+pub fn asked_by(resource: &CustomResource) -> String {
+    format!("custom resource {} of {}", resource.logical_resource_id, resource.stack_id)
 }
 
 /// What a resource with `Wait: false` is told.

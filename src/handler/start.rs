@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
-use super::begin::{begin, run_of};
+use super::begin::{accept, begin, run_of};
 use super::{Handler, Invocation, in_time, too_slow, turn_budget};
 use crate::aws::Aws;
 use crate::command::tag;
@@ -25,7 +25,10 @@ impl Handler {
             .ok_or_else(|| Error::Internal("AMIFERRY_STATE_MACHINE_ARN is not set".to_owned()))?;
         let new = aws.start_execution(machine, name, input).await?;
         info!(execution = name, new, "started");
-        Ok(new || aws.is_running(machine, name).await?)
+        if new {
+            return Ok(true);
+        }
+        aws.is_running(machine, name).await.map_err(Error::from_refusal)
     }
 
     /// Distributes an image that became available, if its owner wants that. Our own copies become available too: they never do.
@@ -72,6 +75,7 @@ impl Handler {
         let budget = turn_budget(aws, invocation)?;
         let begun = in_time(aws, &budget, begin(aws, parsed, &run, false)).await;
         let mut begun = begun.unwrap_or_else(|| Err(too_slow()))?;
+        accept(aws, &mut begun, "an event of EventBridge", false).await?;
         let turn = Turn::first(None, true);
         self.go_on(aws, &mut begun.state, &begun.source, &turn, invocation)
             .await

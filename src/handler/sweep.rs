@@ -1,27 +1,28 @@
-//! The sweeper: closes what outlived its run. A run that an execution works on is over when the execution is; any other when no
-//! copy can last that long.
+//! The sweeper: reads the ledger, closes what outlived its run, finishes closings that stopped half-way, and verifies those of a quarter of
+//! an hour ago. A run that an execution works on is over when the execution is; any other when no copy can last that long.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::{Handler, Invocation, budget};
-use crate::aws::{Aws, OpenRun};
-use crate::engine::{Progress, advance};
-use crate::error::Error;
-use crate::ids::Region;
-use crate::plan;
-use crate::reply::{Status, notice};
+use crate::aws::Aws;
+use crate::error::{Error, Refusal};
+use crate::ledger::{Attempt, Kind, LONGEST_LIFE, Record, Run};
 use crate::step::COPY_LIMIT;
 
 /// Seconds after which a run that no execution works on must be over.
 const LONGEST_RUN: i64 = COPY_LIMIT + 3600;
 
-/// What became of one run that has the source open.
-enum Swept {
-    Closed,
-    Alive,
+/// What a sweep found and did.
+#[derive(Default)]
+struct Swept {
+    closed: BTreeSet<Attempt>,
+    alive: BTreeSet<Attempt>,
+    verified: Vec<Value>,
     /// In words for a person.
-    Stuck(String),
+    stuck: Vec<String>,
 }
 
 impl Handler {
@@ -32,96 +33,130 @@ impl Handler {
         of: Option<&str>,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
-        let (mut closed, mut alive, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
-        for region in self.swept_regions(invocation)? {
-            for open in aws.open_runs(&region).await? {
-                if of.is_some() && open.mark.execution.as_deref() != of {
-                    continue;
-                }
-                let told = json!({"RunId": open.run, "Region": region});
-                let run = open.run.clone();
-                let swept = match self.is_alive(aws, &open).await {
-                    Ok(true) => Ok(Swept::Alive),
-                    Ok(false) => self.close(aws, open, invocation).await,
-                    Err(error) => Err(error),
-                };
-                // One that cannot be closed keeps nobody from closing the others.
-                match swept {
-                    Ok(Swept::Closed) => closed.push(told),
-                    Ok(Swept::Alive) => alive.push(told),
-                    Ok(Swept::Stuck(said)) => {
-                        warn!(run, said, "stuck");
-                        stuck.push(said);
-                    }
-                    Err(error) => {
-                        warn!(run, %error, "not closed");
-                        stuck.push(format!("run {run} in {region} is not closed: {error}"));
-                    }
-                }
+        let budget = budget(aws, invocation, i64::MAX)?;
+        let mut swept = Swept::default();
+        let mut runs: BTreeMap<String, Option<Run>> = BTreeMap::new();
+        let mut named = BTreeSet::new();
+        for resource in aws.open_resources().await.map_err(Error::from_refusal)? {
+            if !budget.lasts(aws.now()) {
+                swept.stuck.push("the time was up; the next sweep goes on".to_owned());
+                break;
+            }
+            if let Err(refusal) = self.sweep_one(aws, of, &resource, &mut runs, &mut named, &mut swept).await {
+                warn!(resource, %refusal, "not swept");
+                swept.stuck.push(format!("{resource} is not closed: {refusal}"));
             }
         }
-        info!(
-            closed = closed.len(),
-            alive = alive.len(),
-            stuck = stuck.len(),
-            "swept"
-        );
-        if stuck.is_empty() {
-            Ok(json!({"Closed": closed, "Alive": alive}))
-        } else {
-            // As an error it reaches the dead letters, and a person.
-            Err(Error::Internal(stuck.join("\n\n")))
-        }
-    }
-
-    fn swept_regions(&self, invocation: &Invocation) -> Result<Vec<Region>, Error> {
-        let mut regions = vec![self.defaults(invocation)?.region];
-        for name in &self.settings.sweep_regions {
-            let region = Region::parse(name)
-                .map_err(|e| Error::invalid("AMIFERRY_SWEEP_REGIONS", e.to_string()))?;
-            if !regions.contains(&region) {
-                regions.push(region);
+        if of.is_none() && swept.stuck.is_empty() {
+            let forgotten = aws.forget_old_runs(&|run| named.contains(run)).await;
+            match forgotten {
+                Ok(0) => {}
+                Ok(runs) => info!(runs, "receipts older than ninety days deleted"),
+                Err(refusal) => swept.stuck.push(refusal.to_string()),
             }
         }
-        Ok(regions)
+        told(swept)
     }
 
-    async fn is_alive(&self, aws: &Aws, open: &OpenRun) -> Result<bool, Error> {
-        match (&open.mark.execution, &self.settings.state_machine) {
-            (Some(execution), Some(machine)) => aws.is_running(machine, execution).await,
-            _ => Ok(aws.now() - open.mark.since < LONGEST_RUN),
-        }
-    }
-
-    async fn close(
+    async fn sweep_one(
         &self,
         aws: &Aws,
-        open: OpenRun,
-        invocation: &Invocation,
-    ) -> Result<Swept, Error> {
-        let budget = budget(aws, invocation, i64::MAX)?;
-        let mut state = plan::close(open.source, &open.run, aws.now());
-        let accounts = aws
-            .let_in(&state, &open.mark)
-            .await
-            .map_err(Error::from_refusal)?;
-        plan::let_in(&mut state, accounts)?;
-        info!(
-            run = state.run,
-            accounts = state.targets.len(),
-            "closing what outlived its run"
-        );
-        let nothing = Err("a run that is over copies nothing".to_owned());
-        if advance(aws, &mut state, &nothing, budget).await != Progress::Ended {
-            return Err(Error::Internal(
-                "the time was up; the next sweep goes on".to_owned(),
-            ));
+        of: Option<&str>,
+        resource: &str,
+        runs: &mut BTreeMap<String, Option<Run>>,
+        named: &mut BTreeSet<String>,
+        swept: &mut Swept,
+    ) -> Result<(), Refusal> {
+        let Some(record) = aws.opening_record(resource).await? else {
+            return Ok(());
+        };
+        named.extend(attempts(&record).map(|attempt| attempt.run.clone()));
+        for (attempt, holding) in &record.holders {
+            if holding.kind != Kind::Copy || swept.closed.contains(attempt) {
+                continue;
+            }
+            if !runs.contains_key(&attempt.run) {
+                runs.insert(attempt.run.clone(), aws.run_record(&attempt.run).await?);
+            }
+            let run = runs.get(&attempt.run).and_then(Option::as_ref);
+            if of.is_some() && run.and_then(|run| run.execution.as_deref()) != of {
+                continue;
+            }
+            let since = holding.latest;
+            if self.is_alive(aws, run, attempt, since).await? {
+                swept.alive.insert(attempt.clone());
+                continue;
+            }
+            let unknown = || Run::lost(attempt, &record);
+            let run = run.cloned().unwrap_or_else(unknown);
+            let closed = aws.close_over(&run, attempt).await?;
+            for (what, refusal) in &closed.left {
+                swept.stuck.push(format!("run {}: {what} is not closed: {refusal}", run.run));
+            }
+            if closed.left.is_empty() && closed.again_at.is_none() {
+                info!(run = run.run, attempt = attempt.number, "closed what outlived its run");
+                swept.closed.insert(attempt.clone());
+            }
         }
-        if Status::of(&state) != Status::Stuck {
-            return Ok(Swept::Closed);
+        if of.is_some() {
+            return Ok(());
         }
-        let notice = notice::of(&state);
-        let said = notice["Message"].as_str().unwrap_or_default();
-        Ok(Swept::Stuck(said.to_owned()))
+        aws.finish_half_closed(&record).await?;
+        for attempt in record.closed.keys() {
+            if let Some(seen) = aws.verify_closed(&record, attempt).await? {
+                if !seen.open.is_empty() {
+                    warn!(resource, attempt = %attempt, open = ?seen.open, "was open still, and is closed now");
+                }
+                swept.verified.push(json!({"Attempt": attempt, "Resource": resource, "Seen": seen}));
+            }
+        }
+        Ok(())
     }
+
+    /// Whether somebody may be working on an attempt.
+    async fn is_alive(
+        &self,
+        aws: &Aws,
+        run: Option<&Run>,
+        attempt: &Attempt,
+        since: i64,
+    ) -> Result<bool, Refusal> {
+        let age = aws.now().saturating_sub(since);
+        let Some(run) = run else {
+            // Its object is lost: nobody can go on with it.
+            return Ok(age < LONGEST_LIFE);
+        };
+        if run.attempt > attempt.number {
+            // A later attempt, which closes this one too when it ends; the process of this one may be at work still.
+            return Ok(age < LONGEST_RUN);
+        }
+        match (&run.execution, &self.settings.state_machine) {
+            (Some(execution), Some(machine)) => aws.is_running(machine, execution).await,
+            _ => Ok(run.is_live(attempt) && age < LONGEST_RUN),
+        }
+    }
+}
+
+fn attempts(record: &Record) -> impl Iterator<Item = &Attempt> {
+    let ended = record.closing.keys().chain(record.closed.keys());
+    record.holders.keys().chain(ended)
+}
+
+fn told(swept: Swept) -> Result<Value, Error> {
+    let (closed, alive) = (swept.closed.len(), swept.alive.len());
+    let (verified, stuck) = (swept.verified.len(), swept.stuck.len());
+    info!(closed, alive, verified, stuck, "swept");
+    if !swept.stuck.is_empty() {
+        // As an error it reaches the dead letters, and a person.
+        return Err(Error::Internal(swept.stuck.join("\n\n")));
+    }
+    let each = |attempts: BTreeSet<Attempt>| -> Vec<Value> {
+        let told = attempts.iter().map(|a| json!({"RunId": a.run, "Attempt": a}));
+        told.collect()
+    };
+    Ok(json!({
+        "Closed": each(swept.closed),
+        "Alive": each(swept.alive),
+        "Verified": swept.verified,
+    }))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::command::{LAUNCH_PREFIX, grant_prefix, policy_tag, shared_tag, sharing_tag, tag};
+use crate::command::{LAUNCH_PREFIX, grant_prefix, tag};
 use crate::key_policy::sid;
 use crate::request::KeyAccess;
 use crate::state::{State, TargetPhase, TargetState};
@@ -61,7 +61,7 @@ fn in_target(state: &State, target: &TargetState) -> Value {
 
 fn at_source(state: &State, said: &str) -> Value {
     let region = state.source.region.as_str();
-    let ours = |t: &&TargetState| t.shared && !state.sharing.prior.contains(&t.account_id);
+    let ours = |t: &&TargetState| t.shared;
     let accounts: BTreeSet<&str> = state
         .targets
         .iter()
@@ -81,15 +81,6 @@ fn at_source(state: &State, said: &str) -> Value {
                 accounts.join(" ")
             ));
         }
-        commands.push(format!(
-            "aws ec2 delete-tags --region {region} --resources {id} --tags Key={} Key={}",
-            sharing_tag(&state.run),
-            policy_tag(&state.run)
-        ));
-        commands.push(format!(
-            "aws ec2 describe-tags --region {region} --filters \"Name=resource-id,Values={id}\" \"Name=key,Values={}:*\" --query Tags[].Key # then, for each: aws ec2 delete-tags --region {region} --resources {id} --tags Key=…",
-            sharing_tag(&state.run)
-        ));
     }
     commands.extend(
         opened
@@ -127,13 +118,12 @@ fn delete_staged(state: &State) -> Vec<String> {
     commands
 }
 
-/// A lasting share that could not be taken back: the tags tell whom it let in.
+/// A lasting share that could not be taken back: the ledger tells whom it let in.
 fn lasting(state: &State, said: &str) -> Value {
     let (region, image) = (&state.source.region, &state.source.image_id);
-    let tag = shared_tag(&state.run);
     let mut commands = vec![
         format!(
-            "aws ec2 describe-tags --region {region} --filters \"Name=key,Values={tag}*\" # lists whom the run let in"
+            "aws s3 cp s3://$AMIFERRY_BUCKET/openings/{image}.json - # lists whom run {} holds it open to", state.run
         ),
         format!(
             "aws ec2 modify-image-attribute --region {region} --image-id {image} --attribute launchPermission --operation-type remove --user-ids … --organization-arns … --organizational-unit-arns …"
@@ -158,17 +148,6 @@ fn lasting(state: &State, said: &str) -> Value {
             .iter()
             .flat_map(|key| edit_policy(state, key)),
     );
-    commands.push(format!(
-        "aws ec2 delete-tags --region {region} --resources {image} {} --tags Key={tag} Key={} # and each other key that the first command lists",
-        state
-            .source
-            .snapshots
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" "),
-        policy_tag(&state.run)
-    ));
     json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source image, snapshots and keys", "Reason": said, "Commands": commands})
 }
 

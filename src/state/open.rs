@@ -18,25 +18,21 @@ impl State {
             ));
         };
         match object.get("Schema").and_then(Value::as_u64) {
-            Some(1..=SCHEMA) => {}
+            Some(SCHEMA) => {}
             Some(newer) if newer > SCHEMA => {
                 return Err(invalid(format!(
                     "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: deploy that version again to finish the run"
                 )));
             }
             _ => {
-                return Err(invalid(format!(
-                    "Schema must be a whole number from 1 to {SCHEMA}"
-                )));
+                return Err(invalid(format!("Schema must be {SCHEMA}")));
             }
         }
-        let mut state: Self = serde_json::from_value(value.clone()).map_err(|e| {
+        let state: Self = serde_json::from_value(value.clone()).map_err(|e| {
             invalid(format!(
                 "is not whole ({e}); hand back the State of the last reply unchanged"
             ))
         })?;
-        // What an older schema lacks has its default.
-        state.schema = SCHEMA;
         state.check()?;
         Ok(state)
     }
@@ -81,7 +77,6 @@ impl State {
             && sane(self.end_by)
             && sane(shared.at)
             && sane(shared.due)
-            && sane(shared.policies_clean_since)
             && sane(shared.staged_at)
             && shared.tries < 1000
             && self.unread < 1000

@@ -13,16 +13,14 @@ impl State {
         let now = i64::from(u32::MAX);
         let mut busy = self.clone();
         busy.unread = 99;
+        busy.attempt = u32::MAX;
         busy.sharing = Sharing {
             at: now,
             due: now,
             tries: 99,
-            prior: Vec::new(),
             closed: true,
-            again: true,
             refused: None,
             staged_at: now,
-            policies_clean_since: now,
             stuck: Some("x".repeat(600)),
         };
         if self.needs_staging() {
@@ -46,7 +44,6 @@ impl State {
             (target.shared, target.queued, target.progress) = (true, true, 100);
 
             target.phase = TargetPhase::Registering;
-            busy.sharing.prior.push(target.account_id.clone());
         }
         let mut failed = busy.clone();
         for target in &mut failed.targets {

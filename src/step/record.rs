@@ -15,16 +15,13 @@ mod staging;
 
 use copying::{key_not_ready, looked, polled, started};
 use granting::{end_or_grant, granted};
-use sharing::{permitted, revoked, shared};
+use sharing::{opened, revoked};
 use staging::staged;
 
 /// Notes in `state` what came of `command`.
 pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) {
     match command {
-        Command::Share { targets } if state.order.share.is_some() => {
-            permitted(state, targets, outcome, now);
-        }
-        Command::Share { targets } => shared(state, targets, outcome, now),
+        Command::Share { targets } => opened(state, targets, outcome, now),
         Command::LookStaged | Command::Stage { .. } => staged(state, outcome, now),
         Command::Revoke => revoked(state, outcome, now),
         _ => {
@@ -91,12 +88,13 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             }
         }
         Outcome::Refused(refusal) => refused(state, i, command, &refusal, now),
-        Outcome::Shared { .. }
-        | Outcome::Permitted { .. }
+        Outcome::Opened { .. }
+        | Outcome::OpeningRefused(_)
+        | Outcome::Wait { .. }
+        | Outcome::Over(_)
         | Outcome::StagedSeen(_)
         | Outcome::Closed { .. }
         | Outcome::RolesMissing(..)
-        | Outcome::Settling { .. }
         | Outcome::Registered(_) => {}
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{known, refused, those_in};
+use super::{Editor, known, those_in};
 use crate::aws::Aws;
 use crate::error::Refusal;
 use crate::ids::AccountId;
@@ -26,12 +26,13 @@ impl Aws {
     /// Puts the statements for these targets, beside those let in before, into the policies of all source keys.
     pub(in crate::aws) async fn admit(&self, state: &State, targets: &[usize]) -> Admitted {
         let mut admitted = Admitted::default();
+        let editor = Editor::of(state);
         let _editing = self.policies.editing.lock().await;
         for key in &state.source.keys {
-            let unknown = if super::is_own(state, key) {
+            let unknown = if editor.is_own(key) {
                 self.admit_to(state, targets, key).await
             } else {
-                Err(super::of_another_account(state, key))
+                Err(editor.of_another_account(key))
             };
             match unknown {
                 Ok(accounts) => {
@@ -56,10 +57,11 @@ impl Aws {
         targets: &[usize],
         key: &str,
     ) -> Result<BTreeMap<AccountId, Refusal>, Refusal> {
+        let editor = Editor::of(state);
         let wanted = those_in(state, targets);
         let all = |there: Access| known(state, there).and(wanted.clone());
-        let refusal = match self.edit_policy(state, key, &all).await {
-            Ok(_) => return Ok(BTreeMap::new()),
+        let refusal = match self.edit_policy(&editor, key, &all).await {
+            Ok(()) => return Ok(BTreeMap::new()),
             Err(refusal) if is_unknown_principal(&refusal) => refusal,
             Err(refusal) => return Err(refusal),
         };
@@ -73,7 +75,7 @@ impl Aws {
             }
             let said = &as_it_stands.message;
             let message = format!("the policy as it stands is refused as well: {said}");
-            return Err(refused(state, key, "KeyPolicyNamesNobody", message));
+            return Err(editor.refused(key, "KeyPolicyNamesNobody", message));
         }
         self.find_unknown(state, key, &wanted, refusal).await
     }
@@ -144,15 +146,24 @@ impl Aws {
             access.accounts.retain(|account| !others.contains(account));
             access.and(less.clone())
         };
-        self.edit_policy(state, key, &trial).await?;
-        Ok(())
+        self.edit_policy(&Editor::of(state), key, &trial).await
     }
 
     /// Writes the policy as it is.
     async fn rewrite(&self, state: &State, key: &str) -> Result<(), Refusal> {
-        let text = self.policy_text(state, key).await?;
-        Self::document(state, key, &text)?;
-        self.put_policy(state, key, &text).await
+        let editor = Editor::of(state);
+        let locked_at = self.lock_policy(&editor, key).await?;
+        let rewritten = async {
+            let text = self.policy_text(&editor, key).await?;
+            editor.document(key, &text)?;
+            if !super::lock::is_fresh(locked_at, self.now()) {
+                self.lock_policy(&editor, key).await?;
+            }
+            self.put_policy(&editor, key, &text).await
+        };
+        let rewritten = rewritten.await;
+        self.unlock_policy(key).await;
+        rewritten
     }
 }
 

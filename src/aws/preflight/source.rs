@@ -1,12 +1,12 @@
 //! Whether the function may open the source, and what of the source could stand in the way.
 
-use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName, Tag};
+use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName};
 use aws_sdk_kms::types::GrantOperation;
 
 use super::{Answer, answer};
 use crate::aws::key::key_region;
 use crate::aws::{Aws, refusal};
-use crate::command::{grant_prefix, shared_tag, sharing_tag};
+use crate::command::grant_prefix;
 use crate::diagnose::Cause;
 use crate::error::{Error, Refusal};
 use crate::policy::Caller;
@@ -25,7 +25,7 @@ impl Aws {
         if lasting.is_some() {
             findings.extend(self.preflight_image(state).await);
         }
-        findings.extend(self.preflight_mark(state).await);
+        findings.extend(self.preflight_ledger(state).await);
         findings.extend(self.preflight_staging(state, source).await);
         match state.order.key_access {
             KeyAccess::Grant => {
@@ -106,26 +106,12 @@ impl Aws {
         refused("ShareImage", state, said)
     }
 
-    async fn preflight_mark(&self, state: &State) -> Option<Finding> {
-        let (actor, region) = (Self::own(state), &state.source.region);
-        let (resource, name) = match &state.order.share {
-            Some(_) => (state.source.image_id.to_string(), shared_tag(&state.run)),
-            None => (
-                state.source.snapshots.first()?.to_string(),
-                sharing_tag(&state.run),
-            ),
-        };
-        let said = self
-            .ec2(&actor, region)
-            .create_tags()
-            .dry_run(true)
-            .resources(&resource)
-            .tags(Tag::builder().key(name).value("preflight").build())
-            .send()
-            .await;
-        let said = said.map(drop);
-        let said = said.map_err(|e| refusal("CreateTags", &actor.at(region), &resource, &e));
-        refused("Mark", state, said)
+    /// Whether the ledger can be read: without it nothing is opened.
+    async fn preflight_ledger(&self, state: &State) -> Option<Finding> {
+        let refusal = self.run_record(&state.run).await.err()?;
+        let remedy = "Set AMIFERRY_BUCKET to the stack's bucket, and allow the function's role s3:GetObject, s3:PutObject and s3:DeleteObject on \
+                      its objects and s3:ListBucket on it";
+        Some(of_refusal("Ledger", state, &refusal, remedy.to_owned()))
     }
 
     /// Whether the function may make the grant of the first target: KMS judges a dry run as it would the call.

@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
-use crate::engine::Progress;
 use crate::error::Error;
 use crate::handler::Handler;
-use crate::reply::{notice, reply};
+use crate::reply::notice;
 use crate::state::State;
 
 /// A state machine carries 256 KiB; several things of this size go with one step.
@@ -27,7 +26,7 @@ impl Handler {
         let size = parts.to_string().len();
         match &self.settings.bucket {
             Some(bucket) if size > INLINE_PARTS => {
-                let key = format!("runs/{}/parts.json", place_of(state));
+                let key = format!("payloads/{}/parts.json", place_of(state));
                 aws.keep(bucket, &key, parts.to_string().into_bytes())
                     .await?;
                 told["PartsAt"] = json!({"Bucket": bucket, "Key": key});
@@ -53,7 +52,7 @@ impl Handler {
         let size = value.to_string().len();
         match &self.settings.bucket {
             Some(bucket) if size > INLINE => {
-                let key = format!("runs/{}/state.json", place_of(state));
+                let key = format!("payloads/{}/state.json", place_of(state));
                 aws.keep(bucket, &key, value.to_string().into_bytes())
                     .await?;
                 told["StateAt"] = json!({"Bucket": bucket, "Key": key});
@@ -113,13 +112,13 @@ impl Handler {
     }
 
     pub(super) async fn told(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
-        let mut told = reply(state, Progress::Ended)?;
+        let mut told = self.ended(aws, state).await?;
         told["Notice"] = notice::of(state);
         let size = told["Result"].to_string().len();
         if let Some(bucket) = &self.settings.bucket
             && size > INLINE
         {
-            let key = format!("runs/{}/result.json", place_of(state));
+            let key = format!("payloads/{}/result.json", place_of(state));
             aws.keep(bucket, &key, told["Result"].to_string().into_bytes())
                 .await?;
             let at = json!({"Bucket": bucket, "Key": key});

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::{
     Document, OPERATIONS_BY_EC2, OPERATIONS_OF_ROLES, Purpose, Run, named, only_grants, staging,
 };
-use crate::command::tag;
 use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
 
@@ -98,27 +97,6 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
                 .when(json!({"StringEquals": {"ec2:Add/group": "all"}})),
         );
     }
-    let (marked, prefix, why) = if run.is_share() {
-        let all: Vec<String> = [image].into_iter().chain(snapshots).collect();
-        (all, tag::SHARED, "noting whom it let in")
-    } else {
-        (snapshots, tag::SHARING, "noting who was allowed before")
-    };
-    let mark = Statement::allow(
-        "Mark",
-        &[
-            ("ec2:CreateTags", why),
-            ("ec2:DeleteTags", "taking the note off again"),
-        ],
-    );
-    let mut keys = vec![format!("{prefix}*")];
-    if state.order.key_access == KeyAccess::Policy {
-        keys.push(format!("{}*", tag::POLICY));
-    }
-    // Without Null, a call that names no tag would delete all there are.
-    let tags =
-        json!({"ForAllValues:StringLike": {"aws:TagKeys": keys}, "Null": {"aws:TagKeys": "false"}});
-    statements.push(mark.on(marked).when(tags));
     statements
 }
 

@@ -18,83 +18,100 @@ const EARLIER_TRY: &str =
 /// Seconds until two processes that end together have seen what each other wrote and made.
 const SETTLED: i64 = 16;
 
-pub(super) fn shared(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
+pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
+    let lasting = state.order.share.is_some();
     match outcome {
-        Outcome::Shared {
-            prior,
-            earlier,
-            refused,
-        } => {
-            if state.sharing.at == 0 {
+        Outcome::Opened { earlier, refused, audience } => {
+            if state.sharing.at == 0 && !lasting {
                 undo_earlier_try(state, &earlier);
             }
-            opened(state, now);
-            state.sharing.prior = prior;
+            if lasting {
+                return permitted(state, targets, &refused, audience, now);
+            }
+            is_open(state, now);
             (state.sharing.tries, state.sharing.due) = (0, 0);
-            // A throttled grant is asked for again after a pause, by the next Share.
-            let mut due = 0;
             for &i in targets {
-                let refusal = refused
-                    .iter()
-                    .find(|(target, _)| *target == i)
-                    .map(|(_, refusal)| refusal);
-                let target = &mut state.targets[i];
-                // Marked as shared even where the grant was refused: the snapshots are open to the account by now.
-                target.shared = true;
-                target.due = 0;
-                match refusal {
-                    None => target.phase = TargetPhase::Copying,
-                    Some(refusal) if refusal.is_passing() => {
-                        stumble(target, refusal, now);
-                        due = target.due;
-                    }
-                    Some(refusal) => fail(target, Cause::of_sharing(refusal), &refusal.to_string()),
-                }
-            }
-            state.sharing.due = due;
-        }
-        Outcome::SourceGone(what) => {
-            for &i in targets {
-                fail(&mut state.targets[i], Cause::SourceGone, &what);
+                let refusal = refused.iter().find(|(target, _)| *target == i);
+                opened_to(state, i, refusal.map(|(_, refusal)| refusal), now);
             }
         }
-        Outcome::Refused(refusal) => {
-            // Reading and marking open nothing; past that, nobody knows how far it got.
-            if refusal.operation == "ModifySnapshotAttribute" {
-                if state.sharing.at == 0 {
-                    // The mark knows who was there before; without it, nobody is shut out.
-                    state.sharing.prior = accounts(state);
-                }
-                opened(state, now);
+        Outcome::SourceGone(what) => gone(state, targets, &what, now),
+        Outcome::Wait { until, .. } => state.sharing.due = until.min(now.saturating_add(SETTLED)),
+        Outcome::Over(why) => {
+            if lasting {
+                refuse_audience(state, &why);
+                state.sharing.at = now;
+            }
+            for &i in targets {
+                fail(&mut state.targets[i], Cause::SharingFailed, &why);
+            }
+        }
+        Outcome::OpeningRefused(refusal) => {
+            // Nobody knows how far it got.
+            if !lasting {
+                is_open(state, now);
                 for &i in targets {
                     state.targets[i].shared = true;
                 }
             }
-            if refusal.is_passing() && state.sharing.tries < MOST_TRIES {
-                state.sharing.tries += 1;
-                state.sharing.due = now + backoff(state.sharing.tries);
-                return;
-            }
-            state.sharing.tries = 0;
-            for &i in targets {
-                fail(
-                    &mut state.targets[i],
-                    Cause::SharingFailed,
-                    &refusal.to_string(),
-                );
-            }
+            refused(state, targets, &refusal, now);
         }
+        Outcome::Refused(refusal) => refused(state, targets, &refusal, now),
         _ => {}
     }
 }
 
-fn accounts(state: &State) -> Vec<AccountId> {
-    let accounts: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
-    accounts.into_iter().cloned().collect()
+fn opened_to(state: &mut State, i: usize, refusal: Option<&Refusal>, now: i64) {
+    let target = &mut state.targets[i];
+    // Marked as shared even where the grant was refused: the snapshots are open to the account by now.
+    target.shared = true;
+    target.due = 0;
+    match refusal {
+        None => target.phase = TargetPhase::Copying,
+        Some(refusal) if refusal.is_passing() => {
+            // A throttled grant is asked for again after a pause, by the next Share.
+            stumble(target, refusal, now);
+            state.sharing.due = target.due;
+        }
+        Some(refusal) => fail(target, Cause::of_sharing(refusal), &refusal.to_string()),
+    }
+}
+
+fn refused(state: &mut State, targets: &[usize], refusal: &Refusal, now: i64) {
+    if refusal.is_passing() && state.sharing.tries < MOST_TRIES {
+        state.sharing.tries += 1;
+        state.sharing.due = now + backoff(state.sharing.tries);
+        return;
+    }
+    if state.order.share.is_some() {
+        let each: Vec<(usize, Refusal)> = targets.iter().map(|&i| (i, refusal.clone())).collect();
+        return permitted(state, targets, &each, Some(refusal.clone()), now);
+    }
+    state.sharing.tries = 0;
+    for &i in targets {
+        fail(&mut state.targets[i], Cause::SharingFailed, &refusal.to_string());
+    }
+}
+
+fn gone(state: &mut State, targets: &[usize], what: &str, now: i64) {
+    for &i in targets {
+        fail(&mut state.targets[i], Cause::SourceGone, what);
+    }
+    if state.order.share.is_some() {
+        state.sharing.at = now;
+        refuse_audience(state, what);
+    }
+}
+
+fn refuse_audience(state: &mut State, said: &str) {
+    let audience = state.order.share.as_ref().map(|share| &share.audience);
+    if audience.is_some_and(|audience| !audience.is_empty()) {
+        state.sharing.refused = Some(shorten(said, 600));
+    }
 }
 
 /// Whatever was said of closing it holds no more.
-fn opened(state: &mut State, now: i64) {
+fn is_open(state: &mut State, now: i64) {
     state.sharing.at = now;
     state.sharing.closed = false;
     state.sharing.stuck = None;
@@ -112,39 +129,17 @@ fn undo_earlier_try(state: &mut State, earlier: &[AccountId]) {
     }
 }
 
-/// The outcome of a lasting share. Nothing was made in the targets, so a refused one has failed at once; what it had been
-/// given of its share by then is taken back by revoking.
-pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
-    let (refused, audience) = match outcome {
-        Outcome::Permitted { refused, audience } => (refused, audience),
-        Outcome::Refused(refusal) => {
-            let each = targets.iter().map(|&i| (i, refusal.clone())).collect();
-            (each, Some(refusal))
-        }
-        Outcome::SourceGone(what) => {
-            for &i in targets {
-                fail(&mut state.targets[i], Cause::SourceGone, &what);
-            }
-            state.sharing.at = now;
-            let audience = state.order.share.as_ref().map(|s| &s.audience);
-            if audience.is_some_and(|a| !a.is_empty()) {
-                state.sharing.refused = Some(shorten(&what, 600));
-            }
-            return;
-        }
-        Outcome::NotYet(_) => {
-            // Another run needs them too, and may be closing at this moment.
-            state.sharing.due = now + SETTLED;
-            return;
-        }
-        _ => return,
-    };
-    let again = state.sharing.tries < MOST_TRIES
-        && refused
-            .iter()
-            .map(|(_, r)| r)
-            .chain(&audience)
-            .any(Refusal::is_passing);
+/// A lasting share is given. Nothing was made in the targets, so a refused one has failed at once; what it had been given of its
+/// share by then is taken back by revoking.
+fn permitted(
+    state: &mut State,
+    targets: &[usize],
+    refused: &[(usize, Refusal)],
+    audience: Option<Refusal>,
+    now: i64,
+) {
+    let mut all = refused.iter().map(|(_, r)| r).chain(&audience);
+    let again = state.sharing.tries < MOST_TRIES && all.any(Refusal::is_passing);
     if again {
         state.sharing.tries += 1;
         state.sharing.due = now + backoff(state.sharing.tries);
@@ -166,14 +161,7 @@ pub(super) fn permitted(state: &mut State, targets: &[usize], outcome: Outcome, 
         Some(refusal) if again && refusal.is_passing() => {}
         Some(refusal) => {
             state.sharing.at = now;
-            if state
-                .order
-                .share
-                .as_ref()
-                .is_some_and(|s| !s.audience.is_empty())
-            {
-                state.sharing.refused = Some(shorten(&refusal.to_string(), 600));
-            }
+            refuse_audience(state, &refusal.to_string());
         }
         None => state.sharing.at = now,
     }
@@ -183,11 +171,6 @@ fn closed(state: &mut State, now: i64) {
     state.sharing.stuck = None;
     state.sharing.closed = true;
     look_back(state, now);
-    // Whoever opened it meanwhile, and was not heard of again, has done so by the time that these are undone.
-    state.sharing.again = state
-        .targets
-        .iter()
-        .any(|t| t.phase == TargetPhase::Undoing);
 }
 
 /// The source is closed, so nobody starts another copy; or it cannot be. Another process may have been at work on the same state, and
@@ -197,12 +180,8 @@ fn look_back(state: &mut State, now: i64) {
     let copies = state.order.share.is_none();
     let opened = state.targets.iter().filter(|t| t.shared);
     let opened: BTreeSet<AccountId> = opened.map(|t| t.account_id.clone()).collect();
-    // It was open again, and nobody knows to whom.
-    let reopened = state.sharing.again;
     let concerned = |t: &&mut TargetState| {
-        let looked_at = t.kms_key_id.is_key_arn();
         t.shared
-            || (reopened && looked_at)
             || failed_before_opening(t)
             || (opened.contains(&t.account_id) && unheard(t))
     };
@@ -248,11 +227,6 @@ fn unheard(target: &TargetState) -> bool {
 
 pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
     let problem = match outcome {
-        Outcome::Done if state.sharing.again => {
-            state.sharing.again = false;
-            state.phase = Phase::Ended;
-            return;
-        }
         Outcome::Done => return closed(state, now),
         Outcome::Closed { earlier, left } => {
             if left.is_empty() {
@@ -270,17 +244,8 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
             }
             left
         }
-        Outcome::Settling { changed } => {
-            if changed || state.sharing.policies_clean_since == 0 {
-                state.sharing.policies_clean_since = now;
-            }
-            state.sharing.tries = 0;
-            state.sharing.due = now + SETTLED;
-            return;
-        }
-        Outcome::NotYet(_) => {
-            // Another run ends at the same time; which of the two closes is settled in a moment.
-            state.sharing.due = now + SETTLED;
+        Outcome::Wait { until, .. } => {
+            state.sharing.due = until.min(now.saturating_add(SETTLED));
             return;
         }
         Outcome::Left(left) => left,

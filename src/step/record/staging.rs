@@ -17,6 +17,7 @@ pub(super) fn staged(state: &mut State, outcome: Outcome, now: i64) {
         Outcome::StagedSeen(copies) => seen(state, &copies, now),
         Outcome::Started { results } => started(state, results, now),
         Outcome::SourceGone(what) => fail_all(state, Cause::SourceGone, &what),
+        Outcome::Over(why) => fail_all(state, Cause::SharingFailed, &why),
         Outcome::Refused(refusal) => stumbled(state, &refusal, now),
         _ => {}
     }

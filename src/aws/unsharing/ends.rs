@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::thing::short;
 use crate::request::KeyAccess;
 use crate::state::{Share, State, TargetState};
 
@@ -63,6 +62,14 @@ impl<'a> Ends<'a> {
         self.ends(stays && same, who) || (stays && !same)
     }
 
+    /// Of a key altogether, whichever way the request lets them use it.
+    pub fn on_keys(&self, who: &str) -> bool {
+        match self.state.order.key_access {
+            KeyAccess::None => self.by_key_access(KeyAccess::Grant, who),
+            way => self.by_key_access(way, who),
+        }
+    }
+
     /// By grants that were made there for service-linked roles.
     pub fn by_launch_grants(&self, who: &str) -> bool {
         self.ends(self.accounts.contains(who), who)
@@ -80,4 +87,9 @@ impl<'a> Ends<'a> {
             self.named.contains(who)
         }
     }
+}
+
+/// A principal as a policy's statement names it: an account by its ID, an organization or unit by the last part of its ARN.
+pub fn short(who: &str) -> &str {
+    who.rsplit('/').next().unwrap_or(who)
 }

@@ -1,0 +1,378 @@
+//! Closing the source (rule 2 of [`crate::ledger`]): announced in the record, then taken away, then read back, then buried. The record
+//! decides what may be taken away; neither a `State` nor a tag does.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+
+use super::grants::{KeySite, account_in_run, child_grants};
+use super::ledger::Change;
+use super::permission::{Resource, Site, is_gone};
+use super::Aws;
+use crate::error::Refusal;
+use crate::ids::{AccountId, Region};
+use crate::ledger::{
+    Attempt, Close, Kind, Principals, Receipt, Record, Run, RunStatus, Seen,
+};
+
+/// A minute, after which KMS shows every grant.
+const SHOWN_WITHIN: i64 = 60;
+
+/// What could not be closed: which resource, and what AWS said.
+pub type Left = Vec<(String, Refusal)>;
+
+/// What closing one resource came to.
+pub(super) struct ClosedResource {
+    pub receipt: Receipt,
+    /// Grants of it may not show yet: to be closed again then (Unix seconds).
+    pub again_at: Option<i64>,
+}
+
+/// What closing an attempt came to.
+#[derive(Default)]
+pub struct ClosedAttempt {
+    /// Accounts that it had been open to.
+    pub was_open_to: BTreeSet<String>,
+    pub left: Left,
+    /// Not all shows yet: close again then (Unix seconds).
+    pub again_at: Option<i64>,
+}
+
+impl Aws {
+    /// Says in the run's object that the attempt is being closed: it opens nothing more. Returns the run, if the ledger knows it.
+    pub(super) async fn announce_end(&self, attempt: &Attempt) -> Result<Option<Run>, Refusal> {
+        self.change_run(&attempt.run, |run| {
+            let Some(run) = run else {
+                return Change::Leave(None);
+            };
+            if run.kind != Kind::Copy || !run.is_live(attempt) {
+                return Change::Leave(Some(run.clone()));
+            }
+            let mut new = run.next();
+            new.status = RunStatus::Closing;
+            Change::Write(new.clone(), Some(new))
+        })
+        .await
+    }
+
+    /// Closes everything that this attempt of a copying run and its earlier ones hold.
+    pub(super) async fn close_attempt(&self, run: &Run, attempt: &Attempt) -> ClosedAttempt {
+        let mut closed = ClosedAttempt::default();
+        let closing = run
+            .sites()
+            .into_iter()
+            .map(|site| async move { (site.clone(), self.close_site(run, attempt, &site).await) });
+        let mut receipts = Vec::new();
+        for (site, result) in join_all(closing).await {
+            match result {
+                Ok(of_site) => {
+                    for one in of_site {
+                        closed.was_open_to.extend(one.receipt.principals.accounts().cloned());
+                        closed.again_at = closed.again_at.max(one.again_at);
+                        receipts.push(one.receipt);
+                    }
+                }
+                Err(left) => {
+                    let name = site.resource.name().to_owned();
+                    closed.left.extend(left.into_iter().map(|(_, refusal)| (name.clone(), refusal)));
+                }
+            }
+        }
+        if let Err(refusal) = self.add_receipts(&run.run, receipts).await {
+            closed.left.push((format!("run {}", run.run), refusal));
+        }
+        closed
+    }
+
+    async fn close_site(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        site: &Site,
+    ) -> Result<Vec<ClosedResource>, Left> {
+        let of_site = |refusal| vec![(site.resource.name().to_owned(), refusal)];
+        let record = self.opening_record(site.resource.name()).await.map_err(of_site)?;
+        let Some(record) = record else {
+            return Ok(Vec::new());
+        };
+        let mut all = Vec::new();
+        for of_run in record.attempts_of(&run.run) {
+            if of_run.number > attempt.number {
+                continue;
+            }
+            if run.keeps_open() {
+                self.keep_open(site, &of_run).await.map_err(of_site)?;
+                continue;
+            }
+            all.extend(self.close_resource(run, &of_run, site, None, false).await?);
+        }
+        Ok(all)
+    }
+
+    /// What a copying run leaves open for ever stays in the ledger as held, so that no other run's closing takes it away.
+    async fn keep_open(&self, site: &Site, attempt: &Attempt) -> Result<(), Refusal> {
+        self.change_record(site.resource.name(), |record| {
+            match record.and_then(|record| record.keep(attempt)) {
+                Some(new) => Change::Write(new, ()),
+                None => Change::Leave(()),
+            }
+        })
+        .await
+    }
+
+    /// Closes one resource for one attempt: `gone`, or all that it holds. `again` also what it has closed already.
+    pub(super) async fn close_resource(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        site: &Site,
+        gone: Option<&Principals>,
+        again: bool,
+    ) -> Result<Option<ClosedResource>, Left> {
+        let name = site.resource.name();
+        let of_site = |refusal: Refusal| vec![(name.to_owned(), refusal)];
+        let announced = self.announce(attempt, site, gone, again).await.map_err(of_site)?;
+        let Some(record) = announced else {
+            return Ok(None);
+        };
+        let (seen, again_at) = self.take_away(run, attempt, site, &record).await?;
+        let now = self.now();
+        let closing = &record.closing[attempt];
+        let receipt = Receipt {
+            attempt: attempt.clone(),
+            resource: name.to_owned(),
+            what: run.means(name).to_owned(),
+            principals: closing.principals.clone(),
+            opened_at: closing.opened,
+            closed_at: now,
+            read_back: seen,
+            verified: None,
+        };
+        if again_at.is_some() {
+            // It stays announced until all that was given has shown.
+            return Ok(Some(ClosedResource { receipt, again_at }));
+        }
+        self.change_record(name, |there| match there {
+            Some(there) if there.closing.contains_key(attempt) => {
+                let buried = there.bury(attempt, now);
+                if buried.is_empty() {
+                    Change::Delete(())
+                } else {
+                    Change::Write(buried, ())
+                }
+            }
+            _ => Change::Leave(()),
+        })
+        .await
+        .map_err(of_site)?;
+        Ok(Some(ClosedResource { receipt, again_at }))
+    }
+
+    async fn announce(
+        &self,
+        attempt: &Attempt,
+        site: &Site,
+        gone: Option<&Principals>,
+        again: bool,
+    ) -> Result<Option<Record>, Refusal> {
+        let (by, now) = (self.process.clone(), self.now());
+        self.change_record(site.resource.name(), |record| {
+            let Some(record) = record else {
+                return Change::Leave(None);
+            };
+            let held = record.holders.get(attempt).map(|h| h.principals.clone());
+            let all = held.unwrap_or_default();
+            match record.close(attempt, gone.unwrap_or(&all), &by, again, now) {
+                Close::Announce(new) => Change::Write(new.clone(), Some(new)),
+                Close::Nothing => Change::Leave(None),
+            }
+        })
+        .await
+    }
+
+    /// Takes away what the record as written allows, and reads back what is left. For a key also when its grants all show.
+    pub(super) async fn take_away(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        site: &Site,
+        record: &Record,
+    ) -> Result<(Seen, Option<i64>), Left> {
+        match &site.resource {
+            Resource::Key(key) => self.take_away_key(run, attempt, site, key, record).await,
+            _ => {
+                let seen = self.take_away_permission(attempt, site, record).await;
+                let seen = seen.map_err(|r| vec![(site.resource.name().to_owned(), r)])?;
+                Ok((seen, None))
+            }
+        }
+    }
+
+    async fn take_away_permission(
+        &self,
+        attempt: &Attempt,
+        site: &Site,
+        record: &Record,
+    ) -> Result<Seen, Refusal> {
+        let take = record.to_take_away(attempt);
+        let mut seen = Seen::default();
+        let all = record.closing.get(attempt).map(|c| &c.principals);
+        let kept = all.map(|all| all.filter(|who| !take.contains(who)));
+        seen.kept = kept.iter().flat_map(Principals::iter).cloned().collect();
+        if !take.is_empty() {
+            self.forbid(site, &take).await?;
+            match self.permitted(site).await {
+                Ok(there) => seen.open = there.common(&take).iter().cloned().collect(),
+                Err(refusal) if is_gone(&refusal) => seen.said = Some(refusal.to_string()),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        seen.at = self.now();
+        Ok(seen)
+    }
+
+    /// The grants of the run to these accounts, its statements in the key's policy, and what the accounts' own principals granted on.
+    async fn take_away_key(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        site: &Site,
+        key: &str,
+        record: &Record,
+    ) -> Result<(Seen, Option<i64>), Left> {
+        let of_key = |refusal: Refusal| vec![(key.to_owned(), refusal)];
+        let take = record.to_take_away_of_run(attempt);
+        let mut seen = Seen { at: self.now(), ..Seen::default() };
+        if take.is_empty() {
+            return Ok((seen, None));
+        }
+        let grants_on = KeySite { key, account: &site.account, region: site.region.clone() };
+        let mut again_at = None;
+        if run.grants {
+            let (found, of_children) =
+                self.revoke_of_run(run, &grants_on, &take, record).await.map_err(of_key)?;
+            seen.child_grants = of_children;
+            let closing = &record.closing[attempt];
+            // A grant of a moment ago may not be listed yet.
+            let shown = closing.latest.saturating_add(SHOWN_WITHIN);
+            let missing = take.accounts().any(|who| !found.contains(who));
+            again_at = Some(shown).filter(|shown| missing && self.now() < *shown);
+        }
+        if run.edits_policies {
+            self.remove_statements(run, key, &take).await.map_err(of_key)?;
+        }
+        seen.at = self.now();
+        Ok((seen, again_at))
+    }
+
+    /// Revokes the run's grants to these accounts. Returns the accounts that had one, and in words the grants that the accounts'
+    /// principals made.
+    async fn revoke_of_run(
+        &self,
+        run: &Run,
+        site: &KeySite<'_>,
+        take: &Principals,
+        record: &Record,
+    ) -> Result<(BTreeSet<String>, BTreeSet<String>), Refusal> {
+        let listed = self.grants(site).await?;
+        let mut found = BTreeSet::new();
+        for grant in &listed {
+            let account = account_in_run(grant, &run.run).filter(|a| take.contains(a));
+            if let (Some(account), Some(id)) = (account, grant.grant_id()) {
+                self.revoke_grant(site, id).await?;
+                found.insert(account.to_owned());
+            }
+        }
+        let alone = record.of_nobody_else(take);
+        let mut children = BTreeSet::new();
+        for grant in child_grants(&listed, &alone, run.since, &run.run) {
+            let Some(id) = grant.grant_id() else { continue };
+            let issuer = grant.issuing_account().unwrap_or_default();
+            let grantee = grant.grantee_principal().unwrap_or_default();
+            let became = match run.kind {
+                // An instance launched from a shared image may live by it.
+                Kind::Share => "left: an instance may need it".to_owned(),
+                Kind::Copy | Kind::Kept => match self.revoke_grant(site, id).await {
+                    Ok(()) => "revoked".to_owned(),
+                    Err(refusal) if refusal.is_passing() => return Err(refusal),
+                    Err(refusal) => format!("not revoked: {refusal}"),
+                },
+            };
+            children.insert(format!("grant {id} by {issuer} to {grantee}: {became}"));
+        }
+        Ok((found, children))
+    }
+
+    /// Finishes a closing that its process left half-way.
+    pub(super) async fn finish_closing(
+        &self,
+        site: &Site,
+        attempt: &Attempt,
+    ) -> Result<(), Refusal> {
+        let run = match self.run_record(&attempt.run).await? {
+            Some(run) => run,
+            None => Run::unknown(attempt, site.account.as_str(), site.region.as_str()),
+        };
+        match self.close_resource(&run, attempt, site, None, false).await {
+            Ok(closed) => {
+                let receipts = closed.into_iter().map(|c| c.receipt).collect();
+                self.add_receipts(&run.run, receipts).await
+            }
+            Err(left) => match left.into_iter().next() {
+                Some((_, refusal)) => Err(refusal),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Writes what was closed into the run's receipt.
+    pub(super) async fn add_receipts(
+        &self,
+        run: &str,
+        receipts: Vec<Receipt>,
+    ) -> Result<(), Refusal> {
+        if receipts.is_empty() {
+            return Ok(());
+        }
+        self.change_run(run, |there| match there {
+            Some(there) => {
+                let mut new = there.next();
+                new.add_receipts(receipts.clone());
+                Change::Write(new, ())
+            }
+            None => Change::Leave(()),
+        })
+        .await
+    }
+}
+
+impl Run {
+    /// The resources whose records may name it, where they are.
+    pub(super) fn sites(&self) -> Vec<Site> {
+        let all = self.resources.iter().filter_map(|name| Resource::parse(name));
+        all.filter_map(|resource| self.site(resource)).collect()
+    }
+
+    fn site(&self, resource: Resource) -> Option<Site> {
+        let of_key = match &resource {
+            Resource::Key(arn) => arn.split(':').nth(3),
+            _ => None,
+        };
+        Some(Site {
+            account: AccountId::parse(&self.account_id).ok()?,
+            region: Region::parse(of_key.unwrap_or(&self.source_region)).ok()?,
+            resource,
+        })
+    }
+}
+
+impl Record {
+    /// The resource where it is.
+    pub(super) fn site(&self) -> Option<Site> {
+        Some(Site {
+            resource: Resource::parse(&self.resource)?,
+            account: AccountId::parse(&self.account_id).ok()?,
+            region: Region::parse(&self.region).ok()?,
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! Grants on the source keys: made for copy roles and accounts, listed, and revoked by the name of their run. A grant that another
+//! account's principal made by virtue of one outlives it: those are found by their issuer.
+
+use aws_sdk_kms::types::{GrantListEntry, GrantOperation};
+
+use super::{Actor, Aws, refusal};
+use crate::command::grant_prefix;
+use crate::error::{Refusal, RefusalKind};
+use crate::ids::{AccountId, Region};
+use crate::ledger::Principals;
+
+/// What EC2 does with a source key in the name of a copy role, or of whoever launches (EBS user guide, permissions for encryption; EC2
+/// user guide, sharing an AMI with encrypted snapshots). `ReEncrypt*` is no grant operation.
+pub const OPERATIONS: [GrantOperation; 6] = [
+    GrantOperation::DescribeKey,
+    GrantOperation::CreateGrant,
+    GrantOperation::Decrypt,
+    GrantOperation::GenerateDataKeyWithoutPlaintext,
+    GrantOperation::ReEncryptFrom,
+    GrantOperation::ReEncryptTo,
+];
+
+/// A key as this function works with its grants: with the source account's credentials, in the key's Region.
+pub struct KeySite<'a> {
+    pub key: &'a str,
+    pub account: &'a AccountId,
+    pub region: Region,
+}
+
+impl Aws {
+    pub(super) async fn make_grant(
+        &self,
+        site: &KeySite<'_>,
+        grantee: &str,
+        name: String,
+        operations: &[GrantOperation],
+    ) -> Result<(), Refusal> {
+        let actor = Actor::own(site.account);
+        self.kms(&actor, &site.region)
+            .create_grant()
+            .key_id(site.key)
+            .grantee_principal(grantee)
+            .set_operations(Some(operations.to_vec()))
+            .name(name)
+            .send()
+            .await
+            .map_err(|e| refusal("CreateGrant", &actor.at(&site.region), site.key, &e))?;
+        Ok(())
+    }
+
+    /// All grants on a key, as KMS shows them: they may be a minute behind. A key that is gone has none.
+    pub(super) async fn grants(&self, site: &KeySite<'_>) -> Result<Vec<GrantListEntry>, Refusal> {
+        let actor = Actor::own(site.account);
+        let kms = self.kms(&actor, &site.region);
+        let mut pages = kms.list_grants().key_id(site.key).into_paginator().send();
+        let mut all = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|e| refusal("ListGrants", &actor.at(&site.region), site.key, &e));
+            let page = match page {
+                Err(refusal) if refusal.kind() == RefusalKind::NotFound => return Ok(Vec::new()),
+                other => other?,
+            };
+            all.extend(page.grants.unwrap_or_default());
+        }
+        Ok(all)
+    }
+
+    /// Revokes one grant; one that is gone is revoked.
+    pub(super) async fn revoke_grant(
+        &self,
+        site: &KeySite<'_>,
+        grant: &str,
+    ) -> Result<(), Refusal> {
+        let actor = Actor::own(site.account);
+        let answer = self
+            .kms(&actor, &site.region)
+            .revoke_grant()
+            .key_id(site.key)
+            .grant_id(grant)
+            .send()
+            .await;
+        let what = format!("{} grant {grant}", site.key);
+        match answer.map_err(|e| refusal("RevokeGrant", &actor.at(&site.region), what, &e)) {
+            Err(refusal) if refusal.kind() != RefusalKind::NotFound => Err(refusal),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a grant of this run is called behind the run's prefix: an account, or an account, a slash and its role.
+pub fn name_in_run<'a>(grant: &'a GrantListEntry, run: &str) -> Option<&'a str> {
+    grant.name()?.strip_prefix(grant_prefix(run).as_str())
+}
+
+/// The account of a grant of this run.
+pub fn account_in_run<'a>(grant: &'a GrantListEntry, run: &str) -> Option<&'a str> {
+    name_in_run(grant, run)?.split('/').next()
+}
+
+/// Grants that principals of these accounts made themselves on the key of another account, since a time (Unix seconds), and not by this
+/// function's order. EC2 makes such grants for a copy or a volume and retires them; whoever held a grant with CreateGrant may have made
+/// others.
+pub fn child_grants<'a>(
+    grants: &'a [GrantListEntry],
+    of: &Principals,
+    since: i64,
+    run: &str,
+) -> Vec<&'a GrantListEntry> {
+    let issuer = |grant: &GrantListEntry| {
+        let account = grant.issuing_account().unwrap_or_default();
+        account.split(':').nth(4).unwrap_or(account).to_owned()
+    };
+    let made = |grant: &GrantListEntry| grant.creation_date().map_or(i64::MAX, |t| t.secs());
+    grants
+        .iter()
+        .filter(|grant| of.contains(&issuer(grant)) && made(grant) >= since)
+        .filter(|grant| name_in_run(grant, run).is_none())
+        .collect()
+}

@@ -1,0 +1,66 @@
+//! The lock on a key's policy: the `Edit` of the key's record in the ledger. Whoever died with it loses it after two minutes, in which no
+//! write of his can still be under way: he writes within one minute of taking it, and a call lasts for fifty seconds at most.
+
+use std::time::Duration;
+
+use super::Editor;
+use crate::aws::Aws;
+use crate::aws::ledger::Change;
+use crate::error::Refusal;
+use crate::ledger::{Edit, Record};
+
+/// Seconds within which whoever has the lock may write.
+const WRITES_WITHIN: i64 = 60;
+/// Seconds after which somebody else may take it.
+const LEASE: i64 = 120;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Tries before it is told: longer than a lease.
+const MOST_TRIES: usize = 75;
+
+/// Whether whoever took the lock then may still write.
+pub fn is_fresh(locked_at: i64, now: i64) -> bool {
+    now.saturating_sub(locked_at) < WRITES_WITHIN
+}
+
+impl Aws {
+    /// Takes the lock; tells when (Unix seconds).
+    pub(super) async fn lock_policy(&self, editor: &Editor, key: &str) -> Result<i64, Refusal> {
+        let region = editor.region_of(key);
+        for _ in 0..MOST_TRIES {
+            let now = self.now();
+            let locked = self.change_record(key, |record| {
+                let new = || Record::new(key, region.as_str(), editor.account.as_str());
+                let record = record.cloned().unwrap_or_else(new);
+                let other = record.edit.as_ref().filter(|edit| edit.by != self.process);
+                if other.is_some_and(|edit| now.saturating_sub(edit.since) < LEASE) {
+                    return Change::Leave(false);
+                }
+                let mut locked = record.next();
+                locked.edit = Some(Edit { by: self.process.clone(), since: now });
+                Change::Write(locked, true)
+            });
+            if locked.await? {
+                return Ok(now);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        let message = "another process of this project holds the lock on it".to_owned();
+        Err(editor.refused(key, "KeyPolicyChanging", message))
+    }
+
+    /// Gives it back. Should that fail, it is lost after its lease.
+    pub(super) async fn unlock_policy(&self, key: &str) {
+        let unlocked = self.change_record(key, |record| match record {
+            Some(record) if record.edit.as_ref().is_some_and(|e| e.by == self.process) => {
+                let mut new = record.next();
+                new.edit = None;
+                if new.is_empty() { Change::Delete(()) } else { Change::Write(new, ()) }
+            }
+            _ => Change::Leave(()),
+        });
+        if let Err(refused) = unlocked.await {
+            tracing::warn!(key, %refused, "the lock on the key's policy was not given back");
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Opening the source (rule 1 of [`crate::ledger`]): what the run may open to is read from its object, each resource is held in its
+//! record, then the permissions are given, and then the records are read again: who holds no longer closes what he gave.
+//!
+//! For a copy createVolumePermission on every snapshot and access to every key; for a lasting share launch permission as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+
+use super::key::key_region;
+use super::key_policy::Admitted;
+use super::ledger::Change;
+use super::permission::{Resource, Site};
+use super::{Aws, grants, launch};
+use crate::command::{Outcome, grant_prefix};
+use crate::error::Refusal;
+use crate::ids::AccountId;
+use crate::ledger::{Attempt, FRESH, Kind, Opening, Principals, Record};
+use crate::request::KeyAccess;
+use crate::state::State;
+
+/// CreateGrant allows 50 a second.
+const GRANTS_AT_ONCE: usize = 8;
+/// Writes of one record that others change at the same time.
+const MOST_RACES: usize = 24;
+
+/// One resource, and to whom it is to be opened.
+pub(super) struct Wish {
+    site: Site,
+    principals: Principals,
+}
+
+/// What came of holding.
+enum Held {
+    /// All of them; the run had it open to these accounts before.
+    All(BTreeSet<String>),
+    Wait { until: i64, why: String },
+    Over(String),
+}
+
+/// Whom AWS did not take.
+#[derive(Default)]
+struct Refusals {
+    targets: Vec<(usize, Refusal)>,
+    audience: Option<Refusal>,
+}
+
+impl Aws {
+    /// Opens the source to the accounts of these targets, and to the audience of a lasting share.
+    pub(super) async fn open(&self, state: &State, targets: &[usize]) -> Outcome {
+        let opened = state.opened();
+        let wishes = wishes(&opened, targets);
+        let began = match self.hold_all(state, targets, &wishes).await {
+            Ok(Held::All(began)) => began,
+            Ok(Held::Wait { until, why }) => return Outcome::Wait { until, why },
+            Ok(Held::Over(why)) => return Outcome::Over(why),
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        let refused = match self.permit_all(&opened, targets, &wishes).await {
+            Ok(refused) => refused,
+            Err(refusal) => return Outcome::OpeningRefused(refusal),
+        };
+        match self.still_held(state, &wishes).await {
+            Ok(None) => {}
+            Ok(Some(why)) => return self.close_again(state, &wishes, why).await,
+            Err(refusal) => return Outcome::OpeningRefused(refusal),
+        }
+        let ours: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
+        let earlier = ours.into_iter().filter(|a| began.contains(a.as_str())).cloned().collect();
+        Outcome::Opened {
+            earlier,
+            refused: refused.targets,
+            audience: refused.audience,
+        }
+    }
+
+    /// Asks the run's object whether it may, then writes the hold into each record.
+    async fn hold_all(
+        &self,
+        state: &State,
+        targets: &[usize],
+        wishes: &[Wish],
+    ) -> Result<Held, Refusal> {
+        if let Err(why) = self.admitted(state, targets, wishes).await? {
+            return Ok(Held::Over(why));
+        }
+        let attempt = state.attempt();
+        let kind = kind_of(state);
+        let holding = wishes
+            .iter()
+            .map(|wish| self.hold(&wish.site, &attempt, kind, &wish.principals));
+        let mut began = BTreeSet::new();
+        let mut wait: Option<(i64, String)> = None;
+        for held in join_all(holding).await {
+            match held? {
+                Held::All(earlier) => began.extend(earlier),
+                Held::Wait { until, why } => wait = Some((until, why)),
+                over @ Held::Over(_) => return Ok(over),
+            }
+        }
+        Ok(match wait {
+            Some((until, why)) => Held::Wait { until, why },
+            None => Held::All(began),
+        })
+    }
+
+    /// Whether the ledger lets this state open to these targets, and notes there which resources it is going to hold.
+    async fn admitted(
+        &self,
+        state: &State,
+        targets: &[usize],
+        wishes: &[Wish],
+    ) -> Result<Result<(), String>, Refusal> {
+        let order = state.order.opening();
+        let wanted = state.run_targets(targets);
+        let audience: BTreeSet<String> = state.audience().iter().cloned().collect();
+        let attempt = state.attempt();
+        let names: Vec<&str> = wishes.iter().map(|wish| wish.site.resource.name()).collect();
+        let edits = state.order.key_access == KeyAccess::Policy;
+        let linked = state.order.share.is_some() && !state.order.service_linked_roles.is_empty();
+        let grants = state.order.key_access == KeyAccess::Grant || linked;
+        self.change_run(&state.run, |run| {
+            let Some(run) = run else {
+                return Change::Leave(Err(format!("the ledger knows no run {}", attempt.run)));
+            };
+            if let Err(why) = run.admits(&attempt, &order, &wanted, &audience) {
+                return Change::Leave(Err(why));
+            }
+            let known = names.iter().all(|name| run.resources.contains(*name));
+            let means = (run.edits_policies || !edits) && (run.grants || !grants);
+            if known && means {
+                return Change::Leave(Ok(()));
+            }
+            let mut new = run.next();
+            new.resources.extend(names.iter().map(|name| (*name).to_owned()));
+            new.edits_policies |= edits;
+            new.grants |= grants;
+            Change::Write(new, Ok(()))
+        })
+        .await
+    }
+
+    /// Writes into one record that this attempt holds it open to these.
+    async fn hold(
+        &self,
+        site: &Site,
+        attempt: &Attempt,
+        kind: Kind,
+        principals: &Principals,
+    ) -> Result<Held, Refusal> {
+        let key = crate::ledger::record_key(site.resource.name());
+        for race in 0..MOST_RACES {
+            let found = self.ledger_object::<Record>(&key).await?;
+            let record = found.as_ref().map_or_else(
+                || Record::new(site.resource.name(), site.region.as_str(), site.account.as_str()),
+                |found| found.value.clone(),
+            );
+            let permitted = if record.needs_reading(principals) {
+                self.permitted(site).await?
+            } else {
+                Principals::default()
+            };
+            let earlier = || -> BTreeSet<String> {
+                let held = record.touched_by_run(&attempt.run);
+                held.iter().cloned().collect()
+            };
+            match record.open(attempt, kind, principals, &permitted, self.now()) {
+                Opening::Hold(new) => {
+                    if self.write_object(&key, &new, found.as_ref()).await? {
+                        return Ok(Held::All(earlier()));
+                    }
+                    self.pause_after_race(&key, race).await;
+                }
+                Opening::Held => return Ok(Held::All(earlier())),
+                Opening::Wait { until, attempt } => {
+                    let name = site.resource.name();
+                    let why = format!("attempt {attempt} is closing {name}");
+                    return Ok(Held::Wait { until, why });
+                }
+                Opening::Finish(other) => self.finish_closing(site, &other).await?,
+                Opening::Over => {
+                    let name = site.resource.name();
+                    let why = format!("attempt {attempt} has closed {name} meanwhile");
+                    return Ok(Held::Over(why));
+                }
+            }
+        }
+        Err(self.too_many_races(&key))
+    }
+
+    /// Gives the permissions that are held. A permission that EC2 shows already is given all the same: a closing may have taken it
+    /// away a moment ago.
+    async fn permit_all(
+        &self,
+        state: &State,
+        targets: &[usize],
+        wishes: &[Wish],
+    ) -> Result<Refusals, Refusal> {
+        let permitting = wishes
+            .iter()
+            .filter(|wish| !wish.site.resource.is_key())
+            .map(|wish| self.permit(&wish.site, &wish.principals));
+        let mut not_taken = Vec::new();
+        for refused in join_all(permitting).await {
+            not_taken.extend(refused?);
+        }
+        let mut refused = Refusals::default();
+        let mut granting = Vec::new();
+        for &i in targets {
+            let account = state.targets[i].account_id.as_str();
+            match not_taken.iter().find(|(who, _)| who == account) {
+                Some((_, refusal)) => refused.targets.push((i, refusal.clone())),
+                None => granting.push(i),
+            }
+        }
+        let audience = not_taken.iter().find(|(who, _)| who.starts_with("arn:"));
+        refused.audience = audience.map(|(_, refusal)| refusal.clone());
+        let keys = self.open_keys(state, &granting).await;
+        refused.targets.extend(keys.refused);
+        let lists = !state.audience().is_empty();
+        refused.audience = refused.audience.or(keys.audience.filter(|_| lists));
+        Ok(refused)
+    }
+
+    /// Lets the targets use the source keys, in the way that the request names.
+    async fn open_keys(&self, state: &State, targets: &[usize]) -> Admitted {
+        match state.order.key_access {
+            KeyAccess::Grant => Admitted {
+                refused: self.grant(state, targets).await,
+                audience: None,
+            },
+            KeyAccess::Policy => self.admit(state, targets).await,
+            KeyAccess::None => Admitted::default(),
+        }
+    }
+
+    /// A grant on each source key: to each account's role for copying, to the account for launching. Returns the targets that
+    /// were refused theirs.
+    async fn grant(&self, state: &State, targets: &[usize]) -> Vec<(usize, Refusal)> {
+        // Several targets of one account and role share their grant.
+        let mut wanted: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+        for &i in targets {
+            for key in &state.source.keys {
+                let grant = (grantee(state, i), key.clone());
+                wanted.entry(grant).or_default().push(i);
+            }
+        }
+        let held_at = self.now();
+        let granting = wanted.into_iter().map(|((grantee, key), of)| async move {
+            let made = self.grant_one(state, of[0], &grantee, &key, held_at).await;
+            let refusal = made.err()?;
+            Some(of.into_iter().map(|i| (i, refusal.clone())).collect::<Vec<_>>())
+        });
+        let refused = stream::iter(granting).buffer_unordered(GRANTS_AT_ONCE);
+        let refused: Vec<Vec<(usize, Refusal)>> =
+            refused.filter_map(std::future::ready).collect().await;
+        refused.into_iter().flatten().collect()
+    }
+
+    async fn grant_one(
+        &self,
+        state: &State,
+        i: usize,
+        grantee: &str,
+        key: &str,
+        held_at: i64,
+    ) -> Result<(), Refusal> {
+        let account = &state.targets[i].account_id;
+        if self.now() - held_at > FRESH {
+            // Among very many grants: the hold was written long ago.
+            let principals: Principals = [account.as_str()].into_iter().collect();
+            let record = self.opening_record(key).await?;
+            if !record.is_some_and(|record| record.holds(&state.attempt(), &principals)) {
+                return Err(over(state, key));
+            }
+        }
+        let operations = match &state.order.share {
+            Some(_) if !state.order.service_linked_roles.is_empty() => &launch::OPERATIONS[..],
+            _ => &grants::OPERATIONS[..],
+        };
+        let site = grants::KeySite {
+            key,
+            account: &state.source.account_id,
+            region: key_region(state, key),
+        };
+        let name = format!("{}{account}", grant_prefix(&state.run));
+        self.make_grant(&site, grantee, name, operations).await
+    }
+
+    /// Why this attempt holds no longer what it has just opened, if so.
+    async fn still_held(&self, state: &State, wishes: &[Wish]) -> Result<Option<String>, Refusal> {
+        let attempt = state.attempt();
+        let reading = wishes.iter().map(|wish| self.opening_record(wish.site.resource.name()));
+        for (wish, record) in wishes.iter().zip(join_all(reading).await) {
+            let held = record?.is_some_and(|record| record.holds(&attempt, &wish.principals));
+            if !held {
+                let name = wish.site.resource.name();
+                return Ok(Some(format!("attempt {attempt} closed {name} meanwhile")));
+            }
+        }
+        if state.order.share.is_some() {
+            return Ok(None);
+        }
+        // A closing that found nothing to close yet has said so here before it looked.
+        let run = self.run_record(&state.run).await?;
+        let live = run.is_some_and(|run| run.is_live(&attempt));
+        Ok((!live).then(|| format!("attempt {attempt} ended meanwhile")))
+    }
+
+    /// Closes again what was opened behind a closing, as a closing: nobody takes anything away unannounced.
+    async fn close_again(&self, state: &State, wishes: &[Wish], why: String) -> Outcome {
+        let attempt = state.attempt();
+        let run = match self.run_record(&state.run).await {
+            Ok(run) => run.unwrap_or_else(|| state.as_run()),
+            Err(refusal) => return Outcome::OpeningRefused(refusal),
+        };
+        for wish in wishes {
+            let gone = Some(&wish.principals);
+            if let Err(left) = self.close_resource(&run, &attempt, &wish.site, gone, true).await
+                && let Some((_, refusal)) = left.into_iter().next()
+            {
+                return Outcome::OpeningRefused(refusal);
+            }
+        }
+        Outcome::Over(why)
+    }
+}
+
+/// What is to be opened, and to whom.
+fn wishes(state: &State, targets: &[usize]) -> Vec<Wish> {
+    let named = |member: bool| -> Principals {
+        let all = targets.iter().map(|&i| &state.targets[i]);
+        let some = all.filter(|t| member || !t.member);
+        some.map(|t| t.account_id.as_str()).collect()
+    };
+    let accounts = named(true);
+    let mut as_such = named(false);
+    let audience: Principals = state.audience().iter().map(String::as_str).collect();
+    as_such.extend(&audience);
+    let mut wishes = Vec::new();
+    let mut wish = |resource: Resource, principals: &Principals| {
+        if !principals.is_empty() {
+            let region = match &resource {
+                Resource::Key(arn) => key_region(state, arn),
+                _ => state.source.region.clone(),
+            };
+            let account = state.source.account_id.clone();
+            let site = Site { resource, account, region };
+            wishes.push(Wish { site, principals: principals.clone() });
+        }
+    };
+    let share = state.order.share.as_ref();
+    if share.is_some() {
+        wish(Resource::Image(state.source.image_id.clone()), &as_such);
+    }
+    if share.is_none_or(|share| share.snapshots) {
+        for id in &state.source.snapshots {
+            wish(Resource::Snapshot(id.clone()), &accounts);
+        }
+    }
+    let of_keys = match state.order.key_access {
+        KeyAccess::Grant => &accounts,
+        KeyAccess::Policy if audience.is_empty() => &accounts,
+        KeyAccess::Policy => &as_such,
+        KeyAccess::None => return wishes,
+    };
+    for key in &state.source.keys {
+        wish(Resource::Key(key.clone()), of_keys);
+    }
+    wishes
+}
+
+fn kind_of(state: &State) -> Kind {
+    match state.order.share {
+        Some(_) => Kind::Share,
+        None => Kind::Copy,
+    }
+}
+
+/// Who gets the grant of a target: the role that copies, or the account that launches, which leaves to its own policies who
+/// may.
+fn grantee(state: &State, i: usize) -> String {
+    let target = &state.targets[i];
+    let partition = target.region.partition();
+    match &state.order.share {
+        Some(_) => format!("arn:{partition}:iam::{}:root", target.account_id),
+        None => target.role_name.arn(partition, &target.account_id),
+    }
+}
+
+fn over(state: &State, resource: &str) -> Refusal {
+    Refusal {
+        operation: "CreateGrant",
+        account: state.source.account_id.to_string(),
+        region: state.source.region.to_string(),
+        resource: resource.to_owned(),
+        code: "AttemptIsOver".to_owned(),
+        message: format!("attempt {} was closed meanwhile", state.attempt()),
+        request_id: None,
+    }
+}

@@ -1,0 +1,216 @@
+//! Who may use a source snapshot or launch from the source image: createVolumePermission and launch permission, read and
+//! changed. Accounts by their IDs, organizations and units by their ARNs; never a group, because `all` is everybody.
+
+use aws_sdk_ec2::types::{ImageAttributeName, OperationType, SnapshotAttributeName};
+
+use super::{Actor, Aws, refusal};
+use crate::error::{Refusal, RefusalKind};
+use crate::ids::{AccountId, ImageId, Region, SnapshotId};
+use crate::ledger::Principals;
+
+/// Changes in one ModifySnapshotAttribute or ModifyImageAttribute.
+const BATCH: usize = 500;
+
+/// What an opening is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    Image(ImageId),
+    Snapshot(SnapshotId),
+    /// By its ARN.
+    Key(String),
+}
+
+/// A resource with the account and Region that it is in.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub resource: Resource,
+    pub account: AccountId,
+    pub region: Region,
+}
+
+impl Resource {
+    /// The name by which the ledger knows it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Image(id) => id.as_str(),
+            Self::Snapshot(id) => id.as_str(),
+            Self::Key(arn) => arn,
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        if let Ok(id) = ImageId::parse(name) {
+            return Some(Self::Image(id));
+        }
+        if let Ok(id) = SnapshotId::parse(name) {
+            return Some(Self::Snapshot(id));
+        }
+        name.starts_with("arn:").then(|| Self::Key(name.to_owned()))
+    }
+
+    pub fn is_key(&self) -> bool {
+        matches!(self, Self::Key(_))
+    }
+
+    /// AWS's word for the permission.
+    pub fn permission(&self) -> &'static str {
+        match self {
+            Self::Image(_) => "launchPermission",
+            Self::Snapshot(_) => "createVolumePermission",
+            Self::Key(_) => "grant",
+        }
+    }
+}
+
+impl Aws {
+    /// To whom the snapshot or image is permitted, as EC2 shows it: it may be a minute behind.
+    pub(super) async fn permitted(&self, site: &Site) -> Result<Principals, Refusal> {
+        let actor = Actor::own(&site.account);
+        let ec2 = self.ec2(&actor, &site.region);
+        let at = actor.at(&site.region);
+        match &site.resource {
+            Resource::Snapshot(id) => {
+                let answer = ec2
+                    .describe_snapshot_attribute()
+                    .snapshot_id(id.as_str())
+                    .attribute(SnapshotAttributeName::CreateVolumePermission)
+                    .send()
+                    .await
+                    .map_err(|e| refusal("DescribeSnapshotAttribute", &at, id, &e))?;
+                let who = answer.create_volume_permissions().iter();
+                Ok(who.filter_map(|p| p.user_id()).collect())
+            }
+            Resource::Image(id) => {
+                let answer = ec2
+                    .describe_image_attribute()
+                    .image_id(id.as_str())
+                    .attribute(ImageAttributeName::LaunchPermission)
+                    .send()
+                    .await
+                    .map_err(|e| refusal("DescribeImageAttribute", &at, id, &e))?;
+                let who = answer.launch_permissions().iter();
+                Ok(who
+                    .filter_map(|p| {
+                        p.user_id()
+                            .or(p.organization_arn())
+                            .or(p.organizational_unit_arn())
+                    })
+                    .collect())
+            }
+            Resource::Key(_) => Ok(Principals::default()),
+        }
+    }
+
+    /// Permits these. Returns the principals that EC2 does not take, such as accounts that do not exist.
+    pub(super) async fn permit(
+        &self,
+        site: &Site,
+        add: &Principals,
+    ) -> Result<Vec<(String, Refusal)>, Refusal> {
+        let refused = match self.modify(site, &OperationType::Add, add).await {
+            Ok(()) => return Ok(Vec::new()),
+            Err(refusal) if spoils_all(&refusal) || add.len() < 2 => refusal,
+            Err(_) => return self.permit_each(site, add).await,
+        };
+        if add.len() == 1 && !spoils_all(&refused) {
+            let who = add.iter().cloned();
+            return Ok(who.map(|who| (who, refused.clone())).collect());
+        }
+        Err(refused)
+    }
+
+    /// One bad principal spoils the call for all: each by itself tells which.
+    async fn permit_each(
+        &self,
+        site: &Site,
+        add: &Principals,
+    ) -> Result<Vec<(String, Refusal)>, Refusal> {
+        let mut refused = Vec::new();
+        for who in add.iter() {
+            let one: Principals = [who.as_str()].into_iter().collect();
+            match self.modify(site, &OperationType::Add, &one).await {
+                Ok(()) => {}
+                Err(refusal) if spoils_all(&refusal) => return Err(refusal),
+                Err(refusal) => refused.push((who.clone(), refusal)),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Takes the permission away from these, whether EC2 shows them or not: what was just given may not show yet. A resource that
+    /// is gone is open to nobody.
+    pub(super) async fn forbid(&self, site: &Site, gone: &Principals) -> Result<(), Refusal> {
+        match self.modify(site, &OperationType::Remove, gone).await {
+            Err(refusal) if is_gone(&refusal) => Ok(()),
+            Err(refusal) if !spoils_all(&refusal) => {
+                // A principal that EC2 never took spoils the call for those it did.
+                let there = match self.permitted(site).await {
+                    Err(refusal) if is_gone(&refusal) => return Ok(()),
+                    other => other?.common(gone),
+                };
+                if there.len() == gone.len() {
+                    return Err(refusal);
+                }
+                self.modify(site, &OperationType::Remove, &there).await
+            }
+            other => other,
+        }
+    }
+
+    async fn modify(
+        &self,
+        site: &Site,
+        operation: &OperationType,
+        who: &Principals,
+    ) -> Result<(), Refusal> {
+        let actor = Actor::own(&site.account);
+        let ec2 = self.ec2(&actor, &site.region);
+        let at = actor.at(&site.region);
+        let all: Vec<String> = who.iter().cloned().collect();
+        for some in all.chunks(BATCH) {
+            let given = |picks: &dyn Fn(&String) -> bool| {
+                let list: Vec<String> = some.iter().filter(|who| picks(who)).cloned().collect();
+                Some(list).filter(|list| !list.is_empty())
+            };
+            let accounts = given(&|who| !who.starts_with("arn:"));
+            match &site.resource {
+                Resource::Snapshot(id) => {
+                    ec2.modify_snapshot_attribute()
+                        .snapshot_id(id.as_str())
+                        .attribute(SnapshotAttributeName::CreateVolumePermission)
+                        .operation_type(operation.clone())
+                        .set_user_ids(accounts)
+                        .send()
+                        .await
+                        .map_err(|e| refusal("ModifySnapshotAttribute", &at, id, &e))?;
+                }
+                Resource::Image(id) => {
+                    ec2.modify_image_attribute()
+                        .image_id(id.as_str())
+                        .attribute("launchPermission")
+                        .operation_type(operation.clone())
+                        .set_user_ids(accounts)
+                        .set_organization_arns(given(&|who| {
+                            who.starts_with("arn:") && !who.contains(":ou/")
+                        }))
+                        .set_organizational_unit_arns(given(&|who| who.contains(":ou/")))
+                        .send()
+                        .await
+                        .map_err(|e| refusal("ModifyImageAttribute", &at, id, &e))?;
+                }
+                Resource::Key(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the refusal says nothing of a single principal.
+fn spoils_all(refusal: &Refusal) -> bool {
+    refusal.is_passing() || refusal.kind() == RefusalKind::Denied || is_gone(refusal)
+}
+
+/// An image or snapshot that somebody deregistered or deleted.
+pub fn is_gone(refusal: &Refusal) -> bool {
+    refusal.kind() == RefusalKind::NotFound || refusal.code == "InvalidAMIID.Unavailable"
+}

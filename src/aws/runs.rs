@@ -1,0 +1,162 @@
+//! A run's object in the ledger: written when its request is accepted, before anything is opened, and when it ends.
+
+use serde_json::Value;
+
+use super::Aws;
+use super::ledger::Change;
+use crate::error::Refusal;
+use crate::ids::{AccountId, ImageId, Region, SnapshotId};
+use crate::ledger::{Kind, Principals, Receipt, Run, RunStatus};
+use crate::state::{SourceRef, State};
+
+/// Seconds that the object of a run that has ended is kept for its receipt.
+const KEPT: i64 = 90 * 24 * 3600;
+
+impl Aws {
+    /// Takes the request in: it joins the run's live attempt, or begins the next, which the state then names. `whole` says that a lasting
+    /// share's request lists everybody who is to have it.
+    pub async fn accept(
+        &self,
+        state: &mut State,
+        asked_by: &str,
+        whole: bool,
+    ) -> Result<(), Refusal> {
+        let mut asked = state.as_run();
+        asked_by.clone_into(&mut asked.asked_by);
+        asked.resources.clear();
+        let accepted = self.change_run(&state.run, |former| {
+            let new = Run::accept(former, asked.clone(), whole);
+            let attempt = new.attempt;
+            if former.is_some_and(|former| former.attempt == attempt) {
+                return Change::Leave(attempt);
+            }
+            Change::Write(new, attempt)
+        });
+        state.attempt = accepted.await?;
+        Ok(())
+    }
+
+    /// Takes these off the lists of a lasting share before they are closed, so that no older `State` opens to them again. The state then
+    /// names the attempt that is live.
+    pub async fn accept_end(&self, state: &mut State, gone: &Principals) -> Result<(), Refusal> {
+        let live = self.change_run(&state.run, |run| {
+            let Some(run) = run else {
+                return Change::Leave(0);
+            };
+            let new = run.without(gone);
+            if new.targets == run.targets && new.audience == run.audience {
+                return Change::Leave(run.attempt);
+            }
+            Change::Write(new, run.attempt)
+        });
+        state.attempt = live.await?;
+        Ok(())
+    }
+
+    /// Notes that this run may have copies in the source account, and holds its image for it, so that the sweeper finds them.
+    pub(super) async fn note_staging(&self, state: &State) -> Result<Result<(), String>, Refusal> {
+        let attempt = state.attempt();
+        let noted = self.change_run(&state.run, |run| match run {
+            Some(run) if run.is_live(&attempt) && run.stages => Change::Leave(Ok(())),
+            Some(run) if run.is_live(&attempt) => {
+                let mut new = run.next();
+                new.stages = true;
+                new.resources.insert(run.source_image_id.clone());
+                Change::Write(new, Ok(()))
+            }
+            _ => Change::Leave(Err(format!("attempt {attempt} is over"))),
+        });
+        if let Err(why) = noted.await? {
+            return Ok(Err(why));
+        }
+        let (image, now) = (state.source.image_id.as_str(), self.now());
+        let (region, account) = (state.source.region.as_str(), state.source.account_id.as_str());
+        self.change_record(image, |record| {
+            let new = || crate::ledger::Record::new(image, region, account);
+            let record = record.cloned().unwrap_or_else(new);
+            match record.hold_nothing(&attempt, now) {
+                Some(new) => Change::Write(new, ()),
+                None => Change::Leave(()),
+            }
+        })
+        .await?;
+        Ok(Ok(()))
+    }
+
+    /// Writes how the run ended. Returns its receipt: everything that was closed since it began, and what it holds still.
+    pub async fn end_run(&self, state: &State, result: &Value) -> Result<Vec<Value>, Refusal> {
+        let attempt = state.attempt();
+        let run = self.change_run(&state.run, |run| {
+            let Some(run) = run else {
+                return Change::Leave(None);
+            };
+            let mut new = run.next();
+            if run.attempt == attempt.number {
+                if run.kind == Kind::Copy {
+                    new.status = RunStatus::Ended;
+                }
+                new.result = Some(result.clone());
+            }
+            if new.status == run.status && new.result == run.result {
+                return Change::Leave(Some(run.clone()));
+            }
+            Change::Write(new.clone(), Some(new))
+        });
+        let Some(run) = run.await? else {
+            return Ok(Vec::new());
+        };
+        let closed = run.receipt.iter().filter(|r| r.closed_at >= state.started);
+        let mut receipt: Vec<Value> = closed.map(Receipt::told).collect();
+        if run.kind == Kind::Share || run.keeps_open() {
+            for name in &run.resources {
+                let record = self.opening_record(name).await?;
+                receipt.extend(record.iter().flat_map(|record| run.still_open(record)));
+            }
+        }
+        Ok(receipt)
+    }
+
+    /// What a run is about, where its image is gone: as its object has it.
+    pub async fn remains(
+        &self,
+        run: &str,
+        image: &ImageId,
+        region: &Region,
+        account: Option<AccountId>,
+    ) -> Result<Option<SourceRef>, Refusal> {
+        let found = self.run_record(run).await?;
+        let known = found.as_ref().and_then(|r| AccountId::parse(&r.account_id).ok());
+        let names = || found.iter().flat_map(|run| &run.resources);
+        Ok(known.or(account).map(|account_id| SourceRef {
+            image_id: image.clone(),
+            region: region.clone(),
+            account_id,
+            snapshots: names().filter_map(|name| SnapshotId::parse(name).ok()).collect(),
+            keys: names().filter(|name| name.starts_with("arn:")).cloned().collect(),
+            managed_keys: Vec::new(),
+            staged: Vec::new(),
+        }))
+    }
+
+    /// Deletes the objects of runs that ended long ago and hold nothing. Returns how many.
+    pub async fn forget_old_runs(&self, named: &(dyn Fn(&str) -> bool + Sync)) -> Result<usize, Refusal> {
+        let now = self.now();
+        let mut forgotten = 0;
+        for (key, changed) in self.keys_below("runs/").await? {
+            let run = key.strip_prefix("runs/").and_then(|k| k.strip_suffix("/run.json"));
+            let Some(run) = run.filter(|run| now.saturating_sub(changed) > KEPT && !named(run))
+            else {
+                continue;
+            };
+            let deleted = self.change_run(run, |run| match run {
+                Some(run) if run.kind == Kind::Copy && run.status == RunStatus::Live => {
+                    Change::Leave(false)
+                }
+                Some(_) => Change::Delete(true),
+                None => Change::Leave(false),
+            });
+            forgotten += usize::from(deleted.await?);
+        }
+        Ok(forgotten)
+    }
+}

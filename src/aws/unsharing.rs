@@ -1,0 +1,147 @@
+//! Ending a lasting share with those who are no longer to have it: whom the run holds open is read from the records, and closed as
+//! [`super::closing`] does.
+
+use std::collections::BTreeSet;
+
+use super::grants::{KeySite, name_in_run};
+use super::key::key_region;
+use super::key_policy::by_policy;
+use super::permission::{Resource, Site};
+use super::{Aws, closing::Left};
+use crate::command::Outcome;
+use crate::error::Refusal;
+use crate::ledger::{Principals, Run};
+use crate::request::KeyAccess;
+use crate::state::{Share, State};
+
+mod ends;
+
+use ends::{Ends, short};
+
+impl Aws {
+    /// Takes back what this run gave to those who are no longer to have it. Only where the keys are `known` to be the image's is
+    /// anything put right that others undid: a state may come from anybody who may call, and closing opens nothing on its word.
+    pub(super) async fn take_back(&self, state: &State, share: &Share, known: bool) -> Outcome {
+        let ends = Ends::of(state, share);
+        let run = match self.run_record(&state.run).await {
+            Ok(run) => run.unwrap_or_else(|| state.as_run()),
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        let (mut left, mut receipts, mut again_at) = (Left::new(), Vec::new(), None);
+        for site in sites(&run, state) {
+            match self.close_gone(&run, &site, &ends).await {
+                Ok(closed) => {
+                    for one in closed {
+                        again_at = again_at.max(one.again_at);
+                        receipts.push(one.receipt);
+                    }
+                }
+                Err(of_site) => left.extend(of_site),
+            }
+        }
+        if let Err(refusal) = self.add_receipts(&run.run, receipts).await {
+            left.push((format!("run {}", run.run), refusal));
+        }
+        for key in &state.source.keys {
+            if let Err(refusal) = self.settle_key(&run, state, share, &ends, key, known).await {
+                left.push((key.clone(), refusal));
+            }
+        }
+        match again_at {
+            _ if !left.is_empty() => Outcome::Left(left),
+            Some(until) => {
+                let why = "grants of a moment ago may not be listed yet".to_owned();
+                Outcome::Wait { until, why }
+            }
+            None => Outcome::Done,
+        }
+    }
+
+    /// Closes one resource to those whom the run holds it open to, and who are gone.
+    async fn close_gone(
+        &self,
+        run: &Run,
+        site: &Site,
+        ends: &Ends<'_>,
+    ) -> Result<Vec<super::closing::ClosedResource>, Left> {
+        let of_site = |refusal: Refusal| vec![(site.resource.name().to_owned(), refusal)];
+        let record = self.opening_record(site.resource.name()).await.map_err(of_site)?;
+        let Some(record) = record else {
+            return Ok(Vec::new());
+        };
+        let gone: Principals = record.held_by_run(&run.run).filter(|who| {
+            let who = short(who);
+            match site.resource {
+                Resource::Image(_) => ends.on_image(who),
+                Resource::Snapshot(_) => ends.on_snapshots(who),
+                Resource::Key(_) => ends.on_keys(who),
+            }
+        });
+        let mut closed = Vec::new();
+        for attempt in record.attempts_of(&run.run) {
+            closed.extend(self.close_resource(run, &attempt, site, Some(&gone), false).await?);
+        }
+        Ok(closed)
+    }
+
+    /// What a key has of the run for those who stay, but in a way that the request names no more: grants to roles that are off its
+    /// list, grants beside statements, or the other way round.
+    async fn settle_key(
+        &self,
+        run: &Run,
+        state: &State,
+        share: &Share,
+        ends: &Ends<'_>,
+        key: &str,
+        known: bool,
+    ) -> Result<(), Refusal> {
+        let other_way = state.order.key_access != KeyAccess::Grant;
+        if run.grants && (share.only || other_way) {
+            self.revoke_gone(state, share, ends, key).await?;
+        }
+        if run.edits_policies || by_policy(state) {
+            let is_gone = |who: &str| ends.by_key_access(KeyAccess::Policy, who);
+            self.settle_share(state, key, &is_gone, known).await?;
+        }
+        Ok(())
+    }
+
+    async fn revoke_gone(
+        &self,
+        state: &State,
+        share: &Share,
+        ends: &Ends<'_>,
+        key: &str,
+    ) -> Result<(), Refusal> {
+        let roles = &state.order.service_linked_roles;
+        let asked_for = |word: &str| roles.iter().any(|role| role.in_grant_name() == word);
+        let is_gone = |name: &str| match name.split_once('/') {
+            None => ends.by_key_access(KeyAccess::Grant, name),
+            // One that was made there for a service-linked role; only a request that is the whole list takes it from those who stay.
+            Some((who, role)) => ends.by_launch_grants(who) || (share.only && !asked_for(role)),
+        };
+        let site = KeySite {
+            key,
+            account: &state.source.account_id,
+            region: key_region(state, key),
+        };
+        for grant in self.grants(&site).await? {
+            if name_in_run(&grant, &state.run).is_some_and(is_gone)
+                && let Some(id) = grant.grant_id()
+            {
+                self.revoke_grant(&site, id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything that the run may hold: as the ledger has it, and as the state does.
+fn sites(run: &Run, state: &State) -> Vec<Site> {
+    let mut run = run.clone();
+    let named = state.as_run().resources;
+    run.resources.extend(named);
+    let mut seen = BTreeSet::new();
+    let sites = run.sites().into_iter();
+    sites.filter(|site| seen.insert(site.resource.clone())).collect()
+}

@@ -1,0 +1,136 @@
+//! The proof that nothing stayed open (rule 5 of [`crate::ledger`]): what was closed a quarter of an hour ago is read again, when no
+//! process can be under way any more and AWS shows everything; what nobody holds is taken away, and what was found is in the receipt.
+
+use std::collections::BTreeSet;
+
+use super::Aws;
+use super::grants::{KeySite, account_in_run, child_grants};
+use super::ledger::Change;
+use super::permission::{Resource, Site, is_gone};
+use crate::error::Refusal;
+use crate::ledger::{Attempt, Principals, Record, Run, Seen};
+
+impl Aws {
+    /// Verifies what an attempt has closed on one resource; `None` before its time.
+    pub async fn verify_closed(
+        &self,
+        record: &Record,
+        attempt: &Attempt,
+    ) -> Result<Option<Seen>, Refusal> {
+        let Some(site) = record.site() else {
+            return Ok(None);
+        };
+        let (by, now) = (self.process.clone(), self.now());
+        let announced = self.change_record(&record.resource, |there| {
+            let Some(there) = there else {
+                return Change::Leave(None);
+            };
+            let ours = there.closing.get(attempt).is_some_and(|closing| closing.by == by);
+            match there.verify(attempt, &by, now) {
+                Some(new) => Change::Write(new.clone(), Some(new)),
+                // The answer to this very write was lost.
+                None if ours => Change::Leave(Some(there.clone())),
+                None => Change::Leave(None),
+            }
+        });
+        let Some(announced) = announced.await? else {
+            return Ok(None);
+        };
+        let run = self.run_record(&attempt.run).await?.unwrap_or_else(|| {
+            Run::unknown(attempt, site.account.as_str(), site.region.as_str())
+        });
+        let seen = self.look_and_take_away(&run, attempt, &site, &announced).await?;
+        self.change_run(&attempt.run, |run| match run {
+            Some(run) => {
+                let mut new = run.next();
+                new.verified(attempt, site.resource.name(), &seen);
+                Change::Write(new, ())
+            }
+            None => Change::Leave(()),
+        })
+        .await?;
+        self.change_record(&record.resource, |there| match there {
+            Some(there) if there.closing.contains_key(attempt) => {
+                let new = there.forget(attempt);
+                if new.is_empty() { Change::Delete(()) } else { Change::Write(new, ()) }
+            }
+            _ => Change::Leave(()),
+        })
+        .await?;
+        Ok(Some(seen))
+    }
+
+    async fn look_and_take_away(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        site: &Site,
+        record: &Record,
+    ) -> Result<Seen, Refusal> {
+        let mut seen = match &site.resource {
+            Resource::Key(key) => {
+                let take = record.to_take_away_of_run(attempt);
+                self.look_at_key(run, site, key, &take, &record.of_nobody_else(&take)).await?
+            }
+            _ => {
+                let take = record.to_take_away(attempt);
+                self.look_at_permission(site, &take).await?
+            }
+        };
+        seen.at = self.now();
+        Ok(seen)
+    }
+
+    async fn look_at_permission(&self, site: &Site, take: &Principals) -> Result<Seen, Refusal> {
+        let mut seen = Seen::default();
+        let open = match self.permitted(site).await {
+            Ok(there) => there.common(take),
+            Err(refusal) if is_gone(&refusal) => {
+                seen.said = Some(refusal.to_string());
+                return Ok(seen);
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        if !open.is_empty() {
+            self.forbid(site, &open).await?;
+        }
+        seen.open = open.iter().cloned().collect();
+        Ok(seen)
+    }
+
+    async fn look_at_key(
+        &self,
+        run: &Run,
+        site: &Site,
+        key: &str,
+        take: &Principals,
+        alone: &Principals,
+    ) -> Result<Seen, Refusal> {
+        let mut seen = Seen::default();
+        let grants_on = KeySite { key, account: &site.account, region: site.region.clone() };
+        if run.grants {
+            let listed = self.grants(&grants_on).await?;
+            let mut open = BTreeSet::new();
+            for grant in &listed {
+                let account = account_in_run(grant, &run.run).filter(|a| take.contains(a));
+                if let (Some(account), Some(id)) = (account, grant.grant_id()) {
+                    self.revoke_grant(&grants_on, id).await?;
+                    open.insert(account.to_owned());
+                }
+            }
+            seen.open = open;
+            let children = child_grants(&listed, alone, run.since, &run.run).into_iter();
+            seen.child_grants = children
+                .map(|grant| {
+                    let word = |word: Option<&str>| word.unwrap_or_default().to_owned();
+                    let (id, by) = (word(grant.grant_id()), word(grant.issuing_account()));
+                    format!("grant {id} by {by} to {}", word(grant.grantee_principal()))
+                })
+                .collect();
+        }
+        if run.edits_policies {
+            self.remove_statements(run, key, take).await?;
+        }
+        Ok(seen)
+    }
+}

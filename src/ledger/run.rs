@@ -1,0 +1,319 @@
+//! What a run is: who asked for it, to whom it may open, which attempt of it is live. A `State` is a bookmark; this is what it
+//! may open.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Attempt, Kind, Principals, Record, SCHEMA, readable, when};
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Run {
+    pub schema: u64,
+    pub revision: u64,
+    pub run: String,
+    pub kind: Kind,
+    /// What it was asked by: a direct call, an execution, a custom resource, an event.
+    pub asked_by: String,
+    /// Unix seconds of the live attempt's request.
+    #[serde(with = "when")]
+    pub since: i64,
+    pub source_image_id: String,
+    pub source_region: String,
+    /// The source account.
+    pub account_id: String,
+    /// Everything of the request that decides what is opened, and how.
+    pub order: Value,
+    /// Where it may open to.
+    pub targets: BTreeSet<RunTarget>,
+    /// Organizations and units that it may open to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub audience: BTreeSet<String>,
+    /// The attempt that is live, or was the last.
+    pub attempt: u32,
+    /// The execution that works on that attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<String>,
+    pub status: RunStatus,
+    /// The snapshots, images and keys whose records may name an attempt of it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub resources: BTreeSet<String>,
+    /// Whether it may have made copies in the source account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stages: bool,
+    /// Whether grants may bear its name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grants: bool,
+    /// Whether policies of keys may have statements of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edits_policies: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipt: Vec<Receipt>,
+    /// How the last attempt ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+}
+
+/// Where a run may open to: an account, by the role that copies there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RunTarget {
+    pub account_id: String,
+    pub region: String,
+    pub role_name: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunStatus {
+    Live,
+    /// Its openings are being closed: it opens nothing more.
+    Closing,
+    Ended,
+}
+
+/// One opening: when it was added, when it was taken away, and how that was read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Receipt {
+    pub attempt: Attempt,
+    pub resource: String,
+    /// `createVolumePermission`, `launchPermission` or `grant`; a key's policy is `keyPolicy`.
+    pub what: String,
+    #[serde(flatten)]
+    pub principals: Principals,
+    #[serde(with = "when")]
+    pub opened_at: i64,
+    #[serde(with = "when")]
+    pub closed_at: i64,
+    /// What AWS showed right after; it may be a minute behind.
+    pub read_back: Seen,
+    /// What AWS showed at least fifteen minutes later, when nothing could be on its way any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Seen>,
+}
+
+/// What was read of a resource after closing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Seen {
+    #[serde(with = "when")]
+    pub at: i64,
+    /// Principals that it was still open to; a verification took them away.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub open: BTreeSet<String>,
+    /// Kept because another run holds on to them, or because they were there before any run.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub kept: BTreeSet<String>,
+    /// Grants that principals of the accounts made themselves by virtue of the run's, and what became of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub child_grants: BTreeSet<String>,
+    /// The resource was gone, or could not be read: what AWS said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+}
+
+impl Receipt {
+    pub fn told(&self) -> Value {
+        json!(self)
+    }
+}
+
+/// Why a `State` may open nothing.
+pub type Refused = String;
+
+impl Run {
+    /// The live attempt.
+    pub fn live(&self) -> Attempt {
+        Attempt::new(&self.run, self.attempt)
+    }
+
+    /// Whether this attempt may still open.
+    pub fn is_live(&self, attempt: &Attempt) -> bool {
+        self.status == RunStatus::Live && self.live() == *attempt
+    }
+
+    /// A run of which only an attempt's entry in a record is known: its object is lost. Whatever bears its name is looked for.
+    pub fn unknown(attempt: &Attempt, account: &str, region: &str) -> Self {
+        Self {
+            schema: SCHEMA,
+            revision: 0,
+            run: attempt.run.clone(),
+            kind: Kind::Copy,
+            asked_by: "unknown".to_owned(),
+            since: 0,
+            source_image_id: String::new(),
+            source_region: region.to_owned(),
+            account_id: account.to_owned(),
+            order: Value::Null,
+            targets: BTreeSet::new(),
+            audience: BTreeSet::new(),
+            attempt: attempt.number,
+            execution: None,
+            status: RunStatus::Ended,
+            resources: BTreeSet::new(),
+            stages: false,
+            grants: true,
+            edits_policies: false,
+            receipt: Vec::new(),
+            result: None,
+        }
+    }
+
+    /// The same, of the resource whose record names it.
+    pub fn lost(attempt: &Attempt, record: &Record) -> Self {
+        let mut run = Self::unknown(attempt, &record.account_id, &record.region);
+        run.resources.insert(record.resource.clone());
+        run
+    }
+
+    /// Whether what a copy opens is to stay open (`RevokeAfterCopy: false`).
+    pub fn keeps_open(&self) -> bool {
+        self.kind == Kind::Copy && self.order["RevokeAfterCopy"] == false
+    }
+
+    /// Whether both ask for the same.
+    fn same_request(&self, other: &Self) -> bool {
+        self.order == other.order
+            && self.targets == other.targets
+            && self.audience == other.audience
+    }
+
+    /// Takes in a request for this run: it joins the live attempt if it asks for the same, and else begins the next. A lasting
+    /// share has an attempt for each request, which takes over what the former hold; `whole` says that the request lists everybody
+    /// who is to have it.
+    #[must_use]
+    pub fn accept(former: Option<&Self>, asked: Self, whole: bool) -> Self {
+        let Some(former) = former else { return asked };
+        let mut new = asked;
+        new.revision = former.revision.saturating_add(1);
+        new.resources.extend(former.resources.iter().cloned());
+        new.stages |= former.stages;
+        new.grants |= former.grants;
+        new.edits_policies |= former.edits_policies;
+        new.receipt.clone_from(&former.receipt);
+        if new.kind == Kind::Share && !whole {
+            new.targets.extend(former.targets.iter().cloned());
+            new.audience.extend(former.audience.iter().cloned());
+        }
+        let joins = former.kind == Kind::Copy
+            && former.status == RunStatus::Live
+            && former.execution == new.execution
+            && former.same_request(&new);
+        if joins {
+            new.attempt = former.attempt;
+            new.since = former.since;
+            new.asked_by.clone_from(&former.asked_by);
+        } else {
+            new.attempt = former.attempt.saturating_add(1);
+        }
+        new
+    }
+
+    /// Takes these off the lists of whom it may open to.
+    #[must_use]
+    pub fn without(&self, gone: &Principals) -> Self {
+        let mut new = self.next();
+        new.targets.retain(|target| !gone.contains(&target.account_id));
+        new.audience.retain(|who| !gone.contains(who));
+        new
+    }
+
+    /// Whether an attempt may open to these now: only what its request was accepted for, while the attempt is live.
+    pub fn admits(
+        &self,
+        attempt: &Attempt,
+        order: &Value,
+        targets: &BTreeSet<RunTarget>,
+        audience: &BTreeSet<String>,
+    ) -> Result<(), Refused> {
+        if self.run != attempt.run || attempt.number > self.attempt || attempt.number == 0 {
+            return Err(format!("the ledger knows no attempt {attempt}"));
+        }
+        let over = self.attempt != attempt.number || self.status != RunStatus::Live;
+        if over && self.kind != Kind::Share {
+            return Err(format!("attempt {attempt} is over"));
+        }
+        if self.order != *order {
+            return Err(format!(
+                "what the State says of the request is not what run {} was accepted with",
+                self.run
+            ));
+        }
+        if let Some(other) = targets.iter().find(|target| !self.targets.contains(target)) {
+            return Err(format!(
+                "run {} was not accepted for account {} in {} with role {}",
+                self.run, other.account_id, other.region, other.role_name
+            ));
+        }
+        if let Some(other) = audience.iter().find(|who| !self.audience.contains(*who)) {
+            return Err(format!("run {} was not accepted for {other}", self.run));
+        }
+        Ok(())
+    }
+
+    /// What AWS calls the means by which a resource is opened.
+    pub fn means(&self, resource: &str) -> &'static str {
+        if resource.starts_with("ami-") {
+            "launchPermission"
+        } else if resource.starts_with("snap-") {
+            "createVolumePermission"
+        } else if self.edits_policies && self.grants {
+            "grant and keyPolicy"
+        } else if self.edits_policies {
+            "keyPolicy"
+        } else {
+            "grant"
+        }
+    }
+
+    /// What this run holds open by a record, as a receipt tells it.
+    pub fn still_open(&self, record: &Record) -> Vec<Value> {
+        let of_run = record.holders.iter().filter(|(a, _)| a.run == self.run);
+        let open = of_run.filter(|(_, holding)| !holding.principals.is_empty());
+        open.map(|(attempt, holding)| {
+            let mut told = json!(holding.principals);
+            told["Attempt"] = json!(attempt);
+            told["Resource"] = json!(record.resource);
+            told["What"] = json!(self.means(&record.resource));
+            told["OpenedAt"] = json!(readable(holding.since));
+            told["ClosedAt"] = Value::Null;
+            told
+        })
+        .collect()
+    }
+
+    /// The run with its next revision.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        let mut new = self.clone();
+        new.revision = new.revision.saturating_add(1);
+        new
+    }
+
+    /// Adds to the receipt; what it says of the same closing already is replaced.
+    pub fn add_receipts(&mut self, receipts: Vec<Receipt>) {
+        for receipt in receipts {
+            let same = |r: &&mut Receipt| {
+                r.attempt == receipt.attempt
+                    && r.resource == receipt.resource
+                    && r.what == receipt.what
+                    && r.principals == receipt.principals
+            };
+            match self.receipt.iter_mut().find(same) {
+                Some(there) => *there = receipt,
+                None => self.receipt.push(receipt),
+            }
+        }
+    }
+
+    /// Notes what a verification saw.
+    pub fn verified(&mut self, attempt: &Attempt, resource: &str, seen: &Seen) {
+        let of = |r: &&mut Receipt| r.attempt == *attempt && r.resource == resource;
+        for receipt in self.receipt.iter_mut().filter(of) {
+            receipt.verified.get_or_insert_with(|| seen.clone());
+        }
+    }
+}

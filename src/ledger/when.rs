@@ -1,0 +1,24 @@
+//! Times in the ledger's objects: RFC 3339, for a person at 3 a.m.; Unix seconds in the code.
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serializer};
+
+/// The time as RFC 3339; out of its range, the number itself.
+pub fn readable(seconds: i64) -> String {
+    DateTime::from_secs(seconds)
+        .fmt(Format::DateTime)
+        .unwrap_or_else(|_| seconds.to_string())
+}
+
+pub fn serialize<S: Serializer>(seconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&readable(*seconds))
+}
+
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    DateTime::from_str(&text, Format::DateTime)
+        .map(|time| time.secs())
+        .map_err(|_| D::Error::custom(format!("{text:?} is no time: expected RFC 3339")))
+}

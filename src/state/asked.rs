@@ -1,0 +1,86 @@
+//! What a state asks the ledger for.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Order, Share, State, TargetPhase};
+use crate::ledger::{Attempt, Kind, Run, RunStatus, RunTarget, SCHEMA};
+use crate::request::KeyAccess;
+
+impl State {
+    /// The attempt that this state goes on with.
+    pub fn attempt(&self) -> Attempt {
+        Attempt::new(&self.run, self.attempt)
+    }
+
+    /// Organizations and units that are let in as such: to launch, or by the policies of keys.
+    pub fn audience(&self) -> &[String] {
+        match &self.order.share {
+            Some(share) => &share.audience,
+            None => &self.order.audience,
+        }
+    }
+
+    /// Where these targets have the source opened to.
+    pub fn run_targets(&self, targets: &[usize]) -> BTreeSet<RunTarget> {
+        let targets = targets.iter().map(|&i| &self.targets[i]);
+        let each = targets.map(|target| RunTarget {
+            account_id: target.account_id.to_string(),
+            region: target.region.to_string(),
+            role_name: target.role_name.to_string(),
+        });
+        each.collect()
+    }
+
+    /// The run as this state has it, at its first attempt.
+    pub fn as_run(&self) -> Run {
+        let targets = self.targets.iter().enumerate();
+        let opened = targets.filter(|(_, t)| t.phase != TargetPhase::Removing);
+        let opened: Vec<usize> = opened.map(|(i, _)| i).collect();
+        let snapshots = self.source.snapshots.iter().map(ToString::to_string);
+        let mut resources: BTreeSet<String> = snapshots.collect();
+        resources.extend(self.source.keys.iter().cloned());
+        let kind = if self.order.share.is_some() {
+            resources.insert(self.source.image_id.to_string());
+            Kind::Share
+        } else {
+            Kind::Copy
+        };
+        Run {
+            schema: SCHEMA,
+            revision: 1,
+            run: self.run.clone(),
+            kind,
+            asked_by: String::new(),
+            since: self.started,
+            source_image_id: self.source.image_id.to_string(),
+            source_region: self.source.region.to_string(),
+            account_id: self.source.account_id.to_string(),
+            order: self.order.opening(),
+            targets: self.run_targets(&opened),
+            audience: self.audience().iter().cloned().collect(),
+            attempt: 1,
+            execution: Some(self.execution.clone()).filter(|name| !name.is_empty()),
+            status: RunStatus::Live,
+            resources,
+            stages: false,
+            grants: self.order.key_access == KeyAccess::Grant,
+            edits_policies: self.order.key_access == KeyAccess::Policy,
+            receipt: Vec::new(),
+            result: None,
+        }
+    }
+}
+
+impl Order {
+    /// What of it decides what is opened, and how; to whom a lasting share is opened is listed apart.
+    pub fn opening(&self) -> Value {
+        let mut order = self.clone();
+        if let Some(share) = &mut order.share {
+            let snapshots = share.snapshots;
+            *share = Share { snapshots, ..Share::default() };
+        }
+        serde_json::to_value(order).unwrap_or_default()
+    }
+}
