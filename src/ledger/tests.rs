@@ -1,0 +1,452 @@
+//! The rules, played: every interleaving of three processes of two attempts, one death at any point, a person, and the sweeper.
+//!
+//! The decisions are those of [`Record`]; what is modelled here is only what happens between them. One principal on one resource.
+//! Checked:
+//!
+//! - **closed**: when nothing can happen any more, the principal is permitted if and only if a person let it in. Where a person did so
+//!   while a run was at it, either is right.
+//! - **usable**: while a live attempt that holds the resource copies, the principal is permitted.
+//!
+//! Each rule taken out breaks a promise, so the check can fail. A record is not deleted here: in life that takes a quarter of an hour in
+//! which nobody touches it, and no process keeps what it read for so long.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{Attempt, Close, Kind, LONGEST_LIFE, Opening, Principals, Record};
+
+mod entries;
+
+/// A rule that is taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    TakeBackUnannounced,
+    BeforeIgnoresClosed,
+    NoVerification,
+    NoWaitForClosing,
+    CloseThenRecord,
+    ReopenWhatCloses,
+    NoRevision,
+    ContestedUnmarked,
+}
+
+/// Where a process is. `Closing` and `Close` know whether they close again what was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum At {
+    Read,
+    Look,
+    Hold,
+    Open,
+    Check,
+    TakeBack,
+    Copy,
+    Closing(bool),
+    Close(bool),
+    Remove,
+    Bury,
+    End,
+    Dead,
+}
+
+/// A record, by its number.
+type Id = u32;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Process {
+    at: At,
+    /// The record as it was read, or written.
+    seen: Id,
+    permitted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct World {
+    record: Id,
+    permitted: bool,
+    /// A person let it in.
+    hand: bool,
+    /// While a run was at it.
+    met: bool,
+    deaths: u8,
+    processes: [Process; 3],
+}
+
+/// The attempts of the three processes.
+const ATTEMPTS: [u32; 3] = [1, 1, 2];
+
+/// Every record met, and what was decided about it.
+struct Model {
+    broken: Option<Broken>,
+    records: Vec<Record>,
+    numbers: HashMap<String, Id>,
+    opened: HashMap<(Id, u32, bool, bool), Decided>,
+    changed: HashMap<(Id, u32, usize, u8), Option<Id>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Decided {
+    Hold(Id),
+    Held,
+    Wait,
+    Finish(u32),
+    Over,
+}
+
+fn attempt(number: u32) -> Attempt {
+    Attempt::new(if number == 1 { "one" } else { "other" }, number)
+}
+
+fn number(attempt: &Attempt) -> u32 {
+    attempt.number
+}
+
+fn everybody() -> Principals {
+    ["222222222222"].into_iter().collect()
+}
+
+impl Model {
+    fn new(broken: Option<Broken>) -> Self {
+        let mut model = Self {
+            broken,
+            records: Vec::new(),
+            numbers: HashMap::new(),
+            opened: HashMap::new(),
+            changed: HashMap::new(),
+        };
+        model.id(Record::new("snap-0123456789abcdef0", "us-west-2", "111111111111"));
+        model
+    }
+
+    fn id(&mut self, mut record: Record) -> Id {
+        if self.broken == Some(Broken::NoRevision) {
+            record.revision = 0;
+        }
+        if self.broken == Some(Broken::ContestedUnmarked) {
+            record.closing.values_mut().for_each(|c| c.contested = false);
+            record.closed.values_mut().for_each(|c| c.contested = false);
+        }
+        let text = serde_json::to_string(&record).expect("a record is JSON");
+        let next = Id::try_from(self.records.len()).expect("so many records");
+        let id = *self.numbers.entry(text).or_insert(next);
+        if id == next {
+            self.records.push(record);
+        }
+        id
+    }
+
+    fn record(&self, id: Id) -> &Record {
+        &self.records[id as usize]
+    }
+
+    /// What an attempt may do that read this record and this permission. `late`: the processes of whoever it might wait for are dead.
+    fn open(&mut self, id: Id, of: u32, permitted: bool, late: bool) -> Decided {
+        if let Some(decided) = self.opened.get(&(id, of, permitted, late)) {
+            return *decided;
+        }
+        let record = self.record(id).clone();
+        let mut seen = record.clone();
+        match self.broken {
+            Some(Broken::BeforeIgnoresClosed) => seen.closed.clear(),
+            Some(Broken::NoWaitForClosing) => seen.closing.retain(|a, _| number(a) == of),
+            Some(Broken::ReopenWhatCloses) => {
+                seen.closing.retain(|a, _| number(a) != of);
+                seen.closed.retain(|a, _| number(a) != of);
+            }
+            _ => {}
+        }
+        let now = if late { LONGEST_LIFE } else { 0 };
+        let who = if permitted { everybody() } else { Principals::default() };
+        let decided = match seen.open(&attempt(of), Kind::Copy, &everybody(), &who, now) {
+            Opening::Hold(mut new) => {
+                (new.closing, new.closed) = (record.closing, record.closed);
+                // Times say nothing here but how long ago, which `late` says.
+                let holding = new.holders.get_mut(&attempt(of)).expect("it holds");
+                (holding.since, holding.latest) = (0, 0);
+                Decided::Hold(self.id(new))
+            }
+            Opening::Held => Decided::Held,
+            Opening::Wait { .. } => Decided::Wait,
+            Opening::Finish(other) => Decided::Finish(number(&other)),
+            Opening::Over => Decided::Over,
+        };
+        self.opened.insert((id, of, permitted, late), decided);
+        decided
+    }
+
+    fn announce(&mut self, id: Id, of: u32, by: usize, again: bool) -> Option<Id> {
+        let record = self.record(id).clone();
+        let key = (id, of, by, u8::from(again));
+        if let Some(known) = self.changed.get(&key) {
+            return *known;
+        }
+        let by = format!("process {by}");
+        let new = match record.close(&attempt(of), &everybody(), &by, again, 0) {
+            Close::Announce(new) => Some(self.id(new)),
+            Close::Nothing => None,
+        };
+        self.changed.insert(key, new);
+        new
+    }
+
+    fn bury(&mut self, id: Id, of: u32) -> Id {
+        if !self.record(id).closing.contains_key(&attempt(of)) {
+            return id;
+        }
+        if let Some(Some(known)) = self.changed.get(&(id, of, 0, 2)) {
+            return *known;
+        }
+        let new = self.record(id).bury(&attempt(of), 0);
+        let new = self.id(new);
+        self.changed.insert((id, of, 0, 2), Some(new));
+        new
+    }
+
+    fn takes_away(&self, id: Id, of: u32) -> bool {
+        !self.record(id).to_take_away(&attempt(of)).is_empty()
+    }
+
+    /// All worlds after one step of a process.
+    fn step(&mut self, world: World, i: usize) -> Vec<World> {
+        let (process, of) = (world.processes[i], ATTEMPTS[i]);
+        let to = |at: At| {
+            let mut new = world;
+            new.processes[i].at = at;
+            new
+        };
+        let is_current = world.record == process.seen;
+        let next = match process.at {
+            At::Read => {
+                let mut new = to(At::Look);
+                new.processes[i].seen = world.record;
+                new
+            }
+            At::Look => {
+                let mut new = to(At::Hold);
+                new.processes[i].permitted = world.permitted;
+                new
+            }
+            At::Hold if !is_current => to(At::Read),
+            At::Hold => return self.hold(world, i),
+            At::Open => World { permitted: true, ..to(At::Check) },
+            At::Check => {
+                let holds = self.record(world.record).holds(&attempt(of), &everybody());
+                if holds {
+                    to(At::Copy)
+                } else if self.broken == Some(Broken::TakeBackUnannounced) {
+                    let mut new = to(At::TakeBack);
+                    new.processes[i].seen = world.record;
+                    new
+                } else {
+                    to(At::Closing(true))
+                }
+            }
+            At::TakeBack => {
+                let seen = self.record(process.seen);
+                let keep = !seen.holders.is_empty() || !seen.before.is_empty();
+                World { permitted: world.permitted && keep, ..to(At::End) }
+            }
+            At::Copy => to(At::Closing(false)),
+            At::Closing(again) => {
+                let mut new = to(At::Close(again));
+                new.processes[i].seen = world.record;
+                new
+            }
+            At::Close(again) if !is_current => to(At::Closing(again)),
+            At::Close(again) => match self.announce(world.record, of, i, again) {
+                None => to(At::End),
+                Some(announced) => {
+                    let mut new = to(At::Remove);
+                    new.processes[i].seen = announced;
+                    if self.broken != Some(Broken::CloseThenRecord) {
+                        new.record = announced;
+                    }
+                    new
+                }
+            },
+            At::Remove => {
+                let takes = self.takes_away(process.seen, of);
+                World { permitted: world.permitted && !takes, ..to(At::Bury) }
+            }
+            At::Bury => {
+                let record = if self.broken == Some(Broken::CloseThenRecord) {
+                    let announced = self.announce(world.record, of, i, false);
+                    announced.unwrap_or(world.record)
+                } else {
+                    world.record
+                };
+                World { record: self.bury(record, of), ..to(At::End) }
+            }
+            At::End | At::Dead => return Vec::new(),
+        };
+        vec![next]
+    }
+
+    fn hold(&mut self, world: World, i: usize) -> Vec<World> {
+        let (process, of) = (world.processes[i], ATTEMPTS[i]);
+        let to = |at: At| {
+            let mut new = world;
+            new.processes[i].at = at;
+            new
+        };
+        let other = if of == 1 { 2 } else { 1 };
+        let late = !lives(&world, other);
+        match self.open(process.seen, of, process.permitted, late) {
+            Decided::Hold(record) => vec![World { record, ..to(At::Open) }],
+            Decided::Held => vec![to(At::Open)],
+            Decided::Wait => vec![to(At::Read)],
+            Decided::Over => vec![to(At::End)],
+            Decided::Finish(dead) => {
+                let mut new = self.swept(world, dead);
+                new.processes[i].at = At::Read;
+                vec![new]
+            }
+        }
+    }
+
+    /// The sweeper closes what a dead attempt holds or was closing.
+    fn swept(&mut self, world: World, of: u32) -> World {
+        let Some(announced) = self.announce(world.record, of, 9, false) else {
+            return world;
+        };
+        let takes = self.takes_away(announced, of);
+        World {
+            record: self.bury(announced, of),
+            permitted: world.permitted && !takes,
+            ..world
+        }
+    }
+
+    fn verified(&mut self, world: World, of: u32) -> Option<World> {
+        let record = self.record(world.record).clone();
+        let announced = record.verify(&attempt(of), "sweeper", LONGEST_LIFE)?;
+        let takes = !announced.to_take_away(&attempt(of)).is_empty();
+        Some(World {
+            record: self.id(announced.forget(&attempt(of))),
+            permitted: world.permitted && !takes,
+            ..world
+        })
+    }
+
+    fn sweeps(&mut self, world: World) -> Vec<World> {
+        let mut all = Vec::new();
+        for of in [1, 2] {
+            if lives(&world, of) {
+                continue;
+            }
+            let record = self.record(world.record);
+            let is_open = record.holders.contains_key(&attempt(of))
+                || record.closing.contains_key(&attempt(of));
+            if is_open {
+                all.push(self.swept(world, of));
+            } else if self.broken != Some(Broken::NoVerification) {
+                all.extend(self.verified(world, of));
+            }
+        }
+        all
+    }
+
+    fn nexts(&mut self, world: World) -> Vec<World> {
+        let mut all = self.sweeps(world);
+        for i in 0..world.processes.len() {
+            all.extend(self.step(world, i));
+            let is_over = matches!(world.processes[i].at, At::End | At::Dead);
+            if !is_over && world.deaths == 0 {
+                let mut dead = World { deaths: 1, ..world };
+                dead.processes[i].at = At::Dead;
+                all.push(dead);
+            }
+        }
+        all.retain(|next| *next != world);
+        all
+    }
+
+    /// Plays everything; returns how many worlds there are, or the way to one in which a promise is broken.
+    fn play(&mut self) -> Result<usize, Vec<World>> {
+        let process = Process { at: At::Read, seen: 0, permitted: false };
+        let start = World {
+            record: 0,
+            permitted: false,
+            hand: false,
+            met: false,
+            deaths: 0,
+            processes: [process; 3],
+        };
+        let mut from: HashMap<World, Option<World>> = HashMap::from([(start, None)]);
+        let mut waiting = VecDeque::from([start]);
+        let way = |from: &HashMap<World, Option<World>>, to: World| {
+            let mut way = vec![to];
+            while let Some(Some(before)) = way.last().and_then(|world| from.get(world)) {
+                way.push(*before);
+            }
+            way.reverse();
+            way
+        };
+        while let Some(world) = waiting.pop_front() {
+            for (process, of) in world.processes.iter().zip(ATTEMPTS) {
+                let holds = self.record(world.record).holders.contains_key(&attempt(of));
+                if process.at == At::Copy && holds && !world.permitted {
+                    return Err(way(&from, world));
+                }
+            }
+            let nexts = self.nexts(world);
+            if nexts.is_empty() && world.permitted != world.hand && !world.met {
+                return Err(way(&from, world));
+            }
+            for next in nexts.into_iter().chain(lets_in(self, world)) {
+                from.entry(next).or_insert_with(|| {
+                    waiting.push_back(next);
+                    Some(world)
+                });
+            }
+        }
+        Ok(from.len())
+    }
+}
+
+fn lives(world: &World, of: u32) -> bool {
+    let mut processes = world.processes.iter().zip(ATTEMPTS);
+    processes.any(|(process, a)| a == of && !matches!(process.at, At::End | At::Dead))
+}
+
+/// A person lets the principal in, once.
+fn lets_in(model: &Model, world: World) -> Option<World> {
+    if world.hand {
+        return None;
+    }
+    let record = model.record(world.record);
+    let at_it = |p: &Process| !matches!(p.at, At::Read | At::End | At::Dead);
+    let in_use = !record.is_empty() || world.processes.iter().any(at_it);
+    Some(World {
+        permitted: true,
+        hand: true,
+        met: in_use,
+        ..world
+    })
+}
+
+#[test]
+fn in_every_interleaving_the_source_ends_closed_and_copies_can_read_it() {
+    match Model::new(None).play() {
+        Ok(worlds) => {
+            println!("{worlds} worlds, both promises hold");
+            assert!(worlds > 100_000, "{worlds} worlds are not all of them");
+        }
+        Err(way) => panic!("a promise is broken: {way:#?}"),
+    }
+}
+
+#[test]
+fn each_rule_taken_out_breaks_a_promise() {
+    for broken in [
+        Broken::TakeBackUnannounced,
+        Broken::BeforeIgnoresClosed,
+        Broken::NoVerification,
+        Broken::NoWaitForClosing,
+        Broken::CloseThenRecord,
+        Broken::ReopenWhatCloses,
+        Broken::NoRevision,
+        Broken::ContestedUnmarked,
+    ] {
+        let played = Model::new(Some(broken)).play();
+        assert!(played.is_err(), "without the rule nothing breaks: {broken:?}");
+    }
+}
