@@ -38,6 +38,6 @@ pub use model::{
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use world::{
-    AccessKey, Account, Bucket, FULL_AWS_ACCESS, Key, Limits, Organization, OrganizationalUnit, Role, User,
-    World, WorldError,
+    AccessKey, Account, Bucket, FULL_AWS_ACCESS, Key, Limits, Organization, OrganizationalUnit,
+    Role, User, World, WorldError,
 };

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub(super) use buckets::bucket_policy;
 use buckets::add_bucket;
+pub(super) use buckets::bucket_policy;
 use keys::{add_default_keys, add_key};
 pub(crate) use keys::{key_arn, managed_key};
 pub(super) use principals::add_role;

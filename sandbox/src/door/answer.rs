@@ -61,9 +61,7 @@ pub(super) fn success(
         (Done::Json(serde_json::Value::Null), _) => respond(200, JSON, String::new(), request_id),
         (Done::Json(value), _) => respond(200, JSON, value.to_string(), request_id),
         (Done::Rest(rest), _) => {
-            let mut response = respond(rest.status, "", String::new(), request_id);
-            *response.body_mut() = rest.body;
-            response.headers_mut().remove(http::header::CONTENT_TYPE);
+            let mut response = respond_as_s3(rest.status, rest.body, request_id);
             for (name, value) in &rest.headers {
                 put(&mut response, name, value);
             }
@@ -165,14 +163,29 @@ fn s3_error(error: &Error<'_>, request_id: &str) -> Response<Bytes> {
             xml.text(name, value);
         }
         xml.text("RequestId", request_id);
-        xml.text("HostId", crate::aws::uuid_of(request_id));
+        xml.text("HostId", host_id(request_id));
     });
     let text = DECLARATION.to_owned() + &xml.finish();
-    let mut response = respond(error.status, "application/xml", text, request_id);
+    let mut response = respond_as_s3(error.status, Bytes::from(text), request_id);
+    put(&mut response, "content-type", "application/xml");
     for (name, value) in headers {
         put(&mut response, name, value);
     }
     response
+}
+
+fn respond_as_s3(status: u16, body: Bytes, request_id: &str) -> Response<Bytes> {
+    let mut response = respond(status, "", String::new(), request_id);
+    *response.body_mut() = body;
+    for name in ["content-type", "x-amzn-requestid"] {
+        response.headers_mut().remove(name);
+    }
+    put(&mut response, "x-amz-id-2", &host_id(request_id));
+    response
+}
+
+fn host_id(request_id: &str) -> String {
+    crate::aws::uuid_of(&format!("host {request_id}"))
 }
 
 fn respond(status: u16, content_type: &str, body: String, request_id: &str) -> Response<Bytes> {

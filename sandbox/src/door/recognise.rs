@@ -24,7 +24,10 @@ pub(super) struct Asked {
 pub(super) enum Body {
     Query(Query),
     Json(Value),
-    Invoke { function: String, event: bool },
+    Invoke {
+        function: String,
+        event: bool,
+    },
     /// A call of S3.
     Rest(s3::Target),
     Unreadable(Refused),

@@ -43,7 +43,9 @@ pub(crate) fn is_bucket_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     (3..=63).contains(&bytes.len())
         && bytes.iter().all(|b| plain(*b) || matches!(b, b'-' | b'.'))
-        && [bytes.first(), bytes.last()].iter().all(|end| end.is_some_and(|b| plain(*b)))
+        && [bytes.first(), bytes.last()]
+            .iter()
+            .all(|end| end.is_some_and(|b| plain(*b)))
         && !name.contains("..")
 }
 
@@ -76,9 +78,18 @@ mod tests {
     fn an_endpoint_is_recognised_by_its_labels() {
         for (host, expected) in [
             ("s3.us-west-2.amazonaws.com", Some((None, "us-west-2"))),
-            ("b.s3.us-west-2.amazonaws.com", Some((Some("b"), "us-west-2"))),
-            ("a.b.s3.eu-west-1.amazonaws.com", Some((Some("a.b"), "eu-west-1"))),
-            ("b.s3.cn-north-1.amazonaws.com.cn", Some((Some("b"), "cn-north-1"))),
+            (
+                "b.s3.us-west-2.amazonaws.com",
+                Some((Some("b"), "us-west-2")),
+            ),
+            (
+                "a.b.s3.eu-west-1.amazonaws.com",
+                Some((Some("a.b"), "eu-west-1")),
+            ),
+            (
+                "b.s3.cn-north-1.amazonaws.com.cn",
+                Some((Some("b"), "cn-north-1")),
+            ),
             ("b.s3.amazonaws.com", Some((Some("b"), "us-east-1"))),
             ("ec2.us-west-2.amazonaws.com", None),
             ("b.s3-accelerate.amazonaws.com", None),
@@ -94,7 +105,16 @@ mod tests {
         for name in ["abc", "a.b-c9", &"a".repeat(63)] {
             assert!(is_bucket_name(name), "{name}");
         }
-        for name in ["ab", "", "-bc", "bc-", "aBc", "a..b", "a_b", &"a".repeat(64)] {
+        for name in [
+            "ab",
+            "",
+            "-bc",
+            "bc-",
+            "aBc",
+            "a..b",
+            "a_b",
+            &"a".repeat(64),
+        ] {
             assert!(!is_bucket_name(name), "{name}");
         }
     }

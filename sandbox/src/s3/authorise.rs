@@ -95,9 +95,13 @@ fn context(aws: &Aws, ask: Ask<'_>, bucket: &LiveBucket, facts: Facts<'_>) -> Co
         ("s3:resourceaccount", Some(owner)),
         ("s3:authtype", Some("REST-HEADER")),
         ("s3:signatureversion", Some("AWS4-HMAC-SHA256")),
-        ("s3:x-amz-content-sha256", ask.request.header("x-amz-content-sha256")),
+        (
+            "s3:x-amz-content-sha256",
+            ask.request.header("x-amz-content-sha256"),
+        ),
     ];
     let all = common.iter().chain(facts);
-    let given = all.filter_map(|(key, value)| Some(((*key).to_owned(), vec![(*value)?.to_owned()])));
+    let given =
+        all.filter_map(|(key, value)| Some(((*key).to_owned(), vec![(*value)?.to_owned()])));
     given.collect()
 }

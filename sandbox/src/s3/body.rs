@@ -64,7 +64,12 @@ fn verified(
         }
         found = Some((header, sent.to_owned()));
     }
-    let own = || (checksums::DEFAULT, checksums::of(checksums::DEFAULT, content));
+    let own = || {
+        (
+            checksums::DEFAULT,
+            checksums::of(checksums::DEFAULT, content),
+        )
+    };
     Ok(found.unwrap_or_else(own))
 }
 
@@ -89,7 +94,8 @@ fn chunks(request: &Incoming) -> Result<Chunks, Refused> {
     if length.is_some_and(|length| length != content.len().to_string()) {
         return Err(short());
     }
-    let trailers = trailers(request, rest).ok_or_else(|| refusals::S3_MALFORMED_TRAILER.with(&[]))?;
+    let trailers =
+        trailers(request, rest).ok_or_else(|| refusals::S3_MALFORMED_TRAILER.with(&[]))?;
     Ok((Bytes::from(content), trailers))
 }
 

@@ -72,7 +72,9 @@ impl<'a> Listing<'a> {
         let most = most.map_err(|_| refusals::S3_MAX_KEYS.with(&[]))?;
         let most = most.map_or(MOST_KEYS, |most| MOST_KEYS.min(most as usize));
         let token = get("continuation-token");
-        let continued = token.map(|token| read_token(ask.bucket, token)).transpose()?;
+        let continued = token
+            .map(|token| read_token(ask.bucket, token))
+            .transpose()?;
         Ok(Self {
             prefix: get("prefix").unwrap_or_default(),
             start_after: get("start-after"),
@@ -135,7 +137,9 @@ impl<'a> Listing<'a> {
         if !self.encoded {
             return text.to_owned();
         }
-        utf8_percent_encode(text, ENCODE).to_string().replace(' ', "+")
+        utf8_percent_encode(text, ENCODE)
+            .to_string()
+            .replace(' ', "+")
     }
 }
 
@@ -145,8 +149,12 @@ fn token(bucket: &str, key: &str) -> String {
 }
 
 fn read_token(bucket: &str, token: &str) -> Result<String, Refused> {
-    let text = hex::decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let key = text.as_deref().and_then(|text| text.strip_prefix(bucket)?.strip_prefix('/'));
+    let text = hex::decode(token)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let key = text
+        .as_deref()
+        .and_then(|text| text.strip_prefix(bucket)?.strip_prefix('/'));
     let key = key.ok_or_else(|| refusals::S3_CONTINUATION_TOKEN.with(&[]))?;
     Ok(key.to_owned())
 }

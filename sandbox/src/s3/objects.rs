@@ -71,7 +71,10 @@ fn full_object() -> (&'static str, String) {
 pub(super) fn put(aws: &mut Aws, ask: Ask<'_>, payload: Payload) -> Result<Rest, Refused> {
     let if_match = ask.request.header("if-match");
     let if_none_match = ask.request.header("if-none-match");
-    let facts = [("s3:if-match", if_match), ("s3:if-none-match", if_none_match)];
+    let facts = [
+        ("s3:if-match", if_match),
+        ("s3:if-none-match", if_none_match),
+    ];
     let bucket = ask.find(aws)?;
     authorise::check(aws, ask, bucket, "PutObject", &facts)?;
     if if_match.is_some() {
@@ -105,7 +108,13 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>, payload: Payload) -> Result<Rest,
 pub(super) fn delete(aws: &mut Aws, ask: Ask<'_>) -> Result<Rest, Refused> {
     let if_match = ask.request.header("if-match");
     let bucket = ask.find(aws)?;
-    authorise::check(aws, ask, bucket, "DeleteObject", &[("s3:if-match", if_match)])?;
+    authorise::check(
+        aws,
+        ask,
+        bucket,
+        "DeleteObject",
+        &[("s3:if-match", if_match)],
+    )?;
     if if_match.is_some_and(|etag| etag != "*") {
         authorise::check(aws, ask, bucket, "GetObject", &[])?;
     }
