@@ -1,8 +1,9 @@
 //! The live world: what exists now, who may act, and what is under way.
 //!
-//! State and its own consistency only; whether a caller may do something is decided in `ec2`, `kms` and `sts`. There
+//! State and its own consistency only; whether a caller may do something is decided in `ec2`, `kms`, `s3` and `sts`. There
 //! are no background tasks: [`Aws::settle`] brings everything that is due up to a moment before anyone looks.
 
+mod buckets;
 mod build;
 mod copies;
 mod credentials;
@@ -23,6 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub(crate) use buckets::{LiveBucket, LiveObject};
 pub(crate) use build::{caller, check, key_arn, managed_key};
 pub(crate) use copies::Copying;
 pub use credentials::SessionCredentials;
@@ -69,6 +71,8 @@ pub struct Aws {
     pub(crate) image_tokens: BTreeMap<(String, String, String), (String, String)>,
     /// Key policies that were put and do not count yet, by time: (from when, key ARN, policy).
     pub(crate) late_policies: VecDeque<(SystemTime, String, Arc<Policy>)>,
+    /// S3's buckets by name, which is unique in all accounts.
+    pub(crate) s3_buckets: BTreeMap<String, LiveBucket>,
     pub(crate) instances: BTreeMap<String, LiveInstance>,
     /// The same of RunInstances.
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,

@@ -6,7 +6,7 @@ mod answer;
 mod recognise;
 mod throttle;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::Response;
@@ -20,7 +20,7 @@ use crate::refusals::{self, Refused};
 use crate::sandbox::Sandbox;
 use crate::wire::Incoming;
 use crate::wire::sigv4::{Claim, Unreadable};
-use crate::{ec2, kms, lambda, organizations, roles, sts};
+use crate::{ec2, kms, lambda, organizations, roles, s3, sts};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -30,6 +30,7 @@ pub(crate) enum Service {
     Lambda,
     Organizations,
     Iam,
+    S3,
 }
 
 impl Service {
@@ -41,6 +42,7 @@ impl Service {
             Service::Lambda => "lambda",
             Service::Organizations => "organizations",
             Service::Iam => "iam",
+            Service::S3 => "s3",
         }
     }
 }
@@ -61,14 +63,26 @@ pub(crate) enum Done {
     Json(serde_json::Value),
     /// An accepted asynchronous invocation.
     Accepted,
+    Rest(s3::Rest),
 }
 
 pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
     if let Some(path) = request.path.strip_prefix("/_sandbox/") {
         return inspect::answer(sandbox, &request, path).await;
     }
-    let claim = Claim::of_header(&request);
-    let asked = recognise::recognise(&request, claim.as_ref().ok());
+    let reply = decide(sandbox, &request).await;
+    match reply {
+        // Nothing but the head of an answer goes back.
+        Reply::Answer(answer) if request.method == "HEAD" => {
+            Reply::Answer(answer.map(|_| Bytes::new()))
+        }
+        reply => reply,
+    }
+}
+
+async fn decide(sandbox: &Sandbox, request: &Incoming) -> Reply {
+    let claim = Claim::of_header(request);
+    let asked = recognise::recognise(request, claim.as_ref().ok());
     let mut call = call(sandbox, &asked, &claim);
     sandbox.enter(&mut call);
     let latency = sandbox.look(|aws| aws.rules.scaled(aws.rules.latency));
@@ -89,6 +103,7 @@ pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
                 code,
                 message,
                 name: None,
+                details: &[],
             };
             return Reply::Answer(answer::error(asked.service, &error, &call.request_id));
         }
@@ -97,7 +112,7 @@ pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
         Fault::None | Fault::ResetAfter | Fault::HangAfter => {}
     }
     let decided = sandbox.look(|aws| {
-        let decided = perform(aws, &request, &asked, &claim);
+        let decided = perform(aws, request, &asked, &claim);
         if decided.is_ok() && takes_access_away(&asked.operation) {
             aws.break_copies();
         }
@@ -167,6 +182,9 @@ fn perform(
             let payload = &request.body;
             lambda::perform(aws, &admitted, function, *event, payload).map(|()| Done::Accepted)
         }
+        (Body::Rest(target), _) => {
+            s3::perform(aws, &admitted, &asked.operation, request, target).map(Done::Rest)
+        }
         (Body::Unreadable(no), _) => Err(no.clone()),
     }
 }
@@ -199,12 +217,12 @@ pub(crate) struct Admitted {
     pub global: bool,
 }
 
-/// How far a signature's time may be from ours.
-pub(crate) const SKEW: std::time::Duration = std::time::Duration::from_mins(5);
+/// How far a signature's time may be from ours, except for S3.
+pub(crate) const SKEW: Duration = Duration::from_mins(5);
 
-pub(crate) fn within_skew(at: SystemTime, now: SystemTime) -> bool {
+pub(crate) fn within_skew(at: SystemTime, now: SystemTime, skew: Duration) -> bool {
     let apart = at.duration_since(now).or_else(|_| now.duration_since(at));
-    apart.is_ok_and(|apart| apart <= SKEW)
+    apart.is_ok_and(|apart| apart <= skew)
 }
 
 /// The refusal of bytes nobody can read, in the service's own words.
@@ -214,5 +232,6 @@ fn unreadable(service: Service, why: &str) -> Refused {
             refusals::KMS_MALFORMED_REQUEST.with(&[why])
         }
         Service::Ec2 | Service::Sts | Service::Iam => refusals::MALFORMED_REQUEST.with(&[why]),
+        Service::S3 => refusals::S3_INVALID_URI.with(&[]),
     }
 }

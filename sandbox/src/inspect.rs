@@ -140,8 +140,7 @@ fn shown(call: &Call) -> Value {
 /// Accounts, in them Regions, in them what they own.
 fn world(aws: &Aws) -> Value {
     let mut accounts: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
-    let empty =
-        || json!({"images": [], "snapshots": [], "keys": [], "grants": [], "instances": []});
+    let empty = || json!({"images": [], "snapshots": [], "keys": [], "grants": [], "instances": [], "buckets": []});
     let mut put = |account: &'_ str, region: &'_ str, kind: &str, value: Value| {
         let Some((account, _)) = aws.accounts.get_key_value(account) else {
             return;
@@ -179,6 +178,14 @@ fn world(aws: &Aws) -> Value {
             &live.region,
             "instances",
             json!(live.view(aws)),
+        );
+    }
+    for (name, bucket) in &aws.s3_buckets {
+        put(
+            &bucket.account,
+            &bucket.region,
+            "buckets",
+            bucket.shown(name),
         );
     }
     for id in aws.accounts.keys() {

@@ -11,7 +11,7 @@ pub struct Call {
     /// Counts from 1, over the sandbox's whole life.
     pub seq: u64,
     pub at: SystemTime,
-    /// `ec2`, `kms`, `sts`, `iam`, `organizations` or `lambda`.
+    /// `ec2`, `kms`, `sts`, `iam`, `organizations`, `lambda` or `s3`.
     pub service: String,
     pub operation: String,
     /// The caller's account; empty if the caller is unknown.
@@ -19,7 +19,8 @@ pub struct Call {
     pub region: String,
     /// The caller's ARN; empty if the caller is unknown.
     pub principal: String,
-    /// Query parameters as sent; JSON bodies flattened with dots, lists counted from 1.
+    /// Query parameters as sent; JSON bodies flattened with dots, lists counted from 1. A call of S3 has the members of
+    /// its operation instead: `Bucket`, `Key`, `IfMatch`, `IfNoneMatch`, `Prefix` and the like.
     pub params: BTreeMap<String, String>,
     /// What the service decided: nothing while it has not, or if the call never reached it.
     pub outcome: Option<Result<(), String>>,

@@ -12,6 +12,7 @@ mod images;
 mod instances;
 mod kms;
 mod organizations;
+mod s3;
 mod sts;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub(crate) use images::*;
 pub(crate) use instances::*;
 pub(crate) use kms::*;
 pub(crate) use organizations::*;
+pub(crate) use s3::*;
 pub(crate) use sts::*;
 
 /// One way to say no.
@@ -43,6 +45,15 @@ pub struct Refusal {
 pub(crate) struct Refused {
     pub refusal: &'static Refusal,
     pub message: String,
+    /// What S3 says beside code and message: elements of its error document, and headers by their `x-amz-…` names.
+    pub details: Vec<(&'static str, String)>,
+}
+
+impl Refused {
+    pub(crate) fn detail(mut self, name: &'static str, value: &str) -> Self {
+        self.details.push((name, value.to_owned()));
+        self
+    }
 }
 
 impl Refusal {
@@ -56,6 +67,7 @@ impl Refusal {
         Refused {
             refusal: self,
             message,
+            details: Vec::new(),
         }
     }
 }
@@ -80,6 +92,7 @@ pub fn all() -> Vec<&'static Refusal> {
         instances::TABLE,
         kms::TABLE,
         organizations::TABLE,
+        s3::TABLE,
         sts::TABLE,
     ];
     tables.concat()
@@ -115,7 +128,7 @@ mod tests {
             assert!(names.insert(refusal.name), "{} stands twice", refusal.name);
             assert!(!refusal.source.is_empty() && !refusal.code.is_empty());
             assert!(
-                matches!(refusal.status, 200 | 400..=599),
+                matches!(refusal.status, 200 | 301 | 400..=599),
                 "{}",
                 refusal.name
             );

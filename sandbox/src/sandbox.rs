@@ -2,6 +2,7 @@
 //!
 //! What a call means is decided in `door`; this file only keeps the state together.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -153,6 +154,11 @@ impl Sandbox {
 
     pub fn key_policy(&self, key_arn: &str) -> Option<serde_json::Value> {
         self.look(|aws| aws.key_policy_of(key_arn))
+    }
+
+    /// The objects of this bucket by key; none if there is no such bucket.
+    pub fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
+        self.look(|aws| aws.objects_of(bucket))
     }
 
     /// Takes the payloads of asynchronous invocations so far.

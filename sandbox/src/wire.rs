@@ -1,4 +1,4 @@
-//! From bytes to what was asked, and back: the three protocols, and Signature Version 4.
+//! From bytes to what was asked, and back: the protocols, and Signature Version 4.
 //!
 //! Nothing here knows what an operation means.
 
@@ -18,6 +18,8 @@ pub(crate) struct Incoming {
     pub host: String,
     pub path: String,
     pub query: String,
+    /// Whether it came as AWS wants it: by TLS. A server on 127.0.0.1 stands in for an endpoint with TLS.
+    pub secure: bool,
     /// Names in lower case, in order of arrival.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
@@ -38,6 +40,7 @@ impl Incoming {
             host: host.unwrap_or_default(),
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
+            secure: head.uri.scheme_str() != Some("http"),
             headers,
             body,
         }

@@ -1,9 +1,10 @@
-//! What a sandbox starts from: accounts with their principals, keys, snapshots and images, and how slow and how
+//! What a sandbox starts from: accounts with their principals, keys, snapshots, images and buckets, and how slow and how
 //! strict AWS is. Written in Rust with the builders here, or in TOML (see `worlds/demo.toml`).
 //!
 //! Nothing is judged here but shapes; `Aws::from_world` checks that names fit together.
 
 mod account;
+mod bucket;
 mod file;
 mod organization;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use account::{AccessKey, Account, FULL_AWS_ACCESS, Key, Role, User};
+pub use bucket::Bucket;
 pub use file::WorldError;
 pub use organization::{Organization, OrganizationalUnit};
 

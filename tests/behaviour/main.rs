@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bad_input;
+mod bucket;
 mod chaos;
 mod custom_resource;
 mod distribute;

@@ -1,5 +1,6 @@
 //! From a declared world to a live one. Whatever does not fit together is refused with the key at fault.
 
+mod buckets;
 mod keys;
 mod organization;
 mod principals;
@@ -9,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use buckets::add_bucket;
+pub(super) use buckets::bucket_policy;
 use keys::{add_default_keys, add_key};
 pub(crate) use keys::{key_arn, managed_key};
 pub(super) use principals::add_role;
@@ -59,6 +62,12 @@ impl Aws {
                 add_snapshot(&mut aws, &account.id, snapshot.clone(), &at)?;
             }
         }
+        for (i, account) in world.accounts.iter().enumerate() {
+            for (j, bucket) in account.buckets.iter().enumerate() {
+                let at = format!("account[{i}].bucket[{j}]");
+                add_bucket(&mut aws, &account.id, bucket, &at)?;
+            }
+        }
         for (i, account) in world.accounts.into_iter().enumerate() {
             for (j, image) in account.images.into_iter().enumerate() {
                 let at = format!("account[{i}].image[{j}]");
@@ -99,6 +108,7 @@ impl Aws {
             copying: BTreeSet::new(),
             image_tokens: BTreeMap::new(),
             late_policies: VecDeque::new(),
+            s3_buckets: BTreeMap::new(),
             instances: BTreeMap::new(),
             instance_tokens: BTreeMap::new(),
             gone: super::gone::Gone::default(),

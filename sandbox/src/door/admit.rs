@@ -1,7 +1,11 @@
 //! Who calls, proved by signature, and whether their account and credentials count in this Region.
 
-use super::{Admitted, Service, within_skew};
-use crate::aws::{Aws, Credential, Partition, is_opt_in, is_region};
+mod scope;
+
+use std::time::Duration;
+
+use super::{Admitted, SKEW, Service, within_skew};
+use crate::aws::{Aws, Credential, Partition, is_opt_in};
 use crate::refusals::{self, Refused};
 use crate::wire::sigv4::{Claim, Unreadable};
 use crate::wire::{Incoming, time};
@@ -14,20 +18,27 @@ pub(super) fn admit(
 ) -> Result<Admitted, Refused> {
     let claim = match claim {
         Ok(claim) => claim,
+        Err(Unreadable::Absent) if service == Service::S3 => return Err(unsigned(request)),
+        Err(Unreadable::Malformed) if service == Service::S3 => {
+            return Err(refusals::S3_MALFORMED_AUTHORIZATION.with(&[]));
+        }
         Err(Unreadable::Absent) => return Err(refusals::MISSING_AUTHENTICATION_TOKEN.with(&[])),
         Err(Unreadable::Malformed) => return Err(refusals::INCOMPLETE_SIGNATURE.with(&[])),
     };
-    in_scope(request, service, claim)?;
+    scope::check(request, service, claim)?;
     let credential = aws.credentials.get(&claim.access_key);
     let credential = credential.ok_or_else(|| unknown_key(service))?;
     if credential.session_token != claim.session_token {
-        return Err(unknown_key(service));
+        return Err(match service {
+            Service::S3 => refusals::S3_INVALID_TOKEN.with(&[]),
+            _ => unknown_key(service),
+        });
     }
     if !claim.proves_request(&credential.secret, request) {
         return Err(bad_signature(service));
     }
     let at = time::parse_basic(&claim.at).ok_or_else(|| bad_signature(service))?;
-    if !within_skew(at, aws.now) {
+    if !within_skew(at, aws.now, skew(service)) {
         return Err(skewed(service, &claim.at, aws));
     }
     if credential.expires.is_some_and(|expires| expires <= aws.now) {
@@ -37,6 +48,7 @@ pub(super) fn admit(
             Service::Kms | Service::Lambda | Service::Organizations => {
                 refusals::KMS_EXPIRED_TOKEN.with(&[])
             }
+            Service::S3 => refusals::S3_EXPIRED_TOKEN.with(&[]),
         });
     }
     if aws.policies_of(&credential.caller).is_none() {
@@ -54,6 +66,7 @@ pub(super) fn admit(
             Service::Kms | Service::Lambda | Service::Organizations => {
                 refusals::KMS_ACCOUNT_SUSPENDED.with(&[account])
             }
+            Service::S3 => refusals::S3_ACCOUNT_PROBLEM.with(&[]),
         });
     }
     in_region(aws, service, claim, credential)?;
@@ -77,36 +90,6 @@ fn is_global_endpoint(host: &str) -> bool {
     host == "sts.amazonaws.com"
 }
 
-/// The endpoint, the credential scope and the operation must speak of the same service and Region.
-fn in_scope(request: &Incoming, service: Service, claim: &Claim) -> Result<(), Refused> {
-    let mut labels = request.host.split('.');
-    let named = match (labels.next(), labels.next(), labels.next()) {
-        (Some(_), Some("amazonaws"), _) => Some("us-east-1"),
-        (Some(_), Some(region), Some("amazonaws" | "api")) => Some(region),
-        _ => None,
-    };
-    // Under a name of its own, such as 127.0.0.1, SDKs sign for the client's Region whatever the service.
-    let named = match (service, named) {
-        (Service::Organizations, Some(_)) => Some(Partition::of_host(&request.host).organizations),
-        (Service::Iam, Some(_)) => Some(Partition::of_host(&request.host).iam),
-        (_, named) => named,
-    };
-    let suffix = Partition::of_region(&claim.region).suffix;
-    let host = request.host.as_str();
-    let elsewhere = host.contains(".amazonaws.") && !host.ends_with(&format!(".{suffix}"));
-    let here = named.is_none_or(|region| region == claim.region) && !elsewhere;
-    if here && is_region(&claim.region) && claim.service == service.name() {
-        return Ok(());
-    }
-    Err(match service {
-        Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts | Service::Iam => refusals::WRONG_SCOPE.with(&[&request.host, &claim.region]),
-        Service::Kms | Service::Lambda | Service::Organizations => {
-            refusals::KMS_INVALID_SIGNATURE.with(&[])
-        }
-    })
-}
-
 fn in_region(
     aws: &Aws,
     service: Service,
@@ -123,12 +106,33 @@ fn in_region(
             Service::Kms | Service::Lambda | Service::Organizations => {
                 refusals::KMS_REGION_DISABLED.with(&[region, account])
             }
+            Service::S3 => refusals::S3_REGION_DISABLED.with(&[region, account]),
         });
     }
     if credential.global && is_opt_in(region) {
-        return Err(refusals::GLOBAL_TOKEN_IN_OPT_IN_REGION.with(&[region]));
+        return Err(match service {
+            Service::S3 => refusals::S3_INVALID_TOKEN.with(&[]),
+            _ => refusals::GLOBAL_TOKEN_IN_OPT_IN_REGION.with(&[region]),
+        });
     }
     Ok(())
+}
+
+/// Presigned URLs are not modelled, and public access is blocked in every bucket.
+fn unsigned(request: &Incoming) -> Refused {
+    let presigned = request.query.contains("X-Amz-Signature=");
+    if presigned {
+        return refusals::NOT_IMPLEMENTED.with(&["presigned URLs of S3"]);
+    }
+    refusals::S3_ANONYMOUS.with(&[])
+}
+
+/// S3 takes 15 minutes (S3 API reference, authenticating requests).
+fn skew(service: Service) -> Duration {
+    match service {
+        Service::S3 => Duration::from_mins(15),
+        _ => SKEW,
+    }
 }
 
 fn unknown_key(service: Service) -> Refused {
@@ -138,6 +142,7 @@ fn unknown_key(service: Service) -> Refused {
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_UNRECOGNIZED_CLIENT.with(&[])
         }
+        Service::S3 => refusals::S3_UNKNOWN_KEY.with(&[]),
     }
 }
 
@@ -148,6 +153,7 @@ fn bad_signature(service: Service) -> Refused {
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_INVALID_SIGNATURE.with(&[])
         }
+        Service::S3 => refusals::S3_SIGNATURE.with(&[]),
     }
 }
 
@@ -159,5 +165,6 @@ fn skewed(service: Service, at: &str, aws: &Aws) -> Refused {
         Service::Kms | Service::Lambda | Service::Organizations => {
             refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now])
         }
+        Service::S3 => refusals::S3_SKEWED.with(&[]),
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Error<'a> {
     pub message: &'a str,
     /// Its name in the table.
     pub name: Option<&'static str>,
+    /// Further elements of S3's error document, and headers by their `x-amz-…` names.
+    pub details: &'a [(&'static str, String)],
 }
 
 impl<'a> From<&'a Refused> for Error<'a> {
@@ -27,6 +29,7 @@ impl<'a> From<&'a Refused> for Error<'a> {
             code: no.refusal.code,
             message: &no.message,
             name: Some(no.refusal.name),
+            details: &no.details,
         }
     }
 }
@@ -57,6 +60,13 @@ pub(super) fn success(
         // An operation without output answers with no body at all, not with `null`.
         (Done::Json(serde_json::Value::Null), _) => respond(200, JSON, String::new(), request_id),
         (Done::Json(value), _) => respond(200, JSON, value.to_string(), request_id),
+        (Done::Rest(rest), _) => {
+            let mut response = respond_as_s3(rest.status, rest.body, request_id);
+            for (name, value) in &rest.headers {
+                put(&mut response, name, value);
+            }
+            response
+        }
         (Done::Accepted, _) => respond(202, JSON, String::new(), request_id),
     }
 }
@@ -111,6 +121,7 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
             );
             respond(error.status, XML, text, request_id)
         }
+        Service::S3 => s3_error(error, request_id),
         Service::Kms => {
             let body = json!({"__type": error.code, "message": error.message});
             respond(error.status, JSON, body.to_string(), request_id)
@@ -137,6 +148,44 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
         put(&mut response, "x-sandbox-refusal", name);
     }
     response
+}
+
+/// Source: S3 API reference, REST error responses.
+fn s3_error(error: &Error<'_>, request_id: &str) -> Response<Bytes> {
+    let (headers, elements): (Vec<_>, Vec<_>) = error
+        .details
+        .iter()
+        .partition(|(name, _)| name.starts_with("x-amz-"));
+    let mut xml = Xml::new();
+    xml.element("Error", |xml| {
+        xml.text("Code", error.code).text("Message", error.message);
+        for (name, value) in elements {
+            xml.text(name, value);
+        }
+        xml.text("RequestId", request_id);
+        xml.text("HostId", host_id(request_id));
+    });
+    let text = DECLARATION.to_owned() + &xml.finish();
+    let mut response = respond_as_s3(error.status, Bytes::from(text), request_id);
+    put(&mut response, "content-type", "application/xml");
+    for (name, value) in headers {
+        put(&mut response, name, value);
+    }
+    response
+}
+
+fn respond_as_s3(status: u16, body: Bytes, request_id: &str) -> Response<Bytes> {
+    let mut response = respond(status, "", String::new(), request_id);
+    *response.body_mut() = body;
+    for name in ["content-type", "x-amzn-requestid"] {
+        response.headers_mut().remove(name);
+    }
+    put(&mut response, "x-amz-id-2", &host_id(request_id));
+    response
+}
+
+fn host_id(request_id: &str) -> String {
+    crate::aws::uuid_of(&format!("host {request_id}"))
 }
 
 fn respond(status: u16, content_type: &str, body: String, request_id: &str) -> Response<Bytes> {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Service, unreadable};
 use crate::refusals::{self, Refused};
+use crate::s3::{self, Address};
 use crate::wire::query::Query;
 use crate::wire::sigv4::Claim;
 use crate::wire::{Incoming, json};
@@ -23,7 +24,12 @@ pub(super) struct Asked {
 pub(super) enum Body {
     Query(Query),
     Json(Value),
-    Invoke { function: String, event: bool },
+    Invoke {
+        function: String,
+        event: bool,
+    },
+    /// A call of S3.
+    Rest(s3::Target),
     Unreadable(Refused),
 }
 
@@ -36,6 +42,9 @@ const IAM_VERSION: &str = "2010-05-08";
 const FUNCTIONS: &str = "/2015-03-31/functions/";
 
 pub(super) fn recognise(request: &Incoming, claim: Option<&Claim>) -> Asked {
+    if claim.is_some_and(|claim| claim.service == "s3") || s3::is_endpoint(&request.host) {
+        return of_s3(request);
+    }
     let target = request.header("x-amz-target").unwrap_or_default();
     for (prefix, service) in TARGETS {
         if let Some(operation) = target.strip_prefix(prefix) {
@@ -97,6 +106,30 @@ fn of_invoke(request: &Incoming, rest: &str) -> Asked {
     asked
 }
 
+fn of_s3(request: &Incoming) -> Asked {
+    let foreign = request.host.contains(".amazonaws.") && !s3::is_endpoint(&request.host);
+    let what = format!("the endpoint {} of S3", request.host);
+    let no = match Address::of(request) {
+        _ if foreign => refusals::NOT_IMPLEMENTED.with(&[&what]),
+        None => unreadable(Service::S3, "It is not UTF-8."),
+        Some(address) => {
+            let (operation, params, target) = s3::recognise(request, address);
+            return Asked {
+                service: Service::S3,
+                operation,
+                params,
+                body: Body::Rest(target),
+            };
+        }
+    };
+    Asked {
+        service: Service::S3,
+        operation: request.method.clone(),
+        params: BTreeMap::new(),
+        body: Body::Unreadable(no),
+    }
+}
+
 fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
     let form = match request.method.as_str() {
         "GET" => request.query.as_bytes(),
@@ -139,7 +172,7 @@ fn refused_query(service: Service, query: &Query) -> Option<Refused> {
             return Some(refusals::NOT_IMPLEMENTED.with(&["Organizations without X-Amz-Target"]));
         }
         Service::Lambda => return Some(refusals::NOT_IMPLEMENTED.with(&["this path of Lambda"])),
-        Service::Ec2 | Service::Sts | Service::Iam => {}
+        Service::Ec2 | Service::Sts | Service::Iam | Service::S3 => {}
     }
     if query.get("Action").is_none_or(str::is_empty) {
         return Some(refusals::MISSING_PARAMETER.with(&["Action"]));

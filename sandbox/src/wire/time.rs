@@ -1,4 +1,4 @@
-//! AWS's three ways to write a time.
+//! AWS's four ways to write a time.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +19,14 @@ pub(crate) fn iso_seconds(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(
         |_| String::new(),
         |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    )
+}
+
+/// `Sat, 31 Jan 2026 12:00:00 GMT`, as S3's headers carry it.
+pub(crate) fn http_date(time: SystemTime) -> String {
+    Timestamp::try_from(time).map_or_else(
+        |_| String::new(),
+        |t| t.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(),
     )
 }
 
@@ -56,6 +64,7 @@ mod tests {
         let time = parse_basic("20260131T120000Z").expect("a time") + Duration::from_millis(7);
         assert_eq!(iso(time), "2026-01-31T12:00:00.007Z");
         assert_eq!(iso_seconds(time), "2026-01-31T12:00:00Z");
+        assert_eq!(http_date(time), "Sat, 31 Jan 2026 12:00:00 GMT");
         assert!((epoch(time) - 1_769_860_800.007).abs() < 0.000_1);
         assert_eq!(parse_basic("yesterday"), None);
     }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
+use super::Bucket;
 use crate::model::{Ec2Settings, Image, Snapshot};
 
 /// One AWS account, in all Regions.
@@ -44,6 +45,8 @@ pub struct Account {
     pub snapshots: Vec<Snapshot>,
     #[serde(default, rename = "image")]
     pub images: Vec<Image>,
+    #[serde(default, rename = "bucket")]
+    pub buckets: Vec<Bucket>,
     /// Opt-in Regions that this account has disabled.
     #[serde(default)]
     pub disabled_regions: BTreeSet<String>,
@@ -143,6 +146,12 @@ impl Account {
     #[must_use]
     pub fn image(mut self, image: Image) -> Self {
         self.images.push(image);
+        self
+    }
+
+    #[must_use]
+    pub fn bucket(mut self, bucket: Bucket) -> Self {
+        self.buckets.push(bucket);
         self
     }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use amiferry_sandbox::Sandbox;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation,
+    SigningSettings, UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4::SigningParams;
 use bytes::Bytes;
@@ -80,6 +81,14 @@ impl From<Response<Bytes>> for Answer {
             .or_else(|| header("x-amzn-errortype"));
         answer
     }
+}
+
+/// A path of S3 is signed as it is sent.
+fn of_s3() -> SigningSettings {
+    let mut settings = SigningSettings::default();
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+    settings
 }
 
 fn form(action: &str, version: &str, params: Params<'_>) -> String {
@@ -230,7 +239,18 @@ impl Client {
         mut request: Request<Bytes>,
         at: SystemTime,
     ) -> Request<Bytes> {
-        self.apply(service, &mut request, at, SigningSettings::default());
+        let mut settings = SigningSettings::default();
+        if service == "s3" {
+            settings = of_s3();
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        }
+        self.apply(service, &mut request, at, settings);
+        request
+    }
+
+    /// For S3, but without the header that declares the payload.
+    pub fn signed_bare(&self, mut request: Request<Bytes>) -> Request<Bytes> {
+        self.apply("s3", &mut request, self.sandbox.now(), of_s3());
         request
     }
 
@@ -277,6 +297,9 @@ impl Client {
             .expect("signing parameters")
             .into();
         let uri = request.uri().to_string();
+        // The signer adds the header itself.
+        let declared = request.headers_mut().remove("x-amz-content-sha256");
+        let declared = declared.map(|value| value.to_str().expect("ascii").to_owned());
         let body = request.body().clone();
         let headers: Vec<(String, String)> = request
             .headers()
@@ -289,7 +312,7 @@ impl Client {
             headers
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_str())),
-            SignableBody::Bytes(&body),
+            declared.map_or(SignableBody::Bytes(&body), SignableBody::Precomputed),
         );
         let (instructions, _) = sign(signable.expect("signable"), &params)
             .expect("a signature")

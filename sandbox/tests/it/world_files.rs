@@ -27,6 +27,24 @@ async fn the_demo_world_is_one() {
     );
 }
 
+const BUCKET: &str = r#"
+[[account]]
+id = "111111111111"
+[[account.bucket]]
+region = "us-west-2"
+name = "amiferry-ledger"
+policy = '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::amiferry-ledger/*"}}'
+[account.bucket.objects]
+"runs/a" = "content"
+"#;
+
+#[tokio::test]
+async fn a_bucket_is_declared_with_its_objects() {
+    let sandbox = Sandbox::try_new(World::from_toml(BUCKET).expect("a world")).expect("a sandbox");
+    assert_eq!(sandbox.objects("amiferry-ledger")["runs/a"], b"content");
+    assert!(sandbox.objects("elsewhere").is_empty());
+}
+
 const ORGANIZATION: &str = "[organization]\nid = \"o-a1b2c3d4e5\"\nmanagement_account = \"111111111111\"\nroot = \"r-ab12\"\n";
 
 #[test]
@@ -62,6 +80,26 @@ fn an_error_names_its_key() {
                 "{account}[[account.access_key]]\nid = \"A\"\nsecret = \"s\"\nprincipal = \"arn\""
             ),
             "account[0].access_key[0].principal",
+        ),
+        (
+            BUCKET.replace("amiferry-ledger\"", "Ledger\""),
+            "account[0].bucket[0].name",
+        ),
+        (
+            BUCKET.replace("us-west-2", "us-north-1"),
+            "account[0].bucket[0].region",
+        ),
+        (
+            BUCKET.replace("ledger/*", "ledgers/*"),
+            "account[0].bucket[0].policy",
+        ),
+        (
+            BUCKET.replace("\"runs/a\"", "\"\""),
+            "account[0].bucket[0].objects",
+        ),
+        (
+            format!("{BUCKET}{}", BUCKET.replace("id = \"1", "id = \"2")),
+            "account[1].bucket[0].name",
         ),
         ("[[account".to_owned(), "world"),
         (format!("{account}parent = \"r-ab12\""), "account[0].parent"),

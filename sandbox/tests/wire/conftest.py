@@ -11,6 +11,7 @@ import pytest
 
 import strict
 from clients import Caller
+from names import DISTRIBUTOR
 
 HERE = Path(__file__).parent
 WORLD = HERE / "world.toml"
@@ -48,6 +49,11 @@ class Sandbox:
     @property
     def producer(self):
         return self.caller("AKIAPRODUCER00000001", "producer-secret")
+
+    @property
+    def distributor(self):
+        """A role of the producer's account, without a word of S3."""
+        return self.producer.assume(DISTRIBUTOR)
 
     @property
     def consumer(self):

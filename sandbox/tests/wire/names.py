@@ -28,5 +28,8 @@ MANAGED, MANAGED_IMAGE = "snap-0ccccccccccccccc1", "ami-0ccccccccccccccc1"
 ARCHIVED = "snap-0ddddddddddddddd1"
 PLAIN = "snap-0eeeeeeeeeeeeeee1"
 
+#: Buckets of the producer, at home and away.
+LEDGER, LEDGER_AWAY = "amiferry-ledger", "amiferry-ledger-away"
+
 #: What EC2 uses of the source key while it copies.
 COPY_OPERATIONS = ["DescribeKey", "Decrypt", "CreateGrant", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]

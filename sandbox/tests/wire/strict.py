@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NAMESPACES = {
     "ec2": "http://ec2.amazonaws.com/doc/2016-11-15/",
+    "s3": "http://s3.amazonaws.com/doc/2006-03-01/",
     "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
     "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
 }
@@ -27,11 +28,15 @@ def check(operation_model, response_dict, **_):
     if protocol == "rest-json":
         return  # Lambda's Invoke: the answer is the function's own.
     body = response_dict["body"]
+    if hasattr(body, "read"):
+        body = b""  # An object on its way, which the client reads later.
     body = body if isinstance(body, bytes) else body.encode()
     failed = response_dict["status_code"] >= 300
     at = f"{operation_model.service_model.service_name}.{operation_model.name}"
     if protocol == "json":
         _json_document(operation_model, response_dict, body, failed, at)
+    elif protocol == "rest-xml":
+        _rest_xml(operation_model, response_dict, body, failed, at)
     elif failed:
         _xml_error(protocol, ElementTree.fromstring(body), at)
     else:
@@ -81,6 +86,40 @@ def _xml_error(protocol, root, at):
     assert root[1].text, f"{at}: no request ID"
 
 
+#: What S3 says about an error beside its code and message.
+S3_DETAILS = {"BucketName", "Bucket", "Key", "Endpoint", "Region", "Condition", "Header", "HeadersNotSigned"}
+
+
+def _rest_xml(operation_model, response_dict, body, failed, at):
+    headers = {name.lower(): value for name, value in response_dict["headers"].items()}
+    assert headers.get("x-amz-request-id"), f"{at}: no request ID"
+    if failed:
+        if body:
+            root = ElementTree.fromstring(body)
+            assert _tag(root) == "Error", f"{at}: {root.tag}"
+            names = [_tag(child) for child in root]
+            assert names[:2] + names[-2:] == ["Code", "Message", "RequestId", "HostId"], f"{at}: {names}"
+            assert set(names[2:-2]) <= S3_DETAILS, f"{at}: {names}"
+        return
+    shape = operation_model.output_shape
+    in_headers = {
+        member.serialization["name"].lower(): member
+        for member in shape.members.values()
+        if member.serialization.get("location") == "header"
+    }
+    for name, value in headers.items():
+        known = name in in_headers or name in ("x-amz-request-id", "x-amz-id-2")
+        assert known or not name.startswith("x-amz"), f"{at}: the model knows no header {name}"
+        if name in in_headers:
+            _enum(in_headers[name], value, f"{at}.{name}")
+    if shape.serialization.get("payload") or not body:
+        return
+    root = ElementTree.fromstring(body)
+    # The model names the root for some operations only.
+    assert root.tag == f"{{{NAMESPACES['s3']}}}ListBucketResult", f"{at}: {root.tag}"
+    _xml_members(shape, list(root), at)
+
+
 def _xml_document(protocol, operation_model, root, at):
     namespace = NAMESPACES[operation_model.service_model.service_name]
     assert root.tag == f"{{{namespace}}}{operation_model.name}Response", f"{at}: {root.tag}"
@@ -107,6 +146,9 @@ def _xml_members(shape, children, at):
     for child in children:
         name = _tag(child)
         assert name in known, f"{at}: the model knows no <{name}>, only {sorted(known)}"
+        if known[name].serialization.get("flattened"):
+            _xml_value(known[name].member, child, f"{at}.{name}[]")
+            continue
         assert name not in seen, f"{at}: <{name}> stands twice"
         seen.add(name)
         _xml_value(known[name], child, f"{at}.{name}")
