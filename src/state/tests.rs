@@ -35,6 +35,7 @@ fn full(targets: usize, snapshots: usize) -> State {
     State {
         schema: SCHEMA,
         run: "0123456789abcdef".to_owned(),
+        attempt: 3,
         started: 1_800_000_000,
         phase: Phase::Copying,
         source: SourceRef {
@@ -66,12 +67,9 @@ fn full(targets: usize, snapshots: usize) -> State {
             at: 1_800_000_000,
             due: 1_800_000_000,
             tries: 11,
-            prior: Vec::new(),
             closed: true,
-            again: true,
             refused: None,
             staged_at: 1_800_000_000,
-            policies_clean_since: 1_800_000_000,
             stuck: Some("x".repeat(600)),
         },
         execution: "x".repeat(80),
@@ -93,21 +91,12 @@ fn a_state_survives_the_way_out_and_in() {
     );
 }
 
-/// Every schema, as it was written: states of it open for ever, as the present one.
+/// A state as this schema was released opens for ever.
 #[test]
-fn the_golden_states_of_all_schemas_open() {
-    for golden in [
-        include_str!("golden-1.json"),
-        include_str!("golden-2.json"),
-        include_str!("golden-3.json"),
-        include_str!("golden-4.json"),
-        include_str!("golden-5.json"),
-    ] {
-        let mut golden: Value = serde_json::from_str(golden).unwrap();
-        let state = State::open(&golden).unwrap();
-        golden["Schema"] = json!(SCHEMA);
-        assert_eq!(serde_json::to_value(&state).unwrap(), golden);
-    }
+fn the_golden_state_of_the_schema_opens() {
+    let golden: Value = serde_json::from_str(include_str!("golden-1.json")).unwrap();
+    let state = State::open(&golden).unwrap();
+    assert_eq!(serde_json::to_value(&state).unwrap(), golden);
 }
 
 #[test]
@@ -157,7 +146,7 @@ fn newer_and_broken_states_are_refused_by_name() {
         (
             "/Schema",
             json!(SCHEMA + 1),
-            "Schema 6 was written by a newer version",
+            "Schema 2 was written by a newer version",
         ),
         ("/Schema", json!(0), "Schema must be"),
         ("/Targets", json!([]), "Targets is empty"),

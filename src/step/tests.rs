@@ -78,10 +78,10 @@ fn works(command: &Command) -> Outcome {
     let done = |n| copy(n, CopyStatus::Completed);
     match command {
         Command::LookStaged | Command::Stage { .. } => unreachable!(),
-        Command::Share { .. } => Outcome::Shared {
-            prior: Vec::new(),
+        Command::Share { .. } => Outcome::Opened {
             earlier: Vec::new(),
             refused: Vec::new(),
+            audience: None,
         },
         Command::Look { .. } => looked(vec![Vec::new(), Vec::new()]),
         Command::Start { snapshots, .. } => {

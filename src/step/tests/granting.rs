@@ -108,7 +108,8 @@ fn an_image_that_is_there_already_still_gets_them() {
 fn a_share_has_them_too() {
     let mut state = asking(&json!({"Mode": "Share"}));
     let permitted = |command: &Command| {
-        matches!(command, Command::Share { .. }).then(|| Outcome::Permitted {
+        matches!(command, Command::Share { .. }).then(|| Outcome::Opened {
+            earlier: Vec::new(),
             refused: Vec::new(),
             audience: None,
         })
@@ -209,7 +210,8 @@ fn a_denial_is_waited_out_where_the_key_is_shared_for_the_first_minutes() {
                 Next::Do(commands) => {
                     for command in commands {
                         let outcome = match &command {
-                            Command::Share { .. } if mode == "Share" => Outcome::Permitted {
+                            Command::Share { .. } if mode == "Share" => Outcome::Opened {
+                                earlier: Vec::new(),
                                 refused: Vec::new(),
                                 audience: None,
                             },
@@ -238,7 +240,8 @@ fn a_denial_is_waited_out_where_the_key_is_shared_for_the_first_minutes() {
 fn a_share_whose_image_is_gone_does_not_stand() {
     let mut state = asking(&json!({"Mode": "Share"}));
     to_the_end(&mut state, |command| match command {
-        Command::Share { .. } => Some(Outcome::Permitted {
+        Command::Share { .. } => Some(Outcome::Opened {
+            earlier: Vec::new(),
             refused: Vec::new(),
             audience: None,
         }),
