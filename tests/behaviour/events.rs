@@ -11,7 +11,7 @@ fn settings() -> Settings {
     request.as_object_mut().unwrap().remove("SourceImageId");
     Settings {
         request: Some(request.to_string()),
-        ..Settings::default()
+        ..crate::support::settings()
     }
 }
 
@@ -75,7 +75,7 @@ async fn all_else_is_only_logged() {
         let reply = send(&sandbox, settings(), event).await.expect("a reply");
         assert_eq!(reply["Status"], "Nothing", "{reply}");
     }
-    let reply = send(&sandbox, Settings::default(), &became("available", AMI))
+    let reply = send(&sandbox, crate::support::settings(), &became("available", AMI))
         .await
         .expect("a reply");
     assert!(
@@ -113,7 +113,7 @@ async fn a_bad_request_of_its_own_is_refused_by_name() {
     ] {
         let settings = Settings {
             request: Some(request.to_owned()),
-            ..Settings::default()
+            ..crate::support::settings()
         };
         let error = send(&sandbox, settings, &became("available", AMI))
             .await

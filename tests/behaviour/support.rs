@@ -8,7 +8,7 @@ use amiferry::error::Error;
 use amiferry::handler::{Handler, Invocation};
 use amiferry::setup::{Settings, bounded};
 use amiferry_sandbox::{
-    Account, BlockDeviceMapping, Ebs, Image, Key, Role, Sandbox, Snapshot, World,
+    Account, BlockDeviceMapping, Bucket, Ebs, Image, Key, Role, Sandbox, Snapshot, World,
 };
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -29,6 +29,8 @@ pub const DATA: &str = "snap-0123456789abcdef1";
 pub const SOURCE_KEY: &str =
     "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001";
 pub const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:amiferry";
+/// The bucket that the function has.
+pub const BUCKET: &str = "amiferry-ledger";
 const ROLE: &str = "arn:aws:iam::111111111111:role/amiferry";
 const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
 
@@ -65,7 +67,12 @@ pub fn key_arn((account, region): Place) -> String {
 pub fn producer() -> Account {
     Account::new(SOURCE)
         .access_key("AKIAIOSFODNNPRODUCER", "producer-secret", ROLE)
-        .role(Role::new("amiferry").policy(documented("Find")))
+        .role(
+            Role::new("amiferry")
+                .policy(documented("Find"))
+                .policy(bucket_policy()),
+        )
+        .bucket(Bucket::new(HOME, BUCKET))
         .key(Key::new(HOME, "11111111-aaaa-bbbb-cccc-000000000001").alias("alias/shared-ami-key"))
         .snapshot(
             Snapshot::new(HOME, ROOT, 8)
@@ -74,6 +81,15 @@ pub fn producer() -> Account {
         )
         .snapshot(Snapshot::new(HOME, DATA, 100).key(SOURCE_KEY))
         .image(image())
+}
+
+fn bucket_policy() -> Value {
+    let actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"];
+    let statements = [
+        json!({"Effect": "Allow", "Action": actions, "Resource": format!("arn:aws:s3:::{BUCKET}/*")}),
+        json!({"Effect": "Allow", "Action": "s3:ListBucket", "Resource": format!("arn:aws:s3:::{BUCKET}")}),
+    ];
+    json!({"Version": "2012-10-17", "Statement": statements})
 }
 
 pub fn image() -> Image {
@@ -150,7 +166,15 @@ pub fn distribute(places: &[Place]) -> Value {
 
 /// The function with the sandbox for its AWS.
 pub async fn function(sandbox: &Sandbox) -> Handler {
-    function_with(sandbox, Settings::default()).await
+    function_with(sandbox, settings()).await
+}
+
+/// The settings of the tests.
+pub fn settings() -> Settings {
+    Settings {
+        bucket: Some(BUCKET.to_owned()),
+        ..Settings::default()
+    }
 }
 
 pub async fn function_with(sandbox: &Sandbox, settings: Settings) -> Handler {
@@ -243,7 +267,7 @@ pub async fn call_odd(sandbox: &Sandbox, event: &Value, odd: Odd) -> Result<Valu
     let retries = RetryConfig::standard().with_max_attempts(odd.attempts);
     let config = config(sandbox, clock).await.into_builder();
     let config = config.retry_config(retries).build();
-    Handler::new(config, Settings::default())
+    Handler::new(config, settings())
         .handle(&event.to_string(), &invocation)
         .await
 }
@@ -277,7 +301,7 @@ fn check_state(state: &Value) {
         "{} bytes for {targets} targets",
         text.len()
     );
-    assert_eq!(state["Schema"], 5);
+    assert_eq!(state["Schema"], 1);
     for secret in ["ASIA", "AKIA", "secret", "SessionToken", "http"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }

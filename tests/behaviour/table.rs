@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use amiferry::handler::{Handler, Invocation};
-use amiferry::setup::Settings;
 use amiferry_sandbox::Sandbox;
 use aws_credential_types::Credentials;
 use serde_json::{Value, json};
@@ -22,7 +21,7 @@ use world::*;
 /// Drives a request to its end: the reply, or in a few words why there is none.
 async fn run(sandbox: &Sandbox, place: &Where, request: &Value) -> Result<Value, String> {
     let config = config_in(place.source, sandbox.http_client(), sandbox.time_source()).await;
-    let function = Handler::new(config, Settings::default());
+    let function = Handler::new(config, crate::support::settings());
     let mut event = json!({ "Distribute": request });
     for _ in 0..500 {
         let invocation = Invocation {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use amiferry::error::Error;
 use amiferry::handler::Handler;
-use amiferry::setup::Settings;
 use amiferry_sandbox::Sandbox;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
@@ -204,7 +203,7 @@ impl Wire {
 
     async fn function(&self, sandbox: &Sandbox) -> Handler {
         let config = config_in(HOME, self.client.clone(), sandbox.time_source()).await;
-        Handler::new(config, Settings::default())
+        Handler::new(config, crate::support::settings())
     }
 }
 

@@ -33,13 +33,13 @@ fn settings(rng: &mut Rng) -> Settings {
             ),
             bucket: Some("amiferry-bucket".to_owned()),
             request: Some(own.to_string()),
-            ..Settings::default()
+            ..crate::support::settings()
         },
         1 => Settings {
             request: Some(own.to_string()),
-            ..Settings::default()
+            ..crate::support::settings()
         },
-        _ => Settings::default(),
+        _ => crate::support::settings(),
     }
 }
 

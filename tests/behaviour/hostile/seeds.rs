@@ -14,11 +14,8 @@ use crate::support::*;
 pub const FOREIGN_COPY: &str = "snap-0123456789abcdef8";
 pub const FOREIGN_IMAGE: &str = "ami-0123456789abcdef8";
 
-const GOLDEN: [&str; 4] = [
+const GOLDEN: [&str; 1] = [
     include_str!("../../../src/state/golden-1.json"),
-    include_str!("../../../src/state/golden-2.json"),
-    include_str!("../../../src/state/golden-3.json"),
-    include_str!("../../../src/state/golden-4.json"),
 ];
 const EVENTS: [&str; 13] = [
     include_str!("../../../events/ami-state-change.json"),
