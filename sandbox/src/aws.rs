@@ -11,11 +11,13 @@ mod edit;
 mod gone;
 mod ids;
 mod instances;
+mod late;
 mod organization;
 mod partitions;
 mod policies;
 mod roles;
 mod settings;
+mod shown;
 mod tables;
 mod views;
 
@@ -31,11 +33,14 @@ pub use credentials::SessionCredentials;
 pub(crate) use credentials::{is_service_linked, service_of};
 pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use instances::{LiveInstance, State};
+pub(crate) use late::{Late, Read};
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
 pub(crate) use partitions::{Partition, are_neighbours, regional_arn};
 pub(crate) use roles::account_of;
+pub(crate) use shown::{LaunchPermissions, Shown, VolumePermissions};
+pub(crate) use shown::{launch_permissions, volume_permissions};
 pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
 use crate::iam::{self, Policy};
@@ -78,6 +83,7 @@ pub struct Aws {
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
     /// What was deleted a moment ago, as describe calls may still show it.
     pub(crate) gone: gone::Gone,
+    pub(crate) lateness: late::Lateness,
     /// (account, Region, action) to (tokens left, since when).
     pub(crate) buckets: BTreeMap<(String, String, String), (f64, SystemTime)>,
     pub(crate) invocations: Vec<LambdaInvocation>,
@@ -178,8 +184,9 @@ pub(crate) struct Credential {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveImage {
     pub view: Image,
-    pub visible_at: SystemTime,
-    pub tags_visible_at: SystemTime,
+    pub shown: Shown<LaunchPermissions>,
+    /// From when on RunInstances finds it.
+    pub launchable_at: SystemTime,
     /// Pending until then, if it waits for nothing else.
     pub available_at: SystemTime,
     /// Pending until all of these are completed.
@@ -189,8 +196,7 @@ pub(crate) struct LiveImage {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveSnapshot {
     pub view: Snapshot,
-    pub visible_at: SystemTime,
-    pub tags_visible_at: SystemTime,
+    pub shown: Shown<VolumePermissions>,
     pub copy: Option<Copying>,
 }
 
@@ -213,6 +219,8 @@ pub(crate) struct LiveKey {
     /// The one that counts.
     pub policy: Arc<Policy>,
     pub grants: Vec<LiveGrant>,
+    /// Revoked grants, while ListGrants still shows them.
+    pub revoked: Vec<LiveGrant>,
 }
 
 #[derive(Clone, Debug)]
@@ -220,12 +228,22 @@ pub(crate) struct LiveGrant {
     pub view: Grant,
     pub token: String,
     pub in_force_at: SystemTime,
+    /// Whether it exists, to ListGrants.
+    pub listed: Late<bool>,
 }
 
 impl LiveKey {
     /// Known by its ID (KMS guide, multi-Region keys).
     pub(crate) fn is_multi_region(&self) -> bool {
         self.id.starts_with("mrk-")
+    }
+
+    /// The grants that ListGrants finds.
+    pub(crate) fn listed_grants(&self, now: SystemTime) -> impl Iterator<Item = &Grant> {
+        let found = move |exists: bool| move |grant: &&LiveGrant| *grant.listed.shown(&exists, now);
+        let live = self.grants.iter().filter(found(true));
+        let all = live.chain(self.revoked.iter().filter(found(false)));
+        all.map(|grant| &grant.view)
     }
 }
 

@@ -6,6 +6,7 @@
 mod account;
 mod bucket;
 mod file;
+mod late_reads;
 mod organization;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 pub use account::{AccessKey, Account, FULL_AWS_ACCESS, Key, Role, User};
 pub use bucket::Bucket;
 pub use file::WorldError;
+pub use late_reads::LateReads;
 pub use organization::{Organization, OrganizationalUnit};
 
 /// Everything a sandbox starts from. Durations are AWS's own; `speed` divides them.
@@ -44,6 +46,8 @@ pub struct World {
     pub principal_delay: Duration,
     /// How long a key policy that was put takes to count; GetKeyPolicy shows it at once.
     pub policy_delay: Duration,
+    /// How late reads show what is in effect.
+    pub late_reads: LateReads,
     pub limits: Limits,
 }
 
@@ -91,6 +95,7 @@ impl Default for World {
             name_delay: Duration::ZERO,
             principal_delay: Duration::ZERO,
             policy_delay: Duration::ZERO,
+            late_reads: LateReads::default(),
             limits: Limits::default(),
         }
     }
@@ -187,6 +192,12 @@ impl World {
     #[must_use]
     pub fn policy_delay(mut self, time: Duration) -> Self {
         self.policy_delay = time;
+        self
+    }
+
+    #[must_use]
+    pub fn late_reads(mut self, late_reads: LateReads) -> Self {
+        self.late_reads = late_reads;
         self
     }
 

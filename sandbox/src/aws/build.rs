@@ -112,6 +112,7 @@ impl Aws {
             instances: BTreeMap::new(),
             instance_tokens: BTreeMap::new(),
             gone: super::gone::Gone::default(),
+            lateness: super::late::Lateness::of(world.late_reads, world.speed),
             buckets: BTreeMap::new(),
             invocations: Vec::new(),
             serial: 0,

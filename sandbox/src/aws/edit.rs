@@ -24,18 +24,6 @@ impl Aws {
         self.images.get(id).map(|image| image.view.clone())
     }
 
-    /// Changes a snapshot in any way, also ones AWS would not allow.
-    pub fn change_snapshot(&mut self, id: &str, change: impl FnOnce(&mut Snapshot)) -> bool {
-        let found = self.snapshots.get_mut(id);
-        found.map(|snapshot| change(&mut snapshot.view)).is_some()
-    }
-
-    /// Changes an image in any way, also ones AWS would not allow.
-    pub fn change_image(&mut self, id: &str, change: impl FnOnce(&mut Image)) -> bool {
-        let found = self.images.get_mut(id);
-        found.map(|image| change(&mut image.view)).is_some()
-    }
-
     pub fn add_snapshot(&mut self, account: &str, snapshot: Snapshot) -> Result<(), WorldError> {
         build::add_snapshot(self, account, snapshot, "snapshot")
     }
@@ -125,15 +113,6 @@ impl Aws {
         json.clone_into(&mut key.policy_text);
         self.late_policies.retain(|(_, arn, _)| arn != key_arn);
         Ok(true)
-    }
-
-    pub fn revoke_grant(&mut self, key_arn: &str, grant_id: &str) -> bool {
-        let Some(key) = self.keys.get_mut(key_arn) else {
-            return false;
-        };
-        let before = key.grants.len();
-        key.grants.retain(|grant| grant.view.grant_id != grant_id);
-        key.grants.len() < before
     }
 
     /// The role or user disappears; its sessions fail from now on.

@@ -1,58 +1,56 @@
-//! Stale reads: what was deleted shows in describe calls for a while. Nothing else is decided by it: every other call knows better.
+//! Deleted snapshots and deregistered images, while a read still finds them. No other call does.
 //!
 //! Source: EC2 API reference, eventual consistency.
 
-use std::time::SystemTime;
-
+use super::late::Read;
 use super::{Aws, LiveImage, LiveSnapshot};
 
 #[derive(Debug, Default)]
 pub(crate) struct Gone {
-    /// With the moment from which on they do not show any more.
-    snapshots: Vec<(SystemTime, LiveSnapshot)>,
-    images: Vec<(SystemTime, LiveImage)>,
+    snapshots: Vec<LiveSnapshot>,
+    images: Vec<LiveImage>,
 }
 
 impl Aws {
     /// Without asking whether an image uses it.
     pub fn delete_snapshot(&mut self, id: &str) -> bool {
         self.copying.remove(id);
-        let Some(snapshot) = self.snapshots.remove(id) else {
+        let Some(mut snapshot) = self.snapshots.remove(id) else {
             return false;
         };
-        let until = self.gone_shows_until();
-        if until > self.now {
-            self.gone.snapshots.push((until, snapshot));
-        }
+        self.show_deletion(&mut snapshot.shown, Read::Snapshots);
+        let (now, gone) = (self.now, &mut self.gone.snapshots);
+        gone.push(snapshot);
+        gone.retain(|snapshot| !snapshot.shown.is_settled(now));
         true
     }
 
     pub fn delete_image(&mut self, id: &str) -> bool {
-        let Some(image) = self.images.remove(id) else {
+        let Some(mut image) = self.images.remove(id) else {
             return false;
         };
-        let until = self.gone_shows_until();
-        if until > self.now {
-            self.gone.images.push((until, image));
-        }
+        self.show_deletion(&mut image.shown, Read::Images);
+        let (now, gone) = (self.now, &mut self.gone.images);
+        gone.push(image);
+        gone.retain(|image| !image.shown.is_settled(now));
         true
     }
 
-    fn gone_shows_until(&self) -> SystemTime {
-        self.now + self.rules.scaled(self.rules.gone_delay)
+    /// The snapshots that describe calls find, by their IDs or without IDs.
+    pub(crate) fn described_snapshots(&self, by_id: bool) -> impl Iterator<Item = &LiveSnapshot> {
+        let found = move |exists: bool| {
+            move |snapshot: &&LiveSnapshot| snapshot.shown.is_found(exists, by_id, self.now)
+        };
+        let live = self.snapshots.values().filter(found(true));
+        live.chain(self.gone.snapshots.iter().filter(found(false)))
     }
 
-    /// The snapshots that describe calls find, the deleted among them while they show.
-    pub(crate) fn described_snapshots(&self) -> impl Iterator<Item = &LiveSnapshot> {
-        let gone = self.gone.snapshots.iter();
-        let shown = gone.filter(|(until, _)| *until > self.now);
-        self.snapshots.values().chain(shown.map(|(_, gone)| gone))
-    }
-
-    /// The same for images.
-    pub(crate) fn described_images(&self) -> impl Iterator<Item = &LiveImage> {
-        let gone = self.gone.images.iter();
-        let shown = gone.filter(|(until, _)| *until > self.now);
-        self.images.values().chain(shown.map(|(_, gone)| gone))
+    /// The images that describe calls find, by their IDs or without IDs.
+    pub(crate) fn described_images(&self, by_id: bool) -> impl Iterator<Item = &LiveImage> {
+        let found = move |exists: bool| {
+            move |image: &&LiveImage| image.shown.is_found(exists, by_id, self.now)
+        };
+        let live = self.images.values().filter(found(true));
+        live.chain(self.gone.images.iter().filter(found(false)))
     }
 }

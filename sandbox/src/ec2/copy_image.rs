@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::copy_snapshot::{self, Encryption, Order};
 use super::permit::{self, Facts};
 use super::{Ask, ids, image_attributes, register, tags, visibility};
-use crate::aws::{self, Aws, LiveImage};
+use crate::aws::{self, Aws, LiveImage, Read};
 use crate::model::{Image, Snapshot};
 use crate::refusals::{self, Refused};
 use crate::wire::xml::Xml;
@@ -223,8 +223,8 @@ fn add(
         }
     }
     let live = LiveImage {
-        visible_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
-        tags_visible_at: aws.now + aws.rules.scaled(aws.rules.tag_delay),
+        shown: aws.shown_when_created(Read::Images),
+        launchable_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
         available_at: aws.now,
         waits_for: copies.values().cloned().collect(),
         view,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::permit::{self, Facts};
 use super::{Ask, ids, presigned, tags, visibility};
-use crate::aws::{self, Aws, Copying, LiveSnapshot};
+use crate::aws::{self, Aws, Copying, LiveSnapshot, Read};
 use crate::kms::by_ec2;
 use crate::model::Snapshot;
 use crate::refusals::{self, Refused};
@@ -248,8 +248,7 @@ pub(super) fn start(aws: &mut Aws, ask: Ask<'_>, order: Order) -> String {
         copy.fails = Some((copy.moment_of(*percent), message.clone()));
     }
     let live = LiveSnapshot {
-        visible_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
-        tags_visible_at: aws.now + aws.rules.scaled(aws.rules.tag_delay),
+        shown: aws.shown_when_created(Read::Snapshots),
         view: view(aws, ask, &id, order),
         copy: Some(copy),
     };

@@ -23,7 +23,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let disabled = ask.query.flag("IncludeDisabled")?.unwrap_or(false);
     for id in &wanted {
         let image = aws
-            .described_images()
+            .described_images(true)
             .find(|image| image.view.image_id == *id);
         if !image.is_some_and(|image| is_visible(aws, ask, image)) {
             return Err(refusals::IMAGE_NOT_FOUND.with(&[id]));
@@ -31,7 +31,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     }
     let owners = ask.query.list("Owner");
     let executors = ask.query.list("ExecutableBy");
-    let images = aws.described_images().filter(|image| {
+    let images = aws.described_images(!wanted.is_empty()).filter(|image| {
         let view = &image.view;
         let own = view.owner_id == ask.account();
         let old = view
@@ -63,9 +63,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
 }
 
 fn is_visible(aws: &Aws, ask: Ask<'_>, image: &LiveImage) -> bool {
-    image.view.region == ask.region()
-        && image.visible_at <= aws.now
-        && visibility::may_launch(aws, &image.view, ask.account())
+    image.view.region == ask.region() && visibility::may_launch(aws, &image.view, ask.account())
 }
 
 fn is_owner(owner: &str, image: &Image, ask: Ask<'_>) -> bool {
@@ -84,10 +82,10 @@ fn may_execute(aws: &Aws, who: &str, image: &Image, ask: Ask<'_>) -> bool {
 
 /// Tags belong to the owner: those a resource is shared with do not see them.
 fn shown_tags<'a>(aws: &Aws, ask: Ask<'_>, image: &'a LiveImage) -> Vec<(&'a str, &'a str)> {
-    if image.view.owner_id != ask.account() || image.tags_visible_at > aws.now {
+    if image.view.owner_id != ask.account() {
         return Vec::new();
     }
-    let tags = image.view.tags.iter();
+    let tags = image.shown.tags.shown(&image.view.tags, aws.now).iter();
     tags.map(|(key, value)| (key.as_str(), value.as_str()))
         .collect()
 }

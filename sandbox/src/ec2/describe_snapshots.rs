@@ -31,7 +31,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let owners = ask.query.list("Owner");
     let restorers = ask.query.list("RestorableBy");
     let candidates: Vec<&LiveSnapshot> = if wanted.is_empty() {
-        aws.described_snapshots().collect()
+        aws.described_snapshots(false).collect()
     } else {
         wanted.iter().filter_map(|id| named(aws, id)).collect()
     };
@@ -55,13 +55,12 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
 }
 
 fn named<'a>(aws: &'a Aws, id: &str) -> Option<&'a LiveSnapshot> {
-    aws.described_snapshots()
+    aws.described_snapshots(true)
         .find(|snapshot| snapshot.view.snapshot_id == id)
 }
 
 fn is_visible(aws: &Aws, ask: Ask<'_>, snapshot: &LiveSnapshot) -> bool {
     snapshot.view.region == ask.region()
-        && snapshot.visible_at <= aws.now
         && visibility::may_restore(aws, &snapshot.view, ask.account())
 }
 
@@ -80,10 +79,11 @@ fn may_restore(who: &str, snapshot: &Snapshot, ask: Ask<'_>) -> bool {
 
 /// Tags belong to the owner: those a resource is shared with do not see them.
 fn shown_tags<'a>(aws: &Aws, ask: Ask<'_>, snapshot: &'a LiveSnapshot) -> Vec<(&'a str, &'a str)> {
-    if snapshot.view.owner_id != ask.account() || snapshot.tags_visible_at > aws.now {
+    if snapshot.view.owner_id != ask.account() {
         return Vec::new();
     }
-    let tags = snapshot.view.tags.iter();
+    let shown = &snapshot.shown.tags;
+    let tags = shown.shown(&snapshot.view.tags, aws.now).iter();
     tags.map(|(key, value)| (key.as_str(), value.as_str()))
         .collect()
 }

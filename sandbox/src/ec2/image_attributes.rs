@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::describe_images::write_product_codes;
 use super::permit::{self, Facts};
 use super::{Ask, RETURN_TRUE, ids};
-use crate::aws::{Aws, LiveImage, Partition, is_organization_id, is_unit_id};
+use crate::aws::{Aws, Partition, is_organization_id, is_unit_id, launch_permissions};
 use crate::model::{Image, LaunchPermission};
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -52,7 +52,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         "imdsSupport" => &image.imds_support,
         "lastLaunchedTime" => &None,
         "launchPermission" => {
-            write_permissions(&mut xml, &image);
+            write_permissions(&mut xml, aws, &image);
             return Ok(xml.finish());
         }
         "productCodes" => {
@@ -69,14 +69,19 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(xml.finish())
 }
 
-fn write_permissions(xml: &mut Xml, image: &Image) {
+fn write_permissions(xml: &mut Xml, aws: &Aws, image: &Image) {
+    let current = launch_permissions(image);
+    let live = aws.images.get(&image.image_id);
+    let (everyone, named) = live.map_or(&current, |live| {
+        live.shown.permissions.shown(&current, aws.now)
+    });
     xml.element("launchPermission", |xml| {
-        if image.public {
+        if *everyone {
             xml.element("item", |xml| {
                 xml.text("group", "all");
             });
         }
-        for permission in &image.launch_permissions {
+        for permission in named {
             xml.element("item", |xml| {
                 match permission {
                     LaunchPermission::User(id) => xml.text("userId", id),
@@ -99,10 +104,9 @@ pub(super) fn modify(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         add.check_partition(Partition::of_region(ask.region()))?;
         may_share(aws, &image, add)?;
     }
-    let Some(live) = aws.images.get_mut(&image.image_id) else {
-        return Err(refusals::IMAGE_NOT_FOUND.with(&[&image.image_id]));
-    };
-    change.apply(live)?;
+    let mut applied = Ok(());
+    aws.change_image(&image.image_id, |image| applied = change.apply(image));
+    applied?;
     Ok(RETURN_TRUE.to_owned())
 }
 
@@ -283,8 +287,7 @@ impl Change {
         Ok(Self::ImdsSupport(value.to_owned()))
     }
 
-    fn apply(self, live: &mut LiveImage) -> Result<(), Refused> {
-        let image = &mut live.view;
+    fn apply(self, image: &mut Image) -> Result<(), Refused> {
         match self {
             Change::Description(text) => image.description = Some(text),
             Change::ImdsSupport(value) => image.imds_support = Some(value),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::permit::{self, Facts};
 use super::{Ask, image_attributes, mapping, tags};
-use crate::aws::{Aws, LiveImage};
+use crate::aws::{Aws, LiveImage, Read};
 use crate::model::{BlockDeviceMapping, Image};
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -106,8 +106,8 @@ fn add(aws: &mut Aws, mut image: Image) -> String {
         "available".clone_into(&mut image.state);
     }
     let live = LiveImage {
-        visible_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
-        tags_visible_at: aws.now + aws.rules.scaled(aws.rules.tag_delay),
+        shown: aws.shown_when_created(Read::Images),
+        launchable_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
         available_at: aws.now + waits,
         waits_for: Vec::new(),
         view: image,

@@ -87,7 +87,7 @@ fn launchable(aws: &Aws, ask: Ask<'_>, id: &str) -> Result<Image, Refused> {
     let found = aws.images.get(id).filter(|image| {
         let view = &image.view;
         view.region == ask.region()
-            && image.visible_at <= aws.now
+            && image.launchable_at <= aws.now
             && visibility::may_launch(aws, view, ask.account())
     });
     let image = &found

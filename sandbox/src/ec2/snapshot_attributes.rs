@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::describe_images::write_product_codes;
 use super::permit::{self, Facts};
 use super::{Ask, RETURN_TRUE, ids, visibility};
-use crate::aws::Aws;
+use crate::aws::{Aws, volume_permissions};
 use crate::model::Snapshot;
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -41,23 +41,30 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     xml.text("snapshotId", &snapshot.snapshot_id);
     match attribute {
         "productCodes" => write_product_codes(&mut xml, &snapshot.product_codes),
-        "createVolumePermission" => {
-            xml.element("createVolumePermission", |xml| {
-                if snapshot.public {
-                    xml.element("item", |xml| {
-                        xml.text("group", "all");
-                    });
-                }
-                for account in &snapshot.create_volume_permissions {
-                    xml.element("item", |xml| {
-                        xml.text("userId", account);
-                    });
-                }
-            });
-        }
+        "createVolumePermission" => write_permissions(&mut xml, aws, &snapshot),
         other => return Err(refusals::ATTRIBUTE_UNKNOWN.with(&[other])),
     }
     Ok(xml.finish())
+}
+
+fn write_permissions(xml: &mut Xml, aws: &Aws, snapshot: &Snapshot) {
+    let current = volume_permissions(snapshot);
+    let live = aws.snapshots.get(&snapshot.snapshot_id);
+    let (everyone, accounts) = live.map_or(&current, |live| {
+        live.shown.permissions.shown(&current, aws.now)
+    });
+    xml.element("createVolumePermission", |xml| {
+        if *everyone {
+            xml.element("item", |xml| {
+                xml.text("group", "all");
+            });
+        }
+        for account in accounts {
+            xml.element("item", |xml| {
+                xml.text("userId", account);
+            });
+        }
+    });
 }
 
 pub(super) fn modify(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
@@ -67,12 +74,12 @@ pub(super) fn modify(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     if change.adds() {
         may_share(aws, &snapshot, &change)?;
     }
-    if let Some(live) = aws.snapshots.get_mut(&snapshot.snapshot_id) {
-        let permissions = &mut live.view.create_volume_permissions;
+    aws.change_snapshot(&snapshot.snapshot_id, |snapshot| {
+        let permissions = &mut snapshot.create_volume_permissions;
         permissions.retain(|account| !change.remove.contains(account));
         permissions.extend(change.add);
-        live.view.public = (live.view.public && !change.remove_everyone) || change.add_everyone;
-    }
+        snapshot.public = (snapshot.public && !change.remove_everyone) || change.add_everyone;
+    });
     Ok(RETURN_TRUE.to_owned())
 }
 

@@ -85,7 +85,7 @@ pub(super) fn create(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         within_limit(&merged, id)?;
     }
     for id in &resources {
-        own_tags(aws, ask, id)?.extend(tags.clone());
+        change(aws, id, |known| known.extend(tags.clone()));
     }
     Ok(RETURN_TRUE.to_owned())
 }
@@ -109,24 +109,25 @@ pub(super) fn delete(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let resources = resources(aws, ask, &keys.collect())?;
     ask.dry_run()?;
     for id in &resources {
-        let tags = own_tags(aws, ask, id)?;
-        if wanted.is_empty() {
-            tags.retain(|key, _| key.starts_with("aws:"));
-        }
-        for (key, value) in &named {
-            let other = value
-                .as_ref()
-                .is_some_and(|value| tags.get(key) != Some(value));
-            if !other {
-                tags.remove(key);
+        change(aws, id, |tags| {
+            if wanted.is_empty() {
+                tags.retain(|key, _| key.starts_with("aws:"));
             }
-        }
+            for (key, value) in &named {
+                let other = value
+                    .as_ref()
+                    .is_some_and(|value| tags.get(key) != Some(value));
+                if !other {
+                    tags.remove(key);
+                }
+            }
+        });
     }
     Ok(RETURN_TRUE.to_owned())
 }
 
 /// The resources named, after permission was asked for each.
-fn resources(aws: &mut Aws, ask: Ask<'_>, tags: &Tags) -> Result<Vec<String>, Refused> {
+fn resources(aws: &Aws, ask: Ask<'_>, tags: &Tags) -> Result<Vec<String>, Refused> {
     let resources = ask.query.list("ResourceId");
     if resources.is_empty() {
         return Err(refusals::MISSING_PARAMETER.with(&["ResourceId"]));
@@ -137,9 +138,8 @@ fn resources(aws: &mut Aws, ask: Ask<'_>, tags: &Tags) -> Result<Vec<String>, Re
             Some("snap") => permit::snapshot_arn(ask.region(), id),
             _ => return Err(refusals::TAG_RESOURCE_ID.with(&[id])),
         };
-        let own = own_tags(aws, ask, id).ok().map(|tags| tags.clone());
         let facts = Facts {
-            resource_tags: own.as_ref(),
+            resource_tags: own_tags(aws, ask, id).ok(),
             request_tags: Some(tags),
             ..Facts::default()
         };
@@ -151,20 +151,28 @@ fn resources(aws: &mut Aws, ask: Ask<'_>, tags: &Tags) -> Result<Vec<String>, Re
     Ok(resources)
 }
 
-fn own_tags<'a>(aws: &'a mut Aws, ask: Ask<'_>, id: &str) -> Result<&'a mut Tags, Refused> {
+fn own_tags<'a>(aws: &'a Aws, ask: Ask<'_>, id: &str) -> Result<&'a Tags, Refused> {
     if id.starts_with("ami-") {
         ids::image(id)?;
-        let image = aws.images.get_mut(id).map(|image| &mut image.view);
+        let image = aws.images.get(id).map(|image| &image.view);
         let image =
             image.filter(|image| image.region == ask.region() && image.owner_id == ask.account());
         return image
-            .map(|image| &mut image.tags)
+            .map(|image| &image.tags)
             .ok_or_else(|| refusals::IMAGE_NOT_FOUND.with(&[id]));
     }
     ids::snapshot(id)?;
-    let snapshot = aws.snapshots.get_mut(id).map(|snapshot| &mut snapshot.view);
+    let snapshot = aws.snapshots.get(id).map(|snapshot| &snapshot.view);
     let snapshot = snapshot.filter(|s| s.region == ask.region() && s.owner_id == ask.account());
     snapshot
-        .map(|s| &mut s.tags)
+        .map(|s| &s.tags)
         .ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))
+}
+
+fn change(aws: &mut Aws, id: &str, change: impl FnOnce(&mut Tags)) {
+    if id.starts_with("ami-") {
+        aws.change_image(id, |image| change(&mut image.tags));
+    } else {
+        aws.change_snapshot(id, |snapshot| change(&mut snapshot.tags));
+    }
 }

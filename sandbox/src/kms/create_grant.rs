@@ -190,9 +190,10 @@ fn add(
     if live.grants.len() >= most {
         return Err(refusals::GRANT_LIMIT.with(&[&most.to_string(), key_arn]));
     }
-    live.grants.push(LiveGrant {
+    let grant = LiveGrant {
         token: token.to_owned(),
         in_force_at,
+        listed: aws.listed_when_created(),
         view: Grant {
             grant_id: id.to_owned(),
             key_arn: key_arn.to_owned(),
@@ -205,6 +206,9 @@ fn add(
             issuing_account,
             creation_date: now,
         },
-    });
+    };
+    if let Some(live) = aws.keys.get_mut(key_arn) {
+        live.grants.push(grant);
+    }
     Ok(())
 }

@@ -20,7 +20,7 @@ pub(super) fn list(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     let arn = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
     let key = keys::get(aws, &arn)?;
     authorise::check(aws, &ask.call.caller, key, &Use::direct("ListGrants"))?;
-    let grants = key.grants.iter().map(|grant| &grant.view).filter(|grant| {
+    let grants = key.listed_grants(aws.now).filter(|grant| {
         grant_id.is_none_or(|id| grant.grant_id == id)
             && grantee.is_none_or(|wanted| grant.grantee_principal == wanted)
     });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Account, Limits, Organization, World};
+use super::{Account, Limits, Organization, World, late_reads};
 
 /// Why a world cannot be: the key at fault and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +55,8 @@ struct File {
     policy_delay_seconds: Option<f64>,
     #[serde(default)]
     principal_delay_seconds: Option<f64>,
+    #[serde(default)]
+    late_reads: late_reads::Table,
     #[serde(default)]
     limits: Limits,
 }
@@ -127,6 +129,7 @@ pub(super) fn read(text: &str) -> Result<World, WorldError> {
         file.policy_delay_seconds,
         &mut world.policy_delay,
     )?;
+    world.late_reads = late_reads::read(&file.late_reads)?;
     crate::aws::check(&world)?;
     Ok(world)
 }
@@ -145,7 +148,11 @@ fn number(key: &str, given: Option<f64>, place: &mut f64) -> Result<(), WorldErr
     Ok(())
 }
 
-fn seconds(key: &str, given: Option<f64>, place: &mut Duration) -> Result<(), WorldError> {
+pub(super) fn seconds(
+    key: &str,
+    given: Option<f64>,
+    place: &mut Duration,
+) -> Result<(), WorldError> {
     if let Some(value) = given {
         *place = Duration::try_from_secs_f64(value)
             .map_err(|_| WorldError::new(key, format!("{value} is not a number of seconds")))?;

@@ -11,6 +11,8 @@ mod faults;
 mod keys;
 mod keys_between_regions;
 mod late_policies;
+mod late_reads;
+mod late_reads_random;
 mod launching;
 mod launching_as_service;
 mod organizations;

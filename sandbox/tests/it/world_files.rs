@@ -55,6 +55,11 @@ fn an_error_names_its_key() {
         ("speed = 0".to_owned(), "speed"),
         ("speed = \"fast\"".to_owned(), "speed"),
         ("latency_seconds = -1".to_owned(), "latency_seconds"),
+        (
+            "[late_reads]\ntags_seconds = -1".to_owned(),
+            "late_reads.tags_seconds",
+        ),
+        ("[late_reads]\ntag = 1".to_owned(), "late_reads.tag"),
         ("[[account]]\nid = \"1\"".to_owned(), "account[0].id"),
         (format!("{account}{account}"), "account[1].id"),
         (

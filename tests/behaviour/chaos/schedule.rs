@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use amiferry_sandbox::world::LateReads;
 use amiferry_sandbox::{Fault, Limits, Sandbox, World};
 use serde_json::{Value, json};
 
 use super::hands::{HANDS, Hand};
+use super::late::late_reads;
 use super::report::Report;
 use crate::launch_grants::target_account;
 use crate::staging::{SHARED_KEY, under_aws_ebs};
@@ -157,6 +159,7 @@ pub struct Schedule {
     rate: u64,
     latency: u64,
     late: [u64; 6],
+    late_reads: LateReads,
     limits: Limits,
     shared_before: bool,
     pub wants: Wants,
@@ -244,6 +247,7 @@ impl Schedule {
             rate: random.pick(&[100, 250, 1024, 4096]),
             latency: random.pick(&[0, 30, 400]),
             late: std::array::from_fn(|_| random.pick(&late)),
+            late_reads: late_reads(seed),
             limits: Limits {
                 concurrent_copies: random.pick(&[1, 2, 20, 20]),
                 throttling: random.chance(25),
@@ -313,7 +317,8 @@ impl Schedule {
             // Longer, and what a run deleted itself would be found by its next look.
             .gone_delay(seconds(5).min(Duration::from_secs(6)))
             .registration_delay(seconds(3))
-            .name_delay(seconds(4));
+            .name_delay(seconds(4))
+            .late_reads(self.late_reads);
         world.limits = self.limits;
         // Service control policies bind members only.
         for account in &mut world.accounts {

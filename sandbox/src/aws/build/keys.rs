@@ -47,6 +47,7 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
         policy: policy(&policy_text, Kind::Resource, &format!("{at}.policy"))?,
         policy_text,
         grants: Vec::new(),
+        revoked: Vec::new(),
     };
     for alias in &key.aliases {
         if !alias.starts_with("alias/") || alias.starts_with("alias/aws/") {
@@ -102,6 +103,7 @@ pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String 
             policy_text: text,
             policy: Arc::new(policy),
             grants: Vec::new(),
+            revoked: Vec::new(),
         };
         aws.keys.insert(arn.clone(), live);
         let alias = (

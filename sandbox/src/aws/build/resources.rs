@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::keys::{find_key, managed_key};
 use super::{fault, known_region};
-use crate::aws::{Aws, LiveImage, LiveSnapshot};
+use crate::aws::{Aws, LiveImage, LiveSnapshot, Shown};
 use crate::model::{Image, Snapshot};
 use crate::world::WorldError;
 
@@ -33,8 +33,7 @@ pub(in crate::aws) fn add_snapshot(
         snapshot.completion_time = (snapshot.state == "completed").then_some(aws.now);
     }
     let live = LiveSnapshot {
-        visible_at: aws.now,
-        tags_visible_at: aws.now,
+        shown: Shown::default(),
         copy: None,
         view: snapshot,
     };
@@ -76,8 +75,8 @@ pub(in crate::aws) fn add_image(
         }
     }
     let live = LiveImage {
-        visible_at: aws.now,
-        tags_visible_at: aws.now,
+        shown: Shown::default(),
+        launchable_at: aws.now,
         available_at: aws.now,
         waits_for: Vec::new(),
         view: image,

@@ -1,0 +1,150 @@
+//! What reads still show of images, snapshots and grants: existence, tags and permissions as they
+//! were.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use super::Aws;
+use super::late::{Late, Read};
+use crate::model::{Image, LaunchPermission, Snapshot};
+
+type Tags = BTreeMap<String, String>;
+/// Whether everybody has the permission, and which accounts have it by name.
+pub(crate) type VolumePermissions = (bool, BTreeSet<String>);
+/// Whether everybody has the permission, and who has it by name.
+pub(crate) type LaunchPermissions = (bool, BTreeSet<LaunchPermission>);
+
+/// What reads still show of an image or a snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown<P> {
+    /// Whether it exists, to a read by its ID.
+    by_id: Late<bool>,
+    /// Whether it exists, to a read without IDs.
+    listed: Late<bool>,
+    pub(crate) tags: Late<Tags>,
+    pub(crate) permissions: Late<P>,
+}
+
+impl<P> Default for Shown<P> {
+    fn default() -> Self {
+        Self {
+            by_id: Late::default(),
+            listed: Late::default(),
+            tags: Late::default(),
+            permissions: Late::default(),
+        }
+    }
+}
+
+impl<P> Shown<P> {
+    /// Whether a read finds a resource that exists, or one that was deleted.
+    pub(super) fn is_found(&self, exists: bool, by_id: bool, now: SystemTime) -> bool {
+        let late = if by_id { &self.by_id } else { &self.listed };
+        *late.shown(&exists, now)
+    }
+
+    /// Whether both kinds of read know by now whether the resource exists.
+    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
+        self.by_id.is_settled(now) && self.listed.is_settled(now)
+    }
+}
+
+impl Aws {
+    /// Returns what reads show of an image or snapshot created now. `by_id` is the kind of
+    /// read that names its ID.
+    pub(crate) fn shown_when_created<P>(&mut self, by_id: Read) -> Shown<P> {
+        let (now, late) = (self.now, &mut self.lateness);
+        let (read, tag) = (self.rules.read_delay, self.rules.tag_delay);
+        let mut shown = Shown::default();
+        late.replace(&mut shown.by_id, false, (by_id, read), now);
+        late.replace(&mut shown.listed, false, (Read::Listings, read), now);
+        late.replace(&mut shown.tags, Tags::new(), (Read::Tags, tag), now);
+        shown
+    }
+
+    /// Records that an image or snapshot is deleted now.
+    pub(super) fn show_deletion<P>(&mut self, shown: &mut Shown<P>, by_id: Read) {
+        let (now, least) = (self.now, self.rules.gone_delay);
+        let late = &mut self.lateness;
+        late.replace(&mut shown.by_id, true, (by_id, least), now);
+        late.replace(&mut shown.listed, true, (Read::Listings, least), now);
+    }
+
+    /// Returns whether ListGrants finds a grant created now.
+    pub(crate) fn listed_when_created(&mut self) -> Late<bool> {
+        let mut listed = Late::default();
+        self.lateness.replace(&mut listed, false, GRANTS, self.now);
+        listed
+    }
+
+    /// Revokes at once; ListGrants shows it later.
+    pub fn revoke_grant(&mut self, key_arn: &str, grant_id: &str) -> bool {
+        let now = self.now;
+        let Some(key) = self.keys.get_mut(key_arn) else {
+            return false;
+        };
+        let mut grants = key.grants.iter();
+        let Some(place) = grants.position(|grant| grant.view.grant_id == grant_id) else {
+            return false;
+        };
+        let mut grant = key.grants.remove(place);
+        self.lateness.replace(&mut grant.listed, true, GRANTS, now);
+        key.revoked.push(grant);
+        key.revoked.retain(|grant| !grant.listed.is_settled(now));
+        true
+    }
+
+    /// Changes a snapshot in any way, also ones AWS would not allow. Tags and permissions are in
+    /// effect at once; reads show them as late as the world says.
+    pub fn change_snapshot(&mut self, id: &str, change: impl FnOnce(&mut Snapshot)) -> bool {
+        let (now, late) = (self.now, &mut self.lateness);
+        let Some(live) = self.snapshots.get_mut(id) else {
+            return false;
+        };
+        let former = live.view.tags.clone();
+        let permissions = volume_permissions(&live.view);
+        change(&mut live.view);
+        if former != live.view.tags {
+            late.replace(&mut live.shown.tags, former, TAGS, now);
+        }
+        if permissions != volume_permissions(&live.view) {
+            let shown = &mut live.shown.permissions;
+            late.replace(shown, permissions, PERMISSIONS, now);
+        }
+        true
+    }
+
+    /// Changes an image in any way, also ones AWS would not allow. Tags and permissions are in
+    /// effect at once; reads show them as late as the world says.
+    pub fn change_image(&mut self, id: &str, change: impl FnOnce(&mut Image)) -> bool {
+        let (now, late) = (self.now, &mut self.lateness);
+        let Some(live) = self.images.get_mut(id) else {
+            return false;
+        };
+        let former = live.view.tags.clone();
+        let permissions = launch_permissions(&live.view);
+        change(&mut live.view);
+        if former != live.view.tags {
+            late.replace(&mut live.shown.tags, former, TAGS, now);
+        }
+        if permissions != launch_permissions(&live.view) {
+            let shown = &mut live.shown.permissions;
+            late.replace(shown, permissions, PERMISSIONS, now);
+        }
+        true
+    }
+}
+
+/// Kinds of read that have no delay but the one of `LateReads`.
+const GRANTS: (Read, Duration) = (Read::Grants, Duration::ZERO);
+const PERMISSIONS: (Read, Duration) = (Read::Permissions, Duration::ZERO);
+const TAGS: (Read, Duration) = (Read::Tags, Duration::ZERO);
+
+pub(crate) fn volume_permissions(snapshot: &Snapshot) -> VolumePermissions {
+    let permitted = snapshot.create_volume_permissions.clone();
+    (snapshot.public, permitted)
+}
+
+pub(crate) fn launch_permissions(image: &Image) -> LaunchPermissions {
+    (image.public, image.launch_permissions.clone())
+}
