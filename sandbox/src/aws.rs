@@ -1,7 +1,7 @@
 //! The live world: what exists now, who may act, and what is under way.
 //!
-//! State and its own consistency only; whether a caller may do something is decided in `ec2`, `kms`, `s3` and `sts`. There
-//! are no background tasks: [`Aws::settle`] brings everything that is due up to a moment before anyone looks.
+//! State and its own consistency only; whether a caller may do something is decided in `ec2`, `kms`,
+//! `s3` and `sts`. There are no background tasks: [`Aws::settle`] brings everything that is due up to a moment before anyone looks.
 
 mod buckets;
 mod build;

@@ -140,7 +140,11 @@ fn shown(call: &Call) -> Value {
 /// Accounts, in them Regions, in them what they own.
 fn world(aws: &Aws) -> Value {
     let mut accounts: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
-    let empty = || json!({"images": [], "snapshots": [], "keys": [], "grants": [], "instances": [], "buckets": []});
+    let empty = || {
+        json!({
+            "images": [], "snapshots": [], "keys": [], "grants": [], "instances": [], "buckets": [],
+        })
+    };
     let mut put = |account: &'_ str, region: &'_ str, kind: &str, value: Value| {
         let Some((account, _)) = aws.accounts.get_key_value(account) else {
             return;

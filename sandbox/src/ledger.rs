@@ -19,8 +19,8 @@ pub struct Call {
     pub region: String,
     /// The caller's ARN; empty if the caller is unknown.
     pub principal: String,
-    /// Query parameters as sent; JSON bodies flattened with dots, lists counted from 1. A call of S3 has the members of
-    /// its operation instead: `Bucket`, `Key`, `IfMatch`, `IfNoneMatch`, `Prefix` and the like.
+    /// Query parameters as sent; JSON bodies flattened with dots, lists counted from 1. A call of S3
+    /// has the members of its operation: `Bucket`, `Key`, `IfMatch`, `IfNoneMatch`, `Prefix`, ….
     pub params: BTreeMap<String, String>,
     /// What the service decided: nothing while it has not, or if the call never reached it.
     pub outcome: Option<Result<(), String>>,

@@ -1,12 +1,13 @@
-//! An AWS that says no: EC2 images, snapshots and their launch, KMS, STS, Organizations, S3's objects, a little of IAM
-//! and Lambda's Invoke, as strict as the real ones.
+//! An AWS that says no: EC2 images, snapshots and their launch, KMS, STS, Organizations, S3's
+//! objects, a little of IAM and Lambda's Invoke, as strict as the real ones.
 //!
 //! It speaks the real wire protocols to unmodified clients, in process and over HTTP on 127.0.0.1, models time
 //! without background tasks, keeps a ledger of every call and lets tests break any of them. What it does not model
 //! it refuses loudly; it never pretends.
 //!
 //! In data-flow order: [`world`] describes, `aws` lives, `server` and `connector` receive, `wire` decodes, `door`
-//! admits, `ec2`, `kms`, `sts`, `organizations`, `roles` (IAM), `s3` and `lambda` decide with `iam`, and [`refusals`] holds every no, with its source.
+//! admits, `ec2`, `kms`, `sts`, `organizations`, `roles` (IAM), `s3` and `lambda` decide with `iam`,
+//! and [`refusals`] holds every no, with its source.
 
 mod aws;
 mod clock;

@@ -45,7 +45,8 @@ pub struct Refusal {
 pub(crate) struct Refused {
     pub refusal: &'static Refusal,
     pub message: String,
-    /// What S3 says beside code and message: elements of its error document, and headers by their `x-amz-…` names.
+    /// What S3 says beside code and message: elements of its error document, and headers by their
+    /// `x-amz-…` names.
     pub details: Vec<(&'static str, String)>,
 }
 

@@ -1,16 +1,17 @@
-//! S3, as far as a program needs it that keeps its records in a bucket: objects read, written and deleted whole, also on
-//! conditions, and listed.
+//! S3 for a program that keeps its records in a bucket: objects read, written and deleted whole,
+//! also on conditions, and listed.
 //!
 //! | operation | permission |
 //! |---|---|
-//! | GetObject, HeadObject | `s3:GetObject`; an absent key shows only to callers with `s3:ListBucket` |
+//! | GetObject, HeadObject | `s3:GetObject`; for an absent key `s3:ListBucket` too |
 //! | PutObject | `s3:PutObject`; with `If-Match` also `s3:GetObject` |
 //! | DeleteObject | `s3:DeleteObject`; with the `If-Match` of an ETag also `s3:GetObject` |
 //! | ListObjectsV2, HeadBucket | `s3:ListBucket` |
 //!
-//! Two calls never meet here, so 409 `ConditionalRequestConflict` and 503 `SlowDown` come by fault only. Source: S3 API
-//! reference; S3 guide, conditional requests. Versions, multipart uploads, metadata, ranges, conditional reads, ACLs,
-//! encryption under KMS keys and presigned URLs are not modelled and refused.
+//! Two calls never meet here, so 409 `ConditionalRequestConflict` and 503 `SlowDown` come by fault
+//! only. Source: S3 API reference; S3 guide, conditional requests. Versions, multipart uploads,
+//! metadata, ranges, conditional reads, ACLs, encryption under KMS keys and presigned URLs are not
+//! modelled and refused.
 
 mod address;
 mod authorise;

@@ -18,7 +18,8 @@ pub(crate) struct Incoming {
     pub host: String,
     pub path: String,
     pub query: String,
-    /// Whether it came as AWS wants it: by TLS. A server on 127.0.0.1 stands in for an endpoint with TLS.
+    /// Whether it came by TLS. The server on 127.0.0.1 stands in for an endpoint with TLS; only an
+    /// `http://` URI in process did not.
     pub secure: bool,
     /// Names in lower case, in order of arrival.
     pub headers: Vec<(String, String)>,

@@ -1,5 +1,5 @@
-//! What a sandbox starts from: accounts with their principals, keys, snapshots, images and buckets, and how slow and how
-//! strict AWS is. Written in Rust with the builders here, or in TOML (see `worlds/demo.toml`).
+//! What a sandbox starts from: accounts with their principals, keys, snapshots, images and buckets,
+//! and how slow and how strict AWS is. Written in Rust with the builders here, or in TOML (see `worlds/demo.toml`).
 //!
 //! Nothing is judged here but shapes; `Aws::from_world` checks that names fit together.
 

@@ -1,4 +1,5 @@
-//! Buckets and their objects, and what tests may do to them. S3 is strongly consistent: every change counts at once.
+//! Buckets and their objects, and what tests may do to them. S3 is strongly consistent: every
+//! change counts at once.
 //!
 //! Source: S3 guide, data consistency model; S3 API reference, Object (ETag).
 

@@ -1,4 +1,5 @@
-//! Which bucket and key a request names, by its host (`BUCKET.s3.REGION.amazonaws.com`) or its path.
+//! Which bucket and key a request names, by its host (`BUCKET.s3.REGION.amazonaws.com`) or its
+//! path.
 //!
 //! Source: S3 guide, virtual hosting of buckets; S3 guide, bucket naming rules.
 

@@ -1,12 +1,14 @@
-//! Who may do what in a bucket: the caller's own policies and the bucket policy, put together as S3 does.
+//! Who may do what in a bucket: the caller's own policies and the bucket policy, put together as S3
+//! does.
 //!
 //! | caller | allowed by |
 //! |---|---|
-//! | of the bucket's account | its own policies, or the bucket policy naming it (within its session policy) |
+//! | of the bucket's account | its own policies, or a bucket policy that names it |
 //! | of another account | the bucket policy *and* its own policies |
 //!
-//! An explicit deny anywhere wins, and so does what no service control policy of the caller's account allows. Source: S3
-//! guide, how Amazon S3 authorizes a request; IAM guide, policy evaluation logic.
+//! A session policy limits both unless the bucket policy names the very session. An explicit deny
+//! anywhere wins, and so does what no service control policy of the caller's account allows.
+//! Source: S3 guide, how Amazon S3 authorizes a request; IAM guide, policy evaluation logic.
 
 use super::Ask;
 use crate::aws::{Aws, LiveBucket};
@@ -17,7 +19,8 @@ use crate::refusals::{self, Refused};
 /// Condition keys in lower case and their values.
 pub(super) type Facts<'a> = &'a [(&'a str, Option<&'a str>)];
 
-/// Refuses unless the caller may do this to the object, or to the bucket in the case of `ListBucket`.
+/// Refuses unless the caller may do this to the object, or to the bucket in the case of
+/// `ListBucket`.
 pub(super) fn check(
     aws: &Aws,
     ask: Ask<'_>,
@@ -83,7 +86,8 @@ fn decide(
     }
 }
 
-/// Source: Service Authorization Reference, Amazon S3, condition keys; IAM guide, global condition keys.
+/// Source: Service Authorization Reference, Amazon S3, condition keys; IAM guide, global condition
+/// keys.
 fn context(aws: &Aws, ask: Ask<'_>, bucket: &LiveBucket, facts: Facts<'_>) -> Context {
     let owner = bucket.account.as_str();
     let secure = if ask.request.secure { "true" } else { "false" };

@@ -1,6 +1,8 @@
-//! The body as the object's content: what was signed is what came, `aws-chunked` is decoded, and checksums hold.
+//! The body as the object's content: what was signed is what came, `aws-chunked` is decoded, and
+//! checksums hold.
 //!
-//! Source: S3 API reference, authenticating requests (payloads and trailing checksums). Signed chunks are not modelled.
+//! Source: S3 API reference, authenticating requests (payloads and trailing checksums). Signed
+//! chunks are not modelled.
 
 use aws_smithy_types::base64;
 use bytes::Bytes;
@@ -75,7 +77,8 @@ fn verified(
 
 type Chunks = (Bytes, Vec<(String, String)>);
 
-/// The content of an `aws-chunked` body and its trailers, which `x-amz-trailer` must have announced.
+/// The content of an `aws-chunked` body and its trailers, which `x-amz-trailer` must have
+/// announced.
 fn chunks(request: &Incoming) -> Result<Chunks, Refused> {
     let short = || refusals::S3_INCOMPLETE_BODY.with(&[]);
     let mut rest = &request.body[..];

@@ -1,4 +1,5 @@
-//! Headers: every `x-amz-…` one is signed, and a header that would change what happens is modelled or refused.
+//! Headers: every `x-amz-…` one is signed, and a header that would change what happens is modelled
+//! or refused.
 //!
 //! Source: S3 API reference, authenticating requests, and the operations' request headers.
 

@@ -85,7 +85,8 @@ impl<'a> Listing<'a> {
         })
     }
 
-    /// One more than wanted, where there are so many. A token counts and `start-after` does not, where both are given.
+    /// One more than wanted, where there are so many. A token counts and `start-after` does not,
+    /// where both are given.
     fn objects<'b>(&self, bucket: &'b LiveBucket) -> Vec<(&'b str, &'b LiveObject)> {
         let after = self.continued.as_deref().or(self.start_after);
         let start = match after {

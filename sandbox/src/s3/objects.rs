@@ -7,8 +7,9 @@
 //! | DeleteObject `If-Match: ETAG` | 412 unless it has this ETag | 404 |
 //! | DeleteObject `If-Match: *` | deleted | 404 |
 //!
-//! Source: S3 guide, conditional writes and conditional deletes; the 404 of a conditional delete is that of live answers
-//! (localstack/localstack#13894). That a condition shows an absent key without `s3:ListBucket` is unproved.
+//! Source: S3 guide, conditional writes and conditional deletes; the 404 of a conditional delete is
+//! that of live answers (localstack/localstack#13894). That a condition shows an absent key without
+//! `s3:ListBucket` is unproved.
 
 use super::body::Payload;
 use super::{Ask, Rest, authorise};
@@ -32,8 +33,9 @@ pub(super) fn head(aws: &Aws, ask: Ask<'_>) -> Result<Rest, Refused> {
     Ok(Rest::empty(200, headers(ask, readable(aws, ask)?)))
 }
 
-/// An absent key shows only to callers that may list the bucket (S3 API reference, GetObject, permissions). A policy that
-/// allows listing only with `s3:prefix` does not help: this request carries none.
+/// An absent key shows only to callers that may list the bucket (S3 API reference, GetObject,
+/// permissions). A policy that allows listing only with `s3:prefix` does not help: this request
+/// carries none.
 fn readable<'a>(aws: &'a Aws, ask: Ask<'_>) -> Result<&'a LiveObject, Refused> {
     let bucket = ask.find(aws)?;
     authorise::check(aws, ask, bucket, "GetObject", &[])?;
@@ -82,11 +84,10 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>, payload: Payload) -> Result<Rest,
     }
     let present = bucket.objects.get(ask.key);
     match (if_match, if_none_match) {
-        (None, None) => {}
         (Some("*"), _) | (Some(_), Some(_)) => return Err(not_implemented("If-Match")),
         (Some(etag), None) => matches(ask, present, etag)?,
         (None, Some("*")) if present.is_some() => return Err(failed("If-None-Match")),
-        (None, Some("*")) => {}
+        (None, None | Some("*")) => {}
         (None, Some(_)) => return Err(not_implemented("If-None-Match")),
     }
     let content_type = ask.request.header("content-type").map(str::to_owned);

@@ -1,4 +1,5 @@
-//! Which operation a request asks for, and with what: S3 says it by method, path, query and headers.
+//! Which operation a request asks for, and with what: S3 says it by method, path, query and
+//! headers.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,8 @@ const HEADERS: [(&str, &str); 3] = [
     ("x-amz-expected-bucket-owner", "ExpectedBucketOwner"),
 ];
 
-/// Operation, members for the ledger, and target; an operation without a model is named by what gives it away.
+/// Operation, members for the ledger, and target; an operation without a model is named by what
+/// gives it away.
 pub(crate) fn recognise(
     request: &Incoming,
     address: Address,

@@ -113,7 +113,7 @@ impl Claim {
     pub(crate) fn proves_request(&self, secret: &str, request: &Incoming) -> bool {
         let declared = request.header("x-amz-content-sha256");
         let of_s3 = self.service == "s3";
-        // S3 signs the declared digest, which may be a marker; whether it is the body's is checked afterwards.
+        // S3 signs the declared digest, which may be a marker. `s3::body` checks it against the body.
         let body = match declared {
             Some(declared) if of_s3 => declared.to_owned(),
             _ => hex::encode(Sha256::digest(&request.body)),
@@ -225,7 +225,8 @@ fn canonical_query(query: &[(String, String)]) -> String {
     joined.join("&")
 }
 
-/// The path of S3: each segment decoded and encoded anew, so that every way to write a key has one signature.
+/// The path of S3: each segment decoded and encoded anew, so that a key has one signature however
+/// it is written.
 fn encoded_once(path: &str) -> String {
     encoded(path, |segment| {
         let raw: Vec<u8> = percent_decode_str(segment).collect();

@@ -5,8 +5,8 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-/// A general purpose bucket with the settings of every new one: no versions, no ACLs, public access blocked, and objects
-/// encrypted by S3 itself.
+/// A general purpose bucket with the settings of every new one: no versions, no ACLs, public access
+/// blocked, and objects encrypted by S3 itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bucket {

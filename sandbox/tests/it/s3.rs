@@ -25,7 +25,8 @@ pub fn policy(statements: &[Value]) -> String {
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-/// An account with a ledger bucket and one role, whose access key is `AKIALEDGER`, and a foreign account with an admin.
+/// An account with a ledger bucket and one role, whose access key is `AKIALEDGER`, and a foreign
+/// account with an admin.
 pub fn world(role_policy: &str, bucket: Bucket) -> World {
     let role = Role::new("ledger").policy(role_policy);
     let owner = Account::new(PRODUCER)

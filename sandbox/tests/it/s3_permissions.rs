@@ -29,7 +29,7 @@ fn bucket_policy(statements: &[Value]) -> Bucket {
 }
 
 /// A statement of a bucket policy.
-fn named(effect: &str, principal: &str, action: &str, condition: Value) -> Value {
+fn named(effect: &str, principal: &str, action: &str, condition: &Value) -> Value {
     json!({
         "Effect": effect, "Principal": {"AWS": principal}, "Action": action,
         "Resource": [BUCKET_ARN, IN_BUCKET], "Condition": condition,
@@ -141,7 +141,7 @@ async fn a_bucket_policy_alone_lets_a_role_of_its_account_act() {
         (PRODUCER.to_owned(), 403),
         (arn(PRODUCER, "other"), 403),
     ] {
-        let statement = named("Allow", &principal, "s3:GetObject", json!({}));
+        let statement = named("Allow", &principal, "s3:GetObject", &json!({}));
         let (_, client) = role(&nothing, bucket_policy(&[statement]));
         assert_eq!(
             get(&client, "/runs/a").await.status,
@@ -160,7 +160,7 @@ async fn a_foreign_caller_needs_both_policies() {
         (answer.status, answer.text("Message").as_deref()),
         (403, Some("Access Denied"))
     );
-    let statement = named("Allow", CONSUMER, "s3:GetObject", json!({}));
+    let statement = named("Allow", CONSUMER, "s3:GetObject", &json!({}));
     let (sandbox, _) = role(&everything, bucket_policy(&[statement]));
     let foreign = foreigner(&sandbox);
     get(&foreign, "/runs/a").await.ok();
@@ -180,7 +180,7 @@ async fn a_bucket_policy_forbids_everybody_but_the_named_role() {
         ),
     ] {
         let condition = json!({operator: {"aws:PrincipalArn": allowed}});
-        let deny = named("Deny", "*", "s3:*", condition);
+        let deny = named("Deny", "*", "s3:*", &condition);
         let (sandbox, client) = role(&[allow("s3:*", "*")], bucket_policy(&[deny]));
         get(&client, "/runs/a").await.ok();
         let answer = get(&crate::s3::admin(&sandbox), "/runs/a").await;
@@ -195,8 +195,8 @@ async fn a_bucket_policy_can_demand_tls_and_conditions() {
     let insecure = json!({"Bool": {"aws:SecureTransport": "false"}});
     let bare = json!({"Null": {"s3:if-match": "true", "s3:if-none-match": "true"}});
     let denies = [
-        named("Deny", "*", "s3:*", insecure),
-        named("Deny", "*", "s3:PutObject", bare),
+        named("Deny", "*", "s3:*", &insecure),
+        named("Deny", "*", "s3:PutObject", &bare),
     ];
     let (_, client) = role(&[allow("s3:*", "*")], bucket_policy(&denies));
     get(&client, "/runs/a").await.ok();
@@ -216,7 +216,7 @@ async fn a_bucket_policy_can_demand_tls_and_conditions() {
 #[tokio::test(start_paused = true)]
 async fn a_bucket_policy_changes_at_once() {
     let (sandbox, client) = role(&[allow("s3:*", "*")], bucket());
-    let deny = policy(&[named("Deny", "*", "s3:GetObject", json!({}))]);
+    let deny = policy(&[named("Deny", "*", "s3:GetObject", &json!({}))]);
     assert_eq!(
         sandbox.edit(|aws| aws.set_bucket_policy(BUCKET, &deny)),
         Ok(true)
@@ -229,7 +229,8 @@ async fn a_bucket_policy_changes_at_once() {
         Ok(false)
     );
     let foreign = policy(&[json!({
-        "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::amiferry-ledgers",
+        "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+        "Resource": "arn:aws:s3:::amiferry-ledgers",
     })]);
     let error = sandbox.edit(|aws| aws.set_bucket_policy(BUCKET, &foreign));
     assert!(

@@ -87,7 +87,10 @@ def _xml_error(protocol, root, at):
 
 
 #: What S3 says about an error beside its code and message.
-S3_DETAILS = {"BucketName", "Bucket", "Key", "Endpoint", "Region", "Condition", "Header", "HeadersNotSigned"}
+S3_DETAILS = {
+    *("BucketName", "Bucket", "Key", "Endpoint", "Region"),
+    *("Condition", "Header", "HeadersNotSigned"),
+}
 
 
 def _rest_xml(operation_model, response_dict, body, failed, at):
@@ -98,7 +101,8 @@ def _rest_xml(operation_model, response_dict, body, failed, at):
             root = ElementTree.fromstring(body)
             assert _tag(root) == "Error", f"{at}: {root.tag}"
             names = [_tag(child) for child in root]
-            assert names[:2] + names[-2:] == ["Code", "Message", "RequestId", "HostId"], f"{at}: {names}"
+            outer = names[:2] + names[-2:]
+            assert outer == ["Code", "Message", "RequestId", "HostId"], f"{at}: {names}"
             assert set(names[2:-2]) <= S3_DETAILS, f"{at}: {names}"
         return
     shape = operation_model.output_shape

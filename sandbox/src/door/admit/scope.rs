@@ -1,4 +1,5 @@
-//! Whether the endpoint, the credential scope and the operation speak of the same service and Region.
+//! Whether the endpoint, the credential scope and the operation speak of the same service and
+//! Region.
 
 use crate::aws::{Partition, is_region};
 use crate::door::Service;
@@ -17,7 +18,8 @@ pub(super) fn check(request: &Incoming, service: Service, claim: &Claim) -> Resu
         (Some(_), Some(region), Some("amazonaws" | "api")) => Some(region),
         _ => None,
     };
-    // Under a name of its own, such as 127.0.0.1, SDKs sign for the client's Region whatever the service.
+    // Under a name of its own, such as 127.0.0.1, SDKs sign for the client's Region whatever the
+    // service.
     let named = match (service, named) {
         (Service::Organizations, Some(_)) => Some(Partition::of_host(&request.host).organizations),
         (Service::Iam, Some(_)) => Some(Partition::of_host(&request.host).iam),
