@@ -199,7 +199,10 @@ fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipa
     if let Some(account) = aws::account_of(wish.role_arn) {
         context.insert("aws:resourceaccount".to_owned(), vec![account.to_owned()]);
         if let Some(organization) = aws.organization_of(account) {
-            context.insert("aws:resourceorgid".to_owned(), vec![organization.to_owned()]);
+            context.insert(
+                "aws:resourceorgid".to_owned(),
+                vec![organization.to_owned()],
+            );
         }
     }
     context.insert(

@@ -150,7 +150,10 @@ pub(super) fn add_access_key(
         return fault(at, "id", format!("{:?} is not an access key ID", key.id));
     }
     let mut caller = caller(aws, account, arn, "sandbox", None);
-    caller.principal.source_function.clone_from(&key.source_function);
+    caller
+        .principal
+        .source_function
+        .clone_from(&key.source_function);
     let credential = Credential {
         secret: key.secret.clone(),
         session_token: key.session_token.clone(),
