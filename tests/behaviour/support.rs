@@ -64,8 +64,8 @@ pub fn key_arn((account, region): Place) -> String {
 /// The source account with its image: two encrypted gp3 snapshots, one instance store mapping.
 pub fn producer() -> Account {
     Account::new(SOURCE)
-        .access_key("AKIAIOSFODNNPRODUCER", "producer-secret", ROLE)
-        .role(Role::new("amiferry").policy(documented("Find")))
+        .function_key("AKIAIOSFODNNPRODUCER", "producer-secret", ROLE, FUNCTION)
+        .role(function_role())
         .key(Key::new(HOME, "11111111-aaaa-bbbb-cccc-000000000001").alias("alias/shared-ami-key"))
         .snapshot(
             Snapshot::new(HOME, ROOT, 8)
@@ -74,6 +74,13 @@ pub fn producer() -> Account {
         )
         .snapshot(Snapshot::new(HOME, DATA, 100).key(SOURCE_KEY))
         .image(image())
+}
+
+/// The function's role as documented, for copies and shares with any account.
+pub fn function_role() -> Role {
+    Role::new("amiferry")
+        .policy(documented("Find"))
+        .policy(documented("ShareImages"))
 }
 
 pub fn image() -> Image {
@@ -103,10 +110,11 @@ pub fn image() -> Image {
 pub fn copy_role(account: &str, regions: &[&str]) -> Role {
     let role = Role::new("AmiCopyRole").trust_policy(documented("aws:PrincipalArn"));
     regions.iter().fold(role, |role, region| {
-        role.policy(documented("TidyUp").replace(
+        let policy = documented("TidyUp").replace(
             &format!("{HOME}:222222222222"),
             &format!("{region}:{account}"),
-        ))
+        );
+        role.policy(policy.replace("222222222222", account))
     })
 }
 
