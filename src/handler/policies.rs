@@ -26,7 +26,9 @@ impl Handler {
         let reading = async {
             let begun = begin(aws, parsed, &run, false).await?;
             let caller = aws.caller().await?;
-            Ok((begun, caller.in_function(&invocation.function_arn)))
+            let caller = caller.in_function(&invocation.function_arn);
+            let bucket = self.settings.bucket.as_deref();
+            Ok((begun, caller.with_ledger(bucket)))
         };
         let read = in_time(aws, &budget, reading).await;
         let (begun, caller) = read.unwrap_or_else(|| Err(too_slow()))?;

@@ -36,6 +36,8 @@ pub struct Caller {
     pub principals: Vec<String>,
     /// The ARN of the function, unqualified; `None` if it runs elsewhere than in Lambda.
     pub function: Option<String>,
+    /// The bucket that holds the function's ledger.
+    pub bucket: Option<String>,
 }
 
 impl Caller {
@@ -61,7 +63,14 @@ impl Caller {
             role,
             principals,
             function: None,
+            bucket: None,
         }
+    }
+
+    #[must_use]
+    pub fn with_ledger(mut self, bucket: Option<&str>) -> Self {
+        self.bucket = bucket.map(str::to_owned);
+        self
     }
 
     /// Adds the function, by the ARN that it was invoked by, which may end in a version or an alias.

@@ -327,7 +327,6 @@ def test_the_parameters_bind_the_policies(fabric):
         "Request": '{"TargetAccountIds": ["222222222222"]}',
         "NotificationEmail": "images@example.com",
         "LogExecutions": "true",
-        "SweepRegions": "eu-west-1,eu-central-1",
     }
     assert fabric.create("everything", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("everything")
     outputs = fabric.outputs("everything")

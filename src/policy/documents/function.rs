@@ -8,13 +8,13 @@ use super::{
     Document, MOST_NAMED, OPERATIONS_BY_EC2, OPERATIONS_OF_ROLES, Purpose, Run, named, only_grants,
     staging,
 };
-use crate::command::tag;
 use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
 
 pub fn document(run: &Run<'_>) -> Document {
     let caller = run.caller;
     let mut statements = at_ec2(run);
+    statements.extend(ledger(run));
     statements.extend(at_keys(run).map(|(statement, keys)| statement.on(keys)));
     statements.extend(staging::of_function(run));
     statements.extend(organization(run));
@@ -45,6 +45,37 @@ pub fn only_with_targets(run: &Run<'_>) -> Option<Value> {
     let accounts: BTreeSet<&str> = targets.iter().map(|t| t.account_id.as_str()).collect();
     let named = !accounts.is_empty() && accounts.len() <= MOST_NAMED;
     named.then(|| json!({"ec2:Add/userId": accounts}))
+}
+
+/// Where the function writes down who may use the source, because of which run.
+fn ledger(run: &Run<'_>) -> Vec<Statement> {
+    let Some(bucket) = &run.caller.bucket else {
+        return Vec::new();
+    };
+    let bucket = format!("arn:{}:s3:::{bucket}", run.partition());
+    let records = Statement::allow(
+        "Ledger",
+        &[
+            ("s3:GetObject", "reading what runs have opened"),
+            (
+                "s3:PutObject",
+                "writing that down before anything is opened",
+            ),
+            (
+                "s3:DeleteObject",
+                "removing records that nothing needs any more",
+            ),
+        ],
+    );
+    let list = Statement::allow(
+        "ListLedger",
+        &[(
+            "s3:ListBucket",
+            "finding what is open; telling that an object is not there",
+        )],
+    );
+    let folders = ["runs", "openings"].map(|folder| format!("{bucket}/{folder}/*"));
+    vec![records.on(folders), list.on([bucket])]
 }
 
 const ELSEWHERE: &str = "the role does this in its function, and nowhere else";
@@ -88,8 +119,8 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
         Statement::allow(
             "Find",
             &[
-                ("ec2:DescribeImages", "finding the image; its marks"),
-                ("ec2:DescribeSnapshots", "its snapshots, keys and marks"),
+                ("ec2:DescribeImages", "finding the image"),
+                ("ec2:DescribeSnapshots", "its snapshots and keys"),
             ],
         )
         .on(["*"]),
@@ -142,27 +173,6 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
                 .when(json!({"StringEquals": {"ec2:Add/group": "all"}})),
         );
     }
-    let (marked, prefix, why) = if run.is_share() {
-        let all: Vec<String> = [image].into_iter().chain(snapshots).collect();
-        (all, tag::SHARED, "noting whom it let in")
-    } else {
-        (snapshots, tag::SHARING, "noting who was allowed before")
-    };
-    let mark = Statement::allow(
-        "Mark",
-        &[
-            ("ec2:CreateTags", why),
-            ("ec2:DeleteTags", "taking the note off again"),
-        ],
-    );
-    let mut keys = vec![format!("{prefix}*")];
-    if state.order.key_access == KeyAccess::Policy {
-        keys.push(format!("{}*", tag::POLICY));
-    }
-    // Without Null, a call that names no tag would delete all there are.
-    let tags =
-        json!({"ForAllValues:StringLike": {"aws:TagKeys": keys}, "Null": {"aws:TagKeys": "false"}});
-    statements.push(mark.on(marked).when(tags));
     statements
 }
 

@@ -46,7 +46,6 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
                 "ec2:ModifySnapshotAttribute",
                 "sharing them, and ending that",
             ),
-            ("ec2:CreateTags", "noting whom the run needs"),
             ("ec2:DeleteSnapshot", "none is left in the source account"),
         ],
     );
