@@ -60,9 +60,7 @@ async fn granted(
     Some(refused.code().unwrap_or("no code").to_owned())
 }
 
-fn denied() -> Option<String> {
-    Some("AccessDeniedException".to_owned())
-}
+const DENIED: Option<&str> = Some("AccessDeniedException");
 
 #[tokio::test(start_paused = true)]
 async fn a_session_without_a_session_policy_grants_its_key_to_nobody() {
@@ -76,7 +74,7 @@ async fn a_session_without_a_session_policy_grants_its_key_to_nobody() {
         .expect("looking is allowed");
     for grantee in GRANTEES {
         let said = granted(&kms, &key, grantee, GrantOperation::Decrypt).await;
-        assert_eq!(said, denied(), "{grantee}");
+        assert_eq!(said.as_deref(), DENIED, "{grantee}");
     }
     assert!(sandbox.grants(&key).is_empty());
 }
@@ -88,14 +86,19 @@ async fn a_session_for_service_linked_roles_grants_to_no_other_principal() {
     let key = key_arn(TARGET);
     for grantee in GRANTEES {
         let said = granted(&kms, &key, grantee, GrantOperation::Decrypt).await;
-        assert_eq!(said, denied(), "{grantee}");
+        assert_eq!(said.as_deref(), DENIED, "{grantee}");
     }
     let others = arn(TWO[1].0, SPOT);
     let said = granted(&kms, &key, &others, GrantOperation::Decrypt).await;
-    assert_eq!(said, denied(), "a service-linked role of another account");
+    assert_eq!(
+        said.as_deref(),
+        DENIED,
+        "a service-linked role of another account"
+    );
     let scaling = arn(TARGET.0, SCALING);
     let beyond = GrantOperation::RetireGrant;
-    assert_eq!(granted(&kms, &key, &scaling, beyond).await, denied());
+    let said = granted(&kms, &key, &scaling, beyond).await;
+    assert_eq!(said.as_deref(), DENIED);
     let launching = GrantOperation::Decrypt;
     assert_eq!(granted(&kms, &key, &scaling, launching).await, None);
 }
@@ -123,7 +126,7 @@ async fn the_session_policy_of_a_run_protects_the_key_under_a_role_that_may_do_e
         let key = key_arn(TARGET);
         for grantee in GRANTEES {
             let said = granted(&kms, &key, grantee, GrantOperation::Decrypt).await;
-            assert_eq!(said, denied(), "{grantee}");
+            assert_eq!(said.as_deref(), DENIED, "{grantee}");
         }
         let scaling = arn(TARGET.0, SCALING);
         let said = granted(&kms, &key, &scaling, GrantOperation::Decrypt).await;
