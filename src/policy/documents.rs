@@ -73,7 +73,8 @@ impl Caller {
         self
     }
 
-    /// Adds the function, by the ARN that it was invoked by, which may end in a version or an alias.
+    /// Adds the function, by the ARN that it was invoked by, which may end in a version or an
+    /// alias.
     #[must_use]
     pub fn in_function(mut self, invoked_arn: &str) -> Self {
         let parts: Vec<&str> = invoked_arn.split(':').take(7).collect();
@@ -315,8 +316,8 @@ fn region_of(key: &str) -> &str {
     key.split(':').nth(3).unwrap_or_default()
 }
 
-/// What EC2 does with a key for the principal that copies or launches: the same with the key that is read and the key that is
-/// written under (EBS user guide, permissions for encryption).
+/// What EC2 does with a key for the principal that copies or launches: the same with the key that
+/// is read and the key that is written under (EBS user guide, permissions for encryption).
 const USE_BY_EC2: [Action; 4] = [
     ("kms:Decrypt", "EBS reads the snapshots' data keys"),
     (
@@ -334,8 +335,9 @@ const GRANT_BY_EC2: Action = (
     "EBS gives itself the use of the key for the time of the copy, or for a volume",
 );
 
-/// Returns the statements that let EC2 use a key for the principal, and create grants for AWS resources only. They are two
-/// because no other action than CreateGrant carries `kms:GrantIsForAWSResource`.
+/// Returns the statements that let EC2 use a key for the principal, and create grants for AWS
+/// resources only. They are two because no other action than CreateGrant carries
+/// `kms:GrantIsForAWSResource`.
 fn through_ec2(sids: [&'static str; 2], uses: &[Action], condition: Value) -> [Statement; 2] {
     let mut for_resources = condition.clone();
     for_resources["Bool"] = json!({"kms:GrantIsForAWSResource": "true"});

@@ -11,15 +11,17 @@ use crate::state::{State, TargetPhase};
 
 /// STS's limit for the text of a session policy.
 const LONGEST: usize = 2048;
-/// STS also packs the policy into the session's token. The limit of that is not documented; this many characters were seen
-/// to fit.
+/// STS also packs the policy into the session's token. The limit of that is not documented; this
+/// many characters were seen to fit.
 const COMFORTABLE: usize = 1100;
 
-/// Returns what a session in `account` may do for this run, whatever its role allows: copy into the run's Regions under the
-/// run's keys, delete copies of the run's image, and use keys through EC2 only.
+/// Returns what a session in `account` may do for this run, whatever its role allows: copy into the
+/// run's Regions under the run's keys, delete copies of the run's image, and use keys through EC2
+/// only.
 ///
-/// The first of these policies that packs comfortably is taken: with keys and Regions by name, with the keys of whole accounts,
-/// with every Region. Where none does, the first that is about as short as any.
+/// The first of these policies that packs comfortably is taken: with keys and Regions by name, with
+/// the keys of whole accounts, with every Region. Where none does, the first that is about as short
+/// as any.
 pub fn session_policy(state: &State, account: &AccountId) -> String {
     let whole = keys_of_accounts(state, account);
     let policies = if state.order.share.is_some() {
@@ -98,7 +100,8 @@ fn to_copy(
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-/// A share's own session exists for service-linked roles only: it makes their grants on the source keys.
+/// A share's own session exists for service-linked roles only: it makes their grants on the source
+/// keys.
 fn to_let_launch(state: &State, account: &AccountId, keys: &BTreeSet<String>) -> String {
     let partition = state.source.region.partition();
     let mut statements = vec![
@@ -109,7 +112,8 @@ fn to_let_launch(state: &State, account: &AccountId, keys: &BTreeSet<String>) ->
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-/// Grants that the session asks KMS for directly go to service-linked roles of the account. Only CreateGrant has a grantee.
+/// Grants that the session asks KMS for directly go to service-linked roles of the account. Only
+/// CreateGrant has a grantee.
 fn to_linked_roles(partition: &str, account: &AccountId) -> Value {
     let roles = format!("arn:{partition}:iam::{account}:role/aws-service-role/*");
     json!({"StringLikeIfExists": {"kms:GranteePrincipal": roles}})
@@ -142,8 +146,8 @@ fn keys_of_accounts(state: &State, account: &AccountId) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the ARNs of the run's keys that this account works with. A policy cannot name an alias: the account's keys in that
-/// Region stand for it.
+/// Returns the ARNs of the run's keys that this account works with. A policy cannot name an alias:
+/// the account's keys in that Region stand for it.
 fn named_keys(state: &State, account: &AccountId) -> BTreeSet<String> {
     let mut keys: BTreeSet<String> = state.opened_keys().into_iter().collect();
     for target in state.targets.iter().filter(|t| t.account_id == *account) {

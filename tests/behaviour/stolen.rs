@@ -1,4 +1,5 @@
-//! Credentials of the function's role in a thief's hands (SECURITY.md, Stolen credentials): the role has every documented policy.
+//! Credentials of the function's role in a thief's hands (SECURITY.md, Stolen credentials): the
+//! role has every documented policy.
 
 use amiferry_sandbox::Sandbox;
 use aws_sdk_ec2::error::ProvideErrorMetadata;

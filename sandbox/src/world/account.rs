@@ -77,8 +77,8 @@ impl Account {
         self
     }
 
-    /// The credentials that Lambda gives this function for its role: requests signed with them carry
-    /// `lambda:SourceFunctionArn`.
+    /// The credentials that Lambda gives this function for its role: requests signed with them
+    /// carry `lambda:SourceFunctionArn`.
     #[must_use]
     pub fn function_key(self, id: &str, secret: &str, role_arn: &str, function_arn: &str) -> Self {
         let mut account = self.access_key(id, secret, role_arn);
@@ -191,7 +191,8 @@ pub struct AccessKey {
     /// How long it counts, from the start of the world; 0 has expired already. For good, if absent.
     #[serde(default)]
     pub valid_seconds: Option<u32>,
-    /// ARN of the Lambda function that has this key in its environment; `lambda:SourceFunctionArn` of its requests.
+    /// ARN of the Lambda function that has this key in its environment; `lambda:SourceFunctionArn`
+    /// of its requests.
     #[serde(default)]
     pub source_function: Option<String>,
 }

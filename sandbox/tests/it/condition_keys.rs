@@ -1,4 +1,5 @@
-//! Condition keys that only some requests carry: who signed them, whose resource they concern, how a key is called.
+//! Condition keys that only some requests carry: who signed them, whose resource they concern, how
+//! a key is called.
 
 use amiferry_sandbox::{Account, Key, Role, Sandbox, World};
 use serde_json::{Value, json};

@@ -122,7 +122,8 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     statements
 }
 
-/// Whether `kms:ViaService` names the Region of the key or of the copy is not documented: both are named.
+/// Whether `kms:ViaService` names the Region of the key or of the copy is not documented: both are
+/// named.
 fn at_source_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let keys = &run.state.source.keys;
     if keys.is_empty() {

@@ -35,8 +35,9 @@ pub fn document(run: &Run<'_>) -> Document {
     }
 }
 
-/// The accounts that snapshots may be shared with. Removing adds no account, so `ForAllValues` allows it. `None` where they are
-/// too many to name, or where whoever joins the organization later shall be let in.
+/// The accounts that snapshots may be shared with. Removing adds no account, so `ForAllValues`
+/// allows it. `None` where they are too many to name, or where whoever joins the organization later
+/// shall be let in.
 pub fn only_with_targets(run: &Run<'_>) -> Option<Value> {
     let targets = &run.state.targets;
     if run.is_share() && targets.iter().any(|target| target.member) {
@@ -91,8 +92,9 @@ const SENSITIVE: [Action; 8] = [
     ("sts:AssumeRole", ELSEWHERE),
 ];
 
-/// Denies requests that another function, a service or a person signs with the role. Calls that EC2 makes to KMS for the
-/// function are spared: AWS does not document that they carry the function's ARN.
+/// Denies requests that another function, a service or a person signs with the role. Calls that EC2
+/// makes to KMS for the function are spared: AWS does not document that they carry the function's
+/// ARN.
 fn only_from_function(run: &Run<'_>) -> Option<Statement> {
     let function = run.caller.function.as_ref()?;
     let deny = Statement::deny("OnlyThisFunction", &SENSITIVE).on(["*"]);

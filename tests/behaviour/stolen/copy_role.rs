@@ -1,4 +1,5 @@
-//! A stolen session of `AmiCopyRole`: it cannot give its account's key away, whatever the session or the role lacks.
+//! A stolen session of `AmiCopyRole`: it cannot give its account's key away, whatever the session
+//! or the role lacks.
 
 use amiferry::ids::AccountId;
 use amiferry::policy::session_policy;

@@ -64,7 +64,8 @@ const REFUSED: Option<&str> = Some("UnauthorizedOperation");
 const DENIED: Option<&str> = Some("AccessDeniedException");
 const NOT_ASSUMED: Option<&str> = Some("AccessDenied");
 
-/// The role with these of the documented policies, and another key of it that its function does not have.
+/// The role with these of the documented policies, and another key of it that its function does not
+/// have.
 fn sandbox(policies: &[String]) -> Sandbox {
     let mut producer = producer().access_key(
         "AKIAELSEWHERE0000000",
@@ -133,7 +134,8 @@ async fn with_allowed_account_ids_no_other_account_is_reached() {
     assert_eq!(thief.assumes(OTHER_COPY_ROLE).await.as_deref(), NOT_ASSUMED);
 }
 
-/// The function's policy with the statements for named accounts in the places of those of the same names.
+/// The function's policy with the statements for named accounts in the places of those of the same
+/// names.
 fn with_named_accounts() -> String {
     let read = |name: &str| -> serde_json::Value {
         serde_json::from_str(&documented(name)).expect("a policy")
