@@ -15,6 +15,8 @@ class Identity:
     access_key_id: str
     secret_access_key: str
     principal: str
+    source_function: str | None = None
+    """The ARN of the Lambda function whose environment has the key."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +32,9 @@ class World:
         return {identity.account for identity in self.identities}
 
     def function(self, account: str) -> Identity:
-        """The identity the function runs under: the account's first access key that belongs to a role."""
-        return self._first(account, ":role/")
+        """The identity the function runs under: the account's first access key of a function, or else of a role."""
+        own = [identity for identity in self.identities if identity.account == account]
+        return next((identity for identity in own if identity.source_function), self._first(account, ":role/"))
 
     def reader(self, account: str) -> Identity:
         """The identity to look with: the account's first access key that belongs to a user."""
@@ -54,7 +57,7 @@ def read(file: pathlib.Path) -> World:
         file=file,
         speed=float(content.get("speed", 1.0)),
         identities=tuple(
-            Identity(account["id"], key["id"], key["secret"], key["principal"])
+            Identity(account["id"], key["id"], key["secret"], key["principal"], key.get("source_function"))
             for account in accounts
             for key in account.get("access_key", [])
         ),

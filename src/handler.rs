@@ -160,11 +160,15 @@ impl Handler {
         let parsed = Request::parse(request, &self.defaults(invocation)?)?;
         let budget = budget(aws, invocation, PATIENCE)?;
         let run = run_of(request, &parsed);
-        let begun = in_time(aws, &budget, begin(aws, parsed, &run, false)).await;
+        let beginning = async {
+            let mut begun = begin(aws, parsed, &run, false).await?;
+            accept(aws, &mut begun, "a direct call", false).await?;
+            Ok(begun)
+        };
+        let begun = in_time(aws, &budget, beginning).await;
         let mut begun = begun.unwrap_or_else(|| Err(too_slow()))?;
-        accept(aws, &mut begun, "a direct call", false).await?;
         let progress = advance(aws, &mut begun.state, &begun.source, budget).await;
-        self.replied(aws, &begun.state, progress).await
+        self.replied(aws, &begun.state, progress, invocation).await
     }
 
     async fn resume(
@@ -179,7 +183,7 @@ impl Handler {
             Again::Read(source) => advance(aws, &mut state, &source, budget).await,
             Again::Later(seconds) => Progress::Continue(seconds),
         };
-        self.replied(aws, &state, progress).await
+        self.replied(aws, &state, progress, invocation).await
     }
 
     async fn replied(
@@ -187,24 +191,32 @@ impl Handler {
         aws: &Aws,
         state: &State,
         progress: Progress,
+        invocation: &Invocation,
     ) -> Result<Value, Error> {
         match progress {
-            Progress::Ended => self.ended(aws, state).await,
+            Progress::Ended => self.ended(aws, state, invocation).await,
             Progress::Continue(_) | Progress::Opened => reply(state, progress),
         }
     }
 
     /// The reply of a run that has ended, with its receipt. The ledger is told how it ended; where it cannot be, the receipt says so: the run
     /// itself is over.
-    async fn ended(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
+    async fn ended(
+        &self,
+        aws: &Aws,
+        state: &State,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
         let mut told = reply(state, Progress::Ended)?;
         if state.part {
             return Ok(told);
         }
         let result = json!({"Status": told["Status"], "Targets": state.targets.len()});
-        told["Result"]["Receipt"] = match aws.end_run(state, &result).await {
-            Ok(receipt) => json!(receipt),
-            Err(refusal) => json!([{"Unread": refusal.to_string()}]),
+        let ending = tokio::time::timeout_at(ends_by(aws, invocation), aws.end_run(state, &result));
+        told["Result"]["Receipt"] = match ending.await {
+            Ok(Ok(receipt)) => json!(receipt),
+            Ok(Err(refusal)) => json!([{"Unread": refusal.to_string()}]),
+            Err(_) => json!([{"Unread": "the ledger gave no answer in time"}]),
         };
         Ok(told)
     }
@@ -271,6 +283,12 @@ fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, E
         patience,
         only_open: false,
     })
+}
+
+/// When a reply must be ready: ten seconds before the deadline.
+fn ends_by(aws: &Aws, invocation: &Invocation) -> Instant {
+    let left = time_left(aws, invocation).unwrap_or(LONGEST);
+    Instant::now() + left.saturating_sub(BEFORE_DEADLINE - LAST_MOMENT)
 }
 
 /// When the answer to CloudFormation must be out, or given up.

@@ -325,14 +325,11 @@ impl State {
     /// Makes a state that may be behind the world safe to act on: every target not yet terminal looks first. What had
     /// been shared stays known, so a target that was copying goes straight on after its look. Granting looks itself.
     pub fn reopen(&mut self) {
-        let (closed, copies) = (self.sharing.closed, self.order.share.is_none());
+        let closed = self.sharing.closed;
         for target in &mut self.targets {
             // Once the source is closed, what is tidied has been found good, and needs no source to compare it with.
             let tidying = target.phase == TargetPhase::Tidying && !closed;
-            // Nothing is opened to a target that this very call has not looked at.
-            let waits = target.phase == TargetPhase::Ready && copies;
             if tidying
-                || waits
                 || matches!(
                     target.phase,
                     TargetPhase::Copying | TargetPhase::Registering | TargetPhase::Checking

@@ -168,6 +168,15 @@ impl Caller {
     pub(crate) fn account(&self) -> &str {
         &self.principal.account
     }
+
+    /// The caller in a call that an AWS service makes for it. Lambda's guide promises
+    /// `lambda:SourceFunctionArn` for the function's own calls only, so a policy must not need it
+    /// here.
+    pub(crate) fn forwarded(&self) -> Self {
+        let mut caller = self.clone();
+        caller.principal.source_function = None;
+        caller
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -196,6 +196,15 @@ fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipa
         context.insert("sts:externalid".to_owned(), vec![id.to_owned()]);
     }
     context.insert("aws:requestedregion".to_owned(), vec![call.region.clone()]);
+    if let Some(account) = aws::account_of(wish.role_arn) {
+        context.insert("aws:resourceaccount".to_owned(), vec![account.to_owned()]);
+        if let Some(organization) = aws.organization_of(account) {
+            context.insert(
+                "aws:resourceorgid".to_owned(),
+                vec![organization.to_owned()],
+            );
+        }
+    }
     context.insert(
         "sts:rolesessionname".to_owned(),
         vec![wish.session.to_owned()],

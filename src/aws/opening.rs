@@ -22,6 +22,7 @@ use crate::state::State;
 
 /// CreateGrant allows 50 a second.
 const GRANTS_AT_ONCE: usize = 8;
+const SESSIONS_AT_ONCE: usize = 16;
 /// Writes of one record that others change at the same time.
 const MOST_RACES: usize = 24;
 
@@ -50,6 +51,8 @@ impl Aws {
     /// Opens the source to the accounts of these targets, and to the audience of a lasting share.
     pub(super) async fn open(&self, state: &State, targets: &[usize]) -> Outcome {
         let opened = state.opened();
+        let (targets, mut unreached) = self.reached(state, targets).await;
+        let targets = &targets[..];
         let wishes = wishes(&opened, targets);
         let began = match self.hold_all(state, targets, &wishes).await {
             Ok(Held::All(began)) => began,
@@ -68,11 +71,35 @@ impl Aws {
         }
         let ours: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
         let earlier = ours.into_iter().filter(|a| began.contains(a.as_str())).cloned().collect();
+        unreached.extend(refused.targets);
         Outcome::Opened {
             earlier,
-            refused: refused.targets,
+            refused: unreached,
             audience: refused.audience,
         }
+    }
+
+    /// Those of a copy's targets whose role this very process has assumed; a `State` may name any. With whom it has not, and what AWS said.
+    async fn reached(
+        &self,
+        state: &State,
+        targets: &[usize],
+    ) -> (Vec<usize>, Vec<(usize, Refusal)>) {
+        if state.order.share.is_some() {
+            return (targets.to_vec(), Vec::new());
+        }
+        let reaching = targets.to_vec().into_iter().map(|i| async move {
+            (i, self.session(state, &state.targets[i]).await.err())
+        });
+        let mut all = stream::iter(reaching).buffered(SESSIONS_AT_ONCE);
+        let (mut reached, mut unreached) = (Vec::new(), Vec::new());
+        while let Some((i, refusal)) = all.next().await {
+            match refusal {
+                None => reached.push(i),
+                Some(refusal) => unreached.push((i, refusal)),
+            }
+        }
+        (reached, unreached)
     }
 
     /// Asks the run's object whether it may, then writes the hold into each record.

@@ -86,7 +86,8 @@ impl Aws {
     ) -> Vec<Finding> {
         let mut target = target.clone();
         // The policy of aws/ebs lets every principal of its account use it through EC2.
-        let own_key = !target.kms_key_id.is_aws_ebs();
+        let named = target.kms_key_id.clone();
+        let own_key = (!named.is_aws_ebs()).then_some(named.as_str());
         let mut findings = Vec::new();
         let there = match self.preflight_name(state, source, &target, actor).await {
             // Every other call to EC2 would say the same: the Region is not enabled, or nobody may look.

@@ -27,7 +27,12 @@ impl Aws {
         let accepted = self.change_run(&state.run, |former| {
             let new = Run::accept(former, asked.clone(), whole);
             let attempt = new.attempt;
-            if former.is_some_and(|former| former.attempt == attempt) {
+            let same = |former: &Run| {
+                former.attempt == attempt
+                    && former.executions == new.executions
+                    && former.calls == new.calls
+            };
+            if former.is_some_and(same) {
                 return Change::Leave(attempt);
             }
             Change::Write(new, attempt)

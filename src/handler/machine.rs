@@ -47,7 +47,8 @@ impl Handler {
                 Beginning::Answer(_) => return Ok(json!({"Status": "Nothing"})),
                 Beginning::Run(mut begun) => {
                     call.execution.clone_into(&mut begun.state.execution);
-                    accept_job(aws, &job, &mut begun).await?;
+                    let accepting = in_time(aws, &budget, accept_job(aws, &job, &mut begun)).await;
+                    accepting.unwrap_or_else(|| Err(too_slow()))?;
                     let Begun { state, source, .. } = *begun;
                     self.say_started(aws, &job, &state, invocation).await?;
                     (state, source)
@@ -114,7 +115,7 @@ impl Handler {
                     )
                     .await?;
                 }
-                self.told(aws, &state).await
+                self.told(aws, &state, invocation).await
             }
         }
     }
@@ -240,7 +241,7 @@ impl Handler {
         let mut state = plan::withdraw(&request, place, true, &run, aws.now());
         // Where the live attempt is this execution's, it had opened the source and had not come to copying.
         let found = aws.run_record(&run).await.map_err(Error::from_refusal)?;
-        let ours = found.filter(|run| run.execution.as_deref() == Some(&call.execution));
+        let ours = found.filter(|run| run.executions.contains(&call.execution));
         if let Some(ours) = ours {
             state.attempt = ours.attempt;
             state.sharing.at = aws.now();

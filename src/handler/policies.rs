@@ -25,7 +25,10 @@ impl Handler {
         let run = run_of(request, &parsed);
         let reading = async {
             let begun = begin(aws, parsed, &run, false).await?;
-            Ok((begun, aws.caller().await?))
+            let caller = aws.caller().await?;
+            let caller = caller.in_function(&invocation.function_arn);
+            let bucket = self.settings.bucket.as_deref();
+            Ok((begun, caller.with_ledger(bucket)))
         };
         let read = in_time(aws, &budget, reading).await;
         let (begun, caller) = read.unwrap_or_else(|| Err(too_slow()))?;

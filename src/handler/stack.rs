@@ -81,7 +81,9 @@ impl Handler {
         };
         let mut begun = begun;
         if resource.request_type != RequestType::Delete {
-            accept(aws, &mut begun, &asked_by(resource), true).await?;
+            let by = asked_by(resource);
+            let accepting = in_time(aws, &budget, accept(aws, &mut begun, &by, true)).await;
+            accepting.unwrap_or_else(|| Err(too_slow()))?;
         }
         let Begun {
             mut state, source, ..

@@ -75,7 +75,9 @@ impl Handler {
         let budget = turn_budget(aws, invocation)?;
         let begun = in_time(aws, &budget, begin(aws, parsed, &run, false)).await;
         let mut begun = begun.unwrap_or_else(|| Err(too_slow()))?;
-        accept(aws, &mut begun, "an event of EventBridge", false).await?;
+        let by = "an event of EventBridge";
+        let accepting = in_time(aws, &budget, accept(aws, &mut begun, by, false)).await;
+        accepting.unwrap_or_else(|| Err(too_slow()))?;
         let turn = Turn::first(None, true);
         self.go_on(aws, &mut begun.state, &begun.source, &turn, invocation)
             .await

@@ -79,7 +79,8 @@ impl Handler {
                 runs.insert(attempt.run.clone(), aws.run_record(&attempt.run).await?);
             }
             let run = runs.get(&attempt.run).and_then(Option::as_ref);
-            if of.is_some() && run.and_then(|run| run.execution.as_deref()) != of {
+            let works = |name: &str| run.is_some_and(|run| run.executions.contains(name));
+            if of.is_some_and(|name| !works(name)) {
                 continue;
             }
             let since = holding.latest;
@@ -130,10 +131,15 @@ impl Handler {
             // A later attempt, which closes this one too when it ends; the process of this one may be at work still.
             return Ok(age < LONGEST_RUN);
         }
-        match (&run.execution, &self.settings.state_machine) {
-            (Some(execution), Some(machine)) => aws.is_running(machine, execution).await,
-            _ => Ok(run.is_live(attempt) && age < LONGEST_RUN),
+        let Some(machine) = &self.settings.state_machine else {
+            return Ok(run.is_live(attempt) && age < LONGEST_RUN);
+        };
+        for execution in &run.executions {
+            if aws.is_running(machine, execution).await? {
+                return Ok(true);
+            }
         }
+        Ok(run.calls && run.is_live(attempt) && age < LONGEST_RUN)
     }
 }
 

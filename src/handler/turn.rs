@@ -122,7 +122,7 @@ impl Handler {
         if advance(aws, state, source, budget).await == Progress::Ended {
             let answer = Answer::ended(state, &physical_id(&state.run));
             let status = Status::of(state).as_str();
-            self.ended(aws, state).await?;
+            self.ended(aws, state, invocation).await?;
             info!(run = state.run, status, reason = answer.reason, "ended");
             turn.answer(&answer, answer_by(aws, invocation)).await?;
             return Ok(json!({"Status": status, "RunId": state.run}));

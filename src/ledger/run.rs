@@ -34,9 +34,12 @@ pub struct Run {
     pub audience: BTreeSet<String>,
     /// The attempt that is live, or was the last.
     pub attempt: u32,
-    /// The execution that works on that attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub execution: Option<String>,
+    /// The executions that work on that attempt.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub executions: BTreeSet<String>,
+    /// Whether others work on it too, of whose end nobody is told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub calls: bool,
     pub status: RunStatus,
     /// The snapshots, images and keys whose records may name an attempt of it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -151,7 +154,8 @@ impl Run {
             targets: BTreeSet::new(),
             audience: BTreeSet::new(),
             attempt: attempt.number,
-            execution: None,
+            executions: BTreeSet::new(),
+            calls: true,
             status: RunStatus::Ended,
             resources: BTreeSet::new(),
             stages: false,
@@ -200,12 +204,13 @@ impl Run {
         }
         let joins = former.kind == Kind::Copy
             && former.status == RunStatus::Live
-            && former.execution == new.execution
             && former.same_request(&new);
         if joins {
             new.attempt = former.attempt;
             new.since = former.since;
             new.asked_by.clone_from(&former.asked_by);
+            new.executions.extend(former.executions.iter().cloned());
+            new.calls |= former.calls;
         } else {
             new.attempt = former.attempt.saturating_add(1);
         }

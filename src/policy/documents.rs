@@ -34,6 +34,10 @@ pub struct Caller {
     pub role: Option<String>,
     /// What `aws:PrincipalArn` may be. STS leaves the path of a role out; its name is unique in the account whatever its path.
     pub principals: Vec<String>,
+    /// The ARN of the function, unqualified; `None` if it runs elsewhere than in Lambda.
+    pub function: Option<String>,
+    /// The bucket that holds the function's ledger.
+    pub bucket: Option<String>,
 }
 
 impl Caller {
@@ -58,7 +62,25 @@ impl Caller {
             account,
             role,
             principals,
+            function: None,
+            bucket: None,
         }
+    }
+
+    #[must_use]
+    pub fn with_ledger(mut self, bucket: Option<&str>) -> Self {
+        self.bucket = bucket.map(str::to_owned);
+        self
+    }
+
+    /// Adds the function, by the ARN that it was invoked by, which may end in a version or an
+    /// alias.
+    #[must_use]
+    pub fn in_function(mut self, invoked_arn: &str) -> Self {
+        let parts: Vec<&str> = invoked_arn.split(':').take(7).collect();
+        let is_function = parts.get(2) == Some(&"lambda") && parts.len() == 7;
+        self.function = is_function.then(|| parts.join(":"));
+        self
     }
 }
 
@@ -294,13 +316,9 @@ fn region_of(key: &str) -> &str {
     key.split(':').nth(3).unwrap_or_default()
 }
 
-/// What EC2 does with a key in the name of whoever copies or launches: the same for the key that is read, and that is written under (EBS
-/// user guide, permissions for encryption).
-const BY_EC2: [Action; 5] = [
-    (
-        "kms:CreateGrant",
-        "EBS gives itself the use of the key for the time of the copy, or for a volume",
-    ),
+/// What EC2 does with a key for the principal that copies or launches: the same with the key that
+/// is read and the key that is written under (EBS user guide, permissions for encryption).
+const USE_BY_EC2: [Action; 4] = [
     ("kms:Decrypt", "EBS reads the snapshots' data keys"),
     (
         "kms:GenerateDataKeyWithoutPlaintext",
@@ -312,6 +330,22 @@ const BY_EC2: [Action; 5] = [
     ),
     ("kms:ReEncryptTo", "EBS puts data keys under the key"),
 ];
+const GRANT_BY_EC2: Action = (
+    "kms:CreateGrant",
+    "EBS gives itself the use of the key for the time of the copy, or for a volume",
+);
+
+/// Returns the statements that let EC2 use a key for the principal, and create grants for AWS
+/// resources only. They are two because no other action than CreateGrant carries
+/// `kms:GrantIsForAWSResource`.
+fn through_ec2(sids: [&'static str; 2], uses: &[Action], condition: Value) -> [Statement; 2] {
+    let mut for_resources = condition.clone();
+    for_resources["Bool"] = json!({"kms:GrantIsForAWSResource": "true"});
+    [
+        Statement::allow(sids[0], uses).when(condition),
+        Statement::allow(sids[1], &[GRANT_BY_EC2]).when(for_resources),
+    ]
+}
 
 /// What a grant for copying or launching, and one for letting service-linked roles launch may hold.
 const OPERATIONS_BY_EC2: [&str; 6] = [

@@ -61,7 +61,11 @@ impl State {
             targets: self.run_targets(&opened),
             audience: self.audience().iter().cloned().collect(),
             attempt: 1,
-            execution: Some(self.execution.clone()).filter(|name| !name.is_empty()),
+            executions: BTreeSet::from([self.execution.clone()])
+                .into_iter()
+                .filter(|name| !name.is_empty())
+                .collect(),
+            calls: self.execution.is_empty(),
             status: RunStatus::Live,
             resources,
             stages: false,

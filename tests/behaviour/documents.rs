@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use amiferry::setup::Settings;
+use amiferry_sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -130,6 +132,34 @@ async fn every_action_is_documented() {
                 );
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_with_a_bucket_asks_for_its_ledger() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let settings = Settings {
+        bucket: Some("amiferry-bucket".to_owned()),
+        ..Settings::default()
+    };
+    let event = json!({"Policies": wish(&json!({}))}).to_string();
+    let function = function_with(&sandbox, settings).await;
+    let reply = function.handle(&event, &invocation(&sandbox)).await;
+    let role = policies(&reply.expect("a reply")).swap_remove(0);
+    let documented: Value = serde_json::from_str(&documented("Find")).expect("a policy");
+    let resources = |policy: &Value, sid: &str| -> Value {
+        let statements = policy["Statement"].as_array().expect("statements");
+        let found = statements.iter().find(|statement| statement["Sid"] == sid);
+        let resource = found.expect(sid)["Resource"].clone();
+        if resource.is_array() {
+            resource
+        } else {
+            json!([resource])
+        }
+    };
+    for sid in ["Ledger", "ListLedger"] {
+        let asked = resources(&role["Document"], sid);
+        assert_eq!(asked, resources(&documented, sid));
     }
 }
 

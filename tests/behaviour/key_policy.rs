@@ -19,9 +19,7 @@ pub const OTHER: &str = "333333333333";
 /// The source account, whose function may edit key policies.
 fn editing() -> Account {
     let mut account = producer();
-    account.roles[0] = Role::new("amiferry")
-        .policy(documented("Find"))
-        .policy(documented("KeyPolicies"));
+    account.roles[0] = function_role().policy(documented("KeyPolicies"));
     account
 }
 

@@ -1,4 +1,5 @@
-//! What whoever has the function's role cannot do with it (SECURITY.md, Stolen credentials): with all that can be asked for, as documented.
+//! Credentials of the function's role in a thief's hands (SECURITY.md, Stolen credentials): the
+//! role has every documented policy.
 
 use amiferry_sandbox::Sandbox;
 use aws_sdk_ec2::error::ProvideErrorMetadata;
@@ -7,6 +8,9 @@ use aws_sdk_kms::types::GrantOperation;
 
 use crate::staging::under_aws_ebs;
 use crate::support::*;
+
+mod copy_role;
+mod function_role;
 
 async fn thief(sandbox: &Sandbox) -> (aws_sdk_ec2::Client, aws_sdk_kms::Client) {
     let config = config_in(HOME, sandbox.http_client(), sandbox.time_source()).await;

@@ -30,7 +30,7 @@ pub const SOURCE_KEY: &str =
     "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001";
 pub const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:amiferry";
 /// The bucket that the function has.
-pub const BUCKET: &str = "amiferry-ledger";
+pub const BUCKET: &str = "amiferry-bucket";
 const ROLE: &str = "arn:aws:iam::111111111111:role/amiferry";
 const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
 
@@ -66,12 +66,8 @@ pub fn key_arn((account, region): Place) -> String {
 /// The source account with its image: two encrypted gp3 snapshots, one instance store mapping.
 pub fn producer() -> Account {
     Account::new(SOURCE)
-        .access_key("AKIAIOSFODNNPRODUCER", "producer-secret", ROLE)
-        .role(
-            Role::new("amiferry")
-                .policy(documented("Find"))
-                .policy(bucket_policy()),
-        )
+        .function_key("AKIAIOSFODNNPRODUCER", "producer-secret", ROLE, FUNCTION)
+        .role(function_role())
         .bucket(Bucket::new(HOME, BUCKET))
         .key(Key::new(HOME, "11111111-aaaa-bbbb-cccc-000000000001").alias("alias/shared-ami-key"))
         .snapshot(
@@ -83,13 +79,11 @@ pub fn producer() -> Account {
         .image(image())
 }
 
-fn bucket_policy() -> Value {
-    let actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"];
-    let statements = [
-        json!({"Effect": "Allow", "Action": actions, "Resource": format!("arn:aws:s3:::{BUCKET}/*")}),
-        json!({"Effect": "Allow", "Action": "s3:ListBucket", "Resource": format!("arn:aws:s3:::{BUCKET}")}),
-    ];
-    json!({"Version": "2012-10-17", "Statement": statements})
+/// The function's role as documented, for copies and shares with any account.
+pub fn function_role() -> Role {
+    Role::new("amiferry")
+        .policy(documented("Find"))
+        .policy(documented("ShareImages"))
 }
 
 pub fn image() -> Image {
@@ -119,10 +113,11 @@ pub fn image() -> Image {
 pub fn copy_role(account: &str, regions: &[&str]) -> Role {
     let role = Role::new("AmiCopyRole").trust_policy(documented("aws:PrincipalArn"));
     regions.iter().fold(role, |role, region| {
-        role.policy(documented("TidyUp").replace(
+        let policy = documented("TidyUp").replace(
             &format!("{HOME}:222222222222"),
             &format!("{region}:{account}"),
-        ))
+        );
+        role.policy(policy.replace("222222222222", account))
     })
 }
 

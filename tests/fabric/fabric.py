@@ -166,6 +166,7 @@ class Fabric:
         credentials = {
             "id": f"ASIA{digest[:16].upper()}",
             "secret": hashlib.sha256(f"secret:{digest}".encode()).hexdigest(),
+            "source_function": self.function_arn,
             "session_token": hashlib.sha256(f"token:{digest}".encode()).hexdigest(),
         }
         return self.role(STACK, credentials=credentials)
@@ -412,6 +413,9 @@ def deployed(folder, bootstrap, sandbox_binary):
             Architecture="x86_64",
             LambdaTimeout=60,
             RequestParameter=REQUEST_PARAMETER,
+            SourceKeyArns=world.SOURCE_KEYS,
+            AllowedAccountIds=",".join(world.allowed()),
+            AllowShare="true",
             KeyPolicyAccess="true",
             ReencryptKmsKeyArns=world.key_arn("managed"),
         )
@@ -426,7 +430,7 @@ def deployed(folder, bootstrap, sandbox_binary):
 
 def target_roles(fabric):
     """templates/target-role.yaml in the first target; the others' roles differ by the account only."""
-    [first, *others] = [*world.TARGETS, world.BROKEN, world.LAUNCHING, *world.MANY]
+    [first, *others] = world.allowed()
     body = template.read(template.TARGET_ROLE)
     status = fabric.create(
         "amiferry-target",

@@ -15,7 +15,7 @@ AWS, so a test that leans on one proves less; it names the patch by its number.
 | 7  | sends Delete for a custom resource whose Create failed |
 | 8  | refuses an answer with a Content-Type, and one of more than 4,096 bytes |
 | 9  | writes the results of a Map with a ResultWriter into S3 |
-| 10 | asks the role's policies before children of a Map start, items are read, results are written, and dead letters are sent |
+| 10 | asks the role's policies before children of a Map start, items are read and results are written |
 | 11 | judges SendTaskSuccess by the machine that waits, GetParametersByPath by the path |
 | 12 | is reached over TLS, which a bucket policy may ask for |
 | 13 | carries events to another account's bus, with the permissions of the target's role |
@@ -324,7 +324,7 @@ app._handle_post_body_shortcuts = shortcuts
 custom_resource.deliver_response = deliver
 custom_resource.invoke_custom_resource = custom
 
-# ------------------------------------------------------------------------------- 9., 10. what Step Functions and Lambda do
+# ------------------------------------------------------------------------------------------ 9., 10. what Step Functions does
 
 
 def must_be_allowed(role, action, resource, error):
@@ -405,20 +405,6 @@ def written(run, where):
 
 
 sf._read_map_items, sf._run_distributed_map = read, distributed
-
-plain_route = lambda_svc._route_async_failure
-
-
-def route(target, function, event, result):
-    role = lambda_svc._functions[function]["config"]["Role"]
-    try:
-        must_be_allowed(role, "sqs:SendMessage", target, "refused")
-    except Failed:
-        return
-    plain_route(target, function, event, result)
-
-
-lambda_svc._route_async_failure = route
 
 # ------------------------------------------------------------------------------- 11. who waits for a token, whose parameters
 

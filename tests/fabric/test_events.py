@@ -144,22 +144,3 @@ def test_nobody_is_waiting_any_more(fabric):
 @pytest.mark.hindsight
 def test_no_event_was_lost(fabric):
     assert fabric.empty(fabric.outputs()["DeadLettersUrl"])
-
-
-def failing(fabric):
-    """An event that no function could serve."""
-    fabric.invoke(
-        {"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "detail": {"ImageId": "ami-none"}}, asynchronously=True
-    )
-    queue = fabric.outputs()["DeadLettersUrl"]
-    [message] = until(lambda: fabric.queues.receive_message(QueueUrl=queue).get("Messages"))
-    fabric.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    return json.loads(message["Body"])
-
-
-@scenario(failing)
-def test_an_event_that_fails_becomes_a_dead_letter_at_once(fabric, seen):
-    """Leans on patch 10 for the permission to send it."""
-    assert seen["requestPayload"]["detail"]["ImageId"] == "ami-none"
-    assert seen["responsePayload"]["errorType"] == "InvalidRequest"
-    assert seen["requestContext"]["condition"] == "RetriesExhausted"

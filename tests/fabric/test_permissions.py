@@ -1,17 +1,39 @@
-"""What is documented, what is deployed and what the Rust tests run with are one thing."""
+"""The documents, the templates, the demo's world and the Rust tests (which read docs/permissions.md) say one thing."""
 
 import json
 import re
+import tomllib
+
+import pytest
 
 from . import template, world
 from .fabric import REQUEST_PARAMETER, STACK
 
+PERMISSIONS = template.ROOT / "docs" / "permissions.md"
+DEMO = template.ROOT / "sandbox" / "worlds" / "demo.toml"
+#: A name in each policy of docs/permissions.md, in the order of the page. Each is compared with what a template makes, below.
+DOCUMENTS = [
+    "Find",
+    "ShareImages",
+    "aws:ResourceAccount",
+    "aws:PrincipalArn",
+    "TidyUp",
+    "LetLaunch",
+    "LookFirst",
+    "Start",
+    "Step",
+    "Stage",
+    "KeyPolicies",
+]
+
+
+def blocks():
+    return re.findall(r"```json\n(.*?)```", PERMISSIONS.read_text(), re.DOTALL)
+
 
 def documented(name):
     """The first JSON block of docs/permissions.md with this name in it; the Rust tests run with the same."""
-    text = (template.ROOT / "docs" / "permissions.md").read_text()
-    blocks = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
-    return normal(json.loads(next(block for block in blocks if f'"{name}"' in block)))
+    return normal(json.loads(next(block for block in blocks() if f'"{name}"' in block)))
 
 
 def normal(policy):
@@ -23,15 +45,164 @@ def normal(policy):
     return policy
 
 
+def by_sid(policy):
+    return {statement["Sid"]: statement for statement in policy["Statement"]}
+
+
+def without(policy, *sids):
+    return [statement for statement in policy["Statement"] if statement["Sid"] not in sids]
+
+
+# ------------------------------------------------------------------------------------------------- what needs no deployment
+
+
+def test_every_document_is_compared():
+    assert [documented(name) for name in DOCUMENTS] == [normal(json.loads(block)) for block in blocks()]
+
+
+def test_the_demo_runs_with_the_documented_policies():
+    demo = tomllib.loads(DEMO.read_text())
+    function = documented("Find")
+    function["Statement"] = json.loads(json.dumps(function["Statement"]))
+    copies = 0
+    for account in demo["account"]:
+        [role] = account["role"]
+        [key] = account["key"]
+        policies = [normal(json.loads(policy)) for policy in role["policies"]]
+        if role["name"] == "amiferry":
+            assert policies == [function]
+            continue
+        copies += 1
+        wanted = json.dumps(documented("TidyUp")).replace("us-west-2:222222222222", f"{key['region']}:222222222222")
+        assert policies == [json.loads(wanted.replace("222222222222", account["id"]))]
+        assert normal(json.loads(role["trust_policy"])) == documented("aws:PrincipalArn")
+    assert copies == 3
+
+
+def test_the_readme_grants_no_access_to_all_keys_of_an_account():
+    readme = (template.ROOT / "README.md").read_text()
+    deploy = readme.partition("## Deploy")[2].partition("\n## ")[0]
+    assert "SourceKeyArns=arn:aws:kms:us-west-2:111111111111:key/1234abcd" in deploy
+    assert "key/*" not in deploy
+
+
+def holds(rule, parameters):
+    """Whether a template's rule lets these parameters through: the functions that ours use."""
+
+    def judge(function):
+        [(name, argument)] = function.items()
+        if name == "Ref":
+            return parameters[argument]
+        if name == "Fn::Equals":
+            left, right = (judge(value) if isinstance(value, dict) else value for value in argument)
+            return left == right
+        return {"Fn::Not": lambda of: not of[0], "Fn::And": all, "Fn::Or": any}[name]([judge(each) for each in argument])
+
+    applies = judge(rule["RuleCondition"]) if "RuleCondition" in rule else True
+    return not applies or all(judge(assertion["Assert"]) for assertion in rule["Assertions"])
+
+
+def refused_by(file, **given):
+    body = template.read(file)
+    parameters = {name: parameter.get("Default", "given") for name, parameter in body["Parameters"].items()} | given
+    return [name for name, rule in body["Rules"].items() if not holds(rule, parameters)]
+
+
+ANY_KEY = {"SourceKeyArns": "arn:aws:kms:us-west-2:111111111111:key/1"}
+
+
+@pytest.mark.parametrize(
+    "parameters, rules",
+    [
+        ({}, ["KeysOfImages"]),
+        ({"CreateKmsKey": "true"}, []),
+        (ANY_KEY, []),
+        (ANY_KEY | {"AllowShare": "true"}, ["SharesWithSomebody"]),
+        (ANY_KEY | {"Mode": "Share"}, ["SharesWithSomebody"]),
+        (ANY_KEY | {"AllowShare": "true", "AllowedAccountIds": "222222222222"}, []),
+        (ANY_KEY | {"Mode": "Share", "OrganizationId": "o-amiferry01"}, []),
+    ],
+)
+def test_the_stack_asks_for_keys_and_for_whom_it_shares_with(parameters, rules):
+    assert refused_by(template.STACK, **parameters) == rules
+
+
+@pytest.mark.parametrize(
+    "parameters, rules",
+    [
+        ({}, ["KeysOfThisAccount"]),
+        ({"RoleRegion": "us-west-2"}, ["KeysOfThisAccount"]),
+        ({"CreateKmsKey": "true", "RoleRegion": "us-west-2"}, []),
+        ({"TargetKeyArns": "arn:aws:kms:us-west-2:222222222222:key/1"}, []),
+    ],
+)
+def test_the_targets_role_asks_for_keys(parameters, rules):
+    assert refused_by(template.TARGET_ROLE, **parameters) == rules
+
+
+@pytest.mark.parametrize(
+    "file, name, given, matches",
+    [
+        (template.STACK, "AllowedAccountIds", "222222222222,333333333333", True),
+        (template.STACK, "AllowedAccountIds", "222222222222, 333333333333", False),
+        (template.STACK, "SourceKeyArns", "arn:aws:kms:us-west-2:111111111111:key/*", True),
+        (template.STACK, "SourceKeyArns", "*", False),
+        (template.STACK, "SourceKeyArns", "arn:aws:kms:us-west-2:111111111111:alias/images", False),
+        (template.TARGET_ROLE, "SourceKeyArns", "arn:aws-cn:kms:cn-north-1:111111111111:key/mrk-1,arn:aws:kms:*:111111111111:key/2", True),
+        (template.TARGET_ROLE, "SourceKeyArns", "", False),
+        (template.TARGET_ROLE, "TargetKeyArns", "arn:aws:kms:us-west-2:*:key/1", False),
+    ],
+)
+def test_lists_of_keys_and_accounts_are_checked_by_pattern(file, name, given, matches):
+    pattern = template.read(file)["Parameters"][name]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, given)) == matches
+
+
+# ministack evaluates no condition on AWS::Region, and keeps neither lifecycles nor settings of asynchronous invocations: these are read
+# from the templates.
+
+
+def test_the_keys_of_other_regions_are_known_by_their_alias():
+    role = template.read(template.TARGET_ROLE)["Resources"]["Role"]["Properties"]["Policies"]
+    policies = [policy["Fn::If"][1] if "Fn::If" in policy else policy for policy in role]
+    of = {policy["PolicyName"]: policy["PolicyDocument"]["Statement"] for policy in policies}
+    called = {"kms:ResourceAliases": {"Fn::Sub": "alias/${KmsKeyAlias}"}}
+    for here, elsewhere in (("copy", "regions"), ("launch", "launch-regions")):
+        alike = {statement["Sid"]: statement for statement in of[here] if "Sid" in statement}
+        for statement in of[elsewhere]:
+            condition = dict(statement["Condition"])
+            assert condition.pop("ForAnyValue:StringEquals") == called
+            assert statement["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:kms:*:${AWS::AccountId}:key/*"}
+            other = alike[statement["Sid"]]
+            assert (statement["Action"], condition) == (other["Action"], other.get("Condition", {}))
+
+
+def test_only_what_is_short_lived_expires():
+    """A share lasts for months, and so must its ledger."""
+    bucket = template.read(template.STACK)["Resources"]["Bucket"]
+    assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
+    rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    expiring = {rule.get("Prefix"): rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+    assert expiring == {"answers/": 7, "payloads/": 7, "results/": 7}
+
+
+def test_nothing_gets_the_payload_of_a_failed_invocation():
+    """It may hold a ResponseURL."""
+    resources = template.read(template.STACK)["Resources"]
+    function = resources["Function"]["Properties"]
+    assert "DeadLetterQueue" not in function
+    assert "DestinationConfig" not in function["EventInvokeConfig"]
+    [letters] = resources["DeadLettersPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert letters["Principal"] == {"Service": "events.amazonaws.com"}
+
+
+# ------------------------------------------------------------------------------------------------------- what was deployed
+
+
 def deployed(fabric, role_name, account=world.SOURCE, stack=STACK):
     """The role's trust and policies, with names that CloudFormation made up as the documentation writes them."""
     resources = fabric.resources(stack)
-    names = {
-        resources["Bucket"]: "amiferry-bucket",
-        resources["DeadLetters"].rpartition("/")[2]: "amiferry-dead-letters",
-        resources["Topic"].rpartition(":")[2]: "amiferry-topic",
-        stack: STACK,
-    }
+    names = {resources["Bucket"]: "amiferry-bucket", resources["Topic"].rpartition(":")[2]: "amiferry-topic", stack: STACK}
     role = fabric.role(role_name, account)
 
     def read(text):
@@ -44,27 +215,66 @@ def deployed(fabric, role_name, account=world.SOURCE, stack=STACK):
 
 def test_the_functions_policies(fabric):
     """Without what has to be asked for."""
-    parameters = {"Architecture": "x86_64", "RequestParameter": REQUEST_PARAMETER, "OrchestratorRoleName": "bare"}
+    parameters = {
+        "Architecture": "x86_64",
+        "RequestParameter": REQUEST_PARAMETER,
+        "OrchestratorRoleName": "bare",
+        "SourceKeyArns": world.SOURCE_KEYS,
+    }
     assert fabric.create("bare", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("bare")
     _, policies = deployed(fabric, "bare", stack="bare")
     assert policies == [documented("Find"), documented("Start")]
+    assert variables(fabric, "bare")["AMIFERRY_ALLOW_SHARE"] == "false"
     assert fabric.delete("bare") == "DELETE_COMPLETE"
+
+
+def variables(fabric, function):
+    return fabric.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
 
 
 def test_the_functions_policies_with_what_is_asked_for(fabric):
     _, [distribute, reencrypt, stack] = deployed(fabric, STACK)
-    bare, more = documented("Find"), documented("KeyPolicies")
-    assert [statement for statement in bare["Statement"] if statement not in distribute["Statement"]] == []
-    assert [statement for statement in distribute["Statement"] if statement not in bare["Statement"]] == [more["Statement"]]
+    of, bare, share = by_sid(distribute), by_sid(documented("Find")), by_sid(documented("ShareImages"))
+    named = by_sid(documented("aws:ResourceAccount"))
+    assert of["ShareImages"] == share["ShareImages"]
+    assert of["KeyPolicies"] == documented("KeyPolicies")["Statement"]
+    before, after = list(bare)[: list(bare).index("Organization")], list(bare)[list(bare).index("Organization") :]
+    assert list(of) == [*before, *share, "KeyPolicies", *after]
+    for sid in named:
+        accounts = json.dumps(of[sid]).replace(json.dumps(world.allowed()), '["222222222222", "333333333333"]')
+        patterns = [f"arn:aws:iam::{account}:*" for account in world.allowed()]
+        accounts = accounts.replace(
+            json.dumps(patterns), '["arn:aws:iam::222222222222:*", "arn:aws:iam::333333333333:*"]'
+        )
+        assert json.loads(accounts) == named[sid]
+    condition = of["GrantToAccounts"]["Condition"]
+    assert condition.pop("ForAnyValue:StringLike") == of["Grant"]["Condition"]["ForAnyValue:StringLike"]
+    assert of["GrantToAccounts"] == share["GrantToAccounts"]
+    assert [statement for sid, statement in of.items() if sid in bare and sid not in named] == without(documented("Find"), *named)
     wanted = documented("Stage")["Statement"]
-    wanted[-1]["Resource"] = world.key_arn("managed")
+    for statement in wanted[-2:]:
+        statement["Resource"] = world.key_arn("managed")
     assert reencrypt["Statement"] == wanted
     assert stack == documented("Start")
+    assert variables(fabric, STACK)["AMIFERRY_ALLOWED_ACCOUNTS"] == ",".join(world.allowed())
+    assert variables(fabric, STACK)["AMIFERRY_ALLOW_SHARE"] == "true"
 
 
 def test_the_machines_policy(fabric):
     _, policies = deployed(fabric, fabric.resources()["StateMachineRole"])
     assert policies == [documented("Step")]
+
+
+def test_the_objects_of_the_bucket_are_the_stacks_own(fabric):
+    resources = fabric.resources()
+    bucket = resources["Bucket"]
+    policy = by_sid(json.loads(fabric.s3.get_bucket_policy(Bucket=bucket)["Policy"]))
+    own = [f"arn:aws:iam::{world.SOURCE}:role/{role}" for role in (STACK, resources["StateMachineRole"])]
+    for sid in ("WrittenByTheStackOnly", "ReadByTheStackOnly"):
+        assert policy[sid]["Effect"] == "Deny"
+        assert policy[sid]["Resource"] == f"arn:aws:s3:::{bucket}/*", "the bucket itself stays with the administrators"
+        assert policy[sid]["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": own}}
+    assert fabric.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
 
 
 def test_a_targets_role(fabric):
@@ -96,7 +306,8 @@ def test_a_targets_role_with_an_external_id_and_a_key_of_its_own(fabric):
     trust, [policy] = deployed(fabric, "Other", account)
     assert trust["Statement"]["Condition"]["StringEquals"] == {"sts:ExternalId": "you-and-me"}
     key = fabric.outputs("other", account)["TargetKmsKeyArn"]
-    assert policy["Statement"][-1]["Resource"] == [world.SOURCE_KEYS, key], "no other key"
+    of = by_sid(policy)
+    assert of["KeysByEC2"]["Resource"] == of["GrantsByEC2"]["Resource"] == [world.SOURCE_KEYS, key], "no other key"
     assert fabric.delete("other", account) == "DELETE_COMPLETE"
 
 
@@ -107,6 +318,9 @@ def test_the_parameters_bind_the_policies(fabric):
         "OrchestratorRoleName": "other-amiferry",
         "TargetRoleName": "OtherCopyRole",
         "OrganizationId": world.ORGANIZATION,
+        "AllowedAccountIds": "222222222222,333333333333",
+        "AllowShare": "true",
+        "LedgerReaderArns": "arn:aws:iam::111111111111:role/Auditor",
         "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,arn:aws:kms:eu-west-1:111111111111:key/2",
         "KeyPolicyAccess": "true",
         "ReencryptKmsKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/3",
@@ -116,33 +330,39 @@ def test_the_parameters_bind_the_policies(fabric):
         "Request": '{"TargetAccountIds": ["222222222222"]}',
         "NotificationEmail": "images@example.com",
         "LogExecutions": "true",
-        "SweepRegions": "eu-west-1,eu-central-1",
     }
     assert fabric.create("everything", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("everything")
     outputs = fabric.outputs("everything")
     distribute, reencrypt, stack = (json.loads(policy)["Statement"] for policy in fabric.role("other-amiferry").policies)
     elsewhere = json.dumps(reencrypt).replace("eu-west-1", world.HOME)
     wanted = documented("Stage")["Statement"]
-    wanted[-1]["Resource"] = "arn:aws:kms:us-west-2:111111111111:key/3"
+    for statement in wanted[-2:]:
+        statement["Resource"] = "arn:aws:kms:us-west-2:111111111111:key/3"
     assert normal(json.loads(elsewhere)) == wanted
     of = {statement["Sid"]: statement for statement in distribute + stack}
-    assert (
-        of["Keys"]["Resource"] == of["Grant"]["Resource"] == [*parameters["SourceKeyArns"].split(","), outputs["SharedKmsKeyArn"]]
-    )
-    key_policies = documented("KeyPolicies")["Statement"]
-    assert of["KeyPolicies"]["Resource"] == of["Keys"]["Resource"]
-    assert normal(of["KeyPolicies"]) == key_policies | {"Resource": of["Keys"]["Resource"]}
-    assert of["ReadAndShare"]["Resource"] == ["arn:aws:ec2:eu-west-1::image/*", "arn:aws:ec2:eu-west-1::snapshot/*"]
-    assert of["Targets"]["Resource"] == "arn:aws:iam::*:role/OtherCopyRole"
-    assert of["Targets"]["Condition"] == {"StringEquals": {"aws:ResourceOrgID": world.ORGANIZATION}}
+    keys = [*parameters["SourceKeyArns"].split(","), outputs["SharedKmsKeyArn"]]
+    for sid in ("Keys", "Grant", "GrantToAccounts", "KeyPolicies"):
+        assert of[sid]["Resource"] == keys, sid
+    assert normal(of["KeyPolicies"]) == documented("KeyPolicies")["Statement"] | {"Resource": keys}
+    assert of["Read"]["Resource"] == ["arn:aws:ec2:eu-west-1::image/*", "arn:aws:ec2:eu-west-1::snapshot/*"]
+    either = {"StringEquals": {"aws:ResourceAccount": ["222222222222", "333333333333"]}}
+    assert of["Targets"]["Condition"] == either
+    assert of["TargetsOfOrganization"]["Condition"] == {"StringEquals": {"aws:ResourceOrgID": world.ORGANIZATION}}
+    assert of["Targets"]["Resource"] == of["TargetsOfOrganization"]["Resource"] == "arn:aws:iam::*:role/OtherCopyRole"
+    assert "Condition" not in of["ShareSnapshots"], "an organization's accounts are not known to IAM"
+    assert of["Grant"]["Condition"]["StringLike"] == {"kms:GranteePrincipal": "arn:aws:iam::*:role/OtherCopyRole"}
+    assert "ForAnyValue:StringLike" not in of["Grant"]["Condition"]
     assert "Configured" not in of, "the request is in the environment"
     everywhere = {sid for sid, statement in of.items() if statement["Resource"] == "*" and statement["Effect"] == "Allow"}
     assert everywhere == {"Find", "Organization"}, "AWS allows nothing narrower for these"
-    variables = fabric.functions.get_function_configuration(FunctionName="everything")["Environment"]["Variables"]
-    assert variables["AMIFERRY_STATE_MACHINE_ARN"] == outputs["StateMachineArn"]
-    assert variables["AMIFERRY_BUCKET"] == outputs["BucketName"]
-    assert variables["AMIFERRY_REQUEST"] == parameters["Request"]
-    assert variables["AMIFERRY_SWEEP_REGIONS"] == parameters["SweepRegions"]
+    given = variables(fabric, "everything")
+    assert given["AMIFERRY_STATE_MACHINE_ARN"] == outputs["StateMachineArn"]
+    assert given["AMIFERRY_BUCKET"] == outputs["BucketName"]
+    assert given["AMIFERRY_REQUEST"] == parameters["Request"]
+    assert given["AMIFERRY_ALLOWED_ORGANIZATION"] == world.ORGANIZATION
+    policy = by_sid(json.loads(fabric.s3.get_bucket_policy(Bucket=outputs["BucketName"])["Policy"]))
+    readers = policy["ReadByTheStackOnly"]["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+    assert readers[2:] == [parameters["LedgerReaderArns"]]
     assert fabric.delete("everything") == "DELETE_COMPLETE"
     [kept] = [bucket for bucket in fabric.s3.list_buckets()["Buckets"] if bucket["Name"] == outputs["BucketName"]]
-    assert kept, "it empties itself"
+    assert kept, "the ledger outlives the stack"

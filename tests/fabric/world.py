@@ -73,6 +73,11 @@ MANAGED = {"managed"}
 FAILING = {"failing": '[50, "Internal error"]'}
 
 
+def allowed():
+    """AllowedAccountIds of the stack."""
+    return [*TARGETS, BROKEN, LAUNCHING, *MANY]
+
+
 def number(what, name):
     return hashlib.sha256(f"{what}/{name}".encode()).hexdigest()[:17]
 

@@ -138,6 +138,9 @@ impl<'a> Facts<'a> {
             if let Some(org_id) = &principal.org_id {
                 imply("aws:principalorgid", org_id);
             }
+            if let Some(function) = &principal.source_function {
+                imply("lambda:sourcefunctionarn", function);
+            }
             if let Some(path) = &principal.org_path {
                 imply("aws:principalorgpaths", path);
             }

@@ -56,6 +56,9 @@ pub struct Principal {
     pub org_path: Option<String>,
     /// `ec2.amazonaws.com` when AWS itself calls; such a principal belongs to no account.
     pub service: Option<String>,
+    /// The ARN of the Lambda function whose credentials sign the request; answers
+    /// `lambda:SourceFunctionArn`. Calls that an AWS service makes for the caller do not carry it.
+    pub source_function: Option<String>,
 }
 
 /// One call, as a policy sees it.

@@ -17,6 +17,7 @@ pub(super) fn session() -> Principal {
         org_id: Some("o-exampleorg".to_owned()),
         org_path: Some("o-exampleorg/r-ab12/ou-ab12-11111111/".to_owned()),
         service: None,
+        source_function: None,
     }
 }
 

@@ -81,8 +81,10 @@ fn judge(
     usage: &Use<'_>,
     granted: bool,
 ) -> Result<(), String> {
+    let forwarded = usage.via_ec2.map(|_| caller.forwarded());
+    let caller = forwarded.as_ref().unwrap_or(caller);
     let action = format!("kms:{}", usage.operation);
-    let context = context(caller, key, usage);
+    let context = context(aws, caller, key, usage);
     let request = Request {
         principal: &caller.principal,
         action: &action,
@@ -139,11 +141,16 @@ pub(super) fn check(
     })
 }
 
-fn context(caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Context {
+fn context(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Context {
     let mut context = Context::new();
     let mut put = |key: &str, values: Vec<String>| context.insert(key.to_owned(), values);
     put("aws:requestedregion", vec![key.region.clone()]);
     put("kms:calleraccount", vec![caller.account().to_owned()]);
+    let aliases = aws.aliases.iter().filter(|(_, arn)| **arn == key.arn);
+    let aliases: Vec<String> = aliases.map(|((_, _, name), _)| name.clone()).collect();
+    if !aliases.is_empty() {
+        put("kms:resourcealiases", aliases);
+    }
     if let Some(region) = usage.via_ec2 {
         put(
             "kms:viaservice",

@@ -75,8 +75,20 @@ impl Account {
             principal: principal_arn.to_owned(),
             session_token: None,
             valid_seconds: None,
+            source_function: None,
         });
         self
+    }
+
+    /// The credentials that Lambda gives this function for its role: requests signed with them
+    /// carry `lambda:SourceFunctionArn`.
+    #[must_use]
+    pub fn function_key(self, id: &str, secret: &str, role_arn: &str, function_arn: &str) -> Self {
+        let mut account = self.access_key(id, secret, role_arn);
+        if let Some(key) = account.access_keys.last_mut() {
+            key.source_function = Some(function_arn.to_owned());
+        }
+        account
     }
 
     /// `aws-cn` or `aws-us-gov`.
@@ -188,6 +200,10 @@ pub struct AccessKey {
     /// How long it counts, from the start of the world; 0 has expired already. For good, if absent.
     #[serde(default)]
     pub valid_seconds: Option<u32>,
+    /// ARN of the Lambda function that has this key in its environment; `lambda:SourceFunctionArn`
+    /// of its requests.
+    #[serde(default)]
+    pub source_function: Option<String>,
 }
 
 /// An IAM role: who may assume it, and what it may do.

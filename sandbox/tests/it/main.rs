@@ -4,6 +4,7 @@ mod answers;
 mod child_grants;
 mod client;
 mod closed_accounts;
+mod condition_keys;
 mod copying;
 mod copying_under_keys;
 mod describing;

@@ -26,24 +26,25 @@ impl Aws {
         &self,
         state: &State,
         target: &TargetState,
-        own_key: bool,
+        own_key: Option<&str>,
         actor: &Actor,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         let opened = state.opened_keys();
-        let mut wanted: Vec<(&str, &Region)> = opened
+        let mut wanted: Vec<(&str, Option<&str>, &Region)> = opened
             .iter()
-            .map(|key| (key.as_str(), &state.source.region))
+            .map(|key| (key.as_str(), None, &state.source.region))
             .collect();
-        if own_key {
-            let key = target.kms_key_id.as_str();
-            wanted.push((key, &target.region));
+        if let Some(named) = own_key {
+            let alias = named.starts_with("alias/").then_some(named);
+            wanted.push((target.kms_key_id.as_str(), alias, &target.region));
         }
         let role = target
             .role_name
             .arn(target.region.partition(), &target.account_id);
-        for (key, region) in wanted {
-            match self.simulated(actor, &role, key, region, &USING).await {
+        for (key, alias, region) in wanted {
+            let simulated = self.simulated(actor, &role, key, alias, region, &USING);
+            match simulated.await {
                 Ok(denied) if denied.is_empty() => {}
                 Ok(denied) => findings.push(Finding::of_target(
                     Level::Error,
@@ -61,7 +62,7 @@ impl Aws {
                 }
             }
         }
-        if own_key {
+        if own_key.is_some() {
             findings.extend(self.target_key_policy(target, actor).await);
         }
         findings
@@ -73,6 +74,7 @@ impl Aws {
         actor: &Actor,
         role: &str,
         key: &str,
+        alias: Option<&str>,
         region: &Region,
         actions: &[&str],
     ) -> Result<Vec<String>, Refusal> {
@@ -88,24 +90,36 @@ impl Aws {
                 .context_key_type(kind)
                 .build()
         };
+        // The role may be allowed the keys with an alias; the simulator does not look aliases up.
+        let called = alias.map(|alias| {
+            let kind = ContextKeyTypeEnum::StringList;
+            context("kms:ResourceAliases", alias.to_owned(), kind)
+        });
         let via = format!("ec2.{region}.amazonaws.com{suffix}");
+        let region_name = region.to_string();
+        let entries: Vec<ContextEntry> = [
+            context("kms:ViaService", via, ContextKeyTypeEnum::String),
+            context(
+                "kms:GrantIsForAWSResource",
+                "true".to_owned(),
+                ContextKeyTypeEnum::Boolean,
+            ),
+            context(
+                "aws:RequestedRegion",
+                region_name,
+                ContextKeyTypeEnum::String,
+            ),
+        ]
+        .into_iter()
+        .chain(called)
+        .collect();
         let answer = self
             .iam(actor, region)
             .simulate_principal_policy()
             .policy_source_arn(role)
             .set_action_names(Some(actions.iter().map(|a| (*a).to_owned()).collect()))
             .resource_arns(key)
-            .context_entries(context("kms:ViaService", via, ContextKeyTypeEnum::String))
-            .context_entries(context(
-                "kms:GrantIsForAWSResource",
-                "true".to_owned(),
-                ContextKeyTypeEnum::Boolean,
-            ))
-            .context_entries(context(
-                "aws:RequestedRegion",
-                region.to_string(),
-                ContextKeyTypeEnum::String,
-            ))
+            .set_context_entries(Some(entries))
             .send()
             .await;
         let at = actor.at(region);

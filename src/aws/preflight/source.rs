@@ -178,7 +178,8 @@ impl Aws {
         };
         let (actor, region) = (Self::own(state), key_region(state, key));
         let put = ["kms:PutKeyPolicy"];
-        match self.simulated(&actor, role, key, &region, &put).await {
+        let simulated = self.simulated(&actor, role, key, None, &region, &put);
+        match simulated.await {
             Ok(denied) if denied.is_empty() => None,
             Ok(_) => {
                 let reason =

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::error::Error;
-use crate::handler::Handler;
+use crate::handler::{Handler, Invocation};
 use crate::reply::notice;
 use crate::state::State;
 
@@ -111,8 +111,13 @@ impl Handler {
         Ok(found)
     }
 
-    pub(super) async fn told(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
-        let mut told = self.ended(aws, state).await?;
+    pub(super) async fn told(
+        &self,
+        aws: &Aws,
+        state: &State,
+        invocation: &Invocation,
+    ) -> Result<Value, Error> {
+        let mut told = self.ended(aws, state, invocation).await?;
         told["Notice"] = notice::of(state);
         let size = told["Result"].to_string().len();
         if let Some(bucket) = &self.settings.bucket

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{
-    BY_EC2, CopyRole, Document, OPERATIONS_OF_ROLES, Purpose, Run, by_ec2, by_role, only_grants,
-    region_of,
+    CopyRole, Document, OPERATIONS_OF_ROLES, Purpose, Run, USE_BY_EC2, by_ec2, by_role,
+    only_grants, region_of, through_ec2,
 };
 use crate::command::tag;
 use crate::policy::statement::{Action, Statement};
@@ -16,7 +16,7 @@ pub fn document(run: &Run<'_>, role: &CopyRole<'_>) -> Document {
         Vec::new()
     } else {
         let mut copying = at_ec2(run, role);
-        copying.extend(at_source_keys(run));
+        copying.extend(at_source_keys(run, role));
         copying.extend(at_own_keys(run, role));
         copying
     };
@@ -122,15 +122,19 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     statements
 }
 
-fn at_source_keys(run: &Run<'_>) -> Vec<Statement> {
+/// Whether `kms:ViaService` names the Region of the key or of the copy is not documented: both are
+/// named.
+fn at_source_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let keys = &run.state.source.keys;
     if keys.is_empty() {
         return Vec::new();
     }
     let probe = Statement::allow("SourceKeys", &[PROBING]);
-    let read = Statement::allow("SourceKeysByEC2", &BY_EC2);
-    let by_ec2 = by_ec2(keys.iter().map(|key| region_of(key)));
-    vec![probe.on(keys.clone()), read.on(keys.clone()).when(by_ec2)]
+    let regions = keys.iter().map(|key| region_of(key)).chain(role.regions());
+    let sids = ["SourceKeysByEC2", "SourceGrantsByEC2"];
+    let reading = through_ec2(sids, &USE_BY_EC2, by_ec2(regions));
+    let all = [probe].into_iter().chain(reading);
+    all.map(|statement| statement.on(keys.clone())).collect()
 }
 
 pub const PROBING: Action = (
@@ -156,11 +160,10 @@ fn own_keys(run: &Run<'_>, role: &CopyRole<'_>) -> BTreeSet<String> {
 fn at_own_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let keys = own_keys(run, role);
     let look = Statement::allow("TargetKeys", &at_target_key(run));
-    let write = Statement::allow("TargetKeysByEC2", &BY_EC2);
-    vec![
-        look.on(keys.clone()),
-        write.on(keys).when(by_ec2(role.regions())),
-    ]
+    let sids = ["TargetKeysByEC2", "TargetGrantsByEC2"];
+    let writing = through_ec2(sids, &USE_BY_EC2, by_ec2(role.regions()));
+    let all = [look].into_iter().chain(writing);
+    all.map(|statement| statement.on(keys.clone())).collect()
 }
 
 /// What is asked of the target's key directly.

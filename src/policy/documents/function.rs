@@ -1,9 +1,12 @@
 //! The role of the function.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 
 use super::{
-    Document, OPERATIONS_BY_EC2, OPERATIONS_OF_ROLES, Purpose, Run, named, only_grants, staging,
+    Document, MOST_NAMED, OPERATIONS_BY_EC2, OPERATIONS_OF_ROLES, Purpose, Run, named, only_grants,
+    staging,
 };
 use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
@@ -11,6 +14,7 @@ use crate::request::KeyAccess;
 pub fn document(run: &Run<'_>) -> Document {
     let caller = run.caller;
     let mut statements = at_ec2(run);
+    statements.extend(ledger(run));
     statements.extend(at_keys(run).map(|(statement, keys)| statement.on(keys)));
     statements.extend(staging::of_function(run));
     statements.extend(organization(run));
@@ -20,6 +24,7 @@ pub fn document(run: &Run<'_>) -> Document {
         let assume = Statement::allow("Targets", &[("sts:AssumeRole", "working in the targets")]);
         statements.push(assume.on(named(roles)));
     }
+    statements.extend(only_from_function(run));
     let unknown = || caller.principals.first().cloned().unwrap_or_default();
     Document {
         purpose: Purpose::FunctionRole,
@@ -28,6 +33,75 @@ pub fn document(run: &Run<'_>) -> Document {
         resource: unknown(),
         statements,
     }
+}
+
+/// The accounts that snapshots may be shared with. Removing adds no account, so `ForAllValues`
+/// allows it. `None` where they are too many to name, or where whoever joins the organization later
+/// shall be let in.
+pub fn only_with_targets(run: &Run<'_>) -> Option<Value> {
+    let targets = &run.state.targets;
+    if run.is_share() && targets.iter().any(|target| target.member) {
+        return None;
+    }
+    let accounts: BTreeSet<&str> = targets.iter().map(|t| t.account_id.as_str()).collect();
+    let named = !accounts.is_empty() && accounts.len() <= MOST_NAMED;
+    named.then(|| json!({"ec2:Add/userId": accounts}))
+}
+
+/// Where the function writes down who may use the source, because of which run.
+fn ledger(run: &Run<'_>) -> Vec<Statement> {
+    let Some(bucket) = &run.caller.bucket else {
+        return Vec::new();
+    };
+    let bucket = format!("arn:{}:s3:::{bucket}", run.partition());
+    let records = Statement::allow(
+        "Ledger",
+        &[
+            ("s3:GetObject", "reading what runs have opened"),
+            (
+                "s3:PutObject",
+                "writing that down before anything is opened",
+            ),
+            (
+                "s3:DeleteObject",
+                "removing records that nothing needs any more",
+            ),
+        ],
+    );
+    let list = Statement::allow(
+        "ListLedger",
+        &[(
+            "s3:ListBucket",
+            "finding what is open; telling that an object is not there",
+        )],
+    );
+    let folders = ["runs", "openings"].map(|folder| format!("{bucket}/{folder}/*"));
+    vec![records.on(folders), list.on([bucket])]
+}
+
+const ELSEWHERE: &str = "the role does this in its function, and nowhere else";
+/// What would harm most with the role in other hands.
+const SENSITIVE: [Action; 8] = [
+    ("ec2:ModifyImageAttribute", ELSEWHERE),
+    ("ec2:ModifySnapshotAttribute", ELSEWHERE),
+    ("ec2:CopySnapshot", ELSEWHERE),
+    ("ec2:DeleteSnapshot", ELSEWHERE),
+    ("kms:CreateGrant", ELSEWHERE),
+    ("kms:RevokeGrant", ELSEWHERE),
+    ("kms:PutKeyPolicy", ELSEWHERE),
+    ("sts:AssumeRole", ELSEWHERE),
+];
+
+/// Denies requests that another function, a service or a person signs with the role. Calls that EC2
+/// makes to KMS for the function are spared: AWS does not document that they carry the function's
+/// ARN.
+fn only_from_function(run: &Run<'_>) -> Option<Statement> {
+    let function = run.caller.function.as_ref()?;
+    let deny = Statement::deny("OnlyThisFunction", &SENSITIVE).on(["*"]);
+    Some(deny.when(json!({
+        "ArnNotEquals": {"lambda:SourceFunctionArn": function},
+        "Null": {"kms:ViaService": "true"},
+    })))
 }
 
 fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
@@ -47,8 +121,8 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
         Statement::allow(
             "Find",
             &[
-                ("ec2:DescribeImages", "finding the image; its marks"),
-                ("ec2:DescribeSnapshots", "its snapshots, keys and marks"),
+                ("ec2:DescribeImages", "finding the image"),
+                ("ec2:DescribeSnapshots", "its snapshots and keys"),
             ],
         )
         .on(["*"]),
@@ -84,7 +158,11 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
         ));
     }
     if !snapshots.is_empty() {
-        statements.push(Statement::allow("ShareSnapshots", &on_snapshots).on(snapshots.clone()));
+        let share = Statement::allow("ShareSnapshots", &on_snapshots).on(snapshots.clone());
+        statements.push(match only_with_targets(run) {
+            Some(accounts) => share.when(json!({"ForAllValues:StringEquals": accounts})),
+            None => share,
+        });
     }
     if opens_snapshots {
         let never = Statement::deny(

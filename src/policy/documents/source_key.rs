@@ -7,8 +7,8 @@ use serde_json::json;
 use super::copy_role::{LETTING_LAUNCH, PROBING};
 use super::function::at_keys;
 use super::{
-    BY_EC2, Document, OPERATIONS_OF_ROLES, Purpose, Run, by_ec2, by_role, named, only_grants,
-    region_of, staging,
+    Document, OPERATIONS_OF_ROLES, Purpose, Run, USE_BY_EC2, by_ec2, by_role, named, only_grants,
+    region_of, staging, through_ec2,
 };
 use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
@@ -53,17 +53,14 @@ fn roles(run: &Run<'_>) -> Vec<String> {
 
 fn to_copy(run: &Run<'_>, key: &str) -> Vec<Statement> {
     let (accounts, roles) = (run.accounts(), roles(run));
-    let probe = Statement::allow("CopyRoles", &[PROBING]);
-    let read = Statement::allow("CopyRolesByEC2", &BY_EC2);
-    vec![
-        probe
-            .to(accounts.clone())
-            .on(["*"])
-            .when(by_role(json!({}), &roles)),
-        read.to(accounts)
-            .on(["*"])
-            .when(by_role(by_ec2([region_of(key)]), &roles)),
-    ]
+    let regions = run.state.targets.iter().map(|t| t.region.as_str());
+    let regions = by_ec2(regions.chain([region_of(key)]));
+    let sids = ["CopyRolesByEC2", "CopyRoleGrantsByEC2"];
+    let probe = Statement::allow("CopyRoles", &[PROBING]).when(by_role(json!({}), &roles));
+    let reading = through_ec2(sids, &USE_BY_EC2, by_role(regions, &roles));
+    let all = [probe].into_iter().chain(reading);
+    all.map(|statement| statement.to(accounts.clone()).on(["*"]))
+        .collect()
 }
 
 /// Who of an account may launch is for its own policies to say.
@@ -99,13 +96,10 @@ fn members_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
     if !whole {
         condition["ForAnyValue:StringLike"] = json!({"aws:PrincipalOrgPaths": units});
     }
-    let launch = [&LOOKING_AT_THE_KEY, &BY_EC2[..]].concat();
-    vec![
-        Statement::allow("MembersByEC2", &launch)
-            .to(["*"])
-            .on(["*"])
-            .when(condition),
-    ]
+    let launch = [&LOOKING_AT_THE_KEY, &USE_BY_EC2[..]].concat();
+    let sids = ["MembersByEC2", "MemberGrantsByEC2"];
+    let all = through_ec2(sids, &launch, condition);
+    all.map(|statement| statement.to(["*"]).on(["*"])).into()
 }
 
 const LOOKING_AT_THE_KEY: [Action; 1] =
@@ -119,9 +113,10 @@ fn accounts_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
     }
     let mut all = Vec::new();
     if !accounts.is_empty() {
-        let launch = [&LOOKING_AT_THE_KEY, &BY_EC2[..]].concat();
-        let launch = Statement::allow("AccountsByEC2", &launch);
-        all.push(launch.to(accounts).on(["*"]).when(by_ec2([region_of(key)])));
+        let launch = [&LOOKING_AT_THE_KEY, &USE_BY_EC2[..]].concat();
+        let sids = ["AccountsByEC2", "AccountGrantsByEC2"];
+        let launching = through_ec2(sids, &launch, by_ec2([region_of(key)]));
+        all.extend(launching.map(|statement| statement.to(accounts.clone()).on(["*"])));
     }
     if run.has_roles() {
         let linked = run.linked_roles(run.state.targets.iter().map(|t| &t.account_id));

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{BY_EC2, Run, by_ec2, by_role, region_of};
+use super::function::only_with_targets;
+use super::{Run, USE_BY_EC2, by_ec2, by_role, region_of, through_ec2};
 use crate::command::tag;
 use crate::policy::statement::Statement;
 
@@ -16,10 +17,13 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
         run.partition(),
         source.region
     )];
-    let of_run = json!({"StringEquals": {
+    let mut of_run = json!({"StringEquals": {
         (format!("aws:ResourceTag/{}", tag::SOURCE_IMAGE)): source.image_id.as_str(),
         (format!("aws:ResourceTag/{}", tag::SOURCE_ACCOUNT)): source.account_id.as_str(),
     }});
+    if let Some(accounts) = only_with_targets(run) {
+        of_run["ForAllValues:StringEquals"] = accounts;
+    }
     let stage = Statement::allow(
         "Stage",
         &[(
@@ -42,7 +46,6 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
                 "ec2:ModifySnapshotAttribute",
                 "sharing them, and ending that",
             ),
-            ("ec2:CreateTags", "noting whom the run needs"),
             ("ec2:DeleteSnapshot", "none is left in the source account"),
         ],
     );
@@ -50,27 +53,30 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
         "ManagedKeys",
         &[("kms:DescribeKey", "seeing that nobody else can use them")],
     );
-    let by_ec2 = by_ec2([source.region.as_str()]);
-    vec![
+    let sids = ["KeysOfStaging", "GrantsOfStaging"];
+    let by_ec2 = through_ec2(sids, &USE_BY_EC2, by_ec2([source.region.as_str()]));
+    let copying = by_ec2.map(|statement| statement.on([key.to_string()]));
+    let mut all = vec![
         stage.on(any.clone()),
         tags.on(any.clone())
             .when(json!({"StringEquals": {"ec2:CreateAction": "CopySnapshot"}})),
         open.on(any).when(of_run),
         look.on(source.managed_keys.clone()),
-        Statement::allow("KeysOfStaging", &BY_EC2)
-            .on([key.to_string()])
-            .when(by_ec2),
-    ]
+    ];
+    all.extend(copying);
+    all
 }
 
 /// The policy of `aws/ebs` lets every principal of its account use it through EC2; only the other key has one to edit.
-pub fn of_key(run: &Run<'_>, key: &str) -> Option<Statement> {
+pub fn of_key(run: &Run<'_>, key: &str) -> Vec<Statement> {
     let caller = run.caller;
-    let staging = run.staging_key().is_some_and(|k| k.as_str() == key);
-    staging.then(|| {
-        Statement::allow("StagingByEC2", &BY_EC2)
-            .to([run.root(&caller.account)])
-            .on(["*"])
-            .when(by_role(by_ec2([region_of(key)]), &caller.principals))
-    })
+    if run.staging_key().is_none_or(|k| k.as_str() != key) {
+        return Vec::new();
+    }
+    let condition = by_role(by_ec2([region_of(key)]), &caller.principals);
+    let sids = ["StagingByEC2", "StagingGrantsByEC2"];
+    let own = [run.root(&caller.account)];
+    let all = through_ec2(sids, &USE_BY_EC2, condition);
+    all.map(|statement| statement.to(own.clone()).on(["*"]))
+        .into()
 }

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::copy_role::{LETTING_LAUNCH, at_target_key};
-use super::{BY_EC2, Document, OPERATIONS_OF_ROLES, Purpose, Run, by_ec2, by_role, only_grants};
+use super::{
+    Document, OPERATIONS_OF_ROLES, Purpose, Run, USE_BY_EC2, by_ec2, by_role, only_grants,
+    through_ec2,
+};
 use crate::policy::statement::Statement;
 
 const WHY: &str = "the account goes on to administer its key, and is not locked out";
@@ -74,9 +77,10 @@ pub fn documents(run: &Run<'_>) -> Vec<Document> {
             .when(json!({"ArnNotEquals": {"aws:PrincipalArn": roles}})),
             statement(Statement::allow("CopyRole", &at_target_key(run)))
                 .when(by_role(json!({}), &roles)),
-            statement(Statement::allow("CopyRoleByEC2", &BY_EC2))
-                .when(by_role(by_ec2([target.region.as_str()]), &roles)),
         ];
+        let by_ec2 = by_role(by_ec2([target.region.as_str()]), &roles);
+        let sids = ["CopyRoleByEC2", "CopyRoleGrantsByEC2"];
+        statements.extend(through_ec2(sids, &USE_BY_EC2, by_ec2).map(&statement));
         if run.has_roles() {
             let linked = run.linked_roles([&target.account_id]);
             let condition = only_grants(&OPERATIONS_OF_ROLES, linked.into_iter().collect());

@@ -93,7 +93,9 @@ async fn roles_of_several_names() {
     let sandbox = Sandbox::new(world);
     sandbox.edit(|aws| {
         let mut policy: Value = serde_json::from_str(&documented("Find")).unwrap();
-        policy["Statement"][7]["Resource"] = json!("*");
+        let mut statements = policy["Statement"].as_array_mut().unwrap().iter_mut();
+        let targets = statements.find(|s| s["Sid"] == "Targets").unwrap();
+        targets["Resource"] = json!("*");
         let (policy, keys) = (policy.to_string(), documented("KeyPolicies"));
         aws.set_policies("arn:aws:iam::111111111111:role/amiferry", &[&policy, &keys])
             .unwrap()

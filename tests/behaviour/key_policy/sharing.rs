@@ -47,6 +47,7 @@ async fn accounts_may_use_the_key_until_it_is_taken_back() {
 async fn service_linked_roles_may_be_given_grants_directly() {
     let mut world = editing_world(&TWO);
     for account in world.accounts.iter_mut().filter(|a| a.id == ONE) {
+        account.roles[0].policies.push(documented("LetLaunch"));
         for name in [
             "AWSServiceRoleForAutoScaling",
             "AWSServiceRoleForAutoScaling_batch",
@@ -143,12 +144,10 @@ async fn from_grants_to_policies_and_back() {
 async fn a_resource_creates_updates_and_deletes() {
     let stack = Stack::new(&TWO).await;
     stack.sandbox.edit(|aws| {
-        let (function, keys) = (documented("Find"), documented("KeyPolicies"));
-        aws.set_policies(
-            "arn:aws:iam::111111111111:role/amiferry",
-            &[&function, &keys],
-        )
-        .unwrap()
+        let policies = ["Find", "ShareImages", "KeyPolicies"].map(documented);
+        let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
+        aws.set_policies("arn:aws:iam::111111111111:role/amiferry", &policies)
+            .unwrap()
     });
     let before = key_policy(&stack.sandbox).await;
     let properties = |accounts: &[&str], way: &str| json!({"AmiId": AMI, "Mode": "Share", "KeyAccess": way, "TargetAccountIds": accounts});

@@ -5,7 +5,7 @@ use amiferry_sandbox::{
 };
 use serde_json::json;
 
-use crate::support::{AMI, DATA, ROOT, SOURCE, documented};
+use crate::support::{AMI, DATA, FUNCTION, ROOT, SOURCE, documented};
 
 pub const ELSEWHERE: &str = "444444444444";
 pub const ONE: &str = "222222222222";
@@ -162,11 +162,15 @@ pub fn key_policy(place: &Where, owner: &str, users: &[&str]) -> String {
 
 pub fn source(place: &Where, sources: Sources, access: &str) -> Account {
     let by_hand: &[&str] = if access == "None" { &[ONE, OTHER] } else { &[] };
-    let role = Role::new("amiferry")
-        .policy(local(place, &documented("Find")).replace(
+    let any_owner = |name: &str| {
+        local(place, &documented(name)).replace(
             &format!("{}:{SOURCE}:key/*", place.source),
             &format!("{}:*:key/*", place.source),
-        ))
+        )
+    };
+    let role = Role::new("amiferry")
+        .policy(any_owner("Find"))
+        .policy(any_owner("ShareImages"))
         .policy(local(place, &documented("KeyPolicies")))
         .policy(local(place, &documented("Stage")));
     let policy = key_policy(place, SOURCE, by_hand);
@@ -174,10 +178,11 @@ pub fn source(place: &Where, sources: Sources, access: &str) -> Account {
         Account::new(SOURCE)
             .partition(place.partition)
             .parent(ROOT_UNIT)
-            .access_key(
+            .function_key(
                 "AKIAIOSFODNNPRODUCER",
                 "producer-secret",
                 &format!("arn:{}:iam::{SOURCE}:role/amiferry", place.partition),
+                &local(place, FUNCTION),
             )
             .role(role),
         |account, id| account.key(Key::new(place.source, id).policy(policy.clone())),
@@ -217,7 +222,8 @@ pub fn target(place: &Where, id: &str) -> Account {
         .replace(
             &format!("{}:{SOURCE}:key/*", place.source),
             &format!("{}:*:key/*", place.source),
-        );
+        )
+        .replace("222222222222", id);
     let mut account = Account::new(id)
         .partition(place.partition)
         .parent(UNIT)

@@ -149,6 +149,11 @@ pub(super) fn add_access_key(
     if key.id.is_empty() || !key.id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return fault(at, "id", format!("{:?} is not an access key ID", key.id));
     }
+    let mut caller = caller(aws, account, arn, "sandbox", None);
+    caller
+        .principal
+        .source_function
+        .clone_from(&key.source_function);
     let credential = Credential {
         secret: key.secret.clone(),
         session_token: key.session_token.clone(),
@@ -156,7 +161,7 @@ pub(super) fn add_access_key(
             .valid_seconds
             .map(|seconds| aws.now + Duration::from_secs(seconds.into())),
         global: false,
-        caller: caller(aws, account, arn, "sandbox", None),
+        caller,
     };
     if aws.credentials.insert(key.id.clone(), credential).is_some() {
         return fault(at, "id", format!("access key {} stands twice", key.id));
@@ -189,6 +194,7 @@ pub(crate) fn caller(
             org_id: aws.organization_of(account).map(str::to_owned),
             org_path: aws.organization_path_of(account),
             service: None,
+            source_function: None,
         },
         identity: identity.to_owned(),
         session_policy,

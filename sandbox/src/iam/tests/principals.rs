@@ -101,6 +101,7 @@ fn a_service_belongs_to_no_account() {
         org_id: None,
         org_path: None,
         service: Some("ec2.amazonaws.com".to_owned()),
+        source_function: None,
     };
     let named =
         allow(r#"{"AWS":"222222222222","Service":["rds.amazonaws.com","ec2.amazonaws.com"]}"#);

@@ -1,0 +1,76 @@
+//! Condition keys that only some requests carry: who signed them, whose resource they concern, how
+//! a key is called.
+
+use amiferry_sandbox::{Account, Key, Role, Sandbox, World};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::worlds::{ORGANIZATION, WEST};
+
+const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:ferry";
+const FERRY: &str = "arn:aws:iam::111111111111:role/ferry";
+
+/// The policy of role `ferry`: everything, but this under this condition.
+fn but(action: &str, condition: &Value) -> String {
+    json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": action, "Resource": "*", "Condition": condition},
+    ]})
+    .to_string()
+}
+
+/// The ferry with a key that its function has, and with one that it has not.
+fn clients(policy: &str) -> (Client, Client) {
+    let producer = Account::new("111111111111")
+        .role(Role::new("ferry").policy(policy))
+        .function_key("AKIAFUNCTION", "function", FERRY, FUNCTION)
+        .access_key("AKIAELSEWHERE", "elsewhere", FERRY)
+        .key(Key::new(WEST, "source").alias("alias/source"));
+    let mut members: Vec<Account> = ["222222222222", "333333333333"]
+        .map(|id| Account::new(id).role(Role::admin("Copier").trusts(FERRY)))
+        .into();
+    members[0].organization = Some(ORGANIZATION.to_owned());
+    let world = World::new().account(producer);
+    let sandbox = Sandbox::new(members.into_iter().fold(world, World::account));
+    let function = Client::new(&sandbox, WEST, "AKIAFUNCTION", "function");
+    let elsewhere = Client::new(&sandbox, WEST, "AKIAELSEWHERE", "elsewhere");
+    (function, elsewhere)
+}
+
+async fn assumes(client: &Client, account: &str) -> bool {
+    let role = format!("arn:aws:iam::{account}:role/Copier");
+    let parameters = [("RoleArn", role.as_str()), ("RoleSessionName", "test")];
+    client.sts("AssumeRole", &parameters).await.status == 200
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_requests_of_the_function_carry_its_arn() {
+    let condition = json!({"ArnNotEquals": {"lambda:SourceFunctionArn": FUNCTION}});
+    let (function, elsewhere) = clients(&but("sts:AssumeRole", &condition));
+    assert!(assumes(&function, "222222222222").await);
+    assert!(!assumes(&elsewhere, "222222222222").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_is_a_resource_of_its_account_and_organization() {
+    let condition = json!({"StringNotEquals": {"aws:ResourceAccount": "222222222222"}});
+    let (function, _) = clients(&but("sts:AssumeRole", &condition));
+    assert!(assumes(&function, "222222222222").await);
+    assert!(!assumes(&function, "333333333333").await);
+    let condition = json!({"StringNotEquals": {"aws:ResourceOrgID": ORGANIZATION}});
+    let (function, _) = clients(&but("sts:AssumeRole", &condition));
+    assert!(assumes(&function, "222222222222").await);
+    assert!(!assumes(&function, "333333333333").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_answers_to_its_aliases() {
+    for (alias, may) in [("alias/source", true), ("alias/other", false)] {
+        let condition = json!({"ForAllValues:StringNotEquals": {"kms:ResourceAliases": alias}});
+        let (function, _) = clients(&but("kms:DescribeKey", &condition));
+        let answer = function
+            .kms("DescribeKey", json!({"KeyId": "alias/source"}))
+            .await;
+        assert_eq!(answer.status == 200, may, "{alias}");
+    }
+}

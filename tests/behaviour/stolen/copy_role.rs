@@ -1,0 +1,136 @@
+//! A stolen session of `AmiCopyRole`: it cannot give its account's key away, whatever the session
+//! or the role lacks.
+
+use amiferry::ids::AccountId;
+use amiferry::policy::session_policy;
+use amiferry::state::State;
+use amiferry_sandbox::{Role, Sandbox};
+use aws_credential_types::Credentials;
+use aws_sdk_kms::error::ProvideErrorMetadata;
+use aws_sdk_kms::types::GrantOperation;
+
+use crate::launch_grants::{SCALING, SPOT, arn, launching_world, somebody};
+use crate::support::*;
+
+const TARGET: Place = TWO[0];
+/// Principals that exist in another account, in the key's own, and as the thief itself.
+const GRANTEES: [&str; 4] = [
+    "arn:aws:iam::333333333333:root",
+    "arn:aws:iam::111111111111:role/amiferry",
+    "arn:aws:iam::222222222222:root",
+    "arn:aws:iam::222222222222:role/AmiCopyRole",
+];
+
+/// KMS as a session of the target's copy role sees it.
+async fn thief(sandbox: &Sandbox, session_policy: Option<String>) -> aws_sdk_kms::Client {
+    let config = config_in(HOME, sandbox.http_client(), sandbox.time_source()).await;
+    let answer = aws_sdk_sts::Client::new(&config)
+        .assume_role()
+        .role_arn(format!("arn:aws:iam::{}:role/AmiCopyRole", TARGET.0))
+        .role_session_name("thief")
+        .set_policy(session_policy)
+        .send()
+        .await
+        .expect("a session");
+    let given = answer.credentials().expect("credentials");
+    let credentials = Credentials::new(
+        given.access_key_id(),
+        given.secret_access_key(),
+        Some(given.session_token().to_owned()),
+        None,
+        "test",
+    );
+    aws_sdk_kms::Client::new(&somebody(sandbox, TARGET.1, credentials))
+}
+
+/// The error code of the attempt, if it is refused.
+async fn granted(
+    kms: &aws_sdk_kms::Client,
+    key: &str,
+    grantee: &str,
+    operation: GrantOperation,
+) -> Option<String> {
+    let said = kms
+        .create_grant()
+        .key_id(key)
+        .grantee_principal(grantee)
+        .operations(operation)
+        .send()
+        .await;
+    let refused = said.err()?;
+    Some(refused.code().unwrap_or("no code").to_owned())
+}
+
+const DENIED: Option<&str> = Some("AccessDeniedException");
+
+#[tokio::test(start_paused = true)]
+async fn a_session_without_a_session_policy_grants_its_key_to_nobody() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let kms = thief(&sandbox, None).await;
+    let key = key_arn(TARGET);
+    kms.describe_key()
+        .key_id(&key)
+        .send()
+        .await
+        .expect("looking is allowed");
+    for grantee in GRANTEES {
+        let said = granted(&kms, &key, grantee, GrantOperation::Decrypt).await;
+        assert_eq!(said.as_deref(), DENIED, "{grantee}");
+    }
+    assert!(sandbox.grants(&key).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_for_service_linked_roles_grants_to_no_other_principal() {
+    let sandbox = Sandbox::new(launching_world());
+    let kms = thief(&sandbox, None).await;
+    let key = key_arn(TARGET);
+    for grantee in GRANTEES {
+        let said = granted(&kms, &key, grantee, GrantOperation::Decrypt).await;
+        assert_eq!(said.as_deref(), DENIED, "{grantee}");
+    }
+    let others = arn(TWO[1].0, SPOT);
+    let said = granted(&kms, &key, &others, GrantOperation::Decrypt).await;
+    assert_eq!(
+        said.as_deref(),
+        DENIED,
+        "a service-linked role of another account"
+    );
+    let scaling = arn(TARGET.0, SCALING);
+    let beyond = GrantOperation::RetireGrant;
+    let said = granted(&kms, &key, &scaling, beyond).await;
+    assert_eq!(said.as_deref(), DENIED);
+    let launching = GrantOperation::Decrypt;
+    assert_eq!(granted(&kms, &key, &scaling, launching).await, None);
+}
+
+/// The session policy of a run holds for a role that somebody made wider than documented.
+#[tokio::test(start_paused = true)]
+async fn the_session_policy_of_a_run_protects_the_key_under_a_role_that_may_do_everything() {
+    for (roles, linked_roles_are_granted) in
+        [(vec![], false), (vec!["autoscaling.amazonaws.com"], true)]
+    {
+        let mut world = launching_world().copy_mib_per_second(250.0);
+        for account in &mut world.accounts[1..] {
+            let trust = documented("aws:PrincipalArn");
+            account.roles[0] = Role::admin("AmiCopyRole").trust_policy(trust);
+        }
+        let sandbox = Sandbox::new(world);
+        let mut event = distribute(&TWO);
+        if !roles.is_empty() {
+            event["Distribute"]["ServiceLinkedRoles"] = roles.into();
+        }
+        let reply = call(&sandbox, &event).await.expect("a reply");
+        let state = State::open(&reply["State"]).expect("a state");
+        let account = AccountId::parse(TARGET.0).expect("an account");
+        let kms = thief(&sandbox, Some(session_policy(&state, &account))).await;
+        let key = key_arn(TARGET);
+        for grantee in GRANTEES {
+            let said = granted(&kms, &key, grantee, GrantOperation::Decrypt).await;
+            assert_eq!(said.as_deref(), DENIED, "{grantee}");
+        }
+        let scaling = arn(TARGET.0, SCALING);
+        let said = granted(&kms, &key, &scaling, GrantOperation::Decrypt).await;
+        assert_eq!(said.is_none(), linked_roles_are_granted, "{said:?}");
+    }
+}
