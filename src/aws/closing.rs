@@ -29,7 +29,7 @@ pub(super) struct ClosedResource {
 }
 
 /// What closing an attempt came to.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct ClosedAttempt {
     /// Accounts that it had been open to.
     pub was_open_to: BTreeSet<String>,
@@ -55,11 +55,27 @@ impl Aws {
         .await
     }
 
-    /// Closes everything that this attempt of a copying run and its earlier ones hold.
+    /// Closes everything that this attempt of a copying run and its earlier ones hold, then deletes what the run copied in the source
+    /// account. The image is held for those copies only, so it comes last: until then it leads the sweeper to them.
     pub(super) async fn close_attempt(&self, run: &Run, attempt: &Attempt) -> ClosedAttempt {
-        let mut closed = ClosedAttempt::default();
-        let closing = run
+        let (images, others) = run
             .sites()
+            .into_iter()
+            .partition(|site| matches!(site.resource, Resource::Image(_)));
+        let mut closed = self.close_sites(run, attempt, others).await;
+        let is_closed = |closed: &ClosedAttempt| closed.left.is_empty() && closed.again_at.is_none();
+        if run.stages && is_closed(&closed) {
+            closed.left.extend(self.delete_staged(run).await);
+        }
+        if is_closed(&closed) {
+            closed.left.extend(self.close_sites(run, attempt, images).await.left);
+        }
+        closed
+    }
+
+    async fn close_sites(&self, run: &Run, attempt: &Attempt, sites: Vec<Site>) -> ClosedAttempt {
+        let mut closed = ClosedAttempt::default();
+        let closing = sites
             .into_iter()
             .map(|site| async move { (site.clone(), self.close_site(run, attempt, &site).await) });
         let mut receipts = Vec::new();
@@ -258,7 +274,7 @@ impl Aws {
             let missing = take.accounts().any(|who| !found.contains(who));
             again_at = Some(shown).filter(|shown| missing && self.now() < *shown);
         }
-        if run.edits_policies {
+        if record.edited {
             self.remove_statements(run, key, &take).await.map_err(of_key)?;
         }
         seen.at = self.now();

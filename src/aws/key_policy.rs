@@ -123,20 +123,20 @@ impl Editor {
 }
 
 impl Aws {
-    /// Makes this run's statements in one policy what `wanted` makes of those that are there.
+    /// Makes this run's statements in one policy what `wanted` makes of those that are there. Tells whether they were not.
     async fn edit_policy(
         &self,
         editor: &Editor,
         key: &str,
         wanted: &(dyn Fn(Access) -> Access + Send + Sync),
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         if self.is_as_wanted(editor, key, wanted).await? {
-            return Ok(());
+            return Ok(false);
         }
         let locked_at = self.lock_policy(editor, key).await?;
         let edited = self.edit_locked(editor, key, locked_at, wanted).await;
         self.unlock_policy(key).await;
-        edited
+        edited.map(|()| true)
     }
 
     async fn is_as_wanted(
@@ -278,15 +278,15 @@ impl Aws {
         }
     }
 
-    /// Takes these out of the run's statements in the policy of one key. A key that is gone has none.
+    /// Takes these out of the run's statements in the policy of one key; tells whether they were in. A key that is gone has none.
     pub(super) async fn remove_statements(
         &self,
         run: &Run,
         key: &str,
         gone: &Principals,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let Some(editor) = Editor::of_run(run).filter(|editor| editor.is_own(key)) else {
-            return Ok(());
+            return Ok(false);
         };
         let _editing = self.policies.editing.lock().await;
         let short = |who: &String| who.rsplit('/').next().unwrap_or(who).to_owned();
@@ -296,7 +296,7 @@ impl Aws {
             there
         };
         match self.edit_policy(&editor, key, &without).await {
-            Err(refusal) if refusal.kind() == RefusalKind::NotFound => Ok(()),
+            Err(refusal) if refusal.kind() == RefusalKind::NotFound => Ok(false),
             other => other,
         }
     }
@@ -321,7 +321,7 @@ impl Aws {
         };
         match self.edit_policy(&editor, key, &wanted).await {
             Err(refusal) if refusal.kind() == RefusalKind::NotFound => Ok(()),
-            other => other,
+            other => other.map(drop),
         }
     }
 }

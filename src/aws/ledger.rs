@@ -13,6 +13,7 @@ use crate::ledger::{OPENINGS, Record, Run, record_key, run_key};
 const MOST_RACES: usize = 24;
 
 /// What is to become of an object.
+#[derive(Debug)]
 pub enum Change<T, R> {
     /// Written, unless somebody else writes first.
     Write(T, R),
@@ -107,7 +108,7 @@ impl Aws {
         let unreadable = |said: String| self.of_ledger("GetObject", key, "UnreadableAnswer", said);
         let body = body.map_err(|e| unreadable(format!("it broke off: {e}")))?;
         let value = serde_json::from_slice(&body.into_bytes())
-            .map_err(|e| self.of_ledger("GetObject", key, "LedgerUnreadable", format!("it is not as this version writes it ({e}); an earlier version of the object may be")))?;
+            .map_err(|e| self.of_ledger("GetObject", key, "UnreadableAnswer", format!("it is not as this version writes it ({e}); the bucket keeps its earlier versions")))?;
         Ok(Some(Found { value, etag }))
     }
 

@@ -51,15 +51,6 @@ impl Resource {
     pub fn is_key(&self) -> bool {
         matches!(self, Self::Key(_))
     }
-
-    /// AWS's word for the permission.
-    pub fn permission(&self) -> &'static str {
-        match self {
-            Self::Image(_) => "launchPermission",
-            Self::Snapshot(_) => "createVolumePermission",
-            Self::Key(_) => "grant",
-        }
-    }
 }
 
 impl Aws {

@@ -23,7 +23,9 @@ impl Aws {
     ) -> Result<(), Refusal> {
         let mut asked = state.as_run();
         asked_by.clone_into(&mut asked.asked_by);
+        // What it opens, and how, is noted before it is opened.
         asked.resources.clear();
+        (asked.stages, asked.grants, asked.edits_policies) = (false, false, false);
         let accepted = self.change_run(&state.run, |former| {
             let new = Run::accept(former, asked.clone(), whole);
             let attempt = new.attempt;
@@ -41,9 +43,13 @@ impl Aws {
         Ok(())
     }
 
-    /// Takes these off the lists of a lasting share before they are closed, so that no older `State` opens to them again. The state then
+    /// Takes these, or all, off the lists of a lasting share before they are closed, so that no older `State` opens to them again. The state then
     /// names the attempt that is live.
-    pub async fn accept_end(&self, state: &mut State, gone: &Principals) -> Result<(), Refusal> {
+    pub async fn accept_end(
+        &self,
+        state: &mut State,
+        gone: Option<&Principals>,
+    ) -> Result<(), Refusal> {
         let live = self.change_run(&state.run, |run| {
             let Some(run) = run else {
                 return Change::Leave(0);
@@ -121,7 +127,7 @@ impl Aws {
         Ok(receipt)
     }
 
-    /// What a run is about, where its image is gone: as its object has it.
+    /// What a run is about, where its image is gone: as its object has it; no snapshots and keys where nothing is left of it.
     pub async fn remains(
         &self,
         run: &str,
@@ -131,7 +137,8 @@ impl Aws {
     ) -> Result<Option<SourceRef>, Refusal> {
         let found = self.run_record(run).await?;
         let known = found.as_ref().and_then(|r| AccountId::parse(&r.account_id).ok());
-        let names = || found.iter().flat_map(|run| &run.resources);
+        let something = |run: &&Run| !run.targets.is_empty() || !run.audience.is_empty();
+        let names = || found.iter().filter(something).flat_map(|run| &run.resources);
         Ok(known.or(account).map(|account_id| SourceRef {
             image_id: image.clone(),
             region: region.clone(),

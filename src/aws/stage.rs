@@ -153,10 +153,7 @@ impl Aws {
             Ok(run) => run.unwrap_or_else(|| state.as_run()),
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        let mut closed = self.close_attempt(&run, &attempt).await;
-        if closed.left.is_empty() && closed.again_at.is_none() && (run.stages || state.may_have_staged()) {
-            closed.left.extend(self.delete_staged(&run).await);
-        }
+        let closed = self.close_attempt(&run, &attempt).await;
         let unseen = state.sharing.at == 0 && !closed.was_open_to.is_empty();
         let earlier = state.targets.iter().map(|t| &t.account_id).filter(|_| unseen);
         let earlier: Vec<AccountId> =

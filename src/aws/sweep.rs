@@ -9,11 +9,7 @@ impl Aws {
     /// Closes everything that an attempt holds whose work is over, and deletes what it copied in the source account.
     pub async fn close_over(&self, run: &Run, attempt: &Attempt) -> Result<ClosedAttempt, Refusal> {
         let run = self.announce_end(attempt).await?.unwrap_or_else(|| run.clone());
-        let mut closed = self.close_attempt(&run, attempt).await;
-        if run.stages && closed.left.is_empty() && closed.again_at.is_none() {
-            closed.left.extend(self.delete_staged(&run).await);
-        }
-        Ok(closed)
+        Ok(self.close_attempt(&run, attempt).await)
     }
 
     /// Finishes the closings of one resource that their processes left half-way.

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 
-use super::{Place, refusal};
 use crate::command::tag;
-use crate::error::Refusal;
 use crate::state::State;
 
 /// What AWS lets one resource have.
@@ -51,48 +48,6 @@ pub fn of_copy(
         .resource_type(kind)
         .set_tags(Some(tags))
         .build()
-}
-
-/// Writes tags on all of these, in one call.
-pub async fn write(
-    ec2: &Client,
-    at: &Place,
-    resources: Vec<String>,
-    tags: Vec<Tag>,
-) -> Result<(), Refusal> {
-    let (Some(first), false) = (resources.first().cloned(), tags.is_empty()) else {
-        return Ok(());
-    };
-    let answer = ec2
-        .create_tags()
-        .set_resources(Some(resources))
-        .set_tags(Some(tags))
-        .send()
-        .await;
-    answer.map_err(|e| refusal("CreateTags", at, first, &e))?;
-    Ok(())
-}
-
-/// Deletes the tags of these names from all of these, in one call.
-pub async fn delete(
-    ec2: &Client,
-    at: &Place,
-    resources: Vec<String>,
-    names: impl IntoIterator<Item = impl Into<String>>,
-) -> Result<(), Refusal> {
-    let names = names.into_iter();
-    let tags: Vec<Tag> = names.map(|name| Tag::builder().key(name).build()).collect();
-    let (Some(first), false) = (resources.first().cloned(), tags.is_empty()) else {
-        return Ok(());
-    };
-    let answer = ec2
-        .delete_tags()
-        .set_resources(Some(resources))
-        .set_tags(Some(tags))
-        .send()
-        .await;
-    answer.map_err(|e| refusal("DeleteTags", at, first, &e))?;
-    Ok(())
 }
 
 /// EC2's list of tags as a map.

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use super::grants::{KeySite, name_in_run};
 use super::key::key_region;
-use super::key_policy::by_policy;
 use super::permission::{Resource, Site};
 use super::{Aws, closing::Left};
 use crate::command::Outcome;
@@ -99,7 +98,8 @@ impl Aws {
         if run.grants && (share.only || other_way) {
             self.revoke_gone(state, share, ends, key).await?;
         }
-        if run.edits_policies || by_policy(state) {
+        let record = self.opening_record(key).await?;
+        if record.is_some_and(|record| record.edited) {
             let is_gone = |who: &str| ends.by_key_access(KeyAccess::Policy, who);
             self.settle_share(state, key, &is_gone, known).await?;
         }

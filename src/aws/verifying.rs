@@ -70,7 +70,12 @@ impl Aws {
         let mut seen = match &site.resource {
             Resource::Key(key) => {
                 let take = record.to_take_away_of_run(attempt);
-                self.look_at_key(run, site, key, &take, &record.of_nobody_else(&take)).await?
+                let mut seen =
+                    self.look_at_key(run, site, key, &take, &record.of_nobody_else(&take)).await?;
+                if record.edited && self.remove_statements(run, key, &take).await? {
+                    seen.open.extend(take.iter().cloned());
+                }
+                seen
             }
             _ => {
                 let take = record.to_take_away(attempt);
@@ -127,9 +132,6 @@ impl Aws {
                     format!("grant {id} by {by} to {}", word(grant.grantee_principal()))
                 })
                 .collect();
-        }
-        if run.edits_policies {
-            self.remove_statements(run, key, take).await?;
         }
         Ok(seen)
     }

@@ -89,18 +89,21 @@ pub async fn accept(
     let ends = begun.request.sharing.unshare;
     let accepted = if ends {
         let gone = gone(&begun.state);
-        aws.accept_end(&mut begun.state, &gone).await
+        aws.accept_end(&mut begun.state, gone.as_ref()).await
     } else {
         aws.accept(&mut begun.state, asked_by, whole).await
     };
     accepted.map_err(Error::from_refusal)
 }
 
-/// Whom a request that takes back names.
-fn gone(state: &State) -> Principals {
+/// Whom a request that takes back names; `None`: everybody.
+fn gone(state: &State) -> Option<Principals> {
+    if state.order.share.as_ref().is_some_and(|share| share.only) {
+        return None;
+    }
     let accounts = state.targets.iter().map(|target| target.account_id.to_string());
     let audience = state.order.share.iter().flat_map(|share| share.gone.clone());
-    accounts.chain(audience).collect()
+    Some(accounts.chain(audience).collect())
 }
 
 /// Nobody launches from an image that is gone, but its snapshots and keys may still be open: all that the run gave is taken back.
@@ -112,7 +115,8 @@ async fn begin_with_remains(
 ) -> Result<Begun, Error> {
     let (image, region) = (&request.source_image, &request.source_region);
     let remains = aws.remains(run, image, region, None).await.map_err(Error::from_refusal)?;
-    let Some(remains) = remains.filter(|remains| !remains.snapshots.is_empty()) else {
+    let is_left = |remains: &SourceRef| !remains.snapshots.is_empty() || !remains.keys.is_empty();
+    let Some(remains) = remains.filter(is_left) else {
         return Err(Error::SourceNotFound(gone));
     };
     let state = plan::unshare_all(&request, remains, run, aws.now());
@@ -251,7 +255,7 @@ async fn begin_delete(
     };
     state.end_by = now.saturating_add(CLOUDFORMATION_WAITS);
     let gone = gone(&state);
-    aws.accept_end(&mut state, &gone).await.map_err(Error::from_refusal)?;
+    aws.accept_end(&mut state, gone.as_ref()).await.map_err(Error::from_refusal)?;
     Ok(Beginning::Run(Box::new(Begun {
         request,
         state,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, LONGEST_LIFE, Principals, SCHEMA, when};
+use super::{Attempt, FRESH, LONGEST_LIFE, Principals, SCHEMA, when};
 
 /// What one source snapshot, image or key is open for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Record {
     pub closing: BTreeMap<Attempt, Closing>,
     #[serde(default)]
     pub closed: BTreeMap<Attempt, Closed>,
+    /// Whether the key's policy may have statements of a run: a process has had the lock on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edited: bool,
     /// The process that edits the key's policy at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<Edit>,
@@ -139,6 +142,7 @@ impl Record {
             holders: BTreeMap::new(),
             closing: BTreeMap::new(),
             closed: BTreeMap::new(),
+            edited: false,
             edit: None,
         }
     }
@@ -151,9 +155,10 @@ impl Record {
             && self.edit.is_none()
     }
 
-    /// Whether the permissions that exist now must be read before these principals can be held: nobody holds or closes one.
+    /// Whether the permissions that exist now must be read before these principals can be held: nobody holds or closes one, or one was
+    /// there before any run, and may have been taken away since.
     pub fn needs_reading(&self, wanted: &Principals) -> bool {
-        wanted.iter().any(|who| !self.is_in_use(who))
+        wanted.iter().any(|who| !self.is_in_use(who) || self.before.contains(who))
     }
 
     /// Decides whether an attempt may open to these principals (rule 1). `permitted` are those permitted now.
@@ -183,6 +188,9 @@ impl Record {
             } else {
                 new.before.remove_all(&[who].into_iter().collect());
             }
+        }
+        for who in wanted.iter().filter(|who| self.was_taken_away(who, permitted, now)) {
+            new.before.remove_all(&[who].into_iter().collect());
         }
         let since = match kind {
             Kind::Share => new.take_over(attempt, wanted).unwrap_or(now),
@@ -451,6 +459,17 @@ impl Record {
     fn is_in_use(&self, who: &str) -> bool {
         self.holders.values().any(|h| h.principals.contains(who))
             || self.closing.values().any(|c| c.principals.contains(who))
+    }
+
+    /// Whether a permission from before any run is there no more: this run gives it anew, so it is taken away with the last. A minute
+    /// after it was read as permitted, no read can be older than that one.
+    fn was_taken_away(&self, who: &str, permitted: &Principals, now: i64) -> bool {
+        let mut holders = self.holders.values().filter(|h| h.principals.contains(who));
+        let long_ago = |holding: &Holding| now.saturating_sub(holding.since) > FRESH;
+        self.is_in_use(who)
+            && self.before.contains(who)
+            && !permitted.contains(who)
+            && holders.all(long_ago)
     }
 
     fn was_closed(&self, who: &str) -> bool {

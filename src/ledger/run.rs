@@ -217,12 +217,13 @@ impl Run {
         new
     }
 
-    /// Takes these off the lists of whom it may open to.
+    /// Takes these, or all, off the lists of whom it may open to.
     #[must_use]
-    pub fn without(&self, gone: &Principals) -> Self {
+    pub fn without(&self, gone: Option<&Principals>) -> Self {
+        let stays = |who: &str| gone.is_some_and(|gone| !gone.contains(who));
         let mut new = self.next();
-        new.targets.retain(|target| !gone.contains(&target.account_id));
-        new.audience.retain(|who| !gone.contains(who));
+        new.targets.retain(|target| stays(&target.account_id));
+        new.audience.retain(|who| stays(who));
         new
     }
 

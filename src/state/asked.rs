@@ -68,7 +68,7 @@ impl State {
             calls: self.execution.is_empty(),
             status: RunStatus::Live,
             resources,
-            stages: false,
+            stages: self.may_have_staged(),
             grants: self.order.key_access == KeyAccess::Grant,
             edits_policies: self.order.key_access == KeyAccess::Policy,
             receipt: Vec::new(),

@@ -117,32 +117,27 @@ async fn a_turn_that_cannot_answer_is_handed_on_once() {
     assert_eq!(sandbox.lambda_invocations().len(), 1);
 }
 
-/// Whoever ends, or is swept, is told by the execution that the mark names.
+/// Whoever ends, or is swept, is told by the executions that the ledger names.
 #[tokio::test(start_paused = true)]
-async fn a_mark_names_the_execution_that_works_on_it() {
+async fn the_ledger_names_every_execution_that_works_on_a_run() {
     let sandbox = Sandbox::new(slow_world(&TWO));
-    let marks = || {
-        let snapshots = sandbox.snapshots(SOURCE, HOME);
-        let marks = snapshots.iter().flat_map(|s| s.tags.values().cloned());
-        marks.filter(|v| v.contains("since=")).collect::<Vec<_>>()
-    };
-    for execution in ["first", "second"] {
+    for (execution, named) in [("first", json!(["first"])), ("second", json!(["first", "second"]))] {
         let event = json!({"Open": distribute(&TWO), "Execution": execution});
         call(&sandbox, &event).await.expect("opens");
-        assert_eq!(marks().len(), 2);
-        let by = format!("by={execution}");
-        assert!(
-            marks().iter().all(|mark| mark.contains(&by)),
-            "{:?}",
-            marks()
-        );
-        tokio::time::sleep(Duration::from_hours(48)).await;
+        let run = only_run(&sandbox);
+        assert_eq!(run["Executions"], named);
+        assert_eq!(run["Calls"], Value::Null);
+        tokio::time::sleep(Duration::from_hours(1)).await;
     }
-    // Nor does the age of the first count, nor any execution once a direct call works on it.
-    begun(&sandbox, &distribute(&TWO)).await;
-    assert!(!marks().iter().any(|m| m.contains("by=")), "{:?}", marks());
-    let reply = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
-    assert_eq!(reply["Alive"].as_array().unwrap().len(), 1, "{reply}");
+    call(&sandbox, &distribute(&TWO)).await.expect("joins");
+    assert_eq!(only_run(&sandbox)["Calls"], true);
+}
+
+/// The object of the only run there is.
+fn only_run(sandbox: &Sandbox) -> Value {
+    let mut runs = sandbox.objects(BUCKET).into_iter();
+    let run = runs.find(|(key, _)| key.starts_with("runs/")).expect("a run");
+    serde_json::from_slice(&run.1).expect("JSON")
 }
 
 /// AWS takes calls and never answers, and the function's time is up before the SDK's patience: nobody would count.
@@ -231,12 +226,14 @@ async fn two_shares_that_end_together_both_end() {
                 "RequestId": "r", "LogicalResourceId": name, "PhysicalResourceId": id, "ResourceType": "Custom::ShareAutomation",
                 "ResourceProperties": {"AmiId": AMI, "TargetAccountId": ONE, "ShareSnapshots": true}})
         };
-        let marks = || {
+        let holders = || {
             let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
-            let marks = image.tags.keys();
-            let marks = marks.filter_map(|key| key.strip_prefix("amiferry:shared:"));
-            let runs = marks.filter(|run| !run.contains(':')).map(str::to_owned);
-            (runs.collect::<Vec<_>>(), image.launch_permissions.len())
+            let objects = sandbox.objects(BUCKET);
+            let record = objects.get(&format!("openings/{AMI}.json"));
+            let record = record.map_or(Value::Null, |r| serde_json::from_slice(r).expect("JSON"));
+            let attempts = record["Holders"].as_object().into_iter().flatten();
+            let runs = attempts.filter_map(|(attempt, _)| attempt.split('.').next());
+            (runs.map(str::to_owned).collect::<Vec<_>>(), image.launch_permissions.len())
         };
         // Nobody takes the answers; all else is done.
         let mut runs = Vec::new();
@@ -244,10 +241,10 @@ async fn two_shares_that_end_together_both_end() {
             let created = call(&sandbox, &event(name, "Create", "")).await;
             created.expect_err("no answer");
             tokio::time::sleep(Duration::from_mins(1)).await;
-            let new = marks().0.into_iter().find(|run| !runs.contains(run));
-            runs.push(new.expect("a mark"));
+            let new = holders().0.into_iter().find(|run| !runs.contains(run));
+            runs.push(new.expect("a holder"));
         }
-        assert_eq!(marks().1, 1);
+        assert_eq!(holders().1, 1);
         let names = ["One", "Other"].into_iter().zip(&runs);
         let deletes: Vec<Value> = names
             .map(|(name, run)| event(name, "Delete", &format!("amiferry-{run}")))
@@ -255,7 +252,7 @@ async fn two_shares_that_end_together_both_end() {
         let deleting = deletes.iter().map(|event| call(&sandbox, event));
         futures::future::join_all(deleting).await;
         tokio::time::sleep(Duration::from_mins(1)).await;
-        assert_eq!(marks(), (Vec::new(), 0), "late by {late}");
+        assert_eq!(holders(), (Vec::new(), 0), "late by {late}");
         assert_closed(&sandbox);
     }
 }

@@ -64,7 +64,7 @@ async fn no_answer_after_the_effect_at_any_call() {
 async fn an_operation_denied_for_good_ends_the_run_with_its_name() {
     for operation in [
         "DescribeSnapshotAttribute",
-        "CreateTags",
+        "PutObject",
         "ModifySnapshotAttribute",
         "CreateGrant",
         "AssumeRole",

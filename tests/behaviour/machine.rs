@@ -186,7 +186,7 @@ async fn a_part_of_a_run_that_is_over_opens_nothing() {
     forgetful["Targets"][0]["Shared"] = json!(false);
     let late = child(&sandbox, &json!({"State": forgetful})).await;
     let reason = late["State"]["Targets"][0]["Failure"]["Reason"].as_str();
-    assert!(reason.unwrap().contains("was closed meanwhile"), "{late}");
+    assert!(reason.unwrap().contains("is over"), "{late}");
     assert_closed(&sandbox);
     assert_nothing(&sandbox, &TWO);
 }

@@ -273,7 +273,7 @@ async fn everything_at_once() {
         "Source",
         "Source",
         "ShareSnapshots",
-        "Mark",
+        "Ledger",
         "SourceKey",
         "AssumeRole",
         "AssumeRole",

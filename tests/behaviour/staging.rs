@@ -312,7 +312,7 @@ async fn what_cannot_be_deleted_is_listed_with_its_command() {
         left[0].snapshot_id
     );
     assert!(stuck["Commands"].to_string().contains(&command), "{stuck}");
-    // Its mark is left on it: the sweeper tries again.
+    // The ledger still leads to it: the sweeper tries again.
     sandbox.clear_fault();
     tokio::time::sleep(Duration::from_hours(51)).await;
     let swept = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");

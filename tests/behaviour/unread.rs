@@ -201,7 +201,7 @@ async fn a_function_that_invokes_itself_ends_too() {
 /// Of an execution, whether it is opening further that cannot read, or a part.
 #[tokio::test(start_paused = true)]
 async fn an_execution_ends_too() {
-    for cut_at in ["CreateTags", "CopySnapshot"] {
+    for cut_at in ["ModifySnapshotAttribute", "CopySnapshot"] {
         let sandbox = Sandbox::new(slow_world(&TWO));
         let cut = std::sync::atomic::AtomicBool::new(false);
         let cut = std::sync::Arc::new(cut);

@@ -61,7 +61,7 @@ impl Aws {
         let wanted = those_in(state, targets);
         let all = |there: Access| known(state, there).and(wanted.clone());
         let refusal = match self.edit_policy(&editor, key, &all).await {
-            Ok(()) => return Ok(BTreeMap::new()),
+            Ok(_) => return Ok(BTreeMap::new()),
             Err(refusal) if is_unknown_principal(&refusal) => refusal,
             Err(refusal) => return Err(refusal),
         };
@@ -146,7 +146,7 @@ impl Aws {
             access.accounts.retain(|account| !others.contains(account));
             access.and(less.clone())
         };
-        self.edit_policy(&Editor::of(state), key, &trial).await
+        self.edit_policy(&Editor::of(state), key, &trial).await.map(drop)
     }
 
     /// Writes the policy as it is.

@@ -37,6 +37,7 @@ impl Aws {
                     return Change::Leave(false);
                 }
                 let mut locked = record.next();
+                locked.edited = true;
                 locked.edit = Some(Edit { by: self.process.clone(), since: now });
                 Change::Write(locked, true)
             });

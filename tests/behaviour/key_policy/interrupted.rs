@@ -133,6 +133,6 @@ async fn what_outlived_its_run_is_swept() {
         assert_eq!(swept["Closed"].as_array().unwrap().len(), 1, "{swept}");
         assert_ended(&sandbox, &before).await;
         let again = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
-        assert_eq!(again, json!({"Closed": [], "Alive": []}));
+        assert_eq!(again["Closed"], json!([]), "{again}");
     }
 }

@@ -1,11 +1,11 @@
 //! The worlds of the table: where a run goes, and what the snapshots of its image are under.
 
 use amiferry_sandbox::{
-    Account, BlockDeviceMapping, Ebs, Image, Key, Organization, Role, Snapshot, World,
+    Account, BlockDeviceMapping, Bucket, Ebs, Image, Key, Organization, Role, Snapshot, World,
 };
 use serde_json::json;
 
-use crate::support::{AMI, DATA, FUNCTION, ROOT, SOURCE, documented};
+use crate::support::{AMI, BUCKET, DATA, FUNCTION, ROOT, SOURCE, documented};
 
 pub const ELSEWHERE: &str = "444444444444";
 pub const ONE: &str = "222222222222";
@@ -184,7 +184,8 @@ pub fn source(place: &Where, sources: Sources, access: &str) -> Account {
                 &format!("arn:{}:iam::{SOURCE}:role/amiferry", place.partition),
                 &local(place, FUNCTION),
             )
-            .role(role),
+            .role(role)
+            .bucket(Bucket::new(place.source, BUCKET)),
         |account, id| account.key(Key::new(place.source, id).policy(policy.clone())),
     );
     let snapshots = [(ROOT, 8), (DATA, 100)]

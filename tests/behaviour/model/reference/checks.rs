@@ -171,12 +171,9 @@ impl Reference {
                 self.wrong.push(format!("{key:?} is shared no more"));
             }
         }
-        let nobody = self.asked.is_empty() && self.unsettled.is_empty();
         for (id, tags) in all_source_tags(sandbox) {
             for tag in tags.keys().filter(|key| key.starts_with("amiferry:")) {
-                if tag.starts_with("amiferry:sharing:") || nobody {
-                    self.wrong.push(format!("{id} has the mark {tag}"));
-                }
+                self.wrong.push(format!("{id} has the tag {tag}"));
             }
         }
     }
