@@ -278,9 +278,9 @@ impl Cause {
         let source = &state.source.account_id;
         let actions = match &state.order.share {
             Some(_) => {
-                "ec2:ModifyImageAttribute and ec2:CreateTags on the image, ec2:ModifySnapshotAttribute and ec2:CreateTags on its snapshots"
+                "ec2:ModifyImageAttribute on the image and ec2:ModifySnapshotAttribute on its snapshots"
             }
-            None => "ec2:ModifySnapshotAttribute and ec2:CreateTags on the source snapshots",
+            None => "ec2:ModifySnapshotAttribute on the source snapshots",
         };
         let keys = state.opened_keys();
         let grants = if state.order.key_access == KeyAccess::Grant && !keys.is_empty() {

@@ -234,7 +234,7 @@ async fn begin_delete(
     let mut state = match (request.mode, request.on_delete) {
         (Mode::Share, _) => plan::unshare_all(&request, place, &run, now),
         (Mode::Copy, OnDelete::Retain) => {
-            // Those whom its mark lists are closed in any case; the others, where they can be told.
+            // The records in the ledger name whom to close. Members that can be listed are told in the reply.
             if let Some(audience) = &request.audience
                 && let Ok(members) = aws.members(audience, true).await
                 && let Ok(whole) = request
