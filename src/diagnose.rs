@@ -47,7 +47,10 @@ pub enum Cause {
     NotFaithful,
     RegionNotEnabled,
     SharingFailed,
-    /// Since schema 3, as the next four.
+    /// The ledger could not be read or written: nothing was opened.
+    LedgerFailed,
+    /// The attempt was closed before this target was done.
+    AttemptOver,
     KeyPolicyDenied,
     KeyPolicyTooLong,
     KeyPolicyElsewhere,
@@ -55,13 +58,13 @@ pub enum Cause {
     UnknownAccount,
     SourceGone,
     AccessDenied,
-    /// The image stands; a service-linked role that is to launch from it does not exist. Since schema 3.
+    /// The image stands; a service-linked role that is to launch from it does not exist.
     ServiceLinkedRoleMissing,
-    /// The image stands; a service-linked role has no grant to launch from it. Since schema 3.
+    /// The image stands; a service-linked role has no grant to launch from it.
     LaunchGrantMissing,
-    /// What cannot be shared as it is could not be copied in the source account. Since schema 4.
+    /// What cannot be shared as it is could not be copied in the source account.
     StagingFailed,
-    /// AWS did not tell of the source, however often it was asked. Since schema 5.
+    /// AWS did not tell of the source, however often it was asked.
     SourceUnreadable,
     Throttled,
     Unreachable,
@@ -100,6 +103,9 @@ impl Cause {
 
     /// What it means that the source could not be opened.
     pub fn of_sharing(refusal: &Refusal) -> Self {
+        if refusal.resource.starts_with("s3://") {
+            return Self::LedgerFailed;
+        }
         Self::of_key_policy(refusal.operation, &refusal.code).unwrap_or(Self::SharingFailed)
     }
 
@@ -184,6 +190,10 @@ impl Cause {
             ),
             Self::RegionNotEnabled => format!("In account {account}: enable the Region {region} (aws account enable-region --region-name {region}), or leave it out of the targets"),
             Self::SharingFailed => Self::sharing_remedy(state),
+            Self::LedgerFailed => format!(
+                "In account {source}: set AMIFERRY_BUCKET to the stack's bucket, and allow the function's role s3:GetObject, s3:PutObject and s3:DeleteObject on its objects under runs/ and openings/, and s3:ListBucket on it; look for a bucket policy that denies it"
+            ),
+            Self::AttemptOver => "Send the request again: it begins the next attempt. The sweeper, a stopped execution or another process of the run closed this one".to_owned(),
             Self::UnknownAccount => format!(
                 "Check that account {account} exists and is active, or leave it out: KMS takes no key policy that names an account it does not know"
             ),

@@ -56,6 +56,8 @@ impl Refusal {
             | "SlowDown"
             // Ours: others write the same key policy.
             | "KeyPolicyChanging"
+            // Ours: others write the same object of the ledger.
+            | "LedgerChanging"
             | "PriorRequestNotComplete" => RefusalKind::Throttled,
             "Timeout"
             | "ConnectionFailed"

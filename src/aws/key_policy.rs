@@ -266,16 +266,40 @@ impl Aws {
         editing.0 = self.now();
         let editor = Editor::of(state);
         for key in state.source.keys.iter().filter(|key| editor.is_own(key)) {
-            let record = self.opening_record(key).await;
-            let holds = |r: crate::ledger::Record| r.holders.contains_key(&state.attempt());
-            if !record.is_ok_and(|record| record.is_some_and(holds)) {
+            let shared = |i: &usize| state.targets[*i].shared;
+            let Ok(Some(held)) = self.admitted_to(state, key, &shared).await else {
                 continue;
-            }
-            let again = |there: Access| known(state, there).and(those_in(state, &[]));
+            };
+            let again = |there: Access| known(state, there).and(those_in(state, &held));
             if let Err(refused) = self.edit_policy(&editor, key, &again).await {
                 tracing::warn!(run = state.run, %refused, "the key policy could not be put right");
             }
         }
+    }
+
+    /// Those of these targets whose accounts this run holds a key open to, by the ledger and not by the state; `None` where the state is not
+    /// what the run was accepted with.
+    async fn admitted_to(
+        &self,
+        state: &State,
+        key: &str,
+        picks: &(dyn Fn(&usize) -> bool + Send + Sync),
+    ) -> Result<Option<Vec<usize>>, Refusal> {
+        let (run, record) = (self.run_record(&state.run).await?, self.opening_record(key).await?);
+        let (Some(run), Some(record)) = (run, record) else {
+            return Ok(None);
+        };
+        let held = record.held_by_run(&state.run);
+        let audience = state.audience();
+        let members = !audience.is_empty() && audience.iter().all(|who| held.contains(who));
+        let is_held = |i: &usize| {
+            let target = &state.targets[*i];
+            held.contains(target.account_id.as_str()) || (target.member && members)
+        };
+        let all = 0..state.targets.len();
+        let these: Vec<usize> = all.filter(|i| picks(i) && is_held(i)).collect();
+        let admitted = run.admits(&state.attempt(), &state.as_run_to(&these)).is_ok();
+        Ok(Some(these).filter(|_| admitted && (audience.is_empty() || members)))
     }
 
     /// Takes these out of the run's statements in the policy of one key; tells whether they were in. A key that is gone has none.
@@ -314,10 +338,18 @@ impl Aws {
             return Ok(());
         }
         let _editing = self.policies.editing.lock().await;
-        let wanted = |there: Access| {
-            let mut access = if known { stays(state, there) } else { there };
-            access.remove(is_gone);
-            access
+        let has_it = |i: &usize| state.targets[*i].phase == TargetPhase::Succeeded;
+        let stay = if known && by_policy(state) {
+            self.admitted_to(state, key, &has_it).await?
+        } else {
+            None
+        };
+        let wanted = |mut there: Access| {
+            if let Some(stay) = &stay {
+                there = there.and(those_in(state, stay));
+            }
+            there.remove(is_gone);
+            there
         };
         match self.edit_policy(&editor, key, &wanted).await {
             Err(refusal) if refusal.kind() == RefusalKind::NotFound => Ok(()),
@@ -386,7 +418,7 @@ fn known(state: &State, there: Access) -> Access {
     known
 }
 
-/// What these targets, and those that the run has let in before, are to have on one key.
+/// What these targets are to have on one key.
 fn those_in(state: &State, targets: &[usize]) -> Access {
     let mut access = Access::default();
     access.regions.insert(state.source.region.clone());
@@ -395,10 +427,7 @@ fn those_in(state: &State, targets: &[usize]) -> Access {
     let share = state.order.share.as_ref();
     let audience = share.map_or(&state.order.audience, |share| &share.audience);
     let (mut named, mut members) = (Vec::new(), false);
-    for (i, target) in state.targets.iter().enumerate() {
-        if !targets.contains(&i) && !target.shared {
-            continue;
-        }
+    for (i, target) in targets.iter().map(|&i| (i, &state.targets[i])) {
         access.regions.insert(target.region.clone());
         if target.member && !audience.is_empty() {
             members = true;
@@ -417,17 +446,6 @@ fn those_in(state: &State, targets: &[usize]) -> Access {
         access.member_roles = member_roles(state);
     }
     access
-}
-
-/// What is to stay of a lasting share: what is there, and, where this run lets in by policy, those who have it, because somebody's slower
-/// write may have lost them.
-pub(super) fn stays(state: &State, there: Access) -> Access {
-    if !by_policy(state) {
-        return there;
-    }
-    let has_it = |i: &usize| state.targets[*i].phase == TargetPhase::Succeeded;
-    let targets: Vec<usize> = (0..state.targets.len()).filter(has_it).collect();
-    there.and(those_in(state, &targets))
 }
 
 /// The roles that copy for these targets: by their name, if they have one in common, because the accounts are named beside it.

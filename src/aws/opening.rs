@@ -112,7 +112,7 @@ impl Aws {
         if let Err(why) = self.admitted(state, targets, wishes).await? {
             return Ok(Held::Over(why));
         }
-        let attempt = state.attempt();
+        let (attempt, since) = (state.attempt(), self.now());
         let kind = kind_of(state);
         let holding = wishes
             .iter()
@@ -126,10 +126,15 @@ impl Aws {
                 over @ Held::Over(_) => return Ok(over),
             }
         }
-        Ok(match wait {
-            Some((until, why)) => Held::Wait { until, why },
-            None => Held::All(began),
-        })
+        if let Some((until, why)) = wait {
+            return Ok(Held::Wait { until, why });
+        }
+        if self.now() - since > FRESH
+            && let Some(why) = self.still_held(state, wishes).await?
+        {
+            return Ok(Held::Over(why));
+        }
+        Ok(Held::All(began))
     }
 
     /// Whether the ledger lets this state open to these targets, and notes there which resources it is going to hold.
@@ -139,19 +144,16 @@ impl Aws {
         targets: &[usize],
         wishes: &[Wish],
     ) -> Result<Result<(), String>, Refusal> {
-        let order = state.order.opening();
-        let wanted = state.run_targets(targets);
-        let audience: BTreeSet<String> = state.audience().iter().cloned().collect();
+        let asked = state.as_run_to(targets);
         let attempt = state.attempt();
         let names: Vec<&str> = wishes.iter().map(|wish| wish.site.resource.name()).collect();
         let edits = state.order.key_access == KeyAccess::Policy;
-        let linked = state.order.share.is_some() && !state.order.service_linked_roles.is_empty();
-        let grants = state.order.key_access == KeyAccess::Grant || linked;
+        let grants = state.order.key_access == KeyAccess::Grant || state.grants_on_source_keys();
         self.change_run(&state.run, |run| {
             let Some(run) = run else {
                 return Change::Leave(Err(format!("the ledger knows no run {}", attempt.run)));
             };
-            if let Err(why) = run.admits(&attempt, &order, &wanted, &audience) {
+            if let Err(why) = run.admits(&attempt, &asked) {
                 return Change::Leave(Err(why));
             }
             let known = names.iter().all(|name| run.resources.contains(*name));
@@ -342,15 +344,22 @@ impl Aws {
             Ok(run) => run.unwrap_or_else(|| state.as_run()),
             Err(refusal) => return Outcome::OpeningRefused(refusal),
         };
+        let mut receipts = Vec::new();
         for wish in wishes {
             let gone = Some(&wish.principals);
-            if let Err(left) = self.close_resource(&run, &attempt, &wish.site, gone, true).await
-                && let Some((_, refusal)) = left.into_iter().next()
-            {
-                return Outcome::OpeningRefused(refusal);
+            match self.close_resource(&run, &attempt, &wish.site, gone, true).await {
+                Ok(closed) => receipts.extend(closed.map(|closed| closed.receipt)),
+                Err(left) => {
+                    if let Some((_, refusal)) = left.into_iter().next() {
+                        return Outcome::OpeningRefused(refusal);
+                    }
+                }
             }
         }
-        Outcome::Over(why)
+        match self.add_receipts(&run.run, receipts).await {
+            Ok(()) => Outcome::Over(why),
+            Err(refusal) => Outcome::OpeningRefused(refusal),
+        }
     }
 }
 
@@ -390,6 +399,8 @@ fn wishes(state: &State, targets: &[usize]) -> Vec<Wish> {
         KeyAccess::Grant => &accounts,
         KeyAccess::Policy if audience.is_empty() => &accounts,
         KeyAccess::Policy => &as_such,
+        // Grants of service-linked roles are made there later.
+        KeyAccess::None if state.grants_on_source_keys() => &accounts,
         KeyAccess::None => return wishes,
     };
     for key in &state.source.keys {

@@ -9,7 +9,7 @@ use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::ledger::{Kind, Principals, Receipt, Run, RunStatus};
 use crate::state::{SourceRef, State};
 
-/// Seconds that the object of a run that has ended is kept for its receipt.
+/// Seconds that the object of a run that holds nothing is kept, for its receipt.
 const KEPT: i64 = 90 * 24 * 3600;
 
 impl Aws {
@@ -150,7 +150,7 @@ impl Aws {
         }))
     }
 
-    /// Deletes the objects of runs that ended long ago and hold nothing. Returns how many.
+    /// Deletes the objects of runs that nobody has changed for long and that hold nothing. Returns how many.
     pub async fn forget_old_runs(&self, named: &(dyn Fn(&str) -> bool + Sync)) -> Result<usize, Refusal> {
         let now = self.now();
         let mut forgotten = 0;
@@ -161,9 +161,6 @@ impl Aws {
                 continue;
             };
             let deleted = self.change_run(run, |run| match run {
-                Some(run) if run.kind == Kind::Copy && run.status == RunStatus::Live => {
-                    Change::Leave(false)
-                }
                 Some(_) => Change::Delete(true),
                 None => Change::Leave(false),
             });

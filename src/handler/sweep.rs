@@ -72,13 +72,17 @@ impl Handler {
         };
         named.extend(attempts(&record).map(|attempt| attempt.run.clone()));
         for (attempt, holding) in &record.holders {
-            if holding.kind != Kind::Copy || swept.closed.contains(attempt) {
+            if holding.kind != Kind::Copy {
                 continue;
             }
             if !runs.contains_key(&attempt.run) {
                 runs.insert(attempt.run.clone(), aws.run_record(&attempt.run).await?);
             }
             let run = runs.get(&attempt.run).and_then(Option::as_ref);
+            // Of a run whose object is lost only this resource is known.
+            if run.is_some() && swept.closed.contains(attempt) {
+                continue;
+            }
             let works = |name: &str| run.is_some_and(|run| run.executions.contains(name));
             if of.is_some_and(|name| !works(name)) {
                 continue;

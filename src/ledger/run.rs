@@ -158,9 +158,9 @@ impl Run {
             calls: true,
             status: RunStatus::Ended,
             resources: BTreeSet::new(),
-            stages: false,
+            stages: true,
             grants: true,
-            edits_policies: false,
+            edits_policies: true,
             receipt: Vec::new(),
             result: None,
         }
@@ -227,14 +227,8 @@ impl Run {
         new
     }
 
-    /// Whether an attempt may open to these now: only what its request was accepted for, while the attempt is live.
-    pub fn admits(
-        &self,
-        attempt: &Attempt,
-        order: &Value,
-        targets: &BTreeSet<RunTarget>,
-        audience: &BTreeSet<String>,
-    ) -> Result<(), Refused> {
+    /// Whether an attempt may open now what is asked: only what its request was accepted for, while the attempt is live.
+    pub fn admits(&self, attempt: &Attempt, asked: &Self) -> Result<(), Refused> {
         if self.run != attempt.run || attempt.number > self.attempt || attempt.number == 0 {
             return Err(format!("the ledger knows no attempt {attempt}"));
         }
@@ -242,19 +236,25 @@ impl Run {
         if over && self.kind != Kind::Share {
             return Err(format!("attempt {attempt} is over"));
         }
-        if self.order != *order {
+        let of = |run: &Self| {
+            let source = [&run.source_image_id, &run.source_region, &run.account_id];
+            source.map(String::clone)
+        };
+        if self.order != asked.order || of(self) != of(asked) {
             return Err(format!(
                 "what the State says of the request is not what run {} was accepted with",
                 self.run
             ));
         }
-        if let Some(other) = targets.iter().find(|target| !self.targets.contains(target)) {
+        let mut targets = asked.targets.iter();
+        if let Some(other) = targets.find(|target| !self.targets.contains(target)) {
             return Err(format!(
                 "run {} was not accepted for account {} in {} with role {}",
                 self.run, other.account_id, other.region, other.role_name
             ));
         }
-        if let Some(other) = audience.iter().find(|who| !self.audience.contains(*who)) {
+        let mut audience = asked.audience.iter();
+        if let Some(other) = audience.find(|who| !self.audience.contains(*who)) {
             return Err(format!("run {} was not accepted for {other}", self.run));
         }
         Ok(())

@@ -23,7 +23,7 @@ impl State {
     }
 
     /// Where these targets have the source opened to.
-    pub fn run_targets(&self, targets: &[usize]) -> BTreeSet<RunTarget> {
+    fn run_targets(&self, targets: &[usize]) -> BTreeSet<RunTarget> {
         let targets = targets.iter().map(|&i| &self.targets[i]);
         let each = targets.map(|target| RunTarget {
             account_id: target.account_id.to_string(),
@@ -33,11 +33,21 @@ impl State {
         each.collect()
     }
 
+    /// Whether targets make grants on the source keys, for service-linked roles that launch from the shared image.
+    pub fn grants_on_source_keys(&self) -> bool {
+        self.order.share.is_some() && !self.order.service_linked_roles.is_empty()
+    }
+
     /// The run as this state has it, at its first attempt.
     pub fn as_run(&self) -> Run {
         let targets = self.targets.iter().enumerate();
         let opened = targets.filter(|(_, t)| t.phase != TargetPhase::Removing);
         let opened: Vec<usize> = opened.map(|(i, _)| i).collect();
+        self.as_run_to(&opened)
+    }
+
+    /// The same, about these targets only.
+    pub fn as_run_to(&self, opened: &[usize]) -> Run {
         let snapshots = self.source.snapshots.iter().map(ToString::to_string);
         let mut resources: BTreeSet<String> = snapshots.collect();
         resources.extend(self.source.keys.iter().cloned());
@@ -58,7 +68,7 @@ impl State {
             source_region: self.source.region.to_string(),
             account_id: self.source.account_id.to_string(),
             order: self.order.opening(),
-            targets: self.run_targets(&opened),
+            targets: self.run_targets(opened),
             audience: self.audience().iter().cloned().collect(),
             attempt: 1,
             executions: BTreeSet::from([self.execution.clone()])

@@ -74,6 +74,8 @@ async fn what_was_taken_away_is_nobodys_before_any_more() {
         let_in(&sandbox);
         let long = begun(&sandbox, &distribute(&places)).await;
         shut_out(&sandbox);
+        // Until then the read that found it permitted may be the newer one.
+        tokio::time::sleep(Duration::from_secs(61)).await;
         if share {
             for unshare in [false, true] {
                 let event = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "Unshare": unshare,

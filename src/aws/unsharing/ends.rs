@@ -64,10 +64,12 @@ impl<'a> Ends<'a> {
 
     /// Of a key altogether, whichever way the request lets them use it.
     pub fn on_keys(&self, who: &str) -> bool {
-        match self.state.order.key_access {
-            KeyAccess::None => self.by_key_access(KeyAccess::Grant, who),
-            way => self.by_key_access(way, who),
-        }
+        let way = match self.state.order.key_access {
+            KeyAccess::None => KeyAccess::Grant,
+            way => way,
+        };
+        let launches = self.state.grants_on_source_keys() && !self.by_launch_grants(who);
+        self.by_key_access(way, who) && !launches
     }
 
     /// By grants that were made there for service-linked roles.

@@ -43,7 +43,7 @@ pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now
                 state.sharing.at = now;
             }
             for &i in targets {
-                fail(&mut state.targets[i], Cause::SharingFailed, &why);
+                fail(&mut state.targets[i], Cause::AttemptOver, &why);
             }
         }
         Outcome::OpeningRefused(refusal) => {
@@ -89,7 +89,7 @@ fn refused(state: &mut State, targets: &[usize], refusal: &Refusal, now: i64) {
     }
     state.sharing.tries = 0;
     for &i in targets {
-        fail(&mut state.targets[i], Cause::SharingFailed, &refusal.to_string());
+        fail(&mut state.targets[i], Cause::of_sharing(refusal), &refusal.to_string());
     }
 }
 
@@ -211,6 +211,8 @@ fn failed_before_opening(target: &TargetState) -> bool {
         Some(
             Cause::StagingFailed
                 | Cause::SharingFailed
+                | Cause::LedgerFailed
+                | Cause::AttemptOver
                 | Cause::SourceGone
                 | Cause::SourceUnreadable
                 | Cause::TooSlow

@@ -17,7 +17,7 @@ pub(super) fn staged(state: &mut State, outcome: Outcome, now: i64) {
         Outcome::StagedSeen(copies) => seen(state, &copies, now),
         Outcome::Started { results } => started(state, results, now),
         Outcome::SourceGone(what) => fail_all(state, Cause::SourceGone, &what),
-        Outcome::Over(why) => fail_all(state, Cause::SharingFailed, &why),
+        Outcome::Over(why) => fail_all(state, Cause::AttemptOver, &why),
         Outcome::Refused(refusal) => stumbled(state, &refusal, now),
         _ => {}
     }
@@ -65,7 +65,7 @@ fn seen(state: &mut State, copies: &Staged, now: i64) {
     }
     if state.part {
         // It is the whole that copies it, and deletes it.
-        return fail_all(state, Cause::SharingFailed, OVER);
+        return fail_all(state, Cause::AttemptOver, OVER);
     }
     wait(state, now);
 }

@@ -136,7 +136,7 @@ fn targets_of_an_attempt_that_is_over_fail_and_say_so() {
         _ => None,
     });
     let failure = state.targets[0].failure.as_ref().unwrap();
-    assert_eq!(failure.cause, Cause::SharingFailed);
+    assert_eq!(failure.cause, Cause::AttemptOver);
     assert!(failure.reason.contains("one.1 is over"));
 }
 

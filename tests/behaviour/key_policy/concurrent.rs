@@ -231,6 +231,7 @@ async fn slower_writes_of_others_are_found_and_put_right() {
     let reply = to_the_end(&sandbox, &by_policy(&[(ONE, HOME)])).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_eq!(calls(&sandbox, "PutKeyPolicy"), 3, "in, in again, out");
+    tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!ours(&sandbox).is_empty(), "they were put back");
     verified(&sandbox).await;
     assert_eq!(calls(&sandbox, "PutKeyPolicy"), 4, "out again");

@@ -256,7 +256,11 @@ async fn a_made_up_state_opens_no_key() {
     let account = editing().key(amiferry_sandbox::Key::new(HOME, other));
     let sandbox = Sandbox::new(world_with(account, &TWO));
     sandbox.set_fault(|call| match call.operation.as_str() {
-        "GetKeyPolicy" => refuse(400, "ThrottlingException"),
+        "GetKeyPolicy" => Fault::Refuse {
+            status: 400,
+            code: "ThrottlingException".to_owned(),
+            message: "slowly".to_owned(),
+        },
         _ => Fault::None,
     });
     let reply = call(&sandbox, &share(&[ONE], &json!({}))).await.unwrap();
