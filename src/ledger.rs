@@ -23,8 +23,8 @@
 //!    would look unchanged to a slow writer.
 //! 4. **Contested**: a second process that closes the same attempt may take away late, and EC2 has no fence. Openers of those
 //!    principals wait until every such process is dead ([`LONGEST_LIFE`]), or until the closing is verified.
-//! 5. **Verify**: `Closed` is dropped no sooner than [`LONGEST_LIFE`] after, by a process that announces itself as closing, reads
-//!    what is permitted, and takes away what nobody holds.
+//! 5. **Verify**: `Closed` is dropped no sooner than [`VERIFIED_AFTER`], by a process that announces itself as closing, reads what is
+//!    permitted, and takes away what nobody holds. Where something was open it is buried anew: reads may show it for a minute more.
 
 use std::fmt;
 use std::str::FromStr;
@@ -38,13 +38,15 @@ mod when;
 
 pub use principals::Principals;
 pub use record::{Close, Closed, Closing, Edit, Holding, Kind, Opening, Record};
-pub use run::{Receipt, Run, RunStatus, RunTarget, Seen};
+pub use run::{Earlier, Receipt, Run, RunStatus, RunTarget, Seen};
 pub use when::readable;
 
 /// The schema of both objects.
 pub const SCHEMA: u64 = 1;
 /// Seconds: no process of this project outlives this. Lambda's longest time-out.
 pub const LONGEST_LIFE: i64 = 15 * 60;
+/// Seconds after a closing when it may be verified: no process can be under way any more, and reads show what the last one did.
+pub const VERIFIED_AFTER: i64 = LONGEST_LIFE + FRESH;
 /// Seconds after which whoever has not written a record reads it again before changing a permission.
 pub const FRESH: i64 = 60;
 

@@ -173,6 +173,9 @@ pub struct Sharing {
     /// When the last copy in the source account was started (Unix seconds); 0 if none was.
     #[serde(skip_serializing_if = "is_default")]
     pub staged_at: i64,
+    /// Some of it was opened by a call whose end nobody knows: what this attempt has closed is closed again.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unsure: bool,
     /// Why revoking failed for good: what AWS said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 
-use super::grants::{KeySite, account_in_run, child_grants};
+use super::grants::{KeySite, account_in_run, child_grants, may_come_of_ours};
 use super::ledger::Change;
 use super::permission::{Resource, Site, is_gone};
 use super::Aws;
@@ -57,27 +57,42 @@ impl Aws {
 
     /// Closes everything that this attempt of a copying run and its earlier ones hold, then deletes what the run copied in the source
     /// account. The image is held for those copies only, so it comes last: until then it leads the sweeper to them.
-    pub(super) async fn close_attempt(&self, run: &Run, attempt: &Attempt) -> ClosedAttempt {
+    ///
+    /// `again`: also what the attempt has closed already, because a call of this state may have opened it since.
+    pub(super) async fn close_attempt(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        again: bool,
+    ) -> ClosedAttempt {
         let (images, others) = run
             .sites()
             .into_iter()
             .partition(|site| matches!(site.resource, Resource::Image(_)));
-        let mut closed = self.close_sites(run, attempt, others).await;
+        let mut closed = self.close_sites(run, attempt, others, again).await;
         let is_closed = |closed: &ClosedAttempt| closed.left.is_empty() && closed.again_at.is_none();
         if run.stages && is_closed(&closed) {
-            closed.left.extend(self.delete_staged(run).await);
+            closed.left.extend(self.delete_staged_by(run, attempt).await);
         }
         if is_closed(&closed) {
-            closed.left.extend(self.close_sites(run, attempt, images).await.left);
+            closed.left.extend(self.close_sites(run, attempt, images, false).await.left);
         }
         closed
     }
 
-    async fn close_sites(&self, run: &Run, attempt: &Attempt, sites: Vec<Site>) -> ClosedAttempt {
+    async fn close_sites(
+        &self,
+        run: &Run,
+        attempt: &Attempt,
+        sites: Vec<Site>,
+        again: bool,
+    ) -> ClosedAttempt {
         let mut closed = ClosedAttempt::default();
         let closing = sites
             .into_iter()
-            .map(|site| async move { (site.clone(), self.close_site(run, attempt, &site).await) });
+            .map(|site| async move {
+                (site.clone(), self.close_site(run, attempt, &site, again).await)
+            });
         let mut receipts = Vec::new();
         for (site, result) in join_all(closing).await {
             match result {
@@ -105,6 +120,7 @@ impl Aws {
         run: &Run,
         attempt: &Attempt,
         site: &Site,
+        again: bool,
     ) -> Result<Vec<ClosedResource>, Left> {
         let of_site = |refusal| vec![(site.resource.name().to_owned(), refusal)];
         let record = self.opening_record(site.resource.name()).await.map_err(of_site)?;
@@ -112,15 +128,17 @@ impl Aws {
             return Ok(Vec::new());
         };
         let mut all = Vec::new();
-        for of_run in record.attempts_of(&run.run) {
-            if of_run.number > attempt.number {
+        let site = &record.site().unwrap_or_else(|| site.clone());
+        for of_run in record.attempts_of(&run.run, again) {
+            if !run.closes(attempt, &of_run) {
                 continue;
             }
             if run.keeps_open() {
                 self.keep_open(site, &of_run).await.map_err(of_site)?;
                 continue;
             }
-            all.extend(self.close_resource(run, &of_run, site, None, false).await?);
+            let again = again && of_run == *attempt;
+            all.extend(self.close_resource(run, &of_run, site, None, again).await?);
         }
         Ok(all)
     }
@@ -169,7 +187,7 @@ impl Aws {
             return Ok(Some(ClosedResource { receipt, again_at }));
         }
         self.change_record(name, |there| match there {
-            Some(there) if there.closing.contains_key(attempt) => {
+            Some(there) if there.is_closed_by(attempt, &self.process) => {
                 let buried = there.bury(attempt, now);
                 if buried.is_empty() {
                     Change::Delete(())
@@ -265,10 +283,11 @@ impl Aws {
         let grants_on = KeySite { key, account: &site.account, region: site.region.clone() };
         let mut again_at = None;
         if run.grants {
-            let (found, of_children) =
-                self.revoke_of_run(run, &grants_on, &take, record).await.map_err(of_key)?;
-            seen.child_grants = of_children;
             let closing = &record.closing[attempt];
+            let since = closing.opened;
+            let (found, of_children) =
+                self.revoke_of_run(run, &grants_on, &take, record, since).await.map_err(of_key)?;
+            seen.child_grants = of_children;
             // A grant of a moment ago may not be listed yet.
             let shown = closing.latest.saturating_add(SHOWN_WITHIN);
             let missing = take.accounts().any(|who| !found.contains(who));
@@ -289,6 +308,7 @@ impl Aws {
         site: &KeySite<'_>,
         take: &Principals,
         record: &Record,
+        since: i64,
     ) -> Result<(BTreeSet<String>, BTreeSet<String>), Refusal> {
         let listed = self.grants(site).await?;
         let mut found = BTreeSet::new();
@@ -301,18 +321,20 @@ impl Aws {
         }
         let alone = record.of_nobody_else(take);
         let mut children = BTreeSet::new();
-        for grant in child_grants(&listed, &alone, run.since, &run.run) {
+        for grant in child_grants(&listed, &alone, since, &run.run) {
             let Some(id) = grant.grant_id() else { continue };
             let issuer = grant.issuing_account().unwrap_or_default();
             let grantee = grant.grantee_principal().unwrap_or_default();
-            let became = match run.kind {
-                // An instance launched from a shared image may live by it.
-                Kind::Share => "left: an instance may need it".to_owned(),
-                Kind::Copy | Kind::Kept => match self.revoke_grant(site, id).await {
+            // An instance may live by it; and where members of an organization are let in, it may be by that.
+            let needed = run.kind == Kind::Share || record.holds_audience();
+            let became = if needed || !may_come_of_ours(grant) {
+                "left: it need not come of this run's grant".to_owned()
+            } else {
+                match self.revoke_grant(site, id).await {
                     Ok(()) => "revoked".to_owned(),
                     Err(refusal) if refusal.is_passing() => return Err(refusal),
                     Err(refusal) => format!("not revoked: {refusal}"),
-                },
+                }
             };
             children.insert(format!("grant {id} by {issuer} to {grantee}: {became}"));
         }
@@ -329,7 +351,9 @@ impl Aws {
             Some(run) => run,
             None => Run::unknown(attempt, site.account.as_str(), site.region.as_str()),
         };
-        match self.close_resource(&run, attempt, site, None, false).await {
+        // What it holds besides is not closed: a share may have ended with some only.
+        let nobody = Principals::default();
+        match self.close_resource(&run, attempt, site, Some(&nobody), false).await {
             Ok(closed) => {
                 let receipts = closed.into_iter().map(|c| c.receipt).collect();
                 self.add_receipts(&run.run, receipts).await
@@ -347,6 +371,8 @@ impl Aws {
         run: &str,
         receipts: Vec<Receipt>,
     ) -> Result<(), Refusal> {
+        let told = |receipt: &Receipt| !receipt.principals.is_empty();
+        let receipts: Vec<Receipt> = receipts.into_iter().filter(told).collect();
         if receipts.is_empty() {
             return Ok(());
         }

@@ -116,5 +116,15 @@ pub fn child_grants<'a>(
         .iter()
         .filter(|grant| of.contains(&issuer(grant)) && made(grant) >= since)
         .filter(|grant| name_in_run(grant, run).is_none())
+        // Those of other runs go with them.
+        .filter(|grant| !grant.name().is_some_and(|name| name.starts_with("amiferry-")))
         .collect()
+}
+
+/// Whether a grant can have been made by virtue of a run's: it allows no more than that. One to EC2's own infrastructure is for a volume,
+/// and ends with it.
+pub fn may_come_of_ours(grant: &GrantListEntry) -> bool {
+    let grantee = grant.grantee_principal().unwrap_or_default();
+    grant.operations().iter().all(|o| OPERATIONS.contains(o))
+        && !grantee.contains("assumed-role/aws:ec2-infrastructure/")
 }

@@ -130,7 +130,10 @@ impl Aws {
         key: &str,
         wanted: &(dyn Fn(Access) -> Access + Send + Sync),
     ) -> Result<bool, Refusal> {
-        if self.is_as_wanted(editor, key, wanted).await? {
+        if let Some(there) = self.is_as_wanted(editor, key, wanted).await? {
+            if there {
+                self.note_edited(editor, key).await?;
+            }
             return Ok(false);
         }
         let locked_at = self.lock_policy(editor, key).await?;
@@ -139,16 +142,19 @@ impl Aws {
         edited.map(|()| true)
     }
 
+    /// Where the policy is as it is to be: whether it has statements of this run.
     async fn is_as_wanted(
         &self,
         editor: &Editor,
         key: &str,
         wanted: &(dyn Fn(Access) -> Access + Send + Sync),
-    ) -> Result<bool, Refusal> {
+    ) -> Result<Option<bool>, Refusal> {
         let text = self.policy_text(editor, key).await?;
         let document = editor.document(key, &text)?;
         let access = wanted(Access::read(&document.ours(&editor.run)));
-        Ok(document.has(&editor.run, &access.statements(&editor.run, &editor.terms)))
+        let statements = access.statements(&editor.run, &editor.terms);
+        let has = document.has(&editor.run, &statements);
+        Ok(has.then_some(!statements.is_empty()))
     }
 
     async fn edit_locked(
@@ -174,7 +180,9 @@ impl Aws {
                 continue;
             }
             if !lock::is_fresh(locked_at, self.now()) {
+                // Somebody else may have had it meanwhile: what was read is out of date.
                 locked_at = self.lock_policy(editor, key).await?;
+                continue;
             }
             match self.put_policy(editor, key, &new).await {
                 Ok(()) => {}
@@ -270,11 +278,18 @@ impl Aws {
             let Ok(Some(held)) = self.admitted_to(state, key, &shared).await else {
                 continue;
             };
-            let again = |there: Access| known(state, there).and(those_in(state, &held));
+            let all = self.held(&state.run, key).await;
+            let again = |there: Access| known(state, there, &all).and(those_in(state, &held));
             if let Err(refused) = self.edit_policy(&editor, key, &again).await {
                 tracing::warn!(run = state.run, %refused, "the key policy could not be put right");
             }
         }
+    }
+
+    /// Everybody whom a run holds a key open to, as far as the ledger can be read.
+    async fn held(&self, run: &str, key: &str) -> Principals {
+        let record = self.opening_record(key).await;
+        record.ok().flatten().map(|record| record.held_by_run(run)).unwrap_or_default()
     }
 
     /// Those of these targets whose accounts this run holds a key open to, by the ledger and not by the state; `None` where the state is not
@@ -385,7 +400,7 @@ fn terms(
 
 /// What stands in a policy already and belongs there: whoever has a part of the run knows no other target, and direct calls for a
 /// lasting share add to each other. A whole copying run knows all that it may let in.
-fn known(state: &State, there: Access) -> Access {
+fn known(state: &State, there: Access, held: &Principals) -> Access {
     if state.part || state.order.share.is_some() {
         return there;
     }
@@ -395,7 +410,7 @@ fn known(state: &State, there: Access) -> Access {
         accounts: there
             .accounts
             .iter()
-            .filter(|a| ours.contains(a))
+            .filter(|a| ours.contains(a) || held.contains(a.as_str()))
             .cloned()
             .collect(),
         regions: there

@@ -101,6 +101,11 @@ impl Aws {
         let object = match got.map_err(|e| refusal("GetObject", &self.here(), &name, &e)) {
             Ok(object) => object,
             Err(refusal) if refusal.code == "NoSuchKey" => return Ok(None),
+            // Without its words a 404 may speak of anything.
+            Err(refusal) if refusal.code == "NotFound" => {
+                let code = "UnreadableAnswer".to_owned();
+                return Err(Refusal { code, ..refusal });
+            }
             Err(refusal) => return Err(refusal),
         };
         let etag = object.e_tag().unwrap_or_default().to_owned();

@@ -64,7 +64,7 @@ impl Aws {
             Ok(refused) => refused,
             Err(refusal) => return Outcome::OpeningRefused(refusal),
         };
-        match self.still_held(state, &wishes).await {
+        match self.still_held(state, targets, &wishes).await {
             Ok(None) => {}
             Ok(Some(why)) => return self.close_again(state, &wishes, why).await,
             Err(refusal) => return Outcome::OpeningRefused(refusal),
@@ -130,7 +130,7 @@ impl Aws {
             return Ok(Held::Wait { until, why });
         }
         if self.now() - since > FRESH
-            && let Some(why) = self.still_held(state, wishes).await?
+            && let Some(why) = self.still_held(state, targets, wishes).await?
         {
             return Ok(Held::Over(why));
         }
@@ -318,7 +318,12 @@ impl Aws {
     }
 
     /// Why this attempt holds no longer what it has just opened, if so.
-    async fn still_held(&self, state: &State, wishes: &[Wish]) -> Result<Option<String>, Refusal> {
+    async fn still_held(
+        &self,
+        state: &State,
+        targets: &[usize],
+        wishes: &[Wish],
+    ) -> Result<Option<String>, Refusal> {
         let attempt = state.attempt();
         let reading = wishes.iter().map(|wish| self.opening_record(wish.site.resource.name()));
         for (wish, record) in wishes.iter().zip(join_all(reading).await) {
@@ -328,13 +333,14 @@ impl Aws {
                 return Ok(Some(format!("attempt {attempt} closed {name} meanwhile")));
             }
         }
-        if state.order.share.is_some() {
-            return Ok(None);
-        }
         // A closing that found nothing to close yet has said so here before it looked.
         let run = self.run_record(&state.run).await?;
-        let live = run.is_some_and(|run| run.is_live(&attempt));
-        Ok((!live).then(|| format!("attempt {attempt} ended meanwhile")))
+        let asked = state.as_run_to(targets);
+        Ok(match run.map(|run| run.admits(&attempt, &asked)) {
+            Some(Ok(())) => None,
+            Some(Err(why)) => Some(why),
+            None => Some(format!("the ledger knows no run {} any more", state.run)),
+        })
     }
 
     /// Closes again what was opened behind a closing, as a closing: nobody takes anything away unannounced.
@@ -344,21 +350,18 @@ impl Aws {
             Ok(run) => run.unwrap_or_else(|| state.as_run()),
             Err(refusal) => return Outcome::OpeningRefused(refusal),
         };
-        let mut receipts = Vec::new();
+        let (mut receipts, mut said) = (Vec::new(), None);
         for wish in wishes {
             let gone = Some(&wish.principals);
             match self.close_resource(&run, &attempt, &wish.site, gone, true).await {
                 Ok(closed) => receipts.extend(closed.map(|closed| closed.receipt)),
-                Err(left) => {
-                    if let Some((_, refusal)) = left.into_iter().next() {
-                        return Outcome::OpeningRefused(refusal);
-                    }
-                }
+                Err(left) => said = left.into_iter().next().map(|(_, refusal)| refusal).or(said),
             }
         }
-        match self.add_receipts(&run.run, receipts).await {
-            Ok(()) => Outcome::Over(why),
-            Err(refusal) => Outcome::OpeningRefused(refusal),
+        let noted = self.add_receipts(&run.run, receipts).await;
+        match said.or(noted.err()) {
+            None => Outcome::Over(why),
+            Some(refusal) => Outcome::OpeningRefused(refusal),
         }
     }
 }

@@ -127,7 +127,7 @@ impl Aws {
         Ok(receipt)
     }
 
-    /// What a run is about, where its image is gone: as its object has it; no snapshots and keys where nothing is left of it.
+    /// What a run has open still, where its image is gone, as the ledger has it. `None` where that is nothing, unless the account is given.
     pub async fn remains(
         &self,
         run: &str,
@@ -135,10 +135,18 @@ impl Aws {
         region: &Region,
         account: Option<AccountId>,
     ) -> Result<Option<SourceRef>, Refusal> {
+        let account_is_given = account.is_some();
         let found = self.run_record(run).await?;
         let known = found.as_ref().and_then(|r| AccountId::parse(&r.account_id).ok());
-        let something = |run: &&Run| !run.targets.is_empty() || !run.audience.is_empty();
-        let names = || found.iter().filter(something).flat_map(|run| &run.resources);
+        let mut resources = Vec::new();
+        for name in found.iter().flat_map(|run| &run.resources) {
+            let record = self.opening_record(name).await?;
+            if record.is_some_and(|record| !record.attempts_of(run, false).is_empty()) {
+                resources.push(name);
+            }
+        }
+        let names = || resources.iter().copied();
+        let open = || resources.iter().any(|name| name.as_str() == image.as_str());
         Ok(known.or(account).map(|account_id| SourceRef {
             image_id: image.clone(),
             region: region.clone(),
@@ -147,6 +155,8 @@ impl Aws {
             keys: names().filter(|name| name.starts_with("arn:")).cloned().collect(),
             managed_keys: Vec::new(),
             staged: Vec::new(),
+        }).filter(|remains| {
+            account_is_given || open() || !remains.snapshots.is_empty() || !remains.keys.is_empty()
         }))
     }
 
@@ -161,8 +171,9 @@ impl Aws {
                 continue;
             };
             let deleted = self.change_run(run, |run| match run {
-                Some(_) => Change::Delete(true),
-                None => Change::Leave(false),
+                // Unless it has been taken up again since it was listed.
+                Some(run) if now.saturating_sub(run.since) > KEPT => Change::Delete(true),
+                _ => Change::Leave(false),
             });
             forgotten += usize::from(deleted.await?);
         }

@@ -14,7 +14,7 @@ use super::{Actor, Aws, copies, tags};
 use crate::command::{Outcome, Staged, staging_key, tag};
 use crate::error::Refusal;
 use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
-use crate::ledger::Run;
+use crate::ledger::{Attempt, Run};
 use crate::source::Source;
 use crate::state::State;
 
@@ -153,7 +153,7 @@ impl Aws {
             Ok(run) => run.unwrap_or_else(|| state.as_run()),
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        let closed = self.close_attempt(&run, &attempt).await;
+        let closed = self.close_attempt(&run, &attempt, state.sharing.unsure).await;
         let unseen = state.sharing.at == 0 && !closed.was_open_to.is_empty();
         let earlier = state.targets.iter().map(|t| &t.account_id).filter(|_| unseen);
         let earlier: Vec<AccountId> =
@@ -166,6 +166,15 @@ impl Aws {
                 Outcome::Wait { until, why }
             }
             _ => Outcome::Done,
+        }
+    }
+
+    /// The same for an attempt that ends: where another has followed it meanwhile, that one uses them, and deletes them.
+    pub(super) async fn delete_staged_by(&self, run: &Run, attempt: &Attempt) -> Left {
+        match self.run_record(&run.run).await {
+            Ok(Some(now)) if now.attempt != attempt.number => Left::new(),
+            Ok(_) => self.delete_staged(run).await,
+            Err(refusal) => vec![(format!("run {}", run.run), refusal)],
         }
     }
 

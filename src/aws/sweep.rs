@@ -9,7 +9,7 @@ impl Aws {
     /// Closes everything that an attempt holds whose work is over, and deletes what it copied in the source account.
     pub async fn close_over(&self, run: &Run, attempt: &Attempt) -> Result<ClosedAttempt, Refusal> {
         let run = self.announce_end(attempt).await?.unwrap_or_else(|| run.clone());
-        Ok(self.close_attempt(&run, attempt).await)
+        Ok(self.close_attempt(&run, attempt, false).await)
     }
 
     /// Finishes the closings of one resource that their processes left half-way.

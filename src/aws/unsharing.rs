@@ -68,7 +68,13 @@ impl Aws {
         let Some(record) = record else {
             return Ok(Vec::new());
         };
+        let own = ends.attempt();
+        let superseded = run.attempt > own.number;
         let gone: Principals = record.held_by_run(&run.run).filter(|who| {
+            // A later request lists whom it wants.
+            if superseded && run.lists(who) {
+                return false;
+            }
             let who = short(who);
             match site.resource {
                 Resource::Image(_) => ends.on_image(who),
@@ -77,7 +83,10 @@ impl Aws {
             }
         });
         let mut closed = Vec::new();
-        for attempt in record.attempts_of(&run.run) {
+        for attempt in record.attempts_of(&run.run, false) {
+            if run.attempt != 0 && attempt.number > own.number {
+                continue;
+            }
             closed.extend(self.close_resource(run, &attempt, site, Some(&gone), false).await?);
         }
         Ok(closed)
@@ -99,8 +108,11 @@ impl Aws {
             self.revoke_gone(state, share, ends, key).await?;
         }
         let record = self.opening_record(key).await?;
-        if record.is_some_and(|record| record.edited) {
-            let is_gone = |who: &str| ends.by_key_access(KeyAccess::Policy, who);
+        if let Some(record) = record.filter(|record| record.edited) {
+            let own = ends.attempt();
+            let is_gone = |who: &str| {
+                ends.by_key_access(KeyAccess::Policy, who) && !record.held_later(&own, who)
+            };
             self.settle_share(state, key, &is_gone, known).await?;
         }
         Ok(())

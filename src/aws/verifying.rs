@@ -8,7 +8,7 @@ use super::grants::{KeySite, account_in_run, child_grants};
 use super::ledger::Change;
 use super::permission::{Resource, Site, is_gone};
 use crate::error::Refusal;
-use crate::ledger::{Attempt, Principals, Record, Run, Seen};
+use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen};
 
 impl Aws {
     /// Verifies what an attempt has closed on one resource; `None` before its time.
@@ -49,8 +49,13 @@ impl Aws {
             None => Change::Leave(()),
         })
         .await?;
+        let now = self.now();
         self.change_record(&record.resource, |there| match there {
-            Some(there) if there.closing.contains_key(attempt) => {
+            // Reads may show for a minute more what was open until now.
+            Some(there) if there.is_closed_by(attempt, &by) && !seen.open.is_empty() => {
+                Change::Write(there.bury(attempt, now), ())
+            }
+            Some(there) if there.is_closed_by(attempt, &by) => {
                 let new = there.forget(attempt);
                 if new.is_empty() { Change::Delete(()) } else { Change::Write(new, ()) }
             }
@@ -76,6 +81,14 @@ impl Aws {
                     seen.open.extend(take.iter().cloned());
                 }
                 seen
+            }
+            Resource::Image(_) if run.kind == Kind::Copy => {
+                // It was held for copies in the source account, of which one may have shown late.
+                let left = self.delete_staged_by(run, attempt).await;
+                if let Some((_, refusal)) = left.into_iter().next() {
+                    return Err(refusal);
+                }
+                Seen::default()
             }
             _ => {
                 let take = record.to_take_away(attempt);

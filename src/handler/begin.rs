@@ -115,8 +115,7 @@ async fn begin_with_remains(
 ) -> Result<Begun, Error> {
     let (image, region) = (&request.source_image, &request.source_region);
     let remains = aws.remains(run, image, region, None).await.map_err(Error::from_refusal)?;
-    let is_left = |remains: &SourceRef| !remains.snapshots.is_empty() || !remains.keys.is_empty();
-    let Some(remains) = remains.filter(is_left) else {
+    let Some(remains) = remains else {
         return Err(Error::SourceNotFound(gone));
     };
     let state = plan::unshare_all(&request, remains, run, aws.now());

@@ -83,7 +83,9 @@ impl Handler {
             if run.is_some() && swept.closed.contains(attempt) {
                 continue;
             }
-            let works = |name: &str| run.is_some_and(|run| run.executions.contains(name));
+            let works = |name: &str| {
+                run.is_some_and(|run| run.workers(attempt).executions.contains(name))
+            };
             if of.is_some_and(|name| !works(name)) {
                 continue;
             }
@@ -131,19 +133,16 @@ impl Handler {
             // Its object is lost: nobody can go on with it.
             return Ok(age < LONGEST_LIFE);
         };
-        if run.attempt > attempt.number {
-            // A later attempt, which closes this one too when it ends; the process of this one may be at work still.
-            return Ok(age < LONGEST_RUN);
-        }
-        let Some(machine) = &self.settings.state_machine else {
-            return Ok(run.is_live(attempt) && age < LONGEST_RUN);
-        };
-        for execution in &run.executions {
-            if aws.is_running(machine, execution).await? {
-                return Ok(true);
+        let workers = run.workers(attempt);
+        if let Some(machine) = &self.settings.state_machine {
+            for execution in &workers.executions {
+                if aws.is_running(machine, execution).await? {
+                    return Ok(true);
+                }
             }
+            return Ok(workers.calls && !workers.closing && age < LONGEST_RUN);
         }
-        Ok(run.calls && run.is_live(attempt) && age < LONGEST_RUN)
+        Ok(!workers.closing && age < LONGEST_RUN)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, FRESH, LONGEST_LIFE, Principals, SCHEMA, when};
+use super::{Attempt, FRESH, LONGEST_LIFE, Principals, SCHEMA, VERIFIED_AFTER, when};
 
 /// What one source snapshot, image or key is open for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,7 +268,9 @@ impl Record {
             closed.map(|_| now),
         ];
         let mut principals = held.unwrap_or_default();
-        let contested = half.is_some_and(|half| half.contested || half.by != by)
+        // After its longest life no process of the former closing can take anything away.
+        let alive = |half: &&Closing| now < half.since.saturating_add(LONGEST_LIFE);
+        let contested = half.filter(alive).is_some_and(|half| half.contested || half.by != by)
             || closed.is_some()
             // Others of it may be closed contested still: one entry speaks for all.
             || self.closed.get(attempt).is_some_and(|c| c.contested);
@@ -318,6 +320,18 @@ impl Record {
         closing.principals.filter(|who| !held(who))
     }
 
+    /// Whether an organization or a unit is let in as such: its members need not be listed.
+    pub fn holds_audience(&self) -> bool {
+        let mut holders = self.holders.values();
+        holders.any(|h| h.principals.len() > h.principals.accounts().count())
+    }
+
+    /// Whether an attempt of this run that is later than this one holds it open to a principal.
+    pub fn held_later(&self, attempt: &Attempt, who: &str) -> bool {
+        let mut later = self.holders.iter().filter(|(a, _)| a.same_run(attempt));
+        later.any(|(a, h)| a.number > attempt.number && h.principals.contains(who))
+    }
+
     /// Of these, the ones that no attempt of any run holds.
     pub fn of_nobody_else(&self, principals: &Principals) -> Principals {
         let held = |who: &str| self.holders.values().any(|h| h.principals.contains(who));
@@ -336,6 +350,11 @@ impl Record {
         all
     }
 
+    /// Whether what an attempt closes is as this process announced it: another that joined has more to take away, and buries it all.
+    pub fn is_closed_by(&self, attempt: &Attempt, by: &str) -> bool {
+        self.closing.get(attempt).is_some_and(|closing| closing.by == by)
+    }
+
     /// Buries what an attempt has taken away.
     #[must_use]
     pub fn bury(&self, attempt: &Attempt, now: i64) -> Self {
@@ -343,9 +362,6 @@ impl Record {
         let Some(closing) = new.closing.remove(attempt) else {
             return new;
         };
-        if closing.principals.is_empty() {
-            return new;
-        }
         let earlier = new.closed.remove(attempt);
         let mut closed = Closed {
             principals: closing.principals,
@@ -365,7 +381,7 @@ impl Record {
     /// Announces the verification of what an attempt has closed (rule 5); `None` before its time.
     pub fn verify(&self, attempt: &Attempt, by: &str, now: i64) -> Option<Self> {
         let closed = self.closed.get(attempt)?;
-        if now < closed.at.saturating_add(LONGEST_LIFE) || self.closing.contains_key(attempt) {
+        if now < closed.at.saturating_add(VERIFIED_AFTER) || self.closing.contains_key(attempt) {
             return None;
         }
         let mut new = self.next();
@@ -432,9 +448,10 @@ impl Record {
         held
     }
 
-    /// The same with what they are closing.
-    pub fn attempts_of(&self, run: &str) -> Vec<Attempt> {
-        let all = self.holders.keys().chain(self.closing.keys());
+    /// The attempts of one run that hold or close it; with `closed`, also those that have closed it.
+    pub fn attempts_of(&self, run: &str, closed: bool) -> Vec<Attempt> {
+        let ended = self.closed.keys().filter(|_| closed);
+        let all = self.holders.keys().chain(self.closing.keys()).chain(ended);
         let mut of_run: Vec<Attempt> = all.filter(|a| a.run == run).cloned().collect();
         of_run.sort();
         of_run.dedup();

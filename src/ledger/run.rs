@@ -1,12 +1,17 @@
 //! What a run is: who asked for it, to whom it may open, which attempt of it is live. A `State` is a bookmark; this is what it
 //! may open.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Attempt, Kind, Principals, Record, SCHEMA, readable, when};
+
+/// Earlier attempts of which it is remembered who works on them.
+const MOST_EARLIER: usize = 20;
+/// Closings that a receipt lists, the latest.
+const MOST_RECEIPTS: usize = 400;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +45,9 @@ pub struct Run {
     /// Whether others work on it too, of whose end nobody is told.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub calls: bool,
+    /// Who may work on earlier attempts still.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub earlier: BTreeMap<u32, Earlier>,
     pub status: RunStatus,
     /// The snapshots, images and keys whose records may name an attempt of it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -67,6 +75,19 @@ pub struct RunTarget {
     pub account_id: String,
     pub region: String,
     pub role_name: String,
+}
+
+/// An attempt that a later one has followed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Earlier {
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub executions: BTreeSet<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub calls: bool,
+    /// It was closing already: whoever closes the run finishes it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub closing: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +154,27 @@ impl Run {
         Attempt::new(&self.run, self.attempt)
     }
 
+    /// Whether whoever closes this attempt closes another of the run, too: an earlier one whose end nobody else brings about; any, where the
+    /// ledger has no object of the run.
+    pub fn closes(&self, attempt: &Attempt, other: &Attempt) -> bool {
+        let ended = || self.earlier.get(&other.number).is_none_or(|earlier| earlier.closing);
+        self.attempt == 0
+            || other.number == attempt.number
+            || (other.number < attempt.number && ended())
+    }
+
+    /// Who may work on an attempt.
+    pub fn workers(&self, attempt: &Attempt) -> Earlier {
+        if attempt.number == self.attempt {
+            return Earlier {
+                executions: self.executions.clone(),
+                calls: self.calls,
+                closing: self.status != RunStatus::Live,
+            };
+        }
+        self.earlier.get(&attempt.number).cloned().unwrap_or_default()
+    }
+
     /// Whether this attempt may still open.
     pub fn is_live(&self, attempt: &Attempt) -> bool {
         self.status == RunStatus::Live && self.live() == *attempt
@@ -156,6 +198,7 @@ impl Run {
             attempt: attempt.number,
             executions: BTreeSet::new(),
             calls: true,
+            earlier: BTreeMap::new(),
             status: RunStatus::Ended,
             resources: BTreeSet::new(),
             stages: true,
@@ -175,7 +218,13 @@ impl Run {
 
     /// Whether what a copy opens is to stay open (`RevokeAfterCopy: false`).
     pub fn keeps_open(&self) -> bool {
-        self.kind == Kind::Copy && self.order["RevokeAfterCopy"] == false
+        // What was copied in the source account is deleted, and nobody can use it then.
+        self.kind == Kind::Copy && self.order["RevokeAfterCopy"] == false && !self.stages
+    }
+
+    /// Whether its request names this account, organization or unit.
+    pub fn lists(&self, who: &str) -> bool {
+        self.audience.contains(who) || self.targets.iter().any(|t| t.account_id == who)
     }
 
     /// Whether both ask for the same.
@@ -190,8 +239,12 @@ impl Run {
     /// who is to have it.
     #[must_use]
     pub fn accept(former: Option<&Self>, asked: Self, whole: bool) -> Self {
-        let Some(former) = former else { return asked };
         let mut new = asked;
+        let Some(former) = former else {
+            new.attempt = 1;
+            return new;
+        };
+        new.earlier.clone_from(&former.earlier);
         new.revision = former.revision.saturating_add(1);
         new.resources.extend(former.resources.iter().cloned());
         new.stages |= former.stages;
@@ -213,6 +266,15 @@ impl Run {
             new.calls |= former.calls;
         } else {
             new.attempt = former.attempt.saturating_add(1);
+            let earlier = Earlier {
+                executions: former.executions.clone(),
+                calls: former.calls,
+                closing: former.status != RunStatus::Live,
+            };
+            new.earlier.insert(former.attempt, earlier);
+            while new.earlier.len() > MOST_EARLIER {
+                new.earlier.pop_first();
+            }
         }
         new
     }
@@ -313,6 +375,8 @@ impl Run {
                 None => self.receipt.push(receipt),
             }
         }
+        let surplus = self.receipt.len().saturating_sub(MOST_RECEIPTS);
+        self.receipt.drain(..surplus);
     }
 
     /// Notes what a verification saw.

@@ -12,7 +12,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Attempt, Close, Kind, LONGEST_LIFE, Opening, Principals, Record};
+use super::{Attempt, Close, Kind, LONGEST_LIFE, Opening, Principals, Record, VERIFIED_AFTER};
 
 mod entries;
 
@@ -187,16 +187,17 @@ impl Model {
         new
     }
 
-    fn bury(&mut self, id: Id, of: u32) -> Id {
-        if !self.record(id).closing.contains_key(&attempt(of)) {
+    /// Whoever joined a closing buries it.
+    fn bury(&mut self, id: Id, of: u32, by: usize) -> Id {
+        if !self.record(id).is_closed_by(&attempt(of), &format!("process {by}")) {
             return id;
         }
-        if let Some(Some(known)) = self.changed.get(&(id, of, 0, 2)) {
+        if let Some(Some(known)) = self.changed.get(&(id, of, by, 2)) {
             return *known;
         }
         let new = self.record(id).bury(&attempt(of), 0);
         let new = self.id(new);
-        self.changed.insert((id, of, 0, 2), Some(new));
+        self.changed.insert((id, of, by, 2), Some(new));
         new
     }
 
@@ -273,7 +274,7 @@ impl Model {
                 } else {
                     world.record
                 };
-                World { record: self.bury(record, of), ..to(At::End) }
+                World { record: self.bury(record, of, i), ..to(At::End) }
             }
             At::End | At::Dead => return Vec::new(),
         };
@@ -309,7 +310,7 @@ impl Model {
         };
         let takes = self.takes_away(announced, of);
         World {
-            record: self.bury(announced, of),
+            record: self.bury(announced, of, 9),
             permitted: world.permitted && !takes,
             ..world
         }
@@ -317,10 +318,15 @@ impl Model {
 
     fn verified(&mut self, world: World, of: u32) -> Option<World> {
         let record = self.record(world.record).clone();
-        let announced = record.verify(&attempt(of), "sweeper", LONGEST_LIFE)?;
+        let announced = record.verify(&attempt(of), "sweeper", VERIFIED_AFTER)?;
         let takes = !announced.to_take_away(&attempt(of)).is_empty();
+        let new = if takes && world.permitted {
+            announced.bury(&attempt(of), 0)
+        } else {
+            announced.forget(&attempt(of))
+        };
         Some(World {
-            record: self.id(announced.forget(&attempt(of))),
+            record: self.id(new),
             permitted: world.permitted && !takes,
             ..world
         })

@@ -1,10 +1,10 @@
 //! What a state asks the ledger for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Order, Share, State, TargetPhase};
+use super::{Order, State, TargetPhase};
 use crate::ledger::{Attempt, Kind, Run, RunStatus, RunTarget, SCHEMA};
 use crate::request::KeyAccess;
 
@@ -38,7 +38,7 @@ impl State {
         self.order.share.is_some() && !self.order.service_linked_roles.is_empty()
     }
 
-    /// The run as this state has it, at its first attempt.
+    /// The run as this state has it: no attempt of it is known yet.
     pub fn as_run(&self) -> Run {
         let targets = self.targets.iter().enumerate();
         let opened = targets.filter(|(_, t)| t.phase != TargetPhase::Removing);
@@ -70,12 +70,13 @@ impl State {
             order: self.order.opening(),
             targets: self.run_targets(opened),
             audience: self.audience().iter().cloned().collect(),
-            attempt: 1,
+            attempt: 0,
             executions: BTreeSet::from([self.execution.clone()])
                 .into_iter()
                 .filter(|name| !name.is_empty())
                 .collect(),
             calls: self.execution.is_empty(),
+            earlier: BTreeMap::new(),
             status: RunStatus::Live,
             resources,
             stages: self.may_have_staged(),
@@ -90,11 +91,12 @@ impl State {
 impl Order {
     /// What of it decides what is opened, and how; to whom a lasting share is opened is listed apart.
     pub fn opening(&self) -> Value {
-        let mut order = self.clone();
-        if let Some(share) = &mut order.share {
-            let snapshots = share.snapshots;
-            *share = Share { snapshots, ..Share::default() };
-        }
-        serde_json::to_value(order).unwrap_or_default()
+        json!({
+            "KeyAccess": self.key_access,
+            "RevokeAfterCopy": self.revoke_after_copy,
+            "ShareSnapshots": self.share.as_ref().is_some_and(|share| share.snapshots),
+            "ServiceLinkedRoles": self.service_linked_roles,
+            "ReencryptKmsKeyId": self.reencrypt_key,
+        })
     }
 }

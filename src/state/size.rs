@@ -20,6 +20,7 @@ impl State {
             tries: 99,
             closed: true,
             refused: None,
+            unsure: true,
             staged_at: now,
             stuck: Some("x".repeat(600)),
         };

@@ -96,7 +96,10 @@ impl State {
         );
         let key = self.order.reencrypt_key.as_ref();
         let is_own = key.is_some_and(|key| key.is_key_arn() && key.home() == Some(own));
+        // Where all can be shared as it is, nothing stands in its place.
+        let in_place = !source.managed_keys.is_empty() || source.staged.is_empty();
         one_each
+            && in_place
             && source
                 .managed_keys
                 .iter()

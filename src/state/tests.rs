@@ -69,6 +69,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             tries: 11,
             closed: true,
             refused: None,
+            unsure: true,
             staged_at: 1_800_000_000,
             stuck: Some("x".repeat(600)),
         },

@@ -8,8 +8,11 @@ pub const VISIBILITY_LIMIT: i64 = 330;
 pub const UNSEEN_LIMIT: i64 = 120;
 /// Consecutive stumbles before giving up: six to seven minutes.
 pub const MOST_TRIES: u32 = 11;
-/// Denials of deleting something before that is told: a quarter of a minute, longer than what is gone is listed. No wait between them is
-/// longer than a call waits inside: the next would look first, and count anew.
+/// Denials of deleting something before that is told: more than a minute, because what is gone is listed for so long, and has no tags by
+/// which a policy would allow to delete it. No wait between them is longer than a call waits inside: the next would look first, and
+/// count anew.
+pub const MOST_DENIALS_OF_DELETING: u32 = 20;
+/// Denials of closing the source before that is told.
 pub const MOST_DENIALS: u32 = 5;
 /// Seconds between them at most.
 pub const DENIED_AGAIN: i64 = 4;

@@ -6,7 +6,7 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ids::ImageId;
 use crate::state::{Failure, MOST_LEFT, STUCK_BYTES, State, TargetPhase, TargetState, shorten};
 
-use super::pace::{DENIED_AGAIN, MOST_AGAIN, MOST_DENIALS, MOST_TRIES, backoff};
+use super::pace::{DENIED_AGAIN, MOST_AGAIN, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff};
 
 mod copying;
 mod granting;
@@ -152,7 +152,7 @@ fn left_behind(target: &mut TargetState, left: &[(String, Refusal)], now: i64) {
     target.due = now + backoff(target.tries).min(if passing { i64::MAX } else { DENIED_AGAIN });
     // A denial may mean that it is gone: what another process deleted is listed for a while, and has no tags by which a policy would
     // allow to delete it.
-    if (passing && target.tries < MOST_TRIES) || target.tries < MOST_DENIALS {
+    if (passing && target.tries < MOST_TRIES) || target.tries < MOST_DENIALS_OF_DELETING {
         return;
     }
     target.left = left

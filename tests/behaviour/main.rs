@@ -1,6 +1,7 @@
 //! What the function does, against the sandbox: the real handler with the real SDK clients, in process, on a paused clock.
 
 mod accounts;
+mod attacks;
 mod bad_input;
 mod bucket;
 mod chaos;

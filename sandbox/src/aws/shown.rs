@@ -77,6 +77,34 @@ impl Aws {
         listed
     }
 
+    /// Makes a grant that this account's principals would make by virtue of another one.
+    pub fn add_child_grant(&mut self, key_arn: &str, account: &str, grantee: &str) -> bool {
+        let (now, issuing_account) = (self.now, self.iam_arn(account, "root"));
+        let listed = self.listed_when_created();
+        let Some(key) = self.keys.get_mut(key_arn) else {
+            return false;
+        };
+        let grant_id = format!("{:064x}", 0xc0de_u64 + key.grants.len() as u64);
+        key.grants.push(LiveGrant {
+            token: String::new(),
+            in_force_at: now,
+            listed,
+            view: Grant {
+                grant_id,
+                key_arn: key_arn.to_owned(),
+                name: None,
+                grantee_principal: grantee.to_owned(),
+                retiring_principal: None,
+                operations: vec!["Decrypt".to_owned()],
+                encryption_context_equals: None,
+                encryption_context_subset: None,
+                issuing_account,
+                creation_date: now,
+            },
+        });
+        true
+    }
+
     /// Revokes at once; ListGrants shows it later.
     pub fn revoke_grant(&mut self, key_arn: &str, grant_id: &str) -> bool {
         let now = self.now;

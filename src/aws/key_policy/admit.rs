@@ -59,7 +59,8 @@ impl Aws {
     ) -> Result<BTreeMap<AccountId, Refusal>, Refusal> {
         let editor = Editor::of(state);
         let wanted = those_in(state, targets);
-        let all = |there: Access| known(state, there).and(wanted.clone());
+        let held = self.held(&state.run, key).await;
+        let all = |there: Access| known(state, there, &held).and(wanted.clone());
         let refusal = match self.edit_policy(&editor, key, &all).await {
             Ok(_) => return Ok(BTreeMap::new()),
             Err(refusal) if is_unknown_principal(&refusal) => refusal,
@@ -141,8 +142,9 @@ impl Aws {
             accounts: these,
             ..wanted.clone()
         };
+        let held = self.held(&state.run, key).await;
         let trial = |there: Access| {
-            let mut access = known(state, there);
+            let mut access = known(state, there, &held);
             access.accounts.retain(|account| !others.contains(account));
             access.and(less.clone())
         };
@@ -154,10 +156,11 @@ impl Aws {
         let editor = Editor::of(state);
         let locked_at = self.lock_policy(&editor, key).await?;
         let rewritten = async {
-            let text = self.policy_text(&editor, key).await?;
+            let mut text = self.policy_text(&editor, key).await?;
             editor.document(key, &text)?;
             if !super::lock::is_fresh(locked_at, self.now()) {
                 self.lock_policy(&editor, key).await?;
+                text = self.policy_text(&editor, key).await?;
             }
             self.put_policy(&editor, key, &text).await
         };

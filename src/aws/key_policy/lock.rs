@@ -50,6 +50,22 @@ impl Aws {
         Err(editor.refused(key, "KeyPolicyChanging", message))
     }
 
+    /// Notes that the policy may have statements of a run, where it has them without this project's having locked it.
+    pub(super) async fn note_edited(&self, editor: &Editor, key: &str) -> Result<(), Refusal> {
+        let region = editor.region_of(key);
+        self.change_record(key, |record| {
+            let new = || Record::new(key, region.as_str(), editor.account.as_str());
+            let record = record.cloned().unwrap_or_else(new);
+            if record.edited || record.is_empty() {
+                return Change::Leave(());
+            }
+            let mut noted = record.next();
+            noted.edited = true;
+            Change::Write(noted, ())
+        })
+        .await
+    }
+
     /// Gives it back. Should that fail, it is lost after its lease.
     pub(super) async fn unlock_policy(&self, key: &str) {
         let unlocked = self.change_record(key, |record| match record {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::diagnose::Cause;
+use crate::ledger::Attempt;
 use crate::request::KeyAccess;
 use crate::state::{Share, State, TargetState};
 
@@ -17,6 +19,8 @@ pub struct Ends<'a> {
     audience: BTreeSet<&'a str>,
     /// They are to be shut out.
     named: BTreeSet<&'a str>,
+    /// Nothing was opened to them, and nothing is taken away: the ledger did not let this attempt.
+    untouched: BTreeSet<&'a str>,
 }
 
 impl<'a> Ends<'a> {
@@ -24,7 +28,11 @@ impl<'a> Ends<'a> {
         let has_it = |t: &&TargetState| t.stands();
         let account = |t: &'a TargetState| t.account_id.as_str();
         let succeeded = || state.targets.iter().filter(has_it);
-        let others = state.targets.iter().filter(|t| !has_it(t));
+        let kept_out = |t: &&TargetState| {
+            let cause = t.failure.as_ref().map(|failure| failure.cause);
+            matches!(cause, Some(Cause::AttemptOver | Cause::LedgerFailed))
+        };
+        let others = state.targets.iter().filter(|t| !has_it(t) && !kept_out(t));
         let mut named: BTreeSet<&str> = others.map(account).collect();
         named.extend(share.gone.iter().map(|arn| short(arn)));
         let mut audience: BTreeSet<&str> = share.audience.iter().map(|arn| short(arn)).collect();
@@ -39,7 +47,13 @@ impl<'a> Ends<'a> {
             members: succeeded().filter(|t| t.member).map(account).collect(),
             audience,
             named,
+            untouched: state.targets.iter().filter(kept_out).map(account).collect(),
         }
+    }
+
+    /// The attempt that ends them.
+    pub fn attempt(&self) -> Attempt {
+        self.state.attempt()
     }
 
     pub fn on_image(&self, who: &str) -> bool {
@@ -83,7 +97,9 @@ impl<'a> Ends<'a> {
     }
 
     fn ends(&self, stays: bool, who: &str) -> bool {
-        if self.share.only {
+        if self.untouched.contains(who) {
+            false
+        } else if self.share.only {
             !stays
         } else {
             self.named.contains(who)

@@ -1,6 +1,7 @@
 //! What single decisions come to.
 
 use super::*;
+use crate::ledger::FRESH;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -102,12 +103,62 @@ fn only_a_second_process_makes_a_closing_contested() {
     let Close::Announce(first) = record.close(&one, &who, "a process", false, NOW) else {
         panic!("nothing to close");
     };
-    for (by, contested) in [("a process", false), ("another", true)] {
-        let Close::Announce(again) = first.close(&one, &who, by, false, NOW) else {
+    for (by, later, contested) in [
+        ("a process", 0, false),
+        ("another", LONGEST_LIFE - 1, true),
+        // The first one is dead by then.
+        ("another", LONGEST_LIFE, false),
+    ] {
+        let Close::Announce(again) = first.close(&one, &who, by, false, NOW + later) else {
             panic!("it stands in Closing");
         };
-        assert_eq!(again.closing[&one].contested, contested, "{by}");
+        assert_eq!(again.closing[&one].contested, contested, "{by} {later} s later");
     }
+}
+
+/// A lasting share ends with one of two; its process dies, and somebody finishes that.
+#[test]
+fn finishing_a_half_closing_takes_away_no_more_than_was_announced() {
+    let one = Attempt::new("one", 1);
+    let both = these(&["222222222222", "333333333333"]);
+    let gone = these(&["333333333333"]);
+    let record = held(&empty(), &one, Kind::Share, &both, &Principals::default());
+    let Close::Announce(half) = record.close(&one, &gone, "a process", false, NOW) else {
+        panic!("nothing to close");
+    };
+    let nobody = Principals::default();
+    let Close::Announce(finished) = half.close(&one, &nobody, "another", false, NOW) else {
+        panic!("it stands in Closing");
+    };
+    assert_eq!(finished.to_take_away(&one), gone);
+    assert!(finished.holds(&one, &these(&["222222222222"])));
+}
+
+#[test]
+fn a_hold_for_nobody_leads_to_its_attempt_until_it_is_verified() {
+    let one = Attempt::new("one", 1);
+    let record = empty().hold_nothing(&one, NOW).expect("it holds");
+    assert_eq!(record.hold_nothing(&one, NOW), None);
+    let record = closed(&record, &one, &Principals::default());
+    assert!(!record.is_empty());
+    let announced = record.verify(&one, "sweeper", NOW + VERIFIED_AFTER).expect("it is time");
+    assert!(announced.forget(&one).is_empty());
+}
+
+#[test]
+fn what_was_taken_away_from_before_is_taken_away_with_the_last_holder() {
+    let (one, two) = (Attempt::new("one", 1), Attempt::new("two", 1));
+    let who = these(&["222222222222"]);
+    let record = held(&empty(), &one, Kind::Copy, &who, &who);
+    let open = |later: i64| {
+        match record.open(&two, Kind::Copy, &who, &Principals::default(), NOW + later) {
+            Opening::Hold(new) => new.before,
+            other => panic!("not held: {other:?}"),
+        }
+    };
+    // The read may be older than the one that saw it.
+    assert_eq!(open(FRESH), who);
+    assert_eq!(open(FRESH + 1), Principals::default());
 }
 
 #[test]
@@ -116,8 +167,8 @@ fn a_record_is_empty_once_its_only_attempt_is_verified() {
     let who = these(&["222222222222", "arn:aws:organizations::111111111111:organization/o-a1b2c3d4e5"]);
     let record = held(&empty(), &one, Kind::Share, &who, &who);
     let record = closed(&record, &one, &who);
-    assert_eq!(record.verify(&one, "sweeper", NOW + LONGEST_LIFE - 1), None);
-    let announced = record.verify(&one, "sweeper", NOW + LONGEST_LIFE).expect("it is time");
+    assert_eq!(record.verify(&one, "sweeper", NOW + VERIFIED_AFTER - 1), None);
+    let announced = record.verify(&one, "sweeper", NOW + VERIFIED_AFTER).expect("it is time");
     assert!(announced.closing.contains_key(&one));
     let forgotten = announced.forget(&one);
     assert!(forgotten.is_empty() && forgotten.before.is_empty());

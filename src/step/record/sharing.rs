@@ -48,6 +48,7 @@ pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now
         }
         Outcome::OpeningRefused(refusal) => {
             // Nobody knows how far it got.
+            state.sharing.unsure = true;
             if !lasting {
                 is_open(state, now);
                 for &i in targets {

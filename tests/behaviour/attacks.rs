@@ -1,0 +1,228 @@
+//! What somebody who may call the function, write a `State`, tag the source or steal a session cannot bring about: each attack once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use amiferry_sandbox::{Fault, Sandbox};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const ATTACKER: &str = "444444444444";
+
+/// Everybody to whom a snapshot, the image or the key was opened at any time.
+fn opened_to(sandbox: &Sandbox) -> BTreeSet<String> {
+    let mut who = BTreeSet::new();
+    for call in sandbox.ledger() {
+        if call.account != SOURCE || call.outcome != Some(Ok(())) {
+            continue;
+        }
+        let adds = call.params.get("OperationType").is_some_and(|o| o == "add");
+        let opens = adds || call.operation == "CreateGrant" || call.operation == "PutKeyPolicy";
+        let words = call.params.values().filter(|_| opens);
+        for account in ["222222222222", "333333333333", ATTACKER] {
+            if words.clone().any(|word| word.contains(account)) {
+                who.insert(account.to_owned());
+            }
+        }
+    }
+    who
+}
+
+/// The states of a run, one for each call of a run whose calls are short.
+async fn states(sandbox: &Sandbox, event: &Value) -> Vec<Value> {
+    let (mut states, mut event) = (Vec::new(), event.clone());
+    for _ in 0..200 {
+        let mut short = invocation(sandbox);
+        short.deadline = Some(sandbox.now() + Duration::from_secs(16));
+        let reply = function(sandbox).await.handle(&event.to_string(), &short).await;
+        let reply = reply.expect("a good call has a reply");
+        if reply["Status"] != "Continue" {
+            return states;
+        }
+        states.push(reply["State"].clone());
+        event = json!({"State": reply["State"]});
+        tokio::time::sleep(Duration::from_secs(reply["WaitSeconds"].as_u64().unwrap_or(1))).await;
+    }
+    panic!("the run does not end");
+}
+
+/// The recipient of a genuine state exchanged, in every phase that the run goes through, for an account that has a copy role too.
+#[tokio::test(start_paused = true)]
+async fn a_recipient_exchanged_in_a_state_is_given_nothing() {
+    for access in ["Grant", "Policy"] {
+        let mut asked = request(&TWO[..1]);
+        asked["KeyAccess"] = json!(access);
+        let event = json!({ "Distribute": asked });
+        let genuine = states(&attacked_world(), &event).await;
+        assert!(genuine.len() > 2, "{} states", genuine.len());
+        for (n, state) in genuine.iter().enumerate() {
+            for phase in ["", "Ready", "Copying"] {
+                let sandbox = attacked_world();
+                states_until(&sandbox, &event, n).await;
+                let mut forged = state.clone();
+                forged["Targets"][0]["AccountId"] = json!(ATTACKER);
+                forged["Targets"][0]["Shared"] = json!(phase == "Copying");
+                forged["Targets"][0].as_object_mut().expect("an object").remove("KmsKeyId");
+                if !phase.is_empty() {
+                    (forged["Phase"], forged["Targets"][0]["Phase"]) = (json!("Copying"), json!(phase));
+                }
+                forged["Run"] = only_run(&sandbox);
+                to_the_end(&sandbox, &json!({ "State": forged })).await;
+                assert!(!opened_to(&sandbox).contains(ATTACKER), "{access}, state {n}, {phase}");
+            }
+        }
+    }
+}
+
+fn attacked_world() -> Sandbox {
+    let mut source = producer();
+    source.roles[0].policies.push(documented("KeyPolicies"));
+    Sandbox::new(world_with(source, &[TWO[0], (ATTACKER, HOME)]).copy_mib_per_second(2000.0))
+}
+
+fn only_run(sandbox: &Sandbox) -> Value {
+    let objects = sandbox.objects(BUCKET);
+    let run = objects.keys().find_map(|key| key.strip_prefix("runs/")?.strip_suffix("/run.json"));
+    json!(run.expect("a run"))
+}
+
+/// The same run again, as far as this state.
+async fn states_until(sandbox: &Sandbox, event: &Value, n: usize) {
+    let mut event = event.clone();
+    for _ in 0..=n {
+        let mut short = invocation(sandbox);
+        short.deadline = Some(sandbox.now() + Duration::from_secs(16));
+        let reply = function(sandbox).await.handle(&event.to_string(), &short).await;
+        event = json!({"State": reply.expect("a reply")["State"]});
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// A run that the ledger does not know, with every other word as it should be.
+#[tokio::test(start_paused = true)]
+async fn a_forged_run_opens_nothing() {
+    let event = distribute(&TWO[..1]);
+    for state in states(&attacked_world(), &event).await {
+        let sandbox = attacked_world();
+        let mut forged = state;
+        forged["Phase"] = json!("Sharing");
+        forged["Targets"][0]["Phase"] = json!("Ready");
+        let reply = to_the_end(&sandbox, &json!({ "State": forged })).await;
+        assert_eq!(opened_to(&sandbox), BTreeSet::new());
+        let told = target(&reply, TWO[0]);
+        assert_eq!(told["Cause"], "AttemptOver", "{told}");
+        assert!(told["Reason"].as_str().expect("said").contains("ledger knows no run"), "{told}");
+    }
+}
+
+/// A state of a run that has ended, and one of an attempt that there is not.
+#[tokio::test(start_paused = true)]
+async fn a_state_kept_from_long_ago_opens_nothing() {
+    let sandbox = attacked_world();
+    let kept = states(&sandbox, &distribute(&TWO[..1])).await;
+    for image in sandbox.images(TWO[0].0, TWO[0].1) {
+        sandbox.edit(|aws| assert!(aws.delete_image(&image.image_id)));
+    }
+    for snapshot in sandbox.snapshots(TWO[0].0, TWO[0].1) {
+        sandbox.edit(|aws| assert!(aws.delete_snapshot(&snapshot.snapshot_id)));
+    }
+    for attempt in [1, 2, u32::MAX] {
+        for state in &kept {
+            sandbox.clear_ledger();
+            let mut state = state.clone();
+            state["Attempt"] = json!(attempt);
+            let reply = to_the_end(&sandbox, &json!({ "State": state })).await;
+            assert_eq!(reply["Status"], "Failed", "{reply}");
+            assert_eq!(opened_to(&sandbox), BTreeSet::new(), "attempt {attempt}");
+        }
+    }
+    assert_closed(&sandbox);
+}
+
+/// What else of a request decides what is opened, exchanged in a genuine state.
+#[tokio::test(start_paused = true)]
+async fn what_the_request_did_not_ask_for_is_not_opened_on_a_states_word() {
+    for (pointer, value) in [
+        ("/Order/RevokeAfterCopy", json!(false)),
+        ("/Order/KeyAccess", json!("Policy")),
+        ("/Targets/0/RoleName", json!("Admin")),
+        ("/Targets/0/Region", json!("us-east-1")),
+    ] {
+        let sandbox = attacked_world();
+        let event = distribute(&TWO[..1]);
+        sandbox.set_fault(|call| match call.operation.as_str() {
+            "CreateGrant" => Fault::Refuse {
+                status: 400,
+                code: "ThrottlingException".to_owned(),
+                message: "slowly".to_owned(),
+            },
+            _ => Fault::None,
+        });
+        let mut short = invocation(&sandbox);
+        short.deadline = Some(sandbox.now() + Duration::from_secs(16));
+        let reply = function(&sandbox).await.handle(&event.to_string(), &short).await;
+        let mut state = reply.expect("a reply")["State"].clone();
+        sandbox.clear_fault();
+        sandbox.clear_ledger();
+        *state.pointer_mut(pointer).expect("there") = value;
+        state["Targets"][0]["Phase"] = json!("Ready");
+        to_the_end(&sandbox, &json!({ "State": state })).await;
+        assert_eq!(opened_to(&sandbox), BTreeSet::new(), "{pointer}");
+        assert_closed(&sandbox);
+    }
+}
+
+/// An audience, and accounts, that the request of a lasting share did not name.
+#[tokio::test(start_paused = true)]
+async fn a_forged_audience_is_let_in_nowhere() {
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
+        "TargetAccountIds": ["222222222222"]}});
+    let organization = "arn:aws:organizations::999999999999:organization/o-zyxwvutsrq";
+    for forgery in ["audience", "account"] {
+        let sandbox = attacked_world();
+        sandbox.set_fault(|call| match call.operation.as_str() {
+            "CreateGrant" => Fault::Refuse {
+                status: 400,
+                code: "ThrottlingException".to_owned(),
+                message: "slowly".to_owned(),
+            },
+            _ => Fault::None,
+        });
+        let reply = call(&sandbox, &share).await.expect("a reply");
+        sandbox.clear_fault();
+        let mut state = reply["State"].clone();
+        if forgery == "audience" {
+            state["Order"]["Share"]["Audience"] = json!([organization]);
+        } else {
+            state["Targets"][0]["AccountId"] = json!(ATTACKER);
+        }
+        sandbox.clear_ledger();
+        to_the_end(&sandbox, &json!({ "State": state })).await;
+        let named = |word: &str| {
+            let mut calls = sandbox.ledger().into_iter();
+            calls.any(|c| c.operation.starts_with("Modify") && c.params.values().any(|v| v == word))
+        };
+        assert!(!named(organization) && !opened_to(&sandbox).contains(ATTACKER), "{forgery}");
+    }
+}
+
+/// A copy role's session makes a grant of its own by virtue of the run's: it goes with the run, and the receipt tells.
+#[tokio::test(start_paused = true)]
+async fn a_targets_own_child_grant_does_not_outlive_the_run() {
+    let sandbox = Sandbox::new(slow_world(&TWO[..1]));
+    let reply = call(&sandbox, &distribute(&TWO[..1])).await.expect("begins");
+    assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
+    sandbox.edit(|aws| {
+        let evil = "arn:aws:iam::222222222222:role/Evil";
+        assert!(aws.add_child_grant(SOURCE_KEY, "222222222222", evil));
+    });
+    assert_eq!(sandbox.grants(SOURCE_KEY).len(), 2);
+    let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_closed(&sandbox);
+    let receipt = reply["Result"]["Receipt"].as_array().expect("a receipt");
+    let grant = receipt.iter().find(|r| r["What"] == "grant").expect("of the key");
+    let children = grant["ReadBack"]["ChildGrants"].to_string();
+    assert!(children.contains("role/Evil") && children.contains("revoked"), "{grant}");
+}
