@@ -28,6 +28,7 @@ mod launch;
 mod ledger;
 mod look;
 mod machine;
+mod membership;
 mod opening;
 mod organization;
 mod permission;
@@ -47,6 +48,7 @@ mod unsharing;
 mod verifying;
 
 pub use closing::ClosedAttempt;
+pub use membership::Membership;
 pub use organization::Members;
 pub use refusal::refusal;
 
