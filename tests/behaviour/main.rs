@@ -1,6 +1,7 @@
 //! What the function does, against the sandbox: the real handler with the real SDK clients, in process, on a paused clock.
 
 mod accounts;
+mod allowed;
 mod bad_input;
 mod bucket;
 mod chaos;
@@ -21,6 +22,7 @@ mod pairs;
 mod pitfalls;
 mod preflight;
 mod process;
+mod response_url;
 mod resume;
 mod share;
 mod sources;
