@@ -71,7 +71,8 @@ def read(file: pathlib.Path) -> World:
         ),
         owners={image["id"]: account["id"] for account in accounts for image in account.get("image", [])},
         account_ids=tuple(account["id"] for account in accounts),
-        organization=content.get("organization", {}).get("id") or next((a["organization"] for a in accounts if "organization" in a), None),
+        organization=content.get("organization", {}).get("id")
+        or next((account["organization"] for account in accounts if "organization" in account), None),
     )
 
 
