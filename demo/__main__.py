@@ -94,6 +94,7 @@ def play(arguments: argparse.Namespace, screen: Screen, logs: pathlib.Path) -> b
                 there.function(owner),
                 timeout,
                 logs / "function.log",
+                there.settings,
             )
         )
         strangers = {looker.identity.principal for looker in (producer, *lookers.values())}

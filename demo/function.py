@@ -12,7 +12,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -105,7 +106,9 @@ def running(
     identity: Identity,
     timeout_seconds: int,
     log: pathlib.Path,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Function]:
+    """`settings` are further variables of the function's environment."""
     invoke_at, runtime_at = (f"127.0.0.1:{processes.free_port()}" for _ in range(2))
     environment = processes.clean_environment(
         AWS_ENDPOINT_URL=endpoint,
@@ -122,6 +125,9 @@ def running(
         AWS_LAMBDA_FUNCTION_TIMEOUT=str(timeout_seconds),
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="256",
         AWS_LAMBDA_LOG_LEVEL="info",
+        AMIFERRY_BUCKET="amiferry-bucket",
+        AMIFERRY_RESPONSE_HOSTS="127.0.0.1",
+        **settings,
     )
     # Without these two addresses the emulator listens on every interface.
     command = [emulator, "--runtime-interface-emulator-address", invoke_at, "--runtime-api-address", runtime_at, binary]

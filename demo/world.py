@@ -26,6 +26,14 @@ class World:
     identities: tuple[Identity, ...]
     owners: dict[str, str]
     """Image ID → account."""
+    account_ids: tuple[str, ...]
+    organization: str | None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Settings of the function under which each account of the world, and its organization, may be given anything."""
+        settings = {"AMIFERRY_ALLOW_SHARE": "true", "AMIFERRY_ALLOWED_ACCOUNTS": ",".join(self.account_ids)}
+        return settings | ({"AMIFERRY_ALLOWED_ORGANIZATION": self.organization} if self.organization else {})
 
     @property
     def accounts(self) -> set[str]:
@@ -62,6 +70,9 @@ def read(file: pathlib.Path) -> World:
             for key in account.get("access_key", [])
         ),
         owners={image["id"]: account["id"] for account in accounts for image in account.get("image", [])},
+        account_ids=tuple(account["id"] for account in accounts),
+        organization=content.get("organization", {}).get("id")
+        or next((account["organization"] for account in accounts if "organization" in account), None),
     )
 
 

@@ -8,8 +8,10 @@ use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_smithy_async::time::SharedTimeSource;
 
+use crate::allowed::Allowed;
 use crate::command::{Command, Outcome};
 use crate::digest::digest;
+use crate::error::Error;
 use crate::ids::{AccountId, Region};
 use crate::source::Source;
 use crate::state::State;
@@ -28,6 +30,7 @@ mod launch;
 mod ledger;
 mod look;
 mod machine;
+mod membership;
 mod opening;
 mod organization;
 mod permission;
@@ -47,6 +50,7 @@ mod unsharing;
 mod verifying;
 
 pub use closing::ClosedAttempt;
+pub use membership::Membership;
 pub use organization::Members;
 pub use refusal::refusal;
 
@@ -56,6 +60,8 @@ pub struct Aws {
     config: SdkConfig,
     /// Holds the ledger.
     bucket: Option<String>,
+    /// Who may be given anything; what is wrong with the settings.
+    allowed: Result<Allowed, String>,
     /// Names this process in the ledger.
     process: String,
     time: SharedTimeSource,
@@ -97,11 +103,12 @@ impl Actor {
 }
 
 impl Aws {
-    pub fn new(config: SdkConfig, bucket: Option<String>) -> Self {
+    pub fn new(config: SdkConfig, bucket: Option<String>, allowed: Result<Allowed, Error>) -> Self {
         let time = config.time_source().unwrap_or_default();
         Self {
             config,
             bucket,
+            allowed: allowed.map_err(|error| error.to_string()),
             process: name_of_process(),
             time,
             retries: clients::Retries::default(),

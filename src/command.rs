@@ -164,6 +164,8 @@ pub enum Outcome {
         until: i64,
         why: String,
     },
+    /// The function's settings do not allow to open this to these, and why.
+    NotAllowed(String),
     /// The attempt opens nothing more, and why.
     Over(String),
     Looked {

@@ -49,6 +49,8 @@ pub enum Cause {
     SharingFailed,
     /// The ledger could not be read or written: nothing was opened.
     LedgerFailed,
+    /// The function's settings do not allow to give it to this account.
+    NotAllowed,
     /// The attempt was closed before this target was done.
     AttemptOver,
     KeyPolicyDenied,
@@ -192,6 +194,9 @@ impl Cause {
             Self::SharingFailed => Self::sharing_remedy(state),
             Self::LedgerFailed => format!(
                 "In account {source}: set AMIFERRY_BUCKET to the stack's bucket, and allow the function's role s3:GetObject, s3:PutObject and s3:DeleteObject on its objects under runs/ and openings/, and s3:ListBucket on it; look for a bucket policy that denies it"
+            ),
+            Self::NotAllowed => format!(
+                "In account {source}: set the template parameters AllowedAccountIds, OrganizationId and AllowShare to what may be given to whom, then send the request again"
             ),
             Self::AttemptOver => "Send the request again: it begins the next attempt. The sweeper, a stopped execution or another process of the run closed this one".to_owned(),
             Self::UnknownAccount => format!(

@@ -7,9 +7,10 @@ use crate::ids::{AccountId, ImageId, Region};
 
 pub mod custom_resource;
 pub mod job;
+pub mod response_hosts;
 
 use custom_resource::CustomResource;
-use job::Call;
+use job::{Call, Job};
 
 /// The largest payload that Lambda carries asynchronously, and so the largest this function takes.
 pub const LARGEST: usize = 1024 * 1024;
@@ -57,11 +58,15 @@ pub struct ImageChange {
     pub state: String,
 }
 
-/// What the function hands itself when its time is up. The ResponseURL stays in CloudFormation's event, out of the state.
-#[derive(Debug)]
+/// What the function hands itself when its time is up. It never holds a ResponseURL: payloads of asynchronous invocations end in
+/// queues. The URL waits in the bucket.
+#[derive(Debug, Clone)]
 pub struct Turn {
     /// Who is to be answered, if anybody.
     pub resource: Option<CustomResource>,
+    /// Where the resource's ResponseURL is kept.
+    pub url_at: Option<String>,
+    /// `Null` where the resource's event is to be served from its beginning.
     pub state: Value,
     /// CloudFormation has had its answer already (`Wait: false`).
     pub answered: bool,
@@ -75,9 +80,13 @@ impl Event {
             return Err(Error::invalid("event", format!("must be {ACCEPTED}")));
         };
         if let Some(turn) = object.get("Turn") {
-            let resource = object.get("CustomResource").map(CustomResource::parse);
+            let (resource, url_at) = match object.get("CustomResource") {
+                Some(_) => Job::resource(value)?,
+                None => (None, None),
+            };
             return Ok(Self::Turn(Box::new(Turn {
-                resource: resource.transpose()?,
+                resource,
+                url_at,
                 state: object.get("State").cloned().unwrap_or_default(),
                 answered: object.get("Answered") == Some(&Value::Bool(true)),
                 turn: turn.as_u64().filter(|n| *n <= MOST_TURNS).ok_or_else(|| {

@@ -10,15 +10,17 @@ use tokio::time::Instant;
 use crate::aws::Aws;
 use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
-use crate::event::{Event, LARGEST};
-use crate::ids::{AccountId, Region};
+use crate::event::{Event, LARGEST, Turn};
+use crate::ids::AccountId;
 use crate::reply::reply;
 use crate::request::{Defaults, Request};
 use crate::setup::Settings;
 use crate::state::State;
 
+mod answer;
 mod begin;
 mod machine;
+mod permit;
 mod policies;
 mod preflight;
 mod reading;
@@ -27,6 +29,7 @@ mod start;
 mod sweep;
 mod turn;
 
+use answer::without_payload;
 use begin::{accept, begin, run_of};
 use reading::{Again, read_again};
 
@@ -80,22 +83,25 @@ impl Handler {
         Self { config, settings }
     }
 
-    /// Serves one payload.
+    /// Serves one payload. An event that carries a ResponseURL never fails, so that no queue gets it.
     pub async fn handle(&self, payload: &str, invocation: &Invocation) -> Result<Value, Error> {
-        if payload.len() > LARGEST {
-            return Err(Error::invalid(
-                "event",
-                format!(
-                    "has {} bytes; at most {LARGEST} are accepted",
-                    payload.len()
-                ),
-            ));
+        match read(payload) {
+            Ok(event) => {
+                let served = self.serve_value(&event, invocation).await;
+                without_payload(payload, Some(&event), served)
+            }
+            Err(error) => without_payload(payload, None, Err(error)),
         }
-        let value: Value = serde_json::from_str(payload)
-            .map_err(|e| Error::invalid("event", format!("is not JSON: {e}")))?;
+    }
+
+    async fn serve_value(&self, event: &Value, invocation: &Invocation) -> Result<Value, Error> {
         // Sessions are narrowed to one run: none outlives its invocation.
-        let aws = Aws::new(self.config.clone(), self.settings.bucket.clone());
-        let serving = self.serve_event(&aws, Event::parse(&value)?, invocation);
+        let aws = Aws::new(
+            self.config.clone(),
+            self.settings.bucket.clone(),
+            self.settings.allowed(),
+        );
+        let serving = self.serve_event(&aws, Event::parse(event)?, invocation);
         // All work ends by itself before that; what AWS keeps waiting beyond is better told than killed.
         match time_left(&aws, invocation) {
             Some(left) => tokio::time::timeout(left.saturating_sub(LAST_MOMENT), serving)
@@ -125,9 +131,11 @@ impl Handler {
             Event::Resume(state) => {
                 Box::pin(async move { self.resume(aws, &state, invocation).await })
             }
-            Event::CustomResource(resource) => {
-                Box::pin(async move { self.custom_resource(aws, &resource, invocation).await })
-            }
+            Event::CustomResource(resource) => Box::pin(async move {
+                self.check_url(&resource)?;
+                let turn = Turn::first(Some(*resource), None, false);
+                self.custom_resource(aws, &turn, invocation).await
+            }),
             Event::Turn(turn) => Box::pin(async move { self.turn(aws, &turn, invocation).await }),
             Event::Open(call) => Box::pin(async move { self.open(aws, &call, invocation).await }),
             Event::Conclude(call) => {
@@ -159,6 +167,7 @@ impl Handler {
     ) -> Result<Value, Error> {
         let parsed = Request::parse(request, &self.defaults(invocation)?)?;
         let budget = budget(aws, invocation, PATIENCE)?;
+        self.permit(aws, &parsed).await?;
         let run = run_of(request, &parsed);
         let beginning = async {
             let mut begun = begin(aws, parsed, &run, false).await?;
@@ -178,6 +187,7 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         let mut state = State::open(state)?;
+        self.settings.needed_bucket()?;
         let budget = budget(aws, invocation, PATIENCE)?;
         let progress = match read_again(aws, &mut state, &budget).await {
             Again::Read(source) => advance(aws, &mut state, &source, budget).await,
@@ -222,13 +232,7 @@ impl Handler {
     }
 
     fn defaults(&self, invocation: &Invocation) -> Result<Defaults, Error> {
-        let region = self
-            .config
-            .region()
-            .and_then(|r| Region::parse(r.as_ref()).ok());
-        let region = region.ok_or_else(|| {
-            Error::Internal("the function has no Region: set AWS_REGION".to_owned())
-        })?;
+        let region = self.region()?;
         let account = invocation
             .function_arn
             .split(':')
@@ -236,6 +240,15 @@ impl Handler {
             .and_then(|a| AccountId::parse(a).ok());
         Ok(Defaults { region, account })
     }
+}
+
+fn read(payload: &str) -> Result<Value, Error> {
+    if payload.len() > LARGEST {
+        let size = payload.len();
+        let problem = format!("has {size} bytes; at most {LARGEST} are accepted");
+        return Err(Error::invalid("event", problem));
+    }
+    serde_json::from_str(payload).map_err(|e| Error::invalid("event", format!("is not JSON: {e}")))
 }
 
 /// The work, or `None` when the budget ends before it.

@@ -6,6 +6,7 @@
 //! - [`ids`], [`digest`], [`service_linked_role`], [`name`]: words checked once, at the door
 //! - [`error`]: what AWS refused, and how a call can fail
 //! - [`request`]: the validated wish
+//! - [`allowed`]: who may be given anything
 //! - [`event`]: what arrives
 //! - [`source`]: the image to copy, as facts
 //! - [`ledger`]: which run holds the source open: a pure record, and the rules of opening and closing
@@ -20,6 +21,7 @@
 //! - [`reply`]: what leaves
 //! - [`handler`]: one invocation, from payload to answer
 
+pub mod allowed;
 pub mod aws;
 pub mod command;
 pub mod diagnose;

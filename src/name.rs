@@ -76,9 +76,9 @@ impl NameTemplate {
         }
         let mark = &digest([facts.source_image.as_str()])[..8];
         let room = (LONGEST + facts.source_name.len()).saturating_sub(whole.len() + mark.len() + 1);
-        let cut: String = facts.source_name.chars().take(room).collect();
+        let cut = &facts.source_name[..facts.source_name.floor_char_boundary(room)];
         let mut name = self.fill_with(facts, &format!("{cut}-{mark}"));
-        name.truncate(LONGEST);
+        name.truncate(name.floor_char_boundary(LONGEST));
         name
     }
 
@@ -157,6 +157,27 @@ mod tests {
             name,
             filled("{name}-copied-from-{source_account}", &"n".repeat(128))
         );
+    }
+
+    /// EC2 lets AMI names have ASCII characters only, but a name arrives as AWS sends it.
+    #[test]
+    fn a_name_of_characters_of_several_bytes_is_cut_between_them() {
+        for character in ["é", "日", "🦀", "e\u{301}"] {
+            for before in 0..4 {
+                for count in 0..140 {
+                    let source = format!("{}{}", "n".repeat(before), character.repeat(count));
+                    for template in [
+                        "{name}-copied-from-{source_account}",
+                        "{name}",
+                        "{name}{name}",
+                        "x{name}{image}{name}",
+                    ] {
+                        let name = filled(template, &source);
+                        assert!(name.len() <= LONGEST, "{name}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

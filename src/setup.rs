@@ -8,6 +8,11 @@ use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
+use crate::allowed::Allowed;
+use crate::error::Error;
+use crate::event::response_hosts::ResponseHosts;
+use crate::ids::Region;
+
 /// The configuration of the function.
 pub async fn from_environment() -> SdkConfig {
     let http = Builder::new()
@@ -24,23 +29,70 @@ pub async fn from_environment() -> SdkConfig {
 pub struct Settings {
     /// Started by custom resources and EventBridge, if there is one.
     pub state_machine: Option<String>,
-    /// Holds the ledger, and what is too large or too secret for an execution.
+    /// Holds the ledger, and what is too large or too secret for an execution. Without it nothing is
+    /// distributed.
     pub bucket: Option<String>,
     /// The function's own request for EventBridge: the JSON itself,
     pub request: Option<String>,
     /// or the SSM parameter that holds it.
     pub request_parameter: Option<String>,
+    /// As the environment has them: a malformed one refuses each request, by its name.
+    pub allowed_accounts: Option<String>,
+    pub allowed_organization: Option<String>,
+    pub allow_share: Option<String>,
+    pub response_hosts: Option<String>,
 }
 
 impl Settings {
     pub fn from_environment() -> Self {
-        let read = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
+        // A value that is no text is kept as well as it can be, so that it is refused and not overlooked.
+        let read = |name: &str| {
+            let value = std::env::var_os(name)?.to_string_lossy().into_owned();
+            Some(value).filter(|value| !value.trim().is_empty())
+        };
         Self {
             state_machine: read("AMIFERRY_STATE_MACHINE_ARN"),
             bucket: read("AMIFERRY_BUCKET"),
             request: read("AMIFERRY_REQUEST"),
             request_parameter: read("AMIFERRY_REQUEST_PARAMETER"),
+            allowed_accounts: read(crate::allowed::ACCOUNTS),
+            allowed_organization: read(crate::allowed::ORGANIZATION),
+            allow_share: read(crate::allowed::SHARE),
+            response_hosts: read(crate::event::response_hosts::SETTING),
         }
+    }
+
+    /// Returns who may be given anything.
+    pub fn allowed(&self) -> Result<Allowed, Error> {
+        Allowed::parse(
+            self.allowed_accounts.as_deref(),
+            self.allowed_organization.as_deref(),
+            self.allow_share.as_deref(),
+        )
+    }
+
+    /// Returns the hosts that answers to CloudFormation may go to, for a function in this Region.
+    pub fn response_hosts(&self, region: Region) -> Result<ResponseHosts, Error> {
+        ResponseHosts::parse(self.response_hosts.as_deref(), region)
+    }
+
+    /// Returns the bucket that every distribution needs.
+    pub fn needed_bucket(&self) -> Result<&str, Error> {
+        let bucket = self.bucket.as_deref().unwrap_or_default().trim();
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+        if bucket.is_empty() {
+            return Err(Error::invalid(
+                "AMIFERRY_BUCKET",
+                "is not set, and nothing is distributed without it; set it to the stack's bucket, as template.yaml does",
+            ));
+        }
+        if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(plain) {
+            return Err(Error::invalid(
+                "AMIFERRY_BUCKET",
+                "is not the name of a bucket (3 to 63 lower-case letters, digits, dots and hyphens)",
+            ));
+        }
+        Ok(bucket)
     }
 }
 

@@ -432,7 +432,7 @@ pub fn shorten(text: &str, bytes: usize) -> String {
     if clean.len() <= bytes {
         return clean;
     }
-    let end = clean.floor_char_boundary(bytes - '…'.len_utf8());
+    let end = clean.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
     format!("{}…", &clean[..end])
 }
 

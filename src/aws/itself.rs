@@ -6,16 +6,10 @@ use serde_json::Value;
 
 use super::{Aws, refusal};
 use crate::error::Refusal;
-use crate::state::State;
 
 impl Aws {
     /// Lambda takes the payload and works on it later.
-    pub async fn invoke_itself(
-        &self,
-        state: &State,
-        function: String,
-        payload: &Value,
-    ) -> Result<(), Refusal> {
+    pub async fn invoke_itself(&self, function: String, payload: &Value) -> Result<(), Refusal> {
         let sent = self
             .lambda()
             .invoke()
@@ -24,7 +18,7 @@ impl Aws {
             .payload(Blob::new(payload.to_string()))
             .send()
             .await;
-        sent.map_err(|e| refusal("Invoke", &self.at_home(state), &function, &e))?;
+        sent.map_err(|e| refusal("Invoke", &self.here(), &function, &e))?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::ledger::Change;
 use super::permission::{Resource, Site};
 use super::{Aws, grants, launch};
 use crate::command::{Outcome, grant_prefix};
-use crate::error::Refusal;
+use crate::error::{Error, Refusal};
 use crate::ids::AccountId;
 use crate::ledger::{Attempt, FRESH, Kind, Opening, Principals, Record};
 use crate::request::KeyAccess;
@@ -50,6 +50,9 @@ struct Refusals {
 impl Aws {
     /// Opens the source to the accounts of these targets, and to the audience of a lasting share.
     pub(super) async fn open(&self, state: &State, targets: &[usize]) -> Outcome {
+        if let Err(why) = self.may_be_given(state, targets) {
+            return Outcome::NotAllowed(why);
+        }
         let opened = state.opened();
         let (targets, mut unreached) = self.reached(state, targets).await;
         let targets = &targets[..];
@@ -77,6 +80,23 @@ impl Aws {
             refused: unreached,
             audience: refused.audience,
         }
+    }
+
+    /// Whether the settings allow what this state asks for, as they are now: a `State` may be older than they are, or made up.
+    fn may_be_given(&self, state: &State, targets: &[usize]) -> Result<(), String> {
+        let allowed = self.allowed.as_ref().map_err(String::clone)?;
+        let check = || {
+            let accounts = targets.iter().map(|&i| &state.targets[i].account_id);
+            allowed.check_accounts(accounts)?;
+            let audience = state.audience().iter().map(String::as_str);
+            allowed.check_audience(audience)?;
+            match (&state.order.share, state.order.revoke_after_copy) {
+                (Some(_), _) => allowed.check_share("Mode: Share"),
+                (None, false) => allowed.check_share("RevokeAfterCopy: false"),
+                (None, true) => Ok(()),
+            }
+        };
+        check().map_err(|error: Error| error.to_string())
     }
 
     /// Those of a copy's targets whose role this very process has assumed; a `State` may name any. With whom it has not, and what AWS said.

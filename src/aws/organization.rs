@@ -113,7 +113,7 @@ impl Aws {
 }
 
 /// `Status` is being retired: `State` goes before it.
-fn is_active(account: &Account) -> bool {
+pub(super) fn is_active(account: &Account) -> bool {
     match account.state() {
         Some(state) => *state == AccountState::Active,
         None => account.status() == Some(&AccountStatus::Active),
@@ -152,7 +152,7 @@ fn arns(audience: &Audience, organization: &Organization) -> Result<Vec<String>,
 }
 
 /// Says what to change where the organisation cannot be read.
-fn explain(refusal: Refusal) -> Error {
+pub(super) fn explain(refusal: Refusal) -> Error {
     match refusal.code.as_str() {
         "AWSOrganizationsNotInUseException" => Error::invalid(
             "OrganizationId",

@@ -118,14 +118,7 @@ impl CustomResource {
         })
     }
 
-    /// The event as CloudFormation sent it, for handing on to the next invocation.
-    pub fn to_value(&self) -> Value {
-        let mut event = self.without_url();
-        event["ResponseURL"] = json!(self.response_url.as_ref().map(ResponseUrl::reveal));
-        event
-    }
-
-    /// The same for where others read it.
+    /// The event as CloudFormation sent it, but for the ResponseURL.
     pub fn without_url(&self) -> Value {
         json!({
             "RequestType": match self.request_type {

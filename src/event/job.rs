@@ -21,6 +21,19 @@ pub enum Job {
 }
 
 impl Job {
+    /// Returns the resource of a turn, without a ResponseURL, and where that is kept.
+    pub fn resource(turn: &Value) -> Result<(Option<CustomResource>, Option<String>), Error> {
+        let job = json!({"CustomResource": turn["CustomResource"], "ResponseUrlAt": turn["ResponseUrlAt"]});
+        match Self::parse(&job)? {
+            Self::CustomResource(resource, url_at) => {
+                let mut resource = *resource;
+                resource.response_url = None;
+                Ok((Some(resource), url_at))
+            }
+            Self::Distribute(_) => Ok((None, None)),
+        }
+    }
+
     pub fn parse(value: &Value) -> Result<Self, Error> {
         match (value.get("Distribute"), value.get("CustomResource")) {
             (Some(request), None) => Ok(Self::Distribute(request.clone())),
@@ -43,12 +56,9 @@ impl Job {
         }
     }
 
-    /// The input of an execution for a custom resource. Without a place to keep the ResponseURL it goes along.
-    pub fn custom_resource(resource: &CustomResource, url_at: Option<&str>) -> Value {
-        match url_at {
-            Some(at) => json!({"CustomResource": resource.without_url(), "ResponseUrlAt": at}),
-            None => json!({"CustomResource": resource.to_value()}),
-        }
+    /// The input of an execution for a custom resource, whose ResponseURL is kept in the bucket.
+    pub fn custom_resource(resource: &CustomResource, url_at: &str) -> Value {
+        json!({"CustomResource": resource.without_url(), "ResponseUrlAt": url_at})
     }
 }
 

@@ -165,7 +165,9 @@ impl Handler {
         match resource.request_type {
             RequestType::Delete => begin_delete(aws, resource, defaults).await,
             RequestType::Create | RequestType::Update => {
-                let begun = begin_copy(aws, resource, defaults).await?;
+                let request = request_of(resource, defaults)?;
+                self.permit(aws, &request).await?;
+                let begun = begin_copy(aws, request, resource, defaults).await?;
                 // Accepted by whoever goes on with it: an execution names itself first.
                 Ok(Beginning::Run(Box::new(begun)))
             }
@@ -175,10 +177,10 @@ impl Handler {
 
 async fn begin_copy(
     aws: &Aws,
+    request: Request,
     resource: &CustomResource,
     defaults: &Defaults,
 ) -> Result<Begun, Error> {
-    let request = request_of(resource, defaults)?;
     if request.sharing.unshare {
         return Err(Error::invalid(
             "Unshare",

@@ -3,7 +3,6 @@
 //! whatever happened before: also where there is nothing but an error to conclude from.
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::begin::{Beginning, Begun, NOTHING, accept, begin, request_of, run_of};
@@ -14,10 +13,10 @@ use crate::aws::Aws;
 use crate::diagnose::Cause;
 use crate::engine::{Progress, advance};
 use crate::error::Error;
-use crate::event::custom_resource::{CustomResource, RequestType, ResponseUrl, physical_id};
+use crate::event::custom_resource::{RequestType, physical_id};
 use crate::event::job::{Call, Job};
 use crate::plan;
-use crate::reply::cloudformation::{Answer, put};
+use crate::reply::cloudformation::Answer;
 use crate::reply::{Status, notice};
 use crate::request::{Mode, Request};
 use crate::state::{Failure, State, TargetPhase};
@@ -32,6 +31,7 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         let job = Job::parse(&call.job)?;
+        self.settings.needed_bucket()?;
         let mut budget = budget(aws, invocation, PATIENCE)?;
         budget.only_open = true;
         let (mut state, source) = if let Some(mut state) = self.last_state(aws, &call.last).await? {
@@ -130,11 +130,15 @@ impl Handler {
         match job {
             Job::Distribute(words) => {
                 let request = Request::parse(words, &defaults)?;
+                self.permit(aws, &request).await?;
                 let run = run_of(words, &request);
                 let begun = begin(aws, request, &run, false).await?;
                 Ok(Beginning::Run(Box::new(begun)))
             }
-            Job::CustomResource(resource, _) => self.begin_resource(aws, resource, &defaults).await,
+            Job::CustomResource(resource, _) => {
+                self.check_url(resource)?;
+                self.begin_resource(aws, resource, &defaults).await
+            }
         }
     }
 
@@ -293,29 +297,6 @@ impl Handler {
             "Result": {"Reason": said, "Targets": []},
             "Notice": notice::of_nothing(status, said),
         }))
-    }
-
-    /// Answers CloudFormation, where its ResponseURL still is: it is thrown away once used.
-    async fn answer(
-        &self,
-        aws: &Aws,
-        resource: &CustomResource,
-        url_at: Option<&str>,
-        answer: &Answer,
-        by: Instant,
-    ) -> Result<(), Error> {
-        let (Some(key), Some(bucket)) = (url_at, &self.settings.bucket) else {
-            return put(answer, resource, by).await;
-        };
-        let Some(url) = aws.kept(bucket, key).await? else {
-            return Ok(());
-        };
-        let url = String::from_utf8(url)
-            .map_err(|_| Error::Internal(format!("s3://{bucket}/{key} holds no URL")))?;
-        let mut resource = resource.clone();
-        resource.response_url = Some(ResponseUrl::parse(url)?);
-        put(answer, &resource, by).await?;
-        aws.discard(bucket, key).await
     }
 }
 

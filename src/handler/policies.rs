@@ -22,6 +22,7 @@ impl Handler {
     ) -> Result<Value, Error> {
         let parsed = Request::parse(request, &self.defaults(invocation)?)?;
         let budget = budget(aws, invocation, PATIENCE)?;
+        self.permit_words(aws, &parsed).await?;
         let run = run_of(request, &parsed);
         let reading = async {
             let begun = begin(aws, parsed, &run, false).await?;

@@ -22,6 +22,7 @@ impl Handler {
     ) -> Result<Value, Error> {
         let request = Request::parse(words, &self.defaults(invocation)?)?;
         let budget = budget(aws, invocation, PATIENCE)?;
+        self.permit(aws, &request).await?;
         let run = run_of(words, &request);
         let looking = in_time(aws, &budget, look(aws, request, &run));
         looking.await.unwrap_or_else(|| Err(too_slow()))

@@ -4,59 +4,77 @@
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::begin::{Beginning, Begun, NOTHING, accept};
-use super::{Handler, Invocation, answer_by, in_time, too_slow, turn_budget};
+use super::answer::tried_again;
+use super::begin::{Beginning, Begun, NOTHING, accept, request_of};
+use super::turn::MOST_TURNS;
+use super::{Handler, Invocation, in_time, too_slow, turn_budget};
 use crate::aws::Aws;
 use crate::error::Error;
 use crate::event::Turn;
 use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
 use crate::event::job::Job;
-use crate::reply::cloudformation::{Answer, put};
+use crate::reply::cloudformation::Answer;
 
 impl Handler {
     pub(super) async fn custom_resource(
         &self,
         aws: &Aws,
-        resource: &CustomResource,
+        turn: &Turn,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
-        info!(stack = resource.stack_id, resource = resource.logical_resource_id, request = ?resource.request_type, "custom resource");
-        let served = if self.settings.state_machine.is_some() {
-            self.start_for(aws, resource).await
-        } else {
-            self.serve(aws, resource, invocation).await
+        let Some(resource) = &turn.resource else {
+            return Ok(Value::Null);
         };
-        match served {
-            Ok(value) => Ok(value),
-            Err(Unanswered::Said(error)) => Err(error),
+        info!(stack = resource.stack_id, resource = resource.logical_resource_id, request = ?resource.request_type, "custom resource");
+        let is_delete = resource.request_type == RequestType::Delete;
+        // A Delete works without a bucket, but an execution needs a place for the ResponseURL.
+        let with_machine = self.settings.state_machine.is_some()
+            && (self.settings.needed_bucket().is_ok() || !is_delete);
+        let served = if with_machine {
+            self.start_for(aws, resource, invocation).await
+        } else {
+            self.serve(aws, resource, turn, invocation).await
+        };
+        let untold = match served {
+            Ok(value) => return Ok(value),
+            Err(Unanswered::Said(error)) => return Err(error),
+            Err(Unanswered::Untold(error)) => error,
             Err(Unanswered::ToSay(error)) => {
                 // Said to CloudFormation, which rolls back; the invocation itself has done its work.
-                let id = resource
-                    .physical_resource_id
-                    .clone()
-                    .unwrap_or_else(|| NOTHING.to_owned());
+                let id = resource.physical_resource_id.as_deref();
                 let said = format!("{}: {error}", error.error_type());
-                let answer = Answer::failure(&id, &said);
-                let by = answer_by(aws, invocation);
-                put(&answer, resource, by).await.map(|()| Value::Null)
+                let answer = Answer::failure(id.unwrap_or(NOTHING), &said);
+                match self.answer_in(aws, turn, &answer, invocation).await {
+                    Ok(()) => return Ok(Value::Null),
+                    Err(error) => error,
+                }
             }
+        };
+        if turn.turn >= MOST_TURNS {
+            return Err(untold);
         }
+        tried_again(resource, &untold);
+        let (function, next) = (invocation.own_name(), turn.turn + 1);
+        self.serve_again(aws, resource, function, next).await?;
+        Ok(json!({"Status": "Continue"}))
     }
 
     /// Starts the state machine. The execution's name comes from the event, so a second delivery starts nothing.
-    async fn start_for(&self, aws: &Aws, resource: &CustomResource) -> Result<Value, Unanswered> {
-        let (name, url_at) = (resource.execution(), resource.url_at());
-        let kept = match (&resource.response_url, &self.settings.bucket) {
-            (Some(url), Some(bucket)) => {
-                aws.keep(bucket, &url_at, url.reveal().as_bytes().to_vec())
-                    .await?;
-                Some(url_at.as_str())
-            }
-            _ => None,
-        };
-        let input = Job::custom_resource(resource, kept);
-        let at_work = self.start(aws, &name, &input).await?;
-        if let (false, Some(bucket)) = (at_work, &self.settings.bucket) {
+    async fn start_for(
+        &self,
+        aws: &Aws,
+        resource: &CustomResource,
+        invocation: &Invocation,
+    ) -> Result<Value, Unanswered> {
+        if resource.request_type != RequestType::Delete {
+            let request = request_of(resource, &self.defaults(invocation)?)?;
+            self.permit(aws, &request).await?;
+        }
+        let bucket = self.settings.needed_bucket()?;
+        let name = resource.execution();
+        let url_at = self.keep_url(aws, resource).await?;
+        let input = Job::custom_resource(resource, &url_at);
+        if !self.start(aws, &name, &input).await? {
             // An old event once more: its answer was given, and nobody would throw the URL away.
             aws.discard(bucket, &url_at).await?;
         }
@@ -67,6 +85,7 @@ impl Handler {
         &self,
         aws: &Aws,
         resource: &CustomResource,
+        turn: &Turn,
         invocation: &Invocation,
     ) -> Result<Value, Unanswered> {
         let budget = turn_budget(aws, invocation)?;
@@ -74,8 +93,8 @@ impl Handler {
         let beginning = in_time(aws, &budget, self.begin_resource(aws, resource, &defaults));
         let begun = match beginning.await.unwrap_or_else(|| Err(too_slow()))? {
             Beginning::Answer(answer) => {
-                let put = put(&answer, resource, answer_by(aws, invocation)).await;
-                return put.map(|()| Value::Null).map_err(Unanswered::Said);
+                let told = self.answer_in(aws, turn, &answer, invocation).await;
+                return told.map(|()| Value::Null).map_err(Unanswered::Untold);
             }
             Beginning::Run(begun) => begun,
         };
@@ -92,12 +111,13 @@ impl Handler {
         let answered = state.end_by == 0;
         if answered {
             let started = started(&state);
-            let by = answer_by(aws, invocation);
-            put(&started, resource, by)
-                .await
-                .map_err(Unanswered::Said)?;
+            let told = self.answer_in(aws, turn, &started, invocation).await;
+            told.map_err(Unanswered::Untold)?;
         }
-        let turn = Turn::first(Some(resource.clone()), answered);
+        let turn = Turn {
+            answered,
+            ..turn.clone()
+        };
         let going = self.go_on(aws, &mut state, &source, &turn, invocation);
         going.await.map_err(Unanswered::Said)
     }
@@ -105,8 +125,10 @@ impl Handler {
 
 /// An error of a custom resource's invocation.
 enum Unanswered {
-    /// CloudFormation has been told, or cannot be.
+    /// CloudFormation has been told, or another invocation tells it.
     Said(Error),
+    /// CloudFormation has not taken the answer.
+    Untold(Error),
     ToSay(Error),
 }
 

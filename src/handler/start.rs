@@ -46,11 +46,13 @@ impl Handler {
         if change.state != "available" {
             return nothing("only an image that became available is distributed");
         }
-        let Some(mut request) = self.own_request(aws).await? else {
+        if self.settings.request.is_none() && self.settings.request_parameter.is_none() {
             return nothing(
                 "the function has no request of its own: set AMIFERRY_REQUEST or AMIFERRY_REQUEST_PARAMETER",
             );
-        };
+        }
+        self.settings.needed_bucket()?;
+        let mut request = self.own_request(aws).await?;
         let Some(tags) = aws.tags_of(&change.image, &change.region).await? else {
             return nothing("this account has no such image");
         };
@@ -63,6 +65,9 @@ impl Handler {
         request.insert("SourceImageId".to_owned(), json!(image));
         request.insert("SourceRegion".to_owned(), json!(region));
         let request = Value::Object(request);
+        // Without the tag nobody has asked for anything.
+        let parsed = Request::parse(&request, &self.defaults(invocation)?)?;
+        self.permit(aws, &parsed).await?;
         if self.settings.state_machine.is_some() {
             // An image becomes available once; the event may come many times.
             let name = format!("amiferry-{image}-{}", &digest([image, region])[..8]);
@@ -70,7 +75,6 @@ impl Handler {
                 .await?;
             return Ok(json!({"Execution": name}));
         }
-        let parsed = Request::parse(&request, &self.defaults(invocation)?)?;
         let run = run_of(&request, &parsed);
         let budget = turn_budget(aws, invocation)?;
         let begun = in_time(aws, &budget, begin(aws, parsed, &run, false)).await;
@@ -78,20 +82,20 @@ impl Handler {
         let by = "an event of EventBridge";
         let accepting = in_time(aws, &budget, accept(aws, &mut begun, by, false)).await;
         accepting.unwrap_or_else(|| Err(too_slow()))?;
-        let turn = Turn::first(None, true);
+        let turn = Turn::first(None, None, true);
         self.go_on(aws, &mut begun.state, &begun.source, &turn, invocation)
             .await
     }
 
     /// The request that EventBridge's events are served by.
-    async fn own_request(&self, aws: &Aws) -> Result<Option<Map<String, Value>>, Error> {
+    async fn own_request(&self, aws: &Aws) -> Result<Map<String, Value>, Error> {
         let (name, text) = match (&self.settings.request, &self.settings.request_parameter) {
             (Some(text), _) => ("AMIFERRY_REQUEST", text.clone()),
-            (None, Some(parameter)) => (
+            (None, parameter) => (
                 "AMIFERRY_REQUEST_PARAMETER",
-                aws.parameter(parameter).await?,
+                aws.parameter(parameter.as_deref().unwrap_or_default())
+                    .await?,
             ),
-            (None, None) => return Ok(None),
         };
         let object = match serde_json::from_str(&text) {
             Ok(Value::Object(object)) => object,
@@ -112,7 +116,7 @@ impl Handler {
                 "is what the event says; leave it out",
             ));
         }
-        Ok(Some(object))
+        Ok(object)
     }
 
     /// Wakes those who wait for copies into this account and Region. A lost word costs only time, so nothing here fails.

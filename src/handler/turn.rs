@@ -2,9 +2,9 @@
 //! A custom resource always gets its answer, whatever became of it.
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::answer::tried_again;
 use super::begin::NOTHING;
 use super::reading::{Again, read_again};
 use super::{Handler, Invocation, answer_by, turn_budget};
@@ -15,19 +15,22 @@ use crate::error::Error;
 use crate::event::Turn;
 use crate::event::custom_resource::{CustomResource, physical_id};
 use crate::reply::Status;
-use crate::reply::cloudformation::{Answer, put};
+use crate::reply::cloudformation::Answer;
 use crate::source::Source;
 use crate::state::State;
 
 /// Lambda stops a function that invokes itself after about sixteen turns; what is open by then is closed in time.
 const LAST_TURN: u64 = 14;
+/// Turns beyond the last one, for what may pass.
+pub(super) const MOST_TURNS: u64 = LAST_TURN + 2;
 const LONG: &str = "the function may not invoke itself any longer; deploy the state machine for copies of several hours";
 
 impl Turn {
     /// The first turn of a run.
-    pub fn first(resource: Option<CustomResource>, answered: bool) -> Self {
+    pub fn first(resource: Option<CustomResource>, url_at: Option<String>, answered: bool) -> Self {
         Self {
             resource,
+            url_at,
             state: Value::Null,
             answered,
             turn: 0,
@@ -38,16 +41,25 @@ impl Turn {
     fn waiting(&self) -> Option<&CustomResource> {
         self.resource.as_ref().filter(|_| !self.answered)
     }
-
-    async fn answer(&self, answer: &Answer, by: Instant) -> Result<(), Error> {
-        match self.waiting() {
-            Some(resource) => put(answer, resource, by).await,
-            None => Ok(()),
-        }
-    }
 }
 
 impl Handler {
+    /// Answers whoever waits for this turn's run.
+    pub(super) async fn answer_in(
+        &self,
+        aws: &Aws,
+        turn: &Turn,
+        answer: &Answer,
+        invocation: &Invocation,
+    ) -> Result<(), Error> {
+        let Some(resource) = turn.waiting() else {
+            return Ok(());
+        };
+        let by = answer_by(aws, invocation);
+        let url_at = turn.url_at.as_deref();
+        self.answer(aws, resource, url_at, answer, by).await
+    }
+
     /// Goes on; an error that may pass is met by another turn from the same state, any other by an answer. Silence would
     /// leave CloudFormation waiting and the source open.
     pub(super) async fn turn(
@@ -56,12 +68,15 @@ impl Handler {
         turn: &Turn,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
+        if turn.state.is_null() && turn.url_at.is_some() && turn.waiting().is_some() {
+            return self.custom_resource(aws, turn, invocation).await;
+        }
         let Err(error) = self.take_turn(aws, turn, invocation).await else {
             return Ok(json!({"Status": "Done"}));
         };
         let passing = matches!(error, Error::Throttled(_) | Error::Internal(_));
         if passing
-            && turn.turn < LAST_TURN + 2
+            && turn.turn < MOST_TURNS
             && let Ok(state) = State::open(&turn.state)
             && self
                 .invoke_self(aws, &state, turn, invocation)
@@ -82,7 +97,7 @@ impl Handler {
             .map_or_else(|| NOTHING.to_owned(), physical_id);
         let said = format!("{}: {error}", error.error_type());
         let answer = Answer::failure(&id.unwrap_or(run), &said);
-        turn.answer(&answer, answer_by(aws, invocation)).await?;
+        self.answer_in(aws, turn, &answer, invocation).await?;
         Err(error)
     }
 
@@ -93,6 +108,7 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         let mut state = State::open(&turn.state)?;
+        self.settings.needed_bucket()?;
         if turn.turn >= LAST_TURN {
             // What is left, undoing and closing, needs no source.
             let nothing = Err(LONG.to_owned());
@@ -124,10 +140,31 @@ impl Handler {
             let status = Status::of(state).as_str();
             self.ended(aws, state, invocation).await?;
             info!(run = state.run, status, reason = answer.reason, "ended");
-            turn.answer(&answer, answer_by(aws, invocation)).await?;
+            if let Err(error) = self.answer_in(aws, turn, &answer, invocation).await {
+                return self.answer_later(aws, state, turn, invocation, error).await;
+            }
             return Ok(json!({"Status": status, "RunId": state.run}));
         }
         self.hand_on(aws, state, turn, invocation).await
+    }
+
+    /// Leaves an answer that CloudFormation did not take to another invocation.
+    async fn answer_later(
+        &self,
+        aws: &Aws,
+        state: &State,
+        turn: &Turn,
+        invocation: &Invocation,
+        error: Error,
+    ) -> Result<Value, Error> {
+        if turn.turn >= MOST_TURNS {
+            return Err(error);
+        }
+        if let Some(resource) = &turn.resource {
+            tried_again(resource, &error);
+        }
+        self.invoke_self(aws, state, turn, invocation).await?;
+        Ok(json!({"Status": "Continue", "RunId": state.run}))
     }
 
     /// Leaves the rest to another invocation.
@@ -143,7 +180,7 @@ impl Handler {
             let open = serde_json::to_string(state).unwrap_or_default();
             error!(run = state.run, state = open, refused = %refused, "cannot go on by itself");
             let said = Answer::failure(&physical_id(&state.run), &refused.to_string());
-            turn.answer(&said, answer_by(aws, invocation)).await?;
+            self.answer_in(aws, turn, &said, invocation).await?;
             return Err(refused);
         }
         Ok(json!({"Status": "Continue", "RunId": state.run}))
@@ -158,9 +195,12 @@ impl Handler {
     ) -> Result<(), Error> {
         let mut payload = json!({"State": state, "Answered": turn.answered, "Turn": turn.turn + 1});
         if let Some(resource) = &turn.resource {
-            payload["CustomResource"] = resource.to_value();
+            payload["CustomResource"] = resource.without_url();
         }
-        aws.invoke_itself(state, invocation.own_name(), &payload)
+        if let Some(resource) = turn.waiting() {
+            payload["ResponseUrlAt"] = json!(self.keep_url(aws, resource).await?);
+        }
+        aws.invoke_itself(invocation.own_name(), &payload)
             .await
             .map_err(|refusal| Error::Internal(refusal.to_string()))
     }

@@ -175,3 +175,19 @@ fn shortening_cuts_at_a_character_and_keeps_no_control() {
     let cut = shorten(&"é".repeat(100), 31);
     assert!(cut.len() <= 31 && cut.ends_with('…'), "{cut}");
 }
+
+/// AWS's words may be in any script, and a cut may come at any byte.
+#[test]
+fn shortening_cuts_words_of_several_bytes_at_every_length() {
+    for word in ["é", "日本", "🦀x", "a\u{301}ß"] {
+        let text = word.repeat(20);
+        for bytes in 0..=text.len() + 1 {
+            let cut = shorten(&text, bytes);
+            assert!(cut.len() <= bytes.max('…'.len_utf8()), "{cut} of {bytes}");
+            let whole = cut.strip_suffix('…').unwrap_or(&cut);
+            assert!(text.starts_with(whole), "{cut} of {bytes}");
+            let line = crate::error::on_one_line(&text, bytes);
+            assert!(line.len() <= bytes + '…'.len_utf8(), "{line} of {bytes}");
+        }
+    }
+}

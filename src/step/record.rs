@@ -92,6 +92,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         | Outcome::OpeningRefused(_)
         | Outcome::Wait { .. }
         | Outcome::Over(_)
+        | Outcome::NotAllowed(_)
         | Outcome::StagedSeen(_)
         | Outcome::Closed { .. }
         | Outcome::RolesMissing(..)

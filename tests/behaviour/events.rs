@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-fn settings() -> Settings {
+fn with_request() -> Settings {
     let mut request = request(&TWO);
     request.as_object_mut().unwrap().remove("SourceImageId");
     Settings {
         request: Some(request.to_string()),
-        ..crate::support::settings()
+        ..settings()
     }
 }
 
@@ -46,7 +46,7 @@ async fn an_image_that_became_available_is_distributed_once_however_often_it_is_
     let sandbox = Sandbox::new(world(&TWO));
     opted_in(&sandbox);
     for _ in 0..3 {
-        let reply = send(&sandbox, settings(), &became("available", AMI))
+        let reply = send(&sandbox, with_request(), &became("available", AMI))
             .await
             .expect("a reply");
         assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -64,7 +64,9 @@ async fn all_else_is_only_logged() {
         became("available", "ami-00000000000000000"),
     ];
     for event in &nothing {
-        let reply = send(&sandbox, settings(), event).await.expect("a reply");
+        let reply = send(&sandbox, with_request(), event)
+            .await
+            .expect("a reply");
         assert_eq!(reply["Status"], "Nothing", "{reply}");
     }
     opted_in(&sandbox);
@@ -72,10 +74,12 @@ async fn all_else_is_only_logged() {
         .map(|state| became(state, AMI))
         .to_vec();
     for event in &nothing {
-        let reply = send(&sandbox, settings(), event).await.expect("a reply");
+        let reply = send(&sandbox, with_request(), event)
+            .await
+            .expect("a reply");
         assert_eq!(reply["Status"], "Nothing", "{reply}");
     }
-    let reply = send(&sandbox, crate::support::settings(), &became("available", AMI))
+    let reply = send(&sandbox, settings(), &became("available", AMI))
         .await
         .expect("a reply");
     assert!(
@@ -85,7 +89,7 @@ async fn all_else_is_only_logged() {
     // A copy that amiferry made, with the opt-in tag carried over.
     let ours = ("amiferry:run".to_owned(), "0123456789abcdef".to_owned());
     sandbox.edit(|aws| aws.change_image(AMI, |image| image.tags.extend([ours])));
-    let reply = send(&sandbox, settings(), &became("available", AMI))
+    let reply = send(&sandbox, with_request(), &became("available", AMI))
         .await
         .expect("a reply");
     assert!(
@@ -113,7 +117,7 @@ async fn a_bad_request_of_its_own_is_refused_by_name() {
     ] {
         let settings = Settings {
             request: Some(request.to_owned()),
-            ..crate::support::settings()
+            ..settings()
         };
         let error = send(&sandbox, settings, &became("available", AMI))
             .await
@@ -133,7 +137,7 @@ async fn a_long_distribution_goes_on_by_itself() {
         turns += 1;
         let mut short = invocation(&sandbox);
         short.deadline = Some(sandbox.now() + std::time::Duration::from_hours(1));
-        let function = function_with(&sandbox, settings()).await;
+        let function = function_with(&sandbox, with_request()).await;
         function.handle(&payload, &short).await.expect("a turn");
         payloads.extend(
             sandbox

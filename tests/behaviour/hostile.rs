@@ -14,6 +14,8 @@ mod play;
 mod seeds;
 mod states;
 
+pub use log::Log;
+
 use amiferry::error::Error;
 use amiferry_sandbox::Sandbox;
 use serde_json::Value;

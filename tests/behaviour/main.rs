@@ -1,6 +1,7 @@
 //! What the function does, against the sandbox: the real handler with the real SDK clients, in process, on a paused clock.
 
 mod accounts;
+mod allowed;
 mod attacks;
 mod bad_input;
 mod bucket;
@@ -22,6 +23,7 @@ mod pairs;
 mod pitfalls;
 mod preflight;
 mod process;
+mod response_url;
 mod resume;
 mod share;
 mod sources;

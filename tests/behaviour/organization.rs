@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-const ORG: &str = "o-abcdefghij";
 const TEAM: &str = "ou-ab12-11111111";
 const INNER: &str = "ou-ab12-22222222";
 const EMPTY: &str = "ou-ab12-33333333";
@@ -191,7 +190,7 @@ async fn what_is_wrong_with_an_organization_is_said() {
             organized(),
             json!({"OrganizationId": "o-zzzzzzzzzz"}),
             "InvalidRequest",
-            "belongs to o-abcdefghij",
+            "AMIFERRY_ALLOWED_ORGANIZATION: is o-abcdefghij, but OrganizationId names o-zzzzzzzzzz",
         ),
         (
             organized(),
@@ -219,4 +218,18 @@ async fn what_is_wrong_with_an_organization_is_said() {
         assert!(error.to_string().contains(said), "{error}");
         assert_closed(&sandbox);
     }
+    let unbounded = amiferry::setup::Settings {
+        allowed_accounts: None,
+        allowed_organization: None,
+        ..settings()
+    };
+    let sandbox = Sandbox::new(organized());
+    let function = function_with(&sandbox, unbounded).await;
+    let event = ask(&json!({"OrganizationId": "o-zzzzzzzzzz"})).to_string();
+    let refused = function.handle(&event, &invocation(&sandbox)).await;
+    let error = refused.expect_err("of another organization");
+    assert!(
+        error.to_string().contains("belongs to o-abcdefghij"),
+        "{error}"
+    );
 }

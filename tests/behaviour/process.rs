@@ -39,6 +39,7 @@ impl Lambda {
             .env("AWS_LAMBDA_LOG_GROUP_NAME", "log")
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "log")
             .env("AWS_REGION", HOME)
+            .env("AMIFERRY_BUCKET", BUCKET)
             .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNNPRODUCER")
             .env("AWS_SECRET_ACCESS_KEY", "producer-secret")
             .env("AWS_ENDPOINT_URL", format!("http://{}", server.addr()))

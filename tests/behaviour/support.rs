@@ -2,6 +2,7 @@
 //! `promises`.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use amiferry::error::Error;
@@ -29,8 +30,9 @@ pub const DATA: &str = "snap-0123456789abcdef1";
 pub const SOURCE_KEY: &str =
     "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001";
 pub const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:amiferry";
-/// The bucket that the function has.
+/// The bucket that the function has, and the organization that its requests may name.
 pub const BUCKET: &str = "amiferry-bucket";
+pub const ORG: &str = "o-abcdefghij";
 const ROLE: &str = "arn:aws:iam::111111111111:role/amiferry";
 const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
 
@@ -84,6 +86,7 @@ pub fn function_role() -> Role {
     Role::new("amiferry")
         .policy(documented("Find"))
         .policy(documented("ShareImages"))
+        .policy(documented("TooLargeForAState"))
 }
 
 pub fn image() -> Image {
@@ -164,12 +167,27 @@ pub async fn function(sandbox: &Sandbox) -> Handler {
     function_with(sandbox, settings()).await
 }
 
-/// The settings of the tests.
+/// The settings of the tests: every account and the organization that their worlds have may be given anything.
 pub fn settings() -> Settings {
     Settings {
         bucket: Some(BUCKET.to_owned()),
+        allowed_accounts: Some(allowed_accounts().to_owned()),
+        allowed_organization: Some(ORG.to_owned()),
+        allow_share: Some("true".to_owned()),
+        response_hosts: Some("127.0.0.1".to_owned()),
         ..Settings::default()
     }
+}
+
+/// The accounts that requests may name, and a long row of others.
+fn allowed_accounts() -> &'static str {
+    static ACCOUNTS: OnceLock<String> = OnceLock::new();
+    ACCOUNTS.get_or_init(|| {
+        let mut accounts = vec!["000000000001".to_owned(), "444444444445".to_owned()];
+        accounts.extend((2..=9).map(|digit| digit.to_string().repeat(12)));
+        accounts.extend((0..400).map(|n| (600_000_000_000_u64 + n).to_string()));
+        accounts.join(",")
+    })
 }
 
 pub async fn function_with(sandbox: &Sandbox, settings: Settings) -> Handler {

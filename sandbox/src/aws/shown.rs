@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use super::Aws;
+use super::{Aws, LiveGrant};
 use super::late::{Late, Read};
-use crate::model::{Image, LaunchPermission, Snapshot};
+use crate::model::{Grant, Image, LaunchPermission, Snapshot};
 
 type Tags = BTreeMap<String, String>;
 /// Whether everybody has the permission, and which accounts have it by name.

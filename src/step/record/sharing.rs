@@ -37,15 +37,8 @@ pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now
         }
         Outcome::SourceGone(what) => gone(state, targets, &what, now),
         Outcome::Wait { until, .. } => state.sharing.due = until.min(now.saturating_add(SETTLED)),
-        Outcome::Over(why) => {
-            if lasting {
-                refuse_audience(state, &why);
-                state.sharing.at = now;
-            }
-            for &i in targets {
-                fail(&mut state.targets[i], Cause::AttemptOver, &why);
-            }
-        }
+        Outcome::Over(why) => kept_out(state, targets, Cause::AttemptOver, &why, now),
+        Outcome::NotAllowed(why) => kept_out(state, targets, Cause::NotAllowed, &why, now),
         Outcome::OpeningRefused(refusal) => {
             // Nobody knows how far it got.
             state.sharing.unsure = true;
@@ -59,6 +52,17 @@ pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now
         }
         Outcome::Refused(refusal) => refused(state, targets, &refusal, now),
         _ => {}
+    }
+}
+
+/// Nothing was opened to these.
+fn kept_out(state: &mut State, targets: &[usize], cause: Cause, why: &str, now: i64) {
+    if state.order.share.is_some() {
+        refuse_audience(state, why);
+        state.sharing.at = now;
+    }
+    for &i in targets {
+        fail(&mut state.targets[i], cause, why);
     }
 }
 
@@ -214,6 +218,7 @@ fn failed_before_opening(target: &TargetState) -> bool {
                 | Cause::SharingFailed
                 | Cause::LedgerFailed
                 | Cause::AttemptOver
+                | Cause::NotAllowed
                 | Cause::SourceGone
                 | Cause::SourceUnreadable
                 | Cause::TooSlow

@@ -203,7 +203,7 @@ impl Wire {
 
     async fn function(&self, sandbox: &Sandbox) -> Handler {
         let config = config_in(HOME, self.client.clone(), sandbox.time_source()).await;
-        Handler::new(config, crate::support::settings())
+        Handler::new(config, settings())
     }
 }
 

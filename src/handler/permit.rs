@@ -1,0 +1,72 @@
+//! What every way in asks before it begins: whether the function's settings allow this request. Only AWS Organizations is called.
+
+use std::collections::BTreeSet;
+
+use super::Handler;
+use crate::allowed::{Allowed, lasts};
+use crate::aws::{Aws, Membership};
+use crate::error::Error;
+use crate::ids::{AccountId, Region};
+use crate::request::Request;
+
+impl Handler {
+    /// Accepts a request that is to be carried out, or looked at as if it were.
+    pub(super) async fn permit(&self, aws: &Aws, request: &Request) -> Result<(), Error> {
+        self.settings.needed_bucket()?;
+        self.permit_words(aws, request).await
+    }
+
+    /// Accepts a request whose documents only are asked for: all but the bucket is needed.
+    pub(super) async fn permit_words(&self, aws: &Aws, request: &Request) -> Result<(), Error> {
+        if request.sharing.unshare {
+            // Taking back is refused by no setting, not even by a malformed one.
+            return Ok(());
+        }
+        let allowed = self.settings.allowed()?;
+        self.settings.response_hosts(self.region()?)?;
+        allowed.check(request)?;
+        check_units(aws, &allowed, request).await?;
+        let accounts = request.targets.iter().map(|target| &target.account);
+        check_members(aws, &allowed, accounts, lasts(request).is_some()).await
+    }
+
+    /// The function's own Region.
+    pub(super) fn region(&self) -> Result<Region, Error> {
+        let region = self.config.region();
+        let region = region.and_then(|r| Region::parse(r.as_ref()).ok());
+        region
+            .ok_or_else(|| Error::Internal("the function has no Region: set AWS_REGION".to_owned()))
+    }
+}
+
+/// Units belong to the source account's organization, which must be the allowed one.
+async fn check_units(aws: &Aws, allowed: &Allowed, request: &Request) -> Result<(), Error> {
+    let units = request.audience.as_ref().map(|audience| &audience.units);
+    if allowed.organization().is_none() || units.is_none_or(Vec::is_empty) {
+        return Ok(());
+    }
+    allowed.check_units(&aws.own_organization().await?)
+}
+
+/// Refuses accounts that are not listed and, as far as AWS Organizations tells, not in the allowed organization. Where it tells
+/// nothing, a copy is left to IAM, which knows the organization of each role that is assumed (`aws:ResourceOrgID`) before anything
+/// is opened; what is `lasting` is refused.
+pub(super) async fn check_members<'a>(
+    aws: &Aws,
+    allowed: &Allowed,
+    accounts: impl Iterator<Item = &'a AccountId>,
+    lasting: bool,
+) -> Result<(), Error> {
+    let unlisted: BTreeSet<AccountId> = allowed.unlisted(accounts);
+    let Some(organization) = allowed.organization().filter(|_| !unlisted.is_empty()) else {
+        return allowed.check_accounts(unlisted.iter());
+    };
+    match aws.membership(organization.as_str(), &unlisted).await? {
+        Membership::Outside(outside) => allowed.check_outside(&outside),
+        Membership::Untold(why) if lasting => Err(allowed.unknown(&unlisted, &why)),
+        Membership::Untold(why) => {
+            tracing::info!(why, "the accounts' organization is left to IAM");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Where a ResponseURL goes, and where it never does: to no other host, and into no payload, log, state or reply.
+
+use amiferry_sandbox::{AnswerRefusal, Sandbox};
+use serde_json::{Value, json};
+
+use crate::custom_resource::Stack;
+use crate::hostile::{Log, tells_no_secret};
+use crate::support::*;
+
+const SECRET: &str = "secret-of-the-stack";
+
+fn event_to(url: &str) -> Value {
+    json!({"RequestType": "Create", "ResponseURL": url, "StackId": crate::custom_resource::STACK, "RequestId": "request-1",
+        "LogicalResourceId": "GoldenImage", "ResourceType": "Custom::AmiDistribution", "ResourceProperties": request(&TWO)})
+}
+
+/// An event that carries a ResponseURL is never failed: Lambda would put it into the dead letters, URL and all.
+#[tokio::test(start_paused = true)]
+async fn an_event_with_a_response_url_that_cannot_be_served_is_no_error() {
+    let good = format!("http://127.0.0.1:1/{SECRET}");
+    let changed = |key: &str, value: Value| {
+        let mut event = event_to(&good);
+        event[key] = value;
+        event
+    };
+    let missing = |key: &str| {
+        let mut event = event_to(&good);
+        event.as_object_mut().expect("an object").remove(key);
+        event
+    };
+    let wrapped = json!({"Records": [{"Sns": {"Message": event_to(&good).to_string()}}]});
+    let escaped = event_to(&good)
+        .to_string()
+        .replace("ResponseURL", "Response\\u0055RL");
+    let endless = format!("https://example.com/{SECRET}{}", "x".repeat(9000));
+    let huge = changed("ResourceProperties", json!({"Name": "x".repeat(1_100_000)}));
+    for (payload, begin) in [
+        (
+            event_to(&format!("https://example.com/{SECRET}")).to_string(),
+            "ResponseURL: does not lead",
+        ),
+        (
+            event_to(&format!("https://evil.s3.amazonaws.com/{SECRET}")).to_string(),
+            "ResponseURL: does not lead",
+        ),
+        (
+            event_to(&format!("http://example.com/{SECRET}")).to_string(),
+            "ResponseURL: must be an https URL",
+        ),
+        (
+            event_to(&format!("ftp://127.0.0.1/{SECRET}")).to_string(),
+            "ResponseURL: must be",
+        ),
+        (event_to(&endless).to_string(), "ResponseURL: must be"),
+        (event_to("").to_string(), "ResponseURL: must be"),
+        (
+            changed("ResponseURL", json!([SECRET])).to_string(),
+            "ResponseURL: must be",
+        ),
+        (
+            changed("RequestType", json!("Recreate")).to_string(),
+            "RequestType: ",
+        ),
+        (
+            changed("StackId", json!("x".repeat(1025))).to_string(),
+            "StackId: ",
+        ),
+        (missing("RequestId").to_string(), "RequestId: "),
+        (missing("StackId").to_string(), "event: must be"),
+        (missing("RequestType").to_string(), "event: must be"),
+        (wrapped.to_string(), "event: must be"),
+        (
+            escaped.replace("\"StackId\"", "\"Stack\""),
+            "event: must be",
+        ),
+        (huge.to_string(), "event: has"),
+        (format!("{}]", event_to(&good)), "event: is not JSON"),
+    ] {
+        let log = Log::default();
+        let listening = log.listen();
+        let sandbox = Sandbox::new(world(&TWO));
+        let served = function(&sandbox)
+            .await
+            .handle(&payload, &invocation(&sandbox))
+            .await;
+        drop(listening);
+        let shown: String = payload.chars().take(200).collect();
+        let reply = served.unwrap_or_else(|error| panic!("{shown}: {error}"));
+        assert_eq!(
+            (&reply["Status"], &reply["ErrorType"]),
+            (&json!("Failed"), &json!("InvalidRequest")),
+            "{shown}: {reply}"
+        );
+        let reason = reply["Reason"].as_str().expect("a reason");
+        assert!(
+            reason.starts_with(begin),
+            "{reason:?} does not begin with {begin:?}"
+        );
+        assert!(log.text().contains("not served"), "{shown}");
+        for (what, text) in [("the reply", reply.to_string()), ("the log", log.text())] {
+            tells_no_secret(what, &text).unwrap_or_else(|said| panic!("{said}"));
+            assert!(!text.contains("example.com"), "{what}: {text}");
+        }
+        assert_eq!(sandbox.ledger().len(), 0, "{shown}");
+    }
+}
+
+/// Callers that wait for an error get it, whatever stands in their words.
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_caller_waits_fails_by_name() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let event = json!({"Distribute": {"SourceImageId": AMI, "ResponseURL": "https://example.com"}});
+    let error = call(&sandbox, &event).await.expect_err("no targets");
+    assert_eq!(error.error_type(), "InvalidRequest");
+    let hidden = json!({"Open": {"CustomResource": event_to("https://example.com/x")}, "Execution": "run-1"});
+    let error = call(&sandbox, &hidden).await.expect_err("another host");
+    assert!(
+        error.to_string().starts_with("ResponseURL: does not lead"),
+        "{error}"
+    );
+    assert_eq!(sandbox.ledger().len(), 0);
+}
+
+/// Longer than one invocation: the URL waits in the bucket, is in no payload, state or log, and is deleted once used.
+#[tokio::test(flavor = "current_thread")]
+async fn the_url_waits_in_the_bucket_while_the_function_invokes_itself() {
+    let log = Log::default();
+    let _listening = log.listen();
+    let stack = Stack::of_sandbox(Sandbox::new(
+        world(&TWO).speed(100.0).copy_mib_per_second(102.4),
+    ))
+    .await;
+    let event = stack.event("Create", &request(&TWO));
+    let url = event["ResponseURL"].as_str().expect("a URL").to_owned();
+    let mut payload = event.to_string();
+    let mut turns = 0;
+    while stack.sandbox.answers().is_empty() {
+        let mut short = invocation(&stack.sandbox);
+        short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(16));
+        let function = function(&stack.sandbox).await;
+        let reply = function.handle(&payload, &short).await.expect("goes on");
+        assert!(!reply.to_string().contains(SECRET), "{reply}");
+        let Some(own) = stack.sandbox.lambda_invocations().pop() else {
+            continue;
+        };
+        payload = String::from_utf8(own.payload).expect("text");
+        assert!(
+            !payload.contains(SECRET) && !payload.contains("http"),
+            "{payload}"
+        );
+        let kept = stack.sandbox.objects(BUCKET);
+        let answers: Vec<_> = kept
+            .iter()
+            .filter(|(k, _)| k.starts_with("answers/"))
+            .collect();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0].1, url.as_bytes());
+        turns += 1;
+    }
+    assert!(turns >= 2, "{turns} turns");
+    assert!(!log.text().contains(SECRET), "the log holds the URL");
+    let kept = stack.sandbox.objects(BUCKET);
+    assert!(
+        !kept.keys().any(|key| key.starts_with("answers/")),
+        "{kept:?}"
+    );
+    assert_whole(&stack.sandbox, &TWO);
+    assert_closed(&stack.sandbox);
+}
+
+/// A payload of the function's own may be made up: a URL in it is used for nothing, and neither is another event's.
+#[tokio::test(start_paused = true)]
+async fn a_turn_made_up_reveals_no_url() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let event = event_to(&format!("https://example.com/{SECRET}"));
+    let elsewhere =
+        json!({"Turn": 1, "CustomResource": event, "ResponseUrlAt": "answers/amiferry-of-another"});
+    let reply = call(&sandbox, &elsewhere).await.expect("no error");
+    assert!(
+        reply["Reason"]
+            .as_str()
+            .expect("a reason")
+            .starts_with("ResponseUrlAt: "),
+        "{reply}"
+    );
+    let with_url = json!({"Turn": 1, "CustomResource": event, "State": {}});
+    let reply = call(&sandbox, &with_url).await.expect("no error");
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    assert!(!reply.to_string().contains(SECRET), "{reply}");
+    assert_eq!(sandbox.ledger().len(), 0);
+}
+
+/// CloudFormation takes no answer: it is tried in further invocations, each without the URL, and a bounded number of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_never_taken_is_tried_a_bounded_number_of_times() {
+    for words in [request(&[TWO[0]]), json!({"SourceImageId": AMI})] {
+        let stack = Stack::new(&[TWO[0]]).await;
+        stack.sandbox.refuse_answers(AnswerRefusal::Status {
+            status: 403,
+            times: None,
+        });
+        let mut payloads = vec![stack.event("Create", &words).to_string()];
+        let mut turns = 0;
+        while let Some(payload) = payloads.pop() {
+            assert!(turns == 0 || !payload.contains(SECRET), "{payload}");
+            turns += 1;
+            assert!(turns < 30, "it does not end");
+            let function = function(&stack.sandbox).await;
+            let mut short = invocation(&stack.sandbox);
+            // Time for one try only, but for the first.
+            let seconds = if turns == 1 { 40 } else { 12 };
+            short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(seconds));
+            let served = function.handle(&payload, &short).await;
+            if turns == 1 {
+                assert!(served.is_ok(), "{served:?}");
+            }
+            let said = format!("{served:?}");
+            assert!(!said.contains(SECRET), "{said}");
+            let own = stack.sandbox.lambda_invocations().into_iter();
+            payloads.extend(own.map(|own| String::from_utf8(own.payload).expect("text")));
+        }
+        assert!(turns > 3, "{turns}");
+    }
+}
