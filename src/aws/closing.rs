@@ -236,8 +236,7 @@ impl Aws {
             Resource::Key(key) => self.take_away_key(run, attempt, site, key, record).await,
             _ => {
                 let seen = self.take_away_permission(attempt, site, record).await;
-                let seen = seen.map_err(|r| vec![(site.resource.name().to_owned(), r)])?;
-                Ok((seen, None))
+                seen.map_err(|r| vec![(site.resource.name().to_owned(), r)])
             }
         }
     }
@@ -247,14 +246,17 @@ impl Aws {
         attempt: &Attempt,
         site: &Site,
         record: &Record,
-    ) -> Result<Seen, Refusal> {
+    ) -> Result<(Seen, Option<i64>), Refusal> {
         let take = record.to_take_away(attempt);
-        let mut seen = Seen::default();
+        let (mut seen, mut again_at) = (Seen::default(), None);
         let all = record.closing.get(attempt).map(|c| &c.principals);
         let kept = all.map(|all| all.filter(|who| !take.contains(who)));
         seen.kept = kept.iter().flat_map(Principals::iter).cloned().collect();
         if !take.is_empty() {
-            self.forbid(site, &take).await?;
+            if !self.forbid(site, &take).await? {
+                let shown = record.closing[attempt].latest.saturating_add(SHOWN_WITHIN);
+                again_at = Some(shown).filter(|shown| self.now() < *shown);
+            }
             match self.permitted(site).await {
                 Ok(there) => seen.open = there.common(&take).iter().cloned().collect(),
                 Err(refusal) if is_gone(&refusal) => seen.said = Some(refusal.to_string()),
@@ -262,7 +264,7 @@ impl Aws {
             }
         }
         seen.at = self.now();
-        Ok(seen)
+        Ok((seen, again_at))
     }
 
     /// The grants of the run to these accounts, its statements in the key's policy, and what the accounts' own principals granted on.

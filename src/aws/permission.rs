@@ -129,23 +129,27 @@ impl Aws {
     }
 
     /// Takes the permission away from these, whether EC2 shows them or not: what was just given may not show yet. A resource that
-    /// is gone is open to nobody.
-    pub(super) async fn forbid(&self, site: &Site, gone: &Principals) -> Result<(), Refusal> {
-        match self.modify(site, &OperationType::Remove, gone).await {
-            Err(refusal) if is_gone(&refusal) => Ok(()),
-            Err(refusal) if !spoils_all(&refusal) => {
-                // A principal that EC2 never took spoils the call for those it did.
-                let there = match self.permitted(site).await {
-                    Err(refusal) if is_gone(&refusal) => return Ok(()),
-                    other => other?.common(gone),
-                };
-                if there.len() == gone.len() {
-                    return Err(refusal);
-                }
-                self.modify(site, &OperationType::Remove, &there).await
-            }
-            other => other,
+    /// is gone is open to nobody. Tells whether EC2 took it; where it denies it, and shows none of these, they may never have been given
+    /// it, or not show yet.
+    pub(super) async fn forbid(&self, site: &Site, gone: &Principals) -> Result<bool, Refusal> {
+        let refusal = match self.modify(site, &OperationType::Remove, gone).await {
+            Ok(()) => return Ok(true),
+            Err(refusal) if is_gone(&refusal) => return Ok(true),
+            Err(refusal) if refusal.is_passing() => return Err(refusal),
+            Err(refusal) => refusal,
+        };
+        let there = match self.permitted(site).await {
+            Err(refusal) if is_gone(&refusal) => return Ok(true),
+            other => other?.common(gone),
+        };
+        if refusal.kind() == RefusalKind::Denied {
+            return if there.is_empty() { Ok(false) } else { Err(refusal) };
         }
+        // A principal that EC2 never took spoils the call for those it did.
+        if there.len() == gone.len() {
+            return Err(refusal);
+        }
+        self.modify(site, &OperationType::Remove, &there).await.map(|()| true)
     }
 
     async fn modify(
