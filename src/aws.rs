@@ -132,10 +132,10 @@ impl Aws {
         self.time.clone()
     }
 
-    /// Up to so many milliseconds, another number for each thing, try and second: the same world gives the same run.
-    fn spread(&self, what: &str, attempt: usize, longest: u64) -> Duration {
-        let now = self.now().to_string();
-        let hash = digest([what, &attempt.to_string(), &now]);
+    /// Up to so many milliseconds, another number for each thing and try. The same world gives the same run; of those who lose a race
+    /// together, one wins the next.
+    fn spread(what: &str, attempt: usize, longest: u64) -> Duration {
+        let hash = digest([what, &attempt.to_string()]);
         let spread = u64::from_str_radix(&hash[..8], 16).unwrap_or_default();
         Duration::from_millis(spread % longest.max(1))
     }

@@ -41,6 +41,7 @@ pub struct ClosedAttempt {
 impl Aws {
     /// Says in the run's object that the attempt is being closed: it opens nothing more. Returns the run, if the ledger knows it.
     pub(super) async fn announce_end(&self, attempt: &Attempt) -> Result<Option<Run>, Refusal> {
+        let now = self.now();
         self.change_run(&attempt.run, |run| {
             let Some(run) = run else {
                 return Change::Leave(None);
@@ -50,6 +51,7 @@ impl Aws {
             }
             let mut new = run.next();
             new.status = RunStatus::Closing;
+            new.closing_since = Some(now);
             Change::Write(new.clone(), Some(new))
         })
         .await

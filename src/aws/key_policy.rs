@@ -215,7 +215,7 @@ impl Aws {
     /// Longer each time, and for each process another while, so that two do not keep in step.
     async fn pause_editing(&self, editor: &Editor, key: &str, write: usize) {
         let longest = 250_u64 << write.min(5);
-        let spread = self.spread(&format!("{}{key}", editor.run), write, longest);
+        let spread = Self::spread(&format!("{}{key}", editor.run), write, longest);
         tokio::time::sleep(Duration::from_millis(100) + spread).await;
     }
 

@@ -211,10 +211,10 @@ impl Aws {
         }
     }
 
-    /// Longer each time, and for each process another while, so that two do not keep in step.
+    /// Longer each time.
     pub(super) async fn pause_after_race(&self, key: &str, race: usize) {
         let longest = 40_u64 << race.min(6);
-        tokio::time::sleep(self.spread(key, race, longest)).await;
+        tokio::time::sleep(Self::spread(key, race, longest)).await;
     }
 }
 

@@ -134,15 +134,20 @@ impl Handler {
             return Ok(age < LONGEST_LIFE);
         };
         let workers = run.workers(attempt);
-        if let Some(machine) = &self.settings.state_machine {
-            for execution in &workers.executions {
-                if aws.is_running(machine, execution).await? {
-                    return Ok(true);
-                }
-            }
-            return Ok(workers.calls && !workers.closing && age < LONGEST_RUN);
+        if workers.closing {
+            // Whoever began to close it, or followed it, may be at it for as long as a process lives.
+            let since = run.closing_since.unwrap_or(run.since);
+            return Ok(aws.now().saturating_sub(since) < LONGEST_LIFE);
         }
-        Ok(!workers.closing && age < LONGEST_RUN)
+        let Some(machine) = &self.settings.state_machine else {
+            return Ok(age < LONGEST_RUN);
+        };
+        for execution in &workers.executions {
+            if aws.is_running(machine, execution).await? {
+                return Ok(true);
+            }
+        }
+        Ok(workers.calls && age < LONGEST_RUN)
     }
 }
 

@@ -49,6 +49,9 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub earlier: BTreeMap<u32, Earlier>,
     pub status: RunStatus,
+    /// Unix seconds since when it has been closing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing_since: Option<i64>,
     /// The snapshots, images and keys whose records may name an attempt of it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub resources: BTreeSet<String>,
@@ -200,6 +203,7 @@ impl Run {
             calls: true,
             earlier: BTreeMap::new(),
             status: RunStatus::Ended,
+            closing_since: None,
             resources: BTreeSet::new(),
             stages: true,
             grants: true,

@@ -78,6 +78,7 @@ impl State {
             calls: self.execution.is_empty(),
             earlier: BTreeMap::new(),
             status: RunStatus::Live,
+            closing_since: None,
             resources,
             stages: self.may_have_staged(),
             grants: self.order.key_access == KeyAccess::Grant,

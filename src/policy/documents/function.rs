@@ -75,7 +75,7 @@ fn ledger(run: &Run<'_>) -> Vec<Statement> {
             "finding what is open; telling that an object is not there",
         )],
     );
-    let folders = ["runs", "openings"].map(|folder| format!("{bucket}/{folder}/*"));
+    let folders = ["runs", "openings", "answers"].map(|folder| format!("{bucket}/{folder}/*"));
     vec![records.on(folders), list.on([bucket])]
 }
 

@@ -65,6 +65,9 @@ pub struct Reference {
     whose: BTreeMap<(Thing, String), Whose>,
     /// Let in by a run of ours that has not closed it: also where others shut it out meanwhile.
     held: BTreeSet<(Thing, String)>,
+    /// Let in by a run of ours at any time. Whoever lets it in again before that closing is verified may lose it by the verification:
+    /// nobody can tell whose it is.
+    ever_held: BTreeSet<(Thing, String)>,
     /// Shut out by a run of ours that has not ended.
     closing: BTreeSet<(Thing, String)>,
     /// Whom a lasting share let in, and nobody has asked to shut out.
@@ -207,6 +210,7 @@ impl Reference {
         }
         self.whose.insert((thing, who.to_owned()), Whose::Ours);
         self.held.insert((thing, who.to_owned()));
+        self.ever_held.insert((thing, who.to_owned()));
     }
 
     fn we_shut_out(&mut self, thing: Thing, who: &str) {
@@ -238,6 +242,7 @@ impl Reference {
                 let needed =
                     involved || self.lasting.contains(&key) || self.unsettled.contains(*who);
                 let claimed = unsure
+                    || self.ever_held.contains(&key)
                     || (needed && self.held.contains(&key))
                     || (involved && self.closing.contains(&key));
                 let whose = match self.whose.get(&key) {

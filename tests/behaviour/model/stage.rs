@@ -96,7 +96,7 @@ impl Stage {
         let swept = call(&self.sandbox, &json!({"Sweep": {}}))
             .await
             .map_err(|e| e.to_string())?;
-        if swept != json!({"Closed": [], "Alive": []}) {
+        if (&swept["Closed"], &swept["Alive"]) != (&json!([]), &json!([])) {
             return Err(format!("all had ended, and yet {swept}"));
         }
         lock(&self.reference).check_the_end(&self.sandbox);
