@@ -65,9 +65,6 @@ pub struct Reference {
     whose: BTreeMap<(Thing, String), Whose>,
     /// Let in by a run of ours that has not closed it: also where others shut it out meanwhile.
     held: BTreeSet<(Thing, String)>,
-    /// Let in by a run of ours at any time. Whoever lets it in again before that closing is verified may lose it by the verification:
-    /// nobody can tell whose it is.
-    ever_held: BTreeSet<(Thing, String)>,
     /// Shut out by a run of ours that has not ended.
     closing: BTreeSet<(Thing, String)>,
     /// Whom a lasting share let in, and nobody has asked to shut out.
@@ -210,7 +207,6 @@ impl Reference {
         }
         self.whose.insert((thing, who.to_owned()), Whose::Ours);
         self.held.insert((thing, who.to_owned()));
-        self.ever_held.insert((thing, who.to_owned()));
     }
 
     fn we_shut_out(&mut self, thing: Thing, who: &str) {
@@ -229,6 +225,19 @@ impl Reference {
         self.closing.insert(key);
     }
 
+    /// A verification found an account let in and shut it out, and says so: others who let it in between a closing and its verification
+    /// cannot be told from a process that was slow.
+    pub fn excuse(&mut self, swept: &Value) {
+        for verified in swept["Verified"].as_array().into_iter().flatten() {
+            let open = verified["Seen"]["Open"].as_array().into_iter().flatten();
+            for who in open.filter_map(Value::as_str) {
+                let thing = THINGS.into_iter().find(|thing| verified["Resource"] == thing.id());
+                let said = thing.map(|thing| format!("{who} was shut out of {thing:?}, and it was others"));
+                self.wrong.retain(|wrong| !said.as_ref().is_some_and(|said| wrong.starts_with(said)));
+            }
+        }
+    }
+
     /// Others let an account in or shut it out, at this very moment.
     pub fn they_change(&mut self, act: &Theirs) {
         match act {
@@ -242,7 +251,6 @@ impl Reference {
                 let needed =
                     involved || self.lasting.contains(&key) || self.unsettled.contains(*who);
                 let claimed = unsure
-                    || self.ever_held.contains(&key)
                     || (needed && self.held.contains(&key))
                     || (involved && self.closing.contains(&key));
                 let whose = match self.whose.get(&key) {
