@@ -21,11 +21,11 @@ mod check;
 mod clients;
 mod closing;
 mod copies;
+mod grants;
 mod image;
 mod itself;
 mod key;
 mod key_policy;
-mod grants;
 mod launch;
 mod ledger;
 mod look;
@@ -220,7 +220,9 @@ impl Aws {
 fn name_of_process() -> String {
     static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
     let invocation = INVOCATIONS.fetch_add(1, Ordering::Relaxed).to_string();
-    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let began = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let machine = std::env::var("AWS_LAMBDA_LOG_STREAM_NAME").unwrap_or_default();
     let process = std::process::id().to_string();
     let began = began.as_nanos().to_string();

@@ -217,7 +217,9 @@ fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcom
         Outcome::Left(left) | Outcome::Closed { left, .. } => {
             left.first().map(|(_, refusal)| refusal.to_string())
         }
-        Outcome::Wait { why, .. } | Outcome::Over(why) | Outcome::NotAllowed(why) => Some(why.clone()),
+        Outcome::Wait { why, .. } | Outcome::Over(why) | Outcome::NotAllowed(why) => {
+            Some(why.clone())
+        }
         _ => None,
     };
     record(state, &command, outcome, now);

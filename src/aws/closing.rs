@@ -5,15 +5,13 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 
+use super::Aws;
 use super::grants::{KeySite, account_in_run, child_grants, may_come_of_ours};
 use super::ledger::Change;
 use super::permission::{Resource, Site, is_gone};
-use super::Aws;
 use crate::error::Refusal;
 use crate::ids::{AccountId, Region};
-use crate::ledger::{
-    Attempt, Close, Kind, Principals, Receipt, Record, Run, RunStatus, Seen,
-};
+use crate::ledger::{Attempt, Close, Kind, Principals, Receipt, Record, Run, RunStatus, Seen};
 
 /// A minute, after which KMS shows every grant.
 const SHOWN_WITHIN: i64 = 60;
@@ -72,12 +70,17 @@ impl Aws {
             .into_iter()
             .partition(|site| matches!(site.resource, Resource::Image(_)));
         let mut closed = self.close_sites(run, attempt, others, again).await;
-        let is_closed = |closed: &ClosedAttempt| closed.left.is_empty() && closed.again_at.is_none();
+        let is_closed =
+            |closed: &ClosedAttempt| closed.left.is_empty() && closed.again_at.is_none();
         if run.stages && is_closed(&closed) {
-            closed.left.extend(self.delete_staged_by(run, attempt).await);
+            closed
+                .left
+                .extend(self.delete_staged_by(run, attempt).await);
         }
         if is_closed(&closed) {
-            closed.left.extend(self.close_sites(run, attempt, images, false).await.left);
+            closed
+                .left
+                .extend(self.close_sites(run, attempt, images, false).await.left);
         }
         closed
     }
@@ -90,24 +93,29 @@ impl Aws {
         again: bool,
     ) -> ClosedAttempt {
         let mut closed = ClosedAttempt::default();
-        let closing = sites
-            .into_iter()
-            .map(|site| async move {
-                (site.clone(), self.close_site(run, attempt, &site, again).await)
-            });
+        let closing = sites.into_iter().map(|site| async move {
+            (
+                site.clone(),
+                self.close_site(run, attempt, &site, again).await,
+            )
+        });
         let mut receipts = Vec::new();
         for (site, result) in join_all(closing).await {
             match result {
                 Ok(of_site) => {
                     for one in of_site {
-                        closed.was_open_to.extend(one.receipt.principals.accounts().cloned());
+                        closed
+                            .was_open_to
+                            .extend(one.receipt.principals.accounts().cloned());
                         closed.again_at = closed.again_at.max(one.again_at);
                         receipts.push(one.receipt);
                     }
                 }
                 Err(left) => {
                     let name = site.resource.name().to_owned();
-                    closed.left.extend(left.into_iter().map(|(_, refusal)| (name.clone(), refusal)));
+                    closed
+                        .left
+                        .extend(left.into_iter().map(|(_, refusal)| (name.clone(), refusal)));
                 }
             }
         }
@@ -125,7 +133,10 @@ impl Aws {
         again: bool,
     ) -> Result<Vec<ClosedResource>, Left> {
         let of_site = |refusal| vec![(site.resource.name().to_owned(), refusal)];
-        let record = self.opening_record(site.resource.name()).await.map_err(of_site)?;
+        let record = self
+            .opening_record(site.resource.name())
+            .await
+            .map_err(of_site)?;
         let Some(record) = record else {
             return Ok(Vec::new());
         };
@@ -167,7 +178,10 @@ impl Aws {
     ) -> Result<Option<ClosedResource>, Left> {
         let name = site.resource.name();
         let of_site = |refusal: Refusal| vec![(name.to_owned(), refusal)];
-        let announced = self.announce(attempt, site, gone, again).await.map_err(of_site)?;
+        let announced = self
+            .announce(attempt, site, gone, again)
+            .await
+            .map_err(of_site)?;
         let Some(record) = announced else {
             return Ok(None);
         };
@@ -280,17 +294,26 @@ impl Aws {
     ) -> Result<(Seen, Option<i64>), Left> {
         let of_key = |refusal: Refusal| vec![(key.to_owned(), refusal)];
         let take = record.to_take_away_of_run(attempt);
-        let mut seen = Seen { at: self.now(), ..Seen::default() };
+        let mut seen = Seen {
+            at: self.now(),
+            ..Seen::default()
+        };
         if take.is_empty() {
             return Ok((seen, None));
         }
-        let grants_on = KeySite { key, account: &site.account, region: site.region.clone() };
+        let grants_on = KeySite {
+            key,
+            account: &site.account,
+            region: site.region.clone(),
+        };
         let mut again_at = None;
         if run.grants {
             let closing = &record.closing[attempt];
             let since = closing.opened;
-            let (found, of_children) =
-                self.revoke_of_run(run, &grants_on, &take, record, since).await.map_err(of_key)?;
+            let (found, of_children) = self
+                .revoke_of_run(run, &grants_on, &take, record, since)
+                .await
+                .map_err(of_key)?;
             seen.child_grants = of_children;
             // A grant of a moment ago may not be listed yet.
             let shown = closing.latest.saturating_add(SHOWN_WITHIN);
@@ -298,7 +321,9 @@ impl Aws {
             again_at = Some(shown).filter(|shown| missing && self.now() < *shown);
         }
         if record.edited {
-            self.remove_statements(run, key, &take).await.map_err(of_key)?;
+            self.remove_statements(run, key, &take)
+                .await
+                .map_err(of_key)?;
         }
         seen.at = self.now();
         Ok((seen, again_at))
@@ -357,7 +382,10 @@ impl Aws {
         };
         // What it holds besides is not closed: a share may have ended with some only.
         let nobody = Principals::default();
-        match self.close_resource(&run, attempt, site, Some(&nobody), false).await {
+        match self
+            .close_resource(&run, attempt, site, Some(&nobody), false)
+            .await
+        {
             Ok(closed) => {
                 let receipts = closed.into_iter().map(|c| c.receipt).collect();
                 self.add_receipts(&run.run, receipts).await
@@ -395,7 +423,10 @@ impl Aws {
 impl Run {
     /// The resources whose records may name it, where they are.
     pub(super) fn sites(&self) -> Vec<Site> {
-        let all = self.resources.iter().filter_map(|name| Resource::parse(name));
+        let all = self
+            .resources
+            .iter()
+            .filter_map(|name| Resource::parse(name));
         all.filter_map(|resource| self.site(resource)).collect()
     }
 

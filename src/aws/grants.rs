@@ -117,7 +117,11 @@ pub fn child_grants<'a>(
         .filter(|grant| of.contains(&issuer(grant)) && made(grant) >= since)
         .filter(|grant| name_in_run(grant, run).is_none())
         // Those of other runs go with them.
-        .filter(|grant| !grant.name().is_some_and(|name| name.starts_with("amiferry-")))
+        .filter(|grant| {
+            !grant
+                .name()
+                .is_some_and(|name| name.starts_with("amiferry-"))
+        })
         .collect()
 }
 

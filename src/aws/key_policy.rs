@@ -75,7 +75,12 @@ impl Editor {
             serde_json::from_value(roles.clone()).unwrap_or_default();
         let launch = run.kind == crate::ledger::Kind::Share;
         let terms = terms(&region, &account, launch, &roles);
-        Some(Self { run: run.run.clone(), account, region, terms })
+        Some(Self {
+            run: run.run.clone(),
+            account,
+            region,
+            terms,
+        })
     }
 
     fn region_of(&self, key: &str) -> Region {
@@ -236,7 +241,11 @@ impl Aws {
     async fn policy_text(&self, editor: &Editor, key: &str) -> Result<String, Refusal> {
         let actor = Actor::own(&editor.account);
         let region = editor.region_of(key);
-        let answer = self.kms(&actor, &region).get_key_policy().key_id(key).send();
+        let answer = self
+            .kms(&actor, &region)
+            .get_key_policy()
+            .key_id(key)
+            .send();
         let answer = answer
             .await
             .map_err(|e| refusal("GetKeyPolicy", &actor.at(&region), key, &e))?;
@@ -289,7 +298,11 @@ impl Aws {
     /// Everybody whom a run holds a key open to, as far as the ledger can be read.
     async fn held(&self, run: &str, key: &str) -> Principals {
         let record = self.opening_record(key).await;
-        record.ok().flatten().map(|record| record.held_by_run(run)).unwrap_or_default()
+        record
+            .ok()
+            .flatten()
+            .map(|record| record.held_by_run(run))
+            .unwrap_or_default()
     }
 
     /// Those of these targets whose accounts this run holds a key open to, by the ledger and not by the state; `None` where the state is not
@@ -300,7 +313,10 @@ impl Aws {
         key: &str,
         picks: &(dyn Fn(&usize) -> bool + Send + Sync),
     ) -> Result<Option<Vec<usize>>, Refusal> {
-        let (run, record) = (self.run_record(&state.run).await?, self.opening_record(key).await?);
+        let (run, record) = (
+            self.run_record(&state.run).await?,
+            self.opening_record(key).await?,
+        );
         let (Some(run), Some(record)) = (run, record) else {
             return Ok(None);
         };
@@ -313,7 +329,9 @@ impl Aws {
         };
         let all = 0..state.targets.len();
         let these: Vec<usize> = all.filter(|i| picks(i) && is_held(i)).collect();
-        let admitted = run.admits(&state.attempt(), &state.as_run_to(&these)).is_ok();
+        let admitted = run
+            .admits(&state.attempt(), &state.as_run_to(&these))
+            .is_ok();
         Ok(Some(these).filter(|_| admitted && (audience.is_empty() || members)))
     }
 
@@ -373,12 +391,7 @@ impl Aws {
     }
 }
 
-fn terms(
-    region: &Region,
-    account: &AccountId,
-    launch: bool,
-    roles: &[ServiceLinkedRole],
-) -> Terms {
+fn terms(region: &Region, account: &AccountId, launch: bool, roles: &[ServiceLinkedRole]) -> Terms {
     let partition = region.partition();
     let anywhere = |arn: String| {
         let mut parts: Vec<&str> = arn.split(':').collect();

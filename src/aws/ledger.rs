@@ -140,7 +140,9 @@ impl Aws {
         };
         let name = format!("s3://{bucket}/{key}");
         let sent = put.send().await;
-        won(sent.map(drop).map_err(|e| refusal("PutObject", &self.here(), &name, &e)))
+        won(sent
+            .map(drop)
+            .map_err(|e| refusal("PutObject", &self.here(), &name, &e)))
     }
 
     async fn delete_object<T>(&self, key: &str, found: &Found<T>) -> Result<bool, Refusal> {
@@ -154,14 +156,18 @@ impl Aws {
             .if_match(&found.etag)
             .send()
             .await;
-        won(sent.map(drop).map_err(|e| refusal("DeleteObject", &self.here(), &name, &e)))
+        won(sent
+            .map(drop)
+            .map_err(|e| refusal("DeleteObject", &self.here(), &name, &e)))
     }
 
     /// The resources that have a record.
     pub async fn open_resources(&self) -> Result<Vec<String>, Refusal> {
         let keys = self.keys_below(OPENINGS).await?;
         let resources = keys.iter().filter_map(|(key, _)| {
-            key.strip_prefix(OPENINGS)?.strip_suffix(".json").map(str::to_owned)
+            key.strip_prefix(OPENINGS)?
+                .strip_suffix(".json")
+                .map(str::to_owned)
         });
         Ok(resources.collect())
     }

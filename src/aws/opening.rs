@@ -36,7 +36,10 @@ pub(super) struct Wish {
 enum Held {
     /// All of them; the run had it open to these accounts before.
     All(BTreeSet<String>),
-    Wait { until: i64, why: String },
+    Wait {
+        until: i64,
+        why: String,
+    },
     Over(String),
 }
 
@@ -73,7 +76,11 @@ impl Aws {
             Err(refusal) => return Outcome::OpeningRefused(refusal),
         }
         let ours: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
-        let earlier = ours.into_iter().filter(|a| began.contains(a.as_str())).cloned().collect();
+        let earlier = ours
+            .into_iter()
+            .filter(|a| began.contains(a.as_str()))
+            .cloned()
+            .collect();
         unreached.extend(refused.targets);
         Outcome::Opened {
             earlier,
@@ -108,9 +115,10 @@ impl Aws {
         if state.order.share.is_some() {
             return (targets.to_vec(), Vec::new());
         }
-        let reaching = targets.to_vec().into_iter().map(|i| async move {
-            (i, self.session(state, &state.targets[i]).await.err())
-        });
+        let reaching = targets
+            .to_vec()
+            .into_iter()
+            .map(|i| async move { (i, self.session(state, &state.targets[i]).await.err()) });
         let mut all = stream::iter(reaching).buffered(SESSIONS_AT_ONCE);
         let (mut reached, mut unreached) = (Vec::new(), Vec::new());
         while let Some((i, refusal)) = all.next().await {
@@ -166,7 +174,10 @@ impl Aws {
     ) -> Result<Result<(), String>, Refusal> {
         let asked = state.as_run_to(targets);
         let attempt = state.attempt();
-        let names: Vec<&str> = wishes.iter().map(|wish| wish.site.resource.name()).collect();
+        let names: Vec<&str> = wishes
+            .iter()
+            .map(|wish| wish.site.resource.name())
+            .collect();
         let edits = state.order.key_access == KeyAccess::Policy;
         let grants = state.order.key_access == KeyAccess::Grant || state.grants_on_source_keys();
         self.change_run(&state.run, |run| {
@@ -182,7 +193,8 @@ impl Aws {
                 return Change::Leave(Ok(()));
             }
             let mut new = run.next();
-            new.resources.extend(names.iter().map(|name| (*name).to_owned()));
+            new.resources
+                .extend(names.iter().map(|name| (*name).to_owned()));
             new.edits_policies |= edits;
             new.grants |= grants;
             Change::Write(new, Ok(()))
@@ -202,7 +214,13 @@ impl Aws {
         for race in 0..MOST_RACES {
             let found = self.ledger_object::<Record>(&key).await?;
             let record = found.as_ref().map_or_else(
-                || Record::new(site.resource.name(), site.region.as_str(), site.account.as_str()),
+                || {
+                    Record::new(
+                        site.resource.name(),
+                        site.region.as_str(),
+                        site.account.as_str(),
+                    )
+                },
                 |found| found.value.clone(),
             );
             let permitted = if record.needs_reading(principals) {
@@ -299,7 +317,11 @@ impl Aws {
         let granting = wanted.into_iter().map(|((grantee, key), of)| async move {
             let made = self.grant_one(state, of[0], &grantee, &key, held_at).await;
             let refusal = made.err()?;
-            Some(of.into_iter().map(|i| (i, refusal.clone())).collect::<Vec<_>>())
+            Some(
+                of.into_iter()
+                    .map(|i| (i, refusal.clone()))
+                    .collect::<Vec<_>>(),
+            )
         });
         let refused = stream::iter(granting).buffer_unordered(GRANTS_AT_ONCE);
         let refused: Vec<Vec<(usize, Refusal)>> =
@@ -345,7 +367,9 @@ impl Aws {
         wishes: &[Wish],
     ) -> Result<Option<String>, Refusal> {
         let attempt = state.attempt();
-        let reading = wishes.iter().map(|wish| self.opening_record(wish.site.resource.name()));
+        let reading = wishes
+            .iter()
+            .map(|wish| self.opening_record(wish.site.resource.name()));
         for (wish, record) in wishes.iter().zip(join_all(reading).await) {
             let held = record?.is_some_and(|record| record.holds(&attempt, &wish.principals));
             if !held {
@@ -373,7 +397,10 @@ impl Aws {
         let (mut receipts, mut said) = (Vec::new(), None);
         for wish in wishes {
             let gone = Some(&wish.principals);
-            match self.close_resource(&run, &attempt, &wish.site, gone, true).await {
+            match self
+                .close_resource(&run, &attempt, &wish.site, gone, true)
+                .await
+            {
                 Ok(closed) => receipts.extend(closed.map(|closed| closed.receipt)),
                 Err(left) => said = left.into_iter().next().map(|(_, refusal)| refusal).or(said),
             }
@@ -405,8 +432,15 @@ fn wishes(state: &State, targets: &[usize]) -> Vec<Wish> {
                 _ => state.source.region.clone(),
             };
             let account = state.source.account_id.clone();
-            let site = Site { resource, account, region };
-            wishes.push(Wish { site, principals: principals.clone() });
+            let site = Site {
+                resource,
+                account,
+                region,
+            };
+            wishes.push(Wish {
+                site,
+                principals: principals.clone(),
+            });
         }
     };
     let share = state.order.share.as_ref();

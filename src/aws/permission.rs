@@ -143,13 +143,19 @@ impl Aws {
             other => other?.common(gone),
         };
         if refusal.kind() == RefusalKind::Denied {
-            return if there.is_empty() { Ok(false) } else { Err(refusal) };
+            return if there.is_empty() {
+                Ok(false)
+            } else {
+                Err(refusal)
+            };
         }
         // A principal that EC2 never took spoils the call for those it did.
         if there.len() == gone.len() {
             return Err(refusal);
         }
-        self.modify(site, &OperationType::Remove, &there).await.map(|()| true)
+        self.modify(site, &OperationType::Remove, &there)
+            .await
+            .map(|()| true)
     }
 
     async fn modify(

@@ -81,7 +81,10 @@ impl Aws {
             return Ok(Err(why));
         }
         let (image, now) = (state.source.image_id.as_str(), self.now());
-        let (region, account) = (state.source.region.as_str(), state.source.account_id.as_str());
+        let (region, account) = (
+            state.source.region.as_str(),
+            state.source.account_id.as_str(),
+        );
         self.change_record(image, |record| {
             let new = || crate::ledger::Record::new(image, region, account);
             let record = record.cloned().unwrap_or_else(new);
@@ -137,7 +140,9 @@ impl Aws {
     ) -> Result<Option<SourceRef>, Refusal> {
         let account_is_given = account.is_some();
         let found = self.run_record(run).await?;
-        let known = found.as_ref().and_then(|r| AccountId::parse(&r.account_id).ok());
+        let known = found
+            .as_ref()
+            .and_then(|r| AccountId::parse(&r.account_id).ok());
         let mut resources = Vec::new();
         for name in found.iter().flat_map(|run| &run.resources) {
             let record = self.opening_record(name).await?;
@@ -147,25 +152,41 @@ impl Aws {
         }
         let names = || resources.iter().copied();
         let open = || resources.iter().any(|name| name.as_str() == image.as_str());
-        Ok(known.or(account).map(|account_id| SourceRef {
-            image_id: image.clone(),
-            region: region.clone(),
-            account_id,
-            snapshots: names().filter_map(|name| SnapshotId::parse(name).ok()).collect(),
-            keys: names().filter(|name| name.starts_with("arn:")).cloned().collect(),
-            managed_keys: Vec::new(),
-            staged: Vec::new(),
-        }).filter(|remains| {
-            account_is_given || open() || !remains.snapshots.is_empty() || !remains.keys.is_empty()
-        }))
+        Ok(known
+            .or(account)
+            .map(|account_id| SourceRef {
+                image_id: image.clone(),
+                region: region.clone(),
+                account_id,
+                snapshots: names()
+                    .filter_map(|name| SnapshotId::parse(name).ok())
+                    .collect(),
+                keys: names()
+                    .filter(|name| name.starts_with("arn:"))
+                    .cloned()
+                    .collect(),
+                managed_keys: Vec::new(),
+                staged: Vec::new(),
+            })
+            .filter(|remains| {
+                account_is_given
+                    || open()
+                    || !remains.snapshots.is_empty()
+                    || !remains.keys.is_empty()
+            }))
     }
 
     /// Deletes the objects of runs that nobody has changed for long and that hold nothing. Returns how many.
-    pub async fn forget_old_runs(&self, named: &(dyn Fn(&str) -> bool + Sync)) -> Result<usize, Refusal> {
+    pub async fn forget_old_runs(
+        &self,
+        named: &(dyn Fn(&str) -> bool + Sync),
+    ) -> Result<usize, Refusal> {
         let now = self.now();
         let mut forgotten = 0;
         for (key, changed) in self.keys_below("runs/").await? {
-            let run = key.strip_prefix("runs/").and_then(|k| k.strip_suffix("/run.json"));
+            let run = key
+                .strip_prefix("runs/")
+                .and_then(|k| k.strip_suffix("/run.json"));
             let Some(run) = run.filter(|run| now.saturating_sub(changed) > KEPT && !named(run))
             else {
                 continue;

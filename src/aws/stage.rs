@@ -7,9 +7,9 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, Tag, TagSpecification};
 use futures::future::join_all;
 
+use super::closing::Left;
 use super::copies::{AskedCopy, FILTER_VALUES, copy, own_snapshots, unsent};
 use super::presign::CopyToSign;
-use super::closing::Left;
 use super::{Actor, Aws, copies, tags};
 use crate::command::{Outcome, Staged, staging_key, tag};
 use crate::error::Refusal;
@@ -153,11 +153,19 @@ impl Aws {
             Ok(run) => run.unwrap_or_else(|| state.as_run()),
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        let closed = self.close_attempt(&run, &attempt, state.sharing.unsure).await;
+        let closed = self
+            .close_attempt(&run, &attempt, state.sharing.unsure)
+            .await;
         let unseen = state.sharing.at == 0 && !closed.was_open_to.is_empty();
-        let earlier = state.targets.iter().map(|t| &t.account_id).filter(|_| unseen);
-        let earlier: Vec<AccountId> =
-            earlier.filter(|a| closed.was_open_to.contains(a.as_str())).cloned().collect();
+        let earlier = state
+            .targets
+            .iter()
+            .map(|t| &t.account_id)
+            .filter(|_| unseen);
+        let earlier: Vec<AccountId> = earlier
+            .filter(|a| closed.was_open_to.contains(a.as_str()))
+            .cloned()
+            .collect();
         match (closed.left, closed.again_at) {
             (left, None) if !earlier.is_empty() => Outcome::Closed { earlier, left },
             (left, _) if !left.is_empty() => Outcome::Left(left),
@@ -181,21 +189,30 @@ impl Aws {
     /// Deletes all copies in the source account that bear the run's tags. Nobody has them open any more.
     pub(super) async fn delete_staged(&self, run: &Run) -> Left {
         let of_run = |refusal: Refusal| vec![(format!("run {}", run.run), refusal)];
-        let places = (AccountId::parse(&run.account_id), Region::parse(&run.source_region));
+        let places = (
+            AccountId::parse(&run.account_id),
+            Region::parse(&run.source_region),
+        );
         let (Ok(account), Ok(region)) = places else {
             return Left::new();
         };
         let actor = Actor::own(&account);
         let (ec2, at) = (self.ec2(&actor, &region), actor.at(&region));
-        let filter = Filter::builder().name(format!("tag:{}", tag::RUN)).values(&run.run).build();
+        let filter = Filter::builder()
+            .name(format!("tag:{}", tag::RUN))
+            .values(&run.run)
+            .build();
         let found = match own_snapshots(&ec2, &at, filter).await {
             Ok(found) => found,
             Err(refusal) => return of_run(refusal),
         };
         let image = ImageId::parse(&run.source_image_id).ok();
-        let staged = found.iter().filter(|s| is_staged_by(&run.run, account.as_str(), image.as_ref(), s));
-        let ids: Vec<SnapshotId> =
-            staged.filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok()).collect();
+        let staged = found
+            .iter()
+            .filter(|s| is_staged_by(&run.run, account.as_str(), image.as_ref(), s));
+        let ids: Vec<SnapshotId> = staged
+            .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
+            .collect();
         copies::delete(&ec2, &at, &ids).await.left
     }
 }
@@ -210,6 +227,9 @@ fn is_staged_by(run: &str, owner: &str, image: Option<&ImageId>, snapshot: &Snap
 }
 
 fn is_of_run(state: &State, snapshot: &Snapshot) -> bool {
-    let (owner, image) = (state.source.account_id.as_str(), Some(&state.source.image_id));
+    let (owner, image) = (
+        state.source.account_id.as_str(),
+        Some(&state.source.image_id),
+    );
     is_staged_by(&state.run, owner, image, snapshot)
 }

@@ -8,7 +8,10 @@ use crate::ledger::{Attempt, Record, Run};
 impl Aws {
     /// Closes everything that an attempt holds whose work is over, and deletes what it copied in the source account.
     pub async fn close_over(&self, run: &Run, attempt: &Attempt) -> Result<ClosedAttempt, Refusal> {
-        let run = self.announce_end(attempt).await?.unwrap_or_else(|| run.clone());
+        let run = self
+            .announce_end(attempt)
+            .await?
+            .unwrap_or_else(|| run.clone());
         Ok(self.close_attempt(&run, attempt, false).await)
     }
 

@@ -64,7 +64,10 @@ impl Aws {
         ends: &Ends<'_>,
     ) -> Result<Vec<super::closing::ClosedResource>, Left> {
         let of_site = |refusal: Refusal| vec![(site.resource.name().to_owned(), refusal)];
-        let record = self.opening_record(site.resource.name()).await.map_err(of_site)?;
+        let record = self
+            .opening_record(site.resource.name())
+            .await
+            .map_err(of_site)?;
         let Some(record) = record else {
             return Ok(Vec::new());
         };
@@ -87,7 +90,10 @@ impl Aws {
             if run.attempt != 0 && attempt.number > own.number {
                 continue;
             }
-            closed.extend(self.close_resource(run, &attempt, site, Some(&gone), false).await?);
+            closed.extend(
+                self.close_resource(run, &attempt, site, Some(&gone), false)
+                    .await?,
+            );
         }
         Ok(closed)
     }
@@ -155,5 +161,7 @@ fn sites(run: &Run, state: &State) -> Vec<Site> {
     run.resources.extend(named);
     let mut seen = BTreeSet::new();
     let sites = run.sites().into_iter();
-    sites.filter(|site| seen.insert(site.resource.clone())).collect()
+    sites
+        .filter(|site| seen.insert(site.resource.clone()))
+        .collect()
 }

@@ -25,7 +25,10 @@ impl Aws {
             let Some(there) = there else {
                 return Change::Leave(None);
             };
-            let ours = there.closing.get(attempt).is_some_and(|closing| closing.by == by);
+            let ours = there
+                .closing
+                .get(attempt)
+                .is_some_and(|closing| closing.by == by);
             match there.verify(attempt, &by, now) {
                 Some(new) => Change::Write(new.clone(), Some(new)),
                 // The answer to this very write was lost.
@@ -36,10 +39,13 @@ impl Aws {
         let Some(announced) = announced.await? else {
             return Ok(None);
         };
-        let run = self.run_record(&attempt.run).await?.unwrap_or_else(|| {
-            Run::unknown(attempt, site.account.as_str(), site.region.as_str())
-        });
-        let seen = self.look_and_take_away(&run, attempt, &site, &announced).await?;
+        let run = self
+            .run_record(&attempt.run)
+            .await?
+            .unwrap_or_else(|| Run::unknown(attempt, site.account.as_str(), site.region.as_str()));
+        let seen = self
+            .look_and_take_away(&run, attempt, &site, &announced)
+            .await?;
         self.change_run(&attempt.run, |run| match run {
             Some(run) => {
                 let mut new = run.next();
@@ -57,7 +63,11 @@ impl Aws {
             }
             Some(there) if there.is_closed_by(attempt, &by) => {
                 let new = there.forget(attempt);
-                if new.is_empty() { Change::Delete(()) } else { Change::Write(new, ()) }
+                if new.is_empty() {
+                    Change::Delete(())
+                } else {
+                    Change::Write(new, ())
+                }
             }
             _ => Change::Leave(()),
         })
@@ -75,8 +85,9 @@ impl Aws {
         let mut seen = match &site.resource {
             Resource::Key(key) => {
                 let take = record.to_take_away_of_run(attempt);
-                let mut seen =
-                    self.look_at_key(run, site, key, &take, &record.of_nobody_else(&take)).await?;
+                let mut seen = self
+                    .look_at_key(run, site, key, &take, &record.of_nobody_else(&take))
+                    .await?;
                 if record.edited && self.remove_statements(run, key, &take).await? {
                     seen.open.extend(take.iter().cloned());
                 }
@@ -125,7 +136,11 @@ impl Aws {
         alone: &Principals,
     ) -> Result<Seen, Refusal> {
         let mut seen = Seen::default();
-        let grants_on = KeySite { key, account: &site.account, region: site.region.clone() };
+        let grants_on = KeySite {
+            key,
+            account: &site.account,
+            region: site.region.clone(),
+        };
         if run.grants {
             let listed = self.grants(&grants_on).await?;
             let mut open = BTreeSet::new();

@@ -7,11 +7,11 @@ use crate::aws::{Aws, Members};
 use crate::digest::digest;
 use crate::error::Error;
 use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
+use crate::ledger::Principals;
 use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
 use crate::source::Source;
-use crate::ledger::Principals;
 use crate::state::{SourceRef, State};
 
 /// CloudFormation's hour for a custom resource, less the time to undo and to answer: seconds.
@@ -101,8 +101,15 @@ fn gone(state: &State) -> Option<Principals> {
     if state.order.share.as_ref().is_some_and(|share| share.only) {
         return None;
     }
-    let accounts = state.targets.iter().map(|target| target.account_id.to_string());
-    let audience = state.order.share.iter().flat_map(|share| share.gone.clone());
+    let accounts = state
+        .targets
+        .iter()
+        .map(|target| target.account_id.to_string());
+    let audience = state
+        .order
+        .share
+        .iter()
+        .flat_map(|share| share.gone.clone());
     Some(accounts.chain(audience).collect())
 }
 
@@ -114,7 +121,10 @@ async fn begin_with_remains(
     gone: String,
 ) -> Result<Begun, Error> {
     let (image, region) = (&request.source_image, &request.source_region);
-    let remains = aws.remains(run, image, region, None).await.map_err(Error::from_refusal)?;
+    let remains = aws
+        .remains(run, image, region, None)
+        .await
+        .map_err(Error::from_refusal)?;
     let Some(remains) = remains else {
         return Err(Error::SourceNotFound(gone));
     };
@@ -256,7 +266,9 @@ async fn begin_delete(
     };
     state.end_by = now.saturating_add(CLOUDFORMATION_WAITS);
     let gone = gone(&state);
-    aws.accept_end(&mut state, gone.as_ref()).await.map_err(Error::from_refusal)?;
+    aws.accept_end(&mut state, gone.as_ref())
+        .await
+        .map_err(Error::from_refusal)?;
     Ok(Beginning::Run(Box::new(Begun {
         request,
         state,

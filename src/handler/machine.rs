@@ -57,9 +57,7 @@ impl Handler {
         };
         match advance(aws, &mut state, &source, budget).await {
             Progress::Continue(seconds) => self.whole(aws, "Continue", Some(seconds), &state).await,
-            Progress::Opened | Progress::Ended => {
-                self.parts_of(aws, &state).await
-            }
+            Progress::Opened | Progress::Ended => self.parts_of(aws, &state).await,
         }
     }
 

@@ -140,7 +140,10 @@ impl From<Error> for Unanswered {
 
 /// A custom resource as the ledger names it.
 pub fn asked_by(resource: &CustomResource) -> String {
-    format!("custom resource {} of {}", resource.logical_resource_id, resource.stack_id)
+    format!(
+        "custom resource {} of {}",
+        resource.logical_resource_id, resource.stack_id
+    )
 }
 
 /// What a resource with `Wait: false` is told.

@@ -28,7 +28,9 @@ impl Handler {
         if new {
             return Ok(true);
         }
-        aws.is_running(machine, name).await.map_err(Error::from_refusal)
+        aws.is_running(machine, name)
+            .await
+            .map_err(Error::from_refusal)
     }
 
     /// Distributes an image that became available, if its owner wants that. Our own copies become available too: they never do.

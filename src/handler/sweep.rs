@@ -39,12 +39,19 @@ impl Handler {
         let mut named = BTreeSet::new();
         for resource in aws.open_resources().await.map_err(Error::from_refusal)? {
             if !budget.lasts(aws.now()) {
-                swept.stuck.push("the time was up; the next sweep goes on".to_owned());
+                swept
+                    .stuck
+                    .push("the time was up; the next sweep goes on".to_owned());
                 break;
             }
-            if let Err(refusal) = self.sweep_one(aws, of, &resource, &mut runs, &mut named, &mut swept).await {
+            if let Err(refusal) = self
+                .sweep_one(aws, of, &resource, &mut runs, &mut named, &mut swept)
+                .await
+            {
                 warn!(resource, %refusal, "not swept");
-                swept.stuck.push(format!("{resource} is not closed: {refusal}"));
+                swept
+                    .stuck
+                    .push(format!("{resource} is not closed: {refusal}"));
             }
         }
         if of.is_none() && swept.stuck.is_empty() {
@@ -83,9 +90,8 @@ impl Handler {
             if run.is_some() && swept.closed.contains(attempt) {
                 continue;
             }
-            let works = |name: &str| {
-                run.is_some_and(|run| run.workers(attempt).executions.contains(name))
-            };
+            let works =
+                |name: &str| run.is_some_and(|run| run.workers(attempt).executions.contains(name));
             if of.is_some_and(|name| !works(name)) {
                 continue;
             }
@@ -98,10 +104,16 @@ impl Handler {
             let run = run.cloned().unwrap_or_else(unknown);
             let closed = aws.close_over(&run, attempt).await?;
             for (what, refusal) in &closed.left {
-                swept.stuck.push(format!("run {}: {what} is not closed: {refusal}", run.run));
+                swept
+                    .stuck
+                    .push(format!("run {}: {what} is not closed: {refusal}", run.run));
             }
             if closed.left.is_empty() && closed.again_at.is_none() {
-                info!(run = run.run, attempt = attempt.number, "closed what outlived its run");
+                info!(
+                    run = run.run,
+                    attempt = attempt.number,
+                    "closed what outlived its run"
+                );
                 swept.closed.insert(attempt.clone());
             }
         }
@@ -114,7 +126,9 @@ impl Handler {
                 if !seen.open.is_empty() {
                     warn!(resource, attempt = %attempt, open = ?seen.open, "was open still, and is closed now");
                 }
-                swept.verified.push(json!({"Attempt": attempt, "Resource": resource, "Seen": seen}));
+                swept
+                    .verified
+                    .push(json!({"Attempt": attempt, "Resource": resource, "Seen": seen}));
             }
         }
         Ok(())
@@ -165,7 +179,9 @@ fn told(swept: Swept) -> Result<Value, Error> {
         return Err(Error::Internal(swept.stuck.join("\n\n")));
     }
     let each = |attempts: BTreeSet<Attempt>| -> Vec<Value> {
-        let told = attempts.iter().map(|a| json!({"RunId": a.run, "Attempt": a}));
+        let told = attempts
+            .iter()
+            .map(|a| json!({"RunId": a.run, "Attempt": a}));
         told.collect()
     };
     Ok(json!({

@@ -158,7 +158,9 @@ impl Record {
     /// Whether the permissions that exist now must be read before these principals can be held: nobody holds or closes one, or one was
     /// there before any run, and may have been taken away since.
     pub fn needs_reading(&self, wanted: &Principals) -> bool {
-        wanted.iter().any(|who| !self.is_in_use(who) || self.before.contains(who))
+        wanted
+            .iter()
+            .any(|who| !self.is_in_use(who) || self.before.contains(who))
     }
 
     /// Decides whether an attempt may open to these principals (rule 1). `permitted` are those permitted now.
@@ -189,7 +191,10 @@ impl Record {
                 new.before.remove_all(&[who].into_iter().collect());
             }
         }
-        for who in wanted.iter().filter(|who| self.was_taken_away(who, permitted, now)) {
+        for who in wanted
+            .iter()
+            .filter(|who| self.was_taken_away(who, permitted, now))
+        {
             new.before.remove_all(&[who].into_iter().collect());
         }
         let since = match kind {
@@ -217,9 +222,8 @@ impl Record {
                 since = Some(since.map_or(holding.since, |s: i64| s.min(holding.since)));
             }
         }
-        self.holders.retain(|a, h| {
-            a == attempt || !a.same_run(attempt) || !h.principals.is_empty()
-        });
+        self.holders
+            .retain(|a, h| a == attempt || !a.same_run(attempt) || !h.principals.is_empty());
         since
     }
 
@@ -352,7 +356,9 @@ impl Record {
 
     /// Whether what an attempt closes is as this process announced it: another that joined has more to take away, and buries it all.
     pub fn is_closed_by(&self, attempt: &Attempt, by: &str) -> bool {
-        self.closing.get(attempt).is_some_and(|closing| closing.by == by)
+        self.closing
+            .get(attempt)
+            .is_some_and(|closing| closing.by == by)
     }
 
     /// Buries what an attempt has taken away.
@@ -505,9 +511,10 @@ impl Record {
 
     /// Another attempt that must end its closing of one of these first.
     fn waits_for(&self, attempt: &Attempt, wanted: &Principals, now: i64) -> Option<Opening> {
-        let closing = self.closing.iter().find(|(a, closing)| {
-            *a != attempt && !closing.principals.is_disjoint(wanted)
-        });
+        let closing = self
+            .closing
+            .iter()
+            .find(|(a, closing)| *a != attempt && !closing.principals.is_disjoint(wanted));
         if let Some((other, closing)) = closing {
             let dead = closing.since.saturating_add(LONGEST_LIFE);
             return Some(if now >= dead {

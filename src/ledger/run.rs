@@ -160,7 +160,11 @@ impl Run {
     /// Whether whoever closes this attempt closes another of the run, too: an earlier one whose end nobody else brings about; any, where the
     /// ledger has no object of the run.
     pub fn closes(&self, attempt: &Attempt, other: &Attempt) -> bool {
-        let ended = || self.earlier.get(&other.number).is_none_or(|earlier| earlier.closing);
+        let ended = || {
+            self.earlier
+                .get(&other.number)
+                .is_none_or(|earlier| earlier.closing)
+        };
         self.attempt == 0
             || other.number == attempt.number
             || (other.number < attempt.number && ended())
@@ -175,7 +179,10 @@ impl Run {
                 closing: self.status != RunStatus::Live,
             };
         }
-        self.earlier.get(&attempt.number).cloned().unwrap_or_default()
+        self.earlier
+            .get(&attempt.number)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Whether this attempt may still open.

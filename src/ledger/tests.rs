@@ -112,7 +112,11 @@ impl Model {
             opened: HashMap::new(),
             changed: HashMap::new(),
         };
-        model.id(Record::new("snap-0123456789abcdef0", "us-west-2", "111111111111"));
+        model.id(Record::new(
+            "snap-0123456789abcdef0",
+            "us-west-2",
+            "111111111111",
+        ));
         model
     }
 
@@ -121,7 +125,10 @@ impl Model {
             record.revision = 0;
         }
         if self.broken == Some(Broken::ContestedUnmarked) {
-            record.closing.values_mut().for_each(|c| c.contested = false);
+            record
+                .closing
+                .values_mut()
+                .for_each(|c| c.contested = false);
             record.closed.values_mut().for_each(|c| c.contested = false);
         }
         let text = serde_json::to_string(&record).expect("a record is JSON");
@@ -154,7 +161,11 @@ impl Model {
             _ => {}
         }
         let now = if late { LONGEST_LIFE } else { 0 };
-        let who = if permitted { everybody() } else { Principals::default() };
+        let who = if permitted {
+            everybody()
+        } else {
+            Principals::default()
+        };
         let decided = match seen.open(&attempt(of), Kind::Copy, &everybody(), &who, now) {
             Opening::Hold(mut new) => {
                 (new.closing, new.closed) = (record.closing, record.closed);
@@ -189,7 +200,10 @@ impl Model {
 
     /// Whoever joined a closing buries it.
     fn bury(&mut self, id: Id, of: u32, by: usize) -> Id {
-        if !self.record(id).is_closed_by(&attempt(of), &format!("process {by}")) {
+        if !self
+            .record(id)
+            .is_closed_by(&attempt(of), &format!("process {by}"))
+        {
             return id;
         }
         if let Some(Some(known)) = self.changed.get(&(id, of, by, 2)) {
@@ -227,7 +241,10 @@ impl Model {
             }
             At::Hold if !is_current => to(At::Read),
             At::Hold => return self.hold(world, i),
-            At::Open => World { permitted: true, ..to(At::Check) },
+            At::Open => World {
+                permitted: true,
+                ..to(At::Check)
+            },
             At::Check => {
                 let holds = self.record(world.record).holds(&attempt(of), &everybody());
                 if holds {
@@ -243,7 +260,10 @@ impl Model {
             At::TakeBack => {
                 let seen = self.record(process.seen);
                 let keep = !seen.holders.is_empty() || !seen.before.is_empty();
-                World { permitted: world.permitted && keep, ..to(At::End) }
+                World {
+                    permitted: world.permitted && keep,
+                    ..to(At::End)
+                }
             }
             At::Copy => to(At::Closing(false)),
             At::Closing(again) => {
@@ -265,7 +285,10 @@ impl Model {
             },
             At::Remove => {
                 let takes = self.takes_away(process.seen, of);
-                World { permitted: world.permitted && !takes, ..to(At::Bury) }
+                World {
+                    permitted: world.permitted && !takes,
+                    ..to(At::Bury)
+                }
             }
             At::Bury => {
                 let record = if self.broken == Some(Broken::CloseThenRecord) {
@@ -274,7 +297,10 @@ impl Model {
                 } else {
                     world.record
                 };
-                World { record: self.bury(record, of, i), ..to(At::End) }
+                World {
+                    record: self.bury(record, of, i),
+                    ..to(At::End)
+                }
             }
             At::End | At::Dead => return Vec::new(),
         };
@@ -291,7 +317,10 @@ impl Model {
         let other = if of == 1 { 2 } else { 1 };
         let late = !lives(&world, other);
         match self.open(process.seen, of, process.permitted, late) {
-            Decided::Hold(record) => vec![World { record, ..to(At::Open) }],
+            Decided::Hold(record) => vec![World {
+                record,
+                ..to(At::Open)
+            }],
             Decided::Held => vec![to(At::Open)],
             Decided::Wait => vec![to(At::Read)],
             Decided::Over => vec![to(At::End)],
@@ -367,7 +396,11 @@ impl Model {
 
     /// Plays everything; returns how many worlds there are, or the way to one in which a promise is broken.
     fn play(&mut self) -> Result<usize, Vec<World>> {
-        let process = Process { at: At::Read, seen: 0, permitted: false };
+        let process = Process {
+            at: At::Read,
+            seen: 0,
+            permitted: false,
+        };
         let start = World {
             record: 0,
             permitted: false,
@@ -453,6 +486,9 @@ fn each_rule_taken_out_breaks_a_promise() {
         Broken::ContestedUnmarked,
     ] {
         let played = Model::new(Some(broken)).play();
-        assert!(played.is_err(), "without the rule nothing breaks: {broken:?}");
+        assert!(
+            played.is_err(),
+            "without the rule nothing breaks: {broken:?}"
+        );
     }
 }

@@ -123,7 +123,8 @@ fn lasting(state: &State, said: &str) -> Value {
     let (region, image) = (&state.source.region, &state.source.image_id);
     let mut commands = vec![
         format!(
-            "aws s3 cp s3://$AMIFERRY_BUCKET/openings/{image}.json - # lists whom run {} holds it open to", state.run
+            "aws s3 cp s3://$AMIFERRY_BUCKET/openings/{image}.json - # lists whom run {} holds it open to",
+            state.run
         ),
         format!(
             "aws ec2 modify-image-attribute --region {region} --image-id {image} --attribute launchPermission --operation-type remove --user-ids … --organization-arns … --organizational-unit-arns …"

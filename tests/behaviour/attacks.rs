@@ -35,14 +35,20 @@ async fn states(sandbox: &Sandbox, event: &Value) -> Vec<Value> {
     for _ in 0..200 {
         let mut short = invocation(sandbox);
         short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-        let reply = function(sandbox).await.handle(&event.to_string(), &short).await;
+        let reply = function(sandbox)
+            .await
+            .handle(&event.to_string(), &short)
+            .await;
         let reply = reply.expect("a good call has a reply");
         if reply["Status"] != "Continue" {
             return states;
         }
         states.push(reply["State"].clone());
         event = json!({"State": reply["State"]});
-        tokio::time::sleep(Duration::from_secs(reply["WaitSeconds"].as_u64().unwrap_or(1))).await;
+        tokio::time::sleep(Duration::from_secs(
+            reply["WaitSeconds"].as_u64().unwrap_or(1),
+        ))
+        .await;
     }
     panic!("the run does not end");
 }
@@ -63,13 +69,20 @@ async fn a_recipient_exchanged_in_a_state_is_given_nothing() {
                 let mut forged = state.clone();
                 forged["Targets"][0]["AccountId"] = json!(ATTACKER);
                 forged["Targets"][0]["Shared"] = json!(phase == "Copying");
-                forged["Targets"][0].as_object_mut().expect("an object").remove("KmsKeyId");
+                forged["Targets"][0]
+                    .as_object_mut()
+                    .expect("an object")
+                    .remove("KmsKeyId");
                 if !phase.is_empty() {
-                    (forged["Phase"], forged["Targets"][0]["Phase"]) = (json!("Copying"), json!(phase));
+                    (forged["Phase"], forged["Targets"][0]["Phase"]) =
+                        (json!("Copying"), json!(phase));
                 }
                 forged["Run"] = only_run(&sandbox);
                 to_the_end(&sandbox, &json!({ "State": forged })).await;
-                assert!(!opened_to(&sandbox).contains(ATTACKER), "{access}, state {n}, {phase}");
+                assert!(
+                    !opened_to(&sandbox).contains(ATTACKER),
+                    "{access}, state {n}, {phase}"
+                );
             }
         }
     }
@@ -83,7 +96,9 @@ fn attacked_world() -> Sandbox {
 
 fn only_run(sandbox: &Sandbox) -> Value {
     let objects = sandbox.objects(BUCKET);
-    let run = objects.keys().find_map(|key| key.strip_prefix("runs/")?.strip_suffix("/run.json"));
+    let run = objects
+        .keys()
+        .find_map(|key| key.strip_prefix("runs/")?.strip_suffix("/run.json"));
     json!(run.expect("a run"))
 }
 
@@ -93,7 +108,10 @@ async fn states_until(sandbox: &Sandbox, event: &Value, n: usize) {
     for _ in 0..=n {
         let mut short = invocation(sandbox);
         short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-        let reply = function(sandbox).await.handle(&event.to_string(), &short).await;
+        let reply = function(sandbox)
+            .await
+            .handle(&event.to_string(), &short)
+            .await;
         event = json!({"State": reply.expect("a reply")["State"]});
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -112,7 +130,13 @@ async fn a_forged_run_opens_nothing() {
         assert_eq!(opened_to(&sandbox), BTreeSet::new());
         let told = target(&reply, TWO[0]);
         assert_eq!(told["Cause"], "AttemptOver", "{told}");
-        assert!(told["Reason"].as_str().expect("said").contains("ledger knows no run"), "{told}");
+        assert!(
+            told["Reason"]
+                .as_str()
+                .expect("said")
+                .contains("ledger knows no run"),
+            "{told}"
+        );
     }
 }
 
@@ -161,7 +185,10 @@ async fn what_the_request_did_not_ask_for_is_not_opened_on_a_states_word() {
         });
         let mut short = invocation(&sandbox);
         short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-        let reply = function(&sandbox).await.handle(&event.to_string(), &short).await;
+        let reply = function(&sandbox)
+            .await
+            .handle(&event.to_string(), &short)
+            .await;
         let mut state = reply.expect("a reply")["State"].clone();
         sandbox.clear_fault();
         sandbox.clear_ledger();
@@ -203,7 +230,10 @@ async fn a_forged_audience_is_let_in_nowhere() {
             let mut calls = sandbox.ledger().into_iter();
             calls.any(|c| c.operation.starts_with("Modify") && c.params.values().any(|v| v == word))
         };
-        assert!(!named(organization) && !opened_to(&sandbox).contains(ATTACKER), "{forgery}");
+        assert!(
+            !named(organization) && !opened_to(&sandbox).contains(ATTACKER),
+            "{forgery}"
+        );
     }
 }
 
@@ -211,7 +241,9 @@ async fn a_forged_audience_is_let_in_nowhere() {
 #[tokio::test(start_paused = true)]
 async fn a_targets_own_child_grant_does_not_outlive_the_run() {
     let sandbox = Sandbox::new(slow_world(&TWO[..1]));
-    let reply = call(&sandbox, &distribute(&TWO[..1])).await.expect("begins");
+    let reply = call(&sandbox, &distribute(&TWO[..1]))
+        .await
+        .expect("begins");
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
     sandbox.edit(|aws| {
         let evil = "arn:aws:iam::222222222222:role/Evil";
@@ -222,7 +254,13 @@ async fn a_targets_own_child_grant_does_not_outlive_the_run() {
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_closed(&sandbox);
     let receipt = reply["Result"]["Receipt"].as_array().expect("a receipt");
-    let grant = receipt.iter().find(|r| r["What"] == "grant").expect("of the key");
+    let grant = receipt
+        .iter()
+        .find(|r| r["What"] == "grant")
+        .expect("of the key");
     let children = grant["ReadBack"]["ChildGrants"].to_string();
-    assert!(children.contains("role/Evil") && children.contains("revoked"), "{grant}");
+    assert!(
+        children.contains("role/Evil") && children.contains("revoked"),
+        "{grant}"
+    );
 }

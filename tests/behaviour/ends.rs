@@ -121,7 +121,10 @@ async fn a_turn_that_cannot_answer_is_handed_on_once() {
 #[tokio::test(start_paused = true)]
 async fn the_ledger_names_every_execution_that_works_on_a_run() {
     let sandbox = Sandbox::new(slow_world(&TWO));
-    for (execution, named) in [("first", json!(["first"])), ("second", json!(["first", "second"]))] {
+    for (execution, named) in [
+        ("first", json!(["first"])),
+        ("second", json!(["first", "second"])),
+    ] {
         let event = json!({"Open": distribute(&TWO), "Execution": execution});
         call(&sandbox, &event).await.expect("opens");
         let run = only_run(&sandbox);
@@ -136,7 +139,9 @@ async fn the_ledger_names_every_execution_that_works_on_a_run() {
 /// The object of the only run there is.
 fn only_run(sandbox: &Sandbox) -> Value {
     let mut runs = sandbox.objects(BUCKET).into_iter();
-    let run = runs.find(|(key, _)| key.starts_with("runs/")).expect("a run");
+    let run = runs
+        .find(|(key, _)| key.starts_with("runs/"))
+        .expect("a run");
     serde_json::from_slice(&run.1).expect("JSON")
 }
 
@@ -233,7 +238,10 @@ async fn two_shares_that_end_together_both_end() {
             let record = record.map_or(Value::Null, |r| serde_json::from_slice(r).expect("JSON"));
             let attempts = record["Holders"].as_object().into_iter().flatten();
             let runs = attempts.filter_map(|(attempt, _)| attempt.split('.').next());
-            (runs.map(str::to_owned).collect::<Vec<_>>(), image.launch_permissions.len())
+            (
+                runs.map(str::to_owned).collect::<Vec<_>>(),
+                image.launch_permissions.len(),
+            )
         };
         // Nobody takes the answers; all else is done.
         let mut runs = Vec::new();

@@ -67,10 +67,18 @@ async fn nothing_is_opened_where_the_ledger_cannot_be_written() {
             true => refuse(403, "AccessDenied"),
             false => Fault::None,
         });
-        let error = call(&sandbox, &distribute(&TWO)).await.expect_err("no ledger");
+        let error = call(&sandbox, &distribute(&TWO))
+            .await
+            .expect_err("no ledger");
         assert_eq!(error.error_type(), "AccessDenied", "{error}");
-        assert!(error.to_string().contains("s3://amiferry-bucket/runs/"), "{error}");
-        assert_eq!(calls(&sandbox, "ModifySnapshotAttribute") + calls(&sandbox, "CreateGrant"), 0);
+        assert!(
+            error.to_string().contains("s3://amiferry-bucket/runs/"),
+            "{error}"
+        );
+        assert_eq!(
+            calls(&sandbox, "ModifySnapshotAttribute") + calls(&sandbox, "CreateGrant"),
+            0
+        );
         sandbox.clear_fault();
         // It breaks down once the source is open: what is open stays in the ledger until it works again.
         let opened = std::sync::atomic::AtomicBool::new(false);

@@ -58,7 +58,10 @@ async fn a_run_whose_object_was_deleted_closes_what_it_opened() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
     let next = begun(&sandbox, &distribute(&AT_HOME)).await;
     let objects = sandbox.objects(BUCKET);
-    let run = objects.keys().find(|key| key.starts_with("runs/")).expect("a run");
+    let run = objects
+        .keys()
+        .find(|key| key.starts_with("runs/"))
+        .expect("a run");
     sandbox.edit(|aws| assert!(aws.delete_object(BUCKET, run)));
     assert_eq!(to_the_end(&sandbox, &next).await["Status"], "Succeeded");
     assert_closed(&sandbox);

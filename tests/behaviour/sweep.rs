@@ -44,7 +44,10 @@ async fn a_run_that_no_copy_can_outlast_is_closed() {
     assert_eq!(old["Closed"].as_array().unwrap().len(), 1, "{old}");
     assert_closed_but(&sandbox, &["999999999999"]);
     let again = sweep(&sandbox).await;
-    assert_eq!((&again["Closed"], &again["Alive"]), (&json!([]), &json!([])));
+    assert_eq!(
+        (&again["Closed"], &again["Alive"]),
+        (&json!([]), &json!([]))
+    );
 }
 
 /// What was closed is read back a quarter of an hour later, and only then forgotten; whoever opened it late is closed again.
@@ -52,12 +55,21 @@ async fn a_run_that_no_copy_can_outlast_is_closed() {
 async fn a_closing_is_verified_and_then_forgotten() {
     let sandbox = Sandbox::new(world(&TWO));
     let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
-    let receipt = reply["Result"]["Receipt"].as_array().expect("a receipt").clone();
+    let receipt = reply["Result"]["Receipt"]
+        .as_array()
+        .expect("a receipt")
+        .clone();
     let what: Vec<&str> = receipt.iter().filter_map(|r| r["What"].as_str()).collect();
-    assert_eq!(what, ["grant", "createVolumePermission", "createVolumePermission"]);
+    assert_eq!(
+        what,
+        ["grant", "createVolumePermission", "createVolumePermission"]
+    );
     for opening in &receipt {
         assert_eq!(opening["Accounts"], json!(["222222222222", "333333333333"]));
-        assert!(opening["ClosedAt"].as_str() > opening["OpenedAt"].as_str(), "{opening}");
+        assert!(
+            opening["ClosedAt"].as_str() > opening["OpenedAt"].as_str(),
+            "{opening}"
+        );
         assert_eq!(opening["ReadBack"]["Open"], Value::Null, "{opening}");
         assert_eq!(opening["Verified"], Value::Null);
     }
@@ -75,20 +87,34 @@ async fn a_closing_is_verified_and_then_forgotten() {
     assert_closed(&sandbox);
     // What was found open is looked at once more: reads may have shown it for a minute.
     tokio::time::sleep(Duration::from_mins(16)).await;
-    assert_eq!(sweep(&sandbox).await["Verified"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        sweep(&sandbox).await["Verified"].as_array().map(Vec::len),
+        Some(1)
+    );
     let objects = sandbox.objects(BUCKET);
-    assert!(objects.keys().all(|key| key.starts_with("runs/")), "{:?}", objects.keys());
+    assert!(
+        objects.keys().all(|key| key.starts_with("runs/")),
+        "{:?}",
+        objects.keys()
+    );
     let run: Value = serde_json::from_slice(objects.values().next().expect("a run")).expect("JSON");
     assert_eq!(run["Status"], "Ended");
     for opening in run["Receipt"].as_array().expect("a receipt") {
         assert!(opening["Verified"]["At"].is_string(), "{opening}");
     }
-    assert_eq!(sweep(&sandbox).await, json!({"Closed": [], "Alive": [], "Verified": []}));
+    assert_eq!(
+        sweep(&sandbox).await,
+        json!({"Closed": [], "Alive": [], "Verified": []})
+    );
     // Its receipt is kept for ninety days.
     for (days, there) in [(89, true), (2, false)] {
         tokio::time::sleep(Duration::from_hours(24 * days)).await;
         sweep(&sandbox).await;
-        assert_eq!(!sandbox.objects(BUCKET).is_empty(), there, "{days} days later");
+        assert_eq!(
+            !sandbox.objects(BUCKET).is_empty(),
+            there,
+            "{days} days later"
+        );
     }
 }
 
@@ -102,11 +128,20 @@ async fn tags_of_every_old_shape_change_nothing() {
             for id in [ROOT, DATA] {
                 let snapshot = aws.change_snapshot(id, |s| {
                     for (key, value) in [
-                        (format!("amiferry:sharing:{run}"), "since=1,by=x,released=*,999999999999"),
+                        (
+                            format!("amiferry:sharing:{run}"),
+                            "since=1,by=x,released=*,999999999999",
+                        ),
                         (format!("amiferry:sharing:{run}:+12345678"), "+*"),
-                        (format!("amiferry:sharing:{run}:{run}+1"), "left=999999999999"),
+                        (
+                            format!("amiferry:sharing:{run}:{run}+1"),
+                            "left=999999999999",
+                        ),
                         (format!("amiferry:shared:{run}"), "999999999999"),
-                        (format!("amiferry:shared:{run}:ending"), "since=9223372036854775807,ends=999999999999"),
+                        (
+                            format!("amiferry:shared:{run}:ending"),
+                            "since=9223372036854775807,ends=999999999999",
+                        ),
                         (format!("amiferry:policy:{run}"), "statements"),
                     ] {
                         s.tags.insert(key, value.to_owned());
@@ -118,7 +153,10 @@ async fn tags_of_every_old_shape_change_nothing() {
     };
     forged(&sandbox);
     tokio::time::sleep(Duration::from_hours(51)).await;
-    assert_eq!(sweep(&sandbox).await, json!({"Closed": [], "Alive": [], "Verified": []}));
+    assert_eq!(
+        sweep(&sandbox).await,
+        json!({"Closed": [], "Alive": [], "Verified": []})
+    );
     let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     for snapshot in sandbox.snapshots(SOURCE, HOME) {
@@ -135,12 +173,20 @@ async fn a_source_with_fifty_tags_is_distributed() {
     sandbox.edit(|aws| {
         for id in [ROOT, DATA] {
             aws.change_snapshot(id, |s| {
-                s.tags = (0..50).map(|n| (format!("tag-{n:02}"), "x".to_owned())).collect();
+                s.tags = (0..50)
+                    .map(|n| (format!("tag-{n:02}"), "x".to_owned()))
+                    .collect();
             });
         }
     });
-    assert_eq!(to_the_end(&sandbox, &distribute(&TWO)).await["Status"], "Succeeded");
-    assert_eq!(calls(&sandbox, "CreateTags") + calls(&sandbox, "DeleteTags"), 0);
+    assert_eq!(
+        to_the_end(&sandbox, &distribute(&TWO)).await["Status"],
+        "Succeeded"
+    );
+    assert_eq!(
+        calls(&sandbox, "CreateTags") + calls(&sandbox, "DeleteTags"),
+        0
+    );
 }
 
 /// A source without a key has no grants.
@@ -176,7 +222,10 @@ async fn a_lasting_share_is_not_swept() {
     to_the_end(&sandbox, &share).await;
     tokio::time::sleep(Duration::from_hours(100)).await;
     let swept = sweep(&sandbox).await;
-    assert_eq!((&swept["Closed"], &swept["Verified"]), (&json!([]), &json!([])));
+    assert_eq!(
+        (&swept["Closed"], &swept["Verified"]),
+        (&json!([]), &json!([]))
+    );
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
 }
 
@@ -198,7 +247,10 @@ async fn what_cannot_be_closed_is_told() {
         .await
         .expect_err("stuck");
     let said = error.to_string();
-    assert!(said.contains("RevokeGrant") && said.contains(SOURCE_KEY), "{said}");
+    assert!(
+        said.contains("RevokeGrant") && said.contains(SOURCE_KEY),
+        "{said}"
+    );
     sandbox.clear_fault();
     tokio::time::sleep(Duration::from_mins(16)).await;
     sweep(&sandbox).await;
@@ -210,14 +262,26 @@ async fn what_cannot_be_closed_is_told() {
 async fn a_closing_that_stopped_half_way_is_finished_and_takes_nobody_elses() {
     let sandbox = Sandbox::new(world(&TWO));
     sandbox.set_fault(|call| {
-        let removes = call.params.get("OperationType").is_some_and(|o| o == "remove");
-        if removes { Fault::HangBefore } else { Fault::None }
+        let removes = call
+            .params
+            .get("OperationType")
+            .is_some_and(|o| o == "remove");
+        if removes {
+            Fault::HangBefore
+        } else {
+            Fault::None
+        }
     });
     let run = tokio::time::timeout(Duration::from_mins(2), call(&sandbox, &distribute(&TWO))).await;
     assert!(run.is_err(), "it hangs");
     sandbox.clear_fault();
     sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
-    assert_eq!(sandbox.snapshots(SOURCE, HOME)[0].create_volume_permissions.len(), 3);
+    assert_eq!(
+        sandbox.snapshots(SOURCE, HOME)[0]
+            .create_volume_permissions
+            .len(),
+        3
+    );
     tokio::time::sleep(Duration::from_mins(15)).await;
     sweep(&sandbox).await;
     assert_closed_but(&sandbox, &["999999999999"]);

@@ -19,6 +19,7 @@ AWS, so a test that leans on one proves less; it names the patch by its number.
 | 11 | judges SendTaskSuccess by the machine that waits, GetParametersByPath by the path |
 | 12 | is reached over TLS, which a bucket policy may ask for |
 | 13 | carries events to another account's bus, with the permissions of the target's role |
+| 14 | names a role's session to `aws:PrincipalArn` by the role's ARN |
 
 SFN_WAIT_SCALE shortens Wait states and retries, but not the time that a task token is waited for.
 
@@ -96,6 +97,21 @@ def enforce(access_key_id, iam_action, service, region, resource_arn="*", servic
 
 
 iam_evaluator.evaluate, iam_evaluator.enforce = evaluate, enforce
+
+# ------------------------------------------------------------------------------------- 14. who a session is to a condition
+
+plain_condition_key = iam_evaluator._resolve_condition_key
+
+
+def condition_key(key, context):
+    value = plain_condition_key(key, context)
+    if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(value):
+        return value
+    account, role = value.split(":")[4], value.split("/")[1]
+    return f"arn:aws:iam::{account}:role/{role}"
+
+
+iam_evaluator._resolve_condition_key = condition_key
 
 # -------------------------------------------------------------------------------------------------------- 12. the front door
 

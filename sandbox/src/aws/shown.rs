@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use super::{Aws, LiveGrant};
 use super::late::{Late, Read};
+use super::{Aws, LiveGrant};
 use crate::model::{Grant, Image, LaunchPermission, Snapshot};
 
 type Tags = BTreeMap<String, String>;

@@ -148,7 +148,9 @@ impl Aws {
             access.accounts.retain(|account| !others.contains(account));
             access.and(less.clone())
         };
-        self.edit_policy(&Editor::of(state), key, &trial).await.map(drop)
+        self.edit_policy(&Editor::of(state), key, &trial)
+            .await
+            .map(drop)
     }
 
     /// Writes the policy as it is.

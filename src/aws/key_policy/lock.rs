@@ -38,7 +38,10 @@ impl Aws {
                 }
                 let mut locked = record.next();
                 locked.edited = true;
-                locked.edit = Some(Edit { by: self.process.clone(), since: now });
+                locked.edit = Some(Edit {
+                    by: self.process.clone(),
+                    since: now,
+                });
                 Change::Write(locked, true)
             });
             if locked.await? {
@@ -72,7 +75,11 @@ impl Aws {
             Some(record) if record.edit.as_ref().is_some_and(|e| e.by == self.process) => {
                 let mut new = record.next();
                 new.edit = None;
-                if new.is_empty() { Change::Delete(()) } else { Change::Write(new, ()) }
+                if new.is_empty() {
+                    Change::Delete(())
+                } else {
+                    Change::Write(new, ())
+                }
             }
             _ => Change::Leave(()),
         });

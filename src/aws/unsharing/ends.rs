@@ -30,7 +30,10 @@ impl<'a> Ends<'a> {
         let succeeded = || state.targets.iter().filter(has_it);
         let kept_out = |t: &&TargetState| {
             let cause = t.failure.as_ref().map(|failure| failure.cause);
-            matches!(cause, Some(Cause::AttemptOver | Cause::LedgerFailed | Cause::NotAllowed))
+            matches!(
+                cause,
+                Some(Cause::AttemptOver | Cause::LedgerFailed | Cause::NotAllowed)
+            )
         };
         let others = state.targets.iter().filter(|t| !has_it(t) && !kept_out(t));
         let mut named: BTreeSet<&str> = others.map(account).collect();

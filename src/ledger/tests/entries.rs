@@ -13,7 +13,13 @@ fn empty() -> Record {
     Record::new("snap-0123456789abcdef0", "us-west-2", "111111111111")
 }
 
-fn held(record: &Record, attempt: &Attempt, kind: Kind, who: &Principals, there: &Principals) -> Record {
+fn held(
+    record: &Record,
+    attempt: &Attempt,
+    kind: Kind,
+    who: &Principals,
+    there: &Principals,
+) -> Record {
     match record.open(attempt, kind, who, there, NOW) {
         Opening::Hold(new) => new,
         other => panic!("not held: {other:?}"),
@@ -51,7 +57,9 @@ fn an_account_that_two_runs_hold_is_taken_away_by_the_last() {
         panic!("nothing to close");
     };
     assert!(first.to_take_away(&one).is_empty());
-    let Close::Announce(last) = first.bury(&one, NOW).close(&two, &who, "a process", false, NOW)
+    let Close::Announce(last) = first
+        .bury(&one, NOW)
+        .close(&two, &who, "a process", false, NOW)
     else {
         panic!("nothing to close");
     };
@@ -66,7 +74,10 @@ fn a_lasting_share_takes_over_what_its_earlier_attempt_holds() {
     let record = held(&empty(), &first, Kind::Share, &one, &Principals::default());
     let record = held(&record, &second, Kind::Share, &both, &Principals::default());
     assert_eq!(record.holders.len(), 1);
-    assert!(record.holds(&first, &one), "a later attempt of its run holds it");
+    assert!(
+        record.holds(&first, &one),
+        "a later attempt of its run holds it"
+    );
     assert!(record.holds(&second, &both));
 }
 
@@ -76,9 +87,15 @@ fn an_account_can_be_shared_with_again_right_after_it_was_unshared() {
     let one = these(&["222222222222"]);
     let record = held(&empty(), &first, Kind::Share, &one, &Principals::default());
     let record = closed(&record, &first, &one);
-    assert_eq!(record.open(&first, Kind::Share, &one, &one, NOW), Opening::Over);
+    assert_eq!(
+        record.open(&first, Kind::Share, &one, &one, NOW),
+        Opening::Over
+    );
     let record = held(&record, &second, Kind::Share, &one, &one);
-    assert!(!record.before.contains("222222222222"), "a run may have given it");
+    assert!(
+        !record.before.contains("222222222222"),
+        "a run may have given it"
+    );
 }
 
 #[test]
@@ -112,7 +129,10 @@ fn only_a_second_process_makes_a_closing_contested() {
         let Close::Announce(again) = first.close(&one, &who, by, false, NOW + later) else {
             panic!("it stands in Closing");
         };
-        assert_eq!(again.closing[&one].contested, contested, "{by} {later} s later");
+        assert_eq!(
+            again.closing[&one].contested, contested,
+            "{by} {later} s later"
+        );
     }
 }
 
@@ -141,7 +161,9 @@ fn a_hold_for_nobody_leads_to_its_attempt_until_it_is_verified() {
     assert_eq!(record.hold_nothing(&one, NOW), None);
     let record = closed(&record, &one, &Principals::default());
     assert!(!record.is_empty());
-    let announced = record.verify(&one, "sweeper", NOW + VERIFIED_AFTER).expect("it is time");
+    let announced = record
+        .verify(&one, "sweeper", NOW + VERIFIED_AFTER)
+        .expect("it is time");
     assert!(announced.forget(&one).is_empty());
 }
 
@@ -150,12 +172,12 @@ fn what_was_taken_away_from_before_is_taken_away_with_the_last_holder() {
     let (one, two) = (Attempt::new("one", 1), Attempt::new("two", 1));
     let who = these(&["222222222222"]);
     let record = held(&empty(), &one, Kind::Copy, &who, &who);
-    let open = |later: i64| {
-        match record.open(&two, Kind::Copy, &who, &Principals::default(), NOW + later) {
+    let open =
+        |later: i64| match record.open(&two, Kind::Copy, &who, &Principals::default(), NOW + later)
+        {
             Opening::Hold(new) => new.before,
             other => panic!("not held: {other:?}"),
-        }
-    };
+        };
     // The read may be older than the one that saw it.
     assert_eq!(open(FRESH), who);
     assert_eq!(open(FRESH + 1), Principals::default());
@@ -164,11 +186,19 @@ fn what_was_taken_away_from_before_is_taken_away_with_the_last_holder() {
 #[test]
 fn a_record_is_empty_once_its_only_attempt_is_verified() {
     let one = Attempt::new("one", 1);
-    let who = these(&["222222222222", "arn:aws:organizations::111111111111:organization/o-a1b2c3d4e5"]);
+    let who = these(&[
+        "222222222222",
+        "arn:aws:organizations::111111111111:organization/o-a1b2c3d4e5",
+    ]);
     let record = held(&empty(), &one, Kind::Share, &who, &who);
     let record = closed(&record, &one, &who);
-    assert_eq!(record.verify(&one, "sweeper", NOW + VERIFIED_AFTER - 1), None);
-    let announced = record.verify(&one, "sweeper", NOW + VERIFIED_AFTER).expect("it is time");
+    assert_eq!(
+        record.verify(&one, "sweeper", NOW + VERIFIED_AFTER - 1),
+        None
+    );
+    let announced = record
+        .verify(&one, "sweeper", NOW + VERIFIED_AFTER)
+        .expect("it is time");
     assert!(announced.closing.contains_key(&one));
     let forgotten = announced.forget(&one);
     assert!(forgotten.is_empty() && forgotten.before.is_empty());
@@ -178,7 +208,10 @@ fn a_record_is_empty_once_its_only_attempt_is_verified() {
 #[test]
 fn a_record_reads_as_it_was_written_with_times_for_people() {
     let one = Attempt::new("0123456789abcdef", 3);
-    let who = these(&["222222222222", "arn:aws:organizations::111111111111:ou/o-a1b2c3d4e5/ou-a1b2-c3d4e5f6"]);
+    let who = these(&[
+        "222222222222",
+        "arn:aws:organizations::111111111111:ou/o-a1b2c3d4e5/ou-a1b2-c3d4e5f6",
+    ]);
     let record = held(&empty(), &one, Kind::Share, &who, &Principals::default());
     let text = serde_json::to_value(&record).expect("JSON");
     let holding = &text["Holders"]["0123456789abcdef.3"];

@@ -21,7 +21,11 @@ const SETTLED: i64 = 16;
 pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
     let lasting = state.order.share.is_some();
     match outcome {
-        Outcome::Opened { earlier, refused, audience } => {
+        Outcome::Opened {
+            earlier,
+            refused,
+            audience,
+        } => {
             if state.sharing.at == 0 && !lasting {
                 undo_earlier_try(state, &earlier);
             }
@@ -94,7 +98,11 @@ fn refused(state: &mut State, targets: &[usize], refusal: &Refusal, now: i64) {
     }
     state.sharing.tries = 0;
     for &i in targets {
-        fail(&mut state.targets[i], Cause::of_sharing(refusal), &refusal.to_string());
+        fail(
+            &mut state.targets[i],
+            Cause::of_sharing(refusal),
+            &refusal.to_string(),
+        );
     }
 }
 
@@ -186,9 +194,7 @@ fn look_back(state: &mut State, now: i64) {
     let opened = state.targets.iter().filter(|t| t.shared);
     let opened: BTreeSet<AccountId> = opened.map(|t| t.account_id.clone()).collect();
     let concerned = |t: &&mut TargetState| {
-        t.shared
-            || failed_before_opening(t)
-            || (opened.contains(&t.account_id) && unheard(t))
+        t.shared || failed_before_opening(t) || (opened.contains(&t.account_id) && unheard(t))
     };
     for target in state
         .targets

@@ -18,10 +18,7 @@ fn refusing(state: &mut State, refused: &[(&str, Refusal)]) -> Vec<&'static str>
 fn targets_given_up_before_the_source_was_open_are_looked_at_once_it_is_closed() {
     let mut state = fresh(2);
     let way = refusing(&mut state, &[("Share", refusal("PutObject", "Denied"))]);
-    assert_eq!(
-        way,
-        ["Look", "Look", "Share", "Revoke", "Undo", "Undo"]
-    );
+    assert_eq!(way, ["Look", "Look", "Share", "Revoke", "Undo", "Undo"]);
     let failed = |t: &TargetState| (t.phase, t.failure.as_ref().map(|f| f.cause));
     let expected = (TargetPhase::Failed, Some(Cause::SharingFailed));
     assert!(state.targets.iter().all(|t| failed(t) == expected));
@@ -119,7 +116,10 @@ fn an_opening_that_must_wait_for_a_closing_is_tried_until_it_may() {
         Command::Share { .. } if waited < 60 => {
             waited += 1;
             let why = "attempt other.1 is closing it".to_owned();
-            Some(Outcome::Wait { until: i64::MAX, why })
+            Some(Outcome::Wait {
+                until: i64::MAX,
+                why,
+            })
         }
         _ => None,
     });

@@ -14,9 +14,7 @@ use crate::support::*;
 pub const FOREIGN_COPY: &str = "snap-0123456789abcdef8";
 pub const FOREIGN_IMAGE: &str = "ami-0123456789abcdef8";
 
-const GOLDEN: [&str; 1] = [
-    include_str!("../../../src/state/golden-1.json"),
-];
+const GOLDEN: [&str; 1] = [include_str!("../../../src/state/golden-1.json")];
 const EVENTS: [&str; 13] = [
     include_str!("../../../events/ami-state-change.json"),
     include_str!("../../../events/custom-resource-create.json"),

@@ -231,9 +231,13 @@ impl Reference {
         for verified in swept["Verified"].as_array().into_iter().flatten() {
             let open = verified["Seen"]["Open"].as_array().into_iter().flatten();
             for who in open.filter_map(Value::as_str) {
-                let thing = THINGS.into_iter().find(|thing| verified["Resource"] == thing.id());
-                let said = thing.map(|thing| format!("{who} was shut out of {thing:?}, and it was others"));
-                self.wrong.retain(|wrong| !said.as_ref().is_some_and(|said| wrong.starts_with(said)));
+                let thing = THINGS
+                    .into_iter()
+                    .find(|thing| verified["Resource"] == thing.id());
+                let said = thing
+                    .map(|thing| format!("{who} was shut out of {thing:?}, and it was others"));
+                self.wrong
+                    .retain(|wrong| !said.as_ref().is_some_and(|said| wrong.starts_with(said)));
             }
         }
     }
