@@ -139,7 +139,7 @@ impl Handler {
             Event::Turn(turn) => Box::pin(async move { self.turn(aws, &turn, invocation).await }),
             Event::Open(call) => Box::pin(async move { self.open(aws, &call, invocation).await }),
             Event::Conclude(call) => {
-                Box::pin(async move { self.conclude(aws, &call, invocation).await })
+                Box::pin(async move { Box::pin(self.conclude(aws, &call, invocation)).await })
             }
             Event::Sweep => Box::pin(self.sweep(aws, None, invocation)),
             Event::ExecutionEnded { machine, name } => Box::pin(async move {
@@ -301,7 +301,7 @@ fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, E
 /// When a reply must be ready: ten seconds before the deadline.
 fn ends_by(aws: &Aws, invocation: &Invocation) -> Instant {
     let left = time_left(aws, invocation).unwrap_or(LONGEST);
-    Instant::now() + left.saturating_sub(BEFORE_DEADLINE - LAST_MOMENT)
+    Instant::now() + left.saturating_sub(BEFORE_DEADLINE.saturating_sub(LAST_MOMENT))
 }
 
 /// When the answer to CloudFormation must be out, or given up.

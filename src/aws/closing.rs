@@ -233,7 +233,7 @@ impl Aws {
             let held = record.holders.get(attempt).map(|h| h.principals.clone());
             let all = held.unwrap_or_default();
             match record.close(attempt, gone.unwrap_or(&all), &by, again, now) {
-                Close::Announce(new) => Change::Write(new.clone(), Some(new)),
+                Close::Announce(new) => Change::Write((*new).clone(), Some(*new)),
                 Close::Nothing => Change::Leave(None),
             }
         })

@@ -2,6 +2,7 @@
 //! account's principal made by virtue of one outlives it: those are found by their issuer.
 
 use aws_sdk_kms::types::{GrantListEntry, GrantOperation};
+use aws_smithy_types::DateTime;
 
 use super::{Actor, Aws, refusal};
 use crate::command::grant_prefix;
@@ -111,7 +112,7 @@ pub fn child_grants<'a>(
         let account = grant.issuing_account().unwrap_or_default();
         account.split(':').nth(4).unwrap_or(account).to_owned()
     };
-    let made = |grant: &GrantListEntry| grant.creation_date().map_or(i64::MAX, |t| t.secs());
+    let made = |grant: &GrantListEntry| grant.creation_date().map_or(i64::MAX, DateTime::secs);
     grants
         .iter()
         .filter(|grant| of.contains(&issuer(grant)) && made(grant) >= since)

@@ -1,7 +1,7 @@
 //! The ledger's objects in the function's bucket: read, and changed by conditional writes. What may be written is decided in
 //! [`crate::ledger`].
 
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -182,7 +182,7 @@ impl Aws {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| refusal("ListObjectsV2", &self.here(), &name, &e))?;
             for object in page.contents() {
-                let changed = object.last_modified().map_or(0, |time| time.secs());
+                let changed = object.last_modified().map_or(0, DateTime::secs);
                 keys.extend(object.key().map(|key| (key.to_owned(), changed)));
             }
         }

@@ -115,8 +115,8 @@ impl Aws {
         if state.order.share.is_some() {
             return (targets.to_vec(), Vec::new());
         }
-        let reaching = targets
-            .to_vec()
+        let all_targets = Vec::from(targets);
+        let reaching = all_targets
             .into_iter()
             .map(|i| async move { (i, self.session(state, &state.targets[i]).await.err()) });
         let mut all = stream::iter(reaching).buffered(SESSIONS_AT_ONCE);
@@ -234,7 +234,7 @@ impl Aws {
             };
             match record.open(attempt, kind, principals, &permitted, self.now()) {
                 Opening::Hold(new) => {
-                    if self.write_object(&key, &new, found.as_ref()).await? {
+                    if self.write_object(&key, &*new, found.as_ref()).await? {
                         return Ok(Held::All(earlier()));
                     }
                     self.pause_after_race(&key, race).await;

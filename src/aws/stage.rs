@@ -124,14 +124,14 @@ impl Aws {
                 state.source.image_id, state.run
             ),
             minutes: state.order.copy_completion_minutes,
-            tags: self.tags_of_staged(state, from),
+            tags: Self::tags_of_staged(state, from),
         };
         self.copy_snapshot(&actor, credentials.as_ref(), asked)
             .await
     }
 
     /// Ours only: the copies in the targets get theirs from the original.
-    pub(super) fn tags_of_staged(&self, state: &State, from: &SnapshotId) -> TagSpecification {
+    pub(super) fn tags_of_staged(state: &State, from: &SnapshotId) -> TagSpecification {
         let ours = [
             (tag::RUN, state.run.clone()),
             (tag::SOURCE_IMAGE, state.source.image_id.to_string()),

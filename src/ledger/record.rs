@@ -110,7 +110,7 @@ pub struct Edit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
     /// Write this record, then change the permission.
-    Hold(Record),
+    Hold(Box<Record>),
     /// The record holds already: change the permission.
     Held,
     /// Another attempt closes, or has closed contested: try again then (Unix seconds).
@@ -125,7 +125,7 @@ pub enum Opening {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Close {
     /// Write this record, then take away, then bury.
-    Announce(Record),
+    Announce(Box<Record>),
     /// This attempt holds none of it.
     Nothing,
 }
@@ -210,7 +210,7 @@ impl Record {
         });
         holding.principals.extend(wanted);
         (holding.kind, holding.latest) = (kind, now);
-        Opening::Hold(new)
+        Opening::Hold(Box::new(new))
     }
 
     /// Takes these over from the earlier attempts of a lasting share, which would pile up; tells since when they are held.
@@ -300,7 +300,7 @@ impl Record {
             contested,
         };
         new.closing.insert(attempt.clone(), closing);
-        Close::Announce(new)
+        Close::Announce(Box::new(new))
     }
 
     /// What an attempt that stands in `Closing` may take away, by the record as it wrote it.

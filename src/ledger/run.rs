@@ -16,6 +16,10 @@ const MOST_RECEIPTS: usize = 400;
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and left out of the JSON where it is not so"
+)]
 pub struct Run {
     pub schema: u64,
     pub revision: u64,

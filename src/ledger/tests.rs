@@ -167,7 +167,8 @@ impl Model {
             Principals::default()
         };
         let decided = match seen.open(&attempt(of), Kind::Copy, &everybody(), &who, now) {
-            Opening::Hold(mut new) => {
+            Opening::Hold(held) => {
+                let mut new = *held;
                 (new.closing, new.closed) = (record.closing, record.closed);
                 // Times say nothing here but how long ago, which `late` says.
                 let holding = new.holders.get_mut(&attempt(of)).expect("it holds");
@@ -191,7 +192,7 @@ impl Model {
         }
         let by = format!("process {by}");
         let new = match record.close(&attempt(of), &everybody(), &by, again, 0) {
-            Close::Announce(new) => Some(self.id(new)),
+            Close::Announce(new) => Some(self.id(*new)),
             Close::Nothing => None,
         };
         self.changed.insert(key, new);

@@ -12,6 +12,10 @@ pub fn readable(seconds: i64) -> String {
         .unwrap_or_else(|_| seconds.to_string())
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over the field's own type"
+)]
 pub fn serialize<S: Serializer>(seconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&readable(*seconds))
 }

@@ -63,9 +63,12 @@ async fn no_answer_after_the_effect_at_any_call() {
 async fn nothing_is_opened_where_the_ledger_cannot_be_written() {
     for operation in ["GetObject", "PutObject"] {
         let sandbox = Sandbox::new(world(&TWO));
-        sandbox.set_fault(move |call| match call.operation == operation {
-            true => refuse(403, "AccessDenied"),
-            false => Fault::None,
+        sandbox.set_fault(move |call| {
+            if call.operation == operation {
+                refuse(403, "AccessDenied")
+            } else {
+                Fault::None
+            }
         });
         let error = call(&sandbox, &distribute(&TWO))
             .await
@@ -86,9 +89,11 @@ async fn nothing_is_opened_where_the_ledger_cannot_be_written() {
             if call.operation == "RegisterImage" {
                 opened.store(true, std::sync::atomic::Ordering::SeqCst);
             }
-            match opened.load(std::sync::atomic::Ordering::SeqCst) && call.operation == operation {
-                true => refuse(403, "AccessDenied"),
-                false => Fault::None,
+            let is_open = opened.load(std::sync::atomic::Ordering::SeqCst);
+            if is_open && call.operation == operation {
+                refuse(403, "AccessDenied")
+            } else {
+                Fault::None
             }
         });
         let reply = to_the_end(&sandbox, &distribute(&TWO)).await;

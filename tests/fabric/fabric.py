@@ -91,6 +91,7 @@ class Fabric:
             {"Bucket": "artifacts", "Key": "bootstrap.zip"},
             {"Bucket": "artifacts", "Key": "machine.json"},
             world.HOME,
+            SETTINGS,
         )
         del plain["Resources"]["EventBusPolicy"]
         variables = plain["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
@@ -301,7 +302,7 @@ class Fabric:
         return [snapshot for snapshot in there if snapshot["tags"].get("amiferry:source-image") == world.image_id(name)]
 
     def opened(self, name):
-        """Everything that is open of image `name`, and the marks; empty when the source is closed."""
+        """Everything that is open of image `name`; empty when the source is closed."""
         accounts = self.sandbox("world")["accounts"]
         here = accounts[world.SOURCE][world.HOME]
         ids = set(world.snapshot_ids(name))
@@ -310,7 +311,6 @@ class Fabric:
         found = {
             "grants": sorted(grant["name"] for grant in here["grants"] if grant["key_arn"] == world.key_arn(name)),
             "shared": sorted({user for snapshot in snapshots for user in snapshot["create_volume_permissions"]}),
-            "marks": sorted({tag for snapshot in snapshots for tag in snapshot["tags"] if tag.startswith("amiferry:sharing:")}),
             "launch": image["launch_permissions"],
             "policy": self.added_statements(name),
             "staged": [snapshot["id"] for snapshot in self.snapshots(name, world.SOURCE)],
@@ -394,6 +394,11 @@ class Fabric:
 def _stack(name, body, parameters):
     shown = [{"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()]
     return {"StackName": name, "TemplateBody": json.dumps(body), "Capabilities": CAPABILITIES, "Parameters": shown}
+
+
+# CloudFormation is on this machine. The organization is no parameter here: with it the template bounds AssumeRole by the
+# organization instead of by the list, and it is the list's policies that are compared with the documented ones.
+SETTINGS = {"AMIFERRY_RESPONSE_HOSTS": "127.0.0.1", "AMIFERRY_ALLOWED_ORGANIZATION": world.ORGANIZATION}
 
 
 @contextlib.contextmanager

@@ -35,12 +35,14 @@ def zipped(binary):
     return package.getvalue()
 
 
-def transformed(template, code, definition, region):
-    """Plain CloudFormation. `code` and `definition` are where function and machine lie: {"Bucket", "Key"}."""
+def transformed(template, code, definition, region, settings):
+    """Plain CloudFormation. `code` and `definition` are where function and machine lie: {"Bucket", "Key"}. `settings` go into the
+    function's environment beside the template's own."""
     template = copy.deepcopy(template)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = code
+            resource["Properties"]["Environment"]["Variables"].update(settings)
         if resource["Type"] == "AWS::Serverless::StateMachine":
             resource["Properties"]["DefinitionUri"] = definition
     os.environ["AWS_DEFAULT_REGION"] = region  # samtranslator asks boto3 for it

@@ -29,7 +29,7 @@ def stopped(fabric):
 def test_a_stopped_execution_is_closed_by_its_event(fabric, seen):
     """ministack puts the event onto the bus by itself; the rule of template.yaml brings it to the function."""
     before, execution = seen
-    assert set(before) == {"grants", "marks", "shared"}
+    assert set(before) == {"grants", "shared"}
     assert execution["status"] == "ABORTED"
     assert fabric.opened("stopped") == {}
 
@@ -104,9 +104,9 @@ def running(fabric):
 @scenario(running)
 def test_the_sweeper_closes_what_outlived_its_run_and_nothing_else(fabric, seen, scenarios):
     assert scenarios[unconcluded].result()["status"] == "FAILED"
-    assert set(fabric.opened("unconcluded")) == {"grants", "marks", "shared"}
+    assert set(fabric.opened("unconcluded")) == {"grants", "shared"}
     before = fabric.opened("running")
-    assert set(before) == {"grants", "marks", "shared"}
+    assert set(before) == {"grants", "shared"}
     reply = fabric.invoke(fabric.example("sweep"))
     assert len(reply["Closed"]) == 1
     assert len(reply["Alive"]) == 1
@@ -122,7 +122,7 @@ def unknown(fabric):
 
 @scenario(unknown)
 def test_the_end_of_an_execution_that_left_nothing_open_does_nothing(fabric, seen):
-    assert fabric.invoke(fabric.example("execution-status-change")) == {"Closed": [], "Alive": []}
+    assert fabric.invoke(fabric.example("execution-status-change")) == {"Closed": [], "Alive": [], "Verified": []}
 
 
 @scenario(unknown)

@@ -75,7 +75,7 @@ impl Aws {
             .destination_region(region.as_str())
             .encrypted(true)
             .kms_key_id(key.as_str())
-            .tag_specifications(self.tags_of_staged(state, &from.id))
+            .tag_specifications(Self::tags_of_staged(state, &from.id))
             .send()
             .await;
         let said = said.map(drop);

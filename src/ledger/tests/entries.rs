@@ -21,7 +21,7 @@ fn held(
     there: &Principals,
 ) -> Record {
     match record.open(attempt, kind, who, there, NOW) {
-        Opening::Hold(new) => new,
+        Opening::Hold(new) => *new,
         other => panic!("not held: {other:?}"),
     }
 }
