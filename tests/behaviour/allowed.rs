@@ -402,3 +402,41 @@ async fn a_custom_resource_that_is_refused_is_answered_with_the_reason() {
         }
     }
 }
+
+/// Settings may become narrower while a run is at work.
+#[tokio::test(start_paused = true)]
+async fn a_state_from_broader_settings_opens_nothing_under_narrower_ones() {
+    let sandbox = Sandbox::new(two());
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "ModifySnapshotAttribute" => amiferry_sandbox::Fault::Refuse {
+            status: 503,
+            code: "RequestLimitExceeded".to_owned(),
+            message: "slowly".to_owned(),
+        },
+        _ => amiferry_sandbox::Fault::None,
+    });
+    let mut short = invocation(&sandbox);
+    short.deadline = Some(sandbox.now() + std::time::Duration::from_secs(16));
+    let event = json!({"Distribute": copy_to(ONE)}).to_string();
+    let mut reply = function(&sandbox)
+        .await
+        .handle(&event, &short)
+        .await
+        .expect("begins");
+    sandbox.clear_fault();
+    while reply["Status"] == "Continue" {
+        let seconds = reply["WaitSeconds"].as_u64().expect("WaitSeconds");
+        tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+        let event = json!({"State": reply["State"]});
+        reply = ask(&sandbox, &bounded(OUTSIDER, "", ""), &event)
+            .await
+            .expect("goes on");
+    }
+    assert_eq!(
+        target(&reply, (ONE, HOME))["Cause"],
+        "NotAllowed",
+        "{reply}"
+    );
+    assert_nothing(&sandbox, &[(ONE, HOME)]);
+    assert_closed(&sandbox);
+}

@@ -205,8 +205,10 @@ async fn what_the_request_did_not_ask_for_is_not_opened_on_a_states_word() {
 async fn a_forged_audience_is_let_in_nowhere() {
     let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
         "TargetAccountIds": ["222222222222"]}});
-    let organization = "arn:aws:organizations::999999999999:organization/o-zyxwvutsrq";
-    for forgery in ["audience", "account"] {
+    // The settings allow the second.
+    let elsewhere = "arn:aws:organizations::999999999999:organization/o-zyxwvutsrq";
+    let allowed = "arn:aws:organizations::111111111111:organization/o-abcdefghij";
+    for organization in [elsewhere, allowed, ""] {
         let sandbox = attacked_world();
         sandbox.set_fault(|call| match call.operation.as_str() {
             "CreateGrant" => Fault::Refuse {
@@ -219,10 +221,10 @@ async fn a_forged_audience_is_let_in_nowhere() {
         let reply = call(&sandbox, &share).await.expect("a reply");
         sandbox.clear_fault();
         let mut state = reply["State"].clone();
-        if forgery == "audience" {
-            state["Order"]["Share"]["Audience"] = json!([organization]);
-        } else {
+        if organization.is_empty() {
             state["Targets"][0]["AccountId"] = json!(ATTACKER);
+        } else {
+            state["Order"]["Share"]["Audience"] = json!([organization]);
         }
         sandbox.clear_ledger();
         to_the_end(&sandbox, &json!({ "State": state })).await;
@@ -232,7 +234,7 @@ async fn a_forged_audience_is_let_in_nowhere() {
         };
         assert!(
             !named(organization) && !opened_to(&sandbox).contains(ATTACKER),
-            "{forgery}"
+            "{organization}"
         );
     }
 }
@@ -263,4 +265,144 @@ async fn a_targets_own_child_grant_does_not_outlive_the_run() {
         children.contains("role/Evil") && children.contains("revoked"),
         "{grant}"
     );
+}
+
+/// The closings are verified by then, and no record names an attempt any more.
+#[tokio::test(start_paused = true)]
+async fn a_state_kept_until_its_closings_are_forgotten_opens_nothing() {
+    let sandbox = attacked_world();
+    let kept = states(&sandbox, &distribute(&TWO[..1])).await;
+    for image in sandbox.images(TWO[0].0, TWO[0].1) {
+        sandbox.edit(|aws| assert!(aws.delete_image(&image.image_id)));
+    }
+    for snapshot in sandbox.snapshots(TWO[0].0, TWO[0].1) {
+        sandbox.edit(|aws| assert!(aws.delete_snapshot(&snapshot.snapshot_id)));
+    }
+    forgotten(&sandbox).await;
+    let mut state = kept[0].clone();
+    state["Phase"] = json!("Sharing");
+    state["Targets"][0]["Phase"] = json!("Ready");
+    to_the_end(&sandbox, &json!({ "State": state })).await;
+    assert_eq!(opened_to(&sandbox), BTreeSet::new());
+}
+
+/// Has all closings verified: no record is left, and no call is remembered.
+async fn forgotten(sandbox: &Sandbox) {
+    tokio::time::sleep(Duration::from_mins(16)).await;
+    call(sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+    let objects = sandbox.objects(BUCKET);
+    assert!(
+        objects.keys().all(|key| key.starts_with("runs/")),
+        "{:?}",
+        objects.keys()
+    );
+    sandbox.clear_ledger();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_of_a_share_that_has_ended_opens_nothing() {
+    let share = |unshare: bool| {
+        json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [TWO[0].0],
+            "Unshare": unshare}})
+    };
+    let sandbox = attacked_world();
+    let kept = unopened(&sandbox, &share(false)).await;
+    to_the_end(&sandbox, &share(false)).await;
+    to_the_end(&sandbox, &share(true)).await;
+    forgotten(&sandbox).await;
+    to_the_end(&sandbox, &json!({ "State": kept })).await;
+    assert_eq!(opened_to(&sandbox), BTreeSet::new());
+}
+
+/// Returns the state of a run whose first call could open nothing.
+async fn unopened(sandbox: &Sandbox, event: &Value) -> Value {
+    sandbox.set_fault(|call| match call.operation.starts_with("Modify") {
+        true => Fault::Refuse {
+            status: 503,
+            code: "RequestLimitExceeded".to_owned(),
+            message: "slowly".to_owned(),
+        },
+        false => Fault::None,
+    });
+    let mut short = invocation(sandbox);
+    short.deadline = Some(sandbox.now() + Duration::from_secs(16));
+    let reply = function(sandbox)
+        .await
+        .handle(&event.to_string(), &short)
+        .await;
+    sandbox.clear_fault();
+    assert_eq!(opened_to(sandbox), BTreeSet::new());
+    reply.expect("a reply")["State"].clone()
+}
+
+/// The state claims that its role was assumed.
+#[tokio::test(start_paused = true)]
+async fn a_target_whose_role_cannot_be_assumed_gets_no_opening() {
+    let sandbox = attacked_world();
+    let mut state = unopened(&sandbox, &distribute(&TWO[..1])).await;
+    let role = format!("arn:aws:iam::{}:role/AmiCopyRole", TWO[0].0);
+    sandbox.edit(|aws| assert!(aws.drop_principal(&role)));
+    state["Phase"] = json!("Sharing");
+    state["Targets"][0]["Phase"] = json!("Ready");
+    to_the_end(&sandbox, &json!({ "State": state })).await;
+    assert_eq!(opened_to(&sandbox), BTreeSet::new());
+}
+
+/// Every snapshot of this source can be shared: a staged copy stands in for none.
+#[tokio::test(start_paused = true)]
+async fn a_state_with_another_snapshot_in_place_of_the_sources_is_refused() {
+    let sandbox = attacked_world();
+    let mut state = unopened(&sandbox, &distribute(&TWO[..1])).await;
+    let other = amiferry_sandbox::Snapshot::new(HOME, "snap-00000000000000bad", 1).key(SOURCE_KEY);
+    sandbox
+        .edit(|aws| aws.add_snapshot(SOURCE, other))
+        .expect("fits");
+    state["Phase"] = json!("Sharing");
+    state["Targets"][0]["Phase"] = json!("Ready");
+    state["Source"]["Staged"] = json!("00000000000000bad,00000000000000bad");
+    let error = call(&sandbox, &json!({ "State": state }))
+        .await
+        .expect_err("no such state");
+    assert_eq!(error.error_type(), "InvalidState", "{error}");
+    assert_eq!(opened_to(&sandbox), BTreeSet::new());
+}
+
+/// The run was not accepted for the other image, though that is of the source account too.
+#[tokio::test(start_paused = true)]
+async fn a_state_with_another_source_opens_nothing() {
+    let sandbox = attacked_world();
+    let mut state = unopened(&sandbox, &distribute(&TWO[..1])).await;
+    let (ami, snap) = ("ami-00000000000000bad", "snap-00000000000000bad");
+    sandbox.edit(|aws| {
+        let snapshot = amiferry_sandbox::Snapshot::new(HOME, snap, 1).key(SOURCE_KEY);
+        let ebs = amiferry_sandbox::Ebs::snapshot(snap);
+        let mapping = amiferry_sandbox::BlockDeviceMapping::ebs("/dev/xvda", ebs);
+        let image = amiferry_sandbox::Image::new(HOME, ami, "other").mapping(mapping);
+        aws.add_snapshot(SOURCE, snapshot).expect("fits");
+        let image = image.with(|i| i.root_device_name = Some("/dev/xvda".to_owned()));
+        aws.add_image(SOURCE, image).expect("fits");
+    });
+    state["Phase"] = json!("Sharing");
+    state["Targets"][0]["Phase"] = json!("Ready");
+    state["Source"]["ImageId"] = json!(ami);
+    state["Source"]["Snapshots"] = json!([snap]);
+    let reply = to_the_end(&sandbox, &json!({ "State": state })).await;
+    assert_eq!(target(&reply, TWO[0])["Cause"], "AttemptOver", "{reply}");
+    assert_eq!(opened_to(&sandbox), BTreeSet::new());
+}
+
+/// EC2 makes a grant for the volume of an instance, and retires it with the volume.
+#[tokio::test(start_paused = true)]
+async fn the_grant_of_a_volume_in_a_target_outlives_the_run() {
+    let sandbox = Sandbox::new(slow_world(&TWO[..1]));
+    let reply = call(&sandbox, &distribute(&TWO[..1]))
+        .await
+        .expect("begins");
+    sandbox.edit(|aws| {
+        let ec2 =
+            "arn:aws:sts::222222222222:assumed-role/aws:ec2-infrastructure/i-0123456789abcdef0";
+        assert!(aws.add_child_grant(SOURCE_KEY, "222222222222", ec2));
+    });
+    to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+    assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
 }

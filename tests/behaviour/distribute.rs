@@ -217,3 +217,24 @@ async fn an_older_copy_is_kept_though_the_source_has_changed() {
     assert_eq!(sandbox.snapshots(TWO[0].0, TWO[0].1).len(), 2);
     assert_closed(&sandbox);
 }
+
+/// Somebody deletes a copy, and asks again.
+#[tokio::test(start_paused = true)]
+async fn a_request_after_the_end_of_its_run_opens_the_source_again() {
+    let sandbox = Sandbox::new(world(&TWO));
+    to_the_end(&sandbox, &distribute(&TWO)).await;
+    let image = assert_one_image(&sandbox, TWO[0]);
+    sandbox.edit(|aws| {
+        assert!(aws.delete_image(&image.image_id));
+        assert!(
+            image
+                .snapshot_ids()
+                .iter()
+                .all(|id| aws.delete_snapshot(id))
+        );
+    });
+    let again = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(again["Status"], "Succeeded", "{again}");
+    assert_whole(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}

@@ -314,3 +314,45 @@ async fn deleting_asks_nothing_of_keys_that_were_never_opened() {
     let mut asked = asked.filter_map(|call| call.params.get("KeyId"));
     assert!(asked.all(|key| *key != managed), "{managed}");
 }
+
+/// Another process ends the run while this one opens the source. The slow call permits after the
+/// closing, and closes again: it sees in the record that its attempt is closed, or cannot read that.
+#[tokio::test(start_paused = true)]
+async fn an_opening_made_behind_a_closing_is_closed_again() {
+    for blind in [false, true] {
+        let sandbox = Sandbox::new(slow_world(&TWO[..1]));
+        let began = sandbox.now();
+        sandbox.set_fault(move |call| {
+            let adds = call.params.get("OperationType").is_some_and(|o| o == "add");
+            let seconds = call.at.duration_since(began).unwrap_or_default().as_secs();
+            match call.operation.as_str() {
+                _ if adds && seconds < 60 => Fault::Delay(Duration::from_secs(12)),
+                "GetObject" if blind && (11..30).contains(&seconds) => refuse(503, "SlowDown"),
+                _ => Fault::None,
+            }
+        });
+        let job = distribute(&TWO[..1]);
+        let concluding = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let failed = json!({"Error": "States.Aborted", "Cause": "somebody stopped it"});
+            let mut last = json!({});
+            loop {
+                let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": [],
+                    "Failed": failed});
+                last = call(&sandbox, &event).await.expect("concludes");
+                if last["Status"] != "Continue" {
+                    return last;
+                }
+                let seconds = last["WaitSeconds"].as_u64().expect("WaitSeconds");
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
+        };
+        let executing = crate::machine::execute(&sandbox, &job);
+        let (executed, ended) = tokio::join!(executing, concluding);
+        assert_eq!(
+            (&executed["Status"], &ended["Status"]),
+            (&json!("Failed"), &json!("Failed"))
+        );
+        assert_closed(&sandbox);
+    }
+}

@@ -105,6 +105,28 @@ async fn nothing_is_opened_where_the_ledger_cannot_be_written() {
     }
 }
 
+/// A resource whose record cannot be written is not opened, though its run's object was.
+#[tokio::test(start_paused = true)]
+async fn a_resource_whose_record_cannot_be_written_is_not_opened() {
+    let sandbox = Sandbox::new(world(&TWO));
+    sandbox.set_fault(|call| {
+        let of_record = call
+            .params
+            .get("Key")
+            .is_some_and(|key| key.starts_with("openings/"));
+        match call.operation == "PutObject" && of_record {
+            true => refuse(403, "AccessDenied"),
+            false => Fault::None,
+        }
+    });
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(target(&reply, TWO[0])["Cause"], "LedgerFailed", "{reply}");
+    assert_eq!(
+        calls(&sandbox, "ModifySnapshotAttribute") + calls(&sandbox, "CreateGrant"),
+        0
+    );
+}
+
 /// An operation that is denied for good: the run ends, and says what, where, and what to change. Nothing is left but what
 /// could not be removed, which is listed.
 #[tokio::test(start_paused = true)]

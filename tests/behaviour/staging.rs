@@ -432,3 +432,53 @@ async fn what_is_on_the_original_stays() {
         assert_eq!(sandbox.snapshots(SOURCE, HOME).len(), 2);
     }
 }
+
+/// A backup may copy a staged copy with some of its tags.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_with_only_the_tag_of_the_run_is_not_deleted() {
+    let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(250.0));
+    let reply = call(&sandbox, &wish(&TWO)).await.expect("begins");
+    let run = reply["State"]["Run"].as_str().expect("a run");
+    let theirs = "snap-0fffffffffffffff1";
+    let tagged = amiferry_sandbox::Snapshot::new(HOME, theirs, 1).tag("amiferry:run", run);
+    sandbox
+        .edit(|aws| aws.add_snapshot(SOURCE, tagged))
+        .expect("fits");
+    let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert!(sandbox.edit(|aws| aws.snapshot(theirs)).is_some());
+    assert_eq!(sandbox.snapshots(SOURCE, HOME).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_verification_of_an_attempt_keeps_the_staged_copies_of_the_next() {
+    let sandbox = Sandbox::new(staged_world(1, &TWO));
+    to_the_end(&sandbox, &wish(&TWO)).await;
+    let image = assert_one_image(&sandbox, TWO[0]);
+    sandbox.edit(|aws| {
+        assert!(aws.delete_image(&image.image_id));
+        assert!(
+            image
+                .snapshot_ids()
+                .iter()
+                .all(|id| aws.delete_snapshot(id))
+        );
+    });
+    tokio::time::sleep(Duration::from_mins(15)).await;
+    let mut short = invocation(&sandbox);
+    short.deadline = Some(sandbox.now() + Duration::from_secs(16));
+    let event = wish(&TWO).to_string();
+    let reply = function(&sandbox)
+        .await
+        .handle(&event, &short)
+        .await
+        .expect("begins");
+    assert_eq!(sandbox.snapshots(SOURCE, HOME).len(), 3, "{reply}");
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let swept = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+    assert_ne!(swept["Verified"], json!([]));
+    assert_eq!(sandbox.snapshots(SOURCE, HOME).len(), 3);
+    let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_unstaged(&sandbox, "attempted twice");
+}

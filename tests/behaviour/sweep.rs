@@ -301,3 +301,90 @@ async fn one_record_that_cannot_be_read_does_not_stop_the_sweep() {
     assert!(open.iter().all(|s| s.create_volume_permissions.is_empty()));
     assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new());
 }
+
+fn share(accounts: &str, unshare: bool) -> Value {
+    json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
+        "TargetAccountIds": accounts, "Unshare": unshare}})
+}
+
+/// The accounts that the root snapshot is open to.
+fn on_root(sandbox: &Sandbox) -> Vec<String> {
+    let root = sandbox
+        .edit(|aws| aws.snapshot(ROOT))
+        .expect("the snapshot");
+    root.create_volume_permissions.into_iter().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verification_keeps_preexisting_permissions_and_those_of_a_share() {
+    let sandbox = Sandbox::new(world(&TWO));
+    sandbox.edit(|aws| assert!(aws.share_snapshot(ROOT, "222222222222")));
+    to_the_end(&sandbox, &distribute(&TWO)).await;
+    to_the_end(&sandbox, &share("333333333333", false)).await;
+    tokio::time::sleep(Duration::from_mins(16)).await;
+    assert_eq!(
+        sweep(&sandbox).await["Verified"].as_array().map(Vec::len),
+        Some(3)
+    );
+    assert_eq!(on_root(&sandbox), ["222222222222", "333333333333"]);
+}
+
+/// A slow process makes the grant, and dies before it reads the record again.
+#[tokio::test(start_paused = true)]
+async fn a_grant_made_behind_a_closing_is_revoked_by_its_verification() {
+    let sandbox = Sandbox::new(world(&TWO));
+    to_the_end(&sandbox, &distribute(&TWO)).await;
+    let made = sandbox
+        .ledger()
+        .into_iter()
+        .find(|call| call.operation == "CreateGrant");
+    let made = made.expect("a grant").params;
+    let config = config_in(HOME, sandbox.http_client(), sandbox.time_source()).await;
+    let late = aws_sdk_kms::Client::new(&config).create_grant();
+    let late = late.key_id(SOURCE_KEY).name(&made["Name"]);
+    let late = late.grantee_principal(&made["GranteePrincipal"]);
+    late.operations(aws_sdk_kms::types::GrantOperation::Decrypt)
+        .send()
+        .await
+        .expect("it may");
+    tokio::time::sleep(Duration::from_mins(16)).await;
+    sweep(&sandbox).await;
+    assert_closed(&sandbox);
+}
+
+/// The process that ends a share with one of two accounts dies on the way.
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_share_finished_by_the_sweeper_keeps_its_other_account() {
+    let sandbox = Sandbox::new(world(&TWO));
+    to_the_end(&sandbox, &share("222222222222,333333333333", false)).await;
+    sandbox.set_fault(|call| {
+        let removes = call
+            .params
+            .get("OperationType")
+            .is_some_and(|o| o == "remove");
+        if removes {
+            Fault::HangBefore
+        } else {
+            Fault::None
+        }
+    });
+    let end = share("222222222222", true);
+    let ending = tokio::time::timeout(Duration::from_mins(2), call(&sandbox, &end)).await;
+    assert!(ending.is_err(), "it hangs");
+    sandbox.clear_fault();
+    assert_eq!(on_root(&sandbox).len(), 2);
+    tokio::time::sleep(Duration::from_mins(15)).await;
+    sweep(&sandbox).await;
+    assert_eq!(on_root(&sandbox), ["333333333333"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn openings_that_a_copy_keeps_are_not_swept() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let mut event = distribute(&TWO);
+    event["Distribute"]["RevokeAfterCopy"] = json!(false);
+    to_the_end(&sandbox, &event).await;
+    tokio::time::sleep(Duration::from_hours(51)).await;
+    assert_eq!(sweep(&sandbox).await["Closed"], json!([]));
+    assert_eq!(on_root(&sandbox), ["222222222222", "333333333333"]);
+}

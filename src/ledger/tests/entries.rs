@@ -1,7 +1,7 @@
 //! What single decisions come to.
 
 use super::*;
-use crate::ledger::FRESH;
+use crate::ledger::{Earlier, FRESH, Run};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -219,4 +219,32 @@ fn a_record_reads_as_it_was_written_with_times_for_people() {
     assert_eq!(holding["Since"], "2027-01-15T08:00:00Z");
     let read: Record = serde_json::from_value(text).expect("a record");
     assert_eq!(read, record);
+}
+
+#[test]
+fn a_grant_that_a_later_attempt_of_its_run_holds_is_not_revoked() {
+    let (first, second) = (Attempt::new("run", 1), Attempt::new("run", 2));
+    let who = these(&["222222222222"]);
+    let record = held(&empty(), &first, Kind::Copy, &who, &Principals::default());
+    let record = held(&record, &second, Kind::Copy, &who, &who);
+    let Close::Announce(announced) = record.close(&first, &who, "a process", false, NOW) else {
+        panic!("nothing to close");
+    };
+    assert!(announced.to_take_away_of_run(&first).is_empty());
+}
+
+#[test]
+fn an_earlier_attempt_ends_with_the_live_one_only_where_it_was_closing() {
+    let (first, second) = (Attempt::new("run", 1), Attempt::new("run", 2));
+    let mut run = Run::unknown(&second, "111111111111", "us-west-2");
+    for closing in [false, true] {
+        run.earlier.insert(
+            1,
+            Earlier {
+                closing,
+                ..Earlier::default()
+            },
+        );
+        assert_eq!(run.closes(&second, &first), closing);
+    }
 }

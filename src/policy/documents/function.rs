@@ -147,18 +147,18 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
         statements.push(change.on([image.clone()]));
     }
     let opens_snapshots = state.order.share.as_ref().is_none_or(|s| s.snapshots);
-    let mut on_snapshots: Vec<Action> = vec![(
-        "ec2:DescribeSnapshotAttribute",
-        "who may use them already: that stays",
-    )];
-    if opens_snapshots {
-        on_snapshots.push((
-            "ec2:ModifySnapshotAttribute",
-            "sharing them, and ending that",
-        ));
-    }
-    if !snapshots.is_empty() {
-        let share = Statement::allow("ShareSnapshots", &on_snapshots).on(snapshots.clone());
+    if opens_snapshots && !snapshots.is_empty() {
+        let on_snapshots = [
+            (
+                "ec2:DescribeSnapshotAttribute",
+                "who may use them already: that stays",
+            ),
+            (
+                "ec2:ModifySnapshotAttribute",
+                "sharing them, and ending that",
+            ),
+        ];
+        let share = Statement::allow("ShareSnapshots", &on_snapshots).on(snapshots);
         statements.push(match only_with_targets(run) {
             Some(accounts) => share.when(json!({"ForAllValues:StringEquals": accounts})),
             None => share,
@@ -195,10 +195,11 @@ fn of_keys(run: &Run<'_>) -> Vec<Statement> {
     let closes = order.revoke_after_copy || run.is_share();
     let made_here = run.grants() && closes;
     let by_policy = order.key_access == KeyAccess::Policy;
-    if run.is_share() || made_here || (by_policy && closes) {
+    let of_roles = run.is_share() && run.has_roles();
+    if made_here || of_roles || (by_policy && closes && !run.is_share()) {
         actions.push(("kms:ListGrants", "finding the run's grants"));
     }
-    if made_here || (run.is_share() && run.has_roles()) {
+    if made_here || of_roles {
         actions.push(("kms:RevokeGrant", "taking them back"));
     }
     if by_policy {
