@@ -39,15 +39,19 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
         "ShareAndUnstage",
         &[
             (
-                "ec2:DescribeSnapshotAttribute",
-                "who may use them already: that stays",
-            ),
-            (
                 "ec2:ModifySnapshotAttribute",
                 "sharing them, and ending that",
             ),
             ("ec2:DeleteSnapshot", "none is left in the source account"),
         ],
+    );
+    // A verification reads them when they are gone, and their tags with them.
+    let read = Statement::allow(
+        "ReadStaged",
+        &[(
+            "ec2:DescribeSnapshotAttribute",
+            "who may use them; seeing that they are gone",
+        )],
     );
     let look = Statement::allow(
         "ManagedKeys",
@@ -60,6 +64,7 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
         stage.on(any.clone()),
         tags.on(any.clone())
             .when(json!({"StringEquals": {"ec2:CreateAction": "CopySnapshot"}})),
+        read.on(any.clone()),
         open.on(any).when(of_run),
         look.on(source.managed_keys.clone()),
     ];
