@@ -316,13 +316,16 @@ async fn a_state_of_a_share_that_has_ended_opens_nothing() {
 
 /// Returns the state of a run whose first call could open nothing.
 async fn unopened(sandbox: &Sandbox, event: &Value) -> Value {
-    sandbox.set_fault(|call| match call.operation.starts_with("Modify") {
-        true => Fault::Refuse {
-            status: 503,
-            code: "RequestLimitExceeded".to_owned(),
-            message: "slowly".to_owned(),
-        },
-        false => Fault::None,
+    sandbox.set_fault(|call| {
+        if call.operation.starts_with("Modify") {
+            Fault::Refuse {
+                status: 503,
+                code: "RequestLimitExceeded".to_owned(),
+                message: "slowly".to_owned(),
+            }
+        } else {
+            Fault::None
+        }
     });
     let mut short = invocation(sandbox);
     short.deadline = Some(sandbox.now() + Duration::from_secs(16));

@@ -114,9 +114,10 @@ async fn a_resource_whose_record_cannot_be_written_is_not_opened() {
             .params
             .get("Key")
             .is_some_and(|key| key.starts_with("openings/"));
-        match call.operation == "PutObject" && of_record {
-            true => refuse(403, "AccessDenied"),
-            false => Fault::None,
+        if call.operation == "PutObject" && of_record {
+            refuse(403, "AccessDenied")
+        } else {
+            Fault::None
         }
     });
     let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
