@@ -140,7 +140,14 @@ impl Aws {
         let Some(record) = record else {
             return Ok(Vec::new());
         };
-        let mut all = Vec::new();
+        let untold = run.untold(&record).into_iter();
+        let untold = untold.filter(|receipt| run.closes(attempt, &receipt.attempt));
+        let mut all: Vec<ClosedResource> = untold
+            .map(|receipt| ClosedResource {
+                receipt,
+                again_at: None,
+            })
+            .collect();
         let site = &record.site().unwrap_or_else(|| site.clone());
         for of_run in record.attempts_of(&run.run, again) {
             if !run.closes(attempt, &of_run) {

@@ -49,6 +49,7 @@ impl Aws {
         self.change_run(&attempt.run, |run| match run {
             Some(run) => {
                 let mut new = run.next();
+                new.add_receipts(run.untold(record));
                 new.verified(attempt, site.resource.name(), &seen);
                 Change::Write(new, ())
             }

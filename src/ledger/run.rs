@@ -394,6 +394,35 @@ impl Run {
         self.receipt.drain(..surplus);
     }
 
+    /// Receipts of what the record says was closed for this run and the receipt does not tell: a process stopped between the two.
+    pub fn untold(&self, record: &Record) -> Vec<Receipt> {
+        let name = &record.resource;
+        let told = |attempt: &Attempt| {
+            let mut all = self.receipt.iter();
+            all.any(|r| r.attempt == *attempt && r.resource == *name)
+        };
+        let of_run = record.closed.iter().filter(|(a, _)| a.run == self.run);
+        let untold = of_run.filter(|(a, closed)| !closed.principals.is_empty() && !told(a));
+        untold
+            .map(|(attempt, closed)| Receipt {
+                attempt: attempt.clone(),
+                resource: name.clone(),
+                what: self.means(name).to_owned(),
+                principals: closed.principals.clone(),
+                opened_at: closed.opened,
+                closed_at: closed.at,
+                read_back: Seen {
+                    at: closed.at,
+                    said: Some(
+                        "the process that closed it stopped before it could tell".to_owned(),
+                    ),
+                    ..Seen::default()
+                },
+                verified: None,
+            })
+            .collect()
+    }
+
     /// Notes what a verification saw.
     pub fn verified(&mut self, attempt: &Attempt, resource: &str, seen: &Seen) {
         let of = |r: &&mut Receipt| r.attempt == *attempt && r.resource == resource;

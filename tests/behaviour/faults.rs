@@ -1,5 +1,8 @@
 //! Calls that fail: each call of a run, once, in each way; and calls that never stop failing.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -126,6 +129,35 @@ async fn a_resource_whose_record_cannot_be_written_is_not_opened() {
         calls(&sandbox, "ModifySnapshotAttribute") + calls(&sandbox, "CreateGrant"),
         0
     );
+}
+
+/// The receipt names every closing, though it could not be written right after the closings.
+#[tokio::test(start_paused = true)]
+async fn a_receipt_that_could_not_be_written_is_made_up_for() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let (closing, refused) = (AtomicBool::new(false), AtomicBool::new(false));
+    sandbox.set_fault(move |call| {
+        if call.operation == "RevokeGrant" {
+            closing.store(true, Ordering::SeqCst);
+        }
+        let key = call.params.get("Key");
+        let of_run = key.is_some_and(|key| key.starts_with("runs/"));
+        let receipt = call.operation == "PutObject" && of_run && closing.load(Ordering::SeqCst);
+        if receipt && !refused.swap(true, Ordering::SeqCst) {
+            refuse(403, "AccessDenied")
+        } else {
+            Fault::None
+        }
+    });
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    let receipt = reply["Result"]["Receipt"].as_array().expect("a receipt");
+    let closed: BTreeSet<&str> = receipt
+        .iter()
+        .filter_map(|r| r["Resource"].as_str())
+        .collect();
+    assert_eq!(closed, [ROOT, DATA, SOURCE_KEY].into(), "{reply}");
+    assert_closed(&sandbox);
 }
 
 /// An operation that is denied for good: the run ends, and says what, where, and what to change. Nothing is left but what
