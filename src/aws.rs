@@ -132,12 +132,9 @@ impl Aws {
         self.time.clone()
     }
 
-    /// Up to so many milliseconds, another number for each thing and try. The same world gives the same run; of those who lose a race
-    /// together, one wins the next.
-    fn spread(what: &str, attempt: usize, longest: u64) -> Duration {
-        let hash = digest([what, &attempt.to_string()]);
-        let spread = u64::from_str_radix(&hash[..8], 16).unwrap_or_default();
-        Duration::from_millis(spread % longest.max(1))
+    /// Up to so many milliseconds, at random: of those who lose a race together, one wins the next.
+    fn jitter(longest: u64) -> Duration {
+        Duration::from_millis(fastrand::u64(..longest.max(1)))
     }
 
     /// Makes the calls of one command. `source` is `Err` when the image is gone.

@@ -1,12 +1,13 @@
 //! Closing the source (rule 2 of [`crate::ledger`]): announced in the record, then taken away, then read back, then buried. The record
 //! decides what may be taken away; neither a `State` nor a tag does.
 
+mod key;
+
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
 
 use super::Aws;
-use super::grants::{KeySite, account_in_run, child_grants, may_come_of_ours};
 use super::ledger::Change;
 use super::permission::{Resource, Site, is_gone};
 use crate::error::Refusal;
@@ -14,7 +15,7 @@ use crate::ids::{AccountId, Region};
 use crate::ledger::{Attempt, Close, Kind, Principals, Receipt, Record, Run, RunStatus, Seen};
 
 /// A minute, after which KMS shows every grant.
-const SHOWN_WITHIN: i64 = 60;
+pub(super) const SHOWN_WITHIN: i64 = 60;
 
 /// What could not be closed: which resource, and what AWS said.
 pub type Left = Vec<(String, Refusal)>;
@@ -211,12 +212,7 @@ impl Aws {
         }
         self.change_record(name, |there| match there {
             Some(there) if there.is_closed_by(attempt, &self.process) => {
-                let buried = there.bury(attempt, now);
-                if buried.is_empty() {
-                    Change::Delete(())
-                } else {
-                    Change::Write(buried, ())
-                }
+                Change::to_record(there.bury(attempt, now))
             }
             _ => Change::Leave(()),
         })
@@ -290,103 +286,13 @@ impl Aws {
         Ok((seen, again_at))
     }
 
-    /// The grants of the run to these accounts, its statements in the key's policy, and what the accounts' own principals granted on.
-    async fn take_away_key(
-        &self,
-        run: &Run,
-        attempt: &Attempt,
-        site: &Site,
-        key: &str,
-        record: &Record,
-    ) -> Result<(Seen, Option<i64>), Left> {
-        let of_key = |refusal: Refusal| vec![(key.to_owned(), refusal)];
-        let take = record.to_take_away_of_run(attempt);
-        let mut seen = Seen {
-            at: self.now(),
-            ..Seen::default()
-        };
-        if take.is_empty() {
-            return Ok((seen, None));
-        }
-        let grants_on = KeySite {
-            key,
-            account: &site.account,
-            region: site.region.clone(),
-        };
-        let mut again_at = None;
-        if run.grants {
-            let closing = &record.closing[attempt];
-            let since = closing.opened;
-            let (found, of_children) = self
-                .revoke_of_run(run, &grants_on, &take, record, since)
-                .await
-                .map_err(of_key)?;
-            seen.child_grants = of_children;
-            // A grant of a moment ago may not be listed yet.
-            let shown = closing.latest.saturating_add(SHOWN_WITHIN);
-            let missing = take.accounts().any(|who| !found.contains(who));
-            again_at = Some(shown).filter(|shown| missing && self.now() < *shown);
-        }
-        if record.edited {
-            self.remove_statements(run, key, &take)
-                .await
-                .map_err(of_key)?;
-        }
-        seen.at = self.now();
-        Ok((seen, again_at))
-    }
-
-    /// Revokes the run's grants to these accounts. Returns the accounts that had one, and in words the grants that the accounts'
-    /// principals made.
-    async fn revoke_of_run(
-        &self,
-        run: &Run,
-        site: &KeySite<'_>,
-        take: &Principals,
-        record: &Record,
-        since: i64,
-    ) -> Result<(BTreeSet<String>, BTreeSet<String>), Refusal> {
-        let listed = self.grants(site).await?;
-        let mut found = BTreeSet::new();
-        for grant in &listed {
-            let account = account_in_run(grant, &run.run).filter(|a| take.contains(a));
-            if let (Some(account), Some(id)) = (account, grant.grant_id()) {
-                self.revoke_grant(site, id).await?;
-                found.insert(account.to_owned());
-            }
-        }
-        let alone = record.of_nobody_else(take);
-        let mut children = BTreeSet::new();
-        for grant in child_grants(&listed, &alone, since, &run.run) {
-            let Some(id) = grant.grant_id() else { continue };
-            let issuer = grant.issuing_account().unwrap_or_default();
-            let grantee = grant.grantee_principal().unwrap_or_default();
-            // An instance may live by it; and where members of an organization are let in, it may be by that.
-            let needed = run.kind == Kind::Share || record.holds_audience();
-            let became = if needed || !may_come_of_ours(grant) {
-                "left: it need not come of this run's grant".to_owned()
-            } else {
-                match self.revoke_grant(site, id).await {
-                    Ok(()) => "revoked".to_owned(),
-                    Err(refusal) if refusal.is_passing() => return Err(refusal),
-                    Err(refusal) => format!("not revoked: {refusal}"),
-                }
-            };
-            children.insert(format!("grant {id} by {issuer} to {grantee}: {became}"));
-        }
-        Ok((found, children))
-    }
-
     /// Finishes a closing that its process left half-way.
     pub(super) async fn finish_closing(
         &self,
         site: &Site,
         attempt: &Attempt,
     ) -> Result<(), Refusal> {
-        let run = match self.run_record(&attempt.run).await? {
-            Some(run) => run,
-            None => Run::unknown(attempt, site.account.as_str(), site.region.as_str()),
-        };
+        let run = self.run_of(attempt, site).await?;
         // What it holds besides is not closed: a share may have ended with some only.
         let nobody = Principals::default();
         match self

@@ -4,6 +4,7 @@
 use aws_sdk_kms::types::{GrantListEntry, GrantOperation};
 use aws_smithy_types::DateTime;
 
+use super::permission::Site;
 use super::{Actor, Aws, refusal};
 use crate::command::grant_prefix;
 use crate::error::{Refusal, RefusalKind};
@@ -26,6 +27,16 @@ pub struct KeySite<'a> {
     pub key: &'a str,
     pub account: &'a AccountId,
     pub region: Region,
+}
+
+impl<'a> KeySite<'a> {
+    pub(super) fn of(key: &'a str, site: &'a Site) -> Self {
+        Self {
+            key,
+            account: &site.account,
+            region: site.region.clone(),
+        }
+    }
 }
 
 impl Aws {

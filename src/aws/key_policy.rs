@@ -181,7 +181,7 @@ impl Aws {
             let new = document.with(&editor.run, &statements);
             editor.fits(key, &text, &new)?;
             if self.policy_text(editor, key).await? != text {
-                self.pause_editing(editor, key, write).await;
+                self.pause_editing(write).await;
                 continue;
             }
             if !lock::is_fresh(locked_at, self.now()) {
@@ -197,7 +197,7 @@ impl Aws {
             if self.shows(editor, key, &statements).await? {
                 return Ok(());
             }
-            self.pause_editing(editor, key, write).await;
+            self.pause_editing(write).await;
         }
         Err(said.unwrap_or_else(|| {
             let message = "others change it at the same time, again and again".to_owned();
@@ -217,11 +217,10 @@ impl Aws {
         Ok(false)
     }
 
-    /// Longer each time, and for each process another while, so that two do not keep in step.
-    async fn pause_editing(&self, editor: &Editor, key: &str, write: usize) {
+    /// Longer each time, and at random, so that two processes do not keep in step.
+    async fn pause_editing(&self, write: usize) {
         let longest = 250_u64 << write.min(5);
-        let spread = Self::spread(&format!("{}{key}", editor.run), write, longest);
-        tokio::time::sleep(Duration::from_millis(100) + spread).await;
+        tokio::time::sleep(Duration::from_millis(100) + Self::jitter(longest)).await;
     }
 
     /// Whether the statements for all targets can be put in, as far as reading tells: nothing is written.

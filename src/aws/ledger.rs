@@ -5,9 +5,10 @@ use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::permission::Site;
 use super::{Aws, refusal};
 use crate::error::Refusal;
-use crate::ledger::{OPENINGS, Record, Run, record_key, run_key};
+use crate::ledger::{Attempt, OPENINGS, Record, Run, record_key, run_key};
 
 /// Conditional writes of one object that others change at the same time, before that is told.
 const MOST_RACES: usize = 24;
@@ -23,6 +24,17 @@ pub enum Change<T, R> {
     Leave(R),
 }
 
+impl Change<Record, ()> {
+    /// The record becomes this one; without any entry it is deleted.
+    pub fn to_record(record: Record) -> Self {
+        if record.is_empty() {
+            Self::Delete(())
+        } else {
+            Self::Write(record, ())
+        }
+    }
+}
+
 /// An object as it was read.
 #[derive(Debug, Clone)]
 pub struct Found<T> {
@@ -34,6 +46,13 @@ impl Aws {
     pub async fn run_record(&self, run: &str) -> Result<Option<Run>, Refusal> {
         let found = self.ledger_object(&run_key(run)).await?;
         Ok(found.map(|found| found.value))
+    }
+
+    /// The run of an attempt that a resource's record names; as little as the record says of it, if its object is gone.
+    pub(super) async fn run_of(&self, attempt: &Attempt, site: &Site) -> Result<Run, Refusal> {
+        let (account, region) = (site.account.as_str(), site.region.as_str());
+        let found = self.run_record(&attempt.run).await?;
+        Ok(found.unwrap_or_else(|| Run::unknown(attempt, account, region)))
     }
 
     pub async fn opening_record(&self, resource: &str) -> Result<Option<Record>, Refusal> {
@@ -80,7 +99,7 @@ impl Aws {
             if written {
                 return Ok(result);
             }
-            self.pause_after_race(key, race).await;
+            self.pause_after_race(race).await;
         }
         Err(self.too_many_races(key))
     }
@@ -218,9 +237,9 @@ impl Aws {
     }
 
     /// Longer each time.
-    pub(super) async fn pause_after_race(&self, key: &str, race: usize) {
+    pub(super) async fn pause_after_race(&self, race: usize) {
         let longest = 40_u64 << race.min(6);
-        tokio::time::sleep(Self::spread(key, race, longest)).await;
+        tokio::time::sleep(Self::jitter(longest)).await;
     }
 }
 

@@ -237,7 +237,7 @@ impl Aws {
                     if self.write_object(&key, &*new, found.as_ref()).await? {
                         return Ok(Held::All(earlier()));
                     }
-                    self.pause_after_race(&key, race).await;
+                    self.pause_after_race(race).await;
                 }
                 Opening::Held => return Ok(Held::All(earlier())),
                 Opening::Wait { until, attempt } => {

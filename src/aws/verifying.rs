@@ -1,10 +1,7 @@
 //! The proof that nothing stayed open (rule 5 of [`crate::ledger`]): what was closed a quarter of an hour ago is read again, when no
 //! process can be under way any more and AWS shows everything; what nobody holds is taken away, and what was found is in the receipt.
 
-use std::collections::BTreeSet;
-
 use super::Aws;
-use super::grants::{KeySite, account_in_run, child_grants};
 use super::ledger::Change;
 use super::permission::{Resource, Site, is_gone};
 use crate::error::Refusal;
@@ -39,10 +36,7 @@ impl Aws {
         let Some(announced) = announced.await? else {
             return Ok(None);
         };
-        let run = self
-            .run_record(&attempt.run)
-            .await?
-            .unwrap_or_else(|| Run::unknown(attempt, site.account.as_str(), site.region.as_str()));
+        let run = self.run_of(attempt, &site).await?;
         let seen = self
             .look_and_take_away(&run, attempt, &site, &announced)
             .await?;
@@ -63,12 +57,7 @@ impl Aws {
                 Change::Write(there.bury(attempt, now), ())
             }
             Some(there) if there.is_closed_by(attempt, &by) => {
-                let new = there.forget(attempt);
-                if new.is_empty() {
-                    Change::Delete(())
-                } else {
-                    Change::Write(new, ())
-                }
+                Change::to_record(there.forget(attempt))
             }
             _ => Change::Leave(()),
         })
@@ -84,16 +73,7 @@ impl Aws {
         record: &Record,
     ) -> Result<Seen, Refusal> {
         let mut seen = match &site.resource {
-            Resource::Key(key) => {
-                let take = record.to_take_away_of_run(attempt);
-                let mut seen = self
-                    .look_at_key(run, site, key, &take, &record.of_nobody_else(&take))
-                    .await?;
-                if record.edited && self.remove_statements(run, key, &take).await? {
-                    seen.open.extend(take.iter().cloned());
-                }
-                seen
-            }
+            Resource::Key(key) => self.verify_key(run, attempt, site, key, record).await?,
             Resource::Image(_) if run.kind == Kind::Copy => {
                 // It was held for copies in the source account, of which one may have shown late.
                 let left = self.delete_staged_by(run, attempt).await;
@@ -125,43 +105,6 @@ impl Aws {
             self.forbid(site, &open).await?;
         }
         seen.open = open.iter().cloned().collect();
-        Ok(seen)
-    }
-
-    async fn look_at_key(
-        &self,
-        run: &Run,
-        site: &Site,
-        key: &str,
-        take: &Principals,
-        alone: &Principals,
-    ) -> Result<Seen, Refusal> {
-        let mut seen = Seen::default();
-        let grants_on = KeySite {
-            key,
-            account: &site.account,
-            region: site.region.clone(),
-        };
-        if run.grants {
-            let listed = self.grants(&grants_on).await?;
-            let mut open = BTreeSet::new();
-            for grant in &listed {
-                let account = account_in_run(grant, &run.run).filter(|a| take.contains(a));
-                if let (Some(account), Some(id)) = (account, grant.grant_id()) {
-                    self.revoke_grant(&grants_on, id).await?;
-                    open.insert(account.to_owned());
-                }
-            }
-            seen.open = open;
-            let children = child_grants(&listed, alone, run.since, &run.run).into_iter();
-            seen.child_grants = children
-                .map(|grant| {
-                    let word = |word: Option<&str>| word.unwrap_or_default().to_owned();
-                    let (id, by) = (word(grant.grant_id()), word(grant.issuing_account()));
-                    format!("grant {id} by {by} to {}", word(grant.grantee_principal()))
-                })
-                .collect();
-        }
         Ok(seen)
     }
 }
