@@ -46,6 +46,7 @@ pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 use crate::iam::{self, Policy};
 use crate::ledger::LambdaInvocation;
 use crate::model::{Ec2Settings, Grant, Image, Snapshot};
+use crate::states::Execution;
 use crate::wire::time::scaled;
 use crate::world::Limits;
 
@@ -87,6 +88,8 @@ pub struct Aws {
     /// (account, Region, action) to (tokens left, since when).
     pub(crate) buckets: BTreeMap<(String, String, String), (f64, SystemTime)>,
     pub(crate) invocations: Vec<LambdaInvocation>,
+    /// Of state machines, by ARN.
+    pub(crate) executions: BTreeMap<String, Execution>,
     pub(crate) serial: u64,
 }
 

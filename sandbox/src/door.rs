@@ -20,7 +20,7 @@ use crate::refusals::{self, Refused};
 use crate::sandbox::Sandbox;
 use crate::wire::Incoming;
 use crate::wire::sigv4::{Claim, Unreadable};
-use crate::{ec2, kms, lambda, organizations, roles, s3, sts};
+use crate::{ec2, kms, lambda, organizations, roles, s3, states, sts};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -29,6 +29,7 @@ pub(crate) enum Service {
     Sts,
     Lambda,
     Organizations,
+    States,
     Iam,
     S3,
 }
@@ -41,6 +42,7 @@ impl Service {
             Service::Sts => "sts",
             Service::Lambda => "lambda",
             Service::Organizations => "organizations",
+            Service::States => "states",
             Service::Iam => "iam",
             Service::S3 => "s3",
         }
@@ -175,6 +177,9 @@ fn perform(
         (Body::Json(body), Service::Organizations) => {
             organizations::perform(aws, &admitted, &asked.operation, body).map(Done::Json)
         }
+        (Body::Json(body), Service::States) => {
+            states::perform(aws, &admitted, &asked.operation, body).map(Done::Json)
+        }
         (Body::Json(body), _) => {
             kms::perform(aws, &admitted, &asked.operation, body).map(Done::Json)
         }
@@ -228,7 +233,7 @@ pub(crate) fn within_skew(at: SystemTime, now: SystemTime, skew: Duration) -> bo
 /// The refusal of bytes nobody can read, in the service's own words.
 fn unreadable(service: Service, why: &str) -> Refused {
     match service {
-        Service::Kms | Service::Lambda | Service::Organizations => {
+        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_MALFORMED_REQUEST.with(&[why])
         }
         Service::Ec2 | Service::Sts | Service::Iam => refusals::MALFORMED_REQUEST.with(&[why]),

@@ -1,5 +1,5 @@
 //! An AWS that says no: EC2 images, snapshots and their launch, KMS, STS, Organizations, S3's
-//! objects, a little of IAM and Lambda's Invoke, as strict as the real ones.
+//! objects, a little of IAM, Lambda's Invoke and Step Functions' executions, as strict as the real ones.
 //!
 //! It speaks the real wire protocols to unmodified clients, in process and over HTTP on 127.0.0.1, models time
 //! without background tasks, keeps a ledger of every call and lets tests break any of them. What it does not model
@@ -27,6 +27,7 @@ mod roles;
 mod s3;
 mod sandbox;
 mod server;
+mod states;
 mod sts;
 mod wire;
 pub mod world;

@@ -13,6 +13,7 @@ mod instances;
 mod kms;
 mod organizations;
 mod s3;
+mod states;
 mod sts;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub(crate) use instances::*;
 pub(crate) use kms::*;
 pub(crate) use organizations::*;
 pub(crate) use s3::*;
+pub(crate) use states::*;
 pub(crate) use sts::*;
 
 /// One way to say no.
@@ -94,6 +96,7 @@ pub fn all() -> Vec<&'static Refusal> {
         kms::TABLE,
         organizations::TABLE,
         s3::TABLE,
+        states::TABLE,
         sts::TABLE,
     ];
     tables.concat()

@@ -166,6 +166,20 @@ impl Sandbox {
         self.look(|aws| std::mem::take(&mut aws.invocations))
     }
 
+    /// Ends an execution of a state machine: `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`. Tells whether it was running.
+    pub fn end_execution(&self, machine: &str, name: &str, status: &str) -> bool {
+        let arn = crate::states::execution_arn(machine, name);
+        self.look(|aws| {
+            let (now, found) = (aws.now, aws.executions.get_mut(&arn));
+            let Some(execution) = found.filter(|execution| execution.ended.is_none()) else {
+                return false;
+            };
+            status.clone_into(&mut execution.status);
+            execution.ended = Some(now);
+            true
+        })
+    }
+
     /// PUTs received under `/_sandbox/answers/`.
     pub fn answers(&self) -> Vec<Answer> {
         lock(&self.inner.answers).clone()

@@ -37,7 +37,11 @@ impl Handler {
         let mut swept = Swept::default();
         let mut runs: BTreeMap<String, Option<Run>> = BTreeMap::new();
         let mut named = BTreeSet::new();
-        for resource in aws.open_resources().await.map_err(Error::from_refusal)? {
+        let mut resources = aws.open_resources().await.map_err(Error::from_refusal)?;
+        // From another one on each time: where the time is up before the end, each has its turn.
+        let first = fastrand::usize(..resources.len().max(1));
+        resources.rotate_left(first);
+        for resource in resources {
             if !budget.lasts(aws.now()) {
                 swept
                     .stuck

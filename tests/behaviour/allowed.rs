@@ -12,7 +12,6 @@ const ONE: &str = "222222222222";
 const OTHER_ORG: &str = "o-zzzzzzzzzz";
 const TEAM: &str = "ou-ab12-11111111";
 const OUTSIDER: &str = "444444444444";
-const MACHINE: &str = "arn:aws:states:us-west-2:111111111111:stateMachine:amiferry";
 
 /// Settings with these bounds and no others; a blank one is absent.
 fn bounded(accounts: &str, organization: &str, share: &str) -> Settings {

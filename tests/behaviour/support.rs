@@ -29,6 +29,7 @@ pub const ROOT: &str = "snap-0123456789abcdef0";
 pub const DATA: &str = "snap-0123456789abcdef1";
 pub const SOURCE_KEY: &str =
     "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001";
+pub const MACHINE: &str = "arn:aws:states:us-west-2:111111111111:stateMachine:amiferry";
 pub const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:amiferry";
 /// The bucket that the function has, and the organization that its requests may name.
 pub const BUCKET: &str = "amiferry-bucket";

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use amiferry_sandbox::{Fault, Sandbox};
+use amiferry::error::Error;
+use amiferry::handler::Handler;
+use amiferry::setup::Settings;
+use amiferry_sandbox::{Fault, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -387,4 +390,104 @@ async fn openings_that_a_copy_keeps_are_not_swept() {
     tokio::time::sleep(Duration::from_hours(51)).await;
     assert_eq!(sweep(&sandbox).await["Closed"], json!([]));
     assert_eq!(on_root(&sandbox), ["222222222222", "333333333333"]);
+}
+
+/// An execution of the state machine keeps open what it opened, however old that is, and nothing longer than it works itself.
+#[tokio::test(start_paused = true)]
+async fn what_an_execution_opened_is_open_as_long_as_it_works() {
+    for (ended, status) in [(false, "RUNNING"), (true, "ABORTED"), (true, "SUCCEEDED")] {
+        let sandbox = Sandbox::new(with_machine());
+        started(&sandbox, "one").await;
+        call(
+            &sandbox,
+            &json!({"Open": distribute(&TWO), "Execution": "one"}),
+        )
+        .await
+        .expect("opens");
+        tokio::time::sleep(Duration::from_hours(60)).await;
+        if ended {
+            assert!(sandbox.end_execution(MACHINE, "one", status));
+        }
+        let swept = sweep_with_machine(&sandbox).await.expect("sweeps");
+        let count = |key: &str| swept[key].as_array().map_or(0, Vec::len);
+        let expected = if ended { (1, 0) } else { (0, 1) };
+        assert_eq!((count("Closed"), count("Alive")), expected, "{status}");
+        assert_eq!(sandbox.grants(SOURCE_KEY).is_empty(), ended, "{status}");
+    }
+}
+
+/// Of two executions on one run the later may go on with what the earlier opened. What nobody knows any more, as Step Functions forgets
+/// executions after ninety days, does not work either.
+#[tokio::test(start_paused = true)]
+async fn the_last_execution_of_a_run_keeps_it_open() {
+    let sandbox = Sandbox::new(with_machine());
+    started(&sandbox, "two").await;
+    for execution in ["forgotten", "two"] {
+        let event = json!({"Open": distribute(&TWO), "Execution": execution});
+        call(&sandbox, &event).await.expect("opens");
+    }
+    let swept = sweep_with_machine(&sandbox).await.expect("sweeps");
+    assert_eq!(swept["Alive"].as_array().map(Vec::len), Some(1), "{swept}");
+    assert!(!sandbox.grants(SOURCE_KEY).is_empty());
+    assert!(sandbox.end_execution(MACHINE, "two", "TIMED_OUT"));
+    sweep_with_machine(&sandbox).await.expect("sweeps");
+    assert_closed(&sandbox);
+}
+
+/// Who cannot ask whether an execution works does not take it for ended.
+#[tokio::test(start_paused = true)]
+async fn an_execution_that_cannot_be_asked_for_is_not_closed() {
+    let sandbox = Sandbox::new(with_machine());
+    started(&sandbox, "one").await;
+    call(
+        &sandbox,
+        &json!({"Open": distribute(&TWO), "Execution": "one"}),
+    )
+    .await
+    .expect("opens");
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "DescribeExecution" => Fault::Refuse {
+            status: 400,
+            code: "AccessDeniedException".to_owned(),
+            message: "not you".to_owned(),
+        },
+        _ => Fault::None,
+    });
+    let error = sweep_with_machine(&sandbox).await.expect_err("is told");
+    assert!(error.to_string().contains("DescribeExecution"), "{error}");
+    assert!(!sandbox.grants(SOURCE_KEY).is_empty());
+}
+
+/// The function's role with what the stack adds.
+fn with_machine() -> World {
+    let mut world = slow_world(&TWO);
+    let source = world
+        .accounts
+        .iter_mut()
+        .find(|account| account.id == SOURCE);
+    source.expect("it").roles = vec![function_role().policy(documented("Watch"))];
+    world
+}
+
+async fn started(sandbox: &Sandbox, execution: &str) {
+    let config = config_in(HOME, sandbox.http_client(), sandbox.time_source()).await;
+    let started = aws_sdk_sfn::Client::new(&config)
+        .start_execution()
+        .state_machine_arn(MACHINE)
+        .name(execution)
+        .send();
+    started.await.expect("starts");
+}
+
+async fn sweep_with_machine(sandbox: &Sandbox) -> Result<Value, Error> {
+    let settings = Settings {
+        state_machine: Some(MACHINE.to_owned()),
+        ..settings()
+    };
+    Handler::new(
+        config_in(HOME, sandbox.http_client(), sandbox.time_source()).await,
+        settings,
+    )
+    .handle(&json!({"Sweep": {}}).to_string(), &invocation(sandbox))
+    .await
 }

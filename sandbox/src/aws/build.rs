@@ -115,6 +115,7 @@ impl Aws {
             lateness: super::late::Lateness::of(world.late_reads, world.speed),
             buckets: BTreeMap::new(),
             invocations: Vec::new(),
+            executions: BTreeMap::new(),
             serial: 0,
         }
     }

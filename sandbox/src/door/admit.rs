@@ -45,7 +45,7 @@ pub(super) fn admit(
         return Err(match service {
             Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
             Service::Sts | Service::Iam => refusals::EXPIRED_TOKEN.with(&[]),
-            Service::Kms | Service::Lambda | Service::Organizations => {
+            Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
                 refusals::KMS_EXPIRED_TOKEN.with(&[])
             }
             Service::S3 => refusals::S3_EXPIRED_TOKEN.with(&[]),
@@ -63,7 +63,7 @@ pub(super) fn admit(
         return Err(match service {
             Service::Ec2 => refusals::ACCOUNT_BLOCKED.with(&[account]),
             Service::Sts | Service::Iam => refusals::ACCOUNT_SUSPENDED.with(&[account]),
-            Service::Kms | Service::Lambda | Service::Organizations => {
+            Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
                 refusals::KMS_ACCOUNT_SUSPENDED.with(&[account])
             }
             Service::S3 => refusals::S3_ACCOUNT_PROBLEM.with(&[]),
@@ -103,7 +103,7 @@ fn in_region(
         return Err(match service {
             Service::Ec2 => refusals::OPT_IN_REQUIRED.with(&[region, account]),
             Service::Sts | Service::Iam => refusals::STS_REGION_DISABLED.with(&[account]),
-            Service::Kms | Service::Lambda | Service::Organizations => {
+            Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
                 refusals::KMS_REGION_DISABLED.with(&[region, account])
             }
             Service::S3 => refusals::S3_REGION_DISABLED.with(&[region, account]),
@@ -139,7 +139,7 @@ fn unknown_key(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
         Service::Sts | Service::Iam => refusals::INVALID_CLIENT_TOKEN_ID.with(&[]),
-        Service::Kms | Service::Lambda | Service::Organizations => {
+        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_UNRECOGNIZED_CLIENT.with(&[])
         }
         Service::S3 => refusals::S3_UNKNOWN_KEY.with(&[]),
@@ -150,7 +150,7 @@ fn bad_signature(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
         Service::Sts | Service::Iam => refusals::SIGNATURE_DOES_NOT_MATCH.with(&[]),
-        Service::Kms | Service::Lambda | Service::Organizations => {
+        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_INVALID_SIGNATURE.with(&[])
         }
         Service::S3 => refusals::S3_SIGNATURE.with(&[]),
@@ -162,7 +162,7 @@ fn skewed(service: Service, at: &str, aws: &Aws) -> Refused {
     match service {
         Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
         Service::Sts | Service::Iam => refusals::SIGNATURE_EXPIRED.with(&[at, &now]),
-        Service::Kms | Service::Lambda | Service::Organizations => {
+        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now])
         }
         Service::S3 => refusals::S3_SKEWED.with(&[]),

@@ -122,7 +122,7 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
             respond(error.status, XML, text, request_id)
         }
         Service::S3 => s3_error(error, request_id),
-        Service::Kms => {
+        Service::Kms | Service::States => {
             let body = json!({"__type": error.code, "message": error.message});
             respond(error.status, JSON, body.to_string(), request_id)
         }
@@ -140,7 +140,7 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
     };
     if matches!(
         service,
-        Service::Kms | Service::Lambda | Service::Organizations
+        Service::Kms | Service::Lambda | Service::Organizations | Service::States
     ) {
         put(&mut response, "x-amzn-errortype", error.code);
     }

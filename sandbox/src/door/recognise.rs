@@ -37,6 +37,7 @@ pub(super) enum Body {
 const TARGETS: &[(&str, Service)] = &[
     ("TrentService.", Service::Kms),
     ("AWSOrganizationsV20161128.", Service::Organizations),
+    ("AWSStepFunctions.", Service::States),
 ];
 const IAM_VERSION: &str = "2010-05-08";
 const FUNCTIONS: &str = "/2015-03-31/functions/";
@@ -144,6 +145,7 @@ fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
         (Some("kms"), _) => Service::Kms,
         (Some("lambda"), _) => Service::Lambda,
         (Some("organizations"), _) => Service::Organizations,
+        (Some("states"), _) => Service::States,
         _ => Service::Ec2,
     };
     let operation = query.owned("Action").unwrap_or_default();
@@ -170,6 +172,9 @@ fn refused_query(service: Service, query: &Query) -> Option<Refused> {
         Service::Kms => return Some(refusals::NOT_IMPLEMENTED.with(&["KMS without X-Amz-Target"])),
         Service::Organizations => {
             return Some(refusals::NOT_IMPLEMENTED.with(&["Organizations without X-Amz-Target"]));
+        }
+        Service::States => {
+            return Some(refusals::NOT_IMPLEMENTED.with(&["Step Functions without X-Amz-Target"]));
         }
         Service::Lambda => return Some(refusals::NOT_IMPLEMENTED.with(&["this path of Lambda"])),
         Service::Ec2 | Service::Sts | Service::Iam | Service::S3 => {}

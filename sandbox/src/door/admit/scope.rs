@@ -35,7 +35,7 @@ pub(super) fn check(request: &Incoming, service: Service, claim: &Claim) -> Resu
     Err(match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
         Service::Sts | Service::Iam => refusals::WRONG_SCOPE.with(&[&request.host, &claim.region]),
-        Service::Kms | Service::Lambda | Service::Organizations => {
+        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_INVALID_SIGNATURE.with(&[])
         }
         Service::S3 => refusals::S3_MALFORMED_AUTHORIZATION.with(&[]),
