@@ -180,7 +180,7 @@ impl Aws {
     /// The same for an attempt that ends: where another has followed it meanwhile, that one uses them, and deletes them.
     pub(super) async fn delete_staged_by(&self, run: &Run, attempt: &Attempt) -> Left {
         match self.run_record(&run.run).await {
-            Ok(Some(now)) if now.attempt != attempt.number => Left::new(),
+            Ok(Some(now)) if now.has_followed(attempt) => Left::new(),
             Ok(_) => self.delete_staged(run).await,
             Err(refusal) => vec![(format!("run {}", run.run), refusal)],
         }

@@ -15,7 +15,7 @@ impl Aws {
         Ok(self.close_attempt(&run, attempt, false).await)
     }
 
-    /// Finishes the closings of one resource that their processes left half-way.
+    /// Finishes the closings of one resource that their processes left half-way, and takes off a lock that one left.
     pub async fn finish_half_closed(&self, record: &Record) -> Result<Vec<Attempt>, Refusal> {
         let Some(site) = record.site() else {
             return Ok(Vec::new());
@@ -24,6 +24,7 @@ impl Aws {
         for attempt in &half {
             self.finish_closing(&site, attempt).await?;
         }
+        self.break_dead_lock(record).await?;
         Ok(half)
     }
 }

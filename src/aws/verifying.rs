@@ -2,6 +2,7 @@
 //! process can be under way any more and AWS shows everything; what nobody holds is taken away, and what was found is in the receipt.
 
 use super::Aws;
+use super::closing::Left;
 use super::ledger::Change;
 use super::permission::{Resource, Site, is_gone};
 use crate::error::Refusal;
@@ -18,6 +19,9 @@ impl Aws {
             return Ok(None);
         };
         let (by, now) = (self.process.clone(), self.now());
+        if record.verify(attempt, &by, now).is_none() {
+            return Ok(None);
+        }
         let announced = self.change_record(&record.resource, |there| {
             let Some(there) = there else {
                 return Change::Leave(None);
@@ -75,8 +79,17 @@ impl Aws {
         let mut seen = match &site.resource {
             Resource::Key(key) => self.verify_key(run, attempt, site, key, record).await?,
             Resource::Image(_) if run.kind == Kind::Copy => {
-                // It was held for copies in the source account, of which one may have shown late.
-                let left = self.delete_staged_by(run, attempt).await;
+                // It was held for copies in the source account, of which one may have shown late. A later attempt that holds it too uses
+                // them, and deletes them.
+                let later = record
+                    .attempts_of(&run.run, true)
+                    .into_iter()
+                    .any(|of_run| of_run.number > attempt.number);
+                let left = if later {
+                    Left::new()
+                } else {
+                    self.delete_staged(run).await
+                };
                 if let Some((_, refusal)) = left.into_iter().next() {
                     return Err(refusal);
                 }

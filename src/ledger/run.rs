@@ -194,6 +194,11 @@ impl Run {
         self.status == RunStatus::Live && self.live() == *attempt
     }
 
+    /// Whether a later attempt is at work, which may use what this one copied in the source account.
+    pub fn has_followed(&self, attempt: &Attempt) -> bool {
+        self.attempt > attempt.number && self.status != RunStatus::Ended
+    }
+
     /// A run of which only an attempt's entry in a record is known: its object is lost. Whatever bears its name is looked for.
     pub fn unknown(attempt: &Attempt, account: &str, region: &str) -> Self {
         Self {

@@ -7,7 +7,7 @@ use super::Editor;
 use crate::aws::Aws;
 use crate::aws::ledger::Change;
 use crate::error::Refusal;
-use crate::ledger::{Edit, Record};
+use crate::ledger::{Edit, LONGEST_LIFE, Record};
 
 /// Seconds within which whoever has the lock may write.
 const WRITES_WITHIN: i64 = 60;
@@ -69,17 +69,31 @@ impl Aws {
         .await
     }
 
+    /// Takes the lock off a record whose process died with it.
+    pub(in crate::aws) async fn break_dead_lock(&self, record: &Record) -> Result<(), Refusal> {
+        let dead = |edit: &Edit, now: i64| now >= edit.since.saturating_add(LONGEST_LIFE);
+        let now = self.now();
+        if !record.edit.as_ref().is_some_and(|edit| dead(edit, now)) {
+            return Ok(());
+        }
+        self.change_record(&record.resource, |record| match record {
+            Some(record) if record.edit.as_ref().is_some_and(|edit| dead(edit, now)) => {
+                let mut new = record.next();
+                new.edit = None;
+                Change::to_record(new)
+            }
+            _ => Change::Leave(()),
+        })
+        .await
+    }
+
     /// Gives it back. Should that fail, it is lost after its lease.
     pub(super) async fn unlock_policy(&self, key: &str) {
         let unlocked = self.change_record(key, |record| match record {
             Some(record) if record.edit.as_ref().is_some_and(|e| e.by == self.process) => {
                 let mut new = record.next();
                 new.edit = None;
-                if new.is_empty() {
-                    Change::Delete(())
-                } else {
-                    Change::Write(new, ())
-                }
+                Change::to_record(new)
             }
             _ => Change::Leave(()),
         });

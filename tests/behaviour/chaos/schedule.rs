@@ -275,6 +275,11 @@ impl Schedule {
         schedule
     }
 
+    /// Whether reads show changes later than the calls that made them say.
+    pub fn shows_late(&self) -> bool {
+        self.late_reads != LateReads::default()
+    }
+
     pub fn world(&self) -> World {
         // What a process made that died without a word is looked for once more, a quarter of a minute after the source is closed.
         let doubled = self.runs.iter().any(|run| run.way == Way::Doubled);
