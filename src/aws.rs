@@ -1,7 +1,9 @@
 //! Performs commands with the real SDK clients. Nothing here decides: each command's calls are made, and what AWS said is
 //! handed back as an outcome.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::SdkConfig;
@@ -12,7 +14,7 @@ use crate::allowed::Allowed;
 use crate::command::{Command, Outcome};
 use crate::digest::digest;
 use crate::error::Error;
-use crate::ids::{AccountId, Region};
+use crate::ids::{AccountId, Region, SnapshotId};
 use crate::source::Source;
 use crate::state::State;
 
@@ -69,6 +71,7 @@ pub struct Aws {
     sessions: session::Sessions,
     probed: key::Probed,
     policies: key_policy::Policies,
+    deleted: Mutex<BTreeSet<SnapshotId>>,
 }
 
 /// Whose credentials a call is made with. `None`: the function's own.
@@ -115,7 +118,13 @@ impl Aws {
             sessions: session::Sessions::default(),
             probed: key::Probed::default(),
             policies: key_policy::Policies::default(),
+            deleted: Mutex::default(),
         }
+    }
+
+    /// The copies in the source account that this invocation has deleted.
+    fn deleted(&self) -> MutexGuard<'_, BTreeSet<SnapshotId>> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Unix seconds by the clock the SDK signs with.

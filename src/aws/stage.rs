@@ -210,10 +210,14 @@ impl Aws {
         let staged = found
             .iter()
             .filter(|s| is_staged_by(&run.run, account.as_str(), image.as_ref(), s));
+        // What was deleted a moment ago may be listed still, and has no tags by which a policy would allow to delete it.
         let ids: Vec<SnapshotId> = staged
             .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
+            .filter(|id| !self.deleted().contains(id))
             .collect();
-        copies::delete(&ec2, &at, &ids).await.left
+        let deleted = copies::delete(&ec2, &at, &ids).await;
+        self.deleted().extend(deleted.gone);
+        deleted.left
     }
 }
 

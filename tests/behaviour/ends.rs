@@ -356,3 +356,49 @@ async fn an_opening_made_behind_a_closing_is_closed_again() {
         assert_closed(&sandbox);
     }
 }
+
+/// A process that joins a closing has more to take away than the one that announced it, and buries it all: the first leaves it there.
+#[tokio::test(start_paused = true)]
+async fn a_closing_that_another_has_joined_is_left_to_it() {
+    let sandbox = Sandbox::new(world(&[(ONE, HOME)]));
+    sandbox.set_fault(|call| {
+        let removes = call
+            .params
+            .get("OperationType")
+            .is_some_and(|o| o == "remove");
+        if removes && call.params.values().any(|value| value == ROOT) {
+            Fault::Delay(Duration::from_secs(10))
+        } else {
+            Fault::None
+        }
+    });
+    let key = format!("openings/{ROOT}.json");
+    let joining = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let there = sandbox.objects(BUCKET).remove(&key).unwrap_or_default();
+            let mut record: Value = serde_json::from_slice(&there).unwrap_or_default();
+            let revision = record["Revision"].as_u64();
+            let Some(closing) = record["Closing"].as_object_mut().filter(|c| !c.is_empty()) else {
+                continue;
+            };
+            for closing in closing.values_mut() {
+                closing["By"] = json!("another");
+            }
+            record["Revision"] = json!(revision.expect("a number") + 1);
+            sandbox.edit(|aws| assert!(aws.put_object(BUCKET, &key, record.to_string())));
+            return;
+        }
+    };
+    let event = distribute(&[(ONE, HOME)]);
+    tokio::join!(to_the_end(&sandbox, &event), joining);
+    let record: Value = serde_json::from_slice(&sandbox.objects(BUCKET)[&key]).expect("JSON");
+    let mut closing = record["Closing"]
+        .as_object()
+        .into_iter()
+        .flat_map(|c| c.values());
+    assert!(
+        closing.any(|closing| closing["By"] == "another"),
+        "{record}"
+    );
+}

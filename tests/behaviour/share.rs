@@ -1,7 +1,9 @@
 //! `Mode: Share`: others launch from the source image; what one run gave is taken back, and nothing else.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use amiferry_sandbox::world::LateReads;
 use amiferry_sandbox::{Fault, LaunchPermission, Sandbox};
 use serde_json::{Value, json};
 
@@ -338,6 +340,22 @@ async fn taken_back_after_the_image_is_gone() {
         let error = call(&sandbox, &back).await.expect_err("nothing is left");
         assert_eq!(error.error_type(), "SourceNotFound", "{error}");
     }
+}
+
+/// A grant that KMS does not list yet is waited for: taking back ends when it is revoked, not before.
+#[tokio::test(start_paused = true)]
+async fn taken_back_before_its_grants_are_listed() {
+    let late = LateReads {
+        grants: Duration::from_secs(40),
+        ..LateReads::default()
+    };
+    let sandbox = Sandbox::new(world(&TWO).late_reads(late));
+    let given = to_the_end(&sandbox, &share(&[ONE, OTHER], &json!({}))).await;
+    assert_eq!(given["Status"], "Succeeded", "{given}");
+    let back = share(&[ONE, OTHER], &json!({"Unshare": true}));
+    let reply = to_the_end(&sandbox, &back).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert!(granted(&sandbox).is_empty(), "{:?}", granted(&sandbox));
 }
 
 /// Direct calls for one image are one share: what each of several calls at the same moment gave is known to the next.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use amiferry_sandbox::world::LateReads;
 use amiferry_sandbox::{Account, Fault, Key, Sandbox, World};
 use serde_json::{Value, json};
 
@@ -481,4 +482,39 @@ async fn the_verification_of_an_attempt_keeps_the_staged_copies_of_the_next() {
     let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_unstaged(&sandbox, "attempted twice");
+}
+
+/// A copy in the source account that no listing showed when its attempt ended is deleted by the verification, also where an attempt has
+/// followed that made none.
+#[tokio::test(start_paused = true)]
+async fn a_staged_copy_that_showed_late_is_deleted_by_the_verification() {
+    let late = LateReads {
+        listings: Duration::from_mins(1),
+        ..LateReads::default()
+    };
+    let sandbox = Sandbox::new(staged_world(1, &TWO).late_reads(late));
+    sandbox.set_fault(
+        |call| match (call.account.as_str(), call.operation.as_str()) {
+            (SOURCE, "CopySnapshot") => Fault::ResetAfter,
+            _ => Fault::None,
+        },
+    );
+    let mut short = invocation(&sandbox);
+    short.deadline = Some(sandbox.now() + Duration::from_secs(16));
+    let event = wish(&TWO).to_string();
+    let begun = function(&sandbox).await.handle(&event, &short).await;
+    assert_eq!(begun.expect("begins")["Status"], "Continue");
+    assert!(sandbox.snapshots(SOURCE, HOME).len() > 2);
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "AssumeRole" | "CopySnapshot" => refuse(403, "AccessDenied"),
+        _ => Fault::None,
+    });
+    for _ in 0..2 {
+        let reply = to_the_end(&sandbox, &wish(&TWO)).await;
+        assert_eq!(reply["Status"], "Failed", "{reply}");
+    }
+    sandbox.clear_fault();
+    tokio::time::sleep(Duration::from_mins(17)).await;
+    call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+    assert_unstaged(&sandbox, "verified");
 }

@@ -7,7 +7,9 @@ use crate::diagnose::Cause;
 use crate::error::Refusal;
 use crate::ids::AccountId;
 use crate::state::{Phase, State, TargetPhase, TargetState, shorten};
-use crate::step::pace::{MOST_DENIALS, MOST_TRIES, backoff};
+use crate::step::pace::{
+    DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff,
+};
 
 use super::{end_or_grant, fail, stick, stumble};
 
@@ -269,8 +271,18 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
     state.sharing.tries += 1;
     state.sharing.due = now + backoff(state.sharing.tries);
     let passing = problem.iter().all(|(_, refusal)| refusal.is_passing());
+    let deleting = problem
+        .iter()
+        .all(|(_, refusal)| refusal.is_passing() || refusal.operation == "DeleteSnapshot");
     // A denial gets a few tries too: closing what was opened is worth more than an early answer.
-    let most = if passing { MOST_TRIES } else { MOST_DENIALS };
+    let most = if passing {
+        MOST_TRIES
+    } else if deleting {
+        state.sharing.due = state.sharing.due.min(now + DENIED_AGAIN);
+        MOST_DENIALS_OF_DELETING
+    } else {
+        MOST_DENIALS
+    };
     if state.sharing.tries >= most {
         let said: Vec<String> = problem
             .iter()

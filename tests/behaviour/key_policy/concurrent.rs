@@ -2,9 +2,11 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use amiferry_sandbox::Fault;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 
 use super::*;
 
@@ -305,4 +307,31 @@ async fn what_somebody_made_of_our_statements_goes_too() {
     to_the_end(&sandbox, &share(&[ONE], &json!({"Unshare": true}))).await;
     let left = sandbox.key_policy(SOURCE_KEY).unwrap();
     assert_eq!(left, serde_json::from_str::<Value>(&before).unwrap());
+}
+
+/// Whoever edits a policy has the lock in the key's record; nobody else writes meanwhile, and a lock whose process died is lost.
+#[tokio::test(start_paused = true)]
+async fn nobody_writes_while_another_has_the_lock() {
+    let sandbox = Sandbox::new(editing_world(&TWO));
+    let now = sandbox.now();
+    let record = json!({"Schema": 1, "Revision": 1, "Resource": SOURCE_KEY, "Region": HOME, "AccountId": SOURCE, "Before": {},
+        "Holders": {}, "Closing": {}, "Closed": {}, "Edited": true, "Edit": {"By": "another", "Since": at(now)}});
+    let key = format!("openings/{SOURCE_KEY}.json");
+    sandbox.edit(|aws| assert!(aws.put_object(BUCKET, &key, record.to_string())));
+    let reply = to_the_end(&sandbox, &by_policy(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    let ledger = sandbox.ledger();
+    let first = ledger.iter().find(|call| call.operation == "PutKeyPolicy");
+    let waited = first.expect("it edits").at.duration_since(now);
+    assert!(waited.expect("later") >= Duration::from_mins(2));
+}
+
+/// A time as the ledger has it.
+fn at(time: SystemTime) -> String {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("after it");
+    DateTime::from_secs(i64::try_from(since.as_secs()).expect("small"))
+        .fmt(Format::DateTime)
+        .expect("in range")
 }
