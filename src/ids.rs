@@ -68,7 +68,7 @@ macro_rules! checked_text {
 checked_text!(
     /// An AWS account ID.
     AccountId,
-    "an AWS account ID (12 digits)",
+    "an AWS account ID (12 digits; quote it, as a number loses its leading zeros)",
     |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 );
 

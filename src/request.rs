@@ -28,7 +28,7 @@ const MAX_TAGS: usize = 46;
 const MAX_SERVICE_LINKED_ROLES: usize = 8;
 
 const ACCEPTED: &str = "SourceImageId (AmiId), SourceRegion (Region), Mode, Targets, TargetAccountIds, TargetKmsKeyIds, TargetRegions, \
-     OrganizationId, OrganizationalUnitIds, TargetRoleName (RoleName), ExternalId, SourceSnapshotId (SnapshotId), ShareSnapshots, Unshare, \
+     OrganizationId, OrganizationalUnitIds, ExcludeAccountIds, TargetRoleName (RoleName), ExternalId, SourceSnapshotId (SnapshotId), ShareSnapshots, Unshare, \
      Name, Tags, CopyTags, KeyAccess, ServiceLinkedRoles, CreateServiceLinkedRoles, ReencryptKmsKeyId, CopyCompletionMinutes, RevokeAfterCopy, OnDelete, Wait";
 
 /// What the targets are to have.
@@ -75,7 +75,20 @@ pub struct Target {
 pub struct Audience {
     pub organization: Option<OrganizationId>,
     pub units: Vec<OrganizationalUnitId>,
+    /// Those of their accounts that are no targets.
+    pub excluded: BTreeSet<AccountId>,
     each: targets::Each,
+    copies: bool,
+}
+
+impl Audience {
+    /// The role by which a member's copies are made, and its external ID; `None` where nothing is copied.
+    pub fn copy_role(&self, account: &AccountId) -> Option<(String, Option<&ExternalId>)> {
+        let partition = self.each.partition()?;
+        let (role, external_id) = self.each.role();
+        self.copies
+            .then(|| (role.arn(partition, account), external_id))
+    }
 }
 
 /// Further words of `Mode: Share`.
@@ -259,7 +272,7 @@ impl Request {
             .collect();
         let added = members
             .iter()
-            .filter(|account| *account != owner)
+            .filter(|account| *account != owner && !audience.excluded.contains(account))
             .flat_map(|account| audience.each.targets(account))
             .filter(|t| seen.insert((t.account.clone(), t.region.clone())))
             .take(MAX_TARGETS + 1);
@@ -314,7 +327,10 @@ fn service_linked_roles(fields: &mut Fields) -> Result<Vec<ServiceLinkedRole>, E
 }
 
 fn parse_completion_minutes(text: &str) -> Result<u16, &'static str> {
+    // A number that a template computed may come with a fraction of nothing.
     let minutes: u16 = text
+        .strip_suffix(".0")
+        .unwrap_or(text)
         .parse()
         .map_err(|_| "must be a number of minutes, in steps of 15, from 15 to 2880")?;
     if minutes.is_multiple_of(15) && (15..=2880).contains(&minutes) {

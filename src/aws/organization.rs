@@ -2,6 +2,8 @@
 
 use aws_sdk_organizations::types::{Account, AccountState, AccountStatus, Organization};
 
+use tracing::info;
+
 use super::{Aws, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, OrganizationalUnitId};
@@ -67,7 +69,31 @@ impl Aws {
                 .accounts
                 .extend(id.filter(|id| !members.accounts.contains(id)));
         }
+        self.leave_out_management(audience, &organization, &mut members)
+            .await?;
         Ok(members)
+    }
+
+    /// Leaves the management account out where it has no copy role: a service-managed StackSet deploys to all members but to it.
+    async fn leave_out_management(
+        &self,
+        audience: &Audience,
+        organization: &Organization,
+        members: &mut Members,
+    ) -> Result<(), Error> {
+        let management = organization.master_account_id();
+        let management = management.and_then(|id| AccountId::parse(id).ok());
+        let Some(id) = management.filter(|id| members.accounts.contains(id)) else {
+            return Ok(());
+        };
+        let Some((role, external_id)) = audience.copy_role(&id) else {
+            return Ok(());
+        };
+        if !self.may_assume(&role, external_id).await? {
+            info!(account = %id, role, "the management account has no such role and is left out");
+            members.accounts.retain(|account| *account != id);
+        }
+        Ok(())
     }
 
     /// The accounts of a unit and of the units in it.

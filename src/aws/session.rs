@@ -8,13 +8,16 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use tokio::sync::OnceCell;
 
-use super::{Actor, Aws, refusal};
-use crate::error::Refusal;
+use super::{Actor, Aws, Place, refusal};
+use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::ExternalId;
 use crate::policy::session_policy;
 use crate::state::{State, TargetState};
 
 const LIFETIME: i32 = 3600;
+/// The policy of a session that is only to prove that there can be one.
+const NOTHING: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
 /// A session this close to its end is not used for another command.
 const RESERVE: Duration = Duration::from_mins(5);
 
@@ -59,7 +62,8 @@ impl Aws {
         let (credentials, _) = cell
             .get_or_try_init(|| {
                 let policy = session_policy(state, &target.account_id);
-                self.assume(state, target, &role, policy)
+                let name = format!("amiferry-{}", state.run);
+                self.assume(self.at_home(state), name, &role, external_id, policy)
             })
             .await?;
         Ok(Actor {
@@ -78,11 +82,30 @@ impl Aws {
         let role = target
             .role_name
             .arn(target.region.partition(), &target.account_id);
-        let (credentials, _) = self.assume(state, target, &role, policy).await?;
+        let external_id = target.external_id.as_ref().map(ExternalId::as_str);
+        let name = format!("amiferry-{}", state.run);
+        let assumed = self.assume(self.at_home(state), name, &role, external_id, policy);
+        let (credentials, _) = assumed.await?;
         Ok(Actor {
             account: target.account_id.to_string(),
             credentials: Some(credentials),
         })
+    }
+
+    /// Whether this role lets the function in. The session that proves it may do nothing.
+    pub(super) async fn may_assume(
+        &self,
+        role: &str,
+        external_id: Option<&ExternalId>,
+    ) -> Result<bool, Error> {
+        let external_id = external_id.map(ExternalId::as_str);
+        let name = "amiferry".to_owned();
+        let assumed = self.assume(self.here(), name, role, external_id, NOTHING.to_owned());
+        match assumed.await {
+            Ok(_) => Ok(true),
+            Err(refusal) if refusal.kind() == RefusalKind::Denied => Ok(false),
+            Err(refusal) => Err(Error::from_refusal(refusal)),
+        }
     }
 
     /// To be called when a session's credentials were refused, so that the next command gets new ones.
@@ -96,20 +119,20 @@ impl Aws {
 
     async fn assume(
         &self,
-        state: &State,
-        target: &TargetState,
+        at: Place,
+        name: String,
         role: &str,
+        external_id: Option<&str>,
         policy: String,
     ) -> Result<(Credentials, SystemTime), Refusal> {
-        let at = self.at_home(state);
         let answer = self
             .sts()
             .assume_role()
             .role_arn(role)
-            .role_session_name(format!("amiferry-{}", state.run))
+            .role_session_name(name)
             .duration_seconds(LIFETIME)
             .policy(policy)
-            .set_external_id(target.external_id.as_ref().map(ToString::to_string))
+            .set_external_id(external_id.map(str::to_owned))
             .send()
             .await
             .map_err(|e| refusal("AssumeRole", &at, role, &e))?;

@@ -7,6 +7,16 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
+/// Keys of a custom resource that are not the request's: CloudFormation's own, and those that templates give another value to have the
+/// resource updated.
+const OF_EVERY_RESOURCE: [&str; 5] = [
+    "ServiceToken",
+    "ServiceTimeout",
+    "Timestamp",
+    "UpdateToken",
+    "ForceUpdate",
+];
+
 /// The keys of one JSON object that have not been read yet.
 pub struct Fields {
     /// Where the object stands, for messages: empty for the request itself, `Targets[3].` for a target.
@@ -16,10 +26,9 @@ pub struct Fields {
 
 impl Fields {
     pub fn new(path: impl Into<String>, object: &Map<String, Value>) -> Self {
-        // CloudFormation adds these two to every custom resource.
         let left = object
             .iter()
-            .filter(|(key, _)| !matches!(key.as_str(), "ServiceToken" | "ServiceTimeout"));
+            .filter(|(key, _)| !OF_EVERY_RESOURCE.contains(&key.as_str()));
         Self {
             path: path.into(),
             left: left.map(|(k, v)| (k.clone(), v.clone())).collect(),
@@ -86,8 +95,8 @@ impl Fields {
     pub fn flag(&mut self, name: &str) -> Result<Option<bool>, Error> {
         match self.text(&[name])?.as_deref() {
             None => Ok(None),
-            Some("true" | "True") => Ok(Some(true)),
-            Some("false" | "False") => Ok(Some(false)),
+            Some(word) if word.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            Some(word) if word.eq_ignore_ascii_case("false") => Ok(Some(false)),
             Some(_) => Err(Error::invalid(self.key(name), "must be true or false")),
         }
     }
@@ -107,19 +116,18 @@ impl Fields {
         }
     }
 
-    /// A list of texts: a JSON array, or one comma-joined string. An empty list is refused: it is a mistake far more often
-    /// than a wish.
+    /// A list of texts: a JSON array, or one comma-joined string, which may end in a comma. An empty list is refused: it is a mistake
+    /// far more often than a wish. A list of one empty text is what an empty `CommaDelimitedList` comes to, and is absent.
     pub fn list(&mut self, name: &str) -> Result<Option<Vec<String>>, Error> {
-        let Some(value) = self.left.remove(name) else {
+        let Some(value) = self.left.remove(name).filter(|value| !is_blank(value)) else {
             return Ok(None);
         };
         let items: Vec<String> = match &value {
-            Value::Null => return Ok(None),
-            Value::String(joined) if joined.trim().is_empty() => return Ok(None),
-            Value::String(joined) => joined
-                .split(',')
-                .map(|item| item.trim().to_owned())
-                .collect(),
+            Value::String(joined) => {
+                let joined = joined.trim();
+                let items = joined.strip_suffix(',').unwrap_or(joined).split(',');
+                items.map(|item| item.trim().to_owned()).collect()
+            }
             Value::Array(items) => items
                 .iter()
                 .enumerate()
@@ -188,25 +196,53 @@ impl Fields {
 
     /// A map from text to text.
     pub fn map(&mut self, name: &str) -> Result<BTreeMap<String, String>, Error> {
-        match self.left.remove(name) {
-            None | Some(Value::Null) => Ok(BTreeMap::new()),
+        match self.left.remove(name).filter(|value| !is_blank(value)) {
+            None => Ok(BTreeMap::new()),
             Some(Value::Object(object)) => object
                 .into_iter()
-                .map(|(key, value)| match value {
-                    Value::String(text) => Ok((key, text)),
-                    Value::Number(number) => Ok((key, number.to_string())),
-                    Value::Bool(flag) => Ok((key, flag.to_string())),
-                    other => Err(Error::invalid(
-                        self.key(&format!("{name}.{key}")),
-                        format!("is {}; it must be a string", kind(&other)),
-                    )),
+                .map(|(key, value)| {
+                    let value = scalar(value).map_err(|kind| {
+                        let problem = format!("is {kind}; it must be a string");
+                        Error::invalid(self.key(&format!("{name}.{key}")), problem)
+                    })?;
+                    Ok((key, value))
                 })
                 .collect(),
+            Some(Value::Array(items)) => self.map_of_pairs(name, items),
             Some(other) => Err(Error::invalid(
                 self.key(name),
-                format!("is {}; it must be a map of strings", kind(&other)),
+                format!(
+                    "is {}; it must be a map of strings, or a list of {{Key, Value}}",
+                    kind(&other)
+                ),
             )),
         }
+    }
+
+    /// A map as AWS's resources take tags.
+    fn map_of_pairs(
+        &self,
+        name: &str,
+        items: Vec<Value>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut map = BTreeMap::new();
+        for (i, item) in items.into_iter().enumerate() {
+            let at = || self.key(&format!("{name}[{i}]"));
+            let pair = match item {
+                Value::Object(mut pair) if pair.len() == 2 => {
+                    let word = |value: Option<Value>| value.and_then(|value| scalar(value).ok());
+                    word(pair.remove("Key")).zip(word(pair.remove("Value")))
+                }
+                _ => None,
+            };
+            let (key, value) =
+                pair.ok_or_else(|| Error::invalid(at(), "must be {Key, Value}, two strings"))?;
+            if map.contains_key(&key) {
+                return Err(Error::invalid(at(), format!("names {key} a second time")));
+            }
+            map.insert(key, value);
+        }
+        Ok(map)
     }
 
     /// Refuses what was not read.
@@ -224,12 +260,25 @@ impl Fields {
     }
 }
 
-/// CloudFormation has no way to leave a property out by parameter but to send it empty.
+/// The text of a string, a number or a boolean; what it is, if it is none of these.
+fn scalar(value: Value) -> Result<String, &'static str> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        other => Err(kind(&other)),
+    }
+}
+
+/// CloudFormation has no way to leave a property out by parameter but to send it empty, or a list with one empty text.
 fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),
         Value::Object(object) => object.is_empty(),
+        Value::Array(items) => {
+            matches!(items.as_slice(), [Value::String(text)] if text.trim().is_empty())
+        }
         _ => false,
     }
 }

@@ -1,6 +1,8 @@
 //! The ways to name targets: the list of objects, the parallel lists of accounts and keys, times Regions, and the
 //! organisation or its units.
 
+use std::collections::BTreeSet;
+
 use crate::error::Error;
 use crate::ids::{
     AccountId, ExternalId, KeyRef, OrganizationId, OrganizationalUnitId, Region, RoleName,
@@ -30,6 +32,7 @@ pub fn read(
     let organization = fields.checked(&["OrganizationId"], OrganizationId::parse)?;
     let objects = fields.objects("Targets")?;
     let accounts = accounts(fields)?;
+    let excluded = excluded(fields)?;
     if objects.is_some() && accounts.is_some() {
         return Err(Error::invalid(
             "TargetAccountIds",
@@ -37,6 +40,18 @@ pub fn read(
         ));
     }
     let has_audience = organization.is_some() || !units.is_empty();
+    if !has_audience && !excluded.is_empty() {
+        return Err(Error::invalid(
+            "ExcludeAccountIds",
+            "goes with OrganizationId or OrganizationalUnitIds: the accounts of theirs that are no targets",
+        ));
+    }
+    if mode == Mode::Share && !excluded.is_empty() {
+        return Err(Error::invalid(
+            "ExcludeAccountIds",
+            "goes with Mode: Copy; who may launch by an organization or a unit is each of its accounts: name the accounts instead",
+        ));
+    }
     if accounts.is_none() && !has_audience && fields.has("TargetRegions") {
         return Err(Error::invalid(
             "TargetRegions",
@@ -57,6 +72,8 @@ pub fn read(
     let audience = has_audience.then_some(Audience {
         organization,
         units,
+        excluded,
+        copies: mode == Mode::Copy,
         each: Each {
             regions,
             key: key_of_all,
@@ -83,6 +100,14 @@ pub struct Each {
 }
 
 impl Each {
+    pub fn role(&self) -> (&RoleName, Option<&ExternalId>) {
+        (&self.role, self.external_id.as_ref())
+    }
+
+    pub fn partition(&self) -> Option<&'static str> {
+        self.regions.first().map(Region::partition)
+    }
+
     pub fn targets(&self, account: &AccountId) -> Vec<Target> {
         let in_region = |region: &Region| Target {
             account: account.clone(),
@@ -160,6 +185,12 @@ fn units(fields: &mut Fields) -> Result<Vec<OrganizationalUnitId>, Error> {
     each(&names, "OrganizationalUnitIds", OrganizationalUnitId::parse)
 }
 
+fn excluded(fields: &mut Fields) -> Result<BTreeSet<AccountId>, Error> {
+    let names = fields.list("ExcludeAccountIds")?.unwrap_or_default();
+    let accounts = each(&names, "ExcludeAccountIds", AccountId::parse)?;
+    Ok(accounts.into_iter().collect())
+}
+
 fn regions(fields: &mut Fields, source_region: &Region) -> Result<Vec<Region>, Error> {
     match fields.list("TargetRegions")? {
         None => Ok(vec![source_region.clone()]),
@@ -206,9 +237,9 @@ fn from_lists(
     regions: &[Region],
     shared: &Shared,
 ) -> Result<Vec<Target>, Error> {
-    if mode == Mode::Copy && keys.len() != accounts.len() {
+    if mode == Mode::Copy && keys.len() > 1 && keys.len() != accounts.len() {
         let problem = format!(
-            "has {} items, TargetAccountIds has {}: one key for each account, in the same order",
+            "has {} items, TargetAccountIds has {}: one key for each account, in the same order, or one that all have, such as an alias",
             keys.len(),
             accounts.len()
         );
@@ -218,7 +249,11 @@ fn from_lists(
     check_count(accounts.len().saturating_mul(regions.len()))?;
     let accounts = each(accounts, "TargetAccountIds", AccountId::parse)?;
     let mut keys = each(keys, "TargetKmsKeyIds", KeyRef::parse)?;
-    keys.resize(accounts.len(), KeyRef::aws_ebs());
+    let of_all = match keys.as_slice() {
+        [one] => one.clone(),
+        _ => KeyRef::aws_ebs(),
+    };
+    keys.resize(accounts.len(), of_all);
     let mut targets = Vec::with_capacity(accounts.len() * regions.len());
     for (account, key) in accounts.iter().zip(&keys) {
         for region in regions {

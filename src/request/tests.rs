@@ -171,7 +171,7 @@ fn mistakes_are_named() {
         ),
         (
             with(json!({"Tags": ["x"]})),
-            "Tags: is a list; it must be a map",
+            "Tags[0]: must be {Key, Value}, two strings",
         ),
         (
             with(json!({"TargetAccountIds": ["333333333333"]})),
@@ -192,7 +192,7 @@ fn mistakes_are_named() {
         ),
         (
             only(json!([{"AccountId": "22222222222"}])),
-            "Targets[0].AccountId: \"22222222222\" is not an AWS account ID (12 digits)",
+            "Targets[0].AccountId: \"22222222222\" is not an AWS account ID (12 digits; quote it, as a number loses its leading zeros)",
         ),
         (
             only(json!([{"AccountId": "111111111111"}])),
@@ -229,15 +229,35 @@ fn mistakes_are_named() {
             "Targets[0].ExternalId:",
         ),
         (
+            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,333333333333,444444444444", "TargetKmsKeyIds": [KEY, "alias/b"]}),
+            "TargetKmsKeyIds: has 2 items, TargetAccountIds has 3",
+        ),
+        (
             json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": [KEY]}),
-            "TargetKmsKeyIds: has 1 items, TargetAccountIds has 2",
+            "Targets[1].KmsKeyId: arn:aws:kms:us-west-2:222222222222:key/",
+        ),
+        (
+            with(json!({"ExcludeAccountIds": ["222222222222"]})),
+            "ExcludeAccountIds: goes with OrganizationId or OrganizationalUnitIds",
+        ),
+        (
+            json!({"AmiId": IMAGE, "Mode": "Share", "OrganizationId": "o-abcdefghij", "ExcludeAccountIds": "222222222222"}),
+            "ExcludeAccountIds: goes with Mode: Copy",
+        ),
+        (
+            with(json!({"Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]})),
+            "Tags[1]: names a a second time",
+        ),
+        (
+            with(json!({"Tags": [{"Key": "a"}]})),
+            "Tags[0]: must be {Key, Value}, two strings",
         ),
         (
             json!({"AmiId": IMAGE, "TargetAccountIds": []}),
             "TargetAccountIds: is an empty list",
         ),
         (
-            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,,", "TargetKmsKeyIds": "alias/a,alias/b,alias/c"}),
+            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,,333333333333", "TargetKmsKeyIds": "alias/a,alias/b,alias/c"}),
             "TargetAccountIds[1]: is empty",
         ),
     ];
@@ -251,6 +271,49 @@ fn mistakes_are_named() {
     assert_eq!(
         refused(&json!("text")),
         "Distribute: must be an object with the request's keys"
+    );
+}
+
+/// What templates send where they leave something out, compute a number, or have a resource updated.
+#[test]
+fn words_as_cloudformation_sends_them() {
+    let parse = |extra: Value| {
+        let mut words = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222"}], "TargetAccountIds": [""], "TargetKmsKeyIds": [" "],
+            "TargetRegions": [""], "OrganizationalUnitIds": "", "ServiceLinkedRoles": [""], "ExcludeAccountIds": [""]});
+        let words_of = words.as_object_mut().unwrap();
+        words_of.extend(extra.as_object().unwrap().clone());
+        words_of.retain(|_, value| !value.is_null());
+        Request::parse(&words, &defaults()).unwrap_or_else(|error| panic!("{words}: {error}"))
+    };
+    let plain = parse(json!({}));
+    assert_eq!((plain.targets.len(), plain.audience), (1, None));
+    let lists = json!({"Targets": null, "TargetAccountIds": "222222222222, 333333333333,"});
+    let keys = |extra: Value| -> Vec<String> {
+        let mut words = lists.clone();
+        let more = extra.as_object().unwrap().clone();
+        words.as_object_mut().unwrap().extend(more);
+        let targets = parse(words).targets;
+        targets.iter().map(|t| t.key.to_string()).collect()
+    };
+    assert_eq!(keys(json!({})), ["alias/aws/ebs", "alias/aws/ebs"]);
+    assert_eq!(
+        keys(json!({"TargetKmsKeyIds": "alias/amis,"})),
+        ["alias/amis", "alias/amis"]
+    );
+    let tagged = parse(json!({"Tags": [{"Key": "Team", "Value": "a"}, {"Value": 1, "Key": "No"}]}));
+    let tags: Vec<(&str, &str)> = tagged
+        .tags
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    assert_eq!(tags, [("No", "1"), ("Team", "a")]);
+    let odd = parse(
+        json!({"CopyTags": "FALSE", "CopyCompletionMinutes": "60.0", "Tags": [""], "Timestamp": "2026-11-23",
+        "UpdateToken": 7, "ForceUpdate": "x", "ServiceTimeout": "60"}),
+    );
+    assert_eq!(
+        (odd.copy_tags, odd.copy_completion_minutes),
+        (false, Some(60))
     );
 }
 

@@ -233,3 +233,52 @@ async fn what_is_wrong_with_an_organization_is_said() {
         "{error}"
     );
 }
+
+/// The management account is a member like the others where it has the copy role, and left out where it has none: service-managed StackSets
+/// deploy nothing to it.
+#[tokio::test(start_paused = true)]
+async fn the_management_account_is_left_out_unless_it_has_the_role() {
+    const MANAGEMENT: &str = "999999999999";
+    for has_role in [false, true] {
+        let organization = Organization::new(ORG, MANAGEMENT, "r-ab12")
+            .unit(TEAM, "team", "r-ab12")
+            .delegated_administrator(SOURCE);
+        let mut management = consumer(MANAGEMENT, &[HOME]).parent("r-ab12");
+        if !has_role {
+            management.roles.clear();
+        }
+        let world = World::new()
+            .copy_mib_per_second(4096.0)
+            .organization(organization)
+            .account(producer().parent("r-ab12"))
+            .account(management)
+            .account(consumer("222222222222", &[HOME]).parent(TEAM));
+        let sandbox = Sandbox::new(world);
+        let wish = json!({"OrganizationId": ORG, "TargetKmsKeyIds": "alias/amis"});
+        let reply = to_the_end(&sandbox, &ask(&wish)).await;
+        let others = ["222222222222/us-west-2"];
+        let all = ["222222222222/us-west-2", "999999999999/us-west-2"];
+        let expected = if has_role { set(&all) } else { set(&others) };
+        assert_eq!(served(&reply), expected);
+        assert_closed(&sandbox);
+        if !has_role {
+            // Whoever names it hears why it cannot be served.
+            let named = json!({"OrganizationId": ORG, "TargetKmsKeyIds": "alias/amis",
+                "Targets": [{"AccountId": MANAGEMENT, "KmsKeyId": "alias/amis"}]});
+            let reply = to_the_end(&sandbox, &ask(&named)).await;
+            let told = target(&reply, (MANAGEMENT, HOME));
+            assert_eq!(told["Cause"], "RoleNotAssumable", "{told}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn excluded_accounts_are_no_targets() {
+    let sandbox = Sandbox::new(organized());
+    let event = ask(
+        &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis", "ExcludeAccountIds": ["333333333333"]}),
+    );
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(served(&reply), set(&["222222222222/us-west-2"]));
+    assert!(sandbox.images("333333333333", HOME).is_empty());
+}
