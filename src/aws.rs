@@ -153,6 +153,13 @@ impl Aws {
         source: &Result<Source, String>,
         command: &Command,
     ) -> Outcome {
+        if command.changes() {
+            match self.overtaken(state).await {
+                Ok(None) => {}
+                Ok(Some(wants)) => return Outcome::Overtaken(wants),
+                Err(refusal) => return Outcome::Refused(refusal),
+            }
+        }
         match command {
             // Only what the image itself says that it is made of: a state may come from anybody who may call.
             Command::Share { targets } => match source {

@@ -12,9 +12,11 @@
 //! | `Grant` | an equal grant is looked for first; CreateGrant by name; a service-linked role that is there counts as made |
 //! | `Revoke` | announces itself in the ledger, removes what the record allows, and buries; then deletes what was staged |
 
+use std::collections::BTreeSet;
+
 use crate::digest::digest;
 use crate::error::Refusal;
-use crate::ids::{AccountId, ImageId, KeyRef, SnapshotId};
+use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetState};
 
@@ -89,6 +91,25 @@ impl Command {
             | Self::Undo { target }
             | Self::Remove { target }
             | Self::Grant { target } => Some(*target),
+        }
+    }
+
+    /// Whether it makes or removes something that a later event of the custom resource may want otherwise.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Share { .. }
+            | Self::Stage { .. }
+            | Self::Start { .. }
+            | Self::Register { .. }
+            | Self::Remove { .. }
+            | Self::Grant { .. } => true,
+            Self::LookStaged
+            | Self::Look { .. }
+            | Self::Poll { .. }
+            | Self::Check { .. }
+            | Self::Tidy { .. }
+            | Self::Undo { .. }
+            | Self::Revoke => false,
         }
     }
 
@@ -168,6 +189,8 @@ pub enum Outcome {
     NotAllowed(String),
     /// The attempt opens nothing more, and why.
     Over(String),
+    /// A later event of the custom resource goes before, and wants these.
+    Overtaken(BTreeSet<(AccountId, Region)>),
     Looked {
         key: KeyRef,
         image: Option<ImageId>,

@@ -53,6 +53,8 @@ pub enum Cause {
     NotAllowed,
     /// The attempt was closed before this target was done.
     AttemptOver,
+    /// A later event of the custom resource decides what becomes of the target.
+    Overtaken,
     KeyPolicyDenied,
     KeyPolicyTooLong,
     KeyPolicyElsewhere,
@@ -181,6 +183,9 @@ impl Cause {
             ),
             Self::StagingFailed => Self::staging_remedy(state),
             Self::CopyFailed => "Run again; if it fails the same way, look at the source snapshots and at the AWS Health Dashboard".to_owned(),
+            Self::TooSlow if state.end_by != 0 => "Give the resource a ServiceTimeout of 3600 seconds if it has a shorter one, Wait: false, or its copies \
+                 CopyCompletionMinutes"
+                .to_owned(),
             Self::TooSlow => "The copy did not finish within two days: ask for a time-based copy with CopyCompletionMinutes, then run again".to_owned(),
             Self::NameTaken => format!(
                 "In account {account}, Region {region}: another image has this name. Rename or deregister it, or give the request a Name such as {{name}}-{{image}}"
@@ -198,6 +203,7 @@ impl Cause {
             Self::NotAllowed => format!(
                 "In account {source}: set the template parameters AllowedAccountIds, OrganizationId and AllowShare to what may be given to whom, then send the request again"
             ),
+            Self::Overtaken => "Nothing: CloudFormation was told, or will be, by the later event".to_owned(),
             Self::AttemptOver => "Send the request again: it begins the next attempt. The sweeper, a stopped execution or another process of the run closed this one".to_owned(),
             Self::UnknownAccount => format!(
                 "Check that account {account} exists and is active, or leave it out: KMS takes no key policy that names an account it does not know"

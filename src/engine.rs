@@ -17,7 +17,7 @@ use crate::command::{Command, Outcome};
 use crate::error::Refusal;
 use crate::source::Source;
 use crate::state::{Phase, State, TargetPhase};
-use crate::step::{Busy, Next, next, record};
+use crate::step::{Busy, Next, next, overtaken, record};
 
 /// Commands under way at once. Each target has at most one.
 const AT_ONCE: usize = 48;
@@ -66,6 +66,9 @@ pub async fn advance(
                 .duration_since(aws.time_source().now())
                 .unwrap_or_default()
     });
+    if let Ok(Some(wants)) = aws.overtaken(state).await {
+        overtaken(state, &wants);
+    }
     let mut flying: Flying<'_> = FuturesUnordered::new();
     let mut busy = Busy::default();
     let mut under_way = Vec::new();
@@ -217,6 +220,7 @@ fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcom
         Outcome::Left(left) | Outcome::Closed { left, .. } => {
             left.first().map(|(_, refusal)| refusal.to_string())
         }
+        Outcome::Overtaken(_) => Some("a later event of the resource goes before".to_owned()),
         Outcome::Wait { why, .. } | Outcome::Over(why) | Outcome::NotAllowed(why) => {
             Some(why.clone())
         }

@@ -19,6 +19,7 @@ use crate::state::State;
 
 mod answer;
 mod begin;
+mod execution_ended;
 mod machine;
 mod permit;
 mod policies;
@@ -146,7 +147,7 @@ impl Handler {
                 if self.settings.state_machine.as_deref() != Some(machine.as_str()) {
                     return Ok(Value::Null);
                 }
-                self.sweep(aws, Some(&name), invocation).await
+                self.execution_ended(aws, &machine, &name, invocation).await
             }),
             Event::Image(change) => {
                 Box::pin(async move { self.image_changed(aws, &change, invocation).await })

@@ -19,6 +19,8 @@ pub enum Status {
     Failed,
     /// Clean-up failed: a person must act.
     Stuck,
+    /// A later event of the custom resource has gone before: there is nothing to tell of this one.
+    Overtaken,
 }
 
 impl Status {
@@ -28,6 +30,8 @@ impl Status {
             || state.targets.iter().any(|t| t.phase == TargetPhase::Stuck)
         {
             Self::Stuck
+        } else if state.targets.iter().any(is_overtaken) {
+            Self::Overtaken
         } else if good == state.targets.len() && state.sharing.refused.is_none() {
             Self::Succeeded
         } else if good == 0 {
@@ -43,8 +47,14 @@ impl Status {
             Self::PartiallySucceeded => "PartiallySucceeded",
             Self::Failed => "Failed",
             Self::Stuck => "Stuck",
+            Self::Overtaken => "Overtaken",
         }
     }
+}
+
+fn is_overtaken(target: &TargetState) -> bool {
+    let cause = target.failure.as_ref().map(|failure| failure.cause);
+    target.phase == TargetPhase::Failed && cause == Some(Cause::Overtaken)
 }
 
 fn succeeded(target: &TargetState) -> bool {
@@ -131,7 +141,7 @@ fn target(state: &State, target: &TargetState) -> Value {
             .collect();
         told["Snapshots"] = Value::Object(snapshots);
     }
-    if let (false, Some(failure)) = (succeeded(target), &target.failure) {
+    if let (false, Some(failure)) = (target.phase == TargetPhase::Succeeded, &target.failure) {
         told["Reason"] = json!(failure.reason);
         told["Cause"] = json!(failure.cause);
         told["Remedy"] = json!(failure.cause.remedy(state, target));

@@ -5,7 +5,7 @@
 //! Every command may have happened although this says nothing of it (the process died before it could return): whoever
 //! opens a state looks at AWS before acting on it, see `State::reopen`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,8 @@ pub const BYTES_PER_TARGET: usize = 1024;
 const LONGEST_PAUSE: i64 = 600;
 /// Bytes of AWS's words kept for a target that failed.
 const REASON_BYTES: usize = 260;
+/// What is said of a target that was left to a later event.
+const OVERTAKEN: &str = "a later event of this resource came before it was done";
 /// And for why its clean-up failed.
 pub const STUCK_BYTES: usize = 120;
 /// What was just made shows in the lists after this many seconds at the latest.
@@ -60,6 +62,9 @@ pub struct State {
     /// The name of the state machine's execution that goes on with it: once that is over, so is the run.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub execution: String,
+    /// The custom resource's event that asked: a later one of the resource ends the run.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub event: String,
     /// Whoever asked waits no longer than this (Unix seconds); 0 if for ever.
     #[serde(default, skip_serializing_if = "is_default")]
     pub end_by: i64,
@@ -377,6 +382,22 @@ impl State {
         target.due = target.shown_by();
     }
 
+    /// Leaves one target to a later event of the resource. What was made there is that event's where it `wants` the target, and undone
+    /// where it does not.
+    pub fn overtake(&mut self, i: usize, wants: &BTreeSet<(AccountId, Region)>) {
+        let target = &mut self.targets[i];
+        if target.phase.is_terminal() {
+            return;
+        }
+        let wanted = wants.contains(&(target.account_id.clone(), target.region.clone()));
+        if wanted || target.phase == TargetPhase::Removing {
+            target.failure = Some(Failure::new(Cause::Overtaken, OVERTAKEN));
+            target.phase = TargetPhase::Failed;
+            return;
+        }
+        self.give_up_target(i, Cause::Overtaken, OVERTAKEN);
+    }
+
     /// One target's part of this run, for whoever works on it alone. The whole closes what was opened.
     #[must_use]
     pub fn part(&self, i: usize) -> Self {
@@ -389,6 +410,7 @@ impl State {
             source: self.source.clone(),
             run: self.run.clone(),
             execution: self.execution.clone(),
+            event: self.event.clone(),
             ..*self
         }
     }

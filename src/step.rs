@@ -31,9 +31,10 @@ mod record;
 mod staging;
 
 pub use pace::{COPY_LIMIT, MOST_TRIES, backoff};
-pub use record::record;
+pub use record::{overtaken, record};
 
-const OUT_OF_TIME: &str = "CloudFormation waits for one hour; give the resource Wait: false, or the copies CopyCompletionMinutes";
+const OUT_OF_TIME: &str =
+    "CloudFormation waits no longer than the ServiceTimeout of the resource, one hour at most";
 
 /// What is being worked on at this moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -48,6 +48,26 @@ impl Aws {
         }
     }
 
+    /// The input of an execution; `None` where it is not known any more.
+    pub async fn execution_input(
+        &self,
+        machine: &str,
+        name: &str,
+    ) -> Result<Option<Value>, Refusal> {
+        let arn = execution_arn(machine, name);
+        let describing = self.sfn().describe_execution().execution_arn(&arn).send();
+        match describing
+            .await
+            .map_err(|e| refusal("DescribeExecution", &self.here(), &arn, &e))
+        {
+            Ok(answer) => Ok(answer
+                .input()
+                .and_then(|text| serde_json::from_str(text).ok())),
+            Err(refusal) if refusal.code == "ExecutionDoesNotExist" => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     /// Wakes those who wait for copies into this account and Region; tells how many.
     pub async fn wake(&self, account: &str, region: &str) -> Result<usize, Refusal> {
         let path = format!("{WAITING}/{account}/{region}");

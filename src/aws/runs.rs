@@ -1,16 +1,25 @@
 //! A run's object in the ledger: written when its request is accepted, before anything is opened, and when it ends.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::Aws;
 use super::ledger::Change;
-use crate::error::Refusal;
+use crate::error::{Error, Refusal};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
-use crate::ledger::{Kind, Principals, Receipt, Run, RunStatus};
+use crate::ledger::{Kind, Principals, Receipt, Run, RunStatus, RunTarget};
 use crate::state::{SourceRef, State};
 
 /// Seconds that the object of a run that holds nothing is kept, for its receipt.
 const KEPT: i64 = 90 * 24 * 3600;
+
+fn overtaken() -> Error {
+    Error::invalid(
+        "RequestId",
+        "is that of an old event: a later one of this resource has been accepted since",
+    )
+}
 
 impl Aws {
     /// Takes the request in: it joins the run's live attempt, or begins the next, which the state then names. `whole` says that a lasting
@@ -20,27 +29,53 @@ impl Aws {
         state: &mut State,
         asked_by: &str,
         whole: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Error> {
         let mut asked = state.as_run();
         asked_by.clone_into(&mut asked.asked_by);
         // What it opens, and how, is noted before it is opened.
         asked.resources.clear();
         (asked.stages, asked.grants, asked.edits_policies) = (false, false, false);
         let accepted = self.change_run(&state.run, |former| {
+            if former.is_some_and(|former| former.had_and_overtook(&state.event)) {
+                return Change::Leave(None);
+            }
             let new = Run::accept(former, asked.clone(), whole);
             let attempt = new.attempt;
             let same = |former: &Run| {
                 former.attempt == attempt
                     && former.executions == new.executions
                     && former.calls == new.calls
+                    && former.events == new.events
             };
             if former.is_some_and(same) {
-                return Change::Leave(attempt);
+                return Change::Leave(Some(attempt));
             }
-            Change::Write(new, attempt)
+            Change::Write(new, Some(attempt))
         });
-        state.attempt = accepted.await?;
+        state.attempt = accepted
+            .await
+            .map_err(Error::from_refusal)?
+            .ok_or_else(overtaken)?;
         Ok(())
+    }
+
+    /// The targets that a later event of the custom resource wants, where there is one since the state's own.
+    pub async fn overtaken(
+        &self,
+        state: &State,
+    ) -> Result<Option<BTreeSet<(AccountId, Region)>>, Refusal> {
+        if state.event.is_empty() {
+            return Ok(None);
+        }
+        let run = self.run_record(&state.run).await?;
+        let later = run.filter(|run| run.has_overtaken(&state.event));
+        Ok(later.map(|run| {
+            let place = |target: &RunTarget| {
+                let account = AccountId::parse(&target.account_id).ok()?;
+                Some((account, Region::parse(&target.region).ok()?))
+            };
+            run.targets.iter().filter_map(place).collect()
+        }))
     }
 
     /// Takes these, or all, off the lists of a lasting share before they are closed, so that no older `State` opens to them again. The state then
@@ -49,19 +84,55 @@ impl Aws {
         &self,
         state: &mut State,
         gone: Option<&Principals>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Error> {
         let live = self.change_run(&state.run, |run| {
             let Some(run) = run else {
-                return Change::Leave(0);
+                return Change::Leave(Some(0));
             };
-            let new = run.without(gone);
-            if new.targets == run.targets && new.audience == run.audience {
-                return Change::Leave(run.attempt);
+            if run.had_and_overtook(&state.event) {
+                return Change::Leave(None);
             }
-            Change::Write(new, run.attempt)
+            let new = run.without(gone, &state.event);
+            let same = new.targets == run.targets && new.audience == run.audience;
+            if same && new.events == run.events {
+                return Change::Leave(Some(run.attempt));
+            }
+            Change::Write(new, Some(run.attempt))
         });
-        state.attempt = live.await?;
+        state.attempt = live
+            .await
+            .map_err(Error::from_refusal)?
+            .ok_or_else(overtaken)?;
         Ok(())
+    }
+
+    /// Begins the attempt that takes back what a copying resource has, which the state then names. Returns what the run was before; `None`
+    /// where there is none.
+    pub async fn accept_withdrawal(
+        &self,
+        state: &mut State,
+        asked_by: &str,
+    ) -> Result<Option<Run>, Error> {
+        let mut asked = state.as_run();
+        asked_by.clone_into(&mut asked.asked_by);
+        let found = self.change_run(&state.run, |run| {
+            let Some(run) = run else {
+                return Change::Leave(Ok(None));
+            };
+            if run.had_and_overtook(&state.event) {
+                return Change::Leave(Err(overtaken()));
+            }
+            let new = run.withdrawn(&asked);
+            let found = Ok(Some((new.attempt, run.clone())));
+            if new == *run {
+                return Change::Leave(found);
+            }
+            Change::Write(new, found)
+        });
+        let found = found.await.map_err(Error::from_refusal)??;
+        let (attempt, before) = found.unzip();
+        state.attempt = attempt.unwrap_or_default();
+        Ok(before)
     }
 
     /// Notes that this run may have copies in the source account, and holds its image for it, so that the sweeper finds them.

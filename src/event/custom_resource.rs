@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -9,6 +11,10 @@ use crate::digest::digest;
 use crate::error::Error;
 use crate::ids::{AccountId, ImageId};
 
+/// Where the time of the event is kept when its ResponseURL, which tells it, is out of sight.
+const SENT_AT: &str = "SentAt";
+/// Seconds that are kept at least for undoing and answering, of a time-out that is long enough.
+const SHORTEST_END: i64 = 15;
 /// Those that CloudFormation makes have several hundred bytes.
 const LONGEST_URL: usize = 8192;
 
@@ -29,6 +35,26 @@ impl ResponseUrl {
             return Err(Error::invalid("ResponseURL", "must be an https URL"));
         }
         Ok(Self(url))
+    }
+
+    /// When CloudFormation signed it (Unix seconds), which is when it sent the event.
+    fn signed_at(&self) -> Option<i64> {
+        let url = Url::parse(&self.0).ok()?;
+        let (_, date) = url.query_pairs().find(|(key, _)| key == "X-Amz-Date")?;
+        // 20260131T235959Z
+        let (day, time) = date.strip_suffix('Z')?.split_once('T')?;
+        let part = |text: &str, from: usize, to: usize| text.get(from..to).map(str::to_owned);
+        let iso = format!(
+            "{}-{}-{}T{}:{}:{}Z",
+            part(day, 0, 4)?,
+            part(day, 4, 6)?,
+            part(day, 6, 8)?,
+            part(time, 0, 2)?,
+            part(time, 2, 4)?,
+            part(time, 4, 6)?
+        );
+        let at = DateTime::from_str(&iso, Format::DateTime).ok()?;
+        Some(at.secs())
     }
 
     /// For the one request that goes there.
@@ -63,7 +89,12 @@ pub struct CustomResource {
     pub physical_resource_id: Option<String>,
     pub properties: Value,
     pub old_properties: Value,
+    /// When CloudFormation sent it (Unix seconds), as far as it can be told.
+    sent_at: Option<i64>,
 }
+
+/// Seconds that CloudFormation waits for an answer, unless the resource says otherwise.
+const SERVICE_TIMEOUT: i64 = 3600;
 
 impl CustomResource {
     pub fn parse(value: &Value) -> Result<Self, Error> {
@@ -105,8 +136,11 @@ impl CustomResource {
             Some(Value::Object(object)) => Value::Object(object.clone()),
             _ => Value::Object(Map::new()),
         };
+        let sent_at = value.get(SENT_AT).and_then(Value::as_i64);
+        let sent_at = sent_at.or_else(|| response_url.as_ref()?.signed_at());
         Ok(Self {
             request_type,
+            sent_at,
             response_url,
             stack_id: required("StackId")?,
             request_id: required("RequestId")?,
@@ -118,9 +152,25 @@ impl CustomResource {
         })
     }
 
-    /// The event as CloudFormation sent it, but for the ResponseURL.
+    /// When the work must end, so that there is time to undo it and to answer before CloudFormation gives up (Unix seconds).
+    pub fn end_by(&self, now: i64) -> i64 {
+        let timeout = match &self.properties["ServiceTimeout"] {
+            Value::String(text) => text.trim().parse().ok(),
+            other => other.as_i64(),
+        };
+        let timeout = timeout.unwrap_or(SERVICE_TIMEOUT).clamp(1, SERVICE_TIMEOUT);
+        let sent_at = self
+            .sent_at
+            .unwrap_or(now)
+            .clamp(now.saturating_sub(timeout), now);
+        // A twelfth of it: five minutes of the hour.
+        sent_at + timeout - (timeout / 12).max(SHORTEST_END.min(timeout / 2))
+    }
+
+    /// The event as CloudFormation sent it, but for the ResponseURL, and with the time that this told.
     pub fn without_url(&self) -> Value {
         json!({
+            SENT_AT: self.sent_at,
             "RequestType": match self.request_type {
                 RequestType::Create => "Create",
                 RequestType::Update => "Update",

@@ -3,19 +3,18 @@
 use tracing::info;
 
 use super::Handler;
+use super::stack::asked_by;
 use crate::aws::{Aws, Members};
 use crate::digest::digest;
 use crate::error::Error;
 use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
-use crate::ledger::Principals;
+use crate::ledger::{Principals, RunStatus};
 use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
 use crate::source::Source;
-use crate::state::{SourceRef, State};
+use crate::state::{SourceRef, State, TargetPhase};
 
-/// CloudFormation's hour for a custom resource, less the time to undo and to answer: seconds.
-const CLOUDFORMATION_WAITS: i64 = 55 * 60;
 /// The source design's resources that share without copying.
 const SHARING_RESOURCES: [&str; 2] = ["Custom::ShareAutomation", "Custom::MultiAccountAmiShare"];
 /// What a failed Create without a usable request is called; deleting it deletes nothing.
@@ -86,14 +85,12 @@ pub async fn accept(
     asked_by: &str,
     whole: bool,
 ) -> Result<(), Error> {
-    let ends = begun.request.sharing.unshare;
-    let accepted = if ends {
+    if begun.request.sharing.unshare {
         let gone = gone(&begun.state);
         aws.accept_end(&mut begun.state, gone.as_ref()).await
     } else {
         aws.accept(&mut begun.state, asked_by, whole).await
-    };
-    accepted.map_err(Error::from_refusal)
+    }
 }
 
 /// Whom a request that takes back names; `None`: everybody.
@@ -199,26 +196,37 @@ async fn begin_copy(
     }
     let run = resource.run_id(&request.source_image);
     let mut begun = begin(aws, request, &run, true).await?;
-    let request = &begun.request;
-    if request.wait {
-        begun.state.end_by = begun.state.started + CLOUDFORMATION_WAITS;
+    begun.state.event = resource.identity();
+    if begun.request.wait {
+        begun.state.end_by = resource.end_by(begun.state.started);
     }
-    let deregisters = request.mode == Mode::Copy && request.on_delete == OnDelete::Deregister;
-    if resource.request_type == RequestType::Update && deregisters {
+    if resource.request_type == RequestType::Update {
+        let old = Request::parse_as(mode_of(resource), &resource.old_properties, defaults);
         // A changed image is a new physical resource: CloudFormation deletes the old one by an event of its own.
-        if let Ok(old) = Request::parse_as(mode_of(resource), &resource.old_properties, defaults)
-            && old.source_image == request.source_image
-            && old.mode == Mode::Copy
+        if let Ok(old) = old
+            && old.source_image == begun.request.source_image
         {
-            let kept = |t: &Target| {
-                let mut new = request.targets.iter();
-                new.any(|n| n.account == t.account && n.region == t.region)
-            };
-            let gone: Vec<Target> = old.targets.into_iter().filter(|t| !kept(t)).collect();
+            let gone = no_longer_wanted(&begun.request, old);
             plan::take_off(&mut begun.state, &gone)?;
         }
     }
     Ok(begun)
+}
+
+/// The targets of a resource whose copies an update takes away: those off the list, and all where copies become a share.
+fn no_longer_wanted(new: &Request, old: Request) -> Vec<Target> {
+    let on_delete = match new.mode {
+        Mode::Copy => new.on_delete,
+        Mode::Share => old.on_delete,
+    };
+    if old.mode != Mode::Copy || on_delete != OnDelete::Deregister {
+        return Vec::new();
+    }
+    let kept = |t: &Target| {
+        let mut wanted = new.targets.iter();
+        new.mode == Mode::Copy && wanted.any(|n| n.account == t.account && n.region == t.region)
+    };
+    old.targets.into_iter().filter(|t| !kept(t)).collect()
 }
 
 /// What never existed is deleted already; what remains of a run at the source is closed in any case.
@@ -231,15 +239,21 @@ async fn begin_delete(
         .physical_resource_id
         .clone()
         .unwrap_or_else(|| NOTHING.to_owned());
-    let ours = |request: &Request| id == physical_id(&resource.run_id(&request.source_image));
-    let request = request_of(resource, defaults).ok().filter(ours);
-    let Some(mut request) = request else {
-        return Ok(Beginning::Answer(Answer::success(
-            &id,
-            "there is nothing of this resource to delete",
-        )));
+    let nothing = || {
+        let said = "there is nothing of this resource to delete";
+        Ok(Beginning::Answer(Answer::success(&id, said)))
+    };
+    let Ok(mut request) = request_of(resource, defaults) else {
+        return nothing();
     };
     let run = resource.run_id(&request.source_image);
+    if id != physical_id(&run) {
+        // Where CloudFormation never had an answer, the ID is its own: the run follows from the resource all the same.
+        let begun = async || aws.run_record(&run).await.map_err(Error::from_refusal);
+        if is_ours(&id) || begun().await?.is_none() {
+            return nothing();
+        }
+    }
     let (place, source) = source_or_remains(aws, &request, &run, resource).await?;
     let now = aws.now();
     let mut state = match (request.mode, request.on_delete) {
@@ -264,16 +278,40 @@ async fn begin_delete(
             plan::withdraw(&request, place, false, &run, now)
         }
     };
-    state.end_by = now.saturating_add(CLOUDFORMATION_WAITS);
-    let gone = gone(&state);
-    aws.accept_end(&mut state, gone.as_ref())
-        .await
-        .map_err(Error::from_refusal)?;
+    state.event = resource.identity();
+    state.end_by = resource.end_by(now);
+    if request.mode == Mode::Share {
+        let gone = gone(&state);
+        aws.accept_end(&mut state, gone.as_ref()).await?;
+    } else {
+        let before = aws
+            .accept_withdrawal(&mut state, &asked_by(resource))
+            .await?;
+        if before.is_some_and(|run| run.status == RunStatus::Live) {
+            wait_for_the_overtaken(&mut state, now);
+        }
+    }
     Ok(Beginning::Run(Box::new(Begun {
         request,
         state,
         source,
     })))
+}
+
+/// Whether a physical ID is one that this function gives.
+fn is_ours(id: &str) -> bool {
+    let run = id.strip_prefix("amiferry-");
+    run.is_some_and(|run| run.len() == 16 && run.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Whoever works for an earlier event notices before the next thing it makes; what it is making meanwhile shows by then.
+fn wait_for_the_overtaken(state: &mut State, now: i64) {
+    for target in &mut state.targets {
+        if target.phase == TargetPhase::Removing {
+            target.last_start = now;
+            target.due = target.shown_by();
+        }
+    }
 }
 
 /// The image; or, where it is gone, what this run left of it.

@@ -204,7 +204,7 @@ impl Handler {
     }
 
     /// Where opening failed before it had a state to tell: what it may have left open is found in the ledger.
-    async fn recover(
+    pub(super) async fn recover(
         &self,
         aws: &Aws,
         call: &Call,

@@ -12,6 +12,8 @@ use super::{Attempt, Kind, Principals, Record, SCHEMA, readable, when};
 const MOST_EARLIER: usize = 20;
 /// Closings that a receipt lists, the latest.
 const MOST_RECEIPTS: usize = 400;
+/// Events of a custom resource that are remembered, the latest.
+const MOST_EVENTS: usize = 50;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +72,9 @@ pub struct Run {
     pub edits_policies: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipt: Vec<Receipt>,
+    /// Events of the custom resource that asked, by their identities, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
     /// How the last attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
@@ -225,6 +230,7 @@ impl Run {
             grants: true,
             edits_policies: true,
             receipt: Vec::new(),
+            events: Vec::new(),
             result: None,
         }
     }
@@ -254,6 +260,63 @@ impl Run {
             && self.audience == other.audience
     }
 
+    /// Whether another event of the custom resource came after this one, which has been accepted.
+    pub fn has_overtaken(&self, event: &str) -> bool {
+        let latest = self.events.last().map(String::as_str);
+        !event.is_empty() && latest.is_some_and(|latest| latest != event)
+    }
+
+    /// Whether this event was accepted, and another after it.
+    pub fn had_and_overtook(&self, event: &str) -> bool {
+        self.has_overtaken(event) && self.events.iter().any(|known| known == event)
+    }
+
+    fn note_event(&mut self, event: Option<&String>) {
+        self.events
+            .extend(event.filter(|event| !self.events.contains(event)).cloned());
+        let surplus = self.events.len().saturating_sub(MOST_EVENTS);
+        self.events.drain(..surplus);
+    }
+
+    /// The attempt that takes back what a copying resource has: it opens nothing, and closes everything that earlier attempts hold.
+    #[must_use]
+    pub fn withdrawn(&self, asked: &Self) -> Self {
+        let mut new = self.next();
+        new.note_event(asked.events.last());
+        if new.events.len() == self.events.len() && new.events.last() == asked.events.last() {
+            // The same event once more.
+            return self.clone();
+        }
+        new.follow(self);
+        new.kind = Kind::Copy;
+        new.targets.clear();
+        new.audience.clear();
+        new.asked_by.clone_from(&asked.asked_by);
+        new.since = asked.since;
+        new.executions.clone_from(&asked.executions);
+        new.calls = asked.calls;
+        new.status = RunStatus::Live;
+        new.closing_since = None;
+        for earlier in new.earlier.values_mut() {
+            earlier.closing = true;
+        }
+        new
+    }
+
+    /// Becomes the attempt after that of `former`.
+    fn follow(&mut self, former: &Self) {
+        self.attempt = former.attempt.saturating_add(1);
+        let earlier = Earlier {
+            executions: former.executions.clone(),
+            calls: former.calls,
+            closing: former.status != RunStatus::Live,
+        };
+        self.earlier.insert(former.attempt, earlier);
+        while self.earlier.len() > MOST_EARLIER {
+            self.earlier.pop_first();
+        }
+    }
+
     /// Takes in a request for this run: it joins the live attempt if it asks for the same, and else begins the next. A lasting
     /// share has an attempt for each request, which takes over what the former hold; `whole` says that the request lists everybody
     /// who is to have it.
@@ -271,6 +334,9 @@ impl Run {
         new.grants |= former.grants;
         new.edits_policies |= former.edits_policies;
         new.receipt.clone_from(&former.receipt);
+        let event = new.events.pop();
+        new.events.clone_from(&former.events);
+        new.note_event(event.as_ref());
         if new.kind == Kind::Share && !whole {
             new.targets.extend(former.targets.iter().cloned());
             new.audience.extend(former.audience.iter().cloned());
@@ -285,15 +351,12 @@ impl Run {
             new.executions.extend(former.executions.iter().cloned());
             new.calls |= former.calls;
         } else {
-            new.attempt = former.attempt.saturating_add(1);
-            let earlier = Earlier {
-                executions: former.executions.clone(),
-                calls: former.calls,
-                closing: former.status != RunStatus::Live,
-            };
-            new.earlier.insert(former.attempt, earlier);
-            while new.earlier.len() > MOST_EARLIER {
-                new.earlier.pop_first();
+            new.follow(former);
+        }
+        if former.kind == Kind::Share && new.kind == Kind::Copy {
+            // A share that has become a copy is taken back with the copy's own openings.
+            for earlier in new.earlier.values_mut() {
+                earlier.closing = true;
             }
         }
         new
@@ -301,9 +364,11 @@ impl Run {
 
     /// Takes these, or all, off the lists of whom it may open to.
     #[must_use]
-    pub fn without(&self, gone: Option<&Principals>) -> Self {
+    pub fn without(&self, gone: Option<&Principals>, event: &str) -> Self {
         let stays = |who: &str| gone.is_some_and(|gone| !gone.contains(who));
         let mut new = self.next();
+        let event = event.to_owned();
+        new.note_event(Some(&event).filter(|event| !event.is_empty()));
         new.targets.retain(|target| stays(&target.account_id));
         new.audience.retain(|who| stays(who));
         new

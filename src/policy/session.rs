@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::command::tag;
 use crate::ids::AccountId;
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{State, TargetPhase};
+use crate::state::{State, TargetPhase, TargetState};
 
 /// STS's limit for the text of a session policy.
 const LONGEST: usize = 2048;
@@ -24,7 +24,9 @@ const COMFORTABLE: usize = 1100;
 /// as any.
 pub fn session_policy(state: &State, account: &AccountId) -> String {
     let whole = keys_of_accounts(state, account);
-    let policies = if state.order.share.is_some() {
+    // Where copies become a share they are taken away.
+    let removes = |t: &TargetState| t.account_id == *account && t.phase == TargetPhase::Removing;
+    let policies = if state.order.share.is_some() && !state.targets.iter().any(removes) {
         let named = state.source.keys.iter().cloned().collect();
         vec![
             to_let_launch(state, account, &named),

@@ -151,7 +151,7 @@ fn reason(state: &State) -> String {
     match (first, &state.sharing.stuck) {
         (None, None) => match &state.sharing.refused {
             Some(said) => format!("{said}. {}", Cause::sharing_remedy(state)),
-            None => format!("{} targets done", state.targets.len()),
+            None => format!("{} targets done{}", state.targets.len(), unseen(state)),
         },
         (None, Some(said)) => format!(
             "The copies are made, but the source could not be closed again, run {}: {said}",
@@ -176,6 +176,23 @@ fn reason(state: &State) -> String {
             )
         }
     }
+}
+
+/// Targets that nobody could look into when they were to be cleared, and what AWS said.
+fn unseen(state: &State) -> String {
+    let removed = state
+        .targets
+        .iter()
+        .filter(|t| t.phase == TargetPhase::Removed);
+    let said = removed.filter_map(|t| {
+        let failure = t.failure.as_ref()?;
+        let (account, region) = (&t.account_id, &t.region);
+        let reason = &failure.reason;
+        Some(format!(
+            "; {account} {region} could not be looked into, and may keep what is there: {reason}"
+        ))
+    });
+    said.collect()
 }
 
 /// PUTs the answer, with a few tries until `by`. Errors never name the URL: who knows it can forge the answer.

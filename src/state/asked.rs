@@ -84,6 +84,10 @@ impl State {
             grants: self.order.key_access == KeyAccess::Grant,
             edits_policies: self.order.key_access == KeyAccess::Policy,
             receipt: Vec::new(),
+            events: Vec::from([self.event.clone()])
+                .into_iter()
+                .filter(|event| !event.is_empty())
+                .collect(),
             result: None,
         }
     }

@@ -74,6 +74,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             stuck: Some("x".repeat(600)),
         },
         execution: "x".repeat(80),
+        event: "e".repeat(32),
         end_by: 1_800_000_000,
         part: true,
         unread: 11,

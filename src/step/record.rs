@@ -1,10 +1,14 @@
 //! Noting outcomes in the state.
 
+use std::collections::BTreeSet;
+
 use crate::command::{Command, Outcome};
 use crate::diagnose::Cause;
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::ImageId;
-use crate::state::{Failure, MOST_LEFT, STUCK_BYTES, State, TargetPhase, TargetState, shorten};
+use crate::ids::{AccountId, ImageId, Region};
+use crate::state::{
+    Failure, MOST_LEFT, Phase, STUCK_BYTES, State, TargetPhase, TargetState, shorten,
+};
 
 use super::pace::{DENIED_AGAIN, MOST_AGAIN, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff};
 
@@ -15,11 +19,18 @@ mod staging;
 
 use copying::{key_not_ready, looked, polled, started};
 use granting::{end_or_grant, granted};
-use sharing::{opened, revoked};
+use sharing::{opened, refuse_audience, revoked};
 use staging::staged;
 
 /// Notes in `state` what came of `command`.
 pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) {
+    if let Outcome::Overtaken(wants) = &outcome {
+        match command.target() {
+            Some(target) => state.overtake(target, wants),
+            None => overtaken(state, wants),
+        }
+        return;
+    }
     match command {
         Command::Share { targets } => opened(state, targets, outcome, now),
         Command::LookStaged | Command::Stage { .. } => staged(state, outcome, now),
@@ -29,6 +40,23 @@ pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) 
                 target_outcome(state, target, command, outcome, now);
             }
         }
+    }
+}
+
+/// Leaves everything that is not done to a later event of the resource.
+pub fn overtaken(state: &mut State, wants: &BTreeSet<(AccountId, Region)>) {
+    for i in 0..state.targets.len() {
+        state.overtake(i, wants);
+    }
+    let lasting = state.order.share.is_some();
+    if lasting && state.sharing.at == 0 {
+        refuse_audience(state, "a later event of this resource came before");
+    }
+    if state.phase == Phase::Staging
+        || state.phase == Phase::Sharing
+        || state.phase == Phase::Looking
+    {
+        state.phase = Phase::Copying;
     }
 }
 
@@ -92,6 +120,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         | Outcome::OpeningRefused(_)
         | Outcome::Wait { .. }
         | Outcome::Over(_)
+        | Outcome::Overtaken(_)
         | Outcome::NotAllowed(_)
         | Outcome::StagedSeen(_)
         | Outcome::Closed { .. }
@@ -184,7 +213,18 @@ fn refused(state: &mut State, i: usize, command: &Command, refusal: &Refusal, no
     if refusal.is_passing() && target.tries < MOST_TRIES {
         return stumble(target, refusal, now);
     }
+    let cause = Cause::of(refusal);
+    let shut_out = matches!(cause, Cause::RoleNotAssumable | Cause::RegionNotEnabled);
     match target.phase {
+        // Nobody can look there, and an account that was closed, or lost its role, must not keep a resource from being deleted.
+        TargetPhase::Removing if shut_out => {
+            target.failure = Some(Failure::new(cause, &refusal.to_string()));
+            target.phase = TargetPhase::Removed;
+        }
+        // Nothing was ever begun there.
+        TargetPhase::Undoing if shut_out && target.since == 0 && target.last_start == 0 => {
+            target.phase = TargetPhase::Failed;
+        }
         TargetPhase::Undoing | TargetPhase::Removing | TargetPhase::Tidying => {
             stick(target, &refusal.to_string());
         }

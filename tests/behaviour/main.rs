@@ -16,6 +16,7 @@ mod hands;
 mod hostile;
 mod key_policy;
 mod launch_grants;
+mod lives;
 mod machine;
 mod model;
 mod organization;

@@ -118,7 +118,7 @@ fn gone(state: &mut State, targets: &[usize], what: &str, now: i64) {
     }
 }
 
-fn refuse_audience(state: &mut State, said: &str) {
+pub(super) fn refuse_audience(state: &mut State, said: &str) {
     let audience = state.order.share.as_ref().map(|share| &share.audience);
     if audience.is_some_and(|audience| !audience.is_empty()) {
         state.sharing.refused = Some(shorten(said, 600));

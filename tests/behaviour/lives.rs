@@ -1,0 +1,256 @@
+//! Lives of custom resources that do not go as planned: cancelled creations, updates of another nature, accounts that are gone, time-outs.
+
+use std::time::Duration;
+
+use amiferry::event::custom_resource::CustomResource;
+use amiferry_sandbox::{LaunchPermission, Sandbox};
+use serde_json::{Value, json};
+
+use crate::custom_resource::{STACK, Stack, with};
+use crate::machine::execute;
+use crate::support::*;
+
+/// What CloudFormation calls a resource of which it never had an answer.
+const ITS_OWN: &str = "golden-image-GoldenImage-1XK2PQ8Z0T4SV";
+
+fn deregistered(places: &[Place]) -> Value {
+    with(request(places), "OnDelete", json!("Deregister"))
+}
+
+fn shared(accounts: &[&str]) -> Value {
+    json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": accounts})
+}
+
+fn launching(sandbox: &Sandbox) -> Vec<LaunchPermission> {
+    let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
+    image.launch_permissions.into_iter().collect()
+}
+
+fn assert_unshared(sandbox: &Sandbox) {
+    assert_eq!(launching(sandbox), []);
+    assert_closed(sandbox);
+}
+
+async fn update(stack: &Stack, created: &Value, old: &Value, new: &Value) -> Value {
+    let mut update = stack.event("Update", new);
+    update["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
+    update["OldResourceProperties"] = old.clone();
+    stack.send(&update).await
+}
+
+async fn delete(stack: &Stack, id: &str, properties: &Value) -> Value {
+    let mut delete = stack.event("Delete", properties);
+    delete["PhysicalResourceId"] = json!(id);
+    stack.send(&delete).await
+}
+
+/// The answer to the Create was lost or came too late: CloudFormation deletes by an ID of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_by_an_id_that_cloudformation_made_up() {
+    for properties in [deregistered(&TWO), shared(&["222222222222"])] {
+        let stack = Stack::new(&TWO).await;
+        let created = stack.send(&stack.event("Create", &properties)).await;
+        assert_eq!(created["Status"], "SUCCESS", "{created}");
+        let deleted = delete(&stack, ITS_OWN, &properties).await;
+        assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+        assert_nothing(&stack.sandbox, &TWO);
+        assert_unshared(&stack.sandbox);
+    }
+}
+
+/// Of a resource that never began there is nothing, and nobody is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_that_never_began_is_deleted_without_looking() {
+    let stack = Stack::new(&TWO).await;
+    let deleted = delete(&stack, ITS_OWN, &deregistered(&TWO)).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    assert_eq!(calls(&stack.sandbox, "AssumeRole"), 0);
+}
+
+/// An event as the function has it, whose answer nobody reads: no real connection stops the paused clock.
+fn unread(kind: &str, properties: &Value) -> Value {
+    let resource = json!({"RequestType": kind, "StackId": STACK, "RequestId": format!("request-{kind}"),
+        "LogicalResourceId": "GoldenImage", "PhysicalResourceId": ITS_OWN, "ResourceProperties": properties});
+    of_resource(&resource)
+}
+
+fn of_resource(resource: &Value) -> Value {
+    let url_at = CustomResource::parse(resource).expect("an event").url_at();
+    json!({"Turn": 0, "Answered": false, "CustomResource": resource, "ResponseUrlAt": url_at})
+}
+
+/// Serves an event, and whatever the function sends itself, to the end.
+async fn served(sandbox: &Sandbox, event: Value) {
+    let mut payloads = vec![event];
+    while let Some(payload) = payloads.pop() {
+        drop(call(sandbox, &payload).await);
+        let own = sandbox.lambda_invocations().into_iter();
+        payloads.extend(own.map(|own| serde_json::from_slice(&own.payload).expect("JSON")));
+    }
+}
+
+/// A stack's creation is cancelled while its copies are being made: the Delete goes before, and nothing is left.
+#[tokio::test(start_paused = true)]
+async fn a_delete_overtakes_the_create_that_is_at_work() {
+    for (on_delete, after) in [
+        ("Deregister", 20),
+        ("Retain", 20),
+        ("Deregister", 1),
+        ("Retain", 1),
+    ] {
+        let sandbox = Sandbox::new(slow_world(&TWO));
+        let properties = with(request(&TWO), "OnDelete", json!(on_delete));
+        let deleting = async {
+            tokio::time::sleep(Duration::from_secs(after)).await;
+            served(&sandbox, unread("Delete", &properties)).await;
+        };
+        tokio::join!(served(&sandbox, unread("Create", &properties)), deleting);
+        assert_nothing(&sandbox, &TWO);
+        assert_closed(&sandbox);
+        // Delivered once more, as Lambda may: it is an old event by now.
+        served(&sandbox, unread("Create", &properties)).await;
+        assert_nothing(&sandbox, &TWO);
+        assert_closed(&sandbox);
+    }
+}
+
+/// An update is cancelled while it copies into one more account: CloudFormation sends the old properties, and what only the cancelled one
+/// wanted is undone.
+#[tokio::test(start_paused = true)]
+async fn an_update_overtakes_another_that_is_at_work() {
+    let sandbox = Sandbox::new(slow_world(&FOUR));
+    let one = deregistered(&FOUR[..1]);
+    served(&sandbox, unread("Create", &one)).await;
+    let image = assert_one_image(&sandbox, FOUR[0]);
+    let updating = |new: &Value, old: &Value, id: &str| {
+        let mut resource = unread("Update", new)["CustomResource"].clone();
+        resource["OldResourceProperties"] = old.clone();
+        resource["RequestId"] = json!(id);
+        of_resource(&resource)
+    };
+    let three = deregistered(&FOUR[..3]);
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        served(&sandbox, updating(&one, &three, "back")).await;
+    };
+    tokio::join!(served(&sandbox, updating(&three, &one, "forth")), back);
+    assert_eq!(assert_one_image(&sandbox, FOUR[0]).image_id, image.image_id);
+    assert_nothing(&sandbox, &FOUR[1..3]);
+    assert_closed(&sandbox);
+}
+
+/// On the machine the execution of an event that was overtaken ends without an alarm.
+#[tokio::test(start_paused = true)]
+async fn an_overtaken_execution_has_not_failed() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let properties = request(&TWO);
+    let job = |kind: &str| {
+        let event = unread(kind, &properties);
+        json!({"CustomResource": event["CustomResource"], "ResponseUrlAt": event["ResponseUrlAt"]})
+    };
+    let (create, end) = (job("Create"), job("Delete"));
+    let deleting = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        execute(&sandbox, &end).await
+    };
+    let (created, deleted) = tokio::join!(execute(&sandbox, &create), deleting);
+    assert_eq!(created["Status"], "Overtaken", "{created}");
+    assert_eq!(deleted["Status"], "Succeeded", "{deleted}");
+    assert_nothing(&sandbox, &TWO);
+    assert_closed(&sandbox);
+}
+
+/// A share that becomes copies, and copies that become a share: the old way is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mode_is_changed_by_an_update() {
+    let place = [TWO[0]];
+    let (copied, given) = (deregistered(&place), shared(&["222222222222"]));
+    let stack = Stack::new(&place).await;
+    let created = stack.send(&stack.event("Create", &given)).await;
+    assert_eq!(launching(&stack.sandbox).len(), 1);
+    let updated = update(&stack, &created, &given, &copied).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    assert_whole(&stack.sandbox, &place);
+    assert_unshared(&stack.sandbox);
+
+    let stack = Stack::new(&place).await;
+    let created = stack.send(&stack.event("Create", &copied)).await;
+    let updated = update(&stack, &created, &copied, &given).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    assert_nothing(&stack.sandbox, &place);
+    assert_eq!(launching(&stack.sandbox).len(), 1);
+    let id = updated["PhysicalResourceId"].as_str().expect("an ID");
+    let deleted = delete(&stack, id, &given).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    assert_unshared(&stack.sandbox);
+}
+
+/// An account that lost its role, or was closed, keeps no stack from being deleted or updated; that nobody looked is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_gone_is_taken_off_and_deleted() {
+    let stack = Stack::new(&FOUR).await;
+    let all = deregistered(&FOUR[..3]);
+    let created = stack.send(&stack.event("Create", &all)).await;
+    assert_eq!(created["Status"], "SUCCESS", "{created}");
+    stack.sandbox.edit(|aws| {
+        assert!(aws.drop_principal("arn:aws:iam::333333333333:role/AmiCopyRole"));
+    });
+    let two = deregistered(&FOUR[..2]);
+    let updated = update(&stack, &created, &all, &two).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    let reason = updated["Reason"].as_str().expect("a reason");
+    assert!(
+        reason.contains("333333333333 us-west-2 could not be looked into"),
+        "{reason}"
+    );
+    let id = created["PhysicalResourceId"].as_str().expect("an ID");
+    let deleted = delete(&stack, id, &all).await;
+    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+    assert!(
+        deleted["Reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("AssumeRole"),
+        "{deleted}"
+    );
+    assert_nothing(&stack.sandbox, &FOUR[..2]);
+}
+
+/// The work ends in time for the answer: by the resource's own time-out, counted from when CloudFormation signed its URL.
+#[tokio::test(start_paused = true)]
+async fn the_work_ends_before_cloudformation_gives_up() {
+    for (timeout, seconds) in [
+        (None, 3300),
+        (Some("600"), 550),
+        (Some("60"), 45),
+        (Some("20"), 10),
+        (Some("soon"), 3300),
+    ] {
+        let sandbox = Sandbox::new(slow_world(&TWO));
+        let mut event = unread("Create", &request(&TWO));
+        if let Some(timeout) = timeout {
+            event["CustomResource"]["ResourceProperties"]["ServiceTimeout"] = json!(timeout);
+        }
+        event["CustomResource"]["SentAt"] = json!(seconds_of(&sandbox) - 7);
+        let job = json!({"CustomResource": event["CustomResource"], "ResponseUrlAt": event["ResponseUrlAt"]});
+        let opened = call(
+            &sandbox,
+            &json!({"Open": job, "Execution": "one", "Last": {}}),
+        )
+        .await;
+        let state = &opened.expect("opens")["State"];
+        let left =
+            state["EndBy"].as_i64().expect("EndBy") - state["Started"].as_i64().expect("Started");
+        assert!(
+            (seconds - 9..=seconds - 7).contains(&left),
+            "{timeout:?}: {left}"
+        );
+    }
+}
+
+fn seconds_of(sandbox: &Sandbox) -> i64 {
+    let since = sandbox
+        .now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH);
+    i64::try_from(since.expect("after it").as_secs()).expect("small")
+}
