@@ -82,6 +82,12 @@ pub async fn advance(
         let now = aws.now();
         let decided = next(state, now, &busy);
         if budget.only_open && is_open(state) {
+            let starts = under_way
+                .iter()
+                .filter(|c| matches!(c, Command::Start { .. }));
+            for command in starts {
+                cut_off(aws, state, command);
+            }
             return Progress::Opened;
         }
         let wake = match decided {

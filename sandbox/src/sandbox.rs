@@ -166,6 +166,12 @@ impl Sandbox {
         self.look(|aws| std::mem::take(&mut aws.invocations))
     }
 
+    /// The input of an execution of a state machine, if there is one of this name.
+    pub fn execution_input(&self, machine: &str, name: &str) -> Option<String> {
+        let arn = crate::states::execution_arn(machine, name);
+        self.look(|aws| aws.executions.get(&arn).map(|e| e.input.clone()))
+    }
+
     /// Ends an execution of a state machine: `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`. Tells whether it was running.
     pub fn end_execution(&self, machine: &str, name: &str, status: &str) -> bool {
         let arn = crate::states::execution_arn(machine, name);

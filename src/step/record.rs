@@ -221,10 +221,6 @@ fn refused(state: &mut State, i: usize, command: &Command, refusal: &Refusal, no
             target.failure = Some(Failure::new(cause, &refusal.to_string()));
             target.phase = TargetPhase::Removed;
         }
-        // Nothing was ever begun there.
-        TargetPhase::Undoing if shut_out && target.since == 0 && target.last_start == 0 => {
-            target.phase = TargetPhase::Failed;
-        }
         TargetPhase::Undoing | TargetPhase::Removing | TargetPhase::Tidying => {
             stick(target, &refusal.to_string());
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use amiferry::event::custom_resource::CustomResource;
-use amiferry_sandbox::{LaunchPermission, Sandbox};
+use amiferry::setup::Settings;
+use amiferry_sandbox::{LaunchPermission, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::custom_resource::{STACK, Stack, with};
@@ -253,4 +254,68 @@ fn seconds_of(sandbox: &Sandbox) -> i64 {
         .now()
         .duration_since(std::time::SystemTime::UNIX_EPOCH);
     i64::try_from(since.expect("after it").as_secs()).expect("small")
+}
+
+/// An execution that somebody stops, or whose time is up, answers CloudFormation at once; its targets are tidied, and its source is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_execution_is_answered_and_tidied() {
+    let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
+    let sandbox = &stack.sandbox;
+    let settings = Settings {
+        state_machine: Some(MACHINE.to_owned()),
+        ..settings()
+    };
+    let serve = async |event: &Value| {
+        let function = function_with(sandbox, settings.clone()).await;
+        let (text, invocation) = (event.to_string(), invocation(sandbox));
+        function.handle(&text, &invocation).await.expect("serves")
+    };
+    let started = serve(&stack.event("Create", &request(&TWO))).await;
+    let name = started["Execution"].as_str().expect("an execution");
+    let execution = sandbox.execution_input(MACHINE, name).expect("started");
+    let job: Value = serde_json::from_str(&execution).expect("JSON");
+    let opened = serve(&json!({"Open": job, "Execution": name, "Last": {}})).await;
+    // One part has begun its copies, and is never called again.
+    let mut short = invocation(sandbox);
+    short.deadline = Some(sandbox.now() + Duration::from_secs(15));
+    let part = json!({"State": opened["Parts"][0]["State"]});
+    let begun = function(sandbox)
+        .await
+        .handle(&part.to_string(), &short)
+        .await;
+    assert_eq!(begun.expect("begins")["Status"], "Continue");
+    assert_eq!(calls(sandbox, "CopySnapshot"), 2);
+    assert!(sandbox.end_execution(MACHINE, name, "ABORTED"));
+    let ended = json!({"version": "0", "source": "aws.states", "detail-type": "Step Functions Execution Status Change", "region": HOME,
+        "detail": {"stateMachineArn": MACHINE, "name": name, "status": "ABORTED"}});
+    for _ in 0..2 {
+        serve(&ended).await;
+        let answers = sandbox.answers();
+        assert_eq!(answers.len(), 1, "answered once");
+        let answer: Value = serde_json::from_str(&answers[0].body).expect("JSON");
+        assert_eq!(answer["Status"], "FAILED");
+        assert!(
+            answer["Reason"]
+                .as_str()
+                .expect("a reason")
+                .contains("stopped"),
+            "{answer}"
+        );
+        assert_nothing(sandbox, &TWO);
+        assert_closed(sandbox);
+    }
+}
+
+/// The function's role with what the stack adds, and copies that take a while.
+fn with_machine() -> World {
+    let mut world = slow_world(&TWO).copy_mib_per_second(0.1);
+    let source = world
+        .accounts
+        .iter_mut()
+        .find(|account| account.id == SOURCE);
+    let role = function_role()
+        .policy(documented("Watch"))
+        .policy(documented("Start"));
+    source.expect("it").roles = vec![role];
+    world.speed(1000.0)
 }

@@ -80,8 +80,11 @@ fn opened_to(state: &mut State, i: usize, refusal: Option<&Refusal>, now: i64) {
     match refusal {
         None => target.phase = TargetPhase::Copying,
         Some(refusal) if refusal.is_passing() => {
-            // A throttled grant is asked for again after a pause, by the next Share.
+            // A grant that was not made, or may not have been, is asked for again after a pause: only the next Share gives it.
             stumble(target, refusal, now);
+            if target.phase == TargetPhase::Looking {
+                target.phase = TargetPhase::Ready;
+            }
             state.sharing.due = target.due;
         }
         Some(refusal) => fail(target, Cause::of_sharing(refusal), &refusal.to_string()),
