@@ -150,18 +150,21 @@ fn source_snapshot(id: &SnapshotId, snapshot: &Snapshot) -> Option<SourceSnapsho
 }
 
 impl Aws {
-    /// The tags of an image of this account; `None` if there is no such.
-    pub async fn tags_of(
+    /// The name and the tags of an image of this account; `None` if there is no such.
+    pub async fn name_and_tags_of(
         &self,
         id: &ImageId,
         region: &Region,
-    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+    ) -> Result<Option<(String, BTreeMap<String, String>)>, Error> {
         let actor = Actor {
             account: "the source account".to_owned(),
             credentials: None,
         };
         let found = image::own_image(&self.ec2(&actor, region), &actor.at(region), id).await;
         let found = found.map_err(Error::from_refusal)?;
-        Ok(found.map(|image| tags::to_map(image.tags())))
+        Ok(found.map(|image| {
+            let name = image.name().unwrap_or_default().to_owned();
+            (name, tags::to_map(image.tags()))
+        }))
     }
 }

@@ -1,5 +1,7 @@
 //! Starting the state machine, and EventBridge's word that an image became available.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
@@ -16,6 +18,20 @@ use crate::request::Request;
 const OPT_IN: (&str, &str) = ("amiferry:distribute", "true");
 /// Keys that the event itself says.
 const SAID_BY_THE_EVENT: [&str; 4] = ["SourceImageId", "AmiId", "SourceRegion", "Region"];
+
+/// Seconds in which whoever built an image has tagged it.
+const TAGGED_WITHIN: i64 = 300;
+/// Seconds in which Packer has copied its intermediate image, and deregistered it.
+const PASSING_WITHIN: i64 = 600;
+/// Seconds between two looks at an image: first, and at most.
+const FIRST_LOOK: i64 = 5;
+const LONGEST_LOOK: i64 = 60;
+
+/// Whether an image may be one that Packer copies, encrypts and deregisters: those have a name of seven letters and digits. Others have
+/// such names too, so it is only looked for longer.
+fn may_be_passing(name: &str) -> bool {
+    name.len() == 7 && name.bytes().all(|b| b.is_ascii_alphanumeric())
+}
 
 impl Handler {
     /// Starts an execution; one of this name that runs or ran is as good. Tells whether it is at work.
@@ -55,14 +71,8 @@ impl Handler {
         }
         self.settings.needed_bucket()?;
         let mut request = self.own_request(aws).await?;
-        let Some(tags) = aws.tags_of(&change.image, &change.region).await? else {
-            return nothing("this account has no such image");
-        };
-        if tags.contains_key(tag::RUN) || tags.contains_key(tag::SOURCE_IMAGE) {
-            return nothing("it is a copy that amiferry made");
-        }
-        if tags.get(OPT_IN.0).map(String::as_str) != Some(OPT_IN.1) {
-            return nothing("it has not the tag amiferry:distribute=true");
+        if let Err(why) = self.wait_for_opt_in(aws, change, invocation).await? {
+            return nothing(why);
         }
         request.insert("SourceImageId".to_owned(), json!(image));
         request.insert("SourceRegion".to_owned(), json!(region));
@@ -87,6 +97,58 @@ impl Handler {
         let turn = Turn::first(None, None, true);
         self.go_on(aws, &mut begun.state, &begun.source, &turn, invocation)
             .await
+    }
+
+    /// Waits until the image carries the opt-in tag. Whoever builds an image may tag it some time after it became available, as Packer does;
+    /// what Packer only copies from, and deregisters then, has gone by the time that is waited for.
+    async fn wait_for_opt_in(
+        &self,
+        aws: &Aws,
+        change: &ImageChange,
+        invocation: &Invocation,
+    ) -> Result<Result<(), &'static str>, Error> {
+        let budget = turn_budget(aws, invocation)?;
+        let began = aws.now();
+        let mut seen = false;
+        loop {
+            let age = aws.now().saturating_sub(began);
+            let found = aws.name_and_tags_of(&change.image, &change.region).await?;
+            let why = match found {
+                None if seen => {
+                    return Ok(Err(
+                        "it was deregistered a moment after it became available",
+                    ));
+                }
+                None => "this account has no such image",
+                Some((_, tags))
+                    if tags.contains_key(tag::RUN) || tags.contains_key(tag::SOURCE_IMAGE) =>
+                {
+                    return Ok(Err("it is a copy that amiferry made"));
+                }
+                Some((name, tags)) if tags.get(OPT_IN.0).is_some_and(|value| value == OPT_IN.1) => {
+                    if !may_be_passing(&name) || age >= PASSING_WITHIN {
+                        return Ok(Ok(()));
+                    }
+                    seen = true;
+                    "its name is one that Packer gives an image which it deregisters"
+                }
+                Some(_) => {
+                    seen = true;
+                    "it has not the tag amiferry:distribute=true"
+                }
+            };
+            let wait = (age / 2).clamp(FIRST_LOOK, LONGEST_LOOK);
+            let longest = if why.contains("Packer") {
+                PASSING_WITHIN
+            } else {
+                TAGGED_WITHIN
+            };
+            if age >= longest || !budget.lasts(aws.now() + wait) {
+                return Ok(Err(why));
+            }
+            info!(image = change.image.as_str(), why, wait, "looked for again");
+            tokio::time::sleep(Duration::from_secs(wait.unsigned_abs())).await;
+        }
     }
 
     /// The request that EventBridge's events are served by.

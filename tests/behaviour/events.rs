@@ -1,5 +1,7 @@
 //! EventBridge's events, without a state machine. With one, see tests/fabric.
 
+use std::time::Duration;
+
 use amiferry::setup::Settings;
 use amiferry_sandbox::Sandbox;
 use serde_json::{Value, json};
@@ -149,4 +151,47 @@ async fn a_long_distribution_goes_on_by_itself() {
     assert!(turns > 1, "{turns}");
     assert_whole(&sandbox, &TWO);
     assert_closed(&sandbox);
+}
+
+/// Packer tags an image when it has become available: it is looked for again.
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_comes_after_the_event_is_waited_for() {
+    for (after, distributed) in [(1, true), (100, true), (240, true), (400, false)] {
+        let sandbox = Sandbox::new(world(&TWO));
+        let tagging = async {
+            tokio::time::sleep(Duration::from_secs(after)).await;
+            opted_in(&sandbox);
+        };
+        let event = became("available", AMI);
+        let (reply, ()) = tokio::join!(send(&sandbox, with_request(), &event), tagging);
+        let status = if distributed { "Succeeded" } else { "Nothing" };
+        assert_eq!(reply.expect("a reply")["Status"], status, "after {after} s");
+    }
+}
+
+/// An image that Packer copies from is deregistered when that is done; one that only has such a name stays, and is distributed.
+#[tokio::test(start_paused = true)]
+async fn an_image_that_passes_is_not_distributed() {
+    for (passes, tagged_at_once) in [(true, true), (true, false), (false, true)] {
+        let sandbox = Sandbox::new(world(&TWO));
+        sandbox.edit(|aws| aws.change_image(AMI, |image| image.name = "x7Ka2Pq".to_owned()));
+        if tagged_at_once {
+            opted_in(&sandbox);
+        }
+        let passing = async {
+            tokio::time::sleep(Duration::from_mins(4)).await;
+            if passes {
+                assert!(sandbox.edit(|aws| aws.delete_image(AMI)));
+            }
+        };
+        let event = became("available", AMI);
+        let (reply, ()) = tokio::join!(send(&sandbox, with_request(), &event), passing);
+        let reply = reply.expect("a reply");
+        if passes {
+            assert_eq!(reply["Status"], "Nothing", "{reply}");
+            assert_eq!(calls(&sandbox, "CopySnapshot"), 0);
+        } else {
+            assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        }
+    }
 }
