@@ -9,12 +9,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_smithy_async::time::SharedTimeSource;
+use tokio::sync::OnceCell;
 
 use crate::allowed::Allowed;
 use crate::command::{Command, Outcome};
 use crate::digest::digest;
 use crate::error::Error;
 use crate::ids::{AccountId, Region, SnapshotId};
+use crate::ledger::Run;
 use crate::source::Source;
 use crate::state::State;
 
@@ -23,6 +25,7 @@ mod check;
 mod clients;
 mod closing;
 mod copies;
+mod counting;
 mod grants;
 mod image;
 mod itself;
@@ -72,6 +75,8 @@ pub struct Aws {
     probed: key::Probed,
     policies: key_policy::Policies,
     deleted: Mutex<BTreeSet<SnapshotId>>,
+    /// What the ledger had when it was first asked for all runs.
+    runs: OnceCell<Vec<Run>>,
 }
 
 /// Whose credentials a call is made with. `None`: the function's own.
@@ -119,6 +124,7 @@ impl Aws {
             probed: key::Probed::default(),
             policies: key_policy::Policies::default(),
             deleted: Mutex::default(),
+            runs: OnceCell::default(),
         }
     }
 

@@ -227,6 +227,8 @@ pub enum Outcome {
         /// What could not be closed.
         left: Vec<(String, Refusal)>,
     },
+    /// What was to be removed stays, and why.
+    Kept(Vec<String>),
     /// Deleting went on but some could not be deleted.
     Left(Vec<(String, Refusal)>),
     Refused(Refusal),

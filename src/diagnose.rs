@@ -55,6 +55,8 @@ pub enum Cause {
     AttemptOver,
     /// A later event of the custom resource decides what becomes of the target.
     Overtaken,
+    /// The copy stays because somebody else counts on it.
+    CountedOn,
     KeyPolicyDenied,
     KeyPolicyTooLong,
     KeyPolicyElsewhere,
@@ -203,6 +205,7 @@ impl Cause {
             Self::NotAllowed => format!(
                 "In account {source}: set the template parameters AllowedAccountIds, OrganizationId and AllowShare to what may be given to whom, then send the request again"
             ),
+            Self::CountedOn => "Nothing: the last resource or run that counts on it takes it away".to_owned(),
             Self::Overtaken => "Nothing: CloudFormation was told, or will be, by the later event".to_owned(),
             Self::AttemptOver => "Send the request again: it begins the next attempt. The sweeper, a stopped execution or another process of the run closed this one".to_owned(),
             Self::UnknownAccount => format!(

@@ -255,9 +255,9 @@ pub async fn made_by(ec2: &Client, at: &Place, run: &str) -> Result<Vec<Snapshot
     tagged(ec2, at, tag::RUN, run).await
 }
 
-/// What any run made of an image.
-pub async fn made_of(ec2: &Client, at: &Place, image: &str) -> Result<Vec<Snapshot>, Refusal> {
-    tagged(ec2, at, tag::SOURCE_IMAGE, image).await
+/// What any run made of any image of a source account.
+pub async fn made_in(ec2: &Client, at: &Place, source: &str) -> Result<Vec<Snapshot>, Refusal> {
+    tagged(ec2, at, tag::SOURCE_ACCOUNT, source).await
 }
 
 async fn tagged(

@@ -4,6 +4,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Image, Snapshot};
 use tracing::warn;
 
+use super::counting::{Counting, Fate};
 use super::{Aws, Place, copies, image, refusal};
 use crate::command::{Outcome, image_key, tag};
 use crate::diagnose::Cause;
@@ -73,41 +74,54 @@ impl Aws {
     }
 
     /// Deregisters what the run of this name made in a target, and deletes its snapshots. With the last copy under a key go the grants by
-    /// which service-linked roles could launch from it.
+    /// which service-linked roles could launch from it. What another run counts on stays until that one's is removed.
     pub(super) async fn remove(&self, state: &State, i: usize) -> Outcome {
         match self.remove_target(state, i).await {
-            Ok(left) if left.is_empty() => Outcome::Done,
-            Ok(left) => Outcome::Left(left),
+            Ok((left, _)) if !left.is_empty() => Outcome::Left(left),
+            Ok((_, kept)) if !kept.is_empty() => Outcome::Kept(kept),
+            Ok(_) => Outcome::Done,
             Err(refusal) => Outcome::Refused(refusal),
         }
     }
 
+    /// Returns what could not be deleted, and what stays, in words.
     async fn remove_target(
         &self,
         state: &State,
         i: usize,
-    ) -> Result<Vec<(String, Refusal)>, Refusal> {
+    ) -> Result<(Vec<(String, Refusal)>, Vec<String>), Refusal> {
         let target = &state.targets[i];
         let actor = self.session(state, target).await?;
         let ec2 = self.ec2(&actor, &target.region);
         let at = actor.at(&target.region);
         let before = copies::made_by(&ec2, &at, &state.run).await?;
         let keys = self.keys_of(state, &actor, target, &before).await?;
-        // Another run may have begun the copies that this one's image stands on.
-        let of_image = copies::made_of(&ec2, &at, state.source.image_id.as_str()).await?;
-        let of_image = ids_of(&of_image);
-        let mut left = Vec::new();
-        let run = format!("tag:{}", tag::RUN);
-        for found in image::own_images_by(&ec2, &at, &run, &state.run).await? {
-            let Some(id) = image::id_of(&found) else {
+        // Another run may have begun the copies that this one's image stands on, of this image or of another that shares a snapshot.
+        let of_source = copies::made_in(&ec2, &at, state.source.account_id.as_str()).await?;
+        let of_source = ids_of(&of_source);
+        let (mut left, mut kept) = (Vec::new(), Vec::new());
+        let of_image = format!("tag:{}", tag::SOURCE_IMAGE);
+        let source = state.source.image_id.as_str();
+        let images = image::own_images_by(&ec2, &at, &of_image, source).await?;
+        let counting = Counting::of(self.all_runs().await?, state, target, &images);
+        for found in &images {
+            let Some(id) = image::id_of(found) else {
                 continue;
             };
-            // Somebody's own copy of the run's image has its tags, and stands on other snapshots.
-            if stands_on(&found, &of_image) {
-                left.extend(deregister(&ec2, &at, &id).await?);
-            } else {
-                warn!(run = state.run, image = %id, account = at.account, region = at.region, "left: none of its snapshots is a copy of the image's");
+            match counting.fate(found) {
+                Fate::Others => {}
+                Fate::Kept(why) => kept.push(format!("{id} stays: {why}")),
+                // Somebody's own copy of the run's image has its tags, and stands on other snapshots.
+                Fate::Removed if stands_on(found, &of_source) => {
+                    left.extend(deregister(&ec2, &at, &id).await?);
+                }
+                Fate::Removed => {
+                    warn!(run = state.run, image = %id, account = at.account, region = at.region, "left: none of its snapshots is a copy of the source's");
+                }
             }
+        }
+        if !kept.is_empty() {
+            return Ok((left, kept));
         }
         let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);
         let deleted = copies::delete(&ec2, &at, &ids).await;
@@ -117,7 +131,7 @@ impl Aws {
                 .revoke_unneeded(&actor, target, keys, &deleted.gone)
                 .await?;
         }
-        Ok(left)
+        Ok((left, kept))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 
 use super::Aws;
@@ -13,6 +14,8 @@ use crate::state::{SourceRef, State};
 
 /// Seconds that the object of a run that holds nothing is kept, for its receipt.
 const KEPT: i64 = 90 * 24 * 3600;
+/// Runs' objects that are read at a time.
+const READ_AT_ONCE: usize = 16;
 
 fn overtaken() -> Error {
     Error::invalid(
@@ -112,6 +115,7 @@ impl Aws {
         &self,
         state: &mut State,
         asked_by: &str,
+        keep: bool,
     ) -> Result<Option<Run>, Error> {
         let mut asked = state.as_run();
         asked_by.clone_into(&mut asked.asked_by);
@@ -122,7 +126,7 @@ impl Aws {
             if run.had_and_overtook(&state.event) {
                 return Change::Leave(Err(overtaken()));
             }
-            let new = run.withdrawn(&asked);
+            let new = run.withdrawn(&asked, keep);
             let found = Ok(Some((new.attempt, run.clone())));
             if new == *run {
                 return Change::Leave(found);
@@ -133,6 +137,25 @@ impl Aws {
         let (attempt, before) = found.unzip();
         state.attempt = attempt.unwrap_or_default();
         Ok(before)
+    }
+
+    /// All runs that the ledger has, read once in an invocation.
+    pub(super) async fn all_runs(&self) -> Result<&[Run], Refusal> {
+        let reading = async {
+            let keys = self.keys_below("runs/").await?;
+            let runs = keys.into_iter().filter_map(|(key, _)| {
+                let run = key.strip_prefix("runs/")?.strip_suffix("/run.json")?;
+                Some(run.to_owned())
+            });
+            let reading = runs.map(|run| async move { self.run_record(&run).await });
+            let found: Vec<Option<Run>> = stream::iter(reading)
+                .buffered(READ_AT_ONCE)
+                .try_collect()
+                .await?;
+            Ok(found.into_iter().flatten().collect())
+        };
+        let runs: &Vec<Run> = self.runs.get_or_try_init(|| reading).await?;
+        Ok(runs)
     }
 
     /// Notes that this run may have copies in the source account, and holds its image for it, so that the sweeper finds them.
@@ -264,7 +287,9 @@ impl Aws {
             };
             let deleted = self.change_run(run, |run| match run {
                 // Unless it has been taken up again since it was listed.
-                Some(run) if now.saturating_sub(run.since) > KEPT => Change::Delete(true),
+                Some(run) if now.saturating_sub(run.since) > KEPT && !run.is_counted_by() => {
+                    Change::Delete(true)
+                }
                 _ => Change::Leave(false),
             });
             forgotten += usize::from(deleted.await?);

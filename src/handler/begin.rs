@@ -285,7 +285,11 @@ async fn begin_delete(
         aws.accept_end(&mut state, gone.as_ref()).await?;
     } else {
         let before = aws
-            .accept_withdrawal(&mut state, &asked_by(resource))
+            .accept_withdrawal(
+                &mut state,
+                &asked_by(resource),
+                request.on_delete == OnDelete::Retain,
+            )
             .await?;
         if before.is_some_and(|run| run.status == RunStatus::Live) {
             wait_for_the_overtaken(&mut state, now);

@@ -75,6 +75,9 @@ pub struct Run {
     /// Events of the custom resource that asked, by their identities, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
+    /// Where its copies were left for good when its resource was deleted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub retained: BTreeSet<RunTarget>,
     /// How the last attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
@@ -231,6 +234,7 @@ impl Run {
             edits_policies: true,
             receipt: Vec::new(),
             events: Vec::new(),
+            retained: BTreeSet::new(),
             result: None,
         }
     }
@@ -280,7 +284,7 @@ impl Run {
 
     /// The attempt that takes back what a copying resource has: it opens nothing, and closes everything that earlier attempts hold.
     #[must_use]
-    pub fn withdrawn(&self, asked: &Self) -> Self {
+    pub fn withdrawn(&self, asked: &Self, keep: bool) -> Self {
         let mut new = self.next();
         new.note_event(asked.events.last());
         if new.events.len() == self.events.len() && new.events.last() == asked.events.last() {
@@ -288,8 +292,11 @@ impl Run {
             return self.clone();
         }
         new.follow(self);
+        let had = std::mem::take(&mut new.targets);
+        if keep && self.kind == Kind::Copy {
+            new.retained.extend(had);
+        }
         new.kind = Kind::Copy;
-        new.targets.clear();
         new.audience.clear();
         new.asked_by.clone_from(&asked.asked_by);
         new.since = asked.since;
@@ -301,6 +308,22 @@ impl Run {
             earlier.closing = true;
         }
         new
+    }
+
+    /// Whether it counts on a copy of this image in a place: it wants one there, or has left it there for good.
+    pub fn counts_on(&self, image: &str, account: &str, region: &str) -> bool {
+        let here = |target: &RunTarget| target.account_id == account && target.region == region;
+        let failed = self
+            .result
+            .as_ref()
+            .is_some_and(|result| result["Status"] == "Failed");
+        let wants = self.kind == Kind::Copy && !failed && self.targets.iter().any(here);
+        self.source_image_id == image && (wants || self.retained.iter().any(here))
+    }
+
+    /// Whether its object must be kept, however old: a resource that lives counts on its copies, and so does whoever retained them.
+    pub fn is_counted_by(&self) -> bool {
+        !self.retained.is_empty() || (!self.events.is_empty() && !self.targets.is_empty())
     }
 
     /// Becomes the attempt after that of `former`.
@@ -328,6 +351,7 @@ impl Run {
             return new;
         };
         new.earlier.clone_from(&former.earlier);
+        new.retained.clone_from(&former.retained);
         new.revision = former.revision.saturating_add(1);
         new.resources.extend(former.resources.iter().cloned());
         new.stages |= former.stages;

@@ -178,7 +178,7 @@ fn reason(state: &State) -> String {
     }
 }
 
-/// Targets that nobody could look into when they were to be cleared, and what AWS said.
+/// Targets that were to be cleared and where something stays, or may, and why.
 fn unseen(state: &State) -> String {
     let removed = state
         .targets
@@ -186,11 +186,12 @@ fn unseen(state: &State) -> String {
         .filter(|t| t.phase == TargetPhase::Removed);
     let said = removed.filter_map(|t| {
         let failure = t.failure.as_ref()?;
-        let (account, region) = (&t.account_id, &t.region);
-        let reason = &failure.reason;
-        Some(format!(
-            "; {account} {region} could not be looked into, and may keep what is there: {reason}"
-        ))
+        let what = match failure.cause {
+            Cause::CountedOn => "",
+            _ => " could not be looked into, and may keep what is there",
+        };
+        let (account, region, reason) = (&t.account_id, &t.region, &failure.reason);
+        Some(format!("; {account} {region}{what}: {reason}"))
     });
     said.collect()
 }

@@ -88,6 +88,7 @@ impl State {
                 .into_iter()
                 .filter(|event| !event.is_empty())
                 .collect(),
+            retained: BTreeSet::new(),
             result: None,
         }
     }

@@ -106,6 +106,11 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             let good = end_or_grant(&state.order, had_ended);
             done(&mut state.targets[i], good);
         }
+        Outcome::Kept(why) => {
+            let target = &mut state.targets[i];
+            target.failure = Some(Failure::new(Cause::CountedOn, &why.join("; ")));
+            target.phase = TargetPhase::Removed;
+        }
         Outcome::Left(left) => left_behind(&mut state.targets[i], &left, now),
         Outcome::SourceGone(what) => {
             // One that was failing already, and whose image was found meanwhile, fails by what it was failing by.

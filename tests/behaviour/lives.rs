@@ -319,3 +319,82 @@ fn with_machine() -> World {
     source.expect("it").roles = vec![role];
     world.speed(1000.0)
 }
+
+/// A resource under another logical ID, or of another stack: the AMI that both count on stays until the last of them is deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_resource_counts_on_is_kept_until_the_last() {
+    let place = [TWO[0]];
+    for first in ["GoldenImage", "Renamed"] {
+        let stack = Stack::new(&place).await;
+        let properties = deregistered(&place);
+        let send = async |kind: &str, logical: &str, id: Option<&Value>| {
+            let mut event = stack.event(kind, &properties);
+            event["LogicalResourceId"] = json!(logical);
+            event["RequestId"] = json!(format!("{kind}-{logical}"));
+            if let Some(id) = id {
+                event["PhysicalResourceId"] = id.clone();
+            }
+            let answer = stack.send(&event).await;
+            assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+            answer
+        };
+        let one = send("Create", "GoldenImage", None).await;
+        let other = send("Create", "Renamed", None).await;
+        let image = assert_one_image(&stack.sandbox, place[0]);
+        assert_eq!(one["Data"]["Images"], other["Data"]["Images"]);
+        let (last, ids) = if first == "GoldenImage" {
+            ("Renamed", [&one, &other])
+        } else {
+            ("GoldenImage", [&other, &one])
+        };
+        let deleted = send("Delete", first, Some(&ids[0]["PhysicalResourceId"])).await;
+        assert_eq!(
+            assert_one_image(&stack.sandbox, place[0]).image_id,
+            image.image_id
+        );
+        if first == "GoldenImage" {
+            let reason = deleted["Reason"].as_str().expect("a reason");
+            let told = format!("{} stays: run ", image.image_id);
+            assert!(
+                reason.contains(&told) && reason.contains("Renamed"),
+                "{reason}"
+            );
+        }
+        send("Delete", last, Some(&ids[1]["PhysicalResourceId"])).await;
+        assert_nothing(&stack.sandbox, &place);
+        assert_closed(&stack.sandbox);
+    }
+}
+
+/// A direct call's AMI is not a resource's to take away, nor what a resource has retained.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_or_a_retained_resource_left_is_kept() {
+    let place = [TWO[0]];
+    for retained in [false, true] {
+        let stack = Stack::new(&place).await;
+        if retained {
+            let mut event = stack.event("Create", &request(&place));
+            event["LogicalResourceId"] = json!("Retained");
+            event["RequestId"] = json!("create-retained");
+            let created = stack.send(&event).await;
+            event["RequestType"] = json!("Delete");
+            event["RequestId"] = json!("delete-retained");
+            event["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
+            stack.send(&event).await;
+        } else {
+            let reply = to_the_end(&stack.sandbox, &distribute(&place)).await;
+            assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        }
+        let image = assert_one_image(&stack.sandbox, place[0]);
+        let created = stack
+            .send(&stack.event("Create", &deregistered(&place)))
+            .await;
+        let id = created["PhysicalResourceId"].as_str().expect("an ID");
+        let deleted = delete(&stack, id, &deregistered(&place)).await;
+        assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
+        assert_eq!(
+            assert_one_image(&stack.sandbox, place[0]).image_id,
+            image.image_id
+        );
+    }
+}
