@@ -11,9 +11,16 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_LAMBDA_VERSION := 1.9.2
 CARGO_MUTANTS_VERSION := 27.1.0
 
-# For `make deploy`.
+# Links the deployed function: for the other architecture too, and for the glibc that provided.al2023 has (AL2023 user guide), however
+# new the one of this machine is.
+ZIG_VERSION := 0.16.0
+GLIBC := 2.34
+
+# For `make package` and `make deploy`.
 STACK ?= amiferry
 ARCHITECTURE ?= arm64
+PACKAGE := .aws-sam/lambda
+PARAMETERS_FILE ?= .aws-sam/parameters.yaml
 
 TARGET_DIR := $(abspath $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target))
 BOOTSTRAP := $(TARGET_DIR)/debug/bootstrap
@@ -84,7 +91,7 @@ mutants: $(CARGO_MUTANTS) ## Break the engine, one place at a time, and see that
 	scripts/mutants $(CARGO_MUTANTS) --shard '$(SHARD)' --files '$(FILES)' --patch '$(PATCH)'
 
 .PHONY: fabric
-fabric: .venv-fabric/ready ## Deploy the templates on emulators of AWS's services, run them, and look at what came of it
+fabric: .venv-fabric/ready $(SAM)/ready ## Deploy the templates on emulators of AWS's services, run them, and look at what came of it
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) AMIFERRY_LEDGERS=$(LEDGERS) .venv-fabric/bin/python -m pytest tests/fabric $(ARGS)
 
@@ -121,13 +128,23 @@ licences: $(CARGO_DENY)
 .PHONY: build
 build: .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION) ## Build the release `bootstrap` and its zip for this machine's architecture
 	.venv/bin/cargo-lambda lambda build --locked --release --compiler cargo --output-format zip --bin bootstrap
+	@scripts/check-bootstrap $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip $(patsubst aarch64,arm64,$(shell uname -m)) $(GLIBC)
 	@.venv/bin/python scripts/sizes $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip
 
+.PHONY: package
+package: .venv/zig-$(ZIG_VERSION) ## Build the release `bootstrap` for ARCHITECTURE (arm64) as `make deploy` deploys it
+	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo-lambda lambda build --locked --release --bin bootstrap \
+	    --target $(patsubst arm64,aarch64,$(ARCHITECTURE))-unknown-linux-gnu.$(GLIBC) --lambda-dir $(PACKAGE)
+	scripts/check-bootstrap $(PACKAGE)/bootstrap/bootstrap $(ARCHITECTURE) $(GLIBC)
+
+.PHONY: parameters
+parameters:
+	@scripts/parameters $(PARAMETERS_FILE) Architecture=$(ARCHITECTURE) $(PARAMETERS)
+
 .PHONY: deploy
-deploy: $(SAM)/ready .venv/zig ## Build for ARCHITECTURE (arm64) and deploy as STACK (amiferry) with PARAMETERS ('Name=value …') and your AWS credentials
-	PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 $(SAM)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
-	SAM_CLI_TELEMETRY=0 $(SAM)/sam deploy --stack-name $(STACK) --capabilities CAPABILITY_NAMED_IAM --resolve-s3 \
-	    --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS)
+deploy: $(SAM)/ready parameters package ## Build for ARCHITECTURE (arm64) and deploy as STACK (amiferry) with PARAMETERS ('Name=value …') and your AWS credentials
+	SAM_CLI_TELEMETRY=0 $(SAM)/sam deploy --template-file template.yaml --stack-name $(STACK) --capabilities CAPABILITY_NAMED_IAM \
+	    --resolve-s3 --no-fail-on-empty-changeset --parameter-overrides file://$(abspath $(PARAMETERS_FILE))
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
@@ -158,12 +175,11 @@ $(SAM)/ready: scripts/requirements-sam.txt
 	cd $(@D) && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-# Zig links for the other architecture.
-.venv/zig: .venv/ready
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check cargo-lambda==$(CARGO_LAMBDA_VERSION)
+.venv/zig-$(ZIG_VERSION): .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check ziglang==$(ZIG_VERSION)
 	@touch $@
 
-# The package would bring Zig, a hundred megabytes that `--compiler cargo` has no use for.
+# By itself it would bring some version of Zig, a hundred megabytes that `--compiler cargo` has no use for.
 .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION): .venv/ready
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps cargo-lambda==$(CARGO_LAMBDA_VERSION)
 	@touch $@

@@ -81,6 +81,22 @@ impl ServiceLinkedRole {
         })
     }
 
+    /// Returns the roles that use the key when this role's service launches. A node group of EKS is a group of Auto Scaling, and so are
+    /// most compute environments of Batch, whose own role may launch as well; the role of EKS's node groups never uses the key.
+    /// Source: EKS user guide, managed node groups; Batch user guide, AWS managed policies.
+    pub fn launching(self) -> Vec<Self> {
+        let auto_scaling = || Self {
+            service: SERVICES[0].0,
+            name: SERVICES[0].1,
+            suffix: None,
+        };
+        match self.service {
+            "eks-nodegroup.amazonaws.com" => vec![auto_scaling()],
+            "batch.amazonaws.com" => vec![self, auto_scaling()],
+            _ => vec![self],
+        }
+    }
+
     /// `autoscaling.amazonaws.com`.
     pub fn service(&self) -> &'static str {
         self.service
@@ -178,6 +194,26 @@ mod tests {
         assert_eq!(
             serde_json::to_value(&role).unwrap(),
             "autoscaling.amazonaws.com_x"
+        );
+    }
+
+    #[test]
+    fn eks_and_batch_launch_through_auto_scaling() {
+        let launching = |text: &str| -> Vec<String> {
+            let roles = ServiceLinkedRole::parse(text).unwrap().launching();
+            roles.iter().map(ServiceLinkedRole::role_name).collect()
+        };
+        assert_eq!(
+            launching("eks-nodegroup.amazonaws.com"),
+            ["AWSServiceRoleForAutoScaling"]
+        );
+        assert_eq!(
+            launching("batch.amazonaws.com"),
+            ["AWSServiceRoleForBatch", "AWSServiceRoleForAutoScaling"]
+        );
+        assert_eq!(
+            launching("spotfleet.amazonaws.com"),
+            ["AWSServiceRoleForEC2SpotFleet"]
         );
     }
 

@@ -120,8 +120,7 @@ pub struct Document {
 impl Document {
     /// The policy itself.
     pub fn policy(&self) -> Value {
-        let statements: Vec<Value> = self.statements.iter().map(Statement::to_json).collect();
-        json!({"Version": "2012-10-17", "Statement": statements})
+        policy(&self.statements)
     }
 
     pub fn to_json(&self) -> Value {
@@ -148,6 +147,11 @@ impl Document {
         }
         document
     }
+}
+
+fn policy(statements: &[Statement]) -> Value {
+    let statements: Vec<Value> = statements.iter().map(Statement::to_json).collect();
+    json!({"Version": "2012-10-17", "Statement": statements})
 }
 
 /// All documents of a planned request. Those of a key list what this request needs in its policy; whatever else it says stays.

@@ -233,3 +233,53 @@ async fn one_answer() {
         assert_eq!(role["Path"], "/");
     }
 }
+
+/// Characters of what is written into a role, and of a managed policy.
+/// Source: IAM user guide, IAM and AWS STS quotas.
+const INLINE: usize = 10_240;
+const MANAGED: usize = 6_144;
+
+#[tokio::test(start_paused = true)]
+async fn a_template_for_many_regions_keeps_within_iams_limits_and_allows_the_same() {
+    let targets: Vec<Value> = (1..=27)
+        .map(|n| {
+            let region = format!("ap-southeast-{n}");
+            let key =
+                format!("arn:aws:kms:{region}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab");
+            json!({"AccountId": ACCOUNT, "Region": region, "KmsKeyId": key})
+        })
+        .collect();
+    let roles = ["autoscaling.amazonaws.com", "spot.amazonaws.com"];
+    let wish = json!({"SourceImageId": AMI, "Targets": targets, "ServiceLinkedRoles": roles});
+    let reply = told(&wish).await;
+    let wanted = policies(&reply).swap_remove(1);
+    assert_eq!(wanted["For"], "copy role");
+    assert!(wanted["Document"].to_string().len() > INLINE);
+    let resources = &reply["CloudFormation"][ACCOUNT]["Resources"];
+    let role = &resources["CopyRole"]["Properties"];
+    let refs = role["ManagedPolicyArns"].as_array().expect("a list");
+    let mut allowed = BTreeSet::new();
+    for one in refs {
+        let part = &resources[text(&one["Ref"])];
+        assert_eq!(part["Type"], "AWS::IAM::ManagedPolicy");
+        assert_eq!(part["Condition"], resources["CopyRole"]["Condition"]);
+        let part = &part["Properties"]["PolicyDocument"];
+        assert!(part.to_string().len() <= MANAGED);
+        allowed.extend(each_resource(part));
+    }
+    assert!(refs.len() <= 10, "a role takes no more");
+    assert_eq!(allowed, each_resource(&wanted["Document"]));
+}
+
+/// The statements of a policy, each with one of its resources.
+fn each_resource(policy: &Value) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for statement in policy["Statement"].as_array().expect("statements") {
+        for resource in statement["Resource"].as_array().expect("a list") {
+            let mut one = statement.clone();
+            one["Resource"] = resource.clone();
+            all.insert(one.to_string());
+        }
+    }
+    all
+}

@@ -150,15 +150,25 @@ class Fabric:
     def role(self, role_name, account=world.SOURCE, credentials=None):
         """A role as CloudFormation made it."""
         iam = client(self.url, "iam", account)
-        policies = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
+        inline, managed = self.policies(role_name, account)
         return world.Role(
             name=role_name,
             trust=json.dumps(iam.get_role(RoleName=role_name)["Role"]["AssumeRolePolicyDocument"]),
-            policies=tuple(
-                json.dumps(iam.get_role_policy(RoleName=role_name, PolicyName=name)["PolicyDocument"]) for name in policies
-            ),
+            policies=tuple(json.dumps(policy) for policy in inline + managed),
             credentials=credentials,
         )
+
+    def policies(self, role_name, account=world.SOURCE):
+        """The policies written into a role, and the managed ones attached to it."""
+        iam = client(self.url, "iam", account)
+        names = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
+        inline = [iam.get_role_policy(RoleName=role_name, PolicyName=name)["PolicyDocument"] for name in names]
+        managed = []
+        for policy in iam.list_attached_role_policies(RoleName=role_name)["AttachedPolicies"]:
+            arn = policy["PolicyArn"]
+            version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+            managed.append(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
+        return inline, managed
 
     def function_role(self):
         """With what ministack gives the function as credentials, which follows from the two ARNs."""

@@ -208,20 +208,21 @@ def test_a_resource_that_does_not_wait(fabric, seen):
 
 
 def orchestrated(fabric):
-    """The source design's orchestrator stack: template.yaml with its parameters."""
-    given = {"AmiId": world.image_id("template"), "TargetAccountIds": ",".join(TWO), "TargetKmsKeyIds": "alias/amis,alias/amis"}
-    updated = fabric.update(**given)
+    """The source design's orchestrator stack: template.yaml with its parameters, and then with a unit instead of a list."""
+    image = {"AmiId": world.image_id("template")}
+    listed = fabric.update(**image, TargetAccountIds=",".join(TWO), TargetKmsKeyIds="alias/amis,alias/amis")
     outputs, there = fabric.outputs(), copies(fabric, "template")
-    return updated, outputs, there, fabric.update()
+    unit = {"OrganizationalUnitIds": world.UNIT, "ExcludeAccountIds": "444444444444", "TargetKmsKeyIds": "alias/amis"}
+    return listed, outputs, there, fabric.update(**image, **unit), fabric.update()
 
 
 @pytest.mark.alone
 def test_the_stack_distributes_an_image_of_its_own(fabric):
-    updated, outputs, there, back = orchestrated(fabric)
-    assert (updated, back) == ("UPDATE_COMPLETE", "UPDATE_COMPLETE"), fabric.reasons(STACK)
+    listed, outputs, there, by_unit, back = orchestrated(fabric)
+    assert {listed, by_unit, back} == {"UPDATE_COMPLETE"}, fabric.reasons(STACK)
     shown = [f"{account}/us-west-2={there[account][0]}" for account in TWO]
     assert outputs["OrchestrationResult"] == ",".join(shown)
-    assert copies(fabric, "template") == there, "OnDelete: Retain"
+    assert copies(fabric, "template") == there, "OnDelete: Retain, and the third account of the unit is excluded"
     assert fabric.opened("template") == {}
 
 

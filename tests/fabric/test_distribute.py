@@ -61,7 +61,7 @@ def test_three_hundred_targets_go_over_the_bucket(fabric, seen, figure):
     """Leans on patches 4 (256 KiB), 9 and 10 (ResultWriter)."""
     assert seen["status"] == "SUCCEEDED", seen
     result = json.loads(seen["output"])
-    assert result["Count"] == 300
+    assert result["Count"] == len(world.MANY)
     body = fabric.s3.get_object(**result["ResultAt"])["Body"].read()
     targets = json.loads(body)["Targets"]
     assert {target["AccountId"] for target in targets if target["Status"] == "Succeeded"} == set(world.MANY)
@@ -73,7 +73,7 @@ def test_three_hundred_targets_go_over_the_bucket(fabric, seen, figure):
     sizes = [(line["bytes"], line["state"]) for line in fabric.calls("size") if line["execution"] == arn]
     (size, state), events = max(sizes), len(fabric.history(arn))
     figure(
-        f"300 targets: a history of {events} events of 25,000; largest payload that of {state}, {size:,} bytes of 262,144"
+        f"{len(world.MANY)} targets: a history of {events} events of 25,000; largest payload that of {state}, {size:,} bytes of 262,144"
     )
     assert size < 200 * 1024
     assert events < 50

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from . import template, world
-from .fabric import REQUEST_PARAMETER, STACK
+from .fabric import REQUEST_PARAMETER, SETTINGS, STACK
 
 PERMISSIONS = template.ROOT / "docs" / "permissions.md"
 DEMO = template.ROOT / "sandbox" / "worlds" / "demo.toml"
@@ -43,14 +43,6 @@ def normal(policy):
     if isinstance(policy, list):
         return normal(policy[0]) if len(policy) == 1 else [normal(value) for value in policy]
     return policy
-
-
-def by_sid(policy):
-    return {statement["Sid"]: statement for statement in policy["Statement"]}
-
-
-def without(policy, *sids):
-    return [statement for statement in policy["Statement"] if statement["Sid"] not in sids]
 
 
 # ------------------------------------------------------------------------------------------------- what needs no deployment
@@ -163,18 +155,32 @@ def test_lists_of_keys_and_accounts_are_checked_by_pattern(file, name, given, ma
 
 
 def test_the_keys_of_other_regions_are_known_by_their_alias():
-    role = template.read(template.TARGET_ROLE)["Resources"]["Role"]["Properties"]["Policies"]
+    resources = template.read(template.TARGET_ROLE)["Resources"]
+    role = resources["Role"]["Properties"]["Policies"]
     policies = [policy["Fn::If"][1] if "Fn::If" in policy else policy for policy in role]
     of = {policy["PolicyName"]: policy["PolicyDocument"]["Statement"] for policy in policies}
     called = {"kms:ResourceAliases": {"Fn::Sub": "alias/${KmsKeyAlias}"}}
-    for here, elsewhere in (("copy", "regions"), ("launch", "launch-regions")):
-        alike = {statement["Sid"]: statement for statement in of[here] if "Sid" in statement}
-        for statement in of[elsewhere]:
-            condition = dict(statement["Condition"])
-            assert condition.pop("ForAnyValue:StringEquals") == called
-            assert statement["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:kms:*:${AWS::AccountId}:key/*"}
-            other = alike[statement["Sid"]]
-            assert (statement["Action"], condition) == (other["Action"], other.get("Condition", {}))
+    alike = {}
+    for resource in resources.values():
+        if resource["Type"] == "AWS::IAM::ManagedPolicy":
+            alike |= by_sid(resource["Properties"]["PolicyDocument"])
+    for statement in of["regions"] + of["launch-regions"]:
+        condition = dict(statement["Condition"])
+        assert condition.pop("ForAnyValue:StringEquals") == called
+        assert statement["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:kms:*:${AWS::AccountId}:key/*"}
+        other = alike[statement["Sid"]]
+        assert (statement["Action"], condition) == (other["Action"], other.get("Condition", {}))
+
+
+@pytest.mark.parametrize("file", [template.STACK, template.TARGET_ROLE])
+def test_a_stack_that_could_not_be_created_leaves_nothing_of_what_it_retains(file):
+    retained = {
+        name: resource["DeletionPolicy"]
+        for name, resource in template.read(file)["Resources"].items()
+        if "DeletionPolicy" in resource
+    }
+    assert {"Key", "KeyAlias"} <= set(retained)
+    assert set(retained.values()) == {"RetainExceptOnCreate"}
 
 
 def test_only_what_is_short_lived_expires():
@@ -200,7 +206,8 @@ def test_nothing_gets_the_payload_of_a_failed_invocation():
 
 
 def deployed(fabric, role_name, account=world.SOURCE, stack=STACK):
-    """The role's trust and policies, with names that CloudFormation made up as the documentation writes them."""
+    """The role's trust and its statements by their Sid, with names that CloudFormation made up as the documentation writes them. A
+    statement that several policies have, each with other resources, has them all."""
     resources = fabric.resources(stack)
     names = {resources["Bucket"]: "amiferry-bucket", resources["Topic"].rpartition(":")[2]: "amiferry-topic", stack: STACK}
     role = fabric.role(role_name, account)
@@ -208,9 +215,40 @@ def deployed(fabric, role_name, account=world.SOURCE, stack=STACK):
     def read(text):
         for made_up, name in names.items():
             text = text.replace(made_up, name)
-        return normal(json.loads(text))
+        return json.loads(text)
 
-    return read(role.trust), [read(policy) for policy in role.policies]
+    return normal(read(role.trust)), joined(map(read, role.policies))
+
+
+def joined(policies):
+    found = {}
+    for statement in (statement for policy in policies for statement in policy["Statement"]):
+        there = found.setdefault(statement["Sid"], statement | {"Resource": []})
+        assert there | {"Resource": None} == statement | {"Resource": None}, "the same but for its resources"
+        there["Resource"] += listed(statement["Resource"])
+    return normal(found)
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def everything(*names):
+    """The statements of these documents by their Sid."""
+    return {sid: statement for name in names for sid, statement in by_sid(documented(name)).items()}
+
+
+def by_sid(policy):
+    return {statement["Sid"]: statement for statement in listed(policy["Statement"])}
+
+
+def alike(statement):
+    """Whatever the order of its resources."""
+    return statement | {"Resource": sorted(listed(statement["Resource"]))}
+
+
+def same(found, wanted):
+    return {sid: alike(found[sid]) for sid in found} == {sid: alike(wanted[sid]) for sid in wanted}
 
 
 def test_the_functions_policies(fabric):
@@ -222,8 +260,8 @@ def test_the_functions_policies(fabric):
         "SourceKeyArns": world.SOURCE_KEYS,
     }
     assert fabric.create("bare", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("bare")
-    _, policies = deployed(fabric, "bare", stack="bare")
-    assert policies == [documented("Find"), documented("Start")]
+    _, found = deployed(fabric, "bare", stack="bare")
+    assert same(found, everything("Find", "Start"))
     assert variables(fabric, "bare")["AMIFERRY_ALLOW_SHARE"] == "false"
     assert fabric.delete("bare") == "DELETE_COMPLETE"
 
@@ -233,36 +271,26 @@ def variables(fabric, function):
 
 
 def test_the_functions_policies_with_what_is_asked_for(fabric):
-    _, [distribute, reencrypt, stack] = deployed(fabric, STACK)
-    of, bare, share = by_sid(distribute), by_sid(documented("Find")), by_sid(documented("ShareImages"))
-    named = by_sid(documented("aws:ResourceAccount"))
-    assert of["ShareImages"] == share["ShareImages"]
-    assert of["KeyPolicies"] == documented("KeyPolicies")["Statement"]
-    before, after = list(bare)[: list(bare).index("Organization")], list(bare)[list(bare).index("Organization") :]
-    assert list(of) == [*before, *share, "KeyPolicies", *after]
-    for sid in named:
-        accounts = json.dumps(of[sid]).replace(json.dumps(world.allowed()), '["222222222222", "333333333333"]')
-        patterns = [f"arn:aws:iam::{account}:*" for account in world.allowed()]
-        accounts = accounts.replace(
-            json.dumps(patterns), '["arn:aws:iam::222222222222:*", "arn:aws:iam::333333333333:*"]'
-        )
-        assert json.loads(accounts) == named[sid]
-    condition = of["GrantToAccounts"]["Condition"]
-    assert condition.pop("ForAnyValue:StringLike") == of["Grant"]["Condition"]["ForAnyValue:StringLike"]
-    assert of["GrantToAccounts"] == share["GrantToAccounts"]
-    assert [statement for sid, statement in of.items() if sid in bare and sid not in named] == without(documented("Find"), *named)
-    wanted = documented("Stage")["Statement"]
-    for statement in wanted[-2:]:
-        statement["Resource"] = world.key_arn("managed")
-    assert reencrypt["Statement"] == wanted
-    assert stack == documented("Start")
+    _, found = deployed(fabric, STACK)
+    wanted = everything("Find", "ShareImages", "aws:ResourceAccount", "KeyPolicies", "Stage", "Start")
+    for sid in ("KeysOfStaging", "GrantsOfStaging"):
+        wanted[sid]["Resource"] = world.key_arn("managed")
+    assert same(found, json.loads(with_all_accounts(json.dumps(wanted))))
     assert variables(fabric, STACK)["AMIFERRY_ALLOWED_ACCOUNTS"] == ",".join(world.allowed())
     assert variables(fabric, STACK)["AMIFERRY_ALLOW_SHARE"] == "true"
 
 
+def with_all_accounts(text):
+    """The documentation names two accounts."""
+    for pattern in ("%s", "arn:aws:iam::%s:*"):
+        two, all_of_them = ([pattern % account for account in accounts] for accounts in (["222222222222", "333333333333"], world.allowed()))
+        text = text.replace(json.dumps(two), json.dumps(all_of_them))
+    return text
+
+
 def test_the_machines_policy(fabric):
-    _, policies = deployed(fabric, fabric.resources()["StateMachineRole"])
-    assert policies == [documented("Step")]
+    _, found = deployed(fabric, fabric.resources()["StateMachineRole"])
+    assert same(found, everything("Step"))
 
 
 def test_the_objects_of_the_bucket_are_the_stacks_own(fabric):
@@ -291,9 +319,9 @@ def test_a_targets_role(fabric):
         "Preflight": "true",
     }
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
-    trust, policies = deployed(fabric, "Documented", account)
+    trust, found = deployed(fabric, "Documented", account)
     assert trust == documented("aws:PrincipalArn")
-    assert policies == [documented("TidyUp"), documented("LetLaunch"), documented("LookFirst")]
+    assert same(found, everything("TidyUp", "LetLaunch", "LookFirst"))
     assert fabric.outputs("documented", account)["TargetRoleArn"] == f"arn:aws:iam::{account}:role/Documented"
     assert fabric.delete("documented", account) == "DELETE_COMPLETE"
 
@@ -303,10 +331,9 @@ def test_a_targets_role_with_an_external_id_and_a_key_of_its_own(fabric):
     body = template.read(template.TARGET_ROLE)
     parameters = {"SourceAccountId": world.SOURCE, "SourceKeyArns": world.SOURCE_KEYS, "RoleName": "Other", "CreateKmsKey": "true"}
     assert fabric.create("other", body, account, ExternalId="you-and-me", **parameters) == "CREATE_COMPLETE"
-    trust, [policy] = deployed(fabric, "Other", account)
+    trust, of = deployed(fabric, "Other", account)
     assert trust["Statement"]["Condition"]["StringEquals"] == {"sts:ExternalId": "you-and-me"}
     key = fabric.outputs("other", account)["TargetKmsKeyArn"]
-    of = by_sid(policy)
     assert of["KeysByEC2"]["Resource"] == of["GrantsByEC2"]["Resource"] == [world.SOURCE_KEYS, key], "no other key"
     assert fabric.delete("other", account) == "DELETE_COMPLETE"
 
@@ -333,17 +360,16 @@ def test_the_parameters_bind_the_policies(fabric):
     }
     assert fabric.create("everything", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("everything")
     outputs = fabric.outputs("everything")
-    distribute, reencrypt, stack = (json.loads(policy)["Statement"] for policy in fabric.role("other-amiferry").policies)
-    elsewhere = json.dumps(reencrypt).replace("eu-west-1", world.HOME)
-    wanted = documented("Stage")["Statement"]
-    for statement in wanted[-2:]:
-        statement["Resource"] = "arn:aws:kms:us-west-2:111111111111:key/3"
-    assert normal(json.loads(elsewhere)) == wanted
-    of = {statement["Sid"]: statement for statement in distribute + stack}
+    of = joined(json.loads(policy) for policy in fabric.role("other-amiferry").policies)
+    wanted = json.dumps(everything("Stage")).replace(world.HOME, "eu-west-1")
+    wanted = json.loads(wanted)
+    for sid in ("KeysOfStaging", "GrantsOfStaging"):
+        wanted[sid]["Resource"] = parameters["ReencryptKmsKeyArns"]
+    assert {sid: of[sid] for sid in wanted} == wanted
     keys = [*parameters["SourceKeyArns"].split(","), outputs["SharedKmsKeyArn"]]
     for sid in ("Keys", "Grant", "GrantToAccounts", "KeyPolicies"):
         assert of[sid]["Resource"] == keys, sid
-    assert normal(of["KeyPolicies"]) == documented("KeyPolicies")["Statement"] | {"Resource": keys}
+    assert of["KeyPolicies"] == documented("KeyPolicies")["Statement"] | {"Resource": keys}
     assert of["Read"]["Resource"] == ["arn:aws:ec2:eu-west-1::image/*", "arn:aws:ec2:eu-west-1::snapshot/*"]
     either = {"StringEquals": {"aws:ResourceAccount": ["222222222222", "333333333333"]}}
     assert of["Targets"]["Condition"] == either
@@ -351,7 +377,7 @@ def test_the_parameters_bind_the_policies(fabric):
     assert of["Targets"]["Resource"] == of["TargetsOfOrganization"]["Resource"] == "arn:aws:iam::*:role/OtherCopyRole"
     assert "Condition" not in of["ShareSnapshots"], "an organization's accounts are not known to IAM"
     assert of["Grant"]["Condition"]["StringLike"] == {"kms:GranteePrincipal": "arn:aws:iam::*:role/OtherCopyRole"}
-    assert "ForAnyValue:StringLike" not in of["Grant"]["Condition"]
+    assert "OnlyNamedAccounts" not in of, "nor is a grantee's organization"
     assert "Configured" not in of, "the request is in the environment"
     everywhere = {sid for sid, statement in of.items() if statement["Resource"] == "*" and statement["Effect"] == "Allow"}
     assert everywhere == {"Find", "Organization"}, "AWS allows nothing narrower for these"
@@ -366,3 +392,78 @@ def test_the_parameters_bind_the_policies(fabric):
     assert fabric.delete("everything") == "DELETE_COMPLETE"
     [kept] = [bucket for bucket in fabric.s3.list_buckets()["Buckets"] if bucket["Name"] == outputs["BucketName"]]
     assert kept, "the ledger outlives the stack"
+
+
+# --------------------------------------------------------------------------------------------------------------- how long
+
+#: Characters, without white space. Source: IAM user guide, IAM and AWS STS quotas.
+INLINE, MANAGED, ATTACHED, TRUST = 10_240, 6_144, 10, 2_048
+#: Bytes, of all variables. Source: Lambda developer guide, quotas.
+ENVIRONMENT = 4_096
+PARAMETER = 4_096  # Source: CloudFormation user guide, quotas.
+
+
+def keys(account, region="us-gov-west-1", length=PARAMETER):
+    """As many keys as a parameter holds."""
+    one = f"arn:aws-us-gov:kms:{region}:{account}:key/mrk-{'0' * 32}"
+    return ",".join([one] * (length // (len(one) + 1)))
+
+
+def length(policy):
+    return len("".join(json.dumps(policy).split()))
+
+
+def fits(fabric, role_name, account=world.SOURCE, more=0):
+    inline, managed = fabric.policies(role_name, account)
+    sizes = [length(policy) for policy in managed]
+    print(f"{role_name}: inline {sum(map(length, inline)) + more:,}, managed {sorted(sizes)}")
+    assert sum(map(length, inline)) + more <= INLINE
+    assert max(sizes) <= MANAGED
+    assert len(managed) <= ATTACHED
+    assert length(json.loads(fabric.role(role_name, account).trust)) <= TRUST
+
+
+def test_the_functions_policies_fit_with_as_many_keys_and_accounts_as_parameters_hold(fabric):
+    limit = template.read(template.STACK)["Parameters"]["AllowedAccountIds"]["MaxLength"]
+    accounts = [str(600_000_000_000 + n) for n in range((limit + 1) // 13)]
+    parameters = {
+        "Architecture": "x86_64",
+        "OrchestratorRoleName": "longest",
+        "TargetRoleName": "R" * 64,
+        "SourceKeyArns": keys(world.SOURCE),
+        "ReencryptKmsKeyArns": keys(world.SOURCE, length=PARAMETER // 2),
+        "AllowedAccountIds": ",".join(accounts),
+        "AllowShare": "true",
+        "KeyPolicyAccess": "true",
+        "RequestParameter": "/" + "p" * 200,
+        "CreateKmsKey": "true",
+        "KmsKeyAlias": "longest",
+    }
+    assert fabric.create("longest", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("longest")
+    # Another partition's name is longer, once for each account.
+    fits(fabric, "longest", more=len(accounts) * len("-us-gov"))
+    own = template.read(template.STACK)["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    given = {name: value for name, value in variables(fabric, "longest").items() if name in own and name not in SETTINGS}
+    assert sum(len(name) + len(value) for name, value in given.items()) <= ENVIRONMENT
+    assert fabric.delete("longest") == "DELETE_COMPLETE"
+
+
+def test_the_copy_roles_policies_fit_with_as_many_keys_as_parameters_hold(fabric):
+    account = next(iter(world.TARGETS))
+    services = [f"autoscaling.amazonaws.com_{n}" for n in range(20)]
+    parameters = {
+        "SourceAccountId": world.SOURCE,
+        "OrchestratorRoleName": "R" * 64,
+        "ExternalId": "e" * 1_224,
+        "RoleName": "Longest",
+        "SourceKeyArns": keys(world.SOURCE),
+        "TargetKeyArns": keys(account),
+        "CreateKmsKey": "true",
+        "KmsKeyAlias": "longest",
+        "ServiceLinkedRoles": ",".join(services),
+        "CreateServiceLinkedRoles": "true",
+        "Preflight": "true",
+    }
+    assert fabric.create("longest", template.read(template.TARGET_ROLE), account, **parameters) == "CREATE_COMPLETE"
+    fits(fabric, "Longest", account)
+    assert fabric.delete("longest", account) == "DELETE_COMPLETE"

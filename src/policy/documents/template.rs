@@ -5,8 +5,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Caller, Document, Purpose};
+use super::{Caller, Document, Purpose, Statement, policy};
 
+/// IAM's limits on what is written into a role and on a managed policy, in characters.
+/// Source: IAM user guide, IAM and AWS STS quotas.
+const INLINE: usize = 10_240;
+const MANAGED: usize = 6_144;
+
+const MANAGED_POLICY: &str = "AWS::IAM::ManagedPolicy";
 const NOT_ITS_OWN: &str = "CloudFormation cannot add statements to the policy of a key that it did not make: add these to what it says";
 
 /// The template of each account, by its ID.
@@ -68,16 +74,13 @@ impl Parts {
         let policy = document.policy();
         match document.purpose {
             Purpose::FunctionRole => {
-                let mut properties = json!({"PolicyDocument": policy});
-                if let Some(role) = &caller.role {
-                    properties["Roles"] = json!([role]);
+                for part in packed(&document.statements) {
+                    let mut properties = json!({"PolicyDocument": part});
+                    if let Some(role) = &caller.role {
+                        properties["Roles"] = json!([role]);
+                    }
+                    self.make("FunctionPolicy", MANAGED_POLICY, &properties, region);
                 }
-                self.make(
-                    "FunctionPolicy",
-                    "AWS::IAM::ManagedPolicy",
-                    &properties,
-                    region,
-                );
             }
             Purpose::CopyRole => {
                 let trust = all
@@ -86,12 +89,22 @@ impl Parts {
                 let name = document.resource.rsplit('/').next().unwrap_or_default();
                 let path = document.resource.split_once(":role").map(|(_, p)| p);
                 let path = path.and_then(|p| p.strip_suffix(name)).unwrap_or("/");
-                let properties = json!({
+                let mut properties = json!({
                     "RoleName": name,
                     "Path": path,
                     "AssumeRolePolicyDocument": trust.map(|d| d.policy()),
-                    "Policies": [{"PolicyName": "amiferry", "PolicyDocument": policy}],
                 });
+                if length(&policy) <= INLINE {
+                    properties["Policies"] =
+                        json!([{"PolicyName": "amiferry", "PolicyDocument": policy}]);
+                } else {
+                    let parts = packed(&document.statements).into_iter();
+                    let made = parts.map(|part| {
+                        let part = json!({"PolicyDocument": part});
+                        json!({"Ref": self.make("CopyPolicy", MANAGED_POLICY, &part, region)})
+                    });
+                    properties["ManagedPolicyArns"] = made.collect();
+                }
                 self.make("CopyRole", "AWS::IAM::Role", &properties, region);
             }
             Purpose::Trust => {}
@@ -116,7 +129,7 @@ impl Parts {
         let mut resource = json!({"Type": kind, "Properties": properties});
         if kind == "AWS::KMS::Key" {
             // What stands under a key is lost with it.
-            resource["DeletionPolicy"] = json!("Retain");
+            resource["DeletionPolicy"] = json!("RetainExceptOnCreate");
             resource["UpdateReplacePolicy"] = json!("Retain");
         }
         if let Some(region) = region {
@@ -135,4 +148,36 @@ impl Parts {
         self.resources.insert(id.clone(), resource);
         id
     }
+}
+
+/// Returns the statements as few managed policies.
+fn packed(statements: &[Statement]) -> Vec<Value> {
+    let mut parts: Vec<Vec<Statement>> = vec![Vec::new()];
+    for statement in statements.iter().flat_map(split) {
+        let mut longer = parts.pop().unwrap_or_default();
+        longer.push(statement);
+        if length(&policy(&longer)) <= MANAGED || longer.len() == 1 {
+            parts.push(longer);
+        } else {
+            let last = longer.split_off(longer.len() - 1);
+            parts.extend([longer, last]);
+        }
+    }
+    parts.iter().map(|part| policy(part)).collect()
+}
+
+/// Returns a statement that is too long for a managed policy as several, each with some of its resources.
+fn split(statement: &Statement) -> Vec<Statement> {
+    let count = statement.resources.len();
+    if count < 2 || length(&policy(std::slice::from_ref(statement))) <= MANAGED {
+        return vec![statement.clone()];
+    }
+    let halves = statement.resources.chunks(count.div_ceil(2));
+    halves
+        .flat_map(|half| split(&statement.clone().on(half)))
+        .collect()
+}
+
+fn length(policy: &Value) -> usize {
+    policy.to_string().len()
 }

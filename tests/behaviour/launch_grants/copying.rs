@@ -59,6 +59,19 @@ async fn a_grant_is_for_whom_it_names_and_made_once() {
     assert_eq!(to_roles, 2, "once for each target");
 }
 
+/// The role of EKS's node groups launches nothing, and an account without any need not have it.
+#[tokio::test(start_paused = true)]
+async fn node_groups_of_eks_launch_from_a_copy_as_auto_scaling() {
+    let sandbox = Sandbox::new(launching_world());
+    let (account, region) = TWO[0];
+    let services = ["eks-nodegroup.amazonaws.com", "autoscaling.amazonaws.com"];
+    let reply = to_the_end(&sandbox, &distribute_to_launch(&TWO, &services)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    let image = sandbox.images(account, region).remove(0).image_id;
+    assert!(launches(&sandbox, &arn(account, SCALING), region, &image).await);
+    assert_eq!(launch_grants(&sandbox, &key_arn(TWO[0])).len(), 1);
+}
+
 /// The account's own key for EBS lets every principal in already.
 #[tokio::test(start_paused = true)]
 async fn under_aws_ebs_nothing_is_granted_and_they_launch() {
