@@ -10,6 +10,7 @@ mod describe_snapshots;
 mod filters;
 pub(crate) mod ids;
 mod image_attributes;
+mod image_states;
 mod instance_types;
 mod instances;
 mod mapping;
@@ -85,6 +86,12 @@ pub(crate) fn perform(
         "CopyImage" => copy_image::perform(aws, ask),
         "RegisterImage" => register::perform(aws, ask),
         "DeregisterImage" => deregister::image(aws, ask),
+        "DisableImage"
+        | "EnableImage"
+        | "EnableImageDeprecation"
+        | "DisableImageDeprecation"
+        | "EnableImageDeregistrationProtection"
+        | "DisableImageDeregistrationProtection" => image_states::perform(aws, ask),
         "DeleteSnapshot" => deregister::snapshot(aws, ask),
         "CreateTags" => tags::create(aws, ask),
         "DeleteTags" => tags::delete(aws, ask),

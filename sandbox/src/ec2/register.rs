@@ -25,7 +25,10 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         return Err(refusals::NAME_DUPLICATE.with(&[name, &other]));
     }
     mapping::resolve(aws, ask, &mut mappings)?;
-    let root = root_snapshot(&image, &mappings)?;
+    image.block_device_mappings = mappings;
+    let name = image.root_device_name.as_deref().unwrap_or_default();
+    let root = image.root_snapshot_id();
+    let root = root.ok_or_else(|| refusals::REGISTER_NO_ROOT.with(&[name]))?;
     if let Some(root) = aws.snapshots.get(root).map(|snapshot| &snapshot.view) {
         // Billing follows the data, not the request.
         image.product_codes.clone_from(&root.product_codes);
@@ -34,7 +37,6 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
             image.usage_operation.clone_from(operation);
         }
     }
-    image.block_device_mappings = mappings;
     let id = add(aws, image);
     let mut xml = Xml::new();
     xml.text("imageId", &id);
@@ -87,16 +89,6 @@ fn permit_registration(
     permit::tagging(aws, ask, &new, tags)
 }
 
-fn root_snapshot<'a>(
-    image: &Image,
-    mappings: &'a [BlockDeviceMapping],
-) -> Result<&'a str, Refused> {
-    let name = image.root_device_name.as_deref().unwrap_or_default();
-    let root = mappings.iter().find(|mapping| mapping.device_name == name);
-    let snapshot = root.and_then(|root| root.ebs.as_ref()?.snapshot_id.as_deref());
-    snapshot.ok_or_else(|| refusals::REGISTER_NO_ROOT.with(&[name]))
-}
-
 fn add(aws: &mut Aws, mut image: Image) -> String {
     let id = aws.new_resource_id("ami");
     image.image_id.clone_from(&id);
@@ -109,6 +101,7 @@ fn add(aws: &mut Aws, mut image: Image) -> String {
         shown: aws.shown_when_created(Read::Images),
         launchable_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
         available_at: aws.now + waits,
+        protected_until: aws.now,
         waits_for: Vec::new(),
         view: image,
     };

@@ -9,6 +9,7 @@ mod copying;
 mod copying_under_keys;
 mod describing;
 mod faults;
+mod image_states;
 mod keys;
 mod keys_between_regions;
 mod late_policies;

@@ -34,7 +34,6 @@ pub(in crate::aws) fn add_snapshot(
     }
     let live = LiveSnapshot {
         shown: Shown::default(),
-        copy: None,
         view: snapshot,
     };
     let id = live.view.snapshot_id.clone();
@@ -78,6 +77,7 @@ pub(in crate::aws) fn add_image(
         shown: Shown::default(),
         launchable_at: aws.now,
         available_at: aws.now,
+        protected_until: aws.now,
         waits_for: Vec::new(),
         view: image,
     };
