@@ -222,8 +222,10 @@ pub(crate) struct LiveKey {
     pub description: String,
     /// Where the primary of a multi-Region key is; its own Region for any other key.
     pub primary_region: String,
-    /// `Enabled`, `Disabled`, `PendingDeletion`.
+    /// `Enabled`, `Disabled`, `PendingDeletion`, …
     pub state: String,
+    pub spec: String,
+    pub usage: String,
     /// An AWS-managed key, that is `aws/ebs`.
     pub managed: bool,
     pub created: SystemTime,
@@ -246,6 +248,11 @@ pub(crate) struct LiveGrant {
 }
 
 impl LiveKey {
+    /// The only kind that EBS encrypts with (EBS guide, encryption).
+    pub(crate) fn is_symmetric(&self) -> bool {
+        self.spec == crate::kms::specs::SYMMETRIC
+    }
+
     /// Known by its ID (KMS guide, multi-Region keys).
     pub(crate) fn is_multi_region(&self) -> bool {
         self.id.starts_with("mrk-")

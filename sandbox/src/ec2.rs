@@ -20,6 +20,7 @@ mod permit;
 mod presigned;
 mod regions;
 mod register;
+pub(crate) mod rules;
 mod run_instances;
 mod settings;
 mod snapshot_attributes;

@@ -3,6 +3,7 @@
 mod buckets;
 mod keys;
 mod organization;
+mod possible;
 mod principals;
 mod resources;
 

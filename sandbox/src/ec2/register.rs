@@ -128,11 +128,7 @@ fn read(ask: Ask<'_>) -> Result<Image, Refused> {
         root_device_name: query.owned("RootDeviceName"),
         ena_support: query.flag("EnaSupport")?.unwrap_or(false),
         sriov_net_support: owned(one_of(query, "SriovNetSupport", &["simple"])?),
-        boot_mode: owned(one_of(
-            query,
-            "BootMode",
-            &["legacy-bios", "uefi", "uefi-preferred"],
-        )?),
+        boot_mode: owned(one_of(query, "BootMode", BOOT_MODES)?),
         tpm_support: owned(one_of(query, "TpmSupport", &["v2.0"])?),
         imds_support: owned(one_of(query, "ImdsSupport", &["v2.0"])?),
         uefi_data: uefi_data(query)?,
@@ -144,7 +140,8 @@ fn read(ask: Ask<'_>) -> Result<Image, Refused> {
     Ok(image)
 }
 
-const ARCHITECTURES: &[&str] = &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"];
+pub(crate) const ARCHITECTURES: &[&str] = &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"];
+pub(crate) const BOOT_MODES: &[&str] = &["legacy-bios", "uefi", "uefi-preferred"];
 
 fn one_of<'a>(query: &'a Query, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, Refused> {
     match query.get(name) {
@@ -169,7 +166,7 @@ fn uefi_data(query: &Query) -> Result<Option<String>, Refused> {
     }
 }
 
-fn consistent(image: &Image) -> Result<(), Refused> {
+pub(crate) fn consistent(image: &Image) -> Result<(), Refused> {
     let uefi = image.boot_mode.as_deref() == Some("uefi");
     let hvm = image.virtualization_type == "hvm";
     if image.tpm_support.is_some() && !uefi {
@@ -184,7 +181,7 @@ fn consistent(image: &Image) -> Result<(), Refused> {
 }
 
 /// 3 to 128 of `A-Za-z0-9()[] ./-'@_` (model).
-pub(super) fn check_name(name: &str) -> Result<(), Refused> {
+pub(crate) fn check_name(name: &str) -> Result<(), Refused> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
     if (3..=128).contains(&name.chars().count()) && name.chars().all(allowed) {
         return Ok(());

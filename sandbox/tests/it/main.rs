@@ -29,6 +29,7 @@ mod refused_keys;
 mod refused_organizations;
 mod refused_s3;
 mod refused_sessions;
+mod refused_states;
 mod registering;
 mod roles;
 mod s3;
