@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import math
 import os
 import pathlib
 import signal
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from . import aws, checks, distribution, function, processes, report, request, sandbox, world
-from .aws import Looker
-from .distribution import Distribution, Kill
+from . import aws, checks, distribution, processes, report, request, stage
+from .checks import Before, Check
+from .distribution import Distribution, End, Kill
+from .function import Function
+from .request import Place, Request
 from .screen import Screen
-from .truth import Truth, what_is_there
+from .stage import Stage
+from .truth import Truth
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EVENT = ROOT / "events/distribute.json"
-LATENCY_SECONDS = 0.03
-"""AWS answers in tens of milliseconds; a sandbox that answers at once leaves no time for accidents."""
+STATUSES = ("Succeeded", "PartiallySucceeded", "Failed", "Stuck", "Ready", "NotReady", "Nothing", "Swept")
+ERRORS = ("InvalidRequest", "InvalidState", "AccessDenied", "Throttled", "SourceNotFound", "Internal")
+SHORTEST_TIMEOUT_SECONDS, LONGEST_TIMEOUT_SECONDS = 15, 900
+LONG_ENOUGH_SECONDS = 4
+"""A copy that takes less is over before anybody can be killed on the way."""
 
 
 def main() -> int:
     arguments = parse_arguments()
+    events = [(relative(file), request.read_event(file)) for file in arguments.event or [EVENT]]
     aws.forget_own_settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="amiferry-demo-") as folder:
         logs = pathlib.Path(folder)
         try:
-            good = play(arguments, screen, logs)
+            good = play(arguments, events, screen, logs)
         except (processes.Ended, distribution.Failed) as failure:
             screen.verdict(False, "The demo came to no end", str(failure))
             good = False
@@ -48,15 +58,26 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m demo", description="Copy an encrypted AMI into other accounts, on the sandbox.")
-    parser.add_argument("--world", type=pathlib.Path, default=ROOT / "sandbox/worlds/demo.toml", help="the accounts, keys and images there are")
-    parser.add_argument("--event", type=pathlib.Path, action="append", help="what the function is sent; several are sent one after the other")
-    parser.add_argument("--speed", type=float, help="how many times as fast as AWS the sandbox is (default: what the world says)")
-    parser.add_argument("--timeout", type=int, metavar="SECONDS", help="the function's timeout (default: short, to see it go on from its State)")
-    parser.add_argument("--expect", default="Succeeded", metavar="STATUS", help="the status the run must end with (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m demo", description="Send events to the compiled function, on the sandbox, and look at what comes of them.", allow_abbrev=False
+    )
+    parser.add_argument("--world", type=file, default=ROOT / "sandbox/worlds/demo.toml", help="the accounts, keys and images there are")
+    parser.add_argument("--event", type=file, action="append", help="what the function is sent; several are sent one after the other")
+    parser.add_argument("--at-once", action="store_true", help="send the events at the same time, each to a process of its own")
+    parser.add_argument("--request", type=file, help="the request that an AMI's becoming available is served by (default: a copy for every account with a role and a key)")
+    parser.add_argument("--speed", type=positive, help="how many times as fast as AWS the sandbox is (default: what the world says)")
+    parser.add_argument("--timeout", type=timeout, metavar="SECONDS", help="the function's timeout (default: short, to see it go on from its State)")
+    parser.add_argument("--give-up", type=positive, metavar="SECONDS", default=distribution.GIVE_UP_SECONDS, help="wait no longer for an event's end (default: %(default)s)")
+    parser.add_argument(
+        "--expect", action="append", choices=(*STATUSES, *ERRORS), metavar="STATUS",
+        help=f"what an event must end with, once for all or once for each (default: what it asks for): {', '.join((*STATUSES, *ERRORS))}",
+    )
+    parser.add_argument("--save-state", type=pathlib.Path, metavar="FILE", help="write the last State there is, to play it as an event")
     parser.add_argument("--no-kill", action="store_true", help="leave the function alone")
     parser.add_argument("--stay", action="store_true", help="keep the sandbox running afterwards, to look around with the AWS CLI")
     arguments = parser.parse_args()
+    if arguments.expect and len(arguments.expect) not in (1, len(arguments.event or [EVENT])):
+        parser.error("--expect must be given once, or once for each --event")
     for name in ("sandbox", "bootstrap", "rie"):
         variable = f"AMIFERRY_{name.upper()}_BIN"
         binary = pathlib.Path(os.environ.get(variable, ""))
@@ -66,76 +87,147 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def play(arguments: argparse.Namespace, screen: Screen, logs: pathlib.Path) -> bool:
-    there = world.read(arguments.world)
-    events = [(relative(file), request.read_event(file)) for file in arguments.event or [EVENT]]
-    first = request.wanted(events[0][1])
-    owner = there.owners.get(first.image_id, there.identities[0].account)
-    places = dict.fromkeys(place for _, event in events for place in request.wanted(event).targets if place[0] in there.accounts)
+def file(text: str) -> pathlib.Path:
+    path = pathlib.Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is no file")
+    return path
 
+
+def positive(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(text)) and value > 0:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+
+
+def timeout(text: str) -> int:
+    if text.isdecimal() and SHORTEST_TIMEOUT_SECONDS <= int(text) <= LONGEST_TIMEOUT_SECONDS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {SHORTEST_TIMEOUT_SECONDS} to {LONGEST_TIMEOUT_SECONDS}")
+
+
+class Event:
+    """One event, from what it asks for to what is found afterwards."""
+
+    def __init__(self, number: int, name: str, event: dict[str, Any], there: Stage, expect: list[str] | None) -> None:
+        self.name, self.event = name, event
+        self.wanted: Request = there.wanted(event)
+        self.expected = expect[min(number, len(expect) - 1)] if expect else self.wanted.expected
+        self.kills: list[Kill] = []
+        self.before: Before | None = None
+        self.run: Distribution | None = None
+        self.truth: Truth | None = None
+        self.end: End | None = None
+        self.made_before = 0
+
+
+def play(arguments: argparse.Namespace, given: list[tuple[str, dict[str, Any]]], screen: Screen, logs: pathlib.Path) -> bool:
     with contextlib.ExitStack() as stack:
-        speed = arguments.speed or there.speed
-        file = world.with_latency(arguments.world, LATENCY_SECONDS, speed, logs)
-        box = stack.enter_context(sandbox.running(arguments.sandbox_bin, file, arguments.speed, logs / "sandbox.log"))
-        producer = Looker(box.url, there.reader(owner), first.region)
-        lookers = {place: Looker(box.url, there.reader(place[0]), place[1]) for place in places}
-        source = producer.image(first.image_id) or {}
-        report.source(screen, producer, source, first, speed)
-        open_before, there_before = producer.sharing(first.image_id), what_is_there(lookers)
-        # The emulator tells the function an ARN of an account that is not there, so it cannot go on by invoking itself.
-        timeout = arguments.timeout or (17 if all("Distribute" in event for _, event in events) else function.LONGEST_TIMEOUT_SECONDS)
-        screen.line(f"The function's timeout is {timeout} s.")
-        lambda_ = stack.enter_context(
-            function.running(
-                arguments.rie_bin,
-                arguments.bootstrap_bin,
-                box.url,
-                request.FUNCTION_REGION,
-                there.function(owner),
-                timeout,
-                logs / "function.log",
-                there.settings,
-            )
-        )
-        strangers = {looker.identity.principal for looker in (producer, *lookers.values())}
-
-        def function_made() -> list[dict[str, Any]]:
-            return [call for call in box.ledger() if call["principal"] not in strangers]
-
-        findings = []
-        for number, (name, event) in enumerate(events):
-            wanted = request.wanted(event)
-            some = {place: looker for place, looker in lookers.items() if place in wanted.targets}
-            truth = Truth(some, there_before, producer, wanted.image_id)
-            made_before = len(function_made())
-            kills = [] if arguments.no_kill or number else accidents(truth, source, producer, len(some))
-            kills = [kill for kill in kills if "Distribute" in event or not kill.with_state]
-            screen.title(f"Sending {name} to the function, for {', '.join(' '.join(place) for place in wanted.targets)}")
-            screen.start()
-            run = Distribution(lambda_, box, function_made, kills, screen.say, partial(screen.progress, truth=truth, places=list(some)))
-            try:
-                with truth:
-                    end = run.run(event)
-            finally:
-                screen.stop()
-            report.calls_made(screen, function_made()[made_before:])
-            report.result(screen, end, truth, some, run.crashes, lambda_.peak_memory())
-            report.seen_by_cli(screen, some)
-            screen.title("Checks, asked through boto3")
-            found = checks.all_of(end, arguments.expect, kills, wanted, source, open_before, producer, some, there_before)
-            for finding in found:
-                screen.verdict(finding.good, finding.what, finding.detail)
-            findings += found
+        there = stack.enter_context(stage.set_up(arguments, [event for _, event in given], logs))
+        events = [Event(number, name, event, there, arguments.expect) for number, (name, event) in enumerate(given)]
+        there.remember([event.wanted for event in events])
+        seconds = stage.timeout_for([event.event for event in events], arguments.timeout)
+        for wanted in {event.wanted.image_id: event.wanted for event in events}.values():
+            producer = there.producer(wanted)
+            report.source(screen, producer, producer.image(wanted.image_id) or {}, wanted, there.speed)
+        screen.line(f"The function runs in account {there.home} and {there.region}; its timeout is {seconds} s.")
+        if arguments.at_once:
+            findings = all_at_once(arguments, there, events, screen, seconds)
+        else:
+            function = stack.enter_context(there.function(seconds))
+            findings = one_by_one(arguments, there, events, screen, function)
+        state = next((event.run.state for event in reversed(events) if event.run and event.run.state), None)
+        if arguments.save_state:
+            arguments.save_state.write_text(json.dumps({"State": state}))
+            screen.line(f"The last State is in {arguments.save_state}")
         screen.line("")
         screen.line(f"{len(findings)} checks, {sum(not finding.good for finding in findings)} failed")
         if arguments.stay:
-            stay(screen, box.url, there)
+            stay(screen, there)
         return all(finding.good for finding in findings)
 
 
-def accidents(truth: Truth, source: dict[str, Any], producer: Looker, targets: int) -> list[Kill]:
+def one_by_one(arguments: argparse.Namespace, there: Stage, events: list[Event], screen: Screen, function: Function) -> list[Check]:
+    findings: list[Check] = []
+    copied: set[tuple[str, Place]] = set()
+    for event in events:
+        prepare(arguments, there, event, function, screen)
+        new = {(event.wanted.image_id, place) for place in there.lookers(event.wanted)} - copied
+        if event.wanted.copies and new and not arguments.no_kill:
+            event.kills += accidents(there, event, screen)
+            copied |= new
+        screen.start()
+        try:
+            conduct(event)
+        finally:
+            screen.stop()
+        findings += conclude(there, event, screen, function.peak_memory(), alone=True)
+    return findings
+
+
+def all_at_once(arguments: argparse.Namespace, there: Stage, events: list[Event], screen: Screen, seconds: int) -> list[Check]:
+    with contextlib.ExitStack() as stack:
+        for number, event in enumerate(events, 1):
+            prepare(arguments, there, event, stack.enter_context(there.function(seconds, f"function-{number}")), screen)
+        screen.start(live=False)
+        with ThreadPoolExecutor(len(events)) as pool:
+            list(pool.map(conduct, events))
+        sharing = {event.wanted.image_id for event in events if event.wanted.kind == "Share"}
+        findings: list[Check] = []
+        for event in events:
+            alone = event.wanted.kind == "Share" or event.wanted.image_id not in sharing
+            findings += conclude(there, event, screen, None, alone)
+        return findings
+
+
+def prepare(arguments: argparse.Namespace, there: Stage, event: Event, function: Function, screen: Screen) -> None:
+    wanted = event.wanted
+    event.before = there.before(wanted)
+    lookers = there.lookers(wanted)
+    event.truth = Truth(lookers, there.first, there.producer(wanted), wanted.image_id)
+    event.made_before = len(there.made())
+    places = ", ".join(" ".join(place) for place in wanted.targets)
+    screen.title(f"Sending {event.name} to the function" + (f", for {places}" if places else ""))
+    unseen = sorted({account for account, _ in wanted.targets} - there.there.accounts)
+    if unseen:
+        screen.line(f"Nobody can look into {', '.join(unseen)}: the world has no access key for it.")
+    tick = partial(screen.progress, truth=event.truth, places=list(lookers))
+    event.run = Distribution(function, there.box, there.made, event.kills, screen.say, tick, give_up_seconds=arguments.give_up)
+
+
+def conduct(event: Event) -> None:
+    assert event.run and event.truth
+    with event.truth:
+        event.end = event.run.run(event.event)
+
+
+def conclude(there: Stage, event: Event, screen: Screen, memory: int | None, alone: bool) -> list[Check]:
+    assert event.end and event.truth and event.before and event.run
+    made = there.made()[event.made_before :]
+    lookers = there.lookers(event.wanted)
+    report.calls_made(screen, made)
+    report.result(screen, event.end, event.truth, lookers, event.run.crashes, memory)
+    report.seen_by_cli(screen, lookers)
+    screen.title(f"Checks of {event.name}, asked through boto3")
+    source = there.producer(event.wanted).image(event.wanted.image_id) or {}
+    after = there.after(event.wanted, made, alone)
+    found = checks.all_of(event.end, event.expected, event.kills, event.wanted, source, lookers, event.before, after)
+    for finding in found:
+        screen.verdict(finding.good, finding.what, finding.detail)
+    return found
+
+
+def accidents(there: Stage, event: Event, screen: Screen) -> list[Kill]:
     """Twice: while copies are being started, which nobody remembers then, and when half of the copying is done."""
-    copies, gib = len(aws.snapshot_ids(source)) * targets, aws.gib(producer, source) * targets
+    source = there.producer(event.wanted).image(event.wanted.image_id) or {}
+    targets, truth = len(there.lookers(event.wanted)), event.truth
+    assert truth
+    seconds = there.there.copy_seconds(event.wanted.image_id, there.speed)
+    if not source or not targets or seconds < LONG_ENOUGH_SECONDS:
+        screen.line(f"The longest copy takes {seconds:.1f} s here, too little to kill the function on the way.")
+        return []
+    copies, gib = len(aws.snapshot_ids(source)) * targets, aws.gib(there.producer(event.wanted), source) * targets
     few = max(copies // 2, 1)
 
     def started(made: list[dict[str, Any]]) -> bool:
@@ -144,21 +236,21 @@ def accidents(truth: Truth, source: dict[str, Any], producer: Looker, targets: i
     def half_done(made: list[dict[str, Any]]) -> bool:
         return truth.gib() >= gib / 2 and "AssumeRole" in operations(made)
 
-    return [
-        Kill(f"{few} of {copies} copies had been asked for", started, with_state=False),
-        Kill("half of the copying was done", half_done, with_state=True),
-    ]
+    kills = [Kill(f"{few} of {copies} copies had been asked for", started, with_state=False)]
+    if request.form(event.event) in ("Distribute", "State"):
+        kills.append(Kill("half of the copying was done", half_done, with_state=True))
+    return kills
 
 
 def operations(calls: list[dict[str, Any]]) -> list[str]:
     return [call["operation"] for call in calls]
 
 
-def stay(screen: Screen, url: str, there: world.World) -> None:
+def stay(screen: Screen, there: Stage) -> None:
     screen.title("The sandbox keeps running until Ctrl-C. To look around:")
-    screen.line(f"export AWS_ENDPOINT_URL={url}")
-    for account in sorted({identity.account for identity in there.identities}):
-        reader = there.reader(account)
+    screen.line(f"export AWS_ENDPOINT_URL={there.box.url}")
+    for account in sorted(there.there.accounts):
+        reader = there.there.reader(account)
         screen.line(f"AWS_ACCESS_KEY_ID={reader.access_key_id} AWS_SECRET_ACCESS_KEY={reader.secret_access_key}  # {reader.principal}")
     with contextlib.suppress(KeyboardInterrupt):
         while True:

@@ -57,8 +57,10 @@ class Looker:
 
     def image(self, image_id: str) -> dict[str, Any] | None:
         """An image by its ID, whoever owns it; nothing where it is not visible."""
+        if not image_id:
+            return None
         try:
-            found = self.ec2.describe_images(ImageIds=[image_id])["Images"]
+            found = self.ec2.describe_images(ImageIds=[image_id], IncludeDisabled=True)["Images"]
         except ClientError as error:
             if error.response["Error"]["Code"].startswith("InvalidAMIID"):
                 return None
@@ -69,12 +71,15 @@ class Looker:
         pages = self.ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"])
         return [snapshot for page in pages for snapshot in page["Snapshots"]]
 
-    def sees_snapshot(self, snapshot_id: str) -> bool:
+    def snapshot(self, snapshot_id: str) -> dict[str, Any] | None:
+        """A snapshot by its ID; nothing where it is gone or not visible."""
+        if not snapshot_id:
+            return None
         try:
-            return bool(self.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"])
+            return next(iter(self.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]), None)
         except ClientError as error:
             if error.response["Error"]["Code"] == "InvalidSnapshot.NotFound":
-                return False
+                return None
             raise
 
     def sharing(self, image_id: str) -> dict[str, Any]:
@@ -88,7 +93,9 @@ class Looker:
         }
         keys = set()
         for snapshot_id in snapshot_ids(image):
-            snapshot = self.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]
+            snapshot = self.snapshot(snapshot_id)
+            if snapshot is None:
+                continue
             permission = self.ec2.describe_snapshot_attribute(SnapshotId=snapshot_id, Attribute="createVolumePermission")
             found[f"permissions of {snapshot_id}"] = permission["CreateVolumePermissions"]
             found[f"tags of {snapshot_id}"] = snapshot.get("Tags", [])
@@ -102,8 +109,8 @@ class Looker:
 
 def gib(looker: Looker, image: dict[str, Any]) -> int:
     """The size of an image's snapshots together."""
-    ids = snapshot_ids(image)
-    return sum(s["VolumeSize"] for s in looker.ec2.describe_snapshots(SnapshotIds=ids)["Snapshots"]) if ids else 0
+    found = [looker.snapshot(snapshot) for snapshot in snapshot_ids(image)]
+    return sum(snapshot["VolumeSize"] for snapshot in found if snapshot)
 
 
 def snapshot_ids(image: dict[str, Any]) -> list[str]:

@@ -1,4 +1,5 @@
-"""What must be true when the function says it is done: asked of the accounts, not of the function."""
+"""What must be true when the function says it is done: asked of the accounts, not of the function. What is checked
+follows from what the event asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 from .aws import Looker, snapshot_ids, tags
 from .distribution import End, Kill
 from .request import Request
-from .truth import Place
+from .truth import Place, is_of
 
 IMAGE_FIELDS = (
     "Architecture",
@@ -32,47 +33,98 @@ class Check:
     detail: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Before:
+    """How things stood before an event, asked of the accounts."""
+
+    there: dict[Place, set[str]]
+    """Images and snapshots of each target at the very beginning."""
+    now: dict[Place, set[str]]
+    sharing: dict[str, Any]
+    """Of the source image, and of every other image of its account where the event names none."""
+    unshared: dict[str, Any]
+    """The same at the very beginning."""
+    seen: dict[Place, set[str]]
+    """What of the source each target sees."""
+
+
+@dataclasses.dataclass(frozen=True)
+class After:
+    """How things stand after it."""
+
+    now: dict[Place, set[str]]
+    sharing: dict[str, Any]
+    seen: dict[Place, set[str]]
+    changes: list[str]
+    """Calls of the function that change something in an account."""
+    alone: bool = True
+    """Whether no other event shared the same image at the same time."""
+
+
 def all_of(
-    end: End,
-    expected: str,
-    kills: list[Kill],
-    wanted: Request,
-    source: dict[str, Any],
-    open_before: dict[str, Any],
-    producer: Looker,
-    lookers: dict[Place, Looker],
-    there_before: dict[Place, set[str]],
+    end: End, expected: str, kills: list[Kill], wanted: Request, source: dict[str, Any], lookers: dict[Place, Looker], before: Before, after: After
 ) -> list[Check]:
-    findings = [Check(end.status == expected, f"the run ended as {expected}", "" if end.status == expected else end.status)]
+    findings = [Check(end.status == expected, f"the event ended as {expected}", "" if end.status == expected else end.status)]
+    if wanted.kind in ("Look", "Sweep"):
+        return findings + nothing_changed(wanted, before, after)
+    if wanted.kind == "Share":
+        return findings + shared(wanted, expected, source, lookers, before, after)
     # A run that is expected to copy nothing has no moment half-way.
     half_way = expected in ("Succeeded", "PartiallySucceeded")
     for kill in kills if half_way else ():
         findings.append(Check(kill.pid is not None, f"the function was killed when {kill.moment}", f"process {kill.pid}"))
     keys = {(t["AccountId"], t["Region"]): t.get("KmsKeyArn") for t in end.reply.get("Result", {}).get("Targets", [])}
-    for place, looker in lookers.items():
-        if wanted.keeps:
-            continue
-        image_id = end.image_ids.get(place)
-        copy = looker.image(image_id) if image_id else None
+    for place, looker in lookers.items() if not wanted.keeps else ():
+        new = [image for image in looker.images() if image["ImageId"] not in before.there[place] and is_of(image, wanted.image_id)]
+        # An event of EventBridge is answered to nobody: then there is one new image, or none.
+        named = end.image_ids.get(place) or (new[0]["ImageId"] if len(new) == 1 and not end.image_ids else None)
+        copy = looker.image(named) if named else None
         if copy is not None:
-            findings += [
-                one_image(place, looker, there_before[place], image_id),
-                faithful(place, source, copy),
-                own_key(place, looker, copy, keys.get(place)),
-            ]
+            findings += [one_image(place, new, named), faithful(place, source, copy), own_key(place, looker, copy, keys.get(place))]
         elif expected == "Succeeded":
-            left = [image["ImageId"] for image in looker.images() if image["ImageId"] not in there_before[place]]
             what = "has none of the AMIs any more" if wanted.removes else "has an AMI"
+            left = [image["ImageId"] for image in new]
             findings.append(Check(wanted.removes and not left, f"{place[0]} {place[1]} {what}", _list(left)))
-        findings.append(no_orphans(place, looker, there_before[place], copy or {}))
-        if source:
-            findings.append(source_out_of_sight(place, Looker(looker.endpoint, looker.identity, wanted.region), source))
-    return findings + as_before(open_before, producer.sharing(wanted.image_id))
+        findings.append(no_orphans(place, looker, before.there[place], wanted.image_id))
+        if source and after.alone:
+            seen = after.seen[place] - before.seen[place]
+            findings.append(Check(not seen, f"{place[0]} sees no more of the source than before", _list(sorted(seen))))
+    return findings + (as_before(before.sharing, after.sharing) if after.alone else [])
 
 
-def one_image(place: Place, looker: Looker, before: set[str], told: str | None) -> Check:
+def nothing_changed(wanted: Request, before: Before, after: After) -> list[Check]:
+    """A sweep may close what is left open of a run that is over; any other look changes nothing at all."""
+    differs = [f"{account} {region}" for (account, region), ids in after.now.items() if ids != before.now[account, region]]
+    findings = [Check(not differs, "no account has an image or snapshot more or less", _list(differs))]
+    if wanted.kind == "Look":
+        findings.append(Check(not after.changes, "the function asked AWS to change nothing", _list(after.changes)))
+    return findings + as_before(before.sharing, after.sharing)
+
+
+def shared(
+    wanted: Request, expected: str, source: dict[str, Any], lookers: dict[Place, Looker], before: Before, after: After
+) -> list[Check]:
+    """Targets see the image, and those that are no longer named do not; nobody has got a copy."""
+    differs = [f"{account} {region}" for (account, region), ids in after.now.items() if ids != before.now[account, region]]
+    findings = [Check(not differs, "no account has an image or snapshot more or less", _list(differs))]
+    if expected != "Succeeded" or wanted.removes:
+        return findings + as_before(before.unshared if wanted.removes else before.sharing, after.sharing)
+    for account, region in lookers:
+        if account in wanted.dropped:
+            findings.append(Check(not after.seen[account, region], f"{account} sees the source AMI no more"))
+            continue
+        image = source.get("ImageId") in after.seen[account, region]
+        findings.append(Check(image, f"{account} sees the source AMI"))
+    if wanted.grants and any(name.startswith("grants") for name in after.sharing):
+        text = str([grants for name, grants in after.sharing.items() if name.startswith("grants")])
+        without = [account for account in dict.fromkeys(account for account, _ in wanted.targets) if account not in text]
+        findings.append(Check(not without, "each target account has a grant on the keys", _list(without)))
+    return findings
+
+
+def one_image(place: Place, new: list[dict[str, Any]], told: str | None) -> Check:
     """Exactly one image that was not there before, available, and the one the function named."""
-    there = [(image["ImageId"], image["State"]) for image in looker.images() if image["ImageId"] not in before]
+    there = [(image["ImageId"], image["State"]) for image in new]
     detail = told or "" if there == [(told, "available")] else _list(there)
     return Check(there == [(told, "available")], f"{place[0]} {place[1]} has exactly one new AMI, the one named, available", detail)
 
@@ -103,18 +155,28 @@ def own_key(place: Place, looker: Looker, copy: dict[str, Any], key: str | None)
     return Check(not wrong, f"{account} {region}: all its snapshots are its own, encrypted under its own key", _list(wrong))
 
 
-def no_orphans(place: Place, looker: Looker, before: set[str], copy: dict[str, Any]) -> Check:
-    """No snapshot that was not there before and that the image does not use."""
-    left = {snapshot["SnapshotId"] for snapshot in looker.snapshots()} - before - set(snapshot_ids(copy))
-    return Check(not left, f"{place[0]} {place[1]}: no snapshot is left over", _list(sorted(left)))
+def no_orphans(place: Place, looker: Looker, before: set[str], image_id: str) -> Check:
+    """No copy of this source that was not there before and that no image uses."""
+    used = {snapshot for image in looker.images() for snapshot in snapshot_ids(image)}
+    new = {snapshot["SnapshotId"] for snapshot in looker.snapshots() if is_of(snapshot, image_id)} - before
+    return Check(not new - used, f"{place[0]} {place[1]}: no snapshot is left over", _list(sorted(new - used)))
 
 
-def source_out_of_sight(place: Place, looker: Looker, source: dict[str, Any]) -> Check:
-    """The target sees neither the source image nor its snapshots any more. `looker` looks from the source's Region."""
-    seen = [snapshot for snapshot in snapshot_ids(source) if looker.sees_snapshot(snapshot)]
-    if looker.image(source["ImageId"]) is not None:
-        seen.append(source["ImageId"])
-    return Check(not seen, f"{place[0]} sees neither the source AMI nor its snapshots", _list(seen))
+def seen_of(source: dict[str, Any], looker: Looker) -> set[str]:
+    """What somebody sees of the source image and its snapshots. `looker` looks from the source's Region."""
+    seen = {snapshot for snapshot in snapshot_ids(source) if looker.snapshot(snapshot)}
+    if source and looker.image(source["ImageId"]) is not None:
+        seen.add(source["ImageId"])
+    return seen
+
+
+CHANGING = ("Copy", "Create", "Delete", "Deregister", "Disable", "Enable", "Modify", "Put", "Register", "Retire", "Revoke", "Run", "Start", "Terminate")
+
+
+def changes(calls: list[dict[str, Any]]) -> list[str]:
+    """The operations among these calls that change something, rehearsals left out."""
+    made = [call for call in calls if call["operation"].startswith(CHANGING)]
+    return sorted({call["operation"] for call in made if str(call.get("params", {}).get("DryRun")).lower() != "true"})
 
 
 def as_before(before: dict[str, Any], now: dict[str, Any]) -> list[Check]:

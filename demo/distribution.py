@@ -1,8 +1,9 @@
-"""Drives one distribution to its end the way AWS would, and kills the function on the way.
+"""Drives one event to its end the way AWS would, and kills the function on the way.
 
 A direct call is repeated with the returned `State` after `WaitSeconds`, as the state machine does. A custom resource's
-event is delivered once, then whatever the function asked Lambda to deliver next, until the answer has been PUT. A call
-that died is repeated as it was, as Step Functions' `Retry` and Lambda's asynchronous retry do.
+event is delivered once, then whatever the function asked Lambda to deliver next, until the answer has been PUT; an event
+of EventBridge until the function asks for nothing more. A call that died is repeated as it was, as Step Functions'
+`Retry` and Lambda's asynchronous retry do.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import dataclasses
 import json
 import signal
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -59,14 +61,20 @@ class Distribution:
     say: Callable[[str], None]
     tick: Callable[[dict[str, Any] | None], None]
     """Called often, with the last `State` there is."""
+    give_up_seconds: float = GIVE_UP_SECONDS
     state: dict[str, Any] | None = None
     calls: int = 0
     crashes: int = 0
 
     def run(self, event: dict[str, Any]) -> End:
         began = time.monotonic()
-        self._give_up = began + GIVE_UP_SECONDS
-        end = self._custom_resource(event) if "RequestType" in event else self._task(event)
+        self._give_up = began + self.give_up_seconds
+        if "RequestType" in event:
+            end = self._custom_resource(event)
+        elif "source" in event:
+            end = self._eventbridge(event)
+        else:
+            end = self._task(event)
         return dataclasses.replace(end, calls=self.calls, seconds=time.monotonic() - began)
 
     def _task(self, event: dict[str, Any]) -> End:
@@ -75,26 +83,39 @@ class Distribution:
             reply = self._call(payload)
             if "errorType" in reply:
                 return refused(reply)
-            if reply["Status"] != "Continue":
+            if reply.get("Status") != "Continue":
                 targets = reply.get("Result", {}).get("Targets", [])
                 images = {(t["AccountId"], t["Region"]): t["ImageId"] for t in targets if "ImageId" in t}
-                return End(reply["Status"], images, reply, 0, 0)
+                # A sweep tells what it closed, and no status.
+                return End(reply.get("Status", "Swept"), images, reply, 0, 0)
             self.state = reply["State"]
             payload = {"State": self.state}
             self._wait(reply["WaitSeconds"])
 
-    def _custom_resource(self, event: dict[str, Any]) -> End:
-        answered = len(self.sandbox.answers())
-        reply = self._call(event | {"ResponseURL": self.sandbox.answer_url(event["RequestType"].lower())})
+    def _eventbridge(self, event: dict[str, Any]) -> End:
+        reply = self._call(event)
+        while isinstance(reply, dict) and reply.get("Status") == "Continue":
+            for payload in self.sandbox.take_invocations():
+                reply = self._call(payload)
+            self._wait(0.1)
         if isinstance(reply, dict) and "errorType" in reply:
             return refused(reply)
-        while len(self.sandbox.answers()) == answered:
+        # Without a state machine there is nobody to wake and no execution to tidy up after.
+        told = reply if isinstance(reply, dict) else {}
+        return End(told.get("Status", "Nothing"), {}, told, 0, 0)
+
+    def _custom_resource(self, event: dict[str, Any]) -> End:
+        name = uuid.uuid4().hex
+        reply = self._call(event | {"ResponseURL": self.sandbox.answer_url(name)})
+        if isinstance(reply, dict) and "errorType" in reply:
+            return refused(reply)
+        while not (answers := [answer for answer in self.sandbox.answers() if answer["path"].endswith(name)]):
             due = self.sandbox.take_invocations()
             for payload in due:
                 self._call(payload)
             if not due:
                 self._wait(0.1)
-        answer = json.loads(self.sandbox.answers()[-1]["body"])
+        answer = json.loads(answers[-1]["body"])
         images = {}
         for key, value in answer.get("Data", {}).items():
             if key.startswith("Image."):
@@ -145,7 +166,7 @@ class Distribution:
 
     def _check_time(self) -> None:
         if time.monotonic() > self._give_up:
-            raise Failed(f"no end after {GIVE_UP_SECONDS} s")
+            raise Failed(f"no end after {self.give_up_seconds:g} s; --give-up says how long to wait, --speed how fast the sandbox is")
 
 
 def refused(reply: dict[str, Any]) -> End:

@@ -110,25 +110,25 @@ def running(
 ) -> Iterator[Function]:
     """`settings` are further variables of the function's environment."""
     invoke_at, runtime_at = (f"127.0.0.1:{processes.free_port()}" for _ in range(2))
-    environment = processes.clean_environment(
-        AWS_ENDPOINT_URL=endpoint,
-        AWS_ENDPOINT_URL_EC2=endpoint,
-        AWS_ENDPOINT_URL_KMS=endpoint,
-        AWS_ENDPOINT_URL_STS=endpoint,
-        AWS_ENDPOINT_URL_LAMBDA=endpoint,
-        AWS_REGION=region,
-        AWS_ACCESS_KEY_ID=identity.access_key_id,
-        AWS_SECRET_ACCESS_KEY=identity.secret_access_key,
-        AWS_CONFIG_FILE="/dev/null",
-        AWS_EC2_METADATA_DISABLED="true",
-        AWS_LAMBDA_FUNCTION_NAME="amiferry",
-        AWS_LAMBDA_FUNCTION_TIMEOUT=str(timeout_seconds),
-        AWS_LAMBDA_FUNCTION_MEMORY_SIZE="256",
-        AWS_LAMBDA_LOG_LEVEL="info",
-        AMIFERRY_BUCKET="amiferry-bucket",
-        AMIFERRY_RESPONSE_HOSTS="127.0.0.1",
+    environment = processes.clean_environment() | {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL_EC2": endpoint,
+        "AWS_ENDPOINT_URL_KMS": endpoint,
+        "AWS_ENDPOINT_URL_STS": endpoint,
+        "AWS_ENDPOINT_URL_LAMBDA": endpoint,
+        "AWS_REGION": region,
+        "AWS_ACCESS_KEY_ID": identity.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": identity.secret_access_key,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_LAMBDA_FUNCTION_NAME": "amiferry",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_seconds),
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+        "AWS_LAMBDA_LOG_LEVEL": "info",
+        "AMIFERRY_BUCKET": "amiferry-bucket",
+        "AMIFERRY_RESPONSE_HOSTS": "127.0.0.1",
         **settings,
-    )
+    }
     # Without these two addresses the emulator listens on every interface.
     command = [emulator, "--runtime-interface-emulator-address", invoke_at, "--runtime-api-address", runtime_at, binary]
     with processes.running(command, log, environment) as process:

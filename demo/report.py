@@ -17,15 +17,17 @@ WIDE = 112
 
 def source(screen: Screen, producer: Looker, image: dict[str, Any], wanted: Request, speed: float) -> None:
     if not image:
-        screen.title(f"There is no {wanted.image_id} in {wanted.region}")
+        if wanted.image_id:
+            screen.title(f"There is no {wanted.image_id} in {wanted.region}")
         return
     screen.title(f"The AMI: {image['ImageId']} \"{image['Name']}\" of account {image['OwnerId']} in {wanted.region}")
     rows = []
     for mapping in image["BlockDeviceMappings"]:
         if "Ebs" in mapping:
-            snapshot = producer.ec2.describe_snapshots(SnapshotIds=[mapping["Ebs"]["SnapshotId"]])["Snapshots"][0]
-            rows.append([mapping["DeviceName"], f"{mapping['Ebs']['VolumeSize']} GiB {mapping['Ebs']['VolumeType']}",
-                         snapshot["SnapshotId"], key_id(snapshot.get("KmsKeyId", "no key"), screen)])
+            ebs = mapping["Ebs"]
+            snapshot = producer.snapshot(ebs.get("SnapshotId", "")) or {}
+            size = f"{ebs.get('VolumeSize', '?')} GiB {ebs.get('VolumeType', '')}"
+            rows.append([mapping["DeviceName"], size, ebs.get("SnapshotId", ""), key_id(snapshot.get("KmsKeyId", "no key"), screen)])
         else:
             rows.append([mapping["DeviceName"], mapping.get("VirtualName", "no device"), "", ""])
     screen.table(["Device", "Volume", "Snapshot", "Under key"], rows)
@@ -49,13 +51,15 @@ def calls_made(screen: Screen, calls: list[dict[str, Any]]) -> None:
 def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker], crashes: int, memory: int | None) -> None:
     screen.title(f"{end.status} after {end.seconds:.1f} s, calls of the function: {end.calls}, killed: {crashes}")
     told = {(t["AccountId"], t["Region"]): t for t in end.reply.get("Result", {}).get("Targets", [])}
+    said(screen, end.reply)
     rows = []
     for place in lookers:
         target = told.get(place, {})
         took = truth[place].finished_after
         ready = f"{took:.1f} s" if took else ""
         rows.append([*place, target.get("Status", end.status), end.image_ids.get(place, ""), key_id(target.get("KmsKeyArn", ""), screen), ready])
-    screen.table(["Account", "Region", "Status", "AMI", "Under key", "Ready after"], rows, right=("Ready after",))
+    if rows:
+        screen.table(["Account", "Region", "Status", "AMI", "Under key", "Ready after"], rows, right=("Ready after",))
     if memory:
         screen.line(f"The function's process had {memory / 2**20:.1f} MiB of memory at its peak.")
     for place, target in told.items():
@@ -67,7 +71,25 @@ def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker],
         screen.line(f"The function said: {end.reply['errorMessage']}")
 
 
+def said(screen: Screen, reply: dict[str, Any]) -> None:
+    """The parts of a reply that only some events have."""
+    findings = reply.get("Findings", [])
+    if findings:
+        rows = [[f["Level"], f["Check"], f.get("AccountId", ""), f["Region"], f["Reason"]] for f in findings]
+        screen.table(["Level", "Check", "Account", "Region", "Reason"], rows)
+    for line in reply.get("Plan", []):
+        screen.line(line)
+    documents = reply.get("Policies", [])
+    if documents:
+        screen.table(["Policies for"], [[", ".join(str(v) for v in document.values() if isinstance(v, str))] for document in documents])
+    for word in ("Why", "Closed", "Alive", "Verified", "Woken"):
+        if word in reply:
+            screen.line(f"{word}: {reply[word]}")
+
+
 def seen_by_cli(screen: Screen, lookers: dict[Place, Looker]) -> None:
+    if not lookers:
+        return
     screen.title("What each account sees now, by the AWS CLI")
     words = ["ec2", "describe-images", "--owners", "self", "--query", "Images[].[OwnerId,ImageId,State,Name]", "--output", "text", "--region"]
     for (account, region), looker in lookers.items():

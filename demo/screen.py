@@ -50,9 +50,10 @@ class Screen:
         mark = "[green]ok[/green]  " if good else "[red bold]FAIL[/red bold]"
         self.console.print(f"{mark} {escape(text)}" + (f": {escape(detail)}" if detail else ""))
 
-    def start(self) -> None:
+    def start(self, live: bool = True) -> None:
+        """`live`: with a table that moves, where there is a terminal; otherwise, lines."""
         self._began = time.monotonic()
-        if self.console.is_terminal:
+        if live and self.console.is_terminal:
             self._live = Live(console=self.console, refresh_per_second=8, transient=True)
             self._live.start()
 

@@ -8,10 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .aws import Looker
-
-Place = tuple[str, str]
-"""Account and Region."""
+from .aws import Looker, tags
+from .request import Place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +64,11 @@ class Truth:
 
     def _look_at(self, item: tuple[Place, Looker]) -> None:
         place, looker = item
-        copies = [copy for copy in looker.snapshots() if copy["SnapshotId"] not in self._before[place]]
+        copies = [copy for copy in looker.snapshots() if copy["SnapshotId"] not in self._before[place] and is_of(copy, self._image_id)]
         copies.sort(key=lambda copy: (copy["StartTime"], copy["SnapshotId"]))
         progress = tuple(100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0) for copy in copies)
         gib = sum(percent * copy["VolumeSize"] / 100 for percent, copy in zip(progress, copies, strict=True))
-        images = [i for i in looker.images() if i["ImageId"] not in self._before[place] and i["State"] == "available"]
+        images = [i for i in looker.images() if i["ImageId"] not in self._before[place] and i["State"] == "available" and is_of(i, self._image_id)]
         seen = self._targets[place].finished_after
         if images and seen is None:
             seen = time.monotonic() - self._began
@@ -80,6 +78,11 @@ class Truth:
         while not self._stop.wait(0.2):
             self.look()
         self.look()
+
+
+def is_of(thing: dict[str, Any], image_id: str) -> bool:
+    """Whether an image or snapshot is a copy made for this source image; one that has no tags yet counts as one."""
+    return tags(thing).get("amiferry:source-image", image_id) == image_id
 
 
 def what_is_there(lookers: dict[Place, Looker]) -> dict[Place, set[str]]:

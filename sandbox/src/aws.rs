@@ -71,8 +71,8 @@ pub struct Aws {
     pub(crate) keys: BTreeMap<String, LiveKey>,
     /// (account, Region, `alias/…`) to key ARN.
     pub(crate) aliases: BTreeMap<(String, String, String), String>,
-    /// Snapshots whose copy is under way.
-    pub(crate) copying: BTreeSet<String>,
+    /// Copies under way by the ID of their snapshot, which may be deleted.
+    pub(crate) copying: BTreeMap<String, Copying>,
     /// (account, Region, ClientToken) of CopyImage to (what was asked, image ID).
     pub(crate) image_tokens: BTreeMap<(String, String, String), (String, String)>,
     /// Key policies that were put and do not count yet, by time: (from when, key ARN, policy).
@@ -201,6 +201,8 @@ pub(crate) struct LiveImage {
     pub launchable_at: SystemTime,
     /// Pending until then, if it waits for nothing else.
     pub available_at: SystemTime,
+    /// The end of the cooldown of a deregistration protection that was taken off.
+    pub protected_until: SystemTime,
     /// Pending until all of these are completed.
     pub waits_for: Vec<String>,
 }
@@ -209,7 +211,6 @@ pub(crate) struct LiveImage {
 pub(crate) struct LiveSnapshot {
     pub view: Snapshot,
     pub shown: Shown<VolumePermissions>,
-    pub copy: Option<Copying>,
 }
 
 #[derive(Clone, Debug)]
@@ -221,8 +222,10 @@ pub(crate) struct LiveKey {
     pub description: String,
     /// Where the primary of a multi-Region key is; its own Region for any other key.
     pub primary_region: String,
-    /// `Enabled`, `Disabled`, `PendingDeletion`.
+    /// `Enabled`, `Disabled`, `PendingDeletion`, …
     pub state: String,
+    pub spec: String,
+    pub usage: String,
     /// An AWS-managed key, that is `aws/ebs`.
     pub managed: bool,
     pub created: SystemTime,
@@ -245,6 +248,11 @@ pub(crate) struct LiveGrant {
 }
 
 impl LiveKey {
+    /// The only kind that EBS encrypts with (EBS guide, encryption).
+    pub(crate) fn is_symmetric(&self) -> bool {
+        self.spec == crate::kms::specs::SYMMETRIC
+    }
+
     /// Known by its ID (KMS guide, multi-Region keys).
     pub(crate) fn is_multi_region(&self) -> bool {
         self.id.starts_with("mrk-")

@@ -10,6 +10,7 @@ mod describe_snapshots;
 mod filters;
 pub(crate) mod ids;
 mod image_attributes;
+mod image_states;
 mod instance_types;
 mod instances;
 mod mapping;
@@ -19,6 +20,7 @@ mod permit;
 mod presigned;
 mod regions;
 mod register;
+pub(crate) mod rules;
 mod run_instances;
 mod settings;
 mod snapshot_attributes;
@@ -85,6 +87,12 @@ pub(crate) fn perform(
         "CopyImage" => copy_image::perform(aws, ask),
         "RegisterImage" => register::perform(aws, ask),
         "DeregisterImage" => deregister::image(aws, ask),
+        "DisableImage"
+        | "EnableImage"
+        | "EnableImageDeprecation"
+        | "DisableImageDeprecation"
+        | "EnableImageDeregistrationProtection"
+        | "DisableImageDeregistrationProtection" => image_states::perform(aws, ask),
         "DeleteSnapshot" => deregister::snapshot(aws, ask),
         "CreateTags" => tags::create(aws, ask),
         "DeleteTags" => tags::delete(aws, ask),

@@ -166,7 +166,7 @@ fn world(aws: &Aws) -> Value {
         );
     }
     for snapshot in aws.snapshots.values() {
-        let view = snapshot.shown(aws.now);
+        let view = aws.with_progress(snapshot);
         put(&view.owner_id, &view.region, "snapshots", json!(view));
     }
     for key in aws.keys.values() {

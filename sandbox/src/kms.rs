@@ -7,8 +7,9 @@ pub(crate) mod by_ec2;
 mod create_grant;
 mod grants;
 mod input;
-mod keys;
+pub(crate) mod keys;
 mod policy;
+pub(crate) mod specs;
 
 use serde_json::Value;
 

@@ -3,6 +3,7 @@
 mod buckets;
 mod keys;
 mod organization;
+mod possible;
 mod principals;
 mod resources;
 
@@ -105,7 +106,7 @@ impl Aws {
             released_names: BTreeMap::new(),
             keys: BTreeMap::new(),
             aliases: BTreeMap::new(),
-            copying: BTreeSet::new(),
+            copying: BTreeMap::new(),
             image_tokens: BTreeMap::new(),
             late_policies: VecDeque::new(),
             s3_buckets: BTreeMap::new(),

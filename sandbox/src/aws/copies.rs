@@ -9,6 +9,8 @@ use crate::refusals;
 #[derive(Clone, Debug)]
 pub(crate) struct Copying {
     pub caller: Caller,
+    /// Where the copy is made.
+    pub region: String,
     pub source_snapshot_id: String,
     pub source_region: String,
     pub source_key: Option<String>,
@@ -16,6 +18,8 @@ pub(crate) struct Copying {
     pub takes: Duration,
     /// When and why it ends in `error`, if it will.
     pub fails: Option<(SystemTime, String)>,
+    /// Whether the source was readable when the copy began; only then can it be lost.
+    pub readable: bool,
     /// Counts towards the limit of CopySnapshot; the snapshots of a CopyImage do not.
     pub counted: bool,
     /// MiB/s reserved by a time-based copy.
@@ -62,8 +66,8 @@ impl Aws {
         let now = self.now;
         let due: Vec<String> = {
             let copies = self.copying.iter();
-            let due = copies.filter(|id| self.copy_of(id).is_none_or(|copy| copy.ends() <= now));
-            due.cloned().collect()
+            let due = copies.filter(|(_, copy)| copy.ends() <= now);
+            due.map(|(id, _)| id.clone()).collect()
         };
         for id in &due {
             self.end_copy(id);
@@ -71,20 +75,18 @@ impl Aws {
         self.settle_images();
     }
 
-    fn copy_of(&self, snapshot_id: &str) -> Option<&Copying> {
-        self.snapshots.get(snapshot_id)?.copy.as_ref()
-    }
-
     fn end_copy(&mut self, id: &str) {
-        self.copying.remove(id);
+        let Some(copy) = self.copying.remove(id) else {
+            return;
+        };
+        // Nothing remains of a copy whose snapshot was deleted.
         let Some(snapshot) = self.snapshots.get_mut(id) else {
             return;
         };
-        let Some(copy) = snapshot.copy.take() else {
-            return;
-        };
         if let Some((at, message)) = &copy.fails {
-            snapshot.view.progress = format!("{}%", copy.percent(*at));
+            // Nothing was moved where nothing could be read.
+            let percent = if copy.readable { copy.percent(*at) } else { 0 };
+            snapshot.view.progress = format!("{percent}%");
             snapshot.view.state_message = Some(message.clone());
             "error".clone_into(&mut snapshot.view.state);
         } else {
@@ -122,13 +124,8 @@ impl Aws {
     /// Ends in `error` every copy whose source its caller can no longer read. Called after whatever may take access away.
     pub(crate) fn break_copies(&mut self) {
         let lost: Vec<(String, String)> = {
-            let copies = self
-                .copying
-                .iter()
-                .filter_map(|id| Some((id, self.copy_of(id)?)));
-            let standing =
-                copies.filter(|(_, copy)| copy.fails.is_none() || copy.ends() > self.now);
-            standing
+            let readable = self.copying.iter().filter(|(_, copy)| copy.readable);
+            readable
                 .filter_map(|(id, copy)| Some((id.clone(), self.loss_of(copy)?)))
                 .collect()
         };

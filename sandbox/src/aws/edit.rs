@@ -17,7 +17,7 @@ impl Aws {
     pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
         self.snapshots
             .get(id)
-            .map(|snapshot| snapshot.shown(self.now))
+            .map(|snapshot| self.with_progress(snapshot))
     }
 
     pub fn image(&self, id: &str) -> Option<Image> {
@@ -48,19 +48,17 @@ impl Aws {
         self.change_snapshot(id, |s| "archive".clone_into(&mut s.storage_tier))
     }
 
-    /// Snapshots whose copy is under way.
+    /// Snapshots whose copy is under way, also those deleted meanwhile.
     pub fn pending_copies(&self) -> Vec<String> {
-        self.copying.iter().cloned().collect()
+        self.copying.keys().cloned().collect()
     }
 
     /// Completes a copy now.
     pub fn complete_copy(&mut self, snapshot_id: &str) -> bool {
         let now = self.now;
-        let copy = self
-            .snapshots
-            .get_mut(snapshot_id)
-            .and_then(|s| s.copy.as_mut());
-        let Some(copy) = copy else { return false };
+        let Some(copy) = self.copying.get_mut(snapshot_id) else {
+            return false;
+        };
         copy.fails = None;
         copy.takes = now.duration_since(copy.started).unwrap_or_default();
         self.settle(now);
@@ -70,11 +68,9 @@ impl Aws {
     /// Ends a copy in `error` now.
     pub fn fail_copy(&mut self, snapshot_id: &str, message: &str) -> bool {
         let now = self.now;
-        let copy = self
-            .snapshots
-            .get_mut(snapshot_id)
-            .and_then(|s| s.copy.as_mut());
-        let Some(copy) = copy else { return false };
+        let Some(copy) = self.copying.get_mut(snapshot_id) else {
+            return false;
+        };
         copy.fails = Some((now, message.to_owned()));
         self.settle(now);
         true
@@ -83,11 +79,9 @@ impl Aws {
     /// Ends a copy in `error` once it is this far.
     pub fn fail_copy_at(&mut self, snapshot_id: &str, percent: u8, message: &str) -> bool {
         let now = self.now;
-        let copy = self
-            .snapshots
-            .get_mut(snapshot_id)
-            .and_then(|s| s.copy.as_mut());
-        let Some(copy) = copy else { return false };
+        let Some(copy) = self.copying.get_mut(snapshot_id) else {
+            return false;
+        };
         copy.fails = Some((copy.moment_of(percent).max(now), message.to_owned()));
         self.settle(now);
         true

@@ -12,9 +12,8 @@ pub(crate) struct Gone {
 }
 
 impl Aws {
-    /// Without asking whether an image uses it.
+    /// Without asking whether an image uses it. A copy under way goes on, and counts until it ends.
     pub fn delete_snapshot(&mut self, id: &str) -> bool {
-        self.copying.remove(id);
         let Some(mut snapshot) = self.snapshots.remove(id) else {
             return false;
         };

@@ -1,4 +1,5 @@
-//! Identifiers in AWS's shapes, from one counter: the same run gives the same names.
+//! Identifiers in AWS's shapes, from one counter: the same run gives the same names. None is given that the world
+//! has already.
 
 use sha2::{Digest, Sha256};
 
@@ -7,8 +8,12 @@ use super::Aws;
 impl Aws {
     /// `snap-0` or `ami-0` and 16 hexadecimal digits.
     pub(crate) fn new_resource_id(&mut self, prefix: &str) -> String {
-        let digits = self.draw(prefix);
-        format!("{prefix}-0{}", &digits[..16])
+        loop {
+            let id = format!("{prefix}-0{}", &self.draw(prefix)[..16]);
+            if !self.has_resource(&id) {
+                return id;
+            }
+        }
     }
 
     /// 64 hexadecimal digits, as grants have them.
@@ -23,8 +28,22 @@ impl Aws {
 
     /// `ASIA` and 16 capitals or digits.
     pub(crate) fn new_access_key_id(&mut self) -> String {
-        let digits = self.draw("access key").to_ascii_uppercase();
-        format!("ASIA{}", &digits[..16])
+        loop {
+            let digits = self.draw("access key").to_ascii_uppercase();
+            let id = format!("ASIA{}", &digits[..16]);
+            if !self.credentials.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Also a snapshot that an image names and that is gone.
+    fn has_resource(&self, id: &str) -> bool {
+        let mut images = self.images.values();
+        self.snapshots.contains_key(id)
+            || images.any(|image| image.view.snapshot_ids().iter().any(|named| named == id))
+            || self.images.contains_key(id)
+            || self.instances.contains_key(id)
     }
 
     fn draw(&mut self, purpose: &str) -> String {

@@ -1,7 +1,5 @@
 //! The world as assertions read it.
 
-use std::time::SystemTime;
-
 use super::{Aws, LiveSnapshot};
 use crate::model::{Grant, Image, Instance, Snapshot};
 
@@ -15,7 +13,7 @@ impl Aws {
     pub(crate) fn snapshots_of(&self, account: &str, region: &str) -> Vec<Snapshot> {
         let owned = self.snapshots.values();
         let here = owned.filter(|s| s.view.owner_id == account && s.view.region == region);
-        here.map(|snapshot| snapshot.shown(self.now)).collect()
+        here.map(|snapshot| self.with_progress(snapshot)).collect()
     }
 
     pub(crate) fn instances_of(&self, account: &str, region: &str) -> Vec<Instance> {
@@ -36,14 +34,13 @@ impl Aws {
     pub(crate) fn key_policy_of(&self, key_arn: &str) -> Option<serde_json::Value> {
         serde_json::from_str(&self.keys.get(key_arn)?.policy_text).ok()
     }
-}
 
-impl LiveSnapshot {
-    /// With the progress of this moment.
-    pub(crate) fn shown(&self, now: SystemTime) -> Snapshot {
-        let mut view = self.view.clone();
-        if let Some(copy) = self.copy.as_ref().filter(|_| view.state == "pending") {
-            view.progress = format!("{}%", copy.percent(now));
+    /// The snapshot with the progress of this moment.
+    pub(crate) fn with_progress(&self, snapshot: &LiveSnapshot) -> Snapshot {
+        let mut view = snapshot.view.clone();
+        let copy = self.copying.get(&view.snapshot_id);
+        if let Some(copy) = copy.filter(|_| view.state == "pending") {
+            view.progress = format!("{}%", copy.percent(self.now));
         }
         view
     }

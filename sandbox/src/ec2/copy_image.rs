@@ -59,6 +59,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         let order = Order {
             description: format!("Copied for DestinationAmi from SourceAmi {source_id}"),
             source: snapshot,
+            readable: true,
             tags: snapshot_tags.clone(),
             minutes: None,
             encryption,
@@ -207,6 +208,7 @@ fn add(
         launch_permissions: std::collections::BTreeSet::new(),
         public: false,
         deprecation_time: None,
+        deregistration_protection: None,
         source_image_id: Some(source.image_id.clone()),
         source_image_region: Some(source.region.clone()),
         ..source.clone()
@@ -226,6 +228,7 @@ fn add(
         shown: aws.shown_when_created(Read::Images),
         launchable_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
         available_at: aws.now,
+        protected_until: aws.now,
         waits_for: copies.values().cloned().collect(),
         view,
     };

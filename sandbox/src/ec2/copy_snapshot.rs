@@ -1,6 +1,7 @@
 //! CopySnapshot: what is refused at once, what is accepted and fails later, and what becomes a copy.
 //!
-//! Source: aws-facts, EC2 copying. The key is judged asynchronously: such copies are accepted and end in `error`.
+//! Source: aws-facts, EC2 copying. The visibility of the source, its key and the target's key are judged
+//! asynchronously: a copy that lacks one of them is accepted and ends in `error`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,11 +37,18 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     {
         return Err(refusals::COPY_WRONG_ENDPOINT.with(&[region, ask.region()]));
     }
-    let source = copyable(aws, ask, source_region, source_id)?;
-    let plan = Encryption::of_request(aws, ask, &source)?;
+    let visible = visible(aws, ask, source_region, source_id);
+    let readable = visible.is_some();
+    let source = visible.unwrap_or_else(|| unseen(source_region, source_id));
+    copyable(&source)?;
+    let mut plan = Encryption::of_request(aws, ask, &source)?;
+    if !readable {
+        plan.fails = Some(refusals::COPY_SOURCE_NOT_FOUND.with(&[]).message);
+    }
     within_limits(aws, ask, &source, minutes)?;
     let order = Order {
         source,
+        readable,
         description: query.get("Description").unwrap_or_default().to_owned(),
         tags: tags.clone(),
         minutes,
@@ -84,19 +92,28 @@ fn permit_copy(
     permit::tagging(aws, ask, &new, tags)
 }
 
-fn copyable(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Result<Snapshot, Refused> {
+fn visible(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Option<Snapshot> {
     let found = aws.snapshots.get(id).map(|snapshot| &snapshot.view);
     let visible = found.filter(|source| {
         source.region == region && visibility::may_restore(aws, source, ask.account())
     });
-    let source = visible.ok_or_else(|| refusals::SNAPSHOT_NOT_FOUND.with(&[id]))?;
+    visible.cloned()
+}
+
+/// Stands for a source that the caller cannot see. Of its copy nothing is known but the request.
+fn unseen(region: &str, id: &str) -> Snapshot {
+    Snapshot::new(region, id, 0).with(|source| source.encrypted = true)
+}
+
+fn copyable(source: &Snapshot) -> Result<(), Refused> {
+    let id = &source.snapshot_id;
     if source.storage_tier == "archive" {
         return Err(refusals::COPY_ARCHIVED.with(&[id]));
     }
     if source.state != "completed" {
         return Err(refusals::COPY_FROM_NOT_COMPLETED.with(&[id, &source.state]));
     }
-    Ok(source.clone())
+    Ok(())
 }
 
 fn minutes(given: Option<&str>) -> Result<Option<u32>, Refused> {
@@ -136,10 +153,8 @@ fn within_limits(
 
 /// Copies under way into the caller's account in this Region.
 pub(super) fn running<'a>(aws: &'a Aws, ask: Ask<'a>) -> impl Iterator<Item = &'a Copying> {
-    let snapshots = aws.copying.iter().filter_map(|id| aws.snapshots.get(id));
-    let here = snapshots
-        .filter(move |s| s.view.owner_id == ask.account() && s.view.region == ask.region());
-    here.filter_map(|snapshot| snapshot.copy.as_ref())
+    let copies = aws.copying.values();
+    copies.filter(move |copy| copy.caller.account() == ask.account() && copy.region == ask.region())
 }
 
 fn running_from(aws: &Aws, ask: Ask<'_>, source_region: &str) -> f64 {
@@ -166,10 +181,6 @@ impl Encryption {
             return Err(refusals::COPY_CANNOT_DECRYPT.with(&[]));
         }
         let url = ask.query.get("PresignedUrl").filter(|url| !url.is_empty());
-        let crosses = source.region != ask.region();
-        if source.encrypted && crosses && url.is_none() {
-            return Err(refusals::COPY_NEEDS_PRESIGNED_URL.with(&[]));
-        }
         let mut plan = Self::of_keys(aws, ask, source, wanted == Some(true), key);
         if let Some(Err(why)) = url.map(|url| presigned::check(aws, ask, url, &source.region)) {
             plan.fails = Some(refusals::COPY_BAD_PRESIGNED_URL.with(&[&why]).message);
@@ -215,6 +226,8 @@ pub(super) fn default_key(aws: &mut Aws, ask: Ask<'_>) -> String {
 /// A copy that was accepted.
 pub(super) struct Order {
     pub source: Snapshot,
+    /// Whether the caller sees the source.
+    pub readable: bool,
     pub description: String,
     pub tags: BTreeMap<String, String>,
     pub minutes: Option<u32>,
@@ -233,6 +246,8 @@ pub(super) fn start(aws: &mut Aws, ask: Ask<'_>, order: Order) -> String {
     });
     let mut copy = Copying {
         caller: ask.call.caller.clone(),
+        region: ask.region().to_owned(),
+        readable: order.readable && order.encryption.fails.is_none(),
         source_snapshot_id: source.snapshot_id.clone(),
         source_region: source.region.clone(),
         source_key: source.kms_key_arn.clone(),
@@ -250,9 +265,8 @@ pub(super) fn start(aws: &mut Aws, ask: Ask<'_>, order: Order) -> String {
     let live = LiveSnapshot {
         shown: aws.shown_when_created(Read::Snapshots),
         view: view(aws, ask, &id, order),
-        copy: Some(copy),
     };
-    aws.copying.insert(id.clone());
+    aws.copying.insert(id.clone(), copy);
     aws.snapshots.insert(id.clone(), live);
     id
 }

@@ -3,6 +3,7 @@
 use super::permit::{self, Facts};
 use super::{Ask, RETURN_TRUE, ids, snapshot_attributes};
 use crate::aws::Aws;
+use crate::model::Image;
 use crate::refusals::{self, Refused};
 use crate::wire::xml::Xml;
 
@@ -33,6 +34,13 @@ pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     };
     if image.owner_id != ask.account() {
         return Err(refusals::IMAGE_NOT_OWNED.with(&[id]));
+    }
+    let cooling = aws
+        .images
+        .get(id)
+        .is_some_and(|image| image.protected_until > aws.now);
+    if image.deregistration_protection.is_some() || cooling {
+        return Err(refusals::IMAGE_PROTECTED.with(&[id]));
     }
     aws.delete_image(id);
     let name = (
@@ -73,33 +81,34 @@ fn delete_associated(aws: &mut Aws, ask: Ask<'_>, id: &str) -> &'static str {
     if permit::other_action(aws, ask, "ec2:DeleteSnapshot", &arn, &facts).is_err() {
         return "missing-permissions";
     }
-    if snapshot.owner_id != ask.account() || used_by(aws, id).is_some() {
+    if snapshot.owner_id != ask.account() || aws.images.values().any(|image| maps(&image.view, id))
+    {
         return "skipped";
     }
     aws.delete_snapshot(id);
     "success"
 }
 
-/// The image that needs this snapshot.
-fn used_by(aws: &Aws, snapshot_id: &str) -> Option<String> {
-    let mut images = aws.images.values().map(|image| &image.view);
-    let user = images.find(|image| {
-        let mut ebs = image
-            .block_device_mappings
-            .iter()
-            .filter_map(|m| m.ebs.as_ref());
-        ebs.any(|ebs| ebs.snapshot_id.as_deref() == Some(snapshot_id))
-    });
-    user.map(|image| image.image_id.clone())
+fn maps(image: &Image, snapshot_id: &str) -> bool {
+    image.snapshot_ids().iter().any(|id| id == snapshot_id)
 }
 
-/// Deleting a snapshot whose copy is under way cancels the copy.
+/// The image that keeps this snapshot from being deleted: it is the root device's, or the image is disabled.
+fn kept_by<'a>(aws: &'a Aws, snapshot_id: &str) -> Option<&'a Image> {
+    let mut images = aws.images.values().map(|image| &image.view);
+    images.find(|image| {
+        let disabled = image.state == "disabled" && maps(image, snapshot_id);
+        disabled || image.root_snapshot_id() == Some(snapshot_id)
+    })
+}
+
+/// Deleting a snapshot whose copy is under way does not stop the copy (aws-facts, EC2 copying).
 pub(super) fn snapshot(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let snapshot = snapshot_attributes::owned(aws, ask, Facts::default())?;
     ask.dry_run()?;
     let id = snapshot.snapshot_id;
-    if let Some(image) = used_by(aws, &id) {
-        return Err(refusals::SNAPSHOT_IN_USE.with(&[&id, &image]));
+    if let Some(image) = kept_by(aws, &id) {
+        return Err(refusals::SNAPSHOT_IN_USE.with(&[&id, &image.image_id]));
     }
     aws.delete_snapshot(&id);
     Ok(RETURN_TRUE.to_owned())

@@ -3,7 +3,7 @@
 use super::filters::Filters;
 use super::pages::Page;
 use super::permit::{self, Facts};
-use super::{Ask, ids, tags, visibility};
+use super::{Ask, ids, image_attributes, tags, visibility};
 use crate::aws::{Aws, LiveImage};
 use crate::model::{BlockDeviceMapping, Image};
 use crate::refusals::{self, Refused};
@@ -205,6 +205,10 @@ fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveImage) {
         .maybe("bootMode", image.boot_mode.as_deref())
         .maybe("tpmSupport", image.tpm_support.as_deref())
         .maybe("imdsSupport", image.imds_support.as_deref())
+        .text(
+            "deregistrationProtection",
+            image_attributes::protection(image),
+        )
         .maybe("deprecationTime", image.deprecation_time.as_deref())
         .maybe("sourceImageId", image.source_image_id.as_deref())
         .maybe("sourceImageRegion", image.source_image_region.as_deref())

@@ -42,7 +42,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
             && (restorers.is_empty() || restorers.iter().any(|who| may_restore(who, view, ask)))
             && filters.admit(
                 || shown_tags(aws, ask, snapshot),
-                |name| facts(&snapshot.shown(aws.now), name),
+                |name| facts(&aws.with_progress(snapshot), name),
             )
     });
     let (snapshots, token) = page.cut(visible.collect());
@@ -126,7 +126,7 @@ fn facts(snapshot: &Snapshot, filter: &str) -> Vec<String> {
 }
 
 fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveSnapshot) {
-    let snapshot = live.shown(aws.now);
+    let snapshot = aws.with_progress(live);
     xml.text("snapshotId", &snapshot.snapshot_id)
         .text("volumeId", &snapshot.volume_id)
         .text("status", &snapshot.state)

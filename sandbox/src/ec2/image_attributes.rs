@@ -15,7 +15,7 @@ use crate::wire::xml::Xml;
 const MOST_PERMISSIONS: usize = 1000;
 
 /// The image of this call, after permission was asked; only its owner gets further.
-fn owned(aws: &Aws, ask: Ask<'_>) -> Result<Image, Refused> {
+pub(super) fn owned(aws: &Aws, ask: Ask<'_>) -> Result<Image, Refused> {
     let id = ask.query.required("ImageId")?;
     ids::image(id)?;
     let found = aws
@@ -51,6 +51,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         "uefiData" => &image.uefi_data,
         "imdsSupport" => &image.imds_support,
         "lastLaunchedTime" => &None,
+        "deregistrationProtection" => &Some(protection(&image).to_owned()),
         "launchPermission" => {
             write_permissions(&mut xml, aws, &image);
             return Ok(xml.finish());
@@ -67,6 +68,12 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         xml.maybe("value", simple.as_deref());
     });
     Ok(xml.finish())
+}
+
+/// As DescribeImages shows it (values unproved).
+pub(super) fn protection(image: &Image) -> &str {
+    let protection = image.deregistration_protection.as_deref();
+    protection.unwrap_or("disabled")
 }
 
 fn write_permissions(xml: &mut Xml, aws: &Aws, image: &Image) {
@@ -102,6 +109,9 @@ pub(super) fn modify(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     ask.dry_run()?;
     if let Change::Permissions { add, .. } = &change {
         add.check_partition(Partition::of_region(ask.region()))?;
+        if image.state == "disabled" {
+            return Err(refusals::IMAGE_NOT_AVAILABLE.with(&[&image.image_id, &image.state]));
+        }
         may_share(aws, &image, add)?;
     }
     let mut applied = Ok(());

@@ -44,7 +44,7 @@ fn one(item: &Query) -> Result<BlockDeviceMapping, Refused> {
     })
 }
 
-const TYPES: &[&str] = &["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"];
+pub(crate) const TYPES: &[&str] = &["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"];
 
 fn read_ebs(ebs: &Query) -> Result<Ebs, Refused> {
     let snapshot_id = ebs.owned("SnapshotId").filter(|id| !id.is_empty());

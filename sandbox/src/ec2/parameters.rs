@@ -184,6 +184,36 @@ static TABLE: &[Accepted] = &[
         unmodelled: &[],
     },
     Accepted {
+        operation: "DisableImage",
+        modelled: &["ImageId"],
+        unmodelled: &[],
+    },
+    Accepted {
+        operation: "EnableImage",
+        modelled: &["ImageId"],
+        unmodelled: &[],
+    },
+    Accepted {
+        operation: "EnableImageDeprecation",
+        modelled: &["ImageId", "DeprecateAt"],
+        unmodelled: &[],
+    },
+    Accepted {
+        operation: "DisableImageDeprecation",
+        modelled: &["ImageId"],
+        unmodelled: &[],
+    },
+    Accepted {
+        operation: "EnableImageDeregistrationProtection",
+        modelled: &["ImageId", "WithCooldown"],
+        unmodelled: &[],
+    },
+    Accepted {
+        operation: "DisableImageDeregistrationProtection",
+        modelled: &["ImageId"],
+        unmodelled: &[],
+    },
+    Accepted {
         operation: "DeleteSnapshot",
         modelled: &["SnapshotId"],
         unmodelled: &[],

@@ -1,7 +1,8 @@
 //! The PresignedUrl of CopySnapshot: a `GET Action=CopySnapshot` to the source Region, made by the same caller, that
 //! asks for the same copy.
 //!
-//! Source: model, PresignedUrl of CopySnapshot; aws-facts, EC2 copying. A bad one fails the copy, not the call.
+//! Source: model, PresignedUrl of CopySnapshot; aws-facts, EC2 copying. None is needed; a bad one fails the copy, not the
+//! call.
 
 use std::time::Duration;
 

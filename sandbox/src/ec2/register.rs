@@ -25,7 +25,10 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         return Err(refusals::NAME_DUPLICATE.with(&[name, &other]));
     }
     mapping::resolve(aws, ask, &mut mappings)?;
-    let root = root_snapshot(&image, &mappings)?;
+    image.block_device_mappings = mappings;
+    let name = image.root_device_name.as_deref().unwrap_or_default();
+    let root = image.root_snapshot_id();
+    let root = root.ok_or_else(|| refusals::REGISTER_NO_ROOT.with(&[name]))?;
     if let Some(root) = aws.snapshots.get(root).map(|snapshot| &snapshot.view) {
         // Billing follows the data, not the request.
         image.product_codes.clone_from(&root.product_codes);
@@ -34,7 +37,6 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
             image.usage_operation.clone_from(operation);
         }
     }
-    image.block_device_mappings = mappings;
     let id = add(aws, image);
     let mut xml = Xml::new();
     xml.text("imageId", &id);
@@ -87,16 +89,6 @@ fn permit_registration(
     permit::tagging(aws, ask, &new, tags)
 }
 
-fn root_snapshot<'a>(
-    image: &Image,
-    mappings: &'a [BlockDeviceMapping],
-) -> Result<&'a str, Refused> {
-    let name = image.root_device_name.as_deref().unwrap_or_default();
-    let root = mappings.iter().find(|mapping| mapping.device_name == name);
-    let snapshot = root.and_then(|root| root.ebs.as_ref()?.snapshot_id.as_deref());
-    snapshot.ok_or_else(|| refusals::REGISTER_NO_ROOT.with(&[name]))
-}
-
 fn add(aws: &mut Aws, mut image: Image) -> String {
     let id = aws.new_resource_id("ami");
     image.image_id.clone_from(&id);
@@ -109,6 +101,7 @@ fn add(aws: &mut Aws, mut image: Image) -> String {
         shown: aws.shown_when_created(Read::Images),
         launchable_at: aws.now + aws.rules.scaled(aws.rules.read_delay),
         available_at: aws.now + waits,
+        protected_until: aws.now,
         waits_for: Vec::new(),
         view: image,
     };
@@ -135,11 +128,7 @@ fn read(ask: Ask<'_>) -> Result<Image, Refused> {
         root_device_name: query.owned("RootDeviceName"),
         ena_support: query.flag("EnaSupport")?.unwrap_or(false),
         sriov_net_support: owned(one_of(query, "SriovNetSupport", &["simple"])?),
-        boot_mode: owned(one_of(
-            query,
-            "BootMode",
-            &["legacy-bios", "uefi", "uefi-preferred"],
-        )?),
+        boot_mode: owned(one_of(query, "BootMode", BOOT_MODES)?),
         tpm_support: owned(one_of(query, "TpmSupport", &["v2.0"])?),
         imds_support: owned(one_of(query, "ImdsSupport", &["v2.0"])?),
         uefi_data: uefi_data(query)?,
@@ -151,7 +140,8 @@ fn read(ask: Ask<'_>) -> Result<Image, Refused> {
     Ok(image)
 }
 
-const ARCHITECTURES: &[&str] = &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"];
+pub(crate) const ARCHITECTURES: &[&str] = &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"];
+pub(crate) const BOOT_MODES: &[&str] = &["legacy-bios", "uefi", "uefi-preferred"];
 
 fn one_of<'a>(query: &'a Query, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, Refused> {
     match query.get(name) {
@@ -176,7 +166,7 @@ fn uefi_data(query: &Query) -> Result<Option<String>, Refused> {
     }
 }
 
-fn consistent(image: &Image) -> Result<(), Refused> {
+pub(crate) fn consistent(image: &Image) -> Result<(), Refused> {
     let uefi = image.boot_mode.as_deref() == Some("uefi");
     let hvm = image.virtualization_type == "hvm";
     if image.tpm_support.is_some() && !uefi {
@@ -191,7 +181,7 @@ fn consistent(image: &Image) -> Result<(), Refused> {
 }
 
 /// 3 to 128 of `A-Za-z0-9()[] ./-'@_` (model).
-pub(super) fn check_name(name: &str) -> Result<(), Refused> {
+pub(crate) fn check_name(name: &str) -> Result<(), Refused> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
     if (3..=128).contains(&name.chars().count()) && name.chars().all(allowed) {
         return Ok(());

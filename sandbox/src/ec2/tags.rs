@@ -43,15 +43,27 @@ fn read(query: &Query) -> Result<Vec<(String, String)>, Refused> {
         if key.to_ascii_lowercase().starts_with("aws:") {
             return Err(refusals::TAG_RESERVED.with(&[]));
         }
-        if !(1..=128).contains(&key.chars().count()) || value.chars().count() > 256 {
-            return Err(refusals::TAG_KEY_LENGTH.with(&[key]));
-        }
+        check_lengths(key, value)?;
         if tags.iter().any(|(known, _)| known == key) {
             return Err(refusals::TAG_DUPLICATE.with(&[key]));
         }
         tags.push((key.to_owned(), value.to_owned()));
     }
     Ok(tags)
+}
+
+fn check_lengths(key: &str, value: &str) -> Result<(), Refused> {
+    if (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256 {
+        return Ok(());
+    }
+    Err(refusals::TAG_KEY_LENGTH.with(&[key]))
+}
+
+/// Whether a resource may have these tags; AWS's own among them.
+pub(crate) fn check(tags: &Tags) -> Result<(), Refused> {
+    let mut each = tags.iter();
+    each.try_for_each(|(key, value)| check_lengths(key, value))?;
+    within_limit(tags, "it")
 }
 
 fn within_limit(tags: &Tags, what: &str) -> Result<(), Refused> {

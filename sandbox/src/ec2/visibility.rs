@@ -10,7 +10,7 @@ pub(crate) fn may_restore(aws: &Aws, snapshot: &Snapshot, account: &str) -> bool
         || snapshot.create_volume_permissions.contains(account)
 }
 
-/// Whether this account may describe and launch the image. To an account that does not allow it, the image is not
+/// Whether this account may describe and, unless it is disabled, launch the image. To an account that does not allow it, the image is not
 /// there (model, EnableAllowedImagesSettings: neither discoverable nor usable; the code of a launch is unproved).
 pub(crate) fn may_launch(aws: &Aws, image: &Image, account: &str) -> bool {
     let shared = image.public || is_permitted(aws, image, account);

@@ -5,7 +5,7 @@
 //! for copies between Regions).
 
 use super::authorise::{self, Use};
-use crate::aws::{Aws, Caller, Partition, key_arn};
+use crate::aws::{Aws, Caller, LiveKey, Partition, key_arn};
 use crate::model::Snapshot;
 
 /// The guide lists the same for the key that is read and the key that is written under, for copies and for volumes.
@@ -29,7 +29,8 @@ pub(crate) fn may_write(aws: &Aws, caller: &Caller, key: &str) -> bool {
 }
 
 fn may(aws: &Aws, caller: &Caller, key: &str, ebs_id: Option<&str>) -> bool {
-    let Some(key) = aws.keys.get(key).filter(|key| key.state == "Enabled") else {
+    let usable = |key: &&LiveKey| key.state == "Enabled" && key.is_symmetric();
+    let Some(key) = aws.keys.get(key).filter(usable) else {
         return false;
     };
     USING.iter().all(|operation| {

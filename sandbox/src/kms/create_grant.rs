@@ -94,6 +94,10 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         return Err(refusals::GRANT_BEYOND_PARENT.with(&[caller, &key.arn]));
     }
     keys::enabled(key)?;
+    if !key.is_symmetric() {
+        let what = format!("CreateGrant for a key of spec {}", key.spec);
+        return Err(refusals::NOT_IMPLEMENTED.with(&[&what]));
+    }
     for principal in [Some(&wish.grantee), wish.retiring.as_ref()]
         .into_iter()
         .flatten()

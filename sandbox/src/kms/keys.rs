@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Ask;
 use super::authorise::{self, Use};
+use super::{Ask, specs};
 use crate::aws::{self, Aws, LiveKey, Partition, key_arn};
 use crate::iam::Context;
 use crate::identity::{self, Verdict};
@@ -61,12 +61,20 @@ fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, 
     }
 }
 
-/// Refused while the key is disabled or about to be deleted.
+/// States in which a key cannot be used, with KMS's words for them (model, KeyState; some unproved).
+pub(crate) const STATES: &[(&str, &str)] = &[
+    ("Disabled", "disabled"),
+    ("PendingDeletion", "pending deletion"),
+    ("PendingImport", "pending import"),
+    ("Unavailable", "unavailable"),
+];
+
+/// Refused in every state but `Enabled`.
 pub(super) fn enabled(key: &LiveKey) -> Result<(), Refused> {
-    match key.state.as_str() {
-        "Disabled" => Err(refusals::KEY_DISABLED.with(&[&key.arn])),
-        "PendingDeletion" => Err(refusals::KEY_INVALID_STATE.with(&[&key.arn])),
-        _ => Ok(()),
+    match STATES.iter().find(|(state, _)| *state == key.state) {
+        Some(("Disabled", _)) => Err(refusals::KEY_DISABLED.with(&[&key.arn])),
+        Some((_, words)) => Err(refusals::KEY_INVALID_STATE.with(&[&key.arn, words])),
+        None => Ok(()),
     }
 }
 
@@ -87,15 +95,17 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         "CreationDate": time::epoch(key.created),
         "Enabled": key.state == "Enabled",
         "Description": key.description,
-        "KeyUsage": "ENCRYPT_DECRYPT",
+        "KeyUsage": key.usage,
         "KeyState": key.state,
         "Origin": "AWS_KMS",
         "KeyManager": if key.managed { "AWS" } else { "CUSTOMER" },
-        "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT",
-        "KeySpec": "SYMMETRIC_DEFAULT",
-        "EncryptionAlgorithms": ["SYMMETRIC_DEFAULT"],
+        "CustomerMasterKeySpec": key.spec,
+        "KeySpec": key.spec,
         "MultiRegion": key.is_multi_region(),
     });
+    for (member, algorithms) in specs::algorithms(&key.spec, &key.usage) {
+        metadata[member] = algorithms;
+    }
     if key.is_multi_region() {
         metadata["MultiRegionConfiguration"] = multi_region(aws, key);
     }

@@ -64,8 +64,12 @@ pub struct Image {
     /// Marketplace product codes.
     #[serde(default)]
     pub product_codes: Vec<String>,
+    /// `2027-01-31T12:00:00.000Z`
     #[serde(default)]
     pub deprecation_time: Option<String>,
+    /// `enabled-without-cooldown` or `enabled-with-cooldown`.
+    #[serde(default)]
+    pub deregistration_protection: Option<String>,
     #[serde(default, rename = "mapping")]
     pub block_device_mappings: Vec<BlockDeviceMapping>,
     #[serde(default)]
@@ -110,6 +114,7 @@ impl Image {
             usage_operation: defaults::usage_operation(),
             product_codes: Vec::new(),
             deprecation_time: None,
+            deregistration_protection: None,
             block_device_mappings: Vec::new(),
             tags: BTreeMap::new(),
             launch_permissions: BTreeSet::new(),
@@ -142,6 +147,14 @@ impl Image {
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
+    }
+
+    /// The snapshot of its root device.
+    pub fn root_snapshot_id(&self) -> Option<&str> {
+        let root = self.root_device_name.as_ref()?;
+        let mut mappings = self.block_device_mappings.iter();
+        let mapping = mappings.find(|mapping| mapping.device_name == *root)?;
+        mapping.ebs.as_ref()?.snapshot_id.as_deref()
     }
 
     /// The snapshots its EBS mappings name, in order.

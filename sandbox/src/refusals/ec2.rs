@@ -24,7 +24,7 @@ super::table! {
     SNAPSHOT_MALFORMED = 400, "InvalidSnapshotID.Malformed", "Invalid id: \"{}\" (expecting \"snap-...\")", "EC2 errors";
     SNAPSHOT_NOT_FOUND = 400, "InvalidSnapshot.NotFound", "The snapshot '{}' does not exist.", "EC2 errors; aws-facts: a snapshot not shared is invisible";
     SNAPSHOT_NOT_OWNED = 401, "AuthFailure", "Not authorized for snapshot: {}", "EC2 errors (wording unproved)";
-    SNAPSHOT_IN_USE = 400, "InvalidSnapshot.InUse", "The snapshot {} is currently in use by {}", "EC2 errors; aws-facts: EC2 sharing";
+    SNAPSHOT_IN_USE = 400, "InvalidSnapshot.InUse", "The snapshot {} is currently in use by {}", "EC2 errors; model, DeleteSnapshot; EC2 guide, disabled AMIs";
 
     USER_ID_MALFORMED = 400, "InvalidUserID.Malformed", "Invalid user id: \"{}\"", "EC2 errors";
     USER_GROUP_UNKNOWN = 400, "InvalidParameterValue", "Value ({}) for parameter UserGroup is invalid. The only group is all.", "model";
@@ -40,7 +40,6 @@ super::table! {
     COPY_ARCHIVED = 400, "IncorrectState", "Snapshot {} is archived and cannot be copied; restore it first", "aws-facts: EC2 sharing (wording unproved)";
     COPY_WRONG_ENDPOINT = 400, "InvalidParameterValue", "Value ({}) for parameter DestinationRegion is invalid: the request was sent to {}.", "model: send CopySnapshot to the destination Region";
     COPY_UNKNOWN_REGION = 400, "InvalidParameterValue", "Invalid region name {}", "EC2 errors (wording unproved)";
-    COPY_NEEDS_PRESIGNED_URL = 400, "MissingParameter", "The request must contain the parameter PresignedUrl: the source snapshot is encrypted", "aws-facts: EC2 copying; model";
     COPY_KEY_NEEDS_ENCRYPTED = 400, "InvalidParameterDependency", "The parameter [KmsKeyId] requires the parameter Encrypted to be set.", "model: KmsKeyId of CopySnapshot";
     COPY_CANNOT_DECRYPT = 400, "InvalidParameterValue", "Value (false) for parameter encrypted is invalid. A copy of an encrypted snapshot is always encrypted.", "model: Encrypted of CopySnapshot";
     COPY_LIMIT = 400, "ResourceLimitExceeded", "Too many snapshot copies in progress. The limit is {} for this destination region.", "aws-facts: EC2 copying; EC2 errors";
@@ -48,6 +47,7 @@ super::table! {
     COPY_SNAPSHOT_THROUGHPUT = 400, "InvalidParameterValue", "A copy of {} MiB cannot complete within {} minutes: the limit is 500 MiB/s for each snapshot.", "aws-facts: EC2 copying (code and wording unproved)";
     COPY_REGION_THROUGHPUT = 400, "ResourceLimitExceeded", "Time-based copies between {} and {} would exceed 2000 MiB/s.", "aws-facts: EC2 copying (code and wording unproved)";
 
+    COPY_SOURCE_NOT_FOUND = 200, "error", "Source snapshot is not found", "aws-facts: EC2 copying; live answer, 2026";
     COPY_KEY_NOT_ACCESSIBLE = 200, "error", "Given key ID is not accessible", "aws-facts: EC2 copying; EBS guide";
     COPY_BAD_PRESIGNED_URL = 200, "error", "The presigned URL is not valid: {}", "aws-facts: EC2 copying (wording unproved)";
     COPY_SOURCE_LOST = 200, "error", "The source snapshot {} is no longer accessible", "aws-facts: removing access mid-copy breaks it (wording unproved)";

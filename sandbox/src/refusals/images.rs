@@ -6,6 +6,9 @@ super::table! {
     IMAGE_UNAVAILABLE = 400, "InvalidAMIID.Unavailable", "The image ID '{}' is no longer available", "EC2 errors";
     IMAGE_NOT_OWNED = 401, "AuthFailure", "Not authorized for images: [{}]", "EC2 errors";
     IMAGE_NOT_AVAILABLE = 400, "IncorrectState", "Image {} is not in state available: {}", "EC2 errors (wording unproved)";
+    IMAGE_NOT_DISABLED = 400, "IncorrectState", "Image {} is not in state disabled: {}", "EC2 errors (wording unproved)";
+    IMAGE_PROTECTED = 400, "OperationNotPermitted", "Deregistration protection is enabled for image {}, or its cooldown is not over.", "model, EnableImageDeregistrationProtection (code and wording unproved)";
+    DEPRECATION_PAST = 400, "InvalidParameterValue", "Value ({}) for parameter DeprecateAt is invalid. The date is in the past.", "model, EnableImageDeprecation (wording unproved)";
     ATTRIBUTE_UNKNOWN = 400, "InvalidParameterValue", "Value ({}) for parameter attribute is invalid. Unknown attribute.", "model";
     IMAGE_ATTRIBUTE_ITEM = 400, "InvalidAMIAttributeItemValue", "Invalid attribute item value \"{}\" for {} item type.", "live answers, hashicorp/packer-plugin-amazon#156 and hashicorp/packer#1068; EC2 errors";
     MANAGED_KEY_IMAGE_SHARED = 400, "InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.", "aws-facts: EC2 sharing; live answer, hashicorp/packer#7410";

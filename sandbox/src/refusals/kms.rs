@@ -8,7 +8,7 @@ super::table! {
     KEY_INVALID_ARN = 400, "InvalidArnException", "Invalid arn {}", "model";
     KEY_INVALID_ID = 400, "NotFoundException", "Invalid keyId '{}'", "model";
     KEY_DISABLED = 400, "DisabledException", "{} is disabled.", "model";
-    KEY_INVALID_STATE = 400, "KMSInvalidStateException", "{} is pending deletion.", "model";
+    KEY_INVALID_STATE = 400, "KMSInvalidStateException", "{} is {}.", "model";
     KEY_FOREIGN = 400, "AccessDeniedException", "User: {} is not authorized to perform: {} on resource: {} because the operation does not work across accounts", "KMS guide: cross-account use";
     POLICY_MALFORMED = 400, "MalformedPolicyDocumentException", "{}", "model";
     POLICY_UNKNOWN_PRINCIPAL = 400, "MalformedPolicyDocumentException", "Policy contains a statement with one or more invalid principals.", "aws-facts: KMS";

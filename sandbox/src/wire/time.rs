@@ -50,6 +50,12 @@ pub(crate) fn parse_basic(text: &str) -> Option<SystemTime> {
     Some(SystemTime::from(at))
 }
 
+/// `2026-01-31T12:00:00Z`, with or without a fraction of a second.
+pub(crate) fn parse_iso(text: &str) -> Option<SystemTime> {
+    let at: Timestamp = text.parse().ok()?;
+    text.ends_with('Z').then(|| SystemTime::from(at))
+}
+
 /// A duration of AWS's, shortened by the world's speed.
 pub(crate) fn scaled(duration: Duration, speed: f64) -> Duration {
     Duration::try_from_secs_f64(duration.as_secs_f64() / speed).unwrap_or(duration)
@@ -67,5 +73,7 @@ mod tests {
         assert_eq!(http_date(time), "Sat, 31 Jan 2026 12:00:00 GMT");
         assert!((epoch(time) - 1_769_860_800.007).abs() < 0.000_1);
         assert_eq!(parse_basic("yesterday"), None);
+        assert_eq!(parse_iso("2026-01-31T12:00:00.007Z"), Some(time));
+        assert_eq!(parse_iso("2026-01-31"), None);
     }
 }

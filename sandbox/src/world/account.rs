@@ -303,7 +303,7 @@ impl User {
     }
 }
 
-/// A customer-managed, symmetric KMS key. Keys of one account whose IDs begin with `mrk-` and are the same are one
+/// A customer-managed KMS key, symmetric unless said otherwise. Keys of one account whose IDs begin with `mrk-` and are the same are one
 /// multi-Region key: each has a policy, grants and a state of its own, and the first is the primary.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -316,9 +316,15 @@ pub struct Key {
     /// Key policy as JSON; without one, the default policy that lets the account's IAM policies decide.
     #[serde(default)]
     pub policy: Option<String>,
-    /// `Enabled`, `Disabled` or `PendingDeletion`.
+    /// `Enabled`, `Disabled`, `PendingDeletion`, `PendingImport` or `Unavailable`.
     #[serde(default)]
     pub state: Option<String>,
+    /// `SYMMETRIC_DEFAULT` unless said otherwise; `RSA_2048`, `ECC_NIST_P256`, `HMAC_256`, …
+    #[serde(default)]
+    pub spec: Option<String>,
+    /// `ENCRYPT_DECRYPT`, `SIGN_VERIFY`, …, where the spec leaves a choice.
+    #[serde(default)]
+    pub usage: Option<String>,
     #[serde(default)]
     pub description: String,
 }
@@ -347,6 +353,13 @@ impl Key {
     #[must_use]
     pub fn state(mut self, state: &str) -> Self {
         self.state = Some(state.to_owned());
+        self
+    }
+
+    /// `HMAC_256`, `RSA_2048`, …
+    #[must_use]
+    pub fn spec(mut self, spec: &str) -> Self {
+        self.spec = Some(spec.to_owned());
         self
     }
 }

@@ -141,6 +141,15 @@ impl Client {
         self.answer(self.json(operation, body.to_string())).await
     }
 
+    pub async fn states(&self, operation: &str, body: Value) -> Answer {
+        let request = Request::post(format!("https://{}/", self.host("states")))
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", format!("AWSStepFunctions.{operation}"))
+            .body(Bytes::from(body.to_string()));
+        self.answer(self.signed("states", request.expect("a request")))
+            .await
+    }
+
     pub async fn organizations(&self, operation: &str, body: Value) -> Answer {
         self.answer(self.organizations_request(operation, body.to_string()))
             .await

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use amiferry_sandbox::{LaunchPermission, Snapshot};
+use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image, LaunchPermission, Snapshot};
 use tokio::time::sleep;
 
-use crate::worlds::{Bench, CONSUMER, EAST, IMAGE, PLAIN, PRODUCER, ROOT, TARGET_KEY, WEST, world};
+use crate::worlds::{
+    Bench, CONSUMER, EAST, IMAGE, PLAIN, PRODUCER, ROOT, TARGET_KEY, UNSHARED, WEST, world,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_takes_its_size_over_its_throughput() {
@@ -47,6 +49,24 @@ async fn a_copy_takes_its_size_over_its_throughput() {
     assert_eq!(copy.tags.get("run").map(String::as_str), Some("1"));
     assert!(!copy.tags.contains_key("Name"), "tags are not copied");
     assert_eq!(copy.source_snapshot_id.as_deref(), Some(ROOT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_snapshot_never_has_an_id_that_the_world_names() {
+    let first = Bench::new().copy().await;
+    let mut existing = world();
+    let snapshot = Snapshot::new(EAST, &first, 1);
+    existing.accounts[0].snapshots.push(snapshot);
+    let second = Bench::of(existing).copy().await;
+    assert_ne!(first, second);
+    let mut named = world();
+    let ebs = Ebs::snapshot(&second);
+    let image = Image::new(WEST, "ami-0000000000000a009", "bereft")
+        .mapping(BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(&first)))
+        .mapping(BlockDeviceMapping::ebs("/dev/sdf", ebs));
+    named.accounts[0].images.push(image);
+    let third = Bench::of(named).copy().await;
+    assert!(third != first && third != second);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +168,46 @@ async fn an_expired_presigned_url_fails_the_copy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_moves_on_when_a_copy_ends_or_is_deleted() {
+async fn a_copy_between_regions_needs_no_presigned_url() {
+    let bench = Bench::new();
+    let there = bench.consumer.in_region(EAST);
+    let params = [
+        ("SourceRegion", WEST),
+        ("SourceSnapshotId", ROOT),
+        ("KmsKeyId", "east"),
+        ("Encrypted", "true"),
+    ];
+    let id = there.ec2("CopySnapshot", &params).await.ok();
+    let id = id.text("snapshotId").expect("a snapshot");
+    sleep(Duration::from_mins(3)).await;
+    let copy = bench.sandbox.edit(|aws| aws.snapshot(&id));
+    assert_eq!(copy.expect("the copy").state, "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_shared_after_the_call_does_not_save_the_copy() {
+    let bench = Bench::new();
+    let nowhere = "snap-0000000000000dead";
+    for source in [UNSHARED, nowhere] {
+        let answer = bench.copy_of(source, &[]).await.ok();
+        let id = answer.text("snapshotId").expect("a snapshot");
+        bench
+            .sandbox
+            .edit(|aws| aws.share_snapshot(UNSHARED, CONSUMER));
+        assert_eq!(bench.state_of(&id).await.0, "pending");
+        let (state, message) = bench.end_of(&id).await;
+        assert_eq!(
+            (state.as_str(), message.as_str()),
+            ("error", "Source snapshot is not found")
+        );
+        bench
+            .sandbox
+            .edit(|aws| aws.unshare_snapshot(UNSHARED, CONSUMER));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_copy_counts_until_it_would_have_completed() {
     let bench = Bench::new();
     let first = bench.copy().await;
     for _ in 1..20 {
@@ -163,7 +222,11 @@ async fn the_queue_moves_on_when_a_copy_ends_or_is_deleted() {
         .ec2("DeleteSnapshot", &[("SnapshotId", &first)])
         .await
         .ok();
-    bench.copy().await;
+    assert_eq!(bench.sandbox.edit(|aws| aws.snapshot(&first)), None);
+    assert_eq!(
+        bench.copy_of(ROOT, &[]).await.text("Code").as_deref(),
+        Some("ResourceLimitExceeded")
+    );
     sleep(Duration::from_mins(1)).await;
     bench.copy().await;
     assert_eq!(bench.sandbox.edit(|aws| aws.pending_copies().len()), 1);

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::refused_keys::grant;
-use crate::worlds::{Bench, COPIER, FERRY, SOURCE_KEY, TARGET_KEY};
+use amiferry_sandbox::Key;
+
+use crate::worlds::{Bench, COPIER, FERRY, ROOT, SOURCE_KEY, TARGET_KEY, WEST, world};
 
 #[tokio::test(start_paused = true)]
 async fn a_key_is_found_by_every_name() {
@@ -39,6 +41,55 @@ async fn a_key_is_found_by_every_name() {
         .map(|a| a["AliasName"].clone())
         .collect();
     assert_eq!(names, ["alias/amis", "alias/aws/ebs"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_not_symmetric_says_so_and_encrypts_no_copy() {
+    let mut world = world();
+    let keys = &mut world.accounts[1].keys;
+    keys.push(Key::new(WEST, "mac").spec("HMAC_256"));
+    keys.push(Key::new(WEST, "rsa").spec("RSA_2048"));
+    keys.push(Key::new(WEST, "importing").state("PendingImport"));
+    let bench = Bench::of(world);
+    let describe = async |key: &str| {
+        let answer = bench.consumer.kms("DescribeKey", json!({"KeyId": key}));
+        answer.await.ok().json()["KeyMetadata"].clone()
+    };
+    let mac = describe("mac").await;
+    assert_eq!(
+        (&mac["KeySpec"], &mac["KeyUsage"]),
+        (&json!("HMAC_256"), &json!("GENERATE_VERIFY_MAC"))
+    );
+    assert_eq!(mac["MacAlgorithms"], json!(["HMAC_SHA_256"]));
+    let rsa = describe("rsa").await;
+    assert_eq!(
+        (&rsa["KeySpec"], &rsa["KeyUsage"]),
+        (&json!("RSA_2048"), &json!("ENCRYPT_DECRYPT"))
+    );
+    assert_eq!(
+        rsa["EncryptionAlgorithms"].as_array().map(Vec::len),
+        Some(2)
+    );
+    let target = describe("target").await;
+    assert_eq!(target["EncryptionAlgorithms"], json!(["SYMMETRIC_DEFAULT"]));
+    let importing = describe("importing").await;
+    assert_eq!(
+        (&importing["KeyState"], &importing["Enabled"]),
+        (&json!("PendingImport"), &json!(false))
+    );
+    for key in ["mac", "rsa", "importing"] {
+        let id = bench.copy_of(ROOT, &[("KmsKeyId", key)]).await.ok();
+        let end = bench
+            .end_of(&id.text("snapshotId").expect("a snapshot"))
+            .await;
+        assert_eq!(
+            end,
+            (
+                "error".to_owned(),
+                "Given key ID is not accessible".to_owned()
+            )
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

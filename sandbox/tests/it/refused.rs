@@ -12,7 +12,7 @@ use crate::client::Answer;
 use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
     refused_copies, refused_iam, refused_images, refused_instances, refused_keys,
-    refused_organizations, refused_s3, refused_sessions,
+    refused_organizations, refused_s3, refused_sessions, refused_states,
 };
 
 #[tokio::test(start_paused = true)]
@@ -65,6 +65,9 @@ async fn provoke(name: &str) -> Option<Answer> {
         return Some(answer);
     }
     if let Some(answer) = refused_iam::provoke(name).await {
+        return Some(answer);
+    }
+    if let Some(answer) = refused_states::provoke(name).await {
         return Some(answer);
     }
     if let Some(answer) = refused_s3::provoke(name).await {

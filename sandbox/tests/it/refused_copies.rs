@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::client::Answer;
 use crate::worlds::{
-    Bench, CONSUMER, EAST, IMAGE, MANAGED, OWN, PLAIN, ROOT, SOURCE_KEY, UNSHARED, WEST, world,
+    Bench, CONSUMER, EAST, IMAGE, MANAGED, OWN, PLAIN, ROOT, SOURCE_KEY, UNSHARED, world,
 };
 
 pub async fn provoke(name: &str) -> Option<Answer> {
@@ -28,7 +28,12 @@ pub async fn provoke(name: &str) -> Option<Answer> {
                 .ec2("DeleteSnapshot", &[("SnapshotId", "snap-x")])
                 .await
         }
-        "SNAPSHOT_NOT_FOUND" => bench.copy_of(UNSHARED, &[]).await,
+        "SNAPSHOT_NOT_FOUND" => {
+            bench
+                .consumer
+                .ec2("DescribeSnapshots", &[("SnapshotId.1", UNSHARED)])
+                .await
+        }
         "SNAPSHOT_NOT_OWNED" => {
             bench
                 .consumer
@@ -51,19 +56,6 @@ pub async fn provoke(name: &str) -> Option<Answer> {
         }
         "COPY_WRONG_ENDPOINT" => bench.copy_of(ROOT, &[("DestinationRegion", EAST)]).await,
         "COPY_UNKNOWN_REGION" => bench.copy_of(ROOT, &[("SourceRegion", "us-north-1")]).await,
-        "COPY_NEEDS_PRESIGNED_URL" => {
-            let params = [
-                ("SourceRegion", WEST),
-                ("SourceSnapshotId", ROOT),
-                ("KmsKeyId", "east"),
-                ("Encrypted", "true"),
-            ];
-            bench
-                .consumer
-                .in_region(EAST)
-                .ec2("CopySnapshot", &params)
-                .await
-        }
         "COPY_KEY_NEEDS_ENCRYPTED" => bench.copy_of(PLAIN, &[("Encrypted", "")]).await,
         "COPY_CANNOT_DECRYPT" => {
             bench
@@ -246,6 +238,10 @@ async fn permissions(name: &str) -> Option<Answer> {
 async fn asynchronous(name: &str) -> Option<Answer> {
     let bench = Bench::new();
     let id = match name {
+        "COPY_SOURCE_NOT_FOUND" => {
+            let answer = bench.copy_of(UNSHARED, &[]).await;
+            answer.ok().text("snapshotId").expect("a snapshot")
+        }
         "COPY_KEY_NOT_ACCESSIBLE" => {
             let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
                 "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});

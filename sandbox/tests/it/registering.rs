@@ -163,6 +163,30 @@ async fn deregistering_deletes_what_nothing_else_uses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_root_snapshots_and_those_of_disabled_images_are_in_use() {
+    let bench = Bench::new();
+    let data = bench.copy().await;
+    assert_eq!(bench.end_of(&data).await.0, "completed");
+    let second = [
+        ("BlockDeviceMapping.2.DeviceName", "/dev/sdf"),
+        ("BlockDeviceMapping.2.Ebs.SnapshotId", data.as_str()),
+    ];
+    let image = bench.register("two volumes", &second).await.ok();
+    let image = image.text("imageId").expect("an image");
+    let delete = async |id: &str| {
+        let params = [("SnapshotId", id)];
+        bench.consumer.ec2("DeleteSnapshot", &params).await.code
+    };
+    let in_use = Some("InvalidSnapshot.InUse".to_owned());
+    let named = [("ImageId", image.as_str())];
+    bench.consumer.ec2("DisableImage", &named).await.ok();
+    assert_eq!(delete(&data).await, in_use);
+    bench.consumer.ec2("EnableImage", &named).await.ok();
+    assert_eq!(delete(OWN).await, in_use);
+    assert_eq!(delete(&data).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_foreign_snapshot_makes_no_image() {
     let bench = Bench::new();
     let foreign = [("BlockDeviceMapping.1.Ebs.SnapshotId", ROOT)];

@@ -144,6 +144,136 @@ fn an_error_names_its_key() {
     }
 }
 
+const IMPOSSIBLE: &str = r#"
+[[account]]
+id = "111111111111"
+[[account.key]]
+region = "us-west-2"
+id = "source"
+[[account.snapshot]]
+region = "us-west-2"
+id = "snap-0000000000000a001"
+size = 8
+key = "source"
+[[account.image]]
+region = "us-west-2"
+id = "ami-0000000000000a001"
+name = "golden"
+[[account.image.mapping]]
+device_name = "/dev/xvda"
+[account.image.mapping.ebs]
+snapshot_id = "snap-0000000000000a001"
+"#;
+
+#[test]
+fn a_world_that_aws_cannot_have_is_refused_with_its_key() {
+    World::from_toml(IMPOSSIBLE).expect("possible as it stands");
+    let (key, snapshot) = ("id = \"source\"", "key = \"source\"");
+    let (image, root) = ("name = \"golden\"", "device_name = \"/dev/xvda\"");
+    let ebs = "[account.image.mapping.ebs]";
+    let ephemeral =
+        "[[account.image.mapping]]\ndevice_name = \"/dev/xvda\"\nvirtual_name = \"ephemeral0\"";
+    for (beside, added, fault) in [
+        (key, "spec = \"AES\"", "key[0].spec"),
+        (key, "usage = \"SIGN_VERIFY\"", "key[0].usage"),
+        (key, "spec = \"HMAC_256\"", "snapshot[0].key"),
+        (key, "state = \"Lost\"", "key[0].state"),
+        (snapshot, "state = \"done\"", "snapshot[0].state"),
+        (
+            snapshot,
+            "storage_tier = \"cold\"",
+            "snapshot[0].storage_tier",
+        ),
+        (snapshot, "stored_mib = 8193", "snapshot[0].stored_mib"),
+        (snapshot, "public = true", "snapshot[0].public"),
+        (
+            snapshot,
+            "copies_fail_at = [101, \"no\"]",
+            "snapshot[0].copies_fail_at",
+        ),
+        (
+            snapshot,
+            "create_volume_permissions = [\"2\"]",
+            "snapshot[0].create_volume_permissions",
+        ),
+        (snapshot, "tags = { \"\" = \"x\" }", "snapshot[0].tags"),
+        (image, "state = \"gone\"", "image[0].state"),
+        (image, "architecture = \"vax\"", "image[0].architecture"),
+        (
+            image,
+            "architecture = \"arm64\"\nvirtualization_type = \"paravirtual\"",
+            "image[0].virtualization_type",
+        ),
+        (image, "boot_mode = \"bios\"", "image[0].boot_mode"),
+        (
+            image,
+            "deprecation_time = \"soon\"",
+            "image[0].deprecation_time",
+        ),
+        (
+            image,
+            "deregistration_protection = \"yes\"",
+            "image[0].deregistration_protection",
+        ),
+        (
+            image,
+            "public = true",
+            "image[0].mapping[0].ebs.snapshot_id",
+        ),
+        (
+            image,
+            "state = \"disabled\"\npublic = true",
+            "image[0].launch_permissions",
+        ),
+        (
+            root,
+            "virtual_name = \"ephemeral0\"",
+            "image[0].mapping[0].ebs",
+        ),
+        (
+            ebs,
+            "volume_type = \"gp9\"",
+            "image[0].mapping[0].ebs.volume_type",
+        ),
+        (
+            ebs,
+            "volume_size = 7",
+            "image[0].mapping[0].ebs.volume_size",
+        ),
+    ] {
+        let text = IMPOSSIBLE.replace(beside, &format!("{beside}\n{added}"));
+        let error = World::from_toml(&text).expect_err(added);
+        assert_eq!(error.key, format!("account[0].{fault}"), "{added}: {error}");
+    }
+    for (from, to, fault) in [
+        ("size = 8", "size = 0", "account[0].snapshot[0].size"),
+        ("golden", "g", "account[0].image[0].name"),
+    ] {
+        let error = World::from_toml(&IMPOSSIBLE.replace(from, to)).expect_err(to);
+        assert_eq!(error.key, fault, "{error}");
+    }
+    let twice = format!("{IMPOSSIBLE}\n{ephemeral}");
+    let error = World::from_toml(&twice).expect_err("a device twice");
+    assert_eq!(error.key, "account[0].image[0].mapping[1].device_name");
+    let image = IMPOSSIBLE
+        .split_once("[[account.image]]")
+        .expect("an image")
+        .1;
+    let namesake = image.replace("ami-0000000000000a001", "ami-0000000000000a002");
+    let text = format!("{IMPOSSIBLE}\n[[account.image]]{namesake}");
+    let error = World::from_toml(&text).expect_err("two images of one name");
+    assert_eq!(error.key, "account[0].image[1].name");
+    let managed = IMPOSSIBLE.replace(
+        snapshot,
+        "key = \"alias/aws/ebs\"\ncreate_volume_permissions = [\"222222222222\"]",
+    );
+    let error = World::from_toml(&managed).expect_err("a shared snapshot under aws/ebs");
+    assert_eq!(
+        error.key,
+        "account[0].snapshot[0].create_volume_permissions"
+    );
+}
+
 #[tokio::test]
 async fn a_world_that_contradicts_itself_is_refused() {
     let snapshot = Snapshot::new("us-west-2", "snap-0000000000000a001", 1).key("nowhere");

@@ -8,6 +8,8 @@ use super::{fault, known_region, policy};
 use crate::aws::ids::uuid_of;
 use crate::aws::{Aws, LiveKey, Partition, regional_arn};
 use crate::iam::{Kind, Policy};
+use crate::kms::keys::STATES;
+use crate::kms::specs;
 use crate::world::{Account, Key, WorldError};
 
 pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Result<(), WorldError> {
@@ -21,13 +23,15 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
         return fault(at, "id", format!("{:?} is not a key ID", key.id));
     }
     let state = key.state.clone().unwrap_or_else(|| "Enabled".to_owned());
-    if !matches!(state.as_str(), "Enabled" | "Disabled" | "PendingDeletion") {
-        return fault(
-            at,
-            "state",
-            format!("{state:?} is not Enabled, Disabled or PendingDeletion"),
+    if state != "Enabled" && !STATES.iter().any(|(known, _)| *known == state) {
+        let known: Vec<&str> = STATES.iter().map(|(known, _)| *known).collect();
+        let why = format!(
+            "{state:?} is neither Enabled nor one of {}",
+            known.join(", ")
         );
+        return fault(at, "state", why);
     }
+    let (spec, usage) = spec_and_usage(key, at)?;
     let default = || default_key_policy(&aws.iam_arn(account, "root")).to_string();
     let policy_text = key.policy.clone().unwrap_or_else(default);
     // The first that the world tells of is the primary.
@@ -42,6 +46,8 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
         id: key.id.clone(),
         description: key.description.clone(),
         state,
+        spec,
+        usage,
         managed: false,
         created: aws.now,
         policy: policy(&policy_text, Kind::Resource, &format!("{at}.policy"))?,
@@ -66,6 +72,24 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
         return fault(at, "id", format!("key {} stands twice", key.id));
     }
     Ok(())
+}
+
+fn spec_and_usage(key: &Key, at: &str) -> Result<(String, String), WorldError> {
+    let spec = key.spec.as_deref().unwrap_or(specs::SYMMETRIC);
+    let usages = specs::usages(spec);
+    let Some(first) = usages.first() else {
+        return fault(
+            at,
+            "spec",
+            format!("{spec:?} is no key spec the sandbox knows"),
+        );
+    };
+    let usage = key.usage.as_deref().unwrap_or(first);
+    if !usages.contains(&usage) {
+        let why = format!("{usage:?} is not one of {}", usages.join(", "));
+        return fault(at, "usage", why);
+    }
+    Ok((spec.to_owned(), usage.to_owned()))
 }
 
 pub(super) fn add_default_keys(
@@ -98,6 +122,8 @@ pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String 
             description: "Default key that protects my EBS volumes when no other key is defined"
                 .to_owned(),
             state: "Enabled".to_owned(),
+            spec: specs::SYMMETRIC.to_owned(),
+            usage: specs::ENCRYPT_DECRYPT.to_owned(),
             managed: true,
             created: aws.now,
             policy_text: text,

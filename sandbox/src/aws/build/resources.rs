@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::keys::{find_key, managed_key};
-use super::{fault, known_region};
+use super::{fault, known_region, possible};
 use crate::aws::{Aws, LiveImage, LiveSnapshot, Shown};
 use crate::model::{Image, Snapshot};
 use crate::world::WorldError;
@@ -24,6 +24,7 @@ pub(in crate::aws) fn add_snapshot(
     } else if snapshot.encrypted {
         snapshot.kms_key_arn = Some(managed_key(aws, account, &snapshot.region));
     }
+    possible::snapshot(aws, &snapshot, at)?;
     let volume = &snapshot.volume_id;
     snapshot
         .encryption_context_id
@@ -34,7 +35,6 @@ pub(in crate::aws) fn add_snapshot(
     }
     let live = LiveSnapshot {
         shown: Shown::default(),
-        copy: None,
         view: snapshot,
     };
     let id = live.view.snapshot_id.clone();
@@ -74,10 +74,12 @@ pub(in crate::aws) fn add_image(
             ebs.volume_size.get_or_insert(snapshot.volume_size);
         }
     }
+    possible::image(aws, &image, at)?;
     let live = LiveImage {
         shown: Shown::default(),
         launchable_at: aws.now,
         available_at: aws.now,
+        protected_until: aws.now,
         waits_for: Vec::new(),
         view: image,
     };
