@@ -30,10 +30,10 @@ mod pace;
 mod record;
 mod staging;
 
-pub use pace::{COPY_LIMIT, MOST_TRIES, backoff};
+pub use pace::{MOST_TRIES, backoff, copy_limit};
 pub use record::record;
 
-const OUT_OF_TIME: &str = "CloudFormation waits for one hour; give the resource Wait: false, or the copies CopyCompletionMinutes";
+const OUT_OF_TIME: &str = "whoever asked waits no longer (CloudFormation: one hour)";
 
 /// What is being worked on at this moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

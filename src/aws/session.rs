@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use tokio::sync::OnceCell;
+use tracing::warn;
 
 use super::{Actor, Aws, refusal};
 use crate::error::Refusal;
 use crate::ids::ExternalId;
-use crate::policy::session_policy;
+use crate::policy::session_policies;
 use crate::state::{State, TargetState};
 
 const LIFETIME: i32 = 3600;
@@ -58,8 +59,8 @@ impl Aws {
         let cell = self.sessions.cell(&role, external_id, self.time.now());
         let (credentials, _) = cell
             .get_or_try_init(|| {
-                let policy = session_policy(state, &target.account_id);
-                self.assume(state, target, &role, policy)
+                let policies = session_policies(state, &target.account_id);
+                self.assume(state, target, &role, policies)
             })
             .await?;
         Ok(Actor {
@@ -78,7 +79,7 @@ impl Aws {
         let role = target
             .role_name
             .arn(target.region.partition(), &target.account_id);
-        let (credentials, _) = self.assume(state, target, &role, policy).await?;
+        let (credentials, _) = self.assume(state, target, &role, vec![policy]).await?;
         Ok(Actor {
             account: target.account_id.to_string(),
             credentials: Some(credentials),
@@ -94,7 +95,32 @@ impl Aws {
             .forget(&role, target.external_id.as_ref().map(ExternalId::as_str));
     }
 
+    /// Assumes the role with the first of these policies that STS can pack.
     async fn assume(
+        &self,
+        state: &State,
+        target: &TargetState,
+        role: &str,
+        policies: Vec<String>,
+    ) -> Result<(Credentials, SystemTime), Refusal> {
+        let mut coarser = policies.into_iter().peekable();
+        loop {
+            let policy = coarser.next().unwrap_or_default();
+            let characters = policy.len();
+            match self.assume_with(state, target, role, policy).await {
+                Err(refusal) if does_not_fit(&refusal) && coarser.peek().is_some() => {
+                    let (run, said) = (state.run.as_str(), refusal.message);
+                    warn!(
+                        run,
+                        role, characters, said, "session policy too large: a coarser one follows"
+                    );
+                }
+                assumed => return assumed,
+            }
+        }
+    }
+
+    async fn assume_with(
         &self,
         state: &State,
         target: &TargetState,
@@ -134,4 +160,10 @@ impl Aws {
         );
         Ok((credentials, end))
     }
+}
+
+/// STS packs a policy in a way of its own: only it knows the size.
+fn does_not_fit(refusal: &Refusal) -> bool {
+    let too_long = refusal.code == "ValidationError" && refusal.message.contains("policy");
+    too_long || refusal.code.starts_with("PackedPolicyTooLarge")
 }
