@@ -36,6 +36,7 @@ mod ledger;
 mod look;
 mod machine;
 mod membership;
+mod naming;
 mod opening;
 mod organization;
 mod permission;
@@ -184,7 +185,7 @@ impl Aws {
                 Ok(source) => self.stage(state, source, snapshots).await,
                 Err(gone) => Outcome::SourceGone(gone.clone()),
             },
-            Command::Look { target } => self.look(state, *target).await,
+            Command::Look { target } => self.look(state, source, *target).await,
             Command::Poll { target } => self.poll(state, *target).await,
             Command::Tidy { target } => self.tidy(state, *target).await,
             Command::Undo { target } => self.undo(state, *target).await,

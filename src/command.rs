@@ -214,6 +214,8 @@ pub enum Outcome {
         surplus: bool,
     },
     Unfaithful(Vec<String>),
+    /// The target's image is there, and somebody has disabled it.
+    Disabled(ImageId),
     /// The target was to be undone, but its image is there.
     ImageThere(ImageId),
     /// Roles of these names are not there, or not to be seen by KMS; what AWS said of the first.

@@ -5,11 +5,13 @@
 //! | AssumeRole denied | `RoleNotAssumable` |
 //! | DescribeKey on the target key denied or not found | `TargetKeyMissing` |
 //! | target key disabled or pending deletion | `TargetKeyDisabled` |
+//! | target key asymmetric, or not for encryption | `TargetKeyUnsuitable` |
 //! | DescribeKey on a source key denied, although the grant is minutes old | `SourceKeyDenied` |
 //! | CopySnapshot: InvalidSnapshot.NotFound, although shared minutes ago; a copy ends by the source snapshot | `SnapshotNotVisible` |
 //! | copy ends with `Given key ID is not accessible` | `KeyNotAccessible` |
 //! | copy ends in `error` otherwise | `CopyFailed` |
 //! | InvalidAMIName.Duplicate by an image not ours | `NameTaken` |
+//! | the target's image is disabled | `ImageDisabled` |
 //! | OptInRequired, AuthFailure | `RegionNotEnabled` |
 //! | CreateGrant: InvalidArnException, the service-linked role is none that KMS knows | `ServiceLinkedRoleMissing` |
 //! | any other refusal of a grant to launch | `LaunchGrantMissing` |
@@ -20,14 +22,15 @@
 //! | any other refusal of a policy | `KeyPolicyRefused` |
 //! | copying in the source account refused, or ended in `error` each time | `StagingFailed` |
 //! | the source cannot be read, in many calls | `SourceUnreadable` |
-//! | any other denial | `AccessDenied` |
+//! | any other denial, and each that an explicit deny or a policy above the role causes | `AccessDenied` |
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::denial::{Denial, Policy};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::KeyRef;
+use crate::ids::{ImageId, KeyRef};
 use crate::request::KeyAccess;
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetState};
@@ -38,12 +41,16 @@ pub enum Cause {
     RoleNotAssumable,
     TargetKeyMissing,
     TargetKeyDisabled,
+    /// A key that EBS cannot encrypt with.
+    TargetKeyUnsuitable,
     SourceKeyDenied,
     SnapshotNotVisible,
     KeyNotAccessible,
     CopyFailed,
     TooSlow,
     NameTaken,
+    /// The target's image is there, but disabled.
+    ImageDisabled,
     NotFaithful,
     RegionNotEnabled,
     SharingFailed,
@@ -90,9 +97,12 @@ impl Cause {
             ) => Self::RegionNotEnabled,
             (_, "InvalidAMIName.Duplicate") => Self::NameTaken,
             ("AssumeRole", _) if refusal.kind() == RefusalKind::Denied => Self::RoleNotAssumable,
+            // The key may well be there.
+            _ if refusal.is_final_denial() => Self::AccessDenied,
             ("DescribeKey", "DisabledException" | "KMSInvalidStateException") => {
                 Self::TargetKeyDisabled
             }
+            ("DescribeKey", "InvalidKeyUsageException") => Self::TargetKeyUnsuitable,
             ("DescribeKey", _)
                 if matches!(refusal.kind(), RefusalKind::Denied | RefusalKind::NotFound) =>
             {
@@ -137,8 +147,10 @@ impl Cause {
 
     /// What to change, and where.
     pub fn remedy(self, state: &State, target: &TargetState) -> String {
-        let remedy = self.change(state, target);
-        if !target.stands() {
+        let remedy = self
+            .to_undeny(state, target)
+            .unwrap_or_else(|| self.change(state, target));
+        if !target.stands() || self == Self::ImageDisabled {
             return remedy;
         }
         let kept = match &state.order.share {
@@ -148,6 +160,59 @@ impl Cause {
         format!(
             "{remedy}. Meanwhile {kept}: then send the same request again, which only makes the grant that is missing"
         )
+    }
+
+    /// What to change where AWS named the policy that denied it, and no change of the role's own policy or of a grant helps.
+    fn to_undeny(self, state: &State, target: &TargetState) -> Option<String> {
+        let reason = target.failure.as_ref().map(|failure| &failure.reason)?;
+        let denial = Denial::read(reason).filter(|denial| denial.is_final())?;
+        let (account, region, who) = match self {
+            Self::AccessDenied | Self::LaunchGrantMissing => {
+                let role = role_of(target);
+                (&target.account_id, &target.region, role)
+            }
+            // The key is asked in its own Region.
+            Self::SourceKeyDenied => (&target.account_id, &state.source.region, role_of(target)),
+            Self::SharingFailed
+            | Self::StagingFailed
+            | Self::KeyPolicyDenied
+            | Self::RoleNotAssumable => (
+                &state.source.account_id,
+                &state.source.region,
+                "the function's role".to_owned(),
+            ),
+            _ => return None,
+        };
+        let owners = match self {
+            Self::SourceKeyDenied | Self::SharingFailed | Self::KeyPolicyDenied => {
+                owners_of(&state.opened_keys())
+            }
+            Self::RoleNotAssumable => target.account_id.to_string(),
+            _ => account.to_string(),
+        };
+        Some(match denial.by {
+            Policy::ServiceControl => format!(
+                "In the management account of the organization of {account}: let each service control policy that applies to {account} allow {who} the action in the Region {region} (one that locks Regions must spare {region})"
+            ),
+            Policy::ResourceControl => format!(
+                "In the management account of the organization of {owners}: let each resource control policy that applies to {owners} spare {who}"
+            ),
+            Policy::PermissionsBoundary => format!(
+                "In account {account}: let the permissions boundary of {who} allow the action"
+            ),
+            Policy::Session => format!(
+                "The session policy that this function sends for {who} lacks the action: report it with the Reason, and the version of the function"
+            ),
+            Policy::Identity => format!(
+                "In account {account}: take the Deny for the action out of the policies of {who}, or spare this resource"
+            ),
+            Policy::Resource => format!(
+                "In account {owners}: take the Deny for {who} out of the policy of the resource that the Reason names"
+            ),
+            Policy::Endpoint => format!(
+                "In account {account}: let the policy of the VPC endpoint allow {who} the action"
+            ),
+        })
     }
 
     fn change(self, state: &State, target: &TargetState) -> String {
@@ -160,45 +225,62 @@ impl Cause {
         } = target;
         let source = &state.source.account_id;
         let role = role_name.arn(region.partition(), account);
+        let keys = state.opened_keys();
+        let (keys, owners) = (keys.join(" and "), owners_of(&keys));
         match self {
             Self::RoleNotAssumable => format!(
                 "In account {account}: create the role {role_name}, or let its trust policy allow sts:AssumeRole to this function's role in account {source} \
                  (with the same ExternalId as the request, if it names one). In account {source}: allow the function's role sts:AssumeRole on {role}; \
-                 see whether account {account} is suspended, and whether a service control policy denies it"
+                 see whether account {account} is suspended, and whether a service control policy of {source} or a resource control policy of {account} denies it"
             ),
             Self::TargetKeyMissing => format!(
                 "In account {account}, Region {region}: check that {key} exists there, and allow {role} kms:DescribeKey on it, in the role's policy and in the key policy"
             ),
             Self::TargetKeyDisabled => format!("In account {account}, Region {region}: enable {key}, cancel its deletion, or name another KmsKeyId"),
+            Self::TargetKeyUnsuitable => format!("In account {account}, Region {region}: create a symmetric key (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT) and name it as KmsKeyId"),
             Self::SourceKeyDenied => format!(
-                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {}. With KeyAccess None, also allow it in the policy of that key, in its own account",
-                state.opened_keys().join(" and ")
+                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {keys}, and see that the account has enabled the source's Region {}. With KeyAccess None, also allow it in the policy of that key, in account {owners}; look for a resource control policy of {owners} that denies it",
+                state.source.region
             ),
             Self::SnapshotNotVisible => format!(
                 "In account {source}: see whether another process removes {account} from the createVolumePermission of the source snapshots, or whether a service control policy forbids sharing; then run again"
             ),
             Self::KeyNotAccessible => format!(
                 "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {key} (role policy and key policy), \
-                 and the same on {}{}; look for a condition (kms:ViaService, kms:GrantIsForAWSResource, aws:SourceArn, kms:EncryptionContext) or a service control policy that forbids it",
-                state.opened_keys().join(" and "),
-                if state.order.key_access == KeyAccess::None { " (role policy, and key policy in the account of that key)" } else { "" }
+                 and the same on {keys}{}; look for a condition (kms:ViaService, kms:GrantIsForAWSResource, aws:SourceArn, kms:EncryptionContext), a service control policy of {account} or a resource control policy of {owners} that forbids it",
+                if state.order.key_access == KeyAccess::None { format!(" (role policy, and key policy in account {owners})") } else { String::new() }
             ),
             Self::StagingFailed => Self::staging_remedy(state),
             Self::CopyFailed => "Run again; if it fails the same way, look at the source snapshots and at the AWS Health Dashboard".to_owned(),
             Self::TooSlow if state.end_by != 0 => "Give the resource a ServiceTimeout of 3600 seconds if it has a shorter one, Wait: false, or its copies \
                  CopyCompletionMinutes"
                 .to_owned(),
-            Self::TooSlow => "The copy did not finish within two days: ask for a time-based copy with CopyCompletionMinutes, then run again".to_owned(),
+            Self::TooSlow => {
+                let next = match state.order.copy_completion_minutes {
+                    None => "ask for a time-based copy with CopyCompletionMinutes",
+                    Some(_) => "EC2 makes time-based copies of one snapshot one after another: name fewer targets in one request, or leave out CopyCompletionMinutes",
+                };
+                format!("The copy did not finish in time: {next}; then run again")
+            }
             Self::NameTaken => format!(
                 "In account {account}, Region {region}: another image has this name. Rename or deregister it, or give the request a Name such as {{name}}-{{image}}"
             ),
+            Self::ImageDisabled => {
+                let image = target.image_id.as_ref().map_or("IMAGE", ImageId::as_str);
+                format!(
+                    "In account {account}: enable it (aws ec2 enable-image --image-id {image} --region {region}), or deregister it; then run again"
+                )
+            }
             Self::NotFaithful => format!(
                 "The copy is not what the source is now; it was discarded if this run made it, and kept if it stood before. If the source was changed since, \
                  give the request a Name such as {{name}}-{{image}}, or deregister the older copy in account {account}. If PlatformDetails or UsageOperation differ, \
                  EC2 does not let account {account} own such an image: use the original there"
             ),
             Self::RegionNotEnabled => format!("In account {account}: enable the Region {region} (aws account enable-region --region-name {region}), or leave it out of the targets"),
-            Self::SharingFailed => Self::sharing_remedy(state),
+            Self::SharingFailed => {
+                let said = target.failure.as_ref().map(|failure| failure.reason.as_str());
+                Self::remedy_of_sharing(state, said.unwrap_or_default())
+            }
             Self::LedgerFailed => format!(
                 "In account {source}: set AMIFERRY_BUCKET to the stack's bucket, and allow the function's role s3:GetObject, s3:PutObject and s3:DeleteObject on its objects under runs/ and openings/, and s3:ListBucket on it; look for a bucket policy that denies it"
             ),
@@ -221,7 +303,7 @@ impl Cause {
                 state.source.image_id, state.source.region
             ),
             Self::AccessDenied => format!(
-                "In account {account}: allow the action in the policy of {role}; if it is allowed there, look for a permissions boundary or a service control policy that denies it"
+                "In account {account}: allow the action in the policy of {role}; if it is allowed there, look for a permissions boundary, a service control policy or a resource control policy that denies it"
             ),
             Self::ServiceLinkedRoleMissing => format!(
                 "In account {account}: {}; or give the request CreateServiceLinkedRoles: true, and allow {role} iam:CreateServiceLinkedRole",
@@ -263,18 +345,12 @@ impl Cause {
                 "Name the accounts by their OrganizationId or OrganizationalUnitIds, which takes three statements however many they are, or use KeyAccess: Grant; or shorten the policy of {keys} in account {source}"
             ),
             Self::KeyPolicyElsewhere => {
-                let elsewhere = state
-                    .source
-                    .keys
-                    .iter()
-                    .filter_map(|key| key.split(':').nth(4));
-                let elsewhere: BTreeSet<&str> = elsewhere
-                    .filter(|account| *account != source.as_str())
-                    .collect();
-                let owners: Vec<&str> = elsewhere.into_iter().collect();
+                let own = format!(":{source}:");
+                let elsewhere = state.source.keys.iter().filter(|key| !key.contains(&own));
+                let owners = owners_of(&elsewhere.cloned().collect::<Vec<_>>());
                 format!(
                     "Ask account {} to let the targets use its key in its policy, and say KeyAccess: None; or to let the function's role kms:CreateGrant, kms:ListGrants and kms:RevokeGrant, and use KeyAccess: Grant",
-                    owners.join(" and ")
+                    owners
                 )
             }
             Self::KeyPolicyRefused => format!(
@@ -286,7 +362,7 @@ impl Cause {
         }
     }
 
-    /// What to change where the source could not be opened.
+    /// What to change where the source could not be opened, or not to the audience.
     pub fn sharing_remedy(state: &State) -> String {
         // What refused the audience is kept as words, which begin with the operation.
         let said = state.sharing.refused.as_deref().unwrap_or_default();
@@ -299,24 +375,55 @@ impl Cause {
         if let Some(cause) = Self::of_key_policy(operation, code.unwrap_or_default()) {
             return cause.key_policy_remedy(state);
         }
+        Self::remedy_of_sharing(state, said)
+    }
+
+    /// What to change where AWS said this of opening the source.
+    pub fn remedy_of_sharing(state: &State, said: &str) -> String {
         let source = &state.source.account_id;
+        let keys = state.opened_keys();
+        let (keys, owners) = (keys.join(" and "), owners_of(&keys));
+        if said.contains("LimitExceeded") && said.contains("Grant") {
+            return format!(
+                "In account {owners}: {keys} has as many grants as its quota (grants per key) allows: revoke grants that nobody needs (aws kms list-grants, aws kms revoke-grant), ask for a higher quota, or use KeyAccess: Policy, which makes no grants"
+            );
+        }
+        if said.contains("LimitExceeded") {
+            return format!(
+                "In account {source}: the quota that AWS names is full: take back what nobody needs of the permissions on the image and its snapshots, or ask for a higher quota"
+            );
+        }
         let actions = match &state.order.share {
             Some(_) => {
                 "ec2:ModifyImageAttribute on the image and ec2:ModifySnapshotAttribute on its snapshots"
             }
             None => "ec2:ModifySnapshotAttribute on the source snapshots",
         };
-        let keys = state.opened_keys();
         let grants = if state.order.key_access == KeyAccess::Grant && !keys.is_empty() {
-            let keys = keys.join(" and ");
-            format!(" and kms:CreateGrant on {keys}, in its own policy and in the key policy")
+            format!(
+                " and kms:CreateGrant on {keys}, in its own policy and in the key policy, which account {owners} edits"
+            )
         } else {
             String::new()
         };
         format!(
-            "In account {source}: check that the accounts named exist, and allow the function's role {actions}{grants}; look for a service control policy that forbids sharing"
+            "In account {source}: check that the accounts named exist, and allow the function's role {actions}{grants}; look for a service control policy of {source} that forbids sharing, or a resource control policy of the key's account"
         )
     }
+}
+
+fn role_of(target: &TargetState) -> String {
+    let partition = target.region.partition();
+    target.role_name.arn(partition, &target.account_id)
+}
+
+/// The accounts of these keys, which alone can edit their policies.
+fn owners_of(keys: &[String]) -> String {
+    let owners: BTreeSet<&str> = keys
+        .iter()
+        .filter_map(|key| key.split(':').nth(4))
+        .collect();
+    Vec::from_iter(owners).join(" and ")
 }
 
 /// How to make the roles that the failure names.

@@ -1,9 +1,12 @@
 //! The few errors a call can end with. Their names are the `errorType`s that a state machine's `Retry` and `Catch` match
 //! on, so they change only by addition.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use lambda_runtime::Diagnostic;
+
+use crate::denial::Denial;
 
 /// What AWS said when it refused a call: enough for a person to find the call in CloudTrail and the thing to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +44,44 @@ pub enum RefusalKind {
 }
 
 impl Refusal {
-    /// Sorts AWS's code. Source: the common and EC2 error code lists of the EC2 and KMS API references.
     pub fn kind(&self) -> RefusalKind {
-        match self.code.as_str() {
+        match kind_of(&self.code) {
+            // Of any other call, it is a quota that no waiting empties.
+            RefusalKind::QuotaFull if self.operation != "CopySnapshot" => RefusalKind::Final,
+            kind => kind,
+        }
+    }
+
+    /// The policy that denied the call, where AWS names it.
+    pub fn denial(&self) -> Option<Denial> {
+        (self.kind() == RefusalKind::Denied)
+            .then(|| Denial::read(&self.message))
+            .flatten()
+    }
+
+    /// Whether somebody has to edit a policy before it can end differently, however long a grant takes to spread.
+    pub fn is_final_denial(&self) -> bool {
+        self.denial().is_some_and(Denial::is_final)
+    }
+
+    /// Whether trying again may end differently without anybody changing anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self.kind(),
+            RefusalKind::Throttled
+                | RefusalKind::Uncertain
+                | RefusalKind::QuotaFull
+                | RefusalKind::Expired
+        )
+    }
+}
+
+/// The code of a server error that has none, and the beginning of one that nobody here knows.
+pub const SERVER_FAILED: &str = "ServiceUnavailable";
+
+/// Sorts AWS's code. Source: the common and EC2 error code lists of the EC2 and KMS API references.
+pub fn kind_of(code: &str) -> RefusalKind {
+    match code {
             "RequestLimitExceeded"
             | "Throttling"
             | "ThrottlingException"
@@ -63,7 +101,6 @@ impl Refusal {
             | "ConnectionFailed"
             | "InternalError"
             | "InternalFailure"
-            | "ServiceUnavailable"
             | "Unavailable"
             | "ServerInternal"
             | "KMSInternalException"
@@ -83,20 +120,9 @@ impl Refusal {
             | "OptInRequired"
             | "InvalidClientTokenId"
             | "UnrecognizedClientException" => RefusalKind::Denied,
+            code if code.starts_with(SERVER_FAILED) => RefusalKind::Uncertain,
             code if code.contains("NotFound") => RefusalKind::NotFound,
             _ => RefusalKind::Final,
-        }
-    }
-
-    /// Whether trying again may end differently without anybody changing anything.
-    pub fn is_passing(&self) -> bool {
-        matches!(
-            self.kind(),
-            RefusalKind::Throttled
-                | RefusalKind::Uncertain
-                | RefusalKind::QuotaFull
-                | RefusalKind::Expired
-        )
     }
 }
 
@@ -165,7 +191,7 @@ impl Error {
             }
             RefusalKind::Denied => {
                 let remedy = format!(
-                    "Allow this action for the function's role on {} in the source account, and look for a service control policy that denies it",
+                    "Allow this action for the function's role on {} in the source account, and look for a service control policy, or a resource control policy of the account that owns it, that denies it",
                     refusal.resource
                 );
                 Self::AccessDenied { refusal, remedy }
@@ -193,12 +219,19 @@ impl Error {
 pub fn on_one_line(text: &str, most: usize) -> String {
     let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
-    let end = text.floor_char_boundary(most);
-    let mut shown: String = text[..end].chars().map(plain).collect();
-    if end < text.len() {
-        shown.push('…');
+    shortened(text, most).chars().map(plain).collect()
+}
+
+/// Cuts a text in the middle, marking the cut: it begins with what was asked for, and ends with why it was refused.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    const CUT: &str = "…";
+    if text.len() <= most {
+        return Cow::Borrowed(text);
     }
-    shown
+    let room = most.saturating_sub(CUT.len());
+    let head = text.floor_char_boundary(room - room * 9 / 20);
+    let tail = text.ceil_char_boundary(text.len() - (room - head).min(room));
+    Cow::Owned(format!("{}{CUT}{}", &text[..head], &text[tail..]))
 }
 
 /// The runtime logs a failed invocation by this: what a person reads, not how it is made up.

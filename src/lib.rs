@@ -4,7 +4,7 @@
 //! The map of the house, in the order in which data flows. Each module depends only on those above it:
 //!
 //! - [`ids`], [`digest`], [`service_linked_role`], [`name`]: words checked once, at the door
-//! - [`error`]: what AWS refused, and how a call can fail
+//! - [`denial`], [`error`]: what AWS refused, and how a call can fail
 //! - [`request`]: the validated wish
 //! - [`allowed`]: who may be given anything
 //! - [`event`]: what arrives
@@ -12,6 +12,7 @@
 //! - [`ledger`]: which run holds the source open: a pure record, and the rules of opening and closing
 //! - [`state`], [`diagnose`]: what a run remembers, and why a target failed
 //! - [`command`]: what can be done, and what came of it
+//! - [`tags`], [`losses`]: the tags of a copy, and what else of the source it will lack
 //! - [`plan`]: from wish and facts to the first state
 //! - [`step`]: the decisions, pure
 //! - [`preflight`]: what would stand in the way
@@ -24,6 +25,7 @@
 pub mod allowed;
 pub mod aws;
 pub mod command;
+pub mod denial;
 pub mod diagnose;
 pub mod digest;
 pub mod engine;
@@ -33,6 +35,7 @@ pub mod handler;
 pub mod ids;
 pub mod key_policy;
 pub mod ledger;
+pub mod losses;
 pub mod name;
 pub mod plan;
 pub mod policy;
@@ -44,3 +47,4 @@ pub mod setup;
 pub mod source;
 pub mod state;
 pub mod step;
+pub mod tags;

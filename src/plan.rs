@@ -9,6 +9,7 @@ pub use words::Plan;
 use refuse::{check_size, check_words};
 
 use crate::error::Error;
+use crate::losses::notes;
 use crate::request::{KeyAccess, MAX_TARGETS, Mode, Request, Target};
 use crate::source::Source;
 use crate::state::{
@@ -28,6 +29,7 @@ pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Re
     if !state.needs_staging() {
         state.order.reencrypt_key = None;
     }
+    state.order.notes = notes(&state, source);
     check_size(&state)?;
     Ok(state)
 }
@@ -179,11 +181,13 @@ fn state(
         key_access: request.key_access,
         revoke_after_copy: request.revoke_after_copy,
         copy_completion_minutes: request.copy_completion_minutes,
+        serial: request.copy_completion_minutes.map_or(0, |_| targets.len()),
         share: None,
         service_linked_roles: request.service_linked_roles.clone(),
         create_service_linked_roles: request.create_service_linked_roles,
         reencrypt_key: request.reencrypt_key.clone(),
         audience: Vec::new(),
+        notes: Vec::new(),
     };
     begun(source, order, targets, run, now)
 }

@@ -5,4 +5,4 @@ mod session;
 mod statement;
 
 pub use documents::{Caller, Document, Purpose, documents, template};
-pub use session::session_policy;
+pub use session::session_policies;

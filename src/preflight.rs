@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::diagnose::Cause;
 use crate::error::Refusal;
 use crate::ids::{AccountId, Region};
-use crate::state::{State, TargetState};
+use crate::state::{Failure, State, TargetState};
 
 pub mod key_policy;
 
@@ -79,8 +79,13 @@ impl Finding {
         } else {
             Level::Error
         };
-        let remedy = Cause::of(refusal).remedy(state, target);
-        Self::of_target(level, check, target, refusal.to_string(), remedy)
+        let (cause, reason) = (Cause::of(refusal), refusal.to_string());
+        let failed = TargetState {
+            failure: Some(Failure::new(cause, &reason)),
+            ..target.clone()
+        };
+        let remedy = cause.remedy(state, &failed);
+        Self::of_target(level, check, target, reason, remedy)
     }
 
     /// About the source.
@@ -108,12 +113,10 @@ impl Finding {
             "Check": self.check,
             "Region": self.region,
             "Reason": self.reason,
+            "Remedy": self.remedy,
         });
         if !self.account.is_empty() {
             told["AccountId"] = json!(self.account);
-        }
-        if !self.remedy.is_empty() {
-            told["Remedy"] = json!(self.remedy);
         }
         told
     }
@@ -125,6 +128,13 @@ pub fn reply(mut findings: Vec<Finding>, plan: Option<String>) -> Value {
     let ready = findings.iter().all(|f| f.level != Level::Error);
     let told: Vec<Value> = findings.iter().map(Finding::told).collect();
     let mut reply = json!({"Status": if ready { "Ready" } else { "NotReady" }, "Findings": told});
+    let unknown = findings
+        .iter()
+        .filter(|f| f.level == Level::Unknown)
+        .count();
+    if unknown > 0 {
+        reply["Unknown"] = json!(unknown);
+    }
     if let Some(plan) = plan {
         reply["Plan"] = json!(plan.lines().collect::<Vec<_>>());
     }
@@ -161,6 +171,10 @@ mod tests {
         let told = reply(good.clone(), None);
         assert_eq!(told["Status"], "Ready");
         assert_eq!(told["Findings"][0]["Check"], "b");
+        assert_eq!(told.get("Unknown"), None);
+        let mut unseen = good.clone();
+        unseen.push(finding(Level::Unknown, "d"));
+        assert_eq!(reply(unseen, None)["Unknown"], 1);
         let mut bad = good;
         bad.push(finding(Level::Error, "c"));
         let told = reply(bad, Some("one\ntwo".to_owned()));

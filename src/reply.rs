@@ -141,6 +141,9 @@ fn target(state: &State, target: &TargetState) -> Value {
             .collect();
         told["Snapshots"] = Value::Object(snapshots);
     }
+    if target.phase == TargetPhase::Succeeded && !state.order.notes.is_empty() {
+        told["Notes"] = json!(state.order.notes);
+    }
     if let (false, Some(failure)) = (target.phase == TargetPhase::Succeeded, &target.failure) {
         told["Reason"] = json!(failure.reason);
         told["Cause"] = json!(failure.cause);

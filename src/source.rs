@@ -11,9 +11,13 @@
 //! Names, descriptions and tags are given at registration and may be changed by the target's people later: not compared.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::error::Error;
 use crate::ids::{AccountId, ImageId, SnapshotId};
+
+/// EC2's word for an image that shows only to those who ask for disabled images.
+pub const DISABLED: &str = "disabled";
 
 /// What stands behind a device name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub struct ImageFacts {
     pub usage_operation: Option<String>,
     pub product_codes: Vec<String>,
     pub mappings: Vec<Mapping>,
+    /// What RegisterImage cannot set: the attribute, its value, and the action that gives it to an image.
+    pub unregistrable: Vec<(&'static str, String, &'static str)>,
     pub tags: BTreeMap<String, String>,
 }
 
@@ -77,6 +83,8 @@ pub struct SourceSnapshot {
     /// The ARN of its key, if encrypted.
     pub key: Option<String>,
     pub archived: bool,
+    /// Bytes of data, where EC2 says so.
+    pub full_bytes: Option<i64>,
     pub description: Option<String>,
     pub tags: BTreeMap<String, String>,
 }
@@ -91,6 +99,78 @@ pub struct Source {
     pub snapshots: Vec<SourceSnapshot>,
     /// Those of its keys that are AWS-managed (`aws/ebs`).
     pub aws_managed_keys: Vec<String>,
+    /// Keys that EBS cannot use, whoever may, and why.
+    pub unusable_keys: Vec<(String, KeyFault)>,
+}
+
+/// Why EBS cannot use a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyFault {
+    /// A state other than `Enabled`.
+    State(String),
+    /// A key that does not encrypt symmetrically.
+    Spec(String),
+    /// A key that does not encrypt at all.
+    Usage(String),
+}
+
+impl KeyFault {
+    /// Says what is wrong with the key of this ARN.
+    pub fn of(&self, arn: &str) -> String {
+        match self {
+            Self::State(state) => format!("{arn} is {state}"),
+            Self::Spec(spec) => {
+                format!("{arn} is of spec {spec}; EBS encrypts with symmetric keys only")
+            }
+            Self::Usage(usage) => {
+                format!("{arn} is for {usage}; EBS uses keys for ENCRYPT_DECRYPT only")
+            }
+        }
+    }
+
+    /// Says what makes the key of this ARN usable again, in its own account.
+    fn mend(&self, arn: &str) -> String {
+        let mut parts = arn.split(':').skip(3);
+        let (region, account) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        let key = format!("--key-id {arn} --region {region}");
+        match self {
+            Self::State(state) if state == "PendingDeletion" => format!(
+                "in account {account}: cancel the key's deletion and enable it (aws kms cancel-key-deletion {key}; aws kms enable-key {key})"
+            ),
+            Self::State(state) if state == "Disabled" => {
+                format!("in account {account}: enable the key (aws kms enable-key {key})")
+            }
+            Self::State(_) => {
+                format!("in account {account}: wait until the key is Enabled, or enable it")
+            }
+            Self::Spec(_) | Self::Usage(_) => {
+                "name an image whose snapshots are under a symmetric key".to_owned()
+            }
+        }
+    }
+}
+
+/// Something that stands against a request, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub what: String,
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.remedy)
+    }
+}
+
+fn problem(what: impl Into<String>, remedy: impl Into<String>) -> Problem {
+    Problem {
+        what: what.into(),
+        remedy: remedy.into(),
+    }
 }
 
 impl ImageFacts {
@@ -135,98 +215,151 @@ impl Source {
     }
 
     /// All that stands against copying it.
-    pub fn problems_of_copying(&self, reencrypted: bool) -> Vec<String> {
+    pub fn problems_of_copying(&self, reencrypted: bool) -> Vec<Problem> {
         let (id, image) = (&self.id, &self.image);
-        let mut problems: Vec<String> = self.unavailable("copied").into_iter().collect();
+        let mut problems: Vec<Problem> = self.unavailable("copied").into_iter().collect();
         if self.snapshots.is_empty() {
-            problems.push(format!(
-                "{id} has no EBS snapshot (root device type {}); only EBS-backed images can be copied",
-                text(image.root_device_type.as_deref())
+            problems.push(problem(
+                format!(
+                    "{id} has no EBS snapshot (root device type {})",
+                    text(image.root_device_type.as_deref())
+                ),
+                "name an EBS-backed image: only those can be copied",
             ));
+        } else {
+            problems.extend(self.rootless());
         }
         if !image.product_codes.is_empty() {
             let codes = image.product_codes.join(", ");
-            problems.push(format!(
-                "{id} carries product codes ({codes}): AWS Marketplace images cannot be copied to another account; subscribe there and use the original"
+            problems.push(problem(
+                format!("{id} carries product codes ({codes}), and AWS Marketplace images cannot be copied to another account"),
+                "subscribe there and use the original",
             ));
         }
         if let Some(kernel) = &image.kernel {
-            problems.push(format!(
-                "{id} is a paravirtual image with kernel {kernel}, which exists in its own Region only; convert it to HVM"
+            problems.push(problem(
+                format!("{id} is a paravirtual image with kernel {kernel}, which exists in its own Region only"),
+                "convert it to HVM",
             ));
         }
         for snapshot in &self.snapshots {
             problems.extend(self.uncopyable(snapshot));
             let unshareable = self.unshareable_key(snapshot).filter(|_| !reencrypted);
-            problems.extend(unshareable.map(|problem| {
-                format!("{problem}, or name such a key of the source account as ReencryptKmsKeyId: then amiferry does that for the time of the run")
+            problems.extend(unshareable.map(|found| Problem {
+                remedy: format!("{}, or name such a key of the source account as ReencryptKmsKeyId: then amiferry does that for the time of the run", found.remedy),
+                ..found
             }));
         }
+        problems.extend(self.key_problems());
         problems
     }
 
     /// All that stands against sharing it.
-    pub fn problems_of_sharing(&self, snapshots: bool) -> Vec<String> {
+    pub fn problems_of_sharing(&self, snapshots: bool) -> Vec<Problem> {
         let id = &self.id;
-        let mut problems: Vec<String> = self.unavailable("shared").into_iter().collect();
+        let mut problems: Vec<Problem> = self.unavailable("shared").into_iter().collect();
         for snapshot in &self.snapshots {
             problems.extend(self.unshareable_key(snapshot));
             if snapshots && snapshot.owner != self.owner {
-                problems.push(format!(
-                    "snapshot {} of {id} belongs to account {}; only its owner can share it: leave out ShareSnapshots",
-                    snapshot.id, snapshot.owner
+                problems.push(problem(
+                    format!(
+                        "snapshot {} of {id} belongs to account {}, and only its owner can share it",
+                        snapshot.id, snapshot.owner
+                    ),
+                    "leave out ShareSnapshots",
                 ));
             }
         }
+        problems.extend(self.key_problems());
         problems
     }
 
-    fn unavailable(&self, what: &str) -> Option<String> {
-        let image = &self.image;
+    fn unavailable(&self, what: &str) -> Option<Problem> {
+        let (id, image) = (&self.id, &self.image);
         let reason = image
             .state_reason
             .as_deref()
             .map(|r| format!(" ({r})"))
             .unwrap_or_default();
+        let remedy = if image.state == DISABLED {
+            format!("enable it (aws ec2 enable-image --image-id {id}), or name another")
+        } else {
+            "wait until it is, or name another".to_owned()
+        };
         (image.state != "available").then(|| {
-            format!(
-                "{} is {}{reason}; only an available image can be {what}: wait until it is, or name another",
-                self.id, image.state
+            let state = &image.state;
+            problem(
+                format!("{id} is {state}{reason}, and only an available image can be {what}"),
+                remedy,
             )
         })
     }
 
-    fn unshareable_key(&self, snapshot: &SourceSnapshot) -> Option<String> {
+    /// EC2 registers no image whose root device has no snapshot.
+    fn rootless(&self) -> Option<Problem> {
+        let root = self.image.root_device_name.as_deref()?;
+        let has_snapshot =
+            |mapping: &Mapping| mapping.device_name == root && mapping.device.snapshot().is_some();
+        (!self.image.mappings.iter().any(has_snapshot)).then(|| {
+            problem(
+                format!("the root device {root} of {} has no block device mapping with an EBS snapshot, and EC2 registers no such image", self.id),
+                "name an image whose root device is an EBS volume",
+            )
+        })
+    }
+
+    /// Keys that would fail every copy and every launch.
+    fn key_problems(&self) -> impl Iterator<Item = Problem> {
+        self.unusable_keys.iter().map(|(arn, fault)| {
+            let under = self.snapshots.iter().find(|s| s.key.as_ref() == Some(arn));
+            let under = under.map_or_else(String::new, |s| {
+                format!("snapshot {} is under a key that EBS cannot use: ", s.id)
+            });
+            problem(format!("{under}{}", fault.of(arn)), fault.mend(arn))
+        })
+    }
+
+    fn unshareable_key(&self, snapshot: &SourceSnapshot) -> Option<Problem> {
         let key = snapshot.key.as_ref()?;
         self.aws_managed_keys.contains(key).then(|| {
-            format!(
-                "snapshot {} of {} is encrypted with the AWS-managed key aws/ebs ({key}), which no other account can ever use; \
-                 copy the image in the source account under a customer-managed key first (aws ec2 copy-image --encrypted --kms-key-id …) and distribute that copy",
-                snapshot.id, self.id
+            problem(
+                format!(
+                    "snapshot {} of {} is encrypted with the AWS-managed key aws/ebs ({key}), which no other account can ever use",
+                    snapshot.id, self.id
+                ),
+                "copy the image in the source account under a customer-managed key first (aws ec2 copy-image --encrypted --kms-key-id …) and distribute that copy",
             )
         })
     }
 
-    fn uncopyable(&self, snapshot: &SourceSnapshot) -> Option<String> {
+    fn uncopyable(&self, snapshot: &SourceSnapshot) -> Option<Problem> {
         let (id, image) = (&snapshot.id, &self.id);
         if snapshot.owner != self.owner {
-            return Some(format!(
-                "snapshot {id} of {image} belongs to account {}; only its owner can share it: copy the image into your account first",
-                snapshot.owner
+            return Some(problem(
+                format!(
+                    "snapshot {id} of {image} belongs to account {}, and only its owner can share it",
+                    snapshot.owner
+                ),
+                "copy the image into your account first",
             ));
         }
         if snapshot.archived {
-            return Some(format!(
-                "snapshot {id} of {image} is archived and cannot be copied; restore it first (aws ec2 restore-snapshot-tier --snapshot-id {id} --permanent-restore)"
+            return Some(problem(
+                format!("snapshot {id} of {image} is archived and cannot be copied"),
+                format!(
+                    "restore it first (aws ec2 restore-snapshot-tier --snapshot-id {id} --permanent-restore)"
+                ),
             ));
         }
-        if snapshot.state != "completed" {
-            return Some(format!(
-                "snapshot {id} of {image} is {}; only a completed snapshot can be copied",
-                snapshot.state
-            ));
-        }
-        None
+        (snapshot.state != "completed").then(|| {
+            problem(
+                format!(
+                    "snapshot {id} of {image} is {}, and only a completed snapshot can be copied",
+                    snapshot.state
+                ),
+                "wait until it is, or name another image",
+            )
+        })
     }
 
     /// Those of the snapshots that are under one of these keys.
@@ -306,12 +439,17 @@ impl Source {
                 .mappings
                 .iter()
                 .find(|m| m.device_name == mapping.device_name);
-            if there.is_none_or(|there| !same_device(&mapping.device, &there.device)) {
-                found.push(format!(
-                    "the block device mapping of {} is not the source's",
-                    mapping.device_name
-                ));
-            }
+            let device = &mapping.device_name;
+            let Some(there) = there else {
+                found.push(format!("there is no block device mapping of {device}"));
+                continue;
+            };
+            let differences = device_differences(&mapping.device, &there.device);
+            found.extend(
+                differences
+                    .into_iter()
+                    .map(|difference| format!("block device mapping of {device}: {difference}")),
+            );
         }
         for mapping in &copy.mappings {
             if !expected
@@ -347,17 +485,48 @@ impl Source {
     }
 }
 
-fn refuse_first(problems: Vec<String>) -> Result<(), Error> {
+fn refuse_first(problems: Vec<Problem>) -> Result<(), Error> {
     match problems.into_iter().next() {
         None => Ok(()),
-        Some(problem) => Err(Error::invalid("SourceImageId", problem)),
+        Some(problem) => Err(Error::invalid("SourceImageId", problem.to_string())),
     }
 }
 
-/// Equal but for encryption, which the copies have even where the source had none.
-fn same_device(expected: &Device, there: &Device) -> bool {
-    let decrypted = |device: &Device| match device.clone() {
-        Device::Ebs {
+/// How `there` differs from `expected`, field by field. Encryption is no difference: the copies have it even where the source had
+/// none.
+fn device_differences(expected: &Device, there: &Device) -> Vec<String> {
+    match (expected.told(), there.told()) {
+        (Some(expected), Some(there)) => expected
+            .into_iter()
+            .zip(there)
+            .filter(|(expected, there)| expected.1 != there.1)
+            .map(|((field, expected), (_, there))| {
+                format!("{field} is {there} where the source has {expected}")
+            })
+            .collect(),
+        _ if expected == there => Vec::new(),
+        _ => vec![format!(
+            "it is {} where the source has {}",
+            there.kind(),
+            expected.kind()
+        )],
+    }
+}
+
+impl Device {
+    pub fn snapshot(&self) -> Option<&SnapshotId> {
+        match self {
+            Self::Ebs { snapshot, .. } => snapshot.as_ref(),
+            Self::Ephemeral(_) | Self::NoDevice => None,
+        }
+    }
+
+    /// The fields of an EBS volume by AWS's names.
+    fn told(&self) -> Option<[(&'static str, String); 6]> {
+        fn word<T: ToString>(value: Option<&T>) -> String {
+            value.map_or_else(|| "absent".to_owned(), ToString::to_string)
+        }
+        let Self::Ebs {
             snapshot,
             delete_on_termination,
             volume_type,
@@ -365,18 +534,27 @@ fn same_device(expected: &Device, there: &Device) -> bool {
             iops,
             throughput,
             ..
-        } => Device::Ebs {
-            snapshot,
-            delete_on_termination,
-            volume_type,
-            size,
-            iops,
-            throughput,
-            encrypted: false,
-        },
-        other => other,
-    };
-    decrypted(expected) == decrypted(there)
+        } = self
+        else {
+            return None;
+        };
+        Some([
+            ("SnapshotId", word(snapshot.as_ref())),
+            ("DeleteOnTermination", word(delete_on_termination.as_ref())),
+            ("VolumeType", word(volume_type.as_ref())),
+            ("VolumeSize", word(size.as_ref())),
+            ("Iops", word(iops.as_ref())),
+            ("Throughput", word(throughput.as_ref())),
+        ])
+    }
+
+    fn kind(&self) -> String {
+        match self {
+            Self::Ebs { .. } => "an EBS volume".to_owned(),
+            Self::Ephemeral(name) => name.clone(),
+            Self::NoDevice => "no device".to_owned(),
+        }
+    }
 }
 
 fn text(value: Option<&str>) -> &str {

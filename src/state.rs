@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::diagnose::Cause;
+use crate::error::shortened;
 use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
 use crate::name::NameTemplate;
 use crate::request::KeyAccess;
@@ -39,6 +40,8 @@ const OVERTAKEN: &str = "a later event of this resource came before it was done"
 pub const STUCK_BYTES: usize = 120;
 /// What was just made shows in the lists after this many seconds at the latest.
 const SHOWN_WITHIN: i64 = 60;
+/// Bytes of all notes about what copies lack.
+pub const MOST_NOTES_BYTES: usize = 600;
 /// Things left behind that are named one by one; the tags find the others.
 pub const MOST_LEFT: usize = 8;
 /// With more snapshots than this, their IDs would not fit a target's share of the state; the tags find them again.
@@ -123,6 +126,9 @@ pub struct Order {
     pub revoke_after_copy: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_completion_minutes: Option<u16>,
+    /// How many targets' time-based copies of one snapshot EC2 makes one after another.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub serial: usize,
     /// `Mode: Share`: launch from the source image; nothing is copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
@@ -138,6 +144,9 @@ pub struct Order {
     /// The key under which the source is copied in its own account first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reencrypt_key: Option<KeyRef>,
+    /// What of the source its copies lack, to be told with each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What lasting sharing is to come to.
@@ -439,23 +448,12 @@ impl State {
     }
 }
 
-/// Cuts at a character, marking the cut. Control characters go: they would be escaped into six bytes each.
+/// Cuts in the middle, marking the cut. Control characters go: they would be escaped into six bytes each.
 pub fn shorten(text: &str, bytes: usize) -> String {
-    let clean: String = text
-        .chars()
-        .map(|c| {
-            if c.is_control() || c == '"' || c == '\\' {
-                ' '
-            } else {
-                c
-            }
-        })
-        .collect();
-    if clean.len() <= bytes {
-        return clean;
-    }
-    let end = clean.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
-    format!("{}…", &clean[..end])
+    let escaped = |c: char| c.is_control() || c == '"' || c == '\\';
+    let plain = |c: char| if escaped(c) { ' ' } else { c };
+    let clean: String = text.chars().map(plain).collect();
+    shortened(&clean, bytes).into_owned()
 }
 
 /// For what a state leaves out: a number that is zero, a flag that is off.

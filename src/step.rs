@@ -30,7 +30,7 @@ mod pace;
 mod record;
 mod staging;
 
-pub use pace::{COPY_LIMIT, MOST_TRIES, backoff};
+pub use pace::{MOST_TRIES, backoff, copy_limit};
 pub use record::{overtaken, record};
 
 const OUT_OF_TIME: &str =

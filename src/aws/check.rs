@@ -6,7 +6,7 @@ use super::{Aws, Place, copies, image};
 use crate::command::Outcome;
 use crate::error::Refusal;
 use crate::ids::SnapshotId;
-use crate::source::{ImageFacts, Source};
+use crate::source::{DISABLED, ImageFacts, Source};
 use crate::state::{State, TargetState};
 
 impl Aws {
@@ -41,14 +41,14 @@ impl Aws {
                 facts.state_reason.unwrap_or_default()
             )]));
         }
+        if facts.state == DISABLED {
+            return Ok(Outcome::Disabled(id.clone()));
+        }
         let used = used_in_order(source, &facts);
         let Some(used) = used.filter(|_| facts.state == "available") else {
             // A pending image may leave out its snapshots.
             return Ok(if facts.state == "available" {
-                Outcome::Unfaithful(vec![format!(
-                    "{id} has not the block device mappings of {}",
-                    source.id
-                )])
+                Outcome::Unfaithful(without_snapshot(source, &facts))
             } else {
                 Outcome::NotYet(format!("{id} is {}", facts.state))
             });
@@ -119,6 +119,23 @@ fn used_in_order(source: &Source, copy: &ImageFacts) -> Option<Vec<SnapshotId>> 
         .map(|s| {
             let (device, _) = snapshot_at(&source.image, &|_, id| *id == s.id)?;
             snapshot_at(copy, &|name, _| name == device).map(|(_, id)| id)
+        })
+        .collect()
+}
+
+/// The source's devices behind which the copy has no snapshot.
+fn without_snapshot(source: &Source, copy: &ImageFacts) -> Vec<String> {
+    let has = |facts: &ImageFacts, device: &str| {
+        let mut mappings = facts.mappings.iter().filter(|m| m.device_name == device);
+        mappings.any(|m| m.device.snapshot().is_some())
+    };
+    let devices = source.image.mappings.iter().map(|m| &m.device_name);
+    let lacking = devices.filter(|d| has(&source.image, d) && !has(copy, d));
+    lacking
+        .map(|device| {
+            format!(
+                "block device mapping of {device}: SnapshotId is absent where the source has one"
+            )
         })
         .collect()
 }

@@ -321,11 +321,23 @@ pub async fn delete(ec2: &Client, at: &Place, ids: &[SnapshotId]) -> Deleted {
     for (id, answer) in ids.iter().zip(join_all(deleting).await) {
         match answer {
             Err(refusal) if refusal.code == "InvalidSnapshot.InUse" => {}
-            Err(refusal) if refusal.code != "InvalidSnapshot.NotFound" => {
-                deleted.left.push((id.to_string(), refusal));
+            Err(refusal) if refusal.code == "InvalidSnapshot.NotFound" => {
+                deleted.gone.push(id.clone());
             }
-            _ => deleted.gone.push(id.clone()),
+            Err(refusal) if refusal.kind() == RefusalKind::Denied && is_gone(ec2, at, id).await => {
+                deleted.gone.push(id.clone());
+            }
+            Err(refusal) => deleted.left.push((id.to_string(), refusal)),
+            Ok(_) => deleted.gone.push(id.clone()),
         }
     }
     deleted
+}
+
+/// Whether EC2 knows nothing of a snapshot that it lists. What is gone has no tags by which a policy would allow to delete it.
+async fn is_gone(ec2: &Client, at: &Place, id: &SnapshotId) -> bool {
+    let answer = ec2.describe_snapshots().snapshot_ids(id.as_str()).send();
+    let refused = answer.await.err();
+    let refused = refused.map(|e| refusal("DescribeSnapshots", at, id, &e));
+    refused.is_some_and(|refusal| refusal.code == "InvalidSnapshot.NotFound")
 }

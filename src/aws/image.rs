@@ -1,7 +1,9 @@
 //! Images as facts, read through DescribeImages and DescribeImageAttribute.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{BlockDeviceMapping, Filter, Image, ImageAttributeName};
+use aws_sdk_ec2::types::{
+    BlockDeviceMapping, EbsBlockDevice, Filter, Image, ImageAttributeName, VolumeType,
+};
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -11,12 +13,13 @@ use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::{Device, ImageFacts, Mapping};
 
-/// An image of the caller's own, by its ID; `None` if there is no such, or not visible yet.
+/// An image of the caller's own, by its ID, even a disabled one; `None` if there is no such, or not visible yet.
 pub async fn own_image(ec2: &Client, at: &Place, id: &ImageId) -> Result<Option<Image>, Refusal> {
     let answer = ec2
         .describe_images()
         .image_ids(id.as_str())
         .owners("self")
+        .include_disabled(true)
         .send()
         .await;
     match answer.map_err(|e| refusal("DescribeImages", at, id, &e)) {
@@ -31,7 +34,7 @@ pub async fn own_image(ec2: &Client, at: &Place, id: &ImageId) -> Result<Option<
     }
 }
 
-/// The caller's own images that match one filter, the oldest first.
+/// The caller's own images that match one filter, disabled ones too, the oldest first.
 pub async fn own_images_by(
     ec2: &Client,
     at: &Place,
@@ -43,6 +46,7 @@ pub async fn own_images_by(
         .describe_images()
         .owners("self")
         .filters(filter)
+        .include_disabled(true)
         .send()
         .await;
     let answer = answer.map_err(|e| refusal("DescribeImages", at, value, &e))?;
@@ -51,18 +55,22 @@ pub async fn own_images_by(
     Ok(images)
 }
 
-/// UEFI data is told by DescribeImageAttribute only, and only images that boot by UEFI have any.
+/// UEFI data is told by DescribeImageAttribute only, and only images that boot by UEFI have any. Those for Arm do so without saying it
+/// in their boot mode.
 pub async fn uefi_data(
     ec2: &Client,
     at: &Place,
     id: &ImageId,
     facts: &mut ImageFacts,
 ) -> Result<(), Refusal> {
-    if !facts
-        .boot_mode
-        .as_deref()
-        .is_some_and(|mode| mode.starts_with("uefi"))
-    {
+    let boots_by_uefi = match facts.boot_mode.as_deref() {
+        Some(mode) => mode.starts_with("uefi"),
+        None => facts
+            .architecture
+            .as_deref()
+            .is_some_and(|a| a.starts_with("arm64")),
+    };
+    if !boots_by_uefi {
         return Ok(());
     }
     let answer = ec2
@@ -136,8 +144,45 @@ pub fn facts(image: &Image) -> ImageFacts {
             .iter()
             .filter_map(mapping)
             .collect(),
+        unregistrable: unregistrable(image),
         tags: tags::to_map(image.tags()),
     }
+}
+
+/// What an image can have and RegisterImage cannot set.
+fn unregistrable(image: &Image) -> Vec<(&'static str, String, &'static str)> {
+    let deprecation = image
+        .deprecation_time()
+        .map(|time| ("DeprecationTime", time.to_owned(), "EnableImageDeprecation"));
+    let protection = image
+        .deregistration_protection()
+        .filter(|told| told.starts_with("enabled"))
+        .map(|told| {
+            (
+                "DeregistrationProtection",
+                told.to_owned(),
+                "EnableImageDeregistrationProtection",
+            )
+        });
+    let types = image.instance_type_specification().map(|_| {
+        (
+            "InstanceTypeSpecification",
+            "see DescribeImages".to_owned(),
+            "ReplaceImageInstanceTypeSpecification",
+        )
+    });
+    let watermarks = image.image_watermarks().len();
+    let watermarks = (watermarks > 0).then(|| {
+        (
+            "ImageWatermarks",
+            watermarks.to_string(),
+            "AttachImageWatermark",
+        )
+    });
+    [deprecation, protection, types, watermarks]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn mapping(mapping: &BlockDeviceMapping) -> Option<Mapping> {
@@ -147,8 +192,8 @@ fn mapping(mapping: &BlockDeviceMapping) -> Option<Mapping> {
             delete_on_termination: ebs.delete_on_termination(),
             volume_type: ebs.volume_type().map(|t| t.as_str().to_owned()),
             size: ebs.volume_size(),
-            iops: ebs.iops(),
-            throughput: ebs.throughput(),
+            iops: ebs.iops().filter(|_| takes_iops(ebs)),
+            throughput: ebs.throughput().filter(|_| takes_throughput(ebs)),
             encrypted: ebs.encrypted().unwrap_or(false),
         }
     } else if let Some(name) = mapping.virtual_name() {
@@ -160,4 +205,16 @@ fn mapping(mapping: &BlockDeviceMapping) -> Option<Mapping> {
         device_name: mapping.device_name()?.to_owned(),
         device,
     })
+}
+
+/// EC2 tells the baseline of other types, too, and refuses it when an image is registered.
+fn takes_iops(ebs: &EbsBlockDevice) -> bool {
+    matches!(
+        ebs.volume_type(),
+        Some(VolumeType::Gp3 | VolumeType::Io1 | VolumeType::Io2)
+    )
+}
+
+fn takes_throughput(ebs: &EbsBlockDevice) -> bool {
+    ebs.volume_type() == Some(&VolumeType::Gp3)
 }

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use aws_sdk_kms::types::{KeyManagerType, KeySpec, KeyState};
+use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeySpec, KeyState, KeyUsageType};
 
 use super::{Actor, Aws, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, KeyRef, Region};
+use crate::source::KeyFault;
 use crate::state::{State, TargetState};
 
 /// Source keys that a session has been seen to reach in this process.
@@ -23,7 +24,7 @@ impl Probed {
 }
 
 impl Aws {
-    /// The ARN of the target's key, which must be there and enabled.
+    /// The ARN of the target's key, which must be there and usable by EBS.
     pub(super) async fn target_key(
         &self,
         actor: &Actor,
@@ -52,11 +53,14 @@ impl Aws {
             .ok_or_else(|| final_refusal("UnreadableAnswer", "no KeyMetadata".to_owned()))?;
         let arn = key.arn().and_then(|arn| KeyRef::parse(arn).ok());
         let arn = arn.ok_or_else(|| final_refusal("UnreadableAnswer", "no key ARN".to_owned()))?;
-        match key.key_state() {
-            None | Some(KeyState::Enabled) => Ok(arn),
-            Some(other) => Err(final_refusal(
-                "DisabledException",
-                format!("{arn} is {}", other.as_str()),
+        match key_fault(key) {
+            None => Ok(arn),
+            Some(fault @ KeyFault::State(_)) => {
+                Err(final_refusal("DisabledException", fault.of(arn.as_str())))
+            }
+            Some(fault) => Err(final_refusal(
+                "InvalidKeyUsageException",
+                fault.of(arn.as_str()),
             )),
         }
     }
@@ -144,23 +148,32 @@ impl Aws {
                 "{arn} is AWS-managed itself, which no other account can ever use; name a customer-managed key"
             )));
         }
-        match key.key_state() {
-            None | Some(KeyState::Enabled) => {}
-            Some(other) => {
-                return Err(refuse(format!(
-                    "{arn} is {}; enable it, or name another",
-                    other.as_str()
-                )));
-            }
-        }
-        match key.key_spec() {
-            None | Some(KeySpec::SymmetricDefault) => Ok(arn),
-            Some(other) => Err(refuse(format!(
-                "{arn} is of spec {}; EBS encrypts with symmetric keys only",
-                other.as_str()
+        match key_fault(key) {
+            None => Ok(arn),
+            Some(fault @ KeyFault::State(_)) => Err(refuse(format!(
+                "{}; enable it, or name another",
+                fault.of(arn.as_str())
             ))),
+            Some(fault) => Err(refuse(fault.of(arn.as_str()))),
         }
     }
+}
+
+/// Why EBS cannot use this key, if it cannot.
+pub fn key_fault(key: &KeyMetadata) -> Option<KeyFault> {
+    if let Some(state) = key.key_state().filter(|s| **s != KeyState::Enabled) {
+        return Some(KeyFault::State(state.as_str().to_owned()));
+    }
+    if let Some(usage) = key
+        .key_usage()
+        .filter(|u| **u != KeyUsageType::EncryptDecrypt)
+    {
+        return Some(KeyFault::Usage(usage.as_str().to_owned()));
+    }
+    let spec = key
+        .key_spec()
+        .filter(|s| **s != KeySpec::SymmetricDefault)?;
+    Some(KeyFault::Spec(spec.as_str().to_owned()))
 }
 
 /// The Region of a source key, from its ARN.

@@ -1,11 +1,13 @@
 //! Looking at the targets, and asking AWS what it would say, before anything is changed. Every call here reads, or is sent with
 //! `DryRun`. What AWS does not let this function look at is told as unknown, never taken for good.
 
-use aws_sdk_ec2::types::{ArchitectureValues, Filter, ResourceType};
+use aws_sdk_ec2::types::{Filter, Image, ResourceType};
 use futures::stream::{self, StreamExt};
 
+use super::naming::{self, Holder};
 use super::{Actor, Aws, copies, image, refusal, register, tags};
-use crate::command::{copy_key, image_key, tag};
+use crate::command::copy_key;
+use crate::diagnose::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::preflight::{Finding, Level, session_policy};
 use crate::source::Source;
@@ -61,15 +63,16 @@ impl Aws {
             Err(refusal) if lasting && state.order.service_linked_roles.is_empty() => {
                 let reason =
                     format!("whether the account allows the image was not seen: {refusal}");
+                let remedy = Cause::of(&refusal).remedy(state, target);
                 let finding =
-                    Finding::of_target(Level::Unknown, "AllowedImages", target, reason, "");
+                    Finding::of_target(Level::Unknown, "AllowedImages", target, reason, remedy);
                 return vec![finding];
             }
             Err(refusal) => return vec![Finding::refused("AssumeRole", state, target, &refusal)],
         };
         let mut findings = Vec::new();
         if lasting {
-            findings.extend(self.preflight_allowed(state, target, &actor).await);
+            findings.extend(self.preflight_allowed(state, source, target, &actor).await);
         } else {
             findings.extend(self.preflight_copy(state, source, target, &actor).await);
         }
@@ -89,14 +92,6 @@ impl Aws {
         let named = target.kms_key_id.clone();
         let own_key = (!named.is_aws_ebs()).then_some(named.as_str());
         let mut findings = Vec::new();
-        let there = match self.preflight_name(state, source, &target, actor).await {
-            // Every other call to EC2 would say the same: the Region is not enabled, or nobody may look.
-            Err(refusal) => {
-                return vec![Finding::refused("DescribeImages", state, &target, &refusal)];
-            }
-            Ok(told) => told,
-        };
-        findings.extend(there);
         match self.target_key(actor, &target).await {
             Err(refusal) => {
                 findings.push(Finding::refused("TargetKey", state, &target, &refusal));
@@ -105,6 +100,13 @@ impl Aws {
                 target.kms_key_id = arn;
                 findings.extend(self.preflight_keys(state, &target, own_key, actor).await);
             }
+        }
+        match self.preflight_name(state, source, &target, actor).await {
+            // Every other call to EC2 would say the same: the Region is not enabled, or nobody may look.
+            Err(refusal) => {
+                return vec![Finding::refused("DescribeImages", state, &target, &refusal)];
+            }
+            Ok(told) => findings.extend(told),
         }
         findings.extend(self.preflight_calls(state, source, &target, actor).await);
         findings.extend(self.preflight_quota(state, &target, actor).await);
@@ -121,27 +123,36 @@ impl Aws {
     ) -> Result<Option<Finding>, Refusal> {
         let ec2 = self.ec2(actor, &target.region);
         let at = actor.at(&target.region);
-        let name = register::name(state, source, target);
-        let holders = image::own_images_by(&ec2, &at, "name", &name).await?;
-        let Some(holder) = holders.first() else {
-            return Ok(None);
+        let name = naming::name(state, source, target);
+        // The tag by which it is found holds the key's ARN.
+        if target.kms_key_id.is_key_arn()
+            && let Some(image) = naming::own_copy(&ec2, &at, state, target).await?
+        {
+            return Ok(Some(already_there(state, target, &image)));
+        }
+        let finding = |level, check, reason: String, remedy: String| {
+            Ok(Some(Finding::of_target(
+                level, check, target, reason, remedy,
+            )))
         };
-        let id = holder.image_id().unwrap_or("an image");
-        let holder_tags = tags::to_map(holder.tags());
-        let of_this = holder_tags.get(tag::SOURCE_IMAGE).map(String::as_str)
-            == Some(state.source.image_id.as_str());
-        // The key by which it is found holds the key's ARN, which an alias does not tell: the source is proof enough here.
-        Ok(Some(
-            if of_this || holder_tags.get(tag::KEY) == Some(&image_key(state, target)) {
-                let reason =
-                    format!("{id} is a copy of this image already: nothing will be copied");
-                Finding::of_target(Level::Note, "AlreadyThere", target, reason, "")
-            } else {
-                let reason = format!("{id} has the name {name}");
-                let remedy = crate::diagnose::Cause::NameTaken.remedy(state, target);
-                Finding::of_target(Level::Error, "NameTaken", target, reason, remedy)
-            },
-        ))
+        match self.holder(&ec2, &at, state, source, target).await? {
+            Holder::Nobody => Ok(None),
+            Holder::Ours(image) => Ok(Some(already_there(state, target, &image))),
+            Holder::Young => finding(
+                Level::Unknown,
+                "NameTaken",
+                format!(
+                    "an image registered a moment ago has the name {name}; its tags may not show yet"
+                ),
+                "Ask again in five minutes".to_owned(),
+            ),
+            Holder::Another(other) => finding(
+                Level::Error,
+                "NameTaken",
+                format!("{} has the name {name}", naming::told(&other)),
+                Cause::NameTaken.remedy(state, target),
+            ),
+        }
     }
 
     /// The two calls that make something, as EC2 would judge them: with their tags, which a policy may demand or forbid.
@@ -177,20 +188,10 @@ impl Aws {
             let said = said.map_err(|e| refusal("CopySnapshot", &at, &from.id, &e));
             findings.extend(would("CopySnapshot", state, target, said));
         }
-        let name = register::name(state, source, target);
-        let from = &source.image;
-        let said = ec2
-            .register_image()
+        let name = naming::name(state, source, target);
+        // On the source's own snapshots: the copies are not there yet.
+        let said = register::registering(&ec2, state, source, target, &source.image.mappings)
             .dry_run(true)
-            .name(&name)
-            .set_architecture(from.architecture.as_deref().map(ArchitectureValues::from))
-            .set_root_device_name(from.root_device_name.clone())
-            .tag_specifications(tags::of_copy(
-                state,
-                &from.tags,
-                &image_key(state, target),
-                ResourceType::Image,
-            ))
             .send()
             .await;
         let said = said.map(drop);
@@ -219,6 +220,22 @@ impl Aws {
             Finding::of_target(Level::Warning, "Quota", target, reason, remedy)
         })
     }
+}
+
+/// An image of the target that a run would find: nothing is copied.
+fn already_there(state: &State, target: &TargetState, image: &Image) -> Finding {
+    let id = image.image_id().unwrap_or("an image");
+    if !naming::is_disabled(image) {
+        let reason = format!("{id} is a copy of this image already: nothing will be copied");
+        return Finding::of_target(Level::Note, "AlreadyThere", target, reason, "Nothing");
+    }
+    let reason = format!("{id} is a copy of this image already, and is disabled");
+    let target = TargetState {
+        image_id: image::id_of(image),
+        ..target.clone()
+    };
+    let remedy = Cause::ImageDisabled.remedy(state, &target);
+    Finding::of_target(Level::Error, "ImageDisabled", &target, reason, remedy)
 }
 
 fn would(

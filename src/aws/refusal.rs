@@ -8,7 +8,7 @@ use aws_sdk_ec2::operation::RequestId;
 use aws_smithy_runtime_api::http::Response;
 
 use super::Place;
-use crate::error::{Refusal, on_one_line};
+use crate::error::{Refusal, RefusalKind, SERVER_FAILED, kind_of, on_one_line};
 
 /// Bytes of AWS's words that are told on: what stands at the other end may not be AWS.
 const MESSAGE: usize = 1000;
@@ -27,8 +27,10 @@ where
         SdkError::ServiceError(context) => {
             let status = context.raw().status();
             let code = match context.err().code() {
-                Some(code) if !code.is_empty() => code.to_owned(),
-                _ if status.is_server_error() => "ServiceUnavailable".to_owned(),
+                Some(code) if !code.is_empty() => {
+                    passing(code, matches!(status.as_u16(), 500 | 502..=504))
+                }
+                _ if status.is_server_error() => SERVER_FAILED.to_owned(),
                 // Done, it seems, but what was said of it cannot be read.
                 _ if status.is_success() => "UnreadableAnswer".to_owned(),
                 _ => format!("Http{status}"),
@@ -61,10 +63,25 @@ fn in_words(error: &dyn Error) -> String {
     }
 }
 
-/// EC2 adds an encoded copy of the whole decision, hundreds of characters that nobody can read without another call.
+/// AWS's words without what a person does not need: the caller, who is named beside them, and an encoded copy of the whole decision,
+/// hundreds of characters that nobody can read without another call.
 fn readable(message: &str) -> String {
     let end = message
         .find(" Encoded authorization failure message")
         .unwrap_or(message.len());
-    message[..end].to_owned()
+    let message = &message[..end];
+    let denied = message.find("not authorized to perform: ");
+    match (message.find("User: "), denied) {
+        (Some(caller), Some(denied)) if caller < denied => message[denied..].to_owned(),
+        _ => message.to_owned(),
+    }
+}
+
+/// The code; a server error of a name that nobody here knows is told as one that passes.
+fn passing(code: &str, failed: bool) -> String {
+    if failed && kind_of(code) == RefusalKind::Final {
+        format!("{SERVER_FAILED} ({code})")
+    } else {
+        code.to_owned()
+    }
 }

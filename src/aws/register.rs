@@ -1,21 +1,20 @@
 //! Registering the copy with every attribute of the source that can be set. An allowlist: a field nobody listed is not
 //! carried over, and the check that follows says so.
 
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
 use aws_sdk_ec2::types::{
-    ArchitectureValues, BlockDeviceMapping, BootModeValues, EbsBlockDevice, Image,
-    ImdsSupportValues, ResourceType, TpmSupportValues, VolumeType,
+    ArchitectureValues, BlockDeviceMapping, BootModeValues, EbsBlockDevice, ImdsSupportValues,
+    ResourceType, TpmSupportValues, VolumeType,
 };
 
+use super::naming::{self, Holder};
 use super::{Aws, image, refusal, tags};
-use crate::command::{Outcome, image_key, tag};
+use crate::command::{Outcome, image_key};
 use crate::error::Refusal;
 use crate::ids::SnapshotId;
-use crate::name::NameFacts;
 use crate::source::{Device, Mapping, Source};
 use crate::state::{State, TargetState};
-
-/// Seconds after which the tags of a new image are surely visible.
-const TAGS_SHOW_WITHIN: i64 = 300;
 
 impl Aws {
     pub(super) async fn register(&self, state: &State, source: &Source, i: usize) -> Outcome {
@@ -34,35 +33,10 @@ impl Aws {
         let actor = self.session(state, target).await?;
         let ec2 = self.ec2(&actor, &target.region);
         let at = actor.at(&target.region);
-        let name = name(state, source, target);
+        let name = naming::name(state, source, target);
         let copies: Vec<SnapshotId> = target.copies.iter().flatten().cloned().collect();
-        let from = &source.image;
-        let answer = ec2
-            .register_image()
-            .name(&name)
-            .set_description(from.description.clone())
-            .set_architecture(from.architecture.as_deref().map(ArchitectureValues::from))
-            .set_virtualization_type(from.virtualization_type.clone())
-            .set_root_device_name(from.root_device_name.clone())
-            .ena_support(from.ena_support)
-            .set_sriov_net_support(from.sriov_net_support.clone())
-            .set_boot_mode(from.boot_mode.as_deref().map(BootModeValues::from))
-            .set_tpm_support(from.tpm_support.as_deref().map(TpmSupportValues::from))
-            .set_imds_support(from.imds_support.as_deref().map(ImdsSupportValues::from))
-            .set_uefi_data(from.uefi_data.clone())
-            .set_block_device_mappings(Some(
-                source
-                    .mappings_onto(&copies)
-                    .iter()
-                    .map(to_register)
-                    .collect(),
-            ))
-            .tag_specifications(tags::of_copy(
-                state,
-                &from.tags,
-                &image_key(state, target),
-                ResourceType::Image,
-            ))
+        let mappings = source.mappings_onto(&copies);
+        let answer = registering(&ec2, state, source, target, &mappings)
             .send()
             .await;
         let refused = match answer {
@@ -81,40 +55,45 @@ impl Aws {
             return Err(refused);
         }
         // Somebody was first: another process of ours, or this one in a former life.
-        let key = image_key(state, target);
-        let holders = image::own_images_by(&ec2, &at, "name", &name).await?;
-        let is_ours = |i: &&aws_sdk_ec2::types::Image| {
-            i.tags()
-                .iter()
-                .any(|t| t.key() == Some(tag::KEY) && t.value() == Some(key.as_str()))
-        };
-        let ours = holders.iter().find(is_ours).and_then(image::id_of);
-        match (ours, holders.first()) {
-            (Some(ours), _) => Ok(Outcome::NameTaken(Some(ours), refused)),
-            // Too young to be sure that its tags would show: perhaps ours after all.
-            (None, Some(other)) if !self.is_young(other) => {
-                let holder = other.image_id().unwrap_or("another image");
-                let message = format!("{} ({holder} has it)", refused.message);
+        match self.holder(&ec2, &at, state, source, target).await? {
+            Holder::Ours(image) => Ok(Outcome::NameTaken(image::id_of(&image), refused)),
+            Holder::Another(other) => {
+                let message = format!("{} ({} has it)", refused.message, naming::told(&other));
                 Err(Refusal { message, ..refused })
             }
-            (None, _) => Ok(Outcome::NameTaken(None, refused)),
+            Holder::Nobody | Holder::Young => Ok(Outcome::NameTaken(None, refused)),
         }
-    }
-
-    fn is_young(&self, image: &Image) -> bool {
-        self.now() - image::created(image) < TAGS_SHOW_WITHIN
     }
 }
 
-/// The name the copy gets in this target.
-pub fn name(state: &State, source: &Source, target: &TargetState) -> String {
-    state.order.name.fill(NameFacts {
-        source_name: &source.image.name,
-        source_image: &source.id,
-        source_account: &source.owner,
-        account: &target.account_id,
-        region: &target.region,
-    })
+/// The request that registers a target's image, whether it is sent or only asked about.
+pub fn registering(
+    ec2: &Client,
+    state: &State,
+    source: &Source,
+    target: &TargetState,
+    mappings: &[Mapping],
+) -> RegisterImageFluentBuilder {
+    let from = &source.image;
+    ec2.register_image()
+        .name(naming::name(state, source, target))
+        .set_description(from.description.clone())
+        .set_architecture(from.architecture.as_deref().map(ArchitectureValues::from))
+        .set_virtualization_type(from.virtualization_type.clone())
+        .set_root_device_name(from.root_device_name.clone())
+        .ena_support(from.ena_support)
+        .set_sriov_net_support(from.sriov_net_support.clone())
+        .set_boot_mode(from.boot_mode.as_deref().map(BootModeValues::from))
+        .set_tpm_support(from.tpm_support.as_deref().map(TpmSupportValues::from))
+        .set_imds_support(from.imds_support.as_deref().map(ImdsSupportValues::from))
+        .set_uefi_data(from.uefi_data.clone())
+        .set_block_device_mappings(Some(mappings.iter().map(to_register).collect()))
+        .tag_specifications(tags::of_copy(
+            state,
+            &from.tags,
+            &image_key(state, target),
+            ResourceType::Image,
+        ))
 }
 
 /// A mapping as RegisterImage takes it: `Encrypted`, `KmsKeyId` and `OutpostArn` beside a snapshot make it refuse.

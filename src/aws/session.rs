@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use tokio::sync::OnceCell;
+use tracing::warn;
 
 use super::{Actor, Aws, Place, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::ExternalId;
-use crate::policy::session_policy;
+use crate::policy::session_policies;
 use crate::state::{State, TargetState};
 
 const LIFETIME: i32 = 3600;
@@ -61,9 +62,9 @@ impl Aws {
         let cell = self.sessions.cell(&role, external_id, self.time.now());
         let (credentials, _) = cell
             .get_or_try_init(|| {
-                let policy = session_policy(state, &target.account_id);
+                let policies = session_policies(state, &target.account_id);
                 let name = format!("amiferry-{}", state.run);
-                self.assume(self.at_home(state), name, &role, external_id, policy)
+                self.assume(self.at_home(state), name, &role, external_id, policies)
             })
             .await?;
         Ok(Actor {
@@ -84,7 +85,8 @@ impl Aws {
             .arn(target.region.partition(), &target.account_id);
         let external_id = target.external_id.as_ref().map(ExternalId::as_str);
         let name = format!("amiferry-{}", state.run);
-        let assumed = self.assume(self.at_home(state), name, &role, external_id, policy);
+        let policies = vec![policy];
+        let assumed = self.assume(self.at_home(state), name, &role, external_id, policies);
         let (credentials, _) = assumed.await?;
         Ok(Actor {
             account: target.account_id.to_string(),
@@ -100,7 +102,13 @@ impl Aws {
     ) -> Result<bool, Error> {
         let external_id = external_id.map(ExternalId::as_str);
         let name = "amiferry".to_owned();
-        let assumed = self.assume(self.here(), name, role, external_id, NOTHING.to_owned());
+        let assumed = self.assume(
+            self.here(),
+            name,
+            role,
+            external_id,
+            vec![NOTHING.to_owned()],
+        );
         match assumed.await {
             Ok(_) => Ok(true),
             Err(refusal) if refusal.kind() == RefusalKind::Denied => Ok(false),
@@ -117,10 +125,37 @@ impl Aws {
             .forget(&role, target.external_id.as_ref().map(ExternalId::as_str));
     }
 
+    /// Assumes the role with the first of these policies that STS can pack.
     async fn assume(
         &self,
         at: Place,
         name: String,
+        role: &str,
+        external_id: Option<&str>,
+        policies: Vec<String>,
+    ) -> Result<(Credentials, SystemTime), Refusal> {
+        let mut coarser = policies.into_iter().peekable();
+        loop {
+            let policy = coarser.next().unwrap_or_default();
+            let characters = policy.len();
+            let assuming = self.assume_with(&at, &name, role, external_id, policy);
+            match assuming.await {
+                Err(refusal) if does_not_fit(&refusal) && coarser.peek().is_some() => {
+                    let said = refusal.message;
+                    warn!(
+                        session = name,
+                        role, characters, said, "session policy too large: a coarser one follows"
+                    );
+                }
+                assumed => return assumed,
+            }
+        }
+    }
+
+    async fn assume_with(
+        &self,
+        at: &Place,
+        name: &str,
         role: &str,
         external_id: Option<&str>,
         policy: String,
@@ -135,7 +170,7 @@ impl Aws {
             .set_external_id(external_id.map(str::to_owned))
             .send()
             .await
-            .map_err(|e| refusal("AssumeRole", &at, role, &e))?;
+            .map_err(|e| refusal("AssumeRole", at, role, &e))?;
         let unreadable = || Refusal {
             operation: "AssumeRole",
             account: at.account.clone(),
@@ -157,4 +192,10 @@ impl Aws {
         );
         Ok((credentials, end))
     }
+}
+
+/// STS packs a policy in a way of its own: only it knows the size.
+fn does_not_fit(refusal: &Refusal) -> bool {
+    let too_long = refusal.code == "ValidationError" && refusal.message.contains("policy");
+    too_long || refusal.code.starts_with("PackedPolicyTooLarge")
 }

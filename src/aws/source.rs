@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_ec2::types::{Snapshot, StorageTier};
 use aws_sdk_kms::types::KeyManagerType;
 
+use super::key::key_fault;
 use super::{Actor, Aws, Place, image, refusal, tags};
 use crate::error::Error;
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
@@ -50,15 +51,12 @@ impl Aws {
             image: facts,
             snapshots,
             aws_managed_keys: Vec::new(),
+            unusable_keys: Vec::new(),
         })
     }
 
-    /// Asks KMS which of the source's keys are AWS-managed: those can never be shared.
-    pub async fn read_key_managers(
-        &self,
-        source: &mut Source,
-        region: &Region,
-    ) -> Result<(), Error> {
+    /// Asks KMS which of the source's keys are AWS-managed, which can never be shared, and which nobody can use at present.
+    pub async fn read_keys(&self, source: &mut Source, region: &Region) -> Result<(), Error> {
         let actor = Actor {
             account: source.owner.to_string(),
             credentials: None,
@@ -73,7 +71,13 @@ impl Aws {
             let answer = answer.map_err(|e| {
                 Error::from_refusal(refusal("DescribeKey", &actor.at(region), &key, &e))
             })?;
-            if answer.key_metadata().and_then(|m| m.key_manager()) == Some(&KeyManagerType::Aws) {
+            let Some(told) = answer.key_metadata() else {
+                continue;
+            };
+            if let Some(fault) = key_fault(told) {
+                source.unusable_keys.push((key.clone(), fault));
+            }
+            if told.key_manager() == Some(&KeyManagerType::Aws) {
                 source.aws_managed_keys.push(key);
             }
         }
@@ -141,6 +145,7 @@ fn source_snapshot(id: &SnapshotId, snapshot: &Snapshot) -> Option<SourceSnapsho
         encrypted: snapshot.encrypted().unwrap_or(false),
         key: snapshot.kms_key_id().map(str::to_owned),
         archived: snapshot.storage_tier() == Some(&StorageTier::Archive),
+        full_bytes: snapshot.full_snapshot_size_in_bytes(),
         description: snapshot
             .description()
             .filter(|d| !d.is_empty())

@@ -50,8 +50,7 @@ pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Re
         other => other?,
     };
     plan::check_keys(&request, &source)?;
-    aws.read_key_managers(&mut source, &request.source_region)
-        .await?;
+    aws.read_keys(&mut source, &request.source_region).await?;
     if let Some(key) = &request.reencrypt_key {
         let key = aws.reencryption_key(key, &source.owner, &request.source_region);
         request.reencrypt_key = Some(key.await?);
@@ -329,7 +328,7 @@ async fn source_or_remains(
     match aws.read_source(image, region).await {
         Ok(mut source) => {
             if request.reencrypt_key.is_some() {
-                aws.read_key_managers(&mut source, region).await?;
+                aws.read_keys(&mut source, region).await?;
             }
             let mut place = plan::source_ref(request, &source);
             // Nobody was ever let in to these.

@@ -8,10 +8,12 @@ use super::{Handler, Invocation, PATIENCE, budget, in_time, too_slow};
 use crate::aws::{Aws, Members};
 use crate::error::Error;
 use crate::ids::{ImageId, Region};
+use crate::losses::{licensed, losses, serial, too_short};
 use crate::plan::{self, Plan};
 use crate::preflight::{Finding, Level, reply};
 use crate::request::{Mode, Request};
-use crate::source::Source;
+use crate::source::{Problem, Source};
+use crate::state::State;
 
 impl Handler {
     pub(super) async fn preflight(
@@ -49,7 +51,8 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
         .into_iter()
         .map(|problem| {
             let account = Some(&source.owner);
-            Finding::of_source(Level::Error, "Source", account, &region, problem, "")
+            let Problem { what, remedy } = problem;
+            Finding::of_source(Level::Error, "Source", account, &region, what, remedy)
         })
         .collect();
     if let Some(key) = &request.reencrypt_key {
@@ -64,7 +67,7 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
                     account,
                     &region,
                     said,
-                    "",
+                    format!("Name a symmetric key of account {} in {region} as ReencryptKmsKeyId that is enabled, and that the function's role may use", source.owner),
                 ));
                 request.reencrypt_key = None;
             }
@@ -72,6 +75,9 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
         }
     }
     let state = plan::draft(&request, &source, members.arns, run, aws.now())?;
+    if request.mode == Mode::Copy {
+        findings.extend(warnings(&state, &source));
+    }
     findings.extend(aws.preflight(&state, &source).await);
     info!(run, findings = findings.len(), "preflight");
     Ok(reply(findings, Some(Plan(&state).to_string())))
@@ -79,15 +85,42 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
 
 async fn read(aws: &Aws, image: &ImageId, region: &Region) -> Result<Source, Error> {
     let mut source = aws.read_source(image, region).await?;
-    aws.read_key_managers(&mut source, region).await?;
+    aws.read_keys(&mut source, region).await?;
     Ok(source)
 }
 
-fn unreadable(region: &Region, error: &Error) -> Finding {
-    Finding::of_source(Level::Error, "Source", None, region, error.to_string(), "")
+/// What a copy would lack, or may not live up to.
+fn warnings(state: &State, source: &Source) -> Vec<Finding> {
+    let lost = losses(state, source).into_iter();
+    let all = lost
+        .map(|loss| ("NotCarried", loss))
+        .chain(licensed(source).map(|found| ("Licence", found)))
+        .chain(too_short(state, source).map(|found| ("CopyCompletionMinutes", found)))
+        .chain(serial(state, source).map(|found| ("CopyCompletionMinutes", found)));
+    let (owner, region) = (Some(&source.owner), &state.source.region);
+    all.map(|(check, Problem { what, remedy })| {
+        Finding::of_source(Level::Warning, check, owner, region, what, remedy)
+    })
+    .collect()
 }
 
-fn problems(request: &Request, source: &Source) -> Vec<String> {
+fn unreadable(region: &Region, error: &Error) -> Finding {
+    let remedy = match error {
+        Error::AccessDenied { remedy, .. } => remedy.clone(),
+        _ => "Check SourceImageId and SourceRegion; only the image's owner can distribute it"
+            .to_owned(),
+    };
+    Finding::of_source(
+        Level::Error,
+        "Source",
+        None,
+        region,
+        error.to_string(),
+        remedy,
+    )
+}
+
+fn problems(request: &Request, source: &Source) -> Vec<Problem> {
     match request.mode {
         Mode::Copy => source.problems_of_copying(request.reencrypt_key.is_some()),
         Mode::Share => source.problems_of_sharing(request.sharing.snapshots),

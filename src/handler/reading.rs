@@ -105,8 +105,7 @@ async fn read_staged(
     state: &mut State,
     mut source: Source,
 ) -> Result<Result<Source, String>, Error> {
-    aws.read_key_managers(&mut source, &state.source.region)
-        .await?;
+    aws.read_keys(&mut source, &state.source.region).await?;
     if source.aws_managed_keys != state.source.managed_keys {
         return Ok(Err(format!(
             "the keys of {} are not what they were when the run began",

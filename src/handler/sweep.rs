@@ -10,10 +10,7 @@ use super::{Handler, Invocation, budget};
 use crate::aws::Aws;
 use crate::error::{Error, Refusal};
 use crate::ledger::{Attempt, Kind, LONGEST_LIFE, Record, Run};
-use crate::step::COPY_LIMIT;
-
-/// Seconds after which a run that no execution works on must be over.
-const LONGEST_RUN: i64 = COPY_LIMIT + 3600;
+use crate::step::copy_limit;
 
 /// What a sweep found and did.
 #[derive(Default)]
@@ -158,15 +155,20 @@ impl Handler {
             return Ok(aws.now().saturating_sub(since) < LONGEST_LIFE);
         }
         let Some(machine) = &self.settings.state_machine else {
-            return Ok(age < LONGEST_RUN);
+            return Ok(age < longest(run));
         };
         for execution in &workers.executions {
             if aws.is_running(machine, execution).await? {
                 return Ok(true);
             }
         }
-        Ok(workers.calls && age < LONGEST_RUN)
+        Ok(workers.calls && age < longest(run))
     }
+}
+
+/// Seconds that a run may last whose callers nobody reports the end of: no copy outlasts them.
+fn longest(run: &Run) -> i64 {
+    copy_limit(run.completion_minutes(), run.targets.len()).saturating_add(3600)
 }
 
 fn attempts(record: &Record) -> impl Iterator<Item = &Attempt> {

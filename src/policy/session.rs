@@ -17,16 +17,16 @@ const COMFORTABLE: usize = 1100;
 
 /// Returns what a session in `account` may do for this run, whatever its role allows: copy into the
 /// run's Regions under the run's keys, delete copies of the run's image, and use keys through EC2
-/// only.
+/// only. The later policies are the coarser and shorter ones, for when STS cannot pack the earlier.
 ///
-/// The first of these policies that packs comfortably is taken: with keys and Regions by name, with
-/// the keys of whole accounts, with every Region. Where none does, the first that is about as short
-/// as any.
-pub fn session_policy(state: &State, account: &AccountId) -> String {
+/// The first of them packs comfortably: with keys and Regions by name, with the keys of whole
+/// accounts, with every Region. Where none does, the first is about as short as any of these. The
+/// last names actions only.
+pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
     let whole = keys_of_accounts(state, account);
     // Where copies become a share they are taken away.
     let removes = |t: &TargetState| t.account_id == *account && t.phase == TargetPhase::Removing;
-    let policies = if state.order.share.is_some() && !state.targets.iter().any(removes) {
+    let mut policies = if state.order.share.is_some() && !state.targets.iter().any(removes) {
         let named = state.source.keys.iter().cloned().collect();
         vec![
             to_let_launch(state, account, &named),
@@ -43,11 +43,54 @@ pub fn session_policy(state: &State, account: &AccountId) -> String {
         ]
     };
     let shortest = policies.iter().map(String::len).min().unwrap_or_default();
-    debug_assert!(shortest <= LONGEST, "{shortest} characters");
     // A policy that is hardly longer than the shortest is refused no sooner.
     let most = COMFORTABLE.max(shortest + shortest / 10).min(LONGEST);
-    let fitting = policies.into_iter().find(|policy| policy.len() <= most);
-    fitting.unwrap_or_default()
+    policies.push(minimal(state));
+    let mut last = usize::MAX;
+    policies
+        .into_iter()
+        .filter(|policy| {
+            let shorter = policy.len() <= most && policy.len() < last;
+            last = if shorter { policy.len() } else { last };
+            shorter
+        })
+        .collect()
+}
+
+/// Returns the actions of a run without keys and Regions. Deleting stays limited to copies of the
+/// run's image: nothing else in the account is at stake.
+fn minimal(state: &State) -> String {
+    let mut actions = if state.order.share.is_some() {
+        vec!["kms:CreateGrant"]
+    } else {
+        vec![
+            "ec2:CopySnapshot",
+            "ec2:CreateTags",
+            "ec2:Describe*",
+            "ec2:RegisterImage",
+            "kms:CreateGrant",
+            "kms:De*",
+            "kms:Generate*",
+            "kms:ReEncrypt*",
+        ]
+    };
+    if !state.order.service_linked_roles.is_empty() && state.order.share.is_none() {
+        actions.extend(["kms:ListGrants", "kms:RevokeGrant"]);
+    }
+    let mut statements = vec![json!({"Effect": "Allow", "Action": actions, "Resource": "*"})];
+    if state.order.share.is_none() {
+        statements.push(deleting(state, &json!("*")));
+    }
+    statements.extend(making_roles(state));
+    json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+}
+
+/// Deleting copies of the run's image, and nothing else.
+fn deleting(state: &State, resource: &Value) -> Value {
+    let ours = format!("aws:ResourceTag/{}", tag::SOURCE_IMAGE);
+    json!({"Effect": "Allow", "Resource": resource,
+        "Action": ["ec2:DeleteSnapshot", "ec2:DeregisterImage"],
+        "Condition": {"StringEquals": {ours: state.source.image_id.as_str()}}})
 }
 
 fn regions<'a>(state: &'a State, account: &AccountId) -> BTreeSet<&'a str> {
@@ -75,15 +118,12 @@ fn to_copy(
     if !regions.contains(source) && !regions.contains("*") {
         copied.insert(format!("arn:{partition}:ec2:{source}::snapshot/*"));
     }
-    let ours = format!("aws:ResourceTag/{}", tag::SOURCE_IMAGE);
     let mut statements = vec![
         json!({"Effect": "Allow", "Resource": "*",
             "Action": ["ec2:DescribeImage*", "ec2:DescribeSnapshots", "kms:DescribeKey"]}),
         json!({"Effect": "Allow", "Resource": copied,
             "Action": ["ec2:CopySnapshot", "ec2:RegisterImage", "ec2:CreateTags"]}),
-        json!({"Effect": "Allow", "Resource": own,
-            "Action": ["ec2:DeleteSnapshot", "ec2:DeregisterImage"],
-            "Condition": {"StringEquals": {ours: state.source.image_id.as_str()}}}),
+        deleting(state, &json!(own)),
         json!({"Effect": "Allow", "Resource": keys,
         "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithout*", "kms:ReEncrypt*"],
         "Condition": {
@@ -227,15 +267,20 @@ mod tests {
                     }
                     let mut state = planned(&request);
                     state.source.keys = source_keys(keys);
-                    let policy = session_policy(&state, &state.targets[0].account_id);
-                    assert!(
-                        policy.len() <= LONGEST,
-                        "{regions} Regions, {keys} keys, {roles} roles: {}",
-                        policy.len()
-                    );
+                    let policies = session_policies(&state, &state.targets[0].account_id);
+                    let lengths: Vec<usize> = policies.iter().map(String::len).collect();
+                    let case =
+                        format!("{regions} Regions, {keys} keys, {roles} roles: {lengths:?}");
+                    assert!(lengths[0] <= LONGEST, "{case}");
+                    assert!(lengths.is_sorted_by(|a, b| a > b), "{case}");
+                    let least = lengths.last().unwrap();
+                    let asked = if roles == 0 { 0 } else { 150 + 30 * roles };
+                    assert!(*least <= 440 + asked, "{case}");
                     let plain = regions == 1 && keys == 1 && roles == 0;
-                    assert!(!plain || policy.len() <= 900, "{}", policy.len());
-                    assert!(serde_json::from_str::<Value>(&policy).is_ok());
+                    assert!(!plain || lengths[0] <= 900, "{case}");
+                    for policy in policies {
+                        assert!(serde_json::from_str::<Value>(&policy).is_ok());
+                    }
                 }
             }
         }
@@ -262,30 +307,40 @@ mod tests {
                 request[key] = value.clone();
             }
             let state = planned(&request);
-            session_policy(&state, &state.targets[0].account_id)
+            session_policies(&state, &state.targets[0].account_id)
         };
         let launch = ["kms:ListGrants", "kms:RevokeGrant"].map(str::to_owned);
-        let plain = actions(&of(&json!({})));
-        let asked = actions(&of(&json!({"ServiceLinkedRoles": "spot.amazonaws.com"})));
-        assert_eq!(
-            asked.difference(&plain).cloned().collect::<Vec<_>>(),
-            launch
+        let (plain, asked) = (
+            of(&json!({})),
+            of(&json!({"ServiceLinkedRoles": "spot.amazonaws.com"})),
         );
+        for (plain, asked) in [
+            (&plain[0], &asked[0]),
+            (plain.last().unwrap(), asked.last().unwrap()),
+        ] {
+            let (plain, asked) = (actions(plain), actions(asked));
+            let more: Vec<String> = asked.difference(&plain).cloned().collect();
+            assert_eq!(more, launch);
+        }
         let made = of(
             &json!({"ServiceLinkedRoles": "spot.amazonaws.com", "CreateServiceLinkedRoles": true}),
         );
-        assert!(actions(&made).contains("iam:CreateServiceLinkedRole"));
-        assert!(
-            made.contains(r#"{"iam:AWSServiceName":["spot.amazonaws.com"]}"#),
-            "{made}"
-        );
+        for made in made {
+            assert!(actions(&made).contains("iam:CreateServiceLinkedRole"));
+            assert!(
+                made.contains(r#"{"iam:AWSServiceName":["spot.amazonaws.com"]}"#),
+                "{made}"
+            );
+        }
         let shared =
             of(&json!({"Mode": "Share", "ServiceLinkedRoles": "autoscaling.amazonaws.com_x"}));
-        assert_eq!(
-            actions(&shared),
-            BTreeSet::from(["kms:CreateGrant".to_owned()])
-        );
-        assert!(!shared.contains(":222222222222:key/"), "{shared}");
+        for shared in shared {
+            assert_eq!(
+                actions(&shared),
+                BTreeSet::from(["kms:CreateGrant".to_owned()])
+            );
+            assert!(!shared.contains(":222222222222:key/"), "{shared}");
+        }
     }
 
     /// Grants are listed and revoked on the account's own keys only.
@@ -295,7 +350,7 @@ mod tests {
             &json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "ServiceLinkedRoles": "spot.amazonaws.com",
             "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]}),
         );
-        let policy = session_policy(&state, &state.targets[0].account_id);
+        let policy = session_policies(&state, &state.targets[0].account_id).remove(0);
         let policy: Value = serde_json::from_str(&policy).unwrap();
         let statements = policy["Statement"].as_array().unwrap();
         let revoking = statements

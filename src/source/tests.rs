@@ -15,6 +15,7 @@ pub(crate) fn example() -> Source {
                 .to_owned(),
         ),
         archived: false,
+        full_bytes: None,
         description: None,
         tags: BTreeMap::new(),
     };
@@ -59,6 +60,7 @@ pub(crate) fn example() -> Source {
         ],
         image,
         aws_managed_keys: Vec::new(),
+        unusable_keys: Vec::new(),
     }
 }
 

@@ -8,6 +8,16 @@ use super::{Order, State, TargetPhase};
 use crate::ledger::{Attempt, Kind, Run, RunStatus, RunTarget, SCHEMA};
 use crate::request::KeyAccess;
 
+/// How long each copy may take, by the request's word.
+const COMPLETION: &str = "CopyCompletionMinutes";
+
+impl Run {
+    /// How long each copy may take, if the request says so.
+    pub fn completion_minutes(&self) -> Option<u64> {
+        self.order[COMPLETION].as_u64()
+    }
+}
+
 impl State {
     /// The attempt that this state goes on with.
     pub fn attempt(&self) -> Attempt {
@@ -95,14 +105,18 @@ impl State {
 }
 
 impl Order {
-    /// What of it decides what is opened, and how; to whom a lasting share is opened is listed apart.
+    /// What of it decides what is opened, how, and for how long; to whom a lasting share is opened is listed apart.
     pub fn opening(&self) -> Value {
-        json!({
+        let mut opening = json!({
             "KeyAccess": self.key_access,
             "RevokeAfterCopy": self.revoke_after_copy,
             "ShareSnapshots": self.share.as_ref().is_some_and(|share| share.snapshots),
             "ServiceLinkedRoles": self.service_linked_roles,
             "ReencryptKmsKeyId": self.reencrypt_key,
-        })
+        });
+        if let Some(minutes) = self.copy_completion_minutes {
+            opening[COMPLETION] = json!(minutes);
+        }
+        opening
     }
 }

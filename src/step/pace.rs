@@ -2,6 +2,19 @@
 
 /// A copy may take this long: the longest time-based copy that EC2 offers is 48 hours.
 pub const COPY_LIMIT: i64 = 49 * 3600;
+/// Seconds that a run's copies may take. EC2 begins a time-based copy of a snapshot when the one before it has ended (EBS user guide,
+/// time-based copies), so those of all targets add up.
+pub fn copy_limit(minutes: Option<u64>, targets: usize) -> i64 {
+    let serial = minutes.map_or(0, |minutes| {
+        let targets = u64::try_from(targets).unwrap_or(u64::MAX);
+        minutes
+            .saturating_mul(60)
+            .saturating_mul(targets)
+            .saturating_add(3600)
+    });
+    COPY_LIMIT.max(i64::try_from(serial).unwrap_or(i64::MAX))
+}
+
 /// A new permission or grant is "usually" usable within five minutes (KMS developer guide, grants).
 pub const VISIBILITY_LIMIT: i64 = 330;
 /// A fresh resource may be missing from the lists for this long before it counts as gone.
@@ -52,6 +65,13 @@ mod tests {
         assert!(polls(60) <= 12, "{}", polls(60));
         assert!(polls(3600) <= 90, "{}", polls(3600));
         assert!(polls(COPY_LIMIT) <= 700, "{}", polls(COPY_LIMIT));
+    }
+
+    #[test]
+    fn time_based_copies_of_one_snapshot_take_their_times_one_after_another() {
+        assert_eq!(copy_limit(None, 1000), COPY_LIMIT);
+        assert_eq!(copy_limit(Some(2880), 1), COPY_LIMIT);
+        assert_eq!(copy_limit(Some(480), 7), 57 * 3600);
     }
 
     #[test]

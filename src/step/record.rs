@@ -100,6 +100,10 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             Cause::NotFaithful,
             &differences.join("; "),
         ),
+        Outcome::Disabled(image) => {
+            let said = format!("{image} is the copy, and is disabled");
+            state.targets[i].fail_standing(Cause::ImageDisabled, &said);
+        }
         Outcome::Done => {
             // One that had ended has its grants; one that another process of the run got further with may not.
             let had_ended = state.sharing.closed && state.targets[i].failure.is_none();

@@ -115,7 +115,11 @@ async fn a_delete_overtakes_the_create_that_is_at_work() {
         let mut objects = sandbox.objects(BUCKET).into_iter();
         let run = objects.find(|(key, _)| key.starts_with("runs/"));
         let run: Value = serde_json::from_slice(&run.expect("a run").1).expect("JSON");
-        assert_eq!(run["Targets"], json!([]), "it wants nothing any more: {run}");
+        assert_eq!(
+            run["Targets"],
+            json!([]),
+            "it wants nothing any more: {run}"
+        );
     }
 }
 

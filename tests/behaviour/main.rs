@@ -12,6 +12,7 @@ mod documents;
 mod ends;
 mod events;
 mod faults;
+mod field;
 mod hands;
 mod hostile;
 mod key_policy;

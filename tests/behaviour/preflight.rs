@@ -10,7 +10,7 @@ const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
 const TARGET: Place = ("222222222222", HOME);
 const AUTO_SCALING: &str = "autoscaling.amazonaws.com";
 
-fn looked_into(account: &str) -> Account {
+pub fn looked_into(account: &str) -> Account {
     let role = copy_role(account, &[HOME]).policy(documented("LookFirst"));
     Account::new(account)
         .role(role)
@@ -21,7 +21,7 @@ fn world_of(target: Account) -> World {
     World::new().account(producer()).account(target)
 }
 
-async fn look(sandbox: &Sandbox, request: &Value) -> Value {
+pub async fn look(sandbox: &Sandbox, request: &Value) -> Value {
     let before = seen(sandbox);
     let reply = call(sandbox, &json!({ "Preflight": request }))
         .await
@@ -55,7 +55,7 @@ fn seen(sandbox: &Sandbox) -> String {
     format!("{things:?} {keys:?}")
 }
 
-fn found<'a>(reply: &'a Value, check: &str) -> Option<&'a Value> {
+pub fn found<'a>(reply: &'a Value, check: &str) -> Option<&'a Value> {
     let findings = reply["Findings"].as_array().expect("Findings");
     findings.iter().find(|finding| finding["Check"] == check)
 }
@@ -327,7 +327,7 @@ async fn a_source_that_is_copied_in_its_own_account_first() {
     let reply = look(&Sandbox::new(world_of(under_aws_ebs(1))), &wish).await;
     let said = found(&reply, "Source").expect("a finding");
     assert!(
-        said["Reason"].to_string().contains("ReencryptKmsKeyId"),
+        said["Remedy"].to_string().contains("ReencryptKmsKeyId"),
         "{said}"
     );
     wish["ReencryptKmsKeyId"] = json!(SHARED_KEY);

@@ -44,7 +44,8 @@ pub async fn provoke(name: &str) -> Option<Answer> {
             bench.producer.sts("AssumeRole", &params).await
         }
         "STS_POLICY_MALFORMED" => assume(vec![("Policy", "{}".to_owned())]).await,
-        "STS_POLICY_TOO_LARGE" => assume(vec![("Policy", " ".repeat(2049))]).await,
+        "STS_POLICY_TOO_LARGE" => assume(vec![("Policy", " ".repeat(1101))]).await,
+        "STS_POLICY_TOO_LONG" => assume(vec![("Policy", " ".repeat(2049))]).await,
         "GLOBAL_TOKEN_IN_OPT_IN_REGION" => global_token(&bench).await,
         _ => return None,
     })

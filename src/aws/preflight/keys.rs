@@ -1,7 +1,8 @@
 //! Whether the copy role may use the keys. The copy's own use of them is EC2's, later and unseen, so the policies are asked: the
 //! role's by IAM's simulator, the key's by reading it.
 
-use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType};
+use aws_sdk_iam::types::PolicyEvaluationDecisionType::{self, Allowed};
+use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult};
 
 use super::unseen;
 use crate::aws::{Actor, Aws, refusal};
@@ -20,6 +21,20 @@ const USING: [&str; 6] = [
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
 ];
+
+/// What the role's own policies say. For another account's key the whole decision is that of both accounts, and the simulator does not
+/// see the key's policy.
+fn of_identity(result: &EvaluationResult) -> &PolicyEvaluationDecisionType {
+    let details = result.eval_decision_details().into_iter().flatten();
+    let mut of_role = details.filter(|(kind, _)| {
+        let kind = kind.to_lowercase();
+        !kind.contains("resource")
+    });
+    match of_role.next() {
+        Some((_, decision)) => decision,
+        None => result.eval_decision(),
+    }
+}
 
 impl Aws {
     pub(super) async fn preflight_keys(
@@ -50,9 +65,9 @@ impl Aws {
                     Level::Error,
                     "RolePolicy",
                     target,
-                    format!("the policies of the role do not allow {} on {key}", denied.join(", ")),
+                    format!("the policies of the role do not allow {} on {key} in {region}", denied.join(", ")),
                     format!(
-                        "In account {}: allow {} {} on {key}; if it is allowed, look for a permissions boundary or a service control policy",
+                        "In account {}: allow {} {} on {key}; if it is allowed, look for a permissions boundary, or for a service control policy that denies the Region {region}",
                         target.account_id, target.role_name, denied.join(", ")
                     ),
                 )),
@@ -125,9 +140,7 @@ impl Aws {
         let at = actor.at(region);
         let answer = answer.map_err(|e| refusal("SimulatePrincipalPolicy", &at, role, &e))?;
         let results = answer.evaluation_results.unwrap_or_default();
-        let denied = results
-            .iter()
-            .filter(|r| *r.eval_decision() != PolicyEvaluationDecisionType::Allowed);
+        let denied = results.iter().filter(|r| *of_identity(r) != Allowed);
         Ok(denied.map(|r| r.eval_action_name().to_owned()).collect())
     }
 

@@ -29,7 +29,13 @@ impl Aws {
                     let reason = format!("there is no role {name}");
                     if state.order.create_service_linked_roles {
                         let said = format!("{reason}: it will be made");
-                        Finding::of_target(Level::Note, "ServiceLinkedRole", target, said, "")
+                        Finding::of_target(
+                            Level::Note,
+                            "ServiceLinkedRole",
+                            target,
+                            said,
+                            "Nothing",
+                        )
                     } else {
                         let remedy = how_to_make(role, target);
                         Finding::of_target(

@@ -29,7 +29,12 @@ impl Aws {
         findings.extend(self.preflight_staging(state, source).await);
         match state.order.key_access {
             KeyAccess::Grant => {
-                for key in &state.opened_keys() {
+                let refused_already = |key: &String| {
+                    source.aws_managed_keys.contains(key)
+                        || source.unusable_keys.iter().any(|(arn, _)| arn == key)
+                };
+                let keys = state.opened_keys();
+                for key in keys.iter().filter(|key| !refused_already(key)) {
                     let said = self.preflight_grant(state, key).await;
                     findings.extend(refused("SourceKey", state, said));
                 }
@@ -214,7 +219,7 @@ fn refused(check: &'static str, state: &State, said: Result<(), Refusal>) -> Opt
     let Answer::Refused(refusal) = answer(said) else {
         return None;
     };
-    let remedy = Cause::sharing_remedy(state);
+    let remedy = Cause::remedy_of_sharing(state, &refusal.to_string());
     Some(of_refusal(check, state, &refusal, remedy))
 }
 

@@ -5,7 +5,7 @@ use crate::diagnose::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, KeyRef, SnapshotId};
 use crate::state::{Phase, State, TargetPhase, TargetState};
-use crate::step::pace::{COPY_LIMIT, MOST_AGAIN, UNSEEN_LIMIT, VISIBILITY_LIMIT, poll_interval};
+use crate::step::pace::{MOST_AGAIN, UNSEEN_LIMIT, VISIBILITY_LIMIT, copy_limit, poll_interval};
 
 use super::{fail, stumble};
 
@@ -31,7 +31,7 @@ pub(super) fn looked(
         return;
     }
     if let Some(error) = error {
-        return broke(target, &error);
+        return broke(target, &error, now);
     }
     target.phase = if all_completed(copies, &target.copies) {
         TargetPhase::Registering
@@ -114,7 +114,7 @@ pub(super) fn started(
     }
     target.tries = 0;
     target.queued = !refusals.is_empty();
-    too_slow(target, now);
+    too_slow(state, i, now);
 }
 
 /// The first copy of this run begins, or is found under way.
@@ -129,7 +129,10 @@ pub(super) fn key_not_ready(state: &mut State, i: usize, refusal: &Refusal, now:
     let target = &mut state.targets[i];
     if refusal.is_passing() {
         stumble(target, refusal, now);
-    } else if refusal.kind() == RefusalKind::Denied && waited < VISIBILITY_LIMIT {
+    } else if refusal.kind() == RefusalKind::Denied
+        && !refusal.is_final_denial()
+        && waited < VISIBILITY_LIMIT
+    {
         target.due = now + (waited / 4).clamp(2, 30);
     } else {
         fail(target, Cause::SourceKeyDenied, &refusal.to_string());
@@ -148,7 +151,7 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     (target.tries, target.queued) = (0, false);
     target.progress = progress(copies, &target.copies);
     if let Some(error) = error {
-        return broke(target, &error);
+        return broke(target, &error, now);
     }
     if all_completed(copies, &target.copies) {
         target.due = 0;
@@ -173,7 +176,7 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     } else {
         now + poll_interval(target.since, now)
     };
-    too_slow(target, now);
+    too_slow(state, i, now);
 }
 
 /// What AWS says of a remembered copy that ended in error.
@@ -191,16 +194,22 @@ fn broken(state: &mut State, i: usize, copies: &Copies) -> Option<String> {
     })
 }
 
-/// A copy ended in error: again, a few times. Even a key that had been seen to work may have been reached by a grant of another
-/// run, which has been revoked meanwhile.
-fn broke(target: &mut TargetState, error: &str) {
-    let cause = if error.contains("key") {
+/// A copy ended in error: again, a few times. EC2 accepts a copy whose source or key it cannot see yet, and says so only by this: for as
+/// long as a permission or grant may take to spread, such copies are not counted. Even a key that had been seen to work may have been
+/// reached by a grant of another run, which has been revoked meanwhile.
+fn broke(target: &mut TargetState, error: &str, now: i64) {
+    let said = error.to_lowercase();
+    let cause = if said.contains("key") {
         Cause::KeyNotAccessible
-    } else if error.contains("source snapshot") {
+    } else if said.contains("source snapshot") {
         Cause::SnapshotNotVisible
     } else {
         Cause::CopyFailed
     };
+    let waited = now - target.since;
+    if cause != Cause::CopyFailed && waited < VISIBILITY_LIMIT {
+        return look_again(target, now + (waited / 4).clamp(5, 30));
+    }
     copy_again(target, cause, error);
 }
 
@@ -228,14 +237,23 @@ fn copy_again(target: &mut TargetState, cause: Cause, reason: &str) {
         return fail(target, cause, reason);
     }
     target.again += 1;
-    target.due = 0;
+    look_again(target, 0);
+}
+
+/// A look comes first: perhaps the image is there by now. Then the source is opened again, and the copy begun.
+fn look_again(target: &mut TargetState, due: i64) {
+    target.due = due;
     target.shared = false;
-    // A look first: perhaps the image is there by now.
     target.phase = TargetPhase::Looking;
 }
 
-fn too_slow(target: &mut TargetState, now: i64) {
-    if now - target.since > COPY_LIMIT {
-        fail(target, Cause::TooSlow, "copying took longer than 49 hours");
+fn too_slow(state: &mut State, i: usize, now: i64) {
+    let order = &state.order;
+    let minutes = order.copy_completion_minutes.map(u64::from);
+    let limit = copy_limit(minutes, order.serial);
+    let target = &mut state.targets[i];
+    if now - target.since > limit {
+        let said = format!("copying took longer than {} hours", limit / 3600);
+        fail(target, Cause::TooSlow, &said);
     }
 }

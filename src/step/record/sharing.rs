@@ -11,7 +11,7 @@ use crate::step::pace::{
     DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff,
 };
 
-use super::{end_or_grant, fail, stick, stumble};
+use super::{end_or_grant, fail, stick};
 
 /// What is said of a target that nobody can look into any more.
 const EARLIER_TRY: &str =
@@ -79,13 +79,10 @@ fn opened_to(state: &mut State, i: usize, refusal: Option<&Refusal>, now: i64) {
     target.due = 0;
     match refusal {
         None => target.phase = TargetPhase::Copying,
-        Some(refusal) if refusal.is_passing() => {
-            // A grant that was not made, or may not have been, is asked for again after a pause: only the next Share gives it.
-            stumble(target, refusal, now);
-            if target.phase == TargetPhase::Looking {
-                target.phase = TargetPhase::Ready;
-            }
-            state.sharing.due = target.due;
+        Some(refusal) if refusal.is_passing() && target.tries < MOST_TRIES => {
+            // The next Share asks again for what was refused. A look would take the target for one that has it.
+            target.tries += 1;
+            state.sharing.due = now + backoff(target.tries);
         }
         Some(refusal) => fail(target, Cause::of_sharing(refusal), &refusal.to_string()),
     }

@@ -2,7 +2,7 @@
 //! or the role lacks.
 
 use amiferry::ids::AccountId;
-use amiferry::policy::session_policy;
+use amiferry::policy::session_policies;
 use amiferry::state::State;
 use amiferry_sandbox::{Role, Sandbox};
 use aws_credential_types::Credentials;
@@ -123,7 +123,7 @@ async fn the_session_policy_of_a_run_protects_the_key_under_a_role_that_may_do_e
         let reply = call(&sandbox, &event).await.expect("a reply");
         let state = State::open(&reply["State"]).expect("a state");
         let account = AccountId::parse(TARGET.0).expect("an account");
-        let kms = thief(&sandbox, Some(session_policy(&state, &account))).await;
+        let kms = thief(&sandbox, Some(session_policies(&state, &account).remove(0))).await;
         let key = key_arn(TARGET);
         for grantee in GRANTEES {
             let said = granted(&kms, &key, grantee, GrantOperation::Decrypt).await;

@@ -1,0 +1,159 @@
+//! Denials and full quotas: final ones end at once, and the words that decide stay in the Reason.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{Account, FULL_AWS_ACCESS, Fault, Limits, Organization, Sandbox, World};
+use serde_json::{Value, json};
+
+use crate::preflight::{found, look};
+use crate::support::*;
+
+const TARGET: Place = ("222222222222", HOME);
+const ABROAD: Place = ("222222222222", "us-east-1");
+const MANAGEMENT: &str = "999999999999";
+
+/// With this service control policy on the target account.
+fn controlled(statement: &Value, place: Place) -> Sandbox {
+    let policy = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+    let member = |account: Account| {
+        account
+            .parent("r-ab12")
+            .service_control_policy(FULL_AWS_ACCESS)
+    };
+    let role = copy_role(place.0, &[place.1]).policy(documented("LookFirst"));
+    let mut target = consumer(place.0, &[place.1]);
+    target.roles = vec![role];
+    Sandbox::new(
+        World::new()
+            .copy_mib_per_second(4096.0)
+            .account(member(producer()))
+            .account(member(target).service_control_policy(&policy))
+            .account(Account::new(MANAGEMENT).parent("r-ab12"))
+            .organization(Organization::new(ORG, MANAGEMENT, "r-ab12")),
+    )
+}
+
+fn locked_to(region: &str) -> Value {
+    json!({"Effect": "Deny", "Action": "*", "Resource": "*",
+        "Condition": {"StringNotEquals": {"aws:RequestedRegion": region}}})
+}
+
+/// Failed so, and the decisive words stand at the end of what AWS said.
+fn denied_by_scp(reply: &Value, place: Place, cause: &str, region: &str) {
+    let told = target(reply, place);
+    assert_eq!(told["Cause"], cause, "{reply}");
+    let reason = told["Reason"].as_str().unwrap();
+    assert!(
+        reason
+            .trim_end_matches('.')
+            .ends_with("explicit deny in a service control policy"),
+        "{reason}"
+    );
+    let remedy = told["Remedy"].as_str().unwrap();
+    for word in ["management account", place.0, region, "service control"] {
+        assert!(remedy.contains(word), "{word}: {remedy}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_control_policy_that_forbids_registering_is_named() {
+    let deny = json!({"Effect": "Deny", "Action": "ec2:RegisterImage", "Resource": "*"});
+    let sandbox = controlled(&deny, TARGET);
+    let looked = look(&sandbox, &request(&[TARGET])).await;
+    let finding = found(&looked, "RegisterImage").unwrap_or_else(|| panic!("{looked}"));
+    assert!(
+        finding["Remedy"]
+            .as_str()
+            .unwrap()
+            .contains("management account")
+    );
+    let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
+    denied_by_scp(&reply, TARGET, "AccessDenied", HOME);
+    assert_nothing(&sandbox, &[TARGET]);
+    assert_closed(&sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_lock_is_no_missing_key() {
+    let sandbox = controlled(&locked_to(HOME), ABROAD);
+    let reply = to_the_end(&sandbox, &distribute(&[ABROAD])).await;
+    denied_by_scp(&reply, ABROAD, "AccessDenied", ABROAD.1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_of_the_sources_region_is_final_and_names_it() {
+    let sandbox = controlled(&locked_to(ABROAD.1), ABROAD);
+    let looked = look(&sandbox, &request(&[ABROAD])).await;
+    let finding = found(&looked, "RolePolicy").unwrap_or_else(|| panic!("{looked}"));
+    assert!(
+        finding["Remedy"].as_str().unwrap().contains(HOME),
+        "{finding}"
+    );
+    sandbox.clear_ledger();
+    let begun = sandbox.now();
+    let reply = to_the_end(&sandbox, &distribute(&[ABROAD])).await;
+    denied_by_scp(&reply, ABROAD, "SourceKeyDenied", HOME);
+    let took = sandbox.now().duration_since(begun).unwrap();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert_closed(&sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_without_room_for_a_grant_is_named_with_its_quota() {
+    let limits = Limits {
+        grants_per_key: 1,
+        ..Limits::default()
+    };
+    let places = [TARGET, ("333333333333", HOME)];
+    let sandbox = Sandbox::new(world(&places).limits(limits));
+    let reply = to_the_end(&sandbox, &distribute(&places)).await;
+    let targets = reply["Result"]["Targets"].as_array().unwrap();
+    let failed: Vec<&Value> = targets.iter().filter(|t| t["Status"] == "Failed").collect();
+    assert!(!failed.is_empty(), "{reply}");
+    for told in failed {
+        assert_eq!(told["Cause"], "SharingFailed", "{reply}");
+        let (reason, remedy) = (told["Reason"].as_str(), told["Remedy"].as_str());
+        assert!(reason.unwrap().contains("LimitExceededException"), "{told}");
+        assert!(remedy.unwrap().contains("grants per key"), "{told}");
+        assert!(!remedy.unwrap().contains("accounts named exist"), "{told}");
+    }
+}
+
+/// A quota that only a person can raise is no queue.
+#[tokio::test(start_paused = true)]
+async fn only_copies_wait_for_a_full_quota() {
+    let sandbox = Sandbox::new(world(&[TARGET]));
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "RegisterImage" => refuse(400, "ResourceLimitExceeded"),
+        _ => Fault::None,
+    });
+    let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
+    assert_eq!(target(&reply, TARGET)["Cause"], "Other", "{reply}");
+    assert_eq!(calls(&sandbox, "RegisterImage"), 1);
+}
+
+/// Another process deleted the copies; they are listed for a while, without their tags.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_is_gone_and_still_listed_is_not_stuck() {
+    let sandbox = Sandbox::new(world(&[TARGET]));
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "RegisterImage" => refuse(400, "InvalidParameterValue"),
+        "DeleteSnapshot" => refuse(403, "UnauthorizedOperation"),
+        "DescribeSnapshots"
+            if call.params.contains_key("SnapshotId.1") && call.account == TARGET.0 =>
+        {
+            refuse(400, "InvalidSnapshot.NotFound")
+        }
+        _ => Fault::None,
+    });
+    let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
+    assert_eq!(target(&reply, TARGET)["Status"], "Failed", "{reply}");
+}
+
+pub fn refuse(status: u16, code: &str) -> Fault {
+    Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "as the test wants it".to_owned(),
+    }
+}

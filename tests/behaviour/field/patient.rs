@@ -1,0 +1,148 @@
+//! What passes is tried again, however it shows.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use amiferry_sandbox::{Fault, Sandbox};
+use serde_json::{Value, json};
+
+use super::denied::refuse;
+use crate::support::*;
+
+const TARGET: Place = ("222222222222", HOME);
+
+fn asked(more: &Value) -> Value {
+    let mut asked = request(&[TARGET]);
+    for (key, value) in more.as_object().expect("words") {
+        asked[key] = value.clone();
+    }
+    json!({"Distribute": asked})
+}
+
+/// Each step of opening, in an outage that outlasts the SDK's own attempts.
+#[tokio::test(start_paused = true)]
+async fn an_outage_at_any_step_of_opening_is_survived() {
+    for (access, operation) in [
+        ("Grant", "CreateGrant"),
+        ("Grant", "ModifySnapshotAttribute"),
+        ("Grant", "DescribeSnapshotAttribute"),
+        ("Policy", "GetKeyPolicy"),
+        ("Policy", "PutKeyPolicy"),
+        ("Policy", "ModifySnapshotAttribute"),
+    ] {
+        for code in [
+            "InternalError",
+            "InternalServiceFault",
+            "ExpiredTokenException",
+        ] {
+            let mut source = producer();
+            source.roles[0] = function_role().policy(documented("KeyPolicies"));
+            let sandbox = Sandbox::new(world_with(source, &[TARGET]));
+            let failed: Mutex<BTreeMap<String, u32>> = Mutex::default();
+            let status = if code == "ExpiredTokenException" {
+                400
+            } else {
+                500
+            };
+            sandbox.set_fault(move |call| {
+                let mut failed = failed.lock().unwrap();
+                let count = failed.entry(call.operation.clone()).or_default();
+                *count += 1;
+                if call.operation == operation && *count <= 6 {
+                    refuse(status, code)
+                } else {
+                    Fault::None
+                }
+            });
+            let reply = to_the_end(&sandbox, &asked(&json!({"KeyAccess": access}))).await;
+            assert_eq!(
+                reply["Status"], "Succeeded",
+                "{access} {operation} {code}: {reply}"
+            );
+            assert_whole(&sandbox, &[TARGET]);
+            assert_closed(&sandbox);
+        }
+    }
+}
+
+/// EC2 accepts a copy whose source or key it cannot see yet, and says so by the copy's state alone.
+#[tokio::test(start_paused = true)]
+async fn copies_that_fail_while_a_permission_spreads_are_begun_again() {
+    for said in [
+        "Source snapshot is not found",
+        "Source snapshot ID is not valid",
+        "Given key ID is not accessible",
+        "The KEY cannot be used",
+    ] {
+        let sandbox = Sandbox::new(slow_world(&[TARGET]));
+        let event = distribute(&[TARGET]);
+        let spreading = async {
+            for _ in 0..200 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                sandbox.edit(|aws| {
+                    for id in aws.pending_copies() {
+                        aws.fail_copy(&id, said);
+                    }
+                });
+            }
+            std::future::pending::<()>().await;
+        };
+        let reply = tokio::select! {
+            reply = to_the_end(&sandbox, &event) => reply,
+            () = spreading => unreachable!("for ever"),
+        };
+        assert_eq!(reply["Status"], "Succeeded", "{said}: {reply}");
+        assert_whole(&sandbox, &[TARGET]);
+        assert_closed(&sandbox);
+    }
+}
+
+/// A key that never can be used is given up within minutes, by its own cause.
+#[tokio::test(start_paused = true)]
+async fn copies_that_keep_failing_are_given_up() {
+    let sandbox = Sandbox::new(slow_world(&[TARGET]));
+    let event = distribute(&[TARGET]);
+    let failing = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            sandbox.edit(|aws| {
+                for id in aws.pending_copies() {
+                    aws.fail_copy(&id, "Source snapshot is not found");
+                }
+            });
+        }
+    };
+    let begun = sandbox.now();
+    let reply = tokio::select! {
+        reply = to_the_end(&sandbox, &event) => reply,
+        () = failing => unreachable!("for ever"),
+    };
+    assert_eq!(
+        target(&reply, TARGET)["Cause"],
+        "SnapshotNotVisible",
+        "{reply}"
+    );
+    let took = sandbox.now().duration_since(begun).unwrap();
+    assert!(took < Duration::from_mins(10), "{took:?}");
+    assert_nothing(&sandbox, &[TARGET]);
+    assert_closed(&sandbox);
+}
+
+/// STS packs policies in a way of its own: what does not fit is asked for in coarser forms, never without a policy.
+#[tokio::test(start_paused = true)]
+async fn a_session_policy_that_does_not_fit_is_asked_for_in_coarser_forms() {
+    for room in [1000, 800, 600] {
+        let sandbox = Sandbox::new(world(&[TARGET]));
+        sandbox.set_fault(move |call| match call.params.get("Policy") {
+            Some(policy) if policy.len() > room => refuse(400, "PackedPolicyTooLarge"),
+            _ => Fault::None,
+        });
+        let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
+        assert_eq!(reply["Status"], "Succeeded", "{room}: {reply}");
+        assert_whole(&sandbox, &[TARGET]);
+        let assumed = sandbox.ledger();
+        let mut assumed = assumed.iter().filter(|c| c.operation == "AssumeRole");
+        assert!(assumed.all(|call| call.params.contains_key("Policy")));
+    }
+}
