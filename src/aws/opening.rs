@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use futures::stream::{self, StreamExt};
 
 use super::key::key_region;
 use super::key_policy::Admitted;
-use super::ledger::Change;
+use super::ledger::{Change, Found};
 use super::permission::{Resource, Site};
 use super::{Aws, grants, launch};
 use crate::command::{Outcome, grant_prefix};
@@ -30,6 +30,25 @@ const MOST_RACES: usize = 24;
 pub(super) struct Wish {
     site: Site,
     principals: Principals,
+}
+
+impl Wish {
+    /// The resource's record as it was found, or a new one.
+    fn record(&self, found: Option<&Found<Record>>) -> Record {
+        let (region, account) = (self.site.region.as_str(), self.site.account.as_str());
+        let new = || Record::new(self.site.resource.name(), region, account);
+        found.map_or_else(new, |found| found.value.clone())
+    }
+}
+
+fn wait_for(site: &Site, until: i64, attempt: &Attempt) -> Held {
+    let why = format!("attempt {attempt} is closing {}", site.resource.name());
+    Held::Wait { until, why }
+}
+
+fn closed_meanwhile(site: &Site, attempt: &Attempt) -> Held {
+    let name = site.resource.name();
+    Held::Over(format!("attempt {attempt} has closed {name} meanwhile"))
 }
 
 /// What came of holding.
@@ -142,9 +161,27 @@ impl Aws {
         }
         let (attempt, since) = (state.attempt(), self.now());
         let kind = kind_of(state);
+        let reading = wishes.iter().map(|wish| {
+            let key = crate::ledger::record_key(wish.site.resource.name());
+            async move { self.ledger_object::<Record>(&key).await }
+        });
+        let records: Vec<Option<Found<Record>>> = try_join_all(reading).await?;
+        // Where one must be waited for, none is held: what is held without being open would keep others from closing it.
+        for (wish, found) in wishes.iter().zip(&records) {
+            let record = wish.record(found.as_ref());
+            let nobody = Principals::default();
+            match record.open(&attempt, kind, &wish.principals, &nobody, since) {
+                Opening::Wait { until, attempt } => {
+                    return Ok(wait_for(&wish.site, until, &attempt));
+                }
+                Opening::Over => return Ok(closed_meanwhile(&wish.site, &attempt)),
+                Opening::Hold(_) | Opening::Held | Opening::Finish(_) => {}
+            }
+        }
         let holding = wishes
             .iter()
-            .map(|wish| self.hold(&wish.site, &attempt, kind, &wish.principals));
+            .zip(records)
+            .map(|(wish, found)| self.hold(wish, &attempt, kind, found));
         let mut began = BTreeSet::new();
         let mut wait: Option<(i64, String)> = None;
         for held in join_all(holding).await {
@@ -205,24 +242,19 @@ impl Aws {
     /// Writes into one record that this attempt holds it open to these.
     async fn hold(
         &self,
-        site: &Site,
+        wish: &Wish,
         attempt: &Attempt,
         kind: Kind,
-        principals: &Principals,
+        read: Option<Found<Record>>,
     ) -> Result<Held, Refusal> {
+        let (site, principals) = (&wish.site, &wish.principals);
         let key = crate::ledger::record_key(site.resource.name());
+        let mut found = read;
         for race in 0..MOST_RACES {
-            let found = self.ledger_object::<Record>(&key).await?;
-            let record = found.as_ref().map_or_else(
-                || {
-                    Record::new(
-                        site.resource.name(),
-                        site.region.as_str(),
-                        site.account.as_str(),
-                    )
-                },
-                |found| found.value.clone(),
-            );
+            if race > 0 {
+                found = self.ledger_object::<Record>(&key).await?;
+            }
+            let record = wish.record(found.as_ref());
             let permitted = if record.needs_reading(principals) {
                 self.permitted(site).await?
             } else {
@@ -240,17 +272,9 @@ impl Aws {
                     self.pause_after_race(race).await;
                 }
                 Opening::Held => return Ok(Held::All(earlier())),
-                Opening::Wait { until, attempt } => {
-                    let name = site.resource.name();
-                    let why = format!("attempt {attempt} is closing {name}");
-                    return Ok(Held::Wait { until, why });
-                }
+                Opening::Wait { until, attempt } => return Ok(wait_for(site, until, &attempt)),
                 Opening::Finish(other) => self.finish_closing(site, &other).await?,
-                Opening::Over => {
-                    let name = site.resource.name();
-                    let why = format!("attempt {attempt} has closed {name} meanwhile");
-                    return Ok(Held::Over(why));
-                }
+                Opening::Over => return Ok(closed_meanwhile(site, attempt)),
             }
         }
         Err(self.too_many_races(&key))

@@ -103,6 +103,9 @@ pub struct Earlier {
     /// It was closing already: whoever closes the run finishes it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub closing: bool,
+    /// How it opens, where a later request of a lasting share has added others in another way.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub order: Value,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +192,7 @@ impl Run {
                 executions: self.executions.clone(),
                 calls: self.calls,
                 closing: self.status != RunStatus::Live,
+                ..Earlier::default()
             };
         }
         self.earlier
@@ -317,7 +321,9 @@ impl Run {
             .result
             .as_ref()
             .is_some_and(|result| result["Status"] == "Failed");
-        let wants = self.kind == Kind::Copy && !failed && self.targets.iter().any(here);
+        // A call that has not ended may never come to it; a resource does, or is deleted.
+        let comes = self.result.is_some() || !self.events.is_empty();
+        let wants = self.kind == Kind::Copy && comes && !failed && self.targets.iter().any(here);
         self.source_image_id == image && (wants || self.retained.iter().any(here))
     }
 
@@ -333,6 +339,7 @@ impl Run {
             executions: former.executions.clone(),
             calls: former.calls,
             closing: former.status != RunStatus::Live,
+            ..Earlier::default()
         };
         self.earlier.insert(former.attempt, earlier);
         while self.earlier.len() > MOST_EARLIER {
@@ -377,6 +384,16 @@ impl Run {
         } else {
             new.follow(former);
         }
+        if former.kind == Kind::Share && new.kind == Kind::Share {
+            if whole {
+                // The latest list rules: no older State opens in its own way.
+                new.earlier
+                    .values_mut()
+                    .for_each(|earlier| earlier.order = Value::Null);
+            } else if let Some(earlier) = new.earlier.get_mut(&former.attempt) {
+                earlier.order.clone_from(&former.order);
+            }
+        }
         if former.kind == Kind::Share && new.kind == Kind::Copy {
             // A share that has become a copy is taken back with the copy's own openings.
             for earlier in new.earlier.values_mut() {
@@ -411,7 +428,11 @@ impl Run {
             let source = [&run.source_image_id, &run.source_region, &run.account_id];
             source.map(String::clone)
         };
-        if self.order != asked.order || of(self) != of(asked) {
+        let order = match self.earlier.get(&attempt.number) {
+            Some(earlier) if over => &earlier.order,
+            _ => &self.order,
+        };
+        if *order != asked.order || of(self) != of(asked) {
             return Err(format!(
                 "what the State says of the request is not what run {} was accepted with",
                 self.run

@@ -333,3 +333,31 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
 
 mod closing;
 mod granting;
+
+/// A grant that may not have been made is asked for again, by the opening that alone gives it.
+#[test]
+fn a_grant_that_failed_in_passing_is_asked_for_by_the_next_opening() {
+    let mut state = fresh(2);
+    for target in &mut state.targets {
+        target.phase = TargetPhase::Ready;
+    }
+    state.phase = Phase::Sharing;
+    let share = Command::Share {
+        targets: vec![0, 1],
+    };
+    let outcome = Outcome::Opened {
+        earlier: Vec::new(),
+        refused: vec![(1, refusal("CreateGrant", "ServiceUnavailable"))],
+        audience: None,
+    };
+    record(&mut state, &share, outcome, 1000);
+    assert_eq!(state.targets[1].phase, TargetPhase::Ready);
+    let due = state.sharing.due.max(1000);
+    let Next::Do(commands) = next(&mut state, due, &Busy::default()) else {
+        panic!("there is something to do");
+    };
+    assert!(
+        commands.contains(&Command::Share { targets: vec![1] }),
+        "{commands:?}"
+    );
+}

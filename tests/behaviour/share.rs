@@ -431,3 +431,27 @@ async fn a_long_list_is_changed_within_the_limit_of_tags() {
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_closed(&sandbox);
 }
+
+/// Requests at the same moment may ask for different things: each adds to the one share, in its own way.
+#[tokio::test(start_paused = true)]
+async fn different_ways_at_the_same_moment() {
+    for seconds in [0, 1] {
+        let sandbox = Sandbox::new(world(&TWO));
+        sandbox.set_fault(move |call| match call.operation.as_str() {
+            "ModifyImageAttribute" => Fault::Delay(Duration::from_secs(3)),
+            _ => Fault::None,
+        });
+        let whole = share(&[ONE], &json!({"ShareSnapshots": true}));
+        let image = share(&[OTHER], &json!({}));
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            to_the_end(&sandbox, &image).await
+        };
+        let (one, other) = tokio::join!(to_the_end(&sandbox, &whole), later);
+        assert_eq!(one["Status"], "Succeeded", "{one}");
+        assert_eq!(other["Status"], "Succeeded", "{other}");
+        assert_eq!(launching(&sandbox), accounts(&[ONE, OTHER]));
+        let only = BTreeSet::from([ONE.to_owned()]);
+        assert_eq!(on_snapshots(&sandbox), [only.clone(), only]);
+    }
+}
