@@ -307,15 +307,15 @@ fn refuse_words_of(other: &str, fields: &mut Fields, words: &[&str]) -> Result<(
 
 fn service_linked_roles(fields: &mut Fields) -> Result<Vec<ServiceLinkedRole>, Error> {
     let names = fields.list("ServiceLinkedRoles")?.unwrap_or_default();
-    let mut named = Vec::new();
+    let mut asked = Vec::new();
     let mut roles = Vec::new();
     for (i, name) in names.iter().enumerate() {
         let key = || format!("ServiceLinkedRoles[{i}]");
         let role = ServiceLinkedRole::parse(name).map_err(|said| Error::invalid(key(), said))?;
-        if named.contains(&role) {
+        if asked.contains(&role) {
             return Err(Error::invalid(key(), format!("names {role} a second time")));
         }
-        named.push(role.clone());
+        asked.push(role.clone());
         for launching in role.launching() {
             if !roles.contains(&launching) {
                 roles.push(launching);

@@ -70,6 +70,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
+@pytest.mark.alone
 def test_deploying_again_without_changes_succeeds(fabric, checkout):
     account = {"AWS_ACCESS_KEY_ID": "888888888888", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": world.HOME}
     settings = os.environ | account | {"AWS_ENDPOINT_URL": fabric.url}
