@@ -30,7 +30,7 @@ impl Aws {
             .failure
             .as_ref()
             .is_some_and(|f| f.cause == Cause::NotFaithful);
-        let mut left = Vec::new();
+        let (mut left, mut deregistered) = (Vec::new(), Vec::new());
         for found in image::own_images_by(
             &ec2,
             &at,
@@ -53,11 +53,12 @@ impl Aws {
             // One that stood before this run began may be in use: a source changed since is no reason to take it away.
             if made_by == Some(state.run.as_str()) && image::created(&found) >= state.started {
                 left.extend(deregister(&ec2, &at, &id).await?);
+                deregistered.push(id);
             }
         }
         // Copies of another run are that run's to finish or to undo.
         let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);
-        let deleted = copies::delete(&ec2, &at, &ids).await;
+        let deleted = copies::delete(&ec2, &at, &ids, &deregistered).await;
         left.extend(deleted.left);
         if left.is_empty() {
             let keys = self.keys_of(state, &actor, target, &[]).await?;
@@ -96,7 +97,7 @@ impl Aws {
         // Another run may have begun the copies that this one's image stands on.
         let of_image = copies::made_of(&ec2, &at, state.source.image_id.as_str()).await?;
         let of_image = ids_of(&of_image);
-        let mut left = Vec::new();
+        let (mut left, mut deregistered) = (Vec::new(), Vec::new());
         let run = format!("tag:{}", tag::RUN);
         for found in image::own_images_by(&ec2, &at, &run, &state.run).await? {
             let Some(id) = image::id_of(&found) else {
@@ -105,12 +106,13 @@ impl Aws {
             // Somebody's own copy of the run's image has its tags, and stands on other snapshots.
             if stands_on(&found, &of_image) {
                 left.extend(deregister(&ec2, &at, &id).await?);
+                deregistered.push(id);
             } else {
                 warn!(run = state.run, image = %id, account = at.account, region = at.region, "left: none of its snapshots is a copy of the image's");
             }
         }
         let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);
-        let deleted = copies::delete(&ec2, &at, &ids).await;
+        let deleted = copies::delete(&ec2, &at, &ids, &deregistered).await;
         left.extend(deleted.left);
         if left.is_empty() {
             left = self
