@@ -50,7 +50,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
 
 .PHONY: demo
-demo: .venv/ready $(RIE) ## Copy an encrypted AMI into three accounts on the sandbox, kill the function half-way, look at the result
+demo: .venv/ready $(RIE) ## Send events to the function on the sandbox (ARGS='--help'), kill it half-way, look at the result
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) .venv/bin/python -m demo $(ARGS)
 

@@ -138,7 +138,9 @@ def play(arguments: argparse.Namespace, given: list[tuple[str, dict[str, Any]]],
             function = stack.enter_context(there.function(seconds))
             findings = one_by_one(arguments, there, events, screen, function)
         state = next((event.run.state for event in reversed(events) if event.run and event.run.state), None)
-        if arguments.save_state:
+        if arguments.save_state and state is None:
+            screen.line("No event was answered with a State, so none is saved.")
+        elif arguments.save_state:
             arguments.save_state.write_text(json.dumps({"State": state}))
             screen.line(f"The last State is in {arguments.save_state}")
         screen.line("")
@@ -173,12 +175,18 @@ def all_at_once(arguments: argparse.Namespace, there: Stage, events: list[Event]
         screen.start(live=False)
         with ThreadPoolExecutor(len(events)) as pool:
             list(pool.map(conduct, events))
-        sharing = {event.wanted.image_id for event in events if event.wanted.kind == "Share"}
         findings: list[Check] = []
         for event in events:
-            alone = event.wanted.kind == "Share" or event.wanted.image_id not in sharing
-            findings += conclude(there, event, screen, None, alone)
+            others = [other.wanted for other in events if other is not event]
+            findings += conclude(there, event, screen, None, is_alone(event.wanted, others))
         return findings
+
+
+def is_alone(wanted: Request, others: list[Request]) -> bool:
+    """Whether what is found afterwards tells of this event, and not of what the others did meanwhile."""
+    if wanted.kind in ("Look", "Sweep"):
+        return all(other.kind == "Look" for other in others)
+    return not any(other.kind in ("Copy", "Share") and other.kind != wanted.kind and other.image_id == wanted.image_id for other in others)
 
 
 def prepare(arguments: argparse.Namespace, there: Stage, event: Event, function: Function, screen: Screen) -> None:
@@ -207,7 +215,7 @@ def conclude(there: Stage, event: Event, screen: Screen, memory: int | None, alo
     made = there.made()[event.made_before :]
     lookers = there.lookers(event.wanted)
     report.calls_made(screen, made)
-    report.result(screen, event.end, event.truth, lookers, event.run.crashes, memory)
+    report.result(screen, event.wanted, event.end, event.truth, lookers, event.run.crashes, memory)
     report.seen_by_cli(screen, lookers)
     screen.title(f"Checks of {event.name}, asked through boto3")
     source = there.producer(event.wanted).image(event.wanted.image_id) or {}

@@ -58,7 +58,7 @@ class After:
     changes: list[str]
     """Calls of the function that change something in an account."""
     alone: bool = True
-    """Whether no other event shared the same image at the same time."""
+    """Whether no other event changed the same things at the same time."""
 
 
 def all_of(
@@ -66,7 +66,7 @@ def all_of(
 ) -> list[Check]:
     findings = [Check(end.status == expected, f"the event ended as {expected}", "" if end.status == expected else end.status)]
     if wanted.kind in ("Look", "Sweep"):
-        return findings + nothing_changed(wanted, before, after)
+        return findings + (nothing_changed(wanted, before, after) if after.alone else [])
     if wanted.kind == "Share":
         return findings + shared(wanted, expected, source, lookers, before, after)
     # A run that is expected to copy nothing has no moment half-way.
@@ -92,10 +92,14 @@ def all_of(
     return findings + (as_before(before.sharing, after.sharing) if after.alone else [])
 
 
+def nothing_more(before: Before, after: After) -> list[Check]:
+    differs = [f"{account} {region}" for (account, region), ids in after.now.items() if ids != before.now[account, region]]
+    return [Check(not differs, "no account has an image or snapshot more or less", _list(differs))]
+
+
 def nothing_changed(wanted: Request, before: Before, after: After) -> list[Check]:
     """A sweep may close what is left open of a run that is over; any other look changes nothing at all."""
-    differs = [f"{account} {region}" for (account, region), ids in after.now.items() if ids != before.now[account, region]]
-    findings = [Check(not differs, "no account has an image or snapshot more or less", _list(differs))]
+    findings = nothing_more(before, after)
     if wanted.kind == "Look":
         findings.append(Check(not after.changes, "the function asked AWS to change nothing", _list(after.changes)))
     return findings + as_before(before.sharing, after.sharing)
@@ -105,16 +109,20 @@ def shared(
     wanted: Request, expected: str, source: dict[str, Any], lookers: dict[Place, Looker], before: Before, after: After
 ) -> list[Check]:
     """Targets see the image, and those that are no longer named do not; nobody has got a copy."""
-    differs = [f"{account} {region}" for (account, region), ids in after.now.items() if ids != before.now[account, region]]
-    findings = [Check(not differs, "no account has an image or snapshot more or less", _list(differs))]
+    findings: list[Check] = []
+    if after.alone:
+        findings = nothing_more(before, after)
     if expected != "Succeeded" or wanted.removes:
-        return findings + as_before(before.unshared if wanted.removes else before.sharing, after.sharing)
+        return findings + (as_before(before.unshared if wanted.removes else before.sharing, after.sharing) if after.alone else [])
     for account, region in lookers:
         if account in wanted.dropped:
             findings.append(Check(not after.seen[account, region], f"{account} sees the source AMI no more"))
             continue
         image = source.get("ImageId") in after.seen[account, region]
         findings.append(Check(image, f"{account} sees the source AMI"))
+    given = [permission for name, found in after.sharing.items() if "permissions" in name for permission in found]
+    public = any(permission.get("Group") == "all" for permission in given)
+    findings.append(Check(not public, "nothing of the source is public"))
     if wanted.grants and any(name.startswith("grants") for name in after.sharing):
         text = str([grants for name, grants in after.sharing.items() if name.startswith("grants")])
         without = [account for account in dict.fromkeys(account for account, _ in wanted.targets) if account not in text]

@@ -48,12 +48,12 @@ def calls_made(screen: Screen, calls: list[dict[str, Any]]) -> None:
         screen.line("Refused: " + ", ".join(f"{count} × {what}" for what, count in refusals.items()))
 
 
-def result(screen: Screen, end: End, truth: Truth, lookers: dict[Place, Looker], crashes: int, memory: int | None) -> None:
+def result(screen: Screen, wanted: Request, end: End, truth: Truth, lookers: dict[Place, Looker], crashes: int, memory: int | None) -> None:
     screen.title(f"{end.status} after {end.seconds:.1f} s, calls of the function: {end.calls}, killed: {crashes}")
     told = {(t["AccountId"], t["Region"]): t for t in end.reply.get("Result", {}).get("Targets", [])}
     said(screen, end.reply)
     rows = []
-    for place in lookers:
+    for place in lookers if told or end.image_ids or wanted.kind in ("Copy", "Share") else ():
         target = told.get(place, {})
         took = truth[place].finished_after
         ready = f"{took:.1f} s" if took else ""

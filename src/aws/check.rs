@@ -92,7 +92,7 @@ impl Aws {
                 .map(|c| c.id)
                 .filter(|id| !used.contains(&id))
                 .collect();
-            Ok::<_, Refusal>(copies::delete(&ec2, &at, &surplus).await.left)
+            Ok::<_, Refusal>(copies::delete(&ec2, &at, &surplus, &[]).await.left)
         };
         match tidied.await {
             Ok(left) if left.is_empty() => Outcome::Done,

@@ -1,17 +1,19 @@
 //! The copies in one target: starting, listing and deleting them.
 
+use std::collections::BTreeSet;
+
 use aws_credential_types::Credentials;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
-use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, SnapshotState, TagSpecification};
+use aws_sdk_ec2::types::{Filter, Image, ResourceType, Snapshot, SnapshotState, TagSpecification};
 use futures::future::join_all;
 
 use super::key_policy::by_policy;
 use super::presign::CopyToSign;
-use super::{Actor, Aws, Place, refusal, tags};
+use super::{Actor, Aws, Place, image, refusal, tags};
 use crate::command::{Copies, Copy, CopyStatus, Outcome, copy_key, tag};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::SnapshotId;
+use crate::ids::{ImageId, SnapshotId};
 use crate::source::Source;
 use crate::state::{State, TargetState};
 
@@ -312,12 +314,28 @@ pub struct Deleted {
 }
 
 /// Deletes these snapshots. One that is gone counts as deleted; one that an image uses is not an orphan, and neither gone nor left.
-pub async fn delete(ec2: &Client, at: &Place, ids: &[SnapshotId]) -> Deleted {
+/// EC2 itself keeps root snapshots only, so images are asked for first, other than those `deregistered` a moment ago.
+pub async fn delete(
+    ec2: &Client,
+    at: &Place,
+    ids: &[SnapshotId],
+    deregistered: &[ImageId],
+) -> Deleted {
+    let mut deleted = Deleted::default();
+    let used = match image::using(ec2, at, ids).await {
+        Ok(images) => used_by(&images, deregistered),
+        Err(refusal) => {
+            let all = ids.iter().map(|id| (id.to_string(), refusal.clone()));
+            deleted.left.extend(all);
+            return deleted;
+        }
+    };
+    let unused = ids.iter().filter(|id| !used.contains(id.as_str()));
+    let ids: Vec<SnapshotId> = unused.cloned().collect();
     let deleting = ids.iter().map(|id| async move {
         let answer = ec2.delete_snapshot().snapshot_id(id.as_str()).send().await;
         answer.map_err(|e| refusal("DeleteSnapshot", at, id, &e))
     });
-    let mut deleted = Deleted::default();
     for (id, answer) in ids.iter().zip(join_all(deleting).await) {
         match answer {
             Err(refusal) if refusal.code == "InvalidSnapshot.InUse" => {}
@@ -340,4 +358,14 @@ async fn is_gone(ec2: &Client, at: &Place, id: &SnapshotId) -> bool {
     let refused = answer.await.err();
     let refused = refused.map(|e| refusal("DescribeSnapshots", at, id, &e));
     refused.is_some_and(|refusal| refusal.code == "InvalidSnapshot.NotFound")
+}
+
+fn used_by(images: &[Image], deregistered: &[ImageId]) -> BTreeSet<String> {
+    let standing = images.iter().filter(|image| {
+        let mut gone = deregistered.iter().map(ImageId::as_str);
+        !gone.any(|id| image.image_id() == Some(id))
+    });
+    let mappings = standing.flat_map(Image::block_device_mappings);
+    let used = mappings.filter_map(|mapping| mapping.ebs()?.snapshot_id());
+    used.map(str::to_owned).collect()
 }

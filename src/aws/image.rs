@@ -55,6 +55,25 @@ pub async fn own_images_by(
     Ok(images)
 }
 
+/// The images of this account that use any of these snapshots, disabled ones among them.
+pub async fn using(ec2: &Client, at: &Place, ids: &[SnapshotId]) -> Result<Vec<Image>, Refusal> {
+    let mut images = Vec::new();
+    for some in ids.chunks(super::copies::FILTER_VALUES) {
+        let filter = Filter::builder().name("block-device-mapping.snapshot-id");
+        let values = some.iter().map(ToString::to_string).collect();
+        let answer = ec2
+            .describe_images()
+            .owners("self")
+            .include_disabled(true)
+            .filters(filter.set_values(Some(values)).build())
+            .send()
+            .await;
+        let answer = answer.map_err(|e| refusal("DescribeImages", at, &some[0], &e))?;
+        images.extend(answer.images.unwrap_or_default());
+    }
+    Ok(images)
+}
+
 /// UEFI data is told by DescribeImageAttribute only, and only images that boot by UEFI have any. Those for Arm do so without saying it
 /// in their boot mode.
 pub async fn uefi_data(

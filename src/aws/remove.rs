@@ -31,7 +31,7 @@ impl Aws {
             .failure
             .as_ref()
             .is_some_and(|f| f.cause == Cause::NotFaithful);
-        let mut left = Vec::new();
+        let (mut left, mut deregistered) = (Vec::new(), Vec::new());
         for found in image::own_images_by(
             &ec2,
             &at,
@@ -54,11 +54,12 @@ impl Aws {
             // One that stood before this run began may be in use: a source changed since is no reason to take it away.
             if made_by == Some(state.run.as_str()) && image::created(&found) >= state.started {
                 left.extend(deregister(&ec2, &at, &id).await?);
+                deregistered.push(id);
             }
         }
         // Copies of another run are that run's to finish or to undo.
         let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);
-        let deleted = copies::delete(&ec2, &at, &ids).await;
+        let deleted = copies::delete(&ec2, &at, &ids, &deregistered).await;
         left.extend(deleted.left);
         if left.is_empty() {
             let keys = self.keys_of(state, &actor, target, &[]).await?;
@@ -99,7 +100,7 @@ impl Aws {
         // Another run may have begun the copies that this one's image stands on, of this image or of another that shares a snapshot.
         let of_source = copies::made_in(&ec2, &at, state.source.account_id.as_str()).await?;
         let of_source = ids_of(&of_source);
-        let (mut left, mut kept) = (Vec::new(), Vec::new());
+        let (mut left, mut kept, mut deregistered) = (Vec::new(), Vec::new(), Vec::new());
         let of_image = format!("tag:{}", tag::SOURCE_IMAGE);
         let source = state.source.image_id.as_str();
         let images = image::own_images_by(&ec2, &at, &of_image, source).await?;
@@ -114,6 +115,7 @@ impl Aws {
                 // Somebody's own copy of the run's image has its tags, and stands on other snapshots.
                 Fate::Removed if stands_on(found, &of_source) => {
                     left.extend(deregister(&ec2, &at, &id).await?);
+                    deregistered.push(id);
                 }
                 Fate::Removed => {
                     warn!(run = state.run, image = %id, account = at.account, region = at.region, "left: none of its snapshots is a copy of the source's");
@@ -124,7 +126,7 @@ impl Aws {
             return Ok((left, kept));
         }
         let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);
-        let deleted = copies::delete(&ec2, &at, &ids).await;
+        let deleted = copies::delete(&ec2, &at, &ids, &deregistered).await;
         left.extend(deleted.left);
         if left.is_empty() {
             left = self

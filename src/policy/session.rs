@@ -85,8 +85,16 @@ fn minimal(state: &State) -> String {
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-/// Deleting copies of the run's image, and nothing else.
+/// Deleting copies of the run's image, and nothing else. What is removed may stand on a snapshot that another image of the source account
+/// shares with it, whose copy says so.
 fn deleting(state: &State, resource: &Value) -> Value {
+    let removes = |t: &TargetState| t.phase == TargetPhase::Removing;
+    if state.targets.iter().any(removes) {
+        let ours = format!("aws:ResourceTag/{}", tag::SOURCE_ACCOUNT);
+        return json!({"Effect": "Allow", "Resource": resource,
+            "Action": ["ec2:DeleteSnapshot", "ec2:DeregisterImage"],
+            "Condition": {"StringEquals": {ours: state.source.account_id.as_str()}}});
+    }
     let ours = format!("aws:ResourceTag/{}", tag::SOURCE_IMAGE);
     json!({"Effect": "Allow", "Resource": resource,
         "Action": ["ec2:DeleteSnapshot", "ec2:DeregisterImage"],

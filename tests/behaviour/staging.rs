@@ -419,13 +419,16 @@ async fn an_execution_stages_once_for_all_its_parts() {
 #[tokio::test(start_paused = true)]
 async fn what_is_on_the_original_stays() {
     for staged in [1, 2] {
-        let mut source = under_aws_ebs(staged);
-        for snapshot in &mut source.snapshots {
-            snapshot
-                .create_volume_permissions
-                .insert(TWO[0].0.to_owned());
-        }
+        let source = under_aws_ebs(staged);
+        let snapshots: Vec<String> = source
+            .snapshots
+            .iter()
+            .map(|s| s.snapshot_id.clone())
+            .collect();
         let sandbox = Sandbox::new(world_with(source, &TWO));
+        for id in &snapshots {
+            assert!(sandbox.edit(|aws| aws.share_snapshot(id, TWO[0].0)));
+        }
         let reply = to_the_end(&sandbox, &wish(&TWO)).await;
         assert_eq!(reply["Status"], "Succeeded", "{reply}");
         assert_whole(&sandbox, &TWO);

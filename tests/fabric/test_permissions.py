@@ -62,7 +62,7 @@ def test_the_demo_runs_with_the_documented_policies():
         [key] = account["key"]
         policies = [normal(json.loads(policy)) for policy in role["policies"]]
         if role["name"] == "amiferry":
-            assert policies == [function]
+            assert policies == [function, documented("ShareImages")]
             continue
         copies += 1
         wanted = json.dumps(documented("TidyUp")).replace("us-west-2:222222222222", f"{key['region']}:222222222222")

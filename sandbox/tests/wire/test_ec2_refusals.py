@@ -43,18 +43,17 @@ def failed(ec2, snapshot_id):
 # --- copying ---------------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_not_shared_is_invisible_and_cannot_be_copied(sandbox):
+def test_a_snapshot_not_shared_is_invisible_and_its_copy_starts_and_then_fails(sandbox):
     consumer = sandbox.consumer
     with refused("InvalidSnapshot.NotFound", GOLDEN_ROOT):
         consumer.ec2(HOME).describe_snapshots(SnapshotIds=[GOLDEN_ROOT])
-    with refused("InvalidSnapshot.NotFound", GOLDEN_ROOT):
-        copy(consumer.ec2(AWAY))
-    with refused("InvalidSnapshot.NotFound", GOLDEN_ROOT):
-        consumer.cli(
-            AWAY, "ec2", "copy-snapshot", "--source-region", HOME, "--source-snapshot-id", GOLDEN_ROOT,
-            "--encrypted", "--kms-key-id", TARGET_KEY,
-        )
-    assert consumer.ec2(AWAY).describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+    away = consumer.ec2(AWAY)
+    by_cli = consumer.cli(
+        AWAY, "ec2", "copy-snapshot", "--source-region", HOME, "--source-snapshot-id", GOLDEN_ROOT,
+        "--encrypted", "--kms-key-id", TARGET_KEY,
+    )
+    for started in (copy(away), by_cli["SnapshotId"]):
+        assert failed(away, started) == "Source snapshot is not found"
 
 
 def test_a_source_key_out_of_reach_lets_the_copy_start_and_then_fail(sandbox):
@@ -102,8 +101,10 @@ def test_the_21st_concurrent_copy_waits_its_turn(sandbox):
         )
     # The limit is the destination Region's.
     assert sandbox.producer.ec2("eu-west-1").copy_snapshot(**wanted)["SnapshotId"]
+    # A copy goes on without its snapshot, and counts.
     away.delete_snapshot(SnapshotId=copies[0])
-    assert away.copy_snapshot(**wanted)["SnapshotId"]
+    with refused("ResourceLimitExceeded"):
+        away.copy_snapshot(**wanted)
 
 
 def test_an_archived_snapshot_cannot_be_copied(sandbox):

@@ -43,6 +43,7 @@ def test_an_image_in_every_detail(at_home):
             {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"},
         ],
         "BootMode": "uefi",
+        "DeregistrationProtection": "disabled",
         "Description": 'Golden image <1> & "more"',
         "EnaSupport": True,
         "Hypervisor": "xen",
@@ -232,3 +233,25 @@ def test_regions(sandbox, at_home):
         assert region["OptInStatus"] in ("opt-in-not-required", "opted-in")
     [away] = sandbox.producer.cli(HOME, "ec2", "describe-regions", "--region-names", AWAY)["Regions"]
     assert away["RegionName"] == AWAY
+
+
+def test_an_image_is_disabled_deprecated_and_protected(sandbox):
+    at_home = sandbox.producer.ec2(HOME)
+
+    def seen(**more):
+        return at_home.describe_images(ImageIds=[GOLDEN], **more)["Images"]
+
+    assert at_home.disable_image(ImageId=GOLDEN)["Return"]
+    assert seen() == [] and seen(IncludeDisabled=True)[0]["State"] == "disabled"
+    with refused("InvalidSnapshot.InUse", GOLDEN_DATA, GOLDEN):
+        at_home.delete_snapshot(SnapshotId=GOLDEN_DATA)
+    assert at_home.enable_image(ImageId=GOLDEN)["Return"]
+    assert at_home.enable_image_deprecation(ImageId=GOLDEN, DeprecateAt="2099-01-31T12:00:29Z")["Return"]
+    assert seen()[0]["DeprecationTime"] == "2099-01-31T12:00:00.000Z"
+    protected = sandbox.producer.cli(HOME, "ec2", "enable-image-deregistration-protection", "--image-id", GOLDEN)
+    assert protected["Return"] == "enabled-without-cooldown" == seen()[0]["DeregistrationProtection"]
+    with refused("OperationNotPermitted", GOLDEN):
+        at_home.deregister_image(ImageId=GOLDEN)
+    at_home.disable_image_deregistration_protection(ImageId=GOLDEN)
+    at_home.deregister_image(ImageId=GOLDEN)
+    at_home.delete_snapshot(SnapshotId=GOLDEN_ROOT)
