@@ -91,7 +91,12 @@ pub struct Aws {
     /// Of state machines, by ARN.
     pub(crate) executions: BTreeMap<String, Execution>,
     pub(crate) serial: u64,
+    /// The one of KMS's nodes that answers this call; what is under way counts as any of them knows.
+    pub(crate) node: Option<u32>,
 }
+
+/// How many nodes of KMS learn of a new grant one after the other.
+const NODES: u32 = 3;
 
 impl fmt::Debug for Aws {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -242,9 +247,19 @@ pub(crate) struct LiveKey {
 pub(crate) struct LiveGrant {
     pub view: Grant,
     pub token: String,
+    /// When every node knows of it.
     pub in_force_at: SystemTime,
     /// Whether it exists, to ListGrants.
     pub listed: Late<bool>,
+}
+
+impl LiveGrant {
+    /// When this node knows of the grant (aws-facts, EC2 copying: node by node).
+    pub(crate) fn known_at(&self, node: Option<u32>) -> SystemTime {
+        let made = self.view.creation_date;
+        let spread = self.in_force_at.duration_since(made).unwrap_or_default();
+        made + spread * (node.unwrap_or(0) + 1) / NODES
+    }
 }
 
 impl LiveKey {
@@ -268,6 +283,11 @@ impl LiveKey {
 }
 
 impl Aws {
+    /// Calls come to one node after the other.
+    pub(crate) fn choose_node(&mut self, call: u64) {
+        self.node = u32::try_from(call % u64::from(NODES)).ok();
+    }
+
     /// The identity policies of a caller; nothing if its role or user is gone.
     pub(crate) fn policies_of(&self, caller: &Caller) -> Option<Arc<Vec<Policy>>> {
         self.principals

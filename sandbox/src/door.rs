@@ -114,7 +114,9 @@ async fn decide(sandbox: &Sandbox, request: &Incoming) -> Reply {
         Fault::None | Fault::ResetAfter | Fault::HangAfter => {}
     }
     let decided = sandbox.look(|aws| {
+        aws.choose_node(call.seq);
         let decided = perform(aws, request, &asked, &claim);
+        aws.node = None;
         if decided.is_ok() && takes_access_away(&asked.operation) {
             aws.break_copies();
         }

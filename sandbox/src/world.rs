@@ -30,7 +30,7 @@ pub struct World {
     pub copy_start: Duration,
     /// Added to every call, before it is looked at.
     pub latency: Duration,
-    /// How long a new grant takes to count.
+    /// How long a new grant takes to count with every node of KMS; calls that come to the first ones see it earlier.
     pub grant_delay: Duration,
     /// How long new tags take to show in describe calls.
     pub tag_delay: Duration,

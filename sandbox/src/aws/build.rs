@@ -118,6 +118,7 @@ impl Aws {
             invocations: Vec::new(),
             executions: BTreeMap::new(),
             serial: 0,
+            node: None,
         }
     }
 }

@@ -178,7 +178,7 @@ fn context(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Contex
 
 /// Whether this grant lets the caller do this, now.
 fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> bool {
-    let in_force = grant.in_force_at <= aws.now || usage.grant_tokens.contains(&grant.token);
+    let in_force = grant.known_at(aws.node) <= aws.now || usage.grant_tokens.contains(&grant.token);
     let covers = grant
         .view
         .operations

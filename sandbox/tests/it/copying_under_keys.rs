@@ -148,6 +148,42 @@ async fn a_grant_is_enough_until_it_is_revoked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grant_counts_node_by_node_and_a_copy_under_way_is_spared() {
+    let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
+        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
+    let bench = Bench::of(world().grant_delay(Duration::from_mins(3)));
+    let changed = bench
+        .sandbox
+        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &owner_only.to_string()));
+    assert_eq!(changed, Ok(true));
+    let mut body = grant();
+    body["GranteePrincipal"] = json!("arn:aws:iam::222222222222:root");
+    bench.producer.kms("CreateGrant", body).await.ok();
+    let seen = async || {
+        let mut seen = 0;
+        for _ in 0..3 {
+            let key = json!({"KeyId": SOURCE_KEY});
+            let answer = bench.consumer.kms("DescribeKey", key).await;
+            seen += u32::from(answer.status == 200);
+        }
+        seen
+    };
+    assert_eq!(seen().await, 0);
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(seen().await, 1);
+    let copies = [bench.copy().await, bench.copy().await, bench.copy().await];
+    bench.sandbox.edit(|_| ());
+    let mut completed = 0;
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(seen().await, 2);
+    for id in &copies {
+        completed += u32::from(bench.end_of(id).await.0 == "completed");
+    }
+    assert_eq!(completed, 1);
+    assert_eq!(seen().await, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_grant_counts_only_after_its_delay_and_within_its_constraints() {
     let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
         "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
