@@ -14,32 +14,14 @@ pub async fn provoke(name: &str) -> Option<Answer> {
     if let Some(answer) = copying(name).await {
         return Some(answer);
     }
+    if let Some(answer) = switching(name).await {
+        return Some(answer);
+    }
     let bench = Bench::new();
     let modify = |params: &'static [(&'static str, &'static str)]| {
         bench.producer.ec2("ModifyImageAttribute", params)
     };
-    let switch = |operation: &'static str, more: &'static [(&'static str, &'static str)]| {
-        let params = [&[("ImageId", IMAGE)], more].concat();
-        let producer = &bench.producer;
-        async move { producer.ec2(operation, &params).await }
-    };
     Some(match name {
-        "IMAGE_NOT_DISABLED" => {
-            bench
-                .sandbox
-                .edit(|aws| aws.change_image(IMAGE, |image| "failed".clone_into(&mut image.state)));
-            switch("EnableImage", &[]).await
-        }
-        "IMAGE_PROTECTED" => {
-            switch("EnableImageDeregistrationProtection", &[])
-                .await
-                .ok();
-            switch("DeregisterImage", &[]).await
-        }
-        "DEPRECATION_PAST" => {
-            const PAST: [(&str, &str); 1] = [("DeprecateAt", "2006-08-24T00:00:00Z")];
-            switch("EnableImageDeprecation", &PAST).await
-        }
         "IMAGE_MALFORMED" => {
             bench
                 .consumer
@@ -238,4 +220,32 @@ async fn a_refused_registration_leaves_nothing() {
         1,
         "{OWN} only"
     );
+}
+
+async fn switching(name: &str) -> Option<Answer> {
+    let bench = Bench::new();
+    let switch = |operation: &'static str, more: &'static [(&'static str, &'static str)]| {
+        let params = [&[("ImageId", IMAGE)], more].concat();
+        let producer = &bench.producer;
+        async move { producer.ec2(operation, &params).await }
+    };
+    Some(match name {
+        "IMAGE_NOT_DISABLED" => {
+            bench
+                .sandbox
+                .edit(|aws| aws.change_image(IMAGE, |image| "failed".clone_into(&mut image.state)));
+            switch("EnableImage", &[]).await
+        }
+        "IMAGE_PROTECTED" => {
+            switch("EnableImageDeregistrationProtection", &[])
+                .await
+                .ok();
+            switch("DeregisterImage", &[]).await
+        }
+        "DEPRECATION_PAST" => {
+            const PAST: [(&str, &str); 1] = [("DeprecateAt", "2006-08-24T00:00:00Z")];
+            switch("EnableImageDeprecation", &PAST).await
+        }
+        _ => return None,
+    })
 }

@@ -171,8 +171,6 @@ fn a_world_that_aws_cannot_have_is_refused_with_its_key() {
     let (key, snapshot) = ("id = \"source\"", "key = \"source\"");
     let (image, root) = ("name = \"golden\"", "device_name = \"/dev/xvda\"");
     let ebs = "[account.image.mapping.ebs]";
-    let ephemeral =
-        "[[account.image.mapping]]\ndevice_name = \"/dev/xvda\"\nvirtual_name = \"ephemeral0\"";
     for (beside, added, fault) in [
         (key, "spec = \"AES\"", "key[0].spec"),
         (key, "usage = \"SIGN_VERIFY\"", "key[0].usage"),
@@ -252,6 +250,12 @@ fn a_world_that_aws_cannot_have_is_refused_with_its_key() {
         let error = World::from_toml(&IMPOSSIBLE.replace(from, to)).expect_err(to);
         assert_eq!(error.key, fault, "{error}");
     }
+}
+
+#[test]
+fn a_world_with_things_that_exclude_each_other_is_refused_with_its_key() {
+    let ephemeral =
+        "[[account.image.mapping]]\ndevice_name = \"/dev/xvda\"\nvirtual_name = \"ephemeral0\"";
     let twice = format!("{IMPOSSIBLE}\n{ephemeral}");
     let error = World::from_toml(&twice).expect_err("a device twice");
     assert_eq!(error.key, "account[0].image[0].mapping[1].device_name");
@@ -264,7 +268,7 @@ fn a_world_that_aws_cannot_have_is_refused_with_its_key() {
     let error = World::from_toml(&text).expect_err("two images of one name");
     assert_eq!(error.key, "account[0].image[1].name");
     let managed = IMPOSSIBLE.replace(
-        snapshot,
+        "key = \"source\"",
         "key = \"alias/aws/ebs\"\ncreate_volume_permissions = [\"222222222222\"]",
     );
     let error = World::from_toml(&managed).expect_err("a shared snapshot under aws/ebs");
