@@ -64,6 +64,16 @@ impl Refusal {
         self.denial().is_some_and(Denial::is_final)
     }
 
+    /// What was asked and answered, without where: for words that name more than one thing.
+    pub fn answer(&self) -> String {
+        let request = self.request_id.iter();
+        let request: String = request.map(|id| format!(" (request ID {id})")).collect();
+        format!(
+            "{}: {}{request}: {}",
+            self.operation, self.code, self.message
+        )
+    }
+
     /// Whether trying again may end differently without anybody changing anything.
     pub fn is_passing(&self) -> bool {
         matches!(

@@ -33,7 +33,7 @@ pub const BYTES_PER_TARGET: usize = 1024;
 /// Seconds: more than this function ever waits before it looks again.
 const LONGEST_PAUSE: i64 = 600;
 /// Bytes of AWS's words kept for a target that failed.
-const REASON_BYTES: usize = 260;
+const REASON_BYTES: usize = 320;
 /// What is said of a target that was left to a later event.
 const OVERTAKEN: &str = "a later event of this resource came before it was done";
 /// And for why its clean-up failed.
@@ -43,7 +43,7 @@ const SHOWN_WITHIN: i64 = 60;
 /// Bytes of all notes about what copies lack.
 pub const MOST_NOTES_BYTES: usize = 600;
 /// Things left behind that are named one by one; the tags find the others.
-pub const MOST_LEFT: usize = 8;
+pub const MOST_LEFT: usize = 6;
 /// With more snapshots than this, their IDs would not fit a target's share of the state; the tags find them again.
 pub const MOST_REMEMBERED_COPIES: usize = 26;
 

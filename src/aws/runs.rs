@@ -62,6 +62,15 @@ impl Aws {
         Ok(())
     }
 
+    /// Whether the ledger has this run. Without a bucket nothing was ever begun.
+    pub async fn knows_run(&self, run: &str) -> Result<bool, Error> {
+        if self.bucket.is_none() {
+            return Ok(false);
+        }
+        let found = self.run_record(run).await.map_err(Error::from_refusal)?;
+        Ok(found.is_some())
+    }
+
     /// The targets that a later event of the custom resource wants, where there is one since the state's own.
     pub async fn overtaken(
         &self,

@@ -248,8 +248,7 @@ async fn begin_delete(
     let run = resource.run_id(&request.source_image);
     if id != physical_id(&run) {
         // Where CloudFormation never had an answer, the ID is its own: the run follows from the resource all the same.
-        let begun = async || aws.run_record(&run).await.map_err(Error::from_refusal);
-        if is_ours(&id) || begun().await?.is_none() {
+        if is_ours(&id) || !aws.knows_run(&run).await? {
             return nothing();
         }
     }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::denial::{Denial, Policy};
 
 /// A state as large as a run of `targets` targets and `snapshots` snapshots gets.
 fn full(targets: usize, snapshots: usize) -> State {
@@ -182,6 +183,25 @@ fn shortening_cuts_at_a_character_and_keeps_no_control() {
     let cut = shorten(said, 70);
     assert!(cut.starts_with("AssumeRole of a role"), "{cut}");
     assert!(cut.ends_with("service control policy"), "{cut}");
+}
+
+/// AWS ends a denial with the kind of policy, and may add its ARN.
+#[test]
+fn the_policy_that_denied_a_call_is_read_from_the_reason_of_a_failure() {
+    let arn =
+        "arn:aws:organizations::987654321098:policy/o-qv5af4abcd/service_control_policy/p-2kgnabcd";
+    let key = "arn:aws:kms:ap-southeast-1:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    for named in [String::new(), format!(": {arn}")] {
+        let said = format!(
+            "DescribeKey of {key} in 222222222222 ap-southeast-1: AccessDeniedException (request ID b61bae2c-1c5d-492e-8b0d-6bb456688fac): \
+             not authorized to perform: kms:DescribeKey on resource: {key} with an explicit deny in a service control policy{named}"
+        );
+        let failure = Failure::new(Cause::AccessDenied, &said);
+        let denial = Denial::read(&failure.reason).expect("a denial");
+        assert_eq!(denial.by, Policy::ServiceControl, "{}", failure.reason);
+        assert!(denial.explicit, "{}", failure.reason);
+        assert!(failure.reason.contains("AccessDeniedException"));
+    }
 }
 
 /// AWS's words may be in any script, and a cut may come at any byte.

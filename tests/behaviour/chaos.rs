@@ -159,7 +159,8 @@ fn the_promises_hold_under_every_schedule() {
 #[test]
 fn the_schedules_that_failed_once() {
     let as_drawn = [
-        9, 101, 1007, 1303, 50261, 61710, 62138, 80010, 80226, 80691, 300200, 300388, 300548,
+        9, 101, 1007, 1303, 50261, 61710, 62138, 80010, 80226, 80691, 300_200, 300_388, 300_548,
+        303_171, 304_998, 401_747, 402_868,
     ]
     .map(Schedule::of);
     let hard = [70001, 70125, 70242].map(Schedule::hard);

@@ -38,7 +38,7 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
         }
         // Somebody may have made it a moment ago.
         Outcome::RolesMissing(names, refusal) => {
-            let said = format!("no role {}: {refusal}", names.join(", "));
+            let said = format!("no role {}: {}", names.join(", "), refusal.answer());
             again(
                 target,
                 MOST_TRIES_FOR_A_ROLE,

@@ -297,7 +297,8 @@ impl Schedule {
             producer.keys[0].policy = Some(LETS_ALL_IN.to_owned());
         }
         if self.shared_before {
-            for snapshot in &mut producer.snapshots {
+            // What is under aws/ebs is shared with nobody.
+            for snapshot in &mut producer.snapshots[self.wants.staged..] {
                 snapshot
                     .create_volume_permissions
                     .extend(["222222222222", "999999999999"].map(str::to_owned));
