@@ -188,6 +188,8 @@ fn state(
         reencrypt_key: request.reencrypt_key.clone(),
         audience: Vec::new(),
         notes: Vec::new(),
+        renews: false,
+        removes_former: false,
     };
     begun(source, order, targets, run, now)
 }

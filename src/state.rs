@@ -141,6 +141,12 @@ pub struct Order {
     /// ARNs of the organisation and units whose members are the targets: key policies name them as such.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<String>,
+    /// An update asks for another name or key: the run's image of before is not taken for the one that is wanted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub renews: bool,
+    /// The run's images of before are removed once the one that is wanted is good.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub removes_former: bool,
     /// The key under which the source is copied in its own account first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reencrypt_key: Option<KeyRef>,

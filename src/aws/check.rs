@@ -76,13 +76,19 @@ impl Aws {
         Ok(Outcome::Faithful { used, surplus })
     }
 
-    /// Deletes the copies of this target that its image does not stand on.
+    /// Deletes the copies of this target that its image does not stand on, and what an update replaces.
     pub(super) async fn tidy(&self, state: &State, i: usize) -> Outcome {
         let target = &state.targets[i];
         let tidied = async {
             let actor = self.session(state, target).await?;
             let ec2 = self.ec2(&actor, &target.region);
             let at = actor.at(&target.region);
+            if state.order.removes_former {
+                let left = self.remove_former(&ec2, &at, state, target).await?;
+                if !left.is_empty() {
+                    return Ok(left);
+                }
+            }
             let listed = copies::list(&ec2, &at, state, target).await?;
             let used: Vec<&SnapshotId> = target.copies.iter().flatten().collect();
             let surplus: Vec<SnapshotId> = listed

@@ -3,7 +3,7 @@
 
 use aws_sdk_ec2::types::Image;
 
-use crate::command::tag;
+use super::naming::made_by;
 use crate::ledger::Run;
 use crate::state::{State, TargetState};
 
@@ -56,10 +56,4 @@ impl<'a> Counting<'a> {
             None => Fate::Removed,
         }
     }
-}
-
-/// The run that an image says it was made by.
-fn made_by(image: &Image) -> Option<&str> {
-    let mut tags = image.tags().iter();
-    tags.find(|tag| tag.key() == Some(tag::RUN))?.value()
 }

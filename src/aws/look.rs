@@ -43,6 +43,9 @@ impl Aws {
         let ec2 = self.ec2(&actor, &target.region);
         let at = actor.at(&target.region);
         let mut image = naming::own_copy(&ec2, &at, state, &target).await?;
+        if let (true, Some(source)) = (state.order.renews, source) {
+            image = image.filter(|image| naming::is_named(image, state, source, &target));
+        }
         if let (None, Some(source)) = (&image, source) {
             image = match self.holder(&ec2, &at, state, source, &target).await? {
                 Holder::Ours(image) => Some(image),
@@ -50,7 +53,7 @@ impl Aws {
                     let name = naming::name(state, source, &target);
                     return Err(taken(&at, &name, &other));
                 }
-                Holder::Nobody | Holder::Young => None,
+                Holder::Nobody | Holder::Young | Holder::Former => None,
             };
         }
         let copies = copies::list(&ec2, &at, state, &target).await?.copies;

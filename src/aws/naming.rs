@@ -12,6 +12,8 @@ use crate::state::{State, TargetState};
 
 /// Seconds after which the tags of a new image are surely visible.
 const TAGS_SHOW_WITHIN: i64 = 300;
+/// Characters of an image's name (EC2 API reference, RegisterImage).
+const LONGEST_NAME: usize = 128;
 
 /// Whose the name of a target's image is.
 pub enum Holder {
@@ -21,6 +23,27 @@ pub enum Holder {
     /// An image so young that its tags may not show yet: perhaps ours.
     Young,
     Another(Image),
+    /// The run's own image of before an update, under another key.
+    Former,
+}
+
+/// The name that the image gets where the run's image of before has the one that is asked for.
+pub fn free_name(state: &State, source: &Source, target: &TargetState) -> String {
+    let name = name(state, source, target);
+    let end = name.floor_char_boundary(LONGEST_NAME - 9);
+    format!("{}-{}", &name[..end], &image_key(state, target)[..8])
+}
+
+/// Whether an image has a name that this target's image may have.
+pub fn is_named(image: &Image, state: &State, source: &Source, target: &TargetState) -> bool {
+    let named = |name: String| image.name() == Some(name.as_str());
+    named(name(state, source, target)) || named(free_name(state, source, target))
+}
+
+/// The run that an image says it was made by.
+pub fn made_by(image: &Image) -> Option<&str> {
+    let mut tags = image.tags().iter();
+    tags.find(|tag| tag.key() == Some(tag::RUN))?.value()
 }
 
 /// The name the copy gets in this target.
@@ -82,6 +105,9 @@ impl Aws {
         }
         Ok(match holders.into_iter().next() {
             None => Holder::Nobody,
+            Some(holder) if state.order.renews && made_by(&holder) == Some(&state.run) => {
+                Holder::Former
+            }
             Some(holder) if self.may_be_ours(ec2, at, &holder, source).await? => Holder::Young,
             Some(holder) => Holder::Another(holder),
         })

@@ -136,7 +136,7 @@ impl Aws {
             )))
         };
         match self.holder(&ec2, &at, state, source, target).await? {
-            Holder::Nobody => Ok(None),
+            Holder::Nobody | Holder::Former => Ok(None),
             Holder::Ours(image) => Ok(Some(already_there(state, target, &image))),
             Holder::Young => finding(
                 Level::Unknown,

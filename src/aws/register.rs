@@ -33,10 +33,21 @@ impl Aws {
         let actor = self.session(state, target).await?;
         let ec2 = self.ec2(&actor, &target.region);
         let at = actor.at(&target.region);
-        let name = naming::name(state, source, target);
+        let renews = state.order.renews;
+        let former = renews
+            && matches!(
+                self.holder(&ec2, &at, state, source, target).await?,
+                Holder::Former
+            );
+        let name = if former {
+            naming::free_name(state, source, target)
+        } else {
+            naming::name(state, source, target)
+        };
         let copies: Vec<SnapshotId> = target.copies.iter().flatten().cloned().collect();
         let mappings = source.mappings_onto(&copies);
         let answer = registering(&ec2, state, source, target, &mappings)
+            .name(&name)
             .send()
             .await;
         let refused = match answer {
@@ -60,6 +71,14 @@ impl Aws {
             Holder::Another(other) => {
                 let message = format!("{} ({} has it)", refused.message, naming::told(&other));
                 Err(Refusal { message, ..refused })
+            }
+            Holder::Former => {
+                let ours = naming::own_copy(&ec2, &at, state, target).await?;
+                let ours = ours.filter(|image| naming::is_named(image, state, source, target));
+                Ok(Outcome::NameTaken(
+                    ours.as_ref().and_then(image::id_of),
+                    refused,
+                ))
             }
             Holder::Nobody | Holder::Young => Ok(Outcome::NameTaken(None, refused)),
         }

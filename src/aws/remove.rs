@@ -5,12 +5,13 @@ use aws_sdk_ec2::types::{Image, Snapshot};
 use tracing::warn;
 
 use super::counting::{Counting, Fate};
+use super::naming::made_by;
 use super::{Aws, Place, copies, image, refusal};
 use crate::command::{Outcome, image_key, tag};
 use crate::diagnose::Cause;
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
-use crate::state::State;
+use crate::state::{State, TargetState};
 
 impl Aws {
     /// Deletes what this run made in a target that failed. An image that is there for another reason than being unfaithful
@@ -134,6 +135,32 @@ impl Aws {
                 .await?;
         }
         Ok((left, kept))
+    }
+
+    /// Deregisters the images of the run that an update has replaced in a target, unless another run counts on them. Returns what could
+    /// not be.
+    pub(super) async fn remove_former(
+        &self,
+        ec2: &Client,
+        at: &Place,
+        state: &State,
+        target: &TargetState,
+    ) -> Result<Vec<(String, Refusal)>, Refusal> {
+        let of_source = copies::made_in(ec2, at, state.source.account_id.as_str()).await?;
+        let of_source = ids_of(&of_source);
+        let of_image = format!("tag:{}", tag::SOURCE_IMAGE);
+        let source = state.source.image_id.as_str();
+        let images = image::own_images_by(ec2, at, &of_image, source).await?;
+        let counting = Counting::of(self.all_runs().await?, state, target, &images);
+        let mut left = Vec::new();
+        for found in &images {
+            let ours = made_by(found) == Some(&state.run) && stands_on(found, &of_source);
+            let replaced = image::id_of(found).filter(|id| target.image_id.as_ref() != Some(id));
+            if let Some(id) = replaced.filter(|_| ours && counting.fate(found) == Fate::Removed) {
+                left.extend(deregister(ec2, at, &id).await?);
+            }
+        }
+        Ok(left)
     }
 }
 

@@ -205,11 +205,25 @@ async fn begin_copy(
         if let Ok(old) = old
             && old.source_image == begun.request.source_image
         {
+            if renews(&begun.request, &old) {
+                begun.state.order.renews = true;
+                begun.state.order.removes_former = begun.request.on_delete == OnDelete::Deregister;
+            }
             let gone = no_longer_wanted(&begun.request, old);
             plan::take_off(&mut begun.state, &gone)?;
         }
     }
     Ok(begun)
+}
+
+/// Whether an update asks for copies under another name, or another key where there are some already.
+fn renews(new: &Request, old: &Request) -> bool {
+    let rekeyed = |t: &Target| {
+        let mut before = old.targets.iter();
+        before.any(|o| o.account == t.account && o.region == t.region && o.key != t.key)
+    };
+    let both_copy = new.mode == Mode::Copy && old.mode == Mode::Copy;
+    both_copy && (new.name != old.name || new.targets.iter().any(rekeyed))
 }
 
 /// The targets of a resource whose copies an update takes away: those off the list, and all where copies become a share.

@@ -60,6 +60,8 @@ fn full(targets: usize, snapshots: usize) -> State {
             copy_completion_minutes: Some(2880),
             serial: 1000,
             share: None,
+            renews: false,
+            removes_former: false,
             service_linked_roles: Vec::new(),
             create_service_linked_roles: false,
             audience: Vec::new(),

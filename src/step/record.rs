@@ -88,7 +88,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
                 // The copy passed over may not show yet: it is tidied when it must.
                 target.due = target.shown_by();
             }
-            if surplus || target.due > 0 {
+            if surplus || target.due > 0 || state.order.removes_former {
                 target.phase = TargetPhase::Tidying;
             } else {
                 target.failure = None;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amiferry::event::custom_resource::CustomResource;
 use amiferry::setup::Settings;
-use amiferry_sandbox::{LaunchPermission, Sandbox, World};
+use amiferry_sandbox::{Key, LaunchPermission, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::custom_resource::{STACK, Stack, with};
@@ -262,6 +262,81 @@ fn seconds_of(sandbox: &Sandbox) -> i64 {
         .now()
         .duration_since(std::time::SystemTime::UNIX_EPOCH);
     i64::try_from(since.expect("after it").as_secs()).expect("small")
+}
+
+/// Another key, another name: the copy is made anew, under a free name if need be, and the one of before goes when the new one stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_or_name_is_a_new_copy() {
+    let place = [TWO[0]];
+    let other_key = "22222222-aaaa-bbbb-cccc-0000000000ff";
+    for (change, on_delete) in [
+        (json!({"Name": "{name}-v2"}), "Deregister"),
+        (
+            json!({"Targets": [{"AccountId": "222222222222", "Region": HOME, "KmsKeyId": "alias/other"}]}),
+            "Deregister",
+        ),
+        (json!({"Name": "{name}-v2"}), "Retain"),
+    ] {
+        let mut world = world(&place);
+        let target = world
+            .accounts
+            .iter_mut()
+            .find(|account| account.id == place[0].0);
+        target
+            .expect("it")
+            .keys
+            .push(Key::new(HOME, other_key).alias("alias/other"));
+        let stack = Stack::of(world).await;
+        let old = with(request(&place), "OnDelete", json!(on_delete));
+        let created = stack.send(&stack.event("Create", &old)).await;
+        let before = assert_one_image(&stack.sandbox, place[0]);
+        let mut new = old.clone();
+        for (key, value) in change.as_object().expect("an object") {
+            new[key] = value.clone();
+        }
+        let updated = update(&stack, &created, &old, &new).await;
+        assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+        assert_eq!(updated["PhysicalResourceId"], created["PhysicalResourceId"]);
+        let images = stack.sandbox.images(place[0].0, HOME);
+        let told = updated["Data"]["Image.222222222222.us-west-2"].as_str();
+        let after = images
+            .iter()
+            .find(|image| Some(image.image_id.as_str()) == told);
+        let after = after.expect("the new image");
+        assert_ne!(after.image_id, before.image_id);
+        assert_ne!(after.name, before.name);
+        assert_eq!(
+            images.len(),
+            if on_delete == "Retain" { 2 } else { 1 },
+            "{change}"
+        );
+        // The same once more finds it.
+        let mut again = stack.event("Update", &new);
+        again["RequestId"] = json!("again");
+        again["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
+        again["OldResourceProperties"] = old.clone();
+        let again = stack.send(&again).await;
+        assert_eq!(
+            again["Data"]["Images"], updated["Data"]["Images"],
+            "{again}"
+        );
+        assert_closed(&stack.sandbox);
+    }
+}
+
+/// Tags of copies that stand are not changed, and that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_tags_are_told_as_those_of_new_copies() {
+    let stack = Stack::new(&TWO).await;
+    let old = request(&TWO);
+    let created = stack.send(&stack.event("Create", &old)).await;
+    let new = with(old.clone(), "Tags", json!({"Team": "b"}));
+    let updated = update(&stack, &created, &old, &new).await;
+    let reason = updated["Reason"].as_str().expect("a reason");
+    assert!(
+        reason.contains("Tags changed: copies made from now on follow"),
+        "{reason}"
+    );
 }
 
 /// An execution that somebody stops, or whose time is up, answers CloudFormation at once; its targets are tidied, and its source is closed.
