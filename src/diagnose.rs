@@ -252,16 +252,7 @@ impl Cause {
             ),
             Self::StagingFailed => Self::staging_remedy(state),
             Self::CopyFailed => "Run again; if it fails the same way, look at the source snapshots and at the AWS Health Dashboard".to_owned(),
-            Self::TooSlow if state.end_by != 0 => "Give the resource a ServiceTimeout of 3600 seconds if it has a shorter one, Wait: false, or its copies \
-                 CopyCompletionMinutes"
-                .to_owned(),
-            Self::TooSlow => {
-                let next = match state.order.copy_completion_minutes {
-                    None => "ask for a time-based copy with CopyCompletionMinutes",
-                    Some(_) => "EC2 makes time-based copies of one snapshot one after another: name fewer targets in one request, or leave out CopyCompletionMinutes",
-                };
-                format!("The copy did not finish in time: {next}; then run again")
-            }
+            Self::TooSlow => Self::sooner(state),
             Self::NameTaken => format!(
                 "In account {account}, Region {region}: another image has this name. Rename or deregister it, or give the request a Name such as {{name}}-{{image}}"
             ),
@@ -324,6 +315,22 @@ impl Cause {
         }
     }
 
+    fn sooner(state: &State) -> String {
+        if state.end_by != 0 {
+            return "Give the resource a ServiceTimeout of 3600 seconds if it has a shorter one, Wait: false, or its copies CopyCompletionMinutes"
+                .to_owned();
+        }
+        let next = match state.order.copy_completion_minutes {
+            None => "ask for a time-based copy with CopyCompletionMinutes",
+            Some(_) => {
+                "EC2 makes time-based copies of one snapshot one after another: name fewer targets in one request, or leave out CopyCompletionMinutes"
+            }
+        };
+        format!(
+            "The copy did not finish in time: {next}, or with a custom resource give it Wait: false; then run again"
+        )
+    }
+
     pub fn staging_remedy(state: &State) -> String {
         format!(
             "In account {}: allow the function's role what docs/permissions.md lists for ReencryptKmsKeyId (ec2:CopySnapshot and ec2:DeleteSnapshot; through EC2 the use of {} and of {}), in its own policy and in the key policy; look for a service control policy that forbids it. Then run again",
@@ -349,8 +356,7 @@ impl Cause {
                 let elsewhere = state.source.keys.iter().filter(|key| !key.contains(&own));
                 let owners = owners_of(&elsewhere.cloned().collect::<Vec<_>>());
                 format!(
-                    "Ask account {} to let the targets use its key in its policy, and say KeyAccess: None; or to let the function's role kms:CreateGrant, kms:ListGrants and kms:RevokeGrant, and use KeyAccess: Grant",
-                    owners
+                    "Ask account {owners} to let the targets use its key in its policy, and say KeyAccess: None; or to let the function's role kms:CreateGrant, kms:ListGrants and kms:RevokeGrant, and use KeyAccess: Grant"
                 )
             }
             Self::KeyPolicyRefused => format!(

@@ -66,8 +66,8 @@ impl Refusal {
 
     /// What was asked and answered, without where: for words that name more than one thing.
     pub fn answer(&self) -> String {
-        let request = self.request_id.iter();
-        let request: String = request.map(|id| format!(" (request ID {id})")).collect();
+        let id = self.request_id.as_ref();
+        let request = id.map_or_else(String::new, |id| format!(" (request ID {id})"));
         format!(
             "{}: {}{request}: {}",
             self.operation, self.code, self.message

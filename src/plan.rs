@@ -188,8 +188,7 @@ fn state(
         reencrypt_key: request.reencrypt_key.clone(),
         audience: Vec::new(),
         notes: Vec::new(),
-        renews: false,
-        removes_former: false,
+        renewal: None,
     };
     begun(source, order, targets, run, now)
 }

@@ -142,17 +142,21 @@ pub struct Order {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<String>,
     /// An update asks for another name or key: the run's image of before is not taken for the one that is wanted.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub renews: bool,
-    /// The run's images of before are removed once the one that is wanted is good.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub removes_former: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<Renewal>,
     /// The key under which the source is copied in its own account first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reencrypt_key: Option<KeyRef>,
     /// What of the source its copies lack, to be told with each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// What becomes of a run's image of before, once the one that an update asks for is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Renewal {
+    Keep,
+    Remove,
 }
 
 /// What lasting sharing is to come to.

@@ -7,7 +7,7 @@ use crate::command::Outcome;
 use crate::error::Refusal;
 use crate::ids::SnapshotId;
 use crate::source::{DISABLED, ImageFacts, Source};
-use crate::state::{State, TargetState};
+use crate::state::{Renewal, State, TargetState};
 
 impl Aws {
     pub(super) async fn check(&self, state: &State, source: &Source, i: usize) -> Outcome {
@@ -83,7 +83,7 @@ impl Aws {
             let actor = self.session(state, target).await?;
             let ec2 = self.ec2(&actor, &target.region);
             let at = actor.at(&target.region);
-            if state.order.removes_former {
+            if state.order.renewal == Some(Renewal::Remove) {
                 let left = self.remove_former(&ec2, &at, state, target).await?;
                 if !left.is_empty() {
                     return Ok(left);

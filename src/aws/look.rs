@@ -43,7 +43,7 @@ impl Aws {
         let ec2 = self.ec2(&actor, &target.region);
         let at = actor.at(&target.region);
         let mut image = naming::own_copy(&ec2, &at, state, &target).await?;
-        if let (true, Some(source)) = (state.order.renews, source) {
+        if let (true, Some(source)) = (state.order.renewal.is_some(), source) {
             image = image.filter(|image| naming::is_named(image, state, source, &target));
         }
         if let (None, Some(source)) = (&image, source) {

@@ -105,7 +105,9 @@ impl Aws {
         }
         Ok(match holders.into_iter().next() {
             None => Holder::Nobody,
-            Some(holder) if state.order.renews && made_by(&holder) == Some(&state.run) => {
+            Some(holder)
+                if state.order.renewal.is_some() && made_by(&holder) == Some(&state.run) =>
+            {
                 Holder::Former
             }
             Some(holder) if self.may_be_ours(ec2, at, &holder, source).await? => Holder::Young,

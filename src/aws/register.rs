@@ -33,7 +33,7 @@ impl Aws {
         let actor = self.session(state, target).await?;
         let ec2 = self.ec2(&actor, &target.region);
         let at = actor.at(&target.region);
-        let renews = state.order.renews;
+        let renews = state.order.renewal.is_some();
         let former = renews
             && matches!(
                 self.holder(&ec2, &at, state, source, target).await?,

@@ -13,7 +13,7 @@ use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
 use crate::source::Source;
-use crate::state::{SourceRef, State, TargetPhase};
+use crate::state::{Renewal, SourceRef, State, TargetPhase};
 
 /// The source design's resources that share without copying.
 const SHARING_RESOURCES: [&str; 2] = ["Custom::ShareAutomation", "Custom::MultiAccountAmiShare"];
@@ -206,8 +206,10 @@ async fn begin_copy(
             && old.source_image == begun.request.source_image
         {
             if renews(&begun.request, &old) {
-                begun.state.order.renews = true;
-                begun.state.order.removes_former = begun.request.on_delete == OnDelete::Deregister;
+                begun.state.order.renewal = Some(match begun.request.on_delete {
+                    OnDelete::Retain => Renewal::Keep,
+                    OnDelete::Deregister => Renewal::Remove,
+                });
             }
             let gone = no_longer_wanted(&begun.request, old);
             plan::take_off(&mut begun.state, &gone)?;

@@ -7,7 +7,7 @@ use crate::diagnose::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, ImageId, Region};
 use crate::state::{
-    Failure, MOST_LEFT, Phase, STUCK_BYTES, State, TargetPhase, TargetState, shorten,
+    Failure, MOST_LEFT, Phase, Renewal, STUCK_BYTES, State, TargetPhase, TargetState, shorten,
 };
 
 use super::pace::{DENIED_AGAIN, MOST_AGAIN, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff};
@@ -88,7 +88,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
                 // The copy passed over may not show yet: it is tidied when it must.
                 target.due = target.shown_by();
             }
-            if surplus || target.due > 0 || state.order.removes_former {
+            if surplus || target.due > 0 || state.order.renewal == Some(Renewal::Remove) {
                 target.phase = TargetPhase::Tidying;
             } else {
                 target.failure = None;

@@ -121,7 +121,7 @@ async fn uefi_data_of_an_arm_image_without_a_boot_mode_is_carried_over() {
 async fn a_deprecation_date_is_told() {
     let date = "2027-12-31T00:00:00.000Z";
     let (_, told, looked) = copied(with_image(|image| {
-        image.deprecation_time = Some(date.to_owned())
+        image.deprecation_time = Some(date.to_owned());
     }))
     .await;
     let note = told["Notes"][0].as_str().unwrap_or_default();
