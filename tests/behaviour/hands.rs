@@ -138,6 +138,10 @@ async fn a_share_lasts_though_a_copy_to_the_same_account_was_closing() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_fails_leaves_another_its_copies() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
+    let good = begun(&sandbox, &distribute(&AT_HOME)).await;
+    let mut request = request(&AT_HOME);
+    request["Name"] = json!("taken");
+    let bad = begun(&sandbox, &json!({ "Distribute": request })).await;
     sandbox.edit(|aws| {
         let theirs = Snapshot::new(HOME, "snap-0fffffffffffffff1", 8);
         let mapping = BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(&theirs.snapshot_id));
@@ -145,12 +149,7 @@ async fn a_run_that_fails_leaves_another_its_copies() {
         aws.add_snapshot(ONE, theirs).expect("fits");
         aws.add_image(ONE, image).expect("fits");
     });
-    tokio::time::sleep(Duration::from_mins(10)).await;
-    let good = begun(&sandbox, &distribute(&AT_HOME)).await;
-    let mut request = request(&AT_HOME);
-    request["Name"] = json!("taken");
-    let bad = begun(&sandbox, &json!({ "Distribute": request })).await;
-    tokio::time::sleep(Duration::from_mins(10)).await;
+    tokio::time::sleep(Duration::from_mins(20)).await;
     let failed = to_the_end(&sandbox, &bad).await;
     assert_eq!(
         target(&failed, AT_HOME[0])["Cause"],
@@ -381,8 +380,20 @@ async fn nothing_waits_past_the_deadline() {
 /// What a call had started when it was killed is in no state: the next looks for it before it starts anything.
 #[tokio::test(start_paused = true)]
 async fn what_a_killed_call_had_started_is_found_by_the_next() {
-    // The grant is waited for: nothing has been started when the first call returns.
-    let sandbox = Sandbox::new(slow_world(&AT_HOME).grant_delay(Duration::from_mins(3)));
+    let sandbox = Sandbox::new(slow_world(&AT_HOME));
+    // The source key is waited for: nothing has been started when the first call returns.
+    sandbox.set_fault(|call| {
+        let asks = call.operation == "DescribeKey" && call.account == ONE;
+        if asks && call.params.values().any(|value| value == SOURCE_KEY) {
+            Fault::Refuse {
+                status: 400,
+                code: "AccessDeniedException".to_owned(),
+                message: "the grant does not count yet".to_owned(),
+            }
+        } else {
+            Fault::None
+        }
+    });
     let mut event = begun(&sandbox, &distribute(&AT_HOME)).await;
     assert_eq!(calls(&sandbox, "CopySnapshot"), 0);
     sandbox.set_fault(|call| match call.operation.as_str() {
