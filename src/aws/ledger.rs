@@ -121,7 +121,7 @@ impl Aws {
             Ok(object) => object,
             Err(refusal) if refusal.code == "NoSuchKey" => return Ok(None),
             // Without its words a 404 may speak of anything.
-            Err(refusal) if refusal.code == "NotFound" => {
+            Err(refusal) if matches!(refusal.code.as_str(), "NotFound" | "Http404") => {
                 let code = "UnreadableAnswer".to_owned();
                 return Err(Refusal { code, ..refusal });
             }

@@ -21,7 +21,12 @@ pub struct Members {
 impl Aws {
     /// Asks AWS Organizations; for the accounts only where they are `needed`, because listing them is for the management
     /// account and its delegated administrators only.
-    pub async fn members(&self, audience: &Audience, needed: bool) -> Result<Members, Error> {
+    pub async fn members(
+        &self,
+        audience: &Audience,
+        needed: bool,
+        owner: &AccountId,
+    ) -> Result<Members, Error> {
         let client = self.organizations();
         let organization = client
             .describe_organization()
@@ -69,6 +74,8 @@ impl Aws {
                 .accounts
                 .extend(id.filter(|id| !members.accounts.contains(id)));
         }
+        // The source account itself is no target.
+        members.accounts.retain(|account| account != owner);
         self.leave_out_management(audience, &organization, &mut members)
             .await?;
         Ok(members)

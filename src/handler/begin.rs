@@ -56,7 +56,10 @@ pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Re
         request.reencrypt_key = Some(key.await?);
     }
     let members = match &request.audience {
-        Some(audience) => aws.members(audience, request.needs_members()).await?,
+        Some(audience) => {
+            aws.members(audience, request.needs_members(), &source.owner)
+                .await?
+        }
         None => Members::default(),
     };
     let request = request.with_members(&members.accounts, &source.owner)?;
@@ -275,7 +278,7 @@ async fn begin_delete(
         (Mode::Copy, OnDelete::Retain) => {
             // The records in the ledger name whom to close. Members that can be listed are told in the reply.
             if let Some(audience) = &request.audience
-                && let Ok(members) = aws.members(audience, true).await
+                && let Ok(members) = aws.members(audience, true, &place.account_id).await
                 && let Ok(whole) = request
                     .clone()
                     .with_members(&members.accounts, &place.account_id)
@@ -286,7 +289,7 @@ async fn begin_delete(
         }
         (Mode::Copy, OnDelete::Deregister) => {
             if let Some(audience) = &request.audience {
-                let members = aws.members(audience, true).await?;
+                let members = aws.members(audience, true, &place.account_id).await?;
                 request = request.with_members(&members.accounts, &place.account_id)?;
             }
             plan::withdraw(&request, place, false, &run, now)

@@ -43,7 +43,10 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
         Err(error) => return Err(error),
     };
     let members = match &request.audience {
-        Some(audience) => aws.members(audience, request.needs_members()).await?,
+        Some(audience) => {
+            aws.members(audience, request.needs_members(), &source.owner)
+                .await?
+        }
         None => Members::default(),
     };
     let mut request = request.with_members(&members.accounts, &source.owner)?;

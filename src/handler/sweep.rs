@@ -80,13 +80,18 @@ impl Handler {
         };
         named.extend(attempts(&record).map(|attempt| attempt.run.clone()));
         for (attempt, holding) in &record.holders {
-            if holding.kind != Kind::Copy {
+            if holding.kind == Kind::Kept {
                 continue;
             }
             if !runs.contains_key(&attempt.run) {
                 runs.insert(attempt.run.clone(), aws.run_record(&attempt.run).await?);
             }
             let run = runs.get(&attempt.run).and_then(Option::as_ref);
+            // A share lasts, unless its resource makes copies by now.
+            let copies = run.is_some_and(|run| run.kind == Kind::Copy);
+            if holding.kind == Kind::Share && !copies {
+                continue;
+            }
             // Of a run whose object is lost only this resource is known.
             if run.is_some() && swept.closed.contains(attempt) {
                 continue;

@@ -1,6 +1,7 @@
 //! A custom resource's life, answered as CloudFormation wants it: by PUT, with an empty Content-Type, in 4,096 bytes. On the real
 //! clock, because the answers go over a real connection; the world is fast instead.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use amiferry::setup::Settings;
@@ -16,6 +17,8 @@ pub const STACK: &str = "arn:aws:cloudformation:us-west-2:111111111111:stack/gol
 pub struct Stack {
     pub sandbox: Sandbox,
     server: Server,
+    /// Each event is one of its own.
+    requests: AtomicU64,
 }
 
 impl Stack {
@@ -32,7 +35,12 @@ impl Stack {
             .serve(([127, 0, 0, 1], 0).into())
             .await
             .expect("a free port");
-        Self { sandbox, server }
+        let requests = AtomicU64::default();
+        Self {
+            sandbox,
+            server,
+            requests,
+        }
     }
 
     pub fn event(&self, kind: &str, properties: &Value) -> Value {
@@ -40,7 +48,7 @@ impl Stack {
             "RequestType": kind,
             "ResponseURL": format!("http://{}/_sandbox/answers/secret-of-the-stack", self.server.addr()),
             "StackId": STACK,
-            "RequestId": format!("request-{kind}"),
+            "RequestId": format!("request-{}", self.requests.fetch_add(1, Ordering::SeqCst)),
             "LogicalResourceId": "GoldenImage",
             "ResourceType": "Custom::AmiDistribution",
             "ResourceProperties": properties,
@@ -220,7 +228,12 @@ async fn goes_on_by_invoking_itself_before_its_deadline() {
         .serve(([127, 0, 0, 1], 0).into())
         .await
         .expect("a free port");
-    let stack = Stack { sandbox, server };
+    let requests = AtomicU64::default();
+    let stack = Stack {
+        sandbox,
+        server,
+        requests,
+    };
     let mut payload = stack.event("Create", &request(&TWO)).to_string();
     let mut turns = 0;
     while stack.sandbox.answers().is_empty() {
@@ -356,7 +369,11 @@ async fn copies_longer_than_cloudformation_waits_are_undone_and_answered() {
         .serve(([127, 0, 0, 1], 0).into())
         .await
         .expect("a free port");
-    let stack = Stack { sandbox, server };
+    let stack = Stack {
+        sandbox,
+        server,
+        requests: AtomicU64::default(),
+    };
     let event = stack.event("Create", &request(&TWO));
     let mut short = invocation(&stack.sandbox);
     short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(16));

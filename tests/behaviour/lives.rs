@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amiferry::event::custom_resource::CustomResource;
 use amiferry::setup::Settings;
-use amiferry_sandbox::{Key, LaunchPermission, Sandbox, World};
+use amiferry_sandbox::{Fault, Key, LaunchPermission, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::custom_resource::{STACK, Stack, with};
@@ -192,6 +192,34 @@ async fn the_mode_is_changed_by_an_update() {
     let deleted = delete(&stack, id, &given).await;
     assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
     assert_unshared(&stack.sandbox);
+}
+
+/// A process that dies while a share becomes copies leaves nothing shared: the sweeper takes it back.
+#[tokio::test(start_paused = true)]
+async fn a_share_that_was_becoming_copies_is_swept() {
+    let place = [TWO[0]];
+    let (copied, given) = (deregistered(&place), shared(&["222222222222"]));
+    let sandbox = Sandbox::new(slow_world(&place));
+    served(&sandbox, unread("Create", &given)).await;
+    assert_eq!(launching(&sandbox).len(), 1);
+    call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+    assert_eq!(launching(&sandbox).len(), 1, "a share lasts");
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "CopySnapshot" => Fault::HangBefore,
+        _ => Fault::None,
+    });
+    let mut resource = unread("Update", &copied)["CustomResource"].clone();
+    resource["OldResourceProperties"] = given;
+    let event = of_resource(&resource);
+    let dying = tokio::time::timeout(Duration::from_mins(1), call(&sandbox, &event));
+    assert!(dying.await.is_err(), "it hangs");
+    sandbox.clear_fault();
+    tokio::time::sleep(Duration::from_hours(51)).await;
+    for _ in 0..2 {
+        call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+        tokio::time::sleep(Duration::from_mins(20)).await;
+    }
+    assert_unshared(&sandbox);
 }
 
 /// An account that lost its role, or was closed, keeps no stack from being deleted or updated; that nobody looked is told.
