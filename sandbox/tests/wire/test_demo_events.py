@@ -66,9 +66,10 @@ def test_a_wrong_expectation_fails():
     assert done.returncode == 1 and "FAIL the event ended as Failed: Succeeded" in done.stdout, done.stdout
 
 
-def test_an_image_without_the_tag_is_not_distributed(tmp_path):
+def test_an_image_that_amiferry_made_is_not_distributed(tmp_path):
     world = tmp_path / "world.toml"
-    world.write_text(DEMO_WORLD.read_text().replace(', "amiferry:distribute" = "true"', ""))
+    ours = '"amiferry:run" = "0123456789abcdef"'
+    world.write_text(DEMO_WORLD.read_text().replace('"amiferry:distribute" = "true"', ours))
     found = good(*FAST, "--world", world, "--event", ROOT / "events/ami-state-change.json")
     assert "the event ended as Nothing" in found
 
