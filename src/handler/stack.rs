@@ -72,6 +72,10 @@ impl Handler {
         }
         let bucket = self.settings.needed_bucket()?;
         let name = resource.execution();
+        if self.has_execution(aws, &name).await? {
+            // Delivered before: the URL is kept, or was used a moment ago by an execution that has not ended yet.
+            return Ok(json!({"Execution": name}));
+        }
         let url_at = self.keep_url(aws, resource).await?;
         let input = Job::custom_resource(resource, &url_at);
         if !self.start(aws, &name, &input).await? {

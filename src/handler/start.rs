@@ -49,6 +49,15 @@ impl Handler {
             .map_err(Error::from_refusal)
     }
 
+    /// Whether there is, or was, an execution of this name.
+    pub(super) async fn has_execution(&self, aws: &Aws, name: &str) -> Result<bool, Error> {
+        let Some(machine) = self.settings.state_machine.as_deref() else {
+            return Ok(false);
+        };
+        let input = aws.execution_input(machine, name).await;
+        Ok(input.map_err(Error::from_refusal)?.is_some())
+    }
+
     /// Distributes an image that became available, if its owner wants that. Our own copies become available too: they never do.
     pub(super) async fn image_changed(
         &self,

@@ -367,6 +367,26 @@ async fn changed_tags_are_told_as_those_of_new_copies() {
     );
 }
 
+/// An event is delivered once more while its execution, which has answered, is about to end: the ResponseURL is not kept again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_delivered_again_keeps_no_url() {
+    let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
+    let settings = Settings {
+        state_machine: Some(MACHINE.to_owned()),
+        ..settings()
+    };
+    let create = stack.event("Create", &request(&TWO)).to_string();
+    for used in [false, true] {
+        let function = function_with(&stack.sandbox, settings.clone()).await;
+        let served = function.handle(&create, &invocation(&stack.sandbox)).await;
+        let name = served.expect("serves")["Execution"].clone();
+        let url = format!("answers/{}", name.as_str().expect("an execution"));
+        let kept = stack.sandbox.objects(BUCKET).contains_key(&url);
+        assert_eq!(kept, !used, "used: {used}");
+        stack.sandbox.edit(|aws| aws.delete_object(BUCKET, &url));
+    }
+}
+
 /// An execution that somebody stops, or whose time is up, answers CloudFormation at once; its targets are tidied, and its source is closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_execution_is_answered_and_tidied() {
@@ -381,8 +401,11 @@ async fn a_stopped_execution_is_answered_and_tidied() {
         let (text, invocation) = (event.to_string(), invocation(sandbox));
         function.handle(&text, &invocation).await.expect("serves")
     };
-    let started = serve(&stack.event("Create", &request(&TWO))).await;
+    let create = stack.event("Create", &request(&TWO));
+    let started = serve(&create).await;
     let name = started["Execution"].as_str().expect("an execution");
+    let url = format!("answers/{name}");
+    assert!(sandbox.objects(BUCKET).contains_key(&url));
     let execution = sandbox.execution_input(MACHINE, name).expect("started");
     let job: Value = serde_json::from_str(&execution).expect("JSON");
     let opened = serve(&json!({"Open": job, "Execution": name, "Last": {}})).await;
@@ -403,6 +426,9 @@ async fn a_stopped_execution_is_answered_and_tidied() {
         serve(&ended).await;
         let answers = sandbox.answers();
         assert_eq!(answers.len(), 1, "answered once");
+        // Delivered once more, it keeps no URL that nobody would use.
+        serve(&create).await;
+        assert!(!sandbox.objects(BUCKET).contains_key(&url));
         let answer: Value = serde_json::from_str(&answers[0].body).expect("JSON");
         assert_eq!(answer["Status"], "FAILED");
         assert!(
