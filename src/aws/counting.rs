@@ -10,11 +10,9 @@ use crate::state::{State, TargetState};
 /// The runs that have to do with the copies of one image in one place.
 pub struct Counting<'a> {
     own: &'a str,
-    /// Runs whose copies are to stay, as far as the ledger knows.
-    others: Vec<&'a Run>,
     /// Runs that want no copy there any more.
     over: Vec<&'a Run>,
-    /// Of the others, one that has no image of its own: it uses another run's.
+    /// Of the others, a run that has no image of its own: it uses another run's.
     without_own: Option<&'a Run>,
 }
 
@@ -36,19 +34,17 @@ impl<'a> Counting<'a> {
         let (others, over): (Vec<&Run>, Vec<&Run>) =
             not_own.partition(|run| run.counts_on(image, account, region));
         let has_own = |run: &Run| images.iter().any(|image| made_by(image) == Some(&run.run));
-        let without_own = others.iter().find(|run| !has_own(run)).copied();
         Self {
             own: &state.run,
-            others,
             over,
-            without_own,
+            without_own: others.into_iter().find(|run| !has_own(run)),
         }
     }
 
     pub fn fate(&self, image: &Image) -> Fate {
         let by = made_by(image).unwrap_or_default();
         let is_over = by == self.own || self.over.iter().any(|run| run.run == by);
-        if self.others.iter().any(|run| run.run == by) || !is_over {
+        if !is_over {
             return Fate::Others;
         }
         match self.without_own {

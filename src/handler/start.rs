@@ -122,13 +122,13 @@ impl Handler {
         loop {
             let age = aws.now().saturating_sub(began);
             let found = aws.name_and_tags_of(&change.image, &change.region).await?;
-            let why = match found {
+            let (why, longest) = match found {
                 None if seen => {
                     return Ok(Err(
                         "it was deregistered a moment after it became available",
                     ));
                 }
-                None => "this account has no such image",
+                None => ("this account has no such image", TAGGED_WITHIN),
                 Some((_, tags))
                     if tags.contains_key(tag::RUN) || tags.contains_key(tag::SOURCE_IMAGE) =>
                 {
@@ -139,19 +139,15 @@ impl Handler {
                         return Ok(Ok(()));
                     }
                     seen = true;
-                    "its name is one that Packer gives an image which it deregisters"
+                    let why = "its name is one that Packer gives an image which it deregisters";
+                    (why, PASSING_WITHIN)
                 }
                 Some(_) => {
                     seen = true;
-                    "it has not the tag amiferry:distribute=true"
+                    ("it has not the tag amiferry:distribute=true", TAGGED_WITHIN)
                 }
             };
             let wait = (age / 2).clamp(FIRST_LOOK, LONGEST_LOOK);
-            let longest = if why.contains("Packer") {
-                PASSING_WITHIN
-            } else {
-                TAGGED_WITHIN
-            };
             if age >= longest || !budget.lasts(aws.now() + wait) {
                 return Ok(Err(why));
             }

@@ -26,7 +26,8 @@ pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
     let whole = keys_of_accounts(state, account);
     // Where copies become a share they are taken away.
     let removes = |t: &TargetState| t.account_id == *account && t.phase == TargetPhase::Removing;
-    let mut policies = if state.order.share.is_some() && !state.targets.iter().any(removes) {
+    let launches_only = state.order.share.is_some() && !state.targets.iter().any(removes);
+    let mut policies = if launches_only {
         let named = state.source.keys.iter().cloned().collect();
         vec![
             to_let_launch(state, account, &named),
@@ -45,7 +46,7 @@ pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
     let shortest = policies.iter().map(String::len).min().unwrap_or_default();
     // A policy that is hardly longer than the shortest is refused no sooner.
     let most = COMFORTABLE.max(shortest + shortest / 10).min(LONGEST);
-    policies.push(minimal(state));
+    policies.push(minimal(state, launches_only));
     let mut last = usize::MAX;
     policies
         .into_iter()
@@ -59,8 +60,8 @@ pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
 
 /// Returns the actions of a run without keys and Regions. Deleting stays limited to copies of the
 /// run's image: nothing else in the account is at stake.
-fn minimal(state: &State) -> String {
-    let mut actions = if state.order.share.is_some() {
+fn minimal(state: &State, launches_only: bool) -> String {
+    let mut actions = if launches_only {
         vec!["kms:CreateGrant"]
     } else {
         vec![
@@ -74,11 +75,11 @@ fn minimal(state: &State) -> String {
             "kms:ReEncrypt*",
         ]
     };
-    if !state.order.service_linked_roles.is_empty() && state.order.share.is_none() {
+    if !state.order.service_linked_roles.is_empty() && !launches_only {
         actions.extend(["kms:ListGrants", "kms:RevokeGrant"]);
     }
     let mut statements = vec![json!({"Effect": "Allow", "Action": actions, "Resource": "*"})];
-    if state.order.share.is_none() {
+    if !launches_only {
         statements.push(deleting(state, &json!("*")));
     }
     statements.extend(making_roles(state));
