@@ -1,4 +1,4 @@
-//! Who counts on the copies of an image in a place: each run whose object in the ledger wants one there. Two runs that want the same copy
+//! The runs that count on the copies of an image in a place: each run whose object in the ledger wants one there. Two runs that want the same copy
 //! share it, and the last of them takes it away.
 
 use aws_sdk_ec2::types::Image;
@@ -16,11 +16,11 @@ pub struct Counting<'a> {
     without_own: Option<&'a Run>,
 }
 
-/// What is to become of an image when a run's copies are removed.
+/// The fate of an image when a run's copies are removed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fate {
     Removed,
-    /// It is another run's.
+    /// The image is another run's.
     Others,
     /// Another run counts on it, and which.
     Kept(String),

@@ -79,7 +79,7 @@ impl Aws {
         let mut seen = match &site.resource {
             Resource::Key(key) => self.verify_key(run, attempt, site, key, record).await?,
             Resource::Image(_) if run.kind == Kind::Copy => {
-                // It was held for copies in the source account, of which one may have shown late. A later attempt that holds it too uses
+                // The image was held for copies in the source account, of which one may have shown late. A later attempt that holds it too uses
                 // them, and deletes them.
                 let later = record
                     .attempts_of(&run.run, true)

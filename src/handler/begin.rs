@@ -325,7 +325,7 @@ fn is_ours(id: &str) -> bool {
     run.is_some_and(|run| run.len() == 16 && run.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Whoever works for an earlier event notices before the next thing it makes; what it is making meanwhile shows by then.
+/// A worker for an earlier event notices before the next thing it makes; what it is making meanwhile shows by then.
 fn wait_for_the_overtaken(state: &mut State, now: i64) {
     for target in &mut state.targets {
         if target.phase == TargetPhase::Removing {
