@@ -271,6 +271,7 @@ impl Aws {
         let all = record.closing.get(attempt).map(|c| &c.principals);
         let kept = all.map(|all| all.filter(|who| !take.contains(who)));
         seen.kept = kept.iter().flat_map(Principals::iter).cloned().collect();
+        seen.unclear = take.common(&record.unclear).iter().cloned().collect();
         if !take.is_empty() {
             if !self.forbid(site, &take).await? {
                 let shown = record.closing[attempt].latest.saturating_add(SHOWN_WITHIN);

@@ -21,6 +21,10 @@ pub struct Record {
     /// Permissions that existed before any run, of the principals below.
     #[serde(default)]
     pub before: Principals,
+    /// Permissions that an attempt found within fifteen minutes of a closing: a slow process or a person may have added them. They
+    /// are taken away with the last holder, and the receipt names them.
+    #[serde(default, skip_serializing_if = "Principals::is_empty")]
+    pub unclear: Principals,
     #[serde(default)]
     pub holders: BTreeMap<Attempt, Holding>,
     #[serde(default)]
@@ -139,6 +143,7 @@ impl Record {
             region: region.to_owned(),
             account_id: account_id.to_owned(),
             before: Principals::default(),
+            unclear: Principals::default(),
             holders: BTreeMap::new(),
             closing: BTreeMap::new(),
             closed: BTreeMap::new(),
@@ -185,10 +190,13 @@ impl Record {
         for who in wanted.iter().filter(|who| !self.is_in_use(who)) {
             // A tombstone says that a run may have given it; unless it is known to be older.
             let known = self.before.contains(who) || !self.was_closed(who);
-            if permitted.contains(who) && known {
-                new.before.insert(who);
-            } else {
-                new.before.remove_all(&[who].into_iter().collect());
+            let one: Principals = [who].into_iter().collect();
+            new.before.remove_all(&one);
+            new.unclear.remove_all(&one);
+            match (permitted.contains(who), known) {
+                (true, true) => new.before.insert(who),
+                (true, false) => new.unclear.insert(who),
+                (false, _) => {}
             }
         }
         for who in wanted
@@ -410,7 +418,8 @@ impl Record {
         let mut new = self.next();
         new.closing.remove(attempt);
         let named = |who: &str| new.is_in_use(who) || new.was_closed(who);
-        new.before = new.before.filter(named);
+        let (before, unclear) = (new.before.filter(named), new.unclear.filter(named));
+        (new.before, new.unclear) = (before, unclear);
         new
     }
 

@@ -149,6 +149,10 @@ pub struct Seen {
     /// Kept because another run holds on to them, or because they were there before any run.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub kept: BTreeSet<String>,
+    /// Taken away although each was permitted already when the attempt opened it, within fifteen minutes of another closing: a person
+    /// may have added it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unclear: BTreeSet<String>,
     /// Grants that principals of the accounts made themselves by virtue of the run's, and what became of them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub child_grants: BTreeSet<String>,

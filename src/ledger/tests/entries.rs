@@ -99,6 +99,21 @@ fn an_account_can_be_shared_with_again_right_after_it_was_unshared() {
 }
 
 #[test]
+fn a_permission_found_soon_after_a_closing_is_noted_as_unclear() {
+    let (first, second) = (Attempt::new("one", 1), Attempt::new("two", 1));
+    let one = these(&["222222222222"]);
+    let nobody = Principals::default();
+    let record = held(&empty(), &first, Kind::Copy, &one, &nobody);
+    let record = closed(&record, &first, &one);
+    let found = held(&record, &second, Kind::Copy, &one, &one);
+    assert_eq!((&found.unclear, &found.before), (&one, &nobody));
+    let absent = held(&record, &second, Kind::Copy, &one, &nobody);
+    assert_eq!(absent.unclear, nobody);
+    let again = closed(&found, &second, &one);
+    assert_eq!(again.unclear, one, "a second closing may still name it");
+}
+
+#[test]
 fn a_closing_that_was_left_is_finished_after_a_quarter_of_an_hour() {
     let (one, two) = (Attempt::new("one", 1), Attempt::new("two", 1));
     let who = these(&["222222222222"]);

@@ -67,6 +67,10 @@ pub struct Reference {
     held: BTreeSet<(Thing, String)>,
     /// Shut out by a run of ours that has not ended.
     closing: BTreeSet<(Thing, String)>,
+    /// Closed by a run of ours at least once.
+    closed_once: BTreeSet<(Thing, String)>,
+    /// Permissions of others that a run of ours removed after an earlier closing: a receipt must name each.
+    doubtful: BTreeSet<(Thing, String)>,
     /// Whom a lasting share let in, and nobody has asked to shut out.
     lasting: BTreeSet<(Thing, String)>,
     /// What a share was asked to open for good. Where others shut it out meanwhile, and a copy opened it for itself, either ending
@@ -212,9 +216,13 @@ impl Reference {
     fn we_shut_out(&mut self, thing: Thing, who: &str) {
         let key = (thing, who.to_owned());
         if self.whose.remove(&key) == Some(Whose::Theirs) {
-            self.wrong.push(format!(
-                "{who} was shut out of {thing:?}, and it was others who had let it in"
-            ));
+            if self.closed_once.contains(&key) {
+                self.doubtful.insert(key.clone());
+            } else {
+                self.wrong.push(format!(
+                    "{who} was shut out of {thing:?}, and it was others who had let it in"
+                ));
+            }
         }
         if self.lasting.contains(&key) && !self.unsettled.contains(who) {
             self.wrong.push(format!(
@@ -222,23 +230,32 @@ impl Reference {
             ));
         }
         self.held.remove(&key);
+        self.closed_once.insert(key.clone());
         self.closing.insert(key);
     }
 
-    /// A verification found an account let in and shut it out, and says so: others who let it in between a closing and its verification
-    /// cannot be told from a process that was slow.
-    pub fn excuse(&mut self, swept: &Value) {
-        for verified in swept["Verified"].as_array().into_iter().flatten() {
-            let open = verified["Seen"]["Open"].as_array().into_iter().flatten();
-            for who in open.filter_map(Value::as_str) {
-                let thing = THINGS
-                    .into_iter()
-                    .find(|thing| verified["Resource"] == thing.id());
-                let said = thing
-                    .map(|thing| format!("{who} was shut out of {thing:?}, and it was others"));
-                self.wrong
-                    .retain(|wrong| !said.as_ref().is_some_and(|said| wrong.starts_with(said)));
+    /// Demands that a receipt names each permission of others that was removed: added between a closing and its verification, it
+    /// cannot be told from one of a slow process.
+    pub fn check_receipts(&mut self, sandbox: &Sandbox) {
+        let mut named: BTreeSet<(Thing, String)> = BTreeSet::new();
+        for (name, object) in sandbox.objects(BUCKET) {
+            if !name.starts_with("runs/") {
+                continue;
             }
+            let run: Value = serde_json::from_slice(&object).expect("the ledger is JSON");
+            for receipt in run["Receipt"].as_array().into_iter().flatten() {
+                let thing = THINGS.into_iter().find(|t| receipt["Resource"] == t.id());
+                let lists = [&receipt["ReadBack"]["Unclear"], &receipt["Verified"]["Open"]];
+                let accounts = lists.into_iter().filter_map(Value::as_array).flatten();
+                for who in accounts.filter_map(Value::as_str) {
+                    named.extend(thing.map(|thing| (thing, who.to_owned())));
+                }
+            }
+        }
+        for (thing, who) in self.doubtful.difference(&named) {
+            self.wrong.push(format!(
+                "{who} was shut out of {thing:?}, others had let it in, and no receipt says so"
+            ));
         }
     }
 

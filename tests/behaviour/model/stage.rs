@@ -100,7 +100,7 @@ impl Stage {
             return Err(format!("all had ended, and yet {swept}"));
         }
         lock(&self.reference).check_the_end(&self.sandbox);
-        lock(&self.reference).excuse(&swept);
+        lock(&self.reference).check_receipts(&self.sandbox);
         self.check(|| "after the sweep".to_owned())?;
         self.sandbox.clear_fault();
         Ok(())
@@ -195,7 +195,6 @@ impl Stage {
                     .await
                     .map_err(|e| e.to_string())?;
                 lock(&self.reference).observe(&self.sandbox);
-                lock(&self.reference).excuse(&swept);
                 match swept["Closed"].as_array().map(Vec::len) {
                     Some(0) => Ok(()),
                     _ => Err(format!("swept what is young: {swept}")),
