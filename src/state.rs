@@ -39,7 +39,7 @@ const OVERTAKEN: &str = "a later event of this resource came before it was done"
 /// And for why its clean-up failed.
 pub const STUCK_BYTES: usize = 120;
 /// What was just made shows in the lists after this many seconds at the latest.
-const SHOWN_WITHIN: i64 = 60;
+pub(crate) const SHOWN_WITHIN: i64 = 60;
 /// Bytes of all notes about what copies lack.
 pub const MOST_NOTES_BYTES: usize = 600;
 /// Things left behind that are named one by one; the tags find the others.

@@ -13,9 +13,7 @@ use super::permission::{Resource, Site, is_gone};
 use crate::error::Refusal;
 use crate::ids::{AccountId, Region};
 use crate::ledger::{Attempt, Close, Kind, Principals, Receipt, Record, Run, RunStatus, Seen};
-
-/// A minute, after which KMS shows every grant.
-pub(super) const SHOWN_WITHIN: i64 = 60;
+use crate::state::SHOWN_WITHIN;
 
 /// What could not be closed: which resource, and what AWS said.
 pub type Left = Vec<(String, Refusal)>;

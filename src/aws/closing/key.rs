@@ -8,9 +8,10 @@ use aws_sdk_kms::types::GrantListEntry;
 use super::super::Aws;
 use super::super::grants::{KeySite, account_in_run, child_grants, may_come_of_ours};
 use super::super::permission::Site;
-use super::{Left, SHOWN_WITHIN};
+use super::Left;
 use crate::error::Refusal;
 use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen};
+use crate::state::SHOWN_WITHIN;
 
 impl Aws {
     /// Takes away on a key what the record as written allows. Also returns when all of the run's grants will show (Unix seconds), if

@@ -6,7 +6,8 @@ use crate::command::Outcome;
 use crate::diagnose::Cause;
 use crate::error::Refusal;
 use crate::ids::AccountId;
-use crate::state::{Phase, State, TargetPhase, TargetState, shorten};
+use crate::ledger::LONGEST_LIFE;
+use crate::state::{Phase, SHOWN_WITHIN, State, TargetPhase, TargetState, shorten};
 use crate::step::pace::{
     DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff,
 };
@@ -204,16 +205,30 @@ fn look_back(state: &mut State, now: i64) {
         .filter(|_| copies)
         .filter(concerned)
     {
+        let shown = others_shown(target, now);
         (target.phase, target.due) = match target.phase {
-            // Copying took longer than anything takes to show.
-            TargetPhase::Succeeded => (TargetPhase::Tidying, 0),
-            TargetPhase::Failed if !target.stands() => (TargetPhase::Undoing, now + SETTLED),
+            TargetPhase::Succeeded => (TargetPhase::Tidying, shown),
+            TargetPhase::Failed if !target.stands() => {
+                (TargetPhase::Undoing, shown.max(now + SETTLED))
+            }
             _ => continue,
         };
         // What cannot be closed is told by it.
         target.shared &= !state.sharing.closed;
         state.phase = Phase::Copying;
     }
+}
+
+/// Returns when every copy of another process shows (Unix seconds). Two processes have the same state at most for the life of
+/// one; a copy that the other began right before the closing takes a minute to show.
+fn others_shown(target: &TargetState, now: i64) -> i64 {
+    let began = target.last_start.max(target.since);
+    let latest_start = if began == 0 {
+        now
+    } else {
+        now.min(began.saturating_add(LONGEST_LIFE))
+    };
+    latest_start.saturating_add(SHOWN_WITHIN)
 }
 
 /// Whether it had been looked at, and was given up before this process had opened the source: another may have got further.

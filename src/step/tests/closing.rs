@@ -184,3 +184,20 @@ fn an_image_found_late_gets_its_grants() {
     assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
     assert_eq!(state.targets[0].failure, None);
 }
+
+/// A second process with the same state may have begun a copy a moment ago; after its longest life it can have none that is hidden.
+#[test]
+fn a_target_is_tidied_once_copies_of_another_process_show() {
+    let tidied = |last_start: i64| {
+        let mut state = fresh(1);
+        state.phase = Phase::Revoking;
+        let target = &mut state.targets[0];
+        (target.phase, target.shared) = (TargetPhase::Succeeded, true);
+        (target.since, target.last_start) = (last_start, last_start);
+        record(&mut state, &Command::Revoke, Outcome::Done, NOW);
+        assert_eq!(state.targets[0].phase, TargetPhase::Tidying);
+        state.targets[0].due
+    };
+    assert_eq!(tidied(NOW - 100), NOW + 60, "a short copy");
+    assert!(tidied(NOW - 960) <= NOW, "a long copy waits no longer");
+}

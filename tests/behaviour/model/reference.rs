@@ -245,7 +245,10 @@ impl Reference {
             let run: Value = serde_json::from_slice(&object).expect("the ledger is JSON");
             for receipt in run["Receipt"].as_array().into_iter().flatten() {
                 let thing = THINGS.into_iter().find(|t| receipt["Resource"] == t.id());
-                let lists = [&receipt["ReadBack"]["Unclear"], &receipt["Verified"]["Open"]];
+                let lists = [
+                    &receipt["ReadBack"]["Unclear"],
+                    &receipt["Verified"]["Open"],
+                ];
                 let accounts = lists.into_iter().filter_map(Value::as_array).flatten();
                 for who in accounts.filter_map(Value::as_str) {
                     named.extend(thing.map(|thing| (thing, who.to_owned())));
