@@ -8,10 +8,14 @@
 //! - [`request`]: the validated wish
 //! - [`allowed`]: who may be given anything
 //! - [`event`]: what arrives
+//! - [`setup`]: the function's settings
 //! - [`source`]: the image to copy, as facts
+//! - [`copies`]: copies of snapshots, and which of equal ones counts
 //! - [`ledger`]: which run holds the source open: a pure record, and the rules of opening and closing
-//! - [`state`], [`diagnose`]: what a run remembers, and why a target failed
+//! - [`cause`]: why a target failed
+//! - [`state`]: what a run remembers between two calls
 //! - [`command`]: what can be done, and what came of it
+//! - [`remedy`]: what a person changes, where
 //! - [`tags`], [`losses`]: the tags of a copy, and what else of the source it will lack
 //! - [`plan`]: from wish and facts to the first state
 //! - [`step`]: the decisions, pure
@@ -24,9 +28,10 @@
 
 pub mod allowed;
 pub mod aws;
+pub mod cause;
 pub mod command;
+pub mod copies;
 pub mod denial;
-pub mod diagnose;
 pub mod digest;
 pub mod engine;
 pub mod error;
@@ -40,6 +45,7 @@ pub mod name;
 pub mod plan;
 pub mod policy;
 pub mod preflight;
+pub mod remedy;
 pub mod reply;
 pub mod request;
 pub mod service_linked_role;

@@ -10,7 +10,7 @@
 
 use serde_json::{Value, json};
 
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::error::Refusal;
 use crate::ids::{AccountId, Region};
 use crate::state::{Failure, State, TargetState};

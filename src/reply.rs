@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::engine::Progress;
 use crate::error::Error;
 use crate::state::{State, TargetPhase, TargetState};

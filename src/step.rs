@@ -23,7 +23,7 @@
 //! no longer wanted.
 
 use crate::command::Command;
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::state::{Phase, State, TargetPhase, TargetState};
 
 mod pace;

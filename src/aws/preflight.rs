@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use super::naming::{self, Holder};
 use super::{Actor, Aws, copies, image, refusal, register, tags};
 use crate::command::copy_key;
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::preflight::{Finding, Level, session_policy};
 use crate::source::Source;

@@ -8,7 +8,7 @@ use super::counting::{Counting, Fate};
 use super::naming::made_by;
 use super::{Aws, Place, copies, image, refusal};
 use crate::command::{Outcome, image_key, tag};
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::state::{State, TargetState};

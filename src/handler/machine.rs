@@ -10,7 +10,7 @@ use super::reading::{Again, read_again};
 use super::stack::{asked_by, started};
 use super::{Handler, Invocation, PATIENCE, answer_by, budget, in_time, too_slow};
 use crate::aws::Aws;
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::engine::{Progress, advance};
 use crate::error::Error;
 use crate::event::custom_resource::{RequestType, physical_id};

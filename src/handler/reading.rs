@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::in_time;
 use crate::aws::Aws;
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::engine::Budget;
 use crate::error::Error;
 use crate::source::Source;

@@ -9,7 +9,7 @@ use super::begin::NOTHING;
 use super::reading::{Again, read_again};
 use super::{Handler, Invocation, answer_by, turn_budget};
 use crate::aws::Aws;
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::engine::{Progress, advance};
 use crate::error::Error;
 use crate::event::Turn;

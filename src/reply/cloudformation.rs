@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::error::Error;
 use crate::event::custom_resource::CustomResource;
 use crate::reply::Status;

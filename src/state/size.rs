@@ -1,7 +1,7 @@
 //! How large a state may become: a caller holds it in an event.
 
 use super::{Failure, MOST_LEFT, REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase};
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::ids::{ImageId, KeyRef};
 
 impl State {

@@ -1,7 +1,7 @@
 //! A source of which nobody else may ever use the key is copied in its own account first; what is shared and copied is that.
 
 use super::{Phase, SHOWN_WITHIN, State};
-use crate::command::{CopyStatus, Staged, best};
+use crate::copies::{CopyStatus, Staged, best};
 use crate::ids::SnapshotId;
 
 impl State {

@@ -2,7 +2,7 @@
 //! and found by the next run, which has only the rest to do.
 
 use super::{Failure, TargetPhase, TargetState};
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 
 /// With more copies than this there is no place beside the words of a failure: the image tells them.
 pub const MOST_COPIES_BESIDE_WORDS: usize = 12;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::command::{Command, Outcome};
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, ImageId, Region};
 use crate::state::{

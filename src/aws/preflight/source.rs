@@ -7,7 +7,7 @@ use super::{Answer, answer};
 use crate::aws::key::key_region;
 use crate::aws::{Aws, refusal};
 use crate::command::grant_prefix;
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::error::{Error, Refusal};
 use crate::policy::Caller;
 use crate::preflight::{Finding, Level};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::ledger::Attempt;
 use crate::request::KeyAccess;
 use crate::state::{Share, State, TargetState};

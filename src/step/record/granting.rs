@@ -2,7 +2,7 @@
 //! request again has only the missing grant made.
 
 use crate::command::Outcome;
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::state::{Order, State, TargetPhase, TargetState};
 use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT, backoff};

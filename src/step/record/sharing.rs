@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::command::Outcome;
-use crate::diagnose::Cause;
+use crate::cause::Cause;
 use crate::error::Refusal;
 use crate::ids::AccountId;
 use crate::ledger::LONGEST_LIFE;

@@ -1,7 +1,8 @@
 //! Outcomes of copying the source in its own account.
 
-use crate::command::{CopyStatus, Outcome, Staged, best};
-use crate::diagnose::Cause;
+use crate::command::Outcome;
+use crate::copies::{CopyStatus, Staged, best};
+use crate::cause::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
 use crate::state::{Phase, State};
