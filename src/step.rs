@@ -22,8 +22,8 @@
 //! With `Mode: Share` the targets begin as Ready and are Granting or Succeeded once shared with; Revoking then takes back only what is
 //! no longer wanted.
 
-use crate::command::Command;
 use crate::cause::Cause;
+use crate::command::Command;
 use crate::state::{Phase, State, TargetPhase, TargetState};
 
 mod pace;

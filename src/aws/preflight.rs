@@ -6,8 +6,8 @@ use futures::stream::{self, StreamExt};
 
 use super::naming::{self, Holder};
 use super::{Actor, Aws, copies, image, refusal, register, tags};
-use crate::command::copy_key;
 use crate::cause::Cause;
+use crate::command::copy_key;
 use crate::error::{Refusal, RefusalKind};
 use crate::preflight::{Finding, Level, session_policy};
 use crate::source::Source;

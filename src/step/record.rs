@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::command::{Command, Outcome};
 use crate::cause::Cause;
+use crate::command::{Command, Outcome};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, ImageId, Region};
 use crate::state::{

@@ -1,9 +1,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::cause::Cause;
 use crate::command::Outcome;
 use crate::copies::{Copies, Copy, CopyStatus};
-use crate::cause::Cause;
 use crate::error::Refusal;
 use crate::ids::{ImageId, KeyRef, Region, SnapshotId};
 use crate::plan::distribute;

@@ -1,7 +1,7 @@
 //! Outcomes of looking, starting copies and waiting for them.
 
-use crate::copies::{Copies, Copy, CopyStatus, best};
 use crate::cause::Cause;
+use crate::copies::{Copies, Copy, CopyStatus, best};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, KeyRef, SnapshotId};
 use crate::state::{Phase, State, TargetPhase, TargetState};

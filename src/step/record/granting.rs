@@ -1,8 +1,8 @@
 //! Outcomes of letting service-linked roles launch. Nothing here undoes: the image is good, or shared, and stays; whoever sends the
 //! request again has only the missing grant made.
 
-use crate::command::Outcome;
 use crate::cause::Cause;
+use crate::command::Outcome;
 use crate::error::{Refusal, RefusalKind};
 use crate::state::{Order, State, TargetPhase, TargetState};
 use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT, backoff};

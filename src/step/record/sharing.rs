@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::command::Outcome;
 use crate::cause::Cause;
+use crate::command::Outcome;
 use crate::error::Refusal;
 use crate::ids::AccountId;
 use crate::ledger::LONGEST_LIFE;

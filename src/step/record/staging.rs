@@ -1,8 +1,8 @@
 //! Outcomes of copying the source in its own account.
 
+use crate::cause::Cause;
 use crate::command::Outcome;
 use crate::copies::{CopyStatus, Staged, best};
-use crate::cause::Cause;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
 use crate::state::{Phase, State};

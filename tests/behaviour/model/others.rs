@@ -122,8 +122,14 @@ impl Others {
             Theirs::DeleteCopy { place, which } => {
                 let ids = our_snapshots(sandbox, PLACES[*place], told);
                 if let Some(id) = ids.get(*which % ids.len().max(1)) {
-                    told.lock().expect("told").hinder_all();
-                    // Refused where an image stands on it.
+                    let images = sandbox.images(PLACES[*place].0, PLACES[*place].1);
+                    let stand_on_it = images.into_iter().filter(|i| i.snapshot_ids().contains(id));
+                    {
+                        let mut told = told.lock().expect("told");
+                        told.hinder_all();
+                        // EC2 refuses the root device's snapshot only.
+                        told.disputed.extend(stand_on_it.map(|i| i.image_id));
+                    }
                     drop(
                         self.ec2(PLACES[*place])
                             .delete_snapshot()
