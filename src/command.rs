@@ -205,11 +205,16 @@ pub enum Outcome {
 
 /// What find-or-create looks up: digest of source snapshot, account, Region and key.
 pub fn copy_key(source: &SnapshotId, target: &TargetState) -> String {
+    copy_key_under(source, target, target.kms_key_id.as_str())
+}
+
+/// The same under a key that the target's state need not have: another process may have resolved the alias.
+pub fn copy_key_under(source: &SnapshotId, target: &TargetState, key: &str) -> String {
     digest([
         source.as_str(),
         target.account_id.as_str(),
         target.region.as_str(),
-        target.kms_key_id.as_str(),
+        key,
     ])
 }
 

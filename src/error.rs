@@ -117,6 +117,8 @@ pub fn kind_of(code: &str) -> RefusalKind {
             | "DependencyTimeoutException"
             | "ServiceFailure"
             | "ConcurrentModification"
+            // The image that uses it does not show yet: then it is kept.
+            | "InvalidSnapshot.InUse"
             | "UnreadableAnswer" => RefusalKind::Uncertain,
             "ResourceLimitExceeded"
             | "ConcurrentSnapshotLimitExceeded"

@@ -174,9 +174,14 @@ fn problem(what: impl Into<String>, remedy: impl Into<String>) -> Problem {
 }
 
 impl ImageFacts {
-    /// The snapshots behind the mappings, each once, in their order.
+    /// The snapshots behind the mappings, each once: the root device's first, then in the order of the mappings.
     pub fn snapshots(&self) -> Vec<SnapshotId> {
-        let mut found = Vec::new();
+        let root = self
+            .mappings
+            .iter()
+            .filter(|m| Some(&m.device_name) == self.root_device_name.as_ref());
+        let root = root.filter_map(|m| m.device.snapshot().cloned());
+        let mut found: Vec<SnapshotId> = root.collect();
         for mapping in &self.mappings {
             if let Device::Ebs {
                 snapshot: Some(id), ..

@@ -91,14 +91,15 @@ impl Aws {
             }
             let listed = copies::list(&ec2, &at, state, target).await?;
             let used: Vec<&SnapshotId> = target.copies.iter().flatten().collect();
-            let surplus: Vec<SnapshotId> = listed
-                .copies
-                .into_iter()
-                .flatten()
-                .map(|c| c.id)
-                .filter(|id| !used.contains(&id))
-                .collect();
-            Ok::<_, Refusal>(copies::delete(&ec2, &at, &surplus, &[]).await.left)
+            let mut surplus = listed.copies.into_iter().map(|copies| {
+                let ids = copies.into_iter().map(|copy| copy.id);
+                ids.filter(|id| !used.contains(&id))
+                    .collect::<Vec<SnapshotId>>()
+            });
+            let roots = surplus.next().unwrap_or_default();
+            let others: Vec<SnapshotId> = surplus.flatten().collect();
+            let deleted = copies::delete(&ec2, &at, &roots, &others, &[]).await;
+            Ok::<_, Refusal>(deleted.left)
         };
         match tidied.await {
             Ok(left) if left.is_empty() => Outcome::Done,

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use super::key_policy::by_policy;
 use super::presign::CopyToSign;
 use super::{Actor, Aws, Place, image, refusal, tags};
-use crate::command::{Outcome, copy_key, tag};
+use crate::command::{Outcome, copy_key, copy_key_under, tag};
 use crate::copies::{Copies, Copy, CopyStatus};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, SnapshotId};
@@ -314,32 +314,61 @@ pub struct Deleted {
     pub left: Vec<(String, Refusal)>,
 }
 
-/// Deletes these snapshots. One that is gone counts as deleted; one that an image uses is not an orphan, and neither gone nor left.
-/// EC2 itself keeps root snapshots only, so images are asked for first, other than those `deregistered` a moment ago.
+/// Whether a snapshot has the tag of a copy of this source snapshot, under whichever key it is.
+pub fn is_copy_of(snapshot: &Snapshot, source: &SnapshotId, target: &TargetState) -> bool {
+    let wanted = copy_key_under(source, target, snapshot.kms_key_id().unwrap_or_default());
+    let mut tags = snapshot.tags().iter();
+    tags.any(|t| t.key() == Some(tag::KEY) && t.value() == Some(&wanted))
+}
+
+/// Deletes these copies, except those that an image uses, beside images that were deregistered a moment ago.
+///
+/// EC2 refuses to delete the snapshot of an image's root device, and of no other device. A new image may be missing in the lists for a
+/// minute. So the root snapshots are deleted first: where EC2 says that one is in use, the others stay until the image shows.
 pub async fn delete(
     ec2: &Client,
     at: &Place,
-    ids: &[SnapshotId],
+    roots: &[SnapshotId],
+    others: &[SnapshotId],
     deregistered: &[ImageId],
 ) -> Deleted {
     let mut deleted = Deleted::default();
-    let used = match image::using(ec2, at, ids).await {
+    let all: Vec<SnapshotId> = roots.iter().chain(others).cloned().collect();
+    let used = match image::using(ec2, at, &all).await {
         Ok(images) => used_by(&images, deregistered),
         Err(refusal) => {
-            let all = ids.iter().map(|id| (id.to_string(), refusal.clone()));
+            let all = all.iter().map(|id| (id.to_string(), refusal.clone()));
             deleted.left.extend(all);
             return deleted;
         }
     };
-    let unused = ids.iter().filter(|id| !used.contains(id.as_str()));
-    let ids: Vec<SnapshotId> = unused.cloned().collect();
+    let unused = |ids: &[SnapshotId]| -> Vec<SnapshotId> {
+        let unused = ids.iter().filter(|id| !used.contains(id.as_str()));
+        unused.cloned().collect()
+    };
+    delete_all(ec2, at, &unused(roots), &mut deleted).await;
+    match deleted.left.first().cloned() {
+        None => delete_all(ec2, at, &unused(others), &mut deleted).await,
+        Some((_, refusal)) => {
+            let waiting = unused(others).into_iter();
+            deleted
+                .left
+                .extend(waiting.map(|id| (id.to_string(), refusal.clone())));
+        }
+    }
+    deleted
+}
+
+async fn delete_all(ec2: &Client, at: &Place, ids: &[SnapshotId], deleted: &mut Deleted) {
     let deleting = ids.iter().map(|id| async move {
         let answer = ec2.delete_snapshot().snapshot_id(id.as_str()).send().await;
-        answer.map_err(|e| refusal("DeleteSnapshot", at, id, &e))
+        (
+            id,
+            answer.map_err(|e| refusal("DeleteSnapshot", at, id, &e)),
+        )
     });
-    for (id, answer) in ids.iter().zip(join_all(deleting).await) {
+    for (id, answer) in join_all(deleting).await {
         match answer {
-            Err(refusal) if refusal.code == "InvalidSnapshot.InUse" => {}
             Err(refusal) if refusal.code == "InvalidSnapshot.NotFound" => {
                 deleted.gone.push(id.clone());
             }
@@ -350,7 +379,6 @@ pub async fn delete(
             Ok(_) => deleted.gone.push(id.clone()),
         }
     }
-    deleted
 }
 
 /// Whether EC2 knows nothing of a snapshot that it lists. What is gone has no tags by which a policy would allow to delete it.

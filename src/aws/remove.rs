@@ -59,8 +59,8 @@ impl Aws {
             }
         }
         // Copies of another run are that run's to finish or to undo.
-        let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);
-        let deleted = copies::delete(&ec2, &at, &ids, &deregistered).await;
+        let copies = copies::made_by(&ec2, &at, &state.run).await?;
+        let deleted = delete(&ec2, &at, state, target, &copies, &deregistered).await;
         left.extend(deleted.left);
         if left.is_empty() {
             let keys = self.keys_of(state, &actor, target, &[]).await?;
@@ -126,8 +126,8 @@ impl Aws {
         if !kept.is_empty() {
             return Ok((left, kept));
         }
-        let ids = ids_of(&copies::made_by(&ec2, &at, &state.run).await?);
-        let deleted = copies::delete(&ec2, &at, &ids, &deregistered).await;
+        let copies = copies::made_by(&ec2, &at, &state.run).await?;
+        let deleted = delete(&ec2, &at, state, target, &copies, &deregistered).await;
         left.extend(deleted.left);
         if left.is_empty() {
             left = self
@@ -162,6 +162,23 @@ impl Aws {
         }
         Ok(left)
     }
+}
+
+/// Deletes copies of this run, those of the source's root snapshot first.
+async fn delete(
+    ec2: &Client,
+    at: &Place,
+    state: &State,
+    target: &TargetState,
+    copies: &[Snapshot],
+    deregistered: &[ImageId],
+) -> copies::Deleted {
+    let root = state.source.snapshots.first();
+    let (roots, others): (Vec<Snapshot>, Vec<Snapshot>) = copies
+        .iter()
+        .cloned()
+        .partition(|copy| root.is_some_and(|root| copies::is_copy_of(copy, root, target)));
+    copies::delete(ec2, at, &ids_of(&roots), &ids_of(&others), deregistered).await
 }
 
 fn ids_of(snapshots: &[Snapshot]) -> Vec<SnapshotId> {

@@ -217,7 +217,7 @@ impl Aws {
             .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
             .filter(|id| !self.deleted().contains(id))
             .collect();
-        let deleted = copies::delete(&ec2, &at, &ids, &[]).await;
+        let deleted = copies::delete(&ec2, &at, &[], &ids, &[]).await;
         self.deleted().extend(deleted.gone);
         deleted.left
     }

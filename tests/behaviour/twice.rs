@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use amiferry_sandbox::world::LateReads;
 use amiferry_sandbox::{Fault, Sandbox};
 use serde_json::{Value, json};
 
@@ -153,4 +154,43 @@ async fn one_of_two_at_work_on_the_same_state_dies() {
         assert_closed(&sandbox);
         assert!(sandbox.ledger().len() > before + 10);
     }
+}
+
+/// EC2 keeps the snapshot of an image's root device from being deleted, and no other; and the image shows a minute late.
+#[tokio::test(start_paused = true)]
+async fn an_undoing_process_keeps_the_copies_of_an_image_that_shows_late() {
+    let late = LateReads {
+        listings: Duration::from_mins(1),
+        ..LateReads::default()
+    };
+    let mut world = slow_world(&TWO[..1]).late_reads(late);
+    // The root device is not the first of the mappings.
+    world.accounts[0].images[0].block_device_mappings.reverse();
+    let sandbox = Sandbox::new(world);
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "RegisterImage" => Fault::HangAfter,
+        _ => Fault::None,
+    });
+    let (mut event, mut state) = (distribute(&TWO[..1]), Value::Null);
+    loop {
+        let called = tokio::select! {
+            biased;
+            () = sandbox.hung() => break,
+            reply = call(&sandbox, &event) => reply.expect("a reply"),
+        };
+        state = called["State"].clone();
+        event = json!({"State": state});
+        let wait = called["WaitSeconds"].as_u64().expect("it goes on");
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+    }
+    sandbox.clear_fault();
+    state["Targets"][0]["Phase"] = json!("Undoing");
+    state["Targets"][0]["Failure"] = json!({"Cause": "Throttled", "Reason": "too many requests"});
+    state["Targets"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("ImageId");
+    to_the_end(&sandbox, &json!({"State": state})).await;
+    assert_whole(&sandbox, &TWO[..1]);
+    assert_closed(&sandbox);
 }

@@ -67,9 +67,9 @@ pub struct Reference {
     held: BTreeSet<(Thing, String)>,
     /// Shut out by a run of ours that has not ended.
     closing: BTreeSet<(Thing, String)>,
-    /// Closed by a run of ours at least once.
-    closed_once: BTreeSet<(Thing, String)>,
-    /// Permissions of others that a run of ours removed after an earlier closing: a receipt must name each.
+    /// Opened by a run of ours at least once.
+    opened_once: BTreeSet<(Thing, String)>,
+    /// Permissions of others that a run of ours removed where one had opened before: a receipt must name each.
     doubtful: BTreeSet<(Thing, String)>,
     /// Whom a lasting share let in, and nobody has asked to shut out.
     lasting: BTreeSet<(Thing, String)>,
@@ -211,12 +211,13 @@ impl Reference {
         }
         self.whose.insert((thing, who.to_owned()), Whose::Ours);
         self.held.insert((thing, who.to_owned()));
+        self.opened_once.insert((thing, who.to_owned()));
     }
 
     fn we_shut_out(&mut self, thing: Thing, who: &str) {
         let key = (thing, who.to_owned());
         if self.whose.remove(&key) == Some(Whose::Theirs) {
-            if self.closed_once.contains(&key) {
+            if self.opened_once.contains(&key) {
                 self.doubtful.insert(key.clone());
             } else {
                 self.wrong.push(format!(
@@ -230,7 +231,6 @@ impl Reference {
             ));
         }
         self.held.remove(&key);
-        self.closed_once.insert(key.clone());
         self.closing.insert(key);
     }
 
