@@ -169,14 +169,12 @@ async fn wrong_keys_of(
         .set_values(Some(ids.iter().map(ToString::to_string).collect()))
         .build();
     let there = copies::own_snapshots(ec2, at, filter).await?;
-    let key_of = |id: &SnapshotId| {
-        there
-            .iter()
-            .find(|s| s.snapshot_id() == Some(id.as_str()))
-            .and_then(|s| s.kms_key_id())
+    let wrong = |id: &SnapshotId| match there.iter().find(|s| s.snapshot_id() == Some(id.as_str()))
+    {
+        Some(snapshot) => wrong_key(id, snapshot.kms_key_id(), target),
+        None => Some(format!(
+            "{id}, which the image stands on, is not there any more"
+        )),
     };
-    Ok(ids
-        .iter()
-        .filter_map(|id| wrong_key(id, key_of(id), target))
-        .collect())
+    Ok(ids.iter().filter_map(wrong).collect())
 }

@@ -290,11 +290,16 @@ pub fn copy(snapshot: &Snapshot) -> Option<Copy> {
         ),
         _ => CopyStatus::Pending(percent(snapshot.progress().unwrap_or_default())),
     };
+    let mut tags = snapshot.tags().iter();
+    let run = tags
+        .find(|t| t.key() == Some(tag::RUN))
+        .and_then(|t| t.value());
     let started = snapshot
         .start_time()
         .map_or(0, aws_smithy_types::DateTime::secs);
     Some(Copy {
         id: SnapshotId::parse(snapshot.snapshot_id()?).ok()?,
+        run: run.unwrap_or_default().to_owned(),
         started,
         status,
     })

@@ -38,6 +38,7 @@ fn key() -> KeyRef {
 fn copy(n: u8, status: CopyStatus) -> Copy {
     Copy {
         id: SnapshotId::parse(&format!("snap-{n:017x}")).unwrap(),
+        run: "0123456789abcdef".to_owned(),
         started: NOW + i64::from(n),
         status,
     }

@@ -1,7 +1,7 @@
 //! Outcomes of looking, starting copies and waiting for them.
 
 use crate::cause::Cause;
-use crate::copies::{Copies, Copy, CopyStatus, best};
+use crate::copies::{Copies, Copy, CopyStatus, chosen};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, KeyRef, SnapshotId};
 use crate::state::{Phase, State, TargetPhase, TargetState};
@@ -47,8 +47,8 @@ fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let last_start = state.targets[i].last_start;
     let mut doubled = false;
     let remembered = state.copies_mut(i);
-    for (place, seen) in remembered.iter_mut().zip(copies) {
-        match best(seen) {
+    for ((place, seen), chosen) in remembered.iter_mut().zip(copies).zip(chosen(copies)) {
+        match chosen {
             Some(copy) => {
                 doubled |= place.as_ref().is_some_and(|before| *before != copy.id);
                 *place = Some(copy.id.clone());

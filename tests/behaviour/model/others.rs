@@ -128,7 +128,11 @@ impl Others {
                         let mut told = told.lock().expect("told");
                         told.hinder_all();
                         // EC2 refuses the root device's snapshot only.
-                        told.disputed.extend(stand_on_it.map(|i| i.image_id));
+                        let disputed: Vec<String> = stand_on_it.map(|i| i.image_id).collect();
+                        if !disputed.is_empty() {
+                            told.names_taken.insert(PLACES[*place]);
+                        }
+                        told.disputed.extend(disputed);
                     }
                     drop(
                         self.ec2(PLACES[*place])
