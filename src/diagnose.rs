@@ -15,6 +15,7 @@
 //! | OptInRequired, AuthFailure | `RegionNotEnabled` |
 //! | CreateGrant: InvalidArnException, the service-linked role is none that KMS knows | `ServiceLinkedRoleMissing` |
 //! | any other refusal of a grant to launch | `LaunchGrantMissing` |
+//! | CreateTags or DeleteTags of a copy that stands refused | `TagsNotChanged` |
 //! | GetKeyPolicy or PutKeyPolicy denied | `KeyPolicyDenied` |
 //! | PutKeyPolicy, with one account or without | `UnknownAccount` |
 //! | a policy that would be longer than 32 KB | `KeyPolicyTooLong` |
@@ -75,6 +76,8 @@ pub enum Cause {
     ServiceLinkedRoleMissing,
     /// The image stands; a service-linked role has no grant to launch from it.
     LaunchGrantMissing,
+    /// The image stands with its former tags, or some of them.
+    TagsNotChanged,
     /// What cannot be shared as it is could not be copied in the source account.
     StagingFailed,
     /// AWS did not tell of the source, however often it was asked.
@@ -157,9 +160,11 @@ impl Cause {
             None => "the AMI and its snapshots are kept",
             Some(_) => "the AMI stays shared",
         };
-        format!(
-            "{remedy}. Meanwhile {kept}: then send the same request again, which only makes the grant that is missing"
-        )
+        let rest = match self {
+            Self::TagsNotChanged => "changes the tags",
+            _ => "makes the grant that is missing",
+        };
+        format!("{remedy}. Meanwhile {kept}: then send the same request again, which only {rest}")
     }
 
     /// What to change where AWS named the policy that denied it, and no change of the role's own policy or of a grant helps.
@@ -167,7 +172,7 @@ impl Cause {
         let reason = target.failure.as_ref().map(|failure| &failure.reason)?;
         let denial = Denial::read(reason).filter(|denial| denial.is_final())?;
         let (account, region, who) = match self {
-            Self::AccessDenied | Self::LaunchGrantMissing => {
+            Self::AccessDenied | Self::LaunchGrantMissing | Self::TagsNotChanged => {
                 let role = role_of(target);
                 (&target.account_id, &target.region, role)
             }
@@ -309,6 +314,9 @@ impl Cause {
                     state.source.keys.join(" and ")
                 ),
             },
+            Self::TagsNotChanged => format!(
+                "In account {account}: allow {role} ec2:CreateTags and ec2:DeleteTags on the copies, as the statement Retag of docs/permissions.md does (a newer templates/target-role.yaml has it); look for a policy that denies it. Where a resource has too many tags, take some off the AMI or its snapshots"
+            ),
             Self::Throttled => format!("Run again later; if it persists, ask for a higher EC2 request quota in account {account}, Region {region}"),
             Self::Unreachable => format!("Run again; if it persists, check the network path to {region} and the AWS Health Dashboard"),
             Self::Other => "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned(),

@@ -13,7 +13,7 @@ use crate::losses::notes;
 use crate::request::{KeyAccess, MAX_TARGETS, Mode, Request, Target};
 use crate::source::Source;
 use crate::state::{
-    Order, Phase, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
+    Order, Phase, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
 };
 
 /// Plans to give each target its AMI.
@@ -152,6 +152,12 @@ pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now
     state(request, source, targets, run, now)
 }
 
+/// Notes that an update asks for other tags than the copies that stand have.
+pub fn retag(state: &mut State, retag: Option<Retag>) -> Result<(), Error> {
+    state.order.retag = retag;
+    check_size(state)
+}
+
 /// Adds targets that an update took off the list, to be deregistered.
 pub fn take_off(state: &mut State, gone: &[Target]) -> Result<(), Error> {
     state
@@ -189,6 +195,7 @@ fn state(
         audience: Vec::new(),
         notes: Vec::new(),
         renewal: None,
+        retag: None,
     };
     begun(source, order, targets, run, now)
 }

@@ -13,7 +13,8 @@ use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
 use crate::source::Source;
-use crate::state::{Renewal, SourceRef, State, TargetPhase};
+use crate::state::{Renewal, Retag, SourceRef, State, TargetPhase};
+use crate::tags;
 
 /// The source design's resources that share without copying.
 const SHARING_RESOURCES: [&str; 2] = ["Custom::ShareAutomation", "Custom::MultiAccountAmiShare"];
@@ -214,6 +215,7 @@ async fn begin_copy(
                     OnDelete::Deregister => Renewal::Remove,
                 });
             }
+            plan::retag(&mut begun.state, retags(&begun.request, &old))?;
             let gone = no_longer_wanted(&begun.request, old);
             plan::take_off(&mut begun.state, &gone)?;
         }
@@ -229,6 +231,15 @@ fn renews(new: &Request, old: &Request) -> bool {
     };
     let both_copy = new.mode == Mode::Copy && old.mode == Mode::Copy;
     both_copy && (new.name != old.name || new.targets.iter().any(rekeyed))
+}
+
+/// What an update changes of the tags of copies.
+fn retags(new: &Request, old: &Request) -> Option<Retag> {
+    let both_copy = new.mode == Mode::Copy && old.mode == Mode::Copy;
+    let asked = |request: &Request| (request.tags.clone(), request.copy_tags);
+    let ((old, old_copied), (new, new_copied)) = (asked(old), asked(new));
+    let retag = tags::retag((&old, old_copied), (&new, new_copied));
+    retag.filter(|_| both_copy)
 }
 
 /// The targets of a resource whose copies an update takes away: those off the list, and all where copies become a share.

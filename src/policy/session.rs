@@ -81,6 +81,7 @@ fn minimal(state: &State, launches_only: bool) -> String {
     let mut statements = vec![json!({"Effect": "Allow", "Action": actions, "Resource": "*"})];
     if !launches_only {
         statements.push(deleting(state, &json!("*")));
+        statements.extend(retagging(state, &json!("*")));
     }
     statements.extend(making_roles(state));
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
@@ -100,6 +101,17 @@ fn deleting(state: &State, resource: &Value) -> Value {
     json!({"Effect": "Allow", "Resource": resource,
         "Action": ["ec2:DeleteSnapshot", "ec2:DeregisterImage"],
         "Condition": {"StringEquals": {ours: state.source.image_id.as_str()}}})
+}
+
+/// Deleting tags of copies of the source account's images: a copy that stands may be of another image that shares a snapshot. Setting
+/// tags goes with making copies.
+fn retagging(state: &State, resource: &Value) -> Option<Value> {
+    state.order.retag.as_ref()?;
+    let ours = format!("aws:ResourceTag/{}", tag::SOURCE_ACCOUNT);
+    Some(
+        json!({"Effect": "Allow", "Action": "ec2:DeleteTags", "Resource": resource,
+            "Condition": {"StringEquals": {ours: state.source.account_id.as_str()}}}),
+    )
 }
 
 fn regions<'a>(state: &'a State, account: &AccountId) -> BTreeSet<&'a str> {
@@ -140,6 +152,7 @@ fn to_copy(
             "BoolIfExists": {"kms:GrantIsForAWSResource": "true"},
         }}),
     ];
+    statements.extend(retagging(state, &json!(own)));
     if !state.order.service_linked_roles.is_empty() {
         let own = format!(":{account}:key/");
         let of_account: Vec<&String> = keys.iter().filter(|key| key.contains(&own)).collect();
@@ -228,6 +241,7 @@ mod tests {
     use crate::plan::{distribute, share};
     use crate::request::{Defaults, Mode, Request};
     use crate::source::tests::example;
+    use crate::state::Retag;
 
     fn planned(request: &Value) -> State {
         let defaults = Defaults {
@@ -349,6 +363,31 @@ mod tests {
                 BTreeSet::from(["kms:CreateGrant".to_owned()])
             );
             assert!(!shared.contains(":222222222222:key/"), "{shared}");
+        }
+    }
+
+    /// A session that changes no tags of copies that stand cannot delete any.
+    #[test]
+    fn tags_are_deleted_only_from_copies_and_only_where_an_update_changes_them() {
+        let mut state = planned(
+            &json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222"}]}),
+        );
+        let account = state.targets[0].account_id.clone();
+        let delete = |policy: &String| actions(policy).contains("ec2:DeleteTags");
+        assert!(!session_policies(&state, &account).iter().any(delete));
+        state.order.retag = Some(Retag::default());
+        let policies = session_policies(&state, &account);
+        assert!(policies.iter().all(delete));
+        for policy in policies {
+            let policy: Value = serde_json::from_str(&policy).unwrap();
+            let mut statements = policy["Statement"].as_array().unwrap().iter();
+            let retagging = statements
+                .find(|s| s["Action"] == "ec2:DeleteTags")
+                .unwrap();
+            assert_eq!(
+                retagging["Condition"],
+                json!({"StringEquals": {"aws:ResourceTag/amiferry:source-account": "111111111111"}})
+            );
         }
     }
 

@@ -61,6 +61,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             serial: 1000,
             share: None,
             renewal: None,
+            retag: None,
             service_linked_roles: Vec::new(),
             create_service_linked_roles: false,
             audience: Vec::new(),

@@ -27,6 +27,7 @@ mod preflight;
 mod process;
 mod response_url;
 mod resume;
+mod retag;
 mod share;
 mod sources;
 mod staging;

@@ -1,4 +1,4 @@
-//! Outcomes of letting service-linked roles launch. Nothing here undoes: the image is good, or shared, and stays; whoever sends the
+//! Outcomes of what comes last: changing tags, and letting service-linked roles launch. Nothing here undoes: the image is good, or shared, and stays; whoever sends the
 //! request again has only the missing grant made.
 
 use crate::command::Outcome;
@@ -7,8 +7,16 @@ use crate::error::{Refusal, RefusalKind};
 use crate::state::{Order, State, TargetPhase, TargetState};
 use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT, backoff};
 
-/// Where a target goes that has all but its grants; once the source is closed again it has those too.
+/// Where a target goes that has all but its tags and grants; once the source is closed again it has those too.
 pub(super) fn end_or_grant(order: &Order, closed: bool) -> TargetPhase {
+    if order.retag.is_some() && !closed {
+        TargetPhase::Retagging
+    } else {
+        end_or_let_launch(order, closed)
+    }
+}
+
+fn end_or_let_launch(order: &Order, closed: bool) -> TargetPhase {
     if closed || order.service_linked_roles.is_empty() {
         TargetPhase::Succeeded
     } else {
@@ -64,6 +72,33 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
             target.fail_standing(Cause::SourceGone, &what);
             target.image_id = None;
         }
+        _ => {}
+    }
+}
+
+/// Notes what came of changing the tags of a copy that stands.
+pub(super) fn retagged(state: &mut State, i: usize, outcome: Outcome, now: i64) {
+    let next = end_or_let_launch(&state.order, false);
+    let target = &mut state.targets[i];
+    let cause = Cause::TagsNotChanged;
+    match outcome {
+        Outcome::Done => {
+            (target.tries, target.due, target.failure) = (0, 0, None);
+            target.phase = next;
+        }
+        Outcome::NotYet(what) => again(target, MOST_TRIES, cause, &what, now),
+        Outcome::Refused(refusal) => {
+            // A policy that was changed a moment ago may not be in force yet.
+            let most = if refusal.is_passing() {
+                MOST_TRIES
+            } else if refusal.kind() == RefusalKind::Denied {
+                MOST_TRIES_FOR_A_ROLE
+            } else {
+                1
+            };
+            again(target, most, cause, &refusal.to_string(), now);
+        }
+        Outcome::SourceGone(what) => target.fail_standing(cause, &what),
         _ => {}
     }
 }
