@@ -15,6 +15,7 @@
 //! | OptInRequired, AuthFailure | `RegionNotEnabled` |
 //! | CreateGrant: InvalidArnException, the service-linked role is none that KMS knows | `ServiceLinkedRoleMissing` |
 //! | any other refusal of a grant to launch | `LaunchGrantMissing` |
+//! | RevokeGrant of a grant to launch refused, for a role that an update took off the list | `LaunchGrantLeft` |
 //! | CreateTags or DeleteTags of a copy that stands refused | `TagsNotChanged` |
 //! | GetKeyPolicy or PutKeyPolicy denied | `KeyPolicyDenied` |
 //! | PutKeyPolicy, with one account or without | `UnknownAccount` |
@@ -76,6 +77,8 @@ pub enum Cause {
     ServiceLinkedRoleMissing,
     /// The image stands; a service-linked role has no grant to launch from it.
     LaunchGrantMissing,
+    /// The image stands; a service-linked role that an update took off the list may launch from it still.
+    LaunchGrantLeft,
     /// The image stands with its former tags, or some of them.
     TagsNotChanged,
     /// What cannot be shared as it is could not be copied in the source account.
@@ -162,6 +165,7 @@ impl Cause {
         };
         let rest = match self {
             Self::TagsNotChanged => "changes the tags",
+            Self::LaunchGrantLeft => "takes the grant away",
             _ => "makes the grant that is missing",
         };
         format!("{remedy}. Meanwhile {kept}: then send the same request again, which only {rest}")
@@ -172,7 +176,10 @@ impl Cause {
         let reason = target.failure.as_ref().map(|failure| &failure.reason)?;
         let denial = Denial::read(reason).filter(|denial| denial.is_final())?;
         let (account, region, who) = match self {
-            Self::AccessDenied | Self::LaunchGrantMissing | Self::TagsNotChanged => {
+            Self::AccessDenied
+            | Self::LaunchGrantMissing
+            | Self::LaunchGrantLeft
+            | Self::TagsNotChanged => {
                 let role = role_of(target);
                 (&target.account_id, &target.region, role)
             }
@@ -314,6 +321,9 @@ impl Cause {
                     state.source.keys.join(" and ")
                 ),
             },
+            Self::LaunchGrantLeft => format!(
+                "In account {account}, Region {region}: allow {role} kms:ListGrants and kms:RevokeGrant on {key}, in the role's policy and in the key policy, or revoke the grant that the Reason names (aws kms revoke-grant)"
+            ),
             Self::TagsNotChanged => format!(
                 "In account {account}: allow {role} ec2:CreateTags and ec2:DeleteTags on the copies, as the statement Retag of docs/permissions.md does (a newer templates/target-role.yaml has it); look for a policy that denies it. Where a resource has too many tags, take some off the AMI or its snapshots"
             ),

@@ -11,6 +11,7 @@ use refuse::{check_size, check_words};
 use crate::error::Error;
 use crate::losses::notes;
 use crate::request::{KeyAccess, MAX_TARGETS, Mode, Request, Target};
+use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
 use crate::state::{
     Order, Phase, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
@@ -152,9 +153,14 @@ pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now
     state(request, source, targets, run, now)
 }
 
-/// Notes that an update asks for other tags than the copies that stand have.
-pub fn retag(state: &mut State, retag: Option<Retag>) -> Result<(), Error> {
+/// Notes what an update changes of copies that stand: their tags, and who may launch from them.
+pub fn amend(
+    state: &mut State,
+    retag: Option<Retag>,
+    ended_roles: Vec<ServiceLinkedRole>,
+) -> Result<(), Error> {
     state.order.retag = retag;
+    state.order.ended_roles = ended_roles;
     check_size(state)
 }
 
@@ -196,6 +202,7 @@ fn state(
         notes: Vec::new(),
         renewal: None,
         retag: None,
+        ended_roles: Vec::new(),
     };
     begun(source, order, targets, run, now)
 }

@@ -135,6 +135,9 @@ pub struct Order {
     /// Those in each target that get a grant to launch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_linked_roles: Vec<ServiceLinkedRole>,
+    /// Those that an update took off: their grants on the targets' own keys are revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended_roles: Vec<ServiceLinkedRole>,
     /// Make those of them that do not exist.
     #[serde(default, skip_serializing_if = "is_default")]
     pub create_service_linked_roles: bool,
@@ -153,6 +156,13 @@ pub struct Order {
     /// What of the source its copies lack, to be told with each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl Order {
+    /// Whether the run makes or revokes grants by which service-linked roles launch.
+    pub fn has_launch_grants(&self) -> bool {
+        !self.service_linked_roles.is_empty() || !self.ended_roles.is_empty()
+    }
 }
 
 /// What becomes of a run's image of before, once the one that an update asks for is good.

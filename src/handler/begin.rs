@@ -12,6 +12,7 @@ use crate::ledger::{Principals, RunStatus};
 use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
+use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
 use crate::state::{Renewal, Retag, SourceRef, State, TargetPhase};
 use crate::tags;
@@ -215,7 +216,8 @@ async fn begin_copy(
                     OnDelete::Deregister => Renewal::Remove,
                 });
             }
-            plan::retag(&mut begun.state, retags(&begun.request, &old))?;
+            let ended = ended_roles(&begun.request, &old);
+            plan::amend(&mut begun.state, retags(&begun.request, &old), ended)?;
             let gone = no_longer_wanted(&begun.request, old);
             plan::take_off(&mut begun.state, &gone)?;
         }
@@ -231,6 +233,19 @@ fn renews(new: &Request, old: &Request) -> bool {
     };
     let both_copy = new.mode == Mode::Copy && old.mode == Mode::Copy;
     both_copy && (new.name != old.name || new.targets.iter().any(rekeyed))
+}
+
+/// The service-linked roles that are to launch from copies no longer.
+fn ended_roles(new: &Request, old: &Request) -> Vec<ServiceLinkedRole> {
+    if old.mode != Mode::Copy {
+        return Vec::new();
+    }
+    // A share's grants are on the source keys.
+    let stays = |role: &&ServiceLinkedRole| {
+        new.mode == Mode::Copy && new.service_linked_roles.contains(role)
+    };
+    let roles = old.service_linked_roles.iter();
+    roles.filter(|role| !stays(role)).cloned().collect()
 }
 
 /// What an update changes of the tags of copies.

@@ -178,12 +178,12 @@ fn reason(state: &State) -> String {
     }
 }
 
-/// Targets that were to be cleared and where something stays, or may, and why.
+/// Targets where something was to be taken away and stays, or may, and why.
 fn unseen(state: &State) -> String {
     let removed = state
         .targets
         .iter()
-        .filter(|t| t.phase == TargetPhase::Removed);
+        .filter(|t| matches!(t.phase, TargetPhase::Removed | TargetPhase::Succeeded));
     let said = removed.filter_map(|t| {
         let failure = t.failure.as_ref()?;
         let what = match failure.cause {

@@ -62,6 +62,7 @@ fn full(targets: usize, snapshots: usize) -> State {
             share: None,
             renewal: None,
             retag: None,
+            ended_roles: Vec::new(),
             service_linked_roles: Vec::new(),
             create_service_linked_roles: false,
             audience: Vec::new(),

@@ -29,6 +29,7 @@ mod response_url;
 mod resume;
 mod retag;
 mod share;
+mod shared_snapshots;
 mod sources;
 mod staging;
 mod stolen;

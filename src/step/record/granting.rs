@@ -4,7 +4,7 @@
 use crate::command::Outcome;
 use crate::diagnose::Cause;
 use crate::error::{Refusal, RefusalKind};
-use crate::state::{Order, State, TargetPhase, TargetState};
+use crate::state::{Failure, Order, State, TargetPhase, TargetState};
 use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT, backoff};
 
 /// Where a target goes that has all but its tags and grants; once the source is closed again it has those too.
@@ -17,7 +17,8 @@ pub(super) fn end_or_grant(order: &Order, closed: bool) -> TargetPhase {
 }
 
 fn end_or_let_launch(order: &Order, closed: bool) -> TargetPhase {
-    if closed || order.service_linked_roles.is_empty() {
+    let ends = order.share.is_none() && !order.ended_roles.is_empty();
+    if closed || (order.service_linked_roles.is_empty() && !ends) {
         TargetPhase::Succeeded
     } else {
         TargetPhase::Granting
@@ -28,10 +29,17 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
     let waited = now - state.sharing.at;
     // What lets the account make grants on a source key may not be in force yet.
     let settling = state.order.share.is_some() && waited < VISIBILITY_LIMIT;
+    let makes_none = state.order.service_linked_roles.is_empty();
     let target = &mut state.targets[i];
     match outcome {
         Outcome::Done => {
             (target.tries, target.due) = (0, 0);
+            target.phase = TargetPhase::Succeeded;
+        }
+        // Grants of roles that an update took off the list, which others count on.
+        Outcome::Kept(why) => {
+            (target.tries, target.due) = (0, 0);
+            target.failure = Some(Failure::new(Cause::CountedOn, &why.join("; ")));
             target.phase = TargetPhase::Succeeded;
         }
         // Made a moment ago; it takes a while until it is one that a grant may name.
@@ -66,7 +74,10 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
         {
             target.due = now + (waited / 4).clamp(2, 30);
         }
-        Outcome::Refused(refusal) => target.fail_standing(cause_of(&refusal), &refusal.to_string()),
+        Outcome::Refused(refusal) => {
+            let cause = cause_of(&refusal, makes_none);
+            target.fail_standing(cause, &refusal.to_string());
+        }
         // There is nothing to launch from.
         Outcome::SourceGone(what) => {
             target.fail_standing(Cause::SourceGone, &what);
@@ -111,9 +122,10 @@ fn again(target: &mut TargetState, most: u32, cause: Cause, said: &str, now: i64
     }
 }
 
-fn cause_of(refusal: &Refusal) -> Cause {
+fn cause_of(refusal: &Refusal, makes_none: bool) -> Cause {
     match Cause::of(refusal) {
         cause @ (Cause::RoleNotAssumable | Cause::RegionNotEnabled) => cause,
+        _ if makes_none || refusal.operation == "RevokeGrant" => Cause::LaunchGrantLeft,
         _ => Cause::LaunchGrantMissing,
     }
 }
