@@ -101,6 +101,19 @@ async fn copies_that_fail_while_a_permission_spreads_are_begun_again() {
     }
 }
 
+/// Each call may meet a node that does not know of the permission yet.
+#[tokio::test(start_paused = true)]
+async fn a_permission_that_counts_node_by_node_is_waited_for() {
+    for seconds in [30, 120, 240] {
+        let delay = Duration::from_secs(seconds);
+        let sandbox = Sandbox::new(slow_world(&TWO).permission_delay(delay));
+        let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{seconds}: {reply}");
+        assert_whole(&sandbox, &TWO);
+        assert_closed(&sandbox);
+    }
+}
+
 /// A key that never can be used is given up within minutes, by its own cause.
 #[tokio::test(start_paused = true)]
 async fn copies_that_keep_failing_are_given_up() {
