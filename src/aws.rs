@@ -45,6 +45,7 @@ mod presign;
 mod refusal;
 mod register;
 mod remove;
+mod retag;
 mod runs;
 mod session;
 mod source;
@@ -201,6 +202,10 @@ impl Aws {
             },
             Command::Register { target } => match source {
                 Ok(source) => self.register(state, source, *target).await,
+                Err(gone) => Outcome::SourceGone(gone.clone()),
+            },
+            Command::Retag { target } => match source {
+                Ok(source) => self.retag(state, source, *target).await,
                 Err(gone) => Outcome::SourceGone(gone.clone()),
             },
             Command::Check { target } => match source {

@@ -15,6 +15,8 @@
 //! | OptInRequired, AuthFailure | `RegionNotEnabled` |
 //! | CreateGrant: InvalidArnException, the service-linked role is none that KMS knows | `ServiceLinkedRoleMissing` |
 //! | any other refusal of a grant to launch | `LaunchGrantMissing` |
+//! | RevokeGrant of a grant to launch refused, for a role that an update took off the list | `LaunchGrantLeft` |
+//! | CreateTags or DeleteTags of a copy that stands refused | `TagsNotChanged` |
 //! | GetKeyPolicy or PutKeyPolicy denied | `KeyPolicyDenied` |
 //! | PutKeyPolicy, with one account or without | `UnknownAccount` |
 //! | a policy that would be longer than 32 KB | `KeyPolicyTooLong` |
@@ -68,6 +70,10 @@ pub enum Cause {
     ServiceLinkedRoleMissing,
     /// The image stands; a service-linked role has no grant to launch from it.
     LaunchGrantMissing,
+    /// The image stands; a service-linked role that an update took off the list may launch from it still.
+    LaunchGrantLeft,
+    /// The image stands with its former tags, or some of them.
+    TagsNotChanged,
     /// What cannot be shared as it is could not be copied in the source account.
     StagingFailed,
     /// AWS did not tell of the source, however often it was asked.

@@ -9,6 +9,7 @@
 //! | `LookStaged`, `Stage` | the same as `Start`, in the source account, with a tag of the run's own; all are deleted by `Revoke` |
 //! | `Register` | the name: EC2 refuses the second image of a name |
 //! | `Tidy`, `Undo`, `Remove` | what is gone already counts as deleted |
+//! | `Retag` | a tag is set to what it is to be, and deleted only while it has its former value |
 //! | `Grant` | an equal grant is looked for first; CreateGrant by name; a service-linked role that is there counts as made |
 //! | `Revoke` | announces itself in the ledger, removes what the record allows, and buries; then deletes what was staged |
 
@@ -71,6 +72,10 @@ pub enum Command {
     Remove {
         target: usize,
     },
+    /// Give a copy that stands the tags that an update asks for.
+    Retag {
+        target: usize,
+    },
     /// Let the service-linked roles asked for launch: a grant for each.
     Grant {
         target: usize,
@@ -91,6 +96,7 @@ impl Command {
             | Self::Tidy { target }
             | Self::Undo { target }
             | Self::Remove { target }
+            | Self::Retag { target }
             | Self::Grant { target } => Some(*target),
         }
     }
@@ -103,6 +109,7 @@ impl Command {
             | Self::Start { .. }
             | Self::Register { .. }
             | Self::Remove { .. }
+            | Self::Retag { .. }
             | Self::Grant { .. } => true,
             Self::LookStaged
             | Self::Look { .. }
@@ -128,6 +135,7 @@ impl Command {
             Self::Tidy { .. } => "Tidy",
             Self::Undo { .. } => "Undo",
             Self::Remove { .. } => "Remove",
+            Self::Retag { .. } => "Retag",
             Self::Grant { .. } => "Grant",
             Self::Revoke => "Revoke",
         }
@@ -185,7 +193,7 @@ pub enum Outcome {
     ImageThere(ImageId),
     /// Roles of these names are not there, or not to be seen by KMS; what AWS said of the first.
     RolesMissing(Vec<String>, Refusal),
-    /// Done: tidied, undone, removed, granted, or revoked.
+    /// Done: tidied, undone, removed, retagged, granted, or revoked.
     Done,
     /// The source is closed; but it had been open already when this process began, to these accounts: an earlier try of the run
     /// may have made copies there.

@@ -11,9 +11,10 @@ use refuse::{check_size, check_words};
 use crate::error::Error;
 use crate::losses::notes;
 use crate::request::{KeyAccess, MAX_TARGETS, Mode, Request, Target};
+use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
 use crate::state::{
-    Order, Phase, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
+    Order, Phase, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
 };
 
 /// Plans to give each target its AMI.
@@ -152,6 +153,17 @@ pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now
     state(request, source, targets, run, now)
 }
 
+/// Notes what an update changes of copies that stand: their tags, and who may launch from them.
+pub fn amend(
+    state: &mut State,
+    retag: Option<Retag>,
+    ended_roles: Vec<ServiceLinkedRole>,
+) -> Result<(), Error> {
+    state.order.retag = retag;
+    state.order.ended_roles = ended_roles;
+    check_size(state)
+}
+
 /// Adds targets that an update took off the list, to be deregistered.
 pub fn take_off(state: &mut State, gone: &[Target]) -> Result<(), Error> {
     state
@@ -189,6 +201,8 @@ fn state(
         audience: Vec::new(),
         notes: Vec::new(),
         renewal: None,
+        retag: None,
+        ended_roles: Vec::new(),
     };
     begun(source, order, targets, run, now)
 }

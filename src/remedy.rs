@@ -22,9 +22,12 @@ impl Cause {
             None => "the AMI and its snapshots are kept",
             Some(_) => "the AMI stays shared",
         };
-        format!(
-            "{remedy}. Meanwhile {kept}: then send the same request again, which only makes the grant that is missing"
-        )
+        let rest = match self {
+            Self::TagsNotChanged => "changes the tags",
+            Self::LaunchGrantLeft => "takes the grant away",
+            _ => "makes the grant that is missing",
+        };
+        format!("{remedy}. Meanwhile {kept}: then send the same request again, which only {rest}")
     }
 
     /// What to change where AWS named the policy that denied it, and no change of the role's own policy or of a grant helps.
@@ -32,7 +35,10 @@ impl Cause {
         let reason = target.failure.as_ref().map(|failure| &failure.reason)?;
         let denial = Denial::read(reason).filter(|denial| denial.is_final())?;
         let (account, region, who) = match self {
-            Self::AccessDenied | Self::LaunchGrantMissing => {
+            Self::AccessDenied
+            | Self::LaunchGrantMissing
+            | Self::LaunchGrantLeft
+            | Self::TagsNotChanged => {
                 let role = role_of(target);
                 (&target.account_id, &target.region, role)
             }
@@ -174,6 +180,8 @@ impl Cause {
                     state.source.keys.join(" and ")
                 ),
             },
+            Self::LaunchGrantLeft => grant_to_revoke(target),
+            Self::TagsNotChanged => tags_to_allow(target),
             Self::Throttled => format!("Run again later; if it persists, ask for a higher EC2 request quota in account {account}, Region {region}"),
             Self::Unreachable => format!("Run again; if it persists, check the network path to {region} and the AWS Health Dashboard"),
             Self::Other => "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned(),
@@ -286,6 +294,21 @@ impl Cause {
 fn role_of(target: &TargetState) -> String {
     let partition = target.region.partition();
     target.role_name.arn(partition, &target.account_id)
+}
+
+fn grant_to_revoke(target: &TargetState) -> String {
+    let (account, region, key) = (&target.account_id, &target.region, &target.kms_key_id);
+    let role = role_of(target);
+    format!(
+        "In account {account}, Region {region}: allow {role} kms:ListGrants and kms:RevokeGrant on {key}, in the role's policy and in the key policy, or revoke the grant that the Reason names (aws kms revoke-grant)"
+    )
+}
+
+fn tags_to_allow(target: &TargetState) -> String {
+    let (account, role) = (&target.account_id, role_of(target));
+    format!(
+        "In account {account}: allow {role} ec2:CreateTags and ec2:DeleteTags on the copies, as the statement Retag of docs/permissions.md does (a newer templates/target-role.yaml has it); look for a policy that denies it. Where a resource has too many tags, take some off the AMI or its snapshots"
+    )
 }
 
 /// The accounts of these keys, which alone can edit their policies.

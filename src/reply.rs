@@ -141,8 +141,11 @@ fn target(state: &State, target: &TargetState) -> Value {
             .collect();
         told["Snapshots"] = Value::Object(snapshots);
     }
-    if target.phase == TargetPhase::Succeeded && !state.order.notes.is_empty() {
-        told["Notes"] = json!(state.order.notes);
+    let mut notes = state.order.notes.clone();
+    let kept = target.failure.iter();
+    notes.extend(kept.map(|failure| failure.reason.clone()));
+    if target.phase == TargetPhase::Succeeded && !notes.is_empty() {
+        told["Notes"] = json!(notes);
     }
     if let (false, Some(failure)) = (target.phase == TargetPhase::Succeeded, &target.failure) {
         told["Reason"] = json!(failure.reason);

@@ -135,6 +135,9 @@ pub struct Order {
     /// Those in each target that get a grant to launch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub service_linked_roles: Vec<ServiceLinkedRole>,
+    /// Those that an update took off: their grants on the targets' own keys are revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended_roles: Vec<ServiceLinkedRole>,
     /// Make those of them that do not exist.
     #[serde(default, skip_serializing_if = "is_default")]
     pub create_service_linked_roles: bool,
@@ -144,6 +147,9 @@ pub struct Order {
     /// An update asks for another name or key: the run's image of before is not taken for the one that is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
+    /// An update asks for other tags: those of the copies that stand are changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retag: Option<Retag>,
     /// The key under which the source is copied in its own account first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reencrypt_key: Option<KeyRef>,
@@ -152,11 +158,29 @@ pub struct Order {
     pub notes: Vec<String>,
 }
 
+impl Order {
+    /// Whether the run makes or revokes grants by which service-linked roles launch.
+    pub fn has_launch_grants(&self) -> bool {
+        !self.service_linked_roles.is_empty() || !self.ended_roles.is_empty()
+    }
+}
+
 /// What becomes of a run's image of before, once the one that an update asks for is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Renewal {
     Keep,
     Remove,
+}
+
+/// How the tags that a run's former request asked for differ from those that the present one asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct Retag {
+    /// The former value of each of `Tags` that has changed; `None` where the former request did not set it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub former: BTreeMap<String, Option<String>>,
+    /// The former `CopyTags`.
+    pub copy_tags: bool,
 }
 
 /// What lasting sharing is to come to.
@@ -278,6 +302,8 @@ pub enum TargetPhase {
     Checking,
     /// The image is good; deleting copies made beside the ones it uses.
     Tidying,
+    /// The image is good; changing the tags of what stood before.
+    Retagging,
     /// Everything is there; letting service-linked roles launch from it.
     Granting,
     /// Failed; deleting what was made.
@@ -390,6 +416,9 @@ impl State {
         if self.sharing.closed && target.phase == TargetPhase::Tidying {
             target.phase = TargetPhase::Succeeded;
             return;
+        }
+        if target.phase == TargetPhase::Retagging {
+            return target.fail_standing(Cause::TagsNotChanged, reason);
         }
         if target.phase == TargetPhase::Granting {
             return target.fail_standing(Cause::LaunchGrantMissing, reason);

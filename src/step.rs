@@ -9,8 +9,9 @@
 //! | Ready | (the run's Share) | Copying |
 //! | Copying | Start, Poll | Registering when all are complete; Looking when something is not as remembered |
 //! | Registering | Register | Checking |
-//! | Checking | Check | Tidying when copies are left over, Granting, Succeeded, Undoing when not faithful |
-//! | Tidying | Tidy | Granting, Succeeded |
+//! | Checking | Check | Tidying when copies are left over, Retagging, Granting, Succeeded, Undoing when not faithful |
+//! | Tidying | Tidy | Retagging, Granting, Succeeded |
+//! | Retagging (where an update asks for other tags) | Retag | Granting, Succeeded, Failed with its image kept |
 //! | Granting (where service-linked roles are to launch) | Grant | Succeeded, Failed with its image kept |
 //! | Undoing | Undo | Failed, Stuck |
 //! | Removing | Remove | Removed, Failed |
@@ -116,6 +117,7 @@ fn end_in_time(state: &mut State, now: i64, busy: &Busy) {
                 | TargetPhase::Ready
                 | TargetPhase::Copying
                 | TargetPhase::Registering
+                | TargetPhase::Retagging
                 | TargetPhase::Granting
         );
         if ends && !busy.source && !busy.targets.contains(&i) {
@@ -198,6 +200,7 @@ fn command_for(state: &State, i: usize, target: &TargetState) -> Option<Command>
         TargetPhase::Tidying => Some(Command::Tidy { target: i }),
         TargetPhase::Undoing => Some(Command::Undo { target: i }),
         TargetPhase::Removing => Some(Command::Remove { target: i }),
+        TargetPhase::Retagging => Some(Command::Retag { target: i }),
         TargetPhase::Granting => Some(Command::Grant { target: i }),
         TargetPhase::Ready
         | TargetPhase::Succeeded

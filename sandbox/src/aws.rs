@@ -114,6 +114,7 @@ pub(crate) struct Rules {
     pub copy_start: Duration,
     pub latency: Duration,
     pub grant_delay: Duration,
+    pub permission_delay: Duration,
     pub tag_delay: Duration,
     pub read_delay: Duration,
     pub gone_delay: Duration,
@@ -216,6 +217,8 @@ pub(crate) struct LiveImage {
 pub(crate) struct LiveSnapshot {
     pub view: Snapshot,
     pub shown: Shown<VolumePermissions>,
+    /// When these accounts were last given their createVolumePermission by a call.
+    pub permitted_at: BTreeMap<String, SystemTime>,
 }
 
 #[derive(Clone, Debug)]
@@ -259,6 +262,17 @@ impl LiveGrant {
         let made = self.view.creation_date;
         let spread = self.in_force_at.duration_since(made).unwrap_or_default();
         made + spread * (node.unwrap_or(0) + 1) / NODES
+    }
+}
+
+impl Aws {
+    /// Whether the node that answers this call knows of an account's createVolumePermission yet (aws-facts, EC2 copying: node by node).
+    pub(crate) fn knows_permission(&self, snapshot: &LiveSnapshot, account: &str) -> bool {
+        let Some(given) = snapshot.permitted_at.get(account) else {
+            return true;
+        };
+        let spread = self.rules.scaled(self.rules.permission_delay);
+        *given + spread * (self.node.unwrap_or(0) + 1) / NODES <= self.now
     }
 }
 

@@ -32,6 +32,8 @@ pub struct World {
     pub latency: Duration,
     /// How long a new grant takes to count with every node of KMS; calls that come to the first ones see it earlier.
     pub grant_delay: Duration,
+    /// How long a new createVolumePermission takes to count with every node of EC2 that CopySnapshot may meet.
+    pub permission_delay: Duration,
     /// How long new tags take to show in describe calls.
     pub tag_delay: Duration,
     /// How long a new snapshot or image takes to show in describe calls.
@@ -88,6 +90,7 @@ impl Default for World {
             copy_start: Duration::from_secs(5),
             latency: Duration::ZERO,
             grant_delay: Duration::ZERO,
+            permission_delay: Duration::ZERO,
             tag_delay: Duration::ZERO,
             read_delay: Duration::ZERO,
             gone_delay: Duration::ZERO,
@@ -150,6 +153,12 @@ impl World {
     #[must_use]
     pub fn grant_delay(mut self, time: Duration) -> Self {
         self.grant_delay = time;
+        self
+    }
+
+    #[must_use]
+    pub fn permission_delay(mut self, time: Duration) -> Self {
+        self.permission_delay = time;
         self
     }
 

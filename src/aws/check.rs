@@ -110,7 +110,7 @@ impl Aws {
 }
 
 /// The image's snapshot behind each of the source's, by device; `None` if a device has none.
-fn used_in_order(source: &Source, copy: &ImageFacts) -> Option<Vec<SnapshotId>> {
+pub(super) fn used_in_order(source: &Source, copy: &ImageFacts) -> Option<Vec<SnapshotId>> {
     use crate::source::Device;
     let snapshot_at = |facts: &ImageFacts, wanted: &dyn Fn(&str, &SnapshotId) -> bool| {
         facts.mappings.iter().find_map(|m| match &m.device {

@@ -114,7 +114,10 @@ impl Aws {
                 .make_roles(state, target, &actor, roles.collect(), first)
                 .await;
         }
-        passing.map_or(Ok(Outcome::Done), Err)
+        if let Some(refusal) = passing {
+            return Err(refusal);
+        }
+        self.end_launches(state, target, &actor).await
     }
 
     async fn is_aws_managed(

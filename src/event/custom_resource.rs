@@ -167,15 +167,6 @@ impl CustomResource {
         sent_at + timeout - (timeout / 12).max(SHORTEST_END.min(timeout / 2))
     }
 
-    /// Words that an update has changed, and that copies which stand do not follow.
-    pub fn words_of_new_copies(&self) -> Vec<&'static str> {
-        if self.request_type != RequestType::Update {
-            return Vec::new();
-        }
-        let changed = |word: &&str| self.properties[*word] != self.old_properties[*word];
-        ["Tags", "CopyTags"].into_iter().filter(changed).collect()
-    }
-
     /// The event as CloudFormation sent it, but for the ResponseURL, and with the time that this told.
     pub fn without_url(&self) -> Value {
         json!({

@@ -12,8 +12,10 @@ use crate::ledger::{Principals, RunStatus};
 use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
+use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
-use crate::state::{Renewal, SourceRef, State, TargetPhase};
+use crate::state::{Renewal, Retag, SourceRef, State, TargetPhase};
+use crate::tags;
 
 /// The source design's resources that share without copying.
 const SHARING_RESOURCES: [&str; 2] = ["Custom::ShareAutomation", "Custom::MultiAccountAmiShare"];
@@ -214,6 +216,8 @@ async fn begin_copy(
                     OnDelete::Deregister => Renewal::Remove,
                 });
             }
+            let ended = ended_roles(&begun.request, &old);
+            plan::amend(&mut begun.state, retags(&begun.request, &old), ended)?;
             let gone = no_longer_wanted(&begun.request, old);
             plan::take_off(&mut begun.state, &gone)?;
         }
@@ -229,6 +233,28 @@ fn renews(new: &Request, old: &Request) -> bool {
     };
     let both_copy = new.mode == Mode::Copy && old.mode == Mode::Copy;
     both_copy && (new.name != old.name || new.targets.iter().any(rekeyed))
+}
+
+/// The service-linked roles that are to launch from copies no longer.
+fn ended_roles(new: &Request, old: &Request) -> Vec<ServiceLinkedRole> {
+    if old.mode != Mode::Copy {
+        return Vec::new();
+    }
+    // A share's grants are on the source keys.
+    let stays = |role: &&ServiceLinkedRole| {
+        new.mode == Mode::Copy && new.service_linked_roles.contains(role)
+    };
+    let roles = old.service_linked_roles.iter();
+    roles.filter(|role| !stays(role)).cloned().collect()
+}
+
+/// What an update changes of the tags of copies.
+fn retags(new: &Request, old: &Request) -> Option<Retag> {
+    let both_copy = new.mode == Mode::Copy && old.mode == Mode::Copy;
+    let asked = |request: &Request| (request.tags.clone(), request.copy_tags);
+    let ((old, old_copied), (new, new_copied)) = (asked(old), asked(new));
+    let retag = tags::retag((&old, old_copied), (&new, new_copied));
+    retag.filter(|_| both_copy)
 }
 
 /// The targets of a resource whose copies an update takes away: those off the list, and all where copies become a share.

@@ -331,6 +331,12 @@ impl Run {
         self.source_image_id == image && (wants || self.retained.iter().any(here))
     }
 
+    /// Whether its request names this service-linked role.
+    pub fn has_launch_by(&self, role: &Value) -> bool {
+        let roles = self.order["ServiceLinkedRoles"].as_array();
+        roles.is_some_and(|roles| roles.contains(role))
+    }
+
     /// Whether its object must be kept, however old: a resource that lives counts on its copies, and so does whoever retained them.
     pub fn is_counted_by(&self) -> bool {
         !self.retained.is_empty() || (!self.events.is_empty() && !self.targets.is_empty())

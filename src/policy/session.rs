@@ -70,17 +70,19 @@ fn minimal(state: &State, launches_only: bool) -> String {
             "ec2:Describe*",
             "ec2:RegisterImage",
             "kms:CreateGrant",
-            "kms:De*",
-            "kms:Generate*",
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:GenerateDataKeyWithout*",
             "kms:ReEncrypt*",
         ]
     };
-    if !state.order.service_linked_roles.is_empty() && !launches_only {
+    if state.order.has_launch_grants() && !launches_only {
         actions.extend(["kms:ListGrants", "kms:RevokeGrant"]);
     }
     let mut statements = vec![json!({"Effect": "Allow", "Action": actions, "Resource": "*"})];
     if !launches_only {
         statements.push(deleting(state, &json!("*")));
+        statements.extend(retagging(state, &json!("*")));
     }
     statements.extend(making_roles(state));
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
@@ -100,6 +102,17 @@ fn deleting(state: &State, resource: &Value) -> Value {
     json!({"Effect": "Allow", "Resource": resource,
         "Action": ["ec2:DeleteSnapshot", "ec2:DeregisterImage"],
         "Condition": {"StringEquals": {ours: state.source.image_id.as_str()}}})
+}
+
+/// Deleting tags of copies of the source account's images: a copy that stands may be of another image that shares a snapshot. Setting
+/// tags goes with making copies.
+fn retagging(state: &State, resource: &Value) -> Option<Value> {
+    state.order.retag.as_ref()?;
+    let ours = format!("aws:ResourceTag/{}", tag::SOURCE_ACCOUNT);
+    Some(
+        json!({"Effect": "Allow", "Action": "ec2:DeleteTags", "Resource": resource,
+            "Condition": {"StringEquals": {ours: state.source.account_id.as_str()}}}),
+    )
 }
 
 fn regions<'a>(state: &'a State, account: &AccountId) -> BTreeSet<&'a str> {
@@ -140,7 +153,8 @@ fn to_copy(
             "BoolIfExists": {"kms:GrantIsForAWSResource": "true"},
         }}),
     ];
-    if !state.order.service_linked_roles.is_empty() {
+    statements.extend(retagging(state, &json!(own)));
+    if state.order.has_launch_grants() {
         let own = format!(":{account}:key/");
         let of_account: Vec<&String> = keys.iter().filter(|key| key.contains(&own)).collect();
         statements.push(json!({"Effect": "Allow", "Resource": of_account,
@@ -204,8 +218,7 @@ fn named_keys(state: &State, account: &AccountId) -> BTreeSet<String> {
     for target in state.targets.iter().filter(|t| t.account_id == *account) {
         let key = &target.kms_key_id;
         // What is to be removed may be under another key than the request names by now.
-        let removing =
-            target.phase == TargetPhase::Removing && !state.order.service_linked_roles.is_empty();
+        let removing = target.phase == TargetPhase::Removing && state.order.has_launch_grants();
         if key.is_key_arn() && !removing {
             keys.insert(key.to_string());
         } else {
@@ -228,6 +241,7 @@ mod tests {
     use crate::plan::{distribute, share};
     use crate::request::{Defaults, Mode, Request};
     use crate::source::tests::example;
+    use crate::state::Retag;
 
     fn planned(request: &Value) -> State {
         let defaults = Defaults {
@@ -284,7 +298,7 @@ mod tests {
                     assert!(lengths.is_sorted_by(|a, b| a > b), "{case}");
                     let least = lengths.last().unwrap();
                     let asked = if roles == 0 { 0 } else { 150 + 30 * roles };
-                    assert!(*least <= 440 + asked, "{case}");
+                    assert!(*least <= 450 + asked, "{case}");
                     let plain = regions == 1 && keys == 1 && roles == 0;
                     assert!(!plain || lengths[0] <= 900, "{case}");
                     for policy in policies {
@@ -349,6 +363,51 @@ mod tests {
                 BTreeSet::from(["kms:CreateGrant".to_owned()])
             );
             assert!(!shared.contains(":222222222222:key/"), "{shared}");
+        }
+    }
+
+    /// `kms:De*` would match DeriveSharedSecret and DeleteImportedKeyMaterial, and `kms:Generate*` GenerateDataKey.
+    #[test]
+    fn the_last_session_policy_names_the_key_actions_of_the_first() {
+        let of_keys = |policy: &String| {
+            let mut actions = actions(policy);
+            actions.retain(|action| action.starts_with("kms:"));
+            actions
+        };
+        for roles in [None, Some("spot.amazonaws.com")] {
+            let mut request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222"}]});
+            if let Some(roles) = roles {
+                request["ServiceLinkedRoles"] = json!(roles);
+            }
+            let state = planned(&request);
+            let policies = session_policies(&state, &state.targets[0].account_id);
+            let last = policies.last().expect("one");
+            assert_eq!(of_keys(&policies[0]), of_keys(last));
+        }
+    }
+
+    /// A session that changes no tags of copies that stand cannot delete any.
+    #[test]
+    fn tags_are_deleted_only_from_copies_and_only_where_an_update_changes_them() {
+        let mut state = planned(
+            &json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222"}]}),
+        );
+        let account = state.targets[0].account_id.clone();
+        let delete = |policy: &String| actions(policy).contains("ec2:DeleteTags");
+        assert!(!session_policies(&state, &account).iter().any(delete));
+        state.order.retag = Some(Retag::default());
+        let policies = session_policies(&state, &account);
+        assert!(policies.iter().all(delete));
+        for policy in policies {
+            let policy: Value = serde_json::from_str(&policy).unwrap();
+            let mut statements = policy["Statement"].as_array().unwrap().iter();
+            let retagging = statements
+                .find(|s| s["Action"] == "ec2:DeleteTags")
+                .unwrap();
+            assert_eq!(
+                retagging["Condition"],
+                json!({"StringEquals": {"aws:ResourceTag/amiferry:source-account": "111111111111"}})
+            );
         }
     }
 

@@ -67,26 +67,13 @@ impl Answer {
         }
     }
 
-    /// The reason, and what an update has not changed.
-    fn reason_for(&self, to: &CustomResource) -> String {
-        let words = to.words_of_new_copies();
-        if !self.success || words.is_empty() {
-            return self.reason.clone();
-        }
-        let words = words.join(" and ");
-        let reason = &self.reason;
-        format!(
-            "{reason}; {words} changed: copies made from now on follow, those that stand keep the tags they have"
-        )
-    }
-
     /// The body. What does not fit is left out of Data: first the whole list, then single images from the end.
     pub fn body(&self, to: &CustomResource) -> String {
         let mut data = self.data.clone();
         loop {
             let body = json!({
                 "Status": if self.success { "SUCCESS" } else { "FAILED" },
-                "Reason": shorten(&self.reason_for(to), REASON_BYTES),
+                "Reason": shorten(&self.reason, REASON_BYTES),
                 "PhysicalResourceId": self.physical_id,
                 "StackId": to.stack_id,
                 "RequestId": to.request_id,
@@ -191,12 +178,12 @@ fn reason(state: &State) -> String {
     }
 }
 
-/// Targets that were to be cleared and where something stays, or may, and why.
+/// Targets where something was to be taken away and stays, or may, and why.
 fn unseen(state: &State) -> String {
     let removed = state
         .targets
         .iter()
-        .filter(|t| t.phase == TargetPhase::Removed);
+        .filter(|t| matches!(t.phase, TargetPhase::Removed | TargetPhase::Succeeded));
     let said = removed.filter_map(|t| {
         let failure = t.failure.as_ref()?;
         let what = match failure.cause {

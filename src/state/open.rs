@@ -104,6 +104,11 @@ impl State {
         if let Err(error) = check_tags(&self.order.tags) {
             return invalid(&format!("Order.{error}; it"));
         }
+        let former = self.order.retag.iter().flat_map(|retag| &retag.former);
+        let former = former.filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+        if let Err(error) = check_tags(&former.collect()) {
+            return invalid(&format!("Order.Retag.{error}; it"));
+        }
         let is_principal = |arn: &String| {
             let organizations = arn.split(':').nth(2) == Some("organizations");
             let plain = |b: u8| b.is_ascii_alphanumeric() || b":/-".contains(&b);

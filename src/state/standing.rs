@@ -11,7 +11,7 @@ impl TargetState {
     /// Whether the image is there to be launched, or shared, whatever else became of the target.
     pub fn stands(&self) -> bool {
         match self.phase {
-            TargetPhase::Succeeded | TargetPhase::Granting => true,
+            TargetPhase::Succeeded | TargetPhase::Retagging | TargetPhase::Granting => true,
             // Who undoes forgets the image.
             TargetPhase::Failed => self.image_id.is_some(),
             _ => false,

@@ -61,6 +61,8 @@ fn full(targets: usize, snapshots: usize) -> State {
             serial: 1000,
             share: None,
             renewal: None,
+            retag: None,
+            ended_roles: Vec::new(),
             service_linked_roles: Vec::new(),
             create_service_linked_roles: false,
             audience: Vec::new(),

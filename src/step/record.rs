@@ -18,7 +18,7 @@ mod sharing;
 mod staging;
 
 use copying::{key_not_ready, looked, polled, started};
-use granting::{end_or_grant, granted};
+use granting::{end_or_grant, granted, retagged};
 use sharing::{opened, refuse_audience, revoked};
 use staging::staged;
 
@@ -63,6 +63,9 @@ pub fn overtaken(state: &mut State, wants: &BTreeSet<(AccountId, Region)>) {
 fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outcome, now: i64) {
     if matches!(command, Command::Grant { .. }) {
         return granted(state, i, outcome, now);
+    }
+    if matches!(command, Command::Retag { .. }) {
+        return retagged(state, i, outcome, now);
     }
     match outcome {
         Outcome::Looked { key, image, copies } => looked(state, i, key, image, &copies, now),

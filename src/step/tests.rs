@@ -108,6 +108,7 @@ fn works(command: &Command) -> Outcome {
         Command::Tidy { .. }
         | Command::Undo { .. }
         | Command::Remove { .. }
+        | Command::Retag { .. }
         | Command::Grant { .. }
         | Command::Revoke => Outcome::Done,
     }

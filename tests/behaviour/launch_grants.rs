@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 mod copying;
+mod ended;
 mod interrupted;
 mod removing;
 mod sharing;

@@ -14,7 +14,7 @@ use crate::support::*;
 /// What CloudFormation calls a resource of which it never had an answer.
 const ITS_OWN: &str = "golden-image-GoldenImage-1XK2PQ8Z0T4SV";
 
-fn deregistered(places: &[Place]) -> Value {
+pub fn deregistered(places: &[Place]) -> Value {
     with(request(places), "OnDelete", json!("Deregister"))
 }
 
@@ -32,14 +32,14 @@ fn assert_unshared(sandbox: &Sandbox) {
     assert_closed(sandbox);
 }
 
-async fn update(stack: &Stack, created: &Value, old: &Value, new: &Value) -> Value {
+pub async fn update(stack: &Stack, created: &Value, old: &Value, new: &Value) -> Value {
     let mut update = stack.event("Update", new);
     update["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
     update["OldResourceProperties"] = old.clone();
     stack.send(&update).await
 }
 
-async fn delete(stack: &Stack, id: &str, properties: &Value) -> Value {
+pub async fn delete(stack: &Stack, id: &str, properties: &Value) -> Value {
     let mut delete = stack.event("Delete", properties);
     delete["PhysicalResourceId"] = json!(id);
     stack.send(&delete).await
@@ -69,19 +69,19 @@ async fn a_resource_that_never_began_is_deleted_without_looking() {
 }
 
 /// An event as the function has it, whose answer nobody reads: no real connection stops the paused clock.
-fn unread(kind: &str, properties: &Value) -> Value {
+pub fn unread(kind: &str, properties: &Value) -> Value {
     let resource = json!({"RequestType": kind, "StackId": STACK, "RequestId": format!("request-{kind}"),
         "LogicalResourceId": "GoldenImage", "PhysicalResourceId": ITS_OWN, "ResourceProperties": properties});
     of_resource(&resource)
 }
 
-fn of_resource(resource: &Value) -> Value {
+pub fn of_resource(resource: &Value) -> Value {
     let url_at = CustomResource::parse(resource).expect("an event").url_at();
     json!({"Turn": 0, "Answered": false, "CustomResource": resource, "ResponseUrlAt": url_at})
 }
 
 /// Serves an event, and whatever the function sends itself, to the end.
-async fn served(sandbox: &Sandbox, event: Value) {
+pub async fn served(sandbox: &Sandbox, event: Value) {
     let mut payloads = vec![event];
     while let Some(payload) = payloads.pop() {
         drop(call(sandbox, &payload).await);
@@ -350,21 +350,6 @@ async fn another_key_or_name_is_a_new_copy() {
         );
         assert_closed(&stack.sandbox);
     }
-}
-
-/// Tags of copies that stand are not changed, and that is said.
-#[tokio::test(flavor = "multi_thread")]
-async fn changed_tags_are_told_as_those_of_new_copies() {
-    let stack = Stack::new(&TWO).await;
-    let old = request(&TWO);
-    let created = stack.send(&stack.event("Create", &old)).await;
-    let new = with(old.clone(), "Tags", json!({"Team": "b"}));
-    let updated = update(&stack, &created, &old, &new).await;
-    let reason = updated["Reason"].as_str().expect("a reason");
-    assert!(
-        reason.contains("Tags changed: copies made from now on follow"),
-        "{reason}"
-    );
 }
 
 /// An event is delivered once more while its execution, which has answered, is about to end: the ResponseURL is not kept again.

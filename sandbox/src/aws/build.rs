@@ -87,6 +87,7 @@ impl Aws {
                 copy_start: world.copy_start,
                 latency: world.latency,
                 grant_delay: world.grant_delay,
+                permission_delay: world.permission_delay,
                 tag_delay: world.tag_delay,
                 read_delay: world.read_delay,
                 gone_delay: world.gone_delay,

@@ -93,11 +93,13 @@ fn permit_copy(
 }
 
 fn visible(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Option<Snapshot> {
-    let found = aws.snapshots.get(id).map(|snapshot| &snapshot.view);
+    let found = aws.snapshots.get(id);
     let visible = found.filter(|source| {
-        source.region == region && visibility::may_restore(aws, source, ask.account())
+        source.view.region == region
+            && visibility::may_restore(aws, &source.view, ask.account())
+            && aws.knows_permission(source, ask.account())
     });
-    visible.cloned()
+    visible.map(|source| source.view.clone())
 }
 
 /// Stands for a source that the caller cannot see. Of its copy nothing is known but the request.
@@ -144,8 +146,7 @@ fn within_limits(
         let size = mib(source).to_string();
         return Err(refusals::COPY_SNAPSHOT_THROUGHPUT.with(&[&size, &minutes.to_string()]));
     }
-    let same_pair = running_from(aws, ask, &source.region);
-    if same_pair + needed > REGION_THROUGHPUT {
+    if room(aws, ask, &source.region) < 1.0 {
         return Err(refusals::COPY_REGION_THROUGHPUT.with(&[&source.region, ask.region()]));
     }
     Ok(())
@@ -157,9 +158,22 @@ pub(super) fn running<'a>(aws: &'a Aws, ask: Ask<'a>) -> impl Iterator<Item = &'
     copies.filter(move |copy| copy.caller.account() == ask.account() && copy.region == ask.region())
 }
 
-fn running_from(aws: &Aws, ask: Ask<'_>, source_region: &str) -> f64 {
+/// MiB/s that time-based copies have left between two Regions. Where that is less than a copy needs, it is slower than asked for.
+fn room(aws: &Aws, ask: Ask<'_>, source_region: &str) -> f64 {
     let same = running(aws, ask).filter(|copy| copy.source_region == source_region);
-    same.map(|copy| copy.reserved_mib_per_second).sum()
+    let reserved: f64 = same.map(|copy| copy.reserved_mib_per_second).sum();
+    REGION_THROUGHPUT - reserved
+}
+
+/// How long a time-based copy waits: those of one snapshot are made one after another.
+fn turn(aws: &Aws, source: &Snapshot) -> Duration {
+    let copies = aws.copying.values();
+    let same = copies.filter(|copy| {
+        copy.source_snapshot_id == source.snapshot_id && copy.reserved_mib_per_second > 0.0
+    });
+    let ends = same.map(|copy| copy.started + copy.takes).max();
+    let wait = ends.and_then(|ends| ends.duration_since(aws.now).ok());
+    wait.unwrap_or_default()
 }
 
 /// How the copy is to be encrypted, and why that will fail if it will.
@@ -239,7 +253,11 @@ pub(super) struct Order {
 pub(super) fn start(aws: &mut Aws, ask: Ask<'_>, order: Order) -> String {
     let id = aws.new_resource_id("snap");
     let source = &order.source;
-    let takes = takes(aws, source, order.minutes);
+    let reserved = order.minutes.map_or(0.0, |minutes| {
+        let needed = mib(source) / (f64::from(minutes) * 60.0);
+        needed.min(room(aws, ask, &source.region))
+    });
+    let takes = takes(aws, source, order.minutes, reserved);
     let failure = order.encryption.fails.clone().map(|message| {
         let start = aws.rules.scaled(aws.rules.copy_start);
         (aws.now + start, message)
@@ -255,14 +273,13 @@ pub(super) fn start(aws: &mut Aws, ask: Ask<'_>, order: Order) -> String {
         takes,
         fails: failure,
         counted: order.counted,
-        reserved_mib_per_second: order
-            .minutes
-            .map_or(0.0, |minutes| mib(source) / (f64::from(minutes) * 60.0)),
+        reserved_mib_per_second: reserved,
     };
     if let (None, Some((percent, message))) = (&copy.fails, &source.copies_fail_at) {
         copy.fails = Some((copy.moment_of(*percent), message.clone()));
     }
     let live = LiveSnapshot {
+        permitted_at: BTreeMap::new(),
         shown: aws.shown_when_created(Read::Snapshots),
         view: view(aws, ask, &id, order),
     };
@@ -300,14 +317,17 @@ fn view(aws: &Aws, ask: Ask<'_>, id: &str, order: Order) -> Snapshot {
     }
 }
 
-/// A time-based copy may be faster than promised, never slower.
-fn takes(aws: &Aws, source: &Snapshot, minutes: Option<u32>) -> Duration {
+/// A time-based copy may be faster than promised. It is slower only where its turn comes later, or the Regions' throughput is used up.
+fn takes(aws: &Aws, source: &Snapshot, minutes: Option<u32>, reserved: f64) -> Duration {
     let seconds = mib(source) / aws.rules.copy_mib_per_second.max(0.001);
     let moving = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_hours(24));
     let usual = aws.rules.copy_start + moving;
-    let promised = minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
-    aws.rules
-        .scaled(promised.map_or(usual, |promised| promised.min(usual)))
+    if minutes.is_none() {
+        return aws.rules.scaled(usual);
+    }
+    let promised = Duration::try_from_secs_f64(mib(source) / reserved.max(0.001));
+    let promised = promised.unwrap_or(Duration::from_hours(48));
+    turn(aws, source) + aws.rules.scaled(promised.min(usual))
 }
 
 fn mib(source: &Snapshot) -> f64 {

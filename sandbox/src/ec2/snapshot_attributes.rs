@@ -74,6 +74,12 @@ pub(super) fn modify(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     if change.adds() {
         may_share(aws, &snapshot, &change)?;
     }
+    let now = aws.now;
+    if let Some(live) = aws.snapshots.get_mut(&snapshot.snapshot_id) {
+        let new = change.add.difference(&snapshot.create_volume_permissions);
+        let new = new.map(|account| (account.clone(), now));
+        live.permitted_at.extend(new);
+    }
     aws.change_snapshot(&snapshot.snapshot_id, |snapshot| {
         let permissions = &mut snapshot.create_volume_permissions;
         permissions.retain(|account| !change.remove.contains(account));

@@ -42,6 +42,8 @@ struct File {
     #[serde(default)]
     grant_delay_seconds: Option<f64>,
     #[serde(default)]
+    permission_delay_seconds: Option<f64>,
+    #[serde(default)]
     tag_delay_seconds: Option<f64>,
     #[serde(default)]
     read_delay_seconds: Option<f64>,
@@ -92,6 +94,11 @@ pub(super) fn read(text: &str) -> Result<World, WorldError> {
         "grant_delay_seconds",
         file.grant_delay_seconds,
         &mut world.grant_delay,
+    )?;
+    seconds(
+        "permission_delay_seconds",
+        file.permission_delay_seconds,
+        &mut world.permission_delay,
     )?;
     seconds(
         "tag_delay_seconds",

@@ -282,6 +282,88 @@ async fn a_time_based_copy_keeps_its_promise() {
     assert_eq!(seen.text("transferType").as_deref(), Some("time-based"));
 }
 
+async fn time_based(bench: &Bench) -> String {
+    let answer = bench.copy_of(ROOT, &[("CompletionDurationMinutes", "15")]);
+    answer.await.ok().text("snapshotId").expect("a snapshot")
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_based_copies_of_one_snapshot_are_made_one_after_another() {
+    let bench = Bench::new();
+    bench.sandbox.edit(|aws| aws.set_copy_mib_per_second(1.0));
+    let (first, second) = (time_based(&bench).await, time_based(&bench).await);
+    sleep(Duration::from_mins(20)).await;
+    assert_eq!(bench.state_of(&first).await.0, "completed");
+    assert_eq!(bench.state_of(&second).await.0, "pending");
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(bench.state_of(&second).await.0, "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_based_copy_with_too_little_throughput_left_is_slower() {
+    let bench = Bench::new();
+    bench
+        .sandbox
+        .edit(|aws| aws.change_snapshot(ROOT, |s| s.volume_size = 375));
+    // 427 MiB/s each: 293 are left for the fifth.
+    let mut last = String::new();
+    for _ in 0..5 {
+        last = time_based(&bench).await;
+    }
+    sleep(Duration::from_mins(76)).await;
+    assert_eq!(bench.state_of(&last).await.0, "pending");
+    sleep(Duration::from_mins(7)).await;
+    assert_eq!(bench.state_of(&last).await.0, "completed");
+}
+
+/// A copy that begins before its node knows of the permission is accepted and ends in `error`.
+#[tokio::test(start_paused = true)]
+async fn a_new_permission_counts_node_by_node() {
+    let bench = Bench::of(world().permission_delay(Duration::from_mins(4)));
+    let given = [
+        ("SnapshotId", UNSHARED),
+        ("CreateVolumePermission.Add.1.UserId", CONSUMER),
+    ];
+    bench
+        .producer
+        .ec2("ModifySnapshotAttribute", &given)
+        .await
+        .ok();
+    let begin = async |count: usize| {
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let answer = bench.copy_of(UNSHARED, &[]).await.ok();
+            ids.push(answer.text("snapshotId").expect("accepted"));
+        }
+        ids
+    };
+    let first = begin(1).await;
+    sleep(Duration::from_mins(2)).await;
+    let between = begin(8).await;
+    sleep(Duration::from_mins(2)).await;
+    let last = begin(8).await;
+    sleep(Duration::from_hours(2)).await;
+    let ends = async |ids: Vec<String>| {
+        let mut ends = Vec::new();
+        for id in ids {
+            ends.push(bench.state_of(&id).await);
+        }
+        ends
+    };
+    let not_found = (
+        "error".to_owned(),
+        "Source snapshot is not found".to_owned(),
+    );
+    assert_eq!(ends(first).await, std::slice::from_ref(&not_found));
+    let between = ends(between).await;
+    assert!(between.contains(&not_found), "{between:?}");
+    assert!(
+        between.iter().any(|end| end.0 == "completed"),
+        "{between:?}"
+    );
+    assert!(ends(last).await.iter().all(|end| end.0 == "completed"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unencrypted_snapshot_stays_so_unless_asked() {
     let bench = Bench::new();

@@ -1,11 +1,13 @@
-//! Grants to launch that nobody needs any more: those named by us on a key of a target under which no copy stands.
+//! Grants to launch that nobody needs any more: those named by us on a key of a target under which no copy stands, or for a role that an
+//! update took off the list.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Filter, Snapshot};
+use serde_json::json;
 
 use crate::aws::{Actor, Aws, copies, refusal};
-use crate::command::{LAUNCH_PREFIX, tag};
+use crate::command::{LAUNCH_PREFIX, Outcome, launch_grant_name, tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
 use crate::state::{State, TargetState};
@@ -20,7 +22,7 @@ impl Aws {
         target: &TargetState,
         copies: &[Snapshot],
     ) -> Result<BTreeSet<String>, Refusal> {
-        if state.order.service_linked_roles.is_empty() {
+        if !state.order.has_launch_grants() {
             return Ok(BTreeSet::new());
         }
         let own = format!(":{}:key/", target.account_id);
@@ -70,8 +72,10 @@ impl Aws {
             if stand.contains(key.as_str()) {
                 continue;
             }
-            match self.revoke_launch_grants(actor, target, &key).await {
+            let any = |name: &str| name.starts_with(LAUNCH_PREFIX);
+            match self.revoke_launch_grants(actor, target, &key, &any).await {
                 Err(refusal) if refusal.is_passing() => return Err(refusal),
+                Err(refusal) if no_grants_of_ours(&refusal) => {}
                 Err(refusal) => left.push((key, refusal)),
                 Ok(()) => {}
             }
@@ -79,23 +83,67 @@ impl Aws {
         Ok(left)
     }
 
+    /// Revokes the grants on a target's own key of the roles that an update took off the list, but where another run asks for them or
+    /// may: copies of a run that the ledger does not have may be in use.
+    pub(super) async fn end_launches(
+        &self,
+        state: &State,
+        target: &TargetState,
+        actor: &Actor,
+    ) -> Result<Outcome, Refusal> {
+        if state.order.share.is_some() || state.order.ended_roles.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        let key = target.kms_key_id.as_str();
+        let runs = self.all_runs().await?;
+        let (ec2, at) = (self.ec2(actor, &target.region), actor.at(&target.region));
+        let ours = Filter::builder().name("tag-key").values(tag::KEY).build();
+        let copies = copies::own_snapshots(&ec2, &at, ours).await?;
+        let makers = copies.iter().filter(|copy| copy.kms_key_id() == Some(key));
+        let known = |by: &str| by == state.run || runs.iter().any(|run| run.run == by);
+        let unknown = makers.map(made_by).find(|by| !known(by));
+        let (account, region) = (target.account_id.as_str(), target.region.as_str());
+        let mut kept = Vec::new();
+        for role in &state.order.ended_roles {
+            let word = json!(role);
+            let mut others = runs.iter().filter(|run| run.run != state.run);
+            let other = others.find(|run| {
+                run.has_launch_by(&word) && run.counts_on(&run.source_image_id, account, region)
+            });
+            let by = other.map(|run| run.run.as_str()).or(unknown);
+            if let Some(by) = by {
+                let role = role.role_name();
+                kept.push(format!(
+                    "the grant for {role} on {key} stays: run {by} counts on it"
+                ));
+                continue;
+            }
+            let name = launch_grant_name(state, target, role);
+            let its = |other: &str| other == name;
+            self.revoke_launch_grants(actor, target, key, &its).await?;
+        }
+        Ok(if kept.is_empty() {
+            Outcome::Done
+        } else {
+            Outcome::Kept(kept)
+        })
+    }
+
     async fn revoke_launch_grants(
         &self,
         actor: &Actor,
         target: &TargetState,
         key: &str,
+        is_named: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<(), Refusal> {
         let kms = self.kms(actor, &target.region);
         let at = actor.at(&target.region);
         let mut pages = kms.list_grants().key_id(key).into_paginator().send();
         let mut ours = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = match page.map_err(|e| refusal("ListGrants", &at, key, &e)) {
-                Err(refusal) if no_grants_of_ours(&refusal) => return Ok(()),
-                other => other?,
-            };
+            let page = page.map_err(|e| refusal("ListGrants", &at, key, &e))?;
             let grants = page.grants.into_iter().flatten();
-            let named = grants.filter(|g| g.name().is_some_and(|n| n.starts_with(LAUNCH_PREFIX)));
+            let named = grants.filter(|g| g.name().is_some_and(is_named));
             ours.extend(named.filter_map(|grant| grant.grant_id));
         }
         for grant in ours {
@@ -110,7 +158,15 @@ impl Aws {
     }
 }
 
+/// The run that a snapshot says it was made by; empty if it does not say.
+fn made_by(copy: &Snapshot) -> &str {
+    let mut tags = copy.tags().iter();
+    let run = tags.find(|tag| tag.key() == Some(tag::RUN));
+    run.and_then(|tag| tag.value()).unwrap_or_default()
+}
+
 /// No key, no grants; and who may not list them has made none, because making begins with listing.
 fn no_grants_of_ours(refusal: &Refusal) -> bool {
-    matches!(refusal.kind(), RefusalKind::NotFound | RefusalKind::Denied)
+    refusal.operation == "ListGrants"
+        && matches!(refusal.kind(), RefusalKind::NotFound | RefusalKind::Denied)
 }

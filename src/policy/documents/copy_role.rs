@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     CopyRole, Document, OPERATIONS_OF_ROLES, Purpose, Run, USE_BY_EC2, by_ec2, by_role,
@@ -111,15 +111,36 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
             ),
         ],
     );
+    let retag = Statement::allow(
+        "Retag",
+        &[
+            ("ec2:CreateTags", "an update of a custom resource's Tags"),
+            ("ec2:DeleteTags", "an update that takes Tags away"),
+        ],
+    );
     let ours = format!("aws:ResourceTag/{}", tag::SOURCE_IMAGE);
     statements.extend([
         copy.on(copied),
         register.on(made.clone()),
         tags.on(made.clone()).when(making),
-        tidy.on(made)
+        tidy.on(made.clone())
             .when(json!({"StringEquals": {ours: source.image_id.as_str()}})),
+        retag
+            .on(made)
+            .when(only_other_tags(source.account_id.as_str())),
     ]);
     statements
+}
+
+/// Other tags than those by which copies are found, on copies of this account's images: two images may share a snapshot. A
+/// request that names no tags would delete all of them.
+fn only_other_tags(account: &str) -> Value {
+    let ours = format!("aws:ResourceTag/{}", tag::SOURCE_ACCOUNT);
+    json!({
+        "StringEquals": {ours: account},
+        "ForAllValues:StringNotLike": {"aws:TagKeys": format!("{}*", tag::OURS)},
+        "Null": {"aws:TagKeys": "false"},
+    })
 }
 
 /// Whether `kms:ViaService` names the Region of the key or of the copy is not documented: both are

@@ -1,15 +1,24 @@
-//! Outcomes of letting service-linked roles launch. Nothing here undoes: the image is good, or shared, and stays; whoever sends the
+//! Outcomes of what comes last: changing tags, and letting service-linked roles launch. Nothing here undoes: the image is good, or shared, and stays; whoever sends the
 //! request again has only the missing grant made.
 
 use crate::cause::Cause;
 use crate::command::Outcome;
 use crate::error::{Refusal, RefusalKind};
-use crate::state::{Order, State, TargetPhase, TargetState};
+use crate::state::{Failure, Order, State, TargetPhase, TargetState};
 use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT, backoff};
 
-/// Where a target goes that has all but its grants; once the source is closed again it has those too.
+/// Where a target goes that has all but its tags and grants; once the source is closed again it has those too.
 pub(super) fn end_or_grant(order: &Order, closed: bool) -> TargetPhase {
-    if closed || order.service_linked_roles.is_empty() {
+    if order.retag.is_some() && !closed {
+        TargetPhase::Retagging
+    } else {
+        end_or_let_launch(order, closed)
+    }
+}
+
+fn end_or_let_launch(order: &Order, closed: bool) -> TargetPhase {
+    let ends = order.share.is_none() && !order.ended_roles.is_empty();
+    if closed || (order.service_linked_roles.is_empty() && !ends) {
         TargetPhase::Succeeded
     } else {
         TargetPhase::Granting
@@ -20,10 +29,17 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
     let waited = now - state.sharing.at;
     // What lets the account make grants on a source key may not be in force yet.
     let settling = state.order.share.is_some() && waited < VISIBILITY_LIMIT;
+    let makes_none = state.order.service_linked_roles.is_empty();
     let target = &mut state.targets[i];
     match outcome {
         Outcome::Done => {
             (target.tries, target.due) = (0, 0);
+            target.phase = TargetPhase::Succeeded;
+        }
+        // Grants of roles that an update took off the list, which others count on.
+        Outcome::Kept(why) => {
+            (target.tries, target.due) = (0, 0);
+            target.failure = Some(Failure::new(Cause::CountedOn, &why.join("; ")));
             target.phase = TargetPhase::Succeeded;
         }
         // Made a moment ago; it takes a while until it is one that a grant may name.
@@ -58,12 +74,42 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
         {
             target.due = now + (waited / 4).clamp(2, 30);
         }
-        Outcome::Refused(refusal) => target.fail_standing(cause_of(&refusal), &refusal.to_string()),
+        Outcome::Refused(refusal) => {
+            let cause = cause_of(&refusal, makes_none);
+            target.fail_standing(cause, &refusal.to_string());
+        }
         // There is nothing to launch from.
         Outcome::SourceGone(what) => {
             target.fail_standing(Cause::SourceGone, &what);
             target.image_id = None;
         }
+        _ => {}
+    }
+}
+
+/// Notes what came of changing the tags of a copy that stands.
+pub(super) fn retagged(state: &mut State, i: usize, outcome: Outcome, now: i64) {
+    let next = end_or_let_launch(&state.order, false);
+    let target = &mut state.targets[i];
+    let cause = Cause::TagsNotChanged;
+    match outcome {
+        Outcome::Done => {
+            (target.tries, target.due, target.failure) = (0, 0, None);
+            target.phase = next;
+        }
+        Outcome::NotYet(what) => again(target, MOST_TRIES, cause, &what, now),
+        Outcome::Refused(refusal) => {
+            // A policy that was changed a moment ago may not be in force yet.
+            let most = if refusal.is_passing() {
+                MOST_TRIES
+            } else if refusal.kind() == RefusalKind::Denied {
+                MOST_TRIES_FOR_A_ROLE
+            } else {
+                1
+            };
+            again(target, most, cause, &refusal.to_string(), now);
+        }
+        Outcome::SourceGone(what) => target.fail_standing(cause, &what),
         _ => {}
     }
 }
@@ -76,9 +122,10 @@ fn again(target: &mut TargetState, most: u32, cause: Cause, said: &str, now: i64
     }
 }
 
-fn cause_of(refusal: &Refusal) -> Cause {
+fn cause_of(refusal: &Refusal, makes_none: bool) -> Cause {
     match Cause::of(refusal) {
         cause @ (Cause::RoleNotAssumable | Cause::RegionNotEnabled) => cause,
+        _ if makes_none || refusal.operation == "RevokeGrant" => Cause::LaunchGrantLeft,
         _ => Cause::LaunchGrantMissing,
     }
 }

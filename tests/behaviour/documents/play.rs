@@ -132,6 +132,10 @@ async fn play_copy(sandbox: &Sandbox, wish: &Value) -> Result<(), String> {
     count(sandbox, SECOND, 1, 2)?;
     closed(sandbox)?;
     let run = reply["Result"]["RunId"].as_str().expect("a run");
+    // The source that an Update begins with is known for the usual image only.
+    if wish["ReencryptKmsKeyId"].is_null() {
+        retagged(sandbox, wish, run).await?;
+    }
     let reply = drive(sandbox, &deletion(sandbox, wish, run), |_| {}).await?;
     expect(
         "Delete",
@@ -144,6 +148,28 @@ async fn play_copy(sandbox: &Sandbox, wish: &Value) -> Result<(), String> {
         expect("grants to launch left", &grants.to_string(), "0")?;
     }
     swept(sandbox).await
+}
+
+async fn retagged(sandbox: &Sandbox, wish: &Value, run: &str) -> Result<(), String> {
+    let reply = drive(sandbox, &retagging(sandbox, wish, run), |_| {}).await?;
+    let wanted = "Succeeded, us-west-2 Succeeded, us-east-1 Succeeded";
+    expect("Update", &brief(&reply), wanted)?;
+    let tags = &sandbox.images(FIRST.0, FIRST.1)[0].tags;
+    let tags = (tags.get("stage").map(String::as_str), tags.get("team"));
+    expect("tags", &format!("{tags:?}"), r#"(Some("prod"), None)"#)
+}
+
+/// What a custom resource's Update begins with that sets a tag, and takes one of the source's away.
+fn retagging(sandbox: &Sandbox, wish: &Value, run: &str) -> Value {
+    let mut event = deletion(sandbox, wish, run);
+    let state = &mut event["State"];
+    for target in state["Targets"].as_array_mut().expect("targets") {
+        target["Phase"] = json!("Looking");
+    }
+    state["Order"]["Tags"] = json!({"stage": "prod"});
+    state["Order"]["CopyTags"] = json!(false);
+    state["Order"]["Retag"] = json!({"Former": {"stage": null}, "CopyTags": true});
+    event
 }
 
 /// What a custom resource's Delete with `OnDelete: Deregister` begins with.

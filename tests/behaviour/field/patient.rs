@@ -8,6 +8,9 @@ use amiferry_sandbox::{Fault, Sandbox};
 use serde_json::{Value, json};
 
 use super::denied::refuse;
+use crate::custom_resource::{Stack, with};
+use crate::launch_grants::{ALL, launch_grants, launching_world};
+use crate::lives::update;
 use crate::support::*;
 
 const TARGET: Place = ("222222222222", HOME);
@@ -98,6 +101,19 @@ async fn copies_that_fail_while_a_permission_spreads_are_begun_again() {
     }
 }
 
+/// Each call may meet a node that does not know of the permission yet.
+#[tokio::test(start_paused = true)]
+async fn a_permission_that_counts_node_by_node_is_waited_for() {
+    for seconds in [30, 120, 240] {
+        let delay = Duration::from_secs(seconds);
+        let sandbox = Sandbox::new(slow_world(&TWO).permission_delay(delay));
+        let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{seconds}: {reply}");
+        assert_whole(&sandbox, &TWO);
+        assert_closed(&sandbox);
+    }
+}
+
 /// A key that never can be used is given up within minutes, by its own cause.
 #[tokio::test(start_paused = true)]
 async fn copies_that_keep_failing_are_given_up() {
@@ -127,6 +143,43 @@ async fn copies_that_keep_failing_are_given_up() {
     assert!(took < Duration::from_mins(10), "{took:?}");
     assert_nothing(&sandbox, &[TARGET]);
     assert_closed(&sandbox);
+}
+
+/// The session that takes copies away because they become a share, and that changes tags, with the shortest policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_succeed_under_the_shortest_session_policy() {
+    for roles in [Value::Null, json!(ALL)] {
+        let stack = Stack::of(launching_world()).await;
+        let mut copied = with(request(&TWO), "OnDelete", json!("Deregister"));
+        if !roles.is_null() {
+            copied["ServiceLinkedRoles"] = roles.clone();
+        }
+        let created = stack.send(&stack.event("Create", &copied)).await;
+        assert_eq!(created["Status"], "SUCCESS", "{created}");
+        stack
+            .sandbox
+            .set_fault(move |call| match call.params.get("Policy") {
+                Some(policy) if policy.len() > 650 => refuse(400, "PackedPolicyTooLarge"),
+                _ => Fault::None,
+            });
+        let tagged = with(copied.clone(), "Tags", json!({"stage": "prod"}));
+        let updated = update(&stack, &created, &copied, &tagged).await;
+        assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+        let mut shared = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [TWO[0].0, TWO[1].0]});
+        if !roles.is_null() {
+            shared["ServiceLinkedRoles"] = roles.clone();
+        }
+        let updated = update(&stack, &created, &tagged, &shared).await;
+        assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+        assert_nothing(&stack.sandbox, &TWO);
+        for place in TWO {
+            assert_eq!(launch_grants(&stack.sandbox, &key_arn(place)), Vec::new());
+        }
+        let assumed = stack.sandbox.ledger();
+        let tries = assumed.iter().filter(|c| c.operation == "AssumeRole");
+        let refused = tries.filter(|c| matches!(c.outcome, None | Some(Err(_))));
+        assert!(refused.count() > 0, "the shorter policies were asked for");
+    }
 }
 
 /// STS packs policies in a way of its own: what does not fit is asked for in coarser forms, never without a policy.

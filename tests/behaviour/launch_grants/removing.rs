@@ -3,14 +3,20 @@
 use super::*;
 use crate::custom_resource::{Stack, with};
 
-fn properties(name: &str) -> Value {
+pub fn properties(name: &str) -> Value {
     let mut wish = distribute_to_launch(&TWO, &ALL)["Distribute"].clone();
     wish["OnDelete"] = json!("Deregister");
     wish["Name"] = json!(name);
     wish
 }
 
-async fn send(stack: &Stack, kind: &str, logical: &str, wish: &Value, id: Option<&Value>) -> Value {
+pub async fn send(
+    stack: &Stack,
+    kind: &str,
+    logical: &str,
+    wish: &Value,
+    id: Option<&Value>,
+) -> Value {
     let mut event = stack.event(kind, wish);
     event["LogicalResourceId"] = json!(logical);
     if let Some(id) = id {

@@ -34,6 +34,7 @@ pub(in crate::aws) fn add_snapshot(
         snapshot.completion_time = (snapshot.state == "completed").then_some(aws.now);
     }
     let live = LiveSnapshot {
+        permitted_at: std::collections::BTreeMap::new(),
         shown: Shown::default(),
         view: snapshot,
     };

@@ -1,0 +1,199 @@
+//! An update that takes an entry off `ServiceLinkedRoles`: its grants on the targets' keys go, unless others count on them.
+
+use amiferry_sandbox::Fault;
+
+use super::removing::{properties, send};
+use super::*;
+use crate::custom_resource::{Stack, with};
+use crate::lives::{of_resource, served, unread};
+
+fn without_spot() -> Value {
+    with(properties("golden"), "ServiceLinkedRoles", json!(ALL[..2]))
+}
+
+fn without_any() -> Value {
+    let mut wish = properties("golden");
+    wish.as_object_mut()
+        .expect("an object")
+        .remove("ServiceLinkedRoles");
+    wish
+}
+
+async fn update(stack: &Stack, id: &Value, old: &Value, new: &Value) -> Value {
+    let mut event = stack.event("Update", new);
+    event["LogicalResourceId"] = json!("One");
+    event["PhysicalResourceId"] = id.clone();
+    event["OldResourceProperties"] = old.clone();
+    stack.send(&event).await
+}
+
+fn scaling_of(account: &str) -> BTreeSet<String> {
+    [SCALING, SUFFIXED].map(|role| arn(account, role)).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_taken_off_the_list_loses_its_grants_and_gets_them_back() {
+    let stack = Stack::of(launching_world()).await;
+    let by_hand = administrator(&stack.sandbox, TWO[0])
+        .create_grant()
+        .key_id(key_arn(TWO[0]))
+        .grantee_principal(arn(TWO[0].0, SPOT))
+        .operations(GrantOperation::DescribeKey)
+        .name("by-hand");
+    by_hand.send().await.expect("an administrator may");
+    let all = properties("golden");
+    let one = send(&stack, "Create", "One", &all, None).await;
+    let id = &one["PhysicalResourceId"];
+    for _ in 0..2 {
+        let updated = update(&stack, id, &all, &without_spot()).await;
+        assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+        let second = key_arn(TWO[1]);
+        assert_eq!(grantees(&stack.sandbox, &second), scaling_of(TWO[1].0));
+        // What we did not make stays.
+        let first = key_arn(TWO[0]);
+        let names = launch_grants(&stack.sandbox, &first).into_iter();
+        let names: Vec<Option<String>> = names.map(|grant| grant.name).collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(names.contains(&Some("by-hand".to_owned())), "{names:?}");
+    }
+    let back = update(&stack, id, &without_spot(), &all).await;
+    assert_eq!(back["Status"], "SUCCESS", "{back}");
+    assert_granted(&stack.sandbox, &TWO[1..]);
+    // The last entry, too.
+    let updated = update(&stack, id, &all, &without_any()).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    let left = launch_grants(&stack.sandbox, &key_arn(TWO[1]));
+    assert_eq!(left, Vec::new());
+    assert_whole(&stack.sandbox, &TWO);
+    assert_closed(&stack.sandbox);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_another_run_asks_for_stays_and_is_told() {
+    let stack = Stack::of(launching_world()).await;
+    let all = properties("golden");
+    let one = send(&stack, "Create", "One", &all, None).await;
+    let other = send(&stack, "Create", "Other", &all, None).await;
+    let id = &one["PhysicalResourceId"];
+    let updated = update(&stack, id, &all, &without_spot()).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    assert_granted(&stack.sandbox, &TWO);
+    let reason = updated["Reason"].as_str().expect("a reason");
+    assert!(
+        reason.contains("the grant for AWSServiceRoleForEC2Spot on arn:"),
+        "{reason}"
+    );
+    let mut gone = stack.event("Delete", &all);
+    gone["LogicalResourceId"] = json!("Other");
+    gone["PhysicalResourceId"] = other["PhysicalResourceId"].clone();
+    assert_eq!(stack.send(&gone).await["Status"], "SUCCESS");
+    let updated = update(&stack, id, &all, &without_spot()).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    for place in TWO {
+        let left = grantees(&stack.sandbox, &key_arn(place));
+        assert_eq!(left, scaling_of(place.0));
+    }
+}
+
+/// Copies of a run that the ledger does not know may be in use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_stays_where_copies_of_an_unknown_run_are_under_the_key() {
+    let stack = Stack::of(launching_world()).await;
+    let all = properties("golden");
+    let one = send(&stack, "Create", "One", &all, None).await;
+    let theirs = amiferry_sandbox::Snapshot::new(HOME, "snap-0123456789abcdeff", 8)
+        .key(&key_arn(TWO[0]))
+        .tag("amiferry:key", "theirs")
+        .tag("amiferry:run", "fedcba9876543210");
+    stack
+        .sandbox
+        .edit(|aws| aws.add_snapshot(TWO[0].0, theirs))
+        .expect("it can be");
+    let updated = update(&stack, &one["PhysicalResourceId"], &all, &without_spot()).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    let reason = updated["Reason"].as_str().expect("a reason");
+    assert!(reason.contains("run fedcba9876543210 counts"), "{reason}");
+    assert_granted(&stack.sandbox, &TWO[..1]);
+    let left = grantees(&stack.sandbox, &key_arn(TWO[1]));
+    assert_eq!(left, scaling_of(TWO[1].0));
+}
+
+/// The update says what it could not do, and its rollback succeeds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_cannot_be_revoked_fails_the_target_and_keeps_its_image() {
+    let stack = Stack::of(launching_world()).await;
+    let all = properties("golden");
+    let one = send(&stack, "Create", "One", &all, None).await;
+    let id = &one["PhysicalResourceId"];
+    for (operation, new) in [
+        ("RevokeGrant", without_spot()),
+        ("RevokeGrant", without_any()),
+        ("ListGrants", without_any()),
+    ] {
+        stack.sandbox.set_fault(move |call| {
+            if call.operation == operation && call.account == TWO[0].0 {
+                let (code, message) = ("AccessDeniedException", "not allowed");
+                return Fault::Refuse {
+                    status: 400,
+                    code: code.to_owned(),
+                    message: message.to_owned(),
+                };
+            }
+            Fault::None
+        });
+        let failed = update(&stack, id, &all, &new).await;
+        assert_eq!(failed["Status"], "FAILED", "{failed}");
+        let reason = failed["Reason"].as_str().expect("a reason");
+        assert!(
+            reason.contains(operation) && reason.contains("kms:RevokeGrant on arn:"),
+            "{reason}"
+        );
+        stack.sandbox.clear_fault();
+        let back = update(&stack, id, &new, &all).await;
+        assert_eq!(back["Status"], "SUCCESS", "{back}");
+        assert_granted(&stack.sandbox, &TWO);
+        assert_whole(&stack.sandbox, &TWO);
+    }
+}
+
+/// A target that is taken off the list together with the roles.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_taken_off_together_with_the_roles_keeps_no_grant() {
+    let stack = Stack::of(launching_world()).await;
+    let all = properties("golden");
+    let one = send(&stack, "Create", "One", &all, None).await;
+    let fewer = with(without_any(), "Targets", json!([all["Targets"][0]]));
+    let updated = update(&stack, &one["PhysicalResourceId"], &all, &fewer).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    for place in TWO {
+        let left = launch_grants(&stack.sandbox, &key_arn(place));
+        assert_eq!(left, Vec::new(), "{place:?}");
+    }
+    assert_nothing(&stack.sandbox, &TWO[1..]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_revocation_is_resumed() {
+    for fault in [Fault::HangBefore, Fault::HangAfter] {
+        let sandbox = Sandbox::new(launching_world());
+        let all = properties("golden");
+        served(&sandbox, unread("Create", &all)).await;
+        let hangs = std::sync::atomic::AtomicU32::new(0);
+        let how = fault.clone();
+        sandbox.set_fault(move |call| {
+            let order = std::sync::atomic::Ordering::SeqCst;
+            if call.operation == "RevokeGrant" && hangs.fetch_add(1, order) < 12 {
+                return how.clone();
+            }
+            Fault::None
+        });
+        let mut resource = unread("Update", &without_spot())["CustomResource"].clone();
+        resource["OldResourceProperties"] = all;
+        served(&sandbox, of_resource(&resource)).await;
+        for place in TWO {
+            let left = grantees(&sandbox, &key_arn(place));
+            assert_eq!(left, scaling_of(place.0), "{fault:?}");
+        }
+        assert_closed(&sandbox);
+    }
+}
