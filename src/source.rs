@@ -67,10 +67,28 @@ pub struct ImageFacts {
     pub platform_details: Option<String>,
     pub usage_operation: Option<String>,
     pub product_codes: Vec<String>,
+    /// Unix seconds.
+    pub created: Option<i64>,
+    /// Unix seconds, in the past or to come.
+    pub deprecated: Option<i64>,
+    pub watermarks: Vec<Watermark>,
     pub mappings: Vec<Mapping>,
     /// What RegisterImage cannot set: the attribute, its value, and the action that gives it to an image.
     pub unregistrable: Vec<(&'static str, String, &'static str)>,
     pub tags: BTreeMap<String, String>,
+}
+
+/// A mark that an account set on an image, which copies made by CopyImage keep.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watermark {
+    /// `account:name`.
+    pub key: String,
+    /// The Region of the image that was marked first.
+    pub region: String,
+    /// When that image was created (Unix seconds).
+    pub image_created: Option<i64>,
+    /// When the mark was set (Unix seconds).
+    pub created: Option<i64>,
 }
 
 /// A snapshot of the source image.
