@@ -278,6 +278,7 @@ impl Source {
         let mut problems: Vec<Problem> = self.unavailable("shared").into_iter().collect();
         for snapshot in &self.snapshots {
             problems.extend(self.unshareable_key(snapshot));
+            problems.extend(self.archived(snapshot, "launched from"));
             if snapshots && snapshot.owner != self.owner {
                 problems.push(problem(
                     format!(
@@ -361,13 +362,8 @@ impl Source {
                 "copy the image into your account first",
             ));
         }
-        if snapshot.archived {
-            return Some(problem(
-                format!("snapshot {id} of {image} is archived and cannot be copied"),
-                format!(
-                    "restore it first (aws ec2 restore-snapshot-tier --snapshot-id {id} --permanent-restore)"
-                ),
-            ));
+        if let Some(archived) = self.archived(snapshot, "copied") {
+            return Some(archived);
         }
         (snapshot.state != "completed").then(|| {
             problem(
@@ -376,6 +372,18 @@ impl Source {
                     snapshot.state
                 ),
                 "wait until it is, or name another image",
+            )
+        })
+    }
+
+    fn archived(&self, snapshot: &SourceSnapshot, done: &str) -> Option<Problem> {
+        let id = &snapshot.id;
+        snapshot.archived.then(|| {
+            problem(
+                format!("snapshot {id} of {} is archived and cannot be {done}", self.id),
+                format!(
+                    "restore it first (aws ec2 restore-snapshot-tier --snapshot-id {id} --permanent-restore)"
+                ),
             )
         })
     }
