@@ -312,10 +312,7 @@ impl Cause {
             },
             Self::Throttled => format!("Run again later; if it persists, ask for a higher EC2 request quota in account {account}, Region {region}"),
             Self::Unreachable => format!("Run again; if it persists, check the network path to {region} and the AWS Health Dashboard"),
-            Self::Other if Self::of_quota(target) => format!(
-                "In account {account}, Region {region}: the quota that AWS names is full: remove what nobody needs of what it counts, or ask for a higher quota (Service Quotas); then run again: what is done already is found and kept"
-            ),
-            Self::Other => "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned(),
+            Self::Other => Self::other_remedy(target),
         }
     }
 
@@ -325,6 +322,16 @@ impl Cause {
         failure.is_some_and(|f| {
             f.reason.contains("LimitExceeded") || f.reason.contains("QuotaExceeded")
         })
+    }
+
+    fn other_remedy(target: &TargetState) -> String {
+        if !Self::of_quota(target) {
+            return "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned();
+        }
+        format!(
+            "In account {}, Region {}: the quota that AWS names is full: remove what nobody needs of what it counts, or ask for a higher quota (Service Quotas); then run again: what is done already is found and kept",
+            target.account_id, target.region
+        )
     }
 
     fn sooner(state: &State) -> String {

@@ -132,60 +132,67 @@ async fn only_copies_wait_for_a_full_quota() {
     assert_eq!(calls(&sandbox, "RegisterImage"), 1);
 }
 
+/// The call that meets a full quota, its code, whether for a share, the cause, and words of the remedy.
+const FULL_QUOTAS: [(&str, &str, bool, &str, [&str; 2]); 6] = [
+    (
+        "ModifySnapshotAttribute",
+        "ResourceLimitExceeded",
+        false,
+        "SharingFailed",
+        ["In account 111111111111", "quota"],
+    ),
+    (
+        "ModifyImageAttribute",
+        "ResourceLimitExceeded",
+        true,
+        "SharingFailed",
+        ["In account 111111111111", "quota"],
+    ),
+    (
+        "CreateGrant",
+        "LimitExceededException",
+        false,
+        "SharingFailed",
+        ["In account 111111111111", "grants per key"],
+    ),
+    (
+        "RegisterImage",
+        "ResourceLimitExceeded",
+        false,
+        "Other",
+        ["In account 222222222222", "quota"],
+    ),
+    (
+        "RegisterImage",
+        "AMIQuotaExceeded",
+        false,
+        "Other",
+        ["In account 222222222222", "quota"],
+    ),
+    (
+        "RegisterImage",
+        "InvalidParameterValue",
+        false,
+        "Other",
+        ["Read what AWS said", "run again"],
+    ),
+];
+
 /// Each quota has a remedy of its own, and none says to change what is right.
 #[tokio::test(start_paused = true)]
 async fn each_full_quota_is_told_with_its_own_remedy() {
     let share =
         json!({"SourceImageId": AMI, "Mode": "Share", "Targets": [{"AccountId": TARGET.0}]});
-    let copy = request(&[TARGET]);
-    for (operation, code, wish, cause, words) in [
-        (
-            "ModifySnapshotAttribute",
-            "ResourceLimitExceeded",
-            &copy,
-            "SharingFailed",
-            ["In account 111111111111", "quota"],
-        ),
-        (
-            "ModifyImageAttribute",
-            "ResourceLimitExceeded",
-            &share,
-            "SharingFailed",
-            ["In account 111111111111", "quota"],
-        ),
-        (
-            "CreateGrant",
-            "LimitExceededException",
-            &copy,
-            "SharingFailed",
-            ["In account 111111111111", "grants per key"],
-        ),
-        (
-            "RegisterImage",
-            "ResourceLimitExceeded",
-            &copy,
-            "Other",
-            ["In account 222222222222", "quota"],
-        ),
-        (
-            "RegisterImage",
-            "AMIQuotaExceeded",
-            &copy,
-            "Other",
-            ["In account 222222222222", "quota"],
-        ),
-        (
-            "RegisterImage",
-            "InvalidParameterValue",
-            &copy,
-            "Other",
-            ["Read what AWS said", "run again"],
-        ),
-    ] {
+    for (operation, code, shared, cause, words) in FULL_QUOTAS {
+        let wish = if shared {
+            share.clone()
+        } else {
+            request(&[TARGET])
+        };
         let sandbox = Sandbox::new(world(&[TARGET]));
         sandbox.set_fault(move |call| {
             let opening = call.params.keys().all(|key| !key.contains(".Remove."));
-            if call.operation == operation && opening && call.account != "" {
+            if call.operation == operation && opening {
                 refuse(400, code)
             } else {
                 Fault::None
