@@ -168,6 +168,22 @@ impl Aws {
                 Err(refusal) => return Outcome::Refused(refusal),
             }
         }
+        match self.calls_of(state, source, command).await {
+            // A later event ends the attempt of the one before it.
+            Outcome::Over(why) => match self.overtaken(state).await {
+                Ok(Some(wants)) => Outcome::Overtaken(wants),
+                Ok(None) | Err(_) => Outcome::Over(why),
+            },
+            outcome => outcome,
+        }
+    }
+
+    async fn calls_of(
+        &self,
+        state: &State,
+        source: &Result<Source, String>,
+        command: &Command,
+    ) -> Outcome {
         match command {
             // Only what the image itself says that it is made of: a state may come from anybody who may call.
             Command::Share { targets } => match source {

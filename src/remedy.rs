@@ -63,7 +63,8 @@ impl Cause {
         };
         Some(match denial.by {
             Policy::ServiceControl => format!(
-                "In the management account of the organization of {account}: let each service control policy that applies to {account} allow {who} the action in the Region {region} (one that locks Regions must spare {region})"
+                "In the management account of the organization of {account}: let each service control policy that applies to {account} allow {who} the action in the Region {region} (one that locks Regions must spare {region}){}",
+                tags_demanded(reason)
             ),
             Policy::ResourceControl => format!(
                 "In the management account of the organization of {owners}: let each resource control policy that applies to {owners} spare {who}"
@@ -184,8 +185,26 @@ impl Cause {
             Self::TagsNotChanged => tags_to_allow(target),
             Self::Throttled => format!("Run again later; if it persists, ask for a higher EC2 request quota in account {account}, Region {region}"),
             Self::Unreachable => format!("Run again; if it persists, check the network path to {region} and the AWS Health Dashboard"),
-            Self::Other => "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned(),
+            Self::Other => Self::other_remedy(target),
         }
+    }
+
+    /// Whether AWS refused because a quota is full that no waiting empties.
+    fn of_quota(target: &TargetState) -> bool {
+        let failure = target.failure.as_ref();
+        failure.is_some_and(|f| {
+            f.reason.contains("LimitExceeded") || f.reason.contains("QuotaExceeded")
+        })
+    }
+
+    fn other_remedy(target: &TargetState) -> String {
+        if !Self::of_quota(target) {
+            return "Read what AWS said; after changing it, run again: what is done already is found and kept".to_owned();
+        }
+        format!(
+            "In account {}, Region {}: the quota that AWS names is full: remove what nobody needs of what it counts, or ask for a higher quota (Service Quotas); then run again: what is done already is found and kept",
+            target.account_id, target.region
+        )
     }
 
     fn sooner(state: &State) -> String {
@@ -288,6 +307,16 @@ impl Cause {
         format!(
             "In account {source}: check that the accounts named exist, and allow the function's role {actions}{grants}; look for a service control policy of {source} that forbids sharing, or a resource control policy of the key's account"
         )
+    }
+}
+
+/// A policy that demands tags denies what makes a thing without them.
+fn tags_demanded(reason: &str) -> &'static str {
+    let makes = ["CopySnapshot ", "RegisterImage "];
+    if makes.iter().any(|operation| reason.starts_with(operation)) {
+        "; if it demands tags (aws:RequestTag), give the request these as Tags"
+    } else {
+        ""
     }
 }
 

@@ -393,8 +393,14 @@ fn check_targets(
                     target.account.as_str(),
                 )
         {
+            let replica = match target.key.as_str().split_once(":key/mrk-") {
+                Some((_, id)) if account == target.account.as_str() => {
+                    format!(" (mrk-{id} names the replica there, if it has one)")
+                }
+                _ => String::new(),
+            };
             let problem = format!(
-                "{} belongs to account {account} in {region}; the key of this target must be in account {} in {}",
+                "{} belongs to account {account} in {region}; the key of this target must be in account {} in {}{replica}",
                 target.key, target.account, target.region
             );
             return Err(Error::invalid(key("KmsKeyId"), problem));

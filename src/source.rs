@@ -67,10 +67,28 @@ pub struct ImageFacts {
     pub platform_details: Option<String>,
     pub usage_operation: Option<String>,
     pub product_codes: Vec<String>,
+    /// Unix seconds.
+    pub created: Option<i64>,
+    /// Unix seconds, in the past or to come.
+    pub deprecated: Option<i64>,
+    pub watermarks: Vec<Watermark>,
     pub mappings: Vec<Mapping>,
     /// What RegisterImage cannot set: the attribute, its value, and the action that gives it to an image.
     pub unregistrable: Vec<(&'static str, String, &'static str)>,
     pub tags: BTreeMap<String, String>,
+}
+
+/// A mark that an account set on an image, which copies made by CopyImage keep.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watermark {
+    /// `account:name`.
+    pub key: String,
+    /// The Region of the image that was marked first.
+    pub region: String,
+    /// When that image was created (Unix seconds).
+    pub image_created: Option<i64>,
+    /// When the mark was set (Unix seconds).
+    pub created: Option<i64>,
 }
 
 /// A snapshot of the source image.
@@ -265,6 +283,7 @@ impl Source {
         let mut problems: Vec<Problem> = self.unavailable("shared").into_iter().collect();
         for snapshot in &self.snapshots {
             problems.extend(self.unshareable_key(snapshot));
+            problems.extend(self.archived(snapshot, "launched from"));
             if snapshots && snapshot.owner != self.owner {
                 problems.push(problem(
                     format!(
@@ -348,13 +367,8 @@ impl Source {
                 "copy the image into your account first",
             ));
         }
-        if snapshot.archived {
-            return Some(problem(
-                format!("snapshot {id} of {image} is archived and cannot be copied"),
-                format!(
-                    "restore it first (aws ec2 restore-snapshot-tier --snapshot-id {id} --permanent-restore)"
-                ),
-            ));
+        if let Some(archived) = self.archived(snapshot, "copied") {
+            return Some(archived);
         }
         (snapshot.state != "completed").then(|| {
             problem(
@@ -363,6 +377,18 @@ impl Source {
                     snapshot.state
                 ),
                 "wait until it is, or name another image",
+            )
+        })
+    }
+
+    fn archived(&self, snapshot: &SourceSnapshot, done: &str) -> Option<Problem> {
+        let id = &snapshot.id;
+        snapshot.archived.then(|| {
+            problem(
+                format!("snapshot {id} of {} is archived and cannot be {done}", self.id),
+                format!(
+                    "restore it first (aws ec2 restore-snapshot-tier --snapshot-id {id} --permanent-restore)"
+                ),
             )
         })
     }

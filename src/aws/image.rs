@@ -2,7 +2,8 @@
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
-    BlockDeviceMapping, EbsBlockDevice, Filter, Image, ImageAttributeName, VolumeType,
+    BlockDeviceMapping, EbsBlockDevice, Filter, Image, ImageAttributeName, ImageWatermark,
+    VolumeType,
 };
 
 use aws_smithy_types::DateTime;
@@ -11,7 +12,7 @@ use aws_smithy_types::date_time::Format;
 use super::{Place, refusal, tags};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
-use crate::source::{Device, ImageFacts, Mapping};
+use crate::source::{Device, ImageFacts, Mapping, Watermark};
 
 /// An image of the caller's own, by its ID, even a disabled one; `None` if there is no such, or not visible yet.
 pub async fn own_image(ec2: &Client, at: &Place, id: &ImageId) -> Result<Option<Image>, Refusal> {
@@ -112,10 +113,22 @@ pub fn id_of(image: &Image) -> Option<ImageId> {
 
 /// When it was created (Unix seconds); long ago, if AWS does not say.
 pub fn created(image: &Image) -> i64 {
-    let date = image
-        .creation_date()
-        .and_then(|date| DateTime::from_str(date, Format::DateTime).ok());
-    date.map_or(0, |date| date.secs())
+    seconds(image.creation_date()).unwrap_or_default()
+}
+
+fn seconds(date: Option<&str>) -> Option<i64> {
+    let date = DateTime::from_str(date?, Format::DateTime).ok()?;
+    Some(date.secs())
+}
+
+fn watermark(told: &ImageWatermark) -> Watermark {
+    let seconds = |date: Option<&DateTime>| date.map(DateTime::secs);
+    Watermark {
+        key: told.watermark_key().unwrap_or_default().to_owned(),
+        region: told.source_image_region().unwrap_or_default().to_owned(),
+        image_created: seconds(told.source_image_creation_time()),
+        created: seconds(told.watermark_creation_time()),
+    }
 }
 
 /// The facts, without UEFI data. Whatever AWS leaves out stays out.
@@ -158,6 +171,9 @@ pub fn facts(image: &Image) -> ImageFacts {
             .filter_map(|p| p.product_code_id())
             .map(str::to_owned)
             .collect(),
+        created: seconds(image.creation_date()),
+        deprecated: seconds(image.deprecation_time()),
+        watermarks: image.image_watermarks().iter().map(watermark).collect(),
         mappings: image
             .block_device_mappings()
             .iter()

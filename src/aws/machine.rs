@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Aws, refusal};
 use crate::error::{Error, Refusal};
 
-/// Where a waiting execution leaves the token that wakes it.
+/// Where a waiting execution leaves the token that wakes it, below the name of its state machine: no stack reads another's.
 const WAITING: &str = "/amiferry/waiting";
 
 impl Aws {
@@ -68,9 +68,9 @@ impl Aws {
         }
     }
 
-    /// Wakes those who wait for copies into this account and Region; tells how many.
-    pub async fn wake(&self, account: &str, region: &str) -> Result<usize, Refusal> {
-        let path = format!("{WAITING}/{account}/{region}");
+    /// Wakes the executions of this state machine that wait for copies into this account and Region; returns how many.
+    pub async fn wake(&self, machine: &str, account: &str, region: &str) -> Result<usize, Refusal> {
+        let path = waiting_path(machine, account, region);
         let client = self.ssm();
         let mut tokens = Vec::new();
         let mut pages = client
@@ -120,4 +120,24 @@ fn execution_arn(machine: &str, name: &str) -> String {
         "{}:{name}",
         machine.replacen(":stateMachine:", ":execution:", 1)
     )
+}
+
+/// The path below which the tokens of a target lie; `machine` is the state machine's ARN.
+fn waiting_path(machine: &str, account: &str, region: &str) -> String {
+    let name = machine.rsplit(':').next().unwrap_or_default();
+    format!("{WAITING}/{name}/{account}/{region}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_lie_below_the_name_of_their_state_machine() {
+        let machine = "arn:aws:states:us-west-2:111111111111:stateMachine:golden";
+        assert_eq!(
+            waiting_path(machine, "222222222222", "us-east-1"),
+            "/amiferry/waiting/golden/222222222222/us-east-1"
+        );
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_kms::types::GrantOperation;
 use futures::future::{join_all, try_join_all};
 use futures::stream::{self, StreamExt};
 
@@ -370,17 +371,14 @@ impl Aws {
                 return Err(over(state, key));
             }
         }
-        let operations = match &state.order.share {
-            Some(_) if !state.order.service_linked_roles.is_empty() => &launch::OPERATIONS[..],
-            _ => &grants::OPERATIONS[..],
-        };
         let site = grants::KeySite {
             key,
             account: &state.source.account_id,
             region: key_region(state, key),
         };
         let name = format!("{}{account}", grant_prefix(&state.run));
-        self.make_grant(&site, grantee, name, operations).await
+        self.make_grant(&site, grantee, name, &operations(state))
+            .await
     }
 
     /// Why this attempt holds no longer what it has just opened, if so.
@@ -497,9 +495,17 @@ fn kind_of(state: &State) -> Kind {
     }
 }
 
+/// What the grant of a target allows.
+pub(super) fn operations(state: &State) -> Vec<GrantOperation> {
+    match &state.order.share {
+        Some(_) if !state.order.service_linked_roles.is_empty() => launch::OPERATIONS.to_vec(),
+        _ => grants::OPERATIONS.to_vec(),
+    }
+}
+
 /// Who gets the grant of a target: the role that copies, or the account that launches, which leaves to its own policies who
 /// may.
-fn grantee(state: &State, i: usize) -> String {
+pub(super) fn grantee(state: &State, i: usize) -> String {
     let target = &state.targets[i];
     let partition = target.region.partition();
     match &state.order.share {

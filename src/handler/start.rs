@@ -190,14 +190,14 @@ impl Handler {
 
     /// Wakes those who wait for copies into this account and Region. A lost word costs only time, so nothing here fails.
     pub(super) async fn snapshot_ended(&self, aws: &Aws, account: &str, region: &str) -> Value {
-        if self.settings.state_machine.is_none() {
+        let Some(machine) = self.settings.state_machine.as_deref() else {
             info!(
                 account,
                 region, "snapshot notification: nobody waits, polling finds the copy's end"
             );
             return json!({"Woken": 0});
-        }
-        match aws.wake(account, region).await {
+        };
+        match aws.wake(machine, account, region).await {
             Ok(woken) => {
                 info!(account, region, woken, "snapshot notification");
                 json!({ "Woken": woken })

@@ -195,3 +195,80 @@ async fn an_image_that_passes_is_not_distributed() {
         }
     }
 }
+
+/// An image that goes while its tag is waited for is not copied, whatever it is called and whether it has the tag.
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_deregistered_while_its_tag_is_waited_for_is_not_distributed() {
+    for (name, tagged_after) in [("golden", None), ("x7Ka2Pq", None), ("x7Ka2Pq", Some(30))] {
+        let sandbox = Sandbox::new(world(&TWO));
+        sandbox.edit(|aws| aws.change_image(AMI, |image| name.clone_into(&mut image.name)));
+        let going = async {
+            if let Some(after) = tagged_after {
+                tokio::time::sleep(Duration::from_secs(after)).await;
+                opted_in(&sandbox);
+            }
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert!(sandbox.edit(|aws| aws.delete_image(AMI)));
+        };
+        let begun = sandbox.now();
+        let event = became("available", AMI);
+        let (reply, ()) = tokio::join!(send(&sandbox, with_request(), &event), going);
+        let reply = reply.expect("a reply");
+        assert_eq!(reply["Status"], "Nothing", "{reply}");
+        let why = reply["Why"].as_str().unwrap_or_default();
+        assert!(why.contains("deregistered"), "{why}");
+        let took = sandbox.now().duration_since(begun).unwrap();
+        assert!(took < Duration::from_secs(200), "{name}: {took:?}");
+        assert_eq!(calls(&sandbox, "CopySnapshot"), 0);
+        assert_nothing(&sandbox, &TWO);
+    }
+}
+
+/// EventBridge delivers twice, and both deliveries wait for the tag at once.
+#[tokio::test(start_paused = true)]
+async fn events_that_come_twice_while_the_tag_is_waited_for_distribute_once() {
+    for later in [0, 7, 90] {
+        let sandbox = Sandbox::new(world(&TWO));
+        let tagging = async {
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            opted_in(&sandbox);
+        };
+        let event = became("available", AMI);
+        let again = async {
+            tokio::time::sleep(Duration::from_secs(later)).await;
+            send(&sandbox, with_request(), &event).await
+        };
+        let (first, second, ()) =
+            tokio::join!(send(&sandbox, with_request(), &event), again, tagging);
+        for reply in [first, second] {
+            let reply = reply.expect("a reply");
+            assert_eq!(reply["Status"], "Succeeded", "{later} s later: {reply}");
+        }
+        for place in TWO {
+            assert_one_image(&sandbox, place);
+        }
+        assert_whole(&sandbox, &TWO);
+        assert_closed(&sandbox);
+    }
+}
+
+/// A tag that its owner takes back while the image is waited for takes the wish back.
+#[tokio::test(start_paused = true)]
+async fn a_tag_taken_back_while_the_image_is_waited_for_is_no_wish() {
+    let sandbox = Sandbox::new(world(&TWO));
+    sandbox.edit(|aws| aws.change_image(AMI, |image| "x7Ka2Pq".clone_into(&mut image.name)));
+    opted_in(&sandbox);
+    let taking = async {
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        sandbox.edit(|aws| {
+            aws.change_image(AMI, |image| {
+                image.tags.remove("amiferry:distribute");
+            })
+        });
+    };
+    let event = became("available", AMI);
+    let (reply, ()) = tokio::join!(send(&sandbox, with_request(), &event), taking);
+    let reply = reply.expect("a reply");
+    assert_eq!(reply["Status"], "Nothing", "{reply}");
+    assert_nothing(&sandbox, &TWO);
+}

@@ -3,4 +3,6 @@
 mod before;
 mod carried;
 mod denied;
+mod looked;
 mod patient;
+mod varied;

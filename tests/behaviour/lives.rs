@@ -148,6 +148,39 @@ async fn an_update_overtakes_another_that_is_at_work() {
     assert_closed(&sandbox);
 }
 
+/// Whenever the later event comes, the earlier one ends as overtaken: an attempt that is over because of it has not failed.
+#[tokio::test(start_paused = true)]
+async fn an_update_that_is_overtaken_has_not_failed_whenever_the_later_comes() {
+    let (one, two) = (deregistered(&TWO[..1]), deregistered(&TWO));
+    for tenths in (0..60).step_by(2) {
+        let latency = Duration::from_millis(100);
+        let sandbox = Sandbox::new(slow_world(&TWO).latency(latency));
+        served(&sandbox, unread("Create", &one)).await;
+        let updating = |new: &Value, old: &Value, id: &str| {
+            let mut resource = unread("Update", new)["CustomResource"].clone();
+            resource["OldResourceProperties"] = old.clone();
+            resource["RequestId"] = json!(id);
+            of_resource(&resource)
+        };
+        let back = async {
+            tokio::time::sleep(Duration::from_millis(tenths * 100 + 50)).await;
+            served(&sandbox, updating(&one, &two, "back")).await;
+        };
+        let forth = updating(&two, &one, "forth");
+        let (ended, ()) = tokio::join!(call(&sandbox, &forth), back);
+        // A later event accepted first leaves an old one, which is refused.
+        if let Ok(reply) = ended {
+            assert_eq!(
+                reply["Status"], "Overtaken",
+                "after {tenths} tenths: {reply}"
+            );
+        }
+        assert_nothing(&sandbox, &TWO[1..]);
+        assert_one_image(&sandbox, TWO[0]);
+        assert_closed(&sandbox);
+    }
+}
+
 /// On the machine the execution of an event that was overtaken ends without an alarm.
 #[tokio::test(start_paused = true)]
 async fn an_overtaken_execution_has_not_failed() {

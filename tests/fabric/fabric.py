@@ -249,7 +249,7 @@ class Fabric:
 
     def waiting(self):
         """The parameters of targets that wait."""
-        pages = self.parameters.get_paginator("get_parameters_by_path").paginate(Path="/amiferry/waiting", Recursive=True)
+        pages = self.parameters.get_paginator("get_parameters_by_path").paginate(Path=f"/amiferry/waiting/{STACK}", Recursive=True)
         return {parameter["Name"]: parameter["Value"] for page in pages for parameter in page["Parameters"]}
 
     # -- invocations

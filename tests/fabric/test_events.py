@@ -6,7 +6,7 @@ import time
 import pytest
 
 from . import world
-from .fabric import until
+from .fabric import STACK, until
 from .scenario import scenario
 from .test_distribute import distribute
 
@@ -85,7 +85,7 @@ def token(fabric, arn):
     [child] = until(lambda: fabric.children(arn))
     state = json.loads(fabric.execution(child["executionArn"])["input"])["State"]
     [target] = state["Targets"]
-    return fabric.waiting().get(f"/amiferry/waiting/{target['AccountId']}/{target['Region']}/{state['Run']}")
+    return fabric.waiting().get(f"/amiferry/waiting/{STACK}/{target['AccountId']}/{target['Region']}/{state['Run']}")
 
 
 def woken(fabric):
@@ -140,7 +140,7 @@ def test_a_notification_that_nobody_waits_for(seen):
 @pytest.mark.hindsight
 def test_nobody_is_waiting_any_more(fabric):
     """But whoever was stopped: the next run overwrites what it left, or it is dead."""
-    left = {name.split("/")[3] for name in fabric.waiting()}
+    left = {name.split("/")[4] for name in fabric.waiting()}
     assert left <= {"222222222222"}, fabric.waiting()
 
 

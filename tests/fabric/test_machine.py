@@ -79,10 +79,12 @@ def test_replies_are_what_the_machine_reads():
 
 def test_where_tokens_lie():
     machine = json.dumps(DEFINITION)
-    [path] = set(re.findall(r"States\.Format\('(/[a-z/]+?)/\{\}", machine))
+    [path] = set(re.findall(r"States\.Format\('(/[a-z/]+?)/\$\{StackName\}/\{\}/\{\}/\{\}'", machine))
     assert path == "/amiferry/waiting"
     assert f'"{path}"' in "".join(source().values())
-    assert f"parameter{path}/*" in template.STACK.read_text()
+    stack = template.STACK.read_text()
+    assert stack.count(f"parameter{path}/${{AWS::StackName}}/*") == stack.count(f"parameter{path}") == 2, "no stack reads another's"
+    assert template.read(template.STACK)["Resources"]["StateMachine"]["Properties"]["Name"] == {"Ref": "AWS::StackName"}
 
 
 def test_where_plans_lie():

@@ -302,6 +302,7 @@ def test_the_objects_of_the_bucket_are_the_stacks_own(fabric):
         assert policy[sid]["Effect"] == "Deny"
         assert policy[sid]["Resource"] == f"arn:aws:s3:::{bucket}/*", "the bucket itself stays with the administrators"
         assert policy[sid]["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": own}}
+    assert policy["SecretsReadByTheStackOnly"]["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": own}}
     assert fabric.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
 
 
@@ -389,6 +390,9 @@ def test_the_parameters_bind_the_policies(fabric):
     policy = by_sid(json.loads(fabric.s3.get_bucket_policy(Bucket=outputs["BucketName"])["Policy"]))
     readers = policy["ReadByTheStackOnly"]["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
     assert readers[2:] == [parameters["LedgerReaderArns"]]
+    secrets = policy["SecretsReadByTheStackOnly"]
+    assert secrets["Resource"] == [f"arn:aws:s3:::{outputs['BucketName']}/{prefix}/*" for prefix in ("answers", "payloads")]
+    assert secrets["Condition"]["ArnNotEquals"]["aws:PrincipalArn"] == readers[:2], "no reader of the ledger sees a ResponseURL"
     assert fabric.delete("everything") == "DELETE_COMPLETE"
     [kept] = [bucket for bucket in fabric.s3.list_buckets()["Buckets"] if bucket["Name"] == outputs["BucketName"]]
     assert kept, "the ledger outlives the stack"

@@ -125,6 +125,14 @@ fn facts(snapshot: &Snapshot, filter: &str) -> Vec<String> {
     }
 }
 
+/// Of all blocks that were ever written, not of the volume. Source: model.
+fn full_bytes(snapshot: &Snapshot) -> u64 {
+    let mib = snapshot
+        .stored_mib
+        .unwrap_or_else(|| u64::from(snapshot.volume_size) * 1024);
+    mib * 1024 * 1024
+}
+
 fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveSnapshot) {
     let snapshot = aws.with_progress(live);
     xml.text("snapshotId", &snapshot.snapshot_id)
@@ -135,6 +143,7 @@ fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveSnapshot) {
         .text("progress", &snapshot.progress)
         .text("ownerId", &snapshot.owner_id)
         .number("volumeSize", snapshot.volume_size)
+        .text("fullSnapshotSizeInBytes", full_bytes(&snapshot).to_string())
         .text("description", &snapshot.description)
         .flag("encrypted", snapshot.encrypted)
         .maybe("kmsKeyId", snapshot.kms_key_arn.as_deref())

@@ -1,7 +1,7 @@
 //! Whether the copy role may use the keys. The copy's own use of them is EC2's, later and unseen, so the policies are asked: the
 //! role's by IAM's simulator, the key's by reading it.
 
-use aws_sdk_iam::types::PolicyEvaluationDecisionType::{self, Allowed};
+use aws_sdk_iam::types::PolicyEvaluationDecisionType::Allowed;
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult};
 
 use super::unseen;
@@ -22,18 +22,23 @@ const USING: [&str; 6] = [
     "kms:ReEncryptTo",
 ];
 
-/// What the role's own policies say. For another account's key the whole decision is that of both accounts, and the simulator does not
-/// see the key's policy.
-fn of_identity(result: &EvaluationResult) -> &PolicyEvaluationDecisionType {
+/// Whether the role's own policies, its boundary and its organization allow it. For another account's key the whole decision is that
+/// of both accounts, and the simulator does not see the key's policy: each kind of policy is read by itself.
+fn allows(result: &EvaluationResult) -> bool {
+    let organization = result.organizations_decision_detail();
+    let boundary = result.permissions_boundary_decision_detail();
+    let above = organization.is_none_or(|d| d.allowed_by_organizations())
+        && boundary.is_none_or(|d| d.allowed_by_permissions_boundary());
     let details = result.eval_decision_details().into_iter().flatten();
-    let mut of_role = details.filter(|(kind, _)| {
-        let kind = kind.to_lowercase();
-        !kind.contains("resource")
-    });
-    match of_role.next() {
-        Some((_, decision)) => decision,
-        None => result.eval_decision(),
-    }
+    let of_role: Vec<_> = details
+        .filter(|(kind, _)| !kind.to_lowercase().contains("resource"))
+        .map(|(_, decision)| decision)
+        .collect();
+    let own = match of_role[..] {
+        [] => *result.eval_decision() == Allowed,
+        ref all => all.iter().all(|decision| **decision == Allowed),
+    };
+    above && own
 }
 
 impl Aws {
@@ -140,7 +145,7 @@ impl Aws {
         let at = actor.at(region);
         let answer = answer.map_err(|e| refusal("SimulatePrincipalPolicy", &at, role, &e))?;
         let results = answer.evaluation_results.unwrap_or_default();
-        let denied = results.iter().filter(|r| *of_identity(r) != Allowed);
+        let denied = results.iter().filter(|r| !allows(r));
         Ok(denied.map(|r| r.eval_action_name().to_owned()).collect())
     }
 
@@ -183,5 +188,73 @@ impl Aws {
                 format!("In account {account}: add a statement to the policy of {key} that allows {} {denied}", role.arn(partition, account)),
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_iam::types::PolicyEvaluationDecisionType::{self, ExplicitDeny, ImplicitDeny};
+    use aws_sdk_iam::types::builders::EvaluationResultBuilder;
+    use aws_sdk_iam::types::{OrganizationsDecisionDetail, PermissionsBoundaryDecisionDetail};
+
+    use super::*;
+
+    fn result(
+        whole: PolicyEvaluationDecisionType,
+        details: &[(&str, PolicyEvaluationDecisionType)],
+    ) -> EvaluationResultBuilder {
+        let result = EvaluationResult::builder()
+            .eval_action_name("kms:Decrypt")
+            .eval_decision(whole);
+        details.iter().fold(result, |result, (kind, decision)| {
+            result.eval_decision_details(*kind, decision.clone())
+        })
+    }
+
+    #[test]
+    fn a_foreign_keys_policy_is_no_word_about_the_role() {
+        for (whole, details, expected) in [
+            (Allowed, &[][..], true),
+            (ImplicitDeny, &[], false),
+            (
+                ImplicitDeny,
+                &[("IAM Policy", Allowed), ("Resource Policy", ImplicitDeny)],
+                true,
+            ),
+            (
+                ImplicitDeny,
+                &[("IAM Policy", ImplicitDeny), ("Resource Policy", Allowed)],
+                false,
+            ),
+            (
+                ExplicitDeny,
+                &[
+                    ("IAM Policy", Allowed),
+                    ("Permissions Boundary Policy", ExplicitDeny),
+                ],
+                false,
+            ),
+            (ImplicitDeny, &[("Resource Policy", ImplicitDeny)], false),
+        ] {
+            let said = result(whole, details).build().expect("whole");
+            assert_eq!(allows(&said), expected, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn an_organization_or_a_boundary_that_does_not_allow_it_outweighs_the_roles_policy() {
+        let allowed = || result(ImplicitDeny, &[("IAM Policy", Allowed)]);
+        for allows_it in [true, false] {
+            let organization = OrganizationsDecisionDetail::builder()
+                .allowed_by_organizations(allows_it)
+                .build();
+            let said = allowed().organizations_decision_detail(organization);
+            assert_eq!(allows(&said.build().expect("whole")), allows_it);
+            let boundary = PermissionsBoundaryDecisionDetail::builder()
+                .allowed_by_permissions_boundary(allows_it)
+                .build();
+            let said = allowed().permissions_boundary_decision_detail(boundary);
+            assert_eq!(allows(&said.build().expect("whole")), allows_it);
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! Whether the function may open the source, and what of the source could stand in the way.
 
 use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName};
-use aws_sdk_kms::types::GrantOperation;
 
 use super::{Answer, answer};
 use crate::aws::key::key_region;
-use crate::aws::{Aws, refusal};
+use crate::aws::{Aws, opening, refusal};
 use crate::cause::Cause;
 use crate::command::grant_prefix;
 use crate::error::{Error, Refusal};
@@ -14,6 +13,11 @@ use crate::preflight::{Finding, Level};
 use crate::request::KeyAccess;
 use crate::source::Source;
 use crate::state::State;
+
+/// KMS says so of a grantee that does not exist.
+const NO_PRINCIPAL: &str = "InvalidArnException";
+/// Targets whose grant is asked about, where the roles of those before do not exist.
+const MOST_GRANTS: usize = 5;
 
 impl Aws {
     pub(super) async fn preflight_source(&self, state: &State, source: &Source) -> Vec<Finding> {
@@ -35,7 +39,7 @@ impl Aws {
                 };
                 let keys = state.opened_keys();
                 for key in keys.iter().filter(|key| !refused_already(key)) {
-                    let said = self.preflight_grant(state, key).await;
+                    let said = self.preflight_grants(state, key).await;
                     findings.extend(refused("SourceKey", state, said));
                 }
             }
@@ -119,23 +123,29 @@ impl Aws {
         Some(of_refusal("Ledger", state, &refusal, remedy.to_owned()))
     }
 
-    /// Whether the function may make the grant of the first target: KMS judges a dry run as it would the call.
-    async fn preflight_grant(&self, state: &State, key: &str) -> Result<(), Refusal> {
+    /// Whether the function may make the grants: KMS judges a dry run as it would the call. A copy role that does not exist is no word
+    /// about the grant, and assuming it finds it: the next target is asked about.
+    async fn preflight_grants(&self, state: &State, key: &str) -> Result<(), Refusal> {
+        for i in 0..state.targets.len().min(MOST_GRANTS) {
+            match self.preflight_grant(state, i, key).await {
+                Err(refusal) if state.order.share.is_none() && refusal.code == NO_PRINCIPAL => {}
+                said => return said,
+            }
+        }
+        Ok(())
+    }
+
+    async fn preflight_grant(&self, state: &State, i: usize, key: &str) -> Result<(), Refusal> {
         let (actor, region) = (Self::own(state), key_region(state, key));
-        let Some(target) = state.targets.first() else {
-            return Ok(());
-        };
-        let partition = target.region.partition();
+        let account = &state.targets[i].account_id;
         let answer = self
             .kms(&actor, &region)
             .create_grant()
             .dry_run(true)
             .key_id(key)
-            // The account, which exists: whether the role does, assuming it tells.
-            .grantee_principal(format!("arn:{partition}:iam::{}:root", target.account_id))
-            .operations(GrantOperation::DescribeKey)
-            .operations(GrantOperation::Decrypt)
-            .name(format!("{}{}", grant_prefix(&state.run), target.account_id))
+            .grantee_principal(opening::grantee(state, i))
+            .set_operations(Some(opening::operations(state)))
+            .name(format!("{}{account}", grant_prefix(&state.run)))
             .send()
             .await;
         let said = answer.map(drop);

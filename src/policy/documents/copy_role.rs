@@ -118,13 +118,16 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
             ("ec2:DeleteTags", "an update that takes Tags away"),
         ],
     );
-    let ours = format!("aws:ResourceTag/{}", tag::SOURCE_IMAGE);
+    let has = |tag: &str| format!("aws:ResourceTag/{tag}");
+    let ours = json!({
+        has(tag::SOURCE_IMAGE): source.image_id.as_str(),
+        has(tag::SOURCE_ACCOUNT): source.account_id.as_str(),
+    });
     statements.extend([
         copy.on(copied),
         register.on(made.clone()),
         tags.on(made.clone()).when(making),
-        tidy.on(made.clone())
-            .when(json!({"StringEquals": {ours: source.image_id.as_str()}})),
+        tidy.on(made.clone()).when(json!({"StringEquals": ours})),
         retag
             .on(made)
             .when(only_other_tags(source.account_id.as_str())),

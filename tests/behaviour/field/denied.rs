@@ -132,6 +132,149 @@ async fn only_copies_wait_for_a_full_quota() {
     assert_eq!(calls(&sandbox, "RegisterImage"), 1);
 }
 
+/// The call that meets a full quota, its code, whether for a share, the cause, and words of the remedy.
+const FULL_QUOTAS: [(&str, &str, bool, &str, [&str; 2]); 6] = [
+    (
+        "ModifySnapshotAttribute",
+        "ResourceLimitExceeded",
+        false,
+        "SharingFailed",
+        ["In account 111111111111", "quota"],
+    ),
+    (
+        "ModifyImageAttribute",
+        "ResourceLimitExceeded",
+        true,
+        "SharingFailed",
+        ["In account 111111111111", "quota"],
+    ),
+    (
+        "CreateGrant",
+        "LimitExceededException",
+        false,
+        "SharingFailed",
+        ["In account 111111111111", "grants per key"],
+    ),
+    (
+        "RegisterImage",
+        "ResourceLimitExceeded",
+        false,
+        "Other",
+        ["In account 222222222222", "quota"],
+    ),
+    (
+        "RegisterImage",
+        "AMIQuotaExceeded",
+        false,
+        "Other",
+        ["In account 222222222222", "quota"],
+    ),
+    (
+        "RegisterImage",
+        "InvalidParameterValue",
+        false,
+        "Other",
+        ["Read what AWS said", "run again"],
+    ),
+];
+
+/// Each quota has a remedy of its own, and none says to change what is right.
+#[tokio::test(start_paused = true)]
+async fn each_full_quota_is_told_with_its_own_remedy() {
+    let share =
+        json!({"SourceImageId": AMI, "Mode": "Share", "Targets": [{"AccountId": TARGET.0}]});
+    for (operation, code, shared, cause, words) in FULL_QUOTAS {
+        let wish = if shared {
+            share.clone()
+        } else {
+            request(&[TARGET])
+        };
+        let sandbox = Sandbox::new(world(&[TARGET]));
+        sandbox.set_fault(move |call| {
+            let opening = call.params.keys().all(|key| !key.contains(".Remove."));
+            if call.operation == operation && opening {
+                refuse(400, code)
+            } else {
+                Fault::None
+            }
+        });
+        let reply = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
+        let told = target(&reply, TARGET);
+        assert_eq!(told["Cause"], cause, "{operation} {code}: {reply}");
+        let remedy = told["Remedy"].as_str().unwrap_or_default();
+        for word in words {
+            assert!(
+                remedy.contains(word),
+                "{operation} {code}: {word}: {remedy}"
+            );
+        }
+        assert!(
+            !remedy.contains("accounts named exist"),
+            "{operation} {code}: {remedy}"
+        );
+    }
+}
+
+/// A resource control policy is its owner's organization's, not the caller's.
+#[tokio::test(start_paused = true)]
+async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() {
+    for (operation, caller, cause, owner) in [
+        ("AssumeRole", SOURCE, "RoleNotAssumable", TARGET.0),
+        ("CreateGrant", SOURCE, "SharingFailed", SOURCE),
+        ("DescribeKey", TARGET.0, "SourceKeyDenied", SOURCE),
+        ("RegisterImage", TARGET.0, "AccessDenied", TARGET.0),
+    ] {
+        let sandbox = Sandbox::new(world(&[TARGET]));
+        sandbox.set_fault(move |call| {
+            let key = call.params.get("KeyId");
+            let own = key.is_some_and(|key| !key.contains(SOURCE));
+            if call.operation != operation || call.account != caller || own {
+                return Fault::None;
+            }
+            Fault::Refuse {
+                status: 403,
+                code: "AccessDenied".to_owned(),
+                message: format!("User: arn:aws:sts::{caller}:assumed-role/x/y is not authorized to perform: {operation} on resource: r with an explicit deny in a resource control policy"),
+            }
+        });
+        let begun = sandbox.now();
+        let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
+        let told = target(&reply, TARGET);
+        assert_eq!(told["Cause"], cause, "{operation}: {reply}");
+        let remedy = told["Remedy"].as_str().unwrap_or_default();
+        let wanted = format!(
+            "In the management account of the organization of {owner}: let each resource control policy"
+        );
+        assert!(remedy.starts_with(&wanted), "{operation}: {remedy}");
+        let took = sandbox.now().duration_since(begun).unwrap();
+        assert!(
+            took < Duration::from_secs(120),
+            "{operation} is final: {took:?}"
+        );
+    }
+}
+
+/// A policy that demands a tag denies as one that forbids: what makes something says so. `${*}` is what has no name yet.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_demands_a_tag_is_met_by_the_requests_tags() {
+    let demand = json!({"Effect": "Deny", "Action": "ec2:CopySnapshot", "Resource": "arn:aws:ec2:*::snapshot/${*}",
+        "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}});
+    let sandbox = controlled(&demand, TARGET);
+    let looked = look(&sandbox, &request(&[TARGET])).await;
+    let finding = found(&looked, "CopySnapshot").unwrap_or_else(|| panic!("{looked}"));
+    let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
+    for told in [finding, target(&reply, TARGET)] {
+        let remedy = told["Remedy"].as_str().unwrap_or_default();
+        assert!(remedy.contains("give the request these as Tags"), "{told}");
+    }
+    assert_nothing(&sandbox, &[TARGET]);
+    let mut wish = request(&[TARGET]);
+    wish["Tags"] = json!({"cost-center": "12"});
+    let sandbox = controlled(&demand, TARGET);
+    let reply = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+}
+
 /// Another process deleted the copies; they are listed for a while, without their tags.
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_is_gone_and_still_listed_is_not_stuck() {

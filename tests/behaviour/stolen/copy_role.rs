@@ -4,12 +4,12 @@
 use amiferry::ids::AccountId;
 use amiferry::policy::session_policies;
 use amiferry::state::State;
-use amiferry_sandbox::{Role, Sandbox};
+use amiferry_sandbox::{Role, Sandbox, Snapshot};
 use aws_credential_types::Credentials;
 use aws_sdk_kms::error::ProvideErrorMetadata;
 use aws_sdk_kms::types::GrantOperation;
 
-use crate::launch_grants::{SCALING, SPOT, arn, launching_world, somebody};
+use crate::launch_grants::{SCALING, SPOT, arn, launching_world, launching_world_with, somebody};
 use crate::support::*;
 
 const TARGET: Place = TWO[0];
@@ -23,6 +23,10 @@ const GRANTEES: [&str; 4] = [
 
 /// KMS as a session of the target's copy role sees it.
 async fn thief(sandbox: &Sandbox, session_policy: Option<String>) -> aws_sdk_kms::Client {
+    aws_sdk_kms::Client::new(&session(sandbox, session_policy).await)
+}
+
+async fn session(sandbox: &Sandbox, session_policy: Option<String>) -> aws_config::SdkConfig {
     let config = config_in(HOME, sandbox.http_client(), sandbox.time_source()).await;
     let answer = aws_sdk_sts::Client::new(&config)
         .assume_role()
@@ -40,7 +44,7 @@ async fn thief(sandbox: &Sandbox, session_policy: Option<String>) -> aws_sdk_kms
         None,
         "test",
     );
-    aws_sdk_kms::Client::new(&somebody(sandbox, TARGET.1, credentials))
+    somebody(sandbox, TARGET.1, credentials)
 }
 
 /// The error code of the attempt, if it is refused.
@@ -102,6 +106,46 @@ async fn a_session_for_service_linked_roles_grants_to_no_other_principal() {
     assert_eq!(said.as_deref(), DENIED);
     let launching = GrantOperation::Decrypt;
     assert_eq!(granted(&kms, &key, &scaling, launching).await, None);
+}
+
+/// The template names the services; other services have roles in the account too.
+#[tokio::test(start_paused = true)]
+async fn a_session_grants_to_roles_of_the_named_services_only() {
+    let unnamed = ("rds.amazonaws.com", "AWSServiceRoleForRDS");
+    let sandbox = Sandbox::new(launching_world_with(&[SCALING, SPOT, unnamed]));
+    let kms = thief(&sandbox, None).await;
+    let key = key_arn(TARGET);
+    for (role, expected) in [(SCALING, None), (SPOT, None), (unnamed, DENIED)] {
+        let said = granted(&kms, &key, &arn(TARGET.0, role), GrantOperation::Decrypt).await;
+        assert_eq!(said.as_deref(), expected, "{role:?}");
+    }
+}
+
+/// Copies of another source account, made by another function, bear that account's tag.
+#[tokio::test(start_paused = true)]
+async fn a_session_deletes_copies_of_its_source_account_only() {
+    let copy = |id: &str| Snapshot::new(TARGET.1, id, 8).tag("amiferry:source-image", AMI);
+    let mut world = world(&TWO);
+    let target = &mut world.accounts[1];
+    assert_eq!(target.id, TARGET.0);
+    let (ours, theirs, untold) = (
+        "snap-0aaaaaaaaaaaaaaa1",
+        "snap-0aaaaaaaaaaaaaaa2",
+        "snap-0aaaaaaaaaaaaaaa3",
+    );
+    target.snapshots.extend([
+        copy(ours).tag("amiferry:source-account", SOURCE),
+        copy(theirs).tag("amiferry:source-account", "999999999999"),
+        copy(untold),
+    ]);
+    let sandbox = Sandbox::new(world);
+    let ec2 = aws_sdk_ec2::Client::new(&session(&sandbox, None).await);
+    for (id, refused) in [(theirs, true), (untold, true), (ours, false)] {
+        let said = ec2.delete_snapshot().snapshot_id(id).send().await;
+        let code = said.err().map(|e| e.code().unwrap_or_default().to_owned());
+        let expected = refused.then_some("UnauthorizedOperation");
+        assert_eq!(code.as_deref(), expected, "{id}");
+    }
 }
 
 /// The session policy of a run holds for a role that somebody made wider than documented.
