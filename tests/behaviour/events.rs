@@ -207,7 +207,7 @@ async fn an_image_that_is_deregistered_while_its_tag_is_waited_for_is_not_distri
                 tokio::time::sleep(Duration::from_secs(after)).await;
                 opted_in(&sandbox);
             }
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             assert!(sandbox.edit(|aws| aws.delete_image(AMI)));
         };
         let begun = sandbox.now();
@@ -230,7 +230,7 @@ async fn events_that_come_twice_while_the_tag_is_waited_for_distribute_once() {
     for later in [0, 7, 90] {
         let sandbox = Sandbox::new(world(&TWO));
         let tagging = async {
-            tokio::time::sleep(Duration::from_secs(120)).await;
+            tokio::time::sleep(Duration::from_mins(2)).await;
             opted_in(&sandbox);
         };
         let event = became("available", AMI);

@@ -68,7 +68,7 @@ fn expected(id: &str, created: &Tags, changes: &[(&str, Option<&str>)]) -> Tags 
         }
     }
     // The source image has a tag of this name, its snapshots have not.
-    if is_image(id) && tags.get("team").is_none() {
+    if is_image(id) && !tags.contains_key("team") {
         tags.insert("team".to_owned(), "platform".to_owned());
     }
     tags

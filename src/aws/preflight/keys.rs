@@ -2,7 +2,10 @@
 //! role's by IAM's simulator, the key's by reading it.
 
 use aws_sdk_iam::types::PolicyEvaluationDecisionType::Allowed;
-use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult};
+use aws_sdk_iam::types::{
+    ContextEntry, ContextKeyTypeEnum, EvaluationResult, OrganizationsDecisionDetail,
+    PermissionsBoundaryDecisionDetail,
+};
 
 use super::unseen;
 use crate::aws::{Actor, Aws, refusal};
@@ -27,8 +30,8 @@ const USING: [&str; 6] = [
 fn allows(result: &EvaluationResult) -> bool {
     let organization = result.organizations_decision_detail();
     let boundary = result.permissions_boundary_decision_detail();
-    let above = organization.is_none_or(|d| d.allowed_by_organizations())
-        && boundary.is_none_or(|d| d.allowed_by_permissions_boundary());
+    let above = organization.is_none_or(OrganizationsDecisionDetail::allowed_by_organizations)
+        && boundary.is_none_or(PermissionsBoundaryDecisionDetail::allowed_by_permissions_boundary);
     let details = result.eval_decision_details().into_iter().flatten();
     let of_role: Vec<_> = details
         .filter(|(kind, _)| !kind.to_lowercase().contains("resource"))

@@ -67,9 +67,9 @@ pub struct Reference {
     held: BTreeSet<(Thing, String)>,
     /// Shut out by a run of ours that has not ended.
     closing: BTreeSet<(Thing, String)>,
-    /// Opened by a run of ours at least once.
-    opened_once: BTreeSet<(Thing, String)>,
-    /// Permissions of others that a run of ours removed where one had opened before: a receipt must name each.
+    /// Permissions of others from before any run that nobody has removed.
+    preexisting: BTreeSet<(Thing, String)>,
+    /// Later permissions of others that a run of ours removed: a receipt must name each.
     doubtful: BTreeSet<(Thing, String)>,
     /// Whom a lasting share let in, and nobody has asked to shut out.
     lasting: BTreeSet<(Thing, String)>,
@@ -144,6 +144,7 @@ impl Reference {
         };
         for thing in THINGS {
             for who in reference.view.permitted(thing) {
+                reference.preexisting.insert((thing, who.clone()));
                 reference.whose.insert((thing, who), Whose::Theirs);
             }
         }
@@ -211,13 +212,13 @@ impl Reference {
         }
         self.whose.insert((thing, who.to_owned()), Whose::Ours);
         self.held.insert((thing, who.to_owned()));
-        self.opened_once.insert((thing, who.to_owned()));
     }
 
     fn we_shut_out(&mut self, thing: Thing, who: &str) {
         let key = (thing, who.to_owned());
         if self.whose.remove(&key) == Some(Whose::Theirs) {
-            if self.opened_once.contains(&key) {
+            let asked = self.processes.iter().any(|p| p.wish.touches(thing, who));
+            if asked && !self.preexisting.contains(&key) {
                 self.doubtful.insert(key.clone());
             } else {
                 self.wrong.push(format!(
@@ -293,6 +294,7 @@ impl Reference {
             Theirs::ShutOut(thing, who) => {
                 let key = (*thing, (*who).to_owned());
                 self.whose.remove(&key);
+                self.preexisting.remove(&key);
                 self.lasting.remove(&key);
                 self.view.permitted.entry(*thing).or_default().remove(*who);
                 for process in &mut self.processes {
