@@ -1,13 +1,14 @@
 //! The live world: what exists now, who may act, and what is under way.
 //!
 //! State and its own consistency only; whether a caller may do something is decided in `ec2`, `kms`,
-//! `s3` and `sts`. There are no background tasks: [`Aws::settle`] brings everything that is due up to a moment before anyone looks.
+//! `s3` and `sts`. There are no background tasks: `ec2::settle` brings everything that is due up to a moment before anyone looks.
 
 mod buckets;
 mod build;
 mod copies;
 mod credentials;
 mod edit;
+mod executions;
 mod gone;
 mod ids;
 mod instances;
@@ -27,10 +28,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub(crate) use buckets::{LiveBucket, LiveObject};
-pub(crate) use build::{caller, check, key_arn, managed_key};
+pub(crate) use build::{caller, key_arn, managed_key};
 pub(crate) use copies::Copying;
 pub use credentials::SessionCredentials;
 pub(crate) use credentials::{is_service_linked, service_of};
+pub(crate) use executions::{Execution, execution_arn};
 pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use instances::{LiveInstance, State};
 pub(crate) use late::{Late, Read};
@@ -46,7 +48,7 @@ pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 use crate::iam::{self, Policy};
 use crate::ledger::LambdaInvocation;
 use crate::model::{Ec2Settings, Grant, Image, Snapshot};
-use crate::states::Execution;
+use crate::rules::key_specs;
 use crate::wire::time::scaled;
 use crate::world::Limits;
 
@@ -265,7 +267,7 @@ impl LiveGrant {
 impl LiveKey {
     /// The only kind that EBS encrypts with (EBS guide, encryption).
     pub(crate) fn is_symmetric(&self) -> bool {
-        self.spec == crate::kms::specs::SYMMETRIC
+        self.spec == key_specs::SYMMETRIC
     }
 
     /// Known by its ID (KMS guide, multi-Region keys).

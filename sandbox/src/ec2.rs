@@ -2,13 +2,13 @@
 //!
 //! Every operation goes the same way: parameters it knows, permissions, `DryRun`, the state of things, the change.
 
+mod copies;
 mod copy_image;
 mod copy_snapshot;
 mod deregister;
 mod describe_images;
 mod describe_snapshots;
 mod filters;
-pub(crate) mod ids;
 mod image_attributes;
 mod image_states;
 mod instance_types;
@@ -20,15 +20,16 @@ mod permit;
 mod presigned;
 mod regions;
 mod register;
-pub(crate) mod rules;
 mod run_instances;
 mod settings;
 mod snapshot_attributes;
 mod tags;
-pub(crate) mod visibility;
+mod visibility;
+
+pub(crate) use copies::{break_copies, settle};
 
 use crate::aws::Aws;
-use crate::door::Admitted;
+use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
 

@@ -7,6 +7,23 @@
 use crate::aws::{Aws, Caller};
 use crate::iam::{self, Context, Decision, Request};
 
+/// The caller of an admitted call, and how the call arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub caller: Caller,
+    pub region: String,
+    /// Signed by credentials of a role session; such a caller assumes roles by chaining.
+    pub temporary: bool,
+    /// The access key that signed.
+    pub access_key: String,
+    pub session_token: Option<String>,
+    /// The endpoint, as the client named it.
+    pub host: String,
+    /// Sent to the global endpoint of STS.
+    pub global: bool,
+}
+
+/// What a caller's own policies say of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed,

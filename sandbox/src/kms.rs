@@ -7,14 +7,13 @@ pub(crate) mod by_ec2;
 mod create_grant;
 mod grants;
 mod input;
-pub(crate) mod keys;
+mod keys;
 mod policy;
-pub(crate) mod specs;
 
 use serde_json::Value;
 
 use crate::aws::Aws;
-use crate::door::Admitted;
+use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
 use input::Input;
 

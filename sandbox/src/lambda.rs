@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::aws::{Aws, regional_arn};
-use crate::door::Admitted;
 use crate::iam::Context;
+use crate::identity::Admitted;
 use crate::ledger::LambdaInvocation;
 use crate::refusals::{self, Refused};
 

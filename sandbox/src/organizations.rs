@@ -15,9 +15,8 @@ mod shapes;
 use serde_json::{Value, json};
 
 use crate::aws::{Aws, LiveOrganization};
-use crate::door::Admitted;
 use crate::iam::Context;
-use crate::identity::{self, Verdict};
+use crate::identity::{self, Admitted, Verdict};
 use crate::refusals::{self, Refused};
 use input::Input;
 use pages::Page;

@@ -10,9 +10,8 @@ mod simulate;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::aws::{Aws, uuid_of};
-use crate::door::Admitted;
 use crate::iam::Context;
-use crate::identity::{self, Verdict};
+use crate::identity::{self, Admitted, Verdict};
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
 use crate::wire::time;

@@ -25,15 +25,13 @@ mod request;
 use bytes::Bytes;
 
 use crate::aws::{Aws, LiveBucket, Partition};
-use crate::door::Admitted;
+use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
+use crate::rules::buckets::{LONGEST_KEY, is_bucket_name};
 use crate::wire::Incoming;
 
-pub(crate) use address::{Address, is_bucket_name, is_endpoint};
+pub(crate) use address::{Address, is_endpoint};
 pub(crate) use request::{Target, recognise};
-
-/// Bytes of a key (S3 guide, naming objects).
-pub(crate) const LONGEST_KEY: usize = 1024;
 
 /// An answer in the terms of HTTP.
 #[derive(Debug)]

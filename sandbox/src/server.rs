@@ -12,10 +12,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::door::{self, Reply};
+use crate::door;
 use crate::refusals;
-use crate::sandbox::Sandbox;
-use crate::wire::Incoming;
+use crate::runtime::Runtime;
+use crate::wire::{Incoming, Reply};
 
 /// More than any service modelled here accepts.
 const LARGEST_BODY: usize = 8 * 1024 * 1024;
@@ -28,10 +28,10 @@ pub struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(sandbox: Sandbox, addr: SocketAddr) -> io::Result<Self> {
+    pub(crate) async fn start(runtime: Runtime, addr: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(sandbox, listener));
+        let accepting = tokio::spawn(accept(runtime, listener));
         Ok(Self { addr, accepting })
     }
 
@@ -46,12 +46,12 @@ impl Drop for Server {
     }
 }
 
-async fn accept(sandbox: Sandbox, listener: TcpListener) {
+async fn accept(runtime: Runtime, listener: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
         // A failed accept concerns one peer, or passes with the load.
         if let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(serve(sandbox.clone(), stream));
+            connections.spawn(serve(runtime.clone(), stream));
         } else {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
@@ -59,8 +59,8 @@ async fn accept(sandbox: Sandbox, listener: TcpListener) {
     }
 }
 
-async fn serve(sandbox: Sandbox, stream: TcpStream) {
-    let service = service_fn(move |request| answer(sandbox.clone(), request));
+async fn serve(runtime: Runtime, stream: TcpStream) {
+    let service = service_fn(move |request| answer(runtime.clone(), request));
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // An error is a peer that left, or a reset of our own making.
@@ -69,7 +69,7 @@ async fn serve(sandbox: Sandbox, stream: TcpStream) {
 
 /// An error makes hyper drop the connection without an answer: that is what a reset is.
 async fn answer(
-    sandbox: Sandbox,
+    runtime: Runtime,
     request: Request<Body>,
 ) -> Result<Response<Full<Bytes>>, io::Error> {
     let (head, body) = request.into_parts();
@@ -78,7 +78,7 @@ async fn answer(
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => return Ok(too_large()),
         Err(error) => return Err(io::Error::other(error)),
     };
-    match door::receive(&sandbox, Incoming::new(&head, bytes)).await {
+    match door::receive(&runtime, Incoming::new(&head, bytes)).await {
         Reply::Answer(response) => Ok(response.map(Full::new)),
         Reply::Reset => Err(io::Error::from(io::ErrorKind::ConnectionReset)),
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aws::{self, Aws, LivePrincipal};
-use crate::door::Admitted;
 use crate::iam::{self, Context, Kind, Policy, Reach, Request};
+use crate::identity::Admitted;
 use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;

@@ -9,6 +9,7 @@ pub(crate) mod time;
 pub(crate) mod xml;
 
 use bytes::Bytes;
+use http::Response;
 use http::request::Parts;
 
 /// A request as it arrived, by whichever way.
@@ -51,4 +52,12 @@ impl Incoming {
         let found = self.headers.iter().find(|(given, _)| given == name);
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// The way a request ends for its client.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Answer(Response<Bytes>),
+    /// The connection breaks.
+    Reset,
 }

@@ -16,6 +16,7 @@ use serde::Deserialize;
 pub use account::{AccessKey, Account, FULL_AWS_ACCESS, Key, Role, User};
 pub use bucket::Bucket;
 pub use file::WorldError;
+pub(crate) use file::read;
 pub use late_reads::LateReads;
 pub use organization::{Organization, OrganizationalUnit};
 
@@ -104,11 +105,6 @@ impl Default for World {
 impl World {
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Reads a world file; the error names the key at fault.
-    pub fn from_toml(text: &str) -> Result<Self, WorldError> {
-        file::read(text)
     }
 
     #[must_use]

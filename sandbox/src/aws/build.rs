@@ -23,11 +23,15 @@ pub(super) use resources::{add_image, add_snapshot};
 use super::{Aws, Partition, Rules, is_region};
 use crate::iam::{Kind, Policy};
 use crate::model::Ec2Settings;
-use crate::world::{Account, World, WorldError};
+use crate::world::{self, Account, World, WorldError};
 
-/// Whether a sandbox could start from this world.
-pub(crate) fn check(world: &World) -> Result<(), WorldError> {
-    Aws::from_world(world.clone(), SystemTime::UNIX_EPOCH).map(drop)
+impl World {
+    /// Reads a world file, from which a sandbox can start. The error names the key at fault.
+    pub fn from_toml(text: &str) -> Result<Self, WorldError> {
+        let world = world::read(text)?;
+        Aws::from_world(world.clone(), SystemTime::UNIX_EPOCH)?;
+        Ok(world)
+    }
 }
 
 impl Aws {

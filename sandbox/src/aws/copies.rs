@@ -1,9 +1,8 @@
-//! Copies under way: when they end, how far they are, and what breaks them.
+//! Copies under way: when they end, how far they are.
 
 use std::time::{Duration, SystemTime};
 
 use super::{Aws, Caller};
-use crate::refusals;
 
 /// The copy that is making a snapshot.
 #[derive(Clone, Debug)]
@@ -51,17 +50,8 @@ impl Copying {
 }
 
 impl Aws {
-    /// Brings the world to this moment: ends what is due, and puts key policies in force, each at its time.
-    pub(crate) fn settle(&mut self, now: SystemTime) {
-        while let Some(at) = self.next_policy().filter(|at| *at <= now) {
-            self.settle_copies(at);
-            self.put_policies_in_force();
-            self.break_copies();
-        }
-        self.settle_copies(now);
-    }
-
-    fn settle_copies(&mut self, now: SystemTime) {
+    /// Ends the copies and settles the images that are due at this moment.
+    pub(crate) fn settle_copies(&mut self, now: SystemTime) {
         self.now = self.now.max(now);
         let now = self.now;
         let due: Vec<String> = {
@@ -119,35 +109,5 @@ impl Aws {
                 image.waits_for.clear();
             }
         }
-    }
-
-    /// Ends in `error` every copy whose source its caller can no longer read. Called after whatever may take access away.
-    pub(crate) fn break_copies(&mut self) {
-        let lost: Vec<(String, String)> = {
-            let readable = self.copying.iter().filter(|(_, copy)| copy.readable);
-            readable
-                .filter_map(|(id, copy)| Some((id.clone(), self.loss_of(copy)?)))
-                .collect()
-        };
-        for (id, message) in lost {
-            self.fail_copy(&id, &message);
-        }
-    }
-
-    /// What this copy has lost since it began.
-    fn loss_of(&self, copy: &Copying) -> Option<String> {
-        let gone = || {
-            let refused = refusals::COPY_SOURCE_LOST.with(&[&copy.source_snapshot_id]);
-            refused.message
-        };
-        let Some(source) = self.snapshots.get(&copy.source_snapshot_id) else {
-            return Some(gone());
-        };
-        if !crate::ec2::visibility::may_restore(self, &source.view, copy.caller.account()) {
-            return Some(gone());
-        }
-        let key = copy.source_key.as_ref()?;
-        let usable = crate::kms::by_ec2::may_read(self, &copy.caller, key, &source.view);
-        (!usable).then(|| refusals::COPY_KEY_NOT_ACCESSIBLE.with(&[]).message)
     }
 }

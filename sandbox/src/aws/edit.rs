@@ -61,7 +61,7 @@ impl Aws {
         };
         copy.fails = None;
         copy.takes = now.duration_since(copy.started).unwrap_or_default();
-        self.settle(now);
+        self.settle_copies(now);
         true
     }
 
@@ -72,7 +72,7 @@ impl Aws {
             return false;
         };
         copy.fails = Some((now, message.to_owned()));
-        self.settle(now);
+        self.settle_copies(now);
         true
     }
 
@@ -83,7 +83,7 @@ impl Aws {
             return false;
         };
         copy.fails = Some((copy.moment_of(percent).max(now), message.to_owned()));
-        self.settle(now);
+        self.settle_copies(now);
         true
     }
 

@@ -25,11 +25,11 @@ impl Aws {
     }
 
     /// When the next one begins to count. All take as long, so the first was put first.
-    pub(super) fn next_policy(&self) -> Option<SystemTime> {
+    pub(crate) fn next_policy(&self) -> Option<SystemTime> {
         self.late_policies.front().map(|(at, _, _)| *at)
     }
 
-    pub(super) fn put_policies_in_force(&mut self) {
+    pub(crate) fn put_policies_in_force(&mut self) {
         while self.next_policy().is_some_and(|at| at <= self.now) {
             let Some((_, arn, policy)) = self.late_policies.pop_front() else {
                 return;

@@ -4,10 +4,11 @@ mod scope;
 
 use std::time::Duration;
 
-use super::{Admitted, SKEW, Service, within_skew};
+use super::Service;
 use crate::aws::{Aws, Credential, Partition, is_opt_in};
+use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
-use crate::wire::sigv4::{Claim, Unreadable};
+use crate::wire::sigv4::{Claim, SKEW, Unreadable, within_skew};
 use crate::wire::{Incoming, time};
 
 pub(super) fn admit(

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use super::copy_snapshot::{self, Encryption, Order};
 use super::permit::{self, Facts};
-use super::{Ask, ids, image_attributes, register, tags, visibility};
+use super::{Ask, image_attributes, tags, visibility};
 use crate::aws::{self, Aws, LiveImage, Read};
 use crate::model::{Image, Snapshot};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
+use crate::rules::images::check_name;
 use crate::wire::xml::Xml;
 
 pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
@@ -18,7 +20,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let source_id = query.required("SourceImageId")?;
     let name = query.required("Name")?;
     ids::image(source_id)?;
-    register::check_name(name)?;
+    check_name(name)?;
     image_attributes::check_description(query.get("Description").unwrap_or_default())?;
     let tags = tags::specified(query, &["image", "snapshot"])?;
     let none = BTreeMap::new();

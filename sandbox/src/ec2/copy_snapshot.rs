@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::permit::{self, Facts};
-use super::{Ask, ids, presigned, tags, visibility};
+use super::{Ask, presigned, tags, visibility};
 use crate::aws::{self, Aws, Copying, LiveSnapshot, Read};
 use crate::kms::by_ec2;
 use crate::model::Snapshot;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::xml::Xml;
 
 /// MiB/s of a time-based copy, for one snapshot and for a pair of Regions.

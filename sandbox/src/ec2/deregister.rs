@@ -1,10 +1,11 @@
 //! DeregisterImage and DeleteSnapshot: taking down what was made.
 
 use super::permit::{self, Facts};
-use super::{Ask, RETURN_TRUE, ids, snapshot_attributes};
+use super::{Ask, RETURN_TRUE, snapshot_attributes};
 use crate::aws::Aws;
 use crate::model::Image;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::xml::Xml;
 
 pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {

@@ -3,10 +3,11 @@
 use super::filters::Filters;
 use super::pages::Page;
 use super::permit::{self, Facts};
-use super::{Ask, ids, image_attributes, tags, visibility};
+use super::{Ask, image_attributes, tags, visibility};
 use crate::aws::{Aws, LiveImage};
 use crate::model::{BlockDeviceMapping, Image};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 

@@ -3,10 +3,11 @@
 use super::filters::Filters;
 use super::pages::Page;
 use super::permit::{self, Facts};
-use super::{Ask, ids, tags, visibility};
+use super::{Ask, tags, visibility};
 use crate::aws::{Aws, LiveSnapshot};
 use crate::model::Snapshot;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 

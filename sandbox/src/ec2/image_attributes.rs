@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::describe_images::write_product_codes;
 use super::permit::{self, Facts};
-use super::{Ask, RETURN_TRUE, ids};
+use super::{Ask, RETURN_TRUE};
 use crate::aws::{Aws, Partition, is_organization_id, is_unit_id, launch_permissions};
 use crate::model::{Image, LaunchPermission};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::query::Query;
 use crate::wire::xml::Xml;
 

@@ -1,9 +1,10 @@
 //! DescribeInstances and TerminateInstances, by instance ID.
 
+use super::Ask;
 use super::permit::{self, Facts};
-use super::{Ask, ids};
 use crate::aws::{Aws, LiveInstance, State, regional_arn};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 

@@ -4,10 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ask, ids, visibility};
+use super::{Ask, visibility};
 use crate::aws::Aws;
 use crate::model::{BlockDeviceMapping, Ebs, Snapshot};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
+use crate::rules::images::VOLUME_TYPES;
 use crate::wire::query::Query;
 
 /// Shapes only; the snapshots named are looked at by [`resolve`].
@@ -44,8 +46,6 @@ fn one(item: &Query) -> Result<BlockDeviceMapping, Refused> {
     })
 }
 
-pub(crate) const TYPES: &[&str] = &["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"];
-
 fn read_ebs(ebs: &Query) -> Result<Ebs, Refused> {
     let snapshot_id = ebs.owned("SnapshotId").filter(|id| !id.is_empty());
     snapshot_id.as_deref().map_or(Ok(()), ids::snapshot)?;
@@ -59,7 +59,7 @@ fn read_ebs(ebs: &Query) -> Result<Ebs, Refused> {
         return Err(refusals::REGISTER_OUTPOST_ARN.with(&[]));
     }
     let volume_type = ebs.get("VolumeType").unwrap_or("standard");
-    if !TYPES.contains(&volume_type) {
+    if !VOLUME_TYPES.contains(&volume_type) {
         return Err(ebs.bad("VolumeType", volume_type));
     }
     let (iops, throughput) = (ebs.number("Iops")?, ebs.number("Throughput")?);

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use super::Ask;
 use crate::aws::{Aws, Partition};
-use crate::door::SKEW;
-use crate::wire::sigv4::{Claim, decode_query};
+use crate::wire::sigv4::{Claim, SKEW, decode_query};
 use crate::wire::time;
 
 /// The longest a presigned URL may live (SigV4 guide).

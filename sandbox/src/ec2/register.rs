@@ -9,6 +9,7 @@ use super::{Ask, image_attributes, mapping, tags};
 use crate::aws::{Aws, LiveImage, Read};
 use crate::model::{BlockDeviceMapping, Image};
 use crate::refusals::{self, Refused};
+use crate::rules::images::{ARCHITECTURES, BOOT_MODES, check_name, consistent};
 use crate::wire::query::Query;
 use crate::wire::xml::Xml;
 
@@ -140,9 +141,6 @@ fn read(ask: Ask<'_>) -> Result<Image, Refused> {
     Ok(image)
 }
 
-pub(crate) const ARCHITECTURES: &[&str] = &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"];
-pub(crate) const BOOT_MODES: &[&str] = &["legacy-bios", "uefi", "uefi-preferred"];
-
 fn one_of<'a>(query: &'a Query, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, Refused> {
     match query.get(name) {
         Some(given) if !allowed.contains(&given) => Err(query.bad(name, given)),
@@ -163,43 +161,5 @@ fn uefi_data(query: &Query) -> Result<Option<String>, Refused> {
             Err(query.bad("UefiData", text.get(..64).unwrap_or(&text)))
         }
         data => Ok(data),
-    }
-}
-
-pub(crate) fn consistent(image: &Image) -> Result<(), Refused> {
-    let uefi = image.boot_mode.as_deref() == Some("uefi");
-    let hvm = image.virtualization_type == "hvm";
-    if image.tpm_support.is_some() && !uefi {
-        return Err(refusals::REGISTER_TPM_NEEDS_UEFI.with(&[]));
-    }
-    let needs_hvm = image.architecture == "arm64" || image.boot_mode.is_some() || image.ena_support;
-    if needs_hvm && !hvm {
-        let kind = &image.virtualization_type;
-        return Err(refusals::REGISTER_NEEDS_HVM.with(&[kind]));
-    }
-    Ok(())
-}
-
-/// 3 to 128 of `A-Za-z0-9()[] ./-'@_` (model).
-pub(crate) fn check_name(name: &str) -> Result<(), Refused> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
-    if (3..=128).contains(&name.chars().count()) && name.chars().all(allowed) {
-        return Ok(());
-    }
-    Err(refusals::NAME_MALFORMED.with(&[]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::check_name;
-
-    #[test]
-    fn names_are_those_of_the_model() {
-        for good in ["abc", "base-image (v1) [x] a/b's @_.", &"x".repeat(128)] {
-            assert!(check_name(good).is_ok(), "{good}");
-        }
-        for bad in ["ab", "", "näme", "a:bc", "a,b c", &"x".repeat(129)] {
-            assert!(check_name(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -9,11 +9,12 @@
 //! Source: EC2 guide, instance terminates immediately; EBS guide, encryption outcomes; aws-facts, KMS.
 
 use super::permit::{self, Facts};
-use super::{Ask, copy_image, copy_snapshot, ids, instance_types, instances, visibility};
+use super::{Ask, copy_image, copy_snapshot, instance_types, instances, visibility};
 use crate::aws::{Aws, LiveInstance, regional_arn};
 use crate::kms::by_ec2;
 use crate::model::{Image, Snapshot};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 
 pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let query = ask.query;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::describe_images::write_product_codes;
 use super::permit::{self, Facts};
-use super::{Ask, RETURN_TRUE, ids, visibility};
+use super::{Ask, RETURN_TRUE, visibility};
 use crate::aws::{Aws, volume_permissions};
 use crate::model::Snapshot;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::query::Query;
 use crate::wire::xml::Xml;
 

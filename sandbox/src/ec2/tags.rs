@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::permit::{self, Facts};
-use super::{Ask, RETURN_TRUE, ids};
+use super::{Ask, RETURN_TRUE};
 use crate::aws::Aws;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
+use crate::rules::tags::{check_lengths, within_limit};
 use crate::wire::query::Query;
 use crate::wire::xml::Xml;
 
 type Tags = BTreeMap<String, String>;
-
-const MOST: usize = 50;
 
 /// The tags of `TagSpecification.N`, by resource type; any other type is refused.
 pub(super) fn specified(query: &Query, types: &[&str]) -> Result<BTreeMap<String, Tags>, Refused> {
@@ -50,28 +50,6 @@ fn read(query: &Query) -> Result<Vec<(String, String)>, Refused> {
         tags.push((key.to_owned(), value.to_owned()));
     }
     Ok(tags)
-}
-
-fn check_lengths(key: &str, value: &str) -> Result<(), Refused> {
-    if (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256 {
-        return Ok(());
-    }
-    Err(refusals::TAG_KEY_LENGTH.with(&[key]))
-}
-
-/// Whether a resource may have these tags; AWS's own among them.
-pub(crate) fn check(tags: &Tags) -> Result<(), Refused> {
-    let mut each = tags.iter();
-    each.try_for_each(|(key, value)| check_lengths(key, value))?;
-    within_limit(tags, "it")
-}
-
-fn within_limit(tags: &Tags, what: &str) -> Result<(), Refused> {
-    let users = tags.keys().filter(|key| !key.starts_with("aws:")).count();
-    if users > MOST {
-        return Err(refusals::TAG_LIMIT.with(&[what]));
-    }
-    Ok(())
 }
 
 /// What has no tags has no `tagSet` either: SDK users read `Tags` with a default for that reason.

@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
+use super::Ask;
 use super::authorise::{self, Use};
-use super::{Ask, specs};
 use crate::aws::{self, Aws, LiveKey, Partition, key_arn};
 use crate::iam::Context;
 use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
+use crate::rules::key_specs;
+use crate::rules::key_states::UNUSABLE;
 use crate::wire::time;
 
 /// The ARN of the key that `KeyId` names: an ID or alias of the caller's account, or an ARN of any account, in this Region.
@@ -61,17 +63,9 @@ fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, 
     }
 }
 
-/// States in which a key cannot be used, with KMS's words for them (model, KeyState; some unproved).
-pub(crate) const STATES: &[(&str, &str)] = &[
-    ("Disabled", "disabled"),
-    ("PendingDeletion", "pending deletion"),
-    ("PendingImport", "pending import"),
-    ("Unavailable", "unavailable"),
-];
-
 /// Refused in every state but `Enabled`.
 pub(super) fn enabled(key: &LiveKey) -> Result<(), Refused> {
-    match STATES.iter().find(|(state, _)| *state == key.state) {
+    match UNUSABLE.iter().find(|(state, _)| *state == key.state) {
         Some(("Disabled", _)) => Err(refusals::KEY_DISABLED.with(&[&key.arn])),
         Some((_, words)) => Err(refusals::KEY_INVALID_STATE.with(&[&key.arn, words])),
         None => Ok(()),
@@ -103,7 +97,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         "KeySpec": key.spec,
         "MultiRegion": key.is_multi_region(),
     });
-    for (member, algorithms) in specs::algorithms(&key.spec, &key.usage) {
+    for (member, algorithms) in key_specs::algorithms(&key.spec, &key.usage) {
         metadata[member] = algorithms;
     }
     if key.is_multi_region() {

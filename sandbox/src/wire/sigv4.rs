@@ -3,6 +3,8 @@
 //!
 //! Written from the signing specification, so that the signers under test are checked against something else.
 
+use std::time::{Duration, SystemTime};
+
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{
     AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode,
@@ -18,6 +20,14 @@ const ENCODE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
+
+/// How far a signature's time may be from ours, except for S3.
+pub(crate) const SKEW: Duration = Duration::from_mins(5);
+
+pub(crate) fn within_skew(at: SystemTime, now: SystemTime, skew: Duration) -> bool {
+    let apart = at.duration_since(now).or_else(|_| now.duration_since(at));
+    apart.is_ok_and(|apart| apart <= skew)
+}
 
 /// The claim a request carries, unproved.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,8 @@ mod late_reads;
 mod late_reads_random;
 mod launching;
 mod launching_as_service;
+mod module_map;
+mod module_order;
 mod organizations;
 mod over_http;
 mod partitions;

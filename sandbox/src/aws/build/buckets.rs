@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{fault, known_region, policy};
 use crate::aws::{Aws, LiveBucket, LiveObject};
 use crate::iam::{Elements, Kind, Policy};
-use crate::s3::{LONGEST_KEY, is_bucket_name};
+use crate::rules::buckets::{LONGEST_KEY, is_bucket_name};
 use crate::world::{Bucket, WorldError};
 
 pub(super) fn add_bucket(

@@ -8,8 +8,8 @@ use super::{fault, known_region, policy};
 use crate::aws::ids::uuid_of;
 use crate::aws::{Aws, LiveKey, Partition, regional_arn};
 use crate::iam::{Kind, Policy};
-use crate::kms::keys::STATES;
-use crate::kms::specs;
+use crate::rules::key_specs;
+use crate::rules::key_states::UNUSABLE;
 use crate::world::{Account, Key, WorldError};
 
 pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Result<(), WorldError> {
@@ -23,8 +23,8 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
         return fault(at, "id", format!("{:?} is not a key ID", key.id));
     }
     let state = key.state.clone().unwrap_or_else(|| "Enabled".to_owned());
-    if state != "Enabled" && !STATES.iter().any(|(known, _)| *known == state) {
-        let known: Vec<&str> = STATES.iter().map(|(known, _)| *known).collect();
+    if state != "Enabled" && !UNUSABLE.iter().any(|(known, _)| *known == state) {
+        let known: Vec<&str> = UNUSABLE.iter().map(|(known, _)| *known).collect();
         let why = format!(
             "{state:?} is neither Enabled nor one of {}",
             known.join(", ")
@@ -75,8 +75,8 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
 }
 
 fn spec_and_usage(key: &Key, at: &str) -> Result<(String, String), WorldError> {
-    let spec = key.spec.as_deref().unwrap_or(specs::SYMMETRIC);
-    let usages = specs::usages(spec);
+    let spec = key.spec.as_deref().unwrap_or(key_specs::SYMMETRIC);
+    let usages = key_specs::usages(spec);
     let Some(first) = usages.first() else {
         return fault(
             at,
@@ -122,8 +122,8 @@ pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String 
             description: "Default key that protects my EBS volumes when no other key is defined"
                 .to_owned(),
             state: "Enabled".to_owned(),
-            spec: specs::SYMMETRIC.to_owned(),
-            usage: specs::ENCRYPT_DECRYPT.to_owned(),
+            spec: key_specs::SYMMETRIC.to_owned(),
+            usage: key_specs::ENCRYPT_DECRYPT.to_owned(),
             managed: true,
             created: aws.now,
             policy_text: text,

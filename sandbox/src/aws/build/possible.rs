@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault;
 use crate::aws::Aws;
-use crate::ec2::rules;
 use crate::model::{Image, LaunchPermission, Snapshot};
+use crate::rules::images::{ARCHITECTURES, BOOT_MODES, VOLUME_TYPES, check_name, consistent};
+use crate::rules::{ids, tags};
 use crate::wire::time;
 use crate::world::WorldError;
 
@@ -81,17 +82,12 @@ pub(super) fn snapshot(aws: &Aws, snapshot: &Snapshot, at: &str) -> Result<(), W
         let why = "a snapshot under aws/ebs is shared with nobody";
         return fault(at, "create_volume_permissions", why);
     }
-    tags(&snapshot.tags, at)
+    check_tags(&snapshot.tags, at)
 }
 
 pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError> {
     one_of(&image.state, IMAGE_STATES, at, "state")?;
-    one_of(
-        &image.architecture,
-        rules::ARCHITECTURES,
-        at,
-        "architecture",
-    )?;
+    one_of(&image.architecture, ARCHITECTURES, at, "architecture")?;
     one_of(
         &image.virtualization_type,
         &["hvm", "paravirtual"],
@@ -105,7 +101,7 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
         "root_device_type",
     )?;
     for (key, value, known) in [
-        ("boot_mode", &image.boot_mode, rules::BOOT_MODES),
+        ("boot_mode", &image.boot_mode, BOOT_MODES),
         ("tpm_support", &image.tpm_support, &["v2.0"]),
         ("imds_support", &image.imds_support, &["v2.0"]),
         ("sriov_net_support", &image.sriov_net_support, &["simple"]),
@@ -127,7 +123,7 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
             format!("{text:?} is not 2027-01-31T12:00:00.000Z"),
         );
     }
-    if rules::check_name(&image.name).is_err() {
+    if check_name(&image.name).is_err() {
         let why = format!(
             "{:?} is not 3 to 128 of A-Z a-z 0-9 ()[] ./-'@_",
             image.name
@@ -145,12 +141,12 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
         );
         return fault(at, "name", why);
     }
-    if let Err(refused) = rules::consistent(image) {
+    if let Err(refused) = consistent(image) {
         return fault(at, "virtualization_type", refused.message);
     }
     launch_permissions(image, at)?;
     mappings(aws, image, at)?;
-    tags(&image.tags, at)
+    check_tags(&image.tags, at)
 }
 
 fn launch_permissions(image: &Image, at: &str) -> Result<(), WorldError> {
@@ -195,7 +191,7 @@ fn mappings(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError> {
         }
         let Some(ebs) = &mapping.ebs else { continue };
         if let Some(kind) = &ebs.volume_type {
-            one_of(kind, rules::VOLUME_TYPES, &at, "ebs.volume_type")?;
+            one_of(kind, VOLUME_TYPES, &at, "ebs.volume_type")?;
         }
         let id = ebs.snapshot_id.as_ref();
         let Some(snapshot) = id
@@ -226,15 +222,15 @@ fn mappings(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError> {
     Ok(())
 }
 
-fn tags(tags: &BTreeMap<String, String>, at: &str) -> Result<(), WorldError> {
-    match rules::check_tags(tags) {
+fn check_tags(given: &BTreeMap<String, String>, at: &str) -> Result<(), WorldError> {
+    match tags::check(given) {
         Ok(()) => Ok(()),
         Err(refused) => fault(at, "tags", refused.message),
     }
 }
 
 fn is_account(id: &str) -> bool {
-    crate::ec2::ids::account(id).is_ok()
+    ids::account(id).is_ok()
 }
 
 fn one_of(value: &str, known: &[&str], at: &str, key: &str) -> Result<(), WorldError> {

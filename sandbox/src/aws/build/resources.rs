@@ -6,6 +6,7 @@ use super::keys::{find_key, managed_key};
 use super::{fault, known_region, possible};
 use crate::aws::{Aws, LiveImage, LiveSnapshot, Shown};
 use crate::model::{Image, Snapshot};
+use crate::rules::ids;
 use crate::world::WorldError;
 
 pub(in crate::aws) fn add_snapshot(
@@ -91,7 +92,7 @@ pub(in crate::aws) fn add_image(
 }
 
 fn resource_id(prefix: &str, id: &str, at: &str) -> Result<(), WorldError> {
-    if crate::ec2::ids::is_id(prefix, id) {
+    if ids::is_id(prefix, id) {
         return Ok(());
     }
     fault(

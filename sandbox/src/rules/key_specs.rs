@@ -23,7 +23,7 @@ pub(crate) fn usages(spec: &str) -> &'static [&'static str] {
 }
 
 /// The member of KeyMetadata that lists what a key can do, with its content.
-pub(super) fn algorithms(spec: &str, usage: &str) -> Map<String, Value> {
+pub(crate) fn algorithms(spec: &str, usage: &str) -> Map<String, Value> {
     let (member, algorithms): (&str, Vec<String>) = match usage {
         ENCRYPT_DECRYPT if spec == SYMMETRIC => {
             ("EncryptionAlgorithms", vec![SYMMETRIC.to_owned()])
