@@ -1,4 +1,5 @@
-//! The in-process way in: an HTTP connector for SDK clients. Requests arrive exactly as they would leave for AWS.
+//! The way in from the same process: an HTTP connector for SDK clients. Requests arrive exactly as
+//! they would leave for AWS.
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,

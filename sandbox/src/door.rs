@@ -1,5 +1,5 @@
-//! The way of a call: recognised, entered into the ledger, struck by its fault, admitted or refused, performed,
-//! answered in its protocol.
+//! The way of a call: recognised, entered into the ledger, struck by its fault, admitted or
+//! refused, performed, answered in its protocol.
 
 mod admit;
 mod answer;
@@ -46,7 +46,7 @@ impl Service {
     }
 }
 
-/// What a service decided in its own terms; `answer` writes it down.
+/// The decision of a service in its own terms; `answer` encodes it.
 #[derive(Debug)]
 pub(crate) enum Done {
     /// The inner elements of a query answer.
@@ -63,7 +63,7 @@ pub(crate) async fn receive(runtime: &Runtime, request: Incoming) -> Reply {
     }
     let reply = decide(runtime, &request).await;
     match reply {
-        // Nothing but the head of an answer goes back.
+        // A HEAD request is answered without a body.
         Reply::Answer(answer) if request.method == "HEAD" => {
             Reply::Answer(answer.map(|_| Bytes::new()))
         }
@@ -124,7 +124,8 @@ async fn decide(runtime: &Runtime, request: &Incoming) -> Reply {
     })
 }
 
-/// As far as it can be told before anything is checked: who claims to call is who the ledger names.
+/// Returns the ledger's entry, before anything is checked: it names the principal that the request
+/// claims.
 fn call(runtime: &Runtime, asked: &Asked, claim: &Result<Claim, Unreadable>) -> Call {
     let claim = claim.as_ref().ok();
     let (account, principal, at) = runtime.look(|aws| {
@@ -197,7 +198,7 @@ fn takes_access_away(operation: &str) -> bool {
     )
 }
 
-/// The refusal of bytes nobody can read, in the service's own words.
+/// Returns the refusal of an unreadable request, in the service's own words.
 fn unreadable(service: Service, why: &str) -> Refused {
     match service {
         Service::Kms | Service::Lambda | Service::Organizations | Service::States => {

@@ -1,5 +1,6 @@
-//! `/_sandbox/…`: the ledger, the world, invocations, answers and the sessions of AWS's own services, for clients of
-//! other processes. Unsigned; it is no part of AWS.
+//! The sandbox's own paths, `/_sandbox/…`: the ledger, the world, invocations, answers and the
+//! sessions of AWS's own services, for clients of other processes. Requests are unsigned; AWS has
+//! no such paths.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +62,8 @@ fn told(runtime: &Runtime, request: &Incoming, path: &str) -> Response<Bytes> {
     }
 }
 
-/// Credentials of a service-linked role, `{"RoleArn": "…"}`, as its service has them.
+/// Answers with the credentials of a service-linked role, `{"RoleArn": "…"}`, as its service has
+/// them.
 fn act_as_service(runtime: &Runtime, request: &Incoming) -> Response<Bytes> {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let role = body["RoleArn"].as_str().unwrap_or_default();
@@ -79,7 +81,8 @@ fn act_as_service(runtime: &Runtime, request: &Incoming) -> Response<Bytes> {
     }
 }
 
-/// The `ResponseURL` sink: S3 signed the URL for an empty Content-Type, and CloudFormation reads 4,096 bytes at most.
+/// Takes an answer, as the `ResponseURL` sink. S3 signed the URL for an empty Content-Type, and
+/// CloudFormation reads 4,096 bytes at most.
 fn take(runtime: &Runtime, request: &Incoming, path: &str) -> Response<Bytes> {
     let content_type = request.header("content-type");
     let signed_otherwise = content_type.is_some_and(|given| !given.is_empty());
@@ -110,8 +113,8 @@ fn keep(runtime: &Runtime, request: &Incoming, path: &str, status: u16) {
     });
 }
 
-/// How the sink fails from now on: `{"how": "status", "status": 503, "times": 2}`, `{"how": "hang"}`,
-/// `{"how": "close"}`, or `null` to take answers again.
+/// Sets how the sink fails from now on: `{"how": "status", "status": 503, "times": 2}`, `{"how":
+/// "hang"}`, `{"how": "close"}`, or `null` to take answers again.
 fn refuse(runtime: &Runtime, request: &Incoming) -> Response<Bytes> {
     match serde_json::from_slice::<Option<AnswerRefusal>>(&request.body) {
         Ok(Some(how)) => runtime.set_answer_refusal(Some(how)),
@@ -136,7 +139,7 @@ fn shown(call: &Call) -> Value {
     })
 }
 
-/// Accounts, in them Regions, in them what they own.
+/// Returns the world as JSON: accounts, their Regions, and the resources in each.
 fn world(aws: &Aws) -> Value {
     let mut accounts: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
     let empty = || {

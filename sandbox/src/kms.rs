@@ -1,6 +1,7 @@
 //! KMS: keys, their policies and grants.
 //!
-//! `authorise` decides who may use a key; `by_ec2` asks it for what EC2 does with a key on a caller's behalf.
+//! `authorise` decides on the use of a key; `by_ec2` asks it for the calls that EC2 makes on a
+//! caller's behalf.
 
 mod authorise;
 pub(crate) mod by_ec2;
@@ -17,7 +18,7 @@ use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
 use input::Input;
 
-/// One call, as the operations see it.
+/// One call, as the operations read it.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub call: &'a Admitted,

@@ -1,6 +1,7 @@
-//! The things that live in an account and Region, as the world file declares them and as tests read them back.
+//! The resources of an account and Region, as the world file declares them and as tests read them
+//! back.
 //!
-//! Plain data only: no rule of AWS is decided here.
+//! The types hold plain data; the rules of AWS are elsewhere.
 
 mod defaults;
 mod image;

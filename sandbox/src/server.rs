@@ -17,10 +17,10 @@ use crate::refusals;
 use crate::runtime::Runtime;
 use crate::wire::{Incoming, Reply};
 
-/// More than any service modelled here accepts.
+/// The largest request body, in bytes; more than any modelled service accepts.
 const LARGEST_BODY: usize = 8 * 1024 * 1024;
 
-/// A running server; dropping it ends it and its connections.
+/// A running server. Dropping it ends the server and its connections.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
@@ -49,7 +49,7 @@ impl Drop for Server {
 async fn accept(runtime: Runtime, listener: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
-        // A failed accept concerns one peer, or passes with the load.
+        // A failed accept concerns one peer, or the load, which will pass.
         if let Ok((stream, _)) = listener.accept().await {
             connections.spawn(serve(runtime.clone(), stream));
         } else {
@@ -63,11 +63,11 @@ async fn serve(runtime: Runtime, stream: TcpStream) {
     let service = service_fn(move |request| answer(runtime.clone(), request));
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // An error is a peer that left, or a reset of our own making.
+    // An error means that the peer left, or that the sandbox reset the connection.
     let _ = connection.await;
 }
 
-/// An error makes hyper drop the connection without an answer: that is what a reset is.
+/// Answers a request. An error makes hyper drop the connection without an answer, which resets it.
 async fn answer(
     runtime: Runtime,
     request: Request<Body>,

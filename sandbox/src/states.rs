@@ -1,7 +1,8 @@
-//! Step Functions' executions, as far as somebody needs them who starts one and asks how it is. Nothing is executed: a test says when
-//! one ends ([`crate::Sandbox::end_execution`]).
+//! Step Functions' executions, as far as starting and describing them needs. Nothing is executed: a
+//! test ends an execution with [`crate::Sandbox::end_execution`].
 //!
-//! Source: model; Service Authorization Reference, AWS Step Functions; API reference, StartExecution, idempotency.
+//! Source: model; Service Authorization Reference, AWS Step Functions; API reference,
+//! StartExecution, idempotency.
 
 use std::time::SystemTime;
 
@@ -31,7 +32,8 @@ pub(crate) fn perform(
 fn start(aws: &mut Aws, call: &Admitted, body: &Value) -> Result<Value, Refused> {
     let machine = arn(body, "stateMachineArn", "stateMachine")?;
     permit(aws, call, "states:StartExecution", machine)?;
-    // Nothing is known of machines but their names: those of the caller's account and Region are there.
+    // Only the names of machines are known. Every machine of the caller's account and Region is
+    // taken to exist.
     let here = regional_arn(
         "states",
         &call.region,

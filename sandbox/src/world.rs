@@ -1,7 +1,8 @@
-//! What a sandbox starts from: accounts with their principals, keys, snapshots, images and buckets,
-//! and how slow and how strict AWS is. Written in Rust with the builders here, or in TOML (see `worlds/demo.toml`).
+//! The world that a sandbox starts from: accounts with their principals, keys, snapshots, images
+//! and buckets, and the delays and limits of AWS. It is written in Rust with these builders, or in
+//! TOML (see `worlds/demo.toml`).
 //!
-//! Nothing is judged here but shapes; `Aws::from_world` checks that names fit together.
+//! This module checks shapes only; `Aws::from_world` checks that names fit together.
 
 mod account;
 mod bucket;
@@ -20,50 +21,50 @@ pub(crate) use file::read;
 pub use late_reads::LateReads;
 pub use organization::{Organization, OrganizationalUnit};
 
-/// Everything a sandbox starts from. Durations are AWS's own; `speed` divides them.
+/// The world that a sandbox starts from. Durations are AWS's own; `speed` divides them.
 #[derive(Clone, Debug)]
 pub struct World {
     pub accounts: Vec<Account>,
     pub organization: Option<Organization>,
     pub speed: f64,
     pub copy_mib_per_second: f64,
-    /// What every copy takes before its first byte.
+    /// The time that every copy takes before its first byte.
     pub copy_start: Duration,
-    /// Added to every call, before it is looked at.
+    /// The time added to every call, before the service reads it.
     pub latency: Duration,
-    /// How long a new grant takes to count with every node of KMS; calls that come to the first ones see it earlier.
+    /// The time until a new grant is known to every node of KMS. The first nodes know it earlier.
     pub grant_delay: Duration,
-    /// How long new tags take to show in describe calls.
+    /// The time until describe calls show new tags.
     pub tag_delay: Duration,
-    /// How long a new snapshot or image takes to show in describe calls.
+    /// The time until describe calls show a new snapshot or image.
     pub read_delay: Duration,
-    /// How long a deleted snapshot or deregistered image still shows in describe calls.
+    /// The time that describe calls still show a deleted snapshot or deregistered image.
     pub gone_delay: Duration,
-    /// How long RegisterImage leaves an image `pending`.
+    /// The time that RegisterImage leaves an image `pending`.
     pub registration_delay: Duration,
-    /// How long a name stays taken after its image was deregistered.
+    /// The time that a name stays taken after its image was deregistered.
     pub name_delay: Duration,
-    /// How long a role made by CreateServiceLinkedRole is nobody for KMS: neither a grant nor a key policy may name it.
+    /// The time until grants and key policies may name a role that CreateServiceLinkedRole created.
     pub principal_delay: Duration,
-    /// How long a key policy that was put takes to count; GetKeyPolicy shows it at once.
+    /// The time until a key policy that was put is in force; GetKeyPolicy shows it at once.
     pub policy_delay: Duration,
-    /// How late reads show what is in effect.
+    /// The delays with which reads show changes that are in effect.
     pub late_reads: LateReads,
     pub limits: Limits,
 }
 
-/// Quotas, and AWS habits that are off unless asked for.
+/// Quotas, and habits of AWS that are off by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Snapshot copies under way per destination account and Region.
+    /// The limit of snapshot copies under way, for each destination account and Region.
     pub concurrent_copies: usize,
-    /// CopyImage calls under way per destination account and Region.
+    /// The limit of CopyImage calls under way, for each destination account and Region.
     pub concurrent_image_copies: usize,
     pub grants_per_key: usize,
-    /// Token buckets per account, Region and action.
+    /// Whether token buckets per account, Region and action throttle calls.
     pub throttling: bool,
-    /// Paginated answers begin with an empty page that carries a token.
+    /// Whether paginated answers begin with an empty page that carries a token.
     pub empty_pages: bool,
 }
 

@@ -1,4 +1,5 @@
-//! From a declared world to a live one. Whatever does not fit together is refused with the key at fault.
+//! Builds the live world from a declared one. A world that contradicts itself is refused with the
+//! key at fault.
 
 mod buckets;
 mod keys;
@@ -49,7 +50,8 @@ impl Aws {
             add_account(&mut aws, account, &format!("account[{i}]"))?;
         }
         organization::check_members(&aws)?;
-        // Keys before what they encrypt, and snapshots before images, in whatever order the world tells of them.
+        // Keys come before the snapshots they encrypt, and snapshots before images, whatever the
+        // order of declaration.
         for (i, account) in world.accounts.iter().enumerate() {
             for (j, key) in account.keys.iter().enumerate() {
                 add_key(
@@ -201,7 +203,7 @@ pub(super) fn policies(given: &[&str], at: &str) -> Result<Arc<Vec<Policy>>, Wor
     parsed.collect::<Result<Vec<_>, _>>().map(Arc::new)
 }
 
-/// None is FullAWSAccess.
+/// Parses service control policies; none given stands for FullAWSAccess.
 pub(super) fn service_control_policies(
     given: &[&str],
     at: &str,
@@ -210,7 +212,7 @@ pub(super) fn service_control_policies(
     Ok(Some(parsed).filter(|all| !all.is_empty()))
 }
 
-/// A Region of the account's partition.
+/// Refuses a Region that is not in the account's partition.
 fn known_region(partition: &Partition, region: &str, at: &str) -> Result<(), WorldError> {
     if is_region(region) && Partition::of_region(region).name == partition.name {
         return Ok(());

@@ -8,18 +8,18 @@ use super::{Aws, Caller};
 #[derive(Clone, Debug)]
 pub(crate) struct Copying {
     pub caller: Caller,
-    /// Where the copy is made.
+    /// The Region to which the copy is made.
     pub region: String,
     pub source_snapshot_id: String,
     pub source_region: String,
     pub source_key: Option<String>,
     pub started: SystemTime,
     pub takes: Duration,
-    /// When and why it ends in `error`, if it will.
+    /// The time and the message of the copy's failure, if it will fail.
     pub fails: Option<(SystemTime, String)>,
-    /// Whether the source was readable when the copy began; only then can it be lost.
+    /// Whether the source was readable when the copy began. Only a readable source can be lost.
     pub readable: bool,
-    /// Counts towards the limit of CopySnapshot; the snapshots of a CopyImage do not.
+    /// Whether the copy counts towards the limit of CopySnapshot. Snapshots of a CopyImage do not.
     pub counted: bool,
     /// MiB/s reserved by a time-based copy.
     pub reserved_mib_per_second: f64,
@@ -38,7 +38,7 @@ impl Copying {
         percent
     }
 
-    /// The moment it will be this far.
+    /// Returns the moment at which the copy reaches this percentage.
     pub(crate) fn moment_of(&self, percent: u8) -> SystemTime {
         self.started + self.takes.mul_f64(f64::from(percent.min(100)) / 100.0)
     }
@@ -74,7 +74,7 @@ impl Aws {
             return;
         };
         if let Some((at, message)) = &copy.fails {
-            // Nothing was moved where nothing could be read.
+            // A copy of an unreadable source moves no data.
             let percent = if copy.readable { copy.percent(*at) } else { 0 };
             snapshot.view.progress = format!("{percent}%");
             snapshot.view.state_message = Some(message.clone());

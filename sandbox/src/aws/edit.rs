@@ -1,5 +1,6 @@
-//! What tests may do to the live world, as another principal, or fate, would. Every method says whether there was
-//! anything to change; copies that lose their source by it break at once.
+//! Changes that tests make to the live world, as another principal or a failure would. Methods
+//! return whether there was anything to change. `Sandbox::edit` breaks the copies whose source a
+//! change takes away.
 
 use std::time::SystemTime;
 
@@ -9,7 +10,7 @@ use crate::model::{Image, Snapshot};
 use crate::world::{Limits, WorldError};
 
 impl Aws {
-    /// The sandbox's time.
+    /// Returns the sandbox's time.
     pub fn now(&self) -> SystemTime {
         self.now
     }
@@ -48,7 +49,7 @@ impl Aws {
         self.change_snapshot(id, |s| "archive".clone_into(&mut s.storage_tier))
     }
 
-    /// Snapshots whose copy is under way, also those deleted meanwhile.
+    /// Returns the snapshots whose copy is under way, including snapshots deleted meanwhile.
     pub fn pending_copies(&self) -> Vec<String> {
         self.copying.keys().cloned().collect()
     }
@@ -76,7 +77,7 @@ impl Aws {
         true
     }
 
-    /// Ends a copy in `error` once it is this far.
+    /// Ends a copy in `error` once it reaches this percentage.
     pub fn fail_copy_at(&mut self, snapshot_id: &str, percent: u8, message: &str) -> bool {
         let now = self.now;
         let Some(copy) = self.copying.get_mut(snapshot_id) else {
@@ -87,7 +88,7 @@ impl Aws {
         true
     }
 
-    /// `Enabled`, `Disabled` or `PendingDeletion`.
+    /// Sets the state of a key: `Enabled`, `Disabled` or `PendingDeletion`.
     pub fn set_key_state(&mut self, key_arn: &str, state: &str) -> bool {
         let key = self.keys.get_mut(key_arn);
         key.map(|key| state.clone_into(&mut key.state)).is_some()
@@ -97,7 +98,7 @@ impl Aws {
         self.set_key_state(key_arn, "Disabled")
     }
 
-    /// At once, whatever the world's `policy_delay`.
+    /// Replaces the key policy at once, whatever the world's `policy_delay`.
     pub fn set_key_policy(&mut self, key_arn: &str, json: &str) -> Result<bool, WorldError> {
         let policy = build::policy(json, Kind::Resource, "policy")?;
         let Some(key) = self.keys.get_mut(key_arn) else {
@@ -109,7 +110,7 @@ impl Aws {
         Ok(true)
     }
 
-    /// The role or user disappears; its sessions fail from now on.
+    /// Deletes a role or user; its sessions fail from now on.
     pub fn drop_principal(&mut self, arn: &str) -> bool {
         self.principals.remove(arn).is_some()
     }
@@ -133,7 +134,7 @@ impl Aws {
             .is_some()
     }
 
-    /// Ends all sessions that would end one day.
+    /// Expires all temporary credentials now.
     pub fn expire_sessions(&mut self) {
         let now = self.now;
         for credential in self.credentials.values_mut() {
@@ -157,12 +158,12 @@ impl Aws {
         self.rules.limits = limits;
     }
 
-    /// For copies that start from now on.
+    /// Sets the speed of copies that start from now on.
     pub fn set_copy_mib_per_second(&mut self, rate: f64) {
         self.rules.copy_mib_per_second = rate;
     }
 
-    /// The ARN of this account's and Region's `aws/ebs`.
+    /// Returns the ARN of `aws/ebs` in this account and Region.
     pub fn aws_ebs_key(&mut self, account: &str, region: &str) -> String {
         build::managed_key(self, account, region)
     }

@@ -13,7 +13,7 @@ pub(crate) struct Execution {
     pub ended: Option<SystemTime>,
 }
 
-/// `arn:…:stateMachine:name` to `arn:…:execution:name:execution`.
+/// Returns `arn:…:execution:machine:name` for `arn:…:stateMachine:machine`.
 pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
     format!(
         "{}:{name}",

@@ -1,4 +1,5 @@
-//! Deleted snapshots and deregistered images, while a read still finds them. No other call does.
+//! Deleted snapshots and deregistered images, while a describe call may still find them. No other
+//! call finds them.
 //!
 //! Source: EC2 API reference, eventual consistency.
 
@@ -12,7 +13,8 @@ pub(crate) struct Gone {
 }
 
 impl Aws {
-    /// Without asking whether an image uses it. A copy under way goes on, and counts until it ends.
+    /// Deletes a snapshot, even if an image uses it. A copy under way goes on, and counts until it
+    /// ends.
     pub fn delete_snapshot(&mut self, id: &str) -> bool {
         let Some(mut snapshot) = self.snapshots.remove(id) else {
             return false;

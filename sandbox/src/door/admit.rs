@@ -1,4 +1,5 @@
-//! Who calls, proved by signature, and whether their account and credentials count in this Region.
+//! Admits a call: its signature must prove the caller, whose account and credentials must be valid
+//! in the Region.
 
 mod scope;
 
@@ -119,7 +120,8 @@ fn in_region(
     Ok(())
 }
 
-/// Presigned URLs are not modelled, and public access is blocked in every bucket.
+/// Returns the refusal of a request without a signature. The sandbox does not model presigned URLs,
+/// and every bucket blocks public access.
 fn unsigned(request: &Incoming) -> Refused {
     let presigned = request.query.contains("X-Amz-Signature=");
     if presigned {
@@ -128,7 +130,8 @@ fn unsigned(request: &Incoming) -> Refused {
     refusals::S3_ANONYMOUS.with(&[])
 }
 
-/// S3 takes 15 minutes (S3 API reference, authenticating requests).
+/// Returns the accepted difference of clocks, which is 15 minutes for S3 (S3 API reference,
+/// authenticating requests).
 fn skew(service: Service) -> Duration {
     match service {
         Service::S3 => Duration::from_mins(15),

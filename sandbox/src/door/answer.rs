@@ -1,4 +1,4 @@
-//! Decisions as each protocol writes them.
+//! Encodes decisions in the protocol of each service.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -11,12 +11,12 @@ use crate::wire::xml::Xml;
 const XML: &str = "text/xml;charset=UTF-8";
 const JSON: &str = "application/x-amz-json-1.1";
 
-/// An error, whether of the table or of a fault.
+/// An error, from the table of refusals or from a fault.
 pub(super) struct Error<'a> {
     pub status: u16,
     pub code: &'a str,
     pub message: &'a str,
-    /// Its name in the table.
+    /// The refusal's name in the table.
     pub name: Option<&'static str>,
     /// Further elements of S3's error document, and headers by their `x-amz-…` names.
     pub details: &'a [(&'static str, String)],
@@ -57,7 +57,7 @@ pub(super) fn success(
             );
             respond(200, XML, text, request_id)
         }
-        // An operation without output answers with no body at all, not with `null`.
+        // An operation without output has no body at all, not `null`.
         (Done::Json(serde_json::Value::Null), _) => respond(200, JSON, String::new(), request_id),
         (Done::Json(value), _) => respond(200, JSON, value.to_string(), request_id),
         (Done::Rest(rest), _) => {
@@ -71,7 +71,7 @@ pub(super) fn success(
     }
 }
 
-/// Of the query services other than EC2.
+/// Returns the XML namespace of a query service other than EC2.
 fn namespace(service: Service) -> &'static str {
     match service {
         Service::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
@@ -150,7 +150,7 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
     response
 }
 
-/// Source: S3 API reference, REST error responses.
+/// Encodes an error of S3. Source: S3 API reference, REST error responses.
 fn s3_error(error: &Error<'_>, request_id: &str) -> Response<Bytes> {
     let (headers, elements): (Vec<_>, Vec<_>) = error
         .details

@@ -1,7 +1,7 @@
-//! Token buckets per account, Region and action, when the world wants them.
+//! Token buckets per account, Region and action, if the world throttles.
 //!
-//! Figures: `aws-facts`, EC2 throttling (bucket size / refill per second), KMS request quotas; RunInstances: EC2
-//! developer guide, request throttling.
+//! Figures: `aws-facts`, EC2 throttling (bucket size / refill per second), KMS request quotas;
+//! RunInstances: EC2 developer guide, request throttling.
 
 use super::Service;
 use super::recognise::Asked;

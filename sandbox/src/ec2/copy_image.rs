@@ -1,4 +1,5 @@
-//! CopyImage: an image and its snapshots into the caller's account, in one call, repeatable by its token.
+//! CopyImage: copies an image and its snapshots into the caller's account, in one call that its
+//! token makes repeatable.
 //!
 //! Source: aws-facts, EC2 copying; model.
 
@@ -119,7 +120,7 @@ fn permit_copy(
     )
 }
 
-/// The image this token made, if it was used before.
+/// Returns the image that this token created, if it was used before.
 fn already(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
     let Some(token) = ask.query.owned("ClientToken") else {
         return Ok(None);
@@ -132,7 +133,7 @@ fn already(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
     }
 }
 
-/// Everything that was asked, but for the token.
+/// Returns all parameters of the call except the token, as one text.
 pub(super) fn fingerprint(ask: Ask<'_>) -> String {
     let params = ask
         .query
@@ -173,7 +174,7 @@ fn readable_snapshots(aws: &Aws, ask: Ask<'_>, source: &Image) -> Result<Vec<Sna
     each.collect()
 }
 
-/// Image copies under way into the caller's account in this Region.
+/// Counts the image copies under way into the caller's account in this Region.
 fn running(aws: &Aws, ask: Ask<'_>) -> usize {
     let pending = aws.images.values().filter(|image| {
         let view = &image.view;

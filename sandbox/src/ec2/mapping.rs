@@ -1,4 +1,4 @@
-//! `BlockDeviceMapping.N` of RegisterImage: what belongs into a mapping, and what makes the call fail.
+//! `BlockDeviceMapping.N` of RegisterImage.
 //!
 //! Source: aws-facts, EC2 registering; model, EbsBlockDevice.
 
@@ -12,7 +12,7 @@ use crate::rules::ids;
 use crate::rules::images::VOLUME_TYPES;
 use crate::wire::query::Query;
 
-/// Shapes only; the snapshots named are looked at by [`resolve`].
+/// Reads the mappings and checks their shapes; [`resolve`] checks the snapshots.
 pub(super) fn read(query: &Query) -> Result<Vec<BlockDeviceMapping>, Refused> {
     let mut devices = BTreeSet::new();
     let mut mappings = Vec::new();
@@ -82,13 +82,14 @@ fn read_ebs(ebs: &Query) -> Result<Ebs, Refused> {
         volume_type: Some(volume_type.to_owned()),
         iops,
         throughput,
-        // What is not said is not kept: a copy must carry it over.
+        // RegisterImage does not keep the source's value: a copy must carry it over.
         delete_on_termination: Some(ebs.flag("DeleteOnTermination")?.unwrap_or(false)),
         encrypted: ebs.flag("Encrypted")?.unwrap_or(false),
     })
 }
 
-/// Fills in what the snapshots say; each must be the caller's own, here, and completed.
+/// Fills in the values of the snapshots. Each snapshot must be the caller's own, in this Region,
+/// and completed.
 pub(super) fn resolve(
     aws: &Aws,
     ask: Ask<'_>,

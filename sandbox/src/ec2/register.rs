@@ -1,4 +1,5 @@
-//! RegisterImage: an AMI from completed snapshots, with AWS's own defaults for everything that was not said.
+//! RegisterImage: registers an AMI from completed snapshots, with AWS's own defaults for everything
+//! the request leaves out.
 //!
 //! Source: aws-facts, EC2 registering; model.
 
@@ -44,7 +45,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(xml.finish())
 }
 
-/// The image that has this name in the account and Region, or had it until a moment ago.
+/// Returns the image that has this name in the account and Region, or had it until a moment ago.
 fn taken(aws: &Aws, ask: Ask<'_>, name: &str) -> Option<String> {
     let mut images = aws.images.values().map(|image| &image.view);
     let holder = images.find(|known| {
@@ -110,7 +111,7 @@ fn add(aws: &mut Aws, mut image: Image) -> String {
     id
 }
 
-/// The attributes of the request, each checked by itself and where they contradict each other.
+/// Reads the attributes of the request and checks each, and that they do not contradict each other.
 fn read(ask: Ask<'_>) -> Result<Image, Refused> {
     let query = ask.query;
     let description = query.owned("Description").filter(|text| !text.is_empty());
@@ -119,7 +120,7 @@ fn read(ask: Ask<'_>) -> Result<Image, Refused> {
         owner_id: ask.account().to_owned(),
         state: "pending".to_owned(),
         description,
-        // Wrong for nearly everyone, and AWS's own (model).
+        // These defaults of AWS's suit hardly any image of today (model).
         architecture: one_of(query, "Architecture", ARCHITECTURES)?
             .unwrap_or("i386")
             .to_owned(),

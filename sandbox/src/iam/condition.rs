@@ -6,8 +6,9 @@
 //! | one value | any listed value matches | none matches | as without | as without | as without |
 //! | several | any pair matches | no pair matches | as without | one value passes | each value passes |
 //!
-//! Source: *IAM User Guide*, "IAM JSON policy elements: Condition operators" and "Set operators for multivalued
-//! context keys". A plain operator on several values is AWS's undefined ground; the table is the stricter reading.
+//! Source: *IAM User Guide*, "IAM JSON policy elements: Condition operators" and "Set operators for
+//! multivalued context keys". A plain operator on several values is AWS's undefined ground; the
+//! table is the stricter reading.
 
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use super::evaluate::Facts;
 use super::pattern::{Pattern, Syntax};
 use super::{date, json_text};
 
-/// One key under one operator.
+/// A condition: one key under one operator.
 #[derive(Clone, Debug)]
 pub struct Condition {
     pub quantifier: Quantifier,
@@ -24,12 +25,12 @@ pub struct Condition {
     /// `StringNotEquals` is `StringEquals`, negated.
     pub negated: bool,
     pub if_exists: bool,
-    /// In lower case: key names have no case.
+    /// The key in lower case: key names are case-insensitive.
     pub key: String,
     expected: Vec<Expected>,
 }
 
-/// How a condition treats several values in the request.
+/// The way in which a condition treats several values in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantifier {
     None,
@@ -147,7 +148,7 @@ impl Condition {
         })
     }
 
-    /// The values listed, as a reader wants to see them.
+    /// Returns the listed values as text.
     pub fn values(&self) -> Vec<String> {
         self.expected
             .iter()
@@ -222,7 +223,7 @@ impl Condition {
     }
 }
 
-/// An operator's name, without prefix and suffix, and whether it is negated.
+/// Returns the operator of a name without prefix and suffix, and whether the name is negated.
 fn operator(name: &str) -> Result<(Operator, bool), PolicyError> {
     Ok(match name {
         "StringEquals" => (Operator::StringEquals, false),

@@ -1,8 +1,8 @@
-//! JSON as the policy grammar wants it: no key twice in one object.
+//! JSON as the policy grammar requires: no key occurs twice in one object.
 //!
-//! `serde_json::Value` keeps the last of two equal keys, which would silently drop half of a policy.
-//! (*IAM User Guide*, "Grammar of the IAM JSON policy language": "the individual elements must not contain
-//! multiple instances of the same key".) Depth is bounded by `serde_json` itself.
+//! `serde_json::Value` keeps the last of two equal keys, which would silently drop half of a
+//! policy. (*IAM User Guide*, "Grammar of the IAM JSON policy language": "the individual elements
+//! must not contain multiple instances of the same key".) `serde_json` itself bounds the depth.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};

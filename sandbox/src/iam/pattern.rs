@@ -1,10 +1,11 @@
 //! Text with wildcards and policy variables: `arn:aws:ec2:*:${aws:PrincipalAccount}:image/ami-?`.
 //!
-//! Matching is two pointers and one backtrack point, so no pattern can make it exponential. A variable's value is
-//! matched literally: a `*` that comes from a tag is a star. A variable whose key the request does not carry, or
-//! carries with several values, makes the whole pattern match nothing.
+//! Matching uses two pointers and one backtrack point, so no pattern can make it exponential. A
+//! variable's value is matched literally: a `*` that comes from a tag is a star. A pattern matches
+//! nothing if the request lacks the key of one of its variables, or has several values of it.
 //!
-//! Source: *IAM User Guide*, "IAM policy elements: Variables and tags"; variables need `Version` 2012-10-17.
+//! Source: *IAM User Guide*, "IAM policy elements: Variables and tags"; variables need `Version`
+//! 2012-10-17.
 
 use std::fmt;
 
@@ -26,7 +27,7 @@ enum Token {
     },
 }
 
-/// Which characters mean more than themselves.
+/// The syntax of a pattern: the characters with a special meaning.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Syntax {
     pub wildcards: bool,
@@ -70,12 +71,13 @@ impl Pattern {
         self.tokens == [Token::AnyRun]
     }
 
-    /// Whether all of `text` matches. `lookup` answers for variables, by lower-cased key.
+    /// Returns whether the pattern matches all of `text`. `lookup` returns the values of variables,
+    /// by lower-cased key.
     pub(super) fn matches<'v>(&self, text: &str, lookup: &dyn Fn(&str) -> Option<&'v str>) -> bool {
         resolve(&self.tokens, lookup).is_some_and(|tokens| glob(&tokens, text))
     }
 
-    /// The same, whatever the case of either side.
+    /// Returns whether the pattern matches all of `text`, whatever the case.
     pub(super) fn matches_ignoring_case<'v>(
         &self,
         text: &str,
@@ -88,8 +90,8 @@ impl Pattern {
         glob(&tokens, &text.to_lowercase())
     }
 
-    /// ARN matching: the six parts between colons are compared one by one, so that no wildcard crosses a colon
-    /// before the resource part. A bare `*` matches every ARN.
+    /// Returns whether an ARN matches. The six parts between colons are compared one by one, so no
+    /// wildcard crosses a colon before the resource part. A bare `*` matches every ARN.
     pub(super) fn matches_arn<'v>(
         &self,
         arn: &str,
@@ -145,7 +147,7 @@ impl Token {
     }
 }
 
-/// `aws:username`, `aws:username, 'nobody'`, or one of the escapes `*`, `?`, `$`.
+/// Reads `aws:username`, `aws:username, 'nobody'`, or one of the escapes `*`, `?`, `$`.
 fn variable(inner: &str) -> Option<Token> {
     if let "*" | "?" | "$" = inner {
         return inner.chars().next().map(Token::Char);
@@ -182,7 +184,7 @@ fn resolve<'v>(tokens: &[Token], lookup: &dyn Fn(&str) -> Option<&'v str>) -> Op
 fn glob(pattern: &[Token], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
-    // Where the last run stood, and how much text it had swallowed.
+    // The position of the last star, and the length of text it matched.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {

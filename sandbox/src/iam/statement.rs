@@ -11,7 +11,7 @@ pub struct Policy {
     pub(super) statements: Vec<Statement>,
 }
 
-/// One statement; every part as the document has it.
+/// One statement, with every part as the document has it.
 #[derive(Clone, Debug)]
 pub struct Statement {
     pub sid: Option<String>,
@@ -22,7 +22,7 @@ pub struct Statement {
     pub actions: Elements<Vec<Pattern>>,
     /// `Resource` or `NotResource`; trust policies have neither.
     pub resources: Option<Elements<Vec<Pattern>>>,
-    /// All must hold.
+    /// The conditions, all of which must hold.
     pub conditions: Vec<Condition>,
 }
 
@@ -40,7 +40,7 @@ pub enum Elements<T> {
 }
 
 impl<T> Elements<T> {
-    /// What is listed, whichever way it counts.
+    /// Returns the listed content of the element or its twin.
     pub fn listed(&self) -> &T {
         match self {
             Elements::Only(listed) | Elements::AllBut(listed) => listed,
@@ -57,8 +57,8 @@ impl Policy {
         &self.statements
     }
 
-    /// The AWS principals named, as written, each once and in order; `*` and services left out. KMS and IAM refuse
-    /// a policy that names one which does not exist.
+    /// Returns the AWS principals named, as written, each once and in order, without `*` and
+    /// services. KMS and IAM refuse a policy that names a principal which does not exist.
     pub fn principals(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         let listed = self
@@ -77,9 +77,9 @@ impl Policy {
 }
 
 impl Statement {
-    /// Whether the statement speaks about `action` (`ec2:CopySnapshot`, in any case).
+    /// Returns whether the statement covers `action` (`ec2:CopySnapshot`, in any case).
     pub fn covers_action(&self, action: &str) -> bool {
-        // Actions have no variables, so there is nothing to look up.
+        // Actions have no variables, so the lookup returns nothing.
         let any = |patterns: &[Pattern]| {
             patterns
                 .iter()

@@ -1,4 +1,4 @@
-//! Behaviour of whole documents; the small parts are tested beside their code.
+//! Evaluation of whole documents; the parts are tested beside their code.
 
 mod conditions;
 mod principals;

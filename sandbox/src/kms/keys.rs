@@ -12,7 +12,8 @@ use crate::rules::key_specs;
 use crate::rules::key_states::UNUSABLE;
 use crate::wire::time;
 
-/// The ARN of the key that `KeyId` names: an ID or alias of the caller's account, or an ARN of any account, in this Region.
+/// Returns the ARN of the key that `KeyId` names: an ID or alias of the caller's account, or an ARN
+/// of any account, in this Region.
 pub(super) fn find(
     aws: &mut Aws,
     ask: Ask<'_>,
@@ -50,7 +51,7 @@ pub(super) fn get<'a>(aws: &'a Aws, arn: &str) -> Result<&'a LiveKey, Refused> {
         .ok_or_else(|| refusals::KEY_NOT_FOUND.with(&[arn]))
 }
 
-/// Account and name of an ARN; KMS keys do not leave their Region.
+/// Returns account and name of an ARN; a key of another Region is refused.
 fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, &'a str), Refused> {
     let here = Partition::of_region(ask.region()).name;
     let parts: Vec<&str> = rest.splitn(5, ':').collect();
@@ -63,7 +64,7 @@ fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, 
     }
 }
 
-/// Refused in every state but `Enabled`.
+/// Refuses a key in every state but `Enabled`.
 pub(super) fn enabled(key: &LiveKey) -> Result<(), Refused> {
     match UNUSABLE.iter().find(|(state, _)| *state == key.state) {
         Some(("Disabled", _)) => Err(refusals::KEY_DISABLED.with(&[&key.arn])),
@@ -106,7 +107,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     Ok(json!({"KeyMetadata": metadata}))
 }
 
-/// The primary and its replicas (model, MultiRegionConfiguration).
+/// Returns the primary and its replicas (model, MultiRegionConfiguration).
 fn multi_region(aws: &Aws, key: &LiveKey) -> Value {
     let all = aws.keys.values();
     let same = all.filter(|other| other.account == key.account && other.id == key.id);

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::defaults;
 
-/// An AMI. Built with [`Image::new`] for a world; read back with [`Sandbox::images`](crate::Sandbox::images).
+/// An AMI. Built with [`Image::new`] for a world; read back with
+/// [`Sandbox::images`](crate::Sandbox::images).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
@@ -16,15 +17,15 @@ pub struct Image {
     #[serde(rename = "id")]
     pub image_id: String,
     pub name: String,
-    /// The owning account; a world file leaves it out.
+    /// The ID of the owning account; a world file leaves it out.
     #[serde(default)]
     pub owner_id: String,
     #[serde(default)]
     pub description: Option<String>,
-    /// `available`, `pending`, `failed`, …
+    /// The state: `available`, `pending`, `failed`, ….
     #[serde(default = "defaults::available")]
     pub state: String,
-    /// Why the image is `failed`.
+    /// The reason why the image is `failed`.
     #[serde(default)]
     pub state_reason: Option<String>,
     #[serde(skip, default = "defaults::epoch")]
@@ -47,27 +48,27 @@ pub struct Image {
     pub tpm_support: Option<String>,
     #[serde(default)]
     pub imds_support: Option<String>,
-    /// Base64, readable only through `DescribeImageAttribute`.
+    /// UEFI data in Base64, readable only through `DescribeImageAttribute`.
     #[serde(default)]
     pub uefi_data: Option<String>,
     #[serde(default)]
     pub kernel_id: Option<String>,
     #[serde(default)]
     pub ramdisk_id: Option<String>,
-    /// `windows`, or nothing.
+    /// The platform: `windows`, or nothing.
     #[serde(default)]
     pub platform: Option<String>,
     #[serde(default = "defaults::platform_details")]
     pub platform_details: String,
     #[serde(default = "defaults::usage_operation")]
     pub usage_operation: String,
-    /// Marketplace product codes.
+    /// The product codes of the AWS Marketplace.
     #[serde(default)]
     pub product_codes: Vec<String>,
-    /// `2027-01-31T12:00:00.000Z`
+    /// The time of deprecation: `2027-01-31T12:00:00.000Z`.
     #[serde(default)]
     pub deprecation_time: Option<String>,
-    /// `enabled-without-cooldown` or `enabled-with-cooldown`.
+    /// The deregistration protection: `enabled-without-cooldown` or `enabled-with-cooldown`.
     #[serde(default)]
     pub deregistration_protection: Option<String>,
     #[serde(default, rename = "mapping")]
@@ -76,7 +77,7 @@ pub struct Image {
     pub tags: BTreeMap<String, String>,
     #[serde(default)]
     pub launch_permissions: BTreeSet<LaunchPermission>,
-    /// Launch permission `Group=all`.
+    /// Whether the image has the launch permission `Group=all`.
     #[serde(default)]
     pub public: bool,
     #[serde(default)]
@@ -86,7 +87,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// An available x86_64 HVM image without mappings, owned by the account it is added to.
+    /// Returns an available x86_64 HVM image without mappings, owned by the account it is added to.
     pub fn new(region: &str, image_id: &str, name: &str) -> Self {
         Self {
             region: region.to_owned(),
@@ -142,14 +143,14 @@ impl Image {
         self
     }
 
-    /// Everything else: `Image::new(…).with(|image| image.ena_support = true)`.
+    /// Changes anything else: `Image::new(…).with(|image| image.ena_support = true)`.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    /// The snapshot of its root device.
+    /// Returns the snapshot of the root device.
     pub fn root_snapshot_id(&self) -> Option<&str> {
         let root = self.root_device_name.as_ref()?;
         let mut mappings = self.block_device_mappings.iter();
@@ -157,7 +158,7 @@ impl Image {
         mapping.ebs.as_ref()?.snapshot_id.as_deref()
     }
 
-    /// The snapshots its EBS mappings name, in order.
+    /// Returns the snapshots that the EBS mappings name, in order.
     pub fn snapshot_ids(&self) -> Vec<String> {
         let ebs = self
             .block_device_mappings
@@ -167,7 +168,7 @@ impl Image {
     }
 }
 
-/// Who may launch an image, apart from everybody (`Image::public`).
+/// A permission to launch an image, apart from that of everybody (`Image::public`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaunchPermission {
@@ -176,7 +177,8 @@ pub enum LaunchPermission {
     OrganizationalUnit(String),
 }
 
-/// One line of an image's block device mapping: EBS, ephemeral (`virtual_name`) or suppressed (`no_device`).
+/// One line of an image's block device mapping: EBS, ephemeral (`virtual_name`) or suppressed
+/// (`no_device`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockDeviceMapping {
@@ -223,7 +225,7 @@ pub struct Ebs {
     pub throughput: Option<u32>,
     #[serde(default)]
     pub delete_on_termination: Option<bool>,
-    /// Follows the snapshot where there is one.
+    /// Whether the volume is encrypted; determined by the snapshot if there is one.
     #[serde(default)]
     pub encrypted: bool,
 }
@@ -236,7 +238,7 @@ impl Ebs {
         }
     }
 
-    /// `gp3` with these figures, deleted on termination.
+    /// Sets the type `gp3` with these figures, deleted on termination.
     #[must_use]
     pub fn gp3(mut self, volume_size: u32, iops: u32, throughput: u32) -> Self {
         self.volume_type = Some("gp3".to_owned());

@@ -1,4 +1,4 @@
-//! Instances, as far as a launch goes.
+//! Instances, as far as launching them needs.
 
 use serde::Serialize;
 
@@ -10,10 +10,10 @@ pub struct Instance {
     pub region: String,
     pub image_id: String,
     pub instance_type: String,
-    /// `pending`, `running`, `shutting-down` or `terminated`.
+    /// The state: `pending`, `running`, `shutting-down` or `terminated`.
     pub state: String,
-    /// Code and message of why it left `running`, or never came there.
+    /// Code and message of the reason why the instance left `running`, or never reached it.
     pub state_reason: Option<(String, String)>,
-    /// ARN of whoever launched it.
+    /// The ARN of the principal that launched the instance.
     pub launched_by: String,
 }

@@ -1,4 +1,4 @@
-//! Refused before any operation looks: protocol, credentials, signatures, Regions, rates.
+//! Refusals before any operation: protocol, credentials, signatures, Regions, rates.
 
 super::table! {
     MALFORMED_REQUEST = 400, "MalformedQueryString", "The query string contains a syntax error. {}", "EC2 errors";

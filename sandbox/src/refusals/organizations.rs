@@ -14,7 +14,7 @@ super::table! {
     ORG_ACCOUNT_NOT_FOUND = 400, "AccountNotFoundException", "You specified an account that doesn't exist.", "model (wording unproved)";
 }
 
-/// The `Reason` that goes with an InvalidInputException, by the refusal's name.
+/// Returns the `Reason` of an InvalidInputException, by the refusal's name.
 pub(crate) fn reason(name: &str) -> Option<&'static str> {
     Some(match name {
         "ORG_PATTERN" => "INVALID_PATTERN",

@@ -2,10 +2,11 @@
 //!
 //! Source: S3 guide, bucket naming rules and naming objects.
 
-/// Bytes of a key (S3 guide, naming objects).
+/// The longest key, in bytes (S3 guide, naming objects).
 pub(crate) const LONGEST_KEY: usize = 1024;
 
-/// 3 to 63 lower-case letters, digits, hyphens and dots, a letter or digit first and last.
+/// Returns whether the name is 3 to 63 lower-case letters, digits, hyphens and dots, a letter or
+/// digit first and last.
 pub(crate) fn is_bucket_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = name.as_bytes();

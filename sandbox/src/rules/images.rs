@@ -24,7 +24,7 @@ pub(crate) fn consistent(image: &Image) -> Result<(), Refused> {
     Ok(())
 }
 
-/// 3 to 128 of `A-Za-z0-9()[] ./-'@_` (model).
+/// Refuses a name that is not 3 to 128 of `A-Za-z0-9()[] ./-'@_` (model).
 pub(crate) fn check_name(name: &str) -> Result<(), Refused> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
     if (3..=128).contains(&name.chars().count()) && name.chars().all(allowed) {

@@ -1,4 +1,4 @@
-//! Which bucket and key a request names, by its host (`BUCKET.s3.REGION.amazonaws.com`) or its
+//! The bucket and key that a request names, by its host (`BUCKET.s3.REGION.amazonaws.com`) or its
 //! path.
 //!
 //! Source: S3 guide, virtual hosting of buckets; S3 guide, bucket naming rules.
@@ -10,18 +10,20 @@ use crate::wire::Incoming;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// Of the endpoint, where its name says it; a server on 127.0.0.1 stands in for every Region.
+    /// The Region of the endpoint, if its name has one; a server on 127.0.0.1 stands in for every
+    /// Region.
     pub region: Option<String>,
     pub bucket: Option<String>,
     pub key: Option<String>,
 }
 
-/// Whether this is the name of an endpoint of S3, with or without a bucket.
+/// Returns whether the host is an endpoint of S3, with or without a bucket.
 pub(crate) fn is_endpoint(host: &str) -> bool {
     endpoint(host).is_some()
 }
 
-/// The bucket in an endpoint's name, and its Region; the global endpoint is that of us-east-1.
+/// Returns the bucket in an endpoint's name, and its Region; the global endpoint is that of
+/// us-east-1.
 fn endpoint(host: &str) -> Option<(Option<&str>, &str)> {
     let host = host.split(':').next()?;
     let china = host.strip_suffix(".amazonaws.com.cn");
@@ -39,7 +41,7 @@ fn endpoint(host: &str) -> Option<(Option<&str>, &str)> {
 }
 
 impl Address {
-    /// Nothing if the path is not UTF-8.
+    /// Returns the address of a request; nothing if the path is not UTF-8.
     pub(crate) fn of(request: &Incoming) -> Option<Self> {
         let path = request.path.strip_prefix('/').unwrap_or(&request.path);
         let named = endpoint(&request.host);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// `{"Operations": ["Decrypt"]}` becomes `Operations.1 = Decrypt`.
+/// Flattens a body: `{"Operations": ["Decrypt"]}` becomes `Operations.1 = Decrypt`.
 pub(crate) fn flatten(value: &Value) -> BTreeMap<String, String> {
     let mut flat = BTreeMap::new();
     walk(value, String::new(), &mut flat);

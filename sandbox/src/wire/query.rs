@@ -1,5 +1,5 @@
-//! The parameters of a query call: flat names such as `BlockDeviceMapping.1.Ebs.SnapshotId`, read as lists and
-//! structures.
+//! The parameters of a query call: flat names such as `BlockDeviceMapping.1.Ebs.SnapshotId`, read
+//! as lists and structures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ impl Query {
         &self.params
     }
 
-    /// An empty value counts as given, as it does for AWS.
+    /// Returns a parameter. An empty value counts as given, as it does for AWS.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.params.get(name).map(String::as_str)
     }
@@ -30,7 +30,7 @@ impl Query {
         self.get(name).map(str::to_owned)
     }
 
-    /// Given and not empty.
+    /// Returns a parameter that must be given and not be empty.
     pub(crate) fn required(&self, name: &str) -> Result<&str, Refused> {
         let given = self.get(name).filter(|value| !value.is_empty());
         given.ok_or_else(|| refusals::MISSING_PARAMETER.with(&[&self.full(name)]))
@@ -51,7 +51,7 @@ impl Query {
             .transpose()
     }
 
-    /// `Name.1`, `Name.2`, … in the order of their numbers.
+    /// Returns `Name.1`, `Name.2`, … in the order of their numbers.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
         let indexes = self.indexes(name);
         let values = indexes
@@ -60,14 +60,14 @@ impl Query {
         values.collect()
     }
 
-    /// `Name.1.…`, `Name.2.…` as parameters of their own.
+    /// Returns `Name.1.…`, `Name.2.…` as parameters of their own.
     pub(crate) fn structures(&self, name: &str) -> Vec<Query> {
         let indexes = self.indexes(name);
         let each = indexes.iter().map(|i| self.below(&format!("{name}.{i}")));
         each.collect()
     }
 
-    /// `Name.…` as parameters of their own; nothing if there are none.
+    /// Returns `Name.…` as parameters of their own; nothing if there are none.
     pub(crate) fn structure(&self, name: &str) -> Option<Query> {
         let inner = self.below(name);
         (!inner.params.is_empty()).then_some(inner)

@@ -1,4 +1,4 @@
-//! An S3 bucket of an account, and what is in it.
+//! An S3 bucket of an account, and its objects.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -11,12 +11,13 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Bucket {
     pub region: String,
-    /// Unique in all accounts of the world: 3 to 63 lower-case letters, digits, hyphens and dots.
+    /// The name, unique in all accounts of the world: 3 to 63 lower-case letters, digits, hyphens
+    /// and dots.
     pub name: String,
-    /// Bucket policy as JSON; without one, the identity policies of the account decide.
+    /// The bucket policy as JSON. Without one, the identity policies of the account decide.
     #[serde(default)]
     pub policy: Option<String>,
-    /// Objects that exist from the start: key to content.
+    /// The objects that exist from the start: key to content.
     #[serde(default)]
     pub objects: BTreeMap<String, String>,
 }

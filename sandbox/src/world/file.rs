@@ -1,4 +1,5 @@
-//! A world as TOML: the same words as the builders, durations in seconds. Never guesses: an unknown key is refused.
+//! A world as TOML, with the names of the builders and durations in seconds. An unknown key is
+//! refused.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Account, Limits, Organization, World, late_reads};
 
-/// Why a world cannot be: the key at fault and what is wrong with it.
+/// The reason why a world contradicts itself, with the key at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {reason}")]
 pub struct WorldError {

@@ -1,4 +1,4 @@
-//! The `ResponseURL` sink when it refuses, hangs or breaks off.
+//! The `ResponseURL` sink that refuses, hangs or breaks the connection.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn a_status_is_answered_so_many_times_or_for_ever() {
         times: Some(2),
     });
     for expected in [503, 503, 200] {
-        // Looking does not count.
+        // A GET of the answers does not use up a refusal.
         assert_eq!(send(&sandbox, "GET", "answers", "").await, Some(200));
         assert_eq!(put(&sandbox).await, Some(expected));
     }

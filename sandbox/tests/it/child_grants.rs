@@ -1,4 +1,4 @@
-//! Grants made by whom only a grant lets make them.
+//! Grants created by a principal that only another grant allows to create them.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn wish(grantee: &str, operations: &[&str], constraints: &Value) -> Value {
     wish
 }
 
-/// A session of the role that has such a grant from the key's owner.
+/// Returns a session of a role that has a grant of CreateGrant from the key's owner.
 async fn granted(bench: &Bench, operations: &[&str], constraints: &Value) -> Client {
     let parent = wish(COPIER, operations, constraints);
     bench.producer.kms("CreateGrant", parent).await.ok();
@@ -39,7 +39,8 @@ async fn a_child_has_no_operation_that_its_parent_has_not() {
         let answer = copier.kms("CreateGrant", child).await;
         assert_eq!(answer.status, status, "{operations:?}: {answer:?}");
     }
-    // The key's owner needs no parent, and whom its policy lets make grants needs none either.
+    // The key's owner needs no parent grant. A principal that the key policy allows to create
+    // grants needs none either.
     let all = wish(NOBODY, &["Encrypt", "ReEncryptFrom"], &none);
     bench.producer.kms("CreateGrant", all.clone()).await.ok();
     let policy = json!({"Version": "2012-10-17", "Statement": [

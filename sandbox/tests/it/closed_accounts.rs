@@ -1,4 +1,4 @@
-//! Accounts that are suspended or closed: nobody acts in them, and nobody gets in.
+//! Suspended and closed accounts: nobody can act in them or assume their roles.
 
 use serde_json::json;
 

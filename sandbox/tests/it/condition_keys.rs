@@ -1,5 +1,5 @@
-//! Condition keys that only some requests carry: who signed them, whose resource they concern, how
-//! a key is called.
+//! Condition keys that only some requests carry: the function that signed, the owner of the
+//! resource, the alias of a key.
 
 use amiferry_sandbox::{Account, Key, Role, Sandbox, World};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::worlds::{ORGANIZATION, WEST};
 const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:ferry";
 const FERRY: &str = "arn:aws:iam::111111111111:role/ferry";
 
-/// The policy of role `ferry`: everything, but this under this condition.
+/// Returns a policy that allows everything, but this action only under this condition.
 fn but(action: &str, condition: &Value) -> String {
     json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "*", "Resource": "*"},
@@ -19,7 +19,7 @@ fn but(action: &str, condition: &Value) -> String {
     .to_string()
 }
 
-/// The ferry with a key that its function has, and with one that it has not.
+/// Returns two clients of the role `ferry`: with the function's own key, and with another key.
 fn clients(policy: &str) -> (Client, Client) {
     let producer = Account::new("111111111111")
         .role(Role::new("ferry").policy(policy))

@@ -1,4 +1,4 @@
-//! Copies: how long they take, what they carry, what breaks them.
+//! Copies: their duration, their content, and the changes that break them.
 
 use std::time::Duration;
 
@@ -301,7 +301,7 @@ async fn an_unencrypted_snapshot_stays_so_unless_asked() {
         .find_map(find)
         .expect("the copy");
     assert!(!copy.encrypted && copy.kms_key_arn.is_none());
-    // And being public is seen, so that tests can say that nothing is.
+    // A public snapshot is visible as such, so that tests can assert that none is public.
     let public = [
         ("SnapshotId", PLAIN),
         ("OperationType", "add"),

@@ -1,4 +1,4 @@
-//! Copies and keys: whose key a copy gets, whose it may use, and what becomes of it when it may not.
+//! Copies and keys: the key of a copy, the keys it may use, and its end without them.
 
 use std::time::Duration;
 

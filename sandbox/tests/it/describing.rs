@@ -1,4 +1,4 @@
-//! What each account sees, filtered and page by page.
+//! The resources that each account sees, filtered and page by page.
 
 use amiferry_sandbox::{LaunchPermission, Limits, Snapshot};
 

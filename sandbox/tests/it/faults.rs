@@ -1,4 +1,4 @@
-//! The ledger, and faults struck into calls.
+//! The ledger, and faults of calls.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -134,7 +134,7 @@ async fn a_hang_is_announced_after_its_effect() {
     assert_eq!(bench.sandbox.grants(SOURCE_KEY).len(), 1);
     assert!(!hanging.is_finished());
     hanging.abort();
-    // Permits are kept for whoever waits later.
+    // A hang before the wait also resolves it.
     let sandbox = bench.sandbox.clone();
     let request = bench.producer.json("ListAliases", "{}".to_owned());
     let hanging = tokio::spawn(async move { sandbox.send(request).await });

@@ -79,7 +79,7 @@ async fn a_deprecated_image_is_hidden_from_others_until_they_ask() {
     assert_eq!(describe(&[]).await, (vec![IMAGE.to_owned()], None));
 }
 
-/// To the minute.
+/// Returns the time, cut to the minute.
 fn humantime(at: std::time::SystemTime) -> String {
     let at = jiff::Timestamp::try_from(at).expect("a time");
     at.strftime("%Y-%m-%dT%H:%M:00Z").to_string()

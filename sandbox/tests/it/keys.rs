@@ -1,4 +1,4 @@
-//! KMS: policies, grants, and who may use a key.
+//! KMS: policies, grants, and the use of keys.
 
 use serde_json::json;
 

@@ -74,7 +74,7 @@ async fn policies_grants_and_states_are_their_own() {
     assert!(bench.sandbox.edit(|aws| aws.disable_key(&arn(WEST))));
     let answer = bench.consumer.kms("CreateGrant", grant).await;
     assert_eq!(answer.refusal.as_deref(), Some("KEY_DISABLED"));
-    // The ARN of another Region's names no key here.
+    // An ARN of another Region names no key here.
     let other = json!({"KeyId": arn(EAST)});
     let answer = bench.consumer.kms("DescribeKey", other).await;
     assert_eq!(answer.refusal.as_deref(), Some("KEY_INVALID_ARN"));

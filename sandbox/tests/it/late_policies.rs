@@ -1,4 +1,4 @@
-//! Key policies that count only after a while.
+//! Key policies that are in force only after a delay.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn it_breaks_a_copy_when_it_counts_and_not_before() {
     put(&bench, &closed()).await;
     tokio::time::sleep(DELAY / 2).await;
     assert_eq!(bench.state_of(&id).await.0, "pending");
-    // Nobody looks until after the copy would have ended.
+    // No call arrives until after the copy would have ended.
     assert_eq!(bench.end_of(&id).await.0, "error");
     let bench = Bench::of(world().policy_delay(DELAY));
     let id = bench.copy().await;

@@ -11,7 +11,7 @@ use crate::launching::launch;
 use crate::worlds::{Bench, CONSUMER, IMAGE, PRODUCER, ROOT, SOURCE_KEY, UNSHARED, WEST, world};
 
 const DELAY: Duration = Duration::from_secs(20);
-/// `TICK` before `DELAY` has passed.
+/// The moment `TICK` before `DELAY` has passed.
 const JUST_BEFORE: Duration = Duration::from_millis(19_999);
 const TICK: Duration = Duration::from_millis(1);
 const GRANTEE: &str = "arn:aws:iam::222222222222:user/admin";
@@ -28,7 +28,7 @@ pub fn all() -> BTreeSet<&'static str> {
     kinds.into_iter().flatten().copied().collect()
 }
 
-/// What a test made, by ID.
+/// The resources of a test, by ID.
 pub struct Made {
     image: String,
     snapshot: String,
@@ -128,7 +128,7 @@ pub async fn assert_effect(bench: &Bench, made: &Made, expected: bool) {
     assert_eq!(facts, [expected; 5]);
 }
 
-/// The reads that show the changes of `make`.
+/// Returns the reads that show the changes of `make`.
 pub async fn seen(bench: &Bench, made: &Made) -> BTreeSet<&'static str> {
     let (owner, other) = (&bench.producer, &bench.consumer);
     let shows = async |client: &Client, action: &str, params: Params<'_>, what: &str| {
@@ -335,14 +335,14 @@ async fn a_resource_deleted_before_it_shows_still_shows_for_its_lifetime() {
     assert_eq!(seen(&bench, &made).await, expected(false));
 }
 
-/// The value of the snapshot's tag that DescribeSnapshots shows.
+/// Returns the value of the snapshot's tag that DescribeSnapshots shows.
 pub async fn stage(bench: &Bench) -> Option<u64> {
     let by_id = [("SnapshotId.1", UNSHARED)];
     let shown = bench.producer.ec2("DescribeSnapshots", &by_id).await.ok();
     shown.text("value").and_then(|value| value.parse().ok())
 }
 
-/// The accounts that DescribeSnapshotAttribute shows.
+/// Returns the accounts that DescribeSnapshotAttribute shows.
 pub async fn accounts(bench: &Bench) -> Vec<String> {
     let params = [
         ("SnapshotId", UNSHARED),

@@ -1,4 +1,4 @@
-//! RunInstances: who may launch an image, and whether its volumes can be made.
+//! RunInstances: the permission to launch an image, and the use of its keys.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::worlds::{
     TARGET_KEY, WEST, world,
 };
 
-/// What EC2 uses of a snapshot's key to make a volume of it.
+/// The operations of a snapshot's key that EC2 uses to create a volume.
 pub const USES: [&str; 6] = [
     "DescribeKey",
     "CreateGrant",
@@ -33,7 +33,7 @@ pub async fn launch(client: &Client, image: &str, more: Params<'_>) -> Answer {
     client.ec2("RunInstances", &params).await
 }
 
-/// The ID of an instance that was accepted and is pending.
+/// Launches an image and returns the ID of the pending instance.
 pub async fn launched(client: &Client, image: &str) -> String {
     let answer = launch(client, image, &[]).await.ok();
     assert_eq!(
@@ -49,7 +49,8 @@ async fn described(client: &Client, id: &str) -> Answer {
     client.ec2("DescribeInstances", &params).await.ok()
 }
 
-/// Why the instance was terminated, once it had the time to start; nothing if it runs.
+/// Returns the reason why the instance was terminated, after the time of a start; nothing if it
+/// runs.
 pub async fn reason_of(client: &Client, id: &str) -> Option<(String, String)> {
     tokio::time::sleep(Duration::from_secs(15)).await;
     let shown = described(client, id).await;
@@ -68,7 +69,7 @@ pub async fn reason_of(client: &Client, id: &str) -> Option<(String, String)> {
     Some((code, shown.text("message").expect("a message")))
 }
 
-/// Lets the consumer's account use the source key for these, through EC2.
+/// Allows the consumer's account these operations of the source key, through EC2.
 pub fn allow(bench: &Bench, operations: &[&str]) {
     let actions: Vec<String> = operations
         .iter()
@@ -88,7 +89,7 @@ pub fn set_policy(bench: &Bench, key: &str, policy: &Value) {
     assert_eq!(changed, Ok(true));
 }
 
-/// Nobody may use the key; the account may look at it.
+/// Forbids every use of the key; the account may only describe it.
 pub fn show_only(bench: &Bench, key: &str, account: &str) {
     let policy = json!({"Version": "2012-10-17", "Statement": {
         "Effect": "Allow", "Principal": {"AWS": account}, "Action": "kms:DescribeKey", "Resource": "*"}});
@@ -141,7 +142,7 @@ async fn an_own_image_launches_and_is_terminated() {
     assert_eq!(foreign.refusal.as_deref(), Some("INSTANCE_NOT_FOUND"));
 }
 
-/// The launch permission and the key; createVolumePermission is not asked for.
+/// A launch needs the launch permission and the key, but no createVolumePermission.
 #[tokio::test(start_paused = true)]
 async fn a_foreign_image_needs_its_launch_permission_and_its_key() {
     let organization = format!("arn:aws:organizations::{MANAGEMENT}:organization/{ORGANIZATION}");
@@ -181,7 +182,8 @@ async fn every_use_of_the_key_is_needed() {
         assert_eq!(code, "Client.InternalError", "without {missing}");
         assert_eq!(message, "Client.InternalError: Client error on launch");
     }
-    // The key's policy alone is not enough in another account: the caller's own must allow it too.
+    // The key policy is not enough for another account: the caller's own policies must allow the
+    // use too.
     allow(&bench, &USES);
     let user = "arn:aws:iam::222222222222:user/admin";
     let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:*","Resource":"*"}}"#;
@@ -194,7 +196,7 @@ async fn every_use_of_the_key_is_needed() {
     );
 }
 
-/// Without a key of its own in the request, a volume of somebody else's snapshot comes under one's default key.
+/// EBS encrypts a volume of a foreign snapshot under the caller's default key.
 #[tokio::test(start_paused = true)]
 async fn the_default_key_must_be_usable_too() {
     let mut world = world();
@@ -219,12 +221,12 @@ async fn the_default_key_must_be_usable_too() {
         code(reason_of(&bench.consumer, &id).await).as_deref(),
         state
     );
-    // The owner's volumes stay under the snapshot's key.
+    // Volumes of the owner keep the snapshot's key.
     let id = launched(&bench.producer, IMAGE).await;
     assert_eq!(reason_of(&bench.producer, &id).await, None);
 }
 
-/// What a copy registered without care would be: AWS's defaults fit no instance type of today.
+/// Registers a copy with AWS's defaults, which fit no instance type of today.
 #[tokio::test(start_paused = true)]
 async fn an_image_must_fit_the_instance_type() {
     let bench = Bench::new();

@@ -1,4 +1,5 @@
-//! Launches by Auto Scaling: as its service-linked role, which no policy of the account lets use a key.
+//! Launches by Auto Scaling: by its service-linked role, whose policies do not allow the use of
+//! keys.
 
 use serde_json::json;
 
@@ -6,7 +7,7 @@ use crate::client::Client;
 use crate::launching::{launched, reason_of, set_policy, share};
 use crate::worlds::{Bench, CONSUMER, IMAGE, SCALER, SOURCE_KEY};
 
-/// What Auto Scaling documents for its role.
+/// The operations that Auto Scaling documents for its role.
 const OPERATIONS: [&str; 8] = [
     "Encrypt",
     "Decrypt",
@@ -18,7 +19,8 @@ const OPERATIONS: [&str; 8] = [
     "CreateGrant",
 ];
 
-/// The image is shared, and the consumer's account may use its key and make grants, under this condition.
+/// Shares the image. The consumer's account may use its key, and create grants under this
+/// condition.
 async fn shared(bench: &Bench, condition: serde_json::Value) -> Client {
     share(bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
     let policy = json!({"Version": "2012-10-17", "Statement": [
@@ -78,7 +80,8 @@ async fn auto_scaling_needs_a_grant_made_in_its_own_account() {
     assert!(!starts(&scaler).await);
 }
 
-/// What the account is granted is for its policies to give on.
+/// A grant to an account takes effect through the account's policies, which a service-linked role
+/// lacks.
 #[tokio::test(start_paused = true)]
 async fn a_grant_to_the_account_is_none_to_a_service() {
     let bench = Bench::new();
@@ -118,7 +121,7 @@ async fn a_policy_for_aws_resources_only_keeps_that_grant_out() {
     let direct = bench.consumer.kms("CreateGrant", grant(SCALER)).await;
     assert_eq!(direct.refusal.as_deref(), Some("KMS_ACCESS_DENIED"));
     assert!(!starts(&scaler).await);
-    // The key's owner is not asked for the condition.
+    // The condition does not apply to the key's owner.
     bench.producer.kms("CreateGrant", grant(SCALER)).await.ok();
     assert!(starts(&scaler).await);
 }

@@ -1,4 +1,4 @@
-//! The sandbox from outside: signed requests as clients send them, and the world they leave behind.
+//! The sandbox from outside: signed requests as clients send them, and their effect on the world.
 
 mod answers;
 mod child_grants;

@@ -1,4 +1,5 @@
-//! Organizations: who may list, what a list holds, and what membership is worth elsewhere.
+//! Organizations: the permission to list, the content of lists, and the effect of membership
+//! elsewhere.
 
 use amiferry_sandbox::{Account, Fault, World};
 use http::Request;
@@ -10,7 +11,7 @@ use crate::worlds::{
     organization, world,
 };
 
-/// Every item of a list, from as many pages as it takes; the number of pages.
+/// Returns every item of a list, and the number of its pages.
 async fn all(client: &Client, operation: &str, body: Value, name: &str) -> (Vec<Value>, usize) {
     let (mut items, mut pages, mut token) = (Vec::new(), 0, Value::Null);
     loop {
@@ -170,7 +171,7 @@ async fn pages_hold_at_most_twenty_and_may_be_empty() {
     let client = &bench.management;
     let (found, pages) = all(client, "ListAccountsForParent", body.clone(), "Accounts").await;
     assert_eq!((found.len(), pages), (45, 4));
-    // Nothing is nothing: no token for an OU without OUs.
+    // An empty list has no token.
     let inner = json!({"ParentId": INNER});
     let (none, pages) = all(
         client,
@@ -218,7 +219,7 @@ async fn calls_are_in_the_ledger_and_can_be_throttled() {
     assert_eq!(call.params["ParentId"], OUTER);
 }
 
-/// Its one endpoint is in us-east-1; behind an endpoint of one's own, SDKs sign for the client's Region.
+/// The only endpoint is in us-east-1; at another address, SDKs sign for the client's Region.
 #[tokio::test(start_paused = true)]
 async fn the_endpoint_is_global() {
     let bench = Bench::new();

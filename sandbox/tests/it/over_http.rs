@@ -16,7 +16,7 @@ async fn serve(sandbox: &Sandbox) -> Server {
         .expect("a port")
 }
 
-/// One request on a connection of its own; nothing back is a reset.
+/// Sends one request on a connection of its own; no answer means a reset.
 async fn exchange(server: &Server, head: &str, body: &[u8]) -> Option<Answer> {
     let (address, length, body) = (server.addr(), body.len(), body.to_vec());
     let head =
@@ -24,7 +24,7 @@ async fn exchange(server: &Server, head: &str, body: &[u8]) -> Option<Answer> {
     let talk = move || {
         let mut stream = TcpStream::connect(address).expect("a connection");
         stream.write_all(head.as_bytes()).expect("sent");
-        // A server that has heard enough may stop listening.
+        // A server may stop reading before the end of a body.
         let _ = stream.write_all(&body);
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);

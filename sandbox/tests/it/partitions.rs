@@ -20,7 +20,7 @@ const IMAGE: &str = "ami-0000000000000c001";
 
 struct Place {
     partition: &'static str,
-    /// Of the source, and of the copy.
+    /// The Regions of the source and of the copy.
     regions: [&'static str; 2],
     suffix: &'static str,
 }
@@ -143,7 +143,7 @@ async fn credentials_count_in_no_other_partition() {
             assert_eq!(answer.code.as_deref(), Some(code), "{answer:?}");
         }
     }
-    // Nor do roles, keys, Regions and organizations.
+    // Roles, keys, Regions and organizations do not cross partitions either.
     let china = client(&sandbox, PRODUCER, "cn-north-1");
     let role = format!("arn:aws:iam::{COMMERCIAL}:role/Copier");
     let params = [("RoleArn", role.as_str()), ("RoleSessionName", "test")];
@@ -226,7 +226,7 @@ async fn each_has_its_endpoints_and_its_regions() {
             .to_owned();
         assert!(arn.starts_with(&format!("arn:{partition}:organizations::")));
     }
-    // The name of an endpoint ends as its partition's do.
+    // An endpoint has the suffix of its partition.
     let sandbox = Sandbox::new(world(&CHINA));
     let china = client(&sandbox, PRODUCER, "cn-north-1");
     let request = Request::post("https://ec2.cn-north-1.amazonaws.com/").body(Bytes::from_static(
@@ -242,7 +242,7 @@ async fn the_managed_key_and_policies_follow() {
     let consumer = client(&sandbox, CONSUMER, "cn-north-1");
     let own = [("SourceRegion", "cn-north-1"), ("SourceSnapshotId", ROOT)];
     let producer = client(&sandbox, PRODUCER, "cn-north-1");
-    // Under the producer's aws/ebs, used by EC2 in the name of the partition.
+    // The copy is under the producer's aws/ebs, which EC2 uses by its name in the partition.
     let key = [("Encrypted", "true"), ("KmsKeyId", "alias/aws/ebs")];
     let params = [&own[..], &key[..]].concat();
     let copy = producer.ec2("CopySnapshot", &params).await.ok();

@@ -1,4 +1,5 @@
-//! Every refusal of the table, provoked once. One that nobody can provoke has no place there.
+//! Every refusal of the table, provoked once. A refusal that nothing provokes does not belong
+//! there.
 
 use std::time::Duration;
 
@@ -215,7 +216,7 @@ async fn parameters(name: &str) -> Option<Answer> {
     })
 }
 
-/// Nothing a client may send ends in anything but an answer.
+/// Sends hostile bytes: each request gets an answer.
 #[tokio::test(start_paused = true)]
 async fn hostile_bytes_get_an_answer() {
     let bench = Bench::new();

@@ -86,7 +86,7 @@ pub async fn provoke(name: &str) -> Option<Answer> {
                 concurrent_copies: 500,
                 ..Limits::default()
             }));
-            // 427 MiB/s each: the fifth would pass 2,000.
+            // Each copy takes 427 MiB/s: the fifth would exceed 2,000.
             bench
                 .sandbox
                 .edit(|aws| aws.change_snapshot(ROOT, |s| s.volume_size = 375));
@@ -234,7 +234,7 @@ async fn permissions(name: &str) -> Option<Answer> {
     })
 }
 
-/// Accepted with 200, and seen in the snapshot's state: the answer's body is the `StateMessage`.
+/// Provokes a refusal that shows in the snapshot's state. The answer's body is the `StateMessage`.
 async fn asynchronous(name: &str) -> Option<Answer> {
     let bench = Bench::new();
     let id = match name {

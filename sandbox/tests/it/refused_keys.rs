@@ -89,7 +89,8 @@ async fn policies(name: &str) -> Option<Answer> {
             bench.consumer.kms("GetKeyPolicy", body).await
         }
         "MANAGED_KEY_POLICY" => {
-            // Nobody may, by its policy; the refusal is for the day that changes.
+            // The policy of aws/ebs allows nobody to change it; the test allows it to reach the
+            // refusal.
             let key = bench
                 .sandbox
                 .edit(|aws| aws.aws_ebs_key("222222222222", "us-west-2"));

@@ -51,7 +51,7 @@ pub async fn provoke(name: &str) -> Option<Answer> {
     })
 }
 
-/// Assumed through `sts.amazonaws.com`, used in an opt-in Region.
+/// Uses a token of `sts.amazonaws.com` in an opt-in Region.
 async fn global_token(bench: &Bench) -> Answer {
     let global = bench.ferry.in_region("us-east-1");
     let body = format!(

@@ -1,4 +1,4 @@
-//! IAM's roles: looked at, linked to a service, and known to KMS in time.
+//! IAM's roles: read, linked to a service, and known to KMS after a delay.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn a_role_is_found_by_its_name() {
     let answer = bench.consumer.iam("GetRole", &linked).await.ok();
     let path = "/aws-service-role/spot.amazonaws.com/";
     assert_eq!(answer.text("Path").as_deref(), Some(path));
-    // Another account's is another role.
+    // Another account has no such role.
     let answer = bench.producer.iam("GetRole", &linked).await;
     assert_eq!(answer.code.as_deref(), Some("NoSuchEntity"));
     let calls = bench.sandbox.ledger();
@@ -122,7 +122,7 @@ async fn kms_does_not_know_a_new_role_at_once() {
     assert_eq!(early.refusal.as_deref(), Some("GRANTEE_INVALID"));
     let early = bench.consumer.kms("PutKeyPolicy", put.clone()).await;
     assert_eq!(early.refusal.as_deref(), Some("POLICY_UNKNOWN_PRINCIPAL"));
-    // The role itself is there, and the ones of the world always were.
+    // The role exists at once, and KMS knows declared roles from the start.
     let role = [("RoleName", "AWSServiceRoleForAutoScaling_mine")];
     bench.consumer.iam("GetRole", &role).await.ok();
     bench

@@ -1,4 +1,4 @@
-//! Objects written, read, deleted and listed, on conditions and without.
+//! Objects: written, read, deleted and listed, with and without conditions.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::worlds::{CONSUMER, EAST, PRODUCER, WEST};
 
 pub const BUCKET: &str = "amiferry-ledger";
 pub const BUCKET_ARN: &str = "arn:aws:s3:::amiferry-ledger";
-/// In another Region.
+/// A bucket in another Region.
 pub const EASTERN: &str = "amiferry-ledger-east";
-/// Bytes that are no UTF-8.
+/// Bytes that are not UTF-8.
 const BYTES: &[u8] = b"\xff\x00\r\n";
 
 pub fn allow(action: &str, resource: &str) -> Value {
@@ -25,8 +25,8 @@ pub fn policy(statements: &[Value]) -> String {
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-/// An account with a ledger bucket and one role, whose access key is `AKIALEDGER`, and a foreign
-/// account with an admin.
+/// Returns a world with two accounts. One has a ledger bucket and one role, whose access key is
+/// `AKIALEDGER`; the other has an administrator.
 pub fn world(role_policy: &str, bucket: Bucket) -> World {
     let role = Role::new("ledger").policy(role_policy);
     let owner = Account::new(PRODUCER)
@@ -54,7 +54,7 @@ pub fn admin(sandbox: &Sandbox) -> Client {
     Client::new(sandbox, WEST, "AKIAADMIN", "admin")
 }
 
-/// The sandbox of an administrator with an empty bucket.
+/// Returns a sandbox with an empty bucket, and its administrator.
 pub fn bench() -> (Sandbox, Client) {
     let sandbox = Sandbox::new(world(&policy(&[allow("s3:*", "*")]), bucket()));
     let client = admin(&sandbox);
@@ -62,7 +62,7 @@ pub fn bench() -> (Sandbox, Client) {
 }
 
 impl Client {
-    /// A signed request for `https://BUCKET.s3.REGION.amazonaws.com/…`.
+    /// Returns a signed request for `https://BUCKET.s3.REGION.amazonaws.com/…`.
     pub fn s3_request(
         &self,
         method: &str,

@@ -1,4 +1,4 @@
-//! Service control policies: what limits a member account whatever its own policies say.
+//! Service control policies limit a member account, whatever its own policies allow.
 
 use amiferry_sandbox::{Account, FULL_AWS_ACCESS, World};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ async fn an_explicit_deny_wins_in_every_service() {
     let (producer, ferry) = (&bench.producer, &bench.ferry);
     let ec2 = producer.ec2("DescribeImages", &[]).await;
     refused(&ec2, "UNAUTHORIZED_OPERATION", DENIED);
-    // Also where the key policy names the account, and its policies everything.
+    // The deny also wins over a key policy that names the account.
     let kms = producer
         .kms("DescribeKey", json!({"KeyId": SOURCE_KEY}))
         .await;
@@ -60,7 +60,7 @@ async fn an_explicit_deny_wins_in_every_service() {
         .answer(producer.invoke("ferry", "Event", b"{}".to_vec()))
         .await;
     refused(&lambda, "LAMBDA_ACCESS_DENIED", DENIED);
-    // Nobody needs a permission for this, and other accounts have policies of their own.
+    // GetCallerIdentity needs no permission, and other accounts have policies of their own.
     producer.sts("GetCallerIdentity", &[]).await.ok();
     bench.consumer.ec2("DescribeImages", &[]).await.ok();
     limit(&bench, PRODUCER, &[]);
@@ -115,7 +115,7 @@ async fn neither_a_grant_nor_a_key_policy_makes_up_for_it() {
     let retire = json!({"KeyId": SOURCE_KEY, "GrantId": made["GrantId"]});
     let answer = bench.producer.kms("RetireGrant", retire).await;
     refused(&answer, "KMS_ACCESS_DENIED", DENIED);
-    // EC2 uses the key with the permissions of whoever copies.
+    // EC2 uses the key with the permissions of the principal that copies.
     let id = bench.copy().await;
     assert_eq!(bench.end_of(&id).await.0, "error");
 }

@@ -1,4 +1,4 @@
-//! STS: sessions, and what they may do.
+//! STS: sessions and their permissions.
 
 use std::time::Duration;
 

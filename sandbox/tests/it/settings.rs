@@ -1,4 +1,4 @@
-//! What an account sets for EC2 in a Region: Allowed AMIs, and the two blocks of public access.
+//! An account's settings of EC2 in a Region: Allowed AMIs, and the two blocks of public access.
 
 use amiferry_sandbox::{Ec2Settings, World};
 
@@ -122,7 +122,7 @@ async fn an_image_that_is_not_allowed_is_not_there() {
             allowed.texts("imageId").iter().any(|id| id == IMAGE),
             seen == Some("true")
         );
-        // One's own are always allowed, and so is everything to those who set nothing.
+        // Own images are always allowed, and every image is allowed to an account without settings.
         launch(consumer, &own, &[("InstanceType", "t2.micro")])
             .await
             .ok();
@@ -155,7 +155,7 @@ async fn public_access_is_blocked_for_what_comes_or_for_all() {
         let again = bench.producer.ec2(modify, &PUBLIC_SNAPSHOT).await;
         assert_eq!(again.status == 200, state == "unblocked", "{state}");
     }
-    // Sharing with accounts is another matter.
+    // The block does not apply to sharing with accounts.
     let account = [
         ("SnapshotId", PLAIN),
         ("CreateVolumePermission.Add.1.UserId", CONSUMER),

@@ -1,4 +1,4 @@
-//! World files: what they say, and what is wrong with them.
+//! World files: their content and their errors.
 
 use amiferry_sandbox::{Account, Sandbox, Snapshot, World};
 

@@ -51,8 +51,8 @@ pub(super) fn add_bucket(
     Ok(())
 }
 
-/// A policy of this bucket; S3 refuses one that names the resources of another (S3 guide, bucket
-/// policies).
+/// Parses a policy of this bucket. S3 refuses a policy that names the resources of another bucket
+/// (S3 guide, bucket policies).
 pub(in crate::aws) fn bucket_policy(
     json: &str,
     bucket_arn: &str,

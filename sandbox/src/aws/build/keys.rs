@@ -1,4 +1,4 @@
-//! Keys, their aliases, and the one AWS makes itself.
+//! Keys, their aliases, and the key that AWS makes itself.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
     let (spec, usage) = spec_and_usage(key, at)?;
     let default = || default_key_policy(&aws.iam_arn(account, "root")).to_string();
     let policy_text = key.policy.clone().unwrap_or_else(default);
-    // The first that the world tells of is the primary.
+    // The first declared key of an ID is the primary.
     let mut known = aws.keys.values();
     let first = known.find(|known| known.account == account && known.id == key.id);
     let primary_region = first.map_or_else(|| key.region.clone(), |it| it.primary_region.clone());
@@ -107,7 +107,7 @@ pub(super) fn add_default_keys(
     Ok(())
 }
 
-/// `aws/ebs` of this account and Region, made when first asked for, as AWS does.
+/// Returns the ARN of `aws/ebs` in this account and Region, made at first use, as AWS does.
 pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String {
     let id = uuid_of(&format!("aws/ebs {account} {region}"));
     let arn = key_arn(region, account, &id);
@@ -146,7 +146,7 @@ pub(crate) fn key_arn(region: &str, account: &str, id: &str) -> String {
     regional_arn("kms", region, account, &format!("key/{id}"))
 }
 
-/// Lets the account's IAM policies decide (KMS guide, default key policy).
+/// Returns the policy that lets the account's IAM policies decide (KMS guide, default key policy).
 fn default_key_policy(root: &str) -> Value {
     json!({"Version": "2012-10-17", "Id": "key-default-1", "Statement": [{
         "Sid": "Enable IAM User Permissions", "Effect": "Allow",
@@ -155,7 +155,8 @@ fn default_key_policy(root: &str) -> Value {
     }]})
 }
 
-/// Usable only through EC2 and only from the account itself (KMS guide, AWS managed keys).
+/// Returns the policy of `aws/ebs`: the account may use the key, only through EC2 (KMS guide, AWS
+/// managed keys).
 fn managed_key_policy(account: &str, region: &str, root: &str) -> Value {
     let suffix = Partition::of_region(region).suffix;
     json!({"Version": "2012-10-17", "Id": "auto-ebs-2", "Statement": [
@@ -177,7 +178,7 @@ fn managed_key_policy(account: &str, region: &str, root: &str) -> Value {
     ]})
 }
 
-/// A key by ARN, ID or alias; `alias/aws/ebs` always exists.
+/// Returns the ARN of a key named by ARN, ID or alias; `alias/aws/ebs` always exists.
 pub(super) fn find_key(
     aws: &mut Aws,
     account: &str,

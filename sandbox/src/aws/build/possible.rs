@@ -1,7 +1,7 @@
-//! What AWS never has: refused in a world with the key at fault.
+//! Refuses resources that AWS never has, with the key at fault.
 //!
-//! Odd images that AWS does have are let in: a root device without a mapping, an `Iops` on a gp2 volume, mappings of
-//! snapshots that are gone.
+//! Odd images that AWS does have are accepted: a root device without a mapping, an `Iops` on a gp2
+//! volume, mappings of deleted snapshots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ const IMAGE_STATES: &[&str] = &[
     "disabled",
 ];
 const SNAPSHOT_STATES: &[&str] = &["pending", "completed", "error", "recoverable", "recovering"];
-/// GiB (EBS guide, io2 Block Express).
+/// The largest volume in GiB (EBS guide, io2 Block Express).
 const LARGEST_VOLUME: u32 = 65_536;
 
 pub(super) fn snapshot(aws: &Aws, snapshot: &Snapshot, at: &str) -> Result<(), WorldError> {

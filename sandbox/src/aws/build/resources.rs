@@ -62,7 +62,7 @@ pub(in crate::aws) fn add_image(
             continue;
         };
         let Some(id) = &ebs.snapshot_id else { continue };
-        // An image may outlive its snapshot; one that is there gives its facts.
+        // An image may outlive its snapshot. A snapshot that exists determines encryption and size.
         if let Some(snapshot) = aws.snapshots.get(id).map(|s| &s.view) {
             if snapshot.region != image.region {
                 let key = format!("{at}.mapping[{i}].ebs.snapshot_id");

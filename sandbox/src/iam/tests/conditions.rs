@@ -1,6 +1,6 @@
 use super::*;
 
-/// Whether a condition holds, asked through a statement that allows everything else.
+/// Returns whether a condition holds, in a statement that allows everything else.
 fn holds(condition: &str, request: &[(&str, &[&str])]) -> bool {
     let policies = [policy(&format!(
         r#"{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{condition}}}"#
@@ -15,7 +15,7 @@ fn holds(condition: &str, request: &[(&str, &[&str])]) -> bool {
     evaluate_identity(&policies, &request).is_allow()
 }
 
-/// `operator: {k:x: values}` against requests that carry `k:x` with these values.
+/// Checks `operator: {k:x: values}` against requests that carry `k:x` with these values.
 fn table(rows: &[(&str, &str, &[&str], bool)]) {
     for (operator, expected, request, outcome) in rows {
         let condition = format!(r#"{{"{operator}":{{"k:X":{expected}}}}}"#);

@@ -7,7 +7,8 @@ fn refusal(document: &str) -> String {
     }
 }
 
-/// The refusal of `{"Effect":"Allow","Action":"kms:*","Resource":"*"}` with elements replaced or added.
+/// Returns the refusal of `{"Effect":"Allow","Action":"kms:*","Resource":"*"}` with elements
+/// replaced or added.
 fn refusal_with(elements: &str) -> String {
     let mut statement: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(r#"{"Sid":"Use","Effect":"Allow","Action":"kms:*","Resource":"*"}"#)
@@ -339,7 +340,7 @@ fn what_a_document_is_for() {
     );
 }
 
-/// Every prefix and every one-byte change of a rich document is answered, one way or the other.
+/// Parses every prefix and every one-byte change of a rich document: each parses or is refused.
 #[test]
 fn no_mutilation_panics() {
     let document = r#"{"Version":"2012-10-17","Id":"x","Statement":[{"Sid":"é","Effect":"Deny",
