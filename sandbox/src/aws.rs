@@ -281,7 +281,7 @@ impl LiveKey {
         self.id.starts_with("mrk-")
     }
 
-    /// The grants that ListGrants finds.
+    /// Returns the grants that ListGrants finds.
     pub(crate) fn listed_grants(&self, now: SystemTime) -> impl Iterator<Item = &Grant> {
         let found = move |exists: bool| move |grant: &&LiveGrant| *grant.listed.shown(&exists, now);
         let live = self.grants.iter().filter(found(true));
@@ -314,7 +314,7 @@ impl Aws {
         })
     }
 
-    /// The ID of the organization this account is a member of.
+    /// Returns the ID of the organization that the account is a member of.
     pub(crate) fn organization_of(&self, account: &str) -> Option<&str> {
         self.accounts.get(account)?.organization.as_deref()
     }

@@ -34,7 +34,7 @@ use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
 
-/// One call, as the operations read it.
+/// A call, as the operations read it.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub call: &'a Admitted,

@@ -18,7 +18,7 @@ use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
 use input::Input;
 
-/// One call, as the operations read it.
+/// A call, as the operations read it.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub call: &'a Admitted,

@@ -1,9 +1,10 @@
 //! An AWS that says no: EC2 images, snapshots and their launch, KMS, STS, Organizations, S3's
-//! objects, a little of IAM, Lambda's Invoke and Step Functions' executions, as strict as the real ones.
+//! objects, a little of IAM, Lambda's Invoke and Step Functions' executions, as strict as the real
+//! ones.
 //!
-//! It speaks the real wire protocols to unmodified clients, in process and over HTTP on
-//! 127.0.0.1. It models time without background tasks, keeps a ledger of every call and lets tests
-//! break any of them. It refuses what it does not model.
+//! The sandbox speaks the real wire protocols to unmodified clients, in process and over HTTP on
+//! 127.0.0.1. Time passes without background tasks. A ledger keeps every call, and tests can break any
+//! of them. The sandbox refuses everything that it does not model.
 //!
 //! The modules, in the order of their dependence. Each names only modules above it, which a test
 //! checks:
@@ -25,6 +26,8 @@
 //! - `door`: the way of a call: recognised, admitted, performed, answered
 //! - `connector`, `server`: the two ways in, in process and over HTTP
 //! - `sandbox`: the handle that tests and programs hold
+
+#![warn(missing_docs)]
 
 mod aws;
 mod clock;

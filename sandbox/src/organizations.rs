@@ -22,7 +22,7 @@ use crate::refusals::{self, Refused};
 use input::Input;
 use pages::Page;
 
-/// One call, as the operations read it.
+/// A call, as the operations read it.
 #[derive(Clone, Copy)]
 struct Ask<'a> {
     aws: &'a Aws,

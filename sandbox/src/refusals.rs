@@ -29,7 +29,7 @@ pub(crate) use s3::*;
 pub(crate) use states::*;
 pub(crate) use sts::*;
 
-/// One refusal, with its source.
+/// A refusal, with its source.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The sandbox's own name of the refusal, sent as the header `x-sandbox-refusal`.
@@ -39,7 +39,9 @@ pub struct Refusal {
     /// AWS's error code; `error` for a copy that ends in this state, the state reason's code for an
     /// instance.
     pub code: &'static str,
+    /// AWS's message; `{}` is filled in.
     pub message: &'static str,
+    /// The source that documents the refusal.
     pub source: &'static str,
 }
 

@@ -17,7 +17,7 @@ use crate::wire::query::Query;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 
-/// One call, as the operations read it.
+/// A call, as the operations read it.
 #[derive(Clone, Copy)]
 struct Ask<'a> {
     call: &'a Admitted,

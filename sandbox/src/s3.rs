@@ -41,7 +41,7 @@ pub(crate) struct Rest {
     pub body: Bytes,
 }
 
-/// One call on a bucket, as the operations see it.
+/// A call on a bucket, as the operations read it.
 #[derive(Clone, Copy, Debug)]
 struct Ask<'a> {
     call: &'a Admitted,

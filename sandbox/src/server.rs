@@ -35,6 +35,7 @@ impl Server {
         Ok(Self { addr, accepting })
     }
 
+    /// Returns the address that the server listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }

@@ -1,5 +1,5 @@
 //! The world that a sandbox starts from: accounts with their principals, keys, snapshots, images
-//! and buckets, and the delays and limits of AWS. It is written in Rust with these builders, or in
+//! and buckets, and the delays and limits of AWS. A world is written in Rust with these builders, or in
 //! TOML (see `worlds/demo.toml`).
 //!
 //! This module checks shapes only; `Aws::from_world` checks that names fit together.
@@ -24,9 +24,13 @@ pub use organization::{Organization, OrganizationalUnit};
 /// The world that a sandbox starts from. Durations are AWS's own; `speed` divides them.
 #[derive(Clone, Debug)]
 pub struct World {
+    /// The accounts.
     pub accounts: Vec<Account>,
+    /// The organization.
     pub organization: Option<Organization>,
+    /// The factor by which the world's durations are divided.
     pub speed: f64,
+    /// The speed of every copy, in MiB/s.
     pub copy_mib_per_second: f64,
     /// The time that every copy takes before its first byte.
     pub copy_start: Duration,
@@ -50,6 +54,7 @@ pub struct World {
     pub policy_delay: Duration,
     /// The delays with which reads show changes that are in effect.
     pub late_reads: LateReads,
+    /// The quotas.
     pub limits: Limits,
 }
 
@@ -61,6 +66,7 @@ pub struct Limits {
     pub concurrent_copies: usize,
     /// The limit of CopyImage calls under way, for each destination account and Region.
     pub concurrent_image_copies: usize,
+    /// The limit of grants on a key.
     pub grants_per_key: usize,
     /// Whether token buckets per account, Region and action throttle calls.
     pub throttling: bool,
@@ -104,100 +110,117 @@ impl Default for World {
 }
 
 impl World {
+    /// Returns an empty world with AWS's usual delays.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// Adds an account.
     #[must_use]
     pub fn account(mut self, account: Account) -> Self {
         self.accounts.push(account);
         self
     }
 
+    /// Sets the organization.
     #[must_use]
     pub fn organization(mut self, organization: Organization) -> Self {
         self.organization = Some(organization);
         self
     }
 
+    /// Sets the factor by which durations are divided.
     #[must_use]
     pub fn speed(mut self, factor: f64) -> Self {
         self.speed = factor;
         self
     }
 
+    /// Sets the speed of copies, in MiB/s.
     #[must_use]
     pub fn copy_mib_per_second(mut self, rate: f64) -> Self {
         self.copy_mib_per_second = rate;
         self
     }
 
+    /// Sets [`copy_start`](Self::copy_start).
     #[must_use]
     pub fn copy_start(mut self, time: Duration) -> Self {
         self.copy_start = time;
         self
     }
 
+    /// Sets [`latency`](Self::latency).
     #[must_use]
     pub fn latency(mut self, time: Duration) -> Self {
         self.latency = time;
         self
     }
 
+    /// Sets [`grant_delay`](Self::grant_delay).
     #[must_use]
     pub fn grant_delay(mut self, time: Duration) -> Self {
         self.grant_delay = time;
         self
     }
 
+    /// Sets [`tag_delay`](Self::tag_delay).
     #[must_use]
     pub fn tag_delay(mut self, time: Duration) -> Self {
         self.tag_delay = time;
         self
     }
 
+    /// Sets [`read_delay`](Self::read_delay).
     #[must_use]
     pub fn read_delay(mut self, time: Duration) -> Self {
         self.read_delay = time;
         self
     }
 
+    /// Sets [`gone_delay`](Self::gone_delay).
     #[must_use]
     pub fn gone_delay(mut self, time: Duration) -> Self {
         self.gone_delay = time;
         self
     }
 
+    /// Sets [`registration_delay`](Self::registration_delay).
     #[must_use]
     pub fn registration_delay(mut self, time: Duration) -> Self {
         self.registration_delay = time;
         self
     }
 
+    /// Sets [`name_delay`](Self::name_delay).
     #[must_use]
     pub fn name_delay(mut self, time: Duration) -> Self {
         self.name_delay = time;
         self
     }
 
+    /// Sets [`principal_delay`](Self::principal_delay).
     #[must_use]
     pub fn principal_delay(mut self, time: Duration) -> Self {
         self.principal_delay = time;
         self
     }
 
+    /// Sets [`policy_delay`](Self::policy_delay).
     #[must_use]
     pub fn policy_delay(mut self, time: Duration) -> Self {
         self.policy_delay = time;
         self
     }
 
+    /// Sets the delays of late reads.
     #[must_use]
     pub fn late_reads(mut self, late_reads: LateReads) -> Self {
         self.late_reads = late_reads;
         self
     }
 
+    /// Sets the quotas.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

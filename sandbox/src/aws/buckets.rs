@@ -86,6 +86,7 @@ impl Aws {
             .is_some()
     }
 
+    /// Deletes an object.
     pub fn delete_object(&mut self, bucket: &str, key: &str) -> bool {
         let live = self.s3_buckets.get_mut(bucket);
         live.is_some_and(|live| live.objects.remove(key).is_some())
@@ -112,6 +113,7 @@ impl Aws {
         Ok(true)
     }
 
+    /// Removes the bucket policy.
     pub fn drop_bucket_policy(&mut self, bucket: &str) -> bool {
         let live = self.s3_buckets.get_mut(bucket);
         live.is_some_and(|live| {

@@ -7,8 +7,11 @@ use super::{Aws, Caller, Credential, account_of, caller};
 /// The credentials that sign the requests of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionCredentials {
+    /// The access key ID.
     pub access_key_id: String,
+    /// The secret access key.
     pub secret_access_key: String,
+    /// The session token.
     pub session_token: String,
 }
 
@@ -20,7 +23,7 @@ pub(crate) fn service_of(role: &str) -> Option<&str> {
     (service.ends_with(".amazonaws.com") && !name.is_empty()).then_some(service)
 }
 
-/// Whether an identity is a service-linked role, by its ARN.
+/// Returns whether an identity is a service-linked role, by its ARN.
 pub(crate) fn is_service_linked(identity: &str) -> bool {
     let role = identity.split_once(":role/");
     role.is_some_and(|(_, name)| service_of(name).is_some())

@@ -15,36 +15,43 @@ impl Aws {
         self.now
     }
 
+    /// Returns the snapshot with its current progress.
     pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
         self.snapshots
             .get(id)
             .map(|snapshot| self.with_progress(snapshot))
     }
 
+    /// Returns the image.
     pub fn image(&self, id: &str) -> Option<Image> {
         self.images.get(id).map(|image| image.view.clone())
     }
 
+    /// Adds a snapshot to an account. The error names the key at fault.
     pub fn add_snapshot(&mut self, account: &str, snapshot: Snapshot) -> Result<(), WorldError> {
         build::add_snapshot(self, account, snapshot, "snapshot")
     }
 
+    /// Adds an image to an account. The error names the key at fault.
     pub fn add_image(&mut self, account: &str, image: Image) -> Result<(), WorldError> {
         build::add_image(self, account, image, "image")
     }
 
+    /// Adds the account's createVolumePermission.
     pub fn share_snapshot(&mut self, id: &str, account: &str) -> bool {
         self.change_snapshot(id, |s| {
             s.create_volume_permissions.insert(account.to_owned());
         })
     }
 
+    /// Takes the account's createVolumePermission away.
     pub fn unshare_snapshot(&mut self, id: &str, account: &str) -> bool {
         self.change_snapshot(id, |s| {
             s.create_volume_permissions.remove(account);
         })
     }
 
+    /// Moves the snapshot to the archive tier.
     pub fn archive_snapshot(&mut self, id: &str) -> bool {
         self.change_snapshot(id, |s| "archive".clone_into(&mut s.storage_tier))
     }
@@ -94,6 +101,7 @@ impl Aws {
         key.map(|key| state.clone_into(&mut key.state)).is_some()
     }
 
+    /// Disables a key.
     pub fn disable_key(&mut self, key_arn: &str) -> bool {
         self.set_key_state(key_arn, "Disabled")
     }
@@ -144,16 +152,19 @@ impl Aws {
         }
     }
 
+    /// Disables an opt-in Region for an account.
     pub fn disable_region(&mut self, account: &str, region: &str) -> bool {
         let account = self.accounts.get_mut(account);
         account.is_some_and(|account| account.disabled_regions.insert(region.to_owned()))
     }
 
+    /// Enables a Region for an account.
     pub fn enable_region(&mut self, account: &str, region: &str) -> bool {
         let account = self.accounts.get_mut(account);
         account.is_some_and(|account| account.disabled_regions.remove(region))
     }
 
+    /// Replaces the limits.
     pub fn set_limits(&mut self, limits: Limits) {
         self.rules.limits = limits;
     }

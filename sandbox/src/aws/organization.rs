@@ -81,7 +81,7 @@ impl LiveOrganization {
 }
 
 impl Aws {
-    /// The declared organization, if this account is a member.
+    /// Returns the declared organization, if this account is a member.
     pub(crate) fn organization_with(&self, account: &str) -> Option<&LiveOrganization> {
         let own = self.organization_of(account)?;
         self.organization.as_ref().filter(|known| known.id == own)
@@ -112,7 +112,7 @@ impl Aws {
         Some(self.organization_with(account)?.path(parent))
     }
 
-    /// Whether the account is in the OU of this ARN, or in one below it.
+    /// Returns whether the account is in the OU of this ARN, or in one below it.
     pub(crate) fn is_in_unit(&self, account: &str, arn: &str) -> bool {
         let parent = self.accounts.get(account).and_then(|a| a.parent.as_deref());
         let organization = self.organization_with(account);
@@ -125,7 +125,7 @@ impl Aws {
             .any(|id| organization.arn_of("ou", id) == arn)
     }
 
-    /// Whether the account is a member of the organization of this ARN.
+    /// Returns whether the account is a member of the organization of this ARN.
     pub(crate) fn is_in_organization(&self, account: &str, arn: &str) -> bool {
         match self.organization_with(account) {
             Some(organization) => organization.arn() == arn,

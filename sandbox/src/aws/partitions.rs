@@ -76,7 +76,7 @@ pub(crate) fn regional_arn(service: &str, region: &str, account: &str, resource:
     format!("arn:{partition}:{service}:{region}:{account}:{resource}")
 }
 
-/// Whether one Region knows of the other.
+/// Returns whether two Regions are in one partition.
 pub(crate) fn are_neighbours(one: &str, other: &str) -> bool {
     super::is_region(one) && Partition::of_region(one).name == Partition::of_region(other).name
 }

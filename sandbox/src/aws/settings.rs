@@ -43,7 +43,7 @@ impl Aws {
         Some(image.owner_id == account || criteria.any(|any| any.iter().any(provides)))
     }
 
-    /// Whether Allowed AMIs keeps the account from seeing and using the image.
+    /// Returns whether Allowed AMIs keeps the account from seeing and using the image.
     pub(crate) fn image_hidden(&self, image: &Image, account: &str) -> bool {
         let settings = self.settings(account, &image.region);
         settings.is_some_and(|settings| settings.allowed_images == "enabled")

@@ -20,10 +20,13 @@ use super::{date, json_text};
 /// A condition: one key under one operator.
 #[derive(Clone, Debug)]
 pub struct Condition {
+    /// The treatment of several values.
     pub quantifier: Quantifier,
+    /// The comparison.
     pub operator: Operator,
     /// `StringNotEquals` is `StringEquals`, negated.
     pub negated: bool,
+    /// Whether the condition holds for an absent key (`…IfExists`).
     pub if_exists: bool,
     /// The key in lower case: key names are case-insensitive.
     pub key: String,
@@ -33,30 +36,48 @@ pub struct Condition {
 /// The way in which a condition treats several values in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantifier {
+    /// A plain operator.
     None,
+    /// One value of the request must match.
     ForAnyValue,
+    /// Every value of the request must match.
     ForAllValues,
 }
 
 /// A condition operator without its prefix, suffix and negation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
+    /// `StringEquals`.
     StringEquals,
+    /// `StringEqualsIgnoreCase`.
     StringEqualsIgnoreCase,
+    /// `StringLike`.
     StringLike,
+    /// `NumericEquals`.
     NumericEquals,
+    /// `NumericLessThan`.
     NumericLessThan,
+    /// `NumericLessThanEquals`.
     NumericLessThanEquals,
+    /// `NumericGreaterThan`.
     NumericGreaterThan,
+    /// `NumericGreaterThanEquals`.
     NumericGreaterThanEquals,
+    /// `DateEquals`.
     DateEquals,
+    /// `DateLessThan`.
     DateLessThan,
+    /// `DateLessThanEquals`.
     DateLessThanEquals,
+    /// `DateGreaterThan`.
     DateGreaterThan,
+    /// `DateGreaterThanEquals`.
     DateGreaterThanEquals,
+    /// `Bool`.
     Bool,
     /// `ArnEquals` and `ArnLike`: AWS treats them alike.
     ArnLike,
+    /// `Null`.
     Null,
 }
 

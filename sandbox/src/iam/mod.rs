@@ -63,9 +63,10 @@ pub struct Principal {
     pub source_function: Option<String>,
 }
 
-/// One call, as policies evaluate it.
+/// A call, as policies evaluate it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
+    /// The caller.
     pub principal: &'a Principal,
     /// The action, `ec2:CopySnapshot`; case does not matter.
     pub action: &'a str,
@@ -81,12 +82,19 @@ pub struct Request<'a> {
 /// The decision of policies on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
+    /// A matching statement allows the request, and none denies it.
     Allow,
-    ExplicitDeny { sid: Option<String> },
+    /// A matching statement denies the request.
+    ExplicitDeny {
+        /// The `Sid` of the statement.
+        sid: Option<String>,
+    },
+    /// No statement allows the request.
     ImplicitDeny,
 }
 
 impl Decision {
+    /// Returns whether the decision allows the request.
     pub fn is_allow(&self) -> bool {
         matches!(self, Decision::Allow)
     }

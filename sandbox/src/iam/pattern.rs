@@ -62,11 +62,12 @@ impl Pattern {
         })
     }
 
+    /// Returns the text that the pattern was compiled from.
     pub fn as_str(&self) -> &str {
         &self.source
     }
 
-    /// Whether the pattern is exactly `*`.
+    /// Returns whether the pattern is exactly `*`.
     pub fn is_any(&self) -> bool {
         self.tokens == [Token::AnyRun]
     }
@@ -110,7 +111,7 @@ impl Pattern {
             })
     }
 
-    /// Whether the text has the six parts of an ARN.
+    /// Returns whether the text has the six parts of an ARN.
     pub(super) fn is_arn(&self) -> bool {
         self.source.starts_with("arn:") && self.arn_parts().is_some()
     }

@@ -14,6 +14,7 @@ use super::{Principal, statement::Elements};
 /// The principals of one element.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Principals {
+    /// AWS principals, under `AWS`.
     pub aws: Vec<AwsPrincipal>,
     /// Service principals: `ec2.amazonaws.com`.
     pub services: Vec<String>,
@@ -28,10 +29,15 @@ pub enum AwsPrincipal {
     /// `*`
     Anyone,
     /// An account, by twelve digits or `arn:aws:iam::222222222222:root`.
-    Account { id: String, written: String },
+    Account {
+        /// The account ID.
+        id: String,
+        /// The account as the policy names it.
+        written: String,
+    },
     /// A role, user, session or federated user, by its exact ARN.
     Arn(String),
-    /// `AROA…`: a policy shows this once the principal it named was deleted. It matches nobody.
+    /// `AROA…`: a policy shows this once the principal it named was deleted. Such a principal matches nobody.
     Deleted(String),
 }
 

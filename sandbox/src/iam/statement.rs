@@ -11,10 +11,12 @@ pub struct Policy {
     pub(super) statements: Vec<Statement>,
 }
 
-/// One statement, with every part as the document has it.
+/// A statement, with every part as the document has it.
 #[derive(Clone, Debug)]
 pub struct Statement {
+    /// The statement's `Sid`.
     pub sid: Option<String>,
+    /// Whether the statement allows or denies.
     pub effect: Effect,
     /// `Principal` or `NotPrincipal`; identity policies have neither.
     pub principals: Option<PrincipalsElement>,
@@ -26,16 +28,21 @@ pub struct Statement {
     pub conditions: Vec<Condition>,
 }
 
+/// The effect of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// `Allow`.
     Allow,
+    /// `Deny`.
     Deny,
 }
 
 /// An element, or its `Not…` twin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elements<T> {
+    /// The element: only the listed content.
     Only(T),
+    /// The `Not…` twin: everything but the listed content.
     AllBut(T),
 }
 
@@ -49,10 +56,12 @@ impl<T> Elements<T> {
 }
 
 impl Policy {
+    /// Returns the policy's `Id`.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
+    /// Returns the statements, in order.
     pub fn statements(&self) -> &[Statement] {
         &self.statements
     }

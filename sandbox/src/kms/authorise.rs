@@ -19,7 +19,7 @@ use crate::identity::{self, Verdict};
 use crate::model::Grant;
 use crate::refusals::{self, Refused};
 
-/// One use of a key.
+/// A use of a key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Use<'a> {
     /// `Decrypt`: the action without its service, and the name of the grant operation.

@@ -5,10 +5,15 @@ use serde::Serialize;
 /// An instance; read back with [`Sandbox::instances`](crate::Sandbox::instances).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Instance {
+    /// The instance's ID.
     pub instance_id: String,
+    /// The ID of the owning account.
     pub owner_id: String,
+    /// The Region.
     pub region: String,
+    /// The ID of the image.
     pub image_id: String,
+    /// The instance type.
     pub instance_type: String,
     /// The state: `pending`, `running`, `shutting-down` or `terminated`.
     pub state: String,

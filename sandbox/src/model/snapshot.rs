@@ -12,6 +12,7 @@ use super::defaults;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
+    /// The Region.
     pub region: String,
     /// `snap-` and 8 or 17 hexadecimal digits.
     #[serde(rename = "id")]
@@ -22,27 +23,34 @@ pub struct Snapshot {
     /// The ID of the owning account; a world file leaves it out.
     #[serde(default)]
     pub owner_id: String,
+    /// The ID of the volume that the snapshot was made from.
     #[serde(default = "defaults::volume_id")]
     pub volume_id: String,
+    /// The description.
     #[serde(default)]
     pub description: String,
     /// The state: `pending`, `completed`, `error`, `recoverable` or `recovering`.
     #[serde(default = "defaults::completed")]
     pub state: String,
+    /// The message of a failed copy.
     #[serde(default)]
     pub state_message: Option<String>,
     /// The progress as DescribeSnapshots shows it: `37%`, or nothing.
     #[serde(default = "defaults::whole")]
     pub progress: String,
+    /// The time of the start.
     #[serde(skip, default = "defaults::epoch")]
     pub start_time: SystemTime,
+    /// The time of completion.
     #[serde(skip)]
     pub completion_time: Option<SystemTime>,
+    /// Whether the snapshot is encrypted.
     #[serde(default)]
     pub encrypted: bool,
     /// The ARN of the key. A world file may name a key ID or alias of the same account and Region.
     #[serde(default, rename = "key")]
     pub kms_key_arn: Option<String>,
+    /// The tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
     /// The IDs of the accounts with createVolumePermission.
@@ -57,6 +65,7 @@ pub struct Snapshot {
     /// The transfer type of a copy: `standard` or `time-based`.
     #[serde(default)]
     pub transfer_type: Option<String>,
+    /// The duration promised by a time-based copy, in minutes.
     #[serde(default)]
     pub completion_duration_minutes: Option<u32>,
     /// The ID of the snapshot that this snapshot was copied from.
@@ -124,18 +133,21 @@ impl Snapshot {
         self
     }
 
+    /// Adds a tag.
     #[must_use]
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.insert(key.to_owned(), value.to_owned());
         self
     }
 
+    /// Adds the account's createVolumePermission.
     #[must_use]
     pub fn shared_with(mut self, account: &str) -> Self {
         self.create_volume_permissions.insert(account.to_owned());
         self
     }
 
+    /// Moves the snapshot to the archive tier.
     #[must_use]
     pub fn archived(mut self) -> Self {
         "archive".clone_into(&mut self.storage_tier);

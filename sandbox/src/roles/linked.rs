@@ -1,4 +1,4 @@
-//! CreateServiceLinkedRole, for the services that launch instances. It refuses any other service by
+//! CreateServiceLinkedRole, for the services that launch instances. Any other service is refused by
 //! name.
 //!
 //! Source: each service's guide on its service-linked roles; model. Only Auto Scaling's takes a

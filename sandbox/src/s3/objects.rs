@@ -8,7 +8,7 @@
 //! | DeleteObject `If-Match: *` | deleted | 404 |
 //!
 //! Source: S3 guide, conditional writes and conditional deletes; the 404 of a conditional delete is
-//! that of live answers (localstack/localstack#13894). That a condition shows an absent key without
+//! that of live answers (localstack/localstack#13894). The 404 for a caller without
 //! `s3:ListBucket` is unproved.
 
 use super::body::Payload;

@@ -37,18 +37,25 @@ pub struct Account {
     /// it.
     #[serde(default)]
     pub service_control_policies: Vec<String>,
+    /// The access keys of its roles and users.
     #[serde(default, rename = "access_key")]
     pub access_keys: Vec<AccessKey>,
+    /// The roles.
     #[serde(default, rename = "role")]
     pub roles: Vec<Role>,
+    /// The users.
     #[serde(default, rename = "user")]
     pub users: Vec<User>,
+    /// The KMS keys.
     #[serde(default, rename = "key")]
     pub keys: Vec<Key>,
+    /// The snapshots.
     #[serde(default, rename = "snapshot")]
     pub snapshots: Vec<Snapshot>,
+    /// The images.
     #[serde(default, rename = "image")]
     pub images: Vec<Image>,
+    /// The buckets.
     #[serde(default, rename = "bucket")]
     pub buckets: Vec<Bucket>,
     /// The opt-in Regions that the account has disabled.
@@ -64,6 +71,7 @@ pub struct Account {
 }
 
 impl Account {
+    /// Returns an empty account with this ID.
     pub fn new(id: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -103,6 +111,7 @@ impl Account {
         self
     }
 
+    /// Sets the ID of its organization.
     #[must_use]
     pub fn organization(mut self, id: &str) -> Self {
         self.organization = Some(id.to_owned());
@@ -130,60 +139,70 @@ impl Account {
         self
     }
 
+    /// Sets the name as a member.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
     }
 
+    /// Adds a role.
     #[must_use]
     pub fn role(mut self, role: Role) -> Self {
         self.roles.push(role);
         self
     }
 
+    /// Adds a user.
     #[must_use]
     pub fn user(mut self, user: User) -> Self {
         self.users.push(user);
         self
     }
 
+    /// Adds a KMS key.
     #[must_use]
     pub fn key(mut self, key: Key) -> Self {
         self.keys.push(key);
         self
     }
 
+    /// Adds a snapshot.
     #[must_use]
     pub fn snapshot(mut self, snapshot: Snapshot) -> Self {
         self.snapshots.push(snapshot);
         self
     }
 
+    /// Adds an image.
     #[must_use]
     pub fn image(mut self, image: Image) -> Self {
         self.images.push(image);
         self
     }
 
+    /// Adds a bucket.
     #[must_use]
     pub fn bucket(mut self, bucket: Bucket) -> Self {
         self.buckets.push(bucket);
         self
     }
 
+    /// Disables an opt-in Region.
     #[must_use]
     pub fn region_disabled(mut self, region: &str) -> Self {
         self.disabled_regions.insert(region.to_owned());
         self
     }
 
+    /// Sets the settings of EC2 in a Region.
     #[must_use]
     pub fn ec2_settings(mut self, region: &str, settings: Ec2Settings) -> Self {
         self.ec2_settings.insert(region.to_owned(), settings);
         self
     }
 
+    /// Sets the key that EBS encrypts with in a Region when none is named.
     #[must_use]
     pub fn ebs_default_key(mut self, region: &str, key: &str) -> Self {
         self.ebs_default_keys
@@ -192,10 +211,13 @@ impl Account {
     }
 }
 
+/// An access key of a role or user.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessKey {
+    /// The access key ID.
     pub id: String,
+    /// The secret access key.
     pub secret: String,
     /// The ARN of a role or user of the same account.
     pub principal: String,
@@ -223,6 +245,7 @@ pub struct Role {
     /// The principals that may assume the role: ARNs, account IDs, or `….amazonaws.com`.
     #[serde(default)]
     pub trusts: Vec<String>,
+    /// The external ID that the trust policy requires.
     #[serde(default)]
     pub external_id: Option<String>,
     /// The whole trust policy as JSON, in place of `trusts` and `external_id`.
@@ -237,6 +260,7 @@ pub struct Role {
 }
 
 impl Role {
+    /// Returns a role without policies, which nobody may assume.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -256,24 +280,28 @@ impl Role {
         Self::new(name).policy(ALLOW_EVERYTHING)
     }
 
+    /// Adds a principal that may assume the role.
     #[must_use]
     pub fn trusts(mut self, principal: &str) -> Self {
         self.trusts.push(principal.to_owned());
         self
     }
 
+    /// Requires an external ID.
     #[must_use]
     pub fn external_id(mut self, id: &str) -> Self {
         self.external_id = Some(id.to_owned());
         self
     }
 
+    /// Sets the whole trust policy.
     #[must_use]
     pub fn trust_policy(mut self, json: impl Display) -> Self {
         self.trust_policy = Some(json.to_string());
         self
     }
 
+    /// Adds an identity policy.
     #[must_use]
     pub fn policy(mut self, json: impl Display) -> Self {
         self.policies.push(json.to_string());
@@ -285,6 +313,7 @@ impl Role {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
+    /// The name.
     pub name: String,
     /// The identity policies, as JSON.
     #[serde(default)]
@@ -292,6 +321,7 @@ pub struct User {
 }
 
 impl User {
+    /// Returns a user without policies.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -304,6 +334,7 @@ impl User {
         Self::new(name).policy(ALLOW_EVERYTHING)
     }
 
+    /// Adds an identity policy.
     #[must_use]
     pub fn policy(mut self, json: impl Display) -> Self {
         self.policies.push(json.to_string());
@@ -317,7 +348,9 @@ impl User {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
+    /// The Region.
     pub region: String,
+    /// The key's ID.
     pub id: String,
     /// The aliases, `alias/…`.
     #[serde(default)]
@@ -334,11 +367,13 @@ pub struct Key {
     /// The usage, where the spec leaves a choice: `ENCRYPT_DECRYPT`, `SIGN_VERIFY`, ….
     #[serde(default)]
     pub usage: Option<String>,
+    /// The description.
     #[serde(default)]
     pub description: String,
 }
 
 impl Key {
+    /// Returns an enabled symmetric key with the default policy.
     pub fn new(region: &str, id: &str) -> Self {
         Self {
             region: region.to_owned(),
@@ -347,18 +382,21 @@ impl Key {
         }
     }
 
+    /// Adds an alias, `alias/…`.
     #[must_use]
     pub fn alias(mut self, alias: &str) -> Self {
         self.aliases.push(alias.to_owned());
         self
     }
 
+    /// Sets the key policy.
     #[must_use]
     pub fn policy(mut self, json: impl Display) -> Self {
         self.policy = Some(json.to_string());
         self
     }
 
+    /// Sets the state.
     #[must_use]
     pub fn state(mut self, state: &str) -> Self {
         self.state = Some(state.to_owned());

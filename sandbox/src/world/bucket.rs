@@ -10,6 +10,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bucket {
+    /// The Region.
     pub region: String,
     /// The name, unique in all accounts of the world: 3 to 63 lower-case letters, digits, hyphens
     /// and dots.
@@ -23,6 +24,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// Returns an empty bucket without a policy.
     pub fn new(region: &str, name: &str) -> Self {
         Self {
             region: region.to_owned(),
@@ -31,12 +33,14 @@ impl Bucket {
         }
     }
 
+    /// Sets the bucket policy.
     #[must_use]
     pub fn policy(mut self, json: impl Display) -> Self {
         self.policy = Some(json.to_string());
         self
     }
 
+    /// Adds an object.
     #[must_use]
     pub fn object(mut self, key: &str, content: &str) -> Self {
         self.objects.insert(key.to_owned(), content.to_owned());

@@ -13,6 +13,7 @@ use super::{Account, Limits, Organization, World, late_reads};
 pub struct WorldError {
     /// A path such as `account[0].role[1].name`; `world` where no single key is at fault.
     pub key: String,
+    /// The fault.
     pub reason: String,
 }
 

@@ -19,6 +19,7 @@ use super::file::seconds;
 /// Source: EC2 API reference and KMS guide, eventual consistency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LateReads {
+    /// The seed of random delays; without one, each delay is exact.
     pub seed: Option<u64>,
     /// Tags, in DescribeImages and DescribeSnapshots and in their tag filters.
     pub tags: Duration,

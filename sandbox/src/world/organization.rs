@@ -17,6 +17,7 @@ pub struct Organization {
     /// `r-` and 4 to 32 lower-case letters or digits. AWS has had one root for each organization so
     /// far.
     pub root: String,
+    /// The OUs.
     #[serde(default, rename = "unit")]
     pub units: Vec<OrganizationalUnit>,
     /// The members that may list as the management account may.
@@ -33,6 +34,7 @@ pub struct Organization {
 pub struct OrganizationalUnit {
     /// `ou-`, the root's ID without `r-`, `-`, and 8 to 32 lower-case letters or digits.
     pub id: String,
+    /// The name.
     pub name: String,
     /// The root (the default) or the OU above. OUs may be declared in any order.
     #[serde(default)]
@@ -44,6 +46,7 @@ fn empty_pages() -> bool {
 }
 
 impl Organization {
+    /// Returns an organization without OUs.
     pub fn new(id: &str, management_account: &str, root: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -66,12 +69,14 @@ impl Organization {
         self
     }
 
+    /// Allows a member to list as the management account may.
     #[must_use]
     pub fn delegated_administrator(mut self, account: &str) -> Self {
         self.delegated_administrators.insert(account.to_owned());
         self
     }
 
+    /// Sets whether lists begin with an empty page.
     #[must_use]
     pub fn empty_pages(mut self, wanted: bool) -> Self {
         self.empty_pages = wanted;

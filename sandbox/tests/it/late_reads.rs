@@ -41,7 +41,7 @@ pub async fn change(client: &Client, action: &str, params: Params<'_>) {
 
 const STAGE: [(&str, &str); 2] = [("ResourceId.1", IMAGE), ("ResourceId.2", ROOT)];
 
-/// One change for every kind of read. Registering the image uses the copy: it is in effect.
+/// Makes a change for every kind of read. Registering the image proves that the copy is in effect.
 pub async fn make(bench: &Bench) -> Made {
     let tag = [("Tag.1.Key", "stage"), ("Tag.1.Value", "new")];
     change(&bench.producer, "CreateTags", &[STAGE, tag].concat()).await;

@@ -25,7 +25,7 @@ pub fn policy(statements: &[Value]) -> String {
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-/// Returns a world with two accounts. One has a ledger bucket and one role, whose access key is
+/// Returns a world with two accounts: the first has a ledger bucket and one role, whose access key is
 /// `AKIALEDGER`; the other has an administrator.
 pub fn world(role_policy: &str, bucket: Bucket) -> World {
     let role = Role::new("ledger").policy(role_policy);
