@@ -87,9 +87,10 @@ fn take(runtime: &Runtime, request: &Incoming, path: &str) -> Response<Bytes> {
     let content_type = request.header("content-type");
     let signed_otherwise = content_type.is_some_and(|given| !given.is_empty());
     let response = if signed_otherwise {
-        let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SignatureDoesNotMatch</Code>\
-                    <Message>The request signature we calculated does not match the signature you provided. \
-                    Check your key and signing method.</Message></Error>";
+        let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+                    <Error><Code>SignatureDoesNotMatch</Code>\
+                    <Message>The request signature we calculated does not match the signature you \
+                    provided. Check your key and signing method.</Message></Error>";
         plain(StatusCode::FORBIDDEN, "application/xml", text.to_owned())
     } else if request.body.len() > LARGEST_ANSWER {
         let text = format!(
@@ -133,7 +134,8 @@ fn shown(call: &Call) -> Value {
         Some(Err(code)) => ("error", Some(code)),
     };
     json!({
-        "seq": call.seq, "at": time::iso(call.at), "service": call.service, "operation": call.operation,
+        "seq": call.seq, "at": time::iso(call.at),
+        "service": call.service, "operation": call.operation,
         "account": call.account, "region": call.region, "principal": call.principal,
         "params": call.params, "outcome": outcome, "error": error, "request_id": call.request_id,
     })

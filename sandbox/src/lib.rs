@@ -3,8 +3,8 @@
 //! ones.
 //!
 //! The sandbox speaks the real wire protocols to unmodified clients, in process and over HTTP on
-//! 127.0.0.1. Time passes without background tasks. A ledger keeps every call, and tests can break any
-//! of them. The sandbox refuses everything that it does not model.
+//! 127.0.0.1. Time passes without background tasks. A ledger keeps every call, and tests can break
+//! any of them. The sandbox refuses everything that it does not model.
 //!
 //! The modules, in the order of their dependence. Each names only modules above it, which a test
 //! checks:

@@ -1,6 +1,6 @@
 //! The world that a sandbox starts from: accounts with their principals, keys, snapshots, images
-//! and buckets, and the delays and limits of AWS. A world is written in Rust with these builders, or in
-//! TOML (see `worlds/demo.toml`).
+//! and buckets, and the delays and limits of AWS. A world is written in Rust with these builders,
+//! or in TOML (see `worlds/demo.toml`).
 //!
 //! This module checks shapes only; `Aws::from_world` checks that names fit together.
 
@@ -9,17 +9,19 @@ mod bucket;
 mod file;
 mod late_reads;
 mod organization;
+mod principals;
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use account::{AccessKey, Account, FULL_AWS_ACCESS, Key, Role, User};
+pub use account::{Account, Key};
 pub use bucket::Bucket;
 pub use file::WorldError;
 pub(crate) use file::read;
 pub use late_reads::LateReads;
 pub use organization::{Organization, OrganizationalUnit};
+pub use principals::{AccessKey, FULL_AWS_ACCESS, Role, User};
 
 /// The world that a sandbox starts from. Durations are AWS's own; `speed` divides them.
 #[derive(Clone, Debug)]

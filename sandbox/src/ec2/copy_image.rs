@@ -50,8 +50,25 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     if running(aws, ask) >= limit {
         return Err(refusals::COPY_IMAGE_LIMIT.with(&[&limit.to_string()]));
     }
-    let wanted = query.flag("Encrypted")?;
-    let key = query.get("KmsKeyId").filter(|key| !key.is_empty());
+    let copies = copy_snapshots(aws, ask, source_id, snapshots, snapshot_tags)?;
+    let id = add(aws, ask, &source, image_tags, &copies)?;
+    if let Some(token) = query.owned("ClientToken") {
+        let key = (ask.account().to_owned(), ask.region().to_owned(), token);
+        aws.image_tokens.insert(key, (fingerprint(ask), id.clone()));
+    }
+    Ok(answer(&id))
+}
+
+/// Starts the copies and returns the new snapshots by the IDs of their sources.
+fn copy_snapshots(
+    aws: &mut Aws,
+    ask: Ask<'_>,
+    source_id: &str,
+    snapshots: Vec<Snapshot>,
+    tags: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refused> {
+    let wanted = ask.query.flag("Encrypted")?;
+    let key = ask.query.get("KmsKeyId").filter(|key| !key.is_empty());
     if key.is_some() && wanted == Some(false) {
         return Err(refusals::COPY_KEY_NEEDS_ENCRYPTED.with(&[]));
     }
@@ -63,19 +80,14 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
             description: format!("Copied for DestinationAmi from SourceAmi {source_id}"),
             source: snapshot,
             readable: true,
-            tags: snapshot_tags.clone(),
+            tags: tags.clone(),
             minutes: None,
             encryption,
             counted: false,
         };
         copies.insert(from, copy_snapshot::start(aws, ask, order));
     }
-    let id = add(aws, ask, &source, image_tags, &copies)?;
-    if let Some(token) = query.owned("ClientToken") {
-        let key = (ask.account().to_owned(), ask.region().to_owned(), token);
-        aws.image_tokens.insert(key, (fingerprint(ask), id.clone()));
-    }
-    Ok(answer(&id))
+    Ok(copies)
 }
 
 fn answer(image_id: &str) -> String {

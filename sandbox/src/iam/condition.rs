@@ -38,7 +38,7 @@ pub struct Condition {
 pub enum Quantifier {
     /// A plain operator.
     None,
-    /// One value of the request must match.
+    /// At least one value of the request must match.
     ForAnyValue,
     /// Every value of the request must match.
     ForAllValues,

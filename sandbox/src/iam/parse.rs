@@ -206,7 +206,8 @@ fn resource(text: &str, variables: bool) -> Result<Pattern, String> {
         let vendor = parts.nth(1).unwrap_or("");
         if vendor.is_empty() || vendor.contains(['*', '?']) {
             return Err(format!(
-                "the vendor of resource {text:?} must be fully qualified and cannot contain wildcards"
+                "the vendor of resource {text:?} must be fully qualified and cannot contain \
+                 wildcards"
             ));
         }
     }

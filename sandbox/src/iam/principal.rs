@@ -37,7 +37,7 @@ pub enum AwsPrincipal {
     },
     /// A role, user, session or federated user, by its exact ARN.
     Arn(String),
-    /// `AROA…`: a policy shows this once the principal it named was deleted. Such a principal matches nobody.
+    /// `AROA…`: a policy shows this once the principal it named was deleted. The ID matches nobody.
     Deleted(String),
 }
 

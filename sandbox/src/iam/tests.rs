@@ -87,7 +87,8 @@ fn a_deny_wins_from_any_policy_and_says_its_sid() {
 
 #[test]
 fn actions_have_no_case_and_resources_do() {
-    let allow = r#"{"Effect":"Allow","Action":["EC2:copysnap*"],"Resource":"arn:aws:ec2:*::snapshot/snap-*"}"#;
+    let allow = r#"{"Effect":"Allow","Action":["EC2:copysnap*"],
+                    "Resource":"arn:aws:ec2:*::snapshot/snap-*"}"#;
     assert_eq!(
         identity(&[allow], "ec2:CopySnapshot", SNAPSHOT),
         Decision::Allow
@@ -134,7 +135,8 @@ fn the_not_elements_cover_everything_else() {
 
 #[test]
 fn a_variable_in_a_resource_speaks_of_the_caller() {
-    let own = r#"{"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:${aws:PrincipalAccount}:key/*"}"#;
+    let own = r#"{"Effect":"Allow","Action":"kms:*",
+                  "Resource":"arn:aws:kms:*:${aws:PrincipalAccount}:key/*"}"#;
     assert_eq!(identity(&[own], "kms:Decrypt", KEY), Decision::ImplicitDeny);
     assert_eq!(
         identity(
@@ -144,7 +146,8 @@ fn a_variable_in_a_resource_speaks_of_the_caller() {
         ),
         Decision::Allow
     );
-    let unknown = r#"{"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:*:key/${aws:PrincipalTag/key}"}"#;
+    let unknown = r#"{"Effect":"Allow","Action":"kms:*",
+                      "Resource":"arn:aws:kms:*:*:key/${aws:PrincipalTag/key}"}"#;
     assert_eq!(
         identity(&[unknown], "kms:Decrypt", KEY),
         Decision::ImplicitDeny
@@ -153,7 +156,8 @@ fn a_variable_in_a_resource_speaks_of_the_caller() {
 
 #[test]
 fn without_the_current_version_a_variable_is_plain_text() {
-    let body = r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::${aws:PrincipalAccount}"}}"#;
+    let body = r#"{"Statement":{"Effect":"Allow","Action":"s3:*",
+                   "Resource":"arn:aws:s3:::${aws:PrincipalAccount}"}}"#;
     let policies = [Policy::parse(body).unwrap()];
     let (principal, context) = (session(), Context::new());
     let judge = |resource| {

@@ -3,7 +3,8 @@
 //!
 //! | caller | allowed by |
 //! |---|---|
-//! | of the key's account | the key policy naming it, or a grant (within its session policy); or the key policy naming the account *and* its own policies |
+//! | of the key's account | the key policy naming it, or a grant (within its session policy) |
+//! | of the key's account | the key policy naming the account *and* its own policies |
 //! | of another account | the key policy or a grant, *and* its own policies |
 //! | a service-linked role of another account | a grant that names it |
 //!

@@ -154,7 +154,7 @@ impl Snapshot {
         self
     }
 
-    /// Changes anything else: `Snapshot::new(…).with(|snapshot| snapshot.state = "error".into())`.
+    /// Changes anything else: `Snapshot::new(…).with(|s| s.state = "error".into())`.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::policies::{document, permit};
 use crate::worlds::{Bench, CONSUMER, COPIER, SOURCE_KEY};
 
 const NOBODY: &str = "arn:aws:iam::222222222222:user/nobody";
@@ -43,13 +44,8 @@ async fn a_child_has_no_operation_that_its_parent_has_not() {
     // grants needs none either.
     let all = wish(NOBODY, &["Encrypt", "ReEncryptFrom"], &none);
     bench.producer.kms("CreateGrant", all.clone()).await.ok();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": CONSUMER}, "Action": "kms:CreateGrant", "Resource": "*"}]});
-    let policy = policy.to_string();
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy));
-    assert_eq!(changed, Ok(true));
+    let policy = document(&[permit(CONSUMER, "kms:CreateGrant")]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
     copier.kms("CreateGrant", all).await.ok();
 }
 

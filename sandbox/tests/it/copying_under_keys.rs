@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::policies::{document, permit_owner};
 use crate::refused_keys::grant;
 use crate::worlds::{
     Bench, CONSUMER, COPIER, MANAGED, PRODUCER, ROOT, SOURCE_KEY, TARGET_KEY, WEST, world,
@@ -114,12 +115,7 @@ async fn whatever_takes_the_source_away_breaks_the_copy() {
 async fn a_grant_is_enough_until_it_is_revoked() {
     for revoked in [false, true] {
         let bench = Bench::new();
-        let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-            "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
-        let changed = bench
-            .sandbox
-            .edit(|aws| aws.set_key_policy(SOURCE_KEY, &owner_only.to_string()));
-        assert_eq!(changed, Ok(true));
+        bench.set_key_policy(SOURCE_KEY, &document(&[permit_owner(PRODUCER)]));
         let granted = bench.producer.kms("CreateGrant", grant()).await.ok().json();
         let copier = bench
             .ferry
@@ -149,13 +145,9 @@ async fn a_grant_is_enough_until_it_is_revoked() {
 
 #[tokio::test(start_paused = true)]
 async fn a_grant_counts_node_by_node_and_a_copy_under_way_is_spared() {
-    let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
+    let owner_only = document(&[permit_owner(PRODUCER)]);
     let bench = Bench::of(world().grant_delay(Duration::from_mins(3)));
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &owner_only.to_string()));
-    assert_eq!(changed, Ok(true));
+    bench.set_key_policy(SOURCE_KEY, &owner_only);
     let mut body = grant();
     body["GranteePrincipal"] = json!("arn:aws:iam::222222222222:root");
     bench.producer.kms("CreateGrant", body).await.ok();
@@ -185,8 +177,7 @@ async fn a_grant_counts_node_by_node_and_a_copy_under_way_is_spared() {
 
 #[tokio::test(start_paused = true)]
 async fn a_grant_counts_only_after_its_delay_and_within_its_constraints() {
-    let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
+    let owner_only = document(&[permit_owner(PRODUCER)]);
     let cases = [
         (json!(null), 0, "error"),
         (json!(null), 300, "completed"),

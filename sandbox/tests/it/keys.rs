@@ -5,7 +5,10 @@ use serde_json::json;
 use crate::refused_keys::grant;
 use amiferry_sandbox::Key;
 
-use crate::worlds::{Bench, COPIER, FERRY, ROOT, SOURCE_KEY, TARGET_KEY, WEST, world};
+use crate::policies::{document, permit, permit_owner, when};
+use crate::worlds::{
+    Bench, COPIER, FERRY, ORGANIZATION, PRODUCER, ROOT, SOURCE_KEY, TARGET_KEY, WEST, world,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_key_is_found_by_every_name() {
@@ -227,9 +230,8 @@ async fn a_key_policy_is_read_and_replaced_whole() {
         .json();
     let mut policy: serde_json::Value =
         serde_json::from_str(read["Policy"].as_str().expect("text")).expect("JSON");
-    policy["Statement"].as_array_mut().expect("a list").push(json!({
-        "Sid": "Ferry", "Effect": "Allow", "Principal": {"AWS": COPIER}, "Action": "kms:Decrypt", "Resource": "*",
-    }));
+    let statements = policy["Statement"].as_array_mut().expect("a list");
+    statements.push(permit(COPIER, "kms:Decrypt"));
     let put = json!({"KeyId": TARGET_KEY, "Policy": policy.to_string()});
     bench.consumer.kms("PutKeyPolicy", put).await.ok();
     assert_eq!(bench.sandbox.key_policy(TARGET_KEY), Some(policy));
@@ -244,18 +246,25 @@ async fn a_key_policy_is_read_and_replaced_whole() {
 #[tokio::test(start_paused = true)]
 async fn via_service_and_aws_resource_conditions_keep_direct_calls_out() {
     let bench = Bench::new();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "*"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext"],
-         "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5", "kms:ViaService": "ec2.us-west-2.amazonaws.com"}}},
-        {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:CreateGrant", "Resource": "*",
-         "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}, "Bool": {"kms:GrantIsForAWSResource": "true"}}},
-    ]});
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy.to_string()));
-    assert_eq!(changed, Ok(true));
+    let uses = json!([
+        "kms:DescribeKey",
+        "kms:Decrypt",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKeyWithoutPlaintext",
+    ]);
+    let via_ec2 = json!({"StringEquals": {
+        "aws:PrincipalOrgID": ORGANIZATION, "kms:ViaService": "ec2.us-west-2.amazonaws.com",
+    }});
+    let for_aws = json!({
+        "StringEquals": {"aws:PrincipalOrgID": ORGANIZATION},
+        "Bool": {"kms:GrantIsForAWSResource": "true"},
+    });
+    let policy = document(&[
+        permit_owner(PRODUCER),
+        when(permit("*", uses), via_ec2),
+        when(permit("*", "kms:CreateGrant"), for_aws),
+    ]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
     let direct = bench
         .consumer
         .kms("DescribeKey", json!({"KeyId": SOURCE_KEY}))

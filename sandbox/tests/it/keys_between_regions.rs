@@ -44,7 +44,10 @@ async fn each_knows_the_others() {
     );
     assert_eq!(
         configuration["ReplicaKeys"],
-        json!([{"Arn": arn("eu-west-1"), "Region": "eu-west-1"}, {"Arn": arn(EAST), "Region": EAST}])
+        json!([
+            {"Arn": arn("eu-west-1"), "Region": "eu-west-1"},
+            {"Arn": arn(EAST), "Region": EAST},
+        ])
     );
     let plain = bench
         .consumer

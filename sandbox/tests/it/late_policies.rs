@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::worlds::{Bench, SOURCE_KEY, source_key_policy, world};
+use crate::policies::{document, permit_owner};
+use crate::worlds::{Bench, PRODUCER, SOURCE_KEY, source_key_policy, world};
 
 const DELAY: Duration = Duration::from_mins(1);
 
 fn closed() -> Value {
-    json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"}]})
+    document(&[permit_owner(PRODUCER)])
 }
 
 fn open() -> Value {

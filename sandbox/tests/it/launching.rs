@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::{Answer, Client, Params};
+use crate::policies::{self, deny, document, permit, permit_owner, root, when};
 use crate::worlds::{
     Bench, CONSUMER, IMAGE, MANAGEMENT, ORGANIZATION, OUTER, PLAIN, PRODUCER, ROOT, SOURCE_KEY,
     TARGET_KEY, WEST, world,
@@ -75,25 +76,18 @@ pub fn allow(bench: &Bench, operations: &[&str]) {
         .iter()
         .map(|name| format!("kms:{name}"))
         .collect();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Action": actions, "Resource": "*",
-         "Condition": {"StringEquals": {"kms:ViaService": "ec2.us-west-2.amazonaws.com"}}}]});
-    set_policy(bench, SOURCE_KEY, &policy);
-}
-
-pub fn set_policy(bench: &Bench, key: &str, policy: &Value) {
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(key, &policy.to_string()));
-    assert_eq!(changed, Ok(true));
+    let via_ec2 = json!({"StringEquals": {"kms:ViaService": "ec2.us-west-2.amazonaws.com"}});
+    let policy = document(&[
+        permit_owner(PRODUCER),
+        when(permit(&root(CONSUMER), actions), via_ec2),
+    ]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
 }
 
 /// Forbids every use of the key; the account may only describe it.
 pub fn show_only(bench: &Bench, key: &str, account: &str) {
-    let policy = json!({"Version": "2012-10-17", "Statement": {
-        "Effect": "Allow", "Principal": {"AWS": account}, "Action": "kms:DescribeKey", "Resource": "*"}});
-    set_policy(bench, key, &policy);
+    let policy = document(&[permit(account, "kms:DescribeKey")]);
+    bench.set_key_policy(key, &policy);
 }
 
 pub async fn share(bench: &Bench, parameter: &str, value: &str) {
@@ -186,8 +180,8 @@ async fn every_use_of_the_key_is_needed() {
     // use too.
     allow(&bench, &USES);
     let user = "arn:aws:iam::222222222222:user/admin";
-    let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:*","Resource":"*"}}"#;
-    let changed = bench.sandbox.edit(|aws| aws.set_policies(user, &[policy]));
+    let policy = document(&[policies::allow("ec2:*", "*")]).to_string();
+    let changed = bench.sandbox.edit(|aws| aws.set_policies(user, &[&policy]));
     assert_eq!(changed, Ok(true));
     let id = launched(&bench.consumer, IMAGE).await;
     assert_eq!(
@@ -313,9 +307,9 @@ async fn launching_needs_permission_on_every_resource() {
         "security-group",
         "subnet",
     ] {
-        let policy = json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"},
-            {"Effect": "Deny", "Action": "ec2:RunInstances", "Resource": format!("arn:aws:ec2:*:*:{kind}/*")}]});
+        let mut denied = deny("ec2:RunInstances");
+        denied["Resource"] = json!(format!("arn:aws:ec2:*:*:{kind}/*"));
+        let policy = document(&[policies::allow("ec2:*", "*"), denied]);
         let changed = bench
             .sandbox
             .edit(|aws| aws.set_policies(user, &[&policy.to_string()]));

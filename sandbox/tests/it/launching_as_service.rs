@@ -4,8 +4,9 @@
 use serde_json::json;
 
 use crate::client::Client;
-use crate::launching::{launched, reason_of, set_policy, share};
-use crate::worlds::{Bench, CONSUMER, IMAGE, SCALER, SOURCE_KEY};
+use crate::launching::{launched, reason_of, share};
+use crate::policies::{document, permit, permit_owner, root, when};
+use crate::worlds::{Bench, CONSUMER, IMAGE, PRODUCER, SCALER, SOURCE_KEY};
 
 /// The operations that Auto Scaling documents for its role.
 const OPERATIONS: [&str; 8] = [
@@ -23,13 +24,19 @@ const OPERATIONS: [&str; 8] = [
 /// condition.
 async fn shared(bench: &Bench, condition: serde_json::Value) -> Client {
     share(bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:Encrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Resource": "*",
-         "Action": "kms:CreateGrant", "Condition": condition}]});
-    set_policy(bench, SOURCE_KEY, &policy);
+    let uses = json!([
+        "kms:DescribeKey",
+        "kms:Decrypt",
+        "kms:Encrypt",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKey*",
+    ]);
+    let policy = document(&[
+        permit_owner(PRODUCER),
+        permit(&root(CONSUMER), uses),
+        when(permit(&root(CONSUMER), "kms:CreateGrant"), condition),
+    ]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
     bench.consumer.as_service(SCALER)
 }
 

@@ -22,6 +22,7 @@ mod module_order;
 mod organizations;
 mod over_http;
 mod partitions;
+mod policies;
 mod refused;
 mod refused_copies;
 mod refused_iam;

@@ -6,6 +6,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::policies::{document, permit, permit_owner, when};
 use crate::worlds::{
     Bench, CONSUMER, INNER, MANAGEMENT, ORGANIZATION, OUTER, PRODUCER, ROOT_ID, SOURCE_KEY,
     organization, world,
@@ -250,16 +251,13 @@ async fn the_endpoint_is_global() {
 #[tokio::test(start_paused = true)]
 async fn a_key_policy_may_name_a_part_of_the_organization() {
     let bench = Bench::new();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:DescribeKey", "Resource": "*",
-         "Condition": {"ForAnyValue:StringLike": {
-            "aws:PrincipalOrgPaths": format!("{ORGANIZATION}/{ROOT_ID}/{OUTER}/*")}}},
-    ]});
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy.to_string()));
-    assert_eq!(changed, Ok(true));
+    let path = format!("{ORGANIZATION}/{ROOT_ID}/{OUTER}/*");
+    let below = json!({"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": path}});
+    let policy = document(&[
+        permit_owner(PRODUCER),
+        when(permit("*", "kms:DescribeKey"), below),
+    ]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
     let describe = || {
         bench
             .consumer

@@ -11,6 +11,8 @@ use http::Request;
 use serde_json::json;
 
 use crate::client::Client;
+use crate::policies::{document, permit};
+use crate::refused_keys::COPYING;
 
 const PRODUCER: &str = "111111111111";
 const CONSUMER: &str = "222222222222";
@@ -83,7 +85,7 @@ async fn a_whole_copy_stays_inside() {
         let producer = client(&sandbox, PRODUCER, west);
         let role = format!("arn:{partition}:iam::{CONSUMER}:role/Copier");
         let grant = json!({"KeyId": "source", "GranteePrincipal": role,
-            "Operations": ["DescribeKey", "CreateGrant", "Decrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]});
+            "Operations": COPYING});
         producer.kms("CreateGrant", grant).await.ok();
         let copier = producer.assume(&role, &[]).await.in_region(east);
         let who = copier.sts("GetCallerIdentity", &[]).await.ok();
@@ -254,11 +256,9 @@ async fn the_managed_key_and_policies_follow() {
     let source = format!("arn:aws-cn:kms:cn-north-1:{PRODUCER}:key/source");
     let describe = json!({"KeyId": source});
     let naming = |partition: &str| {
-        json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Principal": {"AWS": format!("arn:aws-cn:iam::{PRODUCER}:root")},
-             "Action": "kms:*", "Resource": "*"},
-            {"Effect": "Allow", "Principal": {"AWS": format!("arn:{partition}:iam::{CONSUMER}:root")},
-             "Action": "kms:DescribeKey", "Resource": "*"}]})
+        let owner = format!("arn:aws-cn:iam::{PRODUCER}:root");
+        let named = format!("arn:{partition}:iam::{CONSUMER}:root");
+        document(&[permit(&owner, "kms:*"), permit(&named, "kms:DescribeKey")])
     };
     for (partition, status) in [("aws", 400), ("aws-cn", 200)] {
         let put = json!({"KeyId": "source", "Policy": naming(partition).to_string()});

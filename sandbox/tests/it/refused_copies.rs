@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use amiferry_sandbox::Limits;
-use serde_json::json;
 
 use crate::client::Answer;
+use crate::policies::{document, permit_owner};
 use crate::worlds::{
-    Bench, CONSUMER, EAST, IMAGE, MANAGED, OWN, PLAIN, ROOT, SOURCE_KEY, UNSHARED, world,
+    Bench, CONSUMER, EAST, IMAGE, MANAGED, OWN, PLAIN, PRODUCER, ROOT, SOURCE_KEY, UNSHARED, world,
 };
 
 pub async fn provoke(name: &str) -> Option<Answer> {
@@ -243,12 +243,7 @@ async fn asynchronous(name: &str) -> Option<Answer> {
             answer.ok().text("snapshotId").expect("a snapshot")
         }
         "COPY_KEY_NOT_ACCESSIBLE" => {
-            let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-                "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
-            let changed = bench
-                .sandbox
-                .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy.to_string()));
-            assert_eq!(changed, Ok(true));
+            bench.set_key_policy(SOURCE_KEY, &document(&[permit_owner(PRODUCER)]));
             bench.copy().await
         }
         "COPY_BAD_PRESIGNED_URL" => {

@@ -6,10 +6,20 @@ use serde_json::{Value, json};
 use crate::client::Answer;
 use crate::worlds::{Bench, COPIER, SOURCE_KEY, TARGET_KEY, world};
 
+/// The operations that copying needs of the source key.
+pub const COPYING: [&str; 6] = [
+    "DescribeKey",
+    "CreateGrant",
+    "Decrypt",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+];
+
 pub fn grant() -> Value {
     json!({
         "KeyId": SOURCE_KEY, "GranteePrincipal": COPIER, "Name": "ferry-1",
-        "Operations": ["DescribeKey", "CreateGrant", "Decrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"],
+        "Operations": COPYING,
     })
 }
 

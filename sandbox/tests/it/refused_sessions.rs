@@ -7,7 +7,7 @@ use http::Request;
 use serde_json::json;
 
 use crate::client::{Answer, Client};
-use crate::worlds::{Bench, COPIER, FERRY};
+use crate::worlds::{Bench, COPIER, FERRY, PRODUCER};
 
 const WITH_ID: (&str, &str) = ("ExternalId", "shared-secret");
 
@@ -33,8 +33,8 @@ pub async fn provoke(name: &str) -> Option<Answer> {
                 ("RoleSessionName", "test"),
                 ("DurationSeconds", "7200"),
             ];
-            let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
-                "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "sts:AssumeRole"}]});
+            let trust = json!({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Principal": {"AWS": PRODUCER}, "Action": "sts:AssumeRole"}]});
             let role = amiferry_sandbox::Role::admin("self").trust_policy(trust);
             let mut world = crate::worlds::world();
             world.accounts[0].roles.push(role);
@@ -55,7 +55,8 @@ pub async fn provoke(name: &str) -> Option<Answer> {
 async fn global_token(bench: &Bench) -> Answer {
     let global = bench.ferry.in_region("us-east-1");
     let body = format!(
-        "Action=AssumeRole&Version=2011-06-15&RoleArn={COPIER}&RoleSessionName=test&ExternalId=shared-secret"
+        "Action=AssumeRole&Version=2011-06-15&RoleArn={COPIER}&RoleSessionName=test\
+         &ExternalId=shared-secret"
     );
     let request = Request::post("https://sts.amazonaws.com/")
         .body(Bytes::from(body))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::policies::{document, permit, permit_owner};
 use crate::worlds::{Bench, CONSUMER, COPIER, SOURCE_KEY, TARGET_KEY, world};
 
 const LINK: &str = "CreateServiceLinkedRole";
@@ -114,9 +115,7 @@ async fn kms_does_not_know_a_new_role_at_once() {
     let answer = bench.consumer.iam(LINK, &params).await.ok();
     let arn = answer.text("Arn").expect("an ARN");
     let grant = json!({"KeyId": SOURCE_KEY, "GranteePrincipal": arn, "Operations": ["Decrypt"]});
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "kms:Decrypt", "Resource": "*"}]});
+    let policy = document(&[permit_owner(CONSUMER), permit(&arn, "kms:Decrypt")]);
     let put = json!({"KeyId": TARGET_KEY, "Policy": policy.to_string()});
     let early = bench.producer.kms("CreateGrant", grant.clone()).await;
     assert_eq!(early.refusal.as_deref(), Some("GRANTEE_INVALID"));

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use amiferry_sandbox::{Account, Bucket, Fault, Role, Sandbox, World};
 use bytes::Bytes;
 use http::{Request, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::client::{Answer, Client, Params};
+pub use crate::policies::allow;
+use crate::policies::document;
 use crate::worlds::{CONSUMER, EAST, PRODUCER, WEST};
 
 pub const BUCKET: &str = "amiferry-ledger";
@@ -17,16 +19,12 @@ pub const EASTERN: &str = "amiferry-ledger-east";
 /// Bytes that are not UTF-8.
 const BYTES: &[u8] = b"\xff\x00\r\n";
 
-pub fn allow(action: &str, resource: &str) -> Value {
-    json!({"Effect": "Allow", "Action": action, "Resource": resource})
-}
-
 pub fn policy(statements: &[Value]) -> String {
-    json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+    document(statements).to_string()
 }
 
-/// Returns a world with two accounts: the first has a ledger bucket and one role, whose access key is
-/// `AKIALEDGER`; the other has an administrator.
+/// Returns a world with two accounts: the first has a ledger bucket and one role, whose access key
+/// is `AKIALEDGER`; the other has an administrator.
 pub fn world(role_policy: &str, bucket: Bucket) -> World {
     let role = Role::new("ledger").policy(role_policy);
     let owner = Account::new(PRODUCER)

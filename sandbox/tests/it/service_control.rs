@@ -4,14 +4,16 @@ use amiferry_sandbox::{Account, FULL_AWS_ACCESS, World};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::policies::{self, document};
 use crate::refused_keys::grant;
-use crate::worlds::{Bench, CONSUMER, COPIER, PRODUCER, SCALER, SOURCE_KEY, TARGET_KEY, world};
+use crate::worlds::{
+    Bench, CONSUMER, COPIER, ORGANIZATION, PRODUCER, SCALER, SOURCE_KEY, TARGET_KEY, world,
+};
 
 const DENIED: &str = "with an explicit deny in a service control policy";
 
 fn deny(action: &str) -> String {
-    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]})
-        .to_string()
+    document(&[policies::deny(action)]).to_string()
 }
 
 fn limit(bench: &Bench, account: &str, policies: &[&str]) {
@@ -188,7 +190,8 @@ async fn only_members_of_an_organization_have_them() {
         "account[0].service_control_policies"
     );
     let text = format!(
-        "[[account]]\nid = \"{PRODUCER}\"\norganization = \"o-a1b2c3d4e5\"\nservice_control_policies = ['''{{'''] "
+        "[[account]]\nid = '{PRODUCER}'\norganization = '{ORGANIZATION}'\n\
+         service_control_policies = ['{{']"
     );
     let error = World::from_toml(&text).expect_err("no policy");
     assert_eq!(error.key, "account[0].service_control_policies[0]");

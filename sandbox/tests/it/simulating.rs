@@ -4,6 +4,7 @@ use amiferry_sandbox::FULL_AWS_ACCESS;
 use serde_json::{Value, json};
 
 use crate::client::Answer;
+use crate::policies::permit;
 use crate::worlds::{Bench, CONSUMER, COPIER, SOURCE_KEY, TARGET_KEY};
 
 const COPY: &str = "ec2:CopySnapshot";
@@ -124,9 +125,9 @@ async fn a_resource_policy_is_that_of_every_resource() {
     );
     let user = "arn:aws:iam::222222222222:user/nobody";
     let naming = |who: &str, effect: &str| {
-        policy(
-            &json!([{"Effect": effect, "Principal": {"AWS": who}, "Action": "kms:*", "Resource": "*"}]),
-        )
+        let mut statement = permit(who, "kms:*");
+        statement["Effect"] = json!(effect);
+        policy(&json!([statement]))
     };
     let (root, user_allowed) = (
         naming("arn:aws:iam::222222222222:root", "Allow"),

@@ -8,6 +8,7 @@ use amiferry_sandbox::{
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::policies::{document, permit, permit_owner, root, when};
 
 pub const PRODUCER: &str = "111111111111";
 pub const CONSUMER: &str = "222222222222";
@@ -36,11 +37,28 @@ pub const SOURCE_KEY: &str = "arn:aws:kms:us-west-2:111111111111:key/source";
 pub const TARGET_KEY: &str = "arn:aws:kms:us-west-2:222222222222:key/target";
 pub const FERRY: &str = "arn:aws:iam::111111111111:role/ferry";
 /// The role by which Auto Scaling acts in the consumer's account.
-pub const SCALER: &str = "arn:aws:iam::222222222222:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
+pub const SCALER: &str = "arn:aws:iam::222222222222:role/aws-service-role/\
+    autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
 pub const COPIER: &str = "arn:aws:iam::222222222222:role/Copier";
 
 pub fn world() -> World {
-    let producer = Account::new(PRODUCER)
+    let management = Account::new(MANAGEMENT)
+        .name("Management")
+        .user(User::admin("admin"))
+        .access_key(
+            "AKIAMANAGEMENT",
+            "management",
+            "arn:aws:iam::999999999999:user/admin",
+        );
+    World::new()
+        .organization(organization())
+        .account(producer())
+        .account(consumer())
+        .account(management)
+}
+
+fn producer() -> Account {
+    Account::new(PRODUCER)
         .parent(ROOT_ID)
         .user(User::admin("admin"))
         .role(Role::admin("ferry"))
@@ -73,8 +91,11 @@ pub fn world() -> World {
                     Ebs::snapshot(ROOT).gp3(8, 3000, 250),
                 ))
                 .mapping(BlockDeviceMapping::ephemeral("/dev/sdb", "ephemeral0")),
-        );
-    let consumer = Account::new(CONSUMER)
+        )
+}
+
+fn consumer() -> Account {
+    Account::new(CONSUMER)
         .parent(INNER)
         .user(User::admin("admin"))
         .user(User::new("nobody"))
@@ -103,20 +124,7 @@ pub fn world() -> World {
         )
         .key(Key::new(WEST, "target").alias("alias/amis"))
         .key(Key::new(EAST, "east"))
-        .snapshot(Snapshot::new(WEST, OWN, 8).key("target"));
-    let management = Account::new(MANAGEMENT)
-        .name("Management")
-        .user(User::admin("admin"))
-        .access_key(
-            "AKIAMANAGEMENT",
-            "management",
-            "arn:aws:iam::999999999999:user/admin",
-        );
-    World::new()
-        .organization(organization())
-        .account(producer)
-        .account(consumer)
-        .account(management)
+        .snapshot(Snapshot::new(WEST, OWN, 8).key("target"))
 }
 
 pub fn organization() -> Organization {
@@ -128,12 +136,18 @@ pub fn organization() -> Organization {
 /// Returns the policy of the source key: its account decides by IAM, and the consumer's account may
 /// use it through EC2.
 pub fn source_key_policy() -> Value {
-    json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"},
-         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext", "kms:CreateGrant"], "Resource": "*",
-         "Condition": {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}}},
-    ]})
+    let uses = json!([
+        "kms:DescribeKey",
+        "kms:Decrypt",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:CreateGrant",
+    ]);
+    let via_ec2 = json!({"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}});
+    document(&[
+        permit_owner(PRODUCER),
+        when(permit(&root(CONSUMER), uses), via_ec2),
+    ])
 }
 
 /// A sandbox and its clients.
@@ -167,6 +181,13 @@ impl Bench {
             ferry: client("AKIAFERRY", "ferry"),
             sandbox,
         }
+    }
+
+    /// Replaces a key policy at once.
+    pub fn set_key_policy(&self, key: &str, policy: &Value) {
+        let policy = policy.to_string();
+        let changed = self.sandbox.edit(|aws| aws.set_key_policy(key, &policy));
+        assert_eq!(changed, Ok(true));
     }
 
     /// Copies the shared root snapshot into the consumer's account, under the consumer's own key.

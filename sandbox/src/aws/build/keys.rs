@@ -55,6 +55,20 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
         grants: Vec::new(),
         revoked: Vec::new(),
     };
+    add_aliases(aws, account, key, &live.arn, at)?;
+    if aws.keys.insert(live.arn.clone(), live).is_some() {
+        return fault(at, "id", format!("key {} stands twice", key.id));
+    }
+    Ok(())
+}
+
+fn add_aliases(
+    aws: &mut Aws,
+    account: &str,
+    key: &Key,
+    arn: &str,
+    at: &str,
+) -> Result<(), WorldError> {
     for alias in &key.aliases {
         if !alias.starts_with("alias/") || alias.starts_with("alias/aws/") {
             return fault(
@@ -64,12 +78,9 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
             );
         }
         let name = (account.to_owned(), key.region.clone(), alias.clone());
-        if aws.aliases.insert(name, live.arn.clone()).is_some() {
+        if aws.aliases.insert(name, arn.to_owned()).is_some() {
             return fault(at, "aliases", format!("{alias} stands twice"));
         }
-    }
-    if aws.keys.insert(live.arn.clone(), live).is_some() {
-        return fault(at, "id", format!("key {} stands twice", key.id));
     }
     Ok(())
 }
@@ -161,9 +172,11 @@ fn managed_key_policy(account: &str, region: &str, root: &str) -> Value {
     let suffix = Partition::of_region(region).suffix;
     json!({"Version": "2012-10-17", "Id": "auto-ebs-2", "Statement": [
         {
-            "Sid": "Allow access through EBS for all principals in the account that are authorized to use EBS",
+            "Sid": "Allow access through EBS for all principals in the account that are \
+                    authorized to use EBS",
             "Effect": "Allow", "Principal": {"AWS": "*"},
-            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant", "kms:DescribeKey"],
+            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*",
+                       "kms:CreateGrant", "kms:DescribeKey"],
             "Resource": "*",
             "Condition": {"StringEquals": {
                 "kms:CallerAccount": account, "kms:ViaService": format!("ec2.{region}.{suffix}"),

@@ -115,6 +115,17 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
             .as_deref()
             .map_or(Ok(()), |value| one_of(value, known, at, key))?;
     }
+    deprecation_time(image, at)?;
+    name(aws, image, at)?;
+    if let Err(refused) = consistent(image) {
+        return fault(at, "virtualization_type", refused.message);
+    }
+    launch_permissions(image, at)?;
+    mappings(aws, image, at)?;
+    check_tags(&image.tags, at)
+}
+
+fn deprecation_time(image: &Image, at: &str) -> Result<(), WorldError> {
     let deprecation = image.deprecation_time.as_deref();
     if let Some(text) = deprecation.filter(|text| time::parse_iso(text).is_none()) {
         return fault(
@@ -123,6 +134,10 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
             format!("{text:?} is not 2027-01-31T12:00:00.000Z"),
         );
     }
+    Ok(())
+}
+
+fn name(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError> {
     if check_name(&image.name).is_err() {
         let why = format!(
             "{:?} is not 3 to 128 of A-Z a-z 0-9 ()[] ./-'@_",
@@ -141,12 +156,7 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
         );
         return fault(at, "name", why);
     }
-    if let Err(refused) = consistent(image) {
-        return fault(at, "virtualization_type", refused.message);
-    }
-    launch_permissions(image, at)?;
-    mappings(aws, image, at)?;
-    check_tags(&image.tags, at)
+    Ok(())
 }
 
 fn launch_permissions(image: &Image, at: &str) -> Result<(), WorldError> {

@@ -60,7 +60,8 @@ fn service_linked(role: &Role) -> Role {
     if role.policies.is_empty() && LAUNCHING_SERVICES.contains(&service.as_str()) {
         let policy = json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Resource": "*",
-            "Action": ["ec2:Describe*", "ec2:RunInstances", "ec2:TerminateInstances", "ec2:CreateTags"],
+            "Action": ["ec2:Describe*", "ec2:RunInstances", "ec2:TerminateInstances",
+                       "ec2:CreateTags"],
         }]});
         role.policies.push(policy.to_string());
     }

@@ -41,7 +41,8 @@ fn who_is_named_and_how_closely() {
             Some(Reach::Principal),
         ),
         (
-            r#"{"AWS":["222222222222","arn:aws:sts::222222222222:assumed-role/AmiCopyRole/run-1"]}"#,
+            r#"{"AWS":["222222222222",
+                       "arn:aws:sts::222222222222:assumed-role/AmiCopyRole/run-1"]}"#,
             Some(Reach::Session),
         ),
         (
@@ -117,7 +118,8 @@ fn a_service_belongs_to_no_account() {
 fn a_denied_account_denies_everyone_in_it() {
     let both = policy(&format!(
         r#"[{{"Effect":"Allow","Principal":{{"AWS":"{ROLE}"}},"Action":"kms:*","Resource":"*"}},
-            {{"Sid":"Out","Effect":"Deny","Principal":{{"AWS":"222222222222"}},"Action":"kms:Decrypt","Resource":"*"}}]"#
+            {{"Sid":"Out","Effect":"Deny","Principal":{{"AWS":"222222222222"}},
+              "Action":"kms:Decrypt","Resource":"*"}}]"#
     ));
     let (principal, context) = (session(), Context::new());
     let judge = |action| {
@@ -145,7 +147,8 @@ fn not_principal_exempts_only_whom_it_names_completely() {
     let denied = |exempted: &str| {
         let policy = policy(&format!(
             r#"[{{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}},
-                {{"Effect":"Deny","NotPrincipal":{{"AWS":{exempted}}},"Action":"*","Resource":"*"}}]"#
+                {{"Effect":"Deny","NotPrincipal":{{"AWS":{exempted}}},
+                  "Action":"*","Resource":"*"}}]"#
         ));
         reach(&policy, &session()).is_none()
     };
@@ -219,8 +222,8 @@ fn an_organisation_is_reached_by_condition() {
 #[test]
 fn the_principals_named_can_be_checked_for_existence() {
     let policy = policy(&format!(
-        r#"[{{"Effect":"Allow","Principal":{{"AWS":["{ROLE}","222222222222","*"],"Service":"ec2.amazonaws.com"}},
-              "Action":"*","Resource":"*"}},
+        r#"[{{"Effect":"Allow","Action":"*","Resource":"*",
+              "Principal":{{"AWS":["{ROLE}","222222222222","*"],"Service":"ec2.amazonaws.com"}}}},
             {{"Effect":"Deny","NotPrincipal":{{"AWS":["{ROLE}","arn:aws:iam::222222222222:root"]}},
               "Action":"*","Resource":"*"}}]"#
     ));
