@@ -91,67 +91,41 @@ async fn an_image_is_seen_by_account_organization_and_unit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn permissions_are_added_and_removed_one_by_one() {
+async fn a_snapshot_shows_the_permissions_that_were_added_and_not_those_removed() {
+    let bench = Bench::new();
+    let producer = &bench.producer;
+    let other = "333333333333";
+    let attribute = ("Attribute", "createVolumePermission");
+    let modify = async |params: &[(&str, &str)]| {
+        let params = [&[("SnapshotId", ROOT)], params].concat();
+        producer.ec2("ModifySnapshotAttribute", &params).await.ok();
+    };
+    modify(&[attribute, ("OperationType", "add"), ("UserId.1", other)]).await;
+    modify(&[("CreateVolumePermission.Remove.1.UserId", CONSUMER)]).await;
+    let params = [("SnapshotId", ROOT), attribute];
+    let listed = producer.ec2("DescribeSnapshotAttribute", &params).await;
+    assert_eq!(listed.ok().texts("userId"), [other]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_has_a_launch_permission_until_it_is_removed() {
     let bench = Bench::new();
     let other = "333333333333";
-    let add = [
-        ("SnapshotId", ROOT),
-        ("Attribute", "createVolumePermission"),
-        ("OperationType", "add"),
-        ("UserId.1", other),
-    ];
-    bench
-        .producer
-        .ec2("ModifySnapshotAttribute", &add)
-        .await
-        .ok();
-    let remove = [
-        ("SnapshotId", ROOT),
-        ("CreateVolumePermission.Remove.1.UserId", CONSUMER),
-    ];
-    bench
-        .producer
-        .ec2("ModifySnapshotAttribute", &remove)
-        .await
-        .ok();
-    let params = [
-        ("SnapshotId", ROOT),
-        ("Attribute", "createVolumePermission"),
-    ];
-    let listed = bench
-        .producer
-        .ec2("DescribeSnapshotAttribute", &params)
-        .await
-        .ok();
-    assert_eq!(listed.texts("userId"), [other]);
+    let modify = async |operation: &str| {
+        let params = [
+            ("ImageId", IMAGE),
+            ("Attribute", "launchPermission"),
+            ("OperationType", operation),
+            ("UserId.1", other),
+        ];
+        let producer = &bench.producer;
+        producer.ec2("ModifyImageAttribute", &params).await.ok();
+        let image = bench.sandbox.images(PRODUCER, WEST).remove(0);
+        image.launch_permissions
+    };
     let permission = LaunchPermission::User(other.to_owned());
-    let add = [
-        ("ImageId", IMAGE),
-        ("OperationType", "add"),
-        ("UserId.1", other),
-    ];
-    bench.producer.ec2("ModifyImageAttribute", &add).await.ok();
-    assert!(
-        bench.sandbox.images(PRODUCER, WEST)[0]
-            .launch_permissions
-            .contains(&permission)
-    );
-    let remove = [
-        ("ImageId", IMAGE),
-        ("Attribute", "launchPermission"),
-        ("OperationType", "remove"),
-        ("UserId.1", other),
-    ];
-    bench
-        .producer
-        .ec2("ModifyImageAttribute", &remove)
-        .await
-        .ok();
-    assert!(
-        bench.sandbox.images(PRODUCER, WEST)[0]
-            .launch_permissions
-            .is_empty()
-    );
+    assert!(modify("add").await.contains(&permission));
+    assert!(modify("remove").await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

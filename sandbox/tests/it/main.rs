@@ -1,5 +1,15 @@
 //! The sandbox from outside: signed requests as clients send them, and their effect on the world.
 
+/// Returns the first answer from a list of attempts to provoke a refusal.
+macro_rules! first_of {
+    ($($attempt:expr),+ $(,)?) => {{
+        $(if let Some(answer) = $attempt.await {
+            return Some(answer);
+        })+
+        None
+    }};
+}
+
 mod answers;
 mod child_grants;
 mod client;

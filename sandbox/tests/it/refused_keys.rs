@@ -29,12 +29,10 @@ fn with(mut body: Value, name: &str, value: Value) -> Value {
 }
 
 pub async fn provoke(name: &str) -> Option<Answer> {
-    if let Some(answer) = policies(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = grants(name).await {
-        return Some(answer);
-    }
+    first_of!(policies(name), grants(name), keys(name))
+}
+
+async fn keys(name: &str) -> Option<Answer> {
     let bench = Bench::new();
     let describe = |id: &'static str| bench.consumer.kms("DescribeKey", json!({"KeyId": id}));
     Some(match name {
