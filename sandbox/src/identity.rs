@@ -1,5 +1,5 @@
-//! The caller of an operation, and the decision of its own policies: identity policies, limited by
-//! the session policy and by the account's service control policies.
+//! The caller of an operation, and the decision of its own policies. Identity policies are limited
+//! by the session policy and by the account's service control policies.
 //!
 //! Source: IAM guide, policy evaluation logic; Organizations guide, SCP evaluation. The services
 //! evaluate resource policies. An account's service control policies form one set, which includes

@@ -128,10 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_refusal_is_whole_and_named_once() {
+    fn every_refusal_is_complete_and_has_a_unique_name() {
         let mut names = BTreeSet::new();
         for refusal in all() {
-            assert!(names.insert(refusal.name), "{} stands twice", refusal.name);
+            assert!(
+                names.insert(refusal.name),
+                "the name {} is not unique",
+                refusal.name
+            );
             assert!(!refusal.source.is_empty() && !refusal.code.is_empty());
             assert!(
                 matches!(refusal.status, 200 | 301 | 400..=599),
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn values_fill_the_message_in_order() {
+    fn values_fill_a_message_in_order() {
         let refused = INVALID_PARAMETER_VALUE.with(&["x", "Y"]);
         assert_eq!(refused.message, "Value (x) for parameter Y is invalid.");
     }

@@ -14,7 +14,7 @@ use crate::ec2;
 use crate::ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
 use crate::world::{World, WorldError};
 
-/// A cheap clone of the state of one sandbox.
+/// The state of a sandbox. A clone shares it.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     inner: Arc<Inner>,
@@ -118,7 +118,7 @@ impl Runtime {
         std::future::pending::<()>().await;
     }
 
-    /// Resolves once for every hang, also for a hang that came before.
+    /// Resolves once for every hang, even for a hang that came before.
     pub(crate) async fn hung(&self) {
         if let Ok(permit) = self.inner.hangs.acquire().await {
             permit.forget();

@@ -50,7 +50,7 @@ impl Drop for Server {
 async fn accept(runtime: Runtime, listener: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
-        // A failed accept concerns one peer, or the load, which will pass.
+        // A failed accept concerns one peer, or a load that will pass.
         if let Ok((stream, _)) = listener.accept().await {
             connections.spawn(serve(runtime.clone(), stream));
         } else {

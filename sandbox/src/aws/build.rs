@@ -144,7 +144,7 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
         )?;
     }
     if aws.accounts.insert(id.clone(), live).is_some() {
-        return fault(at, "id", format!("account {id} stands twice"));
+        return fault(at, "id", format!("account {id} is declared twice"));
     }
     for (i, role) in account.roles.iter().enumerate() {
         add_role(aws, id, role, &format!("{at}.role[{i}]"))?;
@@ -224,7 +224,7 @@ fn known_region(partition: &Partition, region: &str, at: &str) -> Result<(), Wor
     fault(
         at,
         "region",
-        format!("{region:?} is no Region the sandbox knows"),
+        format!("{region:?} is not a Region that the sandbox models"),
     )
 }
 

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_those_of_the_model() {
+    fn an_organizations_id_has_the_models_form() {
         assert!(is_organization_id("o-0123456789") && is_root_id("r-ab12"));
         assert!(is_unit_id("ou-ab12-12345678"));
         for bad in ["o-short", "o-0123456789ABC", "0123456789abc", "o-"] {

@@ -113,7 +113,7 @@ mod tests {
     use super::matches;
 
     #[test]
-    fn wildcards_match_as_in_ec2() {
+    fn a_filter_with_wildcards_matches_as_in_ec2() {
         assert!(matches("gold*-20??", "golden-2026") && matches("*", "") && matches(r"a\*", "a*"));
         assert!(!matches("gold", "golden") && !matches(r"a\*", "ab") && !matches("?", ""));
         assert!(!matches(&"*a".repeat(50), &"b".repeat(500)));

@@ -358,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_for_any_number() {
+    fn a_parameter_pattern_matches_any_number() {
         assert_eq!(pattern("Filter.12.Value.3"), "Filter.N.Value.N");
         assert_eq!(pattern("Filter..Value"), "Filter..Value");
     }

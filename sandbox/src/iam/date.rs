@@ -85,7 +85,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn forms_aws_accepts() {
+    fn a_date_in_a_form_of_aws_is_read() {
         for (text, expected) in [
             ("1970-01-01", 0),
             ("1970-01-01T00:00:01Z", 1_000),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_date() {
+    fn a_date_in_another_form_is_refused() {
         for text in [
             "",
             "today",

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_without_end_is_an_error_and_not_a_stack_overflow() {
+    fn deeply_nested_json_is_refused_without_a_stack_overflow() {
         assert!(read(&"[".repeat(1_000_000)).is_err());
         assert!(read(&"{\"a\":".repeat(1_000_000)).is_err());
     }

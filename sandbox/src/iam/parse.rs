@@ -155,7 +155,7 @@ fn one_of<T>(
             .map_err(|error| error.within(all_but)),
         (Some(_), Some(_)) => Err(PolicyError::new(
             all_but,
-            format!("cannot stand beside {only}"),
+            format!("cannot be combined with {only}"),
         )),
     }
 }

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards() {
+    fn a_wildcard_matches_any_text() {
         for (pattern, text, expected) in [
             ("*", "", true),
             ("*", "anything:at/all", true),
@@ -253,13 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pathological_pattern_is_answered_at_once() {
+    fn a_pathological_pattern_matches_in_short_time() {
         let pattern = "a*".repeat(2_000) + "b";
         assert!(!matches(&pattern, &"a".repeat(5_000)));
     }
 
     #[test]
-    fn variables_stand_for_their_literal_value() {
+    fn a_variable_matches_its_literal_value_only() {
         assert!(matches(
             "key/${aws:PrincipalAccount}/*",
             "key/222222222222/x"
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_literal() {
+    fn an_escaped_wildcard_matches_itself_only() {
         assert!(matches("a${*}b", "a*b") && !matches("a${*}b", "axb"));
         assert!(matches("a${?}b", "a?b") && matches("a${$}b", "a$b"));
     }
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn arn_wildcards_stay_between_their_colons() {
+    fn a_wildcard_in_an_arn_crosses_no_colon() {
         let arn = |pattern: &str, text: &str| {
             Pattern::compile(pattern, FULL)
                 .unwrap()

@@ -12,8 +12,8 @@ use crate::rules::key_specs;
 use crate::rules::key_states::UNUSABLE;
 use crate::wire::time;
 
-/// Returns the ARN of the key that `KeyId` names: an ID or alias of the caller's account, or an ARN
-/// of any account, in this Region.
+/// Returns the ARN of the key that `KeyId` names in this Region: by an ID or alias of the caller's
+/// account, or by an ARN of any account.
 pub(super) fn find(
     aws: &mut Aws,
     ask: Ask<'_>,

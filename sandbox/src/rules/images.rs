@@ -38,7 +38,7 @@ mod tests {
     use super::check_name;
 
     #[test]
-    fn names_are_those_of_the_model() {
+    fn an_image_name_has_the_models_form() {
         for good in ["abc", "base-image (v1) [x] a/b's @_.", &"x".repeat(128)] {
             assert!(check_name(good).is_ok(), "{good}");
         }

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn crcs_have_their_published_check_values() {
+    fn a_crc_has_its_published_check_value() {
         let body = b"123456789";
         assert_eq!(crc32(body, 0xEDB8_8320), 0xCBF4_3926);
         assert_eq!(crc32(body, 0x82F6_3B78), 0xE306_9283);

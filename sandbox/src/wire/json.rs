@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_count_from_one() {
+    fn a_json_list_is_flattened_from_one() {
         let flat = flatten(&serde_json::json!({"A": ["x", {"B": 2}], "C": {"D": true}, "E": null}));
         let pairs: Vec<_> = flat.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(pairs, ["A.1=x", "A.2.B=2", "C.D=true"]);

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_keep_the_order_of_their_numbers() {
+    fn a_query_list_keeps_the_order_of_its_numbers() {
         let query = Query::parse(b"A.10=ten&A.2=two&A.1=one&B.1.C=x&B.1.D=y&B.2.C=z");
         assert_eq!(query.list("A"), ["one", "two", "ten"]);
         let inner = query.structures("B");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_forms_are_only_odd_parameters() {
+    fn a_hostile_query_is_read_as_odd_parameters() {
         let query = Query::parse(b"A..=1&A.99999999999999.B=2&%ff%00=3&&=&A.-1=4");
         assert!(query.list("A").is_empty());
         assert!(query.structures("").is_empty());

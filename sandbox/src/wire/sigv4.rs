@@ -1,5 +1,5 @@
-//! Signature Version 4, as a service verifies it: reads the claim of a request, and computes the
-//! signature that only the holder of the secret can make.
+//! Signature Version 4, as a service verifies it. The module reads the claim of a request, and
+//! computes the signature that only the holder of the secret can make.
 //!
 //! The code follows the signing specification, so that the signers under test are checked against
 //! something else.

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_aws_writes_them() {
+    fn a_time_is_written_in_each_form_of_aws() {
         let time = parse_basic("20260131T120000Z").expect("a time") + Duration::from_millis(7);
         assert_eq!(iso(time), "2026-01-31T12:00:00.007Z");
         assert_eq!(iso_seconds(time), "2026-01-31T12:00:00Z");

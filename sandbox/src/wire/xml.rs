@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_cannot_break_out_of_its_element() {
+    fn xml_text_is_escaped() {
         let mut xml = Xml::new();
         xml.text("a", "</a>&\"\u{0}x");
         assert_eq!(xml.finish(), "<a>&lt;/a&gt;&amp;&quot;\u{fffd}x</a>");

@@ -26,7 +26,7 @@ async fn granted(bench: &Bench, operations: &[&str], constraints: &Value) -> Cli
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_has_no_operation_that_its_parent_has_not() {
+async fn a_child_grant_with_an_operation_beyond_its_parent_is_refused() {
     let bench = Bench::new();
     let none = Value::Null;
     let copier = granted(&bench, &["CreateGrant", "Decrypt", "DescribeKey"], &none).await;
@@ -50,7 +50,7 @@ async fn a_child_has_no_operation_that_its_parent_has_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_is_constrained_as_strictly_or_more() {
+async fn a_child_grant_with_looser_constraints_is_refused() {
     let subset = |pairs: Value| json!({"EncryptionContextSubset": pairs});
     let equals = |pairs: Value| json!({"EncryptionContextEquals": pairs});
     let (one, two) = (json!({"a": "1"}), json!({"a": "1", "b": "2"}));
@@ -73,7 +73,7 @@ async fn a_child_is_constrained_as_strictly_or_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rehearsal_makes_none() {
+async fn a_dry_run_of_create_grant_creates_no_grant() {
     let bench = Bench::new();
     let copier = granted(&bench, &["CreateGrant", "Decrypt"], &Value::Null).await;
     for (operation, refusal) in [

@@ -44,7 +44,7 @@ async fn assumes(client: &Client, account: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_requests_of_the_function_carry_its_arn() {
+async fn a_request_carries_a_function_arn_only_with_the_functions_key() {
     let condition = json!({"ArnNotEquals": {"lambda:SourceFunctionArn": FUNCTION}});
     let (function, elsewhere) = clients(&but("sts:AssumeRole", &condition));
     assert!(assumes(&function, "222222222222").await);
@@ -52,7 +52,7 @@ async fn only_requests_of_the_function_carry_its_arn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_is_a_resource_of_its_account_and_organization() {
+async fn a_role_has_its_account_and_organization_as_condition_keys() {
     let condition = json!({"StringNotEquals": {"aws:ResourceAccount": "222222222222"}});
     let (function, _) = clients(&but("sts:AssumeRole", &condition));
     assert!(assumes(&function, "222222222222").await);
@@ -64,7 +64,7 @@ async fn a_role_is_a_resource_of_its_account_and_organization() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_answers_to_its_aliases() {
+async fn a_key_has_its_aliases_as_a_condition_key() {
     for (alias, may) in [("alias/source", true), ("alias/other", false)] {
         let condition = json!({"ForAllValues:StringNotEquals": {"kms:ResourceAliases": alias}});
         let (function, _) = clients(&but("kms:DescribeKey", &condition));

@@ -5,7 +5,7 @@ use amiferry_sandbox::{LaunchPermission, Limits, Snapshot};
 use crate::worlds::{Bench, CONSUMER, IMAGE, OWN, PLAIN, PRODUCER, ROOT, UNSHARED, WEST, world};
 
 #[tokio::test(start_paused = true)]
-async fn only_owners_and_those_shared_with_see_a_snapshot() {
+async fn a_snapshot_shows_only_to_owner_and_permitted_accounts() {
     let bench = Bench::new();
     let seen = bench.consumer.ec2("DescribeSnapshots", &[]).await.ok();
     assert_eq!(seen.texts("snapshotId"), [ROOT, PLAIN, OWN]);
@@ -43,7 +43,7 @@ async fn only_owners_and_those_shared_with_see_a_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_is_seen_by_account_organization_and_unit() {
+async fn an_image_shows_by_account_organization_and_unit() {
     let organization = "arn:aws:organizations::999999999999:organization/o-a1b2c3d4e5";
     let outer = "arn:aws:organizations::999999999999:ou/o-a1b2c3d4e5/ou-ab12-11111111";
     let inner = "arn:aws:organizations::999999999999:ou/o-a1b2c3d4e5/ou-ab12-22222222";
@@ -129,7 +129,7 @@ async fn an_image_has_a_launch_permission_until_it_is_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn filters_are_joined_by_and_their_values_by_or() {
+async fn filters_are_joined_by_and_and_their_values_by_or() {
     let bench = Bench::new();
     let find = |params: &'static [(&'static str, &'static str)]| async {
         bench
@@ -188,7 +188,7 @@ async fn filters_are_joined_by_and_their_values_by_or() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_are_complete_also_when_some_are_empty() {
+async fn pages_are_complete_even_if_some_are_empty() {
     for empty_pages in [false, true] {
         let bench = Bench::of(world().limits(Limits {
             empty_pages,
@@ -226,7 +226,7 @@ async fn pages_are_complete_also_when_some_are_empty() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn regions_and_default_keys_are_told() {
+async fn regions_and_default_keys_are_described() {
     let bench = Bench::new();
     bench
         .sandbox
@@ -252,7 +252,7 @@ async fn regions_and_default_keys_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dry_runs_tell_permission_and_change_nothing() {
+async fn a_dry_run_checks_permission_and_changes_nothing() {
     let bench = Bench::new();
     let calls: [(&str, &[(&str, &str)]); 6] = [
         (

@@ -62,7 +62,7 @@ async fn every_call_is_in_the_ledger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn before_means_without_effect_and_after_means_with() {
+async fn a_fault_before_has_no_effect_and_a_fault_after_has() {
     for (fault, happened) in [(Fault::ResetBefore, false), (Fault::ResetAfter, true)] {
         let bench = Bench::new();
         let struck = fault.clone();
@@ -89,7 +89,7 @@ async fn before_means_without_effect_and_after_means_with() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_and_delays_can_be_struck_in() {
+async fn a_fault_refuses_or_delays_a_call() {
     let bench = Bench::new();
     let once = AtomicBool::new(true);
     bench.sandbox.set_fault(move |call| {
@@ -159,7 +159,7 @@ async fn latency_is_divided_by_speed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asynchronous_invocations_are_kept_for_the_test() {
+async fn an_asynchronous_invocation_is_kept_for_the_test() {
     let bench = Bench::new();
     let ferry = &bench.ferry;
     let answer = ferry

@@ -11,7 +11,7 @@ use crate::worlds::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_key_is_found_by_every_name() {
+async fn a_key_is_found_by_id_arn_and_alias() {
     let bench = Bench::new();
     let alias_arn = "arn:aws:kms:us-west-2:222222222222:alias/amis";
     for name in ["target", TARGET_KEY, "alias/amis", alias_arn] {
@@ -47,7 +47,7 @@ async fn a_key_is_found_by_every_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_not_symmetric_says_so_and_encrypts_no_copy() {
+async fn an_asymmetric_key_describes_itself_and_encrypts_no_copy() {
     let mut world = world();
     let keys = &mut world.accounts[1].keys;
     keys.push(Key::new(WEST, "mac").spec("HMAC_256"));
@@ -96,7 +96,7 @@ async fn a_key_that_is_not_symmetric_says_so_and_encrypts_no_copy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn grants_are_repeatable_by_name_and_only_when_all_is_equal() {
+async fn a_named_grant_is_repeated_only_if_all_of_it_is_equal() {
     let bench = Bench::new();
     let first = bench.producer.kms("CreateGrant", grant()).await.ok().json();
     let again = bench.producer.kms("CreateGrant", grant()).await.ok().json();
@@ -150,7 +150,7 @@ async fn grants_are_repeatable_by_name_and_only_when_all_is_equal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_is_retired_by_its_token_or_its_retiring_principal() {
+async fn a_grant_is_retired_by_token_or_retiring_principal() {
     let bench = Bench::new();
     let mut body = grant();
     body["RetiringPrincipal"] = json!(FERRY);
@@ -176,7 +176,7 @@ async fn a_grant_is_retired_by_its_token_or_its_retiring_principal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_foreign_caller_needs_grant_and_identity_policy() {
+async fn a_foreign_caller_needs_a_grant_and_an_identity_policy() {
     let bench = Bench::new();
     let copier = bench
         .ferry
@@ -201,7 +201,7 @@ async fn a_foreign_caller_needs_grant_and_identity_policy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_policy_limits_what_a_grant_gives() {
+async fn a_session_policy_limits_a_grant() {
     let bench = Bench::new();
     bench.producer.kms("CreateGrant", grant()).await.ok();
     let policy = json!({"Version": "2012-10-17", "Statement": [
@@ -244,7 +244,7 @@ async fn a_key_policy_is_read_and_replaced_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn via_service_and_aws_resource_conditions_keep_direct_calls_out() {
+async fn a_key_policy_for_ec2_only_refuses_direct_calls() {
     let bench = Bench::new();
     let uses = json!([
         "kms:DescribeKey",

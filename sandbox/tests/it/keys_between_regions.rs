@@ -23,7 +23,7 @@ fn bench() -> Bench {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_knows_the_others() {
+async fn a_multi_region_key_lists_primary_and_replicas() {
     let bench = bench();
     let describe = async |region: &str| {
         let client = bench.consumer.in_region(region);
@@ -58,7 +58,7 @@ async fn each_knows_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn policies_grants_and_states_are_their_own() {
+async fn a_replica_has_policy_grants_and_state_of_its_own() {
     let bench = bench();
     let east = bench.consumer.in_region(EAST);
     let grant = json!({"KeyId": ID, "GranteePrincipal": COPIER, "Operations": ["Decrypt"]});

@@ -33,7 +33,7 @@ async fn may(bench: &Bench) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_shown_at_once_and_counts_later() {
+async fn a_put_key_policy_shows_at_once_and_is_in_force_later() {
     let bench = Bench::of(world().policy_delay(DELAY));
     assert!(!may(&bench).await);
     put(&bench, &open()).await;
@@ -48,13 +48,13 @@ async fn it_is_shown_at_once_and_counts_later() {
     put(&bench, &closed()).await;
     assert!(!may(&bench).await);
     tokio::time::sleep(DELAY / 2).await;
-    assert!(may(&bench).await, "the first one counts");
+    assert!(may(&bench).await, "the first policy is in force");
     tokio::time::sleep(DELAY / 2).await;
-    assert!(!may(&bench).await, "the second one counts");
+    assert!(!may(&bench).await, "the second policy is in force");
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_breaks_a_copy_when_it_counts_and_not_before() {
+async fn a_put_key_policy_breaks_a_copy_once_it_is_in_force() {
     let bench = Bench::of(world().policy_delay(DELAY).copy_mib_per_second(50.0));
     let id = bench.copy().await;
     put(&bench, &closed()).await;
@@ -69,7 +69,7 @@ async fn it_breaks_a_copy_when_it_counts_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fate_does_not_wait() {
+async fn a_key_policy_set_by_a_test_is_in_force_at_once() {
     let bench = Bench::of(world().policy_delay(DELAY));
     put(&bench, &closed()).await;
     let policy = open().to_string();
@@ -79,5 +79,8 @@ async fn fate_does_not_wait() {
     assert_eq!(changed, Ok(true));
     assert!(may(&bench).await);
     tokio::time::sleep(DELAY).await;
-    assert!(may(&bench).await, "what was put before is forgotten");
+    assert!(
+        may(&bench).await,
+        "a test's policy replaces a policy that was put before"
+    );
 }

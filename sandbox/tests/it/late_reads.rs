@@ -212,7 +212,7 @@ async fn assert_late(late_reads: LateReads, late: &[&'static str]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_delays_every_read_is_prompt() {
+async fn a_read_without_delays_is_prompt() {
     assert_late(LateReads::default(), &[]).await;
 }
 
@@ -271,7 +271,7 @@ async fn late_listings_leave_other_reads_prompt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_may_be_listed_before_it_counts_and_count_before_it_is_listed() {
+async fn a_grant_is_listed_and_in_force_by_separate_delays() {
     for (counts, listed) in [(DELAY, Duration::ZERO), (Duration::ZERO, DELAY)] {
         let late = LateReads {
             grants: listed,
@@ -288,7 +288,7 @@ async fn a_grant_may_be_listed_before_it_counts_and_count_before_it_is_listed() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_given_at_creation_are_as_late_as_the_later_of_both_delays() {
+async fn tags_of_a_creating_call_show_after_the_longer_of_both_delays() {
     for (tag_delay, tags) in [(DELAY, DELAY / 2), (DELAY / 2, DELAY)] {
         let late = LateReads {
             tags,
@@ -353,7 +353,7 @@ pub async fn accounts(bench: &Bench) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_by_another_hand_are_as_late() {
+async fn changes_by_a_test_show_as_late_as_changes_by_calls() {
     let late = LateReads {
         tags: DELAY,
         permissions: DELAY,

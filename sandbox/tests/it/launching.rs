@@ -101,7 +101,7 @@ fn code(reason: Option<(String, String)>) -> Option<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_own_image_launches_and_is_terminated() {
+async fn an_own_image_launches_and_its_instance_terminates() {
     let bench = Bench::new();
     let producer = &bench.producer;
     let id = launched(producer, IMAGE).await;
@@ -138,7 +138,7 @@ async fn an_own_image_launches_and_is_terminated() {
 
 /// A launch needs the launch permission and the key, but no createVolumePermission.
 #[tokio::test(start_paused = true)]
-async fn a_foreign_image_needs_its_launch_permission_and_its_key() {
+async fn a_foreign_image_launches_with_launch_permission_and_key() {
     let organization = format!("arn:aws:organizations::{MANAGEMENT}:organization/{ORGANIZATION}");
     let unit = format!("arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{OUTER}");
     for (parameter, value) in [
@@ -165,7 +165,7 @@ async fn a_foreign_image_needs_its_launch_permission_and_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_use_of_the_key_is_needed() {
+async fn a_launch_fails_without_any_one_use_of_the_key() {
     let bench = Bench::new();
     share(&bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
     for missing in USES {
@@ -192,7 +192,7 @@ async fn every_use_of_the_key_is_needed() {
 
 /// EBS encrypts a volume of a foreign snapshot under the caller's default key.
 #[tokio::test(start_paused = true)]
-async fn the_default_key_must_be_usable_too() {
+async fn a_launch_of_a_foreign_snapshot_needs_the_default_key() {
     let mut world = world();
     world.accounts[1]
         .ebs_default_keys
@@ -222,7 +222,7 @@ async fn the_default_key_must_be_usable_too() {
 
 /// Registers a copy with AWS's defaults, which fit no instance type of today.
 #[tokio::test(start_paused = true)]
-async fn an_image_must_fit_the_instance_type() {
+async fn an_image_that_does_not_fit_the_instance_type_is_refused() {
     let bench = Bench::new();
     let image = |id: &str, change: fn(&mut Image)| {
         let image = Image::new(WEST, id, id)
@@ -271,7 +271,7 @@ async fn an_image_must_fit_the_instance_type() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_launches_once() {
+async fn a_client_token_launches_one_instance() {
     let bench = Bench::new();
     let run = async |token: &str, kind: &str| {
         let params = [("ClientToken", token), ("InstanceType", kind)];
@@ -291,7 +291,7 @@ async fn a_token_launches_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn launching_needs_permission_on_every_resource() {
+async fn a_launch_needs_permission_on_every_resource() {
     let bench = Bench::new();
     let user = "arn:aws:iam::111111111111:user/admin";
     let rehearse = || launch(&bench.producer, IMAGE, &[("DryRun", "true")]);
@@ -325,7 +325,7 @@ async fn launching_needs_permission_on_every_resource() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_launch_does_not_model_is_refused() {
+async fn a_launch_with_a_parameter_that_is_not_modelled_is_refused() {
     let bench = Bench::new();
     for more in [
         ("MaxCount", "2"),

@@ -90,7 +90,7 @@ async fn auto_scaling_needs_a_grant_made_in_its_own_account() {
 /// A grant to an account takes effect through the account's policies, which a service-linked role
 /// lacks.
 #[tokio::test(start_paused = true)]
-async fn a_grant_to_the_account_is_none_to_a_service() {
+async fn a_grant_to_an_account_does_not_reach_a_service_linked_role() {
     let bench = Bench::new();
     share(&bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
     let account = grant("arn:aws:iam::222222222222:root");
@@ -103,7 +103,7 @@ async fn a_grant_to_the_account_is_none_to_a_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_operation_of_the_documented_grant_that_ec2_uses_is_needed() {
+async fn a_service_launch_needs_every_operation_that_ec2_uses() {
     let bench = Bench::new();
     let scaler = shared(&bench, json!({})).await;
     for missing in crate::launching::USES {
@@ -121,7 +121,7 @@ async fn every_operation_of_the_documented_grant_that_ec2_uses_is_needed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_for_aws_resources_only_keeps_that_grant_out() {
+async fn a_key_policy_for_aws_resources_only_refuses_the_services_grant() {
     let bench = Bench::new();
     let condition = json!({"Bool": {"kms:GrantIsForAWSResource": "true"}});
     let scaler = shared(&bench, condition).await;
@@ -134,7 +134,7 @@ async fn a_policy_for_aws_resources_only_keeps_that_grant_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_else_acts_as_a_service() {
+async fn only_a_service_linked_role_acts_as_a_service() {
     let bench = Bench::new();
     for role in [
         crate::worlds::COPIER,

@@ -13,7 +13,7 @@ fn a_module_names_only_modules_listed_above_it() {
 }
 
 #[test]
-fn every_form_of_a_use_that_points_up_is_a_fault() {
+fn a_use_that_points_up_is_a_fault_in_every_form() {
     let src = Path::new(env!("CARGO_TARGET_TMPDIR")).join("module_order");
     let write = |file: &str, text: &str| {
         let path = src.join(file);

@@ -36,7 +36,7 @@ fn ids(items: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_tree_is_walked_level_by_level() {
+async fn an_organization_is_listed_level_by_level() {
     let bench = Bench::new();
     let client = &bench.management;
     let (roots, _) = all(client, "ListRoots", json!({}), "Roots").await;
@@ -64,7 +64,7 @@ async fn the_tree_is_walked_level_by_level() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn things_are_named_as_the_model_wants() {
+async fn organizations_arns_have_the_models_form() {
     let mut world = world();
     world.accounts[1] = world.accounts[1].clone().state("SUSPENDED").name("shop");
     let bench = Bench::of(world);
@@ -96,7 +96,7 @@ async fn things_are_named_as_the_model_wants() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_describe_and_administrators_list() {
+async fn members_describe_and_only_administrators_list() {
     let mut world = world();
     world.organization = Some(organization().delegated_administrator(PRODUCER));
     let bench = Bench::of(world);
@@ -122,7 +122,7 @@ async fn members_describe_and_administrators_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn policies_are_asked_with_the_resource_of_the_list() {
+async fn a_list_needs_permission_on_its_own_resource() {
     let bench = Bench::new();
     let unit = format!("arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{OUTER}");
     let policy = json!({"Version": "2012-10-17", "Statement": [
@@ -158,7 +158,7 @@ fn crowded(empty_pages: bool) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_hold_at_most_twenty_and_may_be_empty() {
+async fn a_page_holds_at_most_twenty_items_and_may_be_empty() {
     let bench = Bench::of(crowded(true));
     let body = json!({"ParentId": OUTER});
     let first = bench
@@ -191,7 +191,7 @@ async fn pages_hold_at_most_twenty_and_may_be_empty() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_are_in_the_ledger_and_can_be_throttled() {
+async fn organizations_calls_are_in_the_ledger_and_can_fail_by_fault() {
     let bench = Bench::new();
     bench.sandbox.set_fault(|call| match call.service.as_str() {
         "organizations" => Fault::Refuse {
@@ -222,7 +222,7 @@ async fn calls_are_in_the_ledger_and_can_be_throttled() {
 
 /// The only endpoint is in us-east-1; at another address, SDKs sign for the client's Region.
 #[tokio::test(start_paused = true)]
-async fn the_endpoint_is_global() {
+async fn organizations_has_one_endpoint() {
     let bench = Bench::new();
     let send = async |region: &str, host: &str| -> Answer {
         let client = bench.management.in_region(region);

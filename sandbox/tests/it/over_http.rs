@@ -53,7 +53,7 @@ pub async fn too_large() -> Answer {
 }
 
 #[tokio::test]
-async fn the_sandbox_tells_what_it_saw() {
+async fn the_inspection_paths_show_ledger_and_world() {
     let bench = Bench::new();
     let server = serve(&bench.sandbox).await;
     bench.nobody.ec2("DescribeImages", &[]).await;
@@ -90,7 +90,7 @@ async fn the_sandbox_tells_what_it_saw() {
 }
 
 #[tokio::test]
-async fn the_response_url_wants_no_content_type_and_4096_bytes_at_most() {
+async fn the_response_url_refuses_a_content_type_and_a_long_body() {
     let bench = Bench::new();
     let server = serve(&bench.sandbox).await;
     let put = |more: &'static str, body: Vec<u8>| {
@@ -120,7 +120,7 @@ async fn the_response_url_wants_no_content_type_and_4096_bytes_at_most() {
 }
 
 #[tokio::test]
-async fn a_reset_breaks_the_connection_and_a_dropped_server_stops_listening() {
+async fn a_reset_breaks_the_connection_and_a_dropped_server_stops() {
     let bench = Bench::new();
     let server = serve(&bench.sandbox).await;
     bench

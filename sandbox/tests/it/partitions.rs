@@ -78,7 +78,7 @@ fn client(sandbox: &Sandbox, id: &str, region: &str) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_whole_copy_stays_inside() {
+async fn a_copy_completes_inside_its_partition() {
     for place in [CHINA, GOVCLOUD] {
         let sandbox = Sandbox::new(world(&place));
         let (partition, [west, east]) = (place.partition, place.regions);
@@ -126,7 +126,7 @@ async fn a_whole_copy_stays_inside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_count_in_no_other_partition() {
+async fn credentials_of_another_partition_are_refused() {
     let sandbox = Sandbox::new(world(&CHINA));
     let china = client(&sandbox, PRODUCER, "us-west-2");
     let commercial = Client::new(&sandbox, "cn-north-1", "AKIACOMMERCIAL", "commercial");
@@ -181,7 +181,7 @@ async fn credentials_count_in_no_other_partition() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_has_its_endpoints_and_its_regions() {
+async fn each_partition_has_its_own_endpoints_and_regions() {
     for place in [CHINA, GOVCLOUD] {
         let sandbox = Sandbox::new(world(&place));
         let (partition, [west, _]) = (place.partition, place.regions);
@@ -239,7 +239,7 @@ async fn each_has_its_endpoints_and_its_regions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_managed_key_and_policies_follow() {
+async fn the_managed_key_and_policies_name_their_partition() {
     let sandbox = Sandbox::new(world(&CHINA));
     let consumer = client(&sandbox, CONSUMER, "cn-north-1");
     let own = [("SourceRegion", "cn-north-1"), ("SourceSnapshotId", ROOT)];
@@ -273,7 +273,7 @@ async fn the_managed_key_and_policies_follow() {
 }
 
 #[tokio::test]
-async fn an_account_has_no_regions_elsewhere() {
+async fn a_declared_resource_in_another_partition_is_refused() {
     let china = || Account::new(PRODUCER).partition("aws-cn");
     let organization = Organization::new("o-a1b2c3d4e5", PRODUCER, "r-ab12");
     for (world, key) in [

@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn every_refusal_can_be_provoked_and_is_what_the_table_says() {
+async fn every_refusal_is_provoked_and_matches_its_table() {
     let mut unprovoked = Vec::new();
     for refusal in refusals::all() {
         let Some(answer) = provoke(refusal.name).await else {

@@ -83,7 +83,7 @@ async fn an_invalid_input_has_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_modelled_is_refused() {
+async fn an_organizations_call_that_is_not_modelled_is_refused() {
     let bench = Bench::new();
     for (operation, body) in [
         ("ListPolicies", json!({"Filter": "TAG_POLICY"})),

@@ -169,7 +169,7 @@ async fn operations(name: &str, sandbox: &Sandbox, client: &Client) -> Option<An
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_no_model_is_not_implemented_and_changes_nothing() {
+async fn an_s3_call_that_is_not_modelled_is_refused_and_changes_nothing() {
     let (sandbox, client) = bench();
     sandbox.edit(|aws| aws.put_object(BUCKET, "a", "1"));
     let cases: [(&str, &str, Params<'_>); 14] = [
@@ -214,7 +214,7 @@ async fn what_has_no_model_is_not_implemented_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_elsewhere_answers_where_it_is() {
+async fn a_bucket_of_another_region_redirects_to_it() {
     let (_, client) = bench();
     let uri = format!("https://{EASTERN}.s3.us-west-2.amazonaws.com/a");
     let signed = client.signed("s3", request("HEAD", &uri, &[], b""));

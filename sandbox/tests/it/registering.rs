@@ -55,7 +55,7 @@ async fn a_registered_image_has_awss_defaults_for_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn billing_follows_the_root_snapshot() {
+async fn a_registered_image_takes_its_billing_from_the_root_snapshot() {
     let bench = Bench::new();
     bench.sandbox.edit(|aws| {
         aws.change_snapshot(OWN, |snapshot| {
@@ -72,7 +72,7 @@ async fn billing_follows_the_root_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_image_may_be_pending_and_late_to_be_seen() {
+async fn a_registered_image_is_pending_and_shows_after_its_delays() {
     let slow = world()
         .registration_delay(Duration::from_secs(10))
         .read_delay(Duration::from_secs(5))
@@ -118,7 +118,7 @@ async fn a_new_image_may_be_pending_and_late_to_be_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deregistering_deletes_what_nothing_else_uses() {
+async fn deregister_image_deletes_snapshots_that_no_image_uses() {
     let bench = Bench::new();
     let first = bench
         .register("first", &[])
@@ -148,7 +148,7 @@ async fn deregistering_deletes_what_nothing_else_uses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_root_snapshots_and_those_of_disabled_images_are_in_use() {
+async fn a_snapshot_is_in_use_as_root_or_by_a_disabled_image() {
     let bench = Bench::new();
     let data = bench.copy().await;
     assert_eq!(bench.end_of(&data).await.0, "completed");
@@ -172,7 +172,7 @@ async fn only_root_snapshots_and_those_of_disabled_images_are_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_foreign_snapshot_makes_no_image() {
+async fn a_foreign_snapshot_is_refused_for_registering() {
     let bench = Bench::new();
     let foreign = [("BlockDeviceMapping.1.Ebs.SnapshotId", ROOT)];
     let refused = bench.register("stolen", &foreign).await;
@@ -184,7 +184,7 @@ async fn a_foreign_snapshot_makes_no_image() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_come_and_go() {
+async fn tags_are_created_and_deleted() {
     let bench = Bench::new();
     let create = [
         ("ResourceId.1", OWN),

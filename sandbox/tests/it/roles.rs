@@ -11,7 +11,7 @@ const LINK: &str = "CreateServiceLinkedRole";
 const SCALING: (&str, &str) = ("AWSServiceName", "autoscaling.amazonaws.com");
 
 #[tokio::test(start_paused = true)]
-async fn a_role_is_found_by_its_name() {
+async fn a_role_is_read_by_its_name() {
     let bench = Bench::new();
     let answer = bench
         .consumer
@@ -39,7 +39,7 @@ async fn a_role_is_found_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_service_has_a_role_of_its_name() {
+async fn a_service_linked_role_has_its_services_name() {
     let bench = Bench::new();
     for (service, name) in [
         ("autoscaling", "AWSServiceRoleForAutoScaling"),
@@ -71,7 +71,7 @@ async fn each_service_has_a_role_of_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn identity_policies_speak_of_role_and_service() {
+async fn creating_a_service_linked_role_needs_permission_for_role_and_service() {
     let bench = Bench::new();
     let statement = |service: &str| {
         json!({"Version": "2012-10-17", "Statement": [{
@@ -109,7 +109,7 @@ async fn identity_policies_speak_of_role_and_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn kms_does_not_know_a_new_role_at_once() {
+async fn kms_knows_a_new_role_after_a_delay() {
     let bench = Bench::of(world().principal_delay(Duration::from_secs(30)));
     let params = [SCALING, ("CustomSuffix", "mine")];
     let answer = bench.consumer.iam(LINK, &params).await.ok();

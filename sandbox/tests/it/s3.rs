@@ -145,7 +145,7 @@ async fn an_object_reads_back_as_it_was_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_comes_back_has_the_etag_it_had() {
+async fn equal_content_has_an_equal_etag() {
     let (_, client) = bench();
     let first = client.put("/a", &[], b"one").await;
     let second = client.put("/a", &[], b"two").await;
@@ -246,7 +246,7 @@ async fn a_listing_goes_page_by_page_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_strange_key_survives_its_way() {
+async fn a_key_with_unusual_characters_reads_back() {
     let (sandbox, client) = bench();
     let key = "runs/a b+c=ü&<x>/%2F//end";
     let path = "/runs/a%20b%2Bc%3D%C3%BC%26%3Cx%3E/%252F//end";
@@ -262,7 +262,7 @@ async fn a_strange_key_survives_its_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_may_name_the_bucket_instead_of_the_host() {
+async fn a_bucket_is_found_by_path_or_host() {
     let (sandbox, client) = bench();
     for (i, host) in ["https://s3.us-west-2.amazonaws.com", "http://127.0.0.1:9"]
         .iter()
@@ -299,7 +299,7 @@ async fn a_chunked_body_is_decoded_and_its_trailer_checked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_in_the_ledger_with_its_members() {
+async fn an_s3_call_is_in_the_ledger_with_its_members() {
     let (sandbox, client) = bench();
     client
         .put("/runs/a", &[("if-none-match", "*")], b"secret")
@@ -351,7 +351,7 @@ async fn a_call_is_in_the_ledger_with_its_members() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_is_answered_as_s3_answers() {
+async fn a_fault_is_answered_in_the_protocol_of_s3() {
     let (sandbox, client) = bench();
     sandbox.set_fault(|call| match call.operation.as_str() {
         "PutObject" => Fault::Refuse {
@@ -375,7 +375,7 @@ async fn a_fault_is_answered_as_s3_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_world_is_edited_while_it_lives() {
+async fn a_test_edits_buckets_and_objects() {
     let (sandbox, client) = bench();
     sandbox.edit(|aws| {
         assert!(aws.put_object(BUCKET, "a", "1") && aws.put_object(BUCKET, "b", "2"));

@@ -46,7 +46,7 @@ fn code(answer: &Answer) -> &str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_operation_needs_its_permission() {
+async fn each_s3_operation_needs_its_permission() {
     for (action, method, path) in [
         ("s3:GetObject", "GET", "/runs/a"),
         ("s3:GetObject", "HEAD", "/runs/a"),
@@ -192,7 +192,7 @@ async fn a_bucket_policy_forbids_everybody_but_the_named_role() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_policy_can_demand_tls_and_conditions() {
+async fn a_bucket_policy_may_require_tls_and_conditions() {
     let insecure = json!({"Bool": {"aws:SecureTransport": "false"}});
     let bare = json!({"Null": {"s3:if-match": "true", "s3:if-none-match": "true"}});
     let denies = [
@@ -215,7 +215,7 @@ async fn a_bucket_policy_can_demand_tls_and_conditions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_policy_changes_at_once() {
+async fn a_changed_bucket_policy_is_in_force_at_once() {
     let (sandbox, client) = role(&[allow("s3:*", "*")], bucket());
     let deny = policy(&[named("Deny", "*", "s3:GetObject", &json!({}))]);
     assert_eq!(

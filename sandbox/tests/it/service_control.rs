@@ -39,7 +39,7 @@ fn refused(answer: &Answer, refusal: &str, reason: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_explicit_deny_wins_in_every_service() {
+async fn a_service_control_deny_wins_in_every_service() {
     let bench = Bench::new();
     let all = deny("*");
     limit(&bench, PRODUCER, &[FULL_AWS_ACCESS, &all]);
@@ -71,7 +71,7 @@ async fn an_explicit_deny_wins_in_every_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_service_control_policy_allows_is_denied() {
+async fn an_action_that_no_service_control_policy_allows_is_denied() {
     let allow = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"},
         {"Effect": "Allow", "Action": "kms:ListAliases", "Resource": "*"}]});
@@ -92,7 +92,7 @@ async fn what_no_service_control_policy_allows_is_denied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_a_grant_nor_a_key_policy_makes_up_for_it() {
+async fn a_service_control_deny_wins_over_grant_and_key_policy() {
     let bench = Bench::new();
     let session = bench
         .ferry
@@ -123,7 +123,7 @@ async fn neither_a_grant_nor_a_key_policy_makes_up_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_breaks_when_the_key_is_denied_half_way() {
+async fn a_copy_ends_in_error_when_its_key_is_denied_half_way() {
     let bench = Bench::new();
     let id = bench.copy().await;
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
@@ -132,7 +132,7 @@ async fn a_copy_breaks_when_the_key_is_denied_half_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_condition_may_speak_of_region_and_role() {
+async fn a_service_control_condition_sees_region_and_role() {
     let bench = Bench::new();
     let west_only = json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Deny", "NotAction": "organizations:*", "Resource": "*",
@@ -182,11 +182,11 @@ async fn the_management_account_and_service_linked_roles_are_not_limited() {
 }
 
 #[tokio::test]
-async fn only_members_of_an_organization_have_them() {
+async fn service_control_policies_need_an_organization() {
     let alone = Account::new(PRODUCER).service_control_policy(FULL_AWS_ACCESS);
     let error = amiferry_sandbox::Sandbox::try_new(World::new().account(alone));
     assert_eq!(
-        error.expect_err("in no organization").key,
+        error.expect_err("an account without an organization").key,
         "account[0].service_control_policies"
     );
     let text = format!(
@@ -206,5 +206,8 @@ async fn only_members_of_an_organization_have_them() {
     let refused = bench
         .sandbox
         .edit(|aws| aws.set_service_control_policies(CONSUMER, &[&wrong]));
-    assert!(refused.is_err(), "an SCP has no principal");
+    assert!(
+        refused.is_err(),
+        "a service control policy has no principal"
+    );
 }

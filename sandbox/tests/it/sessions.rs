@@ -29,7 +29,7 @@ async fn an_assumed_role_acts_in_the_other_account_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trust_is_needed_from_both_sides() {
+async fn assuming_a_role_needs_its_trust_and_the_callers_own_policy() {
     let bench = Bench::new();
     let assume = [
         ("RoleArn", COPIER),
@@ -98,7 +98,7 @@ async fn a_session_policy_narrows_the_role() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_ends_with_its_role_and_needs_its_token() {
+async fn a_session_without_its_token_or_role_is_refused() {
     let bench = Bench::new();
     let copier = bench
         .ferry
@@ -126,7 +126,7 @@ async fn a_session_ends_with_its_role_and_needs_its_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_byte_breaks_the_signature() {
+async fn a_request_with_a_changed_byte_is_refused() {
     let bench = Bench::new();
     let mut request = bench
         .consumer

@@ -26,7 +26,7 @@ async fn seen(client: &Client, executable_by: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_is_executable_by_the_members_of_an_organization() {
+async fn an_image_shared_with_an_organization_launches_for_its_members() {
     for (parameter, value) in [
         ("OrganizationArn", organization()),
         ("OrganizationalUnitArn", unit(OUTER)),
@@ -69,7 +69,7 @@ async fn an_image_follows_its_account_through_the_organization() {
 /// Shares with an ARN of another organization, or with another management account: it permits
 /// nobody.
 #[tokio::test(start_paused = true)]
-async fn an_arn_must_be_the_organizations_own() {
+async fn a_launch_permission_by_a_foreign_arn_permits_nobody() {
     let bench = Bench::new();
     for arn in [
         "arn:aws:organizations::999999999999:organization/o-elsewhere1".to_owned(),
@@ -91,7 +91,7 @@ async fn an_arn_must_be_the_organizations_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_an_entity_is_refused() {
+async fn a_launch_permission_for_no_entity_is_refused() {
     let bench = Bench::new();
     let account = format!("arn:aws:organizations::{MANAGEMENT}:account/{ORGANIZATION}/{CONSUMER}");
     for (parameter, value, kind) in [

@@ -40,7 +40,7 @@ async fn simulate(bench: &Bench, more: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_action_has_its_decision() {
+async fn a_simulation_decides_each_action() {
     let bench = limited();
     let actions = [
         ("ActionNames.member.1", COPY),
@@ -59,7 +59,7 @@ async fn each_action_has_its_decision() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_resource_has_its_decision_and_the_strictest_is_the_actions() {
+async fn a_simulation_decides_each_resource_and_reports_the_strictest() {
     let bench = limited();
     let resources = [
         ("ActionNames.member.1", DECRYPT),
@@ -91,7 +91,7 @@ async fn each_resource_has_its_decision_and_the_strictest_is_the_actions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn service_control_policies_count_and_are_named() {
+async fn a_simulation_shows_a_denial_by_service_control_policy() {
     let bench = limited();
     let action = [("ActionNames.member.1", COPY)];
     let answer = simulate(&bench, &action).await;
@@ -117,7 +117,7 @@ async fn service_control_policies_count_and_are_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resource_policy_is_that_of_every_resource() {
+async fn a_simulated_resource_policy_applies_to_every_resource() {
     let bench = Bench::new();
     assert_eq!(
         bench.sandbox.edit(|aws| aws.set_policies(COPIER, &[])),

@@ -3,7 +3,7 @@
 use amiferry_sandbox::{Account, Sandbox, Snapshot, World};
 
 #[tokio::test]
-async fn the_demo_world_is_one() {
+async fn the_demo_world_is_valid() {
     let text = include_str!("../../worlds/demo.toml");
     let world = World::from_toml(text).expect("a world");
     assert_eq!(world.accounts.len(), 4);
@@ -248,7 +248,7 @@ fn a_mapping_that_aws_cannot_have_is_refused_with_its_key() {
 }
 
 #[test]
-fn a_world_with_things_that_exclude_each_other_is_refused_with_its_key() {
+fn a_world_with_conflicting_resources_is_refused_with_its_key() {
     let ephemeral =
         "[[account.image.mapping]]\ndevice_name = \"/dev/xvda\"\nvirtual_name = \"ephemeral0\"";
     let twice = format!("{POSSIBLE}\n{ephemeral}");
@@ -274,7 +274,7 @@ fn a_world_with_things_that_exclude_each_other_is_refused_with_its_key() {
 }
 
 #[tokio::test]
-async fn a_world_that_contradicts_itself_is_refused() {
+async fn a_snapshot_under_an_unknown_key_is_refused_in_a_world() {
     let snapshot = Snapshot::new("us-west-2", "snap-0000000000000a001", 1).key("nowhere");
     let world = World::new().account(Account::new("111111111111").snapshot(snapshot));
     let error = Sandbox::try_new(world).expect_err("no such key");

@@ -46,7 +46,7 @@ pub(super) fn add_bucket(
         live.objects.insert(key.clone(), object);
     }
     if aws.s3_buckets.insert(name.clone(), live).is_some() {
-        return fault(at, "name", format!("bucket {name} stands twice"));
+        return fault(at, "name", format!("bucket {name} is declared twice"));
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
     };
     add_aliases(aws, account, key, &live.arn, at)?;
     if aws.keys.insert(live.arn.clone(), live).is_some() {
-        return fault(at, "id", format!("key {} stands twice", key.id));
+        return fault(at, "id", format!("key {} is declared twice", key.id));
     }
     Ok(())
 }
@@ -79,7 +79,7 @@ fn add_aliases(
         }
         let name = (account.to_owned(), key.region.clone(), alias.clone());
         if aws.aliases.insert(name, arn.to_owned()).is_some() {
-            return fault(at, "aliases", format!("{alias} stands twice"));
+            return fault(at, "aliases", format!("{alias} is declared twice"));
         }
     }
     Ok(())
@@ -92,7 +92,7 @@ fn spec_and_usage(key: &Key, at: &str) -> Result<(String, String), WorldError> {
         return fault(
             at,
             "spec",
-            format!("{spec:?} is no key spec the sandbox knows"),
+            format!("{spec:?} is not a key spec that the sandbox models"),
         );
     };
     let usage = key.usage.as_deref().unwrap_or(first);

@@ -47,7 +47,7 @@ pub(super) fn add_organization(
             parent: unit.parent.clone().unwrap_or_else(|| given.root.clone()),
         };
         if units.insert(unit.id.clone(), live).is_some() {
-            return fault(&at, "id", format!("{} stands twice", unit.id));
+            return fault(&at, "id", format!("{} is declared twice", unit.id));
         }
     }
     check_tree(given, &units)?;

@@ -79,7 +79,7 @@ pub(super) fn snapshot(aws: &Aws, snapshot: &Snapshot, at: &str) -> Result<(), W
         return fault(at, "key", "EBS encrypts with symmetric keys only");
     }
     if key.is_some_and(|key| key.managed) && !permitted.is_empty() {
-        let why = "a snapshot under aws/ebs is shared with nobody";
+        let why = "a snapshot under aws/ebs cannot be shared";
         return fault(at, "create_volume_permissions", why);
     }
     check_tags(&snapshot.tags, at)
@@ -165,7 +165,7 @@ fn launch_permissions(image: &Image, at: &str) -> Result<(), WorldError> {
         return fault(
             at,
             "launch_permissions",
-            "a disabled image is shared with nobody",
+            "a disabled image cannot be shared",
         );
     }
     for permission in &image.launch_permissions {

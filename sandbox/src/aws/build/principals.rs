@@ -101,7 +101,7 @@ fn add_principal(
         return fault(at, "name", "a principal needs a name");
     }
     if aws.principals.insert(arn.to_owned(), live).is_some() {
-        return fault(at, "name", format!("{arn} stands twice"));
+        return fault(at, "name", format!("{arn} is declared twice"));
     }
     Ok(())
 }
@@ -167,7 +167,7 @@ pub(super) fn add_access_key(
         caller,
     };
     if aws.credentials.insert(key.id.clone(), credential).is_some() {
-        return fault(at, "id", format!("access key {} stands twice", key.id));
+        return fault(at, "id", format!("access key {} is declared twice", key.id));
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ pub(in crate::aws) fn add_snapshot(
     };
     let id = live.view.snapshot_id.clone();
     if aws.snapshots.insert(id.clone(), live).is_some() {
-        return fault(at, "id", format!("{id} stands twice"));
+        return fault(at, "id", format!("{id} is declared twice"));
     }
     Ok(())
 }
@@ -86,7 +86,7 @@ pub(in crate::aws) fn add_image(
     };
     let id = live.view.image_id.clone();
     if aws.images.insert(id.clone(), live).is_some() {
-        return fault(at, "id", format!("{id} stands twice"));
+        return fault(at, "id", format!("{id} is declared twice"));
     }
     Ok(())
 }

@@ -111,7 +111,7 @@ const STATEMENTS: Cases = &[
     ),
     (
         r#""NotAction":"kms:*""#,
-        "NotAction: cannot stand beside Action",
+        "NotAction: cannot be combined with Action",
     ),
     (
         r#""Resource":"key/1""#,
@@ -131,7 +131,7 @@ const STATEMENTS: Cases = &[
     ),
     (
         r#""NotResource":"*""#,
-        "NotResource: cannot stand beside Resource",
+        "NotResource: cannot be combined with Resource",
     ),
 ];
 
@@ -278,7 +278,7 @@ fn a_malformed_condition_is_refused() {
 }
 
 #[test]
-fn equal_operators_under_two_names_may_share_a_key() {
+fn two_names_of_one_operator_may_share_a_key() {
     let both = r#"{"ArnLike":{"k:x":"arn:aws:iam::*:role/a*"},
                    "ArnEquals":{"k:x":"arn:aws:iam::*:role/*b"}}"#;
     let policy = policy(&format!(
@@ -288,7 +288,7 @@ fn equal_operators_under_two_names_may_share_a_key() {
 }
 
 #[test]
-fn a_sid_names_one_statement() {
+fn a_sid_of_two_statements_is_refused() {
     let two = |first: &str, second: &str| {
         let statement = |sid: &str| {
             format!(r#"{{"Sid":"{sid}","Effect":"Allow","Action":"*","Resource":"*"}}"#)
@@ -305,7 +305,7 @@ fn a_sid_names_one_statement() {
 }
 
 #[test]
-fn what_a_document_is_for() {
+fn a_document_fits_only_its_own_kind() {
     let plain = r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#;
     let key = r#"{"Sid":"Allow use","Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}"#;
     let trust =
@@ -351,7 +351,7 @@ fn what_a_document_is_for() {
 
 /// Parses every prefix and every one-byte change of a rich document: each parses or is refused.
 #[test]
-fn no_mutilation_panics() {
+fn a_mutilated_document_never_panics() {
     let document = r#"{"Version":"2012-10-17","Id":"x","Statement":[{"Sid":"é","Effect":"Deny",
         "NotPrincipal":{"AWS":["arn:aws:iam::222222222222:role/a","222222222222"],
         "Service":"ec2.amazonaws.com"},"Action":["kms:*","ec2:?opy*"],
