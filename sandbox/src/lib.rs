@@ -1,5 +1,6 @@
-//! An AWS that says no, as strict as the real one: EC2 images, snapshots and their launch, KMS, STS,
-//! Organizations, S3's objects, a little of IAM, Lambda's Invoke and Step Functions' executions.
+//! An AWS that says no, as strict as the real one: EC2 images, snapshots and their launch, KMS,
+//! STS, Organizations, S3's objects, a little of IAM, Lambda's Invoke and Step Functions'
+//! executions.
 //!
 //! The sandbox speaks the real wire protocols to unmodified clients, in process and over HTTP on
 //! 127.0.0.1. Time passes without background tasks. A ledger keeps every call, and tests can break

@@ -101,8 +101,8 @@ impl Sandbox {
         self.runtime.set_fault(None);
     }
 
-    /// Resolves when a call hangs, for `HangAfter` once its effect took place. Each hang resolves one
-    /// wait, even a wait that begins after it.
+    /// Resolves when a call hangs, for `HangAfter` once its effect took place. Each hang resolves
+    /// one wait, even a wait that begins after it.
     pub async fn hung(&self) {
         self.runtime.hung().await;
     }

@@ -1,7 +1,7 @@
 //! CopySnapshot: refuses a call at once, accepts it and fails the copy later, or starts a copy.
 //!
-//! Source: aws-facts, EC2 copying. EC2 checks the visibility of the source, its key and the target's
-//! key asynchronously. A copy that lacks one of them is accepted and ends in `error`.
+//! Source: aws-facts, EC2 copying. EC2 checks the visibility of the source, its key and the
+//! target's key asynchronously. A copy that lacks one of them is accepted and ends in `error`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! The `Condition` element.
 //!
-//! | request carries the key | plain operator | negated | `…IfExists` | `ForAnyValue:` | `ForAllValues:` |
+//! | values of the key | plain | negated | `…IfExists` | `ForAnyValue:` | `ForAllValues:` |
 //! |---|---|---|---|---|---|
-//! | not, or without a value | false | true | true | false | true |
-//! | one value | any listed value matches | none matches | as without | as without | as without |
-//! | several | any pair matches | no pair matches | as without | one value passes | each value passes |
+//! | none | false | true | true | false | true |
+//! | one | any listed value matches | none matches | plain | plain | plain |
+//! | several | any pair matches | no pair matches | plain | one value passes | each passes |
 //!
 //! Source: *IAM User Guide*, "IAM JSON policy elements: Condition operators" and "Set operators for
 //! multivalued context keys". A plain operator on several values is AWS's undefined ground; the

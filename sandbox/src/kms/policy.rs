@@ -87,8 +87,9 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     Ok(Value::Null)
 }
 
-/// Returns whether a policy or grant of a key in this Region may name the principal. It may name an
-/// account, an existing role or user, or a session of a role. Principals of another partition do not exist.
+/// Returns whether the principal may be named in a policy or grant of a key in this Region.
+/// Accounts, existing roles and users, and sessions of roles may be named. Principals of another
+/// partition do not exist.
 pub(super) fn exists(aws: &Aws, region: &str, principal: &str) -> bool {
     let here = Partition::of_region(region);
     let is_account = |id: &str| {

@@ -5,6 +5,7 @@ use amiferry_sandbox::{Account, Key, Role, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::policies::{allow, deny, document, when};
 use crate::worlds::{ORGANIZATION, WEST};
 
 const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:ferry";
@@ -12,11 +13,8 @@ const FERRY: &str = "arn:aws:iam::111111111111:role/ferry";
 
 /// Returns a policy that allows everything, but this action only under this condition.
 fn but(action: &str, condition: &Value) -> String {
-    json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "*", "Resource": "*"},
-        {"Effect": "Deny", "Action": action, "Resource": "*", "Condition": condition},
-    ]})
-    .to_string()
+    let denied = when(deny(action), condition.clone());
+    document(&[allow("*", "*"), denied]).to_string()
 }
 
 /// Returns two clients of the role `ferry`: with the function's own key, and with another key.

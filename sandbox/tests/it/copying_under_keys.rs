@@ -194,10 +194,7 @@ async fn a_grant_is_in_force_after_its_delay_within_its_constraints() {
     ];
     for (constraints, wait, expected) in cases {
         let bench = Bench::of(world().grant_delay(Duration::from_mins(4)));
-        let changed = bench
-            .sandbox
-            .edit(|aws| aws.set_key_policy(SOURCE_KEY, &owner_only.to_string()));
-        assert_eq!(changed, Ok(true));
+        bench.set_key_policy(SOURCE_KEY, &owner_only);
         let mut body = grant();
         body["GranteePrincipal"] = json!("arn:aws:iam::222222222222:root");
         body["Constraints"] = constraints.clone();

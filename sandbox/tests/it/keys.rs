@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::refused_keys::grant;
 use amiferry_sandbox::Key;
 
-use crate::policies::{document, permit, permit_owner, when};
+use crate::policies::{allow, document, permit, permit_owner, when};
 use crate::worlds::{
     Bench, COPIER, FERRY, ORGANIZATION, PRODUCER, ROOT, SOURCE_KEY, TARGET_KEY, WEST, world,
 };
@@ -189,10 +189,7 @@ async fn a_foreign_caller_needs_a_grant_and_an_identity_policy() {
     );
     bench.producer.kms("CreateGrant", grant()).await.ok();
     copier.kms("DescribeKey", describe.clone()).await.ok();
-    assert_eq!(
-        bench.sandbox.edit(|aws| aws.set_policies(COPIER, &[])),
-        Ok(true)
-    );
+    bench.set_policies(COPIER, &[]);
     let denied = copier.kms("DescribeKey", describe).await;
     assert!(
         denied.body.contains("no identity-based policy allows"),
@@ -204,9 +201,7 @@ async fn a_foreign_caller_needs_a_grant_and_an_identity_policy() {
 async fn a_session_policy_limits_a_grant() {
     let bench = Bench::new();
     bench.producer.kms("CreateGrant", grant()).await.ok();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"}]})
-    .to_string();
+    let policy = document(&[allow("ec2:*", "*")]).to_string();
     let limits = [("ExternalId", "shared-secret"), ("Policy", policy.as_str())];
     let copier = bench.ferry.assume(COPIER, &limits).await;
     copier.ec2("DescribeRegions", &[]).await.ok();

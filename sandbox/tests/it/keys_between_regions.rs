@@ -3,6 +3,7 @@
 use amiferry_sandbox::Key;
 use serde_json::json;
 
+use crate::policies::{document, permit};
 use crate::worlds::{Bench, CONSUMER, COPIER, EAST, WEST, world};
 
 const ID: &str = "mrk-0123456789abcdef0123456789abcdef";
@@ -65,13 +66,7 @@ async fn a_replica_has_policy_grants_and_state_of_its_own() {
     east.kms("CreateGrant", grant.clone()).await.ok();
     assert_eq!(bench.sandbox.grants(&arn(EAST)).len(), 1);
     assert!(bench.sandbox.grants(&arn(WEST)).is_empty());
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": COPIER}, "Action": "kms:*", "Resource": "*"}]});
-    let policy = policy.to_string();
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(&arn(EAST), &policy));
-    assert_eq!(changed, Ok(true));
+    bench.set_key_policy(&arn(EAST), document(&[permit(COPIER, "kms:*")]));
     assert_eq!(east.kms("CreateGrant", grant.clone()).await.status, 400);
     bench.consumer.kms("CreateGrant", grant.clone()).await.ok();
     assert!(bench.sandbox.edit(|aws| aws.disable_key(&arn(WEST))));

@@ -72,11 +72,7 @@ async fn a_put_key_policy_breaks_a_copy_once_it_is_in_force() {
 async fn a_key_policy_set_by_a_test_is_in_force_at_once() {
     let bench = Bench::of(world().policy_delay(DELAY));
     put(&bench, &closed()).await;
-    let policy = open().to_string();
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy));
-    assert_eq!(changed, Ok(true));
+    bench.set_key_policy(SOURCE_KEY, open());
     assert!(may(&bench).await);
     tokio::time::sleep(DELAY).await;
     assert!(

@@ -181,8 +181,7 @@ async fn a_launch_fails_without_any_one_use_of_the_key() {
     allow(&bench, &USES);
     let user = "arn:aws:iam::222222222222:user/admin";
     let policy = document(&[policies::allow("ec2:*", "*")]).to_string();
-    let changed = bench.sandbox.edit(|aws| aws.set_policies(user, &[&policy]));
-    assert_eq!(changed, Ok(true));
+    bench.set_policies(user, &[&policy]);
     let id = launched(&bench.consumer, IMAGE).await;
     assert_eq!(
         code(reason_of(&bench.consumer, &id).await).as_deref(),
@@ -310,10 +309,7 @@ async fn a_launch_needs_permission_on_every_resource() {
         let mut denied = deny("ec2:RunInstances");
         denied["Resource"] = json!(format!("arn:aws:ec2:*:*:{kind}/*"));
         let policy = document(&[policies::allow("ec2:*", "*"), denied]);
-        let changed = bench
-            .sandbox
-            .edit(|aws| aws.set_policies(user, &[&policy.to_string()]));
-        assert_eq!(changed, Ok(true));
+        bench.set_policies(user, &[&policy.to_string()]);
         let denied = rehearse().await;
         assert_eq!(
             denied.refusal.as_deref(),

@@ -33,7 +33,8 @@ fn a_use_that_points_up_is_a_fault_in_every_form() {
     write(
         "low/mod.rs",
         "/// See crate::high.\nuse crate::{\n    high::{a, b}, low::own,\n};\nuse super::middle;\n\
-         fn f() {} // crate::high\nmod tests {\n    use super::middle;\n    use super::super::high;\n}\n",
+         fn f() {} // crate::high\n\
+         mod tests {\n    use super::middle;\n    use super::super::high;\n}\n",
     );
     write(
         "low/inner.rs",

@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::policies::{document, permit, permit_owner, when};
+use crate::policies::{allow, document, permit, permit_owner, when};
 use crate::worlds::{
     Bench, CONSUMER, INNER, MANAGEMENT, ORGANIZATION, OUTER, PRODUCER, ROOT_ID, SOURCE_KEY,
     organization, world,
@@ -125,15 +125,8 @@ async fn members_describe_and_only_administrators_list() {
 async fn a_list_needs_permission_on_its_own_resource() {
     let bench = Bench::new();
     let unit = format!("arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{OUTER}");
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "organizations:List*ForParent", "Resource": unit}]});
-    let changed = bench.sandbox.edit(|aws| {
-        aws.set_policies(
-            "arn:aws:iam::999999999999:user/admin",
-            &[&policy.to_string()],
-        )
-    });
-    assert_eq!(changed, Ok(true));
+    let policy = document(&[allow("organizations:List*ForParent", &unit)]).to_string();
+    bench.set_policies("arn:aws:iam::999999999999:user/admin", &[&policy]);
     let ask = |operation: &'static str, parent: &'static str| {
         bench
             .management

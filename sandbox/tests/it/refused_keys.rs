@@ -4,6 +4,7 @@ use amiferry_sandbox::Limits;
 use serde_json::{Value, json};
 
 use crate::client::Answer;
+use crate::policies::{document, permit};
 use crate::worlds::{Bench, COPIER, SOURCE_KEY, TARGET_KEY, world};
 
 /// The operations that copying needs of the source key.
@@ -82,11 +83,7 @@ async fn policies(name: &str) -> Option<Answer> {
             json!({"KeyId": TARGET_KEY, "Policy": policy}),
         )
     };
-    let naming = |principal: &str| {
-        json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "kms:*",
-            "Principal": {"AWS": principal}, "Resource": "*"}]})
-        .to_string()
-    };
+    let naming = |principal: &str| document(&[permit(principal, "kms:*")]).to_string();
     Some(match name {
         "POLICY_MALFORMED" => put("{\"Statement\": 1}".to_owned()).await,
         "POLICY_UNKNOWN_PRINCIPAL" => put(naming("arn:aws:iam::222222222222:role/Nobody")).await,
@@ -103,8 +100,7 @@ async fn policies(name: &str) -> Option<Answer> {
                 .sandbox
                 .edit(|aws| aws.aws_ebs_key("222222222222", "us-west-2"));
             let policy = naming("arn:aws:iam::222222222222:root");
-            let changed = bench.sandbox.edit(|aws| aws.set_key_policy(&key, &policy));
-            assert_eq!(changed, Ok(true));
+            bench.set_key_policy(&key, &policy);
             bench
                 .consumer
                 .kms("PutKeyPolicy", json!({"KeyId": key, "Policy": policy}))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::policies::{document, permit, permit_owner};
+use crate::policies::{allow, deny, document, permit, permit_owner};
 use crate::worlds::{Bench, CONSUMER, COPIER, SOURCE_KEY, TARGET_KEY, world};
 
 const LINK: &str = "CreateServiceLinkedRole";
@@ -84,16 +84,10 @@ async fn creating_a_service_linked_role_needs_permission_for_role_and_service() 
     let params = [SCALING, ("CustomSuffix", "mine")];
     for (service, status) in [("spot.amazonaws.com", 403), (SCALING.1, 200)] {
         let policy = statement(service);
-        let changed = bench
-            .sandbox
-            .edit(|aws| aws.set_policies(nobody, &[&policy]));
-        assert_eq!(changed, Ok(true));
+        bench.set_policies(nobody, &[&policy]);
         assert_eq!(bench.nobody.iam(LINK, &params).await.status, status);
     }
-    let denied = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "*", "Resource": "*"},
-        {"Effect": "Deny", "Action": "iam:*", "Resource": "*"}]})
-    .to_string();
+    let denied = document(&[allow("*", "*"), deny("iam:*")]).to_string();
     let changed = bench
         .sandbox
         .edit(|aws| aws.set_service_control_policies(CONSUMER, &[&denied]));

@@ -72,9 +72,10 @@ async fn a_service_control_deny_wins_in_every_service() {
 
 #[tokio::test(start_paused = true)]
 async fn an_action_that_no_service_control_policy_allows_is_denied() {
-    let allow = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"},
-        {"Effect": "Allow", "Action": "kms:ListAliases", "Resource": "*"}]});
+    let allow = document(&[
+        policies::allow("ec2:*", "*"),
+        policies::allow("kms:ListAliases", "*"),
+    ]);
     let mut world = world();
     world.accounts[1] = world.accounts[1].clone().service_control_policy(allow);
     let bench = Bench::of(world);

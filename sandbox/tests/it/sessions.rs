@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::policies::{allow, document};
 use crate::worlds::{Bench, CONSUMER, COPIER, PRODUCER, WEST};
 
 #[tokio::test(start_paused = true)]
@@ -48,12 +49,7 @@ async fn assuming_a_role_needs_its_trust_and_the_callers_own_policy() {
         "own account, not named either"
     );
     by(bench.ferry.clone()).await.ok();
-    assert_eq!(
-        bench
-            .sandbox
-            .edit(|aws| aws.set_policies(crate::worlds::FERRY, &[])),
-        Ok(true)
-    );
+    bench.set_policies(crate::worlds::FERRY, &[]);
     let denied = by(bench.ferry.clone()).await;
     assert!(
         denied
@@ -79,9 +75,7 @@ async fn assuming_a_role_needs_its_trust_and_the_callers_own_policy() {
 #[tokio::test(start_paused = true)]
 async fn a_session_policy_narrows_the_role() {
     let bench = Bench::new();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "ec2:DescribeSnapshots", "Resource": "*"}]})
-    .to_string();
+    let policy = document(&[allow("ec2:DescribeSnapshots", "*")]).to_string();
     let copier = bench
         .ferry
         .assume(

@@ -22,10 +22,7 @@ fn limited() -> Bench {
          "Condition": {"StringEquals": {"kms:ViaService": "ec2.us-west-2.amazonaws.com"}}},
         {"Effect": "Deny", "Action": "ec2:DeleteSnapshot", "Resource": "*"},
     ]));
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_policies(COPIER, &[&policy]));
-    assert_eq!(changed, Ok(true));
+    bench.set_policies(COPIER, &[&policy]);
     bench
 }
 
@@ -119,10 +116,7 @@ async fn a_simulation_shows_a_denial_by_service_control_policy() {
 #[tokio::test(start_paused = true)]
 async fn a_simulated_resource_policy_applies_to_every_resource() {
     let bench = Bench::new();
-    assert_eq!(
-        bench.sandbox.edit(|aws| aws.set_policies(COPIER, &[])),
-        Ok(true)
-    );
+    bench.set_policies(COPIER, &[]);
     let user = "arn:aws:iam::222222222222:user/nobody";
     let naming = |who: &str, effect: &str| {
         let mut statement = permit(who, "kms:*");

@@ -1,6 +1,8 @@
 //! The world that most tests start from: a producer with an encrypted image, and a consumer that
 //! may copy it.
 
+use std::fmt::Display;
+
 use amiferry_sandbox::{
     Account, BlockDeviceMapping, Ebs, Image, Key, Organization, Role, Sandbox, Snapshot, User,
     World,
@@ -184,9 +186,17 @@ impl Bench {
     }
 
     /// Replaces a key policy at once.
-    pub fn set_key_policy(&self, key: &str, policy: &Value) {
+    pub fn set_key_policy(&self, key: &str, policy: impl Display) {
         let policy = policy.to_string();
         let changed = self.sandbox.edit(|aws| aws.set_key_policy(key, &policy));
+        assert_eq!(changed, Ok(true));
+    }
+
+    /// Replaces the identity policies of a role or user.
+    pub fn set_policies(&self, principal: &str, policies: &[&str]) {
+        let changed = self
+            .sandbox
+            .edit(|aws| aws.set_policies(principal, policies));
         assert_eq!(changed, Ok(true));
     }
 
