@@ -110,7 +110,7 @@ class Caller:
 
 @contextmanager
 def refused(code, *parts):
-    """Asserts that the block's last call is refused with this code and these parts of the message."""
+    """Asserts that the last call is refused with this code and these parts of the message."""
     with pytest.raises((ClientError, CliError)) as info:
         yield info
     if isinstance(info.value, CliError):

@@ -218,7 +218,7 @@ def test_the_aws_cli_copies_an_image_into_another_account_and_region(sandbox):
 
 
 def test_copy_image_carries_the_whole_image_between_regions(sandbox):
-    """CopyImage inside one account: no presigned URL in the model, and the client token makes it repeatable."""
+    """CopyImage inside one account takes no presigned URL; its token makes it repeatable."""
     away = sandbox.producer.ec2(AWAY)
     wanted = {"SourceRegion": HOME, "SourceImageId": GOLDEN, "Name": "golden-away", "ClientToken": "wire-1"}
     image_id = away.copy_image(**wanted, Encrypted=True)["ImageId"]

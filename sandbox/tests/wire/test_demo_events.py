@@ -1,4 +1,4 @@
-"""The demo plays every event of `events/` to its end, and finds the result that the event asked for."""
+"""The demo plays every event of `events/` to its end, and finds the requested result."""
 
 import json
 import os

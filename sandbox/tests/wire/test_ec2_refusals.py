@@ -40,7 +40,7 @@ def failed(ec2, snapshot_id):
     return found["StateMessage"]
 
 
-# --- copying ---------------------------------------------------------------------------------------------------
+# --- copying --------------------------------------------------------------------------------------
 
 
 def test_a_snapshot_not_shared_is_invisible_and_its_copy_starts_and_then_fails(sandbox):
@@ -129,7 +129,7 @@ def test_a_copy_with_a_key_needs_encrypted(sandbox):
         sandbox.producer.ec2(AWAY).copy_snapshot(SourceRegion=HOME, SourceSnapshotId=PLAIN, KmsKeyId=TARGET_KEY)
 
 
-# --- the presigned URL -----------------------------------------------------------------------------------------
+# --- the presigned URL ----------------------------------------------------------------------------
 
 
 def presigned(caller, change):
@@ -194,7 +194,7 @@ def test_a_presigned_url_of_another_principal_fails_the_copy(shared):
     assert "presigned URL" in failed(away, copy(away, PresignedUrl=url, DestinationRegion=AWAY))
 
 
-# --- sharing ---------------------------------------------------------------------------------------------------
+# --- sharing --------------------------------------------------------------------------------------
 
 
 def test_the_managed_key_cannot_be_shared(sandbox):
@@ -250,7 +250,7 @@ def test_permissions_are_changed_by_the_owner_500_at_a_time_in_one_direction(san
         )
 
 
-# --- images ----------------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------
 
 
 def plain_image(ec2, name, **ebs):
@@ -335,7 +335,7 @@ def test_a_snapshot_in_use_cannot_be_deleted(sandbox):
         at_home.deregister_image(ImageId=second)
 
 
-# --- permissions, dry runs, the unmodelled ---------------------------------------------------------------------
+# --- permissions, dry runs, the unmodelled --------------------------------------------------------
 
 
 def test_a_dry_run_checks_permission_and_changes_nothing(shared):

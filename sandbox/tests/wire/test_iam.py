@@ -1,4 +1,4 @@
-"""IAM: roles, linked to services or not, and simulated policies; and EC2's settings of an account."""
+"""IAM: roles, service-linked roles and simulated policies; and an account's settings of EC2."""
 
 import datetime
 
