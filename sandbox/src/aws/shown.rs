@@ -37,7 +37,7 @@ impl<P> Default for Shown<P> {
 }
 
 impl<P> Shown<P> {
-    /// Returns whether a read finds the resource; `exists` tells whether it still exists.
+    /// Returns whether a read finds the resource. `exists` is whether it still exists.
     pub(super) fn is_found(&self, exists: bool, by_id: bool, now: SystemTime) -> bool {
         let late = if by_id { &self.by_id } else { &self.listed };
         *late.shown(&exists, now)
