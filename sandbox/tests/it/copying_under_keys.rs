@@ -115,7 +115,7 @@ async fn a_copy_that_loses_its_source_ends_in_error() {
 async fn a_copy_by_grant_ends_in_error_once_it_is_revoked() {
     for revoked in [false, true] {
         let bench = Bench::new();
-        bench.set_key_policy(SOURCE_KEY, &document(&[permit_owner(PRODUCER)]));
+        bench.set_key_policy(SOURCE_KEY, document(&[permit_owner(PRODUCER)]));
         let granted = bench.producer.kms("CreateGrant", grant()).await.ok().json();
         let copier = bench
             .ferry

@@ -197,7 +197,7 @@ async fn asynchronous(name: &str) -> Option<Answer> {
             answer.ok().text("snapshotId").expect("a snapshot")
         }
         "COPY_KEY_NOT_ACCESSIBLE" => {
-            bench.set_key_policy(SOURCE_KEY, &document(&[permit_owner(PRODUCER)]));
+            bench.set_key_policy(SOURCE_KEY, document(&[permit_owner(PRODUCER)]));
             bench.copy().await
         }
         "COPY_BAD_PRESIGNED_URL" => {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::policies::{allow, document};
 use crate::worlds::{Bench, CONSUMER, COPIER, PRODUCER, WEST};
 
