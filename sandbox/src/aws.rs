@@ -1,13 +1,15 @@
-//! The live world: what exists now, who may act, and what is under way.
+//! The live world: the resources that exist, the principals that may act, and the work under way.
 //!
-//! State and its own consistency only; whether a caller may do something is decided in `ec2`, `kms`,
-//! `s3` and `sts`. There are no background tasks: [`Aws::settle`] brings everything that is due up to a moment before anyone looks.
+//! The module keeps state and its consistency. The services decide whether a caller may do
+//! something. There are no background tasks: `ec2::settle` brings everything that is due up to a
+//! moment.
 
 mod buckets;
 mod build;
 mod copies;
 mod credentials;
 mod edit;
+mod executions;
 mod gone;
 mod ids;
 mod instances;
@@ -27,10 +29,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub(crate) use buckets::{LiveBucket, LiveObject};
-pub(crate) use build::{caller, check, key_arn, managed_key};
+pub(crate) use build::{caller, key_arn, managed_key};
 pub(crate) use copies::Copying;
 pub use credentials::SessionCredentials;
 pub(crate) use credentials::{is_service_linked, service_of};
+pub(crate) use executions::{Execution, execution_arn};
 pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use instances::{LiveInstance, State};
 pub(crate) use late::{Late, Read};
@@ -46,7 +49,7 @@ pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 use crate::iam::{self, Policy};
 use crate::ledger::LambdaInvocation;
 use crate::model::{Ec2Settings, Grant, Image, Snapshot};
-use crate::states::Execution;
+use crate::rules::key_specs;
 use crate::wire::time::scaled;
 use crate::world::Limits;
 
@@ -55,7 +58,7 @@ pub struct Aws {
     pub(crate) now: SystemTime,
     pub(crate) rules: Rules,
     pub(crate) accounts: BTreeMap<String, LiveAccount>,
-    /// The one the world declares.
+    /// The organization that the world declares.
     pub(crate) organization: Option<LiveOrganization>,
     /// Roles and users by ARN.
     pub(crate) principals: BTreeMap<String, LivePrincipal>,
@@ -63,9 +66,11 @@ pub struct Aws {
     pub(crate) credentials: BTreeMap<String, Credential>,
     pub(crate) images: BTreeMap<String, LiveImage>,
     pub(crate) snapshots: BTreeMap<String, LiveSnapshot>,
-    /// (Region, image ID), for the difference between gone and never there.
+    /// (Region, image ID) of deregistered images. EC2 refuses them with another code than unknown
+    /// IDs.
     pub(crate) deregistered: BTreeSet<(String, String)>,
-    /// (account, Region, name) of deregistered images: who had it, and until when it stays taken.
+    /// (account, Region, name) of deregistered images to the image ID and the end of the
+    /// reservation.
     pub(crate) released_names: BTreeMap<(String, String, String), (String, SystemTime)>,
     /// By ARN.
     pub(crate) keys: BTreeMap<String, LiveKey>,
@@ -73,29 +78,31 @@ pub struct Aws {
     pub(crate) aliases: BTreeMap<(String, String, String), String>,
     /// Copies under way by the ID of their snapshot, which may be deleted.
     pub(crate) copying: BTreeMap<String, Copying>,
-    /// (account, Region, ClientToken) of CopyImage to (what was asked, image ID).
+    /// (account, Region, ClientToken) of CopyImage to (fingerprint of the request, image ID).
     pub(crate) image_tokens: BTreeMap<(String, String, String), (String, String)>,
-    /// Key policies that were put and do not count yet, by time: (from when, key ARN, policy).
+    /// Key policies that were put and are not in force yet, by time: (in force from, key ARN,
+    /// policy).
     pub(crate) late_policies: VecDeque<(SystemTime, String, Arc<Policy>)>,
     /// S3's buckets by name, which is unique in all accounts.
     pub(crate) s3_buckets: BTreeMap<String, LiveBucket>,
     pub(crate) instances: BTreeMap<String, LiveInstance>,
-    /// The same of RunInstances.
+    /// (account, Region, ClientToken) of RunInstances to (fingerprint, instance ID).
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
-    /// What was deleted a moment ago, as describe calls may still show it.
+    /// Resources that were deleted a moment ago, while describe calls may still show them.
     pub(crate) gone: gone::Gone,
     pub(crate) lateness: late::Lateness,
-    /// (account, Region, action) to (tokens left, since when).
+    /// (account, Region, action) to (tokens left, at this time).
     pub(crate) buckets: BTreeMap<(String, String, String), (f64, SystemTime)>,
     pub(crate) invocations: Vec<LambdaInvocation>,
-    /// Of state machines, by ARN.
+    /// Executions of state machines, by ARN.
     pub(crate) executions: BTreeMap<String, Execution>,
     pub(crate) serial: u64,
-    /// The one of KMS's nodes that answers this call; what is under way counts as any of them knows.
+    /// The KMS node that answers this call. Without a call, a grant counts once the first node
+    /// knows it.
     pub(crate) node: Option<u32>,
 }
 
-/// How many nodes of KMS learn of a new grant one after the other.
+/// The number of KMS nodes, which learn of a new grant one after the other.
 const NODES: u32 = 3;
 
 impl fmt::Debug for Aws {
@@ -106,7 +113,7 @@ impl fmt::Debug for Aws {
     }
 }
 
-/// How slow and how strict this AWS is.
+/// The delays and limits of this AWS.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub speed: f64,
@@ -134,41 +141,41 @@ impl Rules {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveAccount {
     pub partition: &'static Partition,
-    /// The declared one, or another of which only the ID is known.
+    /// The ID of the declared organization, or of another organization known only by its ID.
     pub organization: Option<String>,
-    /// In the declared organization: the root or OU it is in.
+    /// The root or OU of the declared organization that holds the account.
     pub parent: Option<String>,
     pub name: String,
     /// `ACTIVE`, `SUSPENDED`, …
     pub state: String,
-    /// `None` is FullAWSAccess.
+    /// `None` stands for FullAWSAccess.
     pub service_control_policies: Option<Arc<Vec<Policy>>>,
     pub disabled_regions: BTreeSet<String>,
-    /// By Region; the default where there is none.
+    /// Settings by Region; other Regions have the default.
     pub ec2_settings: BTreeMap<String, Ec2Settings>,
-    /// Region to key ARN.
+    /// The ARN of the default key, by Region.
     pub ebs_default_keys: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct LivePrincipal {
     pub policies: Arc<Vec<Policy>>,
-    /// Roles only.
+    /// The trust policy of a role.
     pub trust: Option<Arc<Policy>>,
-    /// As GetRole shows it.
+    /// The trust policy as GetRole shows it.
     pub trust_text: String,
     pub description: Option<String>,
     pub created: SystemTime,
-    /// From when on grants and key policies may name it.
+    /// The time from which grants and key policies may name the principal.
     pub known_to_kms_at: SystemTime,
     pub max_session_seconds: u32,
 }
 
-/// Someone who proved to be who they say.
+/// A caller whose signature proved its identity.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub principal: iam::Principal,
-    /// ARN of the role or user whose identity policies count.
+    /// The ARN of the role or user whose identity policies apply.
     pub identity: String,
     pub session_policy: Option<Arc<Policy>>,
 }
@@ -178,7 +185,7 @@ impl Caller {
         &self.principal.account
     }
 
-    /// The caller in a call that an AWS service makes for it. Lambda's guide promises
+    /// Returns the caller in a call that an AWS service makes for it. Lambda's guide promises
     /// `lambda:SourceFunctionArn` for the function's own calls only, so a policy must not need it
     /// here.
     pub(crate) fn forwarded(&self) -> Self {
@@ -191,10 +198,10 @@ impl Caller {
 #[derive(Clone, Debug)]
 pub(crate) struct Credential {
     pub secret: String,
-    /// Temporary credentials only.
+    /// The session token of temporary credentials.
     pub session_token: Option<String>,
     pub expires: Option<SystemTime>,
-    /// Issued by the global STS endpoint: not valid in opt-in Regions.
+    /// Whether the global STS endpoint issued it. Opt-in Regions refuse such credentials.
     pub global: bool,
     pub caller: Caller,
 }
@@ -203,13 +210,13 @@ pub(crate) struct Credential {
 pub(crate) struct LiveImage {
     pub view: Image,
     pub shown: Shown<LaunchPermissions>,
-    /// From when on RunInstances finds it.
+    /// The time from which RunInstances finds the image.
     pub launchable_at: SystemTime,
-    /// Pending until then, if it waits for nothing else.
+    /// The time at which a `pending` image becomes `available`, if it waits for nothing else.
     pub available_at: SystemTime,
-    /// The end of the cooldown of a deregistration protection that was taken off.
+    /// The end of the cooldown after deregistration protection was disabled.
     pub protected_until: SystemTime,
-    /// Pending until all of these are completed.
+    /// The snapshots that must be completed before the image becomes `available`.
     pub waits_for: Vec<String>,
 }
 
@@ -228,18 +235,18 @@ pub(crate) struct LiveKey {
     pub region: String,
     pub id: String,
     pub description: String,
-    /// Where the primary of a multi-Region key is; its own Region for any other key.
+    /// The Region of a multi-Region key's primary; the key's own Region for any other key.
     pub primary_region: String,
     /// `Enabled`, `Disabled`, `PendingDeletion`, …
     pub state: String,
     pub spec: String,
     pub usage: String,
-    /// An AWS-managed key, that is `aws/ebs`.
+    /// Whether AWS manages the key, which holds for `aws/ebs`.
     pub managed: bool,
     pub created: SystemTime,
-    /// As put, for GetKeyPolicy.
+    /// The policy as put, which GetKeyPolicy returns.
     pub policy_text: String,
-    /// The one that counts.
+    /// The policy in force.
     pub policy: Arc<Policy>,
     pub grants: Vec<LiveGrant>,
     /// Revoked grants, while ListGrants still shows them.
@@ -250,14 +257,15 @@ pub(crate) struct LiveKey {
 pub(crate) struct LiveGrant {
     pub view: Grant,
     pub token: String,
-    /// When every node knows of it.
+    /// The time at which every node knows of the grant.
     pub in_force_at: SystemTime,
-    /// Whether it exists, to ListGrants.
+    /// Whether ListGrants finds the grant.
     pub listed: Late<bool>,
 }
 
 impl LiveGrant {
-    /// When this node knows of the grant (aws-facts, EC2 copying: node by node).
+    /// Returns the time at which this node knows of the grant (aws-facts, EC2 copying: node by
+    /// node).
     pub(crate) fn known_at(&self, node: Option<u32>) -> SystemTime {
         let made = self.view.creation_date;
         let spread = self.in_force_at.duration_since(made).unwrap_or_default();
@@ -277,17 +285,17 @@ impl Aws {
 }
 
 impl LiveKey {
-    /// The only kind that EBS encrypts with (EBS guide, encryption).
+    /// Returns whether EBS can encrypt with the key (EBS guide, encryption).
     pub(crate) fn is_symmetric(&self) -> bool {
-        self.spec == crate::kms::specs::SYMMETRIC
+        self.spec == key_specs::SYMMETRIC
     }
 
-    /// Known by its ID (KMS guide, multi-Region keys).
+    /// Returns whether the ID marks a multi-Region key (KMS guide, multi-Region keys).
     pub(crate) fn is_multi_region(&self) -> bool {
         self.id.starts_with("mrk-")
     }
 
-    /// The grants that ListGrants finds.
+    /// Returns the grants that ListGrants finds.
     pub(crate) fn listed_grants(&self, now: SystemTime) -> impl Iterator<Item = &Grant> {
         let found = move |exists: bool| move |grant: &&LiveGrant| *grant.listed.shown(&exists, now);
         let live = self.grants.iter().filter(found(true));
@@ -297,19 +305,20 @@ impl LiveKey {
 }
 
 impl Aws {
-    /// Calls come to one node after the other.
+    /// Chooses the KMS node that answers this call; calls come to one node after the other.
     pub(crate) fn choose_node(&mut self, call: u64) {
         self.node = u32::try_from(call % u64::from(NODES)).ok();
     }
 
-    /// The identity policies of a caller; nothing if its role or user is gone.
+    /// Returns the identity policies of a caller; nothing if its role or user is gone.
     pub(crate) fn policies_of(&self, caller: &Caller) -> Option<Arc<Vec<Policy>>> {
         self.principals
             .get(&caller.identity)
             .map(|p| Arc::clone(&p.policies))
     }
 
-    /// Whether this account is closed, or about to be: nobody acts in it (AWS Account Management guide, closed accounts).
+    /// Returns whether the account is closed, or about to be. Nobody can act in such an account
+    /// (AWS Account Management guide, closed accounts).
     pub(crate) fn is_closed(&self, account: &str) -> bool {
         self.accounts.get(account).is_some_and(|live| {
             matches!(
@@ -319,7 +328,7 @@ impl Aws {
         })
     }
 
-    /// The ID of the organization this account is a member of.
+    /// Returns the ID of the organization that the account is a member of.
     pub(crate) fn organization_of(&self, account: &str) -> Option<&str> {
         self.accounts.get(account)?.organization.as_deref()
     }

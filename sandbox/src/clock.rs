@@ -1,4 +1,5 @@
-//! The sandbox's clock: the wall clock at creation, carried on by tokio's. Where tokio's clock is paused, so is AWS.
+//! The sandbox's clock: the wall clock at creation, continued by tokio's. Pausing tokio's clock
+//! pauses AWS.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Begins at a whole second: a paused world goes the same way whenever it is played.
+    /// Starts at a whole second, so that a paused world runs the same way every time.
     pub(crate) fn start() -> Self {
         let wall = SystemTime::now();
         let seconds = wall

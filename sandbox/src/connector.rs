@@ -1,4 +1,5 @@
-//! The in-process way in: an HTTP connector for SDK clients. Requests arrive exactly as they would leave for AWS.
+//! The way in from the same process: an HTTP connector for SDK clients. Requests arrive exactly as
+//! they would leave for AWS.
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
@@ -8,24 +9,24 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt;
 
-use crate::door::{self, Reply};
-use crate::sandbox::Sandbox;
-use crate::wire::Incoming;
+use crate::door;
+use crate::runtime::Runtime;
+use crate::wire::{Incoming, Reply};
 
 #[derive(Debug)]
-struct InProcess(Sandbox);
+struct InProcess(Runtime);
 
-pub(crate) fn http_client(sandbox: Sandbox) -> SharedHttpClient {
-    let connector = SharedHttpConnector::new(InProcess(sandbox));
+pub(crate) fn http_client(runtime: Runtime) -> SharedHttpClient {
+    let connector = SharedHttpConnector::new(InProcess(runtime));
     http_client_fn(move |_settings, _components| connector.clone())
 }
 
 impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let sandbox = self.0.clone();
+        let runtime = self.0.clone();
         HttpConnectorFuture::new(async move {
             let incoming = read(request).await?;
-            match door::receive(&sandbox, incoming).await {
+            match door::receive(&runtime, incoming).await {
                 Reply::Answer(response) => response
                     .map(|bytes| SdkBody::from(bytes.clone()))
                     .try_into()

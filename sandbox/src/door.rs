@@ -1,15 +1,12 @@
-//! The way of a call: recognised, entered into the ledger, struck by its fault, admitted or refused, performed,
-//! answered in its protocol.
+//! The way of a call: recognised, entered into the ledger, struck by its fault, admitted or
+//! refused, performed, answered in its protocol.
 
 mod admit;
 mod answer;
 mod recognise;
 mod throttle;
 
-use std::time::{Duration, SystemTime};
-
 use bytes::Bytes;
-use http::Response;
 
 use recognise::{Asked, Body};
 
@@ -17,9 +14,9 @@ use crate::aws::Aws;
 use crate::inspect;
 use crate::ledger::{Call, Fault};
 use crate::refusals::{self, Refused};
-use crate::sandbox::Sandbox;
-use crate::wire::Incoming;
+use crate::runtime::Runtime;
 use crate::wire::sigv4::{Claim, Unreadable};
+use crate::wire::{Incoming, Reply};
 use crate::{ec2, kms, lambda, organizations, roles, s3, states, sts};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +46,7 @@ impl Service {
     }
 }
 
-/// What goes back over the connection.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Answer(Response<Bytes>),
-    /// The connection breaks.
-    Reset,
-}
-
-/// What a service decided in its own terms; `answer` writes it down.
+/// The decision of a service in its own terms; `answer` encodes it.
 #[derive(Debug)]
 pub(crate) enum Done {
     /// The inner elements of a query answer.
@@ -68,13 +57,13 @@ pub(crate) enum Done {
     Rest(s3::Rest),
 }
 
-pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
+pub(crate) async fn receive(runtime: &Runtime, request: Incoming) -> Reply {
     if let Some(path) = request.path.strip_prefix("/_sandbox/") {
-        return inspect::answer(sandbox, &request, path).await;
+        return inspect::answer(runtime, &request, path).await;
     }
-    let reply = decide(sandbox, &request).await;
+    let reply = decide(runtime, &request).await;
     match reply {
-        // Nothing but the head of an answer goes back.
+        // A HEAD request is answered without a body.
         Reply::Answer(answer) if request.method == "HEAD" => {
             Reply::Answer(answer.map(|_| Bytes::new()))
         }
@@ -82,16 +71,16 @@ pub(crate) async fn receive(sandbox: &Sandbox, request: Incoming) -> Reply {
     }
 }
 
-async fn decide(sandbox: &Sandbox, request: &Incoming) -> Reply {
+async fn decide(runtime: &Runtime, request: &Incoming) -> Reply {
     let claim = Claim::of_header(request);
     let asked = recognise::recognise(request, claim.as_ref().ok());
-    let mut call = call(sandbox, &asked, &claim);
-    sandbox.enter(&mut call);
-    let latency = sandbox.look(|aws| aws.rules.scaled(aws.rules.latency));
+    let mut call = call(runtime, &asked, &claim);
+    runtime.enter(&mut call);
+    let latency = runtime.look(|aws| aws.rules.scaled(aws.rules.latency));
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    let fault = sandbox.fault_for(&call);
+    let fault = runtime.fault_for(&call);
     match &fault {
         Fault::Delay(time) => tokio::time::sleep(*time).await,
         Fault::Refuse {
@@ -99,7 +88,7 @@ async fn decide(sandbox: &Sandbox, request: &Incoming) -> Reply {
             code,
             message,
         } => {
-            sandbox.decided(call.seq, Err(code.clone()));
+            runtime.decided(call.seq, Err(code.clone()));
             let error = answer::Error {
                 status: *status,
                 code,
@@ -110,23 +99,23 @@ async fn decide(sandbox: &Sandbox, request: &Incoming) -> Reply {
             return Reply::Answer(answer::error(asked.service, &error, &call.request_id));
         }
         Fault::ResetBefore => return Reply::Reset,
-        Fault::HangBefore => sandbox.hang().await,
+        Fault::HangBefore => runtime.hang().await,
         Fault::None | Fault::ResetAfter | Fault::HangAfter => {}
     }
-    let decided = sandbox.look(|aws| {
+    let decided = runtime.look(|aws| {
         aws.choose_node(call.seq);
         let decided = perform(aws, request, &asked, &claim);
         aws.node = None;
         if decided.is_ok() && takes_access_away(&asked.operation) {
-            aws.break_copies();
+            ec2::break_copies(aws);
         }
         decided
     });
     let outcome = decided.as_ref().map(drop);
-    sandbox.decided(call.seq, outcome.map_err(|no| no.refusal.code.to_owned()));
+    runtime.decided(call.seq, outcome.map_err(|no| no.refusal.code.to_owned()));
     match fault {
         Fault::ResetAfter => return Reply::Reset,
-        Fault::HangAfter => sandbox.hang().await,
+        Fault::HangAfter => runtime.hang().await,
         _ => {}
     }
     Reply::Answer(match decided {
@@ -135,10 +124,11 @@ async fn decide(sandbox: &Sandbox, request: &Incoming) -> Reply {
     })
 }
 
-/// As far as it can be told before anything is checked: who claims to call is who the ledger names.
-fn call(sandbox: &Sandbox, asked: &Asked, claim: &Result<Claim, Unreadable>) -> Call {
+/// Returns the ledger's entry, before anything is checked: it names the principal that the request
+/// claims.
+fn call(runtime: &Runtime, asked: &Asked, claim: &Result<Claim, Unreadable>) -> Call {
     let claim = claim.as_ref().ok();
-    let (account, principal, at) = sandbox.look(|aws| {
+    let (account, principal, at) = runtime.look(|aws| {
         let credential = claim.and_then(|claim| aws.credentials.get(&claim.access_key));
         let who = credential.map(|credential| &credential.caller.principal);
         let (account, arn) = who.map_or(("", ""), |who| (&who.account, &who.arn));
@@ -208,31 +198,7 @@ fn takes_access_away(operation: &str) -> bool {
     )
 }
 
-/// A call that was let in.
-#[derive(Clone, Debug)]
-pub(crate) struct Admitted {
-    pub caller: crate::aws::Caller,
-    pub region: String,
-    /// Signed by credentials of a role session; such a caller assumes roles by chaining.
-    pub temporary: bool,
-    /// The access key that signed.
-    pub access_key: String,
-    pub session_token: Option<String>,
-    /// The endpoint, as the client named it.
-    pub host: String,
-    /// Sent to the global endpoint of STS.
-    pub global: bool,
-}
-
-/// How far a signature's time may be from ours, except for S3.
-pub(crate) const SKEW: Duration = Duration::from_mins(5);
-
-pub(crate) fn within_skew(at: SystemTime, now: SystemTime, skew: Duration) -> bool {
-    let apart = at.duration_since(now).or_else(|_| now.duration_since(at));
-    apart.is_ok_and(|apart| apart <= skew)
-}
-
-/// The refusal of bytes nobody can read, in the service's own words.
+/// Returns the refusal of an unreadable request, in the service's own words.
 fn unreadable(service: Service, why: &str) -> Refused {
     match service {
         Service::Kms | Service::Lambda | Service::Organizations | Service::States => {

@@ -1,14 +1,15 @@
-//! EC2: images, snapshots, what reads them, and whether they launch.
+//! EC2: images, snapshots, their permissions and copies, and the launch of instances.
 //!
-//! Every operation goes the same way: parameters it knows, permissions, `DryRun`, the state of things, the change.
+//! Every operation checks in the same order: parameters, permissions, `DryRun`, the state of
+//! resources. Then it makes its change.
 
+mod copies;
 mod copy_image;
 mod copy_snapshot;
 mod deregister;
 mod describe_images;
 mod describe_snapshots;
 mod filters;
-pub(crate) mod ids;
 mod image_attributes;
 mod image_states;
 mod instance_types;
@@ -20,19 +21,20 @@ mod permit;
 mod presigned;
 mod regions;
 mod register;
-pub(crate) mod rules;
 mod run_instances;
 mod settings;
 mod snapshot_attributes;
 mod tags;
-pub(crate) mod visibility;
+mod visibility;
+
+pub(crate) use copies::{break_copies, settle};
 
 use crate::aws::Aws;
-use crate::door::Admitted;
+use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
 
-/// One call, as the operations see it.
+/// A call, as the operations read it.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub call: &'a Admitted,
@@ -49,12 +51,12 @@ impl<'a> Ask<'a> {
         &self.call.region
     }
 
-    /// `ec2:CopySnapshot`
+    /// Returns the IAM action of the call, such as `ec2:CopySnapshot`.
     pub(crate) fn action(self) -> String {
         format!("ec2:{}", self.operation)
     }
 
-    /// The end of a rehearsal: everything it may refuse without looking at states has been asked.
+    /// Ends a dry run. All checks that do not depend on the state of resources come before.
     pub(crate) fn dry_run(self) -> Result<(), Refused> {
         if self.query.flag("DryRun")? == Some(true) {
             return Err(refusals::DRY_RUN_OPERATION.with(&[]));
@@ -63,7 +65,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// The inner elements of the answer.
+/// Performs a call and returns the inner elements of its answer.
 pub(crate) fn perform(
     aws: &mut Aws,
     call: &Admitted,

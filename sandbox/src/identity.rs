@@ -1,18 +1,37 @@
-//! What a caller's own policies say: identity policies, limited by the session policy and by the service control
-//! policies of the account.
+//! The caller of an operation, and the decision of its own policies. Identity policies are limited
+//! by the session policy and by the account's service control policies.
 //!
-//! Source: IAM guide, policy evaluation logic; Organizations guide, SCP evaluation. Resource policies are the services'
-//! business. An account's service control policies stand here as one set: what it inherits is declared with it.
+//! Source: IAM guide, policy evaluation logic; Organizations guide, SCP evaluation. The services
+//! evaluate resource policies. An account's service control policies form one set, which includes
+//! those it inherits.
 
 use crate::aws::{Aws, Caller};
 use crate::iam::{self, Context, Decision, Request};
 
+/// The caller of an admitted call, and how the call arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub caller: Caller,
+    pub region: String,
+    /// Whether credentials of a role session signed the call; such a caller assumes roles by
+    /// chaining.
+    pub temporary: bool,
+    /// The access key that signed.
+    pub access_key: String,
+    pub session_token: Option<String>,
+    /// The endpoint, as the client named it.
+    pub host: String,
+    /// Whether the call was sent to the global endpoint of STS.
+    pub global: bool,
+}
+
+/// The decision of a caller's own policies on an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed,
-    /// Some policy of its own forbids it.
+    /// An identity policy or the session policy denies the action.
     Denied,
-    /// A service control policy forbids it.
+    /// A service control policy denies the action.
     DeniedByOrganization,
     NoOrganizationPolicy,
     NoIdentityPolicy,
@@ -20,7 +39,7 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// The reason in AWS's words.
+    /// Returns the reason in AWS's words.
     pub(crate) fn reason(self, action: &str) -> String {
         let nobody = |kind| format!("because no {kind} policy allows the {action} action");
         match self {
@@ -35,7 +54,7 @@ impl Verdict {
         }
     }
 
-    /// Neither a resource policy nor a grant makes up for it.
+    /// Returns whether the verdict stands, whatever resource policies and grants allow.
     pub(crate) fn is_final(self) -> bool {
         matches!(
             self,
@@ -77,7 +96,7 @@ pub(crate) fn decide(
     }
 }
 
-/// What the session policy says; one that is not there allows everything.
+/// Returns the decision of the session policy; a session without one is not limited.
 pub(crate) fn session(caller: &Caller, request: &Request<'_>) -> Decision {
     let policy = caller.session_policy.as_ref();
     policy.map_or(Decision::Allow, |policy| {
@@ -85,7 +104,8 @@ pub(crate) fn session(caller: &Caller, request: &Request<'_>) -> Decision {
     })
 }
 
-/// What the service control policies say; where none apply, FullAWSAccess does.
+/// Returns the decision of the service control policies; FullAWSAccess applies where there are
+/// none.
 pub(crate) fn organization(aws: &Aws, caller: &Caller, request: &Request<'_>) -> Decision {
     let policies = aws.service_control_policies_of(&caller.identity, caller.account());
     policies.map_or(Decision::Allow, |all| iam::evaluate_identity(all, request))

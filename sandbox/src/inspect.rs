@@ -1,5 +1,6 @@
-//! `/_sandbox/…`: the ledger, the world, invocations, answers and the sessions of AWS's own services, for clients of
-//! other processes. Unsigned; it is no part of AWS.
+//! The sandbox's own paths, `/_sandbox/…`: the ledger, the world, invocations, answers and the
+//! sessions of AWS's own services, for clients of other processes. Requests are unsigned; AWS has
+//! no such paths.
 
 use std::collections::BTreeMap;
 
@@ -8,52 +9,51 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
-use crate::door::Reply;
 use crate::ledger::{Answer, AnswerRefusal, Call};
-use crate::sandbox::Sandbox;
-use crate::wire::{Incoming, time};
+use crate::runtime::Runtime;
+use crate::wire::{Incoming, Reply, time};
 
 /// CloudFormation's limit for an answer, in bytes.
 const LARGEST_ANSWER: usize = 4096;
 
-pub(crate) async fn answer(sandbox: &Sandbox, request: &Incoming, path: &str) -> Reply {
+pub(crate) async fn answer(runtime: &Runtime, request: &Incoming, path: &str) -> Reply {
     let is_answer = request.method == "PUT" && path.starts_with("answers/");
-    let refusal = is_answer.then(|| sandbox.answer_refusal()).flatten();
+    let refusal = is_answer.then(|| runtime.answer_refusal()).flatten();
     Reply::Answer(match refusal {
-        None => told(sandbox, request, path),
+        None => told(runtime, request, path),
         Some(AnswerRefusal::Status { status, .. }) => {
-            keep(sandbox, request, path, status);
+            keep(runtime, request, path, status);
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
             plain(status, "text/plain", "refused by the test\n".to_owned())
         }
         Some(AnswerRefusal::Hang) => {
-            keep(sandbox, request, path, 0);
-            sandbox.hang().await;
+            keep(runtime, request, path, 0);
+            runtime.hang().await;
             return Reply::Reset;
         }
         Some(AnswerRefusal::Close) => {
-            keep(sandbox, request, path, 0);
+            keep(runtime, request, path, 0);
             return Reply::Reset;
         }
     })
 }
 
-fn told(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
+fn told(runtime: &Runtime, request: &Incoming, path: &str) -> Response<Bytes> {
     match (request.method.as_str(), path) {
         ("GET", "health") => json_answer(&json!({"ok": true})),
-        ("GET", "ledger") => json_answer(&sandbox.ledger().iter().map(shown).collect()),
-        ("GET", "world") => json_answer(&sandbox.look(|aws| world(aws))),
-        ("GET", "answers") => json_answer(&json!(sandbox.answers())),
+        ("GET", "ledger") => json_answer(&runtime.ledger().iter().map(shown).collect()),
+        ("GET", "world") => json_answer(&runtime.look(|aws| world(aws))),
+        ("GET", "answers") => json_answer(&json!(runtime.answers())),
         ("GET", "invocations") => {
-            let taken = sandbox.lambda_invocations().into_iter().map(|invocation| {
+            let taken = runtime.take_invocations().into_iter().map(|invocation| {
                 let text = String::from_utf8_lossy(&invocation.payload).into_owned();
                 json!({"function_name": invocation.function_name, "payload": text})
             });
             json_answer(&taken.collect())
         }
-        ("POST", "answers") => refuse(sandbox, request),
-        ("POST", "service-sessions") => act_as_service(sandbox, request),
-        ("PUT", path) if path.starts_with("answers/") => take(sandbox, request, path),
+        ("POST", "answers") => refuse(runtime, request),
+        ("POST", "service-sessions") => act_as_service(runtime, request),
+        ("PUT", path) if path.starts_with("answers/") => take(runtime, request, path),
         _ => plain(
             StatusCode::NOT_FOUND,
             "text/plain",
@@ -62,11 +62,12 @@ fn told(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
     }
 }
 
-/// Credentials of a service-linked role, `{"RoleArn": "…"}`, as its service has them.
-fn act_as_service(sandbox: &Sandbox, request: &Incoming) -> Response<Bytes> {
+/// Answers with the credentials of a service-linked role, `{"RoleArn": "…"}`, as its service has
+/// them.
+fn act_as_service(runtime: &Runtime, request: &Incoming) -> Response<Bytes> {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let role = body["RoleArn"].as_str().unwrap_or_default();
-    match sandbox.look(|aws| aws.act_as_service(role)) {
+    match runtime.look(|aws| aws.act_as_service(role)) {
         Some(issued) => json_answer(&json!({
             "AccessKeyId": issued.access_key_id,
             "SecretAccessKey": issued.secret_access_key,
@@ -80,14 +81,16 @@ fn act_as_service(sandbox: &Sandbox, request: &Incoming) -> Response<Bytes> {
     }
 }
 
-/// The `ResponseURL` sink: S3 signed the URL for an empty Content-Type, and CloudFormation reads 4,096 bytes at most.
-fn take(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
+/// Takes an answer, as the `ResponseURL` sink. S3 signed the URL for an empty Content-Type, and
+/// CloudFormation reads 4,096 bytes at most.
+fn take(runtime: &Runtime, request: &Incoming, path: &str) -> Response<Bytes> {
     let content_type = request.header("content-type");
     let signed_otherwise = content_type.is_some_and(|given| !given.is_empty());
     let response = if signed_otherwise {
-        let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SignatureDoesNotMatch</Code>\
-                    <Message>The request signature we calculated does not match the signature you provided. \
-                    Check your key and signing method.</Message></Error>";
+        let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+                    <Error><Code>SignatureDoesNotMatch</Code>\
+                    <Message>The request signature we calculated does not match the signature you \
+                    provided. Check your key and signing method.</Message></Error>";
         plain(StatusCode::FORBIDDEN, "application/xml", text.to_owned())
     } else if request.body.len() > LARGEST_ANSWER {
         let text = format!(
@@ -98,12 +101,12 @@ fn take(sandbox: &Sandbox, request: &Incoming, path: &str) -> Response<Bytes> {
     } else {
         plain(StatusCode::OK, "text/plain", String::new())
     };
-    keep(sandbox, request, path, response.status().as_u16());
+    keep(runtime, request, path, response.status().as_u16());
     response
 }
 
-fn keep(sandbox: &Sandbox, request: &Incoming, path: &str, status: u16) {
-    sandbox.keep_answer(Answer {
+fn keep(runtime: &Runtime, request: &Incoming, path: &str, status: u16) {
+    runtime.keep_answer(Answer {
         path: path.trim_start_matches("answers").to_owned(),
         content_type: request.header("content-type").map(str::to_owned),
         body: String::from_utf8_lossy(&request.body).into_owned(),
@@ -111,12 +114,12 @@ fn keep(sandbox: &Sandbox, request: &Incoming, path: &str, status: u16) {
     });
 }
 
-/// How the sink fails from now on: `{"how": "status", "status": 503, "times": 2}`, `{"how": "hang"}`,
-/// `{"how": "close"}`, or `null` to take answers again.
-fn refuse(sandbox: &Sandbox, request: &Incoming) -> Response<Bytes> {
+/// Sets how the sink fails from now on: `{"how": "status", "status": 503, "times": 2}`, `{"how":
+/// "hang"}`, `{"how": "close"}`, or `null` to take answers again.
+fn refuse(runtime: &Runtime, request: &Incoming) -> Response<Bytes> {
     match serde_json::from_slice::<Option<AnswerRefusal>>(&request.body) {
-        Ok(Some(how)) => sandbox.refuse_answers(how),
-        Ok(None) => sandbox.accept_answers(),
+        Ok(Some(how)) => runtime.set_answer_refusal(Some(how)),
+        Ok(None) => runtime.set_answer_refusal(None),
         Err(error) => {
             return plain(StatusCode::BAD_REQUEST, "text/plain", format!("{error}\n"));
         }
@@ -131,13 +134,14 @@ fn shown(call: &Call) -> Value {
         Some(Err(code)) => ("error", Some(code)),
     };
     json!({
-        "seq": call.seq, "at": time::iso(call.at), "service": call.service, "operation": call.operation,
+        "seq": call.seq, "at": time::iso(call.at),
+        "service": call.service, "operation": call.operation,
         "account": call.account, "region": call.region, "principal": call.principal,
         "params": call.params, "outcome": outcome, "error": error, "request_id": call.request_id,
     })
 }
 
-/// Accounts, in them Regions, in them what they own.
+/// Returns the world as JSON: accounts, their Regions, and the resources in each.
 fn world(aws: &Aws) -> Value {
     let mut accounts: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
     let empty = || {

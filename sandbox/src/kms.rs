@@ -1,24 +1,24 @@
 //! KMS: keys, their policies and grants.
 //!
-//! `authorise` decides who may use a key; `by_ec2` asks it for what EC2 does with a key on a caller's behalf.
+//! `authorise` decides on the use of a key; `by_ec2` asks it for the calls that EC2 makes on a
+//! caller's behalf.
 
 mod authorise;
 pub(crate) mod by_ec2;
 mod create_grant;
 mod grants;
 mod input;
-pub(crate) mod keys;
+mod keys;
 mod policy;
-pub(crate) mod specs;
 
 use serde_json::Value;
 
 use crate::aws::Aws;
-use crate::door::Admitted;
+use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
 use input::Input;
 
-/// One call, as the operations see it.
+/// A call, as the operations read it.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub call: &'a Admitted,

@@ -1,14 +1,15 @@
-//! Lambda's Invoke, as far as a function calling itself needs it: asynchronous, kept for the test to deliver.
+//! Lambda's Invoke, as far as a function that calls itself needs it: asynchronous. A test takes the
+//! invocations and delivers them.
 
 use bytes::Bytes;
 
 use crate::aws::{Aws, regional_arn};
-use crate::door::Admitted;
 use crate::iam::Context;
+use crate::identity::Admitted;
 use crate::ledger::LambdaInvocation;
 use crate::refusals::{self, Refused};
 
-/// Bytes of an asynchronous payload.
+/// The largest asynchronous payload, in bytes.
 const LARGEST_EVENT: usize = 1024 * 1024;
 
 pub(crate) fn perform(

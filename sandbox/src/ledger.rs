@@ -1,79 +1,100 @@
-//! What was asked of the sandbox: every call, and what left it sideways (asynchronous invocations, answers by PUT).
+//! The records of the sandbox: every call, every asynchronous invocation, and every answer received
+//! by PUT; and the faults that tests inject.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-/// One API call, in order of arrival.
+/// An API call, in order of arrival.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// Counts from 1, over the sandbox's whole life.
+    /// The number of the call, from 1, over the sandbox's whole life.
     pub seq: u64,
+    /// The time of arrival.
     pub at: SystemTime,
-    /// `ec2`, `kms`, `sts`, `iam`, `organizations`, `lambda` or `s3`.
+    /// The service: `ec2`, `kms`, `sts`, `iam`, `organizations`, `lambda`, `states` or `s3`.
     pub service: String,
+    /// The operation, such as `CopySnapshot`.
     pub operation: String,
     /// The caller's account; empty if the caller is unknown.
     pub account: String,
+    /// The Region of the signature; empty if there is none.
     pub region: String,
     /// The caller's ARN; empty if the caller is unknown.
     pub principal: String,
-    /// Query parameters as sent; JSON bodies flattened with dots, lists counted from 1. A call of S3
-    /// has the members of its operation: `Bucket`, `Key`, `IfMatch`, `IfNoneMatch`, `Prefix`, ….
+    /// Query parameters as sent; JSON bodies flattened with dots, lists counted from 1. A call of
+    /// S3 has the members of its operation: `Bucket`, `Key`, `IfMatch`, `IfNoneMatch`, `Prefix`, ….
     pub params: BTreeMap<String, String>,
-    /// What the service decided: nothing while it has not, or if the call never reached it.
+    /// The decision of the service, an error by its code. Absent before the decision, or if the
+    /// call never reaches the service.
     pub outcome: Option<Result<(), String>>,
+    /// The ID that the answer carries.
     pub request_id: String,
 }
 
-/// What befalls a call. *Before*: it never reaches the service. *After*: its effect took place.
+/// A fault of a call. *Before*: the call never reaches the service. *After*: its effect took place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// No fault.
     None,
-    /// Sandbox time, not divided by the world's speed.
+    /// Delays the call by sandbox time, which the world's speed does not divide.
     Delay(Duration),
-    /// Answered with this error, without effect.
+    /// Answers with this error, without effect.
     Refuse {
+        /// The HTTP status.
         status: u16,
+        /// The error code.
         code: String,
+        /// The message.
         message: String,
     },
+    /// The connection breaks; the call never reaches the service.
     ResetBefore,
+    /// The connection breaks after the call's effect.
     ResetAfter,
+    /// The call hangs and never reaches the service.
     HangBefore,
+    /// The call hangs after its effect.
     HangAfter,
 }
 
 /// An asynchronous Invoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LambdaInvocation {
+    /// The function as the caller named it: name or ARN.
     pub function_name: String,
+    /// The event.
     pub payload: Vec<u8>,
 }
 
-/// How the `ResponseURL` sink fails to take an answer.
+/// The way in which the `ResponseURL` sink refuses an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "how", rename_all = "lowercase", deny_unknown_fields)]
 pub enum AnswerRefusal {
-    /// An HTTP status (400 to 599): for the first so many PUTs, or for all.
+    /// Answers with an HTTP status (400 to 599), for the first `times` PUTs or for all.
     Status {
+        /// The HTTP status.
         status: u16,
+        /// The number of PUTs to refuse; absent for all.
         #[serde(default)]
         times: Option<u32>,
     },
-    /// Nothing ever comes back.
+    /// Never answers.
     Hang,
-    /// The connection breaks without an answer.
+    /// Breaks the connection without an answer.
     Close,
 }
 
-/// A PUT received by the `ResponseURL` sink, and how it was answered.
+/// A PUT that the `ResponseURL` sink received, and the status of the response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Answer {
+    /// The path below `/_sandbox/answers`.
     pub path: String,
+    /// The request's Content-Type.
     pub content_type: Option<String>,
+    /// The request's body.
     pub body: String,
-    /// 0 if nothing was answered.
+    /// The status of the response; 0 if there was none.
     pub status: u16,
 }

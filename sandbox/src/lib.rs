@@ -1,13 +1,33 @@
-//! An AWS that says no: EC2 images, snapshots and their launch, KMS, STS, Organizations, S3's
-//! objects, a little of IAM, Lambda's Invoke and Step Functions' executions, as strict as the real ones.
+//! An AWS that says no, as strict as the real one: EC2 images, snapshots and their launch, KMS,
+//! STS, Organizations, S3's objects, a little of IAM, Lambda's Invoke and Step Functions'
+//! executions.
 //!
-//! It speaks the real wire protocols to unmodified clients, in process and over HTTP on 127.0.0.1, models time
-//! without background tasks, keeps a ledger of every call and lets tests break any of them. What it does not model
-//! it refuses loudly; it never pretends.
+//! The sandbox speaks the real wire protocols to unmodified clients, in process and over HTTP on
+//! 127.0.0.1. Time passes without background tasks. A ledger keeps every call, and tests can break
+//! any of them. The sandbox refuses everything that it does not model.
 //!
-//! In data-flow order: [`world`] describes, `aws` lives, `server` and `connector` receive, `wire` decodes, `door`
-//! admits, `ec2`, `kms`, `sts`, `organizations`, `roles` (IAM), `s3` and `lambda` decide with `iam`,
-//! and [`refusals`] holds every no, with its source.
+//! The modules, in the order of their dependence. Each names only modules above it, which a test
+//! checks:
+//!
+//! - [`refusals`]: every refusal of AWS, with its source
+//! - `wire`: requests and answers as bytes, and Signature Version 4
+//! - `clock`: the time of a sandbox
+//! - `ledger`: calls, faults, and the other things that tests ask after
+//! - `model`: images, snapshots, grants and instances
+//! - [`iam`]: policies, and how they are evaluated
+//! - [`world`]: the world that a sandbox starts from, as declared
+//! - `rules`: the rules that hold for declared resources and for resources that a call creates
+//! - `aws`: the live world
+//! - `identity`: the caller of an operation, and what its own policies allow
+//! - `kms`, `ec2`, `sts`, `organizations`, `roles`, `s3`, `lambda`, `states`: the services, which
+//!   decide what a call does (`roles` is IAM, `states` Step Functions)
+//! - `runtime`: a live world with its clock, ledger and faults
+//! - `inspect`: the sandbox's own paths, `/_sandbox/…`
+//! - `door`: the way of a call: recognised, admitted, performed, answered
+//! - `connector`, `server`: the two ways in, in process and over HTTP
+//! - `sandbox`: the handle that tests and programs hold
+
+#![warn(missing_docs)]
 
 mod aws;
 mod clock;
@@ -24,6 +44,8 @@ mod model;
 mod organizations;
 pub mod refusals;
 mod roles;
+mod rules;
+mod runtime;
 mod s3;
 mod sandbox;
 mod server;

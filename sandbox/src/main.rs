@@ -1,4 +1,4 @@
-//! `amiferry-sandbox serve`: a world file over HTTP on 127.0.0.1.
+//! The program `amiferry-sandbox`: `serve` serves a world file over HTTP on 127.0.0.1.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ enum Command {
         /// Port on 127.0.0.1; 0 takes a free one.
         #[arg(long, default_value_t = 0)]
         port: u16,
-        /// How much faster than life, in place of the file's own.
+        /// Speed of the world's time, in place of the file's own.
         #[arg(long)]
         speed: Option<f64>,
     },

@@ -1,6 +1,7 @@
-//! The things that live in an account and Region, as the world file declares them and as tests read them back.
+//! The resources of an account and Region, as the world file declares them and as tests read them
+//! back.
 //!
-//! Plain data only: no rule of AWS is decided here.
+//! The types hold plain data; the rules of AWS are elsewhere.
 
 mod defaults;
 mod image;
@@ -21,15 +22,25 @@ pub use snapshot::Snapshot;
 /// A KMS grant, as ListGrants shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Grant {
+    /// The grant's ID.
     pub grant_id: String,
+    /// The ARN of the key.
     pub key_arn: String,
+    /// The grant's name.
     pub name: Option<String>,
+    /// The ARN of the principal that may use the key.
     pub grantee_principal: String,
+    /// The ARN of the principal that may retire the grant.
     pub retiring_principal: Option<String>,
+    /// The grant operations.
     pub operations: Vec<String>,
+    /// The constraint on the exact encryption context.
     pub encryption_context_equals: Option<BTreeMap<String, String>>,
+    /// The constraint on a part of the encryption context.
     pub encryption_context_subset: Option<BTreeMap<String, String>>,
+    /// The ARN of the account that created the grant.
     pub issuing_account: String,
+    /// The time of creation.
     #[serde(skip)]
     pub creation_date: SystemTime,
 }

@@ -1,12 +1,13 @@
-//! Organizations: who is a member, where, and in which state. Reading only.
+//! Organizations: its members, their places and their states. Reading only.
 //!
 //! | operation | who may |
 //! |---|---|
 //! | DescribeOrganization | every member account |
 //! | all others | the management account and delegated administrators |
 //!
-//! Source: model; Service Authorization Reference, AWS Organizations. It has one endpoint for each partition. What a
-//! delegated administrator may do is not narrowed further by a resource policy of the organization.
+//! Source: model; Service Authorization Reference, AWS Organizations. Organizations has one
+//! endpoint for each partition. A resource policy of the organization, which could limit delegated
+//! administrators further, is not modelled.
 
 mod input;
 mod pages;
@@ -15,14 +16,13 @@ mod shapes;
 use serde_json::{Value, json};
 
 use crate::aws::{Aws, LiveOrganization};
-use crate::door::Admitted;
 use crate::iam::Context;
-use crate::identity::{self, Verdict};
+use crate::identity::{self, Admitted, Verdict};
 use crate::refusals::{self, Refused};
 use input::Input;
 use pages::Page;
 
-/// One call, as the operations see it.
+/// A call, as the operations read it.
 #[derive(Clone, Copy)]
 struct Ask<'a> {
     aws: &'a Aws,
@@ -87,7 +87,7 @@ fn list_accounts(ask: Ask<'_>) -> Result<Value, Refused> {
     Ok(page.cut(organization, "Accounts", members.collect()))
 }
 
-/// Those directly in the root or OU, not those further down.
+/// Lists the accounts directly in the root or OU, without accounts further down.
 fn list_accounts_for_parent(ask: Ask<'_>) -> Result<Value, Refused> {
     let (page, organization, parent) = ask.parent()?;
     let all = ask.aws.accounts.iter();
@@ -128,14 +128,14 @@ fn list_parents(ask: Ask<'_>) -> Result<Value, Refused> {
 }
 
 impl<'a> Ask<'a> {
-    /// The caller's organization, if its policies allow this on `resource`.
+    /// Returns the caller's organization, if the caller's policies allow the call on `resource`.
     fn member(
         self,
         resource: impl Fn(&LiveOrganization) -> String,
     ) -> Result<&'a LiveOrganization, Refused> {
         let caller = &self.call.caller;
         let found = self.aws.organization_with(caller.account());
-        // Outside of an organization no resource has a name.
+        // A resource has a name only inside an organization.
         let resource = found.map_or_else(|| "*".to_owned(), resource);
         let action = format!("organizations:{}", self.operation);
         let mut context = Context::new();
@@ -155,7 +155,8 @@ impl<'a> Ask<'a> {
         found.ok_or_else(|| refusals::ORG_NOT_IN_USE.with(&[]))
     }
 
-    /// The same, for the management account and delegated administrators only.
+    /// Returns the caller's organization as `member` does, for the management account and delegated
+    /// administrators only.
     fn administrator(
         self,
         resource: impl Fn(&LiveOrganization) -> String,
@@ -167,7 +168,7 @@ impl<'a> Ask<'a> {
         Err(refusals::ORG_NOT_ADMINISTRATOR.with(&[]))
     }
 
-    /// What the operations `…ForParent` have in common.
+    /// Reads the input that the operations `…ForParent` have in common.
     fn parent(self) -> Result<(Page, &'a LiveOrganization, &'a str), Refused> {
         let parent = self.input.required("ParentId", input::is_parent)?;
         let page = Page::read(self, parent, &["ParentId"])?;

@@ -1,9 +1,9 @@
-//! Every no this sandbox can say: AWS's code, HTTP status and wording, and where it is known from.
+//! Every refusal of the sandbox: AWS's code, HTTP status and wording, and their source.
 //!
-//! Operations refuse only with what stands here. `{}` in a message is filled in. Sources in brackets: *model* is the
-//! service model's documentation, *EC2 errors* the table of error codes in the EC2 developer guide, the others the
-//! guides of that name or a public report of a live answer. *unproved* marks a code or wording that is ours where
-//! AWS documents only that the call fails.
+//! Operations refuse only with these. `{}` in a message is filled in. Sources: *model* is the
+//! service model's documentation, *EC2 errors* the table of error codes in the EC2 developer guide.
+//! Others are the guides of that name or a public report of a live answer. *unproved* marks a code
+//! or wording that is ours, where AWS documents only that the call fails.
 
 mod door;
 mod ec2;
@@ -29,16 +29,19 @@ pub(crate) use s3::*;
 pub(crate) use states::*;
 pub(crate) use sts::*;
 
-/// One way to say no.
+/// A refusal, with its source.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The sandbox's own name for it, sent as the header `x-sandbox-refusal`.
+    /// The sandbox's own name of the refusal, sent as the header `x-sandbox-refusal`.
     pub name: &'static str,
-    /// HTTP status; 200 for what is accepted and fails later: a copy, or the launch of an instance.
+    /// The HTTP status; 200 for a copy or a launch that is accepted and fails later.
     pub status: u16,
-    /// AWS's error code; `error` for a copy that ends in that state, the state reason's code for an instance.
+    /// AWS's error code; `error` for a copy that ends in this state, the state reason's code for an
+    /// instance.
     pub code: &'static str,
+    /// AWS's message; `{}` is filled in.
     pub message: &'static str,
+    /// The source that documents the refusal.
     pub source: &'static str,
 }
 
@@ -47,8 +50,7 @@ pub struct Refusal {
 pub(crate) struct Refused {
     pub refusal: &'static Refusal,
     pub message: String,
-    /// What S3 says beside code and message: elements of its error document, and headers by their
-    /// `x-amz-…` names.
+    /// Further elements of S3's error document, and headers by their `x-amz-…` names.
     pub details: Vec<(&'static str, String)>,
 }
 
@@ -85,7 +87,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// All of them, in the order of the files.
+/// Returns all refusals, in the order of the files.
 pub fn all() -> Vec<&'static Refusal> {
     let tables = [
         door::TABLE,
@@ -126,10 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_refusal_is_whole_and_named_once() {
+    fn every_refusal_is_complete_and_has_a_unique_name() {
         let mut names = BTreeSet::new();
         for refusal in all() {
-            assert!(names.insert(refusal.name), "{} stands twice", refusal.name);
+            assert!(
+                names.insert(refusal.name),
+                "the name {} is not unique",
+                refusal.name
+            );
             assert!(!refusal.source.is_empty() && !refusal.code.is_empty());
             assert!(
                 matches!(refusal.status, 200 | 301 | 400..=599),
@@ -140,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn values_fill_the_message_in_order() {
+    fn values_fill_a_message_in_order() {
         let refused = INVALID_PARAMETER_VALUE.with(&["x", "Y"]);
         assert_eq!(refused.message, "Value (x) for parameter Y is invalid.");
     }

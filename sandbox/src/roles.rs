@@ -1,7 +1,7 @@
 //! IAM, the service: GetRole, CreateServiceLinkedRole and SimulatePrincipalPolicy.
 //!
-//! How policies are judged stands in `iam`; this module answers for who there is. Source: model; Service Authorization
-//! Reference, AWS IAM. It has one endpoint for each partition, and no Regions.
+//! `iam` evaluates policies; this module answers questions about principals. Source: model; Service
+//! Authorization Reference, AWS IAM. IAM has one endpoint for each partition, and no Regions.
 
 mod input;
 mod linked;
@@ -10,15 +10,14 @@ mod simulate;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::aws::{Aws, uuid_of};
-use crate::door::Admitted;
 use crate::iam::Context;
-use crate::identity::{self, Verdict};
+use crate::identity::{self, Admitted, Verdict};
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 
-/// One call, as the operations see it.
+/// A call, as the operations read it.
 #[derive(Clone, Copy)]
 struct Ask<'a> {
     call: &'a Admitted,
@@ -56,7 +55,7 @@ fn get(aws: &Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(written(aws, arn))
 }
 
-/// `<Role>` as every operation answers with it; the policy is encoded (model, GetRole).
+/// Returns `<Role>` as every operation answers with it; the policy is encoded (model, GetRole).
 fn written(aws: &Aws, arn: &str) -> String {
     let mut xml = Xml::new();
     let path = arn.split_once(":role/").map_or("", |(_, path)| path);
@@ -80,7 +79,7 @@ fn written(aws: &Aws, arn: &str) -> String {
 }
 
 impl Ask<'_> {
-    /// Whether the caller's policies allow this very call on the resource.
+    /// Refuses the call unless the caller's policies allow it on the resource.
     fn permit(
         self,
         aws: &Aws,

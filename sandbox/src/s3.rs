@@ -1,5 +1,5 @@
-//! S3 for a program that keeps its records in a bucket: objects read, written and deleted whole,
-//! also on conditions, and listed.
+//! S3 for a program that keeps its records in a bucket: objects are read, written and deleted
+//! whole, also on conditions, and listed.
 //!
 //! | operation | permission |
 //! |---|---|
@@ -8,10 +8,10 @@
 //! | DeleteObject | `s3:DeleteObject`; with the `If-Match` of an ETag also `s3:GetObject` |
 //! | ListObjectsV2, HeadBucket | `s3:ListBucket` |
 //!
-//! Two calls never meet here, so 409 `ConditionalRequestConflict` and 503 `SlowDown` come by fault
-//! only. Source: S3 API reference; S3 guide, conditional requests. Versions, multipart uploads,
-//! metadata, ranges, conditional reads, ACLs, encryption under KMS keys and presigned URLs are not
-//! modelled and refused.
+//! Two calls never run at once, so 409 `ConditionalRequestConflict` and 503 `SlowDown` come by
+//! fault only. Source: S3 API reference; S3 guide, conditional requests. The sandbox refuses
+//! versions, multipart uploads, metadata, ranges, conditional reads, ACLs, encryption under KMS
+//! keys and presigned URLs.
 
 mod address;
 mod authorise;
@@ -25,15 +25,13 @@ mod request;
 use bytes::Bytes;
 
 use crate::aws::{Aws, LiveBucket, Partition};
-use crate::door::Admitted;
+use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
+use crate::rules::buckets::{LONGEST_KEY, is_bucket_name};
 use crate::wire::Incoming;
 
-pub(crate) use address::{Address, is_bucket_name, is_endpoint};
+pub(crate) use address::{Address, is_endpoint};
 pub(crate) use request::{Target, recognise};
-
-/// Bytes of a key (S3 guide, naming objects).
-pub(crate) const LONGEST_KEY: usize = 1024;
 
 /// An answer in the terms of HTTP.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ pub(crate) struct Rest {
     pub body: Bytes,
 }
 
-/// One call on a bucket, as the operations see it.
+/// A call on a bucket, as the operations read it.
 #[derive(Clone, Copy, Debug)]
 struct Ask<'a> {
     call: &'a Admitted,
@@ -118,7 +116,8 @@ impl Rest {
 }
 
 impl Ask<'_> {
-    /// The bucket, if it exists in this partition and Region and belongs to the expected account.
+    /// Returns the bucket, if it exists in this partition and Region and belongs to the expected
+    /// account.
     fn find<'a>(&self, aws: &'a Aws) -> Result<&'a LiveBucket, Refused> {
         if !is_bucket_name(self.bucket) {
             let no = refusals::S3_BUCKET_NAME.with(&[]);

@@ -12,15 +12,15 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::door::{self, Reply};
+use crate::door;
 use crate::refusals;
-use crate::sandbox::Sandbox;
-use crate::wire::Incoming;
+use crate::runtime::Runtime;
+use crate::wire::{Incoming, Reply};
 
-/// More than any service modelled here accepts.
+/// The largest request body, in bytes; more than any modelled service accepts.
 const LARGEST_BODY: usize = 8 * 1024 * 1024;
 
-/// A running server; dropping it ends it and its connections.
+/// A running server. Dropping it ends the server and its connections.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
@@ -28,13 +28,14 @@ pub struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(sandbox: Sandbox, addr: SocketAddr) -> io::Result<Self> {
+    pub(crate) async fn start(runtime: Runtime, addr: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(sandbox, listener));
+        let accepting = tokio::spawn(accept(runtime, listener));
         Ok(Self { addr, accepting })
     }
 
+    /// Returns the address that the server listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -46,12 +47,12 @@ impl Drop for Server {
     }
 }
 
-async fn accept(sandbox: Sandbox, listener: TcpListener) {
+async fn accept(runtime: Runtime, listener: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
-        // A failed accept concerns one peer, or passes with the load.
+        // A failed accept concerns one peer, or a load that will pass.
         if let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(serve(sandbox.clone(), stream));
+            connections.spawn(serve(runtime.clone(), stream));
         } else {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
@@ -59,17 +60,17 @@ async fn accept(sandbox: Sandbox, listener: TcpListener) {
     }
 }
 
-async fn serve(sandbox: Sandbox, stream: TcpStream) {
-    let service = service_fn(move |request| answer(sandbox.clone(), request));
+async fn serve(runtime: Runtime, stream: TcpStream) {
+    let service = service_fn(move |request| answer(runtime.clone(), request));
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // An error is a peer that left, or a reset of our own making.
+    // An error means that the peer left, or that the sandbox reset the connection.
     let _ = connection.await;
 }
 
-/// An error makes hyper drop the connection without an answer: that is what a reset is.
+/// Answers a request. An error makes hyper drop the connection without an answer, which resets it.
 async fn answer(
-    sandbox: Sandbox,
+    runtime: Runtime,
     request: Request<Body>,
 ) -> Result<Response<Full<Bytes>>, io::Error> {
     let (head, body) = request.into_parts();
@@ -78,7 +79,7 @@ async fn answer(
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => return Ok(too_large()),
         Err(error) => return Err(io::Error::other(error)),
     };
-    match door::receive(&sandbox, Incoming::new(&head, bytes)).await {
+    match door::receive(&runtime, Incoming::new(&head, bytes)).await {
         Reply::Answer(response) => Ok(response.map(Full::new)),
         Reply::Reset => Err(io::Error::from(io::ErrorKind::ConnectionReset)),
     }

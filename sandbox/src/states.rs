@@ -1,28 +1,17 @@
-//! Step Functions' executions, as far as somebody needs them who starts one and asks how it is. Nothing is executed: a test says when
-//! one ends ([`crate::Sandbox::end_execution`]).
+//! Step Functions' executions, as far as starting and describing them needs. Nothing is executed: a
+//! test ends an execution with [`crate::Sandbox::end_execution`].
 //!
-//! Source: model; Service Authorization Reference, AWS Step Functions; API reference, StartExecution, idempotency.
+//! Source: model; Service Authorization Reference, AWS Step Functions; API reference,
+//! StartExecution, idempotency.
 
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::aws::{Aws, regional_arn};
-use crate::door::Admitted;
+use crate::aws::{Aws, Execution, execution_arn, regional_arn, uuid_of};
 use crate::iam::Context;
-use crate::identity::{self, Verdict};
+use crate::identity::{self, Admitted, Verdict};
 use crate::refusals::{self, Refused};
-
-/// An execution of a state machine.
-#[derive(Clone, Debug)]
-pub(crate) struct Execution {
-    pub machine: String,
-    pub name: String,
-    pub input: String,
-    pub status: String,
-    pub started: SystemTime,
-    pub ended: Option<SystemTime>,
-}
 
 pub(crate) fn perform(
     aws: &mut Aws,
@@ -43,7 +32,8 @@ pub(crate) fn perform(
 fn start(aws: &mut Aws, call: &Admitted, body: &Value) -> Result<Value, Refused> {
     let machine = arn(body, "stateMachineArn", "stateMachine")?;
     permit(aws, call, "states:StartExecution", machine)?;
-    // Nothing is known of machines but their names: those of the caller's account and Region are there.
+    // Only the names of machines are known. Every machine of the caller's account and Region is
+    // taken to exist.
     let here = regional_arn(
         "states",
         &call.region,
@@ -55,7 +45,7 @@ fn start(aws: &mut Aws, call: &Admitted, body: &Value) -> Result<Value, Refused>
     }
     let name = match body["name"].as_str() {
         Some(name) => name.to_owned(),
-        None => crate::aws::uuid_of(&format!("execution {}", aws.executions.len())),
+        None => uuid_of(&format!("execution {}", aws.executions.len())),
     };
     let input = body["input"].as_str().unwrap_or("{}").to_owned();
     let arn = execution_arn(machine, &name);
@@ -94,14 +84,6 @@ fn describe(aws: &Aws, call: &Admitted, body: &Value) -> Result<Value, Refused> 
         answer["stopDate"] = seconds(ended);
     }
     Ok(answer)
-}
-
-/// `arn:…:stateMachine:name` to `arn:…:execution:name:execution`.
-pub(crate) fn execution_arn(machine: &str, name: &str) -> String {
-    format!(
-        "{}:{name}",
-        machine.replacen(":stateMachine:", ":execution:", 1)
-    )
 }
 
 fn arn<'a>(body: &'a Value, key: &str, kind: &str) -> Result<&'a str, Refused> {

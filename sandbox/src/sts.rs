@@ -1,24 +1,25 @@
 //! STS: AssumeRole and GetCallerIdentity.
 //!
-//! Source: model; aws-facts, STS. A role is assumed if its trust policy names the caller *and*, from another account or
-//! where the trust names only the account, the caller's own policies allow it.
+//! Source: model; aws-facts, STS. The trust policy of a role must name the caller. The caller's own
+//! policies must allow the call too if the role is in another account or the trust names only the
+//! account.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aws::{self, Aws, LivePrincipal};
-use crate::door::Admitted;
 use crate::iam::{self, Context, Kind, Policy, Reach, Request};
+use crate::identity::Admitted;
 use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 
-/// Characters of a session policy.
+/// The longest session policy, in characters.
 const LONGEST_POLICY: usize = 2048;
-/// Characters that fill the packed size, of which AWS tells percents only: policies of this length were seen to fit, and one of 1,690
-/// to take 157 % (aws-facts: STS).
+/// The number of characters that fill the packed size, of which AWS shows percents only. Policies
+/// of this length were seen to fit; a policy of 1,690 characters took 157 % (aws-facts: STS).
 const PACKED: usize = 1100;
 const HOUR: u32 = 3600;
 
@@ -30,7 +31,7 @@ pub(crate) fn perform(
 ) -> Result<String, Refused> {
     match operation {
         "AssumeRole" => assume_role(aws, call, query),
-        // Needs no permission (model).
+        // GetCallerIdentity needs no permission (model).
         "GetCallerIdentity" => Ok(caller_identity(call)),
         _ => Err(refusals::NOT_IMPLEMENTED.with(&[&format!("operation {operation} of STS")])),
     }
@@ -45,7 +46,7 @@ fn caller_identity(call: &Admitted) -> String {
     xml.finish()
 }
 
-/// `AROA…:session` for a role, `AIDA…` for a user.
+/// Returns the unique ID: `AROA…:session` for a role, `AIDA…` for a user.
 fn user_id(identity: &str, arn: &str) -> String {
     let digits = aws::uuid_of(identity).replace('-', "").to_ascii_uppercase();
     match arn.split_once(":assumed-role/") {
@@ -57,7 +58,7 @@ fn user_id(identity: &str, arn: &str) -> String {
     }
 }
 
-/// What was asked, once every member has passed the model's constraints.
+/// The request, once every member has passed the model's constraints.
 struct Wish<'a> {
     role_arn: &'a str,
     session: &'a str,
@@ -134,7 +135,7 @@ fn seconds(text: &str) -> Result<u32, Refused> {
     number.ok_or_else(|| invalid("durationSeconds", text, constraint))
 }
 
-/// Percent of the packed size that a policy takes.
+/// Returns the percentage of the packed size that a policy takes.
 fn packed(text: &str) -> usize {
     text.chars().count() * 100 / PACKED
 }
@@ -194,12 +195,13 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
     Ok(xml.finish())
 }
 
-/// The role, if trust policy and identity policies agree; a role that is not there is denied like one that does not trust.
+/// Returns the role, if trust policy and identity policies allow the call. A role that does not
+/// exist is denied like a role that does not trust the caller.
 fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipal, Refused> {
     let caller = &call.caller;
     let refused =
         |why: &str| refusals::STS_ACCESS_DENIED.with(&[&caller.principal.arn, wish.role_arn, why]);
-    // AWS does not tell what is missing.
+    // AWS does not show which permission is missing.
     let denied = || refused("");
     let mut context = Context::new();
     if let Some(id) = wish.external_id {
@@ -223,8 +225,8 @@ fn permitted(aws: &Aws, call: &Admitted, wish: &Wish<'_>) -> Result<LivePrincipa
     if own.is_final() && own != Verdict::Denied {
         return Err(refused(&format!(" {}", own.reason("sts:AssumeRole"))));
     }
-    // That of a suspended account is denied like any other (live answer, CrowdStrike/cloud-resource-estimator#25).
-    // One of another partition is nobody's.
+    // A role of a suspended account is denied like any other (live answer,
+    // CrowdStrike/cloud-resource-estimator#25). A role of another partition does not exist.
     let here = aws.partition_of(caller.account());
     let closed = aws::account_of(wish.role_arn).is_none_or(|account| aws.is_closed(account));
     if closed || !here.has(wish.role_arn) {

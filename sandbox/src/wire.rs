@@ -1,6 +1,6 @@
-//! From bytes to what was asked, and back: the protocols, and Signature Version 4.
+//! Requests and answers as bytes: the protocols, and Signature Version 4.
 //!
-//! Nothing here knows what an operation means.
+//! The module knows nothing of operations.
 
 pub(crate) mod json;
 pub(crate) mod query;
@@ -9,19 +9,20 @@ pub(crate) mod time;
 pub(crate) mod xml;
 
 use bytes::Bytes;
+use http::Response;
 use http::request::Parts;
 
-/// A request as it arrived, by whichever way.
+/// A request as it arrived, in process or over HTTP.
 #[derive(Debug, Clone)]
 pub(crate) struct Incoming {
     pub method: String,
     pub host: String,
     pub path: String,
     pub query: String,
-    /// Whether it came by TLS. The server on 127.0.0.1 stands in for an endpoint with TLS; only an
-    /// `http://` URI in process did not.
+    /// Whether the request came by TLS. The server on 127.0.0.1 stands in for an endpoint with TLS;
+    /// only an `http://` URI in process did not.
     pub secure: bool,
-    /// Names in lower case, in order of arrival.
+    /// Headers in order of arrival, names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
 }
@@ -51,4 +52,12 @@ impl Incoming {
         let found = self.headers.iter().find(|(given, _)| given == name);
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// The way a request ends for its client.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Answer(Response<Bytes>),
+    /// The connection breaks.
+    Reset,
 }

@@ -1,70 +1,81 @@
-//! What a sandbox starts from: accounts with their principals, keys, snapshots, images and buckets,
-//! and how slow and how strict AWS is. Written in Rust with the builders here, or in TOML (see `worlds/demo.toml`).
+//! The world that a sandbox starts from: accounts with their principals, keys, snapshots, images
+//! and buckets, and the delays and limits of AWS. A world is written in Rust with these builders,
+//! or in TOML (see `worlds/demo.toml`).
 //!
-//! Nothing is judged here but shapes; `Aws::from_world` checks that names fit together.
+//! This module checks shapes only; `Aws::from_world` checks that names fit together.
 
 mod account;
 mod bucket;
 mod file;
 mod late_reads;
 mod organization;
+mod principals;
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use account::{AccessKey, Account, FULL_AWS_ACCESS, Key, Role, User};
+pub use account::{Account, Key};
 pub use bucket::Bucket;
 pub use file::WorldError;
+pub(crate) use file::read;
 pub use late_reads::LateReads;
 pub use organization::{Organization, OrganizationalUnit};
+pub use principals::{AccessKey, FULL_AWS_ACCESS, Role, User};
 
-/// Everything a sandbox starts from. Durations are AWS's own; `speed` divides them.
+/// The world that a sandbox starts from. Durations are AWS's own; `speed` divides them.
 #[derive(Clone, Debug)]
 pub struct World {
+    /// The accounts.
     pub accounts: Vec<Account>,
+    /// The organization.
     pub organization: Option<Organization>,
+    /// The factor by which the world's durations are divided.
     pub speed: f64,
+    /// The speed of every copy, in MiB/s.
     pub copy_mib_per_second: f64,
-    /// What every copy takes before its first byte.
+    /// The time that every copy takes before its first byte.
     pub copy_start: Duration,
-    /// Added to every call, before it is looked at.
+    /// The time added to every call, before the service reads it.
     pub latency: Duration,
-    /// How long a new grant takes to count with every node of KMS; calls that come to the first ones see it earlier.
+    /// The time until a new grant is known to every node of KMS. The first nodes know it earlier.
     pub grant_delay: Duration,
-    /// How long a new createVolumePermission takes to count with every node of EC2 that CopySnapshot may meet.
+    /// The time until a new createVolumePermission is known to every node of EC2 that CopySnapshot
+    /// may meet.
     pub permission_delay: Duration,
-    /// How long new tags take to show in describe calls.
+    /// The time until describe calls show new tags.
     pub tag_delay: Duration,
-    /// How long a new snapshot or image takes to show in describe calls.
+    /// The time until describe calls show a new snapshot or image.
     pub read_delay: Duration,
-    /// How long a deleted snapshot or deregistered image still shows in describe calls.
+    /// The time that describe calls still show a deleted snapshot or deregistered image.
     pub gone_delay: Duration,
-    /// How long RegisterImage leaves an image `pending`.
+    /// The time that RegisterImage leaves an image `pending`.
     pub registration_delay: Duration,
-    /// How long a name stays taken after its image was deregistered.
+    /// The time that a name stays taken after its image was deregistered.
     pub name_delay: Duration,
-    /// How long a role made by CreateServiceLinkedRole is nobody for KMS: neither a grant nor a key policy may name it.
+    /// The time until grants and key policies may name a role that CreateServiceLinkedRole created.
     pub principal_delay: Duration,
-    /// How long a key policy that was put takes to count; GetKeyPolicy shows it at once.
+    /// The time until a key policy that was put is in force; GetKeyPolicy shows it at once.
     pub policy_delay: Duration,
-    /// How late reads show what is in effect.
+    /// The delays with which reads show changes that are in effect.
     pub late_reads: LateReads,
+    /// The quotas.
     pub limits: Limits,
 }
 
-/// Quotas, and AWS habits that are off unless asked for.
+/// Quotas, and habits of AWS that are off by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Snapshot copies under way per destination account and Region.
+    /// The limit of snapshot copies under way, for each destination account and Region.
     pub concurrent_copies: usize,
-    /// CopyImage calls under way per destination account and Region.
+    /// The limit of CopyImage calls under way, for each destination account and Region.
     pub concurrent_image_copies: usize,
+    /// The limit of grants on a key.
     pub grants_per_key: usize,
-    /// Token buckets per account, Region and action.
+    /// Whether token buckets per account, Region and action throttle calls.
     pub throttling: bool,
-    /// Paginated answers begin with an empty page that carries a token.
+    /// Whether paginated answers begin with an empty page that carries a token.
     pub empty_pages: bool,
 }
 
@@ -105,111 +116,124 @@ impl Default for World {
 }
 
 impl World {
+    /// Returns an empty world with AWS's usual delays.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads a world file; the error names the key at fault.
-    pub fn from_toml(text: &str) -> Result<Self, WorldError> {
-        file::read(text)
-    }
-
+    /// Adds an account.
     #[must_use]
     pub fn account(mut self, account: Account) -> Self {
         self.accounts.push(account);
         self
     }
 
+    /// Sets the organization.
     #[must_use]
     pub fn organization(mut self, organization: Organization) -> Self {
         self.organization = Some(organization);
         self
     }
 
+    /// Sets the factor by which durations are divided.
     #[must_use]
     pub fn speed(mut self, factor: f64) -> Self {
         self.speed = factor;
         self
     }
 
+    /// Sets the speed of copies, in MiB/s.
     #[must_use]
     pub fn copy_mib_per_second(mut self, rate: f64) -> Self {
         self.copy_mib_per_second = rate;
         self
     }
 
+    /// Sets [`copy_start`](Self::copy_start).
     #[must_use]
     pub fn copy_start(mut self, time: Duration) -> Self {
         self.copy_start = time;
         self
     }
 
+    /// Sets [`latency`](Self::latency).
     #[must_use]
     pub fn latency(mut self, time: Duration) -> Self {
         self.latency = time;
         self
     }
 
+    /// Sets [`grant_delay`](Self::grant_delay).
     #[must_use]
     pub fn grant_delay(mut self, time: Duration) -> Self {
         self.grant_delay = time;
         self
     }
 
+    /// Sets [`permission_delay`](Self::permission_delay).
     #[must_use]
     pub fn permission_delay(mut self, time: Duration) -> Self {
         self.permission_delay = time;
         self
     }
 
+    /// Sets [`tag_delay`](Self::tag_delay).
     #[must_use]
     pub fn tag_delay(mut self, time: Duration) -> Self {
         self.tag_delay = time;
         self
     }
 
+    /// Sets [`read_delay`](Self::read_delay).
     #[must_use]
     pub fn read_delay(mut self, time: Duration) -> Self {
         self.read_delay = time;
         self
     }
 
+    /// Sets [`gone_delay`](Self::gone_delay).
     #[must_use]
     pub fn gone_delay(mut self, time: Duration) -> Self {
         self.gone_delay = time;
         self
     }
 
+    /// Sets [`registration_delay`](Self::registration_delay).
     #[must_use]
     pub fn registration_delay(mut self, time: Duration) -> Self {
         self.registration_delay = time;
         self
     }
 
+    /// Sets [`name_delay`](Self::name_delay).
     #[must_use]
     pub fn name_delay(mut self, time: Duration) -> Self {
         self.name_delay = time;
         self
     }
 
+    /// Sets [`principal_delay`](Self::principal_delay).
     #[must_use]
     pub fn principal_delay(mut self, time: Duration) -> Self {
         self.principal_delay = time;
         self
     }
 
+    /// Sets [`policy_delay`](Self::policy_delay).
     #[must_use]
     pub fn policy_delay(mut self, time: Duration) -> Self {
         self.policy_delay = time;
         self
     }
 
+    /// Sets the delays of late reads.
     #[must_use]
     pub fn late_reads(mut self, late_reads: LateReads) -> Self {
         self.late_reads = late_reads;
         self
     }
 
+    /// Sets the quotas.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;

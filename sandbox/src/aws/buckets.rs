@@ -1,5 +1,5 @@
-//! Buckets and their objects, and what tests may do to them. S3 is strongly consistent: every
-//! change counts at once.
+//! Buckets and their objects, and how tests may change them. S3 is strongly consistent: every
+//! change takes effect at once.
 //!
 //! Source: S3 guide, data consistency model; S3 API reference, Object (ETag).
 
@@ -20,7 +20,7 @@ use crate::world::WorldError;
 pub(crate) struct LiveBucket {
     pub account: String,
     pub region: String,
-    /// As put; nothing if the bucket has no policy.
+    /// The policy as put; nothing if the bucket has no policy.
     pub policy_text: Option<String>,
     pub policy: Option<Arc<Policy>>,
     pub objects: BTreeMap<String, LiveObject>,
@@ -29,7 +29,7 @@ pub(crate) struct LiveBucket {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveObject {
     pub body: Bytes,
-    /// MD5 of the content, in quotes: a body that comes back to what it was has the ETag it had.
+    /// The MD5 digest of the content, in quotes. Equal content has an equal ETag.
     pub etag: String,
     pub modified: SystemTime,
     pub content_type: String,
@@ -55,7 +55,7 @@ impl LiveBucket {
         format!("arn:{partition}:s3:::{name}")
     }
 
-    /// For `/_sandbox/world`.
+    /// Returns the bucket as `/_sandbox/world` shows it.
     pub(crate) fn shown(&self, name: &str) -> Value {
         let objects = self.objects.iter().map(|(key, object)| {
             json!({
@@ -77,7 +77,7 @@ impl Aws {
             .collect()
     }
 
-    /// Writes an object, whatever was there and whoever may.
+    /// Writes an object, whatever was there before and whatever policies say.
     pub fn put_object(&mut self, bucket: &str, key: &str, content: impl Into<Vec<u8>>) -> bool {
         let now = self.now;
         let live = self.s3_buckets.get_mut(bucket);
@@ -86,6 +86,7 @@ impl Aws {
             .is_some()
     }
 
+    /// Deletes an object.
     pub fn delete_object(&mut self, bucket: &str, key: &str) -> bool {
         let live = self.s3_buckets.get_mut(bucket);
         live.is_some_and(|live| live.objects.remove(key).is_some())
@@ -97,7 +98,7 @@ impl Aws {
         live.map(|live| live.objects.clear()).is_some()
     }
 
-    /// The bucket disappears with its objects.
+    /// Deletes the bucket with its objects.
     pub fn drop_bucket(&mut self, bucket: &str) -> bool {
         self.s3_buckets.remove(bucket).is_some()
     }
@@ -112,6 +113,7 @@ impl Aws {
         Ok(true)
     }
 
+    /// Removes the bucket policy.
     pub fn drop_bucket_policy(&mut self, bucket: &str) -> bool {
         let live = self.s3_buckets.get_mut(bucket);
         live.is_some_and(|live| {

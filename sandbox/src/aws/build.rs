@@ -1,4 +1,5 @@
-//! From a declared world to a live one. Whatever does not fit together is refused with the key at fault.
+//! Builds the live world from a declared one. A world that contradicts itself is refused with the
+//! key at fault.
 
 mod buckets;
 mod keys;
@@ -23,11 +24,15 @@ pub(super) use resources::{add_image, add_snapshot};
 use super::{Aws, Partition, Rules, is_region};
 use crate::iam::{Kind, Policy};
 use crate::model::Ec2Settings;
-use crate::world::{Account, World, WorldError};
+use crate::world::{self, Account, World, WorldError};
 
-/// Whether a sandbox could start from this world.
-pub(crate) fn check(world: &World) -> Result<(), WorldError> {
-    Aws::from_world(world.clone(), SystemTime::UNIX_EPOCH).map(drop)
+impl World {
+    /// Reads a world file, from which a sandbox can start. The error names the key at fault.
+    pub fn from_toml(text: &str) -> Result<Self, WorldError> {
+        let world = world::read(text)?;
+        Aws::from_world(world.clone(), SystemTime::UNIX_EPOCH)?;
+        Ok(world)
+    }
 }
 
 impl Aws {
@@ -45,7 +50,8 @@ impl Aws {
             add_account(&mut aws, account, &format!("account[{i}]"))?;
         }
         organization::check_members(&aws)?;
-        // Keys before what they encrypt, and snapshots before images, in whatever order the world tells of them.
+        // Keys come before the snapshots they encrypt, and snapshots before images, whatever the
+        // order of declaration.
         for (i, account) in world.accounts.iter().enumerate() {
             for (j, key) in account.keys.iter().enumerate() {
                 add_key(
@@ -139,7 +145,7 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
         )?;
     }
     if aws.accounts.insert(id.clone(), live).is_some() {
-        return fault(at, "id", format!("account {id} stands twice"));
+        return fault(at, "id", format!("account {id} is declared twice"));
     }
     for (i, role) in account.roles.iter().enumerate() {
         add_role(aws, id, role, &format!("{at}.role[{i}]"))?;
@@ -198,7 +204,7 @@ pub(super) fn policies(given: &[&str], at: &str) -> Result<Arc<Vec<Policy>>, Wor
     parsed.collect::<Result<Vec<_>, _>>().map(Arc::new)
 }
 
-/// None is FullAWSAccess.
+/// Parses service control policies; none given stands for FullAWSAccess.
 pub(super) fn service_control_policies(
     given: &[&str],
     at: &str,
@@ -207,7 +213,7 @@ pub(super) fn service_control_policies(
     Ok(Some(parsed).filter(|all| !all.is_empty()))
 }
 
-/// A Region of the account's partition.
+/// Refuses a Region that is not in the account's partition.
 fn known_region(partition: &Partition, region: &str, at: &str) -> Result<(), WorldError> {
     if is_region(region) && Partition::of_region(region).name == partition.name {
         return Ok(());
@@ -219,7 +225,7 @@ fn known_region(partition: &Partition, region: &str, at: &str) -> Result<(), Wor
     fault(
         at,
         "region",
-        format!("{region:?} is no Region the sandbox knows"),
+        format!("{region:?} is not a Region that the sandbox models"),
     )
 }
 

@@ -1,26 +1,25 @@
-//! Copies under way: when they end, how far they are, and what breaks them.
+//! Copies under way: when they end, how far they are.
 
 use std::time::{Duration, SystemTime};
 
 use super::{Aws, Caller};
-use crate::refusals;
 
 /// The copy that is making a snapshot.
 #[derive(Clone, Debug)]
 pub(crate) struct Copying {
     pub caller: Caller,
-    /// Where the copy is made.
+    /// The Region to which the copy is made.
     pub region: String,
     pub source_snapshot_id: String,
     pub source_region: String,
     pub source_key: Option<String>,
     pub started: SystemTime,
     pub takes: Duration,
-    /// When and why it ends in `error`, if it will.
+    /// The time and the message of the copy's failure, if it will fail.
     pub fails: Option<(SystemTime, String)>,
-    /// Whether the source was readable when the copy began; only then can it be lost.
+    /// Whether the source was readable when the copy began. Only a readable source can be lost.
     pub readable: bool,
-    /// Counts towards the limit of CopySnapshot; the snapshots of a CopyImage do not.
+    /// Whether the copy counts towards the limit of CopySnapshot. Snapshots of a CopyImage do not.
     pub counted: bool,
     /// MiB/s reserved by a time-based copy.
     pub reserved_mib_per_second: f64,
@@ -39,7 +38,7 @@ impl Copying {
         percent
     }
 
-    /// The moment it will be this far.
+    /// Returns the moment at which the copy reaches this percentage.
     pub(crate) fn moment_of(&self, percent: u8) -> SystemTime {
         self.started + self.takes.mul_f64(f64::from(percent.min(100)) / 100.0)
     }
@@ -51,17 +50,8 @@ impl Copying {
 }
 
 impl Aws {
-    /// Brings the world to this moment: ends what is due, and puts key policies in force, each at its time.
-    pub(crate) fn settle(&mut self, now: SystemTime) {
-        while let Some(at) = self.next_policy().filter(|at| *at <= now) {
-            self.settle_copies(at);
-            self.put_policies_in_force();
-            self.break_copies();
-        }
-        self.settle_copies(now);
-    }
-
-    fn settle_copies(&mut self, now: SystemTime) {
+    /// Ends the copies and settles the images that are due at this moment.
+    pub(crate) fn settle_copies(&mut self, now: SystemTime) {
         self.now = self.now.max(now);
         let now = self.now;
         let due: Vec<String> = {
@@ -84,7 +74,7 @@ impl Aws {
             return;
         };
         if let Some((at, message)) = &copy.fails {
-            // Nothing was moved where nothing could be read.
+            // A copy of an unreadable source moves no data.
             let percent = if copy.readable { copy.percent(*at) } else { 0 };
             snapshot.view.progress = format!("{percent}%");
             snapshot.view.state_message = Some(message.clone());
@@ -119,35 +109,5 @@ impl Aws {
                 image.waits_for.clear();
             }
         }
-    }
-
-    /// Ends in `error` every copy whose source its caller can no longer read. Called after whatever may take access away.
-    pub(crate) fn break_copies(&mut self) {
-        let lost: Vec<(String, String)> = {
-            let readable = self.copying.iter().filter(|(_, copy)| copy.readable);
-            readable
-                .filter_map(|(id, copy)| Some((id.clone(), self.loss_of(copy)?)))
-                .collect()
-        };
-        for (id, message) in lost {
-            self.fail_copy(&id, &message);
-        }
-    }
-
-    /// What this copy has lost since it began.
-    fn loss_of(&self, copy: &Copying) -> Option<String> {
-        let gone = || {
-            let refused = refusals::COPY_SOURCE_LOST.with(&[&copy.source_snapshot_id]);
-            refused.message
-        };
-        let Some(source) = self.snapshots.get(&copy.source_snapshot_id) else {
-            return Some(gone());
-        };
-        if !crate::ec2::visibility::may_restore(self, &source.view, copy.caller.account()) {
-            return Some(gone());
-        }
-        let key = copy.source_key.as_ref()?;
-        let usable = crate::kms::by_ec2::may_read(self, &copy.caller, key, &source.view);
-        (!usable).then(|| refusals::COPY_KEY_NOT_ACCESSIBLE.with(&[]).message)
     }
 }

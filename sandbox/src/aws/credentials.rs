@@ -1,25 +1,29 @@
-//! Temporary credentials: of assumed roles, and of the roles AWS's own services act as.
+//! Temporary credentials of assumed roles, and of the roles that AWS's own services act as.
 
 use std::time::{Duration, SystemTime};
 
 use super::{Aws, Caller, Credential, account_of, caller};
 
-/// What a session signs with.
+/// The credentials that sign the requests of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionCredentials {
+    /// The access key ID.
     pub access_key_id: String,
+    /// The secret access key.
     pub secret_access_key: String,
+    /// The session token.
     pub session_token: String,
 }
 
-/// The service that a service-linked role belongs to, from the role's name with its path (IAM guide, service-linked
-/// roles): `aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling`.
+/// Returns the service of a service-linked role, from the role's name with its path (IAM guide,
+/// service-linked roles):
+/// `aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling`.
 pub(crate) fn service_of(role: &str) -> Option<&str> {
     let (service, name) = role.strip_prefix("aws-service-role/")?.split_once('/')?;
     (service.ends_with(".amazonaws.com") && !name.is_empty()).then_some(service)
 }
 
-/// Whether an identity is a service-linked role, by its ARN.
+/// Returns whether an identity is a service-linked role, by its ARN.
 pub(crate) fn is_service_linked(identity: &str) -> bool {
     let role = identity.split_once(":role/");
     role.is_some_and(|(_, name)| service_of(name).is_some())
@@ -49,8 +53,8 @@ impl Aws {
         issued
     }
 
-    /// Credentials to act as a service-linked role for an hour, as its service does; nobody else can have them. Nothing
-    /// for any other role.
+    /// Returns credentials to act as a service-linked role for an hour. Only the role's service can
+    /// have them, so there are none for any other role.
     pub fn act_as_service(&mut self, role_arn: &str) -> Option<SessionCredentials> {
         let (_, role) = role_arn.split_once(":role/")?;
         let account = account_of(role_arn)?;

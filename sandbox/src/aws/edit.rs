@@ -1,5 +1,6 @@
-//! What tests may do to the live world, as another principal, or fate, would. Every method says whether there was
-//! anything to change; copies that lose their source by it break at once.
+//! Changes that tests make to the live world, as another principal or a failure would. Methods
+//! return whether there was anything to change. `Sandbox::edit` breaks the copies whose source a
+//! change takes away.
 
 use std::time::SystemTime;
 
@@ -9,46 +10,53 @@ use crate::model::{Image, Snapshot};
 use crate::world::{Limits, WorldError};
 
 impl Aws {
-    /// The sandbox's time.
+    /// Returns the sandbox's time.
     pub fn now(&self) -> SystemTime {
         self.now
     }
 
+    /// Returns the snapshot with its current progress.
     pub fn snapshot(&self, id: &str) -> Option<Snapshot> {
         self.snapshots
             .get(id)
             .map(|snapshot| self.with_progress(snapshot))
     }
 
+    /// Returns the image.
     pub fn image(&self, id: &str) -> Option<Image> {
         self.images.get(id).map(|image| image.view.clone())
     }
 
+    /// Adds a snapshot to an account. The error names the key at fault.
     pub fn add_snapshot(&mut self, account: &str, snapshot: Snapshot) -> Result<(), WorldError> {
         build::add_snapshot(self, account, snapshot, "snapshot")
     }
 
+    /// Adds an image to an account. The error names the key at fault.
     pub fn add_image(&mut self, account: &str, image: Image) -> Result<(), WorldError> {
         build::add_image(self, account, image, "image")
     }
 
+    /// Adds the account's createVolumePermission.
     pub fn share_snapshot(&mut self, id: &str, account: &str) -> bool {
         self.change_snapshot(id, |s| {
             s.create_volume_permissions.insert(account.to_owned());
         })
     }
 
+    /// Takes the account's createVolumePermission away.
     pub fn unshare_snapshot(&mut self, id: &str, account: &str) -> bool {
         self.change_snapshot(id, |s| {
             s.create_volume_permissions.remove(account);
         })
     }
 
+    /// Moves the snapshot to the archive tier.
     pub fn archive_snapshot(&mut self, id: &str) -> bool {
         self.change_snapshot(id, |s| "archive".clone_into(&mut s.storage_tier))
     }
 
-    /// Snapshots whose copy is under way, also those deleted meanwhile.
+    /// Returns the snapshots whose copy is under way, including snapshots deleted meanwhile.
     pub fn pending_copies(&self) -> Vec<String> {
         self.copying.keys().cloned().collect()
     }
@@ -61,7 +69,7 @@ impl Aws {
         };
         copy.fails = None;
         copy.takes = now.duration_since(copy.started).unwrap_or_default();
-        self.settle(now);
+        self.settle_copies(now);
         true
     }
 
@@ -72,32 +80,33 @@ impl Aws {
             return false;
         };
         copy.fails = Some((now, message.to_owned()));
-        self.settle(now);
+        self.settle_copies(now);
         true
     }
 
-    /// Ends a copy in `error` once it is this far.
+    /// Ends a copy in `error` once it reaches this percentage.
     pub fn fail_copy_at(&mut self, snapshot_id: &str, percent: u8, message: &str) -> bool {
         let now = self.now;
         let Some(copy) = self.copying.get_mut(snapshot_id) else {
             return false;
         };
         copy.fails = Some((copy.moment_of(percent).max(now), message.to_owned()));
-        self.settle(now);
+        self.settle_copies(now);
         true
     }
 
-    /// `Enabled`, `Disabled` or `PendingDeletion`.
+    /// Sets the state of a key: `Enabled`, `Disabled` or `PendingDeletion`.
     pub fn set_key_state(&mut self, key_arn: &str, state: &str) -> bool {
         let key = self.keys.get_mut(key_arn);
         key.map(|key| state.clone_into(&mut key.state)).is_some()
     }
 
+    /// Disables a key.
     pub fn disable_key(&mut self, key_arn: &str) -> bool {
         self.set_key_state(key_arn, "Disabled")
     }
 
-    /// At once, whatever the world's `policy_delay`.
+    /// Replaces the key policy at once, whatever the world's `policy_delay`.
     pub fn set_key_policy(&mut self, key_arn: &str, json: &str) -> Result<bool, WorldError> {
         let policy = build::policy(json, Kind::Resource, "policy")?;
         let Some(key) = self.keys.get_mut(key_arn) else {
@@ -109,7 +118,7 @@ impl Aws {
         Ok(true)
     }
 
-    /// The role or user disappears; its sessions fail from now on.
+    /// Deletes a role or user; its sessions fail from now on.
     pub fn drop_principal(&mut self, arn: &str) -> bool {
         self.principals.remove(arn).is_some()
     }
@@ -133,7 +142,7 @@ impl Aws {
             .is_some()
     }
 
-    /// Ends all sessions that would end one day.
+    /// Expires all temporary credentials now.
     pub fn expire_sessions(&mut self) {
         let now = self.now;
         for credential in self.credentials.values_mut() {
@@ -143,26 +152,29 @@ impl Aws {
         }
     }
 
+    /// Disables an opt-in Region for an account.
     pub fn disable_region(&mut self, account: &str, region: &str) -> bool {
         let account = self.accounts.get_mut(account);
         account.is_some_and(|account| account.disabled_regions.insert(region.to_owned()))
     }
 
+    /// Enables a Region for an account.
     pub fn enable_region(&mut self, account: &str, region: &str) -> bool {
         let account = self.accounts.get_mut(account);
         account.is_some_and(|account| account.disabled_regions.remove(region))
     }
 
+    /// Replaces the limits.
     pub fn set_limits(&mut self, limits: Limits) {
         self.rules.limits = limits;
     }
 
-    /// For copies that start from now on.
+    /// Sets the speed of copies that start from now on.
     pub fn set_copy_mib_per_second(&mut self, rate: f64) {
         self.rules.copy_mib_per_second = rate;
     }
 
-    /// The ARN of this account's and Region's `aws/ebs`.
+    /// Returns the ARN of `aws/ebs` in this account and Region.
     pub fn aws_ebs_key(&mut self, account: &str, region: &str) -> String {
         build::managed_key(self, account, region)
     }

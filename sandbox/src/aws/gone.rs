@@ -1,4 +1,5 @@
-//! Deleted snapshots and deregistered images, while a read still finds them. No other call does.
+//! Deleted snapshots and deregistered images, while a describe call may still find them. No other
+//! call finds them.
 //!
 //! Source: EC2 API reference, eventual consistency.
 
@@ -12,7 +13,8 @@ pub(crate) struct Gone {
 }
 
 impl Aws {
-    /// Without asking whether an image uses it. A copy under way goes on, and counts until it ends.
+    /// Deletes a snapshot, even if an image uses it. A copy under way goes on, and counts until it
+    /// ends.
     pub fn delete_snapshot(&mut self, id: &str) -> bool {
         let Some(mut snapshot) = self.snapshots.remove(id) else {
             return false;
@@ -24,6 +26,7 @@ impl Aws {
         true
     }
 
+    /// Deregisters an image, even a protected one.
     pub fn delete_image(&mut self, id: &str) -> bool {
         let Some(mut image) = self.images.remove(id) else {
             return false;
@@ -35,7 +38,7 @@ impl Aws {
         true
     }
 
-    /// The snapshots that describe calls find, by their IDs or without IDs.
+    /// Returns the snapshots that describe calls find, by their IDs or without IDs.
     pub(crate) fn described_snapshots(&self, by_id: bool) -> impl Iterator<Item = &LiveSnapshot> {
         let found = move |exists: bool| {
             move |snapshot: &&LiveSnapshot| snapshot.shown.is_found(exists, by_id, self.now)
@@ -44,7 +47,7 @@ impl Aws {
         live.chain(self.gone.snapshots.iter().filter(found(false)))
     }
 
-    /// The images that describe calls find, by their IDs or without IDs.
+    /// Returns the images that describe calls find, by their IDs or without IDs.
     pub(crate) fn described_images(&self, by_id: bool) -> impl Iterator<Item = &LiveImage> {
         let found = move |exists: bool| {
             move |image: &&LiveImage| image.shown.is_found(exists, by_id, self.now)

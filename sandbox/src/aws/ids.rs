@@ -1,12 +1,12 @@
-//! Identifiers in AWS's shapes, from one counter: the same run gives the same names. None is given that the world
-//! has already.
+//! Identifiers in AWS's shapes, from one counter, so that equal runs get equal names. An identifier
+//! that the world has already is skipped.
 
 use sha2::{Digest, Sha256};
 
 use super::Aws;
 
 impl Aws {
-    /// `snap-0` or `ami-0` and 16 hexadecimal digits.
+    /// Returns a new ID: `snap-0` or `ami-0` and 16 hexadecimal digits.
     pub(crate) fn new_resource_id(&mut self, prefix: &str) -> String {
         loop {
             let id = format!("{prefix}-0{}", &self.draw(prefix)[..16]);
@@ -16,7 +16,7 @@ impl Aws {
         }
     }
 
-    /// 64 hexadecimal digits, as grants have them.
+    /// Returns the ID of a new grant: 64 hexadecimal digits.
     pub(crate) fn new_grant_id(&mut self) -> String {
         self.draw("grant")
     }
@@ -26,7 +26,7 @@ impl Aws {
         first + &second
     }
 
-    /// `ASIA` and 16 capitals or digits.
+    /// Returns a new access key ID: `ASIA` and 16 capitals or digits.
     pub(crate) fn new_access_key_id(&mut self) -> String {
         loop {
             let digits = self.draw("access key").to_ascii_uppercase();
@@ -37,7 +37,7 @@ impl Aws {
         }
     }
 
-    /// Also a snapshot that an image names and that is gone.
+    /// Returns whether the ID is taken, even if only by an image that names a deleted snapshot.
     fn has_resource(&self, id: &str) -> bool {
         let mut images = self.images.values();
         self.snapshots.contains_key(id)
@@ -52,7 +52,7 @@ impl Aws {
     }
 }
 
-/// A UUID that belongs to this text.
+/// Returns the UUID of this text; equal texts have equal UUIDs.
 pub(crate) fn uuid_of(text: &str) -> String {
     let d = hex::encode(Sha256::digest(text));
     format!(

@@ -1,4 +1,4 @@
-//! Instances: when they run, and why they do not.
+//! Instances: the times of their states, and the reasons of failed launches.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,8 @@ use super::Aws;
 use crate::model::{Image, Instance};
 use crate::refusals::Refused;
 
-/// How long an instance is `pending`, and how long `shutting-down`: seconds in AWS, and nothing depends on which.
+/// The time that an instance is `pending`, and `shutting-down`. AWS takes seconds; nothing depends
+/// on the exact time.
 const STARTING: Duration = Duration::from_secs(10);
 const STOPPING: Duration = Duration::from_secs(10);
 
@@ -16,16 +17,16 @@ pub(crate) struct LiveInstance {
     pub reservation_id: String,
     pub owner: String,
     pub region: String,
-    /// As it was at the launch.
+    /// The image as it was at the launch.
     pub image: Image,
     pub instance_type: String,
     pub client_token: Option<String>,
     pub launched_by: String,
     pub launched: SystemTime,
     pub visible_at: SystemTime,
-    /// Why it goes from `pending` to `terminated`, if it does.
+    /// The reason why the instance goes from `pending` to `terminated`, if it does.
     pub fails: Option<Refused>,
-    /// When a caller terminated it.
+    /// The time at which a caller terminated the instance.
     pub terminated: Option<SystemTime>,
     /// (device, volume ID, deleted on termination)
     pub volumes: Vec<(String, String, bool)>,
@@ -52,13 +53,13 @@ impl LiveInstance {
         }
     }
 
-    /// The launch had come to its end before anyone terminated it.
+    /// Returns whether the launch failed before a caller terminated the instance.
     fn has_failed_by_itself(&self, aws: &Aws) -> bool {
         let ends = self.launched + aws.rules.scaled(STARTING);
         self.fails.is_some() && self.terminated.is_none_or(|at| at >= ends)
     }
 
-    /// Code and message, for an instance on its way out.
+    /// Returns code and message of the end, for an instance that is ending or has ended.
     pub(crate) fn reason(&self, aws: &Aws) -> Option<(String, String)> {
         let state = self.state(aws);
         if state == PENDING || state == RUNNING {
@@ -77,7 +78,7 @@ impl LiveInstance {
         })
     }
 
-    /// Volumes are attached while it runs.
+    /// Returns whether the instance runs, and so has its volumes attached.
     pub(crate) fn is_running(&self, aws: &Aws) -> bool {
         self.state(aws) == RUNNING
     }

@@ -1,6 +1,7 @@
-//! Late reads: a change is in effect at once. Each kind of read shows it after a delay of its own.
+//! Late reads: a change is in effect at once, and each kind of read shows it after a delay of its
+//! own.
 //!
-//! Nothing but describe and list calls looks here; every other call knows the current value.
+//! Only describe and list calls use this module. Every other call uses the current value.
 //!
 //! Source: EC2 API reference and KMS guide, eventual consistency.
 
@@ -11,9 +12,8 @@ use crate::world::LateReads;
 
 /// The former values of something, oldest first, each with the moment until which reads show it.
 ///
-/// A read shows the oldest of them whose moment has not come. Changes therefore show in their
-/// order, whatever their delays: a value whose moment comes before that of an older one is never
-/// shown.
+/// A read shows the oldest value whose moment has not come. Changes therefore show in their order,
+/// whatever their delays.
 #[derive(Clone, Debug)]
 pub(crate) struct Late<T> {
     former: Vec<(SystemTime, T)>,
@@ -26,7 +26,7 @@ impl<T> Default for Late<T> {
 }
 
 impl<T> Late<T> {
-    /// Records that `former` is no longer the current value, and shows until then.
+    /// Records that `former` is no longer current, and that reads show it until this moment.
     fn replaced(&mut self, former: T, now: SystemTime, until: SystemTime) {
         self.former.retain(|(end, _)| *end > now);
         if until > now {
@@ -34,7 +34,7 @@ impl<T> Late<T> {
         }
     }
 
-    /// What reads show at this moment.
+    /// Returns the value that reads show at this moment.
     pub(crate) fn shown<'a>(&'a self, current: &'a T, now: SystemTime) -> &'a T {
         let former = self.former.iter().find(|(until, _)| *until > now);
         former.map_or(current, |(_, value)| value)
@@ -56,7 +56,7 @@ pub(crate) enum Read {
     Listings,
 }
 
-/// The delays of this world, and how many have been drawn.
+/// The delays of this world, and the number of delays drawn so far.
 #[derive(Debug)]
 pub(crate) struct Lateness {
     reads: LateReads,
@@ -73,8 +73,8 @@ impl Lateness {
         }
     }
 
-    /// Records that `former` was replaced now. Reads of this kind show that after `least` at the
-    /// earliest.
+    /// Records that `former` was replaced now. Reads of this kind show the new value after `least`
+    /// at the earliest.
     pub(super) fn replace<T>(
         &mut self,
         late: &mut Late<T>,
@@ -112,7 +112,7 @@ impl Lateness {
     }
 }
 
-/// splitmix64
+/// Mixes the bits of a number by splitmix64.
 fn mixed(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

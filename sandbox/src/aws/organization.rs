@@ -1,7 +1,7 @@
-//! The live organization: who belongs to it, where, and how things in it are named.
+//! The live organization: its members, their places, and the names of its parts.
 //!
-//! Source: Service Authorization Reference, AWS Organizations (ARNs); model (patterns); IAM guide, global condition
-//! keys (`aws:PrincipalOrgPaths`).
+//! Source: Service Authorization Reference, AWS Organizations (ARNs); model (patterns); IAM guide,
+//! global condition keys (`aws:PrincipalOrgPaths`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use crate::world::WorldError;
 #[derive(Clone, Debug)]
 pub(crate) struct LiveOrganization {
     pub id: String,
-    /// That of all its members.
+    /// The partition of all members.
     pub partition: &'static Partition,
     pub management_account: String,
     pub root: String,
-    /// By ID.
+    /// OUs by ID.
     pub units: BTreeMap<String, LiveUnit>,
     pub delegated_administrators: BTreeSet<String>,
     pub empty_pages: bool,
@@ -25,7 +25,7 @@ pub(crate) struct LiveOrganization {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveUnit {
     pub name: String,
-    /// The root, or another OU.
+    /// The root or the OU that holds this OU.
     pub parent: String,
 }
 
@@ -38,7 +38,7 @@ impl LiveOrganization {
         )
     }
 
-    /// `kind` is `account`, `ou` or `root`.
+    /// Returns the ARN of a part; `kind` is `account`, `ou` or `root`.
     pub(crate) fn arn_of(&self, kind: &str, id: &str) -> String {
         let (partition, account) = (self.partition.name, &self.management_account);
         format!(
@@ -47,7 +47,7 @@ impl LiveOrganization {
         )
     }
 
-    /// Of the root or an OU.
+    /// Returns the ARN of the root or an OU.
     pub(crate) fn arn_of_parent(&self, id: &str) -> String {
         self.arn_of(if id.starts_with("r-") { "root" } else { "ou" }, id)
     }
@@ -56,7 +56,7 @@ impl LiveOrganization {
         id == self.root || self.units.contains_key(id)
     }
 
-    /// A root or OU and everything above it, the root last.
+    /// Returns a root or OU and everything above it, the root last.
     pub(crate) fn up_from<'a>(&'a self, parent: &'a str) -> Vec<&'a str> {
         let mut line = vec![parent];
         while let Some(unit) = line.last().and_then(|last| self.units.get(*last)) {
@@ -65,7 +65,7 @@ impl LiveOrganization {
         line
     }
 
-    /// `o-…/r-…/ou-…/`
+    /// Returns the path of a root or OU: `o-…/r-…/ou-…/`.
     pub(crate) fn path(&self, parent: &str) -> String {
         let mut path = format!("{}/", self.id);
         for step in self.up_from(parent).into_iter().rev() {
@@ -81,14 +81,14 @@ impl LiveOrganization {
 }
 
 impl Aws {
-    /// The declared organization, if this account is a member.
+    /// Returns the declared organization, if this account is a member.
     pub(crate) fn organization_with(&self, account: &str) -> Option<&LiveOrganization> {
         let own = self.organization_of(account)?;
         self.organization.as_ref().filter(|known| known.id == own)
     }
 
-    /// The service control policies that limit this role or user, if any do: neither the management account nor
-    /// service-linked roles are limited (Organizations guide, SCPs).
+    /// The service control policies that limit this role or user, if any do: neither the management
+    /// account nor service-linked roles are limited (Organizations guide, SCPs).
     pub(crate) fn service_control_policies_of(
         &self,
         identity: &str,
@@ -106,13 +106,13 @@ impl Aws {
             .map(Vec::as_slice)
     }
 
-    /// What `aws:PrincipalOrgPaths` holds for principals of this account.
+    /// Returns the value of `aws:PrincipalOrgPaths` for principals of this account.
     pub(crate) fn organization_path_of(&self, account: &str) -> Option<String> {
         let parent = self.accounts.get(account)?.parent.as_deref()?;
         Some(self.organization_with(account)?.path(parent))
     }
 
-    /// Whether the account is in the OU of this ARN, or in one below it.
+    /// Returns whether the account is in the OU of this ARN, or in one below it.
     pub(crate) fn is_in_unit(&self, account: &str, arn: &str) -> bool {
         let parent = self.accounts.get(account).and_then(|a| a.parent.as_deref());
         let organization = self.organization_with(account);
@@ -125,11 +125,11 @@ impl Aws {
             .any(|id| organization.arn_of("ou", id) == arn)
     }
 
-    /// Whether the account is a member of the organization of this ARN.
+    /// Returns whether the account is a member of the organization of this ARN.
     pub(crate) fn is_in_organization(&self, account: &str, arn: &str) -> bool {
         match self.organization_with(account) {
             Some(organization) => organization.arn() == arn,
-            // Of an organization that is only named, the management account is not known.
+            // The management account is unknown for an organization that only its ID is known of.
             None => self
                 .organization_of(account)
                 .is_some_and(|own| arn.rsplit('/').next() == Some(own)),
@@ -154,8 +154,8 @@ impl Aws {
         true
     }
 
-    /// Replaces what limits a member account: all its service control policies, inherited ones included. None is
-    /// FullAWSAccess.
+    /// Replaces all service control policies that limit a member account, inherited ones included.
+    /// None given stands for FullAWSAccess.
     pub fn set_service_control_policies(
         &mut self,
         account: &str,
@@ -170,19 +170,21 @@ impl Aws {
         Ok(true)
     }
 
-    /// As CloseAccount would: from now on it refuses its callers, and nobody assumes its roles.
+    /// Closes the account, as CloseAccount would: its callers are refused, and nobody assumes its
+    /// roles.
     pub fn suspend_account(&mut self, account: &str) -> bool {
         self.set_account_state(account, "SUSPENDED")
     }
 
-    /// As ListAccounts shows it: `ACTIVE`, `SUSPENDED`, `PENDING_CLOSURE` and the like.
+    /// Sets the state that ListAccounts shows: `ACTIVE`, `SUSPENDED`, `PENDING_CLOSURE` and the
+    /// like.
     pub fn set_account_state(&mut self, account: &str, state: &str) -> bool {
         let live = self.accounts.get_mut(account);
         live.map(|live| state.clone_into(&mut live.state)).is_some()
     }
 }
 
-/// `prefix` and between `least` and 32 lower-case letters or digits.
+/// Returns whether the ID is `prefix` and between `least` and 32 lower-case letters or digits.
 fn is_id(id: &str, prefix: &str, least: usize) -> bool {
     let rest = id.strip_prefix(prefix);
     rest.is_some_and(|rest| {
@@ -211,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_those_of_the_model() {
+    fn an_organizations_id_has_the_models_form() {
         assert!(is_organization_id("o-0123456789") && is_root_id("r-ab12"));
         assert!(is_unit_id("ou-ab12-12345678"));
         for bad in ["o-short", "o-0123456789ABC", "0123456789abc", "o-"] {

@@ -1,18 +1,19 @@
-//! Partitions: AWSs that know nothing of each other. An account belongs to one, its credentials count in no other, and
-//! every ARN says which.
+//! Partitions: AWSs that are separate from each other. An account belongs to one partition, its
+//! credentials are valid only there, and every ARN names it.
 //!
-//! Source: AWS general reference, ARNs and service endpoints; IAM and Organizations endpoints and quotas.
+//! Source: AWS general reference, ARNs and service endpoints; IAM and Organizations endpoints and
+//! quotas.
 
 use super::Aws;
 
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub name: &'static str,
-    /// Of its endpoints' names.
+    /// The suffix of the endpoints' names.
     pub suffix: &'static str,
-    /// What its Regions' names begin with, where that tells them apart.
+    /// The prefix of the Regions' names; empty for the commercial partition.
     prefix: &'static str,
-    /// The Regions that IAM and Organizations are signed for.
+    /// The Region that requests to IAM are signed for.
     pub iam: &'static str,
     pub organizations: &'static str,
 }
@@ -42,14 +43,14 @@ static PARTITIONS: [Partition; 3] = [
 ];
 
 impl Partition {
-    /// The one this Region is in.
+    /// Returns the partition of a Region.
     pub(crate) fn of_region(region: &str) -> &'static Self {
         let mut all = PARTITIONS.iter();
         all.find(|partition| region.starts_with(partition.prefix))
             .unwrap_or(&PARTITIONS[2])
     }
 
-    /// The one whose endpoints have such names.
+    /// Returns the partition whose endpoints have such names.
     pub(crate) fn of_host(host: &str) -> &'static Self {
         let [china, government, commercial] = &PARTITIONS;
         if host.rsplit('.').next() == Some("cn") {
@@ -63,25 +64,25 @@ impl Partition {
         PARTITIONS.iter().find(|partition| partition.name == name)
     }
 
-    /// Whether an ARN is one of this partition's.
+    /// Returns whether the partition has this ARN.
     pub(crate) fn has(&self, arn: &str) -> bool {
         arn.split(':').nth(1) == Some(self.name)
     }
 }
 
-/// The ARN of something that is in a Region.
+/// Returns the ARN of a resource in a Region.
 pub(crate) fn regional_arn(service: &str, region: &str, account: &str, resource: &str) -> String {
     let partition = Partition::of_region(region).name;
     format!("arn:{partition}:{service}:{region}:{account}:{resource}")
 }
 
-/// Whether one Region knows of the other.
+/// Returns whether two Regions are in one partition.
 pub(crate) fn are_neighbours(one: &str, other: &str) -> bool {
     super::is_region(one) && Partition::of_region(one).name == Partition::of_region(other).name
 }
 
 impl Aws {
-    /// That of an account nobody declared is the commercial one.
+    /// Returns the partition of an account; an undeclared account is in the commercial partition.
     pub(crate) fn partition_of(&self, account: &str) -> &'static Partition {
         let live = self.accounts.get(account);
         live.map_or(&PARTITIONS[2], |live| live.partition)

@@ -1,4 +1,5 @@
-//! Key policies on their way: shown at once, and counting only after a while.
+//! Key policies that were put: GetKeyPolicy shows them at once, and they are in force after a
+//! delay.
 //!
 //! Source: KMS guide, eventual consistency.
 
@@ -9,7 +10,7 @@ use super::Aws;
 use crate::iam::Policy;
 
 impl Aws {
-    /// As PutKeyPolicy does.
+    /// Puts a key policy, as PutKeyPolicy does.
     pub(crate) fn put_key_policy(&mut self, key_arn: &str, text: &str, policy: Arc<Policy>) {
         let delay = self.rules.scaled(self.rules.policy_delay);
         let Some(key) = self.keys.get_mut(key_arn) else {
@@ -24,12 +25,13 @@ impl Aws {
         self.late_policies.push_back(entry);
     }
 
-    /// When the next one begins to count. All take as long, so the first was put first.
-    pub(super) fn next_policy(&self) -> Option<SystemTime> {
+    /// Returns the time at which the next policy is in force. All delays are equal, so the order is
+    /// that of the calls.
+    pub(crate) fn next_policy(&self) -> Option<SystemTime> {
         self.late_policies.front().map(|(at, _, _)| *at)
     }
 
-    pub(super) fn put_policies_in_force(&mut self) {
+    pub(crate) fn put_policies_in_force(&mut self) {
         while self.next_policy().is_some_and(|at| at <= self.now) {
             let Some((_, arn, policy)) = self.late_policies.pop_front() else {
                 return;

@@ -1,16 +1,17 @@
-//! Roles by name, and the ones that come into being while the world lives.
+//! Roles by name, and the roles that calls create.
 
 use super::{Aws, build};
 use crate::world::Role;
 
 impl Aws {
-    /// The ARN of something of IAM in this account.
+    /// Returns the ARN of an IAM resource of this account.
     pub(crate) fn iam_arn(&self, account: &str, resource: &str) -> String {
         let partition = self.partition_of(account).name;
         format!("arn:{partition}:iam::{account}:{resource}")
     }
 
-    /// The ARN of the role of this name, whatever its path; names are unique in an account, whatever their case.
+    /// Returns the ARN of the role of this name, whatever its path. Names are unique in an account,
+    /// whatever their case.
     pub(crate) fn role_named(&self, account: &str, name: &str) -> Option<&str> {
         let within = self.iam_arn(account, "role/");
         let all = self.principals.keys().map(String::as_str);
@@ -21,7 +22,8 @@ impl Aws {
         })
     }
 
-    /// Makes a service-linked role, which KMS takes a while to know (hashicorp/terraform-provider-aws#7646).
+    /// Creates a service-linked role, which KMS takes a while to know
+    /// (hashicorp/terraform-provider-aws#7646).
     pub(crate) fn link_role(
         &mut self,
         account: &str,
@@ -31,7 +33,8 @@ impl Aws {
     ) -> String {
         let role = Role::service_linked(service, name);
         let arn = self.iam_arn(account, &format!("role/{}", role.name));
-        // Such a role has no policy of the caller's that could be wrong, and the name was found to be free.
+        // A service-linked role has no policy of the caller's that could be wrong, and its name was
+        // found to be free.
         let _ = build::add_role(self, account, &role, "role");
         let known = self.now + self.rules.scaled(self.rules.principal_delay);
         if let Some(live) = self.principals.get_mut(&arn) {
@@ -42,7 +45,7 @@ impl Aws {
     }
 }
 
-/// The account in an ARN: twelve digits, or nothing where the ARN has none.
+/// Returns the account in an ARN; nothing where the ARN has none.
 pub(crate) fn account_of(arn: &str) -> Option<&str> {
     arn.strip_prefix("arn:")?.split(':').nth(3)
 }

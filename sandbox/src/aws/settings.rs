@@ -1,4 +1,4 @@
-//! What an account has set for EC2 in a Region, and what that hides and blocks.
+//! An account's settings of EC2 in a Region, and what they hide and block.
 //!
 //! Source: EC2 guide, Allowed AMIs; EBS guide, block public access for snapshots; model.
 
@@ -15,7 +15,7 @@ impl Aws {
         self.accounts.get(account)?.ec2_settings.get(region)
     }
 
-    /// Changes them in any way, also ones AWS would not allow.
+    /// Changes the settings in any way, even one that AWS would not allow.
     pub fn change_ec2_settings(
         &mut self,
         account: &str,
@@ -27,13 +27,14 @@ impl Aws {
             .is_some()
     }
 
-    /// Whether the image meets the account's criteria, where there are any to meet. Its own always do.
+    /// Returns whether the image meets the account's criteria, if there are any. The account's own
+    /// images always do.
     pub(crate) fn image_allowed(&self, image: &Image, account: &str) -> Option<bool> {
         let settings = self.settings(account, &image.region)?;
         if settings.allowed_images == "disabled" {
             return None;
         }
-        // Owned by AWS or in AWS Backup is no image here.
+        // The sandbox has no images owned by AWS or in AWS Backup.
         let provides = |provider: &String| match provider.as_str() {
             "aws-marketplace" => !image.product_codes.is_empty(),
             id => id == image.owner_id,
@@ -42,14 +43,14 @@ impl Aws {
         Some(image.owner_id == account || criteria.any(|any| any.iter().any(provides)))
     }
 
-    /// Whether Allowed AMIs keeps the account from seeing and using the image.
+    /// Returns whether Allowed AMIs keeps the account from seeing and using the image.
     pub(crate) fn image_hidden(&self, image: &Image, account: &str) -> bool {
         let settings = self.settings(account, &image.region);
         settings.is_some_and(|settings| settings.allowed_images == "enabled")
             && self.image_allowed(image, account) == Some(false)
     }
 
-    /// Public, and not treated as private by its owner's account.
+    /// Returns whether the snapshot is public, and its owner's account does not block that.
     pub(crate) fn is_public(&self, snapshot: &Snapshot) -> bool {
         let settings = self.settings(&snapshot.owner_id, &snapshot.region);
         let closed = settings

@@ -1,5 +1,4 @@
-//! What reads still show of images, snapshots and grants: existence, tags and permissions as they
-//! were.
+//! The existence, tags and permissions that reads show of images, snapshots and grants.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -9,17 +8,18 @@ use super::{Aws, LiveGrant};
 use crate::model::{Grant, Image, LaunchPermission, Snapshot};
 
 type Tags = BTreeMap<String, String>;
-/// Whether everybody has the permission, and which accounts have it by name.
+/// Whether everybody has the permission, and the accounts that have it by name.
 pub(crate) type VolumePermissions = (bool, BTreeSet<String>);
-/// Whether everybody has the permission, and who has it by name.
+/// Whether everybody has the permission, and the accounts, organizations and OUs that have it by
+/// name.
 pub(crate) type LaunchPermissions = (bool, BTreeSet<LaunchPermission>);
 
-/// What reads still show of an image or a snapshot.
+/// The state of an image or a snapshot as reads show it.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown<P> {
-    /// Whether it exists, to a read by its ID.
+    /// Whether a read by ID finds the resource.
     by_id: Late<bool>,
-    /// Whether it exists, to a read without IDs.
+    /// Whether a read without IDs finds the resource.
     listed: Late<bool>,
     pub(crate) tags: Late<Tags>,
     pub(crate) permissions: Late<P>,
@@ -37,21 +37,21 @@ impl<P> Default for Shown<P> {
 }
 
 impl<P> Shown<P> {
-    /// Whether a read finds a resource that exists, or one that was deleted.
+    /// Returns whether a read finds the resource. `exists` is whether it still exists.
     pub(super) fn is_found(&self, exists: bool, by_id: bool, now: SystemTime) -> bool {
         let late = if by_id { &self.by_id } else { &self.listed };
         *late.shown(&exists, now)
     }
 
-    /// Whether both kinds of read know by now whether the resource exists.
+    /// Returns whether both kinds of read show the resource's existence as it is.
     pub(super) fn is_settled(&self, now: SystemTime) -> bool {
         self.by_id.is_settled(now) && self.listed.is_settled(now)
     }
 }
 
 impl Aws {
-    /// Returns what reads show of an image or snapshot created now. `by_id` is the kind of
-    /// read that names its ID.
+    /// Returns the state that reads show of an image or snapshot created now. `by_id` is the kind
+    /// of read that names its ID.
     pub(crate) fn shown_when_created<P>(&mut self, by_id: Read) -> Shown<P> {
         let (now, late) = (self.now, &mut self.lateness);
         let (read, tag) = (self.rules.read_delay, self.rules.tag_delay);
@@ -77,7 +77,7 @@ impl Aws {
         listed
     }
 
-    /// Makes a grant that this account's principals would make by virtue of another one.
+    /// Creates the grant that principals of this account would create by virtue of another grant.
     pub fn add_child_grant(&mut self, key_arn: &str, account: &str, grantee: &str) -> bool {
         let (now, issuing_account) = (self.now, self.iam_arn(account, "root"));
         let listed = self.listed_when_created();
@@ -105,7 +105,7 @@ impl Aws {
         true
     }
 
-    /// Revokes at once; ListGrants shows it later.
+    /// Revokes a grant at once; ListGrants shows the change later.
     pub fn revoke_grant(&mut self, key_arn: &str, grant_id: &str) -> bool {
         let now = self.now;
         let Some(key) = self.keys.get_mut(key_arn) else {
@@ -122,8 +122,8 @@ impl Aws {
         true
     }
 
-    /// Changes a snapshot in any way, also ones AWS would not allow. Tags and permissions are in
-    /// effect at once; reads show them as late as the world says.
+    /// Changes a snapshot in any way, even one that AWS would not allow. Tags and permissions are
+    /// in effect at once; reads show them as late as the world says.
     pub fn change_snapshot(&mut self, id: &str, change: impl FnOnce(&mut Snapshot)) -> bool {
         let (now, late) = (self.now, &mut self.lateness);
         let Some(live) = self.snapshots.get_mut(id) else {
@@ -142,7 +142,7 @@ impl Aws {
         true
     }
 
-    /// Changes an image in any way, also ones AWS would not allow. Tags and permissions are in
+    /// Changes an image in any way, even one that AWS would not allow. Tags and permissions are in
     /// effect at once; reads show them as late as the world says.
     pub fn change_image(&mut self, id: &str, change: impl FnOnce(&mut Image)) -> bool {
         let (now, late) = (self.now, &mut self.lateness);
@@ -163,7 +163,7 @@ impl Aws {
     }
 }
 
-/// Kinds of read that have no delay but the one of `LateReads`.
+/// Kinds of read whose only delay is that of `LateReads`.
 const GRANTS: (Read, Duration) = (Read::Grants, Duration::ZERO);
 const PERMISSIONS: (Read, Duration) = (Read::Permissions, Duration::ZERO);
 const TAGS: (Read, Duration) = (Read::Tags, Duration::ZERO);

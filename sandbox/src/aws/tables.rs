@@ -1,6 +1,6 @@
 //! AWS's own lists that the sandbox knows.
 
-/// Of all partitions: (name, whether an account must opt in).
+/// The Regions of all partitions: (name, whether an account must opt in).
 pub(crate) const REGIONS: &[(&str, bool)] = &[
     ("af-south-1", true),
     ("ap-east-1", true),

@@ -35,7 +35,7 @@ impl Aws {
         serde_json::from_str(&self.keys.get(key_arn)?.policy_text).ok()
     }
 
-    /// The snapshot with the progress of this moment.
+    /// Returns the snapshot with its current progress.
     pub(crate) fn with_progress(&self, snapshot: &LiveSnapshot) -> Snapshot {
         let mut view = snapshot.view.clone();
         let copy = self.copying.get(&view.snapshot_id);

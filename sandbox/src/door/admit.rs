@@ -1,13 +1,15 @@
-//! Who calls, proved by signature, and whether their account and credentials count in this Region.
+//! Admits a call: its signature must prove the caller, whose account and credentials must be valid
+//! in the Region.
 
 mod scope;
 
 use std::time::Duration;
 
-use super::{Admitted, SKEW, Service, within_skew};
+use super::Service;
 use crate::aws::{Aws, Credential, Partition, is_opt_in};
+use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
-use crate::wire::sigv4::{Claim, Unreadable};
+use crate::wire::sigv4::{Claim, SKEW, Unreadable, within_skew};
 use crate::wire::{Incoming, time};
 
 pub(super) fn admit(
@@ -16,16 +18,46 @@ pub(super) fn admit(
     service: Service,
     claim: &Result<Claim, Unreadable>,
 ) -> Result<Admitted, Refused> {
-    let claim = match claim {
-        Ok(claim) => claim,
-        Err(Unreadable::Absent) if service == Service::S3 => return Err(unsigned(request)),
-        Err(Unreadable::Malformed) if service == Service::S3 => {
-            return Err(refusals::S3_MALFORMED_AUTHORIZATION.with(&[]));
-        }
-        Err(Unreadable::Absent) => return Err(refusals::MISSING_AUTHENTICATION_TOKEN.with(&[])),
-        Err(Unreadable::Malformed) => return Err(refusals::INCOMPLETE_SIGNATURE.with(&[])),
-    };
+    let claim = claim
+        .as_ref()
+        .map_err(|error| unreadable(service, request, *error))?;
     scope::check(request, service, claim)?;
+    let credential = proved(aws, request, service, claim)?;
+    in_force(aws, service, claim, credential)?;
+    in_region(aws, service, claim, credential)?;
+    let partition = aws.partition_of(credential.caller.account());
+    let region = match service {
+        Service::Organizations => partition.organizations,
+        Service::Iam => partition.iam,
+        _ => &claim.region,
+    };
+    Ok(Admitted {
+        caller: credential.caller.clone(),
+        region: region.to_owned(),
+        temporary: credential.caller.principal.role_arn.is_some(),
+        access_key: claim.access_key.clone(),
+        session_token: claim.session_token.clone(),
+        host: request.host.clone(),
+        global: is_global_endpoint(&request.host),
+    })
+}
+
+fn unreadable(service: Service, request: &Incoming, error: Unreadable) -> Refused {
+    match (error, service) {
+        (Unreadable::Absent, Service::S3) => unsigned(request),
+        (Unreadable::Malformed, Service::S3) => refusals::S3_MALFORMED_AUTHORIZATION.with(&[]),
+        (Unreadable::Absent, _) => refusals::MISSING_AUTHENTICATION_TOKEN.with(&[]),
+        (Unreadable::Malformed, _) => refusals::INCOMPLETE_SIGNATURE.with(&[]),
+    }
+}
+
+/// Returns the credential that signed the request.
+fn proved<'a>(
+    aws: &'a Aws,
+    request: &Incoming,
+    service: Service,
+    claim: &Claim,
+) -> Result<&'a Credential, Refused> {
     let credential = aws.credentials.get(&claim.access_key);
     let credential = credential.ok_or_else(|| unknown_key(service))?;
     if credential.session_token != claim.session_token {
@@ -41,6 +73,16 @@ pub(super) fn admit(
     if !within_skew(at, aws.now, skew(service)) {
         return Err(skewed(service, &claim.at, aws));
     }
+    Ok(credential)
+}
+
+/// Refuses a credential that has expired, whose principal is gone or whose account is closed.
+fn in_force(
+    aws: &Aws,
+    service: Service,
+    claim: &Claim,
+    credential: &Credential,
+) -> Result<(), Refused> {
     if credential.expires.is_some_and(|expires| expires <= aws.now) {
         return Err(match service {
             Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
@@ -69,21 +111,7 @@ pub(super) fn admit(
             Service::S3 => refusals::S3_ACCOUNT_PROBLEM.with(&[]),
         });
     }
-    in_region(aws, service, claim, credential)?;
-    let region = match service {
-        Service::Organizations => partition.organizations,
-        Service::Iam => partition.iam,
-        _ => &claim.region,
-    };
-    Ok(Admitted {
-        caller: credential.caller.clone(),
-        region: region.to_owned(),
-        temporary: credential.caller.principal.role_arn.is_some(),
-        access_key: claim.access_key.clone(),
-        session_token: claim.session_token.clone(),
-        host: request.host.clone(),
-        global: is_global_endpoint(&request.host),
-    })
+    Ok(())
 }
 
 fn is_global_endpoint(host: &str) -> bool {
@@ -118,7 +146,8 @@ fn in_region(
     Ok(())
 }
 
-/// Presigned URLs are not modelled, and public access is blocked in every bucket.
+/// Returns the refusal of a request without a signature. The sandbox does not model presigned URLs,
+/// and every bucket blocks public access.
 fn unsigned(request: &Incoming) -> Refused {
     let presigned = request.query.contains("X-Amz-Signature=");
     if presigned {
@@ -127,7 +156,8 @@ fn unsigned(request: &Incoming) -> Refused {
     refusals::S3_ANONYMOUS.with(&[])
 }
 
-/// S3 takes 15 minutes (S3 API reference, authenticating requests).
+/// Returns the accepted difference of clocks, which is 15 minutes for S3 (S3 API reference,
+/// authenticating requests).
 fn skew(service: Service) -> Duration {
     match service {
         Service::S3 => Duration::from_mins(15),

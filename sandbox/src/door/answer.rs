@@ -1,4 +1,4 @@
-//! Decisions as each protocol writes them.
+//! Encodes decisions in the protocol of each service.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -11,12 +11,12 @@ use crate::wire::xml::Xml;
 const XML: &str = "text/xml;charset=UTF-8";
 const JSON: &str = "application/x-amz-json-1.1";
 
-/// An error, whether of the table or of a fault.
+/// An error, from the table of refusals or from a fault.
 pub(super) struct Error<'a> {
     pub status: u16,
     pub code: &'a str,
     pub message: &'a str,
-    /// Its name in the table.
+    /// The refusal's name in the table.
     pub name: Option<&'static str>,
     /// Further elements of S3's error document, and headers by their `x-amz-…` names.
     pub details: &'a [(&'static str, String)],
@@ -43,7 +43,8 @@ pub(super) fn success(
     match (done, service) {
         (Done::Xml(inner), Service::Ec2) => {
             let text = format!(
-                "{DECLARATION}<{operation}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
+                "{DECLARATION}\
+                 <{operation}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
                  <requestId>{request_id}</requestId>{inner}</{operation}Response>"
             );
             respond(200, XML, text, request_id)
@@ -57,7 +58,7 @@ pub(super) fn success(
             );
             respond(200, XML, text, request_id)
         }
-        // An operation without output answers with no body at all, not with `null`.
+        // An operation without output has no body at all, not `null`.
         (Done::Json(serde_json::Value::Null), _) => respond(200, JSON, String::new(), request_id),
         (Done::Json(value), _) => respond(200, JSON, value.to_string(), request_id),
         (Done::Rest(rest), _) => {
@@ -71,7 +72,7 @@ pub(super) fn success(
     }
 }
 
-/// Of the query services other than EC2.
+/// Returns the XML namespace of a query service other than EC2.
 fn namespace(service: Service) -> &'static str {
     match service {
         Service::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
@@ -83,74 +84,74 @@ const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Response<Bytes> {
     let mut response = match service {
-        Service::Ec2 => {
-            let mut xml = Xml::new();
-            xml.element("Response", |xml| {
-                xml.element("Errors", |xml| {
-                    xml.element("Error", |xml| {
-                        xml.text("Code", error.code).text("Message", error.message);
-                    });
-                });
-                xml.text("RequestID", request_id);
-            });
-            respond(
-                error.status,
-                XML,
-                DECLARATION.to_owned() + &xml.finish(),
-                request_id,
-            )
-        }
+        Service::Ec2 => respond(error.status, XML, ec2_error(error, request_id), request_id),
         Service::Sts | Service::Iam => {
-            let mut xml = Xml::new();
-            xml.element("Error", |xml| {
-                xml.text(
-                    "Type",
-                    if error.status < 500 {
-                        "Sender"
-                    } else {
-                        "Receiver"
-                    },
-                );
-                xml.text("Code", error.code).text("Message", error.message);
-            });
-            xml.text("RequestId", request_id);
-            let text = format!(
-                "<ErrorResponse xmlns=\"{}\">{}</ErrorResponse>",
-                namespace(service),
-                xml.finish()
-            );
+            let text = query_error(service, error, request_id);
             respond(error.status, XML, text, request_id)
         }
         Service::S3 => s3_error(error, request_id),
-        Service::Kms | Service::States => {
-            let body = json!({"__type": error.code, "message": error.message});
-            respond(error.status, JSON, body.to_string(), request_id)
-        }
-        Service::Organizations => {
-            let mut body = json!({"__type": error.code, "Message": error.message});
-            if let Some(reason) = error.name.and_then(refusals::reason) {
-                body["Reason"] = json!(reason);
-            }
-            respond(error.status, JSON, body.to_string(), request_id)
-        }
-        Service::Lambda => {
-            let body = json!({"Type": "User", "Message": error.message});
-            respond(error.status, JSON, body.to_string(), request_id)
+        Service::Kms | Service::States | Service::Organizations | Service::Lambda => {
+            let text = json_error(service, error);
+            let mut response = respond(error.status, JSON, text, request_id);
+            put(&mut response, "x-amzn-errortype", error.code);
+            response
         }
     };
-    if matches!(
-        service,
-        Service::Kms | Service::Lambda | Service::Organizations | Service::States
-    ) {
-        put(&mut response, "x-amzn-errortype", error.code);
-    }
     if let Some(name) = error.name {
         put(&mut response, "x-sandbox-refusal", name);
     }
     response
 }
 
-/// Source: S3 API reference, REST error responses.
+fn ec2_error(error: &Error<'_>, request_id: &str) -> String {
+    let mut xml = Xml::new();
+    xml.element("Response", |xml| {
+        xml.element("Errors", |xml| {
+            xml.element("Error", |xml| {
+                xml.text("Code", error.code).text("Message", error.message);
+            });
+        });
+        xml.text("RequestID", request_id);
+    });
+    DECLARATION.to_owned() + &xml.finish()
+}
+
+/// Encodes an error of a query service other than EC2.
+fn query_error(service: Service, error: &Error<'_>, request_id: &str) -> String {
+    let mut xml = Xml::new();
+    xml.element("Error", |xml| {
+        let fault = if error.status < 500 {
+            "Sender"
+        } else {
+            "Receiver"
+        };
+        xml.text("Type", fault);
+        xml.text("Code", error.code).text("Message", error.message);
+    });
+    xml.text("RequestId", request_id);
+    format!(
+        "<ErrorResponse xmlns=\"{}\">{}</ErrorResponse>",
+        namespace(service),
+        xml.finish()
+    )
+}
+
+fn json_error(service: Service, error: &Error<'_>) -> String {
+    let body = match service {
+        Service::Lambda => json!({"Type": "User", "Message": error.message}),
+        Service::Organizations => {
+            let mut body = json!({"__type": error.code, "Message": error.message});
+            if let Some(reason) = error.name.and_then(refusals::reason) {
+                body["Reason"] = json!(reason);
+            }
+            body
+        }
+        _ => json!({"__type": error.code, "message": error.message}),
+    };
+    body.to_string()
+}
+
+/// Encodes an error of S3. Source: S3 API reference, REST error responses.
 fn s3_error(error: &Error<'_>, request_id: &str) -> Response<Bytes> {
     let (headers, elements): (Vec<_>, Vec<_>) = error
         .details

@@ -1,4 +1,4 @@
-//! Which service and operation a request asks for, and with what: from its bytes alone.
+//! Recognises the service, the operation and its parameters, from the bytes of a request alone.
 
 use std::collections::BTreeMap;
 

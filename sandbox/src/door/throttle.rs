@@ -1,11 +1,12 @@
-//! Token buckets per account, Region and action, when the world wants them.
+//! Token buckets per account, Region and action, if the world throttles.
 //!
-//! Figures: `aws-facts`, EC2 throttling (bucket size / refill per second), KMS request quotas; RunInstances: EC2
-//! developer guide, request throttling.
+//! Figures: `aws-facts`, EC2 throttling (bucket size / refill per second), KMS request quotas;
+//! RunInstances: EC2 developer guide, request throttling.
 
+use super::Service;
 use super::recognise::Asked;
-use super::{Admitted, Service};
 use crate::aws::Aws;
+use crate::identity::Admitted;
 use crate::refusals::{self, Refused};
 
 pub(super) fn take(aws: &mut Aws, asked: &Asked, admitted: &Admitted) -> Result<(), Refused> {

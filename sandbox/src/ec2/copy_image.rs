@@ -1,4 +1,5 @@
-//! CopyImage: an image and its snapshots into the caller's account, in one call, repeatable by its token.
+//! CopyImage: copies an image and its snapshots into the caller's account, in one call that its
+//! token makes repeatable.
 //!
 //! Source: aws-facts, EC2 copying; model.
 
@@ -6,10 +7,12 @@ use std::collections::BTreeMap;
 
 use super::copy_snapshot::{self, Encryption, Order};
 use super::permit::{self, Facts};
-use super::{Ask, ids, image_attributes, register, tags, visibility};
+use super::{Ask, image_attributes, tags, visibility};
 use crate::aws::{self, Aws, LiveImage, Read};
 use crate::model::{Image, Snapshot};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
+use crate::rules::images::check_name;
 use crate::wire::xml::Xml;
 
 pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
@@ -18,7 +21,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let source_id = query.required("SourceImageId")?;
     let name = query.required("Name")?;
     ids::image(source_id)?;
-    register::check_name(name)?;
+    check_name(name)?;
     image_attributes::check_description(query.get("Description").unwrap_or_default())?;
     let tags = tags::specified(query, &["image", "snapshot"])?;
     let none = BTreeMap::new();
@@ -47,8 +50,25 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     if running(aws, ask) >= limit {
         return Err(refusals::COPY_IMAGE_LIMIT.with(&[&limit.to_string()]));
     }
-    let wanted = query.flag("Encrypted")?;
-    let key = query.get("KmsKeyId").filter(|key| !key.is_empty());
+    let copies = copy_snapshots(aws, ask, source_id, snapshots, snapshot_tags)?;
+    let id = add(aws, ask, &source, image_tags, &copies)?;
+    if let Some(token) = query.owned("ClientToken") {
+        let key = (ask.account().to_owned(), ask.region().to_owned(), token);
+        aws.image_tokens.insert(key, (fingerprint(ask), id.clone()));
+    }
+    Ok(answer(&id))
+}
+
+/// Starts the copies and returns the new snapshots by the IDs of their sources.
+fn copy_snapshots(
+    aws: &mut Aws,
+    ask: Ask<'_>,
+    source_id: &str,
+    snapshots: Vec<Snapshot>,
+    tags: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refused> {
+    let wanted = ask.query.flag("Encrypted")?;
+    let key = ask.query.get("KmsKeyId").filter(|key| !key.is_empty());
     if key.is_some() && wanted == Some(false) {
         return Err(refusals::COPY_KEY_NEEDS_ENCRYPTED.with(&[]));
     }
@@ -60,19 +80,14 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
             description: format!("Copied for DestinationAmi from SourceAmi {source_id}"),
             source: snapshot,
             readable: true,
-            tags: snapshot_tags.clone(),
+            tags: tags.clone(),
             minutes: None,
             encryption,
             counted: false,
         };
         copies.insert(from, copy_snapshot::start(aws, ask, order));
     }
-    let id = add(aws, ask, &source, image_tags, &copies)?;
-    if let Some(token) = query.owned("ClientToken") {
-        let key = (ask.account().to_owned(), ask.region().to_owned(), token);
-        aws.image_tokens.insert(key, (fingerprint(ask), id.clone()));
-    }
-    Ok(answer(&id))
+    Ok(copies)
 }
 
 fn answer(image_id: &str) -> String {
@@ -117,7 +132,7 @@ fn permit_copy(
     )
 }
 
-/// The image this token made, if it was used before.
+/// Returns the image that this token created, if it was used before.
 fn already(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
     let Some(token) = ask.query.owned("ClientToken") else {
         return Ok(None);
@@ -130,7 +145,7 @@ fn already(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
     }
 }
 
-/// Everything that was asked, but for the token.
+/// Returns all parameters of the call except the token, as one text.
 pub(super) fn fingerprint(ask: Ask<'_>) -> String {
     let params = ask
         .query
@@ -171,7 +186,7 @@ fn readable_snapshots(aws: &Aws, ask: Ask<'_>, source: &Image) -> Result<Vec<Sna
     each.collect()
 }
 
-/// Image copies under way into the caller's account in this Region.
+/// Counts the image copies under way into the caller's account in this Region.
 fn running(aws: &Aws, ask: Ask<'_>) -> usize {
     let pending = aws.images.values().filter(|image| {
         let view = &image.view;

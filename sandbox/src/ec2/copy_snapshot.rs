@@ -1,20 +1,21 @@
-//! CopySnapshot: what is refused at once, what is accepted and fails later, and what becomes a copy.
+//! CopySnapshot: refuses a call at once, accepts it and fails the copy later, or starts a copy.
 //!
-//! Source: aws-facts, EC2 copying. The visibility of the source, its key and the target's key are judged
-//! asynchronously: a copy that lacks one of them is accepted and ends in `error`.
+//! Source: aws-facts, EC2 copying. EC2 checks the visibility of the source, its key and the
+//! target's key asynchronously. A copy that lacks one of them is accepted and ends in `error`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::permit::{self, Facts};
-use super::{Ask, ids, presigned, tags, visibility};
+use super::{Ask, presigned, tags, visibility};
 use crate::aws::{self, Aws, Copying, LiveSnapshot, Read};
 use crate::kms::by_ec2;
 use crate::model::Snapshot;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::xml::Xml;
 
-/// MiB/s of a time-based copy, for one snapshot and for a pair of Regions.
+/// The limits of time-based copies in MiB/s, for one snapshot and for a pair of Regions.
 const SNAPSHOT_THROUGHPUT: f64 = 500.0;
 const REGION_THROUGHPUT: f64 = 2000.0;
 
@@ -62,7 +63,8 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(xml.finish())
 }
 
-/// Since 2025 the source counts as a resource of its own (AWS storage blog, resource-level permissions for copying).
+/// Checks the permissions. Since 2025 the source is a resource of its own (AWS storage blog,
+/// resource-level permissions for copying).
 fn permit_copy(
     aws: &Aws,
     ask: Ask<'_>,
@@ -102,7 +104,8 @@ fn visible(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Option<Snapshot> 
     visible.map(|source| source.view.clone())
 }
 
-/// Stands for a source that the caller cannot see. Of its copy nothing is known but the request.
+/// Returns a stand-in for a source that the caller cannot see. Only the request is known of its
+/// copy.
 fn unseen(region: &str, id: &str) -> Snapshot {
     Snapshot::new(region, id, 0).with(|source| source.encrypted = true)
 }
@@ -152,13 +155,14 @@ fn within_limits(
     Ok(())
 }
 
-/// Copies under way into the caller's account in this Region.
+/// Returns the copies under way into the caller's account in this Region.
 pub(super) fn running<'a>(aws: &'a Aws, ask: Ask<'a>) -> impl Iterator<Item = &'a Copying> {
     let copies = aws.copying.values();
     copies.filter(move |copy| copy.caller.account() == ask.account() && copy.region == ask.region())
 }
 
-/// MiB/s that time-based copies have left between two Regions. Where that is less than a copy needs, it is slower than asked for.
+/// Returns the MiB/s that time-based copies have left between two Regions. Where that is less than
+/// a copy needs, the copy is slower than asked for.
 fn room(aws: &Aws, ask: Ask<'_>, source_region: &str) -> f64 {
     let same = running(aws, ask).filter(|copy| copy.source_region == source_region);
     let reserved: f64 = same.map(|copy| copy.reserved_mib_per_second).sum();
@@ -176,10 +180,11 @@ fn turn(aws: &Aws, source: &Snapshot) -> Duration {
     wait.unwrap_or_default()
 }
 
-/// How the copy is to be encrypted, and why that will fail if it will.
+/// The encryption of a copy, and the reason why it will fail, if it will.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Encryption {
-    /// What DescribeSnapshots shows: an ARN, or whatever was given for a key that does not exist.
+    /// The key as DescribeSnapshots shows it: an ARN, or the text given for a key that does not
+    /// exist.
     pub key: Option<String>,
     pub fails: Option<String>,
 }
@@ -230,7 +235,7 @@ impl Encryption {
     }
 }
 
-/// What EBS encrypts with in this account and Region when no key is named.
+/// Returns the key that EBS encrypts with in this account and Region when none is named.
 pub(super) fn default_key(aws: &mut Aws, ask: Ask<'_>) -> String {
     let chosen = aws.accounts.get(ask.account());
     let chosen = chosen.and_then(|account| account.ebs_default_keys.get(ask.region()).cloned());
@@ -317,7 +322,8 @@ fn view(aws: &Aws, ask: Ask<'_>, id: &str, order: Order) -> Snapshot {
     }
 }
 
-/// A time-based copy may be faster than promised. It is slower only where its turn comes later, or the Regions' throughput is used up.
+/// Returns the duration of a copy. A time-based copy may be faster than promised. It is slower only
+/// where its turn comes later, or the throughput between the Regions is used up.
 fn takes(aws: &Aws, source: &Snapshot, minutes: Option<u32>, reserved: f64) -> Duration {
     let seconds = mib(source) / aws.rules.copy_mib_per_second.max(0.001);
     let moving = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_hours(24));

@@ -1,10 +1,11 @@
-//! DeregisterImage and DeleteSnapshot: taking down what was made.
+//! DeregisterImage and DeleteSnapshot.
 
 use super::permit::{self, Facts};
-use super::{Ask, RETURN_TRUE, ids, snapshot_attributes};
+use super::{Ask, RETURN_TRUE, snapshot_attributes};
 use crate::aws::Aws;
 use crate::model::Image;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::xml::Xml;
 
 pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
@@ -67,7 +68,8 @@ pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(xml.finish())
 }
 
-/// The return code; snapshots of other images are kept (aws-facts, EC2 sharing).
+/// Deletes the image's snapshots and returns the return code. Snapshots of other images are kept
+/// (aws-facts, EC2 sharing).
 fn delete_associated(aws: &mut Aws, ask: Ask<'_>, id: &str) -> &'static str {
     let Some(snapshot) = aws.snapshots.get(id).map(|snapshot| &snapshot.view) else {
         return "client-error";
@@ -93,7 +95,8 @@ fn maps(image: &Image, snapshot_id: &str) -> bool {
     image.snapshot_ids().iter().any(|id| id == snapshot_id)
 }
 
-/// The image that keeps this snapshot from being deleted: it is the root device's, or the image is disabled.
+/// Returns the image that keeps this snapshot from being deleted: the snapshot is its root
+/// device's, or the image is disabled.
 fn kept_by<'a>(aws: &'a Aws, snapshot_id: &str) -> Option<&'a Image> {
     let mut images = aws.images.values().map(|image| &image.view);
     images.find(|image| {
@@ -102,7 +105,7 @@ fn kept_by<'a>(aws: &'a Aws, snapshot_id: &str) -> Option<&'a Image> {
     })
 }
 
-/// Deleting a snapshot whose copy is under way does not stop the copy (aws-facts, EC2 copying).
+/// Deletes a snapshot. A copy that is making it goes on (aws-facts, EC2 copying).
 pub(super) fn snapshot(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let snapshot = snapshot_attributes::owned(aws, ask, Facts::default())?;
     ask.dry_run()?;

@@ -1,12 +1,13 @@
-//! DescribeImages: what an account may see, as EC2 writes it down.
+//! DescribeImages: the images that an account may see, as EC2 encodes them.
 
 use super::filters::Filters;
 use super::pages::Page;
 use super::permit::{self, Facts};
-use super::{Ask, ids, image_attributes, tags, visibility};
+use super::{Ask, image_attributes, tags, visibility};
 use crate::aws::{Aws, LiveImage};
 use crate::model::{BlockDeviceMapping, Image};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 
@@ -73,14 +74,14 @@ fn is_owner(owner: &str, image: &Image, ask: Ask<'_>) -> bool {
 fn may_execute(aws: &Aws, who: &str, image: &Image, ask: Ask<'_>) -> bool {
     match who {
         "all" => image.public,
-        // Through an organization only for oneself: of others nobody is told where they belong (model).
+        // An account sees permissions by organization only for itself (model).
         "self" => visibility::is_permitted(aws, image, ask.account()),
         own if own == ask.account() => visibility::is_permitted(aws, image, own),
         other => visibility::is_named(image, other),
     }
 }
 
-/// Tags belong to the owner: those a resource is shared with do not see them.
+/// Returns the tags that the caller sees. Only the owner sees tags.
 fn shown_tags<'a>(aws: &Aws, ask: Ask<'_>, image: &'a LiveImage) -> Vec<(&'a str, &'a str)> {
     if image.view.owner_id != ask.account() {
         return Vec::new();
@@ -170,7 +171,8 @@ fn mapping_fact(mapping: &BlockDeviceMapping, field: &str) -> Option<String> {
     }
 }
 
-/// Whether it meets the account's criteria, in a Region where the account has any in force or under audit.
+/// Returns whether the image meets the account's criteria, in a Region where Allowed AMIs is
+/// enabled or audited.
 fn allowed(aws: &Aws, ask: Ask<'_>, image: &Image) -> Option<String> {
     let allowed = aws.image_allowed(image, ask.account());
     allowed.map(|allowed| allowed.to_string())

@@ -1,12 +1,13 @@
-//! DescribeSnapshots: what an account may see, with the progress of this moment.
+//! DescribeSnapshots: the snapshots that an account may see, with their current progress.
 
 use super::filters::Filters;
 use super::pages::Page;
 use super::permit::{self, Facts};
-use super::{Ask, ids, tags, visibility};
+use super::{Ask, tags, visibility};
 use crate::aws::{Aws, LiveSnapshot};
 use crate::model::Snapshot;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 
@@ -77,7 +78,7 @@ fn may_restore(who: &str, snapshot: &Snapshot, ask: Ask<'_>) -> bool {
     }
 }
 
-/// Tags belong to the owner: those a resource is shared with do not see them.
+/// Returns the tags that the caller sees. Only the owner sees tags.
 fn shown_tags<'a>(aws: &Aws, ask: Ask<'_>, snapshot: &'a LiveSnapshot) -> Vec<(&'a str, &'a str)> {
     if snapshot.view.owner_id != ask.account() {
         return Vec::new();

@@ -1,16 +1,17 @@
-//! `Filter.N`: filters are joined by *and*, the values of one by *or*; `*` and `?` match as in a shell.
+//! `Filter.N`: filters are joined by *and*, the values of one by *or*; `*` and `?` match as in a
+//! shell.
 
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
 
-/// Values over all filters of a call (EC2 guide, filtering).
+/// The limit of values over all filters of a call (EC2 guide, filtering).
 const MOST_VALUES: usize = 200;
 
 #[derive(Debug)]
 pub(super) struct Filters(Vec<(String, Vec<String>)>);
 
 impl Filters {
-    /// `known` says whether the operation has a filter of this name.
+    /// Reads the filters. `known` returns whether the operation has a filter of this name.
     pub(super) fn read(query: &Query, known: impl Fn(&str) -> bool) -> Result<Self, Refused> {
         let mut filters = Vec::new();
         let mut count = 0;
@@ -32,7 +33,8 @@ impl Filters {
         Ok(Self(filters))
     }
 
-    /// `facts` gives what a thing has under a filter's name; `tags` are its tags.
+    /// Returns whether the filters admit a resource. `facts` returns its values under a filter's
+    /// name; `tags` are its tags.
     pub(super) fn admit<'a>(
         &self,
         tags: impl Fn() -> Vec<(&'a str, &'a str)>,
@@ -57,7 +59,8 @@ fn is_tag(name: &str) -> bool {
     name == "tag-key" || name.strip_prefix("tag:").is_some_and(|key| !key.is_empty())
 }
 
-/// Iterative, so that no pattern takes long or deep.
+/// Returns whether a pattern matches. The search is iterative, so no pattern takes long or
+/// overflows the stack.
 fn matches(pattern: &str, text: &str) -> bool {
     let tokens = tokens(pattern);
     let text: Vec<char> = text.chars().collect();
@@ -90,7 +93,7 @@ enum Token {
     Many,
 }
 
-/// A backslash takes the next character as it is.
+/// Splits a pattern into tokens. A backslash makes the next character literal.
 fn tokens(pattern: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut chars = pattern.chars();
@@ -110,7 +113,7 @@ mod tests {
     use super::matches;
 
     #[test]
-    fn wildcards_match_as_in_ec2() {
+    fn a_filter_with_wildcards_matches_as_in_ec2() {
         assert!(matches("gold*-20??", "golden-2026") && matches("*", "") && matches(r"a\*", "a*"));
         assert!(!matches("gold", "golden") && !matches(r"a\*", "ab") && !matches("?", ""));
         assert!(!matches(&"*a".repeat(50), &"b".repeat(500)));

@@ -1,20 +1,22 @@
-//! DescribeImageAttribute and ModifyImageAttribute: the owner's view of one image, one attribute at a time.
+//! DescribeImageAttribute and ModifyImageAttribute: an owner reads and changes one attribute of an
+//! image.
 
 use std::collections::BTreeSet;
 
 use super::describe_images::write_product_codes;
 use super::permit::{self, Facts};
-use super::{Ask, RETURN_TRUE, ids};
+use super::{Ask, RETURN_TRUE};
 use crate::aws::{Aws, Partition, is_organization_id, is_unit_id, launch_permissions};
 use crate::model::{Image, LaunchPermission};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::query::Query;
 use crate::wire::xml::Xml;
 
-/// Entities an image may be shared with.
+/// The limit of entities that an image may be shared with.
 const MOST_PERMISSIONS: usize = 1000;
 
-/// The image of this call, after permission was asked; only its owner gets further.
+/// Checks the permission and returns the image of this call. Only the owner of an image may go on.
 pub(super) fn owned(aws: &Aws, ask: Ask<'_>) -> Result<Image, Refused> {
     let id = ask.query.required("ImageId")?;
     ids::image(id)?;
@@ -60,7 +62,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
             write_product_codes(&mut xml, &image.product_codes);
             return Ok(xml.finish());
         }
-        // Deprecated: AWS answers this one with AuthFailure (model).
+        // AWS has deprecated this attribute and answers AuthFailure (model).
         "blockDeviceMapping" => return Err(refusals::IMAGE_NOT_OWNED.with(&[&image.image_id])),
         other => return Err(refusals::ATTRIBUTE_UNKNOWN.with(&[other])),
     };
@@ -70,7 +72,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(xml.finish())
 }
 
-/// As DescribeImages shows it (values unproved).
+/// Returns the deregistration protection as DescribeImages shows it (values unproved).
 pub(super) fn protection(image: &Image) -> &str {
     let protection = image.deregistration_protection.as_deref();
     protection.unwrap_or("disabled")
@@ -137,7 +139,7 @@ impl Entities {
         self.named.is_empty() && !self.everyone
     }
 
-    /// Organizations of another partition are none here.
+    /// Refuses organizations of another partition.
     fn check_partition(&self, partition: &Partition) -> Result<(), Refused> {
         for permission in &self.named {
             let (arn, kind) = match permission {
@@ -186,7 +188,7 @@ impl Entities {
         Ok(())
     }
 
-    /// `LaunchPermission.Add.N.…`
+    /// Reads the entities of `LaunchPermission.Add.N.…`.
     fn of_structures(items: &[Query]) -> Result<Self, Refused> {
         let mut entities = Self::default();
         for item in items {
@@ -202,7 +204,7 @@ impl Entities {
         Ok(entities)
     }
 
-    /// `UserId.N`, `UserGroup.N`, …
+    /// Reads the entities of `UserId.N`, `UserGroup.N`, ….
     fn of_lists(query: &Query) -> Result<Self, Refused> {
         let mut entities = Self::default();
         query
@@ -225,7 +227,7 @@ impl Entities {
     }
 }
 
-/// What stands behind `arn:<partition>:organizations::<account>:<kind>/`.
+/// Returns the part of an ARN behind `arn:<partition>:organizations::<account>:<kind>/`.
 fn in_organizations<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
     let (partition, rest) = arn.strip_prefix("arn:")?.split_once(':')?;
     Partition::named(partition)?;
@@ -323,7 +325,7 @@ pub(super) fn check_description(text: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-/// What may never be shared, or not with everyone.
+/// Refuses an image that may not be shared, or not with everyone.
 fn may_share(aws: &Aws, image: &Image, add: &Entities) -> Result<(), Refused> {
     if add.is_empty() {
         return Ok(());

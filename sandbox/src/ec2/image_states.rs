@@ -1,4 +1,4 @@
-//! What an owner switches on an image: disabled, deprecated, and protected from deregistration.
+//! States that an owner sets on an image: disabled, deprecated, and protected from deregistration.
 //!
 //! Source: model; EC2 guide, disable, deprecate and protect an AMI.
 
@@ -11,7 +11,7 @@ use crate::refusals::{self, Refused};
 use crate::wire::time;
 use crate::wire::xml::Xml;
 
-/// How long protection with a cooldown outlives its end.
+/// The time that protection with a cooldown lasts after it was disabled.
 const COOLDOWN: Duration = Duration::from_hours(24);
 
 pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
@@ -30,7 +30,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     }
 }
 
-/// Takes every launch permission away; EnableImage does not give them back.
+/// Disables an image and takes every launch permission away. EnableImage does not restore them.
 fn disable(aws: &mut Aws, image: &Image) -> Result<String, Refused> {
     if !matches!(image.state.as_str(), "available" | "disabled") {
         return Err(refusals::IMAGE_NOT_AVAILABLE.with(&[&image.image_id, &image.state]));
@@ -53,7 +53,7 @@ fn enable(aws: &mut Aws, image: &Image) -> Result<String, Refused> {
     Ok(RETURN_TRUE.to_owned())
 }
 
-/// At the nearest minute; never in the past.
+/// Deprecates an image at the nearest minute, never in the past.
 fn deprecate(aws: &mut Aws, ask: Ask<'_>, image: &Image) -> Result<String, Refused> {
     let given = ask.query.required("DeprecateAt")?;
     let at = time::parse_iso(given).ok_or_else(|| ask.query.bad("DeprecateAt", given))?;

@@ -1,11 +1,12 @@
-//! What the families of instance types ask of an image. A family that is not here is refused by name.
+//! The properties that each family of instance types needs of an image. Unknown families are
+//! refused by name.
 //!
-//! Source: EC2 instance types guide. What a type asks of boot mode and TPM is not modelled.
+//! Source: EC2 instance types guide. Requirements of boot mode and TPM are not modelled.
 
 use crate::model::Image;
 use crate::refusals::{self, Refused};
 
-/// What EC2 launches when no type is named.
+/// The type that EC2 launches when none is named.
 pub(super) const DEFAULT: &str = "m1.small";
 
 struct Family {
@@ -42,7 +43,7 @@ static FAMILIES: &[Family] = &[
     },
 ];
 
-/// Whether an instance of this type can be made from the image.
+/// Refuses an image from which an instance of this type cannot be made.
 pub(super) fn check(instance_type: &str, image: &Image) -> Result<(), Refused> {
     let name = instance_type.split('.').next().unwrap_or_default();
     let family = FAMILIES.iter().find(|family| family.names.contains(&name));

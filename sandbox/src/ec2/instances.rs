@@ -1,9 +1,10 @@
 //! DescribeInstances and TerminateInstances, by instance ID.
 
+use super::Ask;
 use super::permit::{self, Facts};
-use super::{Ask, ids};
 use crate::aws::{Aws, LiveInstance, State, regional_arn};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 
@@ -35,7 +36,7 @@ pub(super) fn terminate(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> 
         permit::action(aws, ask, &arn, &Facts::default())?;
     }
     ask.dry_run()?;
-    // All or none.
+    // Either all instances are terminated or none.
     let mut before = Vec::new();
     for id in &wanted {
         let found = own(aws, ask, id);
@@ -60,7 +61,7 @@ pub(super) fn terminate(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> 
     Ok(xml.finish())
 }
 
-/// Only by ID: whoever launched an instance here knows which.
+/// Returns the IDs of the request; instances can be described by ID only.
 fn wanted(ask: Ask<'_>) -> Result<Vec<String>, Refused> {
     let wanted = ask.query.list("InstanceId");
     if wanted.is_empty() {
@@ -76,7 +77,7 @@ fn own<'a>(aws: &'a Aws, ask: Ask<'_>, id: &str) -> Option<&'a LiveInstance> {
     found.filter(|found| found.owner == ask.account() && found.region == ask.region())
 }
 
-/// The answer of RunInstances.
+/// Returns the answer of RunInstances.
 pub(super) fn reservation(aws: &Aws, id: &str) -> String {
     let mut xml = Xml::new();
     if let Some(instance) = aws.instances.get(id) {

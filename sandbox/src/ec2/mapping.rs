@@ -1,16 +1,18 @@
-//! `BlockDeviceMapping.N` of RegisterImage: what belongs into a mapping, and what makes the call fail.
+//! `BlockDeviceMapping.N` of RegisterImage.
 //!
 //! Source: aws-facts, EC2 registering; model, EbsBlockDevice.
 
 use std::collections::BTreeSet;
 
-use super::{Ask, ids, visibility};
+use super::{Ask, visibility};
 use crate::aws::Aws;
 use crate::model::{BlockDeviceMapping, Ebs, Snapshot};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
+use crate::rules::images::VOLUME_TYPES;
 use crate::wire::query::Query;
 
-/// Shapes only; the snapshots named are looked at by [`resolve`].
+/// Reads the mappings and checks their shapes; [`resolve`] checks the snapshots.
 pub(super) fn read(query: &Query) -> Result<Vec<BlockDeviceMapping>, Refused> {
     let mut devices = BTreeSet::new();
     let mut mappings = Vec::new();
@@ -44,8 +46,6 @@ fn one(item: &Query) -> Result<BlockDeviceMapping, Refused> {
     })
 }
 
-pub(crate) const TYPES: &[&str] = &["standard", "io1", "io2", "gp2", "sc1", "st1", "gp3"];
-
 fn read_ebs(ebs: &Query) -> Result<Ebs, Refused> {
     let snapshot_id = ebs.owned("SnapshotId").filter(|id| !id.is_empty());
     snapshot_id.as_deref().map_or(Ok(()), ids::snapshot)?;
@@ -59,7 +59,7 @@ fn read_ebs(ebs: &Query) -> Result<Ebs, Refused> {
         return Err(refusals::REGISTER_OUTPOST_ARN.with(&[]));
     }
     let volume_type = ebs.get("VolumeType").unwrap_or("standard");
-    if !TYPES.contains(&volume_type) {
+    if !VOLUME_TYPES.contains(&volume_type) {
         return Err(ebs.bad("VolumeType", volume_type));
     }
     let (iops, throughput) = (ebs.number("Iops")?, ebs.number("Throughput")?);
@@ -82,13 +82,14 @@ fn read_ebs(ebs: &Query) -> Result<Ebs, Refused> {
         volume_type: Some(volume_type.to_owned()),
         iops,
         throughput,
-        // What is not said is not kept: a copy must carry it over.
+        // RegisterImage does not keep the source's value: a copy must carry it over.
         delete_on_termination: Some(ebs.flag("DeleteOnTermination")?.unwrap_or(false)),
         encrypted: ebs.flag("Encrypted")?.unwrap_or(false),
     })
 }
 
-/// Fills in what the snapshots say; each must be the caller's own, here, and completed.
+/// Fills in the values of the snapshots. Each snapshot must be the caller's own, in this Region,
+/// and completed.
 pub(super) fn resolve(
     aws: &Aws,
     ask: Ask<'_>,

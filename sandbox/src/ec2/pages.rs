@@ -7,12 +7,12 @@ use crate::refusals::{self, Refused};
 pub(super) struct Page {
     offset: usize,
     size: Option<usize>,
-    /// Shows nothing but a token (AWS does that at times, and callers must go on).
+    /// Whether the page carries only a token, as AWS's pages may at any time.
     empty: bool,
 }
 
 impl Page {
-    /// `ids` names the list of IDs the operation takes; a page cannot be asked for along with it.
+    /// Reads the page of a request. `ids` names the operation's list of IDs, which excludes paging.
     pub(super) fn read(aws: &Aws, ask: Ask<'_>, ids: &str, least: usize) -> Result<Self, Refused> {
         let size = ask.query.number("MaxResults")?.map(|n| n as usize);
         if size.is_some() && !ask.query.list(ids).is_empty() {
@@ -34,7 +34,7 @@ impl Page {
         })
     }
 
-    /// The page's items, and the token of the next.
+    /// Returns the page's items, and the token of the next page.
     pub(super) fn cut<T>(&self, items: Vec<T>) -> (Vec<T>, Option<String>) {
         if self.empty {
             return (Vec::new(), Some("page-0".to_owned()));

@@ -1,8 +1,9 @@
-//! Which parameters each operation takes. One AWS does not know is `UnknownParameter`; one AWS knows and the sandbox
-//! does not model is refused by name, so that nothing is ever silently ignored.
+//! The parameters of each operation. A parameter unknown to AWS is `UnknownParameter`. A parameter
+//! that the sandbox does not model is refused by name, so that nothing is silently ignored.
 //!
-//! Source: the service model, `queryName` or capitalised `locationName`. `N` stands for a number; the first part of
-//! a name stands for all that begin with it, where none of them is modelled.
+//! Source: the service model, `queryName` or capitalised `locationName`. `N` stands for a number.
+//! The first part of a name stands for all names that begin with it, where none of them is
+//! modelled.
 
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -343,7 +344,7 @@ pub(super) fn check(operation: &str, query: &Query) -> Result<(), Refused> {
     Ok(())
 }
 
-/// `Filter.2.Value.1` becomes `Filter.N.Value.N`.
+/// Replaces numbers: `Filter.2.Value.1` becomes `Filter.N.Value.N`.
 fn pattern(name: &str) -> String {
     let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     let parts = name
@@ -357,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_for_any_number() {
+    fn a_parameter_pattern_matches_any_number() {
         assert_eq!(pattern("Filter.12.Value.3"), "Filter.N.Value.N");
         assert_eq!(pattern("Filter..Value"), "Filter..Value");
     }

@@ -1,4 +1,5 @@
-//! Whether the caller's policies allow an EC2 action on a resource, with the condition keys EC2 offers.
+//! Checks that the caller's policies allow an EC2 action on a resource, with the condition keys of
+//! EC2.
 //!
 //! Source: Service Authorization Reference, Amazon EC2. EC2 has no resource policies.
 
@@ -10,7 +11,7 @@ use crate::iam::Context;
 use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
 
-/// Facts about the request and its resource that conditions may ask for.
+/// The values of the condition keys of a request and its resource.
 #[derive(Default)]
 pub(super) struct Facts<'a> {
     pub resource_tags: Option<&'a BTreeMap<String, String>>,
@@ -28,7 +29,7 @@ pub(super) fn image_arn(region: &str, id: &str) -> String {
     regional_arn("ec2", region, "", &format!("image/{id}"))
 }
 
-/// The action of this very call.
+/// Checks the permission for the action of this call.
 pub(super) fn action(
     aws: &Aws,
     ask: Ask<'_>,
@@ -38,7 +39,7 @@ pub(super) fn action(
     other_action(aws, ask, &ask.action(), resource, facts)
 }
 
-/// Tagging while creating needs `ec2:CreateTags` on what is created, with `ec2:CreateAction`.
+/// Checks the permission to tag a new resource: `ec2:CreateTags` on it, with `ec2:CreateAction`.
 pub(super) fn tagging(
     aws: &Aws,
     ask: Ask<'_>,
@@ -70,7 +71,7 @@ pub(super) fn other_action(
     }
     let reason = verdict.reason(action);
     let arn = &caller.principal.arn;
-    // The blob is opaque to everyone without sts:DecodeAuthorizationMessage.
+    // Only a caller with sts:DecodeAuthorizationMessage can decode the message.
     let encoded = hex::encode(format!("{arn} {action} {resource}"));
     Err(refusals::UNAUTHORIZED_OPERATION.with(&[arn, action, resource, &reason, &encoded]))
 }

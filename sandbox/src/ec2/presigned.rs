@@ -1,21 +1,20 @@
-//! The PresignedUrl of CopySnapshot: a `GET Action=CopySnapshot` to the source Region, made by the same caller, that
-//! asks for the same copy.
+//! The PresignedUrl of CopySnapshot: a `GET Action=CopySnapshot` to the source Region, signed by
+//! the same caller, for the same copy.
 //!
-//! Source: model, PresignedUrl of CopySnapshot; aws-facts, EC2 copying. None is needed; a bad one fails the copy, not the
-//! call.
+//! Source: model, PresignedUrl of CopySnapshot; aws-facts, EC2 copying. The URL is optional; a bad
+//! URL fails the copy, not the call.
 
 use std::time::Duration;
 
 use super::Ask;
 use crate::aws::{Aws, Partition};
-use crate::door::SKEW;
-use crate::wire::sigv4::{Claim, decode_query};
+use crate::wire::sigv4::{Claim, SKEW, decode_query};
 use crate::wire::time;
 
 /// The longest a presigned URL may live (SigV4 guide).
 const LONGEST: u32 = 604_800;
 
-/// What is wrong with it, in words for a `StateMessage`.
+/// Checks the URL. An error is the fault in words for a `StateMessage`.
 pub(super) fn check(aws: &Aws, ask: Ask<'_>, url: &str, source_region: &str) -> Result<(), String> {
     let (host, query) = split(url).ok_or("it is not an absolute URL with path / and a query")?;
     check_host(ask, host, source_region)?;
@@ -67,7 +66,7 @@ fn split(url: &str) -> Option<(&str, &str)> {
     (!host.is_empty() && !host.contains('/')).then_some((host, query))
 }
 
-/// AWS's own endpoints, or the address at which this very sandbox was called.
+/// Accepts AWS's own endpoints, and the address at which the sandbox was called.
 fn check_host(ask: Ask<'_>, host: &str, source_region: &str) -> Result<(), String> {
     let suffix = Partition::of_region(source_region).suffix;
     let own = [

@@ -1,4 +1,4 @@
-//! DescribeRegions, of the caller's own partition, and what EBS encrypts with by default in one.
+//! DescribeRegions, for the caller's own partition, and GetEbsDefaultKmsKeyId.
 
 use super::Ask;
 use super::filters::Filters;

@@ -1,4 +1,5 @@
-//! RegisterImage: an AMI from completed snapshots, with AWS's own defaults for everything that was not said.
+//! RegisterImage: registers an AMI from completed snapshots, with AWS's own defaults for everything
+//! the request leaves out.
 //!
 //! Source: aws-facts, EC2 registering; model.
 
@@ -9,6 +10,7 @@ use super::{Ask, image_attributes, mapping, tags};
 use crate::aws::{Aws, LiveImage, Read};
 use crate::model::{BlockDeviceMapping, Image};
 use crate::refusals::{self, Refused};
+use crate::rules::images::{ARCHITECTURES, BOOT_MODES, check_name, consistent};
 use crate::wire::query::Query;
 use crate::wire::xml::Xml;
 
@@ -43,7 +45,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(xml.finish())
 }
 
-/// The image that has this name in the account and Region, or had it until a moment ago.
+/// Returns the image that has this name in the account and Region, or had it until a moment ago.
 fn taken(aws: &Aws, ask: Ask<'_>, name: &str) -> Option<String> {
     let mut images = aws.images.values().map(|image| &image.view);
     let holder = images.find(|known| {
@@ -109,7 +111,7 @@ fn add(aws: &mut Aws, mut image: Image) -> String {
     id
 }
 
-/// The attributes of the request, each checked by itself and where they contradict each other.
+/// Reads the attributes of the request and checks each, and that they do not contradict each other.
 fn read(ask: Ask<'_>) -> Result<Image, Refused> {
     let query = ask.query;
     let description = query.owned("Description").filter(|text| !text.is_empty());
@@ -118,7 +120,7 @@ fn read(ask: Ask<'_>) -> Result<Image, Refused> {
         owner_id: ask.account().to_owned(),
         state: "pending".to_owned(),
         description,
-        // Wrong for nearly everyone, and AWS's own (model).
+        // These defaults of AWS's suit hardly any image of today (model).
         architecture: one_of(query, "Architecture", ARCHITECTURES)?
             .unwrap_or("i386")
             .to_owned(),
@@ -140,9 +142,6 @@ fn read(ask: Ask<'_>) -> Result<Image, Refused> {
     Ok(image)
 }
 
-pub(crate) const ARCHITECTURES: &[&str] = &["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"];
-pub(crate) const BOOT_MODES: &[&str] = &["legacy-bios", "uefi", "uefi-preferred"];
-
 fn one_of<'a>(query: &'a Query, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, Refused> {
     match query.get(name) {
         Some(given) if !allowed.contains(&given) => Err(query.bad(name, given)),
@@ -163,43 +162,5 @@ fn uefi_data(query: &Query) -> Result<Option<String>, Refused> {
             Err(query.bad("UefiData", text.get(..64).unwrap_or(&text)))
         }
         data => Ok(data),
-    }
-}
-
-pub(crate) fn consistent(image: &Image) -> Result<(), Refused> {
-    let uefi = image.boot_mode.as_deref() == Some("uefi");
-    let hvm = image.virtualization_type == "hvm";
-    if image.tpm_support.is_some() && !uefi {
-        return Err(refusals::REGISTER_TPM_NEEDS_UEFI.with(&[]));
-    }
-    let needs_hvm = image.architecture == "arm64" || image.boot_mode.is_some() || image.ena_support;
-    if needs_hvm && !hvm {
-        let kind = &image.virtualization_type;
-        return Err(refusals::REGISTER_NEEDS_HVM.with(&[kind]));
-    }
-    Ok(())
-}
-
-/// 3 to 128 of `A-Za-z0-9()[] ./-'@_` (model).
-pub(crate) fn check_name(name: &str) -> Result<(), Refused> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
-    if (3..=128).contains(&name.chars().count()) && name.chars().all(allowed) {
-        return Ok(());
-    }
-    Err(refusals::NAME_MALFORMED.with(&[]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::check_name;
-
-    #[test]
-    fn names_are_those_of_the_model() {
-        for good in ["abc", "base-image (v1) [x] a/b's @_.", &"x".repeat(128)] {
-            assert!(check_name(good).is_ok(), "{good}");
-        }
-        for bad in ["ab", "", "näme", "a:bc", "a,b c", &"x".repeat(129)] {
-            assert!(check_name(bad).is_err(), "{bad}");
-        }
     }
 }

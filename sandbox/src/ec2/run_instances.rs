@@ -1,4 +1,5 @@
-//! RunInstances, one at a time and with nothing said about it: whether an image launches.
+//! RunInstances, one instance at a time and with AWS's defaults: it shows whether an image
+//! launches.
 //!
 //! | what is missing | what happens |
 //! |---|---|
@@ -6,14 +7,16 @@
 //! | an image that the type can boot | refused |
 //! | the use of a key | accepted; the instance goes from `pending` to `terminated` |
 //!
-//! Source: EC2 guide, instance terminates immediately; EBS guide, encryption outcomes; aws-facts, KMS.
+//! Source: EC2 guide, instance terminates immediately; EBS guide, encryption outcomes; aws-facts,
+//! KMS.
 
 use super::permit::{self, Facts};
-use super::{Ask, copy_image, copy_snapshot, ids, instance_types, instances, visibility};
+use super::{Ask, copy_image, copy_snapshot, instance_types, instances, visibility};
 use crate::aws::{Aws, LiveInstance, regional_arn};
 use crate::kms::by_ec2;
 use crate::model::{Image, Snapshot};
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 
 pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let query = ask.query;
@@ -38,8 +41,8 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(instances::reservation(aws, &id))
 }
 
-/// Every resource the action needs (Service Authorization Reference, Amazon EC2). Network and subnet are the default
-/// ones, which have no names here.
+/// Checks the permission for every resource of the action (Service Authorization Reference, Amazon
+/// EC2). Network and subnet are the default ones, which have no names here.
 fn permit_launch(aws: &Aws, ask: Ask<'_>, image_id: &str, kind: &str) -> Result<(), Refused> {
     let image = aws.images.get(image_id).map(|image| &image.view);
     let own = image.filter(|image| image.owner_id == ask.account());
@@ -66,7 +69,7 @@ fn permit_launch(aws: &Aws, ask: Ask<'_>, image_id: &str, kind: &str) -> Result<
     Ok(())
 }
 
-/// The instance this token launched, if it was used before.
+/// Returns the instance that this token launched, if it was used before.
 fn already(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
     let Some(key) = token(ask) else {
         return Ok(None);
@@ -103,7 +106,8 @@ fn launchable(aws: &Aws, ask: Ask<'_>, id: &str) -> Result<Image, Refused> {
     Ok(image.clone())
 }
 
-/// Why the instance will not start. Keys are judged at the launch, and the answer shows later.
+/// Returns the reason why the instance will not start, if it will not. Keys are evaluated at the
+/// launch; the failure shows later.
 fn failure(aws: &mut Aws, ask: Ask<'_>, image: &Image) -> Result<Option<Refused>, Refused> {
     for id in image.snapshot_ids() {
         let snapshot = aws.snapshots.get(&id).map(|snapshot| snapshot.view.clone());
@@ -120,7 +124,8 @@ fn failure(aws: &mut Aws, ask: Ask<'_>, image: &Image) -> Result<Option<Refused>
 
 fn unusable(aws: &mut Aws, ask: Ask<'_>, key: &str, snapshot: &Snapshot) -> Option<Refused> {
     let own = snapshot.owner_id == ask.account();
-    // A volume of somebody else's encrypted snapshot is encrypted anew, under one's own default key.
+    // EBS encrypts a volume of another account's encrypted snapshot anew, under the caller's
+    // default key.
     let target = (!own).then(|| copy_snapshot::default_key(aws, ask));
     let keys = [Some(key), target.as_deref()];
     let states = keys.into_iter().flatten().map(|key| aws.keys.get(key));

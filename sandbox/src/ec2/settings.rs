@@ -1,5 +1,5 @@
-//! GetAllowedImagesSettings, GetImageBlockPublicAccessState and GetSnapshotBlockPublicAccessState: what the caller's
-//! account has set in this Region. By the account itself: declarative policies are not modelled.
+//! GetAllowedImagesSettings, GetImageBlockPublicAccessState and GetSnapshotBlockPublicAccessState:
+//! the settings of the caller's account in this Region. Declarative policies are not modelled.
 
 use super::Ask;
 use super::permit::{self, Facts};

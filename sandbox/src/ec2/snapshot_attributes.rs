@@ -1,19 +1,22 @@
-//! DescribeSnapshotAttribute and ModifySnapshotAttribute: who may make volumes, and copies, from a snapshot.
+//! DescribeSnapshotAttribute and ModifySnapshotAttribute: the accounts that may create volumes and
+//! copies from a snapshot.
 
 use std::collections::BTreeSet;
 
 use super::describe_images::write_product_codes;
 use super::permit::{self, Facts};
-use super::{Ask, RETURN_TRUE, ids, visibility};
+use super::{Ask, RETURN_TRUE, visibility};
 use crate::aws::{Aws, volume_permissions};
 use crate::model::Snapshot;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
 use crate::wire::query::Query;
 use crate::wire::xml::Xml;
 
 const MOST_CHANGES: usize = 500;
 
-/// The snapshot of this call, after permission was asked; only its owner gets further.
+/// Checks the permission and returns the snapshot of this call. Only the owner of a snapshot may go
+/// on.
 pub(super) fn owned(aws: &Aws, ask: Ask<'_>, facts: Facts<'_>) -> Result<Snapshot, Refused> {
     let id = ask.query.required("SnapshotId")?;
     ids::snapshot(id)?;
@@ -146,7 +149,7 @@ impl Change {
     }
 
     fn entities(&mut self, adds: bool, users: &[String], groups: &[String]) -> Result<(), Refused> {
-        // Organization and OU ARNs are no account IDs either: AWS takes none here.
+        // ModifySnapshotAttribute takes account IDs only, no ARNs of organizations or OUs.
         users.iter().try_for_each(|id| ids::account(id))?;
         groups.iter().try_for_each(|group| check_group(group))?;
         let (place, everyone) = if adds {

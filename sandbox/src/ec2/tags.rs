@@ -1,19 +1,19 @@
-//! Tags: their rules, their place in creating calls, and the calls that change them.
+//! Tags: in creating calls, and the calls that change them.
 
 use std::collections::BTreeMap;
 
 use super::permit::{self, Facts};
-use super::{Ask, RETURN_TRUE, ids};
+use super::{Ask, RETURN_TRUE};
 use crate::aws::Aws;
 use crate::refusals::{self, Refused};
+use crate::rules::ids;
+use crate::rules::tags::{check_lengths, within_limit};
 use crate::wire::query::Query;
 use crate::wire::xml::Xml;
 
 type Tags = BTreeMap<String, String>;
 
-const MOST: usize = 50;
-
-/// The tags of `TagSpecification.N`, by resource type; any other type is refused.
+/// Returns the tags of `TagSpecification.N` by resource type; refuses any other type.
 pub(super) fn specified(query: &Query, types: &[&str]) -> Result<BTreeMap<String, Tags>, Refused> {
     let mut by_type: BTreeMap<String, Tags> = BTreeMap::new();
     for specification in query.structures("TagSpecification") {
@@ -52,29 +52,8 @@ fn read(query: &Query) -> Result<Vec<(String, String)>, Refused> {
     Ok(tags)
 }
 
-fn check_lengths(key: &str, value: &str) -> Result<(), Refused> {
-    if (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256 {
-        return Ok(());
-    }
-    Err(refusals::TAG_KEY_LENGTH.with(&[key]))
-}
-
-/// Whether a resource may have these tags; AWS's own among them.
-pub(crate) fn check(tags: &Tags) -> Result<(), Refused> {
-    let mut each = tags.iter();
-    each.try_for_each(|(key, value)| check_lengths(key, value))?;
-    within_limit(tags, "it")
-}
-
-fn within_limit(tags: &Tags, what: &str) -> Result<(), Refused> {
-    let users = tags.keys().filter(|key| !key.starts_with("aws:")).count();
-    if users > MOST {
-        return Err(refusals::TAG_LIMIT.with(&[what]));
-    }
-    Ok(())
-}
-
-/// What has no tags has no `tagSet` either: SDK users read `Tags` with a default for that reason.
+/// Writes the tags. A resource without tags has no `tagSet`; users of SDKs read `Tags` with a
+/// default for that reason.
 pub(super) fn write(xml: &mut Xml, tags: &Tags) {
     if tags.is_empty() {
         return;
@@ -102,7 +81,8 @@ pub(super) fn create(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(RETURN_TRUE.to_owned())
 }
 
-/// A tag given with a value is deleted only if it has that value; none given deletes all of the user's.
+/// Deletes tags. A tag given with a value is deleted only if it has that value; a call without tags
+/// deletes all tags of the user.
 pub(super) fn delete(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let wanted = ask.query.structures("Tag");
     let named = wanted
@@ -138,7 +118,7 @@ pub(super) fn delete(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(RETURN_TRUE.to_owned())
 }
 
-/// The resources named, after permission was asked for each.
+/// Checks the permission for each resource and returns their IDs.
 fn resources(aws: &Aws, ask: Ask<'_>, tags: &Tags) -> Result<Vec<String>, Refused> {
     let resources = ask.query.list("ResourceId");
     if resources.is_empty() {

@@ -1,23 +1,24 @@
-//! Who sees what: owners always, others by permission.
+//! The visibility of snapshots and images: owners always see them, other accounts by permission.
 
 use crate::aws::Aws;
 use crate::model::{Image, LaunchPermission, Snapshot};
 
-/// Whether this account may describe and copy the snapshot.
+/// Returns whether the account may describe and copy the snapshot.
 pub(crate) fn may_restore(aws: &Aws, snapshot: &Snapshot, account: &str) -> bool {
     snapshot.owner_id == account
         || aws.is_public(snapshot)
         || snapshot.create_volume_permissions.contains(account)
 }
 
-/// Whether this account may describe and, unless it is disabled, launch the image. To an account that does not allow it, the image is not
-/// there (model, EnableAllowedImagesSettings: neither discoverable nor usable; the code of a launch is unproved).
+/// Returns whether the account may describe and, unless it is disabled, launch the image. An image
+/// that Allowed AMIs hides is not there (model, EnableAllowedImagesSettings: neither discoverable
+/// nor usable; the code of a launch is unproved).
 pub(crate) fn may_launch(aws: &Aws, image: &Image, account: &str) -> bool {
     let shared = image.public || is_permitted(aws, image, account);
     image.owner_id == account || (shared && !aws.image_hidden(image, account))
 }
 
-/// By name, by organization or by OU.
+/// Returns whether the account has a launch permission, by name, by organization or by OU.
 pub(crate) fn is_permitted(aws: &Aws, image: &Image, account: &str) -> bool {
     let mut permissions = image.launch_permissions.iter();
     permissions.any(|permission| match permission {
@@ -27,7 +28,7 @@ pub(crate) fn is_permitted(aws: &Aws, image: &Image, account: &str) -> bool {
     })
 }
 
-/// By name only.
+/// Returns whether the account has a launch permission by name.
 pub(crate) fn is_named(image: &Image, account: &str) -> bool {
     let named = LaunchPermission::User(account.to_owned());
     image.launch_permissions.contains(&named)

@@ -1,13 +1,14 @@
 //! The `Condition` element.
 //!
-//! | request carries the key | plain operator | negated | `…IfExists` | `ForAnyValue:` | `ForAllValues:` |
+//! | values of the key | plain | negated | `…IfExists` | `ForAnyValue:` | `ForAllValues:` |
 //! |---|---|---|---|---|---|
-//! | not, or without a value | false | true | true | false | true |
-//! | one value | any listed value matches | none matches | as without | as without | as without |
-//! | several | any pair matches | no pair matches | as without | one value passes | each value passes |
+//! | none | false | true | true | false | true |
+//! | one | any listed value matches | none matches | plain | plain | plain |
+//! | several | any pair matches | no pair matches | plain | one value passes | each passes |
 //!
-//! Source: *IAM User Guide*, "IAM JSON policy elements: Condition operators" and "Set operators for multivalued
-//! context keys". A plain operator on several values is AWS's undefined ground; the table is the stricter reading.
+//! Source: *IAM User Guide*, "IAM JSON policy elements: Condition operators" and "Set operators for
+//! multivalued context keys". A plain operator on several values is AWS's undefined ground; the
+//! table is the stricter reading.
 
 use serde_json::Value;
 
@@ -16,46 +17,67 @@ use super::evaluate::Facts;
 use super::pattern::{Pattern, Syntax};
 use super::{date, json_text};
 
-/// One key under one operator.
+/// A condition: one key under one operator.
 #[derive(Clone, Debug)]
 pub struct Condition {
+    /// The treatment of several values.
     pub quantifier: Quantifier,
+    /// The comparison.
     pub operator: Operator,
     /// `StringNotEquals` is `StringEquals`, negated.
     pub negated: bool,
+    /// Whether the condition holds for an absent key (`…IfExists`).
     pub if_exists: bool,
-    /// In lower case: key names have no case.
+    /// The key in lower case: key names are case-insensitive.
     pub key: String,
     expected: Vec<Expected>,
 }
 
-/// How a condition treats several values in the request.
+/// The way in which a condition treats several values in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantifier {
+    /// A plain operator.
     None,
+    /// At least one value of the request must match.
     ForAnyValue,
+    /// Every value of the request must match.
     ForAllValues,
 }
 
 /// A condition operator without its prefix, suffix and negation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
+    /// `StringEquals`.
     StringEquals,
+    /// `StringEqualsIgnoreCase`.
     StringEqualsIgnoreCase,
+    /// `StringLike`.
     StringLike,
+    /// `NumericEquals`.
     NumericEquals,
+    /// `NumericLessThan`.
     NumericLessThan,
+    /// `NumericLessThanEquals`.
     NumericLessThanEquals,
+    /// `NumericGreaterThan`.
     NumericGreaterThan,
+    /// `NumericGreaterThanEquals`.
     NumericGreaterThanEquals,
+    /// `DateEquals`.
     DateEquals,
+    /// `DateLessThan`.
     DateLessThan,
+    /// `DateLessThanEquals`.
     DateLessThanEquals,
+    /// `DateGreaterThan`.
     DateGreaterThan,
+    /// `DateGreaterThanEquals`.
     DateGreaterThanEquals,
+    /// `Bool`.
     Bool,
     /// `ArnEquals` and `ArnLike`: AWS treats them alike.
     ArnLike,
+    /// `Null`.
     Null,
 }
 
@@ -147,7 +169,7 @@ impl Condition {
         })
     }
 
-    /// The values listed, as a reader wants to see them.
+    /// Returns the listed values as text.
     pub fn values(&self) -> Vec<String> {
         self.expected
             .iter()
@@ -222,7 +244,7 @@ impl Condition {
     }
 }
 
-/// An operator's name, without prefix and suffix, and whether it is negated.
+/// Returns the operator of a name without prefix and suffix, and whether the name is negated.
 fn operator(name: &str) -> Result<(Operator, bool), PolicyError> {
     Ok(match name {
         "StringEquals" => (Operator::StringEquals, false),

@@ -1,7 +1,7 @@
-//! Moments in condition values: ISO 8601 (`2026-01-31`, `2026-01-31T12:00:00Z`, with fraction or offset) or seconds
-//! since 1970.
+//! Times in condition values: ISO 8601 (`2026-01-31`, `2026-01-31T12:00:00Z`, with fraction or
+//! offset) or seconds since 1970.
 
-/// Milliseconds since 1970-01-01T00:00:00Z.
+/// Returns milliseconds since 1970-01-01T00:00:00Z.
 pub(super) fn parse(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<i64>() {
         return seconds.checked_mul(1_000);
@@ -85,7 +85,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn forms_aws_accepts() {
+    fn a_date_in_a_form_of_aws_is_read() {
         for (text, expected) in [
             ("1970-01-01", 0),
             ("1970-01-01T00:00:01Z", 1_000),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_date() {
+    fn a_date_in_another_form_is_refused() {
         for text in [
             "",
             "today",

@@ -1,8 +1,8 @@
-//! What is wrong with a policy document, and where.
+//! The fault of a policy document, and its place.
 
 use std::fmt;
 
-/// A document AWS would refuse, or one that asks for something this module does not model.
+/// A document that AWS would refuse, or that uses something this module does not model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct PolicyError {
     statement: Option<(usize, Option<String>)>,
@@ -19,13 +19,13 @@ impl PolicyError {
         }
     }
 
-    /// Adds the place, once the caller that knows it sees the error pass by.
+    /// Adds the statement at fault, which only the caller knows.
     pub(super) fn at(mut self, index: usize, sid: Option<&str>) -> Self {
         self.statement = Some((index, sid.map(str::to_owned)));
         self
     }
 
-    /// Adds the element that holds the one at fault.
+    /// Adds the element that contains the element at fault.
     pub(super) fn within(mut self, element: &str) -> Self {
         self.element = if self.element.is_empty() {
             element.to_owned()
@@ -35,12 +35,13 @@ impl PolicyError {
         self
     }
 
-    /// Index of the statement at fault, if it is one statement's fault.
+    /// Returns the index of the statement at fault, if one statement is.
     pub fn statement(&self) -> Option<usize> {
         self.statement.as_ref().map(|(index, _)| *index)
     }
 
-    /// The element at fault: `Action`, `Condition.StringLike`; empty when it is the document as a whole.
+    /// Returns the element at fault: `Action`, `Condition.StringLike`; empty for the document as a
+    /// whole.
     pub fn element(&self) -> &str {
         &self.element
     }

@@ -1,26 +1,26 @@
-//! Policies × request → decision.
+//! Evaluates policies for a request.
 
 use super::pattern::Pattern;
 use super::statement::{Effect, Elements, Policy, Statement};
 use super::{Context, Decision, Request};
 
-/// How closely an allowing resource policy names the caller. What that is worth depends on the service: naming the
-/// account only delegates to that account's identity policies.
+/// How closely an allowing resource policy names the caller. The effect depends on the service: a
+/// policy that names only the account delegates to that account's identity policies.
 ///
-/// Source: *IAM User Guide*, "Policy evaluation logic" (resource-based policies and session policies), *KMS Developer
-/// Guide*, "Default key policy".
+/// Source: *IAM User Guide*, "Policy evaluation logic" (resource-based policies and session
+/// policies), *KMS Developer Guide*, "Default key policy".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
-    /// Only through its account: identity policies must allow the call as well.
+    /// The policy names the caller's account: identity policies must allow the call as well.
     Account,
-    /// As the role, user or service itself, or as anyone (`*`): inside one account that suffices, within the
-    /// session policy if there is one.
+    /// The policy names the role, user or service itself, or anyone (`*`). Inside one account that
+    /// suffices, within the session policy if there is one.
     Principal,
-    /// As this very session: the session policy does not limit it.
+    /// The policy names the session: the session policy does not limit it.
     Session,
 }
 
-/// What a principal's own policies say; `Principal` elements are not considered.
+/// Returns the decision of a principal's own policies; `Principal` elements are not considered.
 pub fn evaluate_identity(policies: &[Policy], req: &Request<'_>) -> Decision {
     let facts = Facts::of(req);
     decide(
@@ -32,7 +32,7 @@ pub fn evaluate_identity(policies: &[Policy], req: &Request<'_>) -> Decision {
     )
 }
 
-/// What a resource's policy (a key policy, a trust policy) says to this principal.
+/// Returns the decision of a resource's policy (a key policy, a trust policy) for this principal.
 pub fn evaluate_resource(policy: &Policy, req: &Request<'_>) -> Decision {
     let facts = Facts::of(req);
     decide(
@@ -43,7 +43,8 @@ pub fn evaluate_resource(policy: &Policy, req: &Request<'_>) -> Decision {
     )
 }
 
-/// How an [`evaluate_resource`] that allows came to allow; `None` when it does not.
+/// Returns how closely an allowing resource policy names the caller; `None` if
+/// [`evaluate_resource`] does not allow.
 pub fn resource_reach(policy: &Policy, req: &Request<'_>) -> Option<Reach> {
     if !evaluate_resource(policy, req).is_allow() {
         return None;
@@ -80,7 +81,7 @@ fn reach(statement: &Statement, req: &Request<'_>) -> Option<Reach> {
     }
 }
 
-/// Whether action, resource and conditions of the statement hold.
+/// Returns whether action, resource and conditions of the statement apply.
 fn applies(statement: &Statement, req: &Request<'_>, facts: &Facts<'_>) -> bool {
     let lookup = |key: &str| facts.single(key);
     let any = |patterns: &[Pattern]| {
@@ -101,7 +102,8 @@ fn applies(statement: &Statement, req: &Request<'_>, facts: &Facts<'_>) -> bool 
             .all(|condition| condition.holds(facts))
 }
 
-/// The condition keys of one request: what the caller says, then what its principal implies.
+/// The condition keys of one request: the keys that the caller gives, then the keys that its
+/// principal implies.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     context: &'a Context,
@@ -125,7 +127,7 @@ impl<'a> Facts<'a> {
         if let Some(service) = &principal.service {
             imply("aws:principalservicename", service);
         } else {
-            // For a session this key holds the role's ARN, not the session's.
+            // For a session, this key holds the role's ARN, not the session's.
             imply(
                 "aws:principalarn",
                 principal.role_arn.as_deref().unwrap_or(&principal.arn),
@@ -151,7 +153,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// The values of a key, by its lower-cased name.
+    /// Returns the values of a key, by its lower-cased name.
     pub(super) fn values(&self, key: &str) -> Option<&[String]> {
         self.context
             .get(key)
@@ -159,7 +161,7 @@ impl<'a> Facts<'a> {
             .map(Vec::as_slice)
     }
 
-    /// The value of a key that has exactly one, which is what a policy variable can stand for.
+    /// Returns the value of a key that has exactly one, which a policy variable needs.
     pub(super) fn single(&self, key: &str) -> Option<&str> {
         match self.values(key) {
             Some([only]) => Some(only),

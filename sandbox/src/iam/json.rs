@@ -1,8 +1,8 @@
-//! JSON as the policy grammar wants it: no key twice in one object.
+//! JSON as the policy grammar requires: no key occurs twice in one object.
 //!
-//! `serde_json::Value` keeps the last of two equal keys, which would silently drop half of a policy.
-//! (*IAM User Guide*, "Grammar of the IAM JSON policy language": "the individual elements must not contain
-//! multiple instances of the same key".) Depth is bounded by `serde_json` itself.
+//! `serde_json::Value` keeps the last of two equal keys, which would silently drop half of a
+//! policy. (*IAM User Guide*, "Grammar of the IAM JSON policy language": "the individual elements
+//! must not contain multiple instances of the same key".) `serde_json` itself bounds the depth.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_without_end_is_an_error_and_not_a_stack_overflow() {
+    fn deeply_nested_json_is_refused_without_a_stack_overflow() {
         assert!(read(&"[".repeat(1_000_000)).is_err());
         assert!(read(&"{\"a\":".repeat(1_000_000)).is_err());
     }

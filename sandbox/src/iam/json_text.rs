@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::error::PolicyError;
 
-/// One string, or a list of strings with at least one in it.
+/// Reads one string, or a list of strings with at least one in it.
 pub(super) fn strings(value: &Value) -> Result<Vec<String>, PolicyError> {
     list(
         value,
@@ -13,7 +13,7 @@ pub(super) fn strings(value: &Value) -> Result<Vec<String>, PolicyError> {
     )
 }
 
-/// The same for condition values, which may also be numbers or booleans.
+/// Reads condition values, which may be strings, numbers or booleans.
 pub(super) fn scalars(value: &Value) -> Result<Vec<String>, PolicyError> {
     let text = |item: &Value| match item {
         Value::String(text) => Some(text.clone()),

@@ -1,10 +1,10 @@
-//! What a document is for decides which elements it must and must not have.
+//! The kind of a document decides which elements it must and must not have.
 
 use super::error::PolicyError;
 use super::principal::PrincipalsElement;
 use super::statement::{Elements, Policy, Statement};
 
-/// Where a policy is attached.
+/// The place where a policy is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Attached to a role or user, or passed to `AssumeRole`: no principal, always a resource.
@@ -16,9 +16,10 @@ pub enum Kind {
 }
 
 impl Policy {
-    /// Checks the elements that [`Policy::parse`] cannot judge without knowing what the document is for.
+    /// Checks the elements that [`Policy::parse`] cannot check without the kind of the document.
     ///
-    /// Source: *IAM User Guide*, "Grammar of the IAM JSON policy language" and "`NotPrincipal`"; the wording is IAM's.
+    /// Source: *IAM User Guide*, "Grammar of the IAM JSON policy language" and "`NotPrincipal`";
+    /// the wording is IAM's.
     pub fn check(&self, kind: Kind) -> Result<(), PolicyError> {
         for (index, statement) in self.statements().iter().enumerate() {
             check_statement(statement, kind)
@@ -54,7 +55,7 @@ fn check_statement(statement: &Statement, kind: Kind) -> Result<(), PolicyError>
         }
         _ => Ok(()),
     }?;
-    // Key policies may say "Allow use of the key"; IAM's own documents may not.
+    // A Sid of a key policy may contain blanks; a Sid of an IAM document may not.
     let plain = |sid: &String| sid.bytes().all(|b| b.is_ascii_alphanumeric());
     if kind != Kind::Resource && !statement.sid.as_ref().is_none_or(plain) {
         return refuse("Sid", "statement IDs (SID) must be alpha-numeric");

@@ -1,8 +1,8 @@
-//! Who may do what: AWS policy documents, parsed strictly and evaluated purely.
+//! IAM policy documents: parsed strictly and evaluated purely.
 //!
-//! This module decides about *one* policy, or one set of identity policies, at a time. How decisions combine
-//! (a foreign key needs its key policy *and* the caller's identity policy) is the service's business. It has no
-//! clock, no I/O and no defaults of its own: everything a policy can ask about stands in the [`Request`].
+//! This module evaluates *one* policy, or one set of identity policies, at a time. The services
+//! combine decisions: a foreign key needs its key policy *and* the caller's identity policy. The
+//! module has no clock, no I/O and no defaults of its own: the [`Request`] carries everything.
 //!
 //! | the document says | the decision |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | a matching `Allow`, no matching `Deny` | [`Decision::Allow`] |
 //! | nothing that matches | [`Decision::ImplicitDeny`] |
 //!
-//! What is not modelled (`IpAddress`, federated principals, unknown operators and elements) is a [`PolicyError`]
-//! when the document is read, never a silent pass when it is judged.
+//! A construct that is not modelled (`IpAddress`, federated principals, unknown operators and
+//! elements) is a [`PolicyError`] when the document is read.
 //!
 //! Source: *IAM User Guide*, "IAM JSON policy reference" (elements, grammar, evaluation logic).
 
@@ -41,49 +41,60 @@ pub use statement::{Effect, Elements, Policy, Statement};
 /// Condition keys of a request, names in lower case, each with its values.
 pub type Context = std::collections::BTreeMap<String, Vec<String>>;
 
-/// Who makes a request.
+/// The principal that makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// `arn:aws:sts::222222222222:assumed-role/Role/session`, or the ARN of an IAM user, role or account root.
+    /// The ARN: `arn:aws:sts::222222222222:assumed-role/Role/session`, or that of an IAM user, role
+    /// or account root.
     pub arn: String,
-    /// For a session, the role it came from: `arn:aws:iam::222222222222:role/path/Role`.
+    /// The role of a session: `arn:aws:iam::222222222222:role/path/Role`.
     pub role_arn: Option<String>,
-    /// Twelve digits; empty for a service.
+    /// The account ID; empty for a service.
     pub account: String,
-    /// `o-…`, answers `aws:PrincipalOrgID`.
+    /// The organization, `o-…`, for `aws:PrincipalOrgID`.
     pub org_id: Option<String>,
-    /// `o-…/r-…/ou-…/`, answers `aws:PrincipalOrgPaths`.
+    /// The path in the organization, `o-…/r-…/ou-…/`, for `aws:PrincipalOrgPaths`.
     pub org_path: Option<String>,
-    /// `ec2.amazonaws.com` when AWS itself calls; such a principal belongs to no account.
+    /// The service when AWS itself calls, `ec2.amazonaws.com`. Such a principal belongs to no
+    /// account.
     pub service: Option<String>,
-    /// The ARN of the Lambda function whose credentials sign the request; answers
+    /// The ARN of the Lambda function whose credentials sign the request, for
     /// `lambda:SourceFunctionArn`. Calls that an AWS service makes for the caller do not carry it.
     pub source_function: Option<String>,
 }
 
-/// One call, as a policy sees it.
+/// A call, as policies evaluate it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
+    /// The caller.
     pub principal: &'a Principal,
-    /// `ec2:CopySnapshot`; case does not matter.
+    /// The action, `ec2:CopySnapshot`; case does not matter.
     pub action: &'a str,
-    /// An ARN, or `*` for an action without resources.
+    /// The ARN of the resource, or `*` for an action without resources.
     pub resource: &'a str,
-    /// What the caller and the service know; `aws:PrincipalArn`, `aws:PrincipalAccount`, `aws:PrincipalOrgID`,
-    /// `aws:PrincipalOrgPaths`, `aws:PrincipalType`, `aws:PrincipalIsAWSService` and `aws:PrincipalServiceName` are derived from the
-    /// principal where the context does not say otherwise.
+    /// The condition keys of the caller and the service. Keys that follow from the principal need
+    /// not be given: `aws:PrincipalArn`, `aws:PrincipalAccount`, `aws:PrincipalOrgID`,
+    /// `aws:PrincipalOrgPaths`, `aws:PrincipalType`, `aws:PrincipalIsAWSService` and
+    /// `aws:PrincipalServiceName`.
     pub context: &'a Context,
 }
 
-/// What a policy says about a request.
+/// The decision of policies on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
+    /// A matching statement allows the request, and none denies it.
     Allow,
-    ExplicitDeny { sid: Option<String> },
+    /// A matching statement denies the request.
+    ExplicitDeny {
+        /// The `Sid` of the statement.
+        sid: Option<String>,
+    },
+    /// No statement allows the request.
     ImplicitDeny,
 }
 
 impl Decision {
+    /// Returns whether the decision allows the request.
     pub fn is_allow(&self) -> bool {
         matches!(self, Decision::Allow)
     }

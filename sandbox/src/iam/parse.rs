@@ -1,4 +1,5 @@
-//! JSON → [`Policy`]: every element known, every value in its form, or an error that says where.
+//! Reads JSON as a [`Policy`]: every element is known and every value valid, or an error names the
+//! place.
 
 use serde_json::{Map, Value};
 
@@ -20,7 +21,7 @@ impl Policy {
             return Err(PolicyError::new("", "a policy is a JSON object"));
         };
         only_known(&document, &["Version", "Id", "Statement"])?;
-        // Without a Version the document is of 2008, where "${…}" is plain text.
+        // A document without a Version is of 2008, where "${…}" is plain text.
         let variables = match optional_string(&document, "Version")?.as_deref() {
             Some(CURRENT) => true,
             Some(LEGACY) | None => false,
@@ -135,7 +136,7 @@ fn optional_string(
     }
 }
 
-/// An element or its `Not…` twin, never both.
+/// Reads an element or its `Not…` twin; a statement never has both.
 fn one_of<T>(
     body: &Map<String, Value>,
     only: &str,
@@ -154,7 +155,7 @@ fn one_of<T>(
             .map_err(|error| error.within(all_but)),
         (Some(_), Some(_)) => Err(PolicyError::new(
             all_but,
-            format!("cannot stand beside {only}"),
+            format!("cannot be combined with {only}"),
         )),
     }
 }
@@ -169,7 +170,7 @@ fn patterns(
         .collect()
 }
 
-/// `*` or `service:Action`, wildcards after the colon.
+/// Reads `*` or `service:Action`, with wildcards after the colon.
 fn action(text: &str) -> Result<Pattern, String> {
     let well_formed = text == "*"
         || text.split_once(':').is_some_and(|(vendor, name)| {
@@ -195,7 +196,7 @@ fn action(text: &str) -> Result<Pattern, String> {
     )
 }
 
-/// `*`, or an ARN whose service is spelled out.
+/// Reads `*`, or an ARN whose service has no wildcards.
 fn resource(text: &str, variables: bool) -> Result<Pattern, String> {
     if text != "*" {
         let mut parts = text.splitn(6, ':');
@@ -205,7 +206,8 @@ fn resource(text: &str, variables: bool) -> Result<Pattern, String> {
         let vendor = parts.nth(1).unwrap_or("");
         if vendor.is_empty() || vendor.contains(['*', '?']) {
             return Err(format!(
-                "the vendor of resource {text:?} must be fully qualified and cannot contain wildcards"
+                "the vendor of resource {text:?} must be fully qualified and cannot contain \
+                 wildcards"
             ));
         }
     }

@@ -1,10 +1,11 @@
 //! Text with wildcards and policy variables: `arn:aws:ec2:*:${aws:PrincipalAccount}:image/ami-?`.
 //!
-//! Matching is two pointers and one backtrack point, so no pattern can make it exponential. A variable's value is
-//! matched literally: a `*` that comes from a tag is a star. A variable whose key the request does not carry, or
-//! carries with several values, makes the whole pattern match nothing.
+//! Matching uses two pointers and one backtrack point, so no pattern can make it exponential. A
+//! variable's value is matched literally: a `*` that comes from a tag is a star. A pattern matches
+//! nothing if the request lacks the key of one of its variables, or has several values of it.
 //!
-//! Source: *IAM User Guide*, "IAM policy elements: Variables and tags"; variables need `Version` 2012-10-17.
+//! Source: *IAM User Guide*, "IAM policy elements: Variables and tags"; variables need `Version`
+//! 2012-10-17.
 
 use std::fmt;
 
@@ -26,7 +27,7 @@ enum Token {
     },
 }
 
-/// Which characters mean more than themselves.
+/// The syntax of a pattern: the characters with a special meaning.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Syntax {
     pub wildcards: bool,
@@ -61,21 +62,23 @@ impl Pattern {
         })
     }
 
+    /// Returns the text that the pattern was compiled from.
     pub fn as_str(&self) -> &str {
         &self.source
     }
 
-    /// Whether the pattern is exactly `*`.
+    /// Returns whether the pattern is exactly `*`.
     pub fn is_any(&self) -> bool {
         self.tokens == [Token::AnyRun]
     }
 
-    /// Whether all of `text` matches. `lookup` answers for variables, by lower-cased key.
+    /// Returns whether the pattern matches all of `text`. `lookup` returns the values of variables,
+    /// by lower-cased key.
     pub(super) fn matches<'v>(&self, text: &str, lookup: &dyn Fn(&str) -> Option<&'v str>) -> bool {
         resolve(&self.tokens, lookup).is_some_and(|tokens| glob(&tokens, text))
     }
 
-    /// The same, whatever the case of either side.
+    /// Returns whether the pattern matches all of `text`, whatever the case.
     pub(super) fn matches_ignoring_case<'v>(
         &self,
         text: &str,
@@ -88,8 +91,8 @@ impl Pattern {
         glob(&tokens, &text.to_lowercase())
     }
 
-    /// ARN matching: the six parts between colons are compared one by one, so that no wildcard crosses a colon
-    /// before the resource part. A bare `*` matches every ARN.
+    /// Returns whether an ARN matches. The six parts between colons are compared one by one, so no
+    /// wildcard crosses a colon before the resource part. A bare `*` matches every ARN.
     pub(super) fn matches_arn<'v>(
         &self,
         arn: &str,
@@ -108,7 +111,7 @@ impl Pattern {
             })
     }
 
-    /// Whether the text has the six parts of an ARN.
+    /// Returns whether the text has the six parts of an ARN.
     pub(super) fn is_arn(&self) -> bool {
         self.source.starts_with("arn:") && self.arn_parts().is_some()
     }
@@ -145,7 +148,7 @@ impl Token {
     }
 }
 
-/// `aws:username`, `aws:username, 'nobody'`, or one of the escapes `*`, `?`, `$`.
+/// Reads `aws:username`, `aws:username, 'nobody'`, or one of the escapes `*`, `?`, `$`.
 fn variable(inner: &str) -> Option<Token> {
     if let "*" | "?" | "$" = inner {
         return inner.chars().next().map(Token::Char);
@@ -182,7 +185,7 @@ fn resolve<'v>(tokens: &[Token], lookup: &dyn Fn(&str) -> Option<&'v str>) -> Op
 fn glob(pattern: &[Token], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let (mut p, mut t) = (0, 0);
-    // Where the last run stood, and how much text it had swallowed.
+    // The position of the last star, and the length of text it matched.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards() {
+    fn a_wildcard_matches_any_text() {
         for (pattern, text, expected) in [
             ("*", "", true),
             ("*", "anything:at/all", true),
@@ -250,13 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pathological_pattern_is_answered_at_once() {
+    fn a_pathological_pattern_matches_in_short_time() {
         let pattern = "a*".repeat(2_000) + "b";
         assert!(!matches(&pattern, &"a".repeat(5_000)));
     }
 
     #[test]
-    fn variables_stand_for_their_literal_value() {
+    fn a_variable_matches_its_literal_value_only() {
         assert!(matches(
             "key/${aws:PrincipalAccount}/*",
             "key/222222222222/x"
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_literal() {
+    fn an_escaped_wildcard_matches_itself_only() {
         assert!(matches("a${*}b", "a*b") && !matches("a${*}b", "axb"));
         assert!(matches("a${?}b", "a?b") && matches("a${$}b", "a$b"));
     }
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn arn_wildcards_stay_between_their_colons() {
+    fn a_wildcard_in_an_arn_crosses_no_colon() {
         let arn = |pattern: &str, text: &str| {
             Pattern::compile(pattern, FULL)
                 .unwrap()

@@ -1,7 +1,8 @@
-//! The `Principal` and `NotPrincipal` elements: who a resource's policy speaks about.
+//! The `Principal` and `NotPrincipal` elements.
 //!
-//! Source: *IAM User Guide*, "AWS JSON policy elements: Principal" and "… `NotPrincipal`". Federated and canonical
-//! users are not modelled and are refused; wildcards inside a principal's ARN are refused as AWS does.
+//! Source: *IAM User Guide*, "AWS JSON policy elements: Principal" and "… `NotPrincipal`".
+//! Federated and canonical users are not modelled and are refused; wildcards inside a principal's
+//! ARN are refused as AWS does.
 
 use serde_json::Value;
 
@@ -13,6 +14,7 @@ use super::{Principal, statement::Elements};
 /// The principals of one element.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Principals {
+    /// AWS principals, under `AWS`.
     pub aws: Vec<AwsPrincipal>,
     /// Service principals: `ec2.amazonaws.com`.
     pub services: Vec<String>,
@@ -21,16 +23,21 @@ pub struct Principals {
 /// `Principal` (`Only`) or `NotPrincipal` (`AllBut`).
 pub type PrincipalsElement = Elements<Principals>;
 
-/// One AWS principal as a policy may name it.
+/// An AWS principal as a policy may name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AwsPrincipal {
     /// `*`
     Anyone,
-    /// An account: its twelve digits, or `arn:aws:iam::222222222222:root`.
-    Account { id: String, written: String },
+    /// An account, by twelve digits or `arn:aws:iam::222222222222:root`.
+    Account {
+        /// The account ID.
+        id: String,
+        /// The account as the policy names it.
+        written: String,
+    },
     /// A role, user, session or federated user, by its exact ARN.
     Arn(String),
-    /// `AROA…`: what a policy shows once the principal it named was deleted. It matches nobody.
+    /// `AROA…`: a policy shows this once the principal it named was deleted. The ID matches nobody.
     Deleted(String),
 }
 
@@ -77,7 +84,7 @@ impl Principals {
         Ok(principals)
     }
 
-    /// The closest way in which these principals include `caller`, if they do.
+    /// Returns the closest way in which these principals include `caller`, if they do.
     pub(super) fn reach(&self, caller: &Principal) -> Option<Reach> {
         let by_service = caller
             .service
@@ -91,7 +98,8 @@ impl Principals {
             .max()
     }
 
-    /// Whether `NotPrincipal` exempts `caller`: every identity it has must be listed, its account included.
+    /// Returns whether `NotPrincipal` exempts `caller`: it must list every identity of the caller,
+    /// its account included.
     pub(super) fn exempt(&self, caller: &Principal) -> bool {
         if self.aws.contains(&AwsPrincipal::Anyone) {
             return true;
@@ -164,7 +172,8 @@ impl AwsPrincipal {
             AwsPrincipal::Anyone => Some(Reach::Principal),
             AwsPrincipal::Deleted(_) => None,
             _ if caller.service.is_some() => None,
-            // The root user *is* its account; everybody else is reached only through it.
+            // The root user *is* its account; the account's other principals are reached only
+            // through it.
             AwsPrincipal::Account { id, written }
                 if *id == caller.account && shares_partition(written, &caller.arn) =>
             {
@@ -186,7 +195,7 @@ impl AwsPrincipal {
         }
     }
 
-    /// The text the policy had.
+    /// Returns the text of the policy.
     pub fn as_str(&self) -> &str {
         match self {
             AwsPrincipal::Anyone => "*",
@@ -196,7 +205,7 @@ impl AwsPrincipal {
     }
 }
 
-/// Twelve digits say nothing of a partition.
+/// Returns whether both are in one partition; an account's twelve digits fit any.
 fn shares_partition(written: &str, arn: &str) -> bool {
     !written.starts_with("arn:") || written.split(':').nth(1) == arn.split(':').nth(1)
 }
@@ -214,7 +223,8 @@ fn is_service(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
 }
 
-/// `AROAEXAMPLEID` and its like (*IAM User Guide*, "IAM identifiers", unique ID prefixes of roles and users).
+/// Returns whether the text is a unique ID such as `AROAEXAMPLEID` (*IAM User Guide*, "IAM
+/// identifiers", unique ID prefixes of roles and users).
 fn is_unique_id(text: &str) -> bool {
     (text.starts_with("AROA") || text.starts_with("AIDA"))
         && (16..=128).contains(&text.len())

@@ -11,10 +11,12 @@ pub struct Policy {
     pub(super) statements: Vec<Statement>,
 }
 
-/// One statement; every part as the document has it.
+/// A statement, with every part as the document has it.
 #[derive(Clone, Debug)]
 pub struct Statement {
+    /// The statement's `Sid`.
     pub sid: Option<String>,
+    /// Whether the statement allows or denies.
     pub effect: Effect,
     /// `Principal` or `NotPrincipal`; identity policies have neither.
     pub principals: Option<PrincipalsElement>,
@@ -22,25 +24,30 @@ pub struct Statement {
     pub actions: Elements<Vec<Pattern>>,
     /// `Resource` or `NotResource`; trust policies have neither.
     pub resources: Option<Elements<Vec<Pattern>>>,
-    /// All must hold.
+    /// The conditions, all of which must hold.
     pub conditions: Vec<Condition>,
 }
 
+/// The effect of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// `Allow`.
     Allow,
+    /// `Deny`.
     Deny,
 }
 
 /// An element, or its `Not…` twin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elements<T> {
+    /// The element: only the listed content.
     Only(T),
+    /// The `Not…` twin: everything but the listed content.
     AllBut(T),
 }
 
 impl<T> Elements<T> {
-    /// What is listed, whichever way it counts.
+    /// Returns the listed content of the element or its twin.
     pub fn listed(&self) -> &T {
         match self {
             Elements::Only(listed) | Elements::AllBut(listed) => listed,
@@ -49,16 +56,18 @@ impl<T> Elements<T> {
 }
 
 impl Policy {
+    /// Returns the policy's `Id`.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
+    /// Returns the statements, in order.
     pub fn statements(&self) -> &[Statement] {
         &self.statements
     }
 
-    /// The AWS principals named, as written, each once and in order; `*` and services left out. KMS and IAM refuse
-    /// a policy that names one which does not exist.
+    /// Returns the AWS principals named, as written, each once and in order, without `*` and
+    /// services. KMS and IAM refuse a policy that names a principal which does not exist.
     pub fn principals(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         let listed = self
@@ -77,9 +86,9 @@ impl Policy {
 }
 
 impl Statement {
-    /// Whether the statement speaks about `action` (`ec2:CopySnapshot`, in any case).
+    /// Returns whether the statement covers `action` (`ec2:CopySnapshot`, in any case).
     pub fn covers_action(&self, action: &str) -> bool {
-        // Actions have no variables, so there is nothing to look up.
+        // Actions have no variables, so the lookup returns nothing.
         let any = |patterns: &[Pattern]| {
             patterns
                 .iter()

@@ -1,4 +1,4 @@
-//! Behaviour of whole documents; the small parts are tested beside their code.
+//! Evaluation of whole documents; the parts are tested beside their code.
 
 mod conditions;
 mod principals;
@@ -56,7 +56,7 @@ fn identity(statements: &[&str], action: &str, resource: &str) -> Decision {
 const SNAPSHOT: &str = "arn:aws:ec2:us-east-1::snapshot/snap-0123456789abcdef0";
 
 #[test]
-fn what_nobody_allows_is_denied() {
+fn an_action_that_no_policy_allows_is_denied() {
     assert_eq!(
         identity(&[], "ec2:CopySnapshot", "*"),
         Decision::ImplicitDeny
@@ -73,7 +73,7 @@ fn what_nobody_allows_is_denied() {
 }
 
 #[test]
-fn a_deny_wins_from_any_policy_and_says_its_sid() {
+fn a_deny_of_any_policy_wins_and_carries_its_sid() {
     let allow = r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#;
     let deny = r#"{"Sid":"NoCopies","Effect":"Deny","Action":"ec2:Copy*","Resource":"*"}"#;
     let denied = Decision::ExplicitDeny {
@@ -86,8 +86,9 @@ fn a_deny_wins_from_any_policy_and_says_its_sid() {
 }
 
 #[test]
-fn actions_have_no_case_and_resources_do() {
-    let allow = r#"{"Effect":"Allow","Action":["EC2:copysnap*"],"Resource":"arn:aws:ec2:*::snapshot/snap-*"}"#;
+fn actions_match_in_any_case_and_resources_do_not() {
+    let allow = r#"{"Effect":"Allow","Action":["EC2:copysnap*"],
+                    "Resource":"arn:aws:ec2:*::snapshot/snap-*"}"#;
     assert_eq!(
         identity(&[allow], "ec2:CopySnapshot", SNAPSHOT),
         Decision::Allow
@@ -107,7 +108,7 @@ fn actions_have_no_case_and_resources_do() {
 }
 
 #[test]
-fn the_not_elements_cover_everything_else() {
+fn a_not_element_covers_everything_else() {
     let no_action = r#"{"Effect":"Allow","NotAction":["kms:*","ec2:D?lete*"],"Resource":"*"}"#;
     assert_eq!(
         identity(&[no_action], "ec2:CopyImage", "*"),
@@ -133,8 +134,9 @@ fn the_not_elements_cover_everything_else() {
 }
 
 #[test]
-fn a_variable_in_a_resource_speaks_of_the_caller() {
-    let own = r#"{"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:${aws:PrincipalAccount}:key/*"}"#;
+fn a_variable_in_a_resource_takes_the_callers_value() {
+    let own = r#"{"Effect":"Allow","Action":"kms:*",
+                  "Resource":"arn:aws:kms:*:${aws:PrincipalAccount}:key/*"}"#;
     assert_eq!(identity(&[own], "kms:Decrypt", KEY), Decision::ImplicitDeny);
     assert_eq!(
         identity(
@@ -144,7 +146,8 @@ fn a_variable_in_a_resource_speaks_of_the_caller() {
         ),
         Decision::Allow
     );
-    let unknown = r#"{"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:*:key/${aws:PrincipalTag/key}"}"#;
+    let unknown = r#"{"Effect":"Allow","Action":"kms:*",
+                      "Resource":"arn:aws:kms:*:*:key/${aws:PrincipalTag/key}"}"#;
     assert_eq!(
         identity(&[unknown], "kms:Decrypt", KEY),
         Decision::ImplicitDeny
@@ -152,8 +155,9 @@ fn a_variable_in_a_resource_speaks_of_the_caller() {
 }
 
 #[test]
-fn without_the_current_version_a_variable_is_plain_text() {
-    let body = r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::${aws:PrincipalAccount}"}}"#;
+fn a_variable_without_the_current_version_is_plain_text() {
+    let body = r#"{"Statement":{"Effect":"Allow","Action":"s3:*",
+                   "Resource":"arn:aws:s3:::${aws:PrincipalAccount}"}}"#;
     let policies = [Policy::parse(body).unwrap()];
     let (principal, context) = (session(), Context::new());
     let judge = |resource| {
@@ -184,7 +188,7 @@ fn a_statement_without_a_resource_allows_nothing_as_an_identity_policy() {
 }
 
 #[test]
-fn a_policy_can_be_read_back() {
+fn a_parsed_policy_returns_its_parts() {
     let policy = policy(
         r#"[{"Sid":"One","Effect":"Allow","Action":["kms:Decrypt","kms:Describe*"],"Resource":"*",
              "Condition":{"StringEquals":{"KMS:ViaService":["ec2.us-east-1.amazonaws.com"]}}}]"#,

@@ -1,14 +1,18 @@
-//! Who may use a key: key policy, grants, and the caller's own policies, put together as KMS does.
+//! Decides on the use of a key: key policy, grants and the caller's own policies, combined as KMS
+//! does.
 //!
 //! | caller | allowed by |
 //! |---|---|
-//! | of the key's account | the key policy naming it, or a grant (within its session policy); or the key policy naming the account *and* its own policies |
+//! | of the key's account | the key policy naming it, or a grant (within its session policy) |
+//! | of the key's account | the key policy naming the account *and* its own policies |
 //! | of another account | the key policy or a grant, *and* its own policies |
 //! | a service-linked role of another account | a grant that names it |
 //!
-//! `kms:ViaService` ends as the partition's endpoints do (unproved in China). An explicit deny anywhere wins, and so does what no service control policy of the caller's account allows. Source: KMS guide, determining access to KMS keys, and grants. The policies of a
-//! service-linked role are AWS's own and say nothing of keys; that a grant suffices is the way Auto Scaling documents
-//! (aws-facts, KMS).
+//! `kms:ViaService` has the suffix of the partition's endpoints (unproved in China). An explicit
+//! deny anywhere wins, and so does the lack of an allowing service control policy. Source: KMS
+//! guide, determining access to KMS keys, and grants. The policies of a service-linked role are
+//! AWS's own and do not mention keys. Auto Scaling documents that a grant suffices (aws-facts,
+//! KMS).
 
 use crate::aws::{Aws, Caller, LiveGrant, LiveKey, Partition, is_service_linked};
 use crate::iam::{self, Context, Decision, Reach, Request};
@@ -16,12 +20,12 @@ use crate::identity::{self, Verdict};
 use crate::model::Grant;
 use crate::refusals::{self, Refused};
 
-/// One use of a key.
+/// A use of a key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Use<'a> {
     /// `Decrypt`: the action without its service, and the name of the grant operation.
     pub operation: &'a str,
-    /// EC2's Region, when EC2 acts for the caller.
+    /// The Region of EC2, when EC2 acts for the caller.
     pub via_ec2: Option<&'a str>,
     /// The encryption context's `aws:ebs:id`.
     pub ebs_id: Option<&'a str>,
@@ -39,7 +43,7 @@ impl<'a> Use<'a> {
     }
 }
 
-/// The reason in AWS's words, if it may not.
+/// Decides on a use; an error is the reason in AWS's words.
 pub(super) fn decide(
     aws: &Aws,
     caller: &Caller,
@@ -50,7 +54,7 @@ pub(super) fn decide(
     judge(aws, caller, key, usage, granted)
 }
 
-/// The grants that allow this where nothing else does: what comes of it may not go further than they do.
+/// Returns the grants that allow this use where nothing else does. A new grant may not exceed them.
 pub(super) fn parents<'a>(
     aws: &'a Aws,
     caller: &'a Caller,
@@ -176,7 +180,7 @@ fn context(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Contex
     context
 }
 
-/// Whether this grant lets the caller do this, now.
+/// Returns whether this grant allows the caller this use now.
 fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> bool {
     let in_force = grant.known_at(aws.node) <= aws.now || usage.grant_tokens.contains(&grant.token);
     let covers = grant
@@ -190,15 +194,16 @@ fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> boo
         && within_constraints(&grant.view, usage)
 }
 
-/// Whether a grant's principal is this caller: its session, its role or user, or its account. What an account is granted is for its
-/// policies to give on, and those of a service-linked role say nothing of keys.
+/// Returns whether a grant's principal is this caller: its session, its role or user, or its
+/// account. The account's policies delegate a grant to the account; the policies of a
+/// service-linked role do not mention keys.
 pub(super) fn is(principal: &str, caller: &Caller) -> bool {
     principal == caller.principal.arn
         || principal == caller.identity
         || (is_root(principal, caller) && !is_service_linked(&caller.identity))
 }
 
-/// Of the caller's own account, in its own partition.
+/// Returns whether the principal is the root of the caller's own account.
 fn is_root(principal: &str, caller: &Caller) -> bool {
     let rest = principal.strip_suffix(":root");
     let own = caller.identity.split_once(":iam::").map(|(start, _)| start);
@@ -206,7 +211,8 @@ fn is_root(principal: &str, caller: &Caller) -> bool {
     rest.is_some() && rest == written.as_deref()
 }
 
-/// Constraints speak about cryptographic operations only.
+/// Returns whether a use meets the grant's constraints, which concern cryptographic operations
+/// only.
 fn within_constraints(grant: &Grant, usage: &Use<'_>) -> bool {
     if matches!(
         usage.operation,

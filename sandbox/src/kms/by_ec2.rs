@@ -1,14 +1,15 @@
-//! What EC2 does with keys while it copies a snapshot or launches an instance for a caller: every call carries the caller's permissions and
-//! `kms:ViaService`.
+//! The uses of keys by EC2 while it copies a snapshot or launches an instance for a caller. Every
+//! call carries the caller's permissions and `kms:ViaService`.
 //!
-//! Source: EBS guide, encryption permissions; aws-facts, KMS. The Region of `ViaService` is the key's own (unproved
-//! for copies between Regions).
+//! Source: EBS guide, encryption permissions; aws-facts, KMS. The Region of `ViaService` is the
+//! key's own (unproved for copies between Regions).
 
 use super::authorise::{self, Use};
 use crate::aws::{Aws, Caller, LiveKey, Partition, key_arn};
 use crate::model::Snapshot;
 
-/// The guide lists the same for the key that is read and the key that is written under, for copies and for volumes.
+/// The operations that EC2 uses. The guide lists the same for the key of the source and the key of
+/// the result, for copies and for volumes.
 const USING: &[&str] = &[
     "DescribeKey",
     "CreateGrant",
@@ -18,12 +19,12 @@ const USING: &[&str] = &[
     "ReEncryptTo",
 ];
 
-/// Whether a copy, or a volume, made for this caller can read the snapshot.
+/// Returns whether a copy or volume made for this caller can read the snapshot.
 pub(crate) fn may_read(aws: &Aws, caller: &Caller, key: &str, source: &Snapshot) -> bool {
     may(aws, caller, key, source.encryption_context_id.as_deref())
 }
 
-/// Whether a copy or volume made for this caller can be encrypted under this key.
+/// Returns whether a copy or volume made for this caller can be encrypted under the key.
 pub(crate) fn may_write(aws: &Aws, caller: &Caller, key: &str) -> bool {
     may(aws, caller, key, None)
 }
@@ -43,7 +44,7 @@ fn may(aws: &Aws, caller: &Caller, key: &str, ebs_id: Option<&str>) -> bool {
     })
 }
 
-/// A key by ID, ARN, alias or alias ARN, for use in this Region.
+/// Finds a key by ID, ARN, alias or alias ARN, for use in this Region.
 pub(crate) fn find(aws: &mut Aws, caller: &Caller, region: &str, key: &str) -> Option<String> {
     if key == "alias/aws/ebs" {
         return Some(crate::aws::managed_key(aws, caller.account(), region));

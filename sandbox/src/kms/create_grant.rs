@@ -1,6 +1,7 @@
-//! CreateGrant: by the key's owner for whoever it names, and repeatable by `Name`.
+//! CreateGrant: the key's owner grants to any principal, repeatably by `Name`.
 //!
-//! Whom only a grant lets make grants makes none that goes further: in its operations or in its constraints.
+//! A caller that only a grant allows to create grants creates none that exceeds it: in operations
+//! or in constraints.
 //!
 //! Source: aws-facts, KMS; model; KMS guide, granting CreateGrant permission.
 
@@ -14,7 +15,7 @@ use crate::aws::{Aws, LiveGrant, LiveKey};
 use crate::model::Grant;
 use crate::refusals::{self, Refused};
 
-/// The grant operations of symmetric keys; `ReEncrypt*` is none.
+/// The grant operations of symmetric keys; `ReEncrypt*` is not a grant operation.
 const OPERATIONS: &[&str] = &[
     "CreateGrant",
     "Decrypt",
@@ -40,7 +41,7 @@ struct Wish {
 }
 
 impl Wish {
-    /// Whether it gives no more than the grant does by which its maker may make grants.
+    /// Returns whether the new grant allows no more than the grant that allows its creation.
     fn is_within(&self, parent: &Grant) -> bool {
         type Pairs = BTreeMap<String, String>;
         let holds = |given: Option<&Pairs>, wanted: &Pairs| {
@@ -154,7 +155,7 @@ fn read(ask: Ask<'_>) -> Result<Wish, Refused> {
     })
 }
 
-/// The grant an equal, named request made before.
+/// Returns the grant that an equal, named request created before.
 fn already(key: &LiveKey, wish: &Wish) -> Option<String> {
     wish.name.as_ref()?;
     let same = key.grants.iter().map(|grant| &grant.view).find(|grant| {
@@ -187,7 +188,7 @@ fn add(
         .iter_mut()
         .find(|grant| grant.view.grant_id == id)
     {
-        // Every request has a token of its own; the latest is the one that counts here.
+        // Every request has a token of its own; the sandbox keeps the latest.
         token.clone_into(&mut known.token);
         return Ok(());
     }

@@ -88,7 +88,8 @@ pub(super) fn retire(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     finish(aws, ask, &arn, &id)
 }
 
-/// The retiring principal, the grantee if the grant says so, or the account that issued it.
+/// Returns whether the caller may retire the grant: the retiring principal, the grantee if the
+/// grant says so, or the account that issued it.
 fn may_retire(aws: &Aws, ask: Ask<'_>, key: &LiveKey, grant: &LiveGrant) -> Result<(), Refused> {
     let caller = &ask.call.caller;
     let view = &grant.view;

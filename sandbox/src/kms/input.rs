@@ -18,7 +18,7 @@ impl<'a> Input<'a> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// Refuses members the operation takes and the sandbox does not model, and ones nobody knows.
+    /// Refuses members that the sandbox does not model, and unknown members.
     pub(super) fn only(self, operation: &str, names: &[&str]) -> Result<(), Refused> {
         let given = self.0.as_object().into_iter().flatten();
         let mut others =

@@ -2,15 +2,18 @@
 
 use serde_json::{Value, json};
 
+use super::Ask;
 use super::authorise::{self, Use};
-use super::{Ask, specs};
 use crate::aws::{self, Aws, LiveKey, Partition, key_arn};
 use crate::iam::Context;
 use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
+use crate::rules::key_specs;
+use crate::rules::key_states::UNUSABLE;
 use crate::wire::time;
 
-/// The ARN of the key that `KeyId` names: an ID or alias of the caller's account, or an ARN of any account, in this Region.
+/// Returns the ARN of the key that `KeyId` names in this Region: by an ID or alias of the caller's
+/// account, or by an ARN of any account.
 pub(super) fn find(
     aws: &mut Aws,
     ask: Ask<'_>,
@@ -48,7 +51,7 @@ pub(super) fn get<'a>(aws: &'a Aws, arn: &str) -> Result<&'a LiveKey, Refused> {
         .ok_or_else(|| refusals::KEY_NOT_FOUND.with(&[arn]))
 }
 
-/// Account and name of an ARN; KMS keys do not leave their Region.
+/// Returns account and name of an ARN; a key of another Region is refused.
 fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, &'a str), Refused> {
     let here = Partition::of_region(ask.region()).name;
     let parts: Vec<&str> = rest.splitn(5, ':').collect();
@@ -61,17 +64,9 @@ fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, 
     }
 }
 
-/// States in which a key cannot be used, with KMS's words for them (model, KeyState; some unproved).
-pub(crate) const STATES: &[(&str, &str)] = &[
-    ("Disabled", "disabled"),
-    ("PendingDeletion", "pending deletion"),
-    ("PendingImport", "pending import"),
-    ("Unavailable", "unavailable"),
-];
-
-/// Refused in every state but `Enabled`.
+/// Refuses a key in every state but `Enabled`.
 pub(super) fn enabled(key: &LiveKey) -> Result<(), Refused> {
-    match STATES.iter().find(|(state, _)| *state == key.state) {
+    match UNUSABLE.iter().find(|(state, _)| *state == key.state) {
         Some(("Disabled", _)) => Err(refusals::KEY_DISABLED.with(&[&key.arn])),
         Some((_, words)) => Err(refusals::KEY_INVALID_STATE.with(&[&key.arn, words])),
         None => Ok(()),
@@ -103,7 +98,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         "KeySpec": key.spec,
         "MultiRegion": key.is_multi_region(),
     });
-    for (member, algorithms) in specs::algorithms(&key.spec, &key.usage) {
+    for (member, algorithms) in key_specs::algorithms(&key.spec, &key.usage) {
         metadata[member] = algorithms;
     }
     if key.is_multi_region() {
@@ -112,7 +107,7 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     Ok(json!({"KeyMetadata": metadata}))
 }
 
-/// The primary and its replicas (model, MultiRegionConfiguration).
+/// Returns the primary and its replicas (model, MultiRegionConfiguration).
 fn multi_region(aws: &Aws, key: &LiveKey) -> Value {
     let all = aws.keys.values();
     let same = all.filter(|other| other.account == key.account && other.id == key.id);

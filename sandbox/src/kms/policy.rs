@@ -1,4 +1,4 @@
-//! GetKeyPolicy and PutKeyPolicy: read whole, replaced whole, never across accounts.
+//! GetKeyPolicy and PutKeyPolicy: a policy is read and replaced whole, never across accounts.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::aws::{Aws, LiveKey, Partition};
 use crate::iam::{Kind, Policy};
 use crate::refusals::{self, Refused};
 
-/// Bytes of a key policy (aws-facts, KMS).
+/// The longest key policy, in bytes (aws-facts, KMS).
 const LONGEST: usize = 32 * 1024;
 
 fn own_key<'a>(
@@ -87,8 +87,9 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     Ok(Value::Null)
 }
 
-/// Whether a policy or grant of a key in this Region may name this: an account, a role or a user that exists, or a
-/// session of a role. Of another partition nobody does.
+/// Returns whether the principal may be named in a policy or grant of a key in this Region.
+/// Accounts, existing roles and users, and sessions of roles may be named. Principals of another
+/// partition do not exist.
 pub(super) fn exists(aws: &Aws, region: &str, principal: &str) -> bool {
     let here = Partition::of_region(region);
     let is_account = |id: &str| {
@@ -124,7 +125,7 @@ pub(super) fn exists(aws: &Aws, region: &str, principal: &str) -> bool {
     })
 }
 
-/// Account and name of an IAM or STS ARN.
+/// Returns account and name of an IAM or STS ARN.
 fn split(arn: &str) -> Option<(&str, &str)> {
     let mut parts = arn.splitn(6, ':').skip(2);
     let service = parts.next()?;

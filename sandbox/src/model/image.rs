@@ -7,86 +7,109 @@ use serde::{Deserialize, Serialize};
 
 use super::defaults;
 
-/// An AMI. Built with [`Image::new`] for a world; read back with [`Sandbox::images`](crate::Sandbox::images).
+/// An AMI. Built with [`Image::new`] for a world; read back with
+/// [`Sandbox::images`](crate::Sandbox::images).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
+    /// The Region.
     pub region: String,
     /// `ami-` and 8 or 17 hexadecimal digits.
     #[serde(rename = "id")]
     pub image_id: String,
+    /// The name, unique in account and Region.
     pub name: String,
-    /// The owning account; a world file leaves it out.
+    /// The ID of the owning account; a world file leaves it out.
     #[serde(default)]
     pub owner_id: String,
+    /// The description.
     #[serde(default)]
     pub description: Option<String>,
-    /// `available`, `pending`, `failed`, …
+    /// The state: `available`, `pending`, `failed`, ….
     #[serde(default = "defaults::available")]
     pub state: String,
-    /// Why the image is `failed`.
+    /// The reason why the image is `failed`.
     #[serde(default)]
     pub state_reason: Option<String>,
+    /// The time of creation.
     #[serde(skip, default = "defaults::epoch")]
     pub creation_date: SystemTime,
+    /// The architecture.
     #[serde(default = "defaults::x86_64")]
     pub architecture: String,
+    /// The virtualization type: `hvm` or `paravirtual`.
     #[serde(default = "defaults::hvm")]
     pub virtualization_type: String,
+    /// The device name of the root volume.
     #[serde(default = "defaults::root_device_name")]
     pub root_device_name: Option<String>,
+    /// The type of the root device: `ebs` or `instance-store`.
     #[serde(default = "defaults::ebs")]
     pub root_device_type: String,
+    /// Whether the image supports enhanced networking with ENA.
     #[serde(default)]
     pub ena_support: bool,
+    /// The support of enhanced networking with SR-IOV: `simple`, or nothing.
     #[serde(default)]
     pub sriov_net_support: Option<String>,
+    /// The boot mode.
     #[serde(default)]
     pub boot_mode: Option<String>,
+    /// The TPM support: `v2.0`, or nothing.
     #[serde(default)]
     pub tpm_support: Option<String>,
+    /// The IMDS support: `v2.0`, or nothing.
     #[serde(default)]
     pub imds_support: Option<String>,
-    /// Base64, readable only through `DescribeImageAttribute`.
+    /// UEFI data in Base64, readable only through `DescribeImageAttribute`.
     #[serde(default)]
     pub uefi_data: Option<String>,
+    /// The kernel's ID.
     #[serde(default)]
     pub kernel_id: Option<String>,
+    /// The RAM disk's ID.
     #[serde(default)]
     pub ramdisk_id: Option<String>,
-    /// `windows`, or nothing.
+    /// The platform: `windows`, or nothing.
     #[serde(default)]
     pub platform: Option<String>,
+    /// The platform as billing names it.
     #[serde(default = "defaults::platform_details")]
     pub platform_details: String,
+    /// The operation as billing names it.
     #[serde(default = "defaults::usage_operation")]
     pub usage_operation: String,
-    /// Marketplace product codes.
+    /// The product codes of the AWS Marketplace.
     #[serde(default)]
     pub product_codes: Vec<String>,
-    /// `2027-01-31T12:00:00.000Z`
+    /// The time of deprecation: `2027-01-31T12:00:00.000Z`.
     #[serde(default)]
     pub deprecation_time: Option<String>,
-    /// `enabled-without-cooldown` or `enabled-with-cooldown`.
+    /// The deregistration protection: `enabled-without-cooldown` or `enabled-with-cooldown`.
     #[serde(default)]
     pub deregistration_protection: Option<String>,
+    /// The block device mappings, in order.
     #[serde(default, rename = "mapping")]
     pub block_device_mappings: Vec<BlockDeviceMapping>,
+    /// The tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// The launch permissions, apart from that of everybody.
     #[serde(default)]
     pub launch_permissions: BTreeSet<LaunchPermission>,
-    /// Launch permission `Group=all`.
+    /// Whether the image has the launch permission `Group=all`.
     #[serde(default)]
     pub public: bool,
+    /// The ID of the image that this image was copied from.
     #[serde(default)]
     pub source_image_id: Option<String>,
+    /// The Region of the image that this image was copied from.
     #[serde(default)]
     pub source_image_region: Option<String>,
 }
 
 impl Image {
-    /// An available x86_64 HVM image without mappings, owned by the account it is added to.
+    /// Returns an available x86_64 HVM image without mappings, owned by the account it is added to.
     pub fn new(region: &str, image_id: &str, name: &str) -> Self {
         Self {
             region: region.to_owned(),
@@ -124,32 +147,35 @@ impl Image {
         }
     }
 
+    /// Adds a block device mapping.
     #[must_use]
     pub fn mapping(mut self, mapping: BlockDeviceMapping) -> Self {
         self.block_device_mappings.push(mapping);
         self
     }
 
+    /// Adds a tag.
     #[must_use]
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.insert(key.to_owned(), value.to_owned());
         self
     }
 
+    /// Sets the description.
     #[must_use]
     pub fn description(mut self, text: &str) -> Self {
         self.description = Some(text.to_owned());
         self
     }
 
-    /// Everything else: `Image::new(…).with(|image| image.ena_support = true)`.
+    /// Changes anything else: `Image::new(…).with(|image| image.ena_support = true)`.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    /// The snapshot of its root device.
+    /// Returns the snapshot of the root device.
     pub fn root_snapshot_id(&self) -> Option<&str> {
         let root = self.root_device_name.as_ref()?;
         let mut mappings = self.block_device_mappings.iter();
@@ -157,7 +183,7 @@ impl Image {
         mapping.ebs.as_ref()?.snapshot_id.as_deref()
     }
 
-    /// The snapshots its EBS mappings name, in order.
+    /// Returns the snapshots that the EBS mappings name, in order.
     pub fn snapshot_ids(&self) -> Vec<String> {
         let ebs = self
             .block_device_mappings
@@ -167,29 +193,38 @@ impl Image {
     }
 }
 
-/// Who may launch an image, apart from everybody (`Image::public`).
+/// A permission to launch an image, apart from that of everybody (`Image::public`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaunchPermission {
+    /// An account, by ID.
     User(String),
+    /// An organization, by ARN.
     Organization(String),
+    /// An OU, by ARN.
     OrganizationalUnit(String),
 }
 
-/// One line of an image's block device mapping: EBS, ephemeral (`virtual_name`) or suppressed (`no_device`).
+/// A line of an image's block device mapping: EBS, ephemeral (`virtual_name`) or suppressed
+/// (`no_device`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockDeviceMapping {
+    /// The device name.
     pub device_name: String,
+    /// The name of an ephemeral volume, such as `ephemeral0`.
     #[serde(default)]
     pub virtual_name: Option<String>,
+    /// Whether the device is suppressed.
     #[serde(default)]
     pub no_device: bool,
+    /// The EBS volume.
     #[serde(default)]
     pub ebs: Option<Ebs>,
 }
 
 impl BlockDeviceMapping {
+    /// Returns a mapping to an EBS volume.
     pub fn ebs(device_name: &str, ebs: Ebs) -> Self {
         Self {
             device_name: device_name.to_owned(),
@@ -198,6 +233,7 @@ impl BlockDeviceMapping {
         }
     }
 
+    /// Returns a mapping to an ephemeral volume.
     pub fn ephemeral(device_name: &str, virtual_name: &str) -> Self {
         Self {
             device_name: device_name.to_owned(),
@@ -211,24 +247,31 @@ impl BlockDeviceMapping {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ebs {
+    /// The ID of the snapshot that the volume is made from.
     #[serde(default)]
     pub snapshot_id: Option<String>,
+    /// The size in GiB.
     #[serde(default)]
     pub volume_size: Option<u32>,
+    /// The volume type.
     #[serde(default)]
     pub volume_type: Option<String>,
+    /// The IOPS.
     #[serde(default)]
     pub iops: Option<u32>,
+    /// The throughput in MiB/s.
     #[serde(default)]
     pub throughput: Option<u32>,
+    /// Whether the volume is deleted when its instance terminates.
     #[serde(default)]
     pub delete_on_termination: Option<bool>,
-    /// Follows the snapshot where there is one.
+    /// Whether the volume is encrypted; determined by the snapshot if there is one.
     #[serde(default)]
     pub encrypted: bool,
 }
 
 impl Ebs {
+    /// Returns a volume made from a snapshot.
     pub fn snapshot(snapshot_id: &str) -> Self {
         Self {
             snapshot_id: Some(snapshot_id.to_owned()),
@@ -236,7 +279,7 @@ impl Ebs {
         }
     }
 
-    /// `gp3` with these figures, deleted on termination.
+    /// Sets the type `gp3` with these figures, deleted on termination.
     #[must_use]
     pub fn gp3(mut self, volume_size: u32, iops: u32, throughput: u32) -> Self {
         self.volume_type = Some("gp3".to_owned());

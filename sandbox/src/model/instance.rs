@@ -1,19 +1,24 @@
-//! Instances, as far as a launch goes.
+//! Instances, as far as launching them needs.
 
 use serde::Serialize;
 
 /// An instance; read back with [`Sandbox::instances`](crate::Sandbox::instances).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Instance {
+    /// The instance's ID.
     pub instance_id: String,
+    /// The ID of the owning account.
     pub owner_id: String,
+    /// The Region.
     pub region: String,
+    /// The ID of the image.
     pub image_id: String,
+    /// The instance type.
     pub instance_type: String,
-    /// `pending`, `running`, `shutting-down` or `terminated`.
+    /// The state: `pending`, `running`, `shutting-down` or `terminated`.
     pub state: String,
-    /// Code and message of why it left `running`, or never came there.
+    /// Code and message of the reason why the instance left `running`, or never reached it.
     pub state_reason: Option<(String, String)>,
-    /// ARN of whoever launched it.
+    /// The ARN of the principal that launched the instance.
     pub launched_by: String,
 }

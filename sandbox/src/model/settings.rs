@@ -1,20 +1,20 @@
-//! What an account has set for all of EC2 in one Region.
+//! An account's settings for all of EC2 in one Region.
 
 use serde::{Deserialize, Serialize};
 
-/// Allowed AMIs and the two blocks of public access. The default is that of an account which set nothing, and blocks
-/// nothing.
+/// Allowed AMIs and the two blocks of public access. The default blocks nothing, as in an account
+/// that has set nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ec2Settings {
-    /// `disabled`, `audit-mode` or `enabled`.
+    /// The state of Allowed AMIs: `disabled`, `audit-mode` or `enabled`.
     pub allowed_images: String,
-    /// Criteria of which an image must meet one, each a list of image providers: account IDs, `amazon`,
-    /// `aws-marketplace`, `aws-backup-vault` or `none`.
+    /// The criteria of Allowed AMIs; an image must meet one of them. Each is a list of image
+    /// providers: account IDs, `amazon`, `aws-marketplace`, `aws-backup-vault` or `none`.
     pub image_providers: Vec<Vec<String>>,
-    /// `unblocked` or `block-new-sharing`.
+    /// Block public access for AMIs: `unblocked` or `block-new-sharing`.
     pub image_block_public_access: String,
-    /// `unblocked`, `block-new-sharing` or `block-all-sharing`.
+    /// Block public access for snapshots: `unblocked`, `block-new-sharing` or `block-all-sharing`.
     pub snapshot_block_public_access: String,
 }
 
@@ -30,7 +30,7 @@ impl Default for Ec2Settings {
 }
 
 impl Ec2Settings {
-    /// Allowed AMIs enabled, for these providers.
+    /// Enables Allowed AMIs, for these providers.
     #[must_use]
     pub fn allowing(mut self, providers: &[&str]) -> Self {
         let providers = providers.iter().map(|name| (*name).to_owned());
@@ -39,7 +39,7 @@ impl Ec2Settings {
         self
     }
 
-    /// Everything else: `Ec2Settings::default().with(|settings| settings.allowed_images = "audit-mode".into())`.
+    /// Changes anything else: `settings.with(|s| s.allowed_images = "audit-mode".into())`.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);

@@ -17,7 +17,7 @@ impl<'a> Input<'a> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// Refuses members the sandbox does not model, and ones nobody knows.
+    /// Refuses members that the sandbox does not model, and unknown members.
     pub(super) fn only(self, operation: &str, names: &[&str]) -> Result<(), Refused> {
         let given = self.0.as_object().into_iter().flatten();
         let mut others =
@@ -34,7 +34,7 @@ impl<'a> Input<'a> {
         value.as_str().map(Some).ok_or_else(|| mistyped(name))
     }
 
-    /// A text that is there and has the form.
+    /// Returns a text that must be given and have the form.
     pub(super) fn required(
         self,
         name: &str,

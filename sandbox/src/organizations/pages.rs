@@ -1,4 +1,4 @@
-//! `MaxResults` and `NextToken` of Organizations. A token belongs to the list it came from.
+//! `MaxResults` and `NextToken` of Organizations. A token belongs to the list that returned it.
 
 use serde_json::{Map, Value, json};
 
@@ -6,19 +6,20 @@ use super::Ask;
 use crate::aws::LiveOrganization;
 use crate::refusals::{self, Refused};
 
-/// What a page holds at most, and unless asked for less (model).
+/// The size of a page, and its default (model).
 const LARGEST: usize = 20;
 
 pub(super) struct Page {
-    /// The operation and what it lists.
+    /// The operation and the subject of its list.
     list: String,
-    /// Nothing for the first call.
+    /// The offset of the page; nothing for the first call.
     offset: Option<usize>,
     size: usize,
 }
 
 impl Page {
-    /// `of` is whose list it is; `names` are the operation's other parameters.
+    /// Reads the page of a request. `of` is the subject of the list; `names` are the operation's
+    /// other parameters.
     pub(super) fn read(ask: Ask<'_>, of: &str, names: &[&str]) -> Result<Self, Refused> {
         let all = [names, &["MaxResults", "NextToken"]].concat();
         ask.input.only(ask.operation, &all)?;
@@ -43,7 +44,8 @@ impl Page {
         })
     }
 
-    /// The answer: this page's items under `name`, and the token of the next if there is one.
+    /// Returns the answer: this page's items under `name`, and the token of the next page if there
+    /// is one.
     pub(super) fn cut(
         &self,
         organization: &LiveOrganization,

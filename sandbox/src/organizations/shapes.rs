@@ -1,4 +1,4 @@
-//! An organization and what is in it, as the service writes it down.
+//! An organization and its parts, as the service encodes them.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ pub(super) fn unit(organization: &LiveOrganization, id: &str, unit: &LiveUnit) -
     })
 }
 
-/// Nothing if it is no member.
+/// Returns an account as ListAccounts shows it; nothing if it is no member.
 pub(super) fn account(aws: &Aws, organization: &LiveOrganization, id: &str) -> Option<Value> {
     let live = aws.accounts.get(id)?;
     aws.organization_with(id)?;
@@ -52,15 +52,16 @@ pub(super) fn account(aws: &Aws, organization: &LiveOrganization, id: &str) -> O
         // 1 January 2024: nothing here depends on it.
         "JoinedTimestamp": 1_704_067_200.0,
     });
-    // The older member has fewer words, and is sent until it is retired (aws-facts, Organizations).
+    // AWS sends the older member until it is retired; it has fewer values (aws-facts,
+    // Organizations).
     if let Some(status) = status(&live.state) {
         shown["Status"] = json!(status);
     }
     Some(shown)
 }
 
-/// Of the states that the older member has no word for, a closed account was shown as suspended; what it says of one
-/// that is not yet activated is not documented, so nothing is said.
+/// Returns the value of the older member, which lacks some states. A closed account was shown as
+/// suspended; nothing is documented for an account that is not yet activated.
 fn status(state: &str) -> Option<&str> {
     match state {
         "CLOSED" => Some("SUSPENDED"),

@@ -3,7 +3,8 @@
 use super::Ask;
 use crate::refusals::{self, Refused};
 
-/// Refuses parameters the sandbox does not model, and ones nobody knows. A list is named by its first part.
+/// Refuses parameters that the sandbox does not model, and unknown ones. The first part of a name
+/// stands for a list.
 pub(super) fn only(ask: Ask<'_>, names: &[&str]) -> Result<(), Refused> {
     let mut given = ask.query.params().keys();
     let other = given.find(|name| {
@@ -46,7 +47,7 @@ pub(super) fn required<'a>(
     given.ok_or_else(|| invalid(name, "null", "Member must not be null"))
 }
 
-/// `[\w+=,.@-]`, as names have it (model).
+/// Returns whether a name may have this character, `[\w+=,.@-]` (model).
 pub(super) fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)
 }

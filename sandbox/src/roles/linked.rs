@@ -1,6 +1,8 @@
-//! CreateServiceLinkedRole, for the services that launch instances. Any other service is refused by name.
+//! CreateServiceLinkedRole, for the services that launch instances. Any other service is refused by
+//! name.
 //!
-//! Source: each service's guide on its service-linked roles; model. Only Auto Scaling's takes a suffix.
+//! Source: each service's guide on its service-linked roles; model. Only Auto Scaling's takes a
+//! suffix.
 
 use super::{Ask, input, written};
 use crate::aws::Aws;

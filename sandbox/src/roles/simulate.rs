@@ -1,11 +1,13 @@
-//! SimulatePrincipalPolicy: what the policies of a user or role say to actions on resources that need not exist.
+//! SimulatePrincipalPolicy: evaluates the policies of a user or role for actions on resources that
+//! need not exist.
 //!
-//! Identity policies and service control policies are evaluated, with the context that the request gives and nothing
-//! else; a resource policy is treated as that of every resource. What the model leaves out here is left out of the
-//! answer too: matched statements, and the decisions of each kind of policy.
+//! Identity policies and service control policies are evaluated, only with the context that the
+//! request gives. A resource policy applies to every resource. Matched statements, and the
+//! decisions of each kind of policy, are not modelled and absent from the answer.
 //!
-//! Source: model. It says both that CallerArn may be a role and that resource policies are not simulated for roles;
-//! here they are (unproved). How a denial by a service control policy shows in `EvalDecision` is not documented either.
+//! Source: model. The model says both that CallerArn may be a role and that resource policies are
+//! not simulated for roles; the sandbox simulates them (unproved). The form of a denial by a
+//! service control policy in `EvalDecision` is not documented.
 
 use std::sync::Arc;
 
@@ -27,19 +29,19 @@ const MODELLED: [&str; 6] = [
 ];
 
 struct Simulation {
-    /// Whose policies count.
+    /// The principal whose policies apply.
     source: Caller,
-    /// As whom they act.
+    /// The principal that acts.
     caller: Caller,
     resource_policy: Option<Arc<Policy>>,
     context: Context,
-    /// The condition keys of the policies that the request does not give.
+    /// The condition keys of the policies that the request lacks.
     missing: Vec<String>,
-    /// In an organization.
+    /// Whether the account is in an organization.
     member: bool,
 }
 
-/// What one action on one resource comes to.
+/// The outcome of one action on one resource.
 struct Outcome {
     decision: Decision,
     by_organization: bool,
@@ -143,7 +145,8 @@ impl Simulation {
         }
     }
 
-    /// Inside one account either suffices; a resource of another account needs both.
+    /// Combines with the resource policy's decision: inside one account either suffices; a resource
+    /// of another account needs both.
     fn with_resource(&self, own: Decision, request: &Request<'_>) -> Decision {
         let Some(policy) = &self.resource_policy else {
             return own;
@@ -163,7 +166,7 @@ impl Simulation {
         }
     }
 
-    /// One action: the strictest of its decisions, and each of them.
+    /// Writes one action: the strictest of its decisions, and each of them.
     fn write(&self, xml: &mut Xml, aws: &Aws, action: &str, resources: &[String]) {
         let each = resources.iter().map(|name| self.judge(aws, action, name));
         let each: Vec<Outcome> = each.collect();
@@ -203,7 +206,7 @@ impl Simulation {
     }
 }
 
-/// In the order of strictness.
+/// Returns the rank of a decision in strictness, and its word.
 fn word(decision: &Decision) -> (u8, &'static str) {
     match decision {
         Decision::Allow => (0, "allowed"),

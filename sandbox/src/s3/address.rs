@@ -1,4 +1,4 @@
-//! Which bucket and key a request names, by its host (`BUCKET.s3.REGION.amazonaws.com`) or its
+//! The bucket and key that a request names, by its host (`BUCKET.s3.REGION.amazonaws.com`) or its
 //! path.
 //!
 //! Source: S3 guide, virtual hosting of buckets; S3 guide, bucket naming rules.
@@ -10,18 +10,20 @@ use crate::wire::Incoming;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// Of the endpoint, where its name says it; a server on 127.0.0.1 stands in for every Region.
+    /// The Region of the endpoint, if its name has one; a server on 127.0.0.1 stands in for every
+    /// Region.
     pub region: Option<String>,
     pub bucket: Option<String>,
     pub key: Option<String>,
 }
 
-/// Whether this is the name of an endpoint of S3, with or without a bucket.
+/// Returns whether the host is an endpoint of S3, with or without a bucket.
 pub(crate) fn is_endpoint(host: &str) -> bool {
     endpoint(host).is_some()
 }
 
-/// The bucket in an endpoint's name, and its Region; the global endpoint is that of us-east-1.
+/// Returns the bucket in an endpoint's name, and its Region; the global endpoint is that of
+/// us-east-1.
 fn endpoint(host: &str) -> Option<(Option<&str>, &str)> {
     let host = host.split(':').next()?;
     let china = host.strip_suffix(".amazonaws.com.cn");
@@ -38,20 +40,8 @@ fn endpoint(host: &str) -> Option<(Option<&str>, &str)> {
         .map(|bucket| (Some(bucket), region))
 }
 
-/// 3 to 63 lower-case letters, digits, hyphens and dots, a letter or digit first and last.
-pub(crate) fn is_bucket_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let bytes = name.as_bytes();
-    (3..=63).contains(&bytes.len())
-        && bytes.iter().all(|b| plain(*b) || matches!(b, b'-' | b'.'))
-        && [bytes.first(), bytes.last()]
-            .iter()
-            .all(|end| end.is_some_and(|b| plain(*b)))
-        && !name.contains("..")
-}
-
 impl Address {
-    /// Nothing if the path is not UTF-8.
+    /// Returns the address of a request; nothing if the path is not UTF-8.
     pub(crate) fn of(request: &Incoming) -> Option<Self> {
         let path = request.path.strip_prefix('/').unwrap_or(&request.path);
         let named = endpoint(&request.host);
@@ -98,25 +88,6 @@ mod tests {
             ("127.0.0.1:8080", None),
         ] {
             assert_eq!(endpoint(host), expected, "{host}");
-        }
-    }
-
-    #[test]
-    fn a_bucket_name_has_s3s_shape() {
-        for name in ["abc", "a.b-c9", &"a".repeat(63)] {
-            assert!(is_bucket_name(name), "{name}");
-        }
-        for name in [
-            "ab",
-            "",
-            "-bc",
-            "bc-",
-            "aBc",
-            "a..b",
-            "a_b",
-            &"a".repeat(64),
-        ] {
-            assert!(!is_bucket_name(name), "{name}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Who may do what in a bucket: the caller's own policies and the bucket policy, put together as S3
-//! does.
+//! Decides on operations in a bucket: the caller's own policies and the bucket policy, combined as
+//! S3 does.
 //!
 //! | caller | allowed by |
 //! |---|---|
 //! | of the bucket's account | its own policies, or a bucket policy that names it |
 //! | of another account | the bucket policy *and* its own policies |
 //!
-//! A session policy limits both unless the bucket policy names the very session. An explicit deny
-//! anywhere wins, and so does what no service control policy of the caller's account allows.
-//! Source: S3 guide, how Amazon S3 authorizes a request; IAM guide, policy evaluation logic.
+//! A session policy limits both unless the bucket policy names the session. An explicit deny
+//! anywhere wins, and so does the lack of an allowing service control policy. Source: S3 guide, how
+//! Amazon S3 authorizes a request; IAM guide, policy evaluation logic.
 
 use super::Ask;
 use crate::aws::{Aws, LiveBucket};
@@ -50,7 +50,7 @@ pub(super) fn check(
     })
 }
 
-/// The reason in AWS's words, if the caller may not.
+/// Decides on an action; an error is the reason in AWS's words.
 fn decide(
     aws: &Aws,
     ask: Ask<'_>,
@@ -86,8 +86,8 @@ fn decide(
     }
 }
 
-/// Source: Service Authorization Reference, Amazon S3, condition keys; IAM guide, global condition
-/// keys.
+/// Returns the condition keys of a request. Source: Service Authorization Reference, Amazon S3,
+/// condition keys; IAM guide, global condition keys.
 fn context(aws: &Aws, ask: Ask<'_>, bucket: &LiveBucket, facts: Facts<'_>) -> Context {
     let owner = bucket.account.as_str();
     let secure = if ask.request.secure { "true" } else { "false" };

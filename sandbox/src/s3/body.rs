@@ -1,5 +1,5 @@
-//! The body as the object's content: what was signed is what came, `aws-chunked` is decoded, and
-//! checksums hold.
+//! Reads the body as the object's content: it must match its signed digest and checksums, and
+//! `aws-chunked` is decoded.
 //!
 //! Source: S3 API reference, authenticating requests (payloads and trailing checksums). Signed
 //! chunks are not modelled.
@@ -16,7 +16,7 @@ use crate::wire::Incoming;
 #[derive(Debug)]
 pub(super) struct Payload {
     pub content: Bytes,
-    /// Header name and value: the one that came, or the one S3 makes itself.
+    /// The name and value of the checksum's header, from the client or computed as S3 does.
     pub checksum: (&'static str, String),
 }
 
@@ -42,7 +42,7 @@ pub(super) fn read(request: &Incoming) -> Result<Payload, Refused> {
     Ok(Payload { content, checksum })
 }
 
-/// The checksum the client sent as header or trailer, if it is that of the content.
+/// Returns the checksum that the client sent as header or trailer, if it matches the content.
 fn verified(
     request: &Incoming,
     content: &[u8],
@@ -77,7 +77,7 @@ fn verified(
 
 type Chunks = (Bytes, Vec<(String, String)>);
 
-/// The content of an `aws-chunked` body and its trailers, which `x-amz-trailer` must have
+/// Returns the content of an `aws-chunked` body and its trailers, which `x-amz-trailer` must have
 /// announced.
 fn chunks(request: &Incoming) -> Result<Chunks, Refused> {
     let short = || refusals::S3_INCOMPLETE_BODY.with(&[]);
@@ -102,7 +102,8 @@ fn chunks(request: &Incoming) -> Result<Chunks, Refused> {
     Ok((Bytes::from(content), trailers))
 }
 
-/// Nothing unless exactly the announced trailers come, each once and of a kind that is modelled.
+/// Returns the trailers; nothing unless they are exactly the announced ones, each once and of a
+/// modelled kind.
 fn trailers(request: &Incoming, mut rest: &[u8]) -> Option<Vec<(String, String)>> {
     let mut found = Vec::new();
     loop {
@@ -121,7 +122,7 @@ fn trailers(request: &Incoming, mut rest: &[u8]) -> Option<Vec<(String, String)>
     (rest.is_empty() && known && names == announced).then_some(found)
 }
 
-/// The text up to the next CRLF, which is taken too.
+/// Takes a line with its CRLF, and returns its text.
 fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
     let text = std::str::from_utf8(&rest[..end]).ok()?;

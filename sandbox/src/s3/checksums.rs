@@ -5,10 +5,10 @@
 use aws_smithy_types::base64;
 use sha2::{Digest, Sha256};
 
-/// What S3 computes where the client sends none.
+/// The checksum that S3 computes if the client sends none.
 pub(super) const DEFAULT: &str = "x-amz-checksum-crc64nvme";
 
-/// The headers and trailers that carry one.
+/// The headers and trailers that carry a checksum.
 pub(super) const HEADERS: [&str; 4] = [
     "x-amz-checksum-crc32",
     "x-amz-checksum-crc32c",
@@ -16,7 +16,7 @@ pub(super) const HEADERS: [&str; 4] = [
     "x-amz-checksum-sha256",
 ];
 
-/// The checksum that this header carries.
+/// Returns the checksum that this header carries.
 pub(super) fn of(header: &str, body: &[u8]) -> String {
     match header {
         "x-amz-checksum-crc32" => base64::encode(crc32(body, 0xEDB8_8320).to_be_bytes()),
@@ -26,7 +26,7 @@ pub(super) fn of(header: &str, body: &[u8]) -> String {
     }
 }
 
-/// A reflected CRC, all ones at first and inverted at last.
+/// Returns a reflected CRC, which starts with all ones and is inverted at the end.
 fn crc32(body: &[u8], polynomial: u32) -> u32 {
     let bit = |crc: u32, _| (crc >> 1) ^ (polynomial & (crc & 1).wrapping_neg());
     let byte = |crc: u32, byte: &u8| (0..8).fold(crc ^ u32::from(*byte), bit);
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn crcs_have_their_published_check_values() {
+    fn a_crc_has_its_published_check_value() {
         let body = b"123456789";
         assert_eq!(crc32(body, 0xEDB8_8320), 0xCBF4_3926);
         assert_eq!(crc32(body, 0x82F6_3B78), 0xE306_9283);

@@ -1,5 +1,5 @@
-//! Headers: every `x-amz-…` one is signed, and a header that would change what happens is modelled
-//! or refused.
+//! Headers: every `x-amz-…` header must be signed, and a header that would change the effect is
+//! modelled or refused.
 //!
 //! Source: S3 API reference, authenticating requests, and the operations' request headers.
 
@@ -7,7 +7,7 @@ use crate::refusals::{self, Refused};
 use crate::wire::Incoming;
 use crate::wire::sigv4::Claim;
 
-/// Signed or not, these say nothing about the object, or `body` and the operations read them.
+/// Headers without a meaning for the object, and headers that `body` and the operations read.
 const KNOWN: [&str; 13] = [
     "x-amz-date",
     "x-amz-content-sha256",
@@ -24,7 +24,7 @@ const KNOWN: [&str; 13] = [
     "x-amz-checksum-sha256",
 ];
 
-/// Standard headers that mean something to S3.
+/// Standard headers with a meaning for S3.
 const MEANINGFUL: [&str; 9] = [
     "if-match",
     "if-none-match",

@@ -16,7 +16,7 @@ use crate::wire::xml::Xml;
 const MOST_KEYS: usize = 1000;
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
-/// As `encoding-type=url` wants it; slashes stay, and a blank becomes a plus sign.
+/// The encoding of `encoding-type=url`: slashes stay, and a blank becomes a plus sign.
 const ENCODE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -25,7 +25,7 @@ const ENCODE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b' ');
 
-/// What a call of ListObjectsV2 asks for.
+/// The request of a ListObjectsV2 call.
 struct Listing<'a> {
     prefix: &'a str,
     start_after: Option<&'a str>,
@@ -85,8 +85,8 @@ impl<'a> Listing<'a> {
         })
     }
 
-    /// One more than wanted, where there are so many. A token counts and `start-after` does not,
-    /// where both are given.
+    /// Returns one object more than wanted, if there are so many. A token takes precedence over
+    /// `start-after`.
     fn objects<'b>(&self, bucket: &'b LiveBucket) -> Vec<(&'b str, &'b LiveObject)> {
         let after = self.continued.as_deref().or(self.start_after);
         let start = match after {
@@ -144,7 +144,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// Opaque to clients, and good for this bucket only.
+/// Returns a token, opaque to clients and valid for this bucket only.
 fn token(bucket: &str, key: &str) -> String {
     hex::encode(format!("{bucket}/{key}"))
 }

@@ -8,7 +8,7 @@
 //! | DeleteObject `If-Match: *` | deleted | 404 |
 //!
 //! Source: S3 guide, conditional writes and conditional deletes; the 404 of a conditional delete is
-//! that of live answers (localstack/localstack#13894). That a condition shows an absent key without
+//! that of live answers (localstack/localstack#13894). The 404 for a caller without
 //! `s3:ListBucket` is unproved.
 
 use super::body::Payload;
@@ -17,7 +17,7 @@ use crate::aws::{Aws, LiveObject};
 use crate::refusals::{self, Refused};
 use crate::wire::time;
 
-/// What S3 says of an object it encrypts itself, as it does by default.
+/// The header of an object that S3 encrypts itself, as it does by default.
 const ENCRYPTED: (&str, &str) = ("x-amz-server-side-encryption", "AES256");
 
 pub(super) fn get(aws: &Aws, ask: Ask<'_>) -> Result<Rest, Refused> {
@@ -33,9 +33,9 @@ pub(super) fn head(aws: &Aws, ask: Ask<'_>) -> Result<Rest, Refused> {
     Ok(Rest::empty(200, headers(ask, readable(aws, ask)?)))
 }
 
-/// An absent key shows only to callers that may list the bucket (S3 API reference, GetObject,
-/// permissions). A policy that allows listing only with `s3:prefix` does not help: this request
-/// carries none.
+/// Returns the object. Only a caller that may list the bucket sees that a key is absent (S3 API
+/// reference, GetObject, permissions). A policy that allows listing only with `s3:prefix` does not
+/// apply: this request has no prefix.
 fn readable<'a>(aws: &'a Aws, ask: Ask<'_>) -> Result<&'a LiveObject, Refused> {
     let bucket = ask.find(aws)?;
     authorise::check(aws, ask, bucket, "GetObject", &[])?;
@@ -128,7 +128,7 @@ pub(super) fn delete(aws: &mut Aws, ask: Ask<'_>) -> Result<Rest, Refused> {
     Ok(Rest::empty(204, Vec::new()))
 }
 
-/// Whether an object is there and has this ETag, with or without its quotes.
+/// Returns whether an object is there and has this ETag, with or without quotes.
 fn matches(ask: Ask<'_>, present: Option<&LiveObject>, etag: &str) -> Result<(), Refused> {
     let present = present.ok_or_else(|| absent(ask))?;
     let same = etag.trim_matches('"') == present.etag.trim_matches('"');

@@ -1,5 +1,4 @@
-//! Which operation a request asks for, and with what: S3 says it by method, path, query and
-//! headers.
+//! Recognises an S3 operation and its parameters, by method, path, query and headers.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +6,7 @@ use super::Address;
 use crate::wire::Incoming;
 use crate::wire::sigv4::decode_query;
 
-/// What a request is about.
+/// The subject of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub bucket: Option<String>,
@@ -22,7 +21,7 @@ impl Target {
     }
 }
 
-/// Query parameters of ListObjectsV2, with the names its members have.
+/// The query parameters of ListObjectsV2, with the names of its members.
 const LISTING: [(&str, &str); 8] = [
     ("list-type", ""),
     ("prefix", "Prefix"),
@@ -40,8 +39,8 @@ const HEADERS: [(&str, &str); 3] = [
     ("x-amz-expected-bucket-owner", "ExpectedBucketOwner"),
 ];
 
-/// Operation, members for the ledger, and target; an operation without a model is named by what
-/// gives it away.
+/// Returns operation, members for the ledger, and target. An operation that is not modelled is
+/// named by its distinguishing parameter.
 pub(crate) fn recognise(
     request: &Incoming,
     address: Address,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// `{"Operations": ["Decrypt"]}` becomes `Operations.1 = Decrypt`.
+/// Flattens a body: `{"Operations": ["Decrypt"]}` becomes `Operations.1 = Decrypt`.
 pub(crate) fn flatten(value: &Value) -> BTreeMap<String, String> {
     let mut flat = BTreeMap::new();
     walk(value, String::new(), &mut flat);
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_count_from_one() {
+    fn a_json_list_is_flattened_from_one() {
         let flat = flatten(&serde_json::json!({"A": ["x", {"B": 2}], "C": {"D": true}, "E": null}));
         let pairs: Vec<_> = flat.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(pairs, ["A.1=x", "A.2.B=2", "C.D=true"]);

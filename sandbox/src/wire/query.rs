@@ -1,5 +1,5 @@
-//! The parameters of a query call: flat names such as `BlockDeviceMapping.1.Ebs.SnapshotId`, read as lists and
-//! structures.
+//! The parameters of a query call: flat names such as `BlockDeviceMapping.1.Ebs.SnapshotId`, read
+//! as lists and structures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ impl Query {
         &self.params
     }
 
-    /// An empty value counts as given, as it does for AWS.
+    /// Returns a parameter. An empty value counts as given, as it does for AWS.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.params.get(name).map(String::as_str)
     }
@@ -30,7 +30,7 @@ impl Query {
         self.get(name).map(str::to_owned)
     }
 
-    /// Given and not empty.
+    /// Returns a parameter that must be given and not be empty.
     pub(crate) fn required(&self, name: &str) -> Result<&str, Refused> {
         let given = self.get(name).filter(|value| !value.is_empty());
         given.ok_or_else(|| refusals::MISSING_PARAMETER.with(&[&self.full(name)]))
@@ -51,7 +51,7 @@ impl Query {
             .transpose()
     }
 
-    /// `Name.1`, `Name.2`, … in the order of their numbers.
+    /// Returns `Name.1`, `Name.2`, … in the order of their numbers.
     pub(crate) fn list(&self, name: &str) -> Vec<String> {
         let indexes = self.indexes(name);
         let values = indexes
@@ -60,14 +60,14 @@ impl Query {
         values.collect()
     }
 
-    /// `Name.1.…`, `Name.2.…` as parameters of their own.
+    /// Returns `Name.1.…`, `Name.2.…` as parameters of their own.
     pub(crate) fn structures(&self, name: &str) -> Vec<Query> {
         let indexes = self.indexes(name);
         let each = indexes.iter().map(|i| self.below(&format!("{name}.{i}")));
         each.collect()
     }
 
-    /// `Name.…` as parameters of their own; nothing if there are none.
+    /// Returns `Name.…` as parameters of their own; nothing if there are none.
     pub(crate) fn structure(&self, name: &str) -> Option<Query> {
         let inner = self.below(name);
         (!inner.params.is_empty()).then_some(inner)
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_keep_the_order_of_their_numbers() {
+    fn a_query_list_keeps_the_order_of_its_numbers() {
         let query = Query::parse(b"A.10=ten&A.2=two&A.1=one&B.1.C=x&B.1.D=y&B.2.C=z");
         assert_eq!(query.list("A"), ["one", "two", "ten"]);
         let inner = query.structures("B");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_forms_are_only_odd_parameters() {
+    fn a_hostile_query_is_read_as_odd_parameters() {
         let query = Query::parse(b"A..=1&A.99999999999999.B=2&%ff%00=3&&=&A.-1=4");
         assert!(query.list("A").is_empty());
         assert!(query.structures("").is_empty());

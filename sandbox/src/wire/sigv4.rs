@@ -1,7 +1,10 @@
-//! Signature Version 4, seen from the service's side: reads who claims to ask, and computes the signature that only
-//! the holder of the secret could have made.
+//! Signature Version 4, as a service verifies it. The module reads the claim of a request, and
+//! computes the signature that only the holder of the secret can make.
 //!
-//! Written from the signing specification, so that the signers under test are checked against something else.
+//! The code follows the signing specification, so that the signers under test are checked against
+//! something else.
+
+use std::time::{Duration, SystemTime};
 
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{
@@ -12,37 +15,45 @@ use sha2::{Digest, Sha256};
 use super::Incoming;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// Everything but the unreserved characters.
+/// Encodes everything but the unreserved characters.
 const ENCODE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
+/// The accepted difference between a signature's time and the sandbox's, except for S3.
+pub(crate) const SKEW: Duration = Duration::from_mins(5);
+
+pub(crate) fn within_skew(at: SystemTime, now: SystemTime, skew: Duration) -> bool {
+    let apart = at.duration_since(now).or_else(|_| now.duration_since(at));
+    apart.is_ok_and(|apart| apart <= skew)
+}
+
 /// The claim a request carries, unproved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub access_key: String,
-    /// `20260131`
+    /// The date, such as `20260131`.
     pub date: String,
     pub region: String,
     pub service: String,
     pub signed_headers: Vec<String>,
     pub signature: String,
-    /// `20260131T120000Z`
+    /// The time, such as `20260131T120000Z`.
     pub at: String,
     pub session_token: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// There is no signature at all.
+    /// The request has no signature.
     Absent,
     Malformed,
 }
 
 impl Claim {
-    /// From the `Authorization` header.
+    /// Reads the claim from the `Authorization` header.
     pub(crate) fn of_header(request: &Incoming) -> Result<Self, Unreadable> {
         let header = request.header("authorization").ok_or(Unreadable::Absent)?;
         let fields = header
@@ -65,7 +76,7 @@ impl Claim {
         Self::build(credential, signed, signature, at, token).ok_or(Unreadable::Malformed)
     }
 
-    /// From the query of a presigned URL.
+    /// Reads the claim from the query of a presigned URL.
     pub(crate) fn of_query(query: &[(String, String)]) -> Option<Self> {
         let get = |name: &str| {
             let found = query.iter().find(|(key, _)| key == name);
@@ -109,11 +120,12 @@ impl Claim {
         (ends_well && dated && whole).then_some(claim)
     }
 
-    /// Whether the holder of this secret signed this request, body included.
+    /// Returns whether the holder of this secret signed the request, body included.
     pub(crate) fn proves_request(&self, secret: &str, request: &Incoming) -> bool {
         let declared = request.header("x-amz-content-sha256");
         let of_s3 = self.service == "s3";
-        // S3 signs the declared digest, which may be a marker. `s3::body` checks it against the body.
+        // S3 signs the declared digest, which may be a marker. `s3::body` checks it against the
+        // body.
         let body = match declared {
             Some(declared) if of_s3 => declared.to_owned(),
             _ => hex::encode(Sha256::digest(&request.body)),
@@ -139,7 +151,7 @@ impl Claim {
         self.matches(secret, &request.method, &path, &query, &headers, &body)
     }
 
-    /// Whether the holder of this secret made this presigned `GET` of `https://{host}/`.
+    /// Returns whether the holder of this secret made this presigned `GET` of `https://{host}/`.
     pub(crate) fn proves_url(&self, secret: &str, host: &str, query: &[(String, String)]) -> bool {
         let headers = self.canonical_headers(|name| (name == "host").then(|| host.to_owned()));
         let Some(headers) = headers else { return false };
@@ -156,7 +168,7 @@ impl Claim {
         self.signed_headers.iter().any(|name| name == header)
     }
 
-    /// Nothing if a header that was signed is not there.
+    /// Returns the signed headers in canonical form; nothing if a signed header is absent.
     fn canonical_headers(&self, value: impl Fn(&str) -> Option<String>) -> Option<String> {
         let mut lines = String::new();
         for name in &self.signed_headers {
@@ -205,7 +217,7 @@ fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     )
 }
 
-/// Percent-decoded pairs; a `+` stays a `+`.
+/// Returns the percent-decoded pairs of a query; a `+` stays a `+`.
 pub(crate) fn decode_query(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let parts = query.split('&').filter(|part| !part.is_empty());
@@ -225,8 +237,8 @@ fn canonical_query(query: &[(String, String)]) -> String {
     joined.join("&")
 }
 
-/// The path of S3: each segment decoded and encoded anew, so that a key has one signature however
-/// it is written.
+/// Encodes a path for S3: each segment is decoded and encoded anew, so that a key has one signature
+/// however it is written.
 fn encoded_once(path: &str) -> String {
     encoded(path, |segment| {
         let raw: Vec<u8> = percent_decode_str(segment).collect();
@@ -234,7 +246,7 @@ fn encoded_once(path: &str) -> String {
     })
 }
 
-/// Every service but S3 encodes the path as sent once more.
+/// Encodes a path once more, as every service but S3 does.
 fn double_encoded(path: &str) -> String {
     encoded(path, |segment| {
         utf8_percent_encode(segment, ENCODE).to_string()
@@ -251,7 +263,7 @@ fn encoded(path: &str, encode: impl Fn(&str) -> String) -> String {
     }
 }
 
-/// Trimmed, inner runs of blanks made one.
+/// Trims a value and replaces inner runs of blanks by one.
 fn squeeze(value: &str) -> String {
     value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! AWS's four ways to write a time.
+//! The four ways in which AWS writes a time.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// `2026-01-31T12:00:00.000Z`, as EC2 and STS write it.
+/// Returns `2026-01-31T12:00:00.000Z`, as EC2 and STS write it.
 pub(crate) fn iso(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(
         |_| String::new(),
@@ -14,7 +14,7 @@ pub(crate) fn iso(time: SystemTime) -> String {
     )
 }
 
-/// `2026-01-31T12:00:00Z`: STS's expirations.
+/// Returns `2026-01-31T12:00:00Z`, as STS writes expirations.
 pub(crate) fn iso_seconds(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(
         |_| String::new(),
@@ -22,7 +22,7 @@ pub(crate) fn iso_seconds(time: SystemTime) -> String {
     )
 }
 
-/// `Sat, 31 Jan 2026 12:00:00 GMT`, as S3's headers carry it.
+/// Returns `Sat, 31 Jan 2026 12:00:00 GMT`, as S3's headers carry it.
 pub(crate) fn http_date(time: SystemTime) -> String {
     Timestamp::try_from(time).map_or_else(
         |_| String::new(),
@@ -30,7 +30,7 @@ pub(crate) fn http_date(time: SystemTime) -> String {
     )
 }
 
-/// Seconds since 1970 with milliseconds, as KMS writes it.
+/// Returns the seconds since 1970 with milliseconds, as KMS writes them.
 pub(crate) fn epoch(time: SystemTime) -> f64 {
     let millis = time
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -43,20 +43,20 @@ pub(crate) fn epoch(time: SystemTime) -> f64 {
     seconds
 }
 
-/// `20260131T120000Z`, as signatures carry it.
+/// Reads `20260131T120000Z`, as signatures carry it.
 pub(crate) fn parse_basic(text: &str) -> Option<SystemTime> {
     let civil = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
     let at = civil.to_zoned(TimeZone::UTC).ok()?.timestamp();
     Some(SystemTime::from(at))
 }
 
-/// `2026-01-31T12:00:00Z`, with or without a fraction of a second.
+/// Reads `2026-01-31T12:00:00Z`, with or without a fraction of a second.
 pub(crate) fn parse_iso(text: &str) -> Option<SystemTime> {
     let at: Timestamp = text.parse().ok()?;
     text.ends_with('Z').then(|| SystemTime::from(at))
 }
 
-/// A duration of AWS's, shortened by the world's speed.
+/// Returns a duration of AWS's, shortened by the world's speed.
 pub(crate) fn scaled(duration: Duration, speed: f64) -> Duration {
     Duration::try_from_secs_f64(duration.as_secs_f64() / speed).unwrap_or(duration)
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_aws_writes_them() {
+    fn a_time_is_written_in_each_form_of_aws() {
         let time = parse_basic("20260131T120000Z").expect("a time") + Duration::from_millis(7);
         assert_eq!(iso(time), "2026-01-31T12:00:00.007Z");
         assert_eq!(iso_seconds(time), "2026-01-31T12:00:00Z");

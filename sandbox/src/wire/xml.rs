@@ -1,4 +1,4 @@
-//! Just enough XML to answer with: elements and escaped text.
+//! XML for answers: elements and escaped text.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ impl Xml {
         Self::default()
     }
 
-    /// `<tag>…</tag>`
+    /// Writes `<tag>…</tag>`.
     pub(crate) fn element(&mut self, tag: &str, content: impl FnOnce(&mut Self)) -> &mut Self {
         let _ = write!(self.text, "<{tag}>");
         content(self);
@@ -32,7 +32,7 @@ impl Xml {
         self.text(tag, if value { "true" } else { "false" })
     }
 
-    /// Left out where there is no value.
+    /// Writes an element, if there is a value.
     pub(crate) fn maybe(&mut self, tag: &str, value: Option<&str>) -> &mut Self {
         if let Some(value) = value {
             self.text(tag, value);
@@ -40,7 +40,7 @@ impl Xml {
         self
     }
 
-    /// `<tag><item>…</item>…</tag>`, empty lists included.
+    /// Writes `<tag><item>…</item>…</tag>`, even for an empty list.
     pub(crate) fn list<T>(
         &mut self,
         tag: &str,
@@ -66,7 +66,7 @@ impl Xml {
                 '>' => self.text.push_str("&gt;"),
                 '"' => self.text.push_str("&quot;"),
                 '\r' => self.text.push_str("&#xD;"),
-                // XML 1.0 has no way at all to write these.
+                // XML 1.0 cannot express other control characters.
                 c if c.is_control() && !matches!(c, '\t' | '\n') => self.text.push('\u{fffd}'),
                 '\u{fffe}' | '\u{ffff}' => self.text.push('\u{fffd}'),
                 c => self.text.push(c),
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_cannot_break_out_of_its_element() {
+    fn xml_text_is_escaped() {
         let mut xml = Xml::new();
         xml.text("a", "</a>&\"\u{0}x");
         assert_eq!(xml.finish(), "<a>&lt;/a&gt;&amp;&quot;\u{fffd}x</a>");

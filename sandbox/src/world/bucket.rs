@@ -1,4 +1,4 @@
-//! An S3 bucket of an account, and what is in it.
+//! An S3 bucket of an account, and its objects.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,18 +10,21 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bucket {
+    /// The Region.
     pub region: String,
-    /// Unique in all accounts of the world: 3 to 63 lower-case letters, digits, hyphens and dots.
+    /// The name, unique in all accounts of the world: 3 to 63 lower-case letters, digits, hyphens
+    /// and dots.
     pub name: String,
-    /// Bucket policy as JSON; without one, the identity policies of the account decide.
+    /// The bucket policy as JSON. Without one, the identity policies of the account decide.
     #[serde(default)]
     pub policy: Option<String>,
-    /// Objects that exist from the start: key to content.
+    /// The objects that exist from the start: key to content.
     #[serde(default)]
     pub objects: BTreeMap<String, String>,
 }
 
 impl Bucket {
+    /// Returns an empty bucket without a policy.
     pub fn new(region: &str, name: &str) -> Self {
         Self {
             region: region.to_owned(),
@@ -30,12 +33,14 @@ impl Bucket {
         }
     }
 
+    /// Sets the bucket policy.
     #[must_use]
     pub fn policy(mut self, json: impl Display) -> Self {
         self.policy = Some(json.to_string());
         self
     }
 
+    /// Adds an object.
     #[must_use]
     pub fn object(mut self, key: &str, content: &str) -> Self {
         self.objects.insert(key.to_owned(), content.to_owned());

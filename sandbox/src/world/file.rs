@@ -1,4 +1,5 @@
-//! A world as TOML: the same words as the builders, durations in seconds. Never guesses: an unknown key is refused.
+//! A world as TOML, with the names of the builders and durations in seconds. An unknown key is
+//! refused.
 
 use std::time::Duration;
 
@@ -6,12 +7,13 @@ use serde::Deserialize;
 
 use super::{Account, Limits, Organization, World, late_reads};
 
-/// Why a world cannot be: the key at fault and what is wrong with it.
+/// The reason why a world contradicts itself, with the key at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {reason}")]
 pub struct WorldError {
     /// A path such as `account[0].role[1].name`; `world` where no single key is at fault.
     pub key: String,
+    /// The fault.
     pub reason: String,
 }
 
@@ -63,18 +65,8 @@ struct File {
     limits: Limits,
 }
 
-pub(super) fn read(text: &str) -> Result<World, WorldError> {
-    let deserializer = toml::Deserializer::parse(text)
-        .map_err(|error| WorldError::new("world", error.to_string()))?;
-    let file: File = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let key = if path == "." {
-            "world".to_owned()
-        } else {
-            path
-        };
-        WorldError::new(key, error.inner().message())
-    })?;
+pub(crate) fn read(text: &str) -> Result<World, WorldError> {
+    let file = parse(text)?;
     let mut world = World::new().limits(file.limits);
     world.accounts = file.account;
     world.organization = file.organization;
@@ -84,61 +76,57 @@ pub(super) fn read(text: &str) -> Result<World, WorldError> {
         file.copy_mib_per_second,
         &mut world.copy_mib_per_second,
     )?;
-    seconds(
-        "copy_start_seconds",
-        file.copy_start_seconds,
-        &mut world.copy_start,
-    )?;
-    seconds("latency_seconds", file.latency_seconds, &mut world.latency)?;
-    seconds(
-        "grant_delay_seconds",
-        file.grant_delay_seconds,
-        &mut world.grant_delay,
-    )?;
-    seconds(
-        "permission_delay_seconds",
-        file.permission_delay_seconds,
-        &mut world.permission_delay,
-    )?;
-    seconds(
-        "tag_delay_seconds",
-        file.tag_delay_seconds,
-        &mut world.tag_delay,
-    )?;
-    seconds(
-        "read_delay_seconds",
-        file.read_delay_seconds,
-        &mut world.read_delay,
-    )?;
-    seconds(
-        "gone_delay_seconds",
-        file.gone_delay_seconds,
-        &mut world.gone_delay,
-    )?;
-    let registration = file.registration_delay_seconds;
-    seconds(
-        "registration_delay_seconds",
-        registration,
-        &mut world.registration_delay,
-    )?;
-    seconds(
-        "name_delay_seconds",
-        file.name_delay_seconds,
-        &mut world.name_delay,
-    )?;
-    seconds(
-        "principal_delay_seconds",
-        file.principal_delay_seconds,
-        &mut world.principal_delay,
-    )?;
-    seconds(
-        "policy_delay_seconds",
-        file.policy_delay_seconds,
-        &mut world.policy_delay,
-    )?;
+    for (key, given, place) in [
+        ("copy_start", file.copy_start_seconds, &mut world.copy_start),
+        ("latency", file.latency_seconds, &mut world.latency),
+        (
+            "grant_delay",
+            file.grant_delay_seconds,
+            &mut world.grant_delay,
+        ),
+        (
+            "permission_delay",
+            file.permission_delay_seconds,
+            &mut world.permission_delay,
+        ),
+        ("tag_delay", file.tag_delay_seconds, &mut world.tag_delay),
+        ("read_delay", file.read_delay_seconds, &mut world.read_delay),
+        ("gone_delay", file.gone_delay_seconds, &mut world.gone_delay),
+        (
+            "registration_delay",
+            file.registration_delay_seconds,
+            &mut world.registration_delay,
+        ),
+        ("name_delay", file.name_delay_seconds, &mut world.name_delay),
+        (
+            "principal_delay",
+            file.principal_delay_seconds,
+            &mut world.principal_delay,
+        ),
+        (
+            "policy_delay",
+            file.policy_delay_seconds,
+            &mut world.policy_delay,
+        ),
+    ] {
+        seconds(&format!("{key}_seconds"), given, place)?;
+    }
     world.late_reads = late_reads::read(&file.late_reads)?;
-    crate::aws::check(&world)?;
     Ok(world)
+}
+
+fn parse(text: &str) -> Result<File, WorldError> {
+    let deserializer = toml::Deserializer::parse(text)
+        .map_err(|error| WorldError::new("world", error.to_string()))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let key = if path == "." {
+            "world".to_owned()
+        } else {
+            path
+        };
+        WorldError::new(key, error.inner().message())
+    })
 }
 
 fn number(key: &str, given: Option<f64>, place: &mut f64) -> Result<(), WorldError> {

@@ -1,4 +1,4 @@
-//! How late reads show a change, apart from when the change takes effect.
+//! The delays with which reads show a change that is already in effect.
 
 use std::time::Duration;
 
@@ -7,18 +7,19 @@ use serde::Deserialize;
 use super::WorldError;
 use super::file::seconds;
 
-/// How late each kind of read, by itself, shows a change that is already in effect.
+/// The delay with which each kind of read shows a change that is already in effect.
 ///
 /// Each duration is exact. With a `seed`, each is a bound: every change draws a delay of its own
 /// for each kind, up to that kind's duration. Changes of one kind to one resource show in their
 /// order.
 ///
 /// New and deleted resources show no earlier than `World::read_delay`, `tag_delay` and `gone_delay`
-/// say. What an account may see of another's resources is an effect of permissions, and prompt.
+/// say. The visibility of another account's resources is an effect of permissions, and prompt.
 ///
 /// Source: EC2 API reference and KMS guide, eventual consistency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LateReads {
+    /// The seed of random delays; without one, each delay is exact.
     pub seed: Option<u64>,
     /// Tags, in DescribeImages and DescribeSnapshots and in their tag filters.
     pub tags: Duration,

@@ -1,4 +1,4 @@
-//! The `ResponseURL` sink when it refuses, hangs or breaks off.
+//! The `ResponseURL` sink that refuses, hangs or breaks the connection.
 
 use std::time::Duration;
 
@@ -28,14 +28,14 @@ fn statuses(sandbox: &Sandbox) -> Vec<u16> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_is_answered_so_many_times_or_for_ever() {
+async fn a_refusing_sink_answers_its_status_a_number_of_times_or_always() {
     let sandbox = Sandbox::new(world());
     sandbox.refuse_answers(AnswerRefusal::Status {
         status: 503,
         times: Some(2),
     });
     for expected in [503, 503, 200] {
-        // Looking does not count.
+        // A GET of the answers does not use up a refusal.
         assert_eq!(send(&sandbox, "GET", "answers", "").await, Some(200));
         assert_eq!(put(&sandbox).await, Some(expected));
     }
@@ -52,7 +52,7 @@ async fn a_status_is_answered_so_many_times_or_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_breaks_or_nothing_ever_comes_back() {
+async fn a_refusing_sink_breaks_the_connection_or_hangs() {
     let sandbox = Sandbox::new(world());
     sandbox.refuse_answers(AnswerRefusal::Close);
     assert_eq!(put(&sandbox).await, None);
@@ -67,7 +67,7 @@ async fn a_connection_breaks_or_nothing_ever_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_process_asks_for_it_by_http() {
+async fn a_sink_is_made_to_refuse_over_http() {
     let sandbox = Sandbox::new(world());
     let ask = json!({"how": "status", "status": 500, "times": 1}).to_string();
     assert_eq!(send(&sandbox, "POST", "answers", &ask).await, Some(200));

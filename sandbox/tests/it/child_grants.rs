@@ -1,8 +1,9 @@
-//! Grants made by whom only a grant lets make them.
+//! Grants created by a principal that only another grant allows to create them.
 
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::policies::{document, permit};
 use crate::worlds::{Bench, CONSUMER, COPIER, SOURCE_KEY};
 
 const NOBODY: &str = "arn:aws:iam::222222222222:user/nobody";
@@ -16,7 +17,7 @@ fn wish(grantee: &str, operations: &[&str], constraints: &Value) -> Value {
     wish
 }
 
-/// A session of the role that has such a grant from the key's owner.
+/// Returns a session of a role that has a grant of CreateGrant from the key's owner.
 async fn granted(bench: &Bench, operations: &[&str], constraints: &Value) -> Client {
     let parent = wish(COPIER, operations, constraints);
     bench.producer.kms("CreateGrant", parent).await.ok();
@@ -25,7 +26,7 @@ async fn granted(bench: &Bench, operations: &[&str], constraints: &Value) -> Cli
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_has_no_operation_that_its_parent_has_not() {
+async fn a_child_grant_with_an_operation_beyond_its_parent_is_refused() {
     let bench = Bench::new();
     let none = Value::Null;
     let copier = granted(&bench, &["CreateGrant", "Decrypt", "DescribeKey"], &none).await;
@@ -39,21 +40,17 @@ async fn a_child_has_no_operation_that_its_parent_has_not() {
         let answer = copier.kms("CreateGrant", child).await;
         assert_eq!(answer.status, status, "{operations:?}: {answer:?}");
     }
-    // The key's owner needs no parent, and whom its policy lets make grants needs none either.
+    // The key's owner needs no parent grant. A principal that the key policy allows to create
+    // grants needs none either.
     let all = wish(NOBODY, &["Encrypt", "ReEncryptFrom"], &none);
     bench.producer.kms("CreateGrant", all.clone()).await.ok();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": CONSUMER}, "Action": "kms:CreateGrant", "Resource": "*"}]});
-    let policy = policy.to_string();
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy));
-    assert_eq!(changed, Ok(true));
+    let policy = document(&[permit(CONSUMER, "kms:CreateGrant")]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
     copier.kms("CreateGrant", all).await.ok();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_is_constrained_as_strictly_or_more() {
+async fn a_child_grant_with_looser_constraints_is_refused() {
     let subset = |pairs: Value| json!({"EncryptionContextSubset": pairs});
     let equals = |pairs: Value| json!({"EncryptionContextEquals": pairs});
     let (one, two) = (json!({"a": "1"}), json!({"a": "1", "b": "2"}));
@@ -76,7 +73,7 @@ async fn a_child_is_constrained_as_strictly_or_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rehearsal_makes_none() {
+async fn a_dry_run_of_create_grant_creates_no_grant() {
     let bench = Bench::new();
     let copier = granted(&bench, &["CreateGrant", "Decrypt"], &Value::Null).await;
     for (operation, refusal) in [

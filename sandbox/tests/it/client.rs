@@ -1,4 +1,5 @@
-//! A client that signs with AWS's own signer and sends by hand, so that nothing is repaired on the way.
+//! A client that signs with AWS's own signer and sends requests by hand, so that no SDK repairs
+//! them.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,13 +29,13 @@ pub struct Client {
 pub struct Answer {
     pub status: u16,
     pub refusal: Option<String>,
-    /// AWS's error code, from wherever the protocol puts it.
+    /// AWS's error code, from its place in the protocol.
     pub code: Option<String>,
     pub body: String,
 }
 
 impl Answer {
-    /// The text of the first element of this name.
+    /// Returns the text of the first element of this name.
     pub fn text(&self, tag: &str) -> Option<String> {
         let (_, rest) = self.body.split_once(&format!("<{tag}>"))?;
         rest.split_once(&format!("</{tag}>"))
@@ -83,7 +84,7 @@ impl From<Response<Bytes>> for Answer {
     }
 }
 
-/// A path of S3 is signed as it is sent.
+/// Returns the settings for S3, whose paths are signed as sent.
 fn of_s3() -> SigningSettings {
     let mut settings = SigningSettings::default();
     settings.percent_encoding_mode = PercentEncodingMode::Single;
@@ -117,7 +118,7 @@ impl Client {
         }
     }
 
-    /// The Regional endpoint of a service.
+    /// Returns the Regional endpoint of a service.
     pub fn host(&self, service: &str) -> String {
         let suffix = if self.region.starts_with("cn-") {
             "amazonaws.com.cn"
@@ -155,7 +156,7 @@ impl Client {
             .await
     }
 
-    /// Signed for the one endpoint of IAM, whatever the client's Region.
+    /// Calls IAM, signed for its only endpoint whatever the client's Region.
     pub async fn iam(&self, action: &str, params: Params<'_>) -> Answer {
         let home = self.in_region("us-east-1");
         let body = form(action, "2010-05-08", params);
@@ -166,7 +167,8 @@ impl Client {
             .await
     }
 
-    /// Signed for the one endpoint of Organizations, whatever the client's Region.
+    /// Returns a request signed for the only endpoint of Organizations, whatever the client's
+    /// Region.
     pub fn organizations_request(&self, operation: &str, body: String) -> Request<Bytes> {
         let home = self.in_region("us-east-1");
         let target = format!("AWSOrganizationsV20161128.{operation}");
@@ -257,13 +259,13 @@ impl Client {
         request
     }
 
-    /// For S3, but without the header that declares the payload.
+    /// Signs a request for S3 without the header that declares the payload.
     pub fn signed_bare(&self, mut request: Request<Bytes>) -> Request<Bytes> {
         self.apply("s3", &mut request, self.sandbox.now(), of_s3());
         request
     }
 
-    /// A presigned GET, as the CopySnapshot parameter wants it.
+    /// Returns a presigned GET, as CopySnapshot takes it as a parameter.
     pub fn presigned(&self, params: Params<'_>) -> String {
         self.presigned_for(Duration::from_hours(1), params)
     }
@@ -306,7 +308,7 @@ impl Client {
             .expect("signing parameters")
             .into();
         let uri = request.uri().to_string();
-        // The signer adds the header itself.
+        // The signer adds the header.
         let declared = request.headers_mut().remove("x-amz-content-sha256");
         let declared = declared.map(|value| value.to_str().expect("ascii").to_owned());
         let body = request.body().clone();

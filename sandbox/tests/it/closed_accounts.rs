@@ -1,11 +1,11 @@
-//! Accounts that are suspended or closed: nobody acts in them, and nobody gets in.
+//! Suspended and closed accounts: nobody can act in them or assume their roles.
 
 use serde_json::json;
 
 use crate::worlds::{Bench, CONSUMER, COPIER, world};
 
 #[tokio::test(start_paused = true)]
-async fn its_roles_cannot_be_assumed_and_its_sessions_end() {
+async fn a_suspended_accounts_roles_and_sessions_are_refused() {
     let bench = Bench::new();
     let with_id = [("ExternalId", "shared-secret")];
     let session = bench.ferry.assume(COPIER, &with_id).await;
@@ -31,7 +31,7 @@ async fn its_roles_cannot_be_assumed_and_its_sessions_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_state_of_closing_counts() {
+async fn an_account_in_any_closing_state_is_refused() {
     for (state, acts) in [
         ("ACTIVE", true),
         ("SUSPENDED", false),

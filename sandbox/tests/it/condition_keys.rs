@@ -1,25 +1,23 @@
-//! Condition keys that only some requests carry: who signed them, whose resource they concern, how
-//! a key is called.
+//! Condition keys that only some requests carry: the function that signed, the owner of the
+//! resource, the alias of a key.
 
 use amiferry_sandbox::{Account, Key, Role, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::policies::{allow, deny, document, when};
 use crate::worlds::{ORGANIZATION, WEST};
 
 const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:ferry";
 const FERRY: &str = "arn:aws:iam::111111111111:role/ferry";
 
-/// The policy of role `ferry`: everything, but this under this condition.
+/// Returns a policy that allows everything, but this action only under this condition.
 fn but(action: &str, condition: &Value) -> String {
-    json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "*", "Resource": "*"},
-        {"Effect": "Deny", "Action": action, "Resource": "*", "Condition": condition},
-    ]})
-    .to_string()
+    let denied = when(deny(action), condition.clone());
+    document(&[allow("*", "*"), denied]).to_string()
 }
 
-/// The ferry with a key that its function has, and with one that it has not.
+/// Returns two clients of the role `ferry`: with the function's own key, and with another key.
 fn clients(policy: &str) -> (Client, Client) {
     let producer = Account::new("111111111111")
         .role(Role::new("ferry").policy(policy))
@@ -44,7 +42,7 @@ async fn assumes(client: &Client, account: &str) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_requests_of_the_function_carry_its_arn() {
+async fn a_request_carries_a_function_arn_only_with_the_functions_key() {
     let condition = json!({"ArnNotEquals": {"lambda:SourceFunctionArn": FUNCTION}});
     let (function, elsewhere) = clients(&but("sts:AssumeRole", &condition));
     assert!(assumes(&function, "222222222222").await);
@@ -52,7 +50,7 @@ async fn only_requests_of_the_function_carry_its_arn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_is_a_resource_of_its_account_and_organization() {
+async fn a_role_has_its_account_and_organization_as_condition_keys() {
     let condition = json!({"StringNotEquals": {"aws:ResourceAccount": "222222222222"}});
     let (function, _) = clients(&but("sts:AssumeRole", &condition));
     assert!(assumes(&function, "222222222222").await);
@@ -64,7 +62,7 @@ async fn a_role_is_a_resource_of_its_account_and_organization() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_answers_to_its_aliases() {
+async fn a_key_has_its_aliases_as_a_condition_key() {
     for (alias, may) in [("alias/source", true), ("alias/other", false)] {
         let condition = json!({"ForAllValues:StringNotEquals": {"kms:ResourceAliases": alias}});
         let (function, _) = clients(&but("kms:DescribeKey", &condition));

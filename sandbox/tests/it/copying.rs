@@ -1,4 +1,4 @@
-//! Copies: how long they take, what they carry, what breaks them.
+//! Copies: their duration, their content, and the changes that break them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::worlds::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_takes_its_size_over_its_throughput() {
+async fn the_duration_of_a_copy_follows_from_size_and_throughput() {
     let bench = Bench::new();
     let more = [
         ("Description", "the root"),
@@ -52,7 +52,7 @@ async fn a_copy_takes_its_size_over_its_throughput() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_snapshot_never_has_an_id_that_the_world_names() {
+async fn a_new_snapshot_has_no_id_that_the_world_names() {
     let first = Bench::new().copy().await;
     let mut existing = world();
     let snapshot = Snapshot::new(EAST, &first, 1);
@@ -70,7 +70,7 @@ async fn a_new_snapshot_never_has_an_id_that_the_world_names() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn speed_shortens_copies_and_not_the_clock() {
+async fn the_worlds_speed_shortens_copies_and_not_the_clock() {
     let bench = Bench::of(world().speed(10.0));
     let id = bench.copy().await;
     sleep(Duration::from_millis(3700)).await;
@@ -80,7 +80,7 @@ async fn speed_shortens_copies_and_not_the_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn between_regions_the_presigned_url_must_ask_for_the_same() {
+async fn a_presigned_url_for_another_copy_fails_the_copy() {
     let bench = Bench::new();
     let there = bench.consumer.in_region(EAST);
     let url_params = [
@@ -233,7 +233,7 @@ async fn a_deleted_copy_counts_until_it_would_have_completed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tests_decide_how_a_copy_ends() {
+async fn a_test_completes_or_fails_a_copy() {
     let bench = Bench::new();
     let (done, failed, later) = (bench.copy().await, bench.copy().await, bench.copy().await);
     bench.sandbox.edit(|aws| {
@@ -263,7 +263,7 @@ async fn tests_decide_how_a_copy_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_based_copy_keeps_its_promise() {
+async fn a_time_based_copy_completes_in_time() {
     let bench = Bench::new();
     bench.sandbox.edit(|aws| aws.set_copy_mib_per_second(1.0));
     let id = bench
@@ -365,7 +365,7 @@ async fn a_new_permission_counts_node_by_node() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unencrypted_snapshot_stays_so_unless_asked() {
+async fn a_copy_of_an_unencrypted_snapshot_is_encrypted_only_on_request() {
     let bench = Bench::new();
     let more = [("Encrypted", ""), ("KmsKeyId", "")];
     let id = bench
@@ -383,7 +383,7 @@ async fn an_unencrypted_snapshot_stays_so_unless_asked() {
         .find_map(find)
         .expect("the copy");
     assert!(!copy.encrypted && copy.kms_key_arn.is_none());
-    // And being public is seen, so that tests can say that nothing is.
+    // A public snapshot is visible as such, so that tests can assert that none is public.
     let public = [
         ("SnapshotId", PLAIN),
         ("OperationType", "add"),
@@ -404,7 +404,7 @@ async fn an_unencrypted_snapshot_stays_so_unless_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn copy_image_carries_everything_and_answers_the_same_token_the_same() {
+async fn copy_image_copies_all_attributes_and_repeats_by_token() {
     let bench = Bench::new();
     bench.sandbox.edit(|aws| {
         aws.change_image(IMAGE, |image| {

@@ -1,17 +1,18 @@
-//! Copies and keys: whose key a copy gets, whose it may use, and what becomes of it when it may not.
+//! Copies and keys: the key of a copy, the keys it may use, and its end without them.
 
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::policies::{document, permit_owner};
 use crate::refused_keys::grant;
 use crate::worlds::{
     Bench, CONSUMER, COPIER, MANAGED, PRODUCER, ROOT, SOURCE_KEY, TARGET_KEY, WEST, world,
 };
 
 #[tokio::test(start_paused = true)]
-async fn without_a_key_the_copy_gets_aws_ebs_and_cannot_be_shared() {
+async fn a_copy_without_a_key_is_under_aws_ebs_and_cannot_be_shared() {
     let bench = Bench::new();
     let id = bench
         .copy_of(ROOT, &[("KmsKeyId", "")])
@@ -30,7 +31,7 @@ async fn without_a_key_the_copy_gets_aws_ebs_and_cannot_be_shared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_else_can_use_a_managed_key_even_if_the_snapshot_is_shared() {
+async fn a_managed_key_is_unusable_to_other_accounts() {
     let bench = Bench::new();
     bench
         .sandbox
@@ -52,7 +53,7 @@ async fn nobody_else_can_use_a_managed_key_even_if_the_snapshot_is_shared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disabled_a_foreign_and_an_unknown_target_key_end_in_error() {
+async fn a_copy_under_an_unusable_key_ends_in_error() {
     const FOREIGN: &str = "arn:aws:kms:us-west-2:111111111111:key/private";
     for key in [
         "nowhere",
@@ -80,7 +81,7 @@ async fn a_disabled_a_foreign_and_an_unknown_target_key_end_in_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_takes_the_source_away_breaks_the_copy() {
+async fn a_copy_that_loses_its_source_ends_in_error() {
     type Breaker = fn(&mut amiferry_sandbox::Aws) -> bool;
     let breakers: [(&str, Breaker); 4] = [
         ("no longer shared", |aws| {
@@ -111,15 +112,10 @@ async fn whatever_takes_the_source_away_breaks_the_copy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_is_enough_until_it_is_revoked() {
+async fn a_copy_by_grant_ends_in_error_once_it_is_revoked() {
     for revoked in [false, true] {
         let bench = Bench::new();
-        let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-            "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
-        let changed = bench
-            .sandbox
-            .edit(|aws| aws.set_key_policy(SOURCE_KEY, &owner_only.to_string()));
-        assert_eq!(changed, Ok(true));
+        bench.set_key_policy(SOURCE_KEY, document(&[permit_owner(PRODUCER)]));
         let granted = bench.producer.kms("CreateGrant", grant()).await.ok().json();
         let copier = bench
             .ferry
@@ -148,14 +144,10 @@ async fn a_grant_is_enough_until_it_is_revoked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_counts_node_by_node_and_a_copy_under_way_is_spared() {
-    let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
+async fn a_new_grant_is_known_node_by_node_and_spares_copies_under_way() {
+    let owner_only = document(&[permit_owner(PRODUCER)]);
     let bench = Bench::of(world().grant_delay(Duration::from_mins(3)));
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &owner_only.to_string()));
-    assert_eq!(changed, Ok(true));
+    bench.set_key_policy(SOURCE_KEY, &owner_only);
     let mut body = grant();
     body["GranteePrincipal"] = json!("arn:aws:iam::222222222222:root");
     bench.producer.kms("CreateGrant", body).await.ok();
@@ -184,9 +176,8 @@ async fn a_grant_counts_node_by_node_and_a_copy_under_way_is_spared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_counts_only_after_its_delay_and_within_its_constraints() {
-    let owner_only = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
+async fn a_grant_is_in_force_after_its_delay_within_its_constraints() {
+    let owner_only = document(&[permit_owner(PRODUCER)]);
     let cases = [
         (json!(null), 0, "error"),
         (json!(null), 300, "completed"),
@@ -203,10 +194,7 @@ async fn a_grant_counts_only_after_its_delay_and_within_its_constraints() {
     ];
     for (constraints, wait, expected) in cases {
         let bench = Bench::of(world().grant_delay(Duration::from_mins(4)));
-        let changed = bench
-            .sandbox
-            .edit(|aws| aws.set_key_policy(SOURCE_KEY, &owner_only.to_string()));
-        assert_eq!(changed, Ok(true));
+        bench.set_key_policy(SOURCE_KEY, &owner_only);
         let mut body = grant();
         body["GranteePrincipal"] = json!("arn:aws:iam::222222222222:root");
         body["Constraints"] = constraints.clone();

@@ -1,11 +1,11 @@
-//! What each account sees, filtered and page by page.
+//! The resources that each account sees, filtered and page by page.
 
 use amiferry_sandbox::{LaunchPermission, Limits, Snapshot};
 
 use crate::worlds::{Bench, CONSUMER, IMAGE, OWN, PLAIN, PRODUCER, ROOT, UNSHARED, WEST, world};
 
 #[tokio::test(start_paused = true)]
-async fn only_owners_and_those_shared_with_see_a_snapshot() {
+async fn a_snapshot_shows_only_to_owner_and_permitted_accounts() {
     let bench = Bench::new();
     let seen = bench.consumer.ec2("DescribeSnapshots", &[]).await.ok();
     assert_eq!(seen.texts("snapshotId"), [ROOT, PLAIN, OWN]);
@@ -43,7 +43,7 @@ async fn only_owners_and_those_shared_with_see_a_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_is_seen_by_account_organization_and_unit() {
+async fn an_image_shows_by_account_organization_and_unit() {
     let organization = "arn:aws:organizations::999999999999:organization/o-a1b2c3d4e5";
     let outer = "arn:aws:organizations::999999999999:ou/o-a1b2c3d4e5/ou-ab12-11111111";
     let inner = "arn:aws:organizations::999999999999:ou/o-a1b2c3d4e5/ou-ab12-22222222";
@@ -91,71 +91,45 @@ async fn an_image_is_seen_by_account_organization_and_unit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn permissions_are_added_and_removed_one_by_one() {
+async fn a_snapshot_shows_the_permissions_that_were_added_and_not_those_removed() {
     let bench = Bench::new();
+    let producer = &bench.producer;
     let other = "333333333333";
-    let add = [
-        ("SnapshotId", ROOT),
-        ("Attribute", "createVolumePermission"),
-        ("OperationType", "add"),
-        ("UserId.1", other),
-    ];
-    bench
-        .producer
-        .ec2("ModifySnapshotAttribute", &add)
-        .await
-        .ok();
-    let remove = [
-        ("SnapshotId", ROOT),
-        ("CreateVolumePermission.Remove.1.UserId", CONSUMER),
-    ];
-    bench
-        .producer
-        .ec2("ModifySnapshotAttribute", &remove)
-        .await
-        .ok();
-    let params = [
-        ("SnapshotId", ROOT),
-        ("Attribute", "createVolumePermission"),
-    ];
-    let listed = bench
-        .producer
-        .ec2("DescribeSnapshotAttribute", &params)
-        .await
-        .ok();
-    assert_eq!(listed.texts("userId"), [other]);
-    let permission = LaunchPermission::User(other.to_owned());
-    let add = [
-        ("ImageId", IMAGE),
-        ("OperationType", "add"),
-        ("UserId.1", other),
-    ];
-    bench.producer.ec2("ModifyImageAttribute", &add).await.ok();
-    assert!(
-        bench.sandbox.images(PRODUCER, WEST)[0]
-            .launch_permissions
-            .contains(&permission)
-    );
-    let remove = [
-        ("ImageId", IMAGE),
-        ("Attribute", "launchPermission"),
-        ("OperationType", "remove"),
-        ("UserId.1", other),
-    ];
-    bench
-        .producer
-        .ec2("ModifyImageAttribute", &remove)
-        .await
-        .ok();
-    assert!(
-        bench.sandbox.images(PRODUCER, WEST)[0]
-            .launch_permissions
-            .is_empty()
-    );
+    let attribute = ("Attribute", "createVolumePermission");
+    let modify = async |params: &[(&str, &str)]| {
+        let params = [&[("SnapshotId", ROOT)], params].concat();
+        producer.ec2("ModifySnapshotAttribute", &params).await.ok();
+    };
+    modify(&[attribute, ("OperationType", "add"), ("UserId.1", other)]).await;
+    modify(&[("CreateVolumePermission.Remove.1.UserId", CONSUMER)]).await;
+    let params = [("SnapshotId", ROOT), attribute];
+    let listed = producer.ec2("DescribeSnapshotAttribute", &params).await;
+    assert_eq!(listed.ok().texts("userId"), [other]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn filters_are_joined_by_and_their_values_by_or() {
+async fn an_image_has_a_launch_permission_until_it_is_removed() {
+    let bench = Bench::new();
+    let other = "333333333333";
+    let modify = async |operation: &str| {
+        let params = [
+            ("ImageId", IMAGE),
+            ("Attribute", "launchPermission"),
+            ("OperationType", operation),
+            ("UserId.1", other),
+        ];
+        let producer = &bench.producer;
+        producer.ec2("ModifyImageAttribute", &params).await.ok();
+        let image = bench.sandbox.images(PRODUCER, WEST).remove(0);
+        image.launch_permissions
+    };
+    let permission = LaunchPermission::User(other.to_owned());
+    assert!(modify("add").await.contains(&permission));
+    assert!(modify("remove").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_are_joined_by_and_and_their_values_by_or() {
     let bench = Bench::new();
     let find = |params: &'static [(&'static str, &'static str)]| async {
         bench
@@ -214,7 +188,7 @@ async fn filters_are_joined_by_and_their_values_by_or() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_are_complete_also_when_some_are_empty() {
+async fn pages_are_complete_even_if_some_are_empty() {
     for empty_pages in [false, true] {
         let bench = Bench::of(world().limits(Limits {
             empty_pages,
@@ -252,7 +226,7 @@ async fn pages_are_complete_also_when_some_are_empty() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn regions_and_default_keys_are_told() {
+async fn regions_and_default_keys_are_described() {
     let bench = Bench::new();
     bench
         .sandbox
@@ -278,7 +252,7 @@ async fn regions_and_default_keys_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dry_runs_tell_permission_and_change_nothing() {
+async fn a_dry_run_checks_permission_and_changes_nothing() {
     let bench = Bench::new();
     let calls: [(&str, &[(&str, &str)]); 6] = [
         (

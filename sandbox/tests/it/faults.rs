@@ -1,4 +1,4 @@
-//! The ledger, and faults struck into calls.
+//! The ledger, and faults of calls.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -62,7 +62,7 @@ async fn every_call_is_in_the_ledger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn before_means_without_effect_and_after_means_with() {
+async fn a_fault_before_has_no_effect_and_a_fault_after_has() {
     for (fault, happened) in [(Fault::ResetBefore, false), (Fault::ResetAfter, true)] {
         let bench = Bench::new();
         let struck = fault.clone();
@@ -89,7 +89,7 @@ async fn before_means_without_effect_and_after_means_with() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_and_delays_can_be_struck_in() {
+async fn a_fault_refuses_or_delays_a_call() {
     let bench = Bench::new();
     let once = AtomicBool::new(true);
     bench.sandbox.set_fault(move |call| {
@@ -134,7 +134,7 @@ async fn a_hang_is_announced_after_its_effect() {
     assert_eq!(bench.sandbox.grants(SOURCE_KEY).len(), 1);
     assert!(!hanging.is_finished());
     hanging.abort();
-    // Permits are kept for whoever waits later.
+    // A hang before the wait also resolves it.
     let sandbox = bench.sandbox.clone();
     let request = bench.producer.json("ListAliases", "{}".to_owned());
     let hanging = tokio::spawn(async move { sandbox.send(request).await });
@@ -159,7 +159,7 @@ async fn latency_is_divided_by_speed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asynchronous_invocations_are_kept_for_the_test() {
+async fn an_asynchronous_invocation_is_kept_for_the_test() {
     let bench = Bench::new();
     let ferry = &bench.ferry;
     let answer = ferry

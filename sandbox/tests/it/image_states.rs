@@ -29,7 +29,7 @@ fn shared() -> Bench {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disabled_image_shows_only_when_asked_for_and_is_shared_no_more() {
+async fn a_disabled_image_loses_its_permissions_and_shows_only_on_request() {
     let bench = shared();
     switch(&bench, "DisableImage", &[]).await;
     let by_id = ("ImageId.1", IMAGE);
@@ -57,7 +57,7 @@ async fn a_disabled_image_shows_only_when_asked_for_and_is_shared_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deprecated_image_is_hidden_from_others_until_they_ask() {
+async fn a_deprecated_image_shows_to_others_only_on_request() {
     let bench = shared();
     let now = bench.sandbox.edit(|aws| aws.now());
     let at = humantime(now + Duration::from_hours(2));
@@ -74,12 +74,16 @@ async fn a_deprecated_image_is_hidden_from_others_until_they_ask() {
     sleep(Duration::from_hours(3)).await;
     assert_eq!(describe(&[]).await.0, Vec::<String>::new());
     assert_eq!(describe(&[("IncludeDeprecated", "true")]).await.0, [IMAGE]);
-    assert_eq!(seen(&bench, &[]).await, [IMAGE], "the owner sees it always");
+    assert_eq!(
+        seen(&bench, &[]).await,
+        [IMAGE],
+        "the owner always sees the image"
+    );
     switch(&bench, "DisableImageDeprecation", &[]).await;
     assert_eq!(describe(&[]).await, (vec![IMAGE.to_owned()], None));
 }
 
-/// To the minute.
+/// Returns the time, cut to the minute.
 fn humantime(at: std::time::SystemTime) -> String {
     let at = jiff::Timestamp::try_from(at).expect("a time");
     at.strftime("%Y-%m-%dT%H:%M:00Z").to_string()

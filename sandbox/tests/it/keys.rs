@@ -1,14 +1,17 @@
-//! KMS: policies, grants, and who may use a key.
+//! KMS: policies, grants, and the use of keys.
 
 use serde_json::json;
 
 use crate::refused_keys::grant;
 use amiferry_sandbox::Key;
 
-use crate::worlds::{Bench, COPIER, FERRY, ROOT, SOURCE_KEY, TARGET_KEY, WEST, world};
+use crate::policies::{allow, document, permit, permit_owner, when};
+use crate::worlds::{
+    Bench, COPIER, FERRY, ORGANIZATION, PRODUCER, ROOT, SOURCE_KEY, TARGET_KEY, WEST, world,
+};
 
 #[tokio::test(start_paused = true)]
-async fn a_key_is_found_by_every_name() {
+async fn a_key_is_found_by_id_arn_and_alias() {
     let bench = Bench::new();
     let alias_arn = "arn:aws:kms:us-west-2:222222222222:alias/amis";
     for name in ["target", TARGET_KEY, "alias/amis", alias_arn] {
@@ -44,7 +47,7 @@ async fn a_key_is_found_by_every_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_not_symmetric_says_so_and_encrypts_no_copy() {
+async fn an_asymmetric_key_describes_itself_and_encrypts_no_copy() {
     let mut world = world();
     let keys = &mut world.accounts[1].keys;
     keys.push(Key::new(WEST, "mac").spec("HMAC_256"));
@@ -93,7 +96,7 @@ async fn a_key_that_is_not_symmetric_says_so_and_encrypts_no_copy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn grants_are_repeatable_by_name_and_only_when_all_is_equal() {
+async fn a_named_grant_is_repeated_only_if_all_of_it_is_equal() {
     let bench = Bench::new();
     let first = bench.producer.kms("CreateGrant", grant()).await.ok().json();
     let again = bench.producer.kms("CreateGrant", grant()).await.ok().json();
@@ -147,7 +150,7 @@ async fn grants_are_repeatable_by_name_and_only_when_all_is_equal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_is_retired_by_its_token_or_its_retiring_principal() {
+async fn a_grant_is_retired_by_token_or_retiring_principal() {
     let bench = Bench::new();
     let mut body = grant();
     body["RetiringPrincipal"] = json!(FERRY);
@@ -173,7 +176,7 @@ async fn a_grant_is_retired_by_its_token_or_its_retiring_principal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_foreign_caller_needs_grant_and_identity_policy() {
+async fn a_foreign_caller_needs_a_grant_and_an_identity_policy() {
     let bench = Bench::new();
     let copier = bench
         .ferry
@@ -186,10 +189,7 @@ async fn a_foreign_caller_needs_grant_and_identity_policy() {
     );
     bench.producer.kms("CreateGrant", grant()).await.ok();
     copier.kms("DescribeKey", describe.clone()).await.ok();
-    assert_eq!(
-        bench.sandbox.edit(|aws| aws.set_policies(COPIER, &[])),
-        Ok(true)
-    );
+    bench.set_policies(COPIER, &[]);
     let denied = copier.kms("DescribeKey", describe).await;
     assert!(
         denied.body.contains("no identity-based policy allows"),
@@ -198,12 +198,10 @@ async fn a_foreign_caller_needs_grant_and_identity_policy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_policy_limits_what_a_grant_gives() {
+async fn a_session_policy_limits_a_grant() {
     let bench = Bench::new();
     bench.producer.kms("CreateGrant", grant()).await.ok();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"}]})
-    .to_string();
+    let policy = document(&[allow("ec2:*", "*")]).to_string();
     let limits = [("ExternalId", "shared-secret"), ("Policy", policy.as_str())];
     let copier = bench.ferry.assume(COPIER, &limits).await;
     copier.ec2("DescribeRegions", &[]).await.ok();
@@ -227,9 +225,8 @@ async fn a_key_policy_is_read_and_replaced_whole() {
         .json();
     let mut policy: serde_json::Value =
         serde_json::from_str(read["Policy"].as_str().expect("text")).expect("JSON");
-    policy["Statement"].as_array_mut().expect("a list").push(json!({
-        "Sid": "Ferry", "Effect": "Allow", "Principal": {"AWS": COPIER}, "Action": "kms:Decrypt", "Resource": "*",
-    }));
+    let statements = policy["Statement"].as_array_mut().expect("a list");
+    statements.push(permit(COPIER, "kms:Decrypt"));
     let put = json!({"KeyId": TARGET_KEY, "Policy": policy.to_string()});
     bench.consumer.kms("PutKeyPolicy", put).await.ok();
     assert_eq!(bench.sandbox.key_policy(TARGET_KEY), Some(policy));
@@ -242,20 +239,27 @@ async fn a_key_policy_is_read_and_replaced_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn via_service_and_aws_resource_conditions_keep_direct_calls_out() {
+async fn a_key_policy_for_ec2_only_refuses_direct_calls() {
     let bench = Bench::new();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "*"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext"],
-         "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5", "kms:ViaService": "ec2.us-west-2.amazonaws.com"}}},
-        {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:CreateGrant", "Resource": "*",
-         "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}, "Bool": {"kms:GrantIsForAWSResource": "true"}}},
-    ]});
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy.to_string()));
-    assert_eq!(changed, Ok(true));
+    let uses = json!([
+        "kms:DescribeKey",
+        "kms:Decrypt",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKeyWithoutPlaintext",
+    ]);
+    let via_ec2 = json!({"StringEquals": {
+        "aws:PrincipalOrgID": ORGANIZATION, "kms:ViaService": "ec2.us-west-2.amazonaws.com",
+    }});
+    let for_aws = json!({
+        "StringEquals": {"aws:PrincipalOrgID": ORGANIZATION},
+        "Bool": {"kms:GrantIsForAWSResource": "true"},
+    });
+    let policy = document(&[
+        permit_owner(PRODUCER),
+        when(permit("*", uses), via_ec2),
+        when(permit("*", "kms:CreateGrant"), for_aws),
+    ]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
     let direct = bench
         .consumer
         .kms("DescribeKey", json!({"KeyId": SOURCE_KEY}))

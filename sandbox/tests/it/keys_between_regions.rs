@@ -3,6 +3,7 @@
 use amiferry_sandbox::Key;
 use serde_json::json;
 
+use crate::policies::{document, permit};
 use crate::worlds::{Bench, CONSUMER, COPIER, EAST, WEST, world};
 
 const ID: &str = "mrk-0123456789abcdef0123456789abcdef";
@@ -23,7 +24,7 @@ fn bench() -> Bench {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_knows_the_others() {
+async fn a_multi_region_key_lists_primary_and_replicas() {
     let bench = bench();
     let describe = async |region: &str| {
         let client = bench.consumer.in_region(region);
@@ -44,7 +45,10 @@ async fn each_knows_the_others() {
     );
     assert_eq!(
         configuration["ReplicaKeys"],
-        json!([{"Arn": arn("eu-west-1"), "Region": "eu-west-1"}, {"Arn": arn(EAST), "Region": EAST}])
+        json!([
+            {"Arn": arn("eu-west-1"), "Region": "eu-west-1"},
+            {"Arn": arn(EAST), "Region": EAST},
+        ])
     );
     let plain = bench
         .consumer
@@ -55,26 +59,20 @@ async fn each_knows_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn policies_grants_and_states_are_their_own() {
+async fn a_replica_has_policy_grants_and_state_of_its_own() {
     let bench = bench();
     let east = bench.consumer.in_region(EAST);
     let grant = json!({"KeyId": ID, "GranteePrincipal": COPIER, "Operations": ["Decrypt"]});
     east.kms("CreateGrant", grant.clone()).await.ok();
     assert_eq!(bench.sandbox.grants(&arn(EAST)).len(), 1);
     assert!(bench.sandbox.grants(&arn(WEST)).is_empty());
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": COPIER}, "Action": "kms:*", "Resource": "*"}]});
-    let policy = policy.to_string();
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(&arn(EAST), &policy));
-    assert_eq!(changed, Ok(true));
+    bench.set_key_policy(&arn(EAST), document(&[permit(COPIER, "kms:*")]));
     assert_eq!(east.kms("CreateGrant", grant.clone()).await.status, 400);
     bench.consumer.kms("CreateGrant", grant.clone()).await.ok();
     assert!(bench.sandbox.edit(|aws| aws.disable_key(&arn(WEST))));
     let answer = bench.consumer.kms("CreateGrant", grant).await;
     assert_eq!(answer.refusal.as_deref(), Some("KEY_DISABLED"));
-    // The ARN of another Region's names no key here.
+    // An ARN of another Region names no key here.
     let other = json!({"KeyId": arn(EAST)});
     let answer = bench.consumer.kms("DescribeKey", other).await;
     assert_eq!(answer.refusal.as_deref(), Some("KEY_INVALID_ARN"));

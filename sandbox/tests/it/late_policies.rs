@@ -1,16 +1,16 @@
-//! Key policies that count only after a while.
+//! Key policies that are in force only after a delay.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::worlds::{Bench, SOURCE_KEY, source_key_policy, world};
+use crate::policies::{document, permit_owner};
+use crate::worlds::{Bench, PRODUCER, SOURCE_KEY, source_key_policy, world};
 
 const DELAY: Duration = Duration::from_mins(1);
 
 fn closed() -> Value {
-    json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"}]})
+    document(&[permit_owner(PRODUCER)])
 }
 
 fn open() -> Value {
@@ -33,7 +33,7 @@ async fn may(bench: &Bench) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_shown_at_once_and_counts_later() {
+async fn a_put_key_policy_shows_at_once_and_is_in_force_later() {
     let bench = Bench::of(world().policy_delay(DELAY));
     assert!(!may(&bench).await);
     put(&bench, &open()).await;
@@ -48,19 +48,19 @@ async fn it_is_shown_at_once_and_counts_later() {
     put(&bench, &closed()).await;
     assert!(!may(&bench).await);
     tokio::time::sleep(DELAY / 2).await;
-    assert!(may(&bench).await, "the first one counts");
+    assert!(may(&bench).await, "the first policy is in force");
     tokio::time::sleep(DELAY / 2).await;
-    assert!(!may(&bench).await, "the second one counts");
+    assert!(!may(&bench).await, "the second policy is in force");
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_breaks_a_copy_when_it_counts_and_not_before() {
+async fn a_put_key_policy_breaks_a_copy_once_it_is_in_force() {
     let bench = Bench::of(world().policy_delay(DELAY).copy_mib_per_second(50.0));
     let id = bench.copy().await;
     put(&bench, &closed()).await;
     tokio::time::sleep(DELAY / 2).await;
     assert_eq!(bench.state_of(&id).await.0, "pending");
-    // Nobody looks until after the copy would have ended.
+    // No call arrives until after the copy would have ended.
     assert_eq!(bench.end_of(&id).await.0, "error");
     let bench = Bench::of(world().policy_delay(DELAY));
     let id = bench.copy().await;
@@ -69,15 +69,14 @@ async fn it_breaks_a_copy_when_it_counts_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fate_does_not_wait() {
+async fn a_key_policy_set_by_a_test_is_in_force_at_once() {
     let bench = Bench::of(world().policy_delay(DELAY));
     put(&bench, &closed()).await;
-    let policy = open().to_string();
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy));
-    assert_eq!(changed, Ok(true));
+    bench.set_key_policy(SOURCE_KEY, open());
     assert!(may(&bench).await);
     tokio::time::sleep(DELAY).await;
-    assert!(may(&bench).await, "what was put before is forgotten");
+    assert!(
+        may(&bench).await,
+        "a test's policy replaces a policy that was put before"
+    );
 }

@@ -11,7 +11,7 @@ use crate::launching::launch;
 use crate::worlds::{Bench, CONSUMER, IMAGE, PRODUCER, ROOT, SOURCE_KEY, UNSHARED, WEST, world};
 
 const DELAY: Duration = Duration::from_secs(20);
-/// `TICK` before `DELAY` has passed.
+/// The moment `TICK` before `DELAY` has passed.
 const JUST_BEFORE: Duration = Duration::from_millis(19_999);
 const TICK: Duration = Duration::from_millis(1);
 const GRANTEE: &str = "arn:aws:iam::222222222222:user/admin";
@@ -28,7 +28,7 @@ pub fn all() -> BTreeSet<&'static str> {
     kinds.into_iter().flatten().copied().collect()
 }
 
-/// What a test made, by ID.
+/// The resources of a test, by ID.
 pub struct Made {
     image: String,
     snapshot: String,
@@ -41,7 +41,7 @@ pub async fn change(client: &Client, action: &str, params: Params<'_>) {
 
 const STAGE: [(&str, &str); 2] = [("ResourceId.1", IMAGE), ("ResourceId.2", ROOT)];
 
-/// One change for every kind of read. Registering the image uses the copy: it is in effect.
+/// Makes a change for every kind of read. Registering the image proves that the copy is in effect.
 pub async fn make(bench: &Bench) -> Made {
     let tag = [("Tag.1.Key", "stage"), ("Tag.1.Value", "new")];
     change(&bench.producer, "CreateTags", &[STAGE, tag].concat()).await;
@@ -128,7 +128,7 @@ pub async fn assert_effect(bench: &Bench, made: &Made, expected: bool) {
     assert_eq!(facts, [expected; 5]);
 }
 
-/// The reads that show the changes of `make`.
+/// Returns the reads that show the changes of `make`.
 pub async fn seen(bench: &Bench, made: &Made) -> BTreeSet<&'static str> {
     let (owner, other) = (&bench.producer, &bench.consumer);
     let shows = async |client: &Client, action: &str, params: Params<'_>, what: &str| {
@@ -212,7 +212,7 @@ async fn assert_late(late_reads: LateReads, late: &[&'static str]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_delays_every_read_is_prompt() {
+async fn a_read_without_delays_is_prompt() {
     assert_late(LateReads::default(), &[]).await;
 }
 
@@ -271,7 +271,7 @@ async fn late_listings_leave_other_reads_prompt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_may_be_listed_before_it_counts_and_count_before_it_is_listed() {
+async fn a_grant_is_listed_and_in_force_by_separate_delays() {
     for (counts, listed) in [(DELAY, Duration::ZERO), (Duration::ZERO, DELAY)] {
         let late = LateReads {
             grants: listed,
@@ -288,7 +288,7 @@ async fn a_grant_may_be_listed_before_it_counts_and_count_before_it_is_listed() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_given_at_creation_are_as_late_as_the_later_of_both_delays() {
+async fn tags_of_a_creating_call_show_after_the_longer_of_both_delays() {
     for (tag_delay, tags) in [(DELAY, DELAY / 2), (DELAY / 2, DELAY)] {
         let late = LateReads {
             tags,
@@ -335,14 +335,14 @@ async fn a_resource_deleted_before_it_shows_still_shows_for_its_lifetime() {
     assert_eq!(seen(&bench, &made).await, expected(false));
 }
 
-/// The value of the snapshot's tag that DescribeSnapshots shows.
+/// Returns the value of the snapshot's tag that DescribeSnapshots shows.
 pub async fn stage(bench: &Bench) -> Option<u64> {
     let by_id = [("SnapshotId.1", UNSHARED)];
     let shown = bench.producer.ec2("DescribeSnapshots", &by_id).await.ok();
     shown.text("value").and_then(|value| value.parse().ok())
 }
 
-/// The accounts that DescribeSnapshotAttribute shows.
+/// Returns the accounts that DescribeSnapshotAttribute shows.
 pub async fn accounts(bench: &Bench) -> Vec<String> {
     let params = [
         ("SnapshotId", UNSHARED),
@@ -353,7 +353,7 @@ pub async fn accounts(bench: &Bench) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_by_another_hand_are_as_late() {
+async fn changes_by_a_test_show_as_late_as_changes_by_calls() {
     let late = LateReads {
         tags: DELAY,
         permissions: DELAY,

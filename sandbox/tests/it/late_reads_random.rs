@@ -8,7 +8,7 @@ use amiferry_sandbox::world::LateReads;
 use crate::late_reads::{accounts, all, assert_effect, change, make, seen, stage, unmake};
 use crate::worlds::{Bench, UNSHARED, world};
 
-/// What reads show in each second after the changes, and after they are taken back.
+/// Returns the changes that reads show in each second after making them, and after undoing them.
 async fn history(seed: u64, longest: Duration) -> Vec<BTreeSet<&'static str>> {
     let bench = Bench::of(world().late_reads(LateReads::random(seed, longest)));
     let made = make(&bench).await;

@@ -1,17 +1,18 @@
-//! RunInstances: who may launch an image, and whether its volumes can be made.
+//! RunInstances: the permission to launch an image, and the use of its keys.
 
 use std::time::Duration;
 
 use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::{Answer, Client, Params};
+use crate::policies::{self, deny, document, permit, permit_owner, root, when};
 use crate::worlds::{
     Bench, CONSUMER, IMAGE, MANAGEMENT, ORGANIZATION, OUTER, PLAIN, PRODUCER, ROOT, SOURCE_KEY,
     TARGET_KEY, WEST, world,
 };
 
-/// What EC2 uses of a snapshot's key to make a volume of it.
+/// The operations of a snapshot's key that EC2 uses to create a volume.
 pub const USES: [&str; 6] = [
     "DescribeKey",
     "CreateGrant",
@@ -33,7 +34,7 @@ pub async fn launch(client: &Client, image: &str, more: Params<'_>) -> Answer {
     client.ec2("RunInstances", &params).await
 }
 
-/// The ID of an instance that was accepted and is pending.
+/// Launches an image and returns the ID of the pending instance.
 pub async fn launched(client: &Client, image: &str) -> String {
     let answer = launch(client, image, &[]).await.ok();
     assert_eq!(
@@ -49,7 +50,8 @@ async fn described(client: &Client, id: &str) -> Answer {
     client.ec2("DescribeInstances", &params).await.ok()
 }
 
-/// Why the instance was terminated, once it had the time to start; nothing if it runs.
+/// Returns the reason why the instance was terminated, after the time of a start; nothing if it
+/// runs.
 pub async fn reason_of(client: &Client, id: &str) -> Option<(String, String)> {
     tokio::time::sleep(Duration::from_secs(15)).await;
     let shown = described(client, id).await;
@@ -68,31 +70,24 @@ pub async fn reason_of(client: &Client, id: &str) -> Option<(String, String)> {
     Some((code, shown.text("message").expect("a message")))
 }
 
-/// Lets the consumer's account use the source key for these, through EC2.
+/// Allows the consumer's account these operations of the source key, through EC2.
 pub fn allow(bench: &Bench, operations: &[&str]) {
     let actions: Vec<String> = operations
         .iter()
         .map(|name| format!("kms:{name}"))
         .collect();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Action": actions, "Resource": "*",
-         "Condition": {"StringEquals": {"kms:ViaService": "ec2.us-west-2.amazonaws.com"}}}]});
-    set_policy(bench, SOURCE_KEY, &policy);
+    let via_ec2 = json!({"StringEquals": {"kms:ViaService": "ec2.us-west-2.amazonaws.com"}});
+    let policy = document(&[
+        permit_owner(PRODUCER),
+        when(permit(&root(CONSUMER), actions), via_ec2),
+    ]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
 }
 
-pub fn set_policy(bench: &Bench, key: &str, policy: &Value) {
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(key, &policy.to_string()));
-    assert_eq!(changed, Ok(true));
-}
-
-/// Nobody may use the key; the account may look at it.
+/// Forbids every use of the key; the account may only describe it.
 pub fn show_only(bench: &Bench, key: &str, account: &str) {
-    let policy = json!({"Version": "2012-10-17", "Statement": {
-        "Effect": "Allow", "Principal": {"AWS": account}, "Action": "kms:DescribeKey", "Resource": "*"}});
-    set_policy(bench, key, &policy);
+    let policy = document(&[permit(account, "kms:DescribeKey")]);
+    bench.set_key_policy(key, &policy);
 }
 
 pub async fn share(bench: &Bench, parameter: &str, value: &str) {
@@ -106,7 +101,7 @@ fn code(reason: Option<(String, String)>) -> Option<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_own_image_launches_and_is_terminated() {
+async fn an_own_image_launches_and_its_instance_terminates() {
     let bench = Bench::new();
     let producer = &bench.producer;
     let id = launched(producer, IMAGE).await;
@@ -141,9 +136,9 @@ async fn an_own_image_launches_and_is_terminated() {
     assert_eq!(foreign.refusal.as_deref(), Some("INSTANCE_NOT_FOUND"));
 }
 
-/// The launch permission and the key; createVolumePermission is not asked for.
+/// A launch needs the launch permission and the key, but no createVolumePermission.
 #[tokio::test(start_paused = true)]
-async fn a_foreign_image_needs_its_launch_permission_and_its_key() {
+async fn a_foreign_image_launches_with_launch_permission_and_key() {
     let organization = format!("arn:aws:organizations::{MANAGEMENT}:organization/{ORGANIZATION}");
     let unit = format!("arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{OUTER}");
     for (parameter, value) in [
@@ -170,7 +165,7 @@ async fn a_foreign_image_needs_its_launch_permission_and_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_use_of_the_key_is_needed() {
+async fn a_launch_fails_without_any_one_use_of_the_key() {
     let bench = Bench::new();
     share(&bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
     for missing in USES {
@@ -181,12 +176,12 @@ async fn every_use_of_the_key_is_needed() {
         assert_eq!(code, "Client.InternalError", "without {missing}");
         assert_eq!(message, "Client.InternalError: Client error on launch");
     }
-    // The key's policy alone is not enough in another account: the caller's own must allow it too.
+    // The key policy is not enough for another account: the caller's own policies must allow the
+    // use too.
     allow(&bench, &USES);
     let user = "arn:aws:iam::222222222222:user/admin";
-    let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:*","Resource":"*"}}"#;
-    let changed = bench.sandbox.edit(|aws| aws.set_policies(user, &[policy]));
-    assert_eq!(changed, Ok(true));
+    let policy = document(&[policies::allow("ec2:*", "*")]).to_string();
+    bench.set_policies(user, &[&policy]);
     let id = launched(&bench.consumer, IMAGE).await;
     assert_eq!(
         code(reason_of(&bench.consumer, &id).await).as_deref(),
@@ -194,9 +189,9 @@ async fn every_use_of_the_key_is_needed() {
     );
 }
 
-/// Without a key of its own in the request, a volume of somebody else's snapshot comes under one's default key.
+/// EBS encrypts a volume of a foreign snapshot under the caller's default key.
 #[tokio::test(start_paused = true)]
-async fn the_default_key_must_be_usable_too() {
+async fn a_launch_of_a_foreign_snapshot_needs_the_default_key() {
     let mut world = world();
     world.accounts[1]
         .ebs_default_keys
@@ -219,14 +214,14 @@ async fn the_default_key_must_be_usable_too() {
         code(reason_of(&bench.consumer, &id).await).as_deref(),
         state
     );
-    // The owner's volumes stay under the snapshot's key.
+    // Volumes of the owner keep the snapshot's key.
     let id = launched(&bench.producer, IMAGE).await;
     assert_eq!(reason_of(&bench.producer, &id).await, None);
 }
 
-/// What a copy registered without care would be: AWS's defaults fit no instance type of today.
+/// Registers a copy with AWS's defaults, which fit no instance type of today.
 #[tokio::test(start_paused = true)]
-async fn an_image_must_fit_the_instance_type() {
+async fn an_image_that_does_not_fit_the_instance_type_is_refused() {
     let bench = Bench::new();
     let image = |id: &str, change: fn(&mut Image)| {
         let image = Image::new(WEST, id, id)
@@ -275,7 +270,7 @@ async fn an_image_must_fit_the_instance_type() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_launches_once() {
+async fn a_client_token_launches_one_instance() {
     let bench = Bench::new();
     let run = async |token: &str, kind: &str| {
         let params = [("ClientToken", token), ("InstanceType", kind)];
@@ -295,7 +290,7 @@ async fn a_token_launches_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn launching_needs_permission_on_every_resource() {
+async fn a_launch_needs_permission_on_every_resource() {
     let bench = Bench::new();
     let user = "arn:aws:iam::111111111111:user/admin";
     let rehearse = || launch(&bench.producer, IMAGE, &[("DryRun", "true")]);
@@ -311,13 +306,10 @@ async fn launching_needs_permission_on_every_resource() {
         "security-group",
         "subnet",
     ] {
-        let policy = json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"},
-            {"Effect": "Deny", "Action": "ec2:RunInstances", "Resource": format!("arn:aws:ec2:*:*:{kind}/*")}]});
-        let changed = bench
-            .sandbox
-            .edit(|aws| aws.set_policies(user, &[&policy.to_string()]));
-        assert_eq!(changed, Ok(true));
+        let mut denied = deny("ec2:RunInstances");
+        denied["Resource"] = json!(format!("arn:aws:ec2:*:*:{kind}/*"));
+        let policy = document(&[policies::allow("ec2:*", "*"), denied]);
+        bench.set_policies(user, &[&policy.to_string()]);
         let denied = rehearse().await;
         assert_eq!(
             denied.refusal.as_deref(),
@@ -329,7 +321,7 @@ async fn launching_needs_permission_on_every_resource() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_launch_does_not_model_is_refused() {
+async fn a_launch_with_a_parameter_that_is_not_modelled_is_refused() {
     let bench = Bench::new();
     for more in [
         ("MaxCount", "2"),

@@ -1,12 +1,14 @@
-//! Launches by Auto Scaling: as its service-linked role, which no policy of the account lets use a key.
+//! Launches by Auto Scaling: by its service-linked role, whose policies do not allow the use of
+//! keys.
 
 use serde_json::json;
 
 use crate::client::Client;
-use crate::launching::{launched, reason_of, set_policy, share};
-use crate::worlds::{Bench, CONSUMER, IMAGE, SCALER, SOURCE_KEY};
+use crate::launching::{launched, reason_of, share};
+use crate::policies::{document, permit, permit_owner, root, when};
+use crate::worlds::{Bench, CONSUMER, IMAGE, PRODUCER, SCALER, SOURCE_KEY};
 
-/// What Auto Scaling documents for its role.
+/// The operations that Auto Scaling documents for its role.
 const OPERATIONS: [&str; 8] = [
     "Encrypt",
     "Decrypt",
@@ -18,16 +20,23 @@ const OPERATIONS: [&str; 8] = [
     "CreateGrant",
 ];
 
-/// The image is shared, and the consumer's account may use its key and make grants, under this condition.
+/// Shares the image. The consumer's account may use its key, and create grants under this
+/// condition.
 async fn shared(bench: &Bench, condition: serde_json::Value) -> Client {
     share(bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:Encrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Resource": "*",
-         "Action": "kms:CreateGrant", "Condition": condition}]});
-    set_policy(bench, SOURCE_KEY, &policy);
+    let uses = json!([
+        "kms:DescribeKey",
+        "kms:Decrypt",
+        "kms:Encrypt",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKey*",
+    ]);
+    let policy = document(&[
+        permit_owner(PRODUCER),
+        permit(&root(CONSUMER), uses),
+        when(permit(&root(CONSUMER), "kms:CreateGrant"), condition),
+    ]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
     bench.consumer.as_service(SCALER)
 }
 
@@ -78,9 +87,10 @@ async fn auto_scaling_needs_a_grant_made_in_its_own_account() {
     assert!(!starts(&scaler).await);
 }
 
-/// What the account is granted is for its policies to give on.
+/// A grant to an account takes effect through the account's policies, which a service-linked role
+/// lacks.
 #[tokio::test(start_paused = true)]
-async fn a_grant_to_the_account_is_none_to_a_service() {
+async fn a_grant_to_an_account_does_not_reach_a_service_linked_role() {
     let bench = Bench::new();
     share(&bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
     let account = grant("arn:aws:iam::222222222222:root");
@@ -93,7 +103,7 @@ async fn a_grant_to_the_account_is_none_to_a_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_operation_of_the_documented_grant_that_ec2_uses_is_needed() {
+async fn a_service_launch_needs_every_operation_that_ec2_uses() {
     let bench = Bench::new();
     let scaler = shared(&bench, json!({})).await;
     for missing in crate::launching::USES {
@@ -111,20 +121,20 @@ async fn every_operation_of_the_documented_grant_that_ec2_uses_is_needed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_for_aws_resources_only_keeps_that_grant_out() {
+async fn a_key_policy_for_aws_resources_only_refuses_the_services_grant() {
     let bench = Bench::new();
     let condition = json!({"Bool": {"kms:GrantIsForAWSResource": "true"}});
     let scaler = shared(&bench, condition).await;
     let direct = bench.consumer.kms("CreateGrant", grant(SCALER)).await;
     assert_eq!(direct.refusal.as_deref(), Some("KMS_ACCESS_DENIED"));
     assert!(!starts(&scaler).await);
-    // The key's owner is not asked for the condition.
+    // The condition does not apply to the key's owner.
     bench.producer.kms("CreateGrant", grant(SCALER)).await.ok();
     assert!(starts(&scaler).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_else_acts_as_a_service() {
+async fn only_a_service_linked_role_acts_as_a_service() {
     let bench = Bench::new();
     for role in [
         crate::worlds::COPIER,

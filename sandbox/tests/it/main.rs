@@ -1,4 +1,14 @@
-//! The sandbox from outside: signed requests as clients send them, and the world they leave behind.
+//! The sandbox from outside: signed requests as clients send them, and their effect on the world.
+
+/// Returns the first answer from a list of attempts to provoke a refusal.
+macro_rules! first_of {
+    ($($attempt:expr),+ $(,)?) => {{
+        $(if let Some(answer) = $attempt.await {
+            return Some(answer);
+        })+
+        None
+    }};
+}
 
 mod answers;
 mod child_grants;
@@ -17,9 +27,12 @@ mod late_reads;
 mod late_reads_random;
 mod launching;
 mod launching_as_service;
+mod module_map;
+mod module_order;
 mod organizations;
 mod over_http;
 mod partitions;
+mod policies;
 mod refused;
 mod refused_copies;
 mod refused_iam;

@@ -1,16 +1,18 @@
-//! Organizations: who may list, what a list holds, and what membership is worth elsewhere.
+//! Organizations: the permission to list, the content of lists, and the effect of membership
+//! elsewhere.
 
 use amiferry_sandbox::{Account, Fault, World};
 use http::Request;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::policies::{allow, document, permit, permit_owner, when};
 use crate::worlds::{
     Bench, CONSUMER, INNER, MANAGEMENT, ORGANIZATION, OUTER, PRODUCER, ROOT_ID, SOURCE_KEY,
     organization, world,
 };
 
-/// Every item of a list, from as many pages as it takes; the number of pages.
+/// Returns every item of a list, and the number of its pages.
 async fn all(client: &Client, operation: &str, body: Value, name: &str) -> (Vec<Value>, usize) {
     let (mut items, mut pages, mut token) = (Vec::new(), 0, Value::Null);
     loop {
@@ -34,7 +36,7 @@ fn ids(items: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_tree_is_walked_level_by_level() {
+async fn an_organization_is_listed_level_by_level() {
     let bench = Bench::new();
     let client = &bench.management;
     let (roots, _) = all(client, "ListRoots", json!({}), "Roots").await;
@@ -62,7 +64,7 @@ async fn the_tree_is_walked_level_by_level() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn things_are_named_as_the_model_wants() {
+async fn organizations_arns_have_the_models_form() {
     let mut world = world();
     world.accounts[1] = world.accounts[1].clone().state("SUSPENDED").name("shop");
     let bench = Bench::of(world);
@@ -94,7 +96,7 @@ async fn things_are_named_as_the_model_wants() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_describe_and_administrators_list() {
+async fn members_describe_and_only_administrators_list() {
     let mut world = world();
     world.organization = Some(organization().delegated_administrator(PRODUCER));
     let bench = Bench::of(world);
@@ -120,18 +122,11 @@ async fn members_describe_and_administrators_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn policies_are_asked_with_the_resource_of_the_list() {
+async fn a_list_needs_permission_on_its_own_resource() {
     let bench = Bench::new();
     let unit = format!("arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{OUTER}");
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "organizations:List*ForParent", "Resource": unit}]});
-    let changed = bench.sandbox.edit(|aws| {
-        aws.set_policies(
-            "arn:aws:iam::999999999999:user/admin",
-            &[&policy.to_string()],
-        )
-    });
-    assert_eq!(changed, Ok(true));
+    let policy = document(&[allow("organizations:List*ForParent", &unit)]).to_string();
+    bench.set_policies("arn:aws:iam::999999999999:user/admin", &[&policy]);
     let ask = |operation: &'static str, parent: &'static str| {
         bench
             .management
@@ -156,7 +151,7 @@ fn crowded(empty_pages: bool) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_hold_at_most_twenty_and_may_be_empty() {
+async fn a_page_holds_at_most_twenty_items_and_may_be_empty() {
     let bench = Bench::of(crowded(true));
     let body = json!({"ParentId": OUTER});
     let first = bench
@@ -170,7 +165,7 @@ async fn pages_hold_at_most_twenty_and_may_be_empty() {
     let client = &bench.management;
     let (found, pages) = all(client, "ListAccountsForParent", body.clone(), "Accounts").await;
     assert_eq!((found.len(), pages), (45, 4));
-    // Nothing is nothing: no token for an OU without OUs.
+    // An empty list has no token.
     let inner = json!({"ParentId": INNER});
     let (none, pages) = all(
         client,
@@ -189,7 +184,7 @@ async fn pages_hold_at_most_twenty_and_may_be_empty() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_are_in_the_ledger_and_can_be_throttled() {
+async fn organizations_calls_are_in_the_ledger_and_can_fail_by_fault() {
     let bench = Bench::new();
     bench.sandbox.set_fault(|call| match call.service.as_str() {
         "organizations" => Fault::Refuse {
@@ -218,9 +213,9 @@ async fn calls_are_in_the_ledger_and_can_be_throttled() {
     assert_eq!(call.params["ParentId"], OUTER);
 }
 
-/// Its one endpoint is in us-east-1; behind an endpoint of one's own, SDKs sign for the client's Region.
+/// The only endpoint is in us-east-1; at another address, SDKs sign for the client's Region.
 #[tokio::test(start_paused = true)]
-async fn the_endpoint_is_global() {
+async fn organizations_has_one_endpoint() {
     let bench = Bench::new();
     let send = async |region: &str, host: &str| -> Answer {
         let client = bench.management.in_region(region);
@@ -249,16 +244,13 @@ async fn the_endpoint_is_global() {
 #[tokio::test(start_paused = true)]
 async fn a_key_policy_may_name_a_part_of_the_organization() {
     let bench = Bench::new();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:DescribeKey", "Resource": "*",
-         "Condition": {"ForAnyValue:StringLike": {
-            "aws:PrincipalOrgPaths": format!("{ORGANIZATION}/{ROOT_ID}/{OUTER}/*")}}},
-    ]});
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy.to_string()));
-    assert_eq!(changed, Ok(true));
+    let path = format!("{ORGANIZATION}/{ROOT_ID}/{OUTER}/*");
+    let below = json!({"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": path}});
+    let policy = document(&[
+        permit_owner(PRODUCER),
+        when(permit("*", "kms:DescribeKey"), below),
+    ]);
+    bench.set_key_policy(SOURCE_KEY, &policy);
     let describe = || {
         bench
             .consumer

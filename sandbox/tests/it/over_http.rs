@@ -16,7 +16,7 @@ async fn serve(sandbox: &Sandbox) -> Server {
         .expect("a port")
 }
 
-/// One request on a connection of its own; nothing back is a reset.
+/// Sends one request on a connection of its own; no answer means a reset.
 async fn exchange(server: &Server, head: &str, body: &[u8]) -> Option<Answer> {
     let (address, length, body) = (server.addr(), body.len(), body.to_vec());
     let head =
@@ -24,7 +24,7 @@ async fn exchange(server: &Server, head: &str, body: &[u8]) -> Option<Answer> {
     let talk = move || {
         let mut stream = TcpStream::connect(address).expect("a connection");
         stream.write_all(head.as_bytes()).expect("sent");
-        // A server that has heard enough may stop listening.
+        // A server may stop reading before the end of a body.
         let _ = stream.write_all(&body);
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);
@@ -53,7 +53,7 @@ pub async fn too_large() -> Answer {
 }
 
 #[tokio::test]
-async fn the_sandbox_tells_what_it_saw() {
+async fn the_inspection_paths_show_ledger_and_world() {
     let bench = Bench::new();
     let server = serve(&bench.sandbox).await;
     bench.nobody.ec2("DescribeImages", &[]).await;
@@ -90,7 +90,7 @@ async fn the_sandbox_tells_what_it_saw() {
 }
 
 #[tokio::test]
-async fn the_response_url_wants_no_content_type_and_4096_bytes_at_most() {
+async fn the_response_url_refuses_a_content_type_and_a_long_body() {
     let bench = Bench::new();
     let server = serve(&bench.sandbox).await;
     let put = |more: &'static str, body: Vec<u8>| {
@@ -120,7 +120,7 @@ async fn the_response_url_wants_no_content_type_and_4096_bytes_at_most() {
 }
 
 #[tokio::test]
-async fn a_reset_breaks_the_connection_and_a_dropped_server_stops_listening() {
+async fn a_reset_breaks_the_connection_and_a_dropped_server_stops() {
     let bench = Bench::new();
     let server = serve(&bench.sandbox).await;
     bench

@@ -11,6 +11,8 @@ use http::Request;
 use serde_json::json;
 
 use crate::client::Client;
+use crate::policies::{document, permit};
+use crate::refused_keys::COPYING;
 
 const PRODUCER: &str = "111111111111";
 const CONSUMER: &str = "222222222222";
@@ -20,7 +22,7 @@ const IMAGE: &str = "ami-0000000000000c001";
 
 struct Place {
     partition: &'static str,
-    /// Of the source, and of the copy.
+    /// The Regions of the source and of the copy.
     regions: [&'static str; 2],
     suffix: &'static str,
 }
@@ -76,14 +78,14 @@ fn client(sandbox: &Sandbox, id: &str, region: &str) -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_whole_copy_stays_inside() {
+async fn a_copy_completes_inside_its_partition() {
     for place in [CHINA, GOVCLOUD] {
         let sandbox = Sandbox::new(world(&place));
         let (partition, [west, east]) = (place.partition, place.regions);
         let producer = client(&sandbox, PRODUCER, west);
         let role = format!("arn:{partition}:iam::{CONSUMER}:role/Copier");
         let grant = json!({"KeyId": "source", "GranteePrincipal": role,
-            "Operations": ["DescribeKey", "CreateGrant", "Decrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]});
+            "Operations": COPYING});
         producer.kms("CreateGrant", grant).await.ok();
         let copier = producer.assume(&role, &[]).await.in_region(east);
         let who = copier.sts("GetCallerIdentity", &[]).await.ok();
@@ -124,7 +126,7 @@ async fn a_whole_copy_stays_inside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_count_in_no_other_partition() {
+async fn credentials_of_another_partition_are_refused() {
     let sandbox = Sandbox::new(world(&CHINA));
     let china = client(&sandbox, PRODUCER, "us-west-2");
     let commercial = Client::new(&sandbox, "cn-north-1", "AKIACOMMERCIAL", "commercial");
@@ -143,7 +145,7 @@ async fn credentials_count_in_no_other_partition() {
             assert_eq!(answer.code.as_deref(), Some(code), "{answer:?}");
         }
     }
-    // Nor do roles, keys, Regions and organizations.
+    // Roles, keys, Regions and organizations do not cross partitions either.
     let china = client(&sandbox, PRODUCER, "cn-north-1");
     let role = format!("arn:aws:iam::{COMMERCIAL}:role/Copier");
     let params = [("RoleArn", role.as_str()), ("RoleSessionName", "test")];
@@ -179,7 +181,7 @@ async fn credentials_count_in_no_other_partition() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_has_its_endpoints_and_its_regions() {
+async fn each_partition_has_its_own_endpoints_and_regions() {
     for place in [CHINA, GOVCLOUD] {
         let sandbox = Sandbox::new(world(&place));
         let (partition, [west, _]) = (place.partition, place.regions);
@@ -226,7 +228,7 @@ async fn each_has_its_endpoints_and_its_regions() {
             .to_owned();
         assert!(arn.starts_with(&format!("arn:{partition}:organizations::")));
     }
-    // The name of an endpoint ends as its partition's do.
+    // An endpoint has the suffix of its partition.
     let sandbox = Sandbox::new(world(&CHINA));
     let china = client(&sandbox, PRODUCER, "cn-north-1");
     let request = Request::post("https://ec2.cn-north-1.amazonaws.com/").body(Bytes::from_static(
@@ -237,12 +239,12 @@ async fn each_has_its_endpoints_and_its_regions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_managed_key_and_policies_follow() {
+async fn the_managed_key_and_policies_name_their_partition() {
     let sandbox = Sandbox::new(world(&CHINA));
     let consumer = client(&sandbox, CONSUMER, "cn-north-1");
     let own = [("SourceRegion", "cn-north-1"), ("SourceSnapshotId", ROOT)];
     let producer = client(&sandbox, PRODUCER, "cn-north-1");
-    // Under the producer's aws/ebs, used by EC2 in the name of the partition.
+    // The copy is under the producer's aws/ebs, which EC2 uses by its name in the partition.
     let key = [("Encrypted", "true"), ("KmsKeyId", "alias/aws/ebs")];
     let params = [&own[..], &key[..]].concat();
     let copy = producer.ec2("CopySnapshot", &params).await.ok();
@@ -254,11 +256,9 @@ async fn the_managed_key_and_policies_follow() {
     let source = format!("arn:aws-cn:kms:cn-north-1:{PRODUCER}:key/source");
     let describe = json!({"KeyId": source});
     let naming = |partition: &str| {
-        json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Principal": {"AWS": format!("arn:aws-cn:iam::{PRODUCER}:root")},
-             "Action": "kms:*", "Resource": "*"},
-            {"Effect": "Allow", "Principal": {"AWS": format!("arn:{partition}:iam::{CONSUMER}:root")},
-             "Action": "kms:DescribeKey", "Resource": "*"}]})
+        let owner = format!("arn:aws-cn:iam::{PRODUCER}:root");
+        let named = format!("arn:{partition}:iam::{CONSUMER}:root");
+        document(&[permit(&owner, "kms:*"), permit(&named, "kms:DescribeKey")])
     };
     for (partition, status) in [("aws", 400), ("aws-cn", 200)] {
         let put = json!({"KeyId": "source", "Policy": naming(partition).to_string()});
@@ -273,7 +273,7 @@ async fn the_managed_key_and_policies_follow() {
 }
 
 #[tokio::test]
-async fn an_account_has_no_regions_elsewhere() {
+async fn a_declared_resource_in_another_partition_is_refused() {
     let china = || Account::new(PRODUCER).partition("aws-cn");
     let organization = Organization::new("o-a1b2c3d4e5", PRODUCER, "r-ab12");
     for (world, key) in [

@@ -1,9 +1,10 @@
-//! Every refusal of the table, provoked once. One that nobody can provoke has no place there.
+//! Every refusal of the table, provoked once. A refusal that nothing provokes does not belong
+//! there.
 
 use std::time::Duration;
 
+use amiferry_sandbox::Limits;
 use amiferry_sandbox::refusals;
-use amiferry_sandbox::{Limits, World};
 use bytes::Bytes;
 use http::Request;
 use serde_json::json;
@@ -12,11 +13,11 @@ use crate::client::Answer;
 use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
     refused_copies, refused_iam, refused_images, refused_instances, refused_keys,
-    refused_organizations, refused_s3, refused_sessions, refused_states,
+    refused_organizations, refused_s3, refused_sessions, refused_states, settings,
 };
 
 #[tokio::test(start_paused = true)]
-async fn every_refusal_can_be_provoked_and_is_what_the_table_says() {
+async fn every_refusal_is_provoked_and_matches_its_table() {
     let mut unprovoked = Vec::new();
     for refusal in refusals::all() {
         let Some(answer) = provoke(refusal.name).await else {
@@ -46,139 +47,101 @@ async fn every_refusal_can_be_provoked_and_is_what_the_table_says() {
 }
 
 async fn provoke(name: &str) -> Option<Answer> {
-    if let Some(answer) = at_the_door(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = refused_sessions::provoke(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = refused_copies::provoke(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = refused_images::provoke(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = refused_instances::provoke(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = refused_organizations::provoke(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = refused_iam::provoke(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = refused_states::provoke(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = refused_s3::provoke(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = crate::settings::provoke(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = parameters(name).await {
-        return Some(answer);
-    }
-    refused_keys::provoke(name).await
+    first_of!(
+        requests(name),
+        throttled(name),
+        barred(name),
+        refused_sessions::provoke(name),
+        refused_copies::provoke(name),
+        refused_images::provoke(name),
+        refused_instances::provoke(name),
+        refused_organizations::provoke(name),
+        refused_iam::provoke(name),
+        refused_states::provoke(name),
+        refused_s3::provoke(name),
+        settings::provoke(name),
+        parameters(name),
+        refused_keys::provoke(name),
+    )
 }
 
-fn limited(limits: Limits) -> World {
-    world().limits(limits)
-}
-
-async fn at_the_door(name: &str) -> Option<Answer> {
+async fn requests(name: &str) -> Option<Answer> {
     let bench = Bench::new();
+    let (consumer, nobody) = (&bench.consumer, &bench.nobody);
+    let request = match name {
+        "MALFORMED_REQUEST" => {
+            let request = Request::post("https://ec2.us-west-2.amazonaws.com/");
+            let request = request.body(Bytes::from_static(b"\xff\xfe"));
+            consumer.signed("ec2", request.expect("a request"))
+        }
+        "KMS_MALFORMED_REQUEST" => consumer.json("DescribeKey", "{".to_owned()),
+        "REQUEST_TOO_LARGE" => return Some(crate::over_http::too_large().await),
+        "NO_SUCH_VERSION" => consumer.query("ec2", "DescribeRegions", "2010-01-01", &[]),
+        "NOT_IMPLEMENTED" => return Some(consumer.ec2("DescribeVolumes", &[]).await),
+        "LAMBDA_TOO_LARGE" => consumer.invoke("ferry", "Event", vec![b' '; 1024 * 1024 + 1]),
+        "LAMBDA_ACCESS_DENIED" => nobody.invoke("ferry", "Event", b"{}".to_vec()),
+        _ => return None,
+    };
+    Some(consumer.answer(request).await)
+}
+
+async fn throttled(name: &str) -> Option<Answer> {
+    let limits = Limits {
+        throttling: true,
+        ..Limits::default()
+    };
+    let bench = Bench::of(world().limits(limits));
     let consumer = &bench.consumer;
     Some(match name {
-        "MALFORMED_REQUEST" => {
-            let request = Request::post("https://ec2.us-west-2.amazonaws.com/")
-                .body(Bytes::from_static(b"\xff\xfe"));
-            consumer
-                .answer(consumer.signed("ec2", request.expect("a request")))
-                .await
-        }
-        "KMS_MALFORMED_REQUEST" => {
-            consumer
-                .answer(consumer.json("DescribeKey", "{".to_owned()))
-                .await
-        }
-        "REQUEST_TOO_LARGE" => crate::over_http::too_large().await,
-        "NO_SUCH_VERSION" => {
-            consumer
-                .answer(consumer.query("ec2", "DescribeRegions", "2010-01-01", &[]))
-                .await
-        }
-        "NOT_IMPLEMENTED" => consumer.ec2("DescribeVolumes", &[]).await,
         "REQUEST_LIMIT_EXCEEDED" => {
-            let bench = Bench::of(limited(Limits {
-                throttling: true,
-                ..Limits::default()
-            }));
             for _ in 0..100 {
-                bench.consumer.ec2("DescribeRegions", &[]).await.ok();
+                consumer.ec2("DescribeRegions", &[]).await.ok();
             }
-            bench.consumer.ec2("DescribeRegions", &[]).await
+            consumer.ec2("DescribeRegions", &[]).await
         }
         "KMS_THROTTLING" => {
-            let bench = Bench::of(limited(Limits {
-                throttling: true,
-                ..Limits::default()
-            }));
             let revoke = json!({"KeyId": "target", "GrantId": "0".repeat(64)});
             for _ in 0..50 {
-                bench.consumer.kms("RevokeGrant", revoke.clone()).await;
+                consumer.kms("RevokeGrant", revoke.clone()).await;
             }
-            bench.consumer.kms("RevokeGrant", revoke).await
+            consumer.kms("RevokeGrant", revoke).await
         }
-        "LAMBDA_TOO_LARGE" => {
-            consumer
-                .answer(consumer.invoke("ferry", "Event", vec![b' '; 1024 * 1024 + 1]))
-                .await
-        }
-        "LAMBDA_ACCESS_DENIED" => {
-            let nobody = &bench.nobody;
-            nobody
-                .answer(nobody.invoke("ferry", "Event", b"{}".to_vec()))
-                .await
-        }
+        _ => return None,
+    })
+}
+
+/// Provokes the refusals of a disabled Region and of a suspended account.
+async fn barred(name: &str) -> Option<Answer> {
+    const REGION: &str = "ap-east-1";
+    let bench = Bench::new();
+    let (sandbox, consumer) = (&bench.sandbox, &bench.consumer);
+    let far = consumer.in_region(REGION);
+    let disable = || sandbox.edit(|aws| aws.disable_region(CONSUMER, REGION));
+    let suspend = || sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+    Some(match name {
         "OPT_IN_REQUIRED" => {
-            bench
-                .sandbox
-                .edit(|aws| aws.disable_region(CONSUMER, "ap-east-1"));
-            consumer
-                .in_region("ap-east-1")
-                .ec2("DescribeRegions", &[])
-                .await
+            disable();
+            far.ec2("DescribeRegions", &[]).await
         }
         "KMS_REGION_DISABLED" => {
-            bench
-                .sandbox
-                .edit(|aws| aws.disable_region(CONSUMER, "ap-east-1"));
-            consumer
-                .in_region("ap-east-1")
-                .kms("ListAliases", json!({}))
-                .await
+            disable();
+            far.kms("ListAliases", json!({})).await
+        }
+        "STS_REGION_DISABLED" => {
+            disable();
+            far.sts("GetCallerIdentity", &[]).await
         }
         "ACCOUNT_BLOCKED" => {
-            bench.sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+            suspend();
             consumer.ec2("DescribeRegions", &[]).await
         }
         "ACCOUNT_SUSPENDED" => {
-            bench.sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+            suspend();
             consumer.sts("GetCallerIdentity", &[]).await
         }
         "KMS_ACCOUNT_SUSPENDED" => {
-            bench.sandbox.edit(|aws| aws.suspend_account(CONSUMER));
+            suspend();
             consumer.kms("ListAliases", json!({})).await
-        }
-        "STS_REGION_DISABLED" => {
-            bench
-                .sandbox
-                .edit(|aws| aws.disable_region(CONSUMER, "ap-east-1"));
-            consumer
-                .in_region("ap-east-1")
-                .sts("GetCallerIdentity", &[])
-                .await
         }
         _ => return None,
     })
@@ -215,45 +178,43 @@ async fn parameters(name: &str) -> Option<Answer> {
     })
 }
 
-/// Nothing a client may send ends in anything but an answer.
+const HOSTILE: [(&str, &str, &[u8]); 5] = [
+    (
+        "POST",
+        "https://ec2.us-west-2.amazonaws.com/",
+        b"Action=DescribeImages&Version=2016-11-15&Filter.0.Name=%ff&ImageId.4294967296=x",
+    ),
+    (
+        "GET",
+        "https://ec2.us-west-2.amazonaws.com/?Action=&Version=%00",
+        b"",
+    ),
+    (
+        "DELETE",
+        "https://ec2.us-west-2.amazonaws.com/%2e%2e/x?&&&=",
+        b"\0\0\0",
+    ),
+    (
+        "PUT",
+        "https://lambda.us-west-2.amazonaws.com/2015-03-31/functions/%ff/invocations",
+        b"{}",
+    ),
+    (
+        "POST",
+        "https://sts.us-west-2.amazonaws.com/",
+        b"Action=AssumeRole&Version=2011-06-15&RoleArn=%F0%9F%92%A9",
+    ),
+];
+
 #[tokio::test(start_paused = true)]
-async fn hostile_bytes_get_an_answer() {
+async fn a_hostile_request_is_refused_signed_or_not() {
     let bench = Bench::new();
     let consumer = &bench.consumer;
-    for (method, uri, body) in [
-        (
-            "POST",
-            "https://ec2.us-west-2.amazonaws.com/",
-            &b"Action=DescribeImages&Version=2016-11-15&Filter.0.Name=%ff&ImageId.4294967296=x"[..],
-        ),
-        (
-            "GET",
-            "https://ec2.us-west-2.amazonaws.com/?Action=&Version=%00",
-            b"",
-        ),
-        (
-            "DELETE",
-            "https://ec2.us-west-2.amazonaws.com/%2e%2e/x?&&&=",
-            b"\0\0\0",
-        ),
-        (
-            "PUT",
-            "https://lambda.us-west-2.amazonaws.com/2015-03-31/functions/%ff/invocations",
-            b"{}",
-        ),
-        (
-            "POST",
-            "https://sts.us-west-2.amazonaws.com/",
-            b"Action=AssumeRole&Version=2011-06-15&RoleArn=%F0%9F%92%A9",
-        ),
-    ] {
+    for (method, uri, body) in HOSTILE {
         for service in ["ec2", "sts", "kms", "iam", "lambda", "organizations", "s3"] {
             let request = || {
-                Request::builder()
-                    .method(method)
-                    .uri(uri)
-                    .body(Bytes::from_static(body))
-                    .expect("a request")
+                let request = Request::builder().method(method).uri(uri);
+                request.body(Bytes::from_static(body)).expect("a request")
             };
             let signed = consumer.answer(consumer.signed(service, request())).await;
             assert!(signed.status >= 400, "{signed:?}");
@@ -261,6 +222,14 @@ async fn hostile_bytes_get_an_answer() {
             assert!(unsigned.status >= 400, "{unsigned:?}");
         }
     }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.sandbox.images(CONSUMER, WEST).len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hostile_json_body_is_refused() {
+    let bench = Bench::new();
+    let consumer = &bench.consumer;
     for body in [
         "null",
         "[]",
@@ -269,11 +238,15 @@ async fn hostile_bytes_get_an_answer() {
         "{\"KeyId\": \"arn:aws:kms:us-west-2:1:\"}",
         "\u{0}",
     ] {
-        let answer = consumer
-            .answer(consumer.json("DescribeKey", body.to_owned()))
-            .await;
+        let request = consumer.json("DescribeKey", body.to_owned());
+        let answer = consumer.answer(request).await;
         assert_eq!(answer.status, 400, "{answer:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hostile_authorization_header_is_refused() {
+    let bench = Bench::new();
     for header in [
         "AWS4-HMAC-SHA256",
         "AWS4-HMAC-SHA256 Credential=a/b",
@@ -284,9 +257,7 @@ async fn hostile_bytes_get_an_answer() {
             .header("authorization", header)
             .header("x-amz-date", "20260101T000000Z")
             .body(Bytes::new());
-        let answer = consumer.answer(request.expect("a request")).await;
+        let answer = bench.consumer.answer(request.expect("a request")).await;
         assert!(answer.status >= 400, "{answer:?}");
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(bench.sandbox.images(CONSUMER, WEST).len(), 0);
 }

@@ -3,49 +3,40 @@
 use std::time::Duration;
 
 use amiferry_sandbox::Limits;
-use serde_json::json;
 
 use crate::client::Answer;
+use crate::policies::{document, permit_owner};
 use crate::worlds::{
-    Bench, CONSUMER, EAST, IMAGE, MANAGED, OWN, PLAIN, ROOT, SOURCE_KEY, UNSHARED, world,
+    Bench, CONSUMER, EAST, IMAGE, MANAGED, OWN, PLAIN, PRODUCER, ROOT, SOURCE_KEY, UNSHARED, world,
 };
 
 pub async fn provoke(name: &str) -> Option<Answer> {
-    if let Some(answer) = tags(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = permissions(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = asynchronous(name).await {
-        return Some(answer);
-    }
+    first_of!(
+        tags(name),
+        permissions(name),
+        asynchronous(name),
+        copies(name),
+        time_based(name),
+        snapshots(name),
+    )
+}
+
+async fn snapshots(name: &str) -> Option<Answer> {
+    let bench = Bench::new();
+    let (producer, consumer) = (&bench.producer, &bench.consumer);
+    let (operation, client, params) = match name {
+        "SNAPSHOT_MALFORMED" => ("DeleteSnapshot", consumer, [("SnapshotId", "snap-x")]),
+        "SNAPSHOT_NOT_FOUND" => ("DescribeSnapshots", consumer, [("SnapshotId.1", UNSHARED)]),
+        "SNAPSHOT_NOT_OWNED" => ("DeleteSnapshot", consumer, [("SnapshotId", ROOT)]),
+        "SNAPSHOT_IN_USE" => ("DeleteSnapshot", producer, [("SnapshotId", ROOT)]),
+        _ => return None,
+    };
+    Some(client.ec2(operation, &params).await)
+}
+
+async fn copies(name: &str) -> Option<Answer> {
     let bench = Bench::new();
     Some(match name {
-        "SNAPSHOT_MALFORMED" => {
-            bench
-                .consumer
-                .ec2("DeleteSnapshot", &[("SnapshotId", "snap-x")])
-                .await
-        }
-        "SNAPSHOT_NOT_FOUND" => {
-            bench
-                .consumer
-                .ec2("DescribeSnapshots", &[("SnapshotId.1", UNSHARED)])
-                .await
-        }
-        "SNAPSHOT_NOT_OWNED" => {
-            bench
-                .consumer
-                .ec2("DeleteSnapshot", &[("SnapshotId", ROOT)])
-                .await
-        }
-        "SNAPSHOT_IN_USE" => {
-            bench
-                .producer
-                .ec2("DeleteSnapshot", &[("SnapshotId", ROOT)])
-                .await
-        }
         "COPY_FROM_NOT_COMPLETED" => {
             let pending = bench.copy().await;
             bench.copy_of(&pending, &[]).await
@@ -58,9 +49,8 @@ pub async fn provoke(name: &str) -> Option<Answer> {
         "COPY_UNKNOWN_REGION" => bench.copy_of(ROOT, &[("SourceRegion", "us-north-1")]).await,
         "COPY_KEY_NEEDS_ENCRYPTED" => bench.copy_of(PLAIN, &[("Encrypted", "")]).await,
         "COPY_CANNOT_DECRYPT" => {
-            bench
-                .copy_of(ROOT, &[("Encrypted", "false"), ("KmsKeyId", "")])
-                .await
+            let params = [("Encrypted", "false"), ("KmsKeyId", "")];
+            bench.copy_of(ROOT, &params).await
         }
         "COPY_LIMIT" => {
             for _ in 0..20 {
@@ -68,37 +58,35 @@ pub async fn provoke(name: &str) -> Option<Answer> {
             }
             bench.copy_of(ROOT, &[]).await
         }
-        "COPY_MINUTES" => {
-            bench
-                .copy_of(ROOT, &[("CompletionDurationMinutes", "20")])
-                .await
-        }
+        _ => return None,
+    })
+}
+
+async fn time_based(name: &str) -> Option<Answer> {
+    let limits = Limits {
+        concurrent_copies: 500,
+        ..Limits::default()
+    };
+    let bench = Bench::of(world().limits(limits));
+    let copy = |minutes| bench.copy_of(ROOT, minutes);
+    let in_15 = &[("CompletionDurationMinutes", "15")];
+    let resize = |gib| {
+        let sandbox = &bench.sandbox;
+        sandbox.edit(|aws| aws.change_snapshot(ROOT, |snapshot| snapshot.volume_size = gib));
+    };
+    Some(match name {
+        "COPY_MINUTES" => copy(&[("CompletionDurationMinutes", "20")]).await,
         "COPY_SNAPSHOT_THROUGHPUT" => {
-            bench
-                .sandbox
-                .edit(|aws| aws.change_snapshot(ROOT, |s| s.volume_size = 16_384));
-            bench
-                .copy_of(ROOT, &[("CompletionDurationMinutes", "15")])
-                .await
+            resize(16_384);
+            copy(in_15).await
         }
         "COPY_REGION_THROUGHPUT" => {
-            let bench = Bench::of(world().limits(Limits {
-                concurrent_copies: 500,
-                ..Limits::default()
-            }));
-            // 427 MiB/s each, of 2,000: the fifth is slower, and leaves none.
-            bench
-                .sandbox
-                .edit(|aws| aws.change_snapshot(ROOT, |s| s.volume_size = 375));
+            // Each copy takes 427 MiB/s, of 2,000: the fifth is slower, and leaves none.
+            resize(375);
             for _ in 0..5 {
-                bench
-                    .copy_of(ROOT, &[("CompletionDurationMinutes", "15")])
-                    .await
-                    .ok();
+                copy(in_15).await.ok();
             }
-            bench
-                .copy_of(ROOT, &[("CompletionDurationMinutes", "15")])
-                .await
+            copy(in_15).await
         }
         _ => return None,
     })
@@ -162,79 +150,45 @@ async fn tags(name: &str) -> Option<Answer> {
 }
 
 async fn permissions(name: &str) -> Option<Answer> {
+    const ORGANIZATION: &str = "arn:aws:organizations::999999999999:organization/o-a1b2c3d4e5";
+    const ADD: &str = "CreateVolumePermission.Add.1.UserId";
+    const REMOVE: &str = "CreateVolumePermission.Remove.1.UserId";
     let bench = Bench::new();
-    let modify = |params: &'static [(&'static str, &'static str)]| {
-        bench.producer.ec2("ModifySnapshotAttribute", params)
-    };
-    Some(match name {
-        "USER_ID_MALFORMED" => {
-            const ORGANIZATION: &str =
-                "arn:aws:organizations::999999999999:organization/o-a1b2c3d4e5";
-            modify(&[
-                ("SnapshotId", ROOT),
-                ("OperationType", "add"),
-                ("UserId.1", ORGANIZATION),
-            ])
-            .await
-        }
-        "PERMISSION_BOTH_WAYS" => {
-            modify(&[
-                ("SnapshotId", ROOT),
-                ("CreateVolumePermission.Add.1.UserId", CONSUMER),
-                ("CreateVolumePermission.Remove.1.UserId", CONSUMER),
-            ])
-            .await
-        }
-        "PERMISSION_TWO_FORMS" => {
-            modify(&[
-                ("SnapshotId", ROOT),
-                ("CreateVolumePermission.Add.1.UserId", CONSUMER),
-                ("OperationType", "add"),
-            ])
-            .await
-        }
-        "PERMISSION_CHANGES_LIMIT" => {
-            let ids: Vec<(String, String)> = (1..=501)
-                .map(|i| (format!("UserId.{i}"), format!("{i:012}")))
-                .collect();
-            let mut params: Vec<_> = ids.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-            params.extend([("SnapshotId", ROOT), ("OperationType", "add")]);
-            bench.producer.ec2("ModifySnapshotAttribute", &params).await
-        }
-        "PERMISSION_NOTHING" => modify(&[("SnapshotId", ROOT), ("OperationType", "add")]).await,
-        "EBS_DEFAULT_KEY_SHARED" => {
-            modify(&[
-                ("SnapshotId", MANAGED),
-                ("OperationType", "add"),
-                ("UserId.1", CONSUMER),
-            ])
-            .await
-        }
-        "ENCRYPTED_SNAPSHOT_PUBLIC" => {
-            modify(&[
-                ("SnapshotId", ROOT),
-                ("OperationType", "add"),
-                ("UserGroup.1", "all"),
-            ])
-            .await
-        }
-        "USER_GROUP_UNKNOWN" => {
-            modify(&[
-                ("SnapshotId", PLAIN),
-                ("OperationType", "add"),
-                ("UserGroup.1", "friends"),
-            ])
-            .await
-        }
-        "ATTRIBUTE_UNKNOWN" => {
-            let params = [("ImageId", IMAGE), ("Attribute", "colour")];
-            bench.producer.ec2("DescribeImageAttribute", &params).await
-        }
+    let producer = &bench.producer;
+    if name == "ATTRIBUTE_UNKNOWN" {
+        let params = [("ImageId", IMAGE), ("Attribute", "colour")];
+        return Some(producer.ec2("DescribeImageAttribute", &params).await);
+    }
+    if name == "PERMISSION_CHANGES_LIMIT" {
+        let ids = numbered("UserId", 501);
+        let mut params: Vec<_> = ids.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        params.extend([("SnapshotId", ROOT), ("OperationType", "add")]);
+        return Some(producer.ec2("ModifySnapshotAttribute", &params).await);
+    }
+    let add = ("OperationType", "add");
+    let (snapshot, params) = match name {
+        "USER_ID_MALFORMED" => (ROOT, vec![add, ("UserId.1", ORGANIZATION)]),
+        "PERMISSION_BOTH_WAYS" => (ROOT, vec![(ADD, CONSUMER), (REMOVE, CONSUMER)]),
+        "PERMISSION_TWO_FORMS" => (ROOT, vec![(ADD, CONSUMER), add]),
+        "PERMISSION_NOTHING" => (ROOT, vec![add]),
+        "EBS_DEFAULT_KEY_SHARED" => (MANAGED, vec![add, ("UserId.1", CONSUMER)]),
+        "ENCRYPTED_SNAPSHOT_PUBLIC" => (ROOT, vec![add, ("UserGroup.1", "all")]),
+        "USER_GROUP_UNKNOWN" => (PLAIN, vec![add, ("UserGroup.1", "friends")]),
         _ => return None,
-    })
+    };
+    let params = [vec![("SnapshotId", snapshot)], params].concat();
+    Some(producer.ec2("ModifySnapshotAttribute", &params).await)
 }
 
-/// Accepted with 200, and seen in the snapshot's state: the answer's body is the `StateMessage`.
+/// Returns this many numbered parameters, each with an account ID of its own.
+pub fn numbered(name: &str, count: u32) -> Vec<(String, String)> {
+    let numbers = 1..=count;
+    numbers
+        .map(|i| (format!("{name}.{i}"), format!("{i:012}")))
+        .collect()
+}
+
+/// Provokes a refusal that shows in the snapshot's state. The answer's body is the `StateMessage`.
 async fn asynchronous(name: &str) -> Option<Answer> {
     let bench = Bench::new();
     let id = match name {
@@ -243,12 +197,7 @@ async fn asynchronous(name: &str) -> Option<Answer> {
             answer.ok().text("snapshotId").expect("a snapshot")
         }
         "COPY_KEY_NOT_ACCESSIBLE" => {
-            let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-                "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*"}]});
-            let changed = bench
-                .sandbox
-                .edit(|aws| aws.set_key_policy(SOURCE_KEY, &policy.to_string()));
-            assert_eq!(changed, Ok(true));
+            bench.set_key_policy(SOURCE_KEY, document(&[permit_owner(PRODUCER)]));
             bench.copy().await
         }
         "COPY_BAD_PRESIGNED_URL" => {

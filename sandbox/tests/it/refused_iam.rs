@@ -42,7 +42,7 @@ pub async fn provoke(name: &str) -> Option<Answer> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_modelled_is_refused() {
+async fn an_iam_call_that_is_not_modelled_is_refused() {
     let bench = Bench::new();
     for (action, params) in [
         ("ListRoles", vec![]),

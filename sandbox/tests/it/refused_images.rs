@@ -3,90 +3,76 @@
 use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image, Limits};
 
 use crate::client::Answer;
-use crate::worlds::{Bench, CONSUMER, IMAGE, MANAGED, OWN, PRODUCER, ROOT, WEST, world};
+use crate::refused_copies::numbered;
+use crate::worlds::{
+    Bench, CONSUMER, IMAGE, MANAGED, ORGANIZATION, OWN, PRODUCER, ROOT, WEST, world,
+};
 
 const GONE: &str = "ami-0000000000000dead";
 
 pub async fn provoke(name: &str) -> Option<Answer> {
-    if let Some(answer) = registering(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = copying(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = switching(name).await {
-        return Some(answer);
-    }
+    first_of!(
+        registering(name),
+        copying(name),
+        switching(name),
+        finding(name),
+        sharing(name),
+    )
+}
+
+async fn finding(name: &str) -> Option<Answer> {
     let bench = Bench::new();
-    let modify = |params: &'static [(&'static str, &'static str)]| {
-        bench.producer.ec2("ModifyImageAttribute", params)
-    };
+    let (producer, consumer) = (&bench.producer, &bench.consumer);
+    let image = [("ImageId", IMAGE)];
     Some(match name {
         "IMAGE_MALFORMED" => {
-            bench
-                .consumer
+            consumer
                 .ec2("DescribeImages", &[("ImageId.1", "ami-?")])
                 .await
         }
         "IMAGE_NOT_FOUND" => {
-            bench
-                .consumer
+            consumer
                 .ec2("DescribeImages", &[("ImageId.1", IMAGE)])
                 .await
         }
+        "IMAGE_NOT_OWNED" => consumer.ec2("DeregisterImage", &image).await,
         "IMAGE_UNAVAILABLE" => {
-            bench
-                .producer
-                .ec2("DeregisterImage", &[("ImageId", IMAGE)])
-                .await
-                .ok();
-            bench
-                .producer
-                .ec2("DeregisterImage", &[("ImageId", IMAGE)])
-                .await
+            producer.ec2("DeregisterImage", &image).await.ok();
+            producer.ec2("DeregisterImage", &image).await
         }
-        "IMAGE_NOT_OWNED" => {
-            bench
-                .consumer
-                .ec2("DeregisterImage", &[("ImageId", IMAGE)])
-                .await
+        _ => return None,
+    })
+}
+
+async fn sharing(name: &str) -> Option<Answer> {
+    const ADD_ORGANIZATION: &str = "LaunchPermission.Add.1.OrganizationArn";
+    let bench = Bench::new();
+    let modify = |image: &'static str, name: &'static str, value: String| {
+        let producer = &bench.producer;
+        async move {
+            let params = [("ImageId", image), (name, value.as_str())];
+            producer.ec2("ModifyImageAttribute", &params).await
         }
-        "IMAGE_ATTRIBUTE_ITEM" => {
-            modify(&[
-                ("ImageId", IMAGE),
-                ("LaunchPermission.Add.1.OrganizationArn", "o-a1b2c3d4e5"),
-            ])
-            .await
-        }
+    };
+    Some(match name {
+        "IMAGE_ATTRIBUTE_ITEM" => modify(IMAGE, ADD_ORGANIZATION, ORGANIZATION.to_owned()).await,
         "MANAGED_KEY_IMAGE_SHARED" => {
             let image = Image::new(WEST, GONE, "managed")
                 .mapping(BlockDeviceMapping::ebs("/dev/xvda", Ebs::snapshot(MANAGED)));
-            assert_eq!(
-                bench.sandbox.edit(|aws| aws.add_image(PRODUCER, image)),
-                Ok(())
-            );
-            modify(&[
-                ("ImageId", GONE),
-                ("LaunchPermission.Add.1.UserId", CONSUMER),
-            ])
-            .await
+            let added = bench.sandbox.edit(|aws| aws.add_image(PRODUCER, image));
+            assert_eq!(added, Ok(()));
+            modify(GONE, "LaunchPermission.Add.1.UserId", CONSUMER.to_owned()).await
         }
         "ENCRYPTED_IMAGE_PUBLIC" => {
-            modify(&[("ImageId", IMAGE), ("LaunchPermission.Add.1.Group", "all")]).await
+            modify(IMAGE, "LaunchPermission.Add.1.Group", "all".to_owned()).await
         }
         "LAUNCH_PERMISSION_LIMIT" => {
-            let ids: Vec<(String, String)> = (1..=1001)
-                .map(|i| (format!("UserId.{i}"), format!("{i:012}")))
-                .collect();
+            let ids = numbered("UserId", 1001);
             let mut params: Vec<_> = ids.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             params.extend([("ImageId", IMAGE), ("OperationType", "add")]);
             bench.producer.ec2("ModifyImageAttribute", &params).await
         }
-        "DESCRIPTION_TOO_LONG" => {
-            let text = "x".repeat(256);
-            let params = [("ImageId", IMAGE), ("Description.Value", text.as_str())];
-            bench.producer.ec2("ModifyImageAttribute", &params).await
-        }
+        "DESCRIPTION_TOO_LONG" => modify(IMAGE, "Description.Value", "x".repeat(256)).await,
         _ => return None,
     })
 }

@@ -4,12 +4,23 @@ use amiferry_sandbox::Limits;
 use serde_json::{Value, json};
 
 use crate::client::Answer;
+use crate::policies::{document, permit};
 use crate::worlds::{Bench, COPIER, SOURCE_KEY, TARGET_KEY, world};
+
+/// The operations that copying needs of the source key.
+pub const COPYING: [&str; 6] = [
+    "DescribeKey",
+    "CreateGrant",
+    "Decrypt",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+];
 
 pub fn grant() -> Value {
     json!({
         "KeyId": SOURCE_KEY, "GranteePrincipal": COPIER, "Name": "ferry-1",
-        "Operations": ["DescribeKey", "CreateGrant", "Decrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"],
+        "Operations": COPYING,
     })
 }
 
@@ -19,12 +30,10 @@ fn with(mut body: Value, name: &str, value: Value) -> Value {
 }
 
 pub async fn provoke(name: &str) -> Option<Answer> {
-    if let Some(answer) = policies(name).await {
-        return Some(answer);
-    }
-    if let Some(answer) = grants(name).await {
-        return Some(answer);
-    }
+    first_of!(policies(name), grants(name), keys(name))
+}
+
+async fn keys(name: &str) -> Option<Answer> {
     let bench = Bench::new();
     let describe = |id: &'static str| bench.consumer.kms("DescribeKey", json!({"KeyId": id}));
     Some(match name {
@@ -74,11 +83,7 @@ async fn policies(name: &str) -> Option<Answer> {
             json!({"KeyId": TARGET_KEY, "Policy": policy}),
         )
     };
-    let naming = |principal: &str| {
-        json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "kms:*",
-            "Principal": {"AWS": principal}, "Resource": "*"}]})
-        .to_string()
-    };
+    let naming = |principal: &str| document(&[permit(principal, "kms:*")]).to_string();
     Some(match name {
         "POLICY_MALFORMED" => put("{\"Statement\": 1}".to_owned()).await,
         "POLICY_UNKNOWN_PRINCIPAL" => put(naming("arn:aws:iam::222222222222:role/Nobody")).await,
@@ -89,13 +94,13 @@ async fn policies(name: &str) -> Option<Answer> {
             bench.consumer.kms("GetKeyPolicy", body).await
         }
         "MANAGED_KEY_POLICY" => {
-            // Nobody may, by its policy; the refusal is for the day that changes.
+            // The policy of aws/ebs allows nobody to change it; the test allows it to reach the
+            // refusal.
             let key = bench
                 .sandbox
                 .edit(|aws| aws.aws_ebs_key("222222222222", "us-west-2"));
             let policy = naming("arn:aws:iam::222222222222:root");
-            let changed = bench.sandbox.edit(|aws| aws.set_key_policy(&key, &policy));
-            assert_eq!(changed, Ok(true));
+            bench.set_key_policy(&key, &policy);
             bench
                 .consumer
                 .kms("PutKeyPolicy", json!({"KeyId": key, "Policy": policy}))

@@ -36,7 +36,7 @@ pub async fn provoke(name: &str) -> Option<Answer> {
         "ORG_MAX_VALUE" => ask("ListAccounts", json!({"MaxResults": 21})).await,
         "ORG_MIN_VALUE" => ask("ListAccounts", json!({"MaxResults": 0})).await,
         "ORG_NEXT_TOKEN" => {
-            // That of another list is none either.
+            // A token of another list is invalid too.
             let other = ask("ListRoots", json!({})).await.ok();
             let token = other.json()["NextToken"].clone();
             assert!(token.is_string(), "{other:?}");
@@ -83,7 +83,7 @@ async fn an_invalid_input_has_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_modelled_is_refused() {
+async fn an_organizations_call_that_is_not_modelled_is_refused() {
     let bench = Bench::new();
     for (operation, body) in [
         ("ListPolicies", json!({"Filter": "TAG_POLICY"})),
@@ -97,7 +97,7 @@ async fn what_is_not_modelled_is_refused() {
         .organizations("ListRoots", json!({"MaxResults": "ten"}))
         .await;
     assert_eq!(mistyped.code.as_deref(), Some("SerializationException"));
-    // Of an organization that is only named nobody could list the accounts.
+    // The world must declare the organization: nobody could list the accounts of an undeclared one.
     let mut world = world();
     world.accounts[1].parent = None;
     world.accounts[1].organization = Some("o-elsewhere1".to_owned());

@@ -13,13 +13,12 @@ pub async fn provoke(name: &str) -> Option<Answer> {
         return None;
     }
     let (sandbox, client) = bench();
-    if let Some(answer) = credentials(name, &sandbox, &client).await {
-        return Some(answer);
-    }
-    if let Some(answer) = payloads(name, &client).await {
-        return Some(answer);
-    }
-    operations(name, &sandbox, &client).await
+    first_of!(
+        credentials(name, &sandbox, &client),
+        signatures(name, &sandbox, &client),
+        payloads(name, &client),
+        operations(name, &sandbox, &client),
+    )
 }
 
 async fn get(client: &Client) -> Answer {
@@ -32,73 +31,62 @@ async fn to(client: &Client, uri: &str) -> Answer {
 }
 
 async fn credentials(name: &str, sandbox: &Sandbox, client: &Client) -> Option<Answer> {
-    let host = format!("https://{BUCKET}.s3.us-west-2.amazonaws.com");
-    Some(match name {
-        "S3_ANONYMOUS" => {
-            let unsigned = request("GET", &format!("{host}/a"), &[], b"");
-            client.answer(unsigned).await
-        }
-        "S3_MALFORMED_AUTHORIZATION" => {
-            let headers = [("authorization", "AWS4-HMAC-SHA256 Credential=a/b")];
-            let garbled = request("GET", &format!("{host}/a"), &headers, b"");
-            client.answer(garbled).await
-        }
-        "S3_WRONG_REGION" => {
-            let east = client.in_region("us-east-1");
-            to(&east, &format!("{host}/a")).await
-        }
-        "S3_WRONG_SERVICE" => {
-            let other = client.signed("ec2", request("GET", &format!("{host}/a"), &[], b""));
-            client.answer(other).await
-        }
-        "S3_UNKNOWN_KEY" => {
-            get(&Client {
-                key: "AKIANOBODY".to_owned(),
-                ..client.clone()
-            })
-            .await
-        }
-        "S3_INVALID_TOKEN" => {
-            get(&Client {
-                token: Some("x".to_owned()),
-                ..client.clone()
-            })
-            .await
-        }
+    let client = client.clone();
+    let changed = match name {
+        "S3_UNKNOWN_KEY" => Client {
+            key: "AKIANOBODY".to_owned(),
+            ..client
+        },
+        "S3_INVALID_TOKEN" => Client {
+            token: Some("x".to_owned()),
+            ..client
+        },
+        "S3_SIGNATURE" => Client {
+            secret: "x".to_owned(),
+            ..client
+        },
         "S3_EXPIRED_TOKEN" => {
             sandbox.edit(|aws| aws.expire_credentials("AKIAADMIN"));
-            get(client).await
-        }
-        "S3_SIGNATURE" => {
-            get(&Client {
-                secret: "x".to_owned(),
-                ..client.clone()
-            })
-            .await
-        }
-        "S3_SKEWED" => {
-            let early = sandbox.now() - Duration::from_mins(16);
-            let late = request("GET", &format!("{host}/a"), &[], b"");
-            client.answer(client.signed_at("s3", late, early)).await
+            client
         }
         "S3_ACCOUNT_PROBLEM" => {
             sandbox.edit(|aws| aws.suspend_account(PRODUCER));
-            get(client).await
+            client
         }
         "S3_REGION_DISABLED" => {
             sandbox.edit(|aws| aws.disable_region(PRODUCER, "ap-east-1"));
-            get(&client.in_region("ap-east-1")).await
+            client.in_region("ap-east-1")
+        }
+        _ => return None,
+    };
+    Some(changed.s3("GET", "/a", &[], b"").await)
+}
+
+async fn signatures(name: &str, sandbox: &Sandbox, client: &Client) -> Option<Answer> {
+    let uri = format!("https://{BUCKET}.s3.us-west-2.amazonaws.com/a");
+    let unsigned = || request("GET", &uri, &[], b"");
+    let sent = match name {
+        "S3_ANONYMOUS" => unsigned(),
+        "S3_MALFORMED_AUTHORIZATION" => {
+            let headers = [("authorization", "AWS4-HMAC-SHA256 Credential=a/b")];
+            request("GET", &uri, &headers, b"")
+        }
+        "S3_WRONG_REGION" => client.in_region("us-east-1").signed("s3", unsigned()),
+        "S3_WRONG_SERVICE" => client.signed("ec2", unsigned()),
+        "S3_SKEWED" => {
+            let early = sandbox.now() - Duration::from_mins(16);
+            client.signed_at("s3", unsigned(), early)
         }
         "S3_HEADERS_NOT_SIGNED" => {
             let mut signed = client.s3_request("GET", "/a", &[], b"");
             let value = http::HeaderValue::from_static(PRODUCER);
+            let headers = signed.headers_mut();
+            headers.insert("x-amz-expected-bucket-owner", value);
             signed
-                .headers_mut()
-                .insert("x-amz-expected-bucket-owner", value);
-            client.answer(signed).await
         }
         _ => return None,
-    })
+    };
+    Some(client.answer(sent).await)
 }
 
 async fn payloads(name: &str, client: &Client) -> Option<Answer> {
@@ -181,7 +169,7 @@ async fn operations(name: &str, sandbox: &Sandbox, client: &Client) -> Option<An
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_no_model_is_not_implemented_and_changes_nothing() {
+async fn an_s3_call_that_is_not_modelled_is_refused_and_changes_nothing() {
     let (sandbox, client) = bench();
     sandbox.edit(|aws| aws.put_object(BUCKET, "a", "1"));
     let cases: [(&str, &str, Params<'_>); 14] = [
@@ -226,7 +214,7 @@ async fn what_has_no_model_is_not_implemented_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_elsewhere_answers_where_it_is() {
+async fn a_bucket_of_another_region_redirects_to_it() {
     let (_, client) = bench();
     let uri = format!("https://{EASTERN}.s3.us-west-2.amazonaws.com/a");
     let signed = client.signed("s3", request("HEAD", &uri, &[], b""));

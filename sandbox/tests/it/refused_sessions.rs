@@ -7,14 +7,15 @@ use http::Request;
 use serde_json::json;
 
 use crate::client::{Answer, Client};
-use crate::worlds::{Bench, COPIER, FERRY};
+use crate::worlds::{Bench, COPIER, FERRY, PRODUCER};
 
 const WITH_ID: (&str, &str) = ("ExternalId", "shared-secret");
 
 pub async fn provoke(name: &str) -> Option<Answer> {
-    if let Some(answer) = signatures(name).await {
-        return Some(answer);
-    }
+    first_of!(signatures(name), credentials(name), sessions(name))
+}
+
+async fn sessions(name: &str) -> Option<Answer> {
     let bench = Bench::new();
     let ferry = &bench.ferry;
     let assume = |more: Vec<(&'static str, String)>| async move {
@@ -33,8 +34,8 @@ pub async fn provoke(name: &str) -> Option<Answer> {
                 ("RoleSessionName", "test"),
                 ("DurationSeconds", "7200"),
             ];
-            let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
-                "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "sts:AssumeRole"}]});
+            let trust = json!({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Principal": {"AWS": PRODUCER}, "Action": "sts:AssumeRole"}]});
             let role = amiferry_sandbox::Role::admin("self").trust_policy(trust);
             let mut world = crate::worlds::world();
             world.accounts[0].roles.push(role);
@@ -51,11 +52,12 @@ pub async fn provoke(name: &str) -> Option<Answer> {
     })
 }
 
-/// Assumed through `sts.amazonaws.com`, used in an opt-in Region.
+/// Uses a token of `sts.amazonaws.com` in an opt-in Region.
 async fn global_token(bench: &Bench) -> Answer {
     let global = bench.ferry.in_region("us-east-1");
     let body = format!(
-        "Action=AssumeRole&Version=2011-06-15&RoleArn={COPIER}&RoleSessionName=test&ExternalId=shared-secret"
+        "Action=AssumeRole&Version=2011-06-15&RoleArn={COPIER}&RoleSessionName=test\
+         &ExternalId=shared-secret"
     );
     let request = Request::post("https://sts.amazonaws.com/")
         .body(Bytes::from(body))
@@ -77,79 +79,59 @@ async fn global_token(bench: &Bench) -> Answer {
 async fn signatures(name: &str) -> Option<Answer> {
     let bench = Bench::new();
     let consumer = &bench.consumer;
+    let elsewhere = consumer.in_region("us-east-1");
+    let old = bench.sandbox.now() - Duration::from_mins(6);
+    let post = |service: &str| Request::post(format!("https://{service}.us-west-2.amazonaws.com/"));
+    let identity = || {
+        let body = Bytes::from_static(b"Action=GetCallerIdentity&Version=2011-06-15");
+        post("sts").body(body)
+    };
+    let request = match name {
+        "MISSING_AUTHENTICATION_TOKEN" => post("ec2").body(Bytes::new()).expect("a request"),
+        "INCOMPLETE_SIGNATURE" => {
+            let garbled = post("ec2").header("authorization", "AWS4-HMAC-SHA256 Credential=x");
+            garbled.body(Bytes::new()).expect("a request")
+        }
+        "EC2_REQUEST_EXPIRED" => {
+            let body = Bytes::from_static(b"Action=DescribeRegions&Version=2016-11-15");
+            let request = post("ec2").body(body).expect("a request");
+            consumer.signed_at("ec2", request, old)
+        }
+        "SIGNATURE_EXPIRED" => consumer.signed_at("sts", identity().expect("a request"), old),
+        "WRONG_SCOPE" => elsewhere.signed("sts", identity().expect("a request")),
+        "KMS_SIGNATURE_EXPIRED" => {
+            let target = post("kms").header("x-amz-target", "TrentService.ListAliases");
+            let request = target.body(Bytes::from_static(b"{}"));
+            consumer.signed_at("kms", request.expect("a request"), old)
+        }
+        _ => return None,
+    };
+    Some(consumer.answer(request).await)
+}
+
+async fn credentials(name: &str) -> Option<Answer> {
+    let bench = Bench::new();
     let stranger = Client {
         key: "AKIASTRANGER".to_owned(),
-        ..consumer.clone()
+        ..bench.consumer.clone()
     };
     let forger = Client {
         secret: "guessed".to_owned(),
-        ..consumer.clone()
+        ..bench.consumer.clone()
     };
-    let old = bench.sandbox.now() - Duration::from_mins(6);
-    let unsigned = || Request::post("https://ec2.us-west-2.amazonaws.com/");
-    let form = |service: &str, action: &str| {
-        let version = if service == "ec2" {
-            "2016-11-15"
-        } else {
-            "2011-06-15"
-        };
-        Request::post(format!("https://{service}.us-west-2.amazonaws.com/"))
-            .body(Bytes::from(format!("Action={action}&Version={version}")))
-            .expect("a request")
-    };
-    let target = || {
-        Request::post("https://kms.us-west-2.amazonaws.com/")
-            .header("x-amz-target", "TrentService.ListAliases")
-            .body(Bytes::from_static(b"{}"))
-            .expect("a request")
+    let expired = async || {
+        let session = bench.ferry.assume(COPIER, &[WITH_ID]).await;
+        tokio::time::sleep(Duration::from_mins(61)).await;
+        session
     };
     Some(match name {
-        "MISSING_AUTHENTICATION_TOKEN" => {
-            consumer
-                .answer(unsigned().body(Bytes::new()).expect("a request"))
-                .await
-        }
-        "INCOMPLETE_SIGNATURE" => {
-            let header = unsigned().header("authorization", "AWS4-HMAC-SHA256 Credential=x");
-            consumer
-                .answer(header.body(Bytes::new()).expect("a request"))
-                .await
-        }
         "AUTH_FAILURE" => forger.ec2("DescribeRegions", &[]).await,
-        "EC2_REQUEST_EXPIRED" => {
-            consumer
-                .answer(consumer.signed_at("ec2", form("ec2", "DescribeRegions"), old))
-                .await
-        }
         "INVALID_CLIENT_TOKEN_ID" => stranger.sts("GetCallerIdentity", &[]).await,
         "SIGNATURE_DOES_NOT_MATCH" => forger.sts("GetCallerIdentity", &[]).await,
-        "SIGNATURE_EXPIRED" => {
-            consumer
-                .answer(consumer.signed_at("sts", form("sts", "GetCallerIdentity"), old))
-                .await
-        }
-        "WRONG_SCOPE" => {
-            let elsewhere = consumer.in_region("us-east-1");
-            elsewhere
-                .answer(elsewhere.signed("sts", form("sts", "GetCallerIdentity")))
-                .await
-        }
-        "EXPIRED_TOKEN" | "KMS_EXPIRED_TOKEN" => {
-            let session = bench.ferry.assume(COPIER, &[WITH_ID]).await;
-            tokio::time::sleep(Duration::from_mins(61)).await;
-            if name == "EXPIRED_TOKEN" {
-                session.sts("GetCallerIdentity", &[]).await
-            } else {
-                session.kms("ListAliases", json!({})).await
-            }
-        }
+        "EXPIRED_TOKEN" => expired().await.sts("GetCallerIdentity", &[]).await,
+        "KMS_EXPIRED_TOKEN" => expired().await.kms("ListAliases", json!({})).await,
         "KMS_UNRECOGNIZED_CLIENT" => stranger.kms("ListAliases", json!({})).await,
         "KMS_INVALID_SIGNATURE" => forger.kms("ListAliases", json!({})).await,
-        "KMS_SIGNATURE_EXPIRED" => {
-            consumer
-                .answer(consumer.signed_at("kms", target(), old))
-                .await
-        }
         _ => return None,
     })
 }

@@ -4,73 +4,58 @@ use std::time::Duration;
 
 use crate::worlds::{Bench, CONSUMER, IMAGE, OWN, PRODUCER, ROOT, WEST, world};
 
+const FULL: [(&str, &str); 17] = [
+    ("Description", "all of it"),
+    ("EnaSupport", "true"),
+    ("SriovNetSupport", "simple"),
+    ("BootMode", "uefi"),
+    ("TpmSupport", "v2.0"),
+    ("ImdsSupport", "v2.0"),
+    ("UefiData", "QU1aTlVFRkk="),
+    ("BlockDeviceMapping.1.Ebs.VolumeType", "gp3"),
+    ("BlockDeviceMapping.1.Ebs.VolumeSize", "10"),
+    ("BlockDeviceMapping.1.Ebs.Iops", "4000"),
+    ("BlockDeviceMapping.1.Ebs.Throughput", "300"),
+    ("BlockDeviceMapping.1.Ebs.DeleteOnTermination", "true"),
+    ("BlockDeviceMapping.2.DeviceName", "/dev/sdb"),
+    ("BlockDeviceMapping.2.VirtualName", "ephemeral0"),
+    ("TagSpecification.1.ResourceType", "image"),
+    ("TagSpecification.1.Tag.1.Key", "run"),
+    ("TagSpecification.1.Tag.1.Value", "1"),
+];
+
 #[tokio::test(start_paused = true)]
-async fn what_is_said_is_kept_and_what_is_not_gets_awss_defaults() {
+async fn a_registered_image_keeps_the_attributes_of_the_request() {
     let bench = Bench::new();
-    let full = [
-        ("Description", "all of it"),
-        ("EnaSupport", "true"),
-        ("SriovNetSupport", "simple"),
-        ("BootMode", "uefi"),
-        ("TpmSupport", "v2.0"),
-        ("ImdsSupport", "v2.0"),
-        ("UefiData", "QU1aTlVFRkk="),
-        ("BlockDeviceMapping.1.Ebs.VolumeType", "gp3"),
-        ("BlockDeviceMapping.1.Ebs.VolumeSize", "10"),
-        ("BlockDeviceMapping.1.Ebs.Iops", "4000"),
-        ("BlockDeviceMapping.1.Ebs.Throughput", "300"),
-        ("BlockDeviceMapping.1.Ebs.DeleteOnTermination", "true"),
-        ("BlockDeviceMapping.2.DeviceName", "/dev/sdb"),
-        ("BlockDeviceMapping.2.VirtualName", "ephemeral0"),
-        ("BlockDeviceMapping.3.DeviceName", "/dev/sdc"),
-        ("BlockDeviceMapping.3.NoDevice", ""),
-        ("TagSpecification.1.ResourceType", "image"),
-        ("TagSpecification.1.Tag.1.Key", "run"),
-        ("TagSpecification.1.Tag.1.Value", "1"),
-    ];
-    let mut said: Vec<_> = full.to_vec();
-    said.retain(|(name, _)| {
-        *name != "BlockDeviceMapping.3.NoDevice" && *name != "BlockDeviceMapping.3.DeviceName"
-    });
-    bench.register("full", &said).await.ok();
-    let bare = [("Architecture", ""), ("VirtualizationType", "")];
-    bench.register("bare", &bare).await.ok();
-    let images = bench.sandbox.images(CONSUMER, WEST);
-    let named = |name: &str| {
-        images
-            .iter()
-            .find(|image| image.name == name)
-            .expect("an image")
-    };
-    let image = named("full");
+    bench.register("full", &FULL).await.ok();
+    let image = bench.sandbox.images(CONSUMER, WEST).remove(0);
     assert!(image.ena_support && image.state == "available");
     assert_eq!(image.uefi_data.as_deref(), Some("QU1aTlVFRkk="));
-    let ebs = image.block_device_mappings[0]
-        .ebs
-        .as_ref()
-        .expect("a volume");
+    let [root, ephemeral] = image.block_device_mappings.as_slice() else {
+        panic!("{image:?}");
+    };
+    let ebs = root.ebs.as_ref().expect("a volume");
     assert_eq!(
         (ebs.volume_size, ebs.iops, ebs.throughput),
         (Some(10), Some(4000), Some(300))
     );
     assert!(ebs.encrypted && ebs.delete_on_termination == Some(true));
-    assert_eq!(
-        image.block_device_mappings[1].virtual_name.as_deref(),
-        Some("ephemeral0")
-    );
-    let image = named("bare");
-    assert_eq!(
-        (
-            image.architecture.as_str(),
-            image.virtualization_type.as_str()
-        ),
-        ("i386", "paravirtual")
-    );
+    assert_eq!(ephemeral.virtual_name.as_deref(), Some("ephemeral0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registered_image_has_awss_defaults_for_the_rest() {
+    let bench = Bench::new();
+    let bare = [("Architecture", ""), ("VirtualizationType", "")];
+    bench.register("bare", &bare).await.ok();
+    let image = bench.sandbox.images(CONSUMER, WEST).remove(0);
+    assert_eq!(image.architecture, "i386");
+    assert_eq!(image.virtualization_type, "paravirtual");
     assert_eq!(image.platform_details, "Linux/UNIX");
 }
 
 #[tokio::test(start_paused = true)]
-async fn billing_follows_the_root_snapshot() {
+async fn a_registered_image_takes_its_billing_from_the_root_snapshot() {
     let bench = Bench::new();
     bench.sandbox.edit(|aws| {
         aws.change_snapshot(OWN, |snapshot| {
@@ -87,7 +72,7 @@ async fn billing_follows_the_root_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_image_may_be_pending_and_late_to_be_seen() {
+async fn a_registered_image_is_pending_and_shows_after_its_delays() {
     let slow = world()
         .registration_delay(Duration::from_secs(10))
         .read_delay(Duration::from_secs(5))
@@ -133,7 +118,7 @@ async fn a_new_image_may_be_pending_and_late_to_be_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deregistering_deletes_what_nothing_else_uses() {
+async fn deregister_image_deletes_snapshots_that_no_image_uses() {
     let bench = Bench::new();
     let first = bench
         .register("first", &[])
@@ -163,7 +148,7 @@ async fn deregistering_deletes_what_nothing_else_uses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_root_snapshots_and_those_of_disabled_images_are_in_use() {
+async fn a_snapshot_is_in_use_as_root_or_by_a_disabled_image() {
     let bench = Bench::new();
     let data = bench.copy().await;
     assert_eq!(bench.end_of(&data).await.0, "completed");
@@ -187,7 +172,7 @@ async fn only_root_snapshots_and_those_of_disabled_images_are_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_foreign_snapshot_makes_no_image() {
+async fn a_foreign_snapshot_is_refused_for_registering() {
     let bench = Bench::new();
     let foreign = [("BlockDeviceMapping.1.Ebs.SnapshotId", ROOT)];
     let refused = bench.register("stolen", &foreign).await;
@@ -199,7 +184,7 @@ async fn a_foreign_snapshot_makes_no_image() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_come_and_go() {
+async fn tags_are_created_and_deleted() {
     let bench = Bench::new();
     let create = [
         ("ResourceId.1", OWN),

@@ -1,16 +1,17 @@
-//! IAM's roles: looked at, linked to a service, and known to KMS in time.
+//! IAM's roles: read, linked to a service, and known to KMS after a delay.
 
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::policies::{allow, deny, document, permit, permit_owner};
 use crate::worlds::{Bench, CONSUMER, COPIER, SOURCE_KEY, TARGET_KEY, world};
 
 const LINK: &str = "CreateServiceLinkedRole";
 const SCALING: (&str, &str) = ("AWSServiceName", "autoscaling.amazonaws.com");
 
 #[tokio::test(start_paused = true)]
-async fn a_role_is_found_by_its_name() {
+async fn a_role_is_read_by_its_name() {
     let bench = Bench::new();
     let answer = bench
         .consumer
@@ -26,7 +27,7 @@ async fn a_role_is_found_by_its_name() {
     let answer = bench.consumer.iam("GetRole", &linked).await.ok();
     let path = "/aws-service-role/spot.amazonaws.com/";
     assert_eq!(answer.text("Path").as_deref(), Some(path));
-    // Another account's is another role.
+    // Another account has no such role.
     let answer = bench.producer.iam("GetRole", &linked).await;
     assert_eq!(answer.code.as_deref(), Some("NoSuchEntity"));
     let calls = bench.sandbox.ledger();
@@ -38,7 +39,7 @@ async fn a_role_is_found_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_service_has_a_role_of_its_name() {
+async fn a_service_linked_role_has_its_services_name() {
     let bench = Bench::new();
     for (service, name) in [
         ("autoscaling", "AWSServiceRoleForAutoScaling"),
@@ -70,7 +71,7 @@ async fn each_service_has_a_role_of_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn identity_policies_speak_of_role_and_service() {
+async fn creating_a_service_linked_role_needs_permission_for_role_and_service() {
     let bench = Bench::new();
     let statement = |service: &str| {
         json!({"Version": "2012-10-17", "Statement": [{
@@ -83,16 +84,10 @@ async fn identity_policies_speak_of_role_and_service() {
     let params = [SCALING, ("CustomSuffix", "mine")];
     for (service, status) in [("spot.amazonaws.com", 403), (SCALING.1, 200)] {
         let policy = statement(service);
-        let changed = bench
-            .sandbox
-            .edit(|aws| aws.set_policies(nobody, &[&policy]));
-        assert_eq!(changed, Ok(true));
+        bench.set_policies(nobody, &[&policy]);
         assert_eq!(bench.nobody.iam(LINK, &params).await.status, status);
     }
-    let denied = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "*", "Resource": "*"},
-        {"Effect": "Deny", "Action": "iam:*", "Resource": "*"}]})
-    .to_string();
+    let denied = document(&[allow("*", "*"), deny("iam:*")]).to_string();
     let changed = bench
         .sandbox
         .edit(|aws| aws.set_service_control_policies(CONSUMER, &[&denied]));
@@ -108,21 +103,19 @@ async fn identity_policies_speak_of_role_and_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn kms_does_not_know_a_new_role_at_once() {
+async fn kms_knows_a_new_role_after_a_delay() {
     let bench = Bench::of(world().principal_delay(Duration::from_secs(30)));
     let params = [SCALING, ("CustomSuffix", "mine")];
     let answer = bench.consumer.iam(LINK, &params).await.ok();
     let arn = answer.text("Arn").expect("an ARN");
     let grant = json!({"KeyId": SOURCE_KEY, "GranteePrincipal": arn, "Operations": ["Decrypt"]});
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "kms:Decrypt", "Resource": "*"}]});
+    let policy = document(&[permit_owner(CONSUMER), permit(&arn, "kms:Decrypt")]);
     let put = json!({"KeyId": TARGET_KEY, "Policy": policy.to_string()});
     let early = bench.producer.kms("CreateGrant", grant.clone()).await;
     assert_eq!(early.refusal.as_deref(), Some("GRANTEE_INVALID"));
     let early = bench.consumer.kms("PutKeyPolicy", put.clone()).await;
     assert_eq!(early.refusal.as_deref(), Some("POLICY_UNKNOWN_PRINCIPAL"));
-    // The role itself is there, and the ones of the world always were.
+    // The role exists at once, and KMS knows declared roles from the start.
     let role = [("RoleName", "AWSServiceRoleForAutoScaling_mine")];
     bench.consumer.iam("GetRole", &role).await.ok();
     bench

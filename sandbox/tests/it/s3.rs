@@ -1,32 +1,30 @@
-//! Objects written, read, deleted and listed, on conditions and without.
+//! Objects: written, read, deleted and listed, with and without conditions.
 
 use std::collections::BTreeMap;
 
 use amiferry_sandbox::{Account, Bucket, Fault, Role, Sandbox, World};
 use bytes::Bytes;
 use http::{Request, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::client::{Answer, Client, Params};
+pub use crate::policies::allow;
+use crate::policies::document;
 use crate::worlds::{CONSUMER, EAST, PRODUCER, WEST};
 
 pub const BUCKET: &str = "amiferry-ledger";
 pub const BUCKET_ARN: &str = "arn:aws:s3:::amiferry-ledger";
-/// In another Region.
+/// A bucket in another Region.
 pub const EASTERN: &str = "amiferry-ledger-east";
-/// Bytes that are no UTF-8.
+/// Bytes that are not UTF-8.
 const BYTES: &[u8] = b"\xff\x00\r\n";
 
-pub fn allow(action: &str, resource: &str) -> Value {
-    json!({"Effect": "Allow", "Action": action, "Resource": resource})
-}
-
 pub fn policy(statements: &[Value]) -> String {
-    json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+    document(statements).to_string()
 }
 
-/// An account with a ledger bucket and one role, whose access key is `AKIALEDGER`, and a foreign
-/// account with an admin.
+/// Returns a world with two accounts: the first has a ledger bucket and one role, whose access key
+/// is `AKIALEDGER`; the other has an administrator.
 pub fn world(role_policy: &str, bucket: Bucket) -> World {
     let role = Role::new("ledger").policy(role_policy);
     let owner = Account::new(PRODUCER)
@@ -54,7 +52,7 @@ pub fn admin(sandbox: &Sandbox) -> Client {
     Client::new(sandbox, WEST, "AKIAADMIN", "admin")
 }
 
-/// The sandbox of an administrator with an empty bucket.
+/// Returns a sandbox with an empty bucket, and its administrator.
 pub fn bench() -> (Sandbox, Client) {
     let sandbox = Sandbox::new(world(&policy(&[allow("s3:*", "*")]), bucket()));
     let client = admin(&sandbox);
@@ -62,7 +60,7 @@ pub fn bench() -> (Sandbox, Client) {
 }
 
 impl Client {
-    /// A signed request for `https://BUCKET.s3.REGION.amazonaws.com/…`.
+    /// Returns a signed request for `https://BUCKET.s3.REGION.amazonaws.com/…`.
     pub fn s3_request(
         &self,
         method: &str,
@@ -147,7 +145,7 @@ async fn an_object_reads_back_as_it_was_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_comes_back_has_the_etag_it_had() {
+async fn equal_content_has_an_equal_etag() {
     let (_, client) = bench();
     let first = client.put("/a", &[], b"one").await;
     let second = client.put("/a", &[], b"two").await;
@@ -248,7 +246,7 @@ async fn a_listing_goes_page_by_page_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_strange_key_survives_its_way() {
+async fn a_key_with_unusual_characters_reads_back() {
     let (sandbox, client) = bench();
     let key = "runs/a b+c=ü&<x>/%2F//end";
     let path = "/runs/a%20b%2Bc%3D%C3%BC%26%3Cx%3E/%252F//end";
@@ -264,7 +262,7 @@ async fn a_strange_key_survives_its_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_may_name_the_bucket_instead_of_the_host() {
+async fn a_bucket_is_found_by_path_or_host() {
     let (sandbox, client) = bench();
     for (i, host) in ["https://s3.us-west-2.amazonaws.com", "http://127.0.0.1:9"]
         .iter()
@@ -301,7 +299,7 @@ async fn a_chunked_body_is_decoded_and_its_trailer_checked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_in_the_ledger_with_its_members() {
+async fn an_s3_call_is_in_the_ledger_with_its_members() {
     let (sandbox, client) = bench();
     client
         .put("/runs/a", &[("if-none-match", "*")], b"secret")
@@ -353,7 +351,7 @@ async fn a_call_is_in_the_ledger_with_its_members() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_is_answered_as_s3_answers() {
+async fn a_fault_is_answered_in_the_protocol_of_s3() {
     let (sandbox, client) = bench();
     sandbox.set_fault(|call| match call.operation.as_str() {
         "PutObject" => Fault::Refuse {
@@ -377,7 +375,7 @@ async fn a_fault_is_answered_as_s3_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_world_is_edited_while_it_lives() {
+async fn a_test_edits_buckets_and_objects() {
     let (sandbox, client) = bench();
     sandbox.edit(|aws| {
         assert!(aws.put_object(BUCKET, "a", "1") && aws.put_object(BUCKET, "b", "2"));

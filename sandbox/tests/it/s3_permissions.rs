@@ -1,4 +1,5 @@
-//! Who may do what in a bucket: identity policies, the bucket policy, and what an absent key shows.
+//! Permissions in a bucket: identity policies, the bucket policy, and the answers about absent
+//! keys.
 
 use amiferry_sandbox::{Bucket, Sandbox, World};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use crate::worlds::{CONSUMER, PRODUCER, WEST};
 
 const IN_BUCKET: &str = "arn:aws:s3:::amiferry-ledger/*";
 
-/// The role `ledger` with these statements, and a bucket that holds `runs/a`.
+/// Returns the role `ledger` with these statements, and a bucket that holds `runs/a`.
 fn role(statements: &[Value], bucket: Bucket) -> (Sandbox, Client) {
     of(world(&policy(statements), bucket.object("runs/a", "1")))
 }
@@ -28,7 +29,7 @@ fn bucket_policy(statements: &[Value]) -> Bucket {
     bucket().policy(policy(statements))
 }
 
-/// A statement of a bucket policy.
+/// Returns a statement of a bucket policy.
 fn named(effect: &str, principal: &str, action: &str, condition: &Value) -> Value {
     json!({
         "Effect": effect, "Principal": {"AWS": principal}, "Action": action,
@@ -45,7 +46,7 @@ fn code(answer: &Answer) -> &str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_operation_needs_its_permission() {
+async fn each_s3_operation_needs_its_permission() {
     for (action, method, path) in [
         ("s3:GetObject", "GET", "/runs/a"),
         ("s3:GetObject", "HEAD", "/runs/a"),
@@ -111,7 +112,7 @@ async fn an_absent_key_shows_only_to_callers_that_may_list() {
     );
     let answer = get(&listing, "/runs/b").await;
     assert_eq!((answer.status, code(&answer)), (404, "NoSuchKey"));
-    // GetObject has no prefix, so a permission that wants one does not apply.
+    // GetObject has no prefix, so a permission that needs a prefix does not apply.
     let mut narrow = allow("s3:ListBucket", BUCKET_ARN);
     narrow["Condition"] = json!({"StringLike": {"s3:prefix": "runs/*"}});
     let (_, narrowed) = role(&[reads, narrow], bucket());
@@ -137,7 +138,7 @@ async fn a_bucket_policy_alone_lets_a_role_of_its_account_act() {
     for (principal, expected) in [
         (arn(PRODUCER, "ledger"), 200),
         ("*".to_owned(), 200),
-        // Naming the account leaves it to the account's identity policies.
+        // A policy that names the account delegates to the account's identity policies.
         (PRODUCER.to_owned(), 403),
         (arn(PRODUCER, "other"), 403),
     ] {
@@ -191,7 +192,7 @@ async fn a_bucket_policy_forbids_everybody_but_the_named_role() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_policy_can_demand_tls_and_conditions() {
+async fn a_bucket_policy_may_require_tls_and_conditions() {
     let insecure = json!({"Bool": {"aws:SecureTransport": "false"}});
     let bare = json!({"Null": {"s3:if-match": "true", "s3:if-none-match": "true"}});
     let denies = [
@@ -214,7 +215,7 @@ async fn a_bucket_policy_can_demand_tls_and_conditions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bucket_policy_changes_at_once() {
+async fn a_changed_bucket_policy_is_in_force_at_once() {
     let (sandbox, client) = role(&[allow("s3:*", "*")], bucket());
     let deny = policy(&[named("Deny", "*", "s3:GetObject", &json!({}))]);
     assert_eq!(

@@ -1,17 +1,19 @@
-//! Service control policies: what limits a member account whatever its own policies say.
+//! Service control policies limit a member account, whatever its own policies allow.
 
 use amiferry_sandbox::{Account, FULL_AWS_ACCESS, World};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::policies::{self, document};
 use crate::refused_keys::grant;
-use crate::worlds::{Bench, CONSUMER, COPIER, PRODUCER, SCALER, SOURCE_KEY, TARGET_KEY, world};
+use crate::worlds::{
+    Bench, CONSUMER, COPIER, ORGANIZATION, PRODUCER, SCALER, SOURCE_KEY, TARGET_KEY, world,
+};
 
 const DENIED: &str = "with an explicit deny in a service control policy";
 
 fn deny(action: &str) -> String {
-    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]})
-        .to_string()
+    document(&[policies::deny(action)]).to_string()
 }
 
 fn limit(bench: &Bench, account: &str, policies: &[&str]) {
@@ -37,14 +39,14 @@ fn refused(answer: &Answer, refusal: &str, reason: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_explicit_deny_wins_in_every_service() {
+async fn a_service_control_deny_wins_in_every_service() {
     let bench = Bench::new();
     let all = deny("*");
     limit(&bench, PRODUCER, &[FULL_AWS_ACCESS, &all]);
     let (producer, ferry) = (&bench.producer, &bench.ferry);
     let ec2 = producer.ec2("DescribeImages", &[]).await;
     refused(&ec2, "UNAUTHORIZED_OPERATION", DENIED);
-    // Also where the key policy names the account, and its policies everything.
+    // The deny also wins over a key policy that names the account.
     let kms = producer
         .kms("DescribeKey", json!({"KeyId": SOURCE_KEY}))
         .await;
@@ -60,7 +62,7 @@ async fn an_explicit_deny_wins_in_every_service() {
         .answer(producer.invoke("ferry", "Event", b"{}".to_vec()))
         .await;
     refused(&lambda, "LAMBDA_ACCESS_DENIED", DENIED);
-    // Nobody needs a permission for this, and other accounts have policies of their own.
+    // GetCallerIdentity needs no permission, and other accounts have policies of their own.
     producer.sts("GetCallerIdentity", &[]).await.ok();
     bench.consumer.ec2("DescribeImages", &[]).await.ok();
     limit(&bench, PRODUCER, &[]);
@@ -69,10 +71,11 @@ async fn an_explicit_deny_wins_in_every_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_service_control_policy_allows_is_denied() {
-    let allow = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"},
-        {"Effect": "Allow", "Action": "kms:ListAliases", "Resource": "*"}]});
+async fn an_action_that_no_service_control_policy_allows_is_denied() {
+    let allow = document(&[
+        policies::allow("ec2:*", "*"),
+        policies::allow("kms:ListAliases", "*"),
+    ]);
     let mut world = world();
     world.accounts[1] = world.accounts[1].clone().service_control_policy(allow);
     let bench = Bench::of(world);
@@ -90,7 +93,7 @@ async fn what_no_service_control_policy_allows_is_denied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_a_grant_nor_a_key_policy_makes_up_for_it() {
+async fn a_service_control_deny_wins_over_grant_and_key_policy() {
     let bench = Bench::new();
     let session = bench
         .ferry
@@ -115,13 +118,13 @@ async fn neither_a_grant_nor_a_key_policy_makes_up_for_it() {
     let retire = json!({"KeyId": SOURCE_KEY, "GrantId": made["GrantId"]});
     let answer = bench.producer.kms("RetireGrant", retire).await;
     refused(&answer, "KMS_ACCESS_DENIED", DENIED);
-    // EC2 uses the key with the permissions of whoever copies.
+    // EC2 uses the key with the permissions of the principal that copies.
     let id = bench.copy().await;
     assert_eq!(bench.end_of(&id).await.0, "error");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_breaks_when_the_key_is_denied_half_way() {
+async fn a_copy_ends_in_error_when_its_key_is_denied_half_way() {
     let bench = Bench::new();
     let id = bench.copy().await;
     tokio::time::sleep(std::time::Duration::from_secs(10)).await;
@@ -130,7 +133,7 @@ async fn a_copy_breaks_when_the_key_is_denied_half_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_condition_may_speak_of_region_and_role() {
+async fn a_service_control_condition_sees_region_and_role() {
     let bench = Bench::new();
     let west_only = json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Deny", "NotAction": "organizations:*", "Resource": "*",
@@ -180,15 +183,16 @@ async fn the_management_account_and_service_linked_roles_are_not_limited() {
 }
 
 #[tokio::test]
-async fn only_members_of_an_organization_have_them() {
+async fn service_control_policies_need_an_organization() {
     let alone = Account::new(PRODUCER).service_control_policy(FULL_AWS_ACCESS);
     let error = amiferry_sandbox::Sandbox::try_new(World::new().account(alone));
     assert_eq!(
-        error.expect_err("in no organization").key,
+        error.expect_err("an account without an organization").key,
         "account[0].service_control_policies"
     );
     let text = format!(
-        "[[account]]\nid = \"{PRODUCER}\"\norganization = \"o-a1b2c3d4e5\"\nservice_control_policies = ['''{{'''] "
+        "[[account]]\nid = '{PRODUCER}'\norganization = '{ORGANIZATION}'\n\
+         service_control_policies = ['{{']"
     );
     let error = World::from_toml(&text).expect_err("no policy");
     assert_eq!(error.key, "account[0].service_control_policies[0]");
@@ -203,5 +207,8 @@ async fn only_members_of_an_organization_have_them() {
     let refused = bench
         .sandbox
         .edit(|aws| aws.set_service_control_policies(CONSUMER, &[&wrong]));
-    assert!(refused.is_err(), "an SCP has no principal");
+    assert!(
+        refused.is_err(),
+        "a service control policy has no principal"
+    );
 }

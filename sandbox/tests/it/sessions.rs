@@ -1,9 +1,8 @@
-//! STS: sessions, and what they may do.
+//! STS: sessions and their permissions.
 
 use std::time::Duration;
 
-use serde_json::json;
-
+use crate::policies::{allow, document};
 use crate::worlds::{Bench, CONSUMER, COPIER, PRODUCER, WEST};
 
 #[tokio::test(start_paused = true)]
@@ -29,7 +28,7 @@ async fn an_assumed_role_acts_in_the_other_account_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trust_is_needed_from_both_sides() {
+async fn assuming_a_role_needs_its_trust_and_the_callers_own_policy() {
     let bench = Bench::new();
     let assume = [
         ("RoleArn", COPIER),
@@ -48,12 +47,7 @@ async fn trust_is_needed_from_both_sides() {
         "own account, not named either"
     );
     by(bench.ferry.clone()).await.ok();
-    assert_eq!(
-        bench
-            .sandbox
-            .edit(|aws| aws.set_policies(crate::worlds::FERRY, &[])),
-        Ok(true)
-    );
+    bench.set_policies(crate::worlds::FERRY, &[]);
     let denied = by(bench.ferry.clone()).await;
     assert!(
         denied
@@ -79,9 +73,7 @@ async fn trust_is_needed_from_both_sides() {
 #[tokio::test(start_paused = true)]
 async fn a_session_policy_narrows_the_role() {
     let bench = Bench::new();
-    let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "ec2:DescribeSnapshots", "Resource": "*"}]})
-    .to_string();
+    let policy = document(&[allow("ec2:DescribeSnapshots", "*")]).to_string();
     let copier = bench
         .ferry
         .assume(
@@ -98,7 +90,7 @@ async fn a_session_policy_narrows_the_role() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_ends_with_its_role_and_needs_its_token() {
+async fn a_session_without_its_token_or_role_is_refused() {
     let bench = Bench::new();
     let copier = bench
         .ferry
@@ -126,7 +118,7 @@ async fn a_session_ends_with_its_role_and_needs_its_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_byte_breaks_the_signature() {
+async fn a_request_with_a_changed_byte_is_refused() {
     let bench = Bench::new();
     let mut request = bench
         .consumer

@@ -1,4 +1,4 @@
-//! What an account sets for EC2 in a Region: Allowed AMIs, and the two blocks of public access.
+//! An account's settings of EC2 in a Region: Allowed AMIs, and the two blocks of public access.
 
 use amiferry_sandbox::{Ec2Settings, World};
 
@@ -40,7 +40,7 @@ pub async fn provoke(name: &str) -> Option<Answer> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn they_are_read_by_region() {
+async fn ec2_settings_are_read_by_region() {
     let settings = Ec2Settings::default()
         .allowing(&[PRODUCER, "amazon"])
         .with(|own| own.snapshot_block_public_access = "block-all-sharing".to_owned());
@@ -80,7 +80,7 @@ async fn they_are_read_by_region() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_that_is_not_allowed_is_not_there() {
+async fn an_image_that_is_not_allowed_is_not_found() {
     let bench = Bench::new();
     share(&bench, "LaunchPermission.Add.1.UserId", CONSUMER).await;
     let consumer = &bench.consumer;
@@ -122,7 +122,7 @@ async fn an_image_that_is_not_allowed_is_not_there() {
             allowed.texts("imageId").iter().any(|id| id == IMAGE),
             seen == Some("true")
         );
-        // One's own are always allowed, and so is everything to those who set nothing.
+        // Own images are always allowed, and every image is allowed to an account without settings.
         launch(consumer, &own, &[("InstanceType", "t2.micro")])
             .await
             .ok();
@@ -131,7 +131,7 @@ async fn an_image_that_is_not_allowed_is_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn public_access_is_blocked_for_what_comes_or_for_all() {
+async fn public_access_is_blocked_for_new_sharing_or_for_all() {
     let bench = Bench::new();
     let unshare = [
         ("SnapshotId", PLAIN),
@@ -155,7 +155,7 @@ async fn public_access_is_blocked_for_what_comes_or_for_all() {
         let again = bench.producer.ec2(modify, &PUBLIC_SNAPSHOT).await;
         assert_eq!(again.status == 200, state == "unblocked", "{state}");
     }
-    // Sharing with accounts is another matter.
+    // The block does not apply to sharing with accounts.
     let account = [
         ("SnapshotId", PLAIN),
         ("CreateVolumePermission.Add.1.UserId", CONSUMER),
@@ -164,7 +164,7 @@ async fn public_access_is_blocked_for_what_comes_or_for_all() {
 }
 
 #[test]
-fn a_world_file_has_them_by_region() {
+fn a_world_file_declares_ec2_settings_by_region() {
     let text = |settings: &str| {
         format!("[[account]]\nid = \"{PRODUCER}\"\n[account.ec2_settings.us-west-2]\n{settings}")
     };

@@ -1,4 +1,4 @@
-//! Launch permissions: by account, by organization, by OU, and who sees an image by them.
+//! Launch permissions by account, by organization and by OU, and the visibility of images.
 
 use crate::client::{Answer, Client};
 use crate::worlds::{
@@ -26,7 +26,7 @@ async fn seen(client: &Client, executable_by: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_is_executable_by_the_members_of_an_organization() {
+async fn an_image_shared_with_an_organization_launches_for_its_members() {
     for (parameter, value) in [
         ("OrganizationArn", organization()),
         ("OrganizationalUnitArn", unit(OUTER)),
@@ -37,7 +37,7 @@ async fn an_image_is_executable_by_the_members_of_an_organization() {
         share(&bench, parameter, &value).await.ok();
         assert_eq!(seen(&bench.consumer, "self").await, [IMAGE], "{value}");
         assert_eq!(seen(&bench.consumer, CONSUMER).await, [IMAGE], "{value}");
-        // Of another account only what is shared with it by name is told.
+        // `executable-by` with another account shows only images shared with it by name.
         assert!(seen(&bench.producer, CONSUMER).await.is_empty(), "{value}");
         share(&bench, "UserId", CONSUMER).await.ok();
         assert_eq!(seen(&bench.producer, CONSUMER).await, [IMAGE], "{value}");
@@ -66,9 +66,10 @@ async fn an_image_follows_its_account_through_the_organization() {
     assert_eq!(seen(&bench.management, "self").await, [IMAGE]);
 }
 
-/// An ARN that names another organization, or this one under another management account, lets nobody in.
+/// Shares with an ARN of another organization, or with another management account: it permits
+/// nobody.
 #[tokio::test(start_paused = true)]
-async fn an_arn_must_be_the_organizations_own() {
+async fn a_launch_permission_by_a_foreign_arn_permits_nobody() {
     let bench = Bench::new();
     for arn in [
         "arn:aws:organizations::999999999999:organization/o-elsewhere1".to_owned(),
@@ -79,7 +80,7 @@ async fn an_arn_must_be_the_organizations_own() {
     let other = unit(OUTER).replace(MANAGEMENT, PRODUCER);
     share(&bench, "OrganizationalUnitArn", &other).await.ok();
     assert!(seen(&bench.consumer, "self").await.is_empty());
-    // Where the world only names an organization, its management account may be any.
+    // The management account of an undeclared organization may be any account.
     let mut world = world();
     world.accounts[1].parent = None;
     world.accounts[1].organization = Some("o-elsewhere1".to_owned());
@@ -90,7 +91,7 @@ async fn an_arn_must_be_the_organizations_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_an_entity_is_refused() {
+async fn a_launch_permission_for_no_entity_is_refused() {
     let bench = Bench::new();
     let account = format!("arn:aws:organizations::{MANAGEMENT}:account/{ORGANIZATION}/{CONSUMER}");
     for (parameter, value, kind) in [

@@ -4,6 +4,7 @@ use amiferry_sandbox::FULL_AWS_ACCESS;
 use serde_json::{Value, json};
 
 use crate::client::Answer;
+use crate::policies::permit;
 use crate::worlds::{Bench, CONSUMER, COPIER, SOURCE_KEY, TARGET_KEY};
 
 const COPY: &str = "ec2:CopySnapshot";
@@ -21,10 +22,7 @@ fn limited() -> Bench {
          "Condition": {"StringEquals": {"kms:ViaService": "ec2.us-west-2.amazonaws.com"}}},
         {"Effect": "Deny", "Action": "ec2:DeleteSnapshot", "Resource": "*"},
     ]));
-    let changed = bench
-        .sandbox
-        .edit(|aws| aws.set_policies(COPIER, &[&policy]));
-    assert_eq!(changed, Ok(true));
+    bench.set_policies(COPIER, &[&policy]);
     bench
 }
 
@@ -39,7 +37,7 @@ async fn simulate(bench: &Bench, more: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_action_has_its_decision() {
+async fn a_simulation_decides_each_action() {
     let bench = limited();
     let actions = [
         ("ActionNames.member.1", COPY),
@@ -58,7 +56,7 @@ async fn each_action_has_its_decision() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_resource_has_its_decision_and_the_strictest_is_the_actions() {
+async fn a_simulation_decides_each_resource_and_reports_the_strictest() {
     let bench = limited();
     let resources = [
         ("ActionNames.member.1", DECRYPT),
@@ -90,7 +88,7 @@ async fn each_resource_has_its_decision_and_the_strictest_is_the_actions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn service_control_policies_count_and_are_named() {
+async fn a_simulation_shows_a_denial_by_service_control_policy() {
     let bench = limited();
     let action = [("ActionNames.member.1", COPY)];
     let answer = simulate(&bench, &action).await;
@@ -116,17 +114,14 @@ async fn service_control_policies_count_and_are_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resource_policy_is_that_of_every_resource() {
+async fn a_simulated_resource_policy_applies_to_every_resource() {
     let bench = Bench::new();
-    assert_eq!(
-        bench.sandbox.edit(|aws| aws.set_policies(COPIER, &[])),
-        Ok(true)
-    );
+    bench.set_policies(COPIER, &[]);
     let user = "arn:aws:iam::222222222222:user/nobody";
     let naming = |who: &str, effect: &str| {
-        policy(
-            &json!([{"Effect": effect, "Principal": {"AWS": who}, "Action": "kms:*", "Resource": "*"}]),
-        )
+        let mut statement = permit(who, "kms:*");
+        statement["Effect"] = json!(effect);
+        policy(&json!([statement]))
     };
     let (root, user_allowed) = (
         naming("arn:aws:iam::222222222222:root", "Allow"),

@@ -1,9 +1,9 @@
-//! World files: what they say, and what is wrong with them.
+//! World files: their content and their errors.
 
 use amiferry_sandbox::{Account, Sandbox, Snapshot, World};
 
 #[tokio::test]
-async fn the_demo_world_is_one() {
+async fn the_demo_world_is_valid() {
     let text = include_str!("../../worlds/demo.toml");
     let world = World::from_toml(text).expect("a world");
     assert_eq!(world.accounts.len(), 4);
@@ -33,7 +33,8 @@ id = "111111111111"
 [[account.bucket]]
 region = "us-west-2"
 name = "amiferry-ledger"
-policy = '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::amiferry-ledger/*"}}'
+policy = '''{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*",
+             "Resource":"arn:aws:s3:::amiferry-ledger/*"}}'''
 [account.bucket.objects]
 "runs/a" = "content"
 "#;
@@ -45,106 +46,107 @@ async fn a_bucket_is_declared_with_its_objects() {
     assert!(sandbox.objects("elsewhere").is_empty());
 }
 
-const ORGANIZATION: &str = "[organization]\nid = \"o-a1b2c3d4e5\"\nmanagement_account = \"111111111111\"\nroot = \"r-ab12\"\n";
+const ACCOUNT: &str = "[[account]]\nid = '111111111111'";
+const ORGANIZATION: &str = "[organization]\nid = 'o-a1b2c3d4e5'\n\
+                            management_account = '111111111111'\nroot = 'r-ab12'";
+
+/// Asserts that the world file of these lines is refused with this key.
+fn assert_key(lines: &[&str], key: &str) {
+    let text = lines.join("\n");
+    let error = World::from_toml(&text).expect_err(&text);
+    assert_eq!(error.key, key, "{text}: {error}");
+}
 
 #[test]
-fn an_error_names_its_key() {
-    let account = "[[account]]\nid = \"111111111111\"\n";
-    let cases = [
-        ("sped = 2".to_owned(), "sped"),
-        ("speed = 0".to_owned(), "speed"),
-        ("speed = \"fast\"".to_owned(), "speed"),
-        ("latency_seconds = -1".to_owned(), "latency_seconds"),
-        (
-            "[late_reads]\ntags_seconds = -1".to_owned(),
-            "late_reads.tags_seconds",
-        ),
-        ("[late_reads]\ntag = 1".to_owned(), "late_reads.tag"),
-        ("[[account]]\nid = \"1\"".to_owned(), "account[0].id"),
-        (format!("{account}{account}"), "account[1].id"),
-        (
-            format!("{account}[[account.role]]\nname = \"x\"\npolicies = [\"{{\"]"),
-            "account[0].role[0].policies[0]",
-        ),
-        (
-            format!("{account}[[account.role]]\nnam = \"x\""),
-            "account[0].role[0].nam",
-        ),
-        (
-            format!(
-                "{account}[[account.snapshot]]\nregion = \"us-west-2\"\nid = \"snap-1\"\nsize = 1"
-            ),
-            "account[0].snapshot[0].id",
-        ),
-        (
-            format!("{account}[[account.key]]\nregion = \"us-north-1\"\nid = \"k\""),
-            "account[0].key[0].region",
-        ),
-        (
-            format!(
-                "{account}[[account.access_key]]\nid = \"A\"\nsecret = \"s\"\nprincipal = \"arn\""
-            ),
-            "account[0].access_key[0].principal",
-        ),
-        (
-            BUCKET.replace("amiferry-ledger\"", "Ledger\""),
-            "account[0].bucket[0].name",
-        ),
-        (
-            BUCKET.replace("us-west-2", "us-north-1"),
-            "account[0].bucket[0].region",
-        ),
-        (
-            BUCKET.replace("ledger/*", "ledgers/*"),
-            "account[0].bucket[0].policy",
-        ),
-        (
-            BUCKET.replace("\"runs/a\"", "\"\""),
-            "account[0].bucket[0].objects",
-        ),
-        (
-            format!("{BUCKET}{}", BUCKET.replace("id = \"1", "id = \"2")),
-            "account[1].bucket[0].name",
-        ),
-        ("[[account".to_owned(), "world"),
-        (format!("{account}parent = \"r-ab12\""), "account[0].parent"),
-        (
-            format!("{account}organization = \"o-1\""),
-            "account[0].organization",
-        ),
-        (format!("{account}state = \"GONE\""), "account[0].state"),
-        (
-            format!("{ORGANIZATION}\n{account}parent = \"ou-ab12-22222222\""),
-            "account[0].parent",
-        ),
-        (
-            format!("{ORGANIZATION}\n[[account]]\nid = \"222222222222\""),
-            "organization.management_account",
-        ),
-        (
-            format!("{ORGANIZATION}delegated_administrators = [\"222222222222\"]\n{account}"),
-            "organization.delegated_administrators",
-        ),
-        (
-            format!(
-                "{ORGANIZATION}[[organization.unit]]\nid = \"ou-cd34-11111111\"\nname = \"x\"\n{account}"
-            ),
-            "organization.unit[0].id",
-        ),
-        (
-            format!(
-                "{ORGANIZATION}[[organization.unit]]\nid = \"ou-ab12-11111111\"\nname = \"x\"\nparent = \"ou-ab12-11111111\"\n{account}"
-            ),
-            "organization.unit[0].parent",
-        ),
-    ];
-    for (text, key) in cases {
-        let error = World::from_toml(&text).expect_err(&text);
-        assert_eq!(error.key, key, "{text}: {error}");
+fn an_error_of_the_world_names_its_key() {
+    for (line, key) in [
+        ("sped = 2", "sped"),
+        ("speed = 0", "speed"),
+        ("speed = 'fast'", "speed"),
+        ("latency_seconds = -1", "latency_seconds"),
+        ("[late_reads]\ntags_seconds = -1", "late_reads.tags_seconds"),
+        ("[late_reads]\ntag = 1", "late_reads.tag"),
+        ("[[account]]\nid = '1'", "account[0].id"),
+        ("[[account", "world"),
+    ] {
+        assert_key(&[line], key);
     }
 }
 
-const IMPOSSIBLE: &str = r#"
+#[test]
+fn an_error_of_an_account_names_its_key() {
+    assert_key(&[ACCOUNT, ACCOUNT], "account[1].id");
+    for (lines, key) in [
+        (
+            "[[account.role]]\nname = 'x'\npolicies = ['{']",
+            "role[0].policies[0]",
+        ),
+        ("[[account.role]]\nnam = 'x'", "role[0].nam"),
+        (
+            "[[account.snapshot]]\nregion = 'us-west-2'\nid = 'snap-1'\nsize = 1",
+            "snapshot[0].id",
+        ),
+        (
+            "[[account.key]]\nregion = 'us-north-1'\nid = 'k'",
+            "key[0].region",
+        ),
+        (
+            "[[account.access_key]]\nid = 'A'\nsecret = 's'\nprincipal = 'arn'",
+            "access_key[0].principal",
+        ),
+        ("parent = 'r-ab12'", "parent"),
+        ("organization = 'o-1'", "organization"),
+        ("state = 'GONE'", "state"),
+    ] {
+        assert_key(&[ACCOUNT, lines], &format!("account[0].{key}"));
+    }
+}
+
+#[test]
+fn an_error_of_a_bucket_names_its_key() {
+    for (from, to, key) in [
+        ("amiferry-ledger\"", "Ledger\"", "name"),
+        ("us-west-2", "us-north-1", "region"),
+        ("ledger/*", "ledgers/*", "policy"),
+        ("\"runs/a\"", "\"\"", "objects"),
+    ] {
+        let text = BUCKET.replace(from, to);
+        assert_key(&[&text], &format!("account[0].bucket[0].{key}"));
+    }
+    let namesake = BUCKET.replace("id = \"1", "id = \"2");
+    assert_key(&[BUCKET, &namesake], "account[1].bucket[0].name");
+}
+
+#[test]
+fn an_error_of_an_organization_names_its_key() {
+    let outside = "parent = 'ou-ab12-22222222'";
+    assert_key(&[ORGANIZATION, ACCOUNT, outside], "account[0].parent");
+    let stranger = ACCOUNT.replace('1', "2");
+    assert_key(
+        &[ORGANIZATION, &stranger],
+        "organization.management_account",
+    );
+    for (lines, key) in [
+        (
+            "delegated_administrators = ['222222222222']",
+            "delegated_administrators",
+        ),
+        (
+            "[[organization.unit]]\nid = 'ou-cd34-11111111'\nname = 'x'",
+            "unit[0].id",
+        ),
+        (
+            "[[organization.unit]]\nid = 'ou-ab12-11111111'\nname = 'x'\n\
+             parent = 'ou-ab12-11111111'",
+            "unit[0].parent",
+        ),
+    ] {
+        let key = format!("organization.{key}");
+        assert_key(&[ORGANIZATION, lines, ACCOUNT], &key);
+    }
+}
+
+const POSSIBLE: &str = r#"
 [[account]]
 id = "111111111111"
 [[account.key]]
@@ -165,13 +167,18 @@ device_name = "/dev/xvda"
 snapshot_id = "snap-0000000000000a001"
 "#;
 
+/// Asserts that the possible world with a line added after another is refused with this key.
+fn assert_impossible(after: &str, added: &str, key: &str) {
+    let text = POSSIBLE.replace(after, &format!("{after}\n{added}"));
+    let error = World::from_toml(&text).expect_err(added);
+    assert_eq!(error.key, format!("account[0].{key}"), "{added}: {error}");
+}
+
 #[test]
-fn a_world_that_aws_cannot_have_is_refused_with_its_key() {
-    World::from_toml(IMPOSSIBLE).expect("possible as it stands");
+fn a_key_or_snapshot_that_aws_cannot_have_is_refused_with_its_key() {
+    World::from_toml(POSSIBLE).expect("possible without changes");
     let (key, snapshot) = ("id = \"source\"", "key = \"source\"");
-    let (image, root) = ("name = \"golden\"", "device_name = \"/dev/xvda\"");
-    let ebs = "[account.image.mapping.ebs]";
-    for (beside, added, fault) in [
+    for (after, added, fault) in [
         (key, "spec = \"AES\"", "key[0].spec"),
         (key, "usage = \"SIGN_VERIFY\"", "key[0].usage"),
         (key, "spec = \"HMAC_256\"", "snapshot[0].key"),
@@ -195,79 +202,67 @@ fn a_world_that_aws_cannot_have_is_refused_with_its_key() {
             "snapshot[0].create_volume_permissions",
         ),
         (snapshot, "tags = { \"\" = \"x\" }", "snapshot[0].tags"),
-        (image, "state = \"gone\"", "image[0].state"),
-        (image, "architecture = \"vax\"", "image[0].architecture"),
-        (
-            image,
-            "architecture = \"arm64\"\nvirtualization_type = \"paravirtual\"",
-            "image[0].virtualization_type",
-        ),
-        (image, "boot_mode = \"bios\"", "image[0].boot_mode"),
-        (
-            image,
-            "deprecation_time = \"soon\"",
-            "image[0].deprecation_time",
-        ),
-        (
-            image,
-            "deregistration_protection = \"yes\"",
-            "image[0].deregistration_protection",
-        ),
-        (
-            image,
-            "public = true",
-            "image[0].mapping[0].ebs.snapshot_id",
-        ),
-        (
-            image,
-            "state = \"disabled\"\npublic = true",
-            "image[0].launch_permissions",
-        ),
-        (
-            root,
-            "virtual_name = \"ephemeral0\"",
-            "image[0].mapping[0].ebs",
-        ),
-        (
-            ebs,
-            "volume_type = \"gp9\"",
-            "image[0].mapping[0].ebs.volume_type",
-        ),
-        (
-            ebs,
-            "volume_size = 7",
-            "image[0].mapping[0].ebs.volume_size",
-        ),
     ] {
-        let text = IMPOSSIBLE.replace(beside, &format!("{beside}\n{added}"));
-        let error = World::from_toml(&text).expect_err(added);
-        assert_eq!(error.key, format!("account[0].{fault}"), "{added}: {error}");
+        assert_impossible(after, added, fault);
     }
-    for (from, to, fault) in [
-        ("size = 8", "size = 0", "account[0].snapshot[0].size"),
-        ("golden", "g", "account[0].image[0].name"),
+    let text = POSSIBLE.replace("size = 8", "size = 0");
+    assert_key(&[&text], "account[0].snapshot[0].size");
+}
+
+#[test]
+fn an_image_that_aws_cannot_have_is_refused_with_its_key() {
+    let image = "name = \"golden\"";
+    for (added, fault) in [
+        ("state = \"gone\"", "state"),
+        ("architecture = \"vax\"", "architecture"),
+        (
+            "architecture = \"arm64\"\nvirtualization_type = \"paravirtual\"",
+            "virtualization_type",
+        ),
+        ("boot_mode = \"bios\"", "boot_mode"),
+        ("deprecation_time = \"soon\"", "deprecation_time"),
+        (
+            "deregistration_protection = \"yes\"",
+            "deregistration_protection",
+        ),
+        ("public = true", "mapping[0].ebs.snapshot_id"),
+        ("state = \"disabled\"\npublic = true", "launch_permissions"),
     ] {
-        let error = World::from_toml(&IMPOSSIBLE.replace(from, to)).expect_err(to);
-        assert_eq!(error.key, fault, "{error}");
+        assert_impossible(image, added, &format!("image[0].{fault}"));
+    }
+    let text = POSSIBLE.replace("golden", "g");
+    assert_key(&[&text], "account[0].image[0].name");
+}
+
+#[test]
+fn a_mapping_that_aws_cannot_have_is_refused_with_its_key() {
+    let (root, ebs) = ("device_name = \"/dev/xvda\"", "[account.image.mapping.ebs]");
+    for (after, added, fault) in [
+        (root, "virtual_name = \"ephemeral0\"", "ebs"),
+        (ebs, "volume_type = \"gp9\"", "ebs.volume_type"),
+        (ebs, "volume_size = 7", "ebs.volume_size"),
+    ] {
+        let key = format!("image[0].mapping[0].{fault}");
+        assert_impossible(after, added, &key);
     }
 }
 
 #[test]
-fn a_world_with_things_that_exclude_each_other_is_refused_with_its_key() {
+fn a_world_with_conflicting_resources_is_refused_with_its_key() {
     let ephemeral =
         "[[account.image.mapping]]\ndevice_name = \"/dev/xvda\"\nvirtual_name = \"ephemeral0\"";
-    let twice = format!("{IMPOSSIBLE}\n{ephemeral}");
+    let twice = format!("{POSSIBLE}\n{ephemeral}");
     let error = World::from_toml(&twice).expect_err("a device twice");
     assert_eq!(error.key, "account[0].image[0].mapping[1].device_name");
-    let image = IMPOSSIBLE
+    let image = POSSIBLE
         .split_once("[[account.image]]")
         .expect("an image")
         .1;
     let namesake = image.replace("ami-0000000000000a001", "ami-0000000000000a002");
-    let text = format!("{IMPOSSIBLE}\n[[account.image]]{namesake}");
+    let text = format!("{POSSIBLE}\n[[account.image]]{namesake}");
     let error = World::from_toml(&text).expect_err("two images of one name");
     assert_eq!(error.key, "account[0].image[1].name");
-    let managed = IMPOSSIBLE.replace(
+    let managed = POSSIBLE.replace(
         "key = \"source\"",
         "key = \"alias/aws/ebs\"\ncreate_volume_permissions = [\"222222222222\"]",
     );
@@ -279,7 +274,7 @@ fn a_world_with_things_that_exclude_each_other_is_refused_with_its_key() {
 }
 
 #[tokio::test]
-async fn a_world_that_contradicts_itself_is_refused() {
+async fn a_snapshot_under_an_unknown_key_is_refused_in_a_world() {
     let snapshot = Snapshot::new("us-west-2", "snap-0000000000000a001", 1).key("nowhere");
     let world = World::new().account(Account::new("111111111111").snapshot(snapshot));
     let error = Sandbox::try_new(world).expect_err("no such key");

@@ -1,4 +1,7 @@
-//! The world most tests start from: a producer with an encrypted image, and a consumer who may copy it.
+//! The world that most tests start from: a producer with an encrypted image, and a consumer that
+//! may copy it.
+
+use std::fmt::Display;
 
 use amiferry_sandbox::{
     Account, BlockDeviceMapping, Ebs, Image, Key, Organization, Role, Sandbox, Snapshot, User,
@@ -7,16 +10,17 @@ use amiferry_sandbox::{
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::policies::{document, permit, permit_owner, root, when};
 
 pub const PRODUCER: &str = "111111111111";
 pub const CONSUMER: &str = "222222222222";
-/// Manages the organization of both.
+/// The account that manages the organization of both.
 pub const MANAGEMENT: &str = "999999999999";
 pub const ORGANIZATION: &str = "o-a1b2c3d4e5";
 pub const ROOT_ID: &str = "r-ab12";
-/// In the root; holds nothing but the inner OU.
+/// An OU in the root, which holds only the inner OU.
 pub const OUTER: &str = "ou-ab12-11111111";
-/// Holds the consumer.
+/// The OU that holds the consumer.
 pub const INNER: &str = "ou-ab12-22222222";
 pub const WEST: &str = "us-west-2";
 pub const EAST: &str = "us-east-1";
@@ -29,17 +33,34 @@ pub const UNSHARED: &str = "snap-0000000000000a002";
 pub const PLAIN: &str = "snap-0000000000000a003";
 /// Under the producer's `aws/ebs`.
 pub const MANAGED: &str = "snap-0000000000000a004";
-/// The consumer's own.
+/// A snapshot of the consumer.
 pub const OWN: &str = "snap-0000000000000b001";
 pub const SOURCE_KEY: &str = "arn:aws:kms:us-west-2:111111111111:key/source";
 pub const TARGET_KEY: &str = "arn:aws:kms:us-west-2:222222222222:key/target";
 pub const FERRY: &str = "arn:aws:iam::111111111111:role/ferry";
-/// By which Auto Scaling acts in the consumer's account.
-pub const SCALER: &str = "arn:aws:iam::222222222222:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
+/// The role by which Auto Scaling acts in the consumer's account.
+pub const SCALER: &str = "arn:aws:iam::222222222222:role/aws-service-role/\
+    autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
 pub const COPIER: &str = "arn:aws:iam::222222222222:role/Copier";
 
 pub fn world() -> World {
-    let producer = Account::new(PRODUCER)
+    let management = Account::new(MANAGEMENT)
+        .name("Management")
+        .user(User::admin("admin"))
+        .access_key(
+            "AKIAMANAGEMENT",
+            "management",
+            "arn:aws:iam::999999999999:user/admin",
+        );
+    World::new()
+        .organization(organization())
+        .account(producer())
+        .account(consumer())
+        .account(management)
+}
+
+fn producer() -> Account {
+    Account::new(PRODUCER)
         .parent(ROOT_ID)
         .user(User::admin("admin"))
         .role(Role::admin("ferry"))
@@ -72,8 +93,11 @@ pub fn world() -> World {
                     Ebs::snapshot(ROOT).gp3(8, 3000, 250),
                 ))
                 .mapping(BlockDeviceMapping::ephemeral("/dev/sdb", "ephemeral0")),
-        );
-    let consumer = Account::new(CONSUMER)
+        )
+}
+
+fn consumer() -> Account {
+    Account::new(CONSUMER)
         .parent(INNER)
         .user(User::admin("admin"))
         .user(User::new("nobody"))
@@ -102,20 +126,7 @@ pub fn world() -> World {
         )
         .key(Key::new(WEST, "target").alias("alias/amis"))
         .key(Key::new(EAST, "east"))
-        .snapshot(Snapshot::new(WEST, OWN, 8).key("target"));
-    let management = Account::new(MANAGEMENT)
-        .name("Management")
-        .user(User::admin("admin"))
-        .access_key(
-            "AKIAMANAGEMENT",
-            "management",
-            "arn:aws:iam::999999999999:user/admin",
-        );
-    World::new()
-        .organization(organization())
-        .account(producer)
-        .account(consumer)
-        .account(management)
+        .snapshot(Snapshot::new(WEST, OWN, 8).key("target"))
 }
 
 pub fn organization() -> Organization {
@@ -124,26 +135,33 @@ pub fn organization() -> Organization {
         .unit(OUTER, "Workloads", ROOT_ID)
 }
 
-/// Its account decides by IAM; the consumer's account may use it through EC2.
+/// Returns the policy of the source key: its account decides by IAM, and the consumer's account may
+/// use it through EC2.
 pub fn source_key_policy() -> Value {
-    json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"},
-         "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext", "kms:CreateGrant"], "Resource": "*",
-         "Condition": {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}}},
-    ]})
+    let uses = json!([
+        "kms:DescribeKey",
+        "kms:Decrypt",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:CreateGrant",
+    ]);
+    let via_ec2 = json!({"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}});
+    document(&[
+        permit_owner(PRODUCER),
+        when(permit(&root(CONSUMER), uses), via_ec2),
+    ])
 }
 
-/// A sandbox and those who use it.
+/// A sandbox and its clients.
 pub struct Bench {
     pub sandbox: Sandbox,
-    /// May do everything in the producer's account.
+    /// An administrator of the producer's account.
     pub producer: Client,
-    /// May do everything in the consumer's account.
+    /// An administrator of the consumer's account.
     pub consumer: Client,
-    /// May do everything in the management account.
+    /// An administrator of the management account.
     pub management: Client,
-    /// Has no policy at all.
+    /// A user without any policy.
     pub nobody: Client,
     /// A role session in the producer's account.
     pub ferry: Client,
@@ -167,7 +185,22 @@ impl Bench {
         }
     }
 
-    /// The consumer copies the shared root snapshot under its own key.
+    /// Replaces a key policy at once.
+    pub fn set_key_policy(&self, key: &str, policy: impl Display) {
+        let policy = policy.to_string();
+        let changed = self.sandbox.edit(|aws| aws.set_key_policy(key, &policy));
+        assert_eq!(changed, Ok(true));
+    }
+
+    /// Replaces the identity policies of a role or user.
+    pub fn set_policies(&self, principal: &str, policies: &[&str]) {
+        let changed = self
+            .sandbox
+            .edit(|aws| aws.set_policies(principal, policies));
+        assert_eq!(changed, Ok(true));
+    }
+
+    /// Copies the shared root snapshot into the consumer's account, under the consumer's own key.
     pub async fn copy(&self) -> String {
         self.copy_of(ROOT, &[])
             .await
@@ -188,7 +221,7 @@ impl Bench {
         self.consumer.ec2("CopySnapshot", &params).await
     }
 
-    /// What the consumer sees of this snapshot once its copy has ended: state and message.
+    /// Returns state and message of this snapshot as the consumer sees it, once its copy has ended.
     pub async fn end_of(&self, snapshot: &str) -> (String, String) {
         tokio::time::sleep(std::time::Duration::from_hours(2)).await;
         self.state_of(snapshot).await

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 import strict
 
-#: One session for all: it caches the service models, and every answer passes the strict check.
+#: The session of all clients: it caches the service models, and checks every answer strictly.
 SESSION = boto3.Session()
 SESSION.events.register("before-parse", strict.check)
 
@@ -25,7 +25,7 @@ ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout
 
 
 class CliError(Exception):
-    """What the AWS CLI said when it failed."""
+    """The error that the AWS CLI printed."""
 
     def __init__(self, stderr):
         super().__init__(stderr)
@@ -37,7 +37,7 @@ class CliError(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """One principal's credentials, used through boto3 (`ec2`, `kms`, `sts`) and the AWS CLI (`cli`)."""
+    """A principal's credentials, used through boto3 (`ec2`, `kms`, …) and the AWS CLI (`cli`)."""
 
     url: str
     access_key: str
@@ -86,7 +86,7 @@ class Caller:
         )
 
     def cli(self, region, *arguments):
-        """Runs `aws …` and returns what it printed, as JSON."""
+        """Runs `aws …` and returns its output as JSON."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": os.devnull,
@@ -110,7 +110,7 @@ class Caller:
 
 @contextmanager
 def refused(code, *parts):
-    """The block's last call is refused with this code, each of `parts` standing in the message."""
+    """Asserts that the last call is refused with this code and these parts of the message."""
     with pytest.raises((ClientError, CliError)) as info:
         yield info
     if isinstance(info.value, CliError):
@@ -124,7 +124,7 @@ def refused(code, *parts):
 
 
 def poll(read, done, seconds=20):
-    """Calls `read` until `done` likes the answer; returns all answers, the last one liked."""
+    """Calls `read` until `done` accepts the answer; returns all answers."""
     answers = []
     deadline = time.monotonic() + seconds
     while True:
@@ -141,5 +141,5 @@ def snapshot(ec2, snapshot_id):
 
 
 def settled(ec2, snapshot_id):
-    """The snapshot once it is no longer pending."""
+    """Returns the snapshot once it is no longer pending."""
     return poll(lambda: snapshot(ec2, snapshot_id), lambda found: found["State"] != "pending")[-1]

@@ -52,7 +52,7 @@ class Sandbox:
 
     @property
     def distributor(self):
-        """A role of the producer's account, without a word of S3."""
+        """A role of the producer's account, without any permission for S3."""
         return self.producer.assume(DISTRIBUTOR)
 
     @property
@@ -65,7 +65,7 @@ class Sandbox:
 
     @property
     def reader(self):
-        """A user of the outsider's account who may only describe."""
+        """A user of the outsider's account that may only describe."""
         return self.caller("AKIAOUTSIDER00000002", "reader-secret")
 
     @property

@@ -1,4 +1,4 @@
-"""What `world.toml` calls things."""
+"""The names of `world.toml`."""
 
 HOME, AWAY = "us-east-1", "us-west-2"
 
@@ -6,7 +6,7 @@ PRODUCER, CONSUMER, OUTSIDER = "111111111111", "222222222222", "333333333333"
 MANAGEMENT, CLOSING, SLEEPING = "999999999999", "444444444444", "555555555555"
 
 ORGANIZATION, ROOT_ID = "o-wiretests0", "r-wire"
-#: Production is inside Workloads.
+#: The OU Production is inside Workloads.
 WORKLOADS, PRODUCTION = "ou-wire-11111111", "ou-wire-22222222"
 
 DISTRIBUTOR = f"arn:aws:iam::{PRODUCER}:role/Distributor"
@@ -31,5 +31,5 @@ PLAIN = "snap-0eeeeeeeeeeeeeee1"
 #: Buckets of the producer, at home and away.
 LEDGER, LEDGER_AWAY = "amiferry-ledger", "amiferry-ledger-away"
 
-#: What EC2 uses of the source key while it copies.
+#: The operations of the source key that EC2 uses while it copies.
 COPY_OPERATIONS = ["DescribeKey", "Decrypt", "CreateGrant", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]

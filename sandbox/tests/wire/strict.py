@@ -1,7 +1,8 @@
-"""Holds every answer against botocore's service model.
+"""Checks every answer against botocore's service model.
 
-botocore's own parser skips what it does not know, so a misspelt element would look like an absent one. This looks at
-the raw answer before botocore does and fails on any element, value or error document that the model has no word for.
+botocore's own parser skips unknown elements, so a misspelt element would look like an absent one.
+This check reads the raw answer before botocore does. It fails on any element, value or error
+document that is not in the model.
 """
 
 import json
@@ -22,7 +23,7 @@ REFUSALS = set()
 
 
 def check(operation_model, response_dict, **_):
-    """A handler for botocore's `before-parse` event."""
+    """Handles botocore's `before-parse` event."""
     REFUSALS.update({response_dict["headers"].get("x-sandbox-refusal")} - {None})
     protocol = operation_model.service_model.resolved_protocol
     if protocol == "rest-json":
@@ -86,7 +87,7 @@ def _xml_error(protocol, root, at):
     assert root[1].text, f"{at}: no request ID"
 
 
-#: What S3 says about an error beside its code and message.
+#: The elements of an error of S3 beside its code and message.
 S3_DETAILS = {
     *("BucketName", "Bucket", "Key", "Endpoint", "Region"),
     *("Condition", "Header", "HeadersNotSigned"),
@@ -153,7 +154,7 @@ def _xml_members(shape, children, at):
         if known[name].serialization.get("flattened"):
             _xml_value(known[name].member, child, f"{at}.{name}[]")
             continue
-        assert name not in seen, f"{at}: <{name}> stands twice"
+        assert name not in seen, f"{at}: <{name}> occurs twice"
         seen.add(name)
         _xml_value(known[name], child, f"{at}.{name}")
 

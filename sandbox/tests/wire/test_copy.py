@@ -1,4 +1,4 @@
-"""The main job by hand: an encrypted image of one account becomes another account's own, in another Region."""
+"""A distribution by hand: copies an encrypted image into another account and Region."""
 
 import json
 
@@ -126,7 +126,7 @@ def test_boto3_copies_an_image_into_another_account_and_region(sandbox):
         assert after == expected
     assert away.describe_image_attribute(ImageId=registered, Attribute="uefiData")["UefiData"]["Value"] == uefi
 
-    # Take back what was given: the copy does not need it.
+    # Close the source: the copy does not need the openings.
     for snapshot_id in sources.values():
         at_home.modify_snapshot_attribute(
             SnapshotId=snapshot_id, CreateVolumePermission={"Remove": [{"UserId": CONSUMER}]}
@@ -138,7 +138,7 @@ def test_boto3_copies_an_image_into_another_account_and_region(sandbox):
     [kept] = away.describe_images(Owners=["self"])["Images"]
     assert kept["State"] == "available"
 
-    # Clean up as the consumer may.
+    # Clean up as the consumer.
     gone = away.deregister_image(ImageId=registered, DeleteAssociatedSnapshots=True)
     assert gone["Return"] is True
     results = {entry["SnapshotId"]: entry["ReturnCode"] for entry in gone["DeleteSnapshotResults"]}
@@ -218,7 +218,7 @@ def test_the_aws_cli_copies_an_image_into_another_account_and_region(sandbox):
 
 
 def test_copy_image_carries_the_whole_image_between_regions(sandbox):
-    """CopyImage inside one account: no presigned URL in the model, and the client token makes it repeatable."""
+    """CopyImage inside one account takes no presigned URL; its token makes it repeatable."""
     away = sandbox.producer.ec2(AWAY)
     wanted = {"SourceRegion": HOME, "SourceImageId": GOLDEN, "Name": "golden-away", "ClientToken": "wire-1"}
     image_id = away.copy_image(**wanted, Encrypted=True)["ImageId"]

@@ -1,4 +1,4 @@
-"""Who is asking: signatures, sessions and AssumeRole."""
+"""Credentials: signatures, sessions and AssumeRole."""
 
 import json
 import time
@@ -14,7 +14,7 @@ EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action"
 
 
 def asks(caller):
-    """One call to each service, with the code it refuses unknown credentials with."""
+    """Returns a call of each service, with the code that refuses unknown credentials."""
     return [
         lambda: caller.ec2(HOME).describe_regions(),
         lambda: caller.kms(HOME).describe_key(KeyId=SOURCE_KEY),
@@ -29,36 +29,36 @@ def all_refused(caller, codes):
             ask()
 
 
-def test_unknown_access_keys(sandbox):
+def test_an_unknown_access_key_is_refused(sandbox):
     caller = sandbox.caller("AKIANOBODY0000000001", "whatever")
     all_refused(caller, ["AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"])
 
 
-def test_a_wrong_secret(sandbox):
+def test_a_wrong_secret_is_refused(sandbox):
     caller = sandbox.caller("AKIAPRODUCER00000001", "guessed")
     all_refused(caller, ["AuthFailure", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure"])
 
 
-def test_a_session_without_or_with_another_token(sandbox):
+def test_a_session_with_no_or_another_token_is_refused(sandbox):
     session = sandbox.producer.assume(DISTRIBUTOR)
     for token in (None, "forged"):
         caller = sandbox.caller(session.access_key, session.secret_key, token)
         all_refused(caller, ["AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"])
 
 
-def test_an_expired_session(sandbox):
+def test_an_expired_session_is_refused(sandbox):
     expired = sandbox.caller("ASIAPRODUCER00000001", "expired-secret", "expired-token")
     all_refused(expired, ["RequestExpired", "ExpiredTokenException", "ExpiredToken", "RequestExpired"])
 
 
-def test_no_credentials_at_all(sandbox):
+def test_an_unsigned_request_is_refused(sandbox):
     unsigned = Config(signature_version=botocore.UNSIGNED, retries={"total_max_attempts": 1})
     sts = SESSION.client("sts", region_name=HOME, endpoint_url=sandbox.url, config=unsigned)
     with refused("MissingAuthenticationToken"):
         sts.get_caller_identity()
 
 
-def test_who_am_i(sandbox):
+def test_a_caller_reads_its_own_identity(sandbox):
     assert sandbox.producer.sts.get_caller_identity()["Arn"] == f"arn:aws:iam::{PRODUCER}:user/producer"
     session = sandbox.producer.assume(DISTRIBUTOR, session_name="run-1")
     identity = session.cli(HOME, "sts", "get-caller-identity")
@@ -66,7 +66,7 @@ def test_who_am_i(sandbox):
     assert identity["UserId"].endswith(":run-1")
 
 
-def test_an_assumed_role_in_full(sandbox):
+def test_an_assumed_role_returns_all_members(sandbox):
     answer = sandbox.producer.sts.assume_role(
         RoleArn=COPY_ROLE, RoleSessionName="run-1", ExternalId="wire", Policy=json.dumps(EVERYTHING)
     )
@@ -77,7 +77,7 @@ def test_an_assumed_role_in_full(sandbox):
     assert user["AssumedRoleId"].startswith("AROA") and user["AssumedRoleId"].endswith(":run-1")
 
 
-def test_trust_is_required(sandbox):
+def test_a_role_is_assumed_only_by_a_trusted_and_allowed_caller(sandbox):
     denied = ("AccessDenied", "sts:AssumeRole", COPY_ROLE)
     for external_id in ({}, {"ExternalId": "wrong"}):
         with refused(*denied):
@@ -91,11 +91,11 @@ def test_trust_is_required(sandbox):
     with refused("AccessDenied"):
         sandbox.producer.assume(f"arn:aws:iam::{CONSUMER}:role/Nobody")
     with refused("AccessDenied"):
-        # Trusted, but its own policies do not allow the call.
+        # The role is trusted, but its own policies do not allow the call.
         sandbox.reader.assume(LONG_ROLE)
 
 
-def test_chained_sessions_last_an_hour_at_most(sandbox):
+def test_a_chained_session_lasts_an_hour_at_most(sandbox):
     chained = sandbox.producer.assume(DISTRIBUTOR, DurationSeconds=7200)
     assert chained.assume(LONG_ROLE, DurationSeconds=3600).sts.get_caller_identity()["Account"] == CONSUMER
     with refused("ValidationError", "1 hour", "role chaining"):
@@ -123,12 +123,12 @@ def test_a_session_lasts_no_longer_than_the_role_allows(sandbox):
     ],
     ids=["session name", "long session name", "duration", "external ID"],
 )
-def test_malformed_parameters(sandbox, parameters):
+def test_a_malformed_parameter_of_assume_role_is_refused(sandbox, parameters):
     with refused("ValidationError"):
         sandbox.producer.sts.assume_role(**{"RoleArn": COPY_ROLE, "RoleSessionName": "wire"} | parameters)
 
 
-def test_session_policies_are_short_and_well_formed(sandbox):
+def test_a_long_or_malformed_session_policy_is_refused(sandbox):
     fits = json.dumps(EVERYTHING)
     sandbox.producer.assume(COPY_ROLE, ExternalId="wire", Policy=fits + " " * (1100 - len(fits)))
     with refused("PackedPolicyTooLarge", "110%"):

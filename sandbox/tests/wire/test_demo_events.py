@@ -1,4 +1,4 @@
-"""The demo plays every event of `events/` to its end, and what it finds then is what the event asked for."""
+"""The demo plays every event of `events/` to its end, and finds the requested result."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from conftest import DEMO_WORLD
 ROOT = Path(__file__).parent.parent.parent.parent
 EVENTS = sorted((ROOT / "events").glob("*.json"))
 IMAGE = "ami-0a1b2c3d4e5f60718"
-#: Fast enough that nothing is waited for.
+#: A speed at which no test waits.
 FAST = ("--speed", "500", "--no-kill")
 
 
@@ -28,7 +28,7 @@ def verdicts(done):
 
 
 def good(*arguments):
-    """The verdicts of a run in which every one is good."""
+    """Returns the verdicts of a run in which every verdict is good."""
     done = demo(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return verdicts(done)
@@ -45,13 +45,13 @@ def write(path, event):
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
-def test_an_event_is_played_and_what_it_asked_for_is_found(event):
+def test_the_demo_plays_an_event_and_finds_its_result(event):
     found = good(*FAST, "--event", event)
     assert any(verdict.startswith("the event ended as") for verdict in found), found
     assert len(found) > 2, found
 
 
-def test_what_is_checked_follows_from_the_event(tmp_path):
+def test_the_demos_checks_follow_from_the_event(tmp_path):
     share_it, unshare_it = write(tmp_path / "share.json", share()), write(tmp_path / "unshare.json", share(Unshare=True))
     found = good(*FAST, "--event", share_it, "--event", ROOT / "events/policies.json", "--event", unshare_it)
     endings = [number for number, verdict in enumerate(found) if verdict.startswith("the event ended as")]
@@ -61,7 +61,7 @@ def test_what_is_checked_follows_from_the_event(tmp_path):
     assert any(re.match("source: grants .* as before", verdict) for verdict in closed)
 
 
-def test_a_wrong_expectation_fails():
+def test_the_demo_fails_on_a_wrong_expectation():
     done = demo(*FAST, "--event", ROOT / "events/policies.json", "--expect", "Failed")
     assert done.returncode == 1 and "FAIL the event ended as Failed: Succeeded" in done.stdout, done.stdout
 
@@ -99,7 +99,7 @@ def test_another_partition_and_empty_volumes_are_played(tmp_path):
     world = re.sub(r"(?m)^(size = \d+)$", r"\1\nstored_mib = 0", world)
     (tmp_path / "world.toml").write_text(world)
     (tmp_path / "event.json").write_text(there((ROOT / "events/ami-state-change.json").read_text()))
-    # Without --no-kill: copies that are over at once leave no time for it.
+    # The demo may be killed, but copies that complete at once leave no time for it.
     found = good("--world", tmp_path / "world.toml", "--event", tmp_path / "event.json")
     assert any("cn-northwest-1 has exactly one new AMI" in verdict for verdict in found)
 

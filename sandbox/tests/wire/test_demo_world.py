@@ -1,4 +1,4 @@
-"""The world the demo plays in can be served."""
+"""The demo's world can be served."""
 
 from conftest import DEMO_WORLD
 

@@ -1,4 +1,4 @@
-"""EC2's ways to say no, as botocore and the AWS CLI hear them."""
+"""The refusals of EC2, as botocore and the AWS CLI read them."""
 
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -14,7 +14,7 @@ from names import (
 
 @pytest.fixture
 def shared(sandbox):
-    """The sandbox once the producer shared golden's root and gave the consumer the key."""
+    """Returns the sandbox after the producer shared golden's root and its key with the consumer."""
     share(sandbox.producer, GOLDEN_ROOT)
     sandbox.producer.kms(HOME).create_grant(
         KeyId=SOURCE_KEY, GranteePrincipal=f"arn:aws:iam::{CONSUMER}:root", Operations=COPY_OPERATIONS
@@ -34,13 +34,13 @@ def copy(ec2, source=GOLDEN_ROOT, key=TARGET_KEY, **more):
 
 
 def failed(ec2, snapshot_id):
-    """The message of a copy that was accepted and ended in `error`."""
+    """Returns the message of a copy that was accepted and ended in `error`."""
     found = settled(ec2, snapshot_id)
     assert found["State"] == "error"
     return found["StateMessage"]
 
 
-# --- copying ---------------------------------------------------------------------------------------------------
+# --- copying --------------------------------------------------------------------------------------
 
 
 def test_a_snapshot_not_shared_is_invisible_and_its_copy_starts_and_then_fails(sandbox):
@@ -89,7 +89,7 @@ def test_sharing_removed_while_copying_breaks_the_copy(sandbox):
     assert BULK in failed(away, snapshot_id)
 
 
-def test_the_21st_concurrent_copy_waits_its_turn(sandbox):
+def test_the_21st_concurrent_copy_is_refused(sandbox):
     away = sandbox.producer.ec2(AWAY)
     wanted = {"SourceRegion": HOME, "SourceSnapshotId": BULK, "Encrypted": True}
     copies = [away.copy_snapshot(**wanted)["SnapshotId"] for _ in range(20)]
@@ -99,9 +99,9 @@ def test_the_21st_concurrent_copy_waits_its_turn(sandbox):
         sandbox.producer.cli(
             AWAY, "ec2", "copy-snapshot", "--source-region", HOME, "--source-snapshot-id", BULK, "--encrypted"
         )
-    # The limit is the destination Region's.
+    # The limit applies to the destination Region.
     assert sandbox.producer.ec2("eu-west-1").copy_snapshot(**wanted)["SnapshotId"]
-    # A copy goes on without its snapshot, and counts.
+    # A copy goes on without its snapshot, and counts towards the limit.
     away.delete_snapshot(SnapshotId=copies[0])
     with refused("ResourceLimitExceeded"):
         away.copy_snapshot(**wanted)
@@ -112,7 +112,7 @@ def test_an_archived_snapshot_cannot_be_copied(sandbox):
         sandbox.producer.ec2(AWAY).copy_snapshot(SourceRegion=HOME, SourceSnapshotId=ARCHIVED, Encrypted=True)
 
 
-def test_a_copy_can_be_given_its_time(sandbox):
+def test_a_copy_takes_its_requested_duration(sandbox):
     away = sandbox.producer.ec2(AWAY)
     wanted = {"SourceRegion": HOME, "SourceSnapshotId": GOLDEN_ROOT, "Encrypted": True}
     made = away.copy_snapshot(**wanted, CompletionDurationMinutes=15)["SnapshotId"]
@@ -124,23 +124,23 @@ def test_a_copy_can_be_given_its_time(sandbox):
             away.copy_snapshot(**wanted, CompletionDurationMinutes=minutes)
 
 
-def test_a_key_needs_encrypted(sandbox):
+def test_a_copy_with_a_key_needs_encrypted(sandbox):
     with refused("InvalidParameterDependency", "KmsKeyId"):
         sandbox.producer.ec2(AWAY).copy_snapshot(SourceRegion=HOME, SourceSnapshotId=PLAIN, KmsKeyId=TARGET_KEY)
 
 
-# --- the presigned URL -----------------------------------------------------------------------------------------
+# --- the presigned URL ----------------------------------------------------------------------------
 
 
 def presigned(caller, change):
-    """Lets botocore make its URL, changes it, and hands it over as the caller's own."""
+    """Takes the URL that botocore makes, changes it, and sends it as the caller's own."""
     made = {}
     client = caller.ec2(AWAY)
 
     def keep(params, **_):
         made["url"] = params["body"].get("PresignedUrl")
 
-    # After botocore's own handler, which inserts the URL.
+    # The handler runs after botocore's own, which inserts the URL.
     client.meta.events.register_last("before-call.ec2.CopySnapshot", keep)
     try:
         copy(client, DryRun=True)
@@ -161,7 +161,7 @@ def test_botocore_signs_the_url_for_the_source_region(shared):
     assert f"/{HOME}/ec2/aws4_request" in seen["X-Amz-Credential"]
 
 
-def test_an_untouched_url_is_good(shared):
+def test_an_unchanged_presigned_url_is_accepted(shared):
     away = shared.consumer.ec2(AWAY)
     url = presigned(shared.consumer, lambda pairs: pairs)
     assert settled(away, copy(away, PresignedUrl=url, DestinationRegion=AWAY))["State"] == "completed"
@@ -185,7 +185,7 @@ def test_a_bad_presigned_url_lets_the_copy_start_and_then_fail(shared, change):
     assert "presigned URL" in failed(away, copy(away, PresignedUrl=url, DestinationRegion=AWAY))
 
 
-def test_another_principals_url_is_not_good(shared):
+def test_a_presigned_url_of_another_principal_fails_the_copy(shared):
     shared.producer.ec2(HOME).modify_snapshot_attribute(
         SnapshotId=GOLDEN_ROOT, Attribute="createVolumePermission", OperationType="add", UserIds=[OUTSIDER]
     )
@@ -194,7 +194,7 @@ def test_another_principals_url_is_not_good(shared):
     assert "presigned URL" in failed(away, copy(away, PresignedUrl=url, DestinationRegion=AWAY))
 
 
-# --- sharing ---------------------------------------------------------------------------------------------------
+# --- sharing --------------------------------------------------------------------------------------
 
 
 def test_the_managed_key_cannot_be_shared(sandbox):
@@ -215,7 +215,7 @@ def test_the_managed_key_cannot_be_shared(sandbox):
     assert shared["CreateVolumePermissions"] == []
 
 
-def test_what_is_encrypted_cannot_be_public(sandbox):
+def test_an_encrypted_snapshot_or_image_cannot_be_public(sandbox):
     at_home = sandbox.producer.ec2(HOME)
     with refused("InvalidParameterValue", "Encrypted"):
         at_home.modify_snapshot_attribute(
@@ -250,7 +250,7 @@ def test_permissions_are_changed_by_the_owner_500_at_a_time_in_one_direction(san
         )
 
 
-# --- images ----------------------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------
 
 
 def plain_image(ec2, name, **ebs):
@@ -261,7 +261,7 @@ def plain_image(ec2, name, **ebs):
     )["ImageId"]
 
 
-def test_a_name_is_taken_once_per_account_and_region(sandbox):
+def test_an_image_name_is_unique_per_account_and_region(sandbox):
     at_home = sandbox.producer.ec2(HOME)
     first = plain_image(at_home, "plain")
     with refused("InvalidAMIName.Duplicate", "plain", first):
@@ -277,7 +277,7 @@ def test_a_name_is_taken_once_per_account_and_region(sandbox):
             plain_image(at_home, name)
 
 
-def test_a_mapping_with_a_snapshot_takes_no_word_on_encryption(sandbox):
+def test_a_mapping_with_a_snapshot_refuses_encryption_parameters(sandbox):
     at_home = sandbox.producer.ec2(HOME)
     for encrypted in (True, False):
         with refused("InvalidParameter", "encrypted flag"):
@@ -291,7 +291,7 @@ def test_a_mapping_with_a_snapshot_takes_no_word_on_encryption(sandbox):
         plain_image(at_home, "keyed", KmsKeyId=SOURCE_KEY)
 
 
-def test_mappings_must_make_sense(sandbox):
+def test_an_inconsistent_mapping_is_refused(sandbox):
     at_home = sandbox.producer.ec2(HOME)
     with refused("InvalidSnapshot.NotFound"):
         plain_image(at_home, "ghost", SnapshotId="snap-00000000000000000")
@@ -322,7 +322,7 @@ def test_the_image_of_another_account_is_out_of_reach(sandbox):
         at_home.describe_image_attribute(ImageId=GOLDEN, Attribute="launchPermission")
 
 
-def test_a_snapshot_in_use_stays(sandbox):
+def test_a_snapshot_in_use_cannot_be_deleted(sandbox):
     at_home = sandbox.producer.ec2(HOME)
     with refused("InvalidSnapshot.InUse", GOLDEN_ROOT, GOLDEN):
         at_home.delete_snapshot(SnapshotId=GOLDEN_ROOT)
@@ -335,10 +335,10 @@ def test_a_snapshot_in_use_stays(sandbox):
         at_home.deregister_image(ImageId=second)
 
 
-# --- permissions, dry runs, the unmodelled ---------------------------------------------------------------------
+# --- permissions, dry runs, the unmodelled --------------------------------------------------------
 
 
-def test_a_dry_run_says_what_would_be_and_changes_nothing(shared):
+def test_a_dry_run_checks_permission_and_changes_nothing(shared):
     consumer, producer = shared.consumer.ec2(AWAY), shared.producer.ec2(HOME)
     calls = [
         lambda: copy(consumer, DryRun=True),
@@ -379,7 +379,7 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(shared):
     assert snapshot(producer, PLAIN)["State"] == "completed"
 
 
-def test_what_the_identity_policy_does_not_allow(sandbox):
+def test_an_action_beyond_the_identity_policy_is_refused(sandbox):
     reader = sandbox.reader.ec2(AWAY)
     assert reader.describe_images(Owners=["self"])["Images"] == []
     for dry_run in (True, False):
@@ -397,7 +397,7 @@ def test_a_session_policy_narrows_the_role(sandbox):
         role.ec2(AWAY).delete_snapshot(SnapshotId="snap-00000000000000000")
 
 
-def test_what_is_not_modelled_is_refused_loudly(sandbox):
+def test_a_call_that_is_not_modelled_is_refused(sandbox):
     with refused("NotImplemented", "DescribeVolumes"):
         sandbox.producer.ec2(HOME).describe_volumes()
     with refused("NotImplemented"):
@@ -406,7 +406,7 @@ def test_what_is_not_modelled_is_refused_loudly(sandbox):
         sandbox.producer.sts.get_session_token()
 
 
-def test_a_copy_once_shared_can_be_found_again_by_its_tag(shared):
+def test_a_copy_is_found_by_its_tag(shared):
     away = shared.consumer.ec2(AWAY)
     tags = [{"Key": "amiferry:key", "Value": "digest"}]
     made = copy(away, TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}])

@@ -1,4 +1,4 @@
-"""Step Functions, as far as somebody needs it who starts an execution and asks how it is."""
+"""Step Functions, as far as starting and describing an execution needs it."""
 
 from clients import refused
 from names import HOME, PRODUCER
@@ -19,7 +19,7 @@ def test_an_execution_is_started_once_and_described(sandbox):
     assert found["stateMachineArn"] == MACHINE and "stopDate" not in found
 
 
-def test_executions_that_are_refused(sandbox):
+def test_an_invalid_execution_is_refused(sandbox):
     machine = sandbox.producer.client("stepfunctions", HOME)
     with refused("ExecutionDoesNotExist"):
         machine.describe_execution(executionArn=MACHINE.replace("stateMachine", "execution") + ":never")

@@ -1,4 +1,4 @@
-"""IAM: roles, linked to services or not, and simulated policies; and EC2's settings of an account."""
+"""IAM: roles, service-linked roles and simulated policies; and an account's settings of EC2."""
 
 import datetime
 
@@ -6,7 +6,7 @@ from clients import refused
 from names import CONSUMER, COPY_ROLE, HOME, SOURCE_KEY
 
 
-def test_a_role_by_its_name(sandbox):
+def test_a_role_is_read_by_its_name(sandbox):
     role = sandbox.consumer.iam.get_role(RoleName="AmiCopyRole")["Role"]
     assert (role["Arn"], role["Path"], role["RoleName"]) == (COPY_ROLE, "/", "AmiCopyRole")
     assert role["AssumeRolePolicyDocument"]["Statement"] and isinstance(role["CreateDate"], datetime.datetime)
@@ -14,7 +14,7 @@ def test_a_role_by_its_name(sandbox):
         sandbox.consumer.iam.get_role(RoleName="Nobody")
 
 
-def test_a_service_linked_role(sandbox):
+def test_a_service_linked_role_is_created_once(sandbox):
     make = sandbox.consumer.iam.create_service_linked_role
     suffix = {"AWSServiceName": "autoscaling.amazonaws.com", "CustomSuffix": "wire", "Description": "for tests"}
     role = make(**suffix)["Role"]
@@ -29,7 +29,7 @@ def test_a_service_linked_role(sandbox):
     assert shown["Role"]["Arn"] == role["Arn"]
 
 
-def test_simulated_policies(sandbox):
+def test_policies_are_simulated(sandbox):
     answer = sandbox.consumer.iam.simulate_principal_policy(
         PolicySourceArn=COPY_ROLE,
         ActionNames=["ec2:CopySnapshot", "iam:CreateUser"],
@@ -46,7 +46,7 @@ def test_simulated_policies(sandbox):
     assert results[0]["OrganizationsDecisionDetail"]["AllowedByOrganizations"] is True
 
 
-def test_settings_of_ec2(sandbox):
+def test_settings_of_ec2_are_read(sandbox):
     ec2 = sandbox.consumer.ec2(HOME)
     allowed = ec2.get_allowed_images_settings()
     assert (allowed["State"], allowed["ImageCriteria"], allowed["ManagedBy"]) == ("disabled", [], "account")

@@ -25,7 +25,7 @@ def policy(*statements):
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def test_a_key_by_all_its_names(keys, sandbox):
+def test_a_key_is_described_by_every_name(keys, sandbox):
     key_id = SOURCE_KEY.rpartition("/")[2]
     alias_arn = SOURCE_KEY.rpartition(":")[0] + ":alias/shared-ami-key"
     for name in (SOURCE_KEY, key_id, "alias/shared-ami-key", alias_arn):
@@ -41,14 +41,14 @@ def test_a_key_by_all_its_names(keys, sandbox):
     assert (disabled["KeyState"], disabled["Enabled"]) == ("Disabled", False)
 
 
-def test_aliases(keys, sandbox):
+def test_aliases_are_listed(keys, sandbox):
     aliases = {entry["AliasName"]: entry.get("TargetKeyId") for entry in keys.list_aliases()["Aliases"]}
     assert aliases["alias/shared-ami-key"] == SOURCE_KEY.rpartition("/")[2]
     [only] = sandbox.producer.cli(HOME, "kms", "list-aliases", "--key-id", SOURCE_KEY)["Aliases"]
     assert only["AliasName"] == "alias/shared-ami-key"
 
 
-def test_keys_that_are_not_there_or_not_for_you(keys, sandbox):
+def test_a_missing_or_foreign_key_is_refused(keys, sandbox):
     with refused("NotFoundException"):
         keys.describe_key(KeyId="11111111-1111-4111-8111-0000000000ff")
     with refused("NotFoundException", "alias/nobody"):
@@ -86,7 +86,7 @@ def test_a_key_policy_is_read_merged_and_replaced(keys, sandbox):
         role.describe_key(KeyId=SOURCE_KEY)
 
 
-def test_key_policies_that_are_refused(keys, sandbox):
+def test_an_invalid_key_policy_is_refused(keys, sandbox):
     def put(document, code="MalformedPolicyDocumentException", *parts):
         with refused(code, *parts):
             keys.put_key_policy(KeyId=SOURCE_KEY, PolicyName="default", Policy=document)
@@ -116,7 +116,7 @@ def test_an_organization_reaches_a_key_by_condition(keys, sandbox):
         sandbox.outsider.kms(HOME).describe_key(KeyId=SOURCE_KEY)
 
 
-def test_a_grant_lets_a_foreign_role_in_until_it_is_revoked(keys, sandbox):
+def test_a_foreign_role_uses_a_grant_until_it_is_revoked(keys, sandbox):
     role = sandbox.producer.assume(COPY_ROLE, ExternalId="wire").kms(HOME)
     with refused("AccessDeniedException"):
         role.describe_key(KeyId=SOURCE_KEY)
@@ -137,7 +137,7 @@ def test_a_grant_lets_a_foreign_role_in_until_it_is_revoked(keys, sandbox):
         keys.revoke_grant(KeyId=SOURCE_KEY, GrantId=first["GrantId"])
 
 
-def test_a_grant_is_retired_by_whom_it_names(keys, sandbox):
+def test_a_grant_is_retired_by_its_retiring_principal(keys, sandbox):
     grant = keys.create_grant(
         KeyId=SOURCE_KEY,
         GranteePrincipal=COPY_ROLE,
@@ -153,7 +153,7 @@ def test_a_grant_is_retired_by_whom_it_names(keys, sandbox):
     assert keys.list_grants(KeyId=SOURCE_KEY)["Grants"] == []
 
 
-def test_grants_that_are_refused(keys, sandbox):
+def test_an_invalid_grant_is_refused(keys, sandbox):
     wanted = {"KeyId": SOURCE_KEY, "GranteePrincipal": COPY_ROLE, "Operations": ["Decrypt"]}
     with refused("InvalidArnException"):
         keys.create_grant(**wanted | {"GranteePrincipal": f"arn:aws:iam::{CONSUMER}:role/Nobody"})
@@ -168,7 +168,7 @@ def test_grants_that_are_refused(keys, sandbox):
         sandbox.outsider.kms(HOME).create_grant(**wanted)
 
 
-def test_grants_come_in_pages(keys, sandbox):
+def test_grants_are_listed_page_by_page(keys, sandbox):
     made = set()
     for n in range(7):
         grant = keys.create_grant(

@@ -19,7 +19,7 @@ def test_an_asynchronous_invocation_is_kept(sandbox):
     assert kept["function_name"] == FUNCTION and json.loads(kept["payload"]) == event
 
 
-def test_invocations_that_are_refused(sandbox):
+def test_an_invalid_invocation_is_refused(sandbox):
     with refused("AccessDeniedException", "lambda:InvokeFunction"):
         sandbox.reader.client("lambda", HOME).invoke(FunctionName=FUNCTION, InvocationType="Event", Payload=b"{}")
     function = sandbox.producer.client("lambda", HOME)

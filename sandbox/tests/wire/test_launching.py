@@ -1,4 +1,4 @@
-"""RunInstances, only far enough to see whether an image launches."""
+"""RunInstances, as far as it shows whether an image launches."""
 
 import json
 import urllib.error
@@ -8,7 +8,7 @@ import pytest
 from clients import poll, refused
 from names import CONSUMER, GOLDEN, HOME, MANAGEMENT, ORGANIZATION, PRODUCER, SCALER, SOURCE_KEY, WORKLOADS
 
-#: What Auto Scaling documents for its role.
+#: The operations that Auto Scaling documents for its role.
 OPERATIONS = [
     "Encrypt",
     "Decrypt",
@@ -34,7 +34,7 @@ def shown(caller, instance_id):
 
 
 def started(caller, **more):
-    """The instance once it is no longer pending."""
+    """Returns the instance once it is no longer pending."""
     instance = run(caller, **more)
     assert instance["State"] == {"Code": 0, "Name": "pending"}
     return poll(lambda: shown(caller, instance["InstanceId"]), lambda found: found["State"]["Name"] != "pending")[-1]
@@ -42,7 +42,7 @@ def started(caller, **more):
 
 @pytest.fixture
 def shared(sandbox):
-    """The producer's image, launchable by the members of an OU, with its key."""
+    """Shares the producer's image and key with the members of an OU."""
     unit = f"arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{WORKLOADS}"
     sandbox.producer.ec2(HOME).modify_image_attribute(
         ImageId=GOLDEN, LaunchPermission={"Add": [{"OrganizationalUnitArn": unit}]}
@@ -76,13 +76,13 @@ def test_an_own_image_runs_until_it_is_terminated(sandbox):
     assert ended["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
 
-def test_a_member_launches_what_is_shared_with_its_ou(sandbox, shared):
+def test_a_member_launches_an_image_shared_with_its_ou(sandbox, shared):
     assert started(sandbox.consumer)["State"]["Name"] == "running"
     with refused("InvalidAMIID.NotFound", GOLDEN):
         run(sandbox.outsider)
 
 
-def test_without_the_key_an_instance_comes_up_and_goes(sandbox):
+def test_an_instance_without_the_key_terminates(sandbox):
     sandbox.producer.ec2(HOME).modify_image_attribute(
         ImageId=GOLDEN, LaunchPermission={"Add": [{"UserId": CONSUMER}]}
     )
@@ -98,14 +98,14 @@ def test_auto_scaling_needs_its_grant(sandbox, shared):
     scaler = sandbox.as_service(SCALER)
     assert scaler.sts.get_caller_identity()["Account"] == CONSUMER
     assert started(scaler)["State"]["Name"] == "terminated"
-    # From the account of the Auto Scaling group, on the key of the other.
+    # The account of the Auto Scaling group creates the grant, on the key of the other account.
     sandbox.consumer.kms(HOME).create_grant(KeyId=SOURCE_KEY, GranteePrincipal=SCALER, Operations=OPERATIONS)
     assert started(scaler)["State"]["Name"] == "running"
     with pytest.raises(urllib.error.HTTPError):
         sandbox.as_service(f"arn:aws:iam::{CONSUMER}:role/AmiCopyRole")
 
 
-def test_launches_that_are_refused(sandbox):
+def test_an_invalid_launch_is_refused(sandbox):
     with refused("InvalidParameterValue", "arm64"):
         run(sandbox.producer, InstanceType="t4g.micro")
     with refused("InvalidParameterCombination", "hvm"):
@@ -122,7 +122,7 @@ def test_launches_that_are_refused(sandbox):
         run(sandbox.reader)
 
 
-def test_the_cli_launches_too(sandbox):
+def test_the_aws_cli_launches_an_image(sandbox):
     answer = sandbox.producer.cli(
         HOME, "ec2", "run-instances", "--image-id", GOLDEN, "--instance-type", "m5.large", "--count", "1"
     )

@@ -1,4 +1,4 @@
-"""Organizations, and what a member of one may launch."""
+"""Organizations, and the launch permissions of its members."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_the_accounts_below_a_root_are_found_level_by_level(organizations):
     assert everyone == {account["Id"] for account in listed(organizations, "list_accounts", "Accounts")}
 
 
-def test_states_are_shown_in_both_members(organizations):
+def test_an_account_state_shows_in_both_members(organizations):
     found = {account["Id"]: account for account in listed(organizations, "list_accounts", "Accounts")}
     states = {id: (account["State"], account["Status"]) for id, account in found.items()}
     assert states[CONSUMER] == ("ACTIVE", "ACTIVE")
@@ -65,14 +65,14 @@ def test_pages_may_be_empty_and_still_go_on(organizations):
     assert info.value.response["Reason"] == "INVALID_NEXT_TOKEN"
 
 
-def test_the_cli_pages_by_itself(sandbox):
+def test_the_aws_cli_reads_all_pages(sandbox):
     found = sandbox.management.cli(
         HOME, "organizations", "list-accounts", "--max-items", "100", "--query", "Accounts[].Id"
     )
     assert len(found) == 5
 
 
-def test_who_may_ask_what(sandbox):
+def test_only_administrators_list_an_organization(sandbox):
     for member in (sandbox.producer, sandbox.consumer, sandbox.management):
         organization = member.organizations.describe_organization()["Organization"]
         assert (organization["Id"], organization["MasterAccountId"]) == (ORGANIZATION, MANAGEMENT)
@@ -84,7 +84,7 @@ def test_who_may_ask_what(sandbox):
         sandbox.reader.organizations.describe_organization()
 
 
-def test_calls_that_are_refused(organizations):
+def test_an_invalid_call_of_organizations_is_refused(organizations):
     with refused("InvalidInputException", "pattern"):
         organizations.list_accounts_for_parent(ParentId="o-wiretests0")
     with refused("ParentNotFoundException"):
@@ -96,7 +96,7 @@ def test_calls_that_are_refused(organizations):
 
 
 def test_a_client_of_another_region_is_served_too(sandbox):
-    """Behind an endpoint of one's own the SDK signs for the client's Region."""
+    """At an endpoint with another name, the SDK signs for the client's Region."""
     assert sandbox.management.client("organizations", "eu-west-1").list_roots()
     real = SESSION.client(
         "organizations", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b"
@@ -104,7 +104,7 @@ def test_a_client_of_another_region_is_served_too(sandbox):
     assert real.meta.endpoint_url == "https://organizations.us-east-1.amazonaws.com"
 
 
-def test_an_image_is_seen_through_an_ou(sandbox):
+def test_an_image_shared_with_an_ou_shows_to_its_members(sandbox):
     owner, member, outsider = (caller.ec2(HOME) for caller in (sandbox.producer, sandbox.consumer, sandbox.outsider))
     outer = f"arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{WORKLOADS}"
     assert member.describe_images(ExecutableUsers=["self"])["Images"] == []
@@ -119,7 +119,7 @@ def test_an_image_is_seen_through_an_ou(sandbox):
         member.describe_images(ImageIds=[GOLDEN])
 
 
-def test_entities_that_are_none(sandbox):
+def test_an_invalid_launch_permission_is_refused(sandbox):
     owner = sandbox.producer.ec2(HOME)
     for entity in (
         {"OrganizationArn": f"arn:aws:organizations::{MANAGEMENT}:account/{ORGANIZATION}"},

@@ -15,7 +15,7 @@ def at_home(sandbox):
     return sandbox.producer.ec2(HOME)
 
 
-def test_an_image_in_every_detail(at_home):
+def test_an_image_shows_every_attribute(at_home):
     [image] = at_home.describe_images(ImageIds=[GOLDEN])["Images"]
     assert image.pop("CreationDate").endswith("Z")
     image.pop("PlatformDetails"), image.pop("UsageOperation")
@@ -63,7 +63,7 @@ def test_an_image_in_every_detail(at_home):
     }
 
 
-def test_a_snapshot_in_every_detail(at_home):
+def test_a_snapshot_shows_every_attribute(at_home):
     [found] = at_home.describe_snapshots(SnapshotIds=[GOLDEN_DATA])["Snapshots"]
     assert isinstance(found.pop("StartTime"), datetime.datetime)
     assert found.pop("VolumeId").startswith("vol-")
@@ -94,13 +94,13 @@ def test_a_snapshot_in_every_detail(at_home):
         ("productCodes", "ProductCodes", []),
     ],
 )
-def test_image_attributes(at_home, attribute, member, expected):
+def test_an_image_attribute_is_described(at_home, attribute, member, expected):
     answer = at_home.describe_image_attribute(ImageId=GOLDEN, Attribute=attribute)
     answer.pop("ResponseMetadata")
     assert answer == {"ImageId": GOLDEN, member: expected}
 
 
-def test_launch_permissions_come_and_go(sandbox, at_home):
+def test_a_launch_permission_is_added_and_removed(sandbox, at_home):
     organization = "arn:aws:organizations::999999999999:organization/o-wiretests0"
     at_home.modify_image_attribute(
         ImageId=GOLDEN, Attribute="launchPermission", OperationType="add",
@@ -120,7 +120,7 @@ def test_launch_permissions_come_and_go(sandbox, at_home):
     assert at_home.describe_images(ImageIds=[GOLDEN])["Images"][0]["Description"] == "renewed"
 
 
-def test_tags_are_written_over_and_bounded(at_home):
+def test_tags_are_overwritten_and_limited(at_home):
     at_home.create_tags(
         Resources=[GOLDEN, GOLDEN_ROOT], Tags=[{"Key": "Name", "Value": "new"}, {"Key": "empty", "Value": ""}]
     )
@@ -144,7 +144,7 @@ def test_tags_are_removed(at_home):
     assert "Tags" not in at_home.describe_images(ImageIds=[GOLDEN])["Images"][0]
 
 
-def test_filters(at_home, sandbox):
+def test_filters_select_images_and_snapshots(at_home, sandbox):
     def images(*filters, **more):
         wanted = [{"Name": name, "Values": values} for name, values in filters]
         return [image["Name"] for image in at_home.describe_images(Filters=wanted, **more)["Images"]]
@@ -168,7 +168,7 @@ def test_filters(at_home, sandbox):
     assert found == [GOLDEN]
 
 
-def test_pages(sandbox, at_home):
+def test_describe_calls_return_pages(sandbox, at_home):
     for n in range(12):
         at_home.register_image(
             Name=f"page-{n:02}", Architecture="x86_64", VirtualizationType="hvm", RootDeviceName="/dev/xvda",
@@ -190,7 +190,7 @@ def test_pages(sandbox, at_home):
     found = [entry["SnapshotId"] for page in snapshots for entry in page["Snapshots"]]
     assert sorted(found) == sorted([GOLDEN_ROOT, GOLDEN_DATA, BULK, MANAGED, ARCHIVED, PLAIN])
 
-    # The CLI pages by itself.
+    # The CLI reads all pages.
     listed = sandbox.producer.cli(
         HOME, "ec2", "describe-images", "--owners", "self", "--page-size", "5", "--query", "Images[].Name"
     )
@@ -219,13 +219,13 @@ def test_pages_may_be_empty_and_still_go_on(start, tmp_path):
     assert sum(len(page["Snapshots"]) for page in pages) == 6
 
 
-def test_the_default_key_of_a_region(sandbox, at_home):
+def test_the_default_key_of_a_region_is_described(sandbox, at_home):
     assert at_home.get_ebs_default_kms_key_id()["KmsKeyId"] == "alias/aws/ebs"
     answer = sandbox.producer.cli(AWAY, "ec2", "get-ebs-default-kms-key-id")
     assert answer["KmsKeyId"] == "alias/aws/ebs"
 
 
-def test_regions(sandbox, at_home):
+def test_regions_are_described(sandbox, at_home):
     regions = at_home.describe_regions()["Regions"]
     assert {HOME, AWAY} <= {region["RegionName"] for region in regions}
     for region in regions:

@@ -1,4 +1,4 @@
-"""S3, as boto3 and the AWS CLI speak it to the bucket of a ledger."""
+"""S3, as boto3 and the AWS CLI use it with the bucket of a ledger."""
 
 import json
 import urllib.request
@@ -94,7 +94,7 @@ def test_the_cli_writes_lists_and_reads(sandbox, tmp_path):
         producer.cli(HOME, "s3api", "get-object", *where, str(copy))
 
 
-def test_who_may_ask_what(sandbox):
+def test_each_s3_operation_needs_its_permission(sandbox):
     with refused("AccessDenied", "s3:GetObject", "because no identity-based policy allows"):
         sandbox.distributor.client("s3", HOME).get_object(Bucket=LEDGER, Key="a")
     with refused("AccessDenied", "Access Denied"):
@@ -140,7 +140,7 @@ def test_the_inspection_shows_buckets(sandbox, s3):
     assert call["params"] == {"Bucket": LEDGER, "Key": "a"}
 
 
-def test_calls_that_have_no_model(s3):
+def test_an_s3_call_that_is_not_modelled_is_refused(s3):
     with refused("NotImplemented"):
         s3.list_buckets()
     with refused("NotImplemented"):

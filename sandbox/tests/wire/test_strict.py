@@ -1,4 +1,4 @@
-"""The check that the other tests rely on does notice what botocore would overlook."""
+"""The strict check refuses answers that botocore would accept."""
 
 import json
 
@@ -51,6 +51,6 @@ def test_a_faithful_answer_passes():
         ("kms", "RevokeGrant", "null"),
     ],
 )
-def test_what_the_model_has_no_word_for_is_noticed(service, operation, body):
+def test_an_answer_outside_the_model_is_refused(service, operation, body):
     with pytest.raises((AssertionError, ValueError)):
         answer(service, operation, body)

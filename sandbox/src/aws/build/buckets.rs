@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{fault, known_region, policy};
 use crate::aws::{Aws, LiveBucket, LiveObject};
 use crate::iam::{Elements, Kind, Policy};
-use crate::s3::{LONGEST_KEY, is_bucket_name};
+use crate::rules::buckets::{LONGEST_KEY, is_bucket_name};
 use crate::world::{Bucket, WorldError};
 
 pub(super) fn add_bucket(
@@ -46,13 +46,13 @@ pub(super) fn add_bucket(
         live.objects.insert(key.clone(), object);
     }
     if aws.s3_buckets.insert(name.clone(), live).is_some() {
-        return fault(at, "name", format!("bucket {name} stands twice"));
+        return fault(at, "name", format!("bucket {name} is declared twice"));
     }
     Ok(())
 }
 
-/// A policy of this bucket; S3 refuses one that names the resources of another (S3 guide, bucket
-/// policies).
+/// Parses a policy of this bucket. S3 refuses a policy that names the resources of another bucket
+/// (S3 guide, bucket policies).
 pub(in crate::aws) fn bucket_policy(
     json: &str,
     bucket_arn: &str,

@@ -1,4 +1,4 @@
-//! Keys, their aliases, and the one AWS makes itself.
+//! Keys, their aliases, and the key that AWS makes itself.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use super::{fault, known_region, policy};
 use crate::aws::ids::uuid_of;
 use crate::aws::{Aws, LiveKey, Partition, regional_arn};
 use crate::iam::{Kind, Policy};
-use crate::kms::keys::STATES;
-use crate::kms::specs;
+use crate::rules::key_specs;
+use crate::rules::key_states::UNUSABLE;
 use crate::world::{Account, Key, WorldError};
 
 pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Result<(), WorldError> {
@@ -23,8 +23,8 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
         return fault(at, "id", format!("{:?} is not a key ID", key.id));
     }
     let state = key.state.clone().unwrap_or_else(|| "Enabled".to_owned());
-    if state != "Enabled" && !STATES.iter().any(|(known, _)| *known == state) {
-        let known: Vec<&str> = STATES.iter().map(|(known, _)| *known).collect();
+    if state != "Enabled" && !UNUSABLE.iter().any(|(known, _)| *known == state) {
+        let known: Vec<&str> = UNUSABLE.iter().map(|(known, _)| *known).collect();
         let why = format!(
             "{state:?} is neither Enabled nor one of {}",
             known.join(", ")
@@ -34,7 +34,7 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
     let (spec, usage) = spec_and_usage(key, at)?;
     let default = || default_key_policy(&aws.iam_arn(account, "root")).to_string();
     let policy_text = key.policy.clone().unwrap_or_else(default);
-    // The first that the world tells of is the primary.
+    // The first declared key of an ID is the primary.
     let mut known = aws.keys.values();
     let first = known.find(|known| known.account == account && known.id == key.id);
     let primary_region = first.map_or_else(|| key.region.clone(), |it| it.primary_region.clone());
@@ -55,6 +55,20 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
         grants: Vec::new(),
         revoked: Vec::new(),
     };
+    add_aliases(aws, account, key, &live.arn, at)?;
+    if aws.keys.insert(live.arn.clone(), live).is_some() {
+        return fault(at, "id", format!("key {} is declared twice", key.id));
+    }
+    Ok(())
+}
+
+fn add_aliases(
+    aws: &mut Aws,
+    account: &str,
+    key: &Key,
+    arn: &str,
+    at: &str,
+) -> Result<(), WorldError> {
     for alias in &key.aliases {
         if !alias.starts_with("alias/") || alias.starts_with("alias/aws/") {
             return fault(
@@ -64,24 +78,21 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
             );
         }
         let name = (account.to_owned(), key.region.clone(), alias.clone());
-        if aws.aliases.insert(name, live.arn.clone()).is_some() {
-            return fault(at, "aliases", format!("{alias} stands twice"));
+        if aws.aliases.insert(name, arn.to_owned()).is_some() {
+            return fault(at, "aliases", format!("{alias} is declared twice"));
         }
-    }
-    if aws.keys.insert(live.arn.clone(), live).is_some() {
-        return fault(at, "id", format!("key {} stands twice", key.id));
     }
     Ok(())
 }
 
 fn spec_and_usage(key: &Key, at: &str) -> Result<(String, String), WorldError> {
-    let spec = key.spec.as_deref().unwrap_or(specs::SYMMETRIC);
-    let usages = specs::usages(spec);
+    let spec = key.spec.as_deref().unwrap_or(key_specs::SYMMETRIC);
+    let usages = key_specs::usages(spec);
     let Some(first) = usages.first() else {
         return fault(
             at,
             "spec",
-            format!("{spec:?} is no key spec the sandbox knows"),
+            format!("{spec:?} is not a key spec that the sandbox models"),
         );
     };
     let usage = key.usage.as_deref().unwrap_or(first);
@@ -107,7 +118,7 @@ pub(super) fn add_default_keys(
     Ok(())
 }
 
-/// `aws/ebs` of this account and Region, made when first asked for, as AWS does.
+/// Returns the ARN of `aws/ebs` in this account and Region, made at first use, as AWS does.
 pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String {
     let id = uuid_of(&format!("aws/ebs {account} {region}"));
     let arn = key_arn(region, account, &id);
@@ -122,8 +133,8 @@ pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String 
             description: "Default key that protects my EBS volumes when no other key is defined"
                 .to_owned(),
             state: "Enabled".to_owned(),
-            spec: specs::SYMMETRIC.to_owned(),
-            usage: specs::ENCRYPT_DECRYPT.to_owned(),
+            spec: key_specs::SYMMETRIC.to_owned(),
+            usage: key_specs::ENCRYPT_DECRYPT.to_owned(),
             managed: true,
             created: aws.now,
             policy_text: text,
@@ -146,7 +157,7 @@ pub(crate) fn key_arn(region: &str, account: &str, id: &str) -> String {
     regional_arn("kms", region, account, &format!("key/{id}"))
 }
 
-/// Lets the account's IAM policies decide (KMS guide, default key policy).
+/// Returns the policy that lets the account's IAM policies decide (KMS guide, default key policy).
 fn default_key_policy(root: &str) -> Value {
     json!({"Version": "2012-10-17", "Id": "key-default-1", "Statement": [{
         "Sid": "Enable IAM User Permissions", "Effect": "Allow",
@@ -155,14 +166,17 @@ fn default_key_policy(root: &str) -> Value {
     }]})
 }
 
-/// Usable only through EC2 and only from the account itself (KMS guide, AWS managed keys).
+/// Returns the policy of `aws/ebs`: the account may use the key, only through EC2 (KMS guide, AWS
+/// managed keys).
 fn managed_key_policy(account: &str, region: &str, root: &str) -> Value {
     let suffix = Partition::of_region(region).suffix;
     json!({"Version": "2012-10-17", "Id": "auto-ebs-2", "Statement": [
         {
-            "Sid": "Allow access through EBS for all principals in the account that are authorized to use EBS",
+            "Sid": "Allow access through EBS for all principals in the account that are \
+                    authorized to use EBS",
             "Effect": "Allow", "Principal": {"AWS": "*"},
-            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant", "kms:DescribeKey"],
+            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*",
+                       "kms:CreateGrant", "kms:DescribeKey"],
             "Resource": "*",
             "Condition": {"StringEquals": {
                 "kms:CallerAccount": account, "kms:ViaService": format!("ec2.{region}.{suffix}"),
@@ -177,7 +191,7 @@ fn managed_key_policy(account: &str, region: &str, root: &str) -> Value {
     ]})
 }
 
-/// A key by ARN, ID or alias; `alias/aws/ebs` always exists.
+/// Returns the ARN of a key named by ARN, ID or alias; `alias/aws/ebs` always exists.
 pub(super) fn find_key(
     aws: &mut Aws,
     account: &str,

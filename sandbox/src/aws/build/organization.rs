@@ -21,7 +21,7 @@ const STATES: [&str; 5] = [
     "CLOSED",
 ];
 
-/// Before any account: they are placed in it.
+/// Adds the organization. Runs before any account is placed in it.
 pub(super) fn add_organization(
     aws: &mut Aws,
     given: &Organization,
@@ -47,7 +47,7 @@ pub(super) fn add_organization(
             parent: unit.parent.clone().unwrap_or_else(|| given.root.clone()),
         };
         if units.insert(unit.id.clone(), live).is_some() {
-            return fault(&at, "id", format!("{} stands twice", unit.id));
+            return fault(&at, "id", format!("{} is declared twice", unit.id));
         }
     }
     check_tree(given, &units)?;
@@ -67,7 +67,7 @@ fn not(given: &str, form: &str) -> String {
     format!("{given:?} is not {form}")
 }
 
-/// Every OU leads up to the root.
+/// Checks that every OU leads up to the root.
 fn check_tree(given: &Organization, units: &BTreeMap<String, LiveUnit>) -> Result<(), WorldError> {
     for (i, unit) in given.units.iter().enumerate() {
         let at = format!("organization.unit[{i}]");
@@ -89,12 +89,13 @@ fn check_tree(given: &Organization, units: &BTreeMap<String, LiveUnit>) -> Resul
     Ok(())
 }
 
-/// The one the account says it is in, if there is such a one.
+/// Returns the partition that the account names, if the sandbox knows it.
 pub(super) fn partition(account: &Account) -> Option<&'static Partition> {
     Partition::named(account.partition.as_deref().unwrap_or("aws"))
 }
 
-/// Where an account stands: in the declared organization, in one that is only named, or in none.
+/// Places an account in the declared organization, in an organization known only by its ID, or in
+/// none.
 pub(super) fn place(aws: &Aws, account: &Account, at: &str) -> Result<LiveAccount, WorldError> {
     let state = account.state.as_deref().unwrap_or("ACTIVE");
     if !STATES.contains(&state) {
@@ -157,7 +158,8 @@ fn limits(account: &Account, at: &str) -> Result<Option<Arc<Vec<Policy>>>, World
     service_control_policies(&given, &format!("{at}.service_control_policies"))
 }
 
-/// After all accounts: those the organization names are members.
+/// Checks that the accounts which the organization names are members. Runs after all accounts are
+/// added.
 pub(super) fn check_members(aws: &Aws) -> Result<(), WorldError> {
     let Some(organization) = &aws.organization else {
         return Ok(());

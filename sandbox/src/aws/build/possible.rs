@@ -1,14 +1,15 @@
-//! What AWS never has: refused in a world with the key at fault.
+//! Refuses resources that AWS never has, with the key at fault.
 //!
-//! Odd images that AWS does have are let in: a root device without a mapping, an `Iops` on a gp2 volume, mappings of
-//! snapshots that are gone.
+//! Odd images that AWS does have are accepted: a root device without a mapping, an `Iops` on a gp2
+//! volume, mappings of deleted snapshots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault;
 use crate::aws::Aws;
-use crate::ec2::rules;
 use crate::model::{Image, LaunchPermission, Snapshot};
+use crate::rules::images::{ARCHITECTURES, BOOT_MODES, VOLUME_TYPES, check_name, consistent};
+use crate::rules::{ids, tags};
 use crate::wire::time;
 use crate::world::WorldError;
 
@@ -23,7 +24,7 @@ const IMAGE_STATES: &[&str] = &[
     "disabled",
 ];
 const SNAPSHOT_STATES: &[&str] = &["pending", "completed", "error", "recoverable", "recovering"];
-/// GiB (EBS guide, io2 Block Express).
+/// The largest volume in GiB (EBS guide, io2 Block Express).
 const LARGEST_VOLUME: u32 = 65_536;
 
 pub(super) fn snapshot(aws: &Aws, snapshot: &Snapshot, at: &str) -> Result<(), WorldError> {
@@ -78,20 +79,15 @@ pub(super) fn snapshot(aws: &Aws, snapshot: &Snapshot, at: &str) -> Result<(), W
         return fault(at, "key", "EBS encrypts with symmetric keys only");
     }
     if key.is_some_and(|key| key.managed) && !permitted.is_empty() {
-        let why = "a snapshot under aws/ebs is shared with nobody";
+        let why = "a snapshot under aws/ebs cannot be shared";
         return fault(at, "create_volume_permissions", why);
     }
-    tags(&snapshot.tags, at)
+    check_tags(&snapshot.tags, at)
 }
 
 pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError> {
     one_of(&image.state, IMAGE_STATES, at, "state")?;
-    one_of(
-        &image.architecture,
-        rules::ARCHITECTURES,
-        at,
-        "architecture",
-    )?;
+    one_of(&image.architecture, ARCHITECTURES, at, "architecture")?;
     one_of(
         &image.virtualization_type,
         &["hvm", "paravirtual"],
@@ -105,7 +101,7 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
         "root_device_type",
     )?;
     for (key, value, known) in [
-        ("boot_mode", &image.boot_mode, rules::BOOT_MODES),
+        ("boot_mode", &image.boot_mode, BOOT_MODES),
         ("tpm_support", &image.tpm_support, &["v2.0"]),
         ("imds_support", &image.imds_support, &["v2.0"]),
         ("sriov_net_support", &image.sriov_net_support, &["simple"]),
@@ -119,6 +115,17 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
             .as_deref()
             .map_or(Ok(()), |value| one_of(value, known, at, key))?;
     }
+    deprecation_time(image, at)?;
+    name(aws, image, at)?;
+    if let Err(refused) = consistent(image) {
+        return fault(at, "virtualization_type", refused.message);
+    }
+    launch_permissions(image, at)?;
+    mappings(aws, image, at)?;
+    check_tags(&image.tags, at)
+}
+
+fn deprecation_time(image: &Image, at: &str) -> Result<(), WorldError> {
     let deprecation = image.deprecation_time.as_deref();
     if let Some(text) = deprecation.filter(|text| time::parse_iso(text).is_none()) {
         return fault(
@@ -127,7 +134,11 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
             format!("{text:?} is not 2027-01-31T12:00:00.000Z"),
         );
     }
-    if rules::check_name(&image.name).is_err() {
+    Ok(())
+}
+
+fn name(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError> {
+    if check_name(&image.name).is_err() {
         let why = format!(
             "{:?} is not 3 to 128 of A-Z a-z 0-9 ()[] ./-'@_",
             image.name
@@ -145,12 +156,7 @@ pub(super) fn image(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError
         );
         return fault(at, "name", why);
     }
-    if let Err(refused) = rules::consistent(image) {
-        return fault(at, "virtualization_type", refused.message);
-    }
-    launch_permissions(image, at)?;
-    mappings(aws, image, at)?;
-    tags(&image.tags, at)
+    Ok(())
 }
 
 fn launch_permissions(image: &Image, at: &str) -> Result<(), WorldError> {
@@ -159,7 +165,7 @@ fn launch_permissions(image: &Image, at: &str) -> Result<(), WorldError> {
         return fault(
             at,
             "launch_permissions",
-            "a disabled image is shared with nobody",
+            "a disabled image cannot be shared",
         );
     }
     for permission in &image.launch_permissions {
@@ -195,7 +201,7 @@ fn mappings(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError> {
         }
         let Some(ebs) = &mapping.ebs else { continue };
         if let Some(kind) = &ebs.volume_type {
-            one_of(kind, rules::VOLUME_TYPES, &at, "ebs.volume_type")?;
+            one_of(kind, VOLUME_TYPES, &at, "ebs.volume_type")?;
         }
         let id = ebs.snapshot_id.as_ref();
         let Some(snapshot) = id
@@ -226,15 +232,15 @@ fn mappings(aws: &Aws, image: &Image, at: &str) -> Result<(), WorldError> {
     Ok(())
 }
 
-fn tags(tags: &BTreeMap<String, String>, at: &str) -> Result<(), WorldError> {
-    match rules::check_tags(tags) {
+fn check_tags(given: &BTreeMap<String, String>, at: &str) -> Result<(), WorldError> {
+    match tags::check(given) {
         Ok(()) => Ok(()),
         Err(refused) => fault(at, "tags", refused.message),
     }
 }
 
 fn is_account(id: &str) -> bool {
-    crate::ec2::ids::account(id).is_ok()
+    ids::account(id).is_ok()
 }
 
 fn one_of(value: &str, known: &[&str], at: &str, key: &str) -> Result<(), WorldError> {

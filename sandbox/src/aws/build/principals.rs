@@ -36,10 +36,11 @@ pub(in crate::aws) fn add_role(
     add_principal(aws, &arn, live, at)
 }
 
-/// What AWS's own policies let these services do; none of them speaks of keys. Source: AWS managed policy reference,
-/// AutoScalingServiceRolePolicy, AWSEC2SpotServiceRolePolicy, AWSEC2SpotFleetServiceRolePolicy,
-/// AWSEC2FleetServiceRolePolicy, AWSServiceRoleForAmazonEKSNodegroup and BatchServiceRolePolicy, as far as there are such
-/// actions here.
+/// The actions that AWS's own policies allow these services. None of the policies mentions keys.
+/// Source: AWS managed policy reference, AutoScalingServiceRolePolicy, AWSEC2SpotServiceRolePolicy,
+/// AWSEC2SpotFleetServiceRolePolicy, AWSEC2FleetServiceRolePolicy,
+/// AWSServiceRoleForAmazonEKSNodegroup and BatchServiceRolePolicy, as far as the sandbox has such
+/// actions.
 const LAUNCHING_SERVICES: [&str; 6] = [
     "autoscaling.amazonaws.com",
     "spot.amazonaws.com",
@@ -49,7 +50,8 @@ const LAUNCHING_SERVICES: [&str; 6] = [
     "batch.amazonaws.com",
 ];
 
-/// A service-linked role is trusted by its service and has AWS's policies, unless the world says otherwise.
+/// Completes a service-linked role: its service is trusted, and AWS's policies apply unless the
+/// world declares others.
 fn service_linked(role: &Role) -> Role {
     let mut role = role.clone();
     let Some(service) = service_of(&role.name).map(str::to_owned) else {
@@ -58,7 +60,8 @@ fn service_linked(role: &Role) -> Role {
     if role.policies.is_empty() && LAUNCHING_SERVICES.contains(&service.as_str()) {
         let policy = json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow", "Resource": "*",
-            "Action": ["ec2:Describe*", "ec2:RunInstances", "ec2:TerminateInstances", "ec2:CreateTags"],
+            "Action": ["ec2:Describe*", "ec2:RunInstances", "ec2:TerminateInstances",
+                       "ec2:CreateTags"],
         }]});
         role.policies.push(policy.to_string());
     }
@@ -98,7 +101,7 @@ fn add_principal(
         return fault(at, "name", "a principal needs a name");
     }
     if aws.principals.insert(arn.to_owned(), live).is_some() {
-        return fault(at, "name", format!("{arn} stands twice"));
+        return fault(at, "name", format!("{arn} is declared twice"));
     }
     Ok(())
 }
@@ -164,12 +167,12 @@ pub(super) fn add_access_key(
         caller,
     };
     if aws.credentials.insert(key.id.clone(), credential).is_some() {
-        return fault(at, "id", format!("access key {} stands twice", key.id));
+        return fault(at, "id", format!("access key {} is declared twice", key.id));
     }
     Ok(())
 }
 
-/// Someone acting as this role or user; a role always acts in a session.
+/// Returns a caller that acts as this role or user; a role always acts in a session.
 pub(crate) fn caller(
     aws: &Aws,
     account: &str,

@@ -6,6 +6,7 @@ use super::keys::{find_key, managed_key};
 use super::{fault, known_region, possible};
 use crate::aws::{Aws, LiveImage, LiveSnapshot, Shown};
 use crate::model::{Image, Snapshot};
+use crate::rules::ids;
 use crate::world::WorldError;
 
 pub(in crate::aws) fn add_snapshot(
@@ -40,7 +41,7 @@ pub(in crate::aws) fn add_snapshot(
     };
     let id = live.view.snapshot_id.clone();
     if aws.snapshots.insert(id.clone(), live).is_some() {
-        return fault(at, "id", format!("{id} stands twice"));
+        return fault(at, "id", format!("{id} is declared twice"));
     }
     Ok(())
 }
@@ -62,7 +63,7 @@ pub(in crate::aws) fn add_image(
             continue;
         };
         let Some(id) = &ebs.snapshot_id else { continue };
-        // An image may outlive its snapshot; one that is there gives its facts.
+        // An image may outlive its snapshot. A snapshot that exists determines encryption and size.
         if let Some(snapshot) = aws.snapshots.get(id).map(|s| &s.view) {
             if snapshot.region != image.region {
                 let key = format!("{at}.mapping[{i}].ebs.snapshot_id");
@@ -86,13 +87,13 @@ pub(in crate::aws) fn add_image(
     };
     let id = live.view.image_id.clone();
     if aws.images.insert(id.clone(), live).is_some() {
-        return fault(at, "id", format!("{id} stands twice"));
+        return fault(at, "id", format!("{id} is declared twice"));
     }
     Ok(())
 }
 
 fn resource_id(prefix: &str, id: &str, at: &str) -> Result<(), WorldError> {
-    if crate::ec2::ids::is_id(prefix, id) {
+    if ids::is_id(prefix, id) {
         return Ok(());
     }
     fault(

@@ -1,4 +1,4 @@
-//! Whether the endpoint, the credential scope and the operation speak of the same service and
+//! Checks that the endpoint, the credential scope and the operation name the same service and
 //! Region.
 
 use crate::aws::{Partition, is_region};
@@ -18,8 +18,7 @@ pub(super) fn check(request: &Incoming, service: Service, claim: &Claim) -> Resu
         (Some(_), Some(region), Some("amazonaws" | "api")) => Some(region),
         _ => None,
     };
-    // Under a name of its own, such as 127.0.0.1, SDKs sign for the client's Region whatever the
-    // service.
+    // At an address such as 127.0.0.1, SDKs sign for the client's Region whatever the service.
     let named = match (service, named) {
         (Service::Organizations, Some(_)) => Some(Partition::of_host(&request.host).organizations),
         (Service::Iam, Some(_)) => Some(Partition::of_host(&request.host).iam),

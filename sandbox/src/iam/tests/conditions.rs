@@ -1,6 +1,6 @@
 use super::*;
 
-/// Whether a condition holds, asked through a statement that allows everything else.
+/// Returns whether a condition holds, in a statement that allows everything else.
 fn holds(condition: &str, request: &[(&str, &[&str])]) -> bool {
     let policies = [policy(&format!(
         r#"{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{condition}}}"#
@@ -15,7 +15,7 @@ fn holds(condition: &str, request: &[(&str, &[&str])]) -> bool {
     evaluate_identity(&policies, &request).is_allow()
 }
 
-/// `operator: {k:x: values}` against requests that carry `k:x` with these values.
+/// Checks `operator: {k:x: values}` against requests that carry `k:x` with these values.
 fn table(rows: &[(&str, &str, &[&str], bool)]) {
     for (operator, expected, request, outcome) in rows {
         let condition = format!(r#"{{"{operator}":{{"k:X":{expected}}}}}"#);
@@ -28,7 +28,7 @@ fn table(rows: &[(&str, &str, &[&str], bool)]) {
 }
 
 #[test]
-fn strings() {
+fn string_operators_compare_case_and_wildcards() {
     table(&[
         ("StringEquals", r#""a""#, &["a"], true),
         ("StringEquals", r#""a""#, &["A"], false),
@@ -72,7 +72,7 @@ fn strings() {
 }
 
 #[test]
-fn numbers_dates_and_booleans() {
+fn numeric_date_and_boolean_operators_compare_values() {
     table(&[
         ("NumericEquals", r#""3600""#, &["3600.0"], true),
         ("NumericNotEquals", "3600", &["3600"], false),
@@ -156,7 +156,7 @@ fn arns_are_compared_part_by_part() {
 }
 
 #[test]
-fn a_missing_key() {
+fn a_condition_on_a_missing_key_follows_its_operator() {
     for (operator, expected, outcome) in [
         ("StringEquals", r#""a""#, false),
         ("StringLike", r#""*""#, false),
@@ -190,7 +190,7 @@ fn a_missing_key() {
 }
 
 #[test]
-fn a_key_that_is_there() {
+fn a_condition_on_a_present_key_compares_its_value() {
     table(&[
         ("StringEqualsIfExists", r#""a""#, &["b"], false),
         ("StringEqualsIfExists", r#""a""#, &["a"], true),
@@ -200,7 +200,7 @@ fn a_key_that_is_there() {
 }
 
 #[test]
-fn several_values() {
+fn a_condition_on_several_values_follows_its_quantifier() {
     table(&[
         (
             "ForAllValues:StringEquals",
@@ -262,7 +262,7 @@ fn several_values() {
 }
 
 #[test]
-fn every_operator_and_every_key_must_hold() {
+fn a_condition_block_holds_only_if_every_key_does() {
     let both = r#"{"StringEquals":{"k:a":"1","k:b":"2"},"Bool":{"k:c":true}}"#;
     assert!(holds(
         both,
@@ -276,7 +276,7 @@ fn every_operator_and_every_key_must_hold() {
 }
 
 #[test]
-fn the_principal_answers_for_itself() {
+fn condition_keys_of_the_principal_follow_from_it() {
     for condition in [
         r#"{"StringEquals":{"aws:PrincipalOrgID":"o-exampleorg"}}"#,
         r#"{"ForAnyValue:StringLike":{"aws:PrincipalOrgPaths":"o-exampleorg/r-ab12/*"}}"#,

@@ -27,7 +27,7 @@ fn reach(policy: &Policy, principal: &Principal) -> Option<Reach> {
 }
 
 #[test]
-fn who_is_named_and_how_closely() {
+fn a_principal_element_reaches_as_closely_as_it_names() {
     for (principal, expected) in [
         (r#""*""#, Some(Reach::Principal)),
         (r#"{"AWS":"*"}"#, Some(Reach::Principal)),
@@ -41,7 +41,8 @@ fn who_is_named_and_how_closely() {
             Some(Reach::Principal),
         ),
         (
-            r#"{"AWS":["222222222222","arn:aws:sts::222222222222:assumed-role/AmiCopyRole/run-1"]}"#,
+            r#"{"AWS":["222222222222",
+                       "arn:aws:sts::222222222222:assumed-role/AmiCopyRole/run-1"]}"#,
             Some(Reach::Session),
         ),
         (
@@ -69,7 +70,7 @@ fn who_is_named_and_how_closely() {
 }
 
 #[test]
-fn a_user_and_a_root() {
+fn a_user_and_a_root_are_reached_by_name_and_account() {
     let user = Principal {
         arn: "arn:aws:iam::222222222222:user/ann".to_owned(),
         role_arn: None,
@@ -93,7 +94,7 @@ fn a_user_and_a_root() {
 }
 
 #[test]
-fn a_service_belongs_to_no_account() {
+fn a_service_is_reached_by_its_name_only() {
     let ec2 = Principal {
         arn: "ec2.amazonaws.com".to_owned(),
         role_arn: None,
@@ -114,10 +115,11 @@ fn a_service_belongs_to_no_account() {
 }
 
 #[test]
-fn a_denied_account_denies_everyone_in_it() {
+fn a_deny_of_an_account_denies_its_roles() {
     let both = policy(&format!(
         r#"[{{"Effect":"Allow","Principal":{{"AWS":"{ROLE}"}},"Action":"kms:*","Resource":"*"}},
-            {{"Sid":"Out","Effect":"Deny","Principal":{{"AWS":"222222222222"}},"Action":"kms:Decrypt","Resource":"*"}}]"#
+            {{"Sid":"Out","Effect":"Deny","Principal":{{"AWS":"222222222222"}},
+              "Action":"kms:Decrypt","Resource":"*"}}]"#
     ));
     let (principal, context) = (session(), Context::new());
     let judge = |action| {
@@ -141,11 +143,12 @@ fn a_denied_account_denies_everyone_in_it() {
 }
 
 #[test]
-fn not_principal_exempts_only_whom_it_names_completely() {
+fn not_principal_exempts_only_a_principal_it_names_completely() {
     let denied = |exempted: &str| {
         let policy = policy(&format!(
             r#"[{{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}},
-                {{"Effect":"Deny","NotPrincipal":{{"AWS":{exempted}}},"Action":"*","Resource":"*"}}]"#
+                {{"Effect":"Deny","NotPrincipal":{{"AWS":{exempted}}},
+                  "Action":"*","Resource":"*"}}]"#
         ));
         reach(&policy, &session()).is_none()
     };
@@ -158,7 +161,7 @@ fn not_principal_exempts_only_whom_it_names_completely() {
 }
 
 #[test]
-fn a_statement_without_a_principal_says_nothing_to_anybody() {
+fn a_statement_without_a_principal_reaches_nobody() {
     assert_eq!(
         reach(
             &policy(r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#),
@@ -197,7 +200,7 @@ fn a_trust_policy_needs_no_resource() {
 }
 
 #[test]
-fn an_organisation_is_reached_by_condition() {
+fn an_organization_is_reached_by_condition() {
     let key_policy = policy(
         r#"{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"kms:Decrypt","Resource":"*",
             "Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-exampleorg"}}}"#,
@@ -217,10 +220,10 @@ fn an_organisation_is_reached_by_condition() {
 }
 
 #[test]
-fn the_principals_named_can_be_checked_for_existence() {
+fn a_policy_lists_the_principals_it_names() {
     let policy = policy(&format!(
-        r#"[{{"Effect":"Allow","Principal":{{"AWS":["{ROLE}","222222222222","*"],"Service":"ec2.amazonaws.com"}},
-              "Action":"*","Resource":"*"}},
+        r#"[{{"Effect":"Allow","Action":"*","Resource":"*",
+              "Principal":{{"AWS":["{ROLE}","222222222222","*"],"Service":"ec2.amazonaws.com"}}}},
             {{"Effect":"Deny","NotPrincipal":{{"AWS":["{ROLE}","arn:aws:iam::222222222222:root"]}},
               "Action":"*","Resource":"*"}}]"#
     ));

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_hexadecimal_and_of_two_lengths() {
+    fn a_resource_id_has_8_or_17_hexadecimal_digits() {
         assert!(is_id("snap", "snap-0123456789abcdef0") && is_id("ami", "ami-1234abcd"));
         for bad in [
             "snap-",

@@ -1,4 +1,5 @@
-//! Specs and usages of keys, and the algorithms that DescribeKey shows of them. `SM2` and `ML_DSA_…` are not known.
+//! Specs and usages of keys, and the algorithms that DescribeKey shows of them. `SM2` and
+//! `ML_DSA_…` are not modelled.
 //!
 //! Source: KMS guide, key spec reference; model, KeyMetadata.
 
@@ -10,7 +11,8 @@ const SIGN_VERIFY: &str = "SIGN_VERIFY";
 const MAC: &str = "GENERATE_VERIFY_MAC";
 const KEY_AGREEMENT: &str = "KEY_AGREEMENT";
 
-/// The usages a key of this spec can have, the first one unless another is named; none for an unknown spec.
+/// Returns the usages that a key of this spec can have, the default first; none for an unknown
+/// spec.
 pub(crate) fn usages(spec: &str) -> &'static [&'static str] {
     match spec {
         SYMMETRIC => &[ENCRYPT_DECRYPT],
@@ -22,8 +24,8 @@ pub(crate) fn usages(spec: &str) -> &'static [&'static str] {
     }
 }
 
-/// The member of KeyMetadata that lists what a key can do, with its content.
-pub(super) fn algorithms(spec: &str, usage: &str) -> Map<String, Value> {
+/// Returns the member of KeyMetadata that lists the algorithms of a key, with its content.
+pub(crate) fn algorithms(spec: &str, usage: &str) -> Map<String, Value> {
     let (member, algorithms): (&str, Vec<String>) = match usage {
         ENCRYPT_DECRYPT if spec == SYMMETRIC => {
             ("EncryptionAlgorithms", vec![SYMMETRIC.to_owned()])
