@@ -66,7 +66,7 @@ test: .venv/ready $(RIE) ## Run all tests, those of the deployed templates and o
 	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire
 	$(MAKE) --no-print-directory least-privilege
 
-TABLES := documents:: table:: pitfalls::
+TABLES := documents:: table:: pitfalls:: pages::
 
 # Schedules of faults; at two a second. `make chaos COUNT=5000 FIRST=100000`. With HARD=1 those where nearly all goes wrong for ever,
 # which write no table.
