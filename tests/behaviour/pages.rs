@@ -186,26 +186,46 @@ fn read_event(value: &Value) -> Result<(), String> {
     }
 }
 
-/// Replies are made of these keys; a page that shows another shows what no reply has.
-fn read_reply(value: &Value) -> Result<(), String> {
-    let known = [
-        "Status",
-        "WaitSeconds",
-        "State",
-        "Result",
-        "Unknown",
-        "Plan",
-        "Findings",
-        "Closed",
-        "Alive",
-        "Verified",
-        "ErrorType",
-        "Reason",
-    ];
-    let keys = value.as_object().ok_or("is no object")?.keys();
-    match keys.into_iter().find(|key| !known.contains(&key.as_str())) {
-        Some(key) => Err(format!("has {key}, which no reply has")),
-        None => Ok(()),
+/// The text of the code that makes replies and records.
+fn code() -> String {
+    fn add(folder: PathBuf, text: &mut String) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                add(path, text);
+            } else {
+                *text += &fs::read_to_string(path).expect("text");
+            }
+        }
+    }
+    let mut text = String::new();
+    add(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+    text
+}
+
+/// A key of a reply is a word of the code: quoted, or a field whose name serde turns into it.
+fn is_written(key: &str, code: &str) -> bool {
+    let mut field = String::new();
+    for (i, letter) in key.char_indices() {
+        if letter.is_uppercase() && i > 0 {
+            field.push('_');
+        }
+        field.extend(letter.to_lowercase());
+    }
+    code.contains(&format!("\"{key}\"")) || code.contains(&format!("{field}:"))
+}
+
+/// Every key but those that stand for something, such as account IDs and actions, is one that the code writes.
+fn read_reply(value: &Value, code: &str) -> Result<(), String> {
+    match value {
+        Value::Array(items) => items.iter().try_for_each(|item| read_reply(item, code)),
+        Value::Object(members) => members.iter().try_for_each(|(key, value)| {
+            if key.chars().all(|c| c.is_ascii_alphabetic()) && !is_written(key, code) {
+                return Err(format!("has {key}, which the code does not write"));
+            }
+            read_reply(value, code)
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -224,15 +244,14 @@ fn read_machine(value: &Value) -> Result<(), String> {
     }
 }
 
-fn read(kind: &str, text: &str) -> Result<(), String> {
+fn read(kind: &str, text: &str, code: &str) -> Result<(), String> {
     if kind == "keys" {
         return parse(&request(members(text))).map(|_| ());
     }
     let value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
     match kind {
         "event" => read_event(&value),
-        "request" => parse(&value).map(|_| ()),
-        "reply" => read_reply(&value),
+        "reply" => read_reply(&value, code),
         "machine" => read_machine(&value),
         "record" => serde_json::from_value::<Record>(value)
             .map(|_| ())
@@ -248,19 +267,41 @@ fn read(kind: &str, text: &str) -> Result<(), String> {
 #[test]
 fn every_json_example_is_what_its_fence_says() {
     let mut kinds = Vec::new();
+    let code = code();
     for (page, text) in pages() {
         for (kind, block) in examples(&text) {
-            let result = read(&kind, &block);
+            let result = read(&kind, &block, &code);
             assert_eq!(result, Ok(()), "{page}, json {kind}:\n{block}");
             kinds.push(kind);
         }
     }
-    for kind in ["", "event", "request", "keys", "reply", "machine", "record"] {
+    for kind in ["", "event", "keys", "reply", "machine", "record"] {
         assert!(
             kinds.iter().any(|seen| seen == kind),
             "no page has json {kind}"
         );
     }
+}
+
+#[test]
+fn every_request_that_a_command_carries_is_one() {
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for after in text.split("'{\"").skip(1) {
+            let (inside, _) = after.split_once("}'").expect("a closing quotation mark");
+            let carried = format!("{{\"{inside}}}");
+            let value: Value = serde_json::from_str(&carried).expect("JSON");
+            let result = match value.get("Targets") {
+                Some(_) => {
+                    parse(&request(value.as_object().expect("an object").clone())).map(|_| ())
+                }
+                None => read_event(&value),
+            };
+            assert_eq!(result, Ok(()), "{page}: {carried}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 1);
 }
 
 /// The names of all causes, which serde lists where it is given none of them.
