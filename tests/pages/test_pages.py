@@ -67,6 +67,17 @@ def test_words_are_spelled_as_aws_spells_them(page):
     assert not [(number, wrong.findall(line)) for number, line in words if wrong.search(line)]
 
 
+#: History, and the pages that others wrote as they met a case, keep their words.
+AS_WRITTEN = {"history.md", "field.md", "CHANGELOG.md", "ARCHITECTURE.md"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name)
+def test_no_sentence_opens_with_a_word_for_something_unnamed(page):
+    text = "\n".join("" if line.startswith(("#", "|")) else line for _, line in pages.prose(page))
+    opening = re.compile(r"(?:\A|\n\n|[.:!?]\s+|^\s*(?:-|\d+\.) )\**((?:What|Who|Whoever|Those) \w+ \w+)", re.MULTILINE)
+    assert not opening.findall(text)
+
+
 def test_the_readme_is_read_at_sight():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
