@@ -105,7 +105,7 @@ behaviour: ## Write the names of the tests into docs/behaviour.md
 	cargo test --locked --workspace --quiet -- --list | scripts/behaviour
 
 .PHONY: docs
-docs: $(MDBOOK) ## Make a book of the documents in $(BOOK)/html
+docs: $(MDBOOK) ## Make a book of the documents (target/book/html/index.html)
 	scripts/book $(BOOK)
 	$(MDBOOK) build $(BOOK)
 

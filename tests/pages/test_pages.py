@@ -82,6 +82,16 @@ def test_the_readme_is_read_at_sight():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
+@pytest.mark.parametrize("form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda form: form.stem)
+def test_a_form_for_reports_has_what_github_asks_for(form):
+    content = yaml.safe_load(form.read_text())
+    assert {"name", "description", "body"} <= content.keys()
+    fields = [item for item in content["body"] if item["type"] != "markdown"]
+    assert fields
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert all(field["attributes"]["label"] for field in fields)
+
+
 # ---------------------------------------------------------------------------------------------------- pages and the code
 
 
