@@ -36,7 +36,7 @@ pub fn wrapped(text: &str, first: &str, rest: &str) -> String {
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("a line");
         let begins = *line == first || *line == rest;
-        let room = line.chars().count() + word.chars().count() + 1 <= 100;
+        let room = line.chars().count() + word.chars().count() < 100;
         match (begins, room) {
             (true, _) => line.push_str(word),
             (false, true) => {

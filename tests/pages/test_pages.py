@@ -11,6 +11,8 @@ from .pages import DOCS, PAGES, ROOT
 SOURCE = "".join(path.read_text() for path in sorted((ROOT / "src").rglob("*.rs")))
 #: One column may be wider in a table, which cannot be wrapped; a paragraph does not belong into one.
 WIDEST_CELL = 150
+#: History, and the pages that others wrote as they met a case, keep their words.
+AS_WRITTEN = {"history.md", "field.md", "CHANGELOG.md", "ARCHITECTURE.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)
@@ -53,6 +55,12 @@ def test_lines_have_a_hundred_columns_at_most(page):
     assert not long
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name)
+def test_code_stays_on_one_line(page):
+    """So that a search for it finds it."""
+    assert not [number for number, line in pages.prose(page) if line.count("`") % 2]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)
 def test_a_cell_of_a_table_holds_no_paragraph(page):
     rows = [(number, line) for number, line in pages.prose(page) if line.startswith("|")]
@@ -65,10 +73,6 @@ def test_words_are_spelled_as_aws_spells_them(page):
     wrong = re.compile(r"\b\w*(?:organis|authoris|recognis|colour|behaviour|licence)\w*", re.IGNORECASE)
     words = [(number, re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)) for number, line in pages.prose(page)]
     assert not [(number, wrong.findall(line)) for number, line in words if wrong.search(line)]
-
-
-#: History, and the pages that others wrote as they met a case, keep their words.
-AS_WRITTEN = {"history.md", "field.md", "CHANGELOG.md", "ARCHITECTURE.md"}
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name)
