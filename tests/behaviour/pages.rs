@@ -27,15 +27,24 @@ const TARGETING: [&str; 5] = [
     "OrganizationalUnitIds",
 ];
 
-fn sections(keys: &[Key], level: &str) -> String {
+/// The groups of keys, each with links to its keys.
+fn contents(keys: &[Key]) -> String {
     let mut page = String::new();
-    let mut group = "";
+    for group in keys.chunk_by(|a, b| a.group == b.group) {
+        let links: Vec<String> = group
+            .iter()
+            .map(|key| format!("[`{}`](#{})", key.name, key.name.to_lowercase()))
+            .collect();
+        let line = format!("{}: {}", group[0].group, links.join(", "));
+        page += &wrapped(&line, "- ", "  ");
+    }
+    page
+}
+
+fn sections(keys: &[Key]) -> String {
+    let mut page = String::new();
     for key in keys {
-        if group != key.group && level == "###" {
-            writeln!(page, "## {}\n", key.group).expect("text");
-            group = key.group;
-        }
-        writeln!(page, "{level} `{}`\n", key.name).expect("text");
+        writeln!(page, "### `{}`\n", key.name).expect("text");
         page += &wrapped(key.about, "", "");
         page.push('\n');
         if let Some(also) = key.also {
@@ -55,16 +64,15 @@ fn sections(keys: &[Key], level: &str) -> String {
 
 #[test]
 fn the_page_of_requests_lists_every_key_of_the_code() {
-    shown(
-        "docs/requests.md",
-        "keys of a request",
-        &sections(&KEYS, "###"),
-    );
-    shown(
-        "docs/requests.md",
-        "keys of a target",
-        &sections(&TARGET_KEYS, "###").replace("## One item of `Targets`\n\n", ""),
-    );
+    let mut page = contents(&KEYS);
+    for group in KEYS.chunk_by(|a, b| a.group == b.group) {
+        writeln!(page, "\n## {}\n", group[0].group).expect("text");
+        page += sections(group).trim_end();
+        page.push('\n');
+    }
+    shown("docs/requests.md", "keys of a request", &page);
+    let page = sections(&TARGET_KEYS);
+    shown("docs/requests.md", "keys of a target", &page);
 }
 
 /// The members that a text names, without the braces around them.

@@ -89,7 +89,7 @@ def within_sentences():
 
 
 @pytest.mark.parametrize(
-    "page, words", within_sentences(), ids=lambda value: pages.name(value) if hasattr(value, "stem") else " ".join(value[:3])
+    "page, words", list(within_sentences()), ids=lambda value: pages.name(value) if hasattr(value, "stem") else " ".join(value[:3])
 )
 def test_aws_knows_every_command_within_a_sentence(page, words, folder, monkeypatch, capsys):
     the_cli_takes(words, folder, monkeypatch, capsys)
