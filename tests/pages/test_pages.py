@@ -52,7 +52,7 @@ def test_lines_have_a_hundred_columns_at_most(page):
     for block in re.findall(r"```sh.*?```", written, re.DOTALL):
         assert max(map(len, block.split("\n"))) <= 100, block
     long = [number for number, line in pages.prose(page) if len(line) > 100 and not line.startswith("|")]
-    assert not long
+    assert not long, f"scripts/wrap {pages.name(page)}"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name)

@@ -70,3 +70,15 @@ def test_the_names_of_tests_become_a_page_with_a_section_for_each_module(tmp_pat
     assert done.returncode == 0, done.stderr
     assert re.search(r"^## `share`\n\n- a share ends\n- it begins\n", page.read_text(), re.MULTILINE)
     assert subprocess.run(["python3", script], input="", text=True, capture_output=True, check=False).returncode != 0
+
+
+def test_wrap_fills_paragraphs_and_leaves_tables_and_code(tmp_path):
+    page = tmp_path / "page.md"
+    kept = "| " + "cell " * 30 + "|\n\n```sh\n" + "word " * 30 + "\n```\n"
+    page.write_text(f"- {'word ' * 18}`one piece of code` {'word ' * 10}\n\n{kept}")
+    assert run("wrap", page).returncode == 0
+    text = page.read_text()
+    assert text.endswith(kept)
+    lines = text.removesuffix(kept).splitlines()
+    assert [len(line) <= 100 for line in lines] == [True] * len(lines)
+    assert lines[0].startswith("- word") and lines[1].startswith("  `one piece of code` word")
