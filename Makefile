@@ -10,6 +10,7 @@ PYTHON ?= python3
 CARGO_DENY_VERSION := 0.20.2
 CARGO_LAMBDA_VERSION := 1.9.2
 CARGO_MUTANTS_VERSION := 27.1.0
+MDBOOK_VERSION := 0.5.4
 
 # Links the deployed function: for the other architecture too, and for the glibc that provided.al2023 has (AL2023 user guide), however
 # new the one of this machine is.
@@ -34,9 +35,13 @@ BUILD_PROGRAMS := cargo build --locked --workspace --bins --examples
 TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # What the tests had AWS's emulators do, for `make least-privilege`. Any test may add a ledger there.
 LEDGERS := $(TARGET_DIR)/ledgers
+# How long each test took, for the ten slowest.
+TIMES := $(TARGET_DIR)/times
 SAM := .tools/sam/bin
 TEMPLATES := template.yaml templates/target-role.yaml
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+MDBOOK := $(CURDIR)/.tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook
+BOOK := $(TARGET_DIR)/book
 CARGO_MUTANTS := $(CURDIR)/.tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 
 # `make FAST=1 …` compiles aws-sdk-ec2 in two thirds of the time; see scripts/rustc-hint.
@@ -61,12 +66,23 @@ bench: .venv/ready $(RIE) ## Measure distributions to 3 and to 200 accounts: tim
 
 .PHONY: test
 test: .venv/ready $(RIE) ## Run all tests, those of the deployed templates and of their policies among them
-	$(PROGRAMS) RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked --workspace --no-fail-fast
+	scripts/slowest begin $(TIMES)
+	$(PROGRAMS) RUST_TEST_THREADS=$(TEST_THREADS) AMIFERRY_TIMES=$(TIMES) \
+	    cargo --config 'target."cfg(all())".runner = "$(CURDIR)/scripts/timed"' test --locked --workspace --no-fail-fast
 	$(BUILD_PROGRAMS)
-	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire
+	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire tests/pages
 	$(MAKE) --no-print-directory least-privilege
+	@scripts/slowest show $(TIMES)
 
-TABLES := documents:: table:: pitfalls::
+# The inner loop: nothing but a shell, so that it starts at once. Stop it with Ctrl-C.
+CRATE ?= amiferry
+FILTER ?=
+
+.PHONY: watch
+watch: ## Run the unit tests of CRATE (amiferry) whose names have FILTER, again at each change
+	scripts/watch $(CRATE) $(FILTER)
+
+TABLES := documents:: table:: pitfalls:: pages::
 
 # Schedules of faults; at two a second. `make chaos COUNT=5000 FIRST=100000`. With HARD=1 those where nearly all goes wrong for ever,
 # which write no table.
@@ -83,6 +99,15 @@ chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0) on, and writ
 .PHONY: tables
 tables: ## Write those tables of docs/ anew that tests hold to what they see
 	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour -- $(TABLES)
+
+.PHONY: behaviour
+behaviour: ## Write the names of the tests into docs/behaviour.md
+	cargo test --locked --workspace --quiet -- --list | scripts/behaviour
+
+.PHONY: docs
+docs: $(MDBOOK) ## Make a book of the documents (target/book/html/index.html)
+	scripts/book $(BOOK)
+	$(MDBOOK) build $(BOOK)
 
 # All of it takes days. SHARD=0/14: every fourteenth place; FILES='src/step.rs': those of some files; PATCH=name: only the
 # breaks of tests/mutants that are so called.
@@ -103,7 +128,7 @@ least-privilege: fabric ## Compare what the templates' roles may do with what th
 verify: lint test ## Do what CI does: lint, then test
 
 .PHONY: lint
-lint: fmt-check lint-templates clippy licences ## Check formatting, templates, clippy's warnings (denied), and every dependency's licence and source
+lint: fmt-check lint-templates clippy licences docs ## Check formatting, templates, the book, clippy's warnings (denied), every dependency's license and source
 
 .PHONY: lint-templates
 lint-templates: $(SAM)/ready .tools/asl/ready ## Check the templates and the state machine
@@ -195,3 +220,8 @@ $(CARGO_DENY):
 $(CARGO_MUTANTS):
 	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
 	    --root $(dir $(abspath $(@D))) cargo-mutants@$(CARGO_MUTANTS_VERSION)
+
+# Without the search, the server and the watcher it compiles in half a minute.
+$(MDBOOK):
+	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --no-default-features \
+	    --root $(dir $(abspath $(@D))) mdbook@$(MDBOOK_VERSION)

@@ -14,9 +14,11 @@ use crate::name::NameTemplate;
 use crate::service_linked_role::ServiceLinkedRole;
 
 mod fields;
+pub mod keys;
 mod targets;
 
 use fields::Fields;
+use keys::KEYS;
 pub use targets::DEFAULT_ROLE;
 
 /// Past this many targets one step state no longer fits what Lambda carries asynchronously (1 MB).
@@ -26,10 +28,6 @@ const MAX_TAGS: usize = 46;
 
 /// More than any account launches by, and few enough for a state.
 const MAX_SERVICE_LINKED_ROLES: usize = 8;
-
-const ACCEPTED: &str = "SourceImageId (AmiId), SourceRegion (Region), Mode, Targets, TargetAccountIds, TargetKmsKeyIds, TargetRegions, \
-     OrganizationId, OrganizationalUnitIds, ExcludeAccountIds, TargetRoleName (RoleName), ExternalId, SourceSnapshotId (SnapshotId), ShareSnapshots, Unshare, \
-     Name, Tags, CopyTags, KeyAccess, ServiceLinkedRoles, CreateServiceLinkedRoles, ReencryptKmsKeyId, CopyCompletionMinutes, RevokeAfterCopy, OnDelete, Wait";
 
 /// What the targets are to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +64,7 @@ pub struct Target {
     pub key: KeyRef,
     pub role: RoleName,
     pub external_id: Option<ExternalId>,
-    /// Named by its organisation or unit, not by itself.
+    /// Named by its organization or unit, not by itself.
     pub member: bool,
 }
 
@@ -163,7 +161,7 @@ impl Request {
         object: &Map<String, Value>,
         defaults: &Defaults,
     ) -> Result<Self, Error> {
-        let mut fields = Fields::new("", object);
+        let mut fields = Fields::new("", &KEYS, object);
         let mode = fields
             .choice("Mode", &[("Copy", Mode::Copy), ("Share", Mode::Share)])?
             .unwrap_or(mode);
@@ -245,11 +243,11 @@ impl Request {
                 .unwrap_or(OnDelete::Retain),
             wait: fields.flag("Wait")?.unwrap_or(true),
         };
-        fields.finish(ACCEPTED)?;
+        fields.finish()?;
         Ok(request)
     }
 
-    /// Whether the accounts of the audience must be known one by one: an image is shared with an organisation as such, but
+    /// Whether the accounts of the audience must be known one by one: an image is shared with an organization as such, but
     /// grants and snapshot permissions go to accounts.
     pub fn needs_members(&self) -> bool {
         self.mode == Mode::Copy

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
+use super::keys::{Key, accepted, knows};
+
 /// Keys of a custom resource that are not the request's: CloudFormation's own, and those that templates give another value to have the
 /// resource updated.
 const OF_EVERY_RESOURCE: [&str; 5] = [
@@ -21,16 +23,19 @@ const OF_EVERY_RESOURCE: [&str; 5] = [
 pub struct Fields {
     /// Where the object stands, for messages: empty for the request itself, `Targets[3].` for a target.
     path: String,
+    /// The list that has every key of this object.
+    keys: &'static [Key],
     left: Map<String, Value>,
 }
 
 impl Fields {
-    pub fn new(path: impl Into<String>, object: &Map<String, Value>) -> Self {
+    pub fn new(path: impl Into<String>, keys: &'static [Key], object: &Map<String, Value>) -> Self {
         let left = object
             .iter()
             .filter(|(key, _)| !OF_EVERY_RESOURCE.contains(&key.as_str()));
         Self {
             path: path.into(),
+            keys,
             left: left.map(|(k, v)| (k.clone(), v.clone())).collect(),
         }
     }
@@ -41,14 +46,20 @@ impl Fields {
 
     /// Whether something is said under this key.
     pub fn has(&self, name: &str) -> bool {
+        debug_assert!(knows(self.keys, name), "{name} is not in `keys`");
         self.left.get(name).is_some_and(|value| !is_blank(value))
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Value> {
+        debug_assert!(knows(self.keys, name), "{name} is not in `keys`");
+        self.left.remove(name)
     }
 
     /// The value under the first of `names` present. Two names for one thing must not disagree.
     fn take(&mut self, names: &[&str]) -> Result<Option<Value>, Error> {
         let mut found: Option<(&str, Value)> = None;
         for name in names {
-            let Some(value) = self.left.remove(*name) else {
+            let Some(value) = self.remove(name) else {
                 continue;
             };
             if is_blank(&value) {
@@ -119,7 +130,7 @@ impl Fields {
     /// A list of texts: a JSON array, or one comma-joined string, which may end in a comma. An empty list is refused: it is a mistake
     /// far more often than a wish. A list of one empty text is what an empty `CommaDelimitedList` comes to, and is absent.
     pub fn list(&mut self, name: &str) -> Result<Option<Vec<String>>, Error> {
-        let Some(value) = self.left.remove(name).filter(|value| !is_blank(value)) else {
+        let Some(value) = self.remove(name).filter(|value| !is_blank(value)) else {
             return Ok(None);
         };
         let items: Vec<String> = match &value {
@@ -166,8 +177,12 @@ impl Fields {
     }
 
     /// A list of objects, each as `Fields` of its own.
-    pub fn objects(&mut self, name: &str) -> Result<Option<Vec<Fields>>, Error> {
-        match self.left.remove(name) {
+    pub fn objects(
+        &mut self,
+        name: &str,
+        keys: &'static [Key],
+    ) -> Result<Option<Vec<Fields>>, Error> {
+        match self.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(items)) if items.is_empty() => Err(Error::invalid(
                 self.key(name),
@@ -177,9 +192,11 @@ impl Fields {
                 .iter()
                 .enumerate()
                 .map(|(i, item)| match item {
-                    Value::Object(object) => {
-                        Ok(Fields::new(format!("{}{name}[{i}].", self.path), object))
-                    }
+                    Value::Object(object) => Ok(Fields::new(
+                        format!("{}{name}[{i}].", self.path),
+                        keys,
+                        object,
+                    )),
                     other => Err(Error::invalid(
                         self.key(&format!("{name}[{i}]")),
                         format!("is {}; it must be an object", kind(other)),
@@ -196,7 +213,7 @@ impl Fields {
 
     /// A map from text to text.
     pub fn map(&mut self, name: &str) -> Result<BTreeMap<String, String>, Error> {
-        match self.left.remove(name).filter(|value| !is_blank(value)) {
+        match self.remove(name).filter(|value| !is_blank(value)) {
             None => Ok(BTreeMap::new()),
             Some(Value::Object(object)) => object
                 .into_iter()
@@ -246,14 +263,14 @@ impl Fields {
     }
 
     /// Refuses what was not read.
-    pub fn finish(self, accepted: &str) -> Result<(), Error> {
+    pub fn finish(self) -> Result<(), Error> {
         match self.left.keys().next() {
             None => Ok(()),
             Some(unknown) => {
                 let shown: String = unknown.chars().take(80).collect();
                 Err(Error::invalid(
                     self.key(&shown),
-                    format!("unknown key; accepted are {accepted}"),
+                    format!("unknown key; accepted are {}", accepted(self.keys)),
                 ))
             }
         }

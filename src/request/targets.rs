@@ -1,5 +1,5 @@
 //! The ways to name targets: the list of objects, the parallel lists of accounts and keys, times Regions, and the
-//! organisation or its units.
+//! organization or its units.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use crate::ids::{
 };
 
 use super::fields::Fields;
+use super::keys::TARGET_KEYS;
 use super::{Audience, MAX_TARGETS, Mode, Target, check_count};
 
 /// The role of a target that names none.
@@ -30,7 +31,7 @@ pub fn read(
     };
     let units = units(fields)?;
     let organization = fields.checked(&["OrganizationId"], OrganizationId::parse)?;
-    let objects = fields.objects("Targets")?;
+    let objects = fields.objects("Targets", &TARGET_KEYS)?;
     let accounts = accounts(fields)?;
     let excluded = excluded(fields)?;
     if objects.is_some() && accounts.is_some() {
@@ -164,7 +165,7 @@ fn from_object(
             ),
         ));
     }
-    fields.finish("AccountId, Region, KmsKeyId, RoleName, ExternalId")?;
+    fields.finish()?;
     Ok(target)
 }
 
@@ -213,7 +214,7 @@ fn key_of_all(keys: &[String], for_audience: bool) -> Result<KeyRef, Error> {
         }
         [_, _, ..] if for_audience => Err(Error::invalid(
             "TargetKmsKeyIds",
-            "has several items; for an organisation give one, such as an alias that each account has",
+            "has several items; for an organization give one, such as an alias that each account has",
         )),
         _ => Ok(KeyRef::aws_ebs()),
     }

@@ -138,7 +138,7 @@ fn mistakes_are_named() {
         ),
         (
             json!({"AmiId": IMAGE, "OrganizationId": "o-abcdefghij", "TargetKmsKeyIds": "alias/a,alias/b"}),
-            "TargetKmsKeyIds: has several items; for an organisation give one",
+            "TargetKmsKeyIds: has several items; for an organization give one",
         ),
         (
             with(json!({"ServiceLinkedRoles": "lambda.amazonaws.com"})),

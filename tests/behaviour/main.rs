@@ -21,6 +21,7 @@ mod lives;
 mod machine;
 mod model;
 mod organization;
+mod pages;
 mod pairs;
 mod pitfalls;
 mod preflight;

@@ -7,7 +7,7 @@ use amiferry_sandbox::{Account, FULL_AWS_ACCESS, Role, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::support::*;
-use crate::tables::shown;
+use crate::tables::{shown, wrapped};
 
 const TARGET: Place = ("222222222222", HOME);
 const ABROAD: Place = ("222222222222", "us-east-1");
@@ -363,7 +363,8 @@ async fn meet(sandbox: &Sandbox, pitfall: &Pitfall) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn each_is_answered_by_what_to_change() {
-    let mut table = "| seen | because | `Cause` | `Remedy` |\n|---|---|---|---|\n".to_owned();
+    let mut cases = String::new();
+    let mut group = "";
     for pitfall in pitfalls() {
         let case = format!("{}: {}", pitfall.seen, pitfall.made);
         let sandbox = Sandbox::new(pitfall.world.clone());
@@ -383,7 +384,16 @@ async fn each_is_answered_by_what_to_change() {
         let Pitfall {
             seen, made, cause, ..
         } = pitfall;
-        writeln!(table, "| {seen} | {made} | `{cause}` | {remedy} |").expect("text");
+        if group != seen {
+            writeln!(cases, "### Seen: {seen}\n").expect("text");
+            group = seen;
+        }
+        cases += &wrapped(
+            &format!("**Because** {made}: `{cause}`. **Remedy**: {remedy}."),
+            "- ",
+            "  ",
+        );
+        cases += "\n";
     }
-    shown("docs/errors.md", "pitfalls", &table);
+    shown("docs/troubleshooting.md", "pitfalls", &cases);
 }

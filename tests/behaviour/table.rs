@@ -172,7 +172,7 @@ async fn copying() {
 }
 
 /// With whom an image is shared.
-const AUDIENCES: [&str; 3] = ["accounts", "an organisation", "a unit"];
+const AUDIENCES: [&str; 3] = ["accounts", "an organization", "a unit"];
 
 async fn shared(place: &Where, sources: Sources, access: &str, audience: &str) -> String {
     let case = format!("{}, {}, {access}, {audience}", place.name, sources as usize);

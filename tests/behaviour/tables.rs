@@ -29,3 +29,22 @@ pub fn shown(document: &str, name: &str, text: &str) {
         "{document} is not what was seen ({name}); make tables writes it anew:\n{text}"
     );
 }
+
+/// The lines of `text`, of at most 100 columns where its words allow it; the first begins with `first`, the others with `rest`.
+pub fn wrapped(text: &str, first: &str, rest: &str) -> String {
+    let mut lines = vec![first.to_owned()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("a line");
+        let begins = *line == first || *line == rest;
+        let room = line.chars().count() + word.chars().count() < 100;
+        match (begins, room) {
+            (true, _) => line.push_str(word),
+            (false, true) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            (false, false) => lines.push(format!("{rest}{word}")),
+        }
+    }
+    lines.join("\n") + "\n"
+}

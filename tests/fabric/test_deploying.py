@@ -10,6 +10,8 @@ import zipfile
 
 import pytest
 
+from pages import shell
+
 from . import template, world
 
 ROOT = template.ROOT
@@ -125,23 +127,11 @@ def test_a_program_that_would_not_start_in_lambda_is_not_deployed(tmp_path, cont
 # ---------------------------------------------------------------------------------------------------------- the examples
 
 
-PLAYED = ("make", "aws", "cargo", "jq")
-
-
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     """The commands of the documentation's pages, each as the words that a shell makes of it."""
-    found = []
-    for page in (ROOT / "README.md", ROOT / "docs" / "deploy.md"):
-        # Commands write down how they were called, also where their output is caught or goes elsewhere.
-        script = "".join(f"{name}() {{ printf '%s\\0' {name} \"$@\" $'\\n' >&3; }}\n" for name in PLAYED)
-        script += "".join(re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL))
-        folder = tmp_path_factory.mktemp("page")
-        done = run("bash", "-eu", "-c", f"exec 3>commands\n{script}", cwd=folder)
-        assert done.returncode == 0, (page, done.stderr)
-        commands = (folder / "commands").read_text().split("\n\0")
-        found += [command.split("\0")[:-1] for command in commands if command]
-    return found
+    pages = (ROOT / "README.md", ROOT / "docs" / "deploy.md")
+    return [words for page in pages for words in shell.played(page, tmp_path_factory.mktemp("page"))]
 
 
 def examples(played, *command):
@@ -209,6 +199,6 @@ def test_the_examples_of_stack_sets_say_how_many_accounts_may_fail(played, comma
 def test_account_ids_in_examples_are_no_numbers():
     """YAML and JSON would take the zeros off that an ID may begin with."""
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for block in re.findall(r"```(?:json|jsonc|yaml)\n(.*?)```", page.read_text(), re.DOTALL):
+        for block in re.findall(r"```(?:json|yaml)[^\n]*\n(.*?)```", page.read_text(), re.DOTALL):
             bare = re.findall(r"(?<![\w\":/.-])\d{12}(?![\w\":/.-])", block)
             assert not bare, (page, bare)

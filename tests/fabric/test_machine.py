@@ -113,11 +113,11 @@ def test_substitutions_are_the_templates():
 
 
 def test_properties_of_the_stacks_own_resource_are_requests():
-    """Each is a key of the README's table of requests; and the parameters keep the source design's names."""
+    """Each is a key of docs/requests.md; and the parameters keep the source design's names."""
     image = template.read(template.STACK)["Resources"]["Image"]["Properties"]
-    readme = (template.ROOT / "README.md").read_text()
+    page = (template.ROOT / "docs" / "requests.md").read_text()
     for key in set(image) - {"ServiceToken", "ServiceTimeout"}:
-        assert f"`{key}`" in readme, key
+        assert f"`{key}`" in page, key
         assert f'"{key}"' in "".join(text for file, text in source().items() if file.startswith("src/request")), key
     kept = {"TargetAccountIds", "TargetKmsKeyIds", "TargetRoleName", "AmiId", "Region", "SourceSnapshotId", "LambdaTimeout"}
     assert kept | {"OrganizationId", "KmsKeyAlias"} <= set(template.read(template.STACK)["Parameters"])

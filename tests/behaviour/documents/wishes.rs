@@ -63,7 +63,7 @@ pub fn wishes() -> [(&'static str, Value); 12] {
             json!({"Mode": "Share", "KeyAccess": "Policy"}),
         ),
         (
-            "Share, None, organisation",
+            "Share, None, organization",
             json!({"Mode": "Share", "KeyAccess": "None", "OrganizationId": ORGANIZATION}),
         ),
         (

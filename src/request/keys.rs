@@ -1,0 +1,391 @@
+//! Every key of a request: the one list from which refusals name the accepted keys and `make tables` writes
+//! docs/requests.md. A reader in `fields` that asks for a key without an entry here fails in every test.
+
+use super::Mode;
+
+/// One key, as a person who writes a request needs to know it.
+#[derive(Debug)]
+pub struct Key {
+    pub name: &'static str,
+    /// Another name of the same key, kept from the source design.
+    pub also: Option<&'static str>,
+    /// The question under which the page lists the key.
+    pub group: &'static str,
+    /// The only mode that accepts the key; `None` if both do.
+    pub mode: Option<Mode>,
+    pub form: &'static str,
+    pub default: &'static str,
+    /// The text of a JSON object's members, with any other keys that this one needs beside it.
+    pub example: &'static str,
+    pub about: &'static str,
+}
+
+const IMAGE: &str = "What to distribute";
+const WHOM: &str = "To whom";
+const ROLE: &str = "By which role";
+const RESULT: &str = "What the copies are like";
+const ACCESS: &str = "How the targets reach the source";
+const LAUNCH: &str = "Who launches from the image";
+const TIME: &str = "When it ends, and what stays";
+/// The group of the keys of one target.
+const TARGET: &str = "One item of `Targets`";
+
+/// The keys of the request itself, in the order of the page.
+pub const KEYS: [Key; 27] = [
+    Key {
+        name: "SourceImageId",
+        also: Some("AmiId"),
+        group: IMAGE,
+        mode: None,
+        form: "an AMI ID: `ami-` and 8 or 17 hexadecimal digits",
+        default: "none; the key is required",
+        example: r#""SourceImageId": "ami-0a1b2c3d4e5f60718""#,
+        about: "The AMI to distribute. The source account must own it, and it must be `available`.",
+    },
+    Key {
+        name: "SourceRegion",
+        also: Some("Region"),
+        group: IMAGE,
+        mode: None,
+        form: "a Region name",
+        default: "the Region of the function",
+        example: r#""SourceRegion": "us-west-2""#,
+        about: "The Region that the AMI is in.",
+    },
+    Key {
+        name: "Mode",
+        also: None,
+        group: IMAGE,
+        mode: None,
+        form: "`Copy` or `Share`",
+        default: "`Copy`; `Share` for `Custom::ShareAutomation` and `Custom::MultiAccountAmiShare`",
+        example: r#""Mode": "Copy""#,
+        about: "`Copy` gives each target an AMI of its own under its own key. `Share` gives each target the right to launch \
+                from the source AMI, in its Region and under its key, until the share is taken back.",
+    },
+    Key {
+        name: "SourceSnapshotId",
+        also: Some("SnapshotId"),
+        group: IMAGE,
+        mode: None,
+        form: "a snapshot ID: `snap-` and 8 or 17 hexadecimal digits",
+        default: "none",
+        example: r#""SourceSnapshotId": "snap-0a1b2c3d4e5f60722""#,
+        about: "A hint that is checked: the snapshot must belong to the AMI. All snapshots of the AMI are copied in any case.",
+    },
+    Key {
+        name: "Targets",
+        also: None,
+        group: WHOM,
+        mode: None,
+        form: "a list of objects, [below](#one-item-of-targets); at most 900 targets in all",
+        default: "none; one of `Targets`, `TargetAccountIds`, `OrganizationId` and `OrganizationalUnitIds` is required",
+        example: r#""Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]"#,
+        about: "The targets one by one: each an account, with its own Region and key if need be. Each account and Region once.",
+    },
+    Key {
+        name: "TargetAccountIds",
+        also: None,
+        group: WHOM,
+        mode: None,
+        form: "a list of account IDs, 12 digits each",
+        default: "none",
+        example: r#""TargetAccountIds": ["222222222222", "333333333333"]"#,
+        about: "The targets as accounts only, each of them in every Region of `TargetRegions`. Instead of `Targets`.",
+    },
+    Key {
+        name: "TargetAccountId",
+        also: None,
+        group: WHOM,
+        mode: None,
+        form: "an account ID, 12 digits",
+        default: "none",
+        example: r#""TargetAccountId": "222222222222""#,
+        about: "One account, instead of a list in `TargetAccountIds`.",
+    },
+    Key {
+        name: "TargetKmsKeyIds",
+        also: None,
+        group: WHOM,
+        mode: Some(Mode::Copy),
+        form: "a list of keys in the order of `TargetAccountIds`, or of one key for all: IDs, ARNs or aliases",
+        default: "the key `aws/ebs` of each target",
+        example: r#""TargetKmsKeyIds": ["alias/amis"], "TargetAccountIds": ["222222222222", "333333333333"]"#,
+        about: "The keys of the target accounts. An alias that each account has serves all. With an organization or units, \
+                exactly one item.",
+    },
+    Key {
+        name: "TargetRegions",
+        also: None,
+        group: WHOM,
+        mode: Some(Mode::Copy),
+        form: "a list of Region names",
+        default: "the source's Region",
+        example: r#""TargetRegions": ["us-west-2", "us-east-1"], "TargetAccountIds": ["222222222222"]"#,
+        about: "The Regions of the accounts that `TargetAccountIds`, an organization or units name: each account in each Region.",
+    },
+    Key {
+        name: "OrganizationId",
+        also: None,
+        group: WHOM,
+        mode: None,
+        form: "an organization ID: `o-` and 10 to 32 lower-case letters or digits",
+        default: "none",
+        example: r#""OrganizationId": "o-abcdefghij""#,
+        about: "Every active account of the organization, without the source account. The management account is left out \
+                while it has no copy role.",
+    },
+    Key {
+        name: "OrganizationalUnitIds",
+        also: None,
+        group: WHOM,
+        mode: None,
+        form: "a list of IDs of organizational units (`ou-…`) or roots (`r-…`)",
+        default: "none",
+        example: r#""OrganizationalUnitIds": ["ou-abcd-12345678"]"#,
+        about: "Every active account in these units and in the units below them, as with `OrganizationId`.",
+    },
+    Key {
+        name: "ExcludeAccountIds",
+        also: None,
+        group: WHOM,
+        mode: Some(Mode::Copy),
+        form: "a list of account IDs",
+        default: "none",
+        example: r#""ExcludeAccountIds": ["999999999999"], "OrganizationId": "o-abcdefghij""#,
+        about: "Accounts of the organization or of the units that are no targets.",
+    },
+    Key {
+        name: "TargetRoleName",
+        also: Some("RoleName"),
+        group: ROLE,
+        mode: None,
+        form: "a role name, with an optional path before it",
+        default: "`AmiCopyRole`",
+        example: r#""TargetRoleName": "AmiCopyRole""#,
+        about: "The role that the function assumes in each target account.",
+    },
+    Key {
+        name: "ExternalId",
+        also: None,
+        group: ROLE,
+        mode: None,
+        form: "2 to 1224 characters of `A-Za-z0-9+=,.@:/_-`",
+        default: "none",
+        example: r#""ExternalId": "images-4711""#,
+        about: "The external ID that the trust policy of that role asks for.",
+    },
+    Key {
+        name: "Name",
+        also: None,
+        group: RESULT,
+        mode: Some(Mode::Copy),
+        form: "3 to 128 characters of `A-Za-z0-9()[] ./-'@_`, with the placeholders `{name}`, `{image}`, `{account}`, \
+               `{region}` and `{source_account}`",
+        default: "`{name}-copied-from-{source_account}`",
+        example: r#""Name": "{name}-{image}""#,
+        about: "The name of each copied AMI. An account and Region has each name once, so put `{image}` into it where images \
+                are rebuilt under the same name.",
+    },
+    Key {
+        name: "Tags",
+        also: None,
+        group: RESULT,
+        mode: Some(Mode::Copy),
+        form: "a map of strings, or a list of `{\"Key\": …, \"Value\": …}`; at most 46 tags",
+        default: "none",
+        example: r#""Tags": {"team": "images"}"#,
+        about: "Tags for the copied snapshots and AMIs, beside the source's. Keys that begin with `aws:` or `amiferry:` are \
+                refused.",
+    },
+    Key {
+        name: "CopyTags",
+        also: None,
+        group: RESULT,
+        mode: None,
+        form: "`true` or `false`",
+        default: "`true`",
+        example: r#""CopyTags": false"#,
+        about: "Whether copies get the source's tags. A resource has 50 tags at most; the target's `Notes` in the reply list \
+                the tags without room.",
+    },
+    Key {
+        name: "KeyAccess",
+        also: None,
+        group: ACCESS,
+        mode: None,
+        form: "`Grant`, `Policy` or `None`",
+        default: "`Grant`",
+        example: r#""KeyAccess": "Grant""#,
+        about: "`Grant` makes a grant on each source key, for the time of the copy or of the share. `Policy` adds statements to \
+                each key's policy for as long. `None` adds nothing: the targets can use the keys already.",
+    },
+    Key {
+        name: "ReencryptKmsKeyId",
+        also: None,
+        group: ACCESS,
+        mode: Some(Mode::Copy),
+        form: "a customer-managed key of the source account in `SourceRegion`: an ID, ARN or alias",
+        default: "none; an image under `aws/ebs` is refused",
+        example: r#""ReencryptKmsKeyId": "alias/shared-ami-key""#,
+        about: "No other account can ever use the key `aws/ebs`. Snapshots under it are first copied in the source account \
+                under this key, and those staged copies are deleted at the end.",
+    },
+    Key {
+        name: "ShareSnapshots",
+        also: None,
+        group: ACCESS,
+        mode: Some(Mode::Share),
+        form: "`true` or `false`",
+        default: "`true` if the request has a `SourceSnapshotId`, else `false`",
+        example: r#""ShareSnapshots": true, "Mode": "Share""#,
+        about: "Shares the snapshots too, for accounts that make volumes or copies of them.",
+    },
+    Key {
+        name: "Unshare",
+        also: None,
+        group: ACCESS,
+        mode: Some(Mode::Share),
+        form: "`true` or `false`",
+        default: "`false`",
+        example: r#""Unshare": true, "Mode": "Share""#,
+        about: "Takes the share back from the targets of this request. For direct calls: a custom resource takes a share back \
+                by its list of targets, or by its deletion.",
+    },
+    Key {
+        name: "ServiceLinkedRoles",
+        also: None,
+        group: LAUNCH,
+        mode: None,
+        form: "a list of service names, some with `_` and a custom suffix; at most eight roles",
+        default: "none",
+        example: r#""ServiceLinkedRoles": ["autoscaling.amazonaws.com", "spot.amazonaws.com"]"#,
+        about: "Services that launch instances by a service-linked role, which needs a grant on the key: see [Auto Scaling and \
+                Spot](#auto-scaling-and-spot).",
+    },
+    Key {
+        name: "CreateServiceLinkedRoles",
+        also: None,
+        group: LAUNCH,
+        mode: None,
+        form: "`true` or `false`",
+        default: "`false`",
+        example: r#""CreateServiceLinkedRoles": true, "ServiceLinkedRoles": ["spot.amazonaws.com"]"#,
+        about: "Makes those service-linked roles that do not exist in a target.",
+    },
+    Key {
+        name: "CopyCompletionMinutes",
+        also: None,
+        group: TIME,
+        mode: Some(Mode::Copy),
+        form: "a number from 15 to 2880, in steps of 15",
+        default: "none; EBS takes the time it takes",
+        example: r#""CopyCompletionMinutes": 60"#,
+        about: "Asks EBS for a time-based copy, which AWS charges for. EBS completes one snapshot's time-based copies one after \
+                another, so a run with several targets takes that many times as long.",
+    },
+    Key {
+        name: "RevokeAfterCopy",
+        also: None,
+        group: TIME,
+        mode: None,
+        form: "`true` or `false`",
+        default: "`true`",
+        example: r#""RevokeAfterCopy": true"#,
+        about: "Whether the run takes away its openings on the source when its copies have ended. `false` needs the setting \
+                `AMIFERRY_ALLOW_SHARE`.",
+    },
+    Key {
+        name: "OnDelete",
+        also: None,
+        group: TIME,
+        mode: None,
+        form: "`Retain` or `Deregister`",
+        default: "`Retain`",
+        example: r#""OnDelete": "Deregister""#,
+        about: "For a custom resource: whether deleting it leaves its copies or removes them. A copy that another run counts on \
+                stays until the last.",
+    },
+    Key {
+        name: "Wait",
+        also: None,
+        group: TIME,
+        mode: None,
+        form: "`true` or `false`",
+        default: "`true`",
+        example: r#""Wait": false"#,
+        about: "For a custom resource: whether CloudFormation is answered when the run is done or when it has started.",
+    },
+];
+
+/// The keys of one item of `Targets`.
+pub const TARGET_KEYS: [Key; 5] = [
+    Key {
+        name: "AccountId",
+        also: None,
+        group: TARGET,
+        mode: None,
+        form: "an account ID, 12 digits",
+        default: "none; the key is required",
+        example: r#""AccountId": "222222222222""#,
+        about: "The account. Quote it: YAML and JSON take `012345678901` for a number and drop the zero.",
+    },
+    Key {
+        name: "Region",
+        also: None,
+        group: TARGET,
+        mode: None,
+        form: "a Region name of the source's partition; with `Mode: Share` the source's Region",
+        default: "the source's Region",
+        example: r#""Region": "us-west-2", "AccountId": "222222222222""#,
+        about: "The Region that the target's copy is made in.",
+    },
+    Key {
+        name: "KmsKeyId",
+        also: None,
+        group: TARGET,
+        mode: Some(Mode::Copy),
+        form: "a key of that account in that Region: key ID, key ARN, `alias/name` or alias ARN",
+        default: "the target's key `aws/ebs`",
+        example: r#""KmsKeyId": "alias/amis", "AccountId": "222222222222""#,
+        about: "The key that the target's snapshots are encrypted under.",
+    },
+    Key {
+        name: "RoleName",
+        also: None,
+        group: TARGET,
+        mode: None,
+        form: "as `TargetRoleName`",
+        default: "the request's `TargetRoleName`",
+        example: r#""RoleName": "AmiCopyRole", "AccountId": "222222222222""#,
+        about: "The role to assume for this target.",
+    },
+    Key {
+        name: "ExternalId",
+        also: None,
+        group: TARGET,
+        mode: None,
+        form: "as the request's `ExternalId`",
+        default: "the request's `ExternalId`",
+        example: r#""ExternalId": "images-4711", "AccountId": "222222222222""#,
+        about: "The external ID for this target.",
+    },
+];
+
+/// Returns the names of `keys` for a refusal, each with its other name in parentheses.
+pub fn accepted(keys: &[Key]) -> String {
+    let names: Vec<String> = keys
+        .iter()
+        .map(|key| match key.also {
+            Some(also) => format!("{} ({also})", key.name),
+            None => key.name.to_owned(),
+        })
+        .collect();
+    names.join(", ")
+}
+
+/// Whether `keys` has an entry for `name`.
+pub fn knows(keys: &[Key], name: &str) -> bool {
+    keys.iter()
+        .any(|key| key.name == name || key.also == Some(name))
+}
