@@ -157,15 +157,14 @@ impl Aws {
         let closed = self
             .close_attempt(&run, &attempt, state.sharing.unsure)
             .await;
-        // Accounts that another process of the run opened it to. A state recovered from the ledger knows of none that it opened itself.
+        // Accounts to which another process of the run opened the source.
         let opened = |account: &AccountId| {
             let mut shared = state.targets.iter().filter(|t| t.shared);
             shared.any(|t| t.account_id == *account)
         };
-        let knows = state.sharing.at == 0 || state.targets.iter().any(|t| t.shared);
         let accounts = state.targets.iter().map(|t| &t.account_id);
         let earlier: Vec<AccountId> = accounts
-            .filter(|a| knows && closed.was_open_to.contains(a.as_str()) && !opened(a))
+            .filter(|a| closed.was_open_to.contains(a.as_str()) && !opened(a))
             .cloned()
             .collect();
         match (closed.left, closed.again_at) {

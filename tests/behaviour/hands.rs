@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use amiferry_sandbox::{BlockDeviceMapping, Ebs, Fault, Image, Sandbox, Snapshot};
@@ -421,5 +421,48 @@ async fn what_a_killed_call_had_started_is_found_by_the_next() {
         .filter(|call| call.operation == "CopySnapshot" && !matches!(call.outcome, Some(Err(_))));
     assert_eq!(made.count(), 2, "a copy was begun twice");
     assert_whole(&sandbox, &AT_HOME);
+    assert_closed(&sandbox);
+}
+
+/// A process began copies and died; then somebody takes the name. The process that goes on begins from the event, and gives the target
+/// up at its first look.
+#[tokio::test(start_paused = true)]
+async fn copies_of_a_dead_process_are_undone_where_the_name_was_taken_since() {
+    let places = [(ONE, "us-east-1"), (ONE, HOME)];
+    let sandbox = Sandbox::new(slow_world(&places));
+    let event = distribute(&places);
+    // The other target has its image by then: the source need not be opened again.
+    let tries = AtomicUsize::new(0);
+    sandbox.set_fault(move |call| match call.operation.as_str() {
+        "RegisterImage" if call.region == "us-east-1" => {
+            match tries.fetch_add(1, Ordering::Relaxed) {
+                0..5 => refuse(503, "RequestLimitExceeded"),
+                _ => Fault::HangBefore,
+            }
+        }
+        _ => Fault::None,
+    });
+    let mut next = event.clone();
+    loop {
+        let reply = tokio::select! {
+            biased;
+            () = sandbox.hung() => break,
+            reply = call(&sandbox, &next) => reply.expect("a reply"),
+        };
+        let wait = reply["WaitSeconds"].as_u64().expect("it goes on");
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        next = json!({"State": reply["State"]});
+    }
+    sandbox.clear_fault();
+    let name = "golden-copied-from-111111111111";
+    let theirs = Image::new("us-east-1", "ami-0fffffffffffffff1", name);
+    sandbox
+        .edit(|aws| aws.add_image(ONE, theirs))
+        .expect("fits");
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
+    assert_eq!(target(&reply, places[0])["Cause"], "NameTaken", "{reply}");
+    assert_eq!(sandbox.snapshots(ONE, "us-east-1"), []);
+    assert_whole(&sandbox, &places[1..]);
     assert_closed(&sandbox);
 }

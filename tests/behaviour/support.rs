@@ -286,6 +286,15 @@ pub async fn call_odd(sandbox: &Sandbox, event: &Value, odd: Odd) -> Result<Valu
         .await
 }
 
+/// Returns the fault of a call that AWS refuses.
+pub fn refuse(status: u16, code: &str) -> amiferry_sandbox::Fault {
+    amiferry_sandbox::Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "as the test wants it".to_owned(),
+    }
+}
+
 /// Drives the function as a state machine does, to the end. Every state on the way is checked.
 pub async fn to_the_end(sandbox: &Sandbox, event: &Value) -> Value {
     let mut event = event.clone();

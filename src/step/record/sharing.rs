@@ -192,7 +192,6 @@ fn closed(state: &mut State, now: i64) {
 /// The source is closed, so nobody starts another copy; or it cannot be. Another process may have been at work on the same state, and
 /// died without telling of the copies it began: they are looked for now, in every target that the source was open to, or may have been.
 fn look_back(state: &mut State, now: i64) {
-    state.phase = Phase::Ended;
     let copies = state.order.share.is_none();
     let opened = state.targets.iter().filter(|t| t.shared);
     let opened: BTreeSet<AccountId> = opened.map(|t| t.account_id.clone()).collect();
@@ -215,6 +214,30 @@ fn look_back(state: &mut State, now: i64) {
         };
         // What cannot be closed is told by it.
         target.shared &= !state.sharing.closed;
+    }
+    let ended = state.targets.iter().all(|t| t.phase.is_terminal());
+    state.phase = if ended { Phase::Ended } else { Phase::Copying };
+}
+
+/// Has a target undone that failed without being looked at, where an earlier try of the run had the source open to its account; says
+/// so where nobody can look.
+fn look_behind_earlier_try(state: &mut State, i: usize, earlier: &[AccountId], now: i64) {
+    let target = &mut state.targets[i];
+    let unseen = target.phase == TargetPhase::Failed && target.since == 0;
+    let looks = target.shared || failed_before_opening(target);
+    if !unseen || looks || !earlier.contains(&target.account_id) {
+        return;
+    }
+    let cause = target.failure.as_ref().map(|failure| failure.cause);
+    if matches!(
+        cause,
+        Some(Cause::RoleNotAssumable | Cause::RegionNotEnabled)
+    ) {
+        return stick(target, EARLIER_TRY);
+    }
+    target.due = others_shown(target, now);
+    target.phase = TargetPhase::Undoing;
+    if state.phase == Phase::Ended {
         state.phase = Phase::Copying;
     }
 }
@@ -263,12 +286,8 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
             if left.is_empty() {
                 closed(state, now);
             }
-            for target in &mut state.targets {
-                let unseen = target.phase == TargetPhase::Failed && target.since == 0;
-                let looks = target.shared || failed_before_opening(target);
-                if unseen && !looks && earlier.contains(&target.account_id) {
-                    stick(target, EARLIER_TRY);
-                }
+            for i in 0..state.targets.len() {
+                look_behind_earlier_try(state, i, &earlier, now);
             }
             if left.is_empty() {
                 return;
