@@ -199,6 +199,8 @@ pub enum Outcome {
     /// may have made copies there.
     Closed {
         earlier: Vec<AccountId>,
+        /// Another request joined the attempt: its process may have copied too.
+        joined: bool,
         /// What could not be closed.
         left: Vec<(String, Refusal)>,
     },

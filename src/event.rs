@@ -29,8 +29,8 @@ pub enum Event {
     Preflight(Value),
     /// Tell what this unchecked request needs to be allowed.
     Policies(Value),
-    /// Go on: the unchecked state.
-    Resume(Value),
+    /// Goes on with the unchecked state. `repeated`: another process may have had the same state.
+    Resume { state: Value, repeated: bool },
     /// CloudFormation's own event.
     CustomResource(Box<CustomResource>),
     /// Our own invocation, to go on with what nobody else does.
@@ -168,9 +168,17 @@ fn task(object: &Map<String, Value>) -> Result<Event, Error> {
     if let (Some(request), 1) = (object.get("Policies"), object.len()) {
         return Ok(Event::Policies(request.clone()));
     }
-    match (object.get("Distribute"), object.get("State"), object.len()) {
+    // The state machine says how often it has tried; nobody else says that this is the only call.
+    let (repeated, keys) = match object.get("Retries") {
+        Some(retries) => (retries.as_u64() != Some(0), object.len() - 1),
+        None => (true, object.len()),
+    };
+    match (object.get("Distribute"), object.get("State"), keys) {
         (Some(request), None, 1) => Ok(Event::Distribute(request.clone())),
-        (None, Some(state), 1) => Ok(Event::Resume(state.clone())),
+        (None, Some(state), 1) => Ok(Event::Resume {
+            state: state.clone(),
+            repeated,
+        }),
         (Some(_), Some(_), _) => Err(Error::invalid(
             "State",
             "stands beside Distribute; give one of the two",
@@ -179,7 +187,7 @@ fn task(object: &Map<String, Value>) -> Result<Event, Error> {
         _ => {
             let other = object
                 .keys()
-                .find(|key| !matches!(key.as_str(), "Distribute" | "State"));
+                .find(|key| !matches!(key.as_str(), "Distribute" | "State" | "Retries"));
             let shown: String = other
                 .map(String::as_str)
                 .unwrap_or_default()
@@ -212,8 +220,15 @@ mod tests {
         ));
         assert!(matches!(
             Event::parse(&json!({"State": {}})),
-            Ok(Event::Resume(_))
+            Ok(Event::Resume { repeated: true, .. })
         ));
+        for (retries, expected) in [(json!(0), false), (json!(1), true), (json!("0"), true)] {
+            let event = Event::parse(&json!({"State": {}, "Retries": retries}));
+            assert!(
+                matches!(event, Ok(Event::Resume { repeated, .. }) if repeated == expected),
+                "{retries}"
+            );
+        }
         let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification", "account": "222222222222",
             "region": "us-east-1", "detail": {"anything": "else"}});
         assert!(matches!(

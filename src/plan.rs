@@ -223,6 +223,7 @@ fn begun(source: SourceRef, order: Order, targets: Vec<TargetState>, run: &str, 
         end_by: 0,
         part: false,
         unread: 0,
+        contended: false,
         targets,
     }
 }

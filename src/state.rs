@@ -77,6 +77,9 @@ pub struct State {
     /// How often in a row the source could not be read.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unread: u32,
+    /// Another process may have worked on this run at the same time: copies that it began may show late.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub contended: bool,
     pub targets: Vec<TargetState>,
 }
 
@@ -468,6 +471,7 @@ impl State {
         if part.run != self.run {
             return;
         }
+        self.contended |= part.contended;
         for target in part.targets {
             let same = |t: &&mut TargetState| {
                 t.account_id == target.account_id && t.region == target.region

@@ -168,7 +168,11 @@ impl Aws {
             .cloned()
             .collect();
         match (closed.left, closed.again_at) {
-            (left, None) if !earlier.is_empty() => Outcome::Closed { earlier, left },
+            (left, None) if !earlier.is_empty() || run.joined => Outcome::Closed {
+                earlier,
+                joined: run.joined,
+                left,
+            },
             (left, _) if !left.is_empty() => Outcome::Left(left),
             (_, Some(until)) => {
                 let why = "grants of a moment ago may not be listed yet".to_owned();

@@ -108,6 +108,8 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         let mut state = State::open(&turn.state)?;
+        // Lambda may deliver an event twice.
+        state.contended = true;
         self.settings.needed_bucket()?;
         if turn.turn >= LAST_TURN {
             // What is left, undoing and closing, needs no source.

@@ -54,6 +54,9 @@ pub struct Run {
     /// Who may work on earlier attempts still.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub earlier: BTreeMap<u32, Earlier>,
+    /// A second request joined the live attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
     pub status: RunStatus,
     /// Unix seconds since when it has been closing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,6 +237,7 @@ impl Run {
             executions: BTreeSet::new(),
             calls: true,
             earlier: BTreeMap::new(),
+            joined: true,
             status: RunStatus::Ended,
             closing_since: None,
             resources: BTreeSet::new(),
@@ -300,6 +304,7 @@ impl Run {
             return self.clone();
         }
         new.follow(self);
+        new.joined = false;
         let had = std::mem::take(&mut new.targets);
         if keep && self.kind == Kind::Copy {
             new.retained.extend(had);
@@ -385,6 +390,7 @@ impl Run {
         let joins = former.kind == Kind::Copy
             && former.status == RunStatus::Live
             && former.same_request(&new);
+        new.joined = joins;
         if joins {
             new.attempt = former.attempt;
             new.since = former.since;

@@ -87,6 +87,7 @@ impl State {
                 .collect(),
             calls: self.execution.is_empty(),
             earlier: BTreeMap::new(),
+            joined: false,
             status: RunStatus::Live,
             closing_since: None,
             resources,

@@ -84,6 +84,7 @@ fn full(targets: usize, snapshots: usize) -> State {
         end_by: 1_800_000_000,
         part: true,
         unread: 11,
+        contended: true,
         targets: (0..targets).map(target).collect(),
     }
 }

@@ -6,7 +6,6 @@ use crate::cause::Cause;
 use crate::command::Outcome;
 use crate::error::Refusal;
 use crate::ids::AccountId;
-use crate::ledger::LONGEST_LIFE;
 use crate::state::{Phase, SHOWN_WITHIN, State, TargetPhase, TargetState, shorten};
 use crate::step::pace::{
     DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff,
@@ -192,7 +191,7 @@ fn closed(state: &mut State, now: i64) {
 /// The source is closed, so nobody starts another copy; or it cannot be. Another process may have been at work on the same state, and
 /// died without telling of the copies it began: they are looked for now, in every target that the source was open to, or may have been.
 fn look_back(state: &mut State, now: i64) {
-    let copies = state.order.share.is_none();
+    let (copies, contended) = (state.order.share.is_none(), state.contended);
     let opened = state.targets.iter().filter(|t| t.shared);
     let opened: BTreeSet<AccountId> = opened.map(|t| t.account_id.clone()).collect();
     let concerned = |t: &&mut TargetState| {
@@ -204,7 +203,11 @@ fn look_back(state: &mut State, now: i64) {
         .filter(|_| copies)
         .filter(concerned)
     {
-        let shown = others_shown(target, now);
+        let shown = if contended {
+            others_shown(target, now)
+        } else {
+            0
+        };
         (target.phase, target.due) = match target.phase {
             TargetPhase::Succeeded => (TargetPhase::Tidying, shown),
             TargetPhase::Failed if !target.stands() => {
@@ -242,14 +245,14 @@ fn look_behind_earlier_try(state: &mut State, i: usize, earlier: &[AccountId], n
     }
 }
 
-/// Returns when every copy of another process shows (Unix seconds). Two processes have the same state at most for the life of
-/// one; a copy that the other began right before the closing takes a minute to show.
+/// Returns when every copy of another process shows (Unix seconds). That process looks before it copies. A minute after this one's
+/// last start it sees the copies that are there, and begins no others; its own show a minute later.
 fn others_shown(target: &TargetState, now: i64) -> i64 {
     let began = target.last_start.max(target.since);
     let latest_start = if began == 0 {
         now
     } else {
-        now.min(began.saturating_add(LONGEST_LIFE))
+        now.min(began.saturating_add(SHOWN_WITHIN + SETTLED))
     };
     latest_start.saturating_add(SHOWN_WITHIN)
 }
@@ -282,7 +285,12 @@ fn unheard(target: &TargetState) -> bool {
 pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
     let problem = match outcome {
         Outcome::Done => return closed(state, now),
-        Outcome::Closed { earlier, left } => {
+        Outcome::Closed {
+            earlier,
+            joined,
+            left,
+        } => {
+            state.contended |= joined || !earlier.is_empty();
             if left.is_empty() {
                 closed(state, now);
             }

@@ -80,6 +80,7 @@ fn an_earlier_try_is_told_though_closing_takes_two_attempts() {
         Command::Revoke => {
             revoked += 1;
             (revoked == 1).then(|| Outcome::Closed {
+                joined: false,
                 earlier: vec![account.clone()],
                 left: vec![(
                     "snap".to_owned(),
@@ -185,12 +186,13 @@ fn an_image_found_late_gets_its_grants() {
     assert_eq!(state.targets[0].failure, None);
 }
 
-/// A second process with the same state may have begun a copy a moment ago; after its longest life it can have none that is hidden.
+/// A second process with the same state may have begun a copy a moment ago, as long as it does not see the copies that are there.
 #[test]
 fn a_target_is_tidied_once_copies_of_another_process_show() {
-    let tidied = |last_start: i64| {
+    let tidied = |last_start: i64, contended: bool| {
         let mut state = fresh(1);
         state.phase = Phase::Revoking;
+        state.contended = contended;
         let target = &mut state.targets[0];
         (target.phase, target.shared) = (TargetPhase::Succeeded, true);
         (target.since, target.last_start) = (last_start, last_start);
@@ -198,6 +200,10 @@ fn a_target_is_tidied_once_copies_of_another_process_show() {
         assert_eq!(state.targets[0].phase, TargetPhase::Tidying);
         state.targets[0].due
     };
-    assert_eq!(tidied(NOW - 100), NOW + 60, "a short copy");
-    assert!(tidied(NOW - 960) <= NOW, "a long copy waits no longer");
+    assert_eq!(tidied(NOW - 30, true), NOW + 60, "a short copy");
+    assert_eq!(tidied(NOW - 30, false), 0, "one process alone");
+    assert!(
+        tidied(NOW - 136, true) <= NOW,
+        "a long copy waits no longer"
+    );
 }

@@ -135,7 +135,7 @@ fn is_whole(payload: &str) -> bool {
     match Event::parse(&value) {
         Err(_) => false,
         Ok(Event::Distribute(words)) => Request::parse(&words, &defaults()).is_ok(),
-        Ok(Event::Resume(state)) => State::open(&state).is_ok(),
+        Ok(Event::Resume { state, .. }) => State::open(&state).is_ok(),
         Ok(Event::Turn(turn)) => {
             State::open(&turn.state).is_ok() || turn.state.is_null() && turn.url_at.is_some()
         }
