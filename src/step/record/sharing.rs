@@ -6,6 +6,7 @@ use crate::cause::Cause;
 use crate::command::Outcome;
 use crate::error::Refusal;
 use crate::ids::AccountId;
+use crate::ledger::LONGEST_LIFE;
 use crate::state::{Phase, SHOWN_WITHIN, State, TargetPhase, TargetState, shorten};
 use crate::step::pace::{
     DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff,
@@ -245,14 +246,14 @@ fn look_behind_earlier_try(state: &mut State, i: usize, earlier: &[AccountId], n
     }
 }
 
-/// Returns when every copy of another process shows (Unix seconds). That process looks before it copies. A minute after this one's
-/// last start it sees the copies that are there, and begins no others; its own show a minute later.
+/// Returns when every copy of another process shows (Unix seconds). Two processes have the same state at most for the life of
+/// one; a copy that the other began right before the closing takes a minute to show.
 fn others_shown(target: &TargetState, now: i64) -> i64 {
     let began = target.last_start.max(target.since);
     let latest_start = if began == 0 {
         now
     } else {
-        now.min(began.saturating_add(SHOWN_WITHIN + SETTLED))
+        now.min(began.saturating_add(LONGEST_LIFE))
     };
     latest_start.saturating_add(SHOWN_WITHIN)
 }
