@@ -170,8 +170,8 @@ impl Aws {
         // Where one must be waited for, none is held: what is held without being open would keep others from closing it.
         for (wish, found) in wishes.iter().zip(&records) {
             let record = wish.record(found.as_ref());
-            let nobody = Principals::default();
-            match record.open(&attempt, kind, &wish.principals, &nobody, since) {
+            // The permissions are read only where the record demands it.
+            match record.open(&attempt, kind, &wish.principals, &wish.principals, since) {
                 Opening::Wait { until, attempt } => {
                     return Ok(wait_for(&wish.site, until, &attempt));
                 }
@@ -273,6 +273,16 @@ impl Aws {
                     self.pause_after_race(race).await;
                 }
                 Opening::Held => return Ok(Held::All(earlier())),
+                Opening::Wait {
+                    until,
+                    attempt: own,
+                } if own == *attempt => {
+                    let name = site.resource.name();
+                    let why = format!(
+                        "a permission on {name} may have been removed: reads show it within a minute"
+                    );
+                    return Ok(Held::Wait { until, why });
+                }
                 Opening::Wait { until, attempt } => return Ok(wait_for(site, until, &attempt)),
                 Opening::Finish(other) => self.finish_closing(site, &other).await?,
                 Opening::Over => return Ok(closed_meanwhile(site, attempt)),

@@ -183,6 +183,10 @@ impl Record {
         if let Some(wait) = self.waits_for(attempt, wanted, now) {
             return wait;
         }
+        if let Some(until) = self.doubted_until(wanted, permitted, now) {
+            let attempt = attempt.clone();
+            return Opening::Wait { until, attempt };
+        }
         if self.holds(attempt, wanted) {
             return Opening::Held;
         }
@@ -502,6 +506,22 @@ impl Record {
             && self.before.contains(who)
             && !permitted.contains(who)
             && holders.all(long_ago)
+    }
+
+    /// Returns when a preexisting permission that is not to be seen can be told from one that a person removed (Unix seconds). Within a
+    /// minute of the hold the read may be older than the one that saw it.
+    fn doubted_until(&self, wanted: &Principals, permitted: &Principals, now: i64) -> Option<i64> {
+        let doubted = wanted.filter(|who| self.before.contains(who) && !permitted.contains(who));
+        let since = |who: &String| {
+            let holders = self.holders.values();
+            let holders = holders.filter(|h| h.principals.contains(who));
+            holders.map(|h| h.since.saturating_add(FRESH + 1)).max()
+        };
+        doubted
+            .iter()
+            .filter_map(since)
+            .max()
+            .filter(|until| now < *until)
     }
 
     fn was_closed(&self, who: &str) -> bool {

@@ -190,12 +190,13 @@ fn what_was_taken_away_from_before_is_taken_away_with_the_last_holder() {
     let open =
         |later: i64| match record.open(&two, Kind::Copy, &who, &Principals::default(), NOW + later)
         {
-            Opening::Hold(new) => new.before,
+            Opening::Hold(new) => Ok(new.before),
+            Opening::Wait { until, .. } => Err(until),
             other => panic!("not held: {other:?}"),
         };
     // The read may be older than the one that saw it.
-    assert_eq!(open(FRESH), who);
-    assert_eq!(open(FRESH + 1), Principals::default());
+    assert_eq!(open(FRESH), Err(NOW + FRESH + 1));
+    assert_eq!(open(FRESH + 1), Ok(Principals::default()));
 }
 
 #[test]
