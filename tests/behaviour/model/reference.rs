@@ -314,14 +314,10 @@ impl Reference {
     }
 
     pub fn they_revoked(&mut self, grant: &str) {
-        self.grants.remove(grant);
+        let theirs = self.grants.remove(grant);
         self.revoked.insert(grant.to_owned());
-        if self
-            .view
-            .grants
-            .get(grant)
-            .is_some_and(|name| is_of_a_run(name))
-        {
+        // A grant of ours may be younger than the last look.
+        if !theirs {
             self.hinder_all();
         }
     }
