@@ -154,9 +154,13 @@ impl Aws {
             Ok(run) => run.unwrap_or_else(|| state.as_run()),
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        let closed = self
+        let mut closed = self
             .close_attempt(&run, &attempt, state.sharing.unsure)
             .await;
+        // A process that closed all and died has left its receipts only.
+        let told = run.receipt.iter().filter(|r| r.attempt == attempt);
+        let told = told.flat_map(|receipt| receipt.principals.accounts().cloned());
+        closed.was_open_to.extend(told);
         // Accounts to which another process of the run opened the source.
         let opened = |account: &AccountId| {
             let mut shared = state.targets.iter().filter(|t| t.shared);

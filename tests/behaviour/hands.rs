@@ -8,6 +8,7 @@ use std::time::Duration;
 use amiferry_sandbox::{BlockDeviceMapping, Ebs, Fault, Image, Sandbox, Snapshot};
 use serde_json::{Value, json};
 
+use crate::resume::{hang, killed};
 use crate::support::*;
 
 const ONE: &str = "222222222222";
@@ -424,14 +425,27 @@ async fn what_a_killed_call_had_started_is_found_by_the_next() {
     assert_closed(&sandbox);
 }
 
-/// A process began copies and died; then somebody takes the name. The process that goes on begins from the event, and gives the target
-/// up at its first look.
-#[tokio::test(start_paused = true)]
-async fn copies_of_a_dead_process_are_undone_where_the_name_was_taken_since() {
-    let places = [(ONE, "us-east-1"), (ONE, HOME)];
-    let sandbox = Sandbox::new(slow_world(&places));
-    let event = distribute(&places);
-    // The other target has its image by then: the source need not be opened again.
+const NAME: &str = "golden-copied-from-111111111111";
+const NAMED: [Place; 2] = [(ONE, "us-east-1"), (ONE, HOME)];
+
+/// Plays a process that registers the image of one target and dies with copies of the other; then somebody takes the name there.
+/// Returns the state from before the source was open, which goes on.
+async fn dead_and_its_name_taken(sandbox: &Sandbox) -> Value {
+    sandbox.set_fault(|call| {
+        let reads = call.operation == "GetObject";
+        let mut values = call.params.iter().map(|(_, value)| value);
+        if reads && values.any(|key| key.starts_with("openings/")) {
+            refuse(503, "SlowDown")
+        } else {
+            Fault::None
+        }
+    });
+    let mut short = invocation(sandbox);
+    short.deadline = Some(sandbox.now() + Duration::from_secs(30));
+    let event = distribute(&NAMED).to_string();
+    let begun = function(sandbox).await.handle(&event, &short).await;
+    let begun = begun.expect("begins");
+    let unopened = json!({"State": begun["State"]});
     let tries = AtomicUsize::new(0);
     sandbox.set_fault(move |call| match call.operation.as_str() {
         "RegisterImage" if call.region == "us-east-1" => {
@@ -442,27 +456,31 @@ async fn copies_of_a_dead_process_are_undone_where_the_name_was_taken_since() {
         }
         _ => Fault::None,
     });
-    let mut next = event.clone();
-    loop {
-        let reply = tokio::select! {
-            biased;
-            () = sandbox.hung() => break,
-            reply = call(&sandbox, &next) => reply.expect("a reply"),
-        };
-        let wait = reply["WaitSeconds"].as_u64().expect("it goes on");
-        tokio::time::sleep(Duration::from_secs(wait)).await;
-        next = json!({"State": reply["State"]});
-    }
+    assert!(killed(sandbox, &unopened).await.is_some(), "it dies");
     sandbox.clear_fault();
-    let name = "golden-copied-from-111111111111";
-    let theirs = Image::new("us-east-1", "ami-0fffffffffffffff1", name);
+    let theirs = Image::new("us-east-1", "ami-0fffffffffffffff1", NAME);
     sandbox
         .edit(|aws| aws.add_image(ONE, theirs))
         .expect("fits");
-    let reply = to_the_end(&sandbox, &event).await;
-    assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
-    assert_eq!(target(&reply, places[0])["Cause"], "NameTaken", "{reply}");
-    assert_eq!(sandbox.snapshots(ONE, "us-east-1"), []);
-    assert_whole(&sandbox, &places[1..]);
-    assert_closed(&sandbox);
+    unopened
+}
+
+/// The next process gives the target up at its first look; it may die in turn, at any of its calls.
+#[tokio::test(start_paused = true)]
+async fn copies_of_a_dead_process_are_undone_where_the_name_was_taken_since() {
+    for n in (0..).step_by(9) {
+        let sandbox = Sandbox::new(slow_world(&NAMED));
+        let unopened = dead_and_its_name_taken(&sandbox).await;
+        hang(&sandbox, n, Fault::HangAfter);
+        let died = killed(&sandbox, &unopened).await.is_some();
+        sandbox.clear_fault();
+        let reply = to_the_end(&sandbox, &unopened).await;
+        assert_eq!(reply["Status"], "PartiallySucceeded", "call {n}: {reply}");
+        assert_eq!(sandbox.snapshots(ONE, "us-east-1"), [], "call {n}: {reply}");
+        assert_whole(&sandbox, &NAMED[1..]);
+        assert_closed(&sandbox);
+        if !died {
+            return;
+        }
+    }
 }
