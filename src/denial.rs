@@ -1,14 +1,22 @@
-//! The policy that denied a call, read from what AWS said (IAM user guide, troubleshooting access denied error messages).
+//! Reads from AWS's message which policy denied a call (IAM user guide, troubleshooting access
+//! denied error messages).
 
 /// A kind of policy by which a call can be denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
+    /// A service control policy of AWS Organizations.
     ServiceControl,
+    /// A resource control policy of AWS Organizations.
     ResourceControl,
+    /// The permissions boundary of the role.
     PermissionsBoundary,
+    /// The session policy.
     Session,
+    /// A policy of the role.
     Identity,
+    /// The policy of the resource.
     Resource,
+    /// The policy of a VPC endpoint.
     Endpoint,
 }
 
@@ -28,13 +36,15 @@ impl Policy {
 /// A denial that names its policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Denial {
+    /// The policy that denied the call.
     pub by: Policy,
-    /// The policy has a statement that denies, rather than none that allows.
+    /// Whether the policy has a statement that denies, rather than none that allows.
     pub explicit: bool,
 }
 
 impl Denial {
-    /// Reads the end of what AWS said: `with an explicit deny in a … policy`, `because no … policy allows …`.
+    /// Reads the end of AWS's message: `with an explicit deny in a … policy`, or
+    /// `because no … policy allows …`.
     pub fn read(said: &str) -> Option<Self> {
         const EXPLICIT: &str = "explicit deny in ";
         const IMPLICIT: &str = "because no ";
@@ -51,7 +61,8 @@ impl Denial {
         found.map(|(_, by)| Self { by: *by, explicit })
     }
 
-    /// Whether no grant, and no time, can change it: somebody has to edit a policy.
+    /// Returns whether neither a grant nor time can change the denial: somebody has to edit a
+    /// policy.
     pub fn is_final(self) -> bool {
         let above_grants = !matches!(self.by, Policy::Identity | Policy::Resource);
         self.explicit || above_grants

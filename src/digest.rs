@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-/// 32 hexadecimal digits over the parts, kept apart from each other so that ("ab", "c") and ("a", "bc") differ.
+/// Returns 32 hexadecimal digits over the parts. Boundaries count: ("ab", "c") and ("a", "bc")
+/// differ.
 pub fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for part in parts {

@@ -1,5 +1,5 @@
-//! The few errors a call can end with. Their names are the `errorType`s that a state machine's `Retry` and `Catch` match
-//! on, so they change only by addition.
+//! The few errors that a call can end with. A state machine's `Retry` and `Catch` match their names
+//! as `errorType`, so the list changes only by addition.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,19 +8,23 @@ use lambda_runtime::Diagnostic;
 
 use crate::denial::Denial;
 
-/// What AWS said when it refused a call: enough for a person to find the call in CloudTrail and the thing to change.
+/// What AWS said when it refused a call: enough for a person to find the call in CloudTrail and the
+/// thing to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The API operation, such as `CopySnapshot`.
     pub operation: &'static str,
     /// The account whose credentials made the call, and the Region it went to.
     pub account: String,
+    /// The Region that the call went to.
     pub region: String,
     /// The resource the call was about.
     pub resource: String,
     /// AWS's error code; `Timeout` or `ConnectionFailed` when no answer came.
     pub code: String,
+    /// AWS's message.
     pub message: String,
+    /// AWS's request ID, by which CloudTrail lists the call.
     pub request_id: Option<String>,
 }
 
@@ -44,6 +48,7 @@ pub enum RefusalKind {
 }
 
 impl Refusal {
+    /// Returns how the refusal should be met.
     pub fn kind(&self) -> RefusalKind {
         match kind_of(&self.code) {
             // Of any other call, it is a quota that no waiting empties.
@@ -59,7 +64,8 @@ impl Refusal {
             .flatten()
     }
 
-    /// Whether somebody has to edit a policy before it can end differently, however long a grant takes to spread.
+    /// Whether somebody has to edit a policy before it can end differently, however long a grant
+    /// takes to spread.
     pub fn is_final_denial(&self) -> bool {
         self.denial().is_some_and(Denial::is_final)
     }
@@ -150,7 +156,8 @@ impl fmt::Display for Refusal {
             ..
         } = self;
         write!(f, "{operation} of {resource} in {account} {region}: {code}")?;
-        // Before the message: messages are long, and a shortened one must not lose the way to CloudTrail.
+        // Before the message: messages are long, and a shortened one must not lose the way to
+        // CloudTrail.
         if let Some(id) = &self.request_id {
             write!(f, " (request ID {id})")?;
         }
@@ -160,30 +167,48 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// How a call to this function can fail as a whole. A target that fails is no error: it is part of the reply.
+/// How a call to this function fails as a whole. A failed target is no error: the reply contains
+/// it.
 #[derive(thiserror::Error)]
 pub enum Error {
-    /// The caller's words are off. Nothing was called, nothing changed.
+    /// The request is wrong. Nothing was called, nothing changed.
+    /// A key of the request has no acceptable value, or two keys contradict each other.
     #[error("{key}: {problem}")]
-    InvalidRequest { key: String, problem: String },
-    /// The step state handed in is not one this version can go on with.
+    InvalidRequest {
+        /// The key at fault, with its path, such as `Targets[1].AccountId`.
+        key: String,
+        /// The fault and the accepted form.
+        problem: String,
+    },
+    /// This version cannot continue with the given step state.
     #[error("State: {0}")]
     InvalidState(String),
+    /// The source image does not exist, or the function's role cannot see it.
     #[error("SourceImageId: {0}")]
     SourceNotFound(String),
     #[error("{refusal}. {remedy}")]
-    AccessDenied { refusal: Refusal, remedy: String },
+    /// AWS denied a call that reads the source.
+    AccessDenied {
+        /// The refused call.
+        refusal: Refusal,
+        /// The remedy, as one sentence without a full stop.
+        remedy: String,
+    },
+    /// AWS throttled or did not answer the calls that read the source.
     #[error("{0}. The call may be repeated as it is")]
     Throttled(Refusal),
+    /// The function itself failed.
     #[error("{0}")]
     Internal(String),
 }
 
-/// Bytes of a key, and of what is wrong with it: both may hold words of a stranger's.
+/// The longest key and the longest problem of a message, in bytes. Both may contain text of a
+/// stranger.
 const KEY: usize = 160;
 const PROBLEM: usize = 1200;
 
 impl Error {
+    /// Returns `InvalidRequest`, with both texts shortened to one line.
     pub fn invalid(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::InvalidRequest {
             key: on_one_line(&key.into(), KEY),
@@ -191,11 +216,12 @@ impl Error {
         }
     }
 
+    /// Returns `InvalidState`, with the text shortened to one line.
     pub fn invalid_state(problem: impl Into<String>) -> Self {
         Self::InvalidState(on_one_line(&problem.into(), PROBLEM))
     }
 
-    /// A refusal met while reading the source, before any target is at stake.
+    /// Sorts a refusal of a call that reads the source, before any target is at stake.
     pub fn from_refusal(refusal: Refusal) -> Self {
         match refusal.kind() {
             RefusalKind::Throttled | RefusalKind::QuotaFull | RefusalKind::Uncertain => {
@@ -213,7 +239,7 @@ impl Error {
         }
     }
 
-    /// The name for `Retry` and `Catch`.
+    /// Returns the `errorType` that `Retry` and `Catch` match.
     pub fn error_type(&self) -> &'static str {
         match self {
             Self::InvalidRequest { .. } => "InvalidRequest",
@@ -226,15 +252,16 @@ impl Error {
     }
 }
 
-/// For messages and log lines: cut to so many bytes, and without characters that begin a new line, paint a terminal or turn the
-/// direction of what follows.
+/// Returns the text cut to `most` bytes, for messages and log lines. Characters that begin a new
+/// line, control a terminal or turn the writing direction become spaces.
 pub fn on_one_line(text: &str, most: usize) -> String {
     let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
     shortened(text, most).chars().map(plain).collect()
 }
 
-/// Cuts a text in the middle, marking the cut: it begins with what was asked for, and ends with why it was refused.
+/// Cuts a text to `most` bytes in its middle, and marks the cut: the call stands at the beginning,
+/// the reason at the end.
 pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     const CUT: &str = "…";
     if text.len() <= most {
@@ -246,7 +273,7 @@ pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{CUT}{}", &text[..head], &text[tail..]))
 }
 
-/// The runtime logs a failed invocation by this: what a person reads, not how it is made up.
+/// The runtime logs a failed invocation with `Debug`, so this is the text for a person.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {self}", self.error_type())
@@ -279,7 +306,8 @@ mod tests {
         assert_eq!(logged, format!("{name}: {said}"));
     }
 
-    /// Where the SDK does not try again, as for CopySnapshot, it is for us to know them all.
+    /// The SDK does not retry a call such as CopySnapshot, so this module must know every code of
+    /// throttling.
     #[test]
     fn throttling_in_every_flavour_passes() {
         for code in [

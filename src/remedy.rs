@@ -1,4 +1,4 @@
-//! The remedy for each cause: what a person changes, in whose account.
+//! The remedy for each cause: what a person changes, and in which account.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetState};
 
 impl Cause {
-    /// What to change, and where.
+    /// Returns the remedy for this cause in this target, in one or a few sentences.
     pub fn remedy(self, state: &State, target: &TargetState) -> String {
         let remedy = self
             .to_undeny(state, target)
@@ -30,7 +30,8 @@ impl Cause {
         format!("{remedy}. Meanwhile {kept}: then send the same request again, which only {rest}")
     }
 
-    /// What to change where AWS named the policy that denied it, and no change of the role's own policy or of a grant helps.
+    /// Returns the remedy if AWS named the policy that denied, and neither the role's own policy
+    /// nor a grant can help.
     fn to_undeny(self, state: &State, target: &TargetState) -> Option<String> {
         let reason = target.failure.as_ref().map(|failure| &failure.reason)?;
         let denial = Denial::read(reason).filter(|denial| denial.is_final())?;
@@ -42,7 +43,7 @@ impl Cause {
                 let role = role_of(target);
                 (&target.account_id, &target.region, role)
             }
-            // The key is asked in its own Region.
+            // DescribeKey of a source key goes to the key's own Region.
             Self::SourceKeyDenied => (&target.account_id, &state.source.region, role_of(target)),
             Self::SharingFailed
             | Self::StagingFailed
@@ -189,7 +190,7 @@ impl Cause {
         }
     }
 
-    /// Whether AWS refused because a quota is full that no waiting empties.
+    /// Returns whether AWS refused because of a full quota that no waiting empties.
     fn of_quota(target: &TargetState) -> bool {
         let failure = target.failure.as_ref();
         failure.is_some_and(|f| {
@@ -223,6 +224,7 @@ impl Cause {
         )
     }
 
+    /// Returns the remedy for a refused copy in the source account.
     pub fn staging_remedy(state: &State) -> String {
         format!(
             "In account {}: allow the function's role what docs/permissions.md lists for ReencryptKmsKeyId (ec2:CopySnapshot and ec2:DeleteSnapshot; through EC2 the use of {} and of {}), in its own policy and in the key policy; look for a service control policy that forbids it. Then run again",
@@ -260,9 +262,9 @@ impl Cause {
         }
     }
 
-    /// What to change where the source could not be opened, or not to the audience.
+    /// Returns the remedy if the source could not be opened, or not to the audience.
     pub fn sharing_remedy(state: &State) -> String {
-        // What refused the audience is kept as words, which begin with the operation.
+        // The state keeps the refusal of the audience as text, which begins with the operation.
         let said = state.sharing.refused.as_deref().unwrap_or_default();
         let (operation, words) = said.split_once(' ').unwrap_or_default();
         let code = words
@@ -276,7 +278,7 @@ impl Cause {
         Self::remedy_of_sharing(state, said)
     }
 
-    /// What to change where AWS said this of opening the source.
+    /// Returns the remedy for `said`, the message of a refused opening.
     pub fn remedy_of_sharing(state: &State, said: &str) -> String {
         let source = &state.source.account_id;
         let keys = state.opened_keys();
@@ -310,7 +312,7 @@ impl Cause {
     }
 }
 
-/// A policy that demands tags denies what makes a thing without them.
+/// A policy that demands tags denies every call that makes a resource without them.
 fn tags_demanded(reason: &str) -> &'static str {
     let makes = ["CopySnapshot ", "RegisterImage "];
     if makes.iter().any(|operation| reason.starts_with(operation)) {
@@ -340,7 +342,7 @@ fn tags_to_allow(target: &TargetState) -> String {
     )
 }
 
-/// The accounts of these keys, which alone can edit their policies.
+/// Returns the accounts of these keys, which alone can edit their policies.
 fn owners_of(keys: &[String]) -> String {
     let owners: BTreeSet<&str> = keys
         .iter()
@@ -349,7 +351,7 @@ fn owners_of(keys: &[String]) -> String {
     Vec::from_iter(owners).join(" and ")
 }
 
-/// How to make the roles that the failure names.
+/// Returns the commands that make the roles that the failure names.
 fn missing_roles(state: &State, target: &TargetState) -> String {
     let reason = target.failure.as_ref().map_or("", |f| f.reason.as_str());
     let of_a_name = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);

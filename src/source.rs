@@ -1,14 +1,17 @@
 //! The image to copy, as facts, and the comparison of a copy with it.
 //!
-//! | difference | matters because |
-//! |---|---|
-//! | PlatformDetails, UsageOperation | EC2 would bill the copy wrongly, and nobody can set them: the copy is discarded |
-//! | architecture, virtualization, root device, boot mode, UEFI data, TPM | it would not boot, or not attest |
-//! | ENA, SR-IOV | it would boot without a network on current instance types |
-//! | block device mappings | it would boot with other disks |
-//! | IMDS support, weaker than the source's | instances would accept IMDSv1 again |
+//! Differences matter for these reasons:
 //!
-//! Names, descriptions and tags are given at registration and may be changed by the target's people later: not compared.
+//! - PlatformDetails, UsageOperation: EC2 would bill the copy wrongly, and nobody can set them. The
+//!   copy is discarded.
+//! - Architecture, virtualization, root device, boot mode, UEFI data, TPM: the copy would not boot,
+//!   or not attest.
+//! - ENA, SR-IOV: the copy would boot without a network on current instance types.
+//! - Block device mappings: the copy would boot with other disks.
+//! - IMDS support, weaker than the source's: instances would accept IMDSv1 again.
+//!
+//! Names, descriptions and tags are not compared, because the target's people may change them after
+//! registration.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,72 +19,103 @@ use std::fmt;
 use crate::error::Error;
 use crate::ids::{AccountId, ImageId, SnapshotId};
 
-/// EC2's word for an image that shows only to those who ask for disabled images.
+/// EC2's word for an image that it shows only in answer to a request for disabled images.
 pub const DISABLED: &str = "disabled";
 
-/// What stands behind a device name.
+/// The device behind a device name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Device {
-    /// An EBS volume; without a snapshot it is an empty one.
+    /// An EBS volume.
     Ebs {
+        /// The snapshot; an empty volume has none.
         snapshot: Option<SnapshotId>,
+        /// Whether the volume is deleted with its instance.
         delete_on_termination: Option<bool>,
+        /// The volume's type, such as `gp3`.
         volume_type: Option<String>,
-        /// GiB.
+        /// The volume's size in GiB.
         size: Option<i32>,
+        /// The volume's IOPS.
         iops: Option<i32>,
-        /// MiB/s.
+        /// The volume's throughput in MiB/s.
         throughput: Option<i32>,
+        /// Whether the volume is encrypted.
         encrypted: bool,
     },
     /// An instance store volume, such as `ephemeral0`.
     Ephemeral(String),
-    /// Suppresses what the instance type would otherwise map.
+    /// No device, where the instance type would otherwise map one.
     NoDevice,
 }
 
+/// A device name and its device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
+    /// The name, such as `/dev/xvda`.
     pub device_name: String,
+    /// The device.
     pub device: Device,
 }
 
-/// An image as DescribeImages and DescribeImageAttribute tell it. Absent attributes are `None`, enumerations AWS's words.
+/// An image as DescribeImages and DescribeImageAttribute show it. Absent attributes are `None`, and
+/// enumerations are AWS's words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageFacts {
+    /// The image's name.
     pub name: String,
+    /// The state, such as `available`.
     pub state: String,
+    /// AWS's reason for the state.
     pub state_reason: Option<String>,
+    /// The description.
     pub description: Option<String>,
+    /// The architecture, such as `x86_64`.
     pub architecture: Option<String>,
+    /// The virtualization type, such as `hvm`.
     pub virtualization_type: Option<String>,
+    /// The root device type: `ebs` or `instance-store`.
     pub root_device_type: Option<String>,
+    /// The root device's name.
     pub root_device_name: Option<String>,
+    /// Whether the image supports ENA.
     pub ena_support: bool,
+    /// The SR-IOV support: `simple`.
     pub sriov_net_support: Option<String>,
+    /// The boot mode, such as `uefi`.
     pub boot_mode: Option<String>,
+    /// The TPM support: `v2.0`.
     pub tpm_support: Option<String>,
+    /// The IMDS support: `v2.0`.
     pub imds_support: Option<String>,
+    /// The UEFI data, in base64.
     pub uefi_data: Option<String>,
+    /// The kernel of a paravirtual image.
     pub kernel: Option<String>,
+    /// The platform details, which decide on the bill.
     pub platform_details: Option<String>,
+    /// The usage operation, which decides on the bill.
     pub usage_operation: Option<String>,
+    /// The product codes of AWS Marketplace.
     pub product_codes: Vec<String>,
-    /// Unix seconds.
+    /// When the image was created (Unix seconds).
     pub created: Option<i64>,
-    /// Unix seconds, in the past or to come.
+    /// When the image is deprecated (Unix seconds), in the past or to come.
     pub deprecated: Option<i64>,
+    /// The marks of accounts.
     pub watermarks: Vec<Watermark>,
+    /// The block device mappings.
     pub mappings: Vec<Mapping>,
-    /// What RegisterImage cannot set: the attribute, its value, and the action that gives it to an image.
+    /// Attributes that RegisterImage cannot set: the attribute, its value, and the action that sets
+    /// it on an image.
     pub unregistrable: Vec<(&'static str, String, &'static str)>,
+    /// The tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// A mark that an account set on an image, which copies made by CopyImage keep.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watermark {
-    /// `account:name`.
+    /// The account and the name of the mark: `account:name`.
     pub key: String,
     /// The Region of the image that was marked first.
     pub region: String,
@@ -94,34 +128,44 @@ pub struct Watermark {
 /// A snapshot of the source image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSnapshot {
+    /// The snapshot's ID.
     pub id: SnapshotId,
+    /// The account that owns the snapshot.
     pub owner: AccountId,
+    /// The state, such as `completed`.
     pub state: String,
+    /// Whether the snapshot is encrypted.
     pub encrypted: bool,
     /// The ARN of its key, if encrypted.
     pub key: Option<String>,
+    /// Whether the snapshot is in the archive tier.
     pub archived: bool,
-    /// Bytes of data, where EC2 says so.
+    /// Bytes of data, if EC2 shows the number.
     pub full_bytes: Option<i64>,
+    /// The description.
     pub description: Option<String>,
+    /// The tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// The image to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
+    /// The image's ID.
     pub id: ImageId,
+    /// The account that owns the image.
     pub owner: AccountId,
+    /// The facts about the image.
     pub image: ImageFacts,
-    /// Each once, in the order of the mappings.
+    /// The snapshots, each once: the root device's first, then in the order of the mappings.
     pub snapshots: Vec<SourceSnapshot>,
-    /// Those of its keys that are AWS-managed (`aws/ebs`).
+    /// The image's keys that are AWS-managed (`aws/ebs`).
     pub aws_managed_keys: Vec<String>,
-    /// Keys that EBS cannot use, whoever may, and why.
+    /// Keys that EBS cannot use for anybody, each with the fault.
     pub unusable_keys: Vec<(String, KeyFault)>,
 }
 
-/// Why EBS cannot use a key.
+/// The reason why EBS cannot use a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyFault {
     /// A state other than `Enabled`.
@@ -133,7 +177,7 @@ pub enum KeyFault {
 }
 
 impl KeyFault {
-    /// Says what is wrong with the key of this ARN.
+    /// Describes the fault of the key with this ARN.
     pub fn of(&self, arn: &str) -> String {
         match self {
             Self::State(state) => format!("{arn} is {state}"),
@@ -146,7 +190,7 @@ impl KeyFault {
         }
     }
 
-    /// Says what makes the key of this ARN usable again, in its own account.
+    /// Returns what makes the key usable again, in its own account.
     fn mend(&self, arn: &str) -> String {
         let mut parts = arn.split(':').skip(3);
         let (region, account) = (
@@ -171,10 +215,12 @@ impl KeyFault {
     }
 }
 
-/// Something that stands against a request, and what to do about it.
+/// An obstacle to a request, and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// The obstacle.
     pub what: String,
+    /// The remedy: what to change, and where.
     pub remedy: String,
 }
 
@@ -192,7 +238,8 @@ fn problem(what: impl Into<String>, remedy: impl Into<String>) -> Problem {
 }
 
 impl ImageFacts {
-    /// The snapshots behind the mappings, each once: the root device's first, then in the order of the mappings.
+    /// Returns the snapshots of the mappings, each once: the root device's first, then in the order
+    /// of the mappings.
     pub fn snapshots(&self) -> Vec<SnapshotId> {
         let root = self
             .mappings
@@ -214,7 +261,7 @@ impl ImageFacts {
 }
 
 impl Source {
-    /// The distinct keys of its snapshots.
+    /// Returns the distinct keys of the snapshots.
     pub fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = self
             .snapshots
@@ -226,18 +273,18 @@ impl Source {
         keys
     }
 
-    /// Refuses, before anything is shared, what cannot be copied, with what to do about it.
-    /// `reencrypted`: what nobody else may use the key of is copied under another first.
+    /// Refuses, before anything is shared, an image that cannot be copied. `reencrypted` means that
+    /// snapshots under a key that cannot be shared are copied under another key first.
     pub fn check_copyable(&self, reencrypted: bool) -> Result<(), Error> {
         refuse_first(self.problems_of_copying(reencrypted))
     }
 
-    /// Refuses what cannot be shared: others could not launch from it.
+    /// Refuses an image that cannot be shared, because others could not launch from it.
     pub fn check_shareable(&self, snapshots: bool) -> Result<(), Error> {
         refuse_first(self.problems_of_sharing(snapshots))
     }
 
-    /// All that stands against copying it.
+    /// Returns all obstacles to copying the image.
     pub fn problems_of_copying(&self, reencrypted: bool) -> Vec<Problem> {
         let (id, image) = (&self.id, &self.image);
         let mut problems: Vec<Problem> = self.unavailable("copied").into_iter().collect();
@@ -277,7 +324,7 @@ impl Source {
         problems
     }
 
-    /// All that stands against sharing it.
+    /// Returns all obstacles to sharing the image.
     pub fn problems_of_sharing(&self, snapshots: bool) -> Vec<Problem> {
         let id = &self.id;
         let mut problems: Vec<Problem> = self.unavailable("shared").into_iter().collect();
@@ -332,7 +379,7 @@ impl Source {
         })
     }
 
-    /// Keys that would fail every copy and every launch.
+    /// Returns the keys that would fail every copy and every launch.
     fn key_problems(&self) -> impl Iterator<Item = Problem> {
         self.unusable_keys.iter().map(|(arn, fault)| {
             let under = self.snapshots.iter().find(|s| s.key.as_ref() == Some(arn));
@@ -393,14 +440,14 @@ impl Source {
         })
     }
 
-    /// Those of the snapshots that are under one of these keys.
+    /// Returns for each snapshot whether it is under one of these keys.
     pub fn under(&self, keys: &[String]) -> Vec<bool> {
         let under = |s: &SourceSnapshot| s.key.as_ref().is_some_and(|key| keys.contains(key));
         self.snapshots.iter().map(under).collect()
     }
 
-    /// How `copy` differs from this image where it matters; empty when it is faithful. `copies` are the snapshots that
-    /// stand for ours, in our order.
+    /// Returns the differences of `copy` from this image that matter; empty if it equals its
+    /// source. `copies` are the copies of the snapshots, in their order.
     pub fn differences(&self, copy: &ImageFacts, copies: &[SnapshotId]) -> Vec<String> {
         let ours = &self.image;
         let pairs = [
@@ -496,7 +543,7 @@ impl Source {
         found
     }
 
-    /// Our mappings with each snapshot replaced by its copy.
+    /// Returns the mappings of this image, with each snapshot replaced by its copy.
     pub fn mappings_onto(&self, copies: &[SnapshotId]) -> Vec<Mapping> {
         let copy_of = |id: &SnapshotId| {
             let index = self.snapshots.iter().position(|s| s.id == *id);
@@ -523,8 +570,8 @@ fn refuse_first(problems: Vec<Problem>) -> Result<(), Error> {
     }
 }
 
-/// How `there` differs from `expected`, field by field. Encryption is no difference: the copies have it even where the source had
-/// none.
+/// Returns the differences of a device, field by field. Encryption is ignored: the copies are
+/// encrypted even if the source is not.
 fn device_differences(expected: &Device, there: &Device) -> Vec<String> {
     match (expected.told(), there.told()) {
         (Some(expected), Some(there)) => expected
@@ -545,6 +592,7 @@ fn device_differences(expected: &Device, there: &Device) -> Vec<String> {
 }
 
 impl Device {
+    /// Returns the snapshot of an EBS volume, if it has one.
     pub fn snapshot(&self) -> Option<&SnapshotId> {
         match self {
             Self::Ebs { snapshot, .. } => snapshot.as_ref(),
@@ -552,7 +600,7 @@ impl Device {
         }
     }
 
-    /// The fields of an EBS volume by AWS's names.
+    /// Returns the fields of an EBS volume, by AWS's names.
     fn told(&self) -> Option<[(&'static str, String); 6]> {
         fn word<T: ToString>(value: Option<&T>) -> String {
             value.map_or_else(|| "absent".to_owned(), ToString::to_string)

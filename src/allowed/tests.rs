@@ -23,7 +23,8 @@ fn request(more: &Value) -> Request {
     Request::parse(&words, &defaults).unwrap()
 }
 
-/// Request, settings (accounts, organization, share), and how the refusal begins, or nothing.
+/// Each row: request, settings (accounts, organization, share), and the beginning of the refusal
+/// (empty if allowed).
 #[test]
 fn each_request_is_decided_by_the_settings() {
     let copy = || json!({"Targets": [{"AccountId": "222222222222"}]});

@@ -36,7 +36,7 @@ fn statements(run: &str) -> Vec<Value> {
     copying(&["222222222222", "333333333333"]).statements(run, &terms(false))
 }
 
-/// What a policy may look like, though nobody would write it so.
+/// Valid shapes of a policy, some of which nobody would write.
 const SHAPES: [&str; 12] = [
     r#"{"Version":"2012-10-17","Id":"key-default-1","Statement":[{"Sid":"Enable IAM User Permissions","Effect":"Allow"}]}"#,
     "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"a\"\n  }, {\n    \"Sid\" : \"b\"\n  } ]\n}",
@@ -62,7 +62,7 @@ fn what_is_taken_out_leaves_every_byte_as_it_was() {
         assert!(there.has(RUN, &statements(RUN)), "{with}");
         assert_eq!(there.others(RUN), before.others(RUN));
         assert_eq!(there.with(RUN, &[]), shape);
-        // In place of itself, whatever it was.
+        // The change replaces the run's statements, whatever they were.
         let changed = there.with(RUN, &statements(RUN)[..1]);
         let changed = Document::read(&changed).unwrap();
         assert_eq!(changed.others(RUN), before.others(RUN));
@@ -194,7 +194,7 @@ fn what_the_statements_of_a_share_with_units_allow_and_service_linked_roles() {
         roles["Condition"]["StringLike"]["kms:GranteePrincipal"],
         terms.service_linked_roles[0]
     );
-    // The organisation as a whole needs no paths.
+    // The organization as a whole needs no paths.
     access.add_audience("arn:aws-cn:organizations::111111111111:organization/o-abcdefghij");
     let whole = &access.statements(RUN, &terms)[0];
     assert_eq!(whole["Condition"].get("ForAnyValue:StringLike"), None);
@@ -213,7 +213,7 @@ fn what_statements_say_is_read_back() {
         let written = access.statements(RUN, &terms(false));
         assert_eq!(Access::read(&written.iter().collect::<Vec<_>>()), access);
     }
-    // What somebody made of them.
+    // Statements after somebody changed them.
     let odd = json!({"Sid": "x", "Principal": {"AWS": ["*", "arn:aws:iam::222222222222:role/x", 7]},
         "Condition": {"StringEquals": {"kms:ViaService": ["", "ec2.x", {}]}, "ArnLike": []}});
     assert_eq!(Access::read(&[&odd, &json!(7)]), Access::default());
@@ -239,7 +239,7 @@ fn a_role_of_any_account_stands_for_that_of_each() {
     );
 }
 
-/// A quarter of a thousand accounts fit; the roles are named once.
+/// A policy has room for 250 accounts, because it names the roles once.
 #[test]
 fn hundreds_of_accounts_fit() {
     let accounts: Vec<String> = (0..240)

@@ -1,4 +1,4 @@
-//! One resource's record: who holds it open, who is closing it, who has closed it.
+//! The record of one resource: who holds it open, who is closing it, who has closed it.
 
 use std::collections::BTreeMap;
 
@@ -6,32 +6,37 @@ use serde::{Deserialize, Serialize};
 
 use super::{Attempt, FRESH, LONGEST_LIFE, Principals, SCHEMA, VERIFIED_AFTER, when};
 
-/// What one source snapshot, image or key is open for.
+/// The openings of one source snapshot, image or key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Record {
+    /// The schema of the object; see [`SCHEMA`].
     pub schema: u64,
-    /// Grows with every write, so that no two states of the record have the same ETag.
+    /// Grows with every write, so no two states of the record have the same ETag.
     pub revision: u64,
-    /// The snapshot's or image's ID, or the key's ARN.
+    /// The ID of the snapshot or image, or the ARN of the key.
     pub resource: String,
+    /// The Region of the resource.
     pub region: String,
     /// The source account.
     pub account_id: String,
-    /// Permissions that existed before any run, of the principals below.
+    /// Preexisting permissions, of the principals below.
     #[serde(default)]
     pub before: Principals,
-    /// Permissions that an attempt found within fifteen minutes of a closing: a slow process or a person may have added them. They
-    /// are taken away with the last holder, and the receipt names them.
+    /// Permissions that an attempt found within fifteen minutes of a closing. A slow process or a
+    /// person may have added them. The last closing takes them away, and the receipt names them.
     #[serde(default, skip_serializing_if = "Principals::is_empty")]
     pub unclear: Principals,
+    /// The attempts that hold the resource open.
     #[serde(default)]
     pub holders: BTreeMap<Attempt, Holding>,
+    /// The attempts that may take permissions away at this moment.
     #[serde(default)]
     pub closing: BTreeMap<Attempt, Closing>,
+    /// The attempts whose closing is not verified yet.
     #[serde(default)]
     pub closed: BTreeMap<Attempt, Closed>,
-    /// Whether the key's policy may have statements of a run: a process has had the lock on it.
+    /// Whether the key's policy may contain statements of a run: a process has had the lock on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
     /// The process that edits the key's policy at this moment.
@@ -42,11 +47,11 @@ pub struct Record {
 /// Why an attempt holds a resource open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// For the time of a copy.
+    /// Until the copies are done.
     Copy,
-    /// Until it is unshared.
+    /// Until an unshare.
     Share,
-    /// For ever: the request said `RevokeAfterCopy: false`.
+    /// For ever, because the request said `RevokeAfterCopy: false`.
     Kept,
 }
 
@@ -54,7 +59,9 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Holding {
+    /// Why the attempt holds the resource.
     pub kind: Kind,
+    /// The principals that the attempt needs.
     #[serde(flatten)]
     pub principals: Principals,
     /// Unix seconds of the first hold.
@@ -69,72 +76,87 @@ pub struct Holding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Closing {
+    /// The principals whose permissions may be taken away.
     #[serde(flatten)]
     pub principals: Principals,
     /// Unix seconds of the first hold.
     #[serde(with = "when")]
     pub opened: i64,
-    /// Unix seconds of the latest hold: what was given then may not show for a minute.
+    /// Unix seconds of the latest hold. A permission added then may not show for a minute.
     #[serde(with = "when")]
     pub latest: i64,
+    /// Unix seconds of the announcement.
     #[serde(with = "when")]
     pub since: i64,
-    /// The process that closes.
+    /// The ID of the process that closes.
     pub by: String,
-    /// Another process closed the same attempt before: the slower of the two may take away late.
+    /// Whether another process closed the same attempt before. The slower of the two may take away
+    /// late.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub contested: bool,
 }
 
-/// An attempt whose openings were taken away; kept until that is verified.
+/// An attempt whose openings were taken away; kept until the closing is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Closed {
+    /// The principals whose permissions were taken away.
     #[serde(flatten)]
     pub principals: Principals,
     /// Unix seconds of the first hold.
     #[serde(with = "when")]
     pub opened: i64,
+    /// Unix seconds of the end of the closing.
     #[serde(with = "when")]
     pub at: i64,
+    /// Whether two processes closed the attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub contested: bool,
 }
 
-/// A process that reads, merges and writes the key's policy. KMS has no version to compare.
+/// A process that reads, merges and writes the key's policy. KMS has no version to compare, so the
+/// record has a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Edit {
+    /// The ID of the process.
     pub by: String,
+    /// Unix seconds of the lock.
     #[serde(with = "when")]
     pub since: i64,
 }
 
-/// What an attempt that wants to open may do.
+/// The decision about an attempt that wants to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
     /// Write this record, then change the permission.
     Hold(Box<Record>),
     /// The record holds already: change the permission.
     Held,
-    /// Another attempt closes, or has closed contested: try again then (Unix seconds).
-    Wait { until: i64, attempt: Attempt },
-    /// A closing that its process left half-way: finish it first.
+    /// Another attempt closes, or has closed contested.
+    Wait {
+        /// When to try again (Unix seconds).
+        until: i64,
+        /// The attempt that closes.
+        attempt: Attempt,
+    },
+    /// The closing of this attempt was left half-way: finish it first.
     Finish(Attempt),
-    /// This attempt closes or has closed: it opens nothing more.
+    /// The attempt closes or has closed, so it opens nothing more.
     Over,
 }
 
-/// What an attempt that wants to close may do.
+/// The decision about an attempt that wants to close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Close {
     /// Write this record, then take away, then bury.
     Announce(Box<Record>),
-    /// This attempt holds none of it.
+    /// The attempt holds none of the principals.
     Nothing,
 }
 
 impl Record {
+    /// Returns a record without openings. `region` and `account_id` are those of the resource.
     pub fn new(resource: &str, region: &str, account_id: &str) -> Self {
         Self {
             schema: SCHEMA,
@@ -152,7 +174,7 @@ impl Record {
         }
     }
 
-    /// Whether nothing is in it, so that it may be deleted.
+    /// Returns whether the record has no openings, so that it may be deleted.
     pub fn is_empty(&self) -> bool {
         self.holders.is_empty()
             && self.closing.is_empty()
@@ -160,15 +182,19 @@ impl Record {
             && self.edit.is_none()
     }
 
-    /// Whether the permissions that exist now must be read before these principals can be held: nobody holds or closes one, or one was
-    /// there before any run, and may have been taken away since.
+    /// Returns whether the permissions that exist now must be read before these principals can be
+    /// held.
+    ///
+    /// They must be if nobody holds or closes one of them. They must be as well if a permission is
+    /// preexisting, because somebody may have taken it away since.
     pub fn needs_reading(&self, wanted: &Principals) -> bool {
         wanted
             .iter()
             .any(|who| !self.is_in_use(who) || self.before.contains(who))
     }
 
-    /// Decides whether an attempt may open to these principals (rule 1). `permitted` are those permitted now.
+    /// Decides whether an attempt may open to the principals `wanted` (rule 1). `permitted` are the
+    /// principals permitted now.
     pub fn open(
         &self,
         attempt: &Attempt,
@@ -188,7 +214,8 @@ impl Record {
         }
         let mut new = self.next();
         for who in wanted.iter().filter(|who| !self.is_in_use(who)) {
-            // A tombstone says that a run may have given it; unless it is known to be older.
+            // A tombstone means that a run may have added the permission, unless the permission is
+            // known to be older.
             let known = self.before.contains(who) || !self.was_closed(who);
             let one: Principals = [who].into_iter().collect();
             new.before.remove_all(&one);
@@ -221,7 +248,8 @@ impl Record {
         Opening::Hold(Box::new(new))
     }
 
-    /// Takes these over from the earlier attempts of a lasting share, which would pile up; tells since when they are held.
+    /// Takes principals over from the earlier attempts of a lasting share, which would pile up.
+    /// Returns since when they are held.
     fn take_over(&mut self, attempt: &Attempt, wanted: &Principals) -> Option<i64> {
         let mut since = None;
         for (earlier, holding) in &mut self.holders {
@@ -235,7 +263,7 @@ impl Record {
         since
     }
 
-    /// Whether this attempt, or a later one of the same run, holds all of these.
+    /// Returns whether this attempt and later ones of the same run hold all of these.
     pub fn holds(&self, attempt: &Attempt, wanted: &Principals) -> bool {
         let of_run = self.holders.iter();
         let of_run = of_run.filter(|(a, _)| a.same_run(attempt) && a.number >= attempt.number);
@@ -248,8 +276,8 @@ impl Record {
         any && wanted.is_subset(&held)
     }
 
-    /// Announces that an attempt closes these of its principals (rule 2). `again` closes also what it has closed already: this
-    /// process may have opened it since.
+    /// Announces that an attempt closes the principals `gone` (rule 2). `again` closes once more
+    /// what the attempt has closed already: this process may have opened it since.
     pub fn close(
         &self,
         attempt: &Attempt,
@@ -276,15 +304,15 @@ impl Record {
         let latest = [
             holding.map(|h| h.latest),
             half.map(|h| h.latest),
-            // It may have been given behind that closing.
+            // A permission may have been added behind the former closing.
             closed.map(|_| now),
         ];
         let mut principals = held.unwrap_or_default();
-        // After its longest life no process of the former closing can take anything away.
+        // A process of the former closing can take nothing away once its longest life is over.
         let alive = |half: &&Closing| now < half.since.saturating_add(LONGEST_LIFE);
         let contested = half.filter(alive).is_some_and(|half| half.contested || half.by != by)
             || closed.is_some()
-            // Others of it may be closed contested still: one entry speaks for all.
+            // The entry replaces a contested one, so it must be contested too.
             || self.closed.get(attempt).is_some_and(|c| c.contested);
         if let Some(half) = half {
             principals.extend(&half.principals);
@@ -311,7 +339,8 @@ impl Record {
         Close::Announce(Box::new(new))
     }
 
-    /// What an attempt that stands in `Closing` may take away, by the record as it wrote it.
+    /// Returns the principals that an attempt in `Closing` may take away, by the record as it wrote
+    /// it.
     pub fn to_take_away(&self, attempt: &Attempt) -> Principals {
         let Some(closing) = self.closing.get(attempt) else {
             return Principals::default();
@@ -320,7 +349,8 @@ impl Record {
         free.filter(|who| !self.before.contains(who))
     }
 
-    /// The same where a permission bears the run's name: only the run's own other attempts need it.
+    /// Returns the same for a permission that contains the run's name, which only other attempts of
+    /// the run need.
     pub fn to_take_away_of_run(&self, attempt: &Attempt) -> Principals {
         let Some(closing) = self.closing.get(attempt) else {
             return Principals::default();
@@ -332,25 +362,26 @@ impl Record {
         closing.principals.filter(|who| !held(who))
     }
 
-    /// Whether an organization or a unit is let in as such: its members need not be listed.
+    /// Returns whether an organization or a unit is held as such, so its members need not be
+    /// listed.
     pub fn holds_audience(&self) -> bool {
         let mut holders = self.holders.values();
         holders.any(|h| h.principals.len() > h.principals.accounts().count())
     }
 
-    /// Whether an attempt of this run that is later than this one holds it open to a principal.
+    /// Returns whether a later attempt of the same run holds the resource open to a principal.
     pub fn held_later(&self, attempt: &Attempt, who: &str) -> bool {
         let mut later = self.holders.iter().filter(|(a, _)| a.same_run(attempt));
         later.any(|(a, h)| a.number > attempt.number && h.principals.contains(who))
     }
 
-    /// Of these, the ones that no attempt of any run holds.
+    /// Returns the principals that no attempt of any run holds.
     pub fn of_nobody_else(&self, principals: &Principals) -> Principals {
         let held = |who: &str| self.holders.values().any(|h| h.principals.contains(who));
         principals.filter(|who| !held(who))
     }
 
-    /// Everybody whom an attempt of this run holds, closes or has closed.
+    /// Returns all principals that an attempt of this run holds, closes or has closed.
     pub fn touched_by_run(&self, run: &str) -> Principals {
         let mut all = self.held_by_run(run);
         for (_, closing) in self.closing.iter().filter(|(a, _)| a.run == run) {
@@ -362,14 +393,15 @@ impl Record {
         all
     }
 
-    /// Whether what an attempt closes is as this process announced it: another that joined has more to take away, and buries it all.
+    /// Returns whether the closing of an attempt is still as the process `by` announced it. Another
+    /// process that joined has more to take away, and buries everything.
     pub fn is_closed_by(&self, attempt: &Attempt, by: &str) -> bool {
         self.closing
             .get(attempt)
             .is_some_and(|closing| closing.by == by)
     }
 
-    /// Buries what an attempt has taken away.
+    /// Buries the closing of an attempt.
     #[must_use]
     pub fn bury(&self, attempt: &Attempt, now: i64) -> Self {
         let mut new = self.next();
@@ -392,7 +424,7 @@ impl Record {
         new
     }
 
-    /// Announces the verification of what an attempt has closed (rule 5); `None` before its time.
+    /// Announces the verification of a closing (rule 5); `None` before its time.
     pub fn verify(&self, attempt: &Attempt, by: &str, now: i64) -> Option<Self> {
         let closed = self.closed.get(attempt)?;
         if now < closed.at.saturating_add(VERIFIED_AFTER) || self.closing.contains_key(attempt) {
@@ -412,7 +444,7 @@ impl Record {
         Some(new)
     }
 
-    /// Drops what an attempt has closed, now that it is verified.
+    /// Drops the closing of an attempt after its verification.
     #[must_use]
     pub fn forget(&self, attempt: &Attempt) -> Self {
         let mut new = self.next();
@@ -423,8 +455,8 @@ impl Record {
         new
     }
 
-    /// Holds the resource for nobody, so that it leads to an attempt that has copies in the source account; `None` if it does already, or
-    /// is over.
+    /// Holds the resource for no principal, so that the record leads to an attempt with staged
+    /// copies. Returns `None` if the record names the attempt already.
     pub fn hold_nothing(&self, attempt: &Attempt, now: i64) -> Option<Self> {
         let known = self.holders.contains_key(attempt)
             || self.closing.contains_key(attempt)
@@ -443,7 +475,8 @@ impl Record {
         Some(new)
     }
 
-    /// Turns what an attempt holds for a copy into what it keeps for ever (`RevokeAfterCopy: false`).
+    /// Turns a holding for a copy into a permanent one (`RevokeAfterCopy: false`). Returns `None`
+    /// if there is nothing to turn.
     pub fn keep(&self, attempt: &Attempt) -> Option<Self> {
         let holding = self.holders.get(attempt)?;
         if holding.kind == Kind::Kept {
@@ -454,7 +487,7 @@ impl Record {
         Some(new)
     }
 
-    /// Everything that the attempts of one run hold.
+    /// Returns all principals that the attempts of one run hold.
     pub fn held_by_run(&self, run: &str) -> Principals {
         let mut held = Principals::default();
         for (_, holding) in self.holders.iter().filter(|(a, _)| a.run == run) {
@@ -463,7 +496,8 @@ impl Record {
         held
     }
 
-    /// The attempts of one run that hold or close it; with `closed`, also those that have closed it.
+    /// Returns the attempts of one run that hold or close the resource; with `closed`, also the
+    /// attempts that have closed it.
     pub fn attempts_of(&self, run: &str, closed: bool) -> Vec<Attempt> {
         let ended = self.closed.keys().filter(|_| closed);
         let all = self.holders.keys().chain(self.closing.keys()).chain(ended);
@@ -473,14 +507,14 @@ impl Record {
         of_run
     }
 
-    /// Closings that their process left half-way.
+    /// Returns the attempts whose closing was left half-way.
     pub fn half_closed(&self, now: i64) -> Vec<Attempt> {
         let old = |closing: &Closing| now >= closing.since.saturating_add(LONGEST_LIFE);
         let half = self.closing.iter().filter(|(_, closing)| old(closing));
         half.map(|(attempt, _)| attempt.clone()).collect()
     }
 
-    /// The record with its next revision.
+    /// Returns the record with its next revision.
     #[must_use]
     pub fn next(&self) -> Self {
         let mut new = self.clone();
@@ -493,8 +527,9 @@ impl Record {
             || self.closing.values().any(|c| c.principals.contains(who))
     }
 
-    /// Whether a permission from before any run is there no more: this run gives it anew, so it is taken away with the last. A minute
-    /// after it was read as permitted, no read can be older than that one.
+    /// Returns whether a preexisting permission does not exist any more. The run then adds it anew,
+    /// and the last closing takes it away. A minute after the hold that saw the permission, no read
+    /// can be older than that one.
     fn was_taken_away(&self, who: &str, permitted: &Principals, now: i64) -> bool {
         let mut holders = self.holders.values().filter(|h| h.principals.contains(who));
         let long_ago = |holding: &Holding| now.saturating_sub(holding.since) > FRESH;
@@ -518,7 +553,8 @@ impl Record {
         }
     }
 
-    /// Another attempt that must end its closing of one of these first.
+    /// Returns the decision to wait for another attempt that closes one of the principals; `None`
+    /// if there is none.
     fn waits_for(&self, attempt: &Attempt, wanted: &Principals, now: i64) -> Option<Opening> {
         let closing = self
             .closing

@@ -11,20 +11,21 @@ use crate::state::{State, TargetPhase, TargetState};
 
 /// STS's limit for the text of a session policy.
 const LONGEST: usize = 2048;
-/// STS also packs the policy into the session's token. The limit of that is not documented; this
-/// many characters were seen to fit.
+/// The number of characters that were seen to fit. STS also packs the policy into the session's
+/// token, with a limit that is not documented.
 const COMFORTABLE: usize = 1100;
 
-/// Returns what a session in `account` may do for this run, whatever its role allows: copy into the
+/// Returns the session policies of a run in `account`, whatever its role allows: copy into the
 /// run's Regions under the run's keys, delete copies of the run's image, and use keys through EC2
-/// only. The later policies are the coarser and shorter ones, for when STS cannot pack the earlier.
+/// only.
 ///
-/// The first of them packs comfortably: with keys and Regions by name, with the keys of whole
-/// accounts, with every Region. Where none does, the first is about as short as any of these. The
-/// last names actions only.
+/// The later policies are coarser and shorter, for when STS cannot pack the earlier ones. The first
+/// one packs comfortably, with keys and Regions by name, with the keys of whole accounts, or with
+/// every Region. If none does, the first is about as short as any of them. The last names actions
+/// only.
 pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
     let whole = keys_of_accounts(state, account);
-    // Where copies become a share they are taken away.
+    // A distribution that became a share removes its copies.
     let removes = |t: &TargetState| t.account_id == *account && t.phase == TargetPhase::Removing;
     let launches_only = state.order.share.is_some() && !state.targets.iter().any(removes);
     let mut policies = if launches_only {
@@ -44,7 +45,7 @@ pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
         ]
     };
     let shortest = policies.iter().map(String::len).min().unwrap_or_default();
-    // A policy that is hardly longer than the shortest is refused no sooner.
+    // STS would refuse a policy hardly longer than the shortest one no sooner.
     let most = COMFORTABLE.max(shortest + shortest / 10).min(LONGEST);
     policies.push(minimal(state, launches_only));
     let mut last = usize::MAX;
@@ -88,8 +89,9 @@ fn minimal(state: &State, launches_only: bool) -> String {
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-/// Deleting copies of the run's image, and nothing else. What is removed may stand on a snapshot that another image of the source account
-/// shares with it, whose copy says so.
+/// Returns the statement that allows deleting copies of the run's image, and nothing else. A
+/// removed image may stand on a snapshot that another source image shares, and whose copy has the
+/// tag of that image.
 fn deleting(state: &State, resource: &Value) -> Value {
     let removes = |t: &TargetState| t.phase == TargetPhase::Removing;
     if state.targets.iter().any(removes) {
@@ -104,8 +106,9 @@ fn deleting(state: &State, resource: &Value) -> Value {
         "Condition": {"StringEquals": {ours: state.source.image_id.as_str()}}})
 }
 
-/// Deleting tags of copies of the source account's images: a copy that stands may be of another image that shares a snapshot. Setting
-/// tags goes with making copies.
+/// Returns the statement that allows deleting tags of copies of the source account's images. An
+/// existing copy may belong to another image that shares a snapshot. Making copies includes setting
+/// tags.
 fn retagging(state: &State, resource: &Value) -> Option<Value> {
     state.order.retag.as_ref()?;
     let ours = format!("aws:ResourceTag/{}", tag::SOURCE_ACCOUNT);
@@ -130,7 +133,7 @@ fn to_copy(
     regions: &BTreeSet<&str>,
 ) -> String {
     let partition = state.source.region.partition();
-    // Snapshots and images are in no account, and no other resource of these actions is.
+    // Snapshots and images have no account in their ARNs, and these actions have no other resource.
     let own: BTreeSet<String> = regions
         .iter()
         .map(|region| format!("arn:{partition}:ec2:{region}::*"))
@@ -165,8 +168,8 @@ fn to_copy(
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-/// A share's own session exists for service-linked roles only: it makes their grants on the source
-/// keys.
+/// Returns the statements of a share's session, which exists only for service-linked roles: it
+/// makes their grants on the source keys.
 fn to_let_launch(state: &State, account: &AccountId, keys: &BTreeSet<String>) -> String {
     let partition = state.source.region.partition();
     let mut statements = vec![
@@ -177,14 +180,15 @@ fn to_let_launch(state: &State, account: &AccountId, keys: &BTreeSet<String>) ->
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
-/// Grants that the session asks KMS for directly go to service-linked roles of the account. Only
-/// CreateGrant has a grantee.
+/// Returns the condition that grants which the session asks KMS for directly go to service-linked
+/// roles of the account. Only CreateGrant has a grantee.
 fn to_linked_roles(partition: &str, account: &AccountId) -> Value {
     let roles = format!("arn:{partition}:iam::{account}:role/aws-service-role/*");
     json!({"StringLikeIfExists": {"kms:GranteePrincipal": roles}})
 }
 
-/// Creating the service-linked roles that the request names, and no others.
+/// Returns the statement that allows creating the service-linked roles of the request, and no
+/// others.
 fn making_roles(state: &State) -> Option<Value> {
     if !state.order.create_service_linked_roles {
         return None;
@@ -197,7 +201,8 @@ fn making_roles(state: &State) -> Option<Value> {
     )
 }
 
-/// All keys of the accounts whose keys the run uses; for runs with too many keys to name.
+/// Returns patterns of all keys in the accounts whose keys the run uses; for runs with too many
+/// keys to name.
 fn keys_of_accounts(state: &State, account: &AccountId) -> BTreeSet<String> {
     let partition = state.source.region.partition();
     let keys = state.source.keys.iter();
@@ -217,7 +222,8 @@ fn named_keys(state: &State, account: &AccountId) -> BTreeSet<String> {
     let mut keys: BTreeSet<String> = state.opened_keys().into_iter().collect();
     for target in state.targets.iter().filter(|t| t.account_id == *account) {
         let key = &target.kms_key_id;
-        // What is to be removed may be under another key than the request names by now.
+        // A copy that is to be removed may be under another key than the one that the request names
+        // now.
         let removing = target.phase == TargetPhase::Removing && state.order.has_launch_grants();
         if key.is_key_arn() && !removing {
             keys.insert(key.to_string());
@@ -321,7 +327,8 @@ mod tests {
             .collect()
     }
 
-    /// Nobody who does not ask for grants to launch gets what they take; a share gets nothing else.
+    /// A session has the permissions of launch grants only if the request asks for them; a share's
+    /// session has nothing else.
     #[test]
     fn what_service_linked_roles_take_is_there_only_where_they_are_asked_for() {
         let of = |more: &Value| {
@@ -366,7 +373,8 @@ mod tests {
         }
     }
 
-    /// `kms:De*` would match DeriveSharedSecret and DeleteImportedKeyMaterial, and `kms:Generate*` GenerateDataKey.
+    /// `kms:De*` would match DeriveSharedSecret and DeleteImportedKeyMaterial, and `kms:Generate*`
+    /// would match GenerateDataKey.
     #[test]
     fn the_last_session_policy_names_the_key_actions_of_the_first() {
         let of_keys = |policy: &String| {
@@ -386,7 +394,7 @@ mod tests {
         }
     }
 
-    /// A session that changes no tags of copies that stand cannot delete any.
+    /// A session that changes no tags of existing copies cannot delete any.
     #[test]
     fn tags_are_deleted_only_from_copies_and_only_where_an_update_changes_them() {
         let mut state = planned(

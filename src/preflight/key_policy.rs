@@ -1,9 +1,12 @@
-//! Whether a key policy can let somebody do something at all. No evaluator: conditions are not weighed, so what may be allowed under
-//! one counts as possible. It says no only where IAM would say no whatever else is true.
+//! Whether a key policy can allow a principal an action at all.
+//!
+//! This is no evaluator: an action that is allowed under some condition counts as possible. The
+//! answer is no only if IAM would deny the action whatever else is true.
 
 use serde_json::Value;
 
-/// The actions that no statement allows to any of these principals, or that one denies them without a condition.
+/// Returns the actions that no statement allows to any of these principals, or that one denies them
+/// without a condition.
 pub fn impossible<'a>(policy: &Value, principals: &[String], actions: &[&'a str]) -> Vec<&'a str> {
     let statements: Vec<&Value> = match &policy["Statement"] {
         Value::Array(list) => list.iter().collect(),
@@ -20,7 +23,8 @@ pub fn impossible<'a>(policy: &Value, principals: &[String], actions: &[&'a str]
     let possible = |action: &str| {
         let allowed = statements.iter().any(|s| {
             let not = |key: &str| !s[key].is_null();
-            // What is said by exclusion may mean anybody and anything.
+            // A statement with NotPrincipal, NotAction or NotResource may cover every principal and
+            // action.
             s["Effect"] == "Allow" && (about(s, action) || not("NotPrincipal") || not("NotAction"))
         });
         let denied = statements
@@ -54,7 +58,7 @@ fn names(principal: &Value, wanted: &[String]) -> bool {
         .any(|name| *name == "*" || wanted.iter().any(|w| w == name))
 }
 
-/// `kms:ReEncrypt*` has one kind of wildcard at its end as a rule, but may have them anywhere.
+/// `kms:ReEncrypt*` has its wildcard at the end, but a wildcard may stand anywhere.
 fn matches(actions: &Value, wanted: &str) -> bool {
     texts(actions)
         .iter()

@@ -1,22 +1,27 @@
-//! Every key of a request: the one list from which refusals name the accepted keys and `make tables` writes
-//! docs/requests.md. A reader in `fields` that asks for a key without an entry here fails in every test.
+//! All keys of a request. Refusals name the accepted keys from this list, and `make tables` writes
+//! docs/requests.md from it. A reader in `fields` that asks for a key without an entry fails in
+//! every test.
 
 use super::Mode;
 
-/// One key, as a person who writes a request needs to know it.
+/// One key, with the facts that the author of a request needs.
 #[derive(Debug)]
 pub struct Key {
+    /// The name of the key.
     pub name: &'static str,
-    /// Another name of the same key, kept from the source design.
+    /// Another name of the same key, kept from the former design.
     pub also: Option<&'static str>,
     /// The question under which the page lists the key.
     pub group: &'static str,
     /// The only mode that accepts the key; `None` if both do.
     pub mode: Option<Mode>,
+    /// The accepted form, in Markdown.
     pub form: &'static str,
+    /// The default, in Markdown.
     pub default: &'static str,
-    /// The text of a JSON object's members, with any other keys that this one needs beside it.
+    /// An example as the members of a JSON object, with the other keys that this key needs.
     pub example: &'static str,
+    /// The meaning, in Markdown.
     pub about: &'static str,
 }
 

@@ -1,5 +1,5 @@
-//! The ways to name targets: the list of objects, the parallel lists of accounts and keys, times Regions, and the
-//! organization or its units.
+//! The forms in which a request names targets: a list of objects, parallel lists of accounts and
+//! keys, times Regions, and the organization or its units.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,8 @@ use super::{Audience, MAX_TARGETS, Mode, Target, check_count};
 /// The role of a target that names none.
 pub const DEFAULT_ROLE: &str = "AmiCopyRole";
 
-/// Reads whichever form is there. Two lists of accounts at once are refused; an audience may stand beside either.
+/// Reads the targets in any form. Two lists of accounts are refused; an audience may accompany
+/// either list.
 pub fn read(
     fields: &mut Fields,
     mode: Mode,
@@ -85,13 +86,13 @@ pub fn read(
     Ok((targets, audience))
 }
 
-/// What a target takes over from the request where it says nothing itself.
+/// Properties of the request that a target without its own takes over.
 struct Shared {
     role: RoleName,
     external_id: Option<ExternalId>,
 }
 
-/// What each account of an audience is as a target.
+/// The properties of each account of an audience as a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Each {
     regions: Vec<Region>,
@@ -206,7 +207,7 @@ fn regions(fields: &mut Fields, source_region: &Region) -> Result<Vec<Region>, E
     }
 }
 
-/// The one key name that all accounts of an audience have in common: an alias, as a rule.
+/// Returns the one key name for all accounts of an audience: usually an alias.
 fn key_of_all(keys: &[String], for_audience: bool) -> Result<KeyRef, Error> {
     match keys {
         [one] if for_audience => {
@@ -246,7 +247,8 @@ fn from_lists(
         );
         return Err(Error::invalid("TargetKmsKeyIds", problem));
     }
-    // Before they are multiplied: a payload has room for more of each than a function has memory for.
+    // Checked before the product: a payload has room for more accounts and Regions than the
+    // function has memory for.
     check_count(accounts.len().saturating_mul(regions.len()))?;
     let accounts = each(accounts, "TargetAccountIds", AccountId::parse)?;
     let mut keys = each(keys, "TargetKmsKeyIds", KeyRef::parse)?;

@@ -12,7 +12,7 @@ fn defaults() -> Defaults {
 const IMAGE: &str = "ami-0a1b2c3d4e5f60718";
 const KEY: &str = "arn:aws:kms:us-west-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-/// The message of a request that must be refused.
+/// Returns the message of a request that must be refused.
 fn refused(value: &Value) -> String {
     let error = Request::parse(value, &defaults()).unwrap_err();
     assert_eq!(error.error_type(), "InvalidRequest");
@@ -274,7 +274,8 @@ fn mistakes_are_named() {
     );
 }
 
-/// What templates send where they leave something out, compute a number, or have a resource updated.
+/// Templates send such values to leave a key out, to compute a number, or to have a resource
+/// updated.
 #[test]
 fn words_as_cloudformation_sends_them() {
     let parse = |extra: Value| {
@@ -317,7 +318,7 @@ fn words_as_cloudformation_sends_them() {
     );
 }
 
-/// The property sets of the two sharing resources stand as they are.
+/// The property sets of the two sharing resources are accepted unchanged.
 #[test]
 fn the_sharing_resources_of_the_source_design() {
     let one = json!({"ServiceToken": "arn:x", "TargetAccountId": "222222222222", "AmiId": IMAGE, "SnapshotId": "snap-0123456789abcdef0",

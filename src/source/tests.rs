@@ -1,9 +1,9 @@
 use super::*;
 
-/// One thing made wrong.
+/// A change that makes one thing wrong.
 type Spoil<T> = fn(&mut T);
 
-/// An image with two encrypted gp3 snapshots and an ephemeral mapping.
+/// Returns an image with two encrypted gp3 snapshots and an ephemeral mapping.
 pub(crate) fn example() -> Source {
     let snapshot = |id: &str| SourceSnapshot {
         id: SnapshotId::parse(id).unwrap(),
@@ -86,7 +86,7 @@ fn a_faithful_copy_has_no_differences() {
     );
 }
 
-/// Each way in which a copy can look right and not be.
+/// A copy can look right and differ in each of these ways.
 #[test]
 fn every_difference_is_seen() {
     let spoil: [(&str, Spoil<ImageFacts>); 12] = [

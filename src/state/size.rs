@@ -1,12 +1,12 @@
-//! How large a state may become: a caller holds it in an event.
+//! The largest size of a state, which a caller holds in an event.
 
 use super::{Failure, MOST_LEFT, REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase};
 use crate::cause::Cause;
 use crate::ids::{ImageId, KeyRef};
 
 impl State {
-    /// The most bytes this state can grow to while its run goes on: every target failed with the longest words, or every
-    /// target with all its copies, whichever is more.
+    /// Returns the most bytes that this state can grow to in its run. Either every target failed
+    /// with the longest texts, or every target has all its copies.
     pub fn largest_size(&self) -> usize {
         let size =
             |state: &Self| serde_json::to_string(state).map_or(usize::MAX, |text| text.len());

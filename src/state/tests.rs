@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::denial::{Denial, Policy};
 
-/// A state as large as a run of `targets` targets and `snapshots` snapshots gets.
+/// Returns a state as large as that of a run with these numbers of targets and snapshots.
 fn full(targets: usize, snapshots: usize) -> State {
     let snapshot = |n: usize| SnapshotId::parse(&format!("snap-{n:017x}")).unwrap();
     let target = |n: usize| TargetState {
@@ -99,7 +99,7 @@ fn a_state_survives_the_way_out_and_in() {
     );
 }
 
-/// A state as this schema was released opens for ever.
+/// A state in the released form of this schema must open in every later version.
 #[test]
 fn the_golden_state_of_the_schema_opens() {
     let golden: Value = serde_json::from_str(include_str!("golden-1.json")).unwrap();
@@ -207,7 +207,7 @@ fn the_policy_that_denied_a_call_is_read_from_the_reason_of_a_failure() {
     }
 }
 
-/// AWS's words may be in any script, and a cut may come at any byte.
+/// AWS's message may be in any script, and a cut may come at any byte.
 #[test]
 fn shortening_cuts_words_of_several_bytes_at_every_length() {
     for word in ["é", "日本", "🦀x", "a\u{301}ß"] {

@@ -64,7 +64,7 @@ fn refusal(operation: &'static str, code: &str) -> Refusal {
     }
 }
 
-/// The commands that may be done now; each is marked as done with the outcome that `answer` gives it.
+/// Performs the commands of this moment with the outcomes that `answer` returns.
 fn turn(state: &mut State, now: i64, answer: impl Fn(&Command) -> Outcome) -> Vec<Command> {
     let Next::Do(commands) = next(state, now, &Busy::default()) else {
         return Vec::new();
@@ -75,7 +75,7 @@ fn turn(state: &mut State, now: i64, answer: impl Fn(&Command) -> Outcome) -> Ve
     commands
 }
 
-/// An AWS in which everything works at once.
+/// Answers as an AWS in which everything works at once.
 fn works(command: &Command) -> Outcome {
     let done = |n| copy(n, CopyStatus::Completed);
     match command {
@@ -114,7 +114,7 @@ fn works(command: &Command) -> Outcome {
     }
 }
 
-/// The whole way, as a list of commands: this is the protocol.
+/// The list of all commands is the protocol.
 #[test]
 fn the_way_of_two_targets() {
     let mut state = fresh(2);
@@ -143,7 +143,8 @@ fn the_way_of_two_targets() {
             "Check Check",
             "Tidy Tidy",
             "Revoke",
-            // Once nobody can start copies any more: what others at work on the same state have left.
+            // Nobody can start copies any more: deletes what other processes of the same state have
+            // left.
             "Tidy Tidy",
             ""
         ]
@@ -156,7 +157,7 @@ fn nothing_is_revoked_while_a_target_is_at_work() {
     let mut state = fresh(2);
     turn(&mut state, NOW, works);
     turn(&mut state, NOW, works);
-    // The first goes on to its end; the second's copy stays pending.
+    // The first target continues to its end, while the second one's copy stays pending.
     for now in (NOW..NOW + 4000).step_by(61) {
         let commands = turn(&mut state, now, |command| match command {
             Command::Poll { target: 1 } => Outcome::Polled(vec![
@@ -190,7 +191,7 @@ fn a_target_that_has_its_image_already_needs_no_sharing() {
     );
 }
 
-/// Every process that sees the same copies chooses the same ones.
+/// Every process that sees the same copies must choose the same ones.
 #[test]
 fn among_equal_copies_the_winner_is_determined() {
     let mut state = fresh(1);
@@ -337,7 +338,7 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
 mod closing;
 mod granting;
 
-/// A grant that may not have been made is asked for again, by the opening that alone gives it.
+/// Only the opening makes the grant, so a grant that may be missing takes another opening.
 #[test]
 fn a_grant_that_failed_in_passing_is_asked_for_by_the_next_opening() {
     let mut state = fresh(2);

@@ -1,4 +1,4 @@
-//! What single decisions come to.
+//! Tests of single decisions.
 
 use super::*;
 use crate::ledger::{Earlier, FRESH, Run};
@@ -138,7 +138,7 @@ fn only_a_second_process_makes_a_closing_contested() {
     for (by, later, contested) in [
         ("a process", 0, false),
         ("another", LONGEST_LIFE - 1, true),
-        // The first one is dead by then.
+        // The first process is dead by then.
         ("another", LONGEST_LIFE, false),
     ] {
         let Close::Announce(again) = first.close(&one, &who, by, false, NOW + later) else {
@@ -151,7 +151,8 @@ fn only_a_second_process_makes_a_closing_contested() {
     }
 }
 
-/// A lasting share ends with one of two; its process dies, and somebody finishes that.
+/// A lasting share ends for one of two principals. Its process dies, and another finishes the
+/// closing.
 #[test]
 fn finishing_a_half_closing_takes_away_no_more_than_was_announced() {
     let one = Attempt::new("one", 1);
@@ -193,7 +194,7 @@ fn what_was_taken_away_from_before_is_taken_away_with_the_last_holder() {
             Opening::Hold(new) => new.before,
             other => panic!("not held: {other:?}"),
         };
-    // The read may be older than the one that saw it.
+    // The read may be older than the hold that saw the permission.
     assert_eq!(open(FRESH), who);
     assert_eq!(open(FRESH + 1), Principals::default());
 }

@@ -1,4 +1,5 @@
-//! What `ReencryptKmsKeyId` takes: copies in the source account, which the run makes, opens and deletes.
+//! The permissions for `ReencryptKmsKeyId`: the run makes copies in the source account, opens and
+//! deletes them.
 
 use serde_json::json;
 
@@ -45,7 +46,7 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
             ("ec2:DeleteSnapshot", "none is left in the source account"),
         ],
     );
-    // A verification reads them when they are gone, and their tags with them.
+    // A verification reads the copies after they and their tags are deleted.
     let read = Statement::allow(
         "ReadStaged",
         &[(
@@ -72,7 +73,8 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
     all
 }
 
-/// The policy of `aws/ebs` lets every principal of its account use it through EC2; only the other key has one to edit.
+/// Returns the statements of the `ReencryptKmsKeyId` key. The policy of `aws/ebs` cannot be edited,
+/// and lets every principal of its account use it through EC2.
 pub fn of_key(run: &Run<'_>, key: &str) -> Vec<Statement> {
     let caller = run.caller;
     if run.staging_key().is_none_or(|k| k.as_str() != key) {

@@ -1,4 +1,4 @@
-//! The policies of the targets' keys: whole ones, for keys that are made for this.
+//! The policies of the targets' keys: whole policies, for keys that are made for a distribution.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,8 @@ use super::{
 use crate::policy::statement::Statement;
 
 const WHY: &str = "the account goes on to administer its key, and is not locked out";
-/// Nothing of it is use; what asks for or makes grants is the copy role's alone.
+/// The actions of the key's administrators: none uses the key. Only the copy role asks for grants
+/// or makes them.
 const ADMINISTRATION: [&str; 17] = [
     "kms:CancelKeyDeletion",
     "kms:CreateAlias",

@@ -1,4 +1,4 @@
-//! Grants to launch come last, and whatever becomes of them, the image stays.
+//! Grants to launch come last, and the image stays however they end.
 
 use super::*;
 use crate::plan::share;
@@ -30,7 +30,8 @@ fn asking(more: &serde_json::Value) -> State {
     }
 }
 
-/// Goes on until the run ends; everything works but what `answer` says. Returns the names of all commands.
+/// Plays a run to its end. Everything works except where `answer` returns an outcome. Returns the
+/// names of all commands.
 pub(super) fn to_the_end(
     state: &mut State,
     mut answer: impl FnMut(&Command) -> Option<Outcome>,
@@ -74,7 +75,7 @@ fn they_come_after_tidying_and_before_the_end() {
         way,
         [
             "Look", "Share", "Start", "Poll", "Register", "Check", "Tidy", "Grant", "Revoke",
-            // The source is closed, and what others have left is looked for.
+            // The source is closed, and resources of other processes are looked for.
             "Tidy"
         ]
     );
@@ -90,7 +91,7 @@ fn they_come_after_tidying_and_before_the_end() {
     assert_eq!(way[5..], ["Check", "Grant", "Revoke", "Tidy"]);
 }
 
-/// Also where the image was there from the begin.
+/// The same holds if the image existed from the beginning.
 #[test]
 fn an_image_that_is_there_already_still_gets_them() {
     let mut state = asking(&json!({}));
@@ -198,7 +199,8 @@ fn whatever_is_refused_at_last_keeps_the_image() {
     }
 }
 
-/// The account's own grant takes minutes to count; one on a target's own key has nothing to wait for.
+/// The account's own grant takes minutes to be in force. A grant on a target's own key has nothing
+/// to wait for.
 #[test]
 fn a_denial_is_waited_out_where_the_key_is_shared_for_the_first_minutes() {
     for (mode, least, most) in [("Share", 330, 400), ("Copy", 0, 60)] {
@@ -235,7 +237,7 @@ fn a_denial_is_waited_out_where_the_key_is_shared_for_the_first_minutes() {
     }
 }
 
-/// A share of an image that is gone is no share: it is taken back.
+/// A share of an image that is gone is no share, so it is taken back.
 #[test]
 fn a_share_whose_image_is_gone_does_not_stand() {
     let mut state = asking(&json!({"Mode": "Share"}));
@@ -252,7 +254,7 @@ fn a_share_whose_image_is_gone_does_not_stand() {
     assert!(!state.targets[0].stands());
 }
 
-/// Whoever gives up, for lack of time or of turns.
+/// The run may give up for lack of time or of turns.
 #[test]
 fn given_up_while_granting_it_is_not_undone() {
     let until_granting = || {
@@ -275,13 +277,13 @@ fn given_up_while_granting_it_is_not_undone() {
     assert_eq!(turn(&mut state, now, works), [Command::Revoke]);
     failed_with_its_image(&state, Cause::LaunchGrantMissing);
 
-    // Handed in again, it goes on granting: that looks itself.
+    // A state handed in again continues with granting, which looks itself.
     let (mut state, now) = until_granting();
     state.reopen();
     assert_eq!(turn(&mut state, now, works), [Command::Grant { target: 0 }]);
 }
 
-/// The words of a failure and many copies do not fit together: the image tells its snapshots.
+/// The texts of a failure and many copies do not fit together; the image lists its snapshots.
 #[test]
 fn a_target_that_stands_keeps_within_its_place() {
     let mut state = asking(&json!({}));
