@@ -80,15 +80,16 @@ impl Allowed {
     pub fn check_share(&self, what: &str) -> Result<(), Error> {
         if !self.share {
             let problem = format!(
-                "is not true, so {what} is refused; set the template parameter AllowShare to true, and AllowedAccountIds or OrganizationId \
-                 to those that may be shared with"
+                "is not true, so {what} is refused; set the template parameter AllowShare to true, \
+                 and AllowedAccountIds or OrganizationId to those that may be shared with"
             );
             return Err(Error::invalid(SHARE, problem));
         }
         if self.accounts.is_none() && self.organization.is_none() {
             let problem = format!(
-                "is not set, and neither is {ORGANIZATION}, so {what} is refused: sharing needs a list of those that may be shared \
-                 with; set the template parameter AllowedAccountIds or OrganizationId"
+                "is not set, and neither is {ORGANIZATION}, so {what} is refused: sharing needs a \
+                 list of those that may be shared with; set the template parameter \
+                 AllowedAccountIds or OrganizationId"
             );
             return Err(Error::invalid(ACCOUNTS, problem));
         }
@@ -109,7 +110,8 @@ impl Allowed {
             return Ok(());
         }
         let problem = format!(
-            "does not list {}, so nothing may be given to it; add it to the template parameter AllowedAccountIds, or leave it out of the request",
+            "does not list {}, so nothing may be given to it; add it to the template parameter \
+             AllowedAccountIds, or leave it out of the request",
             shown(&outside)
         );
         Err(Error::invalid(ACCOUNTS, problem))
@@ -152,8 +154,8 @@ impl Allowed {
             return Ok(());
         };
         let problem = format!(
-            "is {organization}, of which {} is no active account, so nothing may be given to it; add it to the template parameter \
-             AllowedAccountIds, or leave it out of the request",
+            "is {organization}, of which {} is no active account, so nothing may be given to it; \
+             add it to the template parameter AllowedAccountIds, or leave it out of the request",
             shown(outside)
         );
         Err(Error::invalid(ORGANIZATION, problem))
@@ -163,8 +165,9 @@ impl Allowed {
     /// `why` gives the reason.
     pub fn unknown(&self, accounts: &BTreeSet<AccountId>, why: &str) -> Error {
         let problem = format!(
-            "cannot be checked for {} ({why}), and sharing assumes no role that IAM could check; list it in the template parameter \
-             AllowedAccountIds, or allow the function organizations:ListAccounts in a delegated administrator account",
+            "cannot be checked for {} ({why}), and sharing assumes no role that IAM could check; \
+             list it in the template parameter AllowedAccountIds, or allow the function \
+             organizations:ListAccounts in a delegated administrator account",
             shown(accounts)
         );
         Error::invalid(ORGANIZATION, problem)
@@ -190,15 +193,16 @@ impl Allowed {
             (None, None) => Ok(()),
             (Some(allowed), _) => {
                 let problem = format!(
-                    "is {allowed}, but {what} names {id}; set the template parameter OrganizationId to the organization that may be given \
-                     images, or leave {what} out of the request"
+                    "is {allowed}, but {what} names {id}; set the template parameter \
+                     OrganizationId to the organization that may be given images, or leave {what} \
+                     out of the request"
                 );
                 Err(Error::invalid(ORGANIZATION, problem))
             }
             (None, Some(_)) => {
                 let problem = format!(
-                    "is not set, and {ACCOUNTS} bounds the targets, so {what} ({id}) is refused; set the template parameter OrganizationId, \
-                     or name accounts in Targets"
+                    "is not set, and {ACCOUNTS} bounds the targets, so {what} ({id}) is refused; \
+                     set the template parameter OrganizationId, or name accounts in Targets"
                 );
                 Err(Error::invalid(ORGANIZATION, problem))
             }

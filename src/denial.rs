@@ -77,7 +77,9 @@ mod tests {
     fn a_denial_is_read_from_the_end_of_what_aws_said() {
         let read = |end: &str| {
             Denial::read(&format!(
-                "User: arn:aws:sts::222222222222:assumed-role/AmiCopyRole/x is not authorized to perform: kms:DescribeKey on resource: arn:aws:kms:us-west-2:111111111111:key/1 {end}"
+                "User: arn:aws:sts::222222222222:assumed-role/AmiCopyRole/x is not authorized to \
+                 perform: kms:DescribeKey on resource: arn:aws:kms:us-west-2:111111111111:key/1 \
+                 {end}"
             ))
         };
         let denial = |by, explicit| Some(Denial { by, explicit });
@@ -87,7 +89,8 @@ mod tests {
                 denial(Policy::ServiceControl, true),
             ),
             (
-                "with an explicit deny in a service control policy: arn:aws:organizations::999999999999:policy/o-1/service_control_policy/p-1",
+                "with an explicit deny in a service control policy: \
+                 arn:aws:organizations::999999999999:policy/o-1/service_control_policy/p-1",
                 denial(Policy::ServiceControl, true),
             ),
             (

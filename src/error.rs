@@ -229,7 +229,9 @@ impl Error {
             }
             RefusalKind::Denied => {
                 let remedy = format!(
-                    "Allow this action for the function's role on {} in the source account, and look for a service control policy, or a resource control policy of the account that owns it, that denies it",
+                    "Allow this action for the function's role on {} in the source account, and \
+                     look for a service control policy, or a resource control policy of the \
+                     account that owns it, that denies it",
                     refusal.resource
                 );
                 Self::AccessDenied { refusal, remedy }
@@ -255,7 +257,10 @@ impl Error {
 /// Returns the text cut to `most` bytes, for messages and log lines. Characters that begin a new
 /// line, control a terminal or turn the writing direction become spaces.
 pub fn on_one_line(text: &str, most: usize) -> String {
-    let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let turns = |c: char| {
+        matches!(c,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
     let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
     shortened(text, most).chars().map(plain).collect()
 }

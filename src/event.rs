@@ -19,8 +19,9 @@ pub const LARGEST: usize = 1024 * 1024;
 /// The number of invocations of one run; the function never invokes itself so often.
 const MOST_TURNS: u64 = 1000;
 
-const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"Preflight\": {request}}, {\"Policies\": {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or an \
-     EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
+const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"Preflight\": {request}}, {\"Policies\": \
+    {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or \
+    an EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
 
 /// An event for this function.
 #[derive(Debug)]
@@ -173,7 +174,8 @@ fn of_eventbridge(source: &str, event: &Value) -> Result<Event, Error> {
             Err(Error::invalid(
                 "detail-type",
                 format!(
-                    "{other:?} of {source:?} is not one this function serves; the event must be {ACCEPTED}"
+                    "{other:?} of {source:?} is not one this function serves; the event must be \
+                     {ACCEPTED}"
                 ),
             ))
         }
@@ -231,14 +233,18 @@ mod tests {
             Event::parse(&json!({"State": {}})),
             Ok(Event::Resume(_))
         ));
-        let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification", "account": "222222222222",
+        let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification",
+            "account": "222222222222",
             "region": "us-east-1", "detail": {"anything": "else"}});
         assert!(matches!(
             Event::parse(&notification),
-            Ok(Event::SnapshotNotification { account, region }) if account.as_str() == "222222222222" && region.as_str() == "us-east-1"
+            Ok(Event::SnapshotNotification { account, region })
+                if account.as_str() == "222222222222" && region.as_str() == "us-east-1"
         ));
-        let change = json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "region": "us-west-2",
-            "detail": {"ImageId": "ami-0a1b2c3d4e5f60718", "State": "available", "ErrorMessage": ""}});
+        let change = json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change",
+            "region": "us-west-2",
+            "detail": {"ImageId": "ami-0a1b2c3d4e5f60718", "State": "available",
+            "ErrorMessage": ""}});
         assert!(
             matches!(Event::parse(&change), Ok(Event::Image(image)) if image.state == "available")
         );
@@ -246,10 +252,12 @@ mod tests {
             Event::parse(&json!({"Sweep": {}})),
             Ok(Event::Sweep)
         ));
-        let failed = json!({"Conclude": {}, "Execution": "x", "Failed": {"Error": "Throttled", "Cause": "y"}});
-        assert!(
-            matches!(Event::parse(&failed), Ok(Event::Conclude(call)) if call.failed.as_deref() == Some("Throttled: y"))
-        );
+        let failed = json!({"Conclude": {}, "Execution": "x",
+            "Failed": {"Error": "Throttled", "Cause": "y"}});
+        assert!(matches!(
+            Event::parse(&failed),
+            Ok(Event::Conclude(call)) if call.failed.as_deref() == Some("Throttled: y")
+        ));
     }
 
     #[test]
@@ -261,11 +269,13 @@ mod tests {
             (json!({"Distribute": {}, "DryRun": true}), "DryRun"),
             (json!({"Distribute": {}, "Policies": {}}), "Policies"),
             (
-                json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "detail": {"ImageId": "x"}}),
+                json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change",
+                "detail": {"ImageId": "x"}}),
                 "detail.ImageId",
             ),
             (
-                json!({"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification"}),
+                json!({"source": "aws.ec2",
+                "detail-type": "EC2 Instance State-change Notification"}),
                 "detail-type",
             ),
             (

@@ -38,7 +38,10 @@ macro_rules! checked_text {
             /// Checks `text`. The error names the accepted form.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.to_owned())) } else { Err(InvalidId::new(text, $accepted)) }
+                if !check(text) {
+                    return Err(InvalidId::new(text, $accepted));
+                }
+                Ok(Self(text.to_owned()))
             }
 
             /// Returns the text as it was given.
@@ -107,7 +110,10 @@ checked_text!(
     /// An external ID for `AssumeRole`.
     ExternalId,
     "an external ID (2-1224 of A-Za-z0-9+=,.@:/_-)",
-    |text| (2..=1224).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@:/\\_-".contains(&b))
+    |text| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@:/\\_-".contains(&b);
+        (2..=1224).contains(&text.len()) && text.bytes().all(plain)
+    }
 );
 
 checked_text!(
@@ -121,7 +127,10 @@ checked_text!(
     /// An organization of AWS Organizations.
     OrganizationId,
     "an organization ID (o- and 10 to 32 lower-case letters or digits)",
-    |text| text.strip_prefix("o-").is_some_and(|rest| (10..=32).contains(&rest.len()) && is_lower_alphanumeric(rest))
+    |text| {
+        let good = |rest: &str| (10..=32).contains(&rest.len()) && is_lower_alphanumeric(rest);
+        text.strip_prefix("o-").is_some_and(good)
+    }
 );
 
 checked_text!(

@@ -69,7 +69,8 @@ pub fn too_short(state: &State, source: &Source) -> Option<Problem> {
         let least = quarters * 15;
         Problem {
             what: format!(
-                "{snapshot} has {} GiB, which EC2 cannot copy in {minutes} minutes: it copies a snapshot at {MOST_THROUGHPUT} MiB a second at most",
+                "{snapshot} has {} GiB, which EC2 cannot copy in {minutes} minutes: it copies a \
+                 snapshot at {MOST_THROUGHPUT} MiB a second at most",
                 size >> 30
             ),
             remedy: format!("CopyCompletionMinutes of at least {least}"),
@@ -83,11 +84,15 @@ pub fn serial(state: &State, source: &Source) -> Option<Problem> {
     let targets = state.order.serial;
     (targets > 1).then(|| Problem {
         what: format!(
-            "EC2 makes time-based copies of one snapshot one after another, and slower once the Region's throughput is used up: {targets} targets at {minutes} minutes each take up to {} minutes for {}",
+            "EC2 makes time-based copies of one snapshot one after another, and slower once the \
+             Region's throughput is used up: {targets} targets at {minutes} minutes each take up \
+             to {} minutes for {}",
             minutes.saturating_mul(targets as u64),
             source.id
         ),
-        remedy: "Nothing, if that is soon enough: the run waits that long. Otherwise leave out CopyCompletionMinutes, or name fewer targets".to_owned(),
+        remedy: "Nothing, if that is soon enough: the run waits that long. Otherwise leave out \
+            CopyCompletionMinutes, or name fewer targets"
+            .to_owned(),
     })
 }
 
@@ -97,10 +102,17 @@ pub fn licensed(source: &Source) -> Option<Problem> {
     let operation = source.image.usage_operation.as_deref()?;
     (operation != "RunInstances").then(|| Problem {
         what: format!(
-            "instances of {} are billed for {} (UsageOperation {operation}), which EC2 takes from the copied snapshots or leaves out; a copy without it is discarded",
+            "instances of {} are billed for {} (UsageOperation {operation}), which EC2 takes from \
+             the copied snapshots or leaves out; a copy without it is discarded",
             source.id,
-            source.image.platform_details.as_deref().unwrap_or("more than Linux")
+            source
+                .image
+                .platform_details
+                .as_deref()
+                .unwrap_or("more than Linux")
         ),
-        remedy: "Distribute to one target first; if its copy is NotFaithful, share the image (Mode: Share) or use the original in each account".to_owned(),
+        remedy: "Distribute to one target first; if its copy is NotFaithful, share the image \
+            (Mode: Share) or use the original in each account"
+            .to_owned(),
     })
 }

@@ -175,7 +175,8 @@ pub fn take_off(state: &mut State, gone: &[Target]) -> Result<(), Error> {
         .extend(gone.iter().map(|t| target(t, TargetPhase::Removing)));
     if state.targets.len() > MAX_TARGETS {
         let problem = format!(
-            "the targets and those taken off the list are {}; at most {MAX_TARGETS} go into one run",
+            "the targets and those taken off the list are {}; at most {MAX_TARGETS} go into one \
+             run",
             state.targets.len()
         );
         return Err(Error::invalid("Targets", problem));

@@ -156,7 +156,8 @@ pub fn session_policy(state: &State, account: &AccountId) -> String {
         "Version": "2012-10-17",
         "Statement": [
             {"Effect": "Allow", "Resource": "*", "Action": [
-                "ec2:DescribeImages", "ec2:DescribeSnapshots", "ec2:GetAllowedImagesSettings", "ec2:CopySnapshot", "ec2:RegisterImage",
+                "ec2:DescribeImages", "ec2:DescribeSnapshots", "ec2:GetAllowedImagesSettings",
+                "ec2:CopySnapshot", "ec2:RegisterImage",
                 "ec2:CreateTags", "kms:DescribeKey", "kms:GetKeyPolicy"]},
             {"Effect": "Allow", "Action": ["iam:GetRole", "iam:SimulatePrincipalPolicy"],
              "Resource": format!("arn:{partition}:iam::{account}:role/*")},

@@ -218,7 +218,8 @@ impl Request {
         if targets.is_empty() && audience.is_none() {
             return Err(Error::invalid(
                 "Targets",
-                "is required: a list of {AccountId, Region?, KmsKeyId?, RoleName?, ExternalId?}; or name an OrganizationId or OrganizationalUnitIds",
+                "is required: a list of {AccountId, Region?, KmsKeyId?, RoleName?, ExternalId?}; \
+                 or name an OrganizationId or OrganizationalUnitIds",
             ));
         }
         let service_linked_roles = service_linked_roles(&mut fields)?;
@@ -427,7 +428,8 @@ fn check_targets(
                 _ => String::new(),
             };
             let problem = format!(
-                "{} belongs to account {account} in {region}; the key of this target must be in account {} in {}{replica}",
+                "{} belongs to account {account} in {region}; the key of this target must be in \
+                 account {} in {}{replica}",
                 target.key, target.account, target.region
             );
             return Err(Error::invalid(key("KmsKeyId"), problem));

@@ -59,7 +59,8 @@ impl ServiceLinkedRole {
         else {
             let known: Vec<&str> = SERVICES.iter().map(|(service, ..)| *service).collect();
             return Err(format!(
-                "is no service whose role launches instances; accepted are {}, some with _ and a custom suffix behind it",
+                "is no service whose role launches instances; accepted are {}, some with _ and a \
+                 custom suffix behind it",
                 known.join(", ")
             ));
         };
@@ -255,7 +256,8 @@ mod tests {
         let command = |text: &str| ServiceLinkedRole::parse(text).unwrap().command();
         assert_eq!(
             command("autoscaling.amazonaws.com_my.batch"),
-            "aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com --custom-suffix my.batch"
+            "aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com \
+             --custom-suffix my.batch"
         );
         assert!(command("spot.amazonaws.com").ends_with("--aws-service-name spot.amazonaws.com"));
     }

@@ -90,13 +90,15 @@ impl Settings {
         if bucket.is_empty() {
             return Err(Error::invalid(
                 "AMIFERRY_BUCKET",
-                "is not set, and nothing is distributed without it; set it to the stack's bucket, as template.yaml does",
+                "is not set, and nothing is distributed without it; set it to the stack's bucket, \
+                 as template.yaml does",
             ));
         }
         if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(plain) {
             return Err(Error::invalid(
                 "AMIFERRY_BUCKET",
-                "is not the name of a bucket (3 to 63 lower-case letters, digits, dots and hyphens)",
+                "is not the name of a bucket (3 to 63 lower-case letters, digits, dots and \
+                 hyphens)",
             ));
         }
         Ok(bucket)

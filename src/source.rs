@@ -200,7 +200,8 @@ impl KeyFault {
         let key = format!("--key-id {arn} --region {region}");
         match self {
             Self::State(state) if state == "PendingDeletion" => format!(
-                "in account {account}: cancel the key's deletion and enable it (aws kms cancel-key-deletion {key}; aws kms enable-key {key})"
+                "in account {account}: cancel the key's deletion and enable it (aws kms \
+                 cancel-key-deletion {key}; aws kms enable-key {key})"
             ),
             Self::State(state) if state == "Disabled" => {
                 format!("in account {account}: enable the key (aws kms enable-key {key})")
@@ -302,13 +303,19 @@ impl Source {
         if !image.product_codes.is_empty() {
             let codes = image.product_codes.join(", ");
             problems.push(problem(
-                format!("{id} carries product codes ({codes}), and AWS Marketplace images cannot be copied to another account"),
+                format!(
+                    "{id} carries product codes ({codes}), and AWS Marketplace images cannot be \
+                     copied to another account"
+                ),
                 "subscribe there and use the original",
             ));
         }
         if let Some(kernel) = &image.kernel {
             problems.push(problem(
-                format!("{id} is a paravirtual image with kernel {kernel}, which exists in its own Region only"),
+                format!(
+                    "{id} is a paravirtual image with kernel {kernel}, which exists in its own \
+                     Region only"
+                ),
                 "convert it to HVM",
             ));
         }
@@ -316,7 +323,11 @@ impl Source {
             problems.extend(self.uncopyable(snapshot));
             let unshareable = self.unshareable_key(snapshot).filter(|_| !reencrypted);
             problems.extend(unshareable.map(|found| Problem {
-                remedy: format!("{}, or name such a key of the source account as ReencryptKmsKeyId: then amiferry does that for the time of the run", found.remedy),
+                remedy: format!(
+                    "{}, or name such a key of the source account as ReencryptKmsKeyId: then \
+                     amiferry does that for the time of the run",
+                    found.remedy
+                ),
                 ..found
             }));
         }
@@ -334,7 +345,8 @@ impl Source {
             if snapshots && snapshot.owner != self.owner {
                 problems.push(problem(
                     format!(
-                        "snapshot {} of {id} belongs to account {}, and only its owner can share it",
+                        "snapshot {} of {id} belongs to account {}, and only its owner can share \
+                         it",
                         snapshot.id, snapshot.owner
                     ),
                     "leave out ShareSnapshots",
@@ -373,7 +385,11 @@ impl Source {
             |mapping: &Mapping| mapping.device_name == root && mapping.device.snapshot().is_some();
         (!self.image.mappings.iter().any(has_snapshot)).then(|| {
             problem(
-                format!("the root device {root} of {} has no block device mapping with an EBS snapshot, and EC2 registers no such image", self.id),
+                format!(
+                    "the root device {root} of {} has no block device mapping with an EBS \
+                     snapshot, and EC2 registers no such image",
+                    self.id
+                ),
                 "name an image whose root device is an EBS volume",
             )
         })
@@ -395,10 +411,12 @@ impl Source {
         self.aws_managed_keys.contains(key).then(|| {
             problem(
                 format!(
-                    "snapshot {} of {} is encrypted with the AWS-managed key aws/ebs ({key}), which no other account can ever use",
+                    "snapshot {} of {} is encrypted with the AWS-managed key aws/ebs ({key}), \
+                     which no other account can ever use",
                     snapshot.id, self.id
                 ),
-                "copy the image in the source account under a customer-managed key first (aws ec2 copy-image --encrypted --kms-key-id …) and distribute that copy",
+                "copy the image in the source account under a customer-managed key first (aws ec2 \
+                 copy-image --encrypted --kms-key-id …) and distribute that copy",
             )
         })
     }
@@ -408,7 +426,8 @@ impl Source {
         if snapshot.owner != self.owner {
             return Some(problem(
                 format!(
-                    "snapshot {id} of {image} belongs to account {}, and only its owner can share it",
+                    "snapshot {id} of {image} belongs to account {}, and only its owner can share \
+                     it",
                     snapshot.owner
                 ),
                 "copy the image into your account first",
@@ -432,9 +451,13 @@ impl Source {
         let id = &snapshot.id;
         snapshot.archived.then(|| {
             problem(
-                format!("snapshot {id} of {} is archived and cannot be {done}", self.id),
                 format!(
-                    "restore it first (aws ec2 restore-snapshot-tier --snapshot-id {id} --permanent-restore)"
+                    "snapshot {id} of {} is archived and cannot be {done}",
+                    self.id
+                ),
+                format!(
+                    "restore it first (aws ec2 restore-snapshot-tier --snapshot-id {id} \
+                     --permanent-restore)"
                 ),
             )
         })

@@ -158,7 +158,8 @@ mod tests {
             region: Region::parse("us-west-2").unwrap(),
             account: None,
         };
-        let request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222"}]});
+        let request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
+            "Targets": [{"AccountId": "222222222222"}]});
         let request = Request::parse(&request, &defaults).unwrap();
         let mut state = distribute(&request, &example(), "0123456789abcdef", 0).unwrap();
         let from: BTreeMap<String, String> = (0..MOST)

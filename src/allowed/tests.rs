@@ -115,7 +115,8 @@ fn each_request_is_decided_by_the_settings() {
 
 #[test]
 fn taking_back_is_refused_by_no_setting() {
-    let words = json!({"Mode": "Share", "Unshare": true, "Targets": [{"AccountId": "222222222222"}], "OrganizationId": ORG});
+    let words = json!({"Mode": "Share", "Unshare": true,
+        "Targets": [{"AccountId": "222222222222"}], "OrganizationId": ORG});
     for settings in [("", "", ""), ("333333333333", "o-zzzzzzzzzz", "false")] {
         let allowed = allowed(settings.0, settings.1, settings.2).unwrap();
         assert!(allowed.check(&request(&words)).is_ok());

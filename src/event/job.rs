@@ -28,7 +28,8 @@ impl Job {
     /// Reads the resource of a turn, which has no ResponseURL, and the key of the object that keeps
     /// the URL.
     pub fn resource(turn: &Value) -> Result<(Option<CustomResource>, Option<String>), Error> {
-        let job = json!({"CustomResource": turn["CustomResource"], "ResponseUrlAt": turn["ResponseUrlAt"]});
+        let job = json!({"CustomResource": turn["CustomResource"],
+            "ResponseUrlAt": turn["ResponseUrlAt"]});
         match Self::parse(&job)? {
             Self::CustomResource(resource, url_at) => {
                 let mut resource = *resource;

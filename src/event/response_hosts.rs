@@ -53,7 +53,8 @@ impl ResponseHosts {
             }
             let shown: String = host.chars().take(80).collect();
             let problem = format!(
-                "{shown:?} is not a host name; the setting is a list of host names joined by commas, without scheme, port or path"
+                "{shown:?} is not a host name; the setting is a list of host names joined by \
+                 commas, without scheme, port or path"
             );
             Err(Error::invalid(SETTING, problem))
         });
@@ -67,8 +68,8 @@ impl ResponseHosts {
             return Ok(());
         }
         let problem = format!(
-            "does not lead to CloudFormation's bucket in {} ({}); an emulator's host must be listed in {SETTING}, the only host without \
-             https is {LOCAL}",
+            "does not lead to CloudFormation's bucket in {} ({}); an emulator's host must be \
+             listed in {SETTING}, the only host without https is {LOCAL}",
             self.region,
             bucket(&self.region)
         );

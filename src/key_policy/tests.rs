@@ -39,7 +39,8 @@ fn statements(run: &str) -> Vec<Value> {
 /// Valid shapes of a policy, some of which nobody would write.
 const SHAPES: [&str; 12] = [
     r#"{"Version":"2012-10-17","Id":"key-default-1","Statement":[{"Sid":"Enable IAM User Permissions","Effect":"Allow"}]}"#,
-    "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"a\"\n  }, {\n    \"Sid\" : \"b\"\n  } ]\n}",
+    "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"a\"\n  }, {\n    \
+     \"Sid\" : \"b\"\n  } ]\n}",
     r#"{"Statement":{"Effect":"Allow","Principal":"*"}}"#,
     r#" { "Statement" : { "Effect" : "Allow" } , "Id" : "\u0053tatement" } "#,
     r#"{"Statement":[{"Sid":"x"},{"Sid":"x"},{"Sid":"x","Sid":"y"}]}"#,
@@ -130,8 +131,10 @@ fn what_the_statements_of_a_copy_allow() {
     assert_eq!(
         describe,
         json!({
-            "Sid": "Amiferry0123456789abcdefDescribe", "Effect": "Allow", "Action": "kms:DescribeKey", "Resource": "*",
-            "Principal": {"AWS": ["arn:aws:iam::222222222222:root", "arn:aws:iam::333333333333:root"]},
+            "Sid": "Amiferry0123456789abcdefDescribe", "Effect": "Allow",
+            "Action": "kms:DescribeKey", "Resource": "*",
+            "Principal": {"AWS": ["arn:aws:iam::222222222222:root",
+            "arn:aws:iam::333333333333:root"]},
             "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/AmiCopyRole"}},
         })
     );

@@ -44,8 +44,9 @@ pub fn check_keys(request: &Request, source: &Source) -> Result<(), Error> {
         Some((key, owner)) if edits => Err(Error::invalid(
             "KeyAccess",
             format!(
-                "is Policy, but only account {owner} can edit the policy of {key}: ask it to let the targets use the key, and say None; or to let \
-                 the function's role make grants on it, and say Grant"
+                "is Policy, but only account {owner} can edit the policy of {key}: ask it to let \
+                 the targets use the key, and say None; or to let the function's role make grants \
+                 on it, and say Grant"
             ),
         )),
         _ => Ok(()),

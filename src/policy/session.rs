@@ -150,7 +150,8 @@ fn to_copy(
             "Action": ["ec2:CopySnapshot", "ec2:RegisterImage", "ec2:CreateTags"]}),
         deleting(state, &json!(own)),
         json!({"Effect": "Allow", "Resource": keys,
-        "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithout*", "kms:ReEncrypt*"],
+        "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithout*",
+        "kms:ReEncrypt*"],
         "Condition": {
             "StringLike": {"kms:ViaService": "ec2.*"},
             "BoolIfExists": {"kms:GrantIsForAWSResource": "true"},
@@ -286,7 +287,10 @@ mod tests {
             for roles in [0, 1, 8] {
                 for key in ["alias/amis", "1234abcd-12ab-34cd-56ef-1234567890ab"] {
                     let targets: Vec<Value> = (0..regions)
-                        .map(|n| json!({"AccountId": "222222222222", "Region": format!("ap-southeast-{}", n + 1), "KmsKeyId": key}))
+                        .map(|n| {
+                            json!({"AccountId": "222222222222",
+                            "Region": format!("ap-southeast-{}", n + 1), "KmsKeyId": key})
+                        })
                         .collect();
                     let mut request =
                         json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": targets});
@@ -332,7 +336,8 @@ mod tests {
     #[test]
     fn what_service_linked_roles_take_is_there_only_where_they_are_asked_for() {
         let of = |more: &Value| {
-            let mut request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222"}]});
+            let mut request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
+                "Targets": [{"AccountId": "222222222222"}]});
             for (key, value) in more.as_object().unwrap() {
                 request[key] = value.clone();
             }
@@ -383,7 +388,8 @@ mod tests {
             actions
         };
         for roles in [None, Some("spot.amazonaws.com")] {
-            let mut request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222"}]});
+            let mut request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
+                "Targets": [{"AccountId": "222222222222"}]});
             if let Some(roles) = roles {
                 request["ServiceLinkedRoles"] = json!(roles);
             }
@@ -397,9 +403,8 @@ mod tests {
     /// A session that changes no tags of existing copies cannot delete any.
     #[test]
     fn tags_are_deleted_only_from_copies_and_only_where_an_update_changes_them() {
-        let mut state = planned(
-            &json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222"}]}),
-        );
+        let mut state = planned(&json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
+                "Targets": [{"AccountId": "222222222222"}]}));
         let account = state.targets[0].account_id.clone();
         let delete = |policy: &String| actions(policy).contains("ec2:DeleteTags");
         assert!(!session_policies(&state, &account).iter().any(delete));
@@ -422,10 +427,9 @@ mod tests {
     /// Grants are listed and revoked on the account's own keys only.
     #[test]
     fn no_grant_on_a_source_key_is_revoked_from_a_target() {
-        let state = planned(
-            &json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "ServiceLinkedRoles": "spot.amazonaws.com",
-            "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]}),
-        );
+        let state = planned(&json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
+                "ServiceLinkedRoles": "spot.amazonaws.com",
+            "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]}));
         let policy = session_policies(&state, &state.targets[0].account_id).remove(0);
         let policy: Value = serde_json::from_str(&policy).unwrap();
         let statements = policy["Statement"].as_array().unwrap();

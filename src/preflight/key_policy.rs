@@ -94,7 +94,10 @@ mod tests {
 
     #[test]
     fn what_no_statement_allows_is_impossible() {
-        let allow = |principal: Value, action: Value| json!({"Statement": [{"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}]});
+        let allow = |principal: Value, action: Value| {
+            json!({"Statement": [{"Effect": "Allow", "Principal": principal,
+                "Action": action, "Resource": "*"}]})
+        };
         let root = json!({"AWS": "arn:aws:iam::222222222222:root"});
         for (policy, wanted) in [
             (allow(root.clone(), json!("kms:*")), vec![]),
@@ -136,7 +139,8 @@ mod tests {
         let with = |condition: Value| {
             json!({"Statement": [
                 {"Effect": "Allow", "Principal": "*", "Action": "kms:*"},
-                {"Effect": "Deny", "Principal": "*", "Action": "kms:CreateGrant", "Condition": condition}]})
+                {"Effect": "Deny", "Principal": "*", "Action": "kms:CreateGrant",
+                "Condition": condition}]})
         };
         assert_eq!(
             impossible(&with(Value::Null), &who(), &ACTIONS),

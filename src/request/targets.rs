@@ -45,13 +45,15 @@ pub fn read(
     if !has_audience && !excluded.is_empty() {
         return Err(Error::invalid(
             "ExcludeAccountIds",
-            "goes with OrganizationId or OrganizationalUnitIds: the accounts of theirs that are no targets",
+            "goes with OrganizationId or OrganizationalUnitIds: the accounts of theirs that are no \
+             targets",
         ));
     }
     if mode == Mode::Share && !excluded.is_empty() {
         return Err(Error::invalid(
             "ExcludeAccountIds",
-            "goes with Mode: Copy; who may launch by an organization or a unit is each of its accounts: name the accounts instead",
+            "goes with Mode: Copy; who may launch by an organization or a unit is each of its \
+             accounts: name the accounts instead",
         ));
     }
     if accounts.is_none() && !has_audience && fields.has("TargetRegions") {
@@ -161,7 +163,8 @@ fn from_object(
         return Err(Error::invalid(
             fields.key("Region"),
             format!(
-                "is {}, but a shared image can be launched in its own Region only ({source_region}); use Mode: Copy",
+                "is {}, but a shared image can be launched in its own Region only \
+                 ({source_region}); use Mode: Copy",
                 target.region
             ),
         ));
@@ -215,7 +218,8 @@ fn key_of_all(keys: &[String], for_audience: bool) -> Result<KeyRef, Error> {
         }
         [_, _, ..] if for_audience => Err(Error::invalid(
             "TargetKmsKeyIds",
-            "has several items; for an organization give one, such as an alias that each account has",
+            "has several items; for an organization give one, such as an alias that each account \
+             has",
         )),
         _ => Ok(KeyRef::aws_ebs()),
     }
@@ -241,7 +245,8 @@ fn from_lists(
 ) -> Result<Vec<Target>, Error> {
     if mode == Mode::Copy && keys.len() > 1 && keys.len() != accounts.len() {
         let problem = format!(
-            "has {} items, TargetAccountIds has {}: one key for each account, in the same order, or one that all have, such as an alias",
+            "has {} items, TargetAccountIds has {}: one key for each account, in the same order, \
+             or one that all have, such as an alias",
             keys.len(),
             accounts.len()
         );

@@ -40,10 +40,14 @@ fn the_shortest_request_gets_the_documented_defaults() {
 
 #[test]
 fn cloudformation_strings_mean_the_same_as_typed_values() {
-    let typed = json!({"SourceImageId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": [KEY, "alias/amis"],
+    let typed = json!({"SourceImageId": IMAGE,
+        "TargetAccountIds": ["222222222222", "333333333333"],
+        "TargetKmsKeyIds": [KEY, "alias/amis"],
         "CopyTags": false, "CopyCompletionMinutes": 30, "Wait": false});
-    let strings = json!({"ServiceToken": "arn:x", "AmiId": IMAGE, "TargetAccountIds": "222222222222, 333333333333",
-        "TargetKmsKeyIds": format!("{KEY},alias/amis"), "CopyTags": "false", "CopyCompletionMinutes": "30", "Wait": "false", "SourceSnapshotId": ""});
+    let strings = json!({"ServiceToken": "arn:x", "AmiId": IMAGE,
+        "TargetAccountIds": "222222222222, 333333333333",
+        "TargetKmsKeyIds": format!("{KEY},alias/amis"), "CopyTags": "false",
+        "CopyCompletionMinutes": "30", "Wait": "false", "SourceSnapshotId": ""});
     assert_eq!(
         Request::parse(&typed, &defaults()).unwrap(),
         Request::parse(&strings, &defaults()).unwrap()
@@ -52,7 +56,8 @@ fn cloudformation_strings_mean_the_same_as_typed_values() {
 
 #[test]
 fn lists_times_regions() {
-    let request = json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": ["alias/a", "alias/b"],
+    let request = json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"],
+        "TargetKmsKeyIds": ["alias/a", "alias/b"],
         "TargetRegions": "us-east-1,eu-west-1"});
     let request = Request::parse(&request, &defaults()).unwrap();
     let places: Vec<String> = request
@@ -102,13 +107,15 @@ fn mistakes_are_named() {
         ),
         (
             with(
-                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222", "KmsKeyId": KEY}]}),
+                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222",
+                "KmsKeyId": KEY}]}),
             ),
             "Targets[0].KmsKeyId: goes with Mode: Copy",
         ),
         (
             with(
-                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222", "Region": "us-east-1"}]}),
+                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222",
+                "Region": "us-east-1"}]}),
             ),
             "Targets[0].Region: is us-east-1, but a shared image",
         ),
@@ -137,7 +144,8 @@ fn mistakes_are_named() {
             "OrganizationalUnitIds[1]: \"ou-\" is not an organizational unit",
         ),
         (
-            json!({"AmiId": IMAGE, "OrganizationId": "o-abcdefghij", "TargetKmsKeyIds": "alias/a,alias/b"}),
+            json!({"AmiId": IMAGE, "OrganizationId": "o-abcdefghij",
+            "TargetKmsKeyIds": "alias/a,alias/b"}),
             "TargetKmsKeyIds: has several items; for an organization give one",
         ),
         (
@@ -192,7 +200,8 @@ fn mistakes_are_named() {
         ),
         (
             only(json!([{"AccountId": "22222222222"}])),
-            "Targets[0].AccountId: \"22222222222\" is not an AWS account ID (12 digits; quote it, as a number loses its leading zeros)",
+            "Targets[0].AccountId: \"22222222222\" is not an AWS account ID (12 digits; quote it, \
+             as a number loses its leading zeros)",
         ),
         (
             only(json!([{"AccountId": "111111111111"}])),
@@ -203,9 +212,8 @@ fn mistakes_are_named() {
             "Targets[0].Color: unknown key; accepted are AccountId",
         ),
         (
-            only(
-                json!([{"AccountId": "222222222222"}, {"AccountId": "222222222222", "Region": "us-west-2"}]),
-            ),
+            only(json!([{"AccountId": "222222222222"},
+                {"AccountId": "222222222222", "Region": "us-west-2"}])),
             "Targets[1].AccountId: 222222222222 in us-west-2 is named twice",
         ),
         (
@@ -229,11 +237,13 @@ fn mistakes_are_named() {
             "Targets[0].ExternalId:",
         ),
         (
-            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,333333333333,444444444444", "TargetKmsKeyIds": [KEY, "alias/b"]}),
+            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,333333333333,444444444444",
+            "TargetKmsKeyIds": [KEY, "alias/b"]}),
             "TargetKmsKeyIds: has 2 items, TargetAccountIds has 3",
         ),
         (
-            json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": [KEY]}),
+            json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"],
+            "TargetKmsKeyIds": [KEY]}),
             "Targets[1].KmsKeyId: arn:aws:kms:us-west-2:222222222222:key/",
         ),
         (
@@ -241,7 +251,8 @@ fn mistakes_are_named() {
             "ExcludeAccountIds: goes with OrganizationId or OrganizationalUnitIds",
         ),
         (
-            json!({"AmiId": IMAGE, "Mode": "Share", "OrganizationId": "o-abcdefghij", "ExcludeAccountIds": "222222222222"}),
+            json!({"AmiId": IMAGE, "Mode": "Share", "OrganizationId": "o-abcdefghij",
+            "ExcludeAccountIds": "222222222222"}),
             "ExcludeAccountIds: goes with Mode: Copy",
         ),
         (
@@ -257,7 +268,8 @@ fn mistakes_are_named() {
             "TargetAccountIds: is an empty list",
         ),
         (
-            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,,333333333333", "TargetKmsKeyIds": "alias/a,alias/b,alias/c"}),
+            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,,333333333333",
+            "TargetKmsKeyIds": "alias/a,alias/b,alias/c"}),
             "TargetAccountIds[1]: is empty",
         ),
     ];
@@ -279,8 +291,10 @@ fn mistakes_are_named() {
 #[test]
 fn words_as_cloudformation_sends_them() {
     let parse = |extra: Value| {
-        let mut words = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222"}], "TargetAccountIds": [""], "TargetKmsKeyIds": [" "],
-            "TargetRegions": [""], "OrganizationalUnitIds": "", "ServiceLinkedRoles": [""], "ExcludeAccountIds": [""]});
+        let mut words = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222"}],
+            "TargetAccountIds": [""], "TargetKmsKeyIds": [" "],
+            "TargetRegions": [""], "OrganizationalUnitIds": "", "ServiceLinkedRoles": [""],
+            "ExcludeAccountIds": [""]});
         let words_of = words.as_object_mut().unwrap();
         words_of.extend(extra.as_object().unwrap().clone());
         words_of.retain(|_, value| !value.is_null());
@@ -309,7 +323,8 @@ fn words_as_cloudformation_sends_them() {
         .collect();
     assert_eq!(tags, [("No", "1"), ("Team", "a")]);
     let odd = parse(
-        json!({"CopyTags": "FALSE", "CopyCompletionMinutes": "60.0", "Tags": [""], "Timestamp": "2026-11-23",
+        json!({"CopyTags": "FALSE", "CopyCompletionMinutes": "60.0", "Tags": [""],
+        "Timestamp": "2026-11-23",
         "UpdateToken": 7, "ForceUpdate": "x", "ServiceTimeout": "60"}),
     );
     assert_eq!(
@@ -321,12 +336,14 @@ fn words_as_cloudformation_sends_them() {
 /// The property sets of the two sharing resources are accepted unchanged.
 #[test]
 fn the_sharing_resources_of_the_source_design() {
-    let one = json!({"ServiceToken": "arn:x", "TargetAccountId": "222222222222", "AmiId": IMAGE, "SnapshotId": "snap-0123456789abcdef0",
+    let one = json!({"ServiceToken": "arn:x", "TargetAccountId": "222222222222", "AmiId": IMAGE,
+        "SnapshotId": "snap-0123456789abcdef0",
         "Region": "us-west-2"});
     let request = Request::parse_as(Mode::Share, &one, &defaults()).unwrap();
     assert_eq!((request.mode, request.targets.len()), (Mode::Share, 1));
     assert!(request.sharing.snapshots);
-    let many = json!({"ServiceToken": "arn:x", "TargetAccountIds": "222222222222,333333333333", "OrganizationId": "", "AmiId": IMAGE,
+    let many = json!({"ServiceToken": "arn:x", "TargetAccountIds": "222222222222,333333333333",
+        "OrganizationId": "", "AmiId": IMAGE,
         "Region": "us-west-2"});
     let request = Request::parse_as(Mode::Share, &many, &defaults()).unwrap();
     assert_eq!(request.targets.len(), 2);
@@ -336,7 +353,8 @@ fn the_sharing_resources_of_the_source_design() {
 #[test]
 fn members_join_those_named_and_never_the_owner() {
     let account = |id: &str| AccountId::parse(id).unwrap();
-    let wish = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222", "KmsKeyId": KEY}], "OrganizationId": "o-abcdefghij",
+    let wish = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222", "KmsKeyId": KEY}],
+        "OrganizationId": "o-abcdefghij",
         "TargetKmsKeyIds": "alias/amis", "TargetRegions": "us-west-2,us-east-1"});
     let members = ["111111111111", "222222222222", "333333333333"].map(account);
     let request = Request::parse(&wish, &defaults())

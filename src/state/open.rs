@@ -23,7 +23,8 @@ impl State {
             Some(SCHEMA) => {}
             Some(newer) if newer > SCHEMA => {
                 return Err(invalid(format!(
-                    "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: deploy that version again to finish the run"
+                    "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: \
+                     deploy that version again to finish the run"
                 )));
             }
             _ => {
@@ -94,7 +95,8 @@ impl State {
     fn check_words(&self) -> Result<(), Error> {
         let invalid = |what: &str| {
             Err(Error::invalid_state(format!(
-                "{what} is not what this function wrote; hand back the State of the last reply unchanged"
+                "{what} is not what this function wrote; hand back the State of the last reply \
+                 unchanged"
             )))
         };
         if !is_execution_name(&self.execution) {

@@ -196,8 +196,9 @@ fn the_policy_that_denied_a_call_is_read_from_the_reason_of_a_failure() {
     let key = "arn:aws:kms:ap-southeast-1:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     for named in [String::new(), format!(": {arn}")] {
         let said = format!(
-            "DescribeKey of {key} in 222222222222 ap-southeast-1: AccessDeniedException (request ID b61bae2c-1c5d-492e-8b0d-6bb456688fac): \
-             not authorized to perform: kms:DescribeKey on resource: {key} with an explicit deny in a service control policy{named}"
+            "DescribeKey of {key} in 222222222222 ap-southeast-1: AccessDeniedException (request \
+             ID b61bae2c-1c5d-492e-8b0d-6bb456688fac): not authorized to perform: kms:DescribeKey \
+             on resource: {key} with an explicit deny in a service control policy{named}"
         );
         let failure = Failure::new(Cause::AccessDenied, &said);
         let denial = Denial::read(&failure.reason).expect("a denial");

@@ -14,7 +14,10 @@ const NOW: i64 = 1_800_000_000;
 
 fn fresh(targets: usize) -> State {
     let accounts: Vec<_> = (0..targets)
-        .map(|i| json!({"AccountId": format!("{:012}", 222_222_222_222_u64 + i as u64), "KmsKeyId": "alias/amis"}))
+        .map(|i| {
+            json!({"AccountId": format!("{:012}", 222_222_222_222_u64 + i as u64),
+            "KmsKeyId": "alias/amis"})
+        })
         .collect();
     let request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": accounts});
     let defaults = Defaults {

@@ -15,7 +15,8 @@ const INLINE: usize = 10_240;
 const MANAGED: usize = 6_144;
 
 const MANAGED_POLICY: &str = "AWS::IAM::ManagedPolicy";
-const NOT_ITS_OWN: &str = "CloudFormation cannot add statements to the policy of a key that it did not make: add these to what it says";
+const NOT_ITS_OWN: &str = "CloudFormation cannot add statements to the policy of a key that it did \
+    not make: add these to what it says";
 
 /// Returns the template of each account, by the account's ID.
 pub fn template(documents: &[Document], caller: &Caller) -> Value {
