@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_of_one_run_are_chosen_where_it_has_them_all() {
+    fn copies_of_one_run_win_if_it_has_all_of_them() {
         let copies = vec![
             vec![
                 copy(1, "one", CopyStatus::Completed),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_of_two_runs_complete_each_other_where_neither_has_them_all() {
+    fn copies_of_two_runs_mix_if_neither_has_all_of_them() {
         let copies = vec![
             vec![copy(1, "one", CopyStatus::Pending(9))],
             vec![

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_is_read_from_the_end_of_what_aws_said() {
+    fn a_denial_is_read_from_the_end_of_the_message() {
         let read = |end: &str| {
             Denial::read(&format!(
                 "User: arn:aws:sts::222222222222:assumed-role/AmiCopyRole/x is not authorized to \
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_grant_may_still_change_is_not_final() {
+    fn a_denial_that_a_grant_may_change_is_not_final() {
         let is_final = |by, explicit| Denial { by, explicit }.is_final();
         assert!(!is_final(Policy::Resource, false));
         assert!(!is_final(Policy::Identity, false));

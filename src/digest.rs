@@ -27,7 +27,7 @@ mod tests {
     use super::digest;
 
     #[test]
-    fn parts_are_kept_apart() {
+    fn a_digest_depends_on_the_boundaries_of_its_parts() {
         assert_ne!(digest(["ab", "c"]), digest(["a", "bc"]));
         assert_eq!(digest(["ab", "c"]).len(), 32);
     }

@@ -8,13 +8,21 @@ use lambda_runtime::Diagnostic;
 
 use crate::denial::Denial;
 
-/// What AWS said when it refused a call: enough for a person to find the call in CloudTrail and the
-/// thing to change.
+/// The account whose credentials make a call, and the Region that the call goes to.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The account's ID, or words for it while the ID is unknown.
+    pub account: String,
+    /// The Region's name.
+    pub region: String,
+}
+
+/// A refused call: enough for a person to find the call in CloudTrail, and the thing to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The API operation, such as `CopySnapshot`.
     pub operation: &'static str,
-    /// The account whose credentials made the call, and the Region it went to.
+    /// The account whose credentials made the call.
     pub account: String,
     /// The Region that the call went to.
     pub region: String,
@@ -28,49 +36,70 @@ pub struct Refusal {
     pub request_id: Option<String>,
 }
 
-/// How a refusal is to be met.
+/// The reaction to a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
     /// Try again, more slowly.
     Throttled,
-    /// Nobody knows whether it took effect: look, then try again.
+    /// The effect of the call is unknown: look, then try again.
     Uncertain,
-    /// A quota is full for now: wait in the queue.
+    /// A quota is full for now: wait until a copy ends.
     QuotaFull,
-    /// The credentials ran out: get new ones and try again.
+    /// The credentials have expired: get new ones and try again.
     Expired,
-    /// The caller may not.
+    /// A policy denies the call.
     Denied,
-    /// The thing is not there, or not visible.
+    /// The resource does not exist, or is not visible.
     NotFound,
-    /// Everything else is final.
+    /// Any other refusal: trying again does not help.
     Final,
 }
 
 impl Refusal {
+    /// Returns a refusal that this function makes itself, without an answer of AWS. `code` is a
+    /// code of AWS that means the same, or one of ours.
+    pub fn ours(
+        operation: &'static str,
+        at: &Place,
+        resource: impl fmt::Display,
+        code: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            operation,
+            account: at.account.clone(),
+            region: at.region.clone(),
+            resource: resource.to_string(),
+            code: code.into(),
+            message: message.into(),
+            request_id: None,
+        }
+    }
+
     /// Returns how the refusal should be met.
     pub fn kind(&self) -> RefusalKind {
         match kind_of(&self.code) {
-            // Of any other call, it is a quota that no waiting empties.
+            // The quotas of other calls do not empty by waiting.
             RefusalKind::QuotaFull if self.operation != "CopySnapshot" => RefusalKind::Final,
             kind => kind,
         }
     }
 
-    /// The policy that denied the call, where AWS names it.
+    /// Returns the policy that denied the call, if AWS names it.
     pub fn denial(&self) -> Option<Denial> {
         (self.kind() == RefusalKind::Denied)
             .then(|| Denial::read(&self.message))
             .flatten()
     }
 
-    /// Whether somebody has to edit a policy before it can end differently, however long a grant
-    /// takes to spread.
+    /// Returns whether somebody has to edit a policy before the call can succeed, however long a
+    /// grant takes to spread.
     pub fn is_final_denial(&self) -> bool {
         self.denial().is_some_and(Denial::is_final)
     }
 
-    /// What was asked and answered, without where: for words that name more than one thing.
+    /// Returns operation, code and message without account, Region and resource, for messages
+    /// about several resources.
     pub fn answer(&self) -> String {
         let id = self.request_id.as_ref();
         let request = id.map_or_else(String::new, |id| format!(" (request ID {id})"));
@@ -80,7 +109,7 @@ impl Refusal {
         )
     }
 
-    /// Whether trying again may end differently without anybody changing anything.
+    /// Returns whether another try may succeed although nobody changes anything.
     pub fn is_passing(&self) -> bool {
         matches!(
             self.kind(),
@@ -92,7 +121,7 @@ impl Refusal {
     }
 }
 
-/// The code of a server error that has none, and the beginning of one that nobody here knows.
+/// The code of a server error without a code, and the prefix of an unknown one.
 pub const SERVER_FAILED: &str = "ServiceUnavailable";
 
 /// Sorts AWS's code. Source: the common and EC2 error code lists of the EC2 and KMS API references.
@@ -108,9 +137,9 @@ pub fn kind_of(code: &str) -> RefusalKind {
             | "RequestThrottledException"
             | "BandwidthLimitExceeded"
             | "SlowDown"
-            // Ours: others write the same key policy.
+            // A code of ours: others write the same key policy.
             | "KeyPolicyChanging"
-            // Ours: others write the same object of the ledger.
+            // A code of ours: others write the same object of the ledger.
             | "LedgerChanging"
             | "PriorRequestNotComplete" => RefusalKind::Throttled,
             "Timeout"
@@ -123,7 +152,7 @@ pub fn kind_of(code: &str) -> RefusalKind {
             | "DependencyTimeoutException"
             | "ServiceFailure"
             | "ConcurrentModification"
-            // The image that uses it does not show yet: then it is kept.
+            // The image that uses the snapshot does not show yet, and then keeps it.
             | "InvalidSnapshot.InUse"
             | "UnreadableAnswer" => RefusalKind::Uncertain,
             "ResourceLimitExceeded"
@@ -299,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_of_a_failed_invocation_says_what_the_answer_says() {
+    fn the_log_of_a_failed_invocation_equals_its_answer() {
         let error = Error::invalid("Targets[1].AccountId", "is named twice");
         let logged = format!("{error:?}");
         assert_eq!(
@@ -314,7 +343,11 @@ mod tests {
     /// The SDK does not retry a call such as CopySnapshot, so this module must know every code of
     /// throttling.
     #[test]
-    fn throttling_in_every_flavour_passes() {
+    fn every_code_of_throttling_is_passing() {
+        let at = Place {
+            account: String::new(),
+            region: String::new(),
+        };
         for code in [
             "RequestLimitExceeded",
             "Throttling",
@@ -328,15 +361,7 @@ mod tests {
             "SlowDown",
             "PriorRequestNotComplete",
         ] {
-            let refusal = Refusal {
-                operation: "CopySnapshot",
-                account: String::new(),
-                region: String::new(),
-                resource: String::new(),
-                code: code.to_owned(),
-                message: String::new(),
-                request_id: None,
-            };
+            let refusal = Refusal::ours("CopySnapshot", &at, "", code, "");
             assert_eq!(refusal.kind(), RefusalKind::Throttled, "{code}");
             assert!(refusal.is_passing(), "{code}");
         }

@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_recognised_by_shape() {
+    fn each_event_is_recognised_by_its_shape() {
         assert!(matches!(
             Event::parse(&json!({"Distribute": {}})),
             Ok(Event::Distribute(_))
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_of_them_is_refused_by_name() {
+    fn an_event_of_no_known_shape_is_refused_by_name() {
         for (wrong, key) in [
             (json!([1]), "event"),
             (json!({}), "event"),

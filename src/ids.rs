@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_of_every_partition() {
+    fn regions_of_every_partition_are_accepted() {
         for right in [
             "us-west-2",
             "us-gov-east-1",
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_by_id_arn_and_alias() {
+    fn a_key_may_be_an_id_an_arn_or_an_alias() {
         let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
         for right in [
             id.to_owned(),
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn organisations_and_their_units() {
+    fn ids_of_organizations_and_units_are_checked() {
         assert!(OrganizationId::parse("o-abcdefghij").is_ok());
         for right in ["ou-ab12-11111111", "r-ab12"] {
             assert!(OrganizationalUnitId::parse(right).is_ok(), "{right}");
@@ -401,13 +401,13 @@ mod tests {
     }
 
     #[test]
-    fn long_input_is_not_echoed_whole() {
+    fn a_long_input_is_cut_in_the_error() {
         let error = ImageId::parse(&"x".repeat(5_000)).unwrap_err().to_string();
         assert!(error.len() < 200, "{}", error.len());
     }
 
     #[test]
-    fn serde_uses_the_same_check() {
+    fn deserializing_an_id_checks_it() {
         assert!(serde_json::from_str::<AccountId>("\"12\"").is_err());
         assert!(serde_json::from_str::<SnapshotId>("\"snap-0123456789abcdef0\"").is_ok());
     }

@@ -58,3 +58,20 @@ pub mod source;
 pub mod state;
 pub mod step;
 pub mod tags;
+
+#[cfg(test)]
+#[path = "."]
+mod tests {
+    use std::path::Path;
+
+    /// The same file checks the sandbox, so both crates follow one rule.
+    #[path = "../sandbox/tests/it/module_map.rs"]
+    mod module_map;
+
+    #[test]
+    fn a_module_names_only_modules_listed_above_it() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let faults = module_map::faults(&src, &src.join("lib.rs"));
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}

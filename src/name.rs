@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn fills_every_placeholder() {
+    fn every_placeholder_is_filled() {
         assert_eq!(
             filled("{name}-copied-from-{source_account}", "web"),
             "web-copied-from-111111111111"
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut_without_meeting_another() {
+    fn two_long_names_are_cut_to_different_names() {
         let name = filled("{name}-copied-from-{source_account}", &"n".repeat(128));
         assert_eq!(name.len(), 128);
         assert!(name.ends_with("-copied-from-111111111111"), "{name}");
@@ -169,7 +169,7 @@ mod tests {
     /// EC2 accepts only ASCII characters in AMI names, but the name of a source arrives as AWS
     /// sends it.
     #[test]
-    fn a_name_of_characters_of_several_bytes_is_cut_between_them() {
+    fn a_multibyte_name_is_cut_between_characters() {
         for character in ["é", "日", "🦀", "e\u{301}"] {
             for before in 0..4 {
                 for count in 0..140 {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_ec2_would_refuse() {
+    fn a_name_that_ec2_would_refuse_is_refused() {
         for wrong in ["{nmae}", "{name", "a:b", "naïve", "", "ab", "x{}y"] {
             assert!(NameTemplate::parse(wrong).is_err(), "{wrong}");
         }

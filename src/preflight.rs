@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gravest_come_first_and_one_error_is_enough() {
+    fn the_gravest_findings_come_first_and_one_error_fails_the_reply() {
         let region = Region::parse("us-west-2").unwrap();
         let finding =
             |level, check| Finding::of_source(level, check, None, &region, "why", "what to do");

@@ -418,7 +418,7 @@ impl Cause {
     }
 }
 
-/// A policy that demands tags denies every call that makes a resource without them.
+/// Returns a hint for calls that make a resource: a policy that demands tags denies them without.
 fn tags_demanded(reason: &str) -> &'static str {
     let makes = ["CopySnapshot ", "RegisterImage "];
     if makes.iter().any(|operation| reason.starts_with(operation)) {

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn named_by_service_and_suffix() {
+    fn a_role_is_named_by_service_and_suffix() {
         let account = AccountId::parse("222222222222").unwrap();
         let arn = |text: &str| ServiceLinkedRole::parse(text).unwrap().arn("aws", &account);
         assert_eq!(
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn eks_and_batch_launch_through_auto_scaling() {
+    fn eks_and_batch_add_the_role_of_auto_scaling() {
         let launching = |text: &str| -> Vec<String> {
             let roles = ServiceLinkedRole::parse(text).unwrap().launching();
             roles.iter().map(ServiceLinkedRole::role_name).collect()
@@ -230,7 +230,7 @@ mod tests {
 
     /// KMS takes `[a-zA-Z0-9:/_-]+`, IAM `+=,.@` as well.
     #[test]
-    fn a_grants_name_takes_every_role_and_keeps_them_apart() {
+    fn grant_names_of_different_roles_differ() {
         let word = |text: &str| ServiceLinkedRole::parse(text).unwrap().in_grant_name();
         assert_eq!(
             word("autoscaling.amazonaws.com"),
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_makes_that_role() {
+    fn the_command_creates_the_named_role() {
         let command = |text: &str| ServiceLinkedRole::parse(text).unwrap().command();
         assert_eq!(
             command("autoscaling.amazonaws.com_my.batch"),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused_with_the_accepted_form() {
+    fn an_unknown_service_is_refused_with_the_accepted_form() {
         for (wrong, said) in [
             ("", "accepted are autoscaling.amazonaws.com"),
             ("autoscaling", "accepted are"),

@@ -378,7 +378,7 @@ impl Source {
         })
     }
 
-    /// EC2 registers no image whose root device has no snapshot.
+    /// Returns the obstacle of a root device without a snapshot: EC2 registers no such image.
     fn rootless(&self) -> Option<Problem> {
         let root = self.image.root_device_name.as_deref()?;
         let has_snapshot =

@@ -569,4 +569,4 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -135,13 +135,8 @@ pub fn changes(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::ids::Region;
-    use crate::plan::distribute;
-    use crate::request::{Defaults, Request};
-    use crate::source::tests::example;
+    use crate::state::tests::full;
 
     fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         let pairs = pairs.iter();
@@ -153,15 +148,8 @@ mod tests {
     /// A source tag without room in the present request is deleted before the request's own tag is
     /// set.
     #[test]
-    fn a_tag_of_the_request_displaces_one_of_the_source_where_there_is_no_room() {
-        let defaults = Defaults {
-            region: Region::parse("us-west-2").unwrap(),
-            account: None,
-        };
-        let request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
-            "Targets": [{"AccountId": "222222222222"}]});
-        let request = Request::parse(&request, &defaults).unwrap();
-        let mut state = distribute(&request, &example(), "0123456789abcdef", 0).unwrap();
+    fn a_request_tag_displaces_a_source_tag_without_room() {
+        let mut state = full(1, 1);
         let from: BTreeMap<String, String> = (0..MOST)
             .map(|n| (format!("source-{n:02}"), "s".to_owned()))
             .collect();
@@ -177,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_ask_for_the_same_tags_change_none() {
+    fn a_request_with_the_same_tags_changes_none() {
         let asked = tags(&[("stage", "prod")]);
         assert_eq!(retag((&asked, true), (&asked, true)), None);
         assert!(retag((&asked, true), (&asked, false)).is_some());

@@ -114,7 +114,7 @@ fn each_request_is_decided_by_the_settings() {
 }
 
 #[test]
-fn taking_back_is_refused_by_no_setting() {
+fn an_unshare_is_allowed_by_every_setting() {
     let words = json!({"Mode": "Share", "Unshare": true,
         "Targets": [{"AccountId": "222222222222"}], "OrganizationId": ORG});
     for settings in [("", "", ""), ("333333333333", "o-zzzzzzzzzz", "false")] {
@@ -124,7 +124,7 @@ fn taking_back_is_refused_by_no_setting() {
 }
 
 #[test]
-fn an_audience_is_bounded_by_the_organization_in_its_arn() {
+fn an_audience_outside_of_the_organization_is_refused() {
     let arn = "arn:aws:organizations::111111111111";
     let whole = format!("{arn}:organization/{ORG}");
     let unit = format!("{arn}:ou/{ORG}/ou-ab12-11111111");
@@ -206,7 +206,7 @@ fn a_malformed_setting_is_refused_by_its_name() {
 }
 
 #[test]
-fn accounts_are_named_up_to_three() {
+fn a_refusal_names_three_accounts_and_counts_the_others() {
     let accounts = [
         "222222222222",
         "333333333333",

@@ -468,7 +468,7 @@ fn lets_in(model: &Model, world: World) -> Option<World> {
 }
 
 #[test]
-fn in_every_interleaving_the_source_ends_closed_and_copies_can_read_it() {
+fn every_interleaving_ends_closed_and_keeps_copies_readable() {
     match Model::new(None).play() {
         Ok(worlds) => {
             println!("{worlds} worlds, both promises hold");

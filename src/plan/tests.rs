@@ -69,7 +69,7 @@ fn the_source_account_and_a_foreign_hint_are_refused() {
 }
 
 #[test]
-fn tags_that_would_burst_the_state_are_refused_by_name() {
+fn tags_too_long_for_a_state_are_refused_by_name() {
     let tags: BTreeMap<String, String> = (0..40)
         .map(|n| (format!("tag-{n}"), "v".repeat(256)))
         .collect();
@@ -88,7 +88,7 @@ fn tags_that_would_burst_the_state_are_refused_by_name() {
 }
 
 #[test]
-fn withdrawing_does_not_need_the_image() {
+fn a_withdrawal_is_planned_without_the_image() {
     let source = SourceRef {
         image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap(),
         region: Region::parse("us-west-2").unwrap(),

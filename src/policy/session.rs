@@ -334,7 +334,7 @@ mod tests {
     /// A session has the permissions of launch grants only if the request asks for them; a share's
     /// session has nothing else.
     #[test]
-    fn what_service_linked_roles_take_is_there_only_where_they_are_asked_for() {
+    fn a_session_may_make_launch_grants_only_if_asked() {
         let of = |more: &Value| {
             let mut request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
                 "Targets": [{"AccountId": "222222222222"}]});
@@ -402,7 +402,7 @@ mod tests {
 
     /// A session that changes no tags of existing copies cannot delete any.
     #[test]
-    fn tags_are_deleted_only_from_copies_and_only_where_an_update_changes_them() {
+    fn a_session_may_delete_tags_only_in_a_retag_of_copies() {
         let mut state = planned(&json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
                 "Targets": [{"AccountId": "222222222222"}]}));
         let account = state.targets[0].account_id.clone();
@@ -426,7 +426,7 @@ mod tests {
 
     /// Grants are listed and revoked on the account's own keys only.
     #[test]
-    fn no_grant_on_a_source_key_is_revoked_from_a_target() {
+    fn a_session_may_not_revoke_grants_on_a_source_key() {
         let state = planned(&json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
                 "ServiceLinkedRoles": "spot.amazonaws.com",
             "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]}));

@@ -58,7 +58,8 @@ fn names(principal: &Value, wanted: &[String]) -> bool {
         .any(|name| *name == "*" || wanted.iter().any(|w| w == name))
 }
 
-/// `kms:ReEncrypt*` has its wildcard at the end, but a wildcard may stand anywhere.
+/// Returns whether one of `actions` covers `wanted`. Most wildcards stand at the end, as in
+/// `kms:ReEncrypt*`, but they may stand anywhere.
 fn matches(actions: &Value, wanted: &str) -> bool {
     texts(actions)
         .iter()
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_statement_allows_is_impossible() {
+    fn an_action_without_an_allow_is_impossible() {
         let allow = |principal: Value, action: Value| {
             json!({"Statement": [{"Effect": "Allow", "Principal": principal,
                 "Action": action, "Resource": "*"}]})
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_denial_counts_and_one_with_a_condition_may_not() {
+    fn an_unconditional_deny_is_impossible_and_a_conditional_is_not() {
         let with = |condition: Value| {
             json!({"Statement": [
                 {"Effect": "Allow", "Principal": "*", "Action": "kms:*"},
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_anywhere() {
+    fn a_wildcard_matches_anywhere_in_an_action() {
         for (pattern, text, good) in [
             ("kms:*", "kms:x", true),
             ("*", "kms:x", true),

@@ -411,7 +411,7 @@ pub fn accepted(keys: &[Key]) -> String {
     names.join(", ")
 }
 
-/// Whether `keys` has an entry for `name`.
+/// Returns whether `keys` has an entry for `name`.
 pub fn knows(keys: &[Key], name: &str) -> bool {
     keys.iter()
         .any(|key| key.name == name || key.also == Some(name))

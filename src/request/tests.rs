@@ -55,7 +55,7 @@ fn cloudformation_strings_mean_the_same_as_typed_values() {
 }
 
 #[test]
-fn lists_times_regions() {
+fn parallel_lists_give_a_target_in_each_region() {
     let request = json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"],
         "TargetKmsKeyIds": ["alias/a", "alias/b"],
         "TargetRegions": "us-east-1,eu-west-1"});
@@ -79,7 +79,7 @@ fn lists_times_regions() {
 /// Every mistake names the key at fault and the accepted form.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn mistakes_are_named() {
+fn each_mistake_is_refused_with_its_key_and_the_accepted_form() {
     let target = json!([{"AccountId": "222222222222"}]);
     let with = |extra: Value| {
         let mut request = json!({"SourceImageId": IMAGE, "Targets": target});
@@ -289,7 +289,7 @@ fn mistakes_are_named() {
 /// Templates send such values to leave a key out, to compute a number, or to have a resource
 /// updated.
 #[test]
-fn words_as_cloudformation_sends_them() {
+fn values_in_cloudformations_form_are_accepted() {
     let parse = |extra: Value| {
         let mut words = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222"}],
             "TargetAccountIds": [""], "TargetKmsKeyIds": [" "],
@@ -335,7 +335,7 @@ fn words_as_cloudformation_sends_them() {
 
 /// The property sets of the two sharing resources are accepted unchanged.
 #[test]
-fn the_sharing_resources_of_the_source_design() {
+fn the_properties_of_the_former_sharing_resources_are_accepted() {
     let one = json!({"ServiceToken": "arn:x", "TargetAccountId": "222222222222", "AmiId": IMAGE,
         "SnapshotId": "snap-0123456789abcdef0",
         "Region": "us-west-2"});
@@ -351,7 +351,7 @@ fn the_sharing_resources_of_the_source_design() {
 }
 
 #[test]
-fn members_join_those_named_and_never_the_owner() {
+fn members_join_the_named_targets_without_the_owner() {
     let account = |id: &str| AccountId::parse(id).unwrap();
     let wish = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222", "KmsKeyId": KEY}],
         "OrganizationId": "o-abcdefghij",
@@ -378,7 +378,7 @@ fn members_join_those_named_and_never_the_owner() {
 }
 
 #[test]
-fn too_many_targets_are_refused() {
+fn a_request_with_too_many_targets_is_refused() {
     let targets: Vec<Value> = (0..=MAX_TARGETS)
         .map(|i| json!({"AccountId": format!("{:012}", 200_000_000_000_u64 + i as u64)}))
         .collect();

@@ -6,7 +6,7 @@ use super::*;
 use crate::denial::{Denial, Policy};
 
 /// Returns a state as large as that of a run with these numbers of targets and snapshots.
-fn full(targets: usize, snapshots: usize) -> State {
+pub(crate) fn full(targets: usize, snapshots: usize) -> State {
     let snapshot = |n: usize| SnapshotId::parse(&format!("snap-{n:017x}")).unwrap();
     let target = |n: usize| TargetState {
         account_id: AccountId::parse(&format!("{n:012}")).unwrap(),
@@ -89,7 +89,7 @@ fn full(targets: usize, snapshots: usize) -> State {
 }
 
 #[test]
-fn a_state_survives_the_way_out_and_in() {
+fn a_state_survives_json() {
     let state = full(3, 2);
     let value = serde_json::to_value(&state).unwrap();
     assert_eq!(State::open(&value).unwrap(), state);
@@ -177,7 +177,7 @@ fn newer_and_broken_states_are_refused_by_name() {
 }
 
 #[test]
-fn shortening_cuts_at_a_character_and_keeps_no_control() {
+fn shortening_cuts_between_characters_and_drops_controls() {
     assert_eq!(shorten("ab\ncd", 10), "ab cd");
     let cut = shorten(&"é".repeat(100), 31);
     assert!(cut.len() <= 31 && cut.ends_with('é'), "{cut}");
@@ -190,7 +190,7 @@ fn shortening_cuts_at_a_character_and_keeps_no_control() {
 
 /// AWS ends a denial with the kind of policy, and may add its ARN.
 #[test]
-fn the_policy_that_denied_a_call_is_read_from_the_reason_of_a_failure() {
+fn the_policy_that_denied_is_read_from_a_failures_reason() {
     let arn =
         "arn:aws:organizations::987654321098:policy/o-qv5af4abcd/service_control_policy/p-2kgnabcd";
     let key = "arn:aws:kms:ap-southeast-1:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -210,7 +210,7 @@ fn the_policy_that_denied_a_call_is_read_from_the_reason_of_a_failure() {
 
 /// AWS's message may be in any script, and a cut may come at any byte.
 #[test]
-fn shortening_cuts_words_of_several_bytes_at_every_length() {
+fn multibyte_text_is_shortened_to_every_length() {
     for word in ["é", "日本", "🦀x", "a\u{301}ß"] {
         let text = word.repeat(20);
         for bytes in 0..=text.len() + 1 {

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn time_based_copies_of_one_snapshot_take_their_times_one_after_another() {
+    fn time_based_copies_of_one_snapshot_add_up() {
         assert_eq!(copy_limit(None, 1000), COPY_LIMIT);
         assert_eq!(copy_limit(Some(2880), 1), COPY_LIMIT);
         assert_eq!(copy_limit(Some(480), 7), 57 * 3600);

@@ -4,7 +4,7 @@ use super::*;
 use crate::cause::Cause;
 use crate::command::Outcome;
 use crate::copies::{Copies, Copy, CopyStatus};
-use crate::error::Refusal;
+use crate::error::{Place, Refusal};
 use crate::ids::{ImageId, KeyRef, Region, SnapshotId};
 use crate::plan::distribute;
 use crate::request::{Defaults, Request};
@@ -56,15 +56,11 @@ fn looked(copies: Copies) -> Outcome {
 }
 
 fn refusal(operation: &'static str, code: &str) -> Refusal {
-    Refusal {
-        operation,
+    let at = Place {
         account: "222222222222".to_owned(),
         region: "us-west-2".to_owned(),
-        resource: "it".to_owned(),
-        code: code.to_owned(),
-        message: "said".to_owned(),
-        request_id: None,
-    }
+    };
+    Refusal::ours(operation, &at, "it", code, "said")
 }
 
 /// Performs the commands of this moment with the outcomes that `answer` returns.
@@ -119,7 +115,7 @@ fn works(command: &Command) -> Outcome {
 
 /// The list of all commands is the protocol.
 #[test]
-fn the_way_of_two_targets() {
+fn two_targets_go_through_all_commands_in_order() {
     let mut state = fresh(2);
     let mut way = Vec::new();
     for now in (NOW..).step_by(60) {
@@ -156,7 +152,7 @@ fn the_way_of_two_targets() {
 }
 
 #[test]
-fn nothing_is_revoked_while_a_target_is_at_work() {
+fn the_source_is_not_closed_while_a_target_is_on_its_way() {
     let mut state = fresh(2);
     turn(&mut state, NOW, works);
     turn(&mut state, NOW, works);
@@ -176,7 +172,7 @@ fn nothing_is_revoked_while_a_target_is_at_work() {
 }
 
 #[test]
-fn a_target_that_has_its_image_already_needs_no_sharing() {
+fn a_target_with_its_image_needs_no_sharing() {
     let mut state = fresh(1);
     turn(&mut state, NOW, |_| Outcome::Looked {
         key: key(),
@@ -196,7 +192,7 @@ fn a_target_that_has_its_image_already_needs_no_sharing() {
 
 /// Every process that sees the same copies must choose the same ones.
 #[test]
-fn among_equal_copies_the_winner_is_determined() {
+fn every_process_chooses_the_same_of_equal_copies() {
     let mut state = fresh(1);
     turn(&mut state, NOW, |_| {
         looked(vec![
@@ -221,7 +217,7 @@ fn among_equal_copies_the_winner_is_determined() {
 }
 
 #[test]
-fn passing_refusals_are_tried_again_more_and_more_slowly_and_not_for_ever() {
+fn a_passing_refusal_is_retried_ever_slower_then_fails() {
     let mut state = fresh(1);
     let mut now = NOW;
     let mut tries = 0;
@@ -250,7 +246,7 @@ fn passing_refusals_are_tried_again_more_and_more_slowly_and_not_for_ever() {
 
 /// A copy that is refused without end, after looks that succeed, must end too.
 #[test]
-fn uncertain_starts_do_not_go_on_for_ever() {
+fn starts_refused_after_each_look_end_in_failure() {
     let mut state = fresh(1);
     let (mut now, mut starts) = (NOW, 0);
     while !state.targets[0].phase.is_terminal() {
@@ -281,7 +277,7 @@ fn uncertain_starts_do_not_go_on_for_ever() {
 }
 
 #[test]
-fn a_full_queue_is_waited_for_without_end_of_patience() {
+fn a_full_quota_is_waited_for_without_a_limit() {
     let mut state = fresh(1);
     turn(&mut state, NOW, works);
     turn(&mut state, NOW, works);
@@ -343,7 +339,7 @@ mod granting;
 
 /// Only the opening makes the grant, so a grant that may be missing takes another opening.
 #[test]
-fn a_grant_that_failed_in_passing_is_asked_for_by_the_next_opening() {
+fn a_grant_with_a_passing_refusal_takes_another_opening() {
     let mut state = fresh(2);
     for target in &mut state.targets {
         target.phase = TargetPhase::Ready;
