@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::cause::Cause;
-use crate::denial::{Denial, Policy};
-use crate::ids::{ImageId, KeyRef};
+use crate::ids::KeyRef;
 use crate::request::KeyAccess;
-use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetState};
+
+mod facts;
+mod undeny;
+
+use facts::Facts;
 
 impl Cause {
     /// Returns the remedy for this cause in this target, in one or a few sentences.
@@ -30,176 +33,30 @@ impl Cause {
         format!("{remedy}. Meanwhile {kept}: then send the same request again, which only {rest}")
     }
 
-    /// Returns the remedy if AWS named the policy that denied, and neither the role's own policy
-    /// nor a grant can help.
-    fn to_undeny(self, state: &State, target: &TargetState) -> Option<String> {
-        let reason = target.failure.as_ref().map(|failure| &failure.reason)?;
-        let denial = Denial::read(reason).filter(|denial| denial.is_final())?;
-        let (account, region, who) = match self {
-            Self::AccessDenied
-            | Self::LaunchGrantMissing
-            | Self::LaunchGrantLeft
-            | Self::TagsNotChanged => {
-                let role = role_of(target);
-                (&target.account_id, &target.region, role)
-            }
-            // DescribeKey of a source key goes to the key's own Region.
-            Self::SourceKeyDenied => (&target.account_id, &state.source.region, role_of(target)),
-            Self::SharingFailed
-            | Self::StagingFailed
-            | Self::KeyPolicyDenied
-            | Self::RoleNotAssumable => (
-                &state.source.account_id,
-                &state.source.region,
-                "the function's role".to_owned(),
-            ),
-            _ => return None,
-        };
-        let owners = match self {
-            Self::SourceKeyDenied | Self::SharingFailed | Self::KeyPolicyDenied => {
-                owners_of(&state.opened_keys())
-            }
-            Self::RoleNotAssumable => target.account_id.to_string(),
-            _ => account.to_string(),
-        };
-        Some(match denial.by {
-            Policy::ServiceControl => format!(
-                "In the management account of the organization of {account}: let each service \
-                 control policy that applies to {account} allow {who} the action in the Region \
-                 {region} (one that locks Regions must spare {region}){}",
-                tags_demanded(reason)
-            ),
-            Policy::ResourceControl => format!(
-                "In the management account of the organization of {owners}: let each resource \
-                 control policy that applies to {owners} spare {who}"
-            ),
-            Policy::PermissionsBoundary => format!(
-                "In account {account}: let the permissions boundary of {who} allow the action"
-            ),
-            Policy::Session => format!(
-                "The session policy that this function sends for {who} lacks the action: report it \
-                 with the Reason, and the version of the function"
-            ),
-            Policy::Identity => format!(
-                "In account {account}: take the Deny for the action out of the policies of {who}, \
-                 or spare this resource"
-            ),
-            Policy::Resource => format!(
-                "In account {owners}: take the Deny for {who} out of the policy of the resource \
-                 that the Reason names"
-            ),
-            Policy::Endpoint => format!(
-                "In account {account}: let the policy of the VPC endpoint allow {who} the action"
-            ),
-        })
-    }
-
     fn change(self, state: &State, target: &TargetState) -> String {
-        let TargetState {
-            account_id: account,
-            region,
-            kms_key_id: key,
-            role_name,
-            ..
-        } = target;
-        let source = &state.source.account_id;
-        let role = role_name.arn(region.partition(), account);
-        let keys = state.opened_keys();
-        let (keys, owners) = (keys.join(" and "), owners_of(&keys));
+        let facts = Facts::of(state, target);
         match self {
-            Self::RoleNotAssumable => format!(
-                "In account {account}: create the role {role_name}, or let its trust policy allow \
-                 sts:AssumeRole to this function's role in account {source} (with the same \
-                 ExternalId as the request, if it names one). In account {source}: allow the \
-                 function's role sts:AssumeRole on {role}; see whether account {account} is \
-                 suspended, and whether a service control policy of {source} or a resource control \
-                 policy of {account} denies it"
-            ),
-            Self::TargetKeyMissing => format!(
-                "In account {account}, Region {region}: check that {key} exists there, and allow \
-                 {role} kms:DescribeKey on it, in the role's policy and in the key policy"
-            ),
-            Self::TargetKeyDisabled => format!(
-                "In account {account}, Region {region}: enable {key}, cancel its deletion, or name \
-                 another KmsKeyId"
-            ),
-            Self::TargetKeyUnsuitable => format!(
-                "In account {account}, Region {region}: create a symmetric key (SYMMETRIC_DEFAULT, \
-                 ENCRYPT_DECRYPT) and name it as KmsKeyId"
-            ),
-            Self::SourceKeyDenied => format!(
-                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, \
-                 kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {keys}, and see that \
-                 the account has enabled the source's Region {}. With KeyAccess None, also allow \
-                 it in the policy of that key, in account {owners}; look for a resource control \
-                 policy of {owners} that denies it",
-                state.source.region
-            ),
-            Self::SnapshotNotVisible => format!(
-                "In account {source}: see whether another process removes {account} from the \
-                 createVolumePermission of the source snapshots, or whether a service control \
-                 policy forbids sharing; then run again"
-            ),
-            Self::KeyNotAccessible => format!(
-                "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, \
-                 kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {key} (role policy and \
-                 key policy), and the same on {keys}{}; look for a condition (kms:ViaService, \
-                 kms:GrantIsForAWSResource, aws:SourceArn, kms:EncryptionContext), a service \
-                 control policy of {account} or a resource control policy of {owners} that forbids \
-                 it",
-                if state.order.key_access == KeyAccess::None {
-                    format!(" (role policy, and key policy in account {owners})")
-                } else {
-                    String::new()
-                }
-            ),
+            Self::RoleNotAssumable => facts.role_not_assumable(),
+            Self::TargetKeyMissing => facts.target_key_missing(),
+            Self::TargetKeyDisabled => facts.target_key_disabled(),
+            Self::TargetKeyUnsuitable => facts.target_key_unsuitable(),
+            Self::SourceKeyDenied => facts.source_key_denied(),
+            Self::SnapshotNotVisible => facts.snapshot_not_visible(),
+            Self::KeyNotAccessible => facts.key_not_accessible(),
             Self::StagingFailed => Self::staging_remedy(state),
             Self::CopyFailed => {
                 "Run again; if it fails the same way, look at the source snapshots and at the AWS \
-                 Health Dashboard"
+         Health Dashboard"
                     .to_owned()
             }
             Self::TooSlow => Self::sooner(state),
-            Self::NameTaken => format!(
-                "In account {account}, Region {region}: another image has this name. Rename or \
-                 deregister it, or give the request a Name such as {{name}}-{{image}}"
-            ),
-            Self::ImageDisabled => {
-                let image = target.image_id.as_ref().map_or("IMAGE", ImageId::as_str);
-                format!(
-                    "In account {account}: enable it (aws ec2 enable-image --image-id {image} \
-                     --region {region}), or deregister it; then run again"
-                )
-            }
-            Self::NotFaithful => format!(
-                "The copy is not what the source is now; it was discarded if this run made it, and \
-                 kept if it stood before. If the source was changed since, give the request a Name \
-                 such as {{name}}-{{image}}, or deregister the older copy in account {account}. If \
-                 PlatformDetails or UsageOperation differ, EC2 does not let account {account} own \
-                 such an image: use the original there"
-            ),
-            Self::RegionNotEnabled => format!(
-                "In account {account}: enable the Region {region} (aws account enable-region \
-                 --region-name {region}), or leave it out of the targets"
-            ),
-            Self::SharingFailed => {
-                let said = target
-                    .failure
-                    .as_ref()
-                    .map(|failure| failure.reason.as_str());
-                Self::remedy_of_sharing(state, said.unwrap_or_default())
-            }
-            Self::LedgerFailed => format!(
-                "In account {source}: set AMIFERRY_BUCKET to the stack's bucket, and allow the \
-                 function's role s3:GetObject, s3:PutObject and s3:DeleteObject on its objects \
-                 under runs/ and openings/, and s3:ListBucket on it; look for a bucket policy that \
-                 denies it"
-            ),
-            Self::NotAllowed => format!(
-                "In account {source}: set the template parameters AllowedAccountIds, \
-                 OrganizationId and AllowShare to what may be given to whom, then send the request \
-                 again"
-            ),
+            Self::NameTaken => facts.name_taken(),
+            Self::ImageDisabled => facts.image_disabled(),
+            Self::NotFaithful => facts.not_faithful(),
+            Self::RegionNotEnabled => facts.region_not_enabled(),
+            Self::SharingFailed => facts.sharing_failed(),
+            Self::LedgerFailed => facts.ledger_failed(),
+            Self::NotAllowed => facts.not_allowed(),
             Self::CountedOn => {
                 "Nothing: the last resource or run that counts on it takes it away".to_owned()
             }
@@ -208,62 +65,23 @@ impl Cause {
             }
             Self::AttemptOver => {
                 "Send the request again: it begins the next attempt. The sweeper, a stopped \
-                 execution or another process of the run closed this one"
+         execution or another process of the run closed this one"
                     .to_owned()
             }
-            Self::UnknownAccount => format!(
-                "Check that account {account} exists and is active, or leave it out: KMS takes no \
-                 key policy that names an account it does not know"
-            ),
+            Self::UnknownAccount => facts.unknown_account(),
             Self::KeyPolicyDenied
             | Self::KeyPolicyTooLong
             | Self::KeyPolicyElsewhere
             | Self::KeyPolicyRefused => self.key_policy_remedy(state),
-            Self::SourceGone => format!(
-                "Keep {} until its distribution has ended; name an image that exists and run again",
-                state.source.image_id
-            ),
-            Self::SourceUnreadable => format!(
-                "In account {source}: let the function's role read {} (ec2:DescribeImages, \
-                 ec2:DescribeImageAttribute and ec2:DescribeSnapshots, with ReencryptKmsKeyId also \
-                 kms:DescribeKey); where AWS asked for patience, see what else uses up the \
-                 account's requests in {}, and the AWS Health Dashboard. Then run again",
-                state.source.image_id, state.source.region
-            ),
-            Self::AccessDenied => format!(
-                "In account {account}: allow the action in the policy of {role}; if it is allowed \
-                 there, look for a permissions boundary, a service control policy or a resource \
-                 control policy that denies it"
-            ),
-            Self::ServiceLinkedRoleMissing => format!(
-                "In account {account}: {}; or give the request CreateServiceLinkedRoles: true, and \
-                 allow {role} iam:CreateServiceLinkedRole",
-                missing_roles(state, target)
-            ),
-            Self::LaunchGrantMissing => match &state.order.share {
-                None => format!(
-                    "In account {account}, Region {region}: allow {role} kms:ListGrants and \
-                     kms:CreateGrant on {key}, in the role's policy and in the key policy; look \
-                     for a condition or a service control policy that forbids it"
-                ),
-                Some(_) => format!(
-                    "In account {account}: allow {role} kms:CreateGrant on {}. With KeyAccess \
-                     None, let the policy of that key allow account {account} kms:CreateGrant, \
-                     without the condition kms:GrantIsForAWSResource, and all that the grant is to \
-                     allow",
-                    state.source.keys.join(" and ")
-                ),
-            },
+            Self::SourceGone => facts.source_gone(),
+            Self::SourceUnreadable => facts.source_unreadable(),
+            Self::AccessDenied => facts.access_denied(),
+            Self::ServiceLinkedRoleMissing => facts.service_linked_role_missing(),
+            Self::LaunchGrantMissing => facts.launch_grant_missing(),
             Self::LaunchGrantLeft => grant_to_revoke(target),
             Self::TagsNotChanged => tags_to_allow(target),
-            Self::Throttled => format!(
-                "Run again later; if it persists, ask for a higher EC2 request quota in account \
-                 {account}, Region {region}"
-            ),
-            Self::Unreachable => format!(
-                "Run again; if it persists, check the network path to {region} and the AWS Health \
-                 Dashboard"
-            ),
+            Self::Throttled => facts.throttled(),
+            Self::Unreachable => facts.unreachable(),
             Self::Other => Self::other_remedy(target),
         }
     }
@@ -418,16 +236,6 @@ impl Cause {
     }
 }
 
-/// Returns a hint for calls that make a resource: a policy that demands tags denies them without.
-fn tags_demanded(reason: &str) -> &'static str {
-    let makes = ["CopySnapshot ", "RegisterImage "];
-    if makes.iter().any(|operation| reason.starts_with(operation)) {
-        "; if it demands tags (aws:RequestTag), give the request these as Tags"
-    } else {
-        ""
-    }
-}
-
 fn role_of(target: &TargetState) -> String {
     let partition = target.region.partition();
     target.role_name.arn(partition, &target.account_id)
@@ -460,22 +268,4 @@ fn owners_of(keys: &[String]) -> String {
         .filter_map(|key| key.split(':').nth(4))
         .collect();
     Vec::from_iter(owners).join(" and ")
-}
-
-/// Returns the commands that make the roles that the failure names.
-fn missing_roles(state: &State, target: &TargetState) -> String {
-    let reason = target.failure.as_ref().map_or("", |f| f.reason.as_str());
-    let of_a_name = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
-    let words = reason.split(|c| !of_a_name(c));
-    let named = |role: &&ServiceLinkedRole| {
-        let name = role.role_name();
-        words.clone().any(|word| word.trim_end_matches(',') == name)
-    };
-    let roles = &state.order.service_linked_roles;
-    let missing: Vec<String> = roles
-        .iter()
-        .filter(named)
-        .map(ServiceLinkedRole::command)
-        .collect();
-    missing.join("; ")
 }

@@ -14,10 +14,16 @@ use crate::ids::{
 use crate::name::NameTemplate;
 use crate::service_linked_role::ServiceLinkedRole;
 
+mod checks;
 mod fields;
 pub mod keys;
 mod targets;
 
+use checks::{
+    WORDS_OF_COPY, check_count, check_targets, parse_completion_minutes, refuse_words_of,
+    service_linked_roles,
+};
+pub use checks::{check_tags, source_among_targets};
 use fields::Fields;
 use keys::KEYS;
 pub use targets::DEFAULT_ROLE;
@@ -25,13 +31,6 @@ pub use targets::DEFAULT_ROLE;
 /// The number of targets of one request. The state of more would not fit into what Lambda carries
 /// asynchronously (1 MB).
 pub const MAX_TARGETS: usize = 900;
-/// The tags that a resource can have (50), less the four of this project.
-const MAX_TAGS: usize = 46;
-
-/// The number of service-linked roles of one request: more than an account launches by, and few
-/// enough for a state.
-const MAX_SERVICE_LINKED_ROLES: usize = 8;
-
 /// The result of a request in its targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -167,6 +166,16 @@ pub struct Defaults {
     pub account: Option<AccountId>,
 }
 
+const KEY_ACCESS: [(&str, KeyAccess); 3] = [
+    ("Grant", KeyAccess::Grant),
+    ("Policy", KeyAccess::Policy),
+    ("None", KeyAccess::None),
+];
+const ON_DELETE: [(&str, OnDelete); 2] = [
+    ("Retain", OnDelete::Retain),
+    ("Deregister", OnDelete::Deregister),
+];
+
 impl Request {
     /// Checks `value`, which is a task, the properties of a custom resource, or the function's
     /// configuration. Fails with `InvalidRequest`.
@@ -191,13 +200,7 @@ impl Request {
         defaults: &Defaults,
     ) -> Result<Self, Error> {
         let mut fields = Fields::new("", &KEYS, object);
-        let mode = fields
-            .choice("Mode", &[("Copy", Mode::Copy), ("Share", Mode::Share)])?
-            .unwrap_or(mode);
-        match mode {
-            Mode::Copy => refuse_words_of("Share", &mut fields, &["ShareSnapshots", "Unshare"])?,
-            Mode::Share => refuse_words_of("Copy", &mut fields, &WORDS_OF_COPY)?,
-        }
+        let mode = mode_of(&mut fields, mode)?;
         let source_image = fields
             .checked(&["SourceImageId", "AmiId"], ImageId::parse)?
             .ok_or_else(|| Error::invalid("SourceImageId", "is required: the AMI (ami-…)"))?;
@@ -216,20 +219,10 @@ impl Request {
         let (targets, audience) = targets::read(&mut fields, mode, &source_region)?;
         check_targets(&targets, &source_region, defaults.account.as_ref())?;
         if targets.is_empty() && audience.is_none() {
-            return Err(Error::invalid(
-                "Targets",
-                "is required: a list of {AccountId, Region?, KmsKeyId?, RoleName?, ExternalId?}; \
-                 or name an OrganizationId or OrganizationalUnitIds",
-            ));
+            return Err(targets::missing());
         }
-        let service_linked_roles = service_linked_roles(&mut fields)?;
-        let create_service_linked_roles = fields.flag("CreateServiceLinkedRoles")?.unwrap_or(false);
-        if create_service_linked_roles && service_linked_roles.is_empty() {
-            return Err(Error::invalid(
-                "CreateServiceLinkedRoles",
-                "goes with ServiceLinkedRoles, which names them",
-            ));
-        }
+        let (service_linked_roles, create_service_linked_roles) =
+            service_linked_roles(&mut fields)?;
         let name = fields
             .checked(&["Name"], NameTemplate::parse)?
             .unwrap_or_default();
@@ -247,14 +240,7 @@ impl Request {
             tags,
             copy_tags: fields.flag("CopyTags")?.unwrap_or(true),
             key_access: fields
-                .choice(
-                    "KeyAccess",
-                    &[
-                        ("Grant", KeyAccess::Grant),
-                        ("Policy", KeyAccess::Policy),
-                        ("None", KeyAccess::None),
-                    ],
-                )?
+                .choice("KeyAccess", &KEY_ACCESS)?
                 .unwrap_or(KeyAccess::Grant),
             service_linked_roles,
             create_service_linked_roles,
@@ -263,13 +249,7 @@ impl Request {
                 .checked(&["CopyCompletionMinutes"], parse_completion_minutes)?,
             revoke_after_copy: fields.flag("RevokeAfterCopy")?.unwrap_or(true),
             on_delete: fields
-                .choice(
-                    "OnDelete",
-                    &[
-                        ("Retain", OnDelete::Retain),
-                        ("Deregister", OnDelete::Deregister),
-                    ],
-                )?
+                .choice("OnDelete", &ON_DELETE)?
                 .unwrap_or(OnDelete::Retain),
             wait: fields.flag("Wait")?.unwrap_or(true),
         };
@@ -316,179 +296,16 @@ impl Request {
     }
 }
 
-const WORDS_OF_COPY: [&str; 6] = [
-    "TargetKmsKeyIds",
-    "ReencryptKmsKeyId",
-    "TargetRegions",
-    "Name",
-    "Tags",
-    "CopyCompletionMinutes",
-];
-
-/// Refuses keys without a meaning in this mode, because their effect would be missed.
-fn refuse_words_of(other: &str, fields: &mut Fields, words: &[&str]) -> Result<(), Error> {
-    match words.iter().find(|word| fields.has(word)) {
-        None => Ok(()),
-        Some(word) => Err(Error::invalid(*word, format!("goes with Mode: {other}"))),
+/// Reads the mode, and refuses the keys of the other one. `mode` is that of a request without one.
+fn mode_of(fields: &mut Fields, mode: Mode) -> Result<Mode, Error> {
+    let mode = fields
+        .choice("Mode", &[("Copy", Mode::Copy), ("Share", Mode::Share)])?
+        .unwrap_or(mode);
+    match mode {
+        Mode::Copy => refuse_words_of("Share", fields, &["ShareSnapshots", "Unshare"])?,
+        Mode::Share => refuse_words_of("Copy", fields, &WORDS_OF_COPY)?,
     }
-}
-
-fn service_linked_roles(fields: &mut Fields) -> Result<Vec<ServiceLinkedRole>, Error> {
-    let names = fields.list("ServiceLinkedRoles")?.unwrap_or_default();
-    let mut asked = Vec::new();
-    let mut roles = Vec::new();
-    for (i, name) in names.iter().enumerate() {
-        let key = || format!("ServiceLinkedRoles[{i}]");
-        let role = ServiceLinkedRole::parse(name).map_err(|said| Error::invalid(key(), said))?;
-        if asked.contains(&role) {
-            return Err(Error::invalid(key(), format!("names {role} a second time")));
-        }
-        asked.push(role.clone());
-        for launching in role.launching() {
-            if !roles.contains(&launching) {
-                roles.push(launching);
-            }
-        }
-    }
-    if roles.len() > MAX_SERVICE_LINKED_ROLES {
-        let problem = format!(
-            "has {} items; at most {MAX_SERVICE_LINKED_ROLES} are accepted",
-            roles.len()
-        );
-        return Err(Error::invalid("ServiceLinkedRoles", problem));
-    }
-    Ok(roles)
-}
-
-fn parse_completion_minutes(text: &str) -> Result<u16, &'static str> {
-    // A template may compute a whole number that ends in `.0`.
-    let minutes: u16 = text
-        .strip_suffix(".0")
-        .unwrap_or(text)
-        .parse()
-        .map_err(|_| "must be a number of minutes, in steps of 15, from 15 to 2880")?;
-    if minutes.is_multiple_of(15) && (15..=2880).contains(&minutes) {
-        Ok(minutes)
-    } else {
-        Err("must be a number of minutes, in steps of 15, from 15 to 2880")
-    }
-}
-
-fn check_count(count: usize) -> Result<(), Error> {
-    if count <= MAX_TARGETS {
-        return Ok(());
-    }
-    let problem = format!("has {count} targets; at most {MAX_TARGETS} go into one run");
-    Err(Error::invalid("Targets", problem))
-}
-
-fn check_targets(
-    targets: &[Target],
-    source_region: &Region,
-    own_account: Option<&AccountId>,
-) -> Result<(), Error> {
-    check_count(targets.len())?;
-    let mut seen = BTreeSet::new();
-    for (i, target) in targets.iter().enumerate() {
-        let key = |name: &str| format!("Targets[{i}].{name}");
-        if own_account == Some(&target.account) {
-            return Err(Error::invalid(
-                key("AccountId"),
-                source_among_targets(&target.account),
-            ));
-        }
-        if !seen.insert((&target.account, &target.region)) {
-            let twice = format!(
-                "{} in {} is named twice; each account and Region once",
-                target.account, target.region
-            );
-            return Err(Error::invalid(key("AccountId"), twice));
-        }
-        if target.region.partition() != source_region.partition() {
-            let problem = format!(
-                "{} is in partition {}, the source in {}: images cannot cross partitions",
-                target.region,
-                target.region.partition(),
-                source_region.partition()
-            );
-            return Err(Error::invalid(key("Region"), problem));
-        }
-        if let Some((partition, region, account)) = target.key.home()
-            && (partition, region, account)
-                != (
-                    target.region.partition(),
-                    target.region.as_str(),
-                    target.account.as_str(),
-                )
-        {
-            let replica = match target.key.as_str().split_once(":key/mrk-") {
-                Some((_, id)) if account == target.account.as_str() => {
-                    format!(" (mrk-{id} names the replica there, if it has one)")
-                }
-                _ => String::new(),
-            };
-            let problem = format!(
-                "{} belongs to account {account} in {region}; the key of this target must be in \
-                 account {} in {}{replica}",
-                target.key, target.account, target.region
-            );
-            return Err(Error::invalid(key("KmsKeyId"), problem));
-        }
-    }
-    Ok(())
-}
-
-/// Returns the problem of a source account among the targets. It is found before any call if the
-/// function knows its account, and otherwise with the image's owner.
-pub fn source_among_targets(account: &AccountId) -> String {
-    format!("{account} is the source account itself; a target must be another account")
-}
-
-/// Checks EC2's rules for tags. Control characters are refused as well, because XML cannot carry
-/// them back.
-pub fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Error> {
-    if tags.len() > MAX_TAGS {
-        return Err(Error::invalid(
-            "Tags",
-            format!(
-                "has {} tags; at most {MAX_TAGS} fit beside the ones this function adds",
-                tags.len()
-            ),
-        ));
-    }
-    for (name, value) in tags {
-        let key = || format!("Tags.{}", name.chars().take(80).collect::<String>());
-        if name.is_empty() || name.chars().count() > 128 {
-            return Err(Error::invalid(key(), "a tag key has 1 to 128 characters"));
-        }
-        if value.chars().count() > 256 {
-            return Err(Error::invalid(
-                key(),
-                "a tag value has at most 256 characters",
-            ));
-        }
-        let unwritable = |c: char| {
-            c.is_control() && !matches!(c, '\t' | '\n' | '\r')
-                || matches!(c, '\u{fffe}' | '\u{ffff}')
-        };
-        if name.contains(char::is_control)
-            || name.contains(unwritable)
-            || value.contains(unwritable)
-        {
-            return Err(Error::invalid(
-                key(),
-                "holds a control character, which a tag cannot carry",
-            ));
-        }
-        let lower = name.to_ascii_lowercase();
-        if lower.starts_with("aws:") || lower.starts_with("amiferry:") {
-            return Err(Error::invalid(
-                key(),
-                "keys that begin with aws: or amiferry: are reserved",
-            ));
-        }
-    }
-    Ok(())
+    Ok(mode)
 }
 
 #[cfg(test)]

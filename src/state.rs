@@ -8,25 +8,24 @@
 //! died before it could return. A process that opens a state therefore looks at AWS before acting;
 //! see `State::reopen`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::{Deserialize, Serialize};
 
-use crate::cause::Cause;
 use crate::error::shortened;
-use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
-use crate::name::NameTemplate;
-use crate::request::KeyAccess;
-use crate::service_linked_role::ServiceLinkedRole;
+use crate::ids::SnapshotId;
 
 mod asked;
 mod copies;
+mod giving_up;
 mod open;
+mod order;
 mod size;
 mod staging;
 mod standing;
+mod target;
 
+pub use order::{Order, Renewal, Retag, Share, SourceRef};
 pub use standing::MOST_COPIES_BESIDE_WORDS;
+pub use target::{Failure, TargetPhase, TargetState};
 
 /// The schema that this version writes.
 pub const SCHEMA: u64 = 1;
@@ -38,8 +37,6 @@ pub const BYTES_PER_TARGET: usize = 1024;
 const LONGEST_PAUSE: i64 = 600;
 /// Bytes of AWS's message that are kept for a failed target.
 const REASON_BYTES: usize = 320;
-/// The reason of a target that was left to a later event.
-const OVERTAKEN: &str = "a later event of this resource came before it was done";
 /// Bytes of the reason why a clean-up failed.
 pub const STUCK_BYTES: usize = 120;
 /// Seconds until the lists of AWS show a new resource.
@@ -115,128 +112,6 @@ pub enum Phase {
     Ended,
 }
 
-/// The source image, by IDs only: each call reads its facts anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct SourceRef {
-    /// The image's ID.
-    pub image_id: ImageId,
-    /// The image's Region.
-    pub region: Region,
-    /// The account that owns the image.
-    pub account_id: AccountId,
-    /// The image's snapshots, the root device's first.
-    pub snapshots: Vec<SnapshotId>,
-    /// ARNs of the distinct keys.
-    pub keys: Vec<String>,
-    /// The AWS-managed keys among `keys`: snapshots under them are copied in the source account
-    /// first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub managed_keys: Vec<String>,
-    /// The snapshots that are shared and copied, one for each source snapshot: itself, or its
-    /// staged copy.
-    #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
-    pub staged: Vec<Option<SnapshotId>>,
-}
-
-/// The part of the request that all targets have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Order {
-    /// The template for the names of the copies.
-    pub name: NameTemplate,
-    /// Tags for the copies.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tags: BTreeMap<String, String>,
-    /// Whether the copies get the tags of the source.
-    pub copy_tags: bool,
-    /// How the targets reach the source keys.
-    pub key_access: KeyAccess,
-    /// Whether the source is closed after the copies.
-    pub revoke_after_copy: bool,
-    /// Minutes within which EC2 completes each copy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub copy_completion_minutes: Option<u16>,
-    /// The number of targets whose time-based copies of one snapshot EC2 makes one after another.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub serial: usize,
-    /// `Mode: Share`: the targets launch from the source image, and nothing is copied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub share: Option<Share>,
-    /// The service-linked roles of each target that get a grant to launch.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub service_linked_roles: Vec<ServiceLinkedRole>,
-    /// Service-linked roles that an update took off. Their grants on the targets' own keys are
-    /// revoked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ended_roles: Vec<ServiceLinkedRole>,
-    /// Whether missing service-linked roles are created.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub create_service_linked_roles: bool,
-    /// ARNs of the organization and units whose members are the targets; key policies name these
-    /// ARNs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub audience: Vec<String>,
-    /// An update asks for another name or key, so the run's former image does not count as the
-    /// result.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub renewal: Option<Renewal>,
-    /// An update asks for other tags, so those of existing copies are changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retag: Option<Retag>,
-    /// The key for staged copies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reencrypt_key: Option<KeyRef>,
-    /// Losses of the copies, for the reply about each target.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-}
-
-impl Order {
-    /// Returns whether the run makes or revokes grants by which service-linked roles launch.
-    pub fn has_launch_grants(&self) -> bool {
-        !self.service_linked_roles.is_empty() || !self.ended_roles.is_empty()
-    }
-}
-
-/// The end of a run's former image, once the image that an update asks for is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Renewal {
-    /// The former image stays.
-    Keep,
-    /// The former image is removed.
-    Remove,
-}
-
-/// The difference between the tags of a run's former request and those of the present one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct Retag {
-    /// The former value of each changed tag; `None` if the former request did not set the tag.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub former: BTreeMap<String, Option<String>>,
-    /// The former `CopyTags`.
-    pub copy_tags: bool,
-}
-
-/// The goal of a lasting share.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
-pub struct Share {
-    /// Whether the snapshots are shared too.
-    #[serde(skip_serializing_if = "is_default")]
-    pub snapshots: bool,
-    /// ARNs of the organizations and units that may launch.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub audience: Vec<String>,
-    /// ARNs of the organizations and units that may launch no longer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gone: Vec<String>,
-    /// Whether the request is the whole list: all other principals of this run lose the share.
-    #[serde(skip_serializing_if = "is_default")]
-    pub only: bool,
-}
-
 /// The progress of opening and closing the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
@@ -266,158 +141,6 @@ pub struct Sharing {
     /// AWS's message, if closing failed for good.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
-}
-
-/// One target of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and left out of the JSON where it is not so"
-)]
-pub struct TargetState {
-    /// The target account.
-    pub account_id: AccountId,
-    /// The target Region.
-    pub region: Region,
-    /// The key as the request named it; after the first look the key's ARN, so that moving an alias
-    /// changes nothing.
-    #[serde(
-        default = "KeyRef::aws_ebs",
-        skip_serializing_if = "KeyRef::is_aws_ebs"
-    )]
-    pub kms_key_id: KeyRef,
-    /// The role that the function assumes in the account.
-    pub role_name: RoleName,
-    /// The external ID for assuming the role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<ExternalId>,
-    /// Whether the target is named by its organization or unit, which has the launch permission of
-    /// a lasting share.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub member: bool,
-    /// The phase of the target.
-    pub phase: TargetPhase,
-    /// Progress of the copies in percent, averaged over all snapshots.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub progress: u8,
-    /// When the next command is due (Unix seconds).
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub due: i64,
-    /// When the first copy was started (Unix seconds).
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub since: i64,
-    /// When the last copy was started (Unix seconds).
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub last_start: i64,
-    /// The number of consecutive failed commands that may succeed later.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub tries: u32,
-    /// The number of copies begun again because one ended in error.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub again: u32,
-    /// Whether the quota of concurrent copies was full: poll before trying again.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub queued: bool,
-    /// Whether a copy of this run was passed over for an equal one. The surplus copy may not show
-    /// yet when the target is tidied.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub doubled: bool,
-    /// Whether this run has the source open to the account.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub shared: bool,
-    /// The target's image, once it is registered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_id: Option<ImageId>,
-    /// The copy of each source snapshot, in the source's order. The JSON omits `snap-`.
-    #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
-    pub copies: Vec<Option<SnapshotId>>,
-    /// Why the target failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
-    /// IDs of resources that could not be deleted, and ARNs of keys whose grants could not be
-    /// revoked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left: Vec<String>,
-}
-
-/// The phase of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TargetPhase {
-    /// The target is looked at before anything is done: its copies and its image.
-    Looking,
-    /// The look is over and copies are needed, but the source is not open to the target yet.
-    Ready,
-    /// Copies are started and polled.
-    Copying,
-    /// The image is being registered.
-    Registering,
-    /// The image is being verified.
-    Checking,
-    /// The image is good, and surplus copies are deleted.
-    Tidying,
-    /// The image is good, and tags of existing copies are changed.
-    Retagging,
-    /// The image is good, and service-linked roles get their grants to launch.
-    Granting,
-    /// The target failed, and the run's copies in it are deleted.
-    Undoing,
-    /// The target's image is deregistered, and its snapshots are deleted.
-    Removing,
-    /// The target has everything that the request asks for.
-    Succeeded,
-    /// The target's image is removed.
-    Removed,
-    /// The target failed, and nothing is left behind.
-    Failed,
-    /// The target failed, and resources are left behind.
-    Stuck,
-}
-
-/// The failure of a target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Failure {
-    /// The cause.
-    pub cause: Cause,
-    /// AWS's message, shortened for the state.
-    pub reason: String,
-    /// Why cleaning up failed as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stuck: Option<String>,
-}
-
-impl Failure {
-    /// Returns a failure with the reason shortened for the state.
-    pub fn new(cause: Cause, reason: &str) -> Self {
-        Self {
-            cause,
-            reason: shorten(reason, REASON_BYTES),
-            stuck: None,
-        }
-    }
-}
-
-impl TargetState {
-    /// Returns when everything that the run started shows in the lists (Unix seconds); 0 if it
-    /// started nothing. Undoing earlier could miss a copy.
-    pub fn shown_by(&self) -> i64 {
-        if self.last_start == 0 {
-            0
-        } else {
-            self.last_start.saturating_add(SHOWN_WITHIN)
-        }
-    }
-}
-
-impl TargetPhase {
-    /// Returns whether nothing happens in this phase any more.
-    pub fn is_terminal(self) -> bool {
-        matches!(
-            self,
-            Self::Succeeded | Self::Removed | Self::Failed | Self::Stuck
-        )
-    }
 }
 
 impl State {
@@ -458,58 +181,6 @@ impl State {
                 target.due = 0;
             }
         }
-    }
-
-    /// Ends every target that is not terminal; the run's copies are undone.
-    pub fn give_up(&mut self, cause: Cause, reason: &str) {
-        for target in 0..self.targets.len() {
-            self.give_up_target(target, cause, reason);
-        }
-    }
-
-    /// Ends one target that is not terminal; the run's copies are undone.
-    pub fn give_up_target(&mut self, i: usize, cause: Cause, reason: &str) {
-        // A share makes nothing in the target; revoking closes its openings.
-        let phase = if self.order.share.is_some() {
-            TargetPhase::Failed
-        } else {
-            TargetPhase::Undoing
-        };
-        let target = &mut self.targets[i];
-        if target.phase.is_terminal() || target.phase == TargetPhase::Removing {
-            return;
-        }
-        if self.sharing.closed && target.phase == TargetPhase::Tidying {
-            target.phase = TargetPhase::Succeeded;
-            return;
-        }
-        if target.phase == TargetPhase::Retagging {
-            return target.fail_standing(Cause::TagsNotChanged, reason);
-        }
-        if target.phase == TargetPhase::Granting {
-            return target.fail_standing(Cause::LaunchGrantMissing, reason);
-        }
-        target
-            .failure
-            .get_or_insert_with(|| Failure::new(cause, reason));
-        target.phase = phase;
-        target.due = target.shown_by();
-    }
-
-    /// Leaves one target to a later event of the resource. The run's copies go to that event if it
-    /// `wants` the target, and are undone otherwise.
-    pub fn overtake(&mut self, i: usize, wants: &BTreeSet<(AccountId, Region)>) {
-        let target = &mut self.targets[i];
-        if target.phase.is_terminal() {
-            return;
-        }
-        let wanted = wants.contains(&(target.account_id.clone(), target.region.clone()));
-        if wanted || target.phase == TargetPhase::Removing {
-            target.failure = Some(Failure::new(Cause::Overtaken, OVERTAKEN));
-            target.phase = TargetPhase::Failed;
-            return;
-        }
-        self.give_up_target(i, Cause::Overtaken, OVERTAKEN);
     }
 
     /// Returns the part of this run with one target, for a process that works on the target alone.

@@ -220,6 +220,27 @@ impl Access {
         principal: &Value,
         who: &Map<String, Value>,
     ) {
+        for (part, action, condition) in self.parts(terms, who) {
+            let mut statement = json!({
+                "Sid": sid(run, &format!("{part}{group}")),
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": action,
+                "Resource": "*",
+            });
+            if !condition.is_empty() {
+                statement["Condition"] = Value::Object(condition);
+            }
+            all.push(statement);
+        }
+    }
+
+    /// Returns the part, the action and the condition of each statement.
+    fn parts(
+        &self,
+        terms: &Terms,
+        who: &Map<String, Value>,
+    ) -> Vec<(&'static str, Value, Map<String, Value>)> {
         let domain = if terms.partition == "aws-cn" {
             "amazonaws.com.cn"
         } else {
@@ -265,19 +286,7 @@ impl Access {
             );
             parts.push(("GrantRoles", json!("kms:CreateGrant"), to_roles));
         }
-        for (part, action, condition) in parts {
-            let mut statement = json!({
-                "Sid": sid(run, &format!("{part}{group}")),
-                "Effect": "Allow",
-                "Principal": principal,
-                "Action": action,
-                "Resource": "*",
-            });
-            if !condition.is_empty() {
-                statement["Condition"] = Value::Object(condition);
-            }
-            all.push(statement);
-        }
+        parts
     }
 }
 

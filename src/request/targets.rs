@@ -35,33 +35,18 @@ pub fn read(
     let objects = fields.objects("Targets", &TARGET_KEYS)?;
     let accounts = accounts(fields)?;
     let excluded = excluded(fields)?;
-    if objects.is_some() && accounts.is_some() {
-        return Err(Error::invalid(
-            "TargetAccountIds",
-            "names the targets a second time beside Targets; give one of the two",
-        ));
-    }
     let has_audience = organization.is_some() || !units.is_empty();
-    if !has_audience && !excluded.is_empty() {
-        return Err(Error::invalid(
-            "ExcludeAccountIds",
-            "goes with OrganizationId or OrganizationalUnitIds: the accounts of theirs that are no \
-             targets",
-        ));
-    }
-    if mode == Mode::Share && !excluded.is_empty() {
-        return Err(Error::invalid(
-            "ExcludeAccountIds",
-            "goes with Mode: Copy; who may launch by an organization or a unit is each of its \
-             accounts: name the accounts instead",
-        ));
-    }
-    if accounts.is_none() && !has_audience && fields.has("TargetRegions") {
-        return Err(Error::invalid(
-            "TargetRegions",
-            "goes with TargetAccountIds; in Targets each item has its own Region",
-        ));
-    }
+    let forms = Forms {
+        objects: objects.is_some(),
+        accounts: accounts.is_some(),
+        audience: has_audience,
+    };
+    check_forms(
+        &forms,
+        mode,
+        !excluded.is_empty(),
+        fields.has("TargetRegions"),
+    )?;
     let regions = regions(fields, source_region)?;
     let keys = fields.list("TargetKmsKeyIds")?.unwrap_or_default();
     let key_of_all = key_of_all(&keys, accounts.is_none() && has_audience)?;
@@ -86,6 +71,53 @@ pub fn read(
         },
     });
     Ok((targets, audience))
+}
+
+/// The forms in which a request names its targets.
+struct Forms {
+    objects: bool,
+    accounts: bool,
+    audience: bool,
+}
+
+/// Refuses forms and keys that contradict each other.
+fn check_forms(forms: &Forms, mode: Mode, excludes: bool, has_regions: bool) -> Result<(), Error> {
+    if forms.objects && forms.accounts {
+        return Err(Error::invalid(
+            "TargetAccountIds",
+            "names the targets a second time beside Targets; give one of the two",
+        ));
+    }
+    if !forms.audience && excludes {
+        return Err(Error::invalid(
+            "ExcludeAccountIds",
+            "goes with OrganizationId or OrganizationalUnitIds: the accounts of theirs that are no \
+             targets",
+        ));
+    }
+    if mode == Mode::Share && excludes {
+        return Err(Error::invalid(
+            "ExcludeAccountIds",
+            "goes with Mode: Copy; who may launch by an organization or a unit is each of its \
+             accounts: name the accounts instead",
+        ));
+    }
+    if !forms.accounts && !forms.audience && has_regions {
+        return Err(Error::invalid(
+            "TargetRegions",
+            "goes with TargetAccountIds; in Targets each item has its own Region",
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the refusal of a request without targets.
+pub fn missing() -> Error {
+    Error::invalid(
+        "Targets",
+        "is required: a list of {AccountId, Region?, KmsKeyId?, RoleName?, ExternalId?}; or name \
+         an OrganizationId or OrganizationalUnitIds",
+    )
 }
 
 /// Properties of the request that a target without its own takes over.

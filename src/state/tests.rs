@@ -3,7 +3,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cause::Cause;
 use crate::denial::{Denial, Policy};
+use crate::ids::{AccountId, ImageId, KeyRef, Region, RoleName};
+use crate::name::NameTemplate;
+use crate::request::KeyAccess;
 
 /// Returns a state as large as that of a run with these numbers of targets and snapshots.
 pub(crate) fn full(targets: usize, snapshots: usize) -> State {

@@ -68,29 +68,7 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     } else {
         copied.extend(source.snapshots.iter().map(|id| snapshot(id.as_str())));
     }
-    let mut statements = vec![
-        Statement::allow(
-            "Look",
-            &[
-                (
-                    "ec2:DescribeImages",
-                    "which image is there, and whether it is good",
-                ),
-                (
-                    "ec2:DescribeSnapshots",
-                    "which copies are there, and how far they are",
-                ),
-            ],
-        )
-        .on(["*"]),
-    ];
-    if run.boots_by_uefi() {
-        let check = Statement::allow(
-            "LookAtUefiData",
-            &[("ec2:DescribeImageAttribute", "comparing the UEFI data")],
-        );
-        statements.push(check.on(own("image")));
-    }
+    let mut statements = looking(run, own("image"));
     let copy = Statement::allow("Copy", &[("ec2:CopySnapshot", "the copy")]);
     let register = Statement::allow("Register", &[("ec2:RegisterImage", "the AMI")]);
     let tags = Statement::allow(
@@ -132,6 +110,34 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
             .on(made)
             .when(only_other_tags(source.account_id.as_str())),
     ]);
+    statements
+}
+
+/// Returns the statements for finding and verifying the copies. `images` are their ARNs.
+fn looking(run: &Run<'_>, images: Vec<String>) -> Vec<Statement> {
+    let mut statements = vec![
+        Statement::allow(
+            "Look",
+            &[
+                (
+                    "ec2:DescribeImages",
+                    "which image is there, and whether it is good",
+                ),
+                (
+                    "ec2:DescribeSnapshots",
+                    "which copies are there, and how far they are",
+                ),
+            ],
+        )
+        .on(["*"]),
+    ];
+    if run.boots_by_uefi() {
+        let check = Statement::allow(
+            "LookAtUefiData",
+            &[("ec2:DescribeImageAttribute", "comparing the UEFI data")],
+        );
+        statements.push(check.on(images));
+    }
     statements
 }
 

@@ -146,7 +146,14 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
         );
         statements.push(change.on([image.clone()]));
     }
-    let opens_snapshots = state.order.share.as_ref().is_none_or(|s| s.snapshots);
+    statements.extend(at_snapshots(run, snapshots));
+    statements
+}
+
+/// Returns the statements for sharing the snapshots with these ARNs.
+fn at_snapshots(run: &Run<'_>, snapshots: Vec<String>) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    let opens_snapshots = run.state.order.share.as_ref().is_none_or(|s| s.snapshots);
     if opens_snapshots && !snapshots.is_empty() {
         let on_snapshots = [
             (

@@ -54,21 +54,28 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
             "who may use them; seeing that they are gone",
         )],
     );
-    let look = Statement::allow(
-        "ManagedKeys",
-        &[("kms:DescribeKey", "seeing that nobody else can use them")],
-    );
-    let sids = ["KeysOfStaging", "GrantsOfStaging"];
-    let by_ec2 = through_ec2(sids, &USE_BY_EC2, by_ec2([source.region.as_str()]));
-    let copying = by_ec2.map(|statement| statement.on([key.to_string()]));
     let mut all = vec![
         stage.on(any.clone()),
         tags.on(any.clone())
             .when(json!({"StringEquals": {"ec2:CreateAction": "CopySnapshot"}})),
         read.on(any.clone()),
         open.on(any).when(of_run),
-        look.on(source.managed_keys.clone()),
     ];
+    all.extend(at_keys(run, key.as_str()));
+    all
+}
+
+/// Returns the use of the keys that the copies are read and written under.
+fn at_keys(run: &Run<'_>, key: &str) -> Vec<Statement> {
+    let source = &run.state.source;
+    let look = Statement::allow(
+        "ManagedKeys",
+        &[("kms:DescribeKey", "seeing that nobody else can use them")],
+    );
+    let sids = ["KeysOfStaging", "GrantsOfStaging"];
+    let by_ec2 = through_ec2(sids, &USE_BY_EC2, by_ec2([source.region.as_str()]));
+    let copying = by_ec2.map(|statement| statement.on([key.to_owned()]));
+    let mut all = vec![look.on(source.managed_keys.clone())];
     all.extend(copying);
     all
 }
