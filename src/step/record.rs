@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::cause::Cause;
 use crate::command::{Command, Outcome};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::{AccountId, ImageId, Region};
+use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::state::{
     Failure, MOST_LEFT, Phase, Renewal, STUCK_BYTES, State, TargetPhase, TargetState, shorten,
 };
@@ -82,22 +82,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         Outcome::ImageThere(image) => adopt(&mut state.targets[i], image),
         Outcome::NameTaken(_, refusal) => name_taken(&mut state.targets[i], &refusal, now),
         Outcome::NotYet(what) => not_yet(&mut state.targets[i], &what, now),
-        Outcome::Faithful { used, surplus } => {
-            *state.copies_mut(i) = used.into_iter().map(Some).collect();
-            let good = end_or_grant(&state.order, false);
-            let target = &mut state.targets[i];
-            (target.tries, target.due, target.progress) = (0, 0, 100);
-            if target.doubled && now < target.shown_by() {
-                // The surplus copy may not show yet: the target is tidied once it must.
-                target.due = target.shown_by();
-            }
-            if surplus || target.due > 0 || state.order.renewal == Some(Renewal::Remove) {
-                target.phase = TargetPhase::Tidying;
-            } else {
-                target.failure = None;
-                target.phase = good;
-            }
-        }
+        Outcome::Faithful { used, surplus } => faithful(state, i, used, surplus, now),
         Outcome::Unfaithful(differences) => fail(
             &mut state.targets[i],
             Cause::NotFaithful,
@@ -120,15 +105,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             target.phase = TargetPhase::Removed;
         }
         Outcome::Left(left) => left_behind(&mut state.targets[i], &left, now),
-        Outcome::SourceGone(what) => {
-            // A target that was failing already, and whose image was found meanwhile, keeps its
-            // first failure.
-            let before = state.targets[i].failure.take();
-            fail(&mut state.targets[i], Cause::SourceGone, &what);
-            if before.is_some() {
-                state.targets[i].failure = before;
-            }
-        }
+        Outcome::SourceGone(what) => source_gone(&mut state.targets[i], &what),
         Outcome::Refused(refusal) => refused(state, i, command, &refusal, now),
         Outcome::Opened { .. }
         | Outcome::OpeningRefused(_)
@@ -140,6 +117,33 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         | Outcome::Closed { .. }
         | Outcome::RolesMissing(..)
         | Outcome::Registered(_) => {}
+    }
+}
+
+fn faithful(state: &mut State, i: usize, used: Vec<SnapshotId>, surplus: bool, now: i64) {
+    *state.copies_mut(i) = used.into_iter().map(Some).collect();
+    let good = end_or_grant(&state.order, false);
+    let target = &mut state.targets[i];
+    (target.tries, target.due, target.progress) = (0, 0, 100);
+    if target.doubled && now < target.shown_by() {
+        // The surplus copy may not show yet: the target is tidied once it must.
+        target.due = target.shown_by();
+    }
+    if surplus || target.due > 0 || state.order.renewal == Some(Renewal::Remove) {
+        target.phase = TargetPhase::Tidying;
+    } else {
+        target.failure = None;
+        target.phase = good;
+    }
+}
+
+fn source_gone(target: &mut TargetState, what: &str) {
+    // A target that was failing already, and whose image was found meanwhile, keeps its
+    // first failure.
+    let before = target.failure.take();
+    fail(target, Cause::SourceGone, what);
+    if before.is_some() {
+        target.failure = before;
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
     // The permission to make grants on a source key may not be in force yet.
     let settling = state.order.share.is_some() && waited < VISIBILITY_LIMIT;
     let makes_none = state.order.service_linked_roles.is_empty();
+    let missing = Cause::ServiceLinkedRoleMissing;
     let target = &mut state.targets[i];
     match outcome {
         Outcome::Done => {
@@ -46,25 +47,11 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
             target.phase = TargetPhase::Succeeded;
         }
         // The role was created a moment ago, and cannot be the grantee of a grant yet.
-        Outcome::NotYet(what) => {
-            again(
-                target,
-                MOST_TRIES,
-                Cause::ServiceLinkedRoleMissing,
-                &what,
-                now,
-            );
-        }
+        Outcome::NotYet(what) => again(target, MOST_TRIES, missing, &what, now),
         // Somebody may have created the role a moment ago.
         Outcome::RolesMissing(names, refusal) => {
             let said = format!("no role {}: {}", names.join(", "), refusal.answer());
-            again(
-                target,
-                MOST_TRIES_FOR_A_ROLE,
-                Cause::ServiceLinkedRoleMissing,
-                &said,
-                now,
-            );
+            again(target, MOST_TRIES_FOR_A_ROLE, missing, &said, now);
         }
         Outcome::Refused(refusal) if refusal.is_passing() => {
             let (cause, said) = (Cause::of(&refusal), refusal.to_string());
