@@ -171,7 +171,7 @@ impl Command {
     }
 }
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The source is open, except to the refused.

@@ -18,8 +18,8 @@
 //! 1. **Open**: hold the principals in the record, then change the permission, then read the record
 //!    again. An attempt that closes or has closed opens nothing more. An opener waits for a
 //!    principal that another attempt closes, or has closed contested. If nobody holds or closes a
-//!    principal, the permission that exists now is kept as `Before`. It is not kept if somebody has
-//!    just closed it: a slow process may have added it.
+//!    principal, the permission that exists now is kept as `Before`. A permission that somebody has
+//!    just closed is not kept: a slow process may have added it.
 //! 2. **Close**: announce in `Closing`. Then take away every permission that is neither `Before`
 //!    nor held by others in the record as written. Then bury in `Closed`. An attempt that does not
 //!    stand in `Closing` takes nothing away.

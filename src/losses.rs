@@ -1,5 +1,5 @@
-//! What a copy lacks of its source, and promises that a copy may not keep. Both are known before
-//! anything is copied, and are in the reply.
+//! The losses of a copy against its source, and promises that a copy may not keep. Both are known
+//! before anything is copied, and are in the reply.
 
 use crate::source::{Problem, Source};
 use crate::state::{MOST_NOTES_BYTES, State, shorten};

@@ -123,8 +123,8 @@ pub struct Request {
     pub source_image: ImageId,
     /// The Region of the source image.
     pub source_region: Region,
-    /// The snapshot that the request names. It is compared with the snapshots of the image; finding
-    /// them never depends on it.
+    /// The snapshot that the request names. The hint is compared with the snapshots of the image;
+    /// finding them never depends on the hint.
     pub source_snapshot_hint: Option<SnapshotId>,
     /// The targets named by account; [`Request::with_members`] adds those of the audience.
     pub targets: Vec<Target>,
@@ -223,9 +223,7 @@ impl Request {
         }
         let (service_linked_roles, create_service_linked_roles) =
             service_linked_roles(&mut fields)?;
-        let name = fields
-            .checked(&["Name"], NameTemplate::parse)?
-            .unwrap_or_default();
+        let name = fields.checked(&["Name"], NameTemplate::parse)?;
         let tags = fields.map("Tags")?;
         check_tags(&tags)?;
         let request = Self {
@@ -236,7 +234,7 @@ impl Request {
             targets,
             audience,
             sharing,
-            name,
+            name: name.unwrap_or_default(),
             tags,
             copy_tags: fields.flag("CopyTags")?.unwrap_or(true),
             key_access: fields

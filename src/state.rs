@@ -56,8 +56,8 @@ pub const MOST_REMEMBERED_COPIES: usize = 26;
 pub struct State {
     /// The schema of the JSON; see [`SCHEMA`].
     pub schema: u64,
-    /// The run's ID. It follows from the request, so an event that is delivered twice is the same
-    /// run.
+    /// The run's ID. The ID follows from the request, so an event that is delivered twice is the
+    /// same run.
     pub run: String,
     /// The number of the run's attempt in the ledger, which says what the attempt may open; 0 if
     /// the ledger has no such run.

@@ -26,8 +26,8 @@
 //! - Sharing with the accounts that need it, which may be none.
 //! - Copying, until every target is terminal.
 //! - Revoking.
-//! - Copying once more. It deletes what other processes of the same state may have left in targets
-//!   that the source was open to.
+//! - Copying once more. This time it deletes copies that other processes of the same state may have
+//!   left in targets that the source was open to.
 //! - Ended.
 //!
 //! With `Mode: Share` the targets begin as Ready, and are Granting or Succeeded once they are

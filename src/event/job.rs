@@ -70,7 +70,7 @@ impl Job {
     }
 }
 
-/// One call of the state machine about its execution as a whole.
+/// A call of the state machine about its execution as a whole.
 #[derive(Debug)]
 pub struct Call {
     /// The execution's input.

@@ -2,7 +2,7 @@
 //! point, a person, and the sweeper.
 //!
 //! The decisions are those of [`Record`]; the model covers only what happens between them, for one
-//! principal on one resource. It checks two promises:
+//! principal on one resource. Two promises are checked:
 //!
 //! - **closed**: when nothing can happen any more, the principal is permitted if and only if a
 //!   person added the permission. Either is right if the person did so while a run was at work.

@@ -109,8 +109,8 @@ fn policy(statements: &[Statement]) -> Value {
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
-/// Returns all documents of a planned request. Those for a key list only what this request needs;
-/// other statements of the key's policy stay.
+/// Returns all documents of a planned request. The document of a key lists only the needs of this
+/// request; other statements of the key's policy stay.
 pub fn documents(
     state: &State,
     source: &Source,

@@ -49,7 +49,8 @@ impl Cause {
     }
 }
 
-/// Returns how to change the policy `by` so that `who` may make the call. `reason` is AWS's message.
+/// Returns how to change the policy `by` so that `who` may make the call. `reason` is AWS's
+/// message.
 fn to_allow(
     by: Policy,
     account: &str,

@@ -157,8 +157,8 @@ fn key_problem(target: &Target) -> Option<String> {
     ))
 }
 
-/// Returns the problem of a source account among the targets. It is found before any call if the
-/// function knows its account, and otherwise with the image's owner.
+/// Returns the problem of a source account among the targets. The problem is found before any call
+/// if the function knows its account, and otherwise with the image's owner.
 pub fn source_among_targets(account: &AccountId) -> String {
     format!("{account} is the source account itself; a target must be another account")
 }

@@ -1,4 +1,4 @@
-//! One target of a run.
+//! One account and Region of a run, with its progress.
 
 use serde::{Deserialize, Serialize};
 

@@ -30,9 +30,9 @@ pub struct Receipt {
     /// Unix seconds of the end of the closing.
     #[serde(with = "when")]
     pub closed_at: i64,
-    /// What AWS showed right after the closing, which may be a minute behind.
+    /// The reading right after the closing, which may be a minute behind.
     pub read_back: Seen,
-    /// What AWS showed at least fifteen minutes later, when no call could be under way any more.
+    /// The reading at least fifteen minutes later, when no call can be under way any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Seen>,
 }

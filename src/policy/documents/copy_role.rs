@@ -62,11 +62,10 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let made: Vec<String> = own("snapshot").into_iter().chain(own("image")).collect();
     let snapshot = |id: &str| format!("arn:{partition}:ec2:{}::snapshot/{id}", source.region);
     let mut copied: BTreeSet<String> = own("snapshot").into_iter().collect();
-    if run.staging_key().is_some() {
+    match run.staging_key() {
         // A staged copy has no ID yet.
-        copied.insert(snapshot("*"));
-    } else {
-        copied.extend(source.snapshots.iter().map(|id| snapshot(id.as_str())));
+        Some(_) => copied.extend([snapshot("*")]),
+        None => copied.extend(source.snapshots.iter().map(|id| snapshot(id.as_str()))),
     }
     let mut statements = looking(run, own("image"));
     let copy = Statement::allow("Copy", &[("ec2:CopySnapshot", "the copy")]);

@@ -166,7 +166,7 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
         .zip(&target.copies)
         .any(|(before, after)| before.is_some() && after.is_none());
     if vanished {
-        // Somebody deleted a copy. It may have been another process of this target, which has
+        // Somebody deleted a copy. Another process of this target may have done so, and have
         // registered the image by now.
         return copy_again(
             target,
