@@ -286,10 +286,8 @@ impl Error {
 /// Returns the text cut to `most` bytes, for messages and log lines. Characters that begin a new
 /// line, control a terminal or turn the writing direction become spaces.
 pub fn on_one_line(text: &str, most: usize) -> String {
-    let turns = |c: char| {
-        matches!(c,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
+    let in_text = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}');
+    let turns = |c: char| in_text(c) || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}');
     let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
     shortened(text, most).chars().map(plain).collect()
 }
