@@ -15,6 +15,7 @@ use crate::allowed::Allowed;
 use crate::command::{Command, Outcome};
 use crate::digest::digest;
 use crate::error::Error;
+pub use crate::error::Place;
 use crate::ids::{AccountId, Region, SnapshotId};
 use crate::ledger::Run;
 use crate::source::Source;
@@ -86,13 +87,6 @@ pub struct Aws {
 struct Actor {
     account: String,
     credentials: Option<Credentials>,
-}
-
-/// Whose call it is and where it goes: the first thing an error must tell.
-#[derive(Debug, Clone)]
-pub struct Place {
-    pub account: String,
-    pub region: String,
 }
 
 impl Actor {

@@ -1,15 +1,21 @@
-//! Whom a run lets use a source key, as statements of the key's policy, and read back from them. As little as EC2 needs for what it
-//! does in their name:
+//! The principals that a run lets use a source key, as statements of the key's policy. Reads the
+//! principals back from the statements.
 //!
-//! | statement | allows | only |
-//! |---|---|---|
-//! | `…Describe` | `kms:DescribeKey`, which the copy role asks directly to see whether the policy counts yet | |
-//! | `…Use` | reading the snapshots' data keys, and encrypting those of copies and volumes | through EC2 in the run's Regions |
-//! | `…Grant` | `kms:CreateGrant` | through EC2 there, and for an AWS resource: the volume |
-//! | `…GrantRoles` | `kms:CreateGrant` directly: Auto Scaling's grant is made from the account of the group | for launching, to the service-linked roles asked for, with what they need |
+//! The statements allow only what EC2 needs when it acts for these principals:
 //!
-//! Accounts are the principals, and roles stand in a condition: a policy that names a role is refused where the role does not exist,
-//! and forgets it when it is made anew. `…Members` are the same for an organisation or its units.
+//! - `…Describe` allows `kms:DescribeKey`. The copy role calls it to see whether the policy is in
+//!   force yet.
+//! - `…Use` allows reading the snapshots' data keys, and encrypting those of copies and volumes.
+//!   Only through EC2 in the run's Regions.
+//! - `…Grant` allows `kms:CreateGrant`. Only through EC2 in the run's Regions, and for an AWS
+//!   resource: the volume.
+//! - `…GrantRoles` allows `kms:CreateGrant` directly, because the account of an Auto Scaling group
+//!   makes that grant. Only for launching, to the service-linked roles of the request, with the
+//!   operations they need.
+//!
+//! Accounts are the principals, and roles stand in a condition. KMS refuses a policy that names a
+//! role that does not exist, and loses a role that is created anew. `…Members` are the same
+//! statements for an organization or its units.
 
 use std::collections::BTreeSet;
 
@@ -18,14 +24,16 @@ use serde_json::{Map, Value, json};
 use super::sid;
 use crate::ids::{AccountId, Region, RoleName};
 
-/// What EC2 does with the key for a copy or a volume (EBS user guide, permissions for encryption), less DescribeKey and CreateGrant.
+/// The actions of EC2 on the key for a copy or a volume, except DescribeKey and CreateGrant (EBS
+/// user guide, permissions for encryption).
 const USES: [&str; 4] = [
     "kms:Decrypt",
     "kms:GenerateDataKeyWithoutPlaintext",
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
 ];
-/// What the grant of a service-linked role may hold (EC2 Auto Scaling user guide, key policies for encrypted volumes).
+/// The operations that a grant for a service-linked role may contain (EC2 Auto Scaling user guide,
+/// key policies for encrypted volumes).
 const OF_SERVICE_LINKED_ROLES: [&str; 8] = [
     "CreateGrant",
     "Decrypt",
@@ -37,37 +45,40 @@ const OF_SERVICE_LINKED_ROLES: [&str; 8] = [
     "ReEncryptTo",
 ];
 
-/// Who.
+/// The principals that may use a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
+    /// Accounts, as principals.
     pub accounts: BTreeSet<AccountId>,
-    /// What the ARN of an account's principal must be like; none if the account says who may.
+    /// Patterns for the ARNs of the accounts' principals; empty if the accounts themselves decide.
     pub roles: BTreeSet<String>,
-    /// `o-…` of members.
+    /// The ID (`o-…`) of the organization whose members are principals.
     pub organization: Option<String>,
-    /// All its accounts.
+    /// Whether all accounts of the organization are principals.
     pub whole: bool,
-    /// Or those in these units, `ou-…`.
+    /// The units (`ou-…`) whose accounts are principals.
     pub units: BTreeSet<String>,
+    /// Patterns for the ARNs of the members' principals.
     pub member_roles: BTreeSet<String>,
-    /// Where EC2 acts for them.
+    /// The Regions in which EC2 acts for the principals.
     pub regions: BTreeSet<Region>,
 }
 
-/// What all runs of a mode have in common.
+/// The terms that all statements of a run have in common.
 #[derive(Debug, Clone)]
 pub struct Terms {
+    /// The partition of the key.
     pub partition: &'static str,
-    /// The key's own account, which its policy speaks of already.
+    /// The key's own account, which its policy names already.
     pub owner: AccountId,
-    /// To launch from the image, not to copy it.
+    /// Whether the principals launch from the image, instead of copying it.
     pub launch: bool,
-    /// ARNs of service-linked roles, of whatever account.
+    /// ARNs of service-linked roles, in any account.
     pub service_linked_roles: Vec<String>,
 }
 
 impl Access {
-    /// Both together.
+    /// Returns the union of both.
     #[must_use]
     pub fn and(mut self, more: Self) -> Self {
         self.accounts.extend(more.accounts);
@@ -77,7 +88,7 @@ impl Access {
         self.units.extend(more.units);
         self.member_roles.extend(more.member_roles);
         self.regions.extend(more.regions);
-        // A role of any account stands for the same of each.
+        // The pattern of a role in any account covers the role in each account.
         let anywhere: BTreeSet<String> = self.roles.iter().filter_map(|r| role_of_any(r)).collect();
         let all = std::mem::take(&mut self.roles);
         let covered = |arn: &String| arn.split_once(":role/").map(|(_, name)| name.to_owned());
@@ -90,7 +101,7 @@ impl Access {
         self
     }
 
-    /// Adds an organisation or a unit by its ARN, as AWS Organizations writes it.
+    /// Adds an organization or a unit by its ARN, as AWS Organizations writes it.
     pub fn add_audience(&mut self, arn: &str) {
         let mut parts = arn.rsplit('/');
         let (last, before) = (parts.next().unwrap_or_default(), parts.next());
@@ -103,7 +114,7 @@ impl Access {
         }
     }
 
-    /// Takes out those that are gone: accounts and units by their IDs, the organisation by its.
+    /// Removes accounts and units by their IDs, and the organization by its ID.
     pub fn remove(&mut self, is_gone: impl Fn(&str) -> bool) {
         self.accounts.retain(|account| !is_gone(account.as_str()));
         self.units.retain(|unit| !is_gone(unit));
@@ -112,15 +123,18 @@ impl Access {
         }
     }
 
+    /// Returns whether an organization or a unit is among the principals.
     pub fn has_members(&self) -> bool {
         self.organization.is_some() && (self.whole || !self.units.is_empty())
     }
 
+    /// Returns whether there is no principal.
     pub fn is_nobody(&self) -> bool {
         self.accounts.is_empty() && !self.has_members()
     }
 
-    /// Reads what statements of a run say. What is in none of its forms, because somebody changed it, is left out.
+    /// Reads the principals from a run's statements. A value in none of the forms of this module is
+    /// ignored: somebody changed it.
     pub fn read(statements: &[&Value]) -> Self {
         let mut access = Self::default();
         for statement in statements {
@@ -154,7 +168,7 @@ impl Access {
         access
     }
 
-    /// What is to stand in the policy.
+    /// Returns the statements that the policy must contain.
     pub fn statements(&self, run: &str, terms: &Terms) -> Vec<Value> {
         let mut all = Vec::new();
         if !self.accounts.is_empty() {
@@ -206,6 +220,27 @@ impl Access {
         principal: &Value,
         who: &Map<String, Value>,
     ) {
+        for (part, action, condition) in self.parts(terms, who) {
+            let mut statement = json!({
+                "Sid": sid(run, &format!("{part}{group}")),
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": action,
+                "Resource": "*",
+            });
+            if !condition.is_empty() {
+                statement["Condition"] = Value::Object(condition);
+            }
+            all.push(statement);
+        }
+    }
+
+    /// Returns the part, the action and the condition of each statement.
+    fn parts(
+        &self,
+        terms: &Terms,
+        who: &Map<String, Value>,
+    ) -> Vec<(&'static str, Value, Map<String, Value>)> {
         let domain = if terms.partition == "aws-cn" {
             "amazonaws.com.cn"
         } else {
@@ -251,23 +286,11 @@ impl Access {
             );
             parts.push(("GrantRoles", json!("kms:CreateGrant"), to_roles));
         }
-        for (part, action, condition) in parts {
-            let mut statement = json!({
-                "Sid": sid(run, &format!("{part}{group}")),
-                "Effect": "Allow",
-                "Principal": principal,
-                "Action": action,
-                "Resource": "*",
-            });
-            if !condition.is_empty() {
-                statement["Condition"] = Value::Object(condition);
-            }
-            all.push(statement);
-        }
+        parts
     }
 }
 
-/// Adds a condition, unless it would list nothing.
+/// Adds a condition, unless its list is empty.
 fn put<'a, T: AsRef<str> + 'a>(
     condition: &mut Map<String, Value>,
     operator: &str,
@@ -284,12 +307,12 @@ fn put<'a, T: AsRef<str> + 'a>(
     keys[key] = value;
 }
 
-/// What the ARN of a role of any account is like.
+/// Returns the pattern of a role's ARN in any account.
 pub fn role_anywhere(partition: &str, role: &RoleName) -> String {
     format!("arn:{partition}:iam::*:role/{role}")
 }
 
-/// The role's name, where the account is any.
+/// Returns the role's name from the pattern of any account.
 fn role_of_any(arn: &str) -> Option<String> {
     let (account, name) = arn.split_once(":role/")?;
     account.ends_with(":*").then(|| name.to_owned())
@@ -311,7 +334,7 @@ fn is_role(arn: &str) -> bool {
         && role.is_some_and(|role| RoleName::parse(role).is_ok())
 }
 
-/// One text, or a list of them.
+/// Returns one text, or a list of texts, as a list.
 fn words(value: &Value) -> Vec<String> {
     match value {
         Value::String(one) => vec![one.clone()],

@@ -1,4 +1,4 @@
-//! What a state asks the ledger for.
+//! The run and the attempt that a state asks the ledger for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,23 +8,24 @@ use super::{Order, State, TargetPhase};
 use crate::ledger::{Attempt, Kind, Run, RunStatus, RunTarget, SCHEMA};
 use crate::request::KeyAccess;
 
-/// How long each copy may take, by the request's word.
+/// The minutes within which EC2 completes each copy, by the request's name.
 const COMPLETION: &str = "CopyCompletionMinutes";
 
 impl Run {
-    /// How long each copy may take, if the request says so.
+    /// Returns the minutes within which EC2 completes each copy, if the request says so.
     pub fn completion_minutes(&self) -> Option<u64> {
         self.order[COMPLETION].as_u64()
     }
 }
 
 impl State {
-    /// The attempt that this state goes on with.
+    /// Returns the attempt that this state continues.
     pub fn attempt(&self) -> Attempt {
         Attempt::new(&self.run, self.attempt)
     }
 
-    /// Organizations and units that are let in as such: to launch, or by the policies of keys.
+    /// Returns the ARNs of organizations and units that are opened to as such: to launch, or by key
+    /// policies.
     pub fn audience(&self) -> &[String] {
         match &self.order.share {
             Some(share) => &share.audience,
@@ -32,7 +33,7 @@ impl State {
         }
     }
 
-    /// Where these targets have the source opened to.
+    /// Returns the ledger's form of these targets.
     fn run_targets(&self, targets: &[usize]) -> BTreeSet<RunTarget> {
         let targets = targets.iter().map(|&i| &self.targets[i]);
         let each = targets.map(|target| RunTarget {
@@ -43,12 +44,13 @@ impl State {
         each.collect()
     }
 
-    /// Whether targets make grants on the source keys, for service-linked roles that launch from the shared image.
+    /// Returns whether targets make grants on the source keys, for service-linked roles that launch
+    /// from the shared image.
     pub fn grants_on_source_keys(&self) -> bool {
         self.order.share.is_some() && !self.order.service_linked_roles.is_empty()
     }
 
-    /// The run as this state has it: no attempt of it is known yet.
+    /// Returns the run of this state, without an attempt.
     pub fn as_run(&self) -> Run {
         let targets = self.targets.iter().enumerate();
         let opened = targets.filter(|(_, t)| t.phase != TargetPhase::Removing);
@@ -56,7 +58,7 @@ impl State {
         self.as_run_to(&opened)
     }
 
-    /// The same, about these targets only.
+    /// Returns the run of this state with these targets only.
     pub fn as_run_to(&self, opened: &[usize]) -> Run {
         let snapshots = self.source.snapshots.iter().map(ToString::to_string);
         let mut resources: BTreeSet<String> = snapshots.collect();
@@ -106,7 +108,8 @@ impl State {
 }
 
 impl Order {
-    /// What of it decides what is opened, how, and for how long; to whom a lasting share is opened is listed apart.
+    /// Returns the part of the order that decides what is opened, how, and for how long. The
+    /// principals of a lasting share are listed apart.
     pub fn opening(&self) -> Value {
         let mut opening = json!({
             "KeyAccess": self.key_access,
