@@ -195,8 +195,9 @@ pub const KEYS: [Key; 27] = [
         form: "a map of strings, or a list of `{\"Key\": …, \"Value\": …}`; at most 46 tags",
         default: "none",
         example: r#""Tags": {"team": "images"}"#,
-        about: "Tags for the copied snapshots and AMIs, beside the source's. Keys that begin with `aws:` or `amiferry:` are \
-                refused.",
+        about: "Tags for the copied snapshots and AMIs, beside the source's. Keys that begin with \
+                `aws:` or `amiferry:` are refused. An Update of a custom resource changes the tags \
+                of copies that stand; a direct call does not.",
     },
     Key {
         name: "CopyTags",
@@ -206,8 +207,9 @@ pub const KEYS: [Key; 27] = [
         form: "`true` or `false`",
         default: "`true`",
         example: r#""CopyTags": false"#,
-        about: "Whether copies get the source's tags. A resource has 50 tags at most; the target's `Notes` in the reply list \
-                the tags without room.",
+        about: "Whether copies get the source's tags. A resource has 50 tags at most; the target's \
+                `Notes` in the reply list the tags without room. An Update of a custom resource \
+                changes the tags of copies that stand; a direct call does not.",
     },
     Key {
         name: "KeyAccess",
@@ -260,8 +262,9 @@ pub const KEYS: [Key; 27] = [
         form: "a list of service names, some with `_` and a custom suffix; at most eight roles",
         default: "none",
         example: r#""ServiceLinkedRoles": ["autoscaling.amazonaws.com", "spot.amazonaws.com"]"#,
-        about: "Services that launch instances by a service-linked role, which needs a grant on the key: see [Auto Scaling and \
-                Spot](#auto-scaling-and-spot).",
+        about: "Services that launch instances by a service-linked role, which needs a grant on \
+                the key: see [Auto Scaling and Spot](#auto-scaling-and-spot). An entry that an \
+                Update takes off loses its grants, unless another run counts on them.",
     },
     Key {
         name: "CreateServiceLinkedRoles",
@@ -271,7 +274,7 @@ pub const KEYS: [Key; 27] = [
         form: "`true` or `false`",
         default: "`false`",
         example: r#""CreateServiceLinkedRoles": true, "ServiceLinkedRoles": ["spot.amazonaws.com"]"#,
-        about: "Makes those service-linked roles that do not exist in a target.",
+        about: "Creates the service-linked roles that do not exist in a target.",
     },
     Key {
         name: "CopyCompletionMinutes",
