@@ -1,4 +1,4 @@
-"""What holds of every page: links lead somewhere, lines are short, and what the code has is on its page."""
+"""Every page has working links, short lines, and the facts of the code."""
 
 import re
 

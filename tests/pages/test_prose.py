@@ -86,6 +86,7 @@ def test_a_comment_that_opens_with_a_pronoun_for_something_unnamed_is_a_fault(tm
         ("a.rs", "let a = 1; // It ends.\n"),
         ("a.py", "# It ends.\n"),
         ("a.py", 'a = 1\n\n\ndef b():\n    """It ends."""\n'),
+        ("a.py", 'a = 1\n"""It ends."""\n'),
         ("a.yaml", "a: 1 # It ends.\n"),
         ("a.toml", "# It ends.\n"),
         ("Makefile", "a: ## It ends.\n"),
