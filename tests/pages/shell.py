@@ -19,10 +19,11 @@ def blocks(page):
 
 
 def played(page, folder, words=("aws", "make", "demo")):
-    """Returns the commands of a page's blocks in order, each as the words that a shell makes of it.
+    """The commands of a page's blocks, each as the words that a shell makes of it, in the order of
+    the page.
 
-    A command answers `example`, so that loops over its lines run once. Commands write down how they
-    were called, also if their output is caught or goes elsewhere.
+    A command answers `example`, so that loops over what it lists run once. Commands write down how
+    they were called also where their output is caught or goes elsewhere.
     """
     note = "".join(
         f"{name}() {{ printf '%s\\0' {name} \"$@\" $'\\n' >&3; echo example; }}\n"

@@ -22,7 +22,7 @@ WITH_COMMANDS = [page for page in PAGES if "```sh" in page.read_text()]
 
 @pytest.fixture
 def folder(tmp_path):
-    """Returns a folder with the files that the commands read."""
+    """The files and variables that the commands need."""
     for name in ("events", "templates"):
         (tmp_path / name).symlink_to(ROOT / name)
     archive = tmp_path / "target" / "lambda" / "bootstrap" / "bootstrap.zip"
@@ -48,7 +48,8 @@ def test_every_block_is_a_script(page):
 
 
 def the_cli_takes(words, folder, monkeypatch, capsys):
-    """Has the AWS CLI build the request of a command by its models of AWS, and send nothing."""
+    """Has the AWS CLI make the request of a command, which its models of AWS's services check, and
+    send nothing."""
     service, command, *rest = words[1:]
     driver = create_clidriver()
     table = driver.create_help_command().command_table[service]
