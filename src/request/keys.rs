@@ -217,7 +217,8 @@ pub const KEYS: [Key; 27] = [
         default: "none",
         example: r#""Tags": {"team": "images"}"#,
         about: "Tags for the copied snapshots and AMIs, beside the source's. Keys that begin with \
-            `aws:` or `amiferry:` are refused.",
+                `aws:` or `amiferry:` are refused. An Update of a custom resource changes the tags \
+                of copies that stand; a direct call does not.",
     },
     Key {
         name: "CopyTags",
@@ -228,7 +229,8 @@ pub const KEYS: [Key; 27] = [
         default: "`true`",
         example: r#""CopyTags": false"#,
         about: "Whether copies get the source's tags. A resource has 50 tags at most; the target's \
-            `Notes` in the reply list the tags without room.",
+                `Notes` in the reply list the tags without room. An Update of a custom resource \
+                changes the tags of copies that stand; a direct call does not.",
     },
     Key {
         name: "KeyAccess",
@@ -284,7 +286,8 @@ pub const KEYS: [Key; 27] = [
         default: "none",
         example: r#""ServiceLinkedRoles": ["autoscaling.amazonaws.com", "spot.amazonaws.com"]"#,
         about: "Services that launch instances by a service-linked role, which needs a grant on \
-            the key: see [Auto Scaling and Spot](#auto-scaling-and-spot).",
+                the key: see [Auto Scaling and Spot](#auto-scaling-and-spot). An entry that an \
+                Update takes off loses its grants, unless another run counts on them.",
     },
     Key {
         name: "CreateServiceLinkedRoles",
@@ -297,7 +300,7 @@ pub const KEYS: [Key; 27] = [
             r#""CreateServiceLinkedRoles": true, "#,
             r#""ServiceLinkedRoles": ["spot.amazonaws.com"]"#
         ),
-        about: "Makes those service-linked roles that do not exist in a target.",
+        about: "Creates the service-linked roles that do not exist in a target.",
     },
     Key {
         name: "CopyCompletionMinutes",
