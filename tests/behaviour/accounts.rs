@@ -41,7 +41,7 @@ fn keyed(role: Role) -> Account {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_role() {
+async fn a_target_without_the_role_fails_alone_as_role_not_assumable() {
     let told = fails_alone(
         keyed(Role::admin("Other")),
         "RoleNotAssumable",
@@ -58,13 +58,13 @@ async fn no_role() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_trusts_somebody_else() {
+async fn a_role_that_trusts_another_account_fails_its_target_alone() {
     let role = Role::admin("AmiCopyRole").trusts("arn:aws:iam::999999999999:root");
     fails_alone(keyed(role), "RoleNotAssumable", "trust policy").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_external_id() {
+async fn a_role_that_demands_an_external_id_fails_a_target_without_one() {
     let role = Role::admin("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
         .external_id("expected");
@@ -72,13 +72,13 @@ async fn a_missing_external_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_not_there() {
+async fn a_missing_target_key_fails_its_target_alone() {
     let bad = Account::new(BAD.0).role(copy_role(BAD.0, &[HOME]));
     fails_alone(bad, "TargetKeyMissing", "check that alias/amis exists").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disabled_key() {
+async fn a_disabled_target_key_fails_its_target_alone() {
     let key = Key::new(HOME, "22222222-aaaa-bbbb-cccc-000000000002")
         .alias("alias/amis")
         .state("Disabled");
@@ -88,7 +88,7 @@ async fn a_disabled_key() {
 
 /// The copy is accepted and ends in error: EC2's own way of saying that the key cannot be used.
 #[tokio::test(start_paused = true)]
-async fn a_role_that_may_not_use_its_key() {
+async fn a_role_that_may_not_use_its_key_fails_its_target_alone() {
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:*","kms:DescribeKey"],"Resource":"*"},
         {"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:111111111111:key/*"}]}"#;
     let role = Role::new("AmiCopyRole")
@@ -110,7 +110,7 @@ async fn a_role_that_may_not_use_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_may_not_use_the_source_key() {
+async fn a_role_that_may_not_use_the_source_key_fails_its_target_alone() {
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"},
         {"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:333333333333:key/*"}]}"#;
     let role = Role::new("AmiCopyRole")
@@ -120,7 +120,7 @@ async fn a_role_that_may_not_use_the_source_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_may_not_copy() {
+async fn a_role_that_may_not_copy_fails_its_target_alone() {
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:Describe*","ec2:DeleteSnapshot","kms:*"],"Resource":"*"}]}"#;
     let role = Role::new("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
@@ -133,7 +133,7 @@ async fn a_role_that_may_not_copy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_is_taken() {
+async fn a_name_taken_by_another_image_fails_its_target_and_leaves_that_image() {
     let taken = amiferry_sandbox::Image::new(
         HOME,
         "ami-00000000000000001",
@@ -158,7 +158,7 @@ async fn a_name_that_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_that_is_not_enabled() {
+async fn a_region_that_is_not_enabled_fails_its_target_alone() {
     let place = ("333333333333", "ap-east-1");
     let sandbox = Sandbox::new(world(&[GOOD, place]));
     sandbox.edit(|aws| aws.disable_region(place.0, place.1));
@@ -177,7 +177,7 @@ async fn a_region_that_is_not_enabled() {
 
 /// Without a key of its own a target gets its account's `aws/ebs`; with an external ID the role is assumed by it.
 #[tokio::test(start_paused = true)]
-async fn a_target_without_a_key_and_one_with_an_external_id() {
+async fn a_target_without_a_key_uses_aws_ebs_and_an_external_id_is_sent() {
     let role = copy_role(BAD.0, &[HOME]);
     let trust = role.trust_policy.clone().unwrap().replace(
         "\"Condition\": {",
@@ -212,7 +212,7 @@ async fn a_target_without_a_key_and_one_with_an_external_id() {
 
 /// One slow or dead account does not hold up the others, nor keep the source open for ever.
 #[tokio::test(start_paused = true)]
-async fn an_account_that_never_answers() {
+async fn an_account_that_never_answers_fails_alone_and_in_bounded_time() {
     let sandbox = Sandbox::new(world(&[GOOD, BAD]));
     sandbox.set_fault(|call| {
         let about_bad = call.account == BAD.0
@@ -237,7 +237,7 @@ async fn an_account_that_never_answers() {
 
 /// `KeyAccess: None`: the policy of the source key, which somebody else wrote, lets the role in; no grant is made.
 #[tokio::test(start_paused = true)]
-async fn access_to_the_source_key_by_its_policy_alone() {
+async fn a_copy_with_key_access_none_relies_on_the_key_policy_and_makes_no_grant() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"}, "Resource": "*",
@@ -270,7 +270,7 @@ fn members(places: &[Place]) -> Sandbox {
 
 /// What an organisation forbids while a run is under way fails the target with what AWS said, and what to look for.
 #[tokio::test(start_paused = true)]
-async fn a_service_control_policy_in_the_middle_of_a_run() {
+async fn a_service_control_policy_added_during_a_run_fails_its_target_and_is_named() {
     for (action, said) in [
         ("ec2:RegisterImage", "RegisterImage"),
         ("ec2:DescribeSnapshots", "DescribeSnapshots"),
@@ -305,7 +305,7 @@ async fn a_service_control_policy_in_the_middle_of_a_run() {
 
 /// An account that is closed while a run is under way: what is in it goes with it; the others are served.
 #[tokio::test(start_paused = true)]
-async fn an_account_suspended_in_the_middle_of_a_run() {
+async fn an_account_suspended_during_a_run_fails_alone() {
     let sandbox = members(&TWO);
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     sandbox.edit(|aws| assert!(aws.suspend_account(TWO[0].0)));
@@ -321,7 +321,7 @@ async fn an_account_suspended_in_the_middle_of_a_run() {
 /// The policy of a target's key changed while copies are under way: EC2 has its grant for those, but a copy that has to be made again
 /// cannot use the key any more.
 #[tokio::test(start_paused = true)]
-async fn a_key_policy_changed_in_the_middle_of_a_run() {
+async fn a_target_key_policy_narrowed_during_a_run_fails_copies_made_again() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     let nobody = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
@@ -348,7 +348,7 @@ async fn a_key_policy_changed_in_the_middle_of_a_run() {
 
 /// For an hour there is no room for another copy: it is waited for, in line.
 #[tokio::test(start_paused = true)]
-async fn a_quota_that_is_full_for_an_hour_is_waited_for() {
+async fn a_quota_full_for_an_hour_delays_the_copy_and_does_not_fail_it() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let full = amiferry_sandbox::Limits {
         concurrent_copies: 0,

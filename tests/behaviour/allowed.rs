@@ -139,7 +139,7 @@ fn share_with(account: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_is_not_listed_is_refused_by_every_way_in() {
+async fn an_account_not_listed_is_refused_in_every_event_shape() {
     let settings = bounded("333333333333", "", "true");
     let begin = "AMIFERRY_ALLOWED_ACCOUNTS: does not list 222222222222,";
     for words in [request(&TWO), share_with(ONE)] {
@@ -148,7 +148,7 @@ async fn an_account_that_is_not_listed_is_refused_by_every_way_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn permissions_that_stay_are_refused_by_every_way_in_unless_allowed_and_bounded() {
+async fn lasting_permissions_are_refused_in_every_event_shape_unless_allowed_and_bounded() {
     let kept = with(copy_to(ONE), "RevokeAfterCopy", json!("false"));
     for (words, what) in [
         (share_with(ONE), "Mode: Share"),
@@ -162,7 +162,7 @@ async fn permissions_that_stay_are_refused_by_every_way_in_unless_allowed_and_bo
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_audience_of_another_organization_is_refused_by_every_way_in() {
+async fn an_audience_of_another_organization_is_refused_in_every_event_shape() {
     let words = |key: &str, value: &str| json!({"SourceImageId": AMI, key: value, "TargetKmsKeyIds": "alias/amis"});
     let begin = "AMIFERRY_ALLOWED_ORGANIZATION: is o-zzzzzzzzzz, but";
     let elsewhere = bounded("", OTHER_ORG, "true");
@@ -182,7 +182,7 @@ async fn an_audience_of_another_organization_is_refused_by_every_way_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_outside_of_the_organization_is_refused_where_organizations_tells() {
+async fn an_account_outside_the_organization_is_refused_where_organizations_can_be_read() {
     let settings = bounded("", ORG, "true");
     for (account, words) in [
         (OUTSIDER, copy_to(OUTSIDER)),
@@ -197,7 +197,7 @@ async fn an_account_outside_of_the_organization_is_refused_where_organizations_t
 
 /// The source account is a member like others, which Organizations tells nothing.
 #[tokio::test(start_paused = true)]
-async fn where_organizations_tells_nothing_a_share_is_refused_and_a_copy_left_to_iam() {
+async fn unreadable_organizations_refuses_a_share_and_leaves_a_copy_to_iam() {
     let world = || organized_by("555555555555");
     let settings = bounded("", ORG, "true");
     let begin = format!("AMIFERRY_ALLOWED_ORGANIZATION: cannot be checked for {ONE}");
@@ -222,7 +222,7 @@ async fn where_organizations_tells_nothing_a_share_is_refused_and_a_copy_left_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_settings_allow_is_done() {
+async fn a_request_within_the_settings_succeeds() {
     let kept = with(copy_to(ONE), "RevokeAfterCopy", json!(false));
     let audience = json!({"SourceImageId": AMI, "OrganizationId": ORG, "Mode": "Share"});
     let unit = json!({"SourceImageId": AMI, "OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis"});
@@ -259,7 +259,7 @@ async fn what_the_settings_allow_is_done() {
 
 /// Settings that allow nothing any more, or are malformed, keep nobody from taking back what was given under others.
 #[tokio::test(start_paused = true)]
-async fn sharing_is_taken_back_whatever_the_settings_say() {
+async fn a_share_can_be_closed_under_any_settings() {
     for settings in [
         bounded("", "", ""),
         bounded("x", "y", "z"),
@@ -285,7 +285,7 @@ async fn sharing_is_taken_back_whatever_the_settings_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_malformed_setting_refuses_every_request_by_its_name() {
+async fn a_malformed_setting_refuses_every_request_and_is_named() {
     let malformed = |change: fn(&mut Settings)| {
         let mut settings = settings();
         change(&mut settings);
@@ -314,7 +314,7 @@ async fn a_malformed_setting_refuses_every_request_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_bucket_the_function_distributes_and_resumes_nothing() {
+async fn a_function_without_its_bucket_distributes_and_resumes_nothing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let state = call(&sandbox, &distribute(&TWO)).await.expect("begun")["State"].clone();
     for bucket in [None, Some(String::new()), Some("Not A Bucket".to_owned())] {
@@ -347,7 +347,7 @@ async fn without_its_bucket_the_function_distributes_and_resumes_nothing() {
 
 /// A custom resource is told what was refused, with and without a state machine, and its Delete is served.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_custom_resource_that_is_refused_is_answered_with_the_reason() {
+async fn a_refused_custom_resource_is_answered_with_the_reason() {
     let no_bucket = Settings {
         bucket: None,
         ..settings()

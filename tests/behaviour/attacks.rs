@@ -55,7 +55,7 @@ async fn states(sandbox: &Sandbox, event: &Value) -> Vec<Value> {
 
 /// The recipient of a genuine state exchanged, in every phase that the run goes through, for an account that has a copy role too.
 #[tokio::test(start_paused = true)]
-async fn a_recipient_exchanged_in_a_state_is_given_nothing() {
+async fn a_state_with_an_exchanged_target_opens_nothing_to_it() {
     for access in ["Grant", "Policy"] {
         let mut asked = request(&TWO[..1]);
         asked["KeyAccess"] = json!(access);
@@ -119,7 +119,7 @@ async fn states_until(sandbox: &Sandbox, event: &Value, n: usize) {
 
 /// A run that the ledger does not know, with every other word as it should be.
 #[tokio::test(start_paused = true)]
-async fn a_forged_run_opens_nothing() {
+async fn a_state_of_a_run_unknown_to_the_ledger_opens_nothing() {
     let event = distribute(&TWO[..1]);
     for state in states(&attacked_world(), &event).await {
         let sandbox = attacked_world();
@@ -142,7 +142,7 @@ async fn a_forged_run_opens_nothing() {
 
 /// A state of a run that has ended, and one of an attempt that there is not.
 #[tokio::test(start_paused = true)]
-async fn a_state_kept_from_long_ago_opens_nothing() {
+async fn a_state_of_an_ended_run_opens_nothing() {
     let sandbox = attacked_world();
     let kept = states(&sandbox, &distribute(&TWO[..1])).await;
     for image in sandbox.images(TWO[0].0, TWO[0].1) {
@@ -166,7 +166,7 @@ async fn a_state_kept_from_long_ago_opens_nothing() {
 
 /// What else of a request decides what is opened, exchanged in a genuine state.
 #[tokio::test(start_paused = true)]
-async fn what_the_request_did_not_ask_for_is_not_opened_on_a_states_word() {
+async fn a_state_with_an_exchanged_order_opens_nothing() {
     for (pointer, value) in [
         ("/Order/RevokeAfterCopy", json!(false)),
         ("/Order/KeyAccess", json!("Policy")),
@@ -202,7 +202,7 @@ async fn what_the_request_did_not_ask_for_is_not_opened_on_a_states_word() {
 
 /// An audience, and accounts, that the request of a lasting share did not name.
 #[tokio::test(start_paused = true)]
-async fn a_forged_audience_is_let_in_nowhere() {
+async fn a_state_with_an_exchanged_audience_opens_nothing_to_it() {
     let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
         "TargetAccountIds": ["222222222222"]}});
     // The settings allow the second.
@@ -241,7 +241,7 @@ async fn a_forged_audience_is_let_in_nowhere() {
 
 /// A copy role's session makes a grant of its own by virtue of the run's: it goes with the run, and the receipt tells.
 #[tokio::test(start_paused = true)]
-async fn a_targets_own_child_grant_does_not_outlive_the_run() {
+async fn a_child_grant_of_a_copy_role_is_revoked_with_the_run() {
     let sandbox = Sandbox::new(slow_world(&TWO[..1]));
     let reply = call(&sandbox, &distribute(&TWO[..1]))
         .await
@@ -269,7 +269,7 @@ async fn a_targets_own_child_grant_does_not_outlive_the_run() {
 
 /// The closings are verified by then, and no record names an attempt any more.
 #[tokio::test(start_paused = true)]
-async fn a_state_kept_until_its_closings_are_forgotten_opens_nothing() {
+async fn a_state_kept_past_the_verified_closing_opens_nothing() {
     let sandbox = attacked_world();
     let kept = states(&sandbox, &distribute(&TWO[..1])).await;
     for image in sandbox.images(TWO[0].0, TWO[0].1) {
@@ -300,7 +300,7 @@ async fn forgotten(sandbox: &Sandbox) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_state_of_a_share_that_has_ended_opens_nothing() {
+async fn a_state_of_an_ended_share_opens_nothing() {
     let share = |unshare: bool| {
         json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [TWO[0].0],
             "Unshare": unshare}})
@@ -340,7 +340,7 @@ async fn unopened(sandbox: &Sandbox, event: &Value) -> Value {
 
 /// The state claims that its role was assumed.
 #[tokio::test(start_paused = true)]
-async fn a_target_whose_role_cannot_be_assumed_gets_no_opening() {
+async fn a_state_that_claims_an_assumed_role_opens_nothing_to_its_target() {
     let sandbox = attacked_world();
     let mut state = unopened(&sandbox, &distribute(&TWO[..1])).await;
     let role = format!("arn:aws:iam::{}:role/AmiCopyRole", TWO[0].0);
@@ -353,7 +353,7 @@ async fn a_target_whose_role_cannot_be_assumed_gets_no_opening() {
 
 /// Every snapshot of this source can be shared: a staged copy stands in for none.
 #[tokio::test(start_paused = true)]
-async fn a_state_with_another_snapshot_in_place_of_the_sources_is_refused() {
+async fn a_state_with_an_exchanged_snapshot_is_refused() {
     let sandbox = attacked_world();
     let mut state = unopened(&sandbox, &distribute(&TWO[..1])).await;
     let other = amiferry_sandbox::Snapshot::new(HOME, "snap-00000000000000bad", 1).key(SOURCE_KEY);
@@ -372,7 +372,7 @@ async fn a_state_with_another_snapshot_in_place_of_the_sources_is_refused() {
 
 /// The run was not accepted for the other image, though that is of the source account too.
 #[tokio::test(start_paused = true)]
-async fn a_state_with_another_source_opens_nothing() {
+async fn a_state_with_an_exchanged_source_opens_nothing() {
     let sandbox = attacked_world();
     let mut state = unopened(&sandbox, &distribute(&TWO[..1])).await;
     let (ami, snap) = ("ami-00000000000000bad", "snap-00000000000000bad");
@@ -396,7 +396,7 @@ async fn a_state_with_another_source_opens_nothing() {
 
 /// EC2 makes a grant for the volume of an instance, and retires it with the volume.
 #[tokio::test(start_paused = true)]
-async fn the_grant_of_a_volume_in_a_target_outlives_the_run() {
+async fn a_child_grant_of_a_volume_survives_the_run() {
     let sandbox = Sandbox::new(slow_world(&TWO[..1]));
     let reply = call(&sandbox, &distribute(&TWO[..1]))
         .await

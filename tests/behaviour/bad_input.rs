@@ -20,7 +20,7 @@ async fn refused(payload: &str) -> (String, String) {
 
 /// Each mistake in the request itself is tried beside its parser; this is the way through the whole function.
 #[tokio::test(start_paused = true)]
-async fn mistakes_are_refused_by_name_before_any_call() {
+async fn a_mistaken_event_is_refused_by_name_before_any_call() {
     let with = |change: fn(&mut Value)| {
         let mut event = distribute(&TWO);
         change(&mut event["Distribute"]);
@@ -127,7 +127,7 @@ async fn a_truncated_state_is_refused_wherever_it_is_cut() {
 
 /// The function with too little time says so instead of beginning.
 #[tokio::test(start_paused = true)]
-async fn too_little_time_is_said() {
+async fn a_time_out_too_short_to_begin_is_refused_with_the_time_needed() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut short = invocation(&sandbox);
     short.deadline = Some(sandbox.now() + std::time::Duration::from_secs(9));

@@ -157,7 +157,7 @@ fn the_promises_hold_under_every_schedule() {
 
 /// Each found a defect (docs/reliability.md).
 #[test]
-fn the_schedules_that_failed_once() {
+fn schedules_that_once_failed_keep_the_promises() {
     let as_drawn = [
         9, 101, 1007, 1303, 50261, 61710, 62138, 80010, 80226, 80691, 300_200, 300_388, 300_548,
         303_171, 304_998, 401_747, 402_868,
@@ -173,7 +173,7 @@ fn the_schedules_that_failed_once() {
 
 /// Without this a seed would be no way to play a failure again.
 #[test]
-fn the_same_seed_is_the_same_schedule() {
+fn the_same_seed_gives_the_same_schedule() {
     for seed in [3, 17, 40] {
         let schedule = Schedule::of(seed);
         let play = || play(&schedule).expect("holds");

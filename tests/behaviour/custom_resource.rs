@@ -100,7 +100,7 @@ pub fn with(mut properties: Value, key: &str, value: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn created_updated_and_deleted() {
+async fn a_resource_is_created_updated_and_deleted() {
     let stack = Stack::new(&FOUR).await;
     let first = with(
         with(request(&FOUR[..2]), "OnDelete", json!("Deregister")),
@@ -151,7 +151,7 @@ async fn created_updated_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_with_retain_keeps_the_copies_and_copies_nothing() {
+async fn a_delete_with_retain_keeps_the_copies_and_copies_nothing() {
     let stack = Stack::new(&TWO).await;
     let created = stack.send(&stack.event("Create", &request(&TWO))).await;
     stack.sandbox.clear_ledger();
@@ -167,7 +167,7 @@ async fn deleted_with_retain_keeps_the_copies_and_copies_nothing() {
 
 /// After a failed Create, CloudFormation deletes what may not exist.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_create_says_why_and_its_delete_succeeds() {
+async fn a_failed_create_is_answered_with_the_reason_and_its_delete_succeeds() {
     let stack = Stack::new(&TWO).await;
     let wrong = with(request(&TWO), "Targets", json!([{"AccountId": "12"}]));
     let failed = stack.send(&stack.event("Create", &wrong)).await;
@@ -187,7 +187,7 @@ async fn a_failed_create_says_why_and_its_delete_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_fails_is_named_with_the_count_of_the_others() {
+async fn a_failed_target_is_named_in_the_answer_with_the_count_of_the_others() {
     let stack = Stack::new(&FOUR).await;
     stack.sandbox.edit(|aws| {
         for account in ["333333333333", "444444444444"] {
@@ -207,7 +207,7 @@ async fn a_target_that_fails_is_named_with_the_count_of_the_others() {
 
 /// `Wait: false` is answered when the work has begun, once.
 #[tokio::test(flavor = "multi_thread")]
-async fn answered_when_started() {
+async fn a_create_without_wait_is_answered_once_when_work_begins() {
     let stack = Stack::new(&TWO).await;
     let started = stack
         .send(&stack.event("Create", &with(request(&TWO), "Wait", json!("false"))))
@@ -222,7 +222,7 @@ async fn answered_when_started() {
 
 /// Longer than one invocation: the function goes on by invoking itself, and no state on the way holds the ResponseURL.
 #[tokio::test(flavor = "multi_thread")]
-async fn goes_on_by_invoking_itself_before_its_deadline() {
+async fn a_long_create_continues_in_invocations_of_itself_without_the_response_url() {
     let sandbox = Sandbox::new(world(&TWO).speed(100.0).copy_mib_per_second(102.4));
     let server = sandbox
         .serve(([127, 0, 0, 1], 0).into())
@@ -265,7 +265,7 @@ async fn goes_on_by_invoking_itself_before_its_deadline() {
 
 /// The property set of the source design's orchestrator, as it stands: strings, parallel lists, its own names.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_orchestrators_properties_are_a_request_as_they_stand() {
+async fn the_orchestrators_properties_are_accepted_unchanged() {
     let places = [("222222222222", HOME), ("333333333333", HOME)];
     let stack = Stack::new(&places).await;
     let mut event = stack.event(
@@ -288,7 +288,7 @@ async fn the_orchestrators_properties_are_a_request_as_they_stand() {
 
 /// Somebody copied the image in their own account, tags and all, and a snapshot of it: both are theirs.
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_with_what_others_made_of_a_copy_left_alone() {
+async fn a_delete_leaves_what_others_made_from_a_copy() {
     let stack = Stack::new(&TWO).await;
     let properties = with(request(&TWO), "OnDelete", json!("Deregister"));
     let created = stack.send(&stack.event("Create", &properties)).await;
@@ -319,7 +319,7 @@ async fn deleted_with_what_others_made_of_a_copy_left_alone() {
 
 /// The image may be long gone when its copies are to go.
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_after_the_source_is_gone() {
+async fn a_delete_succeeds_after_the_source_is_gone() {
     let stack = Stack::new(&TWO).await;
     let properties = with(request(&TWO), "OnDelete", json!("Deregister"));
     let created = stack.send(&stack.event("Create", &properties)).await;
@@ -335,7 +335,7 @@ async fn deleted_after_the_source_is_gone() {
 
 /// One event delivered twice at the same time: the same physical resource, the same images.
 #[tokio::test(flavor = "multi_thread")]
-async fn created_twice_by_one_event() {
+async fn a_create_delivered_twice_at_once_makes_one_image_per_target() {
     let stack = Stack::new(&TWO).await;
     let event = stack.event("Create", &request(&TWO)).to_string();
     let (one, two) = (
@@ -363,7 +363,7 @@ async fn created_twice_by_one_event() {
 
 /// CloudFormation waits for an hour: a run that will not be done by then is undone, and said to have failed, before.
 #[tokio::test(flavor = "multi_thread")]
-async fn copies_longer_than_cloudformation_waits_are_undone_and_answered() {
+async fn a_create_too_slow_for_cloudformation_is_undone_and_answered_in_time() {
     let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(1.0));
     let server = sandbox
         .serve(([127, 0, 0, 1], 0).into())
@@ -426,7 +426,7 @@ async fn delivered(
 
 /// S3 has a bad moment: the answer is tried again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_refused_twice_is_given_all_the_same() {
+async fn an_answer_refused_twice_is_sent_a_third_time() {
     let stack = Stack::new(&TWO).await;
     stack.sandbox.refuse_answers(AnswerRefusal::Status {
         status: 503,
@@ -444,7 +444,7 @@ async fn an_answer_refused_twice_is_given_all_the_same() {
 /// A URL that does not take the answer: before the deadline another invocation is asked for, whose payload holds no URL, and that one
 /// finds everything done. Nothing stays open meanwhile, and no error tells the URL.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_taken_is_given_by_another_invocation() {
+async fn an_answer_refused_until_the_deadline_is_sent_by_another_invocation() {
     let refusals = [
         AnswerRefusal::Status {
             status: 403,

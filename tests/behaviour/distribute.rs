@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn every_target_gets_its_own_faithful_ami_and_nothing_stays_shared() {
+async fn every_target_gets_a_faithful_ami_and_the_source_is_closed() {
     let sandbox = Sandbox::new(world(&FOUR));
     let reply = to_the_end(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -40,7 +40,7 @@ async fn every_target_gets_its_own_faithful_ami_and_nothing_stays_shared() {
 
 /// The number of calls is a promise: each is a chance to be throttled.
 #[tokio::test(start_paused = true)]
-async fn each_call_is_made_once_where_once_is_enough() {
+async fn a_run_makes_no_call_twice_where_one_suffices() {
     let sandbox = Sandbox::new(world(&FOUR));
     to_the_end(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(calls(&sandbox, "CopySnapshot"), 8);
@@ -58,7 +58,7 @@ async fn each_call_is_made_once_where_once_is_enough() {
 
 /// A finished distribution asked for again changes nothing, and shares nothing.
 #[tokio::test(start_paused = true)]
-async fn asking_again_finds_everything_done() {
+async fn a_finished_distribution_asked_for_again_changes_nothing() {
     let sandbox = Sandbox::new(world(&TWO));
     let first = to_the_end(&sandbox, &distribute(&TWO)).await;
     sandbox.clear_ledger();
@@ -78,7 +78,7 @@ async fn asking_again_finds_everything_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_target_is_added_without_copying_again_for_the_others() {
+async fn a_target_added_later_is_copied_alone() {
     let sandbox = Sandbox::new(world(&FOUR));
     to_the_end(&sandbox, &distribute(&FOUR[..2])).await;
     sandbox.clear_ledger();
@@ -91,7 +91,7 @@ async fn a_new_target_is_added_without_copying_again_for_the_others() {
 
 /// Who was allowed before is allowed after.
 #[tokio::test(start_paused = true)]
-async fn permissions_that_were_there_before_stay() {
+async fn preexisting_permissions_survive_a_distribution() {
     let sandbox = Sandbox::new(world(&FOUR));
     sandbox.edit(|aws| {
         for snapshot in [ROOT, DATA] {
@@ -108,7 +108,7 @@ async fn permissions_that_were_there_before_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sharing_stays_where_that_is_asked_for() {
+async fn openings_stay_with_revoke_after_copy_false() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut event = distribute(&TWO);
     event["Distribute"]["RevokeAfterCopy"] = json!(false);
@@ -122,7 +122,7 @@ async fn sharing_stays_where_that_is_asked_for() {
 
 /// A full queue is waited for, not failed by: two snapshots where the quota is one.
 #[tokio::test(start_paused = true)]
-async fn more_snapshots_than_ec2_copies_at_once_queue() {
+async fn more_snapshots_than_the_copy_quota_are_copied_in_turn() {
     let place = [("222222222222", HOME)];
     let sandbox = Sandbox::new(world(&place).limits(Limits {
         concurrent_copies: 1,
@@ -142,7 +142,7 @@ async fn more_snapshots_than_ec2_copies_at_once_queue() {
 
 /// Grants, tags and new resources show late; AWS says up to five minutes.
 #[tokio::test(start_paused = true)]
-async fn what_shows_late_is_waited_for() {
+async fn changes_that_show_late_delay_the_run_and_do_not_fail_it() {
     let late = Duration::from_secs(40);
     let slow = world(&TWO)
         .grant_delay(Duration::from_mins(4))
@@ -161,7 +161,7 @@ async fn what_shows_late_is_waited_for() {
 
 /// An hour of copying is a few dozen looks, not thousands, and none of it inside the function.
 #[tokio::test(start_paused = true)]
-async fn a_long_copy_is_polled_seldom() {
+async fn a_long_copy_is_polled_a_few_dozen_times() {
     let place = [("222222222222", HOME)];
     let sandbox = Sandbox::new(world(&place).copy_mib_per_second(102_400.0 / 3600.0));
     let begun = sandbox.now();
@@ -177,7 +177,7 @@ async fn a_long_copy_is_polled_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_name_is_a_template_and_tags_can_be_left_behind() {
+async fn a_name_template_is_expanded_and_copy_tags_false_copies_no_tags() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut event = distribute(&TWO);
     event["Distribute"]["Name"] = json!("{name}/{image}/{account}/{region}");
@@ -191,7 +191,7 @@ async fn the_name_is_a_template_and_tags_can_be_left_behind() {
 
 /// A source changed since is no reason to take away an AMI that may be in use.
 #[tokio::test(start_paused = true)]
-async fn an_older_copy_is_kept_though_the_source_has_changed() {
+async fn an_existing_copy_is_kept_when_the_source_has_changed() {
     let mut account = producer();
     account.images[0].imds_support = None;
     let sandbox = Sandbox::new(world_with(account, &TWO));
@@ -220,7 +220,7 @@ async fn an_older_copy_is_kept_though_the_source_has_changed() {
 
 /// Somebody deletes a copy, and asks again.
 #[tokio::test(start_paused = true)]
-async fn a_request_after_the_end_of_its_run_opens_the_source_again() {
+async fn a_request_sent_again_after_its_run_ended_copies_what_was_deleted() {
     let sandbox = Sandbox::new(world(&TWO));
     to_the_end(&sandbox, &distribute(&TWO)).await;
     let image = assert_one_image(&sandbox, TWO[0]);

@@ -32,7 +32,7 @@ fn policies(reply: &Value) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn agreeing_with_what_the_sandbox_demands() {
+async fn each_request_needs_exactly_the_actions_of_its_policies() {
     let mut idle = Vec::new();
     // Who had what taken out, and what came of it, with the actions for which the same came.
     let mut seen: Vec<([String; 4], Vec<String>)> = Vec::new();
@@ -109,7 +109,7 @@ fn text(value: &Value) -> String {
 
 /// Whatever is told is documented, with what for.
 #[tokio::test(start_paused = true)]
-async fn every_action_is_documented() {
+async fn every_action_of_the_policies_is_documented_with_its_purpose() {
     let documented = include_str!("../../docs/permissions.md");
     for (name, words) in wishes() {
         for policy in policies(&told(&wish(&words)).await) {
@@ -136,7 +136,7 @@ async fn every_action_is_documented() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_with_a_bucket_asks_for_its_ledger() {
+async fn policies_for_a_function_with_a_bucket_include_its_ledger() {
     let sandbox = Sandbox::new(world(&TWO));
     let settings = Settings {
         bucket: Some("amiferry-bucket".to_owned()),
@@ -165,7 +165,7 @@ async fn a_function_with_a_bucket_asks_for_its_ledger() {
 
 /// The example, and the shape of the answer to it.
 #[tokio::test(start_paused = true)]
-async fn one_answer() {
+async fn the_policies_reply_has_its_documented_shape() {
     let example = include_str!("../../events/policies.json");
     let example: Value = serde_json::from_str(example).expect("an event");
     let reply = told(&example["Policies"]).await;

@@ -25,7 +25,7 @@ async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
 
 /// A run with more accounts than its mark lists "needs all", and knows only its own: what others leave to it must be written down.
 #[tokio::test(start_paused = true)]
-async fn an_account_is_left_to_a_run_that_needs_too_many_to_list() {
+async fn a_run_with_many_targets_keeps_an_opening_that_a_shorter_run_shared() {
     let many: Vec<Place> = (0..61)
         .map(|n| (&*format!("{}", 600_000_000_000_u64 + n).leak(), HOME))
         .collect();
@@ -42,7 +42,7 @@ async fn an_account_is_left_to_a_run_that_needs_too_many_to_list() {
 
 /// An update takes a target off while the creation is still at work: it is one run, whose mark and grants go with its first end.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_ends_with_fewer_targets_closes_them_all() {
+async fn a_run_resumed_with_fewer_targets_closes_all_it_opened() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let long = begun(&sandbox, &distribute(&TWO)).await;
     let mut fewer = long.clone();
@@ -66,7 +66,7 @@ fn organized() -> World {
 
 /// Of an execution for a unit whose opening fails, nobody knows the targets.
 #[tokio::test(start_paused = true)]
-async fn an_execution_for_a_unit_whose_opening_fails_has_failed() {
+async fn an_execution_for_a_unit_fails_when_its_opening_fails() {
     let job = json!({"Distribute": {"SourceImageId": AMI, "OrganizationalUnitIds": ["ou-ab12-11111111"],
         "TargetKmsKeyIds": "alias/amis"}});
     let sandbox = Sandbox::new(organized());
@@ -105,7 +105,7 @@ async fn an_execution_for_a_unit_whose_opening_fails_has_failed() {
 
 /// As an error, Lambda would deliver the turn again, each time with another turn behind it.
 #[tokio::test(start_paused = true)]
-async fn a_turn_that_cannot_answer_is_handed_on_once() {
+async fn a_turn_that_cannot_answer_invokes_the_function_once() {
     let sandbox = Sandbox::new(world(&TWO));
     let state = begun(&Sandbox::new(slow_world(&TWO)), &distribute(&TWO)).await;
     let resource = json!({"RequestType": "Create", "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
@@ -119,7 +119,7 @@ async fn a_turn_that_cannot_answer_is_handed_on_once() {
 
 /// Whoever ends, or is swept, is told by the executions that the ledger names.
 #[tokio::test(start_paused = true)]
-async fn the_ledger_names_every_execution_that_works_on_a_run() {
+async fn the_ledger_lists_every_execution_that_works_on_a_run() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     for (execution, named) in [
         ("first", json!(["first"])),
@@ -147,7 +147,7 @@ fn only_run(sandbox: &Sandbox) -> Value {
 
 /// AWS takes calls and never answers, and the function's time is up before the SDK's patience: nobody would count.
 #[tokio::test(start_paused = true)]
-async fn a_target_that_is_never_heard_of_does_not_hold_the_run() {
+async fn a_target_that_never_answers_fails_and_the_run_ends() {
     for operation in ["DescribeKey", "CopySnapshot", "RegisterImage", "AssumeRole"] {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.set_fault(move |call| {
@@ -186,7 +186,7 @@ async fn a_target_that_is_never_heard_of_does_not_hold_the_run() {
 
 /// Its only target did not answer the first look; its part fails without having been let in.
 #[tokio::test(start_paused = true)]
-async fn a_part_that_was_never_let_in_is_no_earlier_try() {
+async fn a_part_that_was_never_opened_to_fails_and_the_source_is_closed() {
     let sandbox = Sandbox::new(slow_world(&TWO[..1]));
     let count = std::sync::atomic::AtomicUsize::new(0);
     sandbox.set_fault(move |call| {
@@ -206,7 +206,7 @@ async fn a_part_that_was_never_let_in_is_no_earlier_try() {
 
 /// The organisation may launch; then a snapshot cannot be opened: what is told as failed is not left half given.
 #[tokio::test(start_paused = true)]
-async fn an_audience_that_is_refused_has_nothing() {
+async fn a_refused_audience_keeps_no_launch_permission() {
     let sandbox = Sandbox::new(organized());
     sandbox.set_fault(|call| match call.operation.as_str() {
         "DescribeSnapshotAttribute" => refuse(403, "UnauthorizedOperation"),
@@ -221,7 +221,7 @@ async fn an_audience_that_is_refused_has_nothing() {
 
 /// Two stacks share an image with one account, and are deleted at the same moment: neither leaves it to the other.
 #[tokio::test(start_paused = true)]
-async fn two_shares_that_end_together_both_end() {
+async fn two_shares_closed_at_once_leave_nothing_open() {
     // Where what is written shows at once, and where it shows late.
     for late in [0, 8] {
         let world = world(&TWO).latency(Duration::from_millis(200));
@@ -276,7 +276,7 @@ async fn resource(sandbox: &Sandbox, kind: &str, id: &str, properties: &Value) {
 
 /// Another run began the copies, and was not heard of again: the image that this one made of them goes with its resource.
 #[tokio::test(start_paused = true)]
-async fn an_image_on_another_runs_copies_is_deregistered_too() {
+async fn a_delete_deregisters_an_image_that_stands_on_another_runs_copies() {
     let places = &TWO[..1];
     let sandbox = Sandbox::new(slow_world(places));
     begun(&sandbox, &distribute(places)).await;
@@ -294,7 +294,7 @@ async fn an_image_on_another_runs_copies_is_deregistered_too() {
 
 /// Keys that nobody was let in to may not even be asked for their grants.
 #[tokio::test(start_paused = true)]
-async fn deleting_asks_nothing_of_keys_that_were_never_opened() {
+async fn a_delete_lists_no_grants_of_keys_that_were_never_opened() {
     let places = &TWO[..1];
     let world = world_with(crate::staging::under_aws_ebs(2), places);
     let sandbox = Sandbox::new(world.copy_mib_per_second(4096.0));
@@ -318,7 +318,7 @@ async fn deleting_asks_nothing_of_keys_that_were_never_opened() {
 /// Another process ends the run while this one opens the source. The slow call permits after the
 /// closing, and closes again: it sees in the record that its attempt is closed, or cannot read that.
 #[tokio::test(start_paused = true)]
-async fn an_opening_made_behind_a_closing_is_closed_again() {
+async fn an_opening_made_after_its_closing_is_closed_again() {
     for blind in [false, true] {
         let sandbox = Sandbox::new(slow_world(&TWO[..1]));
         let began = sandbox.now();
@@ -359,7 +359,7 @@ async fn an_opening_made_behind_a_closing_is_closed_again() {
 
 /// A process that joins a closing has more to take away than the one that announced it, and buries it all: the first leaves it there.
 #[tokio::test(start_paused = true)]
-async fn a_closing_that_another_has_joined_is_left_to_it() {
+async fn a_closing_joined_by_another_process_is_finished_by_it() {
     let sandbox = Sandbox::new(world(&[(ONE, HOME)]));
     sandbox.set_fault(|call| {
         let removes = call

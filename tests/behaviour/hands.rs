@@ -40,7 +40,7 @@ async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
 
 /// A state of long ago believes the source to be open. Its run has closed it, and somebody has let the account in since.
 #[tokio::test(start_paused = true)]
-async fn an_old_state_takes_nothing_from_those_let_in_since() {
+async fn an_old_state_removes_no_permission_given_since() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
     let old = begun(&sandbox, &distribute(&AT_HOME)).await;
     to_the_end(&sandbox, &old).await;
@@ -70,7 +70,7 @@ async fn a_run_whose_object_was_deleted_closes_what_it_opened() {
 /// One run found the account permitted; somebody took that away; another run gave it again and ended first. The one that is left
 /// must not take it for what was there before.
 #[tokio::test(start_paused = true)]
-async fn what_was_taken_away_is_nobodys_before_any_more() {
+async fn a_removed_permission_no_longer_counts_as_preexisting() {
     for share in [false, true] {
         let sandbox = Sandbox::new(slow_world(&TWO[..1]));
         let places = [AT_HOME[0]];
@@ -97,7 +97,7 @@ async fn what_was_taken_away_is_nobodys_before_any_more() {
 
 /// A share finds the account let in by a copy that is closing at this very moment and has not seen the share's mark.
 #[tokio::test(start_paused = true)]
-async fn a_share_lasts_though_a_copy_to_the_same_account_was_closing() {
+async fn a_share_begun_while_a_copy_closes_keeps_its_openings() {
     let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": ONE}});
     for late in (0..30).step_by(3) {
         let sandbox = Sandbox::new(world(&ELSEWHERE));
@@ -136,7 +136,7 @@ async fn a_share_lasts_though_a_copy_to_the_same_account_was_closing() {
 
 /// Two runs share the copies of one target. One of them may not have its name, and undoes what it made: nothing.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_fails_leaves_another_its_copies() {
+async fn a_failed_run_leaves_the_copies_of_another_run() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
     let good = begun(&sandbox, &distribute(&AT_HOME)).await;
     let mut request = request(&AT_HOME);
@@ -165,7 +165,7 @@ async fn a_run_that_fails_leaves_another_its_copies() {
 /// Copies of our copies may bear our tags (a backup's, or those of a person who took them over). What lacks the tag by which copies are
 /// found was not made by the run that is undone.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_fails_leaves_what_others_tagged_like_a_copy() {
+async fn a_failed_run_leaves_snapshots_that_others_tagged_like_a_copy() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
     let next = begun(&sandbox, &distribute(&AT_HOME)).await;
     let theirs = "snap-0fffffffffffffff1";
@@ -194,7 +194,7 @@ async fn a_run_that_fails_leaves_what_others_tagged_like_a_copy() {
 
 /// CopySnapshot has no token: what became of a call without an answer is looked up, not asked for again.
 #[tokio::test(start_paused = true)]
-async fn a_copy_whose_answer_is_lost_is_found_and_not_made_again() {
+async fn a_copy_whose_answer_is_lost_for_good_is_found_and_not_repeated() {
     for fault in [Fault::ResetAfter, Fault::HangAfter] {
         let sandbox = Sandbox::new(slow_world(&AT_HOME));
         let lost = AtomicBool::new(false);
@@ -213,7 +213,7 @@ async fn a_copy_whose_answer_is_lost_is_found_and_not_made_again() {
 
 /// Whatever its role allows: its run's keys, its Regions, and deleting copies of this image.
 #[tokio::test(start_paused = true)]
-async fn every_session_is_narrowed_to_its_run() {
+async fn every_session_policy_is_limited_to_its_run() {
     let sandbox = Sandbox::new(world(&FOUR));
     to_the_end(&sandbox, &distribute(&FOUR)).await;
     let ledger = sandbox.ledger();
@@ -238,7 +238,7 @@ async fn every_session_is_narrowed_to_its_run() {
 
 /// A run of which no state is left made copies where nobody may look any more: that they are there is told, with where to look.
 #[tokio::test(start_paused = true)]
-async fn copies_of_an_earlier_try_that_nobody_can_look_for_are_told() {
+async fn copies_of_an_earlier_attempt_that_cannot_be_listed_are_reported() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let event = distribute(&TWO);
     begun(&sandbox, &event).await;
@@ -263,7 +263,7 @@ async fn copies_of_an_earlier_try_that_nobody_can_look_for_are_told() {
 
 /// An image that has our tags, on snapshots that are not under the key: somebody's, or made when the alias named another.
 #[tokio::test(start_paused = true)]
-async fn an_image_under_another_key_is_not_taken_for_the_copy() {
+async fn an_image_under_another_key_does_not_count_as_the_copy() {
     let sandbox = Sandbox::new(world(&TWO));
     let event = distribute(&TWO);
     let reply = to_the_end(&sandbox, &event).await;
@@ -296,7 +296,7 @@ async fn an_image_under_another_key_is_not_taken_for_the_copy() {
 /// Of two processes that tidy up, the later is denied what the earlier deleted: it is listed for a while, and has no tags any more by
 /// which the policy would allow it. That is no reason to call a person.
 #[tokio::test(start_paused = true)]
-async fn a_denied_deletion_is_tried_again_for_a_while() {
+async fn a_denied_deletion_is_retried_before_the_run_is_stuck() {
     let mut world = world(&TWO);
     for snapshot in &mut world.accounts[0].snapshots {
         snapshot.copies_fail_at = Some((50, "internal error".to_owned()));
@@ -325,7 +325,7 @@ async fn a_denied_deletion_is_tried_again_for_a_while() {
 
 /// Whatever is asked for, and however AWS keeps silent, an answer comes before the deadline.
 #[tokio::test(start_paused = true)]
-async fn nothing_waits_past_the_deadline() {
+async fn every_call_returns_before_its_deadline_however_aws_hangs() {
     let job = distribute(&TWO);
     let sandbox = Sandbox::new(slow_world(&TWO));
     let state = call(&sandbox, &job).await.expect("begins")["State"].clone();
@@ -379,7 +379,7 @@ async fn nothing_waits_past_the_deadline() {
 
 /// What a call had started when it was killed is in no state: the next looks for it before it starts anything.
 #[tokio::test(start_paused = true)]
-async fn what_a_killed_call_had_started_is_found_by_the_next() {
+async fn copies_started_by_a_killed_call_are_found_by_the_next() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
     // The source key is waited for: nothing has been started when the first call returns.
     sandbox.set_fault(|call| {

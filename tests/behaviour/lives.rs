@@ -47,7 +47,7 @@ pub async fn delete(stack: &Stack, id: &str, properties: &Value) -> Value {
 
 /// The answer to the Create was lost or came too late: CloudFormation deletes by an ID of its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_by_an_id_that_cloudformation_made_up() {
+async fn a_delete_with_an_id_made_by_cloudformation_finds_its_copies() {
     for properties in [deregistered(&TWO), shared(&["222222222222"])] {
         let stack = Stack::new(&TWO).await;
         let created = stack.send(&stack.event("Create", &properties)).await;
@@ -61,7 +61,7 @@ async fn deleted_by_an_id_that_cloudformation_made_up() {
 
 /// Of a resource that never began there is nothing, and nobody is asked.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_that_never_began_is_deleted_without_looking() {
+async fn a_resource_that_never_began_is_deleted_without_a_look() {
     let stack = Stack::new(&TWO).await;
     let deleted = delete(&stack, ITS_OWN, &deregistered(&TWO)).await;
     assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
@@ -92,7 +92,7 @@ pub async fn served(sandbox: &Sandbox, event: Value) {
 
 /// A stack's creation is cancelled while its copies are being made: the Delete goes before, and nothing is left.
 #[tokio::test(start_paused = true)]
-async fn a_delete_overtakes_the_create_that_is_at_work() {
+async fn a_delete_overtakes_a_create_under_way() {
     for (on_delete, after) in [
         ("Deregister", 20),
         ("Retain", 20),
@@ -126,7 +126,7 @@ async fn a_delete_overtakes_the_create_that_is_at_work() {
 /// An update is cancelled while it copies into one more account: CloudFormation sends the old properties, and what only the cancelled one
 /// wanted is undone.
 #[tokio::test(start_paused = true)]
-async fn an_update_overtakes_another_that_is_at_work() {
+async fn an_update_overtakes_an_update_under_way() {
     let sandbox = Sandbox::new(slow_world(&FOUR));
     let one = deregistered(&FOUR[..1]);
     served(&sandbox, unread("Create", &one)).await;
@@ -150,7 +150,7 @@ async fn an_update_overtakes_another_that_is_at_work() {
 
 /// Whenever the later event comes, the earlier one ends as overtaken: an attempt that is over because of it has not failed.
 #[tokio::test(start_paused = true)]
-async fn an_update_that_is_overtaken_has_not_failed_whenever_the_later_comes() {
+async fn an_overtaken_update_ends_as_overtaken_at_every_step() {
     let (one, two) = (deregistered(&TWO[..1]), deregistered(&TWO));
     for tenths in (0..60).step_by(2) {
         let latency = Duration::from_millis(100);
@@ -183,7 +183,7 @@ async fn an_update_that_is_overtaken_has_not_failed_whenever_the_later_comes() {
 
 /// On the machine the execution of an event that was overtaken ends without an alarm.
 #[tokio::test(start_paused = true)]
-async fn an_overtaken_execution_has_not_failed() {
+async fn an_overtaken_execution_ends_without_failing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let properties = request(&TWO);
     let job = |kind: &str| {
@@ -204,7 +204,7 @@ async fn an_overtaken_execution_has_not_failed() {
 
 /// A share that becomes copies, and copies that become a share: the old way is taken back.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mode_is_changed_by_an_update() {
+async fn an_update_of_the_mode_closes_the_former_way() {
     let place = [TWO[0]];
     let (copied, given) = (deregistered(&place), shared(&["222222222222"]));
     let stack = Stack::new(&place).await;
@@ -229,7 +229,7 @@ async fn the_mode_is_changed_by_an_update() {
 
 /// A process that dies while a share becomes copies leaves nothing shared: the sweeper takes it back.
 #[tokio::test(start_paused = true)]
-async fn a_share_that_was_becoming_copies_is_swept() {
+async fn a_share_killed_while_becoming_copies_is_closed_by_the_sweeper() {
     let place = [TWO[0]];
     let (copied, given) = (deregistered(&place), shared(&["222222222222"]));
     let sandbox = Sandbox::new(slow_world(&place));
@@ -257,7 +257,7 @@ async fn a_share_that_was_becoming_copies_is_swept() {
 
 /// An account that lost its role, or was closed, keeps no stack from being deleted or updated; that nobody looked is told.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_is_gone_is_taken_off_and_deleted() {
+async fn a_resource_is_updated_and_deleted_though_an_account_is_gone() {
     let stack = Stack::new(&FOUR).await;
     let all = deregistered(&FOUR[..3]);
     let created = stack.send(&stack.event("Create", &all)).await;
@@ -288,7 +288,7 @@ async fn an_account_that_is_gone_is_taken_off_and_deleted() {
 
 /// The work ends in time for the answer: by the resource's own time-out, counted from when CloudFormation signed its URL.
 #[tokio::test(start_paused = true)]
-async fn the_work_ends_before_cloudformation_gives_up() {
+async fn a_resource_is_answered_before_its_service_time_out() {
     for (timeout, seconds) in [
         (None, 3300),
         (Some("600"), 550),
@@ -327,7 +327,7 @@ fn seconds_of(sandbox: &Sandbox) -> i64 {
 
 /// Another key, another name: the copy is made anew, under a free name if need be, and the one of before goes when the new one stands.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_key_or_name_is_a_new_copy() {
+async fn an_update_of_key_or_name_replaces_the_copy() {
     let place = [TWO[0]];
     let other_key = "22222222-aaaa-bbbb-cccc-0000000000ff";
     for (change, on_delete) in [
@@ -387,7 +387,7 @@ async fn another_key_or_name_is_a_new_copy() {
 
 /// An event is delivered once more while its execution, which has answered, is about to end: the ResponseURL is not kept again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_delivered_again_keeps_no_url() {
+async fn an_event_delivered_again_stores_no_response_url() {
     let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
     let settings = Settings {
         state_machine: Some(MACHINE.to_owned()),
@@ -407,7 +407,7 @@ async fn an_event_delivered_again_keeps_no_url() {
 
 /// An execution that somebody stops, or whose time is up, answers CloudFormation at once; its targets are tidied, and its source is closed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_execution_is_answered_and_tidied() {
+async fn a_stopped_execution_is_answered_and_leaves_nothing() {
     let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
     let sandbox = &stack.sandbox;
     let settings = Settings {
@@ -477,7 +477,7 @@ fn with_machine() -> World {
 
 /// A resource under another logical ID, or of another stack: the AMI that both count on stays until the last of them is deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_resource_counts_on_is_kept_until_the_last() {
+async fn an_image_that_another_resource_counts_on_is_kept_until_the_last_delete() {
     let place = [TWO[0]];
     for first in ["GoldenImage", "Renamed"] {
         let stack = Stack::new(&place).await;
@@ -523,7 +523,7 @@ async fn what_another_resource_counts_on_is_kept_until_the_last() {
 
 /// A direct call's AMI is not a resource's to take away, nor what a resource has retained.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_run_or_a_retained_resource_left_is_kept() {
+async fn a_delete_keeps_images_of_direct_calls_and_retained_resources() {
     let place = [TWO[0]];
     for retained in [false, true] {
         let stack = Stack::new(&place).await;

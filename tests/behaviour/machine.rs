@@ -100,7 +100,7 @@ pub async fn execute(sandbox: &Sandbox, job: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_target_has_a_part_and_the_whole_is_closed() {
+async fn an_execution_gives_each_target_a_part_and_closes_the_source() {
     let sandbox = Sandbox::new(slow_world(&FOUR));
     let reply = execute(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -128,7 +128,7 @@ async fn each_target_has_a_part_and_the_whole_is_closed() {
 
 /// Nothing is shared with an account that fails, and it does not stop the others.
 #[tokio::test(start_paused = true)]
-async fn a_part_that_fails_fails_alone() {
+async fn a_failed_part_leaves_the_other_parts_alone() {
     let sandbox = Sandbox::new(slow_world(&FOUR));
     sandbox.edit(|aws| assert!(aws.drop_principal("arn:aws:iam::444444444444:role/AmiCopyRole")));
     let reply = execute(&sandbox, &distribute(&FOUR)).await;
@@ -141,7 +141,7 @@ async fn a_part_that_fails_fails_alone() {
 
 /// Children that are lost, with or without their copies started: what they made is undone, and the source is closed.
 #[tokio::test(start_paused = true)]
-async fn parts_that_never_come_back_are_undone() {
+async fn lost_parts_are_undone_and_the_source_is_closed() {
     for lost in [
         json!([]),
         json!([null, {"Cause": "?"}]),
@@ -169,7 +169,7 @@ async fn parts_that_never_come_back_are_undone() {
 
 /// A child at work while its execution is stopped, and the source swept: it opens nothing again.
 #[tokio::test(start_paused = true)]
-async fn a_part_of_a_run_that_is_over_opens_nothing() {
+async fn a_part_of_an_ended_run_opens_nothing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let job = distribute(&TWO);
     let (opened, _) = open(&sandbox, &job).await;
@@ -193,7 +193,7 @@ async fn a_part_of_a_run_that_is_over_opens_nothing() {
 
 /// A target that stumbles while the source is opened is let in by its part.
 #[tokio::test(start_paused = true)]
-async fn a_target_that_answers_late_is_let_in_by_its_part() {
+async fn a_target_that_answers_late_is_opened_to_by_its_part() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let denied = std::sync::atomic::AtomicUsize::new(0);
     sandbox.set_fault(move |call| {
@@ -217,7 +217,7 @@ async fn a_target_that_answers_late_is_let_in_by_its_part() {
 
 /// The same with key policies: the part adds its own account to the statements that the whole put in, and the whole takes them out.
 #[tokio::test(start_paused = true)]
-async fn a_late_part_is_added_to_the_key_policy() {
+async fn a_late_part_adds_its_account_to_the_key_policy() {
     let sandbox = Sandbox::new(crate::key_policy::editing_world(&TWO).copy_mib_per_second(250.0));
     let before = key_policy(&sandbox).await;
     let (count, world) = (std::sync::atomic::AtomicUsize::new(0), sandbox.clone());
@@ -264,7 +264,7 @@ async fn an_image_made_by_a_lost_part_is_kept() {
 
 /// Cut after every single call of an execution, and before it: each task is called again by the machine.
 #[tokio::test(start_paused = true)]
-async fn cut_at_every_call_it_ends_as_if_nothing_had_been() {
+async fn an_execution_killed_at_any_call_succeeds() {
     for fault in [Fault::HangAfter, Fault::ResetBefore] {
         for n in 0.. {
             let sandbox = Sandbox::new(world(&TWO));
@@ -283,7 +283,7 @@ async fn cut_at_every_call_it_ends_as_if_nothing_had_been() {
 
 /// Opening that dies for good, at every call, before it could hand over any state: what it opened is found by its marks.
 #[tokio::test(start_paused = true)]
-async fn opening_that_dies_for_good_leaves_nothing_open() {
+async fn an_execution_whose_opening_dies_at_any_call_leaves_nothing_open() {
     for n in 0.. {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.set_fault({
@@ -318,7 +318,7 @@ async fn opening_that_dies_for_good_leaves_nothing_open() {
 /// Its opening failed; the conclusion closed the source, and its reply was lost. Who was permitted before stays, though no mark tells any
 /// more who that was.
 #[tokio::test(start_paused = true)]
-async fn concluding_twice_takes_nothing_from_those_before() {
+async fn a_second_conclusion_keeps_preexisting_permissions() {
     for access in ["Grant", "Policy", "None"] {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, TWO[0].0))));
@@ -336,7 +336,7 @@ async fn concluding_twice_takes_nothing_from_those_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_input_that_is_none_fails_by_name() {
+async fn a_malformed_input_of_an_execution_fails_by_name() {
     let sandbox = Sandbox::new(world(&TWO));
     for (job, said) in [
         (json!({}), "execution input"),
@@ -366,7 +366,7 @@ async fn an_input_that_is_none_fails_by_name() {
 
 /// Lasting sharing has no parts: opening does it all.
 #[tokio::test(start_paused = true)]
-async fn a_share_is_done_by_opening() {
+async fn a_share_by_an_execution_is_finished_by_its_opening() {
     let sandbox = Sandbox::new(world(&TWO));
     let job = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222"}});
     let reply = execute(&sandbox, &job).await;
@@ -376,7 +376,7 @@ async fn a_share_is_done_by_opening() {
 
 /// A custom resource by the machine: answered once, at the end, or at the begin if it does not wait.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_custom_resource_is_answered_by_concluding() {
+async fn a_custom_resource_of_an_execution_is_answered_once() {
     for wait in [true, false] {
         let stack = Stack::new(&TWO).await;
         let mut properties = request(&TWO);
@@ -405,7 +405,7 @@ async fn a_custom_resource_is_answered_by_concluding() {
 
 /// Bad properties, and a Delete of what never was, are answered too.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_custom_resource_without_a_run_is_answered_as_well() {
+async fn a_custom_resource_of_an_execution_without_a_run_is_answered() {
     let stack = Stack::new(&TWO).await;
     for (kind, properties, status, said) in [
         ("Create", json!({"AmiId": "x"}), "FAILED", "SourceImageId"),

@@ -90,7 +90,7 @@ fn failure(seed: u64) -> Option<String> {
 }
 
 #[test]
-fn among_other_people_the_reference_holds() {
+fn runs_among_other_peoples_acts_agree_with_the_reference() {
     let only = setting("AMIFERRY_MODEL_SEED");
     let first = only.or(setting("AMIFERRY_MODEL_FIRST")).unwrap_or(0);
     let count = only.map_or_else(|| setting("AMIFERRY_MODEL_CASES").unwrap_or(BOUNDED), |_| 1);
@@ -119,7 +119,7 @@ fn among_other_people_the_reference_holds() {
 
 /// Each found a defect (docs/reliability.md).
 #[test]
-fn the_scenarios_that_failed_once() {
+fn scenarios_that_once_failed_agree_with_the_reference() {
     let failures: Vec<String> = [259, 1291, 2111, 4154]
         .into_iter()
         .filter_map(failure)

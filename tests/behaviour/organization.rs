@@ -58,7 +58,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_unit_stands_for_its_active_accounts_and_those_of_the_units_in_it() {
+async fn a_unit_stands_for_its_active_accounts_at_every_depth() {
     let sandbox = Sandbox::new(organized());
     let event = ask(
         &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis", "TargetRegions": "us-west-2,us-east-1"}),
@@ -81,7 +81,7 @@ async fn a_unit_stands_for_its_active_accounts_and_those_of_the_units_in_it() {
 
 /// An account that joins later is served by the next run, without copying again for the others.
 #[tokio::test(start_paused = true)]
-async fn a_new_account_is_served_by_the_next_run() {
+async fn an_account_that_joins_is_served_by_the_next_run() {
     let sandbox = Sandbox::new(organized());
     let event = ask(&json!({"OrganizationalUnitIds": [TEAM], "TargetKmsKeyIds": ["alias/amis"]}));
     to_the_end(&sandbox, &event).await;
@@ -106,7 +106,7 @@ async fn a_new_account_is_served_by_the_next_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_whole_organization_without_the_source_itself() {
+async fn an_organization_stands_for_all_accounts_but_the_source() {
     let sandbox = Sandbox::new(organized());
     let event = ask(&json!({"OrganizationId": ORG, "TargetKmsKeyIds": "alias/amis"}));
     let reply = to_the_end(&sandbox, &event).await;
@@ -122,7 +122,7 @@ async fn the_whole_organization_without_the_source_itself() {
 
 /// Launch permission goes to the organisation as such, the grants to its accounts; nothing is public.
 #[tokio::test(start_paused = true)]
-async fn an_image_is_shared_with_the_organization_and_a_unit_and_no_longer() {
+async fn an_image_is_shared_with_the_organization_and_a_unit_until_closed() {
     let sandbox = Sandbox::new(organized());
     let arn = "arn:aws:organizations::111111111111";
     for (whom, permission, grants) in [
@@ -164,7 +164,7 @@ async fn an_image_is_shared_with_the_organization_and_a_unit_and_no_longer() {
 
 /// Without grants nobody needs the list of accounts, which a plain member may not have.
 #[tokio::test(start_paused = true)]
-async fn sharing_with_an_organization_without_grants_lists_no_accounts() {
+async fn a_share_with_an_organization_without_grants_lists_no_accounts() {
     let sandbox = Sandbox::new(organized());
     let reply = to_the_end(
         &sandbox,
@@ -177,7 +177,7 @@ async fn sharing_with_an_organization_without_grants_lists_no_accounts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_with_an_organization_is_said() {
+async fn a_wrong_organization_or_unit_is_refused_with_the_reason() {
     let elsewhere = Organization::new(ORG, "555555555555", "r-ab12");
     let member = World::new()
         .organization(elsewhere)
@@ -237,7 +237,7 @@ async fn what_is_wrong_with_an_organization_is_said() {
 /// The management account is a member like the others where it has the copy role, and left out where it has none: service-managed StackSets
 /// deploy nothing to it.
 #[tokio::test(start_paused = true)]
-async fn the_management_account_is_left_out_unless_it_has_the_role() {
+async fn the_management_account_is_a_target_only_with_the_copy_role() {
     const MANAGEMENT: &str = "999999999999";
     for has_role in [false, true] {
         let organization = Organization::new(ORG, MANAGEMENT, "r-ab12")

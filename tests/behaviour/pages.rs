@@ -116,7 +116,7 @@ fn in_mode(mode: Mode, example: &str) -> Result<Request, String> {
 }
 
 #[test]
-fn every_key_is_accepted_in_the_modes_that_the_page_says_and_in_no_other() {
+fn every_key_is_accepted_in_its_documented_modes_only() {
     for key in &KEYS {
         for mode in [Mode::Copy, Mode::Share] {
             let result = in_mode(mode, key.example);
@@ -273,7 +273,7 @@ fn read(kind: &str, text: &str, code: &str) -> Result<(), String> {
 }
 
 #[test]
-fn every_json_example_is_what_its_fence_says() {
+fn every_json_example_is_of_the_kind_its_fence_says() {
     let mut kinds = Vec::new();
     let code = code();
     for (page, text) in pages() {
@@ -292,7 +292,7 @@ fn every_json_example_is_what_its_fence_says() {
 }
 
 #[test]
-fn every_request_that_a_command_carries_is_one() {
+fn every_request_in_a_command_is_valid() {
     let mut seen = 0;
     for (page, text) in pages() {
         for after in text.split("'{\"").skip(1) {
@@ -326,7 +326,7 @@ fn causes() -> Vec<String> {
 }
 
 #[test]
-fn every_cause_has_its_section_in_troubleshooting_and_no_other_has_one() {
+fn every_cause_has_exactly_one_section_in_troubleshooting() {
     let page = include_str!("../../docs/troubleshooting.md");
     let (_, causes_of_page) = page
         .split_once("## A target failed\n")

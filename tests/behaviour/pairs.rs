@@ -175,7 +175,7 @@ fn with_first(first: usize, which: Which) -> usize {
 }
 
 #[test]
-fn two_faults_at_every_pair_of_calls() {
+fn a_run_with_two_faults_at_any_pair_of_calls_keeps_the_promises() {
     let which = match std::env::var("AMIFERRY_PAIRS").as_deref() {
         Ok("all") => Which::All,
         Ok("each") => Which::Each,

@@ -362,7 +362,7 @@ async fn meet(sandbox: &Sandbox, pitfall: &Pitfall) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_is_answered_by_what_to_change() {
+async fn each_pitfall_is_reported_with_what_to_change() {
     let mut cases = String::new();
     let mut group = "";
     for pitfall in pitfalls() {

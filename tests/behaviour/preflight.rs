@@ -80,7 +80,7 @@ fn only(reply: &Value, level: &str, check: &str, remedy: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_request_is_ready_and_then_works() {
+async fn a_request_that_preflight_finds_ready_succeeds() {
     let sandbox = Sandbox::new(world_of(looked_into(TARGET.0)));
     let reply = look(&sandbox, &request(&[TARGET])).await;
     assert_eq!(reply["Status"], "Ready", "{reply}");
@@ -101,7 +101,7 @@ async fn a_good_request_is_ready_and_then_works() {
 
 /// The documented role may not look everywhere; that is told, and is no error.
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_seen_is_told_as_unknown() {
+async fn checks_that_the_role_may_not_make_are_unknown() {
     let sandbox = Sandbox::new(world(&[TARGET]));
     let reply = look(&sandbox, &request(&[TARGET])).await;
     assert_eq!(reply["Status"], "Ready", "{reply}");
@@ -119,7 +119,7 @@ async fn what_cannot_be_seen_is_told_as_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_thing_in_a_target_that_stands_in_the_way() {
+async fn each_obstacle_in_a_target_is_found_with_its_remedy() {
     let target = || looked_into(TARGET.0);
     // The role is not there, or does not let this function in.
     let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
@@ -181,7 +181,7 @@ async fn each_thing_in_a_target_that_stands_in_the_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_tags_and_quotas() {
+async fn obstacles_of_names_tags_and_quotas_are_found() {
     let named = looked_into(TARGET.0)
         .snapshot(amiferry_sandbox::Snapshot::new(
             HOME,
@@ -222,7 +222,7 @@ async fn names_tags_and_quotas() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn service_linked_roles_that_are_not_there() {
+async fn missing_service_linked_roles_are_found() {
     let sandbox = Sandbox::new(world_of(looked_into(TARGET.0)));
     let mut wish = request(&[TARGET]);
     wish["ServiceLinkedRoles"] = json!([AUTO_SCALING]);
@@ -251,7 +251,7 @@ async fn service_linked_roles_that_are_not_there() {
 
 /// What the source has against it is told with what the targets have.
 #[tokio::test(start_paused = true)]
-async fn everything_at_once() {
+async fn obstacles_of_source_and_targets_are_found_at_once() {
     let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
     sandbox.edit(|aws| assert!(aws.archive_snapshot(ROOT)));
     sandbox.edit(|aws| assert!(aws.archive_snapshot(DATA)));
@@ -291,7 +291,7 @@ async fn everything_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whether_a_target_allows_shared_images() {
+async fn a_target_that_allows_no_shared_images_is_found() {
     let wish = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [TARGET.0]});
     for (state, level, status) in [
         ("enabled", "Error", "NotReady"),
@@ -321,7 +321,7 @@ async fn whether_a_target_allows_shared_images() {
 
 /// What `aws/ebs` encrypted is copied first; whether the function may do that is part of looking.
 #[tokio::test(start_paused = true)]
-async fn a_source_that_is_copied_in_its_own_account_first() {
+async fn a_source_that_needs_staged_copies_is_looked_at_too() {
     let world_of = |source: Account| World::new().account(source).account(looked_into(TARGET.0));
     let mut wish = request(&[TARGET]);
     let reply = look(&Sandbox::new(world_of(under_aws_ebs(1))), &wish).await;
@@ -362,7 +362,7 @@ async fn a_source_that_is_copied_in_its_own_account_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whether_the_policies_of_the_keys_can_be_edited() {
+async fn a_key_policy_that_cannot_be_edited_is_found() {
     let may_ask = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "arn:aws:iam::111111111111:role/amiferry",
         "Action": "iam:SimulatePrincipalPolicy"}]}"#;
     let mut wish = request(&[TARGET]);
@@ -406,7 +406,7 @@ async fn whether_the_policies_of_the_keys_can_be_edited() {
 
 /// Nothing is ever made public, so what keeps an account from that is never in the way.
 #[tokio::test(start_paused = true)]
-async fn blocked_public_access_does_not_interfere() {
+async fn blocked_public_access_is_no_obstacle() {
     let blocked = Ec2Settings {
         image_block_public_access: "block-new-sharing".to_owned(),
         snapshot_block_public_access: "block-all-sharing".to_owned(),

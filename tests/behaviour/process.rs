@@ -109,7 +109,7 @@ async fn to_the_end(lambda: &Lambda, mut event: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_process_is_gone_on_from_without_loss_or_double() {
+async fn a_run_continues_after_its_process_is_killed_without_loss_or_duplicate() {
     let sandbox = Sandbox::new(world(&FOUR).speed(30.0));
     let server = sandbox
         .serve(([127, 0, 0, 1], 0).into())
@@ -146,7 +146,7 @@ async fn a_killed_process_is_gone_on_from_without_loss_or_double() {
 
 /// The names of errors as a state machine's `Retry` and `Catch` see them.
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_reach_the_runtime_api_by_their_names() {
+async fn errors_reach_the_runtime_api_with_their_names() {
     let sandbox = Sandbox::new(world(&TWO));
     let server = sandbox
         .serve(([127, 0, 0, 1], 0).into())

@@ -16,7 +16,7 @@ fn event_to(url: &str) -> Value {
 
 /// An event that carries a ResponseURL is never failed: Lambda would put it into the dead letters, URL and all.
 #[tokio::test(start_paused = true)]
-async fn an_event_with_a_response_url_that_cannot_be_served_is_no_error() {
+async fn a_malformed_event_with_a_response_url_ends_without_an_error() {
     let good = format!("http://127.0.0.1:1/{SECRET}");
     let changed = |key: &str, value: Value| {
         let mut event = event_to(&good);
@@ -107,7 +107,7 @@ async fn an_event_with_a_response_url_that_cannot_be_served_is_no_error() {
 
 /// Callers that wait for an error get it, whatever stands in their words.
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_caller_waits_fails_by_name() {
+async fn a_malformed_direct_call_fails_by_name_though_it_mentions_a_response_url() {
     let sandbox = Sandbox::new(world(&TWO));
     let event = json!({"Distribute": {"SourceImageId": AMI, "ResponseURL": "https://example.com"}});
     let error = call(&sandbox, &event).await.expect_err("no targets");
@@ -123,7 +123,7 @@ async fn a_call_whose_caller_waits_fails_by_name() {
 
 /// Longer than one invocation: the URL waits in the bucket, is in no payload, state or log, and is deleted once used.
 #[tokio::test(flavor = "current_thread")]
-async fn the_url_waits_in_the_bucket_while_the_function_invokes_itself() {
+async fn the_response_url_is_stored_in_the_bucket_while_the_function_invokes_itself() {
     let log = Log::default();
     let _listening = log.listen();
     let stack = Stack::of_sandbox(Sandbox::new(
@@ -170,7 +170,7 @@ async fn the_url_waits_in_the_bucket_while_the_function_invokes_itself() {
 
 /// A payload of the function's own may be made up: a URL in it is used for nothing, and neither is another event's.
 #[tokio::test(start_paused = true)]
-async fn a_turn_made_up_reveals_no_url() {
+async fn a_forged_turn_reveals_no_response_url() {
     let sandbox = Sandbox::new(world(&TWO));
     let event = event_to(&format!("https://example.com/{SECRET}"));
     let elsewhere =
@@ -192,7 +192,7 @@ async fn a_turn_made_up_reveals_no_url() {
 
 /// CloudFormation takes no answer: it is tried in further invocations, each without the URL, and a bounded number of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_never_taken_is_tried_a_bounded_number_of_times() {
+async fn an_answer_that_is_never_taken_is_retried_a_bounded_number_of_times() {
     for words in [request(&[TWO[0]]), json!({"SourceImageId": AMI})] {
         let stack = Stack::new(&[TWO[0]]).await;
         stack.sandbox.refuse_answers(AnswerRefusal::Status {

@@ -80,26 +80,26 @@ async fn cut_everywhere(fault: Fault, rate: f64, again: impl Fn(&Value) -> Value
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_called_again_with_the_last_state() {
+async fn a_run_killed_after_any_call_resumes_from_its_last_state() {
     let cuts = cut_everywhere(Fault::HangAfter, SLOW, Value::clone).await;
     println!("cut points tried after a call's effect: {cuts}");
     assert!(cuts > 40, "{cuts}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_before_every_call_and_called_again_with_the_last_state() {
+async fn a_run_killed_before_any_call_resumes_from_its_last_state() {
     assert!(cut_everywhere(Fault::HangBefore, SLOW, Value::clone).await > 40);
 }
 
 /// Delivered again as at first, as Lambda does with an event whose invocation died.
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_delivered_again_from_the_begin() {
+async fn a_run_killed_after_any_call_succeeds_when_delivered_again() {
     assert!(cut_everywhere(Fault::HangAfter, 4096.0, |_| distribute(&TWO)).await > 40);
 }
 
 /// The same state twice, the second time after the run has moved on: nothing is made twice.
 #[tokio::test(start_paused = true)]
-async fn every_state_can_be_handed_in_again_at_any_time() {
+async fn a_state_handed_in_again_later_makes_nothing_twice() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let mut states = Vec::new();
     let mut event = distribute(&TWO);

@@ -75,7 +75,7 @@ fn expected(id: &str, created: &Tags, changes: &[(&str, Option<&str>)]) -> Tags 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_of_tags_changes_the_copies_that_stand() {
+async fn an_update_of_tags_changes_existing_copies() {
     let stack = Stack::of(tagging_world()).await;
     let sandbox = &stack.sandbox;
     let old = tagged(&json!({"stage": "test", "team": "own", "owner": "a", "same": "s"}));
@@ -107,7 +107,7 @@ async fn an_update_of_tags_changes_the_copies_that_stand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tags_that_somebody_else_put_there_stay() {
+async fn an_update_of_tags_keeps_tags_of_somebody_else() {
     let stack = Stack::of(tagging_world()).await;
     let sandbox = &stack.sandbox;
     let old = tagged(&json!({"team": "own", "owner": "a"}));
@@ -139,7 +139,7 @@ async fn tags_that_somebody_else_put_there_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_of_copy_tags_takes_the_sources_tags_away_and_brings_them_back() {
+async fn an_update_of_copy_tags_removes_and_restores_the_sources_tags() {
     let stack = Stack::of(tagging_world()).await;
     let sandbox = &stack.sandbox;
     let with_tags = tagged(&json!({"stage": "test"}));
@@ -161,7 +161,7 @@ async fn an_update_of_copy_tags_takes_the_sources_tags_away_and_brings_them_back
 
 /// An update that changes no tags needs no permission for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_without_the_permission_fails_the_target_and_keeps_its_image() {
+async fn a_role_that_may_not_change_tags_fails_its_target_and_keeps_the_image() {
     let mut world = tagging_world();
     let roles = &mut world.accounts[1].roles;
     let copying = roles.iter_mut().find(|role| role.name == "AmiCopyRole");
@@ -278,7 +278,7 @@ async fn thief(sandbox: &Sandbox, place: Place) -> aws_sdk_ec2::Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stolen_session_changes_no_tag_that_tells_copies_and_none_of_other_images() {
+async fn a_stolen_session_changes_no_tag_of_amiferry_or_of_other_images() {
     let sandbox = Sandbox::new(tagging_world());
     let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");

@@ -73,7 +73,7 @@ fn assert_ended(sandbox: &Sandbox, before: &[&str]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn accounts_may_launch_until_it_is_taken_back() {
+async fn accounts_may_launch_until_the_share_is_closed() {
     let sandbox = Sandbox::new(world(&TWO));
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &json!({}))).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -109,7 +109,7 @@ async fn accounts_may_launch_until_it_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn snapshots_are_shared_where_asked_all_of_them() {
+async fn share_snapshots_opens_every_snapshot() {
     for asked in [
         json!({"SnapshotId": ROOT}),
         json!({"ShareSnapshots": "true"}),
@@ -127,7 +127,7 @@ async fn snapshots_are_shared_where_asked_all_of_them() {
 
 /// Who had permission before keeps it, though the request names it too.
 #[tokio::test(start_paused = true)]
-async fn what_was_there_before_stays() {
+async fn preexisting_permissions_survive_a_share() {
     let sandbox = Sandbox::new(world(&TWO));
     sandbox.edit(|aws| {
         let before = LaunchPermission::User(ONE.to_owned());
@@ -146,7 +146,7 @@ async fn what_was_there_before_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_does_not_exist_fails_alone() {
+async fn a_share_with_a_missing_account_fails_for_it_alone() {
     let sandbox = Sandbox::new(world(&TWO));
     sandbox.set_fault(|call| {
         let named = call
@@ -183,7 +183,7 @@ async fn an_account_that_does_not_exist_fails_alone() {
 
 /// Killed after every call, and gone on from the start or the last state: shared once, and taken back wholly.
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_it_is_shared_and_taken_back() {
+async fn a_share_killed_after_any_call_is_opened_and_closed() {
     let begin = share(&[ONE, OTHER], &json!({"ShareSnapshots": true}));
     let end = share(&[ONE, OTHER], &json!({"Unshare": true}));
     // Of one tag that lists both, one goes: another is written, and then the first deleted.
@@ -220,7 +220,7 @@ async fn cut_after_every_call_it_is_shared_and_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unencrypted_image_is_shared_and_aws_ebs_refused() {
+async fn a_share_takes_an_unencrypted_image_and_refuses_one_under_aws_ebs() {
     let sandbox = Sandbox::new(world(&TWO));
     let managed = sandbox.edit(|aws| aws.aws_ebs_key(SOURCE, HOME));
     sandbox.edit(|aws| {
@@ -249,7 +249,7 @@ async fn an_unencrypted_image_is_shared_and_aws_ebs_refused() {
 
 /// The two sharing resources of the source design, as they stand: created, updated and deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sharing_resources_create_update_and_delete() {
+async fn resources_that_share_are_created_updated_and_deleted() {
     let stack = Stack::new(&TWO).await;
     let properties = json!({"ServiceToken": FUNCTION, "AmiId": AMI, "SnapshotId": ROOT, "Region": HOME, "TargetAccountId": ONE});
     let typed = |kind: &str, resource: &str, properties: &Value| {
@@ -291,7 +291,7 @@ async fn the_sharing_resources_create_update_and_delete() {
 
 /// The image may be gone when its share is to end: the grants on its key are found by the marks on its snapshots.
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_after_the_image_is_gone() {
+async fn a_resource_that_shares_is_deleted_after_its_image_is_gone() {
     let stack = Stack::new(&TWO).await;
     let properties = with(
         json!({"AmiId": AMI, "TargetAccountIds": [ONE]}),
@@ -314,7 +314,7 @@ async fn deleted_after_the_image_is_gone() {
 
 /// A direct call takes back what is left of a share whose image is gone; where nothing is, there is no such image.
 #[tokio::test(start_paused = true)]
-async fn taken_back_after_the_image_is_gone() {
+async fn a_share_is_closed_after_its_image_is_gone() {
     for (more, snapshots) in [
         (json!({}), false),
         (json!({"ShareSnapshots": true}), true),
@@ -344,7 +344,7 @@ async fn taken_back_after_the_image_is_gone() {
 
 /// A grant that KMS does not list yet is waited for: taking back ends when it is revoked, not before.
 #[tokio::test(start_paused = true)]
-async fn taken_back_before_its_grants_are_listed() {
+async fn a_share_closed_before_its_grants_are_listed_waits_for_them() {
     let late = LateReads {
         grants: Duration::from_secs(40),
         ..LateReads::default()
@@ -360,7 +360,7 @@ async fn taken_back_before_its_grants_are_listed() {
 
 /// Direct calls for one image are one share: what each of several calls at the same moment gave is known to the next.
 #[tokio::test(start_paused = true)]
-async fn different_lists_at_the_same_moment() {
+async fn shares_of_different_accounts_at_once_add_to_one_share() {
     for seed in 0..40_u64 {
         let delay = std::time::Duration::from_secs(seed % 7);
         let sandbox = Sandbox::new(world(&FOUR).tag_delay(delay));
@@ -389,7 +389,7 @@ async fn different_lists_at_the_same_moment() {
 
 /// A resource has fifty tags, and the mark shares them with whatever else is there: changing a long list takes few more for a moment.
 #[tokio::test(start_paused = true)]
-async fn a_long_list_is_changed_within_the_limit_of_tags() {
+async fn a_share_with_370_accounts_grows_and_shrinks_on_a_tagged_image() {
     let many: Vec<String> = (0..370)
         .map(|n| format!("{:012}", 600_000_000_000_u64 + n))
         .collect();
@@ -434,7 +434,7 @@ async fn a_long_list_is_changed_within_the_limit_of_tags() {
 
 /// Requests at the same moment may ask for different things: each adds to the one share, in its own way.
 #[tokio::test(start_paused = true)]
-async fn different_ways_at_the_same_moment() {
+async fn shares_in_different_ways_at_once_add_to_one_share() {
     for seconds in [0, 1] {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.set_fault(move |call| match call.operation.as_str() {

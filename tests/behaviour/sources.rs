@@ -35,7 +35,7 @@ async fn refused_with(change: impl FnOnce(Account) -> Account, expected: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_image() {
+async fn an_unknown_source_image_is_refused() {
     let sandbox = Sandbox::new(world(&PLACE));
     let mut event = distribute(&PLACE);
     event["Distribute"]["SourceImageId"] = "ami-00000000000000000".into();
@@ -48,7 +48,7 @@ async fn an_unknown_image() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_of_somebody_else() {
+async fn a_source_image_of_another_account_is_refused() {
     let sandbox = Sandbox::new(world(&PLACE));
     let foreign = Image::new(HOME, "ami-00000000000000009", "theirs").with(|i| i.public = true);
     sandbox
@@ -65,7 +65,7 @@ async fn an_image_of_somebody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_that_is_not_available() {
+async fn a_source_image_that_is_not_available_is_refused() {
     refused_with(
         |mut account| {
             account.images[0].state = "failed".to_owned();
@@ -77,7 +77,7 @@ async fn an_image_that_is_not_available() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_archived_snapshot() {
+async fn a_source_with_an_archived_snapshot_is_refused() {
     refused_with(
         |mut account| {
             account.snapshots[1].storage_tier = "archive".to_owned();
@@ -89,7 +89,7 @@ async fn an_archived_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_ebs_snapshot_at_all() {
+async fn a_source_without_ebs_snapshots_is_refused() {
     refused_with(
         |mut account| {
             account.images[0].block_device_mappings =
@@ -103,7 +103,7 @@ async fn no_ebs_snapshot_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn encrypted_with_the_aws_managed_key() {
+async fn a_source_under_the_aws_managed_key_is_refused() {
     refused_with(
         |mut account| {
             account.snapshots[0].kms_key_arn = Some("alias/aws/ebs".to_owned());
@@ -115,7 +115,7 @@ async fn encrypted_with_the_aws_managed_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_that_belongs_to_another_image() {
+async fn a_snapshot_hint_of_another_image_is_refused() {
     let sandbox = Sandbox::new(world(&PLACE));
     let mut event = distribute(&PLACE);
     event["Distribute"]["SourceSnapshotId"] = "snap-00000000000000000".into();
@@ -129,7 +129,7 @@ async fn a_hint_that_belongs_to_another_image() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_source_account_among_the_targets() {
+async fn the_source_account_among_the_targets_is_refused() {
     let sandbox = Sandbox::new(world(&PLACE));
     let (kind, message) = refused(
         &sandbox,
@@ -148,7 +148,7 @@ async fn the_source_account_among_the_targets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_the_function_may_not_see() {
+async fn a_source_that_the_function_may_not_see_is_refused() {
     let mut account = producer();
     account.roles[0].policies = vec![
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#.to_owned(),
@@ -165,7 +165,7 @@ async fn a_source_that_the_function_may_not_see() {
 
 /// Two keys, an unencrypted snapshot, a snapshot behind two devices, an empty volume, a suppressed device.
 #[tokio::test(start_paused = true)]
-async fn mixed_keys_and_mappings() {
+async fn a_source_with_mixed_keys_and_mappings_is_copied_faithfully() {
     let other = "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000009";
     let account = producer()
         .key(Key::new(HOME, "11111111-aaaa-bbbb-cccc-000000000009"))
@@ -206,7 +206,7 @@ async fn mixed_keys_and_mappings() {
 
 /// Billing that cannot be carried over: the copy is discarded, not delivered.
 #[tokio::test(start_paused = true)]
-async fn an_image_whose_billing_cannot_be_carried_over() {
+async fn a_copy_that_lost_its_billing_is_discarded() {
     let mut account = producer();
     account.images[0].platform_details = "Red Hat Enterprise Linux".to_owned();
     account.images[0].usage_operation = "RunInstances:0010".to_owned();

@@ -64,7 +64,7 @@ fn refuse(status: u16, code: &str) -> Fault {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_shared_is_copied_first_and_nothing_else() {
+async fn only_snapshots_that_cannot_be_shared_are_staged() {
     for snapshots in [1, 2] {
         let sandbox = Sandbox::new(staged_world(snapshots, &FOUR));
         let reply = to_the_end(&sandbox, &wish(&FOUR)).await;
@@ -87,7 +87,7 @@ async fn what_cannot_be_shared_is_copied_first_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nothing_needs_it_nothing_is_staged() {
+async fn a_source_that_can_be_shared_is_not_staged() {
     let sandbox = Sandbox::new(world(&TWO));
     let reply = to_the_end(&sandbox, &wish(&TWO)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -97,7 +97,7 @@ async fn where_nothing_needs_it_nothing_is_staged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_key_is_refused_by_name() {
+async fn a_wrong_staging_key_is_refused_by_name() {
     let disabled = "11111111-aaaa-bbbb-cccc-00000000000d";
     let cases = [
         ("alias/aws/ebs", "AWS-managed"),
@@ -166,22 +166,22 @@ async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call() {
+async fn a_staging_run_killed_after_any_call_resumes_from_its_last_state() {
     cut_everywhere(Fault::HangAfter, Value::clone).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_before_every_call() {
+async fn a_staging_run_killed_before_any_call_resumes_from_its_last_state() {
     cut_everywhere(Fault::HangBefore, Value::clone).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_delivered_again() {
+async fn a_staging_run_killed_after_any_call_succeeds_when_delivered_again() {
     cut_everywhere(Fault::HangAfter, |_| wish(&TWO)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_at_any_call() {
+async fn a_staging_run_with_a_fault_at_any_call_succeeds() {
     let faults = [
         refuse(503, "RequestLimitExceeded"),
         Fault::ResetBefore,
@@ -206,7 +206,7 @@ async fn a_fault_at_any_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_event_twice_at_once() {
+async fn a_staging_event_delivered_twice_at_once_leaves_no_staged_copy() {
     for seed in 1..20_u64 {
         let sandbox = Sandbox::new(staged_world(2, &TWO));
         let random = std::sync::Mutex::new(fastrand::Rng::with_seed(seed));
@@ -227,7 +227,7 @@ async fn the_same_event_twice_at_once() {
 
 /// A copy in the source account that ends in error is made again, a few times.
 #[tokio::test(start_paused = true)]
-async fn a_staged_copy_that_breaks() {
+async fn a_staged_copy_that_ends_in_error_is_made_again_a_few_times() {
     let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(50.0));
     let reply = call(&sandbox, &wish(&TWO)).await.unwrap();
     assert_eq!(reply["State"]["Phase"], "Staging", "{reply}");
@@ -261,7 +261,7 @@ async fn a_staged_copy_that_breaks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_permissions_it_says_which() {
+async fn a_staging_run_without_a_permission_fails_and_names_it() {
     let mut account = under_aws_ebs(2);
     account.roles[0].policies.pop();
     let sandbox = Sandbox::new(world_with(account, &TWO));
@@ -273,7 +273,7 @@ async fn without_its_permissions_it_says_which() {
 
 /// A full quota is a queue.
 #[tokio::test(start_paused = true)]
-async fn a_full_quota_is_waited_for() {
+async fn a_full_copy_quota_delays_staging_and_does_not_fail_it() {
     let sandbox = Sandbox::new(staged_world(2, &TWO));
     let count = std::sync::atomic::AtomicUsize::new(0);
     sandbox.set_fault(move |call| {
@@ -290,7 +290,7 @@ async fn a_full_quota_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_deleted_is_listed_with_its_command() {
+async fn a_staged_copy_that_cannot_be_deleted_is_listed_with_its_command() {
     let sandbox = Sandbox::new(staged_world(1, &TWO));
     sandbox.set_fault(|call| match call.operation.as_str() {
         "DeleteSnapshot" if call.account == SOURCE => refuse(403, "UnauthorizedOperation"),
@@ -323,7 +323,7 @@ async fn what_cannot_be_deleted_is_listed_with_its_command() {
 
 /// A run that died while it staged, or once it had shared what it staged.
 #[tokio::test(start_paused = true)]
-async fn what_a_dead_run_left_is_swept() {
+async fn staged_copies_of_a_dead_run_are_deleted_by_the_sweeper() {
     for dies_at in ["CopySnapshot of staging", "CopySnapshot"] {
         let sandbox = Sandbox::new(staged_world(1, &TWO));
         sandbox.set_fault(
@@ -360,7 +360,7 @@ async fn what_a_dead_run_left_is_swept() {
 
 /// What a state names is not taken for granted: nothing is shared or deleted that this run did not stage.
 #[tokio::test(start_paused = true)]
-async fn a_state_cannot_name_what_is_shared() {
+async fn a_state_with_forged_staged_copies_opens_and_deletes_nothing() {
     let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(250.0));
     let mut state = call(&sandbox, &wish(&TWO)).await.unwrap()["State"].clone();
     let other = amiferry_sandbox::Snapshot::new(HOME, "snap-00000000000000bad", 1).key(SOURCE_KEY);
@@ -417,7 +417,7 @@ async fn an_execution_stages_once_for_all_its_parts() {
 
 /// Whatever permission is on a snapshot that the run never opened, was not given by it.
 #[tokio::test(start_paused = true)]
-async fn what_is_on_the_original_stays() {
+async fn permissions_on_a_staged_original_stay() {
     for staged in [1, 2] {
         let source = under_aws_ebs(staged);
         let snapshots: Vec<String> = source
@@ -439,7 +439,7 @@ async fn what_is_on_the_original_stays() {
 
 /// A backup may copy a staged copy with some of its tags.
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_with_only_the_tag_of_the_run_is_not_deleted() {
+async fn a_snapshot_with_only_the_tag_of_the_run_survives_the_end_of_staging() {
     let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(250.0));
     let reply = call(&sandbox, &wish(&TWO)).await.expect("begins");
     let run = reply["State"]["Run"].as_str().expect("a run");
@@ -455,7 +455,7 @@ async fn a_snapshot_with_only_the_tag_of_the_run_is_not_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_verification_of_an_attempt_keeps_the_staged_copies_of_the_next() {
+async fn the_verification_of_an_attempt_keeps_staged_copies_of_the_next() {
     let sandbox = Sandbox::new(staged_world(1, &TWO));
     to_the_end(&sandbox, &wish(&TWO)).await;
     let image = assert_one_image(&sandbox, TWO[0]);

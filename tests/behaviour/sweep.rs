@@ -28,7 +28,7 @@ async fn sweep(sandbox: &Sandbox) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_no_copy_can_outlast_is_closed() {
+async fn a_dead_run_is_closed_by_the_sweeper_after_fifty_hours() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     // One that was allowed before stays.
     sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
@@ -55,7 +55,7 @@ async fn a_run_that_no_copy_can_outlast_is_closed() {
 
 /// What was closed is read back a quarter of an hour later, and only then forgotten; whoever opened it late is closed again.
 #[tokio::test(start_paused = true)]
-async fn a_closing_is_verified_and_then_forgotten() {
+async fn a_closing_is_verified_after_fifteen_minutes_and_then_forgotten() {
     let sandbox = Sandbox::new(world(&TWO));
     let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
     let receipt = reply["Result"]["Receipt"]
@@ -123,7 +123,7 @@ async fn a_closing_is_verified_and_then_forgotten() {
 
 /// Whoever may tag the source can neither have anything closed nor have anything spared.
 #[tokio::test(start_paused = true)]
-async fn tags_of_every_old_shape_change_nothing() {
+async fn forged_tags_on_the_source_neither_close_nor_spare_anything() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let run = "0123456789abcdef";
     let forged = |sandbox: &Sandbox| {
@@ -194,7 +194,7 @@ async fn a_source_with_fifty_tags_is_distributed() {
 
 /// A source without a key has no grants.
 #[tokio::test(start_paused = true)]
-async fn an_unencrypted_source_is_closed_too() {
+async fn an_unencrypted_source_of_a_dead_run_is_closed_by_the_sweeper() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     sandbox.edit(|aws| {
         for id in [ROOT, DATA] {
@@ -219,7 +219,7 @@ async fn an_unencrypted_source_is_closed_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lasting_share_is_not_swept() {
+async fn a_lasting_share_is_not_closed_by_the_sweeper() {
     let sandbox = Sandbox::new(world(&TWO));
     let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": "222222222222"}});
     to_the_end(&sandbox, &share).await;
@@ -234,7 +234,7 @@ async fn a_lasting_share_is_not_swept() {
 
 /// What cannot be closed is an error, so that it reaches the dead letters and a person, with the commands.
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_closed_is_told() {
+async fn a_closing_that_the_sweeper_cannot_finish_is_an_error_with_commands() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     dead(&sandbox).await;
     tokio::time::sleep(Duration::from_hours(51)).await;
@@ -262,7 +262,7 @@ async fn what_cannot_be_closed_is_told() {
 
 /// A run died in the middle of its closing; somebody let in another account since.
 #[tokio::test(start_paused = true)]
-async fn a_closing_that_stopped_half_way_is_finished_and_takes_nobody_elses() {
+async fn a_closing_stopped_half_way_is_finished_and_keeps_permissions_of_others() {
     let sandbox = Sandbox::new(world(&TWO));
     sandbox.set_fault(|call| {
         let removes = call
@@ -292,7 +292,7 @@ async fn a_closing_that_stopped_half_way_is_finished_and_takes_nobody_elses() {
 
 /// A record that cannot be read keeps nobody from closing the others; it is told.
 #[tokio::test(start_paused = true)]
-async fn one_record_that_cannot_be_read_does_not_stop_the_sweep() {
+async fn an_unreadable_record_is_reported_and_the_others_are_swept() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     dead(&sandbox).await;
     sandbox.edit(|aws| assert!(aws.put_object(BUCKET, "openings/snap-0.json", "{}")));
@@ -334,7 +334,7 @@ async fn a_verification_keeps_preexisting_permissions_and_those_of_a_share() {
 
 /// A slow process makes the grant, and dies before it reads the record again.
 #[tokio::test(start_paused = true)]
-async fn a_grant_made_behind_a_closing_is_revoked_by_its_verification() {
+async fn a_grant_made_after_its_closing_is_revoked_by_the_verification() {
     let sandbox = Sandbox::new(world(&TWO));
     to_the_end(&sandbox, &distribute(&TWO)).await;
     let made = sandbox
@@ -382,7 +382,7 @@ async fn a_half_closed_share_finished_by_the_sweeper_keeps_its_other_account() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn openings_that_a_copy_keeps_are_not_swept() {
+async fn openings_kept_by_revoke_after_copy_false_are_not_swept() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut event = distribute(&TWO);
     event["Distribute"]["RevokeAfterCopy"] = json!(false);
@@ -394,7 +394,7 @@ async fn openings_that_a_copy_keeps_are_not_swept() {
 
 /// An execution of the state machine keeps open what it opened, however old that is, and nothing longer than it works itself.
 #[tokio::test(start_paused = true)]
-async fn what_an_execution_opened_is_open_as_long_as_it_works() {
+async fn openings_of_an_execution_stay_exactly_as_long_as_it_runs() {
     for (ended, status) in [(false, "RUNNING"), (true, "ABORTED"), (true, "SUCCEEDED")] {
         let sandbox = Sandbox::new(with_machine());
         started(&sandbox, "one").await;
@@ -419,7 +419,7 @@ async fn what_an_execution_opened_is_open_as_long_as_it_works() {
 /// Of two executions on one run the later may go on with what the earlier opened. What nobody knows any more, as Step Functions forgets
 /// executions after ninety days, does not work either.
 #[tokio::test(start_paused = true)]
-async fn the_last_execution_of_a_run_keeps_it_open() {
+async fn a_run_stays_open_until_its_last_execution_ends() {
     let sandbox = Sandbox::new(with_machine());
     started(&sandbox, "two").await;
     for execution in ["forgotten", "two"] {
@@ -436,7 +436,7 @@ async fn the_last_execution_of_a_run_keeps_it_open() {
 
 /// Who cannot ask whether an execution works does not take it for ended.
 #[tokio::test(start_paused = true)]
-async fn an_execution_that_cannot_be_asked_for_is_not_closed() {
+async fn a_run_whose_execution_cannot_be_described_is_not_closed() {
     let sandbox = Sandbox::new(with_machine());
     started(&sandbox, "one").await;
     call(

@@ -153,7 +153,7 @@ async fn copied(place: &Where, sources: Sources, access: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn copying() {
+async fn every_combination_of_a_copy_ends_as_documented() {
     let names = WHERE.map(|place| place.name).join(" | ");
     let mut table = format!(
         "| source | `KeyAccess` | {names} |\n|---|---|{}\n",
@@ -223,7 +223,7 @@ async fn shared(place: &Where, sources: Sources, access: &str, audience: &str) -
 }
 
 #[tokio::test(start_paused = true)]
-async fn sharing() {
+async fn every_combination_of_a_share_ends_as_documented() {
     let titles = AUDIENCES.join(" | ");
     let mut table = format!("| source | `KeyAccess` | {titles} |\n|---|---|---|---|---|\n");
     for (sources, name) in SOURCES {
@@ -245,7 +245,7 @@ async fn sharing() {
 
 /// A target's key by all the names that AWS takes, and by none.
 #[tokio::test(start_paused = true)]
-async fn the_names_of_a_targets_key() {
+async fn every_name_of_a_target_key_selects_that_key() {
     let names = |place: &Where| {
         let (account, region) = place.targets[0];
         let alias = format!("arn:{}:kms:{region}:{account}:alias/amis", place.partition);

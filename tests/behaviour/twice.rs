@@ -43,14 +43,14 @@ async fn together(seed: u64, longest: u64, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_event_twice_at_the_same_time() {
+async fn an_event_delivered_twice_at_once_makes_one_image_per_target() {
     for seed in 0..40 {
         together(seed, 400, 2).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_event_three_times_with_calls_slower_than_the_copies() {
+async fn an_event_delivered_three_times_at_once_with_slow_calls_makes_one_image_per_target() {
     for seed in 100..115 {
         together(seed, 15_000, 3).await;
     }
@@ -101,14 +101,14 @@ async fn different_together(seed: u64, tags_late: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn different_requests_for_one_image_at_the_same_time() {
+async fn different_requests_for_one_image_at_once_share_copies_and_close_last() {
     for seed in 0..24 {
         Box::pin(different_together(seed, 0)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn different_requests_while_tags_show_late() {
+async fn different_requests_for_one_image_at_once_share_copies_while_tags_show_late() {
     for seed in 0..12 {
         Box::pin(different_together(seed, seed % 5)).await;
     }
@@ -117,7 +117,7 @@ async fn different_requests_while_tags_show_late() {
 /// Two processes advance the same state, and one of them dies in the middle, right after a call took effect: whatever it had begun by
 /// then, it told nobody. With snapshots that show late, the other ends before it could see what that was.
 #[tokio::test(start_paused = true)]
-async fn one_of_two_at_work_on_the_same_state_dies() {
+async fn a_process_that_dies_beside_another_on_the_same_state_leaves_no_duplicate() {
     let place = [TWO[1]];
     for n in 0..30 {
         let sandbox = Sandbox::new(slow_world(&place).read_delay(Duration::from_secs(6)));

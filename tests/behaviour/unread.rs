@@ -57,7 +57,7 @@ fn assert_ended_without(sandbox: &Sandbox, reply: &Value, said: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_told_again_in_time_is_gone_on_with() {
+async fn a_source_readable_again_in_time_lets_the_run_continue() {
     for (refusal, minutes) in [
         (refuse(503, "RequestLimitExceeded"), 5),
         (refuse(403, "UnauthorizedOperation"), 5),
@@ -97,7 +97,7 @@ async fn one_that_is_told_again_in_time_is_gone_on_with() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_never_told_again_ends_the_run() {
+async fn a_source_unreadable_for_good_ends_the_run_and_is_closed() {
     for (refusal, said) in [
         (refuse(503, "RequestLimitExceeded"), "RequestLimitExceeded"),
         (
@@ -117,7 +117,7 @@ async fn one_that_is_never_told_again_ends_the_run() {
 
 /// CloudFormation waits for one hour, whatever the source does.
 #[tokio::test(start_paused = true)]
-async fn whoever_asked_does_not_wait_for_all_tries() {
+async fn an_unreadable_source_ends_the_run_at_once_after_the_callers_deadline() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let mut state = begun_and_cut_off(&sandbox, refuse(500, "InternalError"), None).await;
     state["EndBy"] = state["Started"].clone();
@@ -131,7 +131,7 @@ async fn whoever_asked_does_not_wait_for_all_tries() {
 
 /// A state may come from anybody: one that has given up, and has something due next year, does not leave the source open for so long.
 #[tokio::test(start_paused = true)]
-async fn one_given_up_is_not_waited_for() {
+async fn a_state_that_has_given_up_its_source_ends_soon_whatever_it_has_due() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let mut state = begun_and_cut_off(&sandbox, Fault::None, None).await;
     state["Unread"] = json!(500);
@@ -150,7 +150,7 @@ async fn one_given_up_is_not_waited_for() {
 
 /// A call that has hardly time to read: it must have some left to end with, when the run is given up.
 #[tokio::test(start_paused = true)]
-async fn nor_does_a_short_time_out_keep_it_from_ending() {
+async fn an_unreadable_source_ends_the_run_under_a_short_time_out() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let state = begun_and_cut_off(&sandbox, Fault::HangAfter, None).await;
     let odd = Odd {
@@ -172,7 +172,7 @@ async fn nor_does_a_short_time_out_keep_it_from_ending() {
 
 /// Without a state machine the function waits inside, and its invocations of itself are few.
 #[tokio::test(start_paused = true)]
-async fn a_function_that_invokes_itself_ends_too() {
+async fn an_unreadable_source_costs_a_function_that_invokes_itself_few_turns() {
     for lasts in [Some(Duration::from_mins(5)), None] {
         let sandbox = Sandbox::new(slow_world(&TWO));
         let refusal = refuse(503, "RequestLimitExceeded");
@@ -200,7 +200,7 @@ async fn a_function_that_invokes_itself_ends_too() {
 
 /// Of an execution, whether it is opening further that cannot read, or a part.
 #[tokio::test(start_paused = true)]
-async fn an_execution_ends_too() {
+async fn an_unreadable_source_ends_an_execution_in_opening_and_in_parts() {
     for cut_at in ["ModifySnapshotAttribute", "CopySnapshot"] {
         let sandbox = Sandbox::new(slow_world(&TWO));
         let cut = std::sync::atomic::AtomicBool::new(false);
@@ -231,7 +231,7 @@ async fn an_execution_ends_too() {
 
 /// What a lasting share had given by then is taken back.
 #[tokio::test(start_paused = true)]
-async fn a_share_in_the_middle_is_taken_back() {
+async fn a_half_open_share_of_an_unreadable_source_is_closed() {
     let sandbox = Sandbox::new(world(&TWO));
     let accounts = [TWO[0].0, TWO[1].0].join(",");
     let request = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": accounts});

@@ -34,7 +34,7 @@ pub fn late_reads(seed: u64) -> LateReads {
 }
 
 #[test]
-fn seeds_of_former_schedules_draw_no_late_reads() {
+fn seeds_below_the_first_late_one_draw_no_late_reads() {
     let late = |seed| late_reads(seed) != LateReads::default();
     assert!(!(0..FIRST).any(late));
     let drawn = (FIRST..FIRST + 1000).filter(|seed| late(*seed)).count();

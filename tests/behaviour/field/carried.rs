@@ -25,7 +25,7 @@ fn with_image(change: impl FnOnce(&mut Image)) -> Account {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_beyond_the_limit_are_told_and_the_name_is_kept() {
+async fn tags_beyond_the_limit_are_listed_as_lost_and_the_name_is_kept() {
     let source = with_image(|image| {
         image.tags = (0..49)
             .map(|n| (format!("A{n:02}"), "x".to_owned()))
@@ -56,14 +56,14 @@ async fn tags_beyond_the_limit_are_told_and_the_name_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_whose_tags_fit_has_no_notes() {
+async fn an_image_whose_tags_fit_has_no_losses() {
     let (_, told, looked) = copied(producer()).await;
     assert_eq!(told.get("Notes"), None, "{told}");
     assert_eq!(found(&looked, "NotCarried"), None, "{looked}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn baseline_iops_of_a_type_that_takes_none_are_left_out() {
+async fn baseline_iops_are_left_out_for_volume_types_that_take_none() {
     let typed = |kind: &str, iops: Option<u32>| Ebs {
         volume_type: Some(kind.to_owned()),
         volume_size: Some(100),
@@ -118,7 +118,7 @@ async fn uefi_data_of_an_arm_image_without_a_boot_mode_is_carried_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deprecation_date_is_told() {
+async fn a_deprecation_date_is_listed_as_lost() {
     let date = "2027-12-31T00:00:00.000Z";
     let (_, told, looked) = copied(with_image(|image| {
         image.deprecation_time = Some(date.to_owned());

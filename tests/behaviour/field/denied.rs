@@ -74,14 +74,14 @@ async fn a_service_control_policy_that_forbids_registering_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_lock_is_no_missing_key() {
+async fn a_region_lock_is_not_reported_as_a_missing_key() {
     let sandbox = controlled(&locked_to(HOME), ABROAD);
     let reply = to_the_end(&sandbox, &distribute(&[ABROAD])).await;
     denied_by_scp(&reply, ABROAD, "AccessDenied", ABROAD.1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_of_the_sources_region_is_final_and_names_it() {
+async fn a_lock_of_the_sources_region_fails_at_once_and_names_the_region() {
     let sandbox = controlled(&locked_to(ABROAD.1), ABROAD);
     let looked = look(&sandbox, &request(&[ABROAD])).await;
     let finding = found(&looked, "RolePolicy").unwrap_or_else(|| panic!("{looked}"));
@@ -99,7 +99,7 @@ async fn a_lock_of_the_sources_region_is_final_and_names_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_without_room_for_a_grant_is_named_with_its_quota() {
+async fn a_key_at_its_grant_quota_is_named_with_the_quota() {
     let limits = Limits {
         grants_per_key: 1,
         ..Limits::default()
@@ -121,7 +121,7 @@ async fn a_key_without_room_for_a_grant_is_named_with_its_quota() {
 
 /// A quota that only a person can raise is no queue.
 #[tokio::test(start_paused = true)]
-async fn only_copies_wait_for_a_full_quota() {
+async fn only_the_copy_quota_is_waited_for() {
     let sandbox = Sandbox::new(world(&[TARGET]));
     sandbox.set_fault(|call| match call.operation.as_str() {
         "RegisterImage" => refuse(400, "ResourceLimitExceeded"),
@@ -180,7 +180,7 @@ const FULL_QUOTAS: [(&str, &str, bool, &str, [&str; 2]); 6] = [
 
 /// Each quota has a remedy of its own, and none says to change what is right.
 #[tokio::test(start_paused = true)]
-async fn each_full_quota_is_told_with_its_own_remedy() {
+async fn each_full_quota_has_its_own_cause_and_remedy() {
     let share =
         json!({"SourceImageId": AMI, "Mode": "Share", "Targets": [{"AccountId": TARGET.0}]});
     for (operation, code, shared, cause, words) in FULL_QUOTAS {
@@ -256,7 +256,7 @@ async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() 
 
 /// A policy that demands a tag denies as one that forbids: what makes something says so. `${*}` is what has no name yet.
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_demands_a_tag_is_met_by_the_requests_tags() {
+async fn a_policy_that_demands_a_tag_is_satisfied_by_the_requests_tags() {
     let demand = json!({"Effect": "Deny", "Action": "ec2:CopySnapshot", "Resource": "arn:aws:ec2:*::snapshot/${*}",
         "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}});
     let sandbox = controlled(&demand, TARGET);
@@ -277,7 +277,7 @@ async fn a_policy_that_demands_a_tag_is_met_by_the_requests_tags() {
 
 /// Another process deleted the copies; they are listed for a while, without their tags.
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_is_gone_and_still_listed_is_not_stuck() {
+async fn a_deleted_copy_that_is_still_listed_does_not_leave_the_run_stuck() {
     let sandbox = Sandbox::new(world(&[TARGET]));
     sandbox.set_fault(|call| match call.operation.as_str() {
         "RegisterImage" => refuse(400, "InvalidParameterValue"),

@@ -42,7 +42,7 @@ fn grants(calls: &[Call]) -> Vec<(String, Vec<String>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn preflight_asks_for_the_grant_that_the_run_makes() {
+async fn preflight_dry_runs_the_grant_that_the_run_makes() {
     let share =
         json!({"SourceImageId": AMI, "Mode": "Share", "Targets": [{"AccountId": TARGET.0}]});
     for (source, wish) in [
@@ -64,7 +64,7 @@ async fn preflight_asks_for_the_grant_that_the_run_makes() {
 
 /// A function that may not make all of the grant is found, though another's role does not exist.
 #[tokio::test(start_paused = true)]
-async fn a_copy_role_that_does_not_exist_is_no_word_about_the_grant() {
+async fn a_missing_copy_role_does_not_hide_a_denied_grant() {
     let mut poor = granting_to_copy_roles();
     for policy in &mut poor.roles[0].policies {
         *policy = policy.replace("\"ReEncryptFrom\",", "");
@@ -126,7 +126,7 @@ fn target_of(reply: &Value) -> &Value {
 
 /// EC2 copies 500 MiB of a snapshot a second at most, which is 439 GiB in a quarter of an hour.
 #[tokio::test(start_paused = true)]
-async fn copies_that_cannot_be_done_in_the_time_asked_for_are_warned_of() {
+async fn copies_too_large_for_the_requested_time_cause_a_warning() {
     let warnings = |reply: &Value| -> Vec<Value> {
         let findings = reply["Findings"].as_array().expect("Findings").iter();
         let ours = findings.filter(|f| f["Check"] == "CopyCompletionMinutes");
@@ -192,7 +192,7 @@ async fn copies_that_cannot_be_done_in_the_time_asked_for_are_warned_of() {
 
 /// `Ready` says that nothing speaks against it, and `Unknown` beside it how much could not be looked at.
 #[tokio::test(start_paused = true)]
-async fn ready_counts_what_could_not_be_looked_at() {
+async fn ready_counts_the_checks_that_could_not_be_made() {
     let blind = sandbox(producer(), [consumer(TARGET.0, &[HOME])]);
     let reply = look(&blind, &request(&[TARGET])).await;
     assert_eq!(
@@ -208,7 +208,7 @@ async fn ready_counts_what_could_not_be_looked_at() {
 
 /// The alias names one key in each Region, an ARN one key in one Region.
 #[tokio::test(start_paused = true)]
-async fn a_multi_region_key_of_another_region_is_refused_with_the_id_that_would_do() {
+async fn a_multi_region_key_of_another_region_is_refused_with_the_right_id() {
     let sandbox = sandbox(producer(), [looked_into(TARGET.0)]);
     let id = "mrk-22222222222222222222222222222222";
     let key = |account: &str| format!("arn:aws:kms:us-east-1:{account}:key/{id}");
@@ -232,7 +232,7 @@ async fn a_multi_region_key_of_another_region_is_refused_with_the_id_that_would_
 
 /// A burst of requests is waited out, whoever uses up the bucket.
 #[tokio::test(start_paused = true)]
-async fn a_queue_of_five_copies_serves_an_image_of_ten_snapshots() {
+async fn an_image_of_ten_snapshots_is_copied_within_a_quota_of_five() {
     let mut source = producer();
     for n in 2..10 {
         let id = format!("snap-0123456789abcde{n:02}");

@@ -25,7 +25,7 @@ fn asked(more: &Value) -> Value {
 
 /// Each step of opening, in an outage that outlasts the SDK's own attempts.
 #[tokio::test(start_paused = true)]
-async fn an_outage_at_any_step_of_opening_is_survived() {
+async fn an_outage_at_any_step_of_opening_delays_the_run_and_does_not_fail_it() {
     for (access, operation) in [
         ("Grant", "CreateGrant"),
         ("Grant", "ModifySnapshotAttribute"),
@@ -71,7 +71,7 @@ async fn an_outage_at_any_step_of_opening_is_survived() {
 
 /// EC2 accepts a copy whose source or key it cannot see yet, and says so by the copy's state alone.
 #[tokio::test(start_paused = true)]
-async fn copies_that_fail_while_a_permission_spreads_are_begun_again() {
+async fn copies_that_fail_while_a_permission_spreads_are_made_again() {
     for said in [
         "Source snapshot is not found",
         "Source snapshot ID is not valid",
@@ -103,7 +103,7 @@ async fn copies_that_fail_while_a_permission_spreads_are_begun_again() {
 
 /// Each call may meet a node that does not know of the permission yet.
 #[tokio::test(start_paused = true)]
-async fn a_permission_that_counts_node_by_node_is_waited_for() {
+async fn a_permission_that_spreads_node_by_node_delays_the_run() {
     for seconds in [30, 120, 240] {
         let delay = Duration::from_secs(seconds);
         let sandbox = Sandbox::new(slow_world(&TWO).permission_delay(delay));
@@ -116,7 +116,7 @@ async fn a_permission_that_counts_node_by_node_is_waited_for() {
 
 /// A key that never can be used is given up within minutes, by its own cause.
 #[tokio::test(start_paused = true)]
-async fn copies_that_keep_failing_are_given_up() {
+async fn copies_that_keep_failing_fail_within_minutes_with_their_cause() {
     let sandbox = Sandbox::new(slow_world(&[TARGET]));
     let event = distribute(&[TARGET]);
     let failing = async {
@@ -184,7 +184,7 @@ async fn updates_succeed_under_the_shortest_session_policy() {
 
 /// STS packs policies in a way of its own: what does not fit is asked for in coarser forms, never without a policy.
 #[tokio::test(start_paused = true)]
-async fn a_session_policy_that_does_not_fit_is_asked_for_in_coarser_forms() {
+async fn a_session_policy_too_long_for_sts_is_sent_in_coarser_forms() {
     for room in [1000, 800, 600] {
         let sandbox = Sandbox::new(world(&[TARGET]));
         sandbox.set_fault(move |call| match call.params.get("Policy") {

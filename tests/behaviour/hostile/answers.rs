@@ -26,7 +26,7 @@ use crate::support::*;
 const MOST_CALLS: usize = 3000;
 
 #[test]
-fn broken_answers_end_a_run_somehow_and_the_next_one_well() {
+fn broken_answers_end_a_run_and_the_next_run_succeeds() {
     play("answers::broken", 30, |rng| Box::pin(broken(rng)));
 }
 
@@ -37,8 +37,8 @@ fn lying_answers_break_nothing_and_open_nothing() {
 
 /// The answers with credentials in them, cut: the SDK's own words for what it cannot read are the whole answer.
 #[test]
-fn a_cut_answer_of_assume_role_is_told_to_nobody() {
-    play("answers::a_cut", 12, |rng| Box::pin(cut_credentials(rng)));
+fn a_truncated_assume_role_answer_reveals_no_credentials() {
+    play("answers::a_truncated", 12, |rng| Box::pin(cut_credentials(rng)));
 }
 
 async fn cut_credentials(rng: &mut Rng) -> Result<String, String> {

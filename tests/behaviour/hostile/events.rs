@@ -16,7 +16,7 @@ use super::{is_well_said, nothing_is_public, only_looks, outcome, seeds, tells_n
 use crate::support::*;
 
 #[test]
-fn a_wrong_event_is_refused_by_name_before_any_call() {
+fn a_mutated_event_is_refused_by_name_before_any_call() {
     seeds::events();
     play("events", 450, |rng| Box::pin(one(rng)));
 }
@@ -183,7 +183,7 @@ fn last(call: &Call) -> Option<bool> {
 
 /// What the seeds, or a reader, once found.
 #[tokio::test(start_paused = true)]
-async fn what_was_found_once_is_refused_by_name() {
+async fn events_that_once_slipped_through_are_refused_by_name() {
     let resource = |key: &str, value: Value| {
         let mut event = seeds::events()[1].clone();
         event[key] = value;

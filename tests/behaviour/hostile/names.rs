@@ -14,14 +14,14 @@ use crate::support::*;
 const PLACE: [Place; 1] = [TWO[0]];
 
 #[test]
-fn odd_words_on_the_source_travel_as_they_are() {
+fn odd_words_on_the_source_are_carried_over_unchanged() {
     play("names::odd_words_on", 20, |rng| {
         Box::pin(on_the_source(rng))
     });
 }
 
 #[test]
-fn odd_words_in_the_request_travel_or_are_refused_by_name() {
+fn odd_words_in_the_request_are_carried_over_or_refused_by_name() {
     play("names::odd_words_in", 60, |rng| {
         Box::pin(in_the_request(rng))
     });
@@ -141,7 +141,7 @@ async fn in_the_request(rng: &mut Rng) -> Result<String, String> {
 
 /// Every single one of them, so that no seed is needed to have met it.
 #[tokio::test(start_paused = true)]
-async fn each_odd_word_alone_is_a_tag_or_is_refused() {
+async fn each_odd_word_alone_becomes_a_tag_or_is_refused() {
     for word in WORDS {
         let sandbox = Sandbox::new(world(&PLACE));
         let mut event = distribute(&PLACE);

@@ -21,7 +21,7 @@ const OTHERS: [&str; 2] = ["222222222222", "999999999999"];
 const MOST_CALLS: usize = 3000;
 
 #[test]
-fn a_wrong_state_is_refused_by_name_or_does_no_harm() {
+fn a_mutated_state_is_refused_by_name_or_does_no_harm() {
     seeds::states();
     play("states", 100, |rng| Box::pin(one(rng)));
 }
@@ -184,7 +184,7 @@ fn check(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
 
 /// A state of which a part is lost on the way.
 #[test]
-fn what_a_wrong_state_says_is_not_shown_whole() {
+fn an_error_about_a_wrong_state_quotes_only_part_of_it() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -229,7 +229,7 @@ fn what_a_wrong_state_says_is_not_shown_whole() {
 /// What a caller makes up: snapshots and keys of the account that are none of the image's. Whoever may call the function may have
 /// images distributed, not everything that its role could open.
 #[test]
-fn a_made_up_source_is_opened_to_nobody() {
+fn a_state_with_a_forged_source_opens_it_to_nobody() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -266,7 +266,7 @@ fn a_made_up_source_is_opened_to_nobody() {
 
 /// A clock that was wrong, or a state that somebody wrote: it is neither waited for nor asked about until then.
 #[tokio::test(start_paused = true)]
-async fn times_that_have_not_come_are_brought_back_to_now() {
+async fn times_in_the_future_in_a_state_are_brought_back_to_now() {
     let sandbox = Sandbox::new(a_world_with_others());
     let mut state = seeds::states()[2].clone();
     let later = sandbox.now() + Duration::from_hours(300 * 24);

@@ -38,7 +38,7 @@ async fn together(seed: u64, longest: u64, events: &[Value]) -> Sandbox {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_copy_twice_and_three_times() {
+async fn a_copy_delivered_up_to_three_times_at_once_restores_the_key_policy() {
     for seed in 0..8 {
         let count = 2 + usize::from(seed % 3 == 0);
         together(seed, 400, &vec![by_policy(&TWO); count]).await;
@@ -47,7 +47,7 @@ async fn the_same_copy_twice_and_three_times() {
 
 /// Different runs on one key: each has its own statements, and a slower write that loses another's is found.
 #[tokio::test(start_paused = true)]
-async fn different_copies_of_one_image() {
+async fn different_copies_at_once_keep_each_others_statements() {
     for seed in 0..8 {
         let stages = ["one", "other", "third"].iter().map(|stage| {
             let mut event = by_policy(&TWO);
@@ -61,7 +61,7 @@ async fn different_copies_of_one_image() {
 
 /// A lasting share, delivered twice, and a copy at once: in the end who is to be in is in, and who is to be out is out.
 #[tokio::test(start_paused = true)]
-async fn shares_and_copies_at_once() {
+async fn a_share_and_a_copy_at_once_leave_exactly_the_shares_statements() {
     for seed in 0..8 {
         let sandbox = Sandbox::new(editing_world(&TWO));
         let before = key_policy(&sandbox).await;
@@ -105,7 +105,7 @@ fn theirs(n: usize) -> Value {
 
 /// Somebody edits before each of our reads in turn: what was read before is not written.
 #[tokio::test(start_paused = true)]
-async fn somebody_edits_between_our_reads() {
+async fn an_edit_before_any_read_of_the_policy_survives() {
     for n in 0.. {
         let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
         let (world, count) = (sandbox.clone(), AtomicUsize::new(0));
@@ -133,7 +133,7 @@ async fn somebody_edits_between_our_reads() {
 
 /// Somebody edits after our first read and before the second: putting in, and taking out.
 #[tokio::test(start_paused = true)]
-async fn what_was_read_is_read_again_before_it_is_written() {
+async fn an_edit_between_read_and_write_survives() {
     for takes_out in [false, true] {
         let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
         let (world, seen, edited) = (sandbox.clone(), AtomicUsize::new(0), Mutex::new(false));
@@ -166,7 +166,7 @@ async fn what_was_read_is_read_again_before_it_is_written() {
 
 /// Somebody who changes the policy at every read of ours is not fought for ever.
 #[tokio::test(start_paused = true)]
-async fn somebody_who_never_stops_is_told() {
+async fn a_key_policy_edited_without_end_fails_the_target() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
     let (world, count) = (sandbox.clone(), AtomicUsize::new(0));
     sandbox.set_fault(move |call| {
@@ -196,7 +196,7 @@ async fn somebody_who_never_stops_is_told() {
 
 /// Others' slower writes take ours out while we wait for the policy to count, and put them back in when we are done.
 #[tokio::test(start_paused = true)]
-async fn slower_writes_of_others_are_found_and_put_right() {
+async fn statements_lost_to_a_slower_write_are_put_back() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
     let before = key_policy(&sandbox).await;
     let (world, without, seen) = (
@@ -254,7 +254,7 @@ async fn verified(sandbox: &Sandbox) {
 /// A process dies right after it took the statements out, and a slower write puts them back: the verification of the closing takes
 /// them out again.
 #[tokio::test(start_paused = true)]
-async fn statements_put_back_behind_a_closing_are_out_once_it_is_verified() {
+async fn statements_put_back_after_a_closing_are_removed_by_its_verification() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
     let before = key_policy(&sandbox).await;
     let (world, with_ours) = (sandbox.clone(), Mutex::new(String::new()));
@@ -288,7 +288,7 @@ async fn statements_put_back_behind_a_closing_are_out_once_it_is_verified() {
 
 /// A statement of ours that somebody changed is still ours.
 #[tokio::test(start_paused = true)]
-async fn what_somebody_made_of_our_statements_goes_too() {
+async fn statements_of_a_run_that_others_changed_are_removed_too() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     to_the_end(&sandbox, &share(&[ONE], &json!({}))).await;
@@ -311,7 +311,7 @@ async fn what_somebody_made_of_our_statements_goes_too() {
 
 /// Whoever edits a policy has the lock in the key's record; nobody else writes meanwhile, and a lock whose process died is lost.
 #[tokio::test(start_paused = true)]
-async fn nobody_writes_while_another_has_the_lock() {
+async fn a_key_policy_is_not_written_while_another_process_holds_the_lock() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let now = sandbox.now();
     let record = json!({"Schema": 1, "Revision": 1, "Resource": SOURCE_KEY, "Region": HOME, "AccountId": SOURCE, "Before": {},

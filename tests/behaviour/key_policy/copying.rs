@@ -24,7 +24,7 @@ fn watch(sandbox: &Sandbox) -> Seen {
 }
 
 #[tokio::test(start_paused = true)]
-async fn copies_are_made_by_statements_that_go_again() {
+async fn a_copy_by_policy_adds_statements_and_removes_them() {
     let sandbox = Sandbox::new(editing_world(&FOUR));
     let before = key_policy(&sandbox).await;
     let seen = watch(&sandbox);
@@ -64,7 +64,7 @@ async fn copies_are_made_by_statements_that_go_again() {
 
 /// Asked for again, nothing is opened.
 #[tokio::test(start_paused = true)]
-async fn what_is_there_already_needs_no_policy() {
+async fn an_existing_copy_needs_no_edit_of_the_key_policy() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     to_the_end(&sandbox, &by_policy(&TWO)).await;
@@ -82,7 +82,7 @@ async fn what_is_there_already_needs_no_policy() {
 
 /// Roles of other names are named one by one.
 #[tokio::test(start_paused = true)]
-async fn roles_of_several_names() {
+async fn roles_of_several_names_stand_in_statements_one_by_one() {
     let mut other = consumer(OTHER, &[HOME]);
     other.roles[0].name = "Elsewhere".to_owned();
     let world = World::new()
@@ -134,7 +134,7 @@ pub fn organized() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_organization_and_its_units_are_named_as_such() {
+async fn an_organization_and_its_units_are_conditions_of_the_statement() {
     let paths = format!("{ORG}/*/{TEAM}/*");
     for (whom, count, paths) in [
         (json!({"OrganizationalUnitIds": TEAM}), 2, json!(paths)),
@@ -173,7 +173,7 @@ async fn an_organization_and_its_units_are_named_as_such() {
 
 /// Policies of others in odd but legal shapes come out as they went in.
 #[tokio::test(start_paused = true)]
-async fn the_policies_of_others_survive_to_the_byte() {
+async fn other_peoples_statements_survive_to_the_byte() {
     let root = r#""Effect" : "Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":["kms:*"],"Resource":"*""#;
     for policy in [
         format!("{{\"Statement\":{{{root}}}}}"),
@@ -193,7 +193,7 @@ async fn the_policies_of_others_survive_to_the_byte() {
 
 /// A new policy counts late: the copies wait for it.
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_counts_late_is_waited_for() {
+async fn copies_wait_until_a_new_key_policy_works() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     let (world, written) = (sandbox.clone(), Mutex::new(None));
@@ -221,7 +221,7 @@ async fn a_policy_that_counts_late_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_to_be_revoked_stays() {
+async fn statements_stay_with_revoke_after_copy_false() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let mut event = by_policy(&TWO);
     event["Distribute"]["RevokeAfterCopy"] = json!(false);

@@ -25,7 +25,7 @@ fn copying(account: &str) -> Access {
 
 /// Nothing panics, nothing of others is lost, and what was put in comes out to the byte.
 #[test]
-fn made_up_policies_survive() {
+fn generated_policies_come_out_of_an_edit_to_the_byte() {
     let count = std::env::var("AMIFERRY_FUZZ_COUNT")
         .ok()
         .and_then(|n| n.parse().ok());

@@ -62,7 +62,7 @@ async fn accounts_that_do_not_exist_fail_alone() {
 
 /// The policy names somebody who has been deleted since: KMS takes it from nobody as it stands.
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_names_nobody_any_more_is_told_apart() {
+async fn a_policy_that_names_a_deleted_principal_has_its_own_cause() {
     let policy = json!({"Statement": [
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"}, "Action": "kms:Verify", "Resource": "*"}]}).to_string();
@@ -78,7 +78,7 @@ async fn a_policy_that_names_nobody_any_more_is_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_would_be_too_long_is_not_written() {
+async fn a_policy_that_would_exceed_32_kb_is_not_written() {
     let long = json!({"Statement": [
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
         {"Sid": "x".repeat(32_000), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify", "Resource": "*"}]}).to_string();
@@ -99,7 +99,7 @@ async fn a_policy_that_would_be_too_long_is_not_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_of_another_account_is_refused_before_anything_is_shared() {
+async fn a_key_of_another_account_is_refused_before_anything_is_opened() {
     let elsewhere = key_arn((OTHER, HOME));
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME), (OTHER, HOME)]));
     sandbox.edit(|aws| {
@@ -126,7 +126,7 @@ async fn a_key_of_another_account_is_refused_before_anything_is_shared() {
 
 /// A role without the two actions: told which, on which key; nothing is left, and nothing is stuck.
 #[tokio::test(start_paused = true)]
-async fn denied_reading_and_denied_writing() {
+async fn a_denied_policy_read_or_write_fails_the_run_and_names_the_action() {
     for denied in ["GetKeyPolicy", "PutKeyPolicy"] {
         for event in [
             by_policy(&[(ONE, HOME)]),
@@ -163,7 +163,7 @@ async fn denied_reading_and_denied_writing() {
 
 /// KMS's check against locking oneself out stays on, and what it says is told.
 #[tokio::test(start_paused = true)]
-async fn a_lockout_is_told_and_nothing_is_forced() {
+async fn a_policy_that_would_lock_out_the_caller_is_not_forced() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     sandbox.set_fault(|call| {
@@ -194,7 +194,7 @@ async fn a_lockout_is_told_and_nothing_is_forced() {
 
 /// What cannot be taken out is listed, with what a person has to do; mended, the same event takes it out.
 #[tokio::test(start_paused = true)]
-async fn statements_that_cannot_be_taken_out_are_listed() {
+async fn statements_that_cannot_be_removed_are_listed_with_commands() {
     for event in [
         by_policy(&[(ONE, HOME)]),
         share(&[ONE], &json!({"Unshare": true})),
@@ -230,7 +230,7 @@ async fn statements_that_cannot_be_taken_out_are_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unencrypted_image_needs_no_policy() {
+async fn an_unencrypted_image_needs_no_edit_of_a_key_policy() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
     sandbox.edit(|aws| {
         for id in [ROOT, DATA] {
@@ -251,7 +251,7 @@ async fn an_unencrypted_image_needs_no_policy() {
 
 /// A state is no proof: one that says that a share of some key is nearly done opens that key to nobody.
 #[tokio::test(start_paused = true)]
-async fn a_made_up_state_opens_no_key() {
+async fn a_forged_state_of_a_share_opens_no_key() {
     let other = "11111111-aaaa-bbbb-cccc-000000000009";
     let account = editing().key(amiferry_sandbox::Key::new(HOME, other));
     let sandbox = Sandbox::new(world_with(account, &TWO));

@@ -5,7 +5,7 @@ use super::*;
 use crate::custom_resource::Stack;
 
 #[tokio::test(start_paused = true)]
-async fn accounts_may_use_the_key_until_it_is_taken_back() {
+async fn accounts_may_use_the_key_until_the_share_is_closed() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     let reply = to_the_end(&sandbox, &share(&[ONE], &json!({}))).await;
@@ -44,7 +44,7 @@ async fn accounts_may_use_the_key_until_it_is_taken_back() {
 
 /// Auto Scaling's grant is made from the account of the group, directly: only where it is asked for, and only to its role.
 #[tokio::test(start_paused = true)]
-async fn service_linked_roles_may_be_given_grants_directly() {
+async fn service_linked_roles_may_be_granted_the_key_only_on_request() {
     let mut world = editing_world(&TWO);
     for account in world.accounts.iter_mut().filter(|a| a.id == ONE) {
         account.roles[0].policies.push(documented("LetLaunch"));
@@ -77,7 +77,7 @@ async fn service_linked_roles_may_be_given_grants_directly() {
 
 /// Nobody's accounts need be listed for an organisation.
 #[tokio::test(start_paused = true)]
-async fn an_organization_and_a_unit_may_use_the_key_and_no_longer() {
+async fn an_organization_and_a_unit_may_use_the_key_until_the_share_is_closed() {
     for whom in [
         json!({"OrganizationId": "o-abcdefghij"}),
         json!({"OrganizationalUnitIds": "ou-ab12-11111111"}),
@@ -107,7 +107,7 @@ async fn an_organization_and_a_unit_may_use_the_key_and_no_longer() {
 
 /// What another way to the key left is taken away when the request names a new one.
 #[tokio::test(start_paused = true)]
-async fn from_grants_to_policies_and_back() {
+async fn a_share_changed_from_grants_to_policies_and_back_closes_the_former_way() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     let by = |way: &str| share(&[ONE], &json!({"KeyAccess": way}));
@@ -141,7 +141,7 @@ async fn from_grants_to_policies_and_back() {
 
 /// A resource's request is the whole list; when the resource goes, so do its statements, though the image be gone.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_creates_updates_and_deletes() {
+async fn a_resource_that_shares_by_policy_is_created_updated_and_deleted() {
     let stack = Stack::new(&TWO).await;
     stack.sandbox.edit(|aws| {
         let policies = ["Find", "ShareImages", "KeyPolicies"].map(documented);

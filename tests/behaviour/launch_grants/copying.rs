@@ -6,7 +6,7 @@ use super::*;
 
 /// What the whole is for.
 #[tokio::test(start_paused = true)]
-async fn auto_scaling_and_spot_launch_from_a_copy_that_was_made_for_them_and_from_no_other() {
+async fn auto_scaling_and_spot_launch_only_from_copies_made_for_them() {
     let sandbox = Sandbox::new(launching_world());
     let (account, region) = TWO[0];
     let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
@@ -34,7 +34,7 @@ async fn auto_scaling_and_spot_launch_from_a_copy_that_was_made_for_them_and_fro
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_is_for_whom_it_names_and_made_once() {
+async fn a_launch_grant_serves_its_grantee_only_and_is_made_once() {
     let sandbox = Sandbox::new(launching_world());
     for _ in 0..3 {
         let reply = to_the_end(&sandbox, &distribute_to_launch(&TWO, &ALL[..1])).await;
@@ -61,7 +61,7 @@ async fn a_grant_is_for_whom_it_names_and_made_once() {
 
 /// The role of EKS's node groups launches nothing, and an account without any need not have it.
 #[tokio::test(start_paused = true)]
-async fn node_groups_of_eks_launch_from_a_copy_as_auto_scaling() {
+async fn eks_node_groups_launch_from_a_copy_through_auto_scaling() {
     let sandbox = Sandbox::new(launching_world());
     let (account, region) = TWO[0];
     let services = ["eks-nodegroup.amazonaws.com", "autoscaling.amazonaws.com"];
@@ -74,7 +74,7 @@ async fn node_groups_of_eks_launch_from_a_copy_as_auto_scaling() {
 
 /// The account's own key for EBS lets every principal in already.
 #[tokio::test(start_paused = true)]
-async fn under_aws_ebs_nothing_is_granted_and_they_launch() {
+async fn services_launch_from_a_copy_under_aws_ebs_without_a_grant() {
     let sandbox = Sandbox::new(launching_world());
     let mut event = distribute_to_launch(&TWO, &ALL);
     for target in event["Distribute"]["Targets"].as_array_mut().unwrap() {
@@ -92,7 +92,7 @@ async fn under_aws_ebs_nothing_is_granted_and_they_launch() {
 
 /// What somebody else granted under another name is enough if it is enough.
 #[tokio::test(start_paused = true)]
-async fn what_somebody_else_granted_is_not_granted_again() {
+async fn a_sufficient_grant_of_somebody_else_is_not_repeated() {
     for (operations, constrained, enough) in [
         (OPERATIONS.to_vec(), false, true),
         (OPERATIONS[1..].to_vec(), false, false),
@@ -125,7 +125,7 @@ async fn what_somebody_else_granted_is_not_granted_again() {
 
 /// The copy is good: it is kept and told, with what is missing; the next run makes only that.
 #[tokio::test(start_paused = true)]
-async fn a_role_that_does_not_exist_fails_its_target_and_keeps_the_copy() {
+async fn a_missing_service_linked_role_fails_its_target_and_keeps_the_copy() {
     let world = World::new()
         .copy_mib_per_second(4096.0)
         .account(producer())
@@ -186,7 +186,7 @@ async fn a_role_that_does_not_exist_fails_its_target_and_keeps_the_copy() {
 
 /// KMS knows a new role only after a while.
 #[tokio::test(start_paused = true)]
-async fn roles_are_made_where_that_is_asked_for_and_waited_for() {
+async fn service_linked_roles_are_made_on_request_and_awaited() {
     for (delay, succeeds) in [(0, true), (90, true), (300, true), (3600, false)] {
         let world = launching_world_with(&[]).principal_delay(Duration::from_secs(delay));
         let sandbox = Sandbox::new(world);
@@ -214,7 +214,7 @@ async fn roles_are_made_where_that_is_asked_for_and_waited_for() {
 
 /// A role that may be looked for but not made; a role that may do neither.
 #[tokio::test(start_paused = true)]
-async fn what_the_copy_role_may_not_do_is_said_and_the_copy_kept() {
+async fn a_copy_role_that_may_not_make_roles_fails_its_target_and_keeps_the_copy() {
     let launch = documented("LetLaunch");
     let listing: Value = serde_json::from_str(&launch).unwrap();
     let granting = &listing["Statement"].as_array().unwrap()[..2];

@@ -32,7 +32,7 @@ fn scaling_of(account: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_taken_off_the_list_loses_its_grants_and_gets_them_back() {
+async fn a_role_taken_off_the_list_loses_its_grants_until_listed_again() {
     let stack = Stack::of(launching_world()).await;
     let by_hand = administrator(&stack.sandbox, TWO[0])
         .create_grant()
@@ -69,7 +69,7 @@ async fn a_role_taken_off_the_list_loses_its_grants_and_gets_them_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_that_another_run_asks_for_stays_and_is_told() {
+async fn a_launch_grant_that_another_run_needs_stays_and_is_reported() {
     let stack = Stack::of(launching_world()).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
@@ -97,7 +97,7 @@ async fn a_grant_that_another_run_asks_for_stays_and_is_told() {
 
 /// Copies of a run that the ledger does not know may be in use.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_stays_where_copies_of_an_unknown_run_are_under_the_key() {
+async fn a_launch_grant_stays_while_copies_of_an_unknown_run_are_under_the_key() {
     let stack = Stack::of(launching_world()).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
@@ -120,7 +120,7 @@ async fn a_grant_stays_where_copies_of_an_unknown_run_are_under_the_key() {
 
 /// The update says what it could not do, and its rollback succeeds.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_that_cannot_be_revoked_fails_the_target_and_keeps_its_image() {
+async fn a_launch_grant_that_cannot_be_revoked_fails_its_target_and_keeps_the_image() {
     let stack = Stack::of(launching_world()).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
@@ -158,7 +158,7 @@ async fn a_grant_that_cannot_be_revoked_fails_the_target_and_keeps_its_image() {
 
 /// A target that is taken off the list together with the roles.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_taken_off_together_with_the_roles_keeps_no_grant() {
+async fn a_target_taken_off_together_with_its_roles_keeps_no_launch_grant() {
     let stack = Stack::of(launching_world()).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
@@ -173,7 +173,7 @@ async fn a_target_taken_off_together_with_the_roles_keeps_no_grant() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupted_revocation_is_resumed() {
+async fn an_interrupted_revocation_of_launch_grants_is_resumed() {
     for fault in [Fault::HangBefore, Fault::HangAfter] {
         let sandbox = Sandbox::new(launching_world());
         let all = properties("golden");

@@ -28,7 +28,7 @@ pub async fn send(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_go_with_the_last_copy_under_the_key_and_others_stay() {
+async fn launch_grants_go_with_the_last_copy_under_the_key() {
     let stack = Stack::of(launching_world()).await;
     let by_hand = administrator(&stack.sandbox, TWO[0])
         .create_grant()
@@ -101,7 +101,7 @@ fn sandbox_names(stack: &Stack) -> Vec<Option<String>> {
 
 /// A target taken off the list, too; the other keeps its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_taken_off_the_list_loses_them() {
+async fn a_target_taken_off_the_list_loses_its_launch_grants() {
     let stack = Stack::of(launching_world()).await;
     let wish = properties("golden");
     let created = send(&stack, "Create", "One", &wish, None).await;
@@ -119,7 +119,7 @@ async fn a_target_taken_off_the_list_loses_them() {
 
 /// CloudFormation's rollback of a Create that failed for want of a role takes the copies away.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_that_fails_for_want_of_a_role_says_so_and_its_rollback_leaves_nothing() {
+async fn a_create_that_lacks_a_service_linked_role_fails_and_its_rollback_leaves_nothing() {
     let stack = Stack::of(launching_world_with(&[SCALING])).await;
     let wish = properties("golden");
     let failed = stack.send(&stack.event("Create", &wish)).await;

@@ -49,7 +49,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_services_of_another_account_launch_from_the_source_image_until_it_is_taken_back() {
+async fn services_of_another_account_launch_from_the_source_image_until_the_share_is_closed() {
     let sandbox = Sandbox::new(sharing_world());
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &[])).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -82,7 +82,7 @@ async fn the_services_of_another_account_launch_from_the_source_image_until_it_i
 
 /// A grant takes minutes to count, and until then the account may make none by virtue of it.
 #[tokio::test(start_paused = true)]
-async fn the_accounts_own_grant_is_waited_for() {
+async fn launch_grants_wait_until_the_accounts_own_grant_works() {
     let sandbox = Sandbox::new(sharing_world().grant_delay(Duration::from_mins(5)));
     let reply = to_the_end(&sandbox, &share(&[ONE], &ALL[..1])).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -92,7 +92,7 @@ async fn the_accounts_own_grant_is_waited_for() {
 
 /// `KeyAccess: None`: the key's policy lets the account make grants, or it does not.
 #[tokio::test(start_paused = true)]
-async fn by_the_policy_of_the_key_alone() {
+async fn launch_grants_with_key_access_none_rely_on_the_key_policy() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Resource": "*",
@@ -132,7 +132,7 @@ async fn by_the_policy_of_the_key_alone() {
 
 /// An account without the copy role may still launch by itself.
 #[tokio::test(start_paused = true)]
-async fn without_a_role_to_assume_the_share_stands_and_says_so() {
+async fn a_share_whose_copy_role_is_missing_stays_open_and_reports_it() {
     let sandbox = Sandbox::new(sharing_world());
     sandbox.edit(|aws| assert!(aws.drop_principal("arn:aws:iam::333333333333:role/AmiCopyRole")));
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &ALL)).await;
@@ -146,7 +146,7 @@ async fn without_a_role_to_assume_the_share_stands_and_says_so() {
 
 /// Another share of the same image has a grant of its own, and ends for itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resources_list_of_roles_is_the_whole_list() {
+async fn a_resource_closes_launch_grants_of_roles_it_no_longer_lists() {
     let stack = Stack::of(sharing_world()).await;
     let properties = with(wish(&[ONE], &ALL), "ServiceToken", json!(FUNCTION));
     let created = stack.send(&stack.event("Create", &properties)).await;

@@ -68,7 +68,7 @@ async fn granted(
 const DENIED: Option<&str> = Some("AccessDeniedException");
 
 #[tokio::test(start_paused = true)]
-async fn a_session_without_a_session_policy_grants_its_key_to_nobody() {
+async fn a_stolen_session_without_a_session_policy_grants_its_key_to_nobody() {
     let sandbox = Sandbox::new(world(&TWO));
     let kms = thief(&sandbox, None).await;
     let key = key_arn(TARGET);
@@ -85,7 +85,7 @@ async fn a_session_without_a_session_policy_grants_its_key_to_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_for_service_linked_roles_grants_to_no_other_principal() {
+async fn a_stolen_session_for_service_linked_roles_grants_to_no_other_principal() {
     let sandbox = Sandbox::new(launching_world());
     let kms = thief(&sandbox, None).await;
     let key = key_arn(TARGET);
@@ -110,7 +110,7 @@ async fn a_session_for_service_linked_roles_grants_to_no_other_principal() {
 
 /// The template names the services; other services have roles in the account too.
 #[tokio::test(start_paused = true)]
-async fn a_session_grants_to_roles_of_the_named_services_only() {
+async fn a_stolen_session_grants_to_roles_of_the_named_services_only() {
     let unnamed = ("rds.amazonaws.com", "AWSServiceRoleForRDS");
     let sandbox = Sandbox::new(launching_world_with(&[SCALING, SPOT, unnamed]));
     let kms = thief(&sandbox, None).await;
@@ -123,7 +123,7 @@ async fn a_session_grants_to_roles_of_the_named_services_only() {
 
 /// Copies of another source account, made by another function, bear that account's tag.
 #[tokio::test(start_paused = true)]
-async fn a_session_deletes_copies_of_its_source_account_only() {
+async fn a_stolen_session_deletes_copies_of_its_source_account_only() {
     let copy = |id: &str| Snapshot::new(TARGET.1, id, 8).tag("amiferry:source-image", AMI);
     let mut world = world(&TWO);
     let target = &mut world.accounts[1];
@@ -150,7 +150,7 @@ async fn a_session_deletes_copies_of_its_source_account_only() {
 
 /// The session policy of a run holds for a role that somebody made wider than documented.
 #[tokio::test(start_paused = true)]
-async fn the_session_policy_of_a_run_protects_the_key_under_a_role_that_may_do_everything() {
+async fn the_session_policy_of_a_run_protects_the_key_under_an_unlimited_role() {
     for (roles, linked_roles_are_granted) in
         [(vec![], false), (vec!["autoscaling.amazonaws.com"], true)]
     {

@@ -82,7 +82,7 @@ async fn in_the_function(sandbox: &Sandbox) -> Thief {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outside_its_function_the_role_opens_and_assumes_nothing() {
+async fn the_function_role_outside_its_function_opens_and_assumes_nothing() {
     let sandbox = sandbox(&["Find", "ShareImages"].map(documented));
     let key = Credentials::new("AKIAELSEWHERE0000000", "stolen-secret", None, None, "test");
     let elsewhere = Thief::new(&somebody(&sandbox, HOME, key));
@@ -105,7 +105,7 @@ async fn outside_its_function_the_role_opens_and_assumes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_allow_share_no_image_is_shared_and_no_account_granted_a_key() {
+async fn the_function_role_without_allow_share_shares_no_image_and_grants_no_account() {
     let sandbox = sandbox(&[documented("Find")]);
     let thief = in_the_function(&sandbox).await;
     assert_eq!(thief.shares_the_image(TWO[0].0).await.as_deref(), REFUSED);
@@ -117,7 +117,7 @@ async fn without_allow_share_no_image_is_shared_and_no_account_granted_a_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_allowed_account_ids_no_other_account_is_reached() {
+async fn the_function_role_with_allowed_account_ids_reaches_no_other_account() {
     let sandbox = sandbox(&[with_named_accounts()]);
     let thief = in_the_function(&sandbox).await;
     let (named, other) = ("222222222222", "444444444444");
