@@ -155,3 +155,34 @@ def test_properties_of_resources_in_examples_are_keys_of_requests():
                 assert resource["Properties"].keys() - {"ServiceToken"} <= keys, page
                 seen += 1
     assert seen
+
+
+#: The pages that name tests of the code, by which a reader can look a claim up.
+CITING = ["SECURITY.md", "docs/field.md", "docs/history.md", "docs/reliability.md"]
+
+
+def named_tests():
+    """The path of each test and module, such as `("tests", "behaviour", "field", "before", name)`."""
+    found = set()
+    for root in ("src", "tests/behaviour", "sandbox/src", "sandbox/tests"):
+        for path in (ROOT / root).rglob("*.rs"):
+            modules = path.relative_to(ROOT).with_suffix("").parts
+            attributes = r"#\[(?:tokio::)?test\b[^\]]*\]\s+(?:#\[[^\]]*\]\s+)*"
+            names = re.findall(rf"{attributes}(?:async )?fn (\w+)", path.read_text())
+            found |= {modules, *((*modules, name) for name in names)}
+    return found
+
+
+def looks_like_a_test(code):
+    """Whether code is a path of lower-case names, or one name of many words."""
+    return re.fullmatch(r"(?:[a-z0-9_]+::)+[a-z0-9_]+|[a-z0-9]+(?:_[a-z0-9]+){3,}", code)
+
+
+@pytest.mark.parametrize("page", [ROOT / name for name in CITING], ids=pages.name)
+def test_every_test_that_a_page_names_exists(page):
+    tests, missing = named_tests(), []
+    for code in filter(looks_like_a_test, re.findall(r"`([^`\n]+)`", page.read_text())):
+        *modules, name = code.split("::")
+        if not any(test[-1] == name and set(modules) <= set(test) for test in tests):
+            missing.append(code)
+    assert not missing
