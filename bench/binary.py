@@ -6,7 +6,9 @@ import pathlib
 import zipfile
 
 
-def choose(release: pathlib.Path, dev: pathlib.Path, sources: pathlib.Path, folder: pathlib.Path) -> tuple[pathlib.Path, str]:
+def choose(
+    release: pathlib.Path, dev: pathlib.Path, sources: pathlib.Path, folder: pathlib.Path
+) -> tuple[pathlib.Path, str]:
     """The program and what to say of it. `release` is the directory that `make build` fills, with a program or its zip."""
     program, archive = release / "bootstrap", release / "bootstrap.zip"
     made = next((file for file in (program, archive) if file.is_file()), None)

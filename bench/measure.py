@@ -80,7 +80,9 @@ class Meter:
         return time.monotonic() - began
 
 
-def run(arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any], logs: pathlib.Path) -> Figures:
+def run(
+    arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any], logs: pathlib.Path
+) -> Figures:
     there = world.read(file)
     wanted = request.wanted(event)
     owner = there.owners[wanted.image_id]
@@ -100,7 +102,10 @@ def run(arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any],
             cold, warm = meter.ask(), meter.ask()
             end = Distribution(meter, box, list, [], print, meter.tick).run(event)
             meter.finish()
-            processor = {name: processor_seconds(name) for name in (arguments.function_bin.name, arguments.sandbox_bin.name)}
+            processor = {
+                name: processor_seconds(name)
+                for name in (arguments.function_bin.name, arguments.sandbox_bin.name)
+            }
         ledger = ask(box, "ledger")
         wrong = faults(end.status, end.reply, wanted, before, ask(box, "world")["accounts"], owner)
     return Figures(
@@ -110,7 +115,9 @@ def run(arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any],
         invocations=end.calls,
         longest=max(meter.times),
         operations=collections.Counter(call["operation"] for call in ledger),
-        errors=collections.Counter(f"{call['operation']} {call['error']}" for call in ledger if call["error"]),
+        errors=collections.Counter(
+            f"{call['operation']} {call['error']}" for call in ledger if call["error"]
+        ),
         largest_state=meter.largest_state,
         memory=meter.memory,
         processor=processor[arguments.function_bin.name],
@@ -121,21 +128,33 @@ def run(arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any],
     )
 
 
-def faults(status: str, reply: Any, wanted: request.Request, before: Any, after: Any, owner: str) -> list[str]:
+def faults(
+    status: str, reply: Any, wanted: request.Request, before: Any, after: Any, owner: str
+) -> list[str]:
     """What is not as it must be, by the function's reply and by what there is in each account."""
-    wrong = [] if status == "Succeeded" else [f"the run ended as {status}: {reply.get('errorMessage', '')}"]
+    wrong = (
+        []
+        if status == "Succeeded"
+        else [f"the run ended as {status}: {reply.get('errorMessage', '')}"]
+    )
     told = {(t["AccountId"], t["Region"]): t for t in reply.get("Result", {}).get("Targets", [])}
     for place in wanted.targets:
         target, (account, region) = told.get(place, {}), place
         if target.get("Status") != "Succeeded":
-            wrong.append(f"{account} {region}: {target.get('Status', 'not in the reply')} {target.get('Reason', '')}")
+            wrong.append(
+                f"{account} {region}: {target.get('Status', 'not in the reply')} {target.get('Reason', '')}"
+            )
         here = after[account].get(region, {"images": [], "snapshots": []})
         images = [image["id"] for image in here["images"] if image["state"] == "available"]
         if images != [target.get("ImageId")]:
-            wrong.append(f"{account} {region}: has the AMIs {images}, was told {target.get('ImageId')}")
+            wrong.append(
+                f"{account} {region}: has the AMIs {images}, was told {target.get('ImageId')}"
+            )
         copies = sorted(snapshot["id"] for snapshot in here["snapshots"])
         if copies != sorted(target.get("Snapshots", {}).values()):
-            wrong.append(f"{account} {region}: has the snapshots {copies}, was told {target.get('Snapshots')}")
+            wrong.append(
+                f"{account} {region}: has the snapshots {copies}, was told {target.get('Snapshots')}"
+            )
     # Permissions, grants and tags: all that the source account owns is as it was.
     if after[owner] != before[owner]:
         wrong.append("the source account is not as it was before: something is left shared")
@@ -148,7 +167,11 @@ def ask(box: Sandbox, what: str) -> Any:
 
 
 def processor_seconds(name: str) -> float:
-    times = [child.cpu_times() for child in psutil.Process().children(recursive=True) if child.name() == name]
+    times = [
+        child.cpu_times()
+        for child in psutil.Process().children(recursive=True)
+        if child.name() == name
+    ]
     return sum(time_.user + time_.system for time_ in times)
 
 

@@ -13,7 +13,9 @@ ACCOUNT = "[[account]]\n"
 OTHER_REGION = "us-east-1"
 
 
-def write(template: pathlib.Path, targets: int, regions: int, throttling: bool, file: pathlib.Path) -> dict[str, Any]:
+def write(
+    template: pathlib.Path, targets: int, regions: int, throttling: bool, file: pathlib.Path
+) -> dict[str, Any]:
     """Writes the world and returns the event. With two Regions every third target is in the other one, as in the demo."""
     head, producer, consumer, *_ = template.read_text().split(ACCOUNT)
     given = tomllib.loads(ACCOUNT + consumer)["account"][0]
@@ -32,10 +34,20 @@ def write(template: pathlib.Path, targets: int, regions: int, throttling: bool, 
         # In one go, so that nothing replaced is replaced again; longer words first.
         pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
         accounts.append(re.sub(pattern, lambda found: words[found[0]], consumer))
-        wanted.append({"AccountId": words[given["id"]], "Region": region, "KmsKeyId": key["aliases"][0]})
+        wanted.append(
+            {"AccountId": words[given["id"]], "Region": region, "KmsKeyId": key["aliases"][0]}
+        )
     if throttling:
         accounts[0] += "[limits]\nthrottling = true\n\n"
     file.write_text(ACCOUNT.join(accounts))
     if len(tomllib.loads(file.read_text())["account"]) != targets + 1:
-        raise Failed(f"{template} is not laid out as expected: a producer, then consumers that differ only in their IDs")
-    return {"Distribute": {"SourceImageId": image["id"], "SourceRegion": image["region"], "Targets": wanted}}
+        raise Failed(
+            f"{template} is not laid out as expected: a producer, then consumers that differ only in their IDs"
+        )
+    return {
+        "Distribute": {
+            "SourceImageId": image["id"],
+            "SourceRegion": image["region"],
+            "Targets": wanted,
+        }
+    }

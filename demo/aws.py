@@ -22,7 +22,11 @@ def forget_own_settings() -> None:
     """Keeps the reader's own AWS profile, Region and credentials out of everything that follows."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
-    os.environ |= {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
+    os.environ |= {
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +80,9 @@ class Looker:
         if not snapshot_id:
             return None
         try:
-            return next(iter(self.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]), None)
+            return next(
+                iter(self.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]), None
+            )
         except ClientError as error:
             if error.response["Error"]["Code"] == "InvalidSnapshot.NotFound":
                 return None
@@ -88,7 +94,9 @@ class Looker:
         if image is None:
             return {}
         found: dict[str, Any] = {
-            "launch permissions": self.ec2.describe_image_attribute(ImageId=image_id, Attribute="launchPermission")["LaunchPermissions"],
+            "launch permissions": self.ec2.describe_image_attribute(
+                ImageId=image_id, Attribute="launchPermission"
+            )["LaunchPermissions"],
             "tags of the image": image.get("Tags", []),
         }
         keys = set()
@@ -96,7 +104,9 @@ class Looker:
             snapshot = self.snapshot(snapshot_id)
             if snapshot is None:
                 continue
-            permission = self.ec2.describe_snapshot_attribute(SnapshotId=snapshot_id, Attribute="createVolumePermission")
+            permission = self.ec2.describe_snapshot_attribute(
+                SnapshotId=snapshot_id, Attribute="createVolumePermission"
+            )
             found[f"permissions of {snapshot_id}"] = permission["CreateVolumePermissions"]
             found[f"tags of {snapshot_id}"] = snapshot.get("Tags", [])
             if "KmsKeyId" in snapshot:
@@ -115,7 +125,11 @@ def gib(looker: Looker, image: dict[str, Any]) -> int:
 
 def snapshot_ids(image: dict[str, Any]) -> list[str]:
     mappings = image.get("BlockDeviceMappings", [])
-    return [mapping["Ebs"]["SnapshotId"] for mapping in mappings if "SnapshotId" in mapping.get("Ebs", {})]
+    return [
+        mapping["Ebs"]["SnapshotId"]
+        for mapping in mappings
+        if "SnapshotId" in mapping.get("Ebs", {})
+    ]
 
 
 def tags(thing: dict[str, Any]) -> dict[str, str]:
@@ -133,6 +147,10 @@ def command_line(looker: Looker, words: list[str]) -> tuple[str, str]:
         AWS_PAGER="",
     )
     program = pathlib.Path(sys.executable).with_name("aws")
-    done = subprocess.run([program, *words], env=environment, capture_output=True, text=True, check=False)
-    shown = " ".join(["aws", *(f"'{word}'" if set(word) & set(" []{}`|") else word for word in words)])
+    done = subprocess.run(
+        [program, *words], env=environment, capture_output=True, text=True, check=False
+    )
+    shown = " ".join(
+        ["aws", *(f"'{word}'" if set(word) & set(" []{}`|") else word for word in words)]
+    )
     return shown, (done.stdout if done.returncode == 0 else done.stderr).strip()

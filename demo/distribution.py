@@ -85,7 +85,9 @@ class Distribution:
                 return refused(reply)
             if reply.get("Status") != "Continue":
                 targets = reply.get("Result", {}).get("Targets", [])
-                images = {(t["AccountId"], t["Region"]): t["ImageId"] for t in targets if "ImageId" in t}
+                images = {
+                    (t["AccountId"], t["Region"]): t["ImageId"] for t in targets if "ImageId" in t
+                }
                 # A sweep tells what it closed, and no status.
                 return End(reply.get("Status", "Swept"), images, reply, 0, 0)
             self.state = reply["State"]
@@ -109,7 +111,11 @@ class Distribution:
         reply = self._call(event | {"ResponseURL": self.sandbox.answer_url(name)})
         if isinstance(reply, dict) and "errorType" in reply:
             return refused(reply)
-        while not (answers := [answer for answer in self.sandbox.answers() if answer["path"].endswith(name)]):
+        while not (
+            answers := [
+                answer for answer in self.sandbox.answers() if answer["path"].endswith(name)
+            ]
+        ):
             due = self.sandbox.take_invocations()
             for payload in due:
                 self._call(payload)
@@ -121,7 +127,9 @@ class Distribution:
             if key.startswith("Image."):
                 _, account, region = key.split(".")
                 images[account, region] = value
-        return End({"SUCCESS": "Succeeded", "FAILED": "Failed"}[answer["Status"]], images, answer, 0, 0)
+        return End(
+            {"SUCCESS": "Succeeded", "FAILED": "Failed"}[answer["Status"]], images, answer, 0, 0
+        )
 
     def _call(self, payload: dict[str, Any]) -> Any:
         """Calls until the function has answered, however often it is killed."""
@@ -139,12 +147,17 @@ class Distribution:
             if self.crashes > MOST_CRASHES:
                 raise Failed(f"the function died {self.crashes} times, last with {call.error}")
             self.say(f"The call ended with {call.error}")
-            self.say("Calling again with what was last returned: " + ("its State" if "State" in payload else "nothing yet, so the same event"))
+            self.say(
+                "Calling again with what was last returned: "
+                + ("its State" if "State" in payload else "nothing yet, so the same event")
+            )
         return call.reply
 
     def _accidents(self, call: Call, made_before: int) -> None:
         for kill in [kill for kill in self.kills if kill.pid is None]:
-            if kill.with_state > ("State" in call.payload) or not kill.due(self.function_made()[made_before:]):
+            if kill.with_state > ("State" in call.payload) or not kill.due(
+                self.function_made()[made_before:]
+            ):
                 continue
             # Stopped first: AWS carries out what was sent, and the function learns nothing of it any more.
             pid = self.function.signal(signal.SIGSTOP)
@@ -154,7 +167,9 @@ class Distribution:
             made = self.function_made()[made_before:]
             self.function.signal(signal.SIGKILL)
             kill.pid = pid
-            self.say(f"SIGKILL to process {pid} when {kill.moment}, {len(made)} AWS calls into this invocation")
+            self.say(
+                f"SIGKILL to process {pid} when {kill.moment}, {len(made)} AWS calls into this invocation"
+            )
             return
 
     def _wait(self, seconds: float) -> None:
@@ -166,7 +181,9 @@ class Distribution:
 
     def _check_time(self) -> None:
         if time.monotonic() > self._give_up:
-            raise Failed(f"no end after {self.give_up_seconds:g} s; --give-up says how long to wait, --speed how fast the sandbox is")
+            raise Failed(
+                f"no end after {self.give_up_seconds:g} s; --give-up says how long to wait, --speed how fast the sandbox is"
+            )
 
 
 def refused(reply: dict[str, Any]) -> End:

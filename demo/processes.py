@@ -38,7 +38,9 @@ def clean_environment(**values: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[object], log: pathlib.Path, environment: dict[str, str]) -> Iterator[psutil.Popen]:
+def running(
+    command: Sequence[object], log: pathlib.Path, environment: dict[str, str]
+) -> Iterator[psutil.Popen]:
     """Runs `command` in a process group of its own, its output in `log`, and ends it with all its children."""
     with log.open("wb") as output:
         process = psutil.Popen(

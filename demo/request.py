@@ -90,14 +90,23 @@ def image_of(event: dict[str, Any]) -> str:
 def own_request(there: World, owner: str) -> dict[str, Any]:
     """What the function does with an image that becomes available: a copy for every account that has a role and a key for it."""
     targets = [
-        {"AccountId": account.id, "Region": account.keys[0].region, "KmsKeyId": account.keys[0].name}
+        {
+            "AccountId": account.id,
+            "Region": account.keys[0].region,
+            "KmsKeyId": account.keys[0].name,
+        }
         for account in there.accounts_in_file
         if account.id != owner and "AmiCopyRole" in account.roles and account.keys
     ]
     return {"Targets": targets}
 
 
-def wanted(event: dict[str, Any], there: World | None = None, region: str = FUNCTION_REGION, own: dict[str, Any] | None = None) -> Request:
+def wanted(
+    event: dict[str, Any],
+    there: World | None = None,
+    region: str = FUNCTION_REGION,
+    own: dict[str, Any] | None = None,
+) -> Request:
     """`region` is the function's; `own` the request it serves EventBridge's events by."""
     what = form(event)
     if what == IMAGE_CHANGED:
@@ -112,10 +121,21 @@ def wanted(event: dict[str, Any], there: World | None = None, region: str = FUNC
     source_region = wish.get("SourceRegion") or wish.get("Region") or region
     targets = _targets(wish, source_region, there)
     if what in ("Preflight", "Policies"):
-        return Request("Look", _image(event), source_region, targets, "Ready" if what == "Preflight" else "Succeeded")
+        return Request(
+            "Look",
+            _image(event),
+            source_region,
+            targets,
+            "Ready" if what == "Preflight" else "Succeeded",
+        )
     deletes = event.get("RequestType") == "Delete"
-    shares = wish.get("Mode", "Share" if event.get("ResourceType") in SHARING_RESOURCES else "Copy") == "Share"
-    removes = (deletes and (shares or wish.get("OnDelete") == "Deregister")) or _flag(wish.get("Unshare"))
+    shares = (
+        wish.get("Mode", "Share" if event.get("ResourceType") in SHARING_RESOURCES else "Copy")
+        == "Share"
+    )
+    removes = (deletes and (shares or wish.get("OnDelete") == "Deregister")) or _flag(
+        wish.get("Unshare")
+    )
     former = _targets(event.get("OldResourceProperties", {}), source_region, there)
     dropped = {account for account, _ in former} - {account for account, _ in targets}
     return Request(
@@ -144,15 +164,31 @@ def _of_image(event: dict[str, Any], there: World | None, own: dict[str, Any]) -
 
 def _of_state(state: dict[str, Any]) -> Request:
     source = state.get("Source", {})
-    targets = tuple((str(t.get("AccountId")), str(t.get("Region"))) for t in state.get("Targets", []))
+    targets = tuple(
+        (str(t.get("AccountId")), str(t.get("Region"))) for t in state.get("Targets", [])
+    )
     share = state.get("Order", {}).get("Share")
     removes = bool(share and share.get("Unshare"))
     kind = "Share" if share else "Copy"
-    return Request(kind, source.get("ImageId", ""), source.get("Region", FUNCTION_REGION), targets, "Succeeded", removes)
+    return Request(
+        kind,
+        source.get("ImageId", ""),
+        source.get("Region", FUNCTION_REGION),
+        targets,
+        "Succeeded",
+        removes,
+    )
 
 
 def _wish(event: dict[str, Any]) -> dict[str, Any]:
-    key = next((key for key in ("ResourceProperties", "Distribute", "Preflight", "Policies") if isinstance(event.get(key), dict)), None)
+    key = next(
+        (
+            key
+            for key in ("ResourceProperties", "Distribute", "Preflight", "Policies")
+            if isinstance(event.get(key), dict)
+        ),
+        None,
+    )
     return event[key] if key else {}
 
 
@@ -168,14 +204,20 @@ def _image(event: dict[str, Any]) -> str:
 def _targets(wish: dict[str, Any], region: str, there: World | None) -> tuple[Place, ...]:
     regions = _list(wish.get("TargetRegions")) or [region]
     listed = wish.get("Targets")
-    targets = [(str(t.get("AccountId")), t.get("Region", region)) for t in (listed if isinstance(listed, list) else []) if isinstance(t, dict)]
+    targets = [
+        (str(t.get("AccountId")), t.get("Region", region))
+        for t in (listed if isinstance(listed, list) else [])
+        if isinstance(t, dict)
+    ]
     accounts = _list(wish.get("TargetAccountIds")) or _list(wish.get("TargetAccountId"))
     audience = [*_list(wish.get("OrganizationId")), *_list(wish.get("OrganizationalUnitIds"))]
     if audience and there is not None:
         role = wish.get("TargetRoleName") or wish.get("RoleName") or "AmiCopyRole"
         owner = there.owners.get(str(wish.get("SourceImageId") or wish.get("AmiId", "")))
         left_out = {owner, *_list(wish.get("ExcludeAccountIds"))}
-        accounts += [account for account in there.members(audience, role) if account not in left_out]
+        accounts += [
+            account for account in there.members(audience, role) if account not in left_out
+        ]
     targets += [(account, r) for account in accounts for r in regions]
     return tuple(dict.fromkeys(targets))
 

@@ -39,7 +39,9 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def running(binary: pathlib.Path, world: pathlib.Path, speed: float | None, log: pathlib.Path) -> Iterator[Sandbox]:
+def running(
+    binary: pathlib.Path, world: pathlib.Path, speed: float | None, log: pathlib.Path
+) -> Iterator[Sandbox]:
     command = [binary, "serve", "--world", world, "--port", "0"]
     if speed is not None:
         command += ["--speed", str(speed)]

@@ -41,7 +41,9 @@ class Screen:
         gap = 2 if self.console.width >= 100 else 1
         table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
         for column in columns:
-            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+            table.add_column(
+                column, justify="right" if column in right else "left", overflow="fold"
+            )
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         self.console.print(table)
@@ -74,17 +76,29 @@ class Screen:
         else:
             self._changes(told, truth, places)
 
-    def _picture(self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", caption_justify="left")
+    def _picture(
+        self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]
+    ) -> Table:
+        table = Table(
+            box=None,
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
+            header_style="bold",
+            caption_justify="left",
+        )
         for column in ("Account", "Region", "Function says", "There is"):
             table.add_column(column)
         for place in places:
             there = truth[place]
-            table.add_row(*place, last_word(told.get(place)), there.image_id or bars(there.progress))
+            table.add_row(
+                *place, last_word(told.get(place)), there.image_id or bars(there.progress)
+            )
         table.caption = f"At the source, {truth.source}" if truth.source else None
         return table
 
-    def _changes(self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]) -> None:
+    def _changes(
+        self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]
+    ) -> None:
         """One line for each quarter of the way, each new phase and each new image."""
         if truth.source and truth.source != self._said_of_source:
             self._said_of_source = truth.source
@@ -96,7 +110,10 @@ class Screen:
             now = (word, quarter, there.image_id is not None)
             if there.progress and now != self._said.get(place):
                 self._said[place] = now
-                self.say(f"{place[0]} {place[1]}  {describe(there)}" + (f"  (function: {word})" if word else ""))
+                self.say(
+                    f"{place[0]} {place[1]}  {describe(there)}"
+                    + (f"  (function: {word})" if word else "")
+                )
 
 
 def describe(there: Target) -> str:

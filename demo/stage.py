@@ -58,22 +58,39 @@ class Stage:
     def lookers(self, wanted: Request) -> dict[Place, Looker]:
         """Of those of its targets in which somebody can look."""
         accounts = [place for place in wanted.targets if place[0] in self.there.accounts]
-        dropped = [(account, wanted.region) for account in sorted(wanted.dropped) if account in self.there.accounts]
+        dropped = [
+            (account, wanted.region)
+            for account in sorted(wanted.dropped)
+            if account in self.there.accounts
+        ]
         return {place: self.looker(*place) for place in (*accounts, *dropped)}
 
     def remember(self, all_wanted: list[Request]) -> None:
         """Notes how everything stands before the first event."""
         for wanted in all_wanted:
-            self.first |= what_is_there({p: looker for p, looker in self.lookers(wanted).items() if p not in self.first})
-            self.unshared |= {name: value for name, value in self.sharing(wanted).items() if name not in self.unshared}
+            self.first |= what_is_there(
+                {p: looker for p, looker in self.lookers(wanted).items() if p not in self.first}
+            )
+            self.unshared |= {
+                name: value
+                for name, value in self.sharing(wanted).items()
+                if name not in self.unshared
+            }
 
     def sharing(self, wanted: Request) -> dict[str, Any]:
         """What is open of the event's image, or of every image of the function's account."""
-        own = [i for i, image in self.there.images.items() if image.owner == self.home and image.region == wanted.region]
+        own = [
+            i
+            for i, image in self.there.images.items()
+            if image.owner == self.home and image.region == wanted.region
+        ]
         found: dict[str, Any] = {}
         for image_id in [wanted.image_id] if wanted.image_id else own:
             of = "" if wanted.image_id else f" of {image_id}"
-            found |= {f"{name}{of}": value for name, value in self.producer(wanted).sharing(image_id).items()}
+            found |= {
+                f"{name}{of}": value
+                for name, value in self.producer(wanted).sharing(image_id).items()
+            }
         return found
 
     def before(self, wanted: Request) -> Before:
@@ -100,13 +117,17 @@ class Stage:
         settings |= {"AMIFERRY_BUCKET": bucket} if bucket else {}
         emulator, binary = self.binaries
         identity, log = self.there.function(self.home), self.logs / f"{name}.log"
-        with function.running(emulator, binary, self.box.url, self.region, identity, timeout, log, settings) as running:
+        with function.running(
+            emulator, binary, self.box.url, self.region, identity, timeout, log, settings
+        ) as running:
             yield running
 
     def _seen(self, wanted: Request) -> dict[Place, set[str]]:
         source = self.producer(wanted).image(wanted.image_id) or {}
         lookers = self.lookers(wanted)
-        return {place: checks.seen_of(source, self.looker(place[0], wanted.region)) for place in lookers}
+        return {
+            place: checks.seen_of(source, self.looker(place[0], wanted.region)) for place in lookers
+        }
 
 
 @contextlib.contextmanager
@@ -114,11 +135,17 @@ def set_up(arguments: Any, events: list[dict[str, Any]], logs: pathlib.Path) -> 
     there = world.read(arguments.world)
     home = there.home(next((image for event in events if (image := request.image_of(event))), ""))
     speed = arguments.speed or there.speed
-    own = request.own_request(there, home) if arguments.request is None else json.loads(arguments.request.read_text())
+    own = (
+        request.own_request(there, home)
+        if arguments.request is None
+        else json.loads(arguments.request.read_text())
+    )
     file = world.with_latency(arguments.world, LATENCY_SECONDS, speed, logs)
     with sandbox.running(arguments.sandbox_bin, file, arguments.speed, logs / "sandbox.log") as box:
         region = request.region_of(events[0], there, home)
-        yield Stage(there, box, speed, home, region, own, logs, (arguments.rie_bin, arguments.bootstrap_bin))
+        yield Stage(
+            there, box, speed, home, region, own, logs, (arguments.rie_bin, arguments.bootstrap_bin)
+        )
 
 
 def timeout_for(events: list[dict[str, Any]], given: int | None) -> int:

@@ -28,7 +28,13 @@ class Target:
 class Truth:
     """Looks at every target a few times a second while the `with` block runs, past what was there `before`."""
 
-    def __init__(self, lookers: dict[Place, Looker], before: dict[Place, set[str]], producer: Looker, image_id: str) -> None:
+    def __init__(
+        self,
+        lookers: dict[Place, Looker],
+        before: dict[Place, set[str]],
+        producer: Looker,
+        image_id: str,
+    ) -> None:
         self._lookers = lookers
         self._before = before
         self._producer = producer
@@ -64,11 +70,27 @@ class Truth:
 
     def _look_at(self, item: tuple[Place, Looker]) -> None:
         place, looker = item
-        copies = [copy for copy in looker.snapshots() if copy["SnapshotId"] not in self._before[place] and is_of(copy, self._image_id)]
+        copies = [
+            copy
+            for copy in looker.snapshots()
+            if copy["SnapshotId"] not in self._before[place] and is_of(copy, self._image_id)
+        ]
         copies.sort(key=lambda copy: (copy["StartTime"], copy["SnapshotId"]))
-        progress = tuple(100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0) for copy in copies)
-        gib = sum(percent * copy["VolumeSize"] / 100 for percent, copy in zip(progress, copies, strict=True))
-        images = [i for i in looker.images() if i["ImageId"] not in self._before[place] and i["State"] == "available" and is_of(i, self._image_id)]
+        progress = tuple(
+            100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0)
+            for copy in copies
+        )
+        gib = sum(
+            percent * copy["VolumeSize"] / 100
+            for percent, copy in zip(progress, copies, strict=True)
+        )
+        images = [
+            i
+            for i in looker.images()
+            if i["ImageId"] not in self._before[place]
+            and i["State"] == "available"
+            and is_of(i, self._image_id)
+        ]
         seen = self._targets[place].finished_after
         if images and seen is None:
             seen = time.monotonic() - self._began
@@ -88,14 +110,21 @@ def is_of(thing: dict[str, Any], image_id: str) -> bool:
 def what_is_there(lookers: dict[Place, Looker]) -> dict[Place, set[str]]:
     """The IDs of all images and snapshots."""
     return {
-        place: {i["ImageId"] for i in looker.images()} | {s["SnapshotId"] for s in looker.snapshots()}
+        place: {i["ImageId"] for i in looker.images()}
+        | {s["SnapshotId"] for s in looker.snapshots()}
         for place, looker in lookers.items()
     }
 
 
 def opened(sharing: dict[str, Any]) -> str:
     """How `Looker.sharing` looks to a person."""
-    accounts = {p["UserId"] for name, found in sharing.items() if name.startswith("permissions of") for p in found if "UserId" in p}
+    accounts = {
+        p["UserId"]
+        for name, found in sharing.items()
+        if name.startswith("permissions of")
+        for p in found
+        if "UserId" in p
+    }
     grants = sum(len(found) for name, found in sharing.items() if name.startswith("grants on"))
     if not accounts and not grants:
         return "nothing is shared"

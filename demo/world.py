@@ -75,7 +75,9 @@ class World:
         """Settings of the function under which each account of the world, and its organization, may be given anything."""
         accounts = ",".join(account.id for account in self.accounts_in_file)
         settings = {"AMIFERRY_ALLOW_SHARE": "true", "AMIFERRY_ALLOWED_ACCOUNTS": accounts}
-        return settings | ({"AMIFERRY_ALLOWED_ORGANIZATION": self.organization} if self.organization else {})
+        return settings | (
+            {"AMIFERRY_ALLOWED_ORGANIZATION": self.organization} if self.organization else {}
+        )
 
     @property
     def accounts(self) -> set[str]:
@@ -93,7 +95,10 @@ class World:
     def function(self, account: str) -> Identity:
         """The identity the function runs under: the account's first access key of a function, or else of a role."""
         own = [identity for identity in self.identities if identity.account == account]
-        return next((identity for identity in own if identity.source_function), self._first(account, ":role/"))
+        return next(
+            (identity for identity in own if identity.source_function),
+            self._first(account, ":role/"),
+        )
 
     def reader(self, account: str) -> Identity:
         """The identity to look with: the account's first access key that belongs to a user."""
@@ -125,7 +130,9 @@ class World:
     def _first(self, account: str, kind: str) -> Identity:
         own = [identity for identity in self.identities if identity.account == account]
         if not own:
-            raise SystemExit(f"{self.file}: account {account} has no [[account.access_key]], so nobody can act in it")
+            raise SystemExit(
+                f"{self.file}: account {account} has no [[account.access_key]], so nobody can act in it"
+            )
         return next((identity for identity in own if kind in identity.principal), own[0])
 
 
@@ -136,23 +143,42 @@ def read(file: pathlib.Path) -> World:
         raise SystemExit(f"{file}: {error}") from error
     accounts = content.get("account", [])
     if not any(account.get("access_key") for account in accounts):
-        raise SystemExit(f"{file}: no account has an [[account.access_key]], so nobody can act in it")
+        raise SystemExit(
+            f"{file}: no account has an [[account.access_key]], so nobody can act in it"
+        )
     organization = content.get("organization", {})
     root = organization.get("root")
-    stored = {s["id"]: s.get("stored_mib", s["size"] * MIB_PER_GIB) for account in accounts for s in account.get("snapshot", [])}
+    stored = {
+        s["id"]: s.get("stored_mib", s["size"] * MIB_PER_GIB)
+        for account in accounts
+        for s in account.get("snapshot", [])
+    }
     return World(
         file=file,
         speed=float(content.get("speed", 1.0)),
         copy_mib_per_second=float(content.get("copy_mib_per_second", 250.0)),
         copy_start_seconds=float(content.get("copy_start_seconds", 5.0)),
         identities=tuple(
-            Identity(account["id"], key["id"], key["secret"], key["principal"], key.get("source_function"))
+            Identity(
+                account["id"],
+                key["id"],
+                key["secret"],
+                key["principal"],
+                key.get("source_function"),
+            )
             for account in accounts
             for key in account.get("access_key", [])
         ),
-        images={image["id"]: _image(account, image, stored) for account in accounts for image in account.get("image", [])},
+        images={
+            image["id"]: _image(account, image, stored)
+            for account in accounts
+            for image in account.get("image", [])
+        },
         accounts_in_file=tuple(_account(account, organization) for account in accounts),
-        organization=organization.get("id") or next((account["organization"] for account in accounts if "organization" in account), None),
+        organization=organization.get("id")
+        or next(
+            (account["organization"] for account in accounts if "organization" in account), None
+        ),
         management_account=organization.get("management_account"),
         parents={unit["id"]: unit.get("parent", root) for unit in organization.get("unit", [])},
     )
@@ -166,18 +192,27 @@ def _account(account: dict[str, Any], organization: dict[str, Any]) -> Account:
         parent=account.get("parent", organization.get("root")),
         state=account.get("state", "ACTIVE"),
         roles=frozenset(role["name"] for role in account.get("role", [])),
-        keys=tuple(Key(key["region"], next(iter(key.get("aliases", [])), key["id"])) for key in account.get("key", [])),
+        keys=tuple(
+            Key(key["region"], next(iter(key.get("aliases", [])), key["id"]))
+            for key in account.get("key", [])
+        ),
         bucket=next((bucket["name"] for bucket in account.get("bucket", [])), None),
     )
 
 
 def _image(account: dict[str, Any], image: dict[str, Any], stored: dict[str, int]) -> Image:
-    snapshots = [mapping["ebs"].get("snapshot_id") for mapping in image.get("mapping", []) if "ebs" in mapping]
+    snapshots = [
+        mapping["ebs"].get("snapshot_id")
+        for mapping in image.get("mapping", [])
+        if "ebs" in mapping
+    ]
     mib = max((stored.get(snapshot, 0) for snapshot in snapshots), default=0)
     return Image(account["id"], image["region"], image.get("tags", {}), mib)
 
 
-def with_latency(file: pathlib.Path, seconds: float, speed: float, folder: pathlib.Path) -> pathlib.Path:
+def with_latency(
+    file: pathlib.Path, seconds: float, speed: float, folder: pathlib.Path
+) -> pathlib.Path:
     """A copy of the world in which every call takes `seconds` of real time, unless it says itself how long they take."""
     text = file.read_text()
     if "latency_seconds" in tomllib.loads(text):

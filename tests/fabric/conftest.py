@@ -30,7 +30,10 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "scenario(function): what happens, side by side with others; its result is `seen`")
+    config.addinivalue_line(
+        "markers",
+        "scenario(function): what happens, side by side with others; its result is `seen`",
+    )
     config.addinivalue_line("markers", "alone: after all scenarios")
     config.addinivalue_line("markers", "hindsight: looks at what all other tests left")
 
@@ -46,9 +49,13 @@ def pytest_collection_modifyitems(items):
 def fabric(tmp_path_factory):
     # Killed by SIGTERM, Python would run no `finally`.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder = pathlib.Path(os.environ.get("AMIFERRY_FABRIC_FOLDER") or tmp_path_factory.mktemp("fabric"))
+    folder = pathlib.Path(
+        os.environ.get("AMIFERRY_FABRIC_FOLDER") or tmp_path_factory.mktemp("fabric")
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    with deploying.deployed(folder, _binary("AMIFERRY_BOOTSTRAP_BIN"), _binary("AMIFERRY_SANDBOX_BIN")) as fabric:
+    with deploying.deployed(
+        folder, _binary("AMIFERRY_BOOTSTRAP_BIN"), _binary("AMIFERRY_SANDBOX_BIN")
+    ) as fabric:
         yield fabric
         if ledgers := os.environ.get("AMIFERRY_LEDGERS"):
             fabric.keep_ledgers(pathlib.Path(ledgers))
@@ -80,5 +87,7 @@ def nobody_else(request):
 
 def _binary(variable):
     path = os.environ.get(variable)
-    assert path and pathlib.Path(path).exists(), f"{variable} must name a built program; `make fabric` sets it"
+    assert path and pathlib.Path(path).exists(), (
+        f"{variable} must name a built program; `make fabric` sets it"
+    )
     return path

@@ -32,7 +32,12 @@ def running(command, log, environment, ready):
     """Runs `command` in a group of its own until the block ends; `ready` is the URL that answers once it serves."""
     with open(log, "w") as output:
         process = psutil.Popen(
-            [str(word) for word in command], stdout=output, stderr=output, env=environment, cwd=log.parent, start_new_session=True
+            [str(word) for word in command],
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=log.parent,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + 30
@@ -84,7 +89,12 @@ def ministack(folder, port, wait_scale):
         SFN_WAIT_SCALE=str(wait_scale),
         AMIFERRY_FABRIC_LEDGER=str(folder / "ledger.jsonl"),
     )
-    with running([sys.executable, HERE / "launcher.py"], folder / "ministack.log", environment, f"{url}/_ministack/ready"):
+    with running(
+        [sys.executable, HERE / "launcher.py"],
+        folder / "ministack.log",
+        environment,
+        f"{url}/_ministack/ready",
+    ):
         yield url
 
 

@@ -17,12 +17,19 @@ DELIVERY = 3
 def state_change(fabric, name, state="available"):
     event = fabric.example("ami-state-change")
     arn = event["resources"][0].replace(event["detail"]["ImageId"], world.image_id(name))
-    return event | {"resources": [arn], "detail": event["detail"] | {"ImageId": world.image_id(name), "State": state}}
+    return event | {
+        "resources": [arn],
+        "detail": event["detail"] | {"ImageId": world.image_id(name), "State": state},
+    }
 
 
 def about(fabric, name):
     """The executions whose input names image `name`."""
-    return [e for e in fabric.executions() if world.image_id(name) in fabric.execution(e["executionArn"])["input"]]
+    return [
+        e
+        for e in fabric.executions()
+        if world.image_id(name) in fabric.execution(e["executionArn"])["input"]
+    ]
 
 
 def available(fabric):
@@ -85,7 +92,9 @@ def token(fabric, arn):
     [child] = until(lambda: fabric.children(arn))
     state = json.loads(fabric.execution(child["executionArn"])["input"])["State"]
     [target] = state["Targets"]
-    return fabric.waiting().get(f"/amiferry/waiting/{STACK}/{target['AccountId']}/{target['Region']}/{state['Run']}")
+    return fabric.waiting().get(
+        f"/amiferry/waiting/{STACK}/{target['AccountId']}/{target['Region']}/{state['Run']}"
+    )
 
 
 def woken(fabric):
@@ -122,7 +131,9 @@ def test_a_lost_notification_costs_only_time(fabric, seen):
     """Leans on patch 3."""
     assert seen["status"] == "SUCCEEDED", seen
     ends = waits_of(fabric, seen["executionArn"])
-    assert any(kind in ("TaskTimedOut", "TaskFailed") for kind in ends[:-2]), "a wait that nobody ended"
+    assert any(kind in ("TaskTimedOut", "TaskFailed") for kind in ends[:-2]), (
+        "a wait that nobody ended"
+    )
     assert len(fabric.copies("lost", "444444444444")) == 1
     assert token(fabric, seen["executionArn"]) is None, "the parameter is gone"
     assert fabric.opened("lost") == {}

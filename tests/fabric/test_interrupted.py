@@ -36,7 +36,9 @@ def test_a_stopped_execution_is_closed_by_its_event(fabric, seen):
 
 def broken_child(fabric):
     def change(definition):
-        definition["States"]["Copy"]["ItemProcessor"]["States"]["Advance"]["Parameters"]["FunctionName"] = GONE
+        definition["States"]["Copy"]["ItemProcessor"]["States"]["Advance"]["Parameters"][
+            "FunctionName"
+        ] = GONE
 
     machine = fabric.altered("broken-child", change)
     return fabric.ended(fabric.start(distribute("child", world.MANY[:24]), machine))
@@ -49,7 +51,9 @@ def test_children_that_fail_for_good_are_concluded(fabric, seen, figure):
     assert "AccessDenied" in seen["cause"], "what went wrong is told"
     children = fabric.children(seen["executionArn"])
     assert [child["status"] for child in children] == ["SUCCEEDED"] * 24
-    largest = max(line["bytes"] for line in fabric.calls("size") if line["execution"] == seen["executionArn"])
+    largest = max(
+        line["bytes"] for line in fabric.calls("size") if line["execution"] == seen["executionArn"]
+    )
     figure(f"24 targets that all fail: the largest payload is {largest:,} bytes of 262,144")
     assert largest < 100_000
     output = json.loads(fabric.execution(children[0]["executionArn"])["output"])
@@ -64,7 +68,9 @@ def broken_map(fabric):
             "Parameters": {"Bucket": fabric.bucket, "Key": "runs/gone"}
         }
 
-    return fabric.ended(fabric.start(distribute("map", ["222222222222"]), fabric.altered("broken-map", change)))
+    return fabric.ended(
+        fabric.start(distribute("map", ["222222222222"]), fabric.altered("broken-map", change))
+    )
 
 
 @scenario(broken_map)
@@ -81,7 +87,11 @@ def unconcluded(fabric):
         for retry in conclude["Retry"]:
             retry["MaxAttempts"] = 1
 
-    return fabric.ended(fabric.start(distribute("unconcluded", ["222222222222"]), fabric.altered("unconcluded", change)))
+    return fabric.ended(
+        fabric.start(
+            distribute("unconcluded", ["222222222222"]), fabric.altered("unconcluded", change)
+        )
+    )
 
 
 @scenario(unconcluded)
@@ -122,11 +132,17 @@ def unknown(fabric):
 
 @scenario(unknown)
 def test_the_end_of_an_execution_that_left_nothing_open_does_nothing(fabric, seen):
-    assert fabric.invoke(fabric.example("execution-status-change")) == {"Closed": [], "Alive": [], "Verified": []}
+    assert fabric.invoke(fabric.example("execution-status-change")) == {
+        "Closed": [],
+        "Alive": [],
+        "Verified": [],
+    }
 
 
 @scenario(unknown)
 def test_the_schedule_sends_what_the_function_takes_for_a_sweep(fabric, seen):
     rules = fabric.resources()
-    [target] = fabric.events.list_targets_by_rule(Rule=rules["SweepRule"].rpartition("|")[2])["Targets"]
+    [target] = fabric.events.list_targets_by_rule(Rule=rules["SweepRule"].rpartition("|")[2])[
+        "Targets"
+    ]
     assert json.loads(target["Input"]) == fabric.example("sweep")

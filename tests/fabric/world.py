@@ -62,7 +62,11 @@ IMAGES = {
 }
 TAGS = {
     "untagged": {},
-    "copied": {"amiferry:distribute": "true", "amiferry:source-image": "ami-0123456789abcdef0", "amiferry:run": "0123456789abcdef"},
+    "copied": {
+        "amiferry:distribute": "true",
+        "amiferry:source-image": "ami-0123456789abcdef0",
+        "amiferry:run": "0123456789abcdef",
+    },
 }
 
 
@@ -110,7 +114,11 @@ class Role:
     credentials: dict | None = None
 
     def of_account(self, old, new):
-        return Role(self.name, self.trust.replace(old, new), tuple(policy.replace(old, new) for policy in self.policies))
+        return Role(
+            self.name,
+            self.trust.replace(old, new),
+            tuple(policy.replace(old, new) for policy in self.policies),
+        )
 
 
 def text(function, targets):
@@ -127,7 +135,11 @@ def text(function, targets):
         "[[organization.unit]]",
         f'id = "{UNIT}"',
         'name = "targets"',
-        *account(SOURCE, [function], [(HOME, key_id(name), f"alias/{name}", "Enabled") for name in IMAGES]),
+        *account(
+            SOURCE,
+            [function],
+            [(HOME, key_id(name), f"alias/{name}", "Enabled") for name in IMAGES],
+        ),
     ]
     for name, sizes in IMAGES.items():
         lines += image(name, sizes)
@@ -135,7 +147,12 @@ def text(function, targets):
         regions = {HOME, TARGETS.get(target, HOME)}
         state = "Disabled" if target == BROKEN else "Enabled"
         parent = UNIT if target in TARGETS else None
-        lines += account(target, [role], [(region, KEY_ID, "alias/amis", state) for region in sorted(regions)], parent)
+        lines += account(
+            target,
+            [role],
+            [(region, KEY_ID, "alias/amis", state) for region in sorted(regions)],
+            parent,
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -144,14 +161,27 @@ def account(account_id, roles, keys, parent=None):
     if parent:
         yield f'parent = "{parent}"'
     for role in roles:
-        yield from ("[[account.role]]", f'name = "{role.name}"', f"trust_policy = '''{role.trust}'''")
+        yield from (
+            "[[account.role]]",
+            f'name = "{role.name}"',
+            f"trust_policy = '''{role.trust}'''",
+        )
         quoted = ", ".join(f"'''{policy}'''" for policy in role.policies)
         yield f"policies = [{quoted}]"
         if role.credentials:
-            yield from ("[[account.access_key]]", f'principal = "arn:aws:iam::{account_id}:role/{role.name}"')
+            yield from (
+                "[[account.access_key]]",
+                f'principal = "arn:aws:iam::{account_id}:role/{role.name}"',
+            )
             yield from (f'{key} = "{value}"' for key, value in role.credentials.items())
     for region, key_id, alias, state in keys:
-        yield from ("[[account.key]]", f'region = "{region}"', f'id = "{key_id}"', f'aliases = ["{alias}"]', f'state = "{state}"')
+        yield from (
+            "[[account.key]]",
+            f'region = "{region}"',
+            f'id = "{key_id}"',
+            f'aliases = ["{alias}"]',
+            f'state = "{state}"',
+        )
 
 
 def image(name, sizes):
@@ -166,8 +196,18 @@ def image(name, sizes):
         if name in FAILING:
             yield f"copies_fail_at = {FAILING[name]}"
     tags = {"Name": name} | TAGS.get(name, {"amiferry:distribute": "true"})
-    yield from ("[[account.image]]", f'region = "{HOME}"', f'id = "{image_id(name)}"', f'name = "golden-{name}"')
-    yield from ('architecture = "x86_64"', 'virtualization_type = "hvm"', 'root_device_name = "/dev/xvda"', "ena_support = true")
+    yield from (
+        "[[account.image]]",
+        f'region = "{HOME}"',
+        f'id = "{image_id(name)}"',
+        f'name = "golden-{name}"',
+    )
+    yield from (
+        'architecture = "x86_64"',
+        'virtualization_type = "hvm"',
+        'root_device_name = "/dev/xvda"',
+        "ena_support = true",
+    )
     yield UEFI.get(name, "")
     pairs = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in tags.items())
     yield f"tags = {{ {pairs} }}"

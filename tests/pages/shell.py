@@ -25,11 +25,16 @@ def played(page, folder, words=("aws", "make", "demo")):
     also where their output is caught or goes elsewhere.
     """
     note = "".join(
-        f"{name}() {{ printf '%s\\0' {name} \"$@\" $'\\n' >&3; echo example; }}\n" for name in PLAYED
+        f"{name}() {{ printf '%s\\0' {name} \"$@\" $'\\n' >&3; echo example; }}\n"
+        for name in PLAYED
     )
     script = note + "".join(text for word, text in blocks(page) if word in words)
     done = subprocess.run(
-        ["bash", "-eu", "-c", f"exec 3>commands\n{script}"], cwd=folder, capture_output=True, text=True, check=False
+        ["bash", "-eu", "-c", f"exec 3>commands\n{script}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, (page, done.stderr)
     commands = (folder / "commands").read_text().split("\n\0")

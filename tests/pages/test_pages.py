@@ -51,11 +51,15 @@ def test_lines_have_a_hundred_columns_at_most(page):
     written = page.read_text()
     for block in re.findall(r"```sh.*?```", written, re.DOTALL):
         assert max(map(len, block.split("\n"))) <= 100, block
-    long = [number for number, line in pages.prose(page) if len(line) > 100 and not line.startswith("|")]
+    long = [
+        number for number, line in pages.prose(page) if len(line) > 100 and not line.startswith("|")
+    ]
     assert not long, f"scripts/wrap {pages.name(page)}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name
+)
 def test_code_stays_on_one_line(page):
     """So that a search for it finds it."""
     assert not [number for number, line in pages.prose(page) if line.count("`") % 2]
@@ -70,15 +74,24 @@ def test_a_cell_of_a_table_holds_no_paragraph(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)
 def test_words_are_spelled_as_aws_spells_them(page):
-    wrong = re.compile(r"\b\w*(?:organis|authoris|recognis|colour|behaviour|licence)\w*", re.IGNORECASE)
-    words = [(number, re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)) for number, line in pages.prose(page)]
+    wrong = re.compile(
+        r"\b\w*(?:organis|authoris|recognis|colour|behaviour|licence)\w*", re.IGNORECASE
+    )
+    words = [
+        (number, re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)) for number, line in pages.prose(page)
+    ]
     assert not [(number, wrong.findall(line)) for number, line in words if wrong.search(line)]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name
+)
 def test_no_sentence_opens_with_a_word_for_something_unnamed(page):
     text = "\n".join("" if line.startswith(("#", "|")) else line for _, line in pages.prose(page))
-    opening = re.compile(r"(?:\A|\n\n|[.:!?]\s+|^\s*(?:-|\d+\.) )\**((?:What|Who|Whoever|Those) \w+ \w+)", re.MULTILINE)
+    opening = re.compile(
+        r"(?:\A|\n\n|[.:!?]\s+|^\s*(?:-|\d+\.) )\**((?:What|Who|Whoever|Those) \w+ \w+)",
+        re.MULTILINE,
+    )
     assert not opening.findall(text)
 
 
@@ -86,7 +99,11 @@ def test_the_readme_is_read_at_sight():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-@pytest.mark.parametrize("form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda form: form.stem)
+@pytest.mark.parametrize(
+    "form",
+    sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")),
+    ids=lambda form: form.stem,
+)
 def test_a_form_for_reports_has_what_github_asks_for(form):
     content = yaml.safe_load(form.read_text())
     assert {"name", "description", "body"} <= content.keys()
@@ -130,7 +147,11 @@ def test_every_setting_of_the_function_is_documented():
 
 
 @pytest.mark.parametrize(
-    "heading, file", [("## 1. The targets", "templates/target-role.yaml"), ("## 2. The source account", "template.yaml")]
+    "heading, file",
+    [
+        ("## 1. The targets", "templates/target-role.yaml"),
+        ("## 2. The source account", "template.yaml"),
+    ],
 )
 def test_parameters_of_the_deployment_are_the_templates(heading, file):
     text = pages.section(ROOT / "docs" / "deploy.md", heading)
@@ -146,8 +167,14 @@ def test_parameters_of_the_deployment_are_the_templates(heading, file):
 
 
 def test_properties_of_resources_in_examples_are_keys_of_requests():
-    keys = set(re.findall(r"^### `(\w+)`$", (ROOT / "docs" / "requests.md").read_text(), re.MULTILINE))
-    keys |= set(re.findall(r"^- Also named: `(\w+)`$", (ROOT / "docs" / "requests.md").read_text(), re.MULTILINE))
+    keys = set(
+        re.findall(r"^### `(\w+)`$", (ROOT / "docs" / "requests.md").read_text(), re.MULTILINE)
+    )
+    keys |= set(
+        re.findall(
+            r"^- Also named: `(\w+)`$", (ROOT / "docs" / "requests.md").read_text(), re.MULTILINE
+        )
+    )
     seen = 0
     for page in PAGES:
         for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
