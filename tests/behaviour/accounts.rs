@@ -10,8 +10,8 @@ use crate::support::*;
 const GOOD: Place = ("222222222222", HOME);
 const BAD: Place = ("333333333333", HOME);
 
-/// Runs with one good target and `bad` in place of the other, and checks that only the bad one failed, for `cause`, leaving
-/// nothing; returns what is told of it.
+/// Runs with one good target and `bad` as the other, and checks that only `bad` failed, for
+/// `cause`, and keeps nothing. Returns the result of the bad target.
 async fn fails_alone(bad: Account, cause: &str, remedy: &str) -> Value {
     let world = World::new()
         .account(producer())
@@ -175,7 +175,8 @@ async fn a_region_that_is_not_enabled_fails_its_target_alone() {
     assert_closed(&sandbox);
 }
 
-/// Without a key of its own a target gets its account's `aws/ebs`; with an external ID the role is assumed by it.
+/// Without a key of its own a target gets its account's `aws/ebs`; with an external ID the role is
+/// assumed by it.
 #[tokio::test(start_paused = true)]
 async fn a_target_without_a_key_uses_aws_ebs_and_an_external_id_is_sent() {
     let role = copy_role(BAD.0, &[HOME]);
@@ -210,7 +211,7 @@ async fn a_target_without_a_key_uses_aws_ebs_and_an_external_id_is_sent() {
     assert_closed(&sandbox);
 }
 
-/// One slow or dead account does not hold up the others, nor keep the source open for ever.
+/// A slow or dead account neither delays the others nor keeps the source open for ever.
 #[tokio::test(start_paused = true)]
 async fn an_account_that_never_answers_fails_alone_and_in_bounded_time() {
     let sandbox = Sandbox::new(world(&[GOOD, BAD]));
@@ -235,7 +236,8 @@ async fn an_account_that_never_answers_fails_alone_and_in_bounded_time() {
     assert_closed(&sandbox);
 }
 
-/// `KeyAccess: None`: the policy of the source key, which somebody else wrote, lets the role in; no grant is made.
+/// `KeyAccess: None`: the policy of the source key, which somebody else wrote, lets the role in; no
+/// grant is made.
 #[tokio::test(start_paused = true)]
 async fn a_copy_with_key_access_none_relies_on_the_key_policy_and_makes_no_grant() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
@@ -251,7 +253,8 @@ async fn a_copy_with_key_access_none_relies_on_the_key_policy_and_makes_no_grant
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
     assert_eq!(calls(&sandbox, "CreateGrant"), 0);
     assert_whole(&sandbox, &[GOOD]);
-    // The other account is not in the policy: told so, and nothing of it is left.
+    // The key policy does not name the other account: the target fails with that cause, and keeps
+    // nothing.
     assert_eq!(target(&reply, BAD)["Cause"], "SourceKeyDenied", "{reply}");
     assert_nothing(&sandbox, &[BAD]);
     assert_closed(&sandbox);
@@ -259,7 +262,8 @@ async fn a_copy_with_key_access_none_relies_on_the_key_policy_and_makes_no_grant
 
 const ORGANIZATION: &str = "o-abcdefghij";
 
-/// A world whose accounts are members of an organization: service control policies bind members only.
+/// A world whose accounts are members of an organization: service control policies bind members
+/// only.
 fn members(places: &[Place]) -> Sandbox {
     let mut world = slow_world(places);
     for account in &mut world.accounts {
@@ -268,7 +272,7 @@ fn members(places: &[Place]) -> Sandbox {
     Sandbox::new(world)
 }
 
-/// What an organisation forbids while a run is under way fails the target with what AWS said, and what to look for.
+/// The target fails with AWS's message, and the remedy names the service control policy.
 #[tokio::test(start_paused = true)]
 async fn a_service_control_policy_added_during_a_run_fails_its_target_and_is_named() {
     for (action, said) in [
@@ -296,14 +300,16 @@ async fn a_service_control_policy_added_during_a_run_fails_its_target_and_is_nam
             assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
             assert_nothing(&sandbox, &[TWO[0]]);
         } else {
-            // Nobody can look for what is left there: it is told, with what to do once one may.
+            // The role may not look for copies in that account any more: the reply says how to look
+            // later.
             assert_eq!(reply["Status"], "Stuck", "{reply}");
             assert_eq!(reply["Result"]["Stuck"][0]["AccountId"], TWO[0].0);
         }
     }
 }
 
-/// An account that is closed while a run is under way: what is in it goes with it; the others are served.
+/// An account that is closed while a run is under way: what is in it goes with it; the others are
+/// served.
 #[tokio::test(start_paused = true)]
 async fn an_account_suspended_during_a_run_fails_alone() {
     let sandbox = members(&TWO);
@@ -318,8 +324,8 @@ async fn an_account_suspended_during_a_run_fails_alone() {
     assert_closed(&sandbox);
 }
 
-/// The policy of a target's key changed while copies are under way: EC2 has its grant for those, but a copy that has to be made again
-/// cannot use the key any more.
+/// EC2 holds a grant for the copies under way. A copy that has to be made again cannot use the key
+/// any more.
 #[tokio::test(start_paused = true)]
 async fn a_target_key_policy_narrowed_during_a_run_fails_copies_made_again() {
     let sandbox = Sandbox::new(slow_world(&TWO));

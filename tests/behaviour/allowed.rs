@@ -1,4 +1,5 @@
-//! Who may be given anything: the settings of the function bound every way in, and refuse by their names.
+//! The settings of the function bound every request, whatever the shape of its event; a refusal
+//! names the setting.
 
 use amiferry::error::Error;
 use amiferry::setup::Settings;
@@ -109,7 +110,8 @@ fn two() -> World {
     world(&TWO)
 }
 
-/// The management account is the source; two accounts in the team's unit, one of them suspended, and one outside.
+/// The management account is the source; two accounts in the team's unit, one of them suspended,
+/// and one outside.
 fn organized() -> World {
     organized_by(SOURCE)
 }
@@ -175,7 +177,7 @@ async fn an_audience_of_another_organization_is_refused_in_every_event_shape() {
             .expect("an object")
             .remove("TargetKmsKeyIds");
         refused_by_every_way(&share, &elsewhere, begin, organized).await;
-        // A list of accounts does not bound an organization that is let in as such.
+        // A list of accounts does not bound an audience, which the request names as such.
         let begin = "AMIFERRY_ALLOWED_ORGANIZATION: is not set";
         refused_by_every_way(&share, &bounded(ONE, "", "true"), begin, organized).await;
     }
@@ -195,7 +197,7 @@ async fn an_account_outside_the_organization_is_refused_where_organizations_can_
     }
 }
 
-/// The source account is a member like others, which Organizations tells nothing.
+/// The source account is a plain member, to which Organizations denies its lists.
 #[tokio::test(start_paused = true)]
 async fn unreadable_organizations_refuses_a_share_and_leaves_a_copy_to_iam() {
     let world = || organized_by("555555555555");
@@ -230,7 +232,7 @@ async fn a_request_within_the_settings_succeeds() {
         (bounded("", "", ""), copy_to(ONE)),
         (bounded(ONE, "", ""), copy_to(ONE)),
         (bounded("", ORG, ""), copy_to(ONE)),
-        // Either suffices.
+        // Either setting suffices.
         (bounded(OUTSIDER, ORG, ""), copy_to(ONE)),
         (bounded(OUTSIDER, ORG, ""), copy_to(OUTSIDER)),
         (bounded(ONE, "", "true"), share_with(ONE)),
@@ -257,7 +259,8 @@ async fn a_request_within_the_settings_succeeds() {
     }
 }
 
-/// Settings that allow nothing any more, or are malformed, keep nobody from taking back what was given under others.
+/// Settings that allow nothing any more, or are malformed, keep nobody from taking back what was
+/// given under others.
 #[tokio::test(start_paused = true)]
 async fn a_share_can_be_closed_under_any_settings() {
     for settings in [
@@ -345,7 +348,8 @@ async fn a_function_without_its_bucket_distributes_and_resumes_nothing() {
     }
 }
 
-/// A custom resource is told what was refused, with and without a state machine, and its Delete is served.
+/// CloudFormation gets the refusal as its answer, with and without a state machine. A Delete
+/// succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_custom_resource_is_answered_with_the_reason() {
     let no_bucket = Settings {

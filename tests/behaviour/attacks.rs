@@ -1,4 +1,5 @@
-//! What somebody who may call the function, write a `State`, tag the source or steal a session cannot bring about: each attack once.
+//! Attacks by a caller of the function, a writer of a `State`, a person who may tag the source, or
+//! a thief of a session. Each is made once, and opens nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::support::*;
 
 const ATTACKER: &str = "444444444444";
 
-/// Everybody to whom a snapshot, the image or the key was opened at any time.
+/// Returns every principal to which a snapshot, the image or the key was opened at any time.
 fn opened_to(sandbox: &Sandbox) -> BTreeSet<String> {
     let mut who = BTreeSet::new();
     for call in sandbox.ledger() {
@@ -53,7 +54,8 @@ async fn states(sandbox: &Sandbox, event: &Value) -> Vec<Value> {
     panic!("the run does not end");
 }
 
-/// The recipient of a genuine state exchanged, in every phase that the run goes through, for an account that has a copy role too.
+/// The recipient of a genuine state exchanged, in every phase that the run goes through, for an
+/// account that has a copy role too.
 #[tokio::test(start_paused = true)]
 async fn a_state_with_an_exchanged_target_opens_nothing_to_it() {
     for access in ["Grant", "Policy"] {
@@ -102,7 +104,7 @@ fn only_run(sandbox: &Sandbox) -> Value {
     json!(run.expect("a run"))
 }
 
-/// The same run again, as far as this state.
+/// Repeats the run up to its `n`-th state.
 async fn states_until(sandbox: &Sandbox, event: &Value, n: usize) {
     let mut event = event.clone();
     for _ in 0..=n {
@@ -164,7 +166,7 @@ async fn a_state_of_an_ended_run_opens_nothing() {
     assert_closed(&sandbox);
 }
 
-/// What else of a request decides what is opened, exchanged in a genuine state.
+/// A genuine state, in which one of the other keys that decide what is opened is exchanged.
 #[tokio::test(start_paused = true)]
 async fn a_state_with_an_exchanged_order_opens_nothing() {
     for (pointer, value) in [
@@ -239,7 +241,8 @@ async fn a_state_with_an_exchanged_audience_opens_nothing_to_it() {
     }
 }
 
-/// A copy role's session makes a grant of its own by virtue of the run's: it goes with the run, and the receipt tells.
+/// A session of the copy role makes a grant by virtue of the run's. The run revokes it, and the
+/// receipt lists it.
 #[tokio::test(start_paused = true)]
 async fn a_child_grant_of_a_copy_role_is_revoked_with_the_run() {
     let sandbox = Sandbox::new(slow_world(&TWO[..1]));

@@ -1,4 +1,4 @@
-//! What the function refuses before any AWS call, and how it says so.
+//! Events that the function refuses before any call to AWS, and the words of each refusal.
 
 use amiferry_sandbox::Sandbox;
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ async fn refused(payload: &str) -> (String, String) {
     (diagnostic.error_type, diagnostic.error_message)
 }
 
-/// Each mistake in the request itself is tried beside its parser; this is the way through the whole function.
+/// Each mistake in the request itself is tried beside its parser; this is the way through the whole
+/// function.
 #[tokio::test(start_paused = true)]
 async fn a_mistaken_event_is_refused_by_name_before_any_call() {
     let with = |change: fn(&mut Value)| {

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::support::{HOME, SOURCE, config_in};
 
 const BUCKET: &str = "amiferry-ledger";
-/// Its slashes stay, everything else in it is encoded.
+/// A key whose slashes stay as they are, while the client encodes all else.
 const KEY: &str = "runs/a b+c=ü&<x>";
 
 fn world() -> World {

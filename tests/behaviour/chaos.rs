@@ -1,9 +1,11 @@
-//! Schedules of faults made from seeds: a world, requests, ways of driving them (some at once, some killed), faults at any call,
-//! and other people's hands. After each, the promises are checked against the world that is left.
+//! Schedules of faults made from seeds: a world, requests, ways of driving them (some at once, some
+//! killed), faults at any call, and other people's acts. After each schedule the promises are
+//! checked against the world.
 //!
-//! `make test` runs a bounded part. `make chaos` runs many and writes the table of docs/reliability.md; `make chaos HARD=1` plays
-//! those where nearly all goes wrong for ever. A failure prints its
-//! seed; `AMIFERRY_CHAOS_SEED=<seed>` plays that one alone. Seeds from 200,000 on may draw late reads (`late`).
+//! `make test` plays a bounded number. `make chaos` plays many and writes the table of
+//! docs/reliability.md. `make chaos HARD=1` plays schedules in which nearly every call fails for
+//! ever. A failure prints its seed; `AMIFERRY_CHAOS_SEED=<seed>` plays that schedule alone. Seeds
+//! from 200,000 on may draw late reads (`late`).
 
 mod drive;
 mod hands;
@@ -68,7 +70,7 @@ fn play(schedule: &Schedule) -> Result<Report, String> {
             promises::shared(&sandbox, schedule, &replies)?;
             drive::take_back(&sandbox, schedule).await?;
         }
-        // What shows late may be found by the verification only.
+        // With late reads, only the verification can find some openings.
         if !schedule.shows_late() {
             promises::check(&sandbox, schedule, &before, &replies)?;
         }
@@ -110,7 +112,7 @@ fn the_promises_hold_under_every_schedule() {
     let only = setting("AMIFERRY_CHAOS_SEED");
     let first = only.or(setting("AMIFERRY_CHAOS_FIRST")).unwrap_or(0);
     let count = only.map_or_else(|| setting("AMIFERRY_CHAOS_COUNT").unwrap_or(BOUNDED), |_| 1);
-    // The same seeds, where nearly all goes wrong for ever.
+    // Schedules of the same seeds in which nearly every call fails for ever.
     let hard = setting("AMIFERRY_CHAOS_HARD") == Some(1);
     let of = if hard { Schedule::hard } else { Schedule::of };
     let began = Instant::now();

@@ -1,5 +1,6 @@
-//! A custom resource's life, answered as CloudFormation wants it: by PUT, with an empty Content-Type, in 4,096 bytes. On the real
-//! clock, because the answers go over a real connection; the world is fast instead.
+//! A custom resource's life, answered as CloudFormation wants it: by PUT, with an empty
+//! Content-Type, in 4,096 bytes. On the real clock, because the answers go over a real connection;
+//! the world is fast instead.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -55,12 +56,13 @@ impl Stack {
         })
     }
 
-    /// Sends an event, and whatever the function sends itself, and returns the one answer that CloudFormation got.
+    /// Sends an event, and whatever the function sends itself, and returns the one answer that
+    /// CloudFormation got.
     pub async fn send(&self, event: &Value) -> Value {
         self.send_with(&settings(), event).await
     }
 
-    /// The same to a function with other settings.
+    /// Sends an event to a function with other settings.
     pub async fn send_with(&self, settings: &Settings, event: &Value) -> Value {
         let before = self.sandbox.answers().len();
         let mut payloads = vec![event.to_string()];
@@ -122,7 +124,8 @@ async fn a_resource_is_created_updated_and_deleted() {
             .contains(&format!("222222222222/us-west-2={}", image.image_id))
     );
 
-    // One target less, one more: in place, the copy that stays is the same, the one that left is gone.
+    // Exchanges one target for another: the copy in the remaining target stays the same, the copy
+    // in the former target goes.
     let second = with(
         request(&[FOUR[0], FOUR[2]]),
         "OnDelete",
@@ -220,7 +223,8 @@ async fn a_create_without_wait_is_answered_once_when_work_begins() {
     assert_closed(&stack.sandbox);
 }
 
-/// Longer than one invocation: the function goes on by invoking itself, and no state on the way holds the ResponseURL.
+/// The create takes longer than one invocation. The function invokes itself, and no payload on the
+/// way holds the ResponseURL.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_create_continues_in_invocations_of_itself_without_the_response_url() {
     let sandbox = Sandbox::new(world(&TWO).speed(100.0).copy_mib_per_second(102.4));
@@ -263,7 +267,8 @@ async fn a_long_create_continues_in_invocations_of_itself_without_the_response_u
     assert_closed(&stack.sandbox);
 }
 
-/// The property set of the source design's orchestrator, as it stands: strings, parallel lists, its own names.
+/// The property set of the source design's orchestrator, as it stands: strings, parallel lists, its
+/// own names.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_orchestrators_properties_are_accepted_unchanged() {
     let places = [("222222222222", HOME), ("333333333333", HOME)];
@@ -286,7 +291,7 @@ async fn the_orchestrators_properties_are_accepted_unchanged() {
     assert_closed(&stack.sandbox);
 }
 
-/// Somebody copied the image in their own account, tags and all, and a snapshot of it: both are theirs.
+/// A person copied the image, with its tags, and one of its snapshots. Both belong to that person.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_leaves_what_others_made_from_a_copy() {
     let stack = Stack::new(&TWO).await;
@@ -333,7 +338,7 @@ async fn a_delete_succeeds_after_the_source_is_gone() {
     assert_nothing(&stack.sandbox, &TWO);
 }
 
-/// One event delivered twice at the same time: the same physical resource, the same images.
+/// Both deliveries return the same physical resource and the same images.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_delivered_twice_at_once_makes_one_image_per_target() {
     let stack = Stack::new(&TWO).await;
@@ -361,7 +366,8 @@ async fn a_create_delivered_twice_at_once_makes_one_image_per_target() {
     assert_closed(&stack.sandbox);
 }
 
-/// CloudFormation waits for an hour: a run that will not be done by then is undone, and said to have failed, before.
+/// CloudFormation waits for an hour: a run that will not be done by then is undone, and said to
+/// have failed, before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_too_slow_for_cloudformation_is_undone_and_answered_in_time() {
     let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(1.0));
@@ -409,7 +415,8 @@ fn event_of(turn: &Value) -> Value {
     event
 }
 
-/// Delivers an event to a function of so many seconds, on the world's fast clock; tells how long before its deadline it returned.
+/// Delivers an event to a function with a time-out of so many seconds, on the world's fast clock.
+/// Returns how long before its deadline the function returned.
 async fn delivered(
     stack: &Stack,
     event: &Value,
@@ -441,8 +448,9 @@ async fn an_answer_refused_twice_is_sent_a_third_time() {
     assert_closed(&stack.sandbox);
 }
 
-/// A URL that does not take the answer: before the deadline another invocation is asked for, whose payload holds no URL, and that one
-/// finds everything done. Nothing stays open meanwhile, and no error tells the URL.
+/// The ResponseURL refuses the answer. Before its deadline the function invokes itself with a
+/// payload that holds no URL, and that invocation finds everything done. Nothing stays open
+/// meanwhile, and no error contains the URL.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_refused_until_the_deadline_is_sent_by_another_invocation() {
     let refusals = [

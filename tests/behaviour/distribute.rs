@@ -46,7 +46,7 @@ async fn a_run_makes_no_call_twice_where_one_suffices() {
     assert_eq!(calls(&sandbox, "CopySnapshot"), 8);
     assert_eq!(calls(&sandbox, "RegisterImage"), 4);
     assert_eq!(calls(&sandbox, "ModifySnapshotAttribute"), 4);
-    // One for each account: two of the targets are in the same.
+    // One grant for each account: two of the targets are in the same account.
     assert_eq!(calls(&sandbox, "CreateGrant"), 3);
     assert_eq!(calls(&sandbox, "RevokeGrant"), 3);
     assert_eq!(
@@ -89,7 +89,6 @@ async fn a_target_added_later_is_copied_alone() {
     assert_closed(&sandbox);
 }
 
-/// Who was allowed before is allowed after.
 #[tokio::test(start_paused = true)]
 async fn preexisting_permissions_survive_a_distribution() {
     let sandbox = Sandbox::new(world(&FOUR));
@@ -218,7 +217,7 @@ async fn an_existing_copy_is_kept_when_the_source_has_changed() {
     assert_closed(&sandbox);
 }
 
-/// Somebody deletes a copy, and asks again.
+/// A person deletes the copy of one target, and sends the request again.
 #[tokio::test(start_paused = true)]
 async fn a_request_sent_again_after_its_run_ended_copies_what_was_deleted() {
     let sandbox = Sandbox::new(world(&TWO));

@@ -1,5 +1,5 @@
-//! `{"Policies": …}` tells exactly what a request needs: where roles and keys have these policies and no others, all that the request may
-//! come to succeeds, and without any one action of them something does not.
+//! `{"Policies": …}` lists exactly the actions that a request needs. With these policies and no
+//! others every step that the request may take succeeds; without any one action some step fails.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,13 +18,15 @@ use play::play;
 use wishes::{sandbox_of, told, wish, wishes};
 
 const ACCOUNT: &str = "222222222222";
-/// One that has a copy broken and made again, one that fails and is served the second time.
+/// The target whose first copy breaks and is made again, and the one that fails and succeeds on the
+/// second request.
 const FIRST: Place = (ACCOUNT, HOME);
 const SECOND: Place = (ACCOUNT, "us-east-1");
 const SPOT: &str = "AWSServiceRoleForEC2Spot";
-/// What has no run for its user.
+/// Groups of actions that no run uses: a person does.
 const FOR_PEOPLE: [&str; 2] = ["Administration", "LookAfterIt"];
-/// What nobody needs, in the place of what is taken out: a statement must have an action.
+/// An action that no request needs. It replaces the action taken out, because a statement must have
+/// one.
 const HARMLESS: &str = "ec2:DescribeVpcs";
 
 fn policies(reply: &Value) -> Vec<Value> {
@@ -34,9 +36,9 @@ fn policies(reply: &Value) -> Vec<Value> {
 #[tokio::test(start_paused = true)]
 async fn each_request_needs_exactly_the_actions_of_its_policies() {
     let mut idle = Vec::new();
-    // Who had what taken out, and what came of it, with the actions for which the same came.
+    // Each policy without an action, with the outcome and the actions that had the same outcome.
     let mut seen: Vec<([String; 4], Vec<String>)> = Vec::new();
-    // What one request of a mode proved to be needed, its others need not prove again.
+    // An action that one request of a mode proved to be needed need not be proved again.
     let mut proved = BTreeSet::new();
     for (name, words) in wishes() {
         let wish = wish(&words);
@@ -107,7 +109,7 @@ fn text(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
 
-/// Whatever is told is documented, with what for.
+/// Checks that docs/permissions.md has every action, with its purpose.
 #[tokio::test(start_paused = true)]
 async fn every_action_of_the_policies_is_documented_with_its_purpose() {
     let documented = include_str!("../../docs/permissions.md");
@@ -202,7 +204,7 @@ async fn the_policies_reply_has_its_documented_shape() {
         json!({"Version": "2012-10-17", "Statement": [{
             "Sid": "Function", "Effect": "Allow", "Action": ["sts:AssumeRole"],
             "Principal": {"AWS": ["arn:aws:iam::111111111111:root"]},
-            // Whether the role has a path, its session does not tell.
+            // A session's name does not show whether its role has a path.
             "Condition": {"ArnEquals": {"aws:PrincipalArn": [
                 "arn:aws:iam::111111111111:role/amiferry",
                 "arn:aws:iam::111111111111:role/*/amiferry",

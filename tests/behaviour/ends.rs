@@ -1,4 +1,5 @@
-//! Ends of runs that meet others, or come too early, or do not come: each once left something behind, or said what was not so.
+//! Ends of runs that meet others, or come too early, or do not come: each once left something
+//! behind, or said what was not so.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
     reply["State"].clone()
 }
 
-/// A run with more accounts than its mark lists "needs all", and knows only its own: what others leave to it must be written down.
+/// Two runs hold the snapshot for different accounts. The end of the shorter run keeps the openings
+/// of the longer one.
 #[tokio::test(start_paused = true)]
 async fn a_run_with_many_targets_keeps_an_opening_that_a_shorter_run_shared() {
     let many: Vec<Place> = (0..61)
@@ -40,7 +42,8 @@ async fn a_run_with_many_targets_keeps_an_opening_that_a_shorter_run_shared() {
     assert_closed(&sandbox);
 }
 
-/// An update takes a target off while the creation is still at work: it is one run, whose mark and grants go with its first end.
+/// An update removes a target while the Create is still at work. Both are one run, and its first
+/// end closes all it opened.
 #[tokio::test(start_paused = true)]
 async fn a_run_resumed_with_fewer_targets_closes_all_it_opened() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -64,7 +67,7 @@ fn organized() -> World {
     world
 }
 
-/// Of an execution for a unit whose opening fails, nobody knows the targets.
+/// An execution that names a unit does not know its targets before its opening has listed them.
 #[tokio::test(start_paused = true)]
 async fn an_execution_for_a_unit_fails_when_its_opening_fails() {
     let job = json!({"Distribute": {"SourceImageId": AMI, "OrganizationalUnitIds": ["ou-ab12-11111111"],
@@ -79,7 +82,7 @@ async fn an_execution_for_a_unit_fails_when_its_opening_fails() {
     let reason = reply["Result"]["Reason"].as_str().unwrap();
     assert!(reason.contains("AccessDenied"), "{reason}");
 
-    // And one that dies with the source open.
+    // This execution dies with the source open.
     let sandbox = Sandbox::new(organized());
     sandbox.set_fault(|call| match call.operation.as_str() {
         "CreateGrant" => Fault::HangAfter,
@@ -103,7 +106,8 @@ async fn an_execution_for_a_unit_fails_when_its_opening_fails() {
     assert_closed(&sandbox);
 }
 
-/// As an error, Lambda would deliver the turn again, each time with another turn behind it.
+/// Lambda would deliver a turn that fails again, and each delivery would invoke the function once
+/// more.
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_cannot_answer_invokes_the_function_once() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -117,7 +121,7 @@ async fn a_turn_that_cannot_answer_invokes_the_function_once() {
     assert_eq!(sandbox.lambda_invocations().len(), 1);
 }
 
-/// Whoever ends, or is swept, is told by the executions that the ledger names.
+/// The end of a run and the sweeper stop the executions that the ledger names.
 #[tokio::test(start_paused = true)]
 async fn the_ledger_lists_every_execution_that_works_on_a_run() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -145,7 +149,8 @@ fn only_run(sandbox: &Sandbox) -> Value {
     serde_json::from_slice(&run.1).expect("JSON")
 }
 
-/// AWS takes calls and never answers, and the function's time is up before the SDK's patience: nobody would count.
+/// AWS takes calls and never answers, and the function's time is up before the SDK's patience:
+/// nobody would count.
 #[tokio::test(start_paused = true)]
 async fn a_target_that_never_answers_fails_and_the_run_ends() {
     for operation in ["DescribeKey", "CopySnapshot", "RegisterImage", "AssumeRole"] {
@@ -184,7 +189,8 @@ async fn a_target_that_never_answers_fails_and_the_run_ends() {
     }
 }
 
-/// Its only target did not answer the first look; its part fails without having been let in.
+/// The only target does not answer the first look, and its part fails before the source was opened
+/// to it.
 #[tokio::test(start_paused = true)]
 async fn a_part_that_was_never_opened_to_fails_and_the_source_is_closed() {
     let sandbox = Sandbox::new(slow_world(&TWO[..1]));
@@ -204,7 +210,8 @@ async fn a_part_that_was_never_opened_to_fails_and_the_source_is_closed() {
     assert_closed(&sandbox);
 }
 
-/// The organisation may launch; then a snapshot cannot be opened: what is told as failed is not left half given.
+/// The organization gets its launch permission before a snapshot refuses its opening. The failed
+/// audience must not keep half of its openings.
 #[tokio::test(start_paused = true)]
 async fn a_refused_audience_keeps_no_launch_permission() {
     let sandbox = Sandbox::new(organized());
@@ -219,7 +226,8 @@ async fn a_refused_audience_keeps_no_launch_permission() {
     assert!(image.launch_permissions.is_empty(), "{image:?}");
 }
 
-/// Two stacks share an image with one account, and are deleted at the same moment: neither leaves it to the other.
+/// Two stacks share an image with one account, and are deleted at the same moment: neither leaves
+/// it to the other.
 #[tokio::test(start_paused = true)]
 async fn two_shares_closed_at_once_leave_nothing_open() {
     // Where what is written shows at once, and where it shows late.
@@ -274,7 +282,8 @@ async fn resource(sandbox: &Sandbox, kind: &str, id: &str, properties: &Value) {
     reply.expect("another invocation answers");
 }
 
-/// Another run began the copies, and was not heard of again: the image that this one made of them goes with its resource.
+/// Another run began the copies, and was not heard of again: the image that this one made of them
+/// goes with its resource.
 #[tokio::test(start_paused = true)]
 async fn a_delete_deregisters_an_image_that_stands_on_another_runs_copies() {
     let places = &TWO[..1];
@@ -292,7 +301,7 @@ async fn a_delete_deregisters_an_image_that_stands_on_another_runs_copies() {
     assert_nothing(&sandbox, places);
 }
 
-/// Keys that nobody was let in to may not even be asked for their grants.
+/// The function may lack the permission to list the grants of a key that it never opened.
 #[tokio::test(start_paused = true)]
 async fn a_delete_lists_no_grants_of_keys_that_were_never_opened() {
     let places = &TWO[..1];
@@ -316,7 +325,8 @@ async fn a_delete_lists_no_grants_of_keys_that_were_never_opened() {
 }
 
 /// Another process ends the run while this one opens the source. The slow call permits after the
-/// closing, and closes again: it sees in the record that its attempt is closed, or cannot read that.
+/// closing, and closes again: it sees in the record that its attempt is closed, or cannot read
+/// that.
 #[tokio::test(start_paused = true)]
 async fn an_opening_made_after_its_closing_is_closed_again() {
     for blind in [false, true] {
@@ -357,7 +367,8 @@ async fn an_opening_made_after_its_closing_is_closed_again() {
     }
 }
 
-/// A process that joins a closing has more to take away than the one that announced it, and buries it all: the first leaves it there.
+/// A process that joins a closing may remove more than the process that announced it, and buries
+/// all of it. The first process leaves the record to it.
 #[tokio::test(start_paused = true)]
 async fn a_closing_joined_by_another_process_is_finished_by_it() {
     let sandbox = Sandbox::new(world(&[(ONE, HOME)]));

@@ -169,7 +169,8 @@ async fn an_image_tagged_after_its_event_is_distributed() {
     }
 }
 
-/// An image that Packer copies from is deregistered when that is done; one that only has such a name stays, and is distributed.
+/// An image that Packer copies from is deregistered when that is done; one that only has such a
+/// name stays, and is distributed.
 #[tokio::test(start_paused = true)]
 async fn an_image_deregistered_soon_after_its_event_is_not_distributed() {
     for (passes, tagged_at_once) in [(true, true), (true, false), (false, true)] {
@@ -196,7 +197,8 @@ async fn an_image_deregistered_soon_after_its_event_is_not_distributed() {
     }
 }
 
-/// An image that goes while its tag is waited for is not copied, whatever it is called and whether it has the tag.
+/// An image that goes while its tag is waited for is not copied, whatever it is called and whether
+/// it has the tag.
 #[tokio::test(start_paused = true)]
 async fn an_image_deregistered_while_its_tag_is_awaited_is_not_distributed() {
     for (name, tagged_after) in [("golden", None), ("x7Ka2Pq", None), ("x7Ka2Pq", Some(30))] {

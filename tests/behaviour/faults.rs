@@ -20,7 +20,8 @@ fn refuse(status: u16, code: &str) -> Fault {
     }
 }
 
-/// One fault at each call of a run, one run for each: all are survived.
+/// Plays one run for each of its calls, with the fault at that call, and checks that each run
+/// succeeds.
 async fn survived_at_every_call(name: &str, fault: Fault) {
     for n in 0.. {
         let sandbox = Sandbox::new(world(&TWO));
@@ -61,7 +62,8 @@ async fn a_run_with_an_answer_lost_after_any_effect_succeeds() {
     survived_at_every_call("no answer", Fault::HangAfter).await;
 }
 
-/// Without its ledger nothing is opened, and the error names the bucket; a run that has opened the source keeps trying to close it.
+/// Without its ledger nothing is opened, and the error names the bucket; a run that has opened the
+/// source keeps trying to close it.
 #[tokio::test(start_paused = true)]
 async fn a_ledger_that_cannot_be_written_keeps_the_source_closed() {
     for operation in ["GetObject", "PutObject"] {
@@ -86,7 +88,8 @@ async fn a_ledger_that_cannot_be_written_keeps_the_source_closed() {
             0
         );
         sandbox.clear_fault();
-        // It breaks down once the source is open: what is open stays in the ledger until it works again.
+        // The bucket fails once the source is open: the openings stay in the ledger until it works
+        // again.
         let opened = std::sync::atomic::AtomicBool::new(false);
         sandbox.set_fault(move |call| {
             if call.operation == "RegisterImage" {
@@ -160,8 +163,8 @@ async fn a_receipt_that_could_not_be_written_is_completed_later() {
     assert_closed(&sandbox);
 }
 
-/// An operation that is denied for good: the run ends, and says what, where, and what to change. Nothing is left but what
-/// could not be removed, which is listed.
+/// An operation that is denied for good: the run ends, and says what, where, and what to change.
+/// Nothing is left but what could not be removed, which is listed.
 #[tokio::test(start_paused = true)]
 async fn an_operation_denied_for_good_fails_the_run_and_is_named() {
     for operation in [
@@ -331,7 +334,7 @@ async fn a_source_deregistered_during_a_run_fails_the_targets_and_leaves_nothing
     assert_closed(&sandbox);
 }
 
-/// Sessions end after an hour; a copy of two hours goes on with new ones.
+/// Sessions expire after an hour, and the copy takes two.
 #[tokio::test(start_paused = true)]
 async fn a_copy_longer_than_a_session_continues_with_a_new_one() {
     let place = [("222222222222", HOME)];
@@ -343,7 +346,7 @@ async fn a_copy_longer_than_a_session_continues_with_a_new_one() {
     assert_closed(&sandbox);
 }
 
-/// A good AMI with a surplus copy that cannot be deleted: the AMI is told, and only the surplus is named for deletion.
+/// The reply contains the valid AMI, and lists only the surplus copy for deletion.
 #[tokio::test(start_paused = true)]
 async fn a_surplus_copy_that_cannot_be_deleted_leaves_the_image_valid() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -390,7 +393,8 @@ async fn a_surplus_copy_that_cannot_be_deleted_leaves_the_image_valid() {
     assert_closed(&sandbox);
 }
 
-/// CopySnapshot has no token: a lost answer is met by a look, which finds the copy, not by a second call.
+/// CopySnapshot has no token: a lost answer is met by a look, which finds the copy, not by a second
+/// call.
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_answer_was_lost_is_found_and_not_repeated() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -411,8 +415,8 @@ async fn a_copy_whose_answer_was_lost_is_found_and_not_repeated() {
     assert_closed(&sandbox);
 }
 
-/// The SDK's own quota of retries is one for the process. An account that answers nothing but errors leaves those of others, and of
-/// the next run of a warm function, alone.
+/// The SDK's own quota of retries is one for the process. An account that answers nothing but
+/// errors leaves those of others, and of the next run of a warm function, alone.
 #[tokio::test(start_paused = true)]
 async fn a_failing_account_takes_no_retries_from_others() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -432,7 +436,8 @@ async fn a_failing_account_takes_no_retries_from_others() {
         let reply = to_the_end(&sandbox, &distribute(&[failing])).await;
         assert_eq!(reply["Status"], "Failed", "{reply}");
     }
-    // The same service and Region: what is asked of the source first, for the other account, each twice in vain.
+    // The source's first reads for the other account use the same service and Region, and each
+    // fails twice.
     let asked = Mutex::new(BTreeMap::<String, usize>::new());
     sandbox.set_fault(move |call| {
         let mut asked = asked.lock().expect("counts");

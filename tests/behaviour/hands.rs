@@ -1,4 +1,5 @@
-//! Other people's hands in the middle of runs, one story each: what they let in stays, what they took away does not come back.
+//! Acts of other people in the middle of runs, one to a test: permissions that they give stay, and
+//! permissions that they remove do not return.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,7 +39,8 @@ async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
     json!({"State": reply["State"]})
 }
 
-/// A state of long ago believes the source to be open. Its run has closed it, and somebody has let the account in since.
+/// The old state says that the source is open. Its run has closed the source, and a person has
+/// permitted the account since.
 #[tokio::test(start_paused = true)]
 async fn an_old_state_removes_no_permission_given_since() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
@@ -52,7 +54,7 @@ async fn an_old_state_removes_no_permission_given_since() {
     assert_whole(&sandbox, &AT_HOME);
 }
 
-/// Somebody deletes the run's own object: what the run opened is closed by the records all the same, and nothing more is opened.
+/// The records name the openings, so the run closes without its object, and opens nothing more.
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_object_was_deleted_closes_what_it_opened() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
@@ -67,8 +69,8 @@ async fn a_run_whose_object_was_deleted_closes_what_it_opened() {
     assert_closed(&sandbox);
 }
 
-/// One run found the account permitted; somebody took that away; another run gave it again and ended first. The one that is left
-/// must not take it for what was there before.
+/// The first run found the account permitted. A person removed the permission; the second run gave
+/// it again and ended. The first run must not take it for preexisting.
 #[tokio::test(start_paused = true)]
 async fn a_removed_permission_no_longer_counts_as_preexisting() {
     for share in [false, true] {
@@ -95,7 +97,8 @@ async fn a_removed_permission_no_longer_counts_as_preexisting() {
     }
 }
 
-/// A share finds the account let in by a copy that is closing at this very moment and has not seen the share's mark.
+/// The share begins while a copy to the same account closes, at a moment when the copy has read the
+/// record but not the share's hold.
 #[tokio::test(start_paused = true)]
 async fn a_share_begun_while_a_copy_closes_keeps_its_openings() {
     let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": ONE}});
@@ -134,7 +137,8 @@ async fn a_share_begun_while_a_copy_closes_keeps_its_openings() {
     }
 }
 
-/// Two runs share the copies of one target. One of them may not have its name, and undoes what it made: nothing.
+/// Two runs share the copies of one target. One cannot register its name, and undoes only what it
+/// made: nothing.
 #[tokio::test(start_paused = true)]
 async fn a_failed_run_leaves_the_copies_of_another_run() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
@@ -162,8 +166,8 @@ async fn a_failed_run_leaves_the_copies_of_another_run() {
     assert_closed(&sandbox);
 }
 
-/// Copies of our copies may bear our tags (a backup's, or those of a person who took them over). What lacks the tag by which copies are
-/// found was not made by the run that is undone.
+/// Backups and people copy our copies with their tags. A snapshot without the tag by which copies
+/// are found is not the run's.
 #[tokio::test(start_paused = true)]
 async fn a_failed_run_leaves_snapshots_that_others_tagged_like_a_copy() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
@@ -192,7 +196,8 @@ async fn a_failed_run_leaves_snapshots_that_others_tagged_like_a_copy() {
     assert_eq!(left, [theirs]);
 }
 
-/// CopySnapshot has no token: what became of a call without an answer is looked up, not asked for again.
+/// CopySnapshot has no token: what became of a call without an answer is looked up, not asked for
+/// again.
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_answer_is_lost_for_good_is_found_and_not_repeated() {
     for fault in [Fault::ResetAfter, Fault::HangAfter] {
@@ -236,7 +241,8 @@ async fn every_session_policy_is_limited_to_its_run() {
     }
 }
 
-/// A run of which no state is left made copies where nobody may look any more: that they are there is told, with where to look.
+/// A run whose state is lost made copies in an account that denies every look now. The reply says
+/// that they may exist, and where to look.
 #[tokio::test(start_paused = true)]
 async fn copies_of_an_earlier_attempt_that_cannot_be_listed_are_reported() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -261,7 +267,8 @@ async fn copies_of_an_earlier_attempt_that_cannot_be_listed_are_reported() {
     assert_closed(&sandbox);
 }
 
-/// An image that has our tags, on snapshots that are not under the key: somebody's, or made when the alias named another.
+/// An image that has our tags, on snapshots that are not under the key: somebody's, or made when
+/// the alias named another.
 #[tokio::test(start_paused = true)]
 async fn an_image_under_another_key_does_not_count_as_the_copy() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -274,7 +281,7 @@ async fn an_image_under_another_key_does_not_count_as_the_copy() {
         TWO[0].1, TWO[0].0
     );
     assert!(sandbox.edit(|aws| aws.change_snapshot(copy, |s| s.kms_key_arn = Some(other.clone()))));
-    // By other words it is another run, which keeps what stood before it.
+    // A request with another name is another run, which keeps the earlier image.
     let mut other_words = event.clone();
     other_words["Distribute"]["Tags"] = json!({"stage": "again"});
     let again = to_the_end(&sandbox, &other_words).await;
@@ -293,8 +300,8 @@ async fn an_image_under_another_key_does_not_count_as_the_copy() {
     assert_closed(&sandbox);
 }
 
-/// Of two processes that tidy up, the later is denied what the earlier deleted: it is listed for a while, and has no tags any more by
-/// which the policy would allow it. That is no reason to call a person.
+/// Two processes tidy up. The later one is denied a deletion, because the snapshot is listed
+/// without its tags for a while after the earlier one deleted it. No person needs to act.
 #[tokio::test(start_paused = true)]
 async fn a_denied_deletion_is_retried_before_the_run_is_stuck() {
     let mut world = world(&TWO);
@@ -345,8 +352,8 @@ async fn every_call_returns_before_its_deadline_however_aws_hangs() {
         json!({"Conclude": job, "Execution": "x", "Last": {}, "Parts": [], "Failed": failed}),
     ];
     for event in events {
-        // From the first call on, from the fourth, …: each is kept waiting in some of these. One target's role is found late, so that
-        // opening ends without it.
+        // AWS hangs from the first call on, from the fourth, and so on. The role of one target is
+        // found late, so that opening ends without that target.
         for (silent, limit) in (0..36).step_by(3).flat_map(|n| [(n, 60), (n, 30)]) {
             let calls = std::sync::atomic::AtomicUsize::new(0);
             sandbox.set_fault(move |call| {
@@ -377,7 +384,7 @@ async fn every_call_returns_before_its_deadline_however_aws_hangs() {
     }
 }
 
-/// What a call had started when it was killed is in no state: the next looks for it before it starts anything.
+/// No state names copies that a killed call had started. The next call looks before it starts any.
 #[tokio::test(start_paused = true)]
 async fn copies_started_by_a_killed_call_are_found_by_the_next() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));

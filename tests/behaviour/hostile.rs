@@ -1,9 +1,9 @@
-//! What nobody should send, and what AWS should not answer: events, states and answers are made wrong from seeds, and names,
-//! descriptions and tags are as odd as people make them. The function refuses by name or goes on; it never panics, never
-//! hangs, opens nothing by a bad input, and tells no secret.
+//! Hostile input: events, states and answers of AWS are mutated from seeds, and names, descriptions
+//! and tags are as odd as people make them. The function refuses by name or continues. It never
+//! panics or hangs, opens nothing because of bad input, and reveals no secret.
 //!
-//! A failure prints its seed and how to play it again. `AMIFERRY_FUZZ_COUNT` asks for that many cases of each test instead of
-//! the bounded number.
+//! A failure prints its seed and how to play it again. `AMIFERRY_FUZZ_COUNT` asks for that many
+//! cases of each test instead of the bounded number.
 
 mod answers;
 mod events;
@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// What must never be read by anybody: parts of ResponseURLs and of credentials.
+/// Secrets that no output may contain: parts of ResponseURLs and of credentials.
 pub const SECRETS: [&str; 6] = [
     "secret-of-the-stack",
     "X-Amz-Signature",
@@ -105,7 +105,7 @@ pub fn nothing_is_public(sandbox: &Sandbox) -> Result<(), String> {
     Ok(())
 }
 
-/// The word by which a case is counted.
+/// Returns the word by which a case is counted.
 pub fn outcome(result: &Result<Value, Error>) -> String {
     match result {
         Ok(reply) => reply["Status"].as_str().unwrap_or("(no status)").to_owned(),

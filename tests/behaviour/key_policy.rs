@@ -1,5 +1,5 @@
-//! `KeyAccess: Policy`: statements in the policies of the source keys for the time of the copy or of the share, beside those of others, which
-//! stay as they are whatever happens.
+//! `KeyAccess: Policy`: a run adds statements to the policies of the source keys for as long as its
+//! copy or share needs them. The statements of other people stay as they are.
 
 use amiferry_sandbox::{Account, Role, Sandbox, World};
 use serde_json::{Value, json};

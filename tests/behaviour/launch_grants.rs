@@ -1,4 +1,5 @@
-//! Launches by Auto Scaling and Spot: each needs a grant to its service-linked role, and the proof is an instance that it launches.
+//! Launches by Auto Scaling and Spot: each needs a grant to its service-linked role, and the proof
+//! is an instance that it launches.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,7 +35,8 @@ pub fn arn(account: &str, (service, role): (&str, &str)) -> String {
     format!("arn:aws:iam::{account}:role/aws-service-role/{service}/{role}")
 }
 
-/// A target with the roles of its services, the copy role as documented for such requests, and somebody who may do everything.
+/// A target with the roles of its services, the copy role as documented for such requests, and
+/// somebody who may do everything.
 pub fn target_account(account: &str, regions: &[&str], roles: &[(&str, &str)]) -> Account {
     let launch = documented("LetLaunch");
     let mut copying = copy_role(account, regions);
@@ -126,7 +128,7 @@ pub async fn launches(sandbox: &Sandbox, role: &str, region: &str, image: &str) 
     runs(sandbox, credentials, (account, region), image).await
 }
 
-/// Whether whoever has these credentials launches an instance that runs.
+/// Returns whether the holder of these credentials launches an instance that runs.
 pub async fn runs(
     sandbox: &Sandbox,
     credentials: Credentials,

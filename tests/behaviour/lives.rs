@@ -1,4 +1,5 @@
-//! Lives of custom resources that do not go as planned: cancelled creations, updates of another nature, accounts that are gone, time-outs.
+//! Lives of custom resources that do not go as planned: cancelled creations, updates of another
+//! nature, accounts that are gone, time-outs.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::custom_resource::{STACK, Stack, with};
 use crate::machine::execute;
 use crate::support::*;
 
-/// What CloudFormation calls a resource of which it never had an answer.
+/// The physical ID that CloudFormation makes up for a resource that never answered.
 const ITS_OWN: &str = "golden-image-GoldenImage-1XK2PQ8Z0T4SV";
 
 pub fn deregistered(places: &[Place]) -> Value {
@@ -59,7 +60,7 @@ async fn a_delete_with_an_id_made_by_cloudformation_finds_its_copies() {
     }
 }
 
-/// Of a resource that never began there is nothing, and nobody is asked.
+/// A resource that never began made nothing, so no account is called.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resource_that_never_began_is_deleted_without_a_look() {
     let stack = Stack::new(&TWO).await;
@@ -68,7 +69,8 @@ async fn a_resource_that_never_began_is_deleted_without_a_look() {
     assert_eq!(calls(&stack.sandbox, "AssumeRole"), 0);
 }
 
-/// An event as the function has it, whose answer nobody reads: no real connection stops the paused clock.
+/// An event as the function has it, whose answer nobody reads: no real connection stops the paused
+/// clock.
 pub fn unread(kind: &str, properties: &Value) -> Value {
     let resource = json!({"RequestType": kind, "StackId": STACK, "RequestId": format!("request-{kind}"),
         "LogicalResourceId": "GoldenImage", "PhysicalResourceId": ITS_OWN, "ResourceProperties": properties});
@@ -90,7 +92,8 @@ pub async fn served(sandbox: &Sandbox, event: Value) {
     }
 }
 
-/// A stack's creation is cancelled while its copies are being made: the Delete goes before, and nothing is left.
+/// A stack's creation is cancelled while its copies are being made: the Delete goes before, and
+/// nothing is left.
 #[tokio::test(start_paused = true)]
 async fn a_delete_overtakes_a_create_under_way() {
     for (on_delete, after) in [
@@ -123,8 +126,8 @@ async fn a_delete_overtakes_a_create_under_way() {
     }
 }
 
-/// An update is cancelled while it copies into one more account: CloudFormation sends the old properties, and what only the cancelled one
-/// wanted is undone.
+/// An update is cancelled while it copies into one more account: CloudFormation sends the old
+/// properties, and what only the cancelled one wanted is undone.
 #[tokio::test(start_paused = true)]
 async fn an_update_overtakes_an_update_under_way() {
     let sandbox = Sandbox::new(slow_world(&FOUR));
@@ -148,7 +151,8 @@ async fn an_update_overtakes_an_update_under_way() {
     assert_closed(&sandbox);
 }
 
-/// Whenever the later event comes, the earlier one ends as overtaken: an attempt that is over because of it has not failed.
+/// Whenever the later event comes, the earlier one ends as overtaken: an attempt that is over
+/// because of it has not failed.
 #[tokio::test(start_paused = true)]
 async fn an_overtaken_update_ends_as_overtaken_at_every_step() {
     let (one, two) = (deregistered(&TWO[..1]), deregistered(&TWO));
@@ -227,7 +231,8 @@ async fn an_update_of_the_mode_closes_the_former_way() {
     assert_unshared(&stack.sandbox);
 }
 
-/// A process that dies while a share becomes copies leaves nothing shared: the sweeper takes it back.
+/// A process that dies while a share becomes copies leaves nothing shared: the sweeper takes it
+/// back.
 #[tokio::test(start_paused = true)]
 async fn a_share_killed_while_becoming_copies_is_closed_by_the_sweeper() {
     let place = [TWO[0]];
@@ -255,7 +260,8 @@ async fn a_share_killed_while_becoming_copies_is_closed_by_the_sweeper() {
     assert_unshared(&sandbox);
 }
 
-/// An account that lost its role, or was closed, keeps no stack from being deleted or updated; that nobody looked is told.
+/// An account that lost its role, or was closed, does not block a Delete or an Update. The answer
+/// says that nobody could look there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resource_is_updated_and_deleted_though_an_account_is_gone() {
     let stack = Stack::new(&FOUR).await;
@@ -286,7 +292,8 @@ async fn a_resource_is_updated_and_deleted_though_an_account_is_gone() {
     assert_nothing(&stack.sandbox, &FOUR[..2]);
 }
 
-/// The work ends in time for the answer: by the resource's own time-out, counted from when CloudFormation signed its URL.
+/// The work ends in time for the answer: by the resource's own time-out, counted from when
+/// CloudFormation signed its URL.
 #[tokio::test(start_paused = true)]
 async fn a_resource_is_answered_before_its_service_time_out() {
     for (timeout, seconds) in [
@@ -325,7 +332,7 @@ fn seconds_of(sandbox: &Sandbox) -> i64 {
     i64::try_from(since.expect("after it").as_secs()).expect("small")
 }
 
-/// Another key, another name: the copy is made anew, under a free name if need be, and the one of before goes when the new one stands.
+/// The new copy gets a free name if need be. The former copy goes once the new one exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_of_key_or_name_replaces_the_copy() {
     let place = [TWO[0]];
@@ -371,7 +378,7 @@ async fn an_update_of_key_or_name_replaces_the_copy() {
             if on_delete == "Retain" { 2 } else { 1 },
             "{change}"
         );
-        // The same once more finds it.
+        // The same event once more finds the new copy.
         let mut again = stack.event("Update", &new);
         again["RequestId"] = json!("again");
         again["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
@@ -385,7 +392,8 @@ async fn an_update_of_key_or_name_replaces_the_copy() {
     }
 }
 
-/// An event is delivered once more while its execution, which has answered, is about to end: the ResponseURL is not kept again.
+/// An event is delivered once more while its execution, which has answered, is about to end: the
+/// ResponseURL is not kept again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_delivered_again_stores_no_response_url() {
     let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
@@ -405,7 +413,8 @@ async fn an_event_delivered_again_stores_no_response_url() {
     }
 }
 
-/// An execution that somebody stops, or whose time is up, answers CloudFormation at once; its targets are tidied, and its source is closed.
+/// An execution that somebody stops, or whose time is up, answers CloudFormation at once; its
+/// targets are tidied, and its source is closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_execution_is_answered_and_leaves_nothing() {
     let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
@@ -475,7 +484,8 @@ fn with_machine() -> World {
     world.speed(1000.0)
 }
 
-/// A resource under another logical ID, or of another stack: the AMI that both count on stays until the last of them is deleted.
+/// A resource under another logical ID, or of another stack: the AMI that both count on stays until
+/// the last of them is deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_another_resource_counts_on_is_kept_until_the_last_delete() {
     let place = [TWO[0]];

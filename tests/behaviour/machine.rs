@@ -1,5 +1,5 @@
-//! An execution of the state machine, played by hand: Open, a child for each part, Conclude. Each call is retried as the machine
-//! retries it. The real machine is run by tests/fabric.
+//! An execution of the state machine, played by hand: Open, a child for each part, Conclude. Each
+//! call is retried as the machine retries it. The real machine is run by tests/fabric.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::*;
 /// How often a call is retried.
 const RETRIES: usize = 12;
 
-/// What a task state comes to: a call that dies is called again, and so is one whose error may pass.
+/// Calls a task as the state machine does: it retries calls that died and errors that may pass.
 async fn task(sandbox: &Sandbox, event: &Value) -> Result<Value, String> {
     let mut said = String::new();
     for attempt in 0..RETRIES {
@@ -91,7 +91,7 @@ async fn conclude(
     }
 }
 
-/// One execution, from its input to its end.
+/// Plays one execution from its input to its end.
 pub async fn execute(sandbox: &Sandbox, job: &Value) -> Value {
     let (opened, failed) = open(sandbox, job).await;
     let parts = opened["Parts"].as_array().cloned().unwrap_or_default();
@@ -120,7 +120,7 @@ async fn an_execution_gives_each_target_a_part_and_closes_the_source() {
         "two snapshots, opened and closed"
     );
 
-    // The same again finds everything, and shares nothing.
+    // The same execution again finds every image, and opens nothing.
     let again = execute(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(again["Result"], reply["Result"]);
     assert_eq!(calls(&sandbox, "ModifySnapshotAttribute"), 4);
@@ -139,7 +139,8 @@ async fn a_failed_part_leaves_the_other_parts_alone() {
     assert!(told.contains("create the role AmiCopyRole"), "{told}");
 }
 
-/// Children that are lost, with or without their copies started: what they made is undone, and the source is closed.
+/// Children that are lost, with or without their copies started: what they made is undone, and the
+/// source is closed.
 #[tokio::test(start_paused = true)]
 async fn lost_parts_are_undone_and_the_source_is_closed() {
     for lost in [
@@ -181,7 +182,7 @@ async fn a_part_of_an_ended_run_opens_nothing() {
     let late = child(&sandbox, &json!({"State": started["State"]})).await;
     let target = &late["State"]["Targets"][0];
     assert_eq!(target["Phase"], "Failed", "{late}");
-    // Nor does one that forgot that it had been let in.
+    // A part that forgot its opening opens nothing either.
     let mut forgetful = started["State"].clone();
     forgetful["Targets"][0]["Shared"] = json!(false);
     let late = child(&sandbox, &json!({"State": forgetful})).await;
@@ -191,7 +192,7 @@ async fn a_part_of_an_ended_run_opens_nothing() {
     assert_nothing(&sandbox, &TWO);
 }
 
-/// A target that stumbles while the source is opened is let in by its part.
+/// A target that does not answer while the source is opened gets its opening from its part.
 #[tokio::test(start_paused = true)]
 async fn a_target_that_answers_late_is_opened_to_by_its_part() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -215,7 +216,8 @@ async fn a_target_that_answers_late_is_opened_to_by_its_part() {
     assert_closed(&sandbox);
 }
 
-/// The same with key policies: the part adds its own account to the statements that the whole put in, and the whole takes them out.
+/// The part adds its own account to the statements of the execution, whose conclusion removes all
+/// of them.
 #[tokio::test(start_paused = true)]
 async fn a_late_part_adds_its_account_to_the_key_policy() {
     let sandbox = Sandbox::new(crate::key_policy::editing_world(&TWO).copy_mib_per_second(250.0));
@@ -262,7 +264,8 @@ async fn an_image_made_by_a_lost_part_is_kept() {
     assert_closed(&sandbox);
 }
 
-/// Cut after every single call of an execution, and before it: each task is called again by the machine.
+/// Cut after every single call of an execution, and before it: each task is called again by the
+/// machine.
 #[tokio::test(start_paused = true)]
 async fn an_execution_killed_at_any_call_succeeds() {
     for fault in [Fault::HangAfter, Fault::ResetBefore] {
@@ -281,7 +284,7 @@ async fn an_execution_killed_at_any_call_succeeds() {
     }
 }
 
-/// Opening that dies for good, at every call, before it could hand over any state: what it opened is found by its marks.
+/// The opening dies at every call before it returns a state. The ledger names its openings.
 #[tokio::test(start_paused = true)]
 async fn an_execution_whose_opening_dies_at_any_call_leaves_nothing_open() {
     for n in 0.. {
@@ -315,8 +318,8 @@ async fn an_execution_whose_opening_dies_at_any_call_leaves_nothing_open() {
     }
 }
 
-/// Its opening failed; the conclusion closed the source, and its reply was lost. Who was permitted before stays, though no mark tells any
-/// more who that was.
+/// The conclusion closed the source, and its reply was lost. No record names the preexisting
+/// permissions any more; they stay.
 #[tokio::test(start_paused = true)]
 async fn a_second_conclusion_keeps_preexisting_permissions() {
     for access in ["Grant", "Policy", "None"] {
@@ -374,7 +377,8 @@ async fn a_share_by_an_execution_is_finished_by_its_opening() {
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
 }
 
-/// A custom resource by the machine: answered once, at the end, or at the begin if it does not wait.
+/// A custom resource by the machine: answered once, at the end, or at the begin if it does not
+/// wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_custom_resource_of_an_execution_is_answered_once() {
     for wait in [true, false] {

@@ -1,8 +1,10 @@
-//! Our runs among other people's acts, against a reference that knows nothing of `src`: scenarios made from seeds, each played on a
-//! paused clock, compared with the reference before every call to AWS, after every act, and when all has ended.
+//! Runs among other people's acts, checked against a reference that knows nothing of `src`.
+//! Scenarios are made from seeds and played on a paused clock. They are compared with the reference
+//! before every call to AWS, after every act, and at the end.
 //!
-//! `make test` plays a bounded part; `AMIFERRY_MODEL_CASES=5000` asks for more, `AMIFERRY_MODEL_FIRST` for others. A failure prints
-//! its seed and the least of its scenario that still fails; `AMIFERRY_MODEL_SEED=<seed>` plays that one alone, and lists its calls.
+//! `make test` plays a bounded number; `AMIFERRY_MODEL_CASES=5000` asks for more,
+//! `AMIFERRY_MODEL_FIRST` for others. A failure prints its seed and the smallest scenario that
+//! still fails. `AMIFERRY_MODEL_SEED=<seed>` plays that one alone, and lists its calls.
 
 mod acts;
 mod others;

@@ -11,8 +11,8 @@ const TEAM: &str = "ou-ab12-11111111";
 const INNER: &str = "ou-ab12-22222222";
 const EMPTY: &str = "ou-ab12-33333333";
 
-/// The source account is the management account. Two accounts in the team's unit, one of them in a unit inside, one suspended,
-/// one outside.
+/// The source account is the management account. Two accounts in the team's unit, one of them in a
+/// unit inside, one suspended, one outside.
 fn organized() -> World {
     let organization = Organization::new(ORG, SOURCE, "r-ab12")
         .unit(TEAM, "team", "r-ab12")
@@ -120,7 +120,8 @@ async fn an_organization_stands_for_all_accounts_but_the_source() {
     );
 }
 
-/// Launch permission goes to the organisation as such, the grants to its accounts; nothing is public.
+/// Launch permission goes to the organisation as such, the grants to its accounts; nothing is
+/// public.
 #[tokio::test(start_paused = true)]
 async fn an_image_is_shared_with_the_organization_and_a_unit_until_closed() {
     let sandbox = Sandbox::new(organized());
@@ -234,7 +235,7 @@ async fn a_wrong_organization_or_unit_is_refused_with_the_reason() {
     );
 }
 
-/// The management account is a member like the others where it has the copy role, and left out where it has none: service-managed StackSets
+/// The management account is a target only where it has the copy role: service-managed StackSets
 /// deploy nothing to it.
 #[tokio::test(start_paused = true)]
 async fn the_management_account_is_a_target_only_with_the_copy_role() {
@@ -262,7 +263,7 @@ async fn the_management_account_is_a_target_only_with_the_copy_role() {
         assert_eq!(served(&reply), expected);
         assert_closed(&sandbox);
         if !has_role {
-            // Whoever names it hears why it cannot be served.
+            // A request that names the management account gets the reason for its failure.
             let named = json!({"OrganizationId": ORG, "TargetKmsKeyIds": "alias/amis",
                 "Targets": [{"AccountId": MANAGEMENT, "KmsKeyId": "alias/amis"}]});
             let reply = to_the_end(&sandbox, &ask(&named)).await;

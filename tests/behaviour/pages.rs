@@ -1,5 +1,5 @@
-//! The documents say what the code does: docs/requests.md is written from the keys in the code, and the product's own
-//! parsers read every JSON example of every page.
+//! The documents agree with the code: docs/requests.md is written from the keys in the code, and
+//! the product's own parsers read every JSON example of every page.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::support::*;
 use crate::tables::{shown, wrapped};
 
-/// The keys by which a request names its targets.
+/// The keys that name a request's targets.
 const TARGETING: [&str; 5] = [
     "Targets",
     "TargetAccountIds",
@@ -223,7 +223,8 @@ fn is_written(key: &str, code: &str) -> bool {
     code.contains(&format!("\"{key}\"")) || code.contains(&format!("{field}:"))
 }
 
-/// Every key but those that stand for something, such as account IDs and actions, is one that the code writes.
+/// Every key but those that stand for something, such as account IDs and actions, is one that the
+/// code writes.
 fn read_reply(value: &Value, code: &str) -> Result<(), String> {
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| read_reply(item, code)),

@@ -1,4 +1,5 @@
-//! What people run into who copy encrypted images by hand, made here as it comes about, and what the run says to do about it.
+//! Mistakes of people who copy encrypted images by hand. Each is made here, and the run reports
+//! what to change.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,18 +14,18 @@ const TARGET: Place = ("222222222222", HOME);
 const ABROAD: Place = ("222222222222", "us-east-1");
 const MANAGEMENT: &str = "999999999999";
 
-/// One of them.
+/// A mistake, and the run's report of it.
 struct Pitfall {
-    /// As one sees it.
+    /// The symptom, as a person sees it.
     seen: &'static str,
     /// How it comes about.
     made: &'static str,
     world: World,
     request: Value,
-    /// Somebody takes the permission on the snapshots away, again and again.
+    /// Another person removes the permission on the snapshots, again and again.
     unshared: bool,
     cause: &'static str,
-    /// What the Remedy must name.
+    /// Words that the remedy must contain.
     remedy: &'static [&'static str],
 }
 

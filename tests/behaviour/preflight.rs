@@ -1,4 +1,4 @@
-//! Looking first: everything that would stand in the way is told at once, with its Remedy, and nothing is changed.
+//! Preflight: reports every obstacle at once, each with its remedy, and changes nothing.
 
 use amiferry_sandbox::{Account, Ec2Settings, FULL_AWS_ACCESS, Key, Role, Sandbox, World};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub async fn look(sandbox: &Sandbox, request: &Value) -> Value {
     reply
 }
 
-/// What anybody could see of a change.
+/// Returns everything in which a change would show.
 fn seen(sandbox: &Sandbox) -> String {
     let places = FOUR.into_iter().chain([(SOURCE, HOME)]);
     let things: Vec<_> = places
@@ -93,13 +93,14 @@ async fn a_request_that_preflight_finds_ready_succeeds() {
         to_the_end(&sandbox, &distribute(&[TARGET])).await["Status"],
         "Succeeded"
     );
-    // And once it is there, that is said.
+    // Once the copy exists, Preflight reports it.
     sandbox.clear_ledger();
     let again = look(&sandbox, &request(&[TARGET])).await;
     only(&again, "Note", "AlreadyThere", "");
 }
 
-/// The documented role may not look everywhere; that is told, and is no error.
+/// The documented role may not make every check. Preflight reports these as unknown, which is no
+/// error.
 #[tokio::test(start_paused = true)]
 async fn checks_that_the_role_may_not_make_are_unknown() {
     let sandbox = Sandbox::new(world(&[TARGET]));
@@ -134,7 +135,7 @@ async fn each_obstacle_in_a_target_is_found_with_its_remedy() {
     disabled.keys[0].state = Some("Disabled".to_owned());
     let reply = look(&Sandbox::new(world_of(disabled)), &request(&[TARGET])).await;
     only(&reply, "Error", "TargetKey", "enable");
-    // Its policy lets nobody of the account encrypt.
+    // The policy of this key lets no principal of the account encrypt.
     let mut strict = target();
     strict.keys[0].policy = Some(
         json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
@@ -249,7 +250,7 @@ async fn missing_service_linked_roles_are_found() {
     assert_eq!(reply["Findings"], json!([]), "{reply}");
 }
 
-/// What the source has against it is told with what the targets have.
+/// Obstacles of the source are reported together with those of the targets.
 #[tokio::test(start_paused = true)]
 async fn obstacles_of_source_and_targets_are_found_at_once() {
     let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
@@ -319,7 +320,7 @@ async fn a_target_that_allows_no_shared_images_is_found() {
     only(&reply, "Unknown", "AllowedImages", "");
 }
 
-/// What `aws/ebs` encrypted is copied first; whether the function may do that is part of looking.
+/// Snapshots under `aws/ebs` need staged copies, so Preflight checks the permission for these too.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_needs_staged_copies_is_looked_at_too() {
     let world_of = |source: Account| World::new().account(source).account(looked_into(TARGET.0));
@@ -343,7 +344,7 @@ async fn a_source_that_needs_staged_copies_is_looked_at_too() {
     );
     let run = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
     assert_eq!(run["Status"], "Succeeded", "{run}");
-    // What the function may not do.
+    // The function lacks a permission.
     let mut poor = under_aws_ebs(1);
     poor.roles[0].policies.pop();
     let reply = look(&Sandbox::new(world_of(poor)), &wish).await;

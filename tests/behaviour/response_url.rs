@@ -1,4 +1,5 @@
-//! Where a ResponseURL goes, and where it never does: to no other host, and into no payload, log, state or reply.
+//! Where a ResponseURL goes, and where it never does: to no other host, and into no payload, log,
+//! state or reply.
 
 use amiferry_sandbox::{AnswerRefusal, Sandbox};
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ fn event_to(url: &str) -> Value {
         "LogicalResourceId": "GoldenImage", "ResourceType": "Custom::AmiDistribution", "ResourceProperties": request(&TWO)})
 }
 
-/// An event that carries a ResponseURL is never failed: Lambda would put it into the dead letters, URL and all.
+/// An event that carries a ResponseURL is never failed: Lambda would put it into the dead letters,
+/// URL and all.
 #[tokio::test(start_paused = true)]
 async fn a_malformed_event_with_a_response_url_ends_without_an_error() {
     let good = format!("http://127.0.0.1:1/{SECRET}");
@@ -121,7 +123,8 @@ async fn a_malformed_direct_call_fails_by_name_though_it_mentions_a_response_url
     assert_eq!(sandbox.ledger().len(), 0);
 }
 
-/// Longer than one invocation: the URL waits in the bucket, is in no payload, state or log, and is deleted once used.
+/// Longer than one invocation: the URL waits in the bucket, is in no payload, state or log, and is
+/// deleted once used.
 #[tokio::test(flavor = "current_thread")]
 async fn the_response_url_is_stored_in_the_bucket_while_the_function_invokes_itself() {
     let log = Log::default();
@@ -168,7 +171,8 @@ async fn the_response_url_is_stored_in_the_bucket_while_the_function_invokes_its
     assert_closed(&stack.sandbox);
 }
 
-/// A payload of the function's own may be made up: a URL in it is used for nothing, and neither is another event's.
+/// A payload of the function's own may be made up: a URL in it is used for nothing, and neither is
+/// another event's.
 #[tokio::test(start_paused = true)]
 async fn a_forged_turn_reveals_no_response_url() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -190,7 +194,8 @@ async fn a_forged_turn_reveals_no_response_url() {
     assert_eq!(sandbox.ledger().len(), 0);
 }
 
-/// CloudFormation takes no answer: it is tried in further invocations, each without the URL, and a bounded number of them.
+/// CloudFormation takes no answer: it is tried in further invocations, each without the URL, and a
+/// bounded number of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_never_taken_is_retried_a_bounded_number_of_times() {
     for words in [request(&[TWO[0]]), json!({"SourceImageId": AMI})] {

@@ -1,4 +1,5 @@
-//! An update of a custom resource that changes `Tags` or `CopyTags`: the copies that stand follow in place.
+//! An update of a custom resource that changes `Tags` or `CopyTags`: the copies that stand follow
+//! in place.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,7 +59,7 @@ fn is_image(id: &str) -> bool {
     id.starts_with("ami-")
 }
 
-/// What the target had when it was copied, with these changes.
+/// Returns the tags from the time of the copy, with these changes.
 fn expected(id: &str, created: &Tags, changes: &[(&str, Option<&str>)]) -> Tags {
     let mut tags = created.clone();
     for (name, value) in changes {
@@ -89,7 +90,7 @@ async fn an_update_of_tags_changes_existing_copies() {
         ("team", None),
         ("owner", None),
     ];
-    // The same once more changes nothing.
+    // The same update once more changes nothing.
     for _ in 0..2 {
         let updated = update(&stack, &created, &old, &new).await;
         assert_eq!(updated["Status"], "SUCCESS", "{updated}");
@@ -213,7 +214,8 @@ fn updating(new: &Value, old: &Value, id: &str) -> Value {
     of_resource(&resource)
 }
 
-/// Calls hang before and after they took effect, until the function's time is up; the next call goes on.
+/// Calls hang before or after their effect until the function's time is up. The next call
+/// continues.
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_update_of_tags_is_resumed() {
     for fault in [Fault::HangBefore, Fault::HangAfter] {

@@ -1,4 +1,5 @@
-//! `Mode: Share`: others launch from the source image; what one run gave is taken back, and nothing else.
+//! `Mode: Share`: others launch from the source image; what one run gave is taken back, and nothing
+//! else.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +23,7 @@ fn share(accounts: &[&str], more: &Value) -> Value {
     json!({ "Distribute": request })
 }
 
-/// Who may launch from the source image.
+/// Returns the principals that may launch from the source image.
 fn launching(sandbox: &Sandbox) -> BTreeSet<LaunchPermission> {
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
     assert!(!image.public);
@@ -95,7 +96,7 @@ async fn accounts_may_launch_until_the_share_is_closed() {
         "a share needs no role in the target"
     );
 
-    // By request, for one of the two; asked twice.
+    // The request closes one of the two accounts. It is sent twice.
     for _ in 0..2 {
         let reply = to_the_end(&sandbox, &share(&[ONE], &json!({"Unshare": true}))).await;
         assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -125,7 +126,7 @@ async fn share_snapshots_opens_every_snapshot() {
     }
 }
 
-/// Who had permission before keeps it, though the request names it too.
+/// Accounts that were permitted before stay so, though the request names them too.
 #[tokio::test(start_paused = true)]
 async fn preexisting_permissions_survive_a_share() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -181,12 +182,12 @@ async fn a_share_with_a_missing_account_fails_for_it_alone() {
     );
 }
 
-/// Killed after every call, and gone on from the start or the last state: shared once, and taken back wholly.
+/// The share is killed after every call, and continued from the start or from its last state.
 #[tokio::test(start_paused = true)]
 async fn a_share_killed_after_any_call_is_opened_and_closed() {
     let begin = share(&[ONE, OTHER], &json!({"ShareSnapshots": true}));
     let end = share(&[ONE, OTHER], &json!({"Unshare": true}));
-    // Of one tag that lists both, one goes: another is written, and then the first deleted.
+    // Closes one of two accounts that share a record.
     let one_goes = share(&[ONE], &json!({"Unshare": true}));
     let cases: [(&Value, &[&str]); 3] =
         [(&begin, &[ONE, OTHER]), (&one_goes, &[OTHER]), (&end, &[])];
@@ -268,7 +269,7 @@ async fn resources_that_share_are_created_updated_and_deleted() {
         vec![BTreeSet::from([ONE.to_owned()]); 2]
     );
 
-    // Another list: who left it is shut out, in place.
+    // The new list closes the accounts that left it.
     let many =
         json!({"ServiceToken": FUNCTION, "AmiId": AMI, "Region": HOME, "TargetAccountIds": OTHER});
     let mut update = typed("Update", "Custom::MultiAccountAmiShare", &many);
@@ -289,7 +290,7 @@ async fn resources_that_share_are_created_updated_and_deleted() {
     }
 }
 
-/// The image may be gone when its share is to end: the grants on its key are found by the marks on its snapshots.
+/// The image may be gone when its share ends: the ledger names the grants on its key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resource_that_shares_is_deleted_after_its_image_is_gone() {
     let stack = Stack::new(&TWO).await;
@@ -312,7 +313,8 @@ async fn a_resource_that_shares_is_deleted_after_its_image_is_gone() {
     }
 }
 
-/// A direct call takes back what is left of a share whose image is gone; where nothing is, there is no such image.
+/// A direct call takes back what is left of a share whose image is gone; where nothing is, there is
+/// no such image.
 #[tokio::test(start_paused = true)]
 async fn a_share_is_closed_after_its_image_is_gone() {
     for (more, snapshots) in [
@@ -342,7 +344,8 @@ async fn a_share_is_closed_after_its_image_is_gone() {
     }
 }
 
-/// A grant that KMS does not list yet is waited for: taking back ends when it is revoked, not before.
+/// A grant that KMS does not list yet is waited for: taking back ends when it is revoked, not
+/// before.
 #[tokio::test(start_paused = true)]
 async fn a_share_closed_before_its_grants_are_listed_waits_for_them() {
     let late = LateReads {
@@ -358,7 +361,8 @@ async fn a_share_closed_before_its_grants_are_listed_waits_for_them() {
     assert!(granted(&sandbox).is_empty(), "{:?}", granted(&sandbox));
 }
 
-/// Direct calls for one image are one share: what each of several calls at the same moment gave is known to the next.
+/// Direct calls for one image are one share: what each of several calls at the same moment gave is
+/// known to the next.
 #[tokio::test(start_paused = true)]
 async fn shares_of_different_accounts_at_once_add_to_one_share() {
     for seed in 0..40_u64 {
@@ -387,7 +391,7 @@ async fn shares_of_different_accounts_at_once_add_to_one_share() {
     }
 }
 
-/// A resource has fifty tags, and the mark shares them with whatever else is there: changing a long list takes few more for a moment.
+/// Changes a share with many accounts on an image that has tags of its own.
 #[tokio::test(start_paused = true)]
 async fn a_share_with_370_accounts_grows_and_shrinks_on_a_tagged_image() {
     let many: Vec<String> = (0..370)
@@ -410,14 +414,14 @@ async fn a_share_with_370_accounts_grows_and_shrinks_on_a_tagged_image() {
         event["Distribute"]["Unshare"] = json!(back);
         event
     };
-    // One by one at last, so that the mark is in many tags.
+    // The last accounts are added one by one.
     let (first, later) = ids.split_at(350);
     for some in std::iter::once(first).chain(later.chunks(1)) {
         let reply = to_the_end(&sandbox, &asked(some, false)).await;
         assert_eq!(reply["Status"], "Succeeded", "{reply}");
     }
     assert_eq!(launching(&sandbox), accounts(&ids));
-    // Of each tag somebody goes.
+    // Removes accounts from all over the list.
     let gone: Vec<&str> = ids.iter().copied().step_by(17).collect();
     let stay: Vec<&str> = ids
         .iter()
@@ -432,7 +436,8 @@ async fn a_share_with_370_accounts_grows_and_shrinks_on_a_tagged_image() {
     assert_closed(&sandbox);
 }
 
-/// Requests at the same moment may ask for different things: each adds to the one share, in its own way.
+/// Requests at the same moment may ask for different things: each adds to the one share, in its own
+/// way.
 #[tokio::test(start_paused = true)]
 async fn shares_in_different_ways_at_once_add_to_one_share() {
     for seconds in [0, 1] {

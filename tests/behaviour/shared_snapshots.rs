@@ -1,4 +1,5 @@
-//! Two source images that stand on one snapshot: their copies share a copy of it, and whichever resource is deleted last takes it away.
+//! Two source images that stand on one snapshot: their copies share a copy of it, and whichever
+//! resource is deleted last takes it away.
 
 use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image, World};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Sources that cannot be copied are refused before anything is shared; those that can, in all their kinds, are copied.
+//! Sources that cannot be copied are refused before anything is shared; those that can, in all
+//! their kinds, are copied.
 
 use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Image, Key, Sandbox, Snapshot};
 use serde_json::Value;
@@ -163,7 +164,8 @@ async fn a_source_that_the_function_may_not_see_is_refused() {
     );
 }
 
-/// Two keys, an unencrypted snapshot, a snapshot behind two devices, an empty volume, a suppressed device.
+/// Two keys, an unencrypted snapshot, a snapshot behind two devices, an empty volume, a suppressed
+/// device.
 #[tokio::test(start_paused = true)]
 async fn a_source_with_mixed_keys_and_mappings_is_copied_faithfully() {
     let other = "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000009";

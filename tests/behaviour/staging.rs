@@ -1,4 +1,5 @@
-//! `ReencryptKmsKeyId`: a source under `aws/ebs` is copied in its own account first, and nothing of that is left there.
+//! `ReencryptKmsKeyId`: a source under `aws/ebs` is copied in its own account first, and nothing of
+//! that is left there.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::support::*;
 
 pub const SHARED_KEY: &str = "alias/shared-ami-key";
 
-/// The source account with the first snapshots of its image under `aws/ebs`, and with the permissions documented for that.
+/// The source account with the first snapshots of its image under `aws/ebs`, and with the
+/// permissions documented for that.
 pub fn under_aws_ebs(snapshots: usize) -> Account {
     let mut account = producer();
     account.roles[0].policies.push(documented("Stage"));
@@ -78,7 +80,7 @@ async fn only_snapshots_that_cannot_be_shared_are_staged() {
             told.contains_key(ROOT) && told.contains_key(DATA),
             "{told:?}"
         );
-        // The same again finds everything, without staging anything.
+        // The same request again finds every image, and stages nothing.
         let again = to_the_end(&sandbox, &wish(&FOUR)).await;
         assert_eq!(again["Result"], reply["Result"]);
         assert_eq!(staged_copies(&sandbox), snapshots);
@@ -358,7 +360,7 @@ async fn staged_copies_of_a_dead_run_are_deleted_by_the_sweeper() {
     }
 }
 
-/// What a state names is not taken for granted: nothing is shared or deleted that this run did not stage.
+/// A state may claim staged copies. The run opens and deletes only those that it made.
 #[tokio::test(start_paused = true)]
 async fn a_state_with_forged_staged_copies_opens_and_deletes_nothing() {
     let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(250.0));
@@ -487,8 +489,8 @@ async fn the_verification_of_an_attempt_keeps_staged_copies_of_the_next() {
     assert_unstaged(&sandbox, "attempted twice");
 }
 
-/// A copy in the source account that no listing showed when its attempt ended is deleted by the verification, also where an attempt has
-/// followed that made none.
+/// No listing showed the staged copy when its attempt ended. The verification deletes it, even
+/// after a later attempt that staged nothing.
 #[tokio::test(start_paused = true)]
 async fn a_staged_copy_that_showed_late_is_deleted_by_the_verification() {
     let late = LateReads {

@@ -26,7 +26,8 @@ fn world() -> Sandbox {
     Sandbox::new(world_with(producer, &TWO))
 }
 
-/// What bears the tags of a staged copy may be deleted: nothing that exists can be given them.
+/// Snapshots that bear the tags of a staged copy may be deleted, so no existing snapshot can be
+/// given these tags.
 #[tokio::test(start_paused = true)]
 async fn stolen_credentials_cannot_tag_a_snapshot_as_a_staged_copy() {
     let sandbox = world();
@@ -76,7 +77,8 @@ async fn stolen_credentials_delete_no_tags() {
     assert!(image.tags.contains_key("team"));
 }
 
-/// Grants go to copy roles and to whole accounts: not to the thief, nor to whom it likes.
+/// The role grants to copy roles and whole accounts only, not to the thief or any principal of the
+/// thief's choice.
 #[tokio::test(start_paused = true)]
 async fn stolen_credentials_cannot_grant_a_key_to_themselves() {
     let sandbox = world();

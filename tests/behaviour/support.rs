@@ -1,5 +1,5 @@
-//! The world the tests run in, and the caller who drives the function as a state machine would. What must hold after every run is in
-//! `promises`.
+//! The world of the tests, and a caller that drives the function as a state machine would.
+//! `promises` has what must hold after every run.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -37,7 +37,7 @@ pub const ORG: &str = "o-abcdefghij";
 const ROLE: &str = "arn:aws:iam::111111111111:role/amiferry";
 const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
 
-/// One account and Region.
+/// An account and a Region.
 pub type Place = (&'static str, &'static str);
 
 /// The targets most tests use: two accounts at home, one of them elsewhere too, one elsewhere only.
@@ -49,7 +49,8 @@ pub const FOUR: [Place; 4] = [
     ("444444444444", "eu-west-1"),
 ];
 
-/// The first policy of docs/permissions.md with this name, of a statement or a key, in it. What is documented is what is tested.
+/// Returns the first policy in docs/permissions.md that contains this name, of a statement or a
+/// key. The documented policies are the tested ones.
 pub fn documented(name: &str) -> String {
     let text = include_str!("../../docs/permissions.md");
     let mut blocks = text.split("```json\n").skip(1);
@@ -168,7 +169,8 @@ pub async fn function(sandbox: &Sandbox) -> Handler {
     function_with(sandbox, settings()).await
 }
 
-/// The settings of the tests: every account and the organization that their worlds have may be given anything.
+/// The settings of the tests: every account and the organization that their worlds have may be
+/// given anything.
 pub fn settings() -> Settings {
     Settings {
         bucket: Some(BUCKET.to_owned()),
@@ -238,7 +240,7 @@ pub fn invocation(sandbox: &Sandbox) -> Invocation {
     }
 }
 
-/// One call.
+/// Calls the function once.
 pub async fn call(sandbox: &Sandbox, event: &Value) -> Result<Value, Error> {
     function(sandbox)
         .await
@@ -265,13 +267,13 @@ impl TimeSource for Skewed {
 #[derive(Debug, Clone, Copy)]
 pub struct Odd {
     pub timeout: Duration,
-    /// Seconds by which its clock is ahead of AWS's.
+    /// Seconds by which the function's clock is ahead of AWS's.
     pub skew: i64,
     /// Attempts that the SDK makes by itself.
     pub attempts: u32,
 }
 
-/// One call of it.
+/// Calls such a function once.
 pub async fn call_odd(sandbox: &Sandbox, event: &Value, odd: Odd) -> Result<Value, Error> {
     let clock = SharedTimeSource::new(Skewed(sandbox.time_source(), odd.skew));
     let invocation = Invocation {

@@ -30,7 +30,7 @@ async fn sweep(sandbox: &Sandbox) -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_dead_run_is_closed_by_the_sweeper_after_fifty_hours() {
     let sandbox = Sandbox::new(slow_world(&TWO));
-    // One that was allowed before stays.
+    // A preexisting permission stays.
     sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
     dead(&sandbox).await;
     let young = sweep(&sandbox).await;
@@ -53,7 +53,8 @@ async fn a_dead_run_is_closed_by_the_sweeper_after_fifty_hours() {
     );
 }
 
-/// What was closed is read back a quarter of an hour later, and only then forgotten; whoever opened it late is closed again.
+/// The sweeper reads a closed resource again fifteen minutes later. It closes a late opening, and
+/// forgets the closing once nothing is open.
 #[tokio::test(start_paused = true)]
 async fn a_closing_is_verified_after_fifteen_minutes_and_then_forgotten() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -88,7 +89,7 @@ async fn a_closing_is_verified_after_fifteen_minutes_and_then_forgotten() {
     assert_eq!(seen(ROOT)["Open"], json!(["222222222222"]));
     assert_eq!(seen(DATA)["Open"], Value::Null);
     assert_closed(&sandbox);
-    // What was found open is looked at once more: reads may have shown it for a minute.
+    // A resource that was found open is verified once more: reads may lag behind by a minute.
     tokio::time::sleep(Duration::from_mins(16)).await;
     assert_eq!(
         sweep(&sandbox).await["Verified"].as_array().map(Vec::len),
@@ -109,7 +110,7 @@ async fn a_closing_is_verified_after_fifteen_minutes_and_then_forgotten() {
         sweep(&sandbox).await,
         json!({"Closed": [], "Alive": [], "Verified": []})
     );
-    // Its receipt is kept for ninety days.
+    // The receipt is kept for ninety days.
     for (days, there) in [(89, true), (2, false)] {
         tokio::time::sleep(Duration::from_hours(24 * days)).await;
         sweep(&sandbox).await;
@@ -121,7 +122,7 @@ async fn a_closing_is_verified_after_fifteen_minutes_and_then_forgotten() {
     }
 }
 
-/// Whoever may tag the source can neither have anything closed nor have anything spared.
+/// A person who may tag the source can neither have anything closed nor have anything spared.
 #[tokio::test(start_paused = true)]
 async fn forged_tags_on_the_source_neither_close_nor_spare_anything() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -169,7 +170,8 @@ async fn forged_tags_on_the_source_neither_close_nor_spare_anything() {
     assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new());
 }
 
-/// Tags are no place for coordination: a source that has all it may have is distributed like any other.
+/// Tags are no place for coordination: a source that has all it may have is distributed like any
+/// other.
 #[tokio::test(start_paused = true)]
 async fn a_source_with_fifty_tags_is_distributed() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -232,7 +234,7 @@ async fn a_lasting_share_is_not_closed_by_the_sweeper() {
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
 }
 
-/// What cannot be closed is an error, so that it reaches the dead letters and a person, with the commands.
+/// The sweep ends in an error with commands, so that it reaches the dead letters and a person.
 #[tokio::test(start_paused = true)]
 async fn a_closing_that_the_sweeper_cannot_finish_is_an_error_with_commands() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -260,7 +262,7 @@ async fn a_closing_that_the_sweeper_cannot_finish_is_an_error_with_commands() {
     assert_closed(&sandbox);
 }
 
-/// A run died in the middle of its closing; somebody let in another account since.
+/// The run died in the middle of its closing, and a person has permitted another account since.
 #[tokio::test(start_paused = true)]
 async fn a_closing_stopped_half_way_is_finished_and_keeps_permissions_of_others() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -290,7 +292,7 @@ async fn a_closing_stopped_half_way_is_finished_and_keeps_permissions_of_others(
     assert_closed_but(&sandbox, &["999999999999"]);
 }
 
-/// A record that cannot be read keeps nobody from closing the others; it is told.
+/// The sweeper closes all other runs, and its error names the record.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_record_is_reported_and_the_others_are_swept() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -392,7 +394,8 @@ async fn openings_kept_by_revoke_after_copy_false_are_not_swept() {
     assert_eq!(on_root(&sandbox), ["222222222222", "333333333333"]);
 }
 
-/// An execution of the state machine keeps open what it opened, however old that is, and nothing longer than it works itself.
+/// An execution of the state machine keeps open what it opened, however old that is, and nothing
+/// longer than it works itself.
 #[tokio::test(start_paused = true)]
 async fn openings_of_an_execution_stay_exactly_as_long_as_it_runs() {
     for (ended, status) in [(false, "RUNNING"), (true, "ABORTED"), (true, "SUCCEEDED")] {
@@ -416,8 +419,8 @@ async fn openings_of_an_execution_stay_exactly_as_long_as_it_runs() {
     }
 }
 
-/// Of two executions on one run the later may go on with what the earlier opened. What nobody knows any more, as Step Functions forgets
-/// executions after ninety days, does not work either.
+/// Two executions share one run, and the later one may use the openings of the earlier. Step
+/// Functions forgets executions after ninety days; a forgotten execution counts as ended.
 #[tokio::test(start_paused = true)]
 async fn a_run_stays_open_until_its_last_execution_ends() {
     let sandbox = Sandbox::new(with_machine());
@@ -434,7 +437,7 @@ async fn a_run_stays_open_until_its_last_execution_ends() {
     assert_closed(&sandbox);
 }
 
-/// Who cannot ask whether an execution works does not take it for ended.
+/// An execution whose state is unknown does not count as ended.
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_execution_cannot_be_described_is_not_closed() {
     let sandbox = Sandbox::new(with_machine());

@@ -1,5 +1,6 @@
-//! Every way to let others use an image, with every kind of source, in every kind of Region: what docs/combinations.md shows is what
-//! was seen here. After each run, whatever came of it, the source is as it was and no target has more than its copy.
+//! Every way to give others an image, with every kind of source, in every kind of Region.
+//! docs/combinations.md shows the outcomes seen here. After each run the source is as it was, and
+//! no target has more than its copy.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -48,7 +49,7 @@ async fn run(sandbox: &Sandbox, place: &Where, request: &Value) -> Result<Value,
     panic!("the run does not end: {request}");
 }
 
-/// What became of it, in a word for each kind of end.
+/// Returns the outcome in a word for each kind of end.
 fn ends(reply: &Value) -> String {
     let targets = reply["Result"]["Targets"].as_array();
     let words: BTreeSet<&str> = targets
@@ -171,7 +172,7 @@ async fn every_combination_of_a_copy_ends_as_documented() {
     shown("docs/combinations.md", "copying", &table);
 }
 
-/// With whom an image is shared.
+/// The audiences with which an image is shared.
 const AUDIENCES: [&str; 3] = ["accounts", "an organization", "a unit"];
 
 async fn shared(place: &Where, sources: Sources, access: &str, audience: &str) -> String {

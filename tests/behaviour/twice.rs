@@ -1,5 +1,5 @@
-//! The same event delivered twice, at the same time: one AMI for each target, no snapshot beside it, nothing left shared, under
-//! many interleavings.
+//! The same event delivered twice at the same time, under many interleavings: one AMI for each
+//! target, no surplus copies, and nothing stays open.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -56,8 +56,9 @@ async fn an_event_delivered_three_times_at_once_with_slow_calls_makes_one_image_
     }
 }
 
-/// Different requests for one image at the same time, about the same accounts: they share the copies, neither closes the source
-/// under the other, and the last closes it for all. `tags_late` is how long tags take to show.
+/// Plays different requests for one image and the same accounts at once. They share the copies, no
+/// run closes the source under another, and the last one closes it. `tags_late` is the time until
+/// tags show.
 async fn different_together(seed: u64, tags_late: u64) {
     let sandbox = Sandbox::new(slow_world(&FOUR).tag_delay(Duration::from_secs(tags_late)));
     sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
@@ -69,7 +70,8 @@ async fn different_together(seed: u64, tags_late: u64) {
         request["Tags"] = json!({"stage": stage});
         json!({"Distribute": request})
     };
-    // One account in both, in another Region each; every other time one target in both as well.
+    // Both requests name one account, each in another Region. Every other seed gives them a target
+    // in common as well.
     let shared = if seed.is_multiple_of(2) {
         FOUR[0]
     } else {
@@ -114,8 +116,8 @@ async fn different_requests_for_one_image_at_once_share_copies_while_tags_show_l
     }
 }
 
-/// Two processes advance the same state, and one of them dies in the middle, right after a call took effect: whatever it had begun by
-/// then, it told nobody. With snapshots that show late, the other ends before it could see what that was.
+/// Two processes advance the same state. One dies right after a call took effect, and reports
+/// nothing of what it began. With snapshots that show late, the other ends before it can see them.
 #[tokio::test(start_paused = true)]
 async fn a_process_that_dies_beside_another_on_the_same_state_leaves_no_duplicate() {
     let place = [TWO[1]];
@@ -156,7 +158,8 @@ async fn a_process_that_dies_beside_another_on_the_same_state_leaves_no_duplicat
     }
 }
 
-/// EC2 keeps the snapshot of an image's root device from being deleted, and no other; and the image shows a minute late.
+/// EC2 keeps the snapshot of an image's root device from being deleted, and no other; and the image
+/// shows a minute late.
 #[tokio::test(start_paused = true)]
 async fn an_undoing_process_keeps_the_copies_of_an_image_that_shows_late() {
     let late = LateReads {

@@ -1,5 +1,5 @@
-//! A source that AWS does not tell of, when something is open already: it is asked for again for some minutes, and then the run ends
-//! without it.
+//! A source that AWS does not describe while something is open: the run retries for some minutes,
+//! and then ends without it.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// The first call has opened the source and started copies; from now on nobody may read the image, for so long or for ever.
+/// The first call has opened the source and started copies; from now on nobody may read the image,
+/// for so long or for ever.
 async fn begun_and_cut_off(sandbox: &Sandbox, refusal: Fault, lasts: Option<Duration>) -> Value {
     let reply = call(sandbox, &distribute(&TWO)).await.expect("begins");
     assert_eq!(reply["Status"], "Continue", "{reply}");
@@ -129,7 +130,8 @@ async fn an_unreadable_source_ends_the_run_at_once_after_the_callers_deadline() 
     assert_closed(&sandbox);
 }
 
-/// A state may come from anybody: one that has given up, and has something due next year, does not leave the source open for so long.
+/// A state may come from any caller. A state that has given up, with work due next year, must not
+/// keep the source open until then.
 #[tokio::test(start_paused = true)]
 async fn a_state_that_has_given_up_its_source_ends_soon_whatever_it_has_due() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -148,7 +150,8 @@ async fn a_state_that_has_given_up_its_source_ends_soon_whatever_it_has_due() {
     assert_closed(&sandbox);
 }
 
-/// A call that has hardly time to read: it must have some left to end with, when the run is given up.
+/// A call that has hardly time to read: it must have some left to end with, when the run is given
+/// up.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_source_ends_the_run_under_a_short_time_out() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -198,7 +201,7 @@ async fn an_unreadable_source_costs_a_function_that_invokes_itself_few_turns() {
     }
 }
 
-/// Of an execution, whether it is opening further that cannot read, or a part.
+/// The source becomes unreadable in an execution's opening, or in its parts.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_source_ends_an_execution_in_opening_and_in_parts() {
     for cut_at in ["ModifySnapshotAttribute", "CopySnapshot"] {
@@ -229,7 +232,7 @@ async fn an_unreadable_source_ends_an_execution_in_opening_and_in_parts() {
     }
 }
 
-/// What a lasting share had given by then is taken back.
+/// The run closes what the share had opened by then.
 #[tokio::test(start_paused = true)]
 async fn a_half_open_share_of_an_unreadable_source_is_closed() {
     let sandbox = Sandbox::new(world(&TWO));

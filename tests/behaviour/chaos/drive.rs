@@ -15,7 +15,8 @@ const MOST_CALLS: usize = 6000;
 /// A caller gives up a call that fails so often in a row.
 const PATIENCE: usize = 60;
 
-/// Takes a share back with nothing in the way. What other hands keep from being taken back is told.
+/// Closes a share without any fault. Returns an error if the share stays open although no other
+/// person prevents the closing.
 pub async fn take_back(sandbox: &Sandbox, schedule: &Schedule) -> Result<(), String> {
     let mut event = schedule.runs[0].event.clone();
     event["Distribute"]["Unshare"] = json!(true);
@@ -38,8 +39,9 @@ pub async fn take_back(sandbox: &Sandbox, schedule: &Schedule) -> Result<(), Str
     Err("taking back does not end".to_owned())
 }
 
-/// Lets the sweeper verify all closings, with nothing in the way, and sees that the ledger forgets them: all clocks have passed the quarter
-/// of an hour by then, and a second time what was open still. What other hands keep from being verified is told.
+/// Lets the sweeper verify all closings without any fault, and checks that the ledger forgets them.
+/// Fifteen minutes pass first, and again for resources that were found open. An act of another
+/// person may prevent the verification.
 pub async fn verify(
     sandbox: &Sandbox,
     schedule: &Schedule,
@@ -73,7 +75,7 @@ struct Caller<'a> {
     calls: std::sync::atomic::AtomicUsize,
 }
 
-/// What became of a call.
+/// The end of a call.
 enum Called {
     Reply(Value),
     /// Killed: nothing came back.
@@ -115,7 +117,7 @@ impl Caller<'_> {
         }
     }
 
-    /// As a state machine retries: until there is a reply, or an error that stays.
+    /// Retries as a state machine does, until there is a reply or a lasting error.
     async fn task(&self, event: &Value) -> Result<Result<Value, Error>, String> {
         for attempt in 0.. {
             match self.call(event).await? {
@@ -171,7 +173,7 @@ async fn calls(caller: &Caller<'_>, run: &Run, way: Way) -> Result<Value, String
     let mut event = run.event.clone();
     for attempt in 0.. {
         let outcome = if way == Way::Doubled {
-            // Whichever of the two is back later is gone on with: it may know less.
+            // The later of the two replies counts, even if that process knows less.
             let (_, later) = tokio::join!(caller.call(&event), caller.call(&event));
             later?
         } else {

@@ -1,10 +1,10 @@
-//! What other people do in the middle of a schedule.
+//! Acts of other people in the middle of a schedule.
 
 use amiferry_sandbox::{Aws, BlockDeviceMapping, Ebs, Image, Limits, Sandbox, Snapshot};
 
 use crate::support::*;
 
-/// What other people do, at a time in seconds.
+/// An act of another person, at a time in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hand {
     CopyBreaks(u8),
@@ -12,27 +12,27 @@ pub enum Hand {
     SessionsExpire,
     RoleDropped,
     KeyDisabled,
-    /// The same of the source's key.
+    /// The source key is disabled for an hour.
     SourceKeyDisabled,
     /// The policy of a target's key lets nobody use it any more.
     KeyPolicyChanged,
     /// A service control policy denies a target what copying takes.
     ServiceControlPolicy,
     AccountSuspended,
-    /// Somebody revokes the grants of a run.
+    /// A person revokes the grants of a run.
     GrantsRevoked,
     /// The quota of concurrent copies is zero for an hour.
     QuotaFull,
     SourceDeregistered,
     RegionDisabled,
     SharingTakenAway,
-    /// Somebody lets another account in: it stays.
+    /// A person permits another account, which must stay permitted.
     AccountLetIn,
-    /// Somebody tags a source snapshot: the tag stays.
+    /// A person tags a source snapshot. The tag must stay.
     SourceTagged,
-    /// Somebody has an image of their own in a target: it stays.
+    /// A person registers an image in a target. The image must stay.
     ForeignImage,
-    /// The same, under the name that the copy is to have.
+    /// A person registers an image under the name that the copy is to have.
     NameTaken,
 }
 
@@ -63,7 +63,7 @@ const NO_COPIES: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Action": "*", "Resource": "*"},
     {"Effect": "Deny", "Action": ["ec2:CopySnapshot", "ec2:RegisterImage"], "Resource": "*"}]}"#;
 
-/// Whom others let in, and what they have in a target.
+/// The account that others permit, and the names of what they have in a target.
 pub const GUEST: &str = "888888888888";
 pub const FOREIGN_IMAGE: &str = "ami-0fffffffffffffff1";
 pub const FOREIGN_SNAPSHOT: &str = "snap-0fffffffffffffff1";

@@ -9,8 +9,8 @@ use super::schedule::Random;
 /// The first seed that may draw late reads. Seeds below it stand for what they stood for before.
 const FIRST: u64 = 200_000;
 
-/// Returns the delays that a seed stands for: of half the seeds from `FIRST` on, up to a minute for
-/// each kind of read, exactly or drawn anew for each change.
+/// Returns the delays of a seed. Half the seeds from `FIRST` on have delays of up to a minute for
+/// each kind of read, either fixed or drawn anew for each change.
 pub fn late_reads(seed: u64) -> LateReads {
     // Numbers of its own, so that the rest of the schedule is drawn as it was.
     let mut random = Random::of(seed ^ 0x1A7E);

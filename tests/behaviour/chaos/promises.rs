@@ -1,4 +1,4 @@
-//! What must hold after every schedule, looked up in the world itself.
+//! The promises that hold after every schedule, checked against the world itself.
 
 use std::collections::BTreeSet;
 
@@ -82,7 +82,8 @@ fn stuck_about<'a>(replies: &'a [Value], account: &'a str) -> impl Iterator<Item
         .filter(move |left| left["AccountId"] == account)
 }
 
-/// One image at most, whole and with nothing beside it; or nothing; or what is left is told, with its commands.
+/// Checks that a target has one whole image and nothing beside it, or nothing at all, or that the
+/// reply lists what is left behind with its commands.
 fn target_is_sound(
     sandbox: &Sandbox,
     schedule: &Schedule,
@@ -102,7 +103,8 @@ fn target_is_sound(
     let used: BTreeSet<String> = images.iter().flat_map(Image::snapshot_ids).collect();
     let there: BTreeSet<String> = snapshots.iter().map(|s| s.snapshot_id.clone()).collect();
     let is_stuck = stuck_about(replies, account).any(|left| left["Region"] == region);
-    // A run that could not begin again after it was killed tells nothing; it is told when it is sent again.
+    // A killed run that could not begin again has no receipt yet; the same request sent again
+    // reports it.
     let refused = replies.iter().any(|reply| reply["Status"] == "Refused");
     promise!(
         used == there || is_stuck || refused,
@@ -132,7 +134,7 @@ fn target_is_sound(
         }));
         promise!(whole.is_ok(), "{place:?}: the image is not whole");
     }
-    // Of an image that is not there nobody launches.
+    // Without an image there is nothing to launch, so no grant to launch may stay.
     let launching = sandbox.grants(&key_arn(place));
     promise!(
         !images.is_empty()
@@ -151,7 +153,7 @@ fn target_is_sound(
     Ok(())
 }
 
-/// Whoever every run says it has let in is in.
+/// Checks that every account to which a run reports an opening is permitted.
 pub fn shared(sandbox: &Sandbox, schedule: &Schedule, replies: &[Value]) -> Result<(), String> {
     let images = sandbox.images(SOURCE, HOME);
     let (Some(image), true) = (images.first(), schedule.hands.is_empty()) else {
@@ -173,7 +175,7 @@ pub fn shared(sandbox: &Sandbox, schedule: &Schedule, replies: &[Value]) -> Resu
     Ok(())
 }
 
-/// What is in a target but for what others have there, which must be there untouched.
+/// Returns the contents of a target without the things of other people, which must be untouched.
 fn without_the_foreign(
     sandbox: &Sandbox,
     schedule: &Schedule,
@@ -195,7 +197,7 @@ fn without_the_foreign(
     Ok((images, snapshots))
 }
 
-/// What was there before is there, what was added is gone.
+/// Checks that preexisting permissions stay, and that openings are gone.
 fn source_is_as_before(
     sandbox: &Sandbox,
     schedule: &Schedule,
@@ -256,7 +258,7 @@ fn source_is_as_before(
     Ok(())
 }
 
-/// Neither now nor at any time: no call ever named a group.
+/// Checks that nothing is public, and that no call ever named a group.
 fn nothing_is_public(sandbox: &Sandbox) -> Result<(), String> {
     for call in sandbox.ledger() {
         let group = call

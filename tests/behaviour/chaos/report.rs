@@ -1,4 +1,4 @@
-//! What was tried, counted.
+//! Counts of what the schedules tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,7 +21,7 @@ pub struct Report {
     together: usize,
     hands: BTreeMap<String, usize>,
     statuses: BTreeMap<String, usize>,
-    /// By kind and operation.
+    /// The number of faults, by kind and operation.
     faults: BTreeMap<(&'static str, String), usize>,
     took: Duration,
 }
@@ -74,7 +74,7 @@ impl Report {
         self.took = time;
     }
 
-    /// Replaces what stands between the two marks of the document.
+    /// Replaces the text between the two marks of the document.
     pub fn write_into(&self, path: &str, first: u64, count: u64) -> std::io::Result<()> {
         const BEGIN: &str = "<!-- written by make chaos -->\n";
         const END: &str = "<!-- end -->\n";

@@ -1,4 +1,4 @@
-//! What a seed stands for.
+//! Schedules, each drawn from a seed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -50,7 +50,8 @@ impl Random {
 pub enum Way {
     /// Direct calls, with the state of the last reply.
     Calls,
-    /// Direct calls whose caller loses its state when the function is killed: it sends the event again.
+    /// Direct calls whose caller loses its state when the function is killed: it sends the event
+    /// again.
     Forgetful,
     /// Direct calls, each made twice at once: two processes advance the same state.
     Doubled,
@@ -58,7 +59,7 @@ pub enum Way {
     Machine,
 }
 
-/// One event, and how it is driven.
+/// One event, and the way of driving it.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub way: Way,
@@ -70,19 +71,19 @@ pub struct Run {
     pub killed: Vec<u64>,
     /// The function's time-out in seconds.
     pub timeout: u64,
-    /// Seconds by which the function's clock is ahead of AWS's; behind, if negative.
+    /// Seconds by which the function's clock is ahead of AWS's; negative if it is behind.
     pub skew: i64,
     /// Attempts the SDK makes of a call by itself.
     pub attempts: u32,
 }
 
-/// What all runs of a schedule ask for, beside their targets.
+/// The properties that all requests of a schedule share, beside their targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wants {
     /// `Mode: Share`, and taken back in the end.
     pub share: bool,
     pub access: &'static str,
-    /// So many of the snapshots are under `aws/ebs`.
+    /// The number of snapshots under `aws/ebs`.
     pub staged: usize,
     /// Service-linked roles are made, and let launch.
     pub roles: bool,
@@ -141,7 +142,7 @@ impl Wants {
     }
 }
 
-/// What somebody arranged by hand.
+/// A key policy that a person wrote: it admits every account.
 const LETS_ALL_IN: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
     {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::222222222222:root", "arn:aws:iam::333333333333:root", "arn:aws:iam::444444444444:root"]},
@@ -178,7 +179,8 @@ impl Schedule {
         let wants = Wants::of(seed);
         let places = some(&mut random);
         let count = random.pick(&[1, 1, 1, 2, 2, 3]);
-        // Direct calls for a lasting share add to each other's; what they are to come to is one list.
+        // Direct calls for a lasting share add to each other's; what they are to come to is one
+        // list.
         let alike = random.chance(60) || wants.share;
         let mut runs = Vec::new();
         for n in 0..count {
@@ -231,7 +233,8 @@ impl Schedule {
         } else {
             random.pick(&[2, 10, 30])
         };
-        // Numbers of its own, as there. Where most calls fail for ever, nothing would begin without retries.
+        // Numbers of its own, as there. Where most calls fail for ever, nothing would begin without
+        // retries.
         if percent < 60 && Random::of(seed ^ 0xA77E).chance(25) {
             for run in &mut runs {
                 run.attempts = 1;
@@ -259,7 +262,8 @@ impl Schedule {
         }
     }
 
-    /// Where nearly all goes wrong for ever: two processes on each state, six calls of ten failing, each tried twice.
+    /// Where nearly all goes wrong for ever: two processes on each state, six calls of ten failing,
+    /// each tried twice.
     pub fn hard(seed: u64) -> Self {
         let mut schedule = Self {
             hard: true,
@@ -281,7 +285,8 @@ impl Schedule {
     }
 
     pub fn world(&self) -> World {
-        // What a process made that died without a word is looked for once more, a quarter of a minute after the source is closed.
+        // A process that died may have left copies. A second look, 15 seconds after the closing,
+        // finds them if they show by then.
         let doubled = self.runs.iter().any(|run| run.way == Way::Doubled);
         let longest = Duration::from_secs(if doubled { 6 } else { 40 });
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
@@ -297,7 +302,7 @@ impl Schedule {
             producer.keys[0].policy = Some(LETS_ALL_IN.to_owned());
         }
         if self.shared_before {
-            // What is under aws/ebs is shared with nobody.
+            // A snapshot under `aws/ebs` can be shared with nobody.
             for snapshot in &mut producer.snapshots[self.wants.staged..] {
                 snapshot
                     .create_volume_permissions
@@ -317,7 +322,7 @@ impl Schedule {
             .copy_mib_per_second(rate)
             .latency(Duration::from_millis(self.latency))
             .grant_delay(seconds(0))
-            // Longer than EC2's tags take, the marks of two runs could not see each other.
+            // EC2's tags take no longer than this.
             .tag_delay(seconds(1).min(Duration::from_secs(6)))
             .read_delay(seconds(2).min(longest))
             // Longer, and what a run deleted itself would be found by its next look.

@@ -1,5 +1,5 @@
-//! All that a request may come to: a copy broken and made again, a target that fails and is served the second time, the same once more, the
-//! end of it all.
+//! Plays every step that a request may take: a copy that breaks and is made again, a target that
+//! fails and succeeds later, the same request once more, and the end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -112,7 +112,7 @@ async fn play_copy(sandbox: &Sandbox, wish: &Value) -> Result<(), String> {
                 let Some(made) = aws.snapshot(&copy) else {
                     continue;
                 };
-                // One of each account's is broken, and all of the second target's.
+                // Breaks one copy of each account, and every copy of the second target.
                 if made.region == SECOND.1 || broken.insert(made.owner_id) {
                     aws.fail_copy(&copy, "internal error");
                 }
@@ -159,7 +159,8 @@ async fn retagged(sandbox: &Sandbox, wish: &Value, run: &str) -> Result<(), Stri
     expect("tags", &format!("{tags:?}"), r#"(Some("prod"), None)"#)
 }
 
-/// What a custom resource's Update begins with that sets a tag, and takes one of the source's away.
+/// Returns the first call of a custom resource's Update that sets one tag and removes a tag of the
+/// source.
 fn retagging(sandbox: &Sandbox, wish: &Value, run: &str) -> Value {
     let mut event = deletion(sandbox, wish, run);
     let state = &mut event["State"];
@@ -172,7 +173,7 @@ fn retagging(sandbox: &Sandbox, wish: &Value, run: &str) -> Value {
     event
 }
 
-/// What a custom resource's Delete with `OnDelete: Deregister` begins with.
+/// Returns the first call of a custom resource's Delete with `OnDelete: Deregister`.
 fn deletion(sandbox: &Sandbox, wish: &Value, run: &str) -> Value {
     let defaults = Defaults {
         region: Region::parse(HOME).expect("a Region"),

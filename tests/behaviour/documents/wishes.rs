@@ -16,14 +16,14 @@ pub fn organization() -> Organization {
     Organization::new(ORGANIZATION, SOURCE, ROOT_UNIT).unit(UNIT, "team", ROOT_UNIT)
 }
 
-/// What a request says, with the words that all plays have.
+/// Returns a request with the words that all plays share.
 pub fn wish(more: &Value) -> Value {
     let mut wish = json!({"SourceImageId": AMI, "ExternalId": "a-secret-between-us"});
     for (key, value) in more.as_object().expect("words") {
         wish[key] = value.clone();
     }
     if !more["OrganizationId"].is_null() || !more["OrganizationalUnitIds"].is_null() {
-        // Its accounts are all there is.
+        // An organization has no accounts beside those of the world.
     } else if more["Mode"] == "Share" {
         wish["TargetAccountIds"] = json!([ACCOUNT]);
     } else {
@@ -32,7 +32,8 @@ pub fn wish(more: &Value) -> Value {
     wish
 }
 
-/// The source account, with a snapshot under `aws/ebs` if the request is to copy it under another key first.
+/// The source account, with a snapshot under `aws/ebs` if the request is to copy it under another
+/// key first.
 pub fn source_of(wish: &Value) -> Account {
     if wish["ReencryptKmsKeyId"].is_null() {
         producer()
@@ -41,7 +42,7 @@ pub fn source_of(wish: &Value) -> Account {
     }
 }
 
-/// What the requests are that are played.
+/// Returns the requests whose policies are tried.
 pub fn wishes() -> [(&'static str, Value); 12] {
     let roles = json!(["autoscaling.amazonaws.com", "spot.amazonaws.com"]);
     [
@@ -93,7 +94,7 @@ pub fn wishes() -> [(&'static str, Value); 12] {
     ]
 }
 
-/// What the function answers, in a world whose roles may do more.
+/// Returns the function's answer in a world whose roles may do more.
 pub async fn told(wish: &Value) -> Value {
     let mut world = world_with(source_of(wish), &[FIRST, SECOND]).organization(organization());
     world.accounts[0].parent = Some(ROOT_UNIT.to_owned());

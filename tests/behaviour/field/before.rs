@@ -49,7 +49,7 @@ fn contains(value: &Value, words: &str) {
     );
 }
 
-/// Neither a permission nor a copy.
+/// Checks that the source got no permission and the target no copy.
 fn assert_untouched(sandbox: &Sandbox) {
     for operation in [
         "ModifySnapshotAttribute",
@@ -232,7 +232,8 @@ async fn a_licensed_image_causes_a_warning() {
     assert_eq!(reply["Status"], "Ready", "{reply}");
 }
 
-/// What is asked for with `DryRun` is what is sent: an architecture alone would be taken for a paravirtual image.
+/// The dry run sends the run's own request: with an architecture alone EC2 would assume a
+/// paravirtual image.
 #[tokio::test(start_paused = true)]
 async fn preflight_dry_runs_the_image_that_the_run_registers() {
     let sandbox = sandbox(with_image(|image| {

@@ -1,4 +1,4 @@
-//! Nothing of an image is lost silently: it is carried over, or told.
+//! Every property of an image is either carried over or listed as lost.
 
 use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Image, Sandbox, World};
 use serde_json::{Value, json};

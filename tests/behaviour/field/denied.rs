@@ -132,7 +132,8 @@ async fn only_the_copy_quota_is_waited_for() {
     assert_eq!(calls(&sandbox, "RegisterImage"), 1);
 }
 
-/// The call that meets a full quota, its code, whether for a share, the cause, and words of the remedy.
+/// The call that meets a full quota, its code, whether for a share, the cause, and words of the
+/// remedy.
 const FULL_QUOTAS: [(&str, &str, bool, &str, [&str; 2]); 6] = [
     (
         "ModifySnapshotAttribute",
@@ -254,7 +255,8 @@ async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() 
     }
 }
 
-/// A policy that demands a tag denies as one that forbids: what makes something says so. `${*}` is what has no name yet.
+/// A policy that demands a tag denies as one that forbids: what makes something says so. `${*}` is
+/// what has no name yet.
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_demands_a_tag_is_satisfied_by_the_requests_tags() {
     let demand = json!({"Effect": "Deny", "Action": "ec2:CopySnapshot", "Resource": "arn:aws:ec2:*::snapshot/${*}",

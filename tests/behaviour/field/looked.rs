@@ -190,7 +190,8 @@ async fn copies_too_large_for_the_requested_time_cause_a_warning() {
     assert_eq!(warnings(&reply), Vec::<Value>::new());
 }
 
-/// `Ready` says that nothing speaks against it, and `Unknown` beside it how much could not be looked at.
+/// `Ready` says that nothing speaks against it, and `Unknown` beside it how much could not be
+/// looked at.
 #[tokio::test(start_paused = true)]
 async fn ready_counts_the_checks_that_could_not_be_made() {
     let blind = sandbox(producer(), [consumer(TARGET.0, &[HOME])]);
@@ -230,7 +231,7 @@ async fn a_multi_region_key_of_another_region_is_refused_with_the_right_id() {
     assert_eq!(sandbox.ledger().len(), 0);
 }
 
-/// A burst of requests is waited out, whoever uses up the bucket.
+/// EC2 throttles a burst of requests, whichever caller used up the bucket; the run waits.
 #[tokio::test(start_paused = true)]
 async fn an_image_of_ten_snapshots_is_copied_within_a_quota_of_five() {
     let mut source = producer();

@@ -1,4 +1,4 @@
-//! What passes is tried again, however it shows.
+//! Failures that pass are retried, in whichever form AWS shows them.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -145,7 +145,8 @@ async fn copies_that_keep_failing_fail_within_minutes_with_their_cause() {
     assert_closed(&sandbox);
 }
 
-/// The session that takes copies away because they become a share, and that changes tags, with the shortest policy.
+/// The session that takes copies away because they become a share, and that changes tags, with the
+/// shortest policy.
 #[tokio::test(flavor = "multi_thread")]
 async fn updates_succeed_under_the_shortest_session_policy() {
     for roles in [Value::Null, json!(ALL)] {
@@ -182,7 +183,8 @@ async fn updates_succeed_under_the_shortest_session_policy() {
     }
 }
 
-/// STS packs policies in a way of its own: what does not fit is asked for in coarser forms, never without a policy.
+/// STS packs policies in a way of its own: what does not fit is asked for in coarser forms, never
+/// without a policy.
 #[tokio::test(start_paused = true)]
 async fn a_session_policy_too_long_for_sts_is_sent_in_coarser_forms() {
     for room in [1000, 800, 600] {

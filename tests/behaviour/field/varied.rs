@@ -1,5 +1,5 @@
-//! The same things in other shapes: tags of any characters, one odd snapshot among three, shares in place of copies, and custom resources
-//! in place of calls.
+//! Variations of other cases: tags of any characters, one odd snapshot among three, shares in place
+//! of copies, and custom resources in place of calls.
 
 use amiferry::error::Error;
 use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Key, Sandbox, Snapshot, World};
@@ -66,10 +66,10 @@ async fn tag_values_of_any_characters_are_carried_over_unchanged() {
     }
 }
 
-/// One of three snapshots, and what is to be said of it.
+/// An odd snapshot, and the expected outcome of each kind of request.
 struct Odd {
     made: fn(&mut Account, &mut Snapshot),
-    /// What is said where copying, or sharing, is refused.
+    /// The words of the refusal to copy, or to share.
     copying: Option<&'static str>,
     sharing: Option<&'static str>,
 }

@@ -1,6 +1,7 @@
-//! AWS's answers made wrong on their way. Broken ones must not matter: the run ends somehow, and when the answers are whole again the
-//! same event ends well, with everything closed. Answers that lie in good form cannot be seen through; but they must not
-//! break the function, nor open anything to anybody.
+//! AWS's answers made wrong on their way. Broken ones must not matter: the run ends somehow, and
+//! when the answers are whole again the same event ends well, with everything closed. Answers that
+//! lie in good form cannot be seen through; but they must not break the function, nor open anything
+//! to anybody.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,10 +36,13 @@ fn lying_answers_break_nothing_and_open_nothing() {
     play("answers::lying", 30, |rng| Box::pin(lying(rng)));
 }
 
-/// The answers with credentials in them, cut: the SDK's own words for what it cannot read are the whole answer.
+/// The answers with credentials in them, cut: the SDK's own words for what it cannot read are the
+/// whole answer.
 #[test]
 fn a_truncated_assume_role_answer_reveals_no_credentials() {
-    play("answers::a_truncated", 12, |rng| Box::pin(cut_credentials(rng)));
+    play("answers::a_truncated", 12, |rng| {
+        Box::pin(cut_credentials(rng))
+    });
 }
 
 async fn cut_credentials(rng: &mut Rng) -> Result<String, String> {
@@ -233,7 +237,7 @@ impl HttpConnector for Mangler {
             chance.mangled.push(done);
             let status = reply.status.try_into().unwrap_or_else(|_| answer.status());
             let body = if reply.breaks {
-                // As a connection that ends before what it announced: reading fails.
+                // The connection ends before the announced length: reading fails.
                 SdkBody::from_body_1_x(Limited::new(Full::new(Bytes::from("<x>")), 1))
             } else {
                 SdkBody::from(reply.body)

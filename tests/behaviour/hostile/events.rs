@@ -98,7 +98,8 @@ fn check(
     }
     // With a machine the event is handed on as it is, and refused there.
     if !with_machine && !is_whole(payload) {
-        // A kept ResponseURL is looked for, and an answer that is not taken is tried again, where the event is one to be answered.
+        // A kept ResponseURL is looked for, and an answer that is not taken is tried again, where
+        // the event is one to be answered.
         let mut words = ["\"Conclude\"", "ResponseU"].iter();
         let answers = words.any(|word| payload.contains(word));
         let of_answers = |service: &str| answers && matches!(service, "s3" | "lambda");
@@ -140,7 +141,7 @@ fn is_whole(payload: &str) -> bool {
             State::open(&turn.state).is_ok() || turn.state.is_null() && turn.url_at.is_some()
         }
         Ok(Event::CustomResource(resource)) => {
-            // Its mode comes from its type: either reading will do here.
+            // The type of the resource decides its mode; either reading is right here.
             resource.request_type == RequestType::Delete || of_either_mode(&resource.properties)
         }
         Ok(Event::Open(call)) => match (Job::parse(&call.job), last(&call)) {
@@ -172,7 +173,8 @@ fn of_either_mode(words: &Value) -> bool {
         .any(|mode| Request::parse_as(mode, words, &defaults()).is_ok())
 }
 
-/// Whether the state of the last reply is whole; `None` if there is none. One that is kept elsewhere counts as whole.
+/// Returns whether the state of the last reply is whole, or `None` without one. A state that is
+/// kept elsewhere counts as whole.
 fn last(call: &Call) -> Option<bool> {
     match (call.last.get("State"), call.last.get("StateAt")) {
         (Some(state), _) => Some(State::open(state).is_ok()),
@@ -181,7 +183,7 @@ fn last(call: &Call) -> Option<bool> {
     }
 }
 
-/// What the seeds, or a reader, once found.
+/// Events that seeds or readers once found.
 #[tokio::test(start_paused = true)]
 async fn events_that_once_slipped_through_are_refused_by_name() {
     let resource = |key: &str, value: Value| {
@@ -235,7 +237,8 @@ async fn events_that_once_slipped_through_are_refused_by_name() {
     ] {
         let sandbox = Sandbox::new(world(&TWO));
         let error = match call(&sandbox, &event).await {
-            // Such an event never fails: Lambda would put its payload into the dead letters.
+            // Such an event never ends in an error: Lambda would put its payload into the dead
+            // letters.
             Ok(reply) if event.get("ResponseURL").is_some() => reply,
             Ok(reply) => panic!("{begin}: {reply}"),
             Err(error) => {

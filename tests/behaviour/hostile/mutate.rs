@@ -52,7 +52,7 @@ pub const WORDS: [&str; 40] = [
     "; rm -rf /",
 ];
 
-/// One change somewhere.
+/// Makes one change somewhere in the value.
 pub fn mutate(rng: &mut Rng, value: &mut Value) {
     let mut paths = vec![String::new()];
     collect(value, "", &mut paths);
@@ -238,7 +238,7 @@ fn tame(value: &mut Value, key: &str) {
     }
 }
 
-/// One change of the text, which may make it no JSON at all.
+/// Makes one change to the text, which may end up as no JSON at all.
 pub fn garble(rng: &mut Rng, text: &mut String) {
     let at = text.floor_char_boundary(rng.usize(0..=text.len()));
     match rng.u8(0..6) {

@@ -1,5 +1,5 @@
-//! Names, descriptions and tags as odd as people make them: they travel to the copy as they are, or are refused by name before any
-//! call.
+//! Names, descriptions and tags as odd as people make them: they are carried over unchanged, or
+//! refused by name before any call.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,8 @@ fn odd_words_in_the_request_are_carried_over_or_refused_by_name() {
     });
 }
 
-/// Some words in a row; XML has no way to write some characters, so EC2 cannot tell them.
+/// Returns a few odd words in a row. Characters that XML cannot express are left out: EC2 cannot
+/// return them.
 fn text(rng: &mut Rng, most: usize) -> String {
     let words: Vec<String> = (0..rng.usize(1..6)).map(|_| word(rng)).collect();
     let text = words.join(rng.choice(["", " ", "-"]).expect("one"));
@@ -146,7 +147,7 @@ async fn each_odd_word_alone_becomes_a_tag_or_is_refused() {
         let sandbox = Sandbox::new(world(&PLACE));
         let mut event = distribute(&PLACE);
         event["Distribute"]["Tags"] = json!({"odd": word});
-        // What XML cannot write, EC2 could not tell anybody.
+        // EC2 cannot return a character that XML cannot express.
         let told = |c: char| matches!(c, '\t' | '\n' | '\r') || !c.is_control() && c != '\u{fffe}';
         match call(&sandbox, &event).await {
             Err(error) => {

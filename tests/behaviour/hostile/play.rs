@@ -1,4 +1,5 @@
-//! Cases from seeds: each on a paused clock and a runtime of its own, watched from outside for one that never ends.
+//! Cases from seeds: each on a paused clock and a runtime of its own, watched from outside for one
+//! that never ends.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,11 +13,11 @@ use super::tells_no_secret;
 
 /// No run takes longer by its own clock: a copy's limit, and the time to clean up.
 const LONGEST: Duration = Duration::from_hours(60);
-/// Nor by the wall's.
+/// The longest time that a run may take by the wall's clock.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub type Rng = fastrand::Rng;
-/// One case: how it ended, in a word or two, or what is wrong.
+/// Plays one case. Returns its outcome in a word or two, or the fault found.
 pub type One = for<'a> fn(&'a mut Rng) -> LocalBoxFuture<'a, Result<String, String>>;
 
 fn setting(name: &str) -> Option<u64> {

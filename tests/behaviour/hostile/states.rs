@@ -1,5 +1,5 @@
-//! States made wrong: refused by name, or followed to an end that takes nothing from anybody and gives nothing to anybody whom
-//! the state does not name.
+//! States made wrong: each is refused by name, or followed to an end that removes nothing of others
+//! and opens nothing to principals that the state does not name.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ fn a_mutated_state_is_refused_by_name_or_does_no_harm() {
     play("states", 100, |rng| Box::pin(one(rng)));
 }
 
-/// Beside what a run is about there are a snapshot of the source account that others may use, and an image in a target that is
-/// none of ours: some states say it is.
+/// Returns a world with a snapshot of the source account that others may use, and an image in a
+/// target that no run made. Some states claim both.
 fn a_world_with_others() -> World {
     let mut other = Snapshot::new(HOME, OTHER, 8).key(SOURCE_KEY);
     other
@@ -226,8 +226,8 @@ fn an_error_about_a_wrong_state_quotes_only_part_of_it() {
     });
 }
 
-/// What a caller makes up: snapshots and keys of the account that are none of the image's. Whoever may call the function may have
-/// images distributed, not everything that its role could open.
+/// The state names snapshots and keys of the source account that are not the image's. A caller of
+/// the function may have images distributed, not everything that its role could open.
 #[test]
 fn a_state_with_a_forged_source_opens_it_to_nobody() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -264,7 +264,8 @@ fn a_state_with_a_forged_source_opens_it_to_nobody() {
     });
 }
 
-/// A clock that was wrong, or a state that somebody wrote: it is neither waited for nor asked about until then.
+/// A clock that was wrong, or a state that somebody wrote: it is neither waited for nor asked about
+/// until then.
 #[tokio::test(start_paused = true)]
 async fn times_in_the_future_in_a_state_are_brought_back_to_now() {
     let sandbox = Sandbox::new(a_world_with_others());

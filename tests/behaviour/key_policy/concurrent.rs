@@ -45,7 +45,8 @@ async fn a_copy_delivered_up_to_three_times_at_once_restores_the_key_policy() {
     }
 }
 
-/// Different runs on one key: each has its own statements, and a slower write that loses another's is found.
+/// Different runs on one key: each has its own statements, and a slower write that loses another's
+/// is found.
 #[tokio::test(start_paused = true)]
 async fn different_copies_at_once_keep_each_others_statements() {
     for seed in 0..8 {
@@ -59,7 +60,7 @@ async fn different_copies_at_once_keep_each_others_statements() {
     }
 }
 
-/// A lasting share, delivered twice, and a copy at once: in the end who is to be in is in, and who is to be out is out.
+/// A lasting share, delivered twice, and a copy at the same time.
 #[tokio::test(start_paused = true)]
 async fn a_share_and_a_copy_at_once_leave_exactly_the_shares_statements() {
     for seed in 0..8 {
@@ -103,7 +104,8 @@ fn theirs(n: usize) -> Value {
     json!({"Sid": format!("Theirs{n}"), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Tag*", "Resource": "*"})
 }
 
-/// Somebody edits before each of our reads in turn: what was read before is not written.
+/// Somebody edits the policy before each read of the run in turn. The run does not write back what
+/// it read before.
 #[tokio::test(start_paused = true)]
 async fn an_edit_before_any_read_of_the_policy_survives() {
     for n in 0.. {
@@ -131,7 +133,8 @@ async fn an_edit_before_any_read_of_the_policy_survives() {
     }
 }
 
-/// Somebody edits after our first read and before the second: putting in, and taking out.
+/// A person edits the policy between the run's first read and its second, while statements are
+/// added and while they are removed.
 #[tokio::test(start_paused = true)]
 async fn an_edit_between_read_and_write_survives() {
     for takes_out in [false, true] {
@@ -164,7 +167,7 @@ async fn an_edit_between_read_and_write_survives() {
     }
 }
 
-/// Somebody who changes the policy at every read of ours is not fought for ever.
+/// Somebody changes the policy before every read of the run, which gives up after a while.
 #[tokio::test(start_paused = true)]
 async fn a_key_policy_edited_without_end_fails_the_target() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
@@ -194,7 +197,8 @@ async fn a_key_policy_edited_without_end_fails_the_target() {
     assert_closed(&sandbox);
 }
 
-/// Others' slower writes take ours out while we wait for the policy to count, and put them back in when we are done.
+/// Slower writes of others remove the run's statements while it waits for the policy to work, and
+/// put them back after its end.
 #[tokio::test(start_paused = true)]
 async fn statements_lost_to_a_slower_write_are_put_back() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
@@ -245,14 +249,14 @@ async fn statements_lost_to_a_slower_write_are_put_back() {
     assert_closed(&sandbox);
 }
 
-/// What the sweeper does a quarter of an hour later.
+/// Sweeps fifteen minutes later.
 async fn verified(sandbox: &Sandbox) {
     tokio::time::sleep(Duration::from_mins(16)).await;
     call(sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
 }
 
-/// A process dies right after it took the statements out, and a slower write puts them back: the verification of the closing takes
-/// them out again.
+/// A process dies right after it removed its statements, and a slower write of another person puts
+/// them back. The verification removes them.
 #[tokio::test(start_paused = true)]
 async fn statements_put_back_after_a_closing_are_removed_by_its_verification() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
@@ -309,7 +313,8 @@ async fn statements_of_a_run_that_others_changed_are_removed_too() {
     assert_eq!(left, serde_json::from_str::<Value>(&before).unwrap());
 }
 
-/// Whoever edits a policy has the lock in the key's record; nobody else writes meanwhile, and a lock whose process died is lost.
+/// A process edits a policy only while it holds the lock in the key's record. The lock of a process
+/// that died expires.
 #[tokio::test(start_paused = true)]
 async fn a_key_policy_is_not_written_while_another_process_holds_the_lock() {
     let sandbox = Sandbox::new(editing_world(&TWO));

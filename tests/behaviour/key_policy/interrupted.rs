@@ -9,7 +9,7 @@ use crate::resume::{hang, killed};
 
 const HERE: [Place; 1] = [(ONE, HOME)];
 
-/// Cuts at each call of a whole copying run, and goes on with `again`.
+/// Kills a copying run at each of its calls, and continues it with `again`.
 async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) -> usize {
     for n in 0.. {
         let sandbox = Sandbox::new(editing_world(&HERE).copy_mib_per_second(2048.0));
@@ -45,7 +45,7 @@ async fn a_copy_by_policy_killed_after_any_call_succeeds_when_delivered_again() 
     assert!(cut_everywhere(Fault::HangAfter, |_| by_policy(&HERE)).await > 30);
 }
 
-/// One fault at each call of a copy, one run for each.
+/// Plays one run for each call of a copy.
 #[tokio::test(start_paused = true)]
 async fn a_copy_by_policy_with_a_fault_at_any_call_succeeds() {
     let with_status = |status: u16, code: &str| Fault::Refuse {

@@ -138,7 +138,7 @@ fn statement(rng: &mut fastrand::Rng) -> String {
     )
 }
 
-/// One change of the text, which may make it no JSON at all.
+/// Makes one change to the text, which may end up as no JSON at all.
 fn garble(rng: &mut fastrand::Rng, text: &mut String) {
     let at = text.floor_char_boundary(rng.usize(0..=text.len()));
     let end = text.ceil_char_boundary((at + rng.usize(0..12)).min(text.len()));

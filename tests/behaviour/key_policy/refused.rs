@@ -1,4 +1,5 @@
-//! What KMS refuses, and what is refused before it is asked: with its reason and what to do.
+//! Policies that KMS refuses, and requests that the run refuses first, each with its cause and
+//! remedy.
 
 use amiferry_sandbox::Fault;
 
@@ -11,7 +12,8 @@ fn failed(reply: &Value, account: &'static str) -> (String, String, String) {
     (word("Cause"), word("Reason"), word("Remedy"))
 }
 
-/// One account that does not exist spoils the policy for all; it is found, and fails alone.
+/// KMS refuses the whole policy over one account that does not exist. The run finds that account,
+/// which fails alone.
 #[tokio::test(start_paused = true)]
 async fn accounts_that_do_not_exist_fail_alone() {
     let places: Vec<Place> = [
@@ -124,7 +126,7 @@ async fn a_key_of_another_account_is_refused_before_anything_is_opened() {
     );
 }
 
-/// A role without the two actions: told which, on which key; nothing is left, and nothing is stuck.
+/// The reply names the action and the key. Nothing stays open, and the run is not stuck.
 #[tokio::test(start_paused = true)]
 async fn a_denied_policy_read_or_write_fails_the_run_and_names_the_action() {
     for denied in ["GetKeyPolicy", "PutKeyPolicy"] {
@@ -161,7 +163,7 @@ async fn a_denied_policy_read_or_write_fails_the_run_and_names_the_action() {
     }
 }
 
-/// KMS's check against locking oneself out stays on, and what it says is told.
+/// The run does not bypass KMS's lockout check, and the reply contains its message.
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_would_lock_out_the_caller_is_not_forced() {
     let sandbox = Sandbox::new(editing_world(&TWO));
@@ -192,7 +194,8 @@ async fn a_policy_that_would_lock_out_the_caller_is_not_forced() {
     assert_ended(&sandbox, &before).await;
 }
 
-/// What cannot be taken out is listed, with what a person has to do; mended, the same event takes it out.
+/// The reply lists the statements with commands. Once the role is mended, the same event removes
+/// them.
 #[tokio::test(start_paused = true)]
 async fn statements_that_cannot_be_removed_are_listed_with_commands() {
     for event in [
@@ -249,7 +252,8 @@ async fn an_unencrypted_image_needs_no_edit_of_a_key_policy() {
     assert_closed(&sandbox);
 }
 
-/// A state is no proof: one that says that a share of some key is nearly done opens that key to nobody.
+/// A state is no proof: one that says that a share of some key is nearly done opens that key to
+/// nobody.
 #[tokio::test(start_paused = true)]
 async fn a_forged_state_of_a_share_opens_no_key() {
     let other = "11111111-aaaa-bbbb-cccc-000000000009";

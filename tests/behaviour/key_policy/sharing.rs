@@ -42,7 +42,8 @@ async fn accounts_may_use_the_key_until_the_share_is_closed() {
     assert_eq!(calls(&sandbox, "CreateGrant"), 0);
 }
 
-/// Auto Scaling's grant is made from the account of the group, directly: only where it is asked for, and only to its role.
+/// Auto Scaling's grant is made from the account of the group, directly: only where it is asked
+/// for, and only to its role.
 #[tokio::test(start_paused = true)]
 async fn service_linked_roles_may_be_granted_the_key_only_on_request() {
     let mut world = editing_world(&TWO);
@@ -105,7 +106,7 @@ async fn an_organization_and_a_unit_may_use_the_key_until_the_share_is_closed() 
     }
 }
 
-/// What another way to the key left is taken away when the request names a new one.
+/// A request that names another way to the key closes the former way.
 #[tokio::test(start_paused = true)]
 async fn a_share_changed_from_grants_to_policies_and_back_closes_the_former_way() {
     let sandbox = Sandbox::new(editing_world(&TWO));
@@ -139,7 +140,8 @@ async fn a_share_changed_from_grants_to_policies_and_back_closes_the_former_way(
     assert_ended(&sandbox, &before).await;
 }
 
-/// A resource's request is the whole list; when the resource goes, so do its statements, though the image be gone.
+/// A resource's request is the whole list; when the resource goes, so do its statements, though the
+/// image be gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resource_that_shares_by_policy_is_created_updated_and_deleted() {
     let stack = Stack::new(&TWO).await;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::*;
 
-/// What the whole is for.
 #[tokio::test(start_paused = true)]
 async fn auto_scaling_and_spot_launch_only_from_copies_made_for_them() {
     let sandbox = Sandbox::new(launching_world());
@@ -17,7 +16,7 @@ async fn auto_scaling_and_spot_launch_only_from_copies_made_for_them() {
     for role in [SCALING, SUFFIXED, SPOT] {
         assert!(!launches(&sandbox, &arn(account, role), region, &image).await);
     }
-    // The same again, now for them: nothing is copied, and they launch.
+    // The same request with the services listed copies nothing, and they launch.
     let copied = calls(&sandbox, "CopySnapshot");
     let reply = to_the_end(&sandbox, &distribute_to_launch(&TWO, &ALL)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -90,7 +89,7 @@ async fn services_launch_from_a_copy_under_aws_ebs_without_a_grant() {
     }
 }
 
-/// What somebody else granted under another name is enough if it is enough.
+/// A grant under another name suffices if it allows the same operations.
 #[tokio::test(start_paused = true)]
 async fn a_sufficient_grant_of_somebody_else_is_not_repeated() {
     for (operations, constrained, enough) in [
@@ -123,7 +122,8 @@ async fn a_sufficient_grant_of_somebody_else_is_not_repeated() {
     }
 }
 
-/// The copy is good: it is kept and told, with what is missing; the next run makes only that.
+/// The valid copy stays. The reply names it with the missing role, and the next run makes only the
+/// grant.
 #[tokio::test(start_paused = true)]
 async fn a_missing_service_linked_role_fails_its_target_and_keeps_the_copy() {
     let world = World::new()

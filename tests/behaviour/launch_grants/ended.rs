@@ -1,4 +1,5 @@
-//! An update that takes an entry off `ServiceLinkedRoles`: its grants on the targets' keys go, unless others count on them.
+//! An update that takes an entry off `ServiceLinkedRoles`: its grants on the targets' keys go,
+//! unless others count on them.
 
 use amiferry_sandbox::Fault;
 
@@ -49,7 +50,7 @@ async fn a_role_taken_off_the_list_loses_its_grants_until_listed_again() {
         assert_eq!(updated["Status"], "SUCCESS", "{updated}");
         let second = key_arn(TWO[1]);
         assert_eq!(grantees(&stack.sandbox, &second), scaling_of(TWO[1].0));
-        // What we did not make stays.
+        // Grants of other people stay.
         let first = key_arn(TWO[0]);
         let names = launch_grants(&stack.sandbox, &first).into_iter();
         let names: Vec<Option<String>> = names.map(|grant| grant.name).collect();

@@ -13,12 +13,12 @@ fn making(places: &[Place]) -> Value {
     event
 }
 
-/// One of the roles is there; KMS takes a while to know the others.
+/// One of the roles exists; KMS learns of the others late.
 fn making_world() -> World {
     launching_world_with(&[SCALING]).principal_delay(Duration::from_secs(20))
 }
 
-/// One target: these tests make many runs.
+/// A single target: these tests make many runs.
 const PLACES: &[Place] = &[TWO[0]];
 
 fn assert_copied(sandbox: &Sandbox, places: &[Place], what: &str) {
@@ -98,7 +98,7 @@ async fn a_copy_with_launch_grants_with_a_fault_at_any_call_succeeds() {
     }
 }
 
-/// The same for a share, and for taking it back.
+/// The share is opened and closed with each fault at each of its calls.
 #[tokio::test(start_paused = true)]
 async fn a_share_with_launch_grants_with_a_fault_at_any_call_is_opened_and_closed() {
     let accounts = ["222222222222", "333333333333"];

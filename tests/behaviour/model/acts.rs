@@ -1,4 +1,5 @@
-//! What a seed stands for: what our callers and other people do, one after another, in a world of two accounts with three places.
+//! Scenarios: the acts of callers and of other people, one after another, in a world of two
+//! accounts with three places. Each is drawn from a seed.
 
 use serde_json::{Value, json};
 
@@ -11,10 +12,10 @@ pub const PLACES: [Place; 3] = [
     ("333333333333", HOME),
 ];
 pub const OURS: [&str; 2] = ["222222222222", "333333333333"];
-/// The accounts that others let in: our targets among them.
+/// The accounts that others permit, the targets among them.
 pub const ANYBODY: [&str; 4] = [OURS[0], OURS[1], "888888888888", "999999999999"];
 
-/// What can be shared at the source.
+/// A resource of the source that can be shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
     Root,
@@ -34,7 +35,7 @@ impl Thing {
     }
 }
 
-/// What is asked of the function.
+/// A request to the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     Copy {
@@ -94,7 +95,7 @@ impl Wish {
     }
 }
 
-/// What other people do. Numbers choose among what is there at that moment.
+/// An act of other people. Numbers choose among the things that exist at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Theirs {
     LetIn(Thing, &'static str),
@@ -105,7 +106,7 @@ pub enum Theirs {
         role: bool,
     },
     Revoke(usize),
-    /// They revoke one of ours.
+    /// Revokes a grant of a run.
     RevokeOurs(usize),
     Tag(Thing, u64),
     Untag(Thing, u64),
@@ -114,14 +115,15 @@ pub enum Theirs {
         place: usize,
         like_ours: bool,
     },
-    /// An image of their own in a target: with our name, with our tags but the key, on a copy of ours.
+    /// An image of their own in a target: with our name, with our tags but the key, on a copy of
+    /// ours.
     Image {
         place: usize,
         our_name: bool,
         like_ours: bool,
         on_ours: bool,
     },
-    /// They take the tag off one of our copies by which we find it, or say it is another run's.
+    /// Removes the tag by which a copy is found, or names another run in it.
     Retag {
         place: usize,
         which: usize,
@@ -139,25 +141,26 @@ pub enum Theirs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     Begin(Wish),
-    /// One call; others act when its so many-th AWS call is on its way.
+    /// One call of the function. The others act at its AWS call of that number.
     Go {
         process: usize,
         meanwhile: Vec<(u64, Theirs)>,
     },
-    /// One call, killed at its so many-th AWS call. A forgetful caller sends the first event again.
+    /// One call of the function, killed at its AWS call of that number. A forgetful caller sends
+    /// the first event again.
     Kill {
         process: usize,
         call: u64,
         after: bool,
         forgets: bool,
     },
-    /// One call of each of two, their AWS calls in any order.
+    /// One call of each of two processes, whose AWS calls interleave in any order.
     Together {
         one: usize,
         other: usize,
         seed: u64,
     },
-    /// A state of long ago is handed in again, beside whatever else goes on.
+    /// An old state is handed in again, beside whatever else is under way.
     Again {
         process: usize,
         state: usize,
@@ -196,7 +199,7 @@ impl Scenario {
         }
     }
 
-    /// The same without some of it, the greatest parts first.
+    /// Returns smaller scenarios, those without the greatest parts first.
     pub fn smaller(&self) -> Vec<Self> {
         let without = |from: usize, count: usize| {
             let mut less = self.clone();

@@ -1,4 +1,4 @@
-//! Other people's acts, as real calls of an administrator of each account.
+//! Acts of other people, as real calls of an administrator of each account.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ use super::acts::{PLACES, Theirs, Thing};
 use super::reference::{Reference, is_of_a_run};
 use crate::support::*;
 
-/// What the administrators are called, by which the ledger tells them from us.
+/// The name of the administrators' role, by which the ledger of calls separates their calls from
+/// ours.
 pub const NAME: &str = "somebody";
 const SEED: &str = "snap-0eeeeeeeeeeeeeee";
 /// The name that our copies have.
@@ -32,7 +33,8 @@ fn access_key(account: &str) -> String {
     format!("AKIAIOSFODNNADMIN{}", &account[..3])
 }
 
-/// An administrator in each account, a snapshot of their own in each place, and accounts of strangers.
+/// An administrator in each account, a snapshot of their own in each place, and accounts of
+/// strangers.
 pub fn move_in(mut world: World) -> World {
     for account in &mut world.accounts {
         let arn = format!("arn:aws:iam::{}:user/{NAME}", account.id);
@@ -75,7 +77,7 @@ impl Others {
         )
     }
 
-    /// Does it, if there is what it is about. `told` has the reference, which is told of what was made.
+    /// Performs the act if its object exists. `told` is the reference, which learns what was made.
     pub async fn act(&self, sandbox: &Sandbox, act: &Theirs, told: &std::sync::Mutex<Reference>) {
         match act {
             Theirs::LetIn(thing, who) => self.permit(*thing, who, OperationType::Add).await,
@@ -200,7 +202,7 @@ impl Others {
         };
         told.lock().expect("told").they_revoked(id);
         let kms = aws_sdk_kms::Client::new(&self.configs[SOURCE]);
-        // One of ours may have gone meanwhile.
+        // A grant of a run may have gone meanwhile.
         drop(
             kms.revoke_grant()
                 .key_id(SOURCE_KEY)
@@ -341,7 +343,7 @@ fn our_images(sandbox: &Sandbox, place: Place, told: &std::sync::Mutex<Reference
     all.filter(|id| !told.images.contains_key(id)).collect()
 }
 
-/// Tags of their own; or those of a copy of ours that is there, but for the one by which it is found.
+/// Returns tags of others, or those of an existing copy without the tag by which copies are found.
 fn their_tags(sandbox: &Sandbox, place: Place, like_ours: bool) -> Tags {
     let mut tags = Tags::new();
     if like_ours {

@@ -1,18 +1,19 @@
-//! The reference: what must hold, said with sets and maps and without a word of `src`. It is told of everything that other people
-//! do, and sees everything that changed otherwise: that was us.
+//! The reference: what must hold, in sets and maps, without a word of `src`. It is informed of
+//! every act of other people, and attributes every other change to us.
 //!
-//! Of every permission it knows whose it is:
+//! It knows the owner of every permission:
 //!
-//! | who let the account in | may we take it away? | must it be gone when nobody needs it? |
+//! | who permitted the account | may we remove it? | must it be gone when no run needs it? |
 //! |---|---|---|
-//! | others, while no run of ours had anything to do with it | never | no |
+//! | others, while no run of ours held or closed it | never | no |
 //! | a run of ours | yes | yes |
-//! | others, an account that a run has let in, or is about to, or has shut out and not ended | yes | no |
+//! | others, while a run held it, was about to, or had closed it and not ended | yes | no |
 //!
-//! The last line is where the truth cannot be told: to let in an account that is in leaves no trace in EC2, and between a run's
-//! reading who is in and its opening the source there are a few calls. A run that has closed may have to look again a quarter of a
-//! minute later, and then cannot tell what others gave from what another process of its own did; it closes. Both endings are right.
-//! Once no run has anything to do with it, what is left is theirs.
+//! In the last case no observer can know the owner. Permitting an account that is permitted already
+//! leaves no trace in EC2, and a few calls lie between a run's read of the permissions and its
+//! opening. A run that has closed may look again fifteen seconds later. It then cannot separate a
+//! permission of others from one of its own processes, and closes it. Both endings are right. Once
+//! no run holds or closes an account, its permission belongs to the others.
 
 mod checks;
 
@@ -28,11 +29,11 @@ use crate::support::*;
 pub enum Whose {
     Theirs,
     Ours,
-    /// Either ending is right.
+    /// Ours or theirs: either ending is right.
     Nobodys,
 }
 
-/// One driving of one event, from its begin or from a state.
+/// One process that drives one event, from the start or from a state.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Process {
@@ -40,13 +41,13 @@ pub struct Process {
     pub ended: bool,
     /// A call of it is under way: it may be anywhere between two calls to AWS.
     pub under_way: bool,
-    /// A call of it was killed: it may have said that it would let somebody in, and not have done it.
+    /// A call of it was killed: it may have announced an opening that it did not make.
     pub cut: bool,
-    /// Others did something after which it may fail.
+    /// The process may fail because of an act of others.
     pub hindered: bool,
 }
 
-/// What the world shows, as far as the reference watches it between any two calls.
+/// The part of the world that the reference watches between any two calls.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     permitted: BTreeMap<Thing, BTreeSet<String>>,
@@ -71,12 +72,12 @@ pub struct Reference {
     preexisting: BTreeSet<(Thing, String)>,
     /// Later permissions of others that a run of ours removed: a receipt must name each.
     doubtful: BTreeSet<(Thing, String)>,
-    /// Whom a lasting share let in, and nobody has asked to shut out.
+    /// Accounts that a lasting share opened to, and that no request has closed.
     lasting: BTreeSet<(Thing, String)>,
-    /// What a share was asked to open for good. Where others shut it out meanwhile, and a copy opened it for itself, either ending
-    /// is right: they took it away, and the share was not taken back.
+    /// Accounts that a share was asked to open to. If others remove the permission, and a copy then
+    /// opens for itself, either ending is right.
     asked: BTreeSet<(Thing, String)>,
-    /// Accounts that one call was to let in and another to shut out at the same time.
+    /// Accounts that one call was to open to while another was to close them.
     unsettled: BTreeSet<String>,
     tags: BTreeMap<Thing, BTreeMap<String, String>>,
     pub grants: BTreeSet<String>,
@@ -87,7 +88,7 @@ pub struct Reference {
     /// Images that we said a target has, and nobody has taken away.
     pub standing: BTreeMap<Place, String>,
     pub names_taken: BTreeSet<Place>,
-    /// What was said to be left behind.
+    /// The things that a reply listed as left behind.
     stuck: BTreeSet<String>,
     /// Grants that others revoked, their own and ours.
     revoked: BTreeSet<String>,
@@ -191,7 +192,7 @@ impl Reference {
         }
         for (id, (account, source, state)) in &now.copies {
             let was = self.view.copies.get(id).map(|(_, _, state)| state.as_str());
-            // One that others hindered may have failed for one process of its run while it goes on for another.
+            // Others may have hindered one process of a run whose other process continues.
             let hindered = self
                 .processes
                 .iter()
@@ -235,8 +236,8 @@ impl Reference {
         self.closing.insert(key);
     }
 
-    /// Demands that a receipt names each permission of others that was removed: added between a closing and its verification, it
-    /// cannot be told from one of a slow process.
+    /// Checks that a receipt names each permission of others that was removed. Given between a
+    /// closing and its verification, it cannot be told from one of a slow process.
     pub fn check_receipts(&mut self, sandbox: &Sandbox) {
         let mut named: BTreeSet<(Thing, String)> = BTreeSet::new();
         for (name, object) in sandbox.objects(BUCKET) {
@@ -263,7 +264,7 @@ impl Reference {
         }
     }
 
-    /// Others let an account in or shut it out, at this very moment.
+    /// Notes that others permit an account, or remove its permission, at this very moment.
     pub fn they_change(&mut self, act: &Theirs) {
         match act {
             Theirs::LetIn(thing, who) => {
@@ -365,7 +366,7 @@ impl Reference {
         });
     }
 
-    /// What the function said at the end, of a process.
+    /// Notes the last reply of a process.
     pub fn ends(&mut self, process: usize, reply: &Value) {
         let Process { wish, hindered, .. } = self.processes[process].clone();
         self.processes[process].ended = true;

@@ -1,4 +1,5 @@
-//! Where a scenario is played: our callers, each with what it would send next, and others who act between and during their calls.
+//! Where a scenario is played: our callers, each with what it would send next, and others who act
+//! between and during their calls.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -19,7 +20,7 @@ const MOST_CALLS: usize = 3000;
 /// Later than any run can be.
 const LATER: Duration = Duration::from_hours(52);
 
-/// Who calls the function, and what with.
+/// A caller of the function, and the event it sends next.
 struct Caller {
     first: Value,
     next: Value,
@@ -30,14 +31,14 @@ struct Caller {
     ended: bool,
 }
 
-/// What befalls our calls to AWS while one call of the function is under way.
+/// The script of one call of the function: faults at its AWS calls, and acts of others.
 #[derive(Default)]
 struct Script {
     calls: u64,
     kill: Option<(u64, Fault)>,
     meanwhile: Vec<(u64, Theirs)>,
     mixed: Option<Random>,
-    /// What others are doing at this moment.
+    /// The act that others perform at this moment.
     acting: Option<Theirs>,
 }
 
@@ -178,7 +179,8 @@ impl Stage {
                 };
                 let (wish, old, known) = (caller.wish.clone(), old.clone(), *known);
                 self.begin(&wish, wish.event(), old);
-                // It tells of failures already, or knows nothing of what others have taken away since.
+                // This process already reports failures, or knows nothing of permissions that
+                // others have removed since.
                 let mut reference = lock(&self.reference);
                 let since = reference.hindrances > known || reference.processes[process].hindered;
                 if let Some(process) = reference.processes.last_mut() {
@@ -235,7 +237,7 @@ impl Stage {
         });
     }
 
-    /// One call of the function, with what the script has for it.
+    /// Makes one call of the function, with its script.
     async fn go(&mut self, process: usize) -> Result<(), String> {
         lock(&self.script).calls = 0;
         self.set_out(process);

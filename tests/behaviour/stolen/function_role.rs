@@ -11,7 +11,7 @@ use crate::support::*;
 const COPY_ROLE: &str = "arn:aws:iam::222222222222:role/AmiCopyRole";
 const OTHER_COPY_ROLE: &str = "arn:aws:iam::444444444444:role/AmiCopyRole";
 
-/// What the role is tried with; every call returns its error code.
+/// The calls that the thief tries with the role. Each returns its error code.
 struct Thief {
     ec2: aws_sdk_ec2::Client,
     kms: aws_sdk_kms::Client,

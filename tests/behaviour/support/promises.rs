@@ -1,4 +1,5 @@
-//! What must hold after every run, looked up in the world that is left, and the ledger of calls for whoever looks into a failure.
+//! The promises that hold after every run, checked against the world, and the ledger of calls for
+//! debugging a failure.
 
 use std::collections::BTreeSet;
 
@@ -118,7 +119,8 @@ pub fn assert_nothing(sandbox: &Sandbox, places: &[Place]) {
     }
 }
 
-/// The source is as it was before: shared with nobody but `before`, no grants, no marks, nothing public.
+/// Checks that the source is closed: its only permissions are those of `before`, it has no grants,
+/// and nothing is public.
 pub fn assert_closed_but(sandbox: &Sandbox, before: &[&str]) {
     for snapshot in sandbox.snapshots(SOURCE, HOME) {
         let permitted: Vec<&str> = snapshot
@@ -162,7 +164,7 @@ pub fn target(reply: &Value, (account, region): Place) -> &Value {
         .expect("the target is in the result")
 }
 
-/// Every call that was made, for whoever looks into a failure.
+/// Prints every call that was made, for debugging a failure.
 pub fn print_calls(sandbox: &Sandbox) {
     let began = sandbox.ledger().first().map(|call| call.at);
     for call in sandbox.ledger() {

@@ -66,7 +66,7 @@ pub const WHERE: [Where; 8] = [
     here("across partitions", &[(ONE, "cn-north-1")]),
 ];
 
-/// What the snapshots of the image are under.
+/// The keys that encrypt the snapshots of the image.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Sources {
     Unencrypted,
@@ -133,7 +133,7 @@ pub fn key_arn(place: &Where, account: &str, region: &str, id: &str) -> String {
     format!("arn:{}:kms:{region}:{account}:key/{id}", place.partition)
 }
 
-/// What is documented for us-west-2 of the commercial partition, elsewhere.
+/// Adapts a documented text for us-west-2 of the commercial partition to another place.
 pub fn local(place: &Where, text: &str) -> String {
     let suffix = if place.partition == "aws-cn" {
         "amazonaws.com.cn"
@@ -145,7 +145,8 @@ pub fn local(place: &Where, text: &str) -> String {
         .replace("amazonaws.com", suffix)
 }
 
-/// By hand, with `KeyAccess: None`; a key of another account also for the function.
+/// Returns a key policy written by hand for `KeyAccess: None`. The key of another account admits
+/// the function too.
 pub fn key_policy(place: &Where, owner: &str, users: &[&str]) -> String {
     let root = |account: &str| format!("arn:{}:iam::{account}:root", place.partition);
     let users: Vec<String> = users.iter().map(|account| root(account)).collect();
