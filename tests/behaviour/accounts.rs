@@ -89,7 +89,8 @@ async fn a_disabled_target_key_fails_its_target_alone() {
 /// The copy is accepted and ends in error: EC2's own way of saying that the key cannot be used.
 #[tokio::test(start_paused = true)]
 async fn a_role_that_may_not_use_its_key_fails_its_target_alone() {
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:*","kms:DescribeKey"],"Resource":"*"},
+    let policy = r#"{"Version":"2012-10-17","Statement":[
+        {"Effect":"Allow","Action":["ec2:*","kms:DescribeKey"],"Resource":"*"},
         {"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:111111111111:key/*"}]}"#;
     let role = Role::new("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
@@ -111,7 +112,8 @@ async fn a_role_that_may_not_use_its_key_fails_its_target_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_role_that_may_not_use_the_source_key_fails_its_target_alone() {
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"},
+    let policy = r#"{"Version":"2012-10-17","Statement":[
+        {"Effect":"Allow","Action":"ec2:*","Resource":"*"},
         {"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:333333333333:key/*"}]}"#;
     let role = Role::new("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
@@ -121,7 +123,8 @@ async fn a_role_that_may_not_use_the_source_key_fails_its_target_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_role_that_may_not_copy_fails_its_target_alone() {
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:Describe*","ec2:DeleteSnapshot","kms:*"],"Resource":"*"}]}"#;
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
+        "Action":["ec2:Describe*","ec2:DeleteSnapshot","kms:*"],"Resource":"*"}]}"#;
     let role = Role::new("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
         .policy(policy);
@@ -241,9 +244,12 @@ async fn an_account_that_never_answers_fails_alone_and_in_bounded_time() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_with_key_access_none_relies_on_the_key_policy_and_makes_no_grant() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext"]}]});
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"},
+         "Resource": "*",
+         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*",
+         "kms:GenerateDataKeyWithoutPlaintext"]}]});
     let mut source = producer();
     source.keys[0].policy = Some(policy.to_string());
     let sandbox = Sandbox::new(world_with(source, &[GOOD, BAD]));
@@ -331,7 +337,8 @@ async fn a_target_key_policy_narrowed_during_a_run_fails_copies_made_again() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     let nobody = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-        "Principal": {"AWS": format!("arn:aws:iam::{}:root", TWO[0].0)}, "Action": ["kms:Describe*", "kms:PutKeyPolicy"]}]})
+        "Principal": {"AWS": format!("arn:aws:iam::{}:root", TWO[0].0)},
+        "Action": ["kms:Describe*", "kms:PutKeyPolicy"]}]})
     .to_string();
     sandbox.edit(|aws| {
         assert_eq!(aws.set_key_policy(&key_arn(TWO[0]), &nobody), Ok(true));

@@ -43,14 +43,16 @@ fn ways(words: &Value) -> Vec<(&'static str, Value)> {
         ),
         (
             "Open of a custom resource",
-            json!({"Open": {"CustomResource": resource(words), "ResponseUrlAt": resource_at(words)}, "Execution": "run-1", "Last": {}}),
+            json!({"Open": {"CustomResource": resource(words), "ResponseUrlAt": resource_at(words)},
+                "Execution": "run-1", "Last": {}}),
         ),
         ("EventBridge", became_available()),
     ]
 }
 
 fn resource(words: &Value) -> Value {
-    json!({"RequestType": "Create", "StackId": crate::custom_resource::STACK, "RequestId": "request-1", "LogicalResourceId": "GoldenImage",
+    json!({"RequestType": "Create", "StackId": crate::custom_resource::STACK,
+        "RequestId": "request-1", "LogicalResourceId": "GoldenImage",
         "ResourceType": "Custom::AmiDistribution", "ResourceProperties": words})
 }
 
@@ -61,7 +63,8 @@ fn resource_at(words: &Value) -> String {
 }
 
 fn became_available() -> Value {
-    json!({"version": "0", "id": "11111111-2222-3333-4444-555555555555", "source": "aws.ec2", "detail-type": "EC2 AMI State Change",
+    json!({"version": "0", "id": "11111111-2222-3333-4444-555555555555", "source": "aws.ec2",
+        "detail-type": "EC2 AMI State Change",
         "account": SOURCE, "region": HOME, "detail": {"ImageId": AMI, "State": "available"}})
 }
 
@@ -165,7 +168,10 @@ async fn lasting_permissions_are_refused_in_every_event_shape_unless_allowed_and
 
 #[tokio::test(start_paused = true)]
 async fn an_audience_of_another_organization_is_refused_in_every_event_shape() {
-    let words = |key: &str, value: &str| json!({"SourceImageId": AMI, key: value, "TargetKmsKeyIds": "alias/amis"});
+    let words = |key: &str, value: &str| {
+        json!({"SourceImageId": AMI, key: value,
+        "TargetKmsKeyIds": "alias/amis"})
+    };
     let begin = "AMIFERRY_ALLOWED_ORGANIZATION: is o-zzzzzzzzzz, but";
     let elsewhere = bounded("", OTHER_ORG, "true");
     for (key, value) in [("OrganizationId", ORG), ("OrganizationalUnitIds", TEAM)] {
@@ -227,7 +233,8 @@ async fn unreadable_organizations_refuses_a_share_and_leaves_a_copy_to_iam() {
 async fn a_request_within_the_settings_succeeds() {
     let kept = with(copy_to(ONE), "RevokeAfterCopy", json!(false));
     let audience = json!({"SourceImageId": AMI, "OrganizationId": ORG, "Mode": "Share"});
-    let unit = json!({"SourceImageId": AMI, "OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis"});
+    let unit = json!({"SourceImageId": AMI, "OrganizationalUnitIds": TEAM,
+        "TargetKmsKeyIds": "alias/amis"});
     for (settings, words) in [
         (bounded("", "", ""), copy_to(ONE)),
         (bounded(ONE, "", ""), copy_to(ONE)),

@@ -96,7 +96,8 @@ fn played(schedule: &Schedule) -> Result<Report, String> {
     });
     result.map_err(|said| {
         format!(
-            "{said}\n{schedule:?}\nAgain: AMIFERRY_CHAOS_HARD={} AMIFERRY_CHAOS_SEED={} cargo test --test behaviour chaos",
+            "{said}\n{schedule:?}\nAgain: AMIFERRY_CHAOS_HARD={} AMIFERRY_CHAOS_SEED={} \
+             cargo test --test behaviour chaos",
             u8::from(schedule.hard),
             schedule.seed
         )

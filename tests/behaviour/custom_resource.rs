@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-pub const STACK: &str = "arn:aws:cloudformation:us-west-2:111111111111:stack/golden-image/6b0b2c70-3c1d-11ee-a1b2-0a58a9feac02";
+pub const STACK: &str = "arn:aws:cloudformation:us-west-2:111111111111:\
+    stack/golden-image/6b0b2c70-3c1d-11ee-a1b2-0a58a9feac02";
 
 pub struct Stack {
     pub sandbox: Sandbox,
@@ -47,7 +48,8 @@ impl Stack {
     pub fn event(&self, kind: &str, properties: &Value) -> Value {
         json!({
             "RequestType": kind,
-            "ResponseURL": format!("http://{}/_sandbox/answers/secret-of-the-stack", self.server.addr()),
+            "ResponseURL": format!("http://{}/_sandbox/answers/secret-of-the-stack",
+            self.server.addr()),
             "StackId": STACK,
             "RequestId": format!("request-{}", self.requests.fetch_add(1, Ordering::SeqCst)),
             "LogicalResourceId": "GoldenImage",

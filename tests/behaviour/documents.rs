@@ -193,7 +193,8 @@ async fn the_policies_reply_has_its_documented_shape() {
             "trust of the copy role 222222222222 - arn:aws:iam::222222222222:role/AmiCopyRole",
             "copy role 333333333333 - arn:aws:iam::333333333333:role/AmiCopyRole",
             "trust of the copy role 333333333333 - arn:aws:iam::333333333333:role/AmiCopyRole",
-            "source key 111111111111 us-west-2 arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001",
+            "source key 111111111111 us-west-2 arn:aws:kms:us-west-2:111111111111:\
+             key/11111111-aaaa-bbbb-cccc-000000000001",
             "target key 222222222222 us-west-2 alias/amis",
             "target key 333333333333 us-east-1 alias/amis",
         ]

@@ -70,7 +70,8 @@ fn organized() -> World {
 /// An execution that names a unit does not know its targets before its opening has listed them.
 #[tokio::test(start_paused = true)]
 async fn an_execution_for_a_unit_fails_when_its_opening_fails() {
-    let job = json!({"Distribute": {"SourceImageId": AMI, "OrganizationalUnitIds": ["ou-ab12-11111111"],
+    let job = json!({"Distribute": {"SourceImageId": AMI,
+        "OrganizationalUnitIds": ["ou-ab12-11111111"],
         "TargetKmsKeyIds": "alias/amis"}});
     let sandbox = Sandbox::new(organized());
     sandbox.set_fault(|call| match call.service.as_str() {
@@ -95,7 +96,8 @@ async fn an_execution_for_a_unit_fails_when_its_opening_fails() {
     let failed = json!({"Error": "Sandbox.Timedout", "Cause": "the function died"});
     let mut last = json!({});
     let ended = loop {
-        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": [], "Failed": failed});
+        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": [],
+            "Failed": failed});
         last = call(&sandbox, &event).await.expect("concludes");
         if last["Status"] != "Continue" {
             break last;
@@ -112,8 +114,10 @@ async fn an_execution_for_a_unit_fails_when_its_opening_fails() {
 async fn a_turn_that_cannot_answer_invokes_the_function_once() {
     let sandbox = Sandbox::new(world(&TWO));
     let state = begun(&Sandbox::new(slow_world(&TWO)), &distribute(&TWO)).await;
-    let resource = json!({"RequestType": "Create", "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
-        "RequestId": "r", "LogicalResourceId": "GoldenImage", "ResourceType": "Custom::AmiDistribution", "ResourceProperties": request(&TWO)});
+    let resource = json!({"RequestType": "Create", "ResponseURL": "http://127.0.0.1:1/nobody",
+        "StackId": crate::custom_resource::STACK,
+        "RequestId": "r", "LogicalResourceId": "GoldenImage",
+        "ResourceType": "Custom::AmiDistribution", "ResourceProperties": request(&TWO)});
     let event = json!({"State": state, "Answered": false, "Turn": 3, "CustomResource": resource});
     call(&sandbox, &event)
         .await
@@ -219,7 +223,8 @@ async fn a_refused_audience_keeps_no_launch_permission() {
         "DescribeSnapshotAttribute" => refuse(403, "UnauthorizedOperation"),
         _ => Fault::None,
     });
-    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "OrganizationId": "o-abcdefghij", "ShareSnapshots": true}});
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share",
+        "OrganizationId": "o-abcdefghij", "ShareSnapshots": true}});
     let reply = to_the_end(&sandbox, &share).await;
     assert_eq!(reply["Result"]["Audience"]["Status"], "Failed", "{reply}");
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
@@ -235,9 +240,12 @@ async fn two_shares_closed_at_once_leave_nothing_open() {
         let world = world(&TWO).latency(Duration::from_millis(200));
         let sandbox = Sandbox::new(world.tag_delay(Duration::from_secs(late)));
         let event = |name: &str, kind: &str, id: &str| {
-            json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
-                "RequestId": "r", "LogicalResourceId": name, "PhysicalResourceId": id, "ResourceType": "Custom::ShareAutomation",
-                "ResourceProperties": {"AmiId": AMI, "TargetAccountId": ONE, "ShareSnapshots": true}})
+            json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody",
+                "StackId": crate::custom_resource::STACK,
+                "RequestId": "r", "LogicalResourceId": name, "PhysicalResourceId": id,
+                "ResourceType": "Custom::ShareAutomation",
+                "ResourceProperties": {"AmiId": AMI, "TargetAccountId": ONE,
+                "ShareSnapshots": true}})
         };
         let holders = || {
             let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
@@ -275,8 +283,10 @@ async fn two_shares_closed_at_once_leave_nothing_open() {
 
 /// A custom resource's event whose answer nobody takes: all else is done.
 async fn resource(sandbox: &Sandbox, kind: &str, id: &str, properties: &Value) {
-    let event = json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
-        "RequestId": "r", "LogicalResourceId": "GoldenImage", "PhysicalResourceId": id, "ResourceType": "Custom::AmiDistribution",
+    let event = json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody",
+        "StackId": crate::custom_resource::STACK,
+        "RequestId": "r", "LogicalResourceId": "GoldenImage", "PhysicalResourceId": id,
+        "ResourceType": "Custom::AmiDistribution",
         "ResourceProperties": properties});
     let reply = call(sandbox, &event).await;
     reply.expect("another invocation answers");

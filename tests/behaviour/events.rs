@@ -18,8 +18,10 @@ fn with_request() -> Settings {
 }
 
 fn became(state: &str, image: &str) -> Value {
-    json!({"version": "0", "id": "11111111-2222-3333-4444-555555555555", "source": "aws.ec2", "detail-type": "EC2 AMI State Change",
-        "account": SOURCE, "region": HOME, "resources": [format!("arn:aws:ec2:{HOME}::image/{image}")],
+    json!({"version": "0", "id": "11111111-2222-3333-4444-555555555555", "source": "aws.ec2",
+        "detail-type": "EC2 AMI State Change",
+        "account": SOURCE, "region": HOME,
+        "resources": [format!("arn:aws:ec2:{HOME}::image/{image}")],
         "detail": {"RequestId": "r", "ImageId": image, "State": state, "ErrorMessage": ""}})
 }
 

@@ -83,7 +83,8 @@ async fn a_removed_permission_no_longer_counts_as_preexisting() {
         tokio::time::sleep(Duration::from_secs(61)).await;
         if share {
             for unshare in [false, true] {
-                let event = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "Unshare": unshare,
+                let event = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share",
+                    "ShareSnapshots": true, "Unshare": unshare,
                     "TargetAccountIds": ONE}});
                 assert_eq!(to_the_end(&sandbox, &event).await["Status"], "Succeeded");
             }
@@ -101,7 +102,8 @@ async fn a_removed_permission_no_longer_counts_as_preexisting() {
 /// record but not the share's hold.
 #[tokio::test(start_paused = true)]
 async fn a_share_begun_while_a_copy_closes_keeps_its_openings() {
-    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": ONE}});
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
+        "TargetAccountIds": ONE}});
     for late in (0..30).step_by(3) {
         let sandbox = Sandbox::new(world(&ELSEWHERE));
         let closing = Arc::new(AtomicBool::new(false));
@@ -348,7 +350,8 @@ async fn every_call_returns_before_its_deadline_however_aws_hangs() {
         json!({"Sweep": {}}),
         json!({"Open": job, "Execution": "x", "Last": {}}),
         json!({"Open": job, "Execution": "x", "Last": {"Status": "Continue", "State": state}}),
-        json!({"Conclude": job, "Execution": "x", "Last": {"Status": "Continue", "State": state}, "Parts": []}),
+        json!({"Conclude": job, "Execution": "x", "Last": {"Status": "Continue", "State": state},
+            "Parts": []}),
         json!({"Conclude": job, "Execution": "x", "Last": {}, "Parts": [], "Failed": failed}),
     ];
     for event in events {

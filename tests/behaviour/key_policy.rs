@@ -41,7 +41,8 @@ pub fn by_policy(places: &[Place]) -> Value {
 }
 
 fn share(accounts: &[&str], more: &Value) -> Value {
-    let mut request = json!({"SourceImageId": AMI, "Mode": "Share", "KeyAccess": "Policy", "TargetAccountIds": accounts.join(",")});
+    let mut request = json!({"SourceImageId": AMI, "Mode": "Share", "KeyAccess": "Policy",
+        "TargetAccountIds": accounts.join(",")});
     if accounts.is_empty() {
         request.as_object_mut().unwrap().remove("TargetAccountIds");
     }

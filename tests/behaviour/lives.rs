@@ -72,8 +72,10 @@ async fn a_resource_that_never_began_is_deleted_without_a_look() {
 /// An event as the function has it, whose answer nobody reads: no real connection stops the paused
 /// clock.
 pub fn unread(kind: &str, properties: &Value) -> Value {
-    let resource = json!({"RequestType": kind, "StackId": STACK, "RequestId": format!("request-{kind}"),
-        "LogicalResourceId": "GoldenImage", "PhysicalResourceId": ITS_OWN, "ResourceProperties": properties});
+    let resource = json!({"RequestType": kind, "StackId": STACK,
+        "RequestId": format!("request-{kind}"),
+        "LogicalResourceId": "GoldenImage", "PhysicalResourceId": ITS_OWN,
+        "ResourceProperties": properties});
     of_resource(&resource)
 }
 
@@ -309,7 +311,8 @@ async fn a_resource_is_answered_before_its_service_time_out() {
             event["CustomResource"]["ResourceProperties"]["ServiceTimeout"] = json!(timeout);
         }
         event["CustomResource"]["SentAt"] = json!(seconds_of(&sandbox) - 7);
-        let job = json!({"CustomResource": event["CustomResource"], "ResponseUrlAt": event["ResponseUrlAt"]});
+        let job = json!({"CustomResource": event["CustomResource"],
+            "ResponseUrlAt": event["ResponseUrlAt"]});
         let opened = call(
             &sandbox,
             &json!({"Open": job, "Execution": "one", "Last": {}}),
@@ -340,7 +343,8 @@ async fn an_update_of_key_or_name_replaces_the_copy() {
     for (change, on_delete) in [
         (json!({"Name": "{name}-v2"}), "Deregister"),
         (
-            json!({"Targets": [{"AccountId": "222222222222", "Region": HOME, "KmsKeyId": "alias/other"}]}),
+            json!({"Targets": [{"AccountId": "222222222222", "Region": HOME,
+                "KmsKeyId": "alias/other"}]}),
             "Deregister",
         ),
         (json!({"Name": "{name}-v2"}), "Retain"),
@@ -436,7 +440,7 @@ async fn a_stopped_execution_is_answered_and_leaves_nothing() {
     let execution = sandbox.execution_input(MACHINE, name).expect("started");
     let job: Value = serde_json::from_str(&execution).expect("JSON");
     let opened = serve(&json!({"Open": job, "Execution": name, "Last": {}})).await;
-    // One part has begun its copies, and is never called again.
+    // The first part has begun its copies, and is never called again.
     let mut short = invocation(sandbox);
     short.deadline = Some(sandbox.now() + Duration::from_secs(15));
     let part = json!({"State": opened["Parts"][0]["State"]});
@@ -447,7 +451,8 @@ async fn a_stopped_execution_is_answered_and_leaves_nothing() {
     assert_eq!(begun.expect("begins")["Status"], "Continue");
     assert_eq!(calls(sandbox, "CopySnapshot"), 2);
     assert!(sandbox.end_execution(MACHINE, name, "ABORTED"));
-    let ended = json!({"version": "0", "source": "aws.states", "detail-type": "Step Functions Execution Status Change", "region": HOME,
+    let ended = json!({"version": "0", "source": "aws.states",
+        "detail-type": "Step Functions Execution Status Change", "region": HOME,
         "detail": {"stateMachineArn": MACHINE, "name": name, "status": "ABORTED"}});
     for _ in 0..2 {
         serve(&ended).await;

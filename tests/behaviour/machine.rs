@@ -78,7 +78,8 @@ async fn conclude(
 ) -> Value {
     let (mut last, mut parts) = (last, parts);
     loop {
-        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": parts, "Failed": failed});
+        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": parts,
+            "Failed": failed});
         let reply = task(sandbox, &event)
             .await
             .expect("concluding is retried until it works");
@@ -371,7 +372,8 @@ async fn a_malformed_input_of_an_execution_fails_by_name() {
 #[tokio::test(start_paused = true)]
 async fn a_share_by_an_execution_is_finished_by_its_opening() {
     let sandbox = Sandbox::new(world(&TWO));
-    let job = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222"}});
+    let job = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share",
+        "TargetAccountIds": "222222222222"}});
     let reply = execute(&sandbox, &job).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);

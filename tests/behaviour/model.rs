@@ -84,7 +84,8 @@ fn failure(seed: u64) -> Option<String> {
         .map(|act| format!("  {act:?}"))
         .collect();
     Some(format!(
-        "{said}\ncopies at {} MiB/s, tags {} s late:\n{}\nAgain: AMIFERRY_MODEL_SEED={seed} cargo test --workspace --test behaviour model",
+        "{said}\ncopies at {} MiB/s, tags {} s late:\n{}\nAgain: AMIFERRY_MODEL_SEED={seed} \
+         cargo test --workspace --test behaviour model",
         scenario.rate,
         scenario.tags_late,
         acts.join("\n")

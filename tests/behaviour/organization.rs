@@ -61,7 +61,8 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 async fn a_unit_stands_for_its_active_accounts_at_every_depth() {
     let sandbox = Sandbox::new(organized());
     let event = ask(
-        &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis", "TargetRegions": "us-west-2,us-east-1"}),
+        &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis",
+            "TargetRegions": "us-west-2,us-east-1"}),
     );
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -277,7 +278,8 @@ async fn the_management_account_is_a_target_only_with_the_copy_role() {
 async fn excluded_accounts_are_no_targets() {
     let sandbox = Sandbox::new(organized());
     let event = ask(
-        &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis", "ExcludeAccountIds": ["333333333333"]}),
+        &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis",
+            "ExcludeAccountIds": ["333333333333"]}),
     );
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(served(&reply), set(&["222222222222/us-west-2"]));

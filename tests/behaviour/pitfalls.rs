@@ -85,15 +85,18 @@ fn on_condition(condition: &Value) -> Account {
     let root = |account: &str| json!({"AWS": format!("arn:aws:iam::{account}:root")});
     key_policy(&json!([
         {"Effect": "Allow", "Principal": root(SOURCE), "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": root(TARGET.0), "Action": "kms:DescribeKey", "Resource": "*"},
+        {"Effect": "Allow", "Principal": root(TARGET.0), "Action": "kms:DescribeKey",
+         "Resource": "*"},
         {"Effect": "Allow", "Principal": root(TARGET.0), "Resource": "*", "Condition": condition,
-         "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext"]}
+         "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*",
+         "kms:GenerateDataKeyWithoutPlaintext"]}
     ]))
 }
 
 /// In an organisation that denies this to one of the accounts.
 fn denied(account: &str, action: &str) -> World {
-    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]});
+    let policy = json!({"Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]});
     let bound = |member: Account| {
         let member = member
             .parent("r-ab12")
@@ -173,7 +176,8 @@ fn pitfalls() -> Vec<Pitfall> {
             two(
                 key_policy(
                     &json!([{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Resource": "*",
-                    "Action": ["kms:DescribeKey", "kms:ListGrants", "kms:RevokeGrant", "kms:PutKeyPolicy"]}]),
+                    "Action": ["kms:DescribeKey", "kms:ListGrants", "kms:RevokeGrant",
+                    "kms:PutKeyPolicy"]}]),
                 ),
                 consumer(TARGET.0, &[HOME]),
             ),

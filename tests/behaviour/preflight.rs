@@ -203,7 +203,8 @@ async fn obstacles_of_names_tags_and_quotas_are_found() {
     let reply = look(&Sandbox::new(world_of(named)), &request(&[TARGET])).await;
     only(&reply, "Error", "NameTaken", "Rename or deregister it");
     // The organisation wants a tag that the request has not.
-    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Resource": "arn:aws:ec2:*::snapshot/*",
+    let policy = json!({"Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Resource": "arn:aws:ec2:*::snapshot/*",
         "Action": "ec2:CopySnapshot", "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}}]});
     let bound = looked_into(TARGET.0)
         .organization("o-abcdefghij")
@@ -256,7 +257,9 @@ async fn obstacles_of_source_and_targets_are_found_at_once() {
     let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
     sandbox.edit(|aws| assert!(aws.archive_snapshot(ROOT)));
     sandbox.edit(|aws| assert!(aws.archive_snapshot(DATA)));
-    let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["ec2:Describe*", "kms:Describe*", "sts:*"]}]}"#;
+    let policy = r#"{"Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Resource": "*",
+        "Action": ["ec2:Describe*", "kms:Describe*", "sts:*"]}]}"#;
     let role = "arn:aws:iam::111111111111:role/amiferry";
     assert_eq!(
         sandbox.edit(|aws| aws.set_policies(role, &[policy])),
@@ -364,7 +367,8 @@ async fn a_source_that_needs_staged_copies_is_looked_at_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_policy_that_cannot_be_edited_is_found() {
-    let may_ask = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "arn:aws:iam::111111111111:role/amiferry",
+    let may_ask = r#"{"Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Resource": "arn:aws:iam::111111111111:role/amiferry",
         "Action": "iam:SimulatePrincipalPolicy"}]}"#;
     let mut wish = request(&[TARGET]);
     wish["KeyAccess"] = json!("Policy");
@@ -399,8 +403,11 @@ async fn a_key_policy_that_cannot_be_edited_is_found() {
     let reply = look(&looked(&[may_ask], None), &wish).await;
     only(&reply, "Error", "SourceKeyPolicy", "kms:GetKeyPolicy");
     let long = json!({"Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Sid": "x".repeat(32_000), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify", "Resource": "*"}]});
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
+        {"Sid": "x".repeat(32_000), "Effect": "Allow",
+         "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify",
+         "Resource": "*"}]});
     let reply = look(&looked(&[&keys, may_ask], Some(&long.to_string())), &wish).await;
     only(&reply, "Error", "SourceKeyPolicy", "KeyAccess: Grant");
 }
@@ -419,7 +426,8 @@ async fn blocked_public_access_is_no_obstacle() {
         let sandbox = Sandbox::new(World::new().account(source).account(target));
         let mut wish = request(&[TARGET]);
         if mode == "Share" {
-            wish = json!({"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": [TARGET.0]});
+            wish = json!({"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
+                "TargetAccountIds": [TARGET.0]});
         }
         let reply = look(&sandbox, &wish).await;
         assert_eq!(

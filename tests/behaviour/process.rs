@@ -157,7 +157,8 @@ async fn errors_reach_the_runtime_api_with_their_names() {
         (json!({}), "InvalidRequest"),
         (json!({"State": {"Schema": 99}}), "InvalidState"),
         (
-            json!({"Distribute": {"SourceImageId": "ami-00000000000000000", "Targets": [{"AccountId": "222222222222"}]}}),
+            json!({"Distribute": {"SourceImageId": "ami-00000000000000000",
+                "Targets": [{"AccountId": "222222222222"}]}}),
             "SourceNotFound",
         ),
     ];

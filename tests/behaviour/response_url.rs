@@ -11,8 +11,10 @@ use crate::support::*;
 const SECRET: &str = "secret-of-the-stack";
 
 fn event_to(url: &str) -> Value {
-    json!({"RequestType": "Create", "ResponseURL": url, "StackId": crate::custom_resource::STACK, "RequestId": "request-1",
-        "LogicalResourceId": "GoldenImage", "ResourceType": "Custom::AmiDistribution", "ResourceProperties": request(&TWO)})
+    json!({"RequestType": "Create", "ResponseURL": url, "StackId": crate::custom_resource::STACK,
+        "RequestId": "request-1",
+        "LogicalResourceId": "GoldenImage", "ResourceType": "Custom::AmiDistribution",
+        "ResourceProperties": request(&TWO)})
 }
 
 /// An event that carries a ResponseURL is never failed: Lambda would put it into the dead letters,
@@ -114,7 +116,8 @@ async fn a_malformed_direct_call_fails_by_name_though_it_mentions_a_response_url
     let event = json!({"Distribute": {"SourceImageId": AMI, "ResponseURL": "https://example.com"}});
     let error = call(&sandbox, &event).await.expect_err("no targets");
     assert_eq!(error.error_type(), "InvalidRequest");
-    let hidden = json!({"Open": {"CustomResource": event_to("https://example.com/x")}, "Execution": "run-1"});
+    let hidden = json!({"Open": {"CustomResource": event_to("https://example.com/x")},
+        "Execution": "run-1"});
     let error = call(&sandbox, &hidden).await.expect_err("another host");
     assert!(
         error.to_string().starts_with("ResponseURL: does not lead"),

@@ -252,7 +252,8 @@ async fn a_share_takes_an_unencrypted_image_and_refuses_one_under_aws_ebs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn resources_that_share_are_created_updated_and_deleted() {
     let stack = Stack::new(&TWO).await;
-    let properties = json!({"ServiceToken": FUNCTION, "AmiId": AMI, "SnapshotId": ROOT, "Region": HOME, "TargetAccountId": ONE});
+    let properties = json!({"ServiceToken": FUNCTION, "AmiId": AMI, "SnapshotId": ROOT,
+        "Region": HOME, "TargetAccountId": ONE});
     let typed = |kind: &str, resource: &str, properties: &Value| {
         let mut event = stack.event(kind, properties);
         event["ResourceType"] = json!(resource);

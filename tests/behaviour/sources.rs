@@ -152,7 +152,9 @@ async fn the_source_account_among_the_targets_is_refused() {
 async fn a_source_that_the_function_may_not_see_is_refused() {
     let mut account = producer();
     account.roles[0].policies = vec![
-        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#.to_owned(),
+        r#"{"Version":"2012-10-17",
+            "Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#
+            .to_owned(),
     ];
     let sandbox = Sandbox::new(world_with(account, &PLACE));
     let (kind, message) = refused(&sandbox, &distribute(&PLACE)).await;

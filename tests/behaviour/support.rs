@@ -155,8 +155,13 @@ pub fn slow_world(places: &[Place]) -> World {
 }
 
 pub fn request(places: &[Place]) -> Value {
-    let targets: Vec<Value> =
-        places.iter().map(|(account, region)| json!({"AccountId": account, "Region": region, "KmsKeyId": "alias/amis"})).collect();
+    let targets: Vec<Value> = places
+        .iter()
+        .map(|(account, region)| {
+            json!({"AccountId": account, "Region": region,
+            "KmsKeyId": "alias/amis"})
+        })
+        .collect();
     json!({"SourceImageId": AMI, "Targets": targets, "Tags": {"stage": "test"}})
 }
 

@@ -223,7 +223,8 @@ async fn an_unencrypted_source_of_a_dead_run_is_closed_by_the_sweeper() {
 #[tokio::test(start_paused = true)]
 async fn a_lasting_share_is_not_closed_by_the_sweeper() {
     let sandbox = Sandbox::new(world(&TWO));
-    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": "222222222222"}});
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
+        "TargetAccountIds": "222222222222"}});
     to_the_end(&sandbox, &share).await;
     tokio::time::sleep(Duration::from_hours(100)).await;
     let swept = sweep(&sandbox).await;

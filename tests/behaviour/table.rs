@@ -102,7 +102,10 @@ async fn copied(place: &Where, sources: Sources, access: &str) -> String {
     let targets: Vec<Value> = place
         .targets
         .iter()
-        .map(|(account, region)| json!({"AccountId": account, "Region": region, "KmsKeyId": "alias/amis"}))
+        .map(|(account, region)| {
+            json!({"AccountId": account, "Region": region,
+            "KmsKeyId": "alias/amis"})
+        })
         .collect();
     let mut request = json!({"SourceImageId": AMI, "KeyAccess": access, "Targets": targets});
     if sources.reencrypts() {

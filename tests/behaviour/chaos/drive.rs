@@ -247,7 +247,8 @@ async fn machine(caller: &Caller<'_>, run: &Run) -> Result<Value, String> {
         .collect::<Result<_, _>>()?;
     let mut parts = json!(done);
     loop {
-        let event = json!({"Conclude": job, "Execution": "execution", "Last": last, "Parts": parts, "Failed": failed});
+        let event = json!({"Conclude": job, "Execution": "execution", "Last": last, "Parts": parts,
+            "Failed": failed});
         match caller.task(&event).await? {
             Ok(reply) if reply["Status"] == "Continue" => {
                 wait(&reply).await?;

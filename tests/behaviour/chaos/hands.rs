@@ -12,7 +12,7 @@ pub enum Hand {
     SessionsExpire,
     RoleDropped,
     KeyDisabled,
-    /// The source key is disabled for an hour.
+    /// The source key is disabled.
     SourceKeyDisabled,
     /// The policy of a target's key lets nobody use it any more.
     KeyPolicyChanged,
@@ -100,7 +100,8 @@ impl Hand {
             Self::SourceKeyDisabled => aws.disable_key(SOURCE_KEY),
             Self::KeyPolicyChanged => {
                 let policy = format!(
-                    r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": {{"AWS": "arn:aws:iam::{account}:root"}},
+                    r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow",
+                        "Principal": {{"AWS": "arn:aws:iam::{account}:root"}},
                         "Action": ["kms:Describe*", "kms:PutKeyPolicy"], "Resource": "*"}}]}}"#
                 );
                 let changed = aws.set_key_policy(&key_arn((account, region)), &policy);

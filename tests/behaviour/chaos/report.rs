@@ -101,7 +101,8 @@ impl fmt::Display for Report {
         let rate = (self.schedules + self.failed) as f64 / seconds;
         writeln!(
             f,
-            "{} schedules held and {} failed, {} AWS calls, {} invocations killed; several runs at once in {}; {rate:.1} schedules a second.\n",
+            "{} schedules held and {} failed, {} AWS calls, {} invocations killed; \
+             several runs at once in {}; {rate:.1} schedules a second.\n",
             self.schedules, self.failed, self.calls, self.kills, self.together
         )?;
         writeln!(f, "- Driven by: {}", line(&self.runs))?;

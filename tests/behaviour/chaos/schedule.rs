@@ -59,7 +59,7 @@ pub enum Way {
     Machine,
 }
 
-/// One event, and the way of driving it.
+/// An event, and the way of driving it.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub way: Way,
@@ -144,9 +144,12 @@ impl Wants {
 
 /// A key policy that a person wrote: it admits every account.
 const LETS_ALL_IN: &str = r#"{"Version": "2012-10-17", "Statement": [
-    {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-    {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::222222222222:root", "arn:aws:iam::333333333333:root", "arn:aws:iam::444444444444:root"]},
-     "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Encrypt"], "Resource": "*"}]}"#;
+    {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*",
+     "Resource": "*"},
+    {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::222222222222:root",
+     "arn:aws:iam::333333333333:root", "arn:aws:iam::444444444444:root"]},
+     "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*",
+     "kms:GenerateDataKey*", "kms:Encrypt"], "Resource": "*"}]}"#;
 /// How long the quota is full.
 const FULL: Duration = Duration::from_hours(1);
 #[derive(Debug, Clone)]

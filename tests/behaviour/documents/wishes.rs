@@ -23,7 +23,7 @@ pub fn wish(more: &Value) -> Value {
         wish[key] = value.clone();
     }
     if !more["OrganizationId"].is_null() || !more["OrganizationalUnitIds"].is_null() {
-        // An organization has no accounts beside those of the world.
+        // The organization has no accounts but those of the world.
     } else if more["Mode"] == "Share" {
         wish["TargetAccountIds"] = json!([ACCOUNT]);
     } else {
@@ -73,11 +73,13 @@ pub fn wishes() -> [(&'static str, Value); 12] {
         ),
         (
             "Copy, Grant, unit",
-            json!({"Mode": "Copy", "OrganizationalUnitIds": UNIT, "TargetRegions": [FIRST.1, SECOND.1], "TargetKmsKeyIds": "alias/amis"}),
+            json!({"Mode": "Copy", "OrganizationalUnitIds": UNIT,
+                "TargetRegions": [FIRST.1, SECOND.1], "TargetKmsKeyIds": "alias/amis"}),
         ),
         (
             "Share, None, unit, roles",
-            json!({"Mode": "Share", "KeyAccess": "None", "OrganizationalUnitIds": UNIT, "ServiceLinkedRoles": roles}),
+            json!({"Mode": "Share", "KeyAccess": "None", "OrganizationalUnitIds": UNIT,
+                "ServiceLinkedRoles": roles}),
         ),
         (
             "Share, Grant, roles",

@@ -235,7 +235,10 @@ async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() 
             Fault::Refuse {
                 status: 403,
                 code: "AccessDenied".to_owned(),
-                message: format!("User: arn:aws:sts::{caller}:assumed-role/x/y is not authorized to perform: {operation} on resource: r with an explicit deny in a resource control policy"),
+                message: format!(
+                    "User: arn:aws:sts::{caller}:assumed-role/x/y is not authorized to perform: \
+                     {operation} on resource: r with an explicit deny in a resource control policy"
+                ),
             }
         });
         let begun = sandbox.now();
@@ -244,7 +247,8 @@ async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() 
         assert_eq!(told["Cause"], cause, "{operation}: {reply}");
         let remedy = told["Remedy"].as_str().unwrap_or_default();
         let wanted = format!(
-            "In the management account of the organization of {owner}: let each resource control policy"
+            "In the management account of the organization of {owner}: \
+             let each resource control policy"
         );
         assert!(remedy.starts_with(&wanted), "{operation}: {remedy}");
         let took = sandbox.now().duration_since(begun).unwrap();
@@ -259,7 +263,8 @@ async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() 
 /// what has no name yet.
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_demands_a_tag_is_satisfied_by_the_requests_tags() {
-    let demand = json!({"Effect": "Deny", "Action": "ec2:CopySnapshot", "Resource": "arn:aws:ec2:*::snapshot/${*}",
+    let demand = json!({"Effect": "Deny", "Action": "ec2:CopySnapshot",
+        "Resource": "arn:aws:ec2:*::snapshot/${*}",
         "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}});
     let sandbox = controlled(&demand, TARGET);
     let looked = look(&sandbox, &request(&[TARGET])).await;

@@ -166,7 +166,8 @@ async fn updates_succeed_under_the_shortest_session_policy() {
         let tagged = with(copied.clone(), "Tags", json!({"stage": "prod"}));
         let updated = update(&stack, &created, &copied, &tagged).await;
         assert_eq!(updated["Status"], "SUCCESS", "{updated}");
-        let mut shared = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [TWO[0].0, TWO[1].0]});
+        let mut shared = json!({"SourceImageId": AMI, "Mode": "Share",
+            "TargetAccountIds": [TWO[0].0, TWO[1].0]});
         if !roles.is_null() {
             shared["ServiceLinkedRoles"] = roles.clone();
         }

@@ -251,7 +251,8 @@ impl HttpConnector for Mangler {
 
 /// Makes an answer one that nobody can take for a whole one.
 fn brake(rng: &mut Rng, reply: &mut Reply) -> &'static str {
-    let page = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad Gateway</h1><br></body></html>";
+    let page = b"<!DOCTYPE html><html><head><title>502</title></head>\
+        <body><h1>Bad Gateway</h1><br></body></html>";
     match rng.u8(0..9) {
         0 | 1 => {
             reply.breaks = true;

@@ -193,13 +193,17 @@ async fn events_that_once_slipped_through_are_refused_by_name() {
     };
     let many = |item: &str, n: usize| vec![item; n].join(",");
     let job = distribute(&TWO);
-    let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification", "account": "../..", "region": HOME});
-    let product = json!({"AmiId": AMI, "TargetAccountIds": many("222222222222", 20_000), "TargetKmsKeyIds": many("alias/a", 20_000),
+    let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification",
+        "account": "../..", "region": HOME});
+    let product = json!({"AmiId": AMI, "TargetAccountIds": many("222222222222", 20_000),
+        "TargetKmsKeyIds": many("alias/a", 20_000),
         "TargetRegions": many("us-west-2", 50_000)});
-    let fewer = json!({"AmiId": AMI, "TargetAccountIds": many("222222222222", 800), "TargetKmsKeyIds": many("alias/a", 800),
+    let fewer = json!({"AmiId": AMI, "TargetAccountIds": many("222222222222", 800),
+        "TargetKmsKeyIds": many("alias/a", 800),
         "TargetRegions": many("us-west-2", 800)});
     let url = |url: &str| resource("ResponseURL", json!(url));
-    let elsewhere = json!({"CustomResource": seeds::events()[1], "ResponseUrlAt": "answers/amiferry-of-another-stack"});
+    let elsewhere = json!({"CustomResource": seeds::events()[1],
+        "ResponseUrlAt": "answers/amiferry-of-another-stack"});
     for (event, begin) in [
         (
             json!({ "Distribute": product }),

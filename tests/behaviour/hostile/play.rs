@@ -90,7 +90,8 @@ pub fn play(name: &'static str, bounded: u64, one: One) {
 
 fn again(name: &str, seed: u64) -> String {
     format!(
-        "Again: AMIFERRY_FUZZ_SEED={seed} cargo test --test behaviour hostile::{name} -- --nocapture"
+        "Again: AMIFERRY_FUZZ_SEED={seed} cargo test --test behaviour hostile::{name} \
+         -- --nocapture"
     )
 }
 

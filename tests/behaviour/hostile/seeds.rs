@@ -57,7 +57,8 @@ async fn gather() -> Vec<Value> {
     alive["Source"]["Keys"] = json!([SOURCE_KEY]);
     alive["Targets"][0]["KmsKeyId"] = json!(key_arn(TWO[0]));
     states.push(alive);
-    let share = json!({"Distribute": {"AmiId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222,333333333333", "ShareSnapshots": true}});
+    let share = json!({"Distribute": {"AmiId": AMI, "Mode": "Share",
+        "TargetAccountIds": "222222222222,333333333333", "ShareSnapshots": true}});
     for event in [
         distribute(&TWO),
         share,
@@ -160,33 +161,47 @@ pub fn events() -> &'static [Value] {
             }
         }
         let resource = events[1].clone();
-        let lists = json!({"AmiId": AMI, "TargetAccountIds": "222222222222,333333333333", "TargetKmsKeyIds": ["alias/amis", "alias/amis"],
+        let lists = json!({"AmiId": AMI, "TargetAccountIds": "222222222222,333333333333",
+            "TargetKmsKeyIds": ["alias/amis", "alias/amis"],
             "TargetRegions": "us-west-2,us-east-1"});
-        let organization = json!({"AmiId": AMI, "OrganizationId": "o-abcdefghij", "OrganizationalUnitIds": ["ou-ab12-11111111"],
+        let organization = json!({"AmiId": AMI, "OrganizationId": "o-abcdefghij",
+            "OrganizationalUnitIds": ["ou-ab12-11111111"],
             "TargetKmsKeyIds": "alias/amis"});
-        let share = json!({"AmiId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222", "ShareSnapshots": "true", "Unshare": false});
+        let share = json!({"AmiId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222",
+            "ShareSnapshots": "true", "Unshare": false});
         for request in [rich(), request(&TWO), lists, organization, share] {
             events.push(json!({ "Distribute": request }));
         }
         let states = states();
         let state = |n: usize| states[n * 7 % states.len()].clone();
         events.extend((0..4).map(|n| json!({"State": state(n)})));
-        events.push(json!({"Turn": 1, "State": state(5), "Answered": false, "CustomResource": resource}));
+        events.push(json!({"Turn": 1, "State": state(5), "Answered": false,
+            "CustomResource": resource}));
         events.push(json!({"Turn": 3, "State": state(6), "Answered": true}));
         let job = distribute(&TWO);
-        let for_resource = json!({"CustomResource": resource, "ResponseUrlAt": CustomResource::parse(&resource).expect("an event").url_at()});
+        let for_resource = json!({"CustomResource": resource,
+            "ResponseUrlAt": CustomResource::parse(&resource).expect("an event").url_at()});
         let at = json!({"Bucket": "amiferry-bucket", "Key": "runs/execution/state.json"});
         let failed = json!({"Error": "Throttled", "Cause": "by chance"});
         let parts = json!([{"State": state(8)}, {"State": state(9), "Error": failed}]);
         for job in [&job, &for_resource] {
             events.push(json!({"Open": job, "Execution": "execution", "Last": {}}));
-            events.push(json!({"Open": job, "Execution": "execution", "Last": {"Status": "Continue", "WaitSeconds": 5, "State": state(7)}}));
+            events.push(json!({"Open": job, "Execution": "execution",
+                "Last": {"Status": "Continue", "WaitSeconds": 5, "State": state(7)}}));
             events.push(json!({"Open": job, "Execution": "execution", "Last": {"StateAt": at}}));
-            events.push(json!({"Conclude": job, "Execution": "execution", "Last": {"State": state(7)}, "Parts": parts, "Failed": {}}));
-            events.push(json!({"Conclude": job, "Execution": "execution", "Last": {}, "Parts": [], "Failed": failed}));
-            events.push(json!({"Conclude": job, "Execution": "execution", "Last": {"State": state(7), "Concluding": true}, "Parts": []}));
-            events.push(json!({"Conclude": job, "Execution": "execution", "Last": {"State": state(7)}, "Failed": failed,
-                "Parts": {"MapRunArn": "arn:aws:states:x", "ResultWriterDetails": {"Bucket": "amiferry-bucket", "Key": "results/manifest.json"}}}));
+            events.push(json!({"Conclude": job, "Execution": "execution",
+                "Last": {"State": state(7)}, "Parts": parts, "Failed": {}}));
+            events.push(
+                json!({"Conclude": job, "Execution": "execution", "Last": {}, "Parts": [],
+                "Failed": failed}),
+            );
+            events.push(json!({"Conclude": job, "Execution": "execution",
+                "Last": {"State": state(7), "Concluding": true}, "Parts": []}));
+            events.push(json!({"Conclude": job, "Execution": "execution",
+                "Last": {"State": state(7)}, "Failed": failed,
+                "Parts": {"MapRunArn": "arn:aws:states:x",
+                "ResultWriterDetails": {"Bucket": "amiferry-bucket",
+                "Key": "results/manifest.json"}}}));
         }
         events
     })

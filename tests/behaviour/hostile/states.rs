@@ -251,12 +251,17 @@ fn a_state_with_a_forged_source_opens_it_to_nobody() {
                 state["Source"]["ImageId"] = json!(image);
                 state["Order"]["RevokeAfterCopy"] = json!(false);
                 state["Order"]["Share"] = share;
-                state["Targets"] = json!([{"AccountId": "333333333333", "Region": HOME, "RoleName": "AmiCopyRole", "Phase": "Ready"}]);
+                state["Targets"] = json!([{"AccountId": "333333333333", "Region": HOME,
+                    "RoleName": "AmiCopyRole", "Phase": "Ready"}]);
                 let payload = json!({ "State": state }).to_string();
                 let ended = drive(&sandbox, &payload).await.expect("an end");
                 // Stuck where what it wants closed is not there either.
                 assert!(["Failed", "Stuck"].contains(&&*ended), "{ended}: {payload}");
-                for operation in ["ModifySnapshotAttribute", "ModifyImageAttribute", "CreateGrant"] {
+                for operation in [
+                    "ModifySnapshotAttribute",
+                    "ModifyImageAttribute",
+                    "CreateGrant",
+                ] {
                     assert_eq!(calls(&sandbox, operation), 0, "{operation} for {payload}");
                 }
             }

@@ -101,7 +101,9 @@ fn edit(sandbox: &Sandbox, change: impl Fn(&mut Vec<Value>)) {
 }
 
 fn theirs(n: usize) -> Value {
-    json!({"Sid": format!("Theirs{n}"), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Tag*", "Resource": "*"})
+    json!({"Sid": format!("Theirs{n}"), "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Tag*",
+        "Resource": "*"})
 }
 
 /// Somebody edits the policy before each read of the run in turn. The run does not write back what
@@ -319,8 +321,10 @@ async fn statements_of_a_run_that_others_changed_are_removed_too() {
 async fn a_key_policy_is_not_written_while_another_process_holds_the_lock() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let now = sandbox.now();
-    let record = json!({"Schema": 1, "Revision": 1, "Resource": SOURCE_KEY, "Region": HOME, "AccountId": SOURCE, "Before": {},
-        "Holders": {}, "Closing": {}, "Closed": {}, "Edited": true, "Edit": {"By": "another", "Since": at(now)}});
+    let record = json!({"Schema": 1, "Revision": 1, "Resource": SOURCE_KEY, "Region": HOME,
+        "AccountId": SOURCE, "Before": {},
+        "Holders": {}, "Closing": {}, "Closed": {}, "Edited": true,
+        "Edit": {"By": "another", "Since": at(now)}});
     let key = format!("openings/{SOURCE_KEY}.json");
     sandbox.edit(|aws| assert!(aws.put_object(BUCKET, &key, record.to_string())));
     let reply = to_the_end(&sandbox, &by_policy(&TWO)).await;

@@ -174,13 +174,21 @@ async fn an_organization_and_its_units_are_conditions_of_the_statement() {
 /// Policies of others in odd but legal shapes come out as they went in.
 #[tokio::test(start_paused = true)]
 async fn other_peoples_statements_survive_to_the_byte() {
-    let root = r#""Effect" : "Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":["kms:*"],"Resource":"*""#;
+    let root = concat!(
+        r#""Effect" : "Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"#,
+        r#""Action":["kms:*"],"Resource":"*""#
+    );
     for policy in [
         format!("{{\"Statement\":{{{root}}}}}"),
         format!(" {{\n \"Statement\" : {{ {root} }} ,\t\"Id\" : \"\\u0053tatement\"\r\n}} "),
         format!("{{\"Statement\" : [ {{{root}}} ]}}"),
         format!(
-            "{{\"Id\":\"\\\"Statement\\\":[\",\"Version\":\"2008-10-17\",\"Statement\":[{{\"Sid\":\"\\u0041miferry é😀 Use\",{root}}},\n{{\"Sid\":\"AmiferryUse\",\"Effect\":\"Deny\",\"NotPrincipal\":{{\"AWS\":[\"arn:aws:iam::111111111111:root\",\"arn:aws:iam::111111111111:role/amiferry\",\"arn:aws:iam::222222222222:root\",\"arn:aws:iam::222222222222:role/AmiCopyRole\"]}},\"Action\":\"kms:ScheduleKeyDeletion\",\"Resource\":\"*\"}}]}}"
+            "{{\"Id\":\"\\\"Statement\\\":[\",\"Version\":\"2008-10-17\",\
+             \"Statement\":[{{\"Sid\":\"\\u0041miferry é😀 Use\",{root}}},\n\
+             {{\"Sid\":\"AmiferryUse\",\"Effect\":\"Deny\",\"NotPrincipal\":{{\"AWS\":[\
+             \"arn:aws:iam::111111111111:root\",\"arn:aws:iam::111111111111:role/amiferry\",\
+             \"arn:aws:iam::222222222222:root\",\"arn:aws:iam::222222222222:role/AmiCopyRole\"]}},\
+             \"Action\":\"kms:ScheduleKeyDeletion\",\"Resource\":\"*\"}}]}}"
         ),
     ] {
         let sandbox = Sandbox::new(world_with(editing_with(&policy), &[(ONE, HOME)]));

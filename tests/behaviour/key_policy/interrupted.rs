@@ -113,7 +113,8 @@ async fn a_share_by_policy_killed_after_any_call_is_opened_and_closed() {
 /// A run that died with its statements in is closed by the sweeper, by the organisation too.
 #[tokio::test(start_paused = true)]
 async fn statements_of_a_dead_run_are_removed_by_the_sweeper() {
-    let by_organization = json!({"Distribute": {"SourceImageId": AMI, "OrganizationId": "o-abcdefghij", "KeyAccess": "Policy", "TargetKmsKeyIds": "alias/amis"}});
+    let by_organization = json!({"Distribute": {"SourceImageId": AMI,
+        "OrganizationId": "o-abcdefghij", "KeyAccess": "Policy", "TargetKmsKeyIds": "alias/amis"}});
     for (world, event) in [
         (editing_world(&TWO), by_policy(&TWO)),
         (super::copying::organized(), by_organization),

@@ -66,8 +66,11 @@ async fn accounts_that_do_not_exist_fail_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_names_a_deleted_principal_has_its_own_cause() {
     let policy = json!({"Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"}, "Action": "kms:Verify", "Resource": "*"}]}).to_string();
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"},
+         "Action": "kms:Verify", "Resource": "*"}]})
+    .to_string();
     let sandbox = Sandbox::new(world_with(editing_with(&policy), &TWO));
     sandbox.edit(|aws| assert!(aws.drop_principal("arn:aws:iam::222222222222:role/AmiCopyRole")));
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &json!({}))).await;
@@ -82,8 +85,12 @@ async fn a_policy_that_names_a_deleted_principal_has_its_own_cause() {
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_would_exceed_32_kb_is_not_written() {
     let long = json!({"Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Sid": "x".repeat(32_000), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify", "Resource": "*"}]}).to_string();
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
+        {"Sid": "x".repeat(32_000), "Effect": "Allow",
+         "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify",
+         "Resource": "*"}]})
+    .to_string();
     let sandbox = Sandbox::new(world_with(editing_with(&long), &TWO));
     for event in [by_policy(&[(ONE, HOME)]), share(&[ONE], &json!({}))] {
         let reply = to_the_end(&sandbox, &event).await;
@@ -156,7 +163,13 @@ async fn a_denied_policy_read_or_write_fails_the_run_and_names_the_action() {
                 "{told}"
             );
             let remedy = told["Remedy"].as_str().unwrap();
-            assert!(remedy.contains("kms:GetKeyPolicy and kms:PutKeyPolicy on arn:aws:kms:us-west-2:111111111111:key/"), "{remedy}");
+            assert!(
+                remedy.contains(
+                    "kms:GetKeyPolicy and kms:PutKeyPolicy on arn:aws:kms:us-west-2:\
+             111111111111:key/"
+                ),
+                "{remedy}"
+            );
             sandbox.clear_fault();
             assert_ended(&sandbox, &before).await;
         }

@@ -65,7 +65,8 @@ async fn service_linked_roles_may_be_granted_the_key_only_on_request() {
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_eq!(parts(&sandbox), ["Describe", "Use", "Grant", "GrantRoles"]);
     let condition = &ours(&sandbox)[3].1["Condition"];
-    let role = "arn:aws:iam::*:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
+    let role = "arn:aws:iam::*:role/aws-service-role/autoscaling.amazonaws.com/\
+        AWSServiceRoleForAutoScaling";
     assert_eq!(
         condition["StringLike"]["kms:GranteePrincipal"],
         json!([role, format!("{role}_batch")])
@@ -152,7 +153,10 @@ async fn a_resource_that_shares_by_policy_is_created_updated_and_deleted() {
             .unwrap()
     });
     let before = key_policy(&stack.sandbox).await;
-    let properties = |accounts: &[&str], way: &str| json!({"AmiId": AMI, "Mode": "Share", "KeyAccess": way, "TargetAccountIds": accounts});
+    let properties = |accounts: &[&str], way: &str| {
+        json!({"AmiId": AMI, "Mode": "Share", "KeyAccess": way,
+            "TargetAccountIds": accounts})
+    };
     let created = stack
         .send(&stack.event("Create", &properties(&[ONE], "Policy")))
         .await;

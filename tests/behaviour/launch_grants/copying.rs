@@ -153,7 +153,8 @@ async fn a_missing_service_linked_role_fails_its_target_and_keeps_the_copy() {
     );
     let remedy = told["Remedy"].as_str().unwrap();
     for part in [
-        "In account 333333333333: aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com --custom-suffix blue.green; ",
+        "In account 333333333333: aws iam create-service-linked-role \
+         --aws-service-name autoscaling.amazonaws.com --custom-suffix blue.green; ",
         "--aws-service-name spot.amazonaws.com; or give the request CreateServiceLinkedRoles: true",
         "the AMI and its snapshots are kept",
     ] {

@@ -94,9 +94,11 @@ async fn launch_grants_wait_until_the_accounts_own_grant_works() {
 #[tokio::test(start_paused = true)]
 async fn launch_grants_with_key_access_none_rely_on_the_key_policy() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]}]});
+         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt",
+         "kms:ReEncrypt*", "kms:GenerateDataKey*"]}]});
     let mut source = producer();
     source.keys[0].policy = Some(policy.to_string());
     let mut world = sharing_world();

@@ -53,7 +53,10 @@ pub enum Wish {
 
 impl Wish {
     pub fn event(&self) -> Value {
-        let share = |accounts: &[&str]| json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": accounts.join(",")});
+        let share = |accounts: &[&str]| {
+            json!({"SourceImageId": AMI, "Mode": "Share",
+            "TargetAccountIds": accounts.join(",")})
+        };
         let request = match self {
             Self::Copy { places, stage } => {
                 let mut request = request(places);
@@ -141,12 +144,12 @@ pub enum Theirs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     Begin(Wish),
-    /// One call of the function. The others act at its AWS call of that number.
+    /// A call of the function. The others act at its AWS call of that number.
     Go {
         process: usize,
         meanwhile: Vec<(u64, Theirs)>,
     },
-    /// One call of the function, killed at its AWS call of that number. A forgetful caller sends
+    /// A call of the function, killed at its AWS call of that number. A forgetful caller sends
     /// the first event again.
     Kill {
         process: usize,
@@ -154,7 +157,7 @@ pub enum Act {
         after: bool,
         forgets: bool,
     },
-    /// One call of each of two processes, whose AWS calls interleave in any order.
+    /// A call of each of two processes, whose AWS calls interleave in any order.
     Together {
         one: usize,
         other: usize,

@@ -1,7 +1,7 @@
 //! The reference: what must hold, in sets and maps, without a word of `src`. It is informed of
 //! every act of other people, and attributes every other change to us.
 //!
-//! It knows the owner of every permission:
+//! The reference knows the owner of every permission:
 //!
 //! | who permitted the account | may we remove it? | must it be gone when no run needs it? |
 //! |---|---|---|
@@ -33,7 +33,7 @@ pub enum Whose {
     Nobodys,
 }
 
-/// One process that drives one event, from the start or from a state.
+/// A process that drives an event, from the start or from a state.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Process {

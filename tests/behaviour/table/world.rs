@@ -151,12 +151,16 @@ pub fn key_policy(place: &Where, owner: &str, users: &[&str]) -> String {
     let root = |account: &str| format!("arn:{}:iam::{account}:root", place.partition);
     let users: Vec<String> = users.iter().map(|account| root(account)).collect();
     let mut statements = vec![
-        json!({"Effect": "Allow", "Principal": {"AWS": root(owner)}, "Action": "kms:*", "Resource": "*"}),
+        json!({"Effect": "Allow", "Principal": {"AWS": root(owner)}, "Action": "kms:*",
+            "Resource": "*"}),
     ];
     if !users.is_empty() {
-        statements.push(json!({"Effect": "Allow", "Principal": {"AWS": users}, "Resource": "*",
-            "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant", "kms:Decrypt", "kms:ReEncrypt*",
-                "kms:GenerateDataKeyWithoutPlaintext"]}));
+        statements.push(
+            json!({"Effect": "Allow", "Principal": {"AWS": users}, "Resource": "*",
+            "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant",
+            "kms:Decrypt", "kms:ReEncrypt*",
+                "kms:GenerateDataKeyWithoutPlaintext"]}),
+        );
     }
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
