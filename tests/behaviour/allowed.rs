@@ -425,14 +425,8 @@ async fn a_state_from_broader_settings_opens_nothing_under_narrower_ones() {
         },
         _ => amiferry_sandbox::Fault::None,
     });
-    let mut short = invocation(&sandbox);
-    short.deadline = Some(sandbox.now() + std::time::Duration::from_secs(16));
-    let event = json!({"Distribute": copy_to(ONE)}).to_string();
-    let mut reply = function(&sandbox)
-        .await
-        .handle(&event, &short)
-        .await
-        .expect("begins");
+    let event = json!({"Distribute": copy_to(ONE)});
+    let mut reply = short_call(&sandbox, &event).await;
     sandbox.clear_fault();
     while reply["Status"] == "Continue" {
         let seconds = reply["WaitSeconds"].as_u64().expect("WaitSeconds");

@@ -30,17 +30,26 @@ fn opened_to(sandbox: &Sandbox) -> BTreeSet<String> {
     who
 }
 
-/// The states of a run, one for each call of a run whose calls are short.
+/// Throttles this operation until the fault is cleared.
+fn throttle(sandbox: &Sandbox, operation: &'static str) {
+    sandbox.set_fault(move |call| {
+        if call.operation == operation {
+            Fault::Refuse {
+                status: 400,
+                code: "ThrottlingException".to_owned(),
+                message: "slowly".to_owned(),
+            }
+        } else {
+            Fault::None
+        }
+    });
+}
+
+/// Returns the states of a run, one for each call of a run whose calls are short.
 async fn states(sandbox: &Sandbox, event: &Value) -> Vec<Value> {
     let (mut states, mut event) = (Vec::new(), event.clone());
     for _ in 0..200 {
-        let mut short = invocation(sandbox);
-        short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-        let reply = function(sandbox)
-            .await
-            .handle(&event.to_string(), &short)
-            .await;
-        let reply = reply.expect("a good call has a reply");
+        let reply = short_call(sandbox, &event).await;
         if reply["Status"] != "Continue" {
             return states;
         }
@@ -108,13 +117,8 @@ fn only_run(sandbox: &Sandbox) -> Value {
 async fn states_until(sandbox: &Sandbox, event: &Value, n: usize) {
     let mut event = event.clone();
     for _ in 0..=n {
-        let mut short = invocation(sandbox);
-        short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-        let reply = function(sandbox)
-            .await
-            .handle(&event.to_string(), &short)
-            .await;
-        event = json!({"State": reply.expect("a reply")["State"]});
+        let reply = short_call(sandbox, &event).await;
+        event = json!({"State": reply["State"]});
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -147,12 +151,7 @@ async fn a_state_of_a_run_unknown_to_the_ledger_opens_nothing() {
 async fn a_state_of_an_ended_run_opens_nothing() {
     let sandbox = attacked_world();
     let kept = states(&sandbox, &distribute(&TWO[..1])).await;
-    for image in sandbox.images(TWO[0].0, TWO[0].1) {
-        sandbox.edit(|aws| assert!(aws.delete_image(&image.image_id)));
-    }
-    for snapshot in sandbox.snapshots(TWO[0].0, TWO[0].1) {
-        sandbox.edit(|aws| assert!(aws.delete_snapshot(&snapshot.snapshot_id)));
-    }
+    delete_copies(&sandbox, TWO[0]);
     for attempt in [1, 2, u32::MAX] {
         for state in &kept {
             sandbox.clear_ledger();
@@ -177,21 +176,8 @@ async fn a_state_with_an_exchanged_order_opens_nothing() {
     ] {
         let sandbox = attacked_world();
         let event = distribute(&TWO[..1]);
-        sandbox.set_fault(|call| match call.operation.as_str() {
-            "CreateGrant" => Fault::Refuse {
-                status: 400,
-                code: "ThrottlingException".to_owned(),
-                message: "slowly".to_owned(),
-            },
-            _ => Fault::None,
-        });
-        let mut short = invocation(&sandbox);
-        short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-        let reply = function(&sandbox)
-            .await
-            .handle(&event.to_string(), &short)
-            .await;
-        let mut state = reply.expect("a reply")["State"].clone();
+        throttle(&sandbox, "CreateGrant");
+        let mut state = short_call(&sandbox, &event).await["State"].clone();
         sandbox.clear_fault();
         sandbox.clear_ledger();
         *state.pointer_mut(pointer).expect("there") = value;
@@ -212,14 +198,7 @@ async fn a_state_with_an_exchanged_audience_opens_nothing_to_it() {
     let allowed = "arn:aws:organizations::111111111111:organization/o-abcdefghij";
     for organization in [elsewhere, allowed, ""] {
         let sandbox = attacked_world();
-        sandbox.set_fault(|call| match call.operation.as_str() {
-            "CreateGrant" => Fault::Refuse {
-                status: 400,
-                code: "ThrottlingException".to_owned(),
-                message: "slowly".to_owned(),
-            },
-            _ => Fault::None,
-        });
+        throttle(&sandbox, "CreateGrant");
         let reply = call(&sandbox, &share).await.expect("a reply");
         sandbox.clear_fault();
         let mut state = reply["State"].clone();
@@ -275,12 +254,7 @@ async fn a_child_grant_of_a_copy_role_is_revoked_with_the_run() {
 async fn a_state_kept_past_the_verified_closing_opens_nothing() {
     let sandbox = attacked_world();
     let kept = states(&sandbox, &distribute(&TWO[..1])).await;
-    for image in sandbox.images(TWO[0].0, TWO[0].1) {
-        sandbox.edit(|aws| assert!(aws.delete_image(&image.image_id)));
-    }
-    for snapshot in sandbox.snapshots(TWO[0].0, TWO[0].1) {
-        sandbox.edit(|aws| assert!(aws.delete_snapshot(&snapshot.snapshot_id)));
-    }
+    delete_copies(&sandbox, TWO[0]);
     forgotten(&sandbox).await;
     let mut state = kept[0].clone();
     state["Phase"] = json!("Sharing");
@@ -330,15 +304,10 @@ async fn unopened(sandbox: &Sandbox, event: &Value) -> Value {
             Fault::None
         }
     });
-    let mut short = invocation(sandbox);
-    short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-    let reply = function(sandbox)
-        .await
-        .handle(&event.to_string(), &short)
-        .await;
+    let reply = short_call(sandbox, event).await;
     sandbox.clear_fault();
     assert_eq!(opened_to(sandbox), BTreeSet::new());
-    reply.expect("a reply")["State"].clone()
+    reply["State"].clone()
 }
 
 /// The state claims that its role was assumed.

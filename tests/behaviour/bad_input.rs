@@ -18,46 +18,39 @@ async fn refused(payload: &str) -> (String, String) {
     (diagnostic.error_type, diagnostic.error_message)
 }
 
-/// Each mistake in the request itself is tried beside its parser; this is the way through the whole
-/// function.
-#[tokio::test(start_paused = true)]
-async fn a_mistaken_event_is_refused_by_name_before_any_call() {
-    let with = |change: fn(&mut Value)| {
+/// A payload, the type of its error, and the beginning of the message.
+type Mistake = (String, &'static str, &'static str);
+
+fn mistaken_requests() -> Vec<Mistake> {
+    let with = |change: fn(&mut Value), begin: &'static str| {
         let mut event = distribute(&TWO);
         change(&mut event["Distribute"]);
-        event.to_string()
+        (event.to_string(), "InvalidRequest", begin)
     };
-    let cases = [
-        (
-            with(|r| r["Targets"][0]["AccountId"] = json!("22222222222")),
-            "InvalidRequest",
+    vec![
+        with(
+            |r| r["Targets"][0]["AccountId"] = json!("22222222222"),
             "Targets[0].AccountId: ",
         ),
-        (
-            with(|r| r["Targets"][0]["AccountId"] = json!(SOURCE)),
-            "InvalidRequest",
+        with(
+            |r| r["Targets"][0]["AccountId"] = json!(SOURCE),
             "Targets[0].AccountId: ",
         ),
-        (
-            with(|r| r["Targets"][1] = r["Targets"][0].clone()),
-            "InvalidRequest",
+        with(
+            |r| r["Targets"][1] = r["Targets"][0].clone(),
             "Targets[1].AccountId: ",
         ),
-        (
-            with(|r| r["Targets"] = json!([])),
-            "InvalidRequest",
-            "Targets: ",
-        ),
-        (
-            with(|r| r["Colour"] = json!("red")),
-            "InvalidRequest",
-            "Colour: ",
-        ),
-        (
-            with(|r| r["Targets"][0]["KmsKeyId"] = json!(key_arn(TWO[1]))),
-            "InvalidRequest",
+        with(|r| r["Targets"] = json!([]), "Targets: "),
+        with(|r| r["Colour"] = json!("red"), "Colour: "),
+        with(
+            |r| r["Targets"][0]["KmsKeyId"] = json!(key_arn(TWO[1])),
             "Targets[0].KmsKeyId: ",
         ),
+    ]
+}
+
+fn mistaken_payloads() -> Vec<Mistake> {
+    vec![
         (
             "{\"Distribute\": ".to_owned(),
             "InvalidRequest",
@@ -91,8 +84,13 @@ async fn a_mistaken_event_is_refused_by_name_before_any_call() {
             "event: has 5000002 bytes",
         ),
         ("[".repeat(100_000), "InvalidRequest", "event: is not JSON"),
-    ];
-    for (payload, kind, begin) in cases {
+    ]
+}
+
+/// The parsers have tests of each mistake; this one goes through the whole function.
+#[tokio::test(start_paused = true)]
+async fn a_mistaken_event_is_refused_by_name_before_any_call() {
+    for (payload, kind, begin) in mistaken_requests().into_iter().chain(mistaken_payloads()) {
         let (error_type, message) = refused(&payload).await;
         assert_eq!(error_type, kind, "{message}");
         assert!(

@@ -222,16 +222,7 @@ async fn an_existing_copy_is_kept_when_the_source_has_changed() {
 async fn a_request_sent_again_after_its_run_ended_copies_what_was_deleted() {
     let sandbox = Sandbox::new(world(&TWO));
     to_the_end(&sandbox, &distribute(&TWO)).await;
-    let image = assert_one_image(&sandbox, TWO[0]);
-    sandbox.edit(|aws| {
-        assert!(aws.delete_image(&image.image_id));
-        assert!(
-            image
-                .snapshot_ids()
-                .iter()
-                .all(|id| aws.delete_snapshot(id))
-        );
-    });
+    delete_copies(&sandbox, TWO[0]);
     let again = to_the_end(&sandbox, &distribute(&TWO)).await;
     assert_eq!(again["Status"], "Succeeded", "{again}");
     assert_whole(&sandbox, &TWO);

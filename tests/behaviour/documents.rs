@@ -165,13 +165,18 @@ async fn policies_for_a_function_with_a_bucket_include_its_ledger() {
     }
 }
 
-/// The example, and the shape of the answer to it.
-#[tokio::test(start_paused = true)]
-async fn the_policies_reply_has_its_documented_shape() {
+/// Returns the answer to the documented example.
+async fn example_reply() -> Value {
     let example = include_str!("../../events/policies.json");
     let example: Value = serde_json::from_str(example).expect("an event");
     let reply = told(&example["Policies"]).await;
     assert_eq!(reply["Status"], "Succeeded");
+    reply
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policies_reply_names_the_principal_or_key_of_each_policy() {
+    let reply = example_reply().await;
     let shape: Vec<String> = policies(&reply)
         .iter()
         .map(|p| {
@@ -199,7 +204,11 @@ async fn the_policies_reply_has_its_documented_shape() {
             "target key 333333333333 us-east-1 alias/amis",
         ]
     );
-    let policies = policies(&reply);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trust_policy_in_the_policies_reply_names_the_function_only() {
+    let policies = policies(&example_reply().await);
     assert_eq!(
         policies[2]["Document"],
         json!({"Version": "2012-10-17", "Statement": [{
@@ -216,6 +225,11 @@ async fn the_policies_reply_has_its_documented_shape() {
         policies[2]["Reasons"],
         json!({"sts:AssumeRole": "the function, and nobody else"})
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policies_reply_has_a_template_for_each_account() {
+    let reply = example_reply().await;
     let templates = &reply["CloudFormation"];
     let kinds = |account: &str| -> Vec<String> {
         let resources = templates[account]["Resources"]

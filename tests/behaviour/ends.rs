@@ -383,11 +383,7 @@ async fn an_opening_made_after_its_closing_is_closed_again() {
 async fn a_closing_joined_by_another_process_is_finished_by_it() {
     let sandbox = Sandbox::new(world(&[(ONE, HOME)]));
     sandbox.set_fault(|call| {
-        let removes = call
-            .params
-            .get("OperationType")
-            .is_some_and(|o| o == "remove");
-        if removes && call.params.values().any(|value| value == ROOT) {
+        if removes(call) && call.params.values().any(|value| value == ROOT) {
             Fault::Delay(Duration::from_secs(10))
         } else {
             Fault::None

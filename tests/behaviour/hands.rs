@@ -110,11 +110,7 @@ async fn a_share_begun_while_a_copy_closes_keeps_its_openings() {
         let seen = closing.clone();
         // From its first removal on, the copy's calls take a second each.
         sandbox.set_fault(move |call| {
-            let removes = call
-                .params
-                .get("OperationType")
-                .is_some_and(|o| o == "remove");
-            if removes && !seen.swap(true, Ordering::SeqCst) {
+            if removes(call) && !seen.swap(true, Ordering::SeqCst) {
                 return Fault::Delay(Duration::from_millis(100 * late));
             }
             Fault::Delay(Duration::from_millis(70))

@@ -113,15 +113,16 @@ fn denied(account: &str, action: &str) -> World {
         .account(Account::new(MANAGEMENT).parent("r-ab12"))
 }
 
-fn pitfalls() -> Vec<Pitfall> {
-    let plain = || asked(TARGET, &json!({}));
-    let by_hand = || asked(TARGET, &json!({"KeyAccess": "None"}));
-    let scaling = || {
-        asked(
-            TARGET,
-            &json!({"ServiceLinkedRoles": "autoscaling.amazonaws.com"}),
-        )
-    };
+fn plain() -> Value {
+    asked(TARGET, &json!({}))
+}
+
+fn by_hand() -> Value {
+    asked(TARGET, &json!({"KeyAccess": "None"}))
+}
+
+/// The target cannot see the snapshot: other automation removes its permission.
+fn unshared() -> Vec<Pitfall> {
     let unshared = |made, world| Pitfall {
         unshared: true,
         ..pitfall(
@@ -132,16 +133,6 @@ fn pitfalls() -> Vec<Pitfall> {
             &["createVolumePermission", SOURCE],
         )
     };
-    let mut roleless = consumer(TARGET.0, &[HOME]);
-    roleless.roles[0].policies.push(documented("LetLaunch"));
-    let launching = consumer(TARGET.0, &[HOME]).role(Role::service_linked(
-        "autoscaling.amazonaws.com",
-        "AWSServiceRoleForAutoScaling",
-    ));
-    let mut in_the_wrong_region = asked(ABROAD, &json!({}));
-    in_the_wrong_region["Targets"][0]["KmsKeyId"] = json!(key_arn(TARGET).rsplit('/').next());
-    let mut key_at_home = consumer(ABROAD.0, &[HOME, ABROAD.1]);
-    key_at_home.keys.retain(|key| key.region == HOME);
     vec![
         unshared(
             "other automation takes the permission away before the copy begins",
@@ -151,6 +142,24 @@ fn pitfalls() -> Vec<Pitfall> {
             "other automation takes the permission away while it is copied",
             world(&[TARGET]),
         ),
+    ]
+}
+
+/// The target cannot launch.
+fn launching() -> Vec<Pitfall> {
+    let scaling = || {
+        asked(
+            TARGET,
+            &json!({"ServiceLinkedRoles": "autoscaling.amazonaws.com"}),
+        )
+    };
+    let mut roleless = consumer(TARGET.0, &[HOME]);
+    roleless.roles[0].policies.push(documented("LetLaunch"));
+    let launching = consumer(TARGET.0, &[HOME]).role(Role::service_linked(
+        "autoscaling.amazonaws.com",
+        "AWSServiceRoleForAutoScaling",
+    ));
+    vec![
         pitfall(
             ("the target cannot launch", "Auto Scaling has no role there"),
             two(producer(), roleless),
@@ -168,19 +177,21 @@ fn pitfalls() -> Vec<Pitfall> {
             "LaunchGrantMissing",
             &["kms:ListGrants", "kms:CreateGrant"],
         ),
+    ]
+}
+
+/// AWS denies a call: a policy of a role or key lacks it.
+fn denied_by_policies() -> Vec<Pitfall> {
+    let without_grants = json!([{"Effect": "Allow", "Resource": "*",
+        "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+        "Action": ["kms:DescribeKey", "kms:ListGrants", "kms:RevokeGrant", "kms:PutKeyPolicy"]}]);
+    vec![
         pitfall(
             (
                 "AccessDeniedException",
                 "the function may not make grants on the source key",
             ),
-            two(
-                key_policy(
-                    &json!([{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Resource": "*",
-                    "Action": ["kms:DescribeKey", "kms:ListGrants", "kms:RevokeGrant",
-                    "kms:PutKeyPolicy"]}]),
-                ),
-                consumer(TARGET.0, &[HOME]),
-            ),
+            two(key_policy(&without_grants), consumer(TARGET.0, &[HOME])),
             plain(),
             "SharingFailed",
             &["kms:CreateGrant", SOURCE_KEY],
@@ -226,6 +237,16 @@ fn pitfalls() -> Vec<Pitfall> {
             "RoleNotAssumable",
             &["trust policy", "sts:AssumeRole"],
         ),
+    ]
+}
+
+/// The AMI is not made in another Region.
+fn in_another_region() -> Vec<Pitfall> {
+    let mut in_the_wrong_region = asked(ABROAD, &json!({}));
+    in_the_wrong_region["Targets"][0]["KmsKeyId"] = json!(key_arn(TARGET).rsplit('/').next());
+    let mut key_at_home = consumer(ABROAD.0, &[HOME, ABROAD.1]);
+    key_at_home.keys.retain(|key| key.region == HOME);
+    vec![
         pitfall(
             (
                 "the AMI is not made in another Region",
@@ -249,6 +270,12 @@ fn pitfalls() -> Vec<Pitfall> {
             "RegionNotEnabled",
             &["enable the Region us-east-1"],
         ),
+    ]
+}
+
+/// EC2 accepts the copy, which ends in error: the key is not accessible.
+fn inaccessible_keys() -> Vec<Pitfall> {
+    vec![
         pitfall(
             (
                 "Given key ID is not accessible",
@@ -305,6 +332,12 @@ fn pitfalls() -> Vec<Pitfall> {
             "SourceKeyDenied",
             &["With KeyAccess None", "policy of that key"],
         ),
+    ]
+}
+
+/// A service control policy denies a call.
+fn controlled() -> Vec<Pitfall> {
+    vec![
         pitfall(
             (
                 "a service control policy",
@@ -346,6 +379,20 @@ fn pitfalls() -> Vec<Pitfall> {
             &["service control policy"],
         ),
     ]
+}
+
+fn pitfalls() -> Vec<Pitfall> {
+    [
+        unshared(),
+        launching(),
+        denied_by_policies(),
+        in_another_region(),
+        inaccessible_keys(),
+        controlled(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 async fn meet(sandbox: &Sandbox, pitfall: &Pitfall) -> Value {

@@ -205,7 +205,8 @@ async fn obstacles_of_names_tags_and_quotas_are_found() {
     // The organisation wants a tag that the request has not.
     let policy = json!({"Version": "2012-10-17",
         "Statement": [{"Effect": "Deny", "Resource": "arn:aws:ec2:*::snapshot/*",
-        "Action": "ec2:CopySnapshot", "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}}]});
+        "Action": "ec2:CopySnapshot",
+        "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}}]});
     let bound = looked_into(TARGET.0)
         .organization("o-abcdefghij")
         .service_control_policy(FULL_AWS_ACCESS)

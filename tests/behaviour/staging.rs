@@ -460,25 +460,9 @@ async fn a_snapshot_with_only_the_tag_of_the_run_survives_the_end_of_staging() {
 async fn the_verification_of_an_attempt_keeps_staged_copies_of_the_next() {
     let sandbox = Sandbox::new(staged_world(1, &TWO));
     to_the_end(&sandbox, &wish(&TWO)).await;
-    let image = assert_one_image(&sandbox, TWO[0]);
-    sandbox.edit(|aws| {
-        assert!(aws.delete_image(&image.image_id));
-        assert!(
-            image
-                .snapshot_ids()
-                .iter()
-                .all(|id| aws.delete_snapshot(id))
-        );
-    });
+    delete_copies(&sandbox, TWO[0]);
     tokio::time::sleep(Duration::from_mins(15)).await;
-    let mut short = invocation(&sandbox);
-    short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-    let event = wish(&TWO).to_string();
-    let reply = function(&sandbox)
-        .await
-        .handle(&event, &short)
-        .await
-        .expect("begins");
+    let reply = short_call(&sandbox, &wish(&TWO)).await;
     assert_eq!(sandbox.snapshots(SOURCE, HOME).len(), 3, "{reply}");
     tokio::time::sleep(Duration::from_mins(1)).await;
     let swept = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
@@ -504,11 +488,8 @@ async fn a_staged_copy_that_showed_late_is_deleted_by_the_verification() {
             _ => Fault::None,
         },
     );
-    let mut short = invocation(&sandbox);
-    short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-    let event = wish(&TWO).to_string();
-    let begun = function(&sandbox).await.handle(&event, &short).await;
-    assert_eq!(begun.expect("begins")["Status"], "Continue");
+    let begun = short_call(&sandbox, &wish(&TWO)).await;
+    assert_eq!(begun["Status"], "Continue");
     assert!(sandbox.snapshots(SOURCE, HOME).len() > 2);
     sandbox.set_fault(|call| match call.operation.as_str() {
         "AssumeRole" | "CopySnapshot" => refuse(403, "AccessDenied"),

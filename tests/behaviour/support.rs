@@ -18,8 +18,10 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::HttpClient;
 use serde_json::{Value, json};
 
+mod acts;
 mod promises;
 
+pub use acts::*;
 pub use promises::*;
 
 pub const SOURCE: &str = "111111111111";

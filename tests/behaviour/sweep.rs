@@ -5,21 +5,18 @@ use std::time::Duration;
 use amiferry::error::Error;
 use amiferry::handler::Handler;
 use amiferry::setup::Settings;
-use amiferry_sandbox::{Fault, Sandbox, World};
+use amiferry_sandbox::{Call, Fault, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// A run that died right after it had opened the source.
+fn copies(call: &Call) -> bool {
+    call.operation == "CopySnapshot"
+}
+
+/// Plays a run that dies right after it has opened the source.
 async fn dead(sandbox: &Sandbox) {
-    sandbox.set_fault(|call| match call.operation.as_str() {
-        "CopySnapshot" => Fault::HangBefore,
-        _ => Fault::None,
-    });
-    let begun =
-        tokio::time::timeout(Duration::from_mins(1), call(sandbox, &distribute(&TWO))).await;
-    assert!(begun.is_err(), "it hangs");
-    sandbox.clear_fault();
+    killed_at(sandbox, &distribute(&TWO), copies).await;
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 2);
 }
 
@@ -34,17 +31,11 @@ async fn a_dead_run_is_closed_by_the_sweeper_after_fifty_hours() {
     sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
     dead(&sandbox).await;
     let young = sweep(&sandbox).await;
-    assert_eq!(
-        (
-            young["Closed"].as_array().unwrap().len(),
-            young["Alive"].as_array().unwrap().len()
-        ),
-        (0, 1)
-    );
+    assert_eq!((count(&young, "Closed"), count(&young, "Alive")), (0, 1));
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 2);
     tokio::time::sleep(Duration::from_hours(51)).await;
     let old = sweep(&sandbox).await;
-    assert_eq!(old["Closed"].as_array().unwrap().len(), 1, "{old}");
+    assert_eq!(count(&old, "Closed"), 1, "{old}");
     assert_closed_but(&sandbox, &["999999999999"]);
     let again = sweep(&sandbox).await;
     assert_eq!(
@@ -53,32 +44,18 @@ async fn a_dead_run_is_closed_by_the_sweeper_after_fifty_hours() {
     );
 }
 
+fn count(swept: &Value, key: &str) -> usize {
+    swept[key].as_array().expect("a list").len()
+}
+
 /// The sweeper reads a closed resource again fifteen minutes later. It closes a late opening, and
 /// forgets the closing once nothing is open.
 #[tokio::test(start_paused = true)]
 async fn a_closing_is_verified_after_fifteen_minutes_and_then_forgotten() {
     let sandbox = Sandbox::new(world(&TWO));
-    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
-    let receipt = reply["Result"]["Receipt"]
-        .as_array()
-        .expect("a receipt")
-        .clone();
-    let what: Vec<&str> = receipt.iter().filter_map(|r| r["What"].as_str()).collect();
-    assert_eq!(
-        what,
-        ["grant", "createVolumePermission", "createVolumePermission"]
-    );
-    for opening in &receipt {
-        assert_eq!(opening["Accounts"], json!(["222222222222", "333333333333"]));
-        assert!(
-            opening["ClosedAt"].as_str() > opening["OpenedAt"].as_str(),
-            "{opening}"
-        );
-        assert_eq!(opening["ReadBack"]["Open"], Value::Null, "{opening}");
-        assert_eq!(opening["Verified"], Value::Null);
-    }
+    to_the_end(&sandbox, &distribute(&TWO)).await;
     assert_eq!(sweep(&sandbox).await["Verified"], json!([]), "too early");
-    // A process that was slow, and died right after.
+    // A slow process permits an account after the closing, and dies.
     sandbox.edit(|aws| assert!(aws.share_snapshot(ROOT, "222222222222")));
     tokio::time::sleep(Duration::from_mins(16)).await;
     let verified = sweep(&sandbox).await["Verified"].clone();
@@ -91,34 +68,46 @@ async fn a_closing_is_verified_after_fifteen_minutes_and_then_forgotten() {
     assert_closed(&sandbox);
     // A resource that was found open is verified once more: reads may lag behind by a minute.
     tokio::time::sleep(Duration::from_mins(16)).await;
-    assert_eq!(
-        sweep(&sandbox).await["Verified"].as_array().map(Vec::len),
-        Some(1)
-    );
+    assert_eq!(count(&sweep(&sandbox).await, "Verified"), 1);
     let objects = sandbox.objects(BUCKET);
-    assert!(
-        objects.keys().all(|key| key.starts_with("runs/")),
-        "{:?}",
-        objects.keys()
+    let left: Vec<&String> = objects.keys().collect();
+    assert!(left.iter().all(|key| key.starts_with("runs/")), "{left:?}");
+    assert_eq!(
+        sweep(&sandbox).await,
+        json!({"Closed": [], "Alive": [], "Verified": []})
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_names_each_opening_and_its_verification_and_is_kept_for_ninety_days() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    let receipt = reply["Result"]["Receipt"].as_array().expect("a receipt");
+    let what: Vec<&str> = receipt.iter().filter_map(|r| r["What"].as_str()).collect();
+    assert_eq!(
+        what,
+        ["grant", "createVolumePermission", "createVolumePermission"]
+    );
+    for opening in receipt {
+        assert_eq!(opening["Accounts"], json!(["222222222222", "333333333333"]));
+        let times = (opening["OpenedAt"].as_str(), opening["ClosedAt"].as_str());
+        assert!(times.0 < times.1, "{opening}");
+        assert_eq!(opening["ReadBack"]["Open"], Value::Null, "{opening}");
+        assert_eq!(opening["Verified"], Value::Null);
+    }
+    tokio::time::sleep(Duration::from_mins(16)).await;
+    sweep(&sandbox).await;
+    let objects = sandbox.objects(BUCKET);
     let run: Value = serde_json::from_slice(objects.values().next().expect("a run")).expect("JSON");
     assert_eq!(run["Status"], "Ended");
     for opening in run["Receipt"].as_array().expect("a receipt") {
         assert!(opening["Verified"]["At"].is_string(), "{opening}");
     }
-    assert_eq!(
-        sweep(&sandbox).await,
-        json!({"Closed": [], "Alive": [], "Verified": []})
-    );
-    // The receipt is kept for ninety days.
     for (days, there) in [(89, true), (2, false)] {
         tokio::time::sleep(Duration::from_hours(24 * days)).await;
         sweep(&sandbox).await;
-        assert_eq!(
-            !sandbox.objects(BUCKET).is_empty(),
-            there,
-            "{days} days later"
-        );
+        let kept = !sandbox.objects(BUCKET).is_empty();
+        assert_eq!(kept, there, "{days} days later");
     }
 }
 
@@ -209,14 +198,9 @@ async fn an_unencrypted_source_of_a_dead_run_is_closed_by_the_sweeper() {
             aws.share_snapshot(ROOT, "999999999999") && aws.share_snapshot(DATA, "999999999999")
         );
     });
-    sandbox.set_fault(|call| match call.operation.as_str() {
-        "CopySnapshot" => Fault::HangBefore,
-        _ => Fault::None,
-    });
-    drop(tokio::time::timeout(Duration::from_mins(1), call(&sandbox, &distribute(&TWO))).await);
-    sandbox.clear_fault();
+    killed_at(&sandbox, &distribute(&TWO), copies).await;
     tokio::time::sleep(Duration::from_hours(51)).await;
-    assert_eq!(sweep(&sandbox).await["Closed"].as_array().unwrap().len(), 1);
+    assert_eq!(count(&sweep(&sandbox).await, "Closed"), 1);
     assert_closed_but(&sandbox, &["999999999999"]);
 }
 
@@ -267,20 +251,7 @@ async fn a_closing_that_the_sweeper_cannot_finish_is_an_error_with_commands() {
 #[tokio::test(start_paused = true)]
 async fn a_closing_stopped_half_way_is_finished_and_keeps_permissions_of_others() {
     let sandbox = Sandbox::new(world(&TWO));
-    sandbox.set_fault(|call| {
-        let removes = call
-            .params
-            .get("OperationType")
-            .is_some_and(|o| o == "remove");
-        if removes {
-            Fault::HangBefore
-        } else {
-            Fault::None
-        }
-    });
-    let run = tokio::time::timeout(Duration::from_mins(2), call(&sandbox, &distribute(&TWO))).await;
-    assert!(run.is_err(), "it hangs");
-    sandbox.clear_fault();
+    killed_at(&sandbox, &distribute(&TWO), removes).await;
     sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
     assert_eq!(
         sandbox.snapshots(SOURCE, HOME)[0]
@@ -328,10 +299,7 @@ async fn a_verification_keeps_preexisting_permissions_and_those_of_a_share() {
     to_the_end(&sandbox, &distribute(&TWO)).await;
     to_the_end(&sandbox, &share("333333333333", false)).await;
     tokio::time::sleep(Duration::from_mins(16)).await;
-    assert_eq!(
-        sweep(&sandbox).await["Verified"].as_array().map(Vec::len),
-        Some(3)
-    );
+    assert_eq!(count(&sweep(&sandbox).await, "Verified"), 3);
     assert_eq!(on_root(&sandbox), ["222222222222", "333333333333"]);
 }
 
@@ -363,21 +331,7 @@ async fn a_grant_made_after_its_closing_is_revoked_by_the_verification() {
 async fn a_half_closed_share_finished_by_the_sweeper_keeps_its_other_account() {
     let sandbox = Sandbox::new(world(&TWO));
     to_the_end(&sandbox, &share("222222222222,333333333333", false)).await;
-    sandbox.set_fault(|call| {
-        let removes = call
-            .params
-            .get("OperationType")
-            .is_some_and(|o| o == "remove");
-        if removes {
-            Fault::HangBefore
-        } else {
-            Fault::None
-        }
-    });
-    let end = share("222222222222", true);
-    let ending = tokio::time::timeout(Duration::from_mins(2), call(&sandbox, &end)).await;
-    assert!(ending.is_err(), "it hangs");
-    sandbox.clear_fault();
+    killed_at(&sandbox, &share("222222222222", true), removes).await;
     assert_eq!(on_root(&sandbox).len(), 2);
     tokio::time::sleep(Duration::from_mins(15)).await;
     sweep(&sandbox).await;

@@ -69,7 +69,7 @@ pub const FOREIGN_IMAGE: &str = "ami-0fffffffffffffff1";
 pub const FOREIGN_SNAPSHOT: &str = "snap-0fffffffffffffff1";
 
 impl Hand {
-    /// Does it, if what it is about is there.
+    /// Performs the act, if its object exists.
     pub fn meddle(self, sandbox: &Sandbox, places: &[Place]) {
         if self == Self::GrantsRevoked {
             let grants = sandbox.grants(SOURCE_KEY);
@@ -98,26 +98,17 @@ impl Hand {
             Self::RoleDropped => aws.drop_principal(&role),
             Self::KeyDisabled => aws.disable_key(&key_arn((account, region))),
             Self::SourceKeyDisabled => aws.disable_key(SOURCE_KEY),
-            Self::KeyPolicyChanged => {
-                let policy = format!(
-                    r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow",
-                        "Principal": {{"AWS": "arn:aws:iam::{account}:root"}},
-                        "Action": ["kms:Describe*", "kms:PutKeyPolicy"], "Resource": "*"}}]}}"#
-                );
-                let changed = aws.set_key_policy(&key_arn((account, region)), &policy);
-                changed.expect("a policy")
-            }
+            Self::KeyPolicyChanged => narrow_key_policy(aws, (account, region)),
             Self::ServiceControlPolicy => aws
                 .set_service_control_policies(account, &[NO_COPIES])
                 .expect("a policy"),
             Self::AccountSuspended => aws.suspend_account(account),
             Self::GrantsRevoked => true,
             Self::QuotaFull => {
-                let limits = Limits {
+                aws.set_limits(Limits {
                     concurrent_copies: 0,
                     ..Limits::default()
-                };
-                aws.set_limits(limits);
+                });
                 true
             }
             Self::SourceDeregistered => aws.delete_image(AMI),
@@ -136,6 +127,17 @@ impl Hand {
             Self::NameTaken => foreign(aws, account, region, "golden-copied-from-111111111111"),
         });
     }
+}
+
+/// Takes the use of a target's key from every principal of its account.
+fn narrow_key_policy(aws: &mut Aws, (account, region): Place) -> bool {
+    let policy = format!(
+        r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow",
+            "Principal": {{"AWS": "arn:aws:iam::{account}:root"}},
+            "Action": ["kms:Describe*", "kms:PutKeyPolicy"], "Resource": "*"}}]}}"#
+    );
+    let changed = aws.set_key_policy(&key_arn((account, region)), &policy);
+    changed.expect("a policy")
 }
 
 /// Another's image in a target, as it is at most once.

@@ -117,23 +117,8 @@ fn target_is_sound(
         .flatten()
         .filter(|t| t["AccountId"] == account && t["Region"] == region)
         .collect();
-    let succeeded = says.iter().filter(|t| t["Status"] == "Succeeded");
-    for target in succeeded.clone() {
-        promise!(
-            images
-                .first()
-                .is_some_and(|image| target["ImageId"] == image.image_id),
-            "{place:?} is said to have {}, has {:?}",
-            target["ImageId"],
-            images.first().map(|i| &i.image_id)
-        );
-    }
-    if succeeded.count() > 0 && schedule.hands.is_empty() && !is_stuck {
-        let whole = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            drop(assert_one_image(sandbox, place));
-        }));
-        promise!(whole.is_ok(), "{place:?}: the image is not whole");
-    }
+    let undisturbed = schedule.hands.is_empty() && !is_stuck;
+    successes_are_true(sandbox, place, &says, images.first(), undisturbed)?;
     // Without an image there is nothing to launch, so no grant to launch may stay.
     let launching = sandbox.grants(&key_arn(place));
     promise!(
@@ -149,6 +134,32 @@ fn target_is_sound(
             images.is_empty() && there.is_empty(),
             "{place:?} was asked for by nobody"
         );
+    }
+    Ok(())
+}
+
+/// Checks that the image of each success exists, and is whole where nobody disturbed the run.
+fn successes_are_true(
+    sandbox: &Sandbox,
+    place: Place,
+    says: &[&Value],
+    image: Option<&Image>,
+    undisturbed: bool,
+) -> Result<(), String> {
+    let succeeded = says.iter().filter(|t| t["Status"] == "Succeeded");
+    for target in succeeded.clone() {
+        promise!(
+            image.is_some_and(|image| target["ImageId"] == image.image_id),
+            "{place:?} is said to have {}, has {:?}",
+            target["ImageId"],
+            image.map(|i| &i.image_id)
+        );
+    }
+    if succeeded.count() > 0 && undisturbed {
+        let whole = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            drop(assert_one_image(sandbox, place));
+        }));
+        promise!(whole.is_ok(), "{place:?}: the image is not whole");
     }
     Ok(())
 }

@@ -169,18 +169,59 @@ pub struct Schedule {
     pub wants: Wants,
 }
 
+impl Run {
+    /// Draws the way of driving the `n`-th request.
+    fn drawn(
+        random: &mut Random,
+        n: u64,
+        request: Value,
+        places: Vec<Place>,
+        wants: Wants,
+    ) -> Self {
+        let killed = (0..random.pick(&[0, 0, 1, 2, 4]))
+            .map(|_| random.below(200))
+            .collect();
+        Self {
+            way: match random.pick(&[
+                Way::Calls,
+                Way::Forgetful,
+                Way::Doubled,
+                Way::Machine,
+                Way::Machine,
+            ]) {
+                // The machine's part is copying.
+                Way::Machine if wants.share => Way::Calls,
+                way => way,
+            },
+            event: json!({ "Distribute": request }),
+            places,
+            begins: if n == 0 {
+                0
+            } else {
+                random.pick(&[0, 0, 7, 90, 500])
+            },
+            killed,
+            timeout: random.pick(&[900, 900, 900, 60, 30]),
+            // EC2 accepts a clock that is wrong by five minutes.
+            skew: random.pick(&[0, 0, 0, 0, -200, -20, 20, 200]),
+            attempts: 3,
+        }
+    }
+}
+
+fn some_places(random: &mut Random) -> Vec<Place> {
+    let mut places: Vec<Place> = FOUR.into_iter().filter(|_| random.chance(55)).collect();
+    if places.is_empty() {
+        places.push(random.pick(&FOUR));
+    }
+    places
+}
+
 impl Schedule {
     pub fn of(seed: u64) -> Self {
         let mut random = Random::of(seed);
-        let some = |random: &mut Random| -> Vec<Place> {
-            let mut places: Vec<Place> = FOUR.into_iter().filter(|_| random.chance(55)).collect();
-            if places.is_empty() {
-                places.push(random.pick(&FOUR));
-            }
-            places
-        };
         let wants = Wants::of(seed);
-        let places = some(&mut random);
+        let places = some_places(&mut random);
         let count = random.pick(&[1, 1, 1, 2, 2, 3]);
         // Direct calls for a lasting share add to each other's; what they are to come to is one
         // list.
@@ -190,41 +231,14 @@ impl Schedule {
             let its = if n == 0 || alike {
                 places.clone()
             } else {
-                some(&mut random)
+                some_places(&mut random)
             };
             let mut request = request(&its);
             if !alike {
                 request["Tags"] = json!({"stage": format!("run-{n}")});
             }
             wants.put_into(&mut request);
-            let killed = (0..random.pick(&[0, 0, 1, 2, 4]))
-                .map(|_| random.below(200))
-                .collect();
-            runs.push(Run {
-                way: match random.pick(&[
-                    Way::Calls,
-                    Way::Forgetful,
-                    Way::Doubled,
-                    Way::Machine,
-                    Way::Machine,
-                ]) {
-                    // The machine's part is copying.
-                    Way::Machine if wants.share => Way::Calls,
-                    way => way,
-                },
-                event: json!({ "Distribute": request }),
-                places: its,
-                begins: if n == 0 {
-                    0
-                } else {
-                    random.pick(&[0, 0, 7, 90, 500])
-                },
-                killed,
-                timeout: random.pick(&[900, 900, 900, 60, 30]),
-                // EC2 takes five minutes.
-                skew: random.pick(&[0, 0, 0, 0, -200, -20, 20, 200]),
-                attempts: 3,
-            });
+            runs.push(Run::drawn(&mut random, n, request, its, wants));
         }
         let hands = (0..random.pick(&[0, 0, 0, 1, 1, 2]))
             .map(|_| (random.below(600), random.pick(&HANDS)))
@@ -236,8 +250,8 @@ impl Schedule {
         } else {
             random.pick(&[2, 10, 30])
         };
-        // Numbers of its own, as there. Where most calls fail for ever, nothing would begin without
-        // retries.
+        // Drawn from numbers of its own, which leave the others as they were. Where most calls fail
+        // for ever, no run would begin without retries.
         if percent < 60 && Random::of(seed ^ 0xA77E).chance(25) {
             for run in &mut runs {
                 run.attempts = 1;

@@ -124,14 +124,16 @@ fn target_of(reply: &Value) -> &Value {
     target(reply, TARGET)
 }
 
+/// Returns the findings about `CopyCompletionMinutes`.
+fn warnings(reply: &Value) -> Vec<Value> {
+    let findings = reply["Findings"].as_array().expect("Findings").iter();
+    let ours = findings.filter(|f| f["Check"] == "CopyCompletionMinutes");
+    ours.cloned().collect()
+}
+
 /// EC2 copies 500 MiB of a snapshot a second at most, which is 439 GiB in a quarter of an hour.
 #[tokio::test(start_paused = true)]
 async fn copies_too_large_for_the_requested_time_cause_a_warning() {
-    let warnings = |reply: &Value| -> Vec<Value> {
-        let findings = reply["Findings"].as_array().expect("Findings").iter();
-        let ours = findings.filter(|f| f["Check"] == "CopyCompletionMinutes");
-        ours.cloned().collect()
-    };
     for (gib, minutes, least) in [
         (439, 15, None),
         (440, 15, Some(30)),
@@ -174,6 +176,11 @@ async fn copies_too_large_for_the_requested_time_cause_a_warning() {
         );
         assert_eq!(reply["Status"], "Ready", "slower is no failure: {reply}");
     }
+}
+
+/// EC2 makes copies with `CopyCompletionMinutes` one after another.
+#[tokio::test(start_paused = true)]
+async fn copies_that_exceed_the_requested_time_together_cause_one_warning() {
     let sandbox = sandbox(producer(), [looked_into(TARGET.0), looked_into(OTHER.0)]);
     let mut wish = request(&[TARGET, OTHER]);
     wish["CopyCompletionMinutes"] = json!(480);
@@ -185,7 +192,7 @@ async fn copies_too_large_for_the_requested_time_cause_a_warning() {
         reason.contains("one after another") && reason.contains("up to 960 minutes"),
         "{reason}"
     );
-    // Without a time there is nothing to hold to.
+    // A request without a time has nothing to exceed.
     let reply = look(&sandbox, &request(&[TARGET, OTHER])).await;
     assert_eq!(warnings(&reply), Vec::<Value>::new());
 }

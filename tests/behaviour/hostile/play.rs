@@ -29,28 +29,12 @@ pub fn play(name: &'static str, bounded: u64, one: One) {
     let only = setting("AMIFERRY_FUZZ_SEED");
     let count = only.map_or_else(|| setting("AMIFERRY_FUZZ_COUNT").unwrap_or(bounded), |_| 1);
     let seeds = only.map_or(0..count, |seed| seed..seed + 1);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let began = Instant::now();
-    let (tell, told) = mpsc::channel();
-    for thread in 0..threads {
-        let (tell, seeds) = (tell.clone(), seeds.clone());
-        std::thread::spawn(move || {
-            for seed in seeds.filter(|seed| seed % threads == thread) {
-                let sent = tell.send((seed, None));
-                if sent
-                    .and_then(|()| tell.send((seed, Some(played(seed, one)))))
-                    .is_err()
-                {
-                    return;
-                }
-            }
-        });
-    }
-    drop(tell);
+    let outcomes = play_all(&seeds, one);
     let (mut at_work, mut counts) = (BTreeMap::new(), BTreeMap::<String, u64>::new());
     let mut failures = Vec::new();
     loop {
-        match told.recv_timeout(PATIENCE) {
+        match outcomes.recv_timeout(PATIENCE) {
             Ok((seed, None)) => drop(at_work.insert(seed, Instant::now())),
             Ok((seed, Some(result))) => {
                 at_work.remove(&seed);
@@ -86,6 +70,30 @@ pub fn play(name: &'static str, bounded: u64, one: One) {
         "{} of {count} failed:\n{shown}",
         failures.len()
     );
+}
+
+/// A seed, and the outcome of its case once that has ended.
+type Outcome = (u64, Option<Result<String, String>>);
+
+/// Plays the cases on all processors. Each case reports when it begins and when it ends.
+fn play_all(seeds: &std::ops::Range<u64>, one: One) -> mpsc::Receiver<Outcome> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let (tell, outcomes) = mpsc::channel();
+    for thread in 0..threads {
+        let (tell, seeds) = (tell.clone(), seeds.clone());
+        std::thread::spawn(move || {
+            for seed in seeds.filter(|seed| seed % threads == thread) {
+                let sent = tell.send((seed, None));
+                if sent
+                    .and_then(|()| tell.send((seed, Some(played(seed, one)))))
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+    }
+    outcomes
 }
 
 fn again(name: &str, seed: u64) -> String {

@@ -118,6 +118,7 @@ async fn drive(sandbox: &Sandbox, payload: &str) -> Result<String, String> {
     Err(format!("does not end: {MOST_CALLS} calls"))
 }
 
+/// Checks that the things of others are untouched, and that nothing was opened beyond the payload.
 fn check(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
     nothing_is_public(sandbox)?;
     let (account, region) = TWO[0];
@@ -154,6 +155,12 @@ fn check(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
             "a snapshot that is none of the image's is shared: {permitted:?}"
         ));
     }
+    only_named_principals_were_permitted(sandbox, payload)
+}
+
+/// Checks that no call gave anything to a principal that the payload does not name, or changed the
+/// snapshot of others.
+fn only_named_principals_were_permitted(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
     for call in sandbox
         .ledger()
         .iter()
@@ -169,7 +176,9 @@ fn check(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
             .filter(|(key, _)| key.starts_with("UserId."));
         for (_, user) in users.filter(|_| given) {
             if !payload.contains(user.as_str()) {
-                return Err(format!("{user} was let in, whom nobody named"));
+                return Err(format!(
+                    "{user} was permitted, and the payload does not name it"
+                ));
             }
         }
         if call.params.values().any(|value| value.contains(OTHER)) {

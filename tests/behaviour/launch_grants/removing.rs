@@ -27,6 +27,12 @@ pub async fn send(
     answer
 }
 
+/// Deletes the resource that was created with this answer.
+async fn delete(stack: &Stack, wish: &Value, created: &Value) {
+    let id = Some(&created["PhysicalResourceId"]);
+    send(stack, "Delete", "One", wish, id).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_grants_go_with_the_last_copy_under_the_key() {
     let stack = Stack::of(launching_world()).await;
@@ -51,14 +57,7 @@ async fn launch_grants_go_with_the_last_copy_under_the_key() {
         .edit(|aws| aws.add_snapshot(place.0, other))
         .expect("it can be");
 
-    send(
-        &stack,
-        "Delete",
-        "One",
-        &wish,
-        Some(&one["PhysicalResourceId"]),
-    )
-    .await;
+    delete(&stack, &wish, &one).await;
     assert_nothing(&stack.sandbox, &TWO[1..]);
     assert_eq!(
         grantees(&stack.sandbox, &key_arn(TWO[0])),
@@ -76,14 +75,7 @@ async fn launch_grants_go_with_the_last_copy_under_the_key() {
         .sandbox
         .edit(|aws| assert!(aws.delete_snapshot("snap-0123456789abcdeff")));
     let one = send(&stack, "Create", "One", &wish, None).await;
-    send(
-        &stack,
-        "Delete",
-        "One",
-        &wish,
-        Some(&one["PhysicalResourceId"]),
-    )
-    .await;
+    delete(&stack, &wish, &one).await;
     let left: Vec<Option<String>> = sandbox_names(&stack);
     assert_eq!(
         left,

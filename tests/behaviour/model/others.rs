@@ -93,27 +93,8 @@ impl Others {
                 let ids: Vec<String> = ours.map(|g| g.grant_id).collect();
                 self.revoke(&ids, *n, told).await;
             }
-            Theirs::Tag(thing, n) => {
-                let tag = Tag::builder()
-                    .key(format!("theirs-{n}"))
-                    .value("as they say")
-                    .build();
-                let call = self
-                    .ec2((SOURCE, HOME))
-                    .create_tags()
-                    .resources(thing.id())
-                    .tags(tag);
-                call.send().await.expect("an administrator may tag");
-            }
-            Theirs::Untag(thing, n) => {
-                let tag = Tag::builder().key(format!("theirs-{n}")).build();
-                let call = self
-                    .ec2((SOURCE, HOME))
-                    .delete_tags()
-                    .resources(thing.id())
-                    .tags(tag);
-                call.send().await.expect("an administrator may untag");
-            }
+            Theirs::Tag(thing, n) => self.tag(*thing, *n).await,
+            Theirs::Untag(thing, n) => self.untag(*thing, *n).await,
             Theirs::Snapshot { place, like_ours } => {
                 self.snapshot(sandbox, *place, *like_ours, told).await;
             }
@@ -122,44 +103,75 @@ impl Others {
                 self.retag(sandbox, *place, *which, *key, told).await;
             }
             Theirs::DeleteCopy { place, which } => {
-                let ids = our_snapshots(sandbox, PLACES[*place], told);
-                if let Some(id) = ids.get(*which % ids.len().max(1)) {
-                    let images = sandbox.images(PLACES[*place].0, PLACES[*place].1);
-                    let stand_on_it = images.into_iter().filter(|i| i.snapshot_ids().contains(id));
-                    {
-                        let mut told = told.lock().expect("told");
-                        told.hinder_all();
-                        // EC2 refuses the root device's snapshot only.
-                        let disputed: Vec<String> = stand_on_it.map(|i| i.image_id).collect();
-                        if !disputed.is_empty() {
-                            told.names_taken.insert(PLACES[*place]);
-                        }
-                        told.disputed.extend(disputed);
-                    }
-                    drop(
-                        self.ec2(PLACES[*place])
-                            .delete_snapshot()
-                            .snapshot_id(id)
-                            .send()
-                            .await,
-                    );
-                }
+                self.delete_copy(sandbox, PLACES[*place], *which, told)
+                    .await;
             }
-            Theirs::Deregister { place } => {
-                let ours = our_images(sandbox, PLACES[*place], told);
-                let Some(id) = ours.first() else { return };
-                {
-                    let mut told = told.lock().expect("told");
-                    told.hinder_all();
-                    told.standing.remove(&PLACES[*place]);
-                }
-                let call = self.ec2(PLACES[*place]).deregister_image().image_id(id);
-                call.delete_associated_snapshots(true)
-                    .send()
-                    .await
-                    .expect("an administrator may");
-            }
+            Theirs::Deregister { place } => self.deregister(sandbox, PLACES[*place], told).await,
         }
+    }
+
+    async fn tag(&self, thing: Thing, n: u64) {
+        let tag = Tag::builder()
+            .key(format!("theirs-{n}"))
+            .value("as they say")
+            .build();
+        let ec2 = self.ec2((SOURCE, HOME));
+        let call = ec2.create_tags().resources(thing.id()).tags(tag);
+        call.send().await.expect("an administrator may tag");
+    }
+
+    async fn untag(&self, thing: Thing, n: u64) {
+        let tag = Tag::builder().key(format!("theirs-{n}")).build();
+        let ec2 = self.ec2((SOURCE, HOME));
+        let call = ec2.delete_tags().resources(thing.id()).tags(tag);
+        call.send().await.expect("an administrator may untag");
+    }
+
+    async fn delete_copy(
+        &self,
+        sandbox: &Sandbox,
+        place: Place,
+        which: usize,
+        told: &std::sync::Mutex<Reference>,
+    ) {
+        let ids = our_snapshots(sandbox, place, told);
+        let Some(id) = ids.get(which % ids.len().max(1)) else {
+            return;
+        };
+        let images = sandbox.images(place.0, place.1);
+        let stand_on_it = images.into_iter().filter(|i| i.snapshot_ids().contains(id));
+        {
+            let mut told = told.lock().expect("told");
+            told.hinder_all();
+            // EC2 refuses the root device's snapshot only.
+            let disputed: Vec<String> = stand_on_it.map(|i| i.image_id).collect();
+            if !disputed.is_empty() {
+                told.names_taken.insert(place);
+            }
+            told.disputed.extend(disputed);
+        }
+        let call = self.ec2(place).delete_snapshot().snapshot_id(id);
+        drop(call.send().await);
+    }
+
+    async fn deregister(
+        &self,
+        sandbox: &Sandbox,
+        place: Place,
+        told: &std::sync::Mutex<Reference>,
+    ) {
+        let ours = our_images(sandbox, place, told);
+        let Some(id) = ours.first() else { return };
+        {
+            let mut told = told.lock().expect("told");
+            told.hinder_all();
+            told.standing.remove(&place);
+        }
+        let call = self.ec2(place).deregister_image().image_id(id);
+        call.delete_associated_snapshots(true)
+            .send()
+            .await
+            .expect("an administrator may");
     }
 
     async fn permit(&self, thing: Thing, who: &str, operation: OperationType) {

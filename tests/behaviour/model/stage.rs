@@ -143,21 +143,12 @@ impl Stage {
                 after,
                 forgets,
             } => {
-                let Some(process) = self.process(*process) else {
-                    return Ok(());
-                };
                 let fault = if *after {
                     Fault::HangAfter
                 } else {
                     Fault::HangBefore
                 };
-                lock(&self.script).kill = Some((*call, fault));
-                Box::pin(self.go(process)).await?;
-                if *forgets {
-                    let caller = &mut self.callers[process];
-                    caller.next = caller.first.clone();
-                }
-                Ok(())
+                self.kill(*process, (*call, fault), *forgets).await
             }
             Act::Together { one, other, seed } => {
                 let (Some(one), Some(other)) = (self.process(*one), self.process(*other)) else {
@@ -169,23 +160,7 @@ impl Stage {
                 Box::pin(self.together(one, other, *seed)).await
             }
             Act::Again { process, state } => {
-                let process = process % self.callers.len().max(1);
-                let Some(caller) = self.callers.get(process) else {
-                    return Ok(());
-                };
-                let Some((old, known)) = caller.states.get(state % caller.states.len().max(1))
-                else {
-                    return Ok(());
-                };
-                let (wish, old, known) = (caller.wish.clone(), old.clone(), *known);
-                self.begin(&wish, wish.event(), old);
-                // This process already reports failures, or knows nothing of permissions that
-                // others have removed since.
-                let mut reference = lock(&self.reference);
-                let since = reference.hindrances > known || reference.processes[process].hindered;
-                if let Some(process) = reference.processes.last_mut() {
-                    process.hindered |= since;
-                }
+                self.again(*process, *state);
                 Ok(())
             }
             Act::Wait(seconds) => {
@@ -206,6 +181,40 @@ impl Stage {
                 self.others_act(theirs).await;
                 Ok(())
             }
+        }
+    }
+
+    /// Kills a process at one of its AWS calls. A forgetful caller sends its first event again.
+    async fn kill(&mut self, number: usize, at: (u64, Fault), forgets: bool) -> Result<(), String> {
+        let Some(process) = self.process(number) else {
+            return Ok(());
+        };
+        lock(&self.script).kill = Some(at);
+        Box::pin(self.go(process)).await?;
+        if forgets {
+            let caller = &mut self.callers[process];
+            caller.next = caller.first.clone();
+        }
+        Ok(())
+    }
+
+    /// Begins a process with an old state of another.
+    fn again(&mut self, process: usize, state: usize) {
+        let process = process % self.callers.len().max(1);
+        let Some(caller) = self.callers.get(process) else {
+            return;
+        };
+        let Some((old, known)) = caller.states.get(state % caller.states.len().max(1)) else {
+            return;
+        };
+        let (wish, old, known) = (caller.wish.clone(), old.clone(), *known);
+        self.begin(&wish, wish.event(), old);
+        // This process already reports failures, or knows nothing of permissions that
+        // others have removed since.
+        let mut reference = lock(&self.reference);
+        let since = reference.hindrances > known || reference.processes[process].hindered;
+        if let Some(process) = reference.processes.last_mut() {
+            process.hindered |= since;
         }
     }
 
