@@ -1,4 +1,6 @@
-"""What a distribution costs: time, AWS calls, `State`, memory; for few targets and for many, with the compiled function.
+"""Measures a distribution to few targets and to many: time, AWS calls, `State`, memory, with the
+compiled function.
 
-Read in this order: `worlds`, `binary`, `measure`, `table`, `__main__`. Sandbox, function and call loop are the demo's.
+Read in this order: `worlds`, `binary`, `measure`, `table`, `__main__`. Sandbox, function and call
+loop are the demo's.
 """

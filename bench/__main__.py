@@ -16,7 +16,8 @@ from . import binary, measure, table, worlds
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MOST_FAULTS = 10
 SHORT_TIMEOUT_SECONDS = 17
-"""As in the demo: leaves six seconds for work, so that a large run too is cut into several invocations and has a `State`."""
+"""As in the demo: leaves six seconds for work, so that a large run too is cut into several
+invocations and has a `State`."""
 
 
 def main() -> int:
@@ -132,7 +133,10 @@ def positive(text: str) -> int:
 def described(arguments: argparse.Namespace) -> str:
     regions = "one Region" if arguments.regions == 1 else "two Regions"
     limits = "with" if arguments.throttling else "without"
-    return f"{arguments.world.name}, {regions}, {arguments.latency * 1000:g} ms for each call, {limits} request limits"
+    return (
+        f"{arguments.world.name}, {regions}, {arguments.latency * 1000:g} ms for each call, "
+        f"{limits} request limits"
+    )
 
 
 def verdict(runs: list[measure.Figures]) -> int:

@@ -1,4 +1,5 @@
-"""Which `bootstrap` is measured: the release one if `make build` has made it, else the one of the dev profile."""
+"""Chooses the `bootstrap` to measure: the release one if `make build` has made it, else the one of
+the dev profile."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import zipfile
 def choose(
     release: pathlib.Path, dev: pathlib.Path, sources: pathlib.Path, folder: pathlib.Path
 ) -> tuple[pathlib.Path, str]:
-    """The program and what to say of it. `release` is the directory that `make build` fills, with a program or its zip."""
+    """Returns the program and its description. `release` is the directory that `make build` fills,
+    with a program or its zip."""
     program, archive = release / "bootstrap", release / "bootstrap.zip"
     made = next((file for file in (program, archive) if file.is_file()), None)
     if made is None:

@@ -142,7 +142,8 @@ def faults(
         target, (account, region) = told.get(place, {}), place
         if target.get("Status") != "Succeeded":
             wrong.append(
-                f"{account} {region}: {target.get('Status', 'not in the reply')} {target.get('Reason', '')}"
+                f"{account} {region}: {target.get('Status', 'not in the reply')} "
+                f"{target.get('Reason', '')}"
             )
         here = after[account].get(region, {"images": [], "snapshots": []})
         images = [image["id"] for image in here["images"] if image["state"] == "available"]
@@ -153,7 +154,8 @@ def faults(
         copies = sorted(snapshot["id"] for snapshot in here["snapshots"])
         if copies != sorted(target.get("Snapshots", {}).values()):
             wrong.append(
-                f"{account} {region}: has the snapshots {copies}, was told {target.get('Snapshots')}"
+                f"{account} {region}: has the snapshots {copies}, was told "
+                f"{target.get('Snapshots')}"
             )
     # Permissions, grants and tags: all that the source account owns is as it was.
     if after[owner] != before[owner]:

@@ -1,4 +1,5 @@
-"""The figures as plain text: one column for each number of targets, and the last against the first."""
+"""The figures as plain text: one column for each number of targets, and the last against the
+first."""
 
 from __future__ import annotations
 

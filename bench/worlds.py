@@ -1,4 +1,5 @@
-"""A world with the demo's producer and as many of its consumers as wanted, and the request for all of them."""
+"""A world with the demo's producer and as many of its consumers as wanted, and the request for all
+of them."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ OTHER_REGION = "us-east-1"
 def write(
     template: pathlib.Path, targets: int, regions: int, throttling: bool, file: pathlib.Path
 ) -> dict[str, Any]:
-    """Writes the world and returns the event. With two Regions every third target is in the other one, as in the demo."""
+    """Writes the world and returns the event. With two Regions every third target is in the other
+    one, as in the demo."""
     head, producer, consumer, *_ = template.read_text().split(ACCOUNT)
     given = tomllib.loads(ACCOUNT + consumer)["account"][0]
     image = tomllib.loads(ACCOUNT + producer)["account"][0]["image"][0]
@@ -42,7 +44,8 @@ def write(
     file.write_text(ACCOUNT.join(accounts))
     if len(tomllib.loads(file.read_text())["account"]) != targets + 1:
         raise Failed(
-            f"{template} is not laid out as expected: a producer, then consumers that differ only in their IDs"
+            f"{template} is not laid out as expected: a producer, then consumers that differ only "
+            "in their IDs"
         )
     return {
         "Distribute": {

@@ -76,7 +76,7 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m demo",
-        description="Send events to the compiled function, on the sandbox, and look at what comes of them.",
+        description="Send events to the compiled function on the sandbox, and look at the result.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -99,7 +99,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--request",
         type=file,
-        help="the request that an AMI's becoming available is served by (default: a copy for every account with a role and a key)",
+        help=(
+            "the request for an AMI that becomes available (default: a copy for every "
+            "account with a role and a key)"
+        ),
     )
     parser.add_argument(
         "--speed",
@@ -124,7 +127,10 @@ def parse_arguments() -> argparse.Namespace:
         action="append",
         choices=(*STATUSES, *ERRORS),
         metavar="STATUS",
-        help=f"what an event must end with, once for all or once for each (default: what it asks for): {', '.join((*STATUSES, *ERRORS))}",
+        help=(
+            "what an event must end with, once for all or once for each (default: what it asks "
+            f"for): {', '.join((*STATUSES, *ERRORS))}"
+        ),
     )
     parser.add_argument(
         "--save-state",
@@ -168,7 +174,8 @@ def timeout(text: str) -> int:
     if text.isdecimal() and SHORTEST_TIMEOUT_SECONDS <= int(text) <= LONGEST_TIMEOUT_SECONDS:
         return int(text)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is not a whole number from {SHORTEST_TIMEOUT_SECONDS} to {LONGEST_TIMEOUT_SECONDS}"
+        f"{text!r} is not a whole number from {SHORTEST_TIMEOUT_SECONDS} to "
+        f"{LONGEST_TIMEOUT_SECONDS}"
     )
 
 
@@ -209,7 +216,8 @@ def play(
                 screen, producer, producer.image(wanted.image_id) or {}, wanted, there.speed
             )
         screen.line(
-            f"The function runs in account {there.home} and {there.region}; its timeout is {seconds} s."
+            f"The function runs in account {there.home} and {there.region}; its timeout is "
+            f"{seconds} s."
         )
         if arguments.at_once:
             findings = all_at_once(arguments, there, events, screen, seconds)
@@ -280,7 +288,8 @@ def all_at_once(
 
 
 def is_alone(wanted: Request, others: list[Request]) -> bool:
-    """Whether what is found afterwards tells of this event, and not of what the others did meanwhile."""
+    """Returns whether the world afterwards shows this event alone, and not what others did
+    meanwhile."""
     if wanted.kind in ("Look", "Sweep"):
         return all(other.kind == "Look" for other in others)
     return not any(
@@ -345,14 +354,16 @@ def conclude(
 
 
 def accidents(there: Stage, event: Event, screen: Screen) -> list[Kill]:
-    """Twice: while copies are being started, which nobody remembers then, and when half of the copying is done."""
+    """Kills twice: while copies start, which no state names yet, and when half of the copying is
+    done."""
     source = there.producer(event.wanted).image(event.wanted.image_id) or {}
     targets, truth = len(there.lookers(event.wanted)), event.truth
     assert truth
     seconds = there.there.copy_seconds(event.wanted.image_id, there.speed)
     if not source or not targets or seconds < LONG_ENOUGH_SECONDS:
         screen.line(
-            f"The longest copy takes {seconds:.1f} s here, too little to kill the function on the way."
+            f"The longest copy takes {seconds:.1f} s here, too little to kill the function on the "
+            "way."
         )
         return []
     copies, gib = (
@@ -383,7 +394,8 @@ def stay(screen: Screen, there: Stage) -> None:
     for account in sorted(there.there.accounts):
         reader = there.there.reader(account)
         screen.line(
-            f"AWS_ACCESS_KEY_ID={reader.access_key_id} AWS_SECRET_ACCESS_KEY={reader.secret_access_key}  # {reader.principal}"
+            f"AWS_ACCESS_KEY_ID={reader.access_key_id} "
+            f"AWS_SECRET_ACCESS_KEY={reader.secret_access_key}  # {reader.principal}"
         )
     with contextlib.suppress(KeyboardInterrupt):
         while True:

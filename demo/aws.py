@@ -1,4 +1,4 @@
-"""Looking at the sandbox through boto3 and the AWS CLI, as somebody with credentials of an account would."""
+"""Looks at the sandbox through boto3 and the AWS CLI, with credentials of an account."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ class Looker:
             raise
 
     def sharing(self, image_id: str) -> dict[str, Any]:
-        """Everything that could be left open on the source side, as a value to compare with a later one."""
+        """Returns everything that could be open on the source side, to compare with a later
+        look."""
         image = self.image(image_id)
         if image is None:
             return {}

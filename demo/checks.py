@@ -1,4 +1,4 @@
-"""What must be true when the function says it is done: asked of the accounts, not of the function. What is checked
+"""Checks the promises at the end of a run by asking the accounts, not the function. What is checked
 follows from what the event asked for."""
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def nothing_more(before: Before, after: After) -> list[Check]:
 
 
 def nothing_changed(wanted: Request, before: Before, after: After) -> list[Check]:
-    """A sweep may close what is left open of a run that is over; any other look changes nothing at all."""
+    """A sweep may close openings of a run that is over; any other look changes nothing."""
     findings = nothing_more(before, after)
     if wanted.kind == "Look":
         findings.append(
@@ -212,7 +212,8 @@ def one_image(place: Place, new: list[dict[str, Any]], told: str | None) -> Chec
 
 
 def faithful(place: Place, source: dict[str, Any], copy: dict[str, Any]) -> Check:
-    """Everything that launching depends on is as in the source; so are the tags, except for amiferry's own."""
+    """Checks that all properties on which a launch depends, and all tags but amiferry's own, are
+    the source's."""
     different = [
         f"{field}: {source.get(field)} became {copy.get(field)}"
         for field in IMAGE_FIELDS
@@ -234,7 +235,8 @@ def faithful(place: Place, source: dict[str, Any], copy: dict[str, Any]) -> Chec
 
 
 def own_key(place: Place, looker: Looker, copy: dict[str, Any], key: str | None) -> Check:
-    """Every snapshot belongs to the account and is encrypted under the key the function named, which is the account's own."""
+    """Checks that every snapshot belongs to the account, and is encrypted under the key that the
+    function named."""
     account, region = place
     wrong = []
     used = set(snapshot_ids(copy))
@@ -271,7 +273,8 @@ def no_orphans(place: Place, looker: Looker, before: set[str], image_id: str) ->
 
 
 def seen_of(source: dict[str, Any], looker: Looker) -> set[str]:
-    """What somebody sees of the source image and its snapshots. `looker` looks from the source's Region."""
+    """Returns the source image and its snapshots as the account of `looker` sees them from the
+    source's Region."""
     seen = {snapshot for snapshot in snapshot_ids(source) if looker.snapshot(snapshot)}
     if source and looker.image(source["ImageId"]) is not None:
         seen.add(source["ImageId"])

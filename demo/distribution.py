@@ -1,9 +1,10 @@
 """Drives one event to its end the way AWS would, and kills the function on the way.
 
-A direct call is repeated with the returned `State` after `WaitSeconds`, as the state machine does. A custom resource's
-event is delivered once, then whatever the function asked Lambda to deliver next, until the answer has been PUT; an event
-of EventBridge until the function asks for nothing more. A call that died is repeated as it was, as Step Functions'
-`Retry` and Lambda's asynchronous retry do.
+A direct call is repeated with the returned `State` after `WaitSeconds`, as the state machine does.
+A custom resource's event is delivered once, then each event that the function asks Lambda to
+deliver next, until the answer has been PUT; an event of EventBridge until the function asks for
+nothing more. A call that died is repeated as it was, as Step Functions' `Retry` and Lambda's
+asynchronous retry do.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Kill:
 
     moment: str
     due: Callable[[list[dict[str, Any]]], bool]
-    """Is asked all the time while a call is under way, with the AWS calls that the function has made in it so far."""
+    """Is called all the time during a call of the function, with the AWS calls that it has made so
+    far."""
     with_state: bool
     """Only in a call that goes on from a `State`."""
     pid: int | None = None
@@ -159,7 +161,8 @@ class Distribution:
                 self.function_made()[made_before:]
             ):
                 continue
-            # Stopped first: AWS carries out what was sent, and the function learns nothing of it any more.
+            # Stop the process first: AWS carries out the calls that were sent, and the function
+            # gets no answers.
             pid = self.function.signal(signal.SIGSTOP)
             if call.ended.wait(SETTLE_SECONDS):
                 self.function.signal(signal.SIGCONT)
@@ -168,7 +171,8 @@ class Distribution:
             self.function.signal(signal.SIGKILL)
             kill.pid = pid
             self.say(
-                f"SIGKILL to process {pid} when {kill.moment}, {len(made)} AWS calls into this invocation"
+                f"SIGKILL to process {pid} when {kill.moment}, {len(made)} AWS calls into this "
+                "invocation"
             )
             return
 
@@ -182,7 +186,8 @@ class Distribution:
     def _check_time(self) -> None:
         if time.monotonic() > self._give_up:
             raise Failed(
-                f"no end after {self.give_up_seconds:g} s; --give-up says how long to wait, --speed how fast the sandbox is"
+                f"no end after {self.give_up_seconds:g} s; --give-up says how long to wait, "
+                "--speed how fast the sandbox is"
             )
 
 

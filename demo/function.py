@@ -40,7 +40,8 @@ class Call:
 
     @property
     def crashed(self) -> bool:
-        """Whether the process ended, rather than the function having answered with an error of its own."""
+        """Returns whether the process ended, as opposed to an error that the function answered
+        with."""
         return self.error is not None and str(self.reply["errorType"]).startswith("Runtime.")
 
 

@@ -41,7 +41,8 @@ def clean_environment(**values: str) -> dict[str, str]:
 def running(
     command: Sequence[object], log: pathlib.Path, environment: dict[str, str]
 ) -> Iterator[psutil.Popen]:
-    """Runs `command` in a process group of its own, its output in `log`, and ends it with all its children."""
+    """Runs `command` in its own process group with its output in `log`, and ends it with all its
+    children."""
     with log.open("wb") as output:
         process = psutil.Popen(
             [str(word) for word in command],

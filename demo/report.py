@@ -1,4 +1,4 @@
-"""What is shown before and after a run: the AMI, the calls, the result, and what each account sees."""
+"""Shows the AMI before a run, and the calls, the result and each account's view after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def source(
             screen.title(f"There is no {wanted.image_id} in {wanted.region}")
         return
     screen.title(
-        f'The AMI: {image["ImageId"]} "{image["Name"]}" of account {image["OwnerId"]} in {wanted.region}'
+        f'The AMI: {image["ImageId"]} "{image["Name"]}" of account {image["OwnerId"]} in '
+        f"{wanted.region}"
     )
     rows = []
     for mapping in image["BlockDeviceMappings"]:
@@ -43,7 +44,8 @@ def source(
             rows.append([mapping["DeviceName"], mapping.get("VirtualName", "no device"), "", ""])
     screen.table(["Device", "Volume", "Snapshot", "Under key"], rows)
     screen.line(
-        f"The sandbox copies {speed:g} times as fast as the AWS it models; the function runs in real time."
+        f"The sandbox copies {speed:g} times as fast as the AWS it models; the function runs in "
+        "real time."
     )
 
 
@@ -80,7 +82,8 @@ def result(
     memory: int | None,
 ) -> None:
     screen.title(
-        f"{end.status} after {end.seconds:.1f} s, calls of the function: {end.calls}, killed: {crashes}"
+        f"{end.status} after {end.seconds:.1f} s, calls of the function: {end.calls}, killed: "
+        f"{crashes}"
     )
     told = {
         (t["AccountId"], t["Region"]): t for t in end.reply.get("Result", {}).get("Targets", [])
@@ -165,6 +168,7 @@ def seen_by_cli(screen: Screen, lookers: dict[Place, Looker]) -> None:
 
 
 def key_id(arn: str, screen: Screen) -> str:
-    """What is left of a key's ARN without account and Region, which stand beside it; less of it on a narrow terminal."""
+    """Returns a key's ARN without account and Region, which stand beside it; shortened on a narrow
+    terminal."""
     name = arn.rsplit("/", 1)[-1]
     return name if screen.console.width >= WIDE else name[:8] + "…" * (len(name) > 8)

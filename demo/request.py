@@ -1,4 +1,4 @@
-"""What an event asks for, as far as the demo must know it to watch and to check: the image, its Region, the targets."""
+"""Reads from an event what the demo watches and checks: the image, its Region, the targets."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ IMAGE_CHANGED, COPY_ENDED, EXECUTION_ENDED = (
 )
 DIRECT = ("Distribute", "Preflight", "Policies", "Sweep", "State")
 ACCEPTED = (
-    'the demo plays {"Distribute": …}, {"Preflight": …}, {"Policies": …}, {"Sweep": {}}, {"State": …}, '
-    f"CloudFormation's custom resource events, and EventBridge's events {IMAGE_CHANGED}, {COPY_ENDED} and {EXECUTION_ENDED}"
+    'the demo plays {"Distribute": …}, {"Preflight": …}, {"Policies": …}, {"Sweep": {}}, '
+    '{"State": …}, '
+    f"CloudFormation's custom resource events, and EventBridge's events {IMAGE_CHANGED}, "
+    f"{COPY_ENDED} and {EXECUTION_ENDED}"
 )
 SHARING_RESOURCES = ("Custom::ShareAutomation", "Custom::MultiAccountAmiShare")
 
@@ -88,7 +90,8 @@ def image_of(event: dict[str, Any]) -> str:
 
 
 def own_request(there: World, owner: str) -> dict[str, Any]:
-    """What the function does with an image that becomes available: a copy for every account that has a role and a key for it."""
+    """Returns the request for an image that becomes available: a copy for every account with a role
+    and a key."""
     targets = [
         {
             "AccountId": account.id,

@@ -19,7 +19,8 @@ from .truth import what_is_there
 from .world import World
 
 LATENCY_SECONDS = 0.03
-"""AWS answers in tens of milliseconds; a sandbox that answers at once leaves no time for accidents."""
+"""AWS answers in tens of milliseconds; a sandbox that answers at once leaves no time for
+accidents."""
 SHORT_TIMEOUT_SECONDS = 17
 """Makes the function go on from its State several times."""
 
@@ -149,7 +150,8 @@ def set_up(arguments: Any, events: list[dict[str, Any]], logs: pathlib.Path) -> 
 
 
 def timeout_for(events: list[dict[str, Any]], given: int | None) -> int:
-    """Short where a State is handed back, to see the function go on from it. The emulator tells the function an ARN of an
-    account that is not there, so it cannot go on by invoking itself."""
+    """Returns a short timeout where a State is handed back, to see the function continue from it.
+    The emulator tells the function an ARN of an account that is not there, so it cannot go on by
+    invoking itself."""
     by_state = all(request.form(event) in ("Distribute", "State") for event in events)
     return given or (SHORT_TIMEOUT_SECONDS if by_state else function.LONGEST_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""What really is in each target account at this moment: asked through boto3, in a thread of its own."""
+"""Reads the real contents of each target account through boto3, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Target:
 
 
 class Truth:
-    """Looks at every target a few times a second while the `with` block runs, past what was there `before`."""
+    """Looks at every target a few times a second during the `with` block, and leaves out the
+    contents of `before`."""
 
     def __init__(
         self,
@@ -103,7 +104,8 @@ class Truth:
 
 
 def is_of(thing: dict[str, Any], image_id: str) -> bool:
-    """Whether an image or snapshot is a copy made for this source image; one that has no tags yet counts as one."""
+    """Returns whether an image or snapshot is a copy of this source image. Without any tags yet it
+    counts as a copy."""
     return tags(thing).get("amiferry:source-image", image_id) == image_id
 
 
@@ -128,4 +130,7 @@ def opened(sharing: dict[str, Any]) -> str:
     grants = sum(len(found) for name, found in sharing.items() if name.startswith("grants on"))
     if not accounts and not grants:
         return "nothing is shared"
-    return f"snapshots shared with {', '.join(sorted(accounts)) or 'nobody'}; grants on its keys: {grants}"
+    return (
+        f"snapshots shared with {', '.join(sorted(accounts)) or 'nobody'}; grants on its keys: "
+        f"{grants}"
+    )

@@ -72,7 +72,8 @@ class World:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Settings of the function under which each account of the world, and its organization, may be given anything."""
+        """Returns settings of the function that allow everything to each account of the world and
+        its organization."""
         accounts = ",".join(account.id for account in self.accounts_in_file)
         settings = {"AMIFERRY_ALLOW_SHARE": "true", "AMIFERRY_ALLOWED_ACCOUNTS": accounts}
         return settings | (
@@ -88,12 +89,14 @@ class World:
         return next((each.bucket for each in self.accounts_in_file if each.id == account), None)
 
     def home(self, image_id: str) -> str:
-        """The account the function runs in: the image's, or the one that has a function's key, or the first."""
+        """Returns the account of the function: the image's, or the one with a function's access
+        key, or the first."""
         functions = [identity.account for identity in self.identities if identity.source_function]
         return self.owners.get(image_id) or next(iter(functions), self.identities[0].account)
 
     def function(self, account: str) -> Identity:
-        """The identity the function runs under: the account's first access key of a function, or else of a role."""
+        """Returns the function's identity: the account's first access key of a function, or else of
+        a role."""
         own = [identity for identity in self.identities if identity.account == account]
         return next(
             (identity for identity in own if identity.source_function),
@@ -111,7 +114,8 @@ class World:
         return (self.copy_start_seconds + moving) / speed
 
     def members(self, audience: list[str], role: str) -> list[str]:
-        """Active accounts of the organization, its root or its units; the management account if it has the role."""
+        """Returns the active accounts of the organization or units, and the management account if
+        it has the role."""
         found = []
         for account in self.accounts_in_file:
             above = [self.organization, *self._above(account.parent)] if account.is_member else []
@@ -131,7 +135,8 @@ class World:
         own = [identity for identity in self.identities if identity.account == account]
         if not own:
             raise SystemExit(
-                f"{self.file}: account {account} has no [[account.access_key]], so nobody can act in it"
+                f"{self.file}: account {account} has no [[account.access_key]], so nobody can act "
+                "in it"
             )
         return next((identity for identity in own if kind in identity.principal), own[0])
 
@@ -213,7 +218,8 @@ def _image(account: dict[str, Any], image: dict[str, Any], stored: dict[str, int
 def with_latency(
     file: pathlib.Path, seconds: float, speed: float, folder: pathlib.Path
 ) -> pathlib.Path:
-    """A copy of the world in which every call takes `seconds` of real time, unless it says itself how long they take."""
+    """Returns a copy of the world in which calls take `seconds` of real time, unless it sets their
+    time itself."""
     text = file.read_text()
     if "latency_seconds" in tomllib.loads(text):
         return file

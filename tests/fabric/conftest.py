@@ -1,8 +1,9 @@
 """One deployed stack for the whole session.
 
-Copies take their time, so what tests look at happens side by side: a test names its scenario, a function of the fabric; those
-of all selected tests begin together, and each test waits for its own and gets what it returned as `seen`. Every scenario has
-images of its own (world.IMAGES). What concerns the function as a whole is marked `alone` and comes last.
+Copies take time, so scenarios run side by side. A test names its scenario, a function of the
+fabric. The scenarios of all selected tests begin together; each test waits for its own and gets the
+result as `seen`. Every scenario has images of its own (world.IMAGES). Tests of the function as a
+whole are marked `alone` and come last.
 """
 
 import os

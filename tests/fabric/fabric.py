@@ -25,7 +25,8 @@ _session = boto3.session.Session()
 
 @functools.cache
 def client(url, service, account=world.SOURCE, region=world.HOME):
-    """A client with all rights in `account`: ministack takes a twelve-digit access key for the account itself."""
+    """A client with all rights in `account`: ministack takes a twelve-digit access key for the
+    account itself."""
     return _session.client(
         service,
         endpoint_url=url,
@@ -48,7 +49,8 @@ def until(read, seconds=30, every=0.1):
 
 
 def patiently(read):
-    """ministack may trip over its own threads while it lists executions ("dictionary changed size during iteration")."""
+    """ministack may trip over its own threads while it lists executions ("dictionary changed size
+    during iteration")."""
 
     @functools.wraps(read)
     def again(*arguments):
@@ -84,7 +86,8 @@ class Fabric:
     # -- deploying
 
     def deploy(self, **parameters):
-        """template.yaml as the stack `amiferry`. EventBusPolicy is unknown to ministack and left out; cfn-lint reads it."""
+        """template.yaml as the stack `amiferry`. EventBusPolicy is unknown to ministack and left
+        out; cfn-lint reads it."""
         self.s3.create_bucket(
             Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": world.HOME}
         )
@@ -190,7 +193,8 @@ class Fabric:
         return inline, managed
 
     def function_role(self):
-        """With what ministack gives the function as credentials, which follows from the two ARNs."""
+        """Returns the credentials that ministack gives the function; they follow from the two
+        ARNs."""
         arn = f"arn:aws:iam::{world.SOURCE}:role/{STACK}"
         digest = hashlib.sha256(f"{self.function_arn}:{arn}".encode()).hexdigest()
         credentials = {
@@ -228,7 +232,8 @@ class Fabric:
         ]
 
     def altered(self, name, change):
-        """A machine like the stack's, changed by `change(definition)`, with a like role of its own."""
+        """A machine like the stack's, changed by `change(definition)`, with a like role of its
+        own."""
         like = self.machines.describe_state_machine(stateMachineArn=self.machine_arn)
         definition = json.loads(like["definition"])
         change(definition)
@@ -300,7 +305,8 @@ class Fabric:
         return json.loads(body) if body else None
 
     def kill(self):
-        """Ends every process of the function at once, as a Lambda host that dies; says how many there were."""
+        """Kills every process of the function at once, as a dying Lambda host does. Returns their
+        number."""
         count = 0
         for process in psutil.process_iter(["name", "environ"]):
             environment = process.info["environ"] or {}
@@ -341,7 +347,8 @@ class Fabric:
         ]
 
     def output(self):
-        """What ministack and the function's processes wrote: more surely all of it than the log groups."""
+        """Returns the output of ministack and the function's processes, which is more complete than
+        the log groups."""
         return (self.folder / "ministack.log").read_text()
 
     # -- truth
@@ -415,7 +422,7 @@ class Fabric:
     # -- ledgers
 
     def keep_ledgers(self, folder):
-        """Everything that was called, and the policies it was called under, for scripts/least-privilege."""
+        """Writes every call and the policies that judged it, for scripts/least-privilege."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, calls in {
             "fabric-sandbox": self.sandbox("ledger"),
@@ -500,8 +507,9 @@ def _stack(name, body, parameters):
     }
 
 
-# CloudFormation is on this machine. The organization is no parameter here: with it the template bounds AssumeRole by the
-# organization instead of by the list, and it is the list's policies that are compared with the documented ones.
+# CloudFormation is on this machine. The organization is no parameter here: with it the template
+# bounds AssumeRole by the organization instead of by the list, and it is the list's policies that
+# are compared with the documented ones.
 SETTINGS = {
     "AMIFERRY_RESPONSE_HOSTS": "127.0.0.1",
     "AMIFERRY_ALLOWED_ORGANIZATION": world.ORGANIZATION,
@@ -510,7 +518,8 @@ SETTINGS = {
 
 @contextlib.contextmanager
 def deployed(folder, bootstrap, sandbox_binary):
-    """Everything running and deployed: first the stacks, then the world that their roles are read into, then the sandbox."""
+    """Deploys and runs everything: first the stacks, then the world with their roles, then the
+    sandbox."""
     folder = pathlib.Path(folder)
     ports = processes.free_port(), processes.free_port()
     sandbox_url = f"http://127.0.0.1:{ports[1]}"
@@ -543,7 +552,8 @@ def deployed(folder, bootstrap, sandbox_binary):
 
 
 def target_roles(fabric):
-    """templates/target-role.yaml in the first target; the others' roles differ by the account only."""
+    """templates/target-role.yaml in the first target; the others' roles differ by the account
+    only."""
     [first, *others] = world.allowed()
     body = template.read(template.TARGET_ROLE)
     status = fabric.create(

@@ -1,8 +1,9 @@
 """ministack with its gaps closed: run in place of `python -m ministack`.
 
-ministack plays Lambda, Step Functions, EventBridge, CloudFormation, IAM, S3, SNS, SQS, SSM and CloudWatch Logs. Where it does
-otherwise than AWS in something this project stands on, a patch below says what AWS does. A patch is our own statement about
-AWS, so a test that leans on one proves less; it names the patch by its number.
+ministack plays Lambda, Step Functions, EventBridge, CloudFormation, IAM, S3, SNS, SQS, SSM and
+CloudWatch Logs. Where it does otherwise than AWS in a point on which this project depends, a patch
+below does as AWS. A patch is our own statement about AWS, so a test that leans on one proves less;
+it names the patch by its number.
 
 | patch | AWS does |
 |---|---|
@@ -23,8 +24,9 @@ AWS, so a test that leans on one proves less; it names the patch by its number.
 
 SFN_WAIT_SCALE shortens Wait states and retries, but not the time that a task token is waited for.
 
-Every call that was judged by a role's policies is written to the file in AMIFERRY_FABRIC_LEDGER, one JSON object a line, in
-the shape of the sandbox's ledger; so is every answer to CloudFormation, and how large states were.
+Every call that was judged by a role's policies is written to the file in AMIFERRY_FABRIC_LEDGER,
+one JSON object a line, in the shape of the sandbox's ledger; so is every answer to CloudFormation,
+and how large states were.
 """
 
 import contextvars
@@ -52,7 +54,7 @@ LIMIT = 256 * 1024
 LARGEST_ANSWER = 4096
 Failed = sf._ExecutionError
 
-# --------------------------------------------------------------------------------------------------------------- the ledger
+# --------------------------------------------------------------------------------------- the ledger
 
 _ledger = open(os.environ["AMIFERRY_FABRIC_LEDGER"], "a", buffering=1)
 _writing = threading.Lock()
@@ -105,7 +107,7 @@ def enforce(access_key_id, iam_action, service, region, resource_arn="*", servic
 
 iam_evaluator.evaluate, iam_evaluator.enforce = evaluate, enforce
 
-# ------------------------------------------------------------------------------------- 14. who a session is to a condition
+# -------------------------------------------------------------- 14. who a session is to a condition
 
 plain_condition_key = iam_evaluator._resolve_condition_key
 
@@ -120,16 +122,16 @@ def condition_key(key, context):
 
 iam_evaluator._resolve_condition_key = condition_key
 
-# -------------------------------------------------------------------------------------------------------- 12. the front door
+# ------------------------------------------------------------------------------- 12. the front door
 
 plain_pin = app.pin_request_origin
 app.pin_request_origin = lambda address, secure: plain_pin(address, True)
 
-# ----------------------------------------------------------------------------------------------------- 1. events of AWS's own
+# --------------------------------------------------------------------------- 1. events of AWS's own
 
 eventbridge._put_events.__defaults__ = (True,)
 
-# ------------------------------------------------------------------------------------------------------ 2. tasks have a role
+# ----------------------------------------------------------------------------- 2. tasks have a role
 
 _role = contextvars.ContextVar("role", default=None)
 _machine = contextvars.ContextVar("machine", default=None)
@@ -174,8 +176,8 @@ def client(service, role):
 
 
 def task(resource, data):
-    """Carries out a task by calling the service as the machine's role, and names a refusal as Step Functions does (a guess for
-    SDK integrations: nobody may catch them by name)."""
+    """Carries out a task by calling the service as the machine's role, and names a refusal as Step
+    Functions does (a guess for SDK integrations: nobody may catch them by name)."""
     parts = resource.replace(".waitForTaskToken", "").split(":")
     service, action = (parts[6], parts[7]) if parts[5] == "aws-sdk" else (parts[5], parts[6])
     calling = client(service, _role.get())
@@ -233,7 +235,7 @@ def with_callback(resource, data, token, state):
 
 sf._invoke_with_callback = with_callback
 
-# ------------------------------------------------------------------------------------- 3., 4. what surrounds every state
+# ---------------------------------------------------------------- 3., 4. what surrounds every state
 
 
 def resolved(state, raw, context):
@@ -285,7 +287,7 @@ def surround(name):
 for name in ("_execute_task", "_execute_pass", "_execute_wait", "_execute_choice", "_execute_map"):
     surround(name)
 
-# ------------------------------------------------------------------------------------------- 5. an ended execution is ended
+# ------------------------------------------------------------------- 5. an ended execution is ended
 
 plain_fail = sf._fail_execution
 
@@ -297,7 +299,7 @@ def fail(execution, error, cause):
 
 sf._fail_execution = fail
 
-# ------------------------------------------------------------------------------------------------------ 6. the same execution
+# ---------------------------------------------------------------------------- 6. the same execution
 
 plain_start = sf._start_execution
 
@@ -321,7 +323,7 @@ def start(data):
 
 sf._start_execution = start
 
-# --------------------------------------------------------------------------------------------- 7., 8. CloudFormation's answers
+# ------------------------------------------------------------------ 7., 8. CloudFormation's answers
 
 plain_custom, plain_deliver, plain_shortcuts = (
     custom_resource.invoke_custom_resource,
@@ -377,7 +379,8 @@ def custom(
         return call(request_type, physical_id=physical_id, old_props=old_props)
     except (RuntimeError, TimeoutError):
         if request_type == "Create":
-            unanswered = f"{stack_name}-{logical_id}-{hashlib.sha256(stack_id.encode()).hexdigest()[:12].upper()}"
+            digest = hashlib.sha256(stack_id.encode()).hexdigest()[:12].upper()
+            unanswered = f"{stack_name}-{logical_id}-{digest}"
             try:
                 call("Delete", physical_id=_answered.get((stack_id, logical_id)) or unanswered)
             except (RuntimeError, TimeoutError) as error:
@@ -389,7 +392,7 @@ app._handle_post_body_shortcuts = shortcuts
 custom_resource.deliver_response = deliver
 custom_resource.invoke_custom_resource = custom
 
-# ------------------------------------------------------------------------------------------ 9., 10. what Step Functions does
+# ----------------------------------------------------------------- 9., 10. what Step Functions does
 
 
 def must_be_allowed(role, action, resource, error):
@@ -487,7 +490,7 @@ def written(run, where):
 
 sf._read_map_items, sf._run_distributed_map = read, distributed
 
-# ------------------------------------------------------------------------------- 11. who waits for a token, whose parameters
+# ------------------------------------------------------ 11. who waits for a token, whose parameters
 
 plain_resource = iam_actions.extract_resource_arn
 
@@ -503,7 +506,7 @@ def resource_of(service, method, path, headers, body, query, region, account):
 
 iam_actions.extract_resource_arn = resource_of
 
-# ------------------------------------------------------------------------------------------------ 13. another account's bus
+# ------------------------------------------------------------------------ 13. another account's bus
 
 plain_bus = eventbridge._dispatch_to_event_bus
 

@@ -29,7 +29,8 @@ def clean_environment(**values):
 
 @contextlib.contextmanager
 def running(command, log, environment, ready):
-    """Runs `command` in a group of its own until the block ends; `ready` is the URL that answers once it serves."""
+    """Runs `command` in a group of its own until the block ends; `ready` is the URL that answers
+    once it serves."""
     with open(log, "w") as output:
         process = psutil.Popen(
             [str(word) for word in command],
@@ -65,7 +66,8 @@ def answers(url):
 
 @contextlib.contextmanager
 def ministack(folder, port, wait_scale):
-    """ministack with the patches of launcher.py, all in memory, reachable from here only. Its ledger: `folder`/ledger.jsonl."""
+    """ministack with the patches of launcher.py, all in memory, reachable from here only. Its
+    ledger: `folder`/ledger.jsonl."""
     url = f"http://127.0.0.1:{port}"
     environment = clean_environment(
         AUTH="true",

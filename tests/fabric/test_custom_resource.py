@@ -1,7 +1,9 @@
-"""CloudFormation's custom resources, whose ServiceToken is the deployed function: it starts the machine, which answers.
+"""CloudFormation's custom resources, whose ServiceToken is the deployed function: it starts the
+machine, which answers.
 
-ministack calls the function once and waits for the answer; AWS calls it asynchronously. That an answer has no Content-Type and
-at most 4,096 bytes is patch 8, that a failed Create is deleted patch 7.
+ministack calls the function once and waits for the answer; AWS calls it asynchronously. That an
+answer has no Content-Type and at most 4,096 bytes is patch 8, that a failed Create is deleted patch
+7.
 """
 
 import json
@@ -249,7 +251,8 @@ def test_a_resource_that_does_not_wait(fabric, seen):
 
 
 def orchestrated(fabric):
-    """The source design's orchestrator stack: template.yaml with its parameters, and then with a unit instead of a list."""
+    """The source design's orchestrator stack: template.yaml with its parameters, and then with a
+    unit instead of a list."""
     image = {"AmiId": world.image_id("template")}
     listed = fabric.update(
         **image, TargetAccountIds=",".join(TWO), TargetKmsKeyIds="alias/amis,alias/amis"
@@ -277,7 +280,8 @@ def test_the_stack_distributes_an_image_of_its_own(fabric):
 
 @pytest.mark.alone
 def test_a_function_without_a_machine_serves_by_itself(fabric):
-    """Deployed by hand, as docs/operations.md shows: it waits, and invokes itself when its time is up."""
+    """Deployed by hand, as docs/operations.md shows: it waits, and invokes itself when its time is
+    up."""
     configuration = fabric.functions.get_function_configuration(FunctionName=STACK)
     variables = configuration["Environment"]["Variables"]
     machine = "AMIFERRY_STATE_MACHINE_ARN"
@@ -310,7 +314,8 @@ def test_a_function_without_a_machine_serves_by_itself(fabric):
 def test_every_answer_was_one_that_cloudformation_reads(fabric, figure):
     found = fabric.calls("answer")
     figure(
-        f"{len(found)} answers to CloudFormation, the longest of {max(answer['bytes'] for answer in found):,} bytes of 4,096"
+        f"{len(found)} answers to CloudFormation, the longest of "
+        f"{max(answer['bytes'] for answer in found):,} bytes of 4,096"
     )
     assert len(found) >= 10
     assert not [answer for answer in found if answer["content_type"] or answer["bytes"] > 4096]

@@ -66,7 +66,8 @@ def test_a_value_that_was_not_quoted_is_refused(tmp_path):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """As much of the project as `make deploy` takes, with something in the place of the built program."""
+    """As much of the project as `make deploy` takes, with something in the place of the built
+    program."""
     for name in ("Makefile", "template.yaml", "statemachine", "scripts"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
@@ -85,7 +86,10 @@ def test_deploying_again_without_changes_succeeds(fabric, checkout):
         "AWS_DEFAULT_REGION": world.HOME,
     }
     settings = os.environ | account | {"AWS_ENDPOINT_URL": fabric.url}
-    parameters = "PARAMETERS=CreateKmsKey=true AllowedAccountIds=012345678901 SweepSchedule='rate(30 minutes)'"
+    parameters = (
+        "PARAMETERS=CreateKmsKey=true AllowedAccountIds=012345678901 SweepSchedule='rate(30 "
+        "minutes)'"
+    )
     deploy = ["make", "-o", "package", "-o", ".tools/sam/ready", "deploy", parameters]
     first, again = (run(*deploy, cwd=checkout, env=settings) for _ in range(2))
     assert first.returncode == 0, first.stderr
@@ -133,7 +137,7 @@ def test_a_program_that_would_not_start_in_lambda_is_not_deployed(tmp_path, cont
         assert (done.returncode == 0) == (said == "")
 
 
-# ---------------------------------------------------------------------------------------------------------- the examples
+# ------------------------------------------------------------------------------------- the examples
 
 
 @pytest.fixture(scope="module")

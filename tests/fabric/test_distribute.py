@@ -63,7 +63,8 @@ def test_its_history_is_short(fabric, seen, figure):
         for child in fabric.children(seen["executionArn"])
     ]
     figure(
-        f"3 targets: a history of {len(events)} events, its children's of {children} (ministack counts their tasks only)"
+        f"3 targets: a history of {len(events)} events, its children's of {children} (ministack "
+        "counts their tasks only)"
     )
     assert len(children) == 3
     assert len(events) < 50
@@ -94,7 +95,8 @@ def test_three_hundred_targets_go_over_the_bucket(fabric, seen, figure):
     ]
     (size, state), events = max(sizes), len(fabric.history(arn))
     figure(
-        f"{len(world.MANY)} targets: a history of {events} events of 25,000; largest payload that of {state}, {size:,} bytes of 262,144"
+        f"{len(world.MANY)} targets: a history of {events} events of 25,000; largest payload that "
+        f"of {state}, {size:,} bytes of 262,144"
     )
     assert size < 200 * 1024
     assert events < 50

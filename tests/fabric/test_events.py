@@ -1,4 +1,5 @@
-"""EventBridge: images that become available, and copies that end. The test is AWS here (patch 1)."""
+"""EventBridge: images that become available, and copies that end. The test is AWS here (patch
+1)."""
 
 import json
 import time
@@ -10,7 +11,7 @@ from .fabric import STACK, until
 from .scenario import scenario
 from .test_distribute import distribute
 
-#: Seconds by which an event surely has had its effect; where there is none, there is nothing to wait for.
+#: Seconds after which an event without an effect counts as ignored.
 DELIVERY = 3
 
 
@@ -68,7 +69,8 @@ def unwanted(fabric):
 
 @scenario(unwanted)
 def test_no_other_image_is_distributed(fabric, seen):
-    """Without the tag; our own copy, though it has the tag of what it was copied from; an image that is not there."""
+    """Sends events of an untagged image, of a copy of ours with its source's tag, and of a missing
+    image."""
     assert [reply["Status"] for reply in seen] == ["Nothing"] * 5
     assert "amiferry:distribute=true" in seen[0]["Why"]
     assert "copy that amiferry made" in seen[1]["Why"]
@@ -82,7 +84,8 @@ def notification(fabric, account):
 
 
 def waits_of(fabric, arn):
-    """How the waits for a token ended, of the one child: ministack's history of it has tasks only."""
+    """Returns how the only child's waits for a token ended: ministack's history of it has tasks
+    only."""
     [child] = fabric.children(arn)
     return [event["type"] for event in fabric.history(child["executionArn"])]
 
@@ -110,7 +113,8 @@ def woken(fabric):
 
 @scenario(woken)
 def test_a_notification_in_the_targets_account_wakes_who_waits(fabric, seen):
-    """From the target's bus over both templates' rules to the child. Leans on patches 3, 11 and 13."""
+    """From the target's bus over both templates' rules to the child. Leans on patches 3, 11 and
+    13."""
     before, after, ended = seen
     assert before[-1] == "TaskScheduled", "it waited"
     assert after[len(before) :][:1] == ["TaskSucceeded"], "and was woken, not timed out"

@@ -1,7 +1,7 @@
 """Executions that end before their time: whatever they left open is closed.
 
-The altered machines are the stack's with one thing wrong. AWS's own faults of the same kind (a role that lost a permission, an
-object that is gone) reach the machine as the same errors.
+The altered machines are the stack's with one thing wrong. AWS's own faults of the same kind (a role
+that lost a permission, an object that is gone) reach the machine as the same errors.
 """
 
 import json
@@ -27,7 +27,8 @@ def stopped(fabric):
 
 @scenario(stopped)
 def test_a_stopped_execution_is_closed_by_its_event(fabric, seen):
-    """ministack puts the event onto the bus by itself; the rule of template.yaml brings it to the function."""
+    """ministack puts the event onto the bus by itself; the rule of template.yaml brings it to the
+    function."""
     before, execution = seen
     assert set(before) == {"grants", "shared"}
     assert execution["status"] == "ABORTED"
@@ -46,7 +47,8 @@ def broken_child(fabric):
 
 @scenario(broken_child)
 def test_children_that_fail_for_good_are_concluded(fabric, seen, figure):
-    """Leans on patch 2 for the refusal. As many as may be handed on within a state, because each adds what it failed by."""
+    """Leans on patch 2 for the refusal. A state limits their number, because each adds its
+    failure."""
     assert (seen["status"], seen["error"]) == ("FAILED", "Failed")
     assert "AccessDenied" in seen["cause"], "what went wrong is told"
     children = fabric.children(seen["executionArn"])

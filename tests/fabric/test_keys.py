@@ -1,4 +1,5 @@
-"""Ways to the source's keys that have to be asked for: statements in key policies, and a copy under another key first."""
+"""Ways to the source's keys on request: statements in key policies, and a copy under another key
+first."""
 
 from . import world
 from .fabric import until

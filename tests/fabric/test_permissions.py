@@ -1,4 +1,5 @@
-"""The documents, the templates, the demo's world and the Rust tests (which read docs/permissions.md) say one thing."""
+"""The documents, the templates, the demo's world and the Rust tests (which read
+docs/permissions.md) say one thing."""
 
 import json
 import re
@@ -11,7 +12,8 @@ from .fabric import REQUEST_PARAMETER, SETTINGS, STACK
 
 PERMISSIONS = template.ROOT / "docs" / "permissions.md"
 DEMO = template.ROOT / "sandbox" / "worlds" / "demo.toml"
-#: A name in each policy of docs/permissions.md, in the order of the page. Each is compared with what a template makes, below.
+#: A name in each policy of docs/permissions.md, in the order of the page. Each is compared with
+#: what a template makes, below.
 DOCUMENTS = [
     "Find",
     "ShareImages",
@@ -32,7 +34,8 @@ def blocks():
 
 
 def documented(name):
-    """The first JSON block of docs/permissions.md with this name in it; the Rust tests run with the same."""
+    """The first JSON block of docs/permissions.md with this name in it; the Rust tests run with the
+    same."""
     return normal(json.loads(next(block for block in blocks() if f'"{name}"' in block)))
 
 
@@ -45,7 +48,7 @@ def normal(policy):
     return policy
 
 
-# ------------------------------------------------------------------------------------------------- what needs no deployment
+# ------------------------------------------------------------------------- what needs no deployment
 
 
 def test_every_document_is_compared():
@@ -163,8 +166,8 @@ def test_lists_of_keys_and_accounts_are_checked_by_pattern(file, name, given, ma
     assert bool(re.fullmatch(pattern, given)) == matches
 
 
-# ministack evaluates no condition on AWS::Region, and keeps neither lifecycles nor settings of asynchronous invocations: these are read
-# from the templates.
+# ministack evaluates no condition on AWS::Region, and keeps neither lifecycles nor settings of
+# asynchronous invocations: these are read from the templates.
 
 
 def test_the_keys_of_other_regions_are_known_by_their_alias():
@@ -219,12 +222,13 @@ def test_nothing_gets_the_payload_of_a_failed_invocation():
     assert letters["Principal"] == {"Service": "events.amazonaws.com"}
 
 
-# ------------------------------------------------------------------------------------------------------- what was deployed
+# -------------------------------------------------------------------------------- what was deployed
 
 
 def deployed(fabric, role_name, account=world.SOURCE, stack=STACK):
-    """The role's trust and its statements by their Sid, with names that CloudFormation made up as the documentation writes them. A
-    statement that several policies have, each with other resources, has them all."""
+    """The role's trust and its statements by their Sid, with names that CloudFormation made up as
+    the documentation writes them. A statement that several policies have, each with other
+    resources, has them all."""
     resources = fabric.resources(stack)
     names = {
         resources["Bucket"]: "amiferry-bucket",
@@ -401,7 +405,8 @@ def test_the_parameters_bind_the_policies(fabric):
         "AllowedAccountIds": "222222222222,333333333333",
         "AllowShare": "true",
         "LedgerReaderArns": "arn:aws:iam::111111111111:role/Auditor",
-        "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,arn:aws:kms:eu-west-1:111111111111:key/2",
+        "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,"
+        "arn:aws:kms:eu-west-1:111111111111:key/2",
         "KeyPolicyAccess": "true",
         "ReencryptKmsKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/3",
         "CreateKmsKey": "true",
@@ -477,7 +482,7 @@ def test_the_parameters_bind_the_policies(fabric):
     assert kept, "the ledger outlives the stack"
 
 
-# --------------------------------------------------------------------------------------------------------------- how long
+# ----------------------------------------------------------------------------------------- how long
 
 #: Characters, without white space. Source: IAM user guide, IAM and AWS STS quotas.
 INLINE, MANAGED, ATTACHED, TRUST = 10_240, 6_144, 10, 2_048

@@ -1,4 +1,5 @@
-"""The source design's two resources that share without copying: launch permission while the stack stands."""
+"""The source design's two resources that share without copying: launch permission while the stack
+stands."""
 
 import pytest
 

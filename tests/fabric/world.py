@@ -1,4 +1,4 @@
-"""The sandbox's world: who there is, which images the tests use, and the roles as the templates made them."""
+"""The sandbox's world: its accounts, the images of the tests, and the roles from the templates."""
 
 import dataclasses
 import hashlib
@@ -25,7 +25,8 @@ MANY = [str(600_000_000_000 + n) for n in range(1, 246)]
 SPEED = 60
 INSTANT, SOON, WHILE, NEVER = 1, 120, 1400, 16000
 
-#: Each scenario has images of its own, each under a key of its own, with snapshots of these sizes in GiB.
+#: Each scenario has images of its own, each under a key of its own, with snapshots of these sizes
+#: in GiB.
 IMAGES = {
     "three": (INSTANT, SOON),
     "many": (INSTANT,),
@@ -215,4 +216,7 @@ def image(name, sizes):
         device = "/dev/xvda" if n == 0 else f"/dev/sd{chr(ord('f') + n)}"
         yield "[[account.image.mapping]]"
         yield f'device_name = "{device}"'
-        yield f'ebs = {{ snapshot_id = "{snapshot_id}", volume_size = {size}, volume_type = "gp3", delete_on_termination = true }}'
+        yield (
+            f'ebs = {{ snapshot_id = "{snapshot_id}", volume_size = {size}, '
+            'volume_type = "gp3", delete_on_termination = true }'
+        )

@@ -1,4 +1,4 @@
-"""Every command of the documents is run, or its words are given to the program that would read them."""
+"""Runs every command of the documents, or gives its words to the program that would read them."""
 
 import os
 import re
@@ -48,7 +48,8 @@ def test_every_block_is_a_script(page):
 
 
 def the_cli_takes(words, folder, monkeypatch, capsys):
-    """Has the AWS CLI make the request of a command, which its models of AWS's services check, and send nothing."""
+    """Has the AWS CLI make the request of a command, which its models of AWS's services check, and
+    send nothing."""
     service, command, *rest = words[1:]
     driver = create_clidriver()
     table = driver.create_help_command().command_table[service]

@@ -1,4 +1,5 @@
-"""What holds of every page: links lead somewhere, lines are short, and what the code has is on its page."""
+"""Tests of every page: its links lead somewhere, its lines are short, and it agrees with the
+code."""
 
 import re
 
@@ -9,7 +10,8 @@ from . import pages
 from .pages import DOCS, PAGES, ROOT
 
 SOURCE = "".join(path.read_text() for path in sorted((ROOT / "src").rglob("*.rs")))
-#: One column may be wider in a table, which cannot be wrapped; a paragraph does not belong into one.
+#: One column may be wider in a table, which cannot be wrapped; a paragraph does not belong into
+#: one.
 WIDEST_CELL = 150
 #: History, and the pages that others wrote as they met a case, keep their words.
 AS_WRITTEN = {"history.md", "field.md", "CHANGELOG.md", "ARCHITECTURE.md"}
@@ -113,7 +115,7 @@ def test_a_form_for_reports_has_what_github_asks_for(form):
     assert all(field["attributes"]["label"] for field in fields)
 
 
-# ---------------------------------------------------------------------------------------------------- pages and the code
+# ------------------------------------------------------------------------------- pages and the code
 
 
 def test_every_alarm_has_a_section_with_cause_look_and_do():
@@ -189,7 +191,8 @@ CITING = ["SECURITY.md", "docs/field.md", "docs/history.md", "docs/reliability.m
 
 
 def named_tests():
-    """The path of each test and module, such as `("tests", "behaviour", "field", "before", name)`."""
+    """The path of each test and module, such as `("tests", "behaviour", "field", "before",
+    name)`."""
     found = set()
     for root in ("src", "tests/behaviour", "sandbox/src", "sandbox/tests"):
         for path in (ROOT / root).rglob("*.rs"):

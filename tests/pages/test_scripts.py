@@ -24,7 +24,8 @@ def program(tmp_path):
     path = tmp_path / "deps" / "program"
     path.parent.mkdir()
     path.write_text(
-        '#!/bin/sh\necho "test a::slow ... ok <2.000s>"\necho "test a::quick ... ok <0.010s>"\necho "$@"\nexit $1\n'
+        '#!/bin/sh\necho "test a::slow ... ok <2.000s>"\necho "test a::quick ... ok '
+        '<0.010s>"\necho "$@"\nexit $1\n'
     )
     path.chmod(0o755)
     return path
