@@ -76,7 +76,7 @@ def life(fabric):
 
 
 @scenario(life)
-def test_created_with_the_images_as_outputs(fabric, seen):
+def test_a_create_returns_the_images_as_outputs(fabric, seen):
     created = seen["created"]
     assert created["status"] == "CREATE_COMPLETE", fabric.reasons("life")
     first, second = created["life"]["222222222222"][0], created["life"]["333333333333"][0]
@@ -101,7 +101,7 @@ def test_a_changed_list_of_targets_updates_in_place(seen):
 
 
 @scenario(life)
-def test_another_image_replaces(seen):
+def test_an_update_of_the_image_replaces_the_resource(seen):
     replaced = seen["replaced"]
     assert replaced["status"] == "UPDATE_COMPLETE"
     assert replaced["outputs"]["Id"] != seen["created"]["outputs"]["Id"]
@@ -112,7 +112,7 @@ def test_another_image_replaces(seen):
 
 
 @scenario(life)
-def test_deleted_with_its_images(fabric, seen):
+def test_a_delete_with_deregister_deletes_the_images(fabric, seen):
     assert seen["deleted"]["status"] == "DELETE_COMPLETE"
     for name in ("life", "life-2"):
         assert seen["deleted"][name] == {account: [] for account in world.TARGETS}
@@ -130,7 +130,7 @@ def retained(fabric):
 
 
 @scenario(retained)
-def test_deleted_without_its_images(fabric, seen):
+def test_a_delete_with_retain_keeps_the_images(fabric, seen):
     created, before, deleted = seen
     assert (created, deleted) == ("CREATE_COMPLETE", "DELETE_COMPLETE")
     assert len(before["222222222222"]) == 1
@@ -205,7 +205,7 @@ def never_existed(fabric):
 
 
 @scenario(never_existed)
-def test_the_delete_of_what_never_existed_succeeds(seen):
+def test_a_delete_of_a_resource_that_never_existed_succeeds(seen):
     [answer] = seen
     answer = good(answer)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", "amiferry-nothing")
@@ -243,7 +243,7 @@ def not_waiting(fabric):
 
 
 @scenario(not_waiting)
-def test_a_resource_that_does_not_wait(fabric, seen):
+def test_a_resource_that_does_not_wait_is_answered_at_the_beginning(fabric, seen):
     status, there, outputs = seen
     assert status == "CREATE_COMPLETE"
     assert there["222222222222"] == [], "nothing was there yet"
@@ -279,7 +279,7 @@ def test_the_stack_distributes_an_image_of_its_own(fabric):
 
 
 @pytest.mark.alone
-def test_a_function_without_a_machine_serves_by_itself(fabric):
+def test_a_function_without_a_machine_serves_a_resource_by_itself(fabric):
     """Deployed by hand, as docs/operations.md shows: it waits, and invokes itself when its time is
     up."""
     configuration = fabric.functions.get_function_configuration(FunctionName=STACK)
@@ -311,7 +311,7 @@ def test_a_function_without_a_machine_serves_by_itself(fabric):
 
 
 @pytest.mark.hindsight
-def test_every_answer_was_one_that_cloudformation_reads(fabric, figure):
+def test_every_answer_is_one_that_cloudformation_reads(fabric, figure):
     found = fabric.calls("answer")
     figure(
         f"{len(found)} answers to CloudFormation, the longest of "
@@ -322,8 +322,8 @@ def test_every_answer_was_one_that_cloudformation_reads(fabric, figure):
 
 
 @pytest.mark.hindsight
-def test_response_urls_are_told_to_nobody(fabric):
-    """Who reads one can answer in the function's place."""
+def test_response_urls_appear_in_no_log_and_no_history(fabric):
+    """A reader of a ResponseURL can answer in the function's place."""
     secrets = [answer["path"].rpartition("/")[2] for answer in fabric.calls("answer")]
     secrets += [answer["path"].rpartition("/")[2] for answer in fabric.sandbox("answers")]
     assert len(secrets) >= 10

@@ -48,7 +48,7 @@ def test_each_target_gets_one_image_and_the_source_is_closed(fabric, seen):
 
 
 @scenario(three_targets)
-def test_its_outcome_is_told(fabric, seen):
+def test_the_outcome_of_an_execution_is_published(fabric, seen):
     [(subject, message)] = fabric.notices(world.image_id("three"))
     assert subject == f"amiferry Succeeded: {world.image_id('three')}, 3 of 3 targets"
     assert seen["name"] in message
@@ -56,7 +56,7 @@ def test_its_outcome_is_told(fabric, seen):
 
 
 @scenario(three_targets)
-def test_its_history_is_short(fabric, seen, figure):
+def test_the_history_of_an_execution_is_short(fabric, seen, figure):
     events = fabric.history(seen["executionArn"])
     children = [
         len(fabric.history(child["executionArn"]))
@@ -75,7 +75,9 @@ def many_targets(fabric):
 
 
 @scenario(many_targets)
-def test_three_hundred_targets_go_over_the_bucket(fabric, seen, figure):
+def test_a_request_with_three_hundred_targets_passes_its_parts_through_the_bucket(
+    fabric, seen, figure
+):
     """Leans on patches 4 (256 KiB), 9 and 10 (ResultWriter)."""
     assert seen["status"] == "SUCCEEDED", seen
     result = json.loads(seen["output"])
@@ -124,7 +126,7 @@ def failing_copies(fabric):
 
 
 @scenario(failing_copies)
-def test_what_was_copied_for_a_target_that_fails_is_deleted(fabric, seen):
+def test_copies_of_a_failed_target_are_deleted(fabric, seen):
     assert (seen["status"], seen["error"]) == ("FAILED", "Failed")
     assert "Internal error" in seen["cause"]
     assert (
@@ -153,7 +155,7 @@ def by_organization(fabric):
 
 
 @scenario(by_unit)
-def test_the_accounts_of_a_unit(fabric, seen):
+def test_a_unit_stands_for_its_accounts(fabric, seen):
     assert seen["status"] == "SUCCEEDED", seen
     assert {target["AccountId"] for target in json.loads(seen["output"])["Targets"]} == set(
         world.TARGETS
@@ -162,7 +164,7 @@ def test_the_accounts_of_a_unit(fabric, seen):
 
 
 @scenario(by_organization)
-def test_the_accounts_of_an_organization(fabric, seen):
+def test_an_organization_stands_for_its_accounts(fabric, seen):
     assert seen["status"] == "SUCCEEDED", seen
     assert {target["AccountId"] for target in json.loads(seen["output"])["Targets"]} == set(
         world.TARGETS
@@ -182,7 +184,7 @@ def test_a_wrong_request_fails_by_name(fabric, seen):
 
 
 @pytest.mark.alone
-def test_a_function_killed_on_the_way_goes_on(fabric):
+def test_an_execution_survives_a_killed_function(fabric):
     """The processes end as on a host that dies; the state machine repeats the call."""
     arn = fabric.start(distribute("killed", ["222222222222", "333333333333"]))
     until(lambda: any(s["state"] == "pending" for s in fabric.snapshots("killed", "222222222222")))

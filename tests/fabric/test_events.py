@@ -45,7 +45,7 @@ def available(fabric):
 
 
 @scenario(available)
-def test_a_tagged_image_is_distributed_once_however_often_it_is_told(fabric, seen):
+def test_a_tagged_image_is_distributed_once_however_often_its_event_arrives(fabric, seen):
     """The request comes from the SSM parameter that the stack names."""
     ended, again = seen
     assert ended["status"] == "SUCCEEDED", ended
@@ -112,7 +112,7 @@ def woken(fabric):
 
 
 @scenario(woken)
-def test_a_notification_in_the_targets_account_wakes_who_waits(fabric, seen):
+def test_a_notification_in_the_targets_account_wakes_the_waiting_child(fabric, seen):
     """From the target's bus over both templates' rules to the child. Leans on patches 3, 11 and
     13."""
     before, after, ended = seen
@@ -148,13 +148,13 @@ def nobody_waits(fabric):
 
 
 @scenario(nobody_waits)
-def test_a_notification_that_nobody_waits_for(seen):
+def test_a_notification_without_a_waiting_child_is_ignored(seen):
     assert seen == {"Woken": 0}
 
 
 @pytest.mark.hindsight
-def test_nobody_is_waiting_any_more(fabric):
-    """But whoever was stopped: the next run overwrites what it left, or it is dead."""
+def test_no_child_but_a_stopped_one_is_left_waiting(fabric):
+    """A stopped child leaves its token: the next run overwrites it, or it is dead."""
     left = {name.split("/")[4] for name in fabric.waiting()}
     assert left <= {"222222222222"}, fabric.waiting()
 

@@ -114,7 +114,7 @@ def running(fabric):
 
 @pytest.mark.alone
 @scenario(running)
-def test_the_sweeper_closes_what_outlived_its_run_and_nothing_else(fabric, seen, scenarios):
+def test_the_sweeper_closes_dead_runs_only(fabric, seen, scenarios):
     assert scenarios[unconcluded].result()["status"] == "FAILED"
     assert set(fabric.opened("unconcluded")) == {"grants", "shared"}
     before = fabric.opened("running")
@@ -142,7 +142,7 @@ def test_the_end_of_an_execution_that_left_nothing_open_does_nothing(fabric, see
 
 
 @scenario(unknown)
-def test_the_schedule_sends_what_the_function_takes_for_a_sweep(fabric, seen):
+def test_the_schedule_sends_a_sweep(fabric, seen):
     rules = fabric.resources()
     [target] = fabric.events.list_targets_by_rule(Rule=rules["SweepRule"].rpartition("|")[2])[
         "Targets"

@@ -27,7 +27,7 @@ def launching(fabric):
 
 
 @scenario(launching)
-def test_a_grant_lasts_as_long_as_the_copy(fabric, seen):
+def test_a_launch_grant_lasts_as_long_as_the_copy(fabric, seen):
     role = (
         f"arn:aws:iam::{world.LAUNCHING}:role/aws-service-role/autoscaling.amazonaws.com/"
         "AWSServiceRoleForAutoScaling"

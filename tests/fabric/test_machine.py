@@ -44,7 +44,7 @@ def test_both_maps_do_the_same():
 
 
 def test_every_way_leads_to_conclude():
-    """Whatever fails after something may be open."""
+    """A state may fail after the source was opened."""
     for name in ("Open", "Open further", "Copy", "Copy many"):
         assert STATES[name]["Catch"] == [
             {"ErrorEquals": ["States.ALL"], "ResultPath": "$.Failed", "Next": "Conclude"}
@@ -52,7 +52,7 @@ def test_every_way_leads_to_conclude():
     assert "TimeoutSeconds" not in DEFINITION, "a machine that times out concludes nothing"
 
 
-def test_opening_is_the_same_both_times():
+def test_both_opening_states_are_the_same():
     first, further = dict(STATES["Open"]), dict(STATES["Open further"])
     for state in (first, further):
         del state["Comment"]
@@ -60,7 +60,7 @@ def test_opening_is_the_same_both_times():
     assert further == first
 
 
-def test_what_is_retried_is_what_may_pass():
+def test_only_errors_that_may_pass_are_retried():
     for state in calls_of_the_function():
         errors = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
         assert TOLD & errors == {"Throttled", "Internal"}
@@ -78,14 +78,14 @@ def test_error_types_are_the_functions():
     assert set(re.findall(r'"(\w+)"', told)) == TOLD
 
 
-def test_payloads_are_what_the_function_takes():
+def test_payloads_of_the_machine_are_events_of_the_function():
     event = "".join(text for file, text in source().items() if file.startswith("src/event"))
     for state in calls_of_the_function():
         for key in state["Parameters"]["Payload"]:
             assert f'"{key.removesuffix(".$")}"' in event, key
 
 
-def test_replies_are_what_the_machine_reads():
+def test_replies_of_the_function_have_what_the_machine_reads():
     text = "".join(source().values())
     machine = json.dumps(DEFINITION)
     for path in set(re.findall(r"\$\.Last\.Reply\.([A-Za-z.]+)", machine)):
@@ -95,7 +95,7 @@ def test_replies_are_what_the_machine_reads():
         assert f'"{status}"' in text, status
 
 
-def test_where_tokens_lie():
+def test_the_machine_and_the_function_agree_where_tokens_lie():
     machine = json.dumps(DEFINITION)
     [path] = set(
         re.findall(r"States\.Format\('(/[a-z/]+?)/\$\{StackName\}/\{\}/\{\}/\{\}'", machine)
@@ -113,7 +113,7 @@ def test_where_tokens_lie():
     }
 
 
-def test_where_plans_lie():
+def test_the_machine_and_the_function_agree_where_plans_lie():
     text = template.STACK.read_text()
     for prefix in ("payloads/", "answers/"):
         assert f'"{prefix}' in "".join(source().values())

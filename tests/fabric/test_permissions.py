@@ -126,7 +126,7 @@ ANY_KEY = {"SourceKeyArns": "arn:aws:kms:us-west-2:111111111111:key/1"}
         (ANY_KEY | {"Mode": "Share", "OrganizationId": "o-amiferry01"}, []),
     ],
 )
-def test_the_stack_asks_for_keys_and_for_whom_it_shares_with(parameters, rules):
+def test_the_stack_requires_keys_and_allowed_accounts(parameters, rules):
     assert refused_by(template.STACK, **parameters) == rules
 
 
@@ -139,7 +139,7 @@ def test_the_stack_asks_for_keys_and_for_whom_it_shares_with(parameters, rules):
         ({"TargetKeyArns": "arn:aws:kms:us-west-2:222222222222:key/1"}, []),
     ],
 )
-def test_the_targets_role_asks_for_keys(parameters, rules):
+def test_the_targets_role_requires_keys(parameters, rules):
     assert refused_by(template.TARGET_ROLE, **parameters) == rules
 
 
@@ -170,7 +170,7 @@ def test_lists_of_keys_and_accounts_are_checked_by_pattern(file, name, given, ma
 # asynchronous invocations: these are read from the templates.
 
 
-def test_the_keys_of_other_regions_are_known_by_their_alias():
+def test_keys_of_other_regions_are_named_by_their_alias():
     resources = template.read(template.TARGET_ROLE)["Resources"]
     role = resources["Role"]["Properties"]["Policies"]
     policies = [policy["Fn::If"][1] if "Fn::If" in policy else policy for policy in role]
@@ -191,7 +191,7 @@ def test_the_keys_of_other_regions_are_known_by_their_alias():
 
 
 @pytest.mark.parametrize("file", [template.STACK, template.TARGET_ROLE])
-def test_a_stack_that_could_not_be_created_leaves_nothing_of_what_it_retains(file):
+def test_a_stack_that_could_not_be_created_leaves_no_retained_resource(file):
     retained = {
         name: resource["DeletionPolicy"]
         for name, resource in template.read(file)["Resources"].items()
@@ -201,7 +201,7 @@ def test_a_stack_that_could_not_be_created_leaves_nothing_of_what_it_retains(fil
     assert set(retained.values()) == {"RetainExceptOnCreate"}
 
 
-def test_only_what_is_short_lived_expires():
+def test_only_short_lived_objects_expire():
     """A share lasts for months, and so must its ledger."""
     bucket = template.read(template.STACK)["Resources"]["Bucket"]
     assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
@@ -212,8 +212,8 @@ def test_only_what_is_short_lived_expires():
     assert expiring == {"answers/": 7, "payloads/": 7, "results/": 7}
 
 
-def test_nothing_gets_the_payload_of_a_failed_invocation():
-    """It may hold a ResponseURL."""
+def test_no_destination_gets_the_payload_of_a_failed_invocation():
+    """The payload may hold a ResponseURL."""
     resources = template.read(template.STACK)["Resources"]
     function = resources["Function"]["Properties"]
     assert "DeadLetterQueue" not in function
@@ -278,7 +278,7 @@ def same(found, wanted):
     return {sid: alike(found[sid]) for sid in found} == {sid: alike(wanted[sid]) for sid in wanted}
 
 
-def test_the_functions_policies(fabric):
+def test_the_functions_policies_are_the_documented_ones(fabric):
     """Without what has to be asked for."""
     parameters = {
         "Architecture": "x86_64",
@@ -301,7 +301,7 @@ def variables(fabric, function):
     ]
 
 
-def test_the_functions_policies_with_what_is_asked_for(fabric):
+def test_the_functions_policies_with_all_parameters_are_the_documented_ones(fabric):
     _, found = deployed(fabric, STACK)
     wanted = everything(
         "Find", "ShareImages", "aws:ResourceAccount", "KeyPolicies", "Stage", "Start"
@@ -324,7 +324,7 @@ def with_all_accounts(text):
     return text
 
 
-def test_the_machines_policy(fabric):
+def test_the_machines_policy_is_the_documented_one(fabric):
     _, found = deployed(fabric, fabric.resources()["StateMachineRole"])
     assert same(found, everything("Step"))
 
@@ -349,7 +349,7 @@ def test_the_objects_of_the_bucket_are_the_stacks_own(fabric):
     assert fabric.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
 
 
-def test_a_targets_role(fabric):
+def test_a_targets_role_is_the_documented_one(fabric):
     account = next(iter(world.TARGETS))
     role = f"arn:aws:kms:{world.HOME}:{account}:key/*"
     body = template.read(template.TARGET_ROLE)
@@ -373,7 +373,7 @@ def test_a_targets_role(fabric):
     assert fabric.delete("documented", account) == "DELETE_COMPLETE"
 
 
-def test_a_targets_role_with_an_external_id_and_a_key_of_its_own(fabric):
+def test_a_targets_role_with_all_parameters_is_the_documented_one(fabric):
     account = next(iter(world.TARGETS))
     body = template.read(template.TARGET_ROLE)
     parameters = {

@@ -30,7 +30,7 @@ def one(fabric):
 
 
 @scenario(one)
-def test_with_one_account(fabric, seen):
+def test_a_share_with_one_account_lasts_as_long_as_its_stack(fabric, seen):
     assert seen == ([], "CREATE_COMPLETE", ["222222222222"], "DELETE_COMPLETE"), fabric.reasons(
         "shared"
     )
@@ -49,7 +49,7 @@ def several(fabric):
 
 
 @scenario(several)
-def test_with_several_accounts(fabric, seen):
+def test_a_share_with_several_accounts_lasts_as_long_as_its_stack(fabric, seen):
     assert seen == ([], "CREATE_COMPLETE", ["222222222222", "333333333333"], "DELETE_COMPLETE"), (
         fabric.reasons("shared-many")
     )
@@ -81,7 +81,7 @@ def by_event(fabric):
 
 
 @scenario(by_event)
-def test_the_examples(fabric, seen):
+def test_the_examples_of_shares_work(fabric, seen):
     assert seen == {
         "shared-event": ("SUCCESS", ["222222222222"], "SUCCESS"),
         "shared-many-event": ("SUCCESS", ["222222222222", "333333333333"], "SUCCESS"),
