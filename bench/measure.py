@@ -131,7 +131,7 @@ def run(
 def faults(
     status: str, reply: Any, wanted: request.Request, before: Any, after: Any, owner: str
 ) -> list[str]:
-    """What is not as it must be, by the function's reply and by what there is in each account."""
+    """Returns the faults in the function's reply and in each account."""
     wrong = (
         []
         if status == "Succeeded"

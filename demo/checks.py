@@ -45,7 +45,7 @@ class Before:
     unshared: dict[str, Any]
     """The same at the very beginning."""
     seen: dict[Place, set[str]]
-    """What of the source each target sees."""
+    """Describes the source as each target sees it."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,7 @@ def listening(host: str, port: int) -> bool:
 
 
 def clean_environment(**values: str) -> dict[str, str]:
-    """What a child needs from here, without the reader's own AWS settings."""
+    """Returns the environment of a child, without the reader's own AWS settings."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ} | values
 

@@ -27,7 +27,7 @@ class Sandbox:
         return [json.loads(invocation["payload"]) for invocation in self._get("invocations")]
 
     def answers(self) -> list[dict[str, Any]]:
-        """What was PUT to a custom resource's ResponseURL."""
+        """Returns the answers PUT to a custom resource's ResponseURL."""
         return self._get("answers")
 
     def answer_url(self, name: str) -> str:

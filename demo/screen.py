@@ -1,4 +1,4 @@
-"""What a person sees: a live table on a terminal, plain lines everywhere else."""
+"""The view of a run: a live table on a terminal, plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def describe(there: Target) -> str:
 
 
 def last_word(target: dict[str, Any] | None) -> str:
-    """What the function's last `State` says of a target."""
+    """Returns the words of the function's last `State` about a target."""
     if target is None:
         return ""
     progress = target.get("Progress")

@@ -41,7 +41,7 @@ class Truth:
         self._producer = producer
         self._image_id = image_id
         self.source = ""
-        """What is open at the source, in words."""
+        """Describes the openings at the source."""
         self._targets = dict.fromkeys(lookers, Target())
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)

@@ -1,4 +1,4 @@
-"""Who there is in the sandbox's world: read from the same file the sandbox reads."""
+"""The accounts of the sandbox's world, read from the file that the sandbox reads."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class World:
 
     @property
     def accounts(self) -> set[str]:
-        """Those in which somebody can act."""
+        """Returns the accounts that have credentials."""
         return {identity.account for identity in self.identities}
 
     def bucket(self, account: str) -> str | None:

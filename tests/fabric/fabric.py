@@ -40,7 +40,7 @@ def client(url, service, account=world.SOURCE, region=world.HOME):
 
 
 def until(read, seconds=30, every=0.1):
-    """What `read` returns once that is true."""
+    """Returns the value of `read` once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := read()):
         assert time.monotonic() < deadline, f"nothing after {seconds} s"
@@ -335,7 +335,7 @@ class Fabric:
         assert "ErrorCode" not in answer, answer
 
     def log(self, contains=""):
-        """What the function wrote."""
+        """Returns the log of the function."""
         pages = self.logs.get_paginator("filter_log_events").paginate(
             logGroupName=f"/aws/lambda/{STACK}"
         )
@@ -400,7 +400,7 @@ class Fabric:
         return {what: value for what, value in found.items() if value}
 
     def key_policy(self, name):
-        """That of the key of image `name`, to the byte."""
+        """Returns the policy of the key of image `name`, to the byte."""
         keys = self.sandbox("world")["accounts"][world.SOURCE][world.HOME]["keys"]
         [policy] = [key["policy"] for key in keys if key["arn"] == world.key_arn(name)]
         return policy
@@ -474,7 +474,7 @@ class Fabric:
         self._notices = queue, []
 
     def notices(self, text):
-        """What was published that contains `text`, as (subject, message); at least one."""
+        """Returns the published (subject, message) pairs that contain `text`, at least one."""
         queue, found = self._notices
 
         def read():

@@ -22,7 +22,7 @@ def free_port():
 
 
 def clean_environment(**values):
-    """What a child needs from here, without the reader's own AWS settings and proxies."""
+    """Returns the environment of a child, without the reader's own AWS settings and proxies."""
     kept = ("PATH", "LANG")
     return {name: os.environ[name] for name in kept if name in os.environ} | values
 

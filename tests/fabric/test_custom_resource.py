@@ -180,7 +180,7 @@ def event_of(fabric, event, name, **properties):
 
 
 def answers(fabric, event, seconds=30):
-    """What was PUT to the event's ResponseURL, and how; at least one answer."""
+    """Returns the answers PUT to the event's ResponseURL, at least one."""
     path = event["ResponseURL"].partition("/answers")[2]
 
     def read():

@@ -1,4 +1,4 @@
-"""What `make deploy` and the examples of the documentation hand to CloudFormation."""
+"""Tests of the words that `make deploy` and the documented examples hand to CloudFormation."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def run(*command, **settings):
 
 
 def handed_over(folder, words):
-    """What sam understands of `make deploy` with these words of the command line."""
+    """Returns the parameters that sam reads from `make deploy` with these words of the command line."""
     file = folder / "parameters.yaml"
     done = run(*MAKE, "parameters", f"PARAMETERS_FILE={file}", *words)
     assert done.returncode == 0, done.stderr

@@ -91,7 +91,7 @@ def waits_of(fabric, arn):
 
 
 def token(fabric, arn):
-    """What the one target of an execution waits for, if it waits."""
+    """Returns the wait of an execution's only target, if it waits."""
     [child] = until(lambda: fabric.children(arn))
     state = json.loads(fabric.execution(child["executionArn"])["input"])["State"]
     [target] = state["Targets"]

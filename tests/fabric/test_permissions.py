@@ -86,7 +86,7 @@ def test_the_readme_grants_no_access_to_all_keys_of_an_account():
 
 
 def holds(rule, parameters):
-    """Whether a template's rule lets these parameters through: the functions that ours use."""
+    """Evaluates a template's rule for these parameters, with the functions that our rules use."""
 
     def judge(function):
         [(name, argument)] = function.items()

@@ -22,7 +22,7 @@ WITH_COMMANDS = [page for page in PAGES if "```sh" in page.read_text()]
 
 @pytest.fixture
 def folder(tmp_path):
-    """What the commands find beside them."""
+    """The files and variables that the commands need."""
     for name in ("events", "templates"):
         (tmp_path / name).symlink_to(ROOT / name)
     archive = tmp_path / "target" / "lambda" / "bootstrap" / "bootstrap.zip"

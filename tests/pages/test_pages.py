@@ -63,7 +63,7 @@ def test_lines_have_a_hundred_columns_at_most(page):
     "page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name
 )
 def test_code_stays_on_one_line(page):
-    """So that a search for it finds it."""
+    """A search finds code that stands on one line."""
     assert not [number for number, line in pages.prose(page) if line.count("`") % 2]
 
 
@@ -204,7 +204,7 @@ def named_tests():
 
 
 def looks_like_a_test(code):
-    """Whether code is a path of lower-case names, or one name of many words."""
+    """Returns whether code is a path of lower-case names, or one name of many words."""
     return re.fullmatch(r"(?:[a-z0-9_]+::)+[a-z0-9_]+|[a-z0-9]+(?:_[a-z0-9]+){3,}", code)
 
 
