@@ -20,18 +20,21 @@ async fn fails_alone(bad: Account, cause: &str, remedy: &str) -> Value {
     let sandbox = Sandbox::new(world);
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, BAD])).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
-    let told = target(&reply, BAD).clone();
+    let outcome = target(&reply, BAD).clone();
     assert_eq!(
-        (&told["Status"], &told["Cause"]),
+        (&outcome["Status"], &outcome["Cause"]),
         (&json!("Failed"), &json!(cause)),
-        "{told}"
+        "{outcome}"
     );
-    assert!(told["Remedy"].as_str().unwrap().contains(remedy), "{told}");
-    assert!(told["Reason"].as_str().unwrap().len() > 20, "{told}");
+    assert!(
+        outcome["Remedy"].as_str().unwrap().contains(remedy),
+        "{outcome}"
+    );
+    assert!(outcome["Reason"].as_str().unwrap().len() > 20, "{outcome}");
     assert_whole(&sandbox, &[GOOD]);
     assert_nothing(&sandbox, &[BAD]);
     assert_closed(&sandbox);
-    told
+    outcome
 }
 
 fn keyed(role: Role) -> Account {
@@ -42,13 +45,13 @@ fn keyed(role: Role) -> Account {
 
 #[tokio::test(start_paused = true)]
 async fn a_target_without_the_role_fails_alone_as_role_not_assumable() {
-    let told = fails_alone(
+    let outcome = fails_alone(
         keyed(Role::admin("Other")),
         "RoleNotAssumable",
         "create the role AmiCopyRole",
     )
     .await;
-    let reason = told["Reason"].as_str().unwrap();
+    let reason = outcome["Reason"].as_str().unwrap();
     assert!(
         reason.contains("AssumeRole")
             && reason.contains("AccessDenied")
@@ -95,18 +98,18 @@ async fn a_role_that_may_not_use_its_key_fails_its_target_alone() {
     let role = Role::new("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
         .policy(policy);
-    let told = fails_alone(
+    let outcome = fails_alone(
         keyed(role),
         "KeyNotAccessible",
         "kms:GenerateDataKeyWithoutPlaintext",
     )
     .await;
     assert!(
-        told["Reason"]
+        outcome["Reason"]
             .as_str()
             .unwrap()
             .contains("Given key ID is not accessible"),
-        "{told}"
+        "{outcome}"
     );
 }
 
@@ -128,10 +131,10 @@ async fn a_role_that_may_not_copy_fails_its_target_alone() {
     let role = Role::new("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
         .policy(policy);
-    let told = fails_alone(keyed(role), "AccessDenied", "service control policy").await;
+    let outcome = fails_alone(keyed(role), "AccessDenied", "service control policy").await;
     assert!(
-        told["Reason"].as_str().unwrap().contains("CopySnapshot"),
-        "{told}"
+        outcome["Reason"].as_str().unwrap().contains("CopySnapshot"),
+        "{outcome}"
     );
 }
 
@@ -146,14 +149,14 @@ async fn a_name_taken_by_another_image_fails_its_target_and_leaves_that_image() 
     let sandbox = Sandbox::new(world(&[GOOD, BAD]));
     sandbox.edit(|aws| aws.add_image(BAD.0, taken)).unwrap();
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, BAD])).await;
-    let told = target(&reply, BAD);
-    assert_eq!(told["Cause"], "NameTaken", "{told}");
+    let outcome = target(&reply, BAD);
+    assert_eq!(outcome["Cause"], "NameTaken", "{outcome}");
     assert!(
-        told["Reason"]
+        outcome["Reason"]
             .as_str()
             .unwrap()
             .contains("ami-00000000000000001"),
-        "{told}"
+        "{outcome}"
     );
     assert_eq!(sandbox.snapshots(BAD.0, BAD.1).len(), 0);
     assert_whole(&sandbox, &[GOOD]);
@@ -166,14 +169,14 @@ async fn a_region_that_is_not_enabled_fails_its_target_alone() {
     let sandbox = Sandbox::new(world(&[GOOD, place]));
     sandbox.edit(|aws| aws.disable_region(place.0, place.1));
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, place])).await;
-    let told = target(&reply, place);
-    assert_eq!(told["Cause"], "RegionNotEnabled", "{told}");
+    let outcome = target(&reply, place);
+    assert_eq!(outcome["Cause"], "RegionNotEnabled", "{outcome}");
     assert!(
-        told["Remedy"]
+        outcome["Remedy"]
             .as_str()
             .unwrap()
             .contains("enable-region --region-name ap-east-1"),
-        "{told}"
+        "{outcome}"
     );
     assert_closed(&sandbox);
 }
@@ -294,10 +297,10 @@ async fn a_service_control_policy_added_during_a_run_fails_its_target_and_is_nam
         let bound = sandbox.edit(|aws| aws.set_service_control_policies(TWO[0].0, &[&policy]));
         assert_eq!(bound, Ok(true));
         let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
-        let told = target(&reply, TWO[0]);
-        let reason = told["Reason"].as_str().unwrap();
+        let outcome = target(&reply, TWO[0]);
+        let reason = outcome["Reason"].as_str().unwrap();
         assert!(reason.starts_with(said), "{reason}");
-        let remedy = told["Remedy"].as_str().unwrap();
+        let remedy = outcome["Remedy"].as_str().unwrap();
         assert!(remedy.contains("service control policy"), "{remedy}");
         assert_eq!(target(&reply, TWO[1])["Status"], "Succeeded");
         assert_whole(&sandbox, &[TWO[1]]);
@@ -323,9 +326,9 @@ async fn an_account_suspended_during_a_run_fails_alone() {
     sandbox.edit(|aws| assert!(aws.suspend_account(TWO[0].0)));
     let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
     assert_eq!(reply["Status"], "Stuck", "{reply}");
-    let told = target(&reply, TWO[0]);
-    let remedy = told["Remedy"].as_str().unwrap();
-    assert!(remedy.contains("suspended"), "{told}");
+    let outcome = target(&reply, TWO[0]);
+    let remedy = outcome["Remedy"].as_str().unwrap();
+    assert!(remedy.contains("suspended"), "{outcome}");
     assert_whole(&sandbox, &[TWO[1]]);
     assert_closed(&sandbox);
 }
@@ -349,11 +352,14 @@ async fn a_target_key_policy_narrowed_during_a_run_fails_copies_made_again() {
     });
     let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
-    let told = target(&reply, TWO[0]);
-    assert_eq!(told["Cause"], "KeyNotAccessible", "{told}");
+    let outcome = target(&reply, TWO[0]);
+    assert_eq!(outcome["Cause"], "KeyNotAccessible", "{outcome}");
     assert!(
-        told["Remedy"].as_str().unwrap().contains("kms:ReEncrypt*"),
-        "{told}"
+        outcome["Remedy"]
+            .as_str()
+            .unwrap()
+            .contains("kms:ReEncrypt*"),
+        "{outcome}"
     );
     assert_nothing(&sandbox, &[TWO[0]]);
     assert_closed(&sandbox);

@@ -434,7 +434,7 @@ async fn a_state_from_broader_settings_opens_nothing_under_narrower_ones() {
         let event = json!({"State": reply["State"]});
         reply = ask(&sandbox, &bounded(OUTSIDER, "", ""), &event)
             .await
-            .expect("goes on");
+            .expect("a reply");
     }
     assert_eq!(
         target(&reply, (ONE, HOME))["Cause"],

@@ -134,14 +134,14 @@ async fn a_state_of_a_run_unknown_to_the_ledger_opens_nothing() {
         forged["Targets"][0]["Phase"] = json!("Ready");
         let reply = to_the_end(&sandbox, &json!({ "State": forged })).await;
         assert_eq!(opened_to(&sandbox), BTreeSet::new());
-        let told = target(&reply, TWO[0]);
-        assert_eq!(told["Cause"], "AttemptOver", "{told}");
+        let result = target(&reply, TWO[0]);
+        assert_eq!(result["Cause"], "AttemptOver", "{result}");
         assert!(
-            told["Reason"]
+            result["Reason"]
                 .as_str()
                 .expect("said")
                 .contains("ledger knows no run"),
-            "{told}"
+            "{result}"
         );
     }
 }

@@ -126,10 +126,10 @@ fn the_promises_hold_under_every_schedule() {
                 scope.spawn(|| {
                     let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::SeqCst));
                     let seeds = seeds.take_while(|seed| *seed < first + count);
-                    // Told at once: a long run is seldom waited for.
-                    let told = seeds
+                    // Printed at once: nobody waits for the end of a long run.
+                    let outcome = seeds
                         .map(|seed| played(&of(seed)).inspect_err(|said| println!("{said}\n")));
-                    told.collect::<Vec<_>>()
+                    outcome.collect::<Vec<_>>()
                 })
             })
             .collect();

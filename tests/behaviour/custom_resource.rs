@@ -249,7 +249,7 @@ async fn a_long_create_continues_in_invocations_of_itself_without_the_response_u
             .await
             .handle(&payload, &short)
             .await
-            .expect("goes on");
+            .expect("a reply");
         if let Some(own) = stack.sandbox.lambda_invocations().pop() {
             payload = String::from_utf8(own.payload).unwrap();
             let own: Value = serde_json::from_str(&payload).unwrap();
@@ -389,7 +389,7 @@ async fn a_create_too_slow_for_cloudformation_is_undone_and_answered_in_time() {
         .await
         .handle(&event.to_string(), &short)
         .await
-        .expect("goes on");
+        .expect("a reply");
     let own = stack
         .sandbox
         .lambda_invocations()

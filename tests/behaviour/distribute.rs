@@ -15,13 +15,13 @@ async fn every_target_gets_a_faithful_ami_and_the_source_is_closed() {
     assert_whole(&sandbox, &FOUR);
     assert_closed(&sandbox);
     for place in FOUR {
-        let told = target(&reply, place);
+        let result = target(&reply, place);
         let image = assert_one_image(&sandbox, place);
-        assert_eq!(told["ImageId"], image.image_id);
-        assert_eq!(told["KmsKeyArn"], key_arn(place));
+        assert_eq!(result["ImageId"], image.image_id);
+        assert_eq!(result["KmsKeyArn"], key_arn(place));
         assert_eq!(image.name, "golden-copied-from-111111111111");
         assert_eq!(image.tags["stage"], "test");
-        let pairs = told["Snapshots"].as_object().unwrap();
+        let pairs = result["Snapshots"].as_object().unwrap();
         let ids = image.snapshot_ids();
         assert_eq!(
             (pairs[ROOT].as_str(), pairs[DATA].as_str()),

@@ -15,7 +15,7 @@ mod play;
 mod wishes;
 
 use play::play;
-use wishes::{sandbox_of, told, wish, wishes};
+use wishes::{answer, sandbox_of, wish, wishes};
 
 const ACCOUNT: &str = "222222222222";
 /// The target whose first copy breaks and is made again, and the one that fails and succeeds on the
@@ -42,7 +42,7 @@ async fn each_request_needs_exactly_the_actions_of_its_policies() {
     let mut proved = BTreeSet::new();
     for (name, words) in wishes() {
         let wish = wish(&words);
-        let all = policies(&told(&wish).await);
+        let all = policies(&answer(&wish).await);
         let whole = play(&sandbox_of(&all, &wish), &wish).await;
         assert_eq!(whole, Ok(()), "{name}: {all:#?}");
         for (d, s, a) in actions(&all) {
@@ -114,7 +114,7 @@ fn text(value: &Value) -> String {
 async fn every_action_of_the_policies_is_documented_with_its_purpose() {
     let documented = include_str!("../../docs/permissions.md");
     for (name, words) in wishes() {
-        for policy in policies(&told(&wish(&words)).await) {
+        for policy in policies(&answer(&wish(&words)).await) {
             let statements = policy["Document"]["Statement"].as_array().expect("a list");
             let run = statements
                 .iter()
@@ -169,7 +169,7 @@ async fn policies_for_a_function_with_a_bucket_include_its_ledger() {
 async fn example_reply() -> Value {
     let example = include_str!("../../events/policies.json");
     let example: Value = serde_json::from_str(example).expect("an event");
-    let reply = told(&example["Policies"]).await;
+    let reply = answer(&example["Policies"]).await;
     assert_eq!(reply["Status"], "Succeeded");
     reply
 }
@@ -268,7 +268,7 @@ async fn a_template_for_many_regions_keeps_within_iams_limits_and_allows_the_sam
         .collect();
     let roles = ["autoscaling.amazonaws.com", "spot.amazonaws.com"];
     let wish = json!({"SourceImageId": AMI, "Targets": targets, "ServiceLinkedRoles": roles});
-    let reply = told(&wish).await;
+    let reply = answer(&wish).await;
     let wanted = policies(&reply).swap_remove(1);
     assert_eq!(wanted["For"], "copy role");
     assert!(wanted["Document"].to_string().len() > INLINE);

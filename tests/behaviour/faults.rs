@@ -186,13 +186,13 @@ async fn an_operation_denied_for_good_fails_the_run_and_is_named() {
         let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
         assert_eq!(reply["Status"], "Failed", "{operation}: {reply}");
         for place in TWO {
-            let told = target(&reply, place);
-            let said = told["Reason"].as_str().unwrap();
+            let result = target(&reply, place);
+            let said = result["Reason"].as_str().unwrap();
             assert!(
                 said.contains(operation) || operation == "DescribeSnapshotAttribute",
                 "{operation}: {said}"
             );
-            assert!(told["Remedy"].as_str().unwrap().len() > 20, "{told}");
+            assert!(result["Remedy"].as_str().unwrap().len() > 20, "{result}");
         }
         assert_nothing(&sandbox, &TWO);
         if operation == "DescribeSnapshotAttribute" {

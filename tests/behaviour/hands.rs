@@ -19,11 +19,11 @@ fn on_both(sandbox: &Sandbox, change: impl Fn(&mut amiferry_sandbox::Aws, &str) 
     sandbox.edit(|aws| assert!([ROOT, DATA].into_iter().all(|id| change(aws, id))));
 }
 
-fn let_in(sandbox: &Sandbox) {
+fn permit(sandbox: &Sandbox) {
     on_both(sandbox, |aws, id| aws.share_snapshot(id, ONE));
 }
 
-fn shut_out(sandbox: &Sandbox) {
+fn forbid(sandbox: &Sandbox) {
     on_both(sandbox, |aws, id| aws.unshare_snapshot(id, ONE));
 }
 
@@ -47,7 +47,7 @@ async fn an_old_state_removes_no_permission_given_since() {
     let old = begun(&sandbox, &distribute(&AT_HOME)).await;
     to_the_end(&sandbox, &old).await;
     assert_closed(&sandbox);
-    let_in(&sandbox);
+    permit(&sandbox);
     let reply = to_the_end(&sandbox, &old).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_closed_but(&sandbox, &[ONE]);
@@ -76,9 +76,9 @@ async fn a_removed_permission_no_longer_counts_as_preexisting() {
     for share in [false, true] {
         let sandbox = Sandbox::new(slow_world(&TWO[..1]));
         let places = [AT_HOME[0]];
-        let_in(&sandbox);
+        permit(&sandbox);
         let long = begun(&sandbox, &distribute(&places)).await;
-        shut_out(&sandbox);
+        forbid(&sandbox);
         // Until then the read that found it permitted may be the newer one.
         tokio::time::sleep(Duration::from_secs(61)).await;
         if share {
@@ -250,8 +250,8 @@ async fn copies_of_an_earlier_attempt_that_cannot_be_listed_are_reported() {
     assert!(sandbox.edit(|aws| aws.drop_principal(&role)));
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(reply["Status"], "Stuck", "{reply}");
-    let told = target(&reply, TWO[0]);
-    assert_eq!(told["Cause"], "RoleNotAssumable", "{told}");
+    let result = target(&reply, TWO[0]);
+    assert_eq!(result["Cause"], "RoleNotAssumable", "{result}");
     let stuck = &reply["Result"]["Stuck"];
     assert_eq!(stuck.as_array().map(Vec::len), Some(1), "{stuck}");
     assert_eq!(stuck[0]["AccountId"], TWO[0].0);
@@ -283,9 +283,9 @@ async fn an_image_under_another_key_does_not_count_as_the_copy() {
     let mut other_words = event.clone();
     other_words["Distribute"]["Tags"] = json!({"stage": "again"});
     let again = to_the_end(&sandbox, &other_words).await;
-    let told = target(&again, TWO[0]);
-    assert_eq!(told["Cause"], "NotFaithful", "{told}");
-    let reason = told["Reason"].as_str().expect("a Reason");
+    let result = target(&again, TWO[0]);
+    assert_eq!(result["Cause"], "NotFaithful", "{result}");
+    let reason = result["Reason"].as_str().expect("a Reason");
     assert!(
         reason.contains(&format!(
             "{copy} is encrypted with {other} instead of {}",
@@ -411,7 +411,7 @@ async fn copies_started_by_a_killed_call_are_found_by_the_next() {
             biased;
             () = sandbox.hung() => break,
             reply = call(&sandbox, &event) => {
-                let reply = reply.expect("goes on");
+                let reply = reply.expect("a reply");
                 assert_eq!(reply["Status"], "Continue", "{reply}");
                 event = json!({"State": reply["State"]});
                 tokio::time::sleep(Duration::from_secs(5)).await;

@@ -370,10 +370,10 @@ async fn an_update_of_key_or_name_replaces_the_copy() {
         assert_eq!(updated["Status"], "SUCCESS", "{updated}");
         assert_eq!(updated["PhysicalResourceId"], created["PhysicalResourceId"]);
         let images = stack.sandbox.images(place[0].0, HOME);
-        let told = updated["Data"]["Image.222222222222.us-west-2"].as_str();
+        let result = updated["Data"]["Image.222222222222.us-west-2"].as_str();
         let after = images
             .iter()
-            .find(|image| Some(image.image_id.as_str()) == told);
+            .find(|image| Some(image.image_id.as_str()) == result);
         let after = after.expect("the new image");
         assert_ne!(after.image_id, before.image_id);
         assert_ne!(after.name, before.name);
@@ -524,9 +524,9 @@ async fn an_image_that_another_resource_counts_on_is_kept_until_the_last_delete(
         );
         if first == "GoldenImage" {
             let reason = deleted["Reason"].as_str().expect("a reason");
-            let told = format!("{} stays: run ", image.image_id);
+            let result = format!("{} stays: run ", image.image_id);
             assert!(
-                reason.contains(&told) && reason.contains("Renamed"),
+                reason.contains(&result) && reason.contains("Renamed"),
                 "{reason}"
             );
         }

@@ -107,11 +107,11 @@ async fn an_execution_gives_each_target_a_part_and_closes_the_source() {
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_whole(&sandbox, &FOUR);
     assert_closed(&sandbox);
-    let told = reply["Notice"]["Message"].as_str().unwrap();
+    let result = reply["Notice"]["Message"].as_str().unwrap();
     for (account, region) in FOUR {
         assert!(
-            told.contains(&format!("{account} {region}: ami-")),
-            "{told}"
+            result.contains(&format!("{account} {region}: ami-")),
+            "{result}"
         );
     }
     // Sharing is done once for all, by the whole.
@@ -136,8 +136,8 @@ async fn a_failed_part_leaves_the_other_parts_alone() {
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
     assert_whole(&sandbox, &FOUR[..3]);
     assert_closed(&sandbox);
-    let told = reply["Notice"]["Message"].as_str().unwrap();
-    assert!(told.contains("create the role AmiCopyRole"), "{told}");
+    let result = reply["Notice"]["Message"].as_str().unwrap();
+    assert!(result.contains("create the role AmiCopyRole"), "{result}");
 }
 
 /// Children that are lost, with or without their copies started: what they made is undone, and the

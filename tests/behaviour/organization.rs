@@ -268,8 +268,8 @@ async fn the_management_account_is_a_target_only_with_the_copy_role() {
             let named = json!({"OrganizationId": ORG, "TargetKmsKeyIds": "alias/amis",
                 "Targets": [{"AccountId": MANAGEMENT, "KmsKeyId": "alias/amis"}]});
             let reply = to_the_end(&sandbox, &ask(&named)).await;
-            let told = target(&reply, (MANAGEMENT, HOME));
-            assert_eq!(told["Cause"], "RoleNotAssumable", "{told}");
+            let result = target(&reply, (MANAGEMENT, HOME));
+            assert_eq!(result["Cause"], "RoleNotAssumable", "{result}");
         }
     }
 }

@@ -147,7 +147,7 @@ fn holds(sandbox: &Sandbox, pair: Pair, reply: &Value) {
     assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new(), "{pair:?}");
 }
 
-/// Plays the pairs whose first call is this one, on a clock of their own. Tells how many there
+/// Plays the pairs whose first call is this one, on a clock of their own. Returns how many there
 /// were.
 fn with_first(first: usize, which: Which) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -421,16 +421,16 @@ async fn each_pitfall_is_reported_with_what_to_change() {
         let case = format!("{}: {}", pitfall.seen, pitfall.made);
         let sandbox = Sandbox::new(pitfall.world.clone());
         let reply = meet(&sandbox, &pitfall).await;
-        let told = &reply["Result"]["Targets"][0];
-        assert_eq!(told["Cause"], pitfall.cause, "{case}: {reply}");
-        let remedy = told["Remedy"].as_str().expect("a Remedy");
+        let result = &reply["Result"]["Targets"][0];
+        assert_eq!(result["Cause"], pitfall.cause, "{case}: {reply}");
+        let remedy = result["Remedy"].as_str().expect("a Remedy");
         for word in pitfall.remedy {
             assert!(remedy.contains(word), "{case}: no {word} in: {remedy}");
         }
-        let said = told["Reason"].as_str().expect("a Reason");
+        let said = result["Reason"].as_str().expect("a Reason");
         assert!(said.len() > 20, "{case}: {said}");
         assert_closed(&sandbox);
-        if told["ImageId"].is_null() {
+        if result["ImageId"].is_null() {
             assert_nothing(&sandbox, &[TARGET, ABROAD]);
         }
         let Pitfall {

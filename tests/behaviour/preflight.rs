@@ -122,7 +122,7 @@ async fn checks_that_the_role_may_not_make_are_unknown() {
 #[tokio::test(start_paused = true)]
 async fn each_obstacle_in_a_target_is_found_with_its_remedy() {
     let target = || looked_into(TARGET.0);
-    // The role is not there, or does not let this function in.
+    // The role is missing, or does not trust this function.
     let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
     let reply = look(&sandbox, &request(&[TARGET])).await;
     only(&reply, "Error", "AssumeRole", "create the role AmiCopyRole");

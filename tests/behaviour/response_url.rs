@@ -149,7 +149,7 @@ async fn the_response_url_is_stored_in_the_bucket_while_the_function_invokes_its
         let mut short = invocation(&stack.sandbox);
         short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(16));
         let function = function(&stack.sandbox).await;
-        let reply = function.handle(&payload, &short).await.expect("goes on");
+        let reply = function.handle(&payload, &short).await.expect("a reply");
         assert!(!reply.to_string().contains(SECRET), "{reply}");
         let Some(own) = stack.sandbox.lambda_invocations().pop() else {
             continue;

@@ -78,9 +78,9 @@ async fn accounts_may_launch_until_the_share_is_closed() {
     let sandbox = Sandbox::new(world(&TWO));
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &json!({}))).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
-    let told = target(&reply, (ONE, HOME));
+    let result = target(&reply, (ONE, HOME));
     assert_eq!(
-        (&told["Status"], &told["ImageId"]),
+        (&result["Status"], &result["ImageId"]),
         (&json!("Succeeded"), &json!(AMI))
     );
     assert_eq!(launching(&sandbox), accounts(&[ONE, OTHER]));

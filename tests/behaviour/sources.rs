@@ -217,11 +217,14 @@ async fn a_copy_that_lost_its_billing_is_discarded() {
     let sandbox = Sandbox::new(world_with(account, &PLACE));
     let reply = to_the_end(&sandbox, &distribute(&PLACE)).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
-    let told = target(&reply, PLACE[0]);
-    assert_eq!(told["Cause"], "NotFaithful");
+    let result = target(&reply, PLACE[0]);
+    assert_eq!(result["Cause"], "NotFaithful");
     assert!(
-        told["Reason"].as_str().unwrap().contains("PlatformDetails"),
-        "{told}"
+        result["Reason"]
+            .as_str()
+            .unwrap()
+            .contains("PlatformDetails"),
+        "{result}"
     );
     assert_nothing(&sandbox, &PLACE);
     assert_closed(&sandbox);

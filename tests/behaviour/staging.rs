@@ -74,11 +74,11 @@ async fn only_snapshots_that_cannot_be_shared_are_staged() {
         assert_whole(&sandbox, &FOUR);
         assert_unstaged(&sandbox, "succeeded");
         assert_eq!(staged_copies(&sandbox), snapshots);
-        // Told by the image's own snapshots.
-        let told = target(&reply, FOUR[0])["Snapshots"].as_object().unwrap();
+        // The reply names the image's own snapshots.
+        let result = target(&reply, FOUR[0])["Snapshots"].as_object().unwrap();
         assert!(
-            told.contains_key(ROOT) && told.contains_key(DATA),
-            "{told:?}"
+            result.contains_key(ROOT) && result.contains_key(DATA),
+            "{result:?}"
         );
         // The same request again finds every image, and stages nothing.
         let again = to_the_end(&sandbox, &wish(&FOUR)).await;
@@ -248,14 +248,14 @@ async fn a_staged_copy_that_ends_in_error_is_made_again_a_few_times() {
     let sandbox = Sandbox::new(world_with(account, &TWO));
     let reply = to_the_end(&sandbox, &wish(&TWO)).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
-    let told = target(&reply, TWO[0]);
-    assert_eq!(told["Cause"], "StagingFailed");
+    let result = target(&reply, TWO[0]);
+    assert_eq!(result["Cause"], "StagingFailed");
     assert!(
-        told["Remedy"]
+        result["Remedy"]
             .as_str()
             .unwrap()
             .contains("ec2:CopySnapshot"),
-        "{told}"
+        "{result}"
     );
     assert_eq!(staged_copies(&sandbox), 3);
     assert_nothing(&sandbox, &TWO);

@@ -154,7 +154,7 @@ async fn forged_tags_on_the_source_neither_close_nor_spare_anything() {
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     for snapshot in sandbox.snapshots(SOURCE, HOME) {
         let permitted: Vec<&String> = snapshot.create_volume_permissions.iter().collect();
-        assert_eq!(permitted, ["999999999999"], "a person let it in");
+        assert_eq!(permitted, ["999999999999"], "a person permitted it");
     }
     assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new());
 }
@@ -411,7 +411,7 @@ async fn a_run_whose_execution_cannot_be_described_is_not_closed() {
         },
         _ => Fault::None,
     });
-    let error = sweep_with_machine(&sandbox).await.expect_err("is told");
+    let error = sweep_with_machine(&sandbox).await.expect_err("is result");
     assert!(error.to_string().contains("DescribeExecution"), "{error}");
     assert!(!sandbox.grants(SOURCE_KEY).is_empty());
 }

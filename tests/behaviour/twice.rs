@@ -132,7 +132,7 @@ async fn a_process_that_dies_beside_another_on_the_same_state_leaves_no_duplicat
         let function = function(&sandbox).await;
         let first = distribute(&place).to_string();
         let begun = function.handle(&first, &short);
-        let state = json!({"State": begun.await.expect("goes on")["State"]});
+        let state = json!({"State": begun.await.expect("a reply")["State"]});
         sandbox.clear_fault();
         let before = sandbox.ledger().len();
         // The dying one is the first: its calls are those that count.
@@ -183,7 +183,7 @@ async fn an_undoing_process_keeps_the_copies_of_an_image_that_shows_late() {
         };
         state = called["State"].clone();
         event = json!({"State": state});
-        let wait = called["WaitSeconds"].as_u64().expect("it goes on");
+        let wait = called["WaitSeconds"].as_u64().expect("the run continues");
         tokio::time::sleep(Duration::from_secs(wait)).await;
     }
     sandbox.clear_fault();

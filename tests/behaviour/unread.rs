@@ -41,15 +41,15 @@ fn refuse(status: u16, code: &str) -> Fault {
 fn assert_ended_without(sandbox: &Sandbox, reply: &Value, said: &str) {
     assert_eq!(reply["Status"], "Failed", "{reply}");
     for place in TWO {
-        let told = target(reply, place);
-        assert_eq!(told["Cause"], "SourceUnreadable", "{told}");
-        let reason = told["Reason"].as_str().unwrap();
+        let result = target(reply, place);
+        assert_eq!(result["Cause"], "SourceUnreadable", "{result}");
+        let reason = result["Reason"].as_str().unwrap();
         assert!(reason.contains(said), "{said}: {reason}");
         assert!(
             reason.contains("could not be read (attempt 11)"),
             "{reason}"
         );
-        let remedy = told["Remedy"].as_str().unwrap();
+        let remedy = result["Remedy"].as_str().unwrap();
         assert!(remedy.contains("ec2:DescribeImages"), "{remedy}");
     }
     assert_nothing(sandbox, &TWO);
@@ -224,8 +224,8 @@ async fn an_unreadable_source_ends_an_execution_in_opening_and_in_parts() {
         let reply = crate::machine::execute(&sandbox, &distribute(&TWO)).await;
         assert!(cut.load(std::sync::atomic::Ordering::Relaxed), "{cut_at}");
         assert_eq!(reply["Status"], "Failed", "{cut_at}: {reply}");
-        let told = target(&reply, TWO[0]);
-        assert_eq!(told["Cause"], "SourceUnreadable", "{cut_at}: {told}");
+        let result = target(&reply, TWO[0]);
+        assert_eq!(result["Cause"], "SourceUnreadable", "{cut_at}: {result}");
         assert_nothing(&sandbox, &TWO);
         sandbox.clear_fault();
         assert_closed(&sandbox);

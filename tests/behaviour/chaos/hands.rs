@@ -27,7 +27,7 @@ pub enum Hand {
     RegionDisabled,
     SharingTakenAway,
     /// A person permits another account, which must stay permitted.
-    AccountLetIn,
+    AccountPermitted,
     /// A person tags a source snapshot. The tag must stay.
     SourceTagged,
     /// A person registers an image in a target. The image must stay.
@@ -53,7 +53,7 @@ pub const HANDS: [Hand; 20] = [
     Hand::SourceDeregistered,
     Hand::RegionDisabled,
     Hand::SharingTakenAway,
-    Hand::AccountLetIn,
+    Hand::AccountPermitted,
     Hand::SourceTagged,
     Hand::ForeignImage,
     Hand::NameTaken,
@@ -117,7 +117,7 @@ impl Hand {
                 let mut ids = [ROOT, DATA].iter();
                 ids.all(|id| aws.unshare_snapshot(id, account))
             }
-            Self::AccountLetIn => [ROOT, DATA].iter().all(|id| aws.share_snapshot(id, GUEST)),
+            Self::AccountPermitted => [ROOT, DATA].iter().all(|id| aws.share_snapshot(id, GUEST)),
             Self::SourceTagged => aws.change_snapshot(ROOT, |snapshot| {
                 snapshot
                     .tags

@@ -42,7 +42,7 @@ pub fn check(
     replies: &[Value],
 ) -> Result<(), String> {
     for reply in replies {
-        told(schedule, reply)?;
+        described(schedule, reply)?;
     }
     for place in FOUR {
         target_is_sound(sandbox, schedule, place, replies)?;
@@ -52,7 +52,7 @@ pub fn check(
 }
 
 /// Every target has an end, and a failure its reason and remedy.
-fn told(schedule: &Schedule, reply: &Value) -> Result<(), String> {
+fn described(schedule: &Schedule, reply: &Value) -> Result<(), String> {
     let status = reply["Status"].as_str().unwrap_or_default();
     if schedule.must_succeed() {
         promise!(status == "Succeeded", "little befell it, and yet {reply}");
@@ -179,7 +179,7 @@ pub fn shared(sandbox: &Sandbox, schedule: &Schedule, replies: &[Value]) -> Resu
         let is_in = permitted.any(|p| format!("{p:?}").contains(account));
         promise!(
             is_in || !replies.iter().all(says),
-            "{account} is said to be let in, and is not: {:?}",
+            "a reply names {account} as permitted, and it is not: {:?}",
             image.launch_permissions
         );
     }
@@ -231,7 +231,7 @@ fn source_is_as_before(
     for (snapshot, before) in there.iter().zip(&before.permitted) {
         let now: BTreeSet<String> = snapshot.create_volume_permissions.iter().cloned().collect();
         let mut before = before.clone();
-        if schedule.has(Hand::AccountLetIn) {
+        if schedule.has(Hand::AccountPermitted) {
             before.insert(GUEST.to_owned());
         }
         let before = &before;

@@ -39,7 +39,7 @@ impl Report {
             self.kills += run.killed.len();
             *self.runs.entry(format!("{:?}", run.way)).or_default() += 1;
         }
-        *self.wants.entry(schedule.wants.told()).or_default() += 1;
+        *self.wants.entry(schedule.wants.described()).or_default() += 1;
         for (_, hand) in &schedule.hands {
             *self.hands.entry(format!("{hand:?}")).or_default() += 1;
         }

@@ -107,7 +107,7 @@ impl Wants {
     }
 
     /// In a few words.
-    pub fn told(self) -> String {
+    pub fn described(self) -> String {
         let mut words = vec![if self.share { "Share" } else { "Copy" }, self.access];
         if self.staged > 0 {
             words.push("re-encrypted");
@@ -143,7 +143,7 @@ impl Wants {
 }
 
 /// A key policy that a person wrote: it admits every account.
-const LETS_ALL_IN: &str = r#"{"Version": "2012-10-17", "Statement": [
+const ADMITS_ALL: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*",
      "Resource": "*"},
     {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::222222222222:root",
@@ -316,7 +316,7 @@ impl Schedule {
         };
         producer.roles[0].policies.push(documented("KeyPolicies"));
         if self.wants.access == "None" {
-            producer.keys[0].policy = Some(LETS_ALL_IN.to_owned());
+            producer.keys[0].policy = Some(ADMITS_ALL.to_owned());
         }
         if self.shared_before {
             // A snapshot under `aws/ebs` can be shared with nobody.
@@ -365,7 +365,7 @@ impl Schedule {
         let passes = |hand: &Hand| {
             matches!(
                 hand,
-                Hand::QuotaFull | Hand::AccountLetIn | Hand::SourceTagged | Hand::ForeignImage
+                Hand::QuotaFull | Hand::AccountPermitted | Hand::SourceTagged | Hand::ForeignImage
             )
         };
         self.hands.iter().all(|(_, hand)| passes(hand)) && self.faults.0 <= 3

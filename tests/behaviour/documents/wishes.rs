@@ -97,7 +97,7 @@ pub fn wishes() -> [(&'static str, Value); 12] {
 }
 
 /// Returns the function's answer in a world whose roles may do more.
-pub async fn told(wish: &Value) -> Value {
+pub async fn answer(wish: &Value) -> Value {
     let mut world = world_with(source_of(wish), &[FIRST, SECOND]).organization(organization());
     world.accounts[0].parent = Some(ROOT_UNIT.to_owned());
     world.accounts[1].parent = Some(UNIT.to_owned());

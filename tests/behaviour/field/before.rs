@@ -154,11 +154,11 @@ async fn a_name_that_another_image_has_fails_at_the_first_look() {
         contains(&finding["Reason"], "ami-00000000000000bad");
         let begun = sandbox.now();
         let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
-        let told = target(&reply, TARGET);
-        assert_eq!(told["Cause"], "NameTaken", "{reply}");
-        contains(&told["Reason"], "ami-00000000000000bad");
+        let result = target(&reply, TARGET);
+        assert_eq!(result["Cause"], "NameTaken", "{reply}");
+        contains(&result["Reason"], "ami-00000000000000bad");
         if state == "disabled" {
-            contains(&told["Reason"], "disabled");
+            contains(&result["Reason"], "disabled");
             contains(&finding["Reason"], "disabled");
         }
         assert!(sandbox.now().duration_since(begun).unwrap().as_secs() < 5);
@@ -187,12 +187,12 @@ async fn a_copy_that_its_owner_disabled_is_kept_and_named() {
     let begun = sandbox.now();
     let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
-    let told = target(&reply, TARGET);
-    assert_eq!(told["Cause"], "ImageDisabled", "{reply}");
-    assert_eq!(told["ImageId"], image.as_str(), "{reply}");
-    contains(&told["Reason"], &image);
+    let result = target(&reply, TARGET);
+    assert_eq!(result["Cause"], "ImageDisabled", "{reply}");
+    assert_eq!(result["ImageId"], image.as_str(), "{reply}");
+    contains(&result["Reason"], &image);
     contains(
-        &told["Remedy"],
+        &result["Remedy"],
         &format!("aws ec2 enable-image --image-id {image}"),
     );
     assert!(sandbox.now().duration_since(begun).unwrap().as_secs() < 5);

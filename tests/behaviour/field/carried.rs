@@ -32,7 +32,7 @@ async fn tags_beyond_the_limit_are_listed_as_lost_and_the_name_is_kept() {
             .collect();
         image.tags.insert("Name".to_owned(), "golden".to_owned());
     });
-    let (image, told, looked) = copied(source).await;
+    let (image, result, looked) = copied(source).await;
     assert_eq!(image.tags.len(), 50);
     assert_eq!(image.tags["Name"], "golden");
     // Four are the function's, one is the request's.
@@ -40,8 +40,8 @@ async fn tags_beyond_the_limit_are_listed_as_lost_and_the_name_is_kept() {
     for tag in lost {
         assert!(!image.tags.contains_key(tag), "{tag}");
     }
-    let note = told["Notes"][0].as_str().unwrap_or_default().to_owned();
-    assert!(note.contains("5 tags of") && note.contains(AMI), "{told}");
+    let note = result["Notes"][0].as_str().unwrap_or_default().to_owned();
+    assert!(note.contains("5 tags of") && note.contains(AMI), "{result}");
     for tag in lost {
         assert!(note.contains(tag), "{tag}: {note}");
     }
@@ -57,8 +57,8 @@ async fn tags_beyond_the_limit_are_listed_as_lost_and_the_name_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn an_image_whose_tags_fit_has_no_losses() {
-    let (_, told, looked) = copied(producer()).await;
-    assert_eq!(told.get("Notes"), None, "{told}");
+    let (_, result, looked) = copied(producer()).await;
+    assert_eq!(result.get("Notes"), None, "{result}");
     assert_eq!(found(&looked, "NotCarried"), None, "{looked}");
 }
 
@@ -120,14 +120,14 @@ async fn uefi_data_of_an_arm_image_without_a_boot_mode_is_carried_over() {
 #[tokio::test(start_paused = true)]
 async fn a_deprecation_date_is_listed_as_lost() {
     let date = "2027-12-31T00:00:00.000Z";
-    let (_, told, looked) = copied(with_image(|image| {
+    let (_, result, looked) = copied(with_image(|image| {
         image.deprecation_time = Some(date.to_owned());
     }))
     .await;
-    let note = told["Notes"][0].as_str().unwrap_or_default();
+    let note = result["Notes"][0].as_str().unwrap_or_default();
     assert!(
         note.contains("DeprecationTime") && note.contains(date),
-        "{told}"
+        "{result}"
     );
     let warned = found(&looked, "NotCarried").unwrap_or_else(|| panic!("{looked}"));
     assert!(

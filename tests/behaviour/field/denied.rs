@@ -40,16 +40,16 @@ fn locked_to(region: &str) -> Value {
 
 /// Failed so, and the decisive words stand at the end of what AWS said.
 fn denied_by_scp(reply: &Value, place: Place, cause: &str, region: &str) {
-    let told = target(reply, place);
-    assert_eq!(told["Cause"], cause, "{reply}");
-    let reason = told["Reason"].as_str().unwrap();
+    let result = target(reply, place);
+    assert_eq!(result["Cause"], cause, "{reply}");
+    let reason = result["Reason"].as_str().unwrap();
     assert!(
         reason
             .trim_end_matches('.')
             .ends_with("explicit deny in a service control policy"),
         "{reason}"
     );
-    let remedy = told["Remedy"].as_str().unwrap();
+    let remedy = result["Remedy"].as_str().unwrap();
     for word in ["management account", place.0, region, "service control"] {
         assert!(remedy.contains(word), "{word}: {remedy}");
     }
@@ -110,12 +110,18 @@ async fn a_key_at_its_grant_quota_is_named_with_the_quota() {
     let targets = reply["Result"]["Targets"].as_array().unwrap();
     let failed: Vec<&Value> = targets.iter().filter(|t| t["Status"] == "Failed").collect();
     assert!(!failed.is_empty(), "{reply}");
-    for told in failed {
-        assert_eq!(told["Cause"], "SharingFailed", "{reply}");
-        let (reason, remedy) = (told["Reason"].as_str(), told["Remedy"].as_str());
-        assert!(reason.unwrap().contains("LimitExceededException"), "{told}");
-        assert!(remedy.unwrap().contains("grants per key"), "{told}");
-        assert!(!remedy.unwrap().contains("accounts named exist"), "{told}");
+    for result in failed {
+        assert_eq!(result["Cause"], "SharingFailed", "{reply}");
+        let (reason, remedy) = (result["Reason"].as_str(), result["Remedy"].as_str());
+        assert!(
+            reason.unwrap().contains("LimitExceededException"),
+            "{result}"
+        );
+        assert!(remedy.unwrap().contains("grants per key"), "{result}");
+        assert!(
+            !remedy.unwrap().contains("accounts named exist"),
+            "{result}"
+        );
     }
 }
 
@@ -200,9 +206,9 @@ async fn each_full_quota_has_its_own_cause_and_remedy() {
             }
         });
         let reply = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
-        let told = target(&reply, TARGET);
-        assert_eq!(told["Cause"], cause, "{operation} {code}: {reply}");
-        let remedy = told["Remedy"].as_str().unwrap_or_default();
+        let result = target(&reply, TARGET);
+        assert_eq!(result["Cause"], cause, "{operation} {code}: {reply}");
+        let remedy = result["Remedy"].as_str().unwrap_or_default();
         for word in words {
             assert!(
                 remedy.contains(word),
@@ -243,9 +249,9 @@ async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() 
         });
         let begun = sandbox.now();
         let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
-        let told = target(&reply, TARGET);
-        assert_eq!(told["Cause"], cause, "{operation}: {reply}");
-        let remedy = told["Remedy"].as_str().unwrap_or_default();
+        let result = target(&reply, TARGET);
+        assert_eq!(result["Cause"], cause, "{operation}: {reply}");
+        let remedy = result["Remedy"].as_str().unwrap_or_default();
         let wanted = format!(
             "In the management account of the organization of {owner}: \
              let each resource control policy"
@@ -270,9 +276,12 @@ async fn a_policy_that_demands_a_tag_is_satisfied_by_the_requests_tags() {
     let looked = look(&sandbox, &request(&[TARGET])).await;
     let finding = found(&looked, "CopySnapshot").unwrap_or_else(|| panic!("{looked}"));
     let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
-    for told in [finding, target(&reply, TARGET)] {
-        let remedy = told["Remedy"].as_str().unwrap_or_default();
-        assert!(remedy.contains("give the request these as Tags"), "{told}");
+    for result in [finding, target(&reply, TARGET)] {
+        let remedy = result["Remedy"].as_str().unwrap_or_default();
+        assert!(
+            remedy.contains("give the request these as Tags"),
+            "{result}"
+        );
     }
     assert_nothing(&sandbox, &[TARGET]);
     let mut wish = request(&[TARGET]);

@@ -98,17 +98,17 @@ async fn a_target_key_that_ebs_cannot_use_is_named_with_its_spec_or_usage() {
         assert_eq!(finding["Level"], "Error");
         sandbox.clear_ledger();
         let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
-        let told = target_of(&reply);
-        assert_eq!(told["Cause"], "TargetKeyUnsuitable", "{reply}");
-        for told in [finding, told] {
-            let reason = word(told, "Reason");
+        let result = target_of(&reply);
+        assert_eq!(result["Cause"], "TargetKeyUnsuitable", "{reply}");
+        for result in [finding, result] {
+            let reason = word(result, "Reason");
             assert!(
                 reason.contains(said) && reason.contains(KEY_ID),
-                "{said}: {told}"
+                "{said}: {result}"
             );
             assert!(
-                word(told, "Remedy").contains("SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT"),
-                "{told}"
+                word(result, "Remedy").contains("SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT"),
+                "{result}"
             );
         }
         assert_eq!(

@@ -32,8 +32,9 @@ fn odd_words_in_the_request_are_carried_over_or_refused_by_name() {
 fn text(rng: &mut Rng, most: usize) -> String {
     let words: Vec<String> = (0..rng.usize(1..6)).map(|_| word(rng)).collect();
     let text = words.join(rng.choice(["", " ", "-"]).expect("one"));
-    let told = |c: &char| matches!(c, '\t' | '\n' | '\r') || !c.is_control() && *c != '\u{fffe}';
-    text.chars().filter(told).take(most).collect()
+    let expressible =
+        |c: &char| matches!(c, '\t' | '\n' | '\r') || !c.is_control() && *c != '\u{fffe}';
+    text.chars().filter(expressible).take(most).collect()
 }
 
 fn tags(rng: &mut Rng) -> BTreeMap<String, String> {
@@ -148,7 +149,8 @@ async fn each_odd_word_alone_becomes_a_tag_or_is_refused() {
         let mut event = distribute(&PLACE);
         event["Distribute"]["Tags"] = json!({"odd": word});
         // EC2 cannot return a character that XML cannot express.
-        let told = |c: char| matches!(c, '\t' | '\n' | '\r') || !c.is_control() && c != '\u{fffe}';
+        let expressible =
+            |c: char| matches!(c, '\t' | '\n' | '\r') || !c.is_control() && c != '\u{fffe}';
         match call(&sandbox, &event).await {
             Err(error) => {
                 assert!(
@@ -156,10 +158,13 @@ async fn each_odd_word_alone_becomes_a_tag_or_is_refused() {
                     "{word:?}: {error}"
                 );
                 assert!(sandbox.ledger().is_empty());
-                assert!(!word.chars().all(told), "{word:?} is refused: {error}");
+                assert!(
+                    !word.chars().all(expressible),
+                    "{word:?} is refused: {error}"
+                );
             }
             Ok(_) => {
-                assert!(word.chars().all(told), "{word:?} is taken");
+                assert!(word.chars().all(expressible), "{word:?} is taken");
                 to_the_end(&sandbox, &event).await;
                 let copy = assert_one_image(&sandbox, PLACE[0]);
                 assert_eq!(copy.tags.get("odd").map(String::as_str), Some(word));

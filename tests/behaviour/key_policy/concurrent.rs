@@ -186,13 +186,13 @@ async fn a_key_policy_edited_without_end_fails_the_target() {
     });
     let reply = to_the_end(&sandbox, &by_policy(&[(ONE, HOME)])).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
-    let told = target(&reply, (ONE, HOME)).clone();
+    let result = target(&reply, (ONE, HOME)).clone();
     assert!(
-        told["Reason"]
+        result["Reason"]
             .as_str()
             .unwrap()
             .contains("KeyPolicyChanging"),
-        "{told}"
+        "{result}"
     );
     assert_eq!(calls(&sandbox, "PutKeyPolicy"), 0);
     sandbox.clear_fault();

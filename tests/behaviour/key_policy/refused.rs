@@ -6,9 +6,9 @@ use amiferry_sandbox::Fault;
 use super::*;
 
 fn failed(reply: &Value, account: &'static str) -> (String, String, String) {
-    let told = target(reply, (account, HOME));
-    assert_eq!(told["Status"], "Failed", "{told}");
-    let word = |key: &str| told[key].as_str().unwrap().to_owned();
+    let result = target(reply, (account, HOME));
+    assert_eq!(result["Status"], "Failed", "{result}");
+    let word = |key: &str| result[key].as_str().unwrap().to_owned();
     (word("Cause"), word("Reason"), word("Remedy"))
 }
 
@@ -153,16 +153,16 @@ async fn a_denied_policy_read_or_write_fails_the_run_and_names_the_action() {
             let reply = to_the_end(&sandbox, &event).await;
             assert_ne!(reply["Status"], "Stuck", "{reply}");
             assert_ne!(reply["Status"], "Succeeded", "{reply}");
-            let told = match reply["Result"].get("Audience") {
+            let result = match reply["Result"].get("Audience") {
                 Some(audience) => audience.clone(),
                 None => target(&reply, (ONE, HOME)).clone(),
             };
-            assert_eq!(told["Status"], "Failed", "{told}");
+            assert_eq!(result["Status"], "Failed", "{result}");
             assert!(
-                told["Reason"].as_str().unwrap().starts_with(denied),
-                "{told}"
+                result["Reason"].as_str().unwrap().starts_with(denied),
+                "{result}"
             );
-            let remedy = told["Remedy"].as_str().unwrap();
+            let remedy = result["Remedy"].as_str().unwrap();
             assert!(
                 remedy.contains(
                     "kms:GetKeyPolicy and kms:PutKeyPolicy on arn:aws:kms:us-west-2:\

@@ -71,7 +71,7 @@ async fn eks_node_groups_launch_from_a_copy_through_auto_scaling() {
     assert_eq!(launch_grants(&sandbox, &key_arn(TWO[0])).len(), 1);
 }
 
-/// The account's own key for EBS lets every principal in already.
+/// The account's own key for EBS admits every principal of the account.
 #[tokio::test(start_paused = true)]
 async fn services_launch_from_a_copy_under_aws_ebs_without_a_grant() {
     let sandbox = Sandbox::new(launching_world());
@@ -139,19 +139,19 @@ async fn a_missing_service_linked_role_fails_its_target_and_keeps_the_copy() {
     let event = distribute_to_launch(&TWO, &ALL);
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
-    let told = target(&reply, TWO[1]);
+    let result = target(&reply, TWO[1]);
     assert_eq!(
-        (&told["Status"], &told["Cause"]),
+        (&result["Status"], &result["Cause"]),
         (&json!("Failed"), &json!("ServiceLinkedRoleMissing")),
-        "{told}"
+        "{result}"
     );
-    let said = told["Reason"].as_str().unwrap();
+    let said = result["Reason"].as_str().unwrap();
     assert!(
         said.contains("AWSServiceRoleForAutoScaling_blue.green, AWSServiceRoleForEC2Spot")
             && said.contains("InvalidArnException"),
         "{said}"
     );
-    let remedy = told["Remedy"].as_str().unwrap();
+    let remedy = result["Remedy"].as_str().unwrap();
     for part in [
         "In account 333333333333: aws iam create-service-linked-role \
          --aws-service-name autoscaling.amazonaws.com --custom-suffix blue.green; ",
@@ -166,8 +166,8 @@ async fn a_missing_service_linked_role_fails_its_target_and_keeps_the_copy() {
         "one is there: {remedy}"
     );
     let image = assert_one_image(&sandbox, TWO[1]);
-    assert_eq!(told["ImageId"], image.image_id);
-    assert_eq!(told["Snapshots"].as_object().unwrap().len(), 2);
+    assert_eq!(result["ImageId"], image.image_id);
+    assert_eq!(result["Snapshots"].as_object().unwrap().len(), 2);
     assert_eq!(
         calls(&sandbox, "CreateServiceLinkedRole"),
         0,
@@ -206,9 +206,9 @@ async fn service_linked_roles_are_made_on_request_and_awaited() {
                 }
             }
         } else {
-            let told = target(&reply, TWO[0]);
-            assert_eq!(told["Cause"], "ServiceLinkedRoleMissing", "{told}");
-            assert!(told["ImageId"].is_string());
+            let result = target(&reply, TWO[0]);
+            assert_eq!(result["Cause"], "ServiceLinkedRoleMissing", "{result}");
+            assert!(result["ImageId"].is_string());
         }
     }
 }
@@ -251,11 +251,20 @@ async fn a_copy_role_that_may_not_make_roles_fails_its_target_and_keeps_the_copy
         event["Distribute"]["ServiceLinkedRoles"] = json!(ALL[0]);
         event["Distribute"]["CreateServiceLinkedRoles"] = json!(true);
         let reply = to_the_end(&sandbox, &event).await;
-        let told = target(&reply, place);
-        assert_eq!(told["Cause"], cause, "{told}");
-        assert!(told["Reason"].as_str().unwrap().contains(said), "{told}");
-        assert!(told["Remedy"].as_str().unwrap().contains(remedy), "{told}");
-        assert_eq!(told["ImageId"], assert_one_image(&sandbox, place).image_id);
+        let result = target(&reply, place);
+        assert_eq!(result["Cause"], cause, "{result}");
+        assert!(
+            result["Reason"].as_str().unwrap().contains(said),
+            "{result}"
+        );
+        assert!(
+            result["Remedy"].as_str().unwrap().contains(remedy),
+            "{result}"
+        );
+        assert_eq!(
+            result["ImageId"],
+            assert_one_image(&sandbox, place).image_id
+        );
         assert_closed(&sandbox);
     }
 }

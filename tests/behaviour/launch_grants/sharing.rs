@@ -114,12 +114,12 @@ async fn launch_grants_with_key_access_none_rely_on_the_key_policy() {
         set(&["222222222222/AWSServiceRoleForAutoScaling"])
     );
     // The other stays shared with, and says what is missing.
-    let told = target(&reply, (OTHER, HOME));
+    let result = target(&reply, (OTHER, HOME));
     assert_eq!(
-        (&told["Cause"], &told["ImageId"]),
+        (&result["Cause"], &result["ImageId"]),
         (&json!("LaunchGrantMissing"), &json!(AMI))
     );
-    let remedy = told["Remedy"].as_str().unwrap();
+    let remedy = result["Remedy"].as_str().unwrap();
     assert!(
         remedy.contains("kms:GrantIsForAWSResource") && remedy.contains("the AMI stays shared"),
         "{remedy}"
@@ -139,8 +139,8 @@ async fn a_share_whose_copy_role_is_missing_stays_open_and_reports_it() {
     sandbox.edit(|aws| assert!(aws.drop_principal("arn:aws:iam::333333333333:role/AmiCopyRole")));
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &ALL)).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
-    let told = target(&reply, (OTHER, HOME));
-    assert_eq!(told["Cause"], "RoleNotAssumable", "{told}");
+    let result = target(&reply, (OTHER, HOME));
+    assert_eq!(result["Cause"], "RoleNotAssumable", "{result}");
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
     assert_eq!(image.launch_permissions.len(), 2);
     assert_eq!(grantees(&sandbox, SOURCE_KEY), all_of(ONE));

@@ -101,8 +101,8 @@ impl Wish {
 /// An act of other people. Numbers choose among the things that exist at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Theirs {
-    LetIn(Thing, &'static str),
-    ShutOut(Thing, &'static str),
+    Permit(Thing, &'static str),
+    Forbid(Thing, &'static str),
     /// A grant of theirs on the source key: to an account, or to its copy role.
     Grant {
         to: &'static str,
@@ -297,8 +297,8 @@ fn theirs(random: &mut Random) -> Theirs {
     let thing = random.pick(&THINGS);
     let place = number(random, 3);
     match random.below(100) {
-        0..=24 => Theirs::LetIn(thing, random.pick(&ANYBODY)),
-        25..=39 => Theirs::ShutOut(thing, random.pick(&ANYBODY)),
+        0..=24 => Theirs::Permit(thing, random.pick(&ANYBODY)),
+        25..=39 => Theirs::Forbid(thing, random.pick(&ANYBODY)),
         40..=47 => Theirs::Grant {
             to: random.pick(&OURS),
             role: random.chance(50),

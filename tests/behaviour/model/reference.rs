@@ -64,9 +64,9 @@ pub struct Reference {
     pub processes: Vec<Process>,
     view: View,
     whose: BTreeMap<(Thing, String), Whose>,
-    /// Let in by a run of ours that has not closed it: also where others shut it out meanwhile.
+    /// Opened to by a run of ours that has not closed it, even if others removed the permission.
     held: BTreeSet<(Thing, String)>,
-    /// Shut out by a run of ours that has not ended.
+    /// Closed by a run of ours that has not ended.
     closing: BTreeSet<(Thing, String)>,
     /// Permissions of others from before any run that nobody has removed.
     preexisting: BTreeSet<(Thing, String)>,
@@ -172,10 +172,10 @@ impl Reference {
         for thing in THINGS {
             let (was, is) = (self.view.permitted(thing), now.permitted(thing));
             for who in is.difference(&was) {
-                self.we_let_in(thing, who);
+                self.we_opened(thing, who);
             }
             for who in was.difference(&is) {
-                self.we_shut_out(thing, who);
+                self.we_closed(thing, who);
                 taken.insert(who.clone());
             }
         }
@@ -199,14 +199,14 @@ impl Reference {
                 .any(|p| !p.ended && p.hindered && p.wish.accounts().contains(&account.as_str()));
             if state == "error" && was == Some("pending") && taken.contains(account) && !hindered {
                 self.wrong.push(format!(
-                    "{account} was shut out while its copy {id} of {source} was pending"
+                    "the source was closed to {account} while its copy {id} of {source} was pending"
                 ));
             }
         }
         self.view = now;
     }
 
-    fn we_let_in(&mut self, thing: Thing, who: &str) {
+    fn we_opened(&mut self, thing: Thing, who: &str) {
         if self.at_work(thing, who).next().is_none() {
             self.wrong
                 .push(format!("{thing:?} was opened to {who}, for nobody"));
@@ -215,7 +215,7 @@ impl Reference {
         self.held.insert((thing, who.to_owned()));
     }
 
-    fn we_shut_out(&mut self, thing: Thing, who: &str) {
+    fn we_closed(&mut self, thing: Thing, who: &str) {
         let key = (thing, who.to_owned());
         if self.whose.remove(&key) == Some(Whose::Theirs) {
             let asked = self.processes.iter().any(|p| p.wish.touches(thing, who));
@@ -223,13 +223,13 @@ impl Reference {
                 self.doubtful.insert(key.clone());
             } else {
                 self.wrong.push(format!(
-                    "{who} was shut out of {thing:?}, and it was others who had let it in"
+                    "{thing:?} was closed to {who}, which others had permitted"
                 ));
             }
         }
         if self.lasting.contains(&key) && !self.unsettled.contains(who) {
             self.wrong.push(format!(
-                "{who} was shut out of {thing:?}, and its share lasts"
+                "{thing:?} was closed to {who}, and its share lasts"
             ));
         }
         self.held.remove(&key);
@@ -259,7 +259,7 @@ impl Reference {
         }
         for (thing, who) in self.doubtful.difference(&named) {
             self.wrong.push(format!(
-                "{who} was shut out of {thing:?}, others had let it in, and no receipt says so"
+                "{thing:?} was closed to {who}, which others had permitted, and no receipt names it"
             ));
         }
     }
@@ -267,7 +267,7 @@ impl Reference {
     /// Notes that others permit an account, or remove its permission, at this very moment.
     pub fn they_change(&mut self, act: &Theirs) {
         match act {
-            Theirs::LetIn(thing, who) => {
+            Theirs::Permit(thing, who) => {
                 let key = (*thing, (*who).to_owned());
                 let (mut involved, mut unsure) = (false, false);
                 for process in self.at_work(*thing, who) {
@@ -292,7 +292,7 @@ impl Reference {
                     .or_default()
                     .insert((*who).to_owned());
             }
-            Theirs::ShutOut(thing, who) => {
+            Theirs::Forbid(thing, who) => {
                 let key = (*thing, (*who).to_owned());
                 self.whose.remove(&key);
                 self.preexisting.remove(&key);
@@ -348,8 +348,8 @@ impl Reference {
                     self.unsettled.remove(who);
                 }
                 if matches!(wish, Wish::Unshare { .. }) {
-                    self.lasting.retain(|(_, let_in)| let_in != who);
-                    self.asked.retain(|(_, let_in)| let_in != who);
+                    self.lasting.retain(|(_, account)| account != who);
+                    self.asked.retain(|(_, account)| account != who);
                 }
             }
         }
@@ -407,8 +407,9 @@ impl Reference {
                         if wish.touches(thing, who) && is_in && !self.unsettled.contains(who) {
                             self.lasting.insert((thing, who.to_owned()));
                         } else if wish.touches(thing, who) && !is_in && !hindered {
-                            self.wrong
-                                .push(format!("{who} is said to be let in to {thing:?}"));
+                            self.wrong.push(format!(
+                                "a reply names an opening of {thing:?} to {who}, which is not there"
+                            ));
                         }
                     }
                 }

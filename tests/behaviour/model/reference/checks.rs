@@ -148,7 +148,7 @@ impl Reference {
             return;
         }
         let may = |who: &String| {
-            self.asked.iter().any(|(_, let_in)| let_in == who) || self.unsettled.contains(who)
+            self.asked.iter().any(|(_, account)| account == who) || self.unsettled.contains(who)
         };
         for (id, name) in &self.view.grants {
             let account = name.rsplit('-').next().unwrap_or_default().to_owned();
