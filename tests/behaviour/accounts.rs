@@ -181,8 +181,8 @@ async fn a_region_that_is_not_enabled_fails_its_target_alone() {
     assert_closed(&sandbox);
 }
 
-/// Without a key of its own a target gets its account's `aws/ebs`; with an external ID the role is
-/// assumed by it.
+/// A target without a key gets its account's `aws/ebs`; a role with an external ID is assumed with
+/// it.
 #[tokio::test(start_paused = true)]
 async fn a_target_without_a_key_uses_aws_ebs_and_an_external_id_is_sent() {
     let role = copy_role(BAD.0, &[HOME]);
@@ -242,8 +242,8 @@ async fn an_account_that_never_answers_fails_alone_and_in_bounded_time() {
     assert_closed(&sandbox);
 }
 
-/// `KeyAccess: None`: the policy of the source key, which somebody else wrote, lets the role in; no
-/// grant is made.
+/// With `KeyAccess: None` the policy of the source key, which a person wrote, admits the role; the
+/// run makes no grant.
 #[tokio::test(start_paused = true)]
 async fn a_copy_with_key_access_none_relies_on_the_key_policy_and_makes_no_grant() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
@@ -271,8 +271,8 @@ async fn a_copy_with_key_access_none_relies_on_the_key_policy_and_makes_no_grant
 
 const ORGANIZATION: &str = "o-abcdefghij";
 
-/// A world whose accounts are members of an organization: service control policies bind members
-/// only.
+/// Returns a world whose accounts are members of an organization: service control policies bind
+/// members only.
 fn members(places: &[Place]) -> Sandbox {
     let mut world = slow_world(places);
     for account in &mut world.accounts {
@@ -317,8 +317,7 @@ async fn a_service_control_policy_added_during_a_run_fails_its_target_and_is_nam
     }
 }
 
-/// An account that is closed while a run is under way: what is in it goes with it; the others are
-/// served.
+/// The contents of a closed account go with it; the other targets succeed.
 #[tokio::test(start_paused = true)]
 async fn an_account_suspended_during_a_run_fails_alone() {
     let sandbox = members(&TWO);
@@ -365,7 +364,7 @@ async fn a_target_key_policy_narrowed_during_a_run_fails_copies_made_again() {
     assert_closed(&sandbox);
 }
 
-/// For an hour there is no room for another copy: it is waited for, in line.
+/// The copies queue until the quota has room.
 #[tokio::test(start_paused = true)]
 async fn a_quota_full_for_an_hour_delays_the_copy_and_does_not_fail_it() {
     let sandbox = Sandbox::new(slow_world(&TWO));

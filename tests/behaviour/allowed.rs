@@ -14,7 +14,7 @@ const OTHER_ORG: &str = "o-zzzzzzzzzz";
 const TEAM: &str = "ou-ab12-11111111";
 const OUTSIDER: &str = "444444444444";
 
-/// Settings with these bounds and no others; a blank one is absent.
+/// Returns settings with these bounds and no others; a blank bound is absent.
 fn bounded(accounts: &str, organization: &str, share: &str) -> Settings {
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     Settings {
@@ -31,7 +31,7 @@ async fn ask(sandbox: &Sandbox, settings: &Settings, event: &Value) -> Result<Va
     function.handle(&payload, &invocation(sandbox)).await
 }
 
-/// The request in each form that a direct call, a task or an event of EventBridge may have.
+/// Returns the request in each shape of a direct call, a task or an event of EventBridge.
 fn ways(words: &Value) -> Vec<(&'static str, Value)> {
     vec![
         ("Distribute", json!({ "Distribute": words })),
@@ -68,7 +68,7 @@ fn became_available() -> Value {
         "account": SOURCE, "region": HOME, "detail": {"ImageId": AMI, "State": "available"}})
 }
 
-/// Settings whose own request is this one, for EventBridge.
+/// Returns settings for EventBridge whose own request is this one.
 fn with_own(settings: &Settings, words: &Value) -> Settings {
     let mut own = words.clone();
     let keys = own.as_object_mut().expect("an object");
@@ -86,7 +86,8 @@ fn opted_in(sandbox: &Sandbox) {
     sandbox.edit(|aws| aws.change_image(AMI, |image| image.tags.extend([tag])));
 }
 
-/// Every way in refuses the request by this name, and nothing is called but what reads.
+/// Checks that every event shape of the request is refused by this name, and that the function only
+/// reads.
 async fn refused_by_every_way(words: &Value, settings: &Settings, begin: &str, of: fn() -> World) {
     let settings = with_own(settings, words);
     for (way, event) in ways(words) {
@@ -113,8 +114,8 @@ fn two() -> World {
     world(&TWO)
 }
 
-/// The management account is the source; two accounts in the team's unit, one of them suspended,
-/// and one outside.
+/// Returns a world whose management account is the source, with two accounts in the team's unit,
+/// one of them suspended, and one outside.
 fn organized() -> World {
     organized_by(SOURCE)
 }
@@ -195,7 +196,7 @@ async fn an_account_outside_the_organization_is_refused_where_organizations_can_
     for (account, words) in [
         (OUTSIDER, copy_to(OUTSIDER)),
         (OUTSIDER, share_with(OUTSIDER)),
-        // Suspended.
+        // This account is suspended.
         ("333333333333", copy_to("333333333333")),
     ] {
         let begin = format!("AMIFERRY_ALLOWED_ORGANIZATION: is {ORG}, of which {account} is no");
@@ -221,7 +222,7 @@ async fn unreadable_organizations_refuses_a_share_and_leaves_a_copy_to_iam() {
             .contains(&reply["Status"]),
         "{reply}"
     );
-    // Listed by hand, nobody needs to be asked.
+    // An account in the list needs no answer of Organizations.
     let sandbox = Sandbox::new(world());
     let listed = bounded(ONE, ORG, "true");
     let reply = ask(&sandbox, &listed, &json!({"Distribute": share_with(ONE)})).await;
@@ -266,8 +267,7 @@ async fn a_request_within_the_settings_succeeds() {
     }
 }
 
-/// Settings that allow nothing any more, or are malformed, keep nobody from taking back what was
-/// given under others.
+/// Settings that have become narrower or malformed do not block the end of a share.
 #[tokio::test(start_paused = true)]
 async fn a_share_can_be_closed_under_any_settings() {
     for settings in [
@@ -413,7 +413,7 @@ async fn a_refused_custom_resource_is_answered_with_the_reason() {
     }
 }
 
-/// Settings may become narrower while a run is at work.
+/// The settings become narrower while the run is at work.
 #[tokio::test(start_paused = true)]
 async fn a_state_from_broader_settings_opens_nothing_under_narrower_ones() {
     let sandbox = Sandbox::new(two());

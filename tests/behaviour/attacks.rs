@@ -63,8 +63,8 @@ async fn states(sandbox: &Sandbox, event: &Value) -> Vec<Value> {
     panic!("the run does not end");
 }
 
-/// The recipient of a genuine state exchanged, in every phase that the run goes through, for an
-/// account that has a copy role too.
+/// The target of a genuine state is exchanged for an account with a copy role, in every phase of
+/// the run.
 #[tokio::test(start_paused = true)]
 async fn a_state_with_an_exchanged_target_opens_nothing_to_it() {
     for access in ["Grant", "Policy"] {
@@ -123,7 +123,7 @@ async fn states_until(sandbox: &Sandbox, event: &Value, n: usize) {
     }
 }
 
-/// A run that the ledger does not know, with every other word as it should be.
+/// The state names a run unknown to the ledger; all else in it is genuine.
 #[tokio::test(start_paused = true)]
 async fn a_state_of_a_run_unknown_to_the_ledger_opens_nothing() {
     let event = distribute(&TWO[..1]);
@@ -146,7 +146,7 @@ async fn a_state_of_a_run_unknown_to_the_ledger_opens_nothing() {
     }
 }
 
-/// A state of a run that has ended, and one of an attempt that there is not.
+/// The states are of a run that has ended, and of attempts that never existed.
 #[tokio::test(start_paused = true)]
 async fn a_state_of_an_ended_run_opens_nothing() {
     let sandbox = attacked_world();
@@ -188,12 +188,12 @@ async fn a_state_with_an_exchanged_order_opens_nothing() {
     }
 }
 
-/// An audience, and accounts, that the request of a lasting share did not name.
+/// The state names an audience or account that the request of the lasting share did not.
 #[tokio::test(start_paused = true)]
 async fn a_state_with_an_exchanged_audience_opens_nothing_to_it() {
     let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
         "TargetAccountIds": ["222222222222"]}});
-    // The settings allow the second.
+    // The settings allow the second organization.
     let elsewhere = "arn:aws:organizations::999999999999:organization/o-zyxwvutsrq";
     let allowed = "arn:aws:organizations::111111111111:organization/o-abcdefghij";
     for organization in [elsewhere, allowed, ""] {
@@ -263,7 +263,7 @@ async fn a_state_kept_past_the_verified_closing_opens_nothing() {
     assert_eq!(opened_to(&sandbox), BTreeSet::new());
 }
 
-/// Has all closings verified: no record is left, and no call is remembered.
+/// Has all closings verified, so that no record is left, and clears the list of calls.
 async fn forgotten(sandbox: &Sandbox) {
     tokio::time::sleep(Duration::from_mins(16)).await;
     call(sandbox, &json!({"Sweep": {}})).await.expect("sweeps");

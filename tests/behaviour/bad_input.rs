@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// The error's type and message; no call may have been made.
+/// Returns the error's type and message, and checks that the function made no call.
 async fn refused(payload: &str) -> (String, String) {
     let sandbox = Sandbox::new(world(&TWO));
     let error = function(&sandbox)
@@ -101,7 +101,7 @@ async fn a_mistaken_event_is_refused_by_name_before_any_call() {
     }
 }
 
-/// A state cut at any place, or with any one field missing, is refused, not half-used.
+/// The state is cut at any place, or lacks any one field.
 #[tokio::test(start_paused = true)]
 async fn a_truncated_state_is_refused_wherever_it_is_cut() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -124,7 +124,6 @@ async fn a_truncated_state_is_refused_wherever_it_is_cut() {
     }
 }
 
-/// The function with too little time says so instead of beginning.
 #[tokio::test(start_paused = true)]
 async fn a_time_out_too_short_to_begin_is_refused_with_the_time_needed() {
     let sandbox = Sandbox::new(world(&TWO));

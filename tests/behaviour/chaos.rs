@@ -26,9 +26,9 @@ use schedule::Schedule;
 
 use crate::support::print_calls;
 
-/// Schedules in `make test`.
+/// The number of schedules in `make test`.
 const BOUNDED: u64 = 60;
-/// No run takes longer, whatever befalls it: a copy's limit, and the time to clean up.
+/// The longest time of any run: a copy's limit, and the time to clean up.
 const LONGEST: Duration = Duration::from_hours(60);
 
 /// Plays one schedule on a paused clock of its own.
@@ -87,7 +87,7 @@ fn play(schedule: &Schedule) -> Result<Report, String> {
     })
 }
 
-/// Plays it and says of a failure how to play it again.
+/// Plays a schedule; the error of a failure says how to play it again.
 fn played(schedule: &Schedule) -> Result<Report, String> {
     let played = std::panic::AssertUnwindSafe(|| play(schedule));
     let result = std::panic::catch_unwind(played).unwrap_or_else(|panic| {
@@ -158,7 +158,7 @@ fn the_promises_hold_under_every_schedule() {
     );
 }
 
-/// Each found a defect (docs/reliability.md).
+/// Each of these schedules found a defect (docs/reliability.md).
 #[test]
 fn schedules_that_once_failed_keep_the_promises() {
     let as_drawn = [
@@ -174,7 +174,7 @@ fn schedules_that_once_failed_keep_the_promises() {
     }
 }
 
-/// Without this a seed would be no way to play a failure again.
+/// A seed plays a failure again only if it always gives the same schedule.
 #[test]
 fn the_same_seed_gives_the_same_schedule() {
     for seed in [3, 17, 40] {

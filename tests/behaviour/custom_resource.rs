@@ -151,7 +151,7 @@ async fn a_resource_is_created_updated_and_deleted() {
     assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
     assert_nothing(&stack.sandbox, &FOUR);
     assert_closed(&stack.sandbox);
-    // Deleting again, what is gone already, succeeds.
+    // A second Delete finds nothing, and succeeds.
     assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
 }
 
@@ -170,7 +170,7 @@ async fn a_delete_with_retain_keeps_the_copies_and_copies_nothing() {
     assert_whole(&stack.sandbox, &TWO);
 }
 
-/// After a failed Create, CloudFormation deletes what may not exist.
+/// CloudFormation deletes a resource after its Create failed, and the resource may not exist.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_create_is_answered_with_the_reason_and_its_delete_succeeds() {
     let stack = Stack::new(&TWO).await;
@@ -210,7 +210,7 @@ async fn a_failed_target_is_named_in_the_answer_with_the_count_of_the_others() {
     assert_closed(&stack.sandbox);
 }
 
-/// `Wait: false` is answered when the work has begun, once.
+/// The answer to a request with `Wait: false` comes once the work has begun.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_without_wait_is_answered_once_when_work_begins() {
     let stack = Stack::new(&TWO).await;
@@ -269,8 +269,8 @@ async fn a_long_create_continues_in_invocations_of_itself_without_the_response_u
     assert_closed(&stack.sandbox);
 }
 
-/// The property set of the source design's orchestrator, as it stands: strings, parallel lists, its
-/// own names.
+/// The properties are those of the source design's orchestrator: strings, parallel lists, its own
+/// names.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_orchestrators_properties_are_accepted_unchanged() {
     let places = [("222222222222", HOME), ("333333333333", HOME)];
@@ -324,7 +324,7 @@ async fn a_delete_leaves_what_others_made_from_a_copy() {
     assert_nothing(&stack.sandbox, &TWO[1..]);
 }
 
-/// The image may be long gone when its copies are to go.
+/// The image may be long gone when its copies are deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_succeeds_after_the_source_is_gone() {
     let stack = Stack::new(&TWO).await;
@@ -368,8 +368,8 @@ async fn a_create_delivered_twice_at_once_makes_one_image_per_target() {
     assert_closed(&stack.sandbox);
 }
 
-/// CloudFormation waits for an hour: a run that will not be done by then is undone, and said to
-/// have failed, before.
+/// CloudFormation waits for an hour. A run that cannot finish by then is undone and reported as
+/// failed before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_too_slow_for_cloudformation_is_undone_and_answered_in_time() {
     let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(1.0));
@@ -408,7 +408,7 @@ async fn a_create_too_slow_for_cloudformation_is_undone_and_answered_in_time() {
     assert_closed(&stack.sandbox);
 }
 
-/// A turn as an event, with CloudFormation's own words where `Stack::send` compares them.
+/// Returns a turn as an event, with CloudFormation's own words where `Stack::send` compares them.
 fn event_of(turn: &Value) -> Value {
     let mut event = turn.clone();
     for key in ["StackId", "RequestId", "LogicalResourceId"] {
@@ -433,7 +433,7 @@ async fn delivered(
     (reply.map_err(|e| e.to_string()), left.unwrap_or_default())
 }
 
-/// S3 has a bad moment: the answer is tried again.
+/// S3 refuses the answer twice, and the function retries.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_refused_twice_is_sent_a_third_time() {
     let stack = Stack::new(&TWO).await;

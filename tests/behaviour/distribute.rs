@@ -38,7 +38,7 @@ async fn every_target_gets_a_faithful_ami_and_the_source_is_closed() {
     );
 }
 
-/// The number of calls is a promise: each is a chance to be throttled.
+/// The number of calls is a promise: each may be throttled.
 #[tokio::test(start_paused = true)]
 async fn a_run_makes_no_call_twice_where_one_suffices() {
     let sandbox = Sandbox::new(world(&FOUR));
@@ -56,7 +56,6 @@ async fn a_run_makes_no_call_twice_where_one_suffices() {
     );
 }
 
-/// A finished distribution asked for again changes nothing, and shares nothing.
 #[tokio::test(start_paused = true)]
 async fn a_finished_distribution_asked_for_again_changes_nothing() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -119,7 +118,7 @@ async fn openings_stay_with_revoke_after_copy_false() {
     }
 }
 
-/// A full queue is waited for, not failed by: two snapshots where the quota is one.
+/// Two snapshots with a quota of one copy: the run waits for the queue.
 #[tokio::test(start_paused = true)]
 async fn more_snapshots_than_the_copy_quota_are_copied_in_turn() {
     let place = [("222222222222", HOME)];
@@ -139,7 +138,7 @@ async fn more_snapshots_than_the_copy_quota_are_copied_in_turn() {
     assert_closed(&sandbox);
 }
 
-/// Grants, tags and new resources show late; AWS says up to five minutes.
+/// Grants, tags and new resources show up to five minutes late, as AWS documents.
 #[tokio::test(start_paused = true)]
 async fn changes_that_show_late_delay_the_run_and_do_not_fail_it() {
     let late = Duration::from_secs(40);
@@ -158,7 +157,7 @@ async fn changes_that_show_late_delay_the_run_and_do_not_fail_it() {
     assert_closed(&sandbox);
 }
 
-/// An hour of copying is a few dozen looks, not thousands, and none of it inside the function.
+/// An hour of copying costs a few dozen looks, and no waiting inside the function.
 #[tokio::test(start_paused = true)]
 async fn a_long_copy_is_polled_a_few_dozen_times() {
     let place = [("222222222222", HOME)];
@@ -188,7 +187,7 @@ async fn a_name_template_is_expanded_and_copy_tags_false_copies_no_tags() {
     assert_closed(&sandbox);
 }
 
-/// A source changed since is no reason to take away an AMI that may be in use.
+/// An AMI may be in use, so a later change of the source does not remove it.
 #[tokio::test(start_paused = true)]
 async fn an_existing_copy_is_kept_when_the_source_has_changed() {
     let mut account = producer();

@@ -49,7 +49,7 @@ async fn each_request_needs_exactly_the_actions_of_its_policies() {
             let (document, statement) = (&all[d], &all[d]["Document"]["Statement"][s]);
             let (purpose, sid) = (text(&document["For"]), text(&statement["Sid"]));
             let action = text(&statement["Action"][a]);
-            // Whom it asks for depends on the audience.
+            // The accounts that Organizations must list depend on the audience.
             let of_request = if sid == "Organization" { name } else { "" };
             let what = [
                 text(&wish["Mode"]),
@@ -88,7 +88,7 @@ async fn each_request_needs_exactly_the_actions_of_its_policies() {
     shown("docs/permissions.md", "one action taken out", &table);
 }
 
-/// Where the actions are that are for the run, one by one.
+/// Returns the place of every action that a run uses.
 fn actions(policies: &[Value]) -> Vec<(usize, usize, usize)> {
     let mut all = Vec::new();
     for (d, document) in policies.iter().enumerate() {
@@ -251,8 +251,8 @@ async fn the_policies_reply_has_a_template_for_each_account() {
     }
 }
 
-/// Characters of what is written into a role, and of a managed policy.
-/// Source: IAM user guide, IAM and AWS STS quotas.
+/// Limits in characters of a role's inline policies and of a managed policy. Source: IAM user
+/// guide, IAM and AWS STS quotas.
 const INLINE: usize = 10_240;
 const MANAGED: usize = 6_144;
 
@@ -288,7 +288,7 @@ async fn a_template_for_many_regions_keeps_within_iams_limits_and_allows_the_sam
     assert_eq!(allowed, each_resource(&wanted["Document"]));
 }
 
-/// The statements of a policy, each with one of its resources.
+/// Returns the statements of a policy, once for each of their resources.
 fn each_resource(policy: &Value) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for statement in policy["Statement"].as_array().expect("statements") {

@@ -144,7 +144,7 @@ async fn the_ledger_lists_every_execution_that_works_on_a_run() {
     assert_eq!(only_run(&sandbox)["Calls"], true);
 }
 
-/// The object of the only run there is.
+/// Returns the object of the only run.
 fn only_run(sandbox: &Sandbox) -> Value {
     let mut runs = sandbox.objects(BUCKET).into_iter();
     let run = runs
@@ -153,8 +153,8 @@ fn only_run(sandbox: &Sandbox) -> Value {
     serde_json::from_slice(&run.1).expect("JSON")
 }
 
-/// AWS takes calls and never answers, and the function's time is up before the SDK's patience:
-/// nobody would count.
+/// AWS takes calls and never answers, and the function's time ends before the SDK's patience, so
+/// the SDK counts no attempt.
 #[tokio::test(start_paused = true)]
 async fn a_target_that_never_answers_fails_and_the_run_ends() {
     for operation in ["DescribeKey", "CopySnapshot", "RegisterImage", "AssumeRole"] {
@@ -231,11 +231,11 @@ async fn a_refused_audience_keeps_no_launch_permission() {
     assert!(image.launch_permissions.is_empty(), "{image:?}");
 }
 
-/// Two stacks share an image with one account, and are deleted at the same moment: neither leaves
-/// it to the other.
+/// Two stacks share an image with one account, and are deleted at the same moment. Neither leaves
+/// the permission to the other.
 #[tokio::test(start_paused = true)]
 async fn two_shares_closed_at_once_leave_nothing_open() {
-    // Where what is written shows at once, and where it shows late.
+    // Writes show at once, or late.
     for late in [0, 8] {
         let world = world(&TWO).latency(Duration::from_millis(200));
         let sandbox = Sandbox::new(world.tag_delay(Duration::from_secs(late)));
@@ -259,7 +259,7 @@ async fn two_shares_closed_at_once_leave_nothing_open() {
                 image.launch_permissions.len(),
             )
         };
-        // Nobody takes the answers; all else is done.
+        // The ResponseURL takes no answer; all else succeeds.
         let mut runs = Vec::new();
         for name in ["One", "Other"] {
             let created = call(&sandbox, &event(name, "Create", "")).await;
@@ -281,7 +281,7 @@ async fn two_shares_closed_at_once_leave_nothing_open() {
     }
 }
 
-/// A custom resource's event whose answer nobody takes: all else is done.
+/// Sends a custom resource's event whose ResponseURL takes no answer. All else must succeed.
 async fn resource(sandbox: &Sandbox, kind: &str, id: &str, properties: &Value) {
     let event = json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody",
         "StackId": crate::custom_resource::STACK,
@@ -292,8 +292,8 @@ async fn resource(sandbox: &Sandbox, kind: &str, id: &str, properties: &Value) {
     reply.expect("another invocation answers");
 }
 
-/// Another run began the copies, and was not heard of again: the image that this one made of them
-/// goes with its resource.
+/// Another run began the copies and stopped. The image that this run made of them goes with its
+/// resource.
 #[tokio::test(start_paused = true)]
 async fn a_delete_deregisters_an_image_that_stands_on_another_runs_copies() {
     let places = &TWO[..1];
@@ -335,8 +335,7 @@ async fn a_delete_lists_no_grants_of_keys_that_were_never_opened() {
 }
 
 /// Another process ends the run while this one opens the source. The slow call permits after the
-/// closing, and closes again: it sees in the record that its attempt is closed, or cannot read
-/// that.
+/// closing, and closes again: the record says that its attempt is closed, or cannot be read.
 #[tokio::test(start_paused = true)]
 async fn an_opening_made_after_its_closing_is_closed_again() {
     for blind in [false, true] {

@@ -90,7 +90,7 @@ async fn events_that_are_no_wish_are_only_logged() {
         reply["Why"].as_str().unwrap().contains("AMIFERRY_REQUEST"),
         "{reply}"
     );
-    // A copy that amiferry made, with the opt-in tag carried over.
+    // This image is a copy of amiferry's that carries the opt-in tag.
     let ours = ("amiferry:run".to_owned(), "0123456789abcdef".to_owned());
     sandbox.edit(|aws| aws.change_image(AMI, |image| image.tags.extend([ours])));
     let reply = send(&sandbox, with_request(), &became("available", AMI))
@@ -130,7 +130,8 @@ async fn a_malformed_request_in_the_settings_is_refused_by_name() {
     }
 }
 
-/// Longer than one invocation: the function invokes itself with the state.
+/// The distribution takes longer than one invocation, so the function invokes itself with the
+/// state.
 #[tokio::test(start_paused = true)]
 async fn a_distribution_longer_than_one_invocation_continues_by_itself() {
     let sandbox = Sandbox::new(slow_world(&TWO).copy_mib_per_second(10.0));
@@ -155,7 +156,7 @@ async fn a_distribution_longer_than_one_invocation_continues_by_itself() {
     assert_closed(&sandbox);
 }
 
-/// Packer tags an image when it has become available: it is looked for again.
+/// Packer tags an image after it has become available, so the function looks for the tag again.
 #[tokio::test(start_paused = true)]
 async fn an_image_tagged_after_its_event_is_distributed() {
     for (after, distributed) in [(1, true), (100, true), (240, true), (400, false)] {
@@ -171,7 +172,7 @@ async fn an_image_tagged_after_its_event_is_distributed() {
     }
 }
 
-/// An image that Packer copies from is deregistered when that is done; one that only has such a
+/// Packer deregisters its intermediate image after copying from it. An image that only has such a
 /// name stays, and is distributed.
 #[tokio::test(start_paused = true)]
 async fn an_image_deregistered_soon_after_its_event_is_not_distributed() {
@@ -199,8 +200,7 @@ async fn an_image_deregistered_soon_after_its_event_is_not_distributed() {
     }
 }
 
-/// An image that goes while its tag is waited for is not copied, whatever it is called and whether
-/// it has the tag.
+/// The image is gone before its tag was found, whatever its name and tags.
 #[tokio::test(start_paused = true)]
 async fn an_image_deregistered_while_its_tag_is_awaited_is_not_distributed() {
     for (name, tagged_after) in [("golden", None), ("x7Ka2Pq", None), ("x7Ka2Pq", Some(30))] {
@@ -228,7 +228,7 @@ async fn an_image_deregistered_while_its_tag_is_awaited_is_not_distributed() {
     }
 }
 
-/// EventBridge delivers twice, and both deliveries wait for the tag at once.
+/// EventBridge delivers the event twice, and both deliveries wait for the tag at once.
 #[tokio::test(start_paused = true)]
 async fn events_delivered_twice_while_the_tag_is_awaited_distribute_once() {
     for later in [0, 7, 90] {
@@ -256,7 +256,7 @@ async fn events_delivered_twice_while_the_tag_is_awaited_distribute_once() {
     }
 }
 
-/// A tag that its owner takes back while the image is waited for takes the wish back.
+/// The owner removes the tag while the function waits for the image.
 #[tokio::test(start_paused = true)]
 async fn an_image_whose_tag_is_removed_while_awaited_is_not_distributed() {
     let sandbox = Sandbox::new(world(&TWO));

@@ -62,8 +62,8 @@ async fn a_run_with_an_answer_lost_after_any_effect_succeeds() {
     survived_at_every_call("no answer", Fault::HangAfter).await;
 }
 
-/// Without its ledger nothing is opened, and the error names the bucket; a run that has opened the
-/// source keeps trying to close it.
+/// Without its ledger the function opens nothing, and the error names the bucket. A run that has
+/// opened the source keeps trying to close it.
 #[tokio::test(start_paused = true)]
 async fn a_ledger_that_cannot_be_written_keeps_the_source_closed() {
     for operation in ["GetObject", "PutObject"] {
@@ -111,7 +111,7 @@ async fn a_ledger_that_cannot_be_written_keeps_the_source_closed() {
     }
 }
 
-/// A resource whose record cannot be written is not opened, though its run's object was.
+/// The run's object was written, but not the record of the resource.
 #[tokio::test(start_paused = true)]
 async fn a_resource_whose_record_cannot_be_written_is_not_opened() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -134,7 +134,7 @@ async fn a_resource_whose_record_cannot_be_written_is_not_opened() {
     );
 }
 
-/// The receipt names every closing, though it could not be written right after the closings.
+/// The receipt could not be written right after the closings. It names them all in the end.
 #[tokio::test(start_paused = true)]
 async fn a_receipt_that_could_not_be_written_is_completed_later() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -163,8 +163,7 @@ async fn a_receipt_that_could_not_be_written_is_completed_later() {
     assert_closed(&sandbox);
 }
 
-/// An operation that is denied for good: the run ends, and says what, where, and what to change.
-/// Nothing is left but what could not be removed, which is listed.
+/// The run ends with the action, the place and the remedy. It lists whatever it could not remove.
 #[tokio::test(start_paused = true)]
 async fn an_operation_denied_for_good_fails_the_run_and_is_named() {
     for operation in [
@@ -203,7 +202,7 @@ async fn an_operation_denied_for_good_fails_the_run_and_is_named() {
     }
 }
 
-/// Cleaning up that cannot be done ends `Stuck`, with the commands that a person has to give.
+/// The closing fails for good, so the run ends as `Stuck` and lists the commands for a person.
 #[tokio::test(start_paused = true)]
 async fn a_grant_that_cannot_be_revoked_leaves_the_run_stuck_with_commands() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -238,7 +237,7 @@ async fn a_grant_that_cannot_be_revoked_leaves_the_run_stuck_with_commands() {
         Vec::new(),
         "what can be revoked is revoked"
     );
-    // Repaired, the same event closes what is open.
+    // Once the permission is back, the same event closes the source.
     sandbox.clear_fault();
     assert_eq!(
         to_the_end(&sandbox, &distribute(&TWO)).await["Status"],
@@ -271,7 +270,6 @@ async fn copies_that_cannot_be_deleted_are_listed_as_left_behind() {
     assert_closed(&sandbox);
 }
 
-/// Copies that break under way.
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_ends_in_error_once_is_made_again_and_deleted() {
     for percent in [0, 50, 99] {
@@ -393,8 +391,7 @@ async fn a_surplus_copy_that_cannot_be_deleted_leaves_the_image_valid() {
     assert_closed(&sandbox);
 }
 
-/// CopySnapshot has no token: a lost answer is met by a look, which finds the copy, not by a second
-/// call.
+/// CopySnapshot has no token, so a lost answer is resolved by a look, not by a second call.
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_answer_was_lost_is_found_and_not_repeated() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -415,8 +412,8 @@ async fn a_copy_whose_answer_was_lost_is_found_and_not_repeated() {
     assert_closed(&sandbox);
 }
 
-/// The SDK's own quota of retries is one for the process. An account that answers nothing but
-/// errors leaves those of others, and of the next run of a warm function, alone.
+/// The SDK's own quota of retries is one for the process. An account that only fails must not use
+/// up the retries of others, nor of the next run.
 #[tokio::test(start_paused = true)]
 async fn a_failing_account_takes_no_retries_from_others() {
     let sandbox = Sandbox::new(world(&TWO));

@@ -108,7 +108,7 @@ async fn a_share_begun_while_a_copy_closes_keeps_its_openings() {
         let sandbox = Sandbox::new(world(&ELSEWHERE));
         let closing = Arc::new(AtomicBool::new(false));
         let seen = closing.clone();
-        // From its first removal on, the copy's calls take a second each.
+        // From its first removal on, each call of the copy takes a second.
         sandbox.set_fault(move |call| {
             if removes(call) && !seen.swap(true, Ordering::SeqCst) {
                 return Fault::Delay(Duration::from_millis(100 * late));
@@ -194,7 +194,7 @@ async fn a_failed_run_leaves_snapshots_that_others_tagged_like_a_copy() {
     assert_eq!(left, [theirs]);
 }
 
-/// CopySnapshot has no token: what became of a call without an answer is looked up, not asked for
+/// CopySnapshot has no token, so the outcome of an unanswered call is looked up, not requested
 /// again.
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_answer_is_lost_for_good_is_found_and_not_repeated() {
@@ -214,7 +214,8 @@ async fn a_copy_whose_answer_is_lost_for_good_is_found_and_not_repeated() {
     }
 }
 
-/// Whatever its role allows: its run's keys, its Regions, and deleting copies of this image.
+/// The session policy limits any role to its run's keys and Regions, and to deleting copies of this
+/// image.
 #[tokio::test(start_paused = true)]
 async fn every_session_policy_is_limited_to_its_run() {
     let sandbox = Sandbox::new(world(&FOUR));
@@ -265,8 +266,8 @@ async fn copies_of_an_earlier_attempt_that_cannot_be_listed_are_reported() {
     assert_closed(&sandbox);
 }
 
-/// An image that has our tags, on snapshots that are not under the key: somebody's, or made when
-/// the alias named another.
+/// An image bears our tags, but its snapshots are not under the key: a person made it, or the alias
+/// named another key.
 #[tokio::test(start_paused = true)]
 async fn an_image_under_another_key_does_not_count_as_the_copy() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -328,7 +329,8 @@ async fn a_denied_deletion_is_retried_before_the_run_is_stuck() {
     assert_closed(&sandbox);
 }
 
-/// Whatever is asked for, and however AWS keeps silent, an answer comes before the deadline.
+/// Every kind of request gets its answer before the deadline, whichever calls AWS leaves
+/// unanswered.
 #[tokio::test(start_paused = true)]
 async fn every_call_returns_before_its_deadline_however_aws_hangs() {
     let job = distribute(&TWO);
@@ -387,7 +389,7 @@ async fn every_call_returns_before_its_deadline_however_aws_hangs() {
 #[tokio::test(start_paused = true)]
 async fn copies_started_by_a_killed_call_are_found_by_the_next() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
-    // The source key is waited for: nothing has been started when the first call returns.
+    // The source key stays unreachable, so nothing has started when the first call returns.
     sandbox.set_fault(|call| {
         let asks = call.operation == "DescribeKey" && call.account == ONE;
         if asks && call.params.values().any(|value| value == SOURCE_KEY) {

@@ -41,7 +41,7 @@ pub const KINDS: [&str; 6] = [
     "Internal",
 ];
 
-/// An error is one of the six, short, on one line, and says what it is about.
+/// Checks that an error is one of the six types, short, on one line, and names its subject.
 pub fn is_well_said(error: &Error) -> Result<(), String> {
     let kind = error.error_type();
     let message = error.to_string();
@@ -76,14 +76,14 @@ pub fn tells_no_secret(what: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// Whether a call only looks.
+/// Returns whether a call only reads.
 pub fn only_looks(operation: &str) -> bool {
     ["Describe", "List", "Get", "AssumeRole"]
         .iter()
         .any(|begin| operation.starts_with(begin))
 }
 
-/// No call ever named a group, and nothing is public.
+/// Checks that no call ever named a group, and that nothing is public.
 pub fn nothing_is_public(sandbox: &Sandbox) -> Result<(), String> {
     for call in sandbox.ledger() {
         let mut given = call.params.iter();

@@ -46,7 +46,7 @@ pub async fn delete(stack: &Stack, id: &str, properties: &Value) -> Value {
     stack.send(&delete).await
 }
 
-/// The answer to the Create was lost or came too late: CloudFormation deletes by an ID of its own.
+/// The answer to the Create was lost or late, so CloudFormation deletes by an ID of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_with_an_id_made_by_cloudformation_finds_its_copies() {
     for properties in [deregistered(&TWO), shared(&["222222222222"])] {
@@ -69,8 +69,7 @@ async fn a_resource_that_never_began_is_deleted_without_a_look() {
     assert_eq!(calls(&stack.sandbox, "AssumeRole"), 0);
 }
 
-/// An event as the function has it, whose answer nobody reads: no real connection stops the paused
-/// clock.
+/// Returns an event whose answer nobody reads: no real connection stops the paused clock.
 pub fn unread(kind: &str, properties: &Value) -> Value {
     let resource = json!({"RequestType": kind, "StackId": STACK,
         "RequestId": format!("request-{kind}"),
@@ -84,7 +83,7 @@ pub fn of_resource(resource: &Value) -> Value {
     json!({"Turn": 0, "Answered": false, "CustomResource": resource, "ResponseUrlAt": url_at})
 }
 
-/// Serves an event, and whatever the function sends itself, to the end.
+/// Serves an event, and each event that the function sends itself, to the end.
 pub async fn served(sandbox: &Sandbox, event: Value) {
     let mut payloads = vec![event];
     while let Some(payload) = payloads.pop() {
@@ -94,8 +93,7 @@ pub async fn served(sandbox: &Sandbox, event: Value) {
     }
 }
 
-/// A stack's creation is cancelled while its copies are being made: the Delete goes before, and
-/// nothing is left.
+/// A stack's creation is cancelled while its copies are made. The Delete wins, and nothing is left.
 #[tokio::test(start_paused = true)]
 async fn a_delete_overtakes_a_create_under_way() {
     for (on_delete, after) in [
@@ -113,7 +111,7 @@ async fn a_delete_overtakes_a_create_under_way() {
         tokio::join!(served(&sandbox, unread("Create", &properties)), deleting);
         assert_nothing(&sandbox, &TWO);
         assert_closed(&sandbox);
-        // Delivered once more, as Lambda may: it is an old event by now.
+        // Lambda may deliver the Create again: it is the earlier event now.
         served(&sandbox, unread("Create", &properties)).await;
         assert_nothing(&sandbox, &TWO);
         assert_closed(&sandbox);
@@ -128,8 +126,8 @@ async fn a_delete_overtakes_a_create_under_way() {
     }
 }
 
-/// An update is cancelled while it copies into one more account: CloudFormation sends the old
-/// properties, and what only the cancelled one wanted is undone.
+/// An update that adds an account is cancelled. CloudFormation sends the former properties, and the
+/// added copy is undone.
 #[tokio::test(start_paused = true)]
 async fn an_update_overtakes_an_update_under_way() {
     let sandbox = Sandbox::new(slow_world(&FOUR));
@@ -153,8 +151,7 @@ async fn an_update_overtakes_an_update_under_way() {
     assert_closed(&sandbox);
 }
 
-/// Whenever the later event comes, the earlier one ends as overtaken: an attempt that is over
-/// because of it has not failed.
+/// The earlier event ends as overtaken, at whichever step the later one comes.
 #[tokio::test(start_paused = true)]
 async fn an_overtaken_update_ends_as_overtaken_at_every_step() {
     let (one, two) = (deregistered(&TWO[..1]), deregistered(&TWO));
@@ -174,7 +171,7 @@ async fn an_overtaken_update_ends_as_overtaken_at_every_step() {
         };
         let forth = updating(&two, &one, "forth");
         let (ended, ()) = tokio::join!(call(&sandbox, &forth), back);
-        // A later event accepted first leaves an old one, which is refused.
+        // If the later event was accepted first, the earlier one is refused.
         if let Ok(reply) = ended {
             assert_eq!(
                 reply["Status"], "Overtaken",
@@ -187,7 +184,6 @@ async fn an_overtaken_update_ends_as_overtaken_at_every_step() {
     }
 }
 
-/// On the machine the execution of an event that was overtaken ends without an alarm.
 #[tokio::test(start_paused = true)]
 async fn an_overtaken_execution_ends_without_failing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -208,7 +204,7 @@ async fn an_overtaken_execution_ends_without_failing() {
     assert_closed(&sandbox);
 }
 
-/// A share that becomes copies, and copies that become a share: the old way is taken back.
+/// A share becomes copies, and copies become a share: the former way is closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_of_the_mode_closes_the_former_way() {
     let place = [TWO[0]];
@@ -233,8 +229,7 @@ async fn an_update_of_the_mode_closes_the_former_way() {
     assert_unshared(&stack.sandbox);
 }
 
-/// A process that dies while a share becomes copies leaves nothing shared: the sweeper takes it
-/// back.
+/// The process dies while a share becomes copies. The sweeper closes the share.
 #[tokio::test(start_paused = true)]
 async fn a_share_killed_while_becoming_copies_is_closed_by_the_sweeper() {
     let place = [TWO[0]];
@@ -294,8 +289,7 @@ async fn a_resource_is_updated_and_deleted_though_an_account_is_gone() {
     assert_nothing(&stack.sandbox, &FOUR[..2]);
 }
 
-/// The work ends in time for the answer: by the resource's own time-out, counted from when
-/// CloudFormation signed its URL.
+/// The resource's own time-out counts from the time at which CloudFormation signed its URL.
 #[tokio::test(start_paused = true)]
 async fn a_resource_is_answered_before_its_service_time_out() {
     for (timeout, seconds) in [
@@ -396,8 +390,7 @@ async fn an_update_of_key_or_name_replaces_the_copy() {
     }
 }
 
-/// An event is delivered once more while its execution, which has answered, is about to end: the
-/// ResponseURL is not kept again.
+/// An execution has answered and is about to end when its event is delivered again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_delivered_again_stores_no_response_url() {
     let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
@@ -417,8 +410,8 @@ async fn an_event_delivered_again_stores_no_response_url() {
     }
 }
 
-/// An execution that somebody stops, or whose time is up, answers CloudFormation at once; its
-/// targets are tidied, and its source is closed.
+/// A stopped or timed-out execution answers CloudFormation at once. Its targets are tidied, and its
+/// source is closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_execution_is_answered_and_leaves_nothing() {
     let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
@@ -458,7 +451,7 @@ async fn a_stopped_execution_is_answered_and_leaves_nothing() {
         serve(&ended).await;
         let answers = sandbox.answers();
         assert_eq!(answers.len(), 1, "answered once");
-        // Delivered once more, it keeps no URL that nobody would use.
+        // The event delivered again stores no URL, which nothing would use.
         serve(&create).await;
         assert!(!sandbox.objects(BUCKET).contains_key(&url));
         let answer: Value = serde_json::from_str(&answers[0].body).expect("JSON");
@@ -475,7 +468,7 @@ async fn a_stopped_execution_is_answered_and_leaves_nothing() {
     }
 }
 
-/// The function's role with what the stack adds, and copies that take a while.
+/// Returns a world with the stack's policies for the function, in which copies take a while.
 fn with_machine() -> World {
     let mut world = slow_world(&TWO).copy_mib_per_second(0.1);
     let source = world
@@ -489,8 +482,7 @@ fn with_machine() -> World {
     world.speed(1000.0)
 }
 
-/// A resource under another logical ID, or of another stack: the AMI that both count on stays until
-/// the last of them is deleted.
+/// Two resources of different logical IDs or stacks count on one AMI.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_another_resource_counts_on_is_kept_until_the_last_delete() {
     let place = [TWO[0]];
@@ -536,7 +528,7 @@ async fn an_image_that_another_resource_counts_on_is_kept_until_the_last_delete(
     }
 }
 
-/// A direct call's AMI is not a resource's to take away, nor what a resource has retained.
+/// A resource does not delete the AMI of a direct call, nor one that another resource has retained.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_keeps_images_of_direct_calls_and_retained_resources() {
     let place = [TWO[0]];

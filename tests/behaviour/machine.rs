@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::custom_resource::Stack;
 use crate::support::*;
 
-/// How often a call is retried.
+/// The number of times that a call is retried.
 const RETRIES: usize = 12;
 
 /// Calls a task as the state machine does: it retries calls that died and errors that may pass.
@@ -114,7 +114,7 @@ async fn an_execution_gives_each_target_a_part_and_closes_the_source() {
             "{result}"
         );
     }
-    // Sharing is done once for all, by the whole.
+    // The opening shares once for all parts.
     assert_eq!(
         calls(&sandbox, "ModifySnapshotAttribute"),
         4,
@@ -127,7 +127,7 @@ async fn an_execution_gives_each_target_a_part_and_closes_the_source() {
     assert_eq!(calls(&sandbox, "ModifySnapshotAttribute"), 4);
 }
 
-/// Nothing is shared with an account that fails, and it does not stop the others.
+/// A failing account gets no opening, and does not stop the others.
 #[tokio::test(start_paused = true)]
 async fn a_failed_part_leaves_the_other_parts_alone() {
     let sandbox = Sandbox::new(slow_world(&FOUR));
@@ -140,8 +140,8 @@ async fn a_failed_part_leaves_the_other_parts_alone() {
     assert!(result.contains("create the role AmiCopyRole"), "{result}");
 }
 
-/// Children that are lost, with or without their copies started: what they made is undone, and the
-/// source is closed.
+/// Children are lost, before or after their copies started. The conclusion undoes their work, and
+/// closes the source.
 #[tokio::test(start_paused = true)]
 async fn lost_parts_are_undone_and_the_source_is_closed() {
     for lost in [
@@ -169,7 +169,7 @@ async fn lost_parts_are_undone_and_the_source_is_closed() {
     }
 }
 
-/// A child at work while its execution is stopped, and the source swept: it opens nothing again.
+/// The execution is stopped and the source swept while a child is at work. The child opens nothing.
 #[tokio::test(start_paused = true)]
 async fn a_part_of_an_ended_run_opens_nothing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -250,7 +250,7 @@ async fn a_late_part_adds_its_account_to_the_key_policy() {
     crate::key_policy::assert_ended(&sandbox, &before).await;
 }
 
-/// A child that got all the way but whose word is lost: its image is found and kept.
+/// The child finished, but its output was lost. The image is found and kept.
 #[tokio::test(start_paused = true)]
 async fn an_image_made_by_a_lost_part_is_kept() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -265,8 +265,7 @@ async fn an_image_made_by_a_lost_part_is_kept() {
     assert_closed(&sandbox);
 }
 
-/// Cut after every single call of an execution, and before it: each task is called again by the
-/// machine.
+/// The state machine repeats each task after a kill, before or after any call.
 #[tokio::test(start_paused = true)]
 async fn an_execution_killed_at_any_call_succeeds() {
     for fault in [Fault::HangAfter, Fault::ResetBefore] {
@@ -299,7 +298,7 @@ async fn an_execution_whose_opening_dies_at_any_call_leaves_nothing_open() {
         });
         let job = distribute(&TWO);
         let event = json!({"Open": job, "Execution": "run-1"});
-        // Killed before the SDK would give the call up.
+        // This kill comes before the SDK would give the call up.
         let opened = tokio::time::timeout(Duration::from_secs(15), call(&sandbox, &event)).await;
         sandbox.clear_fault();
         let last = match opened {
@@ -368,7 +367,7 @@ async fn a_malformed_input_of_an_execution_fails_by_name() {
     );
 }
 
-/// Lasting sharing has no parts: opening does it all.
+/// A lasting share has no parts.
 #[tokio::test(start_paused = true)]
 async fn a_share_by_an_execution_is_finished_by_its_opening() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -379,8 +378,7 @@ async fn a_share_by_an_execution_is_finished_by_its_opening() {
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
 }
 
-/// A custom resource by the machine: answered once, at the end, or at the begin if it does not
-/// wait.
+/// The answer comes at the end, or at the beginning if the resource does not wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_custom_resource_of_an_execution_is_answered_once() {
     for wait in [true, false] {
@@ -409,7 +407,7 @@ async fn a_custom_resource_of_an_execution_is_answered_once() {
     }
 }
 
-/// Bad properties, and a Delete of what never was, are answered too.
+/// Malformed properties, and a Delete of a resource that never existed, are answered too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_custom_resource_of_an_execution_without_a_run_is_answered() {
     let stack = Stack::new(&TWO).await;

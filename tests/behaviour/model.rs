@@ -18,16 +18,16 @@ use stage::Stage;
 
 use crate::support::print_calls;
 
-/// Scenarios in `make test`.
+/// The number of scenarios in `make test`.
 const BOUNDED: u64 = 40;
-/// Smaller scenarios that are tried when one fails.
+/// The number of smaller scenarios that are tried when one fails.
 const MOST_TRIALS: usize = 400;
 
 fn play(scenario: &Scenario) -> Result<(), String> {
     play_and(scenario, |_| ())
 }
 
-/// Plays it, and has the world looked at that is left.
+/// Plays a scenario, and passes the final world to `look`.
 fn play_and(scenario: &Scenario, look: impl FnOnce(&Sandbox)) -> Result<(), String> {
     fastrand::seed(1);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -50,7 +50,7 @@ fn play_and(scenario: &Scenario, look: impl FnOnce(&Sandbox)) -> Result<(), Stri
     })
 }
 
-/// The least that still fails, and how.
+/// Returns the smallest scenario that still fails, and its failure.
 fn least(mut scenario: Scenario, mut said: String) -> (Scenario, String) {
     let mut trials = 0;
     loop {
@@ -120,7 +120,7 @@ fn runs_among_other_peoples_acts_agree_with_the_reference() {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-/// Each found a defect (docs/reliability.md).
+/// Each of these scenarios found a defect (docs/reliability.md).
 #[test]
 fn scenarios_that_once_failed_agree_with_the_reference() {
     let failures: Vec<String> = [259, 1291, 2111, 4154]

@@ -11,8 +11,8 @@ const TEAM: &str = "ou-ab12-11111111";
 const INNER: &str = "ou-ab12-22222222";
 const EMPTY: &str = "ou-ab12-33333333";
 
-/// The source account is the management account. Two accounts in the team's unit, one of them in a
-/// unit inside, one suspended, one outside.
+/// Returns a world whose source is the management account. Two accounts are in the team's unit, one
+/// of them in a unit inside, one is suspended, and one outside.
 fn organized() -> World {
     let organization = Organization::new(ORG, SOURCE, "r-ab12")
         .unit(TEAM, "team", "r-ab12")
@@ -80,7 +80,7 @@ async fn a_unit_stands_for_its_active_accounts_at_every_depth() {
     assert_closed(&sandbox);
 }
 
-/// An account that joins later is served by the next run, without copying again for the others.
+/// The next run serves the new account, and copies nothing for the others.
 #[tokio::test(start_paused = true)]
 async fn an_account_that_joins_is_served_by_the_next_run() {
     let sandbox = Sandbox::new(organized());
@@ -121,7 +121,7 @@ async fn an_organization_stands_for_all_accounts_but_the_source() {
     );
 }
 
-/// Launch permission goes to the organisation as such, the grants to its accounts; nothing is
+/// The launch permission names the organization, the grants name its accounts, and nothing is
 /// public.
 #[tokio::test(start_paused = true)]
 async fn an_image_is_shared_with_the_organization_and_a_unit_until_closed() {
@@ -138,7 +138,7 @@ async fn an_image_is_shared_with_the_organization_and_a_unit_until_closed() {
             LaunchPermission::OrganizationalUnit(format!("{arn}:ou/{ORG}/{TEAM}")),
             2,
         ),
-        // The root is the whole organisation.
+        // The root stands for the whole organization.
         (
             json!({"OrganizationalUnitIds": "r-ab12"}),
             LaunchPermission::Organization(format!("{arn}:organization/{ORG}")),
@@ -164,7 +164,7 @@ async fn an_image_is_shared_with_the_organization_and_a_unit_until_closed() {
     }
 }
 
-/// Without grants nobody needs the list of accounts, which a plain member may not have.
+/// A plain member may not list the accounts, and a share without grants needs no list.
 #[tokio::test(start_paused = true)]
 async fn a_share_with_an_organization_without_grants_lists_no_accounts() {
     let sandbox = Sandbox::new(organized());

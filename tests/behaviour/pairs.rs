@@ -60,16 +60,16 @@ impl Kind {
     }
 }
 
-/// How many of the pairs are played.
+/// The choice of pairs to play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
     Some,
     Each,
-    /// With every pair of kinds.
+    /// Each pair of calls, with every pair of kinds.
     All,
 }
 
-/// A pair of calls, counted from 0 over the whole run, with what befalls each.
+/// A pair of calls, counted from 0 over the whole run, with their faults.
 type Pair = [(usize, Kind); 2];
 
 /// Plays a run with these two faults. Returns `None` if it ended before the second. After a kill
@@ -90,8 +90,7 @@ async fn play(pair: Pair) -> Option<()> {
         let function = function(&sandbox).await;
         let (text, invocation) = (event.to_string(), invocation(&sandbox));
         let mut working = Box::pin(function.handle(&text, &invocation));
-        // A call that hangs ends the process where it is meant to; where not, it is for the
-        // function to give it up.
+        // A hanging call kills the process or, without a kill, is given up by the function.
         let reply = loop {
             tokio::select! {
                 biased;
@@ -147,8 +146,7 @@ fn holds(sandbox: &Sandbox, pair: Pair, reply: &Value) {
     assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new(), "{pair:?}");
 }
 
-/// Plays the pairs whose first call is this one, on a clock of their own. Returns how many there
-/// were.
+/// Plays the pairs with this first call, each on its own clock. Returns their number.
 fn with_first(first: usize, which: Which) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -157,7 +155,7 @@ fn with_first(first: usize, which: Which) -> usize {
         .expect("a runtime");
     let mut played = 0;
     for second in first + 1.. {
-        // In turn, so that over the pairs every two kinds meet many times.
+        // The kinds take turns, so that every two of them meet many times.
         let turn = first * 31 + second;
         if which == Which::Some && !turn.is_multiple_of(4) {
             continue;

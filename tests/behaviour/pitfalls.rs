@@ -18,7 +18,7 @@ const MANAGEMENT: &str = "999999999999";
 struct Pitfall {
     /// The symptom, as a person sees it.
     seen: &'static str,
-    /// How it comes about.
+    /// The reason for the symptom.
     made: &'static str,
     world: World,
     request: Value,
@@ -55,7 +55,7 @@ fn asked(place: Place, more: &Value) -> Value {
     asked
 }
 
-/// The copy role without some words of its policies.
+/// Returns a target whose copy role lacks some words of its policies.
 fn without(words: &str) -> Account {
     let mut account = consumer(TARGET.0, &[HOME]);
     let policies = account.roles[0].policies.iter();
@@ -72,7 +72,7 @@ fn two(source: Account, target: Account) -> World {
         .account(target)
 }
 
-/// With this policy on the source key.
+/// Returns the source account with this policy on its key.
 fn key_policy(statements: &Value) -> Account {
     let mut source = producer();
     let policy = json!({"Version": "2012-10-17", "Statement": statements});
@@ -80,7 +80,7 @@ fn key_policy(statements: &Value) -> Account {
     source
 }
 
-/// The source key lets the account use it by hand, with this condition.
+/// Returns the source account whose key admits the target under this condition.
 fn on_condition(condition: &Value) -> Account {
     let root = |account: &str| json!({"AWS": format!("arn:aws:iam::{account}:root")});
     key_policy(&json!([
@@ -93,7 +93,7 @@ fn on_condition(condition: &Value) -> Account {
     ]))
 }
 
-/// In an organisation that denies this to one of the accounts.
+/// Returns an organization that denies this action to one of the accounts.
 fn denied(account: &str, action: &str) -> World {
     let policy = json!({"Version": "2012-10-17",
         "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]});

@@ -60,7 +60,7 @@ pub fn found<'a>(reply: &'a Value, check: &str) -> Option<&'a Value> {
     findings.iter().find(|finding| finding["Check"] == check)
 }
 
-/// Exactly this is found, at this level, and its remedy says so.
+/// Checks that exactly this is found, at this level, with this remedy.
 fn only(reply: &Value, level: &str, check: &str, remedy: &str) {
     let finding = found(reply, check).unwrap_or_else(|| panic!("no {check} in {reply}"));
     assert_eq!(finding["Level"], level, "{finding}");
@@ -126,7 +126,7 @@ async fn each_obstacle_in_a_target_is_found_with_its_remedy() {
     let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
     let reply = look(&sandbox, &request(&[TARGET])).await;
     only(&reply, "Error", "AssumeRole", "create the role AmiCopyRole");
-    // No such key, or disabled.
+    // The key is missing, or disabled.
     let mut keyless = target();
     keyless.keys.clear();
     let reply = look(&Sandbox::new(world_of(keyless)), &request(&[TARGET])).await;
@@ -202,7 +202,7 @@ async fn obstacles_of_names_tags_and_quotas_are_found() {
         );
     let reply = look(&Sandbox::new(world_of(named)), &request(&[TARGET])).await;
     only(&reply, "Error", "NameTaken", "Rename or deregister it");
-    // The organisation wants a tag that the request has not.
+    // The organization demands a tag that the request lacks.
     let policy = json!({"Version": "2012-10-17",
         "Statement": [{"Effect": "Deny", "Resource": "arn:aws:ec2:*::snapshot/*",
         "Action": "ec2:CopySnapshot",
@@ -284,7 +284,7 @@ async fn obstacles_of_source_and_targets_are_found_at_once() {
         "AssumeRole",
     ];
     assert_eq!(checks, wanted, "{reply}");
-    // An image that is not there leaves nothing to look at.
+    // Without the image Preflight can look at nothing.
     let mut wish = request(&[TARGET]);
     wish["SourceImageId"] = json!("ami-00000000000000000");
     only(
@@ -319,7 +319,7 @@ async fn a_target_that_allows_no_shared_images_is_found() {
     let target = looked_into(TARGET.0).ec2_settings(HOME, friends);
     let reply = look(&Sandbox::new(world_of(target)), &wish).await;
     assert_eq!(reply["Findings"], json!([]), "{reply}");
-    // Sharing needs no role in the target; without one this cannot be seen.
+    // Sharing needs no role in the target; without one this check cannot be made.
     let reply = look(&Sandbox::new(world_of(Account::new(TARGET.0))), &wish).await;
     only(&reply, "Unknown", "AllowedImages", "");
 }
@@ -353,7 +353,7 @@ async fn a_source_that_needs_staged_copies_is_looked_at_too() {
     poor.roles[0].policies.pop();
     let reply = look(&Sandbox::new(world_of(poor)), &wish).await;
     only(&reply, "Error", "Staging", "ec2:CopySnapshot");
-    // No key for it.
+    // The request has no key for staging.
     wish["ReencryptKmsKeyId"] = json!("alias/nobody");
     let reply = look(&Sandbox::new(world_of(under_aws_ebs(1))), &wish).await;
     let said = found(&reply, "ReencryptKmsKeyId").expect("a finding");
@@ -413,7 +413,7 @@ async fn a_key_policy_that_cannot_be_edited_is_found() {
     only(&reply, "Error", "SourceKeyPolicy", "KeyAccess: Grant");
 }
 
-/// Nothing is ever made public, so what keeps an account from that is never in the way.
+/// Nothing is ever made public, so an account that blocks public access is no obstacle.
 #[tokio::test(start_paused = true)]
 async fn blocked_public_access_is_no_obstacle() {
     let blocked = Ec2Settings {

@@ -114,7 +114,7 @@ async fn a_malformed_event_with_a_response_url_ends_without_an_error() {
     }
 }
 
-/// Callers that wait for an error get it, whatever stands in their words.
+/// A caller that waits gets the error, whatever its event mentions.
 #[tokio::test(start_paused = true)]
 async fn a_malformed_direct_call_fails_by_name_though_it_mentions_a_response_url() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -131,8 +131,8 @@ async fn a_malformed_direct_call_fails_by_name_though_it_mentions_a_response_url
     assert_eq!(sandbox.ledger().len(), 0);
 }
 
-/// Longer than one invocation: the URL waits in the bucket, is in no payload, state or log, and is
-/// deleted once used.
+/// While the function invokes itself, the URL is stored in the bucket, appears in no payload, state
+/// or log, and is deleted after use.
 #[tokio::test(flavor = "current_thread")]
 async fn the_response_url_is_stored_in_the_bucket_while_the_function_invokes_itself() {
     let log = Log::default();
@@ -179,8 +179,8 @@ async fn the_response_url_is_stored_in_the_bucket_while_the_function_invokes_its
     assert_closed(&stack.sandbox);
 }
 
-/// A payload of the function's own may be made up: a URL in it is used for nothing, and neither is
-/// another event's.
+/// Any caller may forge a turn: the function uses neither the URL in it nor the stored URL of
+/// another event.
 #[tokio::test(start_paused = true)]
 async fn a_forged_turn_reveals_no_response_url() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -202,8 +202,8 @@ async fn a_forged_turn_reveals_no_response_url() {
     assert_eq!(sandbox.ledger().len(), 0);
 }
 
-/// CloudFormation takes no answer: it is tried in further invocations, each without the URL, and a
-/// bounded number of them.
+/// CloudFormation takes no answer. The function retries in further invocations, without the URL in
+/// their payloads.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_never_taken_is_retried_a_bounded_number_of_times() {
     for words in [request(&[TWO[0]]), json!({"SourceImageId": AMI})] {
@@ -220,7 +220,7 @@ async fn an_answer_that_is_never_taken_is_retried_a_bounded_number_of_times() {
             assert!(turns < 30, "it does not end");
             let function = function(&stack.sandbox).await;
             let mut short = invocation(&stack.sandbox);
-            // Time for one try only, but for the first.
+            // Only the first turn has time for more than one attempt.
             let seconds = if turns == 1 { 40 } else { 12 };
             short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(seconds));
             let served = function.handle(&payload, &short).await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// Copies that take a minute, and so several calls of the function.
+/// The speed of copies that take a minute, and so several calls of the function.
 const SLOW: f64 = 2048.0;
 
 /// Hangs the `n`-th call from now (counted from 0), before or after its effect.
@@ -91,7 +91,7 @@ async fn a_run_killed_before_any_call_resumes_from_its_last_state() {
     assert!(cut_everywhere(Fault::HangBefore, SLOW, Value::clone).await > 40);
 }
 
-/// Delivered again as at first, as Lambda does with an event whose invocation died.
+/// Lambda delivers an event again when its invocation died.
 #[tokio::test(start_paused = true)]
 async fn a_run_killed_after_any_call_succeeds_when_delivered_again() {
     assert!(cut_everywhere(Fault::HangAfter, 4096.0, |_| distribute(&TWO)).await > 40);
@@ -156,7 +156,7 @@ async fn a_call_returns_ten_seconds_before_its_deadline() {
     }
 }
 
-/// `cargo lambda watch` sends a deadline in 1970: as good as none.
+/// `cargo lambda watch` sends a deadline in 1970.
 #[tokio::test(start_paused = true)]
 async fn a_deadline_in_the_past_counts_as_unknown() {
     let sandbox = Sandbox::new(slow_world(&TWO));

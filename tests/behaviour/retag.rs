@@ -17,7 +17,7 @@ use crate::support::*;
 
 type Tags = BTreeMap<String, String>;
 
-/// Tags of each image and snapshot of a target, by ID.
+/// Returns the tags of each image and snapshot of a target, by ID.
 fn tags(sandbox: &Sandbox, (account, region): Place) -> BTreeMap<String, Tags> {
     let images = sandbox.images(account, region).into_iter();
     let images = images.map(|image| (image.image_id, image.tags));
@@ -27,7 +27,7 @@ fn tags(sandbox: &Sandbox, (account, region): Place) -> BTreeMap<String, Tags> {
         .collect()
 }
 
-/// A target's administrator, who may do everything in it.
+/// Returns EC2 as a target's administrator sees it.
 fn administrator(sandbox: &Sandbox, (account, region): Place) -> aws_sdk_ec2::Client {
     let id = format!("AKIAADMIN{account}");
     let credentials = Credentials::new(id, "admin-secret", None, None, "test");
@@ -68,7 +68,7 @@ fn expected(id: &str, created: &Tags, changes: &[(&str, Option<&str>)]) -> Tags 
             None => drop(tags.remove(*name)),
         }
     }
-    // The source image has a tag of this name, its snapshots have not.
+    // The source image has a tag of this name, its snapshots have none.
     if is_image(id) && !tags.contains_key("team") {
         tags.insert("team".to_owned(), "platform".to_owned());
     }
@@ -131,7 +131,7 @@ async fn an_update_of_tags_keeps_tags_of_somebody_else() {
     for (id, now) in tags(sandbox, TWO[0]) {
         assert_eq!(now, expected(&id, &before[&id], &kept), "{id}");
     }
-    // Another target, where nobody did.
+    // The other target has no tags of other people.
     for (id, now) in tags(sandbox, TWO[1]) {
         assert_eq!(now.get("owner"), None, "{id}");
         let carried = is_image(&id).then_some("platform");
@@ -160,7 +160,7 @@ async fn an_update_of_copy_tags_removes_and_restores_the_sources_tags() {
     assert_eq!(TWO.map(|place| tags(sandbox, place)), before);
 }
 
-/// An update that changes no tags needs no permission for it.
+/// An update that changes no tags needs no permission to do so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_may_not_change_tags_fails_its_target_and_keeps_the_image() {
     let mut world = tagging_world();
@@ -195,7 +195,7 @@ async fn a_role_that_may_not_change_tags_fails_its_target_and_keeps_the_image() 
     let there = assert_one_image(&stack.sandbox, TWO[0]);
     assert_eq!(there.image_id, image.image_id);
     assert_eq!(there.tags["stage"], "test");
-    // The rollback succeeds, and brings the other target back.
+    // The rollback succeeds, and restores the tags of the other target.
     let back = update(&stack, &created, &new, &old).await;
     assert_eq!(back["Status"], "SUCCESS", "{back}");
     for place in TWO {
@@ -258,7 +258,7 @@ async fn an_interrupted_update_of_tags_is_resumed() {
     }
 }
 
-/// EC2 as a session of the target's copy role sees it.
+/// Returns EC2 as a session of the target's copy role sees it.
 async fn thief(sandbox: &Sandbox, place: Place) -> aws_sdk_ec2::Client {
     let config = config_in(HOME, sandbox.http_client(), sandbox.time_source()).await;
     let answer = aws_sdk_sts::Client::new(&config)

@@ -36,7 +36,7 @@ fn accounts(ids: &[&str]) -> BTreeSet<LaunchPermission> {
         .collect()
 }
 
-/// The accounts that have a grant, and what it allows them.
+/// Returns the accounts with a grant, and its operations.
 fn granted(sandbox: &Sandbox) -> BTreeSet<String> {
     let grants = sandbox.grants(SOURCE_KEY);
     grants
@@ -59,7 +59,7 @@ fn on_snapshots(sandbox: &Sandbox) -> Vec<BTreeSet<String>> {
         .collect()
 }
 
-/// Nothing of any run is on the source any more: no tag, no grant, no permission but these.
+/// Checks that nothing of any run is on the source: no tag, no grant, and only these permissions.
 fn assert_ended(sandbox: &Sandbox, before: &[&str]) {
     assert_eq!(launching(sandbox), accounts(before));
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
@@ -248,7 +248,7 @@ async fn a_share_takes_an_unencrypted_image_and_refuses_one_under_aws_ebs() {
     assert_eq!(calls(&sandbox, "CreateGrant"), 0);
 }
 
-/// The two sharing resources of the source design, as they stand: created, updated and deleted.
+/// The properties are those of the source design's two sharing resources.
 #[tokio::test(flavor = "multi_thread")]
 async fn resources_that_share_are_created_updated_and_deleted() {
     let stack = Stack::new(&TWO).await;
@@ -314,8 +314,8 @@ async fn a_resource_that_shares_is_deleted_after_its_image_is_gone() {
     }
 }
 
-/// A direct call takes back what is left of a share whose image is gone; where nothing is, there is
-/// no such image.
+/// A direct call closes the rest of a share whose image is gone. Without a share the image is
+/// unknown.
 #[tokio::test(start_paused = true)]
 async fn a_share_is_closed_after_its_image_is_gone() {
     for (more, snapshots) in [
@@ -345,8 +345,7 @@ async fn a_share_is_closed_after_its_image_is_gone() {
     }
 }
 
-/// A grant that KMS does not list yet is waited for: taking back ends when it is revoked, not
-/// before.
+/// KMS lists a grant late, and the closing ends only when the grant is revoked.
 #[tokio::test(start_paused = true)]
 async fn a_share_closed_before_its_grants_are_listed_waits_for_them() {
     let late = LateReads {
@@ -362,8 +361,7 @@ async fn a_share_closed_before_its_grants_are_listed_waits_for_them() {
     assert!(granted(&sandbox).is_empty(), "{:?}", granted(&sandbox));
 }
 
-/// Direct calls for one image are one share: what each of several calls at the same moment gave is
-/// known to the next.
+/// Direct calls for one image form one share. Each knows the openings of the calls before it.
 #[tokio::test(start_paused = true)]
 async fn shares_of_different_accounts_at_once_add_to_one_share() {
     for seed in 0..40_u64 {
@@ -382,7 +380,7 @@ async fn shares_of_different_accounts_at_once_add_to_one_share() {
         }
         let all = [ONE, OTHER, "444444444444"];
         assert_eq!(launching(&sandbox), accounts(&all), "seed {seed}");
-        // Tags that show late show now.
+        // Tags that showed late show by now.
         tokio::time::sleep(std::time::Duration::from_mins(1)).await;
         let mut back = share(&all, &more);
         back["Distribute"]["Unshare"] = json!(true);
@@ -437,8 +435,7 @@ async fn a_share_with_370_accounts_grows_and_shrinks_on_a_tagged_image() {
     assert_closed(&sandbox);
 }
 
-/// Requests at the same moment may ask for different things: each adds to the one share, in its own
-/// way.
+/// Requests at the same moment differ, and each adds to the one share in its own way.
 #[tokio::test(start_paused = true)]
 async fn shares_in_different_ways_at_once_add_to_one_share() {
     for seconds in [0, 1] {

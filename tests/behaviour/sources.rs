@@ -8,7 +8,7 @@ use crate::support::*;
 
 const PLACE: [Place; 1] = [("222222222222", HOME)];
 
-/// The error of a source that must be refused, having checked that nothing was changed anywhere.
+/// Returns the refusal of a source, and checks that nothing was changed.
 async fn refused(sandbox: &Sandbox, event: &Value) -> (String, String) {
     let error = call(sandbox, event).await.expect_err("must be refused");
     let changing = [
@@ -166,8 +166,8 @@ async fn a_source_that_the_function_may_not_see_is_refused() {
     );
 }
 
-/// Two keys, an unencrypted snapshot, a snapshot behind two devices, an empty volume, a suppressed
-/// device.
+/// The source has two keys, an unencrypted snapshot, a snapshot behind two devices, an empty volume
+/// and a suppressed device.
 #[tokio::test(start_paused = true)]
 async fn a_source_with_mixed_keys_and_mappings_is_copied_faithfully() {
     let other = "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000009";
@@ -208,7 +208,7 @@ async fn a_source_with_mixed_keys_and_mappings_is_copied_faithfully() {
     assert_eq!(sandbox.grants(other), Vec::new());
 }
 
-/// Billing that cannot be carried over: the copy is discarded, not delivered.
+/// Billing cannot be carried over, so the copy is not delivered.
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_lost_its_billing_is_discarded() {
     let mut account = producer();

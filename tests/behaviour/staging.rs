@@ -13,8 +13,8 @@ use crate::support::*;
 
 pub const SHARED_KEY: &str = "alias/shared-ami-key";
 
-/// The source account with the first snapshots of its image under `aws/ebs`, and with the
-/// permissions documented for that.
+/// Returns the source account whose image's first snapshots are under `aws/ebs`, with the
+/// documented permissions for staging.
 pub fn under_aws_ebs(snapshots: usize) -> Account {
     let mut account = producer();
     account.roles[0].policies.push(documented("Stage"));
@@ -38,7 +38,7 @@ fn wish(places: &[Place]) -> Value {
     wish_under(SHARED_KEY, places)
 }
 
-/// Closed, and nothing but the image's own snapshots is in the source account.
+/// Checks that the source is closed, and that its account has only the image's own snapshots.
 fn assert_unstaged(sandbox: &Sandbox, case: &str) {
     let there: Vec<String> = sandbox
         .snapshots(SOURCE, HOME)
@@ -227,7 +227,6 @@ async fn a_staging_event_delivered_twice_at_once_leaves_no_staged_copy() {
     }
 }
 
-/// A copy in the source account that ends in error is made again, a few times.
 #[tokio::test(start_paused = true)]
 async fn a_staged_copy_that_ends_in_error_is_made_again_a_few_times() {
     let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(50.0));
@@ -273,7 +272,6 @@ async fn a_staging_run_without_a_permission_fails_and_names_it() {
     assert_unstaged(&sandbox, "denied");
 }
 
-/// A full quota is a queue.
 #[tokio::test(start_paused = true)]
 async fn a_full_copy_quota_delays_staging_and_does_not_fail_it() {
     let sandbox = Sandbox::new(staged_world(2, &TWO));
@@ -315,7 +313,7 @@ async fn a_staged_copy_that_cannot_be_deleted_is_listed_with_its_command() {
         left[0].snapshot_id
     );
     assert!(stuck["Commands"].to_string().contains(&command), "{stuck}");
-    // The ledger still leads to it: the sweeper tries again.
+    // The ledger still names the run, so the sweeper tries again.
     sandbox.clear_fault();
     tokio::time::sleep(Duration::from_hours(51)).await;
     let swept = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
@@ -323,7 +321,7 @@ async fn a_staged_copy_that_cannot_be_deleted_is_listed_with_its_command() {
     assert_unstaged(&sandbox, "swept");
 }
 
-/// A run that died while it staged, or once it had shared what it staged.
+/// The run died while it staged, or after it had opened its staged copies.
 #[tokio::test(start_paused = true)]
 async fn staged_copies_of_a_dead_run_are_deleted_by_the_sweeper() {
     for dies_at in ["CopySnapshot of staging", "CopySnapshot"] {
@@ -384,7 +382,8 @@ async fn a_state_with_forged_staged_copies_opens_and_deletes_nothing() {
     );
 }
 
-/// An execution stages once, before it makes parts; a target that answers late finds it open too.
+/// The opening stages before it makes parts. A target that answers late finds the staged copy open
+/// too.
 #[tokio::test(start_paused = true)]
 async fn an_execution_stages_once_for_all_its_parts() {
     for late in [false, true] {
@@ -417,7 +416,7 @@ async fn an_execution_stages_once_for_all_its_parts() {
     assert_unstaged(&sandbox, "failed");
 }
 
-/// Whatever permission is on a snapshot that the run never opened, was not given by it.
+/// The run opens only the staged copy, so the original's permissions are not its own.
 #[tokio::test(start_paused = true)]
 async fn permissions_on_a_staged_original_stay() {
     for staged in [1, 2] {

@@ -58,7 +58,7 @@ async fn stolen_credentials_cannot_tag_a_snapshot_as_a_staged_copy() {
     assert_eq!(refused.code(), Some("UnauthorizedOperation"));
 }
 
-/// A call that names no tag deletes all.
+/// A DeleteTags call that names no tag deletes all.
 #[tokio::test(start_paused = true)]
 async fn stolen_credentials_delete_no_tags() {
     let sandbox = world();
@@ -100,7 +100,6 @@ async fn stolen_credentials_cannot_grant_a_key_to_themselves() {
     }
 }
 
-/// The lockout check of PutKeyPolicy is never bypassed.
 #[tokio::test(start_paused = true)]
 async fn stolen_credentials_make_no_snapshot_public_and_bypass_no_lockout_check() {
     let sandbox = world();

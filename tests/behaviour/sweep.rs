@@ -159,8 +159,7 @@ async fn forged_tags_on_the_source_neither_close_nor_spare_anything() {
     assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new());
 }
 
-/// Tags are no place for coordination: a source that has all it may have is distributed like any
-/// other.
+/// A source with as many tags as EC2 allows is distributed like any other: no run needs tags on it.
 #[tokio::test(start_paused = true)]
 async fn a_source_with_fifty_tags_is_distributed() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -284,7 +283,7 @@ fn share(accounts: &str, unshare: bool) -> Value {
         "TargetAccountIds": accounts, "Unshare": unshare}})
 }
 
-/// The accounts that the root snapshot is open to.
+/// Returns the accounts to which the root snapshot is open.
 fn on_root(sandbox: &Sandbox) -> Vec<String> {
     let root = sandbox
         .edit(|aws| aws.snapshot(ROOT))
@@ -349,8 +348,7 @@ async fn openings_kept_by_revoke_after_copy_false_are_not_swept() {
     assert_eq!(on_root(&sandbox), ["222222222222", "333333333333"]);
 }
 
-/// An execution of the state machine keeps open what it opened, however old that is, and nothing
-/// longer than it works itself.
+/// An execution keeps its openings however old they are, and no longer than it works.
 #[tokio::test(start_paused = true)]
 async fn openings_of_an_execution_stay_exactly_as_long_as_it_runs() {
     for (ended, status) in [(false, "RUNNING"), (true, "ABORTED"), (true, "SUCCEEDED")] {
@@ -416,7 +414,7 @@ async fn a_run_whose_execution_cannot_be_described_is_not_closed() {
     assert!(!sandbox.grants(SOURCE_KEY).is_empty());
 }
 
-/// The function's role with what the stack adds.
+/// Returns a world in which the function has the stack's policy for executions.
 fn with_machine() -> World {
     let mut world = slow_world(&TWO);
     let source = world

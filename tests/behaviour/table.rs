@@ -19,7 +19,7 @@ mod world;
 
 use world::*;
 
-/// Drives a request to its end: the reply, or in a few words why there is none.
+/// Drives a request to its end. Returns the reply, or in a few words the reason for having none.
 async fn run(sandbox: &Sandbox, place: &Where, request: &Value) -> Result<Value, String> {
     let config = config_in(place.source, sandbox.http_client(), sandbox.time_source()).await;
     let function = Handler::new(config, crate::support::settings());
@@ -64,7 +64,7 @@ fn ends(reply: &Value) -> String {
     Vec::from_iter(words).join(", ")
 }
 
-/// The keys of the source as they are seen: their policies and grants.
+/// Returns the policies and the number of grants of the source keys.
 fn keys(sandbox: &Sandbox, place: &Where) -> Vec<(Option<Value>, usize)> {
     [
         (SOURCE, FIRST_KEY),
@@ -214,7 +214,7 @@ async fn shared(place: &Where, sources: Sources, access: &str, audience: &str) -
             None,
             "test",
         );
-        // Policies and grants may count late.
+        // Policies and grants may take effect late.
         tokio::time::sleep(Duration::from_mins(5)).await;
         let launched = runs(&sandbox, admin, (account, place.source), AMI).await;
         assert!(launched, "{case}: {account}");
@@ -247,7 +247,7 @@ async fn every_combination_of_a_share_ends_as_documented() {
     shown("docs/combinations.md", "sharing", &table);
 }
 
-/// A target's key by all the names that AWS takes, and by none.
+/// The target's key is named in every way that AWS takes, and not at all.
 #[tokio::test(start_paused = true)]
 async fn every_name_of_a_target_key_selects_that_key() {
     let names = |place: &Where| {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// A small generator of numbers for delays: the same seed, the same interleaving.
+/// A small generator of delays: the same seed gives the same interleaving.
 struct Delays(Mutex<u64>);
 
 impl Delays {
@@ -135,7 +135,7 @@ async fn a_process_that_dies_beside_another_on_the_same_state_leaves_no_duplicat
         let state = json!({"State": begun.await.expect("a reply")["State"]});
         sandbox.clear_fault();
         let before = sandbox.ledger().len();
-        // The dying one is the first: its calls are those that count.
+        // The dying process is the first, and only its calls count.
         crate::resume::hang(&sandbox, n, Fault::HangAfter);
         let dying = async {
             let invocation = invocation(&sandbox);
@@ -158,8 +158,8 @@ async fn a_process_that_dies_beside_another_on_the_same_state_leaves_no_duplicat
     }
 }
 
-/// EC2 keeps the snapshot of an image's root device from being deleted, and no other; and the image
-/// shows a minute late.
+/// EC2 protects only the snapshot of an image's root device from deletion, and the image shows a
+/// minute late.
 #[tokio::test(start_paused = true)]
 async fn an_undoing_process_keeps_the_copies_of_an_image_that_shows_late() {
     let late = LateReads {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// The first call has opened the source and started copies; from now on nobody may read the image,
-/// for so long or for ever.
+/// Returns the state after a first call that opened the source and started copies. From then on the
+/// image cannot be read, for a time or for good.
 async fn begun_and_cut_off(sandbox: &Sandbox, refusal: Fault, lasts: Option<Duration>) -> Value {
     let reply = call(sandbox, &distribute(&TWO)).await.expect("begins");
     assert_eq!(reply["Status"], "Continue", "{reply}");
@@ -116,7 +116,7 @@ async fn a_source_unreadable_for_good_ends_the_run_and_is_closed() {
     }
 }
 
-/// CloudFormation waits for one hour, whatever the source does.
+/// CloudFormation waits for one hour, whatever happens to the source.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_source_ends_the_run_at_once_after_the_callers_deadline() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -150,8 +150,7 @@ async fn a_state_that_has_given_up_its_source_ends_soon_whatever_it_has_due() {
     assert_closed(&sandbox);
 }
 
-/// A call that has hardly time to read: it must have some left to end with, when the run is given
-/// up.
+/// A call with hardly time to read must keep enough to end the run.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_source_ends_the_run_under_a_short_time_out() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -173,7 +172,7 @@ async fn an_unreadable_source_ends_the_run_under_a_short_time_out() {
     }
 }
 
-/// Without a state machine the function waits inside, and its invocations of itself are few.
+/// Without a state machine the function waits inside, and invokes itself only a few times.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_source_costs_a_function_that_invokes_itself_few_turns() {
     for lasts in [Some(Duration::from_mins(5)), None] {
@@ -238,7 +237,7 @@ async fn a_half_open_share_of_an_unreadable_source_is_closed() {
     let sandbox = Sandbox::new(world(&TWO));
     let accounts = [TWO[0].0, TWO[1].0].join(",");
     let request = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": accounts});
-    // The image is opened, its keys not yet.
+    // The image is open by now, its keys are not.
     sandbox.set_fault(|call| match call.operation.as_str() {
         "CreateGrant" => refuse(503, "ThrottlingException"),
         _ => Fault::None,
@@ -251,7 +250,7 @@ async fn a_half_open_share_of_an_unreadable_source_is_closed() {
         image.launch_permissions.len()
     };
     assert_eq!(launching(), 2);
-    // All that closing needs can be read.
+    // Closing can read all it needs.
     sandbox.set_fault(|call| match call.params.get("Attribute") {
         Some(attribute) if attribute == "uefiData" => refuse(403, "UnauthorizedOperation"),
         _ => Fault::None,

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::schedule::{Run, Schedule, Way};
 use crate::support::*;
 
-/// Calls before it is called endless.
+/// The number of calls after which a run counts as endless.
 const MOST_CALLS: usize = 6000;
-/// A caller gives up a call that fails so often in a row.
+/// The number of failures in a row after which a caller gives a call up.
 const PATIENCE: usize = 60;
 
 /// Closes a share without any fault. Returns an error if the share stays open although no other
@@ -67,7 +67,7 @@ pub async fn verify(
     }
 }
 
-/// The invocations of one run: some of them are killed.
+/// The invocations of a run, some of which are killed.
 struct Caller<'a> {
     sandbox: &'a Sandbox,
     kills: std::sync::Mutex<Vec<u64>>,
@@ -78,7 +78,7 @@ struct Caller<'a> {
 /// The end of a call.
 enum Called {
     Reply(Value),
-    /// Killed: nothing came back.
+    /// The call was killed, and returned nothing.
     Killed,
     Error(Error),
 }
@@ -90,7 +90,7 @@ impl Caller<'_> {
             return Err(format!("does not end: {MOST_CALLS} calls"));
         }
         let kill = self.kills.lock().map_err(|e| e.to_string())?.pop();
-        // Lambda's own time-out is a kill too.
+        // Lambda kills a call at its time-out too.
         let life = kill.map_or(self.odd.timeout, Duration::from_secs);
         let began = tokio::time::Instant::now();
         let calling = call_odd(self.sandbox, event, self.odd);
@@ -146,7 +146,7 @@ async fn wait(reply: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The last reply; of a run that could not even begin, its error.
+/// Drives a run to its end. Returns the last reply, or the error of a run that could not begin.
 pub async fn to_its_end(sandbox: &Sandbox, run: &Run) -> Result<Value, String> {
     tokio::time::sleep(Duration::from_secs(run.begins)).await;
     let caller = Caller {
@@ -201,7 +201,7 @@ async fn calls(caller: &Caller<'_>, run: &Run, way: Way) -> Result<Value, String
     unreachable!()
 }
 
-/// Small, and without a secret.
+/// Checks that a state is small, and holds no secret.
 fn sound(state: &Value) -> Result<(), String> {
     let text = state.to_string();
     let targets = state["Targets"].as_array().map_or(0, Vec::len);

@@ -14,9 +14,9 @@ pub enum Hand {
     KeyDisabled,
     /// The source key is disabled.
     SourceKeyDisabled,
-    /// The policy of a target's key lets nobody use it any more.
+    /// The policy of a target's key stops admitting any principal.
     KeyPolicyChanged,
-    /// A service control policy denies a target what copying takes.
+    /// A service control policy denies a target the actions of copying.
     ServiceControlPolicy,
     AccountSuspended,
     /// A person revokes the grants of a run.
@@ -140,7 +140,7 @@ fn narrow_key_policy(aws: &mut Aws, (account, region): Place) -> bool {
     changed.expect("a policy")
 }
 
-/// Another's image in a target, as it is at most once.
+/// Registers an image of another person in a target, at most once.
 fn foreign(aws: &mut Aws, account: &str, region: &str, name: &str) -> bool {
     let snapshot = Snapshot::new(region, FOREIGN_SNAPSHOT, 8);
     let image = Image::new(region, FOREIGN_IMAGE, name).mapping(BlockDeviceMapping::ebs(

@@ -6,13 +6,14 @@ use amiferry_sandbox::world::LateReads;
 
 use super::schedule::Random;
 
-/// The first seed that may draw late reads. Seeds below it stand for what they stood for before.
+/// The first seed that may draw late reads. Seeds below it give the schedules that they gave
+/// before.
 const FIRST: u64 = 200_000;
 
 /// Returns the delays of a seed. Half the seeds from `FIRST` on have delays of up to a minute for
 /// each kind of read, either fixed or drawn anew for each change.
 pub fn late_reads(seed: u64) -> LateReads {
-    // Numbers of its own, so that the rest of the schedule is drawn as it was.
+    // A generator of its own leaves the rest of the schedule as it was.
     let mut random = Random::of(seed ^ 0x1A7E);
     if seed < FIRST || !random.chance(50) {
         return LateReads::default();

@@ -9,7 +9,7 @@ use super::hands::{FOREIGN_IMAGE, FOREIGN_SNAPSHOT, GUEST, Hand};
 use super::schedule::Schedule;
 use crate::support::*;
 
-/// How the source was before.
+/// The state of the source before the schedule.
 pub struct Before {
     permitted: Vec<BTreeSet<String>>,
     key_policy: Option<Value>,
@@ -51,7 +51,7 @@ pub fn check(
     nothing_is_public(sandbox)
 }
 
-/// Every target has an end, and a failure its reason and remedy.
+/// Checks that every target has an end, and every failure its reason and remedy.
 fn described(schedule: &Schedule, reply: &Value) -> Result<(), String> {
     let status = reply["Status"].as_str().unwrap_or_default();
     if schedule.must_succeed() {
@@ -200,7 +200,7 @@ fn without_the_foreign(
     let others = usize::from(before.0 > images.len()) + usize::from(before.1 > snapshots.len());
     let theirs = schedule.has(Hand::ForeignImage) || schedule.has(Hand::NameTaken);
     let here = schedule.runs[0].places[0] == place;
-    // Registered too late it is refused, if the name is the copy's.
+    // An image registered too late is refused if it has the copy's name.
     promise!(
         !(theirs && here) || others > 0,
         "{place:?}: another's image is gone"

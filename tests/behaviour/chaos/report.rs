@@ -17,7 +17,7 @@ pub struct Report {
     kills: usize,
     runs: BTreeMap<String, usize>,
     wants: BTreeMap<String, usize>,
-    /// Schedules in which several runs were at work at once.
+    /// The number of schedules in which several runs were at work at once.
     together: usize,
     hands: BTreeMap<String, usize>,
     statuses: BTreeMap<String, usize>,

@@ -14,7 +14,7 @@ use crate::launch_grants::target_account;
 use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
 
-/// Numbers from a seed (splitmix64).
+/// Pseudo-random numbers from a seed (splitmix64).
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -45,7 +45,7 @@ impl Random {
     }
 }
 
-/// How a run is driven.
+/// The way of driving a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// Direct calls, with the state of the last reply.
@@ -65,32 +65,32 @@ pub struct Run {
     pub way: Way,
     pub event: Value,
     pub places: Vec<Place>,
-    /// Seconds before it begins.
+    /// Seconds before the run begins.
     pub begins: u64,
-    /// Seconds after which an invocation is killed, one after another; then none is.
+    /// Seconds after which each invocation in turn is killed; later invocations live.
     pub killed: Vec<u64>,
     /// The function's time-out in seconds.
     pub timeout: u64,
     /// Seconds by which the function's clock is ahead of AWS's; negative if it is behind.
     pub skew: i64,
-    /// Attempts the SDK makes of a call by itself.
+    /// Attempts that the SDK makes of a call.
     pub attempts: u32,
 }
 
 /// The properties that all requests of a schedule share, beside their targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wants {
-    /// `Mode: Share`, and taken back in the end.
+    /// The request is `Mode: Share`, and is closed in the end.
     pub share: bool,
     pub access: &'static str,
     /// The number of snapshots under `aws/ebs`.
     pub staged: usize,
-    /// Service-linked roles are made, and let launch.
+    /// The request makes service-linked roles, and lets them launch.
     pub roles: bool,
 }
 
 impl Wants {
-    /// Numbers of its own: what a seed stood for before stays.
+    /// A generator of its own leaves the rest of the schedule as it was.
     fn of(seed: u64) -> Self {
         let mut random = Random::of(seed ^ 0x3A27);
         let share = random.chance(20);
@@ -106,7 +106,7 @@ impl Wants {
         }
     }
 
-    /// In a few words.
+    /// Describes the request in a few words.
     pub fn described(self) -> String {
         let mut words = vec![if self.share { "Share" } else { "Copy" }, self.access];
         if self.staged > 0 {
@@ -150,7 +150,7 @@ const ADMITS_ALL: &str = r#"{"Version": "2012-10-17", "Statement": [
      "arn:aws:iam::333333333333:root", "arn:aws:iam::444444444444:root"]},
      "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*",
      "kms:GenerateDataKey*", "kms:Encrypt"], "Resource": "*"}]}"#;
-/// How long the quota is full.
+/// The time for which the quota is full.
 const FULL: Duration = Duration::from_hours(1);
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -158,7 +158,7 @@ pub struct Schedule {
     pub hard: bool,
     pub runs: Vec<Run>,
     pub hands: Vec<(u64, Hand)>,
-    /// Faults in all, and how likely each call is to have one, in percent.
+    /// The number of faults, and the chance of one at each call, in percent.
     pub faults: (u64, u64),
     rate: u64,
     latency: u64,
@@ -189,7 +189,7 @@ impl Run {
                 Way::Machine,
                 Way::Machine,
             ]) {
-                // The machine's part is copying.
+                // The state machine copies only.
                 Way::Machine if wants.share => Way::Calls,
                 way => way,
             },
@@ -223,8 +223,7 @@ impl Schedule {
         let wants = Wants::of(seed);
         let places = some_places(&mut random);
         let count = random.pick(&[1, 1, 1, 2, 2, 3]);
-        // Direct calls for a lasting share add to each other's; what they are to come to is one
-        // list.
+        // Direct calls for a lasting share add to each other, so all runs ask for one list.
         let alike = random.chance(60) || wants.share;
         let mut runs = Vec::new();
         for n in 0..count {
@@ -244,7 +243,7 @@ impl Schedule {
             .map(|_| (random.below(600), random.pick(&HANDS)))
             .collect();
         let budget = random.pick(&[0, 3, 3, 8, 30, 120, 100_000]);
-        // Faults that never stop are rarer, or nothing would be left to see.
+        // Faults without end are rarer: otherwise hardly anything would happen.
         let percent = if budget > 1000 {
             random.pick(&[2, 8, 60])
         } else {
@@ -279,8 +278,8 @@ impl Schedule {
         }
     }
 
-    /// Where nearly all goes wrong for ever: two processes on each state, six calls of ten failing,
-    /// each tried twice.
+    /// Returns a schedule in which nearly all fails for ever: two processes on each state, six
+    /// calls of ten failing, each tried twice.
     pub fn hard(seed: u64) -> Self {
         let mut schedule = Self {
             hard: true,
@@ -296,7 +295,7 @@ impl Schedule {
         schedule
     }
 
-    /// Whether reads show changes later than the calls that made them say.
+    /// Returns whether reads lag behind changes for longer than the calls that made them.
     pub fn shows_late(&self) -> bool {
         self.late_reads != LateReads::default()
     }

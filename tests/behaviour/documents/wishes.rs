@@ -32,8 +32,8 @@ pub fn wish(more: &Value) -> Value {
     wish
 }
 
-/// The source account, with a snapshot under `aws/ebs` if the request is to copy it under another
-/// key first.
+/// Returns the source account, with a snapshot under `aws/ebs` if the request stages it under
+/// another key.
 pub fn source_of(wish: &Value) -> Account {
     if wish["ReencryptKmsKeyId"].is_null() {
         producer()
@@ -116,7 +116,7 @@ pub async fn answer(wish: &Value) -> Value {
     reply
 }
 
-/// A world of these policies.
+/// Returns a world with these policies and no others.
 pub fn world_of(policies: &[Value], wish: &Value) -> World {
     let of = |purpose: &str, region: Option<&str>| -> Option<String> {
         let mut all = policies.iter();
@@ -155,7 +155,7 @@ pub fn world_of(policies: &[Value], wish: &Value) -> World {
         .account(target.parent(UNIT))
 }
 
-/// The world for one play.
+/// Returns the world for one play.
 pub fn sandbox_of(policies: &[Value], wish: &Value) -> Sandbox {
     let mut world = world_of(policies, wish);
     if wish["CreateServiceLinkedRoles"] != true {

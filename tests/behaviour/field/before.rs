@@ -31,7 +31,7 @@ fn asked(more: &Value) -> Value {
     asked
 }
 
-/// The only finding that is no good news.
+/// Returns the only finding that is an error.
 fn only_error<'a>(reply: &'a Value, check: &str) -> &'a Value {
     let findings = reply["Findings"].as_array().expect("Findings");
     let errors: Vec<&Value> = findings.iter().filter(|f| f["Level"] == "Error").collect();
@@ -71,7 +71,8 @@ fn assert_untouched(sandbox: &Sandbox) {
     }
 }
 
-/// Refused as a whole, and found by Preflight, with these words in what is wrong and in what to do.
+/// Checks that the run refuses the request, and that Preflight finds it, with these words in reason
+/// and remedy.
 async fn refused_at_once(source: Account, more: Value, what: &str, remedy: &str) {
     let sandbox = sandbox(source);
     let reply = look(&sandbox, &asked(&more)).await;

@@ -35,7 +35,7 @@ async fn tags_beyond_the_limit_are_listed_as_lost_and_the_name_is_kept() {
     let (image, result, looked) = copied(source).await;
     assert_eq!(image.tags.len(), 50);
     assert_eq!(image.tags["Name"], "golden");
-    // Four are the function's, one is the request's.
+    // The function has four tags, and the request one.
     let lost = ["A44", "A45", "A46", "A47", "A48"];
     for tag in lost {
         assert!(!image.tags.contains_key(tag), "{tag}");

@@ -12,7 +12,7 @@ const TARGET: Place = ("222222222222", HOME);
 const ABROAD: Place = ("222222222222", "us-east-1");
 const MANAGEMENT: &str = "999999999999";
 
-/// With this service control policy on the target account.
+/// Returns a world with this service control policy on the target account.
 fn controlled(statement: &Value, place: Place) -> Sandbox {
     let policy = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
     let member = |account: Account| {
@@ -38,7 +38,7 @@ fn locked_to(region: &str) -> Value {
         "Condition": {"StringNotEquals": {"aws:RequestedRegion": region}}})
 }
 
-/// Failed so, and the decisive words stand at the end of what AWS said.
+/// Checks the cause, and that the reason keeps the decisive words at the end of AWS's message.
 fn denied_by_scp(reply: &Value, place: Place, cause: &str, region: &str) {
     let result = target(reply, place);
     assert_eq!(result["Cause"], cause, "{reply}");
@@ -125,7 +125,7 @@ async fn a_key_at_its_grant_quota_is_named_with_the_quota() {
     }
 }
 
-/// A quota that only a person can raise is no queue.
+/// Only a person can raise such a quota, so waiting is useless.
 #[tokio::test(start_paused = true)]
 async fn only_the_copy_quota_is_waited_for() {
     let sandbox = Sandbox::new(world(&[TARGET]));
@@ -138,8 +138,8 @@ async fn only_the_copy_quota_is_waited_for() {
     assert_eq!(calls(&sandbox, "RegisterImage"), 1);
 }
 
-/// The call that meets a full quota, its code, whether for a share, the cause, and words of the
-/// remedy.
+/// An operation that meets a full quota, its code, whether the request is a share, the cause, and
+/// words of the remedy.
 const FULL_QUOTAS: [(&str, &str, bool, &str, [&str; 2]); 6] = [
     (
         "ModifySnapshotAttribute",
@@ -185,7 +185,7 @@ const FULL_QUOTAS: [(&str, &str, bool, &str, [&str; 2]); 6] = [
     ),
 ];
 
-/// Each quota has a remedy of its own, and none says to change what is right.
+/// Each quota has a remedy of its own, which suggests no change to anything that is right.
 #[tokio::test(start_paused = true)]
 async fn each_full_quota_has_its_own_cause_and_remedy() {
     let share =
@@ -222,7 +222,8 @@ async fn each_full_quota_has_its_own_cause_and_remedy() {
     }
 }
 
-/// A resource control policy is its owner's organization's, not the caller's.
+/// A resource control policy belongs to the organization of the resource's owner, not to the
+/// caller's.
 #[tokio::test(start_paused = true)]
 async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() {
     for (operation, caller, cause, owner) in [
@@ -265,8 +266,8 @@ async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() 
     }
 }
 
-/// A policy that demands a tag denies as one that forbids: what makes something says so. `${*}` is
-/// what has no name yet.
+/// A policy that demands a tag denies like one that forbids, so the remedy mentions tags. `${*}`
+/// stands for a resource without a name yet.
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_demands_a_tag_is_satisfied_by_the_requests_tags() {
     let demand = json!({"Effect": "Deny", "Action": "ec2:CopySnapshot",
@@ -291,7 +292,7 @@ async fn a_policy_that_demands_a_tag_is_satisfied_by_the_requests_tags() {
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
 }
 
-/// Another process deleted the copies; they are listed for a while, without their tags.
+/// Another process deleted the copies, which are listed without their tags for a while.
 #[tokio::test(start_paused = true)]
 async fn a_deleted_copy_that_is_still_listed_does_not_leave_the_run_stuck() {
     let sandbox = Sandbox::new(world(&[TARGET]));

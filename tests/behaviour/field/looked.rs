@@ -19,7 +19,7 @@ fn word<'a>(finding: &'a Value, key: &str) -> &'a str {
     finding[key].as_str().unwrap_or_else(|| panic!("{finding}"))
 }
 
-/// The documented role without its share of statements: it may make grants to copy roles only.
+/// Returns the documented role without its statements for shares: it may grant to copy roles only.
 fn granting_to_copy_roles() -> Account {
     let mut source = producer();
     let policies = &mut source.roles[0].policies;
@@ -62,7 +62,8 @@ async fn preflight_dry_runs_the_grant_that_the_run_makes() {
     }
 }
 
-/// A function that may not make all of the grant is found, though another's role does not exist.
+/// The dry run of the grant finds the missing permission, though the role of another target does
+/// not exist.
 #[tokio::test(start_paused = true)]
 async fn a_missing_copy_role_does_not_hide_a_denied_grant() {
     let mut poor = granting_to_copy_roles();
@@ -197,8 +198,8 @@ async fn copies_that_exceed_the_requested_time_together_cause_one_warning() {
     assert_eq!(warnings(&reply), Vec::<Value>::new());
 }
 
-/// `Ready` says that nothing speaks against it, and `Unknown` beside it how much could not be
-/// looked at.
+/// `Ready` says that no finding is an error; `Unknown` beside it counts the checks that could not
+/// be made.
 #[tokio::test(start_paused = true)]
 async fn ready_counts_the_checks_that_could_not_be_made() {
     let blind = sandbox(producer(), [consumer(TARGET.0, &[HOME])]);
@@ -214,7 +215,7 @@ async fn ready_counts_the_checks_that_could_not_be_made() {
     assert_eq!(reply.get("Unknown"), None, "{reply}");
 }
 
-/// The alias names one key in each Region, an ARN one key in one Region.
+/// An alias names one key in each Region, an ARN a key in one Region.
 #[tokio::test(start_paused = true)]
 async fn a_multi_region_key_of_another_region_is_refused_with_the_right_id() {
     let sandbox = sandbox(producer(), [looked_into(TARGET.0)]);

@@ -23,7 +23,7 @@ fn asked(more: &Value) -> Value {
     json!({"Distribute": asked})
 }
 
-/// Each step of opening, in an outage that outlasts the SDK's own attempts.
+/// Each step of opening fails for longer than the SDK's own attempts last.
 #[tokio::test(start_paused = true)]
 async fn an_outage_at_any_step_of_opening_delays_the_run_and_does_not_fail_it() {
     for (access, operation) in [
@@ -69,7 +69,8 @@ async fn an_outage_at_any_step_of_opening_delays_the_run_and_does_not_fail_it() 
     }
 }
 
-/// EC2 accepts a copy whose source or key it cannot see yet, and says so by the copy's state alone.
+/// EC2 accepts a copy whose source or key it cannot see yet, and reports that by the copy's state
+/// alone.
 #[tokio::test(start_paused = true)]
 async fn copies_that_fail_while_a_permission_spreads_are_made_again() {
     for said in [
@@ -101,7 +102,7 @@ async fn copies_that_fail_while_a_permission_spreads_are_made_again() {
     }
 }
 
-/// Each call may meet a node that does not know of the permission yet.
+/// Each call may meet a node that has not seen the permission yet.
 #[tokio::test(start_paused = true)]
 async fn a_permission_that_spreads_node_by_node_delays_the_run() {
     for seconds in [30, 120, 240] {
@@ -114,7 +115,7 @@ async fn a_permission_that_spreads_node_by_node_delays_the_run() {
     }
 }
 
-/// A key that never can be used is given up within minutes, by its own cause.
+/// A key that never works is given up within minutes, with its own cause.
 #[tokio::test(start_paused = true)]
 async fn copies_that_keep_failing_fail_within_minutes_with_their_cause() {
     let sandbox = Sandbox::new(slow_world(&[TARGET]));
@@ -145,8 +146,7 @@ async fn copies_that_keep_failing_fail_within_minutes_with_their_cause() {
     assert_closed(&sandbox);
 }
 
-/// The session that takes copies away because they become a share, and that changes tags, with the
-/// shortest policy.
+/// A session with the shortest policy deletes copies when they become a share, and changes tags.
 #[tokio::test(flavor = "multi_thread")]
 async fn updates_succeed_under_the_shortest_session_policy() {
     for roles in [Value::Null, json!(ALL)] {
@@ -184,8 +184,8 @@ async fn updates_succeed_under_the_shortest_session_policy() {
     }
 }
 
-/// STS packs policies in a way of its own: what does not fit is asked for in coarser forms, never
-/// without a policy.
+/// STS packs policies in an undocumented way. A policy that does not fit is sent in coarser forms,
+/// never left out.
 #[tokio::test(start_paused = true)]
 async fn a_session_policy_too_long_for_sts_is_sent_in_coarser_forms() {
     for room in [1000, 800, 600] {

@@ -36,8 +36,8 @@ fn lying_answers_break_nothing_and_open_nothing() {
     play("answers::lying", 30, |rng| Box::pin(lying(rng)));
 }
 
-/// The answers with credentials in them, cut: the SDK's own words for what it cannot read are the
-/// whole answer.
+/// The answers that hold credentials are truncated. The SDK's message about an unreadable answer
+/// quotes all of it.
 #[test]
 fn a_truncated_assume_role_answer_reveals_no_credentials() {
     play("answers::a_truncated", 12, |rng| {
@@ -65,7 +65,7 @@ async fn cut_credentials(rng: &mut Rng) -> Result<String, String> {
 async fn broken(rng: &mut Rng) -> Result<String, String> {
     let sandbox = Sandbox::new(world(&TWO));
     let (wire, word) = run_mangled(rng, &sandbox, brake).await?;
-    // A few in a whole run are met by asking again.
+    // A run survives a few broken answers by retrying.
     if wire.mangled().len() < 3 && word != "Succeeded" {
         return Err(format!("{word} for {:?}", wire.mangled()));
     }
@@ -84,7 +84,7 @@ async fn lying(rng: &mut Rng) -> Result<String, String> {
     let (wire, word) = run_mangled(rng, &sandbox, lie).await?;
     wire.stop();
     let reply = drive(&wire, &sandbox).await?;
-    // An image that was registered after a lie about its source stays for a person to look at.
+    // An image that was registered after a lie about its source stays, for a person to look at.
     let targets = reply["Result"]["Targets"].as_array().into_iter().flatten();
     let said = |t: &Value| {
         t["Status"] == "Succeeded" || t["Cause"] == "NotFaithful" || t["Cause"] == "NameTaken"
@@ -96,7 +96,7 @@ async fn lying(rng: &mut Rng) -> Result<String, String> {
     Ok(word)
 }
 
-/// The first run, with some answers mangled.
+/// Plays the first run, in which some answers are mangled.
 async fn run_mangled(rng: &mut Rng, sandbox: &Sandbox, how: How) -> Result<(Wire, String), String> {
     let wire = Wire::new(sandbox, rng, how);
     let reply = drive(&wire, sandbox).await;
@@ -109,7 +109,7 @@ async fn run_mangled(rng: &mut Rng, sandbox: &Sandbox, how: How) -> Result<(Wire
     ))
 }
 
-/// To an end: a reply, or an error that stays.
+/// Drives a run to its end: a reply, or a lasting error.
 async fn drive(wire: &Wire, sandbox: &Sandbox) -> Result<Value, String> {
     let function = wire.function(sandbox).await;
     let mut event = distribute(&TWO);
@@ -143,7 +143,7 @@ async fn drive(wire: &Wire, sandbox: &Sandbox) -> Result<Value, String> {
 
 type How = fn(&mut Rng, &mut Reply) -> &'static str;
 
-/// An answer on its way.
+/// An answer of AWS on its way.
 struct Reply {
     status: u16,
     body: Vec<u8>,
@@ -159,7 +159,7 @@ struct Chance {
     mangled: Vec<&'static str>,
 }
 
-/// The sandbox's wire, which mangles.
+/// The wire of the sandbox, which mangles answers.
 struct Wire {
     client: SharedHttpClient,
     chance: Arc<Mutex<Chance>>,
@@ -249,7 +249,7 @@ impl HttpConnector for Mangler {
     }
 }
 
-/// Makes an answer one that nobody can take for a whole one.
+/// Breaks an answer so that no client can take it for a whole one.
 fn brake(rng: &mut Rng, reply: &mut Reply) -> &'static str {
     let page = b"<!DOCTYPE html><html><head><title>502</title></head>\
         <body><h1>Bad Gateway</h1><br></body></html>";
@@ -299,7 +299,7 @@ fn brake(rng: &mut Rng, reply: &mut Reply) -> &'static str {
     }
 }
 
-/// Makes an answer say something else, in good form.
+/// Changes the words of an answer, which stays well formed.
 fn lie(rng: &mut Rng, reply: &mut Reply) -> &'static str {
     let text = String::from_utf8_lossy(&reply.body).into_owned();
     if let Ok(mut value) = serde_json::from_str::<Value>(&text) {
@@ -353,7 +353,7 @@ fn absurd(rng: &mut Rng) -> String {
     }
 }
 
-/// An element with text only, and that text.
+/// An element that contains text only.
 struct Leaf {
     element: (usize, usize),
     value: (usize, usize),

@@ -96,10 +96,10 @@ fn check(
             }
         }
     }
-    // With a machine the event is handed on as it is, and refused there.
+    // With a state machine the function hands the event on unread, and refuses it there.
     if !with_machine && !is_whole(payload) {
-        // A kept ResponseURL is looked for, and an answer that is not taken is tried again, where
-        // the event is one to be answered.
+        // For an event with an answer, the function looks for a stored ResponseURL, and retries an
+        // answer that is not taken.
         let mut words = ["\"Conclude\"", "ResponseU"].iter();
         let answers = words.any(|word| payload.contains(word));
         let of_answers = |service: &str| answers && matches!(service, "s3" | "lambda");
@@ -128,7 +128,7 @@ fn defaults() -> Defaults {
     }
 }
 
-/// Whether all that the function reads of it before its first call is as it should be.
+/// Returns whether every part of the event that the function reads before its first call is valid.
 fn is_whole(payload: &str) -> bool {
     let Ok(value) = serde_json::from_str::<Value>(payload) else {
         return false;

@@ -55,7 +55,7 @@ async fn on_the_source(rng: &mut Rng) -> Result<String, String> {
         "''''",
         "[ami-0a1b2c3d]",
     ];
-    // EC2 would not take the first; an image of another tool's making might bear it.
+    // EC2 refuses the first name.
     let name = rng.choice(&names[1..]).expect("one");
     let mut producer = producer();
     for image in &mut producer.images {
@@ -74,7 +74,7 @@ async fn on_the_source(rng: &mut Rng) -> Result<String, String> {
             "{reply}\nTags: {image_tags:?} {snapshot_tags:?}\nDescription: {about:?}"
         ));
     }
-    // Compares description and tags with the source's.
+    // This check compares description and tags with the source's.
     let copy = assert_one_image(&sandbox, PLACE[0]);
     assert_eq!(copy.name, format!("{name}-copied-from-{SOURCE}"));
     for snapshot in sandbox.snapshots(PLACE[0].0, PLACE[0].1) {
@@ -141,7 +141,7 @@ async fn in_the_request(rng: &mut Rng) -> Result<String, String> {
     Ok("travelled".to_owned())
 }
 
-/// Every single one of them, so that no seed is needed to have met it.
+/// Plays every odd word, so that none depends on a seed.
 #[tokio::test(start_paused = true)]
 async fn each_odd_word_alone_becomes_a_tag_or_is_refused() {
     for word in WORDS {

@@ -11,7 +11,7 @@ use futures::future::LocalBoxFuture;
 use super::log::Log;
 use super::tells_no_secret;
 
-/// No run takes longer by its own clock: a copy's limit, and the time to clean up.
+/// The longest time that a run may take by its own clock: a copy's limit, and the time to clean up.
 const LONGEST: Duration = Duration::from_hours(60);
 /// The longest time that a run may take by the wall's clock.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -24,7 +24,7 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// Plays `bounded` cases; `name` is the test's.
+/// Plays `bounded` cases, or as many as the environment says; `name` selects the test.
 pub fn play(name: &'static str, bounded: u64, one: One) {
     let only = setting("AMIFERRY_FUZZ_SEED");
     let count = only.map_or_else(|| setting("AMIFERRY_FUZZ_COUNT").unwrap_or(bounded), |_| 1);
@@ -104,7 +104,7 @@ fn again(name: &str, seed: u64) -> String {
 }
 
 fn played(seed: u64, one: One) -> Result<String, String> {
-    // The SDK's own chances, such as the jitter of its retries.
+    // The SDK draws random numbers too, such as the jitter of its retries.
     fastrand::seed(seed);
     let log = Log::default();
     let _listening = log.listen();

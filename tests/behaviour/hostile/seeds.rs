@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::mutate::NOWHERE;
 use crate::support::*;
 
-/// In the first target, and none of ours, whatever a state says.
+/// Things in the first target that no run made, whatever a state claims.
 pub const FOREIGN_COPY: &str = "snap-0123456789abcdef8";
 pub const FOREIGN_IMAGE: &str = "ami-0123456789abcdef8";
 
@@ -35,7 +35,7 @@ fn read(text: &str) -> Value {
     serde_json::from_str(text).expect("a seed is JSON")
 }
 
-/// States as runs really had them, at every step; and those of the golden files.
+/// Returns real states of every step of a run, and those of the golden files.
 pub fn states() -> &'static [Value] {
     static STATES: OnceLock<Vec<Value>> = OnceLock::new();
     STATES.get_or_init(|| {
@@ -128,7 +128,7 @@ fn altered(whole: &Value) -> Vec<Value> {
     states
 }
 
-/// A request with every key it may have.
+/// Returns a request with every key.
 fn rich() -> Value {
     let mut rich = request(&FOUR);
     for (key, value) in [
@@ -157,7 +157,7 @@ fn rich() -> Value {
     rich
 }
 
-/// Every event shape that the function takes.
+/// Returns an event of every shape.
 pub fn events() -> &'static [Value] {
     static EVENTS_AND_MORE: OnceLock<Vec<Value>> = OnceLock::new();
     EVENTS_AND_MORE.get_or_init(|| {

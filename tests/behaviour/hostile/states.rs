@@ -14,10 +14,10 @@ use super::seeds::{FOREIGN_COPY, FOREIGN_IMAGE};
 use super::{is_well_said, nothing_is_public, only_looks, seeds, tells_no_secret};
 use crate::support::*;
 
-/// In the source account, shared with others by other hands.
+/// A snapshot in the source account that other people have shared.
 const OTHER: &str = "snap-0bbbbbbbbbbbbbbb1";
 const OTHERS: [&str; 2] = ["222222222222", "999999999999"];
-/// Calls before a run is called endless.
+/// The number of calls after which a run counts as endless.
 const MOST_CALLS: usize = 3000;
 
 #[test]
@@ -191,7 +191,7 @@ fn only_named_principals_were_permitted(sandbox: &Sandbox, payload: &str) -> Res
     Ok(())
 }
 
-/// A state of which a part is lost on the way.
+/// The state lost a part on its way.
 #[test]
 fn an_error_about_a_wrong_state_quotes_only_part_of_it() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -264,7 +264,7 @@ fn a_state_with_a_forged_source_opens_it_to_nobody() {
                     "RoleName": "AmiCopyRole", "Phase": "Ready"}]);
                 let payload = json!({ "State": state }).to_string();
                 let ended = drive(&sandbox, &payload).await.expect("an end");
-                // Stuck where what it wants closed is not there either.
+                // A run is stuck if a resource that it wants to close does not exist.
                 assert!(["Failed", "Stuck"].contains(&&*ended), "{ended}: {payload}");
                 for operation in [
                     "ModifySnapshotAttribute",
@@ -278,8 +278,8 @@ fn a_state_with_a_forged_source_opens_it_to_nobody() {
     });
 }
 
-/// A clock that was wrong, or a state that somebody wrote: it is neither waited for nor asked about
-/// until then.
+/// The caller's clock was wrong, or the state was written by hand. The function neither waits nor
+/// stops asking until then.
 #[tokio::test(start_paused = true)]
 async fn times_in_the_future_in_a_state_are_brought_back_to_now() {
     let sandbox = Sandbox::new(a_world_with_others());

@@ -10,7 +10,7 @@ use aws_smithy_types::date_time::Format;
 
 use super::*;
 
-/// Numbers for delays: the same seed, the same interleaving.
+/// Draws delays: the same seed gives the same interleaving.
 fn delays(seed: u64, longest: u64) -> impl Fn() -> Duration + Send + Sync + 'static {
     let state = Mutex::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     move || {
@@ -45,8 +45,7 @@ async fn a_copy_delivered_up_to_three_times_at_once_restores_the_key_policy() {
     }
 }
 
-/// Different runs on one key: each has its own statements, and a slower write that loses another's
-/// is found.
+/// Each run has its own statements, and finds out if a slower write has lost them.
 #[tokio::test(start_paused = true)]
 async fn different_copies_at_once_keep_each_others_statements() {
     for seed in 0..8 {
@@ -92,7 +91,7 @@ async fn a_share_and_a_copy_at_once_leave_exactly_the_shares_statements() {
     }
 }
 
-/// A statement of somebody else's, more or less.
+/// Changes the policy as another person would.
 fn edit(sandbox: &Sandbox, change: impl Fn(&mut Vec<Value>)) {
     let mut policy = sandbox.key_policy(SOURCE_KEY).unwrap();
     change(policy["Statement"].as_array_mut().unwrap());
@@ -143,7 +142,7 @@ async fn an_edit_between_read_and_write_survives() {
         let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
         let (world, seen, edited) = (sandbox.clone(), AtomicUsize::new(0), Mutex::new(false));
         sandbox.set_fault(move |call| {
-            // The first read to put in; or the first after they were in, and the copies had begun.
+            // The first read before adding statements, or the first after the copies have begun.
             if call.operation == "RegisterImage" {
                 seen.store(1, Ordering::SeqCst);
             }
@@ -212,7 +211,7 @@ async fn statements_lost_to_a_slower_write_are_put_back() {
     );
     sandbox.set_fault(move |call| {
         let mut seen = seen.lock().unwrap();
-        // At the first probe, ours are gone.
+        // At the first probe the run's statements are gone.
         if call.operation == "DescribeKey"
             && call.account == ONE
             && call.params["KeyId"] == SOURCE_KEY
@@ -223,7 +222,7 @@ async fn statements_lost_to_a_slower_write_are_put_back() {
                 world.edit(|aws| aws.set_key_policy(SOURCE_KEY, &without).unwrap());
             }
         }
-        // Eight seconds after they were taken out, they are in again.
+        // Eight seconds after their removal the statements are back.
         if call.operation == "PutKeyPolicy"
             && !call.params["Policy"].contains("Amiferry")
             && !seen.1.is_empty()
@@ -292,7 +291,7 @@ async fn statements_put_back_after_a_closing_are_removed_by_its_verification() {
     assert_eq!(left, serde_json::from_str::<Value>(&before).unwrap());
 }
 
-/// A statement of ours that somebody changed is still ours.
+/// A statement with the run's name is the run's, though a person changed it.
 #[tokio::test(start_paused = true)]
 async fn statements_of_a_run_that_others_changed_are_removed_too() {
     let sandbox = Sandbox::new(editing_world(&TWO));
@@ -335,7 +334,7 @@ async fn a_key_policy_is_not_written_while_another_process_holds_the_lock() {
     assert!(waited.expect("later") >= Duration::from_mins(2));
 }
 
-/// A time as the ledger has it.
+/// Formats a time as in the ledger.
 fn at(time: SystemTime) -> String {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)

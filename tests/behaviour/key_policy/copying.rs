@@ -7,10 +7,10 @@ use amiferry_sandbox::{Fault, Organization};
 
 use super::*;
 
-/// The statements there were, by the rest of their names.
+/// The statements of the run at each CopySnapshot, by their names without the run.
 type Seen = Arc<Mutex<Vec<Vec<(String, Value)>>>>;
 
-/// Looks at the moment of each CopySnapshot.
+/// Notes the statements at each CopySnapshot.
 fn watch(sandbox: &Sandbox) -> Seen {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (world, keep) = (sandbox.clone(), seen.clone());
@@ -62,7 +62,7 @@ async fn a_copy_by_policy_adds_statements_and_removes_them() {
     assert_ended(&sandbox, &before).await;
 }
 
-/// Asked for again, nothing is opened.
+/// The second run finds every image, and opens nothing.
 #[tokio::test(start_paused = true)]
 async fn an_existing_copy_needs_no_edit_of_the_key_policy() {
     let sandbox = Sandbox::new(editing_world(&TWO));
@@ -80,7 +80,7 @@ async fn an_existing_copy_needs_no_edit_of_the_key_policy() {
     assert_ended(&sandbox, &before).await;
 }
 
-/// Roles of other names are named one by one.
+/// A statement's condition names a role of another name by itself.
 #[tokio::test(start_paused = true)]
 async fn roles_of_several_names_stand_in_statements_one_by_one() {
     let mut other = consumer(OTHER, &[HOME]);
@@ -119,7 +119,7 @@ const ORG: &str = "o-abcdefghij";
 const TEAM: &str = "ou-ab12-11111111";
 const INNER: &str = "ou-ab12-22222222";
 
-/// Two accounts in a unit, one of them in a unit inside, and one outside.
+/// Returns a world with two accounts in a unit, one of them in a unit inside, and one outside.
 pub fn organized() -> World {
     let organization = Organization::new(ORG, SOURCE, "r-ab12")
         .unit(TEAM, "team", "r-ab12")
@@ -171,7 +171,7 @@ async fn an_organization_and_its_units_are_conditions_of_the_statement() {
     }
 }
 
-/// Policies of others in odd but legal shapes come out as they went in.
+/// The other statements are odd but legal JSON.
 #[tokio::test(start_paused = true)]
 async fn other_peoples_statements_survive_to_the_byte() {
     let root = concat!(
@@ -199,7 +199,7 @@ async fn other_peoples_statements_survive_to_the_byte() {
     }
 }
 
-/// A new policy counts late: the copies wait for it.
+/// A new key policy takes effect late.
 #[tokio::test(start_paused = true)]
 async fn copies_wait_until_a_new_key_policy_works() {
     let sandbox = Sandbox::new(editing_world(&TWO));

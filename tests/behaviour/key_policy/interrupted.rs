@@ -78,7 +78,7 @@ async fn a_copy_by_policy_with_a_fault_at_any_call_succeeds() {
     }
 }
 
-/// A lasting share, and its end, cut after every call and asked for again.
+/// The share and its end are killed after every call, and sent again.
 #[tokio::test(start_paused = true)]
 async fn a_share_by_policy_killed_after_any_call_is_opened_and_closed() {
     let begin = share(&[ONE, OTHER], &json!({}));
@@ -110,7 +110,8 @@ async fn a_share_by_policy_killed_after_any_call_is_opened_and_closed() {
     }
 }
 
-/// A run that died with its statements in is closed by the sweeper, by the organisation too.
+/// The run died while its statements were in the policy. The sweeper removes them, those for an
+/// organization too.
 #[tokio::test(start_paused = true)]
 async fn statements_of_a_dead_run_are_removed_by_the_sweeper() {
     let by_organization = json!({"Distribute": {"SourceImageId": AMI,

@@ -23,7 +23,7 @@ fn copying(account: &str) -> Access {
     }
 }
 
-/// Nothing panics, nothing of others is lost, and what was put in comes out to the byte.
+/// No edit panics or loses a statement of others, and its removal restores the policy to the byte.
 #[test]
 fn generated_policies_come_out_of_an_edit_to_the_byte() {
     let count = std::env::var("AMIFERRY_FUZZ_COUNT")

@@ -62,7 +62,7 @@ async fn accounts_that_do_not_exist_fail_alone() {
     assert_eq!(failed(&reply, "999999999999").0, "UnknownAccount");
 }
 
-/// The policy names somebody who has been deleted since: KMS takes it from nobody as it stands.
+/// The policy names a principal that has been deleted since, and KMS refuses any write of it.
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_names_a_deleted_principal_has_its_own_cause() {
     let policy = json!({"Statement": [
@@ -265,8 +265,7 @@ async fn an_unencrypted_image_needs_no_edit_of_a_key_policy() {
     assert_closed(&sandbox);
 }
 
-/// A state is no proof: one that says that a share of some key is nearly done opens that key to
-/// nobody.
+/// A state that claims an almost finished share of a key opens that key to nobody.
 #[tokio::test(start_paused = true)]
 async fn a_forged_state_of_a_share_opens_no_key() {
     let other = "11111111-aaaa-bbbb-cccc-000000000009";

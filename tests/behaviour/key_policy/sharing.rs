@@ -25,12 +25,12 @@ async fn accounts_may_use_the_key_until_the_share_is_closed() {
         None,
         "whom the account lets"
     );
-    // A second call adds, and one takes back what another gave.
+    // A second call adds an account, and another call may close it.
     to_the_end(&sandbox, &share(&[OTHER], &json!({}))).await;
     assert_eq!(named(&sandbox), [ONE, OTHER]);
     to_the_end(&sandbox, &share(&[ONE], &json!({"Unshare": true}))).await;
     assert_eq!(named(&sandbox), [OTHER]);
-    // Without the words that gave it, too.
+    // The closing need not repeat the words of the opening.
     let mut last = share(&[OTHER], &json!({"Unshare": true}));
     last["Distribute"]
         .as_object_mut()
@@ -42,8 +42,8 @@ async fn accounts_may_use_the_key_until_the_share_is_closed() {
     assert_eq!(calls(&sandbox, "CreateGrant"), 0);
 }
 
-/// Auto Scaling's grant is made from the account of the group, directly: only where it is asked
-/// for, and only to its role.
+/// The account of the Auto Scaling group makes the grant directly, only on request, and only for
+/// its role.
 #[tokio::test(start_paused = true)]
 async fn service_linked_roles_may_be_granted_the_key_only_on_request() {
     let mut world = editing_world(&TWO);
@@ -77,7 +77,7 @@ async fn service_linked_roles_may_be_granted_the_key_only_on_request() {
     assert_ended(&sandbox, &before).await;
 }
 
-/// Nobody's accounts need be listed for an organisation.
+/// A share with an organization needs no list of its accounts.
 #[tokio::test(start_paused = true)]
 async fn an_organization_and_a_unit_may_use_the_key_until_the_share_is_closed() {
     for whom in [
@@ -141,8 +141,8 @@ async fn a_share_changed_from_grants_to_policies_and_back_closes_the_former_way(
     assert_ended(&sandbox, &before).await;
 }
 
-/// A resource's request is the whole list; when the resource goes, so do its statements, though the
-/// image be gone.
+/// A resource's request is the whole list. Its statements go with the resource, even if the image
+/// is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resource_that_shares_by_policy_is_created_updated_and_deleted() {
     let stack = Stack::new(&TWO).await;

@@ -58,7 +58,7 @@ async fn a_launch_grant_serves_its_grantee_only_and_is_made_once() {
     assert_eq!(to_roles, 2, "once for each target");
 }
 
-/// The role of EKS's node groups launches nothing, and an account without any need not have it.
+/// The role of EKS's node groups launches nothing itself, so an account needs none.
 #[tokio::test(start_paused = true)]
 async fn eks_node_groups_launch_from_a_copy_through_auto_scaling() {
     let sandbox = Sandbox::new(launching_world());
@@ -185,7 +185,7 @@ async fn a_missing_service_linked_role_fails_its_target_and_keeps_the_copy() {
     assert_whole(&sandbox, &TWO);
 }
 
-/// KMS knows a new role only after a while.
+/// KMS learns of a new role late.
 #[tokio::test(start_paused = true)]
 async fn service_linked_roles_are_made_on_request_and_awaited() {
     for (delay, succeeds) in [(0, true), (90, true), (300, true), (3600, false)] {
@@ -213,7 +213,7 @@ async fn service_linked_roles_are_made_on_request_and_awaited() {
     }
 }
 
-/// A role that may be looked for but not made; a role that may do neither.
+/// The copy role may find a missing service-linked role but not make it, or do neither.
 #[tokio::test(start_paused = true)]
 async fn a_copy_role_that_may_not_make_roles_fails_its_target_and_keeps_the_copy() {
     let launch = documented("LetLaunch");

@@ -60,7 +60,7 @@ async fn a_role_taken_off_the_list_loses_its_grants_until_listed_again() {
     let back = update(&stack, id, &without_spot(), &all).await;
     assert_eq!(back["Status"], "SUCCESS", "{back}");
     assert_granted(&stack.sandbox, &TWO[1..]);
-    // The last entry, too.
+    // The update removes the last entry too.
     let updated = update(&stack, id, &all, &without_any()).await;
     assert_eq!(updated["Status"], "SUCCESS", "{updated}");
     let left = launch_grants(&stack.sandbox, &key_arn(TWO[1]));
@@ -96,7 +96,7 @@ async fn a_launch_grant_that_another_run_needs_stays_and_is_reported() {
     }
 }
 
-/// Copies of a run that the ledger does not know may be in use.
+/// The ledger knows nothing of the run of these copies, which may be in use.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_grant_stays_while_copies_of_an_unknown_run_are_under_the_key() {
     let stack = Stack::of(launching_world()).await;
@@ -119,7 +119,7 @@ async fn a_launch_grant_stays_while_copies_of_an_unknown_run_are_under_the_key()
     assert_eq!(left, scaling_of(TWO[1].0));
 }
 
-/// The update says what it could not do, and its rollback succeeds.
+/// The answer names the failed revocation, and the rollback succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_grant_that_cannot_be_revoked_fails_its_target_and_keeps_the_image() {
     let stack = Stack::of(launching_world()).await;
@@ -157,7 +157,6 @@ async fn a_launch_grant_that_cannot_be_revoked_fails_its_target_and_keeps_the_im
     }
 }
 
-/// A target that is taken off the list together with the roles.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_taken_off_together_with_its_roles_keeps_no_launch_grant() {
     let stack = Stack::of(launching_world()).await;

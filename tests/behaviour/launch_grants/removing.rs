@@ -45,7 +45,7 @@ async fn launch_grants_go_with_the_last_copy_under_the_key() {
     by_hand.send().await.expect("an administrator may");
     let wish = properties("golden");
     let one = send(&stack, "Create", "One", &wish, None).await;
-    // A copy of another run, which another image stands on: as good as any.
+    // Another image stands on this copy of another run, so the grants must stay.
     let place = TWO[0];
     let mut other =
         amiferry_sandbox::Snapshot::new(place.1, "snap-0123456789abcdeff", 8).key(&key_arn(place));
@@ -70,7 +70,7 @@ async fn launch_grants_go_with_the_last_copy_under_the_key() {
         "none stands"
     );
 
-    // The last one goes by the next run.
+    // The next run removes the grants with the last copy.
     stack
         .sandbox
         .edit(|aws| assert!(aws.delete_snapshot("snap-0123456789abcdeff")));
@@ -91,7 +91,7 @@ fn sandbox_names(stack: &Stack) -> Vec<Option<String>> {
     grants.map(|grant| grant.name).collect()
 }
 
-/// A target taken off the list, too; the other keeps its own.
+/// The remaining target keeps its grants.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_taken_off_the_list_loses_its_launch_grants() {
     let stack = Stack::of(launching_world()).await;
@@ -109,7 +109,7 @@ async fn a_target_taken_off_the_list_loses_its_launch_grants() {
     assert_nothing(&stack.sandbox, &TWO[1..]);
 }
 
-/// CloudFormation's rollback of a Create that failed for want of a role takes the copies away.
+/// CloudFormation's rollback of the failed Create deletes the copies.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_create_that_lacks_a_service_linked_role_fails_and_its_rollback_leaves_nothing() {
     let stack = Stack::of(launching_world_with(&[SCALING])).await;

@@ -33,7 +33,7 @@ pub fn sharing_world() -> World {
     })
 }
 
-/// All grants of runs on the source key, by name without the run.
+/// Returns the grants of runs on the source key, by their names without the run.
 fn names(sandbox: &Sandbox) -> BTreeSet<String> {
     let names = sandbox
         .grants(SOURCE_KEY)
@@ -80,7 +80,7 @@ async fn services_of_another_account_launch_from_the_source_image_until_the_shar
     assert_closed(&sandbox);
 }
 
-/// A grant takes minutes to count, and until then the account may make none by virtue of it.
+/// A grant takes minutes to take effect, and until then the account can make none by virtue of it.
 #[tokio::test(start_paused = true)]
 async fn launch_grants_wait_until_the_accounts_own_grant_works() {
     let sandbox = Sandbox::new(sharing_world().grant_delay(Duration::from_mins(5)));
@@ -90,7 +90,7 @@ async fn launch_grants_wait_until_the_accounts_own_grant_works() {
     assert!(launches(&sandbox, &arn(ONE, SCALING), HOME, AMI).await);
 }
 
-/// `KeyAccess: None`: the key's policy lets the account make grants, or it does not.
+/// The key's policy lets one account make grants, and the other not.
 #[tokio::test(start_paused = true)]
 async fn launch_grants_with_key_access_none_rely_on_the_key_policy() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
@@ -113,7 +113,7 @@ async fn launch_grants_with_key_access_none_rely_on_the_key_policy() {
         names(&sandbox),
         set(&["222222222222/AWSServiceRoleForAutoScaling"])
     );
-    // The other stays shared with, and says what is missing.
+    // The other account keeps its share, and the reply names the missing permission.
     let result = target(&reply, (OTHER, HOME));
     assert_eq!(
         (&result["Cause"], &result["ImageId"]),
@@ -146,7 +146,7 @@ async fn a_share_whose_copy_role_is_missing_stays_open_and_reports_it() {
     assert_eq!(grantees(&sandbox, SOURCE_KEY), all_of(ONE));
 }
 
-/// Another share of the same image has a grant of its own, and ends for itself.
+/// Another share of the same image has grants of its own, and ends by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resource_closes_launch_grants_of_roles_it_no_longer_lists() {
     let stack = Stack::of(sharing_world()).await;
@@ -155,7 +155,7 @@ async fn a_resource_closes_launch_grants_of_roles_it_no_longer_lists() {
     assert_eq!(created["Status"], "SUCCESS", "{created}");
     assert_eq!(grantees(&stack.sandbox, SOURCE_KEY), all_of(ONE));
 
-    // A direct call for another account, meanwhile, and for the same one: of its own.
+    // Meanwhile a direct call shares with another account, and with the same one.
     let reply = to_the_end(&stack.sandbox, &share(&[ONE, OTHER], &ALL[..1])).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     let of_scaling = |sandbox: &Sandbox| {

@@ -87,7 +87,7 @@ impl Wish {
         }
     }
 
-    /// Whether it may open, or close, this to that account.
+    /// Returns whether the request may open, or close, this resource to that account.
     pub fn touches(&self, thing: Thing, who: &str) -> bool {
         let about = match self {
             Self::Copy { .. } => thing != Thing::Image,
@@ -103,7 +103,7 @@ impl Wish {
 pub enum Theirs {
     Permit(Thing, &'static str),
     Forbid(Thing, &'static str),
-    /// A grant of theirs on the source key: to an account, or to its copy role.
+    /// Others make a grant on the source key, to an account or to its copy role.
     Grant {
         to: &'static str,
         role: bool,
@@ -113,12 +113,13 @@ pub enum Theirs {
     RevokeOurs(usize),
     Tag(Thing, u64),
     Untag(Thing, u64),
-    /// A snapshot of their own in a target; with the tags of a copy of ours but `amiferry:key`.
+    /// Others make a snapshot in a target, perhaps with the tags of a copy of ours but
+    /// `amiferry:key`.
     Snapshot {
         place: usize,
         like_ours: bool,
     },
-    /// An image of their own in a target: with our name, with our tags but the key, on a copy of
+    /// Others make an image in a target: with our name, with our tags but the key, or on a copy of
     /// ours.
     Image {
         place: usize,
@@ -169,14 +170,14 @@ pub enum Act {
         state: usize,
     },
     Wait(u64),
-    /// Nothing here is old enough to be swept.
+    /// A sweep, in which nothing is old enough to be closed.
     Sweep,
     Others(Theirs),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
-    /// MiB a second of the copies.
+    /// The speed of copies in MiB a second.
     pub rate: u64,
     /// Seconds until a tag shows.
     pub tags_late: u64,

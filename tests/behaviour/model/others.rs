@@ -19,7 +19,7 @@ use crate::support::*;
 /// ours.
 pub const NAME: &str = "somebody";
 const SEED: &str = "snap-0eeeeeeeeeeeeeee";
-/// The name that our copies have.
+/// The name of our copies.
 const OUR_NAME: &str = "golden-copied-from-111111111111";
 
 type Tags = BTreeMap<String, String>;
@@ -33,8 +33,7 @@ fn access_key(account: &str) -> String {
     format!("AKIAIOSFODNNADMIN{}", &account[..3])
 }
 
-/// An administrator in each account, a snapshot of their own in each place, and accounts of
-/// strangers.
+/// Adds an administrator to each account, a snapshot of others to each place, and more accounts.
 pub fn move_in(mut world: World) -> World {
     for account in &mut world.accounts {
         let arn = format!("arn:aws:iam::{}:user/{NAME}", account.id);
@@ -212,7 +211,7 @@ impl Others {
             .key_id(SOURCE_KEY)
             .operations(GrantOperation::DescribeKey);
         let call = call.operations(GrantOperation::Decrypt);
-        // A name much like ours.
+        // This name resembles ours.
         let call = call
             .name(format!("amiferry-backup-{to}"))
             .grantee_principal(format!("arn:aws:iam::{to}:{name}"));
@@ -308,7 +307,7 @@ impl Others {
             .virtualization_type("hvm");
         let call = call.block_device_mappings(mapping);
         let call = call.tag_specifications(specification(&tags, ResourceType::Image));
-        // Refused where the name is taken.
+        // EC2 refuses an image whose name is taken.
         let Ok(made) = call.send().await else { return };
         let id = made.image_id().expect("it has an ID").to_owned();
         let mut reference = reference.lock().expect("no panic");

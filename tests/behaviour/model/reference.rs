@@ -39,9 +39,9 @@ pub enum Whose {
 pub struct Process {
     pub wish: Wish,
     pub ended: bool,
-    /// A call of it is under way: it may be anywhere between two calls to AWS.
+    /// A call of the process is under way, and may stand between any two calls to AWS.
     pub under_way: bool,
-    /// A call of it was killed: it may have announced an opening that it did not make.
+    /// A call of the process was killed: it may have announced an opening that it did not make.
     pub cut: bool,
     /// The process may fail because of an act of others.
     pub hindered: bool,
@@ -56,7 +56,7 @@ pub struct View {
     grants: BTreeMap<String, String>,
 }
 
-/// A thing of others in a target: where, and its tags.
+/// Things of others in a target, with their place and tags.
 type Foreign = BTreeMap<String, (Place, BTreeMap<String, String>)>;
 
 #[derive(Debug, Default)]
@@ -68,9 +68,9 @@ pub struct Reference {
     held: BTreeSet<(Thing, String)>,
     /// Closed by a run of ours that has not ended.
     closing: BTreeSet<(Thing, String)>,
-    /// Permissions of others from before any run that nobody has removed.
+    /// Permissions of others that are older than any run, and that nobody has removed.
     preexisting: BTreeSet<(Thing, String)>,
-    /// Later permissions of others that a run of ours removed: a receipt must name each.
+    /// Later permissions of others that a run of ours removed; a receipt must name each.
     doubtful: BTreeSet<(Thing, String)>,
     /// Accounts that a lasting share opened to, and that no request has closed.
     lasting: BTreeSet<(Thing, String)>,
@@ -83,16 +83,16 @@ pub struct Reference {
     pub grants: BTreeSet<String>,
     pub images: Foreign,
     pub snapshots: Foreign,
-    /// Copies of ours that others have meddled with: nothing is promised of them.
+    /// Copies of ours that others have changed: nothing is promised about them.
     pub disputed: BTreeSet<String>,
-    /// Images that we said a target has, and nobody has taken away.
+    /// Images that a reply named and nobody has removed.
     pub standing: BTreeMap<Place, String>,
     pub names_taken: BTreeSet<Place>,
     /// The things that a reply listed as left behind.
     stuck: BTreeSet<String>,
     /// Grants that others revoked, their own and ours.
     revoked: BTreeSet<String>,
-    /// How often others did something after which any process may fail.
+    /// The number of acts of others after which any process may fail.
     pub hindrances: usize,
     pub wrong: Vec<String>,
 }
@@ -165,7 +165,7 @@ impl Reference {
         at_work.filter(move |p| p.wish.touches(thing, &who))
     }
 
-    /// Sees what changed since the last look: it was us.
+    /// Attributes every change since the last look to us.
     pub fn observe(&mut self, sandbox: &Sandbox) {
         let now = View::of(sandbox);
         let mut taken = BTreeSet::new();
@@ -237,7 +237,7 @@ impl Reference {
     }
 
     /// Checks that a receipt names each permission of others that was removed. Given between a
-    /// closing and its verification, it cannot be told from one of a slow process.
+    /// closing and its verification, such a permission looks like one of a slow process.
     pub fn check_receipts(&mut self, sandbox: &Sandbox) {
         let mut named: BTreeSet<(Thing, String)> = BTreeSet::new();
         for (name, object) in sandbox.objects(BUCKET) {
@@ -419,7 +419,7 @@ impl Reference {
     }
 }
 
-/// Whether a grant's name is one of ours: `amiferry-<run>-<account>`.
+/// Returns whether a grant's name is one of ours: `amiferry-<run>-<account>`.
 pub fn is_of_a_run(name: &str) -> bool {
     let mut parts = name.split('-');
     let run = (parts.next(), parts.next());
@@ -438,7 +438,7 @@ fn all_source_tags(sandbox: &Sandbox) -> Vec<(String, BTreeMap<String, String>)>
         .collect()
 }
 
-/// The tags at the source that are not ours.
+/// Returns the tags at the source that are not ours.
 fn source_tags(sandbox: &Sandbox) -> BTreeMap<Thing, BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     for (id, mut tags) in all_source_tags(sandbox) {

@@ -15,16 +15,16 @@ use super::reference::Reference;
 use crate::chaos::schedule::Random;
 use crate::support::*;
 
-/// Calls to the end of all, before it is called endless.
+/// The number of calls after which a scenario counts as endless.
 const MOST_CALLS: usize = 3000;
-/// Later than any run can be.
+/// A time later than any run.
 const LATER: Duration = Duration::from_hours(52);
 
 /// A caller of the function, and the event it sends next.
 struct Caller {
     first: Value,
     next: Value,
-    /// Each with how often others had hindered us when it came back.
+    /// The states of the caller, each with the number of hindrances at its return.
     states: Vec<(Value, usize)>,
     wish: Wish,
     wait: u64,
@@ -83,7 +83,7 @@ impl Stage {
         stage
     }
 
-    /// Plays it all, and everything to its end. `Err` says what was wrong, and after which act.
+    /// Plays a scenario to its end. `Err` says what was wrong, and after which act.
     pub async fn play(mut self, scenario: &Scenario) -> Result<(), String> {
         for (n, act) in scenario.acts.iter().enumerate() {
             Box::pin(self.perform(act)).await?;
@@ -116,7 +116,7 @@ impl Stage {
         }
     }
 
-    /// The process that a number stands for, among those that there are.
+    /// Returns the living process for a number.
     fn process(&self, number: usize) -> Option<usize> {
         let alive: Vec<usize> = (0..self.callers.len())
             .filter(|i| !self.callers[*i].ended)
@@ -307,7 +307,7 @@ impl Stage {
         let caller = &mut self.callers[process];
         let reply = match reply {
             Some(Ok(reply)) => reply,
-            // Killed; or to be tried again.
+            // The call was killed, or must be retried.
             None | Some(Err(Error::Throttled(_) | Error::Internal(_))) => return Ok(()),
             Some(Err(error)) => return Err(format!("{:?} was refused: {error}", caller.wish)),
         };
@@ -345,7 +345,7 @@ impl Stage {
     }
 }
 
-/// Before each call to AWS: the reference looks, and others may get in.
+/// Runs before each call to AWS: the reference looks, and others may act.
 fn befalls(
     call: &Call,
     sandbox: &Sandbox,

@@ -13,7 +13,7 @@ use crate::launch_grants::{SCALING, SPOT, arn, launching_world, launching_world_
 use crate::support::*;
 
 const TARGET: Place = TWO[0];
-/// Principals that exist in another account, in the key's own, and as the thief itself.
+/// Principals in another account, in the key's own, and the thief itself.
 const GRANTEES: [&str; 4] = [
     "arn:aws:iam::333333333333:root",
     "arn:aws:iam::111111111111:role/amiferry",
@@ -21,7 +21,7 @@ const GRANTEES: [&str; 4] = [
     "arn:aws:iam::222222222222:role/AmiCopyRole",
 ];
 
-/// KMS as a session of the target's copy role sees it.
+/// Returns KMS as a session of the target's copy role sees it.
 async fn thief(sandbox: &Sandbox, session_policy: Option<String>) -> aws_sdk_kms::Client {
     aws_sdk_kms::Client::new(&session(sandbox, session_policy).await)
 }
@@ -47,7 +47,7 @@ async fn session(sandbox: &Sandbox, session_policy: Option<String>) -> aws_confi
     somebody(sandbox, TARGET.1, credentials)
 }
 
-/// The error code of the attempt, if it is refused.
+/// Returns the error code of a refused grant.
 async fn granted(
     kms: &aws_sdk_kms::Client,
     key: &str,
@@ -148,7 +148,7 @@ async fn a_stolen_session_deletes_copies_of_its_source_account_only() {
     }
 }
 
-/// The session policy of a run holds for a role that somebody made wider than documented.
+/// The role is wider than documented, and the session policy of the run limits it.
 #[tokio::test(start_paused = true)]
 async fn the_session_policy_of_a_run_protects_the_key_under_an_unlimited_role() {
     for (roles, linked_roles_are_granted) in

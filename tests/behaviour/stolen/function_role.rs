@@ -64,8 +64,8 @@ const REFUSED: Option<&str> = Some("UnauthorizedOperation");
 const DENIED: Option<&str> = Some("AccessDeniedException");
 const NOT_ASSUMED: Option<&str> = Some("AccessDenied");
 
-/// The role with these of the documented policies, and another key of it that its function does not
-/// have.
+/// Returns a world in which the role has these documented policies, and an access key that its
+/// function does not have.
 fn sandbox(policies: &[String]) -> Sandbox {
     let mut producer = producer().access_key(
         "AKIAELSEWHERE0000000",
@@ -126,7 +126,7 @@ async fn the_function_role_with_allowed_account_ids_reaches_no_other_account() {
         thief.shares_a_snapshot("add", other).await.as_deref(),
         REFUSED
     );
-    // An account may have gone from the list since.
+    // The list may have lost an account since, whose permissions must be removable.
     assert_eq!(thief.shares_a_snapshot("remove", other).await, None);
     assert_eq!(thief.grants(COPY_ROLE).await, None);
     assert_eq!(thief.grants(OTHER_COPY_ROLE).await.as_deref(), DENIED);
@@ -134,7 +134,7 @@ async fn the_function_role_with_allowed_account_ids_reaches_no_other_account() {
     assert_eq!(thief.assumes(OTHER_COPY_ROLE).await.as_deref(), NOT_ASSUMED);
 }
 
-/// The function's policy with the statements for named accounts, some in the places of those of the
+/// Returns the function's policy with the statements for named accounts in place of those of the
 /// same names.
 fn with_named_accounts() -> String {
     let read = |name: &str| -> serde_json::Value {

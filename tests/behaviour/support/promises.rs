@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{AMI, HOME, Place, SOURCE, SOURCE_KEY, key_arn};
 
-/// Each target has exactly one AMI, faithful, under its own key, and no snapshot beside it.
+/// Checks that each target has exactly one faithful AMI under its own key, and no surplus copy.
 pub fn assert_whole(sandbox: &Sandbox, places: &[Place]) {
     for place in places {
         assert_one_image(sandbox, *place);
@@ -103,7 +103,7 @@ pub fn assert_same(source: &Image, copy: &Image) {
     }
 }
 
-/// No target account has anything.
+/// Checks that no target account has anything.
 pub fn assert_nothing(sandbox: &Sandbox, places: &[Place]) {
     for (account, region) in places {
         assert_eq!(
@@ -146,7 +146,7 @@ pub fn assert_closed(sandbox: &Sandbox) {
     assert_closed_but(sandbox, &[]);
 }
 
-/// Calls of an operation in the ledger.
+/// Returns the number of calls of an operation.
 pub fn calls(sandbox: &Sandbox, operation: &str) -> usize {
     sandbox
         .ledger()
@@ -155,7 +155,7 @@ pub fn calls(sandbox: &Sandbox, operation: &str) -> usize {
         .count()
 }
 
-/// The target of a result.
+/// Returns the target's result in a reply.
 pub fn target(reply: &Value, (account, region): Place) -> &Value {
     let targets = reply["Result"]["Targets"].as_array().expect("Targets");
     targets

@@ -15,7 +15,7 @@ pub const ROOT_UNIT: &str = "r-ab12";
 pub const UNIT: &str = "ou-ab12-11111111";
 pub const ACCESSES: [&str; 3] = ["Grant", "Policy", "None"];
 
-/// Where a run goes.
+/// The place to which a run goes.
 pub struct Where {
     pub name: &'static str,
     pub partition: &'static str,
@@ -112,7 +112,7 @@ impl Sources {
         matches!(self, AwsEbsReencrypted | AwsEbsAndKeyReencrypted)
     }
 
-    /// The keys of the two snapshots, as the sandbox takes them.
+    /// Returns the keys of the two snapshots as the sandbox takes them.
     pub fn keys(self, place: &Where) -> [Option<String>; 2] {
         let key = |account: &str, id: &str| Some(key_arn(place, account, place.source, id));
         let managed = Some("alias/aws/ebs".to_owned());
