@@ -79,7 +79,7 @@ class Stage:
             }
 
     def sharing(self, wanted: Request) -> dict[str, Any]:
-        """Returns the openings of the event's image, or of every image of the function's account."""
+        """Returns the openings of the event's image, or of all images of the account."""
         own = [
             i
             for i, image in self.there.images.items()

@@ -17,6 +17,12 @@ fn event_to(url: &str) -> Value {
         "ResourceProperties": request(&TWO)})
 }
 
+fn without(event: &Value, key: &str) -> Value {
+    let mut event = event.clone();
+    event.as_object_mut().expect("an object").remove(key);
+    event
+}
+
 /// Returns payloads that mention a ResponseURL, each with the beginning of its refusal.
 fn malformed() -> Vec<(String, &'static str)> {
     let good = format!("http://127.0.0.1:1/{SECRET}");
@@ -25,11 +31,7 @@ fn malformed() -> Vec<(String, &'static str)> {
         event[key] = value;
         event
     };
-    let missing = |key: &str| {
-        let mut event = event_to(&good);
-        event.as_object_mut().expect("an object").remove(key);
-        event
-    };
+    let missing = |key: &str| without(&event_to(&good), key).to_string();
     let wrapped = json!({"Records": [{"Sns": {"Message": event_to(&good).to_string()}}]});
     let escaped = event_to(&good)
         .to_string()
@@ -68,9 +70,9 @@ fn malformed() -> Vec<(String, &'static str)> {
             changed("StackId", json!("x".repeat(1025))).to_string(),
             "StackId: ",
         ),
-        (missing("RequestId").to_string(), "RequestId: "),
-        (missing("StackId").to_string(), "event: must be"),
-        (missing("RequestType").to_string(), "event: must be"),
+        (missing("RequestId"), "RequestId: "),
+        (missing("StackId"), "event: must be"),
+        (missing("RequestType"), "event: must be"),
         (wrapped.to_string(), "event: must be"),
         (
             escaped.replace("\"StackId\"", "\"Stack\""),

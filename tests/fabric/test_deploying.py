@@ -29,7 +29,7 @@ def run(*command, **settings):
 
 
 def handed_over(folder, words):
-    """Returns the parameters that sam reads from `make deploy` with these words of the command line."""
+    """Returns the parameters that sam reads from `make deploy` with these words."""
     file = folder / "parameters.yaml"
     done = run(*MAKE, "parameters", f"PARAMETERS_FILE={file}", *words)
     assert done.returncode == 0, done.stderr
