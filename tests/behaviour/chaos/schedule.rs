@@ -174,7 +174,7 @@ impl Run {
     fn drawn(
         random: &mut Random,
         n: u64,
-        request: Value,
+        request: &Value,
         places: Vec<Place>,
         wants: Wants,
     ) -> Self {
@@ -237,7 +237,7 @@ impl Schedule {
                 request["Tags"] = json!({"stage": format!("run-{n}")});
             }
             wants.put_into(&mut request);
-            runs.push(Run::drawn(&mut random, n, request, its, wants));
+            runs.push(Run::drawn(&mut random, n, &request, its, wants));
         }
         let hands = (0..random.pick(&[0, 0, 0, 1, 1, 2]))
             .map(|_| (random.below(600), random.pick(&HANDS)))

@@ -117,7 +117,7 @@ impl Others {
                     .await;
             }
             Theirs::Deregister { place } => {
-                self.deregister(sandbox, PLACES[*place], reference).await
+                self.deregister(sandbox, PLACES[*place], reference).await;
             }
         }
     }

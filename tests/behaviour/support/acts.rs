@@ -22,9 +22,12 @@ pub async fn killed_at(
     event: &Value,
     at: impl Fn(&Call) -> bool + Send + Sync + 'static,
 ) {
-    sandbox.set_fault(move |call| match at(call) {
-        true => Fault::HangBefore,
-        false => Fault::None,
+    sandbox.set_fault(move |call| {
+        if at(call) {
+            Fault::HangBefore
+        } else {
+            Fault::None
+        }
     });
     let calling = tokio::time::timeout(Duration::from_mins(2), call(sandbox, event));
     assert!(calling.await.is_err(), "it hangs until it is killed");
