@@ -1,4 +1,4 @@
-//! Copies, by accounts, organisation and units.
+//! Copies, by accounts, organization and units.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
