@@ -1,4 +1,4 @@
-"""One distribution from start to end, and what it took."""
+"""Measures a distribution from start to end."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def show(runs: list[Figures]) -> str:
         rows.append([name, *(format(of(run), form) for run in runs), compared])
 
     def state(name: str, of: Callable[[Figures], float], form: str) -> None:
-        """Of a run that ended in its first invocation there is no `State` to measure."""
+        """A run that ended in its first invocation has no `State` to measure."""
         measured = all(run.largest_state for run in runs)
         compared = f"{of(last) / of(first):.2f}" if measured and len(runs) > 1 else ""
         rows.append(

@@ -180,7 +180,7 @@ def timeout(text: str) -> int:
 
 
 class Event:
-    """One event, from what it asks for to what is found afterwards."""
+    """Plays an event, from its request to the checks afterwards."""
 
     def __init__(
         self, number: int, name: str, event: dict[str, Any], there: Stage, expect: list[str] | None

@@ -31,7 +31,7 @@ def forget_own_settings() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Looker:
-    """One account in one Region, through the eyes of one identity."""
+    """An account in a Region, as an identity sees it."""
 
     endpoint: str
     identity: Identity
@@ -60,7 +60,7 @@ class Looker:
         return [image for page in pages for image in page["Images"]]
 
     def image(self, image_id: str) -> dict[str, Any] | None:
-        """An image by its ID, whoever owns it; nothing where it is not visible."""
+        """Returns an image of any owner by its ID, or None where it is not visible."""
         if not image_id:
             return None
         try:

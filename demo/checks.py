@@ -41,7 +41,7 @@ class Before:
     """Images and snapshots of each target at the very beginning."""
     now: dict[Place, set[str]]
     sharing: dict[str, Any]
-    """Of the source image, and of every other image of its account where the event names none."""
+    """The openings of the source image, or of every image of its account if the event names none."""
     unshared: dict[str, Any]
     """The same at the very beginning."""
     seen: dict[Place, set[str]]

@@ -38,7 +38,7 @@ class Kill:
     """Is called all the time during a call of the function, with the AWS calls that it has made so
     far."""
     with_state: bool
-    """Only in a call that goes on from a `State`."""
+    """Kill only in a call that continues from a `State`."""
     pid: int | None = None
 
 

@@ -26,7 +26,7 @@ LONGEST_TIMEOUT_SECONDS = 900
 
 @dataclasses.dataclass
 class Call:
-    """One synchronous invocation, under way or ended."""
+    """A synchronous invocation, under way or ended."""
 
     payload: dict[str, Any]
     reply: Any = None

@@ -10,7 +10,7 @@ from typing import Any
 from .world import World
 
 FUNCTION_REGION = "us-west-2"
-"""Of a function of which neither the world nor the event says where it is."""
+"""The Region of a function that neither the world nor the event places."""
 
 IMAGE_CHANGED, COPY_ENDED, EXECUTION_ENDED = (
     "EC2 AMI State Change",

@@ -99,7 +99,7 @@ class Screen:
     def _changes(
         self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]
     ) -> None:
-        """One line for each quarter of the way, each new phase and each new image."""
+        """Prints a line for each quarter of the way, each new phase and each new image."""
         if truth.source and truth.source != self._said_of_source:
             self._said_of_source = truth.source
             self.say(f"At the source, {truth.source}")
@@ -130,7 +130,7 @@ def last_word(target: dict[str, Any] | None) -> str:
 
 
 def bars(progress: tuple[int, ...]) -> str:
-    """One for each copy, or one for all where they are many."""
+    """Returns a bar for each copy, or one for all where they are many."""
     if len(progress) > MOST_BARS:
         return f"{bar(sum(progress) // len(progress))}  over {len(progress)} copies"
     return "  ".join(bar(percent) for percent in progress)

@@ -57,7 +57,7 @@ class Stage:
         return self.looker(self.there.owners.get(wanted.image_id, self.home), wanted.region)
 
     def lookers(self, wanted: Request) -> dict[Place, Looker]:
-        """Of those of its targets in which somebody can look."""
+        """Returns the targets in which an identity can look."""
         accounts = [place for place in wanted.targets if place[0] in self.there.accounts]
         dropped = [
             (account, wanted.region)

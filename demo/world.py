@@ -42,7 +42,7 @@ class Key:
 class Account:
     id: str
     is_member: bool
-    """Of the organization."""
+    """The account is a member of the organization."""
     parent: str | None
     state: str
     roles: frozenset[str]
@@ -58,12 +58,12 @@ class World:
     copy_start_seconds: float
     identities: tuple[Identity, ...]
     images: dict[str, Image]
-    """By ID."""
+    """The images by ID."""
     accounts_in_file: tuple[Account, ...]
     organization: str | None
     management_account: str | None
     parents: dict[str, str]
-    """Of organizational units: ID to the ID of the unit or root above."""
+    """The organizational units: ID to the ID of the unit or root above."""
 
     @property
     def owners(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One deployed stack for the whole session.
+"""Deploys a stack for the whole session.
 
 Copies take time, so scenarios run side by side. A test names its scenario, a function of the
 fabric. The scenarios of all selected tests begin together; each test waits for its own and gets the

@@ -15,7 +15,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def free_port():
-    """Neither emulator is told of the other after its start, so ports are chosen first."""
+    """Neither emulator can learn of the other after its start, so ports are chosen first."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]

@@ -307,7 +307,7 @@ def test_a_function_without_a_machine_serves_a_resource_by_itself(fabric):
         for call in fabric.calls()
         if call["action"] == "lambda:InvokeFunction" and "/amiferry/" in call["principal"]
     ]
-    assert itself, "it has gone on by invoking itself"
+    assert itself, "the function continues by invoking itself"
 
 
 @pytest.mark.hindsight

@@ -50,7 +50,7 @@ def test_children_that_fail_for_good_are_concluded(fabric, seen, figure):
     """Leans on patch 2 for the refusal. A state limits their number, because each adds its
     failure."""
     assert (seen["status"], seen["error"]) == ("FAILED", "Failed")
-    assert "AccessDenied" in seen["cause"], "what went wrong is told"
+    assert "AccessDenied" in seen["cause"], "the cause is reported"
     children = fabric.children(seen["executionArn"])
     assert [child["status"] for child in children] == ["SUCCEEDED"] * 24
     largest = max(

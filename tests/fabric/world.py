@@ -71,7 +71,7 @@ TAGS = {
 }
 
 
-#: What only DescribeImageAttribute tells.
+#: Attributes that only DescribeImageAttribute returns.
 UEFI = {"three": 'boot_mode = "uefi"\nuefi_data = "QU1aTlVFRkkQAAAAAAAAAHRlc3Q="'}
 #: Encrypted with aws/ebs, which nobody can share.
 MANAGED = {"managed"}
