@@ -1,6 +1,6 @@
-//! Schedules of faults made from seeds: a world, requests, ways of driving them (some at once, some
-//! killed), faults at any call, and other people's acts. After each schedule the promises are
-//! checked against the world.
+//! Schedules of faults made from seeds: a world, requests, ways of driving them, faults at any
+//! call, and other people's acts. Some runs go on at once, some are killed. After each schedule the
+//! promises are checked against the world.
 //!
 //! `make test` plays a bounded number. `make chaos` plays many and writes the table of
 //! docs/reliability.md. `make chaos HARD=1` plays schedules in which nearly every call fails for

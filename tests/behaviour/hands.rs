@@ -1,4 +1,4 @@
-//! Acts of other people in the middle of runs, one to a test: permissions that they give stay, and
+//! Acts of other people in the middle of runs, one to a test. Permissions that they give stay, and
 //! permissions that they remove do not return.
 
 use std::collections::BTreeSet;
@@ -98,8 +98,8 @@ async fn a_removed_permission_no_longer_counts_as_preexisting() {
     }
 }
 
-/// The share begins while a copy to the same account closes, at a moment when the copy has read the
-/// record but not the share's hold.
+/// The share begins while a copy to the same account closes. The copy has read the record by then,
+/// but not the share's hold.
 #[tokio::test(start_paused = true)]
 async fn a_share_begun_while_a_copy_closes_keeps_its_openings() {
     let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,

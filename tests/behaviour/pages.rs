@@ -1,4 +1,4 @@
-//! The documents agree with the code: docs/requests.md is written from the keys in the code, and
+//! The documents agree with the code. docs/requests.md is written from the keys in the code, and
 //! the product's own parsers read every JSON example of every page.
 
 use std::fmt::Write as _;

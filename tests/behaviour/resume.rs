@@ -1,5 +1,5 @@
-//! Kills a run after every AWS call, and continues it with the caller's last state: each target has
-//! exactly one AMI, without orphans, and nothing stays open.
+//! Kills a run after every AWS call, and continues it with the caller's last state. Each target has
+//! exactly one AMI without orphans, and nothing stays open.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

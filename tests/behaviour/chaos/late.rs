@@ -10,8 +10,8 @@ use super::schedule::Random;
 /// before.
 const FIRST: u64 = 200_000;
 
-/// Returns the delays of a seed. Half the seeds from `FIRST` on have delays of up to a minute for
-/// each kind of read, either fixed or drawn anew for each change.
+/// Returns the delays of a seed, which half the seeds from `FIRST` on have. Each kind of read lags
+/// by up to a minute, either fixed or drawn anew for each change.
 pub fn late_reads(seed: u64) -> LateReads {
     // A generator of its own leaves the rest of the schedule as it was.
     let mut random = Random::of(seed ^ 0x1A7E);

@@ -82,8 +82,8 @@ fn stuck_about<'a>(replies: &'a [Value], account: &'a str) -> impl Iterator<Item
         .filter(move |left| left["AccountId"] == account)
 }
 
-/// Checks that a target has one whole image and nothing beside it, or nothing at all, or that the
-/// reply lists what is left behind with its commands.
+/// Checks that a target has one whole image and nothing beside it, or nothing at all. Otherwise the
+/// reply must list what is left behind with its commands.
 fn target_is_sound(
     sandbox: &Sandbox,
     schedule: &Schedule,

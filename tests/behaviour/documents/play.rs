@@ -1,5 +1,5 @@
-//! Plays every step that a request may take: a copy that breaks and is made again, a target that
-//! fails and succeeds later, the same request once more, and the end.
+//! Plays every step that a request may take. A copy breaks and is made again, a target fails and
+//! succeeds later, and the same request is sent again at the end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

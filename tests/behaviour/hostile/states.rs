@@ -1,5 +1,5 @@
-//! States made wrong: each is refused by name, or followed to an end that removes nothing of others
-//! and opens nothing to principals that the state does not name.
+//! States made wrong: each is refused by name, or followed to an end. That end removes nothing of
+//! others, and opens nothing to principals that the state does not name.
 
 use std::time::Duration;
 

@@ -10,10 +10,10 @@
 //! | others, while a run held it, was about to, or had closed it and not ended | yes | no |
 //!
 //! In the last case no observer can know the owner. Permitting an account that is permitted already
-//! leaves no trace in EC2, and a few calls lie between a run's read of the permissions and its
-//! opening. A run that has closed may look again fifteen seconds later. It then cannot separate a
-//! permission of others from one of its own processes, and closes it. Both endings are right. Once
-//! no run holds or closes an account, its permission belongs to the others.
+//! leaves no trace in EC2. A few calls lie between a run's read of the permissions and its opening.
+//! A run that has closed may look again fifteen seconds later. It then cannot separate a permission
+//! of others from one of its own processes, and closes it. Both endings are right. Once no run
+//! holds or closes an account, its permission belongs to the others.
 
 mod checks;
 
