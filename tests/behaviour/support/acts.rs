@@ -1,9 +1,11 @@
 //! Acts that many tests share: a call with little time, a call killed on its way, copies deleted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use amiferry_sandbox::{Call, Fault, Sandbox};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use super::{Place, call, function, invocation};
 
@@ -16,21 +18,31 @@ pub async fn short_call(sandbox: &Sandbox, event: &Value) -> Value {
     reply.expect("a good call has a reply")
 }
 
-/// Kills the function at its first call to AWS for which `at` holds, before that takes effect.
+/// Kills the function ten seconds after its first call to AWS for which `at` holds. Such calls
+/// hang before they take effect, while all others end.
 pub async fn killed_at(
     sandbox: &Sandbox,
     event: &Value,
     at: impl Fn(&Call) -> bool + Send + Sync + 'static,
 ) {
+    let hanging = Arc::new(Notify::new());
+    let hangs = hanging.clone();
     sandbox.set_fault(move |call| {
         if at(call) {
+            hangs.notify_one();
             Fault::HangBefore
         } else {
             Fault::None
         }
     });
-    let calling = tokio::time::timeout(Duration::from_mins(2), call(sandbox, event));
-    assert!(calling.await.is_err(), "it hangs until it is killed");
+    let killed = async {
+        hanging.notified().await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    };
+    tokio::select! {
+        reply = call(sandbox, event) => panic!("it ends before it is killed: {reply:?}"),
+        () = killed => {}
+    }
     sandbox.clear_fault();
 }
 
