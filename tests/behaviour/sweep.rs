@@ -258,7 +258,7 @@ async fn a_closing_stopped_half_way_is_finished_and_keeps_permissions_of_others(
             .len(),
         3
     );
-    tokio::time::sleep(Duration::from_mins(15)).await;
+    tokio::time::sleep(Duration::from_mins(17)).await;
     sweep(&sandbox).await;
     assert_closed_but(&sandbox, &["999999999999"]);
 }
@@ -332,7 +332,7 @@ async fn a_half_closed_share_finished_by_the_sweeper_keeps_its_other_account() {
     to_the_end(&sandbox, &share("222222222222,333333333333", false)).await;
     killed_at(&sandbox, &share("222222222222", true), removes).await;
     assert_eq!(on_root(&sandbox).len(), 2);
-    tokio::time::sleep(Duration::from_mins(15)).await;
+    tokio::time::sleep(Duration::from_mins(17)).await;
     sweep(&sandbox).await;
     assert_eq!(on_root(&sandbox), ["333333333333"]);
 }
