@@ -49,6 +49,7 @@ impl Aws {
                     && former.executions == new.executions
                     && former.calls == new.calls
                     && former.events == new.events
+                    && former.joined == new.joined
             };
             if former.is_some_and(same) {
                 return Change::Leave(Some(attempt));

@@ -436,8 +436,8 @@ async fn copies_started_by_a_killed_call_are_found_by_the_next() {
 const NAME: &str = "golden-copied-from-111111111111";
 const NAMED: [Place; 2] = [(ONE, "us-east-1"), (ONE, HOME)];
 
-/// Plays a process that registers the image of one target and dies with copies of the other; then somebody takes the name there.
-/// Returns the state from before the source was open, which goes on.
+/// Plays a process that registers the image of one target and dies with copies of the other. Then
+/// somebody takes the name there. Returns the state from before the source was open.
 async fn dead_and_its_name_taken(sandbox: &Sandbox) -> Value {
     sandbox.set_fault(|call| {
         let reads = call.operation == "GetObject";

@@ -270,7 +270,7 @@ def by_sid(policy):
 
 
 def alike(statement):
-    """Whatever the order of its resources."""
+    """The order of its resources does not matter."""
     return statement | {"Resource": sorted(listed(statement["Resource"]))}
 
 

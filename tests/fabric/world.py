@@ -14,7 +14,7 @@ UNIT = "ou-amif-targets01"
 
 #: Account → Region it is served in.
 TARGETS = {"222222222222": HOME, "333333333333": HOME, "444444444444": "us-east-1"}
-#: Its key is disabled, so that it fails at once.
+#: The key is disabled, so that it fails at once.
 BROKEN = "555555555555"
 #: Auto Scaling launches here; no other scenario has copies under its key.
 LAUNCHING = "777777777777"

@@ -35,7 +35,8 @@ impl Record {
             let attempt = attempt.clone();
             return Opening::Wait { until, attempt };
         }
-        if self.holds(attempt, wanted) {
+        let removed = |who: &String| self.was_taken_away(who, permitted, now);
+        if self.holds(attempt, wanted) && !wanted.iter().any(removed) {
             return Opening::Held;
         }
         let mut new = self.next();

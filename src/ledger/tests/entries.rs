@@ -198,6 +198,10 @@ fn a_preexisting_permission_that_went_is_closed_with_the_last_holder() {
     // The read may be older than the hold that saw the permission.
     assert_eq!(open(FRESH), Err(NOW + FRESH + 1));
     assert_eq!(open(FRESH + 1), Ok(Principals::default()));
+    // The attempt that holds the permission itself notices as well.
+    let nobody = Principals::default();
+    let again = record.open(&one, Kind::Copy, &who, &nobody, NOW + FRESH + 1);
+    assert!(matches!(again, Opening::Hold(new) if new.before.is_empty()));
 }
 
 #[test]

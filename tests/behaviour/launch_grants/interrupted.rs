@@ -13,7 +13,7 @@ fn making(places: &[Place]) -> Value {
     event
 }
 
-/// One of the roles exists; KMS learns of the others late.
+/// A role of the two exists; KMS learns of the others late.
 fn making_world() -> World {
     launching_world_with(&[SCALING]).principal_delay(Duration::from_secs(20))
 }
