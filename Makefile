@@ -47,6 +47,7 @@ TEMPLATES := template.yaml templates/target-role.yaml
 PROSE := $(wildcard *.md *.toml *.txt) Makefile .cargo .ci .github docs template.yaml templates
 PROSE += bench demo events scripts statemachine tests/pages
 PROSE += sandbox
+PROSE += tests/behaviour tests/fabric
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 MDBOOK := $(CURDIR)/.tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 BOOK := $(TARGET_DIR)/book

@@ -10,13 +10,13 @@ it names the patch by its number.
 | 1  | puts events of source `aws.*`; here the test is AWS |
 | 2  | carries out Lambda, SNS and SDK tasks with the permissions of the machine's role |
 | 3  | honours TimeoutSecondsPath and MaxConcurrencyPath |
-| 4  | runs nothing of an execution that has ended; refuses states and results of more than 256 KiB |
+| 4  | runs nothing of an ended execution; refuses states and results of more than 256 KiB |
 | 5  | leaves an ended execution as it ended |
-| 6  | answers StartExecution with the name and the input of a running execution as it did the first time |
+| 6  | answers StartExecution as the first time while an execution of that name and input runs |
 | 7  | sends Delete for a custom resource whose Create failed |
 | 8  | refuses an answer with a Content-Type, and one of more than 4,096 bytes |
 | 9  | writes the results of a Map with a ResultWriter into S3 |
-| 10 | asks the role's policies before children of a Map start, items are read and results are written |
+| 10 | asks the role's policies before a Map starts children, reads items and writes results |
 | 11 | judges SendTaskSuccess by the machine that waits, GetParametersByPath by the path |
 | 12 | is reached over TLS, which a bucket policy may ask for |
 | 13 | carries events to another account's bus, with the permissions of the target's role |
