@@ -166,9 +166,11 @@ impl Aws {
             let mut shared = state.targets.iter().filter(|t| t.shared);
             shared.any(|t| t.account_id == *account)
         };
+        // A state recovered from the ledger knows no snapshots: its execution had not begun to copy.
+        let copied = !state.source.snapshots.is_empty();
         let accounts = state.targets.iter().map(|t| &t.account_id);
         let earlier: Vec<AccountId> = accounts
-            .filter(|a| closed.was_open_to.contains(a.as_str()) && !opened(a))
+            .filter(|a| copied && closed.was_open_to.contains(a.as_str()) && !opened(a))
             .cloned()
             .collect();
         match (closed.left, closed.again_at) {

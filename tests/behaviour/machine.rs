@@ -20,7 +20,11 @@ async fn task(sandbox: &Sandbox, event: &Value) -> Result<Value, String> {
     for attempt in 0..RETRIES {
         tokio::time::sleep(Duration::from_secs(attempt as u64 * 5)).await;
         let dead = Duration::from_mins(16);
-        match tokio::time::timeout(dead, call(sandbox, event)).await {
+        let mut event = event.clone();
+        if event.get("State").is_some() {
+            event["Retries"] = json!(attempt);
+        }
+        match tokio::time::timeout(dead, call(sandbox, &event)).await {
             Ok(Ok(reply)) => return Ok(reply),
             Ok(Err(error @ (Error::Throttled(_) | Error::Internal(_)))) => said = error.to_string(),
             Ok(Err(error)) => return Err(format!("{}: {error}", error.error_type())),
