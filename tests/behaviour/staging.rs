@@ -82,7 +82,7 @@ async fn only_snapshots_that_cannot_be_shared_are_staged() {
         );
         // The same request again finds every image, and stages nothing.
         let again = to_the_end(&sandbox, &wish(&FOUR)).await;
-        assert_eq!(again["Result"], reply["Result"]);
+        assert_eq!(again["Result"]["Targets"], reply["Result"]["Targets"]);
         assert_eq!(staged_copies(&sandbox), snapshots);
         assert_unstaged(&sandbox, "again");
     }
