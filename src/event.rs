@@ -194,8 +194,14 @@ fn task(object: &Map<String, Value>) -> Result<Event, Error> {
         return Ok(Event::Policies(request.clone()));
     }
     // The state machine says how often it has tried; nobody else says that this is the only call.
-    let (repeated, keys) = match object.get("Retries") {
-        Some(retries) => (retries.as_u64() != Some(0), object.len() - 1),
+    let (repeated, keys) = match object
+        .get("Retries")
+        .filter(|_| object.contains_key("State"))
+    {
+        Some(retries) => {
+            let wrong = || Error::invalid("Retries", "must be the number of earlier tries, from 0");
+            (retries.as_u64().ok_or_else(wrong)? != 0, object.len() - 1)
+        }
         None => (true, object.len()),
     };
     match (object.get("Distribute"), object.get("State"), keys) {
@@ -212,7 +218,7 @@ fn task(object: &Map<String, Value>) -> Result<Event, Error> {
         _ => {
             let other = object
                 .keys()
-                .find(|key| !matches!(key.as_str(), "Distribute" | "State" | "Retries"));
+                .find(|key| !matches!(key.as_str(), "Distribute" | "State"));
             let shown: String = other
                 .map(String::as_str)
                 .unwrap_or_default()
@@ -247,7 +253,15 @@ mod tests {
             Event::parse(&json!({"State": {}})),
             Ok(Event::Resume { repeated: true, .. })
         ));
-        for (retries, expected) in [(json!(0), false), (json!(1), true), (json!("0"), true)] {
+        for wrong in [
+            json!({"State": {}, "Retries": "0"}),
+            json!({"State": {}, "Retries": -1}),
+            json!({"Distribute": {}, "Retries": 0}),
+        ] {
+            let refused = Event::parse(&wrong).unwrap_err().to_string();
+            assert!(refused.contains("Retries"), "{refused}");
+        }
+        for (retries, expected) in [(json!(0), false), (json!(1), true)] {
             let event = Event::parse(&json!({"State": {}, "Retries": retries}));
             assert!(
                 matches!(event, Ok(Event::Resume { repeated, .. }) if repeated == expected),

@@ -10,14 +10,6 @@ use crate::support::*;
 
 const ONE: &str = "222222222222";
 
-fn refuse(status: u16, code: &str) -> Fault {
-    Fault::Refuse {
-        status,
-        code: code.to_owned(),
-        message: "not you".to_owned(),
-    }
-}
-
 async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
     let reply = call(sandbox, event).await.expect("begins");
     assert_eq!(reply["Status"], "Continue", "{reply}");

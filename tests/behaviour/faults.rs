@@ -12,14 +12,6 @@ use serde_json::Value;
 use crate::resume::hang;
 use crate::support::*;
 
-fn refuse(status: u16, code: &str) -> Fault {
-    Fault::Refuse {
-        status,
-        code: code.to_owned(),
-        message: "as the test wants it".to_owned(),
-    }
-}
-
 /// Plays one run for each of its calls, with the fault at that call, and checks that each run
 /// succeeds.
 async fn survived_at_every_call(name: &str, fault: Fault) {

@@ -57,14 +57,6 @@ fn staged_copies(sandbox: &Sandbox) -> usize {
     copies.count()
 }
 
-fn refuse(status: u16, code: &str) -> Fault {
-    Fault::Refuse {
-        status,
-        code: code.to_owned(),
-        message: "as the test wants it".to_owned(),
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn only_snapshots_that_cannot_be_shared_are_staged() {
     for snapshots in [1, 2] {

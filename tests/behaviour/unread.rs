@@ -30,14 +30,6 @@ fn cut_off(sandbox: &Sandbox, refusal: Fault, lasts: Option<Duration>) {
     });
 }
 
-fn refuse(status: u16, code: &str) -> Fault {
-    Fault::Refuse {
-        status,
-        code: code.to_owned(),
-        message: "not now".to_owned(),
-    }
-}
-
 fn assert_ended_without(sandbox: &Sandbox, reply: &Value, said: &str) {
     assert_eq!(reply["Status"], "Failed", "{reply}");
     for place in TWO {

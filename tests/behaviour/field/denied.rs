@@ -309,11 +309,3 @@ async fn a_deleted_copy_that_is_still_listed_does_not_leave_the_run_stuck() {
     let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
     assert_eq!(target(&reply, TARGET)["Status"], "Failed", "{reply}");
 }
-
-pub fn refuse(status: u16, code: &str) -> Fault {
-    Fault::Refuse {
-        status,
-        code: code.to_owned(),
-        message: "as the test wants it".to_owned(),
-    }
-}

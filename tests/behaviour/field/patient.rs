@@ -7,7 +7,6 @@ use std::time::Duration;
 use amiferry_sandbox::{Fault, Sandbox};
 use serde_json::{Value, json};
 
-use super::denied::refuse;
 use crate::custom_resource::{Stack, with};
 use crate::launch_grants::{ALL, launch_grants, launching_world};
 use crate::lives::update;
