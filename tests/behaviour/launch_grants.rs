@@ -95,6 +95,17 @@ pub fn administrator(sandbox: &Sandbox, (account, region): Place) -> aws_sdk_kms
     aws_sdk_kms::Client::new(&somebody(sandbox, region, credentials))
 }
 
+/// Makes a grant to Spot's role, on the first target's key, that no run has made.
+pub async fn grant_by_hand(sandbox: &Sandbox) {
+    let by_hand = administrator(sandbox, TWO[0])
+        .create_grant()
+        .key_id(key_arn(TWO[0]))
+        .grantee_principal(arn(TWO[0].0, SPOT))
+        .operations(GrantOperation::DescribeKey)
+        .name("by-hand");
+    by_hand.send().await.expect("an administrator may");
+}
+
 /// Makes a role as an administrator who follows a remedy.
 pub async fn make_role(
     sandbox: &Sandbox,

@@ -35,13 +35,7 @@ fn scaling_of(account: &str) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_taken_off_the_list_loses_its_grants_until_listed_again() {
     let stack = Stack::of(launching_world()).await;
-    let by_hand = administrator(&stack.sandbox, TWO[0])
-        .create_grant()
-        .key_id(key_arn(TWO[0]))
-        .grantee_principal(arn(TWO[0].0, SPOT))
-        .operations(GrantOperation::DescribeKey)
-        .name("by-hand");
-    by_hand.send().await.expect("an administrator may");
+    grant_by_hand(&stack.sandbox).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
     let id = &one["PhysicalResourceId"];

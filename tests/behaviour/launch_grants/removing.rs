@@ -36,13 +36,7 @@ async fn delete(stack: &Stack, wish: &Value, created: &Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_grants_go_with_the_last_copy_under_the_key() {
     let stack = Stack::of(launching_world()).await;
-    let by_hand = administrator(&stack.sandbox, TWO[0])
-        .create_grant()
-        .key_id(key_arn(TWO[0]))
-        .grantee_principal(arn(TWO[0].0, SPOT))
-        .operations(GrantOperation::DescribeKey)
-        .name("by-hand");
-    by_hand.send().await.expect("an administrator may");
+    grant_by_hand(&stack.sandbox).await;
     let wish = properties("golden");
     let one = send(&stack, "Create", "One", &wish, None).await;
     // Another image stands on this copy of another run, so the grants must stay.
