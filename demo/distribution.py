@@ -91,7 +91,8 @@ class Distribution:
                 # The reply of a sweep lists closings, and has no status.
                 return End(reply.get("Status", "Swept"), images, reply, 0, 0)
             self.state = reply["State"]
-            payload = {"State": self.state}
+            # As the state machine does: this is the first try with this state.
+            payload = {"State": self.state, "Retries": 0}
             self._wait(reply["WaitSeconds"])
 
     def _eventbridge(self, event: dict[str, Any]) -> End:
@@ -146,6 +147,8 @@ class Distribution:
             self.crashes += 1
             if self.crashes > MOST_CRASHES:
                 raise Failed(f"the function died {self.crashes} times, last with {call.error}")
+            if "Retries" in payload:
+                payload = payload | {"Retries": payload["Retries"] + 1}
             self.say(f"The call ended with {call.error}")
             self.say(
                 "Calling again with what was last returned: "
