@@ -2,6 +2,7 @@
 //! handed back as an outcome.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,18 +15,17 @@ use tokio::sync::OnceCell;
 use crate::allowed::Allowed;
 use crate::command::{Command, Outcome};
 use crate::digest::digest;
-use crate::error::Error;
+use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, Region, SnapshotId};
 use crate::ledger::Run;
 use crate::source::Source;
-use crate::state::State;
+use crate::state::{State, TargetState};
 
 mod caller;
 mod check;
 mod clients;
 mod closing;
 mod copies;
-mod counting;
 mod grants;
 mod image;
 mod itself;
@@ -55,6 +55,7 @@ mod sweep;
 mod tags;
 mod unsharing;
 mod verifying;
+mod visit;
 
 pub use closing::ClosedAttempt;
 pub use membership::Membership;
@@ -93,6 +94,27 @@ struct Actor {
 pub struct Place {
     pub account: String,
     pub region: String,
+}
+
+impl Place {
+    /// Returns a refusal by this function itself, or of an answer that it cannot read.
+    fn refuse(
+        &self,
+        operation: &'static str,
+        resource: impl Display,
+        code: &str,
+        message: impl Into<String>,
+    ) -> Refusal {
+        let resource = resource.to_string();
+        Refusal::ours(
+            operation,
+            &self.account,
+            &self.region,
+            &resource,
+            code,
+            message,
+        )
+    }
 }
 
 impl Actor {
@@ -155,22 +177,29 @@ impl Aws {
     }
 
     /// Makes the calls of one command. `source` is `Err` when the image is gone.
+    ///
+    /// Takes the whole state, as the commands of the source are about all its targets.
     pub async fn perform(
         &self,
         state: &State,
         source: &Result<Source, String>,
         command: &Command,
     ) -> Outcome {
+        let run = state.run_ref();
         if command.changes() {
-            match self.overtaken(state).await {
+            match self.overtaken(run.id, &state.event).await {
                 Ok(None) => {}
                 Ok(Some(wants)) => return Outcome::Overtaken(wants),
                 Err(refusal) => return Outcome::Refused(refusal),
             }
         }
-        match self.calls_of(state, source, command).await {
+        let done = match command.target() {
+            Some(_) => self.calls_in_target(state, source, command).await,
+            None => self.calls_of_source(state, source, command).await,
+        };
+        match done.unwrap_or_else(|ended| ended) {
             // A later event ends the attempt of the one before it.
-            Outcome::Over(why) => match self.overtaken(state).await {
+            Outcome::Over(why) => match self.overtaken(run.id, &state.event).await {
                 Ok(Some(wants)) => Outcome::Overtaken(wants),
                 Ok(None) | Err(_) => Outcome::Over(why),
             },
@@ -178,57 +207,113 @@ impl Aws {
         }
     }
 
-    async fn calls_of(
+    /// Makes the calls of a command of the source. `Err` ends it early.
+    ///
+    /// Takes the whole state: opening and closing are about all targets at once.
+    async fn calls_of_source(
         &self,
         state: &State,
         source: &Result<Source, String>,
         command: &Command,
-    ) -> Outcome {
-        match command {
-            // Only what the image itself says that it is made of: a state may come from anybody who may call.
-            Command::Share { targets } => match source {
-                Err(gone) => Outcome::SourceGone(gone.clone()),
-                Ok(_) => self.open(state, targets).await,
-            },
-            Command::Revoke => match &state.order.share {
+    ) -> Result<Outcome, Outcome> {
+        let image = || source.as_ref().map_err(gone);
+        let run = state.run_ref();
+        Ok(match command {
+            // A state may come from anybody who may call, so only the image itself decides what
+            // is opened.
+            Command::Share { targets } => {
+                image()?;
+                self.open(state, targets).await
+            }
+            Command::LookStaged => Outcome::StagedSeen(self.staged(run, image()?).await?),
+            Command::Stage { snapshots } => self.stage(run, image()?, snapshots).await,
+            _ => match &state.order.share {
                 Some(share) => self.take_back(state, share, source.is_ok()).await,
                 None => self.close_source(state).await,
             },
-            Command::LookStaged => match source {
-                Ok(source) => self.look_staged(state, source).await,
-                Err(gone) => Outcome::SourceGone(gone.clone()),
-            },
-            Command::Stage { snapshots } => match source {
-                Ok(source) => self.stage(state, source, snapshots).await,
-                Err(gone) => Outcome::SourceGone(gone.clone()),
-            },
-            Command::Look { target } => self.look(state, source, *target).await,
-            Command::Poll { target } => self.poll(state, *target).await,
-            Command::Tidy { target } => self.tidy(state, *target).await,
-            Command::Undo { target } => self.undo(state, *target).await,
-            Command::Remove { target } => self.remove(state, *target).await,
-            Command::Grant { target } => match (source, &state.order.share) {
+        })
+    }
+
+    /// Makes the calls of a command in one target. `Err` ends it early.
+    ///
+    /// Takes the whole state for [`Aws::session`], and to put lost statements back into a policy.
+    async fn calls_in_target(
+        &self,
+        state: &State,
+        source: &Result<Source, String>,
+        command: &Command,
+    ) -> Result<Outcome, Outcome> {
+        let image = || source.as_ref().map_err(gone);
+        let target = &state.targets[command.target().unwrap_or_default()];
+        let made = target.image_id.as_ref();
+        Ok(match command {
+            Command::Start { snapshots, .. } => {
+                let source = image()?;
+                let outcome = self
+                    .start(&self.visit(state, target).await?, source, snapshots)
+                    .await;
+                self.put_back(state, &outcome).await;
+                outcome
+            }
+            Command::Poll { .. } => Outcome::Polled(
+                copies::list(&self.visit(state, target).await?)
+                    .await?
+                    .copies,
+            ),
+            Command::Register { .. } => {
+                let source = image()?;
+                self.register(&self.visit(state, target).await?, source)
+                    .await?
+            }
+            Command::Check { .. } => {
+                let source = image()?;
+                let made = made.ok_or_else(|| Outcome::NotYet("no image to check".to_owned()))?;
+                self.check(&self.visit(state, target).await?, source, made)
+                    .await?
+            }
+            Command::Tidy { .. } => self.tidy(&self.visit(state, target).await?).await?,
+            Command::Undo { .. } => self.undo(&self.visit(state, target).await?).await?,
+            Command::Remove { .. } => self.remove(&self.visit(state, target).await?).await?,
+            Command::Retag { .. } => {
+                let source = image()?;
+                let retag = state.order.retag.as_ref();
+                let (retag, made) = retag.zip(made).ok_or(Outcome::Done)?;
+                let retagged = async {
+                    self.retag(&self.visit(state, target).await?, source, retag, made)
+                        .await
+                };
+                self.renewing(target, retagged.await)?
+            }
+            Command::Grant { .. } => {
                 // A target's own image needs the source no more.
-                (Err(gone), Some(_)) => Outcome::SourceGone(gone.clone()),
-                _ => self.let_launch(state, *target).await,
-            },
-            Command::Start { target, snapshots } => match source {
-                Ok(source) => self.start(state, source, *target, snapshots).await,
-                Err(gone) => Outcome::SourceGone(gone.clone()),
-            },
-            Command::Register { target } => match source {
-                Ok(source) => self.register(state, source, *target).await,
-                Err(gone) => Outcome::SourceGone(gone.clone()),
-            },
-            Command::Retag { target } => match source {
-                Ok(source) => self.retag(state, source, *target).await,
-                Err(gone) => Outcome::SourceGone(gone.clone()),
-            },
-            Command::Check { target } => match source {
-                Ok(source) => self.check(state, source, *target).await,
-                Err(gone) => Outcome::SourceGone(gone.clone()),
-            },
+                if state.order.share.is_some() {
+                    image()?;
+                }
+                let granted = async { self.let_launch(&self.visit(state, target).await?).await };
+                self.renewing(target, granted.await)?
+            }
+            _ => {
+                let looked = async {
+                    self.look(&self.visit(state, target).await?, source.as_ref().ok())
+                        .await
+                };
+                self.renewing(target, looked.await)?
+            }
+        })
+    }
+
+    /// Forgets a session whose credentials were refused as too old.
+    fn renewing(
+        &self,
+        target: &TargetState,
+        done: Result<Outcome, Refusal>,
+    ) -> Result<Outcome, Refusal> {
+        if let Err(refusal) = &done
+            && refusal.kind() == RefusalKind::Expired
+        {
+            self.forget_session(target);
         }
+        done
     }
 
     /// The function's own Region, where nothing more is known.
@@ -240,21 +325,18 @@ impl Aws {
         }
     }
 
-    /// The function's own Region, for a run.
-    fn at_home(&self, state: &State) -> Place {
+    /// The function's own Region, for a run of this source account.
+    fn at_home(&self, account: &AccountId) -> Place {
         Place {
-            account: state.source.account_id.to_string(),
+            account: account.to_string(),
             ..self.here()
         }
     }
+}
 
-    /// The function itself, in the source account.
-    fn own(state: &State) -> Actor {
-        Actor {
-            account: state.source.account_id.to_string(),
-            credentials: None,
-        }
-    }
+/// The outcome of a command that needs an image which is gone.
+fn gone(why: &String) -> Outcome {
+    Outcome::SourceGone(why.clone())
 }
 
 /// A name that no other process has: each invocation counts as one.

@@ -20,7 +20,7 @@ use crate::digest::digest;
 use crate::error::Refusal;
 use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, TargetState};
 
 /// The tags this project puts on what it makes.
 pub mod tag {
@@ -142,6 +142,12 @@ impl Command {
     }
 }
 
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The source is open. These targets, and the audience, were refused theirs; to `earlier` the run had it open already when
@@ -227,20 +233,20 @@ pub fn copy_key_under(source: &SnapshotId, target: &TargetState, key: &str) -> S
 }
 
 /// The same for what is copied in the source account: each run has its own, which no other run deletes.
-pub fn staging_key(source: &SnapshotId, state: &State) -> String {
-    let key = state.order.reencrypt_key.as_ref();
+pub fn staging_key(source: &SnapshotId, run: RunRef<'_>) -> String {
+    let key = run.order.reencrypt_key.as_ref();
     digest([
         "staged",
-        state.run.as_str(),
+        run.id,
         source.as_str(),
         key.map_or("", KeyRef::as_str),
     ])
 }
 
-/// The same for the image.
-pub fn image_key(state: &State, target: &TargetState) -> String {
+/// The same for the copy of an image.
+pub fn image_key(image: &ImageId, target: &TargetState) -> String {
     digest([
-        state.source.image_id.as_str(),
+        image.as_str(),
         target.account_id.as_str(),
         target.region.as_str(),
         target.kms_key_id.as_str(),
@@ -257,10 +263,14 @@ pub fn grant_prefix(run: &str) -> String {
 pub const LAUNCH_PREFIX: &str = "amiferry-launch-";
 
 /// The name of the grant by which `role` launches in a target: of an image of the target's own, or of the source image.
-pub fn launch_grant_name(state: &State, target: &TargetState, role: &ServiceLinkedRole) -> String {
+pub fn launch_grant_name(
+    run: RunRef<'_>,
+    target: &TargetState,
+    role: &ServiceLinkedRole,
+) -> String {
     let role = role.in_grant_name();
-    match &state.order.share {
+    match run.share() {
         None => format!("{LAUNCH_PREFIX}{role}"),
-        Some(_) => format!("{}{}/{role}", grant_prefix(&state.run), target.account_id),
+        Some(_) => format!("{}{}/{role}", grant_prefix(run.id), target.account_id),
     }
 }

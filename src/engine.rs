@@ -66,7 +66,7 @@ pub async fn advance(
                 .duration_since(aws.time_source().now())
                 .unwrap_or_default()
     });
-    if let Ok(Some(wants)) = aws.overtaken(state).await {
+    if let Ok(Some(wants)) = aws.overtaken(&state.run, &state.event).await {
         overtaken(state, &wants);
     }
     let mut flying: Flying<'_> = FuturesUnordered::new();
@@ -183,15 +183,9 @@ fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
             state.source.region.to_string(),
         ),
     };
-    let refusal = Refusal {
-        operation,
-        account,
-        region,
-        resource: state.source.image_id.to_string(),
-        code: "Timeout".to_owned(),
-        message: "there was no answer before the function's time was up".to_owned(),
-        request_id: None,
-    };
+    let image = state.source.image_id.as_str();
+    let said = "there was no answer before the function's time was up";
+    let refusal = Refusal::ours(operation, &account, &region, image, "Timeout", said);
     let now = aws.now();
     // What it may have begun shows a while later.
     match command {

@@ -44,6 +44,26 @@ pub enum RefusalKind {
 }
 
 impl Refusal {
+    /// A refusal by this function itself, or of an answer that it cannot read: no request ID.
+    pub fn ours(
+        operation: &'static str,
+        account: &str,
+        region: &str,
+        resource: &str,
+        code: &str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            operation,
+            account: account.to_owned(),
+            region: region.to_owned(),
+            resource: resource.to_owned(),
+            code: code.to_owned(),
+            message: message.into(),
+            request_id: None,
+        }
+    }
+
     pub fn kind(&self) -> RefusalKind {
         match kind_of(&self.code) {
             // Of any other call, it is a quota that no waiting empties.
@@ -295,15 +315,7 @@ mod tests {
             "SlowDown",
             "PriorRequestNotComplete",
         ] {
-            let refusal = Refusal {
-                operation: "CopySnapshot",
-                account: String::new(),
-                region: String::new(),
-                resource: String::new(),
-                code: code.to_owned(),
-                message: String::new(),
-                request_id: None,
-            };
+            let refusal = Refusal::ours("CopySnapshot", "", "", "", code, "");
             assert_eq!(refusal.kind(), RefusalKind::Throttled, "{code}");
             assert!(refusal.is_passing(), "{code}");
         }

@@ -223,7 +223,10 @@ impl Handler {
             return Ok(told);
         }
         let result = json!({"Status": told["Status"], "Targets": state.targets.len()});
-        let ending = tokio::time::timeout_at(ends_by(aws, invocation), aws.end_run(state, &result));
+        let ending = tokio::time::timeout_at(
+            ends_by(aws, invocation),
+            aws.end_run(state.run_ref(), &result),
+        );
         told["Result"]["Receipt"] = match ending.await {
             Ok(Ok(receipt)) => json!(receipt),
             Ok(Err(refusal)) => json!([{"Unread": refusal.to_string()}]),

@@ -3,7 +3,7 @@
 //!
 //! The map of the house, in the order in which data flows. Each module depends only on those above it:
 //!
-//! - [`ids`], [`digest`], [`service_linked_role`], [`name`]: words checked once, at the door
+//! - [`ids`], [`digest`], [`service_linked_role`], [`name`], [`kms`]: words checked once, at the door
 //! - [`denial`], [`error`]: what AWS refused, and how a call can fail
 //! - [`request`]: the validated wish
 //! - [`allowed`]: who may be given anything
@@ -39,6 +39,7 @@ pub mod event;
 pub mod handler;
 pub mod ids;
 pub mod key_policy;
+pub mod kms;
 pub mod ledger;
 pub mod losses;
 pub mod name;

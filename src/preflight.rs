@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::cause::Cause;
 use crate::error::Refusal;
 use crate::ids::{AccountId, Region};
-use crate::state::{Failure, State, TargetState};
+use crate::state::{Failure, RunRef, SourceRef, TargetState};
 
 pub mod key_policy;
 
@@ -70,7 +70,7 @@ impl Finding {
     /// What AWS refused in a target, and what a run that met it would tell.
     pub fn refused(
         check: &'static str,
-        state: &State,
+        run: RunRef<'_>,
         target: &TargetState,
         refusal: &Refusal,
     ) -> Self {
@@ -84,7 +84,7 @@ impl Finding {
             failure: Some(Failure::new(cause, &reason)),
             ..target.clone()
         };
-        let remedy = cause.remedy(state, &failed);
+        let remedy = cause.remedy(run, &failed);
         Self::of_target(level, check, target, reason, remedy)
     }
 
@@ -143,8 +143,8 @@ pub fn reply(mut findings: Vec<Finding>, plan: Option<String>) -> Value {
 
 /// What the session in a target may do for this: read, and ask. Nothing that changes anything is allowed without `DryRun`; IAM has no
 /// condition for that, so it is this code that sends it.
-pub fn session_policy(state: &State, account: &AccountId) -> String {
-    let partition = state.source.region.partition();
+pub fn session_policy(source: &SourceRef, account: &AccountId) -> String {
+    let partition = source.region.partition();
     json!({
         "Version": "2012-10-17",
         "Statement": [

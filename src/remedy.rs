@@ -5,20 +5,21 @@ use std::collections::BTreeSet;
 use crate::cause::Cause;
 use crate::denial::{Denial, Policy};
 use crate::ids::{ImageId, KeyRef};
+use crate::kms;
 use crate::request::KeyAccess;
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, TargetState};
 
 impl Cause {
     /// What to change, and where.
-    pub fn remedy(self, state: &State, target: &TargetState) -> String {
+    pub fn remedy(self, run: RunRef<'_>, target: &TargetState) -> String {
         let remedy = self
-            .to_undeny(state, target)
-            .unwrap_or_else(|| self.change(state, target));
+            .to_undeny(run, target)
+            .unwrap_or_else(|| self.change(run, target));
         if !target.stands() || self == Self::ImageDisabled {
             return remedy;
         }
-        let kept = match &state.order.share {
+        let kept = match run.share() {
             None => "the AMI and its snapshots are kept",
             Some(_) => "the AMI stays shared",
         };
@@ -31,7 +32,7 @@ impl Cause {
     }
 
     /// What to change where AWS named the policy that denied it, and no change of the role's own policy or of a grant helps.
-    fn to_undeny(self, state: &State, target: &TargetState) -> Option<String> {
+    fn to_undeny(self, run: RunRef<'_>, target: &TargetState) -> Option<String> {
         let reason = target.failure.as_ref().map(|failure| &failure.reason)?;
         let denial = Denial::read(reason).filter(|denial| denial.is_final())?;
         let (account, region, who) = match self {
@@ -43,20 +44,20 @@ impl Cause {
                 (&target.account_id, &target.region, role)
             }
             // The key is asked in its own Region.
-            Self::SourceKeyDenied => (&target.account_id, &state.source.region, role_of(target)),
+            Self::SourceKeyDenied => (&target.account_id, &run.source.region, role_of(target)),
             Self::SharingFailed
             | Self::StagingFailed
             | Self::KeyPolicyDenied
             | Self::RoleNotAssumable => (
-                &state.source.account_id,
-                &state.source.region,
+                &run.source.account_id,
+                &run.source.region,
                 "the function's role".to_owned(),
             ),
             _ => return None,
         };
         let owners = match self {
             Self::SourceKeyDenied | Self::SharingFailed | Self::KeyPolicyDenied => {
-                owners_of(&state.opened_keys())
+                owners_of(&run.opened_keys())
             }
             Self::RoleNotAssumable => target.account_id.to_string(),
             _ => account.to_string(),
@@ -87,7 +88,7 @@ impl Cause {
         })
     }
 
-    fn change(self, state: &State, target: &TargetState) -> String {
+    fn change(self, run: RunRef<'_>, target: &TargetState) -> String {
         let TargetState {
             account_id: account,
             region,
@@ -95,9 +96,9 @@ impl Cause {
             role_name,
             ..
         } = target;
-        let source = &state.source.account_id;
+        let source = &run.source.account_id;
         let role = role_name.arn(region.partition(), account);
-        let keys = state.opened_keys();
+        let keys = run.opened_keys();
         let (keys, owners) = (keys.join(" and "), owners_of(&keys));
         match self {
             Self::RoleNotAssumable => format!(
@@ -112,7 +113,7 @@ impl Cause {
             Self::TargetKeyUnsuitable => format!("In account {account}, Region {region}: create a symmetric key (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT) and name it as KmsKeyId"),
             Self::SourceKeyDenied => format!(
                 "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {keys}, and see that the account has enabled the source's Region {}. With KeyAccess None, also allow it in the policy of that key, in account {owners}; look for a resource control policy of {owners} that denies it",
-                state.source.region
+                run.source.region
             ),
             Self::SnapshotNotVisible => format!(
                 "In account {source}: see whether another process removes {account} from the createVolumePermission of the source snapshots, or whether a service control policy forbids sharing; then run again"
@@ -120,11 +121,11 @@ impl Cause {
             Self::KeyNotAccessible => format!(
                 "In account {account}: allow {role} kms:DescribeKey, kms:CreateGrant, kms:Decrypt, kms:ReEncrypt* and kms:GenerateDataKeyWithoutPlaintext on {key} (role policy and key policy), \
                  and the same on {keys}{}; look for a condition (kms:ViaService, kms:GrantIsForAWSResource, aws:SourceArn, kms:EncryptionContext), a service control policy of {account} or a resource control policy of {owners} that forbids it",
-                if state.order.key_access == KeyAccess::None { format!(" (role policy, and key policy in account {owners})") } else { String::new() }
+                if run.order.key_access == KeyAccess::None { format!(" (role policy, and key policy in account {owners})") } else { String::new() }
             ),
-            Self::StagingFailed => Self::staging_remedy(state),
+            Self::StagingFailed => Self::staging_remedy(run),
             Self::CopyFailed => "Run again; if it fails the same way, look at the source snapshots and at the AWS Health Dashboard".to_owned(),
-            Self::TooSlow => Self::sooner(state),
+            Self::TooSlow => Self::sooner(run),
             Self::NameTaken => format!(
                 "In account {account}, Region {region}: another image has this name. Rename or deregister it, or give the request a Name such as {{name}}-{{image}}"
             ),
@@ -142,7 +143,7 @@ impl Cause {
             Self::RegionNotEnabled => format!("In account {account}: enable the Region {region} (aws account enable-region --region-name {region}), or leave it out of the targets"),
             Self::SharingFailed => {
                 let said = target.failure.as_ref().map(|failure| failure.reason.as_str());
-                Self::remedy_of_sharing(state, said.unwrap_or_default())
+                Self::remedy_of_sharing(run, said.unwrap_or_default())
             }
             Self::LedgerFailed => format!(
                 "In account {source}: set AMIFERRY_BUCKET to the stack's bucket, and allow the function's role s3:GetObject, s3:PutObject and s3:DeleteObject on its objects under runs/ and openings/, and s3:ListBucket on it; look for a bucket policy that denies it"
@@ -159,26 +160,26 @@ impl Cause {
             Self::KeyPolicyDenied
             | Self::KeyPolicyTooLong
             | Self::KeyPolicyElsewhere
-            | Self::KeyPolicyRefused => self.key_policy_remedy(state),
-            Self::SourceGone => format!("Keep {} until its distribution has ended; name an image that exists and run again", state.source.image_id),
+            | Self::KeyPolicyRefused => self.key_policy_remedy(run),
+            Self::SourceGone => format!("Keep {} until its distribution has ended; name an image that exists and run again", run.source.image_id),
             Self::SourceUnreadable => format!(
                 "In account {source}: let the function's role read {} (ec2:DescribeImages, ec2:DescribeImageAttribute and ec2:DescribeSnapshots, with ReencryptKmsKeyId also kms:DescribeKey); where AWS asked for patience, see what else uses up the account's requests in {}, and the AWS Health Dashboard. Then run again",
-                state.source.image_id, state.source.region
+                run.source.image_id, run.source.region
             ),
             Self::AccessDenied => format!(
                 "In account {account}: allow the action in the policy of {role}; if it is allowed there, look for a permissions boundary, a service control policy or a resource control policy that denies it"
             ),
             Self::ServiceLinkedRoleMissing => format!(
                 "In account {account}: {}; or give the request CreateServiceLinkedRoles: true, and allow {role} iam:CreateServiceLinkedRole",
-                missing_roles(state, target)
+                missing_roles(run, target)
             ),
-            Self::LaunchGrantMissing => match &state.order.share {
+            Self::LaunchGrantMissing => match run.share() {
                 None => format!(
                     "In account {account}, Region {region}: allow {role} kms:ListGrants and kms:CreateGrant on {key}, in the role's policy and in the key policy; look for a condition or a service control policy that forbids it"
                 ),
                 Some(_) => format!(
                     "In account {account}: allow {role} kms:CreateGrant on {}. With KeyAccess None, let the policy of that key allow account {account} kms:CreateGrant, without the condition kms:GrantIsForAWSResource, and all that the grant is to allow",
-                    state.source.keys.join(" and ")
+                    run.source.keys.join(" and ")
                 ),
             },
             Self::LaunchGrantLeft => grant_to_revoke(target),
@@ -207,12 +208,12 @@ impl Cause {
         )
     }
 
-    fn sooner(state: &State) -> String {
-        if state.end_by != 0 {
+    fn sooner(run: RunRef<'_>) -> String {
+        if run.end_by != 0 {
             return "Give the resource a ServiceTimeout of 3600 seconds if it has a shorter one, Wait: false, or its copies CopyCompletionMinutes"
                 .to_owned();
         }
-        let next = match state.order.copy_completion_minutes {
+        let next = match run.order.copy_completion_minutes {
             None => "ask for a time-based copy with CopyCompletionMinutes",
             Some(_) => {
                 "EC2 makes time-based copies of one snapshot one after another: name fewer targets in one request, or leave out CopyCompletionMinutes"
@@ -223,29 +224,28 @@ impl Cause {
         )
     }
 
-    pub fn staging_remedy(state: &State) -> String {
+    pub fn staging_remedy(run: RunRef<'_>) -> String {
         format!(
             "In account {}: allow the function's role what docs/permissions.md lists for ReencryptKmsKeyId (ec2:CopySnapshot and ec2:DeleteSnapshot; through EC2 the use of {} and of {}), in its own policy and in the key policy; look for a service control policy that forbids it. Then run again",
-            state.source.account_id,
-            state
-                .order
+            run.source.account_id,
+            run.order
                 .reencrypt_key
                 .as_ref()
                 .map_or("the key", KeyRef::as_str),
-            state.source.managed_keys.join(" and ")
+            run.source.managed_keys.join(" and ")
         )
     }
 
-    fn key_policy_remedy(self, state: &State) -> String {
-        let source = &state.source.account_id;
-        let keys = state.source.keys.join(" and ");
+    fn key_policy_remedy(self, run: RunRef<'_>) -> String {
+        let source = &run.source.account_id;
+        let keys = run.source.keys.join(" and ");
         match self {
             Self::KeyPolicyTooLong => format!(
                 "Name the accounts by their OrganizationId or OrganizationalUnitIds, which takes three statements however many they are, or use KeyAccess: Grant; or shorten the policy of {keys} in account {source}"
             ),
             Self::KeyPolicyElsewhere => {
                 let own = format!(":{source}:");
-                let elsewhere = state.source.keys.iter().filter(|key| !key.contains(&own));
+                let elsewhere = run.source.keys.iter().filter(|key| !key.contains(&own));
                 let owners = owners_of(&elsewhere.cloned().collect::<Vec<_>>());
                 format!(
                     "Ask account {owners} to let the targets use its key in its policy, and say KeyAccess: None; or to let the function's role kms:CreateGrant, kms:ListGrants and kms:RevokeGrant, and use KeyAccess: Grant"
@@ -261,9 +261,9 @@ impl Cause {
     }
 
     /// What to change where the source could not be opened, or not to the audience.
-    pub fn sharing_remedy(state: &State) -> String {
+    pub fn sharing_remedy(run: RunRef<'_>, refused: Option<&str>) -> String {
         // What refused the audience is kept as words, which begin with the operation.
-        let said = state.sharing.refused.as_deref().unwrap_or_default();
+        let said = refused.unwrap_or_default();
         let (operation, words) = said.split_once(' ').unwrap_or_default();
         let code = words
             .split_once(": ")
@@ -271,15 +271,15 @@ impl Cause {
             .unwrap_or_default();
         let code = code.split(|c: char| !c.is_alphanumeric()).next();
         if let Some(cause) = Self::of_key_policy(operation, code.unwrap_or_default()) {
-            return cause.key_policy_remedy(state);
+            return cause.key_policy_remedy(run);
         }
-        Self::remedy_of_sharing(state, said)
+        Self::remedy_of_sharing(run, said)
     }
 
     /// What to change where AWS said this of opening the source.
-    pub fn remedy_of_sharing(state: &State, said: &str) -> String {
-        let source = &state.source.account_id;
-        let keys = state.opened_keys();
+    pub fn remedy_of_sharing(run: RunRef<'_>, said: &str) -> String {
+        let source = &run.source.account_id;
+        let keys = run.opened_keys();
         let (keys, owners) = (keys.join(" and "), owners_of(&keys));
         if said.contains("LimitExceeded") && said.contains("Grant") {
             return format!(
@@ -291,13 +291,13 @@ impl Cause {
                 "In account {source}: the quota that AWS names is full: take back what nobody needs of the permissions on the image and its snapshots, or ask for a higher quota"
             );
         }
-        let actions = match &state.order.share {
+        let actions = match run.share() {
             Some(_) => {
                 "ec2:ModifyImageAttribute on the image and ec2:ModifySnapshotAttribute on its snapshots"
             }
             None => "ec2:ModifySnapshotAttribute on the source snapshots",
         };
-        let grants = if state.order.key_access == KeyAccess::Grant && !keys.is_empty() {
+        let grants = if run.order.key_access == KeyAccess::Grant && !keys.is_empty() {
             format!(
                 " and kms:CreateGrant on {keys}, in its own policy and in the key policy, which account {owners} edits"
             )
@@ -342,15 +342,12 @@ fn tags_to_allow(target: &TargetState) -> String {
 
 /// The accounts of these keys, which alone can edit their policies.
 fn owners_of(keys: &[String]) -> String {
-    let owners: BTreeSet<&str> = keys
-        .iter()
-        .filter_map(|key| key.split(':').nth(4))
-        .collect();
+    let owners: BTreeSet<&str> = keys.iter().filter_map(|key| kms::owner(key)).collect();
     Vec::from_iter(owners).join(" and ")
 }
 
 /// How to make the roles that the failure names.
-fn missing_roles(state: &State, target: &TargetState) -> String {
+fn missing_roles(run: RunRef<'_>, target: &TargetState) -> String {
     let reason = target.failure.as_ref().map_or("", |f| f.reason.as_str());
     let of_a_name = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
     let words = reason.split(|c| !of_a_name(c));
@@ -358,7 +355,7 @@ fn missing_roles(state: &State, target: &TargetState) -> String {
         let name = role.role_name();
         words.clone().any(|word| word.trim_end_matches(',') == name)
     };
-    let roles = &state.order.service_linked_roles;
+    let roles = &run.order.service_linked_roles;
     let missing: Vec<String> = roles
         .iter()
         .filter(named)

@@ -108,7 +108,7 @@ fn audience(state: &State) -> Option<Value> {
     if let Some(said) = &state.sharing.refused {
         told["Status"] = json!("Failed");
         told["Reason"] = json!(said);
-        told["Remedy"] = json!(Cause::sharing_remedy(state));
+        told["Remedy"] = json!(Cause::sharing_remedy(state.run_ref(), Some(said)));
     }
     Some(told)
 }
@@ -150,7 +150,7 @@ fn target(state: &State, target: &TargetState) -> Value {
     if let (false, Some(failure)) = (target.phase == TargetPhase::Succeeded, &target.failure) {
         told["Reason"] = json!(failure.reason);
         told["Cause"] = json!(failure.cause);
-        told["Remedy"] = json!(failure.cause.remedy(state, target));
+        told["Remedy"] = json!(failure.cause.remedy(state.run_ref(), target));
     }
     told
 }

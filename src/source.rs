@@ -15,6 +15,7 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::ids::{AccountId, ImageId, SnapshotId};
+use crate::kms::KeyArn;
 
 /// EC2's word for an image that shows only to those who ask for disabled images.
 pub const DISABLED: &str = "disabled";
@@ -148,11 +149,8 @@ impl KeyFault {
 
     /// Says what makes the key of this ARN usable again, in its own account.
     fn mend(&self, arn: &str) -> String {
-        let mut parts = arn.split(':').skip(3);
-        let (region, account) = (
-            parts.next().unwrap_or_default(),
-            parts.next().unwrap_or_default(),
-        );
+        let home = KeyArn::parse(arn);
+        let (region, account) = home.map_or(("", ""), |home| (home.region, home.account));
         let key = format!("--key-id {arn} --region {region}");
         match self {
             Self::State(state) if state == "PendingDeletion" => format!(

@@ -19,10 +19,12 @@ use crate::service_linked_role::ServiceLinkedRole;
 mod asked;
 mod copies;
 mod open;
+mod run_ref;
 mod size;
 mod staging;
 mod standing;
 
+pub use run_ref::RunRef;
 pub use standing::MOST_COPIES_BESIDE_WORDS;
 
 /// The schema this version writes.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::command::tag;
-use crate::state::{Retag, State};
+use crate::state::{Retag, RunRef};
 
 /// What AWS lets one resource have.
 const MOST: usize = 50;
@@ -18,12 +18,12 @@ pub struct Tags {
 
 /// Chooses the tags of a copy of what has the tags `from`. `aws:` tags cannot be set by anyone, and `amiferry:` tags of a source
 /// that is a copy itself would tell of another run.
-pub fn of_copy(state: &State, from: &BTreeMap<String, String>, key: &str) -> Tags {
-    chosen(state, &state.order.tags, state.order.copy_tags, from, key)
+pub fn of_copy(run: RunRef<'_>, from: &BTreeMap<String, String>, key: &str) -> Tags {
+    chosen(run, &run.order.tags, run.order.copy_tags, from, key)
 }
 
 fn chosen(
-    state: &State,
+    run: RunRef<'_>,
     asked: &BTreeMap<String, String>,
     copy_tags: bool,
     from: &BTreeMap<String, String>,
@@ -31,9 +31,9 @@ fn chosen(
 ) -> Tags {
     let mut all = asked.clone();
     for (name, value) in [
-        (tag::RUN, state.run.as_str()),
-        (tag::SOURCE_IMAGE, state.source.image_id.as_str()),
-        (tag::SOURCE_ACCOUNT, state.source.account_id.as_str()),
+        (tag::RUN, run.id),
+        (tag::SOURCE_IMAGE, run.source.image_id.as_str()),
+        (tag::SOURCE_ACCOUNT, run.source.account_id.as_str()),
         (tag::KEY, key),
     ] {
         all.insert(name.to_owned(), value.to_owned());
@@ -95,12 +95,12 @@ impl Changes {
 /// Chooses what to change on a copy of what has the tags `from`. `there` is what the copy shows, which may be a minute old: it decides
 /// only whether somebody else has a tag of the same name as one of the source.
 pub fn changes(
-    state: &State,
+    run: RunRef<'_>,
     retag: &Retag,
     from: &BTreeMap<String, String>,
     there: &BTreeMap<String, String>,
 ) -> Changes {
-    let order = &state.order;
+    let order = run.order;
     let mut formerly = order.tags.clone();
     for (name, value) in &retag.former {
         match value {
@@ -108,8 +108,8 @@ pub fn changes(
             None => formerly.remove(name),
         };
     }
-    let former = chosen(state, &formerly, retag.copy_tags, from, "").all;
-    let present = of_copy(state, from, "").all;
+    let former = chosen(run, &formerly, retag.copy_tags, from, "").all;
+    let present = of_copy(run, from, "").all;
     let foreign = |name: &String| {
         let value = there.get(name);
         value.is_some() && value != former.get(name) && value != present.get(name)
@@ -159,14 +159,14 @@ mod tests {
             .map(|n| (format!("source-{n:02}"), "s".to_owned()))
             .collect();
         state.order.tags = BTreeMap::new();
-        let there = of_copy(&state, &from, "").all;
+        let there = of_copy(state.run_ref(), &from, "").all;
         state.order.tags = tags(&[("stage", "prod")]);
         let retag = retag((&BTreeMap::new(), true), (&state.order.tags, true)).unwrap();
-        let changes = changes(&state, &retag, &from, &there);
+        let changes = changes(state.run_ref(), &retag, &from, &there);
         assert_eq!(changes.set, tags(&[("stage", "prod")]));
         assert_eq!(changes.deleted, tags(&[("source-45", "s")]));
         assert!(!changes.are_shown_by(&there));
-        assert!(changes.are_shown_by(&of_copy(&state, &from, "").all));
+        assert!(changes.are_shown_by(&of_copy(state.run_ref(), &from, "").all));
     }
 
     #[test]

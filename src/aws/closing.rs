@@ -9,10 +9,11 @@ use futures::future::join_all;
 
 use super::Aws;
 use super::ledger::Change;
-use super::permission::{Resource, Site, is_gone};
+use super::permission::is_gone;
 use crate::error::Refusal;
-use crate::ids::{AccountId, Region};
-use crate::ledger::{Attempt, Close, Kind, Principals, Receipt, Record, Run, RunStatus, Seen};
+use crate::ledger::{
+    Attempt, Close, Kind, Principals, Receipt, Record, Resource, Run, RunStatus, Seen, Site,
+};
 use crate::state::SHOWN_WITHIN;
 
 /// What could not be closed: which resource, and what AWS said.
@@ -329,39 +330,5 @@ impl Aws {
             None => Change::Leave(()),
         })
         .await
-    }
-}
-
-impl Run {
-    /// The resources whose records may name it, where they are.
-    pub(super) fn sites(&self) -> Vec<Site> {
-        let all = self
-            .resources
-            .iter()
-            .filter_map(|name| Resource::parse(name));
-        all.filter_map(|resource| self.site(resource)).collect()
-    }
-
-    fn site(&self, resource: Resource) -> Option<Site> {
-        let of_key = match &resource {
-            Resource::Key(arn) => arn.split(':').nth(3),
-            _ => None,
-        };
-        Some(Site {
-            account: AccountId::parse(&self.account_id).ok()?,
-            region: Region::parse(of_key.unwrap_or(&self.source_region)).ok()?,
-            resource,
-        })
-    }
-}
-
-impl Record {
-    /// The resource where it is.
-    pub(super) fn site(&self) -> Option<Site> {
-        Some(Site {
-            resource: Resource::parse(&self.resource)?,
-            account: AccountId::parse(&self.account_id).ok()?,
-            region: Region::parse(&self.region).ok()?,
-        })
     }
 }

@@ -8,15 +8,15 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{Filter, Image, ResourceType, Snapshot, SnapshotState, TagSpecification};
 use futures::future::join_all;
 
-use super::key_policy::by_policy;
 use super::presign::CopyToSign;
+use super::visit::Visit;
 use super::{Actor, Aws, Place, image, refusal, tags};
 use crate::command::{Outcome, copy_key, copy_key_under, tag};
 use crate::copies::{Copies, Copy, CopyStatus};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::Source;
-use crate::state::{State, TargetState};
+use crate::state::TargetState;
 
 /// EC2 takes this many values in a filter.
 pub const FILTER_VALUES: usize = 200;
@@ -43,79 +43,58 @@ pub struct AskedCopy<'a> {
     pub tags: TagSpecification,
 }
 
-/// What this function itself says of a copy.
+/// Returns a refusal of a copy by this function itself.
 pub fn unsent(at: &Place, snapshot: &SnapshotId, message: String) -> Refusal {
-    Refusal {
-        operation: "CopySnapshot",
-        account: at.account.clone(),
-        region: at.region.clone(),
-        resource: snapshot.to_string(),
-        code: "NotSent".to_owned(),
-        message,
-        request_id: None,
-    }
+    at.refuse("CopySnapshot", snapshot, "NotSent", message)
 }
 
 impl Aws {
+    /// Starts a copy of each of these snapshots, once the session reaches every source key.
     pub(super) async fn start(
         &self,
-        state: &State,
+        visit: &Visit<'_>,
         source: &Source,
-        i: usize,
         snapshots: &[usize],
     ) -> Outcome {
-        let target = &state.targets[i];
-        let actor = match self.session(state, target).await {
-            Ok(actor) => actor,
-            Err(refusal) => return Outcome::Refused(refusal),
-        };
-        if let Err(refusal) = self.probe_source_keys(state, &actor).await {
-            if by_policy(state) && refusal.kind() == RefusalKind::Denied {
-                self.let_in_again(&state.opened()).await;
-            }
+        if let Err(refusal) = self.probe_source_keys(visit.run, &visit.actor).await {
             return Outcome::KeyNotReady(refusal);
         }
-        let actor = &actor;
         let starting = snapshots
             .iter()
-            .map(|&s| async move { (s, self.start_one(state, source, target, actor, s).await) });
+            .map(|&s| async move { (s, self.start_one(visit, source, s).await) });
         let results = join_all(starting).await;
-        if results
-            .iter()
-            .any(|(_, r)| r.as_ref().is_err_and(|e| e.kind() == RefusalKind::Expired))
-        {
-            self.forget_session(target);
+        let expired = |e: &Refusal| e.kind() == RefusalKind::Expired;
+        if results.iter().any(|(_, r)| r.as_ref().is_err_and(expired)) {
+            self.forget_session(visit.target);
         }
         Outcome::Started { results }
     }
 
     async fn start_one(
         &self,
-        state: &State,
+        visit: &Visit<'_>,
         source: &Source,
-        target: &TargetState,
-        actor: &Actor,
         s: usize,
     ) -> Result<SnapshotId, Refusal> {
+        let (run, target, actor) = (visit.run, visit.target, &visit.actor);
         let from = &source.snapshots[s];
-        let description = from
-            .description
-            .clone()
-            .unwrap_or_else(|| format!("Copied from {} for {}", from.id, state.source.image_id));
+        let described = from.description.clone();
+        let described = described
+            .unwrap_or_else(|| format!("Copied from {} for {}", from.id, run.source.image_id));
         let key = copy_key(&from.id, target);
         let asked = AskedCopy {
             from: CopyToSign {
-                snapshot: state.opened_snapshot(s),
-                from: &state.source.region,
+                snapshot: run.source.opened_snapshot(s),
+                from: &run.source.region,
                 to: &target.region,
                 key: &target.kms_key_id,
             },
-            description,
-            minutes: state.order.copy_completion_minutes,
-            tags: tags::of_copy(state, &from.tags, &key, ResourceType::Snapshot),
+            description: described,
+            minutes: run.order.copy_completion_minutes,
+            tags: tags::of_copy(run, &from.tags, &key, ResourceType::Snapshot),
         };
-        self.copy_snapshot(actor, actor.credentials.as_ref(), asked)
-            .await
+        let credentials = actor.credentials.as_ref();
+        self.copy_snapshot(actor, credentials, asked).await
     }
 
     /// Begins a copy, with a presigned URL by these credentials; without, EC2 asks the SDK for none.
@@ -161,49 +140,16 @@ impl Aws {
         let id = answer
             .snapshot_id()
             .and_then(|id| SnapshotId::parse(id).ok());
-        id.ok_or_else(|| Refusal {
-            code: "UnreadableAnswer".to_owned(),
-            ..unsent(
-                &at,
-                snapshot,
-                "the answer carries no snapshot ID".to_owned(),
-            )
-        })
-    }
-
-    pub(super) async fn poll(&self, state: &State, i: usize) -> Outcome {
-        let target = &state.targets[i];
-        match self.listed(state, target).await {
-            Ok(listed) => Outcome::Polled(listed.copies),
-            Err(refusal) => Outcome::Refused(refusal),
-        }
-    }
-
-    async fn listed(&self, state: &State, target: &TargetState) -> Result<Listed, Refusal> {
-        let actor = self.session(state, target).await?;
-        list(
-            &self.ec2(&actor, &target.region),
-            &actor.at(&target.region),
-            state,
-            target,
-        )
-        .await
+        let said = "the answer carries no snapshot ID";
+        id.ok_or_else(|| at.refuse("CopySnapshot", snapshot, "UnreadableAnswer", said))
     }
 }
 
-/// All copies of each source snapshot for this target, whoever made them: in one call for the account and Region.
-pub async fn list(
-    ec2: &Client,
-    at: &Place,
-    state: &State,
-    target: &TargetState,
-) -> Result<Listed, Refusal> {
-    let keys: Vec<String> = state
-        .source
-        .snapshots
-        .iter()
-        .map(|id| copy_key(id, target))
-        .collect();
+/// Lists all copies of each source snapshot for this target, of every run, in one call for the
+/// account and Region.
+pub(super) async fn list(visit: &Visit<'_>) -> Result<Listed, Refusal> {
+    let snapshots = visit.run.source.snapshots.iter();
+    let keys: Vec<String> = snapshots.map(|id| copy_key(id, visit.target)).collect();
     let mut listed = Listed {
         copies: vec![Vec::new(); keys.len()],
         details: Vec::new(),
@@ -213,7 +159,7 @@ pub async fn list(
             .name(format!("tag:{}", tag::KEY))
             .set_values(Some(some.to_vec()))
             .build();
-        for snapshot in own_snapshots(ec2, at, filter).await? {
+        for snapshot in own_snapshots(&visit.ec2, &visit.at, filter).await? {
             let tags = tags::to_map(snapshot.tags());
             let Some(index) = keys.iter().position(|k| tags.get(tag::KEY) == Some(k)) else {
                 continue;

@@ -4,23 +4,18 @@
 use aws_sdk_kms::types::{GrantListEntry, GrantOperation};
 use aws_smithy_types::DateTime;
 
-use super::permission::Site;
 use super::{Actor, Aws, refusal};
 use crate::command::grant_prefix;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, Region};
-use crate::ledger::Principals;
+use crate::kms::{self, Arn};
+use crate::ledger::{Principals, Site};
 
-/// What EC2 does with a source key in the name of a copy role, or of whoever launches (EBS user guide, permissions for encryption; EC2
-/// user guide, sharing an AMI with encrypted snapshots). `ReEncrypt*` is no grant operation.
-pub const OPERATIONS: [GrantOperation; 6] = [
-    GrantOperation::DescribeKey,
-    GrantOperation::CreateGrant,
-    GrantOperation::Decrypt,
-    GrantOperation::GenerateDataKeyWithoutPlaintext,
-    GrantOperation::ReEncryptFrom,
-    GrantOperation::ReEncryptTo,
-];
+/// Returns these actions as a grant's operations.
+pub fn operations(actions: &[&str]) -> Vec<GrantOperation> {
+    let names = actions.iter().map(|action| kms::operation(action));
+    names.map(GrantOperation::from).collect()
+}
 
 /// A key as this function works with its grants: with the source account's credentials, in the key's Region.
 pub struct KeySite<'a> {
@@ -45,14 +40,14 @@ impl Aws {
         site: &KeySite<'_>,
         grantee: &str,
         name: String,
-        operations: &[GrantOperation],
+        actions: &[&str],
     ) -> Result<(), Refusal> {
         let actor = Actor::own(site.account);
         self.kms(&actor, &site.region)
             .create_grant()
             .key_id(site.key)
             .grantee_principal(grantee)
-            .set_operations(Some(operations.to_vec()))
+            .set_operations(Some(operations(actions)))
             .name(name)
             .send()
             .await
@@ -120,8 +115,10 @@ pub fn child_grants<'a>(
     run: &str,
 ) -> Vec<&'a GrantListEntry> {
     let issuer = |grant: &GrantListEntry| {
-        let account = grant.issuing_account().unwrap_or_default();
-        account.split(':').nth(4).unwrap_or(account).to_owned()
+        let issuer = grant.issuing_account().unwrap_or_default();
+        Arn::parse(issuer)
+            .map_or(issuer, |arn| arn.account)
+            .to_owned()
     };
     let made = |grant: &GrantListEntry| grant.creation_date().map_or(i64::MAX, DateTime::secs);
     grants
@@ -141,6 +138,7 @@ pub fn child_grants<'a>(
 /// and ends with it.
 pub fn may_come_of_ours(grant: &GrantListEntry) -> bool {
     let grantee = grant.grantee_principal().unwrap_or_default();
-    grant.operations().iter().all(|o| OPERATIONS.contains(o))
+    let ours = operations(&kms::COPYING);
+    grant.operations().iter().all(|o| ours.contains(o))
         && !grantee.contains("assumed-role/aws:ec2-infrastructure/")
 }

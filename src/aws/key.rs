@@ -9,7 +9,7 @@ use super::{Actor, Aws, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, KeyRef, Region};
 use crate::source::KeyFault;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, TargetState};
 
 /// Source keys that a session has been seen to reach in this process.
 #[derive(Debug, Default)]
@@ -39,15 +39,7 @@ impl Aws {
             .send()
             .await;
         let answer = answer.map_err(|e| refusal("DescribeKey", &at, named, &e))?;
-        let final_refusal = |code: &str, message: String| Refusal {
-            operation: "DescribeKey",
-            account: at.account.clone(),
-            region: at.region.clone(),
-            resource: named.to_string(),
-            code: code.to_owned(),
-            message,
-            request_id: None,
-        };
+        let final_refusal = |code, message| at.refuse("DescribeKey", named, code, message);
         let key = answer
             .key_metadata()
             .ok_or_else(|| final_refusal("UnreadableAnswer", "no KeyMetadata".to_owned()))?;
@@ -69,10 +61,10 @@ impl Aws {
     /// before a copy is started: a copy that cannot use a key fails only after it was accepted.
     pub(super) async fn probe_source_keys(
         &self,
-        state: &State,
+        run: RunRef<'_>,
         actor: &Actor,
     ) -> Result<(), Refusal> {
-        for key in &state.opened_keys() {
+        for key in &run.opened_keys() {
             let probe = (actor.account.clone(), key.clone());
             if self
                 .probed
@@ -83,7 +75,7 @@ impl Aws {
             {
                 continue;
             }
-            let region = key_region(state, key);
+            let region = run.source.key_region(key);
             let answer = self
                 .kms(actor, &region)
                 .describe_key()
@@ -119,10 +111,7 @@ impl Aws {
         if named.home().is_some_and(|home| home != own) {
             return Err(elsewhere(named));
         }
-        let actor = Actor {
-            account: owner.to_string(),
-            credentials: None,
-        };
+        let actor = Actor::own(owner);
         let kms = self.kms(&actor, region);
         let answer = kms.describe_key().key_id(named.as_str()).send().await;
         let answer = answer.map_err(|e| refusal("DescribeKey", &actor.at(region), named, &e));
@@ -174,12 +163,4 @@ pub fn key_fault(key: &KeyMetadata) -> Option<KeyFault> {
         .key_spec()
         .filter(|s| **s != KeySpec::SymmetricDefault)?;
     Some(KeyFault::Spec(spec.as_str().to_owned()))
-}
-
-/// The Region of a source key, from its ARN.
-pub fn key_region(state: &State, key: &str) -> Region {
-    key.split(':')
-        .nth(3)
-        .and_then(|r| Region::parse(r).ok())
-        .unwrap_or_else(|| state.source.region.clone())
 }

@@ -5,10 +5,9 @@ use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::permission::Site;
 use super::{Aws, refusal};
 use crate::error::Refusal;
-use crate::ledger::{Attempt, OPENINGS, Record, Run, record_key, run_key};
+use crate::ledger::{Attempt, OPENINGS, Record, Run, Site, record_key, run_key};
 
 /// Conditional writes of one object that others change at the same time, before that is told.
 const MOST_RACES: usize = 24;
@@ -225,15 +224,7 @@ impl Aws {
     ) -> Refusal {
         let bucket = self.bucket.as_deref().unwrap_or_default();
         let at = self.here();
-        Refusal {
-            operation,
-            account: at.account,
-            region: at.region,
-            resource: format!("s3://{bucket}/{key}"),
-            code: code.to_owned(),
-            message,
-            request_id: None,
-        }
+        at.refuse(operation, format!("s3://{bucket}/{key}"), code, message)
     }
 
     /// Longer each time.

@@ -5,53 +5,10 @@ use aws_sdk_ec2::types::{ImageAttributeName, OperationType, SnapshotAttributeNam
 
 use super::{Actor, Aws, refusal};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::{AccountId, ImageId, Region, SnapshotId};
-use crate::ledger::Principals;
+use crate::ledger::{Principals, Resource, Site};
 
 /// Changes in one ModifySnapshotAttribute or ModifyImageAttribute.
 const BATCH: usize = 500;
-
-/// What an opening is of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Resource {
-    Image(ImageId),
-    Snapshot(SnapshotId),
-    /// By its ARN.
-    Key(String),
-}
-
-/// A resource with the account and Region that it is in.
-#[derive(Debug, Clone)]
-pub struct Site {
-    pub resource: Resource,
-    pub account: AccountId,
-    pub region: Region,
-}
-
-impl Resource {
-    /// The name by which the ledger knows it.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Image(id) => id.as_str(),
-            Self::Snapshot(id) => id.as_str(),
-            Self::Key(arn) => arn,
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        if let Ok(id) = ImageId::parse(name) {
-            return Some(Self::Image(id));
-        }
-        if let Ok(id) = SnapshotId::parse(name) {
-            return Some(Self::Snapshot(id));
-        }
-        name.starts_with("arn:").then(|| Self::Key(name.to_owned()))
-    }
-
-    pub fn is_key(&self) -> bool {
-        matches!(self, Self::Key(_))
-    }
-}
 
 impl Aws {
     /// To whom the snapshot or image is permitted, as EC2 shows it: it may be a minute behind.

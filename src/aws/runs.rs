@@ -10,7 +10,7 @@ use super::ledger::Change;
 use crate::error::{Error, Refusal};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::ledger::{Kind, Principals, Receipt, Run, RunStatus, RunTarget};
-use crate::state::{SourceRef, State};
+use crate::state::{RunRef, SourceRef, State};
 
 /// Seconds that the object of a run that holds nothing is kept, for its receipt.
 const KEPT: i64 = 90 * 24 * 3600;
@@ -71,16 +71,18 @@ impl Aws {
         Ok(found.is_some())
     }
 
-    /// The targets that a later event of the custom resource wants, where there is one since the state's own.
+    /// Returns the targets that a later event of the custom resource wants, if the ledger has a
+    /// later one than `event`. An empty `event` is overtaken by none.
     pub async fn overtaken(
         &self,
-        state: &State,
+        run: &str,
+        event: &str,
     ) -> Result<Option<BTreeSet<(AccountId, Region)>>, Refusal> {
-        if state.event.is_empty() {
+        if event.is_empty() {
             return Ok(None);
         }
-        let run = self.run_record(&state.run).await?;
-        let later = run.filter(|run| run.has_overtaken(&state.event));
+        let run = self.run_record(run).await?;
+        let later = run.filter(|run| run.has_overtaken(event));
         Ok(later.map(|run| {
             let place = |target: &RunTarget| {
                 let account = AccountId::parse(&target.account_id).ok()?;
@@ -168,9 +170,12 @@ impl Aws {
     }
 
     /// Notes that this run may have copies in the source account, and holds its image for it, so that the sweeper finds them.
-    pub(super) async fn note_staging(&self, state: &State) -> Result<Result<(), String>, Refusal> {
-        let attempt = state.attempt();
-        let noted = self.change_run(&state.run, |run| match run {
+    pub(super) async fn note_staging(
+        &self,
+        run: RunRef<'_>,
+    ) -> Result<Result<(), String>, Refusal> {
+        let attempt = run.attempt();
+        let noted = self.change_run(run.id, |run| match run {
             Some(run) if run.is_live(&attempt) && run.stages => Change::Leave(Ok(())),
             Some(run) if run.is_live(&attempt) => {
                 let mut new = run.next();
@@ -183,11 +188,8 @@ impl Aws {
         if let Err(why) = noted.await? {
             return Ok(Err(why));
         }
-        let (image, now) = (state.source.image_id.as_str(), self.now());
-        let (region, account) = (
-            state.source.region.as_str(),
-            state.source.account_id.as_str(),
-        );
+        let (image, now) = (run.source.image_id.as_str(), self.now());
+        let (region, account) = (run.source.region.as_str(), run.source.account_id.as_str());
         self.change_record(image, |record| {
             let new = || crate::ledger::Record::new(image, region, account);
             let record = record.cloned().unwrap_or_else(new);
@@ -201,9 +203,9 @@ impl Aws {
     }
 
     /// Writes how the run ended. Returns its receipt: everything that was closed since it began, and what it holds still.
-    pub async fn end_run(&self, state: &State, result: &Value) -> Result<Vec<Value>, Refusal> {
-        let attempt = state.attempt();
-        let run = self.change_run(&state.run, |run| {
+    pub async fn end_run(&self, of: RunRef<'_>, result: &Value) -> Result<Vec<Value>, Refusal> {
+        let attempt = of.attempt();
+        let run = self.change_run(of.id, |run| {
             let Some(run) = run else {
                 return Change::Leave(None);
             };
@@ -222,7 +224,7 @@ impl Aws {
         let Some(run) = run.await? else {
             return Ok(Vec::new());
         };
-        let closed = run.receipt.iter().filter(|r| r.closed_at >= state.started);
+        let closed = run.receipt.iter().filter(|r| r.closed_at >= of.started);
         let mut receipt: Vec<Value> = closed.map(Receipt::told).collect();
         if run.kind == Kind::Share || run.keeps_open() {
             for name in &run.resources {

@@ -13,7 +13,7 @@ use super::{Actor, Aws, Place, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::ExternalId;
 use crate::policy::session_policies;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, State, TargetState};
 
 const LIFETIME: i32 = 3600;
 /// The policy of a session that is only to prove that there can be one.
@@ -49,7 +49,8 @@ impl Sessions {
 }
 
 impl Aws {
-    /// The copy role of this target.
+    /// Returns a session of the copy role in this target. Takes the whole state: the session policy
+    /// names the keys and Regions of all targets in the account, and is made only when it is needed.
     pub(super) async fn session(
         &self,
         state: &State,
@@ -64,7 +65,8 @@ impl Aws {
             .get_or_try_init(|| {
                 let policies = session_policies(state, &target.account_id);
                 let name = format!("amiferry-{}", state.run);
-                self.assume(self.at_home(state), name, &role, external_id, policies)
+                let home = self.at_home(&state.source.account_id);
+                self.assume(home, name, &role, external_id, policies)
             })
             .await?;
         Ok(Actor {
@@ -76,7 +78,7 @@ impl Aws {
     /// The same role with another session policy, for this once.
     pub(super) async fn session_with(
         &self,
-        state: &State,
+        run: RunRef<'_>,
         target: &TargetState,
         policy: String,
     ) -> Result<Actor, Refusal> {
@@ -84,9 +86,9 @@ impl Aws {
             .role_name
             .arn(target.region.partition(), &target.account_id);
         let external_id = target.external_id.as_ref().map(ExternalId::as_str);
-        let name = format!("amiferry-{}", state.run);
-        let policies = vec![policy];
-        let assumed = self.assume(self.at_home(state), name, &role, external_id, policies);
+        let name = format!("amiferry-{}", run.id);
+        let (home, policies) = (self.at_home(&run.source.account_id), vec![policy]);
+        let assumed = self.assume(home, name, &role, external_id, policies);
         let (credentials, _) = assumed.await?;
         Ok(Actor {
             account: target.account_id.to_string(),
@@ -171,15 +173,8 @@ impl Aws {
             .send()
             .await
             .map_err(|e| refusal("AssumeRole", at, role, &e))?;
-        let unreadable = || Refusal {
-            operation: "AssumeRole",
-            account: at.account.clone(),
-            region: at.region.clone(),
-            resource: role.to_owned(),
-            code: "UnreadableAnswer".to_owned(),
-            message: "the answer carries no credentials".to_owned(),
-            request_id: None,
-        };
+        let said = "the answer carries no credentials";
+        let unreadable = || at.refuse("AssumeRole", role, "UnreadableAnswer", said);
         let given = answer.credentials().ok_or_else(unreadable)?;
         let end = SystemTime::try_from(*given.expiration()).map_err(|_| unreadable())?;
         let token = Some(given.session_token().to_owned());

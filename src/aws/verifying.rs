@@ -4,9 +4,9 @@
 use super::Aws;
 use super::closing::Left;
 use super::ledger::Change;
-use super::permission::{Resource, Site, is_gone};
+use super::permission::is_gone;
 use crate::error::Refusal;
-use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen};
+use crate::ledger::{Attempt, Kind, Principals, Record, Resource, Run, Seen, Site};
 
 impl Aws {
     /// Verifies what an attempt has closed on one resource; `None` before its time.

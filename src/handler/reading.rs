@@ -117,7 +117,7 @@ async fn read_staged(
         Phase::Staging | Phase::Sharing | Phase::Copying
     ) && !state.sharing.closed
     {
-        let staged = aws.staged(state, &source).await;
+        let staged = aws.staged(state.run_ref(), &source).await;
         state.see_staged(&staged.map_err(Error::from_refusal)?);
     }
     Ok(Ok(source))

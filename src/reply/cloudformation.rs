@@ -150,7 +150,10 @@ fn reason(state: &State) -> String {
     let others = failed.count();
     match (first, &state.sharing.stuck) {
         (None, None) => match &state.sharing.refused {
-            Some(said) => format!("{said}. {}", Cause::sharing_remedy(state)),
+            Some(said) => format!(
+                "{said}. {}",
+                Cause::sharing_remedy(state.run_ref(), Some(said))
+            ),
             None => format!("{} targets done{}", state.targets.len(), unseen(state)),
         },
         (None, Some(said)) => format!(
@@ -160,7 +163,12 @@ fn reason(state: &State) -> String {
         (Some(target), _) => {
             let (why, remedy) = target.failure.as_ref().map_or_else(
                 || ("unknown".to_owned(), String::new()),
-                |failure| (failure.reason.clone(), failure.cause.remedy(state, target)),
+                |failure| {
+                    (
+                        failure.reason.clone(),
+                        failure.cause.remedy(state.run_ref(), target),
+                    )
+                },
             );
             let more = if others == 0 {
                 String::new()

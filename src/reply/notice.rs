@@ -36,7 +36,7 @@ pub fn of(state: &State) -> Value {
         match (&target.image_id, &target.failure) {
             (Some(image), _) if succeeded(target) => message.push_str(image.as_str()),
             (_, Some(failure)) if !succeeded(target) => {
-                let remedy = failure.cause.remedy(state, target);
+                let remedy = failure.cause.remedy(state.run_ref(), target);
                 let _ = write!(message, "failed: {}\n  {remedy}", failure.reason);
                 if let Some(image) = target.image_id.as_ref().filter(|_| target.stands()) {
                     let _ = write!(message, " ({image})");

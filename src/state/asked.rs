@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Order, State, TargetPhase};
-use crate::ledger::{Attempt, Kind, Run, RunStatus, RunTarget, SCHEMA};
+use crate::ids::AccountId;
+use crate::ledger::{Kind, Run, RunStatus, RunTarget, SCHEMA};
 use crate::request::KeyAccess;
 
 /// How long each copy may take, by the request's word.
@@ -19,19 +20,6 @@ impl Run {
 }
 
 impl State {
-    /// The attempt that this state goes on with.
-    pub fn attempt(&self) -> Attempt {
-        Attempt::new(&self.run, self.attempt)
-    }
-
-    /// Organizations and units that are let in as such: to launch, or by the policies of keys.
-    pub fn audience(&self) -> &[String] {
-        match &self.order.share {
-            Some(share) => &share.audience,
-            None => &self.order.audience,
-        }
-    }
-
     /// Where these targets have the source opened to.
     fn run_targets(&self, targets: &[usize]) -> BTreeSet<RunTarget> {
         let targets = targets.iter().map(|&i| &self.targets[i]);
@@ -43,9 +31,19 @@ impl State {
         each.collect()
     }
 
-    /// Whether targets make grants on the source keys, for service-linked roles that launch from the shared image.
-    pub fn grants_on_source_keys(&self) -> bool {
-        self.order.share.is_some() && !self.order.service_linked_roles.is_empty()
+    /// Returns the accounts of targets that another process of the run had the source open to. A
+    /// state recovered from the ledger knows of none that it opened itself.
+    pub fn opened_by_others(&self, was_open_to: &BTreeSet<String>) -> Vec<AccountId> {
+        let by_itself = |account: &AccountId| {
+            let mut shared = self.targets.iter().filter(|t| t.shared);
+            shared.any(|t| t.account_id == *account)
+        };
+        let knows = self.sharing.at == 0 || self.targets.iter().any(|t| t.shared);
+        let accounts = self.targets.iter().map(|t| &t.account_id);
+        accounts
+            .filter(|a| knows && was_open_to.contains(a.as_str()) && !by_itself(a))
+            .cloned()
+            .collect()
     }
 
     /// The run as this state has it: no attempt of it is known yet.
@@ -79,7 +77,7 @@ impl State {
             account_id: self.source.account_id.to_string(),
             order: self.order.opening(),
             targets: self.run_targets(opened),
-            audience: self.audience().iter().cloned().collect(),
+            audience: self.run_ref().audience().iter().cloned().collect(),
             attempt: 0,
             executions: BTreeSet::from([self.execution.clone()])
                 .into_iter()

@@ -2,7 +2,6 @@
 
 use super::{Phase, SHOWN_WITHIN, State};
 use crate::copies::{CopyStatus, Staged, best};
-use crate::ids::SnapshotId;
 
 impl State {
     /// Whether some of the source's snapshots must be copied before they can be shared.
@@ -23,34 +22,14 @@ impl State {
             .collect()
     }
 
-    /// What is shared and copied for the source's snapshot at this place.
-    pub fn opened_snapshot(&self, s: usize) -> &SnapshotId {
-        let staged = self.source.staged.get(s).and_then(Option::as_ref);
-        staged.unwrap_or(&self.source.snapshots[s])
-    }
-
-    /// The keys that whoever copies must reach.
-    pub fn opened_keys(&self) -> Vec<String> {
-        let managed = &self.source.managed_keys;
-        let mut keys = self.source.keys.clone();
-        if managed.is_empty() {
-            return keys;
-        }
-        keys.retain(|key| !managed.contains(key));
-        keys.extend(self.order.reencrypt_key.iter().map(ToString::to_string));
-        keys.sort();
-        keys.dedup();
-        keys
-    }
-
     /// The same run, about what is opened instead of what it stands for.
     #[must_use]
     pub fn opened(&self) -> Self {
         let mut opened = self.clone();
         for (s, id) in opened.source.snapshots.iter_mut().enumerate() {
-            id.clone_from(self.opened_snapshot(s));
+            id.clone_from(self.source.opened_snapshot(s));
         }
-        opened.source.keys = self.opened_keys();
+        opened.source.keys = self.run_ref().opened_keys();
         opened
     }
 

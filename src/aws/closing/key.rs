@@ -7,10 +7,9 @@ use aws_sdk_kms::types::GrantListEntry;
 
 use super::super::Aws;
 use super::super::grants::{KeySite, account_in_run, child_grants, may_come_of_ours};
-use super::super::permission::Site;
 use super::Left;
 use crate::error::Refusal;
-use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen};
+use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen, Site};
 use crate::state::SHOWN_WITHIN;
 
 impl Aws {

@@ -4,27 +4,21 @@
 use aws_sdk_ec2::types::{ImageCriterion, ImageWatermarkFilterResponse};
 
 use super::unseen;
-use crate::aws::{Actor, Aws, refusal};
+use crate::aws::visit::Visit;
+use crate::aws::{Aws, refusal};
 use crate::preflight::{Finding, Level};
 use crate::source::{Source, Watermark};
-use crate::state::{State, TargetState};
 
 impl Aws {
     pub(super) async fn preflight_allowed(
         &self,
-        state: &State,
+        visit: &Visit<'_>,
         source: &Source,
-        target: &TargetState,
-        actor: &Actor,
     ) -> Option<Finding> {
-        let at = actor.at(&target.region);
-        let answer = self
-            .ec2(actor, &target.region)
-            .get_allowed_images_settings()
-            .send()
-            .await;
+        let (target, at) = (visit.target, &visit.at);
+        let answer = visit.ec2.get_allowed_images_settings().send().await;
         let settings =
-            match answer.map_err(|e| refusal("GetAllowedImagesSettings", &at, "the account", &e)) {
+            match answer.map_err(|e| refusal("GetAllowedImagesSettings", at, "the account", &e)) {
                 Ok(settings) => settings,
                 Err(refusal) => {
                     return Some(unseen(
@@ -35,7 +29,7 @@ impl Aws {
                     ));
                 }
             };
-        let owner = state.source.account_id.as_str();
+        let owner = visit.run.source.account_id.as_str();
         let criteria = settings.image_criteria().iter();
         let now = self.now();
         let meets = criteria

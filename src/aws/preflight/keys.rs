@@ -8,22 +8,13 @@ use aws_sdk_iam::types::{
 };
 
 use super::unseen;
+use crate::aws::visit::Visit;
 use crate::aws::{Actor, Aws, refusal};
 use crate::error::Refusal;
 use crate::ids::Region;
+use crate::kms::{COPYING, via_ec2};
 use crate::preflight::key_policy::impossible;
 use crate::preflight::{Finding, Level};
-use crate::state::{State, TargetState};
-
-/// What EBS does with the key that a copy is made from, and with the key it is made under (EBS user guide, permissions for encryption).
-const USING: [&str; 6] = [
-    "kms:DescribeKey",
-    "kms:CreateGrant",
-    "kms:Decrypt",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-];
 
 /// Whether the role's own policies, its boundary and its organization allow it. For another account's key the whole decision is that
 /// of both accounts, and the simulator does not see the key's policy: each kind of policy is read by itself.
@@ -47,16 +38,15 @@ fn allows(result: &EvaluationResult) -> bool {
 impl Aws {
     pub(super) async fn preflight_keys(
         &self,
-        state: &State,
-        target: &TargetState,
+        visit: &Visit<'_>,
         own_key: Option<&str>,
-        actor: &Actor,
     ) -> Vec<Finding> {
+        let (run, target) = (visit.run, visit.target);
         let mut findings = Vec::new();
-        let opened = state.opened_keys();
+        let opened = run.opened_keys();
         let mut wanted: Vec<(&str, Option<&str>, &Region)> = opened
             .iter()
-            .map(|key| (key.as_str(), None, &state.source.region))
+            .map(|key| (key.as_str(), None, &run.source.region))
             .collect();
         if let Some(named) = own_key {
             let alias = named.starts_with("alias/").then_some(named);
@@ -66,7 +56,7 @@ impl Aws {
             .role_name
             .arn(target.region.partition(), &target.account_id);
         for (key, alias, region) in wanted {
-            let simulated = self.simulated(actor, &role, key, alias, region, &USING);
+            let simulated = self.simulated(&visit.actor, &role, key, alias, region, &COPYING);
             match simulated.await {
                 Ok(denied) if denied.is_empty() => {}
                 Ok(denied) => findings.push(Finding::of_target(
@@ -86,7 +76,7 @@ impl Aws {
             }
         }
         if own_key.is_some() {
-            findings.extend(self.target_key_policy(target, actor).await);
+            findings.extend(self.target_key_policy(visit).await);
         }
         findings
     }
@@ -101,11 +91,6 @@ impl Aws {
         region: &Region,
         actions: &[&str],
     ) -> Result<Vec<String>, Refusal> {
-        let suffix = if region.partition() == "aws-cn" {
-            ".cn"
-        } else {
-            ""
-        };
         let context = |name: &str, value: String, kind: ContextKeyTypeEnum| {
             ContextEntry::builder()
                 .context_key_name(name)
@@ -118,7 +103,7 @@ impl Aws {
             let kind = ContextKeyTypeEnum::StringList;
             context("kms:ResourceAliases", alias.to_owned(), kind)
         });
-        let via = format!("ec2.{region}.amazonaws.com{suffix}");
+        let via = via_ec2(region.as_str());
         let region_name = region.to_string();
         let entries: Vec<ContextEntry> = [
             context("kms:ViaService", via, ContextKeyTypeEnum::String),
@@ -153,15 +138,16 @@ impl Aws {
     }
 
     /// What the key's own policy can never allow to this account.
-    async fn target_key_policy(&self, target: &TargetState, actor: &Actor) -> Option<Finding> {
-        let (key, at) = (target.kms_key_id.as_str(), actor.at(&target.region));
+    async fn target_key_policy(&self, visit: &Visit<'_>) -> Option<Finding> {
+        let (target, at) = (visit.target, &visit.at);
+        let key = target.kms_key_id.as_str();
         let answer = self
-            .kms(actor, &target.region)
+            .kms(&visit.actor, &target.region)
             .get_key_policy()
             .key_id(key)
             .send()
             .await;
-        let text = match answer.map_err(|e| refusal("GetKeyPolicy", &at, key, &e)) {
+        let text = match answer.map_err(|e| refusal("GetKeyPolicy", at, key, &e)) {
             Ok(answer) => answer.policy.unwrap_or_default(),
             Err(refusal) => {
                 return Some(unseen(
@@ -180,7 +166,7 @@ impl Aws {
             account.to_string(),
             role.arn(partition, account),
         ];
-        let denied = impossible(&policy, &principals, &USING);
+        let denied = impossible(&policy, &principals, &COPYING);
         (!denied.is_empty()).then(|| {
             let denied = denied.join(", ");
             Finding::of_target(
