@@ -1,5 +1,5 @@
-//! Performs commands with the real SDK clients. Nothing here decides: each command's calls are made, and what AWS said is
-//! handed back as an outcome.
+//! Performs commands with the real SDK clients. Nothing here decides: each command's calls are
+//! made, and what AWS said is handed back as an outcome.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;

@@ -101,7 +101,8 @@ impl Command {
         }
     }
 
-    /// Whether it makes or removes something that a later event of the custom resource may want otherwise.
+    /// Whether it makes or removes something that a later event of the custom resource may want
+    /// otherwise.
     pub fn changes(&self) -> bool {
         match self {
             Self::Share { .. }
@@ -150,8 +151,8 @@ impl From<Refusal> for Outcome {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The source is open. These targets, and the audience, were refused theirs; to `earlier` the run had it open already when
-    /// this began.
+    /// The source is open. These targets, and the audience, were refused theirs; to `earlier` the
+    /// run had it open already when this began.
     Opened {
         earlier: Vec<AccountId>,
         refused: Vec<(usize, Refusal)>,
@@ -201,8 +202,8 @@ pub enum Outcome {
     RolesMissing(Vec<String>, Refusal),
     /// Done: tidied, undone, removed, retagged, granted, or revoked.
     Done,
-    /// The source is closed; but it had been open already when this process began, to these accounts: an earlier try of the run
-    /// may have made copies there.
+    /// The source is closed; but it had been open already when this process began, to these
+    /// accounts: an earlier try of the run may have made copies there.
     Closed {
         earlier: Vec<AccountId>,
         /// What could not be closed.
@@ -222,7 +223,8 @@ pub fn copy_key(source: &SnapshotId, target: &TargetState) -> String {
     copy_key_under(source, target, target.kms_key_id.as_str())
 }
 
-/// The same under a key that the target's state need not have: another process may have resolved the alias.
+/// The same under a key that the target's state need not have: another process may have resolved
+/// the alias.
 pub fn copy_key_under(source: &SnapshotId, target: &TargetState, key: &str) -> String {
     digest([
         source.as_str(),
@@ -232,7 +234,8 @@ pub fn copy_key_under(source: &SnapshotId, target: &TargetState, key: &str) -> S
     ])
 }
 
-/// The same for what is copied in the source account: each run has its own, which no other run deletes.
+/// The same for what is copied in the source account: each run has its own, which no other run
+/// deletes.
 pub fn staging_key(source: &SnapshotId, run: RunRef<'_>) -> String {
     let key = run.order.reencrypt_key.as_ref();
     digest([
@@ -258,11 +261,12 @@ pub fn grant_prefix(run: &str) -> String {
     format!("amiferry-{run}-")
 }
 
-/// The grants on a target's own key that let service-linked roles launch begin with this. They are of no run: whichever needs one finds
-/// it, so that no key has two of them.
+/// The grants on a target's own key that let service-linked roles launch begin with this. They are
+/// of no run: whichever needs one finds it, so that no key has two of them.
 pub const LAUNCH_PREFIX: &str = "amiferry-launch-";
 
-/// The name of the grant by which `role` launches in a target: of an image of the target's own, or of the source image.
+/// The name of the grant by which `role` launches in a target: of an image of the target's own, or
+/// of the source image.
 pub fn launch_grant_name(
     run: RunRef<'_>,
     target: &TargetState,

@@ -1,7 +1,8 @@
-//! The only loop: decide, perform (concurrently), record, until the run ends, only waiting is left, or the budget is used up.
+//! The only loop: decide, perform (concurrently), record, until the run ends, only waiting is left,
+//! or the budget is used up.
 //!
-//! At the end of the budget, commands under way are dropped. That is no different from a crash after their calls, but for being
-//! counted: whoever goes on looks first.
+//! At the end of the budget, commands under way are dropped. That is no different from a crash
+//! after their calls, but for being counted: whoever goes on looks first.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -105,7 +106,8 @@ pub async fn advance(
                 Some(u64::from(wait))
             }
             Next::WaitUntil(due) => Some(u64::try_from(due - now).unwrap_or(1)),
-            // Nothing under way and nothing to do cannot be; if it were, asking again later beats hanging.
+            // Nothing under way and nothing to do cannot be; if it were, asking again later beats
+            // hanging.
             Next::WaitForBusy if flying.is_empty() => return Progress::Continue(5),
             Next::WaitForBusy => None,
         };
@@ -168,8 +170,8 @@ fn take_off<'a>(
     begun
 }
 
-/// A command that the end of the budget cuts off has stumbled, as one that AWS did not answer: a run whose every call ends so must end
-/// some time, too. Nobody knows how far it got.
+/// A command that the end of the budget cuts off has stumbled, as one that AWS did not answer: a
+/// run whose every call ends so must end some time, too. Nobody knows how far it got.
 fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
     let operation = match command {
         // It may have opened the source.

@@ -42,7 +42,8 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_secs(3);
 /// Lambda's longest time-out, for when the deadline is unknown.
 const LONGEST: Duration = Duration::from_mins(15);
-/// Kept free before the deadline for the answer, or for the next invocation, where the function has the time.
+/// Kept free before the deadline for the answer, or for the next invocation, where the function has
+/// the time.
 const FOR_THE_ANSWER: Duration = Duration::from_secs(25);
 /// An answer is tried for so long at least, however late it is.
 const FOR_ONE_TRY: Duration = Duration::from_secs(1);
@@ -84,7 +85,8 @@ impl Handler {
         Self { config, settings }
     }
 
-    /// Serves one payload. An event that carries a ResponseURL never fails, so that no queue gets it.
+    /// Serves one payload. An event that carries a ResponseURL never fails, so that no queue gets
+    /// it.
     pub async fn handle(&self, payload: &str, invocation: &Invocation) -> Result<Value, Error> {
         match read(payload) {
             Ok(event) => {
@@ -103,7 +105,8 @@ impl Handler {
             self.settings.allowed(),
         );
         let serving = self.serve_event(&aws, Event::parse(event)?, invocation);
-        // All work ends by itself before that; what AWS keeps waiting beyond is better told than killed.
+        // All work ends by itself before that; what AWS keeps waiting beyond is better told than
+        // killed.
         match time_left(&aws, invocation) {
             Some(left) => tokio::time::timeout(left.saturating_sub(LAST_MOMENT), serving)
                 .await
@@ -210,8 +213,8 @@ impl Handler {
         }
     }
 
-    /// The reply of a run that has ended, with its receipt. The ledger is told how it ended; where it cannot be, the receipt says so: the run
-    /// itself is over.
+    /// The reply of a run that has ended, with its receipt. The ledger is told how it ended; where
+    /// it cannot be, the receipt says so: the run itself is over.
     async fn ended(
         &self,
         aws: &Aws,
@@ -272,11 +275,19 @@ fn in_time<'a, T: 'a>(
 }
 
 fn too_slow() -> Error {
-    Error::Internal("AWS did not tell of the source image before the deadline; nothing was changed, the call may be repeated".to_owned())
+    Error::Internal(
+        "AWS did not tell of the source image before the deadline; nothing was \
+                     changed, the call may be repeated"
+            .to_owned(),
+    )
 }
 
 fn out_of_time() -> Error {
-    Error::Internal("AWS kept the last call waiting until the deadline; nothing is lost: repeat the call with the event or the State that you have".to_owned())
+    Error::Internal(
+        "AWS kept the last call waiting until the deadline; nothing is lost: repeat \
+                     the call with the event or the State that you have"
+            .to_owned(),
+    )
 }
 
 /// Until the deadline; `None` if there is none, or it is past.
@@ -292,7 +303,8 @@ fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, E
     if left < BEFORE_DEADLINE + SHORTEST {
         let seconds = left.as_secs();
         return Err(Error::Internal(format!(
-            "{seconds} s to the deadline are too few to work in; give the function a Timeout of at least 30 s"
+            "{seconds} s to the deadline are too few to work in; give the function a Timeout of at \
+             least 30 s"
         )));
     }
     Ok(Budget {

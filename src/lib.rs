@@ -1,9 +1,11 @@
-//! amiferry carries KMS-encrypted AMIs from one AWS account into many: each target ends with its own AMI under its own key,
-//! and nothing of the source stays shared.
+//! amiferry carries KMS-encrypted AMIs from one AWS account into many: each target ends with its
+//! own AMI under its own key, and nothing of the source stays shared.
 //!
-//! The map of the house, in the order in which data flows. Each module depends only on those above it:
+//! The map of the house, in the order in which data flows. Each module depends only on those above
+//! it:
 //!
-//! - [`ids`], [`digest`], [`service_linked_role`], [`name`], [`kms`]: words checked once, at the door
+//! - [`ids`], [`digest`], [`service_linked_role`], [`name`], [`kms`]: words checked once, at the
+//!   door
 //! - [`denial`], [`error`]: what AWS refused, and how a call can fail
 //! - [`request`]: the validated wish
 //! - [`allowed`]: who may be given anything
@@ -11,7 +13,8 @@
 //! - [`setup`]: the function's settings
 //! - [`source`]: the image to copy, as facts
 //! - [`copies`]: copies of snapshots, and which of equal ones counts
-//! - [`ledger`]: which run holds the source open: a pure record, and the rules of opening and closing
+//! - [`ledger`]: which run holds the source open: a pure record, and the rules of opening and
+//!   closing
 //! - [`cause`]: why a target failed
 //! - [`state`]: what a run remembers between two calls
 //! - [`command`]: what can be done, and what came of it
@@ -20,7 +23,8 @@
 //! - [`plan`]: from wish and facts to the first state
 //! - [`step`]: the decisions, pure
 //! - [`preflight`]: what would stand in the way
-//! - [`policy`], [`key_policy`]: the policies this system needs, as values; and those of source keys, as texts to edit
+//! - [`policy`], [`key_policy`]: the policies this system needs, as values; and those of source
+//!   keys, as texts to edit
 //! - [`aws`]: performs commands with the real SDK clients
 //! - [`engine`]: the only loop: decide, perform, record
 //! - [`reply`]: what leaves

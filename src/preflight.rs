@@ -1,5 +1,6 @@
-//! Looking before anything is changed: what would stand in a distribution's way, all of it at once, each with what to change. Pure;
-//! the calls are in `aws::preflight`, and every one of them only reads, or asks AWS what it would say (`DryRun`).
+//! Looking before anything is changed: what would stand in a distribution's way, all of it at once,
+//! each with what to change. Pure; the calls are in `aws::preflight`, and every one of them only
+//! reads, or asks AWS what it would say (`DryRun`).
 //!
 //! | level | means |
 //! |---|---|
@@ -122,7 +123,8 @@ impl Finding {
     }
 }
 
-/// The reply: the gravest first, and of equal ones those of the source first, then in the order of the targets.
+/// The reply: the gravest first, and of equal ones those of the source first, then in the order of
+/// the targets.
 pub fn reply(mut findings: Vec<Finding>, plan: Option<String>) -> Value {
     findings.sort_by_key(|finding| finding.level);
     let ready = findings.iter().all(|f| f.level != Level::Error);
@@ -141,15 +143,16 @@ pub fn reply(mut findings: Vec<Finding>, plan: Option<String>) -> Value {
     reply
 }
 
-/// What the session in a target may do for this: read, and ask. Nothing that changes anything is allowed without `DryRun`; IAM has no
-/// condition for that, so it is this code that sends it.
+/// What the session in a target may do for this: read, and ask. Nothing that changes anything is
+/// allowed without `DryRun`; IAM has no condition for that, so it is this code that sends it.
 pub fn session_policy(source: &SourceRef, account: &AccountId) -> String {
     let partition = source.region.partition();
     json!({
         "Version": "2012-10-17",
         "Statement": [
             {"Effect": "Allow", "Resource": "*", "Action": [
-                "ec2:DescribeImages", "ec2:DescribeSnapshots", "ec2:GetAllowedImagesSettings", "ec2:CopySnapshot", "ec2:RegisterImage",
+                "ec2:DescribeImages", "ec2:DescribeSnapshots", "ec2:GetAllowedImagesSettings",
+                "ec2:CopySnapshot", "ec2:RegisterImage",
                 "ec2:CreateTags", "kms:DescribeKey", "kms:GetKeyPolicy"]},
             {"Effect": "Allow", "Action": ["iam:GetRole", "iam:SimulatePrincipalPolicy"],
              "Resource": format!("arn:{partition}:iam::{account}:role/*")},

@@ -75,7 +75,11 @@ pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
         Progress::Ended => {
             let status = Status::of(state);
             let targets: Vec<Value> = state.targets.iter().map(|t| target(state, t)).collect();
-            let mut result = json!({"RunId": state.run, "SourceImageId": state.source.image_id, "Targets": targets});
+            let mut result = json!({
+                "RunId": state.run,
+                "SourceImageId": state.source.image_id,
+                "Targets": targets,
+            });
             if let Some(audience) = audience(state) {
                 result["Audience"] = audience;
             }
@@ -128,7 +132,8 @@ fn target(state: &State, target: &TargetState) -> Value {
     if target.kms_key_id.is_key_arn() {
         told["KmsKeyArn"] = json!(target.kms_key_id);
     }
-    // A target stuck over tidying up has its image all the same; one stuck over undoing has forgotten its copies.
+    // A target stuck over tidying up has its image all the same; one stuck over undoing has
+    // forgotten its copies.
     let stands =
         target.stands() || (target.phase == TargetPhase::Stuck && !target.copies.is_empty());
     if let (true, Some(image)) = (stands, &target.image_id) {

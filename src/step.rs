@@ -1,5 +1,5 @@
-//! The decisions. Pure: no clock, no I/O, no randomness; `now` is an argument, in Unix seconds. `next` says what may be done
-//! at this moment, `record` notes what came of it.
+//! The decisions. Pure: no clock, no I/O, no randomness; `now` is an argument, in Unix seconds.
+//! `next` says what may be done at this moment, `record` notes what came of it.
 //!
 //! A target's way, and what turns it:
 //!
@@ -16,12 +16,14 @@
 //! | Undoing | Undo | Failed, Stuck |
 //! | Removing | Remove | Removed, Failed |
 //!
-//! The run's way: Looking until every target has looked; Sharing with the accounts that turned out to need it, which may be
-//! none, and before that Staging where the source cannot be shared as it is; Copying until every target is terminal; Revoking; Copying once more, to delete what other processes at work on the same
-//! state may have left in the targets that the source was open to; Ended.
+//! The run's way: Looking until every target has looked; Sharing with the accounts that turned out
+//! to need it, which may be none, and before that Staging where the source cannot be shared as it
+//! is; Copying until every target is terminal; Revoking; Copying once more, to delete what other
+//! processes at work on the same state may have left in the targets that the source was open to;
+//! Ended.
 //!
-//! With `Mode: Share` the targets begin as Ready and are Granting or Succeeded once shared with; Revoking then takes back only what is
-//! no longer wanted.
+//! With `Mode: Share` the targets begin as Ready and are Granting or Succeeded once shared with;
+//! Revoking then takes back only what is no longer wanted.
 
 use crate::cause::Cause;
 use crate::command::Command;
@@ -108,8 +110,9 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
     }
 }
 
-/// Gives up what cannot be done by the time that whoever asked waits. A target that is being worked on is given up when that has
-/// landed: what it makes must be known before it is undone. A good image that is only to be checked is let through.
+/// Gives up what cannot be done by the time that whoever asked waits. A target that is being worked
+/// on is given up when that has landed: what it makes must be known before it is undone. A good
+/// image that is only to be checked is let through.
 fn end_in_time(state: &mut State, now: i64, busy: &Busy) {
     if state.end_by == 0 || now < state.end_by {
         return;
@@ -135,7 +138,8 @@ fn turn(state: &mut State, busy: &Busy) {
     if busy.source {
         return;
     }
-    // Sharing is done for all accounts at once, so it waits for the first answer from each; but not for those that stumble.
+    // Sharing is done for all accounts at once, so it waits for the first answer from each; but not
+    // for those that stumble.
     let unheard = |t: &TargetState| t.phase == TargetPhase::Looking && t.tries == 0;
     if state.phase == Phase::Looking && !state.targets.iter().any(unheard) {
         staging::before_sharing(state);
@@ -187,7 +191,8 @@ fn command_for(state: &State, i: usize, target: &TargetState) -> Option<Command>
             let missing: Vec<usize> = (0..state.source.snapshots.len())
                 .filter(|&s| target.copies.get(s).is_none_or(Option::is_none))
                 .collect();
-            // While the quota is full, progress of the others is what frees a place: poll, then try again.
+            // While the quota is full, progress of the others is what frees a place: poll, then try
+            // again.
             if missing.is_empty() || target.queued {
                 Some(Command::Poll { target: i })
             } else if state.phase == Phase::Staging {

@@ -1,4 +1,5 @@
-//! The tags of a copy: the source's (if asked for), then the request's, then ours, the later winning. Pure.
+//! The tags of a copy: the source's (if asked for), then the request's, then ours, the later
+//! winning. Pure.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,8 @@ pub struct Tags {
     pub left_out: Vec<String>,
 }
 
-/// Chooses the tags of a copy of what has the tags `from`. `aws:` tags cannot be set by anyone, and `amiferry:` tags of a source
-/// that is a copy itself would tell of another run.
+/// Chooses the tags of a copy of what has the tags `from`. `aws:` tags cannot be set by anyone, and
+/// `amiferry:` tags of a source that is a copy itself would tell of another run.
 pub fn of_copy(run: RunRef<'_>, from: &BTreeMap<String, String>, key: &str) -> Tags {
     chosen(run, &run.order.tags, run.order.copy_tags, from, key)
 }
@@ -92,8 +93,9 @@ impl Changes {
     }
 }
 
-/// Chooses what to change on a copy of what has the tags `from`. `there` is what the copy shows, which may be a minute old: it decides
-/// only whether somebody else has a tag of the same name as one of the source.
+/// Chooses what to change on a copy of what has the tags `from`. `there` is what the copy shows,
+/// which may be a minute old: it decides only whether somebody else has a tag of the same name as
+/// one of the source.
 pub fn changes(
     run: RunRef<'_>,
     retag: &Retag,
@@ -145,7 +147,8 @@ mod tests {
             .collect()
     }
 
-    /// A source tag that the present request leaves no room for is deleted before the request's own tag is set.
+    /// A source tag that the present request leaves no room for is deleted before the request's own
+    /// tag is set.
     #[test]
     fn a_tag_of_the_request_displaces_one_of_the_source_where_there_is_no_room() {
         let defaults = Defaults {

@@ -102,7 +102,8 @@ async fn compare_copies(
     Ok(Outcome::Faithful { used, surplus })
 }
 
-/// Returns the image's snapshot behind each of the source's, by device; `None` if a device has none.
+/// Returns the image's snapshot behind each of the source's, by device; `None` if a device has
+/// none.
 pub(super) fn used_in_order(source: &Source, copy: &ImageFacts) -> Option<Vec<SnapshotId>> {
     let snapshot_at = |facts: &ImageFacts, wanted: &dyn Fn(&str, &SnapshotId) -> bool| {
         facts.mappings.iter().find_map(|m| match &m.device {

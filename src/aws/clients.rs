@@ -1,8 +1,10 @@
-//! The SDK's clients: with whose credentials, in which Region, and out of which quota their retries come.
+//! The SDK's clients: with whose credentials, in which Region, and out of which quota their retries
+//! come.
 //!
-//! The SDK's own quota of retries is one for the whole process, for each service and Region, and only successes refill it: an
-//! account that answers nothing but errors would take the retries of all others, and of the next run on a warm function. Here
-//! each account, Region and service has a quota of its own, which lasts as long as [`Aws`] does: one invocation.
+//! The SDK's own quota of retries is one for the whole process, for each service and Region, and
+//! only successes refill it: an account that answers nothing but errors would take the retries of
+//! all others, and of the next run on a warm function. Here each account, Region and service has a
+//! quota of its own, which lasts as long as [`Aws`] does: one invocation.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -78,7 +80,8 @@ impl Aws {
         client_of!(aws_sdk_iam, self, actor, region)
     }
 
-    /// Regional endpoint of the function's own Region: tokens of the global one fail in opt-in Regions.
+    /// Regional endpoint of the function's own Region: tokens of the global one fail in opt-in
+    /// Regions.
     pub(super) fn sts(&self) -> aws_sdk_sts::Client {
         own_client!(aws_sdk_sts, self)
     }

@@ -1,5 +1,6 @@
-//! Closing the source (rule 2 of [`crate::ledger`]): announced in the record, then taken away, then read back, then buried. The record
-//! decides what may be taken away; neither a `State` nor a tag does.
+//! Closing the source (rule 2 of [`crate::ledger`]): announced in the record, then taken away, then
+//! read back, then buried. The record decides what may be taken away; neither a `State` nor a tag
+//! does.
 
 mod key;
 
@@ -37,7 +38,8 @@ pub struct ClosedAttempt {
 }
 
 impl Aws {
-    /// Says in the run's object that the attempt is being closed: it opens nothing more. Returns the run, if the ledger knows it.
+    /// Says in the run's object that the attempt is being closed: it opens nothing more. Returns
+    /// the run, if the ledger knows it.
     pub(super) async fn announce_end(&self, attempt: &Attempt) -> Result<Option<Run>, Refusal> {
         let now = self.now();
         self.change_run(&attempt.run, |run| {
@@ -55,10 +57,12 @@ impl Aws {
         .await
     }
 
-    /// Closes everything that this attempt of a copying run and its earlier ones hold, then deletes what the run copied in the source
-    /// account. The image is held for those copies only, so it comes last: until then it leads the sweeper to them.
+    /// Closes everything that this attempt of a copying run and its earlier ones hold, then deletes
+    /// what the run copied in the source account. The image is held for those copies only, so it
+    /// comes last: until then it leads the sweeper to them.
     ///
-    /// `again`: also what the attempt has closed already, because a call of this state may have opened it since.
+    /// `again`: also what the attempt has closed already, because a call of this state may have
+    /// opened it since.
     pub(super) async fn close_attempt(
         &self,
         run: &Run,
@@ -163,7 +167,8 @@ impl Aws {
         Ok(all)
     }
 
-    /// What a copying run leaves open for ever stays in the ledger as held, so that no other run's closing takes it away.
+    /// What a copying run leaves open for ever stays in the ledger as held, so that no other run's
+    /// closing takes it away.
     async fn keep_open(&self, site: &Site, attempt: &Attempt) -> Result<(), Refusal> {
         self.change_record(site.resource.name(), |record| {
             match record.and_then(|record| record.keep(attempt)) {
@@ -174,7 +179,8 @@ impl Aws {
         .await
     }
 
-    /// Closes one resource for one attempt: `gone`, or all that it holds. `again` also what it has closed already.
+    /// Closes one resource for one attempt: `gone`, or all that it holds. `again` also what it has
+    /// closed already.
     pub(super) async fn close_resource(
         &self,
         run: &Run,
@@ -242,7 +248,8 @@ impl Aws {
         .await
     }
 
-    /// Takes away what the record as written allows, and reads back what is left. For a key also when its grants all show.
+    /// Takes away what the record as written allows, and reads back what is left. For a key also
+    /// when its grants all show.
     pub(super) async fn take_away(
         &self,
         run: &Run,

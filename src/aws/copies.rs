@@ -97,7 +97,8 @@ impl Aws {
         self.copy_snapshot(actor, credentials, asked).await
     }
 
-    /// Begins a copy, with a presigned URL by these credentials; without, EC2 asks the SDK for none.
+    /// Begins a copy, with a presigned URL by these credentials; without, EC2 asks the SDK for
+    /// none.
     pub(super) async fn copy_snapshot(
         &self,
         actor: &Actor,
@@ -118,7 +119,8 @@ impl Aws {
             }
             None => None,
         };
-        // One attempt: without a token, a repeated call makes a second snapshot. What an unanswered call did is found by its tag.
+        // One attempt: without a token, a repeated call makes a second snapshot. What an unanswered
+        // call did is found by its tag.
         let once = aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled());
         let answer = self
             .ec2(actor, to)
@@ -177,7 +179,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Result<Listed, Refusal> {
     Ok(listed)
 }
 
-/// The caller's own snapshots that match, through all pages; a page may be empty and still not be the last.
+/// The caller's own snapshots that match, through all pages; a page may be empty and still not be
+/// the last.
 pub async fn own_snapshots(
     ec2: &Client,
     at: &Place,
@@ -198,8 +201,9 @@ pub async fn own_snapshots(
     Ok(found)
 }
 
-/// What a run made in a target, whatever key its copies were made under, so that they are found where an alias has no ARN any more. By
-/// two of its tags: what bears the run's name alone may be somebody's own, tagged like a copy.
+/// What a run made in a target, whatever key its copies were made under, so that they are found
+/// where an alias has no ARN any more. By two of its tags: what bears the run's name alone may be
+/// somebody's own, tagged like a copy.
 pub async fn made_by(ec2: &Client, at: &Place, run: &str) -> Result<Vec<Snapshot>, Refusal> {
     tagged(ec2, at, tag::RUN, run).await
 }
@@ -272,10 +276,12 @@ pub fn is_copy_of(snapshot: &Snapshot, source: &SnapshotId, target: &TargetState
     tags.any(|t| t.key() == Some(tag::KEY) && t.value() == Some(&wanted))
 }
 
-/// Deletes these copies, except those that an image uses, beside images that were deregistered a moment ago.
+/// Deletes these copies, except those that an image uses, beside images that were deregistered a
+/// moment ago.
 ///
-/// EC2 refuses to delete the snapshot of an image's root device, and of no other device. A new image may be missing in the lists for a
-/// minute. So the root snapshots are deleted first: where EC2 says that one is in use, the others stay until the image shows.
+/// EC2 refuses to delete the snapshot of an image's root device, and of no other device. A new
+/// image may be missing in the lists for a minute. So the root snapshots are deleted first: where
+/// EC2 says that one is in use, the others stay until the image shows.
 pub async fn delete(
     ec2: &Client,
     at: &Place,
@@ -332,7 +338,8 @@ async fn delete_all(ec2: &Client, at: &Place, ids: &[SnapshotId], deleted: &mut 
     }
 }
 
-/// Whether EC2 knows nothing of a snapshot that it lists. What is gone has no tags by which a policy would allow to delete it.
+/// Whether EC2 knows nothing of a snapshot that it lists. What is gone has no tags by which a
+/// policy would allow to delete it.
 async fn is_gone(ec2: &Client, at: &Place, id: &SnapshotId) -> bool {
     let answer = ec2.describe_snapshots().snapshot_ids(id.as_str()).send();
     let refused = answer.await.err();

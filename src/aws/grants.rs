@@ -1,5 +1,6 @@
-//! Grants on the source keys: made for copy roles and accounts, listed, and revoked by the name of their run. A grant that another
-//! account's principal made by virtue of one outlives it: those are found by their issuer.
+//! Grants on the source keys: made for copy roles and accounts, listed, and revoked by the name of
+//! their run. A grant that another account's principal made by virtue of one outlives it: those are
+//! found by their issuer.
 
 use aws_sdk_kms::types::{GrantListEntry, GrantOperation};
 use aws_smithy_types::DateTime;
@@ -17,7 +18,8 @@ pub fn operations(actions: &[&str]) -> Vec<GrantOperation> {
     names.map(GrantOperation::from).collect()
 }
 
-/// A key as this function works with its grants: with the source account's credentials, in the key's Region.
+/// A key as this function works with its grants: with the source account's credentials, in the
+/// key's Region.
 pub struct KeySite<'a> {
     pub key: &'a str,
     pub account: &'a AccountId,
@@ -55,7 +57,8 @@ impl Aws {
         Ok(())
     }
 
-    /// All grants on a key, as KMS shows them: they may be a minute behind. A key that is gone has none.
+    /// All grants on a key, as KMS shows them: they may be a minute behind. A key that is gone has
+    /// none.
     pub(super) async fn grants(&self, site: &KeySite<'_>) -> Result<Vec<GrantListEntry>, Refusal> {
         let actor = Actor::own(site.account);
         let kms = self.kms(&actor, &site.region);
@@ -95,7 +98,8 @@ impl Aws {
     }
 }
 
-/// What a grant of this run is called behind the run's prefix: an account, or an account, a slash and its role.
+/// What a grant of this run is called behind the run's prefix: an account, or an account, a slash
+/// and its role.
 pub fn name_in_run<'a>(grant: &'a GrantListEntry, run: &str) -> Option<&'a str> {
     grant.name()?.strip_prefix(grant_prefix(run).as_str())
 }
@@ -105,9 +109,9 @@ pub fn account_in_run<'a>(grant: &'a GrantListEntry, run: &str) -> Option<&'a st
     name_in_run(grant, run)?.split('/').next()
 }
 
-/// Grants that principals of these accounts made themselves on the key of another account, since a time (Unix seconds), and not by this
-/// function's order. EC2 makes such grants for a copy or a volume and retires them; whoever held a grant with CreateGrant may have made
-/// others.
+/// Grants that principals of these accounts made themselves on the key of another account, since a
+/// time (Unix seconds), and not by this function's order. EC2 makes such grants for a copy or a
+/// volume and retires them; whoever held a grant with CreateGrant may have made others.
 pub fn child_grants<'a>(
     grants: &'a [GrantListEntry],
     of: &Principals,
@@ -134,8 +138,8 @@ pub fn child_grants<'a>(
         .collect()
 }
 
-/// Whether a grant can have been made by virtue of a run's: it allows no more than that. One to EC2's own infrastructure is for a volume,
-/// and ends with it.
+/// Whether a grant can have been made by virtue of a run's: it allows no more than that. One to
+/// EC2's own infrastructure is for a volume, and ends with it.
 pub fn may_come_of_ours(grant: &GrantListEntry) -> bool {
     let grantee = grant.grantee_principal().unwrap_or_default();
     let ours = operations(&kms::COPYING);

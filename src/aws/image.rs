@@ -14,7 +14,8 @@ use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::{Device, ImageFacts, Mapping, Watermark};
 
-/// An image of the caller's own, by its ID, even a disabled one; `None` if there is no such, or not visible yet.
+/// An image of the caller's own, by its ID, even a disabled one; `None` if there is no such, or not
+/// visible yet.
 pub async fn own_image(ec2: &Client, at: &Place, id: &ImageId) -> Result<Option<Image>, Refusal> {
     let answer = ec2
         .describe_images()
@@ -75,8 +76,8 @@ pub async fn using(ec2: &Client, at: &Place, ids: &[SnapshotId]) -> Result<Vec<I
     Ok(images)
 }
 
-/// UEFI data is told by DescribeImageAttribute only, and only images that boot by UEFI have any. Those for Arm do so without saying it
-/// in their boot mode.
+/// UEFI data is told by DescribeImageAttribute only, and only images that boot by UEFI have any.
+/// Those for Arm do so without saying it in their boot mode.
 pub async fn uefi_data(
     ec2: &Client,
     at: &Place,

@@ -1,4 +1,5 @@
-//! KMS keys as the copy needs them: the target's key by its ARN, and the proof that a new grant on a source key works.
+//! KMS keys as the copy needs them: the target's key by its ARN, and the proof that a new grant on
+//! a source key works.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +17,8 @@ use crate::state::{RunRef, TargetState};
 pub struct Probed(Mutex<HashSet<(String, String)>>);
 
 impl Probed {
-    /// A target that looks again may have lost what it once reached: a grant of another run serves until that is revoked.
+    /// A target that looks again may have lost what it once reached: a grant of another run serves
+    /// until that is revoked.
     pub fn forget(&self, account: &str) {
         let mut probed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         probed.retain(|(of, _)| of != account);
@@ -57,8 +59,9 @@ impl Aws {
         }
     }
 
-    /// Whether a target's session reaches every source key. EC2 takes no grant tokens, so a grant must be seen to work
-    /// before a copy is started: a copy that cannot use a key fails only after it was accepted.
+    /// Whether a target's session reaches every source key. EC2 takes no grant tokens, so a grant
+    /// must be seen to work before a copy is started: a copy that cannot use a key fails only after
+    /// it was accepted.
     pub(super) async fn probe_source_keys(
         &self,
         run: RunRef<'_>,
@@ -94,7 +97,8 @@ impl Aws {
 }
 
 impl Aws {
-    /// The ARN of the key under which a source is copied in its own account: one that can be shared, and is there and enabled.
+    /// The ARN of the key under which a source is copied in its own account: one that can be
+    /// shared, and is there and enabled.
     pub async fn reencryption_key(
         &self,
         named: &KeyRef,
@@ -105,7 +109,8 @@ impl Aws {
         let own = (region.partition(), region.as_str(), owner.as_str());
         let elsewhere = |key: &KeyRef| {
             refuse(format!(
-                "{key} is not in account {owner} in {region}; it must be a key of the source account in SourceRegion"
+                "{key} is not in account {owner} in {region}; it must be a key of the source \
+                 account in SourceRegion"
             ))
         };
         if named.home().is_some_and(|home| home != own) {
@@ -134,7 +139,8 @@ impl Aws {
         }
         if key.key_manager() == Some(&KeyManagerType::Aws) {
             return Err(refuse(format!(
-                "{arn} is AWS-managed itself, which no other account can ever use; name a customer-managed key"
+                "{arn} is AWS-managed itself, which no other account can ever use; name a \
+                 customer-managed key"
             )));
         }
         match key_fault(key) {

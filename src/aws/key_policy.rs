@@ -1,8 +1,10 @@
-//! Putting a run's statements into the policies of the source keys, and taking them out. KMS replaces a policy as a whole and has no
-//! version to compare, so whoever writes may undo what somebody else wrote since he read. Among this project's processes the
-//! key's record in the ledger is the lock (`lock`). Against other people a policy is read again right before it is written, is
-//! written in one attempt, and is read until it shows what was written; what their slower write undoes is put in again while a target
-//! waits for the key, and what it brings back is taken out when the closing is verified.
+//! Putting a run's statements into the policies of the source keys, and taking them out. KMS
+//! replaces a policy as a whole and has no version to compare, so whoever writes may undo what
+//! somebody else wrote since he read. Among this project's processes the key's record in the ledger
+//! is the lock (`lock`). Against other people a policy is read again right before it is written, is
+//! written in one attempt, and is read until it shows what was written; what their slower write
+//! undoes is put in again while a target waits for the key, and what it brings back is taken out
+//! when the closing is verified.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -118,7 +120,8 @@ impl Editor {
 }
 
 impl Aws {
-    /// Makes this run's statements in one policy what `wanted` makes of those that are there. Tells whether they were not.
+    /// Makes this run's statements in one policy what `wanted` makes of those that are there. Tells
+    /// whether they were not.
     async fn edit_policy(
         &self,
         editor: &Editor,
@@ -249,8 +252,8 @@ impl Aws {
         })
     }
 
-    /// The lockout check stays on: a policy that would shut its own account out is refused by KMS. One attempt, because a later one
-    /// would write what is no longer so.
+    /// The lockout check stays on: a policy that would shut its own account out is refused by KMS.
+    /// One attempt, because a later one would write what is no longer so.
     async fn put_policy(&self, editor: &Editor, key: &str, text: &str) -> Result<(), Refusal> {
         let actor = Actor::own(&editor.account);
         let region = editor.region_of(key);
@@ -323,7 +326,8 @@ impl Aws {
         Ok(run.zip(record))
     }
 
-    /// Takes these out of the run's statements in the policy of one key; tells whether they were in. A key that is gone has none.
+    /// Takes these out of the run's statements in the policy of one key; tells whether they were
+    /// in. A key that is gone has none.
     pub(super) async fn remove_statements(
         &self,
         run: &Run,

@@ -1,9 +1,10 @@
-//! Letting service-linked roles launch: a grant for each on the key that the image's snapshots are encrypted under, made by the target's
-//! session, because KMS wants it made in the account whose role it is for (EC2 Auto Scaling user guide, required KMS key policy). On
-//! the target's own key after a copy, on each source key after a share.
+//! Letting service-linked roles launch: a grant for each on the key that the image's snapshots are
+//! encrypted under, made by the target's session, because KMS wants it made in the account whose
+//! role it is for (EC2 Auto Scaling user guide, required KMS key policy). On the target's own key
+//! after a copy, on each source key after a share.
 //!
-//! An equal grant is looked for first, whoever made it. Only the owner of a key may list its grants: the target its own, the
-//! function those of the source.
+//! An equal grant is looked for first, whoever made it. Only the owner of a key may list its
+//! grants: the target its own, the function those of the source.
 
 use aws_sdk_kms::types::{GrantConstraints, GrantListEntry, KeyManagerType};
 use futures::future::join_all;
@@ -168,7 +169,8 @@ fn wishes<'a>(roles: &'a [ServiceLinkedRole], keys: &[(&'a str, Region)]) -> Vec
     roles.iter().flat_map(of_role).collect()
 }
 
-/// Whether a grant lets its grantee launch, for as long as this run wants it: that of another run's share goes with that.
+/// Whether a grant lets its grantee launch, for as long as this run wants it: that of another run's
+/// share goes with that.
 fn suffices(grant: &GrantListEntry, grantee: &str, run: &str) -> bool {
     let free = |constraints: &GrantConstraints| {
         constraints.encryption_context_equals().is_none()

@@ -1,5 +1,5 @@
-//! The ledger's objects in the function's bucket: read, and changed by conditional writes. What may be written is decided in
-//! [`crate::ledger`].
+//! The ledger's objects in the function's bucket: read, and changed by conditional writes. What may
+//! be written is decided in [`crate::ledger`].
 
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use serde::Serialize;
@@ -47,7 +47,8 @@ impl Aws {
         Ok(found.map(|found| found.value))
     }
 
-    /// The run of an attempt that a resource's record names; as little as the record says of it, if its object is gone.
+    /// The run of an attempt that a resource's record names; as little as the record says of it, if
+    /// its object is gone.
     pub(super) async fn run_of(&self, attempt: &Attempt, site: &Site) -> Result<Run, Refusal> {
         let (account, region) = (site.account.as_str(), site.region.as_str());
         let found = self.run_record(&attempt.run).await?;
@@ -59,7 +60,8 @@ impl Aws {
         Ok(found.map(|found| found.value))
     }
 
-    /// Changes a run's object as `decide` says, which is asked again whenever somebody else wrote first.
+    /// Changes a run's object as `decide` says, which is asked again whenever somebody else wrote
+    /// first.
     pub async fn change_run<R>(
         &self,
         run: &str,
@@ -130,8 +132,12 @@ impl Aws {
         let body = object.body.collect().await;
         let unreadable = |said: String| self.of_ledger("GetObject", key, "UnreadableAnswer", said);
         let body = body.map_err(|e| unreadable(format!("it broke off: {e}")))?;
-        let value = serde_json::from_slice(&body.into_bytes())
-            .map_err(|e| self.of_ledger("GetObject", key, "UnreadableAnswer", format!("it is not as this version writes it ({e}); the bucket keeps its earlier versions")))?;
+        let value = serde_json::from_slice(&body.into_bytes()).map_err(|e| {
+            unreadable(format!(
+                "it is not as this version writes it ({e}); the bucket keeps its earlier \
+                     versions"
+            ))
+        })?;
         Ok(Some(Found { value, etag }))
     }
 
@@ -234,8 +240,8 @@ impl Aws {
     }
 }
 
-/// A write that lost a race has no effect and is no error: 412 where another came first, 409 at the same moment, 404 where it
-/// was deleted.
+/// A write that lost a race has no effect and is no error: 412 where another came first, 409 at the
+/// same moment, 404 where it was deleted.
 fn won(sent: Result<(), Refusal>) -> Result<bool, Refusal> {
     match sent {
         Ok(()) => Ok(true),

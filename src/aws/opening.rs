@@ -1,7 +1,9 @@
-//! Opening the source (rule 1 of [`crate::ledger`]): what the run may open to is read from its object, each resource is held in its
-//! record, then the permissions are given, and then the records are read again: who holds no longer closes what he gave.
+//! Opening the source (rule 1 of [`crate::ledger`]): what the run may open to is read from its
+//! object, each resource is held in its record, then the permissions are given, and then the
+//! records are read again: who holds no longer closes what he gave.
 //!
-//! For a copy createVolumePermission on every snapshot and access to every key; for a lasting share launch permission as well.
+//! For a copy createVolumePermission on every snapshot and access to every key; for a lasting share
+//! launch permission as well.
 
 use std::collections::BTreeSet;
 
@@ -137,7 +139,8 @@ impl Aws {
             async move { self.ledger_object::<Record>(&key).await }
         });
         let records: Vec<Option<Found<Record>>> = try_join_all(reading).await?;
-        // Where one must be waited for, none is held: what is held without being open would keep others from closing it.
+        // Where one must be waited for, none is held: what is held without being open would keep
+        // others from closing it.
         for (wish, found) in wishes.iter().zip(&records) {
             let record = wish.record(found.as_ref().map(|found| &found.value));
             let nobody = Principals::default();
@@ -173,7 +176,8 @@ impl Aws {
         Ok(Held::All(began))
     }
 
-    /// Whether the ledger lets this state open to these targets, and notes there which resources it is going to hold.
+    /// Whether the ledger lets this state open to these targets, and notes there which resources it
+    /// is going to hold.
     async fn admitted(&self, plan: &OpeningPlan<'_>) -> Result<Result<(), String>, Refusal> {
         let attempt = &plan.attempt;
         let wishes = plan.wishes.iter();
@@ -242,8 +246,8 @@ impl Aws {
         Err(self.too_many_races(&key))
     }
 
-    /// Gives the permissions that are held. A permission that EC2 shows already is given all the same: a closing may have taken it
-    /// away a moment ago.
+    /// Gives the permissions that are held. A permission that EC2 shows already is given all the
+    /// same: a closing may have taken it away a moment ago.
     async fn permit_all(&self, plan: &OpeningPlan<'_>) -> Result<Refusals, Refusal> {
         let permitting = plan
             .wishes
@@ -339,7 +343,8 @@ impl Aws {
         })
     }
 
-    /// Closes again what was opened behind a closing, as a closing: nobody takes anything away unannounced.
+    /// Closes again what was opened behind a closing, as a closing: nobody takes anything away
+    /// unannounced.
     async fn close_again(&self, plan: OpeningPlan<'_>, why: String) -> Outcome {
         let attempt = &plan.attempt;
         let run = match self.run_record(&attempt.run).await {

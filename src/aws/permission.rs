@@ -1,5 +1,6 @@
-//! Who may use a source snapshot or launch from the source image: createVolumePermission and launch permission, read and
-//! changed. Accounts by their IDs, organizations and units by their ARNs; never a group, because `all` is everybody.
+//! Who may use a source snapshot or launch from the source image: createVolumePermission and launch
+//! permission, read and changed. Accounts by their IDs, organizations and units by their ARNs;
+//! never a group, because `all` is everybody.
 
 use aws_sdk_ec2::types::{ImageAttributeName, OperationType, SnapshotAttributeName};
 
@@ -49,7 +50,8 @@ impl Aws {
         }
     }
 
-    /// Permits these. Returns the principals that EC2 does not take, such as accounts that do not exist.
+    /// Permits these. Returns the principals that EC2 does not take, such as accounts that do not
+    /// exist.
     pub(super) async fn permit(
         &self,
         site: &Site,
@@ -85,9 +87,9 @@ impl Aws {
         Ok(refused)
     }
 
-    /// Takes the permission away from these, whether EC2 shows them or not: what was just given may not show yet. A resource that
-    /// is gone is open to nobody. Tells whether EC2 took it; where it denies it, and shows none of these, they may never have been given
-    /// it, or not show yet.
+    /// Takes the permission away from these, whether EC2 shows them or not: what was just given may
+    /// not show yet. A resource that is gone is open to nobody. Tells whether EC2 took it; where it
+    /// denies it, and shows none of these, they may never have been given it, or not show yet.
     pub(super) async fn forbid(&self, site: &Site, gone: &Principals) -> Result<bool, Refusal> {
         let refusal = match self.modify(site, &OperationType::Remove, gone).await {
             Ok(()) => return Ok(true),

@@ -1,5 +1,6 @@
-//! Looking at the targets, and asking AWS what it would say, before anything is changed. Every call here reads, or is sent with
-//! `DryRun`. What AWS does not let this function look at is told as unknown, never taken for good.
+//! Looking at the targets, and asking AWS what it would say, before anything is changed. Every call
+//! here reads, or is sent with `DryRun`. What AWS does not let this function look at is told as
+//! unknown, never taken for good.
 
 use aws_sdk_ec2::types::{Filter, Image, ResourceType};
 use futures::stream::{self, StreamExt};
@@ -45,7 +46,8 @@ pub(super) fn answer(said: Result<(), Refusal>) -> Answer {
 impl Aws {
     /// Finds what would stand in the way of a run. `source` is as it was read.
     ///
-    /// Takes the whole state: its targets are looked at one by one, and a key policy names them all.
+    /// Takes the whole state: its targets are looked at one by one, and a key policy names them
+    /// all.
     pub async fn preflight(&self, state: &State, source: &Source) -> Vec<Finding> {
         let run = state.run_ref();
         let mut findings = self.preflight_source(state, source).await;
@@ -147,7 +149,8 @@ impl Aws {
                 Level::Unknown,
                 "NameTaken",
                 format!(
-                    "an image registered a moment ago has the name {name}; its tags may not show yet"
+                    "an image registered a moment ago has the name {name}; its tags may not show \
+                     yet"
                 ),
                 "Ask again in five minutes".to_owned(),
             ),
@@ -160,7 +163,8 @@ impl Aws {
         }
     }
 
-    /// The two calls that make something, as EC2 would judge them: with their tags, which a policy may demand or forbid.
+    /// The two calls that make something, as EC2 would judge them: with their tags, which a policy
+    /// may demand or forbid.
     async fn preflight_calls(&self, visit: &Visit<'_>, source: &Source) -> Vec<Finding> {
         let (run, target, at) = (visit.run, visit.target, &visit.at);
         let mut findings = Vec::new();

@@ -1,6 +1,7 @@
-//! The PresignedUrl of CopySnapshot: proof, for the source Region, that the caller may read the snapshot there. EC2 demands
-//! it of encrypted snapshots on the Query API, and the Rust SDK does not make it. It is a GET of the same action on the
-//! source Region's endpoint, signed with the caller's credentials (EC2 API reference, CopySnapshot, PresignedUrl).
+//! The PresignedUrl of CopySnapshot: proof, for the source Region, that the caller may read the
+//! snapshot there. EC2 demands it of encrypted snapshots on the Query API, and the Rust SDK does
+//! not make it. It is a GET of the same action on the source Region's endpoint, signed with the
+//! caller's credentials (EC2 API reference, CopySnapshot, PresignedUrl).
 
 use std::time::Duration;
 

@@ -54,7 +54,8 @@ where
     }
 }
 
-/// An error and its causes, in their own words. Their debug form would hold the answer itself, and an answer may hold credentials.
+/// An error and its causes, in their own words. Their debug form would hold the answer itself, and
+/// an answer may hold credentials.
 fn in_words(error: &dyn Error) -> String {
     let said = error.to_string();
     match error.source() {
@@ -63,8 +64,9 @@ fn in_words(error: &dyn Error) -> String {
     }
 }
 
-/// AWS's words without what a person does not need: the caller, who is named beside them, and an encoded copy of the whole decision,
-/// hundreds of characters that nobody can read without another call.
+/// AWS's words without what a person does not need: the caller, who is named beside them, and an
+/// encoded copy of the whole decision, hundreds of characters that nobody can read without another
+/// call.
 fn readable(message: &str) -> String {
     let end = message
         .find(" Encoded authorization failure message")

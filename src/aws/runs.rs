@@ -1,4 +1,5 @@
-//! A run's object in the ledger: written when its request is accepted, before anything is opened, and when it ends.
+//! A run's object in the ledger: written when its request is accepted, before anything is opened,
+//! and when it ends.
 
 use std::collections::BTreeSet;
 
@@ -25,8 +26,8 @@ fn overtaken() -> Error {
 }
 
 impl Aws {
-    /// Takes the request in: it joins the run's live attempt, or begins the next, which the state then names. `whole` says that a lasting
-    /// share's request lists everybody who is to have it.
+    /// Takes the request in: it joins the run's live attempt, or begins the next, which the state
+    /// then names. `whole` says that a lasting share's request lists everybody who is to have it.
     pub async fn accept(
         &self,
         state: &mut State,
@@ -92,8 +93,8 @@ impl Aws {
         }))
     }
 
-    /// Takes these, or all, off the lists of a lasting share before they are closed, so that no older `State` opens to them again. The state then
-    /// names the attempt that is live.
+    /// Takes these, or all, off the lists of a lasting share before they are closed, so that no
+    /// older `State` opens to them again. The state then names the attempt that is live.
     pub async fn accept_end(
         &self,
         state: &mut State,
@@ -120,8 +121,8 @@ impl Aws {
         Ok(())
     }
 
-    /// Begins the attempt that takes back what a copying resource has, which the state then names. Returns what the run was before; `None`
-    /// where there is none.
+    /// Begins the attempt that takes back what a copying resource has, which the state then names.
+    /// Returns what the run was before; `None` where there is none.
     pub async fn accept_withdrawal(
         &self,
         state: &mut State,
@@ -169,7 +170,8 @@ impl Aws {
         Ok(runs)
     }
 
-    /// Notes that this run may have copies in the source account, and holds its image for it, so that the sweeper finds them.
+    /// Notes that this run may have copies in the source account, and holds its image for it, so
+    /// that the sweeper finds them.
     pub(super) async fn note_staging(
         &self,
         run: RunRef<'_>,
@@ -202,7 +204,8 @@ impl Aws {
         Ok(Ok(()))
     }
 
-    /// Writes how the run ended. Returns its receipt: everything that was closed since it began, and what it holds still.
+    /// Writes how the run ended. Returns its receipt: everything that was closed since it began,
+    /// and what it holds still.
     pub async fn end_run(&self, of: RunRef<'_>, result: &Value) -> Result<Vec<Value>, Refusal> {
         let attempt = of.attempt();
         let run = self.change_run(of.id, |run| {
@@ -235,7 +238,8 @@ impl Aws {
         Ok(receipt)
     }
 
-    /// What a run has open still, where its image is gone, as the ledger has it. `None` where that is nothing, unless the account is given.
+    /// What a run has open still, where its image is gone, as the ledger has it. `None` where that
+    /// is nothing, unless the account is given.
     pub async fn remains(
         &self,
         run: &str,
@@ -281,7 +285,8 @@ impl Aws {
             }))
     }
 
-    /// Deletes the objects of runs that nobody has changed for long and that hold nothing. Returns how many.
+    /// Deletes the objects of runs that nobody has changed for long and that hold nothing. Returns
+    /// how many.
     pub async fn forget_old_runs(
         &self,
         named: &(dyn Fn(&str) -> bool + Sync),

@@ -1,5 +1,5 @@
-//! Sessions of the copy role in the target accounts: assumed once for each account, narrowed to the run, renewed before
-//! they end. Role chaining limits them to one hour.
+//! Sessions of the copy role in the target accounts: assumed once for each account, narrowed to the
+//! run, renewed before they end. Role chaining limits them to one hour.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +50,8 @@ impl Sessions {
 
 impl Aws {
     /// Returns a session of the copy role in this target. Takes the whole state: the session policy
-    /// names the keys and Regions of all targets in the account, and is made only when it is needed.
+    /// names the keys and Regions of all targets in the account, and is made only when it is
+    /// needed.
     pub(super) async fn session(
         &self,
         state: &State,
@@ -118,7 +119,8 @@ impl Aws {
         }
     }
 
-    /// To be called when a session's credentials were refused, so that the next command gets new ones.
+    /// To be called when a session's credentials were refused, so that the next command gets new
+    /// ones.
     pub(super) fn forget_session(&self, target: &TargetState) {
         let role = target
             .role_name

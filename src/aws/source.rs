@@ -12,7 +12,8 @@ use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::source::{Source, SourceSnapshot};
 
 impl Aws {
-    /// The image with all that a copy needs to know. `SourceNotFound` if this account owns no such image.
+    /// The image with all that a copy needs to know. `SourceNotFound` if this account owns no such
+    /// image.
     pub async fn read_source(&self, id: &ImageId, region: &Region) -> Result<Source, Error> {
         // Whose account this is, only the image's owner tells.
         let actor = Actor {
@@ -55,7 +56,8 @@ impl Aws {
         })
     }
 
-    /// Asks KMS which of the source's keys are AWS-managed, which can never be shared, and which nobody can use at present.
+    /// Asks KMS which of the source's keys are AWS-managed, which can never be shared, and which
+    /// nobody can use at present.
     pub async fn read_keys(&self, source: &mut Source, region: &Region) -> Result<(), Error> {
         let actor = Actor {
             account: source.owner.to_string(),
@@ -99,7 +101,8 @@ impl Aws {
         });
         match owner {
             Some(owner) => Error::SourceNotFound(format!(
-                "{id} in {region} belongs to account {owner}; only the owner can share an image's snapshots: copy it into this account, or run the function there"
+                "{id} in {region} belongs to account {owner}; only the owner can share an image's \
+                 snapshots: copy it into this account, or run the function there"
             )),
             None => Error::SourceNotFound(format!(
                 "there is no {id} in {region} in this account; check the ID, and SourceRegion"

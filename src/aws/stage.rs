@@ -1,5 +1,6 @@
-//! Copies of the source in its own account, under a key that can be shared. The ledger says, before the first is made, that the run
-//! may have some; whoever closes the source, the sweeper too, finds them by their tags.
+//! Copies of the source in its own account, under a key that can be shared. The ledger says, before
+//! the first is made, that the run may have some; whoever closes the source, the sweeper too, finds
+//! them by their tags.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +20,9 @@ use crate::ledger::{Attempt, Run};
 use crate::source::Source;
 use crate::state::{RunRef, State};
 
-/// The image that this snapshot of the caller's was staged for; `None` for any other. No target is ever in the source account, so what
-/// says that it was copied from the account it is in can be nothing else.
+/// The image that this snapshot of the caller's was staged for; `None` for any other. No target is
+/// ever in the source account, so what says that it was copied from the account it is in can be
+/// nothing else.
 fn staged_from(owner: &str, tags: &BTreeMap<String, String>) -> Option<ImageId> {
     let is_own = tags.get(tag::SOURCE_ACCOUNT).is_some_and(|of| of == owner);
     let image = tags.get(tag::SOURCE_IMAGE).filter(|_| is_own)?;
@@ -141,7 +143,8 @@ impl Aws {
         }
     }
 
-    /// The same for an attempt that ends: where another has followed it meanwhile, that one uses them, and deletes them.
+    /// The same for an attempt that ends: where another has followed it meanwhile, that one uses
+    /// them, and deletes them.
     pub(super) async fn delete_staged_by(&self, run: &Run, attempt: &Attempt) -> Left {
         match self.run_record(&run.run).await {
             Ok(Some(now)) if now.has_followed(attempt) => Left::new(),
@@ -150,7 +153,8 @@ impl Aws {
         }
     }
 
-    /// Deletes all copies in the source account that bear the run's tags. Nobody has them open any more.
+    /// Deletes all copies in the source account that bear the run's tags. Nobody has them open any
+    /// more.
     pub(super) async fn delete_staged(&self, run: &Run) -> Left {
         let of_run = |refusal: Refusal| vec![(format!("run {}", run.run), refusal)];
         let places = (
@@ -174,7 +178,8 @@ impl Aws {
         let staged = found
             .iter()
             .filter(|s| is_staged_by(&run.run, account.as_str(), image.as_ref(), s));
-        // What was deleted a moment ago may be listed still, and has no tags by which a policy would allow to delete it.
+        // What was deleted a moment ago may be listed still, and has no tags by which a policy
+        // would allow to delete it.
         let ids: Vec<SnapshotId> = staged
             .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
             .filter(|id| !self.deleted().contains(id))

@@ -6,7 +6,8 @@ use crate::error::Refusal;
 use crate::ledger::{Attempt, Record, Run};
 
 impl Aws {
-    /// Closes everything that an attempt holds whose work is over, and deletes what it copied in the source account.
+    /// Closes everything that an attempt holds whose work is over, and deletes what it copied in
+    /// the source account.
     pub async fn close_over(&self, run: &Run, attempt: &Attempt) -> Result<ClosedAttempt, Refusal> {
         let run = self
             .announce_end(attempt)
@@ -15,7 +16,8 @@ impl Aws {
         Ok(self.close_attempt(&run, attempt, false).await)
     }
 
-    /// Finishes the closings of one resource that their processes left half-way, and takes off a lock that one left.
+    /// Finishes the closings of one resource that their processes left half-way, and takes off a
+    /// lock that one left.
     pub async fn finish_half_closed(&self, record: &Record) -> Result<Vec<Attempt>, Refusal> {
         let Some(site) = record.site() else {
             return Ok(Vec::new());

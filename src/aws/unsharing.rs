@@ -1,5 +1,5 @@
-//! Ending a lasting share with those who are no longer to have it: whom the run holds open is read from the records, and closed as
-//! [`super::closing`] does.
+//! Ending a lasting share with those who are no longer to have it: whom the run holds open is read
+//! from the records, and closed as [`super::closing`] does.
 
 use std::collections::BTreeSet;
 
@@ -100,8 +100,8 @@ impl Aws {
         Ok(closed)
     }
 
-    /// What a key has of the run for those who stay, but in a way that the request names no more: grants to roles that are off its
-    /// list, grants beside statements, or the other way round.
+    /// What a key has of the run for those who stay, but in a way that the request names no more:
+    /// grants to roles that are off its list, grants beside statements, or the other way round.
     async fn settle_key(
         &self,
         run: &Run,
@@ -137,7 +137,8 @@ impl Aws {
         let asked_for = |word: &str| roles.iter().any(|role| role.in_grant_name() == word);
         let is_gone = |name: &str| match name.split_once('/') {
             None => ends.by_key_access(KeyAccess::Grant, name),
-            // One that was made there for a service-linked role; only a request that is the whole list takes it from those who stay.
+            // One that was made there for a service-linked role; only a request that is the whole
+            // list takes it from those who stay.
             Some((who, role)) => ends.by_launch_grants(who) || (share.only && !asked_for(role)),
         };
         let site = KeySite {

@@ -1,5 +1,6 @@
-//! The proof that nothing stayed open (rule 5 of [`crate::ledger`]): what was closed a quarter of an hour ago is read again, when no
-//! process can be under way any more and AWS shows everything; what nobody holds is taken away, and what was found is in the receipt.
+//! The proof that nothing stayed open (rule 5 of [`crate::ledger`]): what was closed a quarter of
+//! an hour ago is read again, when no process can be under way any more and AWS shows everything;
+//! what nobody holds is taken away, and what was found is in the receipt.
 
 use super::Aws;
 use super::closing::Left;
@@ -79,8 +80,8 @@ impl Aws {
         let mut seen = match &site.resource {
             Resource::Key(key) => self.verify_key(run, attempt, site, key, record).await?,
             Resource::Image(_) if run.kind == Kind::Copy => {
-                // The image was held for copies in the source account, of which one may have shown late. A later attempt that holds it too uses
-                // them, and deletes them.
+                // The image was held for copies in the source account, of which one may have shown
+                // late. A later attempt that holds it too uses them, and deletes them.
                 let later = record
                     .attempts_of(&run.run, true)
                     .into_iter()

@@ -1,4 +1,5 @@
-//! How a run begins, whoever asked: the source is read, the request completed and refused if need be, and planned.
+//! How a run begins, whoever asked: the source is read, the request completed and refused if need
+//! be, and planned.
 
 use tracing::info;
 
@@ -40,7 +41,8 @@ pub enum Beginning {
     Answer(Answer),
 }
 
-/// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's request is its whole list.
+/// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's
+/// request is its whole list.
 pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Result<Begun, Error> {
     let source = aws
         .read_source(&request.source_image, &request.source_region)
@@ -81,8 +83,9 @@ pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Re
     })
 }
 
-/// Takes the request into the ledger, before anything is opened: from then on the state names an attempt of its run, which opens what
-/// the ledger lists and nothing else. `whole` says that the request of a lasting share lists everybody who is to have it.
+/// Takes the request into the ledger, before anything is opened: from then on the state names an
+/// attempt of its run, which opens what the ledger lists and nothing else. `whole` says that the
+/// request of a lasting share lists everybody who is to have it.
 pub async fn accept(
     aws: &Aws,
     begun: &mut Begun,
@@ -114,7 +117,8 @@ fn gone(state: &State) -> Option<Principals> {
     Some(accounts.chain(audience).collect())
 }
 
-/// Nobody launches from an image that is gone, but its snapshots and keys may still be open: all that the run gave is taken back.
+/// Nobody launches from an image that is gone, but its snapshots and keys may still be open: all
+/// that the run gave is taken back.
 async fn begin_with_remains(
     aws: &Aws,
     request: Request,
@@ -142,7 +146,8 @@ async fn begin_with_remains(
 pub fn run_of(words: &serde_json::Value, request: &Request) -> String {
     let whole = match request.mode {
         Mode::Copy => digest([words.to_string().as_str(), request.source_region.as_str()]),
-        // One lasting share of an image for all calls, so that what one call shared another can take back.
+        // One lasting share of an image for all calls, so that what one call shared another can
+        // take back.
         Mode::Share => digest([
             "share",
             request.source_image.as_str(),
@@ -206,7 +211,8 @@ async fn begin_copy(
     }
     if resource.request_type == RequestType::Update {
         let old = Request::parse_as(mode_of(resource), &resource.old_properties, defaults);
-        // A changed image is a new physical resource: CloudFormation deletes the old one by an event of its own.
+        // A changed image is a new physical resource: CloudFormation deletes the old one by an
+        // event of its own.
         if let Ok(old) = old
             && old.source_image == begun.request.source_image
         {
@@ -225,7 +231,8 @@ async fn begin_copy(
     Ok(begun)
 }
 
-/// Whether an update asks for copies under another name, or another key where there are some already.
+/// Whether an update asks for copies under another name, or another key where there are some
+/// already.
 fn renews(new: &Request, old: &Request) -> bool {
     let rekeyed = |t: &Target| {
         let mut before = old.targets.iter();
@@ -257,7 +264,8 @@ fn retags(new: &Request, old: &Request) -> Option<Retag> {
     retag.filter(|_| both_copy)
 }
 
-/// The targets of a resource whose copies an update takes away: those off the list, and all where copies become a share.
+/// The targets of a resource whose copies an update takes away: those off the list, and all where
+/// copies become a share.
 fn no_longer_wanted(new: &Request, old: Request) -> Vec<Target> {
     let on_delete = match new.mode {
         Mode::Copy => new.on_delete,
@@ -273,7 +281,8 @@ fn no_longer_wanted(new: &Request, old: Request) -> Vec<Target> {
     old.targets.into_iter().filter(|t| !kept(t)).collect()
 }
 
-/// What never existed is deleted already; what remains of a run at the source is closed in any case.
+/// What never existed is deleted already; what remains of a run at the source is closed in any
+/// case.
 async fn begin_delete(
     aws: &Aws,
     resource: &CustomResource,
@@ -292,7 +301,8 @@ async fn begin_delete(
     };
     let run = resource.run_id(&request.source_image);
     if id != physical_id(&run) {
-        // Where CloudFormation never had an answer, the ID is its own: the run follows from the resource all the same.
+        // Where CloudFormation never had an answer, the ID is its own: the run follows from the
+        // resource all the same.
         if is_ours(&id) || !aws.knows_run(&run).await? {
             return nothing();
         }
@@ -302,7 +312,8 @@ async fn begin_delete(
     let mut state = match (request.mode, request.on_delete) {
         (Mode::Share, _) => plan::unshare_all(&request, place, &run, now),
         (Mode::Copy, OnDelete::Retain) => {
-            // The records in the ledger name whom to close. Members that can be listed are told in the reply.
+            // The records in the ledger name whom to close. Members that can be listed are told in
+            // the reply.
             if let Some(audience) = &request.audience
                 && let Ok(members) = aws.members(audience, true, &place.account_id).await
                 && let Ok(whole) = request
@@ -351,7 +362,8 @@ fn is_ours(id: &str) -> bool {
     run.is_some_and(|run| run.len() == 16 && run.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// A worker for an earlier event notices before the next thing it makes; what it is making meanwhile shows by then.
+/// A worker for an earlier event notices before the next thing it makes; what it is making
+/// meanwhile shows by then.
 fn wait_for_the_overtaken(state: &mut State, now: i64) {
     for target in &mut state.targets {
         if target.phase == TargetPhase::Removing {

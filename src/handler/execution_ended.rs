@@ -1,5 +1,6 @@
-//! An execution of the state machine that ended badly: one that was stopped, or whose time was up, has concluded nothing. Who waits for it is
-//! told, its targets are tidied, and what it holds open is closed.
+//! An execution of the state machine that ended badly: one that was stopped, or whose time was up,
+//! has concluded nothing. Who waits for it is told, its targets are tidied, and what it holds open
+//! is closed.
 
 use serde_json::Value;
 use tracing::warn;

@@ -1,6 +1,7 @@
-//! The source again, at the begin of each call that goes on with a state. An image that is gone is no error of the call, and neither is
-//! one that AWS does not tell of: both are for each target to fail by, and be cleaned up after. Whoever hands in a state has
-//! something open, and must get to its end.
+//! The source again, at the begin of each call that goes on with a state. An image that is gone is
+//! no error of the call, and neither is one that AWS does not tell of: both are for each target to
+//! fail by, and be cleaned up after. Whoever hands in a state has something open, and must get to
+//! its end.
 
 use tracing::warn;
 
@@ -22,8 +23,8 @@ pub enum Again {
     Later(u32),
 }
 
-/// Reads the source; where AWS does not tell, again, inside for as long as the budget's patience lasts, and in later calls. In the
-/// end the run is given up, and goes on without the source.
+/// Reads the source; where AWS does not tell, again, inside for as long as the budget's patience
+/// lasts, and in later calls. In the end the run is given up, and goes on without the source.
 pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again {
     // Handed in from outside: nothing it says of the world is taken for granted.
     state.not_ahead_of(aws.now());
@@ -78,7 +79,8 @@ async fn read(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Er
         Ok(source) => {
             let there = &state.source;
             let snapshots = source.snapshots.iter().map(|s| &s.id);
-            // Keys too: a snapshot's key never changes, and a state may come from anybody who may call.
+            // Keys too: a snapshot's key never changes, and a state may come from anybody who may
+            // call.
             let same = snapshots.eq(&there.snapshots)
                 && source.keys() == there.keys
                 && source.owner == there.account_id;
@@ -98,8 +100,9 @@ async fn read(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Er
     }
 }
 
-/// What is copied in the source's own account, as it is now: which of the keys are AWS-managed, KMS tells, and which copies there are,
-/// their tags. A state may come from anybody who may call, and what it names would be shared.
+/// What is copied in the source's own account, as it is now: which of the keys are AWS-managed, KMS
+/// tells, and which copies there are, their tags. A state may come from anybody who may call, and
+/// what it names would be shared.
 async fn read_staged(
     aws: &Aws,
     state: &mut State,

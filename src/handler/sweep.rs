@@ -1,5 +1,6 @@
-//! The sweeper: reads the ledger, closes what outlived its run, finishes closings that stopped half-way, and verifies those of a quarter of
-//! an hour ago. A run that an execution works on is over when the execution is; any other when no copy can last that long.
+//! The sweeper: reads the ledger, closes what outlived its run, finishes closings that stopped
+//! half-way, and verifies those of a quarter of an hour ago. A run that an execution works on is
+//! over when the execution is; any other when no copy can last that long.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,7 +131,10 @@ impl Handler {
         for attempt in record.closed.keys() {
             if let Some(seen) = aws.verify_closed(&record, attempt).await? {
                 if !seen.open.is_empty() {
-                    warn!(resource, attempt = %attempt, open = ?seen.open, "was open still, and is closed now");
+                    warn!(
+                        resource, attempt = %attempt, open = ?seen.open,
+                        "was open still, and is closed now"
+                    );
                 }
                 swept
                     .verified
@@ -155,7 +159,8 @@ impl Handler {
         };
         let workers = run.workers(attempt);
         if workers.closing {
-            // Whoever began to close it, or followed it, may be at it for as long as a process lives.
+            // Whoever began to close it, or followed it, may be at it for as long as a process
+            // lives.
             let since = run.closing_since.unwrap_or(run.since);
             return Ok(aws.now().saturating_sub(since) < LONGEST_LIFE);
         }

@@ -1,5 +1,5 @@
-//! Whom a run lets use a source key, as statements of the key's policy, and read back from them. As little as EC2 needs for what it
-//! does in their name:
+//! Whom a run lets use a source key, as statements of the key's policy, and read back from them. As
+//! little as EC2 needs for what it does in their name:
 //!
 //! | statement | allows | only |
 //! |---|---|---|
@@ -8,8 +8,9 @@
 //! | `…Grant` | `kms:CreateGrant` | through EC2 there, and for an AWS resource: the volume |
 //! | `…GrantRoles` | `kms:CreateGrant` directly: Auto Scaling's grant is made from the account of the group | for launching, to the service-linked roles asked for, with what they need |
 //!
-//! Accounts are the principals, and roles stand in a condition: a policy that names a role is refused where the role does not exist,
-//! and forgets it when it is made anew. `…Members` are the same for an organisation or its units.
+//! Accounts are the principals, and roles stand in a condition: a policy that names a role is
+//! refused where the role does not exist, and forgets it when it is made anew. `…Members` are the
+//! same for an organisation or its units.
 
 use std::collections::BTreeSet;
 
@@ -125,7 +126,8 @@ impl Access {
         self.accounts.is_empty() && !self.has_members()
     }
 
-    /// Reads what statements of a run say. What is in none of its forms, because somebody changed it, is left out.
+    /// Reads what statements of a run say. What is in none of its forms, because somebody changed
+    /// it, is left out.
     pub fn read(statements: &[&Value]) -> Self {
         let mut access = Self::default();
         for statement in statements {

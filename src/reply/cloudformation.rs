@@ -1,5 +1,6 @@
-//! The answer to CloudFormation: a body of at most 4,096 bytes, PUT to the ResponseURL with an empty Content-Type (any other
-//! breaks the URL's signature). Source: CloudFormation user guide, custom resource response objects.
+//! The answer to CloudFormation: a body of at most 4,096 bytes, PUT to the ResponseURL with an
+//! empty Content-Type (any other breaks the URL's signature). Source: CloudFormation user guide,
+//! custom resource response objects.
 
 use std::time::Duration;
 
@@ -67,7 +68,8 @@ impl Answer {
         }
     }
 
-    /// The body. What does not fit is left out of Data: first the whole list, then single images from the end.
+    /// The body. What does not fit is left out of Data: first the whole list, then single images
+    /// from the end.
     pub fn body(&self, to: &CustomResource) -> String {
         let mut data = self.data.clone();
         loop {
@@ -124,8 +126,8 @@ fn data(state: &State) -> Map<String, Value> {
     data
 }
 
-/// The list for a stack's outputs: an attribute that is not there would fail the whole stack, so it is always there, cut if need
-/// be behind a whole entry.
+/// The list for a stack's outputs: an attribute that is not there would fail the whole stack, so it
+/// is always there, cut if need be behind a whole entry.
 fn as_many_as_fit(list: &[String]) -> String {
     let mut text = String::new();
     for (n, entry) in list.iter().enumerate() {
@@ -204,7 +206,8 @@ fn unseen(state: &State) -> String {
     said.collect()
 }
 
-/// PUTs the answer, with a few tries until `by`. Errors never name the URL: who knows it can forge the answer.
+/// PUTs the answer, with a few tries until `by`. Errors never name the URL: who knows it can forge
+/// the answer.
 pub async fn put(answer: &Answer, to: &CustomResource, by: Instant) -> Result<(), Error> {
     let Some(url) = &to.response_url else {
         return Err(Error::invalid(
@@ -253,7 +256,8 @@ pub async fn put(answer: &Answer, to: &CustomResource, by: Instant) -> Result<()
         );
     }
     Err(Error::Internal(format!(
-        "CloudFormation did not take the answer for {} ({said}); unless the event comes again, the stack will time out",
+        "CloudFormation did not take the answer for {} ({said}); unless the event comes again, the \
+         stack will time out",
         to.logical_resource_id
     )))
 }

@@ -1,4 +1,5 @@
-//! The words of a notification: what a person reads in the mail, so that nobody has to open a log for it.
+//! The words of a notification: what a person reads in the mail, so that nobody has to open a log
+//! for it.
 
 use std::fmt::Write;
 
@@ -78,7 +79,10 @@ pub fn of(state: &State) -> Value {
 
 /// Of an execution that had no run.
 pub fn of_nothing(status: &str, said: &str) -> Value {
-    json!({"Subject": ascii(&format!("amiferry {status}")), "Message": format!("amiferry {status}: {said}")})
+    json!({
+        "Subject": ascii(&format!("amiferry {status}")),
+        "Message": format!("amiferry {status}: {said}"),
+    })
 }
 
 fn ascii(text: &str) -> String {

@@ -1,5 +1,5 @@
-//! What closing takes away on a key: the run's grants, its statements in the key's policy, and the grants that the targets' own principals
-//! made by virtue of the run's.
+//! What closing takes away on a key: the run's grants, its statements in the key's policy, and the
+//! grants that the targets' own principals made by virtue of the run's.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen, Site};
 use crate::state::SHOWN_WITHIN;
 
 impl Aws {
-    /// Takes away on a key what the record as written allows. Also returns when all of the run's grants will show (Unix seconds), if
-    /// not all do.
+    /// Takes away on a key what the record as written allows. Also returns when all of the run's
+    /// grants will show (Unix seconds), if not all do.
     pub(super) async fn take_away_key(
         &self,
         run: &Run,
@@ -41,7 +41,8 @@ impl Aws {
             let closing = &record.closing[attempt];
             let alone = record.of_nobody_else(&take);
             let children = child_grants(&listed, &alone, closing.opened, &run.run);
-            // An instance may live by one; and where members of an organization are let in, it may be by that.
+            // An instance may live by one; and where members of an organization are let in, it may
+            // be by that.
             let spared = run.kind == Kind::Share || record.holds_audience();
             seen.child_grants = self
                 .revoke_children(&key_site, children, spared)
@@ -61,7 +62,8 @@ impl Aws {
         Ok((seen, again_at))
     }
 
-    /// Reads a key again a quarter of an hour after its closing, and takes away what nobody holds. A child grant is only told.
+    /// Reads a key again a quarter of an hour after its closing, and takes away what nobody holds.
+    /// A child grant is only told.
     pub(in super::super) async fn verify_key(
         &self,
         run: &Run,
@@ -105,7 +107,8 @@ impl Aws {
         Ok(had_one)
     }
 
-    /// Revokes grants that the targets' own principals made, if the key's owner may. Returns what became of each, in words.
+    /// Revokes grants that the targets' own principals made, if the key's owner may. Returns what
+    /// became of each, in words.
     async fn revoke_children(
         &self,
         site: &KeySite<'_>,

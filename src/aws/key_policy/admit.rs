@@ -1,5 +1,5 @@
-//! Letting targets in by policy, and finding out whom KMS does not know: one account that does not exist spoils the policy for all, and
-//! KMS does not say which.
+//! Letting targets in by policy, and finding out whom KMS does not know: one account that does not
+//! exist spoils the policy for all, and KMS does not say which.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,8 @@ pub struct Admitted {
 }
 
 impl Aws {
-    /// Puts the statements for these targets, beside those let in before, into the policies of all source keys.
+    /// Puts the statements for these targets, beside those let in before, into the policies of all
+    /// source keys.
     pub(in crate::aws) async fn admit(&self, parties: &Parties<'_>, targets: &[usize]) -> Admitted {
         let mut admitted = Admitted::default();
         let editor = Editor::of(parties.run());

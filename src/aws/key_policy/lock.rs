@@ -1,5 +1,6 @@
-//! The lock on a key's policy: the `Edit` of the key's record in the ledger. Whoever died with it loses it after two minutes, in which no
-//! write of his can still be under way: he writes within one minute of taking it, and a call lasts for fifty seconds at most.
+//! The lock on a key's policy: the `Edit` of the key's record in the ledger. Whoever died with it
+//! loses it after two minutes, in which no write of his can still be under way: he writes within
+//! one minute of taking it, and a call lasts for fifty seconds at most.
 
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ impl Aws {
         Err(editor.refused(key, "KeyPolicyChanging", message))
     }
 
-    /// Notes that the policy may have statements of a run, where it has them without this project's having locked it.
+    /// Notes that the policy may have statements of a run, where it has them without this project's
+    /// having locked it.
     pub(super) async fn note_edited(&self, editor: &Editor, key: &str) -> Result<(), Refusal> {
         let region = editor.region_of(key);
         self.change_record(key, |record| {

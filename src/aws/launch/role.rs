@@ -1,5 +1,5 @@
-//! Service-linked roles that are not there: made where that was asked for. IAM is global and knows a new role at once; KMS, in each
-//! Region, only a little later.
+//! Service-linked roles that are not there: made where that was asked for. IAM is global and knows
+//! a new role at once; KMS, in each Region, only a little later.
 
 use crate::aws::visit::Visit;
 use crate::aws::{Actor, Aws, refusal};
@@ -59,7 +59,8 @@ impl Aws {
     }
 }
 
-/// `InvalidInput` says many things; this one in the words "Service role name … has been taken in this account".
+/// `InvalidInput` says many things; this one in the words "Service role name … has been taken in
+/// this account".
 fn is_taken(refusal: &Refusal) -> bool {
     refusal.code.starts_with("InvalidInput") && refusal.message.contains("has been taken")
 }

@@ -1,5 +1,5 @@
-//! Grants to launch that nobody needs any more: those named by us on a key of a target under which no copy stands, or for a role that an
-//! update took off the list.
+//! Grants to launch that nobody needs any more: those named by us on a key of a target under which
+//! no copy stands, or for a role that an update took off the list.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ use crate::ids::SnapshotId;
 use crate::ledger::needs_launch;
 
 impl Aws {
-    /// The keys under which these copies and further ones of this target may be. Asked before the copies go, because they tell it best: an
-    /// alias may have moved since.
+    /// The keys under which these copies and further ones of this target may be. Asked before the
+    /// copies go, because they tell it best: an alias may have moved since.
     pub(in crate::aws) async fn keys_of(
         &self,
         visit: &Visit<'_>,
@@ -44,8 +44,8 @@ impl Aws {
         Ok(keys)
     }
 
-    /// Revokes them on these keys, but where a copy stands other than those just deleted, which may still be listed. Returns the keys that
-    /// are left with a grant.
+    /// Revokes them on these keys, but where a copy stands other than those just deleted, which may
+    /// still be listed. Returns the keys that are left with a grant.
     pub(in crate::aws) async fn revoke_unneeded(
         &self,
         visit: &Visit<'_>,
@@ -81,8 +81,9 @@ impl Aws {
         Ok(left)
     }
 
-    /// Revokes the grants on a target's own key of the roles that an update took off the list, but where another run asks for them or
-    /// may: copies of a run that the ledger does not have may be in use.
+    /// Revokes the grants on a target's own key of the roles that an update took off the list, but
+    /// where another run asks for them or may: copies of a run that the ledger does not have may be
+    /// in use.
     pub(super) async fn end_launches(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
         let (run, target) = (visit.run, visit.target);
         if run.share().is_some() || run.order.ended_roles.is_empty() {

@@ -1,5 +1,5 @@
-//! Whether a target lets its people launch images of the source account: Allowed AMIs. One's own images, and so copies, are always
-//! allowed (EC2 user guide, Allowed AMIs).
+//! Whether a target lets its people launch images of the source account: Allowed AMIs. One's own
+//! images, and so copies, are always allowed (EC2 user guide, Allowed AMIs).
 
 use aws_sdk_ec2::types::{ImageCriterion, ImageWatermarkFilterResponse};
 
@@ -44,7 +44,8 @@ impl Aws {
         };
         let told = match meets {
             Meets::Perhaps => {
-                "has only criteria that cannot be decided here (scan results are Amazon Inspector's, and of an age limit the last day is not documented) for images"
+                "has only criteria that cannot be decided here (scan results are Amazon \
+                 Inspector's, and of an age limit the last day is not documented) for images"
             }
             _ => "has no criterion that allows this image",
         };
@@ -53,7 +54,8 @@ impl Aws {
             settings.state().unwrap_or_default()
         );
         let remedy = format!(
-            "In account {}, Region {}: add {owner} to the image providers of a criterion of Allowed AMIs, and see what else it demands; or use Mode: Copy",
+            "In account {}, Region {}: add {owner} to the image providers of a criterion of \
+             Allowed AMIs, and see what else it demands; or use Mode: Copy",
             target.account_id, target.region
         );
         Some(Finding::of_target(
@@ -118,7 +120,8 @@ fn meets(criterion: &ImageCriterion, source: &Source, now: i64) -> Meets {
     all.into_iter().min().unwrap_or(Meets::Yes)
 }
 
-/// Whether no more than these days have passed. EC2 does not say how it counts the day that has begun.
+/// Whether no more than these days have passed. EC2 does not say how it counts the day that has
+/// begun.
 fn within(days: Option<i32>, since: Option<i64>, now: i64) -> Meets {
     let Some(days) = days.map(i64::from) else {
         return Meets::Yes;
@@ -131,7 +134,8 @@ fn within(days: Option<i32>, since: Option<i64>, now: i64) -> Meets {
     }
 }
 
-/// An image that is not deprecated, or not yet, meets every such limit; a limit of 0 allows no other.
+/// An image that is not deprecated, or not yet, meets every such limit; a limit of 0 allows no
+/// other.
 fn deprecated(days: Option<i32>, since: Option<i64>, now: i64) -> Meets {
     match since {
         Some(since) if since <= now && days == Some(0) => Meets::No,

@@ -1,5 +1,5 @@
-//! Whether the copy role may use the keys. The copy's own use of them is EC2's, later and unseen, so the policies are asked: the
-//! role's by IAM's simulator, the key's by reading it.
+//! Whether the copy role may use the keys. The copy's own use of them is EC2's, later and unseen,
+//! so the policies are asked: the role's by IAM's simulator, the key's by reading it.
 
 use aws_sdk_iam::types::PolicyEvaluationDecisionType::Allowed;
 use aws_sdk_iam::types::{
@@ -16,8 +16,9 @@ use crate::kms::{COPYING, via_ec2};
 use crate::preflight::key_policy::impossible;
 use crate::preflight::{Finding, Level};
 
-/// Whether the role's own policies, its boundary and its organization allow it. For another account's key the whole decision is that
-/// of both accounts, and the simulator does not see the key's policy: each kind of policy is read by itself.
+/// Whether the role's own policies, its boundary and its organization allow it. For another
+/// account's key the whole decision is that of both accounts, and the simulator does not see the
+/// key's policy: each kind of policy is read by itself.
 fn allows(result: &EvaluationResult) -> bool {
     let organization = result.organizations_decision_detail();
     let boundary = result.permissions_boundary_decision_detail();
@@ -63,14 +64,22 @@ impl Aws {
                     Level::Error,
                     "RolePolicy",
                     target,
-                    format!("the policies of the role do not allow {} on {key} in {region}", denied.join(", ")),
                     format!(
-                        "In account {}: allow {} {} on {key}; if it is allowed, look for a permissions boundary, or for a service control policy that denies the Region {region}",
-                        target.account_id, target.role_name, denied.join(", ")
+                        "the policies of the role do not allow {} on {key} in {region}",
+                        denied.join(", ")
+                    ),
+                    format!(
+                        "In account {}: allow {} {} on {key}; if it is allowed, look for a \
+                         permissions boundary, or for a service control policy that denies the \
+                         Region {region}",
+                        target.account_id,
+                        target.role_name,
+                        denied.join(", ")
                     ),
                 )),
                 Err(refusal) => {
-                    findings.push(unseen("RolePolicy", target, &refusal, "iam:SimulatePrincipalPolicy on itself"));
+                    let action = "iam:SimulatePrincipalPolicy on itself";
+                    findings.push(unseen("RolePolicy", target, &refusal, action));
                     break;
                 }
             }
@@ -81,7 +90,8 @@ impl Aws {
         findings
     }
 
-    /// Those of the actions that this role's policies, its boundary and its organisation do not allow on this key when EC2 asks for it.
+    /// Those of the actions that this role's policies, its boundary and its organisation do not
+    /// allow on this key when EC2 asks for it.
     pub(super) async fn simulated(
         &self,
         actor: &Actor,
@@ -174,7 +184,11 @@ impl Aws {
                 "TargetKeyPolicy",
                 target,
                 format!("the policy of {key} lets neither the account nor {role} do {denied}"),
-                format!("In account {account}: add a statement to the policy of {key} that allows {} {denied}", role.arn(partition, account)),
+                format!(
+                    "In account {account}: add a statement to the policy of {key} that allows {} \
+                     {denied}",
+                    role.arn(partition, account)
+                ),
             )
         })
     }

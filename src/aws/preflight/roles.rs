@@ -64,7 +64,8 @@ fn how_to_make(role: &ServiceLinkedRole, target: &TargetState) -> String {
         .suffix()
         .map(|suffix| format!(" --custom-suffix {suffix}"));
     format!(
-        "In account {}: aws iam create-service-linked-role --aws-service-name {}{}; or give the request CreateServiceLinkedRoles: true",
+        "In account {}: aws iam create-service-linked-role --aws-service-name {}{}; or give the \
+         request CreateServiceLinkedRoles: true",
         target.account_id,
         role.service(),
         suffix.unwrap_or_default()

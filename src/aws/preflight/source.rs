@@ -79,7 +79,8 @@ impl Aws {
         refused("ShareSnapshots", run, said)
     }
 
-    /// The copy in the source account under a key that can be shared, where the request asks for it.
+    /// The copy in the source account under a key that can be shared, where the request asks for
+    /// it.
     async fn preflight_staging(&self, run: RunRef<'_>, source: &Source) -> Option<Finding> {
         let key = run.order.reencrypt_key.as_ref()?;
         let under = source.under(&run.source.managed_keys);
@@ -128,13 +129,15 @@ impl Aws {
     /// Whether the ledger can be read: without it nothing is opened.
     async fn preflight_ledger(&self, run: RunRef<'_>) -> Option<Finding> {
         let refusal = self.run_record(run.id).await.err()?;
-        let remedy = "Set AMIFERRY_BUCKET to the stack's bucket, and allow the function's role s3:GetObject, s3:PutObject and s3:DeleteObject on \
+        let remedy = "Set AMIFERRY_BUCKET to the stack's bucket, and allow the function's role \
+                      s3:GetObject, s3:PutObject and s3:DeleteObject on \
                       its objects and s3:ListBucket on it";
         Some(of_refusal("Ledger", run, &refusal, remedy.to_owned()))
     }
 
-    /// Whether the function may make the grants: KMS judges a dry run as it would the call. A copy role that does not exist is no word
-    /// about the grant, and assuming it finds it: the next target is asked about.
+    /// Whether the function may make the grants: KMS judges a dry run as it would the call. A copy
+    /// role that does not exist is no word about the grant, and assuming it finds it: the next
+    /// target is asked about.
     async fn preflight_grants(
         &self,
         run: RunRef<'_>,
@@ -173,7 +176,8 @@ impl Aws {
         said.map_err(|e| refusal("CreateGrant", &actor.at(&region), key, &e))
     }
 
-    /// Whether the policies can be read and hold what is to be put in. Writing has no dry run: IAM is asked instead.
+    /// Whether the policies can be read and hold what is to be put in. Writing has no dry run: IAM
+    /// is asked instead.
     async fn preflight_policies(&self, state: &State) -> Vec<Finding> {
         let (run, target) = (state.run_ref(), state.targets.first());
         let mut findings = Vec::new();
@@ -202,7 +206,8 @@ impl Aws {
         key: &str,
     ) -> Option<Finding> {
         let unknown = |said: String| {
-            let remedy = "To have it looked at whether PutKeyPolicy is allowed, allow the function's role iam:SimulatePrincipalPolicy on itself";
+            let remedy = "To have it looked at whether PutKeyPolicy is allowed, allow the \
+                          function's role iam:SimulatePrincipalPolicy on itself";
             Some(at_source(
                 Level::Unknown,
                 "SourceKeyPolicy",

@@ -1,4 +1,5 @@
-//! What goes from one call of the state machine to the next: in the reply where it is small, in the bucket where it is not.
+//! What goes from one call of the state machine to the next: in the reply where it is small, in the
+//! bucket where it is not.
 
 use serde_json::{Value, json};
 
@@ -14,7 +15,8 @@ const INLINE: usize = 60_000;
 const INLINE_PARTS: usize = 20_000;
 
 impl Handler {
-    /// The parts of those targets that are still on their way; without any there is nothing but to conclude.
+    /// The parts of those targets that are still on their way; without any there is nothing but to
+    /// conclude.
     pub(super) async fn parts_of(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
         let going = (0..state.targets.len()).filter(|&i| !state.targets[i].phase.is_terminal());
         let parts: Vec<Value> = going.map(|i| json!({"State": state.part(i)})).collect();
@@ -127,7 +129,12 @@ impl Handler {
             aws.keep(bucket, &key, told["Result"].to_string().into_bytes())
                 .await?;
             let at = json!({"Bucket": bucket, "Key": key});
-            told["Result"] = json!({"RunId": state.run, "SourceImageId": state.source.image_id, "Count": state.targets.len(), "ResultAt": at});
+            told["Result"] = json!({
+                "RunId": state.run,
+                "SourceImageId": state.source.image_id,
+                "Count": state.targets.len(),
+                "ResultAt": at,
+            });
         }
         Ok(told)
     }
