@@ -236,68 +236,78 @@ impl Aws {
 
     /// Makes the calls of a command in one target. `Err` ends it early.
     ///
-    /// Takes the whole state for [`Aws::session`], and to put lost statements back into a policy.
+    /// Takes the whole state for [`Aws::session`].
     async fn calls_in_target(
         &self,
         state: &State,
         source: &Result<Source, String>,
         command: &Command,
     ) -> Result<Outcome, Outcome> {
-        let image = || source.as_ref().map_err(gone);
         let target = &state.targets[command.target().unwrap_or_default()];
-        let made = target.image_id.as_ref();
         Ok(match command {
-            Command::Start { snapshots, .. } => {
-                let source = image()?;
-                let outcome = self
-                    .start(&self.visit(state, target).await?, source, snapshots)
-                    .await;
-                self.put_back(state, &outcome).await;
-                outcome
-            }
-            Command::Poll { .. } => Outcome::Polled(
-                copies::list(&self.visit(state, target).await?)
-                    .await?
-                    .copies,
-            ),
-            Command::Register { .. } => {
-                let source = image()?;
-                self.register(&self.visit(state, target).await?, source)
-                    .await?
-            }
-            Command::Check { .. } => {
-                let source = image()?;
-                let made = made.ok_or_else(|| Outcome::NotYet("no image to check".to_owned()))?;
-                self.check(&self.visit(state, target).await?, source, made)
-                    .await?
+            Command::Poll { .. } => {
+                let visit = self.visit(state, target).await?;
+                Outcome::Polled(copies::list(&visit).await?.copies)
             }
             Command::Tidy { .. } => self.tidy(&self.visit(state, target).await?).await?,
             Command::Undo { .. } => self.undo(&self.visit(state, target).await?).await?,
             Command::Remove { .. } => self.remove(&self.visit(state, target).await?).await?,
-            Command::Retag { .. } => {
-                let source = image()?;
-                let retag = state.order.retag.as_ref();
-                let (retag, made) = retag.zip(made).ok_or(Outcome::Done)?;
-                let retagged = async {
-                    self.retag(&self.visit(state, target).await?, source, retag, made)
-                        .await
-                };
-                self.renewing(target, retagged.await)?
-            }
             Command::Grant { .. } => {
                 // A target's own image needs the source no more.
                 if state.order.share.is_some() {
-                    image()?;
+                    source.as_ref().map_err(gone)?;
                 }
                 let granted = async { self.let_launch(&self.visit(state, target).await?).await };
                 self.renewing(target, granted.await)?
             }
-            _ => {
-                let looked = async {
-                    self.look(&self.visit(state, target).await?, source.as_ref().ok())
-                        .await
-                };
+            Command::Look { .. } => {
+                let source = source.as_ref().ok();
+                let looked = async { self.look(&self.visit(state, target).await?, source).await };
                 self.renewing(target, looked.await)?
+            }
+            _ => {
+                let source = source.as_ref().map_err(gone)?;
+                self.calls_from_source(state, target, source, command)
+                    .await?
+            }
+        })
+    }
+
+    /// Makes the calls of a command that makes a copy of the source, or compares one with it.
+    ///
+    /// Takes the whole state for [`Aws::session`], and to put lost statements back into a policy.
+    async fn calls_from_source(
+        &self,
+        state: &State,
+        target: &TargetState,
+        source: &Source,
+        command: &Command,
+    ) -> Result<Outcome, Outcome> {
+        let made = target.image_id.as_ref();
+        Ok(match command {
+            Command::Start { snapshots, .. } => {
+                let visit = self.visit(state, target).await?;
+                let outcome = self.start(&visit, source, snapshots).await;
+                self.put_back(state, &outcome).await;
+                outcome
+            }
+            Command::Register { .. } => {
+                let visit = self.visit(state, target).await?;
+                self.register(&visit, source).await?
+            }
+            Command::Retag { .. } => {
+                let retag = state.order.retag.as_ref();
+                let (retag, made) = retag.zip(made).ok_or(Outcome::Done)?;
+                let retagged = async {
+                    let visit = self.visit(state, target).await?;
+                    self.retag(&visit, source, retag, made).await
+                };
+                self.renewing(target, retagged.await)?
+            }
+            _ => {
+                let made = made.ok_or_else(|| Outcome::NotYet("no image to check".to_owned()))?;
+                let visit = self.visit(state, target).await?;
+                self.check(&visit, source, made).await?
             }
         })
     }

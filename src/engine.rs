@@ -35,6 +35,12 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// Returns the end on the clock of the runtime, given the time on the clock of the world.
+    fn instant(&self, now: SystemTime) -> Option<Instant> {
+        let left = |end: SystemTime| end.duration_since(now).unwrap_or_default();
+        self.end.map(|end| Instant::now() + left(end))
+    }
+
     /// Whether there is time left at that moment (Unix seconds).
     pub fn lasts(&self, until: i64) -> bool {
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(until.unsigned_abs());
@@ -61,12 +67,7 @@ pub async fn advance(
     source: &Result<Source, String>,
     budget: Budget,
 ) -> Progress {
-    let end = budget.end.map(|end| {
-        Instant::now()
-            + end
-                .duration_since(aws.time_source().now())
-                .unwrap_or_default()
-    });
+    let end = budget.instant(aws.time_source().now());
     if let Ok(Some(wants)) = aws.overtaken(&state.run, &state.event).await {
         overtaken(state, &wants);
     }
@@ -83,10 +84,8 @@ pub async fn advance(
         let now = aws.now();
         let decided = next(state, now, &busy);
         if budget.only_open && is_open(state) {
-            let starts = under_way
-                .iter()
-                .filter(|c| matches!(c, Command::Start { .. }));
-            for command in starts {
+            let is_start = |command: &&Command| matches!(command, Command::Start { .. });
+            for command in under_way.iter().filter(is_start) {
                 cut_off(aws, state, command);
             }
             return Progress::Opened;
@@ -98,14 +97,13 @@ pub async fn advance(
                 under_way.extend(begun);
                 None
             }
-            Next::WaitUntil(due) if flying.is_empty() => {
-                let wait = u32::try_from(due - now).unwrap_or(1).max(1);
-                if i64::from(wait) > budget.patience {
-                    return Progress::Continue(wait);
+            Next::WaitUntil(due) => {
+                let patience = flying.is_empty().then_some(budget.patience);
+                match wait(due - now, patience) {
+                    Ok(seconds) => Some(seconds),
+                    Err(later) => return later,
                 }
-                Some(u64::from(wait))
             }
-            Next::WaitUntil(due) => Some(u64::try_from(due - now).unwrap_or(1)),
             // Nothing under way and nothing to do cannot be; if it were, asking again later beats
             // hanging.
             Next::WaitForBusy if flying.is_empty() => return Progress::Continue(5),
@@ -115,17 +113,31 @@ pub async fn advance(
             // In order, so that the same world gives the same run.
             biased;
             Some(landed) = flying.next() => {
-                under_way.retain(|command| *command != landed.0);
-                land(state, &mut busy, landed, aws.now());
+                let mut landed = Some(landed);
                 // Whatever else has landed meanwhile goes into the same decision.
-                while let Some(Some(landed)) = flying.next().now_or_never() {
-                    under_way.retain(|command| *command != landed.0);
-                    land(state, &mut busy, landed, aws.now());
+                while let Some((command, outcome)) = landed {
+                    under_way.retain(|other| *other != command);
+                    land(state, &mut busy, (command, outcome), aws.now());
+                    landed = flying.next().now_or_never().flatten();
                 }
             }
             () = until(wake.map(|seconds| Instant::now() + Duration::from_secs(seconds))) => {}
             () = until(end) => {}
         }
+    }
+}
+
+/// Returns the seconds to wait inside; `Err` where that exceeds the patience of a call that has
+/// nothing under way.
+fn wait(seconds: i64, patience: Option<i64>) -> Result<u64, Progress> {
+    let Some(patience) = patience else {
+        return Ok(u64::try_from(seconds).unwrap_or(1));
+    };
+    let wait = u32::try_from(seconds).unwrap_or(1).max(1);
+    if i64::from(wait) > patience {
+        Err(Progress::Continue(wait))
+    } else {
+        Ok(u64::from(wait))
     }
 }
 

@@ -4,19 +4,20 @@
 use tracing::info;
 
 use super::Handler;
-use super::stack::asked_by;
 use crate::aws::{Aws, Members};
 use crate::digest::digest;
 use crate::error::Error;
-use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
-use crate::ledger::{Principals, RunStatus};
+use crate::event::custom_resource::{CustomResource, RequestType};
+use crate::ledger::Principals;
 use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
-use crate::state::{Renewal, Retag, SourceRef, State, TargetPhase};
+use crate::state::{Renewal, Retag, State, TargetPhase};
 use crate::tags;
+
+mod delete;
 
 /// The source design's resources that share without copying.
 const SHARING_RESOURCES: [&str; 2] = ["Custom::ShareAutomation", "Custom::MultiAccountAmiShare"];
@@ -179,7 +180,7 @@ impl Handler {
         defaults: &Defaults,
     ) -> Result<Beginning, Error> {
         match resource.request_type {
-            RequestType::Delete => begin_delete(aws, resource, defaults).await,
+            RequestType::Delete => delete::begin_delete(aws, resource, defaults).await,
             RequestType::Create | RequestType::Update => {
                 let request = request_of(resource, defaults)?;
                 self.permit(aws, &request).await?;
@@ -281,87 +282,6 @@ fn no_longer_wanted(new: &Request, old: Request) -> Vec<Target> {
     old.targets.into_iter().filter(|t| !kept(t)).collect()
 }
 
-/// What never existed is deleted already; what remains of a run at the source is closed in any
-/// case.
-async fn begin_delete(
-    aws: &Aws,
-    resource: &CustomResource,
-    defaults: &Defaults,
-) -> Result<Beginning, Error> {
-    let id = resource
-        .physical_resource_id
-        .clone()
-        .unwrap_or_else(|| NOTHING.to_owned());
-    let nothing = || {
-        let said = "there is nothing of this resource to delete";
-        Ok(Beginning::Answer(Answer::success(&id, said)))
-    };
-    let Ok(mut request) = request_of(resource, defaults) else {
-        return nothing();
-    };
-    let run = resource.run_id(&request.source_image);
-    if id != physical_id(&run) {
-        // Where CloudFormation never had an answer, the ID is its own: the run follows from the
-        // resource all the same.
-        if is_ours(&id) || !aws.knows_run(&run).await? {
-            return nothing();
-        }
-    }
-    let (place, source) = source_or_remains(aws, &request, &run, resource).await?;
-    let now = aws.now();
-    let mut state = match (request.mode, request.on_delete) {
-        (Mode::Share, _) => plan::unshare_all(&request, place, &run, now),
-        (Mode::Copy, OnDelete::Retain) => {
-            // The records in the ledger name whom to close. Members that can be listed are told in
-            // the reply.
-            if let Some(audience) = &request.audience
-                && let Ok(members) = aws.members(audience, true, &place.account_id).await
-                && let Ok(whole) = request
-                    .clone()
-                    .with_members(&members.accounts, &place.account_id)
-            {
-                request = whole;
-            }
-            plan::withdraw(&request, place, true, &run, now)
-        }
-        (Mode::Copy, OnDelete::Deregister) => {
-            if let Some(audience) = &request.audience {
-                let members = aws.members(audience, true, &place.account_id).await?;
-                request = request.with_members(&members.accounts, &place.account_id)?;
-            }
-            plan::withdraw(&request, place, false, &run, now)
-        }
-    };
-    state.event = resource.identity();
-    state.end_by = resource.end_by(now);
-    if request.mode == Mode::Share {
-        let gone = gone(&state);
-        aws.accept_end(&mut state, gone.as_ref()).await?;
-    } else {
-        let before = aws
-            .accept_withdrawal(
-                &mut state,
-                &asked_by(resource),
-                request.on_delete == OnDelete::Retain,
-            )
-            .await?;
-        if before.is_some_and(|run| run.status == RunStatus::Live) {
-            wait_for_the_overtaken(&mut state, now);
-        }
-    }
-    Ok(Beginning::Run(Box::new(Begun {
-        request,
-        state,
-        source,
-    })))
-}
-
-/// Whether a physical ID is one that this function gives.
-fn is_ours(id: &str) -> bool {
-    let run = id.strip_prefix("amiferry-");
-    run.is_some_and(|run| run.len() == 16 && run.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
 /// A worker for an earlier event notices before the next thing it makes; what it is making
 /// meanwhile shows by then.
 fn wait_for_the_overtaken(state: &mut State, now: i64) {
@@ -370,38 +290,5 @@ fn wait_for_the_overtaken(state: &mut State, now: i64) {
             target.last_start = now;
             target.due = target.shown_by();
         }
-    }
-}
-
-/// The image; or, where it is gone, what this run left of it.
-async fn source_or_remains(
-    aws: &Aws,
-    request: &Request,
-    run: &str,
-    resource: &CustomResource,
-) -> Result<(SourceRef, Result<Source, String>), Error> {
-    let (image, region) = (&request.source_image, &request.source_region);
-    match aws.read_source(image, region).await {
-        Ok(mut source) => {
-            if request.reencrypt_key.is_some() {
-                aws.read_keys(&mut source, region).await?;
-            }
-            let mut place = plan::source_ref(request, &source);
-            // Nobody was ever let in to these.
-            place
-                .keys
-                .retain(|key| !source.aws_managed_keys.contains(key));
-            place.managed_keys.clear();
-            Ok((place, Ok(source)))
-        }
-        Err(Error::SourceNotFound(said)) => {
-            let account = resource.stack_account();
-            let remains = aws.remains(run, image, region, account).await;
-            let remains = remains.map_err(Error::from_refusal)?;
-            let place =
-                remains.ok_or_else(|| Error::invalid("StackId", "is not the ARN of a stack"))?;
-            Ok((place, Err(said)))
-        }
-        Err(error) => Err(error),
     }
 }

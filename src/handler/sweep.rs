@@ -107,41 +107,24 @@ impl Handler {
                 swept.alive.insert(attempt.clone());
                 continue;
             }
-            let unknown = || Run::lost(attempt, &record);
-            let run = run.cloned().unwrap_or_else(unknown);
+            let run = run.cloned();
+            let run = run.unwrap_or_else(|| Run::lost(attempt, &record));
             let closed = aws.close_over(&run, attempt).await?;
-            for (what, refusal) in &closed.left {
-                swept
-                    .stuck
-                    .push(format!("run {}: {what} is not closed: {refusal}", run.run));
-            }
+            let left = closed.left.iter();
+            swept.stuck.extend(left.map(|(what, refusal)| {
+                format!("run {}: {what} is not closed: {refusal}", run.run)
+            }));
             if closed.left.is_empty() && closed.again_at.is_none() {
-                info!(
-                    run = run.run,
-                    attempt = attempt.number,
-                    "closed what outlived its run"
-                );
                 swept.closed.insert(attempt.clone());
+                let (run, attempt) = (&run.run, attempt.number);
+                info!(run, attempt, "closed what outlived its run");
             }
         }
         if of.is_some() {
             return Ok(());
         }
         aws.finish_half_closed(&record).await?;
-        for attempt in record.closed.keys() {
-            if let Some(seen) = aws.verify_closed(&record, attempt).await? {
-                if !seen.open.is_empty() {
-                    warn!(
-                        resource, attempt = %attempt, open = ?seen.open,
-                        "was open still, and is closed now"
-                    );
-                }
-                swept
-                    .verified
-                    .push(json!({"Attempt": attempt, "Resource": resource, "Seen": seen}));
-            }
-        }
-        Ok(())
+        verify(aws, &record, swept).await
     }
 
     /// Whether somebody may be working on an attempt.
@@ -174,6 +157,24 @@ impl Handler {
         }
         Ok(workers.calls && age < longest(run))
     }
+}
+
+/// Verifies the closings of one record.
+async fn verify(aws: &Aws, record: &Record, swept: &mut Swept) -> Result<(), Refusal> {
+    let resource = &record.resource;
+    for attempt in record.closed.keys() {
+        if let Some(seen) = aws.verify_closed(record, attempt).await? {
+            if !seen.open.is_empty() {
+                warn!(
+                    resource, attempt = %attempt, open = ?seen.open,
+                    "was open still, and is closed now"
+                );
+            }
+            let told = json!({"Attempt": attempt, "Resource": resource, "Seen": seen});
+            swept.verified.push(told);
+        }
+    }
+    Ok(())
 }
 
 /// Seconds that a run may last whose callers nobody reports the end of: no copy outlasts them.
