@@ -1,5 +1,5 @@
-//! Performs commands with the real SDK clients. Nothing here decides: each command's calls are
-//! made, and what AWS said is handed back as an outcome.
+//! Performs commands with the real SDK clients. This module makes the calls of each command and
+//! returns AWS's answers as an outcome. Pure modules decide: `step`, `ledger`, `key_policy`.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -62,13 +62,14 @@ pub use membership::Membership;
 pub use organization::Members;
 pub use refusal::refusal;
 
-/// The way to AWS: the function's own configuration and the sessions in the targets.
+/// The way to AWS: the function's own configuration, and the sessions in the targets.
 #[derive(Debug)]
 pub struct Aws {
     config: SdkConfig,
-    /// Holds the ledger.
+    /// The bucket of the ledger.
     bucket: Option<String>,
-    /// Who may be given anything; what is wrong with the settings.
+    /// The principals that the settings allow to be given anything; `Err` says what is wrong with
+    /// the settings.
     allowed: Result<Allowed, String>,
     /// Names this process in the ledger.
     process: String,
@@ -78,18 +79,18 @@ pub struct Aws {
     probed: key::Probed,
     policies: key_policy::Policies,
     deleted: Mutex<BTreeSet<SnapshotId>>,
-    /// What the ledger had when it was first asked for all runs.
+    /// All runs of the ledger, as they were when first asked for.
     runs: OnceCell<Vec<Run>>,
 }
 
-/// Whose credentials a call is made with. `None`: the function's own.
+/// The account and credentials of a call; without credentials, the function's own.
 #[derive(Debug, Clone)]
 struct Actor {
     account: String,
     credentials: Option<Credentials>,
 }
 
-/// Whose call it is and where it goes: the first thing an error must tell.
+/// The account of a call and the Region that it goes to. An error names them first.
 #[derive(Debug, Clone)]
 pub struct Place {
     pub account: String,
@@ -118,7 +119,7 @@ impl Place {
 }
 
 impl Actor {
-    /// The function itself, in its account.
+    /// Returns the function itself, in its account.
     fn own(account: &AccountId) -> Self {
         Self {
             account: account.to_string(),
@@ -152,12 +153,12 @@ impl Aws {
         }
     }
 
-    /// The copies in the source account that this invocation has deleted.
+    /// Returns the copies in the source account that this invocation has deleted.
     fn deleted(&self) -> MutexGuard<'_, BTreeSet<SnapshotId>> {
         self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Unix seconds by the clock the SDK signs with.
+    /// Returns the time by the clock that the SDK signs with (Unix seconds).
     pub fn now(&self) -> i64 {
         let since = self
             .time
@@ -171,7 +172,8 @@ impl Aws {
         self.time.clone()
     }
 
-    /// Up to so many milliseconds, at random: of those who lose a race together, one wins the next.
+    /// Returns a random time of up to so many milliseconds: of processes that lose a race together,
+    /// one wins the next.
     fn jitter(longest: u64) -> Duration {
         Duration::from_millis(fastrand::u64(..longest.max(1)))
     }
@@ -326,7 +328,7 @@ impl Aws {
         done
     }
 
-    /// The function's own Region, where nothing more is known.
+    /// Returns the function's own Region, where nothing more is known.
     fn here(&self) -> Place {
         let region = self.config.region().map(ToString::to_string);
         Place {
@@ -335,7 +337,7 @@ impl Aws {
         }
     }
 
-    /// The function's own Region, for a run of this source account.
+    /// Returns the function's own Region, for a run of this source account.
     fn at_home(&self, account: &AccountId) -> Place {
         Place {
             account: account.to_string(),
@@ -344,12 +346,12 @@ impl Aws {
     }
 }
 
-/// The outcome of a command that needs an image which is gone.
+/// Returns the outcome of a command that needs an image which is gone.
 fn gone(why: &String) -> Outcome {
     Outcome::SourceGone(why.clone())
 }
 
-/// A name that no other process has: each invocation counts as one.
+/// Returns a name that no other process has. Each invocation counts as a process.
 fn name_of_process() -> String {
     static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
     let invocation = INVOCATIONS.fetch_add(1, Ordering::Relaxed).to_string();

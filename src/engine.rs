@@ -1,8 +1,8 @@
 //! The only loop: decide, perform (concurrently), record, until the run ends, only waiting is left,
 //! or the budget is used up.
 //!
-//! At the end of the budget, commands under way are dropped. That is no different from a crash
-//! after their calls, but for being counted: whoever goes on looks first.
+//! At the end of the budget, commands under way are dropped, as in a crash after their calls,
+//! except that each counts as an attempt. The next call looks first.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,14 +23,14 @@ use crate::step::{Busy, Next, next, overtaken, record};
 /// Commands under way at once. Each target has at most one.
 const AT_ONCE: usize = 48;
 
-/// How long a call may work.
+/// The time that a call may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// The caller has the answer by then; `None` when nobody knows.
+    /// The caller has the answer by then; `None` if unknown.
     pub end: Option<SystemTime>,
-    /// Seconds it waits inside rather than handing the waiting to its caller.
+    /// Seconds that the call waits itself; longer waiting is its caller's.
     pub patience: i64,
-    /// Stop once the source is open: others go on from there, a part each.
+    /// Whether to stop once the source is open: other calls continue with a part each.
     pub only_open: bool,
 }
 
@@ -48,13 +48,13 @@ impl Budget {
     }
 }
 
-/// How far a call got.
+/// The progress of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     Ended,
     /// The source is open, and nothing else is done (`Budget::only_open`).
     Opened,
-    /// Go on after so many seconds.
+    /// Continue after so many seconds.
     Continue(u32),
 }
 
@@ -76,18 +76,17 @@ pub async fn advance(
     let mut under_way = Vec::new();
     loop {
         if end.is_some_and(|end| Instant::now() >= end) {
-            for command in under_way {
-                cut_off(aws, state, &command);
-            }
+            under_way
+                .iter()
+                .for_each(|command| cut_off(aws, state, command));
             return Progress::Continue(1);
         }
         let now = aws.now();
         let decided = next(state, now, &busy);
         if budget.only_open && is_open(state) {
             let is_start = |command: &&Command| matches!(command, Command::Start { .. });
-            for command in under_way.iter().filter(is_start) {
-                cut_off(aws, state, command);
-            }
+            let starts = under_way.iter().filter(is_start);
+            starts.for_each(|command| cut_off(aws, state, command));
             return Progress::Opened;
         }
         let wake = match decided {
@@ -98,8 +97,7 @@ pub async fn advance(
                 None
             }
             Next::WaitUntil(due) => {
-                let patience = flying.is_empty().then_some(budget.patience);
-                match wait(due - now, patience) {
+                match wait(due - now, flying.is_empty().then_some(budget.patience)) {
                     Ok(seconds) => Some(seconds),
                     Err(later) => return later,
                 }
@@ -110,7 +108,7 @@ pub async fn advance(
             Next::WaitForBusy => None,
         };
         tokio::select! {
-            // In order, so that the same world gives the same run.
+            // In order, so that the same world leads to the same run.
             biased;
             Some(landed) = flying.next() => {
                 let mut landed = Some(landed);
@@ -141,7 +139,7 @@ fn wait(seconds: i64, patience: Option<i64>) -> Result<u64, Progress> {
     }
 }
 
-/// A lasting share has no part for anybody else.
+/// Whether other calls can continue with the parts. A lasting share has no parts.
 fn is_open(state: &State) -> bool {
     state.order.share.is_none() && matches!(state.phase, Phase::Copying | Phase::Revoking)
 }
@@ -182,11 +180,11 @@ fn take_off<'a>(
     begun
 }
 
-/// A command that the end of the budget cuts off has stumbled, as one that AWS did not answer: a
-/// run whose every call ends so must end some time, too. Nobody knows how far it got.
+/// Counts a command that the end of the budget cuts off as one that AWS did not answer: a run whose
+/// every call ends so must end some time, too. Nobody knows how far the command got.
 fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
     let operation = match command {
-        // It may have opened the source.
+        // The command may have opened the source.
         Command::Share { .. } => "ModifySnapshotAttribute",
         other => other.name(),
     };
@@ -201,7 +199,7 @@ fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
     let said = "there was no answer before the function's time was up";
     let refusal = Refusal::ours(operation, &account, &region, image, "Timeout", said);
     let now = aws.now();
-    // What it may have begun shows a while later.
+    // A copy that it may have begun shows a while later.
     match command {
         Command::Start { target, .. } => {
             let target = &mut state.targets[*target];
@@ -244,7 +242,7 @@ fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcom
     tell(state, &command, before, said.as_deref());
 }
 
-/// One line for each command, as a person following the log wants it.
+/// Writes one line for each command, for a person who follows the log.
 fn tell(state: &State, command: &Command, before: Option<TargetPhase>, said: Option<&str>) {
     let (run, name) = (state.run.as_str(), command.name());
     match command.target().map(|i| &state.targets[i]) {

@@ -34,9 +34,9 @@ use answer::without_payload;
 use begin::{accept, begin, run_of};
 use reading::{Again, read_again};
 
-/// The answer is out this long before Lambda's deadline.
+/// The answer leaves this long before Lambda's deadline.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(11);
-/// What is left for an error to get out.
+/// Time that is left for an error to leave.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// Below this there is no time to do anything.
 const SHORTEST: Duration = Duration::from_secs(3);
@@ -50,7 +50,7 @@ const FOR_ONE_TRY: Duration = Duration::from_secs(1);
 /// Seconds a task waits itself; longer waiting is its state machine's, which waits for nothing.
 const PATIENCE: i64 = 5;
 
-/// What Lambda says of one invocation.
+/// Lambda's facts about one invocation.
 #[derive(Debug, Clone, Default)]
 pub struct Invocation {
     /// When Lambda ends it; `None`, or a time that is not in the future, counts as unknown.
@@ -61,7 +61,8 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// What this function calls itself by, with the version or alias it was invoked by, if any.
+    /// Returns the name by which this function invokes itself, with the version or alias that it
+    /// was invoked by.
     fn own_name(&self) -> String {
         match self.function_arn.splitn(8, ':').nth(7) {
             Some(qualifier) if !self.function_name.is_empty() => {
@@ -73,7 +74,7 @@ impl Invocation {
     }
 }
 
-/// The function.
+/// The Lambda function, as a value.
 #[derive(Debug)]
 pub struct Handler {
     config: SdkConfig,
@@ -213,8 +214,8 @@ impl Handler {
         }
     }
 
-    /// The reply of a run that has ended, with its receipt. The ledger is told how it ended; where
-    /// it cannot be, the receipt says so: the run itself is over.
+    /// Returns the reply of a run that has ended, with its receipt, and notes the end in the
+    /// ledger. Where that fails, the receipt says so: the run itself is over.
     async fn ended(
         &self,
         aws: &Aws,
@@ -258,7 +259,7 @@ fn read(payload: &str) -> Result<Value, Error> {
     serde_json::from_str(payload).map_err(|e| Error::invalid("event", format!("is not JSON: {e}")))
 }
 
-/// The work, or `None` when the budget ends before it.
+/// Returns the result of the work, or `None` if the budget ends before it.
 fn in_time<'a, T: 'a>(
     aws: &Aws,
     budget: &Budget,
@@ -290,7 +291,7 @@ fn out_of_time() -> Error {
     )
 }
 
-/// Until the deadline; `None` if there is none, or it is past.
+/// Returns the time until the deadline; `None` if there is none, or it is past.
 fn time_left(aws: &Aws, invocation: &Invocation) -> Option<Duration> {
     let now = aws.time_source().now();
     let left = invocation.deadline?.duration_since(now).ok();
@@ -314,13 +315,13 @@ fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, E
     })
 }
 
-/// When a reply must be ready: ten seconds before the deadline.
+/// Returns when a reply must be ready: ten seconds before the deadline.
 fn ends_by(aws: &Aws, invocation: &Invocation) -> Instant {
     let left = time_left(aws, invocation).unwrap_or(LONGEST);
     Instant::now() + left.saturating_sub(BEFORE_DEADLINE.saturating_sub(LAST_MOMENT))
 }
 
-/// When the answer to CloudFormation must be out, or given up.
+/// Returns when the answer to CloudFormation must have left, or is given up.
 fn answer_by(aws: &Aws, invocation: &Invocation) -> Instant {
     let left = time_left(aws, invocation).unwrap_or(LONGEST);
     let left = left.saturating_sub(BEFORE_DEADLINE);

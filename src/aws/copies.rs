@@ -18,11 +18,11 @@ use crate::ids::{ImageId, SnapshotId};
 use crate::source::Source;
 use crate::state::TargetState;
 
-/// EC2 takes this many values in a filter.
+/// Values that EC2 takes in one filter.
 pub const FILTER_VALUES: usize = 200;
 const PAGE: i32 = 1000;
 
-/// What more is known of a copy.
+/// More facts about a copy.
 pub struct Detail {
     pub id: SnapshotId,
     /// The ARN of its key.
@@ -35,7 +35,7 @@ pub struct Listed {
     pub details: Vec<Detail>,
 }
 
-/// A copy as it is asked for.
+/// A request for a copy.
 pub struct AskedCopy<'a> {
     pub from: CopyToSign<'a>,
     pub description: String,
@@ -97,7 +97,7 @@ impl Aws {
         self.copy_snapshot(actor, credentials, asked).await
     }
 
-    /// Begins a copy, with a presigned URL by these credentials; without, EC2 asks the SDK for
+    /// Starts a copy, with a presigned URL by these credentials; without credentials, the SDK needs
     /// none.
     pub(super) async fn copy_snapshot(
         &self,
@@ -119,8 +119,8 @@ impl Aws {
             }
             None => None,
         };
-        // One attempt: without a token, a repeated call makes a second snapshot. What an unanswered
-        // call did is found by its tag.
+        // One attempt only: CopySnapshot has no token, so a repeated call makes a second snapshot.
+        // The copy of an unanswered call is found by its tag.
         let once = aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled());
         let answer = self
             .ec2(actor, to)
@@ -179,8 +179,8 @@ pub(super) async fn list(visit: &Visit<'_>) -> Result<Listed, Refusal> {
     Ok(listed)
 }
 
-/// The caller's own snapshots that match, through all pages; a page may be empty and still not be
-/// the last.
+/// Lists the caller's own snapshots that match, through all pages. A page may be empty and still
+/// not be the last.
 pub async fn own_snapshots(
     ec2: &Client,
     at: &Place,
@@ -201,14 +201,13 @@ pub async fn own_snapshots(
     Ok(found)
 }
 
-/// What a run made in a target, whatever key its copies were made under, so that they are found
-/// where an alias has no ARN any more. By two of its tags: what bears the run's name alone may be
-/// somebody's own, tagged like a copy.
+/// Lists the copies of a run in a target, under every key: an alias may have no ARN any more. A
+/// copy has two of our tags; a snapshot with the run's tag alone may be somebody's own.
 pub async fn made_by(ec2: &Client, at: &Place, run: &str) -> Result<Vec<Snapshot>, Refusal> {
     tagged(ec2, at, tag::RUN, run).await
 }
 
-/// What any run made of any image of a source account.
+/// Lists the copies of every run, of every image of a source account.
 pub async fn made_in(ec2: &Client, at: &Place, source: &str) -> Result<Vec<Snapshot>, Refusal> {
     tagged(ec2, at, tag::SOURCE_ACCOUNT, source).await
 }
@@ -228,7 +227,7 @@ async fn tagged(
     Ok(found)
 }
 
-/// A snapshot as the copy that it is.
+/// Reads a snapshot as a copy.
 pub fn copy(snapshot: &Snapshot) -> Option<Copy> {
     let status = match snapshot.state() {
         Some(SnapshotState::Completed) => CopyStatus::Completed,
@@ -255,33 +254,33 @@ pub fn copy(snapshot: &Snapshot) -> Option<Copy> {
     })
 }
 
-/// "37%" as EC2 writes it; anything else is no progress.
+/// Reads `37%` as EC2 writes it; any other text counts as 0.
 fn percent(text: &str) -> u8 {
     text.trim_end_matches('%')
         .parse()
         .map_or(0, |p: u8| p.min(100))
 }
 
-/// What became of snapshots that were to be deleted.
+/// The fate of snapshots that were to be deleted.
 #[derive(Default)]
 pub struct Deleted {
     pub gone: Vec<SnapshotId>,
     pub left: Vec<(String, Refusal)>,
 }
 
-/// Whether a snapshot has the tag of a copy of this source snapshot, under whichever key it is.
+/// Whether a snapshot has the tag of a copy of this source snapshot, whatever its key.
 pub fn is_copy_of(snapshot: &Snapshot, source: &SnapshotId, target: &TargetState) -> bool {
     let wanted = copy_key_under(source, target, snapshot.kms_key_id().unwrap_or_default());
     let mut tags = snapshot.tags().iter();
     tags.any(|t| t.key() == Some(tag::KEY) && t.value() == Some(&wanted))
 }
 
-/// Deletes these copies, except those that an image uses, beside images that were deregistered a
-/// moment ago.
+/// Deletes these copies, except those that an image uses. `deregistered` images use none any more,
+/// though the lists may still show them.
 ///
 /// EC2 refuses to delete the snapshot of an image's root device, and of no other device. A new
 /// image may be missing in the lists for a minute. So the root snapshots are deleted first: where
-/// EC2 says that one is in use, the others stay until the image shows.
+/// EC2 refuses one as in use, the others stay until the image shows.
 pub async fn delete(
     ec2: &Client,
     at: &Place,
@@ -338,7 +337,7 @@ async fn delete_all(ec2: &Client, at: &Place, ids: &[SnapshotId], deleted: &mut 
     }
 }
 
-/// Whether EC2 knows nothing of a snapshot that it lists. What is gone has no tags by which a
+/// Whether EC2 knows nothing of a snapshot that it lists. A deleted snapshot has no tags by which a
 /// policy would allow to delete it.
 async fn is_gone(ec2: &Client, at: &Place, id: &SnapshotId) -> bool {
     let answer = ec2.describe_snapshots().snapshot_ids(id.as_str()).send();

@@ -1,6 +1,6 @@
 //! Grants on the source keys: made for copy roles and accounts, listed, and revoked by the name of
-//! their run. A grant that another account's principal made by virtue of one outlives it: those are
-//! found by their issuer.
+//! their run. A child grant, which another account's principal made by virtue of such a grant,
+//! outlives it: child grants are found by their issuer.
 
 use aws_sdk_kms::types::{GrantListEntry, GrantOperation};
 use aws_smithy_types::DateTime;
@@ -18,8 +18,7 @@ pub fn operations(actions: &[&str]) -> Vec<GrantOperation> {
     names.map(GrantOperation::from).collect()
 }
 
-/// A key as this function works with its grants: with the source account's credentials, in the
-/// key's Region.
+/// A source key, with the account and Region of the calls about its grants.
 pub struct KeySite<'a> {
     pub key: &'a str,
     pub account: &'a AccountId,
@@ -57,8 +56,7 @@ impl Aws {
         Ok(())
     }
 
-    /// All grants on a key, as KMS shows them: they may be a minute behind. A key that is gone has
-    /// none.
+    /// Lists all grants on a key. KMS may show them a minute late. A key that is gone has none.
     pub(super) async fn grants(&self, site: &KeySite<'_>) -> Result<Vec<GrantListEntry>, Refusal> {
         let actor = Actor::own(site.account);
         let kms = self.kms(&actor, &site.region);
@@ -76,7 +74,7 @@ impl Aws {
         Ok(all)
     }
 
-    /// Revokes one grant; one that is gone is revoked.
+    /// Revokes one grant. A grant that is gone counts as revoked.
     pub(super) async fn revoke_grant(
         &self,
         site: &KeySite<'_>,
@@ -98,20 +96,22 @@ impl Aws {
     }
 }
 
-/// What a grant of this run is called behind the run's prefix: an account, or an account, a slash
-/// and its role.
+/// Returns the name of a grant behind the run's prefix: an account, or an account, a slash and its
+/// role. `None` for a grant of no run or another run.
 pub fn name_in_run<'a>(grant: &'a GrantListEntry, run: &str) -> Option<&'a str> {
     grant.name()?.strip_prefix(grant_prefix(run).as_str())
 }
 
-/// The account of a grant of this run.
+/// Returns the account of a grant of this run.
 pub fn account_in_run<'a>(grant: &'a GrantListEntry, run: &str) -> Option<&'a str> {
     name_in_run(grant, run)?.split('/').next()
 }
 
-/// Grants that principals of these accounts made themselves on the key of another account, since a
-/// time (Unix seconds), and not by this function's order. EC2 makes such grants for a copy or a
-/// volume and retires them; whoever held a grant with CreateGrant may have made others.
+/// Returns the grants that principals of these accounts made themselves, since a time (Unix
+/// seconds), and not by this function's order.
+///
+/// EC2 makes such grants for a copy or a volume and retires them. Another principal with a grant
+/// for CreateGrant may have made others.
 pub fn child_grants<'a>(
     grants: &'a [GrantListEntry],
     of: &Principals,
@@ -129,7 +129,7 @@ pub fn child_grants<'a>(
         .iter()
         .filter(|grant| of.contains(&issuer(grant)) && made(grant) >= since)
         .filter(|grant| name_in_run(grant, run).is_none())
-        // Those of other runs go with them.
+        // Grants of other runs go with those runs.
         .filter(|grant| {
             !grant
                 .name()
@@ -138,8 +138,8 @@ pub fn child_grants<'a>(
         .collect()
 }
 
-/// Whether a grant can have been made by virtue of a run's: it allows no more than that. One to
-/// EC2's own infrastructure is for a volume, and ends with it.
+/// Whether a grant can stem from a run's grant: it allows no more than that one. A grant to EC2's
+/// own infrastructure is for a volume, and ends with it.
 pub fn may_come_of_ours(grant: &GrantListEntry) -> bool {
     let grantee = grant.grantee_principal().unwrap_or_default();
     let ours = operations(&kms::COPYING);

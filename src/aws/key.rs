@@ -1,5 +1,5 @@
-//! KMS keys as the copy needs them: the target's key by its ARN, and the proof that a new grant on
-//! a source key works.
+//! The keys of a copy: the target's key by its ARN, and the proof that a new grant on a source key
+//! works.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -17,8 +17,8 @@ use crate::state::{RunRef, TargetState};
 pub struct Probed(Mutex<HashSet<(String, String)>>);
 
 impl Probed {
-    /// A target that looks again may have lost what it once reached: a grant of another run serves
-    /// until that is revoked.
+    /// Forgets an account's keys. A target that looks again may have lost a key: another run's
+    /// grant serves only until it is revoked.
     pub fn forget(&self, account: &str) {
         let mut probed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         probed.retain(|(of, _)| of != account);
@@ -26,7 +26,7 @@ impl Probed {
 }
 
 impl Aws {
-    /// The ARN of the target's key, which must be there and usable by EBS.
+    /// Returns the ARN of the target's key, which must exist and be usable by EBS.
     pub(super) async fn target_key(
         &self,
         actor: &Actor,
@@ -59,9 +59,10 @@ impl Aws {
         }
     }
 
-    /// Whether a target's session reaches every source key. EC2 takes no grant tokens, so a grant
-    /// must be seen to work before a copy is started: a copy that cannot use a key fails only after
-    /// it was accepted.
+    /// Proves that a target's session reaches every source key.
+    ///
+    /// EC2 takes no grant tokens, so a grant must be seen to work before a copy starts: a copy that
+    /// cannot use a key fails only after EC2 has accepted it.
     pub(super) async fn probe_source_keys(
         &self,
         run: RunRef<'_>,
@@ -97,8 +98,8 @@ impl Aws {
 }
 
 impl Aws {
-    /// The ARN of the key under which a source is copied in its own account: one that can be
-    /// shared, and is there and enabled.
+    /// Returns the ARN of the key under which a source is copied in its own account: a key that can
+    /// be shared, exists and is enabled.
     pub async fn reencryption_key(
         &self,
         named: &KeyRef,
@@ -154,7 +155,7 @@ impl Aws {
     }
 }
 
-/// Why EBS cannot use this key, if it cannot.
+/// Returns the reason why EBS cannot use this key, if there is one.
 pub fn key_fault(key: &KeyMetadata) -> Option<KeyFault> {
     if let Some(state) = key.key_state().filter(|s| **s != KeyState::Enabled) {
         return Some(KeyFault::State(state.as_str().to_owned()));

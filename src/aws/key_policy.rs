@@ -1,10 +1,13 @@
-//! Putting a run's statements into the policies of the source keys, and taking them out. KMS
-//! replaces a policy as a whole and has no version to compare, so whoever writes may undo what
-//! somebody else wrote since he read. Among this project's processes the key's record in the ledger
-//! is the lock (`lock`). Against other people a policy is read again right before it is written, is
-//! written in one attempt, and is read until it shows what was written; what their slower write
-//! undoes is put in again while a target waits for the key, and what it brings back is taken out
-//! when the closing is verified.
+//! Putting a run's statements into the policies of the source keys, and taking them out.
+//!
+//! KMS replaces a policy as a whole and has no version to compare, so every writer may undo what
+//! others wrote since it read. Among this project's processes the key's record in the ledger is the
+//! lock (`lock`).
+//!
+//! Against other people, a policy is read again right before it is written, is written in one
+//! attempt, and is read until it shows. Statements that a person's slower write undoes are put in
+//! again while a target waits for the key. Statements that it brings back are taken out when the
+//! closing is verified.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,28 +31,28 @@ mod lock;
 
 pub(super) use admit::Admitted;
 
-/// Writes of one policy before its being changed by others all the time is told.
+/// Writes of one policy before the edit fails, because others change it all the time.
 const MOST_WRITES: usize = 8;
-/// Milliseconds between reads until what was written shows.
+/// Milliseconds between reads until a written policy shows.
 const SHOWS_AFTER: [u64; 4] = [0, 200, 600, 1200];
-/// Seconds between two looks of one process at whether somebody undid its statements.
+/// Seconds between two repairs of statements by one process.
 const LOOK_AGAIN: i64 = 5;
 
-/// What one process knows of the policies it edits.
+/// The state of one process about the policies that it edits.
 #[derive(Debug, Default)]
 pub struct Policies {
-    /// One edit at a time: a process is not to be its own competitor.
+    /// Allows one edit at a time: a process must not compete with itself.
     editing: tokio::sync::Mutex<LastLook>,
 }
 
 #[derive(Debug, Default)]
 struct LastLook(i64);
 
-/// Whose statements are edited, and where.
+/// The run whose statements are edited, and the account of the keys.
 pub(super) struct Editor {
     run: String,
     account: AccountId,
-    /// Where a key's ARN tells no Region.
+    /// The Region of a key whose ARN has none.
     region: Region,
     terms: Terms,
 }
@@ -66,7 +69,7 @@ impl Editor {
         }
     }
 
-    /// For closing, which may know no state.
+    /// Returns the editor for a closing, which may know no state.
     fn of_run(run: &Run) -> Option<Self> {
         let account = AccountId::parse(&run.account_id).ok()?;
         let region = Region::parse(&run.source_region).ok()?;
@@ -101,7 +104,7 @@ impl Editor {
         Document::read(text).map_err(|e| self.refused(key, "KeyPolicyUnreadable", e.to_string()))
     }
 
-    /// A policy that is too long already may still become shorter.
+    /// Refuses a policy that is too long. A policy that is too long already may become shorter.
     fn fits(&self, key: &str, there: &str, new: &str) -> Result<(), Refusal> {
         if new.len() <= LONGEST || new.len() <= there.len() {
             return Ok(());
@@ -120,8 +123,8 @@ impl Editor {
 }
 
 impl Aws {
-    /// Makes this run's statements in one policy what `wanted` makes of those that are there. Tells
-    /// whether they were not.
+    /// Edits one policy: `wanted` makes the run's new access of the present one. Returns whether
+    /// the policy was written.
     async fn edit_policy(
         &self,
         editor: &Editor,
@@ -140,7 +143,8 @@ impl Aws {
         edited.map(|()| true)
     }
 
-    /// Where the policy is as it is to be: whether it has statements of this run.
+    /// Returns, where the policy is as `wanted`, whether it has statements of this run; otherwise
+    /// `None`.
     async fn is_as_wanted(
         &self,
         editor: &Editor,
@@ -178,7 +182,7 @@ impl Aws {
                 continue;
             }
             if !lock::is_fresh(locked_at, self.now()) {
-                // Somebody else may have had it meanwhile: what was read is out of date.
+                // Another process may have had the lock meanwhile, so the text is out of date.
                 locked_at = self.lock_policy(editor, key).await?;
                 continue;
             }
@@ -198,7 +202,7 @@ impl Aws {
         }))
     }
 
-    /// Whether what was written is there by now: reads may tell of it late.
+    /// Whether a written policy shows by now. Reads may be late.
     async fn shows(&self, editor: &Editor, key: &str, wanted: &[Value]) -> Result<bool, Refusal> {
         for wait in SHOWS_AFTER {
             tokio::time::sleep(Duration::from_millis(wait)).await;
@@ -210,7 +214,7 @@ impl Aws {
         Ok(false)
     }
 
-    /// Longer each time, and at random, so that two processes do not keep in step.
+    /// Waits longer each time, and at random, so that two processes do not keep in step.
     async fn pause_editing(&self, write: usize) {
         let longest = 250_u64 << write.min(5);
         tokio::time::sleep(Duration::from_millis(100) + Self::jitter(longest)).await;
@@ -252,8 +256,8 @@ impl Aws {
         })
     }
 
-    /// The lockout check stays on: a policy that would shut its own account out is refused by KMS.
-    /// One attempt, because a later one would write what is no longer so.
+    /// Writes a policy. KMS's lockout check stays on: it refuses a policy that locks its own
+    /// account out. One attempt only, because a later attempt would write an outdated text.
     async fn put_policy(&self, editor: &Editor, key: &str, text: &str) -> Result<(), Refusal> {
         let actor = Actor::own(&editor.account);
         let region = editor.region_of(key);
@@ -310,7 +314,7 @@ impl Aws {
         }
     }
 
-    /// Everybody whom a run holds a key open to, as far as the ledger can be read.
+    /// Returns the principals that a run holds a key open to, as far as the ledger can be read.
     async fn held(&self, run: &str, key: &str) -> Principals {
         let record = self.opening_record(key).await;
         record
@@ -326,8 +330,8 @@ impl Aws {
         Ok(run.zip(record))
     }
 
-    /// Takes these out of the run's statements in the policy of one key; tells whether they were
-    /// in. A key that is gone has none.
+    /// Takes these principals out of the run's statements in the policy of one key. Returns whether
+    /// the policy named them. A key that is gone has no policy.
     pub(super) async fn remove_statements(
         &self,
         run: &Run,

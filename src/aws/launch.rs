@@ -20,14 +20,14 @@ use crate::service_linked_role::ServiceLinkedRole;
 mod role;
 mod unneeded;
 
-/// One grant that there is to be.
+/// One wanted grant.
 struct Wish<'a> {
     role: &'a ServiceLinkedRole,
     key: &'a str,
     region: Region,
 }
 
-/// What came of one.
+/// The result of one wanted grant.
 enum Made {
     There,
     /// KMS knows no such role.

@@ -22,18 +22,18 @@ mod source;
 
 /// Targets looked at at once.
 const AT_ONCE: usize = 16;
-/// Copies that EC2 has under way into one account and Region (EBS user guide, copying snapshots).
+/// Concurrent copies into one account and Region (EBS user guide, copying snapshots).
 const CONCURRENT_COPIES: usize = 20;
 
-/// What AWS says of a call with `DryRun`.
+/// AWS's answer to a call with `DryRun`.
 pub(super) enum Answer {
     Would,
-    /// It cannot tell, because something is not there yet that the run makes first.
+    /// AWS cannot judge the call: it needs something that the run makes first.
     NotYet,
     Refused(Refusal),
 }
 
-/// `DryRunOperation` is how EC2 says yes; a call that went through did nothing either.
+/// Sorts an answer. EC2's yes is `DryRunOperation`; a call that went through did nothing either.
 pub(super) fn answer(said: Result<(), Refusal>) -> Answer {
     match said {
         Ok(()) => Answer::Would,
@@ -131,7 +131,7 @@ impl Aws {
     ) -> Result<Option<Finding>, Refusal> {
         let (run, target) = (visit.run, visit.target);
         let name = naming::name(run, source, target);
-        // The tag by which it is found holds the key's ARN.
+        // The tag of a target's image holds the key's ARN.
         if target.kms_key_id.is_key_arn()
             && let Some(image) = naming::own_copy(visit).await?
         {
@@ -163,8 +163,8 @@ impl Aws {
         }
     }
 
-    /// The two calls that make something, as EC2 would judge them: with their tags, which a policy
-    /// may demand or forbid.
+    /// Asks EC2 about the two calls that make something, with their tags: a policy may demand or
+    /// forbid tags.
     async fn preflight_calls(&self, visit: &Visit<'_>, source: &Source) -> Vec<Finding> {
         let (run, target, at) = (visit.run, visit.target, &visit.at);
         let mut findings = Vec::new();
@@ -216,7 +216,7 @@ impl Aws {
     }
 }
 
-/// An image of the target that a run would find: nothing is copied.
+/// Returns the finding about an image that a run would find: nothing is copied.
 fn already_there(run: RunRef<'_>, target: &TargetState, image: &Image) -> Finding {
     let id = image.image_id().unwrap_or("an image");
     if !naming::is_disabled(image) {
@@ -244,7 +244,7 @@ fn would(
     }
 }
 
-/// Whether AWS did not let us look, which is not to say that anything is wrong.
+/// Returns the finding that AWS did not let this function look. Nothing need be wrong.
 pub(super) fn unseen(
     check: &'static str,
     target: &TargetState,

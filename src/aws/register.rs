@@ -1,5 +1,5 @@
-//! Registering the copy with every attribute of the source that can be set. An allowlist: a field
-//! nobody listed is not carried over, and the check that follows says so.
+//! Registering the copy with every attribute of the source that can be set. The list is an
+//! allowlist: the check that follows reports a field that is missing here.
 
 use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
 use aws_sdk_ec2::types::{
@@ -104,8 +104,8 @@ pub(super) fn registering(
         .tag_specifications(tags)
 }
 
-/// A mapping as RegisterImage takes it: `Encrypted`, `KmsKeyId` and `OutpostArn` beside a snapshot
-/// make it refuse.
+/// Returns a mapping as RegisterImage takes it, which refuses `Encrypted`, `KmsKeyId` and
+/// `OutpostArn` beside a snapshot.
 fn to_register(mapping: &Mapping) -> BlockDeviceMapping {
     let builder = BlockDeviceMapping::builder().device_name(&mapping.device_name);
     match &mapping.device {

@@ -1,4 +1,4 @@
-//! Giving copies that stand the tags that an update of a custom resource asks for.
+//! Changing the tags of existing copies to those that an update of a custom resource asks for.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::tags::{Changes, changes};
 /// one request mostly need the same changes.
 type Grouped = BTreeMap<(Changes, bool), Vec<String>>;
 
-/// One resource that an update may change.
+/// A resource whose tags an update may change.
 struct Standing<'a> {
     id: &'a str,
     /// When it was made (Unix seconds).

@@ -26,8 +26,8 @@ fn overtaken() -> Error {
 }
 
 impl Aws {
-    /// Takes the request in: it joins the run's live attempt, or begins the next, which the state
-    /// then names. `whole` says that a lasting share's request lists everybody who is to have it.
+    /// Accepts a request: it joins the run's live attempt or begins the next, which the state then
+    /// names. `whole` says that the request of a lasting share lists all its principals.
     pub async fn accept(
         &self,
         state: &mut State,
@@ -36,7 +36,7 @@ impl Aws {
     ) -> Result<(), Error> {
         let mut asked = state.as_run();
         asked_by.clone_into(&mut asked.asked_by);
-        // What it opens, and how, is noted before it is opened.
+        // The opening notes its resources, and how it opens them, right before it opens them.
         asked.resources.clear();
         (asked.stages, asked.grants, asked.edits_policies) = (false, false, false);
         let accepted = self.change_run(&state.run, |former| {
@@ -93,8 +93,8 @@ impl Aws {
         }))
     }
 
-    /// Takes these, or all, off the lists of a lasting share before they are closed, so that no
-    /// older `State` opens to them again. The state then names the attempt that is live.
+    /// Takes these principals, or all, off the lists of a lasting share before they are closed, so
+    /// that no older `State` opens to them again. The state then names the live attempt.
     pub async fn accept_end(
         &self,
         state: &mut State,
@@ -121,8 +121,8 @@ impl Aws {
         Ok(())
     }
 
-    /// Begins the attempt that takes back what a copying resource has, which the state then names.
-    /// Returns what the run was before; `None` where there is none.
+    /// Begins the attempt that takes back the copies of a resource, which the state then names.
+    /// Returns the run as it was before; `None` if there is none.
     pub async fn accept_withdrawal(
         &self,
         state: &mut State,
@@ -151,7 +151,7 @@ impl Aws {
         Ok(before)
     }
 
-    /// All runs that the ledger has, read once in an invocation.
+    /// Returns all runs of the ledger, read once in an invocation.
     pub(super) async fn all_runs(&self) -> Result<&[Run], Refusal> {
         let reading = async {
             let keys = self.keys_below("runs/").await?;
@@ -204,8 +204,8 @@ impl Aws {
         Ok(Ok(()))
     }
 
-    /// Writes how the run ended. Returns its receipt: everything that was closed since it began,
-    /// and what it holds still.
+    /// Writes the result of the run. Returns its receipt: everything that was closed since it
+    /// began, and everything that it still holds.
     pub async fn end_run(&self, of: RunRef<'_>, result: &Value) -> Result<Vec<Value>, Refusal> {
         let attempt = of.attempt();
         let run = self.change_run(of.id, |run| {
@@ -238,8 +238,8 @@ impl Aws {
         Ok(receipt)
     }
 
-    /// What a run has open still, where its image is gone, as the ledger has it. `None` where that
-    /// is nothing, unless the account is given.
+    /// Returns what a run still has open where its image is gone, as the ledger has it. `None`
+    /// where nothing is open, unless the account is given.
     pub async fn remains(
         &self,
         run: &str,
@@ -285,8 +285,8 @@ impl Aws {
             }))
     }
 
-    /// Deletes the objects of runs that nobody has changed for long and that hold nothing. Returns
-    /// how many.
+    /// Deletes the objects of runs that have not changed for long and hold nothing. Returns how
+    /// many.
     pub async fn forget_old_runs(
         &self,
         named: &(dyn Fn(&str) -> bool + Sync),
@@ -302,7 +302,7 @@ impl Aws {
                 continue;
             };
             let deleted = self.change_run(run, |run| match run {
-                // Unless it has been taken up again since it was listed.
+                // The run may have been taken up again since it was listed.
                 Some(run) if now.saturating_sub(run.since) > KEPT && !run.is_counted_by() => {
                     Change::Delete(true)
                 }

@@ -16,13 +16,13 @@ use crate::policy::session_policies;
 use crate::state::{RunRef, State, TargetState};
 
 const LIFETIME: i32 = 3600;
-/// The policy of a session that is only to prove that there can be one.
+/// The policy of a session that only proves that the role can be assumed.
 const NOTHING: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
-/// A session this close to its end is not used for another command.
+/// A session this close to its end serves no other command.
 const RESERVE: Duration = Duration::from_mins(5);
 
-/// One cell for each role: those who come while it is being assumed wait for that one call.
+/// A cell for each role: commands that come while it is being assumed wait for that one call.
 type Cell = Arc<OnceCell<(Credentials, SystemTime)>>;
 
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Aws {
         })
     }
 
-    /// The same role with another session policy, for this once.
+    /// Returns a session of the same role with another session policy, for one use.
     pub(super) async fn session_with(
         &self,
         run: RunRef<'_>,
@@ -97,7 +97,7 @@ impl Aws {
         })
     }
 
-    /// Whether this role lets the function in. The session that proves it may do nothing.
+    /// Whether the function may assume this role. The session that proves it may do nothing.
     pub(super) async fn may_assume(
         &self,
         role: &str,
@@ -119,8 +119,7 @@ impl Aws {
         }
     }
 
-    /// To be called when a session's credentials were refused, so that the next command gets new
-    /// ones.
+    /// Forgets a session whose credentials were refused, so that the next command gets new ones.
     pub(super) fn forget_session(&self, target: &TargetState) {
         let role = target
             .role_name
@@ -191,7 +190,7 @@ impl Aws {
     }
 }
 
-/// STS packs a policy in a way of its own: only it knows the size.
+/// Whether STS cannot pack the policy. Only STS knows the packed size.
 fn does_not_fit(refusal: &Refusal) -> bool {
     let too_long = refusal.code == "ValidationError" && refusal.message.contains("policy");
     too_long || refusal.code.starts_with("PackedPolicyTooLarge")

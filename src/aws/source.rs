@@ -12,10 +12,10 @@ use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::source::{Source, SourceSnapshot};
 
 impl Aws {
-    /// The image with all that a copy needs to know. `SourceNotFound` if this account owns no such
-    /// image.
+    /// Reads the image with all facts that a copy needs. `SourceNotFound` if this account owns no
+    /// such image.
     pub async fn read_source(&self, id: &ImageId, region: &Region) -> Result<Source, Error> {
-        // Whose account this is, only the image's owner tells.
+        // Only the image's owner names the account.
         let actor = Actor {
             account: "the source account".to_owned(),
             credentials: None,
@@ -86,7 +86,7 @@ impl Aws {
         Ok(())
     }
 
-    /// Says whose image it is, where that can be seen.
+    /// Returns the error for an image of another account, with its owner where that can be seen.
     async fn not_ours(&self, actor: &Actor, id: &ImageId, region: &Region) -> Error {
         let answer = self
             .ec2(actor, region)
@@ -158,7 +158,7 @@ fn source_snapshot(id: &SnapshotId, snapshot: &Snapshot) -> Option<SourceSnapsho
 }
 
 impl Aws {
-    /// The name and the tags of an image of this account; `None` if there is no such.
+    /// Reads the name and the tags of an image of this account; `None` if there is no such image.
     pub async fn name_and_tags_of(
         &self,
         id: &ImageId,

@@ -1,6 +1,6 @@
-//! Copies of the source in its own account, under a key that can be shared. The ledger says, before
-//! the first is made, that the run may have some; whoever closes the source, the sweeper too, finds
-//! them by their tags.
+//! Staged copies: copies of the source in its own account, under a key that can be shared. The
+//! ledger notes, before the first copy, that the run may have some. Every closing, the sweeper's
+//! too, finds them by their tags.
 
 use std::collections::BTreeMap;
 
@@ -20,9 +20,9 @@ use crate::ledger::{Attempt, Run};
 use crate::source::Source;
 use crate::state::{RunRef, State};
 
-/// The image that this snapshot of the caller's was staged for; `None` for any other. No target is
-/// ever in the source account, so what says that it was copied from the account it is in can be
-/// nothing else.
+/// Returns the image that a snapshot was staged for; `None` for any other snapshot. No target is in
+/// the source account, so a snapshot there that names its own account as its source is a staged
+/// copy.
 fn staged_from(owner: &str, tags: &BTreeMap<String, String>) -> Option<ImageId> {
     let is_own = tags.get(tag::SOURCE_ACCOUNT).is_some_and(|of| of == owner);
     let image = tags.get(tag::SOURCE_IMAGE).filter(|_| is_own)?;
@@ -143,8 +143,8 @@ impl Aws {
         }
     }
 
-    /// The same for an attempt that ends: where another has followed it meanwhile, that one uses
-    /// them, and deletes them.
+    /// Deletes the staged copies of an attempt that ends. Where another attempt has followed, that
+    /// one uses them, and deletes them.
     pub(super) async fn delete_staged_by(&self, run: &Run, attempt: &Attempt) -> Left {
         match self.run_record(&run.run).await {
             Ok(Some(now)) if now.has_followed(attempt) => Left::new(),
@@ -178,7 +178,7 @@ impl Aws {
         let staged = found
             .iter()
             .filter(|s| is_staged_by(&run.run, account.as_str(), image.as_ref(), s));
-        // What was deleted a moment ago may be listed still, and has no tags by which a policy
+        // A snapshot deleted a moment ago may still be listed, and has no tags by which a policy
         // would allow to delete it.
         let ids: Vec<SnapshotId> = staged
             .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
@@ -190,7 +190,8 @@ impl Aws {
     }
 }
 
-/// By all its tags: what is found by one alone may be somebody else's, and this is about deleting.
+/// Whether a snapshot has all tags of a staged copy of this run. A snapshot with one of them may be
+/// somebody else's, and is not to be deleted.
 fn is_staged_by(run: &str, owner: &str, image: Option<&ImageId>, snapshot: &Snapshot) -> bool {
     let tags = tags::to_map(snapshot.tags());
     let of = staged_from(owner, &tags);

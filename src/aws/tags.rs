@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 
 use crate::state::RunRef;
 
-/// The tags of a copy as EC2 takes them when it is made.
+/// Returns the tags of a copy as EC2 takes them for a new resource.
 pub fn of_copy(
     run: RunRef<'_>,
     from: &BTreeMap<String, String>,
@@ -33,7 +33,7 @@ pub fn list(tags: impl IntoIterator<Item = (String, String)>) -> Vec<Tag> {
     tags.into_iter().map(tag).collect()
 }
 
-/// EC2's list of tags as a map.
+/// Returns EC2's list of tags as a map.
 pub fn to_map(tags: &[Tag]) -> BTreeMap<String, String> {
     tags.iter()
         .filter_map(|t| {

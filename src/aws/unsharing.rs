@@ -1,5 +1,5 @@
-//! Ending a lasting share with those who are no longer to have it: whom the run holds open is read
-//! from the records, and closed as [`super::closing`] does.
+//! Ending a lasting share: the records say to whom the run holds the source open, and closing works
+//! as [`super::closing`] does.
 
 use std::collections::BTreeSet;
 
@@ -58,7 +58,7 @@ impl Aws {
         }
     }
 
-    /// Closes one resource to those whom the run holds it open to, and who are gone.
+    /// Closes one resource to the principals that the run holds it open to, and whose share ends.
     async fn close_gone(
         &self,
         run: &Run,
@@ -76,7 +76,7 @@ impl Aws {
         let own = ends.attempt();
         let superseded = run.attempt > own.number;
         let gone: Principals = record.held_by_run(&run.run).filter(|who| {
-            // A later request lists whom it wants.
+            // A later request lists its own principals.
             if superseded && run.lists(who) {
                 return false;
             }
@@ -100,8 +100,9 @@ impl Aws {
         Ok(closed)
     }
 
-    /// What a key has of the run for those who stay, but in a way that the request names no more:
-    /// grants to roles that are off its list, grants beside statements, or the other way round.
+    /// Settles a key for the principals that stay: takes away the run's access in a way that the
+    /// request does not name any more. Such access is a grant to a role that is off its list,
+    /// grants beside statements, or statements beside grants.
     async fn settle_key(
         &self,
         run: &Run,
@@ -137,8 +138,8 @@ impl Aws {
         let asked_for = |word: &str| roles.iter().any(|role| role.in_grant_name() == word);
         let is_gone = |name: &str| match name.split_once('/') {
             None => ends.by_key_access(KeyAccess::Grant, name),
-            // One that was made there for a service-linked role; only a request that is the whole
-            // list takes it from those who stay.
+            // A grant that a target made for a service-linked role. Only a request that is the
+            // whole list takes it from principals that stay.
             Some((who, role)) => ends.by_launch_grants(who) || (share.only && !asked_for(role)),
         };
         let site = KeySite {

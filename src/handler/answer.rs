@@ -1,6 +1,6 @@
-//! Answering CloudFormation, and events that carry a ResponseURL. Whoever knows the URL can forge
-//! the answer, so no queue gets it: Lambda puts the payload of an asynchronous invocation that
-//! fails into the dead letters, and such an event therefore never fails.
+//! Answering CloudFormation, and events that carry a ResponseURL. The URL is enough to forge the
+//! answer, so no queue gets it. Lambda puts the payload of an asynchronous invocation that fails
+//! into the dead letters, and such an event therefore never fails.
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -41,8 +41,7 @@ impl Handler {
         Ok(listed.unwrap_or_else(|_| ResponseHosts::of(region)))
     }
 
-    /// Answers CloudFormation, where its ResponseURL still is: one that was kept is deleted once
-    /// used.
+    /// Answers CloudFormation, if the ResponseURL is still there. A kept URL is deleted once used.
     pub(super) async fn answer(
         &self,
         aws: &Aws,
@@ -83,8 +82,8 @@ impl Handler {
         Ok(key)
     }
 
-    /// Serves a resource's event once more from its beginning, in another invocation:
-    /// CloudFormation did not take the answer.
+    /// Serves a resource's event again from its beginning, in another invocation: CloudFormation
+    /// did not take the answer.
     pub(super) async fn serve_again(
         &self,
         aws: &Aws,

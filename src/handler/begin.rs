@@ -1,5 +1,5 @@
-//! How a run begins, whoever asked: the source is read, the request completed and refused if need
-//! be, and planned.
+//! The begin of a run, for every caller: the source is read, the request completed and refused if
+//! need be, and planned.
 
 use tracing::info;
 
@@ -21,7 +21,7 @@ mod delete;
 
 /// The source design's resources that share without copying.
 const SHARING_RESOURCES: [&str; 2] = ["Custom::ShareAutomation", "Custom::MultiAccountAmiShare"];
-/// What a failed Create without a usable request is called; deleting it deletes nothing.
+/// The ID of a failed Create without a usable request. Deleting it deletes nothing.
 pub const NOTHING: &str = "amiferry-nothing";
 
 /// A run that can be worked on.
@@ -34,7 +34,7 @@ pub struct Begun {
     pub source: Result<Source, String>,
 }
 
-/// What becomes of a custom resource's event.
+/// The begin of a custom resource's event.
 #[derive(Debug)]
 pub enum Beginning {
     Run(Box<Begun>),
@@ -84,9 +84,9 @@ pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Re
     })
 }
 
-/// Takes the request into the ledger, before anything is opened: from then on the state names an
+/// Accepts the request in the ledger, before anything is opened. From then on the state names an
 /// attempt of its run, which opens what the ledger lists and nothing else. `whole` says that the
-/// request of a lasting share lists everybody who is to have it.
+/// request of a lasting share lists all its principals.
 pub async fn accept(
     aws: &Aws,
     begun: &mut Begun,
@@ -101,7 +101,7 @@ pub async fn accept(
     }
 }
 
-/// Whom a request that takes back names; `None`: everybody.
+/// Returns the principals that a request takes a share back from; `None` for all.
 fn gone(state: &State) -> Option<Principals> {
     if state.order.share.as_ref().is_some_and(|share| share.only) {
         return None;
@@ -118,8 +118,8 @@ fn gone(state: &State) -> Option<Principals> {
     Some(accounts.chain(audience).collect())
 }
 
-/// Nobody launches from an image that is gone, but its snapshots and keys may still be open: all
-/// that the run gave is taken back.
+/// Begins to take back a share of an image that is gone. Nobody launches from it, but its snapshots
+/// and keys may still be open.
 async fn begin_with_remains(
     aws: &Aws,
     request: Request,
@@ -143,12 +143,12 @@ async fn begin_with_remains(
     })
 }
 
-/// The run of a direct call: the same words are the same run.
+/// Returns the run of a direct call: the same words are the same run.
 pub fn run_of(words: &serde_json::Value, request: &Request) -> String {
     let whole = match request.mode {
         Mode::Copy => digest([words.to_string().as_str(), request.source_region.as_str()]),
-        // One lasting share of an image for all calls, so that what one call shared another can
-        // take back.
+        // All calls share one lasting share of an image, so that one call can take back what
+        // another shared.
         Mode::Share => digest([
             "share",
             request.source_image.as_str(),
@@ -158,7 +158,7 @@ pub fn run_of(words: &serde_json::Value, request: &Request) -> String {
     whole[..16].to_owned()
 }
 
-/// The request of a custom resource: its type says the mode where its properties do not.
+/// Returns the request of a custom resource, whose type gives the mode where its properties do not.
 pub fn request_of(resource: &CustomResource, defaults: &Defaults) -> Result<Request, Error> {
     Request::parse_as(mode_of(resource), &resource.properties, defaults)
 }
@@ -185,7 +185,7 @@ impl Handler {
                 let request = request_of(resource, defaults)?;
                 self.permit(aws, &request).await?;
                 let begun = begin_copy(aws, request, resource, defaults).await?;
-                // Accepted by whoever goes on with it: an execution names itself first.
+                // The process that continues accepts the run: an execution names itself first.
                 Ok(Beginning::Run(Box::new(begun)))
             }
         }
@@ -212,8 +212,8 @@ async fn begin_copy(
     }
     if resource.request_type == RequestType::Update {
         let old = Request::parse_as(mode_of(resource), &resource.old_properties, defaults);
-        // A changed image is a new physical resource: CloudFormation deletes the old one by an
-        // event of its own.
+        // CloudFormation makes a new physical resource for a changed image, and deletes the old one
+        // by an event of its own.
         if let Ok(old) = old
             && old.source_image == begun.request.source_image
         {
@@ -243,7 +243,7 @@ fn renews(new: &Request, old: &Request) -> bool {
     both_copy && (new.name != old.name || new.targets.iter().any(rekeyed))
 }
 
-/// The service-linked roles that are to launch from copies no longer.
+/// Returns the service-linked roles that are to launch from copies no longer.
 fn ended_roles(new: &Request, old: &Request) -> Vec<ServiceLinkedRole> {
     if old.mode != Mode::Copy {
         return Vec::new();
@@ -256,7 +256,7 @@ fn ended_roles(new: &Request, old: &Request) -> Vec<ServiceLinkedRole> {
     roles.filter(|role| !stays(role)).cloned().collect()
 }
 
-/// What an update changes of the tags of copies.
+/// Returns the changes of an update to the tags of copies.
 fn retags(new: &Request, old: &Request) -> Option<Retag> {
     let both_copy = new.mode == Mode::Copy && old.mode == Mode::Copy;
     let asked = |request: &Request| (request.tags.clone(), request.copy_tags);
@@ -265,8 +265,8 @@ fn retags(new: &Request, old: &Request) -> Option<Retag> {
     retag.filter(|_| both_copy)
 }
 
-/// The targets of a resource whose copies an update takes away: those off the list, and all where
-/// copies become a share.
+/// Returns the targets whose copies an update takes away: those off the list, and all where copies
+/// become a share.
 fn no_longer_wanted(new: &Request, old: Request) -> Vec<Target> {
     let on_delete = match new.mode {
         Mode::Copy => new.on_delete,
@@ -282,8 +282,8 @@ fn no_longer_wanted(new: &Request, old: Request) -> Vec<Target> {
     old.targets.into_iter().filter(|t| !kept(t)).collect()
 }
 
-/// A worker for an earlier event notices before the next thing it makes; what it is making
-/// meanwhile shows by then.
+/// Makes the targets wait for a worker of an earlier event. That worker notices this event before
+/// the next thing it makes; what it is making meanwhile shows by then.
 fn wait_for_the_overtaken(state: &mut State, now: i64) {
     for target in &mut state.targets {
         if target.phase == TargetPhase::Removing {

@@ -97,7 +97,7 @@ async fn read(aws: &Aws, image: &ImageId, region: &Region) -> Result<Source, Err
     Ok(source)
 }
 
-/// What a copy would lack, or may not live up to.
+/// Lists what a copy would lack, or may not live up to.
 fn warnings(state: &State, source: &Source) -> Vec<Finding> {
     let lost = losses(state, source).into_iter();
     let all = lost

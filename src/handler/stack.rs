@@ -119,7 +119,7 @@ impl Handler {
         let Begun {
             mut state, source, ..
         } = *begun;
-        // Whoever does not wait has no end to it.
+        // A resource that does not wait has no end to report.
         let answered = state.end_by == 0;
         if answered {
             let started = started(&state);
@@ -137,7 +137,7 @@ impl Handler {
 
 /// An error of a custom resource's invocation.
 enum Unanswered {
-    /// CloudFormation has been told, or another invocation tells it.
+    /// CloudFormation has its answer, or another invocation gives it.
     Said(Error),
     /// CloudFormation has not taken the answer.
     Untold(Error),
@@ -158,7 +158,7 @@ pub fn asked_by(resource: &CustomResource) -> String {
     )
 }
 
-/// What a resource with `Wait: false` is told.
+/// Returns the answer to a resource with `Wait: false`.
 pub fn started(state: &crate::state::State) -> Answer {
     let mut started = Answer::success(&physical_id(&state.run), "started");
     let data = &mut started.data;

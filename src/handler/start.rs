@@ -19,7 +19,7 @@ const OPT_IN: (&str, &str) = ("amiferry:distribute", "true");
 /// Keys that the event itself says.
 const SAID_BY_THE_EVENT: [&str; 4] = ["SourceImageId", "AmiId", "SourceRegion", "Region"];
 
-/// Seconds in which whoever built an image has tagged it.
+/// Seconds within which the builder of an image has tagged it.
 const TAGGED_WITHIN: i64 = 300;
 /// Seconds in which Packer has copied its intermediate image, and deregistered it.
 const PASSING_WITHIN: i64 = 600;
@@ -50,7 +50,7 @@ impl Handler {
             .map_err(Error::from_refusal)
     }
 
-    /// Whether there is, or was, an execution of this name.
+    /// Whether an execution of this name exists or existed.
     pub(super) async fn has_execution(&self, aws: &Aws, name: &str) -> Result<bool, Error> {
         let Some(machine) = self.settings.state_machine.as_deref() else {
             return Ok(false);
@@ -160,7 +160,7 @@ impl Handler {
         }
     }
 
-    /// The request that EventBridge's events are served by.
+    /// Returns the request that serves EventBridge's events.
     async fn own_request(&self, aws: &Aws) -> Result<Map<String, Value>, Error> {
         let (name, text) = match (&self.settings.request, &self.settings.request_parameter) {
             (Some(text), _) => ("AMIFERRY_REQUEST", text.clone()),
@@ -192,8 +192,8 @@ impl Handler {
         Ok(object)
     }
 
-    /// Wakes those who wait for copies into this account and Region. A lost word costs only time,
-    /// so nothing here fails.
+    /// Wakes the executions that wait for copies into this account and Region. A lost event costs
+    /// only time, so nothing here fails.
     pub(super) async fn snapshot_ended(&self, aws: &Aws, account: &str, region: &str) -> Value {
         let Some(machine) = self.settings.state_machine.as_deref() else {
             info!(

@@ -1,6 +1,6 @@
 //! The sweeper: reads the ledger, closes what outlived its run, finishes closings that stopped
-//! half-way, and verifies those of a quarter of an hour ago. A run that an execution works on is
-//! over when the execution is; any other when no copy can last that long.
+//! half-way, and verifies closings of 15 minutes ago. A run with an execution is over when the
+//! execution is. Any other run is over when no copy can last that long.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,18 +13,19 @@ use crate::error::{Error, Refusal};
 use crate::ledger::{Attempt, Kind, LONGEST_LIFE, Record, Run};
 use crate::step::copy_limit;
 
-/// What a sweep found and did.
+/// The findings and deeds of a sweep.
 #[derive(Default)]
 struct Swept {
     closed: BTreeSet<Attempt>,
     alive: BTreeSet<Attempt>,
     verified: Vec<Value>,
-    /// In words for a person.
+    /// Closings that failed, in words for a person.
     stuck: Vec<String>,
 }
 
 impl Handler {
-    /// Closes what is open of runs that are over; `of` names one execution whose end was told.
+    /// Closes what runs that are over have left open. `of` names one execution whose end was
+    /// reported.
     pub(super) async fn sweep(
         &self,
         aws: &Aws,
@@ -36,7 +37,8 @@ impl Handler {
         let mut runs: BTreeMap<String, Option<Run>> = BTreeMap::new();
         let mut named = BTreeSet::new();
         let mut resources = aws.open_resources().await.map_err(Error::from_refusal)?;
-        // From another one on each time: where the time is up before the end, each has its turn.
+        // Starts with another resource each time: where the time ends before the list, each has its
+        // turn.
         let first = fastrand::usize(..resources.len().max(1));
         resources.rotate_left(first);
         for resource in resources {
@@ -93,7 +95,7 @@ impl Handler {
             if holding.kind == Kind::Share && !copies {
                 continue;
             }
-            // Of a run whose object is lost only this resource is known.
+            // Of a run whose object is lost, only this resource is known.
             if run.is_some() && swept.closed.contains(attempt) {
                 continue;
             }
@@ -127,7 +129,7 @@ impl Handler {
         verify(aws, &record, swept).await
     }
 
-    /// Whether somebody may be working on an attempt.
+    /// Whether a process may be working on an attempt.
     async fn is_alive(
         &self,
         aws: &Aws,
@@ -137,13 +139,13 @@ impl Handler {
     ) -> Result<bool, Refusal> {
         let age = aws.now().saturating_sub(since);
         let Some(run) = run else {
-            // Its object is lost: nobody can go on with it.
+            // The run's object is lost: no process can continue it.
             return Ok(age < LONGEST_LIFE);
         };
         let workers = run.workers(attempt);
         if workers.closing {
-            // Whoever began to close it, or followed it, may be at it for as long as a process
-            // lives.
+            // The process that began to close the attempt, or to follow it, may work for as long as
+            // a process lives.
             let since = run.closing_since.unwrap_or(run.since);
             return Ok(aws.now().saturating_sub(since) < LONGEST_LIFE);
         }
@@ -177,7 +179,8 @@ async fn verify(aws: &Aws, record: &Record, swept: &mut Swept) -> Result<(), Ref
     Ok(())
 }
 
-/// Seconds that a run may last whose callers nobody reports the end of: no copy outlasts them.
+/// Returns the seconds that a run may last if nobody reports the end of its callers: no copy
+/// outlasts them.
 fn longest(run: &Run) -> i64 {
     copy_limit(run.completion_minutes(), run.targets.len()).saturating_add(3600)
 }

@@ -46,7 +46,7 @@ impl Turn {
 }
 
 impl Handler {
-    /// Answers whoever waits for this turn's run.
+    /// Answers the caller that waits for this turn's run.
     pub(super) async fn answer_in(
         &self,
         aws: &Aws,
@@ -62,8 +62,8 @@ impl Handler {
         self.answer(aws, resource, url_at, answer, by).await
     }
 
-    /// Goes on; an error that may pass is met by another turn from the same state, any other by an
-    /// answer. Silence would leave CloudFormation waiting and the source open.
+    /// Continues. An error that may pass leads to another turn from the same state, any other error
+    /// to an answer. Silence would leave CloudFormation waiting and the source open.
     pub(super) async fn turn(
         &self,
         aws: &Aws,
@@ -113,7 +113,7 @@ impl Handler {
         let mut state = State::open(&turn.state)?;
         self.settings.needed_bucket()?;
         if turn.turn >= LAST_TURN {
-            // What is left, undoing and closing, needs no source.
+            // The remaining work, undoing and closing, needs no source.
             let nothing = Err(LONG.to_owned());
             state.not_ahead_of(aws.now());
             state.give_up(Cause::TooSlow, LONG);

@@ -23,12 +23,12 @@ use crate::state::{State, TargetPhase, shorten};
 /// CloudFormation's limit for the body.
 pub const LARGEST: usize = 4096;
 const REASON_BYTES: usize = 1200;
-/// What an output of a stack can hold is 1,024 characters.
+/// CloudFormation's limit for an output of a stack: 1,024 characters.
 const IMAGES_BYTES: usize = 980;
 const TRIES: u64 = 4;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What CloudFormation is told.
+/// An answer to CloudFormation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     pub success: bool,
@@ -38,7 +38,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Of a run that has ended.
+    /// Returns the words about a run that has ended.
     pub fn ended(state: &State, physical_id: &str) -> Self {
         let status = Status::of(state);
         let success = status == Status::Succeeded;

@@ -1,4 +1,4 @@
-//! What is left when cleaning up failed, with the commands that remove it.
+//! What is left behind when cleaning up failed, with the commands that remove it.
 
 use std::collections::BTreeSet;
 
@@ -118,7 +118,7 @@ fn at_source(state: &State, said: &str) -> Value {
     })
 }
 
-/// What was copied in the source account, and is to be deleted.
+/// Lists the staged copies, which are to be deleted.
 fn delete_staged(state: &State) -> Vec<String> {
     if !state.may_have_staged() {
         return Vec::new();
@@ -141,7 +141,7 @@ fn delete_staged(state: &State) -> Vec<String> {
     commands
 }
 
-/// A lasting share that could not be taken back: the ledger tells whom it let in.
+/// Describes a lasting share that could not be taken back: the ledger lists its principals.
 fn lasting(state: &State, said: &str) -> Value {
     let (region, image) = (&state.source.region, &state.source.image_id);
     let mut commands = vec![
@@ -185,8 +185,8 @@ fn lasting(state: &State, said: &str) -> Value {
     })
 }
 
-/// A policy is written whole, so a person has to look at it: which statements are ours, and what
-/// removes them.
+/// Returns the command for a key policy. A policy is written whole, so a person has to look at it:
+/// which statements are ours, and which command removes them.
 fn edit_policy(state: &State, key: &str) -> Vec<String> {
     let (region, sids) = (&state.source.region, sid(&state.run, ""));
     if !is_edited(state) {
@@ -204,8 +204,8 @@ fn edit_policy(state: &State, key: &str) -> Vec<String> {
     ]
 }
 
-/// Whether the run may have statements in policies: by its order, or because it was about policies
-/// that it got stuck.
+/// Whether the run may have statements in policies: by its order, or because editing a policy
+/// failed.
 fn is_edited(state: &State) -> bool {
     let said = state.sharing.stuck.as_deref().unwrap_or_default();
     state.order.key_access == KeyAccess::Policy || said.contains("KeyPolicy")

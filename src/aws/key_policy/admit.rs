@@ -1,5 +1,5 @@
-//! Letting targets in by policy, and finding out whom KMS does not know: one account that does not
-//! exist spoils the policy for all, and KMS does not say which.
+//! Opening keys to targets by policy, and finding the accounts that KMS does not know. One account
+//! that does not exist spoils the policy for all, and KMS does not say which.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +12,18 @@ use crate::key_policy::{Access, Parties};
 /// Writes of one policy to find the accounts that it is refused for.
 const MOST_TRIALS: usize = 40;
 
-/// What became of letting in.
+/// The refusals of an opening by policy.
 #[derive(Debug, Default)]
 pub struct Admitted {
     /// Targets that were refused.
     pub refused: Vec<(usize, Refusal)>,
-    /// The organisation or units were.
+    /// The refusal of the organization or units.
     pub audience: Option<Refusal>,
 }
 
 impl Aws {
-    /// Puts the statements for these targets, beside those let in before, into the policies of all
-    /// source keys.
+    /// Puts the statements for these targets into the policies of all source keys, beside those of
+    /// earlier targets.
     pub(in crate::aws) async fn admit(&self, parties: &Parties<'_>, targets: &[usize]) -> Admitted {
         let mut admitted = Admitted::default();
         let editor = Editor::of(parties.run());
@@ -69,7 +69,8 @@ impl Aws {
         if wanted.accounts.is_empty() {
             return Err(refusal);
         }
-        // Is it ours at all? The policy as it stands may name somebody who has been deleted since.
+        // The policy as it stands may be refused as well: it may name somebody who has been deleted
+        // since.
         if let Err(as_it_stands) = self.rewrite(&editor, key).await {
             if !is_unknown_principal(&as_it_stands) {
                 return Err(as_it_stands);
@@ -81,7 +82,7 @@ impl Aws {
         self.find_unknown(parties, key, &wanted, refusal).await
     }
 
-    /// Lets in half by half; a half that is refused is halved again.
+    /// Opens to half of the accounts at a time; a refused half is halved again.
     async fn find_unknown(
         &self,
         parties: &Parties<'_>,
@@ -131,7 +132,7 @@ impl Aws {
         Ok(unknown)
     }
 
-    /// Lets in these of the accounts wanted, and no others of them.
+    /// Opens to these of the wanted accounts, and to no others of them.
     async fn try_with(
         &self,
         parties: &Parties<'_>,
@@ -155,7 +156,7 @@ impl Aws {
             .map(drop)
     }
 
-    /// Writes the policy as it is.
+    /// Writes the policy as it stands.
     async fn rewrite(&self, editor: &Editor, key: &str) -> Result<(), Refusal> {
         let locked_at = self.lock_policy(editor, key).await?;
         let rewritten = async {
@@ -173,7 +174,7 @@ impl Aws {
     }
 }
 
-/// KMS says the same code of whatever is wrong with a policy.
+/// Whether KMS refuses a principal. It has one code for every fault of a policy.
 fn is_unknown_principal(refusal: &Refusal) -> bool {
     refusal.code == "MalformedPolicyDocumentException"
         && refusal.message.to_ascii_lowercase().contains("principal")

@@ -104,7 +104,7 @@ fn meets(criterion: &ImageCriterion, source: &Source, now: i64) -> Meets {
         .iter()
         .flat_map(|mark| image.watermarks.iter().map(move |has| (mark, has)));
     let marked = pairs.map(|(mark, has)| matches(mark, has, now)).max();
-    // Findings are Amazon Inspector's, in the account that scans: no call of EC2 lists them.
+    // Scan results are Amazon Inspector's, in the account that scans: no call of EC2 lists them.
     let scanned = criterion.scan_result_condition();
     let all = [
         any(criterion.image_providers(), &|p| p == source.owner.as_str()),
@@ -120,8 +120,8 @@ fn meets(criterion: &ImageCriterion, source: &Source, now: i64) -> Meets {
     all.into_iter().min().unwrap_or(Meets::Yes)
 }
 
-/// Whether no more than these days have passed. EC2 does not say how it counts the day that has
-/// begun.
+/// Whether no more than these days have passed. EC2 does not document how it counts the day that
+/// has begun.
 fn within(days: Option<i32>, since: Option<i64>, now: i64) -> Meets {
     let Some(days) = days.map(i64::from) else {
         return Meets::Yes;

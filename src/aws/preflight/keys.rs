@@ -90,8 +90,8 @@ impl Aws {
         findings
     }
 
-    /// Those of the actions that this role's policies, its boundary and its organisation do not
-    /// allow on this key when EC2 asks for it.
+    /// Returns those of the actions that the role's policies, its boundary and its organization do
+    /// not allow on this key when EC2 asks for it.
     pub(super) async fn simulated(
         &self,
         actor: &Actor,
@@ -147,7 +147,7 @@ impl Aws {
         Ok(denied.map(|r| r.eval_action_name().to_owned()).collect())
     }
 
-    /// What the key's own policy can never allow to this account.
+    /// Finds actions that the key's own policy can never allow to this account.
     async fn target_key_policy(&self, visit: &Visit<'_>) -> Option<Finding> {
         let (target, at) = (visit.target, &visit.at);
         let key = target.kms_key_id.as_str();

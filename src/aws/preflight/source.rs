@@ -16,9 +16,9 @@ use crate::source::Source;
 use crate::state::{RunRef, State, TargetState};
 use crate::step::{granted_actions, grantee};
 
-/// KMS says so of a grantee that does not exist.
+/// KMS's code for a grantee that does not exist.
 const NO_PRINCIPAL: &str = "InvalidArnException";
-/// Targets whose grant is asked about, where the roles of those before do not exist.
+/// Targets whose grant is asked about, while the roles of those before do not exist.
 const MOST_GRANTS: usize = 5;
 
 impl Aws {
@@ -79,8 +79,7 @@ impl Aws {
         refused("ShareSnapshots", run, said)
     }
 
-    /// The copy in the source account under a key that can be shared, where the request asks for
-    /// it.
+    /// Asks about the staged copy, where the request asks for one.
     async fn preflight_staging(&self, run: RunRef<'_>, source: &Source) -> Option<Finding> {
         let key = run.order.reencrypt_key.as_ref()?;
         let under = source.under(&run.source.managed_keys);
@@ -135,9 +134,9 @@ impl Aws {
         Some(of_refusal("Ledger", run, &refusal, remedy.to_owned()))
     }
 
-    /// Whether the function may make the grants: KMS judges a dry run as it would the call. A copy
-    /// role that does not exist is no word about the grant, and assuming it finds it: the next
-    /// target is asked about.
+    /// Asks whether the function may make the grants. KMS judges a dry run as it would the call. A
+    /// copy role that does not exist says nothing about the grant, and assuming it finds it: the
+    /// next target is asked about.
     async fn preflight_grants(
         &self,
         run: RunRef<'_>,
@@ -176,8 +175,8 @@ impl Aws {
         said.map_err(|e| refusal("CreateGrant", &actor.at(&region), key, &e))
     }
 
-    /// Whether the policies can be read and hold what is to be put in. Writing has no dry run: IAM
-    /// is asked instead.
+    /// Asks whether the policies can be read and have room for the statements. Writing has no dry
+    /// run, so IAM is asked instead.
     async fn preflight_policies(&self, state: &State) -> Vec<Finding> {
         let (run, target) = (state.run_ref(), state.targets.first());
         let mut findings = Vec::new();
