@@ -72,8 +72,7 @@ pub async fn advance(
         overtaken(state, &wants);
     }
     let mut flying: Flying<'_> = FuturesUnordered::new();
-    let mut busy = Busy::default();
-    let mut under_way = Vec::new();
+    let (mut busy, mut under_way) = (Busy::default(), Vec::new());
     loop {
         if end.is_some_and(|end| Instant::now() >= end) {
             under_way
@@ -102,14 +101,12 @@ pub async fn advance(
                     Err(later) => return later,
                 }
             }
-            // Nothing under way and nothing to do cannot be; if it were, asking again later beats
-            // hanging.
+            // Idle with nothing to do cannot be; asking again later would beat hanging.
             Next::WaitForBusy if flying.is_empty() => return Progress::Continue(5),
             Next::WaitForBusy => None,
         };
         tokio::select! {
-            // In order, so that the same world leads to the same run.
-            biased;
+            biased; // In order, so that the same world leads to the same run.
             Some(landed) = flying.next() => {
                 let mut landed = Some(landed);
                 // Whatever else has landed meanwhile goes into the same decision.
