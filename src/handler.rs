@@ -12,6 +12,7 @@ use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
 use crate::event::{Event, LARGEST, Turn};
 use crate::ids::AccountId;
+use crate::kms::Arn;
 use crate::reply::reply;
 use crate::request::{Defaults, Request};
 use crate::setup::Settings;
@@ -241,11 +242,8 @@ impl Handler {
 
     fn defaults(&self, invocation: &Invocation) -> Result<Defaults, Error> {
         let region = self.region()?;
-        let account = invocation
-            .function_arn
-            .split(':')
-            .nth(4)
-            .and_then(|a| AccountId::parse(a).ok());
+        let account =
+            Arn::parse(&invocation.function_arn).and_then(|arn| AccountId::parse(arn.account).ok());
         Ok(Defaults { region, account })
     }
 }

@@ -10,6 +10,7 @@ use url::Url;
 use crate::digest::digest;
 use crate::error::Error;
 use crate::ids::{AccountId, ImageId};
+use crate::kms::Arn;
 
 /// Where the time of the event is kept when its ResponseURL, which tells it, is out of sight.
 const SENT_AT: &str = "SentAt";
@@ -214,10 +215,7 @@ impl CustomResource {
 
     /// The account the stack is in, from its ARN.
     pub fn stack_account(&self) -> Option<AccountId> {
-        self.stack_id
-            .split(':')
-            .nth(4)
-            .and_then(|account| AccountId::parse(account).ok())
+        Arn::parse(&self.stack_id).and_then(|arn| AccountId::parse(arn.account).ok())
     }
 }
 
