@@ -218,14 +218,15 @@ impl Aws {
         source: &Result<Source, String>,
         command: &Command,
     ) -> Result<Outcome, Outcome> {
-        let image = || source.as_ref().map_err(gone);
+        let image = || source.as_ref().map_err(|why| gone(why));
         let run = state.run_ref();
         Ok(match command {
             // A state may come from anybody who may call, so only the image itself decides what
             // is opened.
             Command::Share { targets } => {
                 image()?;
-                self.open(state, targets).await
+                // Boxed: the plan makes it a large future.
+                Box::pin(self.open(state, targets)).await
             }
             Command::LookStaged => Outcome::StagedSeen(self.staged(run, image()?).await?),
             Command::Stage { snapshots } => self.stage(run, image()?, snapshots).await,
@@ -257,7 +258,7 @@ impl Aws {
             Command::Grant { .. } => {
                 // A target's own image needs the source no more.
                 if state.order.share.is_some() {
-                    source.as_ref().map_err(gone)?;
+                    source.as_ref().map_err(|why| gone(why))?;
                 }
                 let granted = async { self.let_launch(&self.visit(state, target).await?).await };
                 self.renewing(target, granted.await)?
@@ -268,7 +269,7 @@ impl Aws {
                 self.renewing(target, looked.await)?
             }
             _ => {
-                let source = source.as_ref().map_err(gone)?;
+                let source = source.as_ref().map_err(|why| gone(why))?;
                 self.calls_from_source(state, target, source, command)
                     .await?
             }
@@ -347,8 +348,8 @@ impl Aws {
 }
 
 /// Returns the outcome of a command that needs an image which is gone.
-fn gone(why: &String) -> Outcome {
-    Outcome::SourceGone(why.clone())
+fn gone(why: &str) -> Outcome {
+    Outcome::SourceGone(why.to_owned())
 }
 
 /// Returns a name that no other process has. Each invocation counts as a process.

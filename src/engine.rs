@@ -75,9 +75,9 @@ pub async fn advance(
     let (mut busy, mut under_way) = (Busy::default(), Vec::new());
     loop {
         if end.is_some_and(|end| Instant::now() >= end) {
-            under_way
-                .iter()
-                .for_each(|command| cut_off(aws, state, command));
+            for command in &under_way {
+                cut_off(aws, state, command);
+            }
             return Progress::Continue(1);
         }
         let now = aws.now();

@@ -115,7 +115,7 @@ impl<'a> Parties<'a> {
     /// Returns the picked targets whose accounts the run holds a key open to, by the ledger and not
     /// by the state. `None` where the state is not what the run was accepted with.
     fn admitted(
-        &self,
+        self,
         run: &Run,
         record: &Record,
         picks: impl Fn(usize) -> bool,
@@ -137,7 +137,7 @@ impl<'a> Parties<'a> {
 
     /// Returns the roles that copy for these targets. Roles of one name go by that name, because
     /// the accounts stand beside it.
-    fn roles_of(&self, targets: &[usize]) -> BTreeSet<String> {
+    fn roles_of(self, targets: &[usize]) -> BTreeSet<String> {
         let state = self.state;
         let partition = state.source.region.partition();
         let targets = targets.iter().map(|&i| &state.targets[i]);
@@ -153,7 +153,7 @@ impl<'a> Parties<'a> {
     }
 
     /// Returns the roles that copy for the members of the audience.
-    fn member_roles(&self) -> BTreeSet<String> {
+    fn member_roles(self) -> BTreeSet<String> {
         let members = self.state.targets.iter().filter(|t| t.member);
         let partition = self.state.source.region.partition();
         members
