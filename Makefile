@@ -1,5 +1,5 @@
-# Every target installs what it needs, pinned, into .venv, .venv-fabric and .tools; a Rust toolchain, Python 3 and npm are all it
-# starts from.
+# Every target installs the pinned tools that it needs into .venv, .venv-fabric and .tools. Only a
+# Rust toolchain, Python 3 and npm must be there beforehand.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -12,12 +12,12 @@ CARGO_LAMBDA_VERSION := 1.9.2
 CARGO_MUTANTS_VERSION := 27.1.0
 MDBOOK_VERSION := 0.5.4
 
-# Links the deployed function: for the other architecture too, and for the glibc that provided.al2023 has (AL2023 user guide), however
-# new the one of this machine is.
+# Zig links the deployed function: for the other architecture too, and for the glibc of
+# provided.al2023 (AL2023 user guide), whatever glibc this machine has.
 ZIG_VERSION := 0.16.0
 GLIBC := 2.34
 
-# For `make package` and `make deploy`.
+# These variables are for `make package` and `make deploy`.
 STACK ?= amiferry
 ARCHITECTURE ?= arm64
 PACKAGE := .aws-sam/lambda
@@ -27,18 +27,26 @@ TARGET_DIR := $(abspath $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target))
 BOOTSTRAP := $(TARGET_DIR)/debug/bootstrap
 SANDBOX := $(TARGET_DIR)/debug/amiferry-sandbox
 RIE := $(CURDIR)/.tools/aws-lambda-rie
-PROGRAMS := AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) AMIFERRY_RIE_BIN=$(RIE)
-# `--examples`, of which there are none, makes cargo resolve features as it does for tests: otherwise a dev-dependency
-# that adds one to tokio would have aws-sdk-ec2 compiled once for the programs and once more for the tests.
+PROGRAMS := AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) \
+    AMIFERRY_RIE_BIN=$(RIE)
+# There are no examples, but `--examples` makes cargo resolve features as it does for tests.
+# Otherwise a dev-dependency that adds a feature to tokio would have aws-sdk-ec2 compiled once for
+# the programs and once more for the tests.
 BUILD_PROGRAMS := cargo build --locked --workspace --bins --examples
-# Twice the processors: answers to CloudFormation go over real connections, and tests of them wait on the real clock.
+# There are twice as many threads as processors, because tests of answers to CloudFormation go over
+# real connections and wait on the real clock.
 TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
-# What the tests had AWS's emulators do, for `make least-privilege`. Any test may add a ledger there.
+# `make least-privilege` reads here which calls the tests made to AWS's emulators. Any test may add
+# a ledger.
 LEDGERS := $(TARGET_DIR)/ledgers
-# How long each test took, for the ten slowest.
+# The duration of each test, for the list of the ten slowest.
 TIMES := $(TARGET_DIR)/times
 SAM := .tools/sam/bin
 TEMPLATES := template.yaml templates/target-role.yaml
+# `make lint` has scripts/prose read these files and folders.
+PROSE := $(wildcard *.md *.toml *.txt) Makefile .cargo .ci .github docs template.yaml templates
+PROSE += bench demo events scripts statemachine tests/pages
+PROSE += sandbox
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 MDBOOK := $(CURDIR)/.tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 BOOK := $(TARGET_DIR)/book
@@ -52,29 +60,32 @@ endif
 .PHONY: help
 help: ## Show this list
 	@echo 'make TARGET [FAST=1]'
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
+	    sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | column -t -s '|'
 
 .PHONY: demo
-demo: .venv/ready $(RIE) ## Send events to the function on the sandbox (ARGS='--help'), kill it half-way, look at the result
+demo: .venv/ready $(RIE) ## Send events to the function on the sandbox, and kill it (ARGS='--help')
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) .venv/bin/python -m demo $(ARGS)
 
 .PHONY: bench
-bench: .venv/ready $(RIE) ## Measure distributions to 3 and to 200 accounts: time, AWS calls, State, memory (release if built)
+bench: .venv/ready $(RIE) ## Measure distributions to 3 and to 200 accounts (release if built)
 	$(BUILD_PROGRAMS)
-	$(PROGRAMS) AMIFERRY_RELEASE_DIR=$(TARGET_DIR)/lambda/bootstrap .venv/bin/python -m bench $(ARGS)
+	$(PROGRAMS) AMIFERRY_RELEASE_DIR=$(TARGET_DIR)/lambda/bootstrap \
+	    .venv/bin/python -m bench $(ARGS)
 
 .PHONY: test
-test: .venv/ready $(RIE) ## Run all tests, those of the deployed templates and of their policies among them
+test: .venv/ready $(RIE) ## Run all tests, also those of the deployed templates and their policies
 	scripts/slowest begin $(TIMES)
 	$(PROGRAMS) RUST_TEST_THREADS=$(TEST_THREADS) AMIFERRY_TIMES=$(TIMES) \
-	    cargo --config 'target."cfg(all())".runner = "$(CURDIR)/scripts/timed"' test --locked --workspace --no-fail-fast
+	    cargo --config 'target."cfg(all())".runner = "$(CURDIR)/scripts/timed"' \
+	    test --locked --workspace --no-fail-fast
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire tests/pages
 	$(MAKE) --no-print-directory least-privilege
 	@scripts/slowest show $(TIMES)
 
-# The inner loop: nothing but a shell, so that it starts at once. Stop it with Ctrl-C.
+# The inner loop needs nothing but a shell, so that it starts at once. Stop it with Ctrl-C.
 CRATE ?= amiferry
 FILTER ?=
 
@@ -84,20 +95,20 @@ watch: ## Run the unit tests of CRATE (amiferry) whose names have FILTER, again 
 
 TABLES := documents:: table:: pitfalls:: pages::
 
-# Schedules of faults; at two a second. `make chaos COUNT=5000 FIRST=100000`. With HARD=1 those where nearly all goes wrong for ever,
-# which write no table.
+# Two schedules of faults take a second: `make chaos COUNT=5000 FIRST=100000`. With HARD=1 nearly
+# every call fails for ever; these schedules write no table.
 COUNT ?= 2000
 FIRST ?= 0
 HARD ?= 0
 
 .PHONY: chaos
-chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0) on, and write the table of docs/reliability.md
+chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0), for docs/reliability.md
 	AMIFERRY_CHAOS_FIRST=$(FIRST) AMIFERRY_CHAOS_COUNT=$(COUNT) AMIFERRY_CHAOS_HARD=$(HARD) \
 	    $(if $(filter 0,$(HARD)),AMIFERRY_CHAOS_REPORT=$(CURDIR)/docs/reliability.md) \
 	    cargo test --locked --workspace --test behaviour chaos::the_promises -- --nocapture
 
 .PHONY: tables
-tables: ## Write those tables of docs/ anew that tests hold to what they see
+tables: ## Write the tables of docs/ that tests compare with their results
 	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour -- $(TABLES)
 
 .PHONY: behaviour
@@ -109,34 +120,41 @@ docs: $(MDBOOK) ## Make a book of the documents (target/book/html/index.html)
 	scripts/book $(BOOK)
 	$(MDBOOK) build $(BOOK)
 
-# All of it takes days. SHARD=0/14: every fourteenth place; FILES='src/step.rs': those of some files; PATCH=name: only the
-# breaks of tests/mutants that are so called.
+# The whole takes days. SHARD=0/14 plays every fourteenth place, FILES='src/step.rs' the places in
+# some files, PATCH=name the breaks of tests/mutants with that name.
 .PHONY: mutants
-mutants: $(CARGO_MUTANTS) ## Break the engine, one place at a time, and see that a test fails (SHARD=0/14, FILES='…' or PATCH=name for a part)
+mutants: $(CARGO_MUTANTS) ## Break one place at a time, and see a test fail (SHARD, FILES or PATCH)
 	scripts/mutants $(CARGO_MUTANTS) --shard '$(SHARD)' --files '$(FILES)' --patch '$(PATCH)'
 
 .PHONY: fabric
-fabric: .venv-fabric/ready $(SAM)/ready ## Deploy the templates on emulators of AWS's services, run them, and look at what came of it
+fabric: .venv-fabric/ready $(SAM)/ready ## Deploy the templates on AWS's emulators and test them
 	$(BUILD_PROGRAMS)
-	$(PROGRAMS) AMIFERRY_LEDGERS=$(LEDGERS) .venv-fabric/bin/python -m pytest tests/fabric $(ARGS)
+	$(PROGRAMS) AMIFERRY_LEDGERS=$(LEDGERS) \
+	    .venv-fabric/bin/python -m pytest tests/fabric $(ARGS)
 
 .PHONY: least-privilege
-least-privilege: fabric ## Compare what the templates' roles may do with what the tests had them do
+least-privilege: fabric ## Compare the permissions of the roles with the calls of the tests
 	scripts/least-privilege $(LEDGERS)
 
 .PHONY: verify
 verify: lint test ## Do what CI does: lint, then test
 
 .PHONY: lint
-lint: fmt-check lint-templates clippy licences docs ## Check formatting, templates, the book, clippy's warnings (denied), every dependency's license and source
+lint: fmt-check prose lint-templates clippy licences docs ## Check all that needs no test
 
 .PHONY: lint-templates
 lint-templates: $(SAM)/ready .tools/asl/ready ## Check the templates and the state machine
 	$(SAM)/cfn-lint --region us-west-2 --template $(TEMPLATES)
 	for template in $(TEMPLATES); do \
-	    SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-west-2 $(SAM)/sam validate --lint --template $$template; \
+	    SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-west-2 \
+	        $(SAM)/sam validate --lint --template $$template; \
 	done
 	scripts/lint-machine .tools/asl/node_modules/.bin/asl-validator
+
+.PHONY: prose
+prose: ## Check line widths, openings of comments and subjects of commits by docs/style.md
+	scripts/prose $(PROSE)
+	scripts/prose --commits
 
 .PHONY: fmt-check
 fmt-check:
@@ -144,22 +162,26 @@ fmt-check:
 
 .PHONY: clippy
 clippy:
-	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/clippy cargo test --locked --workspace --all-targets --no-run
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/clippy \
+	    cargo test --locked --workspace --all-targets --no-run
 
 .PHONY: licences
 licences: $(CARGO_DENY)
 	$(CARGO_DENY) --locked check bans licenses sources
 
 .PHONY: build
-build: .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION) ## Build the release `bootstrap` and its zip for this machine's architecture
-	.venv/bin/cargo-lambda lambda build --locked --release --compiler cargo --output-format zip --bin bootstrap
-	@scripts/check-bootstrap $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip $(patsubst aarch64,arm64,$(shell uname -m)) $(GLIBC)
+build: .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION) ## Build the release `bootstrap` for this machine
+	.venv/bin/cargo-lambda lambda build --locked --release --compiler cargo \
+	    --output-format zip --bin bootstrap
+	@scripts/check-bootstrap $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip \
+	    $(patsubst aarch64,arm64,$(shell uname -m)) $(GLIBC)
 	@.venv/bin/python scripts/sizes $(TARGET_DIR)/lambda/bootstrap/bootstrap.zip
 
 .PHONY: package
-package: .venv/zig-$(ZIG_VERSION) ## Build the release `bootstrap` for ARCHITECTURE (arm64) as `make deploy` deploys it
+package: .venv/zig-$(ZIG_VERSION) ## Build `bootstrap` for ARCHITECTURE (arm64), ready to deploy
 	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo-lambda lambda build --locked --release --bin bootstrap \
-	    --target $(patsubst arm64,aarch64,$(ARCHITECTURE))-unknown-linux-gnu.$(GLIBC) --lambda-dir $(PACKAGE)
+	    --target $(patsubst arm64,aarch64,$(ARCHITECTURE))-unknown-linux-gnu.$(GLIBC) \
+	    --lambda-dir $(PACKAGE)
 	scripts/check-bootstrap $(PACKAGE)/bootstrap/bootstrap $(ARCHITECTURE) $(GLIBC)
 
 .PHONY: parameters
@@ -167,61 +189,68 @@ parameters:
 	@scripts/parameters $(PARAMETERS_FILE) Architecture=$(ARCHITECTURE) $(PARAMETERS)
 
 .PHONY: deploy
-deploy: $(SAM)/ready parameters package ## Build for ARCHITECTURE (arm64) and deploy as STACK (amiferry) with PARAMETERS ('Name=value …') and your AWS credentials
-	SAM_CLI_TELEMETRY=0 $(SAM)/sam deploy --template-file template.yaml --stack-name $(STACK) --capabilities CAPABILITY_NAMED_IAM \
-	    --resolve-s3 --no-fail-on-empty-changeset --parameter-overrides file://$(abspath $(PARAMETERS_FILE))
+deploy: $(SAM)/ready parameters package ## Deploy STACK (amiferry) with PARAMETERS ('Name=value …')
+	SAM_CLI_TELEMETRY=0 $(SAM)/sam deploy --template-file template.yaml --stack-name $(STACK) \
+	    --capabilities CAPABILITY_NAMED_IAM --resolve-s3 --no-fail-on-empty-changeset \
+	    --parameter-overrides file://$(abspath $(PARAMETERS_FILE))
 
 .PHONY: clean
-clean: ## Remove what was built and installed here
+clean: ## Remove all build results and installed tools
 	rm -rf $(TARGET_DIR) .aws-sam .venv .venv-fabric .tools
 
-.venv/ready: requirements-dev.txt
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+# $(call venv,FOLDER) makes a virtual environment with the packages that the first prerequisite
+# lists.
+define venv
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	    echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $1
+	$1/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+endef
+
+.venv/ready: requirements-dev.txt
+	$(call venv,.venv)
 
 .venv-fabric/ready: requirements-fabric.txt
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv .venv-fabric
-	.venv-fabric/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-fabric.txt
-	@touch $@
+	$(call venv,.venv-fabric)
 
 $(SAM)/ready: scripts/requirements-sam.txt
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv .tools/sam
-	$(SAM)/python -m pip install --quiet --disable-pip-version-check --requirement scripts/requirements-sam.txt
-	@touch $@
+	$(call venv,.tools/sam)
 
 .tools/asl/ready: scripts/asl/package.json scripts/asl/package-lock.json
-	@command -v npm >/dev/null || { echo "npm is missing; on Debian: apt-get install npm" >&2; exit 1; }
+	@command -v npm >/dev/null || { \
+	    echo "npm is missing; on Debian: apt-get install npm" >&2; exit 1; }
 	mkdir -p $(@D)
 	cp scripts/asl/package.json scripts/asl/package-lock.json $(@D)
 	cd $(@D) && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 .venv/zig-$(ZIG_VERSION): .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check ziglang==$(ZIG_VERSION)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	    ziglang==$(ZIG_VERSION)
 	@touch $@
 
-# By itself it would bring some version of Zig, a hundred megabytes that `--compiler cargo` has no use for.
+# Without `--no-deps` cargo-lambda would install some version of Zig, a hundred megabytes that
+# `--compiler cargo` does not use.
 .venv/cargo-lambda-$(CARGO_LAMBDA_VERSION): .venv/ready
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps cargo-lambda==$(CARGO_LAMBDA_VERSION)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    cargo-lambda==$(CARGO_LAMBDA_VERSION)
 	@touch $@
 
 $(RIE): scripts/rie scripts/requirements-rie.txt | .venv/ready
 	.venv/bin/python scripts/rie $@
 
-# Unoptimised it compiles in a minute instead of three, and checks this workspace in two seconds.
+# Unoptimised, cargo-deny compiles in a minute instead of three, and checks this workspace in two
+# seconds.
 $(CARGO_DENY):
-	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --no-default-features \
-	    --root $(dir $(abspath $(@D))) cargo-deny@$(CARGO_DENY_VERSION)
+	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
+	    --no-default-features --root $(dir $(abspath $(@D))) cargo-deny@$(CARGO_DENY_VERSION)
 
 $(CARGO_MUTANTS):
 	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
 	    --root $(dir $(abspath $(@D))) cargo-mutants@$(CARGO_MUTANTS_VERSION)
 
-# Without the search, the server and the watcher it compiles in half a minute.
+# Without its search, server and watcher, mdBook compiles in half a minute.
 $(MDBOOK):
-	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --no-default-features \
-	    --root $(dir $(abspath $(@D))) mdbook@$(MDBOOK_VERSION)
+	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
+	    --no-default-features --root $(dir $(abspath $(@D))) mdbook@$(MDBOOK_VERSION)

@@ -1,4 +1,7 @@
-"""What a distribution costs: time, AWS calls, `State`, memory; for few targets and for many, with the compiled function.
+"""Measures distributions of the compiled function to few and to many targets.
 
-Read in this order: `worlds`, `binary`, `measure`, `table`, `__main__`. Sandbox, function and call loop are the demo's.
+The figures are time, AWS calls, the `State` and memory.
+
+Read in this order: `worlds`, `binary`, `measure`, `table`, `__main__`. Sandbox, function and call
+loop are the demo's.
 """

@@ -16,7 +16,7 @@ from . import binary, measure, table, worlds
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MOST_FAULTS = 10
 SHORT_TIMEOUT_SECONDS = 17
-"""As in the demo: leaves six seconds for work, so that a large run too is cut into several invocations and has a `State`."""
+"""Six seconds for work, as in the demo: a large run too takes several invocations."""
 
 
 def main() -> int:
@@ -27,7 +27,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="amiferry-bench-") as name:
         folder = pathlib.Path(name)
         release = pathlib.Path(os.environ.get("AMIFERRY_RELEASE_DIR", ""))
-        arguments.function_bin, said = binary.choose(release, arguments.bootstrap_bin, ROOT / "src", folder)
+        arguments.function_bin, said = binary.choose(
+            release, arguments.bootstrap_bin, ROOT / "src", folder
+        )
         print(f"function: {said}")
         print(f"world: {described(arguments)}", flush=True)
         codes = []
@@ -35,18 +37,25 @@ def main() -> int:
             logs = folder / str(timeout)
             logs.mkdir()
             try:
-                runs = [measured(arguments, timeout, targets, logs) for targets in arguments.targets]
+                runs = [
+                    measured(arguments, timeout, targets, logs) for targets in arguments.targets
+                ]
             except (processes.Ended, distribution.Failed) as failure:
                 print(f"timeout {timeout} s: {failure}", file=sys.stderr)
                 for log in sorted(logs.rglob("*.log")):
-                    print(f"\nThe end of {log.relative_to(logs)}:\n{processes.tail(log)}", file=sys.stderr)
+                    print(
+                        f"\nThe end of {log.relative_to(logs)}:\n{processes.tail(log)}",
+                        file=sys.stderr,
+                    )
                 return 1
             print(f"\nfunction's timeout: {timeout} s\n{table.show(runs)}")
             codes.append(verdict(runs))
     return max(codes)
 
 
-def measured(arguments: argparse.Namespace, timeout: int, targets: int, folder: pathlib.Path) -> measure.Figures:
+def measured(
+    arguments: argparse.Namespace, timeout: int, targets: int, folder: pathlib.Path
+) -> measure.Figures:
     logs = folder / str(targets)
     logs.mkdir()
     file = folder / f"{targets}.toml"
@@ -55,15 +64,54 @@ def measured(arguments: argparse.Namespace, timeout: int, targets: int, folder: 
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure whole distributions on the sandbox.")
-    parser.add_argument("--targets", type=positive, nargs="+", default=[3, 200], help="how many, one run for each (default: 3 200)")
-    parser.add_argument("--regions", type=int, choices=(1, 2), default=2, help="with two, every third target is in the other (default)")
-    parser.add_argument("--throttling", action="store_true", help="request limits as AWS documents them, refilled at the world's speed")
-    parser.add_argument("--latency", type=float, default=0.03, help="seconds that every AWS call takes (default: %(default)s)")
-    parser.add_argument("--timeouts", type=positive, nargs="+", default=[function.LONGEST_TIMEOUT_SECONDS, SHORT_TIMEOUT_SECONDS],
-                        help="the function's, in seconds, one table for each (default: 900 17)")
-    parser.add_argument("--give-up", type=float, default=900, metavar="SECONDS", help="for one run (default: %(default)s)")
-    parser.add_argument("--world", type=pathlib.Path, default=ROOT / "sandbox/worlds/demo.toml", help="whose producer and first consumer to use")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure whole distributions on the sandbox."
+    )
+    parser.add_argument(
+        "--targets",
+        type=positive,
+        nargs="+",
+        default=[3, 200],
+        help="how many, one run for each (default: 3 200)",
+    )
+    parser.add_argument(
+        "--regions",
+        type=int,
+        choices=(1, 2),
+        default=2,
+        help="with two, every third target is in the other (default)",
+    )
+    parser.add_argument(
+        "--throttling",
+        action="store_true",
+        help="request limits as AWS documents them, refilled at the world's speed",
+    )
+    parser.add_argument(
+        "--latency",
+        type=float,
+        default=0.03,
+        help="seconds that every AWS call takes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeouts",
+        type=positive,
+        nargs="+",
+        default=[function.LONGEST_TIMEOUT_SECONDS, SHORT_TIMEOUT_SECONDS],
+        help="the function's, in seconds, one table for each (default: 900 17)",
+    )
+    parser.add_argument(
+        "--give-up",
+        type=float,
+        default=900,
+        metavar="SECONDS",
+        help="for one run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--world",
+        type=pathlib.Path,
+        default=ROOT / "sandbox/worlds/demo.toml",
+        help="whose producer and first consumer to use",
+    )
     arguments = parser.parse_args()
     for name in ("sandbox", "bootstrap", "rie"):
         variable = f"AMIFERRY_{name.upper()}_BIN"
@@ -84,16 +132,24 @@ def positive(text: str) -> int:
 def described(arguments: argparse.Namespace) -> str:
     regions = "one Region" if arguments.regions == 1 else "two Regions"
     limits = "with" if arguments.throttling else "without"
-    return f"{arguments.world.name}, {regions}, {arguments.latency * 1000:g} ms for each call, {limits} request limits"
+    latency = f"{arguments.latency * 1000:g} ms for each call"
+    return f"{arguments.world.name}, {regions}, {latency}, {limits} request limits"
 
 
 def verdict(runs: list[measure.Figures]) -> int:
-    """Prints what AWS refused and what is not as it must be; the exit code."""
+    """Prints refusals of AWS and faults of the result. Returns the exit code."""
     print()
     for run in runs:
         for what, count in sorted(run.errors.items()):
             print(f"{run.targets} targets: refused {count} ×: {what}")
-        print(f"{run.targets} targets: " + (f"{len(run.wrong)} FAULTS" if run.wrong else "every target succeeded, nothing is left shared"))
+        print(
+            f"{run.targets} targets: "
+            + (
+                f"{len(run.wrong)} FAULTS"
+                if run.wrong
+                else "every target succeeded, nothing is left shared"
+            )
+        )
         for fault in run.wrong[:MOST_FAULTS]:
             print(f"  {fault}")
     return int(any(run.wrong for run in runs))

@@ -1,4 +1,4 @@
-"""Which `bootstrap` is measured: the release one if `make build` has made it, else the one of the dev profile."""
+"""Chooses the `bootstrap` to measure: the release one of `make build`, or that of dev."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import pathlib
 import zipfile
 
 
-def choose(release: pathlib.Path, dev: pathlib.Path, sources: pathlib.Path, folder: pathlib.Path) -> tuple[pathlib.Path, str]:
-    """The program and what to say of it. `release` is the directory that `make build` fills, with a program or its zip."""
+def choose(
+    release: pathlib.Path, dev: pathlib.Path, sources: pathlib.Path, folder: pathlib.Path
+) -> tuple[pathlib.Path, str]:
+    """Returns the program and its description. `release` is the folder that `make build` fills."""
     program, archive = release / "bootstrap", release / "bootstrap.zip"
     made = next((file for file in (program, archive) if file.is_file()), None)
     if made is None:

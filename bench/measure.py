@@ -1,4 +1,4 @@
-"""One distribution from start to end, and what it took."""
+"""One distribution from start to end, and its cost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Figures:
 
 
 class Meter:
-    """Stands before the function and notes what goes in and how long it takes."""
+    """Passes calls on to the function, and notes their payload and duration."""
 
     def __init__(self, lambda_: Function) -> None:
         self._lambda = lambda_
@@ -73,14 +73,16 @@ class Meter:
         self.tick()
 
     def ask(self) -> float:
-        """Seconds until a request is refused that asks for nothing, so that no AWS is called."""
+        """Returns the seconds until the function refuses an empty request, without calling AWS."""
         began = time.monotonic()
         call = self._lambda.invoke({})
         call.ended.wait()
         return time.monotonic() - began
 
 
-def run(arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any], logs: pathlib.Path) -> Figures:
+def run(
+    arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any], logs: pathlib.Path
+) -> Figures:
     there = world.read(file)
     wanted = request.wanted(event)
     owner = there.owners[wanted.image_id]
@@ -100,7 +102,10 @@ def run(arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any],
             cold, warm = meter.ask(), meter.ask()
             end = Distribution(meter, box, list, [], print, meter.tick).run(event)
             meter.finish()
-            processor = {name: processor_seconds(name) for name in (arguments.function_bin.name, arguments.sandbox_bin.name)}
+            processor = {
+                name: processor_seconds(name)
+                for name in (arguments.function_bin.name, arguments.sandbox_bin.name)
+            }
         ledger = ask(box, "ledger")
         wrong = faults(end.status, end.reply, wanted, before, ask(box, "world")["accounts"], owner)
     return Figures(
@@ -110,7 +115,9 @@ def run(arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any],
         invocations=end.calls,
         longest=max(meter.times),
         operations=collections.Counter(call["operation"] for call in ledger),
-        errors=collections.Counter(f"{call['operation']} {call['error']}" for call in ledger if call["error"]),
+        errors=collections.Counter(
+            f"{call['operation']} {call['error']}" for call in ledger if call["error"]
+        ),
         largest_state=meter.largest_state,
         memory=meter.memory,
         processor=processor[arguments.function_bin.name],
@@ -121,24 +128,39 @@ def run(arguments: Any, timeout: int, file: pathlib.Path, event: dict[str, Any],
     )
 
 
-def faults(status: str, reply: Any, wanted: request.Request, before: Any, after: Any, owner: str) -> list[str]:
-    """What is not as it must be, by the function's reply and by what there is in each account."""
-    wrong = [] if status == "Succeeded" else [f"the run ended as {status}: {reply.get('errorMessage', '')}"]
+def faults(
+    status: str, reply: Any, wanted: request.Request, before: Any, after: Any, owner: str
+) -> list[str]:
+    """Returns the faults of the result, by the reply and by the resources of each account."""
+    wrong = (
+        []
+        if status == "Succeeded"
+        else [f"the run ended as {status}: {reply.get('errorMessage', '')}"]
+    )
     told = {(t["AccountId"], t["Region"]): t for t in reply.get("Result", {}).get("Targets", [])}
     for place in wanted.targets:
         target, (account, region) = told.get(place, {}), place
         if target.get("Status") != "Succeeded":
-            wrong.append(f"{account} {region}: {target.get('Status', 'not in the reply')} {target.get('Reason', '')}")
+            wrong.append(
+                f"{account} {region}: {target.get('Status', 'not in the reply')} "
+                f"{target.get('Reason', '')}"
+            )
         here = after[account].get(region, {"images": [], "snapshots": []})
         images = [image["id"] for image in here["images"] if image["state"] == "available"]
         if images != [target.get("ImageId")]:
-            wrong.append(f"{account} {region}: has the AMIs {images}, was told {target.get('ImageId')}")
+            wrong.append(
+                f"{account} {region}: has the AMIs {images}, "
+                f"and the reply says {target.get('ImageId')}"
+            )
         copies = sorted(snapshot["id"] for snapshot in here["snapshots"])
         if copies != sorted(target.get("Snapshots", {}).values()):
-            wrong.append(f"{account} {region}: has the snapshots {copies}, was told {target.get('Snapshots')}")
-    # Permissions, grants and tags: all that the source account owns is as it was.
+            wrong.append(
+                f"{account} {region}: has the snapshots {copies}, "
+                f"and the reply says {target.get('Snapshots')}"
+            )
+    # All permissions, grants and tags of the source account are as before.
     if after[owner] != before[owner]:
-        wrong.append("the source account is not as it was before: something is left shared")
+        wrong.append("the source account is not as before: something is still shared")
     return wrong
 
 
@@ -148,7 +170,11 @@ def ask(box: Sandbox, what: str) -> Any:
 
 
 def processor_seconds(name: str) -> float:
-    times = [child.cpu_times() for child in psutil.Process().children(recursive=True) if child.name() == name]
+    times = [
+        child.cpu_times()
+        for child in psutil.Process().children(recursive=True)
+        if child.name() == name
+    ]
     return sum(time_.user + time_.system for time_ in times)
 
 

@@ -1,4 +1,4 @@
-"""A world with the demo's producer and as many of its consumers as wanted, and the request for all of them."""
+"""A world with the demo's producer and any number of its consumers, and their request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ ACCOUNT = "[[account]]\n"
 OTHER_REGION = "us-east-1"
 
 
-def write(template: pathlib.Path, targets: int, regions: int, throttling: bool, file: pathlib.Path) -> dict[str, Any]:
-    """Writes the world and returns the event. With two Regions every third target is in the other one, as in the demo."""
+def write(
+    template: pathlib.Path, targets: int, regions: int, throttling: bool, file: pathlib.Path
+) -> dict[str, Any]:
+    """Writes the world, and returns the event. Of two Regions, the other has every third target."""
     head, producer, consumer, *_ = template.read_text().split(ACCOUNT)
     given = tomllib.loads(ACCOUNT + consumer)["account"][0]
     image = tomllib.loads(ACCOUNT + producer)["account"][0]["image"][0]
@@ -29,13 +31,24 @@ def write(template: pathlib.Path, targets: int, regions: int, throttling: bool, 
             f'region = "{home}"': f'region = "{region}"',
             f":{home}:{given['id']}:": f":{region}:{700000000000 + number}:",
         }
-        # In one go, so that nothing replaced is replaced again; longer words first.
+        # All words are replaced at once, so that no result is replaced again; longer words first.
         pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
         accounts.append(re.sub(pattern, lambda found: words[found[0]], consumer))
-        wanted.append({"AccountId": words[given["id"]], "Region": region, "KmsKeyId": key["aliases"][0]})
+        wanted.append(
+            {"AccountId": words[given["id"]], "Region": region, "KmsKeyId": key["aliases"][0]}
+        )
     if throttling:
         accounts[0] += "[limits]\nthrottling = true\n\n"
     file.write_text(ACCOUNT.join(accounts))
     if len(tomllib.loads(file.read_text())["account"]) != targets + 1:
-        raise Failed(f"{template} is not laid out as expected: a producer, then consumers that differ only in their IDs")
-    return {"Distribute": {"SourceImageId": image["id"], "SourceRegion": image["region"], "Targets": wanted}}
+        raise Failed(
+            f"{template} is not laid out as expected: "
+            "a producer, then consumers that differ only in their IDs"
+        )
+    return {
+        "Distribute": {
+            "SourceImageId": image["id"],
+            "SourceRegion": image["region"],
+            "Targets": wanted,
+        }
+    }

@@ -1,5 +1,5 @@
-"""The main job, shown: one encrypted AMI into other accounts, with the compiled function and a sandbox in AWS's place.
+"""Shows the main job: the compiled function copies an encrypted AMI to other accounts of a sandbox.
 
 Read in this order: `processes`, `world`, `request`, `sandbox`, `function`, `aws`, `truth`,
-`distribution`, `screen`, `report`, `checks`, `__main__`.
+`distribution`, `screen`, `report`, `checks`, `arguments`, `__main__`.
 """

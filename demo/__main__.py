@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
-import os
 import pathlib
 import signal
 import sys
@@ -17,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from . import aws, checks, distribution, processes, report, request, stage
+from .arguments import EVENT, ROOT, parse_arguments
 from .checks import Before, Check
 from .distribution import Distribution, End, Kill
 from .function import Function
@@ -25,13 +24,8 @@ from .screen import Screen
 from .stage import Stage
 from .truth import Truth
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-EVENT = ROOT / "events/distribute.json"
-STATUSES = ("Succeeded", "PartiallySucceeded", "Failed", "Stuck", "Ready", "NotReady", "Nothing", "Swept")
-ERRORS = ("InvalidRequest", "InvalidState", "AccessDenied", "Throttled", "SourceNotFound", "Internal")
-SHORTEST_TIMEOUT_SECONDS, LONGEST_TIMEOUT_SECONDS = 15, 900
 LONG_ENOUGH_SECONDS = 4
-"""A copy that takes less is over before anybody can be killed on the way."""
+"""A shorter copy ends before the function can be killed on the way."""
 
 
 def main() -> int:
@@ -57,60 +51,12 @@ def main() -> int:
     return 0 if good else 1
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m demo", description="Send events to the compiled function, on the sandbox, and look at what comes of them.", allow_abbrev=False
-    )
-    parser.add_argument("--world", type=file, default=ROOT / "sandbox/worlds/demo.toml", help="the accounts, keys and images there are")
-    parser.add_argument("--event", type=file, action="append", help="what the function is sent; several are sent one after the other")
-    parser.add_argument("--at-once", action="store_true", help="send the events at the same time, each to a process of its own")
-    parser.add_argument("--request", type=file, help="the request that an AMI's becoming available is served by (default: a copy for every account with a role and a key)")
-    parser.add_argument("--speed", type=positive, help="how many times as fast as AWS the sandbox is (default: what the world says)")
-    parser.add_argument("--timeout", type=timeout, metavar="SECONDS", help="the function's timeout (default: short, to see it go on from its State)")
-    parser.add_argument("--give-up", type=positive, metavar="SECONDS", default=distribution.GIVE_UP_SECONDS, help="wait no longer for an event's end (default: %(default)s)")
-    parser.add_argument(
-        "--expect", action="append", choices=(*STATUSES, *ERRORS), metavar="STATUS",
-        help=f"what an event must end with, once for all or once for each (default: what it asks for): {', '.join((*STATUSES, *ERRORS))}",
-    )
-    parser.add_argument("--save-state", type=pathlib.Path, metavar="FILE", help="write the last State there is, to play it as an event")
-    parser.add_argument("--no-kill", action="store_true", help="leave the function alone")
-    parser.add_argument("--stay", action="store_true", help="keep the sandbox running afterwards, to look around with the AWS CLI")
-    arguments = parser.parse_args()
-    if arguments.expect and len(arguments.expect) not in (1, len(arguments.event or [EVENT])):
-        parser.error("--expect must be given once, or once for each --event")
-    for name in ("sandbox", "bootstrap", "rie"):
-        variable = f"AMIFERRY_{name.upper()}_BIN"
-        binary = pathlib.Path(os.environ.get(variable, ""))
-        if not binary.is_file():
-            parser.error(f"{variable} must name a program; `make demo` sets it")
-        setattr(arguments, f"{name}_bin", binary.resolve())
-    return arguments
-
-
-def file(text: str) -> pathlib.Path:
-    path = pathlib.Path(text)
-    if not path.is_file():
-        raise argparse.ArgumentTypeError(f"{text!r} is no file")
-    return path
-
-
-def positive(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if math.isfinite(value := float(text)) and value > 0:
-            return value
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-
-
-def timeout(text: str) -> int:
-    if text.isdecimal() and SHORTEST_TIMEOUT_SECONDS <= int(text) <= LONGEST_TIMEOUT_SECONDS:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {SHORTEST_TIMEOUT_SECONDS} to {LONGEST_TIMEOUT_SECONDS}")
-
-
 class Event:
-    """One event, from what it asks for to what is found afterwards."""
+    """Plays one event, from its request to the checks afterwards."""
 
-    def __init__(self, number: int, name: str, event: dict[str, Any], there: Stage, expect: list[str] | None) -> None:
+    def __init__(
+        self, number: int, name: str, event: dict[str, Any], there: Stage, expect: list[str] | None
+    ) -> None:
         self.name, self.event = name, event
         self.wanted: Request = there.wanted(event)
         self.expected = expect[min(number, len(expect) - 1)] if expect else self.wanted.expected
@@ -122,35 +68,58 @@ class Event:
         self.made_before = 0
 
 
-def play(arguments: argparse.Namespace, given: list[tuple[str, dict[str, Any]]], screen: Screen, logs: pathlib.Path) -> bool:
+def play(
+    arguments: argparse.Namespace,
+    given: list[tuple[str, dict[str, Any]]],
+    screen: Screen,
+    logs: pathlib.Path,
+) -> bool:
     with contextlib.ExitStack() as stack:
         there = stack.enter_context(stage.set_up(arguments, [event for _, event in given], logs))
-        events = [Event(number, name, event, there, arguments.expect) for number, (name, event) in enumerate(given)]
+        events = [
+            Event(number, name, event, there, arguments.expect)
+            for number, (name, event) in enumerate(given)
+        ]
         there.remember([event.wanted for event in events])
         seconds = stage.timeout_for([event.event for event in events], arguments.timeout)
         for wanted in {event.wanted.image_id: event.wanted for event in events}.values():
             producer = there.producer(wanted)
-            report.source(screen, producer, producer.image(wanted.image_id) or {}, wanted, there.speed)
-        screen.line(f"The function runs in account {there.home} and {there.region}; its timeout is {seconds} s.")
+            report.source(
+                screen, producer, producer.image(wanted.image_id) or {}, wanted, there.speed
+            )
+        screen.line(
+            f"The function runs in account {there.home} and {there.region}. "
+            f"Its timeout is {seconds} s."
+        )
         if arguments.at_once:
             findings = all_at_once(arguments, there, events, screen, seconds)
         else:
             function = stack.enter_context(there.function(seconds))
             findings = one_by_one(arguments, there, events, screen, function)
-        state = next((event.run.state for event in reversed(events) if event.run and event.run.state), None)
+        state = next(
+            (event.run.state for event in reversed(events) if event.run and event.run.state), None
+        )
         if arguments.save_state and state is None:
             screen.line("No event was answered with a State, so none is saved.")
         elif arguments.save_state:
             arguments.save_state.write_text(json.dumps({"State": state}))
             screen.line(f"The last State is in {arguments.save_state}")
         screen.line("")
-        screen.line(f"{len(findings)} checks, {sum(not finding.good for finding in findings)} failed")
+        screen.line(
+            f"{len(findings)} checks, {sum(not finding.good for finding in findings)} failed"
+        )
         if arguments.stay:
             stay(screen, there)
         return all(finding.good for finding in findings)
 
 
-def one_by_one(arguments: argparse.Namespace, there: Stage, events: list[Event], screen: Screen, function: Function) -> list[Check]:
+def one_by_one(
+    arguments: argparse.Namespace,
+    there: Stage,
+    events: list[Event],
+    screen: Screen,
+    function: Function,
+) -> list[Check]:
     findings: list[Check] = []
     copied: set[tuple[str, Place]] = set()
     for event in events:
@@ -168,10 +137,18 @@ def one_by_one(arguments: argparse.Namespace, there: Stage, events: list[Event],
     return findings
 
 
-def all_at_once(arguments: argparse.Namespace, there: Stage, events: list[Event], screen: Screen, seconds: int) -> list[Check]:
+def all_at_once(
+    arguments: argparse.Namespace, there: Stage, events: list[Event], screen: Screen, seconds: int
+) -> list[Check]:
     with contextlib.ExitStack() as stack:
         for number, event in enumerate(events, 1):
-            prepare(arguments, there, event, stack.enter_context(there.function(seconds, f"function-{number}")), screen)
+            prepare(
+                arguments,
+                there,
+                event,
+                stack.enter_context(there.function(seconds, f"function-{number}")),
+                screen,
+            )
         screen.start(live=False)
         with ThreadPoolExecutor(len(events)) as pool:
             list(pool.map(conduct, events))
@@ -183,13 +160,20 @@ def all_at_once(arguments: argparse.Namespace, there: Stage, events: list[Event]
 
 
 def is_alone(wanted: Request, others: list[Request]) -> bool:
-    """Whether what is found afterwards tells of this event, and not of what the others did meanwhile."""
+    """Whether the checks show the work of this event alone, and not of others at the same time."""
     if wanted.kind in ("Look", "Sweep"):
         return all(other.kind == "Look" for other in others)
-    return not any(other.kind in ("Copy", "Share") and other.kind != wanted.kind and other.image_id == wanted.image_id for other in others)
+    return not any(
+        other.kind in ("Copy", "Share")
+        and other.kind != wanted.kind
+        and other.image_id == wanted.image_id
+        for other in others
+    )
 
 
-def prepare(arguments: argparse.Namespace, there: Stage, event: Event, function: Function, screen: Screen) -> None:
+def prepare(
+    arguments: argparse.Namespace, there: Stage, event: Event, function: Function, screen: Screen
+) -> None:
     wanted = event.wanted
     event.before = there.before(wanted)
     lookers = there.lookers(wanted)
@@ -199,9 +183,19 @@ def prepare(arguments: argparse.Namespace, there: Stage, event: Event, function:
     screen.title(f"Sending {event.name} to the function" + (f", for {places}" if places else ""))
     unseen = sorted({account for account, _ in wanted.targets} - there.there.accounts)
     if unseen:
-        screen.line(f"Nobody can look into {', '.join(unseen)}: the world has no access key for it.")
+        screen.line(
+            f"Nobody can look into {', '.join(unseen)}: the world has no access key for it."
+        )
     tick = partial(screen.progress, truth=event.truth, places=list(lookers))
-    event.run = Distribution(function, there.box, there.made, event.kills, screen.say, tick, give_up_seconds=arguments.give_up)
+    event.run = Distribution(
+        function,
+        there.box,
+        there.made,
+        event.kills,
+        screen.say,
+        tick,
+        give_up_seconds=arguments.give_up,
+    )
 
 
 def conduct(event: Event) -> None:
@@ -210,7 +204,9 @@ def conduct(event: Event) -> None:
         event.end = event.run.run(event.event)
 
 
-def conclude(there: Stage, event: Event, screen: Screen, memory: int | None, alone: bool) -> list[Check]:
+def conclude(
+    there: Stage, event: Event, screen: Screen, memory: int | None, alone: bool
+) -> list[Check]:
     assert event.end and event.truth and event.before and event.run
     made = there.made()[event.made_before :]
     lookers = there.lookers(event.wanted)
@@ -220,22 +216,30 @@ def conclude(there: Stage, event: Event, screen: Screen, memory: int | None, alo
     screen.title(f"Checks of {event.name}, asked through boto3")
     source = there.producer(event.wanted).image(event.wanted.image_id) or {}
     after = there.after(event.wanted, made, alone)
-    found = checks.all_of(event.end, event.expected, event.kills, event.wanted, source, lookers, event.before, after)
+    found = checks.all_of(
+        event.end, event.expected, event.kills, event.wanted, source, lookers, event.before, after
+    )
     for finding in found:
         screen.verdict(finding.good, finding.what, finding.detail)
     return found
 
 
 def accidents(there: Stage, event: Event, screen: Screen) -> list[Kill]:
-    """Twice: while copies are being started, which nobody remembers then, and when half of the copying is done."""
+    """Returns two kills: while copies start, before anybody remembers them, and half-way."""
     source = there.producer(event.wanted).image(event.wanted.image_id) or {}
     targets, truth = len(there.lookers(event.wanted)), event.truth
     assert truth
     seconds = there.there.copy_seconds(event.wanted.image_id, there.speed)
     if not source or not targets or seconds < LONG_ENOUGH_SECONDS:
-        screen.line(f"The longest copy takes {seconds:.1f} s here, too little to kill the function on the way.")
+        screen.line(
+            f"The longest copy takes {seconds:.1f} s here, "
+            "too little to kill the function on the way."
+        )
         return []
-    copies, gib = len(aws.snapshot_ids(source)) * targets, aws.gib(there.producer(event.wanted), source) * targets
+    copies, gib = (
+        len(aws.snapshot_ids(source)) * targets,
+        aws.gib(there.producer(event.wanted), source) * targets,
+    )
     few = max(copies // 2, 1)
 
     def started(made: list[dict[str, Any]]) -> bool:
@@ -259,7 +263,8 @@ def stay(screen: Screen, there: Stage) -> None:
     screen.line(f"export AWS_ENDPOINT_URL={there.box.url}")
     for account in sorted(there.there.accounts):
         reader = there.there.reader(account)
-        screen.line(f"AWS_ACCESS_KEY_ID={reader.access_key_id} AWS_SECRET_ACCESS_KEY={reader.secret_access_key}  # {reader.principal}")
+        secret = f"AWS_SECRET_ACCESS_KEY={reader.secret_access_key}"
+        screen.line(f"AWS_ACCESS_KEY_ID={reader.access_key_id} {secret}  # {reader.principal}")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)

@@ -1,4 +1,4 @@
-"""Looking at the sandbox through boto3 and the AWS CLI, as somebody with credentials of an account would."""
+"""Looks at the sandbox through boto3 and the AWS CLI, with credentials of an account."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ from .world import Identity
 
 
 def forget_own_settings() -> None:
-    """Keeps the reader's own AWS profile, Region and credentials out of everything that follows."""
+    """Keeps the reader's own AWS profile, Region and credentials out of the demo."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
-    os.environ |= {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
+    os.environ |= {
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 @dataclasses.dataclass(frozen=True)
 class Looker:
-    """One account in one Region, through the eyes of one identity."""
+    """One account in one Region, as one identity sees it."""
 
     endpoint: str
     identity: Identity
@@ -56,7 +60,7 @@ class Looker:
         return [image for page in pages for image in page["Images"]]
 
     def image(self, image_id: str) -> dict[str, Any] | None:
-        """An image by its ID, whoever owns it; nothing where it is not visible."""
+        """Returns an image by its ID, of any owner, or nothing if it is not visible."""
         if not image_id:
             return None
         try:
@@ -72,23 +76,27 @@ class Looker:
         return [snapshot for page in pages for snapshot in page["Snapshots"]]
 
     def snapshot(self, snapshot_id: str) -> dict[str, Any] | None:
-        """A snapshot by its ID; nothing where it is gone or not visible."""
+        """Returns a snapshot by its ID, or nothing if it is gone or not visible."""
         if not snapshot_id:
             return None
         try:
-            return next(iter(self.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]), None)
+            return next(
+                iter(self.ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]), None
+            )
         except ClientError as error:
             if error.response["Error"]["Code"] == "InvalidSnapshot.NotFound":
                 return None
             raise
 
     def sharing(self, image_id: str) -> dict[str, Any]:
-        """Everything that could be left open on the source side, as a value to compare with a later one."""
+        """Returns everything that could stay open at the source, to compare with a later value."""
         image = self.image(image_id)
         if image is None:
             return {}
         found: dict[str, Any] = {
-            "launch permissions": self.ec2.describe_image_attribute(ImageId=image_id, Attribute="launchPermission")["LaunchPermissions"],
+            "launch permissions": self.ec2.describe_image_attribute(
+                ImageId=image_id, Attribute="launchPermission"
+            )["LaunchPermissions"],
             "tags of the image": image.get("Tags", []),
         }
         keys = set()
@@ -96,7 +104,9 @@ class Looker:
             snapshot = self.snapshot(snapshot_id)
             if snapshot is None:
                 continue
-            permission = self.ec2.describe_snapshot_attribute(SnapshotId=snapshot_id, Attribute="createVolumePermission")
+            permission = self.ec2.describe_snapshot_attribute(
+                SnapshotId=snapshot_id, Attribute="createVolumePermission"
+            )
             found[f"permissions of {snapshot_id}"] = permission["CreateVolumePermissions"]
             found[f"tags of {snapshot_id}"] = snapshot.get("Tags", [])
             if "KmsKeyId" in snapshot:
@@ -108,14 +118,18 @@ class Looker:
 
 
 def gib(looker: Looker, image: dict[str, Any]) -> int:
-    """The size of an image's snapshots together."""
+    """Returns the size of all snapshots of an image."""
     found = [looker.snapshot(snapshot) for snapshot in snapshot_ids(image)]
     return sum(snapshot["VolumeSize"] for snapshot in found if snapshot)
 
 
 def snapshot_ids(image: dict[str, Any]) -> list[str]:
     mappings = image.get("BlockDeviceMappings", [])
-    return [mapping["Ebs"]["SnapshotId"] for mapping in mappings if "SnapshotId" in mapping.get("Ebs", {})]
+    return [
+        mapping["Ebs"]["SnapshotId"]
+        for mapping in mappings
+        if "SnapshotId" in mapping.get("Ebs", {})
+    ]
 
 
 def tags(thing: dict[str, Any]) -> dict[str, str]:
@@ -133,6 +147,10 @@ def command_line(looker: Looker, words: list[str]) -> tuple[str, str]:
         AWS_PAGER="",
     )
     program = pathlib.Path(sys.executable).with_name("aws")
-    done = subprocess.run([program, *words], env=environment, capture_output=True, text=True, check=False)
-    shown = " ".join(["aws", *(f"'{word}'" if set(word) & set(" []{}`|") else word for word in words)])
+    done = subprocess.run(
+        [program, *words], env=environment, capture_output=True, text=True, check=False
+    )
+    shown = " ".join(
+        ["aws", *(f"'{word}'" if set(word) & set(" []{}`|") else word for word in words)]
+    )
     return shown, (done.stdout if done.returncode == 0 else done.stderr).strip()

@@ -1,9 +1,9 @@
 """Drives one event to its end the way AWS would, and kills the function on the way.
 
-A direct call is repeated with the returned `State` after `WaitSeconds`, as the state machine does. A custom resource's
-event is delivered once, then whatever the function asked Lambda to deliver next, until the answer has been PUT; an event
-of EventBridge until the function asks for nothing more. A call that died is repeated as it was, as Step Functions'
-`Retry` and Lambda's asynchronous retry do.
+A direct call is repeated with the returned `State` after `WaitSeconds`, as the state machine does.
+A custom resource's event is delivered once. The invocations that the function asks Lambda for
+follow, until the answer has been PUT; for an event of EventBridge, until there are none. A call
+that died is repeated unchanged, as by Step Functions' `Retry` and Lambda's asynchronous retry.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ SETTLE_SECONDS = 0.15
 
 
 class Failed(Exception):
-    """The distribution did not come to an end."""
+    """The distribution did not end."""
 
 
 @dataclasses.dataclass
 class Kill:
-    """An accident to be had once: when `due`, the function's process gets SIGKILL."""
+    """One SIGKILL for the function's process, once `due`."""
 
     moment: str
     due: Callable[[list[dict[str, Any]]], bool]
-    """Is asked all the time while a call is under way, with the AWS calls that the function has made in it so far."""
+    """The demo asks all the time during a call, with the AWS calls of the function so far."""
     with_state: bool
-    """Only in a call that goes on from a `State`."""
+    """Whether only a call that goes on from a `State` may be killed."""
     pid: int | None = None
 
 
@@ -45,7 +45,7 @@ class End:
     status: str
     """`Succeeded` and so on, or the `errorType` of a refused call."""
     image_ids: dict[tuple[str, str], str]
-    """(account, Region) → AMI."""
+    """The AMI of each account and Region."""
     reply: dict[str, Any]
     calls: int
     seconds: float
@@ -56,11 +56,11 @@ class Distribution:
     function: Function
     sandbox: Sandbox
     function_made: Callable[[], list[dict[str, Any]]]
-    """The AWS calls the function has made so far."""
+    """Returns the AWS calls that the function has made so far."""
     kills: list[Kill]
     say: Callable[[str], None]
     tick: Callable[[dict[str, Any] | None], None]
-    """Called often, with the last `State` there is."""
+    """The demo calls this often, with the last `State`."""
     give_up_seconds: float = GIVE_UP_SECONDS
     state: dict[str, Any] | None = None
     calls: int = 0
@@ -85,8 +85,10 @@ class Distribution:
                 return refused(reply)
             if reply.get("Status") != "Continue":
                 targets = reply.get("Result", {}).get("Targets", [])
-                images = {(t["AccountId"], t["Region"]): t["ImageId"] for t in targets if "ImageId" in t}
-                # A sweep tells what it closed, and no status.
+                images = {
+                    (t["AccountId"], t["Region"]): t["ImageId"] for t in targets if "ImageId" in t
+                }
+                # The reply of a sweep lists closings, and has no status.
                 return End(reply.get("Status", "Swept"), images, reply, 0, 0)
             self.state = reply["State"]
             payload = {"State": self.state}
@@ -100,7 +102,7 @@ class Distribution:
             self._wait(0.1)
         if isinstance(reply, dict) and "errorType" in reply:
             return refused(reply)
-        # Without a state machine there is nobody to wake and no execution to tidy up after.
+        # Without a state machine there is no execution to wake or to tidy up after.
         told = reply if isinstance(reply, dict) else {}
         return End(told.get("Status", "Nothing"), {}, told, 0, 0)
 
@@ -109,7 +111,11 @@ class Distribution:
         reply = self._call(event | {"ResponseURL": self.sandbox.answer_url(name)})
         if isinstance(reply, dict) and "errorType" in reply:
             return refused(reply)
-        while not (answers := [answer for answer in self.sandbox.answers() if answer["path"].endswith(name)]):
+        while not (
+            answers := [
+                answer for answer in self.sandbox.answers() if answer["path"].endswith(name)
+            ]
+        ):
             due = self.sandbox.take_invocations()
             for payload in due:
                 self._call(payload)
@@ -121,7 +127,9 @@ class Distribution:
             if key.startswith("Image."):
                 _, account, region = key.split(".")
                 images[account, region] = value
-        return End({"SUCCESS": "Succeeded", "FAILED": "Failed"}[answer["Status"]], images, answer, 0, 0)
+        return End(
+            {"SUCCESS": "Succeeded", "FAILED": "Failed"}[answer["Status"]], images, answer, 0, 0
+        )
 
     def _call(self, payload: dict[str, Any]) -> Any:
         """Calls until the function has answered, however often it is killed."""
@@ -139,14 +147,20 @@ class Distribution:
             if self.crashes > MOST_CRASHES:
                 raise Failed(f"the function died {self.crashes} times, last with {call.error}")
             self.say(f"The call ended with {call.error}")
-            self.say("Calling again with what was last returned: " + ("its State" if "State" in payload else "nothing yet, so the same event"))
+            self.say(
+                "Calling again with what was last returned: "
+                + ("its State" if "State" in payload else "nothing yet, so the same event")
+            )
         return call.reply
 
     def _accidents(self, call: Call, made_before: int) -> None:
         for kill in [kill for kill in self.kills if kill.pid is None]:
-            if kill.with_state > ("State" in call.payload) or not kill.due(self.function_made()[made_before:]):
+            if kill.with_state > ("State" in call.payload) or not kill.due(
+                self.function_made()[made_before:]
+            ):
                 continue
-            # Stopped first: AWS carries out what was sent, and the function learns nothing of it any more.
+            # Stopped first: AWS carries out what was sent, and the function learns nothing of it
+            # any more.
             pid = self.function.signal(signal.SIGSTOP)
             if call.ended.wait(SETTLE_SECONDS):
                 self.function.signal(signal.SIGCONT)
@@ -154,7 +168,10 @@ class Distribution:
             made = self.function_made()[made_before:]
             self.function.signal(signal.SIGKILL)
             kill.pid = pid
-            self.say(f"SIGKILL to process {pid} when {kill.moment}, {len(made)} AWS calls into this invocation")
+            self.say(
+                f"SIGKILL to process {pid} when {kill.moment}, "
+                f"{len(made)} AWS calls into this invocation"
+            )
             return
 
     def _wait(self, seconds: float) -> None:
@@ -166,9 +183,12 @@ class Distribution:
 
     def _check_time(self) -> None:
         if time.monotonic() > self._give_up:
-            raise Failed(f"no end after {self.give_up_seconds:g} s; --give-up says how long to wait, --speed how fast the sandbox is")
+            raise Failed(
+                f"no end after {self.give_up_seconds:g} s; "
+                "--give-up says how long to wait, --speed how fast the sandbox is"
+            )
 
 
 def refused(reply: dict[str, Any]) -> End:
-    """The end of a call that the function answered with an error of its own."""
+    """Returns the end of a call that the function answered with an error of its own."""
     return End(reply["errorType"], {}, reply, 0, 0)

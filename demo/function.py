@@ -40,7 +40,7 @@ class Call:
 
     @property
     def crashed(self) -> bool:
-        """Whether the process ended, rather than the function having answered with an error of its own."""
+        """Whether the process ended, instead of answering with an error of its own."""
         return self.error is not None and str(self.reply["errorType"]).startswith("Runtime.")
 
 
@@ -57,21 +57,31 @@ class Function:
         return call
 
     def pid(self) -> int | None:
-        """The process that runs `bootstrap` now."""
+        """Returns the process that runs `bootstrap` now."""
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in self._process.children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    if pathlib.Path(child.exe()).name == self._binary.name and child.status() != psutil.STATUS_ZOMBIE:
+                    if (
+                        pathlib.Path(child.exe()).name == self._binary.name
+                        and child.status() != psutil.STATUS_ZOMBIE
+                    ):
                         return child.pid
         return None
 
     def peak_memory(self) -> int | None:
-        """Bytes of memory the running process had at its peak, as Linux counts it."""
+        """Returns the peak memory of the running process in bytes, as Linux counts it."""
         try:
             status = pathlib.Path(f"/proc/{self.pid()}/status").read_text()
         except OSError:
             return None
-        return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), None)
+        return next(
+            (
+                int(line.split()[1]) * 1024
+                for line in status.splitlines()
+                if line.startswith("VmHWM:")
+            ),
+            None,
+        )
 
     def signal(self, number: signal.Signals) -> int | None:
         """Sends a signal to the process that runs `bootstrap` now."""
@@ -82,18 +92,25 @@ class Function:
         return pid
 
     def _post(self, call: Call) -> None:
-        request = urllib.request.Request(self._url, data=json.dumps(call.payload).encode(), method="POST")
+        request = urllib.request.Request(
+            self._url, data=json.dumps(call.payload).encode(), method="POST"
+        )
         try:
             with urllib.request.urlopen(request, timeout=LONGEST_TIMEOUT_SECONDS + 10) as response:
                 body = response.read()
         except urllib.error.HTTPError as error:
             body = error.read()
         except OSError as error:
-            body = json.dumps({"errorType": "Runtime.NoAnswer", "errorMessage": str(error)}).encode()
+            body = json.dumps(
+                {"errorType": "Runtime.NoAnswer", "errorMessage": str(error)}
+            ).encode()
         try:
             call.reply = json.loads(body)
         except ValueError:
-            call.reply = {"errorType": "Runtime.NoJson", "errorMessage": body.decode(errors="replace")}
+            call.reply = {
+                "errorType": "Runtime.NoJson",
+                "errorMessage": body.decode(errors="replace"),
+            }
         call.ended.set()
 
 
@@ -108,7 +125,7 @@ def running(
     log: pathlib.Path,
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Function]:
-    """`settings` are further variables of the function's environment."""
+    """Runs the function, with `settings` as further variables of its environment."""
     invoke_at, runtime_at = (f"127.0.0.1:{processes.free_port()}" for _ in range(2))
     environment = processes.clean_environment() | {
         "AWS_ENDPOINT_URL": endpoint,
@@ -130,7 +147,14 @@ def running(
         **settings,
     }
     # Without these two addresses the emulator listens on every interface.
-    command = [emulator, "--runtime-interface-emulator-address", invoke_at, "--runtime-api-address", runtime_at, binary]
+    command = [
+        emulator,
+        "--runtime-interface-emulator-address",
+        invoke_at,
+        "--runtime-api-address",
+        runtime_at,
+        binary,
+    ]
     with processes.running(command, log, environment) as process:
         host, port = invoke_at.split(":")
         give_up = time.monotonic() + 10
@@ -138,4 +162,6 @@ def running(
             if process.poll() is not None or time.monotonic() > give_up:
                 raise processes.Ended(f"the Lambda emulator did not start:\n{processes.tail(log)}")
             time.sleep(0.02)
-        yield Function(f"http://{invoke_at}/2015-03-31/functions/function/invocations", process, binary)
+        yield Function(
+            f"http://{invoke_at}/2015-03-31/functions/function/invocations", process, binary
+        )

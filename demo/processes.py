@@ -13,11 +13,11 @@ import psutil
 
 
 class Ended(Exception):
-    """A process that should be running is not."""
+    """A process that should run does not."""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    """Returns a TCP port of 127.0.0.1 that was free a moment ago."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -32,14 +32,16 @@ def listening(host: str, port: int) -> bool:
 
 
 def clean_environment(**values: str) -> dict[str, str]:
-    """What a child needs from here, without the reader's own AWS settings."""
+    """Returns the environment of a child, without the reader's own AWS settings."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ} | values
 
 
 @contextlib.contextmanager
-def running(command: Sequence[object], log: pathlib.Path, environment: dict[str, str]) -> Iterator[psutil.Popen]:
-    """Runs `command` in a process group of its own, its output in `log`, and ends it with all its children."""
+def running(
+    command: Sequence[object], log: pathlib.Path, environment: dict[str, str]
+) -> Iterator[psutil.Popen]:
+    """Runs `command` in its own process group with its output in `log`, and ends the group."""
     with log.open("wb") as output:
         process = psutil.Popen(
             [str(word) for word in command],
@@ -56,7 +58,7 @@ def running(command: Sequence[object], log: pathlib.Path, environment: dict[str,
 
 
 def end(process: psutil.Popen) -> None:
-    """SIGTERM, two seconds, SIGKILL: for the process and everything it started."""
+    """Sends SIGTERM, and SIGKILL two seconds later, to a process and all its children."""
     family = []
     with contextlib.suppress(psutil.NoSuchProcess):
         family = [*process.children(recursive=True), process]
@@ -70,7 +72,7 @@ def end(process: psutil.Popen) -> None:
 
 
 def tail(log: pathlib.Path, lines: int = 15) -> str:
-    """The end of a log, for a message about a process that failed."""
+    """Returns the end of a log, for a message about a process that failed."""
     if not log.exists():
         return ""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

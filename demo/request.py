@@ -1,4 +1,4 @@
-"""What an event asks for, as far as the demo must know it to watch and to check: the image, its Region, the targets."""
+"""Reads from an event what the demo must know to watch and to check it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from .world import World
 
 FUNCTION_REGION = "us-west-2"
-"""Of a function of which neither the world nor the event says where it is."""
+"""The Region of a function if neither the world nor the event names one."""
 
 IMAGE_CHANGED, COPY_ENDED, EXECUTION_ENDED = (
     "EC2 AMI State Change",
@@ -19,8 +19,9 @@ IMAGE_CHANGED, COPY_ENDED, EXECUTION_ENDED = (
 )
 DIRECT = ("Distribute", "Preflight", "Policies", "Sweep", "State")
 ACCEPTED = (
-    'the demo plays {"Distribute": …}, {"Preflight": …}, {"Policies": …}, {"Sweep": {}}, {"State": …}, '
-    f"CloudFormation's custom resource events, and EventBridge's events {IMAGE_CHANGED}, {COPY_ENDED} and {EXECUTION_ENDED}"
+    'the demo plays {"Distribute": …}, {"Preflight": …}, {"Policies": …}, {"Sweep": {}}, '
+    "{\"State\": …}, CloudFormation's custom resource events, and EventBridge's events "
+    f"{IMAGE_CHANGED}, {COPY_ENDED} and {EXECUTION_ENDED}"
 )
 SHARING_RESOURCES = ("Custom::ShareAutomation", "Custom::MultiAccountAmiShare")
 
@@ -31,17 +32,17 @@ Place = tuple[str, str]
 @dataclasses.dataclass(frozen=True)
 class Request:
     kind: str
-    """`Copy` or `Share`; `Look` where nothing may change; `Sweep`."""
+    """`Copy`, `Share`, `Sweep`, or `Look` for an event that may change nothing."""
     image_id: str
     region: str
     targets: tuple[Place, ...]
-    """In the request's order."""
+    """The targets in the request's order."""
     expected: str
-    """The status the event must end with."""
+    """The status that the event must end with."""
     removes: bool = False
-    """Whether the copies, or the permissions, are to be gone afterwards."""
+    """Whether the event removes the copies or the permissions."""
     keeps: bool = False
-    """Whether nothing is to be done to the copies."""
+    """Whether the event leaves the copies alone."""
     grants: bool = False
     """Whether a share gives grants on the keys."""
     dropped: frozenset[str] = frozenset()
@@ -63,7 +64,7 @@ def read_event(file: pathlib.Path) -> dict[str, Any]:
 
 
 def form(event: dict[str, Any]) -> str | None:
-    """How the function recognises the event; nothing if it does not."""
+    """Returns the kind of the event, or nothing if the function does not know it."""
     if "RequestType" in event:
         return "CustomResource"
     if "source" in event:
@@ -73,7 +74,7 @@ def form(event: dict[str, Any]) -> str | None:
 
 
 def region_of(event: dict[str, Any], there: World, owner: str) -> str:
-    """Where the function runs: its own ARN says it, or the event, or the image's Region."""
+    """Returns the function's Region: of its ARN, of the event, or of the image."""
     arn = there.function(owner).source_function
     if arn:
         return arn.split(":")[3]
@@ -88,17 +89,26 @@ def image_of(event: dict[str, Any]) -> str:
 
 
 def own_request(there: World, owner: str) -> dict[str, Any]:
-    """What the function does with an image that becomes available: a copy for every account that has a role and a key for it."""
+    """Returns the request for a new image: a copy for every account with a role and a key."""
     targets = [
-        {"AccountId": account.id, "Region": account.keys[0].region, "KmsKeyId": account.keys[0].name}
+        {
+            "AccountId": account.id,
+            "Region": account.keys[0].region,
+            "KmsKeyId": account.keys[0].name,
+        }
         for account in there.accounts_in_file
         if account.id != owner and "AmiCopyRole" in account.roles and account.keys
     ]
     return {"Targets": targets}
 
 
-def wanted(event: dict[str, Any], there: World | None = None, region: str = FUNCTION_REGION, own: dict[str, Any] | None = None) -> Request:
-    """`region` is the function's; `own` the request it serves EventBridge's events by."""
+def wanted(
+    event: dict[str, Any],
+    there: World | None = None,
+    region: str = FUNCTION_REGION,
+    own: dict[str, Any] | None = None,
+) -> Request:
+    """Reads an event. `region` is the function's, `own` its request for EventBridge's events."""
     what = form(event)
     if what == IMAGE_CHANGED:
         return _of_image(event, there, own or {})
@@ -112,10 +122,21 @@ def wanted(event: dict[str, Any], there: World | None = None, region: str = FUNC
     source_region = wish.get("SourceRegion") or wish.get("Region") or region
     targets = _targets(wish, source_region, there)
     if what in ("Preflight", "Policies"):
-        return Request("Look", _image(event), source_region, targets, "Ready" if what == "Preflight" else "Succeeded")
+        return Request(
+            "Look",
+            _image(event),
+            source_region,
+            targets,
+            "Ready" if what == "Preflight" else "Succeeded",
+        )
     deletes = event.get("RequestType") == "Delete"
-    shares = wish.get("Mode", "Share" if event.get("ResourceType") in SHARING_RESOURCES else "Copy") == "Share"
-    removes = (deletes and (shares or wish.get("OnDelete") == "Deregister")) or _flag(wish.get("Unshare"))
+    shares = (
+        wish.get("Mode", "Share" if event.get("ResourceType") in SHARING_RESOURCES else "Copy")
+        == "Share"
+    )
+    removes = (deletes and (shares or wish.get("OnDelete") == "Deregister")) or _flag(
+        wish.get("Unshare")
+    )
     former = _targets(event.get("OldResourceProperties", {}), source_region, there)
     dropped = {account for account, _ in former} - {account for account, _ in targets}
     return Request(
@@ -144,15 +165,31 @@ def _of_image(event: dict[str, Any], there: World | None, own: dict[str, Any]) -
 
 def _of_state(state: dict[str, Any]) -> Request:
     source = state.get("Source", {})
-    targets = tuple((str(t.get("AccountId")), str(t.get("Region"))) for t in state.get("Targets", []))
+    targets = tuple(
+        (str(t.get("AccountId")), str(t.get("Region"))) for t in state.get("Targets", [])
+    )
     share = state.get("Order", {}).get("Share")
     removes = bool(share and share.get("Unshare"))
     kind = "Share" if share else "Copy"
-    return Request(kind, source.get("ImageId", ""), source.get("Region", FUNCTION_REGION), targets, "Succeeded", removes)
+    return Request(
+        kind,
+        source.get("ImageId", ""),
+        source.get("Region", FUNCTION_REGION),
+        targets,
+        "Succeeded",
+        removes,
+    )
 
 
 def _wish(event: dict[str, Any]) -> dict[str, Any]:
-    key = next((key for key in ("ResourceProperties", "Distribute", "Preflight", "Policies") if isinstance(event.get(key), dict)), None)
+    key = next(
+        (
+            key
+            for key in ("ResourceProperties", "Distribute", "Preflight", "Policies")
+            if isinstance(event.get(key), dict)
+        ),
+        None,
+    )
     return event[key] if key else {}
 
 
@@ -168,14 +205,20 @@ def _image(event: dict[str, Any]) -> str:
 def _targets(wish: dict[str, Any], region: str, there: World | None) -> tuple[Place, ...]:
     regions = _list(wish.get("TargetRegions")) or [region]
     listed = wish.get("Targets")
-    targets = [(str(t.get("AccountId")), t.get("Region", region)) for t in (listed if isinstance(listed, list) else []) if isinstance(t, dict)]
+    targets = [
+        (str(t.get("AccountId")), t.get("Region", region))
+        for t in (listed if isinstance(listed, list) else [])
+        if isinstance(t, dict)
+    ]
     accounts = _list(wish.get("TargetAccountIds")) or _list(wish.get("TargetAccountId"))
     audience = [*_list(wish.get("OrganizationId")), *_list(wish.get("OrganizationalUnitIds"))]
     if audience and there is not None:
         role = wish.get("TargetRoleName") or wish.get("RoleName") or "AmiCopyRole"
         owner = there.owners.get(str(wish.get("SourceImageId") or wish.get("AmiId", "")))
         left_out = {owner, *_list(wish.get("ExcludeAccountIds"))}
-        accounts += [account for account in there.members(audience, role) if account not in left_out]
+        accounts += [
+            account for account in there.members(audience, role) if account not in left_out
+        ]
     targets += [(account, r) for account in accounts for r in regions]
     return tuple(dict.fromkeys(targets))
 

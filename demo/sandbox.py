@@ -1,4 +1,4 @@
-"""The sandbox as a child process, and what it tells about itself beside the AWS APIs."""
+"""The sandbox as a child process, and its own paths beside the AWS APIs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Sandbox:
         self.url = url
 
     def ledger(self) -> list[dict[str, Any]]:
-        """Every call the sandbox has received, in order."""
+        """Returns every call that the sandbox has received, in order."""
         return self._get("ledger")
 
     def take_invocations(self) -> list[dict[str, Any]]:
-        """The payloads of asynchronous Lambda invocations asked for since the last time."""
+        """Returns the payloads of asynchronous Lambda invocations since the last time."""
         return [json.loads(invocation["payload"]) for invocation in self._get("invocations")]
 
     def answers(self) -> list[dict[str, Any]]:
-        """What was PUT to a custom resource's ResponseURL."""
+        """Returns the bodies that were PUT to a custom resource's ResponseURL."""
         return self._get("answers")
 
     def answer_url(self, name: str) -> str:
@@ -39,7 +39,9 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def running(binary: pathlib.Path, world: pathlib.Path, speed: float | None, log: pathlib.Path) -> Iterator[Sandbox]:
+def running(
+    binary: pathlib.Path, world: pathlib.Path, speed: float | None, log: pathlib.Path
+) -> Iterator[Sandbox]:
     command = [binary, "serve", "--world", world, "--port", "0"]
     if speed is not None:
         command += ["--speed", str(speed)]

@@ -1,4 +1,4 @@
-"""What a person sees: a live table on a terminal, plain lines everywhere else."""
+"""Shows a live table on a terminal, and plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Screen:
     def __init__(self) -> None:
         self.console = Console(highlight=False)
         if not self.console.is_terminal:
-            # In a pipe or a log there is no width to keep to.
+            # A pipe or a log has no width.
             self.console = Console(highlight=False, width=160)
         self._began = time.monotonic()
         self._live: Live | None = None
@@ -34,14 +34,16 @@ class Screen:
         self.console.print(escape(text))
 
     def say(self, text: str) -> None:
-        """A line about something that happens at this moment."""
+        """Prints a line about an event of this moment."""
         self.console.print(f"[dim]{time.monotonic() - self._began:5.1f} s[/dim]  {escape(text)}")
 
     def table(self, columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:
         gap = 2 if self.console.width >= 100 else 1
         table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
         for column in columns:
-            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+            table.add_column(
+                column, justify="right" if column in right else "left", overflow="fold"
+            )
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         self.console.print(table)
@@ -51,7 +53,7 @@ class Screen:
         self.console.print(f"{mark} {escape(text)}" + (f": {escape(detail)}" if detail else ""))
 
     def start(self, live: bool = True) -> None:
-        """`live`: with a table that moves, where there is a terminal; otherwise, lines."""
+        """With `live`, a terminal shows a moving table; everything else gets lines."""
         self._began = time.monotonic()
         if live and self.console.is_terminal:
             self._live = Live(console=self.console, refresh_per_second=8, transient=True)
@@ -63,7 +65,7 @@ class Screen:
             self._live = None
 
     def progress(self, state: dict[str, Any] | None, truth: Truth, places: list[Place]) -> None:
-        """Draws how things stand; cheap enough to be called all the time."""
+        """Draws the present state; cheap enough to be called all the time."""
         now = time.monotonic()
         if now - self._drawn < 0.1:
             return
@@ -74,18 +76,30 @@ class Screen:
         else:
             self._changes(told, truth, places)
 
-    def _picture(self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", caption_justify="left")
+    def _picture(
+        self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]
+    ) -> Table:
+        table = Table(
+            box=None,
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
+            header_style="bold",
+            caption_justify="left",
+        )
         for column in ("Account", "Region", "Function says", "There is"):
             table.add_column(column)
         for place in places:
             there = truth[place]
-            table.add_row(*place, last_word(told.get(place)), there.image_id or bars(there.progress))
+            table.add_row(
+                *place, last_word(told.get(place)), there.image_id or bars(there.progress)
+            )
         table.caption = f"At the source, {truth.source}" if truth.source else None
         return table
 
-    def _changes(self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]) -> None:
-        """One line for each quarter of the way, each new phase and each new image."""
+    def _changes(
+        self, told: dict[Place, dict[str, Any]], truth: Truth, places: list[Place]
+    ) -> None:
+        """Prints a line for each quarter of the way, each new phase and each new image."""
         if truth.source and truth.source != self._said_of_source:
             self._said_of_source = truth.source
             self.say(f"At the source, {truth.source}")
@@ -96,7 +110,10 @@ class Screen:
             now = (word, quarter, there.image_id is not None)
             if there.progress and now != self._said.get(place):
                 self._said[place] = now
-                self.say(f"{place[0]} {place[1]}  {describe(there)}" + (f"  (function: {word})" if word else ""))
+                self.say(
+                    f"{place[0]} {place[1]}  {describe(there)}"
+                    + (f"  (function: {word})" if word else "")
+                )
 
 
 def describe(there: Target) -> str:
@@ -105,7 +122,7 @@ def describe(there: Target) -> str:
 
 
 def last_word(target: dict[str, Any] | None) -> str:
-    """What the function's last `State` says of a target."""
+    """Returns a target's part of the function's last `State`."""
     if target is None:
         return ""
     progress = target.get("Progress")
@@ -113,7 +130,7 @@ def last_word(target: dict[str, Any] | None) -> str:
 
 
 def bars(progress: tuple[int, ...]) -> str:
-    """One for each copy, or one for all where they are many."""
+    """Returns a bar for each copy, or one for all if there are many."""
     if len(progress) > MOST_BARS:
         return f"{bar(sum(progress) // len(progress))}  over {len(progress)} copies"
     return "  ".join(bar(percent) for percent in progress)

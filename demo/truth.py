@@ -1,4 +1,4 @@
-"""What really is in each target account at this moment: asked through boto3, in a thread of its own."""
+"""Looks into each target account through boto3, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,27 +14,33 @@ from .request import Place
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """The copies and the image one account and Region has by now."""
+    """The present copies and image of one account and Region."""
 
     progress: tuple[int, ...] = ()
     """Percent of each copied snapshot, oldest first."""
     gib: float = 0
-    """How much has been copied."""
+    """The part that has been copied."""
     image_id: str | None = None
     finished_after: float | None = None
-    """Seconds until the image was seen to be available."""
+    """Seconds until the image showed as available."""
 
 
 class Truth:
-    """Looks at every target a few times a second while the `with` block runs, past what was there `before`."""
+    """Looks at every target a few times a second during the `with` block, beside `before`."""
 
-    def __init__(self, lookers: dict[Place, Looker], before: dict[Place, set[str]], producer: Looker, image_id: str) -> None:
+    def __init__(
+        self,
+        lookers: dict[Place, Looker],
+        before: dict[Place, set[str]],
+        producer: Looker,
+        image_id: str,
+    ) -> None:
         self._lookers = lookers
         self._before = before
         self._producer = producer
         self._image_id = image_id
         self.source = ""
-        """What is open at the source, in words."""
+        """Returns the openings at the source, in words."""
         self._targets = dict.fromkeys(lookers, Target())
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -53,7 +59,7 @@ class Truth:
         return self._targets[place]
 
     def gib(self) -> float:
-        """How much has been copied by now, over all targets."""
+        """Returns the part that has been copied, over all targets."""
         return sum(target.gib for target in self._targets.values())
 
     def look(self) -> None:
@@ -64,11 +70,27 @@ class Truth:
 
     def _look_at(self, item: tuple[Place, Looker]) -> None:
         place, looker = item
-        copies = [copy for copy in looker.snapshots() if copy["SnapshotId"] not in self._before[place] and is_of(copy, self._image_id)]
+        copies = [
+            copy
+            for copy in looker.snapshots()
+            if copy["SnapshotId"] not in self._before[place] and is_of(copy, self._image_id)
+        ]
         copies.sort(key=lambda copy: (copy["StartTime"], copy["SnapshotId"]))
-        progress = tuple(100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0) for copy in copies)
-        gib = sum(percent * copy["VolumeSize"] / 100 for percent, copy in zip(progress, copies, strict=True))
-        images = [i for i in looker.images() if i["ImageId"] not in self._before[place] and i["State"] == "available" and is_of(i, self._image_id)]
+        progress = tuple(
+            100 if copy["State"] == "completed" else int(copy.get("Progress", "").rstrip("%") or 0)
+            for copy in copies
+        )
+        gib = sum(
+            percent * copy["VolumeSize"] / 100
+            for percent, copy in zip(progress, copies, strict=True)
+        )
+        images = [
+            i
+            for i in looker.images()
+            if i["ImageId"] not in self._before[place]
+            and i["State"] == "available"
+            and is_of(i, self._image_id)
+        ]
         seen = self._targets[place].finished_after
         if images and seen is None:
             seen = time.monotonic() - self._began
@@ -81,22 +103,30 @@ class Truth:
 
 
 def is_of(thing: dict[str, Any], image_id: str) -> bool:
-    """Whether an image or snapshot is a copy made for this source image; one that has no tags yet counts as one."""
+    """Whether an image or snapshot is a copy of this source image, or has no tags yet."""
     return tags(thing).get("amiferry:source-image", image_id) == image_id
 
 
 def what_is_there(lookers: dict[Place, Looker]) -> dict[Place, set[str]]:
-    """The IDs of all images and snapshots."""
+    """Returns the IDs of all images and snapshots."""
     return {
-        place: {i["ImageId"] for i in looker.images()} | {s["SnapshotId"] for s in looker.snapshots()}
+        place: {i["ImageId"] for i in looker.images()}
+        | {s["SnapshotId"] for s in looker.snapshots()}
         for place, looker in lookers.items()
     }
 
 
 def opened(sharing: dict[str, Any]) -> str:
-    """How `Looker.sharing` looks to a person."""
-    accounts = {p["UserId"] for name, found in sharing.items() if name.startswith("permissions of") for p in found if "UserId" in p}
+    """Returns `Looker.sharing` in words."""
+    accounts = {
+        p["UserId"]
+        for name, found in sharing.items()
+        if name.startswith("permissions of")
+        for p in found
+        if "UserId" in p
+    }
     grants = sum(len(found) for name, found in sharing.items() if name.startswith("grants on"))
     if not accounts and not grants:
         return "nothing is shared"
-    return f"snapshots shared with {', '.join(sorted(accounts)) or 'nobody'}; grants on its keys: {grants}"
+    names = ", ".join(sorted(accounts)) or "nobody"
+    return f"snapshots shared with {names}; grants on its keys: {grants}"

@@ -1,8 +1,8 @@
-//! Who may be given anything: the settings that bound the accounts, organizations and lasting permissions of every request.
+//! Settings that bound the accounts, organizations and lasting permissions of every request.
 //!
-//! The decisions here are pure. The same rules hold when a request is accepted (`handler/permit.rs`) and right before a source is
-//! opened. Taking permissions back is never refused: `Unshare`, the Delete of a custom resource and accounts taken off do not
-//! come here.
+//! The decisions here are pure. The same rules hold when a request is accepted
+//! (`handler/permit.rs`) and right before a source is opened. Closing is never refused: `Unshare`,
+//! the Delete of a custom resource and accounts taken off do not come here.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,15 @@ use crate::ids::{AccountId, OrganizationId};
 use crate::kms::Arn;
 use crate::request::{Audience, Mode, Request};
 
-/// The accounts that may be targets.
+/// The setting with the accounts that may be targets.
 pub const ACCOUNTS: &str = "AMIFERRY_ALLOWED_ACCOUNTS";
-/// The organization whose accounts may be targets, and that may be an audience with its units.
+/// The setting with the organization whose accounts may be targets. The organization and its units
+/// may be an audience as well.
 pub const ORGANIZATION: &str = "AMIFERRY_ALLOWED_ORGANIZATION";
-/// Whether a request may leave permissions behind.
+/// The setting that says whether a request may leave permissions behind.
 pub const SHARE: &str = "AMIFERRY_ALLOW_SHARE";
 
-/// Accounts named in one refusal; the others are counted.
+/// The number of accounts that one refusal names; the others are counted.
 const SHOWN: usize = 3;
 
 /// The three settings, checked.
@@ -30,7 +31,7 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// Reads the settings as the environment has them; a blank one counts as absent.
+    /// Reads the settings from their texts; a blank text counts as absent.
     pub fn parse(
         accounts: Option<&str>,
         organization: Option<&str>,
@@ -57,8 +58,10 @@ impl Allowed {
         self.organization.as_ref()
     }
 
-    /// Checks all of a request that can be decided without a call. [`Allowed::unlisted`] has the accounts that are left to
-    /// AWS Organizations and IAM; units of an audience are left to AWS Organizations.
+    /// Checks everything in a request that can be decided without a call.
+    ///
+    /// Accounts of [`Allowed::unlisted`] are left to AWS Organizations and IAM, and units of an
+    /// audience to AWS Organizations.
     pub fn check(&self, request: &Request) -> Result<(), Error> {
         if request.sharing.unshare {
             return Ok(());
@@ -73,27 +76,29 @@ impl Allowed {
         }
     }
 
-    /// Refuses what leaves permissions behind, named by `what`, unless the settings allow and bound it.
+    /// Refuses a request that leaves permissions behind, unless the settings allow and bound it.
+    /// `what` names the lasting part in the refusal.
     pub fn check_share(&self, what: &str) -> Result<(), Error> {
         if !self.share {
             let problem = format!(
-                "is not true, so {what} is refused; set the template parameter AllowShare to true, and AllowedAccountIds or OrganizationId \
-                 to those that may be shared with"
+                "is not true, so {what} is refused; set the template parameter AllowShare to true, \
+                 and AllowedAccountIds or OrganizationId to those that may be shared with"
             );
             return Err(Error::invalid(SHARE, problem));
         }
         if self.accounts.is_none() && self.organization.is_none() {
             let problem = format!(
-                "is not set, and neither is {ORGANIZATION}, so {what} is refused: sharing needs a list of those that may be shared \
-                 with; set the template parameter AllowedAccountIds or OrganizationId"
+                "is not set, and neither is {ORGANIZATION}, so {what} is refused: sharing needs a \
+                 list of those that may be shared with; set the template parameter \
+                 AllowedAccountIds or OrganizationId"
             );
             return Err(Error::invalid(ACCOUNTS, problem));
         }
         Ok(())
     }
 
-    /// Refuses accounts that no setting can admit. Accounts that only the organization could admit pass here: they are the
-    /// [`Allowed::unlisted`] ones.
+    /// Refuses accounts that no setting can admit. Accounts that only the organization could admit
+    /// pass: [`Allowed::unlisted`] returns them.
     pub fn check_accounts<'a>(
         &self,
         accounts: impl Iterator<Item = &'a AccountId>,
@@ -106,13 +111,15 @@ impl Allowed {
             return Ok(());
         }
         let problem = format!(
-            "does not list {}, so nothing may be given to it; add it to the template parameter AllowedAccountIds, or leave it out of the request",
+            "does not list {}, so nothing may be given to it; add it to the template parameter \
+             AllowedAccountIds, or leave it out of the request",
             shown(&outside)
         );
         Err(Error::invalid(ACCOUNTS, problem))
     }
 
-    /// Returns the accounts that the list of accounts does not admit; none where no setting bounds the targets.
+    /// Returns the accounts that the list of accounts does not admit; none if no setting bounds the
+    /// targets.
     pub fn unlisted<'a>(
         &self,
         accounts: impl Iterator<Item = &'a AccountId>,
@@ -125,7 +132,8 @@ impl Allowed {
         accounts.filter(|a| !listed(a)).cloned().collect()
     }
 
-    /// Refuses an audience, given by the ARNs that launch permissions and key policies take, outside of the organization.
+    /// Refuses an audience outside of the organization. `arns` are the ARNs that launch permissions
+    /// and key policies take.
     pub fn check_audience<'a>(&self, arns: impl Iterator<Item = &'a str>) -> Result<(), Error> {
         for arn in arns {
             // arn:aws:organizations::<management account>:organization/o-…, or :ou/o-…/ou-…
@@ -140,30 +148,33 @@ impl Allowed {
         Ok(())
     }
 
-    /// Refuses accounts that AWS Organizations does not count among the active ones of the organization.
+    /// Refuses `outside`, the accounts that AWS Organizations does not list as active in the
+    /// organization.
     pub fn check_outside(&self, outside: &BTreeSet<AccountId>) -> Result<(), Error> {
         let Some(organization) = self.organization.as_ref().filter(|_| !outside.is_empty()) else {
             return Ok(());
         };
         let problem = format!(
-            "is {organization}, of which {} is no active account, so nothing may be given to it; add it to the template parameter \
-             AllowedAccountIds, or leave it out of the request",
+            "is {organization}, of which {} is no active account, so nothing may be given to it; \
+             add it to the template parameter AllowedAccountIds, or leave it out of the request",
             shown(outside)
         );
         Err(Error::invalid(ORGANIZATION, problem))
     }
 
-    /// Returns the refusal of a lasting permission for accounts whose organization nobody tells; `why` says so.
+    /// Returns the refusal of a lasting permission for accounts whose organization is unknown;
+    /// `why` gives the reason.
     pub fn unknown(&self, accounts: &BTreeSet<AccountId>, why: &str) -> Error {
         let problem = format!(
-            "cannot be checked for {} ({why}), and sharing assumes no role that IAM could check; list it in the template parameter \
-             AllowedAccountIds, or allow the function organizations:ListAccounts in a delegated administrator account",
+            "cannot be checked for {} ({why}), and sharing assumes no role that IAM could check; \
+             list it in the template parameter AllowedAccountIds, or allow the function \
+             organizations:ListAccounts in a delegated administrator account",
             shown(accounts)
         );
         Error::invalid(ORGANIZATION, problem)
     }
 
-    /// Refuses the units of an audience where they are in another organization.
+    /// Refuses the units of an audience if they are in another organization.
     pub fn check_units(&self, organization: &str) -> Result<(), Error> {
         self.check_organization(organization, "OrganizationalUnitIds")
     }
@@ -171,7 +182,7 @@ impl Allowed {
     fn check_named(&self, audience: &Audience) -> Result<(), Error> {
         match &audience.organization {
             Some(named) => self.check_organization(named.as_str(), "OrganizationId"),
-            // Units say nothing of their organization.
+            // The ARN of a unit does not prove which organization it is in.
             None if self.organization.is_some() => Ok(()),
             None => self.check_organization("an organization", "OrganizationalUnitIds"),
         }
@@ -183,15 +194,16 @@ impl Allowed {
             (None, None) => Ok(()),
             (Some(allowed), _) => {
                 let problem = format!(
-                    "is {allowed}, but {what} names {id}; set the template parameter OrganizationId to the organization that may be given \
-                     images, or leave {what} out of the request"
+                    "is {allowed}, but {what} names {id}; set the template parameter \
+                     OrganizationId to the organization that may be given images, or leave {what} \
+                     out of the request"
                 );
                 Err(Error::invalid(ORGANIZATION, problem))
             }
             (None, Some(_)) => {
                 let problem = format!(
-                    "is not set, and {ACCOUNTS} bounds the targets, so {what} ({id}) is refused; set the template parameter OrganizationId, \
-                     or name accounts in Targets"
+                    "is not set, and {ACCOUNTS} bounds the targets, so {what} ({id}) is refused; \
+                     set the template parameter OrganizationId, or name accounts in Targets"
                 );
                 Err(Error::invalid(ORGANIZATION, problem))
             }

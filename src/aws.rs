@@ -2,7 +2,6 @@
 //! returns AWS's answers as an outcome. Pure modules decide: `step`, `ledger`, `key_policy`.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +14,7 @@ use tokio::sync::OnceCell;
 use crate::allowed::Allowed;
 use crate::command::{Command, Outcome};
 use crate::digest::digest;
+pub use crate::error::Place;
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, Region, SnapshotId};
 use crate::ledger::Run;
@@ -88,34 +88,6 @@ pub struct Aws {
 struct Actor {
     account: String,
     credentials: Option<Credentials>,
-}
-
-/// The account of a call and the Region that it goes to. An error names them first.
-#[derive(Debug, Clone)]
-pub struct Place {
-    pub account: String,
-    pub region: String,
-}
-
-impl Place {
-    /// Returns a refusal by this function itself, or of an answer that it cannot read.
-    fn refuse(
-        &self,
-        operation: &'static str,
-        resource: impl Display,
-        code: &str,
-        message: impl Into<String>,
-    ) -> Refusal {
-        let resource = resource.to_string();
-        Refusal::ours(
-            operation,
-            &self.account,
-            &self.region,
-            &resource,
-            code,
-            message,
-        )
-    }
 }
 
 impl Actor {

@@ -1,17 +1,20 @@
-//! What can be done, and what came of it. Each command finds what it made before it makes it again:
+//! Commands, and their outcomes. Each command finds what it made before it makes it again:
 //!
-//! | command | what makes it repeatable |
-//! |---|---|
-//! | `Share` | the ledger says, before the first permission, who holds it and who had been allowed before |
-//! | `Share` (grants) | CreateGrant with the same name and parameters returns the same grant |
-//! | `Share` (key policies) | statements are found by their `Sid`, which has the run in it |
-//! | `Start` | CopySnapshot has no token: copies carry the tag `amiferry:key`, looks come first, surplus copies are deleted |
-//! | `LookStaged`, `Stage` | the same as `Start`, in the source account, with a tag of the run's own; all are deleted by `Revoke` |
-//! | `Register` | the name: EC2 refuses the second image of a name |
-//! | `Tidy`, `Undo`, `Remove` | what is gone already counts as deleted |
-//! | `Retag` | a tag is set to what it is to be, and deleted only while it has its former value |
-//! | `Grant` | an equal grant is looked for first; CreateGrant by name; a service-linked role that is there counts as made |
-//! | `Revoke` | announces itself in the ledger, removes what the record allows, and buries; then deletes what was staged |
+//! - `Share`: before the first permission, the ledger names the holders, and the preexisting
+//!   permissions.
+//! - `Share` (grants): CreateGrant with the same name and parameters returns the same grant.
+//! - `Share` (key policies): statements are found by their `Sid`, which contains the run.
+//! - `Start`: CopySnapshot has no token. Copies carry the tag `amiferry:key`, a look comes first,
+//!   and surplus copies are deleted.
+//! - `LookStaged`, `Stage`: as `Start`, in the source account, with a tag of the run's own.
+//!   `Revoke` deletes all of them.
+//! - `Register`: EC2 refuses the second image of a name.
+//! - `Tidy`, `Undo`, `Remove`: a resource that does not exist any more counts as deleted.
+//! - `Retag`: a tag is set to its new value, and deleted only while it has its former value.
+//! - `Grant`: an equal grant is looked for first, and CreateGrant has a name. An existing
+//!   service-linked role counts as made.
+//! - `Revoke`: announces itself in the ledger, removes what the record allows, and buries it.
+//!   Staged copies are deleted after that.
 
 use std::collections::BTreeSet;
 
@@ -22,69 +25,94 @@ use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{RunRef, TargetState};
 
-/// The tags this project puts on what it makes.
+/// The tags of every resource that this project makes.
 pub mod tag {
+    /// The ID of the run that made the resource.
     pub const RUN: &str = "amiferry:run";
+    /// The ID of the source image.
     pub const SOURCE_IMAGE: &str = "amiferry:source-image";
+    /// The ID of the source account.
     pub const SOURCE_ACCOUNT: &str = "amiferry:source-account";
+    /// The digest by which a copy is found again; see [`copy_key`](super::copy_key).
     pub const KEY: &str = "amiferry:key";
-    /// All of the above begin with this.
+    /// The prefix of all tags above.
     pub const OURS: &str = "amiferry:";
 }
 
-/// Indices are those of `State::targets` and of the source's snapshots.
+/// One thing to do. `target` is an index of `State::targets`, and `snapshots` are indices of the
+/// source's snapshots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Open the source to the accounts of these targets.
     Share {
+        /// Indices of the targets.
         targets: Vec<usize>,
     },
-    /// See what copies of the source this run has in the source account.
+    /// Find this run's copies of the source in the source account.
     LookStaged,
-    /// Start a copy of each of these snapshots there.
+    /// Start a copy of each of these snapshots in the source account.
     Stage {
+        /// Indices of the source's snapshots.
         snapshots: Vec<usize>,
     },
+    /// Find the key, the image and the copies in the target.
     Look {
+        /// The index of the target.
         target: usize,
     },
     /// Start a copy of each of these snapshots.
     Start {
+        /// The index of the target.
         target: usize,
+        /// Indices of the source's snapshots.
         snapshots: Vec<usize>,
     },
+    /// Read the status of the target's copies.
     Poll {
+        /// The index of the target.
         target: usize,
     },
+    /// Register the image on the copies.
     Register {
+        /// The index of the target.
         target: usize,
     },
+    /// Verify the image.
     Check {
+        /// The index of the target.
         target: usize,
     },
     /// Delete copies that the target's image does not use.
     Tidy {
+        /// The index of the target.
         target: usize,
     },
+    /// Delete what the run made in the target.
     Undo {
+        /// The index of the target.
         target: usize,
     },
+    /// Deregister the target's image and delete its copies.
     Remove {
+        /// The index of the target.
         target: usize,
     },
-    /// Give a copy that stands the tags that an update asks for.
+    /// Change the tags of an existing copy to those that an update asks for.
     Retag {
+        /// The index of the target.
         target: usize,
     },
-    /// Let the service-linked roles asked for launch: a grant for each.
+    /// Let the service-linked roles of the request launch: one grant for each.
     Grant {
+        /// The index of the target.
         target: usize,
     },
+    /// Close the source.
     Revoke,
 }
 
 impl Command {
-    /// The target it is about; `None` for the source.
+    /// Returns the index of the target that the command is about; `None` for the source.
     pub fn target(&self) -> Option<usize> {
         match self {
             Self::Share { .. } | Self::LookStaged | Self::Stage { .. } | Self::Revoke => None,
@@ -101,8 +129,8 @@ impl Command {
         }
     }
 
-    /// Whether it makes or removes something that a later event of the custom resource may want
-    /// otherwise.
+    /// Returns whether the command makes or removes something that a later event of the custom
+    /// resource may want otherwise.
     pub fn changes(&self) -> bool {
         match self {
             Self::Share { .. }
@@ -122,7 +150,7 @@ impl Command {
         }
     }
 
-    /// For the log.
+    /// Returns the name for the log.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Share { .. } => "Share",
@@ -149,82 +177,105 @@ impl From<Refusal> for Outcome {
     }
 }
 
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The source is open. These targets, and the audience, were refused theirs; to `earlier` the
-    /// run had it open already when this began.
+    /// The source is open, except to the refused.
     Opened {
+        /// Accounts to which the run had the source open already when the command began.
         earlier: Vec<AccountId>,
+        /// Indices of the refused targets, each with its refusal.
         refused: Vec<(usize, Refusal)>,
+        /// The refusal of the audience.
         audience: Option<Refusal>,
     },
-    /// Opening was refused when some of it may have taken effect.
+    /// Opening was refused, although part of it may have taken effect.
     OpeningRefused(Refusal),
-    /// Another attempt's closing must end first: again then (Unix seconds), and why.
+    /// The closing of another attempt must end first.
     Wait {
+        /// When to try again (Unix seconds).
         until: i64,
+        /// Why the command has to wait.
         why: String,
     },
-    /// The function's settings do not allow to open this to these, and why.
+    /// The function's settings do not allow this opening; the text says why.
     NotAllowed(String),
-    /// The attempt opens nothing more, and why.
+    /// The attempt is over and opens nothing more; the text says why.
     Over(String),
-    /// A later event of the custom resource goes before, and wants these.
+    /// A later event of the custom resource has precedence, and wants these targets.
     Overtaken(BTreeSet<(AccountId, Region)>),
+    /// The target's role could be assumed and its key can be used.
     Looked {
+        /// The target key by its ARN.
         key: KeyRef,
+        /// The target's image, if it exists.
         image: Option<ImageId>,
+        /// All copies of each source snapshot.
         copies: Copies,
     },
+    /// Copies were started, or refused.
     Started {
+        /// The index of each snapshot with its new copy, or with the refusal.
         results: Vec<(usize, Result<SnapshotId, Refusal>)>,
     },
     /// The target cannot use a source key yet.
     KeyNotReady(Refusal),
+    /// The copies of each source snapshot, read again.
     Polled(Copies),
+    /// This run's copies in the source account.
     StagedSeen(Staged),
+    /// The image is registered.
     Registered(ImageId),
-    /// The name belongs to an image that is not ours; or to one not visible yet, when `None`.
+    /// An image that is not ours has the name; `None` if EC2 does not show that image yet.
     NameTaken(Option<ImageId>, Refusal),
-    /// Not visible or not available yet.
+    /// The resource is not visible or not available yet; the text names it.
     NotYet(String),
-    /// The image is what it should be. `used` are the copies it stands on, `surplus` the others.
+    /// The image equals its source.
     Faithful {
+        /// The copies that the image stands on.
         used: Vec<SnapshotId>,
+        /// Whether the target has surplus copies.
         surplus: bool,
     },
+    /// The image differs from its source; each text is one difference.
     Unfaithful(Vec<String>),
-    /// The target's image is there, and somebody has disabled it.
+    /// The target's image exists, but is disabled.
     Disabled(ImageId),
-    /// The target was to be undone, but its image is there.
+    /// The target was to be undone, but its image exists.
     ImageThere(ImageId),
-    /// Roles of these names are not there, or not to be seen by KMS; what AWS said of the first.
+    /// Service-linked roles with these names do not exist, or KMS does not see them; with the
+    /// refusal for the first.
     RolesMissing(Vec<String>, Refusal),
-    /// Done: tidied, undone, removed, retagged, granted, or revoked.
+    /// The target or the source is tidied, undone, removed, retagged, granted, or revoked.
     Done,
-    /// The source is closed; but it had been open already when this process began, to these
-    /// accounts: an earlier try of the run may have made copies there.
+    /// The source is closed. An earlier try of the run may have made copies for the accounts in
+    /// `earlier`.
     Closed {
+        /// Accounts to which the source was open already when this process began.
         earlier: Vec<AccountId>,
-        /// What could not be closed.
+        /// Whether another request joined the attempt: its process may have copied too.
+        joined: bool,
+        /// Openings that were left behind, each with the refusal.
         left: Vec<(String, Refusal)>,
     },
-    /// What was to be removed stays, and why.
+    /// Resources that were to be removed stay; each text says why.
     Kept(Vec<String>),
-    /// Deleting went on but some could not be deleted.
+    /// Some resources could not be deleted; each comes with its refusal.
     Left(Vec<(String, Refusal)>),
+    /// AWS refused the command.
     Refused(Refusal),
-    /// The source image is not there any more.
+    /// The source image does not exist any more; the text names it.
     SourceGone(String),
 }
 
-/// What find-or-create looks up: digest of source snapshot, account, Region and key.
+/// Returns the tag by which a copy is found again: a digest of source snapshot, account, Region and
+/// key.
 pub fn copy_key(source: &SnapshotId, target: &TargetState) -> String {
     copy_key_under(source, target, target.kms_key_id.as_str())
 }
 
-/// The same under a key that the target's state need not have: another process may have resolved
-/// the alias.
+/// Returns [`copy_key`] under a key other than that of the target's state: another process may have
+/// resolved the alias.
 pub fn copy_key_under(source: &SnapshotId, target: &TargetState, key: &str) -> String {
     digest([
         source.as_str(),
@@ -234,8 +285,7 @@ pub fn copy_key_under(source: &SnapshotId, target: &TargetState, key: &str) -> S
     ])
 }
 
-/// The same for what is copied in the source account: each run has its own, which no other run
-/// deletes.
+/// Returns the tag of a staged copy. Each run has its own, so no other run deletes the copy.
 pub fn staging_key(source: &SnapshotId, run: RunRef<'_>) -> String {
     let key = run.order.reencrypt_key.as_ref();
     digest([
@@ -246,7 +296,7 @@ pub fn staging_key(source: &SnapshotId, run: RunRef<'_>) -> String {
     ])
 }
 
-/// The same for the copy of an image.
+/// Returns the tag of a target's image.
 pub fn image_key(image: &ImageId, target: &TargetState) -> String {
     digest([
         image.as_str(),
@@ -256,17 +306,19 @@ pub fn image_key(image: &ImageId, target: &TargetState) -> String {
     ])
 }
 
-/// All grants of a run begin with this.
+/// Returns the prefix of the names of all grants of a run.
 pub fn grant_prefix(run: &str) -> String {
     format!("amiferry-{run}-")
 }
 
-/// The grants on a target's own key that let service-linked roles launch begin with this. They are
-/// of no run: whichever needs one finds it, so that no key has two of them.
+/// The prefix of the grants on a target's own key that let service-linked roles launch.
+///
+/// These grants belong to no run: each run that needs one finds it first, so no key has two of
+/// them.
 pub const LAUNCH_PREFIX: &str = "amiferry-launch-";
 
-/// The name of the grant by which `role` launches in a target: of an image of the target's own, or
-/// of the source image.
+/// Returns the name of the grant by which `role` launches in a target: from the target's own image,
+/// or from the source image.
 pub fn launch_grant_name(
     run: RunRef<'_>,
     target: &TargetState,

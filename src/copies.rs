@@ -4,41 +4,47 @@ use std::collections::BTreeSet;
 
 use crate::ids::SnapshotId;
 
-/// One copy of one source snapshot, as DescribeSnapshots tells it.
+/// One copy of one source snapshot, as DescribeSnapshots shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
+    /// The copy's ID.
     pub id: SnapshotId,
-    /// The run that began it, by its tag.
+    /// The ID of the run that started the copy, from its tag.
     pub run: String,
-    /// Unix seconds.
+    /// When the copy was started (Unix seconds).
     pub started: i64,
+    /// The status of the copy.
     pub status: CopyStatus,
 }
 
+/// The status of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyStatus {
+    /// The copy is complete.
     Completed,
-    /// Percent.
+    /// The copy is under way; progress in percent.
     Pending(u8),
-    /// With AWS's StateMessage.
+    /// The copy ended in error; the text is AWS's StateMessage.
     Error(String),
 }
 
-/// All copies of each source snapshot in one target, in the source's order.
+/// All copies of each source snapshot in one target, in the order of the source's snapshots.
 pub type Copies = Vec<Vec<Copy>>;
 
-/// This run's copies of each source snapshot in the source account; `None` where it can be shared as it is.
+/// This run's copies of each source snapshot in the source account; `None` for a snapshot that can
+/// be shared itself.
 pub type Staged = Vec<Option<Vec<Copy>>>;
 
-/// Returns the copy that counts: a completed one before a pending one, then the earlier, then the smaller ID.
+/// Returns the copy that counts: a completed one before a pending one, then the earlier, then the
+/// smaller ID.
 pub fn best(copies: &[Copy]) -> Option<&Copy> {
     best_of(copies, |_| true)
 }
 
-/// Returns the copies that count of a target, one for each source snapshot.
+/// Returns the copy that counts for each source snapshot of a target.
 ///
-/// They are of one run where a run has all of them. EC2 keeps no process from deleting a data snapshot of an image, but the root
-/// snapshot: a run that undoes its own copies then notices an image that stands on them.
+/// All are of one run if one run has a copy of each. EC2 protects only the root snapshot of an
+/// image from deletion. A run that undoes its own copies then notices an image that stands on them.
 pub fn chosen(copies: &Copies) -> Vec<Option<&Copy>> {
     let runs: BTreeSet<&str> = copies.iter().flatten().map(|c| c.run.as_str()).collect();
     let whole = runs.into_iter().filter_map(|run| {
@@ -93,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_of_one_run_are_chosen_where_it_has_them_all() {
+    fn copies_of_one_run_win_if_it_has_all_of_them() {
         let copies = vec![
             vec![
                 copy(1, "one", CopyStatus::Completed),
@@ -123,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_of_two_runs_complete_each_other_where_neither_has_them_all() {
+    fn copies_of_two_runs_mix_if_neither_has_all_of_them() {
         let copies = vec![
             vec![copy(1, "one", CopyStatus::Pending(9))],
             vec![

@@ -1,14 +1,22 @@
-//! The policy that denied a call, read from what AWS said (IAM user guide, troubleshooting access denied error messages).
+//! Reads from AWS's message which policy denied a call (IAM user guide, troubleshooting access
+//! denied error messages).
 
 /// A kind of policy by which a call can be denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
+    /// A service control policy of AWS Organizations.
     ServiceControl,
+    /// A resource control policy of AWS Organizations.
     ResourceControl,
+    /// The permissions boundary of the role.
     PermissionsBoundary,
+    /// The session policy.
     Session,
+    /// A policy of the role.
     Identity,
+    /// The policy of the resource.
     Resource,
+    /// The policy of a VPC endpoint.
     Endpoint,
 }
 
@@ -28,13 +36,15 @@ impl Policy {
 /// A denial that names its policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Denial {
+    /// The policy that denied the call.
     pub by: Policy,
-    /// The policy has a statement that denies, rather than none that allows.
+    /// Whether the policy has a statement that denies, rather than none that allows.
     pub explicit: bool,
 }
 
 impl Denial {
-    /// Reads the end of what AWS said: `with an explicit deny in a … policy`, `because no … policy allows …`.
+    /// Reads the end of AWS's message: `with an explicit deny in a … policy`, or
+    /// `because no … policy allows …`.
     pub fn read(said: &str) -> Option<Self> {
         const EXPLICIT: &str = "explicit deny in ";
         const IMPLICIT: &str = "because no ";
@@ -51,7 +61,8 @@ impl Denial {
         found.map(|(_, by)| Self { by: *by, explicit })
     }
 
-    /// Whether no grant, and no time, can change it: somebody has to edit a policy.
+    /// Returns whether neither a grant nor time can change the denial: somebody has to edit a
+    /// policy.
     pub fn is_final(self) -> bool {
         let above_grants = !matches!(self.by, Policy::Identity | Policy::Resource);
         self.explicit || above_grants
@@ -63,10 +74,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_is_read_from_the_end_of_what_aws_said() {
+    fn a_denial_is_read_from_the_end_of_the_message() {
         let read = |end: &str| {
             Denial::read(&format!(
-                "User: arn:aws:sts::222222222222:assumed-role/AmiCopyRole/x is not authorized to perform: kms:DescribeKey on resource: arn:aws:kms:us-west-2:111111111111:key/1 {end}"
+                "User: arn:aws:sts::222222222222:assumed-role/AmiCopyRole/x is not authorized to \
+                 perform: kms:DescribeKey on resource: arn:aws:kms:us-west-2:111111111111:key/1 \
+                 {end}"
             ))
         };
         let denial = |by, explicit| Some(Denial { by, explicit });
@@ -76,7 +89,8 @@ mod tests {
                 denial(Policy::ServiceControl, true),
             ),
             (
-                "with an explicit deny in a service control policy: arn:aws:organizations::999999999999:policy/o-1/service_control_policy/p-1",
+                "with an explicit deny in a service control policy: \
+                 arn:aws:organizations::999999999999:policy/o-1/service_control_policy/p-1",
                 denial(Policy::ServiceControl, true),
             ),
             (
@@ -118,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_grant_may_still_change_is_not_final() {
+    fn a_denial_that_a_grant_may_change_is_not_final() {
         let is_final = |by, explicit| Denial { by, explicit }.is_final();
         assert!(!is_final(Policy::Resource, false));
         assert!(!is_final(Policy::Identity, false));

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-/// 32 hexadecimal digits over the parts, kept apart from each other so that ("ab", "c") and ("a", "bc") differ.
+/// Returns 32 hexadecimal digits over the parts. Boundaries count: ("ab", "c") and ("a", "bc")
+/// differ.
 pub fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -26,7 +27,7 @@ mod tests {
     use super::digest;
 
     #[test]
-    fn parts_are_kept_apart() {
+    fn a_digest_depends_on_the_boundaries_of_its_parts() {
         assert_ne!(digest(["ab", "c"]), digest(["a", "bc"]));
         assert_eq!(digest(["ab", "c"]).len(), 32);
     }

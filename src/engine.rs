@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::aws::Aws;
 use crate::command::{Command, Outcome};
-use crate::error::Refusal;
+use crate::error::{Place, Refusal};
 use crate::source::Source;
 use crate::state::{Phase, State, TargetPhase};
 use crate::step::{Busy, Next, next, overtaken, record};
@@ -186,15 +186,16 @@ fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
         other => other.name(),
     };
     let (account, region) = match command.target().map(|i| &state.targets[i]) {
-        Some(target) => (target.account_id.to_string(), target.region.to_string()),
-        None => (
-            state.source.account_id.to_string(),
-            state.source.region.to_string(),
-        ),
+        Some(target) => (&target.account_id, &target.region),
+        None => (&state.source.account_id, &state.source.region),
+    };
+    let at = Place {
+        account: account.to_string(),
+        region: region.to_string(),
     };
     let image = state.source.image_id.as_str();
     let said = "there was no answer before the function's time was up";
-    let refusal = Refusal::ours(operation, &account, &region, image, "Timeout", said);
+    let refusal = Refusal::ours(operation, &at, image, "Timeout", said);
     let now = aws.now();
     // A copy that it may have begun shows a while later.
     match command {

@@ -1,5 +1,5 @@
-//! The few errors a call can end with. Their names are the `errorType`s that a state machine's `Retry` and `Catch` match
-//! on, so they change only by addition.
+//! The few errors that a call can end with. A state machine's `Retry` and `Catch` match their names
+//! as `errorType`, so the list changes only by addition.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,83 +8,98 @@ use lambda_runtime::Diagnostic;
 
 use crate::denial::Denial;
 
-/// What AWS said when it refused a call: enough for a person to find the call in CloudTrail and the thing to change.
+/// The account whose credentials make a call, and the Region that the call goes to.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The account's ID, or words for it while the ID is unknown.
+    pub account: String,
+    /// The Region's name.
+    pub region: String,
+}
+
+/// A refused call: enough for a person to find the call in CloudTrail, and the thing to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The API operation, such as `CopySnapshot`.
     pub operation: &'static str,
-    /// The account whose credentials made the call, and the Region it went to.
+    /// The account whose credentials made the call.
     pub account: String,
+    /// The Region that the call went to.
     pub region: String,
     /// The resource the call was about.
     pub resource: String,
     /// AWS's error code; `Timeout` or `ConnectionFailed` when no answer came.
     pub code: String,
+    /// AWS's message.
     pub message: String,
+    /// AWS's request ID, by which CloudTrail lists the call.
     pub request_id: Option<String>,
 }
 
-/// How a refusal is to be met.
+/// The reaction to a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
     /// Try again, more slowly.
     Throttled,
-    /// Nobody knows whether it took effect: look, then try again.
+    /// The effect of the call is unknown: look, then try again.
     Uncertain,
-    /// A quota is full for now: wait in the queue.
+    /// A quota is full for now: wait until a copy ends.
     QuotaFull,
-    /// The credentials ran out: get new ones and try again.
+    /// The credentials have expired: get new ones and try again.
     Expired,
-    /// The caller may not.
+    /// A policy denies the call.
     Denied,
-    /// The thing is not there, or not visible.
+    /// The resource does not exist, or is not visible.
     NotFound,
-    /// Everything else is final.
+    /// Any other refusal: trying again does not help.
     Final,
 }
 
 impl Refusal {
-    /// A refusal by this function itself, or of an answer that it cannot read: no request ID.
+    /// Returns a refusal that this function makes itself, without an answer of AWS. `code` is a
+    /// code of AWS that means the same, or one of ours.
     pub fn ours(
         operation: &'static str,
-        account: &str,
-        region: &str,
-        resource: &str,
-        code: &str,
+        at: &Place,
+        resource: impl fmt::Display,
+        code: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
         Self {
             operation,
-            account: account.to_owned(),
-            region: region.to_owned(),
-            resource: resource.to_owned(),
-            code: code.to_owned(),
+            account: at.account.clone(),
+            region: at.region.clone(),
+            resource: resource.to_string(),
+            code: code.into(),
             message: message.into(),
             request_id: None,
         }
     }
 
+    /// Returns how the refusal should be met.
     pub fn kind(&self) -> RefusalKind {
         match kind_of(&self.code) {
-            // Of any other call, it is a quota that no waiting empties.
+            // The quotas of other calls do not empty by waiting.
             RefusalKind::QuotaFull if self.operation != "CopySnapshot" => RefusalKind::Final,
             kind => kind,
         }
     }
 
-    /// The policy that denied the call, where AWS names it.
+    /// Returns the policy that denied the call, if AWS names it.
     pub fn denial(&self) -> Option<Denial> {
         (self.kind() == RefusalKind::Denied)
             .then(|| Denial::read(&self.message))
             .flatten()
     }
 
-    /// Whether somebody has to edit a policy before it can end differently, however long a grant takes to spread.
+    /// Returns whether somebody has to edit a policy before the call can succeed, however long a
+    /// grant takes to spread.
     pub fn is_final_denial(&self) -> bool {
         self.denial().is_some_and(Denial::is_final)
     }
 
-    /// What was asked and answered, without where: for words that name more than one thing.
+    /// Returns operation, code and message without account, Region and resource, for messages
+    /// about several resources.
     pub fn answer(&self) -> String {
         let id = self.request_id.as_ref();
         let request = id.map_or_else(String::new, |id| format!(" (request ID {id})"));
@@ -94,7 +109,7 @@ impl Refusal {
         )
     }
 
-    /// Whether trying again may end differently without anybody changing anything.
+    /// Returns whether another try may succeed although nobody changes anything.
     pub fn is_passing(&self) -> bool {
         matches!(
             self.kind(),
@@ -106,7 +121,7 @@ impl Refusal {
     }
 }
 
-/// The code of a server error that has none, and the beginning of one that nobody here knows.
+/// The code of a server error without a code, and the prefix of an unknown one.
 pub const SERVER_FAILED: &str = "ServiceUnavailable";
 
 /// Sorts AWS's code. Source: the common and EC2 error code lists of the EC2 and KMS API references.
@@ -122,9 +137,9 @@ pub fn kind_of(code: &str) -> RefusalKind {
             | "RequestThrottledException"
             | "BandwidthLimitExceeded"
             | "SlowDown"
-            // Ours: others write the same key policy.
+            // A code of ours: others write the same key policy.
             | "KeyPolicyChanging"
-            // Ours: others write the same object of the ledger.
+            // A code of ours: others write the same object of the ledger.
             | "LedgerChanging"
             | "PriorRequestNotComplete" => RefusalKind::Throttled,
             "Timeout"
@@ -137,7 +152,7 @@ pub fn kind_of(code: &str) -> RefusalKind {
             | "DependencyTimeoutException"
             | "ServiceFailure"
             | "ConcurrentModification"
-            // The image that uses it does not show yet: then it is kept.
+            // The image that uses the snapshot does not show yet, and then keeps it.
             | "InvalidSnapshot.InUse"
             | "UnreadableAnswer" => RefusalKind::Uncertain,
             "ResourceLimitExceeded"
@@ -170,7 +185,8 @@ impl fmt::Display for Refusal {
             ..
         } = self;
         write!(f, "{operation} of {resource} in {account} {region}: {code}")?;
-        // Before the message: messages are long, and a shortened one must not lose the way to CloudTrail.
+        // Before the message: messages are long, and a shortened one must not lose the way to
+        // CloudTrail.
         if let Some(id) = &self.request_id {
             write!(f, " (request ID {id})")?;
         }
@@ -180,30 +196,48 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// How a call to this function can fail as a whole. A target that fails is no error: it is part of the reply.
+/// How a call to this function fails as a whole. A failed target is no error: the reply contains
+/// it.
 #[derive(thiserror::Error)]
 pub enum Error {
-    /// The caller's words are off. Nothing was called, nothing changed.
+    /// The request is wrong. Nothing was called, nothing changed.
+    /// A key of the request has no acceptable value, or two keys contradict each other.
     #[error("{key}: {problem}")]
-    InvalidRequest { key: String, problem: String },
-    /// The step state handed in is not one this version can go on with.
+    InvalidRequest {
+        /// The key at fault, with its path, such as `Targets[1].AccountId`.
+        key: String,
+        /// The fault and the accepted form.
+        problem: String,
+    },
+    /// This version cannot continue with the given step state.
     #[error("State: {0}")]
     InvalidState(String),
+    /// The source image does not exist, or the function's role cannot see it.
     #[error("SourceImageId: {0}")]
     SourceNotFound(String),
     #[error("{refusal}. {remedy}")]
-    AccessDenied { refusal: Refusal, remedy: String },
+    /// AWS denied a call that reads the source.
+    AccessDenied {
+        /// The refused call.
+        refusal: Refusal,
+        /// The remedy, as one sentence without a full stop.
+        remedy: String,
+    },
+    /// AWS throttled or did not answer the calls that read the source.
     #[error("{0}. The call may be repeated as it is")]
     Throttled(Refusal),
+    /// The function itself failed.
     #[error("{0}")]
     Internal(String),
 }
 
-/// Bytes of a key, and of what is wrong with it: both may hold words of a stranger's.
+/// The longest key and the longest problem of a message, in bytes. Both may contain text of a
+/// stranger.
 const KEY: usize = 160;
 const PROBLEM: usize = 1200;
 
 impl Error {
+    /// Returns `InvalidRequest`, with both texts shortened to one line.
     pub fn invalid(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::InvalidRequest {
             key: on_one_line(&key.into(), KEY),
@@ -211,11 +245,12 @@ impl Error {
         }
     }
 
+    /// Returns `InvalidState`, with the text shortened to one line.
     pub fn invalid_state(problem: impl Into<String>) -> Self {
         Self::InvalidState(on_one_line(&problem.into(), PROBLEM))
     }
 
-    /// A refusal met while reading the source, before any target is at stake.
+    /// Sorts a refusal of a call that reads the source, before any target is at stake.
     pub fn from_refusal(refusal: Refusal) -> Self {
         match refusal.kind() {
             RefusalKind::Throttled | RefusalKind::QuotaFull | RefusalKind::Uncertain => {
@@ -223,7 +258,9 @@ impl Error {
             }
             RefusalKind::Denied => {
                 let remedy = format!(
-                    "Allow this action for the function's role on {} in the source account, and look for a service control policy, or a resource control policy of the account that owns it, that denies it",
+                    "Allow this action for the function's role on {} in the source account, and \
+                     look for a service control policy, or a resource control policy of the \
+                     account that owns it, that denies it",
                     refusal.resource
                 );
                 Self::AccessDenied { refusal, remedy }
@@ -233,7 +270,7 @@ impl Error {
         }
     }
 
-    /// The name for `Retry` and `Catch`.
+    /// Returns the `errorType` that `Retry` and `Catch` match.
     pub fn error_type(&self) -> &'static str {
         match self {
             Self::InvalidRequest { .. } => "InvalidRequest",
@@ -246,15 +283,17 @@ impl Error {
     }
 }
 
-/// For messages and log lines: cut to so many bytes, and without characters that begin a new line, paint a terminal or turn the
-/// direction of what follows.
+/// Returns the text cut to `most` bytes, for messages and log lines. Characters that begin a new
+/// line, control a terminal or turn the writing direction become spaces.
 pub fn on_one_line(text: &str, most: usize) -> String {
-    let turns = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let in_text = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}');
+    let turns = |c: char| in_text(c) || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}');
     let plain = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
     shortened(text, most).chars().map(plain).collect()
 }
 
-/// Cuts a text in the middle, marking the cut: it begins with what was asked for, and ends with why it was refused.
+/// Cuts a text to `most` bytes in its middle, and marks the cut: the call stands at the beginning,
+/// the reason at the end.
 pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     const CUT: &str = "…";
     if text.len() <= most {
@@ -266,7 +305,7 @@ pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{CUT}{}", &text[..head], &text[tail..]))
 }
 
-/// The runtime logs a failed invocation by this: what a person reads, not how it is made up.
+/// The runtime logs a failed invocation with `Debug`, so this is the text for a person.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {self}", self.error_type())
@@ -287,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_of_a_failed_invocation_says_what_the_answer_says() {
+    fn the_log_of_a_failed_invocation_equals_its_answer() {
         let error = Error::invalid("Targets[1].AccountId", "is named twice");
         let logged = format!("{error:?}");
         assert_eq!(
@@ -299,9 +338,14 @@ mod tests {
         assert_eq!(logged, format!("{name}: {said}"));
     }
 
-    /// Where the SDK does not try again, as for CopySnapshot, it is for us to know them all.
+    /// The SDK does not retry a call such as CopySnapshot, so this module must know every code of
+    /// throttling.
     #[test]
-    fn throttling_in_every_flavour_passes() {
+    fn every_code_of_throttling_is_passing() {
+        let at = Place {
+            account: String::new(),
+            region: String::new(),
+        };
         for code in [
             "RequestLimitExceeded",
             "Throttling",
@@ -315,7 +359,7 @@ mod tests {
             "SlowDown",
             "PriorRequestNotComplete",
         ] {
-            let refusal = Refusal::ours("CopySnapshot", "", "", "", code, "");
+            let refusal = Refusal::ours("CopySnapshot", &at, "", code, "");
             assert_eq!(refusal.kind(), RefusalKind::Throttled, "{code}");
             assert!(refusal.is_passing(), "{code}");
         }

@@ -1,4 +1,4 @@
-//! What arrives, recognised by its shape.
+//! Events, recognised by their shapes.
 
 use serde_json::{Map, Value};
 
@@ -12,69 +12,93 @@ pub mod response_hosts;
 use custom_resource::CustomResource;
 use job::{Call, Job};
 
-/// The largest payload that Lambda carries asynchronously, and so the largest this function takes.
+/// Bytes of the largest payload that Lambda carries asynchronously, and so of the largest that this
+/// function accepts.
 pub const LARGEST: usize = 1024 * 1024;
 
-/// More than this function ever invokes itself.
+/// The number of invocations of one run; the function never invokes itself so often.
 const MOST_TURNS: u64 = 1000;
 
-const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"Preflight\": {request}}, {\"Policies\": {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or an \
-     EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
+const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"Preflight\": {request}}, {\"Policies\": \
+    {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or \
+    an EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
 
+/// An event for this function.
 #[derive(Debug)]
 pub enum Event {
-    /// Begin: the unchecked request.
+    /// Begin a run, with the unchecked request.
     Distribute(Value),
-    /// Look first, and change nothing: the unchecked request.
+    /// Run the preflight and change nothing, with the unchecked request.
     Preflight(Value),
-    /// Tell what this unchecked request needs to be allowed.
+    /// Return the policies that an unchecked request needs.
     Policies(Value),
-    /// Go on: the unchecked state.
-    Resume(Value),
-    /// CloudFormation's own event.
+    /// Continue a run, with the unchecked state. `repeated` means that another process may have had
+    /// the same state.
+    Resume {
+        /// The state, unchecked.
+        state: Value,
+        /// Whether this need not be the only call with the state.
+        repeated: bool,
+    },
+    /// An event that CloudFormation sent.
     CustomResource(Box<CustomResource>),
-    /// Our own invocation, to go on with what nobody else does.
+    /// An invocation of the function by itself, to continue a run that no state machine drives.
     Turn(Box<Turn>),
-    /// The state machine begins, or goes on with beginning.
+    /// The state machine begins, or continues its beginning.
     Open(Box<Call>),
     /// The state machine ends.
     Conclude(Box<Call>),
-    /// Close what outlived its run.
+    /// Close openings that outlived their runs.
     Sweep,
     /// An execution of a state machine failed: close what it left open.
-    ExecutionEnded { machine: String, name: String },
-    /// An image became something.
+    ExecutionEnded {
+        /// The ARN of the state machine.
+        machine: String,
+        /// The name of the execution.
+        name: String,
+    },
+    /// An image changed its state.
     Image(ImageChange),
-    /// A copy ended in this account and Region: at most a reason to look earlier.
-    SnapshotNotification { account: AccountId, region: Region },
+    /// A copy ended in this account and Region, which is at most a reason to look earlier.
+    SnapshotNotification {
+        /// The account of the copy.
+        account: AccountId,
+        /// The Region of the copy.
+        region: Region,
+    },
 }
 
-/// EventBridge's `EC2 AMI State Change`.
+/// An `EC2 AMI State Change` event of EventBridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageChange {
+    /// The image that changed.
     pub image: ImageId,
+    /// The Region of the image.
     pub region: Region,
-    /// `available`, `failed`, `deregistered` or `disabled`.
+    /// The new state: `available`, `failed`, `deregistered` or `disabled`.
     pub state: String,
 }
 
-/// What the function hands itself when its time is up. It never holds a ResponseURL: payloads of asynchronous invocations end in
-/// queues. The URL waits in the bucket.
+/// The payload of an invocation of the function by itself, sent when its time is up.
+///
+/// A turn never contains a ResponseURL, because payloads of asynchronous invocations end in queues.
+/// The bucket keeps the URL.
 #[derive(Debug, Clone)]
 pub struct Turn {
-    /// Who is to be answered, if anybody.
+    /// The custom resource that waits for an answer, if there is one.
     pub resource: Option<CustomResource>,
-    /// Where the resource's ResponseURL is kept.
+    /// The key of the object that contains the resource's ResponseURL.
     pub url_at: Option<String>,
-    /// `Null` where the resource's event is to be served from its beginning.
+    /// The state; `Null` if the resource's event must be handled from its beginning.
     pub state: Value,
-    /// CloudFormation has had its answer already (`Wait: false`).
+    /// Whether CloudFormation has its answer already (`Wait: false`).
     pub answered: bool,
-    /// How many invocations this has taken.
+    /// The number of invocations so far.
     pub turn: u64,
 }
 
 impl Event {
+    /// Recognises an event. Fails with `InvalidRequest` for any other shape.
     pub fn parse(value: &Value) -> Result<Self, Error> {
         let Value::Object(object) = value else {
             return Err(Error::invalid("event", format!("must be {ACCEPTED}")));
@@ -126,7 +150,7 @@ impl Event {
     }
 }
 
-/// EventBridge's envelope: what AWS may add to it is ignored.
+/// Reads EventBridge's envelope, and ignores fields that AWS may add to it.
 fn of_eventbridge(source: &str, event: &Value) -> Result<Event, Error> {
     let text = |pointer: &str| {
         let found = event.pointer(pointer).and_then(Value::as_str);
@@ -156,21 +180,30 @@ fn of_eventbridge(source: &str, event: &Value) -> Result<Event, Error> {
             Err(Error::invalid(
                 "detail-type",
                 format!(
-                    "{other:?} of {source:?} is not one this function serves; the event must be {ACCEPTED}"
+                    "{other:?} of {source:?} is not one this function serves; the event must be \
+                     {ACCEPTED}"
                 ),
             ))
         }
     }
 }
 
-/// A task or direct call.
+/// Reads a task or a direct call.
 fn task(object: &Map<String, Value>) -> Result<Event, Error> {
     if let (Some(request), 1) = (object.get("Policies"), object.len()) {
         return Ok(Event::Policies(request.clone()));
     }
-    match (object.get("Distribute"), object.get("State"), object.len()) {
+    // The state machine says how often it has tried; nobody else says that this is the only call.
+    let (repeated, keys) = match object.get("Retries") {
+        Some(retries) => (retries.as_u64() != Some(0), object.len() - 1),
+        None => (true, object.len()),
+    };
+    match (object.get("Distribute"), object.get("State"), keys) {
         (Some(request), None, 1) => Ok(Event::Distribute(request.clone())),
-        (None, Some(state), 1) => Ok(Event::Resume(state.clone())),
+        (None, Some(state), 1) => Ok(Event::Resume {
+            state: state.clone(),
+            repeated,
+        }),
         (Some(_), Some(_), _) => Err(Error::invalid(
             "State",
             "stands beside Distribute; give one of the two",
@@ -179,7 +212,7 @@ fn task(object: &Map<String, Value>) -> Result<Event, Error> {
         _ => {
             let other = object
                 .keys()
-                .find(|key| !matches!(key.as_str(), "Distribute" | "State"));
+                .find(|key| !matches!(key.as_str(), "Distribute" | "State" | "Retries"));
             let shown: String = other
                 .map(String::as_str)
                 .unwrap_or_default()
@@ -201,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_recognised_by_shape() {
+    fn each_event_is_recognised_by_its_shape() {
         assert!(matches!(
             Event::parse(&json!({"Distribute": {}})),
             Ok(Event::Distribute(_))
@@ -212,16 +245,27 @@ mod tests {
         ));
         assert!(matches!(
             Event::parse(&json!({"State": {}})),
-            Ok(Event::Resume(_))
+            Ok(Event::Resume { repeated: true, .. })
         ));
-        let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification", "account": "222222222222",
+        for (retries, expected) in [(json!(0), false), (json!(1), true), (json!("0"), true)] {
+            let event = Event::parse(&json!({"State": {}, "Retries": retries}));
+            assert!(
+                matches!(event, Ok(Event::Resume { repeated, .. }) if repeated == expected),
+                "{retries}"
+            );
+        }
+        let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification",
+            "account": "222222222222",
             "region": "us-east-1", "detail": {"anything": "else"}});
         assert!(matches!(
             Event::parse(&notification),
-            Ok(Event::SnapshotNotification { account, region }) if account.as_str() == "222222222222" && region.as_str() == "us-east-1"
+            Ok(Event::SnapshotNotification { account, region })
+                if account.as_str() == "222222222222" && region.as_str() == "us-east-1"
         ));
-        let change = json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "region": "us-west-2",
-            "detail": {"ImageId": "ami-0a1b2c3d4e5f60718", "State": "available", "ErrorMessage": ""}});
+        let change = json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change",
+            "region": "us-west-2",
+            "detail": {"ImageId": "ami-0a1b2c3d4e5f60718", "State": "available",
+            "ErrorMessage": ""}});
         assert!(
             matches!(Event::parse(&change), Ok(Event::Image(image)) if image.state == "available")
         );
@@ -229,14 +273,16 @@ mod tests {
             Event::parse(&json!({"Sweep": {}})),
             Ok(Event::Sweep)
         ));
-        let failed = json!({"Conclude": {}, "Execution": "x", "Failed": {"Error": "Throttled", "Cause": "y"}});
-        assert!(
-            matches!(Event::parse(&failed), Ok(Event::Conclude(call)) if call.failed.as_deref() == Some("Throttled: y"))
-        );
+        let failed = json!({"Conclude": {}, "Execution": "x",
+            "Failed": {"Error": "Throttled", "Cause": "y"}});
+        assert!(matches!(
+            Event::parse(&failed),
+            Ok(Event::Conclude(call)) if call.failed.as_deref() == Some("Throttled: y")
+        ));
     }
 
     #[test]
-    fn what_is_none_of_them_is_refused_by_name() {
+    fn an_event_of_no_known_shape_is_refused_by_name() {
         for (wrong, key) in [
             (json!([1]), "event"),
             (json!({}), "event"),
@@ -244,11 +290,13 @@ mod tests {
             (json!({"Distribute": {}, "DryRun": true}), "DryRun"),
             (json!({"Distribute": {}, "Policies": {}}), "Policies"),
             (
-                json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change", "detail": {"ImageId": "x"}}),
+                json!({"source": "aws.ec2", "detail-type": "EC2 AMI State Change",
+                "detail": {"ImageId": "x"}}),
                 "detail.ImageId",
             ),
             (
-                json!({"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification"}),
+                json!({"source": "aws.ec2",
+                "detail-type": "EC2 Instance State-change Notification"}),
                 "detail-type",
             ),
             (

@@ -134,8 +134,8 @@ impl Handler {
             Event::Policies(request) => {
                 Box::pin(async move { self.policies(aws, &request, invocation).await })
             }
-            Event::Resume(state) => {
-                Box::pin(async move { self.resume(aws, &state, invocation).await })
+            Event::Resume { state, repeated } => {
+                Box::pin(async move { self.resume(aws, &state, repeated, invocation).await })
             }
             Event::CustomResource(resource) => Box::pin(async move {
                 self.check_url(&resource)?;
@@ -190,9 +190,11 @@ impl Handler {
         &self,
         aws: &Aws,
         state: &Value,
+        repeated: bool,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         let mut state = State::open(state)?;
+        state.contended |= repeated;
         self.settings.needed_bucket()?;
         let budget = budget(aws, invocation, PATIENCE)?;
         let progress = match read_again(aws, &mut state, &budget).await {

@@ -1,11 +1,13 @@
-//! The identifiers of AWS, checked once, at the door. Past this module no code asks again whether an account ID has
-//! twelve digits.
+//! The identifiers of AWS, each checked once, when it enters.
+//!
+//! Past this module, no code asks again whether an account ID has twelve digits.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is not the identifier it was taken for: says the accepted form, never the whole input.
+/// Why a text is no such identifier. The message names the accepted form and at most 80 characters
+/// of the input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{got} is not {accepted}")]
 pub struct InvalidId {
@@ -24,7 +26,7 @@ impl InvalidId {
     }
 }
 
-/// A checked text type: `parse` is the only way in.
+/// Defines a checked text type: `parse` is the only way to make a value.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $accepted:literal, $check:expr) => {
         $(#[$doc])*
@@ -33,12 +35,16 @@ macro_rules! checked_text {
         pub struct $name(String);
 
         impl $name {
-            /// Checks `text` and takes it, or says the accepted form.
+            /// Checks `text`. The error names the accepted form.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.to_owned())) } else { Err(InvalidId::new(text, $accepted)) }
+                if !check(text) {
+                    return Err(InvalidId::new(text, $accepted));
+                }
+                Ok(Self(text.to_owned()))
             }
 
+            /// Returns the text as it was given.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -104,7 +110,10 @@ checked_text!(
     /// An external ID for `AssumeRole`.
     ExternalId,
     "an external ID (2-1224 of A-Za-z0-9+=,.@:/_-)",
-    |text| (2..=1224).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@:/\\_-".contains(&b))
+    |text| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@:/\\_-".contains(&b);
+        (2..=1224).contains(&text.len()) && text.bytes().all(plain)
+    }
 );
 
 checked_text!(
@@ -115,21 +124,24 @@ checked_text!(
 );
 
 checked_text!(
-    /// An organisation of AWS Organizations.
+    /// An organization of AWS Organizations.
     OrganizationId,
     "an organization ID (o- and 10 to 32 lower-case letters or digits)",
-    |text| text.strip_prefix("o-").is_some_and(|rest| (10..=32).contains(&rest.len()) && is_lower_alphanumeric(rest))
+    |text| {
+        let good = |rest: &str| (10..=32).contains(&rest.len()) && is_lower_alphanumeric(rest);
+        text.strip_prefix("o-").is_some_and(good)
+    }
 );
 
 checked_text!(
-    /// An organisational unit, or the root above them all.
+    /// An organizational unit, or the root of an organization.
     OrganizationalUnitId,
     "an organizational unit or root ID (ou-<root>-<unit> or r-<root>)",
     is_unit_id
 );
 
 impl Region {
-    /// The partition this Region belongs to, as it stands in ARNs.
+    /// Returns the partition of this Region, as ARNs contain it.
     pub fn partition(&self) -> &'static str {
         if self.0.starts_with("cn-") {
             "aws-cn"
@@ -142,7 +154,8 @@ impl Region {
 }
 
 impl KeyRef {
-    /// Partition, Region and account of a key named by ARN; `None` for an ID or an alias name.
+    /// Returns partition, Region and account of a key named by ARN; `None` for an ID or an alias
+    /// name.
     pub fn home(&self) -> Option<(&str, &str, &str)> {
         let mut parts = self.0.splitn(6, ':');
         match (
@@ -159,17 +172,17 @@ impl KeyRef {
         }
     }
 
-    /// The key every account has for EBS: what encrypts when a target names no key.
+    /// Returns the alias of the key that EBS uses if a target names no key.
     pub fn aws_ebs() -> Self {
         Self("alias/aws/ebs".to_owned())
     }
 
-    /// Whether it is that key by its alias, which says no more than no name at all.
+    /// Returns whether this is `alias/aws/ebs`, which means the same as no key.
     pub fn is_aws_ebs(&self) -> bool {
         self.0 == "alias/aws/ebs"
     }
 
-    /// Whether this names a key itself (ARN of a key), not an alias that may point elsewhere tomorrow.
+    /// Returns whether this is the ARN of a key itself. An alias may point to another key tomorrow.
     pub fn is_key_arn(&self) -> bool {
         self.0
             .splitn(6, ':')
@@ -179,21 +192,21 @@ impl KeyRef {
 }
 
 impl RoleName {
-    /// The ARN of this role in `account`.
+    /// Returns the ARN of this role in `account`.
     pub fn arn(&self, partition: &str, account: &AccountId) -> String {
         format!("arn:{partition}:iam::{account}:role/{}", self.0)
     }
 }
 
 impl ImageId {
-    /// Stands where an image's ID belongs and nobody knows it any more.
+    /// Returns an ID that stands for an image of which the ID is unknown.
     pub fn unknown() -> Self {
         Self("ami-00000000000000000".to_owned())
     }
 }
 
 impl SnapshotId {
-    /// The ID without `snap-`, as the step state keeps it.
+    /// Returns the ID without `snap-`, as the step state keeps it.
     pub fn short(&self) -> &str {
         &self.0["snap-".len()..]
     }
@@ -213,7 +226,7 @@ fn is_lower_alphanumeric(text: &str) -> bool {
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// Source: Organizations API reference, `ListAccountsForParent`, `ParentId`.
+/// Accepts the form of `ParentId` in the Organizations API reference, `ListAccountsForParent`.
 fn is_unit_id(text: &str) -> bool {
     let part = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
         lengths.contains(&text.len()) && is_lower_alphanumeric(text)
@@ -293,109 +306,4 @@ fn is_key_id(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn account_ids_have_twelve_digits() {
-        assert!(AccountId::parse("012345678901").is_ok());
-        for wrong in [
-            "01234567890",
-            "0123456789012",
-            "12345678901a",
-            "",
-            "１２３４５６７８９０１２",
-        ] {
-            let error = AccountId::parse(wrong).unwrap_err().to_string();
-            assert!(error.contains("12 digits"), "{error}");
-        }
-    }
-
-    #[test]
-    fn regions_of_every_partition() {
-        for right in [
-            "us-west-2",
-            "us-gov-east-1",
-            "cn-north-1",
-            "ap-southeast-5",
-            "us-iso-east-1",
-        ] {
-            assert!(Region::parse(right).is_ok(), "{right}");
-        }
-        for wrong in [
-            "us-west",
-            "US-WEST-2",
-            "us-west-2a",
-            "https://x",
-            "us--west-2",
-            "west-2",
-            "",
-        ] {
-            assert!(Region::parse(wrong).is_err(), "{wrong}");
-        }
-        assert_eq!(Region::parse("cn-north-1").unwrap().partition(), "aws-cn");
-    }
-
-    #[test]
-    fn keys_by_id_arn_and_alias() {
-        let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
-        for right in [
-            id.to_owned(),
-            format!("arn:aws:kms:us-west-2:222222222222:key/{id}"),
-            "alias/amis".to_owned(),
-            "arn:aws-cn:kms:cn-north-1:222222222222:alias/team/amis".to_owned(),
-            "mrk-1234abcd12ab34cd56ef1234567890ab".to_owned(),
-        ] {
-            assert!(KeyRef::parse(&right).is_ok(), "{right}");
-        }
-        for wrong in [
-            "",
-            "alias/",
-            "key/x",
-            "arn:aws:s3:::bucket",
-            "arn:aws:kms:us-west-2:22222222222:key/x",
-            "amis",
-        ] {
-            assert!(KeyRef::parse(wrong).is_err(), "{wrong}");
-        }
-        let arn = KeyRef::parse(&format!("arn:aws:kms:us-west-2:222222222222:key/{id}")).unwrap();
-        assert_eq!(arn.home(), Some(("aws", "us-west-2", "222222222222")));
-        assert!(arn.is_key_arn());
-        assert!(!KeyRef::aws_ebs().is_key_arn());
-    }
-
-    #[test]
-    fn organisations_and_their_units() {
-        assert!(OrganizationId::parse("o-abcdefghij").is_ok());
-        for right in ["ou-ab12-11111111", "r-ab12"] {
-            assert!(OrganizationalUnitId::parse(right).is_ok(), "{right}");
-        }
-        for wrong in [
-            "",
-            "ou-",
-            "ou-ab12",
-            "ou-ab12-1",
-            "OU-ab12-11111111",
-            "r-",
-            "o-abcdefghij",
-            "ou-ab12-1111111/",
-        ] {
-            assert!(OrganizationalUnitId::parse(wrong).is_err(), "{wrong}");
-        }
-        for wrong in ["", "o-", "o-short", "o-ABCDEFGHIJ", "abcdefghij"] {
-            assert!(OrganizationId::parse(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn long_input_is_not_echoed_whole() {
-        let error = ImageId::parse(&"x".repeat(5_000)).unwrap_err().to_string();
-        assert!(error.len() < 200, "{}", error.len());
-    }
-
-    #[test]
-    fn serde_uses_the_same_check() {
-        assert!(serde_json::from_str::<AccountId>("\"12\"").is_err());
-        assert!(serde_json::from_str::<SnapshotId>("\"snap-0123456789abcdef0\"").is_ok());
-    }
-}
+mod tests;

@@ -1,15 +1,18 @@
-//! The policy of a KMS key as text: a run's statements put in and taken out, by their `Sid`, with every byte that is not this run's left as
-//! it was. Pure; what the statements say is [`Access`]'s.
+//! The policy of a KMS key as text: inserts a run's statements and removes them again, found by
+//! their `Sid`.
 //!
-//! KMS knows no statement, only whole policies, and other people's statements are none of our business: they are neither understood nor
-//! written anew, only cut around.
+//! Every byte that does not belong to the run stays as it is. The module is pure; [`Access`]
+//! decides on the content of the statements.
 //!
-//! | the policy has | ours are put | taken out again |
-//! |---|---|---|
-//! | a list of statements | behind the last | what stood there before, byte for byte |
-//! | one statement, not in a list | before it, in a list made for them | the one statement, not in a list |
+//! KMS reads and writes whole policies only, and the statements of other people are not ours: this
+//! module copies them unread.
 //!
-//! What is no policy is an error, and never written.
+//! - A policy with a list of statements: ours go behind the last one. Removing them restores the
+//!   former text, byte for byte.
+//! - A policy with one statement outside of a list: ours go before it, in a new list. Removing them
+//!   restores the one statement, outside of a list.
+//!
+//! A text that is no policy is an error, and is never written.
 
 use std::fmt;
 use std::ops::Range;
@@ -24,13 +27,13 @@ mod parties;
 pub use access::{Access, Terms, role_anywhere};
 pub use parties::Parties;
 
-/// Bytes of a key policy (KMS developer guide, quotas).
+/// Bytes of the longest key policy (KMS developer guide, quotas).
 pub const LONGEST: usize = 32 * 1024;
 
-/// All names of our statements begin with this, then comes the run.
+/// The prefix of all `Sid`s of ours; the run's ID follows.
 const SID: &str = "Amiferry";
 
-/// What a statement of a run is about: the rest of its `Sid`.
+/// The parts of a run: the rest of a `Sid`.
 pub const PARTS: [&str; 8] = [
     "Describe",
     "Use",
@@ -53,7 +56,7 @@ pub struct Document<'a> {
     text: &'a str,
     /// The value of `Statement`.
     list: Range<usize>,
-    /// It is one statement, not a list.
+    /// Whether the value is one statement, not a list.
     single: bool,
     items: Vec<Item>,
 }
@@ -61,16 +64,17 @@ pub struct Document<'a> {
 #[derive(Debug)]
 struct Item {
     at: Range<usize>,
-    /// `None` if it says something that cannot be understood.
+    /// The parsed statement; `None` if it cannot be parsed.
     value: Option<Value>,
 }
 
-/// The name of a run's statement.
+/// Returns the `Sid` of a run's statement.
 pub fn sid(run: &str, part: &str) -> String {
     format!("{SID}{run}{part}")
 }
 
 impl<'a> Document<'a> {
+    /// Reads a key policy. Fails if the text is no policy.
     pub fn read(text: &'a str) -> Result<Self, Unreadable> {
         let unreadable = |e: serde_json::Error| Unreadable(e.to_string());
         let Members(members) = serde_json::from_str(text).map_err(unreadable)?;
@@ -100,19 +104,19 @@ impl<'a> Document<'a> {
         })
     }
 
-    /// What this run's statements say.
+    /// Returns this run's statements.
     pub fn ours(&self, run: &str) -> Vec<&Value> {
         let ours = self.items.iter().filter(|item| item.is_ours(run));
         ours.filter_map(|item| item.value.as_ref()).collect()
     }
 
-    /// The statements of everybody else, as they stand.
+    /// Returns the statements of everybody else, as text.
     pub fn others(&self, run: &str) -> Vec<&'a str> {
         let others = self.items.iter().filter(|item| !item.is_ours(run));
         others.map(|item| &self.text[item.at.clone()]).collect()
     }
 
-    /// Whether this run's statements are these and no others.
+    /// Returns whether this run's statements equal `statements`.
     pub fn has(&self, run: &str, statements: &[Value]) -> bool {
         let mut ours: Vec<String> = self.ours(run).into_iter().map(normal_text).collect();
         let mut wanted: Vec<String> = statements.iter().map(normal_text).collect();
@@ -121,7 +125,7 @@ impl<'a> Document<'a> {
         ours == wanted
     }
 
-    /// The policy with these statements in place of whatever this run has in it.
+    /// Returns the policy with `statements` in place of the present statements of this run.
     pub fn with(&self, run: &str, statements: &[Value]) -> String {
         let new: Vec<String> = statements.iter().map(Value::to_string).collect();
         let new = new.join(",");
@@ -165,7 +169,7 @@ impl<'a> Document<'a> {
         format!("{before}{open}{first}{comma}{last}{close}{after}")
     }
 
-    /// The one statement, for which a list was made when ours were put before it.
+    /// Returns the one statement that got a list when ours were put before it.
     fn made_a_list_for(&self, run: &str) -> Option<&'a str> {
         let (last, ours) = self.items.split_last()?;
         let (open, close) = self.brackets();
@@ -176,7 +180,7 @@ impl<'a> Document<'a> {
         made.then(|| &self.text[last.at.clone()])
     }
 
-    /// What stands before the first statement, and behind the last.
+    /// Returns the text before the first statement, and the text behind the last one.
     fn brackets(&self) -> (&'a str, &'a str) {
         if self.single {
             return ("[", "]");
@@ -199,13 +203,14 @@ impl Item {
     }
 }
 
-/// Where a part of a text is in it.
+/// Returns the range of `part`, a slice of `text`.
 fn place(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
     start..start + part.len()
 }
 
-/// A statement in the one form that all ways of writing it have in common: KMS writes policies anew, and a list of one is the one.
+/// Returns a statement in one canonical form. KMS writes policies anew, and treats a list of one as
+/// the one.
 fn normal_text(statement: &Value) -> String {
     let mut statement = normal(statement);
     if statement.get("Principal").is_some_and(|who| who == "*") {
@@ -232,7 +237,7 @@ fn normal(value: &Value) -> Value {
     }
 }
 
-/// The members of an object in their order.
+/// The members of an object, in their order.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

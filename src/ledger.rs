@@ -1,30 +1,36 @@
-//! The ledger: which run holds which part of a source open. Pure: [`Record`] and [`Run`] say what is written and what may be
-//! done next; `aws::ledger` reads and writes them as objects in the function's bucket, by conditional writes.
+//! The ledger says which run holds which part of a source open.
 //!
-//! | object | says |
-//! |---|---|
-//! | `runs/<run>/run.json` ([`Run`]) | who asked for what, to whom the run may open, which attempt is live, and the receipt |
-//! | `openings/<resource>.json` ([`Record`]) | who holds one snapshot, image or key open, who is closing it, who has closed it |
+//! The module is pure: [`Record`] and [`Run`] decide what is written and what may be done next.
+//! `aws::ledger` reads and writes them as objects in the function's bucket, by conditional writes.
 //!
-//! The ID of a run follows from its request, so a request sent again has the same. What holds, closes and is buried is an
-//! [`Attempt`] of it.
+//! - `runs/<run>/run.json` ([`Run`]): the request, the principals that the run may open to, the
+//!   live attempt, and the receipt.
+//! - `openings/<resource>.json` ([`Record`]): who holds one snapshot, image or key open, who is
+//!   closing it, and who has closed it.
+//!
+//! The ID of a run follows from its request, so the same request sent again has the same ID. Each
+//! try at a run is an [`Attempt`]: attempts hold, close and are buried.
 //!
 //! # Rules
 //!
-//! Each rule is played in every interleaving by `tests`, which also takes each one out and sees a promise broken.
+//! `tests` plays each rule in every interleaving, and takes each rule out to see a promise broken.
 //!
-//! 1. **Open**: hold the principals in the record, then change the permission, then read the record again. An attempt that
-//!    closes or has closed opens nothing more. A principal that another attempt closes, or has closed contested, is waited for.
-//!    Where nobody holds or closes a principal, the permission that exists now is kept as `Before`, unless somebody has just
-//!    closed it: a slow process may have given it.
-//! 2. **Close**: announce in `Closing`, then take away what is neither `Before` nor held by others in the record as written, then
-//!    bury in `Closed`. An attempt that does not stand in `Closing` takes nothing away.
-//! 3. **`Revision`** grows with every write: S3's ETag is a digest of the content, so a record that came back to what it was
-//!    would look unchanged to a slow writer.
-//! 4. **Contested**: a second process that closes the same attempt may take away late, and EC2 has no fence. Openers of those
-//!    principals wait until every such process is dead ([`LONGEST_LIFE`]), or until the closing is verified.
-//! 5. **Verify**: `Closed` is dropped no sooner than [`VERIFIED_AFTER`], by a process that announces itself as closing, reads what is
-//!    permitted, and takes away what nobody holds. Where something was open it is buried anew: reads may show it for a minute more.
+//! 1. **Open**: hold the principals in the record, then change the permission, then read the record
+//!    again. An attempt that closes or has closed opens nothing more. An opener waits for a
+//!    principal that another attempt closes, or has closed contested. If nobody holds or closes a
+//!    principal, the permission that exists now is kept as `Before`. A permission that somebody has
+//!    just closed is not kept: a slow process may have added it.
+//! 2. **Close**: announce in `Closing`. Then take away every permission that is neither `Before`
+//!    nor held by others in the record as written. Then bury in `Closed`. An attempt that does not
+//!    stand in `Closing` takes nothing away.
+//! 3. **`Revision`** grows with every write. S3's ETag is a digest of the content, so a record with
+//!    an earlier content would look unchanged to a slow writer.
+//! 4. **Contested**: a second process that closes the same attempt may take away late, and EC2 has
+//!    no fence. Openers of those principals wait until every such process is dead
+//!    ([`LONGEST_LIFE`]), or until the closing is verified.
+//! 5. **Verify**: drop `Closed` no sooner than [`VERIFIED_AFTER`]. The verifier announces itself as
+//!    a closing, reads the permissions, and takes away those that nobody holds. If something was
+//!    open, bury it anew: reads may show it for a minute more.
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,35 +53,40 @@ pub use when::readable;
 
 /// The schema of both objects.
 pub const SCHEMA: u64 = 1;
-/// Seconds: no process of this project outlives this. Lambda's longest time-out.
+/// Seconds that a process of this project lives at most: Lambda's longest time-out.
 pub const LONGEST_LIFE: i64 = 15 * 60;
-/// Seconds after a closing when it may be verified: no process can be under way any more, and reads show what the last one did.
+/// Seconds from a closing to its verification. No process can be under way after them, and reads
+/// show what the last one did.
 pub const VERIFIED_AFTER: i64 = LONGEST_LIFE + FRESH;
-/// Seconds after which whoever has not written a record reads it again before changing a permission.
+/// Seconds after which a process reads a record again before it changes a permission, unless it
+/// wrote the record.
 pub const FRESH: i64 = 60;
 
-/// The object that says what a run is.
+/// Returns the key of the object about a run.
 pub fn run_key(run: &str) -> String {
     format!("runs/{run}/run.json")
 }
 
-/// All objects about openings begin with this.
+/// The prefix of all objects about openings.
 pub const OPENINGS: &str = "openings/";
 
-/// The object that says who holds a resource open: a snapshot or image by its ID, a key by its ARN.
+/// Returns the key of the record of a resource: a snapshot or image by its ID, a key by its ARN.
 pub fn record_key(resource: &str) -> String {
     format!("{OPENINGS}{resource}.json")
 }
 
-/// One try at a run: `<run>.<number>`.
+/// One try at a run. As text `<run>.<number>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Attempt {
+    /// The run's ID.
     pub run: String,
+    /// The number of the attempt, from 1; 0 for a run that the ledger does not know.
     pub number: u32,
 }
 
 impl Attempt {
+    /// Returns the attempt of this number.
     pub fn new(run: &str, number: u32) -> Self {
         Self {
             run: run.to_owned(),
@@ -83,7 +94,7 @@ impl Attempt {
         }
     }
 
-    /// Whether both are attempts of one run.
+    /// Returns whether both are attempts of one run.
     pub fn same_run(&self, other: &Self) -> bool {
         self.run == other.run
     }

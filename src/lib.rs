@@ -1,15 +1,16 @@
-//! amiferry carries KMS-encrypted AMIs from one AWS account into many: each target ends with its
+//! amiferry carries KMS-encrypted AMIs from one AWS account into many. Each target ends with its
 //! own AMI under its own key, and nothing of the source stays shared.
 //!
-//! The map of the house, in the order in which data flows. Each module depends only on those above
-//! it:
+//! The modules, in the order of dependence. Each names only itself and modules listed above it; a
+//! test checks this.
 //!
-//! - [`ids`], [`digest`], [`service_linked_role`], [`name`], [`kms`]: words checked once, at the
-//!   door
-//! - [`denial`], [`error`]: what AWS refused, and how a call can fail
-//! - [`request`]: the validated wish
-//! - [`allowed`]: who may be given anything
-//! - [`event`]: what arrives
+//! - [`ids`], [`digest`], [`service_linked_role`], [`name`]: texts that are checked once, when they
+//!   enter
+//! - [`kms`]: the ARNs of keys, and the actions of EC2 and of service-linked roles on them
+//! - [`denial`], [`error`]: refusals of AWS, and how a call can fail
+//! - [`request`]: the validated request
+//! - [`allowed`]: the principals that the settings allow
+//! - [`event`]: the events that arrive
 //! - [`setup`]: the function's settings
 //! - [`source`]: the image to copy, as facts
 //! - [`copies`]: copies of snapshots, and which of equal ones counts
@@ -17,17 +18,17 @@
 //!   closing
 //! - [`cause`]: why a target failed
 //! - [`state`]: what a run remembers between two calls
-//! - [`command`]: what can be done, and what came of it
+//! - [`command`]: commands and their outcomes
 //! - [`remedy`]: what a person changes, where
-//! - [`tags`], [`losses`]: the tags of a copy, and what else of the source it will lack
-//! - [`plan`]: from wish and facts to the first state
+//! - [`tags`], [`losses`]: the tags of a copy, and what else of the source it lacks
+//! - [`plan`]: from request and facts to the first state
 //! - [`step`]: the decisions, pure
-//! - [`preflight`]: what would stand in the way
-//! - [`policy`], [`key_policy`]: the policies this system needs, as values; and those of source
-//!   keys, as texts to edit
+//! - [`preflight`]: the findings about a run before it begins
+//! - [`policy`], [`key_policy`]: the policies that the roles and keys need, as values; the policies
+//!   of source keys, as texts to edit
 //! - [`aws`]: performs commands with the real SDK clients
 //! - [`engine`]: the only loop: decide, perform, record
-//! - [`reply`]: what leaves
+//! - [`reply`]: the replies
 //! - [`handler`]: one invocation, from payload to answer
 
 pub mod allowed;
@@ -59,3 +60,20 @@ pub mod source;
 pub mod state;
 pub mod step;
 pub mod tags;
+
+#[cfg(test)]
+#[path = "."]
+mod tests {
+    use std::path::Path;
+
+    /// The same file checks the sandbox, so both crates follow one rule.
+    #[path = "../sandbox/tests/it/module_map.rs"]
+    mod module_map;
+
+    #[test]
+    fn a_module_names_only_modules_listed_above_it() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let faults = module_map::faults(&src, &src.join("lib.rs"));
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}

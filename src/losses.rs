@@ -1,20 +1,21 @@
-//! What a copy will not have of its source, and what a copy may not live up to: known before anything is copied, and told.
+//! The losses of a copy against its source, and promises that a copy may not keep. Both are known
+//! before anything is copied, and are in the reply.
 
 use crate::source::{Problem, Source};
 use crate::state::{MOST_NOTES_BYTES, State, shorten};
 use crate::tags;
 
-/// MiB a second that EC2 copies of one snapshot at most (EBS user guide, time-based copies).
+/// MiB per second that EC2 copies of one snapshot at most (EBS user guide, time-based copies).
 const MOST_THROUGHPUT: i64 = 500;
 
-/// What the copies will lack, whatever the target does.
+/// Returns what the copies lack in every target.
 pub fn losses(state: &State, source: &Source) -> Vec<Problem> {
     let mut losses = tags_left_out(state, source);
     losses.extend(attributes(source));
     losses
 }
 
-/// The same as words that a state has room for.
+/// Returns the losses as texts that fit into a state.
 pub fn notes(state: &State, source: &Source) -> Vec<String> {
     let losses = losses(state, source);
     let share = MOST_NOTES_BYTES / losses.len().max(1);
@@ -42,7 +43,7 @@ fn tags_left_out(state: &State, source: &Source) -> Vec<Problem> {
     .collect()
 }
 
-/// Attributes that RegisterImage does not take.
+/// Returns the attributes that RegisterImage does not take.
 fn attributes(source: &Source) -> Vec<Problem> {
     let (id, image) = (&source.id, &source.image);
     let there = image.unregistrable.iter();
@@ -54,7 +55,7 @@ fn attributes(source: &Source) -> Vec<Problem> {
         .collect()
 }
 
-/// Why the time that the request allows for its copies cannot suffice.
+/// Returns why the time that the request allows for its copies cannot suffice.
 pub fn too_short(state: &State, source: &Source) -> Option<Problem> {
     let minutes = i64::from(state.order.copy_completion_minutes?);
     let bytes = |minutes: i64| minutes * 60 * MOST_THROUGHPUT * 1024 * 1024;
@@ -68,7 +69,8 @@ pub fn too_short(state: &State, source: &Source) -> Option<Problem> {
         let least = quarters * 15;
         Problem {
             what: format!(
-                "{snapshot} has {} GiB, which EC2 cannot copy in {minutes} minutes: it copies a snapshot at {MOST_THROUGHPUT} MiB a second at most",
+                "{snapshot} has {} GiB, which EC2 cannot copy in {minutes} minutes: it copies a \
+                 snapshot at {MOST_THROUGHPUT} MiB a second at most",
                 size >> 30
             ),
             remedy: format!("CopyCompletionMinutes of at least {least}"),
@@ -76,29 +78,41 @@ pub fn too_short(state: &State, source: &Source) -> Option<Problem> {
     })
 }
 
-/// Why the copies take longer than the time that the request allows for each.
+/// Returns why the copies take longer than the time that the request allows for each.
 pub fn serial(state: &State, source: &Source) -> Option<Problem> {
     let minutes = u64::from(state.order.copy_completion_minutes?);
     let targets = state.order.serial;
     (targets > 1).then(|| Problem {
         what: format!(
-            "EC2 makes time-based copies of one snapshot one after another, and slower once the Region's throughput is used up: {targets} targets at {minutes} minutes each take up to {} minutes for {}",
+            "EC2 makes time-based copies of one snapshot one after another, and slower once the \
+             Region's throughput is used up: {targets} targets at {minutes} minutes each take up \
+             to {} minutes for {}",
             minutes.saturating_mul(targets as u64),
             source.id
         ),
-        remedy: "Nothing, if that is soon enough: the run waits that long. Otherwise leave out CopyCompletionMinutes, or name fewer targets".to_owned(),
+        remedy: "Nothing, if that is soon enough: the run waits that long. Otherwise leave out \
+            CopyCompletionMinutes, or name fewer targets"
+            .to_owned(),
     })
 }
 
-/// Why an image may be refused after it was copied: nobody can set what EC2 bills its instances for.
+/// Returns why an image may be refused after it was copied: nobody can set the code by which EC2
+/// bills its instances.
 pub fn licensed(source: &Source) -> Option<Problem> {
     let operation = source.image.usage_operation.as_deref()?;
     (operation != "RunInstances").then(|| Problem {
         what: format!(
-            "instances of {} are billed for {} (UsageOperation {operation}), which EC2 takes from the copied snapshots or leaves out; a copy without it is discarded",
+            "instances of {} are billed for {} (UsageOperation {operation}), which EC2 takes from \
+             the copied snapshots or leaves out; a copy without it is discarded",
             source.id,
-            source.image.platform_details.as_deref().unwrap_or("more than Linux")
+            source
+                .image
+                .platform_details
+                .as_deref()
+                .unwrap_or("more than Linux")
         ),
-        remedy: "Distribute to one target first; if its copy is NotFaithful, share the image (Mode: Share) or use the original in each account".to_owned(),
+        remedy: "Distribute to one target first; if its copy is NotFaithful, share the image \
+            (Mode: Share) or use the original in each account"
+            .to_owned(),
     })
 }

@@ -1,5 +1,7 @@
-//! The name of a copy. RegisterImage refuses a second image of the same name in an account and Region: that makes the
-//! name the claim by which, of several processes at work on one target, exactly one registers.
+//! The name of a copy.
+//!
+//! RegisterImage refuses a second image of the same name in an account and Region. The name
+//! therefore is a claim: of several processes at work on one target, exactly one registers.
 
 use std::fmt;
 
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::digest;
 use crate::ids::{AccountId, ImageId, Region};
 
-/// EC2's limits for AMI names.
+/// EC2's limits for the length of AMI names.
 const LONGEST: usize = 128;
 const SHORTEST: usize = 3;
 const PLACEHOLDERS: [&str; 5] = ["name", "image", "account", "region", "source_account"];
@@ -18,13 +20,18 @@ const PLACEHOLDERS: [&str; 5] = ["name", "image", "account", "region", "source_a
 #[serde(try_from = "String", into = "String")]
 pub struct NameTemplate(String);
 
-/// What the placeholders stand for.
+/// The facts that the placeholders stand for.
 #[derive(Debug, Clone, Copy)]
 pub struct NameFacts<'a> {
+    /// The name of the source image.
     pub source_name: &'a str,
+    /// The ID of the source image.
     pub source_image: &'a ImageId,
+    /// The account of the source image.
     pub source_account: &'a AccountId,
+    /// The target account.
     pub account: &'a AccountId,
+    /// The target Region.
     pub region: &'a Region,
 }
 
@@ -35,7 +42,7 @@ impl Default for NameTemplate {
 }
 
 impl NameTemplate {
-    /// Checks placeholders and characters.
+    /// Checks placeholders and characters. The error names the fault.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut rest = text;
         let mut literal = String::new();
@@ -57,7 +64,7 @@ impl NameTemplate {
                 "has the character {wrong:?}; AMI names are made of A-Za-z0-9()[] ./-'@_"
             ));
         }
-        // Every placeholder stands for more than the shortest name.
+        // Every placeholder stands for more characters than the shortest name has.
         let too_short = literal.len() == text.len() && text.len() < SHORTEST;
         if too_short || literal.len() > LONGEST - SHORTEST {
             return Err(format!(
@@ -67,8 +74,8 @@ impl NameTemplate {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name for one target. Deterministic; where the source's name would make it too long, that name is cut and
-    /// ended with a digest of the image, so that two long names do not meet.
+    /// Returns the name for one target, the same each time. If the source's name makes it too long,
+    /// that name is cut and gets a digest of the image, so that two long names differ.
     pub fn fill(&self, facts: NameFacts<'_>) -> String {
         let whole = self.fill_with(facts, facts.source_name);
         if whole.len() <= LONGEST {
@@ -144,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn fills_every_placeholder() {
+    fn every_placeholder_is_filled() {
         assert_eq!(
             filled("{name}-copied-from-{source_account}", "web"),
             "web-copied-from-111111111111"
@@ -156,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut_without_meeting_another() {
+    fn two_long_names_are_cut_to_different_names() {
         let name = filled("{name}-copied-from-{source_account}", &"n".repeat(128));
         assert_eq!(name.len(), 128);
         assert!(name.ends_with("-copied-from-111111111111"), "{name}");
@@ -166,9 +173,10 @@ mod tests {
         );
     }
 
-    /// EC2 lets AMI names have ASCII characters only, but a name arrives as AWS sends it.
+    /// EC2 accepts only ASCII characters in AMI names, but the name of a source arrives as AWS
+    /// sends it.
     #[test]
-    fn a_name_of_characters_of_several_bytes_is_cut_between_them() {
+    fn a_multibyte_name_is_cut_between_characters() {
         for character in ["é", "日", "🦀", "e\u{301}"] {
             for before in 0..4 {
                 for count in 0..140 {
@@ -188,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_ec2_would_refuse() {
+    fn a_name_that_ec2_would_refuse_is_refused() {
         for wrong in ["{nmae}", "{name", "a:b", "naïve", "", "ab", "x{}y"] {
             assert!(NameTemplate::parse(wrong).is_err(), "{wrong}");
         }

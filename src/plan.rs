@@ -1,4 +1,5 @@
-//! From the wish and the facts to the step state in which a run begins. Pure. `Plan`'s `Display` is the dry run.
+//! From the request and the facts to the first state of a run. Pure. `Plan`'s `Display` is the dry
+//! run.
 
 mod refuse;
 mod words;
@@ -17,7 +18,8 @@ use crate::state::{
     Order, Phase, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
 };
 
-/// Plans to give each target its AMI.
+/// Plans to give each target its own AMI. Fails with `InvalidRequest` if the source does not permit
+/// it.
 pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Result<State, Error> {
     check_words(request, source)?;
     source.check_copyable(request.reencrypt_key.is_some())?;
@@ -35,7 +37,8 @@ pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Re
     Ok(state)
 }
 
-/// What either would begin with, whatever there is against it: to look what that is.
+/// Returns the first state of a distribution or share without any check, so that the preflight can
+/// list all obstacles.
 pub fn draft(
     request: &Request,
     source: &Source,
@@ -65,7 +68,7 @@ pub fn draft(
     Ok(state)
 }
 
-/// Notes the organisation and units that the targets are members of, where the policies of the keys are to name them as such.
+/// Adds the organization and units that key policies name in place of the targets' accounts.
 pub fn name_audience(mut state: State, arns: Vec<String>) -> Result<State, Error> {
     if state.order.key_access == KeyAccess::Policy {
         state.order.audience = arns;
@@ -74,8 +77,8 @@ pub fn name_audience(mut state: State, arns: Vec<String>) -> Result<State, Error
     Ok(state)
 }
 
-/// Plans lasting sharing: to let the targets and the audience launch, or, with `Unshare`, no longer. `only` makes the request
-/// the whole list of those this run has ever let in.
+/// Plans a lasting share: lets the targets and the audience launch, or, with `Unshare`, no longer.
+/// `only` makes the request the whole list of principals of this run.
 pub fn share(
     request: &Request,
     source: &Source,
@@ -111,7 +114,7 @@ pub fn share(
     Ok(state)
 }
 
-/// Plans to take back all that a run of lasting sharing ever gave.
+/// Plans to close everything that a run of lasting sharing ever opened.
 pub fn unshare_all(request: &Request, source: SourceRef, run: &str, now: i64) -> State {
     let targets = request
         .targets
@@ -126,7 +129,7 @@ pub fn unshare_all(request: &Request, source: SourceRef, run: &str, now: i64) ->
     state
 }
 
-/// The image as a state names it.
+/// Returns the image as a state refers to it.
 pub fn source_ref(request: &Request, source: &Source) -> SourceRef {
     SourceRef {
         image_id: source.id.clone(),
@@ -142,7 +145,8 @@ pub fn source_ref(request: &Request, source: &Source) -> SourceRef {
     }
 }
 
-/// Plans to take away what a run made in these targets (or, with `keep`, only what it left open at the source).
+/// Plans to remove what a run made in these targets. With `keep`, closes only what the run left
+/// open at the source.
 pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now: i64) -> State {
     let phase = if keep {
         TargetPhase::Removed
@@ -153,7 +157,7 @@ pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now
     state(request, source, targets, run, now)
 }
 
-/// Notes what an update changes of copies that stand: their tags, and who may launch from them.
+/// Adds what an update changes in existing copies: their tags, and the roles that launch from them.
 pub fn amend(
     state: &mut State,
     retag: Option<Retag>,
@@ -171,7 +175,8 @@ pub fn take_off(state: &mut State, gone: &[Target]) -> Result<(), Error> {
         .extend(gone.iter().map(|t| target(t, TargetPhase::Removing)));
     if state.targets.len() > MAX_TARGETS {
         let problem = format!(
-            "the targets and those taken off the list are {}; at most {MAX_TARGETS} go into one run",
+            "the targets and those taken off the list are {}; at most {MAX_TARGETS} go into one \
+             run",
             state.targets.len()
         );
         return Err(Error::invalid("Targets", problem));
@@ -207,7 +212,7 @@ fn state(
     begun(source, order, targets, run, now)
 }
 
-/// A run that has done nothing yet.
+/// Returns the state of a run that has done nothing yet.
 fn begun(source: SourceRef, order: Order, targets: Vec<TargetState>, run: &str, now: i64) -> State {
     State {
         schema: SCHEMA,
@@ -223,6 +228,7 @@ fn begun(source: SourceRef, order: Order, targets: Vec<TargetState>, run: &str, 
         end_by: 0,
         part: false,
         unread: 0,
+        contended: false,
         targets,
     }
 }

@@ -1,4 +1,5 @@
-//! The policies this system needs, as values: the session policy of a run, and the documents that a request asks its roles and keys for.
+//! The policies that this system needs, as values: the session policy of a run, and the documents
+//! that a request needs for its roles and keys.
 
 mod documents;
 mod session;

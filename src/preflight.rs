@@ -1,13 +1,7 @@
-//! Looking before anything is changed: what would stand in a distribution's way, all of it at once,
-//! each with what to change. Pure; the calls are in `aws::preflight`, and every one of them only
-//! reads, or asks AWS what it would say (`DryRun`).
+//! The findings of a preflight: everything that could prevent a distribution, each with its remedy.
 //!
-//! | level | means |
-//! |---|---|
-//! | `Error` | the run would fail here |
-//! | `Warning` | it would work, but not as one might expect: later, or only if somebody else does something |
-//! | `Unknown` | AWS did not let us look |
-//! | `Note` | good to know |
+//! The module is pure. The calls are in `aws::preflight`; each of them only reads, or asks AWS for
+//! its decision (`DryRun`).
 
 use serde_json::{Value, json};
 
@@ -18,11 +12,16 @@ use crate::state::{Failure, RunRef, SourceRef, TargetState};
 
 pub mod key_policy;
 
+/// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// The run would fail here.
     Error,
+    /// The run would work, but not as expected: later, or only if somebody does something else.
     Warning,
+    /// AWS did not allow the look.
     Unknown,
+    /// The finding needs no action.
     Note,
 }
 
@@ -37,20 +36,25 @@ impl Level {
     }
 }
 
-/// One thing found.
+/// One finding of a preflight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// How grave the finding is.
     pub level: Level,
-    /// What was looked at: a word for programs.
+    /// The subject of the look: a word for programs.
     pub check: &'static str,
+    /// The account, or an empty text if the finding is about none.
     pub account: String,
+    /// The Region, or an empty text if the finding is about none.
     pub region: String,
+    /// The fact that was found.
     pub reason: String,
+    /// The remedy: what to change, and where.
     pub remedy: String,
 }
 
 impl Finding {
-    /// About a target.
+    /// Returns a finding about a target.
     pub fn of_target(
         level: Level,
         check: &'static str,
@@ -68,7 +72,8 @@ impl Finding {
         }
     }
 
-    /// What AWS refused in a target, and what a run that met it would tell.
+    /// Returns the finding for a refusal in a target, with the words of a run that meets the same
+    /// refusal.
     pub fn refused(
         check: &'static str,
         run: RunRef<'_>,
@@ -89,7 +94,7 @@ impl Finding {
         Self::of_target(level, check, target, reason, remedy)
     }
 
-    /// About the source.
+    /// Returns a finding about the source.
     pub fn of_source(
         level: Level,
         check: &'static str,
@@ -123,8 +128,8 @@ impl Finding {
     }
 }
 
-/// The reply: the gravest first, and of equal ones those of the source first, then in the order of
-/// the targets.
+/// Returns the reply: the gravest findings first; of equal ones those of the source first, then in
+/// the order of the targets.
 pub fn reply(mut findings: Vec<Finding>, plan: Option<String>) -> Value {
     findings.sort_by_key(|finding| finding.level);
     let ready = findings.iter().all(|f| f.level != Level::Error);
@@ -143,8 +148,8 @@ pub fn reply(mut findings: Vec<Finding>, plan: Option<String>) -> Value {
     reply
 }
 
-/// What the session in a target may do for this: read, and ask. Nothing that changes anything is
-/// allowed without `DryRun`; IAM has no condition for that, so it is this code that sends it.
+/// Returns the policy of the session in a target, which only reads and asks. IAM has no condition
+/// for `DryRun`, so the calls of this code must set it.
 pub fn session_policy(source: &SourceRef, account: &AccountId) -> String {
     let partition = source.region.partition();
     json!({
@@ -166,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gravest_come_first_and_one_error_is_enough() {
+    fn the_gravest_findings_come_first_and_one_error_fails_the_reply() {
         let region = Region::parse("us-west-2").unwrap();
         let finding =
             |level, check| Finding::of_source(level, check, None, &region, "why", "what to do");

@@ -1,5 +1,7 @@
-//! Service-linked roles: those by which a service of AWS launches instances for an account, and so needs the use of the key that the
-//! image's snapshots are encrypted under. Named by their service, with the custom suffix behind it if there is one:
+//! The service-linked roles by which a service of AWS launches instances for an account. Such a
+//! role needs the key of the image's snapshots.
+//!
+//! A request names a role by its service, with an underscore and the custom suffix if it has one:
 //! `autoscaling.amazonaws.com`, `autoscaling.amazonaws.com_batch`.
 
 use std::fmt;
@@ -10,8 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::digest::digest;
 use crate::ids::AccountId;
 
-/// The services whose roles launch instances, the names of those roles, and whether the service takes a custom suffix.
-/// Source: IAM user guide, using service-linked roles; EC2 Auto Scaling, EC2 Spot, EKS and Batch user guides of the same chapter.
+/// The services whose roles launch instances, the names of the roles, and whether the service takes
+/// a custom suffix.
+///
+/// Sources: IAM user guide, using service-linked roles; the same chapter of the EC2 Auto Scaling,
+/// EC2 Spot, EKS and Batch user guides.
 const SERVICES: [(&str, &str, bool); 6] = [
     (
         "autoscaling.amazonaws.com",
@@ -33,7 +38,7 @@ const SERVICES: [(&str, &str, bool); 6] = [
     ("batch.amazonaws.com", "AWSServiceRoleForBatch", false),
 ];
 
-/// A service-linked role, of whatever account.
+/// A service-linked role, in any account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct ServiceLinkedRole {
@@ -43,7 +48,7 @@ pub struct ServiceLinkedRole {
 }
 
 impl ServiceLinkedRole {
-    /// Checks the service's name and the suffix, or says the accepted form.
+    /// Checks the service's name and the suffix. The error names the accepted form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (service, suffix) = match text.split_once('_') {
             Some((service, suffix)) => (service, Some(suffix)),
@@ -54,7 +59,8 @@ impl ServiceLinkedRole {
         else {
             let known: Vec<&str> = SERVICES.iter().map(|(service, ..)| *service).collect();
             return Err(format!(
-                "is no service whose role launches instances; accepted are {}, some with _ and a custom suffix behind it",
+                "is no service whose role launches instances; accepted are {}, some with _ and a \
+                 custom suffix behind it",
                 known.join(", ")
             ));
         };
@@ -64,7 +70,7 @@ impl ServiceLinkedRole {
                     "{service} takes no custom suffix; name it as {service}"
                 ));
             }
-            // The role's name, suffix and all, has 64 characters.
+            // The role's name has at most 64 characters, with its suffix.
             let plain = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
             if suffix.is_empty() || name.len() + 1 + suffix.len() > 64 || !suffix.bytes().all(plain)
             {
@@ -81,9 +87,12 @@ impl ServiceLinkedRole {
         })
     }
 
-    /// Returns the roles that use the key when this role's service launches. A node group of EKS is a group of Auto Scaling, and so are
-    /// most compute environments of Batch, whose own role may launch as well; the role of EKS's node groups never uses the key.
-    /// Source: EKS user guide, managed node groups; Batch user guide, AWS managed policies.
+    /// Returns the roles that use the key when this role's service launches.
+    ///
+    /// A node group of EKS is a group of Auto Scaling, and the role of EKS's node groups never uses
+    /// the key. Most compute environments of Batch are such groups too, but the role of Batch may
+    /// launch as well. Source: EKS user guide, managed node groups; Batch user guide, AWS managed
+    /// policies.
     pub fn launching(self) -> Vec<Self> {
         let auto_scaling = || Self {
             service: SERVICES[0].0,
@@ -97,16 +106,17 @@ impl ServiceLinkedRole {
         }
     }
 
-    /// `autoscaling.amazonaws.com`.
+    /// Returns the name of the service, such as `autoscaling.amazonaws.com`.
     pub fn service(&self) -> &'static str {
         self.service
     }
 
+    /// Returns the custom suffix, if the role has one.
     pub fn suffix(&self) -> Option<&str> {
         self.suffix.as_deref()
     }
 
-    /// The role's name, without its path.
+    /// Returns the role's name, without its path.
     pub fn role_name(&self) -> String {
         match &self.suffix {
             Some(suffix) => format!("{}_{suffix}", self.name),
@@ -114,8 +124,9 @@ impl ServiceLinkedRole {
         }
     }
 
-    /// The role in a grant's name: that takes fewer characters than a role's, so what does not fit is replaced, and a digest behind a
-    /// colon, which no role's name has, keeps apart what would become the same.
+    /// Returns the role's form in a grant's name, which accepts fewer characters than a role's.
+    /// Other characters are replaced; a colon, which no role's name contains, and a digest keep
+    /// different roles apart.
     pub fn in_grant_name(&self) -> String {
         let name = self.role_name();
         let fits = |c: char| c.is_ascii_alphanumeric() || "/_-".contains(c);
@@ -129,7 +140,7 @@ impl ServiceLinkedRole {
         format!("{plain}:{}", &digest([name.as_str()])[..8])
     }
 
-    /// Makes the role, in its account.
+    /// Returns the command that creates the role in its account.
     pub fn command(&self) -> String {
         let suffix = self.suffix.as_ref();
         let suffix = suffix.map_or_else(String::new, |s| format!(" --custom-suffix {s}"));
@@ -139,7 +150,7 @@ impl ServiceLinkedRole {
         )
     }
 
-    /// The ARN of this role in `account`.
+    /// Returns the ARN of this role in `account`.
     pub fn arn(&self, partition: &str, account: &AccountId) -> String {
         format!(
             "arn:{partition}:iam::{account}:role/aws-service-role/{}/{}",
@@ -149,7 +160,7 @@ impl ServiceLinkedRole {
     }
 }
 
-/// By hand: derived, it would take the static names for borrowed ones.
+/// Implemented by hand: the derived implementation would borrow the static names.
 impl<'de> Deserialize<'de> for ServiceLinkedRole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
@@ -176,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn named_by_service_and_suffix() {
+    fn a_role_is_named_by_service_and_suffix() {
         let account = AccountId::parse("222222222222").unwrap();
         let arn = |text: &str| ServiceLinkedRole::parse(text).unwrap().arn("aws", &account);
         assert_eq!(
@@ -198,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn eks_and_batch_launch_through_auto_scaling() {
+    fn eks_and_batch_add_the_role_of_auto_scaling() {
         let launching = |text: &str| -> Vec<String> {
             let roles = ServiceLinkedRole::parse(text).unwrap().launching();
             roles.iter().map(ServiceLinkedRole::role_name).collect()
@@ -219,7 +230,7 @@ mod tests {
 
     /// KMS takes `[a-zA-Z0-9:/_-]+`, IAM `+=,.@` as well.
     #[test]
-    fn a_grants_name_takes_every_role_and_keeps_them_apart() {
+    fn grant_names_of_different_roles_differ() {
         let word = |text: &str| ServiceLinkedRole::parse(text).unwrap().in_grant_name();
         assert_eq!(
             word("autoscaling.amazonaws.com"),
@@ -241,17 +252,18 @@ mod tests {
     }
 
     #[test]
-    fn the_command_makes_that_role() {
+    fn the_command_creates_the_named_role() {
         let command = |text: &str| ServiceLinkedRole::parse(text).unwrap().command();
         assert_eq!(
             command("autoscaling.amazonaws.com_my.batch"),
-            "aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com --custom-suffix my.batch"
+            "aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com \
+             --custom-suffix my.batch"
         );
         assert!(command("spot.amazonaws.com").ends_with("--aws-service-name spot.amazonaws.com"));
     }
 
     #[test]
-    fn what_is_none_is_refused_with_the_accepted_form() {
+    fn an_unknown_service_is_refused_with_the_accepted_form() {
         for (wrong, said) in [
             ("", "accepted are autoscaling.amazonaws.com"),
             ("autoscaling", "accepted are"),

@@ -1,4 +1,5 @@
-//! The SDK's configuration: what the environment says, with ring for TLS, bounded times and standard retries.
+//! The configuration of the SDK and the settings of the function. The SDK uses ring for TLS,
+//! bounded times and standard retries.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::event::response_hosts::ResponseHosts;
 use crate::ids::Region;
 
-/// The configuration of the function.
+/// Returns the SDK's configuration, from the environment.
 pub async fn from_environment() -> SdkConfig {
     let http = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -24,28 +25,34 @@ pub async fn from_environment() -> SdkConfig {
         .await
 }
 
-/// What the function's environment says beside what the SDK reads.
+/// The settings in the function's environment, apart from those that the SDK reads.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Started by custom resources and EventBridge, if there is one.
+    /// The ARN of the state machine that custom resources and EventBridge start, if there is one.
     pub state_machine: Option<String>,
-    /// Holds the ledger, and what is too large or too secret for an execution. Without it nothing is
-    /// distributed.
+    /// The bucket of the ledger, and of data too large or too secret for an execution. Nothing is
+    /// distributed without it.
     pub bucket: Option<String>,
-    /// The function's own request for EventBridge: the JSON itself,
+    /// The function's own request for EventBridge, as JSON.
     pub request: Option<String>,
-    /// or the SSM parameter that holds it.
+    /// The SSM parameter that contains that request.
     pub request_parameter: Option<String>,
-    /// As the environment has them: a malformed one refuses each request, by its name.
+    /// The text of [`allowed::ACCOUNTS`](crate::allowed::ACCOUNTS). Each request reports a
+    /// malformed setting by its name.
     pub allowed_accounts: Option<String>,
+    /// The text of [`allowed::ORGANIZATION`](crate::allowed::ORGANIZATION).
     pub allowed_organization: Option<String>,
+    /// The text of [`allowed::SHARE`](crate::allowed::SHARE).
     pub allow_share: Option<String>,
+    /// The text of [`response_hosts::SETTING`](crate::event::response_hosts::SETTING).
     pub response_hosts: Option<String>,
 }
 
 impl Settings {
+    /// Reads the settings.
     pub fn from_environment() -> Self {
-        // A value that is no text is kept as well as it can be, so that it is refused and not overlooked.
+        // A value that is no Unicode is kept as well as possible, so that it is refused and not
+        // overlooked.
         let read = |name: &str| {
             let value = std::env::var_os(name)?.to_string_lossy().into_owned();
             Some(value).filter(|value| !value.trim().is_empty())
@@ -62,7 +69,7 @@ impl Settings {
         }
     }
 
-    /// Returns who may be given anything.
+    /// Returns the bounds of every request. Fails with `InvalidRequest` if a setting is malformed.
     pub fn allowed(&self) -> Result<Allowed, Error> {
         Allowed::parse(
             self.allowed_accounts.as_deref(),
@@ -76,27 +83,29 @@ impl Settings {
         ResponseHosts::parse(self.response_hosts.as_deref(), region)
     }
 
-    /// Returns the bucket that every distribution needs.
+    /// Returns the bucket, which every distribution needs.
     pub fn needed_bucket(&self) -> Result<&str, Error> {
         let bucket = self.bucket.as_deref().unwrap_or_default().trim();
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
         if bucket.is_empty() {
             return Err(Error::invalid(
                 "AMIFERRY_BUCKET",
-                "is not set, and nothing is distributed without it; set it to the stack's bucket, as template.yaml does",
+                "is not set, and nothing is distributed without it; set it to the stack's bucket, \
+                 as template.yaml does",
             ));
         }
         if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(plain) {
             return Err(Error::invalid(
                 "AMIFERRY_BUCKET",
-                "is not the name of a bucket (3 to 63 lower-case letters, digits, dots and hyphens)",
+                "is not the name of a bucket (3 to 63 lower-case letters, digits, dots and \
+                 hyphens)",
             ));
         }
         Ok(bucket)
     }
 }
 
-/// Times and retries, for every configuration that this project's clients are built from.
+/// Sets the times and retries of all clients of this project.
 pub fn bounded(loader: ConfigLoader) -> ConfigLoader {
     let times = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(4))

@@ -1,29 +1,37 @@
 //! The decisions. Pure: no clock, no I/O, no randomness; `now` is an argument, in Unix seconds.
-//! `next` says what may be done at this moment, `record` notes what came of it.
 //!
-//! A target's way, and what turns it:
+//! `next` returns what may be done at this moment, and `record` notes the outcome. A target goes
+//! through these phases:
 //!
-//! | phase | command | goes on to |
-//! |---|---|---|
-//! | Looking | Look | Checking (there is an image), Registering (all copies complete), Ready |
-//! | Ready | (the run's Share) | Copying |
-//! | Copying | Start, Poll | Registering when all are complete; Looking when something is not as remembered |
-//! | Registering | Register | Checking |
-//! | Checking | Check | Tidying when copies are left over, Retagging, Granting, Succeeded, Undoing when not faithful |
-//! | Tidying | Tidy | Retagging, Granting, Succeeded |
-//! | Retagging (where an update asks for other tags) | Retag | Granting, Succeeded, Failed with its image kept |
-//! | Granting (where service-linked roles are to launch) | Grant | Succeeded, Failed with its image kept |
-//! | Undoing | Undo | Failed, Stuck |
-//! | Removing | Remove | Removed, Failed |
+//! - Looking (`Look`): to Checking if there is an image, to Registering if all copies are complete,
+//!   otherwise to Ready.
+//! - Ready (the run's `Share`): to Copying.
+//! - Copying (`Start`, `Poll`): to Registering when all copies are complete, to Looking when
+//!   something is not as remembered.
+//! - Registering (`Register`): to Checking.
+//! - Checking (`Check`): to Tidying if there are surplus copies, otherwise to Retagging, Granting
+//!   or Succeeded; to Undoing if the image differs.
+//! - Tidying (`Tidy`): to Retagging, Granting or Succeeded.
+//! - Retagging (`Retag`), if an update asks for other tags: to Granting or Succeeded, or to Failed
+//!   with its image kept.
+//! - Granting (`Grant`), if service-linked roles need to launch: to Succeeded, or to Failed with
+//!   its image kept.
+//! - Undoing (`Undo`): to Failed or Stuck.
+//! - Removing (`Remove`): to Removed or Failed.
 //!
-//! The run's way: Looking until every target has looked; Sharing with the accounts that turned out
-//! to need it, which may be none, and before that Staging where the source cannot be shared as it
-//! is; Copying until every target is terminal; Revoking; Copying once more, to delete what other
-//! processes at work on the same state may have left in the targets that the source was open to;
-//! Ended.
+//! A run goes through these phases:
 //!
-//! With `Mode: Share` the targets begin as Ready and are Granting or Succeeded once shared with;
-//! Revoking then takes back only what is no longer wanted.
+//! - Looking, until every target has looked.
+//! - Staging, if the source cannot be shared itself.
+//! - Sharing with the accounts that need it, which may be none.
+//! - Copying, until every target is terminal.
+//! - Revoking.
+//! - Copying once more. This time it deletes copies that other processes of the same state may have
+//!   left in targets that the source was open to.
+//! - Ended.
+//!
+//! With `Mode: Share` the targets begin as Ready, and are Granting or Succeeded once they are
+//! shared with. Revoking then takes back only the openings that are no longer wanted.
 
 use crate::cause::Cause;
 use crate::command::Command;
@@ -43,27 +51,29 @@ pub use record::{overtaken, record};
 const OUT_OF_TIME: &str =
     "CloudFormation waits no longer than the ServiceTimeout of the resource, one hour at most";
 
-/// What is being worked on at this moment.
+/// The commands that are under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Busy {
-    /// A command about the source is under way.
+    /// Whether a command about the source is under way.
     pub source: bool,
-    /// Targets with a command under way.
+    /// Indices of the targets with a command under way.
     pub targets: std::collections::BTreeSet<usize>,
 }
 
+/// The decision of a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Do these; they do not depend on each other.
+    /// Perform these commands, which do not depend on each other.
     Do(Vec<Command>),
-    /// Nothing to do before this (Unix seconds), unless something under way ends.
+    /// Do nothing before this time (Unix seconds), unless a command under way ends.
     WaitUntil(i64),
-    /// Nothing to do until something under way ends.
+    /// Do nothing until a command under way ends.
     WaitForBusy,
+    /// The run is over.
     End,
 }
 
-/// What to do now. Moves the run from phase to phase where nothing but time had to happen.
+/// Returns what to do now. Moves the run from phase to phase if nothing but time had to pass.
 pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
     end_in_time(state, now, busy);
     turn(state, busy);
@@ -71,7 +81,7 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
         return Next::End;
     }
     let mut commands = Vec::new();
-    // Once it is past, nobody is left whom it would wake: they are undone already.
+    // Nothing is to be done at a deadline that has passed: late targets are undone already.
     let mut earliest: Option<i64> = Some(state.end_by).filter(|by| *by > now);
     let mut offer = |due: i64, command: Command| {
         if due <= now {
@@ -110,9 +120,10 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
     }
 }
 
-/// Gives up what cannot be done by the time that whoever asked waits. A target that is being worked
-/// on is given up when that has landed: what it makes must be known before it is undone. A good
-/// image that is only to be checked is let through.
+/// Gives up targets that cannot be done by the deadline.
+///
+/// A target with a command under way is given up after the outcome, because its resources must be
+/// known before they are undone. A good image that only lacks its verification may be finished.
 fn end_in_time(state: &mut State, now: i64, busy: &Busy) {
     if state.end_by == 0 || now < state.end_by {
         return;
@@ -133,19 +144,19 @@ fn end_in_time(state: &mut State, now: i64, busy: &Busy) {
     }
 }
 
-/// Takes the run as far as its targets allow.
+/// Moves the run as far as its targets allow.
 fn turn(state: &mut State, busy: &Busy) {
     if busy.source {
         return;
     }
-    // Sharing is done for all accounts at once, so it waits for the first answer from each; but not
-    // for those that stumble.
+    // All accounts are shared with at once, so sharing waits for the first answer of each target,
+    // but not for its retries.
     let unheard = |t: &TargetState| t.phase == TargetPhase::Looking && t.tries == 0;
     if state.phase == Phase::Looking && !state.targets.iter().any(unheard) {
         staging::before_sharing(state);
     }
     if state.phase == Phase::Copying && !ready(state).is_empty() {
-        // A target that answered late, or looked again, needs copies after all.
+        // A target that answered late, or looked again, still needs copies.
         staging::before_sharing(state);
     }
     if state.phase == Phase::Staging {
@@ -167,13 +178,13 @@ fn turn(state: &mut State, busy: &Busy) {
     }
 }
 
-/// Whether an organisation or unit is yet to be let in by a lasting share.
+/// Returns whether a lasting share must still be opened to an organization or a unit.
 fn audience_waits(state: &State) -> bool {
     let audience = state.order.share.as_ref().map(|s| &s.audience);
     state.sharing.at == 0 && audience.is_some_and(|a| !a.is_empty())
 }
 
-/// The targets that wait for the source to be opened.
+/// Returns the targets that wait for the source to be opened.
 fn ready(state: &State) -> Vec<usize> {
     state
         .targets
@@ -191,7 +202,7 @@ fn command_for(state: &State, i: usize, target: &TargetState) -> Option<Command>
             let missing: Vec<usize> = (0..state.source.snapshots.len())
                 .filter(|&s| target.copies.get(s).is_none_or(Option::is_none))
                 .collect();
-            // While the quota is full, progress of the others is what frees a place: poll, then try
+            // Only the progress of other copies frees a place in a full quota: poll, then try
             // again.
             if missing.is_empty() || target.queued {
                 Some(Command::Poll { target: i })

@@ -1,24 +1,25 @@
-//! The tags of a copy: the source's (if asked for), then the request's, then ours, the later
-//! winning. Pure.
+//! The tags of a copy: the source's (if the request says so), then the request's, then ours. A
+//! later tag replaces an earlier one. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::command::tag;
 use crate::state::{Retag, RunRef};
 
-/// What AWS lets one resource have.
+/// The number of tags that a resource can have.
 const MOST: usize = 50;
 
 /// The tags of one copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tags {
+    /// The tags to set.
     pub all: BTreeMap<String, String>,
-    /// Tags of the source for which there is no room.
+    /// Names of source tags for which there is no room.
     pub left_out: Vec<String>,
 }
 
-/// Chooses the tags of a copy of what has the tags `from`. `aws:` tags cannot be set by anyone, and
-/// `amiferry:` tags of a source that is a copy itself would tell of another run.
+/// Chooses the tags of a copy. `from` are the tags of its original. Nobody can set `aws:` tags, and
+/// `amiferry:` tags of a source that is a copy itself would name another run.
 pub fn of_copy(run: RunRef<'_>, from: &BTreeMap<String, String>, key: &str) -> Tags {
     chosen(run, &run.order.tags, run.order.copy_tags, from, key)
 }
@@ -59,7 +60,7 @@ fn chosen(
     Tags { all, left_out }
 }
 
-/// Compares what a former request and the present one ask for; `None` if they ask for the same.
+/// Compares the tags of a former request with those of the present one; `None` if they are equal.
 pub fn retag(
     former: (&BTreeMap<String, String>, bool),
     present: (&BTreeMap<String, String>, bool),
@@ -75,16 +76,17 @@ pub fn retag(
     (!retag.former.is_empty() || former.1 != present.1).then_some(retag)
 }
 
-/// The changes that give one copy the tags of the present request.
+/// The changes that give an existing copy the tags of the present request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Changes {
+    /// Tags to set, by their names.
     pub set: BTreeMap<String, String>,
-    /// Deleted only while they have these values: any other value is somebody else's.
+    /// Tags to delete, but only while they have these values: any other value is somebody else's.
     pub deleted: BTreeMap<String, String>,
 }
 
 impl Changes {
-    /// Whether a resource with these tags shows nothing left to change.
+    /// Returns whether a resource with these tags needs no change.
     pub fn are_shown_by(&self, there: &BTreeMap<String, String>) -> bool {
         let mut set = self.set.iter();
         let mut deleted = self.deleted.iter();
@@ -93,9 +95,10 @@ impl Changes {
     }
 }
 
-/// Chooses what to change on a copy of what has the tags `from`. `there` is what the copy shows,
-/// which may be a minute old: it decides only whether somebody else has a tag of the same name as
-/// one of the source.
+/// Chooses the changes of a copy. `from` are the tags of its original.
+///
+/// `there` are the tags that the copy shows, which may be a minute old. They decide only whether
+/// somebody else has set a tag with the name of a source tag.
 pub fn changes(
     run: RunRef<'_>,
     retag: &Retag,
@@ -132,13 +135,8 @@ pub fn changes(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::ids::Region;
-    use crate::plan::distribute;
-    use crate::request::{Defaults, Request};
-    use crate::source::tests::example;
+    use crate::state::tests::full;
 
     fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         let pairs = pairs.iter();
@@ -147,17 +145,11 @@ mod tests {
             .collect()
     }
 
-    /// A source tag that the present request leaves no room for is deleted before the request's own
-    /// tag is set.
+    /// A source tag without room in the present request is deleted before the request's own tag is
+    /// set.
     #[test]
-    fn a_tag_of_the_request_displaces_one_of_the_source_where_there_is_no_room() {
-        let defaults = Defaults {
-            region: Region::parse("us-west-2").unwrap(),
-            account: None,
-        };
-        let request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222"}]});
-        let request = Request::parse(&request, &defaults).unwrap();
-        let mut state = distribute(&request, &example(), "0123456789abcdef", 0).unwrap();
+    fn a_request_tag_displaces_a_source_tag_without_room() {
+        let mut state = full(1, 1);
         let from: BTreeMap<String, String> = (0..MOST)
             .map(|n| (format!("source-{n:02}"), "s".to_owned()))
             .collect();
@@ -173,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_ask_for_the_same_tags_change_none() {
+    fn a_request_with_the_same_tags_changes_none() {
         let asked = tags(&[("stage", "prod")]);
         assert_eq!(retag((&asked, true), (&asked, true)), None);
         assert!(retag((&asked, true), (&asked, false)).is_some());

@@ -274,7 +274,8 @@ impl LiveGrant {
 }
 
 impl Aws {
-    /// Whether the node that answers this call knows of an account's createVolumePermission yet (aws-facts, EC2 copying: node by node).
+    /// Whether the node that answers this call knows of an account's createVolumePermission yet. A
+    /// permission becomes true node by node.
     pub(crate) fn knows_permission(&self, snapshot: &LiveSnapshot, account: &str) -> bool {
         let Some(given) = snapshot.permitted_at.get(account) else {
             return true;

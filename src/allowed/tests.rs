@@ -23,7 +23,8 @@ fn request(more: &Value) -> Request {
     Request::parse(&words, &defaults).unwrap()
 }
 
-/// Request, settings (accounts, organization, share), and how the refusal begins, or nothing.
+/// Each row: request, settings (accounts, organization, share), and the beginning of the refusal
+/// (empty if allowed).
 #[test]
 fn each_request_is_decided_by_the_settings() {
     let copy = || json!({"Targets": [{"AccountId": "222222222222"}]});
@@ -113,8 +114,9 @@ fn each_request_is_decided_by_the_settings() {
 }
 
 #[test]
-fn taking_back_is_refused_by_no_setting() {
-    let words = json!({"Mode": "Share", "Unshare": true, "Targets": [{"AccountId": "222222222222"}], "OrganizationId": ORG});
+fn an_unshare_is_allowed_by_every_setting() {
+    let words = json!({"Mode": "Share", "Unshare": true,
+        "Targets": [{"AccountId": "222222222222"}], "OrganizationId": ORG});
     for settings in [("", "", ""), ("333333333333", "o-zzzzzzzzzz", "false")] {
         let allowed = allowed(settings.0, settings.1, settings.2).unwrap();
         assert!(allowed.check(&request(&words)).is_ok());
@@ -122,7 +124,7 @@ fn taking_back_is_refused_by_no_setting() {
 }
 
 #[test]
-fn an_audience_is_bounded_by_the_organization_in_its_arn() {
+fn an_audience_outside_of_the_organization_is_refused() {
     let arn = "arn:aws:organizations::111111111111";
     let whole = format!("{arn}:organization/{ORG}");
     let unit = format!("{arn}:ou/{ORG}/ou-ab12-11111111");
@@ -204,7 +206,7 @@ fn a_malformed_setting_is_refused_by_its_name() {
 }
 
 #[test]
-fn accounts_are_named_up_to_three() {
+fn a_refusal_names_three_accounts_and_counts_the_others() {
     let accounts = [
         "222222222222",
         "333333333333",

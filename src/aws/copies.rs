@@ -45,7 +45,7 @@ pub struct AskedCopy<'a> {
 
 /// Returns a refusal of a copy by this function itself.
 pub fn unsent(at: &Place, snapshot: &SnapshotId, message: String) -> Refusal {
-    at.refuse("CopySnapshot", snapshot, "NotSent", message)
+    Refusal::ours("CopySnapshot", at, snapshot, "NotSent", message)
 }
 
 impl Aws {
@@ -143,7 +143,7 @@ impl Aws {
             .snapshot_id()
             .and_then(|id| SnapshotId::parse(id).ok());
         let said = "the answer carries no snapshot ID";
-        id.ok_or_else(|| at.refuse("CopySnapshot", snapshot, "UnreadableAnswer", said))
+        id.ok_or_else(|| Refusal::ours("CopySnapshot", &at, snapshot, "UnreadableAnswer", said))
     }
 }
 

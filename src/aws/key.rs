@@ -41,7 +41,7 @@ impl Aws {
             .send()
             .await;
         let answer = answer.map_err(|e| refusal("DescribeKey", &at, named, &e))?;
-        let final_refusal = |code, message| at.refuse("DescribeKey", named, code, message);
+        let final_refusal = |code, message| Refusal::ours("DescribeKey", &at, named, code, message);
         let key = answer
             .key_metadata()
             .ok_or_else(|| final_refusal("UnreadableAnswer", "no KeyMetadata".to_owned()))?;

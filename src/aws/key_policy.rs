@@ -97,7 +97,7 @@ impl Editor {
     /// Returns a refusal of a policy by this function itself.
     fn refused(&self, key: &str, code: &str, message: String) -> Refusal {
         let at = Actor::own(&self.account).at(&self.region_of(key));
-        at.refuse("PutKeyPolicy", key, code, message)
+        Refusal::ours("PutKeyPolicy", &at, key, code, message)
     }
 
     fn document<'a>(&self, key: &str, text: &'a str) -> Result<Document<'a>, Refusal> {

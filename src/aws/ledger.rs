@@ -230,7 +230,13 @@ impl Aws {
     ) -> Refusal {
         let bucket = self.bucket.as_deref().unwrap_or_default();
         let at = self.here();
-        at.refuse(operation, format!("s3://{bucket}/{key}"), code, message)
+        Refusal::ours(
+            operation,
+            &at,
+            format!("s3://{bucket}/{key}"),
+            code,
+            message,
+        )
     }
 
     /// Longer each time.

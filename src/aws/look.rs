@@ -50,5 +50,11 @@ impl Aws {
 /// Returns the refusal that RegisterImage would give after hours of copying.
 fn taken(at: &Place, name: &str, holder: &Image) -> Refusal {
     let message = format!("not sent: {} has this name", naming::told(holder));
-    at.refuse("RegisterImage", name, "InvalidAMIName.Duplicate", message)
+    Refusal::ours(
+        "RegisterImage",
+        at,
+        name,
+        "InvalidAMIName.Duplicate",
+        message,
+    )
 }

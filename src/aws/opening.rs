@@ -143,8 +143,8 @@ impl Aws {
         // others from closing it.
         for (wish, found) in wishes.iter().zip(&records) {
             let record = wish.record(found.as_ref().map(|found| &found.value));
-            let nobody = Principals::default();
-            match record.open(attempt, kind, &wish.principals, &nobody, since) {
+            // The permissions are read only where the record demands it.
+            match record.open(attempt, kind, &wish.principals, &wish.principals, since) {
                 Opening::Wait { until, attempt } => {
                     return Ok(wait_for(&wish.site, until, &attempt));
                 }
@@ -238,6 +238,16 @@ impl Aws {
                     self.pause_after_race(race).await;
                 }
                 Opening::Held => return Ok(Held::All(earlier())),
+                Opening::Wait {
+                    until,
+                    attempt: own,
+                } if own == *attempt => {
+                    let name = site.resource.name();
+                    let why = format!(
+                        "a permission on {name} may have been removed: reads show it within a minute"
+                    );
+                    return Ok(Held::Wait { until, why });
+                }
                 Opening::Wait { until, attempt } => return Ok(wait_for(site, until, &attempt)),
                 Opening::Finish(other) => self.finish_closing(site, &other).await?,
                 Opening::Over => return Ok(closed_meanwhile(site, attempt)),
@@ -308,7 +318,13 @@ impl Aws {
             if !record.is_some_and(|record| record.holds(&plan.attempt, &principals)) {
                 let at = Actor::own(&run.source.account_id).at(&run.source.region);
                 let message = format!("attempt {} was closed meanwhile", plan.attempt);
-                return Err(at.refuse("CreateGrant", key, "AttemptIsOver", message));
+                return Err(Refusal::ours(
+                    "CreateGrant",
+                    &at,
+                    key,
+                    "AttemptIsOver",
+                    message,
+                ));
             }
         }
         let site = grants::KeySite {

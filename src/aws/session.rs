@@ -175,7 +175,7 @@ impl Aws {
             .await
             .map_err(|e| refusal("AssumeRole", at, role, &e))?;
         let said = "the answer carries no credentials";
-        let unreadable = || at.refuse("AssumeRole", role, "UnreadableAnswer", said);
+        let unreadable = || Refusal::ours("AssumeRole", at, role, "UnreadableAnswer", said);
         let given = answer.credentials().ok_or_else(unreadable)?;
         let end = SystemTime::try_from(*given.expiration()).map_err(|_| unreadable())?;
         let token = Some(given.session_token().to_owned());

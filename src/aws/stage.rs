@@ -128,12 +128,20 @@ impl Aws {
             Ok(run) => run.unwrap_or_else(|| state.as_run()),
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        let closed = self
+        let mut closed = self
             .close_attempt(&run, &attempt, state.sharing.unsure)
             .await;
+        // A process that closed all and died has left its receipts only.
+        let told = run.receipt.iter().filter(|r| r.attempt == attempt);
+        let told = told.flat_map(|receipt| receipt.principals.accounts().cloned());
+        closed.was_open_to.extend(told);
         let earlier = state.opened_by_others(&closed.was_open_to);
         match (closed.left, closed.again_at) {
-            (left, None) if !earlier.is_empty() => Outcome::Closed { earlier, left },
+            (left, None) if !earlier.is_empty() || run.joined => Outcome::Closed {
+                earlier,
+                joined: run.joined,
+                left,
+            },
             (left, _) if !left.is_empty() => Outcome::Left(left),
             (_, Some(until)) => {
                 let why = "grants of a moment ago may not be listed yet".to_owned();

@@ -1,4 +1,5 @@
-//! CloudFormation's custom resource event. Its ResponseURL is a secret: whoever knows it can forge the answer.
+//! CloudFormation's custom resource event. Its ResponseURL is a secret: everybody who knows it can
+//! forge the answer.
 
 use std::fmt;
 
@@ -12,22 +13,26 @@ use crate::error::Error;
 use crate::ids::{AccountId, ImageId};
 use crate::kms::Arn;
 
-/// Where the time of the event is kept when its ResponseURL, which tells it, is out of sight.
+/// The key that keeps the time of the event when its ResponseURL, which contains that time, is kept
+/// elsewhere.
 const SENT_AT: &str = "SentAt";
-/// Seconds that are kept at least for undoing and answering, of a time-out that is long enough.
+/// Seconds reserved for undoing and answering, if the time-out is long enough.
 const SHORTEST_END: i64 = 15;
-/// Those that CloudFormation makes have several hundred bytes.
+/// Bytes of the longest ResponseURL; those of CloudFormation have several hundred.
 const LONGEST_URL: usize = 8192;
 
+/// A URL that takes the answer; secret, so its `Debug` shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResponseUrl(String);
 
 impl ResponseUrl {
+    /// Checks that the URL uses HTTPS, or HTTP on this machine. The error never shows the URL.
     pub fn parse(url: impl Into<String>) -> Result<Self, Error> {
         let url = url.into();
         let is_good = Url::parse(&url).is_ok_and(|url| {
             let local = url.host_str() == Some("127.0.0.1");
-            // `http://127.0.0.1.example.com` and `http://127.0.0.1@example.com` only begin like this machine.
+            // `http://127.0.0.1.example.com` and `http://127.0.0.1@example.com` only begin like
+            // this machine.
             (url.scheme() == "https" || url.scheme() == "http" && local)
                 && url.username().is_empty()
                 && url.password().is_none()
@@ -38,7 +43,7 @@ impl ResponseUrl {
         Ok(Self(url))
     }
 
-    /// When CloudFormation signed it (Unix seconds), which is when it sent the event.
+    /// Returns when CloudFormation signed the URL (Unix seconds): then it sent the event.
     fn signed_at(&self) -> Option<i64> {
         let url = Url::parse(&self.0).ok()?;
         let (_, date) = url.query_pairs().find(|(key, _)| key == "X-Amz-Date")?;
@@ -58,7 +63,7 @@ impl ResponseUrl {
         Some(at.secs())
     }
 
-    /// For the one request that goes there.
+    /// Returns the URL, for the one request that goes there.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -70,34 +75,47 @@ impl fmt::Debug for ResponseUrl {
     }
 }
 
+/// The change that CloudFormation makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestType {
+    /// The resource is created.
     Create,
+    /// The resource is updated.
     Update,
+    /// The resource is deleted.
     Delete,
 }
 
-/// The event. Keys that CloudFormation may add one day are ignored.
+/// A custom resource's event. Keys that CloudFormation may add one day are ignored.
 #[derive(Debug, Clone)]
 pub struct CustomResource {
+    /// The change that CloudFormation makes.
     pub request_type: RequestType,
-    /// `None` where it is kept elsewhere, out of sight.
+    /// The URL for the answer; `None` if it is kept elsewhere.
     pub response_url: Option<ResponseUrl>,
+    /// The ARN of the stack.
     pub stack_id: String,
+    /// The ID of the event.
     pub request_id: String,
+    /// The resource's name in its template.
     pub logical_resource_id: String,
+    /// The resource's type.
     pub resource_type: String,
+    /// The resource's physical ID; absent in a Create.
     pub physical_resource_id: Option<String>,
+    /// The unchecked request.
     pub properties: Value,
+    /// The unchecked request before an Update; otherwise `Null`.
     pub old_properties: Value,
-    /// When CloudFormation sent it (Unix seconds), as far as it can be told.
+    /// When CloudFormation sent the event (Unix seconds), if that is known.
     sent_at: Option<i64>,
 }
 
-/// Seconds that CloudFormation waits for an answer, unless the resource says otherwise.
+/// Seconds that CloudFormation waits for an answer, unless the resource has a ServiceTimeout.
 const SERVICE_TIMEOUT: i64 = 3600;
 
 impl CustomResource {
+    /// Reads an event. Fails with `InvalidRequest` if a text is missing or too long.
     pub fn parse(value: &Value) -> Result<Self, Error> {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let required = |key: &str| {
@@ -105,7 +123,7 @@ impl CustomResource {
                 Error::invalid(key, "is required: a string, as CloudFormation sends it")
             })
         };
-        // All of them stand in the answer, which has 4,096 bytes.
+        // The answer contains all four, and has room for 4,096 bytes.
         for (key, most) in [
             ("StackId", 1024),
             ("RequestId", 256),
@@ -153,7 +171,8 @@ impl CustomResource {
         })
     }
 
-    /// When the work must end, so that there is time to undo it and to answer before CloudFormation gives up (Unix seconds).
+    /// Returns when the work must end (Unix seconds), with time to undo it and to answer before
+    /// CloudFormation gives up.
     pub fn end_by(&self, now: i64) -> i64 {
         let timeout = match &self.properties["ServiceTimeout"] {
             Value::String(text) => text.trim().parse().ok(),
@@ -164,11 +183,12 @@ impl CustomResource {
             .sent_at
             .unwrap_or(now)
             .clamp(now.saturating_sub(timeout), now);
-        // A twelfth of it: five minutes of the hour.
+        // The reserve is a twelfth of the time-out: five minutes of the hour.
         sent_at + timeout - (timeout / 12).max(SHORTEST_END.min(timeout / 2))
     }
 
-    /// The event as CloudFormation sent it, but for the ResponseURL, and with the time that this told.
+    /// Returns the event as CloudFormation sent it, with the time of its ResponseURL in place of
+    /// the URL.
     pub fn without_url(&self) -> Value {
         json!({
             SENT_AT: self.sent_at,
@@ -187,8 +207,8 @@ impl CustomResource {
         })
     }
 
-    /// The run's ID: the same for every event about this resource and this image, so that a changed list of targets
-    /// updates in place, and a changed image is a new physical resource.
+    /// Returns the run's ID, the same for every event about this resource and this image. So a
+    /// changed list of targets updates in place, and a changed image is a new physical resource.
     pub fn run_id(&self, image: &ImageId) -> String {
         digest([
             self.stack_id.as_str(),
@@ -198,28 +218,28 @@ impl CustomResource {
             .to_owned()
     }
 
-    /// The event's identity: the same for every delivery of it.
+    /// Returns the event's identity, the same for every delivery of the event.
     pub fn identity(&self) -> String {
         digest([self.stack_id.as_str(), self.request_id.as_str()])[..32].to_owned()
     }
 
-    /// The execution that serves this event: a second delivery starts nothing.
+    /// Returns the name of the execution that handles the event: a second delivery starts nothing.
     pub fn execution(&self) -> String {
         format!("amiferry-{}", self.identity())
     }
 
-    /// Where the event's ResponseURL is kept meanwhile.
+    /// Returns the key of the object that keeps the event's ResponseURL.
     pub fn url_at(&self) -> String {
         format!("answers/{}", self.execution())
     }
 
-    /// The account the stack is in, from its ARN.
+    /// Returns the stack's account, from its ARN.
     pub fn stack_account(&self) -> Option<AccountId> {
         Arn::parse(&self.stack_id).and_then(|arn| AccountId::parse(arn.account).ok())
     }
 }
 
-/// The physical ID of a run.
+/// Returns the physical ID of a run.
 pub fn physical_id(run: &str) -> String {
     format!("amiferry-{run}")
 }

@@ -1,5 +1,7 @@
-//! What an execution of the state machine is about: its input. The machine hands it back with every call and never looks into
-//! it; `ResponseURL`s are kept elsewhere, because executions can be read by many.
+//! The input of an execution of the state machine.
+//!
+//! The machine returns it with every call and never reads it. `ResponseURL`s are kept elsewhere,
+//! because many people may read executions.
 
 use serde_json::{Value, json};
 
@@ -9,21 +11,25 @@ use crate::error::{Error, on_one_line};
 const ACCEPTED: &str =
     "must be {\"Distribute\": {request}}, or what this function starts the machine with";
 
-/// Bytes of what was caught that are told on.
+/// Bytes of a caught error that are passed on.
 const CAUSE: usize = 2000;
 
+/// The job of an execution.
 #[derive(Debug)]
 pub enum Job {
     /// The unchecked request.
     Distribute(Value),
-    /// With where its ResponseURL is kept, if not in the event itself.
+    /// A custom resource, with the key of the object that keeps its ResponseURL, unless the event
+    /// contains the URL.
     CustomResource(Box<CustomResource>, Option<String>),
 }
 
 impl Job {
-    /// Returns the resource of a turn, without a ResponseURL, and where that is kept.
+    /// Reads the resource of a turn, which has no ResponseURL, and the key of the object that keeps
+    /// the URL.
     pub fn resource(turn: &Value) -> Result<(Option<CustomResource>, Option<String>), Error> {
-        let job = json!({"CustomResource": turn["CustomResource"], "ResponseUrlAt": turn["ResponseUrlAt"]});
+        let job = json!({"CustomResource": turn["CustomResource"],
+            "ResponseUrlAt": turn["ResponseUrlAt"]});
         match Self::parse(&job)? {
             Self::CustomResource(resource, url_at) => {
                 let mut resource = *resource;
@@ -34,6 +40,7 @@ impl Job {
         }
     }
 
+    /// Reads an execution's input. Fails with `InvalidRequest`.
     pub fn parse(value: &Value) -> Result<Self, Error> {
         match (value.get("Distribute"), value.get("CustomResource")) {
             (Some(request), None) => Ok(Self::Distribute(request.clone())),
@@ -41,7 +48,7 @@ impl Job {
                 let url_at = value.get("ResponseUrlAt").and_then(Value::as_str);
                 let resource = CustomResource::parse(event)?;
                 if url_at.is_some_and(|at| at != resource.url_at()) {
-                    // Another's URL, or no URL at all: it would be read, used and thrown away.
+                    // Any other object would be read, used as a URL and deleted.
                     return Err(Error::invalid(
                         "ResponseUrlAt",
                         "is not where this event's ResponseURL is kept",
@@ -56,28 +63,30 @@ impl Job {
         }
     }
 
-    /// The input of an execution for a custom resource, whose ResponseURL is kept in the bucket.
+    /// Returns the input of an execution for a custom resource whose ResponseURL is kept in the
+    /// bucket.
     pub fn custom_resource(resource: &CustomResource, url_at: &str) -> Value {
         json!({"CustomResource": resource.without_url(), "ResponseUrlAt": url_at})
     }
 }
 
-/// One call of the state machine about its execution as a whole.
+/// A call of the state machine about its execution as a whole.
 #[derive(Debug)]
 pub struct Call {
     /// The execution's input.
     pub job: Value,
     /// The execution's name.
     pub execution: String,
-    /// The last reply about the whole, if there was one.
+    /// The last reply about the whole run, if there was one.
     pub last: Value,
-    /// What became of the parts: the Map's result.
+    /// The results of the parts, from the Map.
     pub parts: Value,
-    /// What was caught on the way.
+    /// The error that the state machine caught.
     pub failed: Option<String>,
 }
 
 impl Call {
+    /// Reads a call, with its job already taken out of the event. Fails with `InvalidRequest`.
     pub fn parse(job: &Value, event: &Value) -> Result<Self, Error> {
         let execution = event["Execution"].as_str().unwrap_or_default();
         if !is_execution_name(execution) {
@@ -101,8 +110,8 @@ impl Call {
     }
 }
 
-/// Whether Step Functions could have given this name, or none was given. It stands in tags and in keys of objects, so it holds
-/// nothing that would mean something there.
+/// Returns whether Step Functions could have given this name, or none was given. The name goes into
+/// tags and keys of objects, so it must contain no character with a meaning there.
 pub fn is_execution_name(name: &str) -> bool {
     name.len() <= 80
         && name

@@ -1,9 +1,17 @@
-//! The hosts that a ResponseURL may name. An event may come from anybody who may invoke the function, and the answer has image IDs
-//! and AWS's words in it: it goes to CloudFormation's own bucket of the function's Region, and to no other host that is not listed.
+//! The hosts that a ResponseURL may name.
 //!
-//! Sources: CloudFormation user guide, "VPC endpoints" (the bucket's name, with the Region's name without dashes), and
-//! "`AWS::CloudFormation::CustomResource`" (`ServiceToken` is of the stack's Region); Amazon S3 endpoints (general reference); the
-//! examples of the Lambda developer guide, also for China.
+//! Everybody who may invoke the function can send an event, and the answer contains image IDs and
+//! AWS's messages. The answer therefore goes to CloudFormation's own bucket of the function's
+//! Region, or to a listed host.
+//!
+//! Sources:
+//!
+//! - CloudFormation user guide, "VPC endpoints": the bucket's name, with the Region's name without
+//!   dashes.
+//! - CloudFormation user guide, "`AWS::CloudFormation::CustomResource`": `ServiceToken` is of the
+//!   stack's Region.
+//! - Amazon S3 endpoints (general reference); the examples of the Lambda developer guide, also for
+//!   China.
 
 use url::Url;
 
@@ -14,10 +22,10 @@ use crate::ids::Region;
 /// The setting that lists further hosts.
 pub const SETTING: &str = "AMIFERRY_RESPONSE_HOSTS";
 const BUCKET: &str = "cloudformation-custom-resource-response-";
-/// The host that may be asked without TLS, where it is listed: an emulator on the same machine.
+/// The one host that may be reached without TLS if it is listed: an emulator on the same machine.
 const LOCAL: &str = "127.0.0.1";
 
-/// Where answers may go.
+/// The hosts that answers may go to.
 #[derive(Debug, Clone)]
 pub struct ResponseHosts {
     region: Region,
@@ -25,13 +33,14 @@ pub struct ResponseHosts {
 }
 
 impl ResponseHosts {
-    /// CloudFormation's own hosts in this Region.
+    /// Returns CloudFormation's own hosts in this Region, and no others.
     pub fn of(region: Region) -> Self {
         let listed = Vec::new();
         Self { region, listed }
     }
 
-    /// CloudFormation's own hosts in this Region, and those of the setting: host names joined by commas.
+    /// Returns CloudFormation's own hosts in this Region, and those of the setting: host names
+    /// joined by commas.
     pub fn parse(setting: Option<&str>, region: Region) -> Result<Self, Error> {
         let Some(joined) = setting.map(str::trim).filter(|text| !text.is_empty()) else {
             return Ok(Self::of(region));
@@ -44,7 +53,8 @@ impl ResponseHosts {
             }
             let shown: String = host.chars().take(80).collect();
             let problem = format!(
-                "{shown:?} is not a host name; the setting is a list of host names joined by commas, without scheme, port or path"
+                "{shown:?} is not a host name; the setting is a list of host names joined by \
+                 commas, without scheme, port or path"
             );
             Err(Error::invalid(SETTING, problem))
         });
@@ -52,14 +62,14 @@ impl ResponseHosts {
         Ok(Self { region, listed })
     }
 
-    /// Refuses a URL that leads anywhere else. The refusal never shows the URL.
+    /// Refuses a URL with another host. The refusal never shows the URL.
     pub fn check(&self, url: &ResponseUrl) -> Result<(), Error> {
         if permits(url.reveal(), &self.region, &self.listed) {
             return Ok(());
         }
         let problem = format!(
-            "does not lead to CloudFormation's bucket in {} ({}); an emulator's host must be listed in {SETTING}, the only host without \
-             https is {LOCAL}",
+            "does not lead to CloudFormation's bucket in {} ({}); an emulator's host must be \
+             listed in {SETTING}, the only host without https is {LOCAL}",
             self.region,
             bucket(&self.region)
         );
@@ -67,7 +77,8 @@ impl ResponseHosts {
     }
 }
 
-/// Whether the answer may go to `url`, for a function in `region` with these hosts `listed`.
+/// Returns whether the answer may go to `url`, for a function in `region` with these hosts
+/// `listed`.
 fn permits(url: &str, region: &Region, listed: &[String]) -> bool {
     let Ok(url) = Url::parse(url) else {
         return false;
@@ -86,7 +97,7 @@ fn permits(url: &str, region: &Region, listed: &[String]) -> bool {
     }
 }
 
-/// Whether the URL leads into CloudFormation's bucket, by the host's name or by the path.
+/// Returns whether the URL leads into CloudFormation's bucket, by the host's name or by the path.
 fn is_own(url: &Url, host: &str, region: &Region) -> bool {
     let bucket = bucket(region);
     endpoints(region).iter().any(|endpoint| {
@@ -106,7 +117,8 @@ fn bucket(region: &Region) -> String {
     format!("{BUCKET}{}", region.as_str().replace('-', ""))
 }
 
-/// The names by which S3 is reached in this Region; the global ones are of the partition `aws` only.
+/// Returns the names by which S3 is reached in this Region. The global names belong to the
+/// partition `aws` only.
 fn endpoints(region: &Region) -> Vec<String> {
     let domain = match region.partition() {
         "aws-cn" => "amazonaws.com.cn",
@@ -211,7 +223,7 @@ mod tests {
             format!("https://{own}.s3.evil.com{PATH}"),
             format!("https://{own}s3.us-west-2.amazonaws.com{PATH}"),
             format!("https://x.{own}.s3.us-west-2.amazonaws.com{PATH}"),
-            // A bucket of this name can be anybody's.
+            // Everybody can create a bucket of this name.
             format!("https://{own}-mine.s3.us-west-2.amazonaws.com{PATH}"),
             format!("https://cloudformation-custom-resource-response-mine.s3.amazonaws.com{PATH}"),
             format!(

@@ -111,6 +111,8 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         let mut state = State::open(&turn.state)?;
+        // Lambda may deliver an event twice.
+        state.contended = true;
         self.settings.needed_bucket()?;
         if turn.turn >= LAST_TURN {
             // The remaining work, undoing and closing, needs no source.

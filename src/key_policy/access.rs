@@ -1,16 +1,21 @@
-//! Whom a run lets use a source key, as statements of the key's policy, and read back from them. As
-//! little as EC2 needs for what it does in their name:
+//! The principals that a run lets use a source key, as statements of the key's policy. Reads the
+//! principals back from the statements.
 //!
-//! | statement | allows | only |
-//! |---|---|---|
-//! | `…Describe` | `kms:DescribeKey`, which the copy role asks directly to see whether the policy counts yet | |
-//! | `…Use` | reading the snapshots' data keys, and encrypting those of copies and volumes | through EC2 in the run's Regions |
-//! | `…Grant` | `kms:CreateGrant` | through EC2 there, and for an AWS resource: the volume |
-//! | `…GrantRoles` | `kms:CreateGrant` directly: Auto Scaling's grant is made from the account of the group | for launching, to the service-linked roles asked for, with what they need |
+//! The statements allow only what EC2 needs when it acts for these principals:
 //!
-//! Accounts are the principals, and roles stand in a condition: a policy that names a role is
-//! refused where the role does not exist, and forgets it when it is made anew. `…Members` are the
-//! same for an organisation or its units.
+//! - `…Describe` allows `kms:DescribeKey`. The copy role calls it to see whether the policy is in
+//!   force yet.
+//! - `…Use` allows reading the snapshots' data keys, and encrypting those of copies and volumes.
+//!   Only through EC2 in the run's Regions.
+//! - `…Grant` allows `kms:CreateGrant`. Only through EC2 in the run's Regions, and for an AWS
+//!   resource: the volume.
+//! - `…GrantRoles` allows `kms:CreateGrant` directly, because the account of an Auto Scaling group
+//!   makes that grant. Only for launching, to the service-linked roles of the request, with the
+//!   operations they need.
+//!
+//! Accounts are the principals, and roles stand in a condition. KMS refuses a policy that names a
+//! role that does not exist, and loses a role that is created anew. `…Members` are the same
+//! statements for an organization or its units.
 
 use std::collections::BTreeSet;
 
@@ -21,32 +26,35 @@ use crate::ids::{AccountId, Region, RoleName};
 use crate::kms::{self, Arn};
 use crate::service_linked_role::ServiceLinkedRole;
 
-/// Who.
+/// The principals that may use a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
+    /// Accounts, as principals.
     pub accounts: BTreeSet<AccountId>,
-    /// What the ARN of an account's principal must be like; none if the account says who may.
+    /// Patterns for the ARNs of the accounts' principals; empty if the accounts themselves decide.
     pub roles: BTreeSet<String>,
-    /// `o-…` of members.
+    /// The ID (`o-…`) of the organization whose members are principals.
     pub organization: Option<String>,
-    /// All its accounts.
+    /// Whether all accounts of the organization are principals.
     pub whole: bool,
-    /// Or those in these units, `ou-…`.
+    /// The units (`ou-…`) whose accounts are principals.
     pub units: BTreeSet<String>,
+    /// Patterns for the ARNs of the members' principals.
     pub member_roles: BTreeSet<String>,
-    /// Where EC2 acts for them.
+    /// The Regions in which EC2 acts for the principals.
     pub regions: BTreeSet<Region>,
 }
 
-/// What all runs of a mode have in common.
+/// The terms that all statements of a run have in common.
 #[derive(Debug, Clone)]
 pub struct Terms {
+    /// The partition of the key.
     pub partition: &'static str,
-    /// The key's own account, which its policy speaks of already.
+    /// The key's own account, which its policy names already.
     pub owner: AccountId,
-    /// To launch from the image, not to copy it.
+    /// Whether the principals launch from the image, instead of copying it.
     pub launch: bool,
-    /// ARNs of service-linked roles, of whatever account.
+    /// ARNs of service-linked roles, in any account.
     pub service_linked_roles: Vec<String>,
 }
 
@@ -73,7 +81,7 @@ impl Terms {
 }
 
 impl Access {
-    /// Both together.
+    /// Returns the union of both.
     #[must_use]
     pub fn and(mut self, more: Self) -> Self {
         self.accounts.extend(more.accounts);
@@ -83,7 +91,7 @@ impl Access {
         self.units.extend(more.units);
         self.member_roles.extend(more.member_roles);
         self.regions.extend(more.regions);
-        // A role of any account stands for the same of each.
+        // The pattern of a role in any account covers the role in each account.
         let anywhere: BTreeSet<String> = self.roles.iter().filter_map(|r| role_of_any(r)).collect();
         let all = std::mem::take(&mut self.roles);
         let covered = |arn: &String| arn.split_once(":role/").map(|(_, name)| name.to_owned());
@@ -96,7 +104,7 @@ impl Access {
         self
     }
 
-    /// Adds an organisation or a unit by its ARN, as AWS Organizations writes it.
+    /// Adds an organization or a unit by its ARN, as AWS Organizations writes it.
     pub fn add_audience(&mut self, arn: &str) {
         let mut parts = arn.rsplit('/');
         let (last, before) = (parts.next().unwrap_or_default(), parts.next());
@@ -109,7 +117,7 @@ impl Access {
         }
     }
 
-    /// Takes out those that are gone: accounts and units by their IDs, the organisation by its.
+    /// Removes accounts and units by their IDs, and the organization by its ID.
     pub fn remove(&mut self, is_gone: impl Fn(&str) -> bool) {
         self.accounts.retain(|account| !is_gone(account.as_str()));
         self.units.retain(|unit| !is_gone(unit));
@@ -118,16 +126,18 @@ impl Access {
         }
     }
 
+    /// Returns whether an organization or a unit is among the principals.
     pub fn has_members(&self) -> bool {
         self.organization.is_some() && (self.whole || !self.units.is_empty())
     }
 
+    /// Returns whether there is no principal.
     pub fn is_nobody(&self) -> bool {
         self.accounts.is_empty() && !self.has_members()
     }
 
-    /// Reads what statements of a run say. What is in none of its forms, because somebody changed
-    /// it, is left out.
+    /// Reads the principals from a run's statements. A value in none of the forms of this module is
+    /// ignored: somebody changed it.
     pub fn read(statements: &[&Value]) -> Self {
         let mut access = Self::default();
         for statement in statements {
@@ -161,7 +171,7 @@ impl Access {
         access
     }
 
-    /// What is to stand in the policy.
+    /// Returns the statements that the policy must contain.
     pub fn statements(&self, run: &str, terms: &Terms) -> Vec<Value> {
         let mut all = Vec::new();
         if !self.accounts.is_empty() {
@@ -213,6 +223,27 @@ impl Access {
         principal: &Value,
         who: &Map<String, Value>,
     ) {
+        for (part, action, condition) in self.parts(terms, who) {
+            let mut statement = json!({
+                "Sid": sid(run, &format!("{part}{group}")),
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": action,
+                "Resource": "*",
+            });
+            if !condition.is_empty() {
+                statement["Condition"] = Value::Object(condition);
+            }
+            all.push(statement);
+        }
+    }
+
+    /// Returns the part, the action and the condition of each statement.
+    fn parts(
+        &self,
+        terms: &Terms,
+        who: &Map<String, Value>,
+    ) -> Vec<(&'static str, Value, Map<String, Value>)> {
         let regions = self.regions.iter();
         let services: Vec<String> = regions.map(|r| kms::via_ec2(r.as_str())).collect();
         let mut through_ec2 = who.clone();
@@ -252,23 +283,11 @@ impl Access {
             );
             parts.push(("GrantRoles", json!(kms::CREATE_GRANT), to_roles));
         }
-        for (part, action, condition) in parts {
-            let mut statement = json!({
-                "Sid": sid(run, &format!("{part}{group}")),
-                "Effect": "Allow",
-                "Principal": principal,
-                "Action": action,
-                "Resource": "*",
-            });
-            if !condition.is_empty() {
-                statement["Condition"] = Value::Object(condition);
-            }
-            all.push(statement);
-        }
+        parts
     }
 }
 
-/// Adds a condition, unless it would list nothing.
+/// Adds a condition, unless its list is empty.
 fn put<'a, T: AsRef<str> + 'a>(
     condition: &mut Map<String, Value>,
     operator: &str,
@@ -285,12 +304,12 @@ fn put<'a, T: AsRef<str> + 'a>(
     keys[key] = value;
 }
 
-/// What the ARN of a role of any account is like.
+/// Returns the pattern of a role's ARN in any account.
 pub fn role_anywhere(partition: &str, role: &RoleName) -> String {
     format!("arn:{partition}:iam::*:role/{role}")
 }
 
-/// The role's name, where the account is any.
+/// Returns the role's name from the pattern of any account.
 fn role_of_any(arn: &str) -> Option<String> {
     let (account, name) = arn.split_once(":role/")?;
     account.ends_with(":*").then(|| name.to_owned())
@@ -309,7 +328,7 @@ fn is_role(arn: &str) -> bool {
     })
 }
 
-/// One text, or a list of them.
+/// Returns one text, or a list of texts, as a list.
 fn words(value: &Value) -> Vec<String> {
     match value {
         Value::String(one) => vec![one.clone()],

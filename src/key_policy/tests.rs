@@ -36,10 +36,11 @@ fn statements(run: &str) -> Vec<Value> {
     copying(&["222222222222", "333333333333"]).statements(run, &terms(false))
 }
 
-/// What a policy may look like, though nobody would write it so.
+/// Valid shapes of a policy, some of which nobody would write.
 const SHAPES: [&str; 12] = [
     r#"{"Version":"2012-10-17","Id":"key-default-1","Statement":[{"Sid":"Enable IAM User Permissions","Effect":"Allow"}]}"#,
-    "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"a\"\n  }, {\n    \"Sid\" : \"b\"\n  } ]\n}",
+    "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"a\"\n  }, {\n    \
+     \"Sid\" : \"b\"\n  } ]\n}",
     r#"{"Statement":{"Effect":"Allow","Principal":"*"}}"#,
     r#" { "Statement" : { "Effect" : "Allow" } , "Id" : "\u0053tatement" } "#,
     r#"{"Statement":[{"Sid":"x"},{"Sid":"x"},{"Sid":"x","Sid":"y"}]}"#,
@@ -53,7 +54,7 @@ const SHAPES: [&str; 12] = [
 ];
 
 #[test]
-fn what_is_taken_out_leaves_every_byte_as_it_was() {
+fn removing_statements_restores_every_byte() {
     for shape in SHAPES {
         let before = Document::read(shape).unwrap();
         assert!(before.ours(RUN).is_empty(), "{shape}");
@@ -62,7 +63,7 @@ fn what_is_taken_out_leaves_every_byte_as_it_was() {
         assert!(there.has(RUN, &statements(RUN)), "{with}");
         assert_eq!(there.others(RUN), before.others(RUN));
         assert_eq!(there.with(RUN, &[]), shape);
-        // In place of itself, whatever it was.
+        // The change replaces the run's statements, whatever they were.
         let changed = there.with(RUN, &statements(RUN)[..1]);
         let changed = Document::read(&changed).unwrap();
         assert_eq!(changed.others(RUN), before.others(RUN));
@@ -71,7 +72,7 @@ fn what_is_taken_out_leaves_every_byte_as_it_was() {
 }
 
 #[test]
-fn runs_do_not_know_each_others_statements() {
+fn a_run_ignores_the_statements_of_other_runs() {
     for shape in SHAPES {
         let one = Document::read(shape).unwrap().with(RUN, &statements(RUN));
         let both = Document::read(&one)
@@ -90,7 +91,7 @@ fn runs_do_not_know_each_others_statements() {
 }
 
 #[test]
-fn what_is_no_policy_is_not_touched() {
+fn a_text_that_is_no_policy_is_refused() {
     for text in [
         "",
         "null",
@@ -113,7 +114,7 @@ fn what_is_no_policy_is_not_touched() {
 
 /// KMS may write the policy anew: in another order, and a list of one as the one.
 #[test]
-fn our_statements_are_known_however_they_are_written() {
+fn our_statements_are_found_after_kms_rewrote_them() {
     let text = r#"{"Statement":[
         {"Action":["kms:DescribeKey"],"Resource":["*"],"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::333333333333:root","arn:aws:iam::222222222222:root"]},
          "Condition":{"ArnLike":{"aws:PrincipalArn":["arn:aws:iam::*:role/AmiCopyRole"]}},"Sid":"Amiferry0123456789abcdef\u0044escribe"}]}"#;
@@ -125,13 +126,15 @@ fn our_statements_are_known_however_they_are_written() {
 }
 
 #[test]
-fn what_the_statements_of_a_copy_allow() {
+fn statements_of_a_copy_allow_reading_through_ec2_only() {
     let [describe, using, grant] = statements(RUN).try_into().unwrap();
     assert_eq!(
         describe,
         json!({
-            "Sid": "Amiferry0123456789abcdefDescribe", "Effect": "Allow", "Action": "kms:DescribeKey", "Resource": "*",
-            "Principal": {"AWS": ["arn:aws:iam::222222222222:root", "arn:aws:iam::333333333333:root"]},
+            "Sid": "Amiferry0123456789abcdefDescribe", "Effect": "Allow",
+            "Action": "kms:DescribeKey", "Resource": "*",
+            "Principal": {"AWS": ["arn:aws:iam::222222222222:root",
+            "arn:aws:iam::333333333333:root"]},
             "Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/AmiCopyRole"}},
         })
     );
@@ -155,7 +158,7 @@ fn what_the_statements_of_a_copy_allow() {
 }
 
 #[test]
-fn what_the_statements_of_a_share_with_units_allow_and_service_linked_roles() {
+fn statements_of_a_share_name_units_and_service_linked_roles() {
     let mut access = Access {
         regions: regions(&["cn-north-1"]),
         ..Access::default()
@@ -194,14 +197,14 @@ fn what_the_statements_of_a_share_with_units_allow_and_service_linked_roles() {
         roles["Condition"]["StringLike"]["kms:GranteePrincipal"],
         terms.service_linked_roles[0]
     );
-    // The organisation as a whole needs no paths.
+    // The organization as a whole needs no paths.
     access.add_audience("arn:aws-cn:organizations::111111111111:organization/o-abcdefghij");
     let whole = &access.statements(RUN, &terms)[0];
     assert_eq!(whole["Condition"].get("ForAnyValue:StringLike"), None);
 }
 
 #[test]
-fn what_statements_say_is_read_back() {
+fn principals_are_read_back_from_statements() {
     let mut members = copying(&["222222222222"]);
     members.member_roles = members.roles.clone();
     members.add_audience("arn:aws:organizations::1:ou/o-abcdefghij/ou-ab12-11111111");
@@ -213,14 +216,14 @@ fn what_statements_say_is_read_back() {
         let written = access.statements(RUN, &terms(false));
         assert_eq!(Access::read(&written.iter().collect::<Vec<_>>()), access);
     }
-    // What somebody made of them.
+    // Statements after somebody changed them.
     let odd = json!({"Sid": "x", "Principal": {"AWS": ["*", "arn:aws:iam::222222222222:role/x", 7]},
         "Condition": {"StringEquals": {"kms:ViaService": ["", "ec2.x", {}]}, "ArnLike": []}});
     assert_eq!(Access::read(&[&odd, &json!(7)]), Access::default());
 }
 
 #[test]
-fn a_role_of_any_account_stands_for_that_of_each() {
+fn the_pattern_of_any_account_covers_the_role_in_each() {
     let mut part = copying(&["333333333333"]);
     part.roles = [
         "arn:aws:iam::333333333333:role/AmiCopyRole",
@@ -239,9 +242,9 @@ fn a_role_of_any_account_stands_for_that_of_each() {
     );
 }
 
-/// A quarter of a thousand accounts fit; the roles are named once.
+/// A policy has room for 250 accounts, because it names the roles once.
 #[test]
-fn hundreds_of_accounts_fit() {
+fn a_policy_has_room_for_hundreds_of_accounts() {
     let accounts: Vec<String> = (0..240)
         .map(|n| format!("{:012}", 200_000_000_000_u64 + n))
         .collect();

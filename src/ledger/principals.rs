@@ -1,10 +1,11 @@
-//! To whom something is open: accounts by their IDs, organizations and units by their ARNs.
+//! The principals that a resource is open to: accounts by their IDs, organizations and units by
+//! their ARNs.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// A set of accounts, organizations and units. In JSON `Accounts` and `Audience`.
+/// A set of accounts, organizations and units. The JSON has the keys `Accounts` and `Audience`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Lists", into = "Lists")]
 pub struct Principals(BTreeSet<String>);
@@ -31,62 +32,70 @@ impl From<Principals> for Lists {
     }
 }
 
-/// Whether this principal is an organization or a unit of one.
+/// Returns whether this principal is an organization or a unit of one.
 pub fn is_audience(who: &str) -> bool {
     who.starts_with("arn:")
 }
 
 impl Principals {
+    /// Returns whether the set contains this principal.
     pub fn contains(&self, who: &str) -> bool {
         self.0.contains(who)
     }
 
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Returns the number of principals.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Returns all principals, the accounts first.
     pub fn iter(&self) -> impl Iterator<Item = &String> {
         self.0.iter()
     }
 
-    /// Those that are accounts.
+    /// Returns the accounts.
     pub fn accounts(&self) -> impl Iterator<Item = &String> {
         self.0.iter().filter(|who| !is_audience(who))
     }
 
+    /// Adds a principal.
     pub fn insert(&mut self, who: impl Into<String>) {
         self.0.insert(who.into());
     }
 
+    /// Adds all principals of `more`.
     pub fn extend(&mut self, more: &Self) {
         self.0.extend(more.iter().cloned());
     }
 
+    /// Removes all principals of `gone`.
     pub fn remove_all(&mut self, gone: &Self) {
         self.0.retain(|who| !gone.contains(who));
     }
 
-    /// Those that the condition picks.
+    /// Returns the principals that the condition picks.
     #[must_use]
     pub fn filter(&self, picks: impl Fn(&str) -> bool) -> Self {
         self.0.iter().filter(|who| picks(who)).cloned().collect()
     }
 
-    /// Those that are in both.
+    /// Returns the principals in both sets.
     #[must_use]
     pub fn common(&self, other: &Self) -> Self {
         self.filter(|who| other.contains(who))
     }
 
+    /// Returns whether `other` contains all of these.
     pub fn is_subset(&self, other: &Self) -> bool {
         self.0.is_subset(&other.0)
     }
 
-    /// Whether nothing is in both.
+    /// Returns whether no principal is in both sets.
     pub fn is_disjoint(&self, other: &Self) -> bool {
         self.0.is_disjoint(&other.0)
     }

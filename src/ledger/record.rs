@@ -1,37 +1,48 @@
-//! One resource's record: who holds it open, who is closing it, who has closed it.
+//! The record of one resource: who holds it open, who is closing it, who has closed it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, FRESH, LONGEST_LIFE, Principals, SCHEMA, VERIFIED_AFTER, when};
+use super::{Attempt, Principals, SCHEMA};
 
-/// What one source snapshot, image or key is open for.
+mod closing;
+mod entries;
+mod opening;
+
+pub use entries::{Close, Closed, Closing, Edit, Holding, Kind, Opening};
+
+/// The openings of one source snapshot, image or key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Record {
+    /// The schema of the object; see [`SCHEMA`].
     pub schema: u64,
-    /// Grows with every write, so that no two states of the record have the same ETag.
+    /// Grows with every write, so no two states of the record have the same ETag.
     pub revision: u64,
-    /// The snapshot's or image's ID, or the key's ARN.
+    /// The ID of the snapshot or image, or the ARN of the key.
     pub resource: String,
+    /// The Region of the resource.
     pub region: String,
     /// The source account.
     pub account_id: String,
-    /// Permissions that existed before any run, of the principals below.
+    /// Preexisting permissions, of the principals below.
     #[serde(default)]
     pub before: Principals,
-    /// Permissions that an attempt found within fifteen minutes of a closing: a slow process or a person may have added them. They
-    /// are taken away with the last holder, and the receipt names them.
+    /// Permissions that an attempt found within fifteen minutes of a closing. A slow process or a
+    /// person may have added them. The last closing takes them away, and the receipt names them.
     #[serde(default, skip_serializing_if = "Principals::is_empty")]
     pub unclear: Principals,
+    /// The attempts that hold the resource open.
     #[serde(default)]
     pub holders: BTreeMap<Attempt, Holding>,
+    /// The attempts that may take permissions away at this moment.
     #[serde(default)]
     pub closing: BTreeMap<Attempt, Closing>,
+    /// The attempts whose closing is not verified yet.
     #[serde(default)]
     pub closed: BTreeMap<Attempt, Closed>,
-    /// Whether the key's policy may have statements of a run: a process has had the lock on it.
+    /// Whether the key's policy may contain statements of a run: a process has had the lock on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
     /// The process that edits the key's policy at this moment.
@@ -39,102 +50,8 @@ pub struct Record {
     pub edit: Option<Edit>,
 }
 
-/// Why an attempt holds a resource open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// For the time of a copy.
-    Copy,
-    /// Until it is unshared.
-    Share,
-    /// For ever: the request said `RevokeAfterCopy: false`.
-    Kept,
-}
-
-/// An attempt that needs the resource open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Holding {
-    pub kind: Kind,
-    #[serde(flatten)]
-    pub principals: Principals,
-    /// Unix seconds of the first hold.
-    #[serde(with = "when")]
-    pub since: i64,
-    /// Unix seconds of the latest hold.
-    #[serde(with = "when")]
-    pub latest: i64,
-}
-
-/// An attempt that may take permissions away at this moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Closing {
-    #[serde(flatten)]
-    pub principals: Principals,
-    /// Unix seconds of the first hold.
-    #[serde(with = "when")]
-    pub opened: i64,
-    /// Unix seconds of the latest hold: what was given then may not show for a minute.
-    #[serde(with = "when")]
-    pub latest: i64,
-    #[serde(with = "when")]
-    pub since: i64,
-    /// The process that closes.
-    pub by: String,
-    /// Another process closed the same attempt before: the slower of the two may take away late.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub contested: bool,
-}
-
-/// An attempt whose openings were taken away; kept until that is verified.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Closed {
-    #[serde(flatten)]
-    pub principals: Principals,
-    /// Unix seconds of the first hold.
-    #[serde(with = "when")]
-    pub opened: i64,
-    #[serde(with = "when")]
-    pub at: i64,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub contested: bool,
-}
-
-/// A process that reads, merges and writes the key's policy. KMS has no version to compare.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Edit {
-    pub by: String,
-    #[serde(with = "when")]
-    pub since: i64,
-}
-
-/// What an attempt that wants to open may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Opening {
-    /// Write this record, then change the permission.
-    Hold(Box<Record>),
-    /// The record holds already: change the permission.
-    Held,
-    /// Another attempt closes, or has closed contested: try again then (Unix seconds).
-    Wait { until: i64, attempt: Attempt },
-    /// A closing that its process left half-way: finish it first.
-    Finish(Attempt),
-    /// This attempt closes or has closed: it opens nothing more.
-    Over,
-}
-
-/// What an attempt that wants to close may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Close {
-    /// Write this record, then take away, then bury.
-    Announce(Box<Record>),
-    /// This attempt holds none of it.
-    Nothing,
-}
-
 impl Record {
+    /// Returns a record without openings. `region` and `account_id` are those of the resource.
     pub fn new(resource: &str, region: &str, account_id: &str) -> Self {
         Self {
             schema: SCHEMA,
@@ -152,7 +69,7 @@ impl Record {
         }
     }
 
-    /// Whether nothing is in it, so that it may be deleted.
+    /// Returns whether the record has no openings, so that it may be deleted.
     pub fn is_empty(&self) -> bool {
         self.holders.is_empty()
             && self.closing.is_empty()
@@ -160,197 +77,14 @@ impl Record {
             && self.edit.is_none()
     }
 
-    /// Whether the permissions that exist now must be read before these principals can be held: nobody holds or closes one, or one was
-    /// there before any run, and may have been taken away since.
-    pub fn needs_reading(&self, wanted: &Principals) -> bool {
-        wanted
-            .iter()
-            .any(|who| !self.is_in_use(who) || self.before.contains(who))
-    }
-
-    /// Decides whether an attempt may open to these principals (rule 1). `permitted` are those permitted now.
-    pub fn open(
-        &self,
-        attempt: &Attempt,
-        kind: Kind,
-        wanted: &Principals,
-        permitted: &Principals,
-        now: i64,
-    ) -> Opening {
-        if self.is_over(attempt, kind, wanted) {
-            return Opening::Over;
-        }
-        if let Some(wait) = self.waits_for(attempt, wanted, now) {
-            return wait;
-        }
-        if self.holds(attempt, wanted) {
-            return Opening::Held;
-        }
-        let mut new = self.next();
-        for who in wanted.iter().filter(|who| !self.is_in_use(who)) {
-            // A tombstone says that a run may have given it; unless it is known to be older.
-            let known = self.before.contains(who) || !self.was_closed(who);
-            let one: Principals = [who].into_iter().collect();
-            new.before.remove_all(&one);
-            new.unclear.remove_all(&one);
-            match (permitted.contains(who), known) {
-                (true, true) => new.before.insert(who),
-                (true, false) => new.unclear.insert(who),
-                (false, _) => {}
-            }
-        }
-        for who in wanted
-            .iter()
-            .filter(|who| self.was_taken_away(who, permitted, now))
-        {
-            new.before.remove_all(&[who].into_iter().collect());
-        }
-        let since = match kind {
-            Kind::Share => new.take_over(attempt, wanted).unwrap_or(now),
-            Kind::Copy | Kind::Kept => now,
-        };
-        let holding = new.holders.entry(attempt.clone());
-        let holding = holding.or_insert_with(|| Holding {
-            kind,
-            principals: Principals::default(),
-            since,
-            latest: now,
-        });
-        holding.principals.extend(wanted);
-        (holding.kind, holding.latest) = (kind, now);
-        Opening::Hold(Box::new(new))
-    }
-
-    /// Takes these over from the earlier attempts of a lasting share, which would pile up; tells since when they are held.
-    fn take_over(&mut self, attempt: &Attempt, wanted: &Principals) -> Option<i64> {
-        let mut since = None;
-        for (earlier, holding) in &mut self.holders {
-            if earlier.same_run(attempt) && earlier.number < attempt.number {
-                holding.principals.remove_all(wanted);
-                since = Some(since.map_or(holding.since, |s: i64| s.min(holding.since)));
-            }
-        }
-        self.holders
-            .retain(|a, h| a == attempt || !a.same_run(attempt) || !h.principals.is_empty());
-        since
-    }
-
-    /// Whether this attempt, or a later one of the same run, holds all of these.
-    pub fn holds(&self, attempt: &Attempt, wanted: &Principals) -> bool {
-        let of_run = self.holders.iter();
-        let of_run = of_run.filter(|(a, _)| a.same_run(attempt) && a.number >= attempt.number);
-        let mut held = Principals::default();
-        let mut any = false;
-        for (_, holding) in of_run {
-            held.extend(&holding.principals);
-            any = true;
-        }
-        any && wanted.is_subset(&held)
-    }
-
-    /// Announces that an attempt closes these of its principals (rule 2). `again` closes also what it has closed already: this
-    /// process may have opened it since.
-    pub fn close(
-        &self,
-        attempt: &Attempt,
-        gone: &Principals,
-        by: &str,
-        again: bool,
-        now: i64,
-    ) -> Close {
-        let holding = self.holders.get(attempt);
-        let half = self.closing.get(attempt);
-        let closed = self.closed.get(attempt).filter(|_| again);
-        let held = holding.map(|h| h.principals.common(gone));
-        let bare = holding.is_some_and(|h| h.principals.is_empty());
-        let nothing = held.as_ref().is_none_or(Principals::is_empty) && !bare;
-        if nothing && half.is_none() && closed.is_none() {
-            return Close::Nothing;
-        }
-        let mut new = self.next();
-        let opened = [
-            holding.map(|h| h.since),
-            half.map(|h| h.opened),
-            closed.map(|c| c.opened),
-        ];
-        let latest = [
-            holding.map(|h| h.latest),
-            half.map(|h| h.latest),
-            // It may have been given behind that closing.
-            closed.map(|_| now),
-        ];
-        let mut principals = held.unwrap_or_default();
-        // After its longest life no process of the former closing can take anything away.
-        let alive = |half: &&Closing| now < half.since.saturating_add(LONGEST_LIFE);
-        let contested = half.filter(alive).is_some_and(|half| half.contested || half.by != by)
-            || closed.is_some()
-            // Others of it may be closed contested still: one entry speaks for all.
-            || self.closed.get(attempt).is_some_and(|c| c.contested);
-        if let Some(half) = half {
-            principals.extend(&half.principals);
-        }
-        if let Some(closed) = closed {
-            principals.extend(&closed.principals);
-            new.closed.remove(attempt);
-        }
-        if let Some(holding) = new.holders.get_mut(attempt) {
-            holding.principals.remove_all(&principals);
-            if holding.principals.is_empty() {
-                new.holders.remove(attempt);
-            }
-        }
-        let closing = Closing {
-            principals,
-            opened: opened.into_iter().flatten().min().unwrap_or(now),
-            latest: latest.into_iter().flatten().max().unwrap_or(now),
-            since: now,
-            by: by.to_owned(),
-            contested,
-        };
-        new.closing.insert(attempt.clone(), closing);
-        Close::Announce(Box::new(new))
-    }
-
-    /// What an attempt that stands in `Closing` may take away, by the record as it wrote it.
-    pub fn to_take_away(&self, attempt: &Attempt) -> Principals {
-        let Some(closing) = self.closing.get(attempt) else {
-            return Principals::default();
-        };
-        let free = self.of_nobody_else(&closing.principals);
-        free.filter(|who| !self.before.contains(who))
-    }
-
-    /// The same where a permission bears the run's name: only the run's own other attempts need it.
-    pub fn to_take_away_of_run(&self, attempt: &Attempt) -> Principals {
-        let Some(closing) = self.closing.get(attempt) else {
-            return Principals::default();
-        };
-        let held = |who: &str| {
-            let mut others = self.holders.iter();
-            others.any(|(a, h)| a.same_run(attempt) && h.principals.contains(who))
-        };
-        closing.principals.filter(|who| !held(who))
-    }
-
-    /// Whether an organization or a unit is let in as such: its members need not be listed.
+    /// Returns whether an organization or a unit is held as such, so its members need not be
+    /// listed.
     pub fn holds_audience(&self) -> bool {
         let mut holders = self.holders.values();
         holders.any(|h| h.principals.len() > h.principals.accounts().count())
     }
 
-    /// Whether an attempt of this run that is later than this one holds it open to a principal.
-    pub fn held_later(&self, attempt: &Attempt, who: &str) -> bool {
-        let mut later = self.holders.iter().filter(|(a, _)| a.same_run(attempt));
-        later.any(|(a, h)| a.number > attempt.number && h.principals.contains(who))
-    }
-
-    /// Of these, the ones that no attempt of any run holds.
-    pub fn of_nobody_else(&self, principals: &Principals) -> Principals {
-        let held = |who: &str| self.holders.values().any(|h| h.principals.contains(who));
-        principals.filter(|who| !held(who))
-    }
-
-    /// Everybody whom an attempt of this run holds, closes or has closed.
+    /// Returns all principals that an attempt of this run holds, closes or has closed.
     pub fn touched_by_run(&self, run: &str) -> Principals {
         let mut all = self.held_by_run(run);
         for (_, closing) in self.closing.iter().filter(|(a, _)| a.run == run) {
@@ -362,99 +96,7 @@ impl Record {
         all
     }
 
-    /// Whether what an attempt closes is as this process announced it: another that joined has more to take away, and buries it all.
-    pub fn is_closed_by(&self, attempt: &Attempt, by: &str) -> bool {
-        self.closing
-            .get(attempt)
-            .is_some_and(|closing| closing.by == by)
-    }
-
-    /// Buries what an attempt has taken away.
-    #[must_use]
-    pub fn bury(&self, attempt: &Attempt, now: i64) -> Self {
-        let mut new = self.next();
-        let Some(closing) = new.closing.remove(attempt) else {
-            return new;
-        };
-        let earlier = new.closed.remove(attempt);
-        let mut closed = Closed {
-            principals: closing.principals,
-            opened: closing.opened,
-            at: now,
-            contested: closing.contested,
-        };
-        if let Some(earlier) = earlier {
-            closed.principals.extend(&earlier.principals);
-            closed.opened = closed.opened.min(earlier.opened);
-            closed.contested |= earlier.contested;
-        }
-        new.closed.insert(attempt.clone(), closed);
-        new
-    }
-
-    /// Announces the verification of what an attempt has closed (rule 5); `None` before its time.
-    pub fn verify(&self, attempt: &Attempt, by: &str, now: i64) -> Option<Self> {
-        let closed = self.closed.get(attempt)?;
-        if now < closed.at.saturating_add(VERIFIED_AFTER) || self.closing.contains_key(attempt) {
-            return None;
-        }
-        let mut new = self.next();
-        new.closed.remove(attempt);
-        let closing = Closing {
-            principals: closed.principals.clone(),
-            opened: closed.opened,
-            latest: closed.opened,
-            since: now,
-            by: by.to_owned(),
-            contested: closed.contested,
-        };
-        new.closing.insert(attempt.clone(), closing);
-        Some(new)
-    }
-
-    /// Drops what an attempt has closed, now that it is verified.
-    #[must_use]
-    pub fn forget(&self, attempt: &Attempt) -> Self {
-        let mut new = self.next();
-        new.closing.remove(attempt);
-        let named = |who: &str| new.is_in_use(who) || new.was_closed(who);
-        let (before, unclear) = (new.before.filter(named), new.unclear.filter(named));
-        (new.before, new.unclear) = (before, unclear);
-        new
-    }
-
-    /// Holds the resource for nobody, so that it leads to an attempt that has copies in the source account; `None` if it does already, or
-    /// is over.
-    pub fn hold_nothing(&self, attempt: &Attempt, now: i64) -> Option<Self> {
-        let known = self.holders.contains_key(attempt)
-            || self.closing.contains_key(attempt)
-            || self.closed.contains_key(attempt);
-        if known {
-            return None;
-        }
-        let mut new = self.next();
-        let holding = Holding {
-            kind: Kind::Copy,
-            principals: Principals::default(),
-            since: now,
-            latest: now,
-        };
-        new.holders.insert(attempt.clone(), holding);
-        Some(new)
-    }
-
-    /// Turns what an attempt holds for a copy into what it keeps for ever (`RevokeAfterCopy: false`).
-    pub fn keep(&self, attempt: &Attempt) -> Option<Self> {
-        let holding = self.holders.get(attempt)?;
-        if holding.kind == Kind::Kept {
-            return None;
-        }
-        let mut new = self.next();
-        new.holders.get_mut(attempt)?.kind = Kind::Kept;
-        Some(new)
-    }
-
-    /// Everything that the attempts of one run hold.
+    /// Returns all principals that the attempts of one run hold.
     pub fn held_by_run(&self, run: &str) -> Principals {
         let mut held = Principals::default();
         for (_, holding) in self.holders.iter().filter(|(a, _)| a.run == run) {
@@ -463,7 +105,8 @@ impl Record {
         held
     }
 
-    /// The attempts of one run that hold or close it; with `closed`, also those that have closed it.
+    /// Returns the attempts of one run that hold or close the resource; with `closed`, also the
+    /// attempts that have closed it.
     pub fn attempts_of(&self, run: &str, closed: bool) -> Vec<Attempt> {
         let ended = self.closed.keys().filter(|_| closed);
         let all = self.holders.keys().chain(self.closing.keys()).chain(ended);
@@ -473,14 +116,7 @@ impl Record {
         of_run
     }
 
-    /// Closings that their process left half-way.
-    pub fn half_closed(&self, now: i64) -> Vec<Attempt> {
-        let old = |closing: &Closing| now >= closing.since.saturating_add(LONGEST_LIFE);
-        let half = self.closing.iter().filter(|(_, closing)| old(closing));
-        half.map(|(attempt, _)| attempt.clone()).collect()
-    }
-
-    /// The record with its next revision.
+    /// Returns the record with its next revision.
     #[must_use]
     pub fn next(&self) -> Self {
         let mut new = self.clone();
@@ -493,55 +129,7 @@ impl Record {
             || self.closing.values().any(|c| c.principals.contains(who))
     }
 
-    /// Whether a permission from before any run is there no more: this run gives it anew, so it is taken away with the last. A minute
-    /// after it was read as permitted, no read can be older than that one.
-    fn was_taken_away(&self, who: &str, permitted: &Principals, now: i64) -> bool {
-        let mut holders = self.holders.values().filter(|h| h.principals.contains(who));
-        let long_ago = |holding: &Holding| now.saturating_sub(holding.since) > FRESH;
-        self.is_in_use(who)
-            && self.before.contains(who)
-            && !permitted.contains(who)
-            && holders.all(long_ago)
-    }
-
     fn was_closed(&self, who: &str) -> bool {
         self.closed.values().any(|c| c.principals.contains(who))
-    }
-
-    fn is_over(&self, attempt: &Attempt, kind: Kind, wanted: &Principals) -> bool {
-        let closing = self.closing.get(attempt).map(|c| &c.principals);
-        let closed = self.closed.get(attempt).map(|c| &c.principals);
-        let mut ended = closing.into_iter().chain(closed);
-        match kind {
-            Kind::Copy | Kind::Kept => ended.next().is_some(),
-            Kind::Share => ended.any(|gone| !gone.is_disjoint(wanted)),
-        }
-    }
-
-    /// Another attempt that must end its closing of one of these first.
-    fn waits_for(&self, attempt: &Attempt, wanted: &Principals, now: i64) -> Option<Opening> {
-        let closing = self
-            .closing
-            .iter()
-            .find(|(a, closing)| *a != attempt && !closing.principals.is_disjoint(wanted));
-        if let Some((other, closing)) = closing {
-            let dead = closing.since.saturating_add(LONGEST_LIFE);
-            return Some(if now >= dead {
-                Opening::Finish(other.clone())
-            } else {
-                Opening::Wait {
-                    until: dead,
-                    attempt: other.clone(),
-                }
-            });
-        }
-        let contested = self.closed.iter().find(|(a, closed)| {
-            let alive = now < closed.at.saturating_add(LONGEST_LIFE);
-            *a != attempt && closed.contested && alive && !closed.principals.is_disjoint(wanted)
-        });
-        contested.map(|(other, closed)| Opening::Wait {
-            until: closed.at.saturating_add(LONGEST_LIFE),
-            attempt: other.clone(),
-        })
     }
 }

@@ -1,20 +1,23 @@
-//! The rules, played: every interleaving of three processes of two attempts, one death at any point, a person, and the sweeper.
+//! Plays the rules in every interleaving of three processes of two attempts, one death at any
+//! point, a person, and the sweeper.
 //!
-//! The decisions are those of [`Record`]; what is modelled here is only what happens between them. One principal on one resource.
-//! Checked:
+//! The decisions are those of [`Record`]; the model covers only what happens between them, for one
+//! principal on one resource. Two promises are checked:
 //!
-//! - **closed**: when nothing can happen any more, the principal is permitted if and only if a person let it in. Where a person did so
-//!   while a run was at it, either is right.
+//! - **closed**: when nothing can happen any more, the principal is permitted if and only if a
+//!   person added the permission. Either is right if the person did so while a run was at work.
 //! - **usable**: while a live attempt that holds the resource copies, the principal is permitted.
 //!
-//! Each rule taken out breaks a promise, so the check can fail. A record is not deleted here: in life that takes a quarter of an hour in
-//! which nobody touches it, and no process keeps what it read for so long.
+//! Each rule taken out breaks a promise, so the checks can fail. The model deletes no record.
+//! Deleting takes a quarter of an hour without any change, and no process keeps what it read for so
+//! long.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::{Attempt, Close, Kind, LONGEST_LIFE, Opening, Principals, Record, VERIFIED_AFTER};
 
 mod entries;
+mod steps;
 
 /// A rule that is taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +32,7 @@ enum Broken {
     ContestedUnmarked,
 }
 
-/// Where a process is. `Closing` and `Close` know whether they close again what was closed.
+/// The step of a process. In `Closing` and `Close` the flag says whether the process closes again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum At {
     Read,
@@ -47,13 +50,13 @@ enum At {
     Dead,
 }
 
-/// A record, by its number.
+/// The number of a record.
 type Id = u32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Process {
     at: At,
-    /// The record as it was read, or written.
+    /// The record that the process read or wrote last.
     seen: Id,
     permitted: bool,
 }
@@ -62,9 +65,9 @@ struct Process {
 struct World {
     record: Id,
     permitted: bool,
-    /// A person let it in.
+    /// Whether a person added the permission.
     hand: bool,
-    /// While a run was at it.
+    /// Whether the person did so while a run was at work.
     met: bool,
     deaths: u8,
     processes: [Process; 3],
@@ -73,7 +76,7 @@ struct World {
 /// The attempts of the three processes.
 const ATTEMPTS: [u32; 3] = [1, 1, 2];
 
-/// Every record met, and what was decided about it.
+/// Every record that was met, with the decisions about it.
 struct Model {
     broken: Option<Broken>,
     records: Vec<Record>,
@@ -144,7 +147,8 @@ impl Model {
         &self.records[id as usize]
     }
 
-    /// What an attempt may do that read this record and this permission. `late`: the processes of whoever it might wait for are dead.
+    /// Returns the decision for an attempt that read this record and this permission. `late` means
+    /// that the processes it might wait for are dead.
     fn open(&mut self, id: Id, of: u32, permitted: bool, late: bool) -> Decided {
         if let Some(decided) = self.opened.get(&(id, of, permitted, late)) {
             return *decided;
@@ -170,7 +174,7 @@ impl Model {
             Opening::Hold(held) => {
                 let mut new = *held;
                 (new.closing, new.closed) = (record.closing, record.closed);
-                // Times say nothing here but how long ago, which `late` says.
+                // The model has no clock: only `late` says how long ago a hold was.
                 let holding = new.holders.get_mut(&attempt(of)).expect("it holds");
                 (holding.since, holding.latest) = (0, 0);
                 Decided::Hold(self.id(new))
@@ -199,7 +203,7 @@ impl Model {
         new
     }
 
-    /// Whoever joined a closing buries it.
+    /// Buries a closing; each process that joined does so.
     fn bury(&mut self, id: Id, of: u32, by: usize) -> Id {
         if !self
             .record(id)
@@ -220,120 +224,7 @@ impl Model {
         !self.record(id).to_take_away(&attempt(of)).is_empty()
     }
 
-    /// All worlds after one step of a process.
-    fn step(&mut self, world: World, i: usize) -> Vec<World> {
-        let (process, of) = (world.processes[i], ATTEMPTS[i]);
-        let to = |at: At| {
-            let mut new = world;
-            new.processes[i].at = at;
-            new
-        };
-        let is_current = world.record == process.seen;
-        let next = match process.at {
-            At::Read => {
-                let mut new = to(At::Look);
-                new.processes[i].seen = world.record;
-                new
-            }
-            At::Look => {
-                let mut new = to(At::Hold);
-                new.processes[i].permitted = world.permitted;
-                new
-            }
-            At::Hold if !is_current => to(At::Read),
-            At::Hold => return self.hold(world, i),
-            At::Open => World {
-                permitted: true,
-                ..to(At::Check)
-            },
-            At::Check => {
-                let holds = self.record(world.record).holds(&attempt(of), &everybody());
-                if holds {
-                    to(At::Copy)
-                } else if self.broken == Some(Broken::TakeBackUnannounced) {
-                    let mut new = to(At::TakeBack);
-                    new.processes[i].seen = world.record;
-                    new
-                } else {
-                    to(At::Closing(true))
-                }
-            }
-            At::TakeBack => {
-                let seen = self.record(process.seen);
-                let keep = !seen.holders.is_empty() || !seen.before.is_empty();
-                World {
-                    permitted: world.permitted && keep,
-                    ..to(At::End)
-                }
-            }
-            At::Copy => to(At::Closing(false)),
-            At::Closing(again) => {
-                let mut new = to(At::Close(again));
-                new.processes[i].seen = world.record;
-                new
-            }
-            At::Close(again) if !is_current => to(At::Closing(again)),
-            At::Close(again) => match self.announce(world.record, of, i, again) {
-                None => to(At::End),
-                Some(announced) => {
-                    let mut new = to(At::Remove);
-                    new.processes[i].seen = announced;
-                    if self.broken != Some(Broken::CloseThenRecord) {
-                        new.record = announced;
-                    }
-                    new
-                }
-            },
-            At::Remove => {
-                let takes = self.takes_away(process.seen, of);
-                World {
-                    permitted: world.permitted && !takes,
-                    ..to(At::Bury)
-                }
-            }
-            At::Bury => {
-                let record = if self.broken == Some(Broken::CloseThenRecord) {
-                    let announced = self.announce(world.record, of, i, false);
-                    announced.unwrap_or(world.record)
-                } else {
-                    world.record
-                };
-                World {
-                    record: self.bury(record, of, i),
-                    ..to(At::End)
-                }
-            }
-            At::End | At::Dead => return Vec::new(),
-        };
-        vec![next]
-    }
-
-    fn hold(&mut self, world: World, i: usize) -> Vec<World> {
-        let (process, of) = (world.processes[i], ATTEMPTS[i]);
-        let to = |at: At| {
-            let mut new = world;
-            new.processes[i].at = at;
-            new
-        };
-        let other = if of == 1 { 2 } else { 1 };
-        let late = !lives(&world, other);
-        match self.open(process.seen, of, process.permitted, late) {
-            Decided::Hold(record) => vec![World {
-                record,
-                ..to(At::Open)
-            }],
-            Decided::Held => vec![to(At::Open)],
-            Decided::Wait => vec![to(At::Read)],
-            Decided::Over => vec![to(At::End)],
-            Decided::Finish(dead) => {
-                let mut new = self.swept(world, dead);
-                new.processes[i].at = At::Read;
-                vec![new]
-            }
-        }
-    }
-
-    /// The sweeper closes what a dead attempt holds or was closing.
+    /// Lets the sweeper close what a dead attempt holds or was closing.
     fn swept(&mut self, world: World, of: u32) -> World {
         let Some(announced) = self.announce(world.record, of, 9, false) else {
             return world;
@@ -395,7 +286,8 @@ impl Model {
         all
     }
 
-    /// Plays everything; returns how many worlds there are, or the way to one in which a promise is broken.
+    /// Plays everything. Returns the number of worlds, or the path to a world with a broken
+    /// promise.
     fn play(&mut self) -> Result<usize, Vec<World>> {
         let process = Process {
             at: At::Read,
@@ -447,7 +339,7 @@ fn lives(world: &World, of: u32) -> bool {
     processes.any(|(process, a)| a == of && !matches!(process.at, At::End | At::Dead))
 }
 
-/// A person lets the principal in, once.
+/// Lets a person add the permission, once.
 fn lets_in(model: &Model, world: World) -> Option<World> {
     if world.hand {
         return None;
@@ -464,7 +356,7 @@ fn lets_in(model: &Model, world: World) -> Option<World> {
 }
 
 #[test]
-fn in_every_interleaving_the_source_ends_closed_and_copies_can_read_it() {
+fn every_interleaving_ends_closed_and_keeps_copies_readable() {
     match Model::new(None).play() {
         Ok(worlds) => {
             println!("{worlds} worlds, both promises hold");

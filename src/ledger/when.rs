@@ -1,11 +1,12 @@
-//! Times in the ledger's objects: RFC 3339, for a person at 3 a.m.; Unix seconds in the code.
+//! Times in the ledger's objects: RFC 3339, so that a person can read them; Unix seconds in the
+//! code.
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// The time as RFC 3339; out of its range, the number itself.
+/// Returns the time as RFC 3339; outside of that format's range, the number itself.
 pub fn readable(seconds: i64) -> String {
     DateTime::from_secs(seconds)
         .fmt(Format::DateTime)

@@ -1,4 +1,4 @@
-//! What a request cannot be, now that its source is known.
+//! Refusals of requests whose source is known.
 
 use crate::error::Error;
 use crate::kms;
@@ -6,7 +6,7 @@ use crate::request::{KeyAccess, Request, source_among_targets};
 use crate::source::Source;
 use crate::state::{BYTES_IN_ALL, BYTES_PER_TARGET, State};
 
-/// Refuses what only the image can tell to be wrong.
+/// Refuses what only the image can prove to be wrong.
 pub(super) fn check_words(request: &Request, source: &Source) -> Result<(), Error> {
     if let Some(target) = request
         .targets
@@ -34,7 +34,7 @@ pub(super) fn check_words(request: &Request, source: &Source) -> Result<(), Erro
     Ok(())
 }
 
-/// Refuses to edit the policies of keys that only another account can edit.
+/// Refuses to edit the policies of keys of another account, which alone can edit them.
 pub fn check_keys(request: &Request, source: &Source) -> Result<(), Error> {
     let owner = |key: &String| kms::owner(key).map(str::to_owned);
     let keys = source.keys();
@@ -45,15 +45,16 @@ pub fn check_keys(request: &Request, source: &Source) -> Result<(), Error> {
         Some((key, owner)) if edits => Err(Error::invalid(
             "KeyAccess",
             format!(
-                "is Policy, but only account {owner} can edit the policy of {key}: ask it to let the targets use the key, and say None; or to let \
-                 the function's role make grants on it, and say Grant"
+                "is Policy, but only account {owner} can edit the policy of {key}: ask it to let \
+                 the targets use the key, and say None; or to let the function's role make grants \
+                 on it, and say Grant"
             ),
         )),
         _ => Ok(()),
     }
 }
 
-/// A request whose state could outgrow what it promises is refused now rather than in the middle of a run.
+/// Refuses a request whose state could outgrow its limit: now, rather than in the middle of a run.
 pub(super) fn check_size(state: &State) -> Result<(), Error> {
     let (size, limit) = (
         state.largest_size(),

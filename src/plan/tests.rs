@@ -8,7 +8,8 @@ use crate::request::Defaults;
 use crate::source::tests::example;
 
 fn request(extra: &serde_json::Value) -> Request {
-    let mut value = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]});
+    let mut value = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718",
+        "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]});
     value
         .as_object_mut()
         .unwrap()
@@ -28,14 +29,17 @@ fn the_plan_reads_as_a_dry_run() {
     let state = distribute(&request(&json!({})), &example(), "0123456789abcdef", 0).unwrap();
     assert_eq!(
         Plan(&state).to_string(),
-        "Copy ami-0a1b2c3d4e5f60718 (2 snapshots) from 111111111111 us-west-2\n  to 222222222222 us-west-2 as AmiCopyRole under alias/amis\n\
+        "Copy ami-0a1b2c3d4e5f60718 (2 snapshots) from 111111111111 us-west-2\n  to 222222222222 \
+         us-west-2 as AmiCopyRole under alias/amis\n\
          Meanwhile shared: 2 snapshots and 1 grants for each account in need; revoked afterwards"
     );
-    let roles = json!({"ServiceLinkedRoles": ["spot.amazonaws.com", "autoscaling.amazonaws.com_x"], "CreateServiceLinkedRoles": true});
+    let roles = json!({"ServiceLinkedRoles": ["spot.amazonaws.com", "autoscaling.amazonaws.com_x"],
+        "CreateServiceLinkedRoles": true});
     let state = distribute(&request(&roles), &example(), "0123456789abcdef", 0).unwrap();
     assert!(
         Plan(&state).to_string().ends_with(
-            "\nTo launch by it: AWSServiceRoleForEC2Spot, AWSServiceRoleForAutoScaling_x, made where they do not exist"
+            "\nTo launch by it: AWSServiceRoleForEC2Spot, AWSServiceRoleForAutoScaling_x, made \
+             where they do not exist"
         ),
         "{}",
         Plan(&state)
@@ -65,7 +69,7 @@ fn the_source_account_and_a_foreign_hint_are_refused() {
 }
 
 #[test]
-fn tags_that_would_burst_the_state_are_refused_by_name() {
+fn tags_too_long_for_a_state_are_refused_by_name() {
     let tags: BTreeMap<String, String> = (0..40)
         .map(|n| (format!("tag-{n}"), "v".repeat(256)))
         .collect();
@@ -84,7 +88,7 @@ fn tags_that_would_burst_the_state_are_refused_by_name() {
 }
 
 #[test]
-fn withdrawing_does_not_need_the_image() {
+fn a_withdrawal_is_planned_without_the_image() {
     let source = SourceRef {
         image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap(),
         region: Region::parse("us-west-2").unwrap(),

@@ -1,4 +1,4 @@
-//! What a run would do, in words.
+//! The plan of a run, in words.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::request::KeyAccess;
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{Order, Share, State, TargetPhase};
 
-/// The dry run.
+/// The plan that a dry run shows.
 #[derive(Debug)]
 pub struct Plan<'a>(pub &'a State);
 

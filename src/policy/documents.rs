@@ -1,8 +1,9 @@
-//! What a request asks its roles and keys for, and nothing beside it: the least privilege for exactly this image, these targets and this
-//! mode. Pure.
+//! The policies that a request needs for its roles and keys: the least privilege for exactly this
+//! image, these targets and this mode. Pure.
 //!
-//! The policies of keys speak to the account of the role and name the role in their condition. So a key can be made before its role and
-//! serves it when it is made anew; and the role's own policy must allow the use as well, as it must for the key of another account.
+//! Key policies name the account of a role as the principal, and the role in a condition. So a key
+//! can be made before its role, and serves a role that is created anew. The role's own policy must
+//! allow the use as well, as it must for the key of another account.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use crate::request::{Audience, KeyAccess};
 use crate::source::Source;
 use crate::state::{State, TargetState};
 
+mod caller;
 mod copy_role;
 mod function;
 mod source_key;
@@ -22,76 +24,24 @@ mod staging;
 mod target_key;
 mod template;
 
+pub use caller::Caller;
 pub use template::template;
 
-/// Principals named one by one; more are named by a pattern.
+/// The number of principals that a policy names one by one; more are named by a pattern.
 const MOST_NAMED: usize = 30;
 
-/// Who the function is, as STS tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    pub account: AccountId,
-    /// The name of its role; `None` if it is none.
-    pub role: Option<String>,
-    /// What `aws:PrincipalArn` may be. STS leaves the path of a role out; its name is unique in the account whatever its path.
-    pub principals: Vec<String>,
-    /// The ARN of the function, unqualified; `None` if it runs elsewhere than in Lambda.
-    pub function: Option<String>,
-    /// The bucket that holds the function's ledger.
-    pub bucket: Option<String>,
-}
-
-impl Caller {
-    /// Reads the ARN that GetCallerIdentity tells.
-    pub fn read(account: AccountId, arn: &str) -> Self {
-        let partition = Arn::parse(arn).map_or("aws", |arn| arn.partition);
-        let assumed = arn
-            .split_once(":assumed-role/")
-            .and_then(|(_, rest)| rest.split('/').next());
-        let named = arn
-            .split_once(":role/")
-            .and_then(|(_, rest)| rest.rsplit('/').next());
-        let role = assumed.or(named).map(str::to_owned);
-        let principals = match (&role, assumed) {
-            (Some(role), Some(_)) => vec![
-                format!("arn:{partition}:iam::{account}:role/{role}"),
-                format!("arn:{partition}:iam::{account}:role/*/{role}"),
-            ],
-            _ => vec![arn.to_owned()],
-        };
-        Self {
-            account,
-            role,
-            principals,
-            function: None,
-            bucket: None,
-        }
-    }
-
-    #[must_use]
-    pub fn with_ledger(mut self, bucket: Option<&str>) -> Self {
-        self.bucket = bucket.map(str::to_owned);
-        self
-    }
-
-    /// Adds the function, by the ARN that it was invoked by, which may end in a version or an
-    /// alias.
-    #[must_use]
-    pub fn in_function(mut self, invoked_arn: &str) -> Self {
-        let parts: Vec<&str> = invoked_arn.split(':').take(7).collect();
-        let is_function = parts.get(2) == Some(&"lambda") && parts.len() == 7;
-        self.function = is_function.then(|| parts.join(":"));
-        self
-    }
-}
-
-/// Whose policy a document is.
+/// The role or key that a document is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
+    /// The policy of the function's role.
     FunctionRole,
+    /// The policy of the copy role in a target account.
     CopyRole,
+    /// The trust policy of the copy role.
     Trust,
+    /// The policy of a source key.
     SourceKey,
+    /// The policy of a target key.
     TargetKey,
 }
 
@@ -107,23 +57,28 @@ impl Purpose {
     }
 }
 
+/// One policy, with the reason for each of its actions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
+    /// The role or key that the document is for.
     pub purpose: Purpose,
+    /// The account of the role or key.
     pub account: AccountId,
-    /// Of a key.
+    /// The Region of a key; `None` for a role.
     pub region: Option<String>,
-    /// The role's ARN; the key's ARN, ID or alias.
+    /// The ARN of a role; the ARN, ID or alias of a key.
     pub resource: String,
+    /// The statements of the policy.
     pub statements: Vec<Statement>,
 }
 
 impl Document {
-    /// The policy itself.
+    /// Returns the policy document.
     pub fn policy(&self) -> Value {
         policy(&self.statements)
     }
 
+    /// Returns the document as JSON, with the reasons of its actions.
     pub fn to_json(&self) -> Value {
         let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (action, why) in self.statements.iter().flat_map(|s| &s.actions) {
@@ -155,7 +110,8 @@ fn policy(statements: &[Statement]) -> Value {
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
-/// All documents of a planned request. Those of a key list what this request needs in its policy; whatever else it says stays.
+/// Returns all documents of a planned request. The document of a key lists only the needs of this
+/// request; other statements of the key's policy stay.
 pub fn documents(
     state: &State,
     source: &Source,
@@ -179,17 +135,17 @@ pub fn documents(
     all
 }
 
-/// What the documents are made of.
+/// The facts that the documents are made of.
 struct Run<'a> {
-    /// With the keys that are opened in the place of those that cannot be.
+    /// The state, with the opened keys in the place of source keys that cannot be shared.
     state: &'a State,
     source: &'a Source,
-    /// Whose accounts are looked up.
+    /// The audience whose accounts are looked up.
     audience: Option<&'a Audience>,
     caller: &'a Caller,
 }
 
-/// One role, with the targets it serves.
+/// One copy role, with the targets it serves.
 struct CopyRole<'a> {
     account: &'a AccountId,
     name: &'a RoleName,
@@ -213,7 +169,7 @@ impl Run<'_> {
         self.state.order.key_access == KeyAccess::Grant && !self.state.source.keys.is_empty()
     }
 
-    /// The key under which what cannot be shared is copied in the source account first.
+    /// Returns the key of the staged copies.
     fn staging_key(&self) -> Option<&KeyRef> {
         let key = self.state.order.reencrypt_key.as_ref();
         key.filter(|_| self.state.needs_staging())
@@ -224,7 +180,7 @@ impl Run<'_> {
         mode.is_some_and(|mode| mode.starts_with("uefi"))
     }
 
-    /// The roles that are assumed: to copy, or to let service-linked roles launch.
+    /// Returns the copy roles that are assumed: to copy, or to let service-linked roles launch.
     fn copy_roles(&self) -> Vec<CopyRole<'_>> {
         if self.is_share() && !self.has_roles() {
             return Vec::new();
@@ -244,7 +200,7 @@ impl Run<'_> {
         roles.into_values().collect()
     }
 
-    /// Accounts as principals.
+    /// Returns the target accounts, as principals.
     fn accounts(&self) -> BTreeSet<String> {
         let targets = self.state.targets.iter();
         targets.map(|t| self.root(&t.account_id)).collect()
@@ -254,7 +210,7 @@ impl Run<'_> {
         format!("arn:{}:iam::{account}:root", self.partition())
     }
 
-    /// The service-linked roles of these accounts.
+    /// Returns the ARNs of the service-linked roles of these accounts.
     fn linked_roles<'a>(&self, accounts: impl IntoIterator<Item = &'a AccountId>) -> Vec<String> {
         let accounts: BTreeSet<&AccountId> = accounts.into_iter().collect();
         let roles = &self.state.order.service_linked_roles;
@@ -272,7 +228,7 @@ impl CopyRole<'_> {
         self.name.arn(partition, self.account)
     }
 
-    /// What may be asked of whoever assumes it; none if some target has none.
+    /// Returns the external IDs that the trust policy may demand; none if a target has none.
     fn external_ids(&self) -> BTreeSet<&str> {
         let ids: Option<BTreeSet<&str>> = self
             .targets
@@ -287,7 +243,7 @@ impl CopyRole<'_> {
     }
 }
 
-/// Few by name; many, who differ by their account, by a pattern.
+/// Returns few ARNs as they are, and a pattern for many, which differ by their account.
 fn named(arns: BTreeSet<String>) -> Vec<String> {
     if arns.len() <= MOST_NAMED {
         return arns.into_iter().collect();
@@ -298,7 +254,7 @@ fn named(arns: BTreeSet<String>) -> Vec<String> {
     patterns.into_iter().collect()
 }
 
-/// `kms:ViaService` for EC2 in these Regions.
+/// Returns the condition `kms:ViaService` for EC2 in these Regions.
 fn by_ec2<'a>(regions: impl IntoIterator<Item = &'a str>) -> Value {
     let services: BTreeSet<String> = regions.into_iter().map(via_ec2).collect();
     json!({"StringEquals": {"kms:ViaService": services}})
@@ -308,8 +264,8 @@ fn region_of(key: &str) -> &str {
     KeyArn::parse(key).map_or("", |arn| arn.region)
 }
 
-/// What EC2 does with a key for the principal that copies or launches: the same with the key that
-/// is read and the key that is written under (EBS user guide, permissions for encryption).
+/// The actions of EC2 on a key for the principal that copies or launches. They are the same for the
+/// key that is read and the key that is written under (EBS user guide, permissions for encryption).
 const USE_BY_EC2: [Action; 4] = [
     (kms::DECRYPT, "EBS reads the snapshots' data keys"),
     (
@@ -328,7 +284,7 @@ const GRANT_BY_EC2: Action = (
 );
 
 /// Returns the statements that let EC2 use a key for the principal, and create grants for AWS
-/// resources only. They are two because no other action than CreateGrant carries
+/// resources only. They are two because only CreateGrant requests carry
 /// `kms:GrantIsForAWSResource`.
 fn through_ec2(sids: [&'static str; 2], uses: &[Action], condition: Value) -> [Statement; 2] {
     let mut for_resources = condition.clone();
@@ -339,7 +295,7 @@ fn through_ec2(sids: [&'static str; 2], uses: &[Action], condition: Value) -> [S
     ]
 }
 
-/// Limits CreateGrant to grants that allow these actions only, to these grantees.
+/// Returns the condition that a grant allows these actions only, to these grantees.
 fn only_grants(actions: &[&str], grantees: BTreeSet<String>) -> Value {
     let operations: Vec<&str> = actions
         .iter()
@@ -351,7 +307,7 @@ fn only_grants(actions: &[&str], grantees: BTreeSet<String>) -> Value {
     })
 }
 
-/// Adds what names the role to a condition.
+/// Adds the names of the roles to a condition.
 fn by_role(mut condition: Value, roles: &[String]) -> Value {
     if !condition.is_object() {
         condition = json!({});

@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-/// An action, and what for.
+/// An action, with its reason.
 pub type Action = (&'static str, &'static str);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     pub sid: &'static str,
-    /// Forbids instead of allowing.
+    /// Whether the statement denies instead of allowing.
     pub deny: bool,
     pub actions: Vec<Action>,
     pub resources: Vec<String>,
-    /// `Null` if there is none.
+    /// The condition; `Null` if there is none.
     pub condition: Value,
-    /// Whom a policy of a key or a trust policy speaks of; none in an identity policy.
+    /// The principals of a key policy or a trust policy; none in an identity policy.
     pub principals: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ impl Statement {
         self
     }
 
-    /// For these, written by their ARNs.
+    /// Adds principals by their ARNs.
     pub fn to(mut self, principals: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.principals = principals.into_iter().map(Into::into).collect();
         self

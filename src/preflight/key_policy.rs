@@ -1,9 +1,12 @@
-//! Whether a key policy can let somebody do something at all. No evaluator: conditions are not weighed, so what may be allowed under
-//! one counts as possible. It says no only where IAM would say no whatever else is true.
+//! Whether a key policy can allow a principal an action at all.
+//!
+//! This is no evaluator: an action that is allowed under some condition counts as possible. The
+//! answer is no only if IAM would deny the action whatever else is true.
 
 use serde_json::Value;
 
-/// The actions that no statement allows to any of these principals, or that one denies them without a condition.
+/// Returns the actions that no statement allows to any of these principals, or that one denies them
+/// without a condition.
 pub fn impossible<'a>(policy: &Value, principals: &[String], actions: &[&'a str]) -> Vec<&'a str> {
     let statements: Vec<&Value> = match &policy["Statement"] {
         Value::Array(list) => list.iter().collect(),
@@ -20,7 +23,8 @@ pub fn impossible<'a>(policy: &Value, principals: &[String], actions: &[&'a str]
     let possible = |action: &str| {
         let allowed = statements.iter().any(|s| {
             let not = |key: &str| !s[key].is_null();
-            // What is said by exclusion may mean anybody and anything.
+            // A statement with NotPrincipal, NotAction or NotResource may cover every principal and
+            // action.
             s["Effect"] == "Allow" && (about(s, action) || not("NotPrincipal") || not("NotAction"))
         });
         let denied = statements
@@ -54,7 +58,8 @@ fn names(principal: &Value, wanted: &[String]) -> bool {
         .any(|name| *name == "*" || wanted.iter().any(|w| w == name))
 }
 
-/// `kms:ReEncrypt*` has one kind of wildcard at its end as a rule, but may have them anywhere.
+/// Returns whether one of `actions` covers `wanted`. Most wildcards stand at the end, as in
+/// `kms:ReEncrypt*`, but they may stand anywhere.
 fn matches(actions: &Value, wanted: &str) -> bool {
     texts(actions)
         .iter()
@@ -89,8 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_statement_allows_is_impossible() {
-        let allow = |principal: Value, action: Value| json!({"Statement": [{"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}]});
+    fn an_action_without_an_allow_is_impossible() {
+        let allow = |principal: Value, action: Value| {
+            json!({"Statement": [{"Effect": "Allow", "Principal": principal,
+                "Action": action, "Resource": "*"}]})
+        };
         let root = json!({"AWS": "arn:aws:iam::222222222222:root"});
         for (policy, wanted) in [
             (allow(root.clone(), json!("kms:*")), vec![]),
@@ -128,11 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_denial_counts_and_one_with_a_condition_may_not() {
+    fn an_unconditional_deny_is_impossible_and_a_conditional_is_not() {
         let with = |condition: Value| {
             json!({"Statement": [
                 {"Effect": "Allow", "Principal": "*", "Action": "kms:*"},
-                {"Effect": "Deny", "Principal": "*", "Action": "kms:CreateGrant", "Condition": condition}]})
+                {"Effect": "Deny", "Principal": "*", "Action": "kms:CreateGrant",
+                "Condition": condition}]})
         };
         assert_eq!(
             impossible(&with(Value::Null), &who(), &ACTIONS),
@@ -143,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_anywhere() {
+    fn a_wildcard_matches_anywhere_in_an_action() {
         for (pattern, text, good) in [
             ("kms:*", "kms:x", true),
             ("*", "kms:x", true),

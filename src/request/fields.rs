@@ -1,5 +1,7 @@
-//! Reading a request key by key. CloudFormation sends every scalar as a string and lists sometimes as comma-joined
-//! strings, so each reader takes both forms; whatever nobody asked for is refused by name at the end.
+//! Reads a request key by key.
+//!
+//! CloudFormation sends every scalar as a string, and some lists as comma-joined strings, so each
+//! reader accepts both forms. Keys that nobody read are refused by name at the end.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +11,8 @@ use crate::error::Error;
 
 use super::keys::{Key, accepted, knows};
 
-/// Keys of a custom resource that are not the request's: CloudFormation's own, and those that templates give another value to have the
-/// resource updated.
+/// Keys of a custom resource that do not belong to the request. CloudFormation adds some; templates
+/// change the others to have the resource updated.
 const OF_EVERY_RESOURCE: [&str; 5] = [
     "ServiceToken",
     "ServiceTimeout",
@@ -19,11 +21,12 @@ const OF_EVERY_RESOURCE: [&str; 5] = [
     "ForceUpdate",
 ];
 
-/// The keys of one JSON object that have not been read yet.
+/// The unread keys of one JSON object.
 pub struct Fields {
-    /// Where the object stands, for messages: empty for the request itself, `Targets[3].` for a target.
+    /// The path of the object for messages: empty for the request itself, `Targets[3].` for a
+    /// target.
     path: String,
-    /// The list that has every key of this object.
+    /// The list of all keys of this object.
     keys: &'static [Key],
     left: Map<String, Value>,
 }
@@ -44,7 +47,7 @@ impl Fields {
         format!("{}{name}", self.path)
     }
 
-    /// Whether something is said under this key.
+    /// Returns whether this key has a value.
     pub fn has(&self, name: &str) -> bool {
         debug_assert!(knows(self.keys, name), "{name} is not in `keys`");
         self.left.get(name).is_some_and(|value| !is_blank(value))
@@ -55,7 +58,7 @@ impl Fields {
         self.left.remove(name)
     }
 
-    /// The value under the first of `names` present. Two names for one thing must not disagree.
+    /// Takes the value under the first present name. Two names of one key must not disagree.
     fn take(&mut self, names: &[&str]) -> Result<Option<Value>, Error> {
         let mut found: Option<(&str, Value)> = None;
         for name in names {
@@ -92,7 +95,7 @@ impl Fields {
         }
     }
 
-    /// A text that `parse` checks.
+    /// Reads a text with `parse`.
     pub fn checked<T, E: std::fmt::Display>(
         &mut self,
         names: &[&str],
@@ -112,7 +115,7 @@ impl Fields {
         }
     }
 
-    /// One of the words in `words`.
+    /// Reads one of the `words`.
     pub fn choice<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, Error> {
         let Some(text) = self.text(&[name])? else {
             return Ok(None);
@@ -127,8 +130,10 @@ impl Fields {
         }
     }
 
-    /// A list of texts: a JSON array, or one comma-joined string, which may end in a comma. An empty list is refused: it is a mistake
-    /// far more often than a wish. A list of one empty text is what an empty `CommaDelimitedList` comes to, and is absent.
+    /// Reads a list of texts: a JSON array, or one comma-joined string, which may end in a comma.
+    ///
+    /// An empty list is refused, because it is more often a mistake than a wish. An empty
+    /// `CommaDelimitedList` arrives as a list of one empty text, and counts as absent.
     pub fn list(&mut self, name: &str) -> Result<Option<Vec<String>>, Error> {
         let Some(value) = self.remove(name).filter(|value| !is_blank(value)) else {
             return Ok(None);
@@ -176,7 +181,7 @@ impl Fields {
         Ok(Some(items))
     }
 
-    /// A list of objects, each as `Fields` of its own.
+    /// Reads a list of objects, each as `Fields` of its own.
     pub fn objects(
         &mut self,
         name: &str,
@@ -211,7 +216,7 @@ impl Fields {
         }
     }
 
-    /// A map from text to text.
+    /// Reads a map from text to text.
     pub fn map(&mut self, name: &str) -> Result<BTreeMap<String, String>, Error> {
         match self.remove(name).filter(|value| !is_blank(value)) {
             None => Ok(BTreeMap::new()),
@@ -236,7 +241,7 @@ impl Fields {
         }
     }
 
-    /// A map as AWS's resources take tags.
+    /// Reads a map in the form of AWS's tags.
     fn map_of_pairs(
         &self,
         name: &str,
@@ -262,7 +267,7 @@ impl Fields {
         Ok(map)
     }
 
-    /// Refuses what was not read.
+    /// Refuses the first key that was not read.
     pub fn finish(self) -> Result<(), Error> {
         match self.left.keys().next() {
             None => Ok(()),
@@ -277,7 +282,7 @@ impl Fields {
     }
 }
 
-/// The text of a string, a number or a boolean; what it is, if it is none of these.
+/// Returns the text of a string, a number or a boolean; otherwise the name of the value's type.
 fn scalar(value: Value) -> Result<String, &'static str> {
     match value {
         Value::String(text) => Ok(text),
@@ -287,7 +292,8 @@ fn scalar(value: Value) -> Result<String, &'static str> {
     }
 }
 
-/// CloudFormation has no way to leave a property out by parameter but to send it empty, or a list with one empty text.
+/// Returns whether a value counts as absent. A parameter of CloudFormation cannot omit a property:
+/// it sends an empty text, or a list of one empty text.
 fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -1,22 +1,31 @@
-//! Every key of a request: the one list from which refusals name the accepted keys and `make tables` writes
-//! docs/requests.md. A reader in `fields` that asks for a key without an entry here fails in every test.
+//! All keys of a request. Refusals name the accepted keys from this list, and `make tables` writes
+//! docs/requests.md from it. A reader in `fields` that asks for a key without an entry fails in
+//! every test.
 
 use super::Mode;
 
-/// One key, as a person who writes a request needs to know it.
+mod target;
+
+pub use target::TARGET_KEYS;
+
+/// One key, with the facts that the author of a request needs.
 #[derive(Debug)]
 pub struct Key {
+    /// The name of the key.
     pub name: &'static str,
-    /// Another name of the same key, kept from the source design.
+    /// Another name of the same key, kept from the former design.
     pub also: Option<&'static str>,
     /// The question under which the page lists the key.
     pub group: &'static str,
     /// The only mode that accepts the key; `None` if both do.
     pub mode: Option<Mode>,
+    /// The accepted form, in Markdown.
     pub form: &'static str,
+    /// The default, in Markdown.
     pub default: &'static str,
-    /// The text of a JSON object's members, with any other keys that this one needs beside it.
+    /// An example as the members of a JSON object, with the other keys that this key needs.
     pub example: &'static str,
+    /// The meaning, in Markdown.
     pub about: &'static str,
 }
 
@@ -27,8 +36,6 @@ const RESULT: &str = "What the copies are like";
 const ACCESS: &str = "How the targets reach the source";
 const LAUNCH: &str = "Who launches from the image";
 const TIME: &str = "When it ends, and what stays";
-/// The group of the keys of one target.
-const TARGET: &str = "One item of `Targets`";
 
 /// The keys of the request itself, in the order of the page.
 pub const KEYS: [Key; 27] = [
@@ -60,8 +67,9 @@ pub const KEYS: [Key; 27] = [
         form: "`Copy` or `Share`",
         default: "`Copy`; `Share` for `Custom::ShareAutomation` and `Custom::MultiAccountAmiShare`",
         example: r#""Mode": "Copy""#,
-        about: "`Copy` gives each target an AMI of its own under its own key. `Share` gives each target the right to launch \
-                from the source AMI, in its Region and under its key, until the share is taken back.",
+        about: "`Copy` gives each target an AMI of its own under its own key. `Share` gives each \
+            target the right to launch from the source AMI, in its Region and under its key, until \
+            the share is taken back.",
     },
     Key {
         name: "SourceSnapshotId",
@@ -71,7 +79,8 @@ pub const KEYS: [Key; 27] = [
         form: "a snapshot ID: `snap-` and 8 or 17 hexadecimal digits",
         default: "none",
         example: r#""SourceSnapshotId": "snap-0a1b2c3d4e5f60722""#,
-        about: "A hint that is checked: the snapshot must belong to the AMI. All snapshots of the AMI are copied in any case.",
+        about: "A hint that is checked: the snapshot must belong to the AMI. All snapshots of the \
+            AMI are copied in any case.",
     },
     Key {
         name: "Targets",
@@ -79,9 +88,11 @@ pub const KEYS: [Key; 27] = [
         group: WHOM,
         mode: None,
         form: "a list of objects, [below](#one-item-of-targets); at most 900 targets in all",
-        default: "none; one of `Targets`, `TargetAccountIds`, `OrganizationId` and `OrganizationalUnitIds` is required",
+        default: "none; one of `Targets`, `TargetAccountIds`, `OrganizationId` and \
+            `OrganizationalUnitIds` is required",
         example: r#""Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]"#,
-        about: "The targets one by one: each an account, with its own Region and key if need be. Each account and Region once.",
+        about: "The targets one by one: each an account, with its own Region and key if need be. \
+            Each account and Region once.",
     },
     Key {
         name: "TargetAccountIds",
@@ -91,7 +102,8 @@ pub const KEYS: [Key; 27] = [
         form: "a list of account IDs, 12 digits each",
         default: "none",
         example: r#""TargetAccountIds": ["222222222222", "333333333333"]"#,
-        about: "The targets as accounts only, each of them in every Region of `TargetRegions`. Instead of `Targets`.",
+        about: "The targets as accounts only, each of them in every Region of `TargetRegions`. \
+            Instead of `Targets`.",
     },
     Key {
         name: "TargetAccountId",
@@ -108,11 +120,15 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: WHOM,
         mode: Some(Mode::Copy),
-        form: "a list of keys in the order of `TargetAccountIds`, or of one key for all: IDs, ARNs or aliases",
+        form: "a list of keys in the order of `TargetAccountIds`, or of one key for all: IDs, ARNs \
+            or aliases",
         default: "the key `aws/ebs` of each target",
-        example: r#""TargetKmsKeyIds": ["alias/amis"], "TargetAccountIds": ["222222222222", "333333333333"]"#,
-        about: "The keys of the target accounts. An alias that each account has serves all. With an organization or units, \
-                exactly one item.",
+        example: concat!(
+            r#""TargetKmsKeyIds": ["alias/amis"], "#,
+            r#""TargetAccountIds": ["222222222222", "333333333333"]"#
+        ),
+        about: "The keys of the target accounts. An alias that each account has serves all. With \
+            an organization or units, exactly one item.",
     },
     Key {
         name: "TargetRegions",
@@ -121,8 +137,12 @@ pub const KEYS: [Key; 27] = [
         mode: Some(Mode::Copy),
         form: "a list of Region names",
         default: "the source's Region",
-        example: r#""TargetRegions": ["us-west-2", "us-east-1"], "TargetAccountIds": ["222222222222"]"#,
-        about: "The Regions of the accounts that `TargetAccountIds`, an organization or units name: each account in each Region.",
+        example: concat!(
+            r#""TargetRegions": ["us-west-2", "us-east-1"], "#,
+            r#""TargetAccountIds": ["222222222222"]"#
+        ),
+        about: "The Regions of the accounts that `TargetAccountIds`, an organization or units \
+            name: each account in each Region.",
     },
     Key {
         name: "OrganizationId",
@@ -132,8 +152,8 @@ pub const KEYS: [Key; 27] = [
         form: "an organization ID: `o-` and 10 to 32 lower-case letters or digits",
         default: "none",
         example: r#""OrganizationId": "o-abcdefghij""#,
-        about: "Every active account of the organization, without the source account. The management account is left out \
-                while it has no copy role.",
+        about: "Every active account of the organization, without the source account. The \
+            management account is left out while it has no copy role.",
     },
     Key {
         name: "OrganizationalUnitIds",
@@ -143,7 +163,8 @@ pub const KEYS: [Key; 27] = [
         form: "a list of IDs of organizational units (`ou-…`) or roots (`r-…`)",
         default: "none",
         example: r#""OrganizationalUnitIds": ["ou-abcd-12345678"]"#,
-        about: "Every active account in these units and in the units below them, as with `OrganizationId`.",
+        about: "Every active account in these units and in the units below them, as with \
+            `OrganizationId`.",
     },
     Key {
         name: "ExcludeAccountIds",
@@ -180,12 +201,12 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: RESULT,
         mode: Some(Mode::Copy),
-        form: "3 to 128 characters of `A-Za-z0-9()[] ./-'@_`, with the placeholders `{name}`, `{image}`, `{account}`, \
-               `{region}` and `{source_account}`",
+        form: "3 to 128 characters of `A-Za-z0-9()[] ./-'@_`, with the placeholders `{name}`, \
+            `{image}`, `{account}`, `{region}` and `{source_account}`",
         default: "`{name}-copied-from-{source_account}`",
         example: r#""Name": "{name}-{image}""#,
-        about: "The name of each copied AMI. An account and Region has each name once, so put `{image}` into it where images \
-                are rebuilt under the same name.",
+        about: "The name of each copied AMI. An account and Region has each name once, so put \
+            `{image}` into it where images are rebuilt under the same name.",
     },
     Key {
         name: "Tags",
@@ -195,8 +216,9 @@ pub const KEYS: [Key; 27] = [
         form: "a map of strings, or a list of `{\"Key\": …, \"Value\": …}`; at most 46 tags",
         default: "none",
         example: r#""Tags": {"team": "images"}"#,
-        about: "Tags for the copied snapshots and AMIs, beside the source's. Keys that begin with `aws:` or `amiferry:` are \
-                refused.",
+        about: "Tags for the copied snapshots and AMIs, beside the source's. Keys that begin with \
+                `aws:` or `amiferry:` are refused. An Update of a custom resource changes the tags \
+                of copies that stand; a direct call does not.",
     },
     Key {
         name: "CopyTags",
@@ -206,8 +228,9 @@ pub const KEYS: [Key; 27] = [
         form: "`true` or `false`",
         default: "`true`",
         example: r#""CopyTags": false"#,
-        about: "Whether copies get the source's tags. A resource has 50 tags at most; the target's `Notes` in the reply list \
-                the tags without room.",
+        about: "Whether copies get the source's tags. A resource has 50 tags at most; the target's \
+                `Notes` in the reply list the tags without room. An Update of a custom resource \
+                changes the tags of copies that stand; a direct call does not.",
     },
     Key {
         name: "KeyAccess",
@@ -217,8 +240,9 @@ pub const KEYS: [Key; 27] = [
         form: "`Grant`, `Policy` or `None`",
         default: "`Grant`",
         example: r#""KeyAccess": "Grant""#,
-        about: "`Grant` makes a grant on each source key, for the time of the copy or of the share. `Policy` adds statements to \
-                each key's policy for as long. `None` adds nothing: the targets can use the keys already.",
+        about: "`Grant` makes a grant on each source key, for the time of the copy or of the \
+            share. `Policy` adds statements to each key's policy for as long. `None` adds nothing: \
+            the targets can use the keys already.",
     },
     Key {
         name: "ReencryptKmsKeyId",
@@ -228,8 +252,9 @@ pub const KEYS: [Key; 27] = [
         form: "a customer-managed key of the source account in `SourceRegion`: an ID, ARN or alias",
         default: "none; an image under `aws/ebs` is refused",
         example: r#""ReencryptKmsKeyId": "alias/shared-ami-key""#,
-        about: "No other account can ever use the key `aws/ebs`. Snapshots under it are first copied in the source account \
-                under this key, and those staged copies are deleted at the end.",
+        about: "No other account can ever use the key `aws/ebs`. Snapshots under it are first \
+            copied in the source account under this key, and those staged copies are deleted at \
+            the end.",
     },
     Key {
         name: "ShareSnapshots",
@@ -249,8 +274,8 @@ pub const KEYS: [Key; 27] = [
         form: "`true` or `false`",
         default: "`false`",
         example: r#""Unshare": true, "Mode": "Share""#,
-        about: "Takes the share back from the targets of this request. For direct calls: a custom resource takes a share back \
-                by its list of targets, or by its deletion.",
+        about: "Takes the share back from the targets of this request. For direct calls: a custom \
+            resource takes a share back by its list of targets, or by its deletion.",
     },
     Key {
         name: "ServiceLinkedRoles",
@@ -260,8 +285,9 @@ pub const KEYS: [Key; 27] = [
         form: "a list of service names, some with `_` and a custom suffix; at most eight roles",
         default: "none",
         example: r#""ServiceLinkedRoles": ["autoscaling.amazonaws.com", "spot.amazonaws.com"]"#,
-        about: "Services that launch instances by a service-linked role, which needs a grant on the key: see [Auto Scaling and \
-                Spot](#auto-scaling-and-spot).",
+        about: "Services that launch instances by a service-linked role, which needs a grant on \
+                the key: see [Auto Scaling and Spot](#auto-scaling-and-spot). An entry that an \
+                Update takes off loses its grants, unless another run counts on them.",
     },
     Key {
         name: "CreateServiceLinkedRoles",
@@ -270,8 +296,11 @@ pub const KEYS: [Key; 27] = [
         mode: None,
         form: "`true` or `false`",
         default: "`false`",
-        example: r#""CreateServiceLinkedRoles": true, "ServiceLinkedRoles": ["spot.amazonaws.com"]"#,
-        about: "Makes those service-linked roles that do not exist in a target.",
+        example: concat!(
+            r#""CreateServiceLinkedRoles": true, "#,
+            r#""ServiceLinkedRoles": ["spot.amazonaws.com"]"#
+        ),
+        about: "Creates the service-linked roles that do not exist in a target.",
     },
     Key {
         name: "CopyCompletionMinutes",
@@ -281,8 +310,9 @@ pub const KEYS: [Key; 27] = [
         form: "a number from 15 to 2880, in steps of 15",
         default: "none; EBS takes the time it takes",
         example: r#""CopyCompletionMinutes": 60"#,
-        about: "Asks EBS for a time-based copy, which AWS charges for. EBS completes one snapshot's time-based copies one after \
-                another, so a run with several targets takes that many times as long.",
+        about: "Asks EBS for a time-based copy, which AWS charges for. EBS completes one \
+            snapshot's time-based copies one after another, so a run with several targets takes \
+            that many times as long.",
     },
     Key {
         name: "RevokeAfterCopy",
@@ -292,8 +322,8 @@ pub const KEYS: [Key; 27] = [
         form: "`true` or `false`",
         default: "`true`",
         example: r#""RevokeAfterCopy": true"#,
-        about: "Whether the run takes away its openings on the source when its copies have ended. `false` needs the setting \
-                `AMIFERRY_ALLOW_SHARE`.",
+        about: "Whether the run takes away its openings on the source when its copies have ended. \
+            `false` needs the setting `AMIFERRY_ALLOW_SHARE`.",
     },
     Key {
         name: "OnDelete",
@@ -303,8 +333,8 @@ pub const KEYS: [Key; 27] = [
         form: "`Retain` or `Deregister`",
         default: "`Retain`",
         example: r#""OnDelete": "Deregister""#,
-        about: "For a custom resource: whether deleting it leaves its copies or removes them. A copy that another run counts on \
-                stays until the last.",
+        about: "For a custom resource: whether deleting it leaves its copies or removes them. A \
+            copy that another run counts on stays until the last.",
     },
     Key {
         name: "Wait",
@@ -314,61 +344,8 @@ pub const KEYS: [Key; 27] = [
         form: "`true` or `false`",
         default: "`true`",
         example: r#""Wait": false"#,
-        about: "For a custom resource: whether CloudFormation is answered when the run is done or when it has started.",
-    },
-];
-
-/// The keys of one item of `Targets`.
-pub const TARGET_KEYS: [Key; 5] = [
-    Key {
-        name: "AccountId",
-        also: None,
-        group: TARGET,
-        mode: None,
-        form: "an account ID, 12 digits",
-        default: "none; the key is required",
-        example: r#""AccountId": "222222222222""#,
-        about: "The account. Quote it: YAML and JSON take `012345678901` for a number and drop the zero.",
-    },
-    Key {
-        name: "Region",
-        also: None,
-        group: TARGET,
-        mode: None,
-        form: "a Region name of the source's partition; with `Mode: Share` the source's Region",
-        default: "the source's Region",
-        example: r#""Region": "us-west-2", "AccountId": "222222222222""#,
-        about: "The Region that the target's copy is made in.",
-    },
-    Key {
-        name: "KmsKeyId",
-        also: None,
-        group: TARGET,
-        mode: Some(Mode::Copy),
-        form: "a key of that account in that Region: key ID, key ARN, `alias/name` or alias ARN",
-        default: "the target's key `aws/ebs`",
-        example: r#""KmsKeyId": "alias/amis", "AccountId": "222222222222""#,
-        about: "The key that the target's snapshots are encrypted under.",
-    },
-    Key {
-        name: "RoleName",
-        also: None,
-        group: TARGET,
-        mode: None,
-        form: "as `TargetRoleName`",
-        default: "the request's `TargetRoleName`",
-        example: r#""RoleName": "AmiCopyRole", "AccountId": "222222222222""#,
-        about: "The role to assume for this target.",
-    },
-    Key {
-        name: "ExternalId",
-        also: None,
-        group: TARGET,
-        mode: None,
-        form: "as the request's `ExternalId`",
-        default: "the request's `ExternalId`",
-        example: r#""ExternalId": "images-4711", "AccountId": "222222222222""#,
-        about: "The external ID for this target.",
+        about: "For a custom resource: whether CloudFormation is answered when the run is done or \
+            when it has started.",
     },
 ];
 
@@ -384,7 +361,7 @@ pub fn accepted(keys: &[Key]) -> String {
     names.join(", ")
 }
 
-/// Whether `keys` has an entry for `name`.
+/// Returns whether `keys` has an entry for `name`.
 pub fn knows(keys: &[Key], name: &str) -> bool {
     keys.iter()
         .any(|key| key.name == name || key.also == Some(name))

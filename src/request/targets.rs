@@ -1,5 +1,5 @@
-//! The ways to name targets: the list of objects, the parallel lists of accounts and keys, times Regions, and the
-//! organization or its units.
+//! The forms in which a request names targets: a list of objects, parallel lists of accounts and
+//! keys, times Regions, and the organization or its units.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,8 @@ use super::{Audience, MAX_TARGETS, Mode, Target, check_count};
 /// The role of a target that names none.
 pub const DEFAULT_ROLE: &str = "AmiCopyRole";
 
-/// Reads whichever form is there. Two lists of accounts at once are refused; an audience may stand beside either.
+/// Reads the targets in any form. Two lists of accounts are refused; an audience may accompany
+/// either list.
 pub fn read(
     fields: &mut Fields,
     mode: Mode,
@@ -34,31 +35,18 @@ pub fn read(
     let objects = fields.objects("Targets", &TARGET_KEYS)?;
     let accounts = accounts(fields)?;
     let excluded = excluded(fields)?;
-    if objects.is_some() && accounts.is_some() {
-        return Err(Error::invalid(
-            "TargetAccountIds",
-            "names the targets a second time beside Targets; give one of the two",
-        ));
-    }
     let has_audience = organization.is_some() || !units.is_empty();
-    if !has_audience && !excluded.is_empty() {
-        return Err(Error::invalid(
-            "ExcludeAccountIds",
-            "goes with OrganizationId or OrganizationalUnitIds: the accounts of theirs that are no targets",
-        ));
-    }
-    if mode == Mode::Share && !excluded.is_empty() {
-        return Err(Error::invalid(
-            "ExcludeAccountIds",
-            "goes with Mode: Copy; who may launch by an organization or a unit is each of its accounts: name the accounts instead",
-        ));
-    }
-    if accounts.is_none() && !has_audience && fields.has("TargetRegions") {
-        return Err(Error::invalid(
-            "TargetRegions",
-            "goes with TargetAccountIds; in Targets each item has its own Region",
-        ));
-    }
+    let forms = Forms {
+        objects: objects.is_some(),
+        accounts: accounts.is_some(),
+        audience: has_audience,
+    };
+    check_forms(
+        &forms,
+        mode,
+        !excluded.is_empty(),
+        fields.has("TargetRegions"),
+    )?;
     let regions = regions(fields, source_region)?;
     let keys = fields.list("TargetKmsKeyIds")?.unwrap_or_default();
     let key_of_all = key_of_all(&keys, accounts.is_none() && has_audience)?;
@@ -85,13 +73,60 @@ pub fn read(
     Ok((targets, audience))
 }
 
-/// What a target takes over from the request where it says nothing itself.
+/// The forms in which a request names its targets.
+struct Forms {
+    objects: bool,
+    accounts: bool,
+    audience: bool,
+}
+
+/// Refuses forms and keys that contradict each other.
+fn check_forms(forms: &Forms, mode: Mode, excludes: bool, has_regions: bool) -> Result<(), Error> {
+    if forms.objects && forms.accounts {
+        return Err(Error::invalid(
+            "TargetAccountIds",
+            "names the targets a second time beside Targets; give one of the two",
+        ));
+    }
+    if !forms.audience && excludes {
+        return Err(Error::invalid(
+            "ExcludeAccountIds",
+            "goes with OrganizationId or OrganizationalUnitIds: the accounts of theirs that are no \
+             targets",
+        ));
+    }
+    if mode == Mode::Share && excludes {
+        return Err(Error::invalid(
+            "ExcludeAccountIds",
+            "goes with Mode: Copy; who may launch by an organization or a unit is each of its \
+             accounts: name the accounts instead",
+        ));
+    }
+    if !forms.accounts && !forms.audience && has_regions {
+        return Err(Error::invalid(
+            "TargetRegions",
+            "goes with TargetAccountIds; in Targets each item has its own Region",
+        ));
+    }
+    Ok(())
+}
+
+/// Returns the refusal of a request without targets.
+pub fn missing() -> Error {
+    Error::invalid(
+        "Targets",
+        "is required: a list of {AccountId, Region?, KmsKeyId?, RoleName?, ExternalId?}; or name \
+         an OrganizationId or OrganizationalUnitIds",
+    )
+}
+
+/// Properties of the request that a target without its own takes over.
 struct Shared {
     role: RoleName,
     external_id: Option<ExternalId>,
 }
 
-/// What each account of an audience is as a target.
+/// The properties of each account of an audience as a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Each {
     regions: Vec<Region>,
@@ -160,7 +195,8 @@ fn from_object(
         return Err(Error::invalid(
             fields.key("Region"),
             format!(
-                "is {}, but a shared image can be launched in its own Region only ({source_region}); use Mode: Copy",
+                "is {}, but a shared image can be launched in its own Region only \
+                 ({source_region}); use Mode: Copy",
                 target.region
             ),
         ));
@@ -206,7 +242,7 @@ fn regions(fields: &mut Fields, source_region: &Region) -> Result<Vec<Region>, E
     }
 }
 
-/// The one key name that all accounts of an audience have in common: an alias, as a rule.
+/// Returns the one key name for all accounts of an audience: usually an alias.
 fn key_of_all(keys: &[String], for_audience: bool) -> Result<KeyRef, Error> {
     match keys {
         [one] if for_audience => {
@@ -214,7 +250,8 @@ fn key_of_all(keys: &[String], for_audience: bool) -> Result<KeyRef, Error> {
         }
         [_, _, ..] if for_audience => Err(Error::invalid(
             "TargetKmsKeyIds",
-            "has several items; for an organization give one, such as an alias that each account has",
+            "has several items; for an organization give one, such as an alias that each account \
+             has",
         )),
         _ => Ok(KeyRef::aws_ebs()),
     }
@@ -240,13 +277,15 @@ fn from_lists(
 ) -> Result<Vec<Target>, Error> {
     if mode == Mode::Copy && keys.len() > 1 && keys.len() != accounts.len() {
         let problem = format!(
-            "has {} items, TargetAccountIds has {}: one key for each account, in the same order, or one that all have, such as an alias",
+            "has {} items, TargetAccountIds has {}: one key for each account, in the same order, \
+             or one that all have, such as an alias",
             keys.len(),
             accounts.len()
         );
         return Err(Error::invalid("TargetKmsKeyIds", problem));
     }
-    // Before they are multiplied: a payload has room for more of each than a function has memory for.
+    // Checked before the product: a payload has room for more accounts and Regions than the
+    // function has memory for.
     check_count(accounts.len().saturating_mul(regions.len()))?;
     let accounts = each(accounts, "TargetAccountIds", AccountId::parse)?;
     let mut keys = each(keys, "TargetKmsKeyIds", KeyRef::parse)?;

@@ -12,7 +12,7 @@ fn defaults() -> Defaults {
 const IMAGE: &str = "ami-0a1b2c3d4e5f60718";
 const KEY: &str = "arn:aws:kms:us-west-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-/// The message of a request that must be refused.
+/// Returns the message of a request that must be refused.
 fn refused(value: &Value) -> String {
     let error = Request::parse(value, &defaults()).unwrap_err();
     assert_eq!(error.error_type(), "InvalidRequest");
@@ -40,10 +40,14 @@ fn the_shortest_request_gets_the_documented_defaults() {
 
 #[test]
 fn cloudformation_strings_mean_the_same_as_typed_values() {
-    let typed = json!({"SourceImageId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": [KEY, "alias/amis"],
+    let typed = json!({"SourceImageId": IMAGE,
+        "TargetAccountIds": ["222222222222", "333333333333"],
+        "TargetKmsKeyIds": [KEY, "alias/amis"],
         "CopyTags": false, "CopyCompletionMinutes": 30, "Wait": false});
-    let strings = json!({"ServiceToken": "arn:x", "AmiId": IMAGE, "TargetAccountIds": "222222222222, 333333333333",
-        "TargetKmsKeyIds": format!("{KEY},alias/amis"), "CopyTags": "false", "CopyCompletionMinutes": "30", "Wait": "false", "SourceSnapshotId": ""});
+    let strings = json!({"ServiceToken": "arn:x", "AmiId": IMAGE,
+        "TargetAccountIds": "222222222222, 333333333333",
+        "TargetKmsKeyIds": format!("{KEY},alias/amis"), "CopyTags": "false",
+        "CopyCompletionMinutes": "30", "Wait": "false", "SourceSnapshotId": ""});
     assert_eq!(
         Request::parse(&typed, &defaults()).unwrap(),
         Request::parse(&strings, &defaults()).unwrap()
@@ -51,8 +55,9 @@ fn cloudformation_strings_mean_the_same_as_typed_values() {
 }
 
 #[test]
-fn lists_times_regions() {
-    let request = json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": ["alias/a", "alias/b"],
+fn parallel_lists_give_a_target_in_each_region() {
+    let request = json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"],
+        "TargetKmsKeyIds": ["alias/a", "alias/b"],
         "TargetRegions": "us-east-1,eu-west-1"});
     let request = Request::parse(&request, &defaults()).unwrap();
     let places: Vec<String> = request
@@ -74,7 +79,7 @@ fn lists_times_regions() {
 /// Every mistake names the key at fault and the accepted form.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn mistakes_are_named() {
+fn each_mistake_is_refused_with_its_key_and_the_accepted_form() {
     let target = json!([{"AccountId": "222222222222"}]);
     let with = |extra: Value| {
         let mut request = json!({"SourceImageId": IMAGE, "Targets": target});
@@ -102,13 +107,15 @@ fn mistakes_are_named() {
         ),
         (
             with(
-                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222", "KmsKeyId": KEY}]}),
+                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222",
+                "KmsKeyId": KEY}]}),
             ),
             "Targets[0].KmsKeyId: goes with Mode: Copy",
         ),
         (
             with(
-                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222", "Region": "us-east-1"}]}),
+                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222",
+                "Region": "us-east-1"}]}),
             ),
             "Targets[0].Region: is us-east-1, but a shared image",
         ),
@@ -137,7 +144,8 @@ fn mistakes_are_named() {
             "OrganizationalUnitIds[1]: \"ou-\" is not an organizational unit",
         ),
         (
-            json!({"AmiId": IMAGE, "OrganizationId": "o-abcdefghij", "TargetKmsKeyIds": "alias/a,alias/b"}),
+            json!({"AmiId": IMAGE, "OrganizationId": "o-abcdefghij",
+            "TargetKmsKeyIds": "alias/a,alias/b"}),
             "TargetKmsKeyIds: has several items; for an organization give one",
         ),
         (
@@ -192,7 +200,8 @@ fn mistakes_are_named() {
         ),
         (
             only(json!([{"AccountId": "22222222222"}])),
-            "Targets[0].AccountId: \"22222222222\" is not an AWS account ID (12 digits; quote it, as a number loses its leading zeros)",
+            "Targets[0].AccountId: \"22222222222\" is not an AWS account ID (12 digits; quote it, \
+             as a number loses its leading zeros)",
         ),
         (
             only(json!([{"AccountId": "111111111111"}])),
@@ -203,9 +212,8 @@ fn mistakes_are_named() {
             "Targets[0].Color: unknown key; accepted are AccountId",
         ),
         (
-            only(
-                json!([{"AccountId": "222222222222"}, {"AccountId": "222222222222", "Region": "us-west-2"}]),
-            ),
+            only(json!([{"AccountId": "222222222222"},
+                {"AccountId": "222222222222", "Region": "us-west-2"}])),
             "Targets[1].AccountId: 222222222222 in us-west-2 is named twice",
         ),
         (
@@ -229,11 +237,13 @@ fn mistakes_are_named() {
             "Targets[0].ExternalId:",
         ),
         (
-            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,333333333333,444444444444", "TargetKmsKeyIds": [KEY, "alias/b"]}),
+            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,333333333333,444444444444",
+            "TargetKmsKeyIds": [KEY, "alias/b"]}),
             "TargetKmsKeyIds: has 2 items, TargetAccountIds has 3",
         ),
         (
-            json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"], "TargetKmsKeyIds": [KEY]}),
+            json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"],
+            "TargetKmsKeyIds": [KEY]}),
             "Targets[1].KmsKeyId: arn:aws:kms:us-west-2:222222222222:key/",
         ),
         (
@@ -241,7 +251,8 @@ fn mistakes_are_named() {
             "ExcludeAccountIds: goes with OrganizationId or OrganizationalUnitIds",
         ),
         (
-            json!({"AmiId": IMAGE, "Mode": "Share", "OrganizationId": "o-abcdefghij", "ExcludeAccountIds": "222222222222"}),
+            json!({"AmiId": IMAGE, "Mode": "Share", "OrganizationId": "o-abcdefghij",
+            "ExcludeAccountIds": "222222222222"}),
             "ExcludeAccountIds: goes with Mode: Copy",
         ),
         (
@@ -257,7 +268,8 @@ fn mistakes_are_named() {
             "TargetAccountIds: is an empty list",
         ),
         (
-            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,,333333333333", "TargetKmsKeyIds": "alias/a,alias/b,alias/c"}),
+            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,,333333333333",
+            "TargetKmsKeyIds": "alias/a,alias/b,alias/c"}),
             "TargetAccountIds[1]: is empty",
         ),
     ];
@@ -274,12 +286,15 @@ fn mistakes_are_named() {
     );
 }
 
-/// What templates send where they leave something out, compute a number, or have a resource updated.
+/// Templates send such values to leave a key out, to compute a number, or to have a resource
+/// updated.
 #[test]
-fn words_as_cloudformation_sends_them() {
+fn values_in_cloudformations_form_are_accepted() {
     let parse = |extra: Value| {
-        let mut words = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222"}], "TargetAccountIds": [""], "TargetKmsKeyIds": [" "],
-            "TargetRegions": [""], "OrganizationalUnitIds": "", "ServiceLinkedRoles": [""], "ExcludeAccountIds": [""]});
+        let mut words = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222"}],
+            "TargetAccountIds": [""], "TargetKmsKeyIds": [" "],
+            "TargetRegions": [""], "OrganizationalUnitIds": "", "ServiceLinkedRoles": [""],
+            "ExcludeAccountIds": [""]});
         let words_of = words.as_object_mut().unwrap();
         words_of.extend(extra.as_object().unwrap().clone());
         words_of.retain(|_, value| !value.is_null());
@@ -308,7 +323,8 @@ fn words_as_cloudformation_sends_them() {
         .collect();
     assert_eq!(tags, [("No", "1"), ("Team", "a")]);
     let odd = parse(
-        json!({"CopyTags": "FALSE", "CopyCompletionMinutes": "60.0", "Tags": [""], "Timestamp": "2026-11-23",
+        json!({"CopyTags": "FALSE", "CopyCompletionMinutes": "60.0", "Tags": [""],
+        "Timestamp": "2026-11-23",
         "UpdateToken": 7, "ForceUpdate": "x", "ServiceTimeout": "60"}),
     );
     assert_eq!(
@@ -317,15 +333,17 @@ fn words_as_cloudformation_sends_them() {
     );
 }
 
-/// The property sets of the two sharing resources stand as they are.
+/// The property sets of the two sharing resources are accepted unchanged.
 #[test]
-fn the_sharing_resources_of_the_source_design() {
-    let one = json!({"ServiceToken": "arn:x", "TargetAccountId": "222222222222", "AmiId": IMAGE, "SnapshotId": "snap-0123456789abcdef0",
+fn the_properties_of_the_former_sharing_resources_are_accepted() {
+    let one = json!({"ServiceToken": "arn:x", "TargetAccountId": "222222222222", "AmiId": IMAGE,
+        "SnapshotId": "snap-0123456789abcdef0",
         "Region": "us-west-2"});
     let request = Request::parse_as(Mode::Share, &one, &defaults()).unwrap();
     assert_eq!((request.mode, request.targets.len()), (Mode::Share, 1));
     assert!(request.sharing.snapshots);
-    let many = json!({"ServiceToken": "arn:x", "TargetAccountIds": "222222222222,333333333333", "OrganizationId": "", "AmiId": IMAGE,
+    let many = json!({"ServiceToken": "arn:x", "TargetAccountIds": "222222222222,333333333333",
+        "OrganizationId": "", "AmiId": IMAGE,
         "Region": "us-west-2"});
     let request = Request::parse_as(Mode::Share, &many, &defaults()).unwrap();
     assert_eq!(request.targets.len(), 2);
@@ -333,9 +351,10 @@ fn the_sharing_resources_of_the_source_design() {
 }
 
 #[test]
-fn members_join_those_named_and_never_the_owner() {
+fn members_join_the_named_targets_without_the_owner() {
     let account = |id: &str| AccountId::parse(id).unwrap();
-    let wish = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222", "KmsKeyId": KEY}], "OrganizationId": "o-abcdefghij",
+    let wish = json!({"AmiId": IMAGE, "Targets": [{"AccountId": "222222222222", "KmsKeyId": KEY}],
+        "OrganizationId": "o-abcdefghij",
         "TargetKmsKeyIds": "alias/amis", "TargetRegions": "us-west-2,us-east-1"});
     let members = ["111111111111", "222222222222", "333333333333"].map(account);
     let request = Request::parse(&wish, &defaults())
@@ -359,7 +378,7 @@ fn members_join_those_named_and_never_the_owner() {
 }
 
 #[test]
-fn too_many_targets_are_refused() {
+fn a_request_with_too_many_targets_is_refused() {
     let targets: Vec<Value> = (0..=MAX_TARGETS)
         .map(|i| json!({"AccountId": format!("{:012}", 200_000_000_000_u64 + i as u64)}))
         .collect();

@@ -1,9 +1,9 @@
 use super::*;
 
-/// One thing made wrong.
+/// A change that makes one thing wrong.
 type Spoil<T> = fn(&mut T);
 
-/// An image with two encrypted gp3 snapshots and an ephemeral mapping.
+/// Returns an image with two encrypted gp3 snapshots and an ephemeral mapping.
 pub(crate) fn example() -> Source {
     let snapshot = |id: &str| SourceSnapshot {
         id: SnapshotId::parse(id).unwrap(),
@@ -86,9 +86,9 @@ fn a_faithful_copy_has_no_differences() {
     );
 }
 
-/// Each way in which a copy can look right and not be.
+/// A copy can look right and differ in each of these ways.
 #[test]
-fn every_difference_is_seen() {
+fn each_difference_of_a_copy_is_found() {
     let spoil: [(&str, Spoil<ImageFacts>); 12] = [
         ("PlatformDetails", |c| c.platform_details = None),
         ("UsageOperation", |c| {
@@ -127,7 +127,7 @@ fn every_difference_is_seen() {
 }
 
 #[test]
-fn a_stricter_imds_in_the_copy_is_no_difference_and_a_weaker_one_is() {
+fn only_a_weaker_imds_in_the_copy_is_a_difference() {
     let strict = |facts: &mut ImageFacts| facts.imds_support = Some("v2.0".to_owned());
     let mut copy = faithful();
     strict(&mut copy);
@@ -138,7 +138,7 @@ fn a_stricter_imds_in_the_copy_is_no_difference_and_a_weaker_one_is() {
 }
 
 #[test]
-fn what_cannot_be_copied_is_refused_with_what_to_do() {
+fn a_source_that_cannot_be_copied_is_refused_with_the_remedy() {
     let spoil: [(&str, Spoil<Source>); 8] = [
         ("only an available image", |s| {
             s.image.state = "pending".to_owned();

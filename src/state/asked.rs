@@ -1,4 +1,4 @@
-//! What a state asks the ledger for.
+//! The run and the attempt that a state asks the ledger for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +9,18 @@ use crate::ids::AccountId;
 use crate::ledger::{Kind, Run, RunStatus, RunTarget, SCHEMA};
 use crate::request::KeyAccess;
 
-/// How long each copy may take, by the request's word.
+/// The minutes within which EC2 completes each copy, by the request's name.
 const COMPLETION: &str = "CopyCompletionMinutes";
 
 impl Run {
-    /// How long each copy may take, if the request says so.
+    /// Returns the minutes within which EC2 completes each copy, if the request says so.
     pub fn completion_minutes(&self) -> Option<u64> {
         self.order[COMPLETION].as_u64()
     }
 }
 
 impl State {
-    /// Where these targets have the source opened to.
+    /// Returns the ledger's form of these targets.
     fn run_targets(&self, targets: &[usize]) -> BTreeSet<RunTarget> {
         let targets = targets.iter().map(|&i| &self.targets[i]);
         let each = targets.map(|target| RunTarget {
@@ -31,22 +31,20 @@ impl State {
         each.collect()
     }
 
-    /// Returns the accounts of targets that another process of the run had the source open to. A
-    /// state recovered from the ledger knows of none that it opened itself.
+    /// Returns the accounts of targets to which another process of the run opened the source.
     pub fn opened_by_others(&self, was_open_to: &BTreeSet<String>) -> Vec<AccountId> {
         let by_itself = |account: &AccountId| {
             let mut shared = self.targets.iter().filter(|t| t.shared);
             shared.any(|t| t.account_id == *account)
         };
-        let knows = self.sharing.at == 0 || self.targets.iter().any(|t| t.shared);
         let accounts = self.targets.iter().map(|t| &t.account_id);
         accounts
-            .filter(|a| knows && was_open_to.contains(a.as_str()) && !by_itself(a))
+            .filter(|a| was_open_to.contains(a.as_str()) && !by_itself(a))
             .cloned()
             .collect()
     }
 
-    /// The run as this state has it: no attempt of it is known yet.
+    /// Returns the run of this state, without an attempt.
     pub fn as_run(&self) -> Run {
         let targets = self.targets.iter().enumerate();
         let opened = targets.filter(|(_, t)| t.phase != TargetPhase::Removing);
@@ -54,7 +52,7 @@ impl State {
         self.as_run_to(&opened)
     }
 
-    /// The same, about these targets only.
+    /// Returns the run of this state with these targets only.
     pub fn as_run_to(&self, opened: &[usize]) -> Run {
         let snapshots = self.source.snapshots.iter().map(ToString::to_string);
         let mut resources: BTreeSet<String> = snapshots.collect();
@@ -85,6 +83,7 @@ impl State {
                 .collect(),
             calls: self.execution.is_empty(),
             earlier: BTreeMap::new(),
+            joined: false,
             status: RunStatus::Live,
             closing_since: None,
             resources,
@@ -103,7 +102,8 @@ impl State {
 }
 
 impl Order {
-    /// What of it decides what is opened, how, and for how long; to whom a lasting share is opened is listed apart.
+    /// Returns the part of the order that decides what is opened, how, and for how long. The
+    /// principals of a lasting share are listed apart.
     pub fn opening(&self) -> Value {
         let mut opening = json!({
             "KeyAccess": self.key_access,

@@ -1,5 +1,5 @@
-//! The copies of a target on the wire: snapshot IDs without `snap-`, joined by commas, an empty place for one that is not
-//! there yet. Eighteen bytes for each instead of twenty-five.
+//! The JSON of a target's copies: snapshot IDs without `snap-`, joined by commas, and an empty
+//! place for each missing copy. An ID takes eighteen bytes instead of twenty-five.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serializer};

@@ -1,4 +1,5 @@
-//! Opening a state that is handed in from outside: whatever is not as this function wrote it is refused by name.
+//! Opens a state that is handed in from outside, and refuses by name whatever this function does
+//! not write.
 
 use serde_json::Value;
 
@@ -9,7 +10,8 @@ use crate::ids::{ImageId, KeyRef, SnapshotId};
 use crate::request::{MAX_TARGETS, check_tags};
 
 impl State {
-    /// Opens a state handed in from outside, refusing what this version cannot go on with.
+    /// Opens a state that is handed in from outside. Fails with `InvalidState` if this version
+    /// cannot continue with it.
     pub fn open(value: &Value) -> Result<Self, Error> {
         let invalid = |problem: String| Error::invalid_state(problem);
         let Value::Object(object) = value else {
@@ -21,7 +23,8 @@ impl State {
             Some(SCHEMA) => {}
             Some(newer) if newer > SCHEMA => {
                 return Err(invalid(format!(
-                    "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: deploy that version again to finish the run"
+                    "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: \
+                     deploy that version again to finish the run"
                 )));
             }
             _ => {
@@ -67,7 +70,7 @@ impl State {
                 "Source.Staged, Source.ManagedKeys and Order.ReencryptKey do not fit each other",
             );
         }
-        // Times and counters that nobody wrote: they would overflow further on.
+        // Other times and counters were not written by this function, and could overflow.
         let sane = |time: i64| (0..=i64::from(u32::MAX)).contains(&time);
         let times = |t: &TargetState| {
             sane(t.due) && sane(t.since) && sane(t.last_start) && t.tries < 1000 && t.again < 1000
@@ -87,11 +90,13 @@ impl State {
         self.check_words()
     }
 
-    /// Words that go into calls, policies, or commands for a person to paste: what this function never wrote does not get there.
+    /// Refuses texts that this function never wrote, because they would go into calls, policies, or
+    /// commands that a person runs.
     fn check_words(&self) -> Result<(), Error> {
         let invalid = |what: &str| {
             Err(Error::invalid_state(format!(
-                "{what} is not what this function wrote; hand back the State of the last reply unchanged"
+                "{what} is not what this function wrote; hand back the State of the last reply \
+                 unchanged"
             )))
         };
         if !is_execution_name(&self.execution) {

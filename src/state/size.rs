@@ -1,15 +1,42 @@
-//! How large a state may become: a caller holds it in an event.
+//! The largest size of a state, which a caller holds in an event.
 
 use super::{Failure, MOST_LEFT, REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase};
 use crate::cause::Cause;
 use crate::ids::{ImageId, KeyRef};
 
 impl State {
-    /// The most bytes this state can grow to while its run goes on: every target failed with the longest words, or every
-    /// target with all its copies, whichever is more.
+    /// Returns the most bytes that this state can grow to in its run. Either every target failed
+    /// with the longest texts, or every target has all its copies.
     pub fn largest_size(&self) -> usize {
         let size =
             |state: &Self| serde_json::to_string(state).map_or(usize::MAX, |text| text.len());
+        let mut busy = self.busiest();
+        let mut failed = busy.clone();
+        for target in &mut failed.targets {
+            target.copies.clear();
+            target.doubled = false;
+            let stuck = Some("x".repeat(STUCK_BYTES));
+            target.failure = Some(Failure {
+                cause: Cause::ServiceLinkedRoleMissing,
+                reason: "x".repeat(REASON_BYTES),
+                stuck,
+            });
+            target.left = vec!["snap-00000000000000000".to_owned(); MOST_LEFT];
+        }
+        for target in &mut busy.targets {
+            target.image_id = ImageId::parse("ami-00000000000000000").ok();
+            target.doubled = true;
+            target.copies = self.source.snapshots.iter().cloned().map(Some).collect();
+        }
+        let mut standing = busy.clone();
+        for target in &mut standing.targets {
+            target.fail_standing(Cause::ServiceLinkedRoleMissing, &"x".repeat(REASON_BYTES));
+        }
+        size(&busy).max(size(&failed)).max(size(&standing))
+    }
+
+    /// Returns the state with the longest values of a run that has not failed.
+    fn busiest(&self) -> Self {
         let now = i64::from(u32::MAX);
         let mut busy = self.clone();
         busy.unread = 99;
@@ -46,27 +73,6 @@ impl State {
 
             target.phase = TargetPhase::Registering;
         }
-        let mut failed = busy.clone();
-        for target in &mut failed.targets {
-            target.copies.clear();
-            target.doubled = false;
-            let stuck = Some("x".repeat(STUCK_BYTES));
-            target.failure = Some(Failure {
-                cause: Cause::ServiceLinkedRoleMissing,
-                reason: "x".repeat(REASON_BYTES),
-                stuck,
-            });
-            target.left = vec!["snap-00000000000000000".to_owned(); MOST_LEFT];
-        }
-        for target in &mut busy.targets {
-            target.image_id = ImageId::parse("ami-00000000000000000").ok();
-            target.doubled = true;
-            target.copies = self.source.snapshots.iter().cloned().map(Some).collect();
-        }
-        let mut standing = busy.clone();
-        for target in &mut standing.targets {
-            target.fail_standing(Cause::ServiceLinkedRoleMissing, &"x".repeat(REASON_BYTES));
-        }
-        size(&busy).max(size(&failed)).max(size(&standing))
+        busy
     }
 }

@@ -1,20 +1,22 @@
-//! A source of which nobody else may ever use the key is copied in its own account first; what is shared and copied is that.
+//! Staged copies. A source whose key can never be shared is copied in its own account first, and
+//! the copies are shared.
 
 use super::{Phase, SHOWN_WITHIN, State};
 use crate::copies::{CopyStatus, Staged, best};
 
 impl State {
-    /// Whether some of the source's snapshots must be copied before they can be shared.
+    /// Returns whether some of the source's snapshots must be copied before they can be shared.
     pub fn needs_staging(&self) -> bool {
         !self.source.managed_keys.is_empty()
     }
 
-    /// Whether copies of this run may be in the source account, whoever made them.
+    /// Returns whether staged copies of this run may exist, made by any process.
     pub fn may_have_staged(&self) -> bool {
         self.order.reencrypt_key.is_some() || self.source.staged.iter().any(Option::is_some)
     }
 
-    /// The snapshots of which no copy is known yet; all, before the first look.
+    /// Returns the indices of the snapshots without a known staged copy; all of them before the
+    /// first look.
     pub fn unstaged(&self) -> Vec<usize> {
         let staged = &self.source.staged;
         (0..self.source.snapshots.len())
@@ -22,7 +24,7 @@ impl State {
             .collect()
     }
 
-    /// The same run, about what is opened instead of what it stands for.
+    /// Returns the run with the opened snapshots and keys in place of the source's.
     #[must_use]
     pub fn opened(&self) -> Self {
         let mut opened = self.clone();
@@ -33,7 +35,7 @@ impl State {
         opened
     }
 
-    /// Takes what is there for what is shared, where it is whole; otherwise nothing is, until Staging has looked.
+    /// Uses the staged copies if all are complete; otherwise uses none until the look of Staging.
     pub fn see_staged(&mut self, seen: &Staged) {
         let originals = self.source.snapshots.iter();
         let whole: Option<Vec<_>> = originals
@@ -48,7 +50,7 @@ impl State {
         let is_staging = self.phase == Phase::Staging;
         match whole {
             Some(whole) if !is_staging => self.source.staged = whole,
-            // Those not seen yet are kept, unless there is one to start: that is looked for first.
+            // Unseen copies stay, unless another one must be started, which takes a look first.
             _ if is_staging && self.unstaged().is_empty() => {}
             _ => {
                 self.source.staged.clear();
@@ -57,7 +59,7 @@ impl State {
         }
     }
 
-    /// When the copies in the source account must show in the lists (Unix seconds).
+    /// Returns when all staged copies show in the lists (Unix seconds).
     pub fn staged_shown_by(&self) -> i64 {
         match self.sharing.staged_at {
             0 => 0,
@@ -75,7 +77,7 @@ impl State {
         );
         let key = self.order.reencrypt_key.as_ref();
         let is_own = key.is_some_and(|key| key.is_key_arn() && key.home() == Some(own));
-        // Where all can be shared as it is, nothing stands in its place.
+        // A source without AWS-managed keys has no staged copies.
         let in_place = !source.managed_keys.is_empty() || source.staged.is_empty();
         one_each
             && in_place

@@ -3,10 +3,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cause::Cause;
 use crate::denial::{Denial, Policy};
+use crate::ids::{AccountId, ImageId, KeyRef, Region, RoleName};
+use crate::name::NameTemplate;
+use crate::request::KeyAccess;
 
-/// A state as large as a run of `targets` targets and `snapshots` snapshots gets.
-fn full(targets: usize, snapshots: usize) -> State {
+/// Returns a state as large as that of a run with these numbers of targets and snapshots.
+pub(crate) fn full(targets: usize, snapshots: usize) -> State {
     let snapshot = |n: usize| SnapshotId::parse(&format!("snap-{n:017x}")).unwrap();
     let target = |n: usize| TargetState {
         account_id: AccountId::parse(&format!("{n:012}")).unwrap(),
@@ -84,12 +88,13 @@ fn full(targets: usize, snapshots: usize) -> State {
         end_by: 1_800_000_000,
         part: true,
         unread: 11,
+        contended: true,
         targets: (0..targets).map(target).collect(),
     }
 }
 
 #[test]
-fn a_state_survives_the_way_out_and_in() {
+fn a_state_survives_json() {
     let state = full(3, 2);
     let value = serde_json::to_value(&state).unwrap();
     assert_eq!(State::open(&value).unwrap(), state);
@@ -99,7 +104,7 @@ fn a_state_survives_the_way_out_and_in() {
     );
 }
 
-/// A state as this schema was released opens for ever.
+/// A state in the released form of this schema must open in every later version.
 #[test]
 fn the_golden_state_of_the_schema_opens() {
     let golden: Value = serde_json::from_str(include_str!("golden-1.json")).unwrap();
@@ -177,7 +182,7 @@ fn newer_and_broken_states_are_refused_by_name() {
 }
 
 #[test]
-fn shortening_cuts_at_a_character_and_keeps_no_control() {
+fn shortening_cuts_between_characters_and_drops_controls() {
     assert_eq!(shorten("ab\ncd", 10), "ab cd");
     let cut = shorten(&"é".repeat(100), 31);
     assert!(cut.len() <= 31 && cut.ends_with('é'), "{cut}");
@@ -190,14 +195,15 @@ fn shortening_cuts_at_a_character_and_keeps_no_control() {
 
 /// AWS ends a denial with the kind of policy, and may add its ARN.
 #[test]
-fn the_policy_that_denied_a_call_is_read_from_the_reason_of_a_failure() {
+fn the_policy_that_denied_is_read_from_a_failures_reason() {
     let arn =
         "arn:aws:organizations::987654321098:policy/o-qv5af4abcd/service_control_policy/p-2kgnabcd";
     let key = "arn:aws:kms:ap-southeast-1:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     for named in [String::new(), format!(": {arn}")] {
         let said = format!(
-            "DescribeKey of {key} in 222222222222 ap-southeast-1: AccessDeniedException (request ID b61bae2c-1c5d-492e-8b0d-6bb456688fac): \
-             not authorized to perform: kms:DescribeKey on resource: {key} with an explicit deny in a service control policy{named}"
+            "DescribeKey of {key} in 222222222222 ap-southeast-1: AccessDeniedException (request \
+             ID b61bae2c-1c5d-492e-8b0d-6bb456688fac): not authorized to perform: kms:DescribeKey \
+             on resource: {key} with an explicit deny in a service control policy{named}"
         );
         let failure = Failure::new(Cause::AccessDenied, &said);
         let denial = Denial::read(&failure.reason).expect("a denial");
@@ -207,9 +213,9 @@ fn the_policy_that_denied_a_call_is_read_from_the_reason_of_a_failure() {
     }
 }
 
-/// AWS's words may be in any script, and a cut may come at any byte.
+/// AWS's message may be in any script, and a cut may come at any byte.
 #[test]
-fn shortening_cuts_words_of_several_bytes_at_every_length() {
+fn multibyte_text_is_shortened_to_every_length() {
     for word in ["é", "日本", "🦀x", "a\u{301}ß"] {
         let text = word.repeat(20);
         for bytes in 0..=text.len() + 1 {

@@ -1,9 +1,9 @@
-//! How often, how long, how many times. All in seconds.
+//! Intervals, limits and numbers of tries; all times in seconds.
 
-/// A copy may take this long: the longest time-based copy that EC2 offers is 48 hours.
+/// Seconds that one copy may take. The longest time-based copy of EC2 takes 48 hours.
 pub const COPY_LIMIT: i64 = 49 * 3600;
-/// Seconds that a run's copies may take. EC2 begins a time-based copy of a snapshot when the one before it has ended (EBS user guide,
-/// time-based copies), so those of all targets add up.
+/// Returns the seconds that a run's copies may take. EC2 makes time-based copies of one snapshot
+/// one after another (EBS user guide, time-based copies), so the times of all targets add up.
 pub fn copy_limit(minutes: Option<u64>, targets: usize) -> i64 {
     let serial = minutes.map_or(0, |minutes| {
         let targets = u64::try_from(targets).unwrap_or(u64::MAX);
@@ -15,35 +15,41 @@ pub fn copy_limit(minutes: Option<u64>, targets: usize) -> i64 {
     COPY_LIMIT.max(i64::try_from(serial).unwrap_or(i64::MAX))
 }
 
-/// A new permission or grant is "usually" usable within five minutes (KMS developer guide, grants).
+/// Seconds until a new permission or grant is usable: "usually" five minutes (KMS developer guide,
+/// grants).
 pub const VISIBILITY_LIMIT: i64 = 330;
-/// A fresh resource may be missing from the lists for this long before it counts as gone.
+/// Seconds for which the lists may lack a new resource before it counts as gone.
 pub const UNSEEN_LIMIT: i64 = 120;
-/// Consecutive stumbles before giving up: six to seven minutes.
+/// Consecutive tries before giving up: six to seven minutes.
 pub const MOST_TRIES: u32 = 11;
-/// Denials of deleting something before that is told: more than a minute, because what is gone is listed for so long, and has no tags by
-/// which a policy would allow to delete it. No wait between them is longer than a call waits inside: the next would look first, and
-/// count anew.
+/// Denials of a deletion before it counts as failed: more than a minute.
+///
+/// AWS lists a deleted resource for that long, and without the tags by which a policy would allow
+/// its deletion. No pause between the tries is longer than a call waits inside, because the next
+/// call would look first and count anew.
 pub const MOST_DENIALS_OF_DELETING: u32 = 20;
-/// Denials of closing the source before that is told.
+/// Denials of closing the source before it counts as failed.
 pub const MOST_DENIALS: u32 = 5;
-/// Seconds between them at most.
+/// Seconds between two such tries at most.
 pub const DENIED_AGAIN: i64 = 4;
-/// Looks for a service-linked role that nobody asked to be made: a quarter of a minute, for one made just before.
+/// Looks for a service-linked role that the run does not create: a quarter of a minute, for a role
+/// made just before.
 pub const MOST_TRIES_FOR_A_ROLE: u32 = 4;
 /// New copies after one that ended in error.
 pub const MOST_AGAIN: u32 = 2;
 
-/// Between two polls: an eighth of the time the copy has taken so far, so that the wait after its end stays in proportion
-/// to it, and the number of polls grows with the logarithm of its length. The longest copies are polled every five minutes: an
-/// execution's history holds 25,000 events, a dozen for each poll.
+/// Returns the seconds between two polls: an eighth of the time that the copy has taken so far.
+///
+/// The wait after its end then stays in proportion to the copy, and the number of polls grows with
+/// the logarithm of its length. The longest copies are polled every five minutes: the history of an
+/// execution has room for 25,000 events, and each poll adds a dozen.
 pub fn poll_interval(since: i64, now: i64) -> i64 {
     let elapsed = now.saturating_sub(since);
     let most = if elapsed < 3600 { 60 } else { 300 };
     (elapsed / 8).clamp(5, most)
 }
 
-/// After the `tries`-th consecutive stumble.
+/// Returns the seconds to wait after the `tries`-th consecutive failure.
 pub fn backoff(tries: u32) -> i64 {
     1_i64.checked_shl(tries.min(6)).unwrap_or(64).min(60)
 }
@@ -68,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn time_based_copies_of_one_snapshot_take_their_times_one_after_another() {
+    fn time_based_copies_of_one_snapshot_add_up() {
         assert_eq!(copy_limit(None, 1000), COPY_LIMIT);
         assert_eq!(copy_limit(Some(2880), 1), COPY_LIMIT);
         assert_eq!(copy_limit(Some(480), 7), 57 * 3600);

@@ -1,11 +1,11 @@
-//! Noting outcomes in the state.
+//! Notes the outcomes of commands in the state.
 
 use std::collections::BTreeSet;
 
 use crate::cause::Cause;
 use crate::command::{Command, Outcome};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::{AccountId, ImageId, Region};
+use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::state::{
     Failure, MOST_LEFT, Phase, Renewal, STUCK_BYTES, State, TargetPhase, TargetState, shorten,
 };
@@ -22,7 +22,7 @@ use granting::{end_or_grant, granted, retagged};
 use sharing::{opened, refuse_audience, revoked};
 use staging::staged;
 
-/// Notes in `state` what came of `command`.
+/// Notes the outcome of `command` in `state`.
 pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) {
     if let Outcome::Overtaken(wants) = &outcome {
         match command.target() {
@@ -82,22 +82,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
         Outcome::ImageThere(image) => adopt(&mut state.targets[i], image),
         Outcome::NameTaken(_, refusal) => name_taken(&mut state.targets[i], &refusal, now),
         Outcome::NotYet(what) => not_yet(&mut state.targets[i], &what, now),
-        Outcome::Faithful { used, surplus } => {
-            *state.copies_mut(i) = used.into_iter().map(Some).collect();
-            let good = end_or_grant(&state.order, false);
-            let target = &mut state.targets[i];
-            (target.tries, target.due, target.progress) = (0, 0, 100);
-            if target.doubled && now < target.shown_by() {
-                // The copy passed over may not show yet: it is tidied when it must.
-                target.due = target.shown_by();
-            }
-            if surplus || target.due > 0 || state.order.renewal == Some(Renewal::Remove) {
-                target.phase = TargetPhase::Tidying;
-            } else {
-                target.failure = None;
-                target.phase = good;
-            }
-        }
+        Outcome::Faithful { used, surplus } => faithful(state, i, used, surplus, now),
         Outcome::Unfaithful(differences) => fail(
             &mut state.targets[i],
             Cause::NotFaithful,
@@ -108,7 +93,8 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             state.targets[i].fail_standing(Cause::ImageDisabled, &said);
         }
         Outcome::Done => {
-            // One that had ended has its grants; one that another process of the run got further with may not.
+            // A target that had ended has its grants. A target that another process got further
+            // with may lack them.
             let had_ended = state.sharing.closed && state.targets[i].failure.is_none();
             let good = end_or_grant(&state.order, had_ended);
             done(&mut state.targets[i], good);
@@ -119,14 +105,7 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
             target.phase = TargetPhase::Removed;
         }
         Outcome::Left(left) => left_behind(&mut state.targets[i], &left, now),
-        Outcome::SourceGone(what) => {
-            // One that was failing already, and whose image was found meanwhile, fails by what it was failing by.
-            let before = state.targets[i].failure.take();
-            fail(&mut state.targets[i], Cause::SourceGone, &what);
-            if before.is_some() {
-                state.targets[i].failure = before;
-            }
-        }
+        Outcome::SourceGone(what) => source_gone(&mut state.targets[i], &what),
         Outcome::Refused(refusal) => refused(state, i, command, &refusal, now),
         Outcome::Opened { .. }
         | Outcome::OpeningRefused(_)
@@ -141,8 +120,35 @@ fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outco
     }
 }
 
+fn faithful(state: &mut State, i: usize, used: Vec<SnapshotId>, surplus: bool, now: i64) {
+    *state.copies_mut(i) = used.into_iter().map(Some).collect();
+    let good = end_or_grant(&state.order, false);
+    let target = &mut state.targets[i];
+    (target.tries, target.due, target.progress) = (0, 0, 100);
+    if target.doubled && now < target.shown_by() {
+        // The surplus copy may not show yet: the target is tidied once it must.
+        target.due = target.shown_by();
+    }
+    if surplus || target.due > 0 || state.order.renewal == Some(Renewal::Remove) {
+        target.phase = TargetPhase::Tidying;
+    } else {
+        target.failure = None;
+        target.phase = good;
+    }
+}
+
+fn source_gone(target: &mut TargetState, what: &str) {
+    // A target that was failing already, and whose image was found meanwhile, keeps its
+    // first failure.
+    let before = target.failure.take();
+    fail(target, Cause::SourceGone, what);
+    if before.is_some() {
+        target.failure = before;
+    }
+}
+
 fn name_taken(target: &mut TargetState, refusal: &Refusal, now: i64) {
-    // Not visible: an image registered a moment ago, or deregistered a moment ago.
+    // EC2 does not show the image: it was registered or deregistered a moment ago.
     target.tries += 1;
     target.due = now + backoff(target.tries);
     if target.tries >= MOST_TRIES {
@@ -150,7 +156,8 @@ fn name_taken(target: &mut TargetState, refusal: &Refusal, now: i64) {
     }
 }
 
-/// About to undo, we find the target's image: another process at work on it got further than this one.
+/// Takes over the image found instead of undoing: another process of the target got further than
+/// this one.
 fn adopt(target: &mut TargetState, image: ImageId) {
     if target.again >= MOST_AGAIN {
         return stick(
@@ -192,8 +199,8 @@ fn left_behind(target: &mut TargetState, left: &[(String, Refusal)], now: i64) {
     let passing = left.iter().all(|(_, refusal)| refusal.is_passing());
     target.tries += 1;
     target.due = now + backoff(target.tries).min(if passing { i64::MAX } else { DENIED_AGAIN });
-    // A denial may mean that it is gone: what another process deleted is listed for a while, and has no tags by which a policy would
-    // allow to delete it.
+    // A denial may mean that the copy is gone. EC2 lists a deleted copy for a while, without the
+    // tags by which a policy would allow its deletion.
     if (passing && target.tries < MOST_TRIES) || target.tries < MOST_DENIALS_OF_DELETING {
         return;
     }
@@ -228,7 +235,8 @@ fn refused(state: &mut State, i: usize, command: &Command, refusal: &Refusal, no
     let cause = Cause::of(refusal);
     let shut_out = matches!(cause, Cause::RoleNotAssumable | Cause::RegionNotEnabled);
     match target.phase {
-        // Nobody can look there, and an account that was closed, or lost its role, must not keep a resource from being deleted.
+        // The account was closed or has lost its role, which must not keep a resource from being
+        // deleted.
         TargetPhase::Removing if shut_out => {
             target.failure = Some(Failure::new(cause, &refusal.to_string()));
             target.phase = TargetPhase::Removed;
@@ -236,7 +244,7 @@ fn refused(state: &mut State, i: usize, command: &Command, refusal: &Refusal, no
         TargetPhase::Undoing | TargetPhase::Removing | TargetPhase::Tidying => {
             stick(target, &refusal.to_string());
         }
-        // A copy was deleted between the last look and this: another process is at work on this target.
+        // A copy was deleted after the last look, by another process of this target.
         TargetPhase::Registering
             if refusal.kind() == RefusalKind::NotFound && target.again < MOST_AGAIN =>
         {
@@ -255,7 +263,8 @@ fn refused(state: &mut State, i: usize, command: &Command, refusal: &Refusal, no
     }
 }
 
-/// Something passing: again, later. Where the effect is unknown, a look comes first.
+/// Plans another try after a failure that may pass. A look comes first if the effect of the call is
+/// unknown.
 fn stumble(target: &mut TargetState, refusal: &Refusal, now: i64) {
     if target.tries >= MOST_TRIES {
         return fail(target, Cause::of(refusal), &refusal.to_string());
@@ -276,7 +285,8 @@ fn stumble(target: &mut TargetState, refusal: &Refusal, now: i64) {
     }
 }
 
-/// The end of hope for a target. What it made, or may have made, is undone; where it cannot have made anything, it has failed.
+/// Fails a target. Everything that it made or may have made is undone; a target that cannot have
+/// made anything is done.
 fn fail(target: &mut TargetState, cause: Cause, reason: &str) {
     target.failure = Some(Failure::new(cause, reason));
     (target.tries, target.due) = (0, target.shown_by());
@@ -285,7 +295,8 @@ fn fail(target: &mut TargetState, cause: Cause, reason: &str) {
         && target.image_id.is_none()
         && target.since == 0
         && !target.shared;
-    // Undoing finds them by their tags; the words of the failure need their place in the state.
+    // Undoing finds the copies by their tags, and the state needs their room for the texts of the
+    // failure.
     target.copies.clear();
     target.phase = if untouched {
         TargetPhase::Failed

@@ -1,11 +1,13 @@
-//! Copying the source in its own account, before it is shared. One look comes before every start, and one after each waiting: all
-//! processes of a run choose the same copies, and whoever closes the source deletes them all.
+//! Copies the source in its own account before it is shared.
+//!
+//! A look comes before every start and after each wait, so all processes of a run choose the same
+//! copies. The process that closes the source deletes all of them.
 
 use super::{Busy, ready};
 use crate::command::Command;
 use crate::state::{Phase, State, TargetPhase};
 
-/// Where a run goes when targets need the source open.
+/// Moves the run to its next phase when targets need the source open.
 pub(super) fn before_sharing(state: &mut State) {
     if !state.needs_staging() {
         state.phase = Phase::Sharing;
@@ -16,7 +18,7 @@ pub(super) fn before_sharing(state: &mut State) {
     (state.sharing.tries, state.sharing.due) = (0, 0);
 }
 
-/// A target that has copies to start waits as well: of what, is not known now.
+/// Makes targets with copies to start wait as well: the snapshots to copy are unknown for now.
 pub(super) fn gather(state: &mut State, busy: &Busy) {
     for (i, target) in state.targets.iter_mut().enumerate() {
         let lacks = target.copies.is_empty() || target.copies.iter().any(Option::is_none);
@@ -26,8 +28,8 @@ pub(super) fn gather(state: &mut State, busy: &Busy) {
     }
 }
 
-/// The targets for which it is done. An execution hands on what is open: its parts cannot do it later, so it is done for targets
-/// that have not answered yet too.
+/// Returns the targets that need the staged copies. The parts of an execution cannot make them
+/// later, so targets that have not answered yet are included.
 pub(super) fn waiting(state: &State) -> Vec<usize> {
     let mut waiting = ready(state);
     if !state.execution.is_empty() && !state.part {

@@ -4,7 +4,7 @@ use super::*;
 use crate::cause::Cause;
 use crate::command::Outcome;
 use crate::copies::{Copies, Copy, CopyStatus};
-use crate::error::Refusal;
+use crate::error::{Place, Refusal};
 use crate::ids::{ImageId, KeyRef, Region, SnapshotId};
 use crate::plan::distribute;
 use crate::request::{Defaults, Request};
@@ -14,7 +14,10 @@ const NOW: i64 = 1_800_000_000;
 
 fn fresh(targets: usize) -> State {
     let accounts: Vec<_> = (0..targets)
-        .map(|i| json!({"AccountId": format!("{:012}", 222_222_222_222_u64 + i as u64), "KmsKeyId": "alias/amis"}))
+        .map(|i| {
+            json!({"AccountId": format!("{:012}", 222_222_222_222_u64 + i as u64),
+            "KmsKeyId": "alias/amis"})
+        })
         .collect();
     let request = json!({"SourceImageId": "ami-0a1b2c3d4e5f60718", "Targets": accounts});
     let defaults = Defaults {
@@ -53,18 +56,14 @@ fn looked(copies: Copies) -> Outcome {
 }
 
 fn refusal(operation: &'static str, code: &str) -> Refusal {
-    Refusal {
-        operation,
+    let at = Place {
         account: "222222222222".to_owned(),
         region: "us-west-2".to_owned(),
-        resource: "it".to_owned(),
-        code: code.to_owned(),
-        message: "said".to_owned(),
-        request_id: None,
-    }
+    };
+    Refusal::ours(operation, &at, "it", code, "said")
 }
 
-/// The commands that may be done now; each is marked as done with the outcome that `answer` gives it.
+/// Performs the commands of this moment with the outcomes that `answer` returns.
 fn turn(state: &mut State, now: i64, answer: impl Fn(&Command) -> Outcome) -> Vec<Command> {
     let Next::Do(commands) = next(state, now, &Busy::default()) else {
         return Vec::new();
@@ -75,7 +74,7 @@ fn turn(state: &mut State, now: i64, answer: impl Fn(&Command) -> Outcome) -> Ve
     commands
 }
 
-/// An AWS in which everything works at once.
+/// Answers as an AWS in which everything works at once.
 fn works(command: &Command) -> Outcome {
     let done = |n| copy(n, CopyStatus::Completed);
     match command {
@@ -114,9 +113,9 @@ fn works(command: &Command) -> Outcome {
     }
 }
 
-/// The whole way, as a list of commands: this is the protocol.
+/// The list of all commands is the protocol.
 #[test]
-fn the_way_of_two_targets() {
+fn two_targets_go_through_all_commands_in_order() {
     let mut state = fresh(2);
     let mut way = Vec::new();
     for now in (NOW..).step_by(60) {
@@ -143,7 +142,8 @@ fn the_way_of_two_targets() {
             "Check Check",
             "Tidy Tidy",
             "Revoke",
-            // Once nobody can start copies any more: what others at work on the same state have left.
+            // Nobody can start copies any more: deletes what other processes of the same state have
+            // left.
             "Tidy Tidy",
             ""
         ]
@@ -152,11 +152,11 @@ fn the_way_of_two_targets() {
 }
 
 #[test]
-fn nothing_is_revoked_while_a_target_is_at_work() {
+fn the_source_is_not_closed_while_a_target_is_on_its_way() {
     let mut state = fresh(2);
     turn(&mut state, NOW, works);
     turn(&mut state, NOW, works);
-    // The first goes on to its end; the second's copy stays pending.
+    // The first target continues to its end, while the second one's copy stays pending.
     for now in (NOW..NOW + 4000).step_by(61) {
         let commands = turn(&mut state, now, |command| match command {
             Command::Poll { target: 1 } => Outcome::Polled(vec![
@@ -172,7 +172,7 @@ fn nothing_is_revoked_while_a_target_is_at_work() {
 }
 
 #[test]
-fn a_target_that_has_its_image_already_needs_no_sharing() {
+fn a_target_with_its_image_needs_no_sharing() {
     let mut state = fresh(1);
     turn(&mut state, NOW, |_| Outcome::Looked {
         key: key(),
@@ -190,9 +190,9 @@ fn a_target_that_has_its_image_already_needs_no_sharing() {
     );
 }
 
-/// Every process that sees the same copies chooses the same ones.
+/// Every process that sees the same copies must choose the same ones.
 #[test]
-fn among_equal_copies_the_winner_is_determined() {
+fn every_process_chooses_the_same_of_equal_copies() {
     let mut state = fresh(1);
     turn(&mut state, NOW, |_| {
         looked(vec![
@@ -217,7 +217,7 @@ fn among_equal_copies_the_winner_is_determined() {
 }
 
 #[test]
-fn passing_refusals_are_tried_again_more_and_more_slowly_and_not_for_ever() {
+fn a_passing_refusal_is_retried_ever_slower_then_fails() {
     let mut state = fresh(1);
     let mut now = NOW;
     let mut tries = 0;
@@ -246,7 +246,7 @@ fn passing_refusals_are_tried_again_more_and_more_slowly_and_not_for_ever() {
 
 /// A copy that is refused without end, after looks that succeed, must end too.
 #[test]
-fn uncertain_starts_do_not_go_on_for_ever() {
+fn starts_refused_after_each_look_end_in_failure() {
     let mut state = fresh(1);
     let (mut now, mut starts) = (NOW, 0);
     while !state.targets[0].phase.is_terminal() {
@@ -277,7 +277,7 @@ fn uncertain_starts_do_not_go_on_for_ever() {
 }
 
 #[test]
-fn a_full_queue_is_waited_for_without_end_of_patience() {
+fn a_full_quota_is_waited_for_without_a_limit() {
     let mut state = fresh(1);
     turn(&mut state, NOW, works);
     turn(&mut state, NOW, works);
@@ -337,9 +337,9 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
 mod closing;
 mod granting;
 
-/// A grant that may not have been made is asked for again, by the opening that alone gives it.
+/// Only the opening makes the grant, so a grant that may be missing takes another opening.
 #[test]
-fn a_grant_that_failed_in_passing_is_asked_for_by_the_next_opening() {
+fn a_grant_with_a_passing_refusal_takes_another_opening() {
     let mut state = fresh(2);
     for target in &mut state.targets {
         target.phase = TargetPhase::Ready;

@@ -10,8 +10,8 @@ use crate::support::*;
 const GOOD: Place = ("222222222222", HOME);
 const BAD: Place = ("333333333333", HOME);
 
-/// Runs with one good target and `bad` in place of the other, and checks that only the bad one failed, for `cause`, leaving
-/// nothing; returns what is told of it.
+/// Runs with one good target and `bad` as the other, and checks that only `bad` failed, for
+/// `cause`, and keeps nothing. Returns the result of the bad target.
 async fn fails_alone(bad: Account, cause: &str, remedy: &str) -> Value {
     let world = World::new()
         .account(producer())
@@ -20,18 +20,21 @@ async fn fails_alone(bad: Account, cause: &str, remedy: &str) -> Value {
     let sandbox = Sandbox::new(world);
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, BAD])).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
-    let told = target(&reply, BAD).clone();
+    let outcome = target(&reply, BAD).clone();
     assert_eq!(
-        (&told["Status"], &told["Cause"]),
+        (&outcome["Status"], &outcome["Cause"]),
         (&json!("Failed"), &json!(cause)),
-        "{told}"
+        "{outcome}"
     );
-    assert!(told["Remedy"].as_str().unwrap().contains(remedy), "{told}");
-    assert!(told["Reason"].as_str().unwrap().len() > 20, "{told}");
+    assert!(
+        outcome["Remedy"].as_str().unwrap().contains(remedy),
+        "{outcome}"
+    );
+    assert!(outcome["Reason"].as_str().unwrap().len() > 20, "{outcome}");
     assert_whole(&sandbox, &[GOOD]);
     assert_nothing(&sandbox, &[BAD]);
     assert_closed(&sandbox);
-    told
+    outcome
 }
 
 fn keyed(role: Role) -> Account {
@@ -41,14 +44,14 @@ fn keyed(role: Role) -> Account {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_role() {
-    let told = fails_alone(
+async fn a_target_without_the_role_fails_alone_as_role_not_assumable() {
+    let outcome = fails_alone(
         keyed(Role::admin("Other")),
         "RoleNotAssumable",
         "create the role AmiCopyRole",
     )
     .await;
-    let reason = told["Reason"].as_str().unwrap();
+    let reason = outcome["Reason"].as_str().unwrap();
     assert!(
         reason.contains("AssumeRole")
             && reason.contains("AccessDenied")
@@ -58,13 +61,13 @@ async fn no_role() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_trusts_somebody_else() {
+async fn a_role_that_trusts_another_account_fails_its_target_alone() {
     let role = Role::admin("AmiCopyRole").trusts("arn:aws:iam::999999999999:root");
     fails_alone(keyed(role), "RoleNotAssumable", "trust policy").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_external_id() {
+async fn a_role_that_demands_an_external_id_fails_a_target_without_one() {
     let role = Role::admin("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
         .external_id("expected");
@@ -72,13 +75,13 @@ async fn a_missing_external_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_not_there() {
+async fn a_missing_target_key_fails_its_target_alone() {
     let bad = Account::new(BAD.0).role(copy_role(BAD.0, &[HOME]));
     fails_alone(bad, "TargetKeyMissing", "check that alias/amis exists").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disabled_key() {
+async fn a_disabled_target_key_fails_its_target_alone() {
     let key = Key::new(HOME, "22222222-aaaa-bbbb-cccc-000000000002")
         .alias("alias/amis")
         .state("Disabled");
@@ -88,30 +91,32 @@ async fn a_disabled_key() {
 
 /// The copy is accepted and ends in error: EC2's own way of saying that the key cannot be used.
 #[tokio::test(start_paused = true)]
-async fn a_role_that_may_not_use_its_key() {
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:*","kms:DescribeKey"],"Resource":"*"},
+async fn a_role_that_may_not_use_its_key_fails_its_target_alone() {
+    let policy = r#"{"Version":"2012-10-17","Statement":[
+        {"Effect":"Allow","Action":["ec2:*","kms:DescribeKey"],"Resource":"*"},
         {"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:111111111111:key/*"}]}"#;
     let role = Role::new("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
         .policy(policy);
-    let told = fails_alone(
+    let outcome = fails_alone(
         keyed(role),
         "KeyNotAccessible",
         "kms:GenerateDataKeyWithoutPlaintext",
     )
     .await;
     assert!(
-        told["Reason"]
+        outcome["Reason"]
             .as_str()
             .unwrap()
             .contains("Given key ID is not accessible"),
-        "{told}"
+        "{outcome}"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_may_not_use_the_source_key() {
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"},
+async fn a_role_that_may_not_use_the_source_key_fails_its_target_alone() {
+    let policy = r#"{"Version":"2012-10-17","Statement":[
+        {"Effect":"Allow","Action":"ec2:*","Resource":"*"},
         {"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:333333333333:key/*"}]}"#;
     let role = Role::new("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
@@ -120,20 +125,21 @@ async fn a_role_that_may_not_use_the_source_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_may_not_copy() {
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:Describe*","ec2:DeleteSnapshot","kms:*"],"Resource":"*"}]}"#;
+async fn a_role_that_may_not_copy_fails_its_target_alone() {
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow",
+        "Action":["ec2:Describe*","ec2:DeleteSnapshot","kms:*"],"Resource":"*"}]}"#;
     let role = Role::new("AmiCopyRole")
         .trusts("arn:aws:iam::111111111111:role/amiferry")
         .policy(policy);
-    let told = fails_alone(keyed(role), "AccessDenied", "service control policy").await;
+    let outcome = fails_alone(keyed(role), "AccessDenied", "service control policy").await;
     assert!(
-        told["Reason"].as_str().unwrap().contains("CopySnapshot"),
-        "{told}"
+        outcome["Reason"].as_str().unwrap().contains("CopySnapshot"),
+        "{outcome}"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_is_taken() {
+async fn a_name_taken_by_another_image_fails_its_target_and_leaves_that_image() {
     let taken = amiferry_sandbox::Image::new(
         HOME,
         "ami-00000000000000001",
@@ -143,14 +149,14 @@ async fn a_name_that_is_taken() {
     let sandbox = Sandbox::new(world(&[GOOD, BAD]));
     sandbox.edit(|aws| aws.add_image(BAD.0, taken)).unwrap();
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, BAD])).await;
-    let told = target(&reply, BAD);
-    assert_eq!(told["Cause"], "NameTaken", "{told}");
+    let outcome = target(&reply, BAD);
+    assert_eq!(outcome["Cause"], "NameTaken", "{outcome}");
     assert!(
-        told["Reason"]
+        outcome["Reason"]
             .as_str()
             .unwrap()
             .contains("ami-00000000000000001"),
-        "{told}"
+        "{outcome}"
     );
     assert_eq!(sandbox.snapshots(BAD.0, BAD.1).len(), 0);
     assert_whole(&sandbox, &[GOOD]);
@@ -158,26 +164,27 @@ async fn a_name_that_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_that_is_not_enabled() {
+async fn a_region_that_is_not_enabled_fails_its_target_alone() {
     let place = ("333333333333", "ap-east-1");
     let sandbox = Sandbox::new(world(&[GOOD, place]));
     sandbox.edit(|aws| aws.disable_region(place.0, place.1));
     let reply = to_the_end(&sandbox, &distribute(&[GOOD, place])).await;
-    let told = target(&reply, place);
-    assert_eq!(told["Cause"], "RegionNotEnabled", "{told}");
+    let outcome = target(&reply, place);
+    assert_eq!(outcome["Cause"], "RegionNotEnabled", "{outcome}");
     assert!(
-        told["Remedy"]
+        outcome["Remedy"]
             .as_str()
             .unwrap()
             .contains("enable-region --region-name ap-east-1"),
-        "{told}"
+        "{outcome}"
     );
     assert_closed(&sandbox);
 }
 
-/// Without a key of its own a target gets its account's `aws/ebs`; with an external ID the role is assumed by it.
+/// A target without a key gets its account's `aws/ebs`; a role with an external ID is assumed with
+/// it.
 #[tokio::test(start_paused = true)]
-async fn a_target_without_a_key_and_one_with_an_external_id() {
+async fn a_target_without_a_key_uses_aws_ebs_and_an_external_id_is_sent() {
     let role = copy_role(BAD.0, &[HOME]);
     let trust = role.trust_policy.clone().unwrap().replace(
         "\"Condition\": {",
@@ -210,9 +217,9 @@ async fn a_target_without_a_key_and_one_with_an_external_id() {
     assert_closed(&sandbox);
 }
 
-/// One slow or dead account does not hold up the others, nor keep the source open for ever.
+/// A slow or dead account neither delays the others nor keeps the source open for ever.
 #[tokio::test(start_paused = true)]
-async fn an_account_that_never_answers() {
+async fn an_account_that_never_answers_fails_alone_and_in_bounded_time() {
     let sandbox = Sandbox::new(world(&[GOOD, BAD]));
     sandbox.set_fault(|call| {
         let about_bad = call.account == BAD.0
@@ -235,13 +242,17 @@ async fn an_account_that_never_answers() {
     assert_closed(&sandbox);
 }
 
-/// `KeyAccess: None`: the policy of the source key, which somebody else wrote, lets the role in; no grant is made.
+/// With `KeyAccess: None` the policy of the source key, which a person wrote, admits the role; the
+/// run makes no grant.
 #[tokio::test(start_paused = true)]
-async fn access_to_the_source_key_by_its_policy_alone() {
+async fn a_copy_with_key_access_none_relies_on_the_key_policy_and_makes_no_grant() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext"]}]});
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"},
+         "Resource": "*",
+         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*",
+         "kms:GenerateDataKeyWithoutPlaintext"]}]});
     let mut source = producer();
     source.keys[0].policy = Some(policy.to_string());
     let sandbox = Sandbox::new(world_with(source, &[GOOD, BAD]));
@@ -251,7 +262,8 @@ async fn access_to_the_source_key_by_its_policy_alone() {
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
     assert_eq!(calls(&sandbox, "CreateGrant"), 0);
     assert_whole(&sandbox, &[GOOD]);
-    // The other account is not in the policy: told so, and nothing of it is left.
+    // The key policy does not name the other account: the target fails with that cause, and keeps
+    // nothing.
     assert_eq!(target(&reply, BAD)["Cause"], "SourceKeyDenied", "{reply}");
     assert_nothing(&sandbox, &[BAD]);
     assert_closed(&sandbox);
@@ -259,7 +271,8 @@ async fn access_to_the_source_key_by_its_policy_alone() {
 
 const ORGANIZATION: &str = "o-abcdefghij";
 
-/// A world whose accounts are members of an organization: service control policies bind members only.
+/// Returns a world whose accounts are members of an organization: service control policies bind
+/// members only.
 fn members(places: &[Place]) -> Sandbox {
     let mut world = slow_world(places);
     for account in &mut world.accounts {
@@ -268,9 +281,9 @@ fn members(places: &[Place]) -> Sandbox {
     Sandbox::new(world)
 }
 
-/// What an organisation forbids while a run is under way fails the target with what AWS said, and what to look for.
+/// The target fails with AWS's message, and the remedy names the service control policy.
 #[tokio::test(start_paused = true)]
-async fn a_service_control_policy_in_the_middle_of_a_run() {
+async fn a_service_control_policy_added_during_a_run_fails_its_target_and_is_named() {
     for (action, said) in [
         ("ec2:RegisterImage", "RegisterImage"),
         ("ec2:DescribeSnapshots", "DescribeSnapshots"),
@@ -284,10 +297,10 @@ async fn a_service_control_policy_in_the_middle_of_a_run() {
         let bound = sandbox.edit(|aws| aws.set_service_control_policies(TWO[0].0, &[&policy]));
         assert_eq!(bound, Ok(true));
         let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
-        let told = target(&reply, TWO[0]);
-        let reason = told["Reason"].as_str().unwrap();
+        let outcome = target(&reply, TWO[0]);
+        let reason = outcome["Reason"].as_str().unwrap();
         assert!(reason.starts_with(said), "{reason}");
-        let remedy = told["Remedy"].as_str().unwrap();
+        let remedy = outcome["Remedy"].as_str().unwrap();
         assert!(remedy.contains("service control policy"), "{remedy}");
         assert_eq!(target(&reply, TWO[1])["Status"], "Succeeded");
         assert_whole(&sandbox, &[TWO[1]]);
@@ -296,36 +309,38 @@ async fn a_service_control_policy_in_the_middle_of_a_run() {
             assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
             assert_nothing(&sandbox, &[TWO[0]]);
         } else {
-            // Nobody can look for what is left there: it is told, with what to do once one may.
+            // The role may not look for copies in that account any more: the reply says how to look
+            // later.
             assert_eq!(reply["Status"], "Stuck", "{reply}");
             assert_eq!(reply["Result"]["Stuck"][0]["AccountId"], TWO[0].0);
         }
     }
 }
 
-/// An account that is closed while a run is under way: what is in it goes with it; the others are served.
+/// The contents of a closed account go with it; the other targets succeed.
 #[tokio::test(start_paused = true)]
-async fn an_account_suspended_in_the_middle_of_a_run() {
+async fn an_account_suspended_during_a_run_fails_alone() {
     let sandbox = members(&TWO);
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     sandbox.edit(|aws| assert!(aws.suspend_account(TWO[0].0)));
     let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
     assert_eq!(reply["Status"], "Stuck", "{reply}");
-    let told = target(&reply, TWO[0]);
-    let remedy = told["Remedy"].as_str().unwrap();
-    assert!(remedy.contains("suspended"), "{told}");
+    let outcome = target(&reply, TWO[0]);
+    let remedy = outcome["Remedy"].as_str().unwrap();
+    assert!(remedy.contains("suspended"), "{outcome}");
     assert_whole(&sandbox, &[TWO[1]]);
     assert_closed(&sandbox);
 }
 
-/// The policy of a target's key changed while copies are under way: EC2 has its grant for those, but a copy that has to be made again
-/// cannot use the key any more.
+/// EC2 holds a grant for the copies under way. A copy that has to be made again cannot use the key
+/// any more.
 #[tokio::test(start_paused = true)]
-async fn a_key_policy_changed_in_the_middle_of_a_run() {
+async fn a_target_key_policy_narrowed_during_a_run_fails_copies_made_again() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     let nobody = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-        "Principal": {"AWS": format!("arn:aws:iam::{}:root", TWO[0].0)}, "Action": ["kms:Describe*", "kms:PutKeyPolicy"]}]})
+        "Principal": {"AWS": format!("arn:aws:iam::{}:root", TWO[0].0)},
+        "Action": ["kms:Describe*", "kms:PutKeyPolicy"]}]})
     .to_string();
     sandbox.edit(|aws| {
         assert_eq!(aws.set_key_policy(&key_arn(TWO[0]), &nobody), Ok(true));
@@ -336,19 +351,22 @@ async fn a_key_policy_changed_in_the_middle_of_a_run() {
     });
     let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
-    let told = target(&reply, TWO[0]);
-    assert_eq!(told["Cause"], "KeyNotAccessible", "{told}");
+    let outcome = target(&reply, TWO[0]);
+    assert_eq!(outcome["Cause"], "KeyNotAccessible", "{outcome}");
     assert!(
-        told["Remedy"].as_str().unwrap().contains("kms:ReEncrypt*"),
-        "{told}"
+        outcome["Remedy"]
+            .as_str()
+            .unwrap()
+            .contains("kms:ReEncrypt*"),
+        "{outcome}"
     );
     assert_nothing(&sandbox, &[TWO[0]]);
     assert_closed(&sandbox);
 }
 
-/// For an hour there is no room for another copy: it is waited for, in line.
+/// The copies queue until the quota has room.
 #[tokio::test(start_paused = true)]
-async fn a_quota_that_is_full_for_an_hour_is_waited_for() {
+async fn a_quota_full_for_an_hour_delays_the_copy_and_does_not_fail_it() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let full = amiferry_sandbox::Limits {
         concurrent_copies: 0,

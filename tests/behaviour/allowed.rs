@@ -1,4 +1,5 @@
-//! Who may be given anything: the settings of the function bound every way in, and refuse by their names.
+//! The settings of the function bound every request, whatever the shape of its event; a refusal
+//! names the setting.
 
 use amiferry::error::Error;
 use amiferry::setup::Settings;
@@ -13,7 +14,7 @@ const OTHER_ORG: &str = "o-zzzzzzzzzz";
 const TEAM: &str = "ou-ab12-11111111";
 const OUTSIDER: &str = "444444444444";
 
-/// Settings with these bounds and no others; a blank one is absent.
+/// Returns settings with these bounds and no others; a blank bound is absent.
 fn bounded(accounts: &str, organization: &str, share: &str) -> Settings {
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     Settings {
@@ -30,7 +31,7 @@ async fn ask(sandbox: &Sandbox, settings: &Settings, event: &Value) -> Result<Va
     function.handle(&payload, &invocation(sandbox)).await
 }
 
-/// The request in each form that a direct call, a task or an event of EventBridge may have.
+/// Returns the request in each shape of a direct call, a task or an event of EventBridge.
 fn ways(words: &Value) -> Vec<(&'static str, Value)> {
     vec![
         ("Distribute", json!({ "Distribute": words })),
@@ -42,14 +43,16 @@ fn ways(words: &Value) -> Vec<(&'static str, Value)> {
         ),
         (
             "Open of a custom resource",
-            json!({"Open": {"CustomResource": resource(words), "ResponseUrlAt": resource_at(words)}, "Execution": "run-1", "Last": {}}),
+            json!({"Open": {"CustomResource": resource(words), "ResponseUrlAt": resource_at(words)},
+                "Execution": "run-1", "Last": {}}),
         ),
         ("EventBridge", became_available()),
     ]
 }
 
 fn resource(words: &Value) -> Value {
-    json!({"RequestType": "Create", "StackId": crate::custom_resource::STACK, "RequestId": "request-1", "LogicalResourceId": "GoldenImage",
+    json!({"RequestType": "Create", "StackId": crate::custom_resource::STACK,
+        "RequestId": "request-1", "LogicalResourceId": "GoldenImage",
         "ResourceType": "Custom::AmiDistribution", "ResourceProperties": words})
 }
 
@@ -60,11 +63,12 @@ fn resource_at(words: &Value) -> String {
 }
 
 fn became_available() -> Value {
-    json!({"version": "0", "id": "11111111-2222-3333-4444-555555555555", "source": "aws.ec2", "detail-type": "EC2 AMI State Change",
+    json!({"version": "0", "id": "11111111-2222-3333-4444-555555555555", "source": "aws.ec2",
+        "detail-type": "EC2 AMI State Change",
         "account": SOURCE, "region": HOME, "detail": {"ImageId": AMI, "State": "available"}})
 }
 
-/// Settings whose own request is this one, for EventBridge.
+/// Returns settings for EventBridge whose own request is this one.
 fn with_own(settings: &Settings, words: &Value) -> Settings {
     let mut own = words.clone();
     let keys = own.as_object_mut().expect("an object");
@@ -82,7 +86,8 @@ fn opted_in(sandbox: &Sandbox) {
     sandbox.edit(|aws| aws.change_image(AMI, |image| image.tags.extend([tag])));
 }
 
-/// Every way in refuses the request by this name, and nothing is called but what reads.
+/// Checks that every event shape of the request is refused by this name, and that the function only
+/// reads.
 async fn refused_by_every_way(words: &Value, settings: &Settings, begin: &str, of: fn() -> World) {
     let settings = with_own(settings, words);
     for (way, event) in ways(words) {
@@ -109,7 +114,8 @@ fn two() -> World {
     world(&TWO)
 }
 
-/// The management account is the source; two accounts in the team's unit, one of them suspended, and one outside.
+/// Returns a world whose management account is the source, with two accounts in the team's unit,
+/// one of them suspended, and one outside.
 fn organized() -> World {
     organized_by(SOURCE)
 }
@@ -139,7 +145,7 @@ fn share_with(account: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_is_not_listed_is_refused_by_every_way_in() {
+async fn an_account_not_listed_is_refused_in_every_event_shape() {
     let settings = bounded("333333333333", "", "true");
     let begin = "AMIFERRY_ALLOWED_ACCOUNTS: does not list 222222222222,";
     for words in [request(&TWO), share_with(ONE)] {
@@ -148,7 +154,7 @@ async fn an_account_that_is_not_listed_is_refused_by_every_way_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn permissions_that_stay_are_refused_by_every_way_in_unless_allowed_and_bounded() {
+async fn lasting_permissions_are_refused_in_every_event_shape_unless_allowed_and_bounded() {
     let kept = with(copy_to(ONE), "RevokeAfterCopy", json!("false"));
     for (words, what) in [
         (share_with(ONE), "Mode: Share"),
@@ -162,8 +168,11 @@ async fn permissions_that_stay_are_refused_by_every_way_in_unless_allowed_and_bo
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_audience_of_another_organization_is_refused_by_every_way_in() {
-    let words = |key: &str, value: &str| json!({"SourceImageId": AMI, key: value, "TargetKmsKeyIds": "alias/amis"});
+async fn an_audience_of_another_organization_is_refused_in_every_event_shape() {
+    let words = |key: &str, value: &str| {
+        json!({"SourceImageId": AMI, key: value,
+        "TargetKmsKeyIds": "alias/amis"})
+    };
     let begin = "AMIFERRY_ALLOWED_ORGANIZATION: is o-zzzzzzzzzz, but";
     let elsewhere = bounded("", OTHER_ORG, "true");
     for (key, value) in [("OrganizationId", ORG), ("OrganizationalUnitIds", TEAM)] {
@@ -175,19 +184,19 @@ async fn an_audience_of_another_organization_is_refused_by_every_way_in() {
             .expect("an object")
             .remove("TargetKmsKeyIds");
         refused_by_every_way(&share, &elsewhere, begin, organized).await;
-        // A list of accounts does not bound an organization that is let in as such.
+        // A list of accounts does not bound an audience, which the request names as such.
         let begin = "AMIFERRY_ALLOWED_ORGANIZATION: is not set";
         refused_by_every_way(&share, &bounded(ONE, "", "true"), begin, organized).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_outside_of_the_organization_is_refused_where_organizations_tells() {
+async fn an_account_outside_the_organization_is_refused_where_organizations_can_be_read() {
     let settings = bounded("", ORG, "true");
     for (account, words) in [
         (OUTSIDER, copy_to(OUTSIDER)),
         (OUTSIDER, share_with(OUTSIDER)),
-        // Suspended.
+        // This account is suspended.
         ("333333333333", copy_to("333333333333")),
     ] {
         let begin = format!("AMIFERRY_ALLOWED_ORGANIZATION: is {ORG}, of which {account} is no");
@@ -195,9 +204,9 @@ async fn an_account_outside_of_the_organization_is_refused_where_organizations_t
     }
 }
 
-/// The source account is a member like others, which Organizations tells nothing.
+/// The source account is a plain member, to which Organizations denies its lists.
 #[tokio::test(start_paused = true)]
-async fn where_organizations_tells_nothing_a_share_is_refused_and_a_copy_left_to_iam() {
+async fn unreadable_organizations_refuses_a_share_and_leaves_a_copy_to_iam() {
     let world = || organized_by("555555555555");
     let settings = bounded("", ORG, "true");
     let begin = format!("AMIFERRY_ALLOWED_ORGANIZATION: cannot be checked for {ONE}");
@@ -213,7 +222,7 @@ async fn where_organizations_tells_nothing_a_share_is_refused_and_a_copy_left_to
             .contains(&reply["Status"]),
         "{reply}"
     );
-    // Listed by hand, nobody needs to be asked.
+    // An account in the list needs no answer of Organizations.
     let sandbox = Sandbox::new(world());
     let listed = bounded(ONE, ORG, "true");
     let reply = ask(&sandbox, &listed, &json!({"Distribute": share_with(ONE)})).await;
@@ -222,15 +231,16 @@ async fn where_organizations_tells_nothing_a_share_is_refused_and_a_copy_left_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_settings_allow_is_done() {
+async fn a_request_within_the_settings_succeeds() {
     let kept = with(copy_to(ONE), "RevokeAfterCopy", json!(false));
     let audience = json!({"SourceImageId": AMI, "OrganizationId": ORG, "Mode": "Share"});
-    let unit = json!({"SourceImageId": AMI, "OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis"});
+    let unit = json!({"SourceImageId": AMI, "OrganizationalUnitIds": TEAM,
+        "TargetKmsKeyIds": "alias/amis"});
     for (settings, words) in [
         (bounded("", "", ""), copy_to(ONE)),
         (bounded(ONE, "", ""), copy_to(ONE)),
         (bounded("", ORG, ""), copy_to(ONE)),
-        // Either suffices.
+        // Either setting suffices.
         (bounded(OUTSIDER, ORG, ""), copy_to(ONE)),
         (bounded(OUTSIDER, ORG, ""), copy_to(OUTSIDER)),
         (bounded(ONE, "", "true"), share_with(ONE)),
@@ -257,9 +267,9 @@ async fn what_the_settings_allow_is_done() {
     }
 }
 
-/// Settings that allow nothing any more, or are malformed, keep nobody from taking back what was given under others.
+/// Settings that have become narrower or malformed do not block the end of a share.
 #[tokio::test(start_paused = true)]
-async fn sharing_is_taken_back_whatever_the_settings_say() {
+async fn a_share_can_be_closed_under_any_settings() {
     for settings in [
         bounded("", "", ""),
         bounded("x", "y", "z"),
@@ -285,7 +295,7 @@ async fn sharing_is_taken_back_whatever_the_settings_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_malformed_setting_refuses_every_request_by_its_name() {
+async fn a_malformed_setting_refuses_every_request_and_is_named() {
     let malformed = |change: fn(&mut Settings)| {
         let mut settings = settings();
         change(&mut settings);
@@ -314,7 +324,7 @@ async fn a_malformed_setting_refuses_every_request_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_bucket_the_function_distributes_and_resumes_nothing() {
+async fn a_function_without_its_bucket_distributes_and_resumes_nothing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let state = call(&sandbox, &distribute(&TWO)).await.expect("begun")["State"].clone();
     for bucket in [None, Some(String::new()), Some("Not A Bucket".to_owned())] {
@@ -345,9 +355,10 @@ async fn without_its_bucket_the_function_distributes_and_resumes_nothing() {
     }
 }
 
-/// A custom resource is told what was refused, with and without a state machine, and its Delete is served.
+/// CloudFormation gets the refusal as its answer, with and without a state machine. A Delete
+/// succeeds.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_custom_resource_that_is_refused_is_answered_with_the_reason() {
+async fn a_refused_custom_resource_is_answered_with_the_reason() {
     let no_bucket = Settings {
         bucket: None,
         ..settings()
@@ -402,7 +413,7 @@ async fn a_custom_resource_that_is_refused_is_answered_with_the_reason() {
     }
 }
 
-/// Settings may become narrower while a run is at work.
+/// The settings become narrower while the run is at work.
 #[tokio::test(start_paused = true)]
 async fn a_state_from_broader_settings_opens_nothing_under_narrower_ones() {
     let sandbox = Sandbox::new(two());
@@ -414,14 +425,8 @@ async fn a_state_from_broader_settings_opens_nothing_under_narrower_ones() {
         },
         _ => amiferry_sandbox::Fault::None,
     });
-    let mut short = invocation(&sandbox);
-    short.deadline = Some(sandbox.now() + std::time::Duration::from_secs(16));
-    let event = json!({"Distribute": copy_to(ONE)}).to_string();
-    let mut reply = function(&sandbox)
-        .await
-        .handle(&event, &short)
-        .await
-        .expect("begins");
+    let event = json!({"Distribute": copy_to(ONE)});
+    let mut reply = short_call(&sandbox, &event).await;
     sandbox.clear_fault();
     while reply["Status"] == "Continue" {
         let seconds = reply["WaitSeconds"].as_u64().expect("WaitSeconds");
@@ -429,7 +434,7 @@ async fn a_state_from_broader_settings_opens_nothing_under_narrower_ones() {
         let event = json!({"State": reply["State"]});
         reply = ask(&sandbox, &bounded(OUTSIDER, "", ""), &event)
             .await
-            .expect("goes on");
+            .expect("a reply");
     }
     assert_eq!(
         target(&reply, (ONE, HOME))["Cause"],

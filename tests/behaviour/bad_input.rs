@@ -1,11 +1,11 @@
-//! What the function refuses before any AWS call, and how it says so.
+//! Events that the function refuses before any call to AWS, and the words of each refusal.
 
 use amiferry_sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// The error's type and message; no call may have been made.
+/// Returns the error's type and message, and checks that the function made no call.
 async fn refused(payload: &str) -> (String, String) {
     let sandbox = Sandbox::new(world(&TWO));
     let error = function(&sandbox)
@@ -18,45 +18,39 @@ async fn refused(payload: &str) -> (String, String) {
     (diagnostic.error_type, diagnostic.error_message)
 }
 
-/// Each mistake in the request itself is tried beside its parser; this is the way through the whole function.
-#[tokio::test(start_paused = true)]
-async fn mistakes_are_refused_by_name_before_any_call() {
-    let with = |change: fn(&mut Value)| {
+/// A payload, the type of its error, and the beginning of the message.
+type Mistake = (String, &'static str, &'static str);
+
+fn mistaken_requests() -> Vec<Mistake> {
+    let with = |change: fn(&mut Value), begin: &'static str| {
         let mut event = distribute(&TWO);
         change(&mut event["Distribute"]);
-        event.to_string()
+        (event.to_string(), "InvalidRequest", begin)
     };
-    let cases = [
-        (
-            with(|r| r["Targets"][0]["AccountId"] = json!("22222222222")),
-            "InvalidRequest",
+    vec![
+        with(
+            |r| r["Targets"][0]["AccountId"] = json!("22222222222"),
             "Targets[0].AccountId: ",
         ),
-        (
-            with(|r| r["Targets"][0]["AccountId"] = json!(SOURCE)),
-            "InvalidRequest",
+        with(
+            |r| r["Targets"][0]["AccountId"] = json!(SOURCE),
             "Targets[0].AccountId: ",
         ),
-        (
-            with(|r| r["Targets"][1] = r["Targets"][0].clone()),
-            "InvalidRequest",
+        with(
+            |r| r["Targets"][1] = r["Targets"][0].clone(),
             "Targets[1].AccountId: ",
         ),
-        (
-            with(|r| r["Targets"] = json!([])),
-            "InvalidRequest",
-            "Targets: ",
-        ),
-        (
-            with(|r| r["Colour"] = json!("red")),
-            "InvalidRequest",
-            "Colour: ",
-        ),
-        (
-            with(|r| r["Targets"][0]["KmsKeyId"] = json!(key_arn(TWO[1]))),
-            "InvalidRequest",
+        with(|r| r["Targets"] = json!([]), "Targets: "),
+        with(|r| r["Colour"] = json!("red"), "Colour: "),
+        with(
+            |r| r["Targets"][0]["KmsKeyId"] = json!(key_arn(TWO[1])),
             "Targets[0].KmsKeyId: ",
         ),
+    ]
+}
+
+fn mistaken_payloads() -> Vec<Mistake> {
+    vec![
         (
             "{\"Distribute\": ".to_owned(),
             "InvalidRequest",
@@ -90,8 +84,13 @@ async fn mistakes_are_refused_by_name_before_any_call() {
             "event: has 5000002 bytes",
         ),
         ("[".repeat(100_000), "InvalidRequest", "event: is not JSON"),
-    ];
-    for (payload, kind, begin) in cases {
+    ]
+}
+
+/// The parsers have tests of each mistake; this one goes through the whole function.
+#[tokio::test(start_paused = true)]
+async fn a_mistaken_event_is_refused_by_name_before_any_call() {
+    for (payload, kind, begin) in mistaken_requests().into_iter().chain(mistaken_payloads()) {
         let (error_type, message) = refused(&payload).await;
         assert_eq!(error_type, kind, "{message}");
         assert!(
@@ -102,7 +101,7 @@ async fn mistakes_are_refused_by_name_before_any_call() {
     }
 }
 
-/// A state cut at any place, or with any one field missing, is refused, not half-used.
+/// The state is cut at any place, or lacks any one field.
 #[tokio::test(start_paused = true)]
 async fn a_truncated_state_is_refused_wherever_it_is_cut() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -125,9 +124,8 @@ async fn a_truncated_state_is_refused_wherever_it_is_cut() {
     }
 }
 
-/// The function with too little time says so instead of beginning.
 #[tokio::test(start_paused = true)]
-async fn too_little_time_is_said() {
+async fn a_time_out_too_short_to_begin_is_refused_with_the_time_needed() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut short = invocation(&sandbox);
     short.deadline = Some(sandbox.now() + std::time::Duration::from_secs(9));

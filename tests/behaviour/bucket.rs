@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::support::{HOME, SOURCE, config_in};
 
 const BUCKET: &str = "amiferry-ledger";
-/// Its slashes stay, everything else in it is encoded.
+/// A key whose slashes stay as they are, while the client encodes all else.
 const KEY: &str = "runs/a b+c=ü&<x>";
 
 fn world() -> World {
@@ -39,7 +39,7 @@ fn put(s3: &Client, body: &str) -> PutObjectFluentBuilder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_is_written_read_and_deleted_on_its_etag() {
+async fn conditional_writes_and_deletes_follow_the_etag() {
     let sandbox = Sandbox::new(world());
     let s3 = client(&sandbox).await;
     let first = put(&s3, "one")
@@ -97,7 +97,7 @@ async fn an_object_is_written_read_and_deleted_on_its_etag() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_is_paginated() {
+async fn a_long_listing_is_read_in_pages() {
     let sandbox = Sandbox::new(world());
     let keys: Vec<String> = (0..5).map(|number| format!("runs/{number} +ü")).collect();
     for key in &keys {
@@ -124,7 +124,7 @@ async fn a_listing_is_paginated() {
 }
 
 #[tokio::test]
-async fn a_stream_is_sent_in_chunks_with_a_trailer() {
+async fn a_streamed_body_is_sent_in_chunks_with_a_trailer() {
     let sandbox = Sandbox::new(world());
     let s3 = client(&sandbox).await;
     let path = std::env::temp_dir().join(format!("amiferry-bucket-{}", std::process::id()));
@@ -144,7 +144,7 @@ async fn a_stream_is_sent_in_chunks_with_a_trailer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_reach_the_client_by_their_codes() {
+async fn s3_refusals_reach_the_client_with_their_codes() {
     let sandbox = Sandbox::new(world());
     let s3 = client(&sandbox).await;
     let other = s3.get_object().bucket("nowhere").key("a").send().await;

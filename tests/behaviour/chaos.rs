@@ -1,9 +1,11 @@
-//! Schedules of faults made from seeds: a world, requests, ways of driving them (some at once, some killed), faults at any call,
-//! and other people's hands. After each, the promises are checked against the world that is left.
+//! Schedules of faults made from seeds: a world, requests, ways of driving them, faults at any
+//! call, and other people's acts. Some runs go on at once, some are killed. After each schedule the
+//! promises are checked against the world.
 //!
-//! `make test` runs a bounded part. `make chaos` runs many and writes the table of docs/reliability.md; `make chaos HARD=1` plays
-//! those where nearly all goes wrong for ever. A failure prints its
-//! seed; `AMIFERRY_CHAOS_SEED=<seed>` plays that one alone. Seeds from 200,000 on may draw late reads (`late`).
+//! `make test` plays a bounded number. `make chaos` plays many and writes the table of
+//! docs/reliability.md. `make chaos HARD=1` plays schedules in which nearly every call fails for
+//! ever. A failure prints its seed; `AMIFERRY_CHAOS_SEED=<seed>` plays that schedule alone. Seeds
+//! from 200,000 on may draw late reads (`late`).
 
 mod drive;
 mod hands;
@@ -24,9 +26,9 @@ use schedule::Schedule;
 
 use crate::support::print_calls;
 
-/// Schedules in `make test`.
+/// The number of schedules in `make test`.
 const BOUNDED: u64 = 60;
-/// No run takes longer, whatever befalls it: a copy's limit, and the time to clean up.
+/// The longest time of any run: a copy's limit, and the time to clean up.
 const LONGEST: Duration = Duration::from_hours(60);
 
 /// Plays one schedule on a paused clock of its own.
@@ -68,7 +70,7 @@ fn play(schedule: &Schedule) -> Result<Report, String> {
             promises::shared(&sandbox, schedule, &replies)?;
             drive::take_back(&sandbox, schedule).await?;
         }
-        // What shows late may be found by the verification only.
+        // With late reads, only the verification can find some openings.
         if !schedule.shows_late() {
             promises::check(&sandbox, schedule, &before, &replies)?;
         }
@@ -85,7 +87,7 @@ fn play(schedule: &Schedule) -> Result<Report, String> {
     })
 }
 
-/// Plays it and says of a failure how to play it again.
+/// Plays a schedule; the error of a failure says how to play it again.
 fn played(schedule: &Schedule) -> Result<Report, String> {
     let played = std::panic::AssertUnwindSafe(|| play(schedule));
     let result = std::panic::catch_unwind(played).unwrap_or_else(|panic| {
@@ -94,7 +96,8 @@ fn played(schedule: &Schedule) -> Result<Report, String> {
     });
     result.map_err(|said| {
         format!(
-            "{said}\n{schedule:?}\nAgain: AMIFERRY_CHAOS_HARD={} AMIFERRY_CHAOS_SEED={} cargo test --test behaviour chaos",
+            "{said}\n{schedule:?}\nAgain: AMIFERRY_CHAOS_HARD={} AMIFERRY_CHAOS_SEED={} \
+             cargo test --test behaviour chaos",
             u8::from(schedule.hard),
             schedule.seed
         )
@@ -110,7 +113,7 @@ fn the_promises_hold_under_every_schedule() {
     let only = setting("AMIFERRY_CHAOS_SEED");
     let first = only.or(setting("AMIFERRY_CHAOS_FIRST")).unwrap_or(0);
     let count = only.map_or_else(|| setting("AMIFERRY_CHAOS_COUNT").unwrap_or(BOUNDED), |_| 1);
-    // The same seeds, where nearly all goes wrong for ever.
+    // Schedules of the same seeds in which nearly every call fails for ever.
     let hard = setting("AMIFERRY_CHAOS_HARD") == Some(1);
     let of = if hard { Schedule::hard } else { Schedule::of };
     let began = Instant::now();
@@ -123,10 +126,10 @@ fn the_promises_hold_under_every_schedule() {
                 scope.spawn(|| {
                     let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::SeqCst));
                     let seeds = seeds.take_while(|seed| *seed < first + count);
-                    // Told at once: a long run is seldom waited for.
-                    let told = seeds
+                    // Printed at once: nobody waits for the end of a long run.
+                    let outcome = seeds
                         .map(|seed| played(&of(seed)).inspect_err(|said| println!("{said}\n")));
-                    told.collect::<Vec<_>>()
+                    outcome.collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -155,9 +158,9 @@ fn the_promises_hold_under_every_schedule() {
     );
 }
 
-/// Each found a defect (docs/reliability.md).
+/// Each of these schedules found a defect (docs/reliability.md).
 #[test]
-fn the_schedules_that_failed_once() {
+fn schedules_that_once_failed_keep_the_promises() {
     let as_drawn = [
         9, 101, 1007, 1303, 50261, 61710, 62138, 80010, 80226, 80691, 300_200, 300_388, 300_548,
         303_171, 304_998, 401_747, 402_868,
@@ -171,9 +174,9 @@ fn the_schedules_that_failed_once() {
     }
 }
 
-/// Without this a seed would be no way to play a failure again.
+/// A seed plays a failure again only if it always gives the same schedule.
 #[test]
-fn the_same_seed_is_the_same_schedule() {
+fn the_same_seed_gives_the_same_schedule() {
     for seed in [3, 17, 40] {
         let schedule = Schedule::of(seed);
         let play = || play(&schedule).expect("holds");

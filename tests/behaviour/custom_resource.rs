@@ -1,5 +1,6 @@
-//! A custom resource's life, answered as CloudFormation wants it: by PUT, with an empty Content-Type, in 4,096 bytes. On the real
-//! clock, because the answers go over a real connection; the world is fast instead.
+//! A custom resource's life, answered as CloudFormation wants it: by PUT, with an empty
+//! Content-Type, in 4,096 bytes. On the real clock, because the answers go over a real connection;
+//! the world is fast instead.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-pub const STACK: &str = "arn:aws:cloudformation:us-west-2:111111111111:stack/golden-image/6b0b2c70-3c1d-11ee-a1b2-0a58a9feac02";
+pub const STACK: &str = "arn:aws:cloudformation:us-west-2:111111111111:\
+    stack/golden-image/6b0b2c70-3c1d-11ee-a1b2-0a58a9feac02";
 
 pub struct Stack {
     pub sandbox: Sandbox,
@@ -46,7 +48,8 @@ impl Stack {
     pub fn event(&self, kind: &str, properties: &Value) -> Value {
         json!({
             "RequestType": kind,
-            "ResponseURL": format!("http://{}/_sandbox/answers/secret-of-the-stack", self.server.addr()),
+            "ResponseURL": format!("http://{}/_sandbox/answers/secret-of-the-stack",
+            self.server.addr()),
             "StackId": STACK,
             "RequestId": format!("request-{}", self.requests.fetch_add(1, Ordering::SeqCst)),
             "LogicalResourceId": "GoldenImage",
@@ -55,12 +58,13 @@ impl Stack {
         })
     }
 
-    /// Sends an event, and whatever the function sends itself, and returns the one answer that CloudFormation got.
+    /// Sends an event, and whatever the function sends itself, and returns the one answer that
+    /// CloudFormation got.
     pub async fn send(&self, event: &Value) -> Value {
         self.send_with(&settings(), event).await
     }
 
-    /// The same to a function with other settings.
+    /// Sends an event to a function with other settings.
     pub async fn send_with(&self, settings: &Settings, event: &Value) -> Value {
         let before = self.sandbox.answers().len();
         let mut payloads = vec![event.to_string()];
@@ -100,7 +104,7 @@ pub fn with(mut properties: Value, key: &str, value: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn created_updated_and_deleted() {
+async fn a_resource_is_created_updated_and_deleted() {
     let stack = Stack::new(&FOUR).await;
     let first = with(
         with(request(&FOUR[..2]), "OnDelete", json!("Deregister")),
@@ -122,7 +126,8 @@ async fn created_updated_and_deleted() {
             .contains(&format!("222222222222/us-west-2={}", image.image_id))
     );
 
-    // One target less, one more: in place, the copy that stays is the same, the one that left is gone.
+    // Exchanges one target for another: the copy in the remaining target stays the same, the copy
+    // in the former target goes.
     let second = with(
         request(&[FOUR[0], FOUR[2]]),
         "OnDelete",
@@ -146,12 +151,12 @@ async fn created_updated_and_deleted() {
     assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
     assert_nothing(&stack.sandbox, &FOUR);
     assert_closed(&stack.sandbox);
-    // Deleting again, what is gone already, succeeds.
+    // A second Delete finds nothing, and succeeds.
     assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_with_retain_keeps_the_copies_and_copies_nothing() {
+async fn a_delete_with_retain_keeps_the_copies_and_copies_nothing() {
     let stack = Stack::new(&TWO).await;
     let created = stack.send(&stack.event("Create", &request(&TWO))).await;
     stack.sandbox.clear_ledger();
@@ -165,9 +170,9 @@ async fn deleted_with_retain_keeps_the_copies_and_copies_nothing() {
     assert_whole(&stack.sandbox, &TWO);
 }
 
-/// After a failed Create, CloudFormation deletes what may not exist.
+/// CloudFormation deletes a resource after its Create failed, and the resource may not exist.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_create_says_why_and_its_delete_succeeds() {
+async fn a_failed_create_is_answered_with_the_reason_and_its_delete_succeeds() {
     let stack = Stack::new(&TWO).await;
     let wrong = with(request(&TWO), "Targets", json!([{"AccountId": "12"}]));
     let failed = stack.send(&stack.event("Create", &wrong)).await;
@@ -187,7 +192,7 @@ async fn a_failed_create_says_why_and_its_delete_succeeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_fails_is_named_with_the_count_of_the_others() {
+async fn a_failed_target_is_named_in_the_answer_with_the_count_of_the_others() {
     let stack = Stack::new(&FOUR).await;
     stack.sandbox.edit(|aws| {
         for account in ["333333333333", "444444444444"] {
@@ -205,9 +210,9 @@ async fn a_target_that_fails_is_named_with_the_count_of_the_others() {
     assert_closed(&stack.sandbox);
 }
 
-/// `Wait: false` is answered when the work has begun, once.
+/// The answer to a request with `Wait: false` comes once the work has begun.
 #[tokio::test(flavor = "multi_thread")]
-async fn answered_when_started() {
+async fn a_create_without_wait_is_answered_once_when_work_begins() {
     let stack = Stack::new(&TWO).await;
     let started = stack
         .send(&stack.event("Create", &with(request(&TWO), "Wait", json!("false"))))
@@ -220,9 +225,10 @@ async fn answered_when_started() {
     assert_closed(&stack.sandbox);
 }
 
-/// Longer than one invocation: the function goes on by invoking itself, and no state on the way holds the ResponseURL.
+/// The create takes longer than one invocation. The function invokes itself, and no payload on the
+/// way holds the ResponseURL.
 #[tokio::test(flavor = "multi_thread")]
-async fn goes_on_by_invoking_itself_before_its_deadline() {
+async fn a_long_create_continues_in_invocations_of_itself_without_the_response_url() {
     let sandbox = Sandbox::new(world(&TWO).speed(100.0).copy_mib_per_second(102.4));
     let server = sandbox
         .serve(([127, 0, 0, 1], 0).into())
@@ -243,7 +249,7 @@ async fn goes_on_by_invoking_itself_before_its_deadline() {
             .await
             .handle(&payload, &short)
             .await
-            .expect("goes on");
+            .expect("a reply");
         if let Some(own) = stack.sandbox.lambda_invocations().pop() {
             payload = String::from_utf8(own.payload).unwrap();
             let own: Value = serde_json::from_str(&payload).unwrap();
@@ -263,9 +269,10 @@ async fn goes_on_by_invoking_itself_before_its_deadline() {
     assert_closed(&stack.sandbox);
 }
 
-/// The property set of the source design's orchestrator, as it stands: strings, parallel lists, its own names.
+/// The properties are those of the source design's orchestrator: strings, parallel lists, its own
+/// names.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_orchestrators_properties_are_a_request_as_they_stand() {
+async fn the_orchestrators_properties_are_accepted_unchanged() {
     let places = [("222222222222", HOME), ("333333333333", HOME)];
     let stack = Stack::new(&places).await;
     let mut event = stack.event(
@@ -286,9 +293,9 @@ async fn the_orchestrators_properties_are_a_request_as_they_stand() {
     assert_closed(&stack.sandbox);
 }
 
-/// Somebody copied the image in their own account, tags and all, and a snapshot of it: both are theirs.
+/// A person copied the image, with its tags, and one of its snapshots. Both belong to that person.
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_with_what_others_made_of_a_copy_left_alone() {
+async fn a_delete_leaves_what_others_made_from_a_copy() {
     let stack = Stack::new(&TWO).await;
     let properties = with(request(&TWO), "OnDelete", json!("Deregister"));
     let created = stack.send(&stack.event("Create", &properties)).await;
@@ -317,9 +324,9 @@ async fn deleted_with_what_others_made_of_a_copy_left_alone() {
     assert_nothing(&stack.sandbox, &TWO[1..]);
 }
 
-/// The image may be long gone when its copies are to go.
+/// The image may be long gone when its copies are deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_after_the_source_is_gone() {
+async fn a_delete_succeeds_after_the_source_is_gone() {
     let stack = Stack::new(&TWO).await;
     let properties = with(request(&TWO), "OnDelete", json!("Deregister"));
     let created = stack.send(&stack.event("Create", &properties)).await;
@@ -333,9 +340,9 @@ async fn deleted_after_the_source_is_gone() {
     assert_nothing(&stack.sandbox, &TWO);
 }
 
-/// One event delivered twice at the same time: the same physical resource, the same images.
+/// Both deliveries return the same physical resource and the same images.
 #[tokio::test(flavor = "multi_thread")]
-async fn created_twice_by_one_event() {
+async fn a_create_delivered_twice_at_once_makes_one_image_per_target() {
     let stack = Stack::new(&TWO).await;
     let event = stack.event("Create", &request(&TWO)).to_string();
     let (one, two) = (
@@ -361,9 +368,10 @@ async fn created_twice_by_one_event() {
     assert_closed(&stack.sandbox);
 }
 
-/// CloudFormation waits for an hour: a run that will not be done by then is undone, and said to have failed, before.
+/// CloudFormation waits for an hour. A run that cannot finish by then is undone and reported as
+/// failed before.
 #[tokio::test(flavor = "multi_thread")]
-async fn copies_longer_than_cloudformation_waits_are_undone_and_answered() {
+async fn a_create_too_slow_for_cloudformation_is_undone_and_answered_in_time() {
     let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(1.0));
     let server = sandbox
         .serve(([127, 0, 0, 1], 0).into())
@@ -381,7 +389,7 @@ async fn copies_longer_than_cloudformation_waits_are_undone_and_answered() {
         .await
         .handle(&event.to_string(), &short)
         .await
-        .expect("goes on");
+        .expect("a reply");
     let own = stack
         .sandbox
         .lambda_invocations()
@@ -400,7 +408,7 @@ async fn copies_longer_than_cloudformation_waits_are_undone_and_answered() {
     assert_closed(&stack.sandbox);
 }
 
-/// A turn as an event, with CloudFormation's own words where `Stack::send` compares them.
+/// Returns a turn as an event, with CloudFormation's own words where `Stack::send` compares them.
 fn event_of(turn: &Value) -> Value {
     let mut event = turn.clone();
     for key in ["StackId", "RequestId", "LogicalResourceId"] {
@@ -409,7 +417,8 @@ fn event_of(turn: &Value) -> Value {
     event
 }
 
-/// Delivers an event to a function of so many seconds, on the world's fast clock; tells how long before its deadline it returned.
+/// Delivers an event to a function with a time-out of so many seconds, on the world's fast clock.
+/// Returns how long before its deadline the function returned.
 async fn delivered(
     stack: &Stack,
     event: &Value,
@@ -424,9 +433,9 @@ async fn delivered(
     (reply.map_err(|e| e.to_string()), left.unwrap_or_default())
 }
 
-/// S3 has a bad moment: the answer is tried again.
+/// S3 refuses the answer twice, and the function retries.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_refused_twice_is_given_all_the_same() {
+async fn an_answer_refused_twice_is_sent_a_third_time() {
     let stack = Stack::new(&TWO).await;
     stack.sandbox.refuse_answers(AnswerRefusal::Status {
         status: 503,
@@ -441,10 +450,11 @@ async fn an_answer_refused_twice_is_given_all_the_same() {
     assert_closed(&stack.sandbox);
 }
 
-/// A URL that does not take the answer: before the deadline another invocation is asked for, whose payload holds no URL, and that one
-/// finds everything done. Nothing stays open meanwhile, and no error tells the URL.
+/// The ResponseURL refuses the answer. Before its deadline the function invokes itself with a
+/// payload that holds no URL, and that invocation finds everything done. Nothing stays open
+/// meanwhile, and no error contains the URL.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_not_taken_is_given_by_another_invocation() {
+async fn an_answer_refused_until_the_deadline_is_sent_by_another_invocation() {
     let refusals = [
         AnswerRefusal::Status {
             status: 403,

@@ -8,20 +8,20 @@ use serde_json::json;
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn every_target_gets_its_own_faithful_ami_and_nothing_stays_shared() {
+async fn every_target_gets_a_faithful_ami_and_the_source_is_closed() {
     let sandbox = Sandbox::new(world(&FOUR));
     let reply = to_the_end(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_whole(&sandbox, &FOUR);
     assert_closed(&sandbox);
     for place in FOUR {
-        let told = target(&reply, place);
+        let result = target(&reply, place);
         let image = assert_one_image(&sandbox, place);
-        assert_eq!(told["ImageId"], image.image_id);
-        assert_eq!(told["KmsKeyArn"], key_arn(place));
+        assert_eq!(result["ImageId"], image.image_id);
+        assert_eq!(result["KmsKeyArn"], key_arn(place));
         assert_eq!(image.name, "golden-copied-from-111111111111");
         assert_eq!(image.tags["stage"], "test");
-        let pairs = told["Snapshots"].as_object().unwrap();
+        let pairs = result["Snapshots"].as_object().unwrap();
         let ids = image.snapshot_ids();
         assert_eq!(
             (pairs[ROOT].as_str(), pairs[DATA].as_str()),
@@ -38,15 +38,15 @@ async fn every_target_gets_its_own_faithful_ami_and_nothing_stays_shared() {
     );
 }
 
-/// The number of calls is a promise: each is a chance to be throttled.
+/// The number of calls is a promise: each may be throttled.
 #[tokio::test(start_paused = true)]
-async fn each_call_is_made_once_where_once_is_enough() {
+async fn a_run_makes_no_call_twice_where_one_suffices() {
     let sandbox = Sandbox::new(world(&FOUR));
     to_the_end(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(calls(&sandbox, "CopySnapshot"), 8);
     assert_eq!(calls(&sandbox, "RegisterImage"), 4);
     assert_eq!(calls(&sandbox, "ModifySnapshotAttribute"), 4);
-    // One for each account: two of the targets are in the same.
+    // One grant for each account: two of the targets are in the same account.
     assert_eq!(calls(&sandbox, "CreateGrant"), 3);
     assert_eq!(calls(&sandbox, "RevokeGrant"), 3);
     assert_eq!(
@@ -56,9 +56,8 @@ async fn each_call_is_made_once_where_once_is_enough() {
     );
 }
 
-/// A finished distribution asked for again changes nothing, and shares nothing.
 #[tokio::test(start_paused = true)]
-async fn asking_again_finds_everything_done() {
+async fn a_finished_distribution_asked_for_again_changes_nothing() {
     let sandbox = Sandbox::new(world(&TWO));
     let first = to_the_end(&sandbox, &distribute(&TWO)).await;
     sandbox.clear_ledger();
@@ -78,7 +77,7 @@ async fn asking_again_finds_everything_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_target_is_added_without_copying_again_for_the_others() {
+async fn a_target_added_later_is_copied_alone() {
     let sandbox = Sandbox::new(world(&FOUR));
     to_the_end(&sandbox, &distribute(&FOUR[..2])).await;
     sandbox.clear_ledger();
@@ -89,9 +88,8 @@ async fn a_new_target_is_added_without_copying_again_for_the_others() {
     assert_closed(&sandbox);
 }
 
-/// Who was allowed before is allowed after.
 #[tokio::test(start_paused = true)]
-async fn permissions_that_were_there_before_stay() {
+async fn preexisting_permissions_survive_a_distribution() {
     let sandbox = Sandbox::new(world(&FOUR));
     sandbox.edit(|aws| {
         for snapshot in [ROOT, DATA] {
@@ -108,7 +106,7 @@ async fn permissions_that_were_there_before_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sharing_stays_where_that_is_asked_for() {
+async fn openings_stay_with_revoke_after_copy_false() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut event = distribute(&TWO);
     event["Distribute"]["RevokeAfterCopy"] = json!(false);
@@ -120,9 +118,9 @@ async fn sharing_stays_where_that_is_asked_for() {
     }
 }
 
-/// A full queue is waited for, not failed by: two snapshots where the quota is one.
+/// Two snapshots with a quota of one copy: the run waits for the queue.
 #[tokio::test(start_paused = true)]
-async fn more_snapshots_than_ec2_copies_at_once_queue() {
+async fn more_snapshots_than_the_copy_quota_are_copied_in_turn() {
     let place = [("222222222222", HOME)];
     let sandbox = Sandbox::new(world(&place).limits(Limits {
         concurrent_copies: 1,
@@ -140,9 +138,9 @@ async fn more_snapshots_than_ec2_copies_at_once_queue() {
     assert_closed(&sandbox);
 }
 
-/// Grants, tags and new resources show late; AWS says up to five minutes.
+/// Grants, tags and new resources show up to five minutes late, as AWS documents.
 #[tokio::test(start_paused = true)]
-async fn what_shows_late_is_waited_for() {
+async fn changes_that_show_late_delay_the_run_and_do_not_fail_it() {
     let late = Duration::from_secs(40);
     let slow = world(&TWO)
         .grant_delay(Duration::from_mins(4))
@@ -159,9 +157,9 @@ async fn what_shows_late_is_waited_for() {
     assert_closed(&sandbox);
 }
 
-/// An hour of copying is a few dozen looks, not thousands, and none of it inside the function.
+/// An hour of copying costs a few dozen looks, and no waiting inside the function.
 #[tokio::test(start_paused = true)]
-async fn a_long_copy_is_polled_seldom() {
+async fn a_long_copy_is_polled_a_few_dozen_times() {
     let place = [("222222222222", HOME)];
     let sandbox = Sandbox::new(world(&place).copy_mib_per_second(102_400.0 / 3600.0));
     let begun = sandbox.now();
@@ -177,7 +175,7 @@ async fn a_long_copy_is_polled_seldom() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_name_is_a_template_and_tags_can_be_left_behind() {
+async fn a_name_template_is_expanded_and_copy_tags_false_copies_no_tags() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut event = distribute(&TWO);
     event["Distribute"]["Name"] = json!("{name}/{image}/{account}/{region}");
@@ -189,9 +187,9 @@ async fn the_name_is_a_template_and_tags_can_be_left_behind() {
     assert_closed(&sandbox);
 }
 
-/// A source changed since is no reason to take away an AMI that may be in use.
+/// An AMI may be in use, so a later change of the source does not remove it.
 #[tokio::test(start_paused = true)]
-async fn an_older_copy_is_kept_though_the_source_has_changed() {
+async fn an_existing_copy_is_kept_when_the_source_has_changed() {
     let mut account = producer();
     account.images[0].imds_support = None;
     let sandbox = Sandbox::new(world_with(account, &TWO));
@@ -218,21 +216,12 @@ async fn an_older_copy_is_kept_though_the_source_has_changed() {
     assert_closed(&sandbox);
 }
 
-/// Somebody deletes a copy, and asks again.
+/// A person deletes the copy of one target, and sends the request again.
 #[tokio::test(start_paused = true)]
-async fn a_request_after_the_end_of_its_run_opens_the_source_again() {
+async fn a_request_sent_again_after_its_run_ended_copies_what_was_deleted() {
     let sandbox = Sandbox::new(world(&TWO));
     to_the_end(&sandbox, &distribute(&TWO)).await;
-    let image = assert_one_image(&sandbox, TWO[0]);
-    sandbox.edit(|aws| {
-        assert!(aws.delete_image(&image.image_id));
-        assert!(
-            image
-                .snapshot_ids()
-                .iter()
-                .all(|id| aws.delete_snapshot(id))
-        );
-    });
+    delete_copies(&sandbox, TWO[0]);
     let again = to_the_end(&sandbox, &distribute(&TWO)).await;
     assert_eq!(again["Status"], "Succeeded", "{again}");
     assert_whole(&sandbox, &TWO);

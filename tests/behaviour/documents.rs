@@ -1,5 +1,5 @@
-//! `{"Policies": …}` tells exactly what a request needs: where roles and keys have these policies and no others, all that the request may
-//! come to succeeds, and without any one action of them something does not.
+//! `{"Policies": …}` lists exactly the actions that a request needs. With these policies and no
+//! others every step that the request may take succeeds; without any one action some step fails.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,16 +15,18 @@ mod play;
 mod wishes;
 
 use play::play;
-use wishes::{sandbox_of, told, wish, wishes};
+use wishes::{answer, sandbox_of, wish, wishes};
 
 const ACCOUNT: &str = "222222222222";
-/// One that has a copy broken and made again, one that fails and is served the second time.
+/// The target whose first copy breaks and is made again, and the one that fails and succeeds on the
+/// second request.
 const FIRST: Place = (ACCOUNT, HOME);
 const SECOND: Place = (ACCOUNT, "us-east-1");
 const SPOT: &str = "AWSServiceRoleForEC2Spot";
-/// What has no run for its user.
+/// Groups of actions that no run uses: a person does.
 const FOR_PEOPLE: [&str; 2] = ["Administration", "LookAfterIt"];
-/// What nobody needs, in the place of what is taken out: a statement must have an action.
+/// An action that no request needs. It replaces the action taken out, because a statement must have
+/// one.
 const HARMLESS: &str = "ec2:DescribeVpcs";
 
 fn policies(reply: &Value) -> Vec<Value> {
@@ -32,22 +34,22 @@ fn policies(reply: &Value) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn agreeing_with_what_the_sandbox_demands() {
+async fn each_request_needs_exactly_the_actions_of_its_policies() {
     let mut idle = Vec::new();
-    // Who had what taken out, and what came of it, with the actions for which the same came.
+    // Each policy without an action, with the outcome and the actions that had the same outcome.
     let mut seen: Vec<([String; 4], Vec<String>)> = Vec::new();
-    // What one request of a mode proved to be needed, its others need not prove again.
+    // An action that one request of a mode proved to be needed need not be proved again.
     let mut proved = BTreeSet::new();
     for (name, words) in wishes() {
         let wish = wish(&words);
-        let all = policies(&told(&wish).await);
+        let all = policies(&answer(&wish).await);
         let whole = play(&sandbox_of(&all, &wish), &wish).await;
         assert_eq!(whole, Ok(()), "{name}: {all:#?}");
         for (d, s, a) in actions(&all) {
             let (document, statement) = (&all[d], &all[d]["Document"]["Statement"][s]);
             let (purpose, sid) = (text(&document["For"]), text(&statement["Sid"]));
             let action = text(&statement["Action"][a]);
-            // Whom it asks for depends on the audience.
+            // The accounts that Organizations must list depend on the audience.
             let of_request = if sid == "Organization" { name } else { "" };
             let what = [
                 text(&wish["Mode"]),
@@ -86,7 +88,7 @@ async fn agreeing_with_what_the_sandbox_demands() {
     shown("docs/permissions.md", "one action taken out", &table);
 }
 
-/// Where the actions are that are for the run, one by one.
+/// Returns the place of every action that a run uses.
 fn actions(policies: &[Value]) -> Vec<(usize, usize, usize)> {
     let mut all = Vec::new();
     for (d, document) in policies.iter().enumerate() {
@@ -107,12 +109,12 @@ fn text(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
 
-/// Whatever is told is documented, with what for.
+/// Checks that docs/permissions.md has every action, with its purpose.
 #[tokio::test(start_paused = true)]
-async fn every_action_is_documented() {
+async fn every_action_of_the_policies_is_documented_with_its_purpose() {
     let documented = include_str!("../../docs/permissions.md");
     for (name, words) in wishes() {
-        for policy in policies(&told(&wish(&words)).await) {
+        for policy in policies(&answer(&wish(&words)).await) {
             let statements = policy["Document"]["Statement"].as_array().expect("a list");
             let run = statements
                 .iter()
@@ -136,7 +138,7 @@ async fn every_action_is_documented() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_with_a_bucket_asks_for_its_ledger() {
+async fn policies_for_a_function_with_a_bucket_include_its_ledger() {
     let sandbox = Sandbox::new(world(&TWO));
     let settings = Settings {
         bucket: Some("amiferry-bucket".to_owned()),
@@ -163,13 +165,18 @@ async fn a_function_with_a_bucket_asks_for_its_ledger() {
     }
 }
 
-/// The example, and the shape of the answer to it.
-#[tokio::test(start_paused = true)]
-async fn one_answer() {
+/// Returns the answer to the documented example.
+async fn example_reply() -> Value {
     let example = include_str!("../../events/policies.json");
     let example: Value = serde_json::from_str(example).expect("an event");
-    let reply = told(&example["Policies"]).await;
+    let reply = answer(&example["Policies"]).await;
     assert_eq!(reply["Status"], "Succeeded");
+    reply
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policies_reply_names_the_principal_or_key_of_each_policy() {
+    let reply = example_reply().await;
     let shape: Vec<String> = policies(&reply)
         .iter()
         .map(|p| {
@@ -191,18 +198,23 @@ async fn one_answer() {
             "trust of the copy role 222222222222 - arn:aws:iam::222222222222:role/AmiCopyRole",
             "copy role 333333333333 - arn:aws:iam::333333333333:role/AmiCopyRole",
             "trust of the copy role 333333333333 - arn:aws:iam::333333333333:role/AmiCopyRole",
-            "source key 111111111111 us-west-2 arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001",
+            "source key 111111111111 us-west-2 arn:aws:kms:us-west-2:111111111111:\
+             key/11111111-aaaa-bbbb-cccc-000000000001",
             "target key 222222222222 us-west-2 alias/amis",
             "target key 333333333333 us-east-1 alias/amis",
         ]
     );
-    let policies = policies(&reply);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trust_policy_in_the_policies_reply_names_the_function_only() {
+    let policies = policies(&example_reply().await);
     assert_eq!(
         policies[2]["Document"],
         json!({"Version": "2012-10-17", "Statement": [{
             "Sid": "Function", "Effect": "Allow", "Action": ["sts:AssumeRole"],
             "Principal": {"AWS": ["arn:aws:iam::111111111111:root"]},
-            // Whether the role has a path, its session does not tell.
+            // A session's name does not show whether its role has a path.
             "Condition": {"ArnEquals": {"aws:PrincipalArn": [
                 "arn:aws:iam::111111111111:role/amiferry",
                 "arn:aws:iam::111111111111:role/*/amiferry",
@@ -213,6 +225,11 @@ async fn one_answer() {
         policies[2]["Reasons"],
         json!({"sts:AssumeRole": "the function, and nobody else"})
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policies_reply_has_a_template_for_each_account() {
+    let reply = example_reply().await;
     let templates = &reply["CloudFormation"];
     let kinds = |account: &str| -> Vec<String> {
         let resources = templates[account]["Resources"]
@@ -234,8 +251,8 @@ async fn one_answer() {
     }
 }
 
-/// Characters of what is written into a role, and of a managed policy.
-/// Source: IAM user guide, IAM and AWS STS quotas.
+/// Limits in characters of a role's inline policies and of a managed policy. Source: IAM user
+/// guide, IAM and AWS STS quotas.
 const INLINE: usize = 10_240;
 const MANAGED: usize = 6_144;
 
@@ -251,7 +268,7 @@ async fn a_template_for_many_regions_keeps_within_iams_limits_and_allows_the_sam
         .collect();
     let roles = ["autoscaling.amazonaws.com", "spot.amazonaws.com"];
     let wish = json!({"SourceImageId": AMI, "Targets": targets, "ServiceLinkedRoles": roles});
-    let reply = told(&wish).await;
+    let reply = answer(&wish).await;
     let wanted = policies(&reply).swap_remove(1);
     assert_eq!(wanted["For"], "copy role");
     assert!(wanted["Document"].to_string().len() > INLINE);
@@ -271,7 +288,7 @@ async fn a_template_for_many_regions_keeps_within_iams_limits_and_allows_the_sam
     assert_eq!(allowed, each_resource(&wanted["Document"]));
 }
 
-/// The statements of a policy, each with one of its resources.
+/// Returns the statements of a policy, once for each of their resources.
 fn each_resource(policy: &Value) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for statement in policy["Statement"].as_array().expect("statements") {

@@ -1,4 +1,5 @@
-//! Ends of runs that meet others, or come too early, or do not come: each once left something behind, or said what was not so.
+//! Ends of runs that meet others, or come too early, or do not come: each once left something
+//! behind, or said what was not so.
 
 use std::time::Duration;
 
@@ -23,9 +24,10 @@ async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
     reply["State"].clone()
 }
 
-/// A run with more accounts than its mark lists "needs all", and knows only its own: what others leave to it must be written down.
+/// Two runs hold the snapshot for different accounts. The end of the shorter run keeps the openings
+/// of the longer one.
 #[tokio::test(start_paused = true)]
-async fn an_account_is_left_to_a_run_that_needs_too_many_to_list() {
+async fn a_run_with_many_targets_keeps_an_opening_that_a_shorter_run_shared() {
     let many: Vec<Place> = (0..61)
         .map(|n| (&*format!("{}", 600_000_000_000_u64 + n).leak(), HOME))
         .collect();
@@ -40,9 +42,10 @@ async fn an_account_is_left_to_a_run_that_needs_too_many_to_list() {
     assert_closed(&sandbox);
 }
 
-/// An update takes a target off while the creation is still at work: it is one run, whose mark and grants go with its first end.
+/// An update removes a target while the Create is still at work. Both are one run, and its first
+/// end closes all it opened.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_ends_with_fewer_targets_closes_them_all() {
+async fn a_run_resumed_with_fewer_targets_closes_all_it_opened() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let long = begun(&sandbox, &distribute(&TWO)).await;
     let mut fewer = long.clone();
@@ -64,10 +67,11 @@ fn organized() -> World {
     world
 }
 
-/// Of an execution for a unit whose opening fails, nobody knows the targets.
+/// An execution that names a unit does not know its targets before its opening has listed them.
 #[tokio::test(start_paused = true)]
-async fn an_execution_for_a_unit_whose_opening_fails_has_failed() {
-    let job = json!({"Distribute": {"SourceImageId": AMI, "OrganizationalUnitIds": ["ou-ab12-11111111"],
+async fn an_execution_for_a_unit_fails_when_its_opening_fails() {
+    let job = json!({"Distribute": {"SourceImageId": AMI,
+        "OrganizationalUnitIds": ["ou-ab12-11111111"],
         "TargetKmsKeyIds": "alias/amis"}});
     let sandbox = Sandbox::new(organized());
     sandbox.set_fault(|call| match call.service.as_str() {
@@ -79,7 +83,7 @@ async fn an_execution_for_a_unit_whose_opening_fails_has_failed() {
     let reason = reply["Result"]["Reason"].as_str().unwrap();
     assert!(reason.contains("AccessDenied"), "{reason}");
 
-    // And one that dies with the source open.
+    // This execution dies with the source open.
     let sandbox = Sandbox::new(organized());
     sandbox.set_fault(|call| match call.operation.as_str() {
         "CreateGrant" => Fault::HangAfter,
@@ -92,7 +96,8 @@ async fn an_execution_for_a_unit_whose_opening_fails_has_failed() {
     let failed = json!({"Error": "Sandbox.Timedout", "Cause": "the function died"});
     let mut last = json!({});
     let ended = loop {
-        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": [], "Failed": failed});
+        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": [],
+            "Failed": failed});
         last = call(&sandbox, &event).await.expect("concludes");
         if last["Status"] != "Continue" {
             break last;
@@ -103,13 +108,16 @@ async fn an_execution_for_a_unit_whose_opening_fails_has_failed() {
     assert_closed(&sandbox);
 }
 
-/// As an error, Lambda would deliver the turn again, each time with another turn behind it.
+/// Lambda would deliver a turn that fails again, and each delivery would invoke the function once
+/// more.
 #[tokio::test(start_paused = true)]
-async fn a_turn_that_cannot_answer_is_handed_on_once() {
+async fn a_turn_that_cannot_answer_invokes_the_function_once() {
     let sandbox = Sandbox::new(world(&TWO));
     let state = begun(&Sandbox::new(slow_world(&TWO)), &distribute(&TWO)).await;
-    let resource = json!({"RequestType": "Create", "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
-        "RequestId": "r", "LogicalResourceId": "GoldenImage", "ResourceType": "Custom::AmiDistribution", "ResourceProperties": request(&TWO)});
+    let resource = json!({"RequestType": "Create", "ResponseURL": "http://127.0.0.1:1/nobody",
+        "StackId": crate::custom_resource::STACK,
+        "RequestId": "r", "LogicalResourceId": "GoldenImage",
+        "ResourceType": "Custom::AmiDistribution", "ResourceProperties": request(&TWO)});
     let event = json!({"State": state, "Answered": false, "Turn": 3, "CustomResource": resource});
     call(&sandbox, &event)
         .await
@@ -117,9 +125,9 @@ async fn a_turn_that_cannot_answer_is_handed_on_once() {
     assert_eq!(sandbox.lambda_invocations().len(), 1);
 }
 
-/// Whoever ends, or is swept, is told by the executions that the ledger names.
+/// The end of a run and the sweeper stop the executions that the ledger names.
 #[tokio::test(start_paused = true)]
-async fn the_ledger_names_every_execution_that_works_on_a_run() {
+async fn the_ledger_lists_every_execution_that_works_on_a_run() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     for (execution, named) in [
         ("first", json!(["first"])),
@@ -136,7 +144,7 @@ async fn the_ledger_names_every_execution_that_works_on_a_run() {
     assert_eq!(only_run(&sandbox)["Calls"], true);
 }
 
-/// The object of the only run there is.
+/// Returns the object of the only run.
 fn only_run(sandbox: &Sandbox) -> Value {
     let mut runs = sandbox.objects(BUCKET).into_iter();
     let run = runs
@@ -145,9 +153,10 @@ fn only_run(sandbox: &Sandbox) -> Value {
     serde_json::from_slice(&run.1).expect("JSON")
 }
 
-/// AWS takes calls and never answers, and the function's time is up before the SDK's patience: nobody would count.
+/// AWS takes calls and never answers, and the function's time ends before the SDK's patience, so
+/// the SDK counts no attempt.
 #[tokio::test(start_paused = true)]
-async fn a_target_that_is_never_heard_of_does_not_hold_the_run() {
+async fn a_target_that_never_answers_fails_and_the_run_ends() {
     for operation in ["DescribeKey", "CopySnapshot", "RegisterImage", "AssumeRole"] {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.set_fault(move |call| {
@@ -184,9 +193,10 @@ async fn a_target_that_is_never_heard_of_does_not_hold_the_run() {
     }
 }
 
-/// Its only target did not answer the first look; its part fails without having been let in.
+/// The only target does not answer the first look, and its part fails before the source was opened
+/// to it.
 #[tokio::test(start_paused = true)]
-async fn a_part_that_was_never_let_in_is_no_earlier_try() {
+async fn a_part_that_was_never_opened_to_fails_and_the_source_is_closed() {
     let sandbox = Sandbox::new(slow_world(&TWO[..1]));
     let count = std::sync::atomic::AtomicUsize::new(0);
     sandbox.set_fault(move |call| {
@@ -204,32 +214,38 @@ async fn a_part_that_was_never_let_in_is_no_earlier_try() {
     assert_closed(&sandbox);
 }
 
-/// The organisation may launch; then a snapshot cannot be opened: what is told as failed is not left half given.
+/// The organization gets its launch permission before a snapshot refuses its opening. The failed
+/// audience must not keep half of its openings.
 #[tokio::test(start_paused = true)]
-async fn an_audience_that_is_refused_has_nothing() {
+async fn a_refused_audience_keeps_no_launch_permission() {
     let sandbox = Sandbox::new(organized());
     sandbox.set_fault(|call| match call.operation.as_str() {
         "DescribeSnapshotAttribute" => refuse(403, "UnauthorizedOperation"),
         _ => Fault::None,
     });
-    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "OrganizationId": "o-abcdefghij", "ShareSnapshots": true}});
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share",
+        "OrganizationId": "o-abcdefghij", "ShareSnapshots": true}});
     let reply = to_the_end(&sandbox, &share).await;
     assert_eq!(reply["Result"]["Audience"]["Status"], "Failed", "{reply}");
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
     assert!(image.launch_permissions.is_empty(), "{image:?}");
 }
 
-/// Two stacks share an image with one account, and are deleted at the same moment: neither leaves it to the other.
+/// Two stacks share an image with one account, and are deleted at the same moment. Neither leaves
+/// the permission to the other.
 #[tokio::test(start_paused = true)]
-async fn two_shares_that_end_together_both_end() {
-    // Where what is written shows at once, and where it shows late.
+async fn two_shares_closed_at_once_leave_nothing_open() {
+    // Writes show at once, or late.
     for late in [0, 8] {
         let world = world(&TWO).latency(Duration::from_millis(200));
         let sandbox = Sandbox::new(world.tag_delay(Duration::from_secs(late)));
         let event = |name: &str, kind: &str, id: &str| {
-            json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
-                "RequestId": "r", "LogicalResourceId": name, "PhysicalResourceId": id, "ResourceType": "Custom::ShareAutomation",
-                "ResourceProperties": {"AmiId": AMI, "TargetAccountId": ONE, "ShareSnapshots": true}})
+            json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody",
+                "StackId": crate::custom_resource::STACK,
+                "RequestId": "r", "LogicalResourceId": name, "PhysicalResourceId": id,
+                "ResourceType": "Custom::ShareAutomation",
+                "ResourceProperties": {"AmiId": AMI, "TargetAccountId": ONE,
+                "ShareSnapshots": true}})
         };
         let holders = || {
             let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
@@ -243,7 +259,7 @@ async fn two_shares_that_end_together_both_end() {
                 image.launch_permissions.len(),
             )
         };
-        // Nobody takes the answers; all else is done.
+        // The ResponseURL takes no answer; all else succeeds.
         let mut runs = Vec::new();
         for name in ["One", "Other"] {
             let created = call(&sandbox, &event(name, "Create", "")).await;
@@ -265,18 +281,21 @@ async fn two_shares_that_end_together_both_end() {
     }
 }
 
-/// A custom resource's event whose answer nobody takes: all else is done.
+/// Sends a custom resource's event whose ResponseURL takes no answer. All else must succeed.
 async fn resource(sandbox: &Sandbox, kind: &str, id: &str, properties: &Value) {
-    let event = json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody", "StackId": crate::custom_resource::STACK,
-        "RequestId": "r", "LogicalResourceId": "GoldenImage", "PhysicalResourceId": id, "ResourceType": "Custom::AmiDistribution",
+    let event = json!({"RequestType": kind, "ResponseURL": "http://127.0.0.1:1/nobody",
+        "StackId": crate::custom_resource::STACK,
+        "RequestId": "r", "LogicalResourceId": "GoldenImage", "PhysicalResourceId": id,
+        "ResourceType": "Custom::AmiDistribution",
         "ResourceProperties": properties});
     let reply = call(sandbox, &event).await;
     reply.expect("another invocation answers");
 }
 
-/// Another run began the copies, and was not heard of again: the image that this one made of them goes with its resource.
+/// Another run began the copies and stopped. The image that this run made of them goes with its
+/// resource.
 #[tokio::test(start_paused = true)]
-async fn an_image_on_another_runs_copies_is_deregistered_too() {
+async fn a_delete_deregisters_an_image_that_stands_on_another_runs_copies() {
     let places = &TWO[..1];
     let sandbox = Sandbox::new(slow_world(places));
     begun(&sandbox, &distribute(places)).await;
@@ -292,9 +311,9 @@ async fn an_image_on_another_runs_copies_is_deregistered_too() {
     assert_nothing(&sandbox, places);
 }
 
-/// Keys that nobody was let in to may not even be asked for their grants.
+/// The function may lack the permission to list the grants of a key that it never opened.
 #[tokio::test(start_paused = true)]
-async fn deleting_asks_nothing_of_keys_that_were_never_opened() {
+async fn a_delete_lists_no_grants_of_keys_that_were_never_opened() {
     let places = &TWO[..1];
     let world = world_with(crate::staging::under_aws_ebs(2), places);
     let sandbox = Sandbox::new(world.copy_mib_per_second(4096.0));
@@ -316,9 +335,9 @@ async fn deleting_asks_nothing_of_keys_that_were_never_opened() {
 }
 
 /// Another process ends the run while this one opens the source. The slow call permits after the
-/// closing, and closes again: it sees in the record that its attempt is closed, or cannot read that.
+/// closing, and closes again: the record says that its attempt is closed, or cannot be read.
 #[tokio::test(start_paused = true)]
-async fn an_opening_made_behind_a_closing_is_closed_again() {
+async fn an_opening_made_after_its_closing_is_closed_again() {
     for blind in [false, true] {
         let sandbox = Sandbox::new(slow_world(&TWO[..1]));
         let began = sandbox.now();
@@ -357,16 +376,13 @@ async fn an_opening_made_behind_a_closing_is_closed_again() {
     }
 }
 
-/// A process that joins a closing has more to take away than the one that announced it, and buries it all: the first leaves it there.
+/// A process that joins a closing may remove more than the process that announced it, and buries
+/// all of it. The first process leaves the record to it.
 #[tokio::test(start_paused = true)]
-async fn a_closing_that_another_has_joined_is_left_to_it() {
+async fn a_closing_joined_by_another_process_is_finished_by_it() {
     let sandbox = Sandbox::new(world(&[(ONE, HOME)]));
     sandbox.set_fault(|call| {
-        let removes = call
-            .params
-            .get("OperationType")
-            .is_some_and(|o| o == "remove");
-        if removes && call.params.values().any(|value| value == ROOT) {
+        if removes(call) && call.params.values().any(|value| value == ROOT) {
             Fault::Delay(Duration::from_secs(10))
         } else {
             Fault::None

@@ -18,8 +18,10 @@ fn with_request() -> Settings {
 }
 
 fn became(state: &str, image: &str) -> Value {
-    json!({"version": "0", "id": "11111111-2222-3333-4444-555555555555", "source": "aws.ec2", "detail-type": "EC2 AMI State Change",
-        "account": SOURCE, "region": HOME, "resources": [format!("arn:aws:ec2:{HOME}::image/{image}")],
+    json!({"version": "0", "id": "11111111-2222-3333-4444-555555555555", "source": "aws.ec2",
+        "detail-type": "EC2 AMI State Change",
+        "account": SOURCE, "region": HOME,
+        "resources": [format!("arn:aws:ec2:{HOME}::image/{image}")],
         "detail": {"RequestId": "r", "ImageId": image, "State": state, "ErrorMessage": ""}})
 }
 
@@ -44,7 +46,7 @@ async fn send(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_that_became_available_is_distributed_once_however_often_it_is_told() {
+async fn an_image_event_delivered_several_times_distributes_once() {
     let sandbox = Sandbox::new(world(&TWO));
     opted_in(&sandbox);
     for _ in 0..3 {
@@ -59,7 +61,7 @@ async fn an_image_that_became_available_is_distributed_once_however_often_it_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_else_is_only_logged() {
+async fn events_that_are_no_wish_are_only_logged() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut nothing = vec![
         became("available", AMI),
@@ -88,7 +90,7 @@ async fn all_else_is_only_logged() {
         reply["Why"].as_str().unwrap().contains("AMIFERRY_REQUEST"),
         "{reply}"
     );
-    // A copy that amiferry made, with the opt-in tag carried over.
+    // This image is a copy of amiferry's that carries the opt-in tag.
     let ours = ("amiferry:run".to_owned(), "0123456789abcdef".to_owned());
     sandbox.edit(|aws| aws.change_image(AMI, |image| image.tags.extend([ours])));
     let reply = send(&sandbox, with_request(), &became("available", AMI))
@@ -105,7 +107,7 @@ async fn all_else_is_only_logged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_request_of_its_own_is_refused_by_name() {
+async fn a_malformed_request_in_the_settings_is_refused_by_name() {
     let sandbox = Sandbox::new(world(&TWO));
     opted_in(&sandbox);
     for (request, said) in [
@@ -128,9 +130,10 @@ async fn a_bad_request_of_its_own_is_refused_by_name() {
     }
 }
 
-/// Longer than one invocation: the function invokes itself with the state.
+/// The distribution takes longer than one invocation, so the function invokes itself with the
+/// state.
 #[tokio::test(start_paused = true)]
-async fn a_long_distribution_goes_on_by_itself() {
+async fn a_distribution_longer_than_one_invocation_continues_by_itself() {
     let sandbox = Sandbox::new(slow_world(&TWO).copy_mib_per_second(10.0));
     opted_in(&sandbox);
     let mut payloads = vec![became("available", AMI).to_string()];
@@ -153,9 +156,9 @@ async fn a_long_distribution_goes_on_by_itself() {
     assert_closed(&sandbox);
 }
 
-/// Packer tags an image when it has become available: it is looked for again.
+/// Packer tags an image after it has become available, so the function looks for the tag again.
 #[tokio::test(start_paused = true)]
-async fn a_tag_that_comes_after_the_event_is_waited_for() {
+async fn an_image_tagged_after_its_event_is_distributed() {
     for (after, distributed) in [(1, true), (100, true), (240, true), (400, false)] {
         let sandbox = Sandbox::new(world(&TWO));
         let tagging = async {
@@ -169,9 +172,10 @@ async fn a_tag_that_comes_after_the_event_is_waited_for() {
     }
 }
 
-/// An image that Packer copies from is deregistered when that is done; one that only has such a name stays, and is distributed.
+/// Packer deregisters its intermediate image after copying from it. An image that only has such a
+/// name stays, and is distributed.
 #[tokio::test(start_paused = true)]
-async fn an_image_that_passes_is_not_distributed() {
+async fn an_image_deregistered_soon_after_its_event_is_not_distributed() {
     for (passes, tagged_at_once) in [(true, true), (true, false), (false, true)] {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.edit(|aws| aws.change_image(AMI, |image| image.name = "x7Ka2Pq".to_owned()));
@@ -196,9 +200,9 @@ async fn an_image_that_passes_is_not_distributed() {
     }
 }
 
-/// An image that goes while its tag is waited for is not copied, whatever it is called and whether it has the tag.
+/// The image is gone before its tag was found, whatever its name and tags.
 #[tokio::test(start_paused = true)]
-async fn an_image_that_is_deregistered_while_its_tag_is_waited_for_is_not_distributed() {
+async fn an_image_deregistered_while_its_tag_is_awaited_is_not_distributed() {
     for (name, tagged_after) in [("golden", None), ("x7Ka2Pq", None), ("x7Ka2Pq", Some(30))] {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.edit(|aws| aws.change_image(AMI, |image| name.clone_into(&mut image.name)));
@@ -224,9 +228,9 @@ async fn an_image_that_is_deregistered_while_its_tag_is_waited_for_is_not_distri
     }
 }
 
-/// EventBridge delivers twice, and both deliveries wait for the tag at once.
+/// EventBridge delivers the event twice, and both deliveries wait for the tag at once.
 #[tokio::test(start_paused = true)]
-async fn events_that_come_twice_while_the_tag_is_waited_for_distribute_once() {
+async fn events_delivered_twice_while_the_tag_is_awaited_distribute_once() {
     for later in [0, 7, 90] {
         let sandbox = Sandbox::new(world(&TWO));
         let tagging = async {
@@ -252,9 +256,9 @@ async fn events_that_come_twice_while_the_tag_is_waited_for_distribute_once() {
     }
 }
 
-/// A tag that its owner takes back while the image is waited for takes the wish back.
+/// The owner removes the tag while the function waits for the image.
 #[tokio::test(start_paused = true)]
-async fn a_tag_taken_back_while_the_image_is_waited_for_is_no_wish() {
+async fn an_image_whose_tag_is_removed_while_awaited_is_not_distributed() {
     let sandbox = Sandbox::new(world(&TWO));
     sandbox.edit(|aws| aws.change_image(AMI, |image| "x7Ka2Pq".clone_into(&mut image.name)));
     opted_in(&sandbox);

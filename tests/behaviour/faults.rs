@@ -20,7 +20,8 @@ fn refuse(status: u16, code: &str) -> Fault {
     }
 }
 
-/// One fault at each call of a run, one run for each: all are survived.
+/// Plays one run for each of its calls, with the fault at that call, and checks that each run
+/// succeeds.
 async fn survived_at_every_call(name: &str, fault: Fault) {
     for n in 0.. {
         let sandbox = Sandbox::new(world(&TWO));
@@ -37,33 +38,34 @@ async fn survived_at_every_call(name: &str, fault: Fault) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttling_at_any_call() {
+async fn a_run_throttled_at_any_call_succeeds() {
     survived_at_every_call("throttled", refuse(503, "RequestLimitExceeded")).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_internal_error_at_any_call() {
+async fn a_run_with_an_internal_error_at_any_call_succeeds() {
     survived_at_every_call("internal error", refuse(500, "InternalError")).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_reset_before_the_effect_at_any_call() {
+async fn a_run_with_a_connection_reset_before_any_effect_succeeds() {
     survived_at_every_call("reset before", Fault::ResetBefore).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_reset_after_the_effect_at_any_call() {
+async fn a_run_with_a_connection_reset_after_any_effect_succeeds() {
     survived_at_every_call("reset after", Fault::ResetAfter).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_answer_after_the_effect_at_any_call() {
+async fn a_run_with_an_answer_lost_after_any_effect_succeeds() {
     survived_at_every_call("no answer", Fault::HangAfter).await;
 }
 
-/// Without its ledger nothing is opened, and the error names the bucket; a run that has opened the source keeps trying to close it.
+/// Without its ledger the function opens nothing, and the error names the bucket. A run that has
+/// opened the source keeps trying to close it.
 #[tokio::test(start_paused = true)]
-async fn nothing_is_opened_where_the_ledger_cannot_be_written() {
+async fn a_ledger_that_cannot_be_written_keeps_the_source_closed() {
     for operation in ["GetObject", "PutObject"] {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.set_fault(move |call| {
@@ -86,7 +88,8 @@ async fn nothing_is_opened_where_the_ledger_cannot_be_written() {
             0
         );
         sandbox.clear_fault();
-        // It breaks down once the source is open: what is open stays in the ledger until it works again.
+        // The bucket fails once the source is open: the openings stay in the ledger until it works
+        // again.
         let opened = std::sync::atomic::AtomicBool::new(false);
         sandbox.set_fault(move |call| {
             if call.operation == "RegisterImage" {
@@ -108,7 +111,7 @@ async fn nothing_is_opened_where_the_ledger_cannot_be_written() {
     }
 }
 
-/// A resource whose record cannot be written is not opened, though its run's object was.
+/// The run's object was written, but not the record of the resource.
 #[tokio::test(start_paused = true)]
 async fn a_resource_whose_record_cannot_be_written_is_not_opened() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -131,9 +134,9 @@ async fn a_resource_whose_record_cannot_be_written_is_not_opened() {
     );
 }
 
-/// The receipt names every closing, though it could not be written right after the closings.
+/// The receipt could not be written right after the closings. It names them all in the end.
 #[tokio::test(start_paused = true)]
-async fn a_receipt_that_could_not_be_written_is_made_up_for() {
+async fn a_receipt_that_could_not_be_written_is_completed_later() {
     let sandbox = Sandbox::new(world(&TWO));
     let (closing, refused) = (AtomicBool::new(false), AtomicBool::new(false));
     sandbox.set_fault(move |call| {
@@ -160,10 +163,9 @@ async fn a_receipt_that_could_not_be_written_is_made_up_for() {
     assert_closed(&sandbox);
 }
 
-/// An operation that is denied for good: the run ends, and says what, where, and what to change. Nothing is left but what
-/// could not be removed, which is listed.
+/// The run ends with the action, the place and the remedy. It lists whatever it could not remove.
 #[tokio::test(start_paused = true)]
-async fn an_operation_denied_for_good_ends_the_run_with_its_name() {
+async fn an_operation_denied_for_good_fails_the_run_and_is_named() {
     for operation in [
         "DescribeSnapshotAttribute",
         "ModifySnapshotAttribute",
@@ -183,13 +185,13 @@ async fn an_operation_denied_for_good_ends_the_run_with_its_name() {
         let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
         assert_eq!(reply["Status"], "Failed", "{operation}: {reply}");
         for place in TWO {
-            let told = target(&reply, place);
-            let said = told["Reason"].as_str().unwrap();
+            let result = target(&reply, place);
+            let said = result["Reason"].as_str().unwrap();
             assert!(
                 said.contains(operation) || operation == "DescribeSnapshotAttribute",
                 "{operation}: {said}"
             );
-            assert!(told["Remedy"].as_str().unwrap().len() > 20, "{told}");
+            assert!(result["Remedy"].as_str().unwrap().len() > 20, "{result}");
         }
         assert_nothing(&sandbox, &TWO);
         if operation == "DescribeSnapshotAttribute" {
@@ -200,9 +202,9 @@ async fn an_operation_denied_for_good_ends_the_run_with_its_name() {
     }
 }
 
-/// Cleaning up that cannot be done ends `Stuck`, with the commands that a person has to give.
+/// The closing fails for good, so the run ends as `Stuck` and lists the commands for a person.
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_revoked_is_listed_with_its_commands() {
+async fn a_grant_that_cannot_be_revoked_leaves_the_run_stuck_with_commands() {
     let sandbox = Sandbox::new(world(&TWO));
     sandbox.set_fault(|call| {
         match (
@@ -235,7 +237,7 @@ async fn what_cannot_be_revoked_is_listed_with_its_commands() {
         Vec::new(),
         "what can be revoked is revoked"
     );
-    // Repaired, the same event closes what is open.
+    // Once the permission is back, the same event closes the source.
     sandbox.clear_fault();
     assert_eq!(
         to_the_end(&sandbox, &distribute(&TWO)).await["Status"],
@@ -245,7 +247,7 @@ async fn what_cannot_be_revoked_is_listed_with_its_commands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_deleted_in_a_target_is_listed() {
+async fn copies_that_cannot_be_deleted_are_listed_as_left_behind() {
     let sandbox = Sandbox::new(world(&TWO));
     sandbox.set_fault(|call| match call.operation.as_str() {
         "RegisterImage" | "DeleteSnapshot" => refuse(403, "UnauthorizedOperation"),
@@ -268,9 +270,8 @@ async fn what_cannot_be_deleted_in_a_target_is_listed() {
     assert_closed(&sandbox);
 }
 
-/// Copies that break under way.
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_ends_in_error_once_is_made_again_and_its_remains_are_deleted() {
+async fn a_copy_that_ends_in_error_once_is_made_again_and_deleted() {
     for percent in [0, 50, 99] {
         let sandbox = Sandbox::new(slow_world(&TWO));
         let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
@@ -290,7 +291,7 @@ async fn a_copy_that_ends_in_error_once_is_made_again_and_its_remains_are_delete
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_always_breaks_fails_its_target_only() {
+async fn a_copy_that_always_ends_in_error_fails_its_target_alone() {
     let mut account = producer();
     account.snapshots[1].copies_fail_at = Some((50, "internal error".to_owned()));
     let sandbox = Sandbox::new(world_with(account, &TWO));
@@ -320,7 +321,7 @@ async fn a_copy_deleted_by_somebody_else_is_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_deregistered_under_way_fails_the_targets_and_leaves_nothing() {
+async fn a_source_deregistered_during_a_run_fails_the_targets_and_leaves_nothing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     sandbox.edit(|aws| assert!(aws.delete_image(AMI)));
@@ -331,9 +332,9 @@ async fn a_source_deregistered_under_way_fails_the_targets_and_leaves_nothing() 
     assert_closed(&sandbox);
 }
 
-/// Sessions end after an hour; a copy of two hours goes on with new ones.
+/// Sessions expire after an hour, and the copy takes two.
 #[tokio::test(start_paused = true)]
-async fn sessions_that_expire_are_renewed() {
+async fn a_copy_longer_than_a_session_continues_with_a_new_one() {
     let place = [("222222222222", HOME)];
     let sandbox = Sandbox::new(world(&place).copy_mib_per_second(102_400.0 / 7200.0));
     let reply = call(&sandbox, &distribute(&place)).await.unwrap();
@@ -343,9 +344,9 @@ async fn sessions_that_expire_are_renewed() {
     assert_closed(&sandbox);
 }
 
-/// A good AMI with a surplus copy that cannot be deleted: the AMI is told, and only the surplus is named for deletion.
+/// The reply contains the valid AMI, and lists only the surplus copy for deletion.
 #[tokio::test(start_paused = true)]
-async fn a_surplus_that_cannot_be_deleted_does_not_condemn_the_image() {
+async fn a_surplus_copy_that_cannot_be_deleted_leaves_the_image_valid() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let reply = call(&sandbox, &distribute(&TWO)).await.unwrap();
     let broken = sandbox.edit(|aws| {
@@ -390,9 +391,9 @@ async fn a_surplus_that_cannot_be_deleted_does_not_condemn_the_image() {
     assert_closed(&sandbox);
 }
 
-/// CopySnapshot has no token: a lost answer is met by a look, which finds the copy, not by a second call.
+/// CopySnapshot has no token, so a lost answer is resolved by a look, not by a second call.
 #[tokio::test(start_paused = true)]
-async fn a_copy_whose_answer_was_lost_is_found_and_not_started_again() {
+async fn a_copy_whose_answer_was_lost_is_found_and_not_repeated() {
     let sandbox = Sandbox::new(world(&TWO));
     let lost = std::sync::atomic::AtomicBool::new(false);
     sandbox.set_fault(move |call| {
@@ -411,8 +412,8 @@ async fn a_copy_whose_answer_was_lost_is_found_and_not_started_again() {
     assert_closed(&sandbox);
 }
 
-/// The SDK's own quota of retries is one for the process. An account that answers nothing but errors leaves those of others, and of
-/// the next run of a warm function, alone.
+/// The SDK's own quota of retries is one for the process. An account that only fails must not use
+/// up the retries of others, nor of the next run.
 #[tokio::test(start_paused = true)]
 async fn a_failing_account_takes_no_retries_from_others() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -432,7 +433,8 @@ async fn a_failing_account_takes_no_retries_from_others() {
         let reply = to_the_end(&sandbox, &distribute(&[failing])).await;
         assert_eq!(reply["Status"], "Failed", "{reply}");
     }
-    // The same service and Region: what is asked of the source first, for the other account, each twice in vain.
+    // The source's first reads for the other account use the same service and Region, and each
+    // fails twice.
     let asked = Mutex::new(BTreeMap::<String, usize>::new());
     sandbox.set_fault(move |call| {
         let mut asked = asked.lock().expect("counts");

@@ -1,4 +1,5 @@
-//! Reports of people who do this job elsewhere, played on the function. `docs/field.md` lists each report with its test.
+//! Reports of people who do this job elsewhere, played on the function. `docs/field.md` lists each
+//! report with its test.
 
 mod before;
 mod carried;

@@ -1,13 +1,15 @@
-//! Other people's hands in the middle of runs, one story each: what they let in stays, what they took away does not come back.
+//! Acts of other people in the middle of runs, one to a test. Permissions that they give stay, and
+//! permissions that they remove do not return.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use amiferry_sandbox::{BlockDeviceMapping, Ebs, Fault, Image, Sandbox, Snapshot};
 use serde_json::{Value, json};
 
+use crate::resume::{hang, killed};
 use crate::support::*;
 
 const ONE: &str = "222222222222";
@@ -18,11 +20,11 @@ fn on_both(sandbox: &Sandbox, change: impl Fn(&mut amiferry_sandbox::Aws, &str) 
     sandbox.edit(|aws| assert!([ROOT, DATA].into_iter().all(|id| change(aws, id))));
 }
 
-fn let_in(sandbox: &Sandbox) {
+fn permit(sandbox: &Sandbox) {
     on_both(sandbox, |aws, id| aws.share_snapshot(id, ONE));
 }
 
-fn shut_out(sandbox: &Sandbox) {
+fn forbid(sandbox: &Sandbox) {
     on_both(sandbox, |aws, id| aws.unshare_snapshot(id, ONE));
 }
 
@@ -38,21 +40,22 @@ async fn begun(sandbox: &Sandbox, event: &Value) -> Value {
     json!({"State": reply["State"]})
 }
 
-/// A state of long ago believes the source to be open. Its run has closed it, and somebody has let the account in since.
+/// The old state says that the source is open. Its run has closed the source, and a person has
+/// permitted the account since.
 #[tokio::test(start_paused = true)]
-async fn an_old_state_takes_nothing_from_those_let_in_since() {
+async fn an_old_state_removes_no_permission_given_since() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
     let old = begun(&sandbox, &distribute(&AT_HOME)).await;
     to_the_end(&sandbox, &old).await;
     assert_closed(&sandbox);
-    let_in(&sandbox);
+    permit(&sandbox);
     let reply = to_the_end(&sandbox, &old).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_closed_but(&sandbox, &[ONE]);
     assert_whole(&sandbox, &AT_HOME);
 }
 
-/// Somebody deletes the run's own object: what the run opened is closed by the records all the same, and nothing more is opened.
+/// The records name the openings, so the run closes without its object, and opens nothing more.
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_object_was_deleted_closes_what_it_opened() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
@@ -67,21 +70,22 @@ async fn a_run_whose_object_was_deleted_closes_what_it_opened() {
     assert_closed(&sandbox);
 }
 
-/// One run found the account permitted; somebody took that away; another run gave it again and ended first. The one that is left
-/// must not take it for what was there before.
+/// The first run found the account permitted. A person removed the permission; the second run gave
+/// it again and ended. The first run must not take it for preexisting.
 #[tokio::test(start_paused = true)]
-async fn what_was_taken_away_is_nobodys_before_any_more() {
+async fn a_removed_permission_no_longer_counts_as_preexisting() {
     for share in [false, true] {
         let sandbox = Sandbox::new(slow_world(&TWO[..1]));
         let places = [AT_HOME[0]];
-        let_in(&sandbox);
+        permit(&sandbox);
         let long = begun(&sandbox, &distribute(&places)).await;
-        shut_out(&sandbox);
+        forbid(&sandbox);
         // Until then the read that found it permitted may be the newer one.
         tokio::time::sleep(Duration::from_secs(61)).await;
         if share {
             for unshare in [false, true] {
-                let event = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "Unshare": unshare,
+                let event = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share",
+                    "ShareSnapshots": true, "Unshare": unshare,
                     "TargetAccountIds": ONE}});
                 assert_eq!(to_the_end(&sandbox, &event).await["Status"], "Succeeded");
             }
@@ -95,21 +99,19 @@ async fn what_was_taken_away_is_nobodys_before_any_more() {
     }
 }
 
-/// A share finds the account let in by a copy that is closing at this very moment and has not seen the share's mark.
+/// The share begins while a copy to the same account closes. The copy has read the record by then,
+/// but not the share's hold.
 #[tokio::test(start_paused = true)]
-async fn a_share_lasts_though_a_copy_to_the_same_account_was_closing() {
-    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": ONE}});
+async fn a_share_begun_while_a_copy_closes_keeps_its_openings() {
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
+        "TargetAccountIds": ONE}});
     for late in (0..30).step_by(3) {
         let sandbox = Sandbox::new(world(&ELSEWHERE));
         let closing = Arc::new(AtomicBool::new(false));
         let seen = closing.clone();
-        // From its first removal on, the copy's calls take a second each.
+        // From its first removal on, each call of the copy takes a second.
         sandbox.set_fault(move |call| {
-            let removes = call
-                .params
-                .get("OperationType")
-                .is_some_and(|o| o == "remove");
-            if removes && !seen.swap(true, Ordering::SeqCst) {
+            if removes(call) && !seen.swap(true, Ordering::SeqCst) {
                 return Fault::Delay(Duration::from_millis(100 * late));
             }
             Fault::Delay(Duration::from_millis(70))
@@ -134,9 +136,10 @@ async fn a_share_lasts_though_a_copy_to_the_same_account_was_closing() {
     }
 }
 
-/// Two runs share the copies of one target. One of them may not have its name, and undoes what it made: nothing.
+/// Two runs share the copies of one target. One cannot register its name, and undoes only what it
+/// made: nothing.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_fails_leaves_another_its_copies() {
+async fn a_failed_run_leaves_the_copies_of_another_run() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
     let good = begun(&sandbox, &distribute(&AT_HOME)).await;
     let mut request = request(&AT_HOME);
@@ -162,10 +165,10 @@ async fn a_run_that_fails_leaves_another_its_copies() {
     assert_closed(&sandbox);
 }
 
-/// Copies of our copies may bear our tags (a backup's, or those of a person who took them over). What lacks the tag by which copies are
-/// found was not made by the run that is undone.
+/// Backups and people copy our copies with their tags. A snapshot without the tag by which copies
+/// are found is not the run's.
 #[tokio::test(start_paused = true)]
-async fn a_run_that_fails_leaves_what_others_tagged_like_a_copy() {
+async fn a_failed_run_leaves_snapshots_that_others_tagged_like_a_copy() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
     let next = begun(&sandbox, &distribute(&AT_HOME)).await;
     let theirs = "snap-0fffffffffffffff1";
@@ -192,9 +195,10 @@ async fn a_run_that_fails_leaves_what_others_tagged_like_a_copy() {
     assert_eq!(left, [theirs]);
 }
 
-/// CopySnapshot has no token: what became of a call without an answer is looked up, not asked for again.
+/// CopySnapshot has no token, so the outcome of an unanswered call is looked up, not requested
+/// again.
 #[tokio::test(start_paused = true)]
-async fn a_copy_whose_answer_is_lost_is_found_and_not_made_again() {
+async fn a_copy_whose_answer_is_lost_for_good_is_found_and_not_repeated() {
     for fault in [Fault::ResetAfter, Fault::HangAfter] {
         let sandbox = Sandbox::new(slow_world(&AT_HOME));
         let lost = AtomicBool::new(false);
@@ -211,9 +215,10 @@ async fn a_copy_whose_answer_is_lost_is_found_and_not_made_again() {
     }
 }
 
-/// Whatever its role allows: its run's keys, its Regions, and deleting copies of this image.
+/// The session policy limits any role to its run's keys and Regions, and to deleting copies of this
+/// image.
 #[tokio::test(start_paused = true)]
-async fn every_session_is_narrowed_to_its_run() {
+async fn every_session_policy_is_limited_to_its_run() {
     let sandbox = Sandbox::new(world(&FOUR));
     to_the_end(&sandbox, &distribute(&FOUR)).await;
     let ledger = sandbox.ledger();
@@ -236,9 +241,10 @@ async fn every_session_is_narrowed_to_its_run() {
     }
 }
 
-/// A run of which no state is left made copies where nobody may look any more: that they are there is told, with where to look.
+/// A run whose state is lost made copies in an account that denies every look now. The reply says
+/// that they may exist, and where to look.
 #[tokio::test(start_paused = true)]
-async fn copies_of_an_earlier_try_that_nobody_can_look_for_are_told() {
+async fn copies_of_an_earlier_attempt_that_cannot_be_listed_are_reported() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let event = distribute(&TWO);
     begun(&sandbox, &event).await;
@@ -246,8 +252,8 @@ async fn copies_of_an_earlier_try_that_nobody_can_look_for_are_told() {
     assert!(sandbox.edit(|aws| aws.drop_principal(&role)));
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(reply["Status"], "Stuck", "{reply}");
-    let told = target(&reply, TWO[0]);
-    assert_eq!(told["Cause"], "RoleNotAssumable", "{told}");
+    let result = target(&reply, TWO[0]);
+    assert_eq!(result["Cause"], "RoleNotAssumable", "{result}");
     let stuck = &reply["Result"]["Stuck"];
     assert_eq!(stuck.as_array().map(Vec::len), Some(1), "{stuck}");
     assert_eq!(stuck[0]["AccountId"], TWO[0].0);
@@ -261,9 +267,10 @@ async fn copies_of_an_earlier_try_that_nobody_can_look_for_are_told() {
     assert_closed(&sandbox);
 }
 
-/// An image that has our tags, on snapshots that are not under the key: somebody's, or made when the alias named another.
+/// An image bears our tags, but its snapshots are not under the key: a person made it, or the alias
+/// named another key.
 #[tokio::test(start_paused = true)]
-async fn an_image_under_another_key_is_not_taken_for_the_copy() {
+async fn an_image_under_another_key_does_not_count_as_the_copy() {
     let sandbox = Sandbox::new(world(&TWO));
     let event = distribute(&TWO);
     let reply = to_the_end(&sandbox, &event).await;
@@ -274,13 +281,13 @@ async fn an_image_under_another_key_is_not_taken_for_the_copy() {
         TWO[0].1, TWO[0].0
     );
     assert!(sandbox.edit(|aws| aws.change_snapshot(copy, |s| s.kms_key_arn = Some(other.clone()))));
-    // By other words it is another run, which keeps what stood before it.
+    // A request with another name is another run, which keeps the earlier image.
     let mut other_words = event.clone();
     other_words["Distribute"]["Tags"] = json!({"stage": "again"});
     let again = to_the_end(&sandbox, &other_words).await;
-    let told = target(&again, TWO[0]);
-    assert_eq!(told["Cause"], "NotFaithful", "{told}");
-    let reason = told["Reason"].as_str().expect("a Reason");
+    let result = target(&again, TWO[0]);
+    assert_eq!(result["Cause"], "NotFaithful", "{result}");
+    let reason = result["Reason"].as_str().expect("a Reason");
     assert!(
         reason.contains(&format!(
             "{copy} is encrypted with {other} instead of {}",
@@ -293,10 +300,10 @@ async fn an_image_under_another_key_is_not_taken_for_the_copy() {
     assert_closed(&sandbox);
 }
 
-/// Of two processes that tidy up, the later is denied what the earlier deleted: it is listed for a while, and has no tags any more by
-/// which the policy would allow it. That is no reason to call a person.
+/// Two processes tidy up. The later one is denied a deletion, because the snapshot is listed
+/// without its tags for a while after the earlier one deleted it. No person needs to act.
 #[tokio::test(start_paused = true)]
-async fn a_denied_deletion_is_tried_again_for_a_while() {
+async fn a_denied_deletion_is_retried_before_the_run_is_stuck() {
     let mut world = world(&TWO);
     for snapshot in &mut world.accounts[0].snapshots {
         snapshot.copies_fail_at = Some((50, "internal error".to_owned()));
@@ -323,9 +330,10 @@ async fn a_denied_deletion_is_tried_again_for_a_while() {
     assert_closed(&sandbox);
 }
 
-/// Whatever is asked for, and however AWS keeps silent, an answer comes before the deadline.
+/// Every kind of request gets its answer before the deadline, whichever calls AWS leaves
+/// unanswered.
 #[tokio::test(start_paused = true)]
-async fn nothing_waits_past_the_deadline() {
+async fn every_call_returns_before_its_deadline_however_aws_hangs() {
     let job = distribute(&TWO);
     let sandbox = Sandbox::new(slow_world(&TWO));
     let state = call(&sandbox, &job).await.expect("begins")["State"].clone();
@@ -341,12 +349,13 @@ async fn nothing_waits_past_the_deadline() {
         json!({"Sweep": {}}),
         json!({"Open": job, "Execution": "x", "Last": {}}),
         json!({"Open": job, "Execution": "x", "Last": {"Status": "Continue", "State": state}}),
-        json!({"Conclude": job, "Execution": "x", "Last": {"Status": "Continue", "State": state}, "Parts": []}),
+        json!({"Conclude": job, "Execution": "x", "Last": {"Status": "Continue", "State": state},
+            "Parts": []}),
         json!({"Conclude": job, "Execution": "x", "Last": {}, "Parts": [], "Failed": failed}),
     ];
     for event in events {
-        // From the first call on, from the fourth, …: each is kept waiting in some of these. One target's role is found late, so that
-        // opening ends without it.
+        // AWS hangs from the first call on, from the fourth, and so on. The role of one target is
+        // found late, so that opening ends without that target.
         for (silent, limit) in (0..36).step_by(3).flat_map(|n| [(n, 60), (n, 30)]) {
             let calls = std::sync::atomic::AtomicUsize::new(0);
             sandbox.set_fault(move |call| {
@@ -377,11 +386,11 @@ async fn nothing_waits_past_the_deadline() {
     }
 }
 
-/// What a call had started when it was killed is in no state: the next looks for it before it starts anything.
+/// No state names copies that a killed call had started. The next call looks before it starts any.
 #[tokio::test(start_paused = true)]
-async fn what_a_killed_call_had_started_is_found_by_the_next() {
+async fn copies_started_by_a_killed_call_are_found_by_the_next() {
     let sandbox = Sandbox::new(slow_world(&AT_HOME));
-    // The source key is waited for: nothing has been started when the first call returns.
+    // The source key stays unreachable, so nothing has started when the first call returns.
     sandbox.set_fault(|call| {
         let asks = call.operation == "DescribeKey" && call.account == ONE;
         if asks && call.params.values().any(|value| value == SOURCE_KEY) {
@@ -405,7 +414,7 @@ async fn what_a_killed_call_had_started_is_found_by_the_next() {
             biased;
             () = sandbox.hung() => break,
             reply = call(&sandbox, &event) => {
-                let reply = reply.expect("goes on");
+                let reply = reply.expect("a reply");
                 assert_eq!(reply["Status"], "Continue", "{reply}");
                 event = json!({"State": reply["State"]});
                 tokio::time::sleep(Duration::from_secs(5)).await;
@@ -422,4 +431,64 @@ async fn what_a_killed_call_had_started_is_found_by_the_next() {
     assert_eq!(made.count(), 2, "a copy was begun twice");
     assert_whole(&sandbox, &AT_HOME);
     assert_closed(&sandbox);
+}
+
+const NAME: &str = "golden-copied-from-111111111111";
+const NAMED: [Place; 2] = [(ONE, "us-east-1"), (ONE, HOME)];
+
+/// Plays a process that registers the image of one target and dies with copies of the other; then somebody takes the name there.
+/// Returns the state from before the source was open, which goes on.
+async fn dead_and_its_name_taken(sandbox: &Sandbox) -> Value {
+    sandbox.set_fault(|call| {
+        let reads = call.operation == "GetObject";
+        let mut values = call.params.iter().map(|(_, value)| value);
+        if reads && values.any(|key| key.starts_with("openings/")) {
+            refuse(503, "SlowDown")
+        } else {
+            Fault::None
+        }
+    });
+    let mut short = invocation(sandbox);
+    short.deadline = Some(sandbox.now() + Duration::from_secs(30));
+    let event = distribute(&NAMED).to_string();
+    let begun = function(sandbox).await.handle(&event, &short).await;
+    let begun = begun.expect("begins");
+    let unopened = json!({"State": begun["State"]});
+    let tries = AtomicUsize::new(0);
+    sandbox.set_fault(move |call| match call.operation.as_str() {
+        "RegisterImage" if call.region == "us-east-1" => {
+            match tries.fetch_add(1, Ordering::Relaxed) {
+                0..5 => refuse(503, "RequestLimitExceeded"),
+                _ => Fault::HangBefore,
+            }
+        }
+        _ => Fault::None,
+    });
+    assert!(killed(sandbox, &unopened).await.is_some(), "it dies");
+    sandbox.clear_fault();
+    let theirs = Image::new("us-east-1", "ami-0fffffffffffffff1", NAME);
+    sandbox
+        .edit(|aws| aws.add_image(ONE, theirs))
+        .expect("fits");
+    unopened
+}
+
+/// The next process gives the target up at its first look; it may die in turn, at any of its calls.
+#[tokio::test(start_paused = true)]
+async fn copies_of_a_dead_process_are_undone_where_the_name_was_taken_since() {
+    for n in (0..).step_by(9) {
+        let sandbox = Sandbox::new(slow_world(&NAMED));
+        let unopened = dead_and_its_name_taken(&sandbox).await;
+        hang(&sandbox, n, Fault::HangAfter);
+        let died = killed(&sandbox, &unopened).await.is_some();
+        sandbox.clear_fault();
+        let reply = to_the_end(&sandbox, &unopened).await;
+        assert_eq!(reply["Status"], "PartiallySucceeded", "call {n}: {reply}");
+        assert_eq!(sandbox.snapshots(ONE, "us-east-1"), [], "call {n}: {reply}");
+        assert_whole(&sandbox, &NAMED[1..]);
+        assert_closed(&sandbox);
+        if !died {
+            return;
+        }
+    }
 }

@@ -1,9 +1,9 @@
-//! What nobody should send, and what AWS should not answer: events, states and answers are made wrong from seeds, and names,
-//! descriptions and tags are as odd as people make them. The function refuses by name or goes on; it never panics, never
-//! hangs, opens nothing by a bad input, and tells no secret.
+//! Hostile input: events, states and answers of AWS are mutated from seeds, and names, descriptions
+//! and tags are as odd as people make them. The function refuses by name or continues. It never
+//! panics or hangs, opens nothing because of bad input, and reveals no secret.
 //!
-//! A failure prints its seed and how to play it again. `AMIFERRY_FUZZ_COUNT` asks for that many cases of each test instead of
-//! the bounded number.
+//! A failure prints its seed and how to play it again. `AMIFERRY_FUZZ_COUNT` asks for that many
+//! cases of each test instead of the bounded number.
 
 mod answers;
 mod events;
@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// What must never be read by anybody: parts of ResponseURLs and of credentials.
+/// Secrets that no output may contain: parts of ResponseURLs and of credentials.
 pub const SECRETS: [&str; 6] = [
     "secret-of-the-stack",
     "X-Amz-Signature",
@@ -41,7 +41,7 @@ pub const KINDS: [&str; 6] = [
     "Internal",
 ];
 
-/// An error is one of the six, short, on one line, and says what it is about.
+/// Checks that an error is one of the six types, short, on one line, and names its subject.
 pub fn is_well_said(error: &Error) -> Result<(), String> {
     let kind = error.error_type();
     let message = error.to_string();
@@ -76,14 +76,14 @@ pub fn tells_no_secret(what: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// Whether a call only looks.
+/// Returns whether a call only reads.
 pub fn only_looks(operation: &str) -> bool {
     ["Describe", "List", "Get", "AssumeRole"]
         .iter()
         .any(|begin| operation.starts_with(begin))
 }
 
-/// No call ever named a group, and nothing is public.
+/// Checks that no call ever named a group, and that nothing is public.
 pub fn nothing_is_public(sandbox: &Sandbox) -> Result<(), String> {
     for call in sandbox.ledger() {
         let mut given = call.params.iter();
@@ -105,7 +105,7 @@ pub fn nothing_is_public(sandbox: &Sandbox) -> Result<(), String> {
     Ok(())
 }
 
-/// The word by which a case is counted.
+/// Returns the word by which a case is counted.
 pub fn outcome(result: &Result<Value, Error>) -> String {
     match result {
         Ok(reply) => reply["Status"].as_str().unwrap_or("(no status)").to_owned(),

@@ -1,5 +1,5 @@
-//! `KeyAccess: Policy`: statements in the policies of the source keys for the time of the copy or of the share, beside those of others, which
-//! stay as they are whatever happens.
+//! `KeyAccess: Policy`: a run adds statements to the policies of the source keys for as long as its
+//! copy or share needs them. The statements of other people stay as they are.
 
 use amiferry_sandbox::{Account, Role, Sandbox, World};
 use serde_json::{Value, json};
@@ -16,14 +16,14 @@ mod sharing;
 pub const ONE: &str = "222222222222";
 pub const OTHER: &str = "333333333333";
 
-/// The source account, whose function may edit key policies.
+/// Returns the source account with a function that may edit key policies.
 fn editing() -> Account {
     let mut account = producer();
     account.roles[0] = function_role().policy(documented("KeyPolicies"));
     account
 }
 
-/// With this policy on the source key.
+/// Returns the same with this policy on the source key.
 fn editing_with(policy: &str) -> Account {
     let mut account = editing();
     account.keys[0].policy = Some(policy.to_owned());
@@ -41,7 +41,8 @@ pub fn by_policy(places: &[Place]) -> Value {
 }
 
 fn share(accounts: &[&str], more: &Value) -> Value {
-    let mut request = json!({"SourceImageId": AMI, "Mode": "Share", "KeyAccess": "Policy", "TargetAccountIds": accounts.join(",")});
+    let mut request = json!({"SourceImageId": AMI, "Mode": "Share", "KeyAccess": "Policy",
+        "TargetAccountIds": accounts.join(",")});
     if accounts.is_empty() {
         request.as_object_mut().unwrap().remove("TargetAccountIds");
     }
@@ -51,7 +52,7 @@ fn share(accounts: &[&str], more: &Value) -> Value {
     json!({ "Distribute": request })
 }
 
-/// The statements in the source key's policy that bear amiferry's name, by the rest of their names.
+/// Returns the statements of runs in the source key's policy, by their names without the run.
 fn ours(sandbox: &Sandbox) -> Vec<(String, Value)> {
     let policy = sandbox.key_policy(SOURCE_KEY).expect("a policy");
     let statements = match &policy["Statement"] {
@@ -73,7 +74,7 @@ fn parts(sandbox: &Sandbox) -> Vec<String> {
     ours(sandbox).into_iter().map(|(part, _)| part).collect()
 }
 
-/// The accounts that a statement names.
+/// Returns the accounts that a statement names.
 fn accounts_in(statement: &Value) -> Vec<String> {
     let who = &statement["Principal"]["AWS"];
     let list = who.as_array().cloned().unwrap_or_else(|| vec![who.clone()]);
@@ -95,7 +96,7 @@ pub fn named(sandbox: &Sandbox) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// Nothing of any run is left: no permission, tag, grant or statement.
+/// Checks that nothing of any run is left: no permission, tag, grant or statement.
 pub async fn assert_ended(sandbox: &Sandbox, policy: &str) {
     assert_closed(sandbox);
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");

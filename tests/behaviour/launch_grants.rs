@@ -1,4 +1,5 @@
-//! Launches by Auto Scaling and Spot: each needs a grant to its service-linked role, and the proof is an instance that it launches.
+//! Launches by Auto Scaling and Spot: each needs a grant to its service-linked role, and the proof
+//! is an instance that it launches.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,7 +19,7 @@ mod removing;
 mod sharing;
 
 pub const SCALING: (&str, &str) = ("autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling");
-/// A suffix with characters that a grant's name does not take.
+/// A role suffix with characters that a grant's name does not take.
 pub const SUFFIXED: (&str, &str) = (
     "autoscaling.amazonaws.com",
     "AWSServiceRoleForAutoScaling_blue.green",
@@ -34,7 +35,8 @@ pub fn arn(account: &str, (service, role): (&str, &str)) -> String {
     format!("arn:aws:iam::{account}:role/aws-service-role/{service}/{role}")
 }
 
-/// A target with the roles of its services, the copy role as documented for such requests, and somebody who may do everything.
+/// Returns a target with service-linked roles, the copy role documented for such requests, and an
+/// administrator.
 pub fn target_account(account: &str, regions: &[&str], roles: &[(&str, &str)]) -> Account {
     let launch = documented("LetLaunch");
     let mut copying = copy_role(account, regions);
@@ -51,7 +53,7 @@ pub fn target_account(account: &str, regions: &[&str], roles: &[(&str, &str)]) -
     })
 }
 
-/// Both targets have all three roles.
+/// Returns a world in which both targets have all three roles.
 pub fn launching_world() -> World {
     launching_world_with(&[SCALING, SUFFIXED, SPOT])
 }
@@ -69,7 +71,7 @@ pub fn distribute_to_launch(places: &[Place], roles: &[&str]) -> Value {
     event
 }
 
-/// An SDK configuration for anybody.
+/// Returns an SDK configuration for these credentials.
 pub fn somebody(
     sandbox: &Sandbox,
     region: &str,
@@ -86,14 +88,14 @@ pub fn somebody(
         .build()
 }
 
-/// The keys of a target's administrator.
+/// Returns KMS as a target's administrator sees it.
 pub fn administrator(sandbox: &Sandbox, (account, region): Place) -> aws_sdk_kms::Client {
     let id = format!("AKIAADMIN{account}");
     let credentials = Credentials::new(id, "admin-secret", None, None, "test");
     aws_sdk_kms::Client::new(&somebody(sandbox, region, credentials))
 }
 
-/// An administrator does what a Remedy says.
+/// Makes a role as an administrator who follows a remedy.
 pub async fn make_role(
     sandbox: &Sandbox,
     (account, region): Place,
@@ -110,7 +112,7 @@ pub async fn make_role(
     making.send().await.expect("an administrator may");
 }
 
-/// Whether the service launches an instance that runs. If not, it ends for want of the key.
+/// Returns whether the service launches an instance that runs. Without the key the instance ends.
 pub async fn launches(sandbox: &Sandbox, role: &str, region: &str, image: &str) -> bool {
     let session = sandbox
         .edit(|aws| aws.act_as_service(role))
@@ -126,7 +128,7 @@ pub async fn launches(sandbox: &Sandbox, role: &str, region: &str, image: &str) 
     runs(sandbox, credentials, (account, region), image).await
 }
 
-/// Whether whoever has these credentials launches an instance that runs.
+/// Returns whether the holder of these credentials launches an instance that runs.
 pub async fn runs(
     sandbox: &Sandbox,
     credentials: Credentials,
@@ -164,7 +166,7 @@ pub async fn runs(
     }
 }
 
-/// The grants to launch on a key, by grantee.
+/// Returns the grants to launch on a key, by grantee.
 pub fn launch_grants(sandbox: &Sandbox, key: &str) -> Vec<Grant> {
     let grants = sandbox.grants(key).into_iter();
     grants
@@ -186,7 +188,7 @@ pub fn all_of(account: &str) -> BTreeSet<String> {
         .into()
 }
 
-/// No grantee has the same twice.
+/// Checks that no grantee has the same grant twice.
 pub fn assert_single(sandbox: &Sandbox, key: &str) {
     let mut seen = BTreeSet::new();
     for grant in sandbox.grants(key) {

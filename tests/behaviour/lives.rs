@@ -1,4 +1,5 @@
-//! Lives of custom resources that do not go as planned: cancelled creations, updates of another nature, accounts that are gone, time-outs.
+//! Lives of custom resources that do not go as planned: cancelled creations, updates of another
+//! nature, accounts that are gone, time-outs.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::custom_resource::{STACK, Stack, with};
 use crate::machine::execute;
 use crate::support::*;
 
-/// What CloudFormation calls a resource of which it never had an answer.
+/// The physical ID that CloudFormation makes up for a resource that never answered.
 const ITS_OWN: &str = "golden-image-GoldenImage-1XK2PQ8Z0T4SV";
 
 pub fn deregistered(places: &[Place]) -> Value {
@@ -45,9 +46,9 @@ pub async fn delete(stack: &Stack, id: &str, properties: &Value) -> Value {
     stack.send(&delete).await
 }
 
-/// The answer to the Create was lost or came too late: CloudFormation deletes by an ID of its own.
+/// The answer to the Create was lost or late, so CloudFormation deletes by an ID of its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_by_an_id_that_cloudformation_made_up() {
+async fn a_delete_with_an_id_made_by_cloudformation_finds_its_copies() {
     for properties in [deregistered(&TWO), shared(&["222222222222"])] {
         let stack = Stack::new(&TWO).await;
         let created = stack.send(&stack.event("Create", &properties)).await;
@@ -59,19 +60,21 @@ async fn deleted_by_an_id_that_cloudformation_made_up() {
     }
 }
 
-/// Of a resource that never began there is nothing, and nobody is asked.
+/// A resource that never began made nothing, so no account is called.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_that_never_began_is_deleted_without_looking() {
+async fn a_resource_that_never_began_is_deleted_without_a_look() {
     let stack = Stack::new(&TWO).await;
     let deleted = delete(&stack, ITS_OWN, &deregistered(&TWO)).await;
     assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
     assert_eq!(calls(&stack.sandbox, "AssumeRole"), 0);
 }
 
-/// An event as the function has it, whose answer nobody reads: no real connection stops the paused clock.
+/// Returns an event whose answer nobody reads: no real connection stops the paused clock.
 pub fn unread(kind: &str, properties: &Value) -> Value {
-    let resource = json!({"RequestType": kind, "StackId": STACK, "RequestId": format!("request-{kind}"),
-        "LogicalResourceId": "GoldenImage", "PhysicalResourceId": ITS_OWN, "ResourceProperties": properties});
+    let resource = json!({"RequestType": kind, "StackId": STACK,
+        "RequestId": format!("request-{kind}"),
+        "LogicalResourceId": "GoldenImage", "PhysicalResourceId": ITS_OWN,
+        "ResourceProperties": properties});
     of_resource(&resource)
 }
 
@@ -80,7 +83,7 @@ pub fn of_resource(resource: &Value) -> Value {
     json!({"Turn": 0, "Answered": false, "CustomResource": resource, "ResponseUrlAt": url_at})
 }
 
-/// Serves an event, and whatever the function sends itself, to the end.
+/// Serves an event, and each event that the function sends itself, to the end.
 pub async fn served(sandbox: &Sandbox, event: Value) {
     let mut payloads = vec![event];
     while let Some(payload) = payloads.pop() {
@@ -90,9 +93,9 @@ pub async fn served(sandbox: &Sandbox, event: Value) {
     }
 }
 
-/// A stack's creation is cancelled while its copies are being made: the Delete goes before, and nothing is left.
+/// A stack's creation is cancelled while its copies are made. The Delete wins, and nothing is left.
 #[tokio::test(start_paused = true)]
-async fn a_delete_overtakes_the_create_that_is_at_work() {
+async fn a_delete_overtakes_a_create_under_way() {
     for (on_delete, after) in [
         ("Deregister", 20),
         ("Retain", 20),
@@ -108,7 +111,7 @@ async fn a_delete_overtakes_the_create_that_is_at_work() {
         tokio::join!(served(&sandbox, unread("Create", &properties)), deleting);
         assert_nothing(&sandbox, &TWO);
         assert_closed(&sandbox);
-        // Delivered once more, as Lambda may: it is an old event by now.
+        // Lambda may deliver the Create again: it is the earlier event now.
         served(&sandbox, unread("Create", &properties)).await;
         assert_nothing(&sandbox, &TWO);
         assert_closed(&sandbox);
@@ -123,10 +126,10 @@ async fn a_delete_overtakes_the_create_that_is_at_work() {
     }
 }
 
-/// An update is cancelled while it copies into one more account: CloudFormation sends the old properties, and what only the cancelled one
-/// wanted is undone.
+/// An update that adds an account is cancelled. CloudFormation sends the former properties, and the
+/// added copy is undone.
 #[tokio::test(start_paused = true)]
-async fn an_update_overtakes_another_that_is_at_work() {
+async fn an_update_overtakes_an_update_under_way() {
     let sandbox = Sandbox::new(slow_world(&FOUR));
     let one = deregistered(&FOUR[..1]);
     served(&sandbox, unread("Create", &one)).await;
@@ -148,9 +151,9 @@ async fn an_update_overtakes_another_that_is_at_work() {
     assert_closed(&sandbox);
 }
 
-/// Whenever the later event comes, the earlier one ends as overtaken: an attempt that is over because of it has not failed.
+/// The earlier event ends as overtaken, at whichever step the later one comes.
 #[tokio::test(start_paused = true)]
-async fn an_update_that_is_overtaken_has_not_failed_whenever_the_later_comes() {
+async fn an_overtaken_update_ends_as_overtaken_at_every_step() {
     let (one, two) = (deregistered(&TWO[..1]), deregistered(&TWO));
     for tenths in (0..60).step_by(2) {
         let latency = Duration::from_millis(100);
@@ -168,7 +171,7 @@ async fn an_update_that_is_overtaken_has_not_failed_whenever_the_later_comes() {
         };
         let forth = updating(&two, &one, "forth");
         let (ended, ()) = tokio::join!(call(&sandbox, &forth), back);
-        // A later event accepted first leaves an old one, which is refused.
+        // If the later event was accepted first, the earlier one is refused.
         if let Ok(reply) = ended {
             assert_eq!(
                 reply["Status"], "Overtaken",
@@ -181,9 +184,8 @@ async fn an_update_that_is_overtaken_has_not_failed_whenever_the_later_comes() {
     }
 }
 
-/// On the machine the execution of an event that was overtaken ends without an alarm.
 #[tokio::test(start_paused = true)]
-async fn an_overtaken_execution_has_not_failed() {
+async fn an_overtaken_execution_ends_without_failing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let properties = request(&TWO);
     let job = |kind: &str| {
@@ -202,9 +204,9 @@ async fn an_overtaken_execution_has_not_failed() {
     assert_closed(&sandbox);
 }
 
-/// A share that becomes copies, and copies that become a share: the old way is taken back.
+/// A share becomes copies, and copies become a share: the former way is closed.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_mode_is_changed_by_an_update() {
+async fn an_update_of_the_mode_closes_the_former_way() {
     let place = [TWO[0]];
     let (copied, given) = (deregistered(&place), shared(&["222222222222"]));
     let stack = Stack::new(&place).await;
@@ -227,9 +229,9 @@ async fn the_mode_is_changed_by_an_update() {
     assert_unshared(&stack.sandbox);
 }
 
-/// A process that dies while a share becomes copies leaves nothing shared: the sweeper takes it back.
+/// The process dies while a share becomes copies. The sweeper closes the share.
 #[tokio::test(start_paused = true)]
-async fn a_share_that_was_becoming_copies_is_swept() {
+async fn a_share_killed_while_becoming_copies_is_closed_by_the_sweeper() {
     let place = [TWO[0]];
     let (copied, given) = (deregistered(&place), shared(&["222222222222"]));
     let sandbox = Sandbox::new(slow_world(&place));
@@ -255,9 +257,10 @@ async fn a_share_that_was_becoming_copies_is_swept() {
     assert_unshared(&sandbox);
 }
 
-/// An account that lost its role, or was closed, keeps no stack from being deleted or updated; that nobody looked is told.
+/// An account that lost its role, or was closed, does not block a Delete or an Update. The answer
+/// says that nobody could look there.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_is_gone_is_taken_off_and_deleted() {
+async fn a_resource_is_updated_and_deleted_though_an_account_is_gone() {
     let stack = Stack::new(&FOUR).await;
     let all = deregistered(&FOUR[..3]);
     let created = stack.send(&stack.event("Create", &all)).await;
@@ -286,9 +289,9 @@ async fn an_account_that_is_gone_is_taken_off_and_deleted() {
     assert_nothing(&stack.sandbox, &FOUR[..2]);
 }
 
-/// The work ends in time for the answer: by the resource's own time-out, counted from when CloudFormation signed its URL.
+/// The resource's own time-out counts from the time at which CloudFormation signed its URL.
 #[tokio::test(start_paused = true)]
-async fn the_work_ends_before_cloudformation_gives_up() {
+async fn a_resource_is_answered_before_its_service_time_out() {
     for (timeout, seconds) in [
         (None, 3300),
         (Some("600"), 550),
@@ -302,7 +305,8 @@ async fn the_work_ends_before_cloudformation_gives_up() {
             event["CustomResource"]["ResourceProperties"]["ServiceTimeout"] = json!(timeout);
         }
         event["CustomResource"]["SentAt"] = json!(seconds_of(&sandbox) - 7);
-        let job = json!({"CustomResource": event["CustomResource"], "ResponseUrlAt": event["ResponseUrlAt"]});
+        let job = json!({"CustomResource": event["CustomResource"],
+            "ResponseUrlAt": event["ResponseUrlAt"]});
         let opened = call(
             &sandbox,
             &json!({"Open": job, "Execution": "one", "Last": {}}),
@@ -325,15 +329,16 @@ fn seconds_of(sandbox: &Sandbox) -> i64 {
     i64::try_from(since.expect("after it").as_secs()).expect("small")
 }
 
-/// Another key, another name: the copy is made anew, under a free name if need be, and the one of before goes when the new one stands.
+/// The new copy gets a free name if need be. The former copy goes once the new one exists.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_key_or_name_is_a_new_copy() {
+async fn an_update_of_key_or_name_replaces_the_copy() {
     let place = [TWO[0]];
     let other_key = "22222222-aaaa-bbbb-cccc-0000000000ff";
     for (change, on_delete) in [
         (json!({"Name": "{name}-v2"}), "Deregister"),
         (
-            json!({"Targets": [{"AccountId": "222222222222", "Region": HOME, "KmsKeyId": "alias/other"}]}),
+            json!({"Targets": [{"AccountId": "222222222222", "Region": HOME,
+                "KmsKeyId": "alias/other"}]}),
             "Deregister",
         ),
         (json!({"Name": "{name}-v2"}), "Retain"),
@@ -359,10 +364,10 @@ async fn another_key_or_name_is_a_new_copy() {
         assert_eq!(updated["Status"], "SUCCESS", "{updated}");
         assert_eq!(updated["PhysicalResourceId"], created["PhysicalResourceId"]);
         let images = stack.sandbox.images(place[0].0, HOME);
-        let told = updated["Data"]["Image.222222222222.us-west-2"].as_str();
+        let result = updated["Data"]["Image.222222222222.us-west-2"].as_str();
         let after = images
             .iter()
-            .find(|image| Some(image.image_id.as_str()) == told);
+            .find(|image| Some(image.image_id.as_str()) == result);
         let after = after.expect("the new image");
         assert_ne!(after.image_id, before.image_id);
         assert_ne!(after.name, before.name);
@@ -371,7 +376,7 @@ async fn another_key_or_name_is_a_new_copy() {
             if on_delete == "Retain" { 2 } else { 1 },
             "{change}"
         );
-        // The same once more finds it.
+        // The same event once more finds the new copy.
         let mut again = stack.event("Update", &new);
         again["RequestId"] = json!("again");
         again["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
@@ -385,9 +390,9 @@ async fn another_key_or_name_is_a_new_copy() {
     }
 }
 
-/// An event is delivered once more while its execution, which has answered, is about to end: the ResponseURL is not kept again.
+/// An execution has answered and is about to end when its event is delivered again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_delivered_again_keeps_no_url() {
+async fn an_event_delivered_again_stores_no_response_url() {
     let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
     let settings = Settings {
         state_machine: Some(MACHINE.to_owned()),
@@ -405,9 +410,10 @@ async fn an_event_delivered_again_keeps_no_url() {
     }
 }
 
-/// An execution that somebody stops, or whose time is up, answers CloudFormation at once; its targets are tidied, and its source is closed.
+/// A stopped or timed-out execution answers CloudFormation at once. Its targets are tidied, and its
+/// source is closed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_execution_is_answered_and_tidied() {
+async fn a_stopped_execution_is_answered_and_leaves_nothing() {
     let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
     let sandbox = &stack.sandbox;
     let settings = Settings {
@@ -427,7 +433,7 @@ async fn a_stopped_execution_is_answered_and_tidied() {
     let execution = sandbox.execution_input(MACHINE, name).expect("started");
     let job: Value = serde_json::from_str(&execution).expect("JSON");
     let opened = serve(&json!({"Open": job, "Execution": name, "Last": {}})).await;
-    // One part has begun its copies, and is never called again.
+    // The first part has begun its copies, and is never called again.
     let mut short = invocation(sandbox);
     short.deadline = Some(sandbox.now() + Duration::from_secs(15));
     let part = json!({"State": opened["Parts"][0]["State"]});
@@ -438,13 +444,14 @@ async fn a_stopped_execution_is_answered_and_tidied() {
     assert_eq!(begun.expect("begins")["Status"], "Continue");
     assert_eq!(calls(sandbox, "CopySnapshot"), 2);
     assert!(sandbox.end_execution(MACHINE, name, "ABORTED"));
-    let ended = json!({"version": "0", "source": "aws.states", "detail-type": "Step Functions Execution Status Change", "region": HOME,
+    let ended = json!({"version": "0", "source": "aws.states",
+        "detail-type": "Step Functions Execution Status Change", "region": HOME,
         "detail": {"stateMachineArn": MACHINE, "name": name, "status": "ABORTED"}});
     for _ in 0..2 {
         serve(&ended).await;
         let answers = sandbox.answers();
         assert_eq!(answers.len(), 1, "answered once");
-        // Delivered once more, it keeps no URL that nobody would use.
+        // The event delivered again stores no URL, which nothing would use.
         serve(&create).await;
         assert!(!sandbox.objects(BUCKET).contains_key(&url));
         let answer: Value = serde_json::from_str(&answers[0].body).expect("JSON");
@@ -461,7 +468,7 @@ async fn a_stopped_execution_is_answered_and_tidied() {
     }
 }
 
-/// The function's role with what the stack adds, and copies that take a while.
+/// Returns a world with the stack's policies for the function, in which copies take a while.
 fn with_machine() -> World {
     let mut world = slow_world(&TWO).copy_mib_per_second(0.1);
     let source = world
@@ -475,9 +482,9 @@ fn with_machine() -> World {
     world.speed(1000.0)
 }
 
-/// A resource under another logical ID, or of another stack: the AMI that both count on stays until the last of them is deleted.
+/// Two resources of different logical IDs or stacks count on one AMI.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_resource_counts_on_is_kept_until_the_last() {
+async fn an_image_that_another_resource_counts_on_is_kept_until_the_last_delete() {
     let place = [TWO[0]];
     for first in ["GoldenImage", "Renamed"] {
         let stack = Stack::new(&place).await;
@@ -509,9 +516,9 @@ async fn what_another_resource_counts_on_is_kept_until_the_last() {
         );
         if first == "GoldenImage" {
             let reason = deleted["Reason"].as_str().expect("a reason");
-            let told = format!("{} stays: run ", image.image_id);
+            let result = format!("{} stays: run ", image.image_id);
             assert!(
-                reason.contains(&told) && reason.contains("Renamed"),
+                reason.contains(&result) && reason.contains("Renamed"),
                 "{reason}"
             );
         }
@@ -521,9 +528,9 @@ async fn what_another_resource_counts_on_is_kept_until_the_last() {
     }
 }
 
-/// A direct call's AMI is not a resource's to take away, nor what a resource has retained.
+/// A resource does not delete the AMI of a direct call, nor one that another resource has retained.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_run_or_a_retained_resource_left_is_kept() {
+async fn a_delete_keeps_images_of_direct_calls_and_retained_resources() {
     let place = [TWO[0]];
     for retained in [false, true] {
         let stack = Stack::new(&place).await;

@@ -1,5 +1,5 @@
-//! An execution of the state machine, played by hand: Open, a child for each part, Conclude. Each call is retried as the machine
-//! retries it. The real machine is run by tests/fabric.
+//! An execution of the state machine, played by hand: Open, a child for each part, Conclude. Each
+//! call is retried as the machine retries it. The real machine is run by tests/fabric.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::custom_resource::Stack;
 use crate::support::*;
 
-/// How often a call is retried.
+/// The number of times that a call is retried.
 const RETRIES: usize = 12;
 
-/// What a task state comes to: a call that dies is called again, and so is one whose error may pass.
+/// Calls a task as the state machine does: it retries calls that died and errors that may pass.
 async fn task(sandbox: &Sandbox, event: &Value) -> Result<Value, String> {
     let mut said = String::new();
     for attempt in 0..RETRIES {
@@ -78,7 +78,8 @@ async fn conclude(
 ) -> Value {
     let (mut last, mut parts) = (last, parts);
     loop {
-        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": parts, "Failed": failed});
+        let event = json!({"Conclude": job, "Execution": "run-1", "Last": last, "Parts": parts,
+            "Failed": failed});
         let reply = task(sandbox, &event)
             .await
             .expect("concluding is retried until it works");
@@ -91,7 +92,7 @@ async fn conclude(
     }
 }
 
-/// One execution, from its input to its end.
+/// Plays one execution from its input to its end.
 pub async fn execute(sandbox: &Sandbox, job: &Value) -> Value {
     let (opened, failed) = open(sandbox, job).await;
     let parts = opened["Parts"].as_array().cloned().unwrap_or_default();
@@ -100,48 +101,49 @@ pub async fn execute(sandbox: &Sandbox, job: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_target_has_a_part_and_the_whole_is_closed() {
+async fn an_execution_gives_each_target_a_part_and_closes_the_source() {
     let sandbox = Sandbox::new(slow_world(&FOUR));
     let reply = execute(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_whole(&sandbox, &FOUR);
     assert_closed(&sandbox);
-    let told = reply["Notice"]["Message"].as_str().unwrap();
+    let result = reply["Notice"]["Message"].as_str().unwrap();
     for (account, region) in FOUR {
         assert!(
-            told.contains(&format!("{account} {region}: ami-")),
-            "{told}"
+            result.contains(&format!("{account} {region}: ami-")),
+            "{result}"
         );
     }
-    // Sharing is done once for all, by the whole.
+    // The opening shares once for all parts.
     assert_eq!(
         calls(&sandbox, "ModifySnapshotAttribute"),
         4,
         "two snapshots, opened and closed"
     );
 
-    // The same again finds everything, and shares nothing.
+    // The same execution again finds every image, and opens nothing.
     let again = execute(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(again["Result"], reply["Result"]);
     assert_eq!(calls(&sandbox, "ModifySnapshotAttribute"), 4);
 }
 
-/// Nothing is shared with an account that fails, and it does not stop the others.
+/// A failing account gets no opening, and does not stop the others.
 #[tokio::test(start_paused = true)]
-async fn a_part_that_fails_fails_alone() {
+async fn a_failed_part_leaves_the_other_parts_alone() {
     let sandbox = Sandbox::new(slow_world(&FOUR));
     sandbox.edit(|aws| assert!(aws.drop_principal("arn:aws:iam::444444444444:role/AmiCopyRole")));
     let reply = execute(&sandbox, &distribute(&FOUR)).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
     assert_whole(&sandbox, &FOUR[..3]);
     assert_closed(&sandbox);
-    let told = reply["Notice"]["Message"].as_str().unwrap();
-    assert!(told.contains("create the role AmiCopyRole"), "{told}");
+    let result = reply["Notice"]["Message"].as_str().unwrap();
+    assert!(result.contains("create the role AmiCopyRole"), "{result}");
 }
 
-/// Children that are lost, with or without their copies started: what they made is undone, and the source is closed.
+/// Children are lost, before or after their copies started. The conclusion undoes their work, and
+/// closes the source.
 #[tokio::test(start_paused = true)]
-async fn parts_that_never_come_back_are_undone() {
+async fn lost_parts_are_undone_and_the_source_is_closed() {
     for lost in [
         json!([]),
         json!([null, {"Cause": "?"}]),
@@ -167,9 +169,9 @@ async fn parts_that_never_come_back_are_undone() {
     }
 }
 
-/// A child at work while its execution is stopped, and the source swept: it opens nothing again.
+/// The execution is stopped and the source swept while a child is at work. The child opens nothing.
 #[tokio::test(start_paused = true)]
-async fn a_part_of_a_run_that_is_over_opens_nothing() {
+async fn a_part_of_an_ended_run_opens_nothing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let job = distribute(&TWO);
     let (opened, _) = open(&sandbox, &job).await;
@@ -181,7 +183,7 @@ async fn a_part_of_a_run_that_is_over_opens_nothing() {
     let late = child(&sandbox, &json!({"State": started["State"]})).await;
     let target = &late["State"]["Targets"][0];
     assert_eq!(target["Phase"], "Failed", "{late}");
-    // Nor does one that forgot that it had been let in.
+    // A part that forgot its opening opens nothing either.
     let mut forgetful = started["State"].clone();
     forgetful["Targets"][0]["Shared"] = json!(false);
     let late = child(&sandbox, &json!({"State": forgetful})).await;
@@ -191,9 +193,9 @@ async fn a_part_of_a_run_that_is_over_opens_nothing() {
     assert_nothing(&sandbox, &TWO);
 }
 
-/// A target that stumbles while the source is opened is let in by its part.
+/// A target that does not answer while the source is opened gets its opening from its part.
 #[tokio::test(start_paused = true)]
-async fn a_target_that_answers_late_is_let_in_by_its_part() {
+async fn a_target_that_answers_late_is_opened_to_by_its_part() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let denied = std::sync::atomic::AtomicUsize::new(0);
     sandbox.set_fault(move |call| {
@@ -215,9 +217,10 @@ async fn a_target_that_answers_late_is_let_in_by_its_part() {
     assert_closed(&sandbox);
 }
 
-/// The same with key policies: the part adds its own account to the statements that the whole put in, and the whole takes them out.
+/// The part adds its own account to the statements of the execution, whose conclusion removes all
+/// of them.
 #[tokio::test(start_paused = true)]
-async fn a_late_part_is_added_to_the_key_policy() {
+async fn a_late_part_adds_its_account_to_the_key_policy() {
     let sandbox = Sandbox::new(crate::key_policy::editing_world(&TWO).copy_mib_per_second(250.0));
     let before = key_policy(&sandbox).await;
     let (count, world) = (std::sync::atomic::AtomicUsize::new(0), sandbox.clone());
@@ -247,7 +250,7 @@ async fn a_late_part_is_added_to_the_key_policy() {
     crate::key_policy::assert_ended(&sandbox, &before).await;
 }
 
-/// A child that got all the way but whose word is lost: its image is found and kept.
+/// The child finished, but its output was lost. The image is found and kept.
 #[tokio::test(start_paused = true)]
 async fn an_image_made_by_a_lost_part_is_kept() {
     let sandbox = Sandbox::new(slow_world(&TWO));
@@ -262,9 +265,9 @@ async fn an_image_made_by_a_lost_part_is_kept() {
     assert_closed(&sandbox);
 }
 
-/// Cut after every single call of an execution, and before it: each task is called again by the machine.
+/// The state machine repeats each task after a kill, before or after any call.
 #[tokio::test(start_paused = true)]
-async fn cut_at_every_call_it_ends_as_if_nothing_had_been() {
+async fn an_execution_killed_at_any_call_succeeds() {
     for fault in [Fault::HangAfter, Fault::ResetBefore] {
         for n in 0.. {
             let sandbox = Sandbox::new(world(&TWO));
@@ -281,9 +284,9 @@ async fn cut_at_every_call_it_ends_as_if_nothing_had_been() {
     }
 }
 
-/// Opening that dies for good, at every call, before it could hand over any state: what it opened is found by its marks.
+/// The opening dies at every call before it returns a state. The ledger names its openings.
 #[tokio::test(start_paused = true)]
-async fn opening_that_dies_for_good_leaves_nothing_open() {
+async fn an_execution_whose_opening_dies_at_any_call_leaves_nothing_open() {
     for n in 0.. {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.set_fault({
@@ -295,7 +298,7 @@ async fn opening_that_dies_for_good_leaves_nothing_open() {
         });
         let job = distribute(&TWO);
         let event = json!({"Open": job, "Execution": "run-1"});
-        // Killed before the SDK would give the call up.
+        // This kill comes before the SDK would give the call up.
         let opened = tokio::time::timeout(Duration::from_secs(15), call(&sandbox, &event)).await;
         sandbox.clear_fault();
         let last = match opened {
@@ -315,10 +318,10 @@ async fn opening_that_dies_for_good_leaves_nothing_open() {
     }
 }
 
-/// Its opening failed; the conclusion closed the source, and its reply was lost. Who was permitted before stays, though no mark tells any
-/// more who that was.
+/// The conclusion closed the source, and its reply was lost. No record names the preexisting
+/// permissions any more; they stay.
 #[tokio::test(start_paused = true)]
-async fn concluding_twice_takes_nothing_from_those_before() {
+async fn a_second_conclusion_keeps_preexisting_permissions() {
     for access in ["Grant", "Policy", "None"] {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, TWO[0].0))));
@@ -336,7 +339,7 @@ async fn concluding_twice_takes_nothing_from_those_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_input_that_is_none_fails_by_name() {
+async fn a_malformed_input_of_an_execution_fails_by_name() {
     let sandbox = Sandbox::new(world(&TWO));
     for (job, said) in [
         (json!({}), "execution input"),
@@ -364,19 +367,20 @@ async fn an_input_that_is_none_fails_by_name() {
     );
 }
 
-/// Lasting sharing has no parts: opening does it all.
+/// A lasting share has no parts.
 #[tokio::test(start_paused = true)]
-async fn a_share_is_done_by_opening() {
+async fn a_share_by_an_execution_is_finished_by_its_opening() {
     let sandbox = Sandbox::new(world(&TWO));
-    let job = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222"}});
+    let job = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share",
+        "TargetAccountIds": "222222222222"}});
     let reply = execute(&sandbox, &job).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
 }
 
-/// A custom resource by the machine: answered once, at the end, or at the begin if it does not wait.
+/// The answer comes at the end, or at the beginning if the resource does not wait.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_custom_resource_is_answered_by_concluding() {
+async fn a_custom_resource_of_an_execution_is_answered_once() {
     for wait in [true, false] {
         let stack = Stack::new(&TWO).await;
         let mut properties = request(&TWO);
@@ -403,9 +407,9 @@ async fn a_custom_resource_is_answered_by_concluding() {
     }
 }
 
-/// Bad properties, and a Delete of what never was, are answered too.
+/// Malformed properties, and a Delete of a resource that never existed, are answered too.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_custom_resource_without_a_run_is_answered_as_well() {
+async fn a_custom_resource_of_an_execution_without_a_run_is_answered() {
     let stack = Stack::new(&TWO).await;
     for (kind, properties, status, said) in [
         ("Create", json!({"AmiId": "x"}), "FAILED", "SourceImageId"),

@@ -1,4 +1,5 @@
-//! What the function does, against the sandbox: the real handler with the real SDK clients, in process, on a paused clock.
+//! Tests of the function's behavior against the sandbox: the real handler with the real SDK
+//! clients, in process, on a paused clock.
 
 mod accounts;
 mod allowed;

@@ -1,8 +1,10 @@
-//! Our runs among other people's acts, against a reference that knows nothing of `src`: scenarios made from seeds, each played on a
-//! paused clock, compared with the reference before every call to AWS, after every act, and when all has ended.
+//! Runs among other people's acts, checked against a reference that knows nothing of `src`.
+//! Scenarios are made from seeds and played on a paused clock. They are compared with the reference
+//! before every call to AWS, after every act, and at the end.
 //!
-//! `make test` plays a bounded part; `AMIFERRY_MODEL_CASES=5000` asks for more, `AMIFERRY_MODEL_FIRST` for others. A failure prints
-//! its seed and the least of its scenario that still fails; `AMIFERRY_MODEL_SEED=<seed>` plays that one alone, and lists its calls.
+//! `make test` plays a bounded number; `AMIFERRY_MODEL_CASES=5000` asks for more,
+//! `AMIFERRY_MODEL_FIRST` for others. A failure prints its seed and the smallest scenario that
+//! still fails. `AMIFERRY_MODEL_SEED=<seed>` plays that one alone, and lists its calls.
 
 mod acts;
 mod others;
@@ -16,16 +18,16 @@ use stage::Stage;
 
 use crate::support::print_calls;
 
-/// Scenarios in `make test`.
+/// The number of scenarios in `make test`.
 const BOUNDED: u64 = 40;
-/// Smaller scenarios that are tried when one fails.
+/// The number of smaller scenarios that are tried when one fails.
 const MOST_TRIALS: usize = 400;
 
 fn play(scenario: &Scenario) -> Result<(), String> {
     play_and(scenario, |_| ())
 }
 
-/// Plays it, and has the world looked at that is left.
+/// Plays a scenario, and passes the final world to `look`.
 fn play_and(scenario: &Scenario, look: impl FnOnce(&Sandbox)) -> Result<(), String> {
     fastrand::seed(1);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -48,7 +50,7 @@ fn play_and(scenario: &Scenario, look: impl FnOnce(&Sandbox)) -> Result<(), Stri
     })
 }
 
-/// The least that still fails, and how.
+/// Returns the smallest scenario that still fails, and its failure.
 fn least(mut scenario: Scenario, mut said: String) -> (Scenario, String) {
     let mut trials = 0;
     loop {
@@ -82,7 +84,8 @@ fn failure(seed: u64) -> Option<String> {
         .map(|act| format!("  {act:?}"))
         .collect();
     Some(format!(
-        "{said}\ncopies at {} MiB/s, tags {} s late:\n{}\nAgain: AMIFERRY_MODEL_SEED={seed} cargo test --workspace --test behaviour model",
+        "{said}\ncopies at {} MiB/s, tags {} s late:\n{}\nAgain: AMIFERRY_MODEL_SEED={seed} \
+         cargo test --workspace --test behaviour model",
         scenario.rate,
         scenario.tags_late,
         acts.join("\n")
@@ -90,7 +93,7 @@ fn failure(seed: u64) -> Option<String> {
 }
 
 #[test]
-fn among_other_people_the_reference_holds() {
+fn runs_among_other_peoples_acts_agree_with_the_reference() {
     let only = setting("AMIFERRY_MODEL_SEED");
     let first = only.or(setting("AMIFERRY_MODEL_FIRST")).unwrap_or(0);
     let count = only.map_or_else(|| setting("AMIFERRY_MODEL_CASES").unwrap_or(BOUNDED), |_| 1);
@@ -117,9 +120,9 @@ fn among_other_people_the_reference_holds() {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-/// Each found a defect (docs/reliability.md).
+/// Each of these scenarios found a defect (docs/reliability.md).
 #[test]
-fn the_scenarios_that_failed_once() {
+fn scenarios_that_once_failed_agree_with_the_reference() {
     let failures: Vec<String> = [259, 1291, 2111, 4154]
         .into_iter()
         .filter_map(failure)

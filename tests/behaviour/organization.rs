@@ -11,8 +11,8 @@ const TEAM: &str = "ou-ab12-11111111";
 const INNER: &str = "ou-ab12-22222222";
 const EMPTY: &str = "ou-ab12-33333333";
 
-/// The source account is the management account. Two accounts in the team's unit, one of them in a unit inside, one suspended,
-/// one outside.
+/// Returns a world whose source is the management account. Two accounts are in the team's unit, one
+/// of them in a unit inside, one is suspended, and one outside.
 fn organized() -> World {
     let organization = Organization::new(ORG, SOURCE, "r-ab12")
         .unit(TEAM, "team", "r-ab12")
@@ -58,10 +58,11 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_unit_stands_for_its_active_accounts_and_those_of_the_units_in_it() {
+async fn a_unit_stands_for_its_active_accounts_at_every_depth() {
     let sandbox = Sandbox::new(organized());
     let event = ask(
-        &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis", "TargetRegions": "us-west-2,us-east-1"}),
+        &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis",
+            "TargetRegions": "us-west-2,us-east-1"}),
     );
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -79,9 +80,9 @@ async fn a_unit_stands_for_its_active_accounts_and_those_of_the_units_in_it() {
     assert_closed(&sandbox);
 }
 
-/// An account that joins later is served by the next run, without copying again for the others.
+/// The next run serves the new account, and copies nothing for the others.
 #[tokio::test(start_paused = true)]
-async fn a_new_account_is_served_by_the_next_run() {
+async fn an_account_that_joins_is_served_by_the_next_run() {
     let sandbox = Sandbox::new(organized());
     let event = ask(&json!({"OrganizationalUnitIds": [TEAM], "TargetKmsKeyIds": ["alias/amis"]}));
     to_the_end(&sandbox, &event).await;
@@ -106,7 +107,7 @@ async fn a_new_account_is_served_by_the_next_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_whole_organization_without_the_source_itself() {
+async fn an_organization_stands_for_all_accounts_but_the_source() {
     let sandbox = Sandbox::new(organized());
     let event = ask(&json!({"OrganizationId": ORG, "TargetKmsKeyIds": "alias/amis"}));
     let reply = to_the_end(&sandbox, &event).await;
@@ -120,9 +121,10 @@ async fn the_whole_organization_without_the_source_itself() {
     );
 }
 
-/// Launch permission goes to the organisation as such, the grants to its accounts; nothing is public.
+/// The launch permission names the organization, the grants name its accounts, and nothing is
+/// public.
 #[tokio::test(start_paused = true)]
-async fn an_image_is_shared_with_the_organization_and_a_unit_and_no_longer() {
+async fn an_image_is_shared_with_the_organization_and_a_unit_until_closed() {
     let sandbox = Sandbox::new(organized());
     let arn = "arn:aws:organizations::111111111111";
     for (whom, permission, grants) in [
@@ -136,7 +138,7 @@ async fn an_image_is_shared_with_the_organization_and_a_unit_and_no_longer() {
             LaunchPermission::OrganizationalUnit(format!("{arn}:ou/{ORG}/{TEAM}")),
             2,
         ),
-        // The root is the whole organisation.
+        // The root stands for the whole organization.
         (
             json!({"OrganizationalUnitIds": "r-ab12"}),
             LaunchPermission::Organization(format!("{arn}:organization/{ORG}")),
@@ -162,9 +164,9 @@ async fn an_image_is_shared_with_the_organization_and_a_unit_and_no_longer() {
     }
 }
 
-/// Without grants nobody needs the list of accounts, which a plain member may not have.
+/// A plain member may not list the accounts, and a share without grants needs no list.
 #[tokio::test(start_paused = true)]
-async fn sharing_with_an_organization_without_grants_lists_no_accounts() {
+async fn a_share_with_an_organization_without_grants_lists_no_accounts() {
     let sandbox = Sandbox::new(organized());
     let reply = to_the_end(
         &sandbox,
@@ -177,7 +179,7 @@ async fn sharing_with_an_organization_without_grants_lists_no_accounts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_wrong_with_an_organization_is_said() {
+async fn a_wrong_organization_or_unit_is_refused_with_the_reason() {
     let elsewhere = Organization::new(ORG, "555555555555", "r-ab12");
     let member = World::new()
         .organization(elsewhere)
@@ -234,10 +236,10 @@ async fn what_is_wrong_with_an_organization_is_said() {
     );
 }
 
-/// The management account is a member like the others where it has the copy role, and left out where it has none: service-managed StackSets
+/// The management account is a target only where it has the copy role: service-managed StackSets
 /// deploy nothing to it.
 #[tokio::test(start_paused = true)]
-async fn the_management_account_is_left_out_unless_it_has_the_role() {
+async fn the_management_account_is_a_target_only_with_the_copy_role() {
     const MANAGEMENT: &str = "999999999999";
     for has_role in [false, true] {
         let organization = Organization::new(ORG, MANAGEMENT, "r-ab12")
@@ -262,12 +264,12 @@ async fn the_management_account_is_left_out_unless_it_has_the_role() {
         assert_eq!(served(&reply), expected);
         assert_closed(&sandbox);
         if !has_role {
-            // Whoever names it hears why it cannot be served.
+            // A request that names the management account gets the reason for its failure.
             let named = json!({"OrganizationId": ORG, "TargetKmsKeyIds": "alias/amis",
                 "Targets": [{"AccountId": MANAGEMENT, "KmsKeyId": "alias/amis"}]});
             let reply = to_the_end(&sandbox, &ask(&named)).await;
-            let told = target(&reply, (MANAGEMENT, HOME));
-            assert_eq!(told["Cause"], "RoleNotAssumable", "{told}");
+            let result = target(&reply, (MANAGEMENT, HOME));
+            assert_eq!(result["Cause"], "RoleNotAssumable", "{result}");
         }
     }
 }
@@ -276,7 +278,8 @@ async fn the_management_account_is_left_out_unless_it_has_the_role() {
 async fn excluded_accounts_are_no_targets() {
     let sandbox = Sandbox::new(organized());
     let event = ask(
-        &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis", "ExcludeAccountIds": ["333333333333"]}),
+        &json!({"OrganizationalUnitIds": TEAM, "TargetKmsKeyIds": "alias/amis",
+            "ExcludeAccountIds": ["333333333333"]}),
     );
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(served(&reply), set(&["222222222222/us-west-2"]));

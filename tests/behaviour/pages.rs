@@ -1,5 +1,5 @@
-//! The documents say what the code does: docs/requests.md is written from the keys in the code, and the product's own
-//! parsers read every JSON example of every page.
+//! The documents agree with the code. docs/requests.md is written from the keys in the code, and
+//! the product's own parsers read every JSON example of every page.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::support::*;
 use crate::tables::{shown, wrapped};
 
-/// The keys by which a request names its targets.
+/// The keys that name a request's targets.
 const TARGETING: [&str; 5] = [
     "Targets",
     "TargetAccountIds",
@@ -27,7 +27,7 @@ const TARGETING: [&str; 5] = [
     "OrganizationalUnitIds",
 ];
 
-/// The groups of keys, each with links to its keys.
+/// Returns the groups of keys, each with links to its keys.
 fn contents(keys: &[Key]) -> String {
     let mut page = String::new();
     for group in keys.chunk_by(|a, b| a.group == b.group) {
@@ -75,7 +75,7 @@ fn the_page_of_requests_lists_every_key_of_the_code() {
     shown("docs/requests.md", "keys of a target", &page);
 }
 
-/// The members that a text names, without the braces around them.
+/// Returns the members in a text, which has no braces around them.
 fn members(text: &str) -> Map<String, Value> {
     serde_json::from_str(&format!("{{{text}}}")).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
@@ -98,7 +98,7 @@ fn parse(value: &Value) -> Result<Request, String> {
     Request::parse(value, &defaults).map_err(|e| e.to_string())
 }
 
-/// In the mode that the example leaves to the default, or names.
+/// Parses an example in this mode, which it leaves to the default or names.
 fn in_mode(mode: Mode, example: &str) -> Result<Request, String> {
     let mut members = members(example);
     let word = match mode {
@@ -106,7 +106,7 @@ fn in_mode(mode: Mode, example: &str) -> Result<Request, String> {
         Mode::Share => "Share",
     };
     members.insert("Mode".to_owned(), json!(word));
-    // A key that only copies have is refused by its own name, not by that of the targets' keys.
+    // A key of copies is refused by its own name, not by that of the targets' keys.
     if let (Mode::Share, Some(Value::Array(targets))) = (mode, members.get_mut("Targets")) {
         for target in targets {
             target.as_object_mut().expect("a target").remove("KmsKeyId");
@@ -116,7 +116,7 @@ fn in_mode(mode: Mode, example: &str) -> Result<Request, String> {
 }
 
 #[test]
-fn every_key_is_accepted_in_the_modes_that_the_page_says_and_in_no_other() {
+fn every_key_is_accepted_in_its_documented_modes_only() {
     for key in &KEYS {
         for mode in [Mode::Copy, Mode::Share] {
             let result = in_mode(mode, key.example);
@@ -141,7 +141,7 @@ fn every_key_is_accepted_in_the_modes_that_the_page_says_and_in_no_other() {
     }
 }
 
-/// Every page that people read.
+/// Returns every page with its text.
 fn pages() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let of_folder = |folder: PathBuf| fs::read_dir(folder).expect("a folder");
@@ -164,7 +164,7 @@ fn pages() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The fenced blocks of JSON, each with the words behind `json` in its fence.
+/// Returns the fenced blocks of JSON, each with the words behind `json` in its fence.
 fn examples(page: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut lines = page.lines();
@@ -194,7 +194,7 @@ fn read_event(value: &Value) -> Result<(), String> {
     }
 }
 
-/// The text of the code that makes replies and records.
+/// Returns the text of the code that makes replies and records.
 fn code() -> String {
     fn add(folder: PathBuf, text: &mut String) {
         for entry in fs::read_dir(folder).expect("a folder") {
@@ -211,7 +211,7 @@ fn code() -> String {
     text
 }
 
-/// A key of a reply is a word of the code: quoted, or a field whose name serde turns into it.
+/// Returns whether the code writes this key: quoted, or as a field that serde renames.
 fn is_written(key: &str, code: &str) -> bool {
     let mut field = String::new();
     for (i, letter) in key.char_indices() {
@@ -223,7 +223,8 @@ fn is_written(key: &str, code: &str) -> bool {
     code.contains(&format!("\"{key}\"")) || code.contains(&format!("{field}:"))
 }
 
-/// Every key but those that stand for something, such as account IDs and actions, is one that the code writes.
+/// Checks that the code writes every key of a reply, but for keys that stand for a value, such as
+/// account IDs.
 fn read_reply(value: &Value, code: &str) -> Result<(), String> {
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| read_reply(item, code)),
@@ -264,7 +265,7 @@ fn read(kind: &str, text: &str, code: &str) -> Result<(), String> {
         "record" => serde_json::from_value::<Record>(value)
             .map(|_| ())
             .map_err(|e| e.to_string()),
-        // Policies are what most blocks without a word are.
+        // Most blocks without a word are policies.
         "" => Policy::parse(text)
             .map(|_| ())
             .map_err(|e| format!("{e:?}")),
@@ -273,7 +274,7 @@ fn read(kind: &str, text: &str, code: &str) -> Result<(), String> {
 }
 
 #[test]
-fn every_json_example_is_what_its_fence_says() {
+fn every_json_example_is_of_the_kind_its_fence_says() {
     let mut kinds = Vec::new();
     let code = code();
     for (page, text) in pages() {
@@ -292,7 +293,7 @@ fn every_json_example_is_what_its_fence_says() {
 }
 
 #[test]
-fn every_request_that_a_command_carries_is_one() {
+fn every_request_in_a_command_is_valid() {
     let mut seen = 0;
     for (page, text) in pages() {
         for after in text.split("'{\"").skip(1) {
@@ -312,7 +313,7 @@ fn every_request_that_a_command_carries_is_one() {
     assert!(seen > 1);
 }
 
-/// The names of all causes, which serde lists where it is given none of them.
+/// Returns the names of all causes, which serde lists in its error.
 fn causes() -> Vec<String> {
     let refused = serde_json::from_str::<Cause>("\"?\"").expect_err("no cause");
     let text = refused.to_string();
@@ -326,7 +327,7 @@ fn causes() -> Vec<String> {
 }
 
 #[test]
-fn every_cause_has_its_section_in_troubleshooting_and_no_other_has_one() {
+fn every_cause_has_exactly_one_section_in_troubleshooting() {
     let page = include_str!("../../docs/troubleshooting.md");
     let (_, causes_of_page) = page
         .split_once("## A target failed\n")

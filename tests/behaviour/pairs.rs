@@ -1,8 +1,9 @@
-//! Two faults in one run, at every pair of its calls. A call that fails once is survived (`faults`, `resume`); here the second
-//! fault meets what the first has left.
+//! Two faults in one run, at every pair of its calls. A run survives any single fault (`faults`,
+//! `resume`); here the second fault meets the remains of the first.
 //!
-//! `make test` plays every fourth pair of calls, with kinds of fault taken in turn; `AMIFERRY_PAIRS=each` plays each pair, and
-//! `AMIFERRY_PAIRS=all` each with every pair of kinds. `make chaos` plays each.
+//! `make test` plays every fourth pair of calls, with kinds of fault taken in turn.
+//! `AMIFERRY_PAIRS=each` plays each pair, and `AMIFERRY_PAIRS=all` each with every pair of kinds.
+//! `make chaos` plays each pair.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use crate::support::*;
 
 const PLACE: [Place; 1] = [("333333333333", "us-east-1")];
 
-/// What befalls a call, and whether the process dies of it.
+/// The fault of a call, and whether the process dies of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Throttled,
@@ -59,19 +60,20 @@ impl Kind {
     }
 }
 
-/// How many of the pairs are played.
+/// The choice of pairs to play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
     Some,
     Each,
-    /// With every pair of kinds.
+    /// Each pair of calls, with every pair of kinds.
     All,
 }
 
-/// A pair of calls, counted from 0 over the whole run, with what befalls each.
+/// A pair of calls, counted from 0 over the whole run, with their faults.
 type Pair = [(usize, Kind); 2];
 
-/// Plays a run with these two faults; `None` if it had ended before the second. Killed, the caller goes on with what it had last.
+/// Plays a run with these two faults. Returns `None` if it ended before the second. After a kill
+/// the caller continues with its last state.
 async fn play(pair: Pair) -> Option<()> {
     let sandbox = Sandbox::new(world(&PLACE));
     sandbox.edit(|aws| aws.share_snapshot(ROOT, "222222222222"));
@@ -88,7 +90,7 @@ async fn play(pair: Pair) -> Option<()> {
         let function = function(&sandbox).await;
         let (text, invocation) = (event.to_string(), invocation(&sandbox));
         let mut working = Box::pin(function.handle(&text, &invocation));
-        // A call that hangs ends the process where it is meant to; where not, it is for the function to give it up.
+        // A hanging call kills the process or, without a kill, is given up by the function.
         let reply = loop {
             tokio::select! {
                 biased;
@@ -144,7 +146,7 @@ fn holds(sandbox: &Sandbox, pair: Pair, reply: &Value) {
     assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new(), "{pair:?}");
 }
 
-/// Plays the pairs whose first call is this one, on a clock of their own. Tells how many there were.
+/// Plays the pairs with this first call, each on its own clock. Returns their number.
 fn with_first(first: usize, which: Which) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -153,7 +155,7 @@ fn with_first(first: usize, which: Which) -> usize {
         .expect("a runtime");
     let mut played = 0;
     for second in first + 1.. {
-        // In turn, so that over the pairs every two kinds meet many times.
+        // The kinds take turns, so that every two of them meet many times.
         let turn = first * 31 + second;
         if which == Which::Some && !turn.is_multiple_of(4) {
             continue;
@@ -175,7 +177,7 @@ fn with_first(first: usize, which: Which) -> usize {
 }
 
 #[test]
-fn two_faults_at_every_pair_of_calls() {
+fn a_run_with_two_faults_at_any_pair_of_calls_keeps_the_promises() {
     let which = match std::env::var("AMIFERRY_PAIRS").as_deref() {
         Ok("all") => Which::All,
         Ok("each") => Which::Each,

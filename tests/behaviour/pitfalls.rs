@@ -1,4 +1,5 @@
-//! What people run into who copy encrypted images by hand, made here as it comes about, and what the run says to do about it.
+//! Mistakes of people who copy encrypted images by hand. Each is made here, and the run reports
+//! what to change.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,18 +14,18 @@ const TARGET: Place = ("222222222222", HOME);
 const ABROAD: Place = ("222222222222", "us-east-1");
 const MANAGEMENT: &str = "999999999999";
 
-/// One of them.
+/// A mistake, and the run's report of it.
 struct Pitfall {
-    /// As one sees it.
+    /// The symptom, as a person sees it.
     seen: &'static str,
-    /// How it comes about.
+    /// The reason for the symptom.
     made: &'static str,
     world: World,
     request: Value,
-    /// Somebody takes the permission on the snapshots away, again and again.
+    /// Another person removes the permission on the snapshots, again and again.
     unshared: bool,
     cause: &'static str,
-    /// What the Remedy must name.
+    /// Words that the remedy must contain.
     remedy: &'static [&'static str],
 }
 
@@ -54,7 +55,7 @@ fn asked(place: Place, more: &Value) -> Value {
     asked
 }
 
-/// The copy role without some words of its policies.
+/// Returns a target whose copy role lacks some words of its policies.
 fn without(words: &str) -> Account {
     let mut account = consumer(TARGET.0, &[HOME]);
     let policies = account.roles[0].policies.iter();
@@ -71,7 +72,7 @@ fn two(source: Account, target: Account) -> World {
         .account(target)
 }
 
-/// With this policy on the source key.
+/// Returns the source account with this policy on its key.
 fn key_policy(statements: &Value) -> Account {
     let mut source = producer();
     let policy = json!({"Version": "2012-10-17", "Statement": statements});
@@ -79,20 +80,23 @@ fn key_policy(statements: &Value) -> Account {
     source
 }
 
-/// The source key lets the account use it by hand, with this condition.
+/// Returns the source account whose key admits the target under this condition.
 fn on_condition(condition: &Value) -> Account {
     let root = |account: &str| json!({"AWS": format!("arn:aws:iam::{account}:root")});
     key_policy(&json!([
         {"Effect": "Allow", "Principal": root(SOURCE), "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": root(TARGET.0), "Action": "kms:DescribeKey", "Resource": "*"},
+        {"Effect": "Allow", "Principal": root(TARGET.0), "Action": "kms:DescribeKey",
+         "Resource": "*"},
         {"Effect": "Allow", "Principal": root(TARGET.0), "Resource": "*", "Condition": condition,
-         "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKeyWithoutPlaintext"]}
+         "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*",
+         "kms:GenerateDataKeyWithoutPlaintext"]}
     ]))
 }
 
-/// In an organisation that denies this to one of the accounts.
+/// Returns an organization that denies this action to one of the accounts.
 fn denied(account: &str, action: &str) -> World {
-    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]});
+    let policy = json!({"Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]});
     let bound = |member: Account| {
         let member = member
             .parent("r-ab12")
@@ -109,15 +113,16 @@ fn denied(account: &str, action: &str) -> World {
         .account(Account::new(MANAGEMENT).parent("r-ab12"))
 }
 
-fn pitfalls() -> Vec<Pitfall> {
-    let plain = || asked(TARGET, &json!({}));
-    let by_hand = || asked(TARGET, &json!({"KeyAccess": "None"}));
-    let scaling = || {
-        asked(
-            TARGET,
-            &json!({"ServiceLinkedRoles": "autoscaling.amazonaws.com"}),
-        )
-    };
+fn plain() -> Value {
+    asked(TARGET, &json!({}))
+}
+
+fn by_hand() -> Value {
+    asked(TARGET, &json!({"KeyAccess": "None"}))
+}
+
+/// The target cannot see the snapshot: other automation removes its permission.
+fn unshared() -> Vec<Pitfall> {
     let unshared = |made, world| Pitfall {
         unshared: true,
         ..pitfall(
@@ -128,16 +133,6 @@ fn pitfalls() -> Vec<Pitfall> {
             &["createVolumePermission", SOURCE],
         )
     };
-    let mut roleless = consumer(TARGET.0, &[HOME]);
-    roleless.roles[0].policies.push(documented("LetLaunch"));
-    let launching = consumer(TARGET.0, &[HOME]).role(Role::service_linked(
-        "autoscaling.amazonaws.com",
-        "AWSServiceRoleForAutoScaling",
-    ));
-    let mut in_the_wrong_region = asked(ABROAD, &json!({}));
-    in_the_wrong_region["Targets"][0]["KmsKeyId"] = json!(key_arn(TARGET).rsplit('/').next());
-    let mut key_at_home = consumer(ABROAD.0, &[HOME, ABROAD.1]);
-    key_at_home.keys.retain(|key| key.region == HOME);
     vec![
         unshared(
             "other automation takes the permission away before the copy begins",
@@ -147,6 +142,24 @@ fn pitfalls() -> Vec<Pitfall> {
             "other automation takes the permission away while it is copied",
             world(&[TARGET]),
         ),
+    ]
+}
+
+/// The target cannot launch.
+fn launching() -> Vec<Pitfall> {
+    let scaling = || {
+        asked(
+            TARGET,
+            &json!({"ServiceLinkedRoles": "autoscaling.amazonaws.com"}),
+        )
+    };
+    let mut roleless = consumer(TARGET.0, &[HOME]);
+    roleless.roles[0].policies.push(documented("LetLaunch"));
+    let launching = consumer(TARGET.0, &[HOME]).role(Role::service_linked(
+        "autoscaling.amazonaws.com",
+        "AWSServiceRoleForAutoScaling",
+    ));
+    vec![
         pitfall(
             ("the target cannot launch", "Auto Scaling has no role there"),
             two(producer(), roleless),
@@ -164,18 +177,21 @@ fn pitfalls() -> Vec<Pitfall> {
             "LaunchGrantMissing",
             &["kms:ListGrants", "kms:CreateGrant"],
         ),
+    ]
+}
+
+/// AWS denies a call: a policy of a role or key lacks it.
+fn denied_by_policies() -> Vec<Pitfall> {
+    let without_grants = json!([{"Effect": "Allow", "Resource": "*",
+        "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+        "Action": ["kms:DescribeKey", "kms:ListGrants", "kms:RevokeGrant", "kms:PutKeyPolicy"]}]);
+    vec![
         pitfall(
             (
                 "AccessDeniedException",
                 "the function may not make grants on the source key",
             ),
-            two(
-                key_policy(
-                    &json!([{"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Resource": "*",
-                    "Action": ["kms:DescribeKey", "kms:ListGrants", "kms:RevokeGrant", "kms:PutKeyPolicy"]}]),
-                ),
-                consumer(TARGET.0, &[HOME]),
-            ),
+            two(key_policy(&without_grants), consumer(TARGET.0, &[HOME])),
             plain(),
             "SharingFailed",
             &["kms:CreateGrant", SOURCE_KEY],
@@ -221,6 +237,16 @@ fn pitfalls() -> Vec<Pitfall> {
             "RoleNotAssumable",
             &["trust policy", "sts:AssumeRole"],
         ),
+    ]
+}
+
+/// The AMI is not made in another Region.
+fn in_another_region() -> Vec<Pitfall> {
+    let mut in_the_wrong_region = asked(ABROAD, &json!({}));
+    in_the_wrong_region["Targets"][0]["KmsKeyId"] = json!(key_arn(TARGET).rsplit('/').next());
+    let mut key_at_home = consumer(ABROAD.0, &[HOME, ABROAD.1]);
+    key_at_home.keys.retain(|key| key.region == HOME);
+    vec![
         pitfall(
             (
                 "the AMI is not made in another Region",
@@ -244,6 +270,12 @@ fn pitfalls() -> Vec<Pitfall> {
             "RegionNotEnabled",
             &["enable the Region us-east-1"],
         ),
+    ]
+}
+
+/// EC2 accepts the copy, which ends in error: the key is not accessible.
+fn inaccessible_keys() -> Vec<Pitfall> {
+    vec![
         pitfall(
             (
                 "Given key ID is not accessible",
@@ -300,6 +332,12 @@ fn pitfalls() -> Vec<Pitfall> {
             "SourceKeyDenied",
             &["With KeyAccess None", "policy of that key"],
         ),
+    ]
+}
+
+/// A service control policy denies a call.
+fn controlled() -> Vec<Pitfall> {
+    vec![
         pitfall(
             (
                 "a service control policy",
@@ -343,6 +381,20 @@ fn pitfalls() -> Vec<Pitfall> {
     ]
 }
 
+fn pitfalls() -> Vec<Pitfall> {
+    [
+        unshared(),
+        launching(),
+        denied_by_policies(),
+        in_another_region(),
+        inaccessible_keys(),
+        controlled(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 async fn meet(sandbox: &Sandbox, pitfall: &Pitfall) -> Value {
     let event = json!({ "Distribute": pitfall.request });
     let others = async {
@@ -362,23 +414,23 @@ async fn meet(sandbox: &Sandbox, pitfall: &Pitfall) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_is_answered_by_what_to_change() {
+async fn each_pitfall_is_reported_with_what_to_change() {
     let mut cases = String::new();
     let mut group = "";
     for pitfall in pitfalls() {
         let case = format!("{}: {}", pitfall.seen, pitfall.made);
         let sandbox = Sandbox::new(pitfall.world.clone());
         let reply = meet(&sandbox, &pitfall).await;
-        let told = &reply["Result"]["Targets"][0];
-        assert_eq!(told["Cause"], pitfall.cause, "{case}: {reply}");
-        let remedy = told["Remedy"].as_str().expect("a Remedy");
+        let result = &reply["Result"]["Targets"][0];
+        assert_eq!(result["Cause"], pitfall.cause, "{case}: {reply}");
+        let remedy = result["Remedy"].as_str().expect("a Remedy");
         for word in pitfall.remedy {
             assert!(remedy.contains(word), "{case}: no {word} in: {remedy}");
         }
-        let said = told["Reason"].as_str().expect("a Reason");
+        let said = result["Reason"].as_str().expect("a Reason");
         assert!(said.len() > 20, "{case}: {said}");
         assert_closed(&sandbox);
-        if told["ImageId"].is_null() {
+        if result["ImageId"].is_null() {
             assert_nothing(&sandbox, &[TARGET, ABROAD]);
         }
         let Pitfall {

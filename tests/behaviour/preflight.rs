@@ -1,4 +1,4 @@
-//! Looking first: everything that would stand in the way is told at once, with its Remedy, and nothing is changed.
+//! Preflight: reports every obstacle at once, each with its remedy, and changes nothing.
 
 use amiferry_sandbox::{Account, Ec2Settings, FULL_AWS_ACCESS, Key, Role, Sandbox, World};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub async fn look(sandbox: &Sandbox, request: &Value) -> Value {
     reply
 }
 
-/// What anybody could see of a change.
+/// Returns everything in which a change would show.
 fn seen(sandbox: &Sandbox) -> String {
     let places = FOUR.into_iter().chain([(SOURCE, HOME)]);
     let things: Vec<_> = places
@@ -60,7 +60,7 @@ pub fn found<'a>(reply: &'a Value, check: &str) -> Option<&'a Value> {
     findings.iter().find(|finding| finding["Check"] == check)
 }
 
-/// Exactly this is found, at this level, and its remedy says so.
+/// Checks that exactly this is found, at this level, with this remedy.
 fn only(reply: &Value, level: &str, check: &str, remedy: &str) {
     let finding = found(reply, check).unwrap_or_else(|| panic!("no {check} in {reply}"));
     assert_eq!(finding["Level"], level, "{finding}");
@@ -80,7 +80,7 @@ fn only(reply: &Value, level: &str, check: &str, remedy: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_request_is_ready_and_then_works() {
+async fn a_request_that_preflight_finds_ready_succeeds() {
     let sandbox = Sandbox::new(world_of(looked_into(TARGET.0)));
     let reply = look(&sandbox, &request(&[TARGET])).await;
     assert_eq!(reply["Status"], "Ready", "{reply}");
@@ -93,15 +93,16 @@ async fn a_good_request_is_ready_and_then_works() {
         to_the_end(&sandbox, &distribute(&[TARGET])).await["Status"],
         "Succeeded"
     );
-    // And once it is there, that is said.
+    // Once the copy exists, Preflight reports it.
     sandbox.clear_ledger();
     let again = look(&sandbox, &request(&[TARGET])).await;
     only(&again, "Note", "AlreadyThere", "");
 }
 
-/// The documented role may not look everywhere; that is told, and is no error.
+/// The documented role may not make every check. Preflight reports these as unknown, which is no
+/// error.
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_seen_is_told_as_unknown() {
+async fn checks_that_the_role_may_not_make_are_unknown() {
     let sandbox = Sandbox::new(world(&[TARGET]));
     let reply = look(&sandbox, &request(&[TARGET])).await;
     assert_eq!(reply["Status"], "Ready", "{reply}");
@@ -119,13 +120,13 @@ async fn what_cannot_be_seen_is_told_as_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_thing_in_a_target_that_stands_in_the_way() {
+async fn each_obstacle_in_a_target_is_found_with_its_remedy() {
     let target = || looked_into(TARGET.0);
-    // The role is not there, or does not let this function in.
+    // The role is missing, or does not trust this function.
     let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
     let reply = look(&sandbox, &request(&[TARGET])).await;
     only(&reply, "Error", "AssumeRole", "create the role AmiCopyRole");
-    // No such key, or disabled.
+    // The key is missing, or disabled.
     let mut keyless = target();
     keyless.keys.clear();
     let reply = look(&Sandbox::new(world_of(keyless)), &request(&[TARGET])).await;
@@ -134,7 +135,7 @@ async fn each_thing_in_a_target_that_stands_in_the_way() {
     disabled.keys[0].state = Some("Disabled".to_owned());
     let reply = look(&Sandbox::new(world_of(disabled)), &request(&[TARGET])).await;
     only(&reply, "Error", "TargetKey", "enable");
-    // Its policy lets nobody of the account encrypt.
+    // The policy of this key lets no principal of the account encrypt.
     let mut strict = target();
     strict.keys[0].policy = Some(
         json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
@@ -181,7 +182,7 @@ async fn each_thing_in_a_target_that_stands_in_the_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_tags_and_quotas() {
+async fn obstacles_of_names_tags_and_quotas_are_found() {
     let named = looked_into(TARGET.0)
         .snapshot(amiferry_sandbox::Snapshot::new(
             HOME,
@@ -201,9 +202,11 @@ async fn names_tags_and_quotas() {
         );
     let reply = look(&Sandbox::new(world_of(named)), &request(&[TARGET])).await;
     only(&reply, "Error", "NameTaken", "Rename or deregister it");
-    // The organisation wants a tag that the request has not.
-    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Resource": "arn:aws:ec2:*::snapshot/*",
-        "Action": "ec2:CopySnapshot", "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}}]});
+    // The organization demands a tag that the request lacks.
+    let policy = json!({"Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Resource": "arn:aws:ec2:*::snapshot/*",
+        "Action": "ec2:CopySnapshot",
+        "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}}]});
     let bound = looked_into(TARGET.0)
         .organization("o-abcdefghij")
         .service_control_policy(FULL_AWS_ACCESS)
@@ -222,7 +225,7 @@ async fn names_tags_and_quotas() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn service_linked_roles_that_are_not_there() {
+async fn missing_service_linked_roles_are_found() {
     let sandbox = Sandbox::new(world_of(looked_into(TARGET.0)));
     let mut wish = request(&[TARGET]);
     wish["ServiceLinkedRoles"] = json!([AUTO_SCALING]);
@@ -249,13 +252,15 @@ async fn service_linked_roles_that_are_not_there() {
     assert_eq!(reply["Findings"], json!([]), "{reply}");
 }
 
-/// What the source has against it is told with what the targets have.
+/// Obstacles of the source are reported together with those of the targets.
 #[tokio::test(start_paused = true)]
-async fn everything_at_once() {
+async fn obstacles_of_source_and_targets_are_found_at_once() {
     let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
     sandbox.edit(|aws| assert!(aws.archive_snapshot(ROOT)));
     sandbox.edit(|aws| assert!(aws.archive_snapshot(DATA)));
-    let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["ec2:Describe*", "kms:Describe*", "sts:*"]}]}"#;
+    let policy = r#"{"Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Resource": "*",
+        "Action": ["ec2:Describe*", "kms:Describe*", "sts:*"]}]}"#;
     let role = "arn:aws:iam::111111111111:role/amiferry";
     assert_eq!(
         sandbox.edit(|aws| aws.set_policies(role, &[policy])),
@@ -279,7 +284,7 @@ async fn everything_at_once() {
         "AssumeRole",
     ];
     assert_eq!(checks, wanted, "{reply}");
-    // An image that is not there leaves nothing to look at.
+    // Without the image Preflight can look at nothing.
     let mut wish = request(&[TARGET]);
     wish["SourceImageId"] = json!("ami-00000000000000000");
     only(
@@ -291,7 +296,7 @@ async fn everything_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whether_a_target_allows_shared_images() {
+async fn a_target_that_allows_no_shared_images_is_found() {
     let wish = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [TARGET.0]});
     for (state, level, status) in [
         ("enabled", "Error", "NotReady"),
@@ -314,14 +319,14 @@ async fn whether_a_target_allows_shared_images() {
     let target = looked_into(TARGET.0).ec2_settings(HOME, friends);
     let reply = look(&Sandbox::new(world_of(target)), &wish).await;
     assert_eq!(reply["Findings"], json!([]), "{reply}");
-    // Sharing needs no role in the target; without one this cannot be seen.
+    // Sharing needs no role in the target; without one this check cannot be made.
     let reply = look(&Sandbox::new(world_of(Account::new(TARGET.0))), &wish).await;
     only(&reply, "Unknown", "AllowedImages", "");
 }
 
-/// What `aws/ebs` encrypted is copied first; whether the function may do that is part of looking.
+/// Snapshots under `aws/ebs` need staged copies, so Preflight checks the permission for these too.
 #[tokio::test(start_paused = true)]
-async fn a_source_that_is_copied_in_its_own_account_first() {
+async fn a_source_that_needs_staged_copies_is_looked_at_too() {
     let world_of = |source: Account| World::new().account(source).account(looked_into(TARGET.0));
     let mut wish = request(&[TARGET]);
     let reply = look(&Sandbox::new(world_of(under_aws_ebs(1))), &wish).await;
@@ -343,12 +348,12 @@ async fn a_source_that_is_copied_in_its_own_account_first() {
     );
     let run = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
     assert_eq!(run["Status"], "Succeeded", "{run}");
-    // What the function may not do.
+    // The function lacks a permission.
     let mut poor = under_aws_ebs(1);
     poor.roles[0].policies.pop();
     let reply = look(&Sandbox::new(world_of(poor)), &wish).await;
     only(&reply, "Error", "Staging", "ec2:CopySnapshot");
-    // No key for it.
+    // The request has no key for staging.
     wish["ReencryptKmsKeyId"] = json!("alias/nobody");
     let reply = look(&Sandbox::new(world_of(under_aws_ebs(1))), &wish).await;
     let said = found(&reply, "ReencryptKmsKeyId").expect("a finding");
@@ -362,8 +367,9 @@ async fn a_source_that_is_copied_in_its_own_account_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whether_the_policies_of_the_keys_can_be_edited() {
-    let may_ask = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "arn:aws:iam::111111111111:role/amiferry",
+async fn a_key_policy_that_cannot_be_edited_is_found() {
+    let may_ask = r#"{"Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Resource": "arn:aws:iam::111111111111:role/amiferry",
         "Action": "iam:SimulatePrincipalPolicy"}]}"#;
     let mut wish = request(&[TARGET]);
     wish["KeyAccess"] = json!("Policy");
@@ -398,15 +404,18 @@ async fn whether_the_policies_of_the_keys_can_be_edited() {
     let reply = look(&looked(&[may_ask], None), &wish).await;
     only(&reply, "Error", "SourceKeyPolicy", "kms:GetKeyPolicy");
     let long = json!({"Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Sid": "x".repeat(32_000), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify", "Resource": "*"}]});
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
+        {"Sid": "x".repeat(32_000), "Effect": "Allow",
+         "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify",
+         "Resource": "*"}]});
     let reply = look(&looked(&[&keys, may_ask], Some(&long.to_string())), &wish).await;
     only(&reply, "Error", "SourceKeyPolicy", "KeyAccess: Grant");
 }
 
-/// Nothing is ever made public, so what keeps an account from that is never in the way.
+/// Nothing is ever made public, so an account that blocks public access is no obstacle.
 #[tokio::test(start_paused = true)]
-async fn blocked_public_access_does_not_interfere() {
+async fn blocked_public_access_is_no_obstacle() {
     let blocked = Ec2Settings {
         image_block_public_access: "block-new-sharing".to_owned(),
         snapshot_block_public_access: "block-all-sharing".to_owned(),
@@ -418,7 +427,8 @@ async fn blocked_public_access_does_not_interfere() {
         let sandbox = Sandbox::new(World::new().account(source).account(target));
         let mut wish = request(&[TARGET]);
         if mode == "Share" {
-            wish = json!({"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": [TARGET.0]});
+            wish = json!({"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
+                "TargetAccountIds": [TARGET.0]});
         }
         let reply = look(&sandbox, &wish).await;
         assert_eq!(

@@ -17,7 +17,7 @@ struct Lambda {
 }
 
 impl Lambda {
-    /// Starts the real binary as Lambda does: by its environment.
+    /// Starts the compiled function as Lambda does, configured by its environment.
     async fn start(server: &Server) -> Self {
         let simulator = Simulator::builder()
             .function_name("amiferry")
@@ -54,7 +54,7 @@ impl Lambda {
         }
     }
 
-    /// All that it has logged.
+    /// Returns all lines that the process has logged.
     fn logged(&mut self) -> String {
         let mut text = String::new();
         self.log.rewind().expect("rewinds");
@@ -73,7 +73,7 @@ impl Lambda {
         self.simulator.enqueue(invocation).await
     }
 
-    /// The reply or the error of one invocation.
+    /// Returns the reply or the error of an invocation.
     async fn reply(&self, payload: Value) -> Result<Value, (String, String)> {
         let id = self.invoke(payload).await;
         let state = self
@@ -91,7 +91,7 @@ impl Lambda {
 
 impl Drop for Lambda {
     fn drop(&mut self) {
-        // Already dead where the test killed it.
+        // The test may have killed the process already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -109,7 +109,7 @@ async fn to_the_end(lambda: &Lambda, mut event: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_process_is_gone_on_from_without_loss_or_double() {
+async fn a_run_continues_after_its_process_is_killed_without_loss_or_duplicate() {
     let sandbox = Sandbox::new(world(&FOUR).speed(30.0));
     let server = sandbox
         .serve(([127, 0, 0, 1], 0).into())
@@ -117,7 +117,7 @@ async fn a_killed_process_is_gone_on_from_without_loss_or_double() {
         .expect("a free port");
     let mut first = Lambda::start(&server).await;
     first.invoke(distribute(&FOUR)).await;
-    // Half-way: the source is open, and some copies have begun.
+    // The source is open by now, and some copies have begun.
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     while calls(&sandbox, "CopySnapshot") < 3 {
         assert!(std::time::Instant::now() < deadline, "no copies begun");
@@ -144,9 +144,9 @@ async fn a_killed_process_is_gone_on_from_without_loss_or_double() {
     }
 }
 
-/// The names of errors as a state machine's `Retry` and `Catch` see them.
+/// A state machine's `Retry` and `Catch` see these names.
 #[tokio::test(flavor = "multi_thread")]
-async fn errors_reach_the_runtime_api_by_their_names() {
+async fn errors_reach_the_runtime_api_with_their_names() {
     let sandbox = Sandbox::new(world(&TWO));
     let server = sandbox
         .serve(([127, 0, 0, 1], 0).into())
@@ -157,7 +157,8 @@ async fn errors_reach_the_runtime_api_by_their_names() {
         (json!({}), "InvalidRequest"),
         (json!({"State": {"Schema": 99}}), "InvalidState"),
         (
-            json!({"Distribute": {"SourceImageId": "ami-00000000000000000", "Targets": [{"AccountId": "222222222222"}]}}),
+            json!({"Distribute": {"SourceImageId": "ami-00000000000000000",
+                "Targets": [{"AccountId": "222222222222"}]}}),
             "SourceNotFound",
         ),
     ];

@@ -1,4 +1,5 @@
-//! Where a ResponseURL goes, and where it never does: to no other host, and into no payload, log, state or reply.
+//! Where a ResponseURL goes, and where it never does: to no other host, and into no payload, log,
+//! state or reply.
 
 use amiferry_sandbox::{AnswerRefusal, Sandbox};
 use serde_json::{Value, json};
@@ -10,49 +11,53 @@ use crate::support::*;
 const SECRET: &str = "secret-of-the-stack";
 
 fn event_to(url: &str) -> Value {
-    json!({"RequestType": "Create", "ResponseURL": url, "StackId": crate::custom_resource::STACK, "RequestId": "request-1",
-        "LogicalResourceId": "GoldenImage", "ResourceType": "Custom::AmiDistribution", "ResourceProperties": request(&TWO)})
+    json!({"RequestType": "Create", "ResponseURL": url, "StackId": crate::custom_resource::STACK,
+        "RequestId": "request-1",
+        "LogicalResourceId": "GoldenImage", "ResourceType": "Custom::AmiDistribution",
+        "ResourceProperties": request(&TWO)})
 }
 
-/// An event that carries a ResponseURL is never failed: Lambda would put it into the dead letters, URL and all.
-#[tokio::test(start_paused = true)]
-async fn an_event_with_a_response_url_that_cannot_be_served_is_no_error() {
+fn without(event: &Value, key: &str) -> Value {
+    let mut event = event.clone();
+    event.as_object_mut().expect("an object").remove(key);
+    event
+}
+
+/// Returns payloads that mention a ResponseURL, each with the beginning of its refusal.
+fn malformed() -> Vec<(String, &'static str)> {
     let good = format!("http://127.0.0.1:1/{SECRET}");
     let changed = |key: &str, value: Value| {
         let mut event = event_to(&good);
         event[key] = value;
         event
     };
-    let missing = |key: &str| {
-        let mut event = event_to(&good);
-        event.as_object_mut().expect("an object").remove(key);
-        event
-    };
+    let missing = |key: &str| without(&event_to(&good), key).to_string();
     let wrapped = json!({"Records": [{"Sns": {"Message": event_to(&good).to_string()}}]});
     let escaped = event_to(&good)
         .to_string()
         .replace("ResponseURL", "Response\\u0055RL");
+    let at = |url: &str| event_to(url).to_string();
     let endless = format!("https://example.com/{SECRET}{}", "x".repeat(9000));
     let huge = changed("ResourceProperties", json!({"Name": "x".repeat(1_100_000)}));
-    for (payload, begin) in [
+    vec![
         (
-            event_to(&format!("https://example.com/{SECRET}")).to_string(),
+            at(&format!("https://example.com/{SECRET}")),
             "ResponseURL: does not lead",
         ),
         (
-            event_to(&format!("https://evil.s3.amazonaws.com/{SECRET}")).to_string(),
+            at(&format!("https://evil.s3.amazonaws.com/{SECRET}")),
             "ResponseURL: does not lead",
         ),
         (
-            event_to(&format!("http://example.com/{SECRET}")).to_string(),
+            at(&format!("http://example.com/{SECRET}")),
             "ResponseURL: must be an https URL",
         ),
         (
-            event_to(&format!("ftp://127.0.0.1/{SECRET}")).to_string(),
+            at(&format!("ftp://127.0.0.1/{SECRET}")),
             "ResponseURL: must be",
         ),
-        (event_to(&endless).to_string(), "ResponseURL: must be"),
-        (event_to("").to_string(), "ResponseURL: must be"),
+        (at(&endless), "ResponseURL: must be"),
+        (at(""), "ResponseURL: must be"),
         (
             changed("ResponseURL", json!([SECRET])).to_string(),
             "ResponseURL: must be",
@@ -65,9 +70,9 @@ async fn an_event_with_a_response_url_that_cannot_be_served_is_no_error() {
             changed("StackId", json!("x".repeat(1025))).to_string(),
             "StackId: ",
         ),
-        (missing("RequestId").to_string(), "RequestId: "),
-        (missing("StackId").to_string(), "event: must be"),
-        (missing("RequestType").to_string(), "event: must be"),
+        (missing("RequestId"), "RequestId: "),
+        (missing("StackId"), "event: must be"),
+        (missing("RequestType"), "event: must be"),
         (wrapped.to_string(), "event: must be"),
         (
             escaped.replace("\"StackId\"", "\"Stack\""),
@@ -75,7 +80,13 @@ async fn an_event_with_a_response_url_that_cannot_be_served_is_no_error() {
         ),
         (huge.to_string(), "event: has"),
         (format!("{}]", event_to(&good)), "event: is not JSON"),
-    ] {
+    ]
+}
+
+/// Lambda would put an event that ends in an error into the dead letters, its ResponseURL included.
+#[tokio::test(start_paused = true)]
+async fn a_malformed_event_with_a_response_url_ends_without_an_error() {
+    for (payload, begin) in malformed() {
         let log = Log::default();
         let listening = log.listen();
         let sandbox = Sandbox::new(world(&TWO));
@@ -105,14 +116,15 @@ async fn an_event_with_a_response_url_that_cannot_be_served_is_no_error() {
     }
 }
 
-/// Callers that wait for an error get it, whatever stands in their words.
+/// A caller that waits gets the error, whatever its event mentions.
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_caller_waits_fails_by_name() {
+async fn a_malformed_direct_call_fails_by_name_though_it_mentions_a_response_url() {
     let sandbox = Sandbox::new(world(&TWO));
     let event = json!({"Distribute": {"SourceImageId": AMI, "ResponseURL": "https://example.com"}});
     let error = call(&sandbox, &event).await.expect_err("no targets");
     assert_eq!(error.error_type(), "InvalidRequest");
-    let hidden = json!({"Open": {"CustomResource": event_to("https://example.com/x")}, "Execution": "run-1"});
+    let hidden = json!({"Open": {"CustomResource": event_to("https://example.com/x")},
+        "Execution": "run-1"});
     let error = call(&sandbox, &hidden).await.expect_err("another host");
     assert!(
         error.to_string().starts_with("ResponseURL: does not lead"),
@@ -121,9 +133,10 @@ async fn a_call_whose_caller_waits_fails_by_name() {
     assert_eq!(sandbox.ledger().len(), 0);
 }
 
-/// Longer than one invocation: the URL waits in the bucket, is in no payload, state or log, and is deleted once used.
+/// While the function invokes itself, the URL is stored in the bucket, appears in no payload, state
+/// or log, and is deleted after use.
 #[tokio::test(flavor = "current_thread")]
-async fn the_url_waits_in_the_bucket_while_the_function_invokes_itself() {
+async fn the_response_url_is_stored_in_the_bucket_while_the_function_invokes_itself() {
     let log = Log::default();
     let _listening = log.listen();
     let stack = Stack::of_sandbox(Sandbox::new(
@@ -138,7 +151,7 @@ async fn the_url_waits_in_the_bucket_while_the_function_invokes_itself() {
         let mut short = invocation(&stack.sandbox);
         short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(16));
         let function = function(&stack.sandbox).await;
-        let reply = function.handle(&payload, &short).await.expect("goes on");
+        let reply = function.handle(&payload, &short).await.expect("a reply");
         assert!(!reply.to_string().contains(SECRET), "{reply}");
         let Some(own) = stack.sandbox.lambda_invocations().pop() else {
             continue;
@@ -168,9 +181,10 @@ async fn the_url_waits_in_the_bucket_while_the_function_invokes_itself() {
     assert_closed(&stack.sandbox);
 }
 
-/// A payload of the function's own may be made up: a URL in it is used for nothing, and neither is another event's.
+/// Any caller may forge a turn: the function uses neither the URL in it nor the stored URL of
+/// another event.
 #[tokio::test(start_paused = true)]
-async fn a_turn_made_up_reveals_no_url() {
+async fn a_forged_turn_reveals_no_response_url() {
     let sandbox = Sandbox::new(world(&TWO));
     let event = event_to(&format!("https://example.com/{SECRET}"));
     let elsewhere =
@@ -190,9 +204,10 @@ async fn a_turn_made_up_reveals_no_url() {
     assert_eq!(sandbox.ledger().len(), 0);
 }
 
-/// CloudFormation takes no answer: it is tried in further invocations, each without the URL, and a bounded number of them.
+/// CloudFormation takes no answer. The function retries in further invocations, without the URL in
+/// their payloads.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_never_taken_is_tried_a_bounded_number_of_times() {
+async fn an_answer_that_is_never_taken_is_retried_a_bounded_number_of_times() {
     for words in [request(&[TWO[0]]), json!({"SourceImageId": AMI})] {
         let stack = Stack::new(&[TWO[0]]).await;
         stack.sandbox.refuse_answers(AnswerRefusal::Status {
@@ -207,7 +222,7 @@ async fn an_answer_that_is_never_taken_is_tried_a_bounded_number_of_times() {
             assert!(turns < 30, "it does not end");
             let function = function(&stack.sandbox).await;
             let mut short = invocation(&stack.sandbox);
-            // Time for one try only, but for the first.
+            // Only the first turn has time for more than one attempt.
             let seconds = if turns == 1 { 40 } else { 12 };
             short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(seconds));
             let served = function.handle(&payload, &short).await;

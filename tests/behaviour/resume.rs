@@ -1,5 +1,5 @@
-//! Cut after every single AWS call, and go on with what the caller last had: exactly one AMI for each target, no orphan, nothing
-//! left shared.
+//! Kills a run after every AWS call, and continues it with the caller's last state. Each target has
+//! exactly one AMI without orphans, and nothing stays open.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// Copies that take a minute, and so several calls of the function.
+/// The speed of copies that take a minute, and so several calls of the function.
 const SLOW: f64 = 2048.0;
 
 /// Hangs the `n`-th call from now (counted from 0), before or after its effect.
@@ -25,8 +25,8 @@ pub fn hang(sandbox: &Sandbox, n: usize, fault: Fault) {
     });
 }
 
-/// Drives the function until the hanging call, then kills it there (its future is dropped: all that it knew is lost), and
-/// returns what the caller would go on with. `None` if the run ended before.
+/// Drives the function until the hanging call, and kills it there by dropping its future. Returns
+/// the event with which the caller would continue, or `None` if the run ended before.
 pub async fn killed(sandbox: &Sandbox, first: &Value) -> Option<Value> {
     let mut event = first.clone();
     loop {
@@ -45,8 +45,8 @@ pub async fn killed(sandbox: &Sandbox, first: &Value) -> Option<Value> {
     }
 }
 
-/// Cuts at each call of a whole run, and after each cut goes on with `again`.
-/// `rate` is that of the copies in MiB/s: with a slow one the run takes several calls.
+/// Kills a run at each of its calls, and continues it with `again` each time. With slow copies
+/// (`rate` in MiB/s) the run takes several calls.
 async fn cut_everywhere(fault: Fault, rate: f64, again: impl Fn(&Value) -> Value) -> usize {
     for n in 0.. {
         let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(rate));
@@ -80,26 +80,26 @@ async fn cut_everywhere(fault: Fault, rate: f64, again: impl Fn(&Value) -> Value
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_called_again_with_the_last_state() {
+async fn a_run_killed_after_any_call_resumes_from_its_last_state() {
     let cuts = cut_everywhere(Fault::HangAfter, SLOW, Value::clone).await;
     println!("cut points tried after a call's effect: {cuts}");
     assert!(cuts > 40, "{cuts}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_before_every_call_and_called_again_with_the_last_state() {
+async fn a_run_killed_before_any_call_resumes_from_its_last_state() {
     assert!(cut_everywhere(Fault::HangBefore, SLOW, Value::clone).await > 40);
 }
 
-/// Delivered again as at first, as Lambda does with an event whose invocation died.
+/// Lambda delivers an event again when its invocation died.
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_delivered_again_from_the_begin() {
+async fn a_run_killed_after_any_call_succeeds_when_delivered_again() {
     assert!(cut_everywhere(Fault::HangAfter, 4096.0, |_| distribute(&TWO)).await > 40);
 }
 
-/// The same state twice, the second time after the run has moved on: nothing is made twice.
+/// The same state is sent twice, the second time after the run has moved on.
 #[tokio::test(start_paused = true)]
-async fn every_state_can_be_handed_in_again_at_any_time() {
+async fn a_state_handed_in_again_later_makes_nothing_twice() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let mut states = Vec::new();
     let mut event = distribute(&TWO);
@@ -121,7 +121,8 @@ async fn every_state_can_be_handed_in_again_at_any_time() {
     }
 }
 
-/// A call is back well before its deadline, whatever hangs, and what it returns can be gone on with.
+/// The function returns well before its deadline, whatever hangs, and its state lets the caller
+/// continue.
 #[tokio::test(start_paused = true)]
 async fn a_call_returns_ten_seconds_before_its_deadline() {
     for seconds in [20, 45, 300] {
@@ -155,7 +156,7 @@ async fn a_call_returns_ten_seconds_before_its_deadline() {
     }
 }
 
-/// `cargo lambda watch` sends a deadline in 1970: as good as none.
+/// `cargo lambda watch` sends a deadline in 1970.
 #[tokio::test(start_paused = true)]
 async fn a_deadline_in_the_past_counts_as_unknown() {
     let sandbox = Sandbox::new(slow_world(&TWO));

@@ -1,4 +1,5 @@
-//! An update of a custom resource that changes `Tags` or `CopyTags`: the copies that stand follow in place.
+//! An update of a custom resource that changes `Tags` or `CopyTags`: the copies that stand follow
+//! in place.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +17,7 @@ use crate::support::*;
 
 type Tags = BTreeMap<String, String>;
 
-/// Tags of each image and snapshot of a target, by ID.
+/// Returns the tags of each image and snapshot of a target, by ID.
 fn tags(sandbox: &Sandbox, (account, region): Place) -> BTreeMap<String, Tags> {
     let images = sandbox.images(account, region).into_iter();
     let images = images.map(|image| (image.image_id, image.tags));
@@ -26,7 +27,7 @@ fn tags(sandbox: &Sandbox, (account, region): Place) -> BTreeMap<String, Tags> {
         .collect()
 }
 
-/// A target's administrator, who may do everything in it.
+/// Returns EC2 as a target's administrator sees it.
 fn administrator(sandbox: &Sandbox, (account, region): Place) -> aws_sdk_ec2::Client {
     let id = format!("AKIAADMIN{account}");
     let credentials = Credentials::new(id, "admin-secret", None, None, "test");
@@ -58,7 +59,7 @@ fn is_image(id: &str) -> bool {
     id.starts_with("ami-")
 }
 
-/// What the target had when it was copied, with these changes.
+/// Returns the tags from the time of the copy, with these changes.
 fn expected(id: &str, created: &Tags, changes: &[(&str, Option<&str>)]) -> Tags {
     let mut tags = created.clone();
     for (name, value) in changes {
@@ -67,7 +68,7 @@ fn expected(id: &str, created: &Tags, changes: &[(&str, Option<&str>)]) -> Tags 
             None => drop(tags.remove(*name)),
         }
     }
-    // The source image has a tag of this name, its snapshots have not.
+    // The source image has a tag of this name, its snapshots have none.
     if is_image(id) && !tags.contains_key("team") {
         tags.insert("team".to_owned(), "platform".to_owned());
     }
@@ -75,7 +76,7 @@ fn expected(id: &str, created: &Tags, changes: &[(&str, Option<&str>)]) -> Tags 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_of_tags_changes_the_copies_that_stand() {
+async fn an_update_of_tags_changes_existing_copies() {
     let stack = Stack::of(tagging_world()).await;
     let sandbox = &stack.sandbox;
     let old = tagged(&json!({"stage": "test", "team": "own", "owner": "a", "same": "s"}));
@@ -89,7 +90,7 @@ async fn an_update_of_tags_changes_the_copies_that_stand() {
         ("team", None),
         ("owner", None),
     ];
-    // The same once more changes nothing.
+    // The same update once more changes nothing.
     for _ in 0..2 {
         let updated = update(&stack, &created, &old, &new).await;
         assert_eq!(updated["Status"], "SUCCESS", "{updated}");
@@ -107,7 +108,7 @@ async fn an_update_of_tags_changes_the_copies_that_stand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tags_that_somebody_else_put_there_stay() {
+async fn an_update_of_tags_keeps_tags_of_somebody_else() {
     let stack = Stack::of(tagging_world()).await;
     let sandbox = &stack.sandbox;
     let old = tagged(&json!({"team": "own", "owner": "a"}));
@@ -130,7 +131,7 @@ async fn tags_that_somebody_else_put_there_stay() {
     for (id, now) in tags(sandbox, TWO[0]) {
         assert_eq!(now, expected(&id, &before[&id], &kept), "{id}");
     }
-    // Another target, where nobody did.
+    // The other target has no tags of other people.
     for (id, now) in tags(sandbox, TWO[1]) {
         assert_eq!(now.get("owner"), None, "{id}");
         let carried = is_image(&id).then_some("platform");
@@ -139,7 +140,7 @@ async fn tags_that_somebody_else_put_there_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_of_copy_tags_takes_the_sources_tags_away_and_brings_them_back() {
+async fn an_update_of_copy_tags_removes_and_restores_the_sources_tags() {
     let stack = Stack::of(tagging_world()).await;
     let sandbox = &stack.sandbox;
     let with_tags = tagged(&json!({"stage": "test"}));
@@ -159,9 +160,9 @@ async fn an_update_of_copy_tags_takes_the_sources_tags_away_and_brings_them_back
     assert_eq!(TWO.map(|place| tags(sandbox, place)), before);
 }
 
-/// An update that changes no tags needs no permission for it.
+/// An update that changes no tags needs no permission to do so.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_without_the_permission_fails_the_target_and_keeps_its_image() {
+async fn a_role_that_may_not_change_tags_fails_its_target_and_keeps_the_image() {
     let mut world = tagging_world();
     let roles = &mut world.accounts[1].roles;
     let copying = roles.iter_mut().find(|role| role.name == "AmiCopyRole");
@@ -194,7 +195,7 @@ async fn a_role_without_the_permission_fails_the_target_and_keeps_its_image() {
     let there = assert_one_image(&stack.sandbox, TWO[0]);
     assert_eq!(there.image_id, image.image_id);
     assert_eq!(there.tags["stage"], "test");
-    // The rollback succeeds, and brings the other target back.
+    // The rollback succeeds, and restores the tags of the other target.
     let back = update(&stack, &created, &new, &old).await;
     assert_eq!(back["Status"], "SUCCESS", "{back}");
     for place in TWO {
@@ -213,7 +214,8 @@ fn updating(new: &Value, old: &Value, id: &str) -> Value {
     of_resource(&resource)
 }
 
-/// Calls hang before and after they took effect, until the function's time is up; the next call goes on.
+/// Calls hang before or after their effect until the function's time is up. The next call
+/// continues.
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_update_of_tags_is_resumed() {
     for fault in [Fault::HangBefore, Fault::HangAfter] {
@@ -256,7 +258,7 @@ async fn an_interrupted_update_of_tags_is_resumed() {
     }
 }
 
-/// EC2 as a session of the target's copy role sees it.
+/// Returns EC2 as a session of the target's copy role sees it.
 async fn thief(sandbox: &Sandbox, place: Place) -> aws_sdk_ec2::Client {
     let config = config_in(HOME, sandbox.http_client(), sandbox.time_source()).await;
     let answer = aws_sdk_sts::Client::new(&config)
@@ -278,7 +280,7 @@ async fn thief(sandbox: &Sandbox, place: Place) -> aws_sdk_ec2::Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stolen_session_changes_no_tag_that_tells_copies_and_none_of_other_images() {
+async fn a_stolen_session_changes_no_tag_of_amiferry_or_of_other_images() {
     let sandbox = Sandbox::new(tagging_world());
     let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");

@@ -1,4 +1,5 @@
-//! `Mode: Share`: others launch from the source image; what one run gave is taken back, and nothing else.
+//! `Mode: Share`: others launch from the source image; what one run gave is taken back, and nothing
+//! else.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +23,7 @@ fn share(accounts: &[&str], more: &Value) -> Value {
     json!({ "Distribute": request })
 }
 
-/// Who may launch from the source image.
+/// Returns the principals that may launch from the source image.
 fn launching(sandbox: &Sandbox) -> BTreeSet<LaunchPermission> {
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
     assert!(!image.public);
@@ -35,7 +36,7 @@ fn accounts(ids: &[&str]) -> BTreeSet<LaunchPermission> {
         .collect()
 }
 
-/// The accounts that have a grant, and what it allows them.
+/// Returns the accounts with a grant, and its operations.
 fn granted(sandbox: &Sandbox) -> BTreeSet<String> {
     let grants = sandbox.grants(SOURCE_KEY);
     grants
@@ -58,7 +59,7 @@ fn on_snapshots(sandbox: &Sandbox) -> Vec<BTreeSet<String>> {
         .collect()
 }
 
-/// Nothing of any run is on the source any more: no tag, no grant, no permission but these.
+/// Checks that nothing of any run is on the source: no tag, no grant, and only these permissions.
 fn assert_ended(sandbox: &Sandbox, before: &[&str]) {
     assert_eq!(launching(sandbox), accounts(before));
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
@@ -73,13 +74,13 @@ fn assert_ended(sandbox: &Sandbox, before: &[&str]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn accounts_may_launch_until_it_is_taken_back() {
+async fn accounts_may_launch_until_the_share_is_closed() {
     let sandbox = Sandbox::new(world(&TWO));
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &json!({}))).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
-    let told = target(&reply, (ONE, HOME));
+    let result = target(&reply, (ONE, HOME));
     assert_eq!(
-        (&told["Status"], &told["ImageId"]),
+        (&result["Status"], &result["ImageId"]),
         (&json!("Succeeded"), &json!(AMI))
     );
     assert_eq!(launching(&sandbox), accounts(&[ONE, OTHER]));
@@ -95,7 +96,7 @@ async fn accounts_may_launch_until_it_is_taken_back() {
         "a share needs no role in the target"
     );
 
-    // By request, for one of the two; asked twice.
+    // The request closes one of the two accounts. It is sent twice.
     for _ in 0..2 {
         let reply = to_the_end(&sandbox, &share(&[ONE], &json!({"Unshare": true}))).await;
         assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -109,7 +110,7 @@ async fn accounts_may_launch_until_it_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn snapshots_are_shared_where_asked_all_of_them() {
+async fn share_snapshots_opens_every_snapshot() {
     for asked in [
         json!({"SnapshotId": ROOT}),
         json!({"ShareSnapshots": "true"}),
@@ -125,9 +126,9 @@ async fn snapshots_are_shared_where_asked_all_of_them() {
     }
 }
 
-/// Who had permission before keeps it, though the request names it too.
+/// Accounts that were permitted before stay so, though the request names them too.
 #[tokio::test(start_paused = true)]
-async fn what_was_there_before_stays() {
+async fn preexisting_permissions_survive_a_share() {
     let sandbox = Sandbox::new(world(&TWO));
     sandbox.edit(|aws| {
         let before = LaunchPermission::User(ONE.to_owned());
@@ -146,7 +147,7 @@ async fn what_was_there_before_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_does_not_exist_fails_alone() {
+async fn a_share_with_a_missing_account_fails_for_it_alone() {
     let sandbox = Sandbox::new(world(&TWO));
     sandbox.set_fault(|call| {
         let named = call
@@ -181,12 +182,12 @@ async fn an_account_that_does_not_exist_fails_alone() {
     );
 }
 
-/// Killed after every call, and gone on from the start or the last state: shared once, and taken back wholly.
+/// The share is killed after every call, and continued from the start or from its last state.
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_it_is_shared_and_taken_back() {
+async fn a_share_killed_after_any_call_is_opened_and_closed() {
     let begin = share(&[ONE, OTHER], &json!({"ShareSnapshots": true}));
     let end = share(&[ONE, OTHER], &json!({"Unshare": true}));
-    // Of one tag that lists both, one goes: another is written, and then the first deleted.
+    // Closes one of two accounts that share a record.
     let one_goes = share(&[ONE], &json!({"Unshare": true}));
     let cases: [(&Value, &[&str]); 3] =
         [(&begin, &[ONE, OTHER]), (&one_goes, &[OTHER]), (&end, &[])];
@@ -220,7 +221,7 @@ async fn cut_after_every_call_it_is_shared_and_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unencrypted_image_is_shared_and_aws_ebs_refused() {
+async fn a_share_takes_an_unencrypted_image_and_refuses_one_under_aws_ebs() {
     let sandbox = Sandbox::new(world(&TWO));
     let managed = sandbox.edit(|aws| aws.aws_ebs_key(SOURCE, HOME));
     sandbox.edit(|aws| {
@@ -247,11 +248,12 @@ async fn an_unencrypted_image_is_shared_and_aws_ebs_refused() {
     assert_eq!(calls(&sandbox, "CreateGrant"), 0);
 }
 
-/// The two sharing resources of the source design, as they stand: created, updated and deleted.
+/// The properties are those of the source design's two sharing resources.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sharing_resources_create_update_and_delete() {
+async fn resources_that_share_are_created_updated_and_deleted() {
     let stack = Stack::new(&TWO).await;
-    let properties = json!({"ServiceToken": FUNCTION, "AmiId": AMI, "SnapshotId": ROOT, "Region": HOME, "TargetAccountId": ONE});
+    let properties = json!({"ServiceToken": FUNCTION, "AmiId": AMI, "SnapshotId": ROOT,
+        "Region": HOME, "TargetAccountId": ONE});
     let typed = |kind: &str, resource: &str, properties: &Value| {
         let mut event = stack.event(kind, properties);
         event["ResourceType"] = json!(resource);
@@ -268,7 +270,7 @@ async fn the_sharing_resources_create_update_and_delete() {
         vec![BTreeSet::from([ONE.to_owned()]); 2]
     );
 
-    // Another list: who left it is shut out, in place.
+    // The new list closes the accounts that left it.
     let many =
         json!({"ServiceToken": FUNCTION, "AmiId": AMI, "Region": HOME, "TargetAccountIds": OTHER});
     let mut update = typed("Update", "Custom::MultiAccountAmiShare", &many);
@@ -289,9 +291,9 @@ async fn the_sharing_resources_create_update_and_delete() {
     }
 }
 
-/// The image may be gone when its share is to end: the grants on its key are found by the marks on its snapshots.
+/// The image may be gone when its share ends: the ledger names the grants on its key.
 #[tokio::test(flavor = "multi_thread")]
-async fn deleted_after_the_image_is_gone() {
+async fn a_resource_that_shares_is_deleted_after_its_image_is_gone() {
     let stack = Stack::new(&TWO).await;
     let properties = with(
         json!({"AmiId": AMI, "TargetAccountIds": [ONE]}),
@@ -312,9 +314,10 @@ async fn deleted_after_the_image_is_gone() {
     }
 }
 
-/// A direct call takes back what is left of a share whose image is gone; where nothing is, there is no such image.
+/// A direct call closes the rest of a share whose image is gone. Without a share the image is
+/// unknown.
 #[tokio::test(start_paused = true)]
-async fn taken_back_after_the_image_is_gone() {
+async fn a_share_is_closed_after_its_image_is_gone() {
     for (more, snapshots) in [
         (json!({}), false),
         (json!({"ShareSnapshots": true}), true),
@@ -342,9 +345,9 @@ async fn taken_back_after_the_image_is_gone() {
     }
 }
 
-/// A grant that KMS does not list yet is waited for: taking back ends when it is revoked, not before.
+/// KMS lists a grant late, and the closing ends only when the grant is revoked.
 #[tokio::test(start_paused = true)]
-async fn taken_back_before_its_grants_are_listed() {
+async fn a_share_closed_before_its_grants_are_listed_waits_for_them() {
     let late = LateReads {
         grants: Duration::from_secs(40),
         ..LateReads::default()
@@ -358,9 +361,9 @@ async fn taken_back_before_its_grants_are_listed() {
     assert!(granted(&sandbox).is_empty(), "{:?}", granted(&sandbox));
 }
 
-/// Direct calls for one image are one share: what each of several calls at the same moment gave is known to the next.
+/// Direct calls for one image form one share. Each knows the openings of the calls before it.
 #[tokio::test(start_paused = true)]
-async fn different_lists_at_the_same_moment() {
+async fn shares_of_different_accounts_at_once_add_to_one_share() {
     for seed in 0..40_u64 {
         let delay = std::time::Duration::from_secs(seed % 7);
         let sandbox = Sandbox::new(world(&FOUR).tag_delay(delay));
@@ -377,7 +380,7 @@ async fn different_lists_at_the_same_moment() {
         }
         let all = [ONE, OTHER, "444444444444"];
         assert_eq!(launching(&sandbox), accounts(&all), "seed {seed}");
-        // Tags that show late show now.
+        // Tags that showed late show by now.
         tokio::time::sleep(std::time::Duration::from_mins(1)).await;
         let mut back = share(&all, &more);
         back["Distribute"]["Unshare"] = json!(true);
@@ -387,9 +390,9 @@ async fn different_lists_at_the_same_moment() {
     }
 }
 
-/// A resource has fifty tags, and the mark shares them with whatever else is there: changing a long list takes few more for a moment.
+/// Changes a share with many accounts on an image that has tags of its own.
 #[tokio::test(start_paused = true)]
-async fn a_long_list_is_changed_within_the_limit_of_tags() {
+async fn a_share_with_370_accounts_grows_and_shrinks_on_a_tagged_image() {
     let many: Vec<String> = (0..370)
         .map(|n| format!("{:012}", 600_000_000_000_u64 + n))
         .collect();
@@ -410,14 +413,14 @@ async fn a_long_list_is_changed_within_the_limit_of_tags() {
         event["Distribute"]["Unshare"] = json!(back);
         event
     };
-    // One by one at last, so that the mark is in many tags.
+    // The last accounts are added one by one.
     let (first, later) = ids.split_at(350);
     for some in std::iter::once(first).chain(later.chunks(1)) {
         let reply = to_the_end(&sandbox, &asked(some, false)).await;
         assert_eq!(reply["Status"], "Succeeded", "{reply}");
     }
     assert_eq!(launching(&sandbox), accounts(&ids));
-    // Of each tag somebody goes.
+    // Removes accounts from all over the list.
     let gone: Vec<&str> = ids.iter().copied().step_by(17).collect();
     let stay: Vec<&str> = ids
         .iter()
@@ -432,9 +435,9 @@ async fn a_long_list_is_changed_within_the_limit_of_tags() {
     assert_closed(&sandbox);
 }
 
-/// Requests at the same moment may ask for different things: each adds to the one share, in its own way.
+/// Requests at the same moment differ, and each adds to the one share in its own way.
 #[tokio::test(start_paused = true)]
-async fn different_ways_at_the_same_moment() {
+async fn shares_in_different_ways_at_once_add_to_one_share() {
     for seconds in [0, 1] {
         let sandbox = Sandbox::new(world(&TWO));
         sandbox.set_fault(move |call| match call.operation.as_str() {

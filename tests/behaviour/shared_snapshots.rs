@@ -1,4 +1,5 @@
-//! Two source images that stand on one snapshot: their copies share a copy of it, and whichever resource is deleted last takes it away.
+//! Two source images that stand on one snapshot: their copies share a copy of it, and whichever
+//! resource is deleted last takes it away.
 
 use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image, World};
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ fn ids(stack: &Stack) -> (Vec<String>, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shared_copy_stays_for_the_other_resource_and_goes_with_the_last() {
+async fn a_copy_shared_by_two_images_is_deleted_with_the_last_resource() {
     for created in [[AMI, OTHER_AMI], [OTHER_AMI, AMI]] {
         for last in [AMI, OTHER_AMI] {
             let stack = Stack::of(sharing_world()).await;

@@ -1,4 +1,5 @@
-//! Sources that cannot be copied are refused before anything is shared; those that can, in all their kinds, are copied.
+//! Sources that cannot be copied are refused before anything is shared; those that can, in all
+//! their kinds, are copied.
 
 use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Image, Key, Sandbox, Snapshot};
 use serde_json::Value;
@@ -7,7 +8,7 @@ use crate::support::*;
 
 const PLACE: [Place; 1] = [("222222222222", HOME)];
 
-/// The error of a source that must be refused, having checked that nothing was changed anywhere.
+/// Returns the refusal of a source, and checks that nothing was changed.
 async fn refused(sandbox: &Sandbox, event: &Value) -> (String, String) {
     let error = call(sandbox, event).await.expect_err("must be refused");
     let changing = [
@@ -35,7 +36,7 @@ async fn refused_with(change: impl FnOnce(Account) -> Account, expected: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_image() {
+async fn an_unknown_source_image_is_refused() {
     let sandbox = Sandbox::new(world(&PLACE));
     let mut event = distribute(&PLACE);
     event["Distribute"]["SourceImageId"] = "ami-00000000000000000".into();
@@ -48,7 +49,7 @@ async fn an_unknown_image() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_of_somebody_else() {
+async fn a_source_image_of_another_account_is_refused() {
     let sandbox = Sandbox::new(world(&PLACE));
     let foreign = Image::new(HOME, "ami-00000000000000009", "theirs").with(|i| i.public = true);
     sandbox
@@ -65,7 +66,7 @@ async fn an_image_of_somebody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_that_is_not_available() {
+async fn a_source_image_that_is_not_available_is_refused() {
     refused_with(
         |mut account| {
             account.images[0].state = "failed".to_owned();
@@ -77,7 +78,7 @@ async fn an_image_that_is_not_available() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_archived_snapshot() {
+async fn a_source_with_an_archived_snapshot_is_refused() {
     refused_with(
         |mut account| {
             account.snapshots[1].storage_tier = "archive".to_owned();
@@ -89,7 +90,7 @@ async fn an_archived_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_ebs_snapshot_at_all() {
+async fn a_source_without_ebs_snapshots_is_refused() {
     refused_with(
         |mut account| {
             account.images[0].block_device_mappings =
@@ -103,7 +104,7 @@ async fn no_ebs_snapshot_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn encrypted_with_the_aws_managed_key() {
+async fn a_source_under_the_aws_managed_key_is_refused() {
     refused_with(
         |mut account| {
             account.snapshots[0].kms_key_arn = Some("alias/aws/ebs".to_owned());
@@ -115,7 +116,7 @@ async fn encrypted_with_the_aws_managed_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_that_belongs_to_another_image() {
+async fn a_snapshot_hint_of_another_image_is_refused() {
     let sandbox = Sandbox::new(world(&PLACE));
     let mut event = distribute(&PLACE);
     event["Distribute"]["SourceSnapshotId"] = "snap-00000000000000000".into();
@@ -129,7 +130,7 @@ async fn a_hint_that_belongs_to_another_image() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_source_account_among_the_targets() {
+async fn the_source_account_among_the_targets_is_refused() {
     let sandbox = Sandbox::new(world(&PLACE));
     let (kind, message) = refused(
         &sandbox,
@@ -148,10 +149,12 @@ async fn the_source_account_among_the_targets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_the_function_may_not_see() {
+async fn a_source_that_the_function_may_not_see_is_refused() {
     let mut account = producer();
     account.roles[0].policies = vec![
-        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#.to_owned(),
+        r#"{"Version":"2012-10-17",
+            "Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#
+            .to_owned(),
     ];
     let sandbox = Sandbox::new(world_with(account, &PLACE));
     let (kind, message) = refused(&sandbox, &distribute(&PLACE)).await;
@@ -163,9 +166,10 @@ async fn a_source_that_the_function_may_not_see() {
     );
 }
 
-/// Two keys, an unencrypted snapshot, a snapshot behind two devices, an empty volume, a suppressed device.
+/// The source has two keys, an unencrypted snapshot, a snapshot behind two devices, an empty volume
+/// and a suppressed device.
 #[tokio::test(start_paused = true)]
-async fn mixed_keys_and_mappings() {
+async fn a_source_with_mixed_keys_and_mappings_is_copied_faithfully() {
     let other = "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000009";
     let account = producer()
         .key(Key::new(HOME, "11111111-aaaa-bbbb-cccc-000000000009"))
@@ -204,20 +208,23 @@ async fn mixed_keys_and_mappings() {
     assert_eq!(sandbox.grants(other), Vec::new());
 }
 
-/// Billing that cannot be carried over: the copy is discarded, not delivered.
+/// Billing cannot be carried over, so the copy is not delivered.
 #[tokio::test(start_paused = true)]
-async fn an_image_whose_billing_cannot_be_carried_over() {
+async fn a_copy_that_lost_its_billing_is_discarded() {
     let mut account = producer();
     account.images[0].platform_details = "Red Hat Enterprise Linux".to_owned();
     account.images[0].usage_operation = "RunInstances:0010".to_owned();
     let sandbox = Sandbox::new(world_with(account, &PLACE));
     let reply = to_the_end(&sandbox, &distribute(&PLACE)).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
-    let told = target(&reply, PLACE[0]);
-    assert_eq!(told["Cause"], "NotFaithful");
+    let result = target(&reply, PLACE[0]);
+    assert_eq!(result["Cause"], "NotFaithful");
     assert!(
-        told["Reason"].as_str().unwrap().contains("PlatformDetails"),
-        "{told}"
+        result["Reason"]
+            .as_str()
+            .unwrap()
+            .contains("PlatformDetails"),
+        "{result}"
     );
     assert_nothing(&sandbox, &PLACE);
     assert_closed(&sandbox);

@@ -1,4 +1,5 @@
-//! `ReencryptKmsKeyId`: a source under `aws/ebs` is copied in its own account first, and nothing of that is left there.
+//! `ReencryptKmsKeyId`: a source under `aws/ebs` is copied in its own account first, and nothing of
+//! that is left there.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::support::*;
 
 pub const SHARED_KEY: &str = "alias/shared-ami-key";
 
-/// The source account with the first snapshots of its image under `aws/ebs`, and with the permissions documented for that.
+/// Returns the source account whose image's first snapshots are under `aws/ebs`, with the
+/// documented permissions for staging.
 pub fn under_aws_ebs(snapshots: usize) -> Account {
     let mut account = producer();
     account.roles[0].policies.push(documented("Stage"));
@@ -36,7 +38,7 @@ fn wish(places: &[Place]) -> Value {
     wish_under(SHARED_KEY, places)
 }
 
-/// Closed, and nothing but the image's own snapshots is in the source account.
+/// Checks that the source is closed, and that its account has only the image's own snapshots.
 fn assert_unstaged(sandbox: &Sandbox, case: &str) {
     let there: Vec<String> = sandbox
         .snapshots(SOURCE, HOME)
@@ -64,7 +66,7 @@ fn refuse(status: u16, code: &str) -> Fault {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_shared_is_copied_first_and_nothing_else() {
+async fn only_snapshots_that_cannot_be_shared_are_staged() {
     for snapshots in [1, 2] {
         let sandbox = Sandbox::new(staged_world(snapshots, &FOUR));
         let reply = to_the_end(&sandbox, &wish(&FOUR)).await;
@@ -72,13 +74,13 @@ async fn what_cannot_be_shared_is_copied_first_and_nothing_else() {
         assert_whole(&sandbox, &FOUR);
         assert_unstaged(&sandbox, "succeeded");
         assert_eq!(staged_copies(&sandbox), snapshots);
-        // Told by the image's own snapshots.
-        let told = target(&reply, FOUR[0])["Snapshots"].as_object().unwrap();
+        // The reply names the image's own snapshots.
+        let result = target(&reply, FOUR[0])["Snapshots"].as_object().unwrap();
         assert!(
-            told.contains_key(ROOT) && told.contains_key(DATA),
-            "{told:?}"
+            result.contains_key(ROOT) && result.contains_key(DATA),
+            "{result:?}"
         );
-        // The same again finds everything, without staging anything.
+        // The same request again finds every image, and stages nothing.
         let again = to_the_end(&sandbox, &wish(&FOUR)).await;
         assert_eq!(again["Result"], reply["Result"]);
         assert_eq!(staged_copies(&sandbox), snapshots);
@@ -87,7 +89,7 @@ async fn what_cannot_be_shared_is_copied_first_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nothing_needs_it_nothing_is_staged() {
+async fn a_source_that_can_be_shared_is_not_staged() {
     let sandbox = Sandbox::new(world(&TWO));
     let reply = to_the_end(&sandbox, &wish(&TWO)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -97,7 +99,7 @@ async fn where_nothing_needs_it_nothing_is_staged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_key_is_refused_by_name() {
+async fn a_wrong_staging_key_is_refused_by_name() {
     let disabled = "11111111-aaaa-bbbb-cccc-00000000000d";
     let cases = [
         ("alias/aws/ebs", "AWS-managed"),
@@ -166,22 +168,22 @@ async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call() {
+async fn a_staging_run_killed_after_any_call_resumes_from_its_last_state() {
     cut_everywhere(Fault::HangAfter, Value::clone).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_before_every_call() {
+async fn a_staging_run_killed_before_any_call_resumes_from_its_last_state() {
     cut_everywhere(Fault::HangBefore, Value::clone).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_delivered_again() {
+async fn a_staging_run_killed_after_any_call_succeeds_when_delivered_again() {
     cut_everywhere(Fault::HangAfter, |_| wish(&TWO)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_at_any_call() {
+async fn a_staging_run_with_a_fault_at_any_call_succeeds() {
     let faults = [
         refuse(503, "RequestLimitExceeded"),
         Fault::ResetBefore,
@@ -206,7 +208,7 @@ async fn a_fault_at_any_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_event_twice_at_once() {
+async fn a_staging_event_delivered_twice_at_once_leaves_no_staged_copy() {
     for seed in 1..20_u64 {
         let sandbox = Sandbox::new(staged_world(2, &TWO));
         let random = std::sync::Mutex::new(fastrand::Rng::with_seed(seed));
@@ -225,9 +227,8 @@ async fn the_same_event_twice_at_once() {
     }
 }
 
-/// A copy in the source account that ends in error is made again, a few times.
 #[tokio::test(start_paused = true)]
-async fn a_staged_copy_that_breaks() {
+async fn a_staged_copy_that_ends_in_error_is_made_again_a_few_times() {
     let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(50.0));
     let reply = call(&sandbox, &wish(&TWO)).await.unwrap();
     assert_eq!(reply["State"]["Phase"], "Staging", "{reply}");
@@ -246,14 +247,14 @@ async fn a_staged_copy_that_breaks() {
     let sandbox = Sandbox::new(world_with(account, &TWO));
     let reply = to_the_end(&sandbox, &wish(&TWO)).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
-    let told = target(&reply, TWO[0]);
-    assert_eq!(told["Cause"], "StagingFailed");
+    let result = target(&reply, TWO[0]);
+    assert_eq!(result["Cause"], "StagingFailed");
     assert!(
-        told["Remedy"]
+        result["Remedy"]
             .as_str()
             .unwrap()
             .contains("ec2:CopySnapshot"),
-        "{told}"
+        "{result}"
     );
     assert_eq!(staged_copies(&sandbox), 3);
     assert_nothing(&sandbox, &TWO);
@@ -261,7 +262,7 @@ async fn a_staged_copy_that_breaks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_permissions_it_says_which() {
+async fn a_staging_run_without_a_permission_fails_and_names_it() {
     let mut account = under_aws_ebs(2);
     account.roles[0].policies.pop();
     let sandbox = Sandbox::new(world_with(account, &TWO));
@@ -271,9 +272,8 @@ async fn without_its_permissions_it_says_which() {
     assert_unstaged(&sandbox, "denied");
 }
 
-/// A full quota is a queue.
 #[tokio::test(start_paused = true)]
-async fn a_full_quota_is_waited_for() {
+async fn a_full_copy_quota_delays_staging_and_does_not_fail_it() {
     let sandbox = Sandbox::new(staged_world(2, &TWO));
     let count = std::sync::atomic::AtomicUsize::new(0);
     sandbox.set_fault(move |call| {
@@ -290,7 +290,7 @@ async fn a_full_quota_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_deleted_is_listed_with_its_command() {
+async fn a_staged_copy_that_cannot_be_deleted_is_listed_with_its_command() {
     let sandbox = Sandbox::new(staged_world(1, &TWO));
     sandbox.set_fault(|call| match call.operation.as_str() {
         "DeleteSnapshot" if call.account == SOURCE => refuse(403, "UnauthorizedOperation"),
@@ -313,7 +313,7 @@ async fn what_cannot_be_deleted_is_listed_with_its_command() {
         left[0].snapshot_id
     );
     assert!(stuck["Commands"].to_string().contains(&command), "{stuck}");
-    // The ledger still leads to it: the sweeper tries again.
+    // The ledger still names the run, so the sweeper tries again.
     sandbox.clear_fault();
     tokio::time::sleep(Duration::from_hours(51)).await;
     let swept = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
@@ -321,9 +321,9 @@ async fn what_cannot_be_deleted_is_listed_with_its_command() {
     assert_unstaged(&sandbox, "swept");
 }
 
-/// A run that died while it staged, or once it had shared what it staged.
+/// The run died while it staged, or after it had opened its staged copies.
 #[tokio::test(start_paused = true)]
-async fn what_a_dead_run_left_is_swept() {
+async fn staged_copies_of_a_dead_run_are_deleted_by_the_sweeper() {
     for dies_at in ["CopySnapshot of staging", "CopySnapshot"] {
         let sandbox = Sandbox::new(staged_world(1, &TWO));
         sandbox.set_fault(
@@ -358,9 +358,9 @@ async fn what_a_dead_run_left_is_swept() {
     }
 }
 
-/// What a state names is not taken for granted: nothing is shared or deleted that this run did not stage.
+/// A state may claim staged copies. The run opens and deletes only those that it made.
 #[tokio::test(start_paused = true)]
-async fn a_state_cannot_name_what_is_shared() {
+async fn a_state_with_forged_staged_copies_opens_and_deletes_nothing() {
     let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(250.0));
     let mut state = call(&sandbox, &wish(&TWO)).await.unwrap()["State"].clone();
     let other = amiferry_sandbox::Snapshot::new(HOME, "snap-00000000000000bad", 1).key(SOURCE_KEY);
@@ -382,7 +382,8 @@ async fn a_state_cannot_name_what_is_shared() {
     );
 }
 
-/// An execution stages once, before it makes parts; a target that answers late finds it open too.
+/// The opening stages before it makes parts. A target that answers late finds the staged copy open
+/// too.
 #[tokio::test(start_paused = true)]
 async fn an_execution_stages_once_for_all_its_parts() {
     for late in [false, true] {
@@ -415,9 +416,9 @@ async fn an_execution_stages_once_for_all_its_parts() {
     assert_unstaged(&sandbox, "failed");
 }
 
-/// Whatever permission is on a snapshot that the run never opened, was not given by it.
+/// The run opens only the staged copy, so the original's permissions are not its own.
 #[tokio::test(start_paused = true)]
-async fn what_is_on_the_original_stays() {
+async fn permissions_on_a_staged_original_stay() {
     for staged in [1, 2] {
         let source = under_aws_ebs(staged);
         let snapshots: Vec<String> = source
@@ -439,7 +440,7 @@ async fn what_is_on_the_original_stays() {
 
 /// A backup may copy a staged copy with some of its tags.
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_with_only_the_tag_of_the_run_is_not_deleted() {
+async fn a_snapshot_with_only_the_tag_of_the_run_survives_the_end_of_staging() {
     let sandbox = Sandbox::new(staged_world(1, &TWO).copy_mib_per_second(250.0));
     let reply = call(&sandbox, &wish(&TWO)).await.expect("begins");
     let run = reply["State"]["Run"].as_str().expect("a run");
@@ -455,28 +456,12 @@ async fn a_snapshot_with_only_the_tag_of_the_run_is_not_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_verification_of_an_attempt_keeps_the_staged_copies_of_the_next() {
+async fn the_verification_of_an_attempt_keeps_staged_copies_of_the_next() {
     let sandbox = Sandbox::new(staged_world(1, &TWO));
     to_the_end(&sandbox, &wish(&TWO)).await;
-    let image = assert_one_image(&sandbox, TWO[0]);
-    sandbox.edit(|aws| {
-        assert!(aws.delete_image(&image.image_id));
-        assert!(
-            image
-                .snapshot_ids()
-                .iter()
-                .all(|id| aws.delete_snapshot(id))
-        );
-    });
+    delete_copies(&sandbox, TWO[0]);
     tokio::time::sleep(Duration::from_mins(15)).await;
-    let mut short = invocation(&sandbox);
-    short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-    let event = wish(&TWO).to_string();
-    let reply = function(&sandbox)
-        .await
-        .handle(&event, &short)
-        .await
-        .expect("begins");
+    let reply = short_call(&sandbox, &wish(&TWO)).await;
     assert_eq!(sandbox.snapshots(SOURCE, HOME).len(), 3, "{reply}");
     tokio::time::sleep(Duration::from_mins(1)).await;
     let swept = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
@@ -487,8 +472,8 @@ async fn the_verification_of_an_attempt_keeps_the_staged_copies_of_the_next() {
     assert_unstaged(&sandbox, "attempted twice");
 }
 
-/// A copy in the source account that no listing showed when its attempt ended is deleted by the verification, also where an attempt has
-/// followed that made none.
+/// No listing showed the staged copy when its attempt ended. The verification deletes it, even
+/// after a later attempt that staged nothing.
 #[tokio::test(start_paused = true)]
 async fn a_staged_copy_that_showed_late_is_deleted_by_the_verification() {
     let late = LateReads {
@@ -502,11 +487,8 @@ async fn a_staged_copy_that_showed_late_is_deleted_by_the_verification() {
             _ => Fault::None,
         },
     );
-    let mut short = invocation(&sandbox);
-    short.deadline = Some(sandbox.now() + Duration::from_secs(16));
-    let event = wish(&TWO).to_string();
-    let begun = function(&sandbox).await.handle(&event, &short).await;
-    assert_eq!(begun.expect("begins")["Status"], "Continue");
+    let begun = short_call(&sandbox, &wish(&TWO)).await;
+    assert_eq!(begun["Status"], "Continue");
     assert!(sandbox.snapshots(SOURCE, HOME).len() > 2);
     sandbox.set_fault(|call| match call.operation.as_str() {
         "AssumeRole" | "CopySnapshot" => refuse(403, "AccessDenied"),

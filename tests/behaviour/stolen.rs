@@ -26,9 +26,10 @@ fn world() -> Sandbox {
     Sandbox::new(world_with(producer, &TWO))
 }
 
-/// What bears the tags of a staged copy may be deleted: nothing that exists can be given them.
+/// Snapshots that bear the tags of a staged copy may be deleted, so no existing snapshot can be
+/// given these tags.
 #[tokio::test(start_paused = true)]
-async fn no_snapshot_can_be_made_to_look_like_a_staged_copy() {
+async fn stolen_credentials_cannot_tag_a_snapshot_as_a_staged_copy() {
     let sandbox = world();
     let (ec2, _) = thief(&sandbox).await;
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
@@ -57,9 +58,9 @@ async fn no_snapshot_can_be_made_to_look_like_a_staged_copy() {
     assert_eq!(refused.code(), Some("UnauthorizedOperation"));
 }
 
-/// A call that names no tag deletes all.
+/// A DeleteTags call that names no tag deletes all.
 #[tokio::test(start_paused = true)]
-async fn nobodys_tags_can_be_deleted() {
+async fn stolen_credentials_delete_no_tags() {
     let sandbox = world();
     let (ec2, _) = thief(&sandbox).await;
     for tags in [None, Some(vec![Tag::builder().key("team").build()])] {
@@ -76,9 +77,10 @@ async fn nobodys_tags_can_be_deleted() {
     assert!(image.tags.contains_key("team"));
 }
 
-/// Grants go to copy roles and to whole accounts: not to the thief, nor to whom it likes.
+/// The role grants to copy roles and whole accounts only, not to the thief or any principal of the
+/// thief's choice.
 #[tokio::test(start_paused = true)]
-async fn it_cannot_grant_to_itself() {
+async fn stolen_credentials_cannot_grant_a_key_to_themselves() {
     let sandbox = world();
     let (_, kms) = thief(&sandbox).await;
     for (grantee, may) in [
@@ -98,9 +100,8 @@ async fn it_cannot_grant_to_itself() {
     }
 }
 
-/// The lockout check of PutKeyPolicy is never bypassed.
 #[tokio::test(start_paused = true)]
-async fn no_snapshot_is_made_public_and_no_key_policy_written_past_the_check() {
+async fn stolen_credentials_make_no_snapshot_public_and_bypass_no_lockout_check() {
     let sandbox = world();
     let (ec2, kms) = thief(&sandbox).await;
     let said = ec2

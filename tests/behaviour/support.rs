@@ -1,5 +1,5 @@
-//! The world the tests run in, and the caller who drives the function as a state machine would. What must hold after every run is in
-//! `promises`.
+//! The world of the tests, and a caller that drives the function as a state machine would.
+//! `promises` has what must hold after every run.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -18,8 +18,10 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::HttpClient;
 use serde_json::{Value, json};
 
+mod acts;
 mod promises;
 
+pub use acts::*;
 pub use promises::*;
 
 pub const SOURCE: &str = "111111111111";
@@ -31,16 +33,16 @@ pub const SOURCE_KEY: &str =
     "arn:aws:kms:us-west-2:111111111111:key/11111111-aaaa-bbbb-cccc-000000000001";
 pub const MACHINE: &str = "arn:aws:states:us-west-2:111111111111:stateMachine:amiferry";
 pub const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:amiferry";
-/// The bucket that the function has, and the organization that its requests may name.
+/// The function's bucket, and the organization of the settings.
 pub const BUCKET: &str = "amiferry-bucket";
 pub const ORG: &str = "o-abcdefghij";
 const ROLE: &str = "arn:aws:iam::111111111111:role/amiferry";
 const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
 
-/// One account and Region.
+/// An account and a Region.
 pub type Place = (&'static str, &'static str);
 
-/// The targets most tests use: two accounts at home, one of them elsewhere too, one elsewhere only.
+/// The targets of most tests: two accounts at home, one of them elsewhere too, one elsewhere only.
 pub const TWO: [Place; 2] = [("222222222222", HOME), ("333333333333", "us-east-1")];
 pub const FOUR: [Place; 4] = [
     ("222222222222", HOME),
@@ -49,7 +51,8 @@ pub const FOUR: [Place; 4] = [
     ("444444444444", "eu-west-1"),
 ];
 
-/// The first policy of docs/permissions.md with this name, of a statement or a key, in it. What is documented is what is tested.
+/// Returns the first policy in docs/permissions.md that contains this name, of a statement or a
+/// key. The documented policies are the tested ones.
 pub fn documented(name: &str) -> String {
     let text = include_str!("../../docs/permissions.md");
     let mut blocks = text.split("```json\n").skip(1);
@@ -66,7 +69,8 @@ pub fn key_arn((account, region): Place) -> String {
     format!("arn:aws:kms:{region}:{account}:key/{KEY_ID}")
 }
 
-/// The source account with its image: two encrypted gp3 snapshots, one instance store mapping.
+/// Returns the source account with its image: two encrypted gp3 snapshots, one instance store
+/// mapping.
 pub fn producer() -> Account {
     Account::new(SOURCE)
         .function_key("AKIAIOSFODNNPRODUCER", "producer-secret", ROLE, FUNCTION)
@@ -82,7 +86,7 @@ pub fn producer() -> Account {
         .image(image())
 }
 
-/// The function's role as documented, for copies and shares with any account.
+/// Returns the function's role as documented, for copies and shares with any account.
 pub fn function_role() -> Role {
     Role::new("amiferry")
         .policy(documented("Find"))
@@ -113,7 +117,7 @@ pub fn image() -> Image {
         })
 }
 
-/// The copy role as documented, for an account with targets in these Regions.
+/// Returns the copy role as documented, for an account with targets in these Regions.
 pub fn copy_role(account: &str, regions: &[&str]) -> Role {
     let role = Role::new("AmiCopyRole").trust_policy(documented("aws:PrincipalArn"));
     regions.iter().fold(role, |role, region| {
@@ -136,7 +140,7 @@ pub fn world(places: &[Place]) -> World {
     world_with(producer(), places)
 }
 
-/// The larger copy takes half a minute, not seven.
+/// Returns a world in which the larger copy takes half a minute, not seven.
 pub fn world_with(producer: Account, places: &[Place]) -> World {
     let mut regions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (account, region) in places {
@@ -148,14 +152,19 @@ pub fn world_with(producer: Account, places: &[Place]) -> World {
     )
 }
 
-/// Copies that are still under way when the first call returns.
+/// Returns a world whose copies are still under way when the first call returns.
 pub fn slow_world(places: &[Place]) -> World {
     world(places).copy_mib_per_second(250.0)
 }
 
 pub fn request(places: &[Place]) -> Value {
-    let targets: Vec<Value> =
-        places.iter().map(|(account, region)| json!({"AccountId": account, "Region": region, "KmsKeyId": "alias/amis"})).collect();
+    let targets: Vec<Value> = places
+        .iter()
+        .map(|(account, region)| {
+            json!({"AccountId": account, "Region": region,
+            "KmsKeyId": "alias/amis"})
+        })
+        .collect();
     json!({"SourceImageId": AMI, "Targets": targets, "Tags": {"stage": "test"}})
 }
 
@@ -163,12 +172,13 @@ pub fn distribute(places: &[Place]) -> Value {
     json!({"Distribute": request(places)})
 }
 
-/// The function with the sandbox for its AWS.
+/// Returns the function with the sandbox for its AWS.
 pub async fn function(sandbox: &Sandbox) -> Handler {
     function_with(sandbox, settings()).await
 }
 
-/// The settings of the tests: every account and the organization that their worlds have may be given anything.
+/// Returns the settings of the tests, which allow everything to the accounts and the organization
+/// of their worlds.
 pub fn settings() -> Settings {
     Settings {
         bucket: Some(BUCKET.to_owned()),
@@ -180,7 +190,7 @@ pub fn settings() -> Settings {
     }
 }
 
-/// The accounts that requests may name, and a long row of others.
+/// Returns the accounts that requests may name, and hundreds of others.
 fn allowed_accounts() -> &'static str {
     static ACCOUNTS: OnceLock<String> = OnceLock::new();
     ACCOUNTS.get_or_init(|| {
@@ -199,7 +209,7 @@ async fn config(sandbox: &Sandbox, clock: SharedTimeSource) -> aws_config::SdkCo
     config_in(HOME, sandbox.http_client(), clock).await
 }
 
-/// The function's own credentials, in this Region.
+/// Returns an SDK configuration with the function's own credentials in this Region.
 pub async fn config_in(
     region: &'static str,
     client: impl HttpClient + 'static,
@@ -220,7 +230,7 @@ pub async fn config_in(
     bounded(loader).load().await
 }
 
-/// The policy of the source key, to the byte.
+/// Returns the policy of the source key, to the byte.
 pub async fn key_policy(sandbox: &Sandbox) -> String {
     let kms = aws_sdk_kms::Client::new(&config(sandbox, sandbox.time_source()).await);
     let answer = kms.get_key_policy().key_id(SOURCE_KEY).send().await;
@@ -238,7 +248,7 @@ pub fn invocation(sandbox: &Sandbox) -> Invocation {
     }
 }
 
-/// One call.
+/// Calls the function once.
 pub async fn call(sandbox: &Sandbox, event: &Value) -> Result<Value, Error> {
     function(sandbox)
         .await
@@ -246,7 +256,7 @@ pub async fn call(sandbox: &Sandbox, event: &Value) -> Result<Value, Error> {
         .await
 }
 
-/// A clock that is wrong by so many seconds.
+/// A clock that is wrong by a number of seconds.
 #[derive(Debug)]
 struct Skewed(SharedTimeSource, i64);
 
@@ -261,17 +271,17 @@ impl TimeSource for Skewed {
     }
 }
 
-/// How a function is set up that is not as usual.
+/// The setup of an unusual function.
 #[derive(Debug, Clone, Copy)]
 pub struct Odd {
     pub timeout: Duration,
-    /// Seconds by which its clock is ahead of AWS's.
+    /// Seconds by which the function's clock is ahead of AWS's.
     pub skew: i64,
     /// Attempts that the SDK makes by itself.
     pub attempts: u32,
 }
 
-/// One call of it.
+/// Calls such a function once.
 pub async fn call_odd(sandbox: &Sandbox, event: &Value, odd: Odd) -> Result<Value, Error> {
     let clock = SharedTimeSource::new(Skewed(sandbox.time_source(), odd.skew));
     let invocation = Invocation {
@@ -286,7 +296,16 @@ pub async fn call_odd(sandbox: &Sandbox, event: &Value, odd: Odd) -> Result<Valu
         .await
 }
 
-/// Drives the function as a state machine does, to the end. Every state on the way is checked.
+/// Returns the fault of a call that AWS refuses.
+pub fn refuse(status: u16, code: &str) -> amiferry_sandbox::Fault {
+    amiferry_sandbox::Fault::Refuse {
+        status,
+        code: code.to_owned(),
+        message: "as the test wants it".to_owned(),
+    }
+}
+
+/// Drives the function to its end as a state machine does, and checks every state on the way.
 pub async fn to_the_end(sandbox: &Sandbox, event: &Value) -> Value {
     let mut event = event.clone();
     for _ in 0..2000 {

@@ -5,21 +5,18 @@ use std::time::Duration;
 use amiferry::error::Error;
 use amiferry::handler::Handler;
 use amiferry::setup::Settings;
-use amiferry_sandbox::{Fault, Sandbox, World};
+use amiferry_sandbox::{Call, Fault, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// A run that died right after it had opened the source.
+fn copies(call: &Call) -> bool {
+    call.operation == "CopySnapshot"
+}
+
+/// Plays a run that dies right after it has opened the source.
 async fn dead(sandbox: &Sandbox) {
-    sandbox.set_fault(|call| match call.operation.as_str() {
-        "CopySnapshot" => Fault::HangBefore,
-        _ => Fault::None,
-    });
-    let begun =
-        tokio::time::timeout(Duration::from_mins(1), call(sandbox, &distribute(&TWO))).await;
-    assert!(begun.is_err(), "it hangs");
-    sandbox.clear_fault();
+    killed_at(sandbox, &distribute(&TWO), copies).await;
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 2);
 }
 
@@ -28,23 +25,17 @@ async fn sweep(sandbox: &Sandbox) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_no_copy_can_outlast_is_closed() {
+async fn a_dead_run_is_closed_by_the_sweeper_after_fifty_hours() {
     let sandbox = Sandbox::new(slow_world(&TWO));
-    // One that was allowed before stays.
+    // A preexisting permission stays.
     sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
     dead(&sandbox).await;
     let young = sweep(&sandbox).await;
-    assert_eq!(
-        (
-            young["Closed"].as_array().unwrap().len(),
-            young["Alive"].as_array().unwrap().len()
-        ),
-        (0, 1)
-    );
+    assert_eq!((count(&young, "Closed"), count(&young, "Alive")), (0, 1));
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 2);
     tokio::time::sleep(Duration::from_hours(51)).await;
     let old = sweep(&sandbox).await;
-    assert_eq!(old["Closed"].as_array().unwrap().len(), 1, "{old}");
+    assert_eq!(count(&old, "Closed"), 1, "{old}");
     assert_closed_but(&sandbox, &["999999999999"]);
     let again = sweep(&sandbox).await;
     assert_eq!(
@@ -53,31 +44,18 @@ async fn a_run_that_no_copy_can_outlast_is_closed() {
     );
 }
 
-/// What was closed is read back a quarter of an hour later, and only then forgotten; whoever opened it late is closed again.
+fn count(swept: &Value, key: &str) -> usize {
+    swept[key].as_array().expect("a list").len()
+}
+
+/// The sweeper reads a closed resource again fifteen minutes later. It closes a late opening, and
+/// forgets the closing once nothing is open.
 #[tokio::test(start_paused = true)]
-async fn a_closing_is_verified_and_then_forgotten() {
+async fn a_closing_is_verified_after_fifteen_minutes_and_then_forgotten() {
     let sandbox = Sandbox::new(world(&TWO));
-    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
-    let receipt = reply["Result"]["Receipt"]
-        .as_array()
-        .expect("a receipt")
-        .clone();
-    let what: Vec<&str> = receipt.iter().filter_map(|r| r["What"].as_str()).collect();
-    assert_eq!(
-        what,
-        ["grant", "createVolumePermission", "createVolumePermission"]
-    );
-    for opening in &receipt {
-        assert_eq!(opening["Accounts"], json!(["222222222222", "333333333333"]));
-        assert!(
-            opening["ClosedAt"].as_str() > opening["OpenedAt"].as_str(),
-            "{opening}"
-        );
-        assert_eq!(opening["ReadBack"]["Open"], Value::Null, "{opening}");
-        assert_eq!(opening["Verified"], Value::Null);
-    }
+    to_the_end(&sandbox, &distribute(&TWO)).await;
     assert_eq!(sweep(&sandbox).await["Verified"], json!([]), "too early");
-    // A process that was slow, and died right after.
+    // A slow process permits an account after the closing, and dies.
     sandbox.edit(|aws| assert!(aws.share_snapshot(ROOT, "222222222222")));
     tokio::time::sleep(Duration::from_mins(16)).await;
     let verified = sweep(&sandbox).await["Verified"].clone();
@@ -88,42 +66,54 @@ async fn a_closing_is_verified_and_then_forgotten() {
     assert_eq!(seen(ROOT)["Open"], json!(["222222222222"]));
     assert_eq!(seen(DATA)["Open"], Value::Null);
     assert_closed(&sandbox);
-    // What was found open is looked at once more: reads may have shown it for a minute.
+    // A resource that was found open is verified once more: reads may lag behind by a minute.
     tokio::time::sleep(Duration::from_mins(16)).await;
-    assert_eq!(
-        sweep(&sandbox).await["Verified"].as_array().map(Vec::len),
-        Some(1)
-    );
+    assert_eq!(count(&sweep(&sandbox).await, "Verified"), 1);
     let objects = sandbox.objects(BUCKET);
-    assert!(
-        objects.keys().all(|key| key.starts_with("runs/")),
-        "{:?}",
-        objects.keys()
+    let left: Vec<&String> = objects.keys().collect();
+    assert!(left.iter().all(|key| key.starts_with("runs/")), "{left:?}");
+    assert_eq!(
+        sweep(&sandbox).await,
+        json!({"Closed": [], "Alive": [], "Verified": []})
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_names_each_opening_and_its_verification_and_is_kept_for_ninety_days() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    let receipt = reply["Result"]["Receipt"].as_array().expect("a receipt");
+    let what: Vec<&str> = receipt.iter().filter_map(|r| r["What"].as_str()).collect();
+    assert_eq!(
+        what,
+        ["grant", "createVolumePermission", "createVolumePermission"]
+    );
+    for opening in receipt {
+        assert_eq!(opening["Accounts"], json!(["222222222222", "333333333333"]));
+        let times = (opening["OpenedAt"].as_str(), opening["ClosedAt"].as_str());
+        assert!(times.0 < times.1, "{opening}");
+        assert_eq!(opening["ReadBack"]["Open"], Value::Null, "{opening}");
+        assert_eq!(opening["Verified"], Value::Null);
+    }
+    tokio::time::sleep(Duration::from_mins(16)).await;
+    sweep(&sandbox).await;
+    let objects = sandbox.objects(BUCKET);
     let run: Value = serde_json::from_slice(objects.values().next().expect("a run")).expect("JSON");
     assert_eq!(run["Status"], "Ended");
     for opening in run["Receipt"].as_array().expect("a receipt") {
         assert!(opening["Verified"]["At"].is_string(), "{opening}");
     }
-    assert_eq!(
-        sweep(&sandbox).await,
-        json!({"Closed": [], "Alive": [], "Verified": []})
-    );
-    // Its receipt is kept for ninety days.
     for (days, there) in [(89, true), (2, false)] {
         tokio::time::sleep(Duration::from_hours(24 * days)).await;
         sweep(&sandbox).await;
-        assert_eq!(
-            !sandbox.objects(BUCKET).is_empty(),
-            there,
-            "{days} days later"
-        );
+        let kept = !sandbox.objects(BUCKET).is_empty();
+        assert_eq!(kept, there, "{days} days later");
     }
 }
 
-/// Whoever may tag the source can neither have anything closed nor have anything spared.
+/// A person who may tag the source can neither have anything closed nor have anything spared.
 #[tokio::test(start_paused = true)]
-async fn tags_of_every_old_shape_change_nothing() {
+async fn forged_tags_on_the_source_neither_close_nor_spare_anything() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let run = "0123456789abcdef";
     let forged = |sandbox: &Sandbox| {
@@ -164,12 +154,12 @@ async fn tags_of_every_old_shape_change_nothing() {
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     for snapshot in sandbox.snapshots(SOURCE, HOME) {
         let permitted: Vec<&String> = snapshot.create_volume_permissions.iter().collect();
-        assert_eq!(permitted, ["999999999999"], "a person let it in");
+        assert_eq!(permitted, ["999999999999"], "a person permitted it");
     }
     assert_eq!(sandbox.grants(SOURCE_KEY), Vec::new());
 }
 
-/// Tags are no place for coordination: a source that has all it may have is distributed like any other.
+/// A source with as many tags as EC2 allows is distributed like any other: no run needs tags on it.
 #[tokio::test(start_paused = true)]
 async fn a_source_with_fifty_tags_is_distributed() {
     let sandbox = Sandbox::new(world(&TWO));
@@ -194,7 +184,7 @@ async fn a_source_with_fifty_tags_is_distributed() {
 
 /// A source without a key has no grants.
 #[tokio::test(start_paused = true)]
-async fn an_unencrypted_source_is_closed_too() {
+async fn an_unencrypted_source_of_a_dead_run_is_closed_by_the_sweeper() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     sandbox.edit(|aws| {
         for id in [ROOT, DATA] {
@@ -207,21 +197,17 @@ async fn an_unencrypted_source_is_closed_too() {
             aws.share_snapshot(ROOT, "999999999999") && aws.share_snapshot(DATA, "999999999999")
         );
     });
-    sandbox.set_fault(|call| match call.operation.as_str() {
-        "CopySnapshot" => Fault::HangBefore,
-        _ => Fault::None,
-    });
-    drop(tokio::time::timeout(Duration::from_mins(1), call(&sandbox, &distribute(&TWO))).await);
-    sandbox.clear_fault();
+    killed_at(&sandbox, &distribute(&TWO), copies).await;
     tokio::time::sleep(Duration::from_hours(51)).await;
-    assert_eq!(sweep(&sandbox).await["Closed"].as_array().unwrap().len(), 1);
+    assert_eq!(count(&sweep(&sandbox).await, "Closed"), 1);
     assert_closed_but(&sandbox, &["999999999999"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lasting_share_is_not_swept() {
+async fn a_lasting_share_is_not_closed_by_the_sweeper() {
     let sandbox = Sandbox::new(world(&TWO));
-    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true, "TargetAccountIds": "222222222222"}});
+    let share = json!({"Distribute": {"SourceImageId": AMI, "Mode": "Share", "ShareSnapshots": true,
+        "TargetAccountIds": "222222222222"}});
     to_the_end(&sandbox, &share).await;
     tokio::time::sleep(Duration::from_hours(100)).await;
     let swept = sweep(&sandbox).await;
@@ -232,9 +218,9 @@ async fn a_lasting_share_is_not_swept() {
     assert_eq!(sandbox.grants(SOURCE_KEY).len(), 1);
 }
 
-/// What cannot be closed is an error, so that it reaches the dead letters and a person, with the commands.
+/// The sweep ends in an error with commands, so that it reaches the dead letters and a person.
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_closed_is_told() {
+async fn a_closing_that_the_sweeper_cannot_finish_is_an_error_with_commands() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     dead(&sandbox).await;
     tokio::time::sleep(Duration::from_hours(51)).await;
@@ -260,24 +246,11 @@ async fn what_cannot_be_closed_is_told() {
     assert_closed(&sandbox);
 }
 
-/// A run died in the middle of its closing; somebody let in another account since.
+/// The run died in the middle of its closing, and a person has permitted another account since.
 #[tokio::test(start_paused = true)]
-async fn a_closing_that_stopped_half_way_is_finished_and_takes_nobody_elses() {
+async fn a_closing_stopped_half_way_is_finished_and_keeps_permissions_of_others() {
     let sandbox = Sandbox::new(world(&TWO));
-    sandbox.set_fault(|call| {
-        let removes = call
-            .params
-            .get("OperationType")
-            .is_some_and(|o| o == "remove");
-        if removes {
-            Fault::HangBefore
-        } else {
-            Fault::None
-        }
-    });
-    let run = tokio::time::timeout(Duration::from_mins(2), call(&sandbox, &distribute(&TWO))).await;
-    assert!(run.is_err(), "it hangs");
-    sandbox.clear_fault();
+    killed_at(&sandbox, &distribute(&TWO), removes).await;
     sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
     assert_eq!(
         sandbox.snapshots(SOURCE, HOME)[0]
@@ -285,14 +258,14 @@ async fn a_closing_that_stopped_half_way_is_finished_and_takes_nobody_elses() {
             .len(),
         3
     );
-    tokio::time::sleep(Duration::from_mins(15)).await;
+    tokio::time::sleep(Duration::from_mins(17)).await;
     sweep(&sandbox).await;
     assert_closed_but(&sandbox, &["999999999999"]);
 }
 
-/// A record that cannot be read keeps nobody from closing the others; it is told.
+/// The sweeper closes all other runs, and its error names the record.
 #[tokio::test(start_paused = true)]
-async fn one_record_that_cannot_be_read_does_not_stop_the_sweep() {
+async fn an_unreadable_record_is_reported_and_the_others_are_swept() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     dead(&sandbox).await;
     sandbox.edit(|aws| assert!(aws.put_object(BUCKET, "openings/snap-0.json", "{}")));
@@ -310,7 +283,7 @@ fn share(accounts: &str, unshare: bool) -> Value {
         "TargetAccountIds": accounts, "Unshare": unshare}})
 }
 
-/// The accounts that the root snapshot is open to.
+/// Returns the accounts to which the root snapshot is open.
 fn on_root(sandbox: &Sandbox) -> Vec<String> {
     let root = sandbox
         .edit(|aws| aws.snapshot(ROOT))
@@ -325,16 +298,13 @@ async fn a_verification_keeps_preexisting_permissions_and_those_of_a_share() {
     to_the_end(&sandbox, &distribute(&TWO)).await;
     to_the_end(&sandbox, &share("333333333333", false)).await;
     tokio::time::sleep(Duration::from_mins(16)).await;
-    assert_eq!(
-        sweep(&sandbox).await["Verified"].as_array().map(Vec::len),
-        Some(3)
-    );
+    assert_eq!(count(&sweep(&sandbox).await, "Verified"), 3);
     assert_eq!(on_root(&sandbox), ["222222222222", "333333333333"]);
 }
 
 /// A slow process makes the grant, and dies before it reads the record again.
 #[tokio::test(start_paused = true)]
-async fn a_grant_made_behind_a_closing_is_revoked_by_its_verification() {
+async fn a_grant_made_after_its_closing_is_revoked_by_the_verification() {
     let sandbox = Sandbox::new(world(&TWO));
     to_the_end(&sandbox, &distribute(&TWO)).await;
     let made = sandbox
@@ -360,29 +330,16 @@ async fn a_grant_made_behind_a_closing_is_revoked_by_its_verification() {
 async fn a_half_closed_share_finished_by_the_sweeper_keeps_its_other_account() {
     let sandbox = Sandbox::new(world(&TWO));
     to_the_end(&sandbox, &share("222222222222,333333333333", false)).await;
-    sandbox.set_fault(|call| {
-        let removes = call
-            .params
-            .get("OperationType")
-            .is_some_and(|o| o == "remove");
-        if removes {
-            Fault::HangBefore
-        } else {
-            Fault::None
-        }
-    });
-    let end = share("222222222222", true);
-    let ending = tokio::time::timeout(Duration::from_mins(2), call(&sandbox, &end)).await;
-    assert!(ending.is_err(), "it hangs");
-    sandbox.clear_fault();
+    let of_root = |call: &Call| removes(call) && call.params.values().any(|value| value == ROOT);
+    killed_at(&sandbox, &share("222222222222", true), of_root).await;
     assert_eq!(on_root(&sandbox).len(), 2);
-    tokio::time::sleep(Duration::from_mins(15)).await;
+    tokio::time::sleep(Duration::from_mins(17)).await;
     sweep(&sandbox).await;
     assert_eq!(on_root(&sandbox), ["333333333333"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn openings_that_a_copy_keeps_are_not_swept() {
+async fn openings_kept_by_revoke_after_copy_false_are_not_swept() {
     let sandbox = Sandbox::new(world(&TWO));
     let mut event = distribute(&TWO);
     event["Distribute"]["RevokeAfterCopy"] = json!(false);
@@ -392,9 +349,9 @@ async fn openings_that_a_copy_keeps_are_not_swept() {
     assert_eq!(on_root(&sandbox), ["222222222222", "333333333333"]);
 }
 
-/// An execution of the state machine keeps open what it opened, however old that is, and nothing longer than it works itself.
+/// An execution keeps its openings however old they are, and no longer than it works.
 #[tokio::test(start_paused = true)]
-async fn what_an_execution_opened_is_open_as_long_as_it_works() {
+async fn openings_of_an_execution_stay_exactly_as_long_as_it_runs() {
     for (ended, status) in [(false, "RUNNING"), (true, "ABORTED"), (true, "SUCCEEDED")] {
         let sandbox = Sandbox::new(with_machine());
         started(&sandbox, "one").await;
@@ -416,10 +373,10 @@ async fn what_an_execution_opened_is_open_as_long_as_it_works() {
     }
 }
 
-/// Of two executions on one run the later may go on with what the earlier opened. What nobody knows any more, as Step Functions forgets
-/// executions after ninety days, does not work either.
+/// Two executions share one run, and the later one may use the openings of the earlier. Step
+/// Functions forgets executions after ninety days; a forgotten execution counts as ended.
 #[tokio::test(start_paused = true)]
-async fn the_last_execution_of_a_run_keeps_it_open() {
+async fn a_run_stays_open_until_its_last_execution_ends() {
     let sandbox = Sandbox::new(with_machine());
     started(&sandbox, "two").await;
     for execution in ["forgotten", "two"] {
@@ -434,9 +391,9 @@ async fn the_last_execution_of_a_run_keeps_it_open() {
     assert_closed(&sandbox);
 }
 
-/// Who cannot ask whether an execution works does not take it for ended.
+/// An execution whose state is unknown does not count as ended.
 #[tokio::test(start_paused = true)]
-async fn an_execution_that_cannot_be_asked_for_is_not_closed() {
+async fn a_run_whose_execution_cannot_be_described_is_not_closed() {
     let sandbox = Sandbox::new(with_machine());
     started(&sandbox, "one").await;
     call(
@@ -453,12 +410,12 @@ async fn an_execution_that_cannot_be_asked_for_is_not_closed() {
         },
         _ => Fault::None,
     });
-    let error = sweep_with_machine(&sandbox).await.expect_err("is told");
+    let error = sweep_with_machine(&sandbox).await.expect_err("is result");
     assert!(error.to_string().contains("DescribeExecution"), "{error}");
     assert!(!sandbox.grants(SOURCE_KEY).is_empty());
 }
 
-/// The function's role with what the stack adds.
+/// Returns a world in which the function has the stack's policy for executions.
 fn with_machine() -> World {
     let mut world = slow_world(&TWO);
     let source = world

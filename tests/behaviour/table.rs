@@ -1,5 +1,6 @@
-//! Every way to let others use an image, with every kind of source, in every kind of Region: what docs/combinations.md shows is what
-//! was seen here. After each run, whatever came of it, the source is as it was and no target has more than its copy.
+//! Every way to give others an image, with every kind of source, in every kind of Region.
+//! docs/combinations.md shows the outcomes seen here. After each run the source is as it was, and
+//! no target has more than its copy.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,7 +19,7 @@ mod world;
 
 use world::*;
 
-/// Drives a request to its end: the reply, or in a few words why there is none.
+/// Drives a request to its end. Returns the reply, or in a few words the reason for having none.
 async fn run(sandbox: &Sandbox, place: &Where, request: &Value) -> Result<Value, String> {
     let config = config_in(place.source, sandbox.http_client(), sandbox.time_source()).await;
     let function = Handler::new(config, crate::support::settings());
@@ -48,7 +49,7 @@ async fn run(sandbox: &Sandbox, place: &Where, request: &Value) -> Result<Value,
     panic!("the run does not end: {request}");
 }
 
-/// What became of it, in a word for each kind of end.
+/// Returns the outcome in a word for each kind of end.
 fn ends(reply: &Value) -> String {
     let targets = reply["Result"]["Targets"].as_array();
     let words: BTreeSet<&str> = targets
@@ -63,7 +64,7 @@ fn ends(reply: &Value) -> String {
     Vec::from_iter(words).join(", ")
 }
 
-/// The keys of the source as they are seen: their policies and grants.
+/// Returns the policies and the number of grants of the source keys.
 fn keys(sandbox: &Sandbox, place: &Where) -> Vec<(Option<Value>, usize)> {
     [
         (SOURCE, FIRST_KEY),
@@ -101,7 +102,10 @@ async fn copied(place: &Where, sources: Sources, access: &str) -> String {
     let targets: Vec<Value> = place
         .targets
         .iter()
-        .map(|(account, region)| json!({"AccountId": account, "Region": region, "KmsKeyId": "alias/amis"}))
+        .map(|(account, region)| {
+            json!({"AccountId": account, "Region": region,
+            "KmsKeyId": "alias/amis"})
+        })
         .collect();
     let mut request = json!({"SourceImageId": AMI, "KeyAccess": access, "Targets": targets});
     if sources.reencrypts() {
@@ -153,7 +157,7 @@ async fn copied(place: &Where, sources: Sources, access: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn copying() {
+async fn every_combination_of_a_copy_ends_as_documented() {
     let names = WHERE.map(|place| place.name).join(" | ");
     let mut table = format!(
         "| source | `KeyAccess` | {names} |\n|---|---|{}\n",
@@ -171,7 +175,7 @@ async fn copying() {
     shown("docs/combinations.md", "copying", &table);
 }
 
-/// With whom an image is shared.
+/// The audiences with which an image is shared.
 const AUDIENCES: [&str; 3] = ["accounts", "an organization", "a unit"];
 
 async fn shared(place: &Where, sources: Sources, access: &str, audience: &str) -> String {
@@ -210,7 +214,7 @@ async fn shared(place: &Where, sources: Sources, access: &str, audience: &str) -
             None,
             "test",
         );
-        // Policies and grants may count late.
+        // Policies and grants may take effect late.
         tokio::time::sleep(Duration::from_mins(5)).await;
         let launched = runs(&sandbox, admin, (account, place.source), AMI).await;
         assert!(launched, "{case}: {account}");
@@ -223,7 +227,7 @@ async fn shared(place: &Where, sources: Sources, access: &str, audience: &str) -
 }
 
 #[tokio::test(start_paused = true)]
-async fn sharing() {
+async fn every_combination_of_a_share_ends_as_documented() {
     let titles = AUDIENCES.join(" | ");
     let mut table = format!("| source | `KeyAccess` | {titles} |\n|---|---|---|---|---|\n");
     for (sources, name) in SOURCES {
@@ -243,9 +247,9 @@ async fn sharing() {
     shown("docs/combinations.md", "sharing", &table);
 }
 
-/// A target's key by all the names that AWS takes, and by none.
+/// The target's key is named in every way that AWS takes, and not at all.
 #[tokio::test(start_paused = true)]
-async fn the_names_of_a_targets_key() {
+async fn every_name_of_a_target_key_selects_that_key() {
     let names = |place: &Where| {
         let (account, region) = place.targets[0];
         let alias = format!("arn:{}:kms:{region}:{account}:alias/amis", place.partition);

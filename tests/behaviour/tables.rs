@@ -1,13 +1,14 @@
-//! Tables of the documentation that tests make: what is shown is what was seen. `make tables` writes them anew.
+//! Tables of the documentation that tests make: what is shown is what was seen. `make tables`
+//! writes them anew.
 
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// Tests run at the same time, and may write parts of the same document.
+/// Serializes the writes: tests run at the same time, and may write parts of the same document.
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// The document has this text between the marks of this name.
+/// Checks that the document has this text between its marks of this name, or writes it there.
 pub fn shown(document: &str, name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
     let (begin, end) = (
@@ -30,7 +31,8 @@ pub fn shown(document: &str, name: &str, text: &str) {
     );
 }
 
-/// The lines of `text`, of at most 100 columns where its words allow it; the first begins with `first`, the others with `rest`.
+/// Returns the lines of `text`, of at most 100 columns where its words allow it. The first begins
+/// with `first`, the others with `rest`.
 pub fn wrapped(text: &str, first: &str, rest: &str) -> String {
     let mut lines = vec![first.to_owned()];
     for word in text.split_whitespace() {

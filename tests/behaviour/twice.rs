@@ -1,5 +1,5 @@
-//! The same event delivered twice, at the same time: one AMI for each target, no snapshot beside it, nothing left shared, under
-//! many interleavings.
+//! The same event delivered twice at the same time, under many interleavings: one AMI for each
+//! target, no surplus copies, and nothing stays open.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// A small generator of numbers for delays: the same seed, the same interleaving.
+/// A small generator of delays: the same seed gives the same interleaving.
 struct Delays(Mutex<u64>);
 
 impl Delays {
@@ -43,21 +43,22 @@ async fn together(seed: u64, longest: u64, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_event_twice_at_the_same_time() {
+async fn an_event_delivered_twice_at_once_makes_one_image_per_target() {
     for seed in 0..40 {
         together(seed, 400, 2).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_event_three_times_with_calls_slower_than_the_copies() {
+async fn an_event_delivered_three_times_at_once_with_slow_calls_makes_one_image_per_target() {
     for seed in 100..115 {
         together(seed, 15_000, 3).await;
     }
 }
 
-/// Different requests for one image at the same time, about the same accounts: they share the copies, neither closes the source
-/// under the other, and the last closes it for all. `tags_late` is how long tags take to show.
+/// Plays different requests for one image and the same accounts at once. They share the copies, no
+/// run closes the source under another, and the last one closes it. `tags_late` is the time until
+/// tags show.
 async fn different_together(seed: u64, tags_late: u64) {
     let sandbox = Sandbox::new(slow_world(&FOUR).tag_delay(Duration::from_secs(tags_late)));
     sandbox.edit(|aws| [ROOT, DATA].map(|id| assert!(aws.share_snapshot(id, "999999999999"))));
@@ -69,7 +70,8 @@ async fn different_together(seed: u64, tags_late: u64) {
         request["Tags"] = json!({"stage": stage});
         json!({"Distribute": request})
     };
-    // One account in both, in another Region each; every other time one target in both as well.
+    // Both requests name one account, each in another Region. Every other seed gives them a target
+    // in common as well.
     let shared = if seed.is_multiple_of(2) {
         FOUR[0]
     } else {
@@ -101,23 +103,23 @@ async fn different_together(seed: u64, tags_late: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn different_requests_for_one_image_at_the_same_time() {
+async fn different_requests_for_one_image_at_once_share_copies_and_close_last() {
     for seed in 0..24 {
         Box::pin(different_together(seed, 0)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn different_requests_while_tags_show_late() {
+async fn different_requests_for_one_image_at_once_share_copies_while_tags_show_late() {
     for seed in 0..12 {
         Box::pin(different_together(seed, seed % 5)).await;
     }
 }
 
-/// Two processes advance the same state, and one of them dies in the middle, right after a call took effect: whatever it had begun by
-/// then, it told nobody. With snapshots that show late, the other ends before it could see what that was.
+/// Two processes advance the same state. One dies right after a call took effect, and reports
+/// nothing of what it began. With snapshots that show late, the other ends before it can see them.
 #[tokio::test(start_paused = true)]
-async fn one_of_two_at_work_on_the_same_state_dies() {
+async fn a_process_that_dies_beside_another_on_the_same_state_leaves_no_duplicate() {
     let place = [TWO[1]];
     for n in 0..30 {
         let sandbox = Sandbox::new(slow_world(&place).read_delay(Duration::from_secs(6)));
@@ -130,10 +132,10 @@ async fn one_of_two_at_work_on_the_same_state_dies() {
         let function = function(&sandbox).await;
         let first = distribute(&place).to_string();
         let begun = function.handle(&first, &short);
-        let state = json!({"State": begun.await.expect("goes on")["State"]});
+        let state = json!({"State": begun.await.expect("a reply")["State"]});
         sandbox.clear_fault();
         let before = sandbox.ledger().len();
-        // The dying one is the first: its calls are those that count.
+        // The dying process is the first, and only its calls count.
         crate::resume::hang(&sandbox, n, Fault::HangAfter);
         let dying = async {
             let invocation = invocation(&sandbox);
@@ -156,7 +158,8 @@ async fn one_of_two_at_work_on_the_same_state_dies() {
     }
 }
 
-/// EC2 keeps the snapshot of an image's root device from being deleted, and no other; and the image shows a minute late.
+/// EC2 protects only the snapshot of an image's root device from deletion, and the image shows a
+/// minute late.
 #[tokio::test(start_paused = true)]
 async fn an_undoing_process_keeps_the_copies_of_an_image_that_shows_late() {
     let late = LateReads {
@@ -180,7 +183,7 @@ async fn an_undoing_process_keeps_the_copies_of_an_image_that_shows_late() {
         };
         state = called["State"].clone();
         event = json!({"State": state});
-        let wait = called["WaitSeconds"].as_u64().expect("it goes on");
+        let wait = called["WaitSeconds"].as_u64().expect("the run continues");
         tokio::time::sleep(Duration::from_secs(wait)).await;
     }
     sandbox.clear_fault();

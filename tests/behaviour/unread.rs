@@ -1,5 +1,5 @@
-//! A source that AWS does not tell of, when something is open already: it is asked for again for some minutes, and then the run ends
-//! without it.
+//! A source that AWS does not describe while something is open: the run retries for some minutes,
+//! and then ends without it.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// The first call has opened the source and started copies; from now on nobody may read the image, for so long or for ever.
+/// Returns the state after a first call that opened the source and started copies. From then on the
+/// image cannot be read, for a time or for good.
 async fn begun_and_cut_off(sandbox: &Sandbox, refusal: Fault, lasts: Option<Duration>) -> Value {
     let reply = call(sandbox, &distribute(&TWO)).await.expect("begins");
     assert_eq!(reply["Status"], "Continue", "{reply}");
@@ -40,15 +41,15 @@ fn refuse(status: u16, code: &str) -> Fault {
 fn assert_ended_without(sandbox: &Sandbox, reply: &Value, said: &str) {
     assert_eq!(reply["Status"], "Failed", "{reply}");
     for place in TWO {
-        let told = target(reply, place);
-        assert_eq!(told["Cause"], "SourceUnreadable", "{told}");
-        let reason = told["Reason"].as_str().unwrap();
+        let result = target(reply, place);
+        assert_eq!(result["Cause"], "SourceUnreadable", "{result}");
+        let reason = result["Reason"].as_str().unwrap();
         assert!(reason.contains(said), "{said}: {reason}");
         assert!(
             reason.contains("could not be read (attempt 11)"),
             "{reason}"
         );
-        let remedy = told["Remedy"].as_str().unwrap();
+        let remedy = result["Remedy"].as_str().unwrap();
         assert!(remedy.contains("ec2:DescribeImages"), "{remedy}");
     }
     assert_nothing(sandbox, &TWO);
@@ -57,7 +58,7 @@ fn assert_ended_without(sandbox: &Sandbox, reply: &Value, said: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_told_again_in_time_is_gone_on_with() {
+async fn a_source_readable_again_in_time_lets_the_run_continue() {
     for (refusal, minutes) in [
         (refuse(503, "RequestLimitExceeded"), 5),
         (refuse(403, "UnauthorizedOperation"), 5),
@@ -97,7 +98,7 @@ async fn one_that_is_told_again_in_time_is_gone_on_with() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_never_told_again_ends_the_run() {
+async fn a_source_unreadable_for_good_ends_the_run_and_is_closed() {
     for (refusal, said) in [
         (refuse(503, "RequestLimitExceeded"), "RequestLimitExceeded"),
         (
@@ -115,9 +116,9 @@ async fn one_that_is_never_told_again_ends_the_run() {
     }
 }
 
-/// CloudFormation waits for one hour, whatever the source does.
+/// CloudFormation waits for one hour, whatever happens to the source.
 #[tokio::test(start_paused = true)]
-async fn whoever_asked_does_not_wait_for_all_tries() {
+async fn an_unreadable_source_ends_the_run_at_once_after_the_callers_deadline() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let mut state = begun_and_cut_off(&sandbox, refuse(500, "InternalError"), None).await;
     state["EndBy"] = state["Started"].clone();
@@ -129,9 +130,10 @@ async fn whoever_asked_does_not_wait_for_all_tries() {
     assert_closed(&sandbox);
 }
 
-/// A state may come from anybody: one that has given up, and has something due next year, does not leave the source open for so long.
+/// A state may come from any caller. A state that has given up, with work due next year, must not
+/// keep the source open until then.
 #[tokio::test(start_paused = true)]
-async fn one_given_up_is_not_waited_for() {
+async fn a_state_that_has_given_up_its_source_ends_soon_whatever_it_has_due() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let mut state = begun_and_cut_off(&sandbox, Fault::None, None).await;
     state["Unread"] = json!(500);
@@ -148,9 +150,9 @@ async fn one_given_up_is_not_waited_for() {
     assert_closed(&sandbox);
 }
 
-/// A call that has hardly time to read: it must have some left to end with, when the run is given up.
+/// A call with hardly time to read must keep enough to end the run.
 #[tokio::test(start_paused = true)]
-async fn nor_does_a_short_time_out_keep_it_from_ending() {
+async fn an_unreadable_source_ends_the_run_under_a_short_time_out() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let state = begun_and_cut_off(&sandbox, Fault::HangAfter, None).await;
     let odd = Odd {
@@ -170,9 +172,9 @@ async fn nor_does_a_short_time_out_keep_it_from_ending() {
     }
 }
 
-/// Without a state machine the function waits inside, and its invocations of itself are few.
+/// Without a state machine the function waits inside, and invokes itself only a few times.
 #[tokio::test(start_paused = true)]
-async fn a_function_that_invokes_itself_ends_too() {
+async fn an_unreadable_source_costs_a_function_that_invokes_itself_few_turns() {
     for lasts in [Some(Duration::from_mins(5)), None] {
         let sandbox = Sandbox::new(slow_world(&TWO));
         let refusal = refuse(503, "RequestLimitExceeded");
@@ -198,9 +200,9 @@ async fn a_function_that_invokes_itself_ends_too() {
     }
 }
 
-/// Of an execution, whether it is opening further that cannot read, or a part.
+/// The source becomes unreadable in an execution's opening, or in its parts.
 #[tokio::test(start_paused = true)]
-async fn an_execution_ends_too() {
+async fn an_unreadable_source_ends_an_execution_in_opening_and_in_parts() {
     for cut_at in ["ModifySnapshotAttribute", "CopySnapshot"] {
         let sandbox = Sandbox::new(slow_world(&TWO));
         let cut = std::sync::atomic::AtomicBool::new(false);
@@ -221,21 +223,21 @@ async fn an_execution_ends_too() {
         let reply = crate::machine::execute(&sandbox, &distribute(&TWO)).await;
         assert!(cut.load(std::sync::atomic::Ordering::Relaxed), "{cut_at}");
         assert_eq!(reply["Status"], "Failed", "{cut_at}: {reply}");
-        let told = target(&reply, TWO[0]);
-        assert_eq!(told["Cause"], "SourceUnreadable", "{cut_at}: {told}");
+        let result = target(&reply, TWO[0]);
+        assert_eq!(result["Cause"], "SourceUnreadable", "{cut_at}: {result}");
         assert_nothing(&sandbox, &TWO);
         sandbox.clear_fault();
         assert_closed(&sandbox);
     }
 }
 
-/// What a lasting share had given by then is taken back.
+/// The run closes what the share had opened by then.
 #[tokio::test(start_paused = true)]
-async fn a_share_in_the_middle_is_taken_back() {
+async fn a_half_open_share_of_an_unreadable_source_is_closed() {
     let sandbox = Sandbox::new(world(&TWO));
     let accounts = [TWO[0].0, TWO[1].0].join(",");
     let request = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": accounts});
-    // The image is opened, its keys not yet.
+    // The image is open by now, its keys are not.
     sandbox.set_fault(|call| match call.operation.as_str() {
         "CreateGrant" => refuse(503, "ThrottlingException"),
         _ => Fault::None,
@@ -248,7 +250,7 @@ async fn a_share_in_the_middle_is_taken_back() {
         image.launch_permissions.len()
     };
     assert_eq!(launching(), 2);
-    // All that closing needs can be read.
+    // Closing can read all it needs.
     sandbox.set_fault(|call| match call.params.get("Attribute") {
         Some(attribute) if attribute == "uefiData" => refuse(403, "UnauthorizedOperation"),
         _ => Fault::None,

@@ -1,8 +1,9 @@
-"""One deployed stack for the whole session.
+"""Deploys a stack for the whole session.
 
-Copies take their time, so what tests look at happens side by side: a test names its scenario, a function of the fabric; those
-of all selected tests begin together, and each test waits for its own and gets what it returned as `seen`. Every scenario has
-images of its own (world.IMAGES). What concerns the function as a whole is marked `alone` and comes last.
+Copies take time, so scenarios run side by side. A test names its scenario, a function of the
+fabric. The scenarios of all selected tests begin together; each test waits for its own and gets the
+result as `seen`. Every scenario has images of its own (world.IMAGES). Tests of the function as a
+whole are marked `alone` and come last.
 """
 
 import os
@@ -30,7 +31,10 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "scenario(function): what happens, side by side with others; its result is `seen`")
+    config.addinivalue_line(
+        "markers",
+        "scenario(function): what happens, side by side with others; its result is `seen`",
+    )
     config.addinivalue_line("markers", "alone: after all scenarios")
     config.addinivalue_line("markers", "hindsight: looks at what all other tests left")
 
@@ -46,9 +50,13 @@ def pytest_collection_modifyitems(items):
 def fabric(tmp_path_factory):
     # Killed by SIGTERM, Python would run no `finally`.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder = pathlib.Path(os.environ.get("AMIFERRY_FABRIC_FOLDER") or tmp_path_factory.mktemp("fabric"))
+    folder = pathlib.Path(
+        os.environ.get("AMIFERRY_FABRIC_FOLDER") or tmp_path_factory.mktemp("fabric")
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    with deploying.deployed(folder, _binary("AMIFERRY_BOOTSTRAP_BIN"), _binary("AMIFERRY_SANDBOX_BIN")) as fabric:
+    with deploying.deployed(
+        folder, _binary("AMIFERRY_BOOTSTRAP_BIN"), _binary("AMIFERRY_SANDBOX_BIN")
+    ) as fabric:
         yield fabric
         if ledgers := os.environ.get("AMIFERRY_LEDGERS"):
             fabric.keep_ledgers(pathlib.Path(ledgers))
@@ -80,5 +88,7 @@ def nobody_else(request):
 
 def _binary(variable):
     path = os.environ.get(variable)
-    assert path and pathlib.Path(path).exists(), f"{variable} must name a built program; `make fabric` sets it"
+    assert path and pathlib.Path(path).exists(), (
+        f"{variable} must name a built program; `make fabric` sets it"
+    )
     return path

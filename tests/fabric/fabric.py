@@ -25,19 +25,22 @@ _session = boto3.session.Session()
 
 @functools.cache
 def client(url, service, account=world.SOURCE, region=world.HOME):
-    """A client with all rights in `account`: ministack takes a twelve-digit access key for the account itself."""
+    """A client with all rights in `account`: ministack takes a twelve-digit access key for the
+    account itself."""
     return _session.client(
         service,
         endpoint_url=url,
         region_name=region,
         aws_access_key_id=account,
         aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=120, s3={"addressing_style": "path"}),
+        config=Config(
+            retries={"total_max_attempts": 1}, read_timeout=120, s3={"addressing_style": "path"}
+        ),
     )
 
 
 def until(read, seconds=30, every=0.1):
-    """What `read` returns once that is true."""
+    """Returns the value of `read` once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := read()):
         assert time.monotonic() < deadline, f"nothing after {seconds} s"
@@ -46,7 +49,8 @@ def until(read, seconds=30, every=0.1):
 
 
 def patiently(read):
-    """ministack may trip over its own threads while it lists executions ("dictionary changed size during iteration")."""
+    """ministack may trip over its own threads while it lists executions ("dictionary changed size
+    during iteration")."""
 
     @functools.wraps(read)
     def again(*arguments):
@@ -82,10 +86,17 @@ class Fabric:
     # -- deploying
 
     def deploy(self, **parameters):
-        """template.yaml as the stack `amiferry`. EventBusPolicy is unknown to ministack and left out; cfn-lint reads it."""
-        self.s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": world.HOME})
-        self.s3.put_object(Bucket="artifacts", Key="bootstrap.zip", Body=template.zipped(self._bootstrap))
-        self.s3.put_object(Bucket="artifacts", Key="machine.json", Body=template.MACHINE.read_bytes())
+        """template.yaml as the stack `amiferry`. EventBusPolicy is unknown to ministack and left
+        out; cfn-lint reads it."""
+        self.s3.create_bucket(
+            Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": world.HOME}
+        )
+        self.s3.put_object(
+            Bucket="artifacts", Key="bootstrap.zip", Body=template.zipped(self._bootstrap)
+        )
+        self.s3.put_object(
+            Bucket="artifacts", Key="machine.json", Body=template.MACHINE.read_bytes()
+        )
         plain = template.transformed(
             template.read(template.STACK),
             {"Bucket": "artifacts", "Key": "bootstrap.zip"},
@@ -132,7 +143,9 @@ class Fabric:
         return until(status, seconds)
 
     def outputs(self, name=STACK, account=world.SOURCE):
-        [stack] = client(self.url, "cloudformation", account).describe_stacks(StackName=name)["Stacks"]
+        [stack] = client(self.url, "cloudformation", account).describe_stacks(StackName=name)[
+            "Stacks"
+        ]
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     def reasons(self, name):
@@ -144,7 +157,9 @@ class Fabric:
         ]
 
     def resources(self, name=STACK, account=world.SOURCE):
-        found = client(self.url, "cloudformation", account).describe_stack_resources(StackName=name)["StackResources"]
+        found = client(self.url, "cloudformation", account).describe_stack_resources(
+            StackName=name
+        )["StackResources"]
         return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in found}
 
     def role(self, role_name, account=world.SOURCE, credentials=None):
@@ -162,16 +177,24 @@ class Fabric:
         """The policies written into a role, and the managed ones attached to it."""
         iam = client(self.url, "iam", account)
         names = iam.list_role_policies(RoleName=role_name)["PolicyNames"]
-        inline = [iam.get_role_policy(RoleName=role_name, PolicyName=name)["PolicyDocument"] for name in names]
+        inline = [
+            iam.get_role_policy(RoleName=role_name, PolicyName=name)["PolicyDocument"]
+            for name in names
+        ]
         managed = []
         for policy in iam.list_attached_role_policies(RoleName=role_name)["AttachedPolicies"]:
             arn = policy["PolicyArn"]
             version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-            managed.append(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
+            managed.append(
+                iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"][
+                    "Document"
+                ]
+            )
         return inline, managed
 
     def function_role(self):
-        """With what ministack gives the function as credentials, which follows from the two ARNs."""
+        """Returns the credentials that ministack gives the function; they follow from the two
+        ARNs."""
         arn = f"arn:aws:iam::{world.SOURCE}:role/{STACK}"
         digest = hashlib.sha256(f"{self.function_arn}:{arn}".encode()).hexdigest()
         credentials = {
@@ -204,19 +227,28 @@ class Fabric:
 
     def start(self, job, machine=None):
         machine = machine or self.machine_arn
-        return self.machines.start_execution(stateMachineArn=machine, input=json.dumps(job))["executionArn"]
+        return self.machines.start_execution(stateMachineArn=machine, input=json.dumps(job))[
+            "executionArn"
+        ]
 
     def altered(self, name, change):
-        """A machine like the stack's, changed by `change(definition)`, with a like role of its own."""
+        """A machine like the stack's, changed by `change(definition)`, with a like role of its
+        own."""
         like = self.machines.describe_state_machine(stateMachineArn=self.machine_arn)
         definition = json.loads(like["definition"])
         change(definition)
         role = self.role(like["roleArn"].rpartition("/")[2])
-        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=role.trust)["Role"]["Arn"]
+        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=role.trust)["Role"][
+            "Arn"
+        ]
         for n, policy in enumerate(role.policies):
-            policy = policy.replace(self.machine_arn, self.machine_arn.replace(f":{STACK}", f":{name}"))
+            policy = policy.replace(
+                self.machine_arn, self.machine_arn.replace(f":{STACK}", f":{name}")
+            )
             self.iam.put_role_policy(RoleName=name, PolicyName=str(n), PolicyDocument=policy)
-        made = self.machines.create_state_machine(name=name, definition=json.dumps(definition), roleArn=arn)
+        made = self.machines.create_state_machine(
+            name=name, definition=json.dumps(definition), roleArn=arn
+        )
         return made["stateMachineArn"]
 
     def execution(self, arn):
@@ -231,7 +263,9 @@ class Fabric:
 
     @patiently
     def executions(self):
-        pages = self.machines.get_paginator("list_executions").paginate(stateMachineArn=self.machine_arn)
+        pages = self.machines.get_paginator("list_executions").paginate(
+            stateMachineArn=self.machine_arn
+        )
         return [execution for page in pages for execution in page["executions"]]
 
     @patiently
@@ -239,7 +273,9 @@ class Fabric:
         runs = self.machines.list_map_runs(executionArn=arn)["mapRuns"]
         found = []
         for run in runs:
-            for page in self.machines.get_paginator("list_executions").paginate(mapRunArn=run["mapRunArn"]):
+            for page in self.machines.get_paginator("list_executions").paginate(
+                mapRunArn=run["mapRunArn"]
+            ):
                 found += page["executions"]
         return found
 
@@ -249,23 +285,35 @@ class Fabric:
 
     def waiting(self):
         """The parameters of targets that wait."""
-        pages = self.parameters.get_paginator("get_parameters_by_path").paginate(Path=f"/amiferry/waiting/{STACK}", Recursive=True)
-        return {parameter["Name"]: parameter["Value"] for page in pages for parameter in page["Parameters"]}
+        pages = self.parameters.get_paginator("get_parameters_by_path").paginate(
+            Path=f"/amiferry/waiting/{STACK}", Recursive=True
+        )
+        return {
+            parameter["Name"]: parameter["Value"]
+            for page in pages
+            for parameter in page["Parameters"]
+        }
 
     # -- invocations
 
     def invoke(self, event, asynchronously=False):
         kind = "Event" if asynchronously else "RequestResponse"
-        answer = self.functions.invoke(FunctionName=STACK, InvocationType=kind, Payload=json.dumps(event))
+        answer = self.functions.invoke(
+            FunctionName=STACK, InvocationType=kind, Payload=json.dumps(event)
+        )
         body = answer["Payload"].read()
         return json.loads(body) if body else None
 
     def kill(self):
-        """Ends every process of the function at once, as a Lambda host that dies; says how many there were."""
+        """Kills every process of the function at once, as a dying Lambda host does. Returns their
+        number."""
         count = 0
         for process in psutil.process_iter(["name", "environ"]):
             environment = process.info["environ"] or {}
-            if process.info["name"] == "bootstrap" and environment.get("AWS_ENDPOINT_URL") == self.url:
+            if (
+                process.info["name"] == "bootstrap"
+                and environment.get("AWS_ENDPOINT_URL") == self.url
+            ):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
                     count += 1
@@ -278,17 +326,29 @@ class Fabric:
     def put_event(self, event):
         """Onto the bus of the account it happened in, as AWS does (patch 1)."""
         bus = client(self.url, "events", event["account"], event["region"])
-        entry = {"Source": event["source"], "DetailType": event["detail-type"], "Detail": json.dumps(event["detail"])}
+        entry = {
+            "Source": event["source"],
+            "DetailType": event["detail-type"],
+            "Detail": json.dumps(event["detail"]),
+        }
         [answer] = bus.put_events(Entries=[entry | {"Resources": event["resources"]}])["Entries"]
         assert "ErrorCode" not in answer, answer
 
     def log(self, contains=""):
-        """What the function wrote."""
-        pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{STACK}")
-        return [event["message"] for page in pages for event in page["events"] if contains in event["message"]]
+        """Returns the log of the function."""
+        pages = self.logs.get_paginator("filter_log_events").paginate(
+            logGroupName=f"/aws/lambda/{STACK}"
+        )
+        return [
+            event["message"]
+            for page in pages
+            for event in page["events"]
+            if contains in event["message"]
+        ]
 
     def output(self):
-        """What ministack and the function's processes wrote: more surely all of it than the log groups."""
+        """Returns the output of ministack and the function's processes, which is more complete than
+        the log groups."""
         return (self.folder / "ministack.log").read_text()
 
     # -- truth
@@ -303,13 +363,21 @@ class Fabric:
     def copies(self, name, account, region=None):
         """The images of `account` that were copied from image `name`."""
         there = self.images(account, region or world.TARGETS.get(account, world.HOME))
-        return [image for image in there if image["tags"].get("amiferry:source-image") == world.image_id(name)]
+        return [
+            image
+            for image in there
+            if image["tags"].get("amiferry:source-image") == world.image_id(name)
+        ]
 
     def snapshots(self, name, account, region=None):
         """The snapshots of `account` that were copied from those of image `name`."""
         region = region or world.TARGETS.get(account, world.HOME)
         there = self.sandbox("world")["accounts"][account].get(region, {}).get("snapshots", [])
-        return [snapshot for snapshot in there if snapshot["tags"].get("amiferry:source-image") == world.image_id(name)]
+        return [
+            snapshot
+            for snapshot in there
+            if snapshot["tags"].get("amiferry:source-image") == world.image_id(name)
+        ]
 
     def opened(self, name):
         """Everything that is open of image `name`; empty when the source is closed."""
@@ -319,8 +387,12 @@ class Fabric:
         snapshots = [snapshot for snapshot in here["snapshots"] if snapshot["id"] in ids]
         [image] = [image for image in here["images"] if image["id"] == world.image_id(name)]
         found = {
-            "grants": sorted(grant["name"] for grant in here["grants"] if grant["key_arn"] == world.key_arn(name)),
-            "shared": sorted({user for snapshot in snapshots for user in snapshot["create_volume_permissions"]}),
+            "grants": sorted(
+                grant["name"] for grant in here["grants"] if grant["key_arn"] == world.key_arn(name)
+            ),
+            "shared": sorted(
+                {user for snapshot in snapshots for user in snapshot["create_volume_permissions"]}
+            ),
             "launch": image["launch_permissions"],
             "policy": self.added_statements(name),
             "staged": [snapshot["id"] for snapshot in self.snapshots(name, world.SOURCE)],
@@ -328,7 +400,7 @@ class Fabric:
         return {what: value for what, value in found.items() if value}
 
     def key_policy(self, name):
-        """That of the key of image `name`, to the byte."""
+        """Returns the policy of the key of image `name`, to the byte."""
         keys = self.sandbox("world")["accounts"][world.SOURCE][world.HOME]["keys"]
         [policy] = [key["policy"] for key in keys if key["arn"] == world.key_arn(name)]
         return policy
@@ -336,7 +408,11 @@ class Fabric:
     def added_statements(self, name):
         """Statements of runs in it."""
         statements = json.loads(self.key_policy(name))["Statement"]
-        return [statement["Sid"] for statement in statements if statement.get("Sid", "").startswith("Amiferry")]
+        return [
+            statement["Sid"]
+            for statement in statements
+            if statement.get("Sid", "").startswith("Amiferry")
+        ]
 
     def calls(self, kind="call"):
         """ministack's side of the ledger."""
@@ -346,20 +422,34 @@ class Fabric:
     # -- ledgers
 
     def keep_ledgers(self, folder):
-        """Everything that was called, and the policies it was called under, for scripts/least-privilege."""
+        """Writes every call and the policies that judged it, for scripts/least-privilege."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name, calls in {"fabric-sandbox": self.sandbox("ledger"), "fabric-ministack": self.calls()}.items():
-            (folder / f"{name}.jsonl").write_text("".join(json.dumps(call) + "\n" for call in calls))
+        for name, calls in {
+            "fabric-sandbox": self.sandbox("ledger"),
+            "fabric-ministack": self.calls(),
+        }.items():
+            (folder / f"{name}.jsonl").write_text(
+                "".join(json.dumps(call) + "\n" for call in calls)
+            )
         target = next(iter(world.TARGETS))
-        machine, notifier = self.resources()["StateMachineRole"], self.resources("amiferry-target", target)["NotificationRole"]
+        machine, notifier = (
+            self.resources()["StateMachineRole"],
+            self.resources("amiferry-target", target)["NotificationRole"],
+        )
         roles = {
             f"{world.SOURCE}/{STACK}": (self.role(STACK), "template.yaml FunctionRole"),
             f"{world.SOURCE}/{machine}": (self.role(machine), "template.yaml StateMachineRole"),
             "*/AmiCopyRole": (self.role("AmiCopyRole", target), "templates/target-role.yaml Role"),
-            f"{target}/{notifier}": (self.role(notifier, target), "templates/target-role.yaml NotificationRole"),
+            f"{target}/{notifier}": (
+                self.role(notifier, target),
+                "templates/target-role.yaml NotificationRole",
+            ),
         }
         policies = {
-            principal: {"title": title, "policies": [json.loads(policy) for policy in role.policies]}
+            principal: {
+                "title": title,
+                "policies": [json.loads(policy) for policy in role.policies],
+            }
             for principal, (role, title) in roles.items()
         }
         (folder / "policies.json").write_text(json.dumps(policies, indent=2))
@@ -384,11 +474,13 @@ class Fabric:
         self._notices = queue, []
 
     def notices(self, text):
-        """What was published that contains `text`, as (subject, message); at least one."""
+        """Returns the published (subject, message) pairs that contain `text`, at least one."""
         queue, found = self._notices
 
         def read():
-            for message in self.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            for message in self.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get(
+                "Messages", []
+            ):
                 self.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
                 body = json.loads(message["Body"])
                 found.append((body["Subject"], body["Message"]))
@@ -397,23 +489,37 @@ class Fabric:
         return until(read, 10)
 
     def empty(self, queue):
-        attributes = self.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
+        attributes = self.queues.get_queue_attributes(
+            QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"]
+        )
         return attributes["Attributes"]["ApproximateNumberOfMessages"] == "0"
 
 
 def _stack(name, body, parameters):
-    shown = [{"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()]
-    return {"StackName": name, "TemplateBody": json.dumps(body), "Capabilities": CAPABILITIES, "Parameters": shown}
+    shown = [
+        {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
+    ]
+    return {
+        "StackName": name,
+        "TemplateBody": json.dumps(body),
+        "Capabilities": CAPABILITIES,
+        "Parameters": shown,
+    }
 
 
-# CloudFormation is on this machine. The organization is no parameter here: with it the template bounds AssumeRole by the
-# organization instead of by the list, and it is the list's policies that are compared with the documented ones.
-SETTINGS = {"AMIFERRY_RESPONSE_HOSTS": "127.0.0.1", "AMIFERRY_ALLOWED_ORGANIZATION": world.ORGANIZATION}
+# CloudFormation is on this machine. The organization is no parameter here: with it the template
+# bounds AssumeRole by the organization instead of by the list, and it is the list's policies that
+# are compared with the documented ones.
+SETTINGS = {
+    "AMIFERRY_RESPONSE_HOSTS": "127.0.0.1",
+    "AMIFERRY_ALLOWED_ORGANIZATION": world.ORGANIZATION,
+}
 
 
 @contextlib.contextmanager
 def deployed(folder, bootstrap, sandbox_binary):
-    """Everything running and deployed: first the stacks, then the world that their roles are read into, then the sandbox."""
+    """Deploys and runs everything: first the stacks, then the world with their roles, then the
+    sandbox."""
     folder = pathlib.Path(folder)
     ports = processes.free_port(), processes.free_port()
     sandbox_url = f"http://127.0.0.1:{ports[1]}"
@@ -423,7 +529,9 @@ def deployed(folder, bootstrap, sandbox_binary):
             "TargetAccountIds": ["222222222222", "333333333333"],
             "TargetKmsKeyIds": ["alias/amis", "alias/amis"],
         }
-        fabric.parameters.put_parameter(Name=REQUEST_PARAMETER, Type="String", Value=json.dumps(request))
+        fabric.parameters.put_parameter(
+            Name=REQUEST_PARAMETER, Type="String", Value=json.dumps(request)
+        )
         fabric.deploy(
             Architecture="x86_64",
             LambdaTimeout=60,
@@ -444,7 +552,8 @@ def deployed(folder, bootstrap, sandbox_binary):
 
 
 def target_roles(fabric):
-    """templates/target-role.yaml in the first target; the others' roles differ by the account only."""
+    """templates/target-role.yaml in the first target; the others' roles differ by the account
+    only."""
     [first, *others] = world.allowed()
     body = template.read(template.TARGET_ROLE)
     status = fabric.create(
@@ -453,7 +562,10 @@ def target_roles(fabric):
         first,
         SourceAccountId=world.SOURCE,
         SourceKeyArns=world.SOURCE_KEYS,
-        TargetKeyArns=",".join(f"arn:aws:kms:{region}:{first}:key/{world.KEY_ID}" for region in (world.HOME, "us-east-1")),
+        TargetKeyArns=",".join(
+            f"arn:aws:kms:{region}:{first}:key/{world.KEY_ID}"
+            for region in (world.HOME, "us-east-1")
+        ),
         EventBusArn=fabric.outputs()["EventBusArn"],
         ServiceLinkedRoles="autoscaling.amazonaws.com,spot.amazonaws.com",
         CreateServiceLinkedRoles="true",

@@ -1,8 +1,9 @@
 """ministack with its gaps closed: run in place of `python -m ministack`.
 
-ministack plays Lambda, Step Functions, EventBridge, CloudFormation, IAM, S3, SNS, SQS, SSM and CloudWatch Logs. Where it does
-otherwise than AWS in something this project stands on, a patch below says what AWS does. A patch is our own statement about
-AWS, so a test that leans on one proves less; it names the patch by its number.
+ministack plays Lambda, Step Functions, EventBridge, CloudFormation, IAM, S3, SNS, SQS, SSM and
+CloudWatch Logs. Where it does otherwise than AWS in a point on which this project depends, a patch
+below does as AWS. A patch is our own statement about AWS, so a test that leans on one proves less;
+it names the patch by its number.
 
 | patch | AWS does |
 |---|---|
@@ -23,8 +24,9 @@ AWS, so a test that leans on one proves less; it names the patch by its number.
 
 SFN_WAIT_SCALE shortens Wait states and retries, but not the time that a task token is waited for.
 
-Every call that was judged by a role's policies is written to the file in AMIFERRY_FABRIC_LEDGER, one JSON object a line, in
-the shape of the sandbox's ledger; so is every answer to CloudFormation, and how large states were.
+Every call that was judged by a role's policies is written to the file in AMIFERRY_FABRIC_LEDGER,
+one JSON object a line, in the shape of the sandbox's ledger; so is every answer to CloudFormation,
+and how large states were.
 """
 
 import contextvars
@@ -52,7 +54,7 @@ LIMIT = 256 * 1024
 LARGEST_ANSWER = 4096
 Failed = sf._ExecutionError
 
-# --------------------------------------------------------------------------------------------------------------- the ledger
+# --------------------------------------------------------------------------------------- the ledger
 
 _ledger = open(os.environ["AMIFERRY_FABRIC_LEDGER"], "a", buffering=1)
 _writing = threading.Lock()
@@ -76,7 +78,14 @@ def evaluate(context, *policies):
 
 def enforce(access_key_id, iam_action, service, region, resource_arn="*", service_context=None):
     _judged.set(None)
-    denied = plain_enforce(access_key_id, iam_action, service, region, resource_arn=resource_arn, service_context=service_context)
+    denied = plain_enforce(
+        access_key_id,
+        iam_action,
+        service,
+        region,
+        resource_arn=resource_arn,
+        service_context=service_context,
+    )
     if _judged.get() is not None:  # the account itself is not judged by policies
         context, result = _judged.get()
         note(
@@ -98,7 +107,7 @@ def enforce(access_key_id, iam_action, service, region, resource_arn="*", servic
 
 iam_evaluator.evaluate, iam_evaluator.enforce = evaluate, enforce
 
-# ------------------------------------------------------------------------------------- 14. who a session is to a condition
+# -------------------------------------------------------------- 14. who a session is to a condition
 
 plain_condition_key = iam_evaluator._resolve_condition_key
 
@@ -113,16 +122,16 @@ def condition_key(key, context):
 
 iam_evaluator._resolve_condition_key = condition_key
 
-# -------------------------------------------------------------------------------------------------------- 12. the front door
+# ------------------------------------------------------------------------------- 12. the front door
 
 plain_pin = app.pin_request_origin
 app.pin_request_origin = lambda address, secure: plain_pin(address, True)
 
-# ----------------------------------------------------------------------------------------------------- 1. events of AWS's own
+# --------------------------------------------------------------------------- 1. events of AWS's own
 
 eventbridge._put_events.__defaults__ = (True,)
 
-# ------------------------------------------------------------------------------------------------------ 2. tasks have a role
+# ----------------------------------------------------------------------------- 2. tasks have a role
 
 _role = contextvars.ContextVar("role", default=None)
 _machine = contextvars.ContextVar("machine", default=None)
@@ -133,7 +142,10 @@ def credentials(role):
     """A session of `role`, known to ministack."""
     secret = hashlib.sha256(role.encode()).hexdigest()
     key, name, account = f"ASIA{secret[:16].upper()}", role.rsplit("/", 1)[-1], role.split(":")[4]
-    session = {"Arn": f"arn:aws:sts::{account}:assumed-role/{name}/states", "UserId": f"{name}:states"}
+    session = {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/states",
+        "UserId": f"{name}:states",
+    }
     sts.register_session(key, session | {"SecretAccessKey": secret, "SessionToken": secret})
     return {"aws_access_key_id": key, "aws_secret_access_key": secret, "aws_session_token": secret}
 
@@ -164,13 +176,19 @@ def client(service, role):
 
 
 def task(resource, data):
-    """Carries out a task by calling the service as the machine's role, and names a refusal as Step Functions does (a guess for
-    SDK integrations: nobody may catch them by name)."""
+    """Carries out a task by calling the service as the machine's role, and names a refusal as Step
+    Functions does (a guess for SDK integrations: nobody may catch them by name)."""
     parts = resource.replace(".waitForTaskToken", "").split(":")
     service, action = (parts[6], parts[7]) if parts[5] == "aws-sdk" else (parts[5], parts[6])
     calling = client(service, _role.get())
-    method = next(name for name, operation in calling.meta.method_to_api_mapping.items() if operation.lower() == action.lower())
-    shape = calling.meta.service_model.operation_model(calling.meta.method_to_api_mapping[method]).input_shape
+    method = next(
+        name
+        for name, operation in calling.meta.method_to_api_mapping.items()
+        if operation.lower() == action.lower()
+    )
+    shape = calling.meta.service_model.operation_model(
+        calling.meta.method_to_api_mapping[method]
+    ).input_shape
     arguments = dict(data)
     for name, value in data.items():
         kind = shape.members[name].type_name
@@ -183,7 +201,9 @@ def task(resource, data):
     except ClientError as error:
         code = error.response["Error"]["Code"]
         prefix = {"sns": "SNS", "lambda": "Lambda"}.get(service, service.capitalize())
-        raise Failed(f"{prefix}.{code if code.endswith('Exception') else code + 'Exception'}", str(error)) from error
+        raise Failed(
+            f"{prefix}.{code if code.endswith('Exception') else code + 'Exception'}", str(error)
+        ) from error
     answer.pop("ResponseMetadata", None)
     if service != "lambda":
         return json.loads(json.dumps(answer, default=str))
@@ -195,8 +215,14 @@ def task(resource, data):
 
 
 plain_invoke = sf._invoke_resource
-OURS = ("arn:aws:states:::lambda:invoke", "arn:aws:states:::sns:publish", "arn:aws:states:::aws-sdk:")
-sf._invoke_resource = lambda resource, data: task(resource, data) if resource.startswith(OURS) else plain_invoke(resource, data)
+OURS = (
+    "arn:aws:states:::lambda:invoke",
+    "arn:aws:states:::sns:publish",
+    "arn:aws:states:::aws-sdk:",
+)
+sf._invoke_resource = lambda resource, data: (
+    task(resource, data) if resource.startswith(OURS) else plain_invoke(resource, data)
+)
 sf._invoke_aws_sdk_integration = task  # what the callback pattern calls
 
 plain_callback = sf._invoke_with_callback
@@ -209,14 +235,16 @@ def with_callback(resource, data, token, state):
 
 sf._invoke_with_callback = with_callback
 
-# ------------------------------------------------------------------------------------- 3., 4. what surrounds every state
+# ---------------------------------------------------------------- 3., 4. what surrounds every state
 
 
 def resolved(state, raw, context):
     state = dict(state)
     for name in ("TimeoutSeconds", "MaxConcurrency"):
         if f"{name}Path" in state:
-            state[name] = sf._resolve_path_or_ctx(state[f"{name}Path"], sf._apply_input_path(state, raw, context), context)
+            state[name] = sf._resolve_path_or_ctx(
+                state[f"{name}Path"], sf._apply_input_path(state, raw, context), context
+            )
     return state
 
 
@@ -229,7 +257,10 @@ def fits(value, execution, state):
         _largest[execution, state] = size
         note("size", execution=execution, state=state, bytes=size)
     if size > LIMIT:
-        raise Failed("States.DataLimitExceeded", "the state/task returned a result larger than the service's limit")
+        raise Failed(
+            "States.DataLimitExceeded",
+            "the state/task returned a result larger than the service's limit",
+        )
     return value
 
 
@@ -256,7 +287,7 @@ def surround(name):
 for name in ("_execute_task", "_execute_pass", "_execute_wait", "_execute_choice", "_execute_map"):
     surround(name)
 
-# ------------------------------------------------------------------------------------------- 5. an ended execution is ended
+# ------------------------------------------------------------------- 5. an ended execution is ended
 
 plain_fail = sf._fail_execution
 
@@ -268,7 +299,7 @@ def fail(execution, error, cause):
 
 sf._fail_execution = fail
 
-# ------------------------------------------------------------------------------------------------------ 6. the same execution
+# ---------------------------------------------------------------------------- 6. the same execution
 
 plain_start = sf._start_execution
 
@@ -280,15 +311,19 @@ def start(data):
     machine = sf._resolve_state_machine_arn(data.get("stateMachineArn", ""))
     if machine and data.get("name"):
         name = sf._state_machines[machine]["name"]
-        there = sf._executions.get(f"arn:aws:states:{get_region()}:{get_account_id()}:execution:{name}:{data['name']}")
+        there = sf._executions.get(
+            f"arn:aws:states:{get_region()}:{get_account_id()}:execution:{name}:{data['name']}"
+        )
         if there and there["status"] == "RUNNING" and there["input"] == given:
-            return sf.json_response({"executionArn": there["executionArn"], "startDate": there["startDate"]})
+            return sf.json_response(
+                {"executionArn": there["executionArn"], "startDate": there["startDate"]}
+            )
     return plain_start(data)
 
 
 sf._start_execution = start
 
-# --------------------------------------------------------------------------------------------- 7., 8. CloudFormation's answers
+# ------------------------------------------------------------------ 7., 8. CloudFormation's answers
 
 plain_custom, plain_deliver, plain_shortcuts = (
     custom_resource.invoke_custom_resource,
@@ -302,20 +337,36 @@ async def shortcuts(method, path, headers, body, query, request_id):
     if method != "PUT" or not path.startswith("/_ministack/cfn-response/"):
         return await plain_shortcuts(method, path, headers, body, query, request_id)
     kind = headers.get("content-type")
-    note("answer", path=path, content_type=kind, bytes=len(body), body=body.decode(errors="replace"))
+    note(
+        "answer", path=path, content_type=kind, bytes=len(body), body=body.decode(errors="replace")
+    )
     if kind:
         return 403, {}, b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
     if len(body) > LARGEST_ANSWER:
-        body = json.dumps(json.loads(body) | {"Status": "FAILED", "Reason": "Response object is too long.", "Data": {}}).encode()
+        body = json.dumps(
+            json.loads(body)
+            | {"Status": "FAILED", "Reason": "Response object is too long.", "Data": {}}
+        ).encode()
     return await plain_shortcuts(method, path, headers, body, query, request_id)
 
 
 def deliver(token, answer):
-    _answered[answer.get("StackId"), answer.get("LogicalResourceId")] = answer.get("PhysicalResourceId")
+    _answered[answer.get("StackId"), answer.get("LogicalResourceId")] = answer.get(
+        "PhysicalResourceId"
+    )
     return plain_deliver(token, answer)
 
 
-def custom(request_type, logical_id, props, stack_name, stack_id, resource_type, physical_id=None, old_props=None):
+def custom(
+    request_type,
+    logical_id,
+    props,
+    stack_name,
+    stack_id,
+    resource_type,
+    physical_id=None,
+    old_props=None,
+):
     call = functools.partial(
         plain_custom,
         logical_id=logical_id,
@@ -328,7 +379,8 @@ def custom(request_type, logical_id, props, stack_name, stack_id, resource_type,
         return call(request_type, physical_id=physical_id, old_props=old_props)
     except (RuntimeError, TimeoutError):
         if request_type == "Create":
-            unanswered = f"{stack_name}-{logical_id}-{hashlib.sha256(stack_id.encode()).hexdigest()[:12].upper()}"
+            digest = hashlib.sha256(stack_id.encode()).hexdigest()[:12].upper()
+            unanswered = f"{stack_name}-{logical_id}-{digest}"
             try:
                 call("Delete", physical_id=_answered.get((stack_id, logical_id)) or unanswered)
             except (RuntimeError, TimeoutError) as error:
@@ -340,12 +392,14 @@ app._handle_post_body_shortcuts = shortcuts
 custom_resource.deliver_response = deliver
 custom_resource.invoke_custom_resource = custom
 
-# ------------------------------------------------------------------------------------------ 9., 10. what Step Functions does
+# ----------------------------------------------------------------- 9., 10. what Step Functions does
 
 
 def must_be_allowed(role, action, resource, error):
     key = credentials(role)["aws_access_key_id"]
-    denied = iam_evaluator.enforce(key, action, action.partition(":")[0], get_region(), resource_arn=resource)
+    denied = iam_evaluator.enforce(
+        key, action, action.partition(":")[0], get_region(), resource_arn=resource
+    )
     if denied:
         raise Failed(error, f"{role} is not authorized to perform {action} on {resource}")
 
@@ -364,14 +418,22 @@ def read(reader, effective, context):
 
 
 def distributed(state, raw, effective, iterator, execution, context):
-    must_be_allowed(_role.get(), "states:StartExecution", execution["stateMachineArn"], "States.Runtime")
+    must_be_allowed(
+        _role.get(), "states:StartExecution", execution["stateMachineArn"], "States.Runtime"
+    )
     writer = state.get("ResultWriter")
     if not writer:
         return plain_distributed(state, raw, effective, iterator, execution, context)
     before = set(sf._map_runs)
-    whole = {k: v for k, v in state.items() if k not in ("ResultPath", "OutputPath", "ResultSelector")}
+    whole = {
+        k: v for k, v in state.items() if k not in ("ResultPath", "OutputPath", "ResultSelector")
+    }
     _, following = plain_distributed(whole, raw, effective, iterator, execution, context)
-    [run] = [run for arn, run in sf._map_runs.items() if arn not in before and run["executionArn"] == execution["executionArn"]]
+    [run] = [
+        run
+        for arn, run in sf._map_runs.items()
+        if arn not in before and run["executionArn"] == execution["executionArn"]
+    ]
     where = sf._resolve_params_obj(writer["Parameters"], effective, context)
     details = written(run, where)
     answer = {"MapRunArn": run["mapRunArn"], "ResultWriterDetails": details}
@@ -382,7 +444,9 @@ def distributed(state, raw, effective, iterator, execution, context):
 def written(run, where):
     """As AWS lays it out: a manifest, and a file for each outcome there is."""
     folder = f"{where['Prefix'].strip('/')}/{run['mapRunArn'].rsplit(':', 1)[-1]}"
-    children = [child for child in sf._executions.values() if child.get("mapRunArn") == run["mapRunArn"]]
+    children = [
+        child for child in sf._executions.values() if child.get("mapRunArn") == run["mapRunArn"]
+    ]
     files = {"FAILED": [], "PENDING": [], "SUCCEEDED": []}
 
     def put(name, value):
@@ -416,13 +480,17 @@ def written(run, where):
         ]
         if shown:
             files[outcome].append(put(f"{outcome}_0.json", shown))
-    manifest = {"DestinationBucket": where["Bucket"], "MapRunArn": run["mapRunArn"], "ResultFiles": files}
+    manifest = {
+        "DestinationBucket": where["Bucket"],
+        "MapRunArn": run["mapRunArn"],
+        "ResultFiles": files,
+    }
     return {"Bucket": where["Bucket"], "Key": put("manifest.json", manifest)["Key"]}
 
 
 sf._read_map_items, sf._run_distributed_map = read, distributed
 
-# ------------------------------------------------------------------------------- 11. who waits for a token, whose parameters
+# ------------------------------------------------------ 11. who waits for a token, whose parameters
 
 plain_resource = iam_actions.extract_resource_arn
 
@@ -438,7 +506,7 @@ def resource_of(service, method, path, headers, body, query, region, account):
 
 iam_actions.extract_resource_arn = resource_of
 
-# ------------------------------------------------------------------------------------------------ 13. another account's bus
+# ------------------------------------------------------------------------ 13. another account's bus
 
 plain_bus = eventbridge._dispatch_to_event_bus
 

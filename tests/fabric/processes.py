@@ -15,24 +15,30 @@ HERE = pathlib.Path(__file__).parent
 
 
 def free_port():
-    """Neither emulator is told of the other after its start, so ports are chosen first."""
+    """Neither emulator can learn of the other after its start, so ports are chosen first."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
 
 def clean_environment(**values):
-    """What a child needs from here, without the reader's own AWS settings and proxies."""
+    """Returns the environment of a child, without the reader's own AWS settings and proxies."""
     kept = ("PATH", "LANG")
     return {name: os.environ[name] for name in kept if name in os.environ} | values
 
 
 @contextlib.contextmanager
 def running(command, log, environment, ready):
-    """Runs `command` in a group of its own until the block ends; `ready` is the URL that answers once it serves."""
+    """Runs `command` in a group of its own until the block ends; `ready` is the URL that answers
+    once it serves."""
     with open(log, "w") as output:
         process = psutil.Popen(
-            [str(word) for word in command], stdout=output, stderr=output, env=environment, cwd=log.parent, start_new_session=True
+            [str(word) for word in command],
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=log.parent,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + 30
@@ -60,7 +66,8 @@ def answers(url):
 
 @contextlib.contextmanager
 def ministack(folder, port, wait_scale):
-    """ministack with the patches of launcher.py, all in memory, reachable from here only. Its ledger: `folder`/ledger.jsonl."""
+    """ministack with the patches of launcher.py, all in memory, reachable from here only. Its
+    ledger: `folder`/ledger.jsonl."""
     url = f"http://127.0.0.1:{port}"
     environment = clean_environment(
         AUTH="true",
@@ -84,7 +91,12 @@ def ministack(folder, port, wait_scale):
         SFN_WAIT_SCALE=str(wait_scale),
         AMIFERRY_FABRIC_LEDGER=str(folder / "ledger.jsonl"),
     )
-    with running([sys.executable, HERE / "launcher.py"], folder / "ministack.log", environment, f"{url}/_ministack/ready"):
+    with running(
+        [sys.executable, HERE / "launcher.py"],
+        folder / "ministack.log",
+        environment,
+        f"{url}/_ministack/ready",
+    ):
         yield url
 
 

@@ -1,4 +1,4 @@
-"""What a test looks at, and when it happens; see conftest.py."""
+"""Scenarios, which tests look at, and their order; see conftest.py."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""template.yaml as CloudFormation gets it: packaged and transformed as `sam deploy` would, offline."""
+"""template.yaml as CloudFormation gets it: packaged and transformed as `sam deploy` would,
+offline."""
 
 import copy
 import io
@@ -36,8 +37,8 @@ def zipped(binary):
 
 
 def transformed(template, code, definition, region, settings):
-    """Plain CloudFormation. `code` and `definition` are where function and machine lie: {"Bucket", "Key"}. `settings` go into the
-    function's environment beside the template's own."""
+    """Plain CloudFormation. `code` and `definition` are where function and machine lie: {"Bucket",
+    "Key"}. `settings` go into the function's environment beside the template's own."""
     template = copy.deepcopy(template)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":

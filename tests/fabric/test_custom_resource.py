@@ -1,7 +1,9 @@
-"""CloudFormation's custom resources, whose ServiceToken is the deployed function: it starts the machine, which answers.
+"""CloudFormation's custom resources, whose ServiceToken is the deployed function: it starts the
+machine, which answers.
 
-ministack calls the function once and waits for the answer; AWS calls it asynchronously. That an answer has no Content-Type and
-at most 4,096 bytes is patch 8, that a failed Create is deleted patch 7.
+ministack calls the function once and waits for the answer; AWS calls it asynchronously. That an
+answer has no Content-Type and at most 4,096 bytes is patch 8, that a failed Create is deleted patch
+7.
 """
 
 import json
@@ -18,7 +20,11 @@ TWO = ["222222222222", "333333333333"]
 
 def resource(fabric, name, kind="Custom::AmiDistribution", **properties):
     """A stack with one distribution, whose outputs are what it answers."""
-    properties = {"ServiceToken": fabric.function_arn, "ServiceTimeout": 60, "SourceImageId": world.image_id(name)} | properties
+    properties = {
+        "ServiceToken": fabric.function_arn,
+        "ServiceTimeout": 60,
+        "SourceImageId": world.image_id(name),
+    } | properties
     outputs = {"Id": {"Ref": "Image"}, "RunId": {"Fn::GetAtt": ["Image", "RunId"]}}
     if kind == "Custom::AmiDistribution" and properties.get("Wait") != "false":
         outputs["ImageIds"] = {"Fn::GetAtt": ["Image", "ImageIds"]}
@@ -31,12 +37,20 @@ def resource(fabric, name, kind="Custom::AmiDistribution", **properties):
 
 def targets(*accounts):
     return [
-        {"AccountId": account, "Region": world.TARGETS.get(account, world.HOME), "KmsKeyId": "alias/amis"} for account in accounts
+        {
+            "AccountId": account,
+            "Region": world.TARGETS.get(account, world.HOME),
+            "KmsKeyId": "alias/amis",
+        }
+        for account in accounts
     ]
 
 
 def copies(fabric, name):
-    return {account: [image["id"] for image in fabric.copies(name, account)] for account in world.TARGETS}
+    return {
+        account: [image["id"] for image in fabric.copies(name, account)]
+        for account in world.TARGETS
+    }
 
 
 def life(fabric):
@@ -45,7 +59,10 @@ def life(fabric):
 
     def step(title, status):
         at = {name: copies(fabric, name) for name in ("life", "life-2")}
-        steps[title] = {"status": status, "outputs": {} if title == "deleted" else fabric.outputs("life")} | at
+        steps[title] = {
+            "status": status,
+            "outputs": {} if title == "deleted" else fabric.outputs("life"),
+        } | at
 
     def body(name, *accounts):
         return resource(fabric, name, Targets=targets(*accounts), OnDelete="Deregister")
@@ -59,12 +76,15 @@ def life(fabric):
 
 
 @scenario(life)
-def test_created_with_the_images_as_outputs(fabric, seen):
+def test_a_create_returns_the_images_as_outputs(fabric, seen):
     created = seen["created"]
     assert created["status"] == "CREATE_COMPLETE", fabric.reasons("life")
     first, second = created["life"]["222222222222"][0], created["life"]["333333333333"][0]
     assert created["outputs"]["First"] == first
-    assert created["outputs"]["ImageIds"] == f"222222222222/us-west-2={first},333333333333/us-west-2={second}"
+    assert (
+        created["outputs"]["ImageIds"]
+        == f"222222222222/us-west-2={first},333333333333/us-west-2={second}"
+    )
     assert created["outputs"]["Id"] == f"amiferry-{created['outputs']['RunId']}"
 
 
@@ -73,36 +93,44 @@ def test_a_changed_list_of_targets_updates_in_place(seen):
     added, removed = seen["added"], seen["removed"]
     assert added["status"] == removed["status"] == "UPDATE_COMPLETE"
     assert added["outputs"]["Id"] == removed["outputs"]["Id"] == seen["created"]["outputs"]["Id"]
-    assert added["life"]["222222222222"] == seen["created"]["life"]["222222222222"], "what is there stays"
+    assert added["life"]["222222222222"] == seen["created"]["life"]["222222222222"], (
+        "what is there stays"
+    )
     assert len(added["life"]["444444444444"]) == 1
     assert removed["life"] == added["life"] | {"333333333333": []}, "OnDelete: Deregister"
 
 
 @scenario(life)
-def test_another_image_replaces(seen):
+def test_an_update_of_the_image_replaces_the_resource(seen):
     replaced = seen["replaced"]
     assert replaced["status"] == "UPDATE_COMPLETE"
     assert replaced["outputs"]["Id"] != seen["created"]["outputs"]["Id"]
-    assert replaced["life"] == {account: [] for account in world.TARGETS}, "the old resource is deleted"
+    assert replaced["life"] == {account: [] for account in world.TARGETS}, (
+        "the old resource is deleted"
+    )
     assert [len(there) for there in replaced["life-2"].values()] == [1, 0, 1]
 
 
 @scenario(life)
-def test_deleted_with_its_images(fabric, seen):
+def test_a_delete_with_deregister_deletes_the_images(fabric, seen):
     assert seen["deleted"]["status"] == "DELETE_COMPLETE"
     for name in ("life", "life-2"):
         assert seen["deleted"][name] == {account: [] for account in world.TARGETS}
         assert fabric.opened(name) == {}
-        assert not [snapshot for account in world.TARGETS for snapshot in fabric.snapshots(name, account)]
+        assert not [
+            snapshot for account in world.TARGETS for snapshot in fabric.snapshots(name, account)
+        ]
 
 
 def retained(fabric):
-    created = fabric.create("retained", resource(fabric, "retained", Targets=targets("222222222222")))
+    created = fabric.create(
+        "retained", resource(fabric, "retained", Targets=targets("222222222222"))
+    )
     return created, copies(fabric, "retained"), fabric.delete("retained")
 
 
 @scenario(retained)
-def test_deleted_without_its_images(fabric, seen):
+def test_a_delete_with_retain_keeps_the_images(fabric, seen):
     created, before, deleted = seen
     assert (created, deleted) == ("CREATE_COMPLETE", "DELETE_COMPLETE")
     assert len(before["222222222222"]) == 1
@@ -112,7 +140,10 @@ def test_deleted_without_its_images(fabric, seen):
 
 def refused(fabric):
     return fabric.create(
-        "refused", resource(fabric, "refused", Targets=targets("222222222222", world.BROKEN), OnDelete="Deregister")
+        "refused",
+        resource(
+            fabric, "refused", Targets=targets("222222222222", world.BROKEN), OnDelete="Deregister"
+        ),
     )
 
 
@@ -130,16 +161,26 @@ def event_of(fabric, event, name, **properties):
     """An event as CloudFormation sends it, for image `name`, to be answered into the sandbox."""
     answer = f"{fabric.sandbox_url}/_sandbox/answers/{uuid.uuid4()}"
     given = {
-        key: value for key, value in event["ResourceProperties"].items() if key not in ("SnapshotId", "SourceSnapshotId", "AmiId")
+        key: value
+        for key, value in event["ResourceProperties"].items()
+        if key not in ("SnapshotId", "SourceSnapshotId", "AmiId")
     }
-    given |= {"ServiceToken": fabric.function_arn, "SourceImageId": world.image_id(name)} | properties
+    given |= {
+        "ServiceToken": fabric.function_arn,
+        "SourceImageId": world.image_id(name),
+    } | properties
     stack = event["StackId"].replace("golden-image", f"golden-{name}")
-    changed = {"ResponseURL": answer, "ResourceProperties": given, "StackId": stack, "RequestId": str(uuid.uuid4())}
+    changed = {
+        "ResponseURL": answer,
+        "ResourceProperties": given,
+        "StackId": stack,
+        "RequestId": str(uuid.uuid4()),
+    }
     return event | changed
 
 
 def answers(fabric, event, seconds=30):
-    """What was PUT to the event's ResponseURL, and how; at least one answer."""
+    """Returns the answers PUT to the event's ResponseURL, at least one."""
     path = event["ResponseURL"].partition("/answers")[2]
 
     def read():
@@ -164,7 +205,7 @@ def never_existed(fabric):
 
 
 @scenario(never_existed)
-def test_the_delete_of_what_never_existed_succeeds(seen):
+def test_a_delete_of_a_resource_that_never_existed_succeeds(seen):
     [answer] = seen
     answer = good(answer)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", "amiferry-nothing")
@@ -192,7 +233,9 @@ def test_an_event_delivered_twice_is_served_once(fabric, seen):
 
 
 def not_waiting(fabric):
-    status = fabric.create("later", resource(fabric, "later", Targets=targets("222222222222"), Wait="false"))
+    status = fabric.create(
+        "later", resource(fabric, "later", Targets=targets("222222222222"), Wait="false")
+    )
     there = copies(fabric, "later")
     until(lambda: copies(fabric, "later")["222222222222"], 60)
     until(lambda: not fabric.opened("later"))
@@ -200,7 +243,7 @@ def not_waiting(fabric):
 
 
 @scenario(not_waiting)
-def test_a_resource_that_does_not_wait(fabric, seen):
+def test_a_resource_that_does_not_wait_is_answered_at_the_beginning(fabric, seen):
     status, there, outputs = seen
     assert status == "CREATE_COMPLETE"
     assert there["222222222222"] == [], "nothing was there yet"
@@ -208,11 +251,18 @@ def test_a_resource_that_does_not_wait(fabric, seen):
 
 
 def orchestrated(fabric):
-    """The source design's orchestrator stack: template.yaml with its parameters, and then with a unit instead of a list."""
+    """The source design's orchestrator stack: template.yaml with its parameters, and then with a
+    unit instead of a list."""
     image = {"AmiId": world.image_id("template")}
-    listed = fabric.update(**image, TargetAccountIds=",".join(TWO), TargetKmsKeyIds="alias/amis,alias/amis")
+    listed = fabric.update(
+        **image, TargetAccountIds=",".join(TWO), TargetKmsKeyIds="alias/amis,alias/amis"
+    )
     outputs, there = fabric.outputs(), copies(fabric, "template")
-    unit = {"OrganizationalUnitIds": world.UNIT, "ExcludeAccountIds": "444444444444", "TargetKmsKeyIds": "alias/amis"}
+    unit = {
+        "OrganizationalUnitIds": world.UNIT,
+        "ExcludeAccountIds": "444444444444",
+        "TargetKmsKeyIds": "alias/amis",
+    }
     return listed, outputs, there, fabric.update(**image, **unit), fabric.update()
 
 
@@ -222,44 +272,58 @@ def test_the_stack_distributes_an_image_of_its_own(fabric):
     assert {listed, by_unit, back} == {"UPDATE_COMPLETE"}, fabric.reasons(STACK)
     shown = [f"{account}/us-west-2={there[account][0]}" for account in TWO]
     assert outputs["OrchestrationResult"] == ",".join(shown)
-    assert copies(fabric, "template") == there, "OnDelete: Retain, and the third account of the unit is excluded"
+    assert copies(fabric, "template") == there, (
+        "OnDelete: Retain, and the third account of the unit is excluded"
+    )
     assert fabric.opened("template") == {}
 
 
 @pytest.mark.alone
-def test_a_function_without_a_machine_serves_by_itself(fabric):
-    """Deployed by hand, as docs/operations.md shows: it waits, and invokes itself when its time is up."""
+def test_a_function_without_a_machine_serves_a_resource_by_itself(fabric):
+    """Deployed by hand, as docs/operations.md shows: it waits, and invokes itself when its time is
+    up."""
     configuration = fabric.functions.get_function_configuration(FunctionName=STACK)
     variables = configuration["Environment"]["Variables"]
     machine = "AMIFERRY_STATE_MACHINE_ARN"
     without = {name: value for name, value in variables.items() if name != machine}
-    fabric.functions.update_function_configuration(FunctionName=STACK, Environment={"Variables": without}, Timeout=16)
+    fabric.functions.update_function_configuration(
+        FunctionName=STACK, Environment={"Variables": without}, Timeout=16
+    )
     try:
         create = event_of(fabric, fabric.example("orchestrate-ami-copy-create"), "alone")
         fabric.invoke(create)
         [answer] = answers(fabric, create)
     finally:
         fabric.functions.update_function_configuration(
-            FunctionName=STACK, Environment={"Variables": variables}, Timeout=configuration["Timeout"]
+            FunctionName=STACK,
+            Environment={"Variables": variables},
+            Timeout=configuration["Timeout"],
         )
     assert good(answer)["Status"] == "SUCCESS", answer
     assert [len(there) for there in copies(fabric, "alone").values()] == [1, 1, 0]
     assert fabric.opened("alone") == {}
-    itself = [call for call in fabric.calls() if call["action"] == "lambda:InvokeFunction" and "/amiferry/" in call["principal"]]
-    assert itself, "it has gone on by invoking itself"
+    itself = [
+        call
+        for call in fabric.calls()
+        if call["action"] == "lambda:InvokeFunction" and "/amiferry/" in call["principal"]
+    ]
+    assert itself, "the function continues by invoking itself"
 
 
 @pytest.mark.hindsight
-def test_every_answer_was_one_that_cloudformation_reads(fabric, figure):
+def test_every_answer_is_one_that_cloudformation_reads(fabric, figure):
     found = fabric.calls("answer")
-    figure(f"{len(found)} answers to CloudFormation, the longest of {max(answer['bytes'] for answer in found):,} bytes of 4,096")
+    figure(
+        f"{len(found)} answers to CloudFormation, the longest of "
+        f"{max(answer['bytes'] for answer in found):,} bytes of 4,096"
+    )
     assert len(found) >= 10
     assert not [answer for answer in found if answer["content_type"] or answer["bytes"] > 4096]
 
 
 @pytest.mark.hindsight
-def test_response_urls_are_told_to_nobody(fabric):
-    """Who reads one can answer in the function's place."""
+def test_response_urls_appear_in_no_log_and_no_history(fabric):
+    """A reader of a ResponseURL can answer in the function's place."""
     secrets = [answer["path"].rpartition("/")[2] for answer in fabric.calls("answer")]
     secrets += [answer["path"].rpartition("/")[2] for answer in fabric.sandbox("answers")]
     assert len(secrets) >= 10
@@ -267,7 +331,10 @@ def test_response_urls_are_told_to_nobody(fabric):
     arns = [execution["executionArn"] for execution in executions]
     arns += [child["executionArn"] for arn in arns for child in fabric.children(arn)]
     told = [json.dumps(fabric.execution(arn), default=str) for arn in arns]
-    told += [json.dumps(fabric.history(execution["executionArn"]), default=str) for execution in executions]
+    told += [
+        json.dumps(fabric.history(execution["executionArn"]), default=str)
+        for execution in executions
+    ]
     told += [*fabric.log(), fabric.output()]
     told += [subject + message for subject, message in fabric.notices("")]
     told = "\n".join(told)

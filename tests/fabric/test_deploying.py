@@ -1,4 +1,4 @@
-"""What `make deploy` and the examples of the documentation hand to CloudFormation."""
+"""Tests of the words that `make deploy` and the documented examples hand to CloudFormation."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def run(*command, **settings):
 
 
 def handed_over(folder, words):
-    """What sam understands of `make deploy` with these words of the command line."""
+    """Returns the parameters that sam reads from `make deploy` with these words."""
     file = folder / "parameters.yaml"
     done = run(*MAKE, "parameters", f"PARAMETERS_FILE={file}", *words)
     assert done.returncode == 0, done.stderr
@@ -54,14 +54,20 @@ def test_a_parameter_arrives_as_it_was_quoted_for_the_shell(tmp_path, value):
 
 
 def test_a_value_that_was_not_quoted_is_refused(tmp_path):
-    done = run(*MAKE, "parameters", f"PARAMETERS_FILE={tmp_path}/parameters.yaml", "PARAMETERS=SweepSchedule=rate 30")
+    done = run(
+        *MAKE,
+        "parameters",
+        f"PARAMETERS_FILE={tmp_path}/parameters.yaml",
+        "PARAMETERS=SweepSchedule=rate 30",
+    )
     assert done.returncode != 0
     assert "'30' is no Name=value" in done.stderr
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """As much of the project as `make deploy` takes, with something in the place of the built program."""
+    """As much of the project as `make deploy` takes, with something in the place of the built
+    program."""
     for name in ("Makefile", "template.yaml", "statemachine", "scripts"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
@@ -74,9 +80,16 @@ def checkout(tmp_path):
 
 @pytest.mark.alone
 def test_deploying_again_without_changes_succeeds(fabric, checkout):
-    account = {"AWS_ACCESS_KEY_ID": "888888888888", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": world.HOME}
+    account = {
+        "AWS_ACCESS_KEY_ID": "888888888888",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": world.HOME,
+    }
     settings = os.environ | account | {"AWS_ENDPOINT_URL": fabric.url}
-    parameters = "PARAMETERS=CreateKmsKey=true AllowedAccountIds=012345678901 SweepSchedule='rate(30 minutes)'"
+    parameters = (
+        "PARAMETERS=CreateKmsKey=true AllowedAccountIds=012345678901 SweepSchedule='rate(30 "
+        "minutes)'"
+    )
     deploy = ["make", "-o", "package", "-o", ".tools/sam/ready", "deploy", parameters]
     first, again = (run(*deploy, cwd=checkout, env=settings) for _ in range(2))
     assert first.returncode == 0, first.stderr
@@ -124,14 +137,16 @@ def test_a_program_that_would_not_start_in_lambda_is_not_deployed(tmp_path, cont
         assert (done.returncode == 0) == (said == "")
 
 
-# ---------------------------------------------------------------------------------------------------------- the examples
+# ------------------------------------------------------------------------------------- the examples
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
     """The commands of the documentation's pages, each as the words that a shell makes of it."""
     pages = (ROOT / "README.md", ROOT / "docs" / "deploy.md")
-    return [words for page in pages for words in shell.played(page, tmp_path_factory.mktemp("page"))]
+    return [
+        words for page in pages for words in shell.played(page, tmp_path_factory.mktemp("page"))
+    ]
 
 
 def examples(played, *command):
@@ -142,7 +157,10 @@ def examples(played, *command):
 
 def of_stack_set(words):
     """`ParameterKey=…,ParameterValue=…` as the AWS CLI reads it."""
-    pairs = (re.fullmatch("ParameterKey=([^,]+),ParameterValue=([^,]+)", word) for word in after(words, "--parameters"))
+    pairs = (
+        re.fullmatch("ParameterKey=([^,]+),ParameterValue=([^,]+)", word)
+        for word in after(words, "--parameters")
+    )
     return {pair[1]: pair[2] for pair in pairs}
 
 
@@ -169,12 +187,17 @@ def test_the_examples_of_make_deploy_give_parameters_that_the_template_takes(tmp
         assert takes(template.STACK, given)
         seen |= {name: [*seen.get(name, []), value] for name, value in given.items()}
     assert "rate(30 minutes)" in seen["SweepSchedule"], "a value with a blank"
-    assert any(value.startswith("0") for value in seen["AllowedAccountIds"]), "an ID that is none as a number"
+    assert any(value.startswith("0") for value in seen["AllowedAccountIds"]), (
+        "an ID that is none as a number"
+    )
 
 
 def test_the_examples_of_the_targets_give_parameters_that_the_template_takes(played):
     for words in examples(played, "aws", "cloudformation", "deploy"):
-        assert takes(template.TARGET_ROLE, dict(word.split("=", 1) for word in after(words, "--parameter-overrides")))
+        assert takes(
+            template.TARGET_ROLE,
+            dict(word.split("=", 1) for word in after(words, "--parameter-overrides")),
+        )
     for words in examples(played, "aws", "cloudformation", "create-stack-set"):
         assert takes(template.TARGET_ROLE, of_stack_set(words))
 
@@ -182,7 +205,12 @@ def test_the_examples_of_the_targets_give_parameters_that_the_template_takes(pla
 def test_an_example_of_an_update_keeps_every_parameter_that_was_given(played):
     """CloudFormation takes the default for a parameter that is not named."""
     for update in examples(played, "aws", "cloudformation", "update-stack-set"):
-        kept = {f"ParameterKey={name},UsePreviousValue=true" for name in of_stack_set(examples(played, "aws", "cloudformation", "create-stack-set")[0])}
+        kept = {
+            f"ParameterKey={name},UsePreviousValue=true"
+            for name in of_stack_set(
+                examples(played, "aws", "cloudformation", "create-stack-set")[0]
+            )
+        }
         assert set(after(update, "--parameters")) == kept
 
 

@@ -11,12 +11,24 @@ from .scenario import scenario
 
 def distribute(name, accounts, **more):
     keys = ["alias/amis"] * len(accounts)
-    return {"Distribute": {"SourceImageId": world.image_id(name), "TargetAccountIds": accounts, "TargetKmsKeyIds": keys} | more}
+    return {
+        "Distribute": {
+            "SourceImageId": world.image_id(name),
+            "TargetAccountIds": accounts,
+            "TargetKmsKeyIds": keys,
+        }
+        | more
+    }
 
 
 def three_targets(fabric):
-    targets = [{"AccountId": account, "Region": region, "KmsKeyId": "alias/amis"} for account, region in world.TARGETS.items()]
-    arn = fabric.start({"Distribute": {"SourceImageId": world.image_id("three"), "Targets": targets}})
+    targets = [
+        {"AccountId": account, "Region": region, "KmsKeyId": "alias/amis"}
+        for account, region in world.TARGETS.items()
+    ]
+    arn = fabric.start(
+        {"Distribute": {"SourceImageId": world.image_id("three"), "Targets": targets}}
+    )
     return fabric.ended(arn)
 
 
@@ -36,7 +48,7 @@ def test_each_target_gets_one_image_and_the_source_is_closed(fabric, seen):
 
 
 @scenario(three_targets)
-def test_its_outcome_is_told(fabric, seen):
+def test_the_outcome_of_an_execution_is_published(fabric, seen):
     [(subject, message)] = fabric.notices(world.image_id("three"))
     assert subject == f"amiferry Succeeded: {world.image_id('three')}, 3 of 3 targets"
     assert seen["name"] in message
@@ -44,10 +56,16 @@ def test_its_outcome_is_told(fabric, seen):
 
 
 @scenario(three_targets)
-def test_its_history_is_short(fabric, seen, figure):
+def test_the_history_of_an_execution_is_short(fabric, seen, figure):
     events = fabric.history(seen["executionArn"])
-    children = [len(fabric.history(child["executionArn"])) for child in fabric.children(seen["executionArn"])]
-    figure(f"3 targets: a history of {len(events)} events, its children's of {children} (ministack counts their tasks only)")
+    children = [
+        len(fabric.history(child["executionArn"]))
+        for child in fabric.children(seen["executionArn"])
+    ]
+    figure(
+        f"3 targets: a history of {len(events)} events, its children's of {children} (ministack "
+        "counts their tasks only)"
+    )
     assert len(children) == 3
     assert len(events) < 50
 
@@ -57,23 +75,30 @@ def many_targets(fabric):
 
 
 @scenario(many_targets)
-def test_three_hundred_targets_go_over_the_bucket(fabric, seen, figure):
+def test_a_request_with_three_hundred_targets_passes_its_parts_through_the_bucket(
+    fabric, seen, figure
+):
     """Leans on patches 4 (256 KiB), 9 and 10 (ResultWriter)."""
     assert seen["status"] == "SUCCEEDED", seen
     result = json.loads(seen["output"])
     assert result["Count"] == len(world.MANY)
     body = fabric.s3.get_object(**result["ResultAt"])["Body"].read()
     targets = json.loads(body)["Targets"]
-    assert {target["AccountId"] for target in targets if target["Status"] == "Succeeded"} == set(world.MANY)
+    assert {target["AccountId"] for target in targets if target["Status"] == "Succeeded"} == set(
+        world.MANY
+    )
     assert all(len(fabric.copies("many", account)) == 1 for account in world.MANY[::50])
     assert fabric.opened("many") == {}
     arn = seen["executionArn"]
     [run] = fabric.machines.list_map_runs(executionArn=arn)["mapRuns"]
     assert ":amiferry/ManyTargets:" in run["mapRunArn"]
-    sizes = [(line["bytes"], line["state"]) for line in fabric.calls("size") if line["execution"] == arn]
+    sizes = [
+        (line["bytes"], line["state"]) for line in fabric.calls("size") if line["execution"] == arn
+    ]
     (size, state), events = max(sizes), len(fabric.history(arn))
     figure(
-        f"{len(world.MANY)} targets: a history of {events} events of 25,000; largest payload that of {state}, {size:,} bytes of 262,144"
+        f"{len(world.MANY)} targets: a history of {events} events of 25,000; largest payload that "
+        f"of {state}, {size:,} bytes of 262,144"
     )
     assert size < 200 * 1024
     assert events < 50
@@ -101,34 +126,49 @@ def failing_copies(fabric):
 
 
 @scenario(failing_copies)
-def test_what_was_copied_for_a_target_that_fails_is_deleted(fabric, seen):
+def test_copies_of_a_failed_target_are_deleted(fabric, seen):
     assert (seen["status"], seen["error"]) == ("FAILED", "Failed")
     assert "Internal error" in seen["cause"]
-    assert fabric.snapshots("failing", "222222222222") == fabric.copies("failing", "222222222222") == []
+    assert (
+        fabric.snapshots("failing", "222222222222")
+        == fabric.copies("failing", "222222222222")
+        == []
+    )
     assert fabric.opened("failing") == {}
 
 
 def by_unit(fabric):
-    request = {"SourceImageId": world.image_id("unit"), "OrganizationalUnitIds": [world.ROOT], "TargetKmsKeyIds": ["alias/amis"]}
+    request = {
+        "SourceImageId": world.image_id("unit"),
+        "OrganizationalUnitIds": [world.ROOT],
+        "TargetKmsKeyIds": ["alias/amis"],
+    }
     return fabric.ended(fabric.start({"Distribute": request}))
 
 
 def by_organization(fabric):
-    request = {"SourceImageId": world.image_id("organization"), "OrganizationId": world.ORGANIZATION}
+    request = {
+        "SourceImageId": world.image_id("organization"),
+        "OrganizationId": world.ORGANIZATION,
+    }
     return fabric.ended(fabric.start({"Distribute": request | {"TargetKmsKeyIds": ["alias/amis"]}}))
 
 
 @scenario(by_unit)
-def test_the_accounts_of_a_unit(fabric, seen):
+def test_a_unit_stands_for_its_accounts(fabric, seen):
     assert seen["status"] == "SUCCEEDED", seen
-    assert {target["AccountId"] for target in json.loads(seen["output"])["Targets"]} == set(world.TARGETS)
+    assert {target["AccountId"] for target in json.loads(seen["output"])["Targets"]} == set(
+        world.TARGETS
+    )
     assert fabric.opened("unit") == {}
 
 
 @scenario(by_organization)
-def test_the_accounts_of_an_organization(fabric, seen):
+def test_an_organization_stands_for_its_accounts(fabric, seen):
     assert seen["status"] == "SUCCEEDED", seen
-    assert {target["AccountId"] for target in json.loads(seen["output"])["Targets"]} == set(world.TARGETS)
+    assert {target["AccountId"] for target in json.loads(seen["output"])["Targets"]} == set(
+        world.TARGETS
+    )
     assert fabric.opened("organization") == {}
 
 
@@ -144,7 +184,7 @@ def test_a_wrong_request_fails_by_name(fabric, seen):
 
 
 @pytest.mark.alone
-def test_a_function_killed_on_the_way_goes_on(fabric):
+def test_an_execution_survives_a_killed_function(fabric):
     """The processes end as on a host that dies; the state machine repeats the call."""
     arn = fabric.start(distribute("killed", ["222222222222", "333333333333"]))
     until(lambda: any(s["state"] == "pending" for s in fabric.snapshots("killed", "222222222222")))

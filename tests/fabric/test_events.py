@@ -1,4 +1,5 @@
-"""EventBridge: images that become available, and copies that end. The test is AWS here (patch 1)."""
+"""EventBridge: images that become available, and copies that end. The test is AWS here (patch
+1)."""
 
 import json
 import time
@@ -10,19 +11,26 @@ from .fabric import STACK, until
 from .scenario import scenario
 from .test_distribute import distribute
 
-#: Seconds by which an event surely has had its effect; where there is none, there is nothing to wait for.
+#: Seconds after which an event without an effect counts as ignored.
 DELIVERY = 3
 
 
 def state_change(fabric, name, state="available"):
     event = fabric.example("ami-state-change")
     arn = event["resources"][0].replace(event["detail"]["ImageId"], world.image_id(name))
-    return event | {"resources": [arn], "detail": event["detail"] | {"ImageId": world.image_id(name), "State": state}}
+    return event | {
+        "resources": [arn],
+        "detail": event["detail"] | {"ImageId": world.image_id(name), "State": state},
+    }
 
 
 def about(fabric, name):
     """The executions whose input names image `name`."""
-    return [e for e in fabric.executions() if world.image_id(name) in fabric.execution(e["executionArn"])["input"]]
+    return [
+        e
+        for e in fabric.executions()
+        if world.image_id(name) in fabric.execution(e["executionArn"])["input"]
+    ]
 
 
 def available(fabric):
@@ -37,7 +45,7 @@ def available(fabric):
 
 
 @scenario(available)
-def test_a_tagged_image_is_distributed_once_however_often_it_is_told(fabric, seen):
+def test_a_tagged_image_is_distributed_once_however_often_its_event_arrives(fabric, seen):
     """The request comes from the SSM parameter that the stack names."""
     ended, again = seen
     assert ended["status"] == "SUCCEEDED", ended
@@ -61,7 +69,8 @@ def unwanted(fabric):
 
 @scenario(unwanted)
 def test_no_other_image_is_distributed(fabric, seen):
-    """Without the tag; our own copy, though it has the tag of what it was copied from; an image that is not there."""
+    """Sends events of an untagged image, of a copy of ours with its source's tag, and of a missing
+    image."""
     assert [reply["Status"] for reply in seen] == ["Nothing"] * 5
     assert "amiferry:distribute=true" in seen[0]["Why"]
     assert "copy that amiferry made" in seen[1]["Why"]
@@ -75,17 +84,20 @@ def notification(fabric, account):
 
 
 def waits_of(fabric, arn):
-    """How the waits for a token ended, of the one child: ministack's history of it has tasks only."""
+    """Returns how the only child's waits for a token ended: ministack's history of it has tasks
+    only."""
     [child] = fabric.children(arn)
     return [event["type"] for event in fabric.history(child["executionArn"])]
 
 
 def token(fabric, arn):
-    """What the one target of an execution waits for, if it waits."""
+    """Returns the wait of an execution's only target, if it waits."""
     [child] = until(lambda: fabric.children(arn))
     state = json.loads(fabric.execution(child["executionArn"])["input"])["State"]
     [target] = state["Targets"]
-    return fabric.waiting().get(f"/amiferry/waiting/{STACK}/{target['AccountId']}/{target['Region']}/{state['Run']}")
+    return fabric.waiting().get(
+        f"/amiferry/waiting/{STACK}/{target['AccountId']}/{target['Region']}/{state['Run']}"
+    )
 
 
 def woken(fabric):
@@ -100,8 +112,9 @@ def woken(fabric):
 
 
 @scenario(woken)
-def test_a_notification_in_the_targets_account_wakes_who_waits(fabric, seen):
-    """From the target's bus over both templates' rules to the child. Leans on patches 3, 11 and 13."""
+def test_a_notification_in_the_targets_account_wakes_the_waiting_child(fabric, seen):
+    """From the target's bus over both templates' rules to the child. Leans on patches 3, 11 and
+    13."""
     before, after, ended = seen
     assert before[-1] == "TaskScheduled", "it waited"
     assert after[len(before) :][:1] == ["TaskSucceeded"], "and was woken, not timed out"
@@ -122,7 +135,9 @@ def test_a_lost_notification_costs_only_time(fabric, seen):
     """Leans on patch 3."""
     assert seen["status"] == "SUCCEEDED", seen
     ends = waits_of(fabric, seen["executionArn"])
-    assert any(kind in ("TaskTimedOut", "TaskFailed") for kind in ends[:-2]), "a wait that nobody ended"
+    assert any(kind in ("TaskTimedOut", "TaskFailed") for kind in ends[:-2]), (
+        "a wait that nobody ended"
+    )
     assert len(fabric.copies("lost", "444444444444")) == 1
     assert token(fabric, seen["executionArn"]) is None, "the parameter is gone"
     assert fabric.opened("lost") == {}
@@ -133,13 +148,13 @@ def nobody_waits(fabric):
 
 
 @scenario(nobody_waits)
-def test_a_notification_that_nobody_waits_for(seen):
+def test_a_notification_without_a_waiting_child_is_ignored(seen):
     assert seen == {"Woken": 0}
 
 
 @pytest.mark.hindsight
-def test_nobody_is_waiting_any_more(fabric):
-    """But whoever was stopped: the next run overwrites what it left, or it is dead."""
+def test_no_child_but_a_stopped_one_is_left_waiting(fabric):
+    """A stopped child leaves its token: the next run overwrites it, or it is dead."""
     left = {name.split("/")[4] for name in fabric.waiting()}
     assert left <= {"222222222222"}, fabric.waiting()
 

@@ -1,7 +1,7 @@
 """Executions that end before their time: whatever they left open is closed.
 
-The altered machines are the stack's with one thing wrong. AWS's own faults of the same kind (a role that lost a permission, an
-object that is gone) reach the machine as the same errors.
+The altered machines are the stack's with one thing wrong. AWS's own faults of the same kind (a role
+that lost a permission, an object that is gone) reach the machine as the same errors.
 """
 
 import json
@@ -27,7 +27,8 @@ def stopped(fabric):
 
 @scenario(stopped)
 def test_a_stopped_execution_is_closed_by_its_event(fabric, seen):
-    """ministack puts the event onto the bus by itself; the rule of template.yaml brings it to the function."""
+    """ministack puts the event onto the bus by itself; the rule of template.yaml brings it to the
+    function."""
     before, execution = seen
     assert set(before) == {"grants", "shared"}
     assert execution["status"] == "ABORTED"
@@ -36,7 +37,9 @@ def test_a_stopped_execution_is_closed_by_its_event(fabric, seen):
 
 def broken_child(fabric):
     def change(definition):
-        definition["States"]["Copy"]["ItemProcessor"]["States"]["Advance"]["Parameters"]["FunctionName"] = GONE
+        definition["States"]["Copy"]["ItemProcessor"]["States"]["Advance"]["Parameters"][
+            "FunctionName"
+        ] = GONE
 
     machine = fabric.altered("broken-child", change)
     return fabric.ended(fabric.start(distribute("child", world.MANY[:24]), machine))
@@ -44,12 +47,15 @@ def broken_child(fabric):
 
 @scenario(broken_child)
 def test_children_that_fail_for_good_are_concluded(fabric, seen, figure):
-    """Leans on patch 2 for the refusal. As many as may be handed on within a state, because each adds what it failed by."""
+    """Leans on patch 2 for the refusal. A state limits their number, because each adds its
+    failure."""
     assert (seen["status"], seen["error"]) == ("FAILED", "Failed")
-    assert "AccessDenied" in seen["cause"], "what went wrong is told"
+    assert "AccessDenied" in seen["cause"], "the cause is reported"
     children = fabric.children(seen["executionArn"])
     assert [child["status"] for child in children] == ["SUCCEEDED"] * 24
-    largest = max(line["bytes"] for line in fabric.calls("size") if line["execution"] == seen["executionArn"])
+    largest = max(
+        line["bytes"] for line in fabric.calls("size") if line["execution"] == seen["executionArn"]
+    )
     figure(f"24 targets that all fail: the largest payload is {largest:,} bytes of 262,144")
     assert largest < 100_000
     output = json.loads(fabric.execution(children[0]["executionArn"])["output"])
@@ -64,7 +70,9 @@ def broken_map(fabric):
             "Parameters": {"Bucket": fabric.bucket, "Key": "runs/gone"}
         }
 
-    return fabric.ended(fabric.start(distribute("map", ["222222222222"]), fabric.altered("broken-map", change)))
+    return fabric.ended(
+        fabric.start(distribute("map", ["222222222222"]), fabric.altered("broken-map", change))
+    )
 
 
 @scenario(broken_map)
@@ -81,7 +89,11 @@ def unconcluded(fabric):
         for retry in conclude["Retry"]:
             retry["MaxAttempts"] = 1
 
-    return fabric.ended(fabric.start(distribute("unconcluded", ["222222222222"]), fabric.altered("unconcluded", change)))
+    return fabric.ended(
+        fabric.start(
+            distribute("unconcluded", ["222222222222"]), fabric.altered("unconcluded", change)
+        )
+    )
 
 
 @scenario(unconcluded)
@@ -102,7 +114,7 @@ def running(fabric):
 
 @pytest.mark.alone
 @scenario(running)
-def test_the_sweeper_closes_what_outlived_its_run_and_nothing_else(fabric, seen, scenarios):
+def test_the_sweeper_closes_dead_runs_only(fabric, seen, scenarios):
     assert scenarios[unconcluded].result()["status"] == "FAILED"
     assert set(fabric.opened("unconcluded")) == {"grants", "shared"}
     before = fabric.opened("running")
@@ -122,11 +134,17 @@ def unknown(fabric):
 
 @scenario(unknown)
 def test_the_end_of_an_execution_that_left_nothing_open_does_nothing(fabric, seen):
-    assert fabric.invoke(fabric.example("execution-status-change")) == {"Closed": [], "Alive": [], "Verified": []}
+    assert fabric.invoke(fabric.example("execution-status-change")) == {
+        "Closed": [],
+        "Alive": [],
+        "Verified": [],
+    }
 
 
 @scenario(unknown)
-def test_the_schedule_sends_what_the_function_takes_for_a_sweep(fabric, seen):
+def test_the_schedule_sends_a_sweep(fabric, seen):
     rules = fabric.resources()
-    [target] = fabric.events.list_targets_by_rule(Rule=rules["SweepRule"].rpartition("|")[2])["Targets"]
+    [target] = fabric.events.list_targets_by_rule(Rule=rules["SweepRule"].rpartition("|")[2])[
+        "Targets"
+    ]
     assert json.loads(target["Input"]) == fabric.example("sweep")

@@ -1,4 +1,5 @@
-"""Ways to the source's keys that have to be asked for: statements in key policies, and a copy under another key first."""
+"""Ways to the source's keys on request: statements in key policies, and a copy under another key
+first."""
 
 from . import world
 from .fabric import until
@@ -16,7 +17,7 @@ def by_policy(fabric):
 
 
 @scenario(by_policy)
-def test_a_key_policy_lets_in_and_is_as_it_was(fabric, seen):
+def test_a_key_policy_is_as_before_once_the_copy_ended(fabric, seen):
     before, there, ended = seen
     assert there, "statements while it copies"
     assert ended["status"] == "SUCCEEDED", ended
@@ -32,7 +33,7 @@ def under_aws_ebs(fabric):
 
 
 @scenario(under_aws_ebs)
-def test_what_cannot_be_shared_is_copied_first(fabric, seen):
+def test_snapshots_that_cannot_be_shared_are_staged(fabric, seen):
     staged, ended = seen
     assert {snapshot["key"] for snapshot in staged} == {world.key_arn("managed")}
     assert ended["status"] == "SUCCEEDED", ended

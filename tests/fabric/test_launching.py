@@ -1,4 +1,5 @@
-"""Auto Scaling in a target: its service-linked role is made, and gets its grant, which goes with the last copy."""
+"""Auto Scaling in a target: its service-linked role is made, and gets its grant, which goes with
+the last copy."""
 
 from . import world
 from .scenario import scenario
@@ -26,8 +27,11 @@ def launching(fabric):
 
 
 @scenario(launching)
-def test_a_grant_lasts_as_long_as_the_copy(fabric, seen):
-    role = f"arn:aws:iam::{world.LAUNCHING}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+def test_a_launch_grant_lasts_as_long_as_the_copy(fabric, seen):
+    role = (
+        f"arn:aws:iam::{world.LAUNCHING}:role/aws-service-role/autoscaling.amazonaws.com/"
+        "AWSServiceRoleForAutoScaling"
+    )
     there = [("amiferry-launch-AWSServiceRoleForAutoScaling", role)]
     assert seen == ("CREATE_COMPLETE", there, "DELETE_COMPLETE", []), fabric.reasons("launching")
     assert fabric.opened("launching") == {}

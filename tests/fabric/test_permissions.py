@@ -1,4 +1,5 @@
-"""The documents, the templates, the demo's world and the Rust tests (which read docs/permissions.md) say one thing."""
+"""The documents, the templates, the demo's world and the Rust tests (which read
+docs/permissions.md) say one thing."""
 
 import json
 import re
@@ -11,7 +12,8 @@ from .fabric import REQUEST_PARAMETER, SETTINGS, STACK
 
 PERMISSIONS = template.ROOT / "docs" / "permissions.md"
 DEMO = template.ROOT / "sandbox" / "worlds" / "demo.toml"
-#: A name in each policy of docs/permissions.md, in the order of the page. Each is compared with what a template makes, below.
+#: A name in each policy of docs/permissions.md, in the order of the page. Each is compared with
+#: what a template makes, below.
 DOCUMENTS = [
     "Find",
     "ShareImages",
@@ -32,7 +34,8 @@ def blocks():
 
 
 def documented(name):
-    """The first JSON block of docs/permissions.md with this name in it; the Rust tests run with the same."""
+    """The first JSON block of docs/permissions.md with this name in it; the Rust tests run with the
+    same."""
     return normal(json.loads(next(block for block in blocks() if f'"{name}"' in block)))
 
 
@@ -45,11 +48,13 @@ def normal(policy):
     return policy
 
 
-# ------------------------------------------------------------------------------------------------- what needs no deployment
+# ------------------------------------------------------------------------- what needs no deployment
 
 
 def test_every_document_is_compared():
-    assert [documented(name) for name in DOCUMENTS] == [normal(json.loads(block)) for block in blocks()]
+    assert [documented(name) for name in DOCUMENTS] == [
+        normal(json.loads(block)) for block in blocks()
+    ]
 
 
 def test_the_demo_runs_with_the_documented_policies():
@@ -65,7 +70,9 @@ def test_the_demo_runs_with_the_documented_policies():
             assert policies == [function, documented("ShareImages")]
             continue
         copies += 1
-        wanted = json.dumps(documented("TidyUp")).replace("us-west-2:222222222222", f"{key['region']}:222222222222")
+        wanted = json.dumps(documented("TidyUp")).replace(
+            "us-west-2:222222222222", f"{key['region']}:222222222222"
+        )
         assert policies == [json.loads(wanted.replace("222222222222", account["id"]))]
         assert normal(json.loads(role["trust_policy"])) == documented("aws:PrincipalArn")
     assert copies == 3
@@ -79,7 +86,7 @@ def test_the_readme_grants_no_access_to_all_keys_of_an_account():
 
 
 def holds(rule, parameters):
-    """Whether a template's rule lets these parameters through: the functions that ours use."""
+    """Evaluates a template's rule for these parameters, with the functions that our rules use."""
 
     def judge(function):
         [(name, argument)] = function.items()
@@ -88,7 +95,9 @@ def holds(rule, parameters):
         if name == "Fn::Equals":
             left, right = (judge(value) if isinstance(value, dict) else value for value in argument)
             return left == right
-        return {"Fn::Not": lambda of: not of[0], "Fn::And": all, "Fn::Or": any}[name]([judge(each) for each in argument])
+        return {"Fn::Not": lambda of: not of[0], "Fn::And": all, "Fn::Or": any}[name](
+            [judge(each) for each in argument]
+        )
 
     applies = judge(rule["RuleCondition"]) if "RuleCondition" in rule else True
     return not applies or all(judge(assertion["Assert"]) for assertion in rule["Assertions"])
@@ -96,7 +105,9 @@ def holds(rule, parameters):
 
 def refused_by(file, **given):
     body = template.read(file)
-    parameters = {name: parameter.get("Default", "given") for name, parameter in body["Parameters"].items()} | given
+    parameters = {
+        name: parameter.get("Default", "given") for name, parameter in body["Parameters"].items()
+    } | given
     return [name for name, rule in body["Rules"].items() if not holds(rule, parameters)]
 
 
@@ -115,7 +126,7 @@ ANY_KEY = {"SourceKeyArns": "arn:aws:kms:us-west-2:111111111111:key/1"}
         (ANY_KEY | {"Mode": "Share", "OrganizationId": "o-amiferry01"}, []),
     ],
 )
-def test_the_stack_asks_for_keys_and_for_whom_it_shares_with(parameters, rules):
+def test_the_stack_requires_keys_and_allowed_accounts(parameters, rules):
     assert refused_by(template.STACK, **parameters) == rules
 
 
@@ -128,7 +139,7 @@ def test_the_stack_asks_for_keys_and_for_whom_it_shares_with(parameters, rules):
         ({"TargetKeyArns": "arn:aws:kms:us-west-2:222222222222:key/1"}, []),
     ],
 )
-def test_the_targets_role_asks_for_keys(parameters, rules):
+def test_the_targets_role_requires_keys(parameters, rules):
     assert refused_by(template.TARGET_ROLE, **parameters) == rules
 
 
@@ -140,7 +151,12 @@ def test_the_targets_role_asks_for_keys(parameters, rules):
         (template.STACK, "SourceKeyArns", "arn:aws:kms:us-west-2:111111111111:key/*", True),
         (template.STACK, "SourceKeyArns", "*", False),
         (template.STACK, "SourceKeyArns", "arn:aws:kms:us-west-2:111111111111:alias/images", False),
-        (template.TARGET_ROLE, "SourceKeyArns", "arn:aws-cn:kms:cn-north-1:111111111111:key/mrk-1,arn:aws:kms:*:111111111111:key/2", True),
+        (
+            template.TARGET_ROLE,
+            "SourceKeyArns",
+            "arn:aws-cn:kms:cn-north-1:111111111111:key/mrk-1,arn:aws:kms:*:111111111111:key/2",
+            True,
+        ),
         (template.TARGET_ROLE, "SourceKeyArns", "", False),
         (template.TARGET_ROLE, "TargetKeyArns", "arn:aws:kms:us-west-2:*:key/1", False),
     ],
@@ -150,11 +166,11 @@ def test_lists_of_keys_and_accounts_are_checked_by_pattern(file, name, given, ma
     assert bool(re.fullmatch(pattern, given)) == matches
 
 
-# ministack evaluates no condition on AWS::Region, and keeps neither lifecycles nor settings of asynchronous invocations: these are read
-# from the templates.
+# ministack evaluates no condition on AWS::Region, and keeps neither lifecycles nor settings of
+# asynchronous invocations: these are read from the templates.
 
 
-def test_the_keys_of_other_regions_are_known_by_their_alias():
+def test_keys_of_other_regions_are_named_by_their_alias():
     resources = template.read(template.TARGET_ROLE)["Resources"]
     role = resources["Role"]["Properties"]["Policies"]
     policies = [policy["Fn::If"][1] if "Fn::If" in policy else policy for policy in role]
@@ -167,13 +183,15 @@ def test_the_keys_of_other_regions_are_known_by_their_alias():
     for statement in of["regions"] + of["launch-regions"]:
         condition = dict(statement["Condition"])
         assert condition.pop("ForAnyValue:StringEquals") == called
-        assert statement["Resource"] == {"Fn::Sub": "arn:${AWS::Partition}:kms:*:${AWS::AccountId}:key/*"}
+        assert statement["Resource"] == {
+            "Fn::Sub": "arn:${AWS::Partition}:kms:*:${AWS::AccountId}:key/*"
+        }
         other = alike[statement["Sid"]]
         assert (statement["Action"], condition) == (other["Action"], other.get("Condition", {}))
 
 
 @pytest.mark.parametrize("file", [template.STACK, template.TARGET_ROLE])
-def test_a_stack_that_could_not_be_created_leaves_nothing_of_what_it_retains(file):
+def test_a_stack_that_could_not_be_created_leaves_no_retained_resource(file):
     retained = {
         name: resource["DeletionPolicy"]
         for name, resource in template.read(file)["Resources"].items()
@@ -183,17 +201,19 @@ def test_a_stack_that_could_not_be_created_leaves_nothing_of_what_it_retains(fil
     assert set(retained.values()) == {"RetainExceptOnCreate"}
 
 
-def test_only_what_is_short_lived_expires():
+def test_only_short_lived_objects_expire():
     """A share lasts for months, and so must its ledger."""
     bucket = template.read(template.STACK)["Resources"]["Bucket"]
     assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
     rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
-    expiring = {rule.get("Prefix"): rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+    expiring = {
+        rule.get("Prefix"): rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule
+    }
     assert expiring == {"answers/": 7, "payloads/": 7, "results/": 7}
 
 
-def test_nothing_gets_the_payload_of_a_failed_invocation():
-    """It may hold a ResponseURL."""
+def test_no_destination_gets_the_payload_of_a_failed_invocation():
+    """The payload may hold a ResponseURL."""
     resources = template.read(template.STACK)["Resources"]
     function = resources["Function"]["Properties"]
     assert "DeadLetterQueue" not in function
@@ -202,14 +222,19 @@ def test_nothing_gets_the_payload_of_a_failed_invocation():
     assert letters["Principal"] == {"Service": "events.amazonaws.com"}
 
 
-# ------------------------------------------------------------------------------------------------------- what was deployed
+# -------------------------------------------------------------------------------- what was deployed
 
 
 def deployed(fabric, role_name, account=world.SOURCE, stack=STACK):
-    """The role's trust and its statements by their Sid, with names that CloudFormation made up as the documentation writes them. A
-    statement that several policies have, each with other resources, has them all."""
+    """The role's trust and its statements by their Sid, with names that CloudFormation made up as
+    the documentation writes them. A statement that several policies have, each with other
+    resources, has them all."""
     resources = fabric.resources(stack)
-    names = {resources["Bucket"]: "amiferry-bucket", resources["Topic"].rpartition(":")[2]: "amiferry-topic", stack: STACK}
+    names = {
+        resources["Bucket"]: "amiferry-bucket",
+        resources["Topic"].rpartition(":")[2]: "amiferry-topic",
+        stack: STACK,
+    }
     role = fabric.role(role_name, account)
 
     def read(text):
@@ -224,7 +249,9 @@ def joined(policies):
     found = {}
     for statement in (statement for policy in policies for statement in policy["Statement"]):
         there = found.setdefault(statement["Sid"], statement | {"Resource": []})
-        assert there | {"Resource": None} == statement | {"Resource": None}, "the same but for its resources"
+        assert there | {"Resource": None} == statement | {"Resource": None}, (
+            "the same but for its resources"
+        )
         there["Resource"] += listed(statement["Resource"])
     return normal(found)
 
@@ -251,7 +278,7 @@ def same(found, wanted):
     return {sid: alike(found[sid]) for sid in found} == {sid: alike(wanted[sid]) for sid in wanted}
 
 
-def test_the_functions_policies(fabric):
+def test_the_functions_policies_are_the_documented_ones(fabric):
     """Without what has to be asked for."""
     parameters = {
         "Architecture": "x86_64",
@@ -259,7 +286,9 @@ def test_the_functions_policies(fabric):
         "OrchestratorRoleName": "bare",
         "SourceKeyArns": world.SOURCE_KEYS,
     }
-    assert fabric.create("bare", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("bare")
+    assert fabric.create("bare", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons(
+        "bare"
+    )
     _, found = deployed(fabric, "bare", stack="bare")
     assert same(found, everything("Find", "Start"))
     assert variables(fabric, "bare")["AMIFERRY_ALLOW_SHARE"] == "false"
@@ -267,12 +296,16 @@ def test_the_functions_policies(fabric):
 
 
 def variables(fabric, function):
-    return fabric.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    return fabric.functions.get_function_configuration(FunctionName=function)["Environment"][
+        "Variables"
+    ]
 
 
-def test_the_functions_policies_with_what_is_asked_for(fabric):
+def test_the_functions_policies_with_all_parameters_are_the_documented_ones(fabric):
     _, found = deployed(fabric, STACK)
-    wanted = everything("Find", "ShareImages", "aws:ResourceAccount", "KeyPolicies", "Stage", "Start")
+    wanted = everything(
+        "Find", "ShareImages", "aws:ResourceAccount", "KeyPolicies", "Stage", "Start"
+    )
     for sid in ("KeysOfStaging", "GrantsOfStaging"):
         wanted[sid]["Resource"] = world.key_arn("managed")
     assert same(found, json.loads(with_all_accounts(json.dumps(wanted))))
@@ -283,12 +316,15 @@ def test_the_functions_policies_with_what_is_asked_for(fabric):
 def with_all_accounts(text):
     """The documentation names two accounts."""
     for pattern in ("%s", "arn:aws:iam::%s:*"):
-        two, all_of_them = ([pattern % account for account in accounts] for accounts in (["222222222222", "333333333333"], world.allowed()))
+        two, all_of_them = (
+            [pattern % account for account in accounts]
+            for accounts in (["222222222222", "333333333333"], world.allowed())
+        )
         text = text.replace(json.dumps(two), json.dumps(all_of_them))
     return text
 
 
-def test_the_machines_policy(fabric):
+def test_the_machines_policy_is_the_documented_one(fabric):
     _, found = deployed(fabric, fabric.resources()["StateMachineRole"])
     assert same(found, everything("Step"))
 
@@ -297,16 +333,23 @@ def test_the_objects_of_the_bucket_are_the_stacks_own(fabric):
     resources = fabric.resources()
     bucket = resources["Bucket"]
     policy = by_sid(json.loads(fabric.s3.get_bucket_policy(Bucket=bucket)["Policy"]))
-    own = [f"arn:aws:iam::{world.SOURCE}:role/{role}" for role in (STACK, resources["StateMachineRole"])]
+    own = [
+        f"arn:aws:iam::{world.SOURCE}:role/{role}"
+        for role in (STACK, resources["StateMachineRole"])
+    ]
     for sid in ("WrittenByTheStackOnly", "ReadByTheStackOnly"):
         assert policy[sid]["Effect"] == "Deny"
-        assert policy[sid]["Resource"] == f"arn:aws:s3:::{bucket}/*", "the bucket itself stays with the administrators"
+        assert policy[sid]["Resource"] == f"arn:aws:s3:::{bucket}/*", (
+            "the bucket itself stays with the administrators"
+        )
         assert policy[sid]["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": own}}
-    assert policy["SecretsReadByTheStackOnly"]["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": own}}
+    assert policy["SecretsReadByTheStackOnly"]["Condition"] == {
+        "ArnNotEquals": {"aws:PrincipalArn": own}
+    }
     assert fabric.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
 
 
-def test_a_targets_role(fabric):
+def test_a_targets_role_is_the_documented_one(fabric):
     account = next(iter(world.TARGETS))
     role = f"arn:aws:kms:{world.HOME}:{account}:key/*"
     body = template.read(template.TARGET_ROLE)
@@ -323,19 +366,32 @@ def test_a_targets_role(fabric):
     trust, found = deployed(fabric, "Documented", account)
     assert trust == documented("aws:PrincipalArn")
     assert same(found, everything("TidyUp", "LetLaunch", "LookFirst"))
-    assert fabric.outputs("documented", account)["TargetRoleArn"] == f"arn:aws:iam::{account}:role/Documented"
+    assert (
+        fabric.outputs("documented", account)["TargetRoleArn"]
+        == f"arn:aws:iam::{account}:role/Documented"
+    )
     assert fabric.delete("documented", account) == "DELETE_COMPLETE"
 
 
-def test_a_targets_role_with_an_external_id_and_a_key_of_its_own(fabric):
+def test_a_targets_role_with_all_parameters_is_the_documented_one(fabric):
     account = next(iter(world.TARGETS))
     body = template.read(template.TARGET_ROLE)
-    parameters = {"SourceAccountId": world.SOURCE, "SourceKeyArns": world.SOURCE_KEYS, "RoleName": "Other", "CreateKmsKey": "true"}
-    assert fabric.create("other", body, account, ExternalId="you-and-me", **parameters) == "CREATE_COMPLETE"
+    parameters = {
+        "SourceAccountId": world.SOURCE,
+        "SourceKeyArns": world.SOURCE_KEYS,
+        "RoleName": "Other",
+        "CreateKmsKey": "true",
+    }
+    assert (
+        fabric.create("other", body, account, ExternalId="you-and-me", **parameters)
+        == "CREATE_COMPLETE"
+    )
     trust, of = deployed(fabric, "Other", account)
     assert trust["Statement"]["Condition"]["StringEquals"] == {"sts:ExternalId": "you-and-me"}
     key = fabric.outputs("other", account)["TargetKmsKeyArn"]
-    assert of["KeysByEC2"]["Resource"] == of["GrantsByEC2"]["Resource"] == [world.SOURCE_KEYS, key], "no other key"
+    assert (
+        of["KeysByEC2"]["Resource"] == of["GrantsByEC2"]["Resource"] == [world.SOURCE_KEYS, key]
+    ), "no other key"
     assert fabric.delete("other", account) == "DELETE_COMPLETE"
 
 
@@ -349,7 +405,8 @@ def test_the_parameters_bind_the_policies(fabric):
         "AllowedAccountIds": "222222222222,333333333333",
         "AllowShare": "true",
         "LedgerReaderArns": "arn:aws:iam::111111111111:role/Auditor",
-        "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,arn:aws:kms:eu-west-1:111111111111:key/2",
+        "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,"
+        "arn:aws:kms:eu-west-1:111111111111:key/2",
         "KeyPolicyAccess": "true",
         "ReencryptKmsKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/3",
         "CreateKmsKey": "true",
@@ -359,7 +416,9 @@ def test_the_parameters_bind_the_policies(fabric):
         "NotificationEmail": "images@example.com",
         "LogExecutions": "true",
     }
-    assert fabric.create("everything", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("everything")
+    assert fabric.create("everything", fabric.plain, **parameters) == "CREATE_COMPLETE", (
+        fabric.reasons("everything")
+    )
     outputs = fabric.outputs("everything")
     of = joined(json.loads(policy) for policy in fabric.role("other-amiferry").policies)
     wanted = json.dumps(everything("Stage")).replace(world.HOME, "eu-west-1")
@@ -371,16 +430,33 @@ def test_the_parameters_bind_the_policies(fabric):
     for sid in ("Keys", "Grant", "GrantToAccounts", "KeyPolicies"):
         assert of[sid]["Resource"] == keys, sid
     assert of["KeyPolicies"] == documented("KeyPolicies")["Statement"] | {"Resource": keys}
-    assert of["Read"]["Resource"] == ["arn:aws:ec2:eu-west-1::image/*", "arn:aws:ec2:eu-west-1::snapshot/*"]
+    assert of["Read"]["Resource"] == [
+        "arn:aws:ec2:eu-west-1::image/*",
+        "arn:aws:ec2:eu-west-1::snapshot/*",
+    ]
     either = {"StringEquals": {"aws:ResourceAccount": ["222222222222", "333333333333"]}}
     assert of["Targets"]["Condition"] == either
-    assert of["TargetsOfOrganization"]["Condition"] == {"StringEquals": {"aws:ResourceOrgID": world.ORGANIZATION}}
-    assert of["Targets"]["Resource"] == of["TargetsOfOrganization"]["Resource"] == "arn:aws:iam::*:role/OtherCopyRole"
-    assert "Condition" not in of["ShareSnapshots"], "an organization's accounts are not known to IAM"
-    assert of["Grant"]["Condition"]["StringLike"] == {"kms:GranteePrincipal": "arn:aws:iam::*:role/OtherCopyRole"}
+    assert of["TargetsOfOrganization"]["Condition"] == {
+        "StringEquals": {"aws:ResourceOrgID": world.ORGANIZATION}
+    }
+    assert (
+        of["Targets"]["Resource"]
+        == of["TargetsOfOrganization"]["Resource"]
+        == "arn:aws:iam::*:role/OtherCopyRole"
+    )
+    assert "Condition" not in of["ShareSnapshots"], (
+        "an organization's accounts are not known to IAM"
+    )
+    assert of["Grant"]["Condition"]["StringLike"] == {
+        "kms:GranteePrincipal": "arn:aws:iam::*:role/OtherCopyRole"
+    }
     assert "OnlyNamedAccounts" not in of, "nor is a grantee's organization"
     assert "Configured" not in of, "the request is in the environment"
-    everywhere = {sid for sid, statement in of.items() if statement["Resource"] == "*" and statement["Effect"] == "Allow"}
+    everywhere = {
+        sid
+        for sid, statement in of.items()
+        if statement["Resource"] == "*" and statement["Effect"] == "Allow"
+    }
     assert everywhere == {"Find", "Organization"}, "AWS allows nothing narrower for these"
     given = variables(fabric, "everything")
     assert given["AMIFERRY_STATE_MACHINE_ARN"] == outputs["StateMachineArn"]
@@ -391,14 +467,22 @@ def test_the_parameters_bind_the_policies(fabric):
     readers = policy["ReadByTheStackOnly"]["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
     assert readers[2:] == [parameters["LedgerReaderArns"]]
     secrets = policy["SecretsReadByTheStackOnly"]
-    assert secrets["Resource"] == [f"arn:aws:s3:::{outputs['BucketName']}/{prefix}/*" for prefix in ("answers", "payloads")]
-    assert secrets["Condition"]["ArnNotEquals"]["aws:PrincipalArn"] == readers[:2], "no reader of the ledger sees a ResponseURL"
+    assert secrets["Resource"] == [
+        f"arn:aws:s3:::{outputs['BucketName']}/{prefix}/*" for prefix in ("answers", "payloads")
+    ]
+    assert secrets["Condition"]["ArnNotEquals"]["aws:PrincipalArn"] == readers[:2], (
+        "no reader of the ledger sees a ResponseURL"
+    )
     assert fabric.delete("everything") == "DELETE_COMPLETE"
-    [kept] = [bucket for bucket in fabric.s3.list_buckets()["Buckets"] if bucket["Name"] == outputs["BucketName"]]
+    [kept] = [
+        bucket
+        for bucket in fabric.s3.list_buckets()["Buckets"]
+        if bucket["Name"] == outputs["BucketName"]
+    ]
     assert kept, "the ledger outlives the stack"
 
 
-# --------------------------------------------------------------------------------------------------------------- how long
+# ----------------------------------------------------------------------------------------- how long
 
 #: Characters, without white space. Source: IAM user guide, IAM and AWS STS quotas.
 INLINE, MANAGED, ATTACHED, TRUST = 10_240, 6_144, 10, 2_048
@@ -443,11 +527,19 @@ def test_the_functions_policies_fit_with_as_many_keys_and_accounts_as_parameters
         "CreateKmsKey": "true",
         "KmsKeyAlias": "longest",
     }
-    assert fabric.create("longest", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons("longest")
+    assert fabric.create("longest", fabric.plain, **parameters) == "CREATE_COMPLETE", (
+        fabric.reasons("longest")
+    )
     # Another partition's name is longer, once for each account.
     fits(fabric, "longest", more=len(accounts) * len("-us-gov"))
-    own = template.read(template.STACK)["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
-    given = {name: value for name, value in variables(fabric, "longest").items() if name in own and name not in SETTINGS}
+    own = template.read(template.STACK)["Resources"]["Function"]["Properties"]["Environment"][
+        "Variables"
+    ]
+    given = {
+        name: value
+        for name, value in variables(fabric, "longest").items()
+        if name in own and name not in SETTINGS
+    }
     assert sum(len(name) + len(value) for name, value in given.items()) <= ENVIRONMENT
     assert fabric.delete("longest") == "DELETE_COMPLETE"
 
@@ -468,6 +560,9 @@ def test_the_copy_roles_policies_fit_with_as_many_keys_as_parameters_hold(fabric
         "CreateServiceLinkedRoles": "true",
         "Preflight": "true",
     }
-    assert fabric.create("longest", template.read(template.TARGET_ROLE), account, **parameters) == "CREATE_COMPLETE"
+    assert (
+        fabric.create("longest", template.read(template.TARGET_ROLE), account, **parameters)
+        == "CREATE_COMPLETE"
+    )
     fits(fabric, "Longest", account)
     assert fabric.delete("longest", account) == "DELETE_COMPLETE"

@@ -1,4 +1,5 @@
-"""The source design's two resources that share without copying: launch permission while the stack stands."""
+"""The source design's two resources that share without copying: launch permission while the stack
+stands."""
 
 import pytest
 
@@ -19,35 +20,60 @@ def share(fabric, name, kind, **properties):
 
 
 def one(fabric):
-    return share(fabric, "shared", "Custom::ShareAutomation", TargetAccountId="222222222222", Region=world.HOME)
+    return share(
+        fabric,
+        "shared",
+        "Custom::ShareAutomation",
+        TargetAccountId="222222222222",
+        Region=world.HOME,
+    )
 
 
 @scenario(one)
-def test_with_one_account(fabric, seen):
-    assert seen == ([], "CREATE_COMPLETE", ["222222222222"], "DELETE_COMPLETE"), fabric.reasons("shared")
+def test_a_share_with_one_account_lasts_as_long_as_its_stack(fabric, seen):
+    assert seen == ([], "CREATE_COMPLETE", ["222222222222"], "DELETE_COMPLETE"), fabric.reasons(
+        "shared"
+    )
     assert fabric.opened("shared") == {}
 
 
 def several(fabric):
     accounts = ["222222222222", "333333333333"]
-    return share(fabric, "shared-many", "Custom::MultiAccountAmiShare", TargetAccountIds=accounts, Region=world.HOME)
+    return share(
+        fabric,
+        "shared-many",
+        "Custom::MultiAccountAmiShare",
+        TargetAccountIds=accounts,
+        Region=world.HOME,
+    )
 
 
 @scenario(several)
-def test_with_several_accounts(fabric, seen):
-    assert seen == ([], "CREATE_COMPLETE", ["222222222222", "333333333333"], "DELETE_COMPLETE"), fabric.reasons("shared-many")
+def test_a_share_with_several_accounts_lasts_as_long_as_its_stack(fabric, seen):
+    assert seen == ([], "CREATE_COMPLETE", ["222222222222", "333333333333"], "DELETE_COMPLETE"), (
+        fabric.reasons("shared-many")
+    )
     assert fabric.opened("shared-many") == {}
 
 
 def by_event(fabric):
     seen = {}
-    for name, image in (("share-automation-create", "shared-event"), ("multi-account-share-create", "shared-many-event")):
+    for name, image in (
+        ("share-automation-create", "shared-event"),
+        ("multi-account-share-create", "shared-many-event"),
+    ):
         create = event_of(fabric, fabric.example(name), image)
         fabric.invoke(create)
         [created] = answers(fabric, create)
         there = launch(fabric, image)
-        delete = create | {"RequestType": "Delete", "PhysicalResourceId": good(created)["PhysicalResourceId"]}
-        delete |= {"ResponseURL": create["ResponseURL"] + "-delete", "RequestId": create["RequestId"][::-1]}
+        delete = create | {
+            "RequestType": "Delete",
+            "PhysicalResourceId": good(created)["PhysicalResourceId"],
+        }
+        delete |= {
+            "ResponseURL": create["ResponseURL"] + "-delete",
+            "RequestId": create["RequestId"][::-1],
+        }
         fabric.invoke(delete)
         [deleted] = answers(fabric, delete)
         seen[image] = good(created)["Status"], there, good(deleted)["Status"]
@@ -55,7 +81,7 @@ def by_event(fabric):
 
 
 @scenario(by_event)
-def test_the_examples(fabric, seen):
+def test_the_examples_of_shares_work(fabric, seen):
     assert seen == {
         "shared-event": ("SUCCESS", ["222222222222"], "SUCCESS"),
         "shared-many-event": ("SUCCESS", ["222222222222", "333333333333"], "SUCCESS"),
@@ -66,9 +92,16 @@ def test_the_examples(fabric, seen):
 @pytest.mark.hindsight
 def test_nothing_was_ever_public(fabric):
     here = fabric.sandbox("world")["accounts"]
-    things = [thing for regions in here.values() for there in regions.values() for thing in there["images"] + there["snapshots"]]
+    things = [
+        thing
+        for regions in here.values()
+        for there in regions.values()
+        for thing in there["images"] + there["snapshots"]
+    ]
     assert len(things) > 50
     assert not [thing["id"] for thing in things if thing["public"]]
     assert not [
-        call for call in fabric.sandbox("ledger") if "all" in call["params"].values() and call["operation"].startswith("Modify")
+        call
+        for call in fabric.sandbox("ledger")
+        if "all" in call["params"].values() and call["operation"].startswith("Modify")
     ]

@@ -1,4 +1,4 @@
-"""The sandbox's world: who there is, which images the tests use, and the roles as the templates made them."""
+"""The sandbox's world: its accounts, the images of the tests, and the roles from the templates."""
 
 import dataclasses
 import hashlib
@@ -25,7 +25,8 @@ MANY = [str(600_000_000_000 + n) for n in range(1, 246)]
 SPEED = 60
 INSTANT, SOON, WHILE, NEVER = 1, 120, 1400, 16000
 
-#: Each scenario has images of its own, each under a key of its own, with snapshots of these sizes in GiB.
+#: Each scenario has images of its own, each under a key of its own, with snapshots of these sizes
+#: in GiB.
 IMAGES = {
     "three": (INSTANT, SOON),
     "many": (INSTANT,),
@@ -62,11 +63,15 @@ IMAGES = {
 }
 TAGS = {
     "untagged": {},
-    "copied": {"amiferry:distribute": "true", "amiferry:source-image": "ami-0123456789abcdef0", "amiferry:run": "0123456789abcdef"},
+    "copied": {
+        "amiferry:distribute": "true",
+        "amiferry:source-image": "ami-0123456789abcdef0",
+        "amiferry:run": "0123456789abcdef",
+    },
 }
 
 
-#: What only DescribeImageAttribute tells.
+#: Attributes that only DescribeImageAttribute returns.
 UEFI = {"three": 'boot_mode = "uefi"\nuefi_data = "QU1aTlVFRkkQAAAAAAAAAHRlc3Q="'}
 #: Encrypted with aws/ebs, which nobody can share.
 MANAGED = {"managed"}
@@ -110,7 +115,11 @@ class Role:
     credentials: dict | None = None
 
     def of_account(self, old, new):
-        return Role(self.name, self.trust.replace(old, new), tuple(policy.replace(old, new) for policy in self.policies))
+        return Role(
+            self.name,
+            self.trust.replace(old, new),
+            tuple(policy.replace(old, new) for policy in self.policies),
+        )
 
 
 def text(function, targets):
@@ -127,7 +136,11 @@ def text(function, targets):
         "[[organization.unit]]",
         f'id = "{UNIT}"',
         'name = "targets"',
-        *account(SOURCE, [function], [(HOME, key_id(name), f"alias/{name}", "Enabled") for name in IMAGES]),
+        *account(
+            SOURCE,
+            [function],
+            [(HOME, key_id(name), f"alias/{name}", "Enabled") for name in IMAGES],
+        ),
     ]
     for name, sizes in IMAGES.items():
         lines += image(name, sizes)
@@ -135,7 +148,12 @@ def text(function, targets):
         regions = {HOME, TARGETS.get(target, HOME)}
         state = "Disabled" if target == BROKEN else "Enabled"
         parent = UNIT if target in TARGETS else None
-        lines += account(target, [role], [(region, KEY_ID, "alias/amis", state) for region in sorted(regions)], parent)
+        lines += account(
+            target,
+            [role],
+            [(region, KEY_ID, "alias/amis", state) for region in sorted(regions)],
+            parent,
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -144,14 +162,27 @@ def account(account_id, roles, keys, parent=None):
     if parent:
         yield f'parent = "{parent}"'
     for role in roles:
-        yield from ("[[account.role]]", f'name = "{role.name}"', f"trust_policy = '''{role.trust}'''")
+        yield from (
+            "[[account.role]]",
+            f'name = "{role.name}"',
+            f"trust_policy = '''{role.trust}'''",
+        )
         quoted = ", ".join(f"'''{policy}'''" for policy in role.policies)
         yield f"policies = [{quoted}]"
         if role.credentials:
-            yield from ("[[account.access_key]]", f'principal = "arn:aws:iam::{account_id}:role/{role.name}"')
+            yield from (
+                "[[account.access_key]]",
+                f'principal = "arn:aws:iam::{account_id}:role/{role.name}"',
+            )
             yield from (f'{key} = "{value}"' for key, value in role.credentials.items())
     for region, key_id, alias, state in keys:
-        yield from ("[[account.key]]", f'region = "{region}"', f'id = "{key_id}"', f'aliases = ["{alias}"]', f'state = "{state}"')
+        yield from (
+            "[[account.key]]",
+            f'region = "{region}"',
+            f'id = "{key_id}"',
+            f'aliases = ["{alias}"]',
+            f'state = "{state}"',
+        )
 
 
 def image(name, sizes):
@@ -166,8 +197,18 @@ def image(name, sizes):
         if name in FAILING:
             yield f"copies_fail_at = {FAILING[name]}"
     tags = {"Name": name} | TAGS.get(name, {"amiferry:distribute": "true"})
-    yield from ("[[account.image]]", f'region = "{HOME}"', f'id = "{image_id(name)}"', f'name = "golden-{name}"')
-    yield from ('architecture = "x86_64"', 'virtualization_type = "hvm"', 'root_device_name = "/dev/xvda"', "ena_support = true")
+    yield from (
+        "[[account.image]]",
+        f'region = "{HOME}"',
+        f'id = "{image_id(name)}"',
+        f'name = "golden-{name}"',
+    )
+    yield from (
+        'architecture = "x86_64"',
+        'virtualization_type = "hvm"',
+        'root_device_name = "/dev/xvda"',
+        "ena_support = true",
+    )
     yield UEFI.get(name, "")
     pairs = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in tags.items())
     yield f"tags = {{ {pairs} }}"
@@ -175,4 +216,7 @@ def image(name, sizes):
         device = "/dev/xvda" if n == 0 else f"/dev/sd{chr(ord('f') + n)}"
         yield "[[account.image.mapping]]"
         yield f'device_name = "{device}"'
-        yield f'ebs = {{ snapshot_id = "{snapshot_id}", volume_size = {size}, volume_type = "gp3", delete_on_termination = true }}'
+        yield (
+            f'ebs = {{ snapshot_id = "{snapshot_id}", volume_size = {size}, '
+            'volume_type = "gp3", delete_on_termination = true }'
+        )

@@ -7,7 +7,9 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *DOCS]
 #: Pages that mark a part as theirs: tests and `make chaos` write what stands between.
-WRITTEN = re.compile(r"<!-- (?:seen by tests: .*?|written by make \w+) -->\n.*?<!-- end -->", re.DOTALL)
+WRITTEN = re.compile(
+    r"<!-- (?:seen by tests: .*?|written by make \w+) -->\n.*?<!-- end -->", re.DOTALL
+)
 FENCE = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 
 
@@ -43,7 +45,11 @@ def links(page):
     """The targets of a page's links to files and to headings."""
     text = FENCE.sub("", page.read_text())
     text = re.sub(r"`[^`\n]*`", "`code`", text)
-    return [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith(("http", "mailto:"))]
+    return [
+        target
+        for target in re.findall(r"\]\(([^)\s]+)\)", text)
+        if not target.startswith(("http", "mailto:"))
+    ]
 
 
 def section(page, heading):
@@ -51,6 +57,8 @@ def section(page, heading):
     # A comment in a script looks like a heading.
     text = FENCE.sub(lambda found: found[0].replace("\n#", "\n #"), page.read_text())
     level = heading.split(" ", 1)[0]
-    found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.DOTALL | re.MULTILINE)
+    found = re.search(
+        rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.DOTALL | re.MULTILINE
+    )
     assert found, f"{name(page)} has no {heading!r}"
     return found[1]

@@ -1,8 +1,8 @@
 """The shell commands of the documents: what a shell makes of them.
 
-The words behind `sh` in a fence say what a block needs. `aws`: credentials, so the tests play it with commands that
-only write down how they were called. `make`: minutes, so the tests ask make what it would do. `demo`: nothing, so the
-tests run it.
+The words behind `sh` in a fence say what a block needs. `aws`: credentials, so the tests play it
+with commands that only write down how they were called. `make`: minutes, so the tests ask make what
+it would do. `demo`: nothing, so the tests run it.
 """
 
 import re
@@ -19,17 +19,23 @@ def blocks(page):
 
 
 def played(page, folder, words=("aws", "make", "demo")):
-    """The commands of a page's blocks, each as the words that a shell makes of it, in the order of the page.
+    """The commands of a page's blocks, each as the words that a shell makes of it, in the order of
+    the page.
 
-    A command answers `example`, so that loops over what it lists run once. Commands write down how they were called
-    also where their output is caught or goes elsewhere.
+    A command answers `example`, so that loops over what it lists run once. Commands write down how
+    they were called also where their output is caught or goes elsewhere.
     """
     note = "".join(
-        f"{name}() {{ printf '%s\\0' {name} \"$@\" $'\\n' >&3; echo example; }}\n" for name in PLAYED
+        f"{name}() {{ printf '%s\\0' {name} \"$@\" $'\\n' >&3; echo example; }}\n"
+        for name in PLAYED
     )
     script = note + "".join(text for word, text in blocks(page) if word in words)
     done = subprocess.run(
-        ["bash", "-eu", "-c", f"exec 3>commands\n{script}"], cwd=folder, capture_output=True, text=True, check=False
+        ["bash", "-eu", "-c", f"exec 3>commands\n{script}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, (page, done.stderr)
     commands = (folder / "commands").read_text().split("\n\0")

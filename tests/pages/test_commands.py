@@ -1,4 +1,4 @@
-"""Every command of the documents is run, or its words are given to the program that would read them."""
+"""Runs every command of the documents, or gives its words to the program that would read them."""
 
 import os
 import re
@@ -22,7 +22,7 @@ WITH_COMMANDS = [page for page in PAGES if "```sh" in page.read_text()]
 
 @pytest.fixture
 def folder(tmp_path):
-    """What the commands find beside them."""
+    """The files and variables that the commands need."""
     for name in ("events", "templates"):
         (tmp_path / name).symlink_to(ROOT / name)
     archive = tmp_path / "target" / "lambda" / "bootstrap" / "bootstrap.zip"
@@ -41,17 +41,22 @@ def test_every_block_says_what_it_needs(page):
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=pages.name)
 def test_every_block_is_a_script(page):
     for _, text in shell.blocks(page):
-        done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["bash", "-n"], input=text, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, (text, done.stderr)
 
 
 def the_cli_takes(words, folder, monkeypatch, capsys):
-    """Has the AWS CLI make the request of a command, which its models of AWS's services check, and send nothing."""
+    """Has the AWS CLI make the request of a command, which its models of AWS's services check, and
+    send nothing."""
     service, command, *rest = words[1:]
     driver = create_clidriver()
     table = driver.create_help_command().command_table[service]
     # Commands of the CLI's own have a table as a property, those of a service make it.
-    commands = table.subcommand_table if hasattr(table, "subcommand_table") else table._get_command_table()  # noqa: SLF001
+    commands = (
+        table.subcommand_table if hasattr(table, "subcommand_table") else table._get_command_table()
+    )  # noqa: SLF001
     known = {*commands[command].arg_table, *driver._get_cli_data()["options"]}  # noqa: SLF001
     options = {word.removeprefix("--").partition("=")[0] for word in rest if word.startswith("--")}
     # The parser itself would take the beginning of an option for the option.
@@ -89,7 +94,9 @@ def within_sentences():
 
 
 @pytest.mark.parametrize(
-    "page, words", list(within_sentences()), ids=lambda value: pages.name(value) if hasattr(value, "stem") else " ".join(value[:3])
+    "page, words",
+    list(within_sentences()),
+    ids=lambda value: pages.name(value) if hasattr(value, "stem") else " ".join(value[:3]),
 )
 def test_aws_knows_every_command_within_a_sentence(page, words, folder, monkeypatch, capsys):
     the_cli_takes(words, folder, monkeypatch, capsys)
@@ -100,8 +107,14 @@ def test_every_filter_of_jq_is_one(page, folder):
     assert shutil.which("jq"), "jq is missing; on Debian: apt-get install jq"
     for words in shell.played(page, folder):
         if words[0] == "jq":
-            filters = [word for word in words[1:] if not word.startswith("-") and not word.endswith(".json")] or ["."]
-            done = subprocess.run(["jq", filters[0]], input="", capture_output=True, text=True, check=False)
+            filters = [
+                word
+                for word in words[1:]
+                if not word.startswith("-") and not word.endswith(".json")
+            ] or ["."]
+            done = subprocess.run(
+                ["jq", filters[0]], input="", capture_output=True, text=True, check=False
+            )
             assert done.returncode == 0, (words, done.stderr)
 
 
@@ -118,7 +131,9 @@ def test_make_has_every_target_and_cargo_every_test(page, folder):
             [filter_] = [word for word in words[2:] if re.fullmatch(r"[a-z_:]+", word)][-1:]
             sources = [*(ROOT / "src").rglob("*.rs"), *(ROOT / "tests").rglob("*.rs")]
             name = filter_.split("::")[0]
-            assert any(source.stem == name or f"fn {name}" in source.read_text() for source in sources), words
+            assert any(
+                source.stem == name or f"fn {name}" in source.read_text() for source in sources
+            ), words
 
 
 def demos():
@@ -129,14 +144,24 @@ def demos():
 
 
 def test_every_block_of_the_demo_is_run():
-    lines = [line for page in WITH_COMMANDS for word, text in shell.blocks(page) if word == "demo" for line in text.splitlines()]
+    lines = [
+        line
+        for page in WITH_COMMANDS
+        for word, text in shell.blocks(page)
+        if word == "demo"
+        for line in text.splitlines()
+    ]
     assert lines
     assert len(lines) == len(list(demos()))
 
 
-@pytest.mark.skipif("AMIFERRY_BOOTSTRAP_BIN" not in os.environ, reason="`make test` builds the programs")
+@pytest.mark.skipif(
+    "AMIFERRY_BOOTSTRAP_BIN" not in os.environ, reason="`make test` builds the programs"
+)
 @pytest.mark.parametrize("arguments", sorted(set(demos())))
 def test_the_demos_of_the_documents_succeed(arguments):
     command = [sys.executable, "-m", "demo", "--speed", "500", "--no-kill", *arguments.split()]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,5 @@
-"""What holds of every page: links lead somewhere, lines are short, and what the code has is on its page."""
+"""Tests of every page: its links lead somewhere, its lines are short, and it agrees with the
+code."""
 
 import re
 
@@ -9,10 +10,9 @@ from . import pages
 from .pages import DOCS, PAGES, ROOT
 
 SOURCE = "".join(path.read_text() for path in sorted((ROOT / "src").rglob("*.rs")))
-#: One column may be wider in a table, which cannot be wrapped; a paragraph does not belong into one.
+#: One column may be wider in a table, which cannot be wrapped; a paragraph does not belong into
+#: one.
 WIDEST_CELL = 150
-#: History, and the pages that others wrote as they met a case, keep their words.
-AS_WRITTEN = {"history.md", "field.md", "CHANGELOG.md", "ARCHITECTURE.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)
@@ -51,13 +51,15 @@ def test_lines_have_a_hundred_columns_at_most(page):
     written = page.read_text()
     for block in re.findall(r"```sh.*?```", written, re.DOTALL):
         assert max(map(len, block.split("\n"))) <= 100, block
-    long = [number for number, line in pages.prose(page) if len(line) > 100 and not line.startswith("|")]
+    long = [
+        number for number, line in pages.prose(page) if len(line) > 100 and not line.startswith("|")
+    ]
     assert not long, f"scripts/wrap {pages.name(page)}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name)
+@pytest.mark.parametrize("page", PAGES, ids=pages.name)
 def test_code_stays_on_one_line(page):
-    """So that a search for it finds it."""
+    """A search finds code that stands on one line."""
     assert not [number for number, line in pages.prose(page) if line.count("`") % 2]
 
 
@@ -70,15 +72,22 @@ def test_a_cell_of_a_table_holds_no_paragraph(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)
 def test_words_are_spelled_as_aws_spells_them(page):
-    wrong = re.compile(r"\b\w*(?:organis|authoris|recognis|colour|behaviour|licence)\w*", re.IGNORECASE)
-    words = [(number, re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)) for number, line in pages.prose(page)]
+    wrong = re.compile(
+        r"\b\w*(?:organis|authoris|recognis|colour|behaviour|licence)\w*", re.IGNORECASE
+    )
+    words = [
+        (number, re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)) for number, line in pages.prose(page)
+    ]
     assert not [(number, wrong.findall(line)) for number, line in words if wrong.search(line)]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in AS_WRITTEN], ids=pages.name)
+@pytest.mark.parametrize("page", PAGES, ids=pages.name)
 def test_no_sentence_opens_with_a_word_for_something_unnamed(page):
     text = "\n".join("" if line.startswith(("#", "|")) else line for _, line in pages.prose(page))
-    opening = re.compile(r"(?:\A|\n\n|[.:!?]\s+|^\s*(?:-|\d+\.) )\**((?:What|Who|Whoever|Those) \w+ \w+)", re.MULTILINE)
+    opening = re.compile(
+        r"(?:\A|\n\n|[.:!?]\s+|^\s*(?:-|\d+\.) )\**((?:What|Who|Whoever|Those) \w+ \w+)",
+        re.MULTILINE,
+    )
     assert not opening.findall(text)
 
 
@@ -86,7 +95,11 @@ def test_the_readme_is_read_at_sight():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-@pytest.mark.parametrize("form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda form: form.stem)
+@pytest.mark.parametrize(
+    "form",
+    sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")),
+    ids=lambda form: form.stem,
+)
 def test_a_form_for_reports_has_what_github_asks_for(form):
     content = yaml.safe_load(form.read_text())
     assert {"name", "description", "body"} <= content.keys()
@@ -96,7 +109,7 @@ def test_a_form_for_reports_has_what_github_asks_for(form):
     assert all(field["attributes"]["label"] for field in fields)
 
 
-# ---------------------------------------------------------------------------------------------------- pages and the code
+# ------------------------------------------------------------------------------- pages and the code
 
 
 def test_every_alarm_has_a_section_with_cause_look_and_do():
@@ -130,7 +143,11 @@ def test_every_setting_of_the_function_is_documented():
 
 
 @pytest.mark.parametrize(
-    "heading, file", [("## 1. The targets", "templates/target-role.yaml"), ("## 2. The source account", "template.yaml")]
+    "heading, file",
+    [
+        ("## 1. The targets", "templates/target-role.yaml"),
+        ("## 2. The source account", "template.yaml"),
+    ],
 )
 def test_parameters_of_the_deployment_are_the_templates(heading, file):
     text = pages.section(ROOT / "docs" / "deploy.md", heading)
@@ -146,8 +163,14 @@ def test_parameters_of_the_deployment_are_the_templates(heading, file):
 
 
 def test_properties_of_resources_in_examples_are_keys_of_requests():
-    keys = set(re.findall(r"^### `(\w+)`$", (ROOT / "docs" / "requests.md").read_text(), re.MULTILINE))
-    keys |= set(re.findall(r"^- Also named: `(\w+)`$", (ROOT / "docs" / "requests.md").read_text(), re.MULTILINE))
+    keys = set(
+        re.findall(r"^### `(\w+)`$", (ROOT / "docs" / "requests.md").read_text(), re.MULTILINE)
+    )
+    keys |= set(
+        re.findall(
+            r"^- Also named: `(\w+)`$", (ROOT / "docs" / "requests.md").read_text(), re.MULTILINE
+        )
+    )
     seen = 0
     for page in PAGES:
         for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
@@ -155,3 +178,35 @@ def test_properties_of_resources_in_examples_are_keys_of_requests():
                 assert resource["Properties"].keys() - {"ServiceToken"} <= keys, page
                 seen += 1
     assert seen
+
+
+#: The pages that name tests of the code, by which a reader can look a claim up.
+CITING = ["SECURITY.md", "docs/field.md", "docs/history.md", "docs/reliability.md"]
+
+
+def named_tests():
+    """The path of each test and module, such as `("tests", "behaviour", "field", "before",
+    name)`."""
+    found = set()
+    for root in ("src", "tests/behaviour", "sandbox/src", "sandbox/tests"):
+        for path in (ROOT / root).rglob("*.rs"):
+            modules = path.relative_to(ROOT).with_suffix("").parts
+            attributes = r"#\[(?:tokio::)?test\b[^\]]*\]\s+(?:#\[[^\]]*\]\s+)*"
+            names = re.findall(rf"{attributes}(?:async )?fn (\w+)", path.read_text())
+            found |= {modules, *((*modules, name) for name in names)}
+    return found
+
+
+def looks_like_a_test(code):
+    """Returns whether code is a path of lower-case names, or one name of many words."""
+    return re.fullmatch(r"(?:[a-z0-9_]+::)+[a-z0-9_]+|[a-z0-9]+(?:_[a-z0-9]+){3,}", code)
+
+
+@pytest.mark.parametrize("page", [ROOT / name for name in CITING], ids=pages.name)
+def test_every_test_that_a_page_names_exists(page):
+    tests, missing = named_tests(), []
+    for code in filter(looks_like_a_test, re.findall(r"`([^`\n]+)`", page.read_text())):
+        *modules, name = code.split("::")
+        if not any(test[-1] == name and set(modules) <= set(test) for test in tests):
+            missing.append(code)
+    assert not missing

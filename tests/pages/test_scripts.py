@@ -9,7 +9,13 @@ from .pages import ROOT, links
 
 
 def run(script, *arguments, **settings):
-    return subprocess.run([ROOT / "scripts" / script, *arguments], capture_output=True, text=True, check=False, **settings)
+    return subprocess.run(
+        [ROOT / "scripts" / script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        **settings,
+    )
 
 
 @pytest.fixture
@@ -17,7 +23,10 @@ def program(tmp_path):
     """Prints what a test program prints, and ends as its first argument says."""
     path = tmp_path / "deps" / "program"
     path.parent.mkdir()
-    path.write_text('#!/bin/sh\necho "test a::slow ... ok <2.000s>"\necho "test a::quick ... ok <0.010s>"\necho "$@"\nexit $1\n')
+    path.write_text(
+        '#!/bin/sh\necho "test a::slow ... ok <2.000s>"\necho "test a::quick ... ok '
+        '<0.010s>"\necho "$@"\nexit $1\n'
+    )
     path.chmod(0o755)
     return path
 
@@ -25,7 +34,9 @@ def program(tmp_path):
 @pytest.mark.parametrize("code", [0, 101])
 def test_a_timed_program_ends_as_it_ends_alone(program, tmp_path, code):
     times = tmp_path / "times"
-    done = run("timed", program, str(code), env={"PATH": "/usr/bin:/bin", "AMIFERRY_TIMES": str(times)})
+    done = run(
+        "timed", program, str(code), env={"PATH": "/usr/bin:/bin", "AMIFERRY_TIMES": str(times)}
+    )
     assert done.returncode == code
     assert "--report-time" in done.stdout
     slowest = run("slowest", "show", times).stdout.splitlines()
@@ -40,9 +51,14 @@ def test_a_program_that_is_no_test_is_run_as_it_is(program):
 
 def test_the_watch_runs_the_unit_tests_of_a_crate(tmp_path):
     cargo = tmp_path / "cargo"
-    cargo.write_text("#!/bin/sh\necho \"$@\"\n")
+    cargo.write_text('#!/bin/sh\necho "$@"\n')
     cargo.chmod(0o755)
-    done = run("watch", "amiferry-sandbox", "kms", env={"PATH": f"{tmp_path}:/usr/bin:/bin", "AMIFERRY_WATCH": "once"})
+    done = run(
+        "watch",
+        "amiferry-sandbox",
+        "kms",
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "AMIFERRY_WATCH": "once"},
+    )
     assert done.stdout == "test --locked --package amiferry-sandbox --lib --quiet -- kms\n"
 
 
@@ -53,7 +69,9 @@ def test_every_link_of_the_contents_of_the_book_leads_to_a_page_of_it(tmp_path):
     assert not [link for link in links(contents) if not (contents.parent / link).is_file()]
     chapters = [contents.parent / link for link in links(contents)]
     files = [(page, link.partition("#")[0]) for page in chapters for link in links(page)]
-    broken = {(page.name, link) for page, link in files if link and not (page.parent / link).exists()}
+    broken = {
+        (page.name, link) for page, link in files if link and not (page.parent / link).exists()
+    }
     # Folders have no page in a book.
     assert {link for _, link in broken} <= {"sandbox", "../sandbox", "../events"}, broken
 
@@ -66,10 +84,19 @@ def test_the_names_of_tests_become_a_page_with_a_section_for_each_module(tmp_pat
     page = tmp_path / "docs" / "behaviour.md"
     page.write_text((ROOT / "docs" / "behaviour.md").read_text())
     listed = "share::a_share_ends: test\nshare::it_begins: test\n\n2 tests, 0 benchmarks\n"
-    done = subprocess.run(["python3", script], input=listed, text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        ["python3", script], input=listed, text=True, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^## `share`\n\n- a share ends\n- it begins\n", page.read_text(), re.MULTILINE)
-    assert subprocess.run(["python3", script], input="", text=True, capture_output=True, check=False).returncode != 0
+    assert re.search(
+        r"^## `share`\n\n- a share ends\n- it begins\n", page.read_text(), re.MULTILINE
+    )
+    assert (
+        subprocess.run(
+            ["python3", script], input="", text=True, capture_output=True, check=False
+        ).returncode
+        != 0
+    )
 
 
 def test_wrap_fills_paragraphs_and_leaves_tables_and_code(tmp_path):

@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 import strict
+from names import CONSUMER, GOLDEN_ROOT, HOME, TARGET_KEY
 
 #: The session of all clients: it caches the service models, and checks every answer strictly.
 SESSION = boto3.Session()
@@ -29,7 +30,9 @@ class CliError(Exception):
 
     def __init__(self, stderr):
         super().__init__(stderr)
-        found = re.search(r"An error occurred \((\S+)\) when calling the (\S+) operation: (.*)", stderr, re.DOTALL)
+        found = re.search(
+            r"An error occurred \((\S+)\) when calling the (\S+) operation: (.*)", stderr, re.DOTALL
+        )
         self.code, self.operation, self.message = found.groups() if found else (None, None, stderr)
         if self.message:
             self.message = self.message.strip()
@@ -82,7 +85,10 @@ class Caller:
 
     def with_credentials(self, credentials):
         return Caller(
-            self.url, credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
+            self.url,
+            credentials["AccessKeyId"],
+            credentials["SecretAccessKey"],
+            credentials["SessionToken"],
         )
 
     def cli(self, region, *arguments):
@@ -116,7 +122,10 @@ def refused(code, *parts):
     if isinstance(info.value, CliError):
         found, message = info.value.code, info.value.message
     else:
-        found, message = info.value.response["Error"]["Code"], info.value.response["Error"]["Message"]
+        found, message = (
+            info.value.response["Error"]["Code"],
+            info.value.response["Error"]["Message"],
+        )
         assert info.value.response["ResponseMetadata"]["HTTPStatusCode"] >= 400
     assert found == code, info.value
     for part in parts:
@@ -143,3 +152,26 @@ def snapshot(ec2, snapshot_id):
 def settled(ec2, snapshot_id):
     """Returns the snapshot once it is no longer pending."""
     return poll(lambda: snapshot(ec2, snapshot_id), lambda found: found["State"] != "pending")[-1]
+
+
+def share(producer, snapshot_id, operation="add"):
+    producer.ec2(HOME).modify_snapshot_attribute(
+        SnapshotId=snapshot_id,
+        Attribute="createVolumePermission",
+        OperationType=operation,
+        UserIds=[CONSUMER],
+    )
+
+
+def copy(ec2, source=GOLDEN_ROOT, key=TARGET_KEY, **more):
+    answer = ec2.copy_snapshot(
+        SourceRegion=HOME, SourceSnapshotId=source, Encrypted=True, KmsKeyId=key, **more
+    )
+    return answer["SnapshotId"]
+
+
+def failed(ec2, snapshot_id):
+    """Returns the message of a copy that was accepted and ended in `error`."""
+    found = settled(ec2, snapshot_id)
+    assert found["State"] == "error"
+    return found["StateMessage"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import strict
-from clients import Caller
-from names import DISTRIBUTOR
+from clients import Caller, share
+from names import CONSUMER, COPY_OPERATIONS, DISTRIBUTOR, GOLDEN_ROOT, HOME, SOURCE_KEY
 
 HERE = Path(__file__).parent
 WORLD = HERE / "world.toml"
@@ -23,9 +23,13 @@ class Sandbox:
 
     def __init__(self, world):
         binary = os.environ.get("AMIFERRY_SANDBOX_BIN")
-        assert binary, "AMIFERRY_SANDBOX_BIN must name the amiferry-sandbox binary; `make test` sets it"
+        assert binary, (
+            "AMIFERRY_SANDBOX_BIN must name the amiferry-sandbox binary; `make test` sets it"
+        )
         command = [binary, "serve", "--world", str(world), "--port", "0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         self.output = []
         found = queue.Queue()
         threading.Thread(target=self._read, args=(found,), daemon=True).start()
@@ -76,7 +80,9 @@ class Sandbox:
     def as_service(self, role_arn):
         """Acts as a service-linked role, as its service does."""
         body = json.dumps({"RoleArn": role_arn}).encode()
-        with urllib.request.urlopen(f"{self.url}/_sandbox/service-sessions", body, timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"{self.url}/_sandbox/service-sessions", body, timeout=5
+        ) as answer:
             issued = json.load(answer)
         return self.caller(issued["AccessKeyId"], issued["SecretAccessKey"], issued["SessionToken"])
 
@@ -106,4 +112,18 @@ def sandbox(start):
 
 def pytest_terminal_summary(terminalreporter):
     if strict.REFUSALS:
-        terminalreporter.write_line(f"{len(strict.REFUSALS)} refusals met over HTTP, not counting copies that fail later")
+        terminalreporter.write_line(
+            f"{len(strict.REFUSALS)} refusals met over HTTP, not counting copies that fail later"
+        )
+
+
+@pytest.fixture
+def shared(sandbox):
+    """Returns the sandbox after the producer shared golden's root and its key with the consumer."""
+    share(sandbox.producer, GOLDEN_ROOT)
+    sandbox.producer.kms(HOME).create_grant(
+        KeyId=SOURCE_KEY,
+        GranteePrincipal=f"arn:aws:iam::{CONSUMER}:root",
+        Operations=COPY_OPERATIONS,
+    )
+    return sandbox

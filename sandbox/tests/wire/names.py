@@ -11,7 +11,10 @@ WORKLOADS, PRODUCTION = "ou-wire-11111111", "ou-wire-22222222"
 
 DISTRIBUTOR = f"arn:aws:iam::{PRODUCER}:role/Distributor"
 COPY_ROLE = f"arn:aws:iam::{CONSUMER}:role/AmiCopyRole"
-SCALER = f"arn:aws:iam::{CONSUMER}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+SCALER = (
+    f"arn:aws:iam::{CONSUMER}:role/aws-service-role/autoscaling.amazonaws.com/"
+    "AWSServiceRoleForAutoScaling"
+)
 LONG_ROLE = f"arn:aws:iam::{CONSUMER}:role/LongRole"
 
 SOURCE_KEY = f"arn:aws:kms:{HOME}:{PRODUCER}:key/11111111-1111-4111-8111-111111111111"
@@ -32,4 +35,11 @@ PLAIN = "snap-0eeeeeeeeeeeeeee1"
 LEDGER, LEDGER_AWAY = "amiferry-ledger", "amiferry-ledger-away"
 
 #: The operations of the source key that EC2 uses while it copies.
-COPY_OPERATIONS = ["DescribeKey", "Decrypt", "CreateGrant", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"]
+COPY_OPERATIONS = [
+    "DescribeKey",
+    "Decrypt",
+    "CreateGrant",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+]

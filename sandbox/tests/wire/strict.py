@@ -71,18 +71,30 @@ def _json_value(shape, value, at):
         for key, item in value.items():
             _json_value(shape.value, item, f"{at}.{key}")
     else:
-        kinds = {"string": str, "boolean": bool, "integer": int, "long": int, "timestamp": (int, float)}
+        kinds = {
+            "string": str,
+            "boolean": bool,
+            "integer": int,
+            "long": int,
+            "timestamp": (int, float),
+        }
         assert isinstance(value, kinds[shape.type_name]), f"{at}: {value!r} is no {shape.type_name}"
         _enum(shape, value, at)
 
 
 def _xml_error(protocol, root, at):
     if protocol == "ec2":
-        assert _tag(root) == "Response" and [_tag(child) for child in root] == ["Errors", "RequestID"], at
+        assert _tag(root) == "Response" and [_tag(child) for child in root] == [
+            "Errors",
+            "RequestID",
+        ], at
         [error] = root[0]
         assert [_tag(child) for child in error] == ["Code", "Message"], at
     else:
-        assert _tag(root) == "ErrorResponse" and [_tag(child) for child in root] == ["Error", "RequestId"], at
+        assert _tag(root) == "ErrorResponse" and [_tag(child) for child in root] == [
+            "Error",
+            "RequestId",
+        ], at
         assert {_tag(child) for child in root[0]} == {"Type", "Code", "Message"}, at
     assert root[1].text, f"{at}: no request ID"
 
@@ -146,7 +158,9 @@ def _xml_document(protocol, operation_model, root, at):
 
 
 def _xml_members(shape, children, at):
-    known = {member.serialization.get("name", name): member for name, member in shape.members.items()}
+    known = {
+        member.serialization.get("name", name): member for name, member in shape.members.items()
+    }
     seen = set()
     for child in children:
         name = _tag(child)
@@ -165,7 +179,9 @@ def _xml_value(shape, node, at):
         return
     if shape.type_name == "list":
         for index, item in enumerate(node):
-            assert _tag(item) == shape.member.serialization.get("name", "member"), f"{at}: <{_tag(item)}>"
+            assert _tag(item) == shape.member.serialization.get("name", "member"), (
+                f"{at}: <{_tag(item)}>"
+            )
             _xml_value(shape.member, item, f"{at}[{index}]")
         return
     assert len(node) == 0, f"{at}: elements inside a {shape.type_name}"

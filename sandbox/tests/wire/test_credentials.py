@@ -10,7 +10,10 @@ from botocore.config import Config
 from clients import SESSION, refused
 from names import CONSUMER, COPY_ROLE, DISTRIBUTOR, HOME, LONG_ROLE, PRODUCER, SOURCE_KEY
 
-EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+EVERYTHING = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"},
+}
 
 
 def asks(caller):
@@ -31,24 +34,34 @@ def all_refused(caller, codes):
 
 def test_an_unknown_access_key_is_refused(sandbox):
     caller = sandbox.caller("AKIANOBODY0000000001", "whatever")
-    all_refused(caller, ["AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"])
+    all_refused(
+        caller,
+        ["AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"],
+    )
 
 
 def test_a_wrong_secret_is_refused(sandbox):
     caller = sandbox.caller("AKIAPRODUCER00000001", "guessed")
-    all_refused(caller, ["AuthFailure", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure"])
+    all_refused(
+        caller, ["AuthFailure", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure"]
+    )
 
 
 def test_a_session_with_no_or_another_token_is_refused(sandbox):
     session = sandbox.producer.assume(DISTRIBUTOR)
     for token in (None, "forged"):
         caller = sandbox.caller(session.access_key, session.secret_key, token)
-        all_refused(caller, ["AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"])
+        all_refused(
+            caller,
+            ["AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"],
+        )
 
 
 def test_an_expired_session_is_refused(sandbox):
     expired = sandbox.caller("ASIAPRODUCER00000001", "expired-secret", "expired-token")
-    all_refused(expired, ["RequestExpired", "ExpiredTokenException", "ExpiredToken", "RequestExpired"])
+    all_refused(
+        expired, ["RequestExpired", "ExpiredTokenException", "ExpiredToken", "RequestExpired"]
+    )
 
 
 def test_an_unsigned_request_is_refused(sandbox):
@@ -59,7 +72,10 @@ def test_an_unsigned_request_is_refused(sandbox):
 
 
 def test_a_caller_reads_its_own_identity(sandbox):
-    assert sandbox.producer.sts.get_caller_identity()["Arn"] == f"arn:aws:iam::{PRODUCER}:user/producer"
+    assert (
+        sandbox.producer.sts.get_caller_identity()["Arn"]
+        == f"arn:aws:iam::{PRODUCER}:user/producer"
+    )
     session = sandbox.producer.assume(DISTRIBUTOR, session_name="run-1")
     identity = session.cli(HOME, "sts", "get-caller-identity")
     assert identity["Arn"] == f"arn:aws:sts::{PRODUCER}:assumed-role/Distributor/run-1"
@@ -86,7 +102,15 @@ def test_a_role_is_assumed_only_by_a_trusted_and_allowed_caller(sandbox):
         sandbox.outsider.assume(COPY_ROLE, ExternalId="wire")
     with refused(*denied):
         sandbox.outsider.cli(
-            HOME, "sts", "assume-role", "--role-arn", COPY_ROLE, "--role-session-name", "xy", "--external-id", "wire"
+            HOME,
+            "sts",
+            "assume-role",
+            "--role-arn",
+            COPY_ROLE,
+            "--role-session-name",
+            "xy",
+            "--external-id",
+            "wire",
         )
     with refused("AccessDenied"):
         sandbox.producer.assume(f"arn:aws:iam::{CONSUMER}:role/Nobody")
@@ -97,13 +121,23 @@ def test_a_role_is_assumed_only_by_a_trusted_and_allowed_caller(sandbox):
 
 def test_a_chained_session_lasts_an_hour_at_most(sandbox):
     chained = sandbox.producer.assume(DISTRIBUTOR, DurationSeconds=7200)
-    assert chained.assume(LONG_ROLE, DurationSeconds=3600).sts.get_caller_identity()["Account"] == CONSUMER
+    assert (
+        chained.assume(LONG_ROLE, DurationSeconds=3600).sts.get_caller_identity()["Account"]
+        == CONSUMER
+    )
     with refused("ValidationError", "1 hour", "role chaining"):
         chained.assume(LONG_ROLE, DurationSeconds=3601)
     with refused("ValidationError", "role chaining"):
         chained.cli(
-            HOME, "sts", "assume-role", "--role-arn", LONG_ROLE, "--role-session-name", "xy",
-            "--duration-seconds", "7200",
+            HOME,
+            "sts",
+            "assume-role",
+            "--role-arn",
+            LONG_ROLE,
+            "--role-session-name",
+            "xy",
+            "--duration-seconds",
+            "7200",
         )
 
 
@@ -125,16 +159,22 @@ def test_a_session_lasts_no_longer_than_the_role_allows(sandbox):
 )
 def test_a_malformed_parameter_of_assume_role_is_refused(sandbox, parameters):
     with refused("ValidationError"):
-        sandbox.producer.sts.assume_role(**{"RoleArn": COPY_ROLE, "RoleSessionName": "wire"} | parameters)
+        sandbox.producer.sts.assume_role(
+            **{"RoleArn": COPY_ROLE, "RoleSessionName": "wire"} | parameters
+        )
 
 
 def test_a_long_or_malformed_session_policy_is_refused(sandbox):
     fits = json.dumps(EVERYTHING)
     sandbox.producer.assume(COPY_ROLE, ExternalId="wire", Policy=fits + " " * (1100 - len(fits)))
     with refused("PackedPolicyTooLarge", "110%"):
-        sandbox.producer.assume(COPY_ROLE, ExternalId="wire", Policy=fits + " " * (1210 - len(fits)))
+        sandbox.producer.assume(
+            COPY_ROLE, ExternalId="wire", Policy=fits + " " * (1210 - len(fits))
+        )
     with refused("ValidationError", "2048"):
-        sandbox.producer.assume(COPY_ROLE, ExternalId="wire", Policy=fits + " " * (2049 - len(fits)))
+        sandbox.producer.assume(
+            COPY_ROLE, ExternalId="wire", Policy=fits + " " * (2049 - len(fits))
+        )
     for bad in ("{}", '{"Statement":{"Effect":"Allow","Action":"*"}}', "{"):
         with refused("MalformedPolicyDocument"):
             sandbox.producer.assume(COPY_ROLE, ExternalId="wire", Policy=bad)

@@ -20,7 +20,9 @@ FAST = ("--speed", "500", "--no-kill")
 
 def demo(*arguments):
     command = [sys.executable, "-m", "demo", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120
+    )
 
 
 def verdicts(done):
@@ -35,7 +37,12 @@ def good(*arguments):
 
 
 def share(**more):
-    request = {"SourceImageId": IMAGE, "SourceRegion": "us-west-2", "Mode": "Share", "Targets": [{"AccountId": "222222222222"}]}
+    request = {
+        "SourceImageId": IMAGE,
+        "SourceRegion": "us-west-2",
+        "Mode": "Share",
+        "Targets": [{"AccountId": "222222222222"}],
+    }
     return {"Distribute": request | more}
 
 
@@ -52,10 +59,19 @@ def test_the_demo_plays_an_event_and_finds_its_result(event):
 
 
 def test_the_demos_checks_follow_from_the_event(tmp_path):
-    share_it, unshare_it = write(tmp_path / "share.json", share()), write(tmp_path / "unshare.json", share(Unshare=True))
-    found = good(*FAST, "--event", share_it, "--event", ROOT / "events/policies.json", "--event", unshare_it)
-    endings = [number for number, verdict in enumerate(found) if verdict.startswith("the event ended as")]
-    shared, looked, closed = (found[start:end] for start, end in zip(endings, [*endings[1:], None], strict=True))
+    share_it, unshare_it = (
+        write(tmp_path / "share.json", share()),
+        write(tmp_path / "unshare.json", share(Unshare=True)),
+    )
+    found = good(
+        *FAST, "--event", share_it, "--event", ROOT / "events/policies.json", "--event", unshare_it
+    )
+    endings = [
+        number for number, verdict in enumerate(found) if verdict.startswith("the event ended as")
+    ]
+    shared, looked, closed = (
+        found[start:end] for start, end in zip(endings, [*endings[1:], None], strict=True)
+    )
     assert "222222222222 sees the source AMI" in shared
     assert "the function asked AWS to change nothing" in looked
     assert any(re.match("source: grants .* as before", verdict) for verdict in closed)
@@ -63,7 +79,9 @@ def test_the_demos_checks_follow_from_the_event(tmp_path):
 
 def test_the_demo_fails_on_a_wrong_expectation():
     done = demo(*FAST, "--event", ROOT / "events/policies.json", "--expect", "Failed")
-    assert done.returncode == 1 and "FAIL the event ended as Failed: Succeeded" in done.stdout, done.stdout
+    assert done.returncode == 1 and "FAIL the event ended as Failed: Succeeded" in done.stdout, (
+        done.stdout
+    )
 
 
 def test_an_image_that_amiferry_made_is_not_distributed(tmp_path):
@@ -75,7 +93,11 @@ def test_an_image_that_amiferry_made_is_not_distributed(tmp_path):
 
 
 def test_a_saved_state_is_an_event(tmp_path):
-    request = {"SourceImageId": IMAGE, "SourceRegion": "us-west-2", "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]}
+    request = {
+        "SourceImageId": IMAGE,
+        "SourceRegion": "us-west-2",
+        "Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}],
+    }
     first, state = write(tmp_path / "one.json", {"Distribute": request}), tmp_path / "state.json"
     good("--speed", "100", "--no-kill", "--event", first, "--save-state", state)
     assert json.loads(state.read_text())["State"]["Targets"]
@@ -91,11 +113,17 @@ def test_events_are_played_at_once(tmp_path):
 
 def test_another_partition_and_empty_volumes_are_played(tmp_path):
     def there(text):
-        for from_, to in (("arn:aws:", "arn:aws-cn:"), ("us-west-2", "cn-north-1"), ("us-east-1", "cn-northwest-1")):
+        for from_, to in (
+            ("arn:aws:", "arn:aws-cn:"),
+            ("us-west-2", "cn-north-1"),
+            ("us-east-1", "cn-northwest-1"),
+        ):
             text = text.replace(from_, to)
         return text.replace("ec2.*.amazonaws.com", "ec2.*.amazonaws.com.cn")
 
-    world = re.sub(r'(\[\[account\]\]\nid = "\d+")', r'\1\npartition = "aws-cn"', there(DEMO_WORLD.read_text()))
+    world = re.sub(
+        r'(\[\[account\]\]\nid = "\d+")', r'\1\npartition = "aws-cn"', there(DEMO_WORLD.read_text())
+    )
     world = re.sub(r"(?m)^(size = \d+)$", r"\1\nstored_mib = 0", world)
     (tmp_path / "world.toml").write_text(world)
     (tmp_path / "event.json").write_text(there((ROOT / "events/ami-state-change.json").read_text()))
@@ -122,4 +150,6 @@ def test_another_partition_and_empty_volumes_are_played(tmp_path):
 def test_bad_options_are_refused_with_the_accepted_forms(tmp_path, arguments, accepted):
     no_event = write(tmp_path / "no_event.json", {"Start": 1})
     done = demo(*(word.replace("{no_event}", str(no_event)) for word in arguments))
-    assert done.returncode in (1, 2) and accepted in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert (
+        done.returncode in (1, 2) and accepted in done.stderr and "Traceback" not in done.stderr
+    ), done.stderr

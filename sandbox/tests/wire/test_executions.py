@@ -22,7 +22,9 @@ def test_an_execution_is_started_once_and_described(sandbox):
 def test_an_invalid_execution_is_refused(sandbox):
     machine = sandbox.producer.client("stepfunctions", HOME)
     with refused("ExecutionDoesNotExist"):
-        machine.describe_execution(executionArn=MACHINE.replace("stateMachine", "execution") + ":never")
+        machine.describe_execution(
+            executionArn=MACHINE.replace("stateMachine", "execution") + ":never"
+        )
     with refused("InvalidArn"):
         machine.describe_execution(executionArn=MACHINE)
     with refused("StateMachineDoesNotExist"):

@@ -32,17 +32,23 @@ def test_a_key_is_described_by_every_name(keys, sandbox):
         key = keys.describe_key(KeyId=name)["KeyMetadata"]
         assert (key["Arn"], key["KeyId"], key["AWSAccountId"]) == (SOURCE_KEY, key_id, PRODUCER)
         assert (key["KeyManager"], key["KeyState"], key["Enabled"]) == ("CUSTOMER", "Enabled", True)
-        assert key["KeySpec"] == "SYMMETRIC_DEFAULT" and isinstance(key["CreationDate"], datetime.datetime)
+        assert key["KeySpec"] == "SYMMETRIC_DEFAULT" and isinstance(
+            key["CreationDate"], datetime.datetime
+        )
     managed = keys.describe_key(KeyId="alias/aws/ebs")["KeyMetadata"]
     assert managed["KeyManager"] == "AWS"
-    described = sandbox.producer.cli(HOME, "kms", "describe-key", "--key-id", "alias/shared-ami-key")
+    described = sandbox.producer.cli(
+        HOME, "kms", "describe-key", "--key-id", "alias/shared-ami-key"
+    )
     assert described["KeyMetadata"]["Arn"] == SOURCE_KEY
     disabled = sandbox.consumer.kms(AWAY).describe_key(KeyId=DISABLED_KEY)["KeyMetadata"]
     assert (disabled["KeyState"], disabled["Enabled"]) == ("Disabled", False)
 
 
 def test_aliases_are_listed(keys, sandbox):
-    aliases = {entry["AliasName"]: entry.get("TargetKeyId") for entry in keys.list_aliases()["Aliases"]}
+    aliases = {
+        entry["AliasName"]: entry.get("TargetKeyId") for entry in keys.list_aliases()["Aliases"]
+    }
     assert aliases["alias/shared-ami-key"] == SOURCE_KEY.rpartition("/")[2]
     [only] = sandbox.producer.cli(HOME, "kms", "list-aliases", "--key-id", SOURCE_KEY)["Aliases"]
     assert only["AliasName"] == "alias/shared-ami-key"
@@ -79,8 +85,15 @@ def test_a_key_policy_is_read_merged_and_replaced(keys, sandbox):
     stored = json.loads(keys.get_key_policy(KeyId=SOURCE_KEY, PolicyName="default")["Policy"])
     assert use in stored["Statement"]
     sandbox.producer.cli(
-        HOME, "kms", "put-key-policy", "--key-id", SOURCE_KEY, "--policy-name", "default",
-        "--policy", policy(DEFAULT_POLICY),
+        HOME,
+        "kms",
+        "put-key-policy",
+        "--key-id",
+        SOURCE_KEY,
+        "--policy-name",
+        "default",
+        "--policy",
+        policy(DEFAULT_POLICY),
     )
     with refused("AccessDeniedException"):
         role.describe_key(KeyId=SOURCE_KEY)
@@ -94,8 +107,17 @@ def test_an_invalid_key_policy_is_refused(keys, sandbox):
     put("no JSON")
     put(policy({"Effect": "Allow", "Principal": "*", "Action": "kms:*"}))
     put(policy(DEFAULT_POLICY | {"Condition": {"StringEqual": {"aws:x": "y"}}}))
-    put(policy(DEFAULT_POLICY, DEFAULT_POLICY | {"Principal": {"AWS": f"arn:aws:iam::{CONSUMER}:role/Nobody"}}))
-    put(policy(DEFAULT_POLICY | {"Principal": {"AWS": COPY_ROLE}}), "MalformedPolicyDocumentException", "future")
+    put(
+        policy(
+            DEFAULT_POLICY,
+            DEFAULT_POLICY | {"Principal": {"AWS": f"arn:aws:iam::{CONSUMER}:role/Nobody"}},
+        )
+    )
+    put(
+        policy(DEFAULT_POLICY | {"Principal": {"AWS": COPY_ROLE}}),
+        "MalformedPolicyDocumentException",
+        "future",
+    )
     with refused("AccessDeniedException"):
         sandbox.outsider.kms(HOME).put_key_policy(
             KeyId=SOURCE_KEY, PolicyName="default", Policy=policy(DEFAULT_POLICY)
@@ -110,7 +132,9 @@ def test_an_organization_reaches_a_key_by_condition(keys, sandbox):
         "Resource": "*",
         "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-wiretests0"}},
     }
-    keys.put_key_policy(KeyId=SOURCE_KEY, PolicyName="default", Policy=policy(DEFAULT_POLICY, everyone))
+    keys.put_key_policy(
+        KeyId=SOURCE_KEY, PolicyName="default", Policy=policy(DEFAULT_POLICY, everyone)
+    )
     assert sandbox.consumer.kms(HOME).describe_key(KeyId=SOURCE_KEY)
     with refused("AccessDeniedException"):
         sandbox.outsider.kms(HOME).describe_key(KeyId=SOURCE_KEY)
@@ -120,14 +144,23 @@ def test_a_foreign_role_uses_a_grant_until_it_is_revoked(keys, sandbox):
     role = sandbox.producer.assume(COPY_ROLE, ExternalId="wire").kms(HOME)
     with refused("AccessDeniedException"):
         role.describe_key(KeyId=SOURCE_KEY)
-    wanted = {"KeyId": SOURCE_KEY, "GranteePrincipal": COPY_ROLE, "Operations": ["DescribeKey"], "Name": "once"}
+    wanted = {
+        "KeyId": SOURCE_KEY,
+        "GranteePrincipal": COPY_ROLE,
+        "Operations": ["DescribeKey"],
+        "Name": "once",
+    }
     first = keys.create_grant(**wanted)
-    assert keys.create_grant(**wanted)["GrantId"] == first["GrantId"], "the same name and words make the same grant"
+    assert keys.create_grant(**wanted)["GrantId"] == first["GrantId"], (
+        "the same name and words make the same grant"
+    )
     other = keys.create_grant(**wanted | {"Operations": ["DescribeKey", "Decrypt"]})
     assert other["GrantId"] != first["GrantId"]
     assert role.describe_key(KeyId=SOURCE_KEY)
     found = keys.list_grants(KeyId=SOURCE_KEY, GrantId=first["GrantId"])["Grants"]
-    assert [(entry["KeyId"], entry["GranteePrincipal"]) for entry in found] == [(SOURCE_KEY, COPY_ROLE)]
+    assert [(entry["KeyId"], entry["GranteePrincipal"]) for entry in found] == [
+        (SOURCE_KEY, COPY_ROLE)
+    ]
     assert found[0]["IssuingAccount"] == f"arn:aws:iam::{PRODUCER}:root"
     for grant in (first, other):
         keys.revoke_grant(KeyId=SOURCE_KEY, GrantId=grant["GrantId"])
@@ -175,10 +208,22 @@ def test_grants_are_listed_page_by_page(keys, sandbox):
             KeyId=SOURCE_KEY, GranteePrincipal=COPY_ROLE, Operations=["Decrypt"], Name=f"grant-{n}"
         )
         made.add(grant["GrantId"])
-    pages = list(keys.get_paginator("list_grants").paginate(KeyId=SOURCE_KEY, PaginationConfig={"PageSize": 3}))
+    pages = list(
+        keys.get_paginator("list_grants").paginate(
+            KeyId=SOURCE_KEY, PaginationConfig={"PageSize": 3}
+        )
+    )
     assert len(pages) == 3 and pages[0]["Truncated"] and not pages[-1]["Truncated"]
     assert {grant["GrantId"] for page in pages for grant in page["Grants"]} == made
     listed = sandbox.producer.cli(
-        HOME, "kms", "list-grants", "--key-id", SOURCE_KEY, "--page-size", "2", "--query", "Grants[].GrantId"
+        HOME,
+        "kms",
+        "list-grants",
+        "--key-id",
+        SOURCE_KEY,
+        "--page-size",
+        "2",
+        "--query",
+        "Grants[].GrantId",
     )
     assert set(listed) == made

@@ -12,7 +12,9 @@ FUNCTION = "amiferry"
 def test_an_asynchronous_invocation_is_kept(sandbox):
     function = sandbox.producer.client("lambda", HOME)
     event = {"State": {"Schema": 1}}
-    answer = function.invoke(FunctionName=FUNCTION, InvocationType="Event", Payload=json.dumps(event))
+    answer = function.invoke(
+        FunctionName=FUNCTION, InvocationType="Event", Payload=json.dumps(event)
+    )
     assert answer["StatusCode"] == 202
     with urllib.request.urlopen(f"{sandbox.url}/_sandbox/invocations", timeout=5) as invocations:
         [kept] = json.load(invocations)
@@ -21,9 +23,13 @@ def test_an_asynchronous_invocation_is_kept(sandbox):
 
 def test_an_invalid_invocation_is_refused(sandbox):
     with refused("AccessDeniedException", "lambda:InvokeFunction"):
-        sandbox.reader.client("lambda", HOME).invoke(FunctionName=FUNCTION, InvocationType="Event", Payload=b"{}")
+        sandbox.reader.client("lambda", HOME).invoke(
+            FunctionName=FUNCTION, InvocationType="Event", Payload=b"{}"
+        )
     function = sandbox.producer.client("lambda", HOME)
     with refused("NotImplemented"):
         function.invoke(FunctionName=FUNCTION, Payload=b"{}")
     with refused("RequestTooLargeException"):
-        function.invoke(FunctionName=FUNCTION, InvocationType="Event", Payload=b"x" * (1024 * 1024 + 1))
+        function.invoke(
+            FunctionName=FUNCTION, InvocationType="Event", Payload=b"x" * (1024 * 1024 + 1)
+        )

@@ -6,7 +6,17 @@ import urllib.error
 import pytest
 
 from clients import poll, refused
-from names import CONSUMER, GOLDEN, HOME, MANAGEMENT, ORGANIZATION, PRODUCER, SCALER, SOURCE_KEY, WORKLOADS
+from names import (
+    CONSUMER,
+    GOLDEN,
+    HOME,
+    MANAGEMENT,
+    ORGANIZATION,
+    PRODUCER,
+    SCALER,
+    SOURCE_KEY,
+    WORKLOADS,
+)
 
 #: The operations that Auto Scaling documents for its role.
 OPERATIONS = [
@@ -37,7 +47,10 @@ def started(caller, **more):
     """Returns the instance once it is no longer pending."""
     instance = run(caller, **more)
     assert instance["State"] == {"Code": 0, "Name": "pending"}
-    return poll(lambda: shown(caller, instance["InstanceId"]), lambda found: found["State"]["Name"] != "pending")[-1]
+    return poll(
+        lambda: shown(caller, instance["InstanceId"]),
+        lambda found: found["State"]["Name"] != "pending",
+    )[-1]
 
 
 @pytest.fixture
@@ -50,7 +63,13 @@ def shared(sandbox):
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": "*"},
-        "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"],
+        "Action": [
+            "kms:DescribeKey",
+            "kms:CreateGrant",
+            "kms:Decrypt",
+            "kms:ReEncrypt*",
+            "kms:GenerateDataKey*",
+        ],
         "Resource": "*",
         "Condition": {"StringEquals": {"aws:PrincipalOrgID": ORGANIZATION}},
     }
@@ -67,12 +86,23 @@ def shared(sandbox):
 def test_an_own_image_runs_until_it_is_terminated(sandbox):
     instance = started(sandbox.producer)
     assert instance["State"]["Name"] == "running" and "StateReason" not in instance
-    assert [mapping["DeviceName"] for mapping in instance["BlockDeviceMappings"]] == ["/dev/xvda", "/dev/sdf"]
+    assert [mapping["DeviceName"] for mapping in instance["BlockDeviceMappings"]] == [
+        "/dev/xvda",
+        "/dev/sdf",
+    ]
     assert instance["BootMode"] == "uefi" and instance["EnaSupport"]
     ids = [instance["InstanceId"]]
-    [ending] = sandbox.producer.ec2(HOME).terminate_instances(InstanceIds=ids)["TerminatingInstances"]
-    assert (ending["PreviousState"]["Name"], ending["CurrentState"]["Name"]) == ("running", "shutting-down")
-    ended = poll(lambda: shown(sandbox.producer, ids[0]), lambda found: found["State"]["Name"] == "terminated")[-1]
+    [ending] = sandbox.producer.ec2(HOME).terminate_instances(InstanceIds=ids)[
+        "TerminatingInstances"
+    ]
+    assert (ending["PreviousState"]["Name"], ending["CurrentState"]["Name"]) == (
+        "running",
+        "shutting-down",
+    )
+    ended = poll(
+        lambda: shown(sandbox.producer, ids[0]),
+        lambda found: found["State"]["Name"] == "terminated",
+    )[-1]
     assert ended["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
 
@@ -99,7 +129,9 @@ def test_auto_scaling_needs_its_grant(sandbox, shared):
     assert scaler.sts.get_caller_identity()["Account"] == CONSUMER
     assert started(scaler)["State"]["Name"] == "terminated"
     # The account of the Auto Scaling group creates the grant, on the key of the other account.
-    sandbox.consumer.kms(HOME).create_grant(KeyId=SOURCE_KEY, GranteePrincipal=SCALER, Operations=OPERATIONS)
+    sandbox.consumer.kms(HOME).create_grant(
+        KeyId=SOURCE_KEY, GranteePrincipal=SCALER, Operations=OPERATIONS
+    )
     assert started(scaler)["State"]["Name"] == "running"
     with pytest.raises(urllib.error.HTTPError):
         sandbox.as_service(f"arn:aws:iam::{CONSUMER}:role/AmiCopyRole")
@@ -124,6 +156,14 @@ def test_an_invalid_launch_is_refused(sandbox):
 
 def test_the_aws_cli_launches_an_image(sandbox):
     answer = sandbox.producer.cli(
-        HOME, "ec2", "run-instances", "--image-id", GOLDEN, "--instance-type", "m5.large", "--count", "1"
+        HOME,
+        "ec2",
+        "run-instances",
+        "--image-id",
+        GOLDEN,
+        "--instance-type",
+        "m5.large",
+        "--count",
+        "1",
     )
     assert answer["Instances"][0]["State"]["Name"] == "pending"

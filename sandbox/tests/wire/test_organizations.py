@@ -30,9 +30,17 @@ def listed(client, operation, key, **parameters):
 
 def test_the_accounts_below_a_root_are_found_level_by_level(organizations):
     def below(parent):
-        found = {account["Id"] for account in listed(organizations, "list_accounts_for_parent", "Accounts", ParentId=parent)}
+        found = {
+            account["Id"]
+            for account in listed(
+                organizations, "list_accounts_for_parent", "Accounts", ParentId=parent
+            )
+        }
         units = listed(
-            organizations, "list_organizational_units_for_parent", "OrganizationalUnits", ParentId=parent
+            organizations,
+            "list_organizational_units_for_parent",
+            "OrganizationalUnits",
+            ParentId=parent,
         )
         return found.union(*(below(unit["Id"]) for unit in units))
 
@@ -42,11 +50,15 @@ def test_the_accounts_below_a_root_are_found_level_by_level(organizations):
     assert below(PRODUCTION) == {CONSUMER, CLOSING}
     everyone = below(ROOT_ID)
     assert everyone == {PRODUCER, CONSUMER, CLOSING, SLEEPING, MANAGEMENT}
-    assert everyone == {account["Id"] for account in listed(organizations, "list_accounts", "Accounts")}
+    assert everyone == {
+        account["Id"] for account in listed(organizations, "list_accounts", "Accounts")
+    }
 
 
 def test_an_account_state_shows_in_both_members(organizations):
-    found = {account["Id"]: account for account in listed(organizations, "list_accounts", "Accounts")}
+    found = {
+        account["Id"]: account for account in listed(organizations, "list_accounts", "Accounts")
+    }
     states = {id: (account["State"], account["Status"]) for id, account in found.items()}
     assert states[CONSUMER] == ("ACTIVE", "ACTIVE")
     assert states[CLOSING] == ("PENDING_CLOSURE", "PENDING_CLOSURE")
@@ -58,7 +70,9 @@ def test_an_account_state_shows_in_both_members(organizations):
 
 
 def test_pages_may_be_empty_and_still_go_on(organizations):
-    pages = list(organizations.get_paginator("list_accounts").paginate(PaginationConfig={"PageSize": 2}))
+    pages = list(
+        organizations.get_paginator("list_accounts").paginate(PaginationConfig={"PageSize": 2})
+    )
     assert [len(page["Accounts"]) for page in pages] == [0, 2, 2, 1]
     with refused("InvalidInputException") as info:
         organizations.list_roots(NextToken=pages[0]["NextToken"])
@@ -105,16 +119,26 @@ def test_a_client_of_another_region_is_served_too(sandbox):
 
 
 def test_an_image_shared_with_an_ou_shows_to_its_members(sandbox):
-    owner, member, outsider = (caller.ec2(HOME) for caller in (sandbox.producer, sandbox.consumer, sandbox.outsider))
+    owner, member, outsider = (
+        caller.ec2(HOME) for caller in (sandbox.producer, sandbox.consumer, sandbox.outsider)
+    )
     outer = f"arn:aws:organizations::{MANAGEMENT}:ou/{ORGANIZATION}/{WORKLOADS}"
     assert member.describe_images(ExecutableUsers=["self"])["Images"] == []
-    owner.modify_image_attribute(ImageId=GOLDEN, LaunchPermission={"Add": [{"OrganizationalUnitArn": outer}]})
+    owner.modify_image_attribute(
+        ImageId=GOLDEN, LaunchPermission={"Add": [{"OrganizationalUnitArn": outer}]}
+    )
     for query in ({"ImageIds": [GOLDEN]}, {"ExecutableUsers": ["self"]}, {"Owners": [PRODUCER]}):
-        assert [image["ImageId"] for image in member.describe_images(**query)["Images"]] == [GOLDEN], query
+        assert [image["ImageId"] for image in member.describe_images(**query)["Images"]] == [
+            GOLDEN
+        ], query
     assert outsider.describe_images(Owners=[PRODUCER])["Images"] == []
-    listed = owner.describe_image_attribute(ImageId=GOLDEN, Attribute="launchPermission")["LaunchPermissions"]
+    listed = owner.describe_image_attribute(ImageId=GOLDEN, Attribute="launchPermission")[
+        "LaunchPermissions"
+    ]
     assert listed == [{"OrganizationalUnitArn": outer}]
-    owner.modify_image_attribute(ImageId=GOLDEN, LaunchPermission={"Remove": [{"OrganizationalUnitArn": outer}]})
+    owner.modify_image_attribute(
+        ImageId=GOLDEN, LaunchPermission={"Remove": [{"OrganizationalUnitArn": outer}]}
+    )
     with refused("InvalidAMIID.NotFound"):
         member.describe_images(ImageIds=[GOLDEN])
 

@@ -6,7 +6,18 @@ import pytest
 
 from clients import refused
 from names import (
-    ARCHIVED, AWAY, BULK, CONSUMER, GOLDEN, GOLDEN_DATA, GOLDEN_ROOT, HOME, MANAGED, PLAIN, PRODUCER, SOURCE_KEY,
+    ARCHIVED,
+    AWAY,
+    BULK,
+    CONSUMER,
+    GOLDEN,
+    GOLDEN_DATA,
+    GOLDEN_ROOT,
+    HOME,
+    MANAGED,
+    PLAIN,
+    PRODUCER,
+    SOURCE_KEY,
 )
 
 
@@ -29,15 +40,24 @@ def test_an_image_shows_every_attribute(at_home):
             {
                 "DeviceName": "/dev/xvda",
                 "Ebs": {
-                    "SnapshotId": GOLDEN_ROOT, "VolumeSize": 8, "VolumeType": "gp3", "Iops": 4000,
-                    "Throughput": 250, "DeleteOnTermination": True, "Encrypted": True,
+                    "SnapshotId": GOLDEN_ROOT,
+                    "VolumeSize": 8,
+                    "VolumeType": "gp3",
+                    "Iops": 4000,
+                    "Throughput": 250,
+                    "DeleteOnTermination": True,
+                    "Encrypted": True,
                 },
             },
             {
                 "DeviceName": "/dev/sdf",
                 "Ebs": {
-                    "SnapshotId": GOLDEN_DATA, "VolumeSize": 20, "VolumeType": "io2", "Iops": 1000,
-                    "DeleteOnTermination": False, "Encrypted": True,
+                    "SnapshotId": GOLDEN_DATA,
+                    "VolumeSize": 20,
+                    "VolumeType": "io2",
+                    "Iops": 1000,
+                    "DeleteOnTermination": False,
+                    "Encrypted": True,
                 },
             },
             {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"},
@@ -103,10 +123,15 @@ def test_an_image_attribute_is_described(at_home, attribute, member, expected):
 def test_a_launch_permission_is_added_and_removed(sandbox, at_home):
     organization = "arn:aws:organizations::999999999999:organization/o-wiretests0"
     at_home.modify_image_attribute(
-        ImageId=GOLDEN, Attribute="launchPermission", OperationType="add",
-        UserIds=[CONSUMER], OrganizationArns=[organization],
+        ImageId=GOLDEN,
+        Attribute="launchPermission",
+        OperationType="add",
+        UserIds=[CONSUMER],
+        OrganizationArns=[organization],
     )
-    permissions = at_home.describe_image_attribute(ImageId=GOLDEN, Attribute="launchPermission")["LaunchPermissions"]
+    permissions = at_home.describe_image_attribute(ImageId=GOLDEN, Attribute="launchPermission")[
+        "LaunchPermissions"
+    ]
     assert {"UserId": CONSUMER} in permissions and {"OrganizationArn": organization} in permissions
     described = sandbox.consumer.ec2(HOME).describe_images(ExecutableUsers=["self"])["Images"]
     assert [image["ImageId"] for image in described] == [GOLDEN]
@@ -122,7 +147,8 @@ def test_a_launch_permission_is_added_and_removed(sandbox, at_home):
 
 def test_tags_are_overwritten_and_limited(at_home):
     at_home.create_tags(
-        Resources=[GOLDEN, GOLDEN_ROOT], Tags=[{"Key": "Name", "Value": "new"}, {"Key": "empty", "Value": ""}]
+        Resources=[GOLDEN, GOLDEN_ROOT],
+        Tags=[{"Key": "Name", "Value": "new"}, {"Key": "empty", "Value": ""}],
     )
     for kind, describe, ids in (
         ("Images", at_home.describe_images, {"ImageIds": [GOLDEN]}),
@@ -133,13 +159,19 @@ def test_tags_are_overwritten_and_limited(at_home):
     with refused("InvalidParameterValue", "aws:"):
         at_home.create_tags(Resources=[GOLDEN], Tags=[{"Key": "aws:mine", "Value": "x"}])
     with refused("TagLimitExceeded"):
-        at_home.create_tags(Resources=[PLAIN], Tags=[{"Key": f"k{n}", "Value": ""} for n in range(51)])
+        at_home.create_tags(
+            Resources=[PLAIN], Tags=[{"Key": f"k{n}", "Value": ""} for n in range(51)]
+        )
 
 
 def test_tags_are_removed(at_home):
-    at_home.delete_tags(Resources=[GOLDEN], Tags=[{"Key": "Name", "Value": "another"}, {"Key": "team:owner"}])
+    at_home.delete_tags(
+        Resources=[GOLDEN], Tags=[{"Key": "Name", "Value": "another"}, {"Key": "team:owner"}]
+    )
     [image] = at_home.describe_images(ImageIds=[GOLDEN])["Images"]
-    assert image["Tags"] == [{"Key": "Name", "Value": "golden"}], "a value that differs keeps its tag"
+    assert image["Tags"] == [{"Key": "Name", "Value": "golden"}], (
+        "a value that differs keeps its tag"
+    )
     at_home.delete_tags(Resources=[GOLDEN])
     assert "Tags" not in at_home.describe_images(ImageIds=[GOLDEN])["Images"][0]
 
@@ -147,7 +179,9 @@ def test_tags_are_removed(at_home):
 def test_filters_select_images_and_snapshots(at_home, sandbox):
     def images(*filters, **more):
         wanted = [{"Name": name, "Values": values} for name, values in filters]
-        return [image["Name"] for image in at_home.describe_images(Filters=wanted, **more)["Images"]]
+        return [
+            image["Name"] for image in at_home.describe_images(Filters=wanted, **more)["Images"]
+        ]
 
     assert images(("name", ["gold*"])) == ["golden"]
     assert images(("name", ["gold*", "under-*"])) == sorted(images(Owners=["self"]))
@@ -157,13 +191,23 @@ def test_filters_select_images_and_snapshots(at_home, sandbox):
     assert images(("name", ["golden"]), ("architecture", ["arm64"])) == []
     assert images(("is-public", ["true"])) == []
     snapshots = at_home.describe_snapshots(
-        OwnerIds=["self"], Filters=[{"Name": "encrypted", "Values": ["false"]}, {"Name": "status", "Values": ["completed"]}]
+        OwnerIds=["self"],
+        Filters=[
+            {"Name": "encrypted", "Values": ["false"]},
+            {"Name": "status", "Values": ["completed"]},
+        ],
     )["Snapshots"]
     assert [found["SnapshotId"] for found in snapshots] == [PLAIN]
     with refused("InvalidParameterValue", "colour"):
         images(("colour", ["red"]))
     found = sandbox.producer.cli(
-        HOME, "ec2", "describe-images", "--filters", "Name=tag:Name,Values=golden", "--query", "Images[].ImageId"
+        HOME,
+        "ec2",
+        "describe-images",
+        "--filters",
+        "Name=tag:Name,Values=golden",
+        "--query",
+        "Images[].ImageId",
     )
     assert found == [GOLDEN]
 
@@ -171,11 +215,16 @@ def test_filters_select_images_and_snapshots(at_home, sandbox):
 def test_describe_calls_return_pages(sandbox, at_home):
     for n in range(12):
         at_home.register_image(
-            Name=f"page-{n:02}", Architecture="x86_64", VirtualizationType="hvm", RootDeviceName="/dev/xvda",
+            Name=f"page-{n:02}",
+            Architecture="x86_64",
+            VirtualizationType="hvm",
+            RootDeviceName="/dev/xvda",
             BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": PLAIN}}],
         )
     pages = at_home.get_paginator("describe_images").paginate(
-        Owners=["self"], Filters=[{"Name": "name", "Values": ["page-*"]}], PaginationConfig={"PageSize": 5}
+        Owners=["self"],
+        Filters=[{"Name": "name", "Values": ["page-*"]}],
+        PaginationConfig={"PageSize": 5},
     )
     sizes, names = [], []
     for page in pages:
@@ -192,10 +241,20 @@ def test_describe_calls_return_pages(sandbox, at_home):
 
     # The CLI reads all pages.
     listed = sandbox.producer.cli(
-        HOME, "ec2", "describe-images", "--owners", "self", "--page-size", "5", "--query", "Images[].Name"
+        HOME,
+        "ec2",
+        "describe-images",
+        "--owners",
+        "self",
+        "--page-size",
+        "5",
+        "--query",
+        "Images[].Name",
     )
     assert len(listed) == 14
-    limited = sandbox.producer.cli(HOME, "ec2", "describe-images", "--owners", "self", "--max-items", "3")
+    limited = sandbox.producer.cli(
+        HOME, "ec2", "describe-images", "--owners", "self", "--max-items", "3"
+    )
     assert len(limited["Images"]) == 3 and limited["NextToken"]
 
     for size in (4, 1001):
@@ -231,7 +290,9 @@ def test_regions_are_described(sandbox, at_home):
     for region in regions:
         assert region["Endpoint"] == f"ec2.{region['RegionName']}.amazonaws.com"
         assert region["OptInStatus"] in ("opt-in-not-required", "opted-in")
-    [away] = sandbox.producer.cli(HOME, "ec2", "describe-regions", "--region-names", AWAY)["Regions"]
+    [away] = sandbox.producer.cli(HOME, "ec2", "describe-regions", "--region-names", AWAY)[
+        "Regions"
+    ]
     assert away["RegionName"] == AWAY
 
 
@@ -246,10 +307,16 @@ def test_an_image_is_disabled_deprecated_and_protected(sandbox):
     with refused("InvalidSnapshot.InUse", GOLDEN_DATA, GOLDEN):
         at_home.delete_snapshot(SnapshotId=GOLDEN_DATA)
     assert at_home.enable_image(ImageId=GOLDEN)["Return"]
-    assert at_home.enable_image_deprecation(ImageId=GOLDEN, DeprecateAt="2099-01-31T12:00:29Z")["Return"]
+    assert at_home.enable_image_deprecation(ImageId=GOLDEN, DeprecateAt="2099-01-31T12:00:29Z")[
+        "Return"
+    ]
     assert seen()[0]["DeprecationTime"] == "2099-01-31T12:00:00.000Z"
-    protected = sandbox.producer.cli(HOME, "ec2", "enable-image-deregistration-protection", "--image-id", GOLDEN)
-    assert protected["Return"] == "enabled-without-cooldown" == seen()[0]["DeregistrationProtection"]
+    protected = sandbox.producer.cli(
+        HOME, "ec2", "enable-image-deregistration-protection", "--image-id", GOLDEN
+    )
+    assert (
+        protected["Return"] == "enabled-without-cooldown" == seen()[0]["DeregistrationProtection"]
+    )
     with refused("OperationNotPermitted", GOLDEN):
         at_home.deregister_image(ImageId=GOLDEN)
     at_home.disable_image_deregistration_protection(ImageId=GOLDEN)

@@ -11,8 +11,14 @@ EC2 = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
 
 def answer(service, operation, body, status=200, headers=()):
-    model = SESSION.client(service, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b").meta
-    response = {"body": body, "status_code": status, "headers": {"content-type": "application/x-amz-json-1.1"}}
+    model = SESSION.client(
+        service, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+    ).meta
+    response = {
+        "body": body,
+        "status_code": status,
+        "headers": {"content-type": "application/x-amz-json-1.1"},
+    }
     response["headers"] |= {"x-amzn-requestid": "1"} | dict(headers)
     strict.check(model.service_model.operation_model(operation), response)
 
@@ -24,7 +30,10 @@ def snapshots(inner, namespace=EC2):
     )
 
 
-GOOD = "<item><snapshotId>snap-1</snapshotId><encrypted>true</encrypted><volumeSize>8</volumeSize></item>"
+GOOD = (
+    "<item><snapshotId>snap-1</snapshotId><encrypted>true</encrypted>"
+    "<volumeSize>8</volumeSize></item>"
+)
 
 
 def test_a_faithful_answer_passes():
@@ -43,7 +52,11 @@ def test_a_faithful_answer_passes():
         ("ec2", "DescribeSnapshots", snapshots(GOOD.replace(">8<", ">eight<"))),
         ("ec2", "DescribeSnapshots", snapshots("<item><startTime>today</startTime></item>")),
         ("ec2", "DescribeSnapshots", snapshots("<item><status>finished</status></item>")),
-        ("ec2", "DescribeSnapshots", snapshots("<item><status>pending</status><status>error</status></item>")),
+        (
+            "ec2",
+            "DescribeSnapshots",
+            snapshots("<item><status>pending</status><status>error</status></item>"),
+        ),
         ("ec2", "DescribeSnapshots", snapshots(GOOD, namespace="http://example.com/")),
         ("ec2", "DescribeSnapshots", snapshots(GOOD).replace("requestId", "requestID")),
         ("kms", "CreateGrant", json.dumps({"GrantID": "1"})),

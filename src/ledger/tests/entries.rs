@@ -1,4 +1,4 @@
-//! What single decisions come to.
+//! Tests of single decisions.
 
 use super::*;
 use crate::ledger::{Earlier, FRESH, Run};
@@ -34,7 +34,7 @@ fn closed(record: &Record, attempt: &Attempt, who: &Principals) -> Record {
 }
 
 #[test]
-fn a_permission_from_before_any_run_is_kept_through_two_runs_in_a_row() {
+fn a_preexisting_permission_survives_two_runs_in_a_row() {
     let (one, two) = (Attempt::new("one", 1), Attempt::new("two", 1));
     let both = these(&["222222222222", "333333333333"]);
     let there = these(&["333333333333"]);
@@ -48,7 +48,7 @@ fn a_permission_from_before_any_run_is_kept_through_two_runs_in_a_row() {
 }
 
 #[test]
-fn an_account_that_two_runs_hold_is_taken_away_by_the_last() {
+fn an_account_that_two_runs_hold_is_closed_by_the_last() {
     let (one, two) = (Attempt::new("one", 1), Attempt::new("two", 1));
     let who = these(&["222222222222"]);
     let record = held(&empty(), &one, Kind::Copy, &who, &Principals::default());
@@ -67,7 +67,7 @@ fn an_account_that_two_runs_hold_is_taken_away_by_the_last() {
 }
 
 #[test]
-fn a_lasting_share_takes_over_what_its_earlier_attempt_holds() {
+fn a_lasting_share_takes_over_holdings_of_its_earlier_attempt() {
     let (first, second) = (Attempt::new("run", 1), Attempt::new("run", 2));
     let one = these(&["222222222222"]);
     let both = these(&["222222222222", "333333333333"]);
@@ -82,7 +82,7 @@ fn a_lasting_share_takes_over_what_its_earlier_attempt_holds() {
 }
 
 #[test]
-fn an_account_can_be_shared_with_again_right_after_it_was_unshared() {
+fn an_unshared_account_can_be_shared_with_again_at_once() {
     let (first, second) = (Attempt::new("run", 1), Attempt::new("run", 2));
     let one = these(&["222222222222"]);
     let record = held(&empty(), &first, Kind::Share, &one, &Principals::default());
@@ -114,7 +114,7 @@ fn a_permission_found_soon_after_a_closing_is_noted_as_unclear() {
 }
 
 #[test]
-fn a_closing_that_was_left_is_finished_after_a_quarter_of_an_hour() {
+fn a_closing_left_half_way_is_finished_after_fifteen_minutes() {
     let (one, two) = (Attempt::new("one", 1), Attempt::new("two", 1));
     let who = these(&["222222222222"]);
     let record = held(&empty(), &one, Kind::Copy, &who, &Principals::default());
@@ -138,7 +138,7 @@ fn only_a_second_process_makes_a_closing_contested() {
     for (by, later, contested) in [
         ("a process", 0, false),
         ("another", LONGEST_LIFE - 1, true),
-        // The first one is dead by then.
+        // The first process is dead by then.
         ("another", LONGEST_LIFE, false),
     ] {
         let Close::Announce(again) = first.close(&one, &who, by, false, NOW + later) else {
@@ -151,9 +151,10 @@ fn only_a_second_process_makes_a_closing_contested() {
     }
 }
 
-/// A lasting share ends with one of two; its process dies, and somebody finishes that.
+/// A lasting share ends for one of two principals. Its process dies, and another finishes the
+/// closing.
 #[test]
-fn finishing_a_half_closing_takes_away_no_more_than_was_announced() {
+fn finishing_a_closing_takes_away_only_what_was_announced() {
     let one = Attempt::new("one", 1);
     let both = these(&["222222222222", "333333333333"]);
     let gone = these(&["333333333333"]);
@@ -170,7 +171,7 @@ fn finishing_a_half_closing_takes_away_no_more_than_was_announced() {
 }
 
 #[test]
-fn a_hold_for_nobody_leads_to_its_attempt_until_it_is_verified() {
+fn a_hold_without_principals_names_its_attempt_until_verified() {
     let one = Attempt::new("one", 1);
     let record = empty().hold_nothing(&one, NOW).expect("it holds");
     assert_eq!(record.hold_nothing(&one, NOW), None);
@@ -183,19 +184,20 @@ fn a_hold_for_nobody_leads_to_its_attempt_until_it_is_verified() {
 }
 
 #[test]
-fn what_was_taken_away_from_before_is_taken_away_with_the_last_holder() {
+fn a_preexisting_permission_that_went_is_closed_with_the_last_holder() {
     let (one, two) = (Attempt::new("one", 1), Attempt::new("two", 1));
     let who = these(&["222222222222"]);
     let record = held(&empty(), &one, Kind::Copy, &who, &who);
     let open =
         |later: i64| match record.open(&two, Kind::Copy, &who, &Principals::default(), NOW + later)
         {
-            Opening::Hold(new) => new.before,
+            Opening::Hold(new) => Ok(new.before),
+            Opening::Wait { until, .. } => Err(until),
             other => panic!("not held: {other:?}"),
         };
-    // The read may be older than the one that saw it.
-    assert_eq!(open(FRESH), who);
-    assert_eq!(open(FRESH + 1), Principals::default());
+    // The read may be older than the hold that saw the permission.
+    assert_eq!(open(FRESH), Err(NOW + FRESH + 1));
+    assert_eq!(open(FRESH + 1), Ok(Principals::default()));
 }
 
 #[test]
@@ -221,7 +223,7 @@ fn a_record_is_empty_once_its_only_attempt_is_verified() {
 }
 
 #[test]
-fn a_record_reads_as_it_was_written_with_times_for_people() {
+fn a_record_survives_json_with_readable_times() {
     let one = Attempt::new("0123456789abcdef", 3);
     let who = these(&[
         "222222222222",
@@ -237,7 +239,7 @@ fn a_record_reads_as_it_was_written_with_times_for_people() {
 }
 
 #[test]
-fn a_grant_that_a_later_attempt_of_its_run_holds_is_not_revoked() {
+fn a_grant_held_by_a_later_attempt_is_not_revoked() {
     let (first, second) = (Attempt::new("run", 1), Attempt::new("run", 2));
     let who = these(&["222222222222"]);
     let record = held(&empty(), &first, Kind::Copy, &who, &Principals::default());
@@ -249,7 +251,7 @@ fn a_grant_that_a_later_attempt_of_its_run_holds_is_not_revoked() {
 }
 
 #[test]
-fn an_earlier_attempt_ends_with_the_live_one_only_where_it_was_closing() {
+fn an_earlier_attempt_ends_with_the_live_one_only_if_closing() {
     let (first, second) = (Attempt::new("run", 1), Attempt::new("run", 2));
     let mut run = Run::unknown(&second, "111111111111", "us-west-2");
     for closing in [false, true] {

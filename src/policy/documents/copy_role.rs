@@ -1,4 +1,4 @@
-//! `AmiCopyRole` of one target account, and whom it trusts.
+//! `AmiCopyRole` of one target account, and its trust policy.
 
 use std::collections::BTreeSet;
 
@@ -63,35 +63,12 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let made: Vec<String> = own("snapshot").into_iter().chain(own("image")).collect();
     let snapshot = |id: &str| format!("arn:{partition}:ec2:{}::snapshot/{id}", source.region);
     let mut copied: BTreeSet<String> = own("snapshot").into_iter().collect();
-    if run.staging_key().is_some() {
-        // What is copied in the source account first has no name yet.
-        copied.insert(snapshot("*"));
-    } else {
-        copied.extend(source.snapshots.iter().map(|id| snapshot(id.as_str())));
+    match run.staging_key() {
+        // A staged copy has no ID yet.
+        Some(_) => copied.extend([snapshot("*")]),
+        None => copied.extend(source.snapshots.iter().map(|id| snapshot(id.as_str()))),
     }
-    let mut statements = vec![
-        Statement::allow(
-            "Look",
-            &[
-                (
-                    "ec2:DescribeImages",
-                    "which image is there, and whether it is good",
-                ),
-                (
-                    "ec2:DescribeSnapshots",
-                    "which copies are there, and how far they are",
-                ),
-            ],
-        )
-        .on(["*"]),
-    ];
-    if run.boots_by_uefi() {
-        let check = Statement::allow(
-            "LookAtUefiData",
-            &[("ec2:DescribeImageAttribute", "comparing the UEFI data")],
-        );
-        statements.push(check.on(own("image")));
-    }
+    let mut statements = looking(run, own("image"));
     let copy = Statement::allow("Copy", &[("ec2:CopySnapshot", "the copy")]);
     let register = Statement::allow("Register", &[("ec2:RegisterImage", "the AMI")]);
     let tags = Statement::allow(
@@ -136,8 +113,37 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     statements
 }
 
-/// Other tags than those by which copies are found, on copies of this account's images: two images may share a snapshot. A
-/// request that names no tags would delete all of them.
+/// Returns the statements for finding and verifying the copies. `images` are their ARNs.
+fn looking(run: &Run<'_>, images: Vec<String>) -> Vec<Statement> {
+    let mut statements = vec![
+        Statement::allow(
+            "Look",
+            &[
+                (
+                    "ec2:DescribeImages",
+                    "which image is there, and whether it is good",
+                ),
+                (
+                    "ec2:DescribeSnapshots",
+                    "which copies are there, and how far they are",
+                ),
+            ],
+        )
+        .on(["*"]),
+    ];
+    if run.boots_by_uefi() {
+        let check = Statement::allow(
+            "LookAtUefiData",
+            &[("ec2:DescribeImageAttribute", "comparing the UEFI data")],
+        );
+        statements.push(check.on(images));
+    }
+    statements
+}
+
+/// Returns the condition for changing tags of copies of this account's images, except the tags by
+/// which copies are found. Two images may share a snapshot. A request without tag names would
+/// delete all tags.
 fn only_other_tags(account: &str) -> Value {
     let ours = format!("aws:ResourceTag/{}", tag::SOURCE_ACCOUNT);
     json!({
@@ -147,8 +153,8 @@ fn only_other_tags(account: &str) -> Value {
     })
 }
 
-/// Whether `kms:ViaService` names the Region of the key or of the copy is not documented: both are
-/// named.
+/// Returns the use of the source keys. AWS does not document whether `kms:ViaService` names the
+/// Region of the key or of the copy, so both are named.
 fn at_source_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let keys = &run.state.source.keys;
     if keys.is_empty() {
@@ -167,7 +173,8 @@ pub const PROBING: Action = (
     "seeing that the source key can be used before anything is copied",
 );
 
-/// An alias cannot be named in a policy: its account's keys in that Region stand for it.
+/// Returns the role's target keys. A policy cannot name an alias: all keys of the account in that
+/// Region stand for it.
 fn own_keys(run: &Run<'_>, role: &CopyRole<'_>) -> BTreeSet<String> {
     let key = |target: &&crate::state::TargetState| {
         let named = &target.kms_key_id;
@@ -191,7 +198,7 @@ fn at_own_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     all.map(|statement| statement.on(keys.clone())).collect()
 }
 
-/// What is asked of the target's key directly.
+/// Returns the direct calls to the target's key.
 pub fn at_target_key(run: &Run<'_>) -> Vec<Action> {
     let mut actions = vec![("kms:DescribeKey", "that it is there and enabled; its ARN")];
     if run.has_roles() {
@@ -207,7 +214,8 @@ pub fn at_target_key(run: &Run<'_>) -> Vec<Action> {
     actions
 }
 
-/// Grants on its own keys after a copy, on those of the source while a share lasts.
+/// Returns the grants for service-linked roles: on the role's own keys after a copy, on the source
+/// keys while a share lasts.
 fn for_linked_roles(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let order = &run.state.order;
     let keys: BTreeSet<String> = if run.is_share() {

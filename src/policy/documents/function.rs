@@ -33,9 +33,10 @@ pub fn document(run: &Run<'_>) -> Document {
     }
 }
 
-/// The accounts that snapshots may be shared with. Removing adds no account, so `ForAllValues`
-/// allows it. `None` where they are too many to name, or where whoever joins the organization later
-/// shall be let in.
+/// Returns the condition with the accounts that snapshots may be shared with.
+///
+/// Removing adds no account, so `ForAllValues` allows it. Returns `None` if the accounts are too
+/// many to name, or if accounts that join the organization later must be included.
 pub fn only_with_targets(run: &Run<'_>) -> Option<Value> {
     let targets = &run.state.targets;
     if run.is_share() && targets.iter().any(|target| target.member) {
@@ -46,7 +47,7 @@ pub fn only_with_targets(run: &Run<'_>) -> Option<Value> {
     named.then(|| json!({"ec2:Add/userId": accounts}))
 }
 
-/// Where the function writes down who may use the source, because of which run.
+/// Returns the access to the ledger, which says which run may use the source.
 fn ledger(run: &Run<'_>) -> Vec<Statement> {
     let Some(bucket) = &run.caller.bucket else {
         return Vec::new();
@@ -78,7 +79,7 @@ fn ledger(run: &Run<'_>) -> Vec<Statement> {
 }
 
 const ELSEWHERE: &str = "the role does this in its function, and nowhere else";
-/// What would harm most with the role in other hands.
+/// The actions of the role that would do most harm in other hands.
 const SENSITIVE: [Action; 8] = [
     ("ec2:ModifyImageAttribute", ELSEWHERE),
     ("ec2:ModifySnapshotAttribute", ELSEWHERE),
@@ -90,9 +91,8 @@ const SENSITIVE: [Action; 8] = [
     ("sts:AssumeRole", ELSEWHERE),
 ];
 
-/// Denies requests that another function, a service or a person signs with the role. Calls that EC2
-/// makes to KMS for the function are spared: AWS does not document that they carry the function's
-/// ARN.
+/// Denies requests that another function, a service or a person signs with the role. Calls of EC2
+/// to KMS for the function are exempt: AWS does not document that they carry the function's ARN.
 fn only_from_function(run: &Run<'_>) -> Option<Statement> {
     let function = run.caller.function.as_ref()?;
     let deny = Statement::deny("OnlyThisFunction", &SENSITIVE).on(["*"]);
@@ -144,7 +144,14 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
         );
         statements.push(change.on([image.clone()]));
     }
-    let opens_snapshots = state.order.share.as_ref().is_none_or(|s| s.snapshots);
+    statements.extend(at_snapshots(run, snapshots));
+    statements
+}
+
+/// Returns the statements for sharing the snapshots with these ARNs.
+fn at_snapshots(run: &Run<'_>, snapshots: Vec<String>) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    let opens_snapshots = run.state.order.share.as_ref().is_none_or(|s| s.snapshots);
     if opens_snapshots && !snapshots.is_empty() {
         let on_snapshots = [
             (
@@ -176,7 +183,7 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
     statements
 }
 
-/// What it does with the source keys; their own policies say the same.
+/// Returns the use of the source keys. The policies of these keys say the same.
 pub fn at_keys<'a>(run: &'a Run<'_>) -> impl Iterator<Item = (Statement, Vec<String>)> + 'a {
     let keys = &run.state.source.keys;
     let statements = if keys.is_empty() {
@@ -229,7 +236,7 @@ fn of_keys(run: &Run<'_>) -> Vec<Statement> {
     statements
 }
 
-/// What asking for the accounts of the audience takes.
+/// Returns the calls that list the accounts of the audience.
 fn organization(run: &Run<'_>) -> Option<Statement> {
     let audience = run.audience?;
     let mut actions: Vec<Action> = vec![("organizations:DescribeOrganization", "its ID and ARN")];

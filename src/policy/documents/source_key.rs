@@ -1,4 +1,4 @@
-//! What the policies of the source keys must say, each beside what it says already.
+//! The statements that the policies of the source keys need beside their own.
 
 use std::collections::BTreeSet;
 
@@ -64,20 +64,21 @@ fn to_copy(run: &Run<'_>, key: &str) -> Vec<Statement> {
         .collect()
 }
 
-/// Who of an account may launch is for its own policies to say.
+/// Lets accounts launch. Their own policies say which of their principals may.
 fn to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
     let mut all = accounts_to_launch(run, key);
     all.extend(members_to_launch(run, key));
     all
 }
 
-/// Whoever is in the organisation or its units, now or later, but for the source's own account.
+/// Lets present and future members of the organization or its units launch, except the source
+/// account.
 fn members_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
     let audience = run.state.order.share.iter().flat_map(|s| &s.audience);
     let (mut organizations, mut units) = (BTreeSet::new(), BTreeSet::new());
     let mut whole = false;
     for arn in audience {
-        // `…:organization/o-…`, or `…:ou/o-…/ou-…`.
+        // The ARN ends in `:organization/o-…`, or in `:ou/o-…/ou-…`.
         let mut parts = arn.split('/').skip(1);
         let organization = parts.next().unwrap_or_default();
         organizations.insert(organization);

@@ -1,4 +1,5 @@
-//! What `ReencryptKmsKeyId` takes: copies in the source account, which the run makes, opens and deletes.
+//! The permissions for `ReencryptKmsKeyId`: the run makes copies in the source account, opens and
+//! deletes them.
 
 use serde_json::json;
 
@@ -45,7 +46,7 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
             ("ec2:DeleteSnapshot", "none is left in the source account"),
         ],
     );
-    // A verification reads them when they are gone, and their tags with them.
+    // A verification reads the copies after they and their tags are deleted.
     let read = Statement::allow(
         "ReadStaged",
         &[(
@@ -53,26 +54,34 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
             "who may use them; seeing that they are gone",
         )],
     );
-    let look = Statement::allow(
-        "ManagedKeys",
-        &[("kms:DescribeKey", "seeing that nobody else can use them")],
-    );
-    let sids = ["KeysOfStaging", "GrantsOfStaging"];
-    let by_ec2 = through_ec2(sids, &USE_BY_EC2, by_ec2([source.region.as_str()]));
-    let copying = by_ec2.map(|statement| statement.on([key.to_string()]));
     let mut all = vec![
         stage.on(any.clone()),
         tags.on(any.clone())
             .when(json!({"StringEquals": {"ec2:CreateAction": "CopySnapshot"}})),
         read.on(any.clone()),
         open.on(any).when(of_run),
-        look.on(source.managed_keys.clone()),
     ];
+    all.extend(at_keys(run, key.as_str()));
+    all
+}
+
+/// Returns the use of the keys that the copies are read and written under.
+fn at_keys(run: &Run<'_>, key: &str) -> Vec<Statement> {
+    let source = &run.state.source;
+    let look = Statement::allow(
+        "ManagedKeys",
+        &[("kms:DescribeKey", "seeing that nobody else can use them")],
+    );
+    let sids = ["KeysOfStaging", "GrantsOfStaging"];
+    let by_ec2 = through_ec2(sids, &USE_BY_EC2, by_ec2([source.region.as_str()]));
+    let copying = by_ec2.map(|statement| statement.on([key.to_owned()]));
+    let mut all = vec![look.on(source.managed_keys.clone())];
     all.extend(copying);
     all
 }
 
-/// The policy of `aws/ebs` lets every principal of its account use it through EC2; only the other key has one to edit.
+/// Returns the statements of the `ReencryptKmsKeyId` key. The policy of `aws/ebs` cannot be edited,
+/// and lets every principal of its account use it through EC2.
 pub fn of_key(run: &Run<'_>, key: &str) -> Vec<Statement> {
     let caller = run.caller;
     if run.staging_key().is_none_or(|k| k.as_str() != key) {

@@ -1,4 +1,4 @@
-//! The policies of the targets' keys: whole ones, for keys that are made for this.
+//! The policies of the targets' keys: whole policies, for keys that are made for a distribution.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,11 @@ use super::copy_role::{LETTING_LAUNCH, at_target_key};
 use super::{Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, only_grants, through_ec2};
 use crate::kms::LAUNCHING;
 use crate::policy::statement::Statement;
+use crate::state::TargetState;
 
 const WHY: &str = "the account goes on to administer its key, and is not locked out";
-/// Nothing of it is use; what asks for or makes grants is the copy role's alone.
+/// The actions of the key's administrators: none uses the key. Only the copy role asks for grants
+/// or makes them.
 const ADMINISTRATION: [&str; 17] = [
     "kms:CancelKeyDeletion",
     "kms:CreateAlias",
@@ -59,39 +61,44 @@ pub fn documents(run: &Run<'_>) -> Vec<Document> {
             continue;
         };
         let roles: Vec<String> = roles.into_iter().collect();
-        let root = run.root(&target.account_id);
-        let statement = |statement: Statement| statement.to([root.clone()]).on(["*"]);
-        let administer = ADMINISTRATION.map(|action| (action, WHY));
-        let mut statements = vec![
-            statement(Statement::allow("Administration", &administer)),
-            statement(Statement::allow(
-                "LookAfterIt",
-                &[
-                    ("kms:DescribeKey", WHY),
-                    ("kms:ListGrants", WHY),
-                    ("kms:RevokeGrant", WHY),
-                ],
-            ))
-            .when(json!({"ArnNotEquals": {"aws:PrincipalArn": roles}})),
-            statement(Statement::allow("CopyRole", &at_target_key(run)))
-                .when(by_role(json!({}), &roles)),
-        ];
-        let by_ec2 = by_role(by_ec2([target.region.as_str()]), &roles);
-        let sids = ["CopyRoleByEC2", "CopyRoleGrantsByEC2"];
-        statements.extend(through_ec2(sids, &USE_BY_EC2, by_ec2).map(&statement));
-        if run.has_roles() {
-            let linked = run.linked_roles([&target.account_id]);
-            let condition = only_grants(&LAUNCHING, linked.into_iter().collect());
-            let grant = statement(Statement::allow("LetLaunch", &[LETTING_LAUNCH]));
-            statements.push(grant.when(by_role(condition, &roles)));
-        }
         documents.push(Document {
             purpose: Purpose::TargetKey,
             account: target.account_id.clone(),
             region: Some(target.region.to_string()),
             resource: target.kms_key_id.to_string(),
-            statements,
+            statements: statements(run, target, &roles),
         });
     }
     documents
+}
+
+/// Returns the policy of a target's key that these roles copy under.
+fn statements(run: &Run<'_>, target: &TargetState, roles: &[String]) -> Vec<Statement> {
+    let root = run.root(&target.account_id);
+    let statement = |statement: Statement| statement.to([root.clone()]).on(["*"]);
+    let administer = ADMINISTRATION.map(|action| (action, WHY));
+    let mut statements = vec![
+        statement(Statement::allow("Administration", &administer)),
+        statement(Statement::allow(
+            "LookAfterIt",
+            &[
+                ("kms:DescribeKey", WHY),
+                ("kms:ListGrants", WHY),
+                ("kms:RevokeGrant", WHY),
+            ],
+        ))
+        .when(json!({"ArnNotEquals": {"aws:PrincipalArn": roles}})),
+        statement(Statement::allow("CopyRole", &at_target_key(run)))
+            .when(by_role(json!({}), roles)),
+    ];
+    let by_ec2 = by_role(by_ec2([target.region.as_str()]), roles);
+    let sids = ["CopyRoleByEC2", "CopyRoleGrantsByEC2"];
+    statements.extend(through_ec2(sids, &USE_BY_EC2, by_ec2).map(&statement));
+    if run.has_roles() {
+        let linked = run.linked_roles([&target.account_id]);
+        let condition = only_grants(&LAUNCHING, linked.into_iter().collect());
+        let grant = statement(Statement::allow("LetLaunch", &[LETTING_LAUNCH]));
+        statements.push(grant.when(by_role(condition, roles)));
+    }
+    statements
 }

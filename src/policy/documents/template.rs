@@ -1,5 +1,7 @@
-//! The documents as CloudFormation templates, one for each account. A stack is of one Region: what belongs to a Region, or to the account as
-//! a whole, is made by the stack of that Region only.
+//! The documents as CloudFormation templates, one for each account.
+//!
+//! A stack is of one Region. Only the stack of a Region makes the resources of that Region; one
+//! stack makes those of the account as a whole.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +9,16 @@ use serde_json::{Map, Value, json};
 
 use super::{Caller, Document, Purpose, Statement, policy};
 
-/// IAM's limits on what is written into a role and on a managed policy, in characters.
-/// Source: IAM user guide, IAM and AWS STS quotas.
+/// IAM's limits for the inline policies of a role and for a managed policy, in characters. Source:
+/// IAM user guide, IAM and AWS STS quotas.
 const INLINE: usize = 10_240;
 const MANAGED: usize = 6_144;
 
 const MANAGED_POLICY: &str = "AWS::IAM::ManagedPolicy";
-const NOT_ITS_OWN: &str = "CloudFormation cannot add statements to the policy of a key that it did not make: add these to what it says";
+const NOT_ITS_OWN: &str = "CloudFormation cannot add statements to the policy of a key that it did \
+    not make: add these to what it says";
 
-/// The template of each account, by its ID.
+/// Returns the template of each account, by the account's ID.
 pub fn template(documents: &[Document], caller: &Caller) -> Value {
     let mut accounts: BTreeMap<&str, Vec<&Document>> = BTreeMap::new();
     for document in documents {
@@ -44,7 +47,7 @@ fn of_account(documents: &[&Document], caller: &Caller) -> Value {
     let home = regions.next();
     let several = regions.any(|region| Some(region) != home);
     for document in documents {
-        // What is of no Region is made in the first.
+        // The first Region's stack makes resources of no Region.
         let region = document.region.as_deref().or(home).filter(|_| several);
         parts.add(document, documents, region, caller);
     }
@@ -114,7 +117,7 @@ impl Parts {
                 let alias = json!({"AliasName": document.resource, "TargetKeyId": {"Ref": key}});
                 self.make("TargetKeyAlias", "AWS::KMS::Alias", &alias, region);
             }
-            // There already, whatever its policy says.
+            // The key exists already, whatever its policy says.
             Purpose::SourceKey | Purpose::TargetKey => self.tell(document),
         }
     }
@@ -128,7 +131,7 @@ impl Parts {
     fn make(&mut self, name: &str, kind: &str, properties: &Value, region: Option<&str>) -> String {
         let mut resource = json!({"Type": kind, "Properties": properties});
         if kind == "AWS::KMS::Key" {
-            // What stands under a key is lost with it.
+            // Everything under a key is lost with it.
             resource["DeletionPolicy"] = json!("RetainExceptOnCreate");
             resource["UpdateReplacePolicy"] = json!("Retain");
         }
@@ -166,7 +169,8 @@ fn packed(statements: &[Statement]) -> Vec<Value> {
     parts.iter().map(|part| policy(part)).collect()
 }
 
-/// Returns a statement that is too long for a managed policy as several, each with some of its resources.
+/// Returns a statement that is too long for a managed policy as several, each with some of its
+/// resources.
 fn split(statement: &Statement) -> Vec<Statement> {
     let count = statement.resources.len();
     if count < 2 || length(&policy(std::slice::from_ref(statement))) <= MANAGED {

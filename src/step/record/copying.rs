@@ -22,9 +22,10 @@ pub(super) fn looked(
     choose(state, i, copies, now);
     let target = &mut state.targets[i];
     target.kms_key_id = key;
-    // `tries` stays: a look is no progress, and a command that fails after every look must end some time.
+    // `tries` stays, because a look is no progress: a command that fails after every look must end
+    // some time.
     (target.due, target.queued) = (0, false);
-    // An image remembered but not seen is one registered a moment ago.
+    // A remembered image that EC2 does not show was registered a moment ago.
     if let Some(image) = image.or_else(|| target.image_id.clone()) {
         target.image_id = Some(image);
         target.phase = TargetPhase::Checking;
@@ -42,7 +43,8 @@ pub(super) fn looked(
     };
 }
 
-/// Remembers for each snapshot the copy that counts: every process that sees the same copies chooses the same.
+/// Remembers the copy that counts for each snapshot. Every process that sees the same copies
+/// chooses the same.
 fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let last_start = state.targets[i].last_start;
     let mut doubled = false;
@@ -117,7 +119,7 @@ pub(super) fn started(
     too_slow(state, i, now);
 }
 
-/// The first copy of this run begins, or is found under way.
+/// Starts the clock of the target, when its first copy begins or is found under way.
 fn begin_clock(target: &mut TargetState, now: i64) {
     if target.since == 0 {
         target.since = now;
@@ -144,7 +146,8 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let error = broken(state, i, copies);
     choose(state, i, copies, now);
     let target = &mut state.targets[i];
-    // A copy that this process did not begin where it was about to: another is at work here, and what it began besides may not show yet.
+    // A copy appeared that this process did not start. Another process works on the target, and its
+    // other copies may not show yet.
     let mut met = before.iter().zip(&target.copies);
     target.doubled |= met.any(|(before, after)| before.is_none() && after.is_some());
     begin_clock(target, now);
@@ -163,7 +166,8 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
         .zip(&target.copies)
         .any(|(before, after)| before.is_some() && after.is_none());
     if vanished {
-        // Somebody deleted a copy: perhaps another process at work on this target, which has registered by now.
+        // Somebody deleted a copy. Another process of this target may have done so, and have
+        // registered the image by now.
         return copy_again(
             target,
             Cause::CopyFailed,
@@ -179,7 +183,7 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     too_slow(state, i, now);
 }
 
-/// What AWS says of a remembered copy that ended in error.
+/// Returns AWS's message about a remembered copy that ended in error.
 fn broken(state: &mut State, i: usize, copies: &Copies) -> Option<String> {
     let remembered = state.copies_mut(i);
     copies.iter().zip(remembered).find_map(|(seen, id)| {
@@ -194,9 +198,12 @@ fn broken(state: &mut State, i: usize, copies: &Copies) -> Option<String> {
     })
 }
 
-/// A copy ended in error: again, a few times. EC2 accepts a copy whose source or key it cannot see yet, and says so only by this: for as
-/// long as a permission or grant may take to spread, such copies are not counted. Even a key that had been seen to work may have been
-/// reached by a grant of another run, which has been revoked meanwhile.
+/// Begins again after a copy that ended in error, a few times.
+///
+/// EC2 accepts a copy whose source or key it cannot see yet, and reports this only by such an
+/// error. Errors are not counted for as long as a permission or grant may take to spread. Even a
+/// key that worked before may have been reached by another run's grant, which has been revoked
+/// meanwhile.
 fn broke(target: &mut TargetState, error: &str, now: i64) {
     let said = error.to_lowercase();
     let cause = if said.contains("key") {
@@ -213,7 +220,7 @@ fn broke(target: &mut TargetState, error: &str, now: i64) {
     copy_again(target, cause, error);
 }
 
-/// Percent over all snapshots, each counting the same.
+/// Returns the progress in percent, with the same weight for each snapshot.
 fn progress(copies: &Copies, chosen: &[Option<SnapshotId>]) -> u8 {
     let percent = |seen: &Vec<Copy>, id: &Option<SnapshotId>| {
         let copy = seen.iter().find(|c| Some(&c.id) == id.as_ref());
@@ -231,7 +238,7 @@ fn progress(copies: &Copies, chosen: &[Option<SnapshotId>]) -> u8 {
     u8::try_from(sum / copies.len().max(1)).unwrap_or(100)
 }
 
-/// One copy is lost: from the sharing on again, a few times.
+/// Begins again from the sharing after a lost copy, a few times.
 fn copy_again(target: &mut TargetState, cause: Cause, reason: &str) {
     if target.again >= MOST_AGAIN {
         return fail(target, cause, reason);
@@ -240,7 +247,8 @@ fn copy_again(target: &mut TargetState, cause: Cause, reason: &str) {
     look_again(target, 0);
 }
 
-/// A look comes first: perhaps the image is there by now. Then the source is opened again, and the copy begun.
+/// Looks again before anything else, because the image may exist by now. Then the source is opened
+/// again, and the copy started.
 fn look_again(target: &mut TargetState, due: i64) {
     target.due = due;
     target.shared = false;

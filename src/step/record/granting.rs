@@ -1,5 +1,7 @@
-//! Outcomes of what comes last: changing tags, and letting service-linked roles launch. Nothing here undoes: the image is good, or shared, and stays; whoever sends the
-//! request again has only the missing grant made.
+//! Outcomes of the last commands: changing tags, and letting service-linked roles launch.
+//!
+//! Nothing here undoes: the image is good, or shared, and stays. The same request sent again makes
+//! only the missing grants.
 
 use crate::cause::Cause;
 use crate::command::Outcome;
@@ -7,7 +9,8 @@ use crate::error::{Refusal, RefusalKind};
 use crate::state::{Failure, Order, State, TargetPhase, TargetState};
 use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT, backoff};
 
-/// Where a target goes that has all but its tags and grants; once the source is closed again it has those too.
+/// Returns the next phase of a target that may lack only its tags and grants. Once the source is
+/// closed again, the target has them too.
 pub(super) fn end_or_grant(order: &Order, closed: bool) -> TargetPhase {
     if order.retag.is_some() && !closed {
         TargetPhase::Retagging
@@ -27,41 +30,28 @@ fn end_or_let_launch(order: &Order, closed: bool) -> TargetPhase {
 
 pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
     let waited = now - state.sharing.at;
-    // What lets the account make grants on a source key may not be in force yet.
+    // The permission to make grants on a source key may not be in force yet.
     let settling = state.order.share.is_some() && waited < VISIBILITY_LIMIT;
     let makes_none = state.order.service_linked_roles.is_empty();
+    let missing = Cause::ServiceLinkedRoleMissing;
     let target = &mut state.targets[i];
     match outcome {
         Outcome::Done => {
             (target.tries, target.due) = (0, 0);
             target.phase = TargetPhase::Succeeded;
         }
-        // Grants of roles that an update took off the list, which others count on.
+        // Others count on the grants of roles that an update took off the list.
         Outcome::Kept(why) => {
             (target.tries, target.due) = (0, 0);
             target.failure = Some(Failure::new(Cause::CountedOn, &why.join("; ")));
             target.phase = TargetPhase::Succeeded;
         }
-        // Made a moment ago; it takes a while until it is one that a grant may name.
-        Outcome::NotYet(what) => {
-            again(
-                target,
-                MOST_TRIES,
-                Cause::ServiceLinkedRoleMissing,
-                &what,
-                now,
-            );
-        }
-        // Somebody may have made it a moment ago.
+        // The role was created a moment ago, and cannot be the grantee of a grant yet.
+        Outcome::NotYet(what) => again(target, MOST_TRIES, missing, &what, now),
+        // Somebody may have created the role a moment ago.
         Outcome::RolesMissing(names, refusal) => {
             let said = format!("no role {}: {}", names.join(", "), refusal.answer());
-            again(
-                target,
-                MOST_TRIES_FOR_A_ROLE,
-                Cause::ServiceLinkedRoleMissing,
-                &said,
-                now,
-            );
+            again(target, MOST_TRIES_FOR_A_ROLE, missing, &said, now);
         }
         Outcome::Refused(refusal) if refusal.is_passing() => {
             let (cause, said) = (Cause::of(&refusal), refusal.to_string());
@@ -78,7 +68,7 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
             let cause = cause_of(&refusal, makes_none);
             target.fail_standing(cause, &refusal.to_string());
         }
-        // There is nothing to launch from.
+        // The image is gone, so there is nothing to launch from.
         Outcome::SourceGone(what) => {
             target.fail_standing(Cause::SourceGone, &what);
             target.image_id = None;
@@ -87,7 +77,7 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
     }
 }
 
-/// Notes what came of changing the tags of a copy that stands.
+/// Notes the outcome of changing the tags of an existing copy.
 pub(super) fn retagged(state: &mut State, i: usize, outcome: Outcome, now: i64) {
     let next = end_or_let_launch(&state.order, false);
     let target = &mut state.targets[i];

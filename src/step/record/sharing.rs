@@ -14,11 +14,11 @@ use crate::step::pace::{
 
 use super::{end_or_grant, fail, stick};
 
-/// What is said of a target that nobody can look into any more.
+/// The reason of a target that nobody can look into any more.
 const EARLIER_TRY: &str =
     "an earlier try of this run had the source open to it: its copies may be left there, unseen";
 
-/// Seconds until two processes that end together have seen what each other wrote and made.
+/// Seconds until two processes that end together have seen each other's writes and resources.
 const SETTLED: i64 = 16;
 
 pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
@@ -47,7 +47,7 @@ pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now
         Outcome::Over(why) => kept_out(state, targets, Cause::AttemptOver, &why, now),
         Outcome::NotAllowed(why) => kept_out(state, targets, Cause::NotAllowed, &why, now),
         Outcome::OpeningRefused(refusal) => {
-            // Nobody knows how far it got.
+            // How far the opening got is unknown.
             state.sharing.unsure = true;
             if !lasting {
                 is_open(state, now);
@@ -62,7 +62,7 @@ pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now
     }
 }
 
-/// Nothing was opened to these.
+/// Fails targets to which nothing was opened.
 fn kept_out(state: &mut State, targets: &[usize], cause: Cause, why: &str, now: i64) {
     if state.order.share.is_some() {
         refuse_audience(state, why);
@@ -75,13 +75,14 @@ fn kept_out(state: &mut State, targets: &[usize], cause: Cause, why: &str, now: 
 
 fn opened_to(state: &mut State, i: usize, refusal: Option<&Refusal>, now: i64) {
     let target = &mut state.targets[i];
-    // Marked as shared even where the grant was refused: the snapshots are open to the account by now.
+    // The snapshots are open to the account by now, even if the grant was refused.
     target.shared = true;
     target.due = 0;
     match refusal {
         None => target.phase = TargetPhase::Copying,
         Some(refusal) if refusal.is_passing() && target.tries < MOST_TRIES => {
-            // The next Share asks again for what was refused. A look would take the target for one that has it.
+            // The next `Share` asks again for the refused grant. A look would take the target for
+            // one that has the grant.
             target.tries += 1;
             state.sharing.due = now + backoff(target.tries);
         }
@@ -126,15 +127,15 @@ pub(super) fn refuse_audience(state: &mut State, said: &str) {
     }
 }
 
-/// Whatever was said of closing it holds no more.
+/// Marks the source as open; an earlier closing, or the failure of one, does not count any more.
 fn is_open(state: &mut State, now: i64) {
     state.sharing.at = now;
     state.sharing.closed = false;
     state.sharing.stuck = None;
 }
 
-/// An earlier try of this run, of which no state is left, may have made copies in targets that have failed since without being
-/// looked at.
+/// Undoes targets that failed without a look. An earlier try of this run, of which no state is
+/// left, may have made copies in them.
 fn undo_earlier_try(state: &mut State, earlier: &[AccountId]) {
     for target in &mut state.targets {
         let unseen = target.phase == TargetPhase::Failed && target.since == 0;
@@ -145,8 +146,8 @@ fn undo_earlier_try(state: &mut State, earlier: &[AccountId]) {
     }
 }
 
-/// A lasting share is given. Nothing was made in the targets, so a refused one has failed at once; what it had been given of its
-/// share by then is taken back by revoking.
+/// Notes a lasting share. Nothing was made in the targets, so a refused target has failed at once.
+/// Revoking takes back the part of its share that was opened.
 fn permitted(
     state: &mut State,
     targets: &[usize],
@@ -189,11 +190,12 @@ fn closed(state: &mut State, now: i64) {
     look_back(state, now);
 }
 
-/// The source is closed, so nobody starts another copy; or it cannot be. Another process may have been at work on the same state, and
-/// died without telling of the copies it began: they are looked for now, in every target that the source was open to, or may have been.
+/// Looks at every target that the source was, or may have been, open to.
+///
+/// The source is closed, or cannot be closed, so nobody starts another copy. Another process may
+/// have worked on the same state, and died without reporting its copies.
 fn look_back(state: &mut State, now: i64) {
-    state.phase = Phase::Ended;
-    let copies = state.order.share.is_none();
+    let (copies, contended) = (state.order.share.is_none(), state.contended);
     let opened = state.targets.iter().filter(|t| t.shared);
     let opened: BTreeSet<AccountId> = opened.map(|t| t.account_id.clone()).collect();
     let concerned = |t: &&mut TargetState| {
@@ -205,7 +207,11 @@ fn look_back(state: &mut State, now: i64) {
         .filter(|_| copies)
         .filter(concerned)
     {
-        let shown = others_shown(target, now);
+        let shown = if contended {
+            others_shown(target, now)
+        } else {
+            0
+        };
         (target.phase, target.due) = match target.phase {
             TargetPhase::Succeeded => (TargetPhase::Tidying, shown),
             TargetPhase::Failed if !target.stands() => {
@@ -213,14 +219,39 @@ fn look_back(state: &mut State, now: i64) {
             }
             _ => continue,
         };
-        // What cannot be closed is told by it.
+        // The refusal of the closing names the accounts that are still open.
         target.shared &= !state.sharing.closed;
+    }
+    let ended = state.targets.iter().all(|t| t.phase.is_terminal());
+    state.phase = if ended { Phase::Ended } else { Phase::Copying };
+}
+
+/// Has a target undone that failed without being looked at, where an earlier try of the run had the source open to its account; says
+/// so where nobody can look.
+fn look_behind_earlier_try(state: &mut State, i: usize, earlier: &[AccountId], now: i64) {
+    let target = &mut state.targets[i];
+    let unseen = target.phase == TargetPhase::Failed && target.since == 0;
+    let looks = target.shared || failed_before_opening(target);
+    if !unseen || looks || !earlier.contains(&target.account_id) {
+        return;
+    }
+    let cause = target.failure.as_ref().map(|failure| failure.cause);
+    if matches!(
+        cause,
+        Some(Cause::RoleNotAssumable | Cause::RegionNotEnabled)
+    ) {
+        return stick(target, EARLIER_TRY);
+    }
+    target.due = others_shown(target, now);
+    target.phase = TargetPhase::Undoing;
+    if state.phase == Phase::Ended {
         state.phase = Phase::Copying;
     }
 }
 
-/// Returns when every copy of another process shows (Unix seconds). Two processes have the same state at most for the life of
-/// one; a copy that the other began right before the closing takes a minute to show.
+/// Returns when every copy of another process shows (Unix seconds). Two processes have the same
+/// state at most for the life of one. A copy that the other started right before the closing takes
+/// a minute to show.
 fn others_shown(target: &TargetState, now: i64) -> i64 {
     let began = target.last_start.max(target.since);
     let latest_start = if began == 0 {
@@ -231,7 +262,8 @@ fn others_shown(target: &TargetState, now: i64) -> i64 {
     latest_start.saturating_add(SHOWN_WITHIN)
 }
 
-/// Whether it had been looked at, and was given up before this process had opened the source: another may have got further.
+/// Returns whether the target was given up after its look, but before this process had opened the
+/// source. Another process may have got further.
 fn failed_before_opening(target: &TargetState) -> bool {
     let cause = target.failure.as_ref().map(|failure| failure.cause);
     let before = matches!(
@@ -250,7 +282,8 @@ fn failed_before_opening(target: &TargetState) -> bool {
     before && target.kms_key_id.is_key_arn()
 }
 
-/// Whether AWS gave no answer to its first look. Another process may have got one.
+/// Returns whether AWS did not answer the target's first look. Another process may have got an
+/// answer.
 fn unheard(target: &TargetState) -> bool {
     let cause = target.failure.as_ref().map(|failure| failure.cause);
     target.since == 0 && matches!(cause, Some(Cause::Throttled | Cause::Unreachable))
@@ -259,16 +292,17 @@ fn unheard(target: &TargetState) -> bool {
 pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
     let problem = match outcome {
         Outcome::Done => return closed(state, now),
-        Outcome::Closed { earlier, left } => {
+        Outcome::Closed {
+            earlier,
+            joined,
+            left,
+        } => {
+            state.contended |= joined || !earlier.is_empty();
             if left.is_empty() {
                 closed(state, now);
             }
-            for target in &mut state.targets {
-                let unseen = target.phase == TargetPhase::Failed && target.since == 0;
-                let looks = target.shared || failed_before_opening(target);
-                if unseen && !looks && earlier.contains(&target.account_id) {
-                    stick(target, EARLIER_TRY);
-                }
+            for i in 0..state.targets.len() {
+                look_behind_earlier_try(state, i, &earlier, now);
             }
             if left.is_empty() {
                 return;
@@ -289,7 +323,7 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
     let deleting = problem
         .iter()
         .all(|(_, refusal)| refusal.is_passing() || refusal.operation == "DeleteSnapshot");
-    // A denial gets a few tries too: closing what was opened is worth more than an early answer.
+    // A denial gets a few tries too, because closing the source matters more than an early answer.
     let most = if passing {
         MOST_TRIES
     } else if deleting {

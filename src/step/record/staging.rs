@@ -24,7 +24,8 @@ pub(super) fn staged(state: &mut State, outcome: Outcome, now: i64) {
     }
 }
 
-/// Remembers for each snapshot the copy that counts, chosen as in the targets. All complete: on to the sharing.
+/// Remembers the copy that counts for each snapshot, chosen as in the targets. Continues with the
+/// sharing once all are complete.
 fn seen(state: &mut State, copies: &Staged, now: i64) {
     let (mut complete, mut broken) = (true, None);
     let fresh = now - state.sharing.staged_at <= UNSEEN_LIMIT;
@@ -41,14 +42,14 @@ fn seen(state: &mut State, copies: &Staged, now: i64) {
             *place = Some(copy.id.clone());
             continue;
         }
-        // One that does not show was started a moment ago; any other is gone.
+        // A copy that does not show may have been started a moment ago; later it is gone.
         let unseen = |id: &SnapshotId| fresh && copies.iter().all(|c| c.id != *id);
         *place = place.take().filter(unseen);
         let mut errors = copies.iter().filter_map(|copy| match &copy.status {
             CopyStatus::Error(said) => Some((&copy.id, said)),
             _ => None,
         });
-        // They stay until the end, so that every process counts the same.
+        // Failed copies stay until the end, so that every process counts the same.
         if copies.len() > MOST_AGAIN as usize
             && let Some((id, said)) = errors.next_back()
         {
@@ -65,7 +66,7 @@ fn seen(state: &mut State, copies: &Staged, now: i64) {
         return;
     }
     if state.part {
-        // It is the whole that copies it, and deletes it.
+        // Only the whole makes and deletes staged copies.
         return fail_all(state, Cause::AttemptOver, OVER);
     }
     wait(state, now);
@@ -103,14 +104,14 @@ fn started(state: &mut State, results: Vec<(usize, Result<SnapshotId, Refusal>)>
     if let Some(refusal) = refusals.iter().find(|r| !r.is_passing()) {
         return fail_all(state, Cause::StagingFailed, &refusal.to_string());
     }
-    // Whose effect is unknown must be looked for before it is begun again.
+    // A call with an unknown effect takes a look before it is repeated.
     let passing = |r: &&Refusal| r.kind() != RefusalKind::QuotaFull;
     if let Some(refusal) = refusals.iter().find(passing) {
         return stumbled(state, refusal, now);
     }
     state.sharing.tries = 0;
     wait(state, now);
-    // While the quota is full, the others' progress is what frees a place.
+    // Only the progress of other copies frees a place in a full quota.
     state.sharing.due = now + poll_interval(state.sharing.staged_at, now);
 }
 
@@ -121,7 +122,7 @@ fn stumbled(state: &mut State, refusal: &Refusal, now: i64) {
     state.sharing.tries += 1;
     state.sharing.due = now + backoff(state.sharing.tries);
     state.source.staged.clear();
-    // What may have been started shows later than this.
+    // A copy that the call may have started shows later than this.
     if refusal.operation == "CopySnapshot" {
         state.sharing.staged_at = now;
     }

@@ -1,10 +1,11 @@
-//! Closing comes before the end, and before it the last look for what another process of the run has left.
+//! Closing comes before the end. The last look, for resources that another process of the run has
+//! left, comes before the end as well.
 
 use super::granting::to_the_end;
 use super::*;
 use crate::state::Failure;
 
-/// The whole way where these commands are refused and everything else works.
+/// Plays a run to its end. The commands in `refused` are refused, and everything else works.
 fn refusing(state: &mut State, refused: &[(&str, Refusal)]) -> Vec<&'static str> {
     let of = |command: &Command| refused.iter().find(|(name, _)| *name == command.name());
     let (way, _) = to_the_end(state, |command| {
@@ -13,9 +14,10 @@ fn refusing(state: &mut State, refused: &[(&str, Refusal)]) -> Vec<&'static str>
     way
 }
 
-/// It may have opened the source, and died: this process gave its targets up before it knew of any copy.
+/// The opening may have succeeded although its process died: this process gave up its targets
+/// before it knew of any copy.
 #[test]
-fn targets_given_up_before_the_source_was_open_are_looked_at_once_it_is_closed() {
+fn targets_given_up_before_the_opening_are_undone_after_closing() {
     let mut state = fresh(2);
     let way = refusing(&mut state, &[("Share", refusal("PutObject", "Denied"))]);
     assert_eq!(way, ["Look", "Look", "Share", "Revoke", "Undo", "Undo"]);
@@ -24,9 +26,9 @@ fn targets_given_up_before_the_source_was_open_are_looked_at_once_it_is_closed()
     assert!(state.targets.iter().all(|t| failed(t) == expected));
 }
 
-/// The same where it cannot be closed at all. Should it be opened again, it is to be closed again.
+/// A source that is opened again must be closed again.
 #[test]
-fn targets_are_looked_at_once_more_though_the_source_cannot_be_closed() {
+fn targets_are_undone_even_if_the_source_cannot_be_closed() {
     let mut state = fresh(1);
     let denied = [
         ("Share", refusal("PutObject", "Denied")),
@@ -45,9 +47,9 @@ fn targets_are_looked_at_once_more_though_the_source_cannot_be_closed() {
     assert!(state.sharing.stuck.is_none());
 }
 
-/// AWS answered nothing for one of an account's two targets; the source was open to the account.
+/// AWS did not answer for one of an account's two targets, and the source was open to the account.
 #[test]
-fn a_target_that_was_not_heard_of_is_looked_at_if_its_account_was_let_in() {
+fn an_unanswered_target_is_undone_if_its_account_was_opened_to() {
     let mut state = fresh(2);
     state.targets[1].account_id = state.targets[0].account_id.clone();
     let (way, _) = to_the_end(&mut state, |command| match command {
@@ -62,16 +64,17 @@ fn a_target_that_was_not_heard_of_is_looked_at_if_its_account_was_let_in() {
     assert_eq!(refusing(&mut fresh(1), &unheard).last(), Some(&"Revoke"));
 }
 
-/// One that could not even be looked at is asked nothing more: it would say the same.
+/// A target that could not be looked at at all would refuse again.
 #[test]
-fn a_target_that_could_not_be_looked_at_is_left_alone() {
+fn a_target_whose_look_was_denied_is_not_undone() {
     let denied = [("Look", refusal("AssumeRole", "AccessDenied"))];
     assert_eq!(refusing(&mut fresh(1), &denied), ["Look", "Revoke"]);
 }
 
-/// What told of an earlier try is gone when the rest of the closing is tried again: it is told all the same.
+/// The earlier try is known from the first closing only, and must be reported by a later one as
+/// well.
 #[test]
-fn an_earlier_try_is_told_though_closing_takes_two_attempts() {
+fn an_earlier_try_is_reported_when_closing_takes_two_tries() {
     let mut state = fresh(1);
     let account = state.targets[0].account_id.clone();
     let mut revoked = 0;
@@ -80,6 +83,7 @@ fn an_earlier_try_is_told_though_closing_takes_two_attempts() {
         Command::Revoke => {
             revoked += 1;
             (revoked == 1).then(|| Outcome::Closed {
+                joined: false,
                 earlier: vec![account.clone()],
                 left: vec![(
                     "snap".to_owned(),
@@ -94,7 +98,7 @@ fn an_earlier_try_is_told_though_closing_takes_two_attempts() {
     assert!(state.sharing.stuck.is_none());
 }
 
-/// A closed attempt opens nothing more: what its copies left is undone, and the source needs no second look.
+/// A closed attempt opens nothing more. Its copies are undone, and the source needs no second look.
 #[test]
 fn a_closed_source_is_closed_once() {
     let mut state = fresh(1);
@@ -107,9 +111,10 @@ fn a_closed_source_is_closed_once() {
     assert_eq!(state.targets[0].phase, TargetPhase::Failed);
 }
 
-/// Another attempt's closing is no failure, however long it takes: the opening is tried again when it may have ended.
+/// The closing of another attempt is no failure, however long it takes. The opening is tried again
+/// when that may have ended.
 #[test]
-fn an_opening_that_must_wait_for_a_closing_is_tried_until_it_may() {
+fn an_opening_waits_for_another_closing_without_a_limit() {
     let mut state = fresh(1);
     let mut waited = 0;
     let (way, _) = to_the_end(&mut state, |command| match command {
@@ -127,9 +132,9 @@ fn an_opening_that_must_wait_for_a_closing_is_tried_until_it_may() {
     assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
 }
 
-/// An attempt that was closed meanwhile opens nothing; what it made is undone.
+/// An attempt that was closed meanwhile opens nothing, and its copies are undone.
 #[test]
-fn targets_of_an_attempt_that_is_over_fail_and_say_so() {
+fn targets_of_a_closed_attempt_fail_with_that_cause() {
     let mut state = fresh(1);
     let (_, _) = to_the_end(&mut state, |command| match command {
         Command::Share { .. } => Some(Outcome::Over("attempt one.1 is over".to_owned())),
@@ -140,10 +145,10 @@ fn targets_of_an_attempt_that_is_over_fail_and_say_so() {
     assert!(failure.reason.contains("one.1 is over"));
 }
 
-/// It was given up, and its image was found, which another process had registered: unread, it cannot be checked. What is told is why it
-/// was given up.
+/// The target was given up, and its image was found, which another process had registered. Without
+/// the source the image cannot be verified.
 #[test]
-fn what_was_failing_is_told_by_what_it_was_failing_by() {
+fn the_first_failure_is_the_one_reported() {
     let mut state = fresh(1);
     state.give_up(
         Cause::SourceUnreadable,
@@ -161,9 +166,9 @@ fn what_was_failing_is_told_by_what_it_was_failing_by() {
     assert!(failure.reason.contains("UnauthorizedOperation"));
 }
 
-/// The same, and it is good: its launch grants may be missing, though the source is closed.
+/// The image found is good, but may lack its launch grants, although the source is closed.
 #[test]
-fn an_image_found_late_gets_its_grants() {
+fn an_image_found_while_undoing_gets_its_grants() {
     let mut state = fresh(1);
     state.order.service_linked_roles =
         vec![crate::service_linked_role::ServiceLinkedRole::parse("spot.amazonaws.com").unwrap()];
@@ -185,12 +190,14 @@ fn an_image_found_late_gets_its_grants() {
     assert_eq!(state.targets[0].failure, None);
 }
 
-/// A second process with the same state may have begun a copy a moment ago; after its longest life it can have none that is hidden.
+/// A second process with the same state may have started a copy a moment ago. After its longest
+/// life all its copies show.
 #[test]
-fn a_target_is_tidied_once_copies_of_another_process_show() {
-    let tidied = |last_start: i64| {
+fn tidying_waits_until_copies_of_another_process_show() {
+    let tidied = |last_start: i64, contended: bool| {
         let mut state = fresh(1);
         state.phase = Phase::Revoking;
+        state.contended = contended;
         let target = &mut state.targets[0];
         (target.phase, target.shared) = (TargetPhase::Succeeded, true);
         (target.since, target.last_start) = (last_start, last_start);
@@ -198,6 +205,10 @@ fn a_target_is_tidied_once_copies_of_another_process_show() {
         assert_eq!(state.targets[0].phase, TargetPhase::Tidying);
         state.targets[0].due
     };
-    assert_eq!(tidied(NOW - 100), NOW + 60, "a short copy");
-    assert!(tidied(NOW - 960) <= NOW, "a long copy waits no longer");
+    assert_eq!(tidied(NOW - 30, true), NOW + 60, "a short copy");
+    assert_eq!(tidied(NOW - 30, false), 0, "one process alone");
+    assert!(
+        tidied(NOW - 960, true) <= NOW,
+        "a long copy waits no longer"
+    );
 }

@@ -1,4 +1,4 @@
-//! Grants to launch come last, and whatever becomes of them, the image stays.
+//! Grants to launch come last, and the image stays however they end.
 
 use super::*;
 use crate::plan::share;
@@ -30,7 +30,8 @@ fn asking(more: &serde_json::Value) -> State {
     }
 }
 
-/// Goes on until the run ends; everything works but what `answer` says. Returns the names of all commands.
+/// Plays a run to its end. Everything works except where `answer` returns an outcome. Returns the
+/// names of all commands.
 pub(super) fn to_the_end(
     state: &mut State,
     mut answer: impl FnMut(&Command) -> Option<Outcome>,
@@ -67,14 +68,14 @@ fn failed_with_its_image(state: &State, cause: Cause) {
 }
 
 #[test]
-fn they_come_after_tidying_and_before_the_end() {
+fn grants_come_after_tidying_and_before_the_end() {
     let mut state = asking(&json!({}));
     let (way, _) = to_the_end(&mut state, |_| None);
     assert_eq!(
         way,
         [
             "Look", "Share", "Start", "Poll", "Register", "Check", "Tidy", "Grant", "Revoke",
-            // The source is closed, and what others have left is looked for.
+            // The source is closed, and resources of other processes are looked for.
             "Tidy"
         ]
     );
@@ -90,9 +91,9 @@ fn they_come_after_tidying_and_before_the_end() {
     assert_eq!(way[5..], ["Check", "Grant", "Revoke", "Tidy"]);
 }
 
-/// Also where the image was there from the begin.
+/// The same holds if the image existed from the beginning.
 #[test]
-fn an_image_that_is_there_already_still_gets_them() {
+fn an_existing_image_still_gets_its_grants() {
     let mut state = asking(&json!({}));
     let (way, _) = to_the_end(&mut state, |command| {
         matches!(command, Command::Look { .. }).then(|| Outcome::Looked {
@@ -105,7 +106,7 @@ fn an_image_that_is_there_already_still_gets_them() {
 }
 
 #[test]
-fn a_share_has_them_too() {
+fn a_share_makes_grants_too() {
     let mut state = asking(&json!({"Mode": "Share"}));
     let permitted = |command: &Command| {
         matches!(command, Command::Share { .. }).then(|| Outcome::Opened {
@@ -120,7 +121,7 @@ fn a_share_has_them_too() {
 }
 
 #[test]
-fn a_role_that_is_not_there_fails_the_target_soon_and_keeps_the_image() {
+fn a_missing_role_fails_the_target_soon_and_keeps_the_image() {
     let mut state = asking(&json!({}));
     let missing = || {
         let names = vec!["AWSServiceRoleForAutoScaling_x".to_owned()];
@@ -146,7 +147,7 @@ fn a_role_that_is_not_there_fails_the_target_soon_and_keeps_the_image() {
 
 /// KMS learns of a new role minutes after IAM.
 #[test]
-fn a_role_that_was_made_is_waited_for() {
+fn a_new_role_is_waited_for() {
     let mut state = asking(&json!({"CreateServiceLinkedRoles": true}));
     let mut asked = Vec::new();
     let (_, end) = to_the_end(&mut state, |command| {
@@ -158,7 +159,7 @@ fn a_role_that_was_made_is_waited_for() {
 }
 
 #[test]
-fn whatever_is_refused_at_last_keeps_the_image() {
+fn a_refused_grant_keeps_the_image() {
     for (operation, code, cause) in [
         (
             "CreateGrant",
@@ -198,9 +199,10 @@ fn whatever_is_refused_at_last_keeps_the_image() {
     }
 }
 
-/// The account's own grant takes minutes to count; one on a target's own key has nothing to wait for.
+/// The account's own grant takes minutes to be in force. A grant on a target's own key has nothing
+/// to wait for.
 #[test]
-fn a_denial_is_waited_out_where_the_key_is_shared_for_the_first_minutes() {
+fn a_denial_on_a_source_key_is_waited_out_for_minutes() {
     for (mode, least, most) in [("Share", 330, 400), ("Copy", 0, 60)] {
         let mut state = asking(&json!({"Mode": mode}));
         let (mut first, mut last) = (None, 0);
@@ -235,9 +237,9 @@ fn a_denial_is_waited_out_where_the_key_is_shared_for_the_first_minutes() {
     }
 }
 
-/// A share of an image that is gone is no share: it is taken back.
+/// A share of an image that is gone is no share, so it is taken back.
 #[test]
-fn a_share_whose_image_is_gone_does_not_stand() {
+fn a_share_of_a_missing_image_is_taken_back() {
     let mut state = asking(&json!({"Mode": "Share"}));
     to_the_end(&mut state, |command| match command {
         Command::Share { .. } => Some(Outcome::Opened {
@@ -252,9 +254,9 @@ fn a_share_whose_image_is_gone_does_not_stand() {
     assert!(!state.targets[0].stands());
 }
 
-/// Whoever gives up, for lack of time or of turns.
+/// The run may give up for lack of time or of turns.
 #[test]
-fn given_up_while_granting_it_is_not_undone() {
+fn a_target_given_up_while_granting_keeps_its_image() {
     let until_granting = || {
         let mut state = asking(&json!({}));
         for now in (NOW..).step_by(60) {
@@ -275,15 +277,15 @@ fn given_up_while_granting_it_is_not_undone() {
     assert_eq!(turn(&mut state, now, works), [Command::Revoke]);
     failed_with_its_image(&state, Cause::LaunchGrantMissing);
 
-    // Handed in again, it goes on granting: that looks itself.
+    // A state handed in again continues with granting, which looks itself.
     let (mut state, now) = until_granting();
     state.reopen();
     assert_eq!(turn(&mut state, now, works), [Command::Grant { target: 0 }]);
 }
 
-/// The words of a failure and many copies do not fit together: the image tells its snapshots.
+/// The texts of a failure and many copies do not fit together; the image lists its snapshots.
 #[test]
-fn a_target_that_stands_keeps_within_its_place() {
+fn a_failed_target_with_an_image_keeps_within_its_size() {
     let mut state = asking(&json!({}));
     let id = copy(0, CopyStatus::Completed).id;
     for (count, kept) in [

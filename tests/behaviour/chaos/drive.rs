@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use super::schedule::{Run, Schedule, Way};
 use crate::support::*;
 
-/// Calls before it is called endless.
+/// The number of calls after which a run counts as endless.
 const MOST_CALLS: usize = 6000;
-/// A caller gives up a call that fails so often in a row.
+/// The number of failures in a row after which a caller gives a call up.
 const PATIENCE: usize = 60;
 
-/// Takes a share back with nothing in the way. What other hands keep from being taken back is told.
+/// Closes a share without any fault. Returns an error if the share stays open although no other
+/// person prevents the closing.
 pub async fn take_back(sandbox: &Sandbox, schedule: &Schedule) -> Result<(), String> {
     let mut event = schedule.runs[0].event.clone();
     event["Distribute"]["Unshare"] = json!(true);
@@ -38,8 +39,9 @@ pub async fn take_back(sandbox: &Sandbox, schedule: &Schedule) -> Result<(), Str
     Err("taking back does not end".to_owned())
 }
 
-/// Lets the sweeper verify all closings, with nothing in the way, and sees that the ledger forgets them: all clocks have passed the quarter
-/// of an hour by then, and a second time what was open still. What other hands keep from being verified is told.
+/// Lets the sweeper verify all closings without any fault, and checks that the ledger forgets them.
+/// Fifteen minutes pass first, and again for resources that were found open. An act of another
+/// person may prevent the verification.
 pub async fn verify(
     sandbox: &Sandbox,
     schedule: &Schedule,
@@ -65,7 +67,7 @@ pub async fn verify(
     }
 }
 
-/// The invocations of one run: some of them are killed.
+/// The invocations of a run, some of which are killed.
 struct Caller<'a> {
     sandbox: &'a Sandbox,
     kills: std::sync::Mutex<Vec<u64>>,
@@ -73,10 +75,10 @@ struct Caller<'a> {
     calls: std::sync::atomic::AtomicUsize,
 }
 
-/// What became of a call.
+/// The end of a call.
 enum Called {
     Reply(Value),
-    /// Killed: nothing came back.
+    /// The call was killed, and returned nothing.
     Killed,
     Error(Error),
 }
@@ -88,7 +90,7 @@ impl Caller<'_> {
             return Err(format!("does not end: {MOST_CALLS} calls"));
         }
         let kill = self.kills.lock().map_err(|e| e.to_string())?.pop();
-        // Lambda's own time-out is a kill too.
+        // Lambda kills a call at its time-out too.
         let life = kill.map_or(self.odd.timeout, Duration::from_secs);
         let began = tokio::time::Instant::now();
         let calling = call_odd(self.sandbox, event, self.odd);
@@ -115,7 +117,7 @@ impl Caller<'_> {
         }
     }
 
-    /// As a state machine retries: until there is a reply, or an error that stays.
+    /// Retries as a state machine does, until there is a reply or a lasting error.
     async fn task(&self, event: &Value) -> Result<Result<Value, Error>, String> {
         for attempt in 0.. {
             match self.call(event).await? {
@@ -144,7 +146,7 @@ async fn wait(reply: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The last reply; of a run that could not even begin, its error.
+/// Drives a run to its end. Returns the last reply, or the error of a run that could not begin.
 pub async fn to_its_end(sandbox: &Sandbox, run: &Run) -> Result<Value, String> {
     tokio::time::sleep(Duration::from_secs(run.begins)).await;
     let caller = Caller {
@@ -171,7 +173,7 @@ async fn calls(caller: &Caller<'_>, run: &Run, way: Way) -> Result<Value, String
     let mut event = run.event.clone();
     for attempt in 0.. {
         let outcome = if way == Way::Doubled {
-            // Whichever of the two is back later is gone on with: it may know less.
+            // The later of the two replies counts, even if that process knows less.
             let (_, later) = tokio::join!(caller.call(&event), caller.call(&event));
             later?
         } else {
@@ -199,7 +201,7 @@ async fn calls(caller: &Caller<'_>, run: &Run, way: Way) -> Result<Value, String
     unreachable!()
 }
 
-/// Small, and without a secret.
+/// Checks that a state is small, and holds no secret.
 fn sound(state: &Value) -> Result<(), String> {
     let text = state.to_string();
     let targets = state["Targets"].as_array().map_or(0, Vec::len);
@@ -245,7 +247,8 @@ async fn machine(caller: &Caller<'_>, run: &Run) -> Result<Value, String> {
         .collect::<Result<_, _>>()?;
     let mut parts = json!(done);
     loop {
-        let event = json!({"Conclude": job, "Execution": "execution", "Last": last, "Parts": parts, "Failed": failed});
+        let event = json!({"Conclude": job, "Execution": "execution", "Last": last, "Parts": parts,
+            "Failed": failed});
         match caller.task(&event).await? {
             Ok(reply) if reply["Status"] == "Continue" => {
                 wait(&reply).await?;

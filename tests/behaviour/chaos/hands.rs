@@ -1,10 +1,10 @@
-//! What other people do in the middle of a schedule.
+//! Acts of other people in the middle of a schedule.
 
 use amiferry_sandbox::{Aws, BlockDeviceMapping, Ebs, Image, Limits, Sandbox, Snapshot};
 
 use crate::support::*;
 
-/// What other people do, at a time in seconds.
+/// An act of another person, at a time in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hand {
     CopyBreaks(u8),
@@ -12,27 +12,27 @@ pub enum Hand {
     SessionsExpire,
     RoleDropped,
     KeyDisabled,
-    /// The same of the source's key.
+    /// The source key is disabled.
     SourceKeyDisabled,
-    /// The policy of a target's key lets nobody use it any more.
+    /// The policy of a target's key stops admitting any principal.
     KeyPolicyChanged,
-    /// A service control policy denies a target what copying takes.
+    /// A service control policy denies a target the actions of copying.
     ServiceControlPolicy,
     AccountSuspended,
-    /// Somebody revokes the grants of a run.
+    /// A person revokes the grants of a run.
     GrantsRevoked,
     /// The quota of concurrent copies is zero for an hour.
     QuotaFull,
     SourceDeregistered,
     RegionDisabled,
     SharingTakenAway,
-    /// Somebody lets another account in: it stays.
-    AccountLetIn,
-    /// Somebody tags a source snapshot: the tag stays.
+    /// A person permits another account, which must stay permitted.
+    AccountPermitted,
+    /// A person tags a source snapshot. The tag must stay.
     SourceTagged,
-    /// Somebody has an image of their own in a target: it stays.
+    /// A person registers an image in a target. The image must stay.
     ForeignImage,
-    /// The same, under the name that the copy is to have.
+    /// A person registers an image under the name that the copy is to have.
     NameTaken,
 }
 
@@ -53,7 +53,7 @@ pub const HANDS: [Hand; 20] = [
     Hand::SourceDeregistered,
     Hand::RegionDisabled,
     Hand::SharingTakenAway,
-    Hand::AccountLetIn,
+    Hand::AccountPermitted,
     Hand::SourceTagged,
     Hand::ForeignImage,
     Hand::NameTaken,
@@ -63,13 +63,13 @@ const NO_COPIES: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Action": "*", "Resource": "*"},
     {"Effect": "Deny", "Action": ["ec2:CopySnapshot", "ec2:RegisterImage"], "Resource": "*"}]}"#;
 
-/// Whom others let in, and what they have in a target.
+/// The account that others permit, and the names of what they have in a target.
 pub const GUEST: &str = "888888888888";
 pub const FOREIGN_IMAGE: &str = "ami-0fffffffffffffff1";
 pub const FOREIGN_SNAPSHOT: &str = "snap-0fffffffffffffff1";
 
 impl Hand {
-    /// Does it, if what it is about is there.
+    /// Performs the act, if its object exists.
     pub fn meddle(self, sandbox: &Sandbox, places: &[Place]) {
         if self == Self::GrantsRevoked {
             let grants = sandbox.grants(SOURCE_KEY);
@@ -98,25 +98,17 @@ impl Hand {
             Self::RoleDropped => aws.drop_principal(&role),
             Self::KeyDisabled => aws.disable_key(&key_arn((account, region))),
             Self::SourceKeyDisabled => aws.disable_key(SOURCE_KEY),
-            Self::KeyPolicyChanged => {
-                let policy = format!(
-                    r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": {{"AWS": "arn:aws:iam::{account}:root"}},
-                        "Action": ["kms:Describe*", "kms:PutKeyPolicy"], "Resource": "*"}}]}}"#
-                );
-                let changed = aws.set_key_policy(&key_arn((account, region)), &policy);
-                changed.expect("a policy")
-            }
+            Self::KeyPolicyChanged => narrow_key_policy(aws, (account, region)),
             Self::ServiceControlPolicy => aws
                 .set_service_control_policies(account, &[NO_COPIES])
                 .expect("a policy"),
             Self::AccountSuspended => aws.suspend_account(account),
             Self::GrantsRevoked => true,
             Self::QuotaFull => {
-                let limits = Limits {
+                aws.set_limits(Limits {
                     concurrent_copies: 0,
                     ..Limits::default()
-                };
-                aws.set_limits(limits);
+                });
                 true
             }
             Self::SourceDeregistered => aws.delete_image(AMI),
@@ -125,7 +117,7 @@ impl Hand {
                 let mut ids = [ROOT, DATA].iter();
                 ids.all(|id| aws.unshare_snapshot(id, account))
             }
-            Self::AccountLetIn => [ROOT, DATA].iter().all(|id| aws.share_snapshot(id, GUEST)),
+            Self::AccountPermitted => [ROOT, DATA].iter().all(|id| aws.share_snapshot(id, GUEST)),
             Self::SourceTagged => aws.change_snapshot(ROOT, |snapshot| {
                 snapshot
                     .tags
@@ -137,7 +129,18 @@ impl Hand {
     }
 }
 
-/// Another's image in a target, as it is at most once.
+/// Takes the use of a target's key from every principal of its account.
+fn narrow_key_policy(aws: &mut Aws, (account, region): Place) -> bool {
+    let policy = format!(
+        r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow",
+            "Principal": {{"AWS": "arn:aws:iam::{account}:root"}},
+            "Action": ["kms:Describe*", "kms:PutKeyPolicy"], "Resource": "*"}}]}}"#
+    );
+    let changed = aws.set_key_policy(&key_arn((account, region)), &policy);
+    changed.expect("a policy")
+}
+
+/// Registers an image of another person in a target, at most once.
 fn foreign(aws: &mut Aws, account: &str, region: &str, name: &str) -> bool {
     let snapshot = Snapshot::new(region, FOREIGN_SNAPSHOT, 8);
     let image = Image::new(region, FOREIGN_IMAGE, name).mapping(BlockDeviceMapping::ebs(

@@ -6,13 +6,14 @@ use amiferry_sandbox::world::LateReads;
 
 use super::schedule::Random;
 
-/// The first seed that may draw late reads. Seeds below it stand for what they stood for before.
+/// The first seed that may draw late reads. Seeds below it give the schedules that they gave
+/// before.
 const FIRST: u64 = 200_000;
 
-/// Returns the delays that a seed stands for: of half the seeds from `FIRST` on, up to a minute for
-/// each kind of read, exactly or drawn anew for each change.
+/// Returns the delays of a seed, which half the seeds from `FIRST` on have. Each kind of read lags
+/// by up to a minute, either fixed or drawn anew for each change.
 pub fn late_reads(seed: u64) -> LateReads {
-    // Numbers of its own, so that the rest of the schedule is drawn as it was.
+    // A generator of its own leaves the rest of the schedule as it was.
     let mut random = Random::of(seed ^ 0x1A7E);
     if seed < FIRST || !random.chance(50) {
         return LateReads::default();
@@ -34,7 +35,7 @@ pub fn late_reads(seed: u64) -> LateReads {
 }
 
 #[test]
-fn seeds_of_former_schedules_draw_no_late_reads() {
+fn seeds_below_the_first_late_one_draw_no_late_reads() {
     let late = |seed| late_reads(seed) != LateReads::default();
     assert!(!(0..FIRST).any(late));
     let drawn = (FIRST..FIRST + 1000).filter(|seed| late(*seed)).count();

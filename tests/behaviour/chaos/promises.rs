@@ -1,4 +1,4 @@
-//! What must hold after every schedule, looked up in the world itself.
+//! The promises that hold after every schedule, checked against the world itself.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::hands::{FOREIGN_IMAGE, FOREIGN_SNAPSHOT, GUEST, Hand};
 use super::schedule::Schedule;
 use crate::support::*;
 
-/// How the source was before.
+/// The state of the source before the schedule.
 pub struct Before {
     permitted: Vec<BTreeSet<String>>,
     key_policy: Option<Value>,
@@ -42,7 +42,7 @@ pub fn check(
     replies: &[Value],
 ) -> Result<(), String> {
     for reply in replies {
-        told(schedule, reply)?;
+        described(schedule, reply)?;
     }
     for place in FOUR {
         target_is_sound(sandbox, schedule, place, replies)?;
@@ -51,8 +51,8 @@ pub fn check(
     nothing_is_public(sandbox)
 }
 
-/// Every target has an end, and a failure its reason and remedy.
-fn told(schedule: &Schedule, reply: &Value) -> Result<(), String> {
+/// Checks that every target has an end, and every failure its reason and remedy.
+fn described(schedule: &Schedule, reply: &Value) -> Result<(), String> {
     let status = reply["Status"].as_str().unwrap_or_default();
     if schedule.must_succeed() {
         promise!(status == "Succeeded", "little befell it, and yet {reply}");
@@ -82,7 +82,8 @@ fn stuck_about<'a>(replies: &'a [Value], account: &'a str) -> impl Iterator<Item
         .filter(move |left| left["AccountId"] == account)
 }
 
-/// One image at most, whole and with nothing beside it; or nothing; or what is left is told, with its commands.
+/// Checks that a target has one whole image and nothing beside it, or nothing at all. Otherwise the
+/// reply must list what is left behind with its commands.
 fn target_is_sound(
     sandbox: &Sandbox,
     schedule: &Schedule,
@@ -102,7 +103,8 @@ fn target_is_sound(
     let used: BTreeSet<String> = images.iter().flat_map(Image::snapshot_ids).collect();
     let there: BTreeSet<String> = snapshots.iter().map(|s| s.snapshot_id.clone()).collect();
     let is_stuck = stuck_about(replies, account).any(|left| left["Region"] == region);
-    // A run that could not begin again after it was killed tells nothing; it is told when it is sent again.
+    // A killed run that could not begin again has no receipt yet; the same request sent again
+    // reports it.
     let refused = replies.iter().any(|reply| reply["Status"] == "Refused");
     promise!(
         used == there || is_stuck || refused,
@@ -115,24 +117,9 @@ fn target_is_sound(
         .flatten()
         .filter(|t| t["AccountId"] == account && t["Region"] == region)
         .collect();
-    let succeeded = says.iter().filter(|t| t["Status"] == "Succeeded");
-    for target in succeeded.clone() {
-        promise!(
-            images
-                .first()
-                .is_some_and(|image| target["ImageId"] == image.image_id),
-            "{place:?} is said to have {}, has {:?}",
-            target["ImageId"],
-            images.first().map(|i| &i.image_id)
-        );
-    }
-    if succeeded.count() > 0 && schedule.hands.is_empty() && !is_stuck {
-        let whole = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            drop(assert_one_image(sandbox, place));
-        }));
-        promise!(whole.is_ok(), "{place:?}: the image is not whole");
-    }
-    // Of an image that is not there nobody launches.
+    let undisturbed = schedule.hands.is_empty() && !is_stuck;
+    successes_are_true(sandbox, place, &says, images.first(), undisturbed)?;
+    // Without an image there is nothing to launch, so no grant to launch may stay.
     let launching = sandbox.grants(&key_arn(place));
     promise!(
         !images.is_empty()
@@ -151,7 +138,33 @@ fn target_is_sound(
     Ok(())
 }
 
-/// Whoever every run says it has let in is in.
+/// Checks that the image of each success exists, and is whole where nobody disturbed the run.
+fn successes_are_true(
+    sandbox: &Sandbox,
+    place: Place,
+    says: &[&Value],
+    image: Option<&Image>,
+    undisturbed: bool,
+) -> Result<(), String> {
+    let succeeded = says.iter().filter(|t| t["Status"] == "Succeeded");
+    for target in succeeded.clone() {
+        promise!(
+            image.is_some_and(|image| target["ImageId"] == image.image_id),
+            "{place:?} is said to have {}, has {:?}",
+            target["ImageId"],
+            image.map(|i| &i.image_id)
+        );
+    }
+    if succeeded.count() > 0 && undisturbed {
+        let whole = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            drop(assert_one_image(sandbox, place));
+        }));
+        promise!(whole.is_ok(), "{place:?}: the image is not whole");
+    }
+    Ok(())
+}
+
+/// Checks that every account to which a run reports an opening is permitted.
 pub fn shared(sandbox: &Sandbox, schedule: &Schedule, replies: &[Value]) -> Result<(), String> {
     let images = sandbox.images(SOURCE, HOME);
     let (Some(image), true) = (images.first(), schedule.hands.is_empty()) else {
@@ -166,14 +179,14 @@ pub fn shared(sandbox: &Sandbox, schedule: &Schedule, replies: &[Value]) -> Resu
         let is_in = permitted.any(|p| format!("{p:?}").contains(account));
         promise!(
             is_in || !replies.iter().all(says),
-            "{account} is said to be let in, and is not: {:?}",
+            "a reply names {account} as permitted, and it is not: {:?}",
             image.launch_permissions
         );
     }
     Ok(())
 }
 
-/// What is in a target but for what others have there, which must be there untouched.
+/// Returns the contents of a target without the things of other people, which must be untouched.
 fn without_the_foreign(
     sandbox: &Sandbox,
     schedule: &Schedule,
@@ -187,7 +200,7 @@ fn without_the_foreign(
     let others = usize::from(before.0 > images.len()) + usize::from(before.1 > snapshots.len());
     let theirs = schedule.has(Hand::ForeignImage) || schedule.has(Hand::NameTaken);
     let here = schedule.runs[0].places[0] == place;
-    // Registered too late it is refused, if the name is the copy's.
+    // An image registered too late is refused if it has the copy's name.
     promise!(
         !(theirs && here) || others > 0,
         "{place:?}: another's image is gone"
@@ -195,7 +208,7 @@ fn without_the_foreign(
     Ok((images, snapshots))
 }
 
-/// What was there before is there, what was added is gone.
+/// Checks that preexisting permissions stay, and that openings are gone.
 fn source_is_as_before(
     sandbox: &Sandbox,
     schedule: &Schedule,
@@ -218,7 +231,7 @@ fn source_is_as_before(
     for (snapshot, before) in there.iter().zip(&before.permitted) {
         let now: BTreeSet<String> = snapshot.create_volume_permissions.iter().cloned().collect();
         let mut before = before.clone();
-        if schedule.has(Hand::AccountLetIn) {
+        if schedule.has(Hand::AccountPermitted) {
             before.insert(GUEST.to_owned());
         }
         let before = &before;
@@ -256,7 +269,7 @@ fn source_is_as_before(
     Ok(())
 }
 
-/// Neither now nor at any time: no call ever named a group.
+/// Checks that nothing is public, and that no call ever named a group.
 fn nothing_is_public(sandbox: &Sandbox) -> Result<(), String> {
     for call in sandbox.ledger() {
         let group = call

@@ -1,4 +1,4 @@
-//! What was tried, counted.
+//! Counts of what the schedules tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,11 +17,11 @@ pub struct Report {
     kills: usize,
     runs: BTreeMap<String, usize>,
     wants: BTreeMap<String, usize>,
-    /// Schedules in which several runs were at work at once.
+    /// The number of schedules in which several runs were at work at once.
     together: usize,
     hands: BTreeMap<String, usize>,
     statuses: BTreeMap<String, usize>,
-    /// By kind and operation.
+    /// The number of faults, by kind and operation.
     faults: BTreeMap<(&'static str, String), usize>,
     took: Duration,
 }
@@ -39,7 +39,7 @@ impl Report {
             self.kills += run.killed.len();
             *self.runs.entry(format!("{:?}", run.way)).or_default() += 1;
         }
-        *self.wants.entry(schedule.wants.told()).or_default() += 1;
+        *self.wants.entry(schedule.wants.described()).or_default() += 1;
         for (_, hand) in &schedule.hands {
             *self.hands.entry(format!("{hand:?}")).or_default() += 1;
         }
@@ -74,7 +74,7 @@ impl Report {
         self.took = time;
     }
 
-    /// Replaces what stands between the two marks of the document.
+    /// Replaces the text between the two marks of the document.
     pub fn write_into(&self, path: &str, first: u64, count: u64) -> std::io::Result<()> {
         const BEGIN: &str = "<!-- written by make chaos -->\n";
         const END: &str = "<!-- end -->\n";
@@ -101,7 +101,8 @@ impl fmt::Display for Report {
         let rate = (self.schedules + self.failed) as f64 / seconds;
         writeln!(
             f,
-            "{} schedules held and {} failed, {} AWS calls, {} invocations killed; several runs at once in {}; {rate:.1} schedules a second.\n",
+            "{} schedules held and {} failed, {} AWS calls, {} invocations killed; \
+             several runs at once in {}; {rate:.1} schedules a second.\n",
             self.schedules, self.failed, self.calls, self.kills, self.together
         )?;
         writeln!(f, "- Driven by: {}", line(&self.runs))?;

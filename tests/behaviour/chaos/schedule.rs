@@ -1,4 +1,4 @@
-//! What a seed stands for.
+//! Schedules, each drawn from a seed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::launch_grants::target_account;
 use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
 
-/// Numbers from a seed (splitmix64).
+/// Pseudo-random numbers from a seed (splitmix64).
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -45,12 +45,13 @@ impl Random {
     }
 }
 
-/// How a run is driven.
+/// The way of driving a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// Direct calls, with the state of the last reply.
     Calls,
-    /// Direct calls whose caller loses its state when the function is killed: it sends the event again.
+    /// Direct calls whose caller loses its state when the function is killed: it sends the event
+    /// again.
     Forgetful,
     /// Direct calls, each made twice at once: two processes advance the same state.
     Doubled,
@@ -58,38 +59,38 @@ pub enum Way {
     Machine,
 }
 
-/// One event, and how it is driven.
+/// An event, and the way of driving it.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub way: Way,
     pub event: Value,
     pub places: Vec<Place>,
-    /// Seconds before it begins.
+    /// Seconds before the run begins.
     pub begins: u64,
-    /// Seconds after which an invocation is killed, one after another; then none is.
+    /// Seconds after which each invocation in turn is killed; later invocations live.
     pub killed: Vec<u64>,
     /// The function's time-out in seconds.
     pub timeout: u64,
-    /// Seconds by which the function's clock is ahead of AWS's; behind, if negative.
+    /// Seconds by which the function's clock is ahead of AWS's; negative if it is behind.
     pub skew: i64,
-    /// Attempts the SDK makes of a call by itself.
+    /// Attempts that the SDK makes of a call.
     pub attempts: u32,
 }
 
-/// What all runs of a schedule ask for, beside their targets.
+/// The properties that all requests of a schedule share, beside their targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wants {
-    /// `Mode: Share`, and taken back in the end.
+    /// The request is `Mode: Share`, and is closed in the end.
     pub share: bool,
     pub access: &'static str,
-    /// So many of the snapshots are under `aws/ebs`.
+    /// The number of snapshots under `aws/ebs`.
     pub staged: usize,
-    /// Service-linked roles are made, and let launch.
+    /// The request makes service-linked roles, and lets them launch.
     pub roles: bool,
 }
 
 impl Wants {
-    /// Numbers of its own: what a seed stood for before stays.
+    /// A generator of its own leaves the rest of the schedule as it was.
     fn of(seed: u64) -> Self {
         let mut random = Random::of(seed ^ 0x3A27);
         let share = random.chance(20);
@@ -105,8 +106,8 @@ impl Wants {
         }
     }
 
-    /// In a few words.
-    pub fn told(self) -> String {
+    /// Describes the request in a few words.
+    pub fn described(self) -> String {
         let mut words = vec![if self.share { "Share" } else { "Copy" }, self.access];
         if self.staged > 0 {
             words.push("re-encrypted");
@@ -141,12 +142,15 @@ impl Wants {
     }
 }
 
-/// What somebody arranged by hand.
-const LETS_ALL_IN: &str = r#"{"Version": "2012-10-17", "Statement": [
-    {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-    {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::222222222222:root", "arn:aws:iam::333333333333:root", "arn:aws:iam::444444444444:root"]},
-     "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Encrypt"], "Resource": "*"}]}"#;
-/// How long the quota is full.
+/// A key policy that a person wrote: it admits every account.
+const ADMITS_ALL: &str = r#"{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*",
+     "Resource": "*"},
+    {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam::222222222222:root",
+     "arn:aws:iam::333333333333:root", "arn:aws:iam::444444444444:root"]},
+     "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:ReEncrypt*",
+     "kms:GenerateDataKey*", "kms:Encrypt"], "Resource": "*"}]}"#;
+/// The time for which the quota is full.
 const FULL: Duration = Duration::from_hours(1);
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -154,7 +158,7 @@ pub struct Schedule {
     pub hard: bool,
     pub runs: Vec<Run>,
     pub hands: Vec<(u64, Hand)>,
-    /// Faults in all, and how likely each call is to have one, in percent.
+    /// The number of faults, and the chance of one at each call, in percent.
     pub faults: (u64, u64),
     rate: u64,
     latency: u64,
@@ -165,73 +169,88 @@ pub struct Schedule {
     pub wants: Wants,
 }
 
+impl Run {
+    /// Draws the way of driving the `n`-th request.
+    fn drawn(
+        random: &mut Random,
+        n: u64,
+        request: &Value,
+        places: Vec<Place>,
+        wants: Wants,
+    ) -> Self {
+        let killed = (0..random.pick(&[0, 0, 1, 2, 4]))
+            .map(|_| random.below(200))
+            .collect();
+        Self {
+            way: match random.pick(&[
+                Way::Calls,
+                Way::Forgetful,
+                Way::Doubled,
+                Way::Machine,
+                Way::Machine,
+            ]) {
+                // The state machine copies only.
+                Way::Machine if wants.share => Way::Calls,
+                way => way,
+            },
+            event: json!({ "Distribute": request }),
+            places,
+            begins: if n == 0 {
+                0
+            } else {
+                random.pick(&[0, 0, 7, 90, 500])
+            },
+            killed,
+            timeout: random.pick(&[900, 900, 900, 60, 30]),
+            // EC2 accepts a clock that is wrong by five minutes.
+            skew: random.pick(&[0, 0, 0, 0, -200, -20, 20, 200]),
+            attempts: 3,
+        }
+    }
+}
+
+fn some_places(random: &mut Random) -> Vec<Place> {
+    let mut places: Vec<Place> = FOUR.into_iter().filter(|_| random.chance(55)).collect();
+    if places.is_empty() {
+        places.push(random.pick(&FOUR));
+    }
+    places
+}
+
 impl Schedule {
     pub fn of(seed: u64) -> Self {
         let mut random = Random::of(seed);
-        let some = |random: &mut Random| -> Vec<Place> {
-            let mut places: Vec<Place> = FOUR.into_iter().filter(|_| random.chance(55)).collect();
-            if places.is_empty() {
-                places.push(random.pick(&FOUR));
-            }
-            places
-        };
         let wants = Wants::of(seed);
-        let places = some(&mut random);
+        let places = some_places(&mut random);
         let count = random.pick(&[1, 1, 1, 2, 2, 3]);
-        // Direct calls for a lasting share add to each other's; what they are to come to is one list.
+        // Direct calls for a lasting share add to each other, so all runs ask for one list.
         let alike = random.chance(60) || wants.share;
         let mut runs = Vec::new();
         for n in 0..count {
             let its = if n == 0 || alike {
                 places.clone()
             } else {
-                some(&mut random)
+                some_places(&mut random)
             };
             let mut request = request(&its);
             if !alike {
                 request["Tags"] = json!({"stage": format!("run-{n}")});
             }
             wants.put_into(&mut request);
-            let killed = (0..random.pick(&[0, 0, 1, 2, 4]))
-                .map(|_| random.below(200))
-                .collect();
-            runs.push(Run {
-                way: match random.pick(&[
-                    Way::Calls,
-                    Way::Forgetful,
-                    Way::Doubled,
-                    Way::Machine,
-                    Way::Machine,
-                ]) {
-                    // The machine's part is copying.
-                    Way::Machine if wants.share => Way::Calls,
-                    way => way,
-                },
-                event: json!({ "Distribute": request }),
-                places: its,
-                begins: if n == 0 {
-                    0
-                } else {
-                    random.pick(&[0, 0, 7, 90, 500])
-                },
-                killed,
-                timeout: random.pick(&[900, 900, 900, 60, 30]),
-                // EC2 takes five minutes.
-                skew: random.pick(&[0, 0, 0, 0, -200, -20, 20, 200]),
-                attempts: 3,
-            });
+            runs.push(Run::drawn(&mut random, n, &request, its, wants));
         }
         let hands = (0..random.pick(&[0, 0, 0, 1, 1, 2]))
             .map(|_| (random.below(600), random.pick(&HANDS)))
             .collect();
         let budget = random.pick(&[0, 3, 3, 8, 30, 120, 100_000]);
-        // Faults that never stop are rarer, or nothing would be left to see.
+        // Faults without end are rarer: otherwise hardly anything would happen.
         let percent = if budget > 1000 {
             random.pick(&[2, 8, 60])
         } else {
             random.pick(&[2, 10, 30])
         };
-        // Numbers of its own, as there. Where most calls fail for ever, nothing would begin without retries.
+        // Drawn from numbers of its own, which leave the others as they were. Where most calls fail
+        // for ever, no run would begin without retries.
         if percent < 60 && Random::of(seed ^ 0xA77E).chance(25) {
             for run in &mut runs {
                 run.attempts = 1;
@@ -259,7 +278,8 @@ impl Schedule {
         }
     }
 
-    /// Where nearly all goes wrong for ever: two processes on each state, six calls of ten failing, each tried twice.
+    /// Returns a schedule in which nearly all fails for ever: two processes on each state, six
+    /// calls of ten failing, each tried twice.
     pub fn hard(seed: u64) -> Self {
         let mut schedule = Self {
             hard: true,
@@ -275,13 +295,14 @@ impl Schedule {
         schedule
     }
 
-    /// Whether reads show changes later than the calls that made them say.
+    /// Returns whether reads lag behind changes for longer than the calls that made them.
     pub fn shows_late(&self) -> bool {
         self.late_reads != LateReads::default()
     }
 
     pub fn world(&self) -> World {
-        // What a process made that died without a word is looked for once more, a quarter of a minute after the source is closed.
+        // A process that died may have left copies. A second look, 15 seconds after the closing,
+        // finds them if they show by then.
         let doubled = self.runs.iter().any(|run| run.way == Way::Doubled);
         let longest = Duration::from_secs(if doubled { 6 } else { 40 });
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
@@ -294,10 +315,10 @@ impl Schedule {
         };
         producer.roles[0].policies.push(documented("KeyPolicies"));
         if self.wants.access == "None" {
-            producer.keys[0].policy = Some(LETS_ALL_IN.to_owned());
+            producer.keys[0].policy = Some(ADMITS_ALL.to_owned());
         }
         if self.shared_before {
-            // What is under aws/ebs is shared with nobody.
+            // A snapshot under `aws/ebs` can be shared with nobody.
             for snapshot in &mut producer.snapshots[self.wants.staged..] {
                 snapshot
                     .create_volume_permissions
@@ -317,7 +338,7 @@ impl Schedule {
             .copy_mib_per_second(rate)
             .latency(Duration::from_millis(self.latency))
             .grant_delay(seconds(0))
-            // Longer than EC2's tags take, the marks of two runs could not see each other.
+            // EC2's tags take no longer than this.
             .tag_delay(seconds(1).min(Duration::from_secs(6)))
             .read_delay(seconds(2).min(longest))
             // Longer, and what a run deleted itself would be found by its next look.
@@ -343,7 +364,7 @@ impl Schedule {
         let passes = |hand: &Hand| {
             matches!(
                 hand,
-                Hand::QuotaFull | Hand::AccountLetIn | Hand::SourceTagged | Hand::ForeignImage
+                Hand::QuotaFull | Hand::AccountPermitted | Hand::SourceTagged | Hand::ForeignImage
             )
         };
         self.hands.iter().all(|(_, hand)| passes(hand)) && self.faults.0 <= 3

@@ -1,5 +1,5 @@
-//! All that a request may come to: a copy broken and made again, a target that fails and is served the second time, the same once more, the
-//! end of it all.
+//! Plays every step that a request may take. A copy breaks and is made again, a target fails and
+//! succeeds later, and the same request is sent again at the end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::{ACCOUNT, FIRST, SECOND};
 use crate::launch_grants::{SCALING, arn, launches, runs};
 use crate::support::*;
 
-/// Drives a call to its end; between the steps something happens.
+/// Drives a call to its end, with an act between the steps.
 async fn drive(
     sandbox: &Sandbox,
     event: &Value,
@@ -37,7 +37,7 @@ async fn drive(
     Err("no end".to_owned())
 }
 
-/// An answer in a few words.
+/// Describes an answer in a few words.
 fn brief(reply: &Value) -> String {
     let mut words = vec![reply["Status"].as_str().unwrap_or_default().to_owned()];
     let targets = reply["Result"]["Targets"].as_array();
@@ -57,7 +57,7 @@ fn expect(what: &str, is: &str, wanted: &str) -> Result<(), String> {
     }
 }
 
-/// Nothing is open at the source.
+/// Checks that nothing is open at the source.
 fn closed(sandbox: &Sandbox) -> Result<(), String> {
     for snapshot in sandbox.snapshots(SOURCE, HOME) {
         if !snapshot.create_volume_permissions.is_empty() {
@@ -74,7 +74,7 @@ fn closed(sandbox: &Sandbox) -> Result<(), String> {
     expect("grants left", &grants.to_string(), "0")
 }
 
-/// Nothing is open, and a sweep that comes later removes what was written down about it.
+/// Checks that nothing is open, and that a later sweep forgets the run.
 async fn swept(sandbox: &Sandbox) -> Result<(), String> {
     closed(sandbox)?;
     tokio::time::sleep(Duration::from_hours(1)).await;
@@ -92,9 +92,9 @@ fn count(sandbox: &Sandbox, place: Place, images: usize, snapshots: usize) -> Re
     expect("images and snapshots", &there, &wanted)
 }
 
-/// All that a request may come to.
+/// Plays every step that the request may take.
 pub async fn play(sandbox: &Sandbox, wish: &Value) -> Result<(), String> {
-    // Roles and policies are known everywhere after a while.
+    // Roles and policies take a while to show everywhere.
     tokio::time::sleep(Duration::from_mins(1)).await;
     if wish["Mode"] == "Share" {
         play_share(sandbox, wish).await
@@ -112,7 +112,7 @@ async fn play_copy(sandbox: &Sandbox, wish: &Value) -> Result<(), String> {
                 let Some(made) = aws.snapshot(&copy) else {
                     continue;
                 };
-                // One of each account's is broken, and all of the second target's.
+                // Breaks one copy of each account, and every copy of the second target.
                 if made.region == SECOND.1 || broken.insert(made.owner_id) {
                     aws.fail_copy(&copy, "internal error");
                 }
@@ -132,7 +132,7 @@ async fn play_copy(sandbox: &Sandbox, wish: &Value) -> Result<(), String> {
     count(sandbox, SECOND, 1, 2)?;
     closed(sandbox)?;
     let run = reply["Result"]["RunId"].as_str().expect("a run");
-    // The source that an Update begins with is known for the usual image only.
+    // An Update's first call names its source, which is known for the usual image only.
     if wish["ReencryptKmsKeyId"].is_null() {
         retagged(sandbox, wish, run).await?;
     }
@@ -159,7 +159,8 @@ async fn retagged(sandbox: &Sandbox, wish: &Value, run: &str) -> Result<(), Stri
     expect("tags", &format!("{tags:?}"), r#"(Some("prod"), None)"#)
 }
 
-/// What a custom resource's Update begins with that sets a tag, and takes one of the source's away.
+/// Returns the first call of a custom resource's Update that sets one tag and removes a tag of the
+/// source.
 fn retagging(sandbox: &Sandbox, wish: &Value, run: &str) -> Value {
     let mut event = deletion(sandbox, wish, run);
     let state = &mut event["State"];
@@ -172,7 +173,7 @@ fn retagging(sandbox: &Sandbox, wish: &Value, run: &str) -> Value {
     event
 }
 
-/// What a custom resource's Delete with `OnDelete: Deregister` begins with.
+/// Returns the first call of a custom resource's Delete with `OnDelete: Deregister`.
 fn deletion(sandbox: &Sandbox, wish: &Value, run: &str) -> Value {
     let defaults = Defaults {
         region: Region::parse(HOME).expect("a Region"),
@@ -192,7 +193,7 @@ fn deletion(sandbox: &Sandbox, wish: &Value, run: &str) -> Value {
 
 async fn play_share(sandbox: &Sandbox, wish: &Value) -> Result<(), String> {
     let reply = drive(sandbox, &json!({ "Distribute": wish }), |_| {}).await?;
-    // An organisation is shared with as such; that its accounts are not asked for is part of it.
+    // A share with an organization must not list its accounts.
     let named = wish["TargetAccountIds"].is_array() || wish["ServiceLinkedRoles"].is_array();
     let wanted = if named {
         "Succeeded, us-west-2 Succeeded"

@@ -16,14 +16,14 @@ pub fn organization() -> Organization {
     Organization::new(ORGANIZATION, SOURCE, ROOT_UNIT).unit(UNIT, "team", ROOT_UNIT)
 }
 
-/// What a request says, with the words that all plays have.
+/// Returns a request with the words that all plays share.
 pub fn wish(more: &Value) -> Value {
     let mut wish = json!({"SourceImageId": AMI, "ExternalId": "a-secret-between-us"});
     for (key, value) in more.as_object().expect("words") {
         wish[key] = value.clone();
     }
     if !more["OrganizationId"].is_null() || !more["OrganizationalUnitIds"].is_null() {
-        // Its accounts are all there is.
+        // The organization has no accounts but those of the world.
     } else if more["Mode"] == "Share" {
         wish["TargetAccountIds"] = json!([ACCOUNT]);
     } else {
@@ -32,7 +32,8 @@ pub fn wish(more: &Value) -> Value {
     wish
 }
 
-/// The source account, with a snapshot under `aws/ebs` if the request is to copy it under another key first.
+/// Returns the source account, with a snapshot under `aws/ebs` if the request stages it under
+/// another key.
 pub fn source_of(wish: &Value) -> Account {
     if wish["ReencryptKmsKeyId"].is_null() {
         producer()
@@ -41,7 +42,7 @@ pub fn source_of(wish: &Value) -> Account {
     }
 }
 
-/// What the requests are that are played.
+/// Returns the requests whose policies are tried.
 pub fn wishes() -> [(&'static str, Value); 12] {
     let roles = json!(["autoscaling.amazonaws.com", "spot.amazonaws.com"]);
     [
@@ -72,11 +73,13 @@ pub fn wishes() -> [(&'static str, Value); 12] {
         ),
         (
             "Copy, Grant, unit",
-            json!({"Mode": "Copy", "OrganizationalUnitIds": UNIT, "TargetRegions": [FIRST.1, SECOND.1], "TargetKmsKeyIds": "alias/amis"}),
+            json!({"Mode": "Copy", "OrganizationalUnitIds": UNIT,
+                "TargetRegions": [FIRST.1, SECOND.1], "TargetKmsKeyIds": "alias/amis"}),
         ),
         (
             "Share, None, unit, roles",
-            json!({"Mode": "Share", "KeyAccess": "None", "OrganizationalUnitIds": UNIT, "ServiceLinkedRoles": roles}),
+            json!({"Mode": "Share", "KeyAccess": "None", "OrganizationalUnitIds": UNIT,
+                "ServiceLinkedRoles": roles}),
         ),
         (
             "Share, Grant, roles",
@@ -93,8 +96,8 @@ pub fn wishes() -> [(&'static str, Value); 12] {
     ]
 }
 
-/// What the function answers, in a world whose roles may do more.
-pub async fn told(wish: &Value) -> Value {
+/// Returns the function's answer in a world whose roles may do more.
+pub async fn answer(wish: &Value) -> Value {
     let mut world = world_with(source_of(wish), &[FIRST, SECOND]).organization(organization());
     world.accounts[0].parent = Some(ROOT_UNIT.to_owned());
     world.accounts[1].parent = Some(UNIT.to_owned());
@@ -113,7 +116,7 @@ pub async fn told(wish: &Value) -> Value {
     reply
 }
 
-/// A world of these policies.
+/// Returns a world with these policies and no others.
 pub fn world_of(policies: &[Value], wish: &Value) -> World {
     let of = |purpose: &str, region: Option<&str>| -> Option<String> {
         let mut all = policies.iter();
@@ -152,7 +155,7 @@ pub fn world_of(policies: &[Value], wish: &Value) -> World {
         .account(target.parent(UNIT))
 }
 
-/// The world for one play.
+/// Returns the world for one play.
 pub fn sandbox_of(policies: &[Value], wish: &Value) -> Sandbox {
     let mut world = world_of(policies, wish);
     if wish["CreateServiceLinkedRoles"] != true {

@@ -31,7 +31,7 @@ fn asked(more: &Value) -> Value {
     asked
 }
 
-/// The only finding that is no good news.
+/// Returns the only finding that is an error.
 fn only_error<'a>(reply: &'a Value, check: &str) -> &'a Value {
     let findings = reply["Findings"].as_array().expect("Findings");
     let errors: Vec<&Value> = findings.iter().filter(|f| f["Level"] == "Error").collect();
@@ -49,7 +49,7 @@ fn contains(value: &Value, words: &str) {
     );
 }
 
-/// Neither a permission nor a copy.
+/// Checks that the source got no permission and the target no copy.
 fn assert_untouched(sandbox: &Sandbox) {
     for operation in [
         "ModifySnapshotAttribute",
@@ -71,7 +71,8 @@ fn assert_untouched(sandbox: &Sandbox) {
     }
 }
 
-/// Refused as a whole, and found by Preflight, with these words in what is wrong and in what to do.
+/// Checks that the run refuses the request, and that Preflight finds it, with these words in reason
+/// and remedy.
 async fn refused_at_once(source: Account, more: Value, what: &str, remedy: &str) {
     let sandbox = sandbox(source);
     let reply = look(&sandbox, &asked(&more)).await;
@@ -88,7 +89,7 @@ async fn refused_at_once(source: Account, more: Value, what: &str, remedy: &str)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_key_that_cannot_be_used_is_named_with_its_state() {
+async fn an_unusable_source_key_is_named_with_its_state() {
     for (state, command) in [
         ("Disabled", "aws kms enable-key"),
         ("PendingDeletion", "aws kms cancel-key-deletion"),
@@ -114,13 +115,13 @@ fn with_image(change: impl FnOnce(&mut Image)) -> Account {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_root_device_without_a_snapshot_is_found_before_it_is_copied() {
+async fn a_root_device_without_a_snapshot_is_refused_before_copying() {
     let nowhere = with_image(|image| image.root_device_name = Some("/dev/sda1".to_owned()));
     refused_at_once(nowhere, json!({}), "root device /dev/sda1", "EBS volume").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disabled_source_is_said_to_be_disabled() {
+async fn a_disabled_source_is_refused_as_disabled() {
     for more in [json!({}), json!({"Mode": "Share"})] {
         let disabled = with_image(|image| image.state = "disabled".to_owned());
         refused_at_once(disabled, more, "is disabled", "aws ec2 enable-image").await;
@@ -128,7 +129,7 @@ async fn a_disabled_source_is_said_to_be_disabled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_aws_managed_key_is_one_finding_with_its_remedy() {
+async fn a_source_under_an_aws_managed_key_is_one_finding_with_its_remedy() {
     let sandbox = sandbox(crate::staging::under_aws_ebs(1));
     let reply = look(&sandbox, &asked(&json!({}))).await;
     let findings = reply["Findings"].as_array().expect("Findings");
@@ -140,7 +141,7 @@ async fn an_aws_managed_key_is_one_finding_with_its_remedy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_another_image_has_is_found_at_the_first_look() {
+async fn a_name_that_another_image_has_fails_at_the_first_look() {
     for state in ["available", "disabled"] {
         let theirs = Image::new(
             HOME,
@@ -154,11 +155,11 @@ async fn a_name_that_another_image_has_is_found_at_the_first_look() {
         contains(&finding["Reason"], "ami-00000000000000bad");
         let begun = sandbox.now();
         let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
-        let told = target(&reply, TARGET);
-        assert_eq!(told["Cause"], "NameTaken", "{reply}");
-        contains(&told["Reason"], "ami-00000000000000bad");
+        let result = target(&reply, TARGET);
+        assert_eq!(result["Cause"], "NameTaken", "{reply}");
+        contains(&result["Reason"], "ami-00000000000000bad");
         if state == "disabled" {
-            contains(&told["Reason"], "disabled");
+            contains(&result["Reason"], "disabled");
             contains(&finding["Reason"], "disabled");
         }
         assert!(sandbox.now().duration_since(begun).unwrap().as_secs() < 5);
@@ -169,7 +170,7 @@ async fn a_name_that_another_image_has_is_found_at_the_first_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_its_owner_disabled_is_named_and_kept() {
+async fn a_copy_that_its_owner_disabled_is_kept_and_named() {
     let sandbox = sandbox(producer());
     let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
     let image = target(&reply, TARGET)["ImageId"]
@@ -187,12 +188,12 @@ async fn a_copy_that_its_owner_disabled_is_named_and_kept() {
     let begun = sandbox.now();
     let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
-    let told = target(&reply, TARGET);
-    assert_eq!(told["Cause"], "ImageDisabled", "{reply}");
-    assert_eq!(told["ImageId"], image.as_str(), "{reply}");
-    contains(&told["Reason"], &image);
+    let result = target(&reply, TARGET);
+    assert_eq!(result["Cause"], "ImageDisabled", "{reply}");
+    assert_eq!(result["ImageId"], image.as_str(), "{reply}");
+    contains(&result["Reason"], &image);
     contains(
-        &told["Remedy"],
+        &result["Remedy"],
         &format!("aws ec2 enable-image --image-id {image}"),
     );
     assert!(sandbox.now().duration_since(begun).unwrap().as_secs() < 5);
@@ -202,7 +203,7 @@ async fn a_copy_that_its_owner_disabled_is_named_and_kept() {
 
 /// The alias of the target stood for another key when the copy was made.
 #[tokio::test(start_paused = true)]
-async fn a_copy_under_a_key_that_the_alias_had_before_is_not_there_already() {
+async fn a_copy_under_a_former_key_of_the_alias_does_not_count_as_present() {
     let sandbox = sandbox(producer());
     to_the_end(&sandbox, &distribute(&[TARGET])).await;
     let image = sandbox.images(TARGET.0, HOME)[0].image_id.clone();
@@ -219,7 +220,7 @@ async fn a_copy_under_a_key_that_the_alias_had_before_is_not_there_already() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_licensed_image_is_warned_of() {
+async fn a_licensed_image_causes_a_warning() {
     let sandbox = sandbox(with_image(|image| {
         image.platform_details = "Windows".to_owned();
         image.usage_operation = "RunInstances:0002".to_owned();
@@ -232,9 +233,10 @@ async fn a_licensed_image_is_warned_of() {
     assert_eq!(reply["Status"], "Ready", "{reply}");
 }
 
-/// What is asked for with `DryRun` is what is sent: an architecture alone would be taken for a paravirtual image.
+/// The dry run sends the run's own request: with an architecture alone EC2 would assume a
+/// paravirtual image.
 #[tokio::test(start_paused = true)]
-async fn preflight_asks_for_the_image_that_the_run_registers() {
+async fn preflight_dry_runs_the_image_that_the_run_registers() {
     let sandbox = sandbox(with_image(|image| {
         image.architecture = "arm64".to_owned();
         image.ena_support = true;

@@ -1,4 +1,4 @@
-//! Nothing of an image is lost silently: it is carried over, or told.
+//! Every property of an image is either carried over or listed as lost.
 
 use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Image, Sandbox, World};
 use serde_json::{Value, json};
@@ -25,23 +25,23 @@ fn with_image(change: impl FnOnce(&mut Image)) -> Account {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tags_beyond_the_limit_are_told_and_the_name_is_kept() {
+async fn tags_beyond_the_limit_are_listed_as_lost_and_the_name_is_kept() {
     let source = with_image(|image| {
         image.tags = (0..49)
             .map(|n| (format!("A{n:02}"), "x".to_owned()))
             .collect();
         image.tags.insert("Name".to_owned(), "golden".to_owned());
     });
-    let (image, told, looked) = copied(source).await;
+    let (image, result, looked) = copied(source).await;
     assert_eq!(image.tags.len(), 50);
     assert_eq!(image.tags["Name"], "golden");
-    // Four are the function's, one is the request's.
+    // The function has four tags, and the request one.
     let lost = ["A44", "A45", "A46", "A47", "A48"];
     for tag in lost {
         assert!(!image.tags.contains_key(tag), "{tag}");
     }
-    let note = told["Notes"][0].as_str().unwrap_or_default().to_owned();
-    assert!(note.contains("5 tags of") && note.contains(AMI), "{told}");
+    let note = result["Notes"][0].as_str().unwrap_or_default().to_owned();
+    assert!(note.contains("5 tags of") && note.contains(AMI), "{result}");
     for tag in lost {
         assert!(note.contains(tag), "{tag}: {note}");
     }
@@ -56,14 +56,14 @@ async fn tags_beyond_the_limit_are_told_and_the_name_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_whose_tags_fit_has_no_notes() {
-    let (_, told, looked) = copied(producer()).await;
-    assert_eq!(told.get("Notes"), None, "{told}");
+async fn an_image_whose_tags_fit_has_no_losses() {
+    let (_, result, looked) = copied(producer()).await;
+    assert_eq!(result.get("Notes"), None, "{result}");
     assert_eq!(found(&looked, "NotCarried"), None, "{looked}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn baseline_iops_of_a_type_that_takes_none_are_left_out() {
+async fn baseline_iops_are_left_out_for_volume_types_that_take_none() {
     let typed = |kind: &str, iops: Option<u32>| Ebs {
         volume_type: Some(kind.to_owned()),
         volume_size: Some(100),
@@ -118,16 +118,16 @@ async fn uefi_data_of_an_arm_image_without_a_boot_mode_is_carried_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deprecation_date_is_told() {
+async fn a_deprecation_date_is_listed_as_lost() {
     let date = "2027-12-31T00:00:00.000Z";
-    let (_, told, looked) = copied(with_image(|image| {
+    let (_, result, looked) = copied(with_image(|image| {
         image.deprecation_time = Some(date.to_owned());
     }))
     .await;
-    let note = told["Notes"][0].as_str().unwrap_or_default();
+    let note = result["Notes"][0].as_str().unwrap_or_default();
     assert!(
         note.contains("DeprecationTime") && note.contains(date),
-        "{told}"
+        "{result}"
     );
     let warned = found(&looked, "NotCarried").unwrap_or_else(|| panic!("{looked}"));
     assert!(

@@ -12,7 +12,7 @@ const TARGET: Place = ("222222222222", HOME);
 const ABROAD: Place = ("222222222222", "us-east-1");
 const MANAGEMENT: &str = "999999999999";
 
-/// With this service control policy on the target account.
+/// Returns a world with this service control policy on the target account.
 fn controlled(statement: &Value, place: Place) -> Sandbox {
     let policy = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
     let member = |account: Account| {
@@ -38,18 +38,18 @@ fn locked_to(region: &str) -> Value {
         "Condition": {"StringNotEquals": {"aws:RequestedRegion": region}}})
 }
 
-/// Failed so, and the decisive words stand at the end of what AWS said.
+/// Checks the cause, and that the reason keeps the decisive words at the end of AWS's message.
 fn denied_by_scp(reply: &Value, place: Place, cause: &str, region: &str) {
-    let told = target(reply, place);
-    assert_eq!(told["Cause"], cause, "{reply}");
-    let reason = told["Reason"].as_str().unwrap();
+    let result = target(reply, place);
+    assert_eq!(result["Cause"], cause, "{reply}");
+    let reason = result["Reason"].as_str().unwrap();
     assert!(
         reason
             .trim_end_matches('.')
             .ends_with("explicit deny in a service control policy"),
         "{reason}"
     );
-    let remedy = told["Remedy"].as_str().unwrap();
+    let remedy = result["Remedy"].as_str().unwrap();
     for word in ["management account", place.0, region, "service control"] {
         assert!(remedy.contains(word), "{word}: {remedy}");
     }
@@ -74,14 +74,14 @@ async fn a_service_control_policy_that_forbids_registering_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_lock_is_no_missing_key() {
+async fn a_region_lock_is_not_reported_as_a_missing_key() {
     let sandbox = controlled(&locked_to(HOME), ABROAD);
     let reply = to_the_end(&sandbox, &distribute(&[ABROAD])).await;
     denied_by_scp(&reply, ABROAD, "AccessDenied", ABROAD.1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_of_the_sources_region_is_final_and_names_it() {
+async fn a_lock_of_the_sources_region_fails_at_once_and_names_the_region() {
     let sandbox = controlled(&locked_to(ABROAD.1), ABROAD);
     let looked = look(&sandbox, &request(&[ABROAD])).await;
     let finding = found(&looked, "RolePolicy").unwrap_or_else(|| panic!("{looked}"));
@@ -99,7 +99,7 @@ async fn a_lock_of_the_sources_region_is_final_and_names_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_without_room_for_a_grant_is_named_with_its_quota() {
+async fn a_key_at_its_grant_quota_is_named_with_the_quota() {
     let limits = Limits {
         grants_per_key: 1,
         ..Limits::default()
@@ -110,18 +110,24 @@ async fn a_key_without_room_for_a_grant_is_named_with_its_quota() {
     let targets = reply["Result"]["Targets"].as_array().unwrap();
     let failed: Vec<&Value> = targets.iter().filter(|t| t["Status"] == "Failed").collect();
     assert!(!failed.is_empty(), "{reply}");
-    for told in failed {
-        assert_eq!(told["Cause"], "SharingFailed", "{reply}");
-        let (reason, remedy) = (told["Reason"].as_str(), told["Remedy"].as_str());
-        assert!(reason.unwrap().contains("LimitExceededException"), "{told}");
-        assert!(remedy.unwrap().contains("grants per key"), "{told}");
-        assert!(!remedy.unwrap().contains("accounts named exist"), "{told}");
+    for result in failed {
+        assert_eq!(result["Cause"], "SharingFailed", "{reply}");
+        let (reason, remedy) = (result["Reason"].as_str(), result["Remedy"].as_str());
+        assert!(
+            reason.unwrap().contains("LimitExceededException"),
+            "{result}"
+        );
+        assert!(remedy.unwrap().contains("grants per key"), "{result}");
+        assert!(
+            !remedy.unwrap().contains("accounts named exist"),
+            "{result}"
+        );
     }
 }
 
-/// A quota that only a person can raise is no queue.
+/// Only a person can raise such a quota, so waiting is useless.
 #[tokio::test(start_paused = true)]
-async fn only_copies_wait_for_a_full_quota() {
+async fn only_the_copy_quota_is_waited_for() {
     let sandbox = Sandbox::new(world(&[TARGET]));
     sandbox.set_fault(|call| match call.operation.as_str() {
         "RegisterImage" => refuse(400, "ResourceLimitExceeded"),
@@ -132,7 +138,8 @@ async fn only_copies_wait_for_a_full_quota() {
     assert_eq!(calls(&sandbox, "RegisterImage"), 1);
 }
 
-/// The call that meets a full quota, its code, whether for a share, the cause, and words of the remedy.
+/// An operation that meets a full quota, its code, whether the request is a share, the cause, and
+/// words of the remedy.
 const FULL_QUOTAS: [(&str, &str, bool, &str, [&str; 2]); 6] = [
     (
         "ModifySnapshotAttribute",
@@ -178,9 +185,9 @@ const FULL_QUOTAS: [(&str, &str, bool, &str, [&str; 2]); 6] = [
     ),
 ];
 
-/// Each quota has a remedy of its own, and none says to change what is right.
+/// Each quota has a remedy of its own, which suggests no change to anything that is right.
 #[tokio::test(start_paused = true)]
-async fn each_full_quota_is_told_with_its_own_remedy() {
+async fn each_full_quota_has_its_own_cause_and_remedy() {
     let share =
         json!({"SourceImageId": AMI, "Mode": "Share", "Targets": [{"AccountId": TARGET.0}]});
     for (operation, code, shared, cause, words) in FULL_QUOTAS {
@@ -199,9 +206,9 @@ async fn each_full_quota_is_told_with_its_own_remedy() {
             }
         });
         let reply = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
-        let told = target(&reply, TARGET);
-        assert_eq!(told["Cause"], cause, "{operation} {code}: {reply}");
-        let remedy = told["Remedy"].as_str().unwrap_or_default();
+        let result = target(&reply, TARGET);
+        assert_eq!(result["Cause"], cause, "{operation} {code}: {reply}");
+        let remedy = result["Remedy"].as_str().unwrap_or_default();
         for word in words {
             assert!(
                 remedy.contains(word),
@@ -215,7 +222,8 @@ async fn each_full_quota_is_told_with_its_own_remedy() {
     }
 }
 
-/// A resource control policy is its owner's organization's, not the caller's.
+/// A resource control policy belongs to the organization of the resource's owner, not to the
+/// caller's.
 #[tokio::test(start_paused = true)]
 async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() {
     for (operation, caller, cause, owner) in [
@@ -234,16 +242,20 @@ async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() 
             Fault::Refuse {
                 status: 403,
                 code: "AccessDenied".to_owned(),
-                message: format!("User: arn:aws:sts::{caller}:assumed-role/x/y is not authorized to perform: {operation} on resource: r with an explicit deny in a resource control policy"),
+                message: format!(
+                    "User: arn:aws:sts::{caller}:assumed-role/x/y is not authorized to perform: \
+                     {operation} on resource: r with an explicit deny in a resource control policy"
+                ),
             }
         });
         let begun = sandbox.now();
         let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
-        let told = target(&reply, TARGET);
-        assert_eq!(told["Cause"], cause, "{operation}: {reply}");
-        let remedy = told["Remedy"].as_str().unwrap_or_default();
+        let result = target(&reply, TARGET);
+        assert_eq!(result["Cause"], cause, "{operation}: {reply}");
+        let remedy = result["Remedy"].as_str().unwrap_or_default();
         let wanted = format!(
-            "In the management account of the organization of {owner}: let each resource control policy"
+            "In the management account of the organization of {owner}: \
+             let each resource control policy"
         );
         assert!(remedy.starts_with(&wanted), "{operation}: {remedy}");
         let took = sandbox.now().duration_since(begun).unwrap();
@@ -254,18 +266,23 @@ async fn a_resource_control_policy_is_named_with_the_organization_that_has_it() 
     }
 }
 
-/// A policy that demands a tag denies as one that forbids: what makes something says so. `${*}` is what has no name yet.
+/// A policy that demands a tag denies like one that forbids, so the remedy mentions tags. `${*}`
+/// stands for a resource without a name yet.
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_demands_a_tag_is_met_by_the_requests_tags() {
-    let demand = json!({"Effect": "Deny", "Action": "ec2:CopySnapshot", "Resource": "arn:aws:ec2:*::snapshot/${*}",
+async fn a_policy_that_demands_a_tag_is_satisfied_by_the_requests_tags() {
+    let demand = json!({"Effect": "Deny", "Action": "ec2:CopySnapshot",
+        "Resource": "arn:aws:ec2:*::snapshot/${*}",
         "Condition": {"Null": {"aws:RequestTag/cost-center": "true"}}});
     let sandbox = controlled(&demand, TARGET);
     let looked = look(&sandbox, &request(&[TARGET])).await;
     let finding = found(&looked, "CopySnapshot").unwrap_or_else(|| panic!("{looked}"));
     let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
-    for told in [finding, target(&reply, TARGET)] {
-        let remedy = told["Remedy"].as_str().unwrap_or_default();
-        assert!(remedy.contains("give the request these as Tags"), "{told}");
+    for result in [finding, target(&reply, TARGET)] {
+        let remedy = result["Remedy"].as_str().unwrap_or_default();
+        assert!(
+            remedy.contains("give the request these as Tags"),
+            "{result}"
+        );
     }
     assert_nothing(&sandbox, &[TARGET]);
     let mut wish = request(&[TARGET]);
@@ -275,9 +292,9 @@ async fn a_policy_that_demands_a_tag_is_met_by_the_requests_tags() {
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
 }
 
-/// Another process deleted the copies; they are listed for a while, without their tags.
+/// Another process deleted the copies, which are listed without their tags for a while.
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_is_gone_and_still_listed_is_not_stuck() {
+async fn a_deleted_copy_that_is_still_listed_does_not_leave_the_run_stuck() {
     let sandbox = Sandbox::new(world(&[TARGET]));
     sandbox.set_fault(|call| match call.operation.as_str() {
         "RegisterImage" => refuse(400, "InvalidParameterValue"),

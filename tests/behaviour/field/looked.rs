@@ -19,7 +19,7 @@ fn word<'a>(finding: &'a Value, key: &str) -> &'a str {
     finding[key].as_str().unwrap_or_else(|| panic!("{finding}"))
 }
 
-/// The documented role without its share of statements: it may make grants to copy roles only.
+/// Returns the documented role without its statements for shares: it may grant to copy roles only.
 fn granting_to_copy_roles() -> Account {
     let mut source = producer();
     let policies = &mut source.roles[0].policies;
@@ -42,7 +42,7 @@ fn grants(calls: &[Call]) -> Vec<(String, Vec<String>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn preflight_asks_for_the_grant_that_the_run_makes() {
+async fn preflight_dry_runs_the_grant_that_the_run_makes() {
     let share =
         json!({"SourceImageId": AMI, "Mode": "Share", "Targets": [{"AccountId": TARGET.0}]});
     for (source, wish) in [
@@ -62,9 +62,10 @@ async fn preflight_asks_for_the_grant_that_the_run_makes() {
     }
 }
 
-/// A function that may not make all of the grant is found, though another's role does not exist.
+/// The dry run of the grant finds the missing permission, though the role of another target does
+/// not exist.
 #[tokio::test(start_paused = true)]
-async fn a_copy_role_that_does_not_exist_is_no_word_about_the_grant() {
+async fn a_missing_copy_role_does_not_hide_a_denied_grant() {
     let mut poor = granting_to_copy_roles();
     for policy in &mut poor.roles[0].policies {
         *policy = policy.replace("\"ReEncryptFrom\",", "");
@@ -98,17 +99,17 @@ async fn a_target_key_that_ebs_cannot_use_is_named_with_its_spec_or_usage() {
         assert_eq!(finding["Level"], "Error");
         sandbox.clear_ledger();
         let reply = to_the_end(&sandbox, &distribute(&[TARGET])).await;
-        let told = target_of(&reply);
-        assert_eq!(told["Cause"], "TargetKeyUnsuitable", "{reply}");
-        for told in [finding, told] {
-            let reason = word(told, "Reason");
+        let result = target_of(&reply);
+        assert_eq!(result["Cause"], "TargetKeyUnsuitable", "{reply}");
+        for result in [finding, result] {
+            let reason = word(result, "Reason");
             assert!(
                 reason.contains(said) && reason.contains(KEY_ID),
-                "{said}: {told}"
+                "{said}: {result}"
             );
             assert!(
-                word(told, "Remedy").contains("SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT"),
-                "{told}"
+                word(result, "Remedy").contains("SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT"),
+                "{result}"
             );
         }
         assert_eq!(
@@ -124,14 +125,16 @@ fn target_of(reply: &Value) -> &Value {
     target(reply, TARGET)
 }
 
+/// Returns the findings about `CopyCompletionMinutes`.
+fn warnings(reply: &Value) -> Vec<Value> {
+    let findings = reply["Findings"].as_array().expect("Findings").iter();
+    let ours = findings.filter(|f| f["Check"] == "CopyCompletionMinutes");
+    ours.cloned().collect()
+}
+
 /// EC2 copies 500 MiB of a snapshot a second at most, which is 439 GiB in a quarter of an hour.
 #[tokio::test(start_paused = true)]
-async fn copies_that_cannot_be_done_in_the_time_asked_for_are_warned_of() {
-    let warnings = |reply: &Value| -> Vec<Value> {
-        let findings = reply["Findings"].as_array().expect("Findings").iter();
-        let ours = findings.filter(|f| f["Check"] == "CopyCompletionMinutes");
-        ours.cloned().collect()
-    };
+async fn copies_too_large_for_the_requested_time_cause_a_warning() {
     for (gib, minutes, least) in [
         (439, 15, None),
         (440, 15, Some(30)),
@@ -174,6 +177,11 @@ async fn copies_that_cannot_be_done_in_the_time_asked_for_are_warned_of() {
         );
         assert_eq!(reply["Status"], "Ready", "slower is no failure: {reply}");
     }
+}
+
+/// EC2 makes copies with `CopyCompletionMinutes` one after another.
+#[tokio::test(start_paused = true)]
+async fn copies_that_exceed_the_requested_time_together_cause_one_warning() {
     let sandbox = sandbox(producer(), [looked_into(TARGET.0), looked_into(OTHER.0)]);
     let mut wish = request(&[TARGET, OTHER]);
     wish["CopyCompletionMinutes"] = json!(480);
@@ -185,14 +193,15 @@ async fn copies_that_cannot_be_done_in_the_time_asked_for_are_warned_of() {
         reason.contains("one after another") && reason.contains("up to 960 minutes"),
         "{reason}"
     );
-    // Without a time there is nothing to hold to.
+    // A request without a time has nothing to exceed.
     let reply = look(&sandbox, &request(&[TARGET, OTHER])).await;
     assert_eq!(warnings(&reply), Vec::<Value>::new());
 }
 
-/// `Ready` says that nothing speaks against it, and `Unknown` beside it how much could not be looked at.
+/// `Ready` says that no finding is an error; `Unknown` beside it counts the checks that could not
+/// be made.
 #[tokio::test(start_paused = true)]
-async fn ready_counts_what_could_not_be_looked_at() {
+async fn ready_counts_the_checks_that_could_not_be_made() {
     let blind = sandbox(producer(), [consumer(TARGET.0, &[HOME])]);
     let reply = look(&blind, &request(&[TARGET])).await;
     assert_eq!(
@@ -206,9 +215,9 @@ async fn ready_counts_what_could_not_be_looked_at() {
     assert_eq!(reply.get("Unknown"), None, "{reply}");
 }
 
-/// The alias names one key in each Region, an ARN one key in one Region.
+/// An alias names one key in each Region, an ARN a key in one Region.
 #[tokio::test(start_paused = true)]
-async fn a_multi_region_key_of_another_region_is_refused_with_the_id_that_would_do() {
+async fn a_multi_region_key_of_another_region_is_refused_with_the_right_id() {
     let sandbox = sandbox(producer(), [looked_into(TARGET.0)]);
     let id = "mrk-22222222222222222222222222222222";
     let key = |account: &str| format!("arn:aws:kms:us-east-1:{account}:key/{id}");
@@ -230,9 +239,9 @@ async fn a_multi_region_key_of_another_region_is_refused_with_the_id_that_would_
     assert_eq!(sandbox.ledger().len(), 0);
 }
 
-/// A burst of requests is waited out, whoever uses up the bucket.
+/// EC2 throttles a burst of requests, whichever caller used up the bucket; the run waits.
 #[tokio::test(start_paused = true)]
-async fn a_queue_of_five_copies_serves_an_image_of_ten_snapshots() {
+async fn an_image_of_ten_snapshots_is_copied_within_a_quota_of_five() {
     let mut source = producer();
     for n in 2..10 {
         let id = format!("snap-0123456789abcde{n:02}");

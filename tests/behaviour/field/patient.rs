@@ -1,4 +1,4 @@
-//! What passes is tried again, however it shows.
+//! Failures that pass are retried, in whichever form AWS shows them.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -23,9 +23,9 @@ fn asked(more: &Value) -> Value {
     json!({"Distribute": asked})
 }
 
-/// Each step of opening, in an outage that outlasts the SDK's own attempts.
+/// Each step of opening fails for longer than the SDK's own attempts last.
 #[tokio::test(start_paused = true)]
-async fn an_outage_at_any_step_of_opening_is_survived() {
+async fn an_outage_at_any_step_of_opening_delays_the_run_and_does_not_fail_it() {
     for (access, operation) in [
         ("Grant", "CreateGrant"),
         ("Grant", "ModifySnapshotAttribute"),
@@ -69,9 +69,10 @@ async fn an_outage_at_any_step_of_opening_is_survived() {
     }
 }
 
-/// EC2 accepts a copy whose source or key it cannot see yet, and says so by the copy's state alone.
+/// EC2 accepts a copy whose source or key it cannot see yet, and reports that by the copy's state
+/// alone.
 #[tokio::test(start_paused = true)]
-async fn copies_that_fail_while_a_permission_spreads_are_begun_again() {
+async fn copies_that_fail_while_a_permission_spreads_are_made_again() {
     for said in [
         "Source snapshot is not found",
         "Source snapshot ID is not valid",
@@ -101,9 +102,9 @@ async fn copies_that_fail_while_a_permission_spreads_are_begun_again() {
     }
 }
 
-/// Each call may meet a node that does not know of the permission yet.
+/// Each call may meet a node that has not seen the permission yet.
 #[tokio::test(start_paused = true)]
-async fn a_permission_that_counts_node_by_node_is_waited_for() {
+async fn a_permission_that_spreads_node_by_node_delays_the_run() {
     for seconds in [30, 120, 240] {
         let delay = Duration::from_secs(seconds);
         let sandbox = Sandbox::new(slow_world(&TWO).permission_delay(delay));
@@ -114,9 +115,9 @@ async fn a_permission_that_counts_node_by_node_is_waited_for() {
     }
 }
 
-/// A key that never can be used is given up within minutes, by its own cause.
+/// A key that never works is given up within minutes, with its own cause.
 #[tokio::test(start_paused = true)]
-async fn copies_that_keep_failing_are_given_up() {
+async fn copies_that_keep_failing_fail_within_minutes_with_their_cause() {
     let sandbox = Sandbox::new(slow_world(&[TARGET]));
     let event = distribute(&[TARGET]);
     let failing = async {
@@ -145,7 +146,7 @@ async fn copies_that_keep_failing_are_given_up() {
     assert_closed(&sandbox);
 }
 
-/// The session that takes copies away because they become a share, and that changes tags, with the shortest policy.
+/// A session with the shortest policy deletes copies when they become a share, and changes tags.
 #[tokio::test(flavor = "multi_thread")]
 async fn updates_succeed_under_the_shortest_session_policy() {
     for roles in [Value::Null, json!(ALL)] {
@@ -165,7 +166,8 @@ async fn updates_succeed_under_the_shortest_session_policy() {
         let tagged = with(copied.clone(), "Tags", json!({"stage": "prod"}));
         let updated = update(&stack, &created, &copied, &tagged).await;
         assert_eq!(updated["Status"], "SUCCESS", "{updated}");
-        let mut shared = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [TWO[0].0, TWO[1].0]});
+        let mut shared = json!({"SourceImageId": AMI, "Mode": "Share",
+            "TargetAccountIds": [TWO[0].0, TWO[1].0]});
         if !roles.is_null() {
             shared["ServiceLinkedRoles"] = roles.clone();
         }
@@ -182,9 +184,10 @@ async fn updates_succeed_under_the_shortest_session_policy() {
     }
 }
 
-/// STS packs policies in a way of its own: what does not fit is asked for in coarser forms, never without a policy.
+/// STS packs policies in an undocumented way. A policy that does not fit is sent in coarser forms,
+/// never left out.
 #[tokio::test(start_paused = true)]
-async fn a_session_policy_that_does_not_fit_is_asked_for_in_coarser_forms() {
+async fn a_session_policy_too_long_for_sts_is_sent_in_coarser_forms() {
     for room in [1000, 800, 600] {
         let sandbox = Sandbox::new(world(&[TARGET]));
         sandbox.set_fault(move |call| match call.params.get("Policy") {

@@ -1,5 +1,5 @@
-//! The same things in other shapes: tags of any characters, one odd snapshot among three, shares in place of copies, and custom resources
-//! in place of calls.
+//! Variations of other cases: tags of any characters, one odd snapshot among three, shares in place
+//! of copies, and custom resources in place of calls.
 
 use amiferry::error::Error;
 use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Key, Sandbox, Snapshot, World};
@@ -32,7 +32,7 @@ fn values() -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tag_values_of_any_characters_are_carried_over_as_they_are() {
+async fn tag_values_of_any_characters_are_carried_over_unchanged() {
     let named = values().into_iter().enumerate();
     let tags: Vec<(String, String)> = named
         .map(|(n, value)| (format!("cost/ü {n}"), value))
@@ -66,10 +66,10 @@ async fn tag_values_of_any_characters_are_carried_over_as_they_are() {
     }
 }
 
-/// One of three snapshots, and what is to be said of it.
+/// An odd snapshot, and the expected outcome of each kind of request.
 struct Odd {
     made: fn(&mut Account, &mut Snapshot),
-    /// What is said where copying, or sharing, is refused.
+    /// The words of the refusal to copy, or to share.
     copying: Option<&'static str>,
     sharing: Option<&'static str>,
 }
@@ -155,7 +155,7 @@ fn world_of(source: Account, wish: &Value) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_odd_snapshot_of_three_is_named_or_goes_with_the_others() {
+async fn one_odd_snapshot_of_three_is_copied_or_named() {
     for odd in &ODDITIES {
         for (wish, refused) in wishes(odd) {
             let sandbox = Sandbox::new(world_of(source_with(odd), &wish));
@@ -191,7 +191,7 @@ async fn one_odd_snapshot_of_three_is_named_or_goes_with_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_custom_resource_is_answered_as_a_call_is() {
+async fn a_custom_resource_gets_the_answer_that_a_call_gets() {
     for odd in &ODDITIES {
         for (wish, refused) in wishes(odd) {
             let stack = Stack::of(world_of(source_with(odd), &wish)).await;

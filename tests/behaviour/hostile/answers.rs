@@ -1,6 +1,7 @@
-//! AWS's answers made wrong on their way. Broken ones must not matter: the run ends somehow, and when the answers are whole again the
-//! same event ends well, with everything closed. Answers that lie in good form cannot be seen through; but they must not
-//! break the function, nor open anything to anybody.
+//! AWS's answers made wrong on their way. Broken ones must not matter: the run ends somehow, and
+//! when the answers are whole again the same event ends well, with everything closed. Answers that
+//! lie in good form cannot be seen through; but they must not break the function, nor open anything
+//! to anybody.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::support::*;
 const MOST_CALLS: usize = 3000;
 
 #[test]
-fn broken_answers_end_a_run_somehow_and_the_next_one_well() {
+fn broken_answers_end_a_run_and_the_next_run_succeeds() {
     play("answers::broken", 30, |rng| Box::pin(broken(rng)));
 }
 
@@ -35,10 +36,13 @@ fn lying_answers_break_nothing_and_open_nothing() {
     play("answers::lying", 30, |rng| Box::pin(lying(rng)));
 }
 
-/// The answers with credentials in them, cut: the SDK's own words for what it cannot read are the whole answer.
+/// The answers that hold credentials are truncated. The SDK's message about an unreadable answer
+/// quotes all of it.
 #[test]
-fn a_cut_answer_of_assume_role_is_told_to_nobody() {
-    play("answers::a_cut", 12, |rng| Box::pin(cut_credentials(rng)));
+fn a_truncated_assume_role_answer_reveals_no_credentials() {
+    play("answers::a_truncated", 12, |rng| {
+        Box::pin(cut_credentials(rng))
+    });
 }
 
 async fn cut_credentials(rng: &mut Rng) -> Result<String, String> {
@@ -61,7 +65,7 @@ async fn cut_credentials(rng: &mut Rng) -> Result<String, String> {
 async fn broken(rng: &mut Rng) -> Result<String, String> {
     let sandbox = Sandbox::new(world(&TWO));
     let (wire, word) = run_mangled(rng, &sandbox, brake).await?;
-    // A few in a whole run are met by asking again.
+    // A run survives a few broken answers by retrying.
     if wire.mangled().len() < 3 && word != "Succeeded" {
         return Err(format!("{word} for {:?}", wire.mangled()));
     }
@@ -80,7 +84,7 @@ async fn lying(rng: &mut Rng) -> Result<String, String> {
     let (wire, word) = run_mangled(rng, &sandbox, lie).await?;
     wire.stop();
     let reply = drive(&wire, &sandbox).await?;
-    // An image that was registered after a lie about its source stays for a person to look at.
+    // An image that was registered after a lie about its source stays, for a person to look at.
     let targets = reply["Result"]["Targets"].as_array().into_iter().flatten();
     let said = |t: &Value| {
         t["Status"] == "Succeeded" || t["Cause"] == "NotFaithful" || t["Cause"] == "NameTaken"
@@ -92,7 +96,7 @@ async fn lying(rng: &mut Rng) -> Result<String, String> {
     Ok(word)
 }
 
-/// The first run, with some answers mangled.
+/// Plays the first run, in which some answers are mangled.
 async fn run_mangled(rng: &mut Rng, sandbox: &Sandbox, how: How) -> Result<(Wire, String), String> {
     let wire = Wire::new(sandbox, rng, how);
     let reply = drive(&wire, sandbox).await;
@@ -105,7 +109,7 @@ async fn run_mangled(rng: &mut Rng, sandbox: &Sandbox, how: How) -> Result<(Wire
     ))
 }
 
-/// To an end: a reply, or an error that stays.
+/// Drives a run to its end: a reply, or a lasting error.
 async fn drive(wire: &Wire, sandbox: &Sandbox) -> Result<Value, String> {
     let function = wire.function(sandbox).await;
     let mut event = distribute(&TWO);
@@ -139,7 +143,7 @@ async fn drive(wire: &Wire, sandbox: &Sandbox) -> Result<Value, String> {
 
 type How = fn(&mut Rng, &mut Reply) -> &'static str;
 
-/// An answer on its way.
+/// An answer of AWS on its way.
 struct Reply {
     status: u16,
     body: Vec<u8>,
@@ -155,7 +159,7 @@ struct Chance {
     mangled: Vec<&'static str>,
 }
 
-/// The sandbox's wire, which mangles.
+/// The wire of the sandbox, which mangles answers.
 struct Wire {
     client: SharedHttpClient,
     chance: Arc<Mutex<Chance>>,
@@ -233,7 +237,7 @@ impl HttpConnector for Mangler {
             chance.mangled.push(done);
             let status = reply.status.try_into().unwrap_or_else(|_| answer.status());
             let body = if reply.breaks {
-                // As a connection that ends before what it announced: reading fails.
+                // The connection ends before the announced length: reading fails.
                 SdkBody::from_body_1_x(Limited::new(Full::new(Bytes::from("<x>")), 1))
             } else {
                 SdkBody::from(reply.body)
@@ -245,9 +249,10 @@ impl HttpConnector for Mangler {
     }
 }
 
-/// Makes an answer one that nobody can take for a whole one.
+/// Breaks an answer so that no client can take it for a whole one.
 fn brake(rng: &mut Rng, reply: &mut Reply) -> &'static str {
-    let page = b"<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad Gateway</h1><br></body></html>";
+    let page = b"<!DOCTYPE html><html><head><title>502</title></head>\
+        <body><h1>Bad Gateway</h1><br></body></html>";
     match rng.u8(0..9) {
         0 | 1 => {
             reply.breaks = true;
@@ -294,7 +299,7 @@ fn brake(rng: &mut Rng, reply: &mut Reply) -> &'static str {
     }
 }
 
-/// Makes an answer say something else, in good form.
+/// Changes the words of an answer, which stays well formed.
 fn lie(rng: &mut Rng, reply: &mut Reply) -> &'static str {
     let text = String::from_utf8_lossy(&reply.body).into_owned();
     if let Ok(mut value) = serde_json::from_str::<Value>(&text) {
@@ -348,7 +353,7 @@ fn absurd(rng: &mut Rng) -> String {
     }
 }
 
-/// An element with text only, and that text.
+/// An element that contains text only.
 struct Leaf {
     element: (usize, usize),
     value: (usize, usize),

@@ -16,7 +16,7 @@ use super::{is_well_said, nothing_is_public, only_looks, outcome, seeds, tells_n
 use crate::support::*;
 
 #[test]
-fn a_wrong_event_is_refused_by_name_before_any_call() {
+fn a_mutated_event_is_refused_by_name_before_any_call() {
     seeds::events();
     play("events", 450, |rng| Box::pin(one(rng)));
 }
@@ -96,9 +96,10 @@ fn check(
             }
         }
     }
-    // With a machine the event is handed on as it is, and refused there.
+    // With a state machine the function hands the event on unread, and refuses it there.
     if !with_machine && !is_whole(payload) {
-        // A kept ResponseURL is looked for, and an answer that is not taken is tried again, where the event is one to be answered.
+        // For an event with an answer, the function looks for a stored ResponseURL, and retries an
+        // answer that is not taken.
         let mut words = ["\"Conclude\"", "ResponseU"].iter();
         let answers = words.any(|word| payload.contains(word));
         let of_answers = |service: &str| answers && matches!(service, "s3" | "lambda");
@@ -127,7 +128,7 @@ fn defaults() -> Defaults {
     }
 }
 
-/// Whether all that the function reads of it before its first call is as it should be.
+/// Returns whether every part of the event that the function reads before its first call is valid.
 fn is_whole(payload: &str) -> bool {
     let Ok(value) = serde_json::from_str::<Value>(payload) else {
         return false;
@@ -135,12 +136,12 @@ fn is_whole(payload: &str) -> bool {
     match Event::parse(&value) {
         Err(_) => false,
         Ok(Event::Distribute(words)) => Request::parse(&words, &defaults()).is_ok(),
-        Ok(Event::Resume(state)) => State::open(&state).is_ok(),
+        Ok(Event::Resume { state, .. }) => State::open(&state).is_ok(),
         Ok(Event::Turn(turn)) => {
             State::open(&turn.state).is_ok() || turn.state.is_null() && turn.url_at.is_some()
         }
         Ok(Event::CustomResource(resource)) => {
-            // Its mode comes from its type: either reading will do here.
+            // The type of the resource decides its mode; either reading is right here.
             resource.request_type == RequestType::Delete || of_either_mode(&resource.properties)
         }
         Ok(Event::Open(call)) => match (Job::parse(&call.job), last(&call)) {
@@ -172,7 +173,8 @@ fn of_either_mode(words: &Value) -> bool {
         .any(|mode| Request::parse_as(mode, words, &defaults()).is_ok())
 }
 
-/// Whether the state of the last reply is whole; `None` if there is none. One that is kept elsewhere counts as whole.
+/// Returns whether the state of the last reply is whole, or `None` without one. A state that is
+/// kept elsewhere counts as whole.
 fn last(call: &Call) -> Option<bool> {
     match (call.last.get("State"), call.last.get("StateAt")) {
         (Some(state), _) => Some(State::open(state).is_ok()),
@@ -181,9 +183,8 @@ fn last(call: &Call) -> Option<bool> {
     }
 }
 
-/// What the seeds, or a reader, once found.
-#[tokio::test(start_paused = true)]
-async fn what_was_found_once_is_refused_by_name() {
+/// Returns the events that seeds or readers once found, each with the beginning of its refusal.
+fn found_once() -> Vec<(Value, &'static str)> {
     let resource = |key: &str, value: Value| {
         let mut event = seeds::events()[1].clone();
         event[key] = value;
@@ -191,14 +192,18 @@ async fn what_was_found_once_is_refused_by_name() {
     };
     let many = |item: &str, n: usize| vec![item; n].join(",");
     let job = distribute(&TWO);
-    let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification", "account": "../..", "region": HOME});
-    let product = json!({"AmiId": AMI, "TargetAccountIds": many("222222222222", 20_000), "TargetKmsKeyIds": many("alias/a", 20_000),
+    let notification = json!({"source": "aws.ec2", "detail-type": "EBS Snapshot Notification",
+        "account": "../..", "region": HOME});
+    let product = json!({"AmiId": AMI, "TargetAccountIds": many("222222222222", 20_000),
+        "TargetKmsKeyIds": many("alias/a", 20_000),
         "TargetRegions": many("us-west-2", 50_000)});
-    let fewer = json!({"AmiId": AMI, "TargetAccountIds": many("222222222222", 800), "TargetKmsKeyIds": many("alias/a", 800),
+    let fewer = json!({"AmiId": AMI, "TargetAccountIds": many("222222222222", 800),
+        "TargetKmsKeyIds": many("alias/a", 800),
         "TargetRegions": many("us-west-2", 800)});
     let url = |url: &str| resource("ResponseURL", json!(url));
-    let elsewhere = json!({"CustomResource": seeds::events()[1], "ResponseUrlAt": "answers/amiferry-of-another-stack"});
-    for (event, begin) in [
+    let elsewhere = json!({"CustomResource": seeds::events()[1],
+        "ResponseUrlAt": "answers/amiferry-of-another-stack"});
+    vec![
         (
             json!({ "Distribute": product }),
             "TargetRegions: has 50000 items",
@@ -232,10 +237,16 @@ async fn what_was_found_once_is_refused_by_name() {
         ),
         (json!({"Turn": u64::MAX, "State": {}}), "Turn: "),
         (notification, "account: "),
-    ] {
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_once_slipped_through_are_refused_by_name() {
+    for (event, begin) in found_once() {
         let sandbox = Sandbox::new(world(&TWO));
         let error = match call(&sandbox, &event).await {
-            // Such an event never fails: Lambda would put its payload into the dead letters.
+            // Such an event never ends in an error: Lambda would put its payload into the dead
+            // letters.
             Ok(reply) if event.get("ResponseURL").is_some() => reply,
             Ok(reply) => panic!("{begin}: {reply}"),
             Err(error) => {

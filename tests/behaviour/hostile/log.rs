@@ -8,7 +8,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// More than a case ever writes.
+/// More bytes than any case writes.
 const MOST: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ impl Log {
 }
 
 impl Subscriber for Log {
-    /// Everybody's lines at the usual level, ours at the lowest as well.
+    /// Keeps all lines at the usual level, and this crate's at the lowest too.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let ours = metadata.target().starts_with("amiferry");
         *metadata.level() <= if ours { Level::DEBUG } else { Level::INFO }

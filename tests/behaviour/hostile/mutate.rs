@@ -4,11 +4,11 @@ use serde_json::{Map, Number, Value, json};
 
 use super::play::Rng;
 
-/// The only place that answers to CloudFormation go from here: nobody listens there.
+/// The only place to which answers to CloudFormation go from here: no server listens there.
 pub const NOWHERE: &str =
     "https://127.0.0.1:1/secret-of-the-stack?X-Amz-Signature=secret-of-the-stack";
 
-/// Words that mean something elsewhere, or should not be where they are.
+/// Words with a meaning elsewhere, or in an unexpected place.
 pub const WORDS: [&str; 40] = [
     "",
     " ",
@@ -52,7 +52,7 @@ pub const WORDS: [&str; 40] = [
     "; rm -rf /",
 ];
 
-/// One change somewhere.
+/// Makes one change somewhere in the value.
 pub fn mutate(rng: &mut Rng, value: &mut Value) {
     let mut paths = vec![String::new()];
     collect(value, "", &mut paths);
@@ -111,7 +111,7 @@ fn in_object(rng: &mut Rng, object: &mut Map<String, Value>) {
     match rng.u8(0..8) {
         0 | 1 => drop(object.remove(&key)),
         2 => {
-            // Nearly the same key, instead or beside.
+            // Adds a similar key, in place of the key or beside it.
             let other = match rng.u8(0..4) {
                 0 => key.to_lowercase(),
                 1 => format!("{key} "),
@@ -217,7 +217,7 @@ fn any(rng: &mut Rng) -> Value {
     }
 }
 
-/// An answer goes nowhere but where nobody is, and its URL stands nowhere but in its own place.
+/// Sends answers nowhere, and keeps their URL in its own place only.
 fn tame(value: &mut Value, key: &str) {
     match value {
         Value::Object(object) => object.iter_mut().for_each(|(key, inner)| tame(inner, key)),
@@ -238,7 +238,7 @@ fn tame(value: &mut Value, key: &str) {
     }
 }
 
-/// One change of the text, which may make it no JSON at all.
+/// Makes one change to the text, which may end up as no JSON at all.
 pub fn garble(rng: &mut Rng, text: &mut String) {
     let at = text.floor_char_boundary(rng.usize(0..=text.len()));
     match rng.u8(0..6) {
@@ -247,7 +247,7 @@ pub fn garble(rng: &mut Rng, text: &mut String) {
         2 => text.insert(0, '\u{feff}'),
         3 => text.push_str("{}"),
         4 => {
-            // A key twice: which of the two counts is not ours to choose, but it must be one.
+            // Doubles a key. Either value may count, but the same one everywhere.
             if let Some(brace) = text[..at].rfind('{') {
                 text.insert_str(
                     brace + 1,

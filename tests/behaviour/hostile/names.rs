@@ -1,5 +1,5 @@
-//! Names, descriptions and tags as odd as people make them: they travel to the copy as they are, or are refused by name before any
-//! call.
+//! Names, descriptions and tags as odd as people make them: they are carried over unchanged, or
+//! refused by name before any call.
 
 use std::collections::BTreeMap;
 
@@ -14,25 +14,27 @@ use crate::support::*;
 const PLACE: [Place; 1] = [TWO[0]];
 
 #[test]
-fn odd_words_on_the_source_travel_as_they_are() {
+fn odd_words_on_the_source_are_carried_over_unchanged() {
     play("names::odd_words_on", 20, |rng| {
         Box::pin(on_the_source(rng))
     });
 }
 
 #[test]
-fn odd_words_in_the_request_travel_or_are_refused_by_name() {
+fn odd_words_in_the_request_are_carried_over_or_refused_by_name() {
     play("names::odd_words_in", 60, |rng| {
         Box::pin(in_the_request(rng))
     });
 }
 
-/// Some words in a row; XML has no way to write some characters, so EC2 cannot tell them.
+/// Returns a few odd words in a row. Characters that XML cannot express are left out: EC2 cannot
+/// return them.
 fn text(rng: &mut Rng, most: usize) -> String {
     let words: Vec<String> = (0..rng.usize(1..6)).map(|_| word(rng)).collect();
     let text = words.join(rng.choice(["", " ", "-"]).expect("one"));
-    let told = |c: &char| matches!(c, '\t' | '\n' | '\r') || !c.is_control() && *c != '\u{fffe}';
-    text.chars().filter(told).take(most).collect()
+    let expressible =
+        |c: &char| matches!(c, '\t' | '\n' | '\r') || !c.is_control() && *c != '\u{fffe}';
+    text.chars().filter(expressible).take(most).collect()
 }
 
 fn tags(rng: &mut Rng) -> BTreeMap<String, String> {
@@ -53,7 +55,7 @@ async fn on_the_source(rng: &mut Rng) -> Result<String, String> {
         "''''",
         "[ami-0a1b2c3d]",
     ];
-    // EC2 would not take the first; an image of another tool's making might bear it.
+    // EC2 refuses the first name.
     let name = rng.choice(&names[1..]).expect("one");
     let mut producer = producer();
     for image in &mut producer.images {
@@ -72,7 +74,7 @@ async fn on_the_source(rng: &mut Rng) -> Result<String, String> {
             "{reply}\nTags: {image_tags:?} {snapshot_tags:?}\nDescription: {about:?}"
         ));
     }
-    // Compares description and tags with the source's.
+    // This check compares description and tags with the source's.
     let copy = assert_one_image(&sandbox, PLACE[0]);
     assert_eq!(copy.name, format!("{name}-copied-from-{SOURCE}"));
     for snapshot in sandbox.snapshots(PLACE[0].0, PLACE[0].1) {
@@ -139,15 +141,16 @@ async fn in_the_request(rng: &mut Rng) -> Result<String, String> {
     Ok("travelled".to_owned())
 }
 
-/// Every single one of them, so that no seed is needed to have met it.
+/// Plays every odd word, so that none depends on a seed.
 #[tokio::test(start_paused = true)]
-async fn each_odd_word_alone_is_a_tag_or_is_refused() {
+async fn each_odd_word_alone_becomes_a_tag_or_is_refused() {
     for word in WORDS {
         let sandbox = Sandbox::new(world(&PLACE));
         let mut event = distribute(&PLACE);
         event["Distribute"]["Tags"] = json!({"odd": word});
-        // What XML cannot write, EC2 could not tell anybody.
-        let told = |c: char| matches!(c, '\t' | '\n' | '\r') || !c.is_control() && c != '\u{fffe}';
+        // EC2 cannot return a character that XML cannot express.
+        let expressible =
+            |c: char| matches!(c, '\t' | '\n' | '\r') || !c.is_control() && c != '\u{fffe}';
         match call(&sandbox, &event).await {
             Err(error) => {
                 assert!(
@@ -155,10 +158,13 @@ async fn each_odd_word_alone_is_a_tag_or_is_refused() {
                     "{word:?}: {error}"
                 );
                 assert!(sandbox.ledger().is_empty());
-                assert!(!word.chars().all(told), "{word:?} is refused: {error}");
+                assert!(
+                    !word.chars().all(expressible),
+                    "{word:?} is refused: {error}"
+                );
             }
             Ok(_) => {
-                assert!(word.chars().all(told), "{word:?} is taken");
+                assert!(word.chars().all(expressible), "{word:?} is taken");
                 to_the_end(&sandbox, &event).await;
                 let copy = assert_one_image(&sandbox, PLACE[0]);
                 assert_eq!(copy.tags.get("odd").map(String::as_str), Some(word));

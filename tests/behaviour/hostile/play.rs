@@ -1,4 +1,5 @@
-//! Cases from seeds: each on a paused clock and a runtime of its own, watched from outside for one that never ends.
+//! Cases from seeds: each on a paused clock and a runtime of its own, watched from outside for one
+//! that never ends.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,46 +11,30 @@ use futures::future::LocalBoxFuture;
 use super::log::Log;
 use super::tells_no_secret;
 
-/// No run takes longer by its own clock: a copy's limit, and the time to clean up.
+/// The longest time that a run may take by its own clock: a copy's limit, and the time to clean up.
 const LONGEST: Duration = Duration::from_hours(60);
-/// Nor by the wall's.
+/// The longest time that a run may take by the wall's clock.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub type Rng = fastrand::Rng;
-/// One case: how it ended, in a word or two, or what is wrong.
+/// Plays one case. Returns its outcome in a word or two, or the fault found.
 pub type One = for<'a> fn(&'a mut Rng) -> LocalBoxFuture<'a, Result<String, String>>;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// Plays `bounded` cases; `name` is the test's.
+/// Plays `bounded` cases, or as many as the environment says; `name` selects the test.
 pub fn play(name: &'static str, bounded: u64, one: One) {
     let only = setting("AMIFERRY_FUZZ_SEED");
     let count = only.map_or_else(|| setting("AMIFERRY_FUZZ_COUNT").unwrap_or(bounded), |_| 1);
     let seeds = only.map_or(0..count, |seed| seed..seed + 1);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let began = Instant::now();
-    let (tell, told) = mpsc::channel();
-    for thread in 0..threads {
-        let (tell, seeds) = (tell.clone(), seeds.clone());
-        std::thread::spawn(move || {
-            for seed in seeds.filter(|seed| seed % threads == thread) {
-                let sent = tell.send((seed, None));
-                if sent
-                    .and_then(|()| tell.send((seed, Some(played(seed, one)))))
-                    .is_err()
-                {
-                    return;
-                }
-            }
-        });
-    }
-    drop(tell);
+    let outcomes = play_all(&seeds, one);
     let (mut at_work, mut counts) = (BTreeMap::new(), BTreeMap::<String, u64>::new());
     let mut failures = Vec::new();
     loop {
-        match told.recv_timeout(PATIENCE) {
+        match outcomes.recv_timeout(PATIENCE) {
             Ok((seed, None)) => drop(at_work.insert(seed, Instant::now())),
             Ok((seed, Some(result))) => {
                 at_work.remove(&seed);
@@ -87,14 +72,39 @@ pub fn play(name: &'static str, bounded: u64, one: One) {
     );
 }
 
+/// A seed, and the outcome of its case once that has ended.
+type Outcome = (u64, Option<Result<String, String>>);
+
+/// Plays the cases on all processors. Each case reports when it begins and when it ends.
+fn play_all(seeds: &std::ops::Range<u64>, one: One) -> mpsc::Receiver<Outcome> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let (tell, outcomes) = mpsc::channel();
+    for thread in 0..threads {
+        let (tell, seeds) = (tell.clone(), seeds.clone());
+        std::thread::spawn(move || {
+            for seed in seeds.filter(|seed| seed % threads == thread) {
+                let sent = tell.send((seed, None));
+                if sent
+                    .and_then(|()| tell.send((seed, Some(played(seed, one)))))
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+    }
+    outcomes
+}
+
 fn again(name: &str, seed: u64) -> String {
     format!(
-        "Again: AMIFERRY_FUZZ_SEED={seed} cargo test --test behaviour hostile::{name} -- --nocapture"
+        "Again: AMIFERRY_FUZZ_SEED={seed} cargo test --test behaviour hostile::{name} \
+         -- --nocapture"
     )
 }
 
 fn played(seed: u64, one: One) -> Result<String, String> {
-    // The SDK's own chances, such as the jitter of its retries.
+    // The SDK draws random numbers too, such as the jitter of its retries.
     fastrand::seed(seed);
     let log = Log::default();
     let _listening = log.listen();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::mutate::NOWHERE;
 use crate::support::*;
 
-/// In the first target, and none of ours, whatever a state says.
+/// Things in the first target that no run made, whatever a state claims.
 pub const FOREIGN_COPY: &str = "snap-0123456789abcdef8";
 pub const FOREIGN_IMAGE: &str = "ami-0123456789abcdef8";
 
@@ -35,7 +35,7 @@ fn read(text: &str) -> Value {
     serde_json::from_str(text).expect("a seed is JSON")
 }
 
-/// States as runs really had them, at every step; and those of the golden files.
+/// Returns real states of every step of a run, and those of the golden files.
 pub fn states() -> &'static [Value] {
     static STATES: OnceLock<Vec<Value>> = OnceLock::new();
     STATES.get_or_init(|| {
@@ -57,7 +57,8 @@ async fn gather() -> Vec<Value> {
     alive["Source"]["Keys"] = json!([SOURCE_KEY]);
     alive["Targets"][0]["KmsKeyId"] = json!(key_arn(TWO[0]));
     states.push(alive);
-    let share = json!({"Distribute": {"AmiId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222,333333333333", "ShareSnapshots": true}});
+    let share = json!({"Distribute": {"AmiId": AMI, "Mode": "Share",
+        "TargetAccountIds": "222222222222,333333333333", "ShareSnapshots": true}});
     for event in [
         distribute(&TWO),
         share,
@@ -85,6 +86,13 @@ async fn gather() -> Vec<Value> {
         }
     }
     let whole = states.last().cloned().expect("there are states");
+    states.extend(altered(&whole));
+    states
+}
+
+/// Returns this state in every phase, claiming things of others, and as a share.
+fn altered(whole: &Value) -> Vec<Value> {
+    let mut states = Vec::new();
     for phase in [
         "Ready",
         "Registering",
@@ -120,7 +128,7 @@ async fn gather() -> Vec<Value> {
     states
 }
 
-/// A request with every key it may have.
+/// Returns a request with every key.
 fn rich() -> Value {
     let mut rich = request(&FOUR);
     for (key, value) in [
@@ -149,7 +157,7 @@ fn rich() -> Value {
     rich
 }
 
-/// Every event shape that the function takes.
+/// Returns an event of every shape.
 pub fn events() -> &'static [Value] {
     static EVENTS_AND_MORE: OnceLock<Vec<Value>> = OnceLock::new();
     EVENTS_AND_MORE.get_or_init(|| {
@@ -160,33 +168,47 @@ pub fn events() -> &'static [Value] {
             }
         }
         let resource = events[1].clone();
-        let lists = json!({"AmiId": AMI, "TargetAccountIds": "222222222222,333333333333", "TargetKmsKeyIds": ["alias/amis", "alias/amis"],
+        let lists = json!({"AmiId": AMI, "TargetAccountIds": "222222222222,333333333333",
+            "TargetKmsKeyIds": ["alias/amis", "alias/amis"],
             "TargetRegions": "us-west-2,us-east-1"});
-        let organization = json!({"AmiId": AMI, "OrganizationId": "o-abcdefghij", "OrganizationalUnitIds": ["ou-ab12-11111111"],
+        let organization = json!({"AmiId": AMI, "OrganizationId": "o-abcdefghij",
+            "OrganizationalUnitIds": ["ou-ab12-11111111"],
             "TargetKmsKeyIds": "alias/amis"});
-        let share = json!({"AmiId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222", "ShareSnapshots": "true", "Unshare": false});
+        let share = json!({"AmiId": AMI, "Mode": "Share", "TargetAccountIds": "222222222222",
+            "ShareSnapshots": "true", "Unshare": false});
         for request in [rich(), request(&TWO), lists, organization, share] {
             events.push(json!({ "Distribute": request }));
         }
         let states = states();
         let state = |n: usize| states[n * 7 % states.len()].clone();
         events.extend((0..4).map(|n| json!({"State": state(n)})));
-        events.push(json!({"Turn": 1, "State": state(5), "Answered": false, "CustomResource": resource}));
+        events.push(json!({"Turn": 1, "State": state(5), "Answered": false,
+            "CustomResource": resource}));
         events.push(json!({"Turn": 3, "State": state(6), "Answered": true}));
         let job = distribute(&TWO);
-        let for_resource = json!({"CustomResource": resource, "ResponseUrlAt": CustomResource::parse(&resource).expect("an event").url_at()});
+        let for_resource = json!({"CustomResource": resource,
+            "ResponseUrlAt": CustomResource::parse(&resource).expect("an event").url_at()});
         let at = json!({"Bucket": "amiferry-bucket", "Key": "runs/execution/state.json"});
         let failed = json!({"Error": "Throttled", "Cause": "by chance"});
         let parts = json!([{"State": state(8)}, {"State": state(9), "Error": failed}]);
         for job in [&job, &for_resource] {
             events.push(json!({"Open": job, "Execution": "execution", "Last": {}}));
-            events.push(json!({"Open": job, "Execution": "execution", "Last": {"Status": "Continue", "WaitSeconds": 5, "State": state(7)}}));
+            events.push(json!({"Open": job, "Execution": "execution",
+                "Last": {"Status": "Continue", "WaitSeconds": 5, "State": state(7)}}));
             events.push(json!({"Open": job, "Execution": "execution", "Last": {"StateAt": at}}));
-            events.push(json!({"Conclude": job, "Execution": "execution", "Last": {"State": state(7)}, "Parts": parts, "Failed": {}}));
-            events.push(json!({"Conclude": job, "Execution": "execution", "Last": {}, "Parts": [], "Failed": failed}));
-            events.push(json!({"Conclude": job, "Execution": "execution", "Last": {"State": state(7), "Concluding": true}, "Parts": []}));
-            events.push(json!({"Conclude": job, "Execution": "execution", "Last": {"State": state(7)}, "Failed": failed,
-                "Parts": {"MapRunArn": "arn:aws:states:x", "ResultWriterDetails": {"Bucket": "amiferry-bucket", "Key": "results/manifest.json"}}}));
+            events.push(json!({"Conclude": job, "Execution": "execution",
+                "Last": {"State": state(7)}, "Parts": parts, "Failed": {}}));
+            events.push(
+                json!({"Conclude": job, "Execution": "execution", "Last": {}, "Parts": [],
+                "Failed": failed}),
+            );
+            events.push(json!({"Conclude": job, "Execution": "execution",
+                "Last": {"State": state(7), "Concluding": true}, "Parts": []}));
+            events.push(json!({"Conclude": job, "Execution": "execution",
+                "Last": {"State": state(7)}, "Failed": failed,
+                "Parts": {"MapRunArn": "arn:aws:states:x",
+                "ResultWriterDetails": {"Bucket": "amiferry-bucket",
+                "Key": "results/manifest.json"}}}));
         }
         events
     })

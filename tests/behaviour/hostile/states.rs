@@ -1,5 +1,5 @@
-//! States made wrong: refused by name, or followed to an end that takes nothing from anybody and gives nothing to anybody whom
-//! the state does not name.
+//! States made wrong: each is refused by name, or followed to an end. That end removes nothing of
+//! others, and opens nothing to principals that the state does not name.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use super::seeds::{FOREIGN_COPY, FOREIGN_IMAGE};
 use super::{is_well_said, nothing_is_public, only_looks, seeds, tells_no_secret};
 use crate::support::*;
 
-/// In the source account, shared with others by other hands.
+/// A snapshot in the source account that other people have shared.
 const OTHER: &str = "snap-0bbbbbbbbbbbbbbb1";
 const OTHERS: [&str; 2] = ["222222222222", "999999999999"];
-/// Calls before a run is called endless.
+/// The number of calls after which a run counts as endless.
 const MOST_CALLS: usize = 3000;
 
 #[test]
-fn a_wrong_state_is_refused_by_name_or_does_no_harm() {
+fn a_mutated_state_is_refused_by_name_or_does_no_harm() {
     seeds::states();
     play("states", 100, |rng| Box::pin(one(rng)));
 }
 
-/// Beside what a run is about there are a snapshot of the source account that others may use, and an image in a target that is
-/// none of ours: some states say it is.
+/// Returns a world with a snapshot of the source account that others may use, and an image in a
+/// target that no run made. Some states claim both.
 fn a_world_with_others() -> World {
     let mut other = Snapshot::new(HOME, OTHER, 8).key(SOURCE_KEY);
     other
@@ -118,6 +118,7 @@ async fn drive(sandbox: &Sandbox, payload: &str) -> Result<String, String> {
     Err(format!("does not end: {MOST_CALLS} calls"))
 }
 
+/// Checks that the things of others are untouched, and that nothing was opened beyond the payload.
 fn check(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
     nothing_is_public(sandbox)?;
     let (account, region) = TWO[0];
@@ -154,6 +155,12 @@ fn check(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
             "a snapshot that is none of the image's is shared: {permitted:?}"
         ));
     }
+    only_named_principals_were_permitted(sandbox, payload)
+}
+
+/// Checks that no call gave anything to a principal that the payload does not name, or changed the
+/// snapshot of others.
+fn only_named_principals_were_permitted(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
     for call in sandbox
         .ledger()
         .iter()
@@ -169,7 +176,9 @@ fn check(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
             .filter(|(key, _)| key.starts_with("UserId."));
         for (_, user) in users.filter(|_| given) {
             if !payload.contains(user.as_str()) {
-                return Err(format!("{user} was let in, whom nobody named"));
+                return Err(format!(
+                    "{user} was permitted, and the payload does not name it"
+                ));
             }
         }
         if call.params.values().any(|value| value.contains(OTHER)) {
@@ -182,9 +191,9 @@ fn check(sandbox: &Sandbox, payload: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A state of which a part is lost on the way.
+/// The state lost a part on its way.
 #[test]
-fn what_a_wrong_state_says_is_not_shown_whole() {
+fn an_error_about_a_wrong_state_quotes_only_part_of_it() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -226,10 +235,10 @@ fn what_a_wrong_state_says_is_not_shown_whole() {
     });
 }
 
-/// What a caller makes up: snapshots and keys of the account that are none of the image's. Whoever may call the function may have
-/// images distributed, not everything that its role could open.
+/// The state names snapshots and keys of the source account that are not the image's. A caller of
+/// the function may have images distributed, not everything that its role could open.
 #[test]
-fn a_made_up_source_is_opened_to_nobody() {
+fn a_state_with_a_forged_source_opens_it_to_nobody() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -251,12 +260,17 @@ fn a_made_up_source_is_opened_to_nobody() {
                 state["Source"]["ImageId"] = json!(image);
                 state["Order"]["RevokeAfterCopy"] = json!(false);
                 state["Order"]["Share"] = share;
-                state["Targets"] = json!([{"AccountId": "333333333333", "Region": HOME, "RoleName": "AmiCopyRole", "Phase": "Ready"}]);
+                state["Targets"] = json!([{"AccountId": "333333333333", "Region": HOME,
+                    "RoleName": "AmiCopyRole", "Phase": "Ready"}]);
                 let payload = json!({ "State": state }).to_string();
                 let ended = drive(&sandbox, &payload).await.expect("an end");
-                // Stuck where what it wants closed is not there either.
+                // A run is stuck if a resource that it wants to close does not exist.
                 assert!(["Failed", "Stuck"].contains(&&*ended), "{ended}: {payload}");
-                for operation in ["ModifySnapshotAttribute", "ModifyImageAttribute", "CreateGrant"] {
+                for operation in [
+                    "ModifySnapshotAttribute",
+                    "ModifyImageAttribute",
+                    "CreateGrant",
+                ] {
                     assert_eq!(calls(&sandbox, operation), 0, "{operation} for {payload}");
                 }
             }
@@ -264,9 +278,10 @@ fn a_made_up_source_is_opened_to_nobody() {
     });
 }
 
-/// A clock that was wrong, or a state that somebody wrote: it is neither waited for nor asked about until then.
+/// The caller's clock was wrong, or the state was written by hand. The function neither waits nor
+/// stops asking until then.
 #[tokio::test(start_paused = true)]
-async fn times_that_have_not_come_are_brought_back_to_now() {
+async fn times_in_the_future_in_a_state_are_brought_back_to_now() {
     let sandbox = Sandbox::new(a_world_with_others());
     let mut state = seeds::states()[2].clone();
     let later = sandbox.now() + Duration::from_hours(300 * 24);

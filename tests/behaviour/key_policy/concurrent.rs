@@ -10,7 +10,7 @@ use aws_smithy_types::date_time::Format;
 
 use super::*;
 
-/// Numbers for delays: the same seed, the same interleaving.
+/// Draws delays: the same seed gives the same interleaving.
 fn delays(seed: u64, longest: u64) -> impl Fn() -> Duration + Send + Sync + 'static {
     let state = Mutex::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     move || {
@@ -38,16 +38,16 @@ async fn together(seed: u64, longest: u64, events: &[Value]) -> Sandbox {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_copy_twice_and_three_times() {
+async fn a_copy_delivered_up_to_three_times_at_once_restores_the_key_policy() {
     for seed in 0..8 {
         let count = 2 + usize::from(seed % 3 == 0);
         together(seed, 400, &vec![by_policy(&TWO); count]).await;
     }
 }
 
-/// Different runs on one key: each has its own statements, and a slower write that loses another's is found.
+/// Each run has its own statements, and finds out if a slower write has lost them.
 #[tokio::test(start_paused = true)]
-async fn different_copies_of_one_image() {
+async fn different_copies_at_once_keep_each_others_statements() {
     for seed in 0..8 {
         let stages = ["one", "other", "third"].iter().map(|stage| {
             let mut event = by_policy(&TWO);
@@ -59,9 +59,9 @@ async fn different_copies_of_one_image() {
     }
 }
 
-/// A lasting share, delivered twice, and a copy at once: in the end who is to be in is in, and who is to be out is out.
+/// A lasting share, delivered twice, and a copy at the same time.
 #[tokio::test(start_paused = true)]
-async fn shares_and_copies_at_once() {
+async fn a_share_and_a_copy_at_once_leave_exactly_the_shares_statements() {
     for seed in 0..8 {
         let sandbox = Sandbox::new(editing_world(&TWO));
         let before = key_policy(&sandbox).await;
@@ -91,7 +91,7 @@ async fn shares_and_copies_at_once() {
     }
 }
 
-/// A statement of somebody else's, more or less.
+/// Changes the policy as another person would.
 fn edit(sandbox: &Sandbox, change: impl Fn(&mut Vec<Value>)) {
     let mut policy = sandbox.key_policy(SOURCE_KEY).unwrap();
     change(policy["Statement"].as_array_mut().unwrap());
@@ -100,12 +100,15 @@ fn edit(sandbox: &Sandbox, change: impl Fn(&mut Vec<Value>)) {
 }
 
 fn theirs(n: usize) -> Value {
-    json!({"Sid": format!("Theirs{n}"), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Tag*", "Resource": "*"})
+    json!({"Sid": format!("Theirs{n}"), "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Tag*",
+        "Resource": "*"})
 }
 
-/// Somebody edits before each of our reads in turn: what was read before is not written.
+/// Somebody edits the policy before each read of the run in turn. The run does not write back what
+/// it read before.
 #[tokio::test(start_paused = true)]
-async fn somebody_edits_between_our_reads() {
+async fn an_edit_before_any_read_of_the_policy_survives() {
     for n in 0.. {
         let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
         let (world, count) = (sandbox.clone(), AtomicUsize::new(0));
@@ -131,14 +134,15 @@ async fn somebody_edits_between_our_reads() {
     }
 }
 
-/// Somebody edits after our first read and before the second: putting in, and taking out.
+/// A person edits the policy between the run's first read and its second, while statements are
+/// added and while they are removed.
 #[tokio::test(start_paused = true)]
-async fn what_was_read_is_read_again_before_it_is_written() {
+async fn an_edit_between_read_and_write_survives() {
     for takes_out in [false, true] {
         let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
         let (world, seen, edited) = (sandbox.clone(), AtomicUsize::new(0), Mutex::new(false));
         sandbox.set_fault(move |call| {
-            // The first read to put in; or the first after they were in, and the copies had begun.
+            // The first read before adding statements, or the first after the copies have begun.
             if call.operation == "RegisterImage" {
                 seen.store(1, Ordering::SeqCst);
             }
@@ -164,9 +168,9 @@ async fn what_was_read_is_read_again_before_it_is_written() {
     }
 }
 
-/// Somebody who changes the policy at every read of ours is not fought for ever.
+/// Somebody changes the policy before every read of the run, which gives up after a while.
 #[tokio::test(start_paused = true)]
-async fn somebody_who_never_stops_is_told() {
+async fn a_key_policy_edited_without_end_fails_the_target() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
     let (world, count) = (sandbox.clone(), AtomicUsize::new(0));
     sandbox.set_fault(move |call| {
@@ -181,22 +185,23 @@ async fn somebody_who_never_stops_is_told() {
     });
     let reply = to_the_end(&sandbox, &by_policy(&[(ONE, HOME)])).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
-    let told = target(&reply, (ONE, HOME)).clone();
+    let result = target(&reply, (ONE, HOME)).clone();
     assert!(
-        told["Reason"]
+        result["Reason"]
             .as_str()
             .unwrap()
             .contains("KeyPolicyChanging"),
-        "{told}"
+        "{result}"
     );
     assert_eq!(calls(&sandbox, "PutKeyPolicy"), 0);
     sandbox.clear_fault();
     assert_closed(&sandbox);
 }
 
-/// Others' slower writes take ours out while we wait for the policy to count, and put them back in when we are done.
+/// Slower writes of others remove the run's statements while it waits for the policy to work, and
+/// put them back after its end.
 #[tokio::test(start_paused = true)]
-async fn slower_writes_of_others_are_found_and_put_right() {
+async fn statements_lost_to_a_slower_write_are_put_back() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
     let before = key_policy(&sandbox).await;
     let (world, without, seen) = (
@@ -206,7 +211,7 @@ async fn slower_writes_of_others_are_found_and_put_right() {
     );
     sandbox.set_fault(move |call| {
         let mut seen = seen.lock().unwrap();
-        // At the first probe, ours are gone.
+        // At the first probe the run's statements are gone.
         if call.operation == "DescribeKey"
             && call.account == ONE
             && call.params["KeyId"] == SOURCE_KEY
@@ -217,7 +222,7 @@ async fn slower_writes_of_others_are_found_and_put_right() {
                 world.edit(|aws| aws.set_key_policy(SOURCE_KEY, &without).unwrap());
             }
         }
-        // Eight seconds after they were taken out, they are in again.
+        // Eight seconds after their removal the statements are back.
         if call.operation == "PutKeyPolicy"
             && !call.params["Policy"].contains("Amiferry")
             && !seen.1.is_empty()
@@ -245,16 +250,16 @@ async fn slower_writes_of_others_are_found_and_put_right() {
     assert_closed(&sandbox);
 }
 
-/// What the sweeper does a quarter of an hour later.
+/// Sweeps fifteen minutes later.
 async fn verified(sandbox: &Sandbox) {
     tokio::time::sleep(Duration::from_mins(16)).await;
     call(sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
 }
 
-/// A process dies right after it took the statements out, and a slower write puts them back: the verification of the closing takes
-/// them out again.
+/// A process dies right after it removed its statements, and a slower write of another person puts
+/// them back. The verification removes them.
 #[tokio::test(start_paused = true)]
-async fn statements_put_back_behind_a_closing_are_out_once_it_is_verified() {
+async fn statements_put_back_after_a_closing_are_removed_by_its_verification() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
     let before = key_policy(&sandbox).await;
     let (world, with_ours) = (sandbox.clone(), Mutex::new(String::new()));
@@ -286,9 +291,9 @@ async fn statements_put_back_behind_a_closing_are_out_once_it_is_verified() {
     assert_eq!(left, serde_json::from_str::<Value>(&before).unwrap());
 }
 
-/// A statement of ours that somebody changed is still ours.
+/// A statement with the run's name is the run's, though a person changed it.
 #[tokio::test(start_paused = true)]
-async fn what_somebody_made_of_our_statements_goes_too() {
+async fn statements_of_a_run_that_others_changed_are_removed_too() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     to_the_end(&sandbox, &share(&[ONE], &json!({}))).await;
@@ -309,13 +314,16 @@ async fn what_somebody_made_of_our_statements_goes_too() {
     assert_eq!(left, serde_json::from_str::<Value>(&before).unwrap());
 }
 
-/// Whoever edits a policy has the lock in the key's record; nobody else writes meanwhile, and a lock whose process died is lost.
+/// A process edits a policy only while it holds the lock in the key's record. The lock of a process
+/// that died expires.
 #[tokio::test(start_paused = true)]
-async fn nobody_writes_while_another_has_the_lock() {
+async fn a_key_policy_is_not_written_while_another_process_holds_the_lock() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let now = sandbox.now();
-    let record = json!({"Schema": 1, "Revision": 1, "Resource": SOURCE_KEY, "Region": HOME, "AccountId": SOURCE, "Before": {},
-        "Holders": {}, "Closing": {}, "Closed": {}, "Edited": true, "Edit": {"By": "another", "Since": at(now)}});
+    let record = json!({"Schema": 1, "Revision": 1, "Resource": SOURCE_KEY, "Region": HOME,
+        "AccountId": SOURCE, "Before": {},
+        "Holders": {}, "Closing": {}, "Closed": {}, "Edited": true,
+        "Edit": {"By": "another", "Since": at(now)}});
     let key = format!("openings/{SOURCE_KEY}.json");
     sandbox.edit(|aws| assert!(aws.put_object(BUCKET, &key, record.to_string())));
     let reply = to_the_end(&sandbox, &by_policy(&TWO)).await;
@@ -326,7 +334,7 @@ async fn nobody_writes_while_another_has_the_lock() {
     assert!(waited.expect("later") >= Duration::from_mins(2));
 }
 
-/// A time as the ledger has it.
+/// Formats a time as in the ledger.
 fn at(time: SystemTime) -> String {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! Copies, by accounts, organisation and units.
+//! Copies, by accounts, organization and units.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use amiferry_sandbox::{Fault, Organization};
 
 use super::*;
 
-/// The statements there were, by the rest of their names.
+/// The statements of the run at each CopySnapshot, by their names without the run.
 type Seen = Arc<Mutex<Vec<Vec<(String, Value)>>>>;
 
-/// Looks at the moment of each CopySnapshot.
+/// Notes the statements at each CopySnapshot.
 fn watch(sandbox: &Sandbox) -> Seen {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (world, keep) = (sandbox.clone(), seen.clone());
@@ -24,7 +24,7 @@ fn watch(sandbox: &Sandbox) -> Seen {
 }
 
 #[tokio::test(start_paused = true)]
-async fn copies_are_made_by_statements_that_go_again() {
+async fn a_copy_by_policy_adds_statements_and_removes_them() {
     let sandbox = Sandbox::new(editing_world(&FOUR));
     let before = key_policy(&sandbox).await;
     let seen = watch(&sandbox);
@@ -62,9 +62,9 @@ async fn copies_are_made_by_statements_that_go_again() {
     assert_ended(&sandbox, &before).await;
 }
 
-/// Asked for again, nothing is opened.
+/// The second run finds every image, and opens nothing.
 #[tokio::test(start_paused = true)]
-async fn what_is_there_already_needs_no_policy() {
+async fn an_existing_copy_needs_no_edit_of_the_key_policy() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     to_the_end(&sandbox, &by_policy(&TWO)).await;
@@ -80,9 +80,9 @@ async fn what_is_there_already_needs_no_policy() {
     assert_ended(&sandbox, &before).await;
 }
 
-/// Roles of other names are named one by one.
+/// A statement's condition names a role of another name by itself.
 #[tokio::test(start_paused = true)]
-async fn roles_of_several_names() {
+async fn roles_of_several_names_stand_in_statements_one_by_one() {
     let mut other = consumer(OTHER, &[HOME]);
     other.roles[0].name = "Elsewhere".to_owned();
     let world = World::new()
@@ -119,7 +119,7 @@ const ORG: &str = "o-abcdefghij";
 const TEAM: &str = "ou-ab12-11111111";
 const INNER: &str = "ou-ab12-22222222";
 
-/// Two accounts in a unit, one of them in a unit inside, and one outside.
+/// Returns a world with two accounts in a unit, one of them in a unit inside, and one outside.
 pub fn organized() -> World {
     let organization = Organization::new(ORG, SOURCE, "r-ab12")
         .unit(TEAM, "team", "r-ab12")
@@ -134,7 +134,7 @@ pub fn organized() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_organization_and_its_units_are_named_as_such() {
+async fn an_organization_and_its_units_are_conditions_of_the_statement() {
     let paths = format!("{ORG}/*/{TEAM}/*");
     for (whom, count, paths) in [
         (json!({"OrganizationalUnitIds": TEAM}), 2, json!(paths)),
@@ -171,16 +171,24 @@ async fn an_organization_and_its_units_are_named_as_such() {
     }
 }
 
-/// Policies of others in odd but legal shapes come out as they went in.
+/// The other statements are odd but legal JSON.
 #[tokio::test(start_paused = true)]
-async fn the_policies_of_others_survive_to_the_byte() {
-    let root = r#""Effect" : "Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":["kms:*"],"Resource":"*""#;
+async fn other_peoples_statements_survive_to_the_byte() {
+    let root = concat!(
+        r#""Effect" : "Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"#,
+        r#""Action":["kms:*"],"Resource":"*""#
+    );
     for policy in [
         format!("{{\"Statement\":{{{root}}}}}"),
         format!(" {{\n \"Statement\" : {{ {root} }} ,\t\"Id\" : \"\\u0053tatement\"\r\n}} "),
         format!("{{\"Statement\" : [ {{{root}}} ]}}"),
         format!(
-            "{{\"Id\":\"\\\"Statement\\\":[\",\"Version\":\"2008-10-17\",\"Statement\":[{{\"Sid\":\"\\u0041miferry é😀 Use\",{root}}},\n{{\"Sid\":\"AmiferryUse\",\"Effect\":\"Deny\",\"NotPrincipal\":{{\"AWS\":[\"arn:aws:iam::111111111111:root\",\"arn:aws:iam::111111111111:role/amiferry\",\"arn:aws:iam::222222222222:root\",\"arn:aws:iam::222222222222:role/AmiCopyRole\"]}},\"Action\":\"kms:ScheduleKeyDeletion\",\"Resource\":\"*\"}}]}}"
+            "{{\"Id\":\"\\\"Statement\\\":[\",\"Version\":\"2008-10-17\",\
+             \"Statement\":[{{\"Sid\":\"\\u0041miferry é😀 Use\",{root}}},\n\
+             {{\"Sid\":\"AmiferryUse\",\"Effect\":\"Deny\",\"NotPrincipal\":{{\"AWS\":[\
+             \"arn:aws:iam::111111111111:root\",\"arn:aws:iam::111111111111:role/amiferry\",\
+             \"arn:aws:iam::222222222222:root\",\"arn:aws:iam::222222222222:role/AmiCopyRole\"]}},\
+             \"Action\":\"kms:ScheduleKeyDeletion\",\"Resource\":\"*\"}}]}}"
         ),
     ] {
         let sandbox = Sandbox::new(world_with(editing_with(&policy), &[(ONE, HOME)]));
@@ -191,9 +199,9 @@ async fn the_policies_of_others_survive_to_the_byte() {
     }
 }
 
-/// A new policy counts late: the copies wait for it.
+/// A new key policy takes effect late.
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_counts_late_is_waited_for() {
+async fn copies_wait_until_a_new_key_policy_works() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     let (world, written) = (sandbox.clone(), Mutex::new(None));
@@ -221,7 +229,7 @@ async fn a_policy_that_counts_late_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_to_be_revoked_stays() {
+async fn statements_stay_with_revoke_after_copy_false() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let mut event = by_policy(&TWO);
     event["Distribute"]["RevokeAfterCopy"] = json!(false);

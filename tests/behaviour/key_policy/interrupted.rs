@@ -9,7 +9,7 @@ use crate::resume::{hang, killed};
 
 const HERE: [Place; 1] = [(ONE, HOME)];
 
-/// Cuts at each call of a whole copying run, and goes on with `again`.
+/// Kills a copying run at each of its calls, and continues it with `again`.
 async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) -> usize {
     for n in 0.. {
         let sandbox = Sandbox::new(editing_world(&HERE).copy_mib_per_second(2048.0));
@@ -29,25 +29,25 @@ async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) -> usize 
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_called_again_with_the_last_state() {
+async fn a_copy_by_policy_killed_after_any_call_resumes_from_its_last_state() {
     let cuts = cut_everywhere(Fault::HangAfter, Value::clone).await;
     println!("{cuts} calls cut");
     assert!(cuts > 30, "{cuts}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_before_every_call_and_called_again_with_the_last_state() {
+async fn a_copy_by_policy_killed_before_any_call_resumes_from_its_last_state() {
     assert!(cut_everywhere(Fault::HangBefore, Value::clone).await > 30);
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_delivered_again_from_the_begin() {
+async fn a_copy_by_policy_killed_after_any_call_succeeds_when_delivered_again() {
     assert!(cut_everywhere(Fault::HangAfter, |_| by_policy(&HERE)).await > 30);
 }
 
-/// One fault at each call of a copy, one run for each.
+/// Plays one run for each call of a copy.
 #[tokio::test(start_paused = true)]
-async fn a_fault_at_any_call() {
+async fn a_copy_by_policy_with_a_fault_at_any_call_succeeds() {
     let with_status = |status: u16, code: &str| Fault::Refuse {
         status,
         code: code.to_owned(),
@@ -78,9 +78,9 @@ async fn a_fault_at_any_call() {
     }
 }
 
-/// A lasting share, and its end, cut after every call and asked for again.
+/// The share and its end are killed after every call, and sent again.
 #[tokio::test(start_paused = true)]
-async fn a_share_cut_after_every_call_is_given_and_taken_back() {
+async fn a_share_by_policy_killed_after_any_call_is_opened_and_closed() {
     let begin = share(&[ONE, OTHER], &json!({}));
     let end = share(&[ONE, OTHER], &json!({"Unshare": true}));
     for (event, ends_shared) in [(&begin, true), (&end, false)] {
@@ -110,10 +110,12 @@ async fn a_share_cut_after_every_call_is_given_and_taken_back() {
     }
 }
 
-/// A run that died with its statements in is closed by the sweeper, by the organisation too.
+/// The run died while its statements were in the policy. The sweeper removes them, those for an
+/// organization too.
 #[tokio::test(start_paused = true)]
-async fn what_outlived_its_run_is_swept() {
-    let by_organization = json!({"Distribute": {"SourceImageId": AMI, "OrganizationId": "o-abcdefghij", "KeyAccess": "Policy", "TargetKmsKeyIds": "alias/amis"}});
+async fn statements_of_a_dead_run_are_removed_by_the_sweeper() {
+    let by_organization = json!({"Distribute": {"SourceImageId": AMI,
+        "OrganizationId": "o-abcdefghij", "KeyAccess": "Policy", "TargetKmsKeyIds": "alias/amis"}});
     for (world, event) in [
         (editing_world(&TWO), by_policy(&TWO)),
         (super::copying::organized(), by_organization),

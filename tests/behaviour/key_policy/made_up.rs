@@ -23,9 +23,9 @@ fn copying(account: &str) -> Access {
     }
 }
 
-/// Nothing panics, nothing of others is lost, and what was put in comes out to the byte.
+/// No edit panics or loses a statement of others, and its removal restores the policy to the byte.
 #[test]
-fn made_up_policies_survive() {
+fn generated_policies_come_out_of_an_edit_to_the_byte() {
     let count = std::env::var("AMIFERRY_FUZZ_COUNT")
         .ok()
         .and_then(|n| n.parse().ok());
@@ -138,7 +138,7 @@ fn statement(rng: &mut fastrand::Rng) -> String {
     )
 }
 
-/// One change of the text, which may make it no JSON at all.
+/// Makes one change to the text, which may end up as no JSON at all.
 fn garble(rng: &mut fastrand::Rng, text: &mut String) {
     let at = text.floor_char_boundary(rng.usize(0..=text.len()));
     let end = text.ceil_char_boundary((at + rng.usize(0..12)).min(text.len()));

@@ -1,17 +1,19 @@
-//! What KMS refuses, and what is refused before it is asked: with its reason and what to do.
+//! Policies that KMS refuses, and requests that the run refuses first, each with its cause and
+//! remedy.
 
 use amiferry_sandbox::Fault;
 
 use super::*;
 
 fn failed(reply: &Value, account: &'static str) -> (String, String, String) {
-    let told = target(reply, (account, HOME));
-    assert_eq!(told["Status"], "Failed", "{told}");
-    let word = |key: &str| told[key].as_str().unwrap().to_owned();
+    let result = target(reply, (account, HOME));
+    assert_eq!(result["Status"], "Failed", "{result}");
+    let word = |key: &str| result[key].as_str().unwrap().to_owned();
     (word("Cause"), word("Reason"), word("Remedy"))
 }
 
-/// One account that does not exist spoils the policy for all; it is found, and fails alone.
+/// KMS refuses the whole policy over one account that does not exist. The run finds that account,
+/// which fails alone.
 #[tokio::test(start_paused = true)]
 async fn accounts_that_do_not_exist_fail_alone() {
     let places: Vec<Place> = [
@@ -60,12 +62,15 @@ async fn accounts_that_do_not_exist_fail_alone() {
     assert_eq!(failed(&reply, "999999999999").0, "UnknownAccount");
 }
 
-/// The policy names somebody who has been deleted since: KMS takes it from nobody as it stands.
+/// The policy names a principal that has been deleted since, and KMS refuses any write of it.
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_names_nobody_any_more_is_told_apart() {
+async fn a_policy_that_names_a_deleted_principal_has_its_own_cause() {
     let policy = json!({"Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"}, "Action": "kms:Verify", "Resource": "*"}]}).to_string();
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:role/AmiCopyRole"},
+         "Action": "kms:Verify", "Resource": "*"}]})
+    .to_string();
     let sandbox = Sandbox::new(world_with(editing_with(&policy), &TWO));
     sandbox.edit(|aws| assert!(aws.drop_principal("arn:aws:iam::222222222222:role/AmiCopyRole")));
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &json!({}))).await;
@@ -78,10 +83,14 @@ async fn a_policy_that_names_nobody_any_more_is_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_would_be_too_long_is_not_written() {
+async fn a_policy_that_would_exceed_32_kb_is_not_written() {
     let long = json!({"Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
-        {"Sid": "x".repeat(32_000), "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify", "Resource": "*"}]}).to_string();
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
+        {"Sid": "x".repeat(32_000), "Effect": "Allow",
+         "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify",
+         "Resource": "*"}]})
+    .to_string();
     let sandbox = Sandbox::new(world_with(editing_with(&long), &TWO));
     for event in [by_policy(&[(ONE, HOME)]), share(&[ONE], &json!({}))] {
         let reply = to_the_end(&sandbox, &event).await;
@@ -99,7 +108,7 @@ async fn a_policy_that_would_be_too_long_is_not_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_of_another_account_is_refused_before_anything_is_shared() {
+async fn a_key_of_another_account_is_refused_before_anything_is_opened() {
     let elsewhere = key_arn((OTHER, HOME));
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME), (OTHER, HOME)]));
     sandbox.edit(|aws| {
@@ -124,9 +133,9 @@ async fn a_key_of_another_account_is_refused_before_anything_is_shared() {
     );
 }
 
-/// A role without the two actions: told which, on which key; nothing is left, and nothing is stuck.
+/// The reply names the action and the key. Nothing stays open, and the run is not stuck.
 #[tokio::test(start_paused = true)]
-async fn denied_reading_and_denied_writing() {
+async fn a_denied_policy_read_or_write_fails_the_run_and_names_the_action() {
     for denied in ["GetKeyPolicy", "PutKeyPolicy"] {
         for event in [
             by_policy(&[(ONE, HOME)]),
@@ -144,26 +153,32 @@ async fn denied_reading_and_denied_writing() {
             let reply = to_the_end(&sandbox, &event).await;
             assert_ne!(reply["Status"], "Stuck", "{reply}");
             assert_ne!(reply["Status"], "Succeeded", "{reply}");
-            let told = match reply["Result"].get("Audience") {
+            let result = match reply["Result"].get("Audience") {
                 Some(audience) => audience.clone(),
                 None => target(&reply, (ONE, HOME)).clone(),
             };
-            assert_eq!(told["Status"], "Failed", "{told}");
+            assert_eq!(result["Status"], "Failed", "{result}");
             assert!(
-                told["Reason"].as_str().unwrap().starts_with(denied),
-                "{told}"
+                result["Reason"].as_str().unwrap().starts_with(denied),
+                "{result}"
             );
-            let remedy = told["Remedy"].as_str().unwrap();
-            assert!(remedy.contains("kms:GetKeyPolicy and kms:PutKeyPolicy on arn:aws:kms:us-west-2:111111111111:key/"), "{remedy}");
+            let remedy = result["Remedy"].as_str().unwrap();
+            assert!(
+                remedy.contains(
+                    "kms:GetKeyPolicy and kms:PutKeyPolicy on arn:aws:kms:us-west-2:\
+             111111111111:key/"
+                ),
+                "{remedy}"
+            );
             sandbox.clear_fault();
             assert_ended(&sandbox, &before).await;
         }
     }
 }
 
-/// KMS's check against locking oneself out stays on, and what it says is told.
+/// The run does not bypass KMS's lockout check, and the reply contains its message.
 #[tokio::test(start_paused = true)]
-async fn a_lockout_is_told_and_nothing_is_forced() {
+async fn a_policy_that_would_lock_out_the_caller_is_not_forced() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     sandbox.set_fault(|call| {
@@ -192,9 +207,10 @@ async fn a_lockout_is_told_and_nothing_is_forced() {
     assert_ended(&sandbox, &before).await;
 }
 
-/// What cannot be taken out is listed, with what a person has to do; mended, the same event takes it out.
+/// The reply lists the statements with commands. Once the role is mended, the same event removes
+/// them.
 #[tokio::test(start_paused = true)]
-async fn statements_that_cannot_be_taken_out_are_listed() {
+async fn statements_that_cannot_be_removed_are_listed_with_commands() {
     for event in [
         by_policy(&[(ONE, HOME)]),
         share(&[ONE], &json!({"Unshare": true})),
@@ -230,7 +246,7 @@ async fn statements_that_cannot_be_taken_out_are_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unencrypted_image_needs_no_policy() {
+async fn an_unencrypted_image_needs_no_edit_of_a_key_policy() {
     let sandbox = Sandbox::new(editing_world(&[(ONE, HOME)]));
     sandbox.edit(|aws| {
         for id in [ROOT, DATA] {
@@ -249,9 +265,9 @@ async fn an_unencrypted_image_needs_no_policy() {
     assert_closed(&sandbox);
 }
 
-/// A state is no proof: one that says that a share of some key is nearly done opens that key to nobody.
+/// A state that claims an almost finished share of a key opens that key to nobody.
 #[tokio::test(start_paused = true)]
-async fn a_made_up_state_opens_no_key() {
+async fn a_forged_state_of_a_share_opens_no_key() {
     let other = "11111111-aaaa-bbbb-cccc-000000000009";
     let account = editing().key(amiferry_sandbox::Key::new(HOME, other));
     let sandbox = Sandbox::new(world_with(account, &TWO));

@@ -5,7 +5,7 @@ use super::*;
 use crate::custom_resource::Stack;
 
 #[tokio::test(start_paused = true)]
-async fn accounts_may_use_the_key_until_it_is_taken_back() {
+async fn accounts_may_use_the_key_until_the_share_is_closed() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     let reply = to_the_end(&sandbox, &share(&[ONE], &json!({}))).await;
@@ -25,12 +25,12 @@ async fn accounts_may_use_the_key_until_it_is_taken_back() {
         None,
         "whom the account lets"
     );
-    // A second call adds, and one takes back what another gave.
+    // A second call adds an account, and another call may close it.
     to_the_end(&sandbox, &share(&[OTHER], &json!({}))).await;
     assert_eq!(named(&sandbox), [ONE, OTHER]);
     to_the_end(&sandbox, &share(&[ONE], &json!({"Unshare": true}))).await;
     assert_eq!(named(&sandbox), [OTHER]);
-    // Without the words that gave it, too.
+    // The closing need not repeat the words of the opening.
     let mut last = share(&[OTHER], &json!({"Unshare": true}));
     last["Distribute"]
         .as_object_mut()
@@ -42,9 +42,10 @@ async fn accounts_may_use_the_key_until_it_is_taken_back() {
     assert_eq!(calls(&sandbox, "CreateGrant"), 0);
 }
 
-/// Auto Scaling's grant is made from the account of the group, directly: only where it is asked for, and only to its role.
+/// The account of the Auto Scaling group makes the grant directly, only on request, and only for
+/// its role.
 #[tokio::test(start_paused = true)]
-async fn service_linked_roles_may_be_given_grants_directly() {
+async fn service_linked_roles_may_be_granted_the_key_only_on_request() {
     let mut world = editing_world(&TWO);
     for account in world.accounts.iter_mut().filter(|a| a.id == ONE) {
         account.roles[0].policies.push(documented("LetLaunch"));
@@ -64,7 +65,8 @@ async fn service_linked_roles_may_be_given_grants_directly() {
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_eq!(parts(&sandbox), ["Describe", "Use", "Grant", "GrantRoles"]);
     let condition = &ours(&sandbox)[3].1["Condition"];
-    let role = "arn:aws:iam::*:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
+    let role = "arn:aws:iam::*:role/aws-service-role/autoscaling.amazonaws.com/\
+        AWSServiceRoleForAutoScaling";
     assert_eq!(
         condition["StringLike"]["kms:GranteePrincipal"],
         json!([role, format!("{role}_batch")])
@@ -75,9 +77,9 @@ async fn service_linked_roles_may_be_given_grants_directly() {
     assert_ended(&sandbox, &before).await;
 }
 
-/// Nobody's accounts need be listed for an organisation.
+/// A share with an organization needs no list of its accounts.
 #[tokio::test(start_paused = true)]
-async fn an_organization_and_a_unit_may_use_the_key_and_no_longer() {
+async fn an_organization_and_a_unit_may_use_the_key_until_the_share_is_closed() {
     for whom in [
         json!({"OrganizationId": "o-abcdefghij"}),
         json!({"OrganizationalUnitIds": "ou-ab12-11111111"}),
@@ -105,9 +107,9 @@ async fn an_organization_and_a_unit_may_use_the_key_and_no_longer() {
     }
 }
 
-/// What another way to the key left is taken away when the request names a new one.
+/// A request that names another way to the key closes the former way.
 #[tokio::test(start_paused = true)]
-async fn from_grants_to_policies_and_back() {
+async fn a_share_changed_from_grants_to_policies_and_back_closes_the_former_way() {
     let sandbox = Sandbox::new(editing_world(&TWO));
     let before = key_policy(&sandbox).await;
     let by = |way: &str| share(&[ONE], &json!({"KeyAccess": way}));
@@ -139,9 +141,10 @@ async fn from_grants_to_policies_and_back() {
     assert_ended(&sandbox, &before).await;
 }
 
-/// A resource's request is the whole list; when the resource goes, so do its statements, though the image be gone.
+/// A resource's request is the whole list. Its statements go with the resource, even if the image
+/// is gone.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_creates_updates_and_deletes() {
+async fn a_resource_that_shares_by_policy_is_created_updated_and_deleted() {
     let stack = Stack::new(&TWO).await;
     stack.sandbox.edit(|aws| {
         let policies = ["Find", "ShareImages", "KeyPolicies"].map(documented);
@@ -150,7 +153,10 @@ async fn a_resource_creates_updates_and_deletes() {
             .unwrap()
     });
     let before = key_policy(&stack.sandbox).await;
-    let properties = |accounts: &[&str], way: &str| json!({"AmiId": AMI, "Mode": "Share", "KeyAccess": way, "TargetAccountIds": accounts});
+    let properties = |accounts: &[&str], way: &str| {
+        json!({"AmiId": AMI, "Mode": "Share", "KeyAccess": way,
+            "TargetAccountIds": accounts})
+    };
     let created = stack
         .send(&stack.event("Create", &properties(&[ONE], "Policy")))
         .await;

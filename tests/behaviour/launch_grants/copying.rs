@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::*;
 
-/// What the whole is for.
 #[tokio::test(start_paused = true)]
-async fn auto_scaling_and_spot_launch_from_a_copy_that_was_made_for_them_and_from_no_other() {
+async fn auto_scaling_and_spot_launch_only_from_copies_made_for_them() {
     let sandbox = Sandbox::new(launching_world());
     let (account, region) = TWO[0];
     let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
@@ -17,7 +16,7 @@ async fn auto_scaling_and_spot_launch_from_a_copy_that_was_made_for_them_and_fro
     for role in [SCALING, SUFFIXED, SPOT] {
         assert!(!launches(&sandbox, &arn(account, role), region, &image).await);
     }
-    // The same again, now for them: nothing is copied, and they launch.
+    // The same request with the services listed copies nothing, and they launch.
     let copied = calls(&sandbox, "CopySnapshot");
     let reply = to_the_end(&sandbox, &distribute_to_launch(&TWO, &ALL)).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -34,7 +33,7 @@ async fn auto_scaling_and_spot_launch_from_a_copy_that_was_made_for_them_and_fro
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grant_is_for_whom_it_names_and_made_once() {
+async fn a_launch_grant_serves_its_grantee_only_and_is_made_once() {
     let sandbox = Sandbox::new(launching_world());
     for _ in 0..3 {
         let reply = to_the_end(&sandbox, &distribute_to_launch(&TWO, &ALL[..1])).await;
@@ -59,9 +58,9 @@ async fn a_grant_is_for_whom_it_names_and_made_once() {
     assert_eq!(to_roles, 2, "once for each target");
 }
 
-/// The role of EKS's node groups launches nothing, and an account without any need not have it.
+/// The role of EKS's node groups launches nothing itself, so an account needs none.
 #[tokio::test(start_paused = true)]
-async fn node_groups_of_eks_launch_from_a_copy_as_auto_scaling() {
+async fn eks_node_groups_launch_from_a_copy_through_auto_scaling() {
     let sandbox = Sandbox::new(launching_world());
     let (account, region) = TWO[0];
     let services = ["eks-nodegroup.amazonaws.com", "autoscaling.amazonaws.com"];
@@ -72,9 +71,9 @@ async fn node_groups_of_eks_launch_from_a_copy_as_auto_scaling() {
     assert_eq!(launch_grants(&sandbox, &key_arn(TWO[0])).len(), 1);
 }
 
-/// The account's own key for EBS lets every principal in already.
+/// The account's own key for EBS admits every principal of the account.
 #[tokio::test(start_paused = true)]
-async fn under_aws_ebs_nothing_is_granted_and_they_launch() {
+async fn services_launch_from_a_copy_under_aws_ebs_without_a_grant() {
     let sandbox = Sandbox::new(launching_world());
     let mut event = distribute_to_launch(&TWO, &ALL);
     for target in event["Distribute"]["Targets"].as_array_mut().unwrap() {
@@ -90,9 +89,9 @@ async fn under_aws_ebs_nothing_is_granted_and_they_launch() {
     }
 }
 
-/// What somebody else granted under another name is enough if it is enough.
+/// A grant under another name suffices if it allows the same operations.
 #[tokio::test(start_paused = true)]
-async fn what_somebody_else_granted_is_not_granted_again() {
+async fn a_sufficient_grant_of_somebody_else_is_not_repeated() {
     for (operations, constrained, enough) in [
         (OPERATIONS.to_vec(), false, true),
         (OPERATIONS[1..].to_vec(), false, false),
@@ -123,9 +122,10 @@ async fn what_somebody_else_granted_is_not_granted_again() {
     }
 }
 
-/// The copy is good: it is kept and told, with what is missing; the next run makes only that.
+/// The valid copy stays. The reply names it with the missing role, and the next run makes only the
+/// grant.
 #[tokio::test(start_paused = true)]
-async fn a_role_that_does_not_exist_fails_its_target_and_keeps_the_copy() {
+async fn a_missing_service_linked_role_fails_its_target_and_keeps_the_copy() {
     let world = World::new()
         .copy_mib_per_second(4096.0)
         .account(producer())
@@ -139,21 +139,22 @@ async fn a_role_that_does_not_exist_fails_its_target_and_keeps_the_copy() {
     let event = distribute_to_launch(&TWO, &ALL);
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
-    let told = target(&reply, TWO[1]);
+    let result = target(&reply, TWO[1]);
     assert_eq!(
-        (&told["Status"], &told["Cause"]),
+        (&result["Status"], &result["Cause"]),
         (&json!("Failed"), &json!("ServiceLinkedRoleMissing")),
-        "{told}"
+        "{result}"
     );
-    let said = told["Reason"].as_str().unwrap();
+    let said = result["Reason"].as_str().unwrap();
     assert!(
         said.contains("AWSServiceRoleForAutoScaling_blue.green, AWSServiceRoleForEC2Spot")
             && said.contains("InvalidArnException"),
         "{said}"
     );
-    let remedy = told["Remedy"].as_str().unwrap();
+    let remedy = result["Remedy"].as_str().unwrap();
     for part in [
-        "In account 333333333333: aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com --custom-suffix blue.green; ",
+        "In account 333333333333: aws iam create-service-linked-role \
+         --aws-service-name autoscaling.amazonaws.com --custom-suffix blue.green; ",
         "--aws-service-name spot.amazonaws.com; or give the request CreateServiceLinkedRoles: true",
         "the AMI and its snapshots are kept",
     ] {
@@ -165,8 +166,8 @@ async fn a_role_that_does_not_exist_fails_its_target_and_keeps_the_copy() {
         "one is there: {remedy}"
     );
     let image = assert_one_image(&sandbox, TWO[1]);
-    assert_eq!(told["ImageId"], image.image_id);
-    assert_eq!(told["Snapshots"].as_object().unwrap().len(), 2);
+    assert_eq!(result["ImageId"], image.image_id);
+    assert_eq!(result["Snapshots"].as_object().unwrap().len(), 2);
     assert_eq!(
         calls(&sandbox, "CreateServiceLinkedRole"),
         0,
@@ -184,9 +185,9 @@ async fn a_role_that_does_not_exist_fails_its_target_and_keeps_the_copy() {
     assert_whole(&sandbox, &TWO);
 }
 
-/// KMS knows a new role only after a while.
+/// KMS learns of a new role late.
 #[tokio::test(start_paused = true)]
-async fn roles_are_made_where_that_is_asked_for_and_waited_for() {
+async fn service_linked_roles_are_made_on_request_and_awaited() {
     for (delay, succeeds) in [(0, true), (90, true), (300, true), (3600, false)] {
         let world = launching_world_with(&[]).principal_delay(Duration::from_secs(delay));
         let sandbox = Sandbox::new(world);
@@ -205,16 +206,16 @@ async fn roles_are_made_where_that_is_asked_for_and_waited_for() {
                 }
             }
         } else {
-            let told = target(&reply, TWO[0]);
-            assert_eq!(told["Cause"], "ServiceLinkedRoleMissing", "{told}");
-            assert!(told["ImageId"].is_string());
+            let result = target(&reply, TWO[0]);
+            assert_eq!(result["Cause"], "ServiceLinkedRoleMissing", "{result}");
+            assert!(result["ImageId"].is_string());
         }
     }
 }
 
-/// A role that may be looked for but not made; a role that may do neither.
+/// The copy role may find a missing service-linked role but not make it, or do neither.
 #[tokio::test(start_paused = true)]
-async fn what_the_copy_role_may_not_do_is_said_and_the_copy_kept() {
+async fn a_copy_role_that_may_not_make_roles_fails_its_target_and_keeps_the_copy() {
     let launch = documented("LetLaunch");
     let listing: Value = serde_json::from_str(&launch).unwrap();
     let granting = &listing["Statement"].as_array().unwrap()[..2];
@@ -250,11 +251,20 @@ async fn what_the_copy_role_may_not_do_is_said_and_the_copy_kept() {
         event["Distribute"]["ServiceLinkedRoles"] = json!(ALL[0]);
         event["Distribute"]["CreateServiceLinkedRoles"] = json!(true);
         let reply = to_the_end(&sandbox, &event).await;
-        let told = target(&reply, place);
-        assert_eq!(told["Cause"], cause, "{told}");
-        assert!(told["Reason"].as_str().unwrap().contains(said), "{told}");
-        assert!(told["Remedy"].as_str().unwrap().contains(remedy), "{told}");
-        assert_eq!(told["ImageId"], assert_one_image(&sandbox, place).image_id);
+        let result = target(&reply, place);
+        assert_eq!(result["Cause"], cause, "{result}");
+        assert!(
+            result["Reason"].as_str().unwrap().contains(said),
+            "{result}"
+        );
+        assert!(
+            result["Remedy"].as_str().unwrap().contains(remedy),
+            "{result}"
+        );
+        assert_eq!(
+            result["ImageId"],
+            assert_one_image(&sandbox, place).image_id
+        );
         assert_closed(&sandbox);
     }
 }

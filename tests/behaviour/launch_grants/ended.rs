@@ -1,4 +1,5 @@
-//! An update that takes an entry off `ServiceLinkedRoles`: its grants on the targets' keys go, unless others count on them.
+//! An update that takes an entry off `ServiceLinkedRoles`: its grants on the targets' keys go,
+//! unless others count on them.
 
 use amiferry_sandbox::Fault;
 
@@ -32,7 +33,7 @@ fn scaling_of(account: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_role_taken_off_the_list_loses_its_grants_and_gets_them_back() {
+async fn a_role_taken_off_the_list_loses_its_grants_until_listed_again() {
     let stack = Stack::of(launching_world()).await;
     let by_hand = administrator(&stack.sandbox, TWO[0])
         .create_grant()
@@ -49,7 +50,7 @@ async fn a_role_taken_off_the_list_loses_its_grants_and_gets_them_back() {
         assert_eq!(updated["Status"], "SUCCESS", "{updated}");
         let second = key_arn(TWO[1]);
         assert_eq!(grantees(&stack.sandbox, &second), scaling_of(TWO[1].0));
-        // What we did not make stays.
+        // Grants of other people stay.
         let first = key_arn(TWO[0]);
         let names = launch_grants(&stack.sandbox, &first).into_iter();
         let names: Vec<Option<String>> = names.map(|grant| grant.name).collect();
@@ -59,7 +60,7 @@ async fn a_role_taken_off_the_list_loses_its_grants_and_gets_them_back() {
     let back = update(&stack, id, &without_spot(), &all).await;
     assert_eq!(back["Status"], "SUCCESS", "{back}");
     assert_granted(&stack.sandbox, &TWO[1..]);
-    // The last entry, too.
+    // The update removes the last entry too.
     let updated = update(&stack, id, &all, &without_any()).await;
     assert_eq!(updated["Status"], "SUCCESS", "{updated}");
     let left = launch_grants(&stack.sandbox, &key_arn(TWO[1]));
@@ -69,7 +70,7 @@ async fn a_role_taken_off_the_list_loses_its_grants_and_gets_them_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_that_another_run_asks_for_stays_and_is_told() {
+async fn a_launch_grant_that_another_run_needs_stays_and_is_reported() {
     let stack = Stack::of(launching_world()).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
@@ -95,9 +96,9 @@ async fn a_grant_that_another_run_asks_for_stays_and_is_told() {
     }
 }
 
-/// Copies of a run that the ledger does not know may be in use.
+/// The ledger knows nothing of the run of these copies, which may be in use.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_stays_where_copies_of_an_unknown_run_are_under_the_key() {
+async fn a_launch_grant_stays_while_copies_of_an_unknown_run_are_under_the_key() {
     let stack = Stack::of(launching_world()).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
@@ -118,9 +119,9 @@ async fn a_grant_stays_where_copies_of_an_unknown_run_are_under_the_key() {
     assert_eq!(left, scaling_of(TWO[1].0));
 }
 
-/// The update says what it could not do, and its rollback succeeds.
+/// The answer names the failed revocation, and the rollback succeeds.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_that_cannot_be_revoked_fails_the_target_and_keeps_its_image() {
+async fn a_launch_grant_that_cannot_be_revoked_fails_its_target_and_keeps_the_image() {
     let stack = Stack::of(launching_world()).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
@@ -156,9 +157,8 @@ async fn a_grant_that_cannot_be_revoked_fails_the_target_and_keeps_its_image() {
     }
 }
 
-/// A target that is taken off the list together with the roles.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_taken_off_together_with_the_roles_keeps_no_grant() {
+async fn a_target_taken_off_together_with_its_roles_keeps_no_launch_grant() {
     let stack = Stack::of(launching_world()).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
@@ -173,7 +173,7 @@ async fn a_target_taken_off_together_with_the_roles_keeps_no_grant() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupted_revocation_is_resumed() {
+async fn an_interrupted_revocation_of_launch_grants_is_resumed() {
     for fault in [Fault::HangBefore, Fault::HangAfter] {
         let sandbox = Sandbox::new(launching_world());
         let all = properties("golden");

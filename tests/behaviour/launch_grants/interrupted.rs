@@ -13,12 +13,12 @@ fn making(places: &[Place]) -> Value {
     event
 }
 
-/// One of the roles is there; KMS takes a while to know the others.
+/// One of the roles exists; KMS learns of the others late.
 fn making_world() -> World {
     launching_world_with(&[SCALING]).principal_delay(Duration::from_secs(20))
 }
 
-/// One target: these tests make many runs.
+/// A single target: these tests make many runs.
 const PLACES: &[Place] = &[TWO[0]];
 
 fn assert_copied(sandbox: &Sandbox, places: &[Place], what: &str) {
@@ -51,19 +51,19 @@ async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) -> usize 
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_called_again_with_the_last_state() {
+async fn a_copy_with_launch_grants_killed_after_any_call_resumes_from_its_last_state() {
     let cuts = cut_everywhere(Fault::HangAfter, Value::clone).await;
     println!("{cuts} calls cut");
     assert!(cuts > 40, "{cuts}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_before_every_call_and_called_again_with_the_last_state() {
+async fn a_copy_with_launch_grants_killed_before_any_call_resumes_from_its_last_state() {
     assert!(cut_everywhere(Fault::HangBefore, Value::clone).await > 40);
 }
 
 #[tokio::test(start_paused = true)]
-async fn cut_after_every_call_and_delivered_again_from_the_begin() {
+async fn a_copy_with_launch_grants_killed_after_any_call_succeeds_when_delivered_again() {
     assert!(cut_everywhere(Fault::HangAfter, |_| making(PLACES)).await > 40);
 }
 
@@ -82,7 +82,7 @@ fn faults() -> [(&'static str, Fault); 4] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_fault_at_any_call_is_survived() {
+async fn a_copy_with_launch_grants_with_a_fault_at_any_call_succeeds() {
     for (name, fault) in faults() {
         for n in 0.. {
             let sandbox = Sandbox::new(making_world());
@@ -98,9 +98,9 @@ async fn one_fault_at_any_call_is_survived() {
     }
 }
 
-/// The same for a share, and for taking it back.
+/// The share is opened and closed with each fault at each of its calls.
 #[tokio::test(start_paused = true)]
-async fn a_share_is_given_and_taken_back_whatever_befalls_one_call() {
+async fn a_share_with_launch_grants_with_a_fault_at_any_call_is_opened_and_closed() {
     let accounts = ["222222222222", "333333333333"];
     let (begin, end) = (share(&accounts, &ALL), unshare(&accounts));
     for (name, fault) in [("hanging", Fault::HangAfter)].into_iter().chain(faults()) {
@@ -139,7 +139,7 @@ async fn a_share_is_given_and_taken_back_whatever_befalls_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_at_once_grant_once() {
+async fn two_runs_at_once_make_each_launch_grant_once() {
     for seed in 0..12_u64 {
         let sandbox = Sandbox::new(making_world());
         sandbox.set_fault(move |call| {

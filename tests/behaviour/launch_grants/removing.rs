@@ -27,8 +27,14 @@ pub async fn send(
     answer
 }
 
+/// Deletes the resource that was created with this answer.
+async fn delete(stack: &Stack, wish: &Value, created: &Value) {
+    let id = Some(&created["PhysicalResourceId"]);
+    send(stack, "Delete", "One", wish, id).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn they_go_with_the_last_copy_under_the_key_and_others_stay() {
+async fn launch_grants_go_with_the_last_copy_under_the_key() {
     let stack = Stack::of(launching_world()).await;
     let by_hand = administrator(&stack.sandbox, TWO[0])
         .create_grant()
@@ -39,7 +45,7 @@ async fn they_go_with_the_last_copy_under_the_key_and_others_stay() {
     by_hand.send().await.expect("an administrator may");
     let wish = properties("golden");
     let one = send(&stack, "Create", "One", &wish, None).await;
-    // A copy of another run, which another image stands on: as good as any.
+    // Another image stands on this copy of another run, so the grants must stay.
     let place = TWO[0];
     let mut other =
         amiferry_sandbox::Snapshot::new(place.1, "snap-0123456789abcdeff", 8).key(&key_arn(place));
@@ -51,14 +57,7 @@ async fn they_go_with_the_last_copy_under_the_key_and_others_stay() {
         .edit(|aws| aws.add_snapshot(place.0, other))
         .expect("it can be");
 
-    send(
-        &stack,
-        "Delete",
-        "One",
-        &wish,
-        Some(&one["PhysicalResourceId"]),
-    )
-    .await;
+    delete(&stack, &wish, &one).await;
     assert_nothing(&stack.sandbox, &TWO[1..]);
     assert_eq!(
         grantees(&stack.sandbox, &key_arn(TWO[0])),
@@ -71,19 +70,12 @@ async fn they_go_with_the_last_copy_under_the_key_and_others_stay() {
         "none stands"
     );
 
-    // The last one goes by the next run.
+    // The next run removes the grants with the last copy.
     stack
         .sandbox
         .edit(|aws| assert!(aws.delete_snapshot("snap-0123456789abcdeff")));
     let one = send(&stack, "Create", "One", &wish, None).await;
-    send(
-        &stack,
-        "Delete",
-        "One",
-        &wish,
-        Some(&one["PhysicalResourceId"]),
-    )
-    .await;
+    delete(&stack, &wish, &one).await;
     let left: Vec<Option<String>> = sandbox_names(&stack);
     assert_eq!(
         left,
@@ -99,9 +91,9 @@ fn sandbox_names(stack: &Stack) -> Vec<Option<String>> {
     grants.map(|grant| grant.name).collect()
 }
 
-/// A target taken off the list, too; the other keeps its own.
+/// The remaining target keeps its grants.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_taken_off_the_list_loses_them() {
+async fn a_target_taken_off_the_list_loses_its_launch_grants() {
     let stack = Stack::of(launching_world()).await;
     let wish = properties("golden");
     let created = send(&stack, "Create", "One", &wish, None).await;
@@ -117,9 +109,9 @@ async fn a_target_taken_off_the_list_loses_them() {
     assert_nothing(&stack.sandbox, &TWO[1..]);
 }
 
-/// CloudFormation's rollback of a Create that failed for want of a role takes the copies away.
+/// CloudFormation's rollback of the failed Create deletes the copies.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_that_fails_for_want_of_a_role_says_so_and_its_rollback_leaves_nothing() {
+async fn a_create_that_lacks_a_service_linked_role_fails_and_its_rollback_leaves_nothing() {
     let stack = Stack::of(launching_world_with(&[SCALING])).await;
     let wish = properties("golden");
     let failed = stack.send(&stack.event("Create", &wish)).await;

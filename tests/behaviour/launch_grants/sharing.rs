@@ -33,7 +33,7 @@ pub fn sharing_world() -> World {
     })
 }
 
-/// All grants of runs on the source key, by name without the run.
+/// Returns the grants of runs on the source key, by their names without the run.
 fn names(sandbox: &Sandbox) -> BTreeSet<String> {
     let names = sandbox
         .grants(SOURCE_KEY)
@@ -49,7 +49,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_services_of_another_account_launch_from_the_source_image_until_it_is_taken_back() {
+async fn services_of_another_account_launch_from_the_source_image_until_the_share_is_closed() {
     let sandbox = Sandbox::new(sharing_world());
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &[])).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -80,9 +80,9 @@ async fn the_services_of_another_account_launch_from_the_source_image_until_it_i
     assert_closed(&sandbox);
 }
 
-/// A grant takes minutes to count, and until then the account may make none by virtue of it.
+/// A grant takes minutes to take effect, and until then the account can make none by virtue of it.
 #[tokio::test(start_paused = true)]
-async fn the_accounts_own_grant_is_waited_for() {
+async fn launch_grants_wait_until_the_accounts_own_grant_works() {
     let sandbox = Sandbox::new(sharing_world().grant_delay(Duration::from_mins(5)));
     let reply = to_the_end(&sandbox, &share(&[ONE], &ALL[..1])).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
@@ -90,13 +90,15 @@ async fn the_accounts_own_grant_is_waited_for() {
     assert!(launches(&sandbox, &arn(ONE, SCALING), HOME, AMI).await);
 }
 
-/// `KeyAccess: None`: the key's policy lets the account make grants, or it does not.
+/// The key's policy lets one account make grants, and the other not.
 #[tokio::test(start_paused = true)]
-async fn by_the_policy_of_the_key_alone() {
+async fn launch_grants_with_key_access_none_rely_on_the_key_policy() {
     let policy = json!({"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
+         "Action": "kms:*", "Resource": "*"},
         {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::222222222222:root"}, "Resource": "*",
-         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]}]});
+         "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:Decrypt", "kms:Encrypt",
+         "kms:ReEncrypt*", "kms:GenerateDataKey*"]}]});
     let mut source = producer();
     source.keys[0].policy = Some(policy.to_string());
     let mut world = sharing_world();
@@ -111,13 +113,13 @@ async fn by_the_policy_of_the_key_alone() {
         names(&sandbox),
         set(&["222222222222/AWSServiceRoleForAutoScaling"])
     );
-    // The other stays shared with, and says what is missing.
-    let told = target(&reply, (OTHER, HOME));
+    // The other account keeps its share, and the reply names the missing permission.
+    let result = target(&reply, (OTHER, HOME));
     assert_eq!(
-        (&told["Cause"], &told["ImageId"]),
+        (&result["Cause"], &result["ImageId"]),
         (&json!("LaunchGrantMissing"), &json!(AMI))
     );
-    let remedy = told["Remedy"].as_str().unwrap();
+    let remedy = result["Remedy"].as_str().unwrap();
     assert!(
         remedy.contains("kms:GrantIsForAWSResource") && remedy.contains("the AMI stays shared"),
         "{remedy}"
@@ -132,28 +134,28 @@ async fn by_the_policy_of_the_key_alone() {
 
 /// An account without the copy role may still launch by itself.
 #[tokio::test(start_paused = true)]
-async fn without_a_role_to_assume_the_share_stands_and_says_so() {
+async fn a_share_whose_copy_role_is_missing_stays_open_and_reports_it() {
     let sandbox = Sandbox::new(sharing_world());
     sandbox.edit(|aws| assert!(aws.drop_principal("arn:aws:iam::333333333333:role/AmiCopyRole")));
     let reply = to_the_end(&sandbox, &share(&[ONE, OTHER], &ALL)).await;
     assert_eq!(reply["Status"], "PartiallySucceeded", "{reply}");
-    let told = target(&reply, (OTHER, HOME));
-    assert_eq!(told["Cause"], "RoleNotAssumable", "{told}");
+    let result = target(&reply, (OTHER, HOME));
+    assert_eq!(result["Cause"], "RoleNotAssumable", "{result}");
     let image = sandbox.edit(|aws| aws.image(AMI)).expect("the image");
     assert_eq!(image.launch_permissions.len(), 2);
     assert_eq!(grantees(&sandbox, SOURCE_KEY), all_of(ONE));
 }
 
-/// Another share of the same image has a grant of its own, and ends for itself.
+/// Another share of the same image has grants of its own, and ends by itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resources_list_of_roles_is_the_whole_list() {
+async fn a_resource_closes_launch_grants_of_roles_it_no_longer_lists() {
     let stack = Stack::of(sharing_world()).await;
     let properties = with(wish(&[ONE], &ALL), "ServiceToken", json!(FUNCTION));
     let created = stack.send(&stack.event("Create", &properties)).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");
     assert_eq!(grantees(&stack.sandbox, SOURCE_KEY), all_of(ONE));
 
-    // A direct call for another account, meanwhile, and for the same one: of its own.
+    // Meanwhile a direct call shares with another account, and with the same one.
     let reply = to_the_end(&stack.sandbox, &share(&[ONE, OTHER], &ALL[..1])).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     let of_scaling = |sandbox: &Sandbox| {

@@ -1,4 +1,5 @@
-//! What a seed stands for: what our callers and other people do, one after another, in a world of two accounts with three places.
+//! Scenarios: the acts of callers and of other people, one after another, in a world of two
+//! accounts with three places. Each is drawn from a seed.
 
 use serde_json::{Value, json};
 
@@ -11,10 +12,10 @@ pub const PLACES: [Place; 3] = [
     ("333333333333", HOME),
 ];
 pub const OURS: [&str; 2] = ["222222222222", "333333333333"];
-/// The accounts that others let in: our targets among them.
+/// The accounts that others permit, the targets among them.
 pub const ANYBODY: [&str; 4] = [OURS[0], OURS[1], "888888888888", "999999999999"];
 
-/// What can be shared at the source.
+/// A resource of the source that can be shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Thing {
     Root,
@@ -34,7 +35,7 @@ impl Thing {
     }
 }
 
-/// What is asked of the function.
+/// A request to the function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     Copy {
@@ -52,7 +53,10 @@ pub enum Wish {
 
 impl Wish {
     pub fn event(&self) -> Value {
-        let share = |accounts: &[&str]| json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": accounts.join(",")});
+        let share = |accounts: &[&str]| {
+            json!({"SourceImageId": AMI, "Mode": "Share",
+            "TargetAccountIds": accounts.join(",")})
+        };
         let request = match self {
             Self::Copy { places, stage } => {
                 let mut request = request(places);
@@ -83,7 +87,7 @@ impl Wish {
         }
     }
 
-    /// Whether it may open, or close, this to that account.
+    /// Returns whether the request may open, or close, this resource to that account.
     pub fn touches(&self, thing: Thing, who: &str) -> bool {
         let about = match self {
             Self::Copy { .. } => thing != Thing::Image,
@@ -94,34 +98,36 @@ impl Wish {
     }
 }
 
-/// What other people do. Numbers choose among what is there at that moment.
+/// An act of other people. Numbers choose among the things that exist at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Theirs {
-    LetIn(Thing, &'static str),
-    ShutOut(Thing, &'static str),
-    /// A grant of theirs on the source key: to an account, or to its copy role.
+    Permit(Thing, &'static str),
+    Forbid(Thing, &'static str),
+    /// Others make a grant on the source key, to an account or to its copy role.
     Grant {
         to: &'static str,
         role: bool,
     },
     Revoke(usize),
-    /// They revoke one of ours.
+    /// Revokes a grant of a run.
     RevokeOurs(usize),
     Tag(Thing, u64),
     Untag(Thing, u64),
-    /// A snapshot of their own in a target; with the tags of a copy of ours but `amiferry:key`.
+    /// Others make a snapshot in a target, perhaps with the tags of a copy of ours but
+    /// `amiferry:key`.
     Snapshot {
         place: usize,
         like_ours: bool,
     },
-    /// An image of their own in a target: with our name, with our tags but the key, on a copy of ours.
+    /// Others make an image in a target: with our name, with our tags but the key, or on a copy of
+    /// ours.
     Image {
         place: usize,
         our_name: bool,
         like_ours: bool,
         on_ours: bool,
     },
-    /// They take the tag off one of our copies by which we find it, or say it is another run's.
+    /// Removes the tag by which a copy is found, or names another run in it.
     Retag {
         place: usize,
         which: usize,
@@ -139,38 +145,39 @@ pub enum Theirs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     Begin(Wish),
-    /// One call; others act when its so many-th AWS call is on its way.
+    /// A call of the function. The others act at its AWS call of that number.
     Go {
         process: usize,
         meanwhile: Vec<(u64, Theirs)>,
     },
-    /// One call, killed at its so many-th AWS call. A forgetful caller sends the first event again.
+    /// A call of the function, killed at its AWS call of that number. A forgetful caller sends
+    /// the first event again.
     Kill {
         process: usize,
         call: u64,
         after: bool,
         forgets: bool,
     },
-    /// One call of each of two, their AWS calls in any order.
+    /// A call of each of two processes, whose AWS calls interleave in any order.
     Together {
         one: usize,
         other: usize,
         seed: u64,
     },
-    /// A state of long ago is handed in again, beside whatever else goes on.
+    /// An old state is handed in again, beside whatever else is under way.
     Again {
         process: usize,
         state: usize,
     },
     Wait(u64),
-    /// Nothing here is old enough to be swept.
+    /// A sweep, in which nothing is old enough to be closed.
     Sweep,
     Others(Theirs),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scenario {
-    /// MiB a second of the copies.
+    /// The speed of copies in MiB a second.
     pub rate: u64,
     /// Seconds until a tag shows.
     pub tags_late: u64,
@@ -196,7 +203,7 @@ impl Scenario {
         }
     }
 
-    /// The same without some of it, the greatest parts first.
+    /// Returns smaller scenarios, those without the greatest parts first.
     pub fn smaller(&self) -> Vec<Self> {
         let without = |from: usize, count: usize| {
             let mut less = self.clone();
@@ -291,8 +298,8 @@ fn theirs(random: &mut Random) -> Theirs {
     let thing = random.pick(&THINGS);
     let place = number(random, 3);
     match random.below(100) {
-        0..=24 => Theirs::LetIn(thing, random.pick(&ANYBODY)),
-        25..=39 => Theirs::ShutOut(thing, random.pick(&ANYBODY)),
+        0..=24 => Theirs::Permit(thing, random.pick(&ANYBODY)),
+        25..=39 => Theirs::Forbid(thing, random.pick(&ANYBODY)),
         40..=47 => Theirs::Grant {
             to: random.pick(&OURS),
             role: random.chance(50),

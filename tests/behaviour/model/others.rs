@@ -1,4 +1,4 @@
-//! Other people's acts, as real calls of an administrator of each account.
+//! Acts of other people, as real calls of an administrator of each account.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,11 @@ use super::acts::{PLACES, Theirs, Thing};
 use super::reference::{Reference, is_of_a_run};
 use crate::support::*;
 
-/// What the administrators are called, by which the ledger tells them from us.
+/// The name of the administrators' role, by which the ledger of calls separates their calls from
+/// ours.
 pub const NAME: &str = "somebody";
 const SEED: &str = "snap-0eeeeeeeeeeeeeee";
-/// The name that our copies have.
+/// The name of our copies.
 const OUR_NAME: &str = "golden-copied-from-111111111111";
 
 type Tags = BTreeMap<String, String>;
@@ -32,7 +33,7 @@ fn access_key(account: &str) -> String {
     format!("AKIAIOSFODNNADMIN{}", &account[..3])
 }
 
-/// An administrator in each account, a snapshot of their own in each place, and accounts of strangers.
+/// Adds an administrator to each account, a snapshot of others to each place, and more accounts.
 pub fn move_in(mut world: World) -> World {
     for account in &mut world.accounts {
         let arn = format!("arn:aws:iam::{}:user/{NAME}", account.id);
@@ -75,89 +76,114 @@ impl Others {
         )
     }
 
-    /// Does it, if there is what it is about. `told` has the reference, which is told of what was made.
-    pub async fn act(&self, sandbox: &Sandbox, act: &Theirs, told: &std::sync::Mutex<Reference>) {
+    /// Performs the act if its object exists. The reference learns what was made.
+    pub async fn act(
+        &self,
+        sandbox: &Sandbox,
+        act: &Theirs,
+        reference: &std::sync::Mutex<Reference>,
+    ) {
         match act {
-            Theirs::LetIn(thing, who) => self.permit(*thing, who, OperationType::Add).await,
-            Theirs::ShutOut(thing, who) => self.permit(*thing, who, OperationType::Remove).await,
-            Theirs::Grant { to, role } => self.grant(to, *role, told).await,
+            Theirs::Permit(thing, who) => self.permit(*thing, who, OperationType::Add).await,
+            Theirs::Forbid(thing, who) => self.permit(*thing, who, OperationType::Remove).await,
+            Theirs::Grant { to, role } => self.grant(to, *role, reference).await,
             Theirs::Revoke(n) => {
-                let ids: Vec<String> = told.lock().expect("told").grants.iter().cloned().collect();
-                self.revoke(&ids, *n, told).await;
+                let ids: Vec<String> = reference
+                    .lock()
+                    .expect("no panic")
+                    .grants
+                    .iter()
+                    .cloned()
+                    .collect();
+                self.revoke(&ids, *n, reference).await;
             }
             Theirs::RevokeOurs(n) => {
                 let grants = sandbox.grants(SOURCE_KEY).into_iter();
                 let ours = grants.filter(|g| g.name.as_deref().is_some_and(is_of_a_run));
                 let ids: Vec<String> = ours.map(|g| g.grant_id).collect();
-                self.revoke(&ids, *n, told).await;
+                self.revoke(&ids, *n, reference).await;
             }
-            Theirs::Tag(thing, n) => {
-                let tag = Tag::builder()
-                    .key(format!("theirs-{n}"))
-                    .value("as they say")
-                    .build();
-                let call = self
-                    .ec2((SOURCE, HOME))
-                    .create_tags()
-                    .resources(thing.id())
-                    .tags(tag);
-                call.send().await.expect("an administrator may tag");
-            }
-            Theirs::Untag(thing, n) => {
-                let tag = Tag::builder().key(format!("theirs-{n}")).build();
-                let call = self
-                    .ec2((SOURCE, HOME))
-                    .delete_tags()
-                    .resources(thing.id())
-                    .tags(tag);
-                call.send().await.expect("an administrator may untag");
-            }
+            Theirs::Tag(thing, n) => self.tag(*thing, *n).await,
+            Theirs::Untag(thing, n) => self.untag(*thing, *n).await,
             Theirs::Snapshot { place, like_ours } => {
-                self.snapshot(sandbox, *place, *like_ours, told).await;
+                self.snapshot(sandbox, *place, *like_ours, reference).await;
             }
-            Theirs::Image { .. } => self.image(sandbox, act, told).await,
+            Theirs::Image { .. } => self.image(sandbox, act, reference).await,
             Theirs::Retag { place, which, key } => {
-                self.retag(sandbox, *place, *which, *key, told).await;
+                self.retag(sandbox, *place, *which, *key, reference).await;
             }
             Theirs::DeleteCopy { place, which } => {
-                let ids = our_snapshots(sandbox, PLACES[*place], told);
-                if let Some(id) = ids.get(*which % ids.len().max(1)) {
-                    let images = sandbox.images(PLACES[*place].0, PLACES[*place].1);
-                    let stand_on_it = images.into_iter().filter(|i| i.snapshot_ids().contains(id));
-                    {
-                        let mut told = told.lock().expect("told");
-                        told.hinder_all();
-                        // EC2 refuses the root device's snapshot only.
-                        let disputed: Vec<String> = stand_on_it.map(|i| i.image_id).collect();
-                        if !disputed.is_empty() {
-                            told.names_taken.insert(PLACES[*place]);
-                        }
-                        told.disputed.extend(disputed);
-                    }
-                    drop(
-                        self.ec2(PLACES[*place])
-                            .delete_snapshot()
-                            .snapshot_id(id)
-                            .send()
-                            .await,
-                    );
-                }
+                self.delete_copy(sandbox, PLACES[*place], *which, reference)
+                    .await;
             }
             Theirs::Deregister { place } => {
-                let ours = our_images(sandbox, PLACES[*place], told);
-                let Some(id) = ours.first() else { return };
-                {
-                    let mut told = told.lock().expect("told");
-                    told.hinder_all();
-                    told.standing.remove(&PLACES[*place]);
-                }
-                let call = self.ec2(PLACES[*place]).deregister_image().image_id(id);
-                call.delete_associated_snapshots(true)
-                    .send()
-                    .await
-                    .expect("an administrator may");
+                self.deregister(sandbox, PLACES[*place], reference).await;
             }
         }
+    }
+
+    async fn tag(&self, thing: Thing, n: u64) {
+        let tag = Tag::builder()
+            .key(format!("theirs-{n}"))
+            .value("as they say")
+            .build();
+        let ec2 = self.ec2((SOURCE, HOME));
+        let call = ec2.create_tags().resources(thing.id()).tags(tag);
+        call.send().await.expect("an administrator may tag");
+    }
+
+    async fn untag(&self, thing: Thing, n: u64) {
+        let tag = Tag::builder().key(format!("theirs-{n}")).build();
+        let ec2 = self.ec2((SOURCE, HOME));
+        let call = ec2.delete_tags().resources(thing.id()).tags(tag);
+        call.send().await.expect("an administrator may untag");
+    }
+
+    async fn delete_copy(
+        &self,
+        sandbox: &Sandbox,
+        place: Place,
+        which: usize,
+        reference: &std::sync::Mutex<Reference>,
+    ) {
+        let ids = our_snapshots(sandbox, place, reference);
+        let Some(id) = ids.get(which % ids.len().max(1)) else {
+            return;
+        };
+        let images = sandbox.images(place.0, place.1);
+        let stand_on_it = images.into_iter().filter(|i| i.snapshot_ids().contains(id));
+        {
+            let mut reference = reference.lock().expect("no panic");
+            reference.hinder_all();
+            // EC2 refuses the root device's snapshot only.
+            let disputed: Vec<String> = stand_on_it.map(|i| i.image_id).collect();
+            if !disputed.is_empty() {
+                reference.names_taken.insert(place);
+            }
+            reference.disputed.extend(disputed);
+        }
+        let call = self.ec2(place).delete_snapshot().snapshot_id(id);
+        drop(call.send().await);
+    }
+
+    async fn deregister(
+        &self,
+        sandbox: &Sandbox,
+        place: Place,
+        reference: &std::sync::Mutex<Reference>,
+    ) {
+        let ours = our_images(sandbox, place, reference);
+        let Some(id) = ours.first() else { return };
+        {
+            let mut reference = reference.lock().expect("no panic");
+            reference.hinder_all();
+            reference.standing.remove(&place);
+        }
+        let call = self.ec2(place).deregister_image().image_id(id);
+        call.delete_associated_snapshots(true)
+            .send()
+            .await
+            .expect("an administrator may");
     }
 
     async fn permit(&self, thing: Thing, who: &str, operation: OperationType) {
@@ -177,7 +203,7 @@ impl Others {
         }
     }
 
-    async fn grant(&self, to: &str, role: bool, told: &std::sync::Mutex<Reference>) {
+    async fn grant(&self, to: &str, role: bool, reference: &std::sync::Mutex<Reference>) {
         let name = if role { "role/AmiCopyRole" } else { "root" };
         let kms = aws_sdk_kms::Client::new(&self.configs[SOURCE]);
         let call = kms
@@ -185,22 +211,22 @@ impl Others {
             .key_id(SOURCE_KEY)
             .operations(GrantOperation::DescribeKey);
         let call = call.operations(GrantOperation::Decrypt);
-        // A name much like ours.
+        // This name resembles ours.
         let call = call
             .name(format!("amiferry-backup-{to}"))
             .grantee_principal(format!("arn:aws:iam::{to}:{name}"));
         let made = call.send().await.expect("an administrator may");
         let id = made.grant_id().expect("it has an ID").to_owned();
-        told.lock().expect("told").grants.insert(id);
+        reference.lock().expect("no panic").grants.insert(id);
     }
 
-    async fn revoke(&self, ids: &[String], n: usize, told: &std::sync::Mutex<Reference>) {
+    async fn revoke(&self, ids: &[String], n: usize, reference: &std::sync::Mutex<Reference>) {
         let Some(id) = ids.get(n % ids.len().max(1)) else {
             return;
         };
-        told.lock().expect("told").they_revoked(id);
+        reference.lock().expect("no panic").they_revoked(id);
         let kms = aws_sdk_kms::Client::new(&self.configs[SOURCE]);
-        // One of ours may have gone meanwhile.
+        // A grant of a run may have gone meanwhile.
         drop(
             kms.revoke_grant()
                 .key_id(SOURCE_KEY)
@@ -215,7 +241,7 @@ impl Others {
         sandbox: &Sandbox,
         place: usize,
         like_ours: bool,
-        told: &std::sync::Mutex<Reference>,
+        reference: &std::sync::Mutex<Reference>,
     ) {
         let tags = their_tags(sandbox, PLACES[place], like_ours);
         let call = self.ec2(PLACES[place]).copy_snapshot();
@@ -225,13 +251,19 @@ impl Others {
         let call = call.tag_specifications(specification(&tags, ResourceType::Snapshot));
         let Ok(made) = call.send().await else { return };
         let id = made.snapshot_id().expect("it has an ID").to_owned();
-        told.lock()
-            .expect("told")
+        reference
+            .lock()
+            .expect("no panic")
             .snapshots
             .insert(id, (PLACES[place], tags));
     }
 
-    async fn image(&self, sandbox: &Sandbox, act: &Theirs, told: &std::sync::Mutex<Reference>) {
+    async fn image(
+        &self,
+        sandbox: &Sandbox,
+        act: &Theirs,
+        reference: &std::sync::Mutex<Reference>,
+    ) {
         let Theirs::Image {
             place,
             our_name,
@@ -248,13 +280,13 @@ impl Others {
                 .iter()
                 .any(|s| s.snapshot_id == *id && s.state == "completed")
         };
-        let of_ours = our_snapshots(sandbox, PLACES[*place], told)
+        let of_ours = our_snapshots(sandbox, PLACES[*place], reference)
             .into_iter()
             .find(completed);
         let snapshot = of_ours
             .filter(|_| *on_ours)
             .unwrap_or_else(|| format!("{SEED}{place}"));
-        let count = told.lock().expect("told").images.len();
+        let count = reference.lock().expect("no panic").images.len();
         let name = if *our_name {
             OUR_NAME.to_owned()
         } else {
@@ -275,15 +307,15 @@ impl Others {
             .virtualization_type("hvm");
         let call = call.block_device_mappings(mapping);
         let call = call.tag_specifications(specification(&tags, ResourceType::Image));
-        // Refused where the name is taken.
+        // EC2 refuses an image whose name is taken.
         let Ok(made) = call.send().await else { return };
         let id = made.image_id().expect("it has an ID").to_owned();
-        let mut told = told.lock().expect("told");
+        let mut reference = reference.lock().expect("no panic");
         if *our_name {
-            told.names_taken.insert(PLACES[*place]);
-            told.hinder_all();
+            reference.names_taken.insert(PLACES[*place]);
+            reference.hinder_all();
         }
-        told.images.insert(id, (PLACES[*place], tags));
+        reference.images.insert(id, (PLACES[*place], tags));
     }
 
     async fn retag(
@@ -292,20 +324,20 @@ impl Others {
         place: usize,
         which: usize,
         key: bool,
-        told: &std::sync::Mutex<Reference>,
+        reference: &std::sync::Mutex<Reference>,
     ) {
-        let mut ids = our_snapshots(sandbox, PLACES[place], told);
-        let images = our_images(sandbox, PLACES[place], told);
+        let mut ids = our_snapshots(sandbox, PLACES[place], reference);
+        let images = our_images(sandbox, PLACES[place], reference);
         ids.extend(images.iter().cloned());
         let Some(id) = ids.get(which % ids.len().max(1)) else {
             return;
         };
         {
-            let mut told = told.lock().expect("told");
-            told.hinder_all();
-            told.disputed.insert(id.clone());
+            let mut reference = reference.lock().expect("no panic");
+            reference.hinder_all();
+            reference.disputed.insert(id.clone());
             if images.contains(id) {
-                told.names_taken.insert(PLACES[place]);
+                reference.names_taken.insert(PLACES[place]);
             }
         }
         let ec2 = self.ec2(PLACES[place]);
@@ -322,26 +354,32 @@ impl Others {
 fn our_snapshots(
     sandbox: &Sandbox,
     place: Place,
-    told: &std::sync::Mutex<Reference>,
+    reference: &std::sync::Mutex<Reference>,
 ) -> Vec<String> {
-    let told = told.lock().expect("told");
+    let reference = reference.lock().expect("no panic");
     let all = sandbox
         .snapshots(place.0, place.1)
         .into_iter()
         .map(|s| s.snapshot_id);
-    all.filter(|id| !told.snapshots.contains_key(id)).collect()
+    all.filter(|id| !reference.snapshots.contains_key(id))
+        .collect()
 }
 
-fn our_images(sandbox: &Sandbox, place: Place, told: &std::sync::Mutex<Reference>) -> Vec<String> {
-    let told = told.lock().expect("told");
+fn our_images(
+    sandbox: &Sandbox,
+    place: Place,
+    reference: &std::sync::Mutex<Reference>,
+) -> Vec<String> {
+    let reference = reference.lock().expect("no panic");
     let all = sandbox
         .images(place.0, place.1)
         .into_iter()
         .map(|i| i.image_id);
-    all.filter(|id| !told.images.contains_key(id)).collect()
+    all.filter(|id| !reference.images.contains_key(id))
+        .collect()
 }
 
-/// Tags of their own; or those of a copy of ours that is there, but for the one by which it is found.
+/// Returns tags of others, or those of an existing copy without the tag by which copies are found.
 fn their_tags(sandbox: &Sandbox, place: Place, like_ours: bool) -> Tags {
     let mut tags = Tags::new();
     if like_ours {

@@ -1,18 +1,19 @@
-//! The reference: what must hold, said with sets and maps and without a word of `src`. It is told of everything that other people
-//! do, and sees everything that changed otherwise: that was us.
+//! The reference: what must hold, in sets and maps, without a word of `src`. It is informed of
+//! every act of other people, and attributes every other change to us.
 //!
-//! Of every permission it knows whose it is:
+//! The reference knows the owner of every permission:
 //!
-//! | who let the account in | may we take it away? | must it be gone when nobody needs it? |
+//! | who permitted the account | may we remove it? | must it be gone when no run needs it? |
 //! |---|---|---|
-//! | others, while no run of ours had anything to do with it | never | no |
+//! | others, while no run of ours held or closed it | never | no |
 //! | a run of ours | yes | yes |
-//! | others, an account that a run has let in, or is about to, or has shut out and not ended | yes | no |
+//! | others, while a run held it, was about to, or had closed it and not ended | yes | no |
 //!
-//! The last line is where the truth cannot be told: to let in an account that is in leaves no trace in EC2, and between a run's
-//! reading who is in and its opening the source there are a few calls. A run that has closed may have to look again a quarter of a
-//! minute later, and then cannot tell what others gave from what another process of its own did; it closes. Both endings are right.
-//! Once no run has anything to do with it, what is left is theirs.
+//! In the last case no observer can know the owner. Permitting an account that is permitted already
+//! leaves no trace in EC2. A few calls lie between a run's read of the permissions and its opening.
+//! A run that has closed may look again fifteen seconds later. It then cannot separate a permission
+//! of others from one of its own processes, and closes it. Both endings are right. Once no run
+//! holds or closes an account, its permission belongs to the others.
 
 mod checks;
 
@@ -28,25 +29,25 @@ use crate::support::*;
 pub enum Whose {
     Theirs,
     Ours,
-    /// Either ending is right.
+    /// Ours or theirs: either ending is right.
     Nobodys,
 }
 
-/// One driving of one event, from its begin or from a state.
+/// A process that drives an event, from the start or from a state.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Process {
     pub wish: Wish,
     pub ended: bool,
-    /// A call of it is under way: it may be anywhere between two calls to AWS.
+    /// A call of the process is under way, and may stand between any two calls to AWS.
     pub under_way: bool,
-    /// A call of it was killed: it may have said that it would let somebody in, and not have done it.
+    /// A call of the process was killed: it may have announced an opening that it did not make.
     pub cut: bool,
-    /// Others did something after which it may fail.
+    /// The process may fail because of an act of others.
     pub hindered: bool,
 }
 
-/// What the world shows, as far as the reference watches it between any two calls.
+/// The part of the world that the reference watches between any two calls.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     permitted: BTreeMap<Thing, BTreeSet<String>>,
@@ -55,7 +56,7 @@ pub struct View {
     grants: BTreeMap<String, String>,
 }
 
-/// A thing of others in a target: where, and its tags.
+/// Things of others in a target, with their place and tags.
 type Foreign = BTreeMap<String, (Place, BTreeMap<String, String>)>;
 
 #[derive(Debug, Default)]
@@ -63,35 +64,35 @@ pub struct Reference {
     pub processes: Vec<Process>,
     view: View,
     whose: BTreeMap<(Thing, String), Whose>,
-    /// Let in by a run of ours that has not closed it: also where others shut it out meanwhile.
+    /// Opened to by a run of ours that has not closed it, even if others removed the permission.
     held: BTreeSet<(Thing, String)>,
-    /// Shut out by a run of ours that has not ended.
+    /// Closed by a run of ours that has not ended.
     closing: BTreeSet<(Thing, String)>,
-    /// Permissions of others from before any run that nobody has removed.
+    /// Permissions of others that are older than any run, and that nobody has removed.
     preexisting: BTreeSet<(Thing, String)>,
-    /// Later permissions of others that a run of ours removed: a receipt must name each.
+    /// Later permissions of others that a run of ours removed; a receipt must name each.
     doubtful: BTreeSet<(Thing, String)>,
-    /// Whom a lasting share let in, and nobody has asked to shut out.
+    /// Accounts that a lasting share opened to, and that no request has closed.
     lasting: BTreeSet<(Thing, String)>,
-    /// What a share was asked to open for good. Where others shut it out meanwhile, and a copy opened it for itself, either ending
-    /// is right: they took it away, and the share was not taken back.
+    /// Accounts that a share was asked to open to. If others remove the permission, and a copy then
+    /// opens for itself, either ending is right.
     asked: BTreeSet<(Thing, String)>,
-    /// Accounts that one call was to let in and another to shut out at the same time.
+    /// Accounts that one call was to open to while another was to close them.
     unsettled: BTreeSet<String>,
     tags: BTreeMap<Thing, BTreeMap<String, String>>,
     pub grants: BTreeSet<String>,
     pub images: Foreign,
     pub snapshots: Foreign,
-    /// Copies of ours that others have meddled with: nothing is promised of them.
+    /// Copies of ours that others have changed: nothing is promised about them.
     pub disputed: BTreeSet<String>,
-    /// Images that we said a target has, and nobody has taken away.
+    /// Images that a reply named and nobody has removed.
     pub standing: BTreeMap<Place, String>,
     pub names_taken: BTreeSet<Place>,
-    /// What was said to be left behind.
+    /// The things that a reply listed as left behind.
     stuck: BTreeSet<String>,
     /// Grants that others revoked, their own and ours.
     revoked: BTreeSet<String>,
-    /// How often others did something after which any process may fail.
+    /// The number of acts of others after which any process may fail.
     pub hindrances: usize,
     pub wrong: Vec<String>,
 }
@@ -164,17 +165,17 @@ impl Reference {
         at_work.filter(move |p| p.wish.touches(thing, &who))
     }
 
-    /// Sees what changed since the last look: it was us.
+    /// Attributes every change since the last look to us.
     pub fn observe(&mut self, sandbox: &Sandbox) {
         let now = View::of(sandbox);
         let mut taken = BTreeSet::new();
         for thing in THINGS {
             let (was, is) = (self.view.permitted(thing), now.permitted(thing));
             for who in is.difference(&was) {
-                self.we_let_in(thing, who);
+                self.we_opened(thing, who);
             }
             for who in was.difference(&is) {
-                self.we_shut_out(thing, who);
+                self.we_closed(thing, who);
                 taken.insert(who.clone());
             }
         }
@@ -191,21 +192,21 @@ impl Reference {
         }
         for (id, (account, source, state)) in &now.copies {
             let was = self.view.copies.get(id).map(|(_, _, state)| state.as_str());
-            // One that others hindered may have failed for one process of its run while it goes on for another.
+            // Others may have hindered one process of a run whose other process continues.
             let hindered = self
                 .processes
                 .iter()
                 .any(|p| !p.ended && p.hindered && p.wish.accounts().contains(&account.as_str()));
             if state == "error" && was == Some("pending") && taken.contains(account) && !hindered {
                 self.wrong.push(format!(
-                    "{account} was shut out while its copy {id} of {source} was pending"
+                    "the source was closed to {account} while its copy {id} of {source} was pending"
                 ));
             }
         }
         self.view = now;
     }
 
-    fn we_let_in(&mut self, thing: Thing, who: &str) {
+    fn we_opened(&mut self, thing: Thing, who: &str) {
         if self.at_work(thing, who).next().is_none() {
             self.wrong
                 .push(format!("{thing:?} was opened to {who}, for nobody"));
@@ -214,7 +215,7 @@ impl Reference {
         self.held.insert((thing, who.to_owned()));
     }
 
-    fn we_shut_out(&mut self, thing: Thing, who: &str) {
+    fn we_closed(&mut self, thing: Thing, who: &str) {
         let key = (thing, who.to_owned());
         if self.whose.remove(&key) == Some(Whose::Theirs) {
             let asked = self.processes.iter().any(|p| p.wish.touches(thing, who));
@@ -222,21 +223,21 @@ impl Reference {
                 self.doubtful.insert(key.clone());
             } else {
                 self.wrong.push(format!(
-                    "{who} was shut out of {thing:?}, and it was others who had let it in"
+                    "{thing:?} was closed to {who}, which others had permitted"
                 ));
             }
         }
         if self.lasting.contains(&key) && !self.unsettled.contains(who) {
             self.wrong.push(format!(
-                "{who} was shut out of {thing:?}, and its share lasts"
+                "{thing:?} was closed to {who}, and its share lasts"
             ));
         }
         self.held.remove(&key);
         self.closing.insert(key);
     }
 
-    /// Demands that a receipt names each permission of others that was removed: added between a closing and its verification, it
-    /// cannot be told from one of a slow process.
+    /// Checks that a receipt names each permission of others that was removed. Given between a
+    /// closing and its verification, such a permission looks like one of a slow process.
     pub fn check_receipts(&mut self, sandbox: &Sandbox) {
         let mut named: BTreeSet<(Thing, String)> = BTreeSet::new();
         for (name, object) in sandbox.objects(BUCKET) {
@@ -258,15 +259,15 @@ impl Reference {
         }
         for (thing, who) in self.doubtful.difference(&named) {
             self.wrong.push(format!(
-                "{who} was shut out of {thing:?}, others had let it in, and no receipt says so"
+                "{thing:?} was closed to {who}, which others had permitted, and no receipt names it"
             ));
         }
     }
 
-    /// Others let an account in or shut it out, at this very moment.
+    /// Notes that others permit an account, or remove its permission, at this very moment.
     pub fn they_change(&mut self, act: &Theirs) {
         match act {
-            Theirs::LetIn(thing, who) => {
+            Theirs::Permit(thing, who) => {
                 let key = (*thing, (*who).to_owned());
                 let (mut involved, mut unsure) = (false, false);
                 for process in self.at_work(*thing, who) {
@@ -291,7 +292,7 @@ impl Reference {
                     .or_default()
                     .insert((*who).to_owned());
             }
-            Theirs::ShutOut(thing, who) => {
+            Theirs::Forbid(thing, who) => {
                 let key = (*thing, (*who).to_owned());
                 self.whose.remove(&key);
                 self.preexisting.remove(&key);
@@ -314,14 +315,10 @@ impl Reference {
     }
 
     pub fn they_revoked(&mut self, grant: &str) {
-        self.grants.remove(grant);
+        let theirs = self.grants.remove(grant);
         self.revoked.insert(grant.to_owned());
-        if self
-            .view
-            .grants
-            .get(grant)
-            .is_some_and(|name| is_of_a_run(name))
-        {
+        // A grant of ours may be younger than the last look.
+        if !theirs {
             self.hinder_all();
         }
     }
@@ -347,8 +344,8 @@ impl Reference {
                     self.unsettled.remove(who);
                 }
                 if matches!(wish, Wish::Unshare { .. }) {
-                    self.lasting.retain(|(_, let_in)| let_in != who);
-                    self.asked.retain(|(_, let_in)| let_in != who);
+                    self.lasting.retain(|(_, account)| account != who);
+                    self.asked.retain(|(_, account)| account != who);
                 }
             }
         }
@@ -365,7 +362,7 @@ impl Reference {
         });
     }
 
-    /// What the function said at the end, of a process.
+    /// Notes the last reply of a process.
     pub fn ends(&mut self, process: usize, reply: &Value) {
         let Process { wish, hindered, .. } = self.processes[process].clone();
         self.processes[process].ended = true;
@@ -406,8 +403,9 @@ impl Reference {
                         if wish.touches(thing, who) && is_in && !self.unsettled.contains(who) {
                             self.lasting.insert((thing, who.to_owned()));
                         } else if wish.touches(thing, who) && !is_in && !hindered {
-                            self.wrong
-                                .push(format!("{who} is said to be let in to {thing:?}"));
+                            self.wrong.push(format!(
+                                "a reply names an opening of {thing:?} to {who}, which is not there"
+                            ));
                         }
                     }
                 }
@@ -417,7 +415,7 @@ impl Reference {
     }
 }
 
-/// Whether a grant's name is one of ours: `amiferry-<run>-<account>`.
+/// Returns whether a grant's name is one of ours: `amiferry-<run>-<account>`.
 pub fn is_of_a_run(name: &str) -> bool {
     let mut parts = name.split('-');
     let run = (parts.next(), parts.next());
@@ -436,7 +434,7 @@ fn all_source_tags(sandbox: &Sandbox) -> Vec<(String, BTreeMap<String, String>)>
         .collect()
 }
 
-/// The tags at the source that are not ours.
+/// Returns the tags at the source that are not ours.
 fn source_tags(sandbox: &Sandbox) -> BTreeMap<Thing, BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     for (id, mut tags) in all_source_tags(sandbox) {

@@ -1,4 +1,5 @@
-//! Where a scenario is played: our callers, each with what it would send next, and others who act between and during their calls.
+//! Where a scenario is played: our callers, each with what it would send next, and others who act
+//! between and during their calls.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -14,30 +15,30 @@ use super::reference::Reference;
 use crate::chaos::schedule::Random;
 use crate::support::*;
 
-/// Calls to the end of all, before it is called endless.
+/// The number of calls after which a scenario counts as endless.
 const MOST_CALLS: usize = 3000;
-/// Later than any run can be.
+/// A time later than any run.
 const LATER: Duration = Duration::from_hours(52);
 
-/// Who calls the function, and what with.
+/// A caller of the function, and the event it sends next.
 struct Caller {
     first: Value,
     next: Value,
-    /// Each with how often others had hindered us when it came back.
+    /// The states of the caller, each with the number of hindrances at its return.
     states: Vec<(Value, usize)>,
     wish: Wish,
     wait: u64,
     ended: bool,
 }
 
-/// What befalls our calls to AWS while one call of the function is under way.
+/// The script of one call of the function: faults at its AWS calls, and acts of others.
 #[derive(Default)]
 struct Script {
     calls: u64,
     kill: Option<(u64, Fault)>,
     meanwhile: Vec<(u64, Theirs)>,
     mixed: Option<Random>,
-    /// What others are doing at this moment.
+    /// The act that others perform at this moment.
     acting: Option<Theirs>,
 }
 
@@ -82,7 +83,7 @@ impl Stage {
         stage
     }
 
-    /// Plays it all, and everything to its end. `Err` says what was wrong, and after which act.
+    /// Plays a scenario to its end. `Err` says what was wrong, and after which act.
     pub async fn play(mut self, scenario: &Scenario) -> Result<(), String> {
         for (n, act) in scenario.acts.iter().enumerate() {
             Box::pin(self.perform(act)).await?;
@@ -115,7 +116,7 @@ impl Stage {
         }
     }
 
-    /// The process that a number stands for, among those that there are.
+    /// Returns the living process for a number.
     fn process(&self, number: usize) -> Option<usize> {
         let alive: Vec<usize> = (0..self.callers.len())
             .filter(|i| !self.callers[*i].ended)
@@ -142,21 +143,12 @@ impl Stage {
                 after,
                 forgets,
             } => {
-                let Some(process) = self.process(*process) else {
-                    return Ok(());
-                };
                 let fault = if *after {
                     Fault::HangAfter
                 } else {
                     Fault::HangBefore
                 };
-                lock(&self.script).kill = Some((*call, fault));
-                Box::pin(self.go(process)).await?;
-                if *forgets {
-                    let caller = &mut self.callers[process];
-                    caller.next = caller.first.clone();
-                }
-                Ok(())
+                self.kill(*process, (*call, fault), *forgets).await
             }
             Act::Together { one, other, seed } => {
                 let (Some(one), Some(other)) = (self.process(*one), self.process(*other)) else {
@@ -168,22 +160,7 @@ impl Stage {
                 Box::pin(self.together(one, other, *seed)).await
             }
             Act::Again { process, state } => {
-                let process = process % self.callers.len().max(1);
-                let Some(caller) = self.callers.get(process) else {
-                    return Ok(());
-                };
-                let Some((old, known)) = caller.states.get(state % caller.states.len().max(1))
-                else {
-                    return Ok(());
-                };
-                let (wish, old, known) = (caller.wish.clone(), old.clone(), *known);
-                self.begin(&wish, wish.event(), old);
-                // It tells of failures already, or knows nothing of what others have taken away since.
-                let mut reference = lock(&self.reference);
-                let since = reference.hindrances > known || reference.processes[process].hindered;
-                if let Some(process) = reference.processes.last_mut() {
-                    process.hindered |= since;
-                }
+                self.again(*process, *state);
                 Ok(())
             }
             Act::Wait(seconds) => {
@@ -204,6 +181,40 @@ impl Stage {
                 self.others_act(theirs).await;
                 Ok(())
             }
+        }
+    }
+
+    /// Kills a process at one of its AWS calls. A forgetful caller sends its first event again.
+    async fn kill(&mut self, number: usize, at: (u64, Fault), forgets: bool) -> Result<(), String> {
+        let Some(process) = self.process(number) else {
+            return Ok(());
+        };
+        lock(&self.script).kill = Some(at);
+        Box::pin(self.go(process)).await?;
+        if forgets {
+            let caller = &mut self.callers[process];
+            caller.next = caller.first.clone();
+        }
+        Ok(())
+    }
+
+    /// Begins a process with an old state of another.
+    fn again(&mut self, process: usize, state: usize) {
+        let process = process % self.callers.len().max(1);
+        let Some(caller) = self.callers.get(process) else {
+            return;
+        };
+        let Some((old, known)) = caller.states.get(state % caller.states.len().max(1)) else {
+            return;
+        };
+        let (wish, old, known) = (caller.wish.clone(), old.clone(), *known);
+        self.begin(&wish, wish.event(), old);
+        // This process already reports failures, or knows nothing of permissions that
+        // others have removed since.
+        let mut reference = lock(&self.reference);
+        let since = reference.hindrances > known || reference.processes[process].hindered;
+        if let Some(process) = reference.processes.last_mut() {
+            process.hindered |= since;
         }
     }
 
@@ -235,7 +246,7 @@ impl Stage {
         });
     }
 
-    /// One call of the function, with what the script has for it.
+    /// Makes one call of the function, with its script.
     async fn go(&mut self, process: usize) -> Result<(), String> {
         lock(&self.script).calls = 0;
         self.set_out(process);
@@ -296,7 +307,7 @@ impl Stage {
         let caller = &mut self.callers[process];
         let reply = match reply {
             Some(Ok(reply)) => reply,
-            // Killed; or to be tried again.
+            // The call was killed, or must be retried.
             None | Some(Err(Error::Throttled(_) | Error::Internal(_))) => return Ok(()),
             Some(Err(error)) => return Err(format!("{:?} was refused: {error}", caller.wish)),
         };
@@ -334,7 +345,7 @@ impl Stage {
     }
 }
 
-/// Before each call to AWS: the reference looks, and others may get in.
+/// Runs before each call to AWS: the reference looks, and others may act.
 fn befalls(
     call: &Call,
     sandbox: &Sandbox,

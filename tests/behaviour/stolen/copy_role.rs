@@ -13,7 +13,7 @@ use crate::launch_grants::{SCALING, SPOT, arn, launching_world, launching_world_
 use crate::support::*;
 
 const TARGET: Place = TWO[0];
-/// Principals that exist in another account, in the key's own, and as the thief itself.
+/// Principals in another account, in the key's own, and the thief itself.
 const GRANTEES: [&str; 4] = [
     "arn:aws:iam::333333333333:root",
     "arn:aws:iam::111111111111:role/amiferry",
@@ -21,7 +21,7 @@ const GRANTEES: [&str; 4] = [
     "arn:aws:iam::222222222222:role/AmiCopyRole",
 ];
 
-/// KMS as a session of the target's copy role sees it.
+/// Returns KMS as a session of the target's copy role sees it.
 async fn thief(sandbox: &Sandbox, session_policy: Option<String>) -> aws_sdk_kms::Client {
     aws_sdk_kms::Client::new(&session(sandbox, session_policy).await)
 }
@@ -47,7 +47,7 @@ async fn session(sandbox: &Sandbox, session_policy: Option<String>) -> aws_confi
     somebody(sandbox, TARGET.1, credentials)
 }
 
-/// The error code of the attempt, if it is refused.
+/// Returns the error code of a refused grant.
 async fn granted(
     kms: &aws_sdk_kms::Client,
     key: &str,
@@ -68,7 +68,7 @@ async fn granted(
 const DENIED: Option<&str> = Some("AccessDeniedException");
 
 #[tokio::test(start_paused = true)]
-async fn a_session_without_a_session_policy_grants_its_key_to_nobody() {
+async fn a_stolen_session_without_a_session_policy_grants_its_key_to_nobody() {
     let sandbox = Sandbox::new(world(&TWO));
     let kms = thief(&sandbox, None).await;
     let key = key_arn(TARGET);
@@ -85,7 +85,7 @@ async fn a_session_without_a_session_policy_grants_its_key_to_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_for_service_linked_roles_grants_to_no_other_principal() {
+async fn a_stolen_session_for_service_linked_roles_grants_to_no_other_principal() {
     let sandbox = Sandbox::new(launching_world());
     let kms = thief(&sandbox, None).await;
     let key = key_arn(TARGET);
@@ -110,7 +110,7 @@ async fn a_session_for_service_linked_roles_grants_to_no_other_principal() {
 
 /// The template names the services; other services have roles in the account too.
 #[tokio::test(start_paused = true)]
-async fn a_session_grants_to_roles_of_the_named_services_only() {
+async fn a_stolen_session_grants_to_roles_of_the_named_services_only() {
     let unnamed = ("rds.amazonaws.com", "AWSServiceRoleForRDS");
     let sandbox = Sandbox::new(launching_world_with(&[SCALING, SPOT, unnamed]));
     let kms = thief(&sandbox, None).await;
@@ -123,7 +123,7 @@ async fn a_session_grants_to_roles_of_the_named_services_only() {
 
 /// Copies of another source account, made by another function, bear that account's tag.
 #[tokio::test(start_paused = true)]
-async fn a_session_deletes_copies_of_its_source_account_only() {
+async fn a_stolen_session_deletes_copies_of_its_source_account_only() {
     let copy = |id: &str| Snapshot::new(TARGET.1, id, 8).tag("amiferry:source-image", AMI);
     let mut world = world(&TWO);
     let target = &mut world.accounts[1];
@@ -148,9 +148,9 @@ async fn a_session_deletes_copies_of_its_source_account_only() {
     }
 }
 
-/// The session policy of a run holds for a role that somebody made wider than documented.
+/// The role is wider than documented, and the session policy of the run limits it.
 #[tokio::test(start_paused = true)]
-async fn the_session_policy_of_a_run_protects_the_key_under_a_role_that_may_do_everything() {
+async fn the_session_policy_of_a_run_protects_the_key_under_an_unlimited_role() {
     for (roles, linked_roles_are_granted) in
         [(vec![], false), (vec!["autoscaling.amazonaws.com"], true)]
     {

@@ -11,7 +11,7 @@ use crate::support::*;
 const COPY_ROLE: &str = "arn:aws:iam::222222222222:role/AmiCopyRole";
 const OTHER_COPY_ROLE: &str = "arn:aws:iam::444444444444:role/AmiCopyRole";
 
-/// What the role is tried with; every call returns its error code.
+/// The calls that the thief tries with the role. Each returns its error code.
 struct Thief {
     ec2: aws_sdk_ec2::Client,
     kms: aws_sdk_kms::Client,
@@ -64,8 +64,8 @@ const REFUSED: Option<&str> = Some("UnauthorizedOperation");
 const DENIED: Option<&str> = Some("AccessDeniedException");
 const NOT_ASSUMED: Option<&str> = Some("AccessDenied");
 
-/// The role with these of the documented policies, and another key of it that its function does not
-/// have.
+/// Returns a world in which the role has these documented policies, and an access key that its
+/// function does not have.
 fn sandbox(policies: &[String]) -> Sandbox {
     let mut producer = producer().access_key(
         "AKIAELSEWHERE0000000",
@@ -82,7 +82,7 @@ async fn in_the_function(sandbox: &Sandbox) -> Thief {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outside_its_function_the_role_opens_and_assumes_nothing() {
+async fn the_function_role_outside_its_function_opens_and_assumes_nothing() {
     let sandbox = sandbox(&["Find", "ShareImages"].map(documented));
     let key = Credentials::new("AKIAELSEWHERE0000000", "stolen-secret", None, None, "test");
     let elsewhere = Thief::new(&somebody(&sandbox, HOME, key));
@@ -105,7 +105,7 @@ async fn outside_its_function_the_role_opens_and_assumes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_allow_share_no_image_is_shared_and_no_account_granted_a_key() {
+async fn the_function_role_without_allow_share_shares_no_image_and_grants_no_account() {
     let sandbox = sandbox(&[documented("Find")]);
     let thief = in_the_function(&sandbox).await;
     assert_eq!(thief.shares_the_image(TWO[0].0).await.as_deref(), REFUSED);
@@ -117,7 +117,7 @@ async fn without_allow_share_no_image_is_shared_and_no_account_granted_a_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_allowed_account_ids_no_other_account_is_reached() {
+async fn the_function_role_with_allowed_account_ids_reaches_no_other_account() {
     let sandbox = sandbox(&[with_named_accounts()]);
     let thief = in_the_function(&sandbox).await;
     let (named, other) = ("222222222222", "444444444444");
@@ -126,7 +126,7 @@ async fn with_allowed_account_ids_no_other_account_is_reached() {
         thief.shares_a_snapshot("add", other).await.as_deref(),
         REFUSED
     );
-    // An account may have gone from the list since.
+    // The list may have lost an account since, whose permissions must be removable.
     assert_eq!(thief.shares_a_snapshot("remove", other).await, None);
     assert_eq!(thief.grants(COPY_ROLE).await, None);
     assert_eq!(thief.grants(OTHER_COPY_ROLE).await.as_deref(), DENIED);
@@ -134,7 +134,7 @@ async fn with_allowed_account_ids_no_other_account_is_reached() {
     assert_eq!(thief.assumes(OTHER_COPY_ROLE).await.as_deref(), NOT_ASSUMED);
 }
 
-/// The function's policy with the statements for named accounts, some in the places of those of the
+/// Returns the function's policy with the statements for named accounts in place of those of the
 /// same names.
 fn with_named_accounts() -> String {
     let read = |name: &str| -> serde_json::Value {

@@ -1,4 +1,5 @@
-//! What must hold after every run, looked up in the world that is left, and the ledger of calls for whoever looks into a failure.
+//! The promises that hold after every run, checked against the world, and the ledger of calls for
+//! debugging a failure.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{AMI, HOME, Place, SOURCE, SOURCE_KEY, key_arn};
 
-/// Each target has exactly one AMI, faithful, under its own key, and no snapshot beside it.
+/// Checks that each target has exactly one faithful AMI under its own key, and no surplus copy.
 pub fn assert_whole(sandbox: &Sandbox, places: &[Place]) {
     for place in places {
         assert_one_image(sandbox, *place);
@@ -102,7 +103,7 @@ pub fn assert_same(source: &Image, copy: &Image) {
     }
 }
 
-/// No target account has anything.
+/// Checks that no target account has anything.
 pub fn assert_nothing(sandbox: &Sandbox, places: &[Place]) {
     for (account, region) in places {
         assert_eq!(
@@ -118,7 +119,8 @@ pub fn assert_nothing(sandbox: &Sandbox, places: &[Place]) {
     }
 }
 
-/// The source is as it was before: shared with nobody but `before`, no grants, no marks, nothing public.
+/// Checks that the source is closed: its only permissions are those of `before`, it has no grants,
+/// and nothing is public.
 pub fn assert_closed_but(sandbox: &Sandbox, before: &[&str]) {
     for snapshot in sandbox.snapshots(SOURCE, HOME) {
         let permitted: Vec<&str> = snapshot
@@ -144,7 +146,7 @@ pub fn assert_closed(sandbox: &Sandbox) {
     assert_closed_but(sandbox, &[]);
 }
 
-/// Calls of an operation in the ledger.
+/// Returns the number of calls of an operation.
 pub fn calls(sandbox: &Sandbox, operation: &str) -> usize {
     sandbox
         .ledger()
@@ -153,7 +155,7 @@ pub fn calls(sandbox: &Sandbox, operation: &str) -> usize {
         .count()
 }
 
-/// The target of a result.
+/// Returns the target's result in a reply.
 pub fn target(reply: &Value, (account, region): Place) -> &Value {
     let targets = reply["Result"]["Targets"].as_array().expect("Targets");
     targets
@@ -162,7 +164,7 @@ pub fn target(reply: &Value, (account, region): Place) -> &Value {
         .expect("the target is in the result")
 }
 
-/// Every call that was made, for whoever looks into a failure.
+/// Prints every call that was made, for debugging a failure.
 pub fn print_calls(sandbox: &Sandbox) {
     let began = sandbox.ledger().first().map(|call| call.at);
     for call in sandbox.ledger() {

@@ -15,7 +15,7 @@ pub const ROOT_UNIT: &str = "r-ab12";
 pub const UNIT: &str = "ou-ab12-11111111";
 pub const ACCESSES: [&str; 3] = ["Grant", "Policy", "None"];
 
-/// Where a run goes.
+/// The place to which a run goes.
 pub struct Where {
     pub name: &'static str,
     pub partition: &'static str,
@@ -66,7 +66,7 @@ pub const WHERE: [Where; 8] = [
     here("across partitions", &[(ONE, "cn-north-1")]),
 ];
 
-/// What the snapshots of the image are under.
+/// The keys that encrypt the snapshots of the image.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Sources {
     Unencrypted,
@@ -112,7 +112,7 @@ impl Sources {
         matches!(self, AwsEbsReencrypted | AwsEbsAndKeyReencrypted)
     }
 
-    /// The keys of the two snapshots, as the sandbox takes them.
+    /// Returns the keys of the two snapshots as the sandbox takes them.
     pub fn keys(self, place: &Where) -> [Option<String>; 2] {
         let key = |account: &str, id: &str| Some(key_arn(place, account, place.source, id));
         let managed = Some("alias/aws/ebs".to_owned());
@@ -133,7 +133,7 @@ pub fn key_arn(place: &Where, account: &str, region: &str, id: &str) -> String {
     format!("arn:{}:kms:{region}:{account}:key/{id}", place.partition)
 }
 
-/// What is documented for us-west-2 of the commercial partition, elsewhere.
+/// Adapts a documented text for us-west-2 of the commercial partition to another place.
 pub fn local(place: &Where, text: &str) -> String {
     let suffix = if place.partition == "aws-cn" {
         "amazonaws.com.cn"
@@ -145,17 +145,22 @@ pub fn local(place: &Where, text: &str) -> String {
         .replace("amazonaws.com", suffix)
 }
 
-/// By hand, with `KeyAccess: None`; a key of another account also for the function.
+/// Returns a key policy written by hand for `KeyAccess: None`. The key of another account admits
+/// the function too.
 pub fn key_policy(place: &Where, owner: &str, users: &[&str]) -> String {
     let root = |account: &str| format!("arn:{}:iam::{account}:root", place.partition);
     let users: Vec<String> = users.iter().map(|account| root(account)).collect();
     let mut statements = vec![
-        json!({"Effect": "Allow", "Principal": {"AWS": root(owner)}, "Action": "kms:*", "Resource": "*"}),
+        json!({"Effect": "Allow", "Principal": {"AWS": root(owner)}, "Action": "kms:*",
+            "Resource": "*"}),
     ];
     if !users.is_empty() {
-        statements.push(json!({"Effect": "Allow", "Principal": {"AWS": users}, "Resource": "*",
-            "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant", "kms:Decrypt", "kms:ReEncrypt*",
-                "kms:GenerateDataKeyWithoutPlaintext"]}));
+        statements.push(
+            json!({"Effect": "Allow", "Principal": {"AWS": users}, "Resource": "*",
+            "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant",
+            "kms:Decrypt", "kms:ReEncrypt*",
+                "kms:GenerateDataKeyWithoutPlaintext"]}),
+        );
     }
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }

@@ -1,4 +1,4 @@
-//! What the reference demands: between any two acts, and when all has ended.
+//! The demands of the reference: between any two acts, and at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::model::acts::PLACES;
 use crate::support::*;
 
 impl Reference {
-    /// What must hold between any two acts.
+    /// Checks what must hold between any two acts.
     pub fn check(&mut self, sandbox: &Sandbox) {
         self.observe(sandbox);
         let closing = std::mem::take(&mut self.closing);
@@ -94,7 +94,7 @@ impl Reference {
         images.iter().filter(theirs).filter(sound).collect()
     }
 
-    /// What must hold when every run has ended, beside.
+    /// Checks what must hold in addition when every run has ended.
     pub fn check_the_end(&mut self, sandbox: &Sandbox) {
         self.check(sandbox);
         let source = sandbox.images(SOURCE, HOME).into_iter().next();
@@ -130,7 +130,7 @@ impl Reference {
                 }
                 if let Some(source) = &source {
                     let mut source = source.clone();
-                    // What others tagged meanwhile may have come too late, or have gone again.
+                    // Tags that others set meanwhile may have come too late, or may be gone again.
                     source.tags.retain(|key, _| key == "team");
                     let faithful = std::panic::catch_unwind(|| assert_same(&source, image));
                     if faithful.is_err() {
@@ -148,7 +148,7 @@ impl Reference {
             return;
         }
         let may = |who: &String| {
-            self.asked.iter().any(|(_, let_in)| let_in == who) || self.unsettled.contains(who)
+            self.asked.iter().any(|(_, account)| account == who) || self.unsettled.contains(who)
         };
         for (id, name) in &self.view.grants {
             let account = name.rsplit('-').next().unwrap_or_default().to_owned();

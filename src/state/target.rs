@@ -1,0 +1,159 @@
+//! One account and Region of a run, with its progress.
+
+use serde::{Deserialize, Serialize};
+
+use super::{REASON_BYTES, SHOWN_WITHIN, copies, is_default, shorten};
+use crate::cause::Cause;
+use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
+
+/// One target of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and left out of the JSON where it is not so"
+)]
+pub struct TargetState {
+    /// The target account.
+    pub account_id: AccountId,
+    /// The target Region.
+    pub region: Region,
+    /// The key as the request named it; after the first look the key's ARN, so that moving an alias
+    /// changes nothing.
+    #[serde(
+        default = "KeyRef::aws_ebs",
+        skip_serializing_if = "KeyRef::is_aws_ebs"
+    )]
+    pub kms_key_id: KeyRef,
+    /// The role that the function assumes in the account.
+    pub role_name: RoleName,
+    /// The external ID for assuming the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<ExternalId>,
+    /// Whether the target is named by its organization or unit, which has the launch permission of
+    /// a lasting share.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub member: bool,
+    /// The phase of the target.
+    pub phase: TargetPhase,
+    /// Progress of the copies in percent, averaged over all snapshots.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub progress: u8,
+    /// When the next command is due (Unix seconds).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub due: i64,
+    /// When the first copy was started (Unix seconds).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub since: i64,
+    /// When the last copy was started (Unix seconds).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub last_start: i64,
+    /// The number of consecutive failed commands that may succeed later.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tries: u32,
+    /// The number of copies begun again because one ended in error.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub again: u32,
+    /// Whether the quota of concurrent copies was full: poll before trying again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub queued: bool,
+    /// Whether a copy of this run was passed over for an equal one. The surplus copy may not show
+    /// yet when the target is tidied.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub doubled: bool,
+    /// Whether this run has the source open to the account.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub shared: bool,
+    /// The target's image, once it is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<ImageId>,
+    /// The copy of each source snapshot, in the source's order. The JSON omits `snap-`.
+    #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
+    pub copies: Vec<Option<SnapshotId>>,
+    /// Why the target failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// IDs of resources that could not be deleted, and ARNs of keys whose grants could not be
+    /// revoked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
+}
+
+/// The phase of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetPhase {
+    /// The target is looked at before anything is done: its copies and its image.
+    Looking,
+    /// The look is over and copies are needed, but the source is not open to the target yet.
+    Ready,
+    /// Copies are started and polled.
+    Copying,
+    /// The image is being registered.
+    Registering,
+    /// The image is being verified.
+    Checking,
+    /// The image is good, and surplus copies are deleted.
+    Tidying,
+    /// The image is good, and tags of existing copies are changed.
+    Retagging,
+    /// The image is good, and service-linked roles get their grants to launch.
+    Granting,
+    /// The target failed, and the run's copies in it are deleted.
+    Undoing,
+    /// The target's image is deregistered, and its snapshots are deleted.
+    Removing,
+    /// The target has everything that the request asks for.
+    Succeeded,
+    /// The target's image is removed.
+    Removed,
+    /// The target failed, and nothing is left behind.
+    Failed,
+    /// The target failed, and resources are left behind.
+    Stuck,
+}
+
+/// The failure of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Failure {
+    /// The cause.
+    pub cause: Cause,
+    /// AWS's message, shortened for the state.
+    pub reason: String,
+    /// Why cleaning up failed as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
+}
+
+impl Failure {
+    /// Returns a failure with the reason shortened for the state.
+    pub fn new(cause: Cause, reason: &str) -> Self {
+        Self {
+            cause,
+            reason: shorten(reason, REASON_BYTES),
+            stuck: None,
+        }
+    }
+}
+
+impl TargetState {
+    /// Returns when everything that the run started shows in the lists (Unix seconds); 0 if it
+    /// started nothing. Undoing earlier could miss a copy.
+    pub fn shown_by(&self) -> i64 {
+        if self.last_start == 0 {
+            0
+        } else {
+            self.last_start.saturating_add(SHOWN_WITHIN)
+        }
+    }
+}
+
+impl TargetPhase {
+    /// Returns whether nothing happens in this phase any more.
+    pub fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Removed | Self::Failed | Self::Stuck
+        )
+    }
+}
