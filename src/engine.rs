@@ -109,7 +109,7 @@ pub async fn advance(
             biased; // In order, so that the same world leads to the same run.
             Some(landed) = flying.next() => {
                 let mut landed = Some(landed);
-                // Whatever else has landed meanwhile goes into the same decision.
+                // All other outcomes that have landed meanwhile go into the same decision.
                 while let Some((command, outcome)) = landed {
                     under_way.retain(|other| *other != command);
                     land(state, &mut busy, (command, outcome), aws.now());

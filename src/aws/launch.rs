@@ -50,7 +50,7 @@ impl Aws {
                 .is_aws_managed(&visit.actor, &target.region, key)
                 .await?
             {
-                // Its policy lets every principal of the account use it through EC2.
+                // The policy of that key lets every principal of the account use it through EC2.
                 return Ok(Outcome::Done);
             }
             vec![(key, target.region.clone())]

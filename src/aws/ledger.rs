@@ -12,7 +12,7 @@ use crate::ledger::{Attempt, OPENINGS, Record, Run, Site, record_key, run_key};
 /// Conditional writes of one object that others change at the same time, before that is told.
 const MOST_RACES: usize = 24;
 
-/// What is to become of an object.
+/// The decision about an object.
 #[derive(Debug)]
 pub enum Change<T, R> {
     /// Written, unless somebody else writes first.
@@ -220,7 +220,7 @@ impl Aws {
         })
     }
 
-    /// What this function itself says of an object of the ledger.
+    /// Returns a refusal that this function makes itself, about an object of the ledger.
     fn of_ledger(
         &self,
         operation: &'static str,

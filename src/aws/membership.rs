@@ -13,7 +13,7 @@ use crate::ids::AccountId;
 /// Up to so many accounts are asked for one by one.
 const FEW: usize = 20;
 
-/// What AWS Organizations says of some accounts.
+/// The answer of AWS Organizations about some accounts.
 #[derive(Debug)]
 pub enum Membership {
     /// All but these are active accounts of the source account's organization.

@@ -38,7 +38,7 @@ fn closed_meanwhile(site: &Site, attempt: &Attempt) -> Held {
     Held::Over(format!("attempt {attempt} has closed {name} meanwhile"))
 }
 
-/// What came of holding.
+/// The outcome of holding.
 enum Held {
     /// All of them; the run had it open to these accounts before.
     All(BTreeSet<String>),
@@ -244,7 +244,8 @@ impl Aws {
                 } if own == *attempt => {
                     let name = site.resource.name();
                     let why = format!(
-                        "a permission on {name} may have been removed: reads show it within a minute"
+                        "a permission on {name} may have been removed: reads show it within a \
+                         minute"
                     );
                     return Ok(Held::Wait { until, why });
                 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, OrganizationalUnitId};
 use crate::request::Audience;
 
-/// Who is meant by an organisation and its units.
+/// The accounts of an organization and its units.
 #[derive(Debug, Default)]
 pub struct Members {
     /// The active accounts, in the order AWS tells them.

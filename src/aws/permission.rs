@@ -1,6 +1,6 @@
-//! Who may use a source snapshot or launch from the source image: createVolumePermission and launch
-//! permission, read and changed. Accounts by their IDs, organizations and units by their ARNs;
-//! never a group, because `all` is everybody.
+//! The principals that may use a source snapshot or launch from the source image: reads and changes
+//! createVolumePermission and launch permission. Accounts go by their IDs, organizations and units
+//! by their ARNs; never a group, because `all` is everybody.
 
 use aws_sdk_ec2::types::{ImageAttributeName, OperationType, SnapshotAttributeName};
 

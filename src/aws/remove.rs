@@ -14,7 +14,7 @@ use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::ledger::{Counted, Counting, Fate};
 
-/// What could not be removed: its ID, and what AWS said.
+/// Resources that could not be removed: their IDs, and AWS's refusals.
 type Left = Vec<(String, Refusal)>;
 
 impl Aws {

@@ -107,8 +107,8 @@ impl<S: Into<String>> FromIterator<S> for Principals {
     }
 }
 
-/// Returns a principal as a statement of a policy names it: an account by its ID, an organization or
-/// unit by the last part of its ARN.
+/// Returns a principal as a statement of a policy names it: an account by its ID, an organization
+/// or unit by the last part of its ARN.
 pub fn short_name(who: &str) -> &str {
     who.rsplit('/').next().unwrap_or(who)
 }

@@ -1,4 +1,4 @@
-//! What is left behind when cleaning up failed, with the commands that remove it.
+//! The resources that failed clean-ups leave behind, with the commands that remove them.
 
 use std::collections::BTreeSet;
 

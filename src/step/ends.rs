@@ -16,7 +16,7 @@ pub struct Ends<'a> {
     share: &'a Share,
     /// Accounts that the request names and that have their share.
     accounts: BTreeSet<&'a str>,
-    /// Those of `accounts` that the audience stands for.
+    /// The part of `accounts` that the audience stands for.
     members: BTreeSet<&'a str>,
     audience: BTreeSet<&'a str>,
     /// Principals whose share is to end.
