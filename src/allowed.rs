@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::error::Error;
 use crate::ids::{AccountId, OrganizationId};
+use crate::kms::Arn;
 use crate::request::{Audience, Mode, Request};
 
 /// The setting with the accounts that may be targets.
@@ -136,7 +137,7 @@ impl Allowed {
     pub fn check_audience<'a>(&self, arns: impl Iterator<Item = &'a str>) -> Result<(), Error> {
         for arn in arns {
             // arn:aws:organizations::<management account>:organization/o-…, or :ou/o-…/ou-…
-            let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
+            let resource = Arn::parse(arn).map_or("", |arn| arn.resource);
             let mut parts = resource.split('/');
             let id = match parts.next() {
                 Some("organization" | "ou") => parts.next(),

@@ -23,7 +23,7 @@ use crate::digest::digest;
 use crate::error::Refusal;
 use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, TargetState};
 
 /// The tags of every resource that this project makes.
 pub mod tag {
@@ -171,6 +171,12 @@ impl Command {
     }
 }
 
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -280,20 +286,20 @@ pub fn copy_key_under(source: &SnapshotId, target: &TargetState, key: &str) -> S
 }
 
 /// Returns the tag of a staged copy. Each run has its own, so no other run deletes the copy.
-pub fn staging_key(source: &SnapshotId, state: &State) -> String {
-    let key = state.order.reencrypt_key.as_ref();
+pub fn staging_key(source: &SnapshotId, run: RunRef<'_>) -> String {
+    let key = run.order.reencrypt_key.as_ref();
     digest([
         "staged",
-        state.run.as_str(),
+        run.id,
         source.as_str(),
         key.map_or("", KeyRef::as_str),
     ])
 }
 
 /// Returns the tag of a target's image.
-pub fn image_key(state: &State, target: &TargetState) -> String {
+pub fn image_key(image: &ImageId, target: &TargetState) -> String {
     digest([
-        state.source.image_id.as_str(),
+        image.as_str(),
         target.account_id.as_str(),
         target.region.as_str(),
         target.kms_key_id.as_str(),
@@ -313,10 +319,14 @@ pub const LAUNCH_PREFIX: &str = "amiferry-launch-";
 
 /// Returns the name of the grant by which `role` launches in a target: from the target's own image,
 /// or from the source image.
-pub fn launch_grant_name(state: &State, target: &TargetState, role: &ServiceLinkedRole) -> String {
+pub fn launch_grant_name(
+    run: RunRef<'_>,
+    target: &TargetState,
+    role: &ServiceLinkedRole,
+) -> String {
     let role = role.in_grant_name();
-    match &state.order.share {
+    match run.share() {
         None => format!("{LAUNCH_PREFIX}{role}"),
-        Some(_) => format!("{}{}/{role}", grant_prefix(&state.run), target.account_id),
+        Some(_) => format!("{}{}/{role}", grant_prefix(run.id), target.account_id),
     }
 }

@@ -1,7 +1,8 @@
-//! The only loop: decide, perform (concurrently), record, until the run ends, only waiting is left, or the budget is used up.
+//! The only loop: decide, perform (concurrently), record, until the run ends, only waiting is left,
+//! or the budget is used up.
 //!
-//! At the end of the budget, commands under way are dropped. That is no different from a crash after their calls, but for being
-//! counted: whoever goes on looks first.
+//! At the end of the budget, commands under way are dropped, as in a crash after their calls,
+//! except that each counts as an attempt. The next call looks first.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::aws::Aws;
 use crate::command::{Command, Outcome};
-use crate::error::Refusal;
+use crate::error::{Place, Refusal};
 use crate::source::Source;
 use crate::state::{Phase, State, TargetPhase};
 use crate::step::{Busy, Next, next, overtaken, record};
@@ -22,18 +23,24 @@ use crate::step::{Busy, Next, next, overtaken, record};
 /// Commands under way at once. Each target has at most one.
 const AT_ONCE: usize = 48;
 
-/// How long a call may work.
+/// The time that a call may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// The caller has the answer by then; `None` when nobody knows.
+    /// The caller has the answer by then; `None` if unknown.
     pub end: Option<SystemTime>,
-    /// Seconds it waits inside rather than handing the waiting to its caller.
+    /// Seconds that the call waits itself; longer waiting is its caller's.
     pub patience: i64,
-    /// Stop once the source is open: others go on from there, a part each.
+    /// Whether to stop once the source is open: other calls continue with a part each.
     pub only_open: bool,
 }
 
 impl Budget {
+    /// Returns the end on the clock of the runtime, given the time on the clock of the world.
+    fn instant(&self, now: SystemTime) -> Option<Instant> {
+        let left = |end: SystemTime| end.duration_since(now).unwrap_or_default();
+        self.end.map(|end| Instant::now() + left(end))
+    }
+
     /// Whether there is time left at that moment (Unix seconds).
     pub fn lasts(&self, until: i64) -> bool {
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(until.unsigned_abs());
@@ -41,13 +48,13 @@ impl Budget {
     }
 }
 
-/// How far a call got.
+/// The progress of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     Ended,
     /// The source is open, and nothing else is done (`Budget::only_open`).
     Opened,
-    /// Go on after so many seconds.
+    /// Continue after so many seconds.
     Continue(u32),
 }
 
@@ -60,34 +67,25 @@ pub async fn advance(
     source: &Result<Source, String>,
     budget: Budget,
 ) -> Progress {
-    let end = budget.end.map(|end| {
-        Instant::now()
-            + end
-                .duration_since(aws.time_source().now())
-                .unwrap_or_default()
-    });
-    if let Ok(Some(wants)) = aws.overtaken(state).await {
+    let end = budget.instant(aws.time_source().now());
+    if let Ok(Some(wants)) = aws.overtaken(&state.run, &state.event).await {
         overtaken(state, &wants);
     }
     let mut flying: Flying<'_> = FuturesUnordered::new();
-    let mut busy = Busy::default();
-    let mut under_way = Vec::new();
+    let (mut busy, mut under_way) = (Busy::default(), Vec::new());
     loop {
         if end.is_some_and(|end| Instant::now() >= end) {
-            for command in under_way {
-                cut_off(aws, state, &command);
+            for command in &under_way {
+                cut_off(aws, state, command);
             }
             return Progress::Continue(1);
         }
         let now = aws.now();
         let decided = next(state, now, &busy);
         if budget.only_open && is_open(state) {
-            let starts = under_way
-                .iter()
-                .filter(|c| matches!(c, Command::Start { .. }));
-            for command in starts {
-                cut_off(aws, state, command);
-            }
+            let is_start = |command: &&Command| matches!(command, Command::Start { .. });
+            let starts = under_way.iter().filter(is_start);
+            starts.for_each(|command| cut_off(aws, state, command));
             return Progress::Opened;
         }
         let wake = match decided {
@@ -97,28 +95,25 @@ pub async fn advance(
                 under_way.extend(begun);
                 None
             }
-            Next::WaitUntil(due) if flying.is_empty() => {
-                let wait = u32::try_from(due - now).unwrap_or(1).max(1);
-                if i64::from(wait) > budget.patience {
-                    return Progress::Continue(wait);
+            Next::WaitUntil(due) => {
+                match wait(due - now, flying.is_empty().then_some(budget.patience)) {
+                    Ok(seconds) => Some(seconds),
+                    Err(later) => return later,
                 }
-                Some(u64::from(wait))
             }
-            Next::WaitUntil(due) => Some(u64::try_from(due - now).unwrap_or(1)),
-            // Nothing under way and nothing to do cannot be; if it were, asking again later beats hanging.
+            // Idle with nothing to do cannot be; asking again later would beat hanging.
             Next::WaitForBusy if flying.is_empty() => return Progress::Continue(5),
             Next::WaitForBusy => None,
         };
         tokio::select! {
-            // In order, so that the same world gives the same run.
-            biased;
+            biased; // In order, so that the same world leads to the same run.
             Some(landed) = flying.next() => {
-                under_way.retain(|command| *command != landed.0);
-                land(state, &mut busy, landed, aws.now());
-                // Whatever else has landed meanwhile goes into the same decision.
-                while let Some(Some(landed)) = flying.next().now_or_never() {
-                    under_way.retain(|command| *command != landed.0);
-                    land(state, &mut busy, landed, aws.now());
+                let mut landed = Some(landed);
+                // All other outcomes that have landed meanwhile go into the same decision.
+                while let Some((command, outcome)) = landed {
+                    under_way.retain(|other| *other != command);
+                    land(state, &mut busy, (command, outcome), aws.now());
+                    landed = flying.next().now_or_never().flatten();
                 }
             }
             () = until(wake.map(|seconds| Instant::now() + Duration::from_secs(seconds))) => {}
@@ -127,7 +122,21 @@ pub async fn advance(
     }
 }
 
-/// A lasting share has no part for anybody else.
+/// Returns the seconds to wait inside; `Err` where that exceeds the patience of a call that has
+/// nothing under way.
+fn wait(seconds: i64, patience: Option<i64>) -> Result<u64, Progress> {
+    let Some(patience) = patience else {
+        return Ok(u64::try_from(seconds).unwrap_or(1));
+    };
+    let wait = u32::try_from(seconds).unwrap_or(1).max(1);
+    if i64::from(wait) > patience {
+        Err(Progress::Continue(wait))
+    } else {
+        Ok(u64::from(wait))
+    }
+}
+
+/// Whether other calls can continue with the parts. A lasting share has no parts.
 fn is_open(state: &State) -> bool {
     state.order.share.is_none() && matches!(state.phase, Phase::Copying | Phase::Revoking)
 }
@@ -168,32 +177,27 @@ fn take_off<'a>(
     begun
 }
 
-/// A command that the end of the budget cuts off has stumbled, as one that AWS did not answer: a run whose every call ends so must end
-/// some time, too. Nobody knows how far it got.
+/// Counts a command that the end of the budget cuts off as one that AWS did not answer: a run whose
+/// every call ends so must end some time, too. Nobody knows how far the command got.
 fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
     let operation = match command {
-        // It may have opened the source.
+        // The command may have opened the source.
         Command::Share { .. } => "ModifySnapshotAttribute",
         other => other.name(),
     };
     let (account, region) = match command.target().map(|i| &state.targets[i]) {
-        Some(target) => (target.account_id.to_string(), target.region.to_string()),
-        None => (
-            state.source.account_id.to_string(),
-            state.source.region.to_string(),
-        ),
+        Some(target) => (&target.account_id, &target.region),
+        None => (&state.source.account_id, &state.source.region),
     };
-    let refusal = Refusal {
-        operation,
-        account,
-        region,
-        resource: state.source.image_id.to_string(),
-        code: "Timeout".to_owned(),
-        message: "there was no answer before the function's time was up".to_owned(),
-        request_id: None,
+    let at = Place {
+        account: account.to_string(),
+        region: region.to_string(),
     };
+    let image = state.source.image_id.as_str();
+    let said = "there was no answer before the function's time was up";
+    let refusal = Refusal::ours(operation, &at, image, "Timeout", said);
     let now = aws.now();
-    // What it may have begun shows a while later.
+    // A copy that it may have begun shows a while later.
     match command {
         Command::Start { target, .. } => {
             let target = &mut state.targets[*target];
@@ -236,7 +240,7 @@ fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcom
     tell(state, &command, before, said.as_deref());
 }
 
-/// One line for each command, as a person following the log wants it.
+/// Writes one line for each command, for a person who follows the log.
 fn tell(state: &State, command: &Command, before: Option<TargetPhase>, said: Option<&str>) {
     let (run, name) = (state.run.as_str(), command.name());
     match command.target().map(|i| &state.targets[i]) {

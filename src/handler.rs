@@ -12,6 +12,7 @@ use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
 use crate::event::{Event, LARGEST, Turn};
 use crate::ids::AccountId;
+use crate::kms::Arn;
 use crate::reply::reply;
 use crate::request::{Defaults, Request};
 use crate::setup::Settings;
@@ -34,22 +35,23 @@ use answer::without_payload;
 use begin::{accept, begin, run_of};
 use reading::{Again, read_again};
 
-/// The answer is out this long before Lambda's deadline.
+/// The answer leaves this long before Lambda's deadline.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(11);
-/// What is left for an error to get out.
+/// Time that is left for an error to leave.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// Below this there is no time to do anything.
 const SHORTEST: Duration = Duration::from_secs(3);
 /// Lambda's longest time-out, for when the deadline is unknown.
 const LONGEST: Duration = Duration::from_mins(15);
-/// Kept free before the deadline for the answer, or for the next invocation, where the function has the time.
+/// Kept free before the deadline for the answer, or for the next invocation, where the function has
+/// the time.
 const FOR_THE_ANSWER: Duration = Duration::from_secs(25);
 /// An answer is tried for so long at least, however late it is.
 const FOR_ONE_TRY: Duration = Duration::from_secs(1);
 /// Seconds a task waits itself; longer waiting is its state machine's, which waits for nothing.
 const PATIENCE: i64 = 5;
 
-/// What Lambda says of one invocation.
+/// Lambda's facts about one invocation.
 #[derive(Debug, Clone, Default)]
 pub struct Invocation {
     /// When Lambda ends it; `None`, or a time that is not in the future, counts as unknown.
@@ -60,7 +62,8 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// What this function calls itself by, with the version or alias it was invoked by, if any.
+    /// Returns the name by which this function invokes itself, with the version or alias that it
+    /// was invoked by.
     fn own_name(&self) -> String {
         match self.function_arn.splitn(8, ':').nth(7) {
             Some(qualifier) if !self.function_name.is_empty() => {
@@ -72,7 +75,7 @@ impl Invocation {
     }
 }
 
-/// The function.
+/// The Lambda function, as a value.
 #[derive(Debug)]
 pub struct Handler {
     config: SdkConfig,
@@ -84,7 +87,8 @@ impl Handler {
         Self { config, settings }
     }
 
-    /// Serves one payload. An event that carries a ResponseURL never fails, so that no queue gets it.
+    /// Serves one payload. An event that carries a ResponseURL never fails, so that no queue gets
+    /// it.
     pub async fn handle(&self, payload: &str, invocation: &Invocation) -> Result<Value, Error> {
         match read(payload) {
             Ok(event) => {
@@ -103,7 +107,8 @@ impl Handler {
             self.settings.allowed(),
         );
         let serving = self.serve_event(&aws, Event::parse(event)?, invocation);
-        // All work ends by itself before that; what AWS keeps waiting beyond is better told than killed.
+        // All work ends by itself before that; what AWS keeps waiting beyond is better told than
+        // killed.
         match time_left(&aws, invocation) {
             Some(left) => tokio::time::timeout(left.saturating_sub(LAST_MOMENT), serving)
                 .await
@@ -212,8 +217,8 @@ impl Handler {
         }
     }
 
-    /// The reply of a run that has ended, with its receipt. The ledger is told how it ended; where it cannot be, the receipt says so: the run
-    /// itself is over.
+    /// Returns the reply of a run that has ended, with its receipt, and notes the end in the
+    /// ledger. Where that fails, the receipt says so: the run itself is over.
     async fn ended(
         &self,
         aws: &Aws,
@@ -225,7 +230,10 @@ impl Handler {
             return Ok(told);
         }
         let result = json!({"Status": told["Status"], "Targets": state.targets.len()});
-        let ending = tokio::time::timeout_at(ends_by(aws, invocation), aws.end_run(state, &result));
+        let ending = tokio::time::timeout_at(
+            ends_by(aws, invocation),
+            aws.end_run(state.run_ref(), &result),
+        );
         told["Result"]["Receipt"] = match ending.await {
             Ok(Ok(receipt)) => json!(receipt),
             Ok(Err(refusal)) => json!([{"Unread": refusal.to_string()}]),
@@ -236,11 +244,8 @@ impl Handler {
 
     fn defaults(&self, invocation: &Invocation) -> Result<Defaults, Error> {
         let region = self.region()?;
-        let account = invocation
-            .function_arn
-            .split(':')
-            .nth(4)
-            .and_then(|a| AccountId::parse(a).ok());
+        let account =
+            Arn::parse(&invocation.function_arn).and_then(|arn| AccountId::parse(arn.account).ok());
         Ok(Defaults { region, account })
     }
 }
@@ -254,7 +259,7 @@ fn read(payload: &str) -> Result<Value, Error> {
     serde_json::from_str(payload).map_err(|e| Error::invalid("event", format!("is not JSON: {e}")))
 }
 
-/// The work, or `None` when the budget ends before it.
+/// Returns the result of the work, or `None` if the budget ends before it.
 fn in_time<'a, T: 'a>(
     aws: &Aws,
     budget: &Budget,
@@ -271,14 +276,22 @@ fn in_time<'a, T: 'a>(
 }
 
 fn too_slow() -> Error {
-    Error::Internal("AWS did not tell of the source image before the deadline; nothing was changed, the call may be repeated".to_owned())
+    Error::Internal(
+        "AWS did not tell of the source image before the deadline; nothing was \
+                     changed, the call may be repeated"
+            .to_owned(),
+    )
 }
 
 fn out_of_time() -> Error {
-    Error::Internal("AWS kept the last call waiting until the deadline; nothing is lost: repeat the call with the event or the State that you have".to_owned())
+    Error::Internal(
+        "AWS kept the last call waiting until the deadline; nothing is lost: repeat \
+                     the call with the event or the State that you have"
+            .to_owned(),
+    )
 }
 
-/// Until the deadline; `None` if there is none, or it is past.
+/// Returns the time until the deadline; `None` if there is none, or it is past.
 fn time_left(aws: &Aws, invocation: &Invocation) -> Option<Duration> {
     let now = aws.time_source().now();
     let left = invocation.deadline?.duration_since(now).ok();
@@ -291,7 +304,8 @@ fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, E
     if left < BEFORE_DEADLINE + SHORTEST {
         let seconds = left.as_secs();
         return Err(Error::Internal(format!(
-            "{seconds} s to the deadline are too few to work in; give the function a Timeout of at least 30 s"
+            "{seconds} s to the deadline are too few to work in; give the function a Timeout of at \
+             least 30 s"
         )));
     }
     Ok(Budget {
@@ -301,13 +315,13 @@ fn budget(aws: &Aws, invocation: &Invocation, patience: i64) -> Result<Budget, E
     })
 }
 
-/// When a reply must be ready: ten seconds before the deadline.
+/// Returns when a reply must be ready: ten seconds before the deadline.
 fn ends_by(aws: &Aws, invocation: &Invocation) -> Instant {
     let left = time_left(aws, invocation).unwrap_or(LONGEST);
     Instant::now() + left.saturating_sub(BEFORE_DEADLINE.saturating_sub(LAST_MOMENT))
 }
 
-/// When the answer to CloudFormation must be out, or given up.
+/// Returns when the answer to CloudFormation must have left, or is given up.
 fn answer_by(aws: &Aws, invocation: &Invocation) -> Instant {
     let left = time_left(aws, invocation).unwrap_or(LONGEST);
     let left = left.saturating_sub(BEFORE_DEADLINE);

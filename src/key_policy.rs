@@ -22,8 +22,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 mod access;
+mod parties;
 
 pub use access::{Access, Terms, role_anywhere};
+pub use parties::Parties;
 
 /// Bytes of the longest key policy (KMS developer guide, quotas).
 pub const LONGEST: usize = 32 * 1024;

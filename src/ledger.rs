@@ -37,14 +37,18 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+mod counting;
 mod principals;
 mod record;
 mod run;
+mod site;
 mod when;
 
-pub use principals::Principals;
+pub use counting::{Counted, Counting, Fate, needs_launch};
+pub use principals::{Principals, short_name};
 pub use record::{Close, Closed, Closing, Edit, Holding, Kind, Opening, Record};
 pub use run::{Earlier, Receipt, Run, RunStatus, RunTarget, Seen};
+pub use site::{Resource, Site};
 pub use when::readable;
 
 /// The schema of both objects.

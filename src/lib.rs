@@ -6,6 +6,7 @@
 //!
 //! - [`ids`], [`digest`], [`service_linked_role`], [`name`]: texts that are checked once, when they
 //!   enter
+//! - [`kms`]: the ARNs of keys, and the actions of EC2 and of service-linked roles on them
 //! - [`denial`], [`error`]: refusals of AWS, and how a call can fail
 //! - [`request`]: the validated request
 //! - [`allowed`]: the principals that the settings allow
@@ -43,6 +44,7 @@ pub mod event;
 pub mod handler;
 pub mod ids;
 pub mod key_policy;
+pub mod kms;
 pub mod ledger;
 pub mod losses;
 pub mod name;

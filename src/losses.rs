@@ -30,7 +30,7 @@ fn tags_left_out(state: &State, source: &Source) -> Vec<Problem> {
     let snapshots = source.snapshots.iter().map(|s| (s.id.to_string(), &s.tags));
     let all = std::iter::once(image).chain(snapshots);
     all.filter_map(|(id, from)| {
-        let left = tags::of_copy(state, from, "").left_out;
+        let left = tags::of_copy(state.run_ref(), from, "").left_out;
         (!left.is_empty()).then(|| Problem {
             what: format!(
                 "{} tags of {id} are left out, because a resource has at most 50: {}",

@@ -99,6 +99,13 @@ impl NameTemplate {
     }
 }
 
+/// Appends `-<suffix>` to a name, which is cut where it would become too long.
+pub fn with_suffix(name: &str, suffix: &str) -> String {
+    let room = LONGEST.saturating_sub(suffix.len() + 1);
+    let end = name.floor_char_boundary(room);
+    format!("{}-{suffix}", &name[..end])
+}
+
 impl TryFrom<String> for NameTemplate {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cause::Cause;
 use crate::error::Refusal;
 use crate::ids::{AccountId, Region};
-use crate::state::{Failure, State, TargetState};
+use crate::state::{Failure, RunRef, SourceRef, TargetState};
 
 pub mod key_policy;
 
@@ -76,7 +76,7 @@ impl Finding {
     /// refusal.
     pub fn refused(
         check: &'static str,
-        state: &State,
+        run: RunRef<'_>,
         target: &TargetState,
         refusal: &Refusal,
     ) -> Self {
@@ -90,7 +90,7 @@ impl Finding {
             failure: Some(Failure::new(cause, &reason)),
             ..target.clone()
         };
-        let remedy = cause.remedy(state, &failed);
+        let remedy = cause.remedy(run, &failed);
         Self::of_target(level, check, target, reason, remedy)
     }
 
@@ -150,8 +150,8 @@ pub fn reply(mut findings: Vec<Finding>, plan: Option<String>) -> Value {
 
 /// Returns the policy of the session in a target, which only reads and asks. IAM has no condition
 /// for `DryRun`, so the calls of this code must set it.
-pub fn session_policy(state: &State, account: &AccountId) -> String {
-    let partition = state.source.region.partition();
+pub fn session_policy(source: &SourceRef, account: &AccountId) -> String {
+    let partition = source.region.partition();
     json!({
         "Version": "2012-10-17",
         "Statement": [

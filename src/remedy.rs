@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::cause::Cause;
 use crate::ids::KeyRef;
+use crate::kms;
 use crate::request::KeyAccess;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, TargetState};
 
 mod facts;
 mod undeny;
@@ -14,14 +15,14 @@ use facts::Facts;
 
 impl Cause {
     /// Returns the remedy for this cause in this target, in one or a few sentences.
-    pub fn remedy(self, state: &State, target: &TargetState) -> String {
+    pub fn remedy(self, run: RunRef<'_>, target: &TargetState) -> String {
         let remedy = self
-            .to_undeny(state, target)
-            .unwrap_or_else(|| self.change(state, target));
+            .to_undeny(run, target)
+            .unwrap_or_else(|| self.change(run, target));
         if !target.stands() || self == Self::ImageDisabled {
             return remedy;
         }
-        let kept = match &state.order.share {
+        let kept = match run.share() {
             None => "the AMI and its snapshots are kept",
             Some(_) => "the AMI stays shared",
         };
@@ -33,8 +34,8 @@ impl Cause {
         format!("{remedy}. Meanwhile {kept}: then send the same request again, which only {rest}")
     }
 
-    fn change(self, state: &State, target: &TargetState) -> String {
-        let facts = Facts::of(state, target);
+    fn change(self, run: RunRef<'_>, target: &TargetState) -> String {
+        let facts = Facts::of(run, target);
         match self {
             Self::RoleNotAssumable => facts.role_not_assumable(),
             Self::TargetKeyMissing => facts.target_key_missing(),
@@ -43,13 +44,13 @@ impl Cause {
             Self::SourceKeyDenied => facts.source_key_denied(),
             Self::SnapshotNotVisible => facts.snapshot_not_visible(),
             Self::KeyNotAccessible => facts.key_not_accessible(),
-            Self::StagingFailed => Self::staging_remedy(state),
+            Self::StagingFailed => Self::staging_remedy(run),
             Self::CopyFailed => {
                 "Run again; if it fails the same way, look at the source snapshots and at the AWS \
          Health Dashboard"
                     .to_owned()
             }
-            Self::TooSlow => Self::sooner(state),
+            Self::TooSlow => Self::sooner(run),
             Self::NameTaken => facts.name_taken(),
             Self::ImageDisabled => facts.image_disabled(),
             Self::NotFaithful => facts.not_faithful(),
@@ -72,7 +73,7 @@ impl Cause {
             Self::KeyPolicyDenied
             | Self::KeyPolicyTooLong
             | Self::KeyPolicyElsewhere
-            | Self::KeyPolicyRefused => self.key_policy_remedy(state),
+            | Self::KeyPolicyRefused => self.key_policy_remedy(run),
             Self::SourceGone => facts.source_gone(),
             Self::SourceUnreadable => facts.source_unreadable(),
             Self::AccessDenied => facts.access_denied(),
@@ -108,13 +109,13 @@ impl Cause {
         )
     }
 
-    fn sooner(state: &State) -> String {
-        if state.end_by != 0 {
+    fn sooner(run: RunRef<'_>) -> String {
+        if run.end_by != 0 {
             return "Give the resource a ServiceTimeout of 3600 seconds if it has a shorter one, \
                 Wait: false, or its copies CopyCompletionMinutes"
                 .to_owned();
         }
-        let next = match state.order.copy_completion_minutes {
+        let next = match run.order.copy_completion_minutes {
             None => "ask for a time-based copy with CopyCompletionMinutes",
             Some(_) => {
                 "EC2 makes time-based copies of one snapshot one after another: name fewer targets \
@@ -128,25 +129,24 @@ impl Cause {
     }
 
     /// Returns the remedy for a refused copy in the source account.
-    pub fn staging_remedy(state: &State) -> String {
+    pub fn staging_remedy(run: RunRef<'_>) -> String {
         format!(
             "In account {}: allow the function's role what docs/permissions.md lists for \
              ReencryptKmsKeyId (ec2:CopySnapshot and ec2:DeleteSnapshot; through EC2 the use of {} \
              and of {}), in its own policy and in the key policy; look for a service control \
              policy that forbids it. Then run again",
-            state.source.account_id,
-            state
-                .order
+            run.source.account_id,
+            run.order
                 .reencrypt_key
                 .as_ref()
                 .map_or("the key", KeyRef::as_str),
-            state.source.managed_keys.join(" and ")
+            run.source.managed_keys.join(" and ")
         )
     }
 
-    fn key_policy_remedy(self, state: &State) -> String {
-        let source = &state.source.account_id;
-        let keys = state.source.keys.join(" and ");
+    fn key_policy_remedy(self, run: RunRef<'_>) -> String {
+        let source = &run.source.account_id;
+        let keys = run.source.keys.join(" and ");
         match self {
             Self::KeyPolicyTooLong => format!(
                 "Name the accounts by their OrganizationId or OrganizationalUnitIds, which takes \
@@ -155,7 +155,7 @@ impl Cause {
             ),
             Self::KeyPolicyElsewhere => {
                 let own = format!(":{source}:");
-                let elsewhere = state.source.keys.iter().filter(|key| !key.contains(&own));
+                let elsewhere = run.source.keys.iter().filter(|key| !key.contains(&own));
                 let owners = owners_of(&elsewhere.cloned().collect::<Vec<_>>());
                 format!(
                     "Ask account {owners} to let the targets use its key in its policy, and say \
@@ -177,10 +177,10 @@ impl Cause {
         }
     }
 
-    /// Returns the remedy if the source could not be opened, or not to the audience.
-    pub fn sharing_remedy(state: &State) -> String {
-        // The state keeps the refusal of the audience as text, which begins with the operation.
-        let said = state.sharing.refused.as_deref().unwrap_or_default();
+    /// Returns the remedy if the source could not be opened, or not to the audience. `refused` is
+    /// the refusal of the audience as the state keeps it: a text that begins with the operation.
+    pub fn sharing_remedy(run: RunRef<'_>, refused: Option<&str>) -> String {
+        let said = refused.unwrap_or_default();
         let (operation, words) = said.split_once(' ').unwrap_or_default();
         let code = words
             .split_once(": ")
@@ -188,15 +188,15 @@ impl Cause {
             .unwrap_or_default();
         let code = code.split(|c: char| !c.is_alphanumeric()).next();
         if let Some(cause) = Self::of_key_policy(operation, code.unwrap_or_default()) {
-            return cause.key_policy_remedy(state);
+            return cause.key_policy_remedy(run);
         }
-        Self::remedy_of_sharing(state, said)
+        Self::remedy_of_sharing(run, said)
     }
 
     /// Returns the remedy for `said`, the message of a refused opening.
-    pub fn remedy_of_sharing(state: &State, said: &str) -> String {
-        let source = &state.source.account_id;
-        let keys = state.opened_keys();
+    pub fn remedy_of_sharing(run: RunRef<'_>, said: &str) -> String {
+        let source = &run.source.account_id;
+        let keys = run.opened_keys();
         let (keys, owners) = (keys.join(" and "), owners_of(&keys));
         if said.contains("LimitExceeded") && said.contains("Grant") {
             return format!(
@@ -213,14 +213,14 @@ impl Cause {
                  quota"
             );
         }
-        let actions = match &state.order.share {
+        let actions = match run.share() {
             Some(_) => {
                 "ec2:ModifyImageAttribute on the image and ec2:ModifySnapshotAttribute on its \
                  snapshots"
             }
             None => "ec2:ModifySnapshotAttribute on the source snapshots",
         };
-        let grants = if state.order.key_access == KeyAccess::Grant && !keys.is_empty() {
+        let grants = if run.order.key_access == KeyAccess::Grant && !keys.is_empty() {
             format!(
                 " and kms:CreateGrant on {keys}, in its own policy and in the key policy, which \
                  account {owners} edits"
@@ -263,9 +263,6 @@ fn tags_to_allow(target: &TargetState) -> String {
 
 /// Returns the accounts of these keys, which alone can edit their policies.
 fn owners_of(keys: &[String]) -> String {
-    let owners: BTreeSet<&str> = keys
-        .iter()
-        .filter_map(|key| key.split(':').nth(4))
-        .collect();
+    let owners: BTreeSet<&str> = keys.iter().filter_map(|key| kms::owner(key)).collect();
     Vec::from_iter(owners).join(" and ")
 }

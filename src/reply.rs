@@ -1,4 +1,4 @@
-//! What leaves a task or direct call.
+//! The reply of a task or direct call.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ pub mod cloudformation;
 pub mod notice;
 mod stuck;
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     Succeeded,
@@ -61,7 +61,7 @@ fn succeeded(target: &TargetState) -> bool {
     matches!(target.phase, TargetPhase::Succeeded | TargetPhase::Removed)
 }
 
-/// The reply of the contract.
+/// Returns the reply of the contract.
 pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
     match progress {
         Progress::Continue(_) | Progress::Opened => {
@@ -75,7 +75,11 @@ pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
         Progress::Ended => {
             let status = Status::of(state);
             let targets: Vec<Value> = state.targets.iter().map(|t| target(state, t)).collect();
-            let mut result = json!({"RunId": state.run, "SourceImageId": state.source.image_id, "Targets": targets});
+            let mut result = json!({
+                "RunId": state.run,
+                "SourceImageId": state.source.image_id,
+                "Targets": targets,
+            });
             if let Some(audience) = audience(state) {
                 result["Audience"] = audience;
             }
@@ -84,7 +88,7 @@ pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
             }
             let mut told = json!({"Status": status.as_str(), "Result": result});
             if state.part {
-                // The whole needs it: to be closed, and to tell what became of each.
+                // The whole run needs the state: to close, and to report each target.
                 told["State"] =
                     serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
             }
@@ -93,7 +97,7 @@ pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
     }
 }
 
-/// The organisation and its units, which have their launch permission as such.
+/// Returns the organization and its units, which have their launch permission as such.
 fn audience(state: &State) -> Option<Value> {
     let share = state.order.share.as_ref()?;
     let (arns, done) = if share.gone.is_empty() {
@@ -108,7 +112,7 @@ fn audience(state: &State) -> Option<Value> {
     if let Some(said) = &state.sharing.refused {
         told["Status"] = json!("Failed");
         told["Reason"] = json!(said);
-        told["Remedy"] = json!(Cause::sharing_remedy(state));
+        told["Remedy"] = json!(Cause::sharing_remedy(state.run_ref(), Some(said)));
     }
     Some(told)
 }
@@ -128,7 +132,8 @@ fn target(state: &State, target: &TargetState) -> Value {
     if target.kms_key_id.is_key_arn() {
         told["KmsKeyArn"] = json!(target.kms_key_id);
     }
-    // A target stuck over tidying up has its image all the same; one stuck over undoing has forgotten its copies.
+    // A target stuck over tidying up still has its image. A target stuck over undoing has forgotten
+    // its copies.
     let stands =
         target.stands() || (target.phase == TargetPhase::Stuck && !target.copies.is_empty());
     if let (true, Some(image)) = (stands, &target.image_id) {
@@ -150,7 +155,7 @@ fn target(state: &State, target: &TargetState) -> Value {
     if let (false, Some(failure)) = (target.phase == TargetPhase::Succeeded, &target.failure) {
         told["Reason"] = json!(failure.reason);
         told["Cause"] = json!(failure.cause);
-        told["Remedy"] = json!(failure.cause.remedy(state, target));
+        told["Remedy"] = json!(failure.cause.remedy(state.run_ref(), target));
     }
     told
 }

@@ -18,12 +18,14 @@ mod copies;
 mod giving_up;
 mod open;
 mod order;
+mod run_ref;
 mod size;
 mod staging;
 mod standing;
 mod target;
 
 pub use order::{Order, Renewal, Retag, Share, SourceRef};
+pub use run_ref::RunRef;
 pub use standing::MOST_COPIES_BESIDE_WORDS;
 pub use target::{Failure, TargetPhase, TargetState};
 

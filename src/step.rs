@@ -37,10 +37,14 @@ use crate::cause::Cause;
 use crate::command::Command;
 use crate::state::{Phase, State, TargetPhase, TargetState};
 
+mod ends;
+mod opening;
 mod pace;
 mod record;
 mod staging;
 
+pub use ends::Ends;
+pub use opening::{OpeningPlan, Refusals, WantedGrant, Wish, granted_actions, grantee};
 pub use pace::{MOST_TRIES, backoff, copy_limit};
 pub use record::{overtaken, record};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::command::tag;
-use crate::state::{Retag, State};
+use crate::state::{Retag, RunRef};
 
 /// The number of tags that a resource can have.
 const MOST: usize = 50;
@@ -20,12 +20,12 @@ pub struct Tags {
 
 /// Chooses the tags of a copy. `from` are the tags of its original. Nobody can set `aws:` tags, and
 /// `amiferry:` tags of a source that is a copy itself would name another run.
-pub fn of_copy(state: &State, from: &BTreeMap<String, String>, key: &str) -> Tags {
-    chosen(state, &state.order.tags, state.order.copy_tags, from, key)
+pub fn of_copy(run: RunRef<'_>, from: &BTreeMap<String, String>, key: &str) -> Tags {
+    chosen(run, &run.order.tags, run.order.copy_tags, from, key)
 }
 
 fn chosen(
-    state: &State,
+    run: RunRef<'_>,
     asked: &BTreeMap<String, String>,
     copy_tags: bool,
     from: &BTreeMap<String, String>,
@@ -33,9 +33,9 @@ fn chosen(
 ) -> Tags {
     let mut all = asked.clone();
     for (name, value) in [
-        (tag::RUN, state.run.as_str()),
-        (tag::SOURCE_IMAGE, state.source.image_id.as_str()),
-        (tag::SOURCE_ACCOUNT, state.source.account_id.as_str()),
+        (tag::RUN, run.id),
+        (tag::SOURCE_IMAGE, run.source.image_id.as_str()),
+        (tag::SOURCE_ACCOUNT, run.source.account_id.as_str()),
         (tag::KEY, key),
     ] {
         all.insert(name.to_owned(), value.to_owned());
@@ -100,12 +100,12 @@ impl Changes {
 /// `there` are the tags that the copy shows, which may be a minute old. They decide only whether
 /// somebody else has set a tag with the name of a source tag.
 pub fn changes(
-    state: &State,
+    run: RunRef<'_>,
     retag: &Retag,
     from: &BTreeMap<String, String>,
     there: &BTreeMap<String, String>,
 ) -> Changes {
-    let order = &state.order;
+    let order = run.order;
     let mut formerly = order.tags.clone();
     for (name, value) in &retag.former {
         match value {
@@ -113,8 +113,8 @@ pub fn changes(
             None => formerly.remove(name),
         };
     }
-    let former = chosen(state, &formerly, retag.copy_tags, from, "").all;
-    let present = of_copy(state, from, "").all;
+    let former = chosen(run, &formerly, retag.copy_tags, from, "").all;
+    let present = of_copy(run, from, "").all;
     let foreign = |name: &String| {
         let value = there.get(name);
         value.is_some() && value != former.get(name) && value != present.get(name)
@@ -154,14 +154,14 @@ mod tests {
             .map(|n| (format!("source-{n:02}"), "s".to_owned()))
             .collect();
         state.order.tags = BTreeMap::new();
-        let there = of_copy(&state, &from, "").all;
+        let there = of_copy(state.run_ref(), &from, "").all;
         state.order.tags = tags(&[("stage", "prod")]);
         let retag = retag((&BTreeMap::new(), true), (&state.order.tags, true)).unwrap();
-        let changes = changes(&state, &retag, &from, &there);
+        let changes = changes(state.run_ref(), &retag, &from, &there);
         assert_eq!(changes.set, tags(&[("stage", "prod")]));
         assert_eq!(changes.deleted, tags(&[("source-45", "s")]));
         assert!(!changes.are_shown_by(&there));
-        assert!(changes.are_shown_by(&of_copy(&state, &from, "").all));
+        assert!(changes.are_shown_by(&of_copy(state.run_ref(), &from, "").all));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who the function is.
+//! The identity of the function.
 
 use super::{Aws, refusal};
 use crate::error::Error;
@@ -6,7 +6,7 @@ use crate::ids::AccountId;
 use crate::policy::Caller;
 
 impl Aws {
-    /// Asks STS, which answers everybody.
+    /// Asks STS for the caller's identity. STS answers every caller.
     pub async fn caller(&self) -> Result<Caller, Error> {
         let answer = self.sts().get_caller_identity().send().await.map_err(|e| {
             Error::from_refusal(refusal(

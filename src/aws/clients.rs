@@ -1,8 +1,11 @@
-//! The SDK's clients: with whose credentials, in which Region, and out of which quota their retries come.
+//! The SDK's clients: their credentials, their Region, and the quota that their retries come from.
 //!
-//! The SDK's own quota of retries is one for the whole process, for each service and Region, and only successes refill it: an
-//! account that answers nothing but errors would take the retries of all others, and of the next run on a warm function. Here
-//! each account, Region and service has a quota of its own, which lasts as long as [`Aws`] does: one invocation.
+//! The SDK has one quota of retries for the process, for each service and Region, and only
+//! successes refill it. An account that answers nothing but errors would take the retries of all
+//! others, and of the next run on a warm function.
+//!
+//! Here each account, Region and service has its own quota, which lasts as long as [`Aws`] does:
+//! one invocation.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,10 +15,10 @@ use aws_sdk_ec2::config::retry::RetryPartition;
 use super::{Actor, Aws};
 use crate::ids::Region;
 
-/// Whose account, which Region, which service.
+/// An account, a Region and a service.
 type Key = (String, String, &'static str);
 
-/// A quota for each that was called.
+/// The quotas of the accounts, Regions and services that were called.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
     quotas: Mutex<HashMap<Key, RetryPartition>>,
@@ -73,12 +76,13 @@ impl Aws {
         client_of!(aws_sdk_kms, self, actor, region)
     }
 
-    /// Any Region of the partition leads to its one IAM.
+    /// Returns a client of IAM. Any Region of the partition leads to its one IAM.
     pub(super) fn iam(&self, actor: &Actor, region: &Region) -> aws_sdk_iam::Client {
         client_of!(aws_sdk_iam, self, actor, region)
     }
 
-    /// Regional endpoint of the function's own Region: tokens of the global one fail in opt-in Regions.
+    /// Returns a client of STS in the function's own Region: tokens of the global endpoint fail in
+    /// opt-in Regions.
     pub(super) fn sts(&self) -> aws_sdk_sts::Client {
         own_client!(aws_sdk_sts, self)
     }

@@ -1,5 +1,5 @@
-//! Closing the source (rule 2 of [`crate::ledger`]): announced in the record, then taken away, then read back, then buried. The record
-//! decides what may be taken away; neither a `State` nor a tag does.
+//! Closing the source (rule 2 of [`crate::ledger`]): announced in the record, taken away, read
+//! back, then buried. The record decides what may be taken away; neither a `State` nor a tag does.
 
 mod key;
 
@@ -9,34 +9,36 @@ use futures::future::join_all;
 
 use super::Aws;
 use super::ledger::Change;
-use super::permission::{Resource, Site, is_gone};
+use super::permission::is_gone;
 use crate::error::Refusal;
-use crate::ids::{AccountId, Region};
-use crate::ledger::{Attempt, Close, Kind, Principals, Receipt, Record, Run, RunStatus, Seen};
+use crate::ledger::{
+    Attempt, Close, Kind, Principals, Receipt, Record, Resource, Run, RunStatus, Seen, Site,
+};
 use crate::state::SHOWN_WITHIN;
 
-/// What could not be closed: which resource, and what AWS said.
+/// Resources that could not be closed, with AWS's refusals.
 pub type Left = Vec<(String, Refusal)>;
 
-/// What closing one resource came to.
+/// The result of closing one resource.
 pub(super) struct ClosedResource {
     pub receipt: Receipt,
-    /// Grants of it may not show yet: to be closed again then (Unix seconds).
+    /// Unix seconds: some grants may not show before. The resource must be closed again then.
     pub again_at: Option<i64>,
 }
 
-/// What closing an attempt came to.
+/// The result of closing an attempt.
 #[derive(Debug, Default)]
 pub struct ClosedAttempt {
-    /// Accounts that it had been open to.
+    /// Accounts that the source was open to.
     pub was_open_to: BTreeSet<String>,
     pub left: Left,
-    /// Not all shows yet: close again then (Unix seconds).
+    /// Unix seconds: not everything shows before. The attempt must be closed again then.
     pub again_at: Option<i64>,
 }
 
 impl Aws {
-    /// Says in the run's object that the attempt is being closed: it opens nothing more. Returns the run, if the ledger knows it.
+    /// Notes in the run's object that the attempt is closing, so that it opens nothing more.
+    /// Returns the run, if the ledger knows it.
     pub(super) async fn announce_end(&self, attempt: &Attempt) -> Result<Option<Run>, Refusal> {
         let now = self.now();
         self.change_run(&attempt.run, |run| {
@@ -54,10 +56,12 @@ impl Aws {
         .await
     }
 
-    /// Closes everything that this attempt of a copying run and its earlier ones hold, then deletes what the run copied in the source
-    /// account. The image is held for those copies only, so it comes last: until then it leads the sweeper to them.
+    /// Closes everything that this attempt of a copying run and its earlier ones hold, then deletes
+    /// the staged copies. The image is held for those copies only, so it comes last: until then it
+    /// leads the sweeper to them.
     ///
-    /// `again`: also what the attempt has closed already, because a call of this state may have opened it since.
+    /// With `again`, closes also what the attempt has closed already: a call of this state may have
+    /// opened it since.
     pub(super) async fn close_attempt(
         &self,
         run: &Run,
@@ -162,7 +166,8 @@ impl Aws {
         Ok(all)
     }
 
-    /// What a copying run leaves open for ever stays in the ledger as held, so that no other run's closing takes it away.
+    /// Keeps the openings of a copying run that are to stay open. They stay in the ledger as held,
+    /// so that no other run's closing takes them away.
     async fn keep_open(&self, site: &Site, attempt: &Attempt) -> Result<(), Refusal> {
         self.change_record(site.resource.name(), |record| {
             match record.and_then(|record| record.keep(attempt)) {
@@ -173,7 +178,8 @@ impl Aws {
         .await
     }
 
-    /// Closes one resource for one attempt: `gone`, or all that it holds. `again` also what it has closed already.
+    /// Closes one resource for one attempt, to the principals `gone` or to all that it holds. With
+    /// `again`, closes also what it has closed already.
     pub(super) async fn close_resource(
         &self,
         run: &Run,
@@ -205,7 +211,7 @@ impl Aws {
             verified: None,
         };
         if again_at.is_some() {
-            // It stays announced until all that was given has shown.
+            // The closing stays announced until every grant has shown.
             return Ok(Some(ClosedResource { receipt, again_at }));
         }
         self.change_record(name, |there| match there {
@@ -241,7 +247,8 @@ impl Aws {
         .await
     }
 
-    /// Takes away what the record as written allows, and reads back what is left. For a key also when its grants all show.
+    /// Takes away what the record as written allows, and reads back what is left. For a key, also
+    /// returns when all its grants will have shown (Unix seconds), unless they have.
     pub(super) async fn take_away(
         &self,
         run: &Run,
@@ -292,7 +299,8 @@ impl Aws {
         attempt: &Attempt,
     ) -> Result<(), Refusal> {
         let run = self.run_of(attempt, site).await?;
-        // What it holds besides is not closed: a share may have ended with some only.
+        // The attempt's other holdings are not closed: a share may have ended with some principals
+        // only.
         let nobody = Principals::default();
         match self
             .close_resource(&run, attempt, site, Some(&nobody), false)
@@ -309,7 +317,7 @@ impl Aws {
         }
     }
 
-    /// Writes what was closed into the run's receipt.
+    /// Adds closings to the run's receipt.
     pub(super) async fn add_receipts(
         &self,
         run: &str,
@@ -329,39 +337,5 @@ impl Aws {
             None => Change::Leave(()),
         })
         .await
-    }
-}
-
-impl Run {
-    /// The resources whose records may name it, where they are.
-    pub(super) fn sites(&self) -> Vec<Site> {
-        let all = self
-            .resources
-            .iter()
-            .filter_map(|name| Resource::parse(name));
-        all.filter_map(|resource| self.site(resource)).collect()
-    }
-
-    fn site(&self, resource: Resource) -> Option<Site> {
-        let of_key = match &resource {
-            Resource::Key(arn) => arn.split(':').nth(3),
-            _ => None,
-        };
-        Some(Site {
-            account: AccountId::parse(&self.account_id).ok()?,
-            region: Region::parse(of_key.unwrap_or(&self.source_region)).ok()?,
-            resource,
-        })
-    }
-}
-
-impl Record {
-    /// The resource where it is.
-    pub(super) fn site(&self) -> Option<Site> {
-        Some(Site {
-            resource: Resource::parse(&self.resource)?,
-            account: AccountId::parse(&self.account_id).ok()?,
-            region: Region::parse(&self.region).ok()?,
-        })
     }
 }

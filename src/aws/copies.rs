@@ -8,21 +8,21 @@ use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{Filter, Image, ResourceType, Snapshot, SnapshotState, TagSpecification};
 use futures::future::join_all;
 
-use super::key_policy::by_policy;
 use super::presign::CopyToSign;
+use super::visit::Visit;
 use super::{Actor, Aws, Place, image, refusal, tags};
 use crate::command::{Outcome, copy_key, copy_key_under, tag};
 use crate::copies::{Copies, Copy, CopyStatus};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::Source;
-use crate::state::{State, TargetState};
+use crate::state::TargetState;
 
-/// EC2 takes this many values in a filter.
+/// Values that EC2 takes in one filter.
 pub const FILTER_VALUES: usize = 200;
 const PAGE: i32 = 1000;
 
-/// What more is known of a copy.
+/// More facts about a copy.
 pub struct Detail {
     pub id: SnapshotId,
     /// The ARN of its key.
@@ -35,7 +35,7 @@ pub struct Listed {
     pub details: Vec<Detail>,
 }
 
-/// A copy as it is asked for.
+/// A request for a copy.
 pub struct AskedCopy<'a> {
     pub from: CopyToSign<'a>,
     pub description: String,
@@ -43,82 +43,62 @@ pub struct AskedCopy<'a> {
     pub tags: TagSpecification,
 }
 
-/// What this function itself says of a copy.
+/// Returns a refusal of a copy by this function itself.
 pub fn unsent(at: &Place, snapshot: &SnapshotId, message: String) -> Refusal {
-    Refusal {
-        operation: "CopySnapshot",
-        account: at.account.clone(),
-        region: at.region.clone(),
-        resource: snapshot.to_string(),
-        code: "NotSent".to_owned(),
-        message,
-        request_id: None,
-    }
+    Refusal::ours("CopySnapshot", at, snapshot, "NotSent", message)
 }
 
 impl Aws {
+    /// Starts a copy of each of these snapshots, once the session reaches every source key.
     pub(super) async fn start(
         &self,
-        state: &State,
+        visit: &Visit<'_>,
         source: &Source,
-        i: usize,
         snapshots: &[usize],
     ) -> Outcome {
-        let target = &state.targets[i];
-        let actor = match self.session(state, target).await {
-            Ok(actor) => actor,
-            Err(refusal) => return Outcome::Refused(refusal),
-        };
-        if let Err(refusal) = self.probe_source_keys(state, &actor).await {
-            if by_policy(state) && refusal.kind() == RefusalKind::Denied {
-                self.let_in_again(&state.opened()).await;
-            }
+        if let Err(refusal) = self.probe_source_keys(visit.run, &visit.actor).await {
             return Outcome::KeyNotReady(refusal);
         }
-        let actor = &actor;
         let starting = snapshots
             .iter()
-            .map(|&s| async move { (s, self.start_one(state, source, target, actor, s).await) });
+            .map(|&s| async move { (s, self.start_one(visit, source, s).await) });
         let results = join_all(starting).await;
-        if results
-            .iter()
-            .any(|(_, r)| r.as_ref().is_err_and(|e| e.kind() == RefusalKind::Expired))
-        {
-            self.forget_session(target);
+        let expired = |e: &Refusal| e.kind() == RefusalKind::Expired;
+        if results.iter().any(|(_, r)| r.as_ref().is_err_and(expired)) {
+            self.forget_session(visit.target);
         }
         Outcome::Started { results }
     }
 
     async fn start_one(
         &self,
-        state: &State,
+        visit: &Visit<'_>,
         source: &Source,
-        target: &TargetState,
-        actor: &Actor,
         s: usize,
     ) -> Result<SnapshotId, Refusal> {
+        let (run, target, actor) = (visit.run, visit.target, &visit.actor);
         let from = &source.snapshots[s];
-        let description = from
-            .description
-            .clone()
-            .unwrap_or_else(|| format!("Copied from {} for {}", from.id, state.source.image_id));
+        let described = from.description.clone();
+        let described = described
+            .unwrap_or_else(|| format!("Copied from {} for {}", from.id, run.source.image_id));
         let key = copy_key(&from.id, target);
         let asked = AskedCopy {
             from: CopyToSign {
-                snapshot: state.opened_snapshot(s),
-                from: &state.source.region,
+                snapshot: run.source.opened_snapshot(s),
+                from: &run.source.region,
                 to: &target.region,
                 key: &target.kms_key_id,
             },
-            description,
-            minutes: state.order.copy_completion_minutes,
-            tags: tags::of_copy(state, &from.tags, &key, ResourceType::Snapshot),
+            description: described,
+            minutes: run.order.copy_completion_minutes,
+            tags: tags::of_copy(run, &from.tags, &key, ResourceType::Snapshot),
         };
-        self.copy_snapshot(actor, actor.credentials.as_ref(), asked)
-            .await
+        let credentials = actor.credentials.as_ref();
+        self.copy_snapshot(actor, credentials, asked).await
     }
 
-    /// Begins a copy, with a presigned URL by these credentials; without, EC2 asks the SDK for none.
+    /// Starts a copy, with a presigned URL by these credentials; without credentials, the SDK needs
+    /// none.
     pub(super) async fn copy_snapshot(
         &self,
         actor: &Actor,
@@ -139,7 +119,8 @@ impl Aws {
             }
             None => None,
         };
-        // One attempt: without a token, a repeated call makes a second snapshot. What an unanswered call did is found by its tag.
+        // One attempt only: CopySnapshot has no token, so a repeated call makes a second snapshot.
+        // The copy of an unanswered call is found by its tag.
         let once = aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled());
         let answer = self
             .ec2(actor, to)
@@ -161,49 +142,16 @@ impl Aws {
         let id = answer
             .snapshot_id()
             .and_then(|id| SnapshotId::parse(id).ok());
-        id.ok_or_else(|| Refusal {
-            code: "UnreadableAnswer".to_owned(),
-            ..unsent(
-                &at,
-                snapshot,
-                "the answer carries no snapshot ID".to_owned(),
-            )
-        })
-    }
-
-    pub(super) async fn poll(&self, state: &State, i: usize) -> Outcome {
-        let target = &state.targets[i];
-        match self.listed(state, target).await {
-            Ok(listed) => Outcome::Polled(listed.copies),
-            Err(refusal) => Outcome::Refused(refusal),
-        }
-    }
-
-    async fn listed(&self, state: &State, target: &TargetState) -> Result<Listed, Refusal> {
-        let actor = self.session(state, target).await?;
-        list(
-            &self.ec2(&actor, &target.region),
-            &actor.at(&target.region),
-            state,
-            target,
-        )
-        .await
+        let said = "the answer carries no snapshot ID";
+        id.ok_or_else(|| Refusal::ours("CopySnapshot", &at, snapshot, "UnreadableAnswer", said))
     }
 }
 
-/// All copies of each source snapshot for this target, whoever made them: in one call for the account and Region.
-pub async fn list(
-    ec2: &Client,
-    at: &Place,
-    state: &State,
-    target: &TargetState,
-) -> Result<Listed, Refusal> {
-    let keys: Vec<String> = state
-        .source
-        .snapshots
-        .iter()
-        .map(|id| copy_key(id, target))
-        .collect();
+/// Lists all copies of each source snapshot for this target, of every run, in one call for the
+/// account and Region.
+pub(super) async fn list(visit: &Visit<'_>) -> Result<Listed, Refusal> {
+    let snapshots = visit.run.source.snapshots.iter();
+    let keys: Vec<String> = snapshots.map(|id| copy_key(id, visit.target)).collect();
     let mut listed = Listed {
         copies: vec![Vec::new(); keys.len()],
         details: Vec::new(),
@@ -213,7 +161,7 @@ pub async fn list(
             .name(format!("tag:{}", tag::KEY))
             .set_values(Some(some.to_vec()))
             .build();
-        for snapshot in own_snapshots(ec2, at, filter).await? {
+        for snapshot in own_snapshots(&visit.ec2, &visit.at, filter).await? {
             let tags = tags::to_map(snapshot.tags());
             let Some(index) = keys.iter().position(|k| tags.get(tag::KEY) == Some(k)) else {
                 continue;
@@ -231,7 +179,8 @@ pub async fn list(
     Ok(listed)
 }
 
-/// The caller's own snapshots that match, through all pages; a page may be empty and still not be the last.
+/// Lists the caller's own snapshots that match, through all pages. A page may be empty and still
+/// not be the last.
 pub async fn own_snapshots(
     ec2: &Client,
     at: &Place,
@@ -252,13 +201,13 @@ pub async fn own_snapshots(
     Ok(found)
 }
 
-/// What a run made in a target, whatever key its copies were made under, so that they are found where an alias has no ARN any more. By
-/// two of its tags: what bears the run's name alone may be somebody's own, tagged like a copy.
+/// Lists the copies of a run in a target, under every key: an alias may have no ARN any more. A
+/// copy has two of our tags; a snapshot with the run's tag alone may be somebody's own.
 pub async fn made_by(ec2: &Client, at: &Place, run: &str) -> Result<Vec<Snapshot>, Refusal> {
     tagged(ec2, at, tag::RUN, run).await
 }
 
-/// What any run made of any image of a source account.
+/// Lists the copies of every run, of every image of a source account.
 pub async fn made_in(ec2: &Client, at: &Place, source: &str) -> Result<Vec<Snapshot>, Refusal> {
     tagged(ec2, at, tag::SOURCE_ACCOUNT, source).await
 }
@@ -278,7 +227,7 @@ async fn tagged(
     Ok(found)
 }
 
-/// A snapshot as the copy that it is.
+/// Reads a snapshot as a copy.
 pub fn copy(snapshot: &Snapshot) -> Option<Copy> {
     let status = match snapshot.state() {
         Some(SnapshotState::Completed) => CopyStatus::Completed,
@@ -305,31 +254,33 @@ pub fn copy(snapshot: &Snapshot) -> Option<Copy> {
     })
 }
 
-/// "37%" as EC2 writes it; anything else is no progress.
+/// Reads `37%` as EC2 writes it; any other text counts as 0.
 fn percent(text: &str) -> u8 {
     text.trim_end_matches('%')
         .parse()
         .map_or(0, |p: u8| p.min(100))
 }
 
-/// What became of snapshots that were to be deleted.
+/// The fate of snapshots that were to be deleted.
 #[derive(Default)]
 pub struct Deleted {
     pub gone: Vec<SnapshotId>,
     pub left: Vec<(String, Refusal)>,
 }
 
-/// Whether a snapshot has the tag of a copy of this source snapshot, under whichever key it is.
+/// Whether a snapshot has the tag of a copy of this source snapshot, whatever its key.
 pub fn is_copy_of(snapshot: &Snapshot, source: &SnapshotId, target: &TargetState) -> bool {
     let wanted = copy_key_under(source, target, snapshot.kms_key_id().unwrap_or_default());
     let mut tags = snapshot.tags().iter();
     tags.any(|t| t.key() == Some(tag::KEY) && t.value() == Some(&wanted))
 }
 
-/// Deletes these copies, except those that an image uses, beside images that were deregistered a moment ago.
+/// Deletes these copies, except those that an image uses. `deregistered` images use none any more,
+/// though the lists may still show them.
 ///
-/// EC2 refuses to delete the snapshot of an image's root device, and of no other device. A new image may be missing in the lists for a
-/// minute. So the root snapshots are deleted first: where EC2 says that one is in use, the others stay until the image shows.
+/// EC2 refuses to delete the snapshot of an image's root device, and of no other device. A new
+/// image may be missing in the lists for a minute. So the root snapshots are deleted first: where
+/// EC2 refuses one as in use, the others stay until the image shows.
 pub async fn delete(
     ec2: &Client,
     at: &Place,
@@ -386,7 +337,8 @@ async fn delete_all(ec2: &Client, at: &Place, ids: &[SnapshotId], deleted: &mut 
     }
 }
 
-/// Whether EC2 knows nothing of a snapshot that it lists. What is gone has no tags by which a policy would allow to delete it.
+/// Whether EC2 knows nothing of a snapshot that it lists. A deleted snapshot has no tags by which a
+/// policy would allow to delete it.
 async fn is_gone(ec2: &Client, at: &Place, id: &SnapshotId) -> bool {
     let answer = ec2.describe_snapshots().snapshot_ids(id.as_str()).send();
     let refused = answer.await.err();

@@ -1,28 +1,24 @@
-//! Grants on the source keys: made for copy roles and accounts, listed, and revoked by the name of their run. A grant that another
-//! account's principal made by virtue of one outlives it: those are found by their issuer.
+//! Grants on the source keys: made for copy roles and accounts, listed, and revoked by the name of
+//! their run. A child grant, which another account's principal made by virtue of such a grant,
+//! outlives it: child grants are found by their issuer.
 
 use aws_sdk_kms::types::{GrantListEntry, GrantOperation};
 use aws_smithy_types::DateTime;
 
-use super::permission::Site;
 use super::{Actor, Aws, refusal};
 use crate::command::grant_prefix;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, Region};
-use crate::ledger::Principals;
+use crate::kms::{self, Arn};
+use crate::ledger::{Principals, Site};
 
-/// What EC2 does with a source key in the name of a copy role, or of whoever launches (EBS user guide, permissions for encryption; EC2
-/// user guide, sharing an AMI with encrypted snapshots). `ReEncrypt*` is no grant operation.
-pub const OPERATIONS: [GrantOperation; 6] = [
-    GrantOperation::DescribeKey,
-    GrantOperation::CreateGrant,
-    GrantOperation::Decrypt,
-    GrantOperation::GenerateDataKeyWithoutPlaintext,
-    GrantOperation::ReEncryptFrom,
-    GrantOperation::ReEncryptTo,
-];
+/// Returns these actions as a grant's operations.
+pub fn operations(actions: &[&str]) -> Vec<GrantOperation> {
+    let names = actions.iter().map(|action| kms::operation(action));
+    names.map(GrantOperation::from).collect()
+}
 
-/// A key as this function works with its grants: with the source account's credentials, in the key's Region.
+/// A source key, with the account and Region of the calls about its grants.
 pub struct KeySite<'a> {
     pub key: &'a str,
     pub account: &'a AccountId,
@@ -45,14 +41,14 @@ impl Aws {
         site: &KeySite<'_>,
         grantee: &str,
         name: String,
-        operations: &[GrantOperation],
+        actions: &[&str],
     ) -> Result<(), Refusal> {
         let actor = Actor::own(site.account);
         self.kms(&actor, &site.region)
             .create_grant()
             .key_id(site.key)
             .grantee_principal(grantee)
-            .set_operations(Some(operations.to_vec()))
+            .set_operations(Some(operations(actions)))
             .name(name)
             .send()
             .await
@@ -60,7 +56,7 @@ impl Aws {
         Ok(())
     }
 
-    /// All grants on a key, as KMS shows them: they may be a minute behind. A key that is gone has none.
+    /// Lists all grants on a key. KMS may show them a minute late. A key that is gone has none.
     pub(super) async fn grants(&self, site: &KeySite<'_>) -> Result<Vec<GrantListEntry>, Refusal> {
         let actor = Actor::own(site.account);
         let kms = self.kms(&actor, &site.region);
@@ -78,7 +74,7 @@ impl Aws {
         Ok(all)
     }
 
-    /// Revokes one grant; one that is gone is revoked.
+    /// Revokes one grant. A grant that is gone counts as revoked.
     pub(super) async fn revoke_grant(
         &self,
         site: &KeySite<'_>,
@@ -100,19 +96,22 @@ impl Aws {
     }
 }
 
-/// What a grant of this run is called behind the run's prefix: an account, or an account, a slash and its role.
+/// Returns the name of a grant behind the run's prefix: an account, or an account, a slash and its
+/// role. `None` for a grant of no run or another run.
 pub fn name_in_run<'a>(grant: &'a GrantListEntry, run: &str) -> Option<&'a str> {
     grant.name()?.strip_prefix(grant_prefix(run).as_str())
 }
 
-/// The account of a grant of this run.
+/// Returns the account of a grant of this run.
 pub fn account_in_run<'a>(grant: &'a GrantListEntry, run: &str) -> Option<&'a str> {
     name_in_run(grant, run)?.split('/').next()
 }
 
-/// Grants that principals of these accounts made themselves on the key of another account, since a time (Unix seconds), and not by this
-/// function's order. EC2 makes such grants for a copy or a volume and retires them; whoever held a grant with CreateGrant may have made
-/// others.
+/// Returns the grants that principals of these accounts made themselves, since a time (Unix
+/// seconds), and not by this function's order.
+///
+/// EC2 makes such grants for a copy or a volume and retires them. Another principal with a grant
+/// for CreateGrant may have made others.
 pub fn child_grants<'a>(
     grants: &'a [GrantListEntry],
     of: &Principals,
@@ -120,15 +119,17 @@ pub fn child_grants<'a>(
     run: &str,
 ) -> Vec<&'a GrantListEntry> {
     let issuer = |grant: &GrantListEntry| {
-        let account = grant.issuing_account().unwrap_or_default();
-        account.split(':').nth(4).unwrap_or(account).to_owned()
+        let issuer = grant.issuing_account().unwrap_or_default();
+        Arn::parse(issuer)
+            .map_or(issuer, |arn| arn.account)
+            .to_owned()
     };
     let made = |grant: &GrantListEntry| grant.creation_date().map_or(i64::MAX, DateTime::secs);
     grants
         .iter()
         .filter(|grant| of.contains(&issuer(grant)) && made(grant) >= since)
         .filter(|grant| name_in_run(grant, run).is_none())
-        // Those of other runs go with them.
+        // Grants of other runs go with those runs.
         .filter(|grant| {
             !grant
                 .name()
@@ -137,10 +138,11 @@ pub fn child_grants<'a>(
         .collect()
 }
 
-/// Whether a grant can have been made by virtue of a run's: it allows no more than that. One to EC2's own infrastructure is for a volume,
-/// and ends with it.
+/// Whether a grant can stem from a run's grant: it allows no more than that one. A grant to EC2's
+/// own infrastructure is for a volume, and ends with it.
 pub fn may_come_of_ours(grant: &GrantListEntry) -> bool {
     let grantee = grant.grantee_principal().unwrap_or_default();
-    grant.operations().iter().all(|o| OPERATIONS.contains(o))
+    let ours = operations(&kms::COPYING);
+    grant.operations().iter().all(|o| ours.contains(o))
         && !grantee.contains("assumed-role/aws:ec2-infrastructure/")
 }

@@ -14,7 +14,8 @@ use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::{Device, ImageFacts, Mapping, Watermark};
 
-/// An image of the caller's own, by its ID, even a disabled one; `None` if there is no such, or not visible yet.
+/// Reads an image of the caller's own, even a disabled one; `None` if there is no such image, or
+/// none that shows yet.
 pub async fn own_image(ec2: &Client, at: &Place, id: &ImageId) -> Result<Option<Image>, Refusal> {
     let answer = ec2
         .describe_images()
@@ -35,7 +36,7 @@ pub async fn own_image(ec2: &Client, at: &Place, id: &ImageId) -> Result<Option<
     }
 }
 
-/// The caller's own images that match one filter, disabled ones too, the oldest first.
+/// Lists the caller's own images that match one filter, disabled ones too, the oldest first.
 pub async fn own_images_by(
     ec2: &Client,
     at: &Place,
@@ -56,7 +57,7 @@ pub async fn own_images_by(
     Ok(images)
 }
 
-/// The images of this account that use any of these snapshots, disabled ones among them.
+/// Lists the images of this account that use any of these snapshots, disabled ones too.
 pub async fn using(ec2: &Client, at: &Place, ids: &[SnapshotId]) -> Result<Vec<Image>, Refusal> {
     let mut images = Vec::new();
     for some in ids.chunks(super::copies::FILTER_VALUES) {
@@ -75,8 +76,8 @@ pub async fn using(ec2: &Client, at: &Place, ids: &[SnapshotId]) -> Result<Vec<I
     Ok(images)
 }
 
-/// UEFI data is told by DescribeImageAttribute only, and only images that boot by UEFI have any. Those for Arm do so without saying it
-/// in their boot mode.
+/// Reads the UEFI data, which only DescribeImageAttribute returns and only images that boot by UEFI
+/// have. Images for Arm boot by UEFI without a boot mode that says so.
 pub async fn uefi_data(
     ec2: &Client,
     at: &Place,
@@ -111,7 +112,7 @@ pub fn id_of(image: &Image) -> Option<ImageId> {
     image.image_id().and_then(|id| ImageId::parse(id).ok())
 }
 
-/// When it was created (Unix seconds); long ago, if AWS does not say.
+/// Returns when an image was created (Unix seconds); long ago, if AWS does not say.
 pub fn created(image: &Image) -> i64 {
     seconds(image.creation_date()).unwrap_or_default()
 }
@@ -131,7 +132,7 @@ fn watermark(told: &ImageWatermark) -> Watermark {
     }
 }
 
-/// The facts, without UEFI data. Whatever AWS leaves out stays out.
+/// Reads the facts of an image, without UEFI data. A field that AWS leaves out stays out.
 pub fn facts(image: &Image) -> ImageFacts {
     ImageFacts {
         name: image.name().unwrap_or_default().to_owned(),
@@ -184,7 +185,7 @@ pub fn facts(image: &Image) -> ImageFacts {
     }
 }
 
-/// What an image can have and RegisterImage cannot set.
+/// Lists the attributes of an image that RegisterImage cannot set.
 fn unregistrable(image: &Image) -> Vec<(&'static str, String, &'static str)> {
     let deprecation = image
         .deprecation_time()
@@ -242,7 +243,7 @@ fn mapping(mapping: &BlockDeviceMapping) -> Option<Mapping> {
     })
 }
 
-/// EC2 tells the baseline of other types, too, and refuses it when an image is registered.
+/// EC2 returns the baseline of other types too, and refuses it when an image is registered.
 fn takes_iops(ebs: &EbsBlockDevice) -> bool {
     matches!(
         ebs.volume_type(),

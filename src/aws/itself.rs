@@ -8,7 +8,7 @@ use super::{Aws, refusal};
 use crate::error::Refusal;
 
 impl Aws {
-    /// Lambda takes the payload and works on it later.
+    /// Invokes the function asynchronously with this payload.
     pub async fn invoke_itself(&self, function: String, payload: &Value) -> Result<(), Refusal> {
         let sent = self
             .lambda()

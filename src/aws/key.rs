@@ -1,4 +1,5 @@
-//! KMS keys as the copy needs them: the target's key by its ARN, and the proof that a new grant on a source key works.
+//! The keys of a copy: the target's key by its ARN, and the proof that a new grant on a source key
+//! works.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +10,15 @@ use super::{Actor, Aws, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, KeyRef, Region};
 use crate::source::KeyFault;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, TargetState};
 
 /// Source keys that a session has been seen to reach in this process.
 #[derive(Debug, Default)]
 pub struct Probed(Mutex<HashSet<(String, String)>>);
 
 impl Probed {
-    /// A target that looks again may have lost what it once reached: a grant of another run serves until that is revoked.
+    /// Forgets an account's keys. A target that looks again may have lost a key: another run's
+    /// grant serves only until it is revoked.
     pub fn forget(&self, account: &str) {
         let mut probed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         probed.retain(|(of, _)| of != account);
@@ -24,7 +26,7 @@ impl Probed {
 }
 
 impl Aws {
-    /// The ARN of the target's key, which must be there and usable by EBS.
+    /// Returns the ARN of the target's key, which must exist and be usable by EBS.
     pub(super) async fn target_key(
         &self,
         actor: &Actor,
@@ -39,15 +41,7 @@ impl Aws {
             .send()
             .await;
         let answer = answer.map_err(|e| refusal("DescribeKey", &at, named, &e))?;
-        let final_refusal = |code: &str, message: String| Refusal {
-            operation: "DescribeKey",
-            account: at.account.clone(),
-            region: at.region.clone(),
-            resource: named.to_string(),
-            code: code.to_owned(),
-            message,
-            request_id: None,
-        };
+        let final_refusal = |code, message| Refusal::ours("DescribeKey", &at, named, code, message);
         let key = answer
             .key_metadata()
             .ok_or_else(|| final_refusal("UnreadableAnswer", "no KeyMetadata".to_owned()))?;
@@ -65,14 +59,16 @@ impl Aws {
         }
     }
 
-    /// Whether a target's session reaches every source key. EC2 takes no grant tokens, so a grant must be seen to work
-    /// before a copy is started: a copy that cannot use a key fails only after it was accepted.
+    /// Proves that a target's session reaches every source key.
+    ///
+    /// EC2 takes no grant tokens, so a grant must be seen to work before a copy starts: a copy that
+    /// cannot use a key fails only after EC2 has accepted it.
     pub(super) async fn probe_source_keys(
         &self,
-        state: &State,
+        run: RunRef<'_>,
         actor: &Actor,
     ) -> Result<(), Refusal> {
-        for key in &state.opened_keys() {
+        for key in &run.opened_keys() {
             let probe = (actor.account.clone(), key.clone());
             if self
                 .probed
@@ -83,7 +79,7 @@ impl Aws {
             {
                 continue;
             }
-            let region = key_region(state, key);
+            let region = run.source.key_region(key);
             let answer = self
                 .kms(actor, &region)
                 .describe_key()
@@ -102,7 +98,8 @@ impl Aws {
 }
 
 impl Aws {
-    /// The ARN of the key under which a source is copied in its own account: one that can be shared, and is there and enabled.
+    /// Returns the ARN of the key under which a source is copied in its own account: a key that can
+    /// be shared, exists and is enabled.
     pub async fn reencryption_key(
         &self,
         named: &KeyRef,
@@ -113,16 +110,14 @@ impl Aws {
         let own = (region.partition(), region.as_str(), owner.as_str());
         let elsewhere = |key: &KeyRef| {
             refuse(format!(
-                "{key} is not in account {owner} in {region}; it must be a key of the source account in SourceRegion"
+                "{key} is not in account {owner} in {region}; it must be a key of the source \
+                 account in SourceRegion"
             ))
         };
         if named.home().is_some_and(|home| home != own) {
             return Err(elsewhere(named));
         }
-        let actor = Actor {
-            account: owner.to_string(),
-            credentials: None,
-        };
+        let actor = Actor::own(owner);
         let kms = self.kms(&actor, region);
         let answer = kms.describe_key().key_id(named.as_str()).send().await;
         let answer = answer.map_err(|e| refusal("DescribeKey", &actor.at(region), named, &e));
@@ -145,7 +140,8 @@ impl Aws {
         }
         if key.key_manager() == Some(&KeyManagerType::Aws) {
             return Err(refuse(format!(
-                "{arn} is AWS-managed itself, which no other account can ever use; name a customer-managed key"
+                "{arn} is AWS-managed itself, which no other account can ever use; name a \
+                 customer-managed key"
             )));
         }
         match key_fault(key) {
@@ -159,7 +155,7 @@ impl Aws {
     }
 }
 
-/// Why EBS cannot use this key, if it cannot.
+/// Returns the reason why EBS cannot use this key, if there is one.
 pub fn key_fault(key: &KeyMetadata) -> Option<KeyFault> {
     if let Some(state) = key.key_state().filter(|s| **s != KeyState::Enabled) {
         return Some(KeyFault::State(state.as_str().to_owned()));
@@ -174,12 +170,4 @@ pub fn key_fault(key: &KeyMetadata) -> Option<KeyFault> {
         .key_spec()
         .filter(|s| **s != KeySpec::SymmetricDefault)?;
     Some(KeyFault::Spec(spec.as_str().to_owned()))
-}
-
-/// The Region of a source key, from its ARN.
-pub fn key_region(state: &State, key: &str) -> Region {
-    key.split(':')
-        .nth(3)
-        .and_then(|r| Region::parse(r).ok())
-        .unwrap_or_else(|| state.source.region.clone())
 }

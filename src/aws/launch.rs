@@ -1,45 +1,33 @@
-//! Letting service-linked roles launch: a grant for each on the key that the image's snapshots are encrypted under, made by the target's
-//! session, because KMS wants it made in the account whose role it is for (EC2 Auto Scaling user guide, required KMS key policy). On
-//! the target's own key after a copy, on each source key after a share.
+//! Letting service-linked roles launch: a grant for each on the key that the image's snapshots are
+//! encrypted under, made by the target's session, because KMS wants it made in the account whose
+//! role it is for (EC2 Auto Scaling user guide, required KMS key policy). On the target's own key
+//! after a copy, on each source key after a share.
 //!
-//! An equal grant is looked for first, whoever made it. Only the owner of a key may list its grants: the target its own, the
-//! function those of the source.
+//! An equal grant is looked for first, whoever made it. Only the owner of a key may list its
+//! grants: the target its own, the function those of the source.
 
-use aws_sdk_kms::types::{GrantConstraints, GrantListEntry, GrantOperation, KeyManagerType};
+use aws_sdk_kms::types::{GrantConstraints, GrantListEntry, KeyManagerType};
 use futures::future::join_all;
 
-use super::key::key_region;
-use super::{Actor, Aws, refusal};
+use super::visit::Visit;
+use super::{Actor, Aws, grants, refusal};
 use crate::command::{Outcome, grant_prefix, launch_grant_name};
-use crate::error::{Refusal, RefusalKind};
+use crate::error::Refusal;
 use crate::ids::Region;
+use crate::kms::LAUNCHING;
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{State, TargetState};
 
 mod role;
 mod unneeded;
 
-/// What EC2 Auto Scaling documents for its role; Spot asks for the same. A grant made by virtue of a grant may allow no more than that
-/// one, so who is to make such grants needs all of it.
-pub const OPERATIONS: [GrantOperation; 8] = [
-    GrantOperation::Encrypt,
-    GrantOperation::Decrypt,
-    GrantOperation::ReEncryptFrom,
-    GrantOperation::ReEncryptTo,
-    GrantOperation::GenerateDataKey,
-    GrantOperation::GenerateDataKeyWithoutPlaintext,
-    GrantOperation::DescribeKey,
-    GrantOperation::CreateGrant,
-];
-
-/// One grant that there is to be.
+/// One wanted grant.
 struct Wish<'a> {
     role: &'a ServiceLinkedRole,
     key: &'a str,
     region: Region,
 }
 
-/// What came of one.
+/// The result of one wanted grant.
 enum Made {
     There,
     /// KMS knows no such role.
@@ -48,51 +36,27 @@ enum Made {
 }
 
 impl Aws {
-    pub(super) async fn let_launch(&self, state: &State, i: usize) -> Outcome {
-        match self.let_target_launch(state, i).await {
-            Ok(outcome) => outcome,
-            Err(refusal) => {
-                if refusal.kind() == RefusalKind::Expired {
-                    self.forget_session(&state.targets[i]);
-                }
-                Outcome::Refused(refusal)
+    /// Makes the grants that the service-linked roles need in a target, and revokes those of roles
+    /// that an update took off the list.
+    pub(super) async fn let_launch(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
+        let (run, target) = (visit.run, visit.target);
+        let keys: Vec<(&str, Region)> = if run.share().is_some() {
+            let source = run.source.keys.iter();
+            let with_region = source.map(|key| (key.as_str(), run.source.key_region(key)));
+            with_region.collect()
+        } else {
+            let key = target.kms_key_id.as_str();
+            if self
+                .is_aws_managed(&visit.actor, &target.region, key)
+                .await?
+            {
+                // The policy of that key lets every principal of the account use it through EC2.
+                return Ok(Outcome::Done);
             }
-        }
-    }
-
-    async fn let_target_launch(&self, state: &State, i: usize) -> Result<Outcome, Refusal> {
-        let target = &state.targets[i];
-        let actor = self.session(state, target).await?;
-        let keys: Vec<(&str, Region)> = match &state.order.share {
-            Some(_) => {
-                let source = state.source.keys.iter();
-                source
-                    .map(|key| (key.as_str(), key_region(state, key)))
-                    .collect()
-            }
-            None => {
-                let key = target.kms_key_id.as_str();
-                if self.is_aws_managed(&actor, &target.region, key).await? {
-                    // Its policy lets every principal of the account use it through EC2.
-                    return Ok(Outcome::Done);
-                }
-                vec![(key, target.region.clone())]
-            }
+            vec![(key, target.region.clone())]
         };
-        let roles = state.order.service_linked_roles.iter();
-        let wishes: Vec<Wish<'_>> = roles
-            .flat_map(|role| {
-                let each = keys.iter();
-                each.map(move |(key, region)| Wish {
-                    role,
-                    key,
-                    region: region.clone(),
-                })
-            })
-            .collect();
-        let granting = wishes
-            .iter()
-            .map(|wish| self.grant_launch(state, target, &actor, wish));
+        let wishes = wishes(&run.order.service_linked_roles, &keys);
+        let granting = wishes.iter().map(|wish| self.grant_launch(visit, wish));
         let made = join_all(granting).await;
         let mut unknown: Vec<(&ServiceLinkedRole, Refusal)> = Vec::new();
         let mut passing = None;
@@ -110,14 +74,12 @@ impl Aws {
         }
         if let Some((_, first)) = unknown.first() {
             let (first, roles) = (first.clone(), unknown.iter().map(|(role, _)| *role));
-            return self
-                .make_roles(state, target, &actor, roles.collect(), first)
-                .await;
+            return self.make_roles(visit, roles.collect(), first).await;
         }
-        if let Some(refusal) = passing {
-            return Err(refusal);
+        match passing {
+            Some(refusal) => Err(refusal),
+            None => self.end_launches(visit).await,
         }
-        self.end_launches(state, target, &actor).await
     }
 
     async fn is_aws_managed(
@@ -137,15 +99,10 @@ impl Aws {
         Ok(manager == Some(&KeyManagerType::Aws))
     }
 
-    async fn grant_launch(
-        &self,
-        state: &State,
-        target: &TargetState,
-        actor: &Actor,
-        wish: &Wish<'_>,
-    ) -> Made {
+    async fn grant_launch(&self, visit: &Visit<'_>, wish: &Wish<'_>) -> Made {
+        let (target, actor) = (visit.target, &visit.actor);
         let grantee = wish.role.arn(target.region.partition(), &target.account_id);
-        match self.has_grant(state, actor, wish, &grantee).await {
+        match self.has_grant(visit, wish, &grantee).await {
             Ok(true) => return Made::There,
             Ok(false) => {}
             Err(refusal) => return Made::Refused(refusal),
@@ -155,8 +112,8 @@ impl Aws {
             .create_grant()
             .key_id(wish.key)
             .grantee_principal(&grantee)
-            .set_operations(Some(OPERATIONS.to_vec()))
-            .name(launch_grant_name(state, target, wish.role))
+            .set_operations(Some(grants::operations(&LAUNCHING)))
+            .name(launch_grant_name(visit.run, target, wish.role))
             .send()
             .await;
         let what = format!("{} for {}", wish.key, wish.role.role_name());
@@ -169,18 +126,17 @@ impl Aws {
         }
     }
 
-    /// Whether the role has what it needs by a grant that there is already.
+    /// Whether a grant that is there already gives the role all that it needs.
     async fn has_grant(
         &self,
-        state: &State,
-        actor: &Actor,
+        visit: &Visit<'_>,
         wish: &Wish<'_>,
         grantee: &str,
     ) -> Result<bool, Refusal> {
-        let own = Self::own(state);
-        let lister = match &state.order.share {
+        let own = Actor::own(&visit.run.source.account_id);
+        let lister = match visit.run.share() {
             Some(_) => &own,
-            None => actor,
+            None => &visit.actor,
         };
         let mut pages = self
             .kms(lister, &wish.region)
@@ -193,7 +149,7 @@ impl Aws {
             let at = lister.at(&wish.region);
             let page = page.map_err(|e| refusal("ListGrants", &at, wish.key, &e))?;
             let mut grants = page.grants.into_iter().flatten();
-            if grants.any(|grant| suffices(&grant, grantee, &state.run)) {
+            if grants.any(|grant| suffices(&grant, grantee, visit.run.id)) {
                 return Ok(true);
             }
         }
@@ -201,7 +157,20 @@ impl Aws {
     }
 }
 
-/// Whether a grant lets its grantee launch, for as long as this run wants it: that of another run's share goes with that.
+/// Pairs each role with each key.
+fn wishes<'a>(roles: &'a [ServiceLinkedRole], keys: &[(&'a str, Region)]) -> Vec<Wish<'a>> {
+    let of_role = |role: &'a ServiceLinkedRole| {
+        keys.iter().map(move |(key, region)| Wish {
+            role,
+            key,
+            region: region.clone(),
+        })
+    };
+    roles.iter().flat_map(of_role).collect()
+}
+
+/// Whether a grant lets its grantee launch, for as long as this run wants it: that of another run's
+/// share goes with that.
 fn suffices(grant: &GrantListEntry, grantee: &str, run: &str) -> bool {
     let free = |constraints: &GrantConstraints| {
         constraints.encryption_context_equals().is_none()
@@ -211,7 +180,7 @@ fn suffices(grant: &GrantListEntry, grantee: &str, run: &str) -> bool {
     let name = grant.name().unwrap_or_default();
     let of_a_share = name.starts_with("amiferry-") && name.contains('/');
     grant.grantee_principal() == Some(grantee)
-        && OPERATIONS
+        && grants::operations(&LAUNCHING)
             .iter()
             .all(|needed| grant.operations().contains(needed))
         && grant.constraints().is_none_or(free)
@@ -220,9 +189,15 @@ fn suffices(grant: &GrantListEntry, grantee: &str, run: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_kms::types::GrantOperation;
+
     use super::*;
 
     const GRANTEE: &str = "arn:aws:iam::222222222222:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot";
+
+    fn all() -> Vec<GrantOperation> {
+        grants::operations(&LAUNCHING)
+    }
 
     fn grant(name: &str, operations: &[GrantOperation]) -> GrantListEntry {
         GrantListEntry::builder()
@@ -235,12 +210,12 @@ mod tests {
     #[test]
     fn a_grant_suffices_whoever_made_it_if_it_allows_all_without_a_condition() {
         let run = "0123456789abcdef";
-        let good = grant("", &OPERATIONS);
+        let good = grant("", &all());
         assert!(suffices(&good, GRANTEE, run));
-        assert!(suffices(&grant("by-hand", &OPERATIONS), GRANTEE, run));
+        assert!(suffices(&grant("by-hand", &all()), GRANTEE, run));
         assert!(!suffices(&good, "arn:aws:iam::222222222222:root", run));
-        for left_out in 0..OPERATIONS.len() {
-            let mut operations = OPERATIONS.to_vec();
+        for left_out in 0..LAUNCHING.len() {
+            let mut operations = all();
             let without = operations.remove(left_out);
             assert!(
                 !suffices(&grant("", &operations), GRANTEE, run),
@@ -258,13 +233,9 @@ mod tests {
     #[test]
     fn another_runs_share_ends_with_that_run() {
         let run = "0123456789abcdef";
-        let of = |run: &str| grant(&format!("amiferry-{run}-222222222222/x"), &OPERATIONS);
+        let of = |run: &str| grant(&format!("amiferry-{run}-222222222222/x"), &all());
         assert!(suffices(&of(run), GRANTEE, run));
         assert!(!suffices(&of("fedcba9876543210"), GRANTEE, run));
-        assert!(suffices(
-            &grant("amiferry-launch-x", &OPERATIONS),
-            GRANTEE,
-            run
-        ));
+        assert!(suffices(&grant("amiferry-launch-x", &all()), GRANTEE, run));
     }
 }

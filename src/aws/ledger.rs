@@ -1,19 +1,18 @@
-//! The ledger's objects in the function's bucket: read, and changed by conditional writes. What may be written is decided in
-//! [`crate::ledger`].
+//! The ledger's objects in the function's bucket: read, and changed by conditional writes. What may
+//! be written is decided in [`crate::ledger`].
 
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::permission::Site;
 use super::{Aws, refusal};
 use crate::error::Refusal;
-use crate::ledger::{Attempt, OPENINGS, Record, Run, record_key, run_key};
+use crate::ledger::{Attempt, OPENINGS, Record, Run, Site, record_key, run_key};
 
 /// Conditional writes of one object that others change at the same time, before that is told.
 const MOST_RACES: usize = 24;
 
-/// What is to become of an object.
+/// The decision about an object.
 #[derive(Debug)]
 pub enum Change<T, R> {
     /// Written, unless somebody else writes first.
@@ -48,7 +47,8 @@ impl Aws {
         Ok(found.map(|found| found.value))
     }
 
-    /// The run of an attempt that a resource's record names; as little as the record says of it, if its object is gone.
+    /// The run of an attempt that a resource's record names; as little as the record says of it, if
+    /// its object is gone.
     pub(super) async fn run_of(&self, attempt: &Attempt, site: &Site) -> Result<Run, Refusal> {
         let (account, region) = (site.account.as_str(), site.region.as_str());
         let found = self.run_record(&attempt.run).await?;
@@ -60,7 +60,8 @@ impl Aws {
         Ok(found.map(|found| found.value))
     }
 
-    /// Changes a run's object as `decide` says, which is asked again whenever somebody else wrote first.
+    /// Changes a run's object as `decide` says, which is asked again whenever somebody else wrote
+    /// first.
     pub async fn change_run<R>(
         &self,
         run: &str,
@@ -131,8 +132,12 @@ impl Aws {
         let body = object.body.collect().await;
         let unreadable = |said: String| self.of_ledger("GetObject", key, "UnreadableAnswer", said);
         let body = body.map_err(|e| unreadable(format!("it broke off: {e}")))?;
-        let value = serde_json::from_slice(&body.into_bytes())
-            .map_err(|e| self.of_ledger("GetObject", key, "UnreadableAnswer", format!("it is not as this version writes it ({e}); the bucket keeps its earlier versions")))?;
+        let value = serde_json::from_slice(&body.into_bytes()).map_err(|e| {
+            unreadable(format!(
+                "it is not as this version writes it ({e}); the bucket keeps its earlier \
+                     versions"
+            ))
+        })?;
         Ok(Some(Found { value, etag }))
     }
 
@@ -215,7 +220,7 @@ impl Aws {
         })
     }
 
-    /// What this function itself says of an object of the ledger.
+    /// Returns a refusal that this function makes itself, about an object of the ledger.
     fn of_ledger(
         &self,
         operation: &'static str,
@@ -225,15 +230,13 @@ impl Aws {
     ) -> Refusal {
         let bucket = self.bucket.as_deref().unwrap_or_default();
         let at = self.here();
-        Refusal {
+        Refusal::ours(
             operation,
-            account: at.account,
-            region: at.region,
-            resource: format!("s3://{bucket}/{key}"),
-            code: code.to_owned(),
+            &at,
+            format!("s3://{bucket}/{key}"),
+            code,
             message,
-            request_id: None,
-        }
+        )
     }
 
     /// Longer each time.
@@ -243,8 +246,8 @@ impl Aws {
     }
 }
 
-/// A write that lost a race has no effect and is no error: 412 where another came first, 409 at the same moment, 404 where it
-/// was deleted.
+/// A write that lost a race has no effect and is no error: 412 where another came first, 409 at the
+/// same moment, 404 where it was deleted.
 fn won(sent: Result<(), Refusal>) -> Result<bool, Refusal> {
     match sent {
         Ok(()) => Ok(true),

@@ -1,4 +1,5 @@
-//! The state machine: starting it, asking whether an execution still works, and waking those that wait.
+//! The state machine: starting it, asking whether an execution still works, and waking those that
+//! wait.
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::Value;
@@ -6,11 +7,13 @@ use serde_json::Value;
 use super::{Aws, refusal};
 use crate::error::{Error, Refusal};
 
-/// Where a waiting execution leaves the token that wakes it, below the name of its state machine: no stack reads another's.
+/// Where a waiting execution leaves the token that wakes it, below the name of its state machine:
+/// no stack reads another's.
 const WAITING: &str = "/amiferry/waiting";
 
 impl Aws {
-    /// Starts an execution; tells whether it is new. One of the same name does the same already, or has done it.
+    /// Starts an execution; tells whether it is new. One of the same name does the same already, or
+    /// has done it.
     pub async fn start_execution(
         &self,
         machine: &str,
@@ -68,7 +71,8 @@ impl Aws {
         }
     }
 
-    /// Wakes the executions of this state machine that wait for copies into this account and Region; returns how many.
+    /// Wakes the executions of this state machine that wait for copies into this account and
+    /// Region; returns how many.
     pub async fn wake(&self, machine: &str, account: &str, region: &str) -> Result<usize, Refusal> {
         let path = waiting_path(machine, account, region);
         let client = self.ssm();

@@ -1,4 +1,5 @@
-//! Whether accounts are active ones of the organization that the settings name, as far as AWS Organizations tells.
+//! Whether accounts are active ones of the organization that the settings name, as far as AWS
+//! Organizations tells.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use crate::ids::AccountId;
 /// Up to so many accounts are asked for one by one.
 const FEW: usize = 20;
 
-/// What AWS Organizations says of some accounts.
+/// The answer of AWS Organizations about some accounts.
 #[derive(Debug)]
 pub enum Membership {
     /// All but these are active accounts of the source account's organization.
@@ -28,8 +29,8 @@ impl Aws {
         id.ok_or_else(|| Error::Internal("DescribeOrganization told no ID".to_owned()))
     }
 
-    /// Asks which of `accounts` are no active accounts of `organization`. Only the management account and its delegated
-    /// administrators are told.
+    /// Asks which of `accounts` are no active accounts of `organization`. Only the management
+    /// account and its delegated administrators are told.
     pub async fn membership(
         &self,
         organization: &str,
@@ -109,7 +110,8 @@ impl Aws {
     }
 }
 
-/// A refusal for good says nothing of the accounts; one that may pass is an error, and the call may be repeated.
+/// A refusal for good says nothing of the accounts; one that may pass is an error, and the call may
+/// be repeated.
 fn untold(refusal: Refusal) -> Result<Membership, Error> {
     if refusal.is_passing() {
         return Err(Error::from_refusal(refusal));

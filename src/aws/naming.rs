@@ -1,24 +1,23 @@
-//! The image a target has already, and the name its image gets. A run and Preflight ask the same questions here.
+//! The image that a target has already, and the name of its new image. A run and Preflight ask the
+//! same questions here.
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Image, ImageState};
 
-use super::{Aws, Place, image, tags};
+use super::visit::Visit;
+use super::{Aws, image, tags};
 use crate::command::{image_key, tag};
 use crate::error::Refusal;
-use crate::name::NameFacts;
+use crate::name::{NameFacts, with_suffix};
 use crate::source::Source;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, TargetState};
 
 /// Seconds after which the tags of a new image are surely visible.
 const TAGS_SHOW_WITHIN: i64 = 300;
-/// Characters of an image's name (EC2 API reference, RegisterImage).
-const LONGEST_NAME: usize = 128;
 
-/// Whose the name of a target's image is.
+/// The holder of the name that a target's image gets.
 pub enum Holder {
     Nobody,
-    /// An image of this target: it bears its key.
+    /// An image of this target: it bears the target's key.
     Ours(Image),
     /// An image so young that its tags may not show yet: perhaps ours.
     Young,
@@ -27,28 +26,27 @@ pub enum Holder {
     Former,
 }
 
-/// The name that the image gets where the run's image of before has the one that is asked for.
-pub fn free_name(state: &State, source: &Source, target: &TargetState) -> String {
-    let name = name(state, source, target);
-    let end = name.floor_char_boundary(LONGEST_NAME - 9);
-    format!("{}-{}", &name[..end], &image_key(state, target)[..8])
+/// Returns the name of a target's image where the run's former image has the requested name.
+pub fn free_name(run: RunRef<'_>, source: &Source, target: &TargetState) -> String {
+    let key = image_key(&run.source.image_id, target);
+    with_suffix(&name(run, source, target), &key[..8])
 }
 
-/// Whether an image has a name that this target's image may have.
-pub fn is_named(image: &Image, state: &State, source: &Source, target: &TargetState) -> bool {
+/// Whether an image has one of the names that this target's image may have.
+pub fn is_named(image: &Image, run: RunRef<'_>, source: &Source, target: &TargetState) -> bool {
     let named = |name: String| image.name() == Some(name.as_str());
-    named(name(state, source, target)) || named(free_name(state, source, target))
+    named(name(run, source, target)) || named(free_name(run, source, target))
 }
 
-/// The run that an image says it was made by.
+/// Returns the run that made an image, by the image's tag.
 pub fn made_by(image: &Image) -> Option<&str> {
     let mut tags = image.tags().iter();
     tags.find(|tag| tag.key() == Some(tag::RUN))?.value()
 }
 
-/// The name the copy gets in this target.
-pub fn name(state: &State, source: &Source, target: &TargetState) -> String {
-    state.order.name.fill(NameFacts {
+/// Returns the name that the copy gets in this target.
+pub fn name(run: RunRef<'_>, source: &Source, target: &TargetState) -> String {
+    run.order.name.fill(NameFacts {
         source_name: &source.image.name,
         source_image: &source.id,
         source_account: &source.owner,
@@ -57,23 +55,21 @@ pub fn name(state: &State, source: &Source, target: &TargetState) -> String {
     })
 }
 
-/// The image of this target that is found by its tag, one that can be launched before a disabled one.
-pub async fn own_copy(
-    ec2: &Client,
-    at: &Place,
-    state: &State,
-    target: &TargetState,
-) -> Result<Option<Image>, Refusal> {
+/// Finds the image of this target by its tag. An image that can be launched goes before a disabled
+/// one.
+pub(super) async fn own_copy(visit: &Visit<'_>) -> Result<Option<Image>, Refusal> {
     let filter = format!("tag:{}", tag::KEY);
-    let images = image::own_images_by(ec2, at, &filter, &image_key(state, target)).await?;
+    let key = image_key(&visit.run.source.image_id, visit.target);
+    let images = image::own_images_by(&visit.ec2, &visit.at, &filter, &key).await?;
     Ok(images.into_iter().min_by_key(is_disabled))
 }
 
+/// Whether somebody has disabled an image.
 pub fn is_disabled(image: &Image) -> bool {
     image.state() == Some(&ImageState::Disabled)
 }
 
-/// For a message: the image's ID, and that it is disabled if it is.
+/// Returns an image's ID for a message, with a word where the image is disabled.
 pub fn told(image: &Image) -> String {
     let id = image.image_id().unwrap_or("another image");
     if is_disabled(image) {
@@ -84,18 +80,16 @@ pub fn told(image: &Image) -> String {
 }
 
 impl Aws {
-    /// Asks whose the name is that the target's image gets.
+    /// Finds the holder of the name that the target's image gets.
     pub(super) async fn holder(
         &self,
-        ec2: &Client,
-        at: &Place,
-        state: &State,
+        visit: &Visit<'_>,
         source: &Source,
-        target: &TargetState,
     ) -> Result<Holder, Refusal> {
-        let name = &name(state, source, target);
-        let key = image_key(state, target);
-        let mut holders = image::own_images_by(ec2, at, "name", name).await?;
+        let (run, target) = (visit.run, visit.target);
+        let name = &name(run, source, target);
+        let key = image_key(&run.source.image_id, target);
+        let mut holders = image::own_images_by(&visit.ec2, &visit.at, "name", name).await?;
         let is_ours = |image: &Image| {
             let bears_key = tags::to_map(image.tags()).get(tag::KEY) == Some(&key);
             bears_key || (target.image_id.is_some() && image::id_of(image) == target.image_id)
@@ -103,23 +97,20 @@ impl Aws {
         if let Some(ours) = holders.iter().position(is_ours) {
             return Ok(Holder::Ours(holders.swap_remove(ours)));
         }
+        let renews = run.order.renewal.is_some();
         Ok(match holders.into_iter().next() {
             None => Holder::Nobody,
-            Some(holder)
-                if state.order.renewal.is_some() && made_by(&holder) == Some(&state.run) =>
-            {
-                Holder::Former
-            }
-            Some(holder) if self.may_be_ours(ec2, at, &holder, source).await? => Holder::Young,
+            Some(holder) if renews && made_by(&holder) == Some(run.id) => Holder::Former,
+            Some(holder) if self.may_be_ours(visit, &holder, source).await? => Holder::Young,
             Some(holder) => Holder::Another(holder),
         })
     }
 
-    /// Whether an image may be a copy of the source that was registered a moment ago, and does not show its tags yet.
+    /// Whether an image may be a copy of the source that was registered a moment ago, and does not
+    /// show its tags yet.
     async fn may_be_ours(
         &self,
-        ec2: &Client,
-        at: &Place,
+        visit: &Visit<'_>,
         holder: &Image,
         source: &Source,
     ) -> Result<bool, Refusal> {
@@ -128,7 +119,7 @@ impl Aws {
             return Ok(false);
         };
         let mut facts = image::facts(holder);
-        image::uefi_data(ec2, at, &id, &mut facts).await?;
+        image::uefi_data(&visit.ec2, &visit.at, &id, &mut facts).await?;
         let copies = facts.snapshots();
         Ok(facts.state == "pending" || source.differences(&facts, &copies).is_empty())
     }

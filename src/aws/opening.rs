@@ -1,46 +1,32 @@
-//! Opening the source (rule 1 of [`crate::ledger`]): what the run may open to is read from its object, each resource is held in its
-//! record, then the permissions are given, and then the records are read again: who holds no longer closes what he gave.
+//! Opening the source (rule 1 of [`crate::ledger`]): what the run may open to is read from its
+//! object, each resource is held in its record, then the permissions are given, and then the
+//! records are read again: who holds no longer closes what he gave.
 //!
-//! For a copy createVolumePermission on every snapshot and access to every key; for a lasting share launch permission as well.
+//! For a copy createVolumePermission on every snapshot and access to every key; for a lasting share
+//! launch permission as well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use aws_sdk_kms::types::GrantOperation;
 use futures::future::{join_all, try_join_all};
 use futures::stream::{self, StreamExt};
 
-use super::key::key_region;
 use super::key_policy::Admitted;
 use super::ledger::{Change, Found};
-use super::permission::{Resource, Site};
-use super::{Aws, grants, launch};
+use super::{Actor, Aws, grants};
 use crate::command::{Outcome, grant_prefix};
 use crate::error::{Error, Refusal};
 use crate::ids::AccountId;
-use crate::ledger::{Attempt, FRESH, Kind, Opening, Principals, Record};
+use crate::key_policy::Parties;
+use crate::ledger::{Attempt, FRESH, Kind, Opening, Principals, Record, Site};
 use crate::request::KeyAccess;
-use crate::state::State;
+use crate::state::{RunRef, State};
+use crate::step::{OpeningPlan, Refusals, WantedGrant, Wish, granted_actions};
 
 /// CreateGrant allows 50 a second.
 const GRANTS_AT_ONCE: usize = 8;
 const SESSIONS_AT_ONCE: usize = 16;
 /// Writes of one record that others change at the same time.
 const MOST_RACES: usize = 24;
-
-/// One resource, and to whom it is to be opened.
-pub(super) struct Wish {
-    site: Site,
-    principals: Principals,
-}
-
-impl Wish {
-    /// The resource's record as it was found, or a new one.
-    fn record(&self, found: Option<&Found<Record>>) -> Record {
-        let (region, account) = (self.site.region.as_str(), self.site.account.as_str());
-        let new = || Record::new(self.site.resource.name(), region, account);
-        found.map_or_else(new, |found| found.value.clone())
-    }
-}
 
 fn wait_for(site: &Site, until: i64, attempt: &Attempt) -> Held {
     let why = format!("attempt {attempt} is closing {}", site.resource.name());
@@ -52,7 +38,7 @@ fn closed_meanwhile(site: &Site, attempt: &Attempt) -> Held {
     Held::Over(format!("attempt {attempt} has closed {name} meanwhile"))
 }
 
-/// What came of holding.
+/// The outcome of holding.
 enum Held {
     /// All of them; the run had it open to these accounts before.
     All(BTreeSet<String>),
@@ -63,61 +49,50 @@ enum Held {
     Over(String),
 }
 
-/// Whom AWS did not take.
-#[derive(Default)]
-struct Refusals {
-    targets: Vec<(usize, Refusal)>,
-    audience: Option<Refusal>,
-}
-
 impl Aws {
     /// Opens the source to the accounts of these targets, and to the audience of a lasting share.
+    /// Takes the whole state, to plan from.
     pub(super) async fn open(&self, state: &State, targets: &[usize]) -> Outcome {
-        if let Err(why) = self.may_be_given(state, targets) {
+        let run = state.run_ref();
+        let accounts = targets.iter().map(|&i| &state.targets[i].account_id);
+        if let Err(why) = self.may_be_given(run, accounts.collect()) {
             return Outcome::NotAllowed(why);
         }
         let opened = state.opened();
-        let (targets, mut unreached) = self.reached(state, targets).await;
-        let targets = &targets[..];
-        let wishes = wishes(&opened, targets);
-        let began = match self.hold_all(state, targets, &wishes).await {
-            Ok(Held::All(began)) => began,
+        let (reached, mut unreached) = self.reached(state, targets).await;
+        let plan = OpeningPlan::of(state, &opened, reached);
+        let open_before = match self.hold_all(&plan).await {
+            Ok(Held::All(open_before)) => open_before,
             Ok(Held::Wait { until, why }) => return Outcome::Wait { until, why },
             Ok(Held::Over(why)) => return Outcome::Over(why),
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        let refused = match self.permit_all(&opened, targets, &wishes).await {
+        let refused = match self.permit_all(&plan).await {
             Ok(refused) => refused,
             Err(refusal) => return Outcome::OpeningRefused(refusal),
         };
-        match self.still_held(state, targets, &wishes).await {
+        match self.still_held(&plan).await {
             Ok(None) => {}
-            Ok(Some(why)) => return self.close_again(state, &wishes, why).await,
+            Ok(Some(why)) => return self.close_again(plan, why).await,
             Err(refusal) => return Outcome::OpeningRefused(refusal),
         }
-        let ours: BTreeSet<&AccountId> = state.targets.iter().map(|t| &t.account_id).collect();
-        let earlier = ours
-            .into_iter()
-            .filter(|a| began.contains(a.as_str()))
-            .cloned()
-            .collect();
         unreached.extend(refused.targets);
         Outcome::Opened {
-            earlier,
+            earlier: plan.earlier(&open_before),
             refused: unreached,
             audience: refused.audience,
         }
     }
 
-    /// Whether the settings allow what this state asks for, as they are now: a `State` may be older than they are, or made up.
-    fn may_be_given(&self, state: &State, targets: &[usize]) -> Result<(), String> {
+    /// Whether the settings, as they are now, allow what this run asks for. A `State` may be older
+    /// than they are, or made up.
+    fn may_be_given(&self, run: RunRef<'_>, accounts: Vec<&AccountId>) -> Result<(), String> {
         let allowed = self.allowed.as_ref().map_err(String::clone)?;
         let check = || {
-            let accounts = targets.iter().map(|&i| &state.targets[i].account_id);
-            allowed.check_accounts(accounts)?;
-            let audience = state.audience().iter().map(String::as_str);
+            allowed.check_accounts(accounts.into_iter())?;
+            let audience = run.audience().iter().map(String::as_str);
             allowed.check_audience(audience)?;
-            match (&state.order.share, state.order.revoke_after_copy) {
+            match (run.share(), run.order.revoke_after_copy) {
                 (Some(_), _) => allowed.check_share("Mode: Share"),
                 (None, false) => allowed.check_share("RevokeAfterCopy: false"),
                 (None, true) => Ok(()),
@@ -126,7 +101,9 @@ impl Aws {
         check().map_err(|error: Error| error.to_string())
     }
 
-    /// Those of a copy's targets whose role this very process has assumed; a `State` may name any. With whom it has not, and what AWS said.
+    /// Returns those of a copy's targets whose role this very process has assumed, as a `State` may
+    /// name any. Also returns the others, with AWS's refusals. Takes the whole state for
+    /// [`Aws::session`].
     async fn reached(
         &self,
         state: &State,
@@ -151,38 +128,34 @@ impl Aws {
     }
 
     /// Asks the run's object whether it may, then writes the hold into each record.
-    async fn hold_all(
-        &self,
-        state: &State,
-        targets: &[usize],
-        wishes: &[Wish],
-    ) -> Result<Held, Refusal> {
-        if let Err(why) = self.admitted(state, targets, wishes).await? {
+    async fn hold_all(&self, plan: &OpeningPlan<'_>) -> Result<Held, Refusal> {
+        if let Err(why) = self.admitted(plan).await? {
             return Ok(Held::Over(why));
         }
-        let (attempt, since) = (state.attempt(), self.now());
-        let kind = kind_of(state);
+        let (attempt, kind, since) = (&plan.attempt, plan.kind, self.now());
+        let wishes = &plan.wishes;
         let reading = wishes.iter().map(|wish| {
             let key = crate::ledger::record_key(wish.site.resource.name());
             async move { self.ledger_object::<Record>(&key).await }
         });
         let records: Vec<Option<Found<Record>>> = try_join_all(reading).await?;
-        // Where one must be waited for, none is held: what is held without being open would keep others from closing it.
+        // Where one must be waited for, none is held: what is held without being open would keep
+        // others from closing it.
         for (wish, found) in wishes.iter().zip(&records) {
-            let record = wish.record(found.as_ref());
+            let record = wish.record(found.as_ref().map(|found| &found.value));
             // The permissions are read only where the record demands it.
-            match record.open(&attempt, kind, &wish.principals, &wish.principals, since) {
+            match record.open(attempt, kind, &wish.principals, &wish.principals, since) {
                 Opening::Wait { until, attempt } => {
                     return Ok(wait_for(&wish.site, until, &attempt));
                 }
-                Opening::Over => return Ok(closed_meanwhile(&wish.site, &attempt)),
+                Opening::Over => return Ok(closed_meanwhile(&wish.site, attempt)),
                 Opening::Hold(_) | Opening::Held | Opening::Finish(_) => {}
             }
         }
         let holding = wishes
             .iter()
             .zip(records)
-            .map(|(wish, found)| self.hold(wish, &attempt, kind, found));
+            .map(|(wish, found)| self.hold(wish, attempt, kind, found));
         let mut began = BTreeSet::new();
         let mut wait: Option<(i64, String)> = None;
         for held in join_all(holding).await {
@@ -196,33 +169,25 @@ impl Aws {
             return Ok(Held::Wait { until, why });
         }
         if self.now() - since > FRESH
-            && let Some(why) = self.still_held(state, targets, wishes).await?
+            && let Some(why) = self.still_held(plan).await?
         {
             return Ok(Held::Over(why));
         }
         Ok(Held::All(began))
     }
 
-    /// Whether the ledger lets this state open to these targets, and notes there which resources it is going to hold.
-    async fn admitted(
-        &self,
-        state: &State,
-        targets: &[usize],
-        wishes: &[Wish],
-    ) -> Result<Result<(), String>, Refusal> {
-        let asked = state.as_run_to(targets);
-        let attempt = state.attempt();
-        let names: Vec<&str> = wishes
-            .iter()
-            .map(|wish| wish.site.resource.name())
-            .collect();
-        let edits = state.order.key_access == KeyAccess::Policy;
-        let grants = state.order.key_access == KeyAccess::Grant || state.grants_on_source_keys();
-        self.change_run(&state.run, |run| {
+    /// Whether the ledger lets this state open to these targets, and notes there which resources it
+    /// is going to hold.
+    async fn admitted(&self, plan: &OpeningPlan<'_>) -> Result<Result<(), String>, Refusal> {
+        let attempt = &plan.attempt;
+        let wishes = plan.wishes.iter();
+        let names: Vec<&str> = wishes.map(|wish| wish.site.resource.name()).collect();
+        let (edits, grants) = (plan.edits(), plan.grants());
+        self.change_run(&attempt.run, |run| {
             let Some(run) = run else {
                 return Change::Leave(Err(format!("the ledger knows no run {}", attempt.run)));
             };
-            if let Err(why) = run.admits(&attempt, &asked) {
+            if let Err(why) = run.admits(attempt, &plan.asked) {
                 return Change::Leave(Err(why));
             }
             let known = names.iter().all(|name| run.resources.contains(*name));
@@ -255,7 +220,7 @@ impl Aws {
             if race > 0 {
                 found = self.ledger_object::<Record>(&key).await?;
             }
-            let record = wish.record(found.as_ref());
+            let record = wish.record(found.as_ref().map(|found| &found.value));
             let permitted = if record.needs_reading(principals) {
                 self.permitted(site).await?
             } else {
@@ -279,7 +244,8 @@ impl Aws {
                 } if own == *attempt => {
                     let name = site.resource.name();
                     let why = format!(
-                        "a permission on {name} may have been removed: reads show it within a minute"
+                        "a permission on {name} may have been removed: reads show it within a \
+                         minute"
                     );
                     return Ok(Held::Wait { until, why });
                 }
@@ -291,15 +257,11 @@ impl Aws {
         Err(self.too_many_races(&key))
     }
 
-    /// Gives the permissions that are held. A permission that EC2 shows already is given all the same: a closing may have taken it
-    /// away a moment ago.
-    async fn permit_all(
-        &self,
-        state: &State,
-        targets: &[usize],
-        wishes: &[Wish],
-    ) -> Result<Refusals, Refusal> {
-        let permitting = wishes
+    /// Gives the permissions that are held. A permission that EC2 shows already is given all the
+    /// same: a closing may have taken it away a moment ago.
+    async fn permit_all(&self, plan: &OpeningPlan<'_>) -> Result<Refusals, Refusal> {
+        let permitting = plan
+            .wishes
             .iter()
             .filter(|wish| !wish.site.resource.is_key())
             .map(|wish| self.permit(&wish.site, &wish.principals));
@@ -307,56 +269,35 @@ impl Aws {
         for refused in join_all(permitting).await {
             not_taken.extend(refused?);
         }
-        let mut refused = Refusals::default();
-        let mut granting = Vec::new();
-        for &i in targets {
-            let account = state.targets[i].account_id.as_str();
-            match not_taken.iter().find(|(who, _)| who == account) {
-                Some((_, refusal)) => refused.targets.push((i, refusal.clone())),
-                None => granting.push(i),
-            }
-        }
-        let audience = not_taken.iter().find(|(who, _)| who.starts_with("arn:"));
-        refused.audience = audience.map(|(_, refusal)| refusal.clone());
-        let keys = self.open_keys(state, &granting).await;
+        let (mut refused, taken) = plan.sort_refusals(&not_taken);
+        let keys = self.open_keys(plan, &taken).await;
         refused.targets.extend(keys.refused);
-        let lists = !state.audience().is_empty();
+        let lists = !plan.run().audience().is_empty();
         refused.audience = refused.audience.or(keys.audience.filter(|_| lists));
         Ok(refused)
     }
 
-    /// Lets the targets use the source keys, in the way that the request names.
-    async fn open_keys(&self, state: &State, targets: &[usize]) -> Admitted {
-        match state.order.key_access {
+    /// Lets these targets use the source keys, in the way that the request names.
+    async fn open_keys(&self, plan: &OpeningPlan<'_>, targets: &[usize]) -> Admitted {
+        match plan.run().order.key_access {
             KeyAccess::Grant => Admitted {
-                refused: self.grant(state, targets).await,
+                refused: self.grant(plan, targets).await,
                 audience: None,
             },
-            KeyAccess::Policy => self.admit(state, targets).await,
+            KeyAccess::Policy => self.admit(&Parties::of(plan.opened()), targets).await,
             KeyAccess::None => Admitted::default(),
         }
     }
 
-    /// A grant on each source key: to each account's role for copying, to the account for launching. Returns the targets that
-    /// were refused theirs.
-    async fn grant(&self, state: &State, targets: &[usize]) -> Vec<(usize, Refusal)> {
-        // Several targets of one account and role share their grant.
-        let mut wanted: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
-        for &i in targets {
-            for key in &state.source.keys {
-                let grant = (grantee(state, i), key.clone());
-                wanted.entry(grant).or_default().push(i);
-            }
-        }
+    /// Makes a grant on each source key: to each account's role for copying, to the account for
+    /// launching. Returns the targets that were refused theirs.
+    async fn grant(&self, plan: &OpeningPlan<'_>, targets: &[usize]) -> Vec<(usize, Refusal)> {
         let held_at = self.now();
-        let granting = wanted.into_iter().map(|((grantee, key), of)| async move {
-            let made = self.grant_one(state, of[0], &grantee, &key, held_at).await;
-            let refusal = made.err()?;
-            Some(
-                of.into_iter()
-                    .map(|i| (i, refusal.clone()))
-                    .collect::<Vec<_>>(),
-            )
+        let wanted = plan.wanted_grants(targets);
+        let granting = wanted.into_iter().map(|wanted| async move {
+            let refusal = self.grant_one(plan, &wanted, held_at).await.err()?;
+            let each = wanted.targets.into_iter();
+            Some(each.map(|i| (i, refusal.clone())).collect::<Vec<_>>())
         });
         let refused = stream::iter(granting).buffer_unordered(GRANTS_AT_ONCE);
         let refused: Vec<Vec<(usize, Refusal)>> =
@@ -366,71 +307,72 @@ impl Aws {
 
     async fn grant_one(
         &self,
-        state: &State,
-        i: usize,
-        grantee: &str,
-        key: &str,
+        plan: &OpeningPlan<'_>,
+        wanted: &WantedGrant,
         held_at: i64,
     ) -> Result<(), Refusal> {
-        let account = &state.targets[i].account_id;
+        let (run, key, account) = (plan.run(), &wanted.key, &wanted.account);
         if self.now() - held_at > FRESH {
             // Among very many grants: the hold was written long ago.
             let principals: Principals = [account.as_str()].into_iter().collect();
             let record = self.opening_record(key).await?;
-            if !record.is_some_and(|record| record.holds(&state.attempt(), &principals)) {
-                return Err(over(state, key));
+            if !record.is_some_and(|record| record.holds(&plan.attempt, &principals)) {
+                let at = Actor::own(&run.source.account_id).at(&run.source.region);
+                let message = format!("attempt {} was closed meanwhile", plan.attempt);
+                return Err(Refusal::ours(
+                    "CreateGrant",
+                    &at,
+                    key,
+                    "AttemptIsOver",
+                    message,
+                ));
             }
         }
         let site = grants::KeySite {
             key,
-            account: &state.source.account_id,
-            region: key_region(state, key),
+            account: &run.source.account_id,
+            region: run.source.key_region(key),
         };
-        let name = format!("{}{account}", grant_prefix(&state.run));
-        self.make_grant(&site, grantee, name, &operations(state))
-            .await
+        let name = format!("{}{account}", grant_prefix(run.id));
+        let actions = granted_actions(run);
+        self.make_grant(&site, &wanted.grantee, name, actions).await
     }
 
     /// Why this attempt holds no longer what it has just opened, if so.
-    async fn still_held(
-        &self,
-        state: &State,
-        targets: &[usize],
-        wishes: &[Wish],
-    ) -> Result<Option<String>, Refusal> {
-        let attempt = state.attempt();
+    async fn still_held(&self, plan: &OpeningPlan<'_>) -> Result<Option<String>, Refusal> {
+        let (attempt, wishes) = (&plan.attempt, &plan.wishes);
         let reading = wishes
             .iter()
             .map(|wish| self.opening_record(wish.site.resource.name()));
         for (wish, record) in wishes.iter().zip(join_all(reading).await) {
-            let held = record?.is_some_and(|record| record.holds(&attempt, &wish.principals));
+            let held = record?.is_some_and(|record| record.holds(attempt, &wish.principals));
             if !held {
                 let name = wish.site.resource.name();
                 return Ok(Some(format!("attempt {attempt} closed {name} meanwhile")));
             }
         }
         // A closing that found nothing to close yet has said so here before it looked.
-        let run = self.run_record(&state.run).await?;
-        let asked = state.as_run_to(targets);
-        Ok(match run.map(|run| run.admits(&attempt, &asked)) {
+        let run = self.run_record(&attempt.run).await?;
+        Ok(match run.map(|run| run.admits(attempt, &plan.asked)) {
             Some(Ok(())) => None,
             Some(Err(why)) => Some(why),
-            None => Some(format!("the ledger knows no run {} any more", state.run)),
+            None => Some(format!("the ledger knows no run {} any more", attempt.run)),
         })
     }
 
-    /// Closes again what was opened behind a closing, as a closing: nobody takes anything away unannounced.
-    async fn close_again(&self, state: &State, wishes: &[Wish], why: String) -> Outcome {
-        let attempt = state.attempt();
-        let run = match self.run_record(&state.run).await {
-            Ok(run) => run.unwrap_or_else(|| state.as_run()),
+    /// Closes again what was opened behind a closing, as a closing: nobody takes anything away
+    /// unannounced.
+    async fn close_again(&self, plan: OpeningPlan<'_>, why: String) -> Outcome {
+        let attempt = &plan.attempt;
+        let run = match self.run_record(&attempt.run).await {
+            Ok(run) => run.unwrap_or(plan.whole),
             Err(refusal) => return Outcome::OpeningRefused(refusal),
         };
         let (mut receipts, mut said) = (Vec::new(), None);
-        for wish in wishes {
+        for wish in &plan.wishes {
             let gone = Some(&wish.principals);
             match self
-                .close_resource(&run, &attempt, &wish.site, gone, true)
+                .close_resource(&run, attempt, &wish.site, gone, true)
                 .await
             {
                 Ok(closed) => receipts.extend(closed.map(|closed| closed.receipt)),
@@ -442,96 +384,5 @@ impl Aws {
             None => Outcome::Over(why),
             Some(refusal) => Outcome::OpeningRefused(refusal),
         }
-    }
-}
-
-/// What is to be opened, and to whom.
-fn wishes(state: &State, targets: &[usize]) -> Vec<Wish> {
-    let named = |member: bool| -> Principals {
-        let all = targets.iter().map(|&i| &state.targets[i]);
-        let some = all.filter(|t| member || !t.member);
-        some.map(|t| t.account_id.as_str()).collect()
-    };
-    let accounts = named(true);
-    let mut as_such = named(false);
-    let audience: Principals = state.audience().iter().map(String::as_str).collect();
-    as_such.extend(&audience);
-    let mut wishes = Vec::new();
-    let mut wish = |resource: Resource, principals: &Principals| {
-        if !principals.is_empty() {
-            let region = match &resource {
-                Resource::Key(arn) => key_region(state, arn),
-                _ => state.source.region.clone(),
-            };
-            let account = state.source.account_id.clone();
-            let site = Site {
-                resource,
-                account,
-                region,
-            };
-            wishes.push(Wish {
-                site,
-                principals: principals.clone(),
-            });
-        }
-    };
-    let share = state.order.share.as_ref();
-    if share.is_some() {
-        wish(Resource::Image(state.source.image_id.clone()), &as_such);
-    }
-    if share.is_none_or(|share| share.snapshots) {
-        for id in &state.source.snapshots {
-            wish(Resource::Snapshot(id.clone()), &accounts);
-        }
-    }
-    let of_keys = match state.order.key_access {
-        KeyAccess::Grant => &accounts,
-        KeyAccess::Policy if audience.is_empty() => &accounts,
-        KeyAccess::Policy => &as_such,
-        // Grants of service-linked roles are made there later.
-        KeyAccess::None if state.grants_on_source_keys() => &accounts,
-        KeyAccess::None => return wishes,
-    };
-    for key in &state.source.keys {
-        wish(Resource::Key(key.clone()), of_keys);
-    }
-    wishes
-}
-
-fn kind_of(state: &State) -> Kind {
-    match state.order.share {
-        Some(_) => Kind::Share,
-        None => Kind::Copy,
-    }
-}
-
-/// What the grant of a target allows.
-pub(super) fn operations(state: &State) -> Vec<GrantOperation> {
-    match &state.order.share {
-        Some(_) if !state.order.service_linked_roles.is_empty() => launch::OPERATIONS.to_vec(),
-        _ => grants::OPERATIONS.to_vec(),
-    }
-}
-
-/// Who gets the grant of a target: the role that copies, or the account that launches, which leaves to its own policies who
-/// may.
-pub(super) fn grantee(state: &State, i: usize) -> String {
-    let target = &state.targets[i];
-    let partition = target.region.partition();
-    match &state.order.share {
-        Some(_) => format!("arn:{partition}:iam::{}:root", target.account_id),
-        None => target.role_name.arn(partition, &target.account_id),
-    }
-}
-
-fn over(state: &State, resource: &str) -> Refusal {
-    Refusal {
-        operation: "CreateGrant",
-        account: state.source.account_id.to_string(),
-        region: state.source.region.to_string(),
-        resource: resource.to_owned(),
-        code: "AttemptIsOver".to_owned(),
-        message: format!("attempt {} was closed meanwhile", state.attempt()),
-        request_id: None,
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, OrganizationalUnitId};
 use crate::request::Audience;
 
-/// Who is meant by an organisation and its units.
+/// The accounts of an organization and its units.
 #[derive(Debug, Default)]
 pub struct Members {
     /// The active accounts, in the order AWS tells them.
@@ -19,8 +19,8 @@ pub struct Members {
 }
 
 impl Aws {
-    /// Asks AWS Organizations; for the accounts only where they are `needed`, because listing them is for the management
-    /// account and its delegated administrators only.
+    /// Asks AWS Organizations; for the accounts only where they are `needed`, because listing them
+    /// is for the management account and its delegated administrators only.
     pub async fn members(
         &self,
         audience: &Audience,
@@ -81,7 +81,8 @@ impl Aws {
         Ok(members)
     }
 
-    /// Leaves the management account out where it has no copy role: a service-managed StackSet deploys to all members but to it.
+    /// Leaves the management account out where it has no copy role: a service-managed StackSet
+    /// deploys to all members but to it.
     async fn leave_out_management(
         &self,
         audience: &Audience,
@@ -196,9 +197,12 @@ pub(super) fn explain(refusal: Refusal) -> Error {
             format!("names a unit that is not in the source account's organization ({refusal})"),
         ),
         _ if refusal.kind() == RefusalKind::Denied => Error::AccessDenied {
-            remedy: "Only the management account and delegated administrators may list an organization's accounts: make the source account a \
-                     delegated administrator (aws organizations register-delegated-administrator, or a resource-based delegation policy), allow the \
-                     function's role this action, or name the accounts in Targets; sharing with an organization without KeyAccess: Grant needs no list"
+            remedy: "Only the management account and delegated administrators may list an \
+                     organization's accounts: make the source account a \
+                     delegated administrator (aws organizations register-delegated-administrator, \
+                     or a resource-based delegation policy), allow the \
+                     function's role this action, or name the accounts in Targets; sharing with an \
+                     organization without KeyAccess: Grant needs no list"
                 .to_owned(),
             refusal,
         },

@@ -1,57 +1,15 @@
-//! Who may use a source snapshot or launch from the source image: createVolumePermission and launch permission, read and
-//! changed. Accounts by their IDs, organizations and units by their ARNs; never a group, because `all` is everybody.
+//! The principals that may use a source snapshot or launch from the source image: reads and changes
+//! createVolumePermission and launch permission. Accounts go by their IDs, organizations and units
+//! by their ARNs; never a group, because `all` is everybody.
 
 use aws_sdk_ec2::types::{ImageAttributeName, OperationType, SnapshotAttributeName};
 
 use super::{Actor, Aws, refusal};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::{AccountId, ImageId, Region, SnapshotId};
-use crate::ledger::Principals;
+use crate::ledger::{Principals, Resource, Site};
 
 /// Changes in one ModifySnapshotAttribute or ModifyImageAttribute.
 const BATCH: usize = 500;
-
-/// What an opening is of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Resource {
-    Image(ImageId),
-    Snapshot(SnapshotId),
-    /// By its ARN.
-    Key(String),
-}
-
-/// A resource with the account and Region that it is in.
-#[derive(Debug, Clone)]
-pub struct Site {
-    pub resource: Resource,
-    pub account: AccountId,
-    pub region: Region,
-}
-
-impl Resource {
-    /// The name by which the ledger knows it.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Image(id) => id.as_str(),
-            Self::Snapshot(id) => id.as_str(),
-            Self::Key(arn) => arn,
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        if let Ok(id) = ImageId::parse(name) {
-            return Some(Self::Image(id));
-        }
-        if let Ok(id) = SnapshotId::parse(name) {
-            return Some(Self::Snapshot(id));
-        }
-        name.starts_with("arn:").then(|| Self::Key(name.to_owned()))
-    }
-
-    pub fn is_key(&self) -> bool {
-        matches!(self, Self::Key(_))
-    }
-}
 
 impl Aws {
     /// To whom the snapshot or image is permitted, as EC2 shows it: it may be a minute behind.
@@ -92,7 +50,8 @@ impl Aws {
         }
     }
 
-    /// Permits these. Returns the principals that EC2 does not take, such as accounts that do not exist.
+    /// Permits these. Returns the principals that EC2 does not take, such as accounts that do not
+    /// exist.
     pub(super) async fn permit(
         &self,
         site: &Site,
@@ -128,9 +87,9 @@ impl Aws {
         Ok(refused)
     }
 
-    /// Takes the permission away from these, whether EC2 shows them or not: what was just given may not show yet. A resource that
-    /// is gone is open to nobody. Tells whether EC2 took it; where it denies it, and shows none of these, they may never have been given
-    /// it, or not show yet.
+    /// Takes the permission away from these, whether EC2 shows them or not: what was just given may
+    /// not show yet. A resource that is gone is open to nobody. Tells whether EC2 took it; where it
+    /// denies it, and shows none of these, they may never have been given it, or not show yet.
     pub(super) async fn forbid(&self, site: &Site, gone: &Principals) -> Result<bool, Refusal> {
         let refusal = match self.modify(site, &OperationType::Remove, gone).await {
             Ok(()) => return Ok(true),

@@ -1,17 +1,19 @@
-//! Looking at the targets, and asking AWS what it would say, before anything is changed. Every call here reads, or is sent with
-//! `DryRun`. What AWS does not let this function look at is told as unknown, never taken for good.
+//! Looking at the targets, and asking AWS what it would say, before anything is changed. Every call
+//! here reads, or is sent with `DryRun`. What AWS does not let this function look at is told as
+//! unknown, never taken for good.
 
 use aws_sdk_ec2::types::{Filter, Image, ResourceType};
 use futures::stream::{self, StreamExt};
 
 use super::naming::{self, Holder};
-use super::{Actor, Aws, copies, image, refusal, register, tags};
+use super::visit::Visit;
+use super::{Aws, copies, image, refusal, register, tags};
 use crate::cause::Cause;
 use crate::command::copy_key;
 use crate::error::{Refusal, RefusalKind};
 use crate::preflight::{Finding, Level, session_policy};
 use crate::source::Source;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, State, TargetState};
 
 mod allowed;
 mod keys;
@@ -20,18 +22,18 @@ mod source;
 
 /// Targets looked at at once.
 const AT_ONCE: usize = 16;
-/// Copies that EC2 has under way into one account and Region (EBS user guide, copying snapshots).
+/// Concurrent copies into one account and Region (EBS user guide, copying snapshots).
 const CONCURRENT_COPIES: usize = 20;
 
-/// What AWS says of a call with `DryRun`.
+/// AWS's answer to a call with `DryRun`.
 pub(super) enum Answer {
     Would,
-    /// It cannot tell, because something is not there yet that the run makes first.
+    /// AWS cannot judge the call: it needs something that the run makes first.
     NotYet,
     Refused(Refusal),
 }
 
-/// `DryRunOperation` is how EC2 says yes; a call that went through did nothing either.
+/// Sorts an answer. EC2's yes is `DryRunOperation`; a call that went through did nothing either.
 pub(super) fn answer(said: Result<(), Refusal>) -> Answer {
     match said {
         Ok(()) => Answer::Would,
@@ -42,107 +44,113 @@ pub(super) fn answer(said: Result<(), Refusal>) -> Answer {
 }
 
 impl Aws {
-    /// All that is found about the source and the targets. `source` is as it was read.
+    /// Finds what would stand in the way of a run. `source` is as it was read.
+    ///
+    /// Takes the whole state: its targets are looked at one by one, and a key policy names them
+    /// all.
     pub async fn preflight(&self, state: &State, source: &Source) -> Vec<Finding> {
+        let run = state.run_ref();
         let mut findings = self.preflight_source(state, source).await;
-        let targets = (0..state.targets.len()).map(|i| self.preflight_target(state, source, i));
-        let mut found = stream::iter(targets).buffered(AT_ONCE);
+        let all = 0..state.targets.len();
+        let looking = all.map(|i| self.preflight_target(run, source, &state.targets[i]));
+        let mut found = stream::iter(looking).buffered(AT_ONCE);
         while let Some(more) = found.next().await {
             findings.extend(more);
         }
         findings
     }
 
-    async fn preflight_target(&self, state: &State, source: &Source, i: usize) -> Vec<Finding> {
-        let target = &state.targets[i];
-        let lasting = state.order.share.is_some();
-        let policy = session_policy(state, &target.account_id);
-        let actor = match self.session_with(state, target, policy).await {
+    async fn preflight_target(
+        &self,
+        run: RunRef<'_>,
+        source: &Source,
+        target: &TargetState,
+    ) -> Vec<Finding> {
+        let lasting = run.share().is_some();
+        let policy = session_policy(run.source, &target.account_id);
+        let actor = match self.session_with(run, target, policy).await {
             Ok(actor) => actor,
             // A share without service-linked roles needs no role there.
-            Err(refusal) if lasting && state.order.service_linked_roles.is_empty() => {
+            Err(refusal) if lasting && run.order.service_linked_roles.is_empty() => {
                 let reason =
                     format!("whether the account allows the image was not seen: {refusal}");
-                let remedy = Cause::of(&refusal).remedy(state, target);
+                let remedy = Cause::of(&refusal).remedy(run, target);
                 let finding =
                     Finding::of_target(Level::Unknown, "AllowedImages", target, reason, remedy);
                 return vec![finding];
             }
-            Err(refusal) => return vec![Finding::refused("AssumeRole", state, target, &refusal)],
+            Err(refusal) => return vec![Finding::refused("AssumeRole", run, target, &refusal)],
         };
+        let visit = self.visit_as(run, target, actor);
         let mut findings = Vec::new();
         if lasting {
-            findings.extend(self.preflight_allowed(state, source, target, &actor).await);
+            findings.extend(self.preflight_allowed(&visit, source).await);
         } else {
-            findings.extend(self.preflight_copy(state, source, target, &actor).await);
+            findings.extend(self.preflight_copy(&visit, source).await);
         }
-        findings.extend(self.preflight_roles(state, target, &actor).await);
+        findings.extend(self.preflight_roles(&visit).await);
         findings
     }
 
-    async fn preflight_copy(
-        &self,
-        state: &State,
-        source: &Source,
-        target: &TargetState,
-        actor: &Actor,
-    ) -> Vec<Finding> {
-        let mut target = target.clone();
+    async fn preflight_copy(&self, visit: &Visit<'_>, source: &Source) -> Vec<Finding> {
+        let run = visit.run;
+        let mut target = visit.target.clone();
         // The policy of aws/ebs lets every principal of its account use it through EC2.
         let named = target.kms_key_id.clone();
         let own_key = (!named.is_aws_ebs()).then_some(named.as_str());
         let mut findings = Vec::new();
-        match self.target_key(actor, &target).await {
+        match self.target_key(&visit.actor, &target).await {
             Err(refusal) => {
-                findings.push(Finding::refused("TargetKey", state, &target, &refusal));
+                findings.push(Finding::refused("TargetKey", run, &target, &refusal));
             }
             Ok(arn) => {
                 target.kms_key_id = arn;
-                findings.extend(self.preflight_keys(state, &target, own_key, actor).await);
+                let visit = visit.with(&target);
+                findings.extend(self.preflight_keys(&visit, own_key).await);
             }
         }
-        match self.preflight_name(state, source, &target, actor).await {
-            // Every other call to EC2 would say the same: the Region is not enabled, or nobody may look.
+        let visit = &visit.with(&target);
+        match self.preflight_name(visit, source).await {
+            // Every other call to EC2 would say the same: the Region is not enabled, or nobody may
+            // look.
             Err(refusal) => {
-                return vec![Finding::refused("DescribeImages", state, &target, &refusal)];
+                return vec![Finding::refused("DescribeImages", run, &target, &refusal)];
             }
             Ok(told) => findings.extend(told),
         }
-        findings.extend(self.preflight_calls(state, source, &target, actor).await);
-        findings.extend(self.preflight_quota(state, &target, actor).await);
+        findings.extend(self.preflight_calls(visit, source).await);
+        findings.extend(self.preflight_quota(visit).await);
         findings
     }
 
     /// Whether the name is free, or the copy there already.
     async fn preflight_name(
         &self,
-        state: &State,
+        visit: &Visit<'_>,
         source: &Source,
-        target: &TargetState,
-        actor: &Actor,
     ) -> Result<Option<Finding>, Refusal> {
-        let ec2 = self.ec2(actor, &target.region);
-        let at = actor.at(&target.region);
-        let name = naming::name(state, source, target);
-        // The tag by which it is found holds the key's ARN.
+        let (run, target) = (visit.run, visit.target);
+        let name = naming::name(run, source, target);
+        // The tag of a target's image holds the key's ARN.
         if target.kms_key_id.is_key_arn()
-            && let Some(image) = naming::own_copy(&ec2, &at, state, target).await?
+            && let Some(image) = naming::own_copy(visit).await?
         {
-            return Ok(Some(already_there(state, target, &image)));
+            return Ok(Some(already_there(run, target, &image)));
         }
         let finding = |level, check, reason: String, remedy: String| {
             Ok(Some(Finding::of_target(
                 level, check, target, reason, remedy,
             )))
         };
-        match self.holder(&ec2, &at, state, source, target).await? {
+        match self.holder(visit, source).await? {
             Holder::Nobody | Holder::Former => Ok(None),
-            Holder::Ours(image) => Ok(Some(already_there(state, target, &image))),
+            Holder::Ours(image) => Ok(Some(already_there(run, target, &image))),
             Holder::Young => finding(
                 Level::Unknown,
                 "NameTaken",
                 format!(
-                    "an image registered a moment ago has the name {name}; its tags may not show yet"
+                    "an image registered a moment ago has the name {name}; its tags may not show \
+                     yet"
                 ),
                 "Ask again in five minutes".to_owned(),
             ),
@@ -150,80 +158,66 @@ impl Aws {
                 Level::Error,
                 "NameTaken",
                 format!("{} has the name {name}", naming::told(&other)),
-                Cause::NameTaken.remedy(state, target),
+                Cause::NameTaken.remedy(run, target),
             ),
         }
     }
 
-    /// The two calls that make something, as EC2 would judge them: with their tags, which a policy may demand or forbid.
-    async fn preflight_calls(
-        &self,
-        state: &State,
-        source: &Source,
-        target: &TargetState,
-        actor: &Actor,
-    ) -> Vec<Finding> {
-        let at = actor.at(&target.region);
-        let ec2 = self.ec2(actor, &target.region);
+    /// Asks EC2 about the two calls that make something, with their tags: a policy may demand or
+    /// forbid tags.
+    async fn preflight_calls(&self, visit: &Visit<'_>, source: &Source) -> Vec<Finding> {
+        let (run, target, at) = (visit.run, visit.target, &visit.at);
         let mut findings = Vec::new();
         if let Some(from) = source.snapshots.first() {
             let key = copy_key(&from.id, target);
-            let said = ec2
+            let tags = tags::of_copy(run, &from.tags, &key, ResourceType::Snapshot);
+            let said = visit
+                .ec2
                 .copy_snapshot()
                 .dry_run(true)
-                .source_region(state.source.region.as_str())
+                .source_region(run.source.region.as_str())
                 .source_snapshot_id(from.id.as_str())
                 .destination_region(target.region.as_str())
                 .encrypted(true)
                 .kms_key_id(target.kms_key_id.as_str())
-                .tag_specifications(tags::of_copy(
-                    state,
-                    &from.tags,
-                    &key,
-                    ResourceType::Snapshot,
-                ))
+                .tag_specifications(tags)
                 .send()
                 .await;
             let said = said.map(drop);
-            let said = said.map_err(|e| refusal("CopySnapshot", &at, &from.id, &e));
-            findings.extend(would("CopySnapshot", state, target, said));
+            let said = said.map_err(|e| refusal("CopySnapshot", at, &from.id, &e));
+            findings.extend(would("CopySnapshot", run, target, said));
         }
-        let name = naming::name(state, source, target);
+        let name = naming::name(run, source, target);
         // On the source's own snapshots: the copies are not there yet.
-        let said = register::registering(&ec2, state, source, target, &source.image.mappings)
+        let said = register::registering(visit, source, &source.image.mappings)
             .dry_run(true)
             .send()
             .await;
         let said = said.map(drop);
-        let said = said.map_err(|e| refusal("RegisterImage", &at, &name, &e));
-        findings.extend(would("RegisterImage", state, target, said));
+        let said = said.map_err(|e| refusal("RegisterImage", at, &name, &e));
+        findings.extend(would("RegisterImage", run, target, said));
         findings
     }
 
-    /// How many copies are under way: with more than EC2 takes at once, the rest waits in line.
-    async fn preflight_quota(
-        &self,
-        state: &State,
-        target: &TargetState,
-        actor: &Actor,
-    ) -> Option<Finding> {
-        let ec2 = self.ec2(actor, &target.region);
-        let at = actor.at(&target.region);
+    /// Counts the copies under way. EC2 takes so many at once; the rest wait in line.
+    async fn preflight_quota(&self, visit: &Visit<'_>) -> Option<Finding> {
         let pending = Filter::builder().name("status").values("pending").build();
-        let pending = copies::own_snapshots(&ec2, &at, pending).await.ok()?.len();
-        let wanted = state.source.snapshots.len();
+        let pending = copies::own_snapshots(&visit.ec2, &visit.at, pending).await;
+        let (pending, wanted) = (pending.ok()?.len(), visit.run.source.snapshots.len());
         (pending + wanted > CONCURRENT_COPIES).then(|| {
             let reason = format!(
-                "{pending} snapshots are under way, {wanted} more are wanted, and EC2 copies {CONCURRENT_COPIES} at a time"
+                "{pending} snapshots are under way, {wanted} more are wanted, and EC2 copies \
+                 {CONCURRENT_COPIES} at a time"
             );
-            let remedy = "Nothing: they wait in line. If it takes too long, ask for a higher quota of concurrent snapshot copies";
-            Finding::of_target(Level::Warning, "Quota", target, reason, remedy)
+            let remedy = "Nothing: they wait in line. If it takes too long, ask for a higher quota \
+                          of concurrent snapshot copies";
+            Finding::of_target(Level::Warning, "Quota", visit.target, reason, remedy)
         })
     }
 }
 
-/// An image of the target that a run would find: nothing is copied.
-fn already_there(state: &State, target: &TargetState, image: &Image) -> Finding {
+/// Returns the finding about an image that a run would find: nothing is copied.
+fn already_there(run: RunRef<'_>, target: &TargetState, image: &Image) -> Finding {
     let id = image.image_id().unwrap_or("an image");
     if !naming::is_disabled(image) {
         let reason = format!("{id} is a copy of this image already: nothing will be copied");
@@ -234,23 +228,23 @@ fn already_there(state: &State, target: &TargetState, image: &Image) -> Finding 
         image_id: image::id_of(image),
         ..target.clone()
     };
-    let remedy = Cause::ImageDisabled.remedy(state, &target);
+    let remedy = Cause::ImageDisabled.remedy(run, &target);
     Finding::of_target(Level::Error, "ImageDisabled", &target, reason, remedy)
 }
 
 fn would(
     check: &'static str,
-    state: &State,
+    run: RunRef<'_>,
     target: &TargetState,
     said: Result<(), Refusal>,
 ) -> Option<Finding> {
     match answer(said) {
         Answer::Would | Answer::NotYet => None,
-        Answer::Refused(refusal) => Some(Finding::refused(check, state, target, &refusal)),
+        Answer::Refused(refusal) => Some(Finding::refused(check, run, target, &refusal)),
     }
 }
 
-/// Whether AWS did not let us look, which is not to say that anything is wrong.
+/// Returns the finding that AWS did not let this function look. Nothing need be wrong.
 pub(super) fn unseen(
     check: &'static str,
     target: &TargetState,

@@ -1,6 +1,7 @@
-//! The PresignedUrl of CopySnapshot: proof, for the source Region, that the caller may read the snapshot there. EC2 demands
-//! it of encrypted snapshots on the Query API, and the Rust SDK does not make it. It is a GET of the same action on the
-//! source Region's endpoint, signed with the caller's credentials (EC2 API reference, CopySnapshot, PresignedUrl).
+//! The PresignedUrl of CopySnapshot: proof, for the source Region, that the caller may read the
+//! snapshot there. EC2 demands it of encrypted snapshots on the Query API, and the Rust SDK does
+//! not make it. It is a GET of the same action on the source Region's endpoint, signed with the
+//! caller's credentials (EC2 API reference, CopySnapshot, PresignedUrl).
 
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use url::Url;
 use super::Aws;
 use crate::ids::{KeyRef, Region, SnapshotId};
 
-/// EC2 looks at it when the copy begins; an hour is what other SDKs give it.
+/// The URL's lifetime. EC2 reads it when the copy begins; other SDKs give it an hour, too.
 const VALID: Duration = Duration::from_hours(1);
 
-/// What is signed.
+/// The copy that a URL is signed for.
 pub struct CopyToSign<'a> {
     pub snapshot: &'a SnapshotId,
     pub from: &'a Region,
@@ -71,7 +72,7 @@ impl Aws {
         Ok(url.into())
     }
 
-    /// The endpoint of a Region as the SDK itself would choose it, overrides included.
+    /// Returns the endpoint of a Region as the SDK itself would choose it, overrides included.
     async fn ec2_endpoint(&self, region: &Region) -> Result<Url, String> {
         let key = ServiceConfigKey::builder()
             .service_id("EC2")

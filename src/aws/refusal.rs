@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::http::Response;
 use super::Place;
 use crate::error::{Refusal, RefusalKind, SERVER_FAILED, kind_of, on_one_line};
 
-/// Bytes of AWS's words that are told on: what stands at the other end may not be AWS.
+/// Bytes of AWS's message that are kept: the other end may not be AWS.
 const MESSAGE: usize = 1000;
 const WORD: usize = 100;
 
@@ -31,7 +31,7 @@ where
                     passing(code, matches!(status.as_u16(), 500 | 502..=504))
                 }
                 _ if status.is_server_error() => SERVER_FAILED.to_owned(),
-                // Done, it seems, but what was said of it cannot be read.
+                // Done, it seems, but the answer cannot be read.
                 _ if status.is_success() => "UnreadableAnswer".to_owned(),
                 _ => format!("Http{status}"),
             };
@@ -54,7 +54,8 @@ where
     }
 }
 
-/// An error and its causes, in their own words. Their debug form would hold the answer itself, and an answer may hold credentials.
+/// Describes an error and its causes in their own words. Their debug form would hold the answer
+/// itself, and an answer may hold credentials.
 fn in_words(error: &dyn Error) -> String {
     let said = error.to_string();
     match error.source() {
@@ -63,8 +64,9 @@ fn in_words(error: &dyn Error) -> String {
     }
 }
 
-/// AWS's words without what a person does not need: the caller, who is named beside them, and an encoded copy of the whole decision,
-/// hundreds of characters that nobody can read without another call.
+/// Returns AWS's message without what a person does not need: the caller, whom the refusal names,
+/// and an encoded copy of the whole decision, hundreds of characters that nobody can read without
+/// another call.
 fn readable(message: &str) -> String {
     let end = message
         .find(" Encoded authorization failure message")
@@ -77,7 +79,7 @@ fn readable(message: &str) -> String {
     }
 }
 
-/// The code; a server error of a name that nobody here knows is told as one that passes.
+/// Returns the code. A server error of an unknown name gets a code that passes.
 fn passing(code: &str, failed: bool) -> String {
     if failed && kind_of(code) == RefusalKind::Final {
         format!("{SERVER_FAILED} ({code})")

@@ -1,7 +1,6 @@
-//! Registering the copy with every attribute of the source that can be set. An allowlist: a field nobody listed is not
-//! carried over, and the check that follows says so.
+//! Registering the copy with every attribute of the source that can be set. The list is an
+//! allowlist: the check that follows reports a field that is missing here.
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::register_image::builders::RegisterImageFluentBuilder;
 use aws_sdk_ec2::types::{
     ArchitectureValues, BlockDeviceMapping, BootModeValues, EbsBlockDevice, ImdsSupportValues,
@@ -9,93 +8,88 @@ use aws_sdk_ec2::types::{
 };
 
 use super::naming::{self, Holder};
+use super::visit::Visit;
 use super::{Aws, image, refusal, tags};
 use crate::command::{Outcome, image_key};
 use crate::error::Refusal;
-use crate::ids::SnapshotId;
+use crate::ids::{ImageId, SnapshotId};
 use crate::source::{Device, Mapping, Source};
-use crate::state::{State, TargetState};
 
 impl Aws {
-    pub(super) async fn register(&self, state: &State, source: &Source, i: usize) -> Outcome {
-        match self.register_image(state, source, &state.targets[i]).await {
-            Ok(outcome) => outcome,
-            Err(refusal) => Outcome::Refused(refusal),
-        }
-    }
-
-    async fn register_image(
+    /// Registers the target's image, or finds the image that has its name.
+    pub(super) async fn register(
         &self,
-        state: &State,
+        visit: &Visit<'_>,
         source: &Source,
-        target: &TargetState,
     ) -> Result<Outcome, Refusal> {
-        let actor = self.session(state, target).await?;
-        let ec2 = self.ec2(&actor, &target.region);
-        let at = actor.at(&target.region);
-        let renews = state.order.renewal.is_some();
-        let former = renews
-            && matches!(
-                self.holder(&ec2, &at, state, source, target).await?,
-                Holder::Former
-            );
+        let (run, target) = (visit.run, visit.target);
+        let renews = run.order.renewal.is_some();
+        let former = renews && matches!(self.holder(visit, source).await?, Holder::Former);
         let name = if former {
-            naming::free_name(state, source, target)
+            naming::free_name(run, source, target)
         } else {
-            naming::name(state, source, target)
+            naming::name(run, source, target)
         };
         let copies: Vec<SnapshotId> = target.copies.iter().flatten().cloned().collect();
         let mappings = source.mappings_onto(&copies);
-        let answer = registering(&ec2, state, source, target, &mappings)
-            .name(&name)
-            .send()
-            .await;
-        let refused = match answer {
+        let asked = registering(visit, source, &mappings).name(&name);
+        let refused = match asked.send().await {
             Ok(answer) => {
-                let id = answer
-                    .image_id()
-                    .and_then(|id| crate::ids::ImageId::parse(id).ok());
+                let id = answer.image_id().and_then(|id| ImageId::parse(id).ok());
                 return Ok(id.map_or_else(
                     || Outcome::NotYet(format!("RegisterImage of {name} told no image ID")),
                     Outcome::Registered,
                 ));
             }
-            Err(error) => refusal("RegisterImage", &at, &name, &error),
+            Err(error) => refusal("RegisterImage", &visit.at, &name, &error),
         };
-        if refused.code != "InvalidAMIName.Duplicate" {
-            return Err(refused);
+        if refused.code == "InvalidAMIName.Duplicate" {
+            self.name_taken(visit, source, refused).await
+        } else {
+            Err(refused)
         }
-        // Somebody was first: another process of ours, or this one in a former life.
-        match self.holder(&ec2, &at, state, source, target).await? {
+    }
+
+    /// Finds out who was first: another process of the run, this process before a crash, or a
+    /// stranger.
+    async fn name_taken(
+        &self,
+        visit: &Visit<'_>,
+        source: &Source,
+        refused: Refusal,
+    ) -> Result<Outcome, Refusal> {
+        match self.holder(visit, source).await? {
             Holder::Ours(image) => Ok(Outcome::NameTaken(image::id_of(&image), refused)),
             Holder::Another(other) => {
                 let message = format!("{} ({} has it)", refused.message, naming::told(&other));
                 Err(Refusal { message, ..refused })
             }
             Holder::Former => {
-                let ours = naming::own_copy(&ec2, &at, state, target).await?;
-                let ours = ours.filter(|image| naming::is_named(image, state, source, target));
-                Ok(Outcome::NameTaken(
-                    ours.as_ref().and_then(image::id_of),
-                    refused,
-                ))
+                let ours = naming::own_copy(visit).await?;
+                let (run, target) = (visit.run, visit.target);
+                let ours = ours.filter(|image| naming::is_named(image, run, source, target));
+                let id = ours.as_ref().and_then(image::id_of);
+                Ok(Outcome::NameTaken(id, refused))
             }
             Holder::Nobody | Holder::Young => Ok(Outcome::NameTaken(None, refused)),
         }
     }
 }
 
-/// The request that registers a target's image, whether it is sent or only asked about.
-pub fn registering(
-    ec2: &Client,
-    state: &State,
+/// Returns the request that registers a target's image, whether it is sent or only asked about.
+pub(super) fn registering(
+    visit: &Visit<'_>,
     source: &Source,
-    target: &TargetState,
     mappings: &[Mapping],
 ) -> RegisterImageFluentBuilder {
+    let (run, target) = (visit.run, visit.target);
     let from = &source.image;
-    ec2.register_image()
-        .name(naming::name(state, source, target))
+    let key = image_key(&run.source.image_id, target);
+    let tags = tags::of_copy(run, &from.tags, &key, ResourceType::Image);
+    visit
+        .ec2
+        .register_image()
+        .name(naming::name(run, source, target))
         .set_description(from.description.clone())
         .set_architecture(from.architecture.as_deref().map(ArchitectureValues::from))
         .set_virtualization_type(from.virtualization_type.clone())
@@ -107,15 +101,11 @@ pub fn registering(
         .set_imds_support(from.imds_support.as_deref().map(ImdsSupportValues::from))
         .set_uefi_data(from.uefi_data.clone())
         .set_block_device_mappings(Some(mappings.iter().map(to_register).collect()))
-        .tag_specifications(tags::of_copy(
-            state,
-            &from.tags,
-            &image_key(state, target),
-            ResourceType::Image,
-        ))
+        .tag_specifications(tags)
 }
 
-/// A mapping as RegisterImage takes it: `Encrypted`, `KmsKeyId` and `OutpostArn` beside a snapshot make it refuse.
+/// Returns a mapping as RegisterImage takes it, which refuses `Encrypted`, `KmsKeyId` and
+/// `OutpostArn` beside a snapshot.
 fn to_register(mapping: &Mapping) -> BlockDeviceMapping {
     let builder = BlockDeviceMapping::builder().device_name(&mapping.device_name);
     match &mapping.device {

@@ -1,72 +1,53 @@
-//! Taking back what was made in a target: after a failure, and when a custom resource is deleted with `OnDelete: Deregister`.
+//! Removing the copies of a run from a target: after a failure, and when a custom resource is
+//! deleted with `OnDelete: Deregister`.
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Image, Snapshot};
 use tracing::warn;
 
-use super::counting::{Counting, Fate};
 use super::naming::made_by;
+use super::visit::Visit;
 use super::{Aws, Place, copies, image, refusal};
 use crate::cause::Cause;
 use crate::command::{Outcome, image_key, tag};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
-use crate::state::{State, TargetState};
+use crate::ledger::{Counted, Counting, Fate};
+
+/// Resources that could not be removed: their IDs, and AWS's refusals.
+type Left = Vec<(String, Refusal)>;
 
 impl Aws {
-    /// Deletes what this run made in a target that failed. An image that is there for another reason than being unfaithful
-    /// was registered by a process that got further: it is kept, and said.
-    pub(super) async fn undo(&self, state: &State, i: usize) -> Outcome {
-        match self.undo_target(state, i).await {
-            Ok(outcome) => outcome,
-            Err(refusal) => Outcome::Refused(refusal),
-        }
-    }
-
-    async fn undo_target(&self, state: &State, i: usize) -> Result<Outcome, Refusal> {
-        let target = &state.targets[i];
-        let actor = self.session(state, target).await?;
-        let ec2 = self.ec2(&actor, &target.region);
-        let at = actor.at(&target.region);
-        let discard = target
-            .failure
-            .as_ref()
-            .is_some_and(|f| f.cause == Cause::NotFaithful);
-        let (mut left, mut deregistered) = (Vec::new(), Vec::new());
-        for found in image::own_images_by(
-            &ec2,
-            &at,
-            &format!("tag:{}", tag::KEY),
-            &image_key(state, target),
-        )
-        .await?
-        {
+    /// Deletes the copies of this run in a target that failed. An image that is there for another
+    /// reason than being unfaithful was registered by a process that got further: it is kept.
+    pub(super) async fn undo(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
+        let (run, target) = (visit.run, visit.target);
+        let failure = target.failure.as_ref();
+        let discard = failure.is_some_and(|f| f.cause == Cause::NotFaithful);
+        let (mut left, mut deregistered) = (Left::new(), Vec::new());
+        let tagged = format!("tag:{}", tag::KEY);
+        let key = image_key(&run.source.image_id, target);
+        for found in image::own_images_by(&visit.ec2, &visit.at, &tagged, &key).await? {
             let Some(id) = image::id_of(&found) else {
                 continue;
             };
-            let made_by = found
-                .tags()
-                .iter()
-                .find(|t| t.key() == Some(tag::RUN))
-                .and_then(|t| t.value());
             if !discard {
                 return Ok(Outcome::ImageThere(id));
             }
-            // One that stood before this run began may be in use: a source changed since is no reason to take it away.
-            if made_by == Some(state.run.as_str()) && image::created(&found) >= state.started {
-                left.extend(deregister(&ec2, &at, &id).await?);
+            // An image that stood before this run began may be in use: a source changed since is
+            // no reason to take it away.
+            if made_by(&found) == Some(run.id) && image::created(&found) >= run.started {
+                left.extend(deregister(&visit.ec2, &visit.at, &id).await?);
                 deregistered.push(id);
             }
         }
         // Copies of another run are that run's to finish or to undo.
-        let copies = copies::made_by(&ec2, &at, &state.run).await?;
-        let deleted = delete(&ec2, &at, state, target, &copies, &deregistered).await;
+        let copies = copies::made_by(&visit.ec2, &visit.at, run.id).await?;
+        let deleted = delete(visit, &copies, &deregistered).await;
         left.extend(deleted.left);
         if left.is_empty() {
-            let keys = self.keys_of(state, &actor, target, &[]).await?;
-            left = self
-                .revoke_unneeded(&actor, target, keys, &deleted.gone)
-                .await?;
+            let keys = self.keys_of(visit, &[]).await?;
+            left = self.revoke_unneeded(visit, keys, &deleted.gone).await?;
         }
         Ok(if left.is_empty() {
             Outcome::Done
@@ -75,110 +56,124 @@ impl Aws {
         })
     }
 
-    /// Deregisters what the run of this name made in a target, and deletes its snapshots. With the last copy under a key go the grants by
-    /// which service-linked roles could launch from it. What another run counts on stays until that one's is removed.
-    pub(super) async fn remove(&self, state: &State, i: usize) -> Outcome {
-        match self.remove_target(state, i).await {
-            Ok((left, _)) if !left.is_empty() => Outcome::Left(left),
-            Ok((_, kept)) if !kept.is_empty() => Outcome::Kept(kept),
-            Ok(_) => Outcome::Done,
-            Err(refusal) => Outcome::Refused(refusal),
+    /// Deregisters the images of this run in a target, and deletes their snapshots. With the last
+    /// copy under a key go the grants by which service-linked roles could launch from it. A copy
+    /// that another run counts on stays until that run's copy is removed.
+    pub(super) async fn remove(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
+        let before = copies::made_by(&visit.ec2, &visit.at, visit.run.id).await?;
+        let keys = self.keys_of(visit, &before).await?;
+        let (mut left, kept, deregistered) = self.remove_images(visit).await?;
+        if kept.is_empty() {
+            let copies = copies::made_by(&visit.ec2, &visit.at, visit.run.id).await?;
+            let deleted = delete(visit, &copies, &deregistered).await;
+            left.extend(deleted.left);
+            if left.is_empty() {
+                left = self.revoke_unneeded(visit, keys, &deleted.gone).await?;
+            }
         }
+        Ok(if !left.is_empty() {
+            Outcome::Left(left)
+        } else if !kept.is_empty() {
+            Outcome::Kept(kept)
+        } else {
+            Outcome::Done
+        })
     }
 
-    /// Returns what could not be deleted, and what stays, in words.
-    async fn remove_target(
+    /// Deregisters the images of this run that no other run counts on. Returns what could not be
+    /// removed, what stays, in words, and the images that are gone.
+    async fn remove_images(
         &self,
-        state: &State,
-        i: usize,
-    ) -> Result<(Vec<(String, Refusal)>, Vec<String>), Refusal> {
-        let target = &state.targets[i];
-        let actor = self.session(state, target).await?;
-        let ec2 = self.ec2(&actor, &target.region);
-        let at = actor.at(&target.region);
-        let before = copies::made_by(&ec2, &at, &state.run).await?;
-        let keys = self.keys_of(state, &actor, target, &before).await?;
-        // Another run may have begun the copies that this one's image stands on, of this image or of another that shares a snapshot.
-        let of_source = copies::made_in(&ec2, &at, state.source.account_id.as_str()).await?;
-        let of_source = ids_of(&of_source);
-        let (mut left, mut kept, mut deregistered) = (Vec::new(), Vec::new(), Vec::new());
-        let of_image = format!("tag:{}", tag::SOURCE_IMAGE);
-        let source = state.source.image_id.as_str();
-        let images = image::own_images_by(&ec2, &at, &of_image, source).await?;
-        let counting = Counting::of(self.all_runs().await?, state, target, &images);
+        visit: &Visit<'_>,
+    ) -> Result<(Left, Vec<String>, Vec<ImageId>), Refusal> {
+        let (run, at) = (visit.run, &visit.at);
+        let (of_source, images) = copies_and_images(visit).await?;
+        let (mut left, mut kept, mut deregistered) = (Left::new(), Vec::new(), Vec::new());
+        let makers = makers_of(&images);
+        let runs = self.all_runs().await?;
+        let counting = Counting::of(runs, run.id, counted(visit), &makers);
         for found in &images {
             let Some(id) = image::id_of(found) else {
                 continue;
             };
-            match counting.fate(found) {
+            match counting.fate(made_by(found).unwrap_or_default()) {
                 Fate::Others => {}
                 Fate::Kept(why) => kept.push(format!("{id} stays: {why}")),
-                // Somebody's own copy of the run's image has its tags, and stands on other snapshots.
+                // Somebody's own copy of the run's image has its tags, and stands on other
+                // snapshots.
                 Fate::Removed if stands_on(found, &of_source) => {
-                    left.extend(deregister(&ec2, &at, &id).await?);
+                    left.extend(deregister(&visit.ec2, at, &id).await?);
                     deregistered.push(id);
                 }
                 Fate::Removed => {
-                    warn!(run = state.run, image = %id, account = at.account, region = at.region, "left: none of its snapshots is a copy of the source's");
+                    let (account, region) = (&at.account, &at.region);
+                    warn!(
+                        run = run.id, image = %id, account, region,
+                        "left: none of its snapshots is a copy of the source's"
+                    );
                 }
             }
         }
-        if !kept.is_empty() {
-            return Ok((left, kept));
-        }
-        let copies = copies::made_by(&ec2, &at, &state.run).await?;
-        let deleted = delete(&ec2, &at, state, target, &copies, &deregistered).await;
-        left.extend(deleted.left);
-        if left.is_empty() {
-            left = self
-                .revoke_unneeded(&actor, target, keys, &deleted.gone)
-                .await?;
-        }
-        Ok((left, kept))
+        Ok((left, kept, deregistered))
     }
 
-    /// Deregisters the images of the run that an update has replaced in a target, unless another run counts on them. Returns what could
-    /// not be.
-    pub(super) async fn remove_former(
-        &self,
-        ec2: &Client,
-        at: &Place,
-        state: &State,
-        target: &TargetState,
-    ) -> Result<Vec<(String, Refusal)>, Refusal> {
-        let of_source = copies::made_in(ec2, at, state.source.account_id.as_str()).await?;
-        let of_source = ids_of(&of_source);
-        let of_image = format!("tag:{}", tag::SOURCE_IMAGE);
-        let source = state.source.image_id.as_str();
-        let images = image::own_images_by(ec2, at, &of_image, source).await?;
-        let counting = Counting::of(self.all_runs().await?, state, target, &images);
-        let mut left = Vec::new();
+    /// Deregisters the images of the run that an update has replaced in a target, unless another
+    /// run counts on them. Returns the images that could not be deregistered.
+    pub(super) async fn remove_former(&self, visit: &Visit<'_>) -> Result<Left, Refusal> {
+        let (run, target) = (visit.run, visit.target);
+        let (of_source, images) = copies_and_images(visit).await?;
+        let makers = makers_of(&images);
+        let runs = self.all_runs().await?;
+        let counting = Counting::of(runs, run.id, counted(visit), &makers);
+        let mut left = Left::new();
         for found in &images {
-            let ours = made_by(found) == Some(&state.run) && stands_on(found, &of_source);
+            let ours = made_by(found) == Some(run.id) && stands_on(found, &of_source);
             let replaced = image::id_of(found).filter(|id| target.image_id.as_ref() != Some(id));
-            if let Some(id) = replaced.filter(|_| ours && counting.fate(found) == Fate::Removed) {
-                left.extend(deregister(ec2, at, &id).await?);
+            let fate = counting.fate(made_by(found).unwrap_or_default());
+            if let Some(id) = replaced.filter(|_| ours && fate == Fate::Removed) {
+                left.extend(deregister(&visit.ec2, &visit.at, &id).await?);
             }
         }
         Ok(left)
     }
 }
 
+/// Lists the copies of any run and of any image of the source account, then the images of the
+/// source image. Another run may have begun the copies that this run's image stands on, of this
+/// image or of another that shares a snapshot.
+async fn copies_and_images(visit: &Visit<'_>) -> Result<(Vec<SnapshotId>, Vec<Image>), Refusal> {
+    let (ec2, at, source) = (&visit.ec2, &visit.at, visit.run.source);
+    let of_source = copies::made_in(ec2, at, source.account_id.as_str()).await?;
+    let of_image = format!("tag:{}", tag::SOURCE_IMAGE);
+    let images = image::own_images_by(ec2, at, &of_image, source.image_id.as_str()).await?;
+    Ok((ids_of(&of_source), images))
+}
+
+fn makers_of(images: &[Image]) -> Vec<&str> {
+    images.iter().filter_map(made_by).collect()
+}
+
+fn counted<'a>(visit: &Visit<'a>) -> Counted<'a> {
+    Counted {
+        source_image: visit.run.source.image_id.as_str(),
+        account: visit.target.account_id.as_str(),
+        region: visit.target.region.as_str(),
+    }
+}
+
 /// Deletes copies of this run, those of the source's root snapshot first.
 async fn delete(
-    ec2: &Client,
-    at: &Place,
-    state: &State,
-    target: &TargetState,
+    visit: &Visit<'_>,
     copies: &[Snapshot],
     deregistered: &[ImageId],
 ) -> copies::Deleted {
-    let root = state.source.snapshots.first();
-    let (roots, others): (Vec<Snapshot>, Vec<Snapshot>) = copies
-        .iter()
-        .cloned()
-        .partition(|copy| root.is_some_and(|root| copies::is_copy_of(copy, root, target)));
-    copies::delete(ec2, at, &ids_of(&roots), &ids_of(&others), deregistered).await
+    let root = visit.run.source.snapshots.first();
+    let is_of_root =
+        |copy: &Snapshot| root.is_some_and(|root| copies::is_copy_of(copy, root, visit.target));
+    let (roots, others): (Vec<Snapshot>, Vec<Snapshot>) =
+        copies.iter().cloned().partition(is_of_root);
+    let (roots, others) = (ids_of(&roots), ids_of(&others));
+    copies::delete(&visit.ec2, &visit.at, &roots, &others, deregistered).await
 }
 
 fn ids_of(snapshots: &[Snapshot]) -> Vec<SnapshotId> {
@@ -186,19 +181,17 @@ fn ids_of(snapshots: &[Snapshot]) -> Vec<SnapshotId> {
     ids.filter_map(|id| SnapshotId::parse(id).ok()).collect()
 }
 
-/// Whether the image uses any of these; one without snapshots uses none, and none that could be anybody else's.
+/// Whether the image uses any of these snapshots. An image without snapshots counts as using them:
+/// none of its snapshots can be somebody else's.
 fn stands_on(image: &Image, snapshots: &[SnapshotId]) -> bool {
     let mappings = image.block_device_mappings().iter();
     let mut used = mappings.filter_map(|m| m.ebs()?.snapshot_id()).peekable();
     used.peek().is_none() || used.any(|id| snapshots.iter().any(|s| s.as_str() == id))
 }
 
-/// Deregisters an image with its snapshots. Snapshots that it could not delete are found, and deleted, by their tags.
-async fn deregister(
-    ec2: &Client,
-    at: &Place,
-    id: &ImageId,
-) -> Result<Vec<(String, Refusal)>, Refusal> {
+/// Deregisters an image with its snapshots. A snapshot that this call could not delete is found by
+/// its tags, and deleted, later.
+async fn deregister(ec2: &Client, at: &Place, id: &ImageId) -> Result<Left, Refusal> {
     let answer = ec2
         .deregister_image()
         .image_id(id.as_str())

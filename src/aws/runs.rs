@@ -1,4 +1,5 @@
-//! A run's object in the ledger: written when its request is accepted, before anything is opened, and when it ends.
+//! A run's object in the ledger: written when its request is accepted, before anything is opened,
+//! and when it ends.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use super::ledger::Change;
 use crate::error::{Error, Refusal};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::ledger::{Kind, Principals, Receipt, Run, RunStatus, RunTarget};
-use crate::state::{SourceRef, State};
+use crate::state::{RunRef, SourceRef, State};
 
 /// Seconds that the object of a run that holds nothing is kept, for its receipt.
 const KEPT: i64 = 90 * 24 * 3600;
@@ -25,8 +26,8 @@ fn overtaken() -> Error {
 }
 
 impl Aws {
-    /// Takes the request in: it joins the run's live attempt, or begins the next, which the state then names. `whole` says that a lasting
-    /// share's request lists everybody who is to have it.
+    /// Accepts a request: it joins the run's live attempt or begins the next, which the state then
+    /// names. `whole` says that the request of a lasting share lists all its principals.
     pub async fn accept(
         &self,
         state: &mut State,
@@ -35,7 +36,7 @@ impl Aws {
     ) -> Result<(), Error> {
         let mut asked = state.as_run();
         asked_by.clone_into(&mut asked.asked_by);
-        // What it opens, and how, is noted before it is opened.
+        // The opening notes its resources, and how it opens them, right before it opens them.
         asked.resources.clear();
         (asked.stages, asked.grants, asked.edits_policies) = (false, false, false);
         let accepted = self.change_run(&state.run, |former| {
@@ -72,16 +73,18 @@ impl Aws {
         Ok(found.is_some())
     }
 
-    /// The targets that a later event of the custom resource wants, where there is one since the state's own.
+    /// Returns the targets that a later event of the custom resource wants, if the ledger has a
+    /// later one than `event`. An empty `event` is overtaken by none.
     pub async fn overtaken(
         &self,
-        state: &State,
+        run: &str,
+        event: &str,
     ) -> Result<Option<BTreeSet<(AccountId, Region)>>, Refusal> {
-        if state.event.is_empty() {
+        if event.is_empty() {
             return Ok(None);
         }
-        let run = self.run_record(&state.run).await?;
-        let later = run.filter(|run| run.has_overtaken(&state.event));
+        let run = self.run_record(run).await?;
+        let later = run.filter(|run| run.has_overtaken(event));
         Ok(later.map(|run| {
             let place = |target: &RunTarget| {
                 let account = AccountId::parse(&target.account_id).ok()?;
@@ -91,8 +94,8 @@ impl Aws {
         }))
     }
 
-    /// Takes these, or all, off the lists of a lasting share before they are closed, so that no older `State` opens to them again. The state then
-    /// names the attempt that is live.
+    /// Takes these principals, or all, off the lists of a lasting share before they are closed, so
+    /// that no older `State` opens to them again. The state then names the live attempt.
     pub async fn accept_end(
         &self,
         state: &mut State,
@@ -119,8 +122,8 @@ impl Aws {
         Ok(())
     }
 
-    /// Begins the attempt that takes back what a copying resource has, which the state then names. Returns what the run was before; `None`
-    /// where there is none.
+    /// Begins the attempt that takes back the copies of a resource, which the state then names.
+    /// Returns the run as it was before; `None` if there is none.
     pub async fn accept_withdrawal(
         &self,
         state: &mut State,
@@ -149,7 +152,7 @@ impl Aws {
         Ok(before)
     }
 
-    /// All runs that the ledger has, read once in an invocation.
+    /// Returns all runs of the ledger, read once in an invocation.
     pub(super) async fn all_runs(&self) -> Result<&[Run], Refusal> {
         let reading = async {
             let keys = self.keys_below("runs/").await?;
@@ -168,10 +171,14 @@ impl Aws {
         Ok(runs)
     }
 
-    /// Notes that this run may have copies in the source account, and holds its image for it, so that the sweeper finds them.
-    pub(super) async fn note_staging(&self, state: &State) -> Result<Result<(), String>, Refusal> {
-        let attempt = state.attempt();
-        let noted = self.change_run(&state.run, |run| match run {
+    /// Notes that this run may have copies in the source account, and holds its image for it, so
+    /// that the sweeper finds them.
+    pub(super) async fn note_staging(
+        &self,
+        run: RunRef<'_>,
+    ) -> Result<Result<(), String>, Refusal> {
+        let attempt = run.attempt();
+        let noted = self.change_run(run.id, |run| match run {
             Some(run) if run.is_live(&attempt) && run.stages => Change::Leave(Ok(())),
             Some(run) if run.is_live(&attempt) => {
                 let mut new = run.next();
@@ -184,11 +191,8 @@ impl Aws {
         if let Err(why) = noted.await? {
             return Ok(Err(why));
         }
-        let (image, now) = (state.source.image_id.as_str(), self.now());
-        let (region, account) = (
-            state.source.region.as_str(),
-            state.source.account_id.as_str(),
-        );
+        let (image, now) = (run.source.image_id.as_str(), self.now());
+        let (region, account) = (run.source.region.as_str(), run.source.account_id.as_str());
         self.change_record(image, |record| {
             let new = || crate::ledger::Record::new(image, region, account);
             let record = record.cloned().unwrap_or_else(new);
@@ -201,10 +205,11 @@ impl Aws {
         Ok(Ok(()))
     }
 
-    /// Writes how the run ended. Returns its receipt: everything that was closed since it began, and what it holds still.
-    pub async fn end_run(&self, state: &State, result: &Value) -> Result<Vec<Value>, Refusal> {
-        let attempt = state.attempt();
-        let run = self.change_run(&state.run, |run| {
+    /// Writes the result of the run. Returns its receipt: everything that was closed since it
+    /// began, and everything that it still holds.
+    pub async fn end_run(&self, of: RunRef<'_>, result: &Value) -> Result<Vec<Value>, Refusal> {
+        let attempt = of.attempt();
+        let run = self.change_run(of.id, |run| {
             let Some(run) = run else {
                 return Change::Leave(None);
             };
@@ -223,7 +228,7 @@ impl Aws {
         let Some(run) = run.await? else {
             return Ok(Vec::new());
         };
-        let closed = run.receipt.iter().filter(|r| r.closed_at >= state.started);
+        let closed = run.receipt.iter().filter(|r| r.closed_at >= of.started);
         let mut receipt: Vec<Value> = closed.map(Receipt::told).collect();
         if run.kind == Kind::Share || run.keeps_open() {
             for name in &run.resources {
@@ -234,7 +239,8 @@ impl Aws {
         Ok(receipt)
     }
 
-    /// What a run has open still, where its image is gone, as the ledger has it. `None` where that is nothing, unless the account is given.
+    /// Returns what a run still has open where its image is gone, as the ledger has it. `None`
+    /// where nothing is open, unless the account is given.
     pub async fn remains(
         &self,
         run: &str,
@@ -280,7 +286,8 @@ impl Aws {
             }))
     }
 
-    /// Deletes the objects of runs that nobody has changed for long and that hold nothing. Returns how many.
+    /// Deletes the objects of runs that have not changed for long and hold nothing. Returns how
+    /// many.
     pub async fn forget_old_runs(
         &self,
         named: &(dyn Fn(&str) -> bool + Sync),
@@ -296,7 +303,7 @@ impl Aws {
                 continue;
             };
             let deleted = self.change_run(run, |run| match run {
-                // Unless it has been taken up again since it was listed.
+                // The run may have been taken up again since it was listed.
                 Some(run) if now.saturating_sub(run.since) > KEPT && !run.is_counted_by() => {
                     Change::Delete(true)
                 }

@@ -1,5 +1,5 @@
-//! Sessions of the copy role in the target accounts: assumed once for each account, narrowed to the run, renewed before
-//! they end. Role chaining limits them to one hour.
+//! Sessions of the copy role in the target accounts: assumed once for each account, narrowed to the
+//! run, renewed before they end. Role chaining limits them to one hour.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +13,16 @@ use super::{Actor, Aws, Place, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::ExternalId;
 use crate::policy::session_policies;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, State, TargetState};
 
 const LIFETIME: i32 = 3600;
-/// The policy of a session that is only to prove that there can be one.
+/// The policy of a session that only proves that the role can be assumed.
 const NOTHING: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
-/// A session this close to its end is not used for another command.
+/// A session this close to its end serves no other command.
 const RESERVE: Duration = Duration::from_mins(5);
 
-/// One cell for each role: those who come while it is being assumed wait for that one call.
+/// A cell for each role: commands that come while it is being assumed wait for that one call.
 type Cell = Arc<OnceCell<(Credentials, SystemTime)>>;
 
 #[derive(Debug, Default)]
@@ -49,7 +49,9 @@ impl Sessions {
 }
 
 impl Aws {
-    /// The copy role of this target.
+    /// Returns a session of the copy role in this target. Takes the whole state: the session policy
+    /// names the keys and Regions of all targets in the account, and is made only when it is
+    /// needed.
     pub(super) async fn session(
         &self,
         state: &State,
@@ -64,7 +66,8 @@ impl Aws {
             .get_or_try_init(|| {
                 let policies = session_policies(state, &target.account_id);
                 let name = format!("amiferry-{}", state.run);
-                self.assume(self.at_home(state), name, &role, external_id, policies)
+                let home = self.at_home(&state.source.account_id);
+                self.assume(home, name, &role, external_id, policies)
             })
             .await?;
         Ok(Actor {
@@ -73,10 +76,10 @@ impl Aws {
         })
     }
 
-    /// The same role with another session policy, for this once.
+    /// Returns a session of the same role with another session policy, for one use.
     pub(super) async fn session_with(
         &self,
-        state: &State,
+        run: RunRef<'_>,
         target: &TargetState,
         policy: String,
     ) -> Result<Actor, Refusal> {
@@ -84,9 +87,9 @@ impl Aws {
             .role_name
             .arn(target.region.partition(), &target.account_id);
         let external_id = target.external_id.as_ref().map(ExternalId::as_str);
-        let name = format!("amiferry-{}", state.run);
-        let policies = vec![policy];
-        let assumed = self.assume(self.at_home(state), name, &role, external_id, policies);
+        let name = format!("amiferry-{}", run.id);
+        let (home, policies) = (self.at_home(&run.source.account_id), vec![policy]);
+        let assumed = self.assume(home, name, &role, external_id, policies);
         let (credentials, _) = assumed.await?;
         Ok(Actor {
             account: target.account_id.to_string(),
@@ -94,7 +97,7 @@ impl Aws {
         })
     }
 
-    /// Whether this role lets the function in. The session that proves it may do nothing.
+    /// Whether the function may assume this role. The session that proves it may do nothing.
     pub(super) async fn may_assume(
         &self,
         role: &str,
@@ -116,7 +119,7 @@ impl Aws {
         }
     }
 
-    /// To be called when a session's credentials were refused, so that the next command gets new ones.
+    /// Forgets a session whose credentials were refused, so that the next command gets new ones.
     pub(super) fn forget_session(&self, target: &TargetState) {
         let role = target
             .role_name
@@ -171,15 +174,8 @@ impl Aws {
             .send()
             .await
             .map_err(|e| refusal("AssumeRole", at, role, &e))?;
-        let unreadable = || Refusal {
-            operation: "AssumeRole",
-            account: at.account.clone(),
-            region: at.region.clone(),
-            resource: role.to_owned(),
-            code: "UnreadableAnswer".to_owned(),
-            message: "the answer carries no credentials".to_owned(),
-            request_id: None,
-        };
+        let said = "the answer carries no credentials";
+        let unreadable = || Refusal::ours("AssumeRole", at, role, "UnreadableAnswer", said);
         let given = answer.credentials().ok_or_else(unreadable)?;
         let end = SystemTime::try_from(*given.expiration()).map_err(|_| unreadable())?;
         let token = Some(given.session_token().to_owned());
@@ -194,7 +190,7 @@ impl Aws {
     }
 }
 
-/// STS packs a policy in a way of its own: only it knows the size.
+/// Whether STS cannot pack the policy. Only STS knows the packed size.
 fn does_not_fit(refusal: &Refusal) -> bool {
     let too_long = refusal.code == "ValidationError" && refusal.message.contains("policy");
     too_long || refusal.code.starts_with("PackedPolicyTooLarge")

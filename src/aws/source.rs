@@ -12,9 +12,10 @@ use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::source::{Source, SourceSnapshot};
 
 impl Aws {
-    /// The image with all that a copy needs to know. `SourceNotFound` if this account owns no such image.
+    /// Reads the image with all facts that a copy needs. `SourceNotFound` if this account owns no
+    /// such image.
     pub async fn read_source(&self, id: &ImageId, region: &Region) -> Result<Source, Error> {
-        // Whose account this is, only the image's owner tells.
+        // Only the image's owner names the account.
         let actor = Actor {
             account: "the source account".to_owned(),
             credentials: None,
@@ -55,7 +56,8 @@ impl Aws {
         })
     }
 
-    /// Asks KMS which of the source's keys are AWS-managed, which can never be shared, and which nobody can use at present.
+    /// Asks KMS which of the source's keys are AWS-managed, which can never be shared, and which
+    /// nobody can use at present.
     pub async fn read_keys(&self, source: &mut Source, region: &Region) -> Result<(), Error> {
         let actor = Actor {
             account: source.owner.to_string(),
@@ -84,7 +86,7 @@ impl Aws {
         Ok(())
     }
 
-    /// Says whose image it is, where that can be seen.
+    /// Returns the error for an image of another account, with its owner where that can be seen.
     async fn not_ours(&self, actor: &Actor, id: &ImageId, region: &Region) -> Error {
         let answer = self
             .ec2(actor, region)
@@ -99,7 +101,8 @@ impl Aws {
         });
         match owner {
             Some(owner) => Error::SourceNotFound(format!(
-                "{id} in {region} belongs to account {owner}; only the owner can share an image's snapshots: copy it into this account, or run the function there"
+                "{id} in {region} belongs to account {owner}; only the owner can share an image's \
+                 snapshots: copy it into this account, or run the function there"
             )),
             None => Error::SourceNotFound(format!(
                 "there is no {id} in {region} in this account; check the ID, and SourceRegion"
@@ -155,7 +158,7 @@ fn source_snapshot(id: &SnapshotId, snapshot: &Snapshot) -> Option<SourceSnapsho
 }
 
 impl Aws {
-    /// The name and the tags of an image of this account; `None` if there is no such.
+    /// Reads the name and the tags of an image of this account; `None` if there is no such image.
     pub async fn name_and_tags_of(
         &self,
         id: &ImageId,

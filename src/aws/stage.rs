@@ -1,10 +1,11 @@
-//! Copies of the source in its own account, under a key that can be shared. The ledger says, before the first is made, that the run
-//! may have some; whoever closes the source, the sweeper too, finds them by their tags.
+//! Staged copies: copies of the source in its own account, under a key that can be shared. The
+//! ledger notes, before the first copy, that the run may have some. Every closing, the sweeper's
+//! too, finds them by their tags.
 
 use std::collections::BTreeMap;
 
 use aws_credential_types::provider::ProvideCredentials;
-use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, Tag, TagSpecification};
+use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, TagSpecification};
 use futures::future::join_all;
 
 use super::closing::Left;
@@ -17,10 +18,11 @@ use crate::error::Refusal;
 use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
 use crate::ledger::{Attempt, Run};
 use crate::source::Source;
-use crate::state::State;
+use crate::state::{RunRef, State};
 
-/// The image that this snapshot of the caller's was staged for; `None` for any other. No target is ever in the source account, so what
-/// says that it was copied from the account it is in can be nothing else.
+/// Returns the image that a snapshot was staged for; `None` for any other snapshot. No target is in
+/// the source account, so a snapshot there that names its own account as its source is a staged
+/// copy.
 fn staged_from(owner: &str, tags: &BTreeMap<String, String>) -> Option<ImageId> {
     let is_own = tags.get(tag::SOURCE_ACCOUNT).is_some_and(|of| of == owner);
     let image = tags.get(tag::SOURCE_IMAGE).filter(|_| is_own)?;
@@ -28,33 +30,17 @@ fn staged_from(owner: &str, tags: &BTreeMap<String, String>) -> Option<ImageId> 
 }
 
 impl Aws {
-    pub(super) async fn look_staged(&self, state: &State, source: &Source) -> Outcome {
-        match self.staged(state, source).await {
-            Ok(staged) => Outcome::StagedSeen(staged),
-            Err(refusal) => Outcome::Refused(refusal),
-        }
-    }
-
-    /// This run's copies of each snapshot that cannot be shared as it is.
-    pub async fn staged(&self, state: &State, source: &Source) -> Result<Staged, Refusal> {
-        let needed = source.under(&state.source.managed_keys);
+    /// Lists this run's copies of each snapshot that cannot be shared as it is.
+    pub async fn staged(&self, run: RunRef<'_>, source: &Source) -> Result<Staged, Refusal> {
+        let needed = source.under(&run.source.managed_keys);
         let mut staged: Staged = needed.iter().map(|n| n.then(Vec::new)).collect();
-        let keys: Vec<String> = source
-            .snapshots
-            .iter()
-            .map(|snapshot| staging_key(&snapshot.id, state))
-            .collect();
-        let wanted: Vec<&String> = keys
-            .iter()
-            .zip(&needed)
-            .filter(|(_, n)| **n)
-            .map(|(k, _)| k)
-            .collect();
-        let actor = Self::own(state);
-        let (ec2, at) = (
-            self.ec2(&actor, &state.source.region),
-            actor.at(&state.source.region),
-        );
+        let snapshots = source.snapshots.iter();
+        let keys: Vec<String> = snapshots.map(|s| staging_key(&s.id, run)).collect();
+        let each = keys.iter().zip(&needed);
+        let wanted: Vec<&String> = each.filter(|(_, n)| **n).map(|(k, _)| k).collect();
+        let actor = Actor::own(&run.source.account_id);
+        let region = &run.source.region;
+        let (ec2, at) = (self.ec2(&actor, region), actor.at(region));
         for some in wanted.chunks(FILTER_VALUES) {
             let values = some.iter().map(|key| (*key).clone()).collect();
             let filter = Filter::builder()
@@ -67,7 +53,7 @@ impl Aws {
                 if let (Some(Some(copies)), Some(copy)) = (
                     place.and_then(|place| staged.get_mut(place)),
                     copy(&snapshot),
-                ) && is_of_run(state, &snapshot)
+                ) && is_of_run(run, &snapshot)
                 {
                     copies.push(copy);
                 }
@@ -76,23 +62,25 @@ impl Aws {
         Ok(staged)
     }
 
+    /// Starts a copy of each of these snapshots in the source account, once the ledger knows that
+    /// the run may have some.
     pub(super) async fn stage(
         &self,
-        state: &State,
+        run: RunRef<'_>,
         source: &Source,
         snapshots: &[usize],
     ) -> Outcome {
-        let Some(key) = &state.order.reencrypt_key else {
+        let Some(key) = &run.order.reencrypt_key else {
             return Outcome::SourceGone("no key to copy it under".to_owned());
         };
-        match self.note_staging(state).await {
+        match self.note_staging(run).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => return Outcome::Over(why),
             Err(refusal) => return Outcome::Refused(refusal),
         }
-        let starting = snapshots.iter().map(|&s| async move {
-            (s, self.stage_one(state, &source.snapshots[s].id, key).await)
-        });
+        let starting = snapshots
+            .iter()
+            .map(|&s| async move { (s, self.stage_one(run, &source.snapshots[s].id, key).await) });
         Outcome::Started {
             results: join_all(starting).await,
         }
@@ -100,12 +88,12 @@ impl Aws {
 
     async fn stage_one(
         &self,
-        state: &State,
+        run: RunRef<'_>,
         from: &SnapshotId,
         key: &KeyRef,
     ) -> Result<SnapshotId, Refusal> {
-        let actor = Self::own(state);
-        let region = &state.source.region;
+        let actor = Actor::own(&run.source.account_id);
+        let region = &run.source.region;
         let credentials = match self.config.credentials_provider() {
             Some(provider) => {
                 let credentials = provider.provide_credentials().await;
@@ -122,34 +110,20 @@ impl Aws {
             },
             description: format!(
                 "{from} of {} for run {} of amiferry, which deletes it",
-                state.source.image_id, state.run
+                run.source.image_id, run.id
             ),
-            minutes: state.order.copy_completion_minutes,
-            tags: Self::tags_of_staged(state, from),
+            minutes: run.order.copy_completion_minutes,
+            tags: tags_of_staged(run, from),
         };
         self.copy_snapshot(&actor, credentials.as_ref(), asked)
             .await
     }
 
-    /// Ours only: the copies in the targets get theirs from the original.
-    pub(super) fn tags_of_staged(state: &State, from: &SnapshotId) -> TagSpecification {
-        let ours = [
-            (tag::RUN, state.run.clone()),
-            (tag::SOURCE_IMAGE, state.source.image_id.to_string()),
-            (tag::SOURCE_ACCOUNT, state.source.account_id.to_string()),
-            (tag::KEY, staging_key(from, state)),
-        ];
-        let ours = ours.map(|(name, value)| Tag::builder().key(name).value(value).build());
-        let tags = ours.into_iter().collect();
-        TagSpecification::builder()
-            .resource_type(ResourceType::Snapshot)
-            .set_tags(Some(tags))
-            .build()
-    }
-
-    /// Closes the source, and then deletes what this run staged, whoever of its processes did and whatever the state knows of it.
+    /// Closes the source, then deletes the staged copies of every process of this run. Takes the
+    /// whole state: the accounts that the run had the source open to before are those of its
+    /// targets.
     pub(super) async fn close_source(&self, state: &State) -> Outcome {
-        let attempt = state.attempt();
+        let attempt = state.run_ref().attempt();
         let run = match self.announce_end(&attempt).await {
             Ok(run) => run.unwrap_or_else(|| state.as_run()),
             Err(refusal) => return Outcome::Refused(refusal),
@@ -161,18 +135,7 @@ impl Aws {
         let told = run.receipt.iter().filter(|r| r.attempt == attempt);
         let told = told.flat_map(|receipt| receipt.principals.accounts().cloned());
         closed.was_open_to.extend(told);
-        // Accounts to which another process of the run opened the source.
-        let opened = |account: &AccountId| {
-            let mut shared = state.targets.iter().filter(|t| t.shared);
-            shared.any(|t| t.account_id == *account)
-        };
-        // A state recovered from the ledger knows no snapshots: its execution had not begun to copy.
-        let copied = !state.source.snapshots.is_empty();
-        let accounts = state.targets.iter().map(|t| &t.account_id);
-        let earlier: Vec<AccountId> = accounts
-            .filter(|a| copied && closed.was_open_to.contains(a.as_str()) && !opened(a))
-            .cloned()
-            .collect();
+        let earlier = state.opened_by_others(&closed.was_open_to);
         match (closed.left, closed.again_at) {
             (left, None) if !earlier.is_empty() || run.joined => Outcome::Closed {
                 earlier,
@@ -188,7 +151,8 @@ impl Aws {
         }
     }
 
-    /// The same for an attempt that ends: where another has followed it meanwhile, that one uses them, and deletes them.
+    /// Deletes the staged copies of an attempt that ends. Where another attempt has followed, that
+    /// one uses them, and deletes them.
     pub(super) async fn delete_staged_by(&self, run: &Run, attempt: &Attempt) -> Left {
         match self.run_record(&run.run).await {
             Ok(Some(now)) if now.has_followed(attempt) => Left::new(),
@@ -197,7 +161,8 @@ impl Aws {
         }
     }
 
-    /// Deletes all copies in the source account that bear the run's tags. Nobody has them open any more.
+    /// Deletes all copies in the source account that bear the run's tags. Nobody has them open any
+    /// more.
     pub(super) async fn delete_staged(&self, run: &Run) -> Left {
         let of_run = |refusal: Refusal| vec![(format!("run {}", run.run), refusal)];
         let places = (
@@ -221,7 +186,8 @@ impl Aws {
         let staged = found
             .iter()
             .filter(|s| is_staged_by(&run.run, account.as_str(), image.as_ref(), s));
-        // What was deleted a moment ago may be listed still, and has no tags by which a policy would allow to delete it.
+        // A snapshot deleted a moment ago may still be listed, and has no tags by which a policy
+        // would allow to delete it.
         let ids: Vec<SnapshotId> = staged
             .filter_map(|s| SnapshotId::parse(s.snapshot_id()?).ok())
             .filter(|id| !self.deleted().contains(id))
@@ -232,7 +198,8 @@ impl Aws {
     }
 }
 
-/// By all its tags: what is found by one alone may be somebody else's, and this is about deleting.
+/// Whether a snapshot has all tags of a staged copy of this run. A snapshot with one of them may be
+/// somebody else's, and is not to be deleted.
 fn is_staged_by(run: &str, owner: &str, image: Option<&ImageId>, snapshot: &Snapshot) -> bool {
     let tags = tags::to_map(snapshot.tags());
     let of = staged_from(owner, &tags);
@@ -241,10 +208,20 @@ fn is_staged_by(run: &str, owner: &str, image: Option<&ImageId>, snapshot: &Snap
         && of.is_some_and(|of| image.is_none_or(|image| *image == of))
 }
 
-fn is_of_run(state: &State, snapshot: &Snapshot) -> bool {
-    let (owner, image) = (
-        state.source.account_id.as_str(),
-        Some(&state.source.image_id),
-    );
-    is_staged_by(&state.run, owner, image, snapshot)
+/// Returns the tags of a staged copy: ours only, as the copies in the targets get theirs from the
+/// original.
+pub(super) fn tags_of_staged(run: RunRef<'_>, from: &SnapshotId) -> TagSpecification {
+    let ours = [
+        (tag::RUN, run.id.to_owned()),
+        (tag::SOURCE_IMAGE, run.source.image_id.to_string()),
+        (tag::SOURCE_ACCOUNT, run.source.account_id.to_string()),
+        (tag::KEY, staging_key(from, run)),
+    ];
+    let ours = ours.map(|(name, value)| (name.to_owned(), value));
+    tags::specification(ours, ResourceType::Snapshot)
+}
+
+fn is_of_run(run: RunRef<'_>, snapshot: &Snapshot) -> bool {
+    let (owner, image) = (run.source.account_id.as_str(), Some(&run.source.image_id));
+    is_staged_by(run.id, owner, image, snapshot)
 }

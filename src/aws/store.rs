@@ -1,11 +1,11 @@
-//! What is too large, or too secret, for a state machine's data: kept in the bucket.
+//! Objects in the bucket that are too large, or too secret, for a state machine's data.
 
 use aws_sdk_s3::primitives::ByteStream;
 
 use super::{Aws, refusal};
 use crate::error::{Error, RefusalKind};
 
-/// Bytes of one object this function reads: a plan of the largest run is well below.
+/// Bytes of one object that this function reads. A plan of the largest run is well below.
 const LARGEST: usize = 16 * 1024 * 1024;
 
 impl Aws {
@@ -51,7 +51,7 @@ impl Aws {
         Ok(Some(body.to_vec()))
     }
 
-    /// Deletes an object; one that is not there is deleted.
+    /// Deletes an object. An object that is not there counts as deleted.
     pub async fn discard(&self, bucket: &str, key: &str) -> Result<(), Error> {
         let sent = self
             .s3()

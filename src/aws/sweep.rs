@@ -1,4 +1,4 @@
-//! What the sweeper does with one resource's record, and with an attempt that is over.
+//! The sweeper's work on one resource's record, and on an attempt that is over.
 
 use super::Aws;
 use super::closing::ClosedAttempt;
@@ -6,7 +6,8 @@ use crate::error::Refusal;
 use crate::ledger::{Attempt, Record, Run};
 
 impl Aws {
-    /// Closes everything that an attempt holds whose work is over, and deletes what it copied in the source account.
+    /// Closes everything that an attempt holds, once its work is over, and deletes its staged
+    /// copies.
     pub async fn close_over(&self, run: &Run, attempt: &Attempt) -> Result<ClosedAttempt, Refusal> {
         let run = self
             .announce_end(attempt)
@@ -15,7 +16,8 @@ impl Aws {
         Ok(self.close_attempt(&run, attempt, false).await)
     }
 
-    /// Finishes the closings of one resource that their processes left half-way, and takes off a lock that one left.
+    /// Finishes the closings of one resource that their processes left half-way, and takes off a
+    /// dead process's lock.
     pub async fn finish_half_closed(&self, record: &Record) -> Result<Vec<Attempt>, Refusal> {
         let Some(site) = record.site() else {
             return Ok(Vec::new());

@@ -1,25 +1,24 @@
-//! Ending a lasting share with those who are no longer to have it: whom the run holds open is read from the records, and closed as
-//! [`super::closing`] does.
+//! Ending a lasting share: the records say to whom the run holds the source open, and closing works
+//! as [`super::closing`] does.
 
 use std::collections::BTreeSet;
 
 use super::grants::{KeySite, name_in_run};
-use super::key::key_region;
-use super::permission::{Resource, Site};
 use super::{Aws, closing::Left};
 use crate::command::Outcome;
 use crate::error::Refusal;
-use crate::ledger::{Principals, Run};
+use crate::key_policy::Parties;
+use crate::ledger::{Principals, Resource, Run, Site, short_name};
 use crate::request::KeyAccess;
-use crate::state::{Share, State};
-
-mod ends;
-
-use ends::{Ends, short};
+use crate::state::{RunRef, Share, State};
+use crate::step::Ends;
 
 impl Aws {
-    /// Takes back what this run gave to those who are no longer to have it. Only where the keys are `known` to be the image's is
-    /// anything put right that others undid: a state may come from anybody who may call, and closing opens nothing on its word.
+    /// Closes a lasting share to the principals with whom it ends. Takes the whole state: the
+    /// request lists all its targets, and the principals that it does not list lose the share.
+    ///
+    /// Statements that others undid are put back only where the keys are `known` to be the image's:
+    /// a state may come from anybody who may call, and closing opens nothing on its word.
     pub(super) async fn take_back(&self, state: &State, share: &Share, known: bool) -> Outcome {
         let ends = Ends::of(state, share);
         let run = match self.run_record(&state.run).await {
@@ -27,7 +26,8 @@ impl Aws {
             Err(refusal) => return Outcome::Refused(refusal),
         };
         let (mut left, mut receipts, mut again_at) = (Left::new(), Vec::new(), None);
-        for site in sites(&run, state) {
+        let named = state.as_run().resources;
+        for site in sites(&run, named) {
             match self.close_gone(&run, &site, &ends).await {
                 Ok(closed) => {
                     for one in closed {
@@ -41,8 +41,10 @@ impl Aws {
         if let Err(refusal) = self.add_receipts(&run.run, receipts).await {
             left.push((format!("run {}", run.run), refusal));
         }
+        let parties = Parties::of(state);
         for key in &state.source.keys {
-            if let Err(refusal) = self.settle_key(&run, state, share, &ends, key, known).await {
+            let settled = self.settle_key(&run, parties, share, &ends, key, known);
+            if let Err(refusal) = settled.await {
                 left.push((key.clone(), refusal));
             }
         }
@@ -56,7 +58,7 @@ impl Aws {
         }
     }
 
-    /// Closes one resource to those whom the run holds it open to, and who are gone.
+    /// Closes one resource to the principals that the run holds it open to, and whose share ends.
     async fn close_gone(
         &self,
         run: &Run,
@@ -74,11 +76,11 @@ impl Aws {
         let own = ends.attempt();
         let superseded = run.attempt > own.number;
         let gone: Principals = record.held_by_run(&run.run).filter(|who| {
-            // A later request lists whom it wants.
+            // A later request lists its own principals.
             if superseded && run.lists(who) {
                 return false;
             }
-            let who = short(who);
+            let who = short_name(who);
             match site.resource {
                 Resource::Image(_) => ends.on_image(who),
                 Resource::Snapshot(_) => ends.on_snapshots(who),
@@ -98,20 +100,21 @@ impl Aws {
         Ok(closed)
     }
 
-    /// What a key has of the run for those who stay, but in a way that the request names no more: grants to roles that are off its
-    /// list, grants beside statements, or the other way round.
+    /// Settles a key for the principals that stay: takes away the run's access in a way that the
+    /// request does not name any more. Such access is a grant to a role that is off its list,
+    /// grants beside statements, or statements beside grants.
     async fn settle_key(
         &self,
         run: &Run,
-        state: &State,
+        parties: Parties<'_>,
         share: &Share,
         ends: &Ends<'_>,
         key: &str,
         known: bool,
     ) -> Result<(), Refusal> {
-        let other_way = state.order.key_access != KeyAccess::Grant;
+        let other_way = parties.run().order.key_access != KeyAccess::Grant;
         if run.grants && (share.only || other_way) {
-            self.revoke_gone(state, share, ends, key).await?;
+            self.revoke_gone(parties.run(), share, ends, key).await?;
         }
         let record = self.opening_record(key).await?;
         if let Some(record) = record.filter(|record| record.edited) {
@@ -119,32 +122,33 @@ impl Aws {
             let is_gone = |who: &str| {
                 ends.by_key_access(KeyAccess::Policy, who) && !record.held_later(&own, who)
             };
-            self.settle_share(state, key, &is_gone, known).await?;
+            self.settle_share(&parties, key, &is_gone, known).await?;
         }
         Ok(())
     }
 
     async fn revoke_gone(
         &self,
-        state: &State,
+        of: RunRef<'_>,
         share: &Share,
         ends: &Ends<'_>,
         key: &str,
     ) -> Result<(), Refusal> {
-        let roles = &state.order.service_linked_roles;
+        let roles = &of.order.service_linked_roles;
         let asked_for = |word: &str| roles.iter().any(|role| role.in_grant_name() == word);
         let is_gone = |name: &str| match name.split_once('/') {
             None => ends.by_key_access(KeyAccess::Grant, name),
-            // One that was made there for a service-linked role; only a request that is the whole list takes it from those who stay.
+            // A grant that a target made for a service-linked role. Only a request that is the
+            // whole list takes it from principals that stay.
             Some((who, role)) => ends.by_launch_grants(who) || (share.only && !asked_for(role)),
         };
         let site = KeySite {
             key,
-            account: &state.source.account_id,
-            region: key_region(state, key),
+            account: &of.source.account_id,
+            region: of.source.key_region(key),
         };
         for grant in self.grants(&site).await? {
-            if name_in_run(&grant, &state.run).is_some_and(is_gone)
+            if name_in_run(&grant, of.id).is_some_and(is_gone)
                 && let Some(id) = grant.grant_id()
             {
                 self.revoke_grant(&site, id).await?;
@@ -154,10 +158,9 @@ impl Aws {
     }
 }
 
-/// Everything that the run may hold: as the ledger has it, and as the state does.
-fn sites(run: &Run, state: &State) -> Vec<Site> {
+/// Returns every resource that the run may hold: as the ledger has it, and as the state names it.
+fn sites(run: &Run, named: BTreeSet<String>) -> Vec<Site> {
     let mut run = run.clone();
-    let named = state.as_run().resources;
     run.resources.extend(named);
     let mut seen = BTreeSet::new();
     let sites = run.sites().into_iter();

@@ -1,15 +1,16 @@
-//! The proof that nothing stayed open (rule 5 of [`crate::ledger`]): what was closed a quarter of an hour ago is read again, when no
-//! process can be under way any more and AWS shows everything; what nobody holds is taken away, and what was found is in the receipt.
+//! The proof that nothing stayed open (rule 5 of [`crate::ledger`]). What was closed 15 minutes ago
+//! is read again: no process can be under way any more, and AWS shows everything. What nobody holds
+//! is taken away, and the receipt notes what was found.
 
 use super::Aws;
 use super::closing::Left;
 use super::ledger::Change;
-use super::permission::{Resource, Site, is_gone};
+use super::permission::is_gone;
 use crate::error::Refusal;
-use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen};
+use crate::ledger::{Attempt, Kind, Principals, Record, Resource, Run, Seen, Site};
 
 impl Aws {
-    /// Verifies what an attempt has closed on one resource; `None` before its time.
+    /// Verifies the closing of an attempt on one resource; `None` before its time.
     pub async fn verify_closed(
         &self,
         record: &Record,
@@ -56,7 +57,7 @@ impl Aws {
         .await?;
         let now = self.now();
         self.change_record(&record.resource, |there| match there {
-            // Reads may show for a minute more what was open until now.
+            // Reads may show for a minute more a permission that was open until now.
             Some(there) if there.is_closed_by(attempt, &by) && !seen.open.is_empty() => {
                 Change::Write(there.bury(attempt, now), ())
             }
@@ -79,8 +80,8 @@ impl Aws {
         let mut seen = match &site.resource {
             Resource::Key(key) => self.verify_key(run, attempt, site, key, record).await?,
             Resource::Image(_) if run.kind == Kind::Copy => {
-                // The image was held for copies in the source account, of which one may have shown late. A later attempt that holds it too uses
-                // them, and deletes them.
+                // The image was held for staged copies, of which one may have shown late. A later
+                // attempt that holds the image too uses them, and deletes them.
                 let later = record
                     .attempts_of(&run.run, true)
                     .into_iter()

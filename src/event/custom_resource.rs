@@ -11,6 +11,7 @@ use url::Url;
 use crate::digest::digest;
 use crate::error::Error;
 use crate::ids::{AccountId, ImageId};
+use crate::kms::Arn;
 
 /// The key that keeps the time of the event when its ResponseURL, which contains that time, is kept
 /// elsewhere.
@@ -234,10 +235,7 @@ impl CustomResource {
 
     /// Returns the stack's account, from its ARN.
     pub fn stack_account(&self) -> Option<AccountId> {
-        self.stack_id
-            .split(':')
-            .nth(4)
-            .and_then(|account| AccountId::parse(account).ok())
+        Arn::parse(&self.stack_id).and_then(|arn| AccountId::parse(arn.account).ok())
     }
 }
 

@@ -1,5 +1,6 @@
-//! Answering CloudFormation, and events that carry a ResponseURL. Whoever knows the URL can forge the answer, so no queue gets it:
-//! Lambda puts the payload of an asynchronous invocation that fails into the dead letters, and such an event therefore never fails.
+//! Answering CloudFormation, and events that carry a ResponseURL. The URL is enough to forge the
+//! answer, so no queue gets it. Lambda puts the payload of an asynchronous invocation that fails
+//! into the dead letters, and such an event therefore never fails.
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -32,14 +33,15 @@ impl Handler {
         }
     }
 
-    /// A malformed list of hosts admits none, so that CloudFormation itself can still be told what is wrong.
+    /// A malformed list of hosts admits none, so that CloudFormation itself can still be told what
+    /// is wrong.
     fn hosts(&self) -> Result<ResponseHosts, Error> {
         let region = self.region()?;
         let listed = self.settings.response_hosts(region.clone());
         Ok(listed.unwrap_or_else(|_| ResponseHosts::of(region)))
     }
 
-    /// Answers CloudFormation, where its ResponseURL still is: one that was kept is deleted once used.
+    /// Answers CloudFormation, if the ResponseURL is still there. A kept URL is deleted once used.
     pub(super) async fn answer(
         &self,
         aws: &Aws,
@@ -80,7 +82,8 @@ impl Handler {
         Ok(key)
     }
 
-    /// Serves a resource's event once more from its beginning, in another invocation: CloudFormation did not take the answer.
+    /// Serves a resource's event again from its beginning, in another invocation: CloudFormation
+    /// did not take the answer.
     pub(super) async fn serve_again(
         &self,
         aws: &Aws,
@@ -105,7 +108,8 @@ pub(super) fn without_payload(
 ) -> Result<Value, Error> {
     match served {
         Err(error) if carries_url(payload, event) => {
-            error!(%error, "not served; the event carries a ResponseURL and is not failed, so that no queue gets it");
+            error!(%error, "not served; the event carries a ResponseURL and is not failed, so that \
+                            no queue gets it");
             let (kind, said) = (error.error_type(), error.to_string());
             Ok(json!({"Status": "Failed", "ErrorType": kind, "Reason": said}))
         }

@@ -1,25 +1,27 @@
-//! How a run begins, whoever asked: the source is read, the request completed and refused if need be, and planned.
+//! The begin of a run, for every caller: the source is read, the request completed and refused if
+//! need be, and planned.
 
 use tracing::info;
 
 use super::Handler;
-use super::stack::asked_by;
 use crate::aws::{Aws, Members};
 use crate::digest::digest;
 use crate::error::Error;
-use crate::event::custom_resource::{CustomResource, RequestType, physical_id};
-use crate::ledger::{Principals, RunStatus};
+use crate::event::custom_resource::{CustomResource, RequestType};
+use crate::ledger::Principals;
 use crate::plan::{self, Plan};
 use crate::reply::cloudformation::Answer;
 use crate::request::{Defaults, Mode, OnDelete, Request, Target};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
-use crate::state::{Renewal, Retag, SourceRef, State, TargetPhase};
+use crate::state::{Renewal, Retag, State, TargetPhase};
 use crate::tags;
+
+mod delete;
 
 /// The source design's resources that share without copying.
 const SHARING_RESOURCES: [&str; 2] = ["Custom::ShareAutomation", "Custom::MultiAccountAmiShare"];
-/// What a failed Create without a usable request is called; deleting it deletes nothing.
+/// The ID of a failed Create without a usable request. Deleting it deletes nothing.
 pub const NOTHING: &str = "amiferry-nothing";
 
 /// A run that can be worked on.
@@ -32,7 +34,7 @@ pub struct Begun {
     pub source: Result<Source, String>,
 }
 
-/// What becomes of a custom resource's event.
+/// The begin of a custom resource's event.
 #[derive(Debug)]
 pub enum Beginning {
     Run(Box<Begun>),
@@ -40,7 +42,8 @@ pub enum Beginning {
     Answer(Answer),
 }
 
-/// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's request is its whole list.
+/// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's
+/// request is its whole list.
 pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Result<Begun, Error> {
     let source = aws
         .read_source(&request.source_image, &request.source_region)
@@ -81,8 +84,9 @@ pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Re
     })
 }
 
-/// Takes the request into the ledger, before anything is opened: from then on the state names an attempt of its run, which opens what
-/// the ledger lists and nothing else. `whole` says that the request of a lasting share lists everybody who is to have it.
+/// Accepts the request in the ledger, before anything is opened. From then on the state names an
+/// attempt of its run, which opens what the ledger lists and nothing else. `whole` says that the
+/// request of a lasting share lists all its principals.
 pub async fn accept(
     aws: &Aws,
     begun: &mut Begun,
@@ -97,7 +101,7 @@ pub async fn accept(
     }
 }
 
-/// Whom a request that takes back names; `None`: everybody.
+/// Returns the principals that a request takes a share back from; `None` for all.
 fn gone(state: &State) -> Option<Principals> {
     if state.order.share.as_ref().is_some_and(|share| share.only) {
         return None;
@@ -114,7 +118,8 @@ fn gone(state: &State) -> Option<Principals> {
     Some(accounts.chain(audience).collect())
 }
 
-/// Nobody launches from an image that is gone, but its snapshots and keys may still be open: all that the run gave is taken back.
+/// Begins to take back a share of an image that is gone. Nobody launches from it, but its snapshots
+/// and keys may still be open.
 async fn begin_with_remains(
     aws: &Aws,
     request: Request,
@@ -138,11 +143,12 @@ async fn begin_with_remains(
     })
 }
 
-/// The run of a direct call: the same words are the same run.
+/// Returns the run of a direct call: the same words are the same run.
 pub fn run_of(words: &serde_json::Value, request: &Request) -> String {
     let whole = match request.mode {
         Mode::Copy => digest([words.to_string().as_str(), request.source_region.as_str()]),
-        // One lasting share of an image for all calls, so that what one call shared another can take back.
+        // All calls share one lasting share of an image, so that one call can take back what
+        // another shared.
         Mode::Share => digest([
             "share",
             request.source_image.as_str(),
@@ -152,7 +158,7 @@ pub fn run_of(words: &serde_json::Value, request: &Request) -> String {
     whole[..16].to_owned()
 }
 
-/// The request of a custom resource: its type says the mode where its properties do not.
+/// Returns the request of a custom resource, whose type gives the mode where its properties do not.
 pub fn request_of(resource: &CustomResource, defaults: &Defaults) -> Result<Request, Error> {
     Request::parse_as(mode_of(resource), &resource.properties, defaults)
 }
@@ -174,12 +180,12 @@ impl Handler {
         defaults: &Defaults,
     ) -> Result<Beginning, Error> {
         match resource.request_type {
-            RequestType::Delete => begin_delete(aws, resource, defaults).await,
+            RequestType::Delete => delete::begin_delete(aws, resource, defaults).await,
             RequestType::Create | RequestType::Update => {
                 let request = request_of(resource, defaults)?;
                 self.permit(aws, &request).await?;
                 let begun = begin_copy(aws, request, resource, defaults).await?;
-                // Accepted by whoever goes on with it: an execution names itself first.
+                // The process that continues accepts the run: an execution names itself first.
                 Ok(Beginning::Run(Box::new(begun)))
             }
         }
@@ -206,7 +212,8 @@ async fn begin_copy(
     }
     if resource.request_type == RequestType::Update {
         let old = Request::parse_as(mode_of(resource), &resource.old_properties, defaults);
-        // A changed image is a new physical resource: CloudFormation deletes the old one by an event of its own.
+        // CloudFormation makes a new physical resource for a changed image, and deletes the old one
+        // by an event of its own.
         if let Ok(old) = old
             && old.source_image == begun.request.source_image
         {
@@ -225,7 +232,8 @@ async fn begin_copy(
     Ok(begun)
 }
 
-/// Whether an update asks for copies under another name, or another key where there are some already.
+/// Whether an update asks for copies under another name, or another key where there are some
+/// already.
 fn renews(new: &Request, old: &Request) -> bool {
     let rekeyed = |t: &Target| {
         let mut before = old.targets.iter();
@@ -235,7 +243,7 @@ fn renews(new: &Request, old: &Request) -> bool {
     both_copy && (new.name != old.name || new.targets.iter().any(rekeyed))
 }
 
-/// The service-linked roles that are to launch from copies no longer.
+/// Returns the service-linked roles that are to launch from copies no longer.
 fn ended_roles(new: &Request, old: &Request) -> Vec<ServiceLinkedRole> {
     if old.mode != Mode::Copy {
         return Vec::new();
@@ -248,7 +256,7 @@ fn ended_roles(new: &Request, old: &Request) -> Vec<ServiceLinkedRole> {
     roles.filter(|role| !stays(role)).cloned().collect()
 }
 
-/// What an update changes of the tags of copies.
+/// Returns the changes of an update to the tags of copies.
 fn retags(new: &Request, old: &Request) -> Option<Retag> {
     let both_copy = new.mode == Mode::Copy && old.mode == Mode::Copy;
     let asked = |request: &Request| (request.tags.clone(), request.copy_tags);
@@ -257,7 +265,8 @@ fn retags(new: &Request, old: &Request) -> Option<Retag> {
     retag.filter(|_| both_copy)
 }
 
-/// The targets of a resource whose copies an update takes away: those off the list, and all where copies become a share.
+/// Returns the targets whose copies an update takes away: those off the list, and all where copies
+/// become a share.
 fn no_longer_wanted(new: &Request, old: Request) -> Vec<Target> {
     let on_delete = match new.mode {
         Mode::Copy => new.on_delete,
@@ -273,123 +282,13 @@ fn no_longer_wanted(new: &Request, old: Request) -> Vec<Target> {
     old.targets.into_iter().filter(|t| !kept(t)).collect()
 }
 
-/// What never existed is deleted already; what remains of a run at the source is closed in any case.
-async fn begin_delete(
-    aws: &Aws,
-    resource: &CustomResource,
-    defaults: &Defaults,
-) -> Result<Beginning, Error> {
-    let id = resource
-        .physical_resource_id
-        .clone()
-        .unwrap_or_else(|| NOTHING.to_owned());
-    let nothing = || {
-        let said = "there is nothing of this resource to delete";
-        Ok(Beginning::Answer(Answer::success(&id, said)))
-    };
-    let Ok(mut request) = request_of(resource, defaults) else {
-        return nothing();
-    };
-    let run = resource.run_id(&request.source_image);
-    if id != physical_id(&run) {
-        // Where CloudFormation never had an answer, the ID is its own: the run follows from the resource all the same.
-        if is_ours(&id) || !aws.knows_run(&run).await? {
-            return nothing();
-        }
-    }
-    let (place, source) = source_or_remains(aws, &request, &run, resource).await?;
-    let now = aws.now();
-    let mut state = match (request.mode, request.on_delete) {
-        (Mode::Share, _) => plan::unshare_all(&request, place, &run, now),
-        (Mode::Copy, OnDelete::Retain) => {
-            // The records in the ledger name whom to close. Members that can be listed are told in the reply.
-            if let Some(audience) = &request.audience
-                && let Ok(members) = aws.members(audience, true, &place.account_id).await
-                && let Ok(whole) = request
-                    .clone()
-                    .with_members(&members.accounts, &place.account_id)
-            {
-                request = whole;
-            }
-            plan::withdraw(&request, place, true, &run, now)
-        }
-        (Mode::Copy, OnDelete::Deregister) => {
-            if let Some(audience) = &request.audience {
-                let members = aws.members(audience, true, &place.account_id).await?;
-                request = request.with_members(&members.accounts, &place.account_id)?;
-            }
-            plan::withdraw(&request, place, false, &run, now)
-        }
-    };
-    state.event = resource.identity();
-    state.end_by = resource.end_by(now);
-    if request.mode == Mode::Share {
-        let gone = gone(&state);
-        aws.accept_end(&mut state, gone.as_ref()).await?;
-    } else {
-        let before = aws
-            .accept_withdrawal(
-                &mut state,
-                &asked_by(resource),
-                request.on_delete == OnDelete::Retain,
-            )
-            .await?;
-        if before.is_some_and(|run| run.status == RunStatus::Live) {
-            wait_for_the_overtaken(&mut state, now);
-        }
-    }
-    Ok(Beginning::Run(Box::new(Begun {
-        request,
-        state,
-        source,
-    })))
-}
-
-/// Whether a physical ID is one that this function gives.
-fn is_ours(id: &str) -> bool {
-    let run = id.strip_prefix("amiferry-");
-    run.is_some_and(|run| run.len() == 16 && run.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
-/// A worker for an earlier event notices before the next thing it makes; what it is making meanwhile shows by then.
+/// Makes the targets wait for a worker of an earlier event. That worker notices this event before
+/// the next thing it makes; what it is making meanwhile shows by then.
 fn wait_for_the_overtaken(state: &mut State, now: i64) {
     for target in &mut state.targets {
         if target.phase == TargetPhase::Removing {
             target.last_start = now;
             target.due = target.shown_by();
         }
-    }
-}
-
-/// The image; or, where it is gone, what this run left of it.
-async fn source_or_remains(
-    aws: &Aws,
-    request: &Request,
-    run: &str,
-    resource: &CustomResource,
-) -> Result<(SourceRef, Result<Source, String>), Error> {
-    let (image, region) = (&request.source_image, &request.source_region);
-    match aws.read_source(image, region).await {
-        Ok(mut source) => {
-            if request.reencrypt_key.is_some() {
-                aws.read_keys(&mut source, region).await?;
-            }
-            let mut place = plan::source_ref(request, &source);
-            // Nobody was ever let in to these.
-            place
-                .keys
-                .retain(|key| !source.aws_managed_keys.contains(key));
-            place.managed_keys.clear();
-            Ok((place, Ok(source)))
-        }
-        Err(Error::SourceNotFound(said)) => {
-            let account = resource.stack_account();
-            let remains = aws.remains(run, image, region, account).await;
-            let remains = remains.map_err(Error::from_refusal)?;
-            let place =
-                remains.ok_or_else(|| Error::invalid("StackId", "is not the ARN of a stack"))?;
-            Ok((place, Err(said)))
-        }
-        Err(error) => Err(error),
     }
 }

@@ -1,5 +1,5 @@
-//! An execution of the state machine that ended badly: one that was stopped, or whose time was up, has concluded nothing. Who waits for it is
-//! told, its targets are tidied, and what it holds open is closed.
+//! An execution of the state machine that ended badly: stopped, or out of time, it has concluded
+//! nothing. Its caller is answered, its targets are tidied, and what it holds open is closed.
 
 use serde_json::Value;
 use tracing::warn;
@@ -33,7 +33,7 @@ impl Handler {
         self.sweep(aws, Some(name), invocation).await
     }
 
-    /// Does what the execution's own end would have done, unless it has.
+    /// Does the work of the execution's own end, unless that has done it.
     async fn conclude_for(
         &self,
         aws: &Aws,

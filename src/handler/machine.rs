@@ -1,6 +1,7 @@
-//! The two ends of an execution of the state machine. `open` looks at the targets and opens the source; the machine then gives
-//! each target its part; `conclude` takes the parts in, closes the source, and tells whoever asked. It concludes
-//! whatever happened before: also where there is nothing but an error to conclude from.
+//! The two ends of an execution of the state machine. `open` looks at the targets and opens the
+//! source; the machine then gives each target its part. `conclude` takes the parts in, closes the
+//! source, and answers the caller. It concludes after every end, even where there is only an error
+//! to conclude from.
 
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -94,7 +95,8 @@ impl Handler {
             Progress::Opened | Progress::Ended => {
                 let status = Status::of(&state);
                 if call.failed.is_some() && state.targets.is_empty() && status != Status::Stuck {
-                    // Opening failed before it knew its targets: what there was to close is closed, and nothing was done.
+                    // Opening failed before it knew its targets: what there was to close is closed,
+                    // and nothing was done.
                     return self.nothing_to_conclude(aws, call, invocation).await;
                 }
                 let status = status.as_str();
@@ -164,7 +166,7 @@ impl Handler {
         Ok(told)
     }
 
-    /// Takes in what became of the parts. A target whose part ended without an end is undone here.
+    /// Takes in the results of the parts. A target whose part ended without an end is undone here.
     async fn take_in(&self, aws: &Aws, state: &mut State, call: &Call) -> Result<(), Error> {
         let mut why = Vec::new();
         for part in self.parts(aws, &call.parts).await? {
@@ -196,14 +198,14 @@ impl Handler {
         if let Some(share) = &mut state.order.share
             && state.phase != crate::state::Phase::Ended
         {
-            // What was not finished is not begun again here, but taken back.
+            // Unfinished work is taken back here, not begun again.
             share.gone.append(&mut share.audience);
         }
         state.part = false;
         Ok(())
     }
 
-    /// Where opening failed before it had a state to tell: what it may have left open is found in the ledger.
+    /// Closes what a failed opening may have left open, as the ledger has it: there is no state.
     pub(super) async fn recover(
         &self,
         aws: &Aws,
@@ -232,7 +234,8 @@ impl Handler {
             Err(_) => return Ok(None),
         };
         if request.mode == Mode::Share {
-            // What an earlier request shared stays; a resource that could not be made is deleted by CloudFormation.
+            // Shares of an earlier request stay. CloudFormation deletes a resource that could not
+            // be made.
             return Ok(None);
         }
         let (image, region) = (&request.source_image, &request.source_region);
@@ -241,7 +244,8 @@ impl Handler {
             return Ok(None);
         };
         let mut state = plan::withdraw(&request, place, true, &run, aws.now());
-        // Where the live attempt is this execution's, it had opened the source and had not come to copying.
+        // Where the live attempt is this execution's, it had opened the source and had not come to
+        // copying.
         let found = aws.run_record(&run).await.map_err(Error::from_refusal)?;
         let ours = found.filter(|run| run.executions.contains(&call.execution));
         if let Some(ours) = ours {

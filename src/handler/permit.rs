@@ -1,4 +1,5 @@
-//! What every way in asks before it begins: whether the function's settings allow this request. Only AWS Organizations is called.
+//! The check of every request before it begins: whether the function's settings allow it. Only AWS
+//! Organizations is called.
 
 use std::collections::BTreeSet;
 
@@ -48,9 +49,9 @@ async fn check_units(aws: &Aws, allowed: &Allowed, request: &Request) -> Result<
     allowed.check_units(&aws.own_organization().await?)
 }
 
-/// Refuses accounts that are not listed and, as far as AWS Organizations tells, not in the allowed organization. Where it tells
-/// nothing, a copy is left to IAM, which knows the organization of each role that is assumed (`aws:ResourceOrgID`) before anything
-/// is opened; what is `lasting` is refused.
+/// Refuses accounts that are not listed and, by AWS Organizations, not in the allowed organization.
+/// Where AWS Organizations does not say, a copy is left to IAM: it knows the organization of each
+/// assumed role (`aws:ResourceOrgID`) before anything is opened. A `lasting` request is refused.
 pub(super) async fn check_members<'a>(
     aws: &Aws,
     allowed: &Allowed,

@@ -1,4 +1,4 @@
-//! `Policies`: what a request would need to be allowed, without doing it.
+//! `Policies`: the permissions that a request would need, without doing it.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! `{"Preflight": {request}}`: what would stand in the way of this request, all of it at once. Nothing is changed.
+//! `{"Preflight": {request}}`: what would stand in the way of this request, all of it at once.
+//! Nothing is changed.
 
 use serde_json::Value;
 use tracing::info;
@@ -70,7 +71,11 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
                     account,
                     &region,
                     said,
-                    format!("Name a symmetric key of account {} in {region} as ReencryptKmsKeyId that is enabled, and that the function's role may use", source.owner),
+                    format!(
+                        "Name a symmetric key of account {} in {region} as ReencryptKmsKeyId that \
+                         is enabled, and that the function's role may use",
+                        source.owner
+                    ),
                 ));
                 request.reencrypt_key = None;
             }
@@ -92,7 +97,7 @@ async fn read(aws: &Aws, image: &ImageId, region: &Region) -> Result<Source, Err
     Ok(source)
 }
 
-/// What a copy would lack, or may not live up to.
+/// Lists what a copy would lack, or may not live up to.
 fn warnings(state: &State, source: &Source) -> Vec<Finding> {
     let lost = losses(state, source).into_iter();
     let all = lost

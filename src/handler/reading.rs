@@ -1,6 +1,8 @@
-//! The source again, at the begin of each call that goes on with a state. An image that is gone is no error of the call, and neither is
-//! one that AWS does not tell of: both are for each target to fail by, and be cleaned up after. Whoever hands in a state has
-//! something open, and must get to its end.
+//! Reading the source again, at the begin of each call that continues a state.
+//!
+//! An image that is gone is no error of the call, and neither is one that AWS does not return: each
+//! target fails by it, and is cleaned up. A caller with a state has something open, and must get to
+//! its end.
 
 use tracing::warn;
 
@@ -13,19 +15,19 @@ use crate::source::Source;
 use crate::state::{Phase, State};
 use crate::step::{MOST_TRIES, backoff};
 
-/// What came of it.
+/// The result of reading the source.
 #[derive(Debug)]
 pub enum Again {
     /// `Err` says why nothing can be copied any more.
     Read(Box<Result<Source, String>>),
-    /// AWS does not tell now: after so many seconds. The state has counted it.
+    /// AWS does not return it now: try after so many seconds. The state has counted it.
     Later(u32),
 }
 
-/// Reads the source; where AWS does not tell, again, inside for as long as the budget's patience lasts, and in later calls. In the
-/// end the run is given up, and goes on without the source.
+/// Reads the source. Where AWS does not return it, tries again: inside the call for as long as the
+/// budget's patience lasts, and in later calls. In the end the run continues without its source.
 pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again {
-    // Handed in from outside: nothing it says of the world is taken for granted.
+    // The state comes from outside: nothing that it says of the world is taken for granted.
     state.not_ahead_of(aws.now());
     state.reopen();
     loop {
@@ -47,7 +49,7 @@ pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again 
         state.unread += 1;
         let (run, tries) = (state.run.as_str(), state.unread);
         warn!(run, tries, said, "the source could not be read");
-        // Whoever asked does not wait for all of these tries.
+        // The caller does not wait for all of these tries.
         let late = state.end_by != 0 && aws.now() >= state.end_by;
         if tries >= MOST_TRIES || late {
             let image = &state.source.image_id;
@@ -64,7 +66,7 @@ pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again 
     }
 }
 
-/// Reads it, and sees that it is what the state says.
+/// Reads the source, and compares it with the state.
 async fn read(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Error> {
     if state.phase == Phase::Ended {
         return Ok(Err("the run has ended".to_owned()));
@@ -78,7 +80,8 @@ async fn read(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Er
         Ok(source) => {
             let there = &state.source;
             let snapshots = source.snapshots.iter().map(|s| &s.id);
-            // Keys too: a snapshot's key never changes, and a state may come from anybody who may call.
+            // Keys too: a snapshot's key never changes, and a state may come from anybody who may
+            // call.
             let same = snapshots.eq(&there.snapshots)
                 && source.keys() == there.keys
                 && source.owner == there.account_id;
@@ -98,8 +101,8 @@ async fn read(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Er
     }
 }
 
-/// What is copied in the source's own account, as it is now: which of the keys are AWS-managed, KMS tells, and which copies there are,
-/// their tags. A state may come from anybody who may call, and what it names would be shared.
+/// Reads the staged copies as they are now: KMS says which keys are AWS-managed, and tags say which
+/// copies there are. A state may come from anybody who may call, and what it names would be shared.
 async fn read_staged(
     aws: &Aws,
     state: &mut State,
@@ -117,7 +120,7 @@ async fn read_staged(
         Phase::Staging | Phase::Sharing | Phase::Copying
     ) && !state.sharing.closed
     {
-        let staged = aws.staged(state, &source).await;
+        let staged = aws.staged(state.run_ref(), &source).await;
         state.see_staged(&staged.map_err(Error::from_refusal)?);
     }
     Ok(Ok(source))

@@ -1,5 +1,5 @@
-//! A custom resource's event: Create and Update distribute, Delete withdraws. With a state machine it is started and does the
-//! rest; without, this invocation does.
+//! A custom resource's event: Create and Update distribute, Delete withdraws. With a state machine
+//! it is started and does the rest; without, this invocation does.
 
 use serde_json::{Value, json};
 use tracing::info;
@@ -25,7 +25,12 @@ impl Handler {
         let Some(resource) = &turn.resource else {
             return Ok(Value::Null);
         };
-        info!(stack = resource.stack_id, resource = resource.logical_resource_id, request = ?resource.request_type, "custom resource");
+        info!(
+            stack = resource.stack_id,
+            resource = resource.logical_resource_id,
+            request = ?resource.request_type,
+            "custom resource"
+        );
         let is_delete = resource.request_type == RequestType::Delete;
         // A Delete works without a bucket, but an execution needs a place for the ResponseURL.
         let with_machine = self.settings.state_machine.is_some()
@@ -40,7 +45,8 @@ impl Handler {
             Err(Unanswered::Said(error)) => return Err(error),
             Err(Unanswered::Untold(error)) => error,
             Err(Unanswered::ToSay(error)) => {
-                // Said to CloudFormation, which rolls back; the invocation itself has done its work.
+                // Said to CloudFormation, which rolls back; the invocation itself has done its
+                // work.
                 let id = resource.physical_resource_id.as_deref();
                 let said = format!("{}: {error}", error.error_type());
                 let answer = Answer::failure(id.unwrap_or(NOTHING), &said);
@@ -59,7 +65,8 @@ impl Handler {
         Ok(json!({"Status": "Continue"}))
     }
 
-    /// Starts the state machine. The execution's name comes from the event, so a second delivery starts nothing.
+    /// Starts the state machine. The execution's name comes from the event, so a second delivery
+    /// starts nothing.
     async fn start_for(
         &self,
         aws: &Aws,
@@ -73,7 +80,8 @@ impl Handler {
         let bucket = self.settings.needed_bucket()?;
         let name = resource.execution();
         if self.has_execution(aws, &name).await? {
-            // Delivered before: the URL is kept, or was used a moment ago by an execution that has not ended yet.
+            // Delivered before: the URL is kept, or was used a moment ago by an execution that has
+            // not ended yet.
             return Ok(json!({"Execution": name}));
         }
         let url_at = self.keep_url(aws, resource).await?;
@@ -111,7 +119,7 @@ impl Handler {
         let Begun {
             mut state, source, ..
         } = *begun;
-        // Whoever does not wait has no end to it.
+        // A resource that does not wait has no end to report.
         let answered = state.end_by == 0;
         if answered {
             let started = started(&state);
@@ -129,7 +137,7 @@ impl Handler {
 
 /// An error of a custom resource's invocation.
 enum Unanswered {
-    /// CloudFormation has been told, or another invocation tells it.
+    /// CloudFormation has its answer, or another invocation gives it.
     Said(Error),
     /// CloudFormation has not taken the answer.
     Untold(Error),
@@ -150,7 +158,7 @@ pub fn asked_by(resource: &CustomResource) -> String {
     )
 }
 
-/// What a resource with `Wait: false` is told.
+/// Returns the answer to a resource with `Wait: false`.
 pub fn started(state: &crate::state::State) -> Answer {
     let mut started = Answer::success(&physical_id(&state.run), "started");
     let data = &mut started.data;

@@ -19,7 +19,7 @@ const OPT_IN: (&str, &str) = ("amiferry:distribute", "true");
 /// Keys that the event itself says.
 const SAID_BY_THE_EVENT: [&str; 4] = ["SourceImageId", "AmiId", "SourceRegion", "Region"];
 
-/// Seconds in which whoever built an image has tagged it.
+/// Seconds within which the builder of an image has tagged it.
 const TAGGED_WITHIN: i64 = 300;
 /// Seconds in which Packer has copied its intermediate image, and deregistered it.
 const PASSING_WITHIN: i64 = 600;
@@ -27,14 +27,15 @@ const PASSING_WITHIN: i64 = 600;
 const FIRST_LOOK: i64 = 5;
 const LONGEST_LOOK: i64 = 60;
 
-/// Whether an image may be one that Packer copies, encrypts and deregisters: those have a name of seven letters and digits. Others have
-/// such names too, so it is only looked for longer.
+/// Whether an image may be one that Packer copies, encrypts and deregisters: those have a name of
+/// seven letters and digits. Others have such names too, so it is only looked for longer.
 fn may_be_passing(name: &str) -> bool {
     name.len() == 7 && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 impl Handler {
-    /// Starts an execution; one of this name that runs or ran is as good. Tells whether it is at work.
+    /// Starts an execution; one of this name that runs or ran is as good. Tells whether it is at
+    /// work.
     pub(super) async fn start(&self, aws: &Aws, name: &str, input: &Value) -> Result<bool, Error> {
         let machine = self.settings.state_machine.as_deref();
         let machine = machine
@@ -49,7 +50,7 @@ impl Handler {
             .map_err(Error::from_refusal)
     }
 
-    /// Whether there is, or was, an execution of this name.
+    /// Whether an execution of this name exists or existed.
     pub(super) async fn has_execution(&self, aws: &Aws, name: &str) -> Result<bool, Error> {
         let Some(machine) = self.settings.state_machine.as_deref() else {
             return Ok(false);
@@ -58,7 +59,8 @@ impl Handler {
         Ok(input.map_err(Error::from_refusal)?.is_some())
     }
 
-    /// Distributes an image that became available, if its owner wants that. Our own copies become available too: they never do.
+    /// Distributes an image that became available, if its owner wants that. Our own copies become
+    /// available too: they never do.
     pub(super) async fn image_changed(
         &self,
         aws: &Aws,
@@ -75,7 +77,8 @@ impl Handler {
         }
         if self.settings.request.is_none() && self.settings.request_parameter.is_none() {
             return nothing(
-                "the function has no request of its own: set AMIFERRY_REQUEST or AMIFERRY_REQUEST_PARAMETER",
+                "the function has no request of its own: set AMIFERRY_REQUEST or \
+                 AMIFERRY_REQUEST_PARAMETER",
             );
         }
         self.settings.needed_bucket()?;
@@ -108,8 +111,9 @@ impl Handler {
             .await
     }
 
-    /// Waits until the image carries the opt-in tag. Whoever builds an image may tag it some time after it became available, as Packer does;
-    /// what Packer only copies from, and deregisters then, has gone by the time that is waited for.
+    /// Waits until the image carries the opt-in tag. Whoever builds an image may tag it some time
+    /// after it became available, as Packer does; what Packer only copies from, and deregisters
+    /// then, has gone by the time that is waited for.
     async fn wait_for_opt_in(
         &self,
         aws: &Aws,
@@ -156,7 +160,7 @@ impl Handler {
         }
     }
 
-    /// The request that EventBridge's events are served by.
+    /// Returns the request that serves EventBridge's events.
     async fn own_request(&self, aws: &Aws) -> Result<Map<String, Value>, Error> {
         let (name, text) = match (&self.settings.request, &self.settings.request_parameter) {
             (Some(text), _) => ("AMIFERRY_REQUEST", text.clone()),
@@ -188,7 +192,8 @@ impl Handler {
         Ok(object)
     }
 
-    /// Wakes those who wait for copies into this account and Region. A lost word costs only time, so nothing here fails.
+    /// Wakes the executions that wait for copies into this account and Region. A lost event costs
+    /// only time, so nothing here fails.
     pub(super) async fn snapshot_ended(&self, aws: &Aws, account: &str, region: &str) -> Value {
         let Some(machine) = self.settings.state_machine.as_deref() else {
             info!(

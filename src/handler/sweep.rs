@@ -1,5 +1,6 @@
-//! The sweeper: reads the ledger, closes what outlived its run, finishes closings that stopped half-way, and verifies those of a quarter of
-//! an hour ago. A run that an execution works on is over when the execution is; any other when no copy can last that long.
+//! The sweeper: reads the ledger, closes what outlived its run, finishes closings that stopped
+//! half-way, and verifies closings of 15 minutes ago. A run with an execution is over when the
+//! execution is. Any other run is over when no copy can last that long.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +13,19 @@ use crate::error::{Error, Refusal};
 use crate::ledger::{Attempt, Kind, LONGEST_LIFE, Record, Run};
 use crate::step::copy_limit;
 
-/// What a sweep found and did.
+/// The findings and deeds of a sweep.
 #[derive(Default)]
 struct Swept {
     closed: BTreeSet<Attempt>,
     alive: BTreeSet<Attempt>,
     verified: Vec<Value>,
-    /// In words for a person.
+    /// Closings that failed, in words for a person.
     stuck: Vec<String>,
 }
 
 impl Handler {
-    /// Closes what is open of runs that are over; `of` names one execution whose end was told.
+    /// Closes what runs that are over have left open. `of` names one execution whose end was
+    /// reported.
     pub(super) async fn sweep(
         &self,
         aws: &Aws,
@@ -35,7 +37,8 @@ impl Handler {
         let mut runs: BTreeMap<String, Option<Run>> = BTreeMap::new();
         let mut named = BTreeSet::new();
         let mut resources = aws.open_resources().await.map_err(Error::from_refusal)?;
-        // From another one on each time: where the time is up before the end, each has its turn.
+        // Starts with another resource each time: where the time ends before the list, each has its
+        // turn.
         let first = fastrand::usize(..resources.len().max(1));
         resources.rotate_left(first);
         for resource in resources {
@@ -92,7 +95,7 @@ impl Handler {
             if holding.kind == Kind::Share && !copies {
                 continue;
             }
-            // Of a run whose object is lost only this resource is known.
+            // Of a run whose object is lost, only this resource is known.
             if run.is_some() && swept.closed.contains(attempt) {
                 continue;
             }
@@ -106,41 +109,27 @@ impl Handler {
                 swept.alive.insert(attempt.clone());
                 continue;
             }
-            let unknown = || Run::lost(attempt, &record);
-            let run = run.cloned().unwrap_or_else(unknown);
+            let run = run.cloned();
+            let run = run.unwrap_or_else(|| Run::lost(attempt, &record));
             let closed = aws.close_over(&run, attempt).await?;
-            for (what, refusal) in &closed.left {
-                swept
-                    .stuck
-                    .push(format!("run {}: {what} is not closed: {refusal}", run.run));
-            }
+            let left = closed.left.iter();
+            swept.stuck.extend(left.map(|(what, refusal)| {
+                format!("run {}: {what} is not closed: {refusal}", run.run)
+            }));
             if closed.left.is_empty() && closed.again_at.is_none() {
-                info!(
-                    run = run.run,
-                    attempt = attempt.number,
-                    "closed what outlived its run"
-                );
                 swept.closed.insert(attempt.clone());
+                let (run, attempt) = (&run.run, attempt.number);
+                info!(run, attempt, "closed what outlived its run");
             }
         }
         if of.is_some() {
             return Ok(());
         }
         aws.finish_half_closed(&record).await?;
-        for attempt in record.closed.keys() {
-            if let Some(seen) = aws.verify_closed(&record, attempt).await? {
-                if !seen.open.is_empty() {
-                    warn!(resource, attempt = %attempt, open = ?seen.open, "was open still, and is closed now");
-                }
-                swept
-                    .verified
-                    .push(json!({"Attempt": attempt, "Resource": resource, "Seen": seen}));
-            }
-        }
-        Ok(())
+        verify(aws, &record, swept).await
     }
 
-    /// Whether somebody may be working on an attempt.
+    /// Whether a process may be working on an attempt.
     async fn is_alive(
         &self,
         aws: &Aws,
@@ -150,12 +139,13 @@ impl Handler {
     ) -> Result<bool, Refusal> {
         let age = aws.now().saturating_sub(since);
         let Some(run) = run else {
-            // Its object is lost: nobody can go on with it.
+            // The run's object is lost: no process can continue it.
             return Ok(age < LONGEST_LIFE);
         };
         let workers = run.workers(attempt);
         if workers.closing {
-            // Whoever began to close it, or followed it, may be at it for as long as a process lives.
+            // The process that began to close the attempt, or to follow it, may work for as long as
+            // a process lives.
             let since = run.closing_since.unwrap_or(run.since);
             return Ok(aws.now().saturating_sub(since) < LONGEST_LIFE);
         }
@@ -171,7 +161,26 @@ impl Handler {
     }
 }
 
-/// Seconds that a run may last whose callers nobody reports the end of: no copy outlasts them.
+/// Verifies the closings of one record.
+async fn verify(aws: &Aws, record: &Record, swept: &mut Swept) -> Result<(), Refusal> {
+    let resource = &record.resource;
+    for attempt in record.closed.keys() {
+        if let Some(seen) = aws.verify_closed(record, attempt).await? {
+            if !seen.open.is_empty() {
+                warn!(
+                    resource, attempt = %attempt, open = ?seen.open,
+                    "was open still, and is closed now"
+                );
+            }
+            let told = json!({"Attempt": attempt, "Resource": resource, "Seen": seen});
+            swept.verified.push(told);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the seconds that a run may last if nobody reports the end of its callers: no copy
+/// outlasts them.
 fn longest(run: &Run) -> i64 {
     copy_limit(run.completion_minutes(), run.targets.len()).saturating_add(3600)
 }

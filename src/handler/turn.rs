@@ -1,5 +1,5 @@
-//! Going on without a state machine: the invocation works until the run ends or its time is up, and then invokes itself.
-//! A custom resource always gets its answer, whatever became of it.
+//! Going on without a state machine: the invocation works until the run ends or its time is up, and
+//! then invokes itself. A custom resource always gets its answer, whatever became of it.
 
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
@@ -19,11 +19,13 @@ use crate::reply::cloudformation::Answer;
 use crate::source::Source;
 use crate::state::State;
 
-/// Lambda stops a function that invokes itself after about sixteen turns; what is open by then is closed in time.
+/// Lambda stops a function that invokes itself after about sixteen turns; what is open by then is
+/// closed in time.
 const LAST_TURN: u64 = 14;
 /// Turns beyond the last one, for what may pass.
 pub(super) const MOST_TURNS: u64 = LAST_TURN + 2;
-const LONG: &str = "the function may not invoke itself any longer; deploy the state machine for copies of several hours";
+const LONG: &str = "the function may not invoke itself any longer; deploy the state machine for \
+                    copies of several hours";
 
 impl Turn {
     /// The first turn of a run.
@@ -44,7 +46,7 @@ impl Turn {
 }
 
 impl Handler {
-    /// Answers whoever waits for this turn's run.
+    /// Answers the caller that waits for this turn's run.
     pub(super) async fn answer_in(
         &self,
         aws: &Aws,
@@ -60,8 +62,8 @@ impl Handler {
         self.answer(aws, resource, url_at, answer, by).await
     }
 
-    /// Goes on; an error that may pass is met by another turn from the same state, any other by an answer. Silence would
-    /// leave CloudFormation waiting and the source open.
+    /// Continues. An error that may pass leads to another turn from the same state, any other error
+    /// to an answer. Silence would leave CloudFormation waiting and the source open.
     pub(super) async fn turn(
         &self,
         aws: &Aws,
@@ -83,7 +85,8 @@ impl Handler {
                 .await
                 .is_ok()
         {
-            // As an error, Lambda would deliver this turn again, and each delivery would invoke the next.
+            // As an error, Lambda would deliver this turn again, and each delivery would invoke the
+            // next.
             warn!(run = %turn.state["Run"], %error, "tried again in another turn");
             return Ok(json!({"Status": "Continue"}));
         }
@@ -112,7 +115,7 @@ impl Handler {
         state.contended = true;
         self.settings.needed_bucket()?;
         if turn.turn >= LAST_TURN {
-            // What is left, undoing and closing, needs no source.
+            // The remaining work, undoing and closing, needs no source.
             let nothing = Err(LONG.to_owned());
             state.not_ahead_of(aws.now());
             state.give_up(Cause::TooSlow, LONG);
@@ -178,7 +181,8 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         if let Err(refused) = self.invoke_self(aws, state, turn, invocation).await {
-            // The state is no secret: with it, a person can go on by {"State": …} and close what is open.
+            // The state is no secret: with it, a person can go on by {"State": …} and close what is
+            // open.
             let open = serde_json::to_string(state).unwrap_or_default();
             error!(run = state.run, state = open, refused = %refused, "cannot go on by itself");
             let said = Answer::failure(&physical_id(&state.run), &refused.to_string());

@@ -23,27 +23,8 @@ use serde_json::{Map, Value, json};
 
 use super::sid;
 use crate::ids::{AccountId, Region, RoleName};
-
-/// The actions of EC2 on the key for a copy or a volume, except DescribeKey and CreateGrant (EBS
-/// user guide, permissions for encryption).
-const USES: [&str; 4] = [
-    "kms:Decrypt",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-];
-/// The operations that a grant for a service-linked role may contain (EC2 Auto Scaling user guide,
-/// key policies for encrypted volumes).
-const OF_SERVICE_LINKED_ROLES: [&str; 8] = [
-    "CreateGrant",
-    "Decrypt",
-    "DescribeKey",
-    "Encrypt",
-    "GenerateDataKey",
-    "GenerateDataKeyWithoutPlaintext",
-    "ReEncryptFrom",
-    "ReEncryptTo",
-];
+use crate::kms::{self, Arn};
+use crate::service_linked_role::ServiceLinkedRole;
 
 /// The principals that may use a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,6 +56,28 @@ pub struct Terms {
     pub launch: bool,
     /// ARNs of service-linked roles, in any account.
     pub service_linked_roles: Vec<String>,
+}
+
+impl Terms {
+    /// Returns the terms of a run on keys of this account, to launch or to copy.
+    pub fn new(
+        region: &Region,
+        owner: &AccountId,
+        launch: bool,
+        roles: &[ServiceLinkedRole],
+    ) -> Self {
+        let partition = region.partition();
+        let anywhere = |role: &ServiceLinkedRole| {
+            let arn = role.arn(partition, owner);
+            Arn::parse(&arn).map(|arn| arn.in_any_account())
+        };
+        Self {
+            partition,
+            owner: owner.clone(),
+            launch,
+            service_linked_roles: roles.iter().filter_map(anywhere).collect(),
+        }
+    }
 }
 
 impl Access {
@@ -241,16 +244,8 @@ impl Access {
         terms: &Terms,
         who: &Map<String, Value>,
     ) -> Vec<(&'static str, Value, Map<String, Value>)> {
-        let domain = if terms.partition == "aws-cn" {
-            "amazonaws.com.cn"
-        } else {
-            "amazonaws.com"
-        };
-        let services = self
-            .regions
-            .iter()
-            .map(|region| format!("ec2.{region}.{domain}"));
-        let services: Vec<String> = services.collect();
+        let regions = self.regions.iter();
+        let services: Vec<String> = regions.map(|r| kms::via_ec2(r.as_str())).collect();
         let mut through_ec2 = who.clone();
         put(
             &mut through_ec2,
@@ -266,12 +261,14 @@ impl Access {
             &["true"],
         );
         let mut parts = vec![
-            ("Describe", json!("kms:DescribeKey"), who.clone()),
-            ("Use", json!(USES), through_ec2),
-            ("Grant", json!("kms:CreateGrant"), for_a_volume),
+            ("Describe", json!(kms::DESCRIBE_KEY), who.clone()),
+            ("Use", json!(kms::USE_BY_EC2), through_ec2),
+            ("Grant", json!(kms::CREATE_GRANT), for_a_volume),
         ];
         if terms.launch && !terms.service_linked_roles.is_empty() {
             let mut to_roles = who.clone();
+            let operations: BTreeSet<&str> =
+                kms::LAUNCHING.into_iter().map(kms::operation).collect();
             put(
                 &mut to_roles,
                 "StringLike",
@@ -282,9 +279,9 @@ impl Access {
                 &mut to_roles,
                 "ForAllValues:StringEquals",
                 "kms:GrantOperations",
-                &OF_SERVICE_LINKED_ROLES,
+                &operations,
             );
-            parts.push(("GrantRoles", json!("kms:CreateGrant"), to_roles));
+            parts.push(("GrantRoles", json!(kms::CREATE_GRANT), to_roles));
         }
         parts
     }
@@ -319,19 +316,16 @@ fn role_of_any(arn: &str) -> Option<String> {
 }
 
 fn account_of(arn: &str) -> Option<AccountId> {
-    let mut parts = arn.split(':');
-    let account = parts.nth(4)?;
-    (parts.next() == Some("root") && parts.next().is_none())
-        .then(|| AccountId::parse(account).ok())
-        .flatten()
+    let arn = Arn::parse(arn).filter(|arn| arn.resource == "root")?;
+    AccountId::parse(arn.account).ok()
 }
 
 fn is_role(arn: &str) -> bool {
-    let mut parts = arn.splitn(6, ':');
-    let account = parts.nth(4).unwrap_or_default();
-    let role = parts.next().and_then(|r| r.strip_prefix("role/"));
-    (account == "*" || AccountId::parse(account).is_ok())
-        && role.is_some_and(|role| RoleName::parse(role).is_ok())
+    Arn::parse(arn).is_some_and(|arn| {
+        let role = arn.resource.strip_prefix("role/");
+        (arn.account == "*" || AccountId::parse(arn.account).is_ok())
+            && role.is_some_and(|role| RoleName::parse(role).is_ok())
+    })
 }
 
 /// Returns one text, or a list of texts, as a list.

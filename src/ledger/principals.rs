@@ -106,3 +106,9 @@ impl<S: Into<String>> FromIterator<S> for Principals {
         Self(iter.into_iter().map(Into::into).collect())
     }
 }
+
+/// Returns a principal as a statement of a policy names it: an account by its ID, an organization
+/// or unit by the last part of its ARN.
+pub fn short_name(who: &str) -> &str {
+    who.rsplit('/').next().unwrap_or(who)
+}

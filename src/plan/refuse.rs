@@ -1,6 +1,7 @@
 //! Refusals of requests whose source is known.
 
 use crate::error::Error;
+use crate::kms;
 use crate::request::{KeyAccess, Request, source_among_targets};
 use crate::source::Source;
 use crate::state::{BYTES_IN_ALL, BYTES_PER_TARGET, State};
@@ -35,7 +36,7 @@ pub(super) fn check_words(request: &Request, source: &Source) -> Result<(), Erro
 
 /// Refuses to edit the policies of keys of another account, which alone can edit them.
 pub fn check_keys(request: &Request, source: &Source) -> Result<(), Error> {
-    let owner = |key: &String| key.split(':').nth(4).map(str::to_owned);
+    let owner = |key: &String| kms::owner(key).map(str::to_owned);
     let keys = source.keys();
     let elsewhere = keys.iter().filter_map(|key| Some((key, owner(key)?)));
     let mut elsewhere = elsewhere.filter(|(_, owner)| owner != source.owner.as_str());

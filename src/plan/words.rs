@@ -45,7 +45,7 @@ impl fmt::Display for Plan<'_> {
                 source.account_id
             )?;
         }
-        let keys = self.0.opened_keys().len();
+        let keys = self.0.run_ref().opened_keys().len();
         let opened = match order.key_access {
             KeyAccess::Grant => format!("and {keys} grants for each account in need"),
             KeyAccess::Policy => {

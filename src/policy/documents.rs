@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::statement::{Action, Statement};
 use crate::ids::{AccountId, ExternalId, KeyRef, RoleName};
+use crate::kms::{self, Arn, KeyArn, via_ec2};
 use crate::request::{Audience, KeyAccess};
 use crate::source::Source;
 use crate::state::{State, TargetState};
@@ -247,51 +248,38 @@ fn named(arns: BTreeSet<String>) -> Vec<String> {
     if arns.len() <= MOST_NAMED {
         return arns.into_iter().collect();
     }
-    let any_account = |arn: String| {
-        let mut parts: Vec<&str> = arn.splitn(6, ':').collect();
-        if let Some(account) = parts.get_mut(4) {
-            *account = "*";
-        }
-        parts.join(":")
-    };
+    let any_account =
+        |arn: String| Arn::parse(&arn).map_or_else(|| arn.clone(), |arn| arn.in_any_account());
     let patterns: BTreeSet<String> = arns.into_iter().map(any_account).collect();
     patterns.into_iter().collect()
 }
 
 /// Returns the condition `kms:ViaService` for EC2 in these Regions.
 fn by_ec2<'a>(regions: impl IntoIterator<Item = &'a str>) -> Value {
-    let service = |region: &str| {
-        let suffix = if region.starts_with("cn-") {
-            "amazonaws.com.cn"
-        } else {
-            "amazonaws.com"
-        };
-        format!("ec2.{region}.{suffix}")
-    };
-    let services: BTreeSet<String> = regions.into_iter().map(service).collect();
+    let services: BTreeSet<String> = regions.into_iter().map(via_ec2).collect();
     json!({"StringEquals": {"kms:ViaService": services}})
 }
 
 fn region_of(key: &str) -> &str {
-    key.split(':').nth(3).unwrap_or_default()
+    KeyArn::parse(key).map_or("", |arn| arn.region)
 }
 
 /// The actions of EC2 on a key for the principal that copies or launches. They are the same for the
 /// key that is read and the key that is written under (EBS user guide, permissions for encryption).
 const USE_BY_EC2: [Action; 4] = [
-    ("kms:Decrypt", "EBS reads the snapshots' data keys"),
+    (kms::DECRYPT, "EBS reads the snapshots' data keys"),
     (
-        "kms:GenerateDataKeyWithoutPlaintext",
+        kms::GENERATE_DATA_KEY_WITHOUT_PLAINTEXT,
         "EBS makes the data keys of copies and volumes",
     ),
     (
-        "kms:ReEncryptFrom",
+        kms::RE_ENCRYPT_FROM,
         "EBS takes data keys from under the key",
     ),
-    ("kms:ReEncryptTo", "EBS puts data keys under the key"),
+    (kms::RE_ENCRYPT_TO, "EBS puts data keys under the key"),
 ];
 const GRANT_BY_EC2: Action = (
-    "kms:CreateGrant",
+    kms::CREATE_GRANT,
     "EBS gives itself the use of the key for the time of the copy, or for a volume",
 );
 
@@ -307,29 +295,12 @@ fn through_ec2(sids: [&'static str; 2], uses: &[Action], condition: Value) -> [S
     ]
 }
 
-/// Operations of a grant for copying or launching, and of one that lets service-linked roles
-/// launch.
-const OPERATIONS_BY_EC2: [&str; 6] = [
-    "DescribeKey",
-    "CreateGrant",
-    "Decrypt",
-    "GenerateDataKeyWithoutPlaintext",
-    "ReEncryptFrom",
-    "ReEncryptTo",
-];
-const OPERATIONS_OF_ROLES: [&str; 8] = [
-    "DescribeKey",
-    "CreateGrant",
-    "Decrypt",
-    "GenerateDataKeyWithoutPlaintext",
-    "ReEncryptFrom",
-    "ReEncryptTo",
-    "Encrypt",
-    "GenerateDataKey",
-];
-
-/// Returns the condition on the operations and the grantees of a grant.
-fn only_grants(operations: &[&str], grantees: BTreeSet<String>) -> Value {
+/// Returns the condition that a grant allows these actions only, to these grantees.
+fn only_grants(actions: &[&str], grantees: BTreeSet<String>) -> Value {
+    let operations: Vec<&str> = actions
+        .iter()
+        .map(|action| kms::operation(action))
+        .collect();
     json!({
         "ForAllValues:StringEquals": {"kms:GrantOperations": operations},
         "StringLike": {"kms:GranteePrincipal": named(grantees)},

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::command::tag;
 use crate::ids::AccountId;
+use crate::kms;
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetPhase, TargetState};
 
@@ -14,6 +15,9 @@ const LONGEST: usize = 2048;
 /// The number of characters that were seen to fit. STS also packs the policy into the session's
 /// token, with a limit that is not documented.
 const COMFORTABLE: usize = 1100;
+/// Patterns of the actions in [`kms::USE_BY_EC2`] that are longer: each character counts here.
+const DATA_KEYS: &str = "kms:GenerateDataKeyWithout*";
+const RE_ENCRYPT: &str = "kms:ReEncrypt*";
 
 /// Returns the session policies of a run in `account`, whatever its role allows: copy into the
 /// run's Regions under the run's keys, delete copies of the run's image, and use keys through EC2
@@ -63,18 +67,18 @@ pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
 /// run's image: nothing else in the account is at stake.
 fn minimal(state: &State, launches_only: bool) -> String {
     let mut actions = if launches_only {
-        vec!["kms:CreateGrant"]
+        vec![kms::CREATE_GRANT]
     } else {
         vec![
             "ec2:CopySnapshot",
             "ec2:CreateTags",
             "ec2:Describe*",
             "ec2:RegisterImage",
-            "kms:CreateGrant",
-            "kms:Decrypt",
-            "kms:DescribeKey",
-            "kms:GenerateDataKeyWithout*",
-            "kms:ReEncrypt*",
+            kms::CREATE_GRANT,
+            kms::DECRYPT,
+            kms::DESCRIBE_KEY,
+            DATA_KEYS,
+            RE_ENCRYPT,
         ]
     };
     if state.order.has_launch_grants() && !launches_only {
@@ -145,15 +149,14 @@ fn to_copy(
     }
     let mut statements = vec![
         json!({"Effect": "Allow", "Resource": "*",
-            "Action": ["ec2:DescribeImage*", "ec2:DescribeSnapshots", "kms:DescribeKey"]}),
+            "Action": ["ec2:DescribeImage*", "ec2:DescribeSnapshots", kms::DESCRIBE_KEY]}),
         json!({"Effect": "Allow", "Resource": copied,
             "Action": ["ec2:CopySnapshot", "ec2:RegisterImage", "ec2:CreateTags"]}),
         deleting(state, &json!(own)),
         json!({"Effect": "Allow", "Resource": keys,
-        "Action": ["kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithout*",
-        "kms:ReEncrypt*"],
+        "Action": [kms::CREATE_GRANT, kms::DECRYPT, DATA_KEYS, RE_ENCRYPT],
         "Condition": {
-            "StringLike": {"kms:ViaService": "ec2.*"},
+            "StringLike": {"kms:ViaService": kms::VIA_EC2_ANYWHERE},
             "BoolIfExists": {"kms:GrantIsForAWSResource": "true"},
         }}),
     ];
@@ -162,7 +165,7 @@ fn to_copy(
         let own = format!(":{account}:key/");
         let of_account: Vec<&String> = keys.iter().filter(|key| key.contains(&own)).collect();
         statements.push(json!({"Effect": "Allow", "Resource": of_account,
-            "Action": ["kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"],
+            "Action": [kms::CREATE_GRANT, "kms:ListGrants", "kms:RevokeGrant"],
             "Condition": to_linked_roles(partition, account)}));
     }
     statements.extend(making_roles(state));
@@ -174,7 +177,7 @@ fn to_copy(
 fn to_let_launch(state: &State, account: &AccountId, keys: &BTreeSet<String>) -> String {
     let partition = state.source.region.partition();
     let mut statements = vec![
-        json!({"Effect": "Allow", "Action": "kms:CreateGrant", "Resource": keys,
+        json!({"Effect": "Allow", "Action": kms::CREATE_GRANT, "Resource": keys,
             "Condition": to_linked_roles(partition, account)}),
     ];
     statements.extend(making_roles(state));
@@ -207,7 +210,7 @@ fn making_roles(state: &State) -> Option<Value> {
 fn keys_of_accounts(state: &State, account: &AccountId) -> BTreeSet<String> {
     let partition = state.source.region.partition();
     let keys = state.source.keys.iter();
-    let mut accounts: BTreeSet<&str> = keys.filter_map(|key| key.split(':').nth(4)).collect();
+    let mut accounts: BTreeSet<&str> = keys.filter_map(|key| kms::owner(key)).collect();
     if state.order.share.is_none() {
         accounts.insert(account.as_str());
     }
@@ -220,7 +223,7 @@ fn keys_of_accounts(state: &State, account: &AccountId) -> BTreeSet<String> {
 /// Returns the ARNs of the run's keys that this account works with. A policy cannot name an alias:
 /// the account's keys in that Region stand for it.
 fn named_keys(state: &State, account: &AccountId) -> BTreeSet<String> {
-    let mut keys: BTreeSet<String> = state.opened_keys().into_iter().collect();
+    let mut keys: BTreeSet<String> = state.run_ref().opened_keys().into_iter().collect();
     for target in state.targets.iter().filter(|t| t.account_id == *account) {
         let key = &target.kms_key_id;
         // A copy that is to be removed may be under another key than the one that the request names

@@ -1,7 +1,7 @@
 //! Whether a key policy can allow a principal an action at all.
 //!
-//! This is no evaluator: an action that is allowed under some condition counts as possible. The
-//! answer is no only if IAM would deny the action whatever else is true.
+//! The module is no evaluator: an action that is allowed under some condition counts as possible.
+//! The answer is no only if IAM would deny the action whatever else is true.
 
 use serde_json::Value;
 

@@ -5,11 +5,11 @@ use crate::cause::Cause;
 use crate::ids::{AccountId, ImageId, KeyRef, Region, RoleName};
 use crate::request::KeyAccess;
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, TargetState};
 
 /// The facts that the texts name.
 pub(super) struct Facts<'a> {
-    state: &'a State,
+    run: RunRef<'a>,
     target: &'a TargetState,
     account: &'a AccountId,
     region: &'a Region,
@@ -25,16 +25,16 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn of(state: &'a State, target: &'a TargetState) -> Self {
-        let keys = state.opened_keys();
+    pub(super) fn of(run: RunRef<'a>, target: &'a TargetState) -> Self {
+        let keys = run.opened_keys();
         Self {
-            state,
+            run,
             target,
             account: &target.account_id,
             region: &target.region,
             key: &target.kms_key_id,
             role_name: &target.role_name,
-            source: &state.source.account_id,
+            source: &run.source.account_id,
             role: super::role_of(target),
             owners: owners_of(&keys),
             keys: keys.join(" and "),
@@ -104,7 +104,7 @@ impl Facts<'_> {
             role,
             keys,
             owners,
-            state,
+            run,
             ..
         } = self;
         format!(
@@ -113,7 +113,7 @@ impl Facts<'_> {
              the account has enabled the source's Region {}. With KeyAccess None, also allow \
              it in the policy of that key, in account {owners}; look for a resource control \
              policy of {owners} that denies it",
-            state.source.region
+            run.source.region
         )
     }
 
@@ -135,7 +135,7 @@ impl Facts<'_> {
             role,
             keys,
             owners,
-            state,
+            run,
             ..
         } = self;
         format!(
@@ -145,7 +145,7 @@ impl Facts<'_> {
              kms:GrantIsForAWSResource, aws:SourceArn, kms:EncryptionContext), a service \
              control policy of {account} or a resource control policy of {owners} that forbids \
              it",
-            if state.order.key_access == KeyAccess::None {
+            if run.order.key_access == KeyAccess::None {
                 format!(" (role policy, and key policy in account {owners})")
             } else {
                 String::new()
@@ -199,12 +199,12 @@ impl Facts<'_> {
     }
 
     pub(super) fn sharing_failed(&self) -> String {
-        let Self { state, target, .. } = self;
+        let Self { run, target, .. } = self;
         let said = target
             .failure
             .as_ref()
             .map(|failure| failure.reason.as_str());
-        Cause::remedy_of_sharing(state, said.unwrap_or_default())
+        Cause::remedy_of_sharing(*run, said.unwrap_or_default())
     }
 
     pub(super) fn ledger_failed(&self) -> String {
@@ -235,21 +235,21 @@ impl Facts<'_> {
     }
 
     pub(super) fn source_gone(&self) -> String {
-        let Self { state, .. } = self;
+        let Self { run, .. } = self;
         format!(
             "Keep {} until its distribution has ended; name an image that exists and run again",
-            state.source.image_id
+            run.source.image_id
         )
     }
 
     pub(super) fn source_unreadable(&self) -> String {
-        let Self { source, state, .. } = self;
+        let Self { source, run, .. } = self;
         format!(
             "In account {source}: let the function's role read {} (ec2:DescribeImages, \
              ec2:DescribeImageAttribute and ec2:DescribeSnapshots, with ReencryptKmsKeyId also \
              kms:DescribeKey); where AWS asked for patience, see what else uses up the \
              account's requests in {}, and the AWS Health Dashboard. Then run again",
-            state.source.image_id, state.source.region
+            run.source.image_id, run.source.region
         )
     }
 
@@ -266,14 +266,14 @@ impl Facts<'_> {
         let Self {
             account,
             role,
-            state,
+            run,
             target,
             ..
         } = self;
         format!(
             "In account {account}: {}; or give the request CreateServiceLinkedRoles: true, and \
              allow {role} iam:CreateServiceLinkedRole",
-            missing_roles(state, target)
+            missing_roles(*run, target)
         )
     }
 
@@ -283,10 +283,10 @@ impl Facts<'_> {
             region,
             key,
             role,
-            state,
+            run,
             ..
         } = self;
-        match &state.order.share {
+        match run.share() {
             None => format!(
                 "In account {account}, Region {region}: allow {role} kms:ListGrants and \
                  kms:CreateGrant on {key}, in the role's policy and in the key policy; look \
@@ -297,7 +297,7 @@ impl Facts<'_> {
                  None, let the policy of that key allow account {account} kms:CreateGrant, \
                  without the condition kms:GrantIsForAWSResource, and all that the grant is to \
                  allow",
-                state.source.keys.join(" and ")
+                run.source.keys.join(" and ")
             ),
         }
     }
@@ -322,7 +322,7 @@ impl Facts<'_> {
 }
 
 /// Returns the commands that make the roles that the failure names.
-fn missing_roles(state: &State, target: &TargetState) -> String {
+fn missing_roles(run: RunRef<'_>, target: &TargetState) -> String {
     let reason = target.failure.as_ref().map_or("", |f| f.reason.as_str());
     let of_a_name = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
     let words = reason.split(|c| !of_a_name(c));
@@ -330,7 +330,7 @@ fn missing_roles(state: &State, target: &TargetState) -> String {
         let name = role.role_name();
         words.clone().any(|word| word.trim_end_matches(',') == name)
     };
-    let roles = &state.order.service_linked_roles;
+    let roles = &run.order.service_linked_roles;
     let missing: Vec<String> = roles
         .iter()
         .filter(named)

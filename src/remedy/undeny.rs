@@ -3,12 +3,12 @@
 use super::{owners_of, role_of};
 use crate::cause::Cause;
 use crate::denial::{Denial, Policy};
-use crate::state::{State, TargetState};
+use crate::state::{RunRef, TargetState};
 
 impl Cause {
     /// Returns the remedy if AWS named the policy that denied, and neither the role's own policy
     /// nor a grant can help.
-    pub(super) fn to_undeny(self, state: &State, target: &TargetState) -> Option<String> {
+    pub(super) fn to_undeny(self, run: RunRef<'_>, target: &TargetState) -> Option<String> {
         let reason = target.failure.as_ref().map(|failure| &failure.reason)?;
         let denial = Denial::read(reason).filter(|denial| denial.is_final())?;
         let (account, region, who) = match self {
@@ -20,20 +20,20 @@ impl Cause {
                 (&target.account_id, &target.region, role)
             }
             // DescribeKey of a source key goes to the key's own Region.
-            Self::SourceKeyDenied => (&target.account_id, &state.source.region, role_of(target)),
+            Self::SourceKeyDenied => (&target.account_id, &run.source.region, role_of(target)),
             Self::SharingFailed
             | Self::StagingFailed
             | Self::KeyPolicyDenied
             | Self::RoleNotAssumable => (
-                &state.source.account_id,
-                &state.source.region,
+                &run.source.account_id,
+                &run.source.region,
                 "the function's role".to_owned(),
             ),
             _ => return None,
         };
         let owners = match self {
             Self::SourceKeyDenied | Self::SharingFailed | Self::KeyPolicyDenied => {
-                owners_of(&state.opened_keys())
+                owners_of(&run.opened_keys())
             }
             Self::RoleNotAssumable => target.account_id.to_string(),
             _ => account.to_string(),

@@ -1,5 +1,6 @@
-//! The answer to CloudFormation: a body of at most 4,096 bytes, PUT to the ResponseURL with an empty Content-Type (any other
-//! breaks the URL's signature). Source: CloudFormation user guide, custom resource response objects.
+//! The answer to CloudFormation: a body of at most 4,096 bytes, PUT to the ResponseURL with an
+//! empty Content-Type (any other breaks the URL's signature). Source: CloudFormation user guide,
+//! custom resource response objects.
 
 use std::time::Duration;
 
@@ -22,12 +23,12 @@ use crate::state::{State, TargetPhase, shorten};
 /// CloudFormation's limit for the body.
 pub const LARGEST: usize = 4096;
 const REASON_BYTES: usize = 1200;
-/// What an output of a stack can hold is 1,024 characters.
+/// CloudFormation's limit for an output of a stack: 1,024 characters.
 const IMAGES_BYTES: usize = 980;
 const TRIES: u64 = 4;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What CloudFormation is told.
+/// An answer to CloudFormation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     pub success: bool,
@@ -37,7 +38,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Of a run that has ended.
+    /// Returns the words about a run that has ended.
     pub fn ended(state: &State, physical_id: &str) -> Self {
         let status = Status::of(state);
         let success = status == Status::Succeeded;
@@ -67,7 +68,8 @@ impl Answer {
         }
     }
 
-    /// The body. What does not fit is left out of Data: first the whole list, then single images from the end.
+    /// The body. What does not fit is left out of Data: first the whole list, then single images
+    /// from the end.
     pub fn body(&self, to: &CustomResource) -> String {
         let mut data = self.data.clone();
         loop {
@@ -124,8 +126,8 @@ fn data(state: &State) -> Map<String, Value> {
     data
 }
 
-/// The list for a stack's outputs: an attribute that is not there would fail the whole stack, so it is always there, cut if need
-/// be behind a whole entry.
+/// The list for a stack's outputs: an attribute that is not there would fail the whole stack, so it
+/// is always there, cut if need be behind a whole entry.
 fn as_many_as_fit(list: &[String]) -> String {
     let mut text = String::new();
     for (n, entry) in list.iter().enumerate() {
@@ -150,7 +152,10 @@ fn reason(state: &State) -> String {
     let others = failed.count();
     match (first, &state.sharing.stuck) {
         (None, None) => match &state.sharing.refused {
-            Some(said) => format!("{said}. {}", Cause::sharing_remedy(state)),
+            Some(said) => format!(
+                "{said}. {}",
+                Cause::sharing_remedy(state.run_ref(), Some(said))
+            ),
             None => format!("{} targets done{}", state.targets.len(), unseen(state)),
         },
         (None, Some(said)) => format!(
@@ -160,7 +165,12 @@ fn reason(state: &State) -> String {
         (Some(target), _) => {
             let (why, remedy) = target.failure.as_ref().map_or_else(
                 || ("unknown".to_owned(), String::new()),
-                |failure| (failure.reason.clone(), failure.cause.remedy(state, target)),
+                |failure| {
+                    (
+                        failure.reason.clone(),
+                        failure.cause.remedy(state.run_ref(), target),
+                    )
+                },
             );
             let more = if others == 0 {
                 String::new()
@@ -196,7 +206,8 @@ fn unseen(state: &State) -> String {
     said.collect()
 }
 
-/// PUTs the answer, with a few tries until `by`. Errors never name the URL: who knows it can forge the answer.
+/// PUTs the answer, with a few tries until `by`. Errors never name the URL: who knows it can forge
+/// the answer.
 pub async fn put(answer: &Answer, to: &CustomResource, by: Instant) -> Result<(), Error> {
     let Some(url) = &to.response_url else {
         return Err(Error::invalid(
@@ -245,7 +256,8 @@ pub async fn put(answer: &Answer, to: &CustomResource, by: Instant) -> Result<()
         );
     }
     Err(Error::Internal(format!(
-        "CloudFormation did not take the answer for {} ({said}); unless the event comes again, the stack will time out",
+        "CloudFormation did not take the answer for {} ({said}); unless the event comes again, the \
+         stack will time out",
         to.logical_resource_id
     )))
 }

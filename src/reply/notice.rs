@@ -1,4 +1,4 @@
-//! The words of a notification: what a person reads in the mail, so that nobody has to open a log for it.
+//! The words of a notification, which a person reads in a mail without opening a log.
 
 use std::fmt::Write;
 
@@ -9,12 +9,12 @@ use crate::state::State;
 
 /// SNS allows 100 characters of ASCII.
 const SUBJECT: usize = 100;
-/// A mail of this length is long enough,
+/// Lines of a mail. A longer one helps nobody.
 const MOST_LINES: usize = 100;
-/// and an execution's cause may have 32,768 characters.
+/// An execution's cause may have 32,768 characters.
 const MOST_BYTES: usize = 30_000;
 
-/// Of a run that has ended.
+/// Returns the words about a run that has ended.
 pub fn of(state: &State) -> Value {
     let status = Status::of(state);
     let good = state.targets.iter().filter(|t| succeeded(t)).count();
@@ -29,14 +29,14 @@ pub fn of(state: &State) -> Value {
         let _ = write!(message, ", execution {}", state.execution);
     }
     message.push('\n');
-    // Those that failed first: they are what somebody has to act on.
+    // The failed targets come first: a person has to act on them.
     let (bad, fine): (Vec<_>, Vec<_>) = state.targets.iter().partition(|t| !succeeded(t));
     for target in bad.iter().chain(&fine).take(MOST_LINES) {
         let _ = write!(message, "\n{} {}: ", target.account_id, target.region);
         match (&target.image_id, &target.failure) {
             (Some(image), _) if succeeded(target) => message.push_str(image.as_str()),
             (_, Some(failure)) if !succeeded(target) => {
-                let remedy = failure.cause.remedy(state, target);
+                let remedy = failure.cause.remedy(state.run_ref(), target);
                 let _ = write!(message, "failed: {}\n  {remedy}", failure.reason);
                 if let Some(image) = target.image_id.as_ref().filter(|_| target.stands()) {
                     let _ = write!(message, " ({image})");
@@ -76,9 +76,12 @@ pub fn of(state: &State) -> Value {
     json!({"Subject": ascii(&subject), "Message": message})
 }
 
-/// Of an execution that had no run.
+/// Returns the words about an execution that had no run.
 pub fn of_nothing(status: &str, said: &str) -> Value {
-    json!({"Subject": ascii(&format!("amiferry {status}")), "Message": format!("amiferry {status}: {said}")})
+    json!({
+        "Subject": ascii(&format!("amiferry {status}")),
+        "Message": format!("amiferry {status}: {said}"),
+    })
 }
 
 fn ascii(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! What is left when cleaning up failed, with the commands that remove it.
+//! The resources that failed clean-ups leave behind, with the commands that remove them.
 
 use std::collections::BTreeSet;
 
@@ -31,17 +31,22 @@ fn in_target(state: &State, target: &TargetState) -> Value {
     );
     let mut commands = vec![
         format!(
-            "aws ec2 describe-images --region {region} --owners self --filters {filter} --query Images[].ImageId"
+            "aws ec2 describe-images --region {region} --owners self --filters {filter} --query \
+             Images[].ImageId"
         ),
         format!(
-            "aws ec2 describe-snapshots --region {region} --owner-ids self --filters {filter} --query Snapshots[].SnapshotId"
+            "aws ec2 describe-snapshots --region {region} --owner-ids self --filters {filter} \
+             --query Snapshots[].SnapshotId"
         ),
     ];
     for id in &target.left {
         commands.push(if id.starts_with("arn:") {
             revoke_grants(region, id, LAUNCH_PREFIX)
         } else if id.starts_with("ami-") {
-            format!("aws ec2 deregister-image --region {region} --image-id {id} --delete-associated-snapshots")
+            format!(
+                "aws ec2 deregister-image --region {region} --image-id {id} \
+                     --delete-associated-snapshots"
+            )
         } else {
             format!("aws ec2 delete-snapshot --region {region} --snapshot-id {id}")
         });
@@ -56,7 +61,13 @@ fn in_target(state: &State, target: &TargetState) -> Value {
     } else {
         "snapshots or an AMI that this run made"
     };
-    json!({"AccountId": account, "Region": region, "What": what, "Reason": said, "Commands": commands})
+    json!({
+        "AccountId": account,
+        "Region": region,
+        "What": what,
+        "Reason": said,
+        "Commands": commands,
+    })
 }
 
 fn at_source(state: &State, said: &str) -> Value {
@@ -77,7 +88,8 @@ fn at_source(state: &State, said: &str) -> Value {
     for id in &opened.source.snapshots {
         if !accounts.is_empty() {
             commands.push(format!(
-                "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} --attribute createVolumePermission --operation-type remove --user-ids {}",
+                "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} \
+                 --attribute createVolumePermission --operation-type remove --user-ids {}",
                 accounts.join(" ")
             ));
         }
@@ -97,10 +109,16 @@ fn at_source(state: &State, said: &str) -> Value {
             .flat_map(|key| edit_policy(state, key)),
     );
     commands.extend(delete_staged(state));
-    json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source snapshots and keys", "Reason": said, "Commands": commands})
+    json!({
+        "AccountId": state.source.account_id,
+        "Region": region,
+        "What": "sharing of the source snapshots and keys",
+        "Reason": said,
+        "Commands": commands,
+    })
 }
 
-/// What was copied in the source account, and is to be deleted.
+/// Lists the staged copies, which are to be deleted.
 fn delete_staged(state: &State) -> Vec<String> {
     if !state.may_have_staged() {
         return Vec::new();
@@ -112,27 +130,36 @@ fn delete_staged(state: &State) -> Vec<String> {
         .map(|id| format!("aws ec2 delete-snapshot --region {region} --snapshot-id {id}"))
         .collect();
     commands.push(format!(
-        "aws ec2 describe-snapshots --region {region} --owner-ids self --filters \"Name=tag:{},Values={}\" \"Name=tag:{},Values={}\" --query Snapshots[].SnapshotId # then, for each: aws ec2 delete-snapshot --region {region} --snapshot-id …",
-        tag::RUN, state.run, tag::SOURCE_ACCOUNT, state.source.account_id
+        "aws ec2 describe-snapshots --region {region} --owner-ids self --filters \
+         \"Name=tag:{},Values={}\" \"Name=tag:{},Values={}\" --query Snapshots[].SnapshotId # \
+         then, for each: aws ec2 delete-snapshot --region {region} --snapshot-id …",
+        tag::RUN,
+        state.run,
+        tag::SOURCE_ACCOUNT,
+        state.source.account_id
     ));
     commands
 }
 
-/// A lasting share that could not be taken back: the ledger tells whom it let in.
+/// Describes a lasting share that could not be taken back: the ledger lists its principals.
 fn lasting(state: &State, said: &str) -> Value {
     let (region, image) = (&state.source.region, &state.source.image_id);
     let mut commands = vec![
         format!(
-            "aws s3 cp s3://$AMIFERRY_BUCKET/openings/{image}.json - # lists whom run {} holds it open to",
+            "aws s3 cp s3://$AMIFERRY_BUCKET/openings/{image}.json - # lists whom run {} holds it \
+             open to",
             state.run
         ),
         format!(
-            "aws ec2 modify-image-attribute --region {region} --image-id {image} --attribute launchPermission --operation-type remove --user-ids … --organization-arns … --organizational-unit-arns …"
+            "aws ec2 modify-image-attribute --region {region} --image-id {image} --attribute \
+             launchPermission --operation-type remove --user-ids … --organization-arns … \
+             --organizational-unit-arns …"
         ),
     ];
     for id in &state.source.snapshots {
         commands.push(format!(
-            "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} --attribute createVolumePermission --operation-type remove --user-ids …"
+            "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} --attribute \
+             createVolumePermission --operation-type remove --user-ids …"
         ));
     }
     commands.extend(
@@ -149,10 +176,17 @@ fn lasting(state: &State, said: &str) -> Value {
             .iter()
             .flat_map(|key| edit_policy(state, key)),
     );
-    json!({"AccountId": state.source.account_id, "Region": region, "What": "sharing of the source image, snapshots and keys", "Reason": said, "Commands": commands})
+    json!({
+        "AccountId": state.source.account_id,
+        "Region": region,
+        "What": "sharing of the source image, snapshots and keys",
+        "Reason": said,
+        "Commands": commands,
+    })
 }
 
-/// A policy is written whole, so a person has to look at it: which statements are ours, and what removes them.
+/// Returns the command for a key policy. A policy is written whole, so a person has to look at it:
+/// which statements are ours, and which command removes them.
 fn edit_policy(state: &State, key: &str) -> Vec<String> {
     let (region, sids) = (&state.source.region, sid(&state.run, ""));
     if !is_edited(state) {
@@ -160,7 +194,9 @@ fn edit_policy(state: &State, key: &str) -> Vec<String> {
     }
     vec![
         format!(
-            "aws kms get-key-policy --region {region} --key-id {key} --query Policy --output text > policy.json # if it has statements whose Sid begins with {sids}, remove these and no others"
+            "aws kms get-key-policy --region {region} --key-id {key} --query Policy --output text \
+             > policy.json # if it has statements whose Sid begins with {sids}, remove these and \
+             no others"
         ),
         format!(
             "aws kms put-key-policy --region {region} --key-id {key} --policy file://policy.json"
@@ -168,7 +204,8 @@ fn edit_policy(state: &State, key: &str) -> Vec<String> {
     ]
 }
 
-/// Whether the run may have statements in policies: by its order, or because it was about policies that it got stuck.
+/// Whether the run may have statements in policies: by its order, or because editing a policy
+/// failed.
 fn is_edited(state: &State) -> bool {
     let said = state.sharing.stuck.as_deref().unwrap_or_default();
     state.order.key_access == KeyAccess::Policy || said.contains("KeyPolicy")
@@ -181,6 +218,8 @@ fn revoke_own_grants(state: &State, key: &str) -> String {
 
 fn revoke_grants(region: &str, key: &str, prefix: &str) -> String {
     format!(
-        "aws kms list-grants --region {region} --key-id {key} --query \"Grants[?starts_with(Name, '{prefix}')].GrantId\" # then, for each: aws kms revoke-grant --region {region} --key-id {key} --grant-id …"
+        "aws kms list-grants --region {region} --key-id {key} --query \"Grants[?starts_with(Name, \
+         '{prefix}')].GrantId\" # then, for each: aws kms revoke-grant --region {region} --key-id \
+         {key} --grant-id …"
     )
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{DISABLED, Mapping, Source, SourceSnapshot, text};
 use crate::error::Error;
+use crate::kms::KeyArn;
 
 /// The reason why EBS cannot use a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +33,8 @@ impl KeyFault {
 
     /// Returns what makes the key usable again, in its own account.
     fn mend(&self, arn: &str) -> String {
-        let mut parts = arn.split(':').skip(3);
-        let (region, account) = (
-            parts.next().unwrap_or_default(),
-            parts.next().unwrap_or_default(),
-        );
+        let home = KeyArn::parse(arn);
+        let (region, account) = home.map_or(("", ""), |home| (home.region, home.account));
         let key = format!("--key-id {arn} --region {region}");
         match self {
             Self::State(state) if state == "PendingDeletion" => format!(

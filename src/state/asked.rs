@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Order, State, TargetPhase};
-use crate::ledger::{Attempt, Kind, Run, RunStatus, RunTarget, SCHEMA};
+use crate::ids::AccountId;
+use crate::ledger::{Kind, Run, RunStatus, RunTarget, SCHEMA};
 use crate::request::KeyAccess;
 
 /// The minutes within which EC2 completes each copy, by the request's name.
@@ -19,20 +20,6 @@ impl Run {
 }
 
 impl State {
-    /// Returns the attempt that this state continues.
-    pub fn attempt(&self) -> Attempt {
-        Attempt::new(&self.run, self.attempt)
-    }
-
-    /// Returns the ARNs of organizations and units that are opened to as such: to launch, or by key
-    /// policies.
-    pub fn audience(&self) -> &[String] {
-        match &self.order.share {
-            Some(share) => &share.audience,
-            None => &self.order.audience,
-        }
-    }
-
     /// Returns the ledger's form of these targets.
     fn run_targets(&self, targets: &[usize]) -> BTreeSet<RunTarget> {
         let targets = targets.iter().map(|&i| &self.targets[i]);
@@ -44,10 +31,19 @@ impl State {
         each.collect()
     }
 
-    /// Returns whether targets make grants on the source keys, for service-linked roles that launch
-    /// from the shared image.
-    pub fn grants_on_source_keys(&self) -> bool {
-        self.order.share.is_some() && !self.order.service_linked_roles.is_empty()
+    /// Returns the accounts of targets to which another process of the run opened the source.
+    pub fn opened_by_others(&self, was_open_to: &BTreeSet<String>) -> Vec<AccountId> {
+        let by_itself = |account: &AccountId| {
+            let mut shared = self.targets.iter().filter(|t| t.shared);
+            shared.any(|t| t.account_id == *account)
+        };
+        // A state recovered from the ledger knows no snapshots: its execution had not begun to copy.
+        let copied = !self.source.snapshots.is_empty();
+        let accounts = self.targets.iter().map(|t| &t.account_id);
+        accounts
+            .filter(|a| copied && was_open_to.contains(a.as_str()) && !by_itself(a))
+            .cloned()
+            .collect()
     }
 
     /// Returns the run of this state, without an attempt.
@@ -81,7 +77,7 @@ impl State {
             account_id: self.source.account_id.to_string(),
             order: self.order.opening(),
             targets: self.run_targets(opened),
-            audience: self.audience().iter().cloned().collect(),
+            audience: self.run_ref().audience().iter().cloned().collect(),
             attempt: 0,
             executions: BTreeSet::from([self.execution.clone()])
                 .into_iter()

@@ -3,7 +3,6 @@
 
 use super::{Phase, SHOWN_WITHIN, State};
 use crate::copies::{CopyStatus, Staged, best};
-use crate::ids::SnapshotId;
 
 impl State {
     /// Returns whether some of the source's snapshots must be copied before they can be shared.
@@ -25,35 +24,14 @@ impl State {
             .collect()
     }
 
-    /// Returns the snapshot that is shared and copied in place of the source's snapshot at this
-    /// index.
-    pub fn opened_snapshot(&self, s: usize) -> &SnapshotId {
-        let staged = self.source.staged.get(s).and_then(Option::as_ref);
-        staged.unwrap_or(&self.source.snapshots[s])
-    }
-
-    /// Returns the keys that a copy must read from.
-    pub fn opened_keys(&self) -> Vec<String> {
-        let managed = &self.source.managed_keys;
-        let mut keys = self.source.keys.clone();
-        if managed.is_empty() {
-            return keys;
-        }
-        keys.retain(|key| !managed.contains(key));
-        keys.extend(self.order.reencrypt_key.iter().map(ToString::to_string));
-        keys.sort();
-        keys.dedup();
-        keys
-    }
-
     /// Returns the run with the opened snapshots and keys in place of the source's.
     #[must_use]
     pub fn opened(&self) -> Self {
         let mut opened = self.clone();
         for (s, id) in opened.source.snapshots.iter_mut().enumerate() {
-            id.clone_from(self.opened_snapshot(s));
+            id.clone_from(self.source.opened_snapshot(s));
         }
-        opened.source.keys = self.opened_keys();
+        opened.source.keys = self.run_ref().opened_keys();
         opened
     }
 

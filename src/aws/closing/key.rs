@@ -1,5 +1,5 @@
-//! What closing takes away on a key: the run's grants, its statements in the key's policy, and the grants that the targets' own principals
-//! made by virtue of the run's.
+//! Closing a key: takes away the run's grants, its statements in the key's policy, and the grants
+//! that the targets' own principals made by virtue of the run's.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,14 @@ use aws_sdk_kms::types::GrantListEntry;
 
 use super::super::Aws;
 use super::super::grants::{KeySite, account_in_run, child_grants, may_come_of_ours};
-use super::super::permission::Site;
 use super::Left;
 use crate::error::Refusal;
-use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen};
+use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen, Site};
 use crate::state::SHOWN_WITHIN;
 
 impl Aws {
-    /// Takes away on a key what the record as written allows. Also returns when all of the run's grants will show (Unix seconds), if
-    /// not all do.
+    /// Takes away on a key what the record as written allows. Also returns when all of the run's
+    /// grants will have shown (Unix seconds), unless they have.
     pub(super) async fn take_away_key(
         &self,
         run: &Run,
@@ -42,13 +41,14 @@ impl Aws {
             let closing = &record.closing[attempt];
             let alone = record.of_nobody_else(&take);
             let children = child_grants(&listed, &alone, closing.opened, &run.run);
-            // An instance may live by one; and where members of an organization are let in, it may be by that.
+            // An instance may live by a child grant. Where the key is open to members of an
+            // organization, the grant may stem from that.
             let spared = run.kind == Kind::Share || record.holds_audience();
             seen.child_grants = self
                 .revoke_children(&key_site, children, spared)
                 .await
                 .map_err(of_key)?;
-            // A grant of a moment ago may not be listed yet.
+            // ListGrants may not show a new grant yet.
             let shown = closing.latest.saturating_add(SHOWN_WITHIN);
             let missing = take.accounts().any(|who| !revoked.contains(who));
             again_at = Some(shown).filter(|shown| missing && self.now() < *shown);
@@ -62,7 +62,8 @@ impl Aws {
         Ok((seen, again_at))
     }
 
-    /// Reads a key again a quarter of an hour after its closing, and takes away what nobody holds. A child grant is only told.
+    /// Reads a key again 15 minutes after its closing, and takes away what nobody holds. A child
+    /// grant is reported, and stays.
     pub(in super::super) async fn verify_key(
         &self,
         run: &Run,
@@ -106,7 +107,8 @@ impl Aws {
         Ok(had_one)
     }
 
-    /// Revokes grants that the targets' own principals made, if the key's owner may. Returns what became of each, in words.
+    /// Revokes grants that the targets' own principals made, if the key's owner may. Returns the
+    /// fate of each grant, in words.
     async fn revoke_children(
         &self,
         site: &KeySite<'_>,
@@ -131,7 +133,7 @@ impl Aws {
     }
 }
 
-/// A grant in words.
+/// Describes a grant in words.
 fn told(grant: &GrantListEntry) -> String {
     let word = |word: Option<&str>| word.unwrap_or_default().to_owned();
     let (id, issuer) = (word(grant.grant_id()), word(grant.issuing_account()));

@@ -1,42 +1,42 @@
-//! Letting targets in by policy, and finding out whom KMS does not know: one account that does not exist spoils the policy for all, and
-//! KMS does not say which.
+//! Opening keys to targets by policy, and finding the accounts that KMS does not know. One account
+//! that does not exist spoils the policy for all, and KMS does not say which.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Editor, known, those_in};
+use super::Editor;
 use crate::aws::Aws;
 use crate::error::Refusal;
 use crate::ids::AccountId;
-use crate::key_policy::Access;
-use crate::state::State;
+use crate::key_policy::{Access, Parties};
 
 /// Writes of one policy to find the accounts that it is refused for.
 const MOST_TRIALS: usize = 40;
 
-/// What became of letting in.
+/// The refusals of an opening by policy.
 #[derive(Debug, Default)]
 pub struct Admitted {
     /// Targets that were refused.
     pub refused: Vec<(usize, Refusal)>,
-    /// The organisation or units were.
+    /// The refusal of the organization or units.
     pub audience: Option<Refusal>,
 }
 
 impl Aws {
-    /// Puts the statements for these targets, beside those let in before, into the policies of all source keys.
-    pub(in crate::aws) async fn admit(&self, state: &State, targets: &[usize]) -> Admitted {
+    /// Puts the statements for these targets into the policies of all source keys, beside those of
+    /// earlier targets.
+    pub(in crate::aws) async fn admit(&self, parties: &Parties<'_>, targets: &[usize]) -> Admitted {
         let mut admitted = Admitted::default();
-        let editor = Editor::of(state);
+        let editor = Editor::of(parties.run());
         let _editing = self.policies.editing.lock().await;
-        for key in &state.source.keys {
+        for key in &parties.run().source.keys {
             let unknown = if editor.is_own(key) {
-                self.admit_to(state, targets, key).await
+                self.admit_to(parties, targets, key).await
             } else {
                 Err(editor.of_another_account(key))
             };
             match unknown {
                 Ok(accounts) => {
-                    let of = |i: usize| accounts.get(&state.targets[i].account_id);
+                    let of = |i: usize| accounts.get(parties.account(i));
                     let refused = targets.iter().filter_map(|&i| Some((i, of(i)?.clone())));
                     admitted.refused.extend(refused);
                 }
@@ -53,14 +53,14 @@ impl Aws {
     /// Returns the accounts that KMS does not know.
     async fn admit_to(
         &self,
-        state: &State,
+        parties: &Parties<'_>,
         targets: &[usize],
         key: &str,
     ) -> Result<BTreeMap<AccountId, Refusal>, Refusal> {
-        let editor = Editor::of(state);
-        let wanted = those_in(state, targets);
-        let held = self.held(&state.run, key).await;
-        let all = |there: Access| known(state, there, &held).and(wanted.clone());
+        let editor = Editor::of(parties.run());
+        let wanted = parties.access(targets);
+        let held = self.held(parties.run().id, key).await;
+        let all = |there: Access| parties.known(there, &held).and(wanted.clone());
         let refusal = match self.edit_policy(&editor, key, &all).await {
             Ok(_) => return Ok(BTreeMap::new()),
             Err(refusal) if is_unknown_principal(&refusal) => refusal,
@@ -69,8 +69,9 @@ impl Aws {
         if wanted.accounts.is_empty() {
             return Err(refusal);
         }
-        // Is it ours at all? The policy as it stands may name somebody who has been deleted since.
-        if let Err(as_it_stands) = self.rewrite(state, key).await {
+        // The policy as it stands may be refused as well: it may name somebody who has been deleted
+        // since.
+        if let Err(as_it_stands) = self.rewrite(&editor, key).await {
             if !is_unknown_principal(&as_it_stands) {
                 return Err(as_it_stands);
             }
@@ -78,13 +79,13 @@ impl Aws {
             let message = format!("the policy as it stands is refused as well: {said}");
             return Err(editor.refused(key, "KeyPolicyNamesNobody", message));
         }
-        self.find_unknown(state, key, &wanted, refusal).await
+        self.find_unknown(parties, key, &wanted, refusal).await
     }
 
-    /// Lets in half by half; a half that is refused is halved again.
+    /// Opens to half of the accounts at a time; a refused half is halved again.
     async fn find_unknown(
         &self,
-        state: &State,
+        parties: &Parties<'_>,
         key: &str,
         wanted: &Access,
         first: Refusal,
@@ -101,7 +102,7 @@ impl Aws {
                 }
                 None => {
                     trials += 1;
-                    match self.try_with(state, key, wanted, &good | &some).await {
+                    match self.try_with(parties, key, wanted, &good | &some).await {
                         Ok(()) => {
                             good.extend(some);
                             continue;
@@ -114,12 +115,14 @@ impl Aws {
             if let (1, Some(one)) = (some.len(), some.first()) {
                 let message = format!("account {one}: {}", refusal.message);
                 let code = "UnknownAccount".to_owned();
-                let refusal = Refusal {
-                    code,
-                    message,
-                    ..refusal
-                };
-                unknown.insert(one.clone(), refusal);
+                unknown.insert(
+                    one.clone(),
+                    Refusal {
+                        code,
+                        message,
+                        ..refusal
+                    },
+                );
                 continue;
             }
             let half = some.len() / 2;
@@ -129,10 +132,10 @@ impl Aws {
         Ok(unknown)
     }
 
-    /// Lets in these of the accounts wanted, and no others of them.
+    /// Opens to these of the wanted accounts, and to no others of them.
     async fn try_with(
         &self,
-        state: &State,
+        parties: &Parties<'_>,
         key: &str,
         wanted: &Access,
         these: BTreeSet<AccountId>,
@@ -142,29 +145,28 @@ impl Aws {
             accounts: these,
             ..wanted.clone()
         };
-        let held = self.held(&state.run, key).await;
+        let held = self.held(parties.run().id, key).await;
         let trial = |there: Access| {
-            let mut access = known(state, there, &held);
+            let mut access = parties.known(there, &held);
             access.accounts.retain(|account| !others.contains(account));
             access.and(less.clone())
         };
-        self.edit_policy(&Editor::of(state), key, &trial)
+        self.edit_policy(&Editor::of(parties.run()), key, &trial)
             .await
             .map(drop)
     }
 
-    /// Writes the policy as it is.
-    async fn rewrite(&self, state: &State, key: &str) -> Result<(), Refusal> {
-        let editor = Editor::of(state);
-        let locked_at = self.lock_policy(&editor, key).await?;
+    /// Writes the policy as it stands.
+    async fn rewrite(&self, editor: &Editor, key: &str) -> Result<(), Refusal> {
+        let locked_at = self.lock_policy(editor, key).await?;
         let rewritten = async {
-            let mut text = self.policy_text(&editor, key).await?;
+            let mut text = self.policy_text(editor, key).await?;
             editor.document(key, &text)?;
             if !super::lock::is_fresh(locked_at, self.now()) {
-                self.lock_policy(&editor, key).await?;
-                text = self.policy_text(&editor, key).await?;
+                self.lock_policy(editor, key).await?;
+                text = self.policy_text(editor, key).await?;
             }
-            self.put_policy(&editor, key, &text).await
+            self.put_policy(editor, key, &text).await
         };
         let rewritten = rewritten.await;
         self.unlock_policy(key).await;
@@ -172,7 +174,7 @@ impl Aws {
     }
 }
 
-/// KMS says the same code of whatever is wrong with a policy.
+/// Whether KMS refuses a principal. It has one code for every fault of a policy.
 fn is_unknown_principal(refusal: &Refusal) -> bool {
     refusal.code == "MalformedPolicyDocumentException"
         && refusal.message.to_ascii_lowercase().contains("principal")

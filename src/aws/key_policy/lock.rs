@@ -1,5 +1,8 @@
-//! The lock on a key's policy: the `Edit` of the key's record in the ledger. Whoever died with it loses it after two minutes, in which no
-//! write of his can still be under way: he writes within one minute of taking it, and a call lasts for fifty seconds at most.
+//! The lock on a key's policy: the `Edit` of the key's record in the ledger.
+//!
+//! A process that died with the lock loses it after two minutes. None of its writes can be under
+//! way by then: a process writes within one minute of taking the lock, and a call lasts 50 seconds
+//! at most.
 
 use std::time::Duration;
 
@@ -9,22 +12,22 @@ use crate::aws::ledger::Change;
 use crate::error::Refusal;
 use crate::ledger::{Edit, LONGEST_LIFE, Record};
 
-/// Seconds within which whoever has the lock may write.
+/// Seconds within which the holder of the lock may write.
 const WRITES_WITHIN: i64 = 60;
-/// Seconds after which somebody else may take it.
+/// Seconds after which another process may take the lock.
 const LEASE: i64 = 120;
-/// Between two tries.
+/// The pause between two tries.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Tries before it is told: longer than a lease.
+/// Tries before the edit fails. Together they last longer than a lease.
 const MOST_TRIES: usize = 75;
 
-/// Whether whoever took the lock then may still write.
+/// Whether a process that took the lock at that time may still write.
 pub fn is_fresh(locked_at: i64, now: i64) -> bool {
     now.saturating_sub(locked_at) < WRITES_WITHIN
 }
 
 impl Aws {
-    /// Takes the lock; tells when (Unix seconds).
+    /// Takes the lock. Returns when (Unix seconds).
     pub(super) async fn lock_policy(&self, editor: &Editor, key: &str) -> Result<i64, Refusal> {
         let region = editor.region_of(key);
         for _ in 0..MOST_TRIES {
@@ -53,7 +56,8 @@ impl Aws {
         Err(editor.refused(key, "KeyPolicyChanging", message))
     }
 
-    /// Notes that the policy may have statements of a run, where it has them without this project's having locked it.
+    /// Notes that the policy may have statements of a run, where it has some though no process has
+    /// locked it.
     pub(super) async fn note_edited(&self, editor: &Editor, key: &str) -> Result<(), Refusal> {
         let region = editor.region_of(key);
         self.change_record(key, |record| {
@@ -87,7 +91,7 @@ impl Aws {
         .await
     }
 
-    /// Gives it back. Should that fail, it is lost after its lease.
+    /// Gives the lock back. If that fails, the lock expires with its lease.
     pub(super) async fn unlock_policy(&self, key: &str) {
         let unlocked = self.change_record(key, |record| match record {
             Some(record) if record.edit.as_ref().is_some_and(|e| e.by == self.process) => {

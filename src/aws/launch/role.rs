@@ -1,29 +1,30 @@
-//! Service-linked roles that are not there: made where that was asked for. IAM is global and knows a new role at once; KMS, in each
-//! Region, only a little later.
+//! Service-linked roles that are not there: made where that was asked for. IAM is global and knows
+//! a new role at once; KMS, in each Region, only a little later.
 
+use crate::aws::visit::Visit;
 use crate::aws::{Actor, Aws, refusal};
 use crate::command::Outcome;
 use crate::error::Refusal;
 use crate::ids::Region;
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{State, TargetState};
 
 impl Aws {
     /// Of roles that KMS does not know. `first` is what it said of the first.
     pub(super) async fn make_roles(
         &self,
-        state: &State,
-        target: &TargetState,
-        actor: &Actor,
+        visit: &Visit<'_>,
         roles: Vec<&ServiceLinkedRole>,
         first: Refusal,
     ) -> Result<Outcome, Refusal> {
         let names: Vec<String> = roles.iter().map(|role| role.role_name()).collect();
-        if !state.order.create_service_linked_roles {
+        if !visit.run.order.create_service_linked_roles {
             return Ok(Outcome::RolesMissing(names, first));
         }
         for role in roles {
-            match self.make_role(actor, &target.region, role).await {
+            match self
+                .make_role(&visit.actor, &visit.target.region, role)
+                .await
+            {
                 Err(refusal) if !refusal.is_passing() => {
                     return Ok(Outcome::RolesMissing(vec![role.role_name()], refusal));
                 }
@@ -58,7 +59,8 @@ impl Aws {
     }
 }
 
-/// `InvalidInput` says many things; this one in the words "Service role name … has been taken in this account".
+/// `InvalidInput` says many things; this one in the words "Service role name … has been taken in
+/// this account".
 fn is_taken(refusal: &Refusal) -> bool {
     refusal.code.starts_with("InvalidInput") && refusal.message.contains("has been taken")
 }

@@ -1,28 +1,28 @@
-//! Grants to launch that nobody needs any more: those named by us on a key of a target under which no copy stands, or for a role that an
-//! update took off the list.
+//! Grants to launch that nobody needs any more: those named by us on a key of a target under which
+//! no copy stands, or for a role that an update took off the list.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Filter, Snapshot};
 use serde_json::json;
 
-use crate::aws::{Actor, Aws, copies, refusal};
+use crate::aws::visit::Visit;
+use crate::aws::{Aws, copies, refusal};
 use crate::command::{LAUNCH_PREFIX, Outcome, launch_grant_name, tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
-use crate::state::{State, TargetState};
+use crate::ledger::needs_launch;
 
 impl Aws {
-    /// The keys under which these copies and further ones of this target may be. Asked before the copies go, because they tell it best: an
-    /// alias may have moved since.
+    /// The keys under which these copies and further ones of this target may be. Asked before the
+    /// copies go, because they tell it best: an alias may have moved since.
     pub(in crate::aws) async fn keys_of(
         &self,
-        state: &State,
-        actor: &Actor,
-        target: &TargetState,
+        visit: &Visit<'_>,
         copies: &[Snapshot],
     ) -> Result<BTreeSet<String>, Refusal> {
-        if !state.order.has_launch_grants() {
+        let target = visit.target;
+        if !visit.run.order.has_launch_grants() {
             return Ok(BTreeSet::new());
         }
         let own = format!(":{}:key/", target.account_id);
@@ -35,7 +35,7 @@ impl Aws {
             keys.insert(target.kms_key_id.to_string());
             return Ok(keys);
         }
-        match self.target_key(actor, target).await {
+        match self.target_key(&visit.actor, target).await {
             Ok(key) => drop(keys.insert(key.to_string())),
             Err(refusal) if refusal.is_passing() => return Err(refusal),
             // Gone, or no longer for this role to see.
@@ -44,21 +44,19 @@ impl Aws {
         Ok(keys)
     }
 
-    /// Revokes them on these keys, but where a copy stands other than those just deleted, which may still be listed. Returns the keys that
-    /// are left with a grant.
+    /// Revokes them on these keys, but where a copy stands other than those just deleted, which may
+    /// still be listed. Returns the keys that are left with a grant.
     pub(in crate::aws) async fn revoke_unneeded(
         &self,
-        actor: &Actor,
-        target: &TargetState,
+        visit: &Visit<'_>,
         keys: BTreeSet<String>,
         deleted: &[SnapshotId],
     ) -> Result<Vec<(String, Refusal)>, Refusal> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let ec2 = self.ec2(actor, &target.region);
         let ours = Filter::builder().name("tag-key").values(tag::KEY).build();
-        let listed = copies::own_snapshots(&ec2, &actor.at(&target.region), ours).await?;
+        let listed = copies::own_snapshots(&visit.ec2, &visit.at, ours).await?;
         let stand: BTreeSet<&str> = listed
             .iter()
             .filter(|copy| {
@@ -73,7 +71,7 @@ impl Aws {
                 continue;
             }
             let any = |name: &str| name.starts_with(LAUNCH_PREFIX);
-            match self.revoke_launch_grants(actor, target, &key, &any).await {
+            match self.revoke_launch_grants(visit, &key, &any).await {
                 Err(refusal) if refusal.is_passing() => return Err(refusal),
                 Err(refusal) if no_grants_of_ours(&refusal) => {}
                 Err(refusal) => left.push((key, refusal)),
@@ -83,34 +81,24 @@ impl Aws {
         Ok(left)
     }
 
-    /// Revokes the grants on a target's own key of the roles that an update took off the list, but where another run asks for them or
-    /// may: copies of a run that the ledger does not have may be in use.
-    pub(super) async fn end_launches(
-        &self,
-        state: &State,
-        target: &TargetState,
-        actor: &Actor,
-    ) -> Result<Outcome, Refusal> {
-        if state.order.share.is_some() || state.order.ended_roles.is_empty() {
+    /// Revokes the grants on a target's own key of the roles that an update took off the list, but
+    /// where another run asks for them or may: copies of a run that the ledger does not have may be
+    /// in use.
+    pub(super) async fn end_launches(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
+        let (run, target) = (visit.run, visit.target);
+        if run.share().is_some() || run.order.ended_roles.is_empty() {
             return Ok(Outcome::Done);
         }
         let key = target.kms_key_id.as_str();
         let runs = self.all_runs().await?;
-        let (ec2, at) = (self.ec2(actor, &target.region), actor.at(&target.region));
         let ours = Filter::builder().name("tag-key").values(tag::KEY).build();
-        let copies = copies::own_snapshots(&ec2, &at, ours).await?;
-        let makers = copies.iter().filter(|copy| copy.kms_key_id() == Some(key));
-        let known = |by: &str| by == state.run || runs.iter().any(|run| run.run == by);
-        let unknown = makers.map(made_by).find(|by| !known(by));
-        let (account, region) = (target.account_id.as_str(), target.region.as_str());
+        let copies = copies::own_snapshots(&visit.ec2, &visit.at, ours).await?;
+        let under = copies.iter().filter(|copy| copy.kms_key_id() == Some(key));
+        let makers: Vec<&str> = under.map(made_by).collect();
+        let place = (target.account_id.as_str(), target.region.as_str());
         let mut kept = Vec::new();
-        for role in &state.order.ended_roles {
-            let word = json!(role);
-            let mut others = runs.iter().filter(|run| run.run != state.run);
-            let other = others.find(|run| {
-                run.has_launch_by(&word) && run.counts_on(&run.source_image_id, account, region)
-            });
-            let by = other.map(|run| run.run.as_str()).or(unknown);
+        for role in &run.order.ended_roles {
+            let by = needs_launch(runs, run.id, &json!(role), place, &makers);
             if let Some(by) = by {
                 let role = role.role_name();
                 kept.push(format!(
@@ -118,9 +106,9 @@ impl Aws {
                 ));
                 continue;
             }
-            let name = launch_grant_name(state, target, role);
+            let name = launch_grant_name(run, target, role);
             let its = |other: &str| other == name;
-            self.revoke_launch_grants(actor, target, key, &its).await?;
+            self.revoke_launch_grants(visit, key, &its).await?;
         }
         Ok(if kept.is_empty() {
             Outcome::Done
@@ -131,17 +119,15 @@ impl Aws {
 
     async fn revoke_launch_grants(
         &self,
-        actor: &Actor,
-        target: &TargetState,
+        visit: &Visit<'_>,
         key: &str,
         is_named: &(dyn Fn(&str) -> bool + Sync),
     ) -> Result<(), Refusal> {
-        let kms = self.kms(actor, &target.region);
-        let at = actor.at(&target.region);
+        let (kms, at) = (self.kms(&visit.actor, &visit.target.region), &visit.at);
         let mut pages = kms.list_grants().key_id(key).into_paginator().send();
         let mut ours = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| refusal("ListGrants", &at, key, &e))?;
+            let page = page.map_err(|e| refusal("ListGrants", at, key, &e))?;
             let grants = page.grants.into_iter().flatten();
             let named = grants.filter(|g| g.name().is_some_and(is_named));
             ours.extend(named.filter_map(|grant| grant.grant_id));
@@ -149,7 +135,7 @@ impl Aws {
         for grant in ours {
             let answer = kms.revoke_grant().key_id(key).grant_id(&grant).send().await;
             let what = format!("{key} grant {grant}");
-            match answer.map_err(|e| refusal("RevokeGrant", &at, what, &e)) {
+            match answer.map_err(|e| refusal("RevokeGrant", at, what, &e)) {
                 Err(refusal) if refusal.kind() != RefusalKind::NotFound => return Err(refusal),
                 _ => {}
             }

@@ -1,30 +1,24 @@
-//! Whether a target lets its people launch images of the source account: Allowed AMIs. One's own images, and so copies, are always
-//! allowed (EC2 user guide, Allowed AMIs).
+//! Whether a target lets its people launch images of the source account: Allowed AMIs. One's own
+//! images, and so copies, are always allowed (EC2 user guide, Allowed AMIs).
 
 use aws_sdk_ec2::types::{ImageCriterion, ImageWatermarkFilterResponse};
 
 use super::unseen;
-use crate::aws::{Actor, Aws, refusal};
+use crate::aws::visit::Visit;
+use crate::aws::{Aws, refusal};
 use crate::preflight::{Finding, Level};
 use crate::source::{Source, Watermark};
-use crate::state::{State, TargetState};
 
 impl Aws {
     pub(super) async fn preflight_allowed(
         &self,
-        state: &State,
+        visit: &Visit<'_>,
         source: &Source,
-        target: &TargetState,
-        actor: &Actor,
     ) -> Option<Finding> {
-        let at = actor.at(&target.region);
-        let answer = self
-            .ec2(actor, &target.region)
-            .get_allowed_images_settings()
-            .send()
-            .await;
+        let (target, at) = (visit.target, &visit.at);
+        let answer = visit.ec2.get_allowed_images_settings().send().await;
         let settings =
-            match answer.map_err(|e| refusal("GetAllowedImagesSettings", &at, "the account", &e)) {
+            match answer.map_err(|e| refusal("GetAllowedImagesSettings", at, "the account", &e)) {
                 Ok(settings) => settings,
                 Err(refusal) => {
                     return Some(unseen(
@@ -35,7 +29,7 @@ impl Aws {
                     ));
                 }
             };
-        let owner = state.source.account_id.as_str();
+        let owner = visit.run.source.account_id.as_str();
         let criteria = settings.image_criteria().iter();
         let now = self.now();
         let meets = criteria
@@ -50,7 +44,8 @@ impl Aws {
         };
         let told = match meets {
             Meets::Perhaps => {
-                "has only criteria that cannot be decided here (scan results are Amazon Inspector's, and of an age limit the last day is not documented) for images"
+                "has only criteria that cannot be decided here (scan results are Amazon \
+                 Inspector's, and of an age limit the last day is not documented) for images"
             }
             _ => "has no criterion that allows this image",
         };
@@ -59,7 +54,8 @@ impl Aws {
             settings.state().unwrap_or_default()
         );
         let remedy = format!(
-            "In account {}, Region {}: add {owner} to the image providers of a criterion of Allowed AMIs, and see what else it demands; or use Mode: Copy",
+            "In account {}, Region {}: add {owner} to the image providers of a criterion of \
+             Allowed AMIs, and see what else it demands; or use Mode: Copy",
             target.account_id, target.region
         );
         Some(Finding::of_target(
@@ -108,7 +104,7 @@ fn meets(criterion: &ImageCriterion, source: &Source, now: i64) -> Meets {
         .iter()
         .flat_map(|mark| image.watermarks.iter().map(move |has| (mark, has)));
     let marked = pairs.map(|(mark, has)| matches(mark, has, now)).max();
-    // Findings are Amazon Inspector's, in the account that scans: no call of EC2 lists them.
+    // Scan results are Amazon Inspector's, in the account that scans: no call of EC2 lists them.
     let scanned = criterion.scan_result_condition();
     let all = [
         any(criterion.image_providers(), &|p| p == source.owner.as_str()),
@@ -124,7 +120,8 @@ fn meets(criterion: &ImageCriterion, source: &Source, now: i64) -> Meets {
     all.into_iter().min().unwrap_or(Meets::Yes)
 }
 
-/// Whether no more than these days have passed. EC2 does not say how it counts the day that has begun.
+/// Whether no more than these days have passed. EC2 does not document how it counts the day that
+/// has begun.
 fn within(days: Option<i32>, since: Option<i64>, now: i64) -> Meets {
     let Some(days) = days.map(i64::from) else {
         return Meets::Yes;
@@ -137,7 +134,8 @@ fn within(days: Option<i32>, since: Option<i64>, now: i64) -> Meets {
     }
 }
 
-/// An image that is not deprecated, or not yet, meets every such limit; a limit of 0 allows no other.
+/// An image that is not deprecated, or not yet, meets every such limit; a limit of 0 allows no
+/// other.
 fn deprecated(days: Option<i32>, since: Option<i64>, now: i64) -> Meets {
     match since {
         Some(since) if since <= now && days == Some(0) => Meets::No,

@@ -1,5 +1,5 @@
-//! Whether the copy role may use the keys. The copy's own use of them is EC2's, later and unseen, so the policies are asked: the
-//! role's by IAM's simulator, the key's by reading it.
+//! Whether the copy role may use the keys. The copy's own use of them is EC2's, later and unseen,
+//! so the policies are asked: the role's by IAM's simulator, the key's by reading it.
 
 use aws_sdk_iam::types::PolicyEvaluationDecisionType::Allowed;
 use aws_sdk_iam::types::{
@@ -8,25 +8,17 @@ use aws_sdk_iam::types::{
 };
 
 use super::unseen;
+use crate::aws::visit::Visit;
 use crate::aws::{Actor, Aws, refusal};
 use crate::error::Refusal;
 use crate::ids::Region;
+use crate::kms::{COPYING, via_ec2};
 use crate::preflight::key_policy::impossible;
 use crate::preflight::{Finding, Level};
-use crate::state::{State, TargetState};
 
-/// What EBS does with the key that a copy is made from, and with the key it is made under (EBS user guide, permissions for encryption).
-const USING: [&str; 6] = [
-    "kms:DescribeKey",
-    "kms:CreateGrant",
-    "kms:Decrypt",
-    "kms:GenerateDataKeyWithoutPlaintext",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-];
-
-/// Whether the role's own policies, its boundary and its organization allow it. For another account's key the whole decision is that
-/// of both accounts, and the simulator does not see the key's policy: each kind of policy is read by itself.
+/// Whether the role's own policies, its boundary and its organization allow it. For another
+/// account's key the whole decision is that of both accounts, and the simulator does not see the
+/// key's policy: each kind of policy is read by itself.
 fn allows(result: &EvaluationResult) -> bool {
     let organization = result.organizations_decision_detail();
     let boundary = result.permissions_boundary_decision_detail();
@@ -47,16 +39,15 @@ fn allows(result: &EvaluationResult) -> bool {
 impl Aws {
     pub(super) async fn preflight_keys(
         &self,
-        state: &State,
-        target: &TargetState,
+        visit: &Visit<'_>,
         own_key: Option<&str>,
-        actor: &Actor,
     ) -> Vec<Finding> {
+        let (run, target) = (visit.run, visit.target);
         let mut findings = Vec::new();
-        let opened = state.opened_keys();
+        let opened = run.opened_keys();
         let mut wanted: Vec<(&str, Option<&str>, &Region)> = opened
             .iter()
-            .map(|key| (key.as_str(), None, &state.source.region))
+            .map(|key| (key.as_str(), None, &run.source.region))
             .collect();
         if let Some(named) = own_key {
             let alias = named.starts_with("alias/").then_some(named);
@@ -66,32 +57,41 @@ impl Aws {
             .role_name
             .arn(target.region.partition(), &target.account_id);
         for (key, alias, region) in wanted {
-            let simulated = self.simulated(actor, &role, key, alias, region, &USING);
+            let simulated = self.simulated(&visit.actor, &role, key, alias, region, &COPYING);
             match simulated.await {
                 Ok(denied) if denied.is_empty() => {}
                 Ok(denied) => findings.push(Finding::of_target(
                     Level::Error,
                     "RolePolicy",
                     target,
-                    format!("the policies of the role do not allow {} on {key} in {region}", denied.join(", ")),
                     format!(
-                        "In account {}: allow {} {} on {key}; if it is allowed, look for a permissions boundary, or for a service control policy that denies the Region {region}",
-                        target.account_id, target.role_name, denied.join(", ")
+                        "the policies of the role do not allow {} on {key} in {region}",
+                        denied.join(", ")
+                    ),
+                    format!(
+                        "In account {}: allow {} {} on {key}; if it is allowed, look for a \
+                         permissions boundary, or for a service control policy that denies the \
+                         Region {region}",
+                        target.account_id,
+                        target.role_name,
+                        denied.join(", ")
                     ),
                 )),
                 Err(refusal) => {
-                    findings.push(unseen("RolePolicy", target, &refusal, "iam:SimulatePrincipalPolicy on itself"));
+                    let action = "iam:SimulatePrincipalPolicy on itself";
+                    findings.push(unseen("RolePolicy", target, &refusal, action));
                     break;
                 }
             }
         }
         if own_key.is_some() {
-            findings.extend(self.target_key_policy(target, actor).await);
+            findings.extend(self.target_key_policy(visit).await);
         }
         findings
     }
 
-    /// Those of the actions that this role's policies, its boundary and its organisation do not allow on this key when EC2 asks for it.
+    /// Returns those of the actions that the role's policies, its boundary and its organization do
+    /// not allow on this key when EC2 asks for it.
     pub(super) async fn simulated(
         &self,
         actor: &Actor,
@@ -101,11 +101,6 @@ impl Aws {
         region: &Region,
         actions: &[&str],
     ) -> Result<Vec<String>, Refusal> {
-        let suffix = if region.partition() == "aws-cn" {
-            ".cn"
-        } else {
-            ""
-        };
         let context = |name: &str, value: String, kind: ContextKeyTypeEnum| {
             ContextEntry::builder()
                 .context_key_name(name)
@@ -118,7 +113,7 @@ impl Aws {
             let kind = ContextKeyTypeEnum::StringList;
             context("kms:ResourceAliases", alias.to_owned(), kind)
         });
-        let via = format!("ec2.{region}.amazonaws.com{suffix}");
+        let via = via_ec2(region.as_str());
         let region_name = region.to_string();
         let entries: Vec<ContextEntry> = [
             context("kms:ViaService", via, ContextKeyTypeEnum::String),
@@ -152,16 +147,17 @@ impl Aws {
         Ok(denied.map(|r| r.eval_action_name().to_owned()).collect())
     }
 
-    /// What the key's own policy can never allow to this account.
-    async fn target_key_policy(&self, target: &TargetState, actor: &Actor) -> Option<Finding> {
-        let (key, at) = (target.kms_key_id.as_str(), actor.at(&target.region));
+    /// Finds actions that the key's own policy can never allow to this account.
+    async fn target_key_policy(&self, visit: &Visit<'_>) -> Option<Finding> {
+        let (target, at) = (visit.target, &visit.at);
+        let key = target.kms_key_id.as_str();
         let answer = self
-            .kms(actor, &target.region)
+            .kms(&visit.actor, &target.region)
             .get_key_policy()
             .key_id(key)
             .send()
             .await;
-        let text = match answer.map_err(|e| refusal("GetKeyPolicy", &at, key, &e)) {
+        let text = match answer.map_err(|e| refusal("GetKeyPolicy", at, key, &e)) {
             Ok(answer) => answer.policy.unwrap_or_default(),
             Err(refusal) => {
                 return Some(unseen(
@@ -180,7 +176,7 @@ impl Aws {
             account.to_string(),
             role.arn(partition, account),
         ];
-        let denied = impossible(&policy, &principals, &USING);
+        let denied = impossible(&policy, &principals, &COPYING);
         (!denied.is_empty()).then(|| {
             let denied = denied.join(", ");
             Finding::of_target(
@@ -188,7 +184,11 @@ impl Aws {
                 "TargetKeyPolicy",
                 target,
                 format!("the policy of {key} lets neither the account nor {role} do {denied}"),
-                format!("In account {account}: add a statement to the policy of {key} that allows {} {denied}", role.arn(partition, account)),
+                format!(
+                    "In account {account}: add a statement to the policy of {key} that allows {} \
+                     {denied}",
+                    role.arn(partition, account)
+                ),
             )
         })
     }

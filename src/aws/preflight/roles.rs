@@ -1,33 +1,29 @@
 //! Whether the service-linked roles are there.
 
 use super::unseen;
-use crate::aws::{Actor, Aws, refusal};
+use crate::aws::visit::Visit;
+use crate::aws::{Aws, refusal};
 use crate::preflight::{Finding, Level};
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{State, TargetState};
+use crate::state::TargetState;
 
 impl Aws {
-    pub(super) async fn preflight_roles(
-        &self,
-        state: &State,
-        target: &TargetState,
-        actor: &Actor,
-    ) -> Vec<Finding> {
+    pub(super) async fn preflight_roles(&self, visit: &Visit<'_>) -> Vec<Finding> {
+        let (order, target, at) = (visit.run.order, visit.target, &visit.at);
         let mut findings = Vec::new();
-        for role in &state.order.service_linked_roles {
+        for role in &order.service_linked_roles {
             let name = role.role_name();
             let answer = self
-                .iam(actor, &target.region)
+                .iam(&visit.actor, &target.region)
                 .get_role()
                 .role_name(&name)
                 .send()
                 .await;
-            let at = actor.at(&target.region);
-            let finding = match answer.map_err(|e| refusal("GetRole", &at, &name, &e)) {
+            let finding = match answer.map_err(|e| refusal("GetRole", at, &name, &e)) {
                 Ok(_) => continue,
                 Err(refusal) if refusal.code.starts_with("NoSuchEntity") => {
                     let reason = format!("there is no role {name}");
-                    if state.order.create_service_linked_roles {
+                    if order.create_service_linked_roles {
                         let said = format!("{reason}: it will be made");
                         Finding::of_target(
                             Level::Note,
@@ -68,7 +64,8 @@ fn how_to_make(role: &ServiceLinkedRole, target: &TargetState) -> String {
         .suffix()
         .map(|suffix| format!(" --custom-suffix {suffix}"));
     format!(
-        "In account {}: aws iam create-service-linked-role --aws-service-name {}{}; or give the request CreateServiceLinkedRoles: true",
+        "In account {}: aws iam create-service-linked-role --aws-service-name {}{}; or give the \
+         request CreateServiceLinkedRoles: true",
         target.account_id,
         role.service(),
         suffix.unwrap_or_default()

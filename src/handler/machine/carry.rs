@@ -1,4 +1,5 @@
-//! What goes from one call of the state machine to the next: in the reply where it is small, in the bucket where it is not.
+//! Data that one call of the state machine hands to the next: in the reply where it is small, in
+//! the bucket where it is not.
 
 use serde_json::{Value, json};
 
@@ -14,7 +15,8 @@ const INLINE: usize = 60_000;
 const INLINE_PARTS: usize = 20_000;
 
 impl Handler {
-    /// The parts of those targets that are still on their way; without any there is nothing but to conclude.
+    /// Returns the parts of the targets that are still on their way; without any, the machine only
+    /// concludes.
     pub(super) async fn parts_of(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
         let going = (0..state.targets.len()).filter(|&i| !state.targets[i].phase.is_terminal());
         let parts: Vec<Value> = going.map(|i| json!({"State": state.part(i)})).collect();
@@ -127,13 +129,18 @@ impl Handler {
             aws.keep(bucket, &key, told["Result"].to_string().into_bytes())
                 .await?;
             let at = json!({"Bucket": bucket, "Key": key});
-            told["Result"] = json!({"RunId": state.run, "SourceImageId": state.source.image_id, "Count": state.targets.len(), "ResultAt": at});
+            told["Result"] = json!({
+                "RunId": state.run,
+                "SourceImageId": state.source.image_id,
+                "Count": state.targets.len(),
+                "ResultAt": at,
+            });
         }
         Ok(told)
     }
 }
 
-/// Where this run's objects are: apart from those of any other execution.
+/// Returns the key of this run's objects, apart from those of any other execution.
 fn place_of(state: &State) -> &str {
     if state.execution.is_empty() {
         &state.run

@@ -1,6 +1,7 @@
 //! The identity of the function.
 
 use crate::ids::AccountId;
+use crate::kms::Arn;
 
 /// The identity of the function, as STS shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Caller {
 impl Caller {
     /// Reads the ARN of GetCallerIdentity.
     pub fn read(account: AccountId, arn: &str) -> Self {
-        let partition = arn.split(':').nth(1).unwrap_or("aws");
+        let partition = Arn::parse(arn).map_or("aws", |arn| arn.partition);
         let assumed = arn
             .split_once(":assumed-role/")
             .and_then(|(_, rest)| rest.split('/').next());

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    CopyRole, Document, OPERATIONS_OF_ROLES, Purpose, Run, USE_BY_EC2, by_ec2, by_role,
-    only_grants, region_of, through_ec2,
+    CopyRole, Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, only_grants, region_of,
+    through_ec2,
 };
 use crate::command::tag;
+use crate::kms::LAUNCHING;
 use crate::policy::statement::{Action, Statement};
 
 pub fn document(run: &Run<'_>, role: &CopyRole<'_>) -> Document {
@@ -226,7 +227,7 @@ fn for_linked_roles(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let mut statements = Vec::new();
     if !keys.is_empty() {
         let grant = Statement::allow("LetLaunch", &[LETTING_LAUNCH]);
-        let condition = only_grants(&OPERATIONS_OF_ROLES, linked.clone());
+        let condition = only_grants(&LAUNCHING, linked.clone());
         statements.push(grant.on(keys).when(condition));
     }
     if order.create_service_linked_roles {

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{
-    Document, MOST_NAMED, OPERATIONS_BY_EC2, OPERATIONS_OF_ROLES, Purpose, Run, named, only_grants,
-    staging,
-};
+use super::{Document, MOST_NAMED, Purpose, Run, named, only_grants, staging};
+use crate::kms::{COPYING, LAUNCHING};
 use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
 
@@ -220,9 +218,9 @@ fn of_keys(run: &Run<'_>) -> Vec<Statement> {
     if run.grants() {
         let (operations, grantees, why) = if run.is_share() {
             let operations: &[&str] = if run.has_roles() {
-                &OPERATIONS_OF_ROLES
+                &LAUNCHING
             } else {
-                &OPERATIONS_BY_EC2
+                &COPYING
             };
             let why = "letting the accounts launch while the share lasts";
             (operations, run.accounts(), why)
@@ -230,7 +228,7 @@ fn of_keys(run: &Run<'_>) -> Vec<Statement> {
             let roles = run.copy_roles();
             let arns = roles.iter().map(|role| role.arn(run.partition())).collect();
             let why = "letting the copy roles read for the time of the copy";
-            (&OPERATIONS_BY_EC2[..], arns, why)
+            (&COPYING[..], arns, why)
         };
         let grant = Statement::allow("Grant", &[("kms:CreateGrant", why)]);
         statements.push(grant.when(only_grants(operations, grantees)));

@@ -7,9 +7,10 @@ use serde_json::json;
 use super::copy_role::{LETTING_LAUNCH, PROBING};
 use super::function::at_keys;
 use super::{
-    Document, OPERATIONS_OF_ROLES, Purpose, Run, USE_BY_EC2, by_ec2, by_role, named, only_grants,
-    region_of, staging, through_ec2,
+    Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, named, only_grants, region_of, staging,
+    through_ec2,
 };
+use crate::kms::LAUNCHING;
 use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
 
@@ -121,7 +122,7 @@ fn accounts_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
     }
     if run.has_roles() {
         let linked = run.linked_roles(run.state.targets.iter().map(|t| &t.account_id));
-        let condition = only_grants(&OPERATIONS_OF_ROLES, linked.into_iter().collect());
+        let condition = only_grants(&LAUNCHING, linked.into_iter().collect());
         let grant = Statement::allow("LetLaunch", &[LETTING_LAUNCH]);
         all.push(
             grant

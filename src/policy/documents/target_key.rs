@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::copy_role::{LETTING_LAUNCH, at_target_key};
-use super::{
-    Document, OPERATIONS_OF_ROLES, Purpose, Run, USE_BY_EC2, by_ec2, by_role, only_grants,
-    through_ec2,
-};
+use super::{Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, only_grants, through_ec2};
+use crate::kms::LAUNCHING;
 use crate::policy::statement::Statement;
 use crate::state::TargetState;
 
@@ -98,7 +96,7 @@ fn statements(run: &Run<'_>, target: &TargetState, roles: &[String]) -> Vec<Stat
     statements.extend(through_ec2(sids, &USE_BY_EC2, by_ec2).map(&statement));
     if run.has_roles() {
         let linked = run.linked_roles([&target.account_id]);
-        let condition = only_grants(&OPERATIONS_OF_ROLES, linked.into_iter().collect());
+        let condition = only_grants(&LAUNCHING, linked.into_iter().collect());
         let grant = statement(Statement::allow("LetLaunch", &[LETTING_LAUNCH]));
         statements.push(grant.when(by_role(condition, roles)));
     }

@@ -226,8 +226,8 @@ fn look_back(state: &mut State, now: i64) {
     state.phase = if ended { Phase::Ended } else { Phase::Copying };
 }
 
-/// Undoes a target that failed without a look, if an earlier try of the run had the source open to
-/// its account. A target that nobody can look at is left to a person.
+/// Undoes a target that failed without a look if an earlier try of the run had the source open to
+/// its account. Reports the target if nobody can look.
 fn look_behind_earlier_try(state: &mut State, i: usize, earlier: &[AccountId], now: i64) {
     let target = &mut state.targets[i];
     let unseen = target.phase == TargetPhase::Failed && target.since == 0;

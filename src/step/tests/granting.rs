@@ -63,7 +63,7 @@ fn failed_with_its_image(state: &State, cause: Cause) {
     assert_eq!(target.phase, TargetPhase::Failed);
     assert_eq!(target.failure.as_ref().unwrap().cause, cause);
     assert!(target.image_id.is_some() && target.stands());
-    let remedy = cause.remedy(state, target);
+    let remedy = cause.remedy(state.run_ref(), target);
     assert!(remedy.contains("only makes the grant"), "{remedy}");
 }
 
@@ -133,7 +133,7 @@ fn a_missing_role_fails_the_target_soon_and_keeps_the_image() {
     failed_with_its_image(&state, Cause::ServiceLinkedRoleMissing);
     let target = &state.targets[0];
     assert_eq!(target.copies.len(), 2, "told as well");
-    let remedy = Cause::ServiceLinkedRoleMissing.remedy(&state, target);
+    let remedy = Cause::ServiceLinkedRoleMissing.remedy(state.run_ref(), target);
     assert!(
         remedy.contains("--aws-service-name autoscaling.amazonaws.com --custom-suffix x"),
         "{remedy}"

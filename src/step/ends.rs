@@ -1,29 +1,32 @@
-//! With whom a lasting share ends: those whom the request takes off, those whose share failed, and, where the request is the whole list,
-//! everybody else whom this run let in before.
+//! The principals with whom a lasting share ends: those that the request takes off, those whose
+//! share failed, and, where the request is the whole list, everybody else whom this run let in.
 
 use std::collections::BTreeSet;
 
 use crate::cause::Cause;
-use crate::ledger::Attempt;
+use crate::ledger::{Attempt, short_name};
 use crate::request::KeyAccess;
 use crate::state::{Share, State, TargetState};
 
-/// Accounts by their IDs; organisations and units by theirs.
+/// The principals that keep a lasting share, and those that lose it: accounts, organizations and
+/// units by their IDs.
+#[derive(Debug)]
 pub struct Ends<'a> {
     state: &'a State,
     share: &'a Share,
-    /// The request is to have them let in, and they are.
+    /// Accounts that the request names and that have their share.
     accounts: BTreeSet<&'a str>,
-    /// Those of them that the audience stands for.
+    /// The part of `accounts` that the audience stands for.
     members: BTreeSet<&'a str>,
     audience: BTreeSet<&'a str>,
-    /// They are to be shut out.
+    /// Principals whose share is to end.
     named: BTreeSet<&'a str>,
-    /// Nothing was opened to them, and nothing is taken away: the ledger did not let this attempt.
+    /// Accounts that the ledger did not let this attempt open to: nothing is taken away from them.
     untouched: BTreeSet<&'a str>,
 }
 
 impl<'a> Ends<'a> {
+    /// Reads them from the state of a lasting share whose targets are all terminal.
     pub fn of(state: &'a State, share: &'a Share) -> Self {
         let has_it = |t: &&TargetState| t.stands();
         let account = |t: &'a TargetState| t.account_id.as_str();
@@ -37,8 +40,9 @@ impl<'a> Ends<'a> {
         };
         let others = state.targets.iter().filter(|t| !has_it(t) && !kept_out(t));
         let mut named: BTreeSet<&str> = others.map(account).collect();
-        named.extend(share.gone.iter().map(|arn| short(arn)));
-        let mut audience: BTreeSet<&str> = share.audience.iter().map(|arn| short(arn)).collect();
+        named.extend(share.gone.iter().map(|arn| short_name(arn)));
+        let mut audience: BTreeSet<&str> =
+            share.audience.iter().map(|arn| short_name(arn)).collect();
         if state.sharing.refused.is_some() {
             // A part of it is no share.
             named.append(&mut audience);
@@ -56,14 +60,16 @@ impl<'a> Ends<'a> {
 
     /// The attempt that ends them.
     pub fn attempt(&self) -> Attempt {
-        self.state.attempt()
+        self.state.run_ref().attempt()
     }
 
+    /// Whether the launch permission of the image ends.
     pub fn on_image(&self, who: &str) -> bool {
         let stays = self.as_such(who);
         self.ends(stays, who)
     }
 
+    /// Whether createVolumePermission on the snapshots ends.
     pub fn on_snapshots(&self, who: &str) -> bool {
         self.ends(self.share.snapshots && self.accounts.contains(who), who)
     }
@@ -85,7 +91,7 @@ impl<'a> Ends<'a> {
             KeyAccess::None => KeyAccess::Grant,
             way => way,
         };
-        let launches = self.state.grants_on_source_keys() && !self.by_launch_grants(who);
+        let launches = self.state.order.grants_on_source_keys() && !self.by_launch_grants(who);
         self.by_key_access(way, who) && !launches
     }
 
@@ -108,9 +114,4 @@ impl<'a> Ends<'a> {
             self.named.contains(who)
         }
     }
-}
-
-/// A principal as a policy's statement names it: an account by its ID, an organization or unit by the last part of its ARN.
-pub fn short(who: &str) -> &str {
-    who.rsplit('/').next().unwrap_or(who)
 }

@@ -1,0 +1,176 @@
+//! KMS as this system names it: the parts of a key's ARN, the actions of EC2 and of service-linked
+//! roles on a key, and the values of `kms:ViaService`. Grants, policies, sessions and preflight use
+//! these lists, so none of them can allow what another forgets.
+
+use crate::ids::Region;
+
+pub const CREATE_GRANT: &str = "kms:CreateGrant";
+pub const DECRYPT: &str = "kms:Decrypt";
+pub const DESCRIBE_KEY: &str = "kms:DescribeKey";
+pub const ENCRYPT: &str = "kms:Encrypt";
+pub const GENERATE_DATA_KEY: &str = "kms:GenerateDataKey";
+pub const GENERATE_DATA_KEY_WITHOUT_PLAINTEXT: &str = "kms:GenerateDataKeyWithoutPlaintext";
+pub const RE_ENCRYPT_FROM: &str = "kms:ReEncryptFrom";
+pub const RE_ENCRYPT_TO: &str = "kms:ReEncryptTo";
+
+/// The actions by which EBS reads and writes data keys for a copy or a volume (EBS user guide,
+/// permissions for encryption).
+pub const USE_BY_EC2: [&str; 4] = [
+    DECRYPT,
+    GENERATE_DATA_KEY_WITHOUT_PLAINTEXT,
+    RE_ENCRYPT_FROM,
+    RE_ENCRYPT_TO,
+];
+
+/// All actions of EC2 on a key in the name of a copy role, or of an account that launches (EBS user
+/// guide, permissions for encryption; EC2 user guide, sharing an AMI with encrypted snapshots).
+/// `ReEncrypt*` is no grant operation.
+pub const COPYING: [&str; 6] = [
+    DESCRIBE_KEY,
+    CREATE_GRANT,
+    DECRYPT,
+    GENERATE_DATA_KEY_WITHOUT_PLAINTEXT,
+    RE_ENCRYPT_FROM,
+    RE_ENCRYPT_TO,
+];
+
+/// All actions that EC2 Auto Scaling documents for its role (EC2 Auto Scaling user guide, required
+/// KMS key policy); Spot documents the same. A grant made by virtue of another grant may allow no
+/// more than that grant, so a principal that creates grants for such roles needs all of them.
+pub const LAUNCHING: [&str; 8] = [
+    DESCRIBE_KEY,
+    CREATE_GRANT,
+    DECRYPT,
+    GENERATE_DATA_KEY_WITHOUT_PLAINTEXT,
+    RE_ENCRYPT_FROM,
+    RE_ENCRYPT_TO,
+    ENCRYPT,
+    GENERATE_DATA_KEY,
+];
+
+/// The pattern of `kms:ViaService` for EC2 in every Region.
+pub const VIA_EC2_ANYWHERE: &str = "ec2.*";
+
+/// Returns the grant operation of an action: the action without `kms:`.
+pub fn operation(action: &str) -> &str {
+    action.strip_prefix("kms:").unwrap_or(action)
+}
+
+/// Returns `kms:ViaService` of a call that EC2 makes in this Region.
+pub fn via_ec2(region: &str) -> String {
+    let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+    format!("ec2.{region}.amazonaws.com{suffix}")
+}
+
+/// The parts of an ARN, as they stand between its colons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arn<'a> {
+    pub partition: &'a str,
+    pub service: &'a str,
+    pub region: &'a str,
+    pub account: &'a str,
+    /// Everything after the account, colons included.
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Splits an ARN; `None` for any other text.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        if parts.next() != Some("arn") {
+            return None;
+        }
+        Some(Self {
+            partition: parts.next()?,
+            service: parts.next()?,
+            region: parts.next()?,
+            account: parts.next()?,
+            resource: parts.next()?,
+        })
+    }
+
+    /// Returns the pattern that matches this ARN in every account.
+    pub fn in_any_account(&self) -> String {
+        let Self {
+            partition,
+            service,
+            region,
+            resource,
+            ..
+        } = self;
+        format!("arn:{partition}:{service}:{region}:*:{resource}")
+    }
+}
+
+/// The home of a KMS key, by its ARN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyArn<'a> {
+    pub partition: &'a str,
+    pub region: &'a str,
+    pub account: &'a str,
+}
+
+impl<'a> KeyArn<'a> {
+    /// Reads the ARN of a key or of an alias; `None` for any other text.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let arn = Arn::parse(text).filter(|arn| arn.service == "kms")?;
+        Some(Self {
+            partition: arn.partition,
+            region: arn.region,
+            account: arn.account,
+        })
+    }
+}
+
+/// Returns the account that owns the key of this ARN.
+pub fn owner(key: &str) -> Option<&str> {
+    KeyArn::parse(key).map(|arn| arn.account)
+}
+
+/// Returns the Region of the key of this ARN.
+pub fn region(key: &str) -> Option<Region> {
+    Region::parse(KeyArn::parse(key)?.region).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "arn:aws-cn:kms:cn-north-1:222222222222:key/1234abcd";
+
+    #[test]
+    fn the_home_of_a_key_is_read_from_its_arn_only() {
+        let region = Region::parse("cn-north-1").unwrap();
+        assert_eq!(owner(KEY), Some("222222222222"));
+        assert_eq!(super::region(KEY), Some(region));
+        assert_eq!(KeyArn::parse(KEY).unwrap().partition, "aws-cn");
+        for other in [
+            "alias/amis",
+            "arn:aws:kms:us-west-2:222222222222",
+            "arn:aws:iam::222222222222:role/kms",
+        ] {
+            assert_eq!(owner(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_for_any_account_keeps_the_colons_of_the_resource() {
+        let arn = Arn::parse("arn:aws:lambda:us-west-2:111111111111:function:f:live").unwrap();
+        let pattern = "arn:aws:lambda:us-west-2:*:function:f:live";
+        assert_eq!(arn.in_any_account(), pattern);
+    }
+
+    #[test]
+    fn ec2_calls_kms_under_the_domain_of_its_partition() {
+        assert_eq!(via_ec2("us-west-2"), "ec2.us-west-2.amazonaws.com");
+        assert_eq!(via_ec2("cn-north-1"), "ec2.cn-north-1.amazonaws.com.cn");
+    }
+
+    #[test]
+    fn every_action_has_its_grant_operation() {
+        let operations: Vec<&str> = LAUNCHING.into_iter().map(operation).collect();
+        assert!(operations.iter().all(|name| !name.contains(':')));
+        assert!(USE_BY_EC2.iter().all(|action| COPYING.contains(action)));
+        assert!(COPYING.iter().all(|action| LAUNCHING.contains(action)));
+    }
+}

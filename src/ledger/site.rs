@@ -1,0 +1,83 @@
+//! The resources that can be open, and where they are.
+
+use super::{Record, Run};
+use crate::ids::{AccountId, ImageId, Region, SnapshotId};
+use crate::kms;
+
+/// The resource of an opening.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    Image(ImageId),
+    Snapshot(SnapshotId),
+    /// By its ARN.
+    Key(String),
+}
+
+/// A resource with the account and Region that it is in.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub resource: Resource,
+    pub account: AccountId,
+    pub region: Region,
+}
+
+impl Resource {
+    /// Returns the name by which the ledger knows the resource.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Image(id) => id.as_str(),
+            Self::Snapshot(id) => id.as_str(),
+            Self::Key(arn) => arn,
+        }
+    }
+
+    /// Reads such a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        if let Ok(id) = ImageId::parse(name) {
+            return Some(Self::Image(id));
+        }
+        if let Ok(id) = SnapshotId::parse(name) {
+            return Some(Self::Snapshot(id));
+        }
+        name.starts_with("arn:").then(|| Self::Key(name.to_owned()))
+    }
+
+    /// Whether this is a key.
+    pub fn is_key(&self) -> bool {
+        matches!(self, Self::Key(_))
+    }
+}
+
+impl Run {
+    /// Returns the resources whose records may name this run, where they are.
+    pub fn sites(&self) -> Vec<Site> {
+        let all = self
+            .resources
+            .iter()
+            .filter_map(|name| Resource::parse(name));
+        all.filter_map(|resource| self.site(resource)).collect()
+    }
+
+    fn site(&self, resource: Resource) -> Option<Site> {
+        let of_key = match &resource {
+            Resource::Key(arn) => kms::region(arn),
+            _ => None,
+        };
+        Some(Site {
+            account: AccountId::parse(&self.account_id).ok()?,
+            region: of_key.or_else(|| Region::parse(&self.source_region).ok())?,
+            resource,
+        })
+    }
+}
+
+impl Record {
+    /// Returns the resource where it is.
+    pub fn site(&self) -> Option<Site> {
+        Some(Site {
+            resource: Resource::parse(&self.resource)?,
+            account: AccountId::parse(&self.account_id).ok()?,
+            region: Region::parse(&self.region).ok()?,
+        })
+    }
+}
