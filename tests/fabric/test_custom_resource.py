@@ -138,6 +138,34 @@ def test_a_delete_with_retain_keeps_the_images(fabric, seen):
     assert fabric.opened("retained") == {}
 
 
+def retagged(fabric):
+    """What its image and snapshot are tagged, with their IDs, before and after an update of tags."""
+    seen = []
+    for deploy, tags in (
+        (fabric.create, {"Team": "red", "Stage": "test"}),
+        (fabric.change, {"Team": "blue"}),
+    ):
+        body = resource(fabric, "retagged", Targets=targets("222222222222"), Tags=tags)
+        status = deploy("retagged", body)
+        made = fabric.copies("retagged", "222222222222") + fabric.snapshots(
+            "retagged", "222222222222"
+        )
+        shown = {
+            one["id"]: {name: one["tags"].get(name) for name in ("Team", "Stage")} for one in made
+        }
+        seen.append((status, shown))
+    return seen
+
+
+@scenario(retagged)
+def test_an_update_of_tags_changes_them_in_place(fabric, seen):
+    (created, before), (updated, after) = seen
+    assert (created, updated) == ("CREATE_COMPLETE", "UPDATE_COMPLETE"), fabric.reasons("retagged")
+    assert len(before) == 2, "an image and its snapshot"
+    assert list(before.values()) == [{"Team": "red", "Stage": "test"}] * 2
+    assert after == dict.fromkeys(before, {"Team": "blue", "Stage": None})
+
+
 def refused(fabric):
     return fabric.create(
         "refused",

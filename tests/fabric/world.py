@@ -43,6 +43,7 @@ IMAGES = {
     "life": (INSTANT,),
     "life-2": (INSTANT,),
     "retained": (INSTANT,),
+    "retagged": (INSTANT,),
     "refused": (INSTANT,),
     "twice": (INSTANT,),
     "later": (SOON,),
