@@ -210,3 +210,17 @@ def test_every_test_that_a_page_names_exists(page):
         if not any(test[-1] == name and set(modules) <= set(test) for test in tests):
             missing.append(code)
     assert not missing
+
+
+def test_every_fact_of_aws_that_the_sandbox_cites_has_its_section():
+    facts = (ROOT / "docs" / "aws-facts.md").read_text()
+    sections = tuple(re.findall(r"^## ([\w ]+)", facts, re.MULTILINE))
+    cited, unknown = 0, []
+    for path in (ROOT / "sandbox" / "src").rglob("*.rs"):
+        text = re.sub(r"\n\s*//[/!] ?", " ", path.read_text())
+        for words in re.findall(r"aws-facts`?[:,] ([^;\n]+)", text):
+            cited += 1
+            if not words.startswith(sections):
+                unknown.append((path.name, words))
+    assert cited > 50
+    assert not unknown

@@ -57,7 +57,7 @@ super::table! {
         "EC2 errors";
     SNAPSHOT_NOT_FOUND = 400, "InvalidSnapshot.NotFound",
         "The snapshot '{}' does not exist.",
-        "EC2 errors; aws-facts: a snapshot not shared is invisible";
+        "EC2 errors; aws-facts: EC2 copying";
     SNAPSHOT_NOT_OWNED = 401, "AuthFailure",
         "Not authorized for snapshot: {}",
         "EC2 errors (wording unproved)";
@@ -137,5 +137,5 @@ super::table! {
         "aws-facts: EC2 copying (wording unproved)";
     COPY_SOURCE_LOST = 200, "error",
         "The source snapshot {} is no longer accessible",
-        "aws-facts: removing access mid-copy breaks it (wording unproved)";
+        "aws-facts: EC2 sharing (wording unproved)";
 }
