@@ -46,7 +46,7 @@ TEMPLATES := template.yaml templates/target-role.yaml
 # `make lint` has scripts/prose read these files and folders.
 PROSE := $(wildcard *.md *.toml *.txt) Makefile .cargo .ci .github docs template.yaml templates
 PROSE += bench demo events scripts statemachine tests/pages
-PROSE += sandbox
+PROSE += src sandbox
 PROSE += tests/behaviour tests/fabric
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 MDBOOK := $(CURDIR)/.tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook

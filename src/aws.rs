@@ -108,6 +108,7 @@ impl Actor {
 }
 
 impl Aws {
+    /// Makes clients of `config` on their first use; the ledger is in `bucket`.
     pub fn new(config: SdkConfig, bucket: Option<String>, allowed: Result<Allowed, Error>) -> Self {
         let time = config.time_source().unwrap_or_default();
         Self {
@@ -140,6 +141,7 @@ impl Aws {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     }
 
+    /// Returns the clock of the calls.
     pub fn time_source(&self) -> SharedTimeSource {
         self.time.clone()
     }

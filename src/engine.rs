@@ -51,6 +51,7 @@ impl Budget {
 /// The progress of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
+    /// The run has ended.
     Ended,
     /// The source is open, and nothing else is done (`Budget::only_open`).
     Opened,

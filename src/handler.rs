@@ -56,6 +56,7 @@ const PATIENCE: i64 = 5;
 pub struct Invocation {
     /// When Lambda ends it; `None`, or a time that is not in the future, counts as unknown.
     pub deadline: Option<SystemTime>,
+    /// The ARN that Lambda invoked, which may name an alias or version.
     pub function_arn: String,
     /// The function's name as its environment has it; an emulator's ARN may name another account.
     pub function_name: String,
@@ -83,6 +84,7 @@ pub struct Handler {
 }
 
 impl Handler {
+    /// Makes a handler whose calls use `config`.
     pub fn new(config: SdkConfig, settings: Settings) -> Self {
         Self { config, settings }
     }

@@ -4,13 +4,21 @@
 
 use crate::ids::Region;
 
+/// Delegates operations on a key to a grantee.
 pub const CREATE_GRANT: &str = "kms:CreateGrant";
+/// Decrypts data, such as a data key.
 pub const DECRYPT: &str = "kms:Decrypt";
+/// Returns a key's metadata.
 pub const DESCRIBE_KEY: &str = "kms:DescribeKey";
+/// Encrypts data, such as a data key.
 pub const ENCRYPT: &str = "kms:Encrypt";
+/// Makes a data key.
 pub const GENERATE_DATA_KEY: &str = "kms:GenerateDataKey";
+/// Makes a data key and returns it encrypted only.
 pub const GENERATE_DATA_KEY_WITHOUT_PLAINTEXT: &str = "kms:GenerateDataKeyWithoutPlaintext";
+/// Decrypts data that another key then encrypts.
 pub const RE_ENCRYPT_FROM: &str = "kms:ReEncryptFrom";
+/// Encrypts data that another key decrypted.
 pub const RE_ENCRYPT_TO: &str = "kms:ReEncryptTo";
 
 /// The actions by which EBS reads and writes data keys for a copy or a volume (EBS user guide,
@@ -65,9 +73,13 @@ pub fn via_ec2(region: &str) -> String {
 /// The parts of an ARN, as they stand between its colons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arn<'a> {
+    /// Such as `aws` or `aws-cn`.
     pub partition: &'a str,
+    /// Such as `kms` or `iam`.
     pub service: &'a str,
+    /// Empty for a global service.
     pub region: &'a str,
+    /// The account ID; empty where the service names none.
     pub account: &'a str,
     /// Everything after the account, colons included.
     pub resource: &'a str,
@@ -105,8 +117,11 @@ impl<'a> Arn<'a> {
 /// The home of a KMS key, by its ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyArn<'a> {
+    /// Such as `aws` or `aws-cn`.
     pub partition: &'a str,
+    /// The Region of the key.
     pub region: &'a str,
+    /// The account that owns the key.
     pub account: &'a str,
 }
 

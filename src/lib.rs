@@ -31,6 +31,8 @@
 //! - [`reply`]: the replies
 //! - [`handler`]: one invocation, from payload to answer
 
+#![warn(missing_docs)]
+
 pub mod allowed;
 pub mod aws;
 pub mod cause;

@@ -14,8 +14,11 @@ mod stuck;
 /// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    /// Every target has its AMI, and nothing is left open.
     Succeeded,
+    /// Some targets have their AMI; the others failed and were tidied.
     PartiallySucceeded,
+    /// No target has an AMI.
     Failed,
     /// Clean-up failed: a person must act.
     Stuck,
@@ -24,6 +27,7 @@ pub enum Status {
 }
 
 impl Status {
+    /// Derives the status of a run from its targets and what it could not close.
     pub fn of(state: &State) -> Self {
         let good = state.targets.iter().filter(|t| succeeded(t)).count();
         if state.sharing.stuck.is_some()
@@ -41,6 +45,7 @@ impl Status {
         }
     }
 
+    /// Returns the word of replies.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "Succeeded",

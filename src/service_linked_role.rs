@@ -192,11 +192,13 @@ mod tests {
         let arn = |text: &str| ServiceLinkedRole::parse(text).unwrap().arn("aws", &account);
         assert_eq!(
             arn("autoscaling.amazonaws.com"),
-            "arn:aws:iam::222222222222:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+            "arn:aws:iam::222222222222:role/aws-service-role/autoscaling.amazonaws.com/\
+             AWSServiceRoleForAutoScaling"
         );
         assert_eq!(
             arn("autoscaling.amazonaws.com_my_batch"),
-            "arn:aws:iam::222222222222:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling_my_batch"
+            "arn:aws:iam::222222222222:role/aws-service-role/autoscaling.amazonaws.com/\
+             AWSServiceRoleForAutoScaling_my_batch"
         );
         assert!(
             arn("spot.amazonaws.com").ends_with("/spot.amazonaws.com/AWSServiceRoleForEC2Spot")

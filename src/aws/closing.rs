@@ -31,6 +31,7 @@ pub(super) struct ClosedResource {
 pub struct ClosedAttempt {
     /// Accounts that the source was open to.
     pub was_open_to: BTreeSet<String>,
+    /// The openings that the attempt could not close.
     pub left: Left,
     /// Unix seconds: not everything shows before. The attempt must be closed again then.
     pub again_at: Option<i64>,

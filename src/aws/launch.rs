@@ -193,7 +193,8 @@ mod tests {
 
     use super::*;
 
-    const GRANTEE: &str = "arn:aws:iam::222222222222:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot";
+    const GRANTEE: &str = "arn:aws:iam::222222222222:role/aws-service-role/spot.amazonaws.com/\
+                           AWSServiceRoleForEC2Spot";
 
     fn all() -> Vec<GrantOperation> {
         grants::operations(&LAUNCHING)

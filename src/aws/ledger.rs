@@ -42,6 +42,7 @@ pub struct Found<T> {
 }
 
 impl Aws {
+    /// Reads the record of a run, if the ledger has one.
     pub async fn run_record(&self, run: &str) -> Result<Option<Run>, Refusal> {
         let found = self.ledger_object(&run_key(run)).await?;
         Ok(found.map(|found| found.value))
@@ -55,6 +56,7 @@ impl Aws {
         Ok(found.unwrap_or_else(|| Run::unknown(attempt, account, region)))
     }
 
+    /// Reads the record of an opening, if the ledger has one.
     pub async fn opening_record(&self, resource: &str) -> Result<Option<Record>, Refusal> {
         let found = self.ledger_object(&record_key(resource)).await?;
         Ok(found.map(|found| found.value))

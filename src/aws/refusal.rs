@@ -14,6 +14,7 @@ use crate::error::{Refusal, RefusalKind, SERVER_FAILED, kind_of, on_one_line};
 const MESSAGE: usize = 1000;
 const WORD: usize = 100;
 
+/// Makes a refusal of an SDK error, with the operation, place and resource of the call.
 pub fn refusal<E>(
     operation: &'static str,
     at: &Place,

@@ -168,7 +168,8 @@ mod tests {
             ),
             (
                 "us-west-2",
-                "cloudformation-custom-resource-response-uswest2.s3.dualstack.us-west-2.amazonaws.com",
+                "cloudformation-custom-resource-response-uswest2.s3.dualstack.us-west-2.\
+                 amazonaws.com",
             ),
             (
                 "us-west-2",
@@ -200,7 +201,8 @@ mod tests {
             ),
             (
                 "us-gov-west-1",
-                "cloudformation-custom-resource-response-usgovwest1.s3-fips.us-gov-west-1.amazonaws.com",
+                "cloudformation-custom-resource-response-usgovwest1.s3-fips.us-gov-west-1.\
+                 amazonaws.com",
             ),
         ] {
             assert!(

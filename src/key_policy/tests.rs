@@ -38,7 +38,8 @@ fn statements(run: &str) -> Vec<Value> {
 
 /// Valid shapes of a policy, some of which nobody would write.
 const SHAPES: [&str; 12] = [
-    r#"{"Version":"2012-10-17","Id":"key-default-1","Statement":[{"Sid":"Enable IAM User Permissions","Effect":"Allow"}]}"#,
+    r#"{"Version":"2012-10-17","Id":"key-default-1","Statement":[
+        {"Sid":"Enable IAM User Permissions","Effect":"Allow"}]}"#,
     "{\n  \"Version\" : \"2012-10-17\",\n  \"Statement\" : [ {\n    \"Sid\" : \"a\"\n  }, {\n    \
      \"Sid\" : \"b\"\n  } ]\n}",
     r#"{"Statement":{"Effect":"Allow","Principal":"*"}}"#,
@@ -46,8 +47,10 @@ const SHAPES: [&str; 12] = [
     r#"{"Statement":[{"Sid":"x"},{"Sid":"x"},{"Sid":"x","Sid":"y"}]}"#,
     r#"{"Statement":[{"Sid":"\u00e9\ud83d\ude00 \"Statement\":[ ]}"}],"Version":"2008-10-17"}"#,
     r#"{"Statement":[{"Sid":"\ud800"}]}"#,
-    r#"{"Statement":[{"Sid":"Amiferry"},{"Sid":"Amiferry0123456789abcdef"},{"Sid":"Amiferry0123456789abcdefuse"},{"Sid":"xAmiferry0123456789abcdefUse"}]}"#,
-    r#"{"Statement":[{"Sid":"Amiferry0123456789abcdef0Use"},{"Sid":["Amiferry0123456789abcdefUse"]}]}"#,
+    r#"{"Statement":[{"Sid":"Amiferry"},{"Sid":"Amiferry0123456789abcdef"},
+        {"Sid":"Amiferry0123456789abcdefuse"},{"Sid":"xAmiferry0123456789abcdefUse"}]}"#,
+    r#"{"Statement":[{"Sid":"Amiferry0123456789abcdef0Use"},
+        {"Sid":["Amiferry0123456789abcdefUse"]}]}"#,
     r#"{"Statement":[1e999,-0,"text",null,[{"Sid":"Amiferry0123456789abcdefUse"}]]}"#,
     r#"{"Statement":[]}"#,
     "{\"Statement\":[\t{}\r\n,\n{}\t]\n,\"\":[[[]]]}",
@@ -116,8 +119,10 @@ fn a_text_that_is_no_policy_is_refused() {
 #[test]
 fn our_statements_are_found_after_kms_rewrote_them() {
     let text = r#"{"Statement":[
-        {"Action":["kms:DescribeKey"],"Resource":["*"],"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::333333333333:root","arn:aws:iam::222222222222:root"]},
-         "Condition":{"ArnLike":{"aws:PrincipalArn":["arn:aws:iam::*:role/AmiCopyRole"]}},"Sid":"Amiferry0123456789abcdef\u0044escribe"}]}"#;
+        {"Action":["kms:DescribeKey"],"Resource":["*"],"Effect":"Allow",
+         "Principal":{"AWS":["arn:aws:iam::333333333333:root","arn:aws:iam::222222222222:root"]},
+         "Condition":{"ArnLike":{"aws:PrincipalArn":["arn:aws:iam::*:role/AmiCopyRole"]}},
+         "Sid":"Amiferry0123456789abcdef\u0044escribe"}]}"#;
     let document = Document::read(text).unwrap();
     assert!(document.has(RUN, &statements(RUN)[..1]));
     assert!(!document.has(RUN, &statements(RUN)));

@@ -18,6 +18,7 @@ pub struct Counting<'a> {
 /// The fate of an image when a run's copies are removed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fate {
+    /// The run made the image, and nobody else counts on it.
     Removed,
     /// The image is another run's.
     Others,
@@ -28,8 +29,11 @@ pub enum Fate {
 /// One image in one target.
 #[derive(Debug, Clone, Copy)]
 pub struct Counted<'a> {
+    /// The AMI ID of the source.
     pub source_image: &'a str,
+    /// The target's account.
     pub account: &'a str,
+    /// The target's Region.
     pub region: &'a str,
 }
 

@@ -143,8 +143,8 @@ impl Run {
 
     /// Returns whether the closing of `attempt` closes `other` as well.
     ///
-    /// It closes an earlier attempt whose end nobody else brings about. If the ledger has no object
-    /// of the run, it closes every attempt.
+    /// The closing also closes an earlier attempt whose end nobody else brings about. If the ledger
+    /// has no object of the run, the closing closes every attempt.
     pub fn closes(&self, attempt: &Attempt, other: &Attempt) -> bool {
         let ended = || {
             self.earlier

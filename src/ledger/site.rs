@@ -7,7 +7,9 @@ use crate::kms;
 /// The resource of an opening.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
+    /// The source AMI, opened by launch permissions.
     Image(ImageId),
+    /// A snapshot, opened by permissions to make volumes of it.
     Snapshot(SnapshotId),
     /// By its ARN.
     Key(String),
@@ -16,8 +18,11 @@ pub enum Resource {
 /// A resource with the account and Region that it is in.
 #[derive(Debug, Clone)]
 pub struct Site {
+    /// The resource itself.
     pub resource: Resource,
+    /// The account that owns the resource.
     pub account: AccountId,
+    /// The Region of the resource.
     pub region: Region,
 }
 

@@ -31,9 +31,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// An answer to CloudFormation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
+    /// Whether the answer is `SUCCESS`; `FAILED` otherwise.
     pub success: bool,
+    /// The words that CloudFormation shows in the stack's events.
     pub reason: String,
+    /// The `PhysicalResourceId` of the resource.
     pub physical_id: String,
+    /// The attributes of the resource, for `Fn::GetAtt`.
     pub data: Map<String, Value>,
 }
 
@@ -50,6 +54,7 @@ impl Answer {
         }
     }
 
+    /// Makes an answer of success without attributes.
     pub fn success(physical_id: &str, reason: &str) -> Self {
         Self {
             success: true,
@@ -59,6 +64,7 @@ impl Answer {
         }
     }
 
+    /// Makes an answer of failure without attributes.
     pub fn failure(physical_id: &str, reason: &str) -> Self {
         Self {
             success: false,

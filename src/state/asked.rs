@@ -37,7 +37,8 @@ impl State {
             let mut shared = self.targets.iter().filter(|t| t.shared);
             shared.any(|t| t.account_id == *account)
         };
-        // A state recovered from the ledger knows no snapshots: its execution had not begun to copy.
+        // A state recovered from the ledger knows no snapshots: its execution had not begun to
+        // copy.
         let copied = !self.source.snapshots.is_empty();
         let accounts = self.targets.iter().map(|t| &t.account_id);
         accounts

@@ -8,6 +8,7 @@ use crate::ledger::Attempt;
 /// One run, borrowed from its state: who it is, of what source, and what was ordered.
 #[derive(Debug, Clone, Copy)]
 pub struct RunRef<'a> {
+    /// The run ID.
     pub id: &'a str,
     /// The number of the attempt.
     pub attempt: u32,
@@ -15,7 +16,9 @@ pub struct RunRef<'a> {
     pub started: i64,
     /// The deadline (Unix seconds); 0 if there is none.
     pub end_by: i64,
+    /// The source AMI.
     pub source: &'a SourceRef,
+    /// The order of the request.
     pub order: &'a Order,
 }
 

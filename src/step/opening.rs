@@ -13,7 +13,9 @@ use crate::state::{RunRef, State, TargetState};
 /// One resource, and the principals that it is to be opened to.
 #[derive(Debug, Clone)]
 pub struct Wish {
+    /// The resource with its account and Region.
     pub site: Site,
+    /// The accounts, organizations and units to open it to.
     pub principals: Principals,
 }
 
@@ -29,29 +31,39 @@ impl Wish {
 /// One grant on a source key, for all targets of one account and role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedGrant {
+    /// The ARN of the source key.
     pub key: String,
+    /// The ARN of the role that uses the key.
     pub grantee: String,
+    /// The account of that role.
     pub account: AccountId,
+    /// The targets that need the grant, by their places in the state.
     pub targets: Vec<usize>,
 }
 
 /// The principals that EC2 or KMS refused.
 #[derive(Debug, Default)]
 pub struct Refusals {
+    /// Targets by their places in the state.
     pub targets: Vec<(usize, Refusal)>,
+    /// The refusal of an organization or unit of a share.
     pub audience: Option<Refusal>,
 }
 
 /// One opening of a source to some of a run's targets.
 #[derive(Debug)]
 pub struct OpeningPlan<'a> {
+    /// The attempt that opens.
     pub attempt: Attempt,
+    /// Whether the opening is for copies or a lasting share.
     pub kind: Kind,
     /// The run as the ledger must admit it: about these targets only.
     pub asked: Run,
     /// The run as the state has it, for a ledger that knows none.
     pub whole: Run,
+    /// The resources to open, in order.
     pub wishes: Vec<Wish>,
+    /// The targets to open to, by their places in the state.
     pub targets: Vec<usize>,
     opened: &'a State,
 }
