@@ -41,6 +41,12 @@ impl Budget {
         self.end.map(|end| Instant::now() + left(end))
     }
 
+    /// Ends the call at that moment (Unix seconds) if it would last longer.
+    pub fn end_at(&mut self, at: i64) {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at.unsigned_abs());
+        self.end = Some(self.end.map_or(at, |end| end.min(at)));
+    }
+
     /// Whether there is time left at that moment (Unix seconds).
     pub fn lasts(&self, until: i64) -> bool {
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(until.unsigned_abs());

@@ -16,7 +16,7 @@ use crate::kms::Arn;
 use crate::reply::reply;
 use crate::request::{Defaults, Request};
 use crate::setup::Settings;
-use crate::state::State;
+use crate::state::{State, TargetPhase};
 
 mod answer;
 mod begin;
@@ -203,7 +203,11 @@ impl Handler {
             Again::Read(source) => advance(aws, &mut state, &source, budget).await,
             Again::Later(seconds) => Progress::Continue(seconds),
         };
-        self.replied(aws, &state, progress, invocation).await
+        let mut told = self.replied(aws, &state, progress, invocation).await?;
+        if told["Status"] == "Continue" && is_left_to_the_conclusion(&state, aws.now()) {
+            told["Status"] = json!("Late");
+        }
+        Ok(told)
     }
 
     async fn replied(
@@ -275,6 +279,15 @@ fn in_time<'a, T: 'a>(
             .await
             .ok()
     })
+}
+
+/// Whether a part ends unfinished, because only undoing is left and CloudFormation waits no longer.
+/// The conclusion answers, and then undoes.
+fn is_left_to_the_conclusion(state: &State, now: i64) -> bool {
+    let late = state.end_by != 0 && now >= state.end_by;
+    let mut phases = state.targets.iter().map(|target| target.phase);
+    let undoing = phases.all(|phase| matches!(phase, TargetPhase::Undoing | TargetPhase::Removing));
+    state.part && late && undoing
 }
 
 fn too_slow() -> Error {

@@ -109,7 +109,8 @@ impl Cause {
         )
     }
 
-    fn sooner(run: RunRef<'_>) -> String {
+    /// Returns the remedy for copies that take too long.
+    pub fn sooner(run: RunRef<'_>) -> String {
         if run.end_by != 0 {
             return "Give the resource a ServiceTimeout of 3600 seconds if it has a shorter one, \
                 Wait: false, or its copies CopyCompletionMinutes"

@@ -174,17 +174,27 @@ impl CustomResource {
     /// Returns when the work must end (Unix seconds), with time to undo it and to answer before
     /// CloudFormation gives up.
     pub fn end_by(&self, now: i64) -> i64 {
-        let timeout = match &self.properties["ServiceTimeout"] {
-            Value::String(text) => text.trim().parse().ok(),
-            other => other.as_i64(),
-        };
-        let timeout = timeout.unwrap_or(SERVICE_TIMEOUT).clamp(1, SERVICE_TIMEOUT);
+        let timeout = self.timeout();
         let sent_at = self
             .sent_at
             .unwrap_or(now)
             .clamp(now.saturating_sub(timeout), now);
-        // The reserve is a twelfth of the time-out: five minutes of the hour.
-        sent_at + timeout - (timeout / 12).max(SHORTEST_END.min(timeout / 2))
+        sent_at + timeout - reserve(timeout)
+    }
+
+    /// Returns when the answer is due even if a run still undoes what must end at `end_by` (Unix
+    /// seconds): half of the reserve is left for the way of the answer.
+    pub fn answer_due(&self, end_by: i64) -> i64 {
+        end_by + reserve(self.timeout()) / 2
+    }
+
+    /// Returns the seconds that CloudFormation waits for the answer.
+    fn timeout(&self) -> i64 {
+        let timeout = match &self.properties["ServiceTimeout"] {
+            Value::String(text) => text.trim().parse().ok(),
+            other => other.as_i64(),
+        };
+        timeout.unwrap_or(SERVICE_TIMEOUT).clamp(1, SERVICE_TIMEOUT)
     }
 
     /// Returns the event as CloudFormation sent it, with the time of its ResponseURL in place of
@@ -237,6 +247,12 @@ impl CustomResource {
     pub fn stack_account(&self) -> Option<AccountId> {
         Arn::parse(&self.stack_id).and_then(|arn| AccountId::parse(arn.account).ok())
     }
+}
+
+/// Returns the seconds of a time-out that are kept for undoing and for the answer: a twelfth, which
+/// is five minutes of the hour.
+fn reserve(timeout: i64) -> i64 {
+    (timeout / 12).max(SHORTEST_END.min(timeout / 2))
 }
 
 /// Returns the physical ID of a run.

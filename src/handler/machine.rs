@@ -57,6 +57,10 @@ impl Handler {
             }
         };
         match advance(aws, &mut state, &source, budget).await {
+            // The conclusion undoes the rest.
+            Progress::Continue(_) if state.end_by != 0 && aws.now() >= state.end_by => {
+                self.whole(aws, "Late", None, &state).await
+            }
             Progress::Continue(seconds) => self.whole(aws, "Continue", Some(seconds), &state).await,
             Progress::Opened | Progress::Ended => self.parts_of(aws, &state).await,
         }
@@ -91,7 +95,10 @@ impl Handler {
             Again::Later(seconds) => return self.concluding(aws, seconds, &state).await,
         };
         match advance(aws, &mut state, &source, budget).await {
-            Progress::Continue(seconds) => self.concluding(aws, seconds, &state).await,
+            Progress::Continue(seconds) => {
+                let seconds = self.answer_late(aws, call, &state, seconds, invocation);
+                self.concluding(aws, seconds.await?, &state).await
+            }
             Progress::Opened | Progress::Ended => {
                 let status = Status::of(&state);
                 if call.failed.is_some() && state.targets.is_empty() && status != Status::Stuck {
@@ -158,6 +165,33 @@ impl Handler {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Answers CloudFormation if it waits no longer for the rest of the work, which goes on. Returns
+    /// the seconds to wait, which end when the answer is due.
+    async fn answer_late(
+        &self,
+        aws: &Aws,
+        call: &Call,
+        state: &State,
+        seconds: u32,
+        invocation: &Invocation,
+    ) -> Result<u32, Error> {
+        let Ok(Job::CustomResource(resource, Some(url_at))) = Job::parse(&call.job) else {
+            return Ok(seconds);
+        };
+        if state.end_by == 0 {
+            return Ok(seconds);
+        }
+        let left = resource.answer_due(state.end_by) - aws.now();
+        if left > 0 {
+            return Ok(seconds.min(u32::try_from(left).unwrap_or(seconds)));
+        }
+        let answer = Answer::late(state, &physical_id(&state.run));
+        let by = answer_by(aws, invocation);
+        self.answer(aws, &resource, Some(&url_at), &answer, by)
+            .await?;
+        Ok(seconds)
     }
 
     async fn concluding(&self, aws: &Aws, seconds: u32, state: &State) -> Result<Value, Error> {

@@ -39,6 +39,14 @@ impl Turn {
         }
     }
 
+    /// The same turn once CloudFormation has its answer.
+    fn answered(self) -> Self {
+        Self {
+            answered: true,
+            ..self
+        }
+    }
+
     /// CloudFormation, while it waits.
     fn waiting(&self) -> Option<&CustomResource> {
         self.resource.as_ref().filter(|_| !self.answered)
@@ -139,7 +147,12 @@ impl Handler {
         turn: &Turn,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
-        let budget = turn_budget(aws, invocation)?;
+        let mut budget = turn_budget(aws, invocation)?;
+        let waiting = turn.waiting().filter(|_| state.end_by != 0);
+        let due = waiting.map(|resource| resource.answer_due(state.end_by));
+        if let Some(due) = due {
+            budget.end_at(due);
+        }
         if advance(aws, state, source, budget).await == Progress::Ended {
             let answer = Answer::ended(state, &physical_id(&state.run));
             let status = Status::of(state).as_str();
@@ -149,6 +162,14 @@ impl Handler {
                 return self.answer_later(aws, state, turn, invocation, error).await;
             }
             return Ok(json!({"Status": status, "RunId": state.run}));
+        }
+        if due.is_some_and(|due| aws.now() >= due) {
+            let answer = Answer::late(state, &physical_id(&state.run));
+            if let Err(error) = self.answer_in(aws, turn, &answer, invocation).await {
+                return self.answer_later(aws, state, turn, invocation, error).await;
+            }
+            let turn = turn.clone().answered();
+            return self.hand_on(aws, state, &turn, invocation).await;
         }
         self.hand_on(aws, state, turn, invocation).await
     }

@@ -54,6 +54,20 @@ impl Answer {
         }
     }
 
+    /// Returns the words about a run that goes on when CloudFormation waits no longer.
+    pub fn late(state: &State, physical_id: &str) -> Self {
+        let said = state.targets.iter().find_map(|target| {
+            let failure = target.failure.as_ref()?;
+            let remedy = failure.cause.remedy(state.run_ref(), target);
+            let (account, region) = (&target.account_id, &target.region);
+            Some(format!("{account} {region}: {}. {remedy}", failure.reason))
+        });
+        let said = said.unwrap_or_else(|| Cause::sooner(state.run_ref()));
+        let run = &state.run;
+        let reason = format!("run {run} goes on after the ServiceTimeout of the resource: {said}");
+        Self::failure(physical_id, &reason)
+    }
+
     /// Makes an answer of success without attributes.
     pub fn success(physical_id: &str, reason: &str) -> Self {
         Self {

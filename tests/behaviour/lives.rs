@@ -469,7 +469,7 @@ async fn a_stopped_execution_is_answered_and_leaves_nothing() {
 }
 
 /// Returns a world with the stack's policies for the function, in which copies take a while.
-fn with_machine() -> World {
+pub fn with_machine() -> World {
     let mut world = slow_world(&TWO).copy_mib_per_second(0.1);
     let source = world
         .accounts

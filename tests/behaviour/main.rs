@@ -17,6 +17,7 @@ mod field;
 mod hands;
 mod hostile;
 mod key_policy;
+mod late_answers;
 mod launch_grants;
 mod lives;
 mod machine;
