@@ -167,8 +167,8 @@ impl Handler {
         }
     }
 
-    /// Answers CloudFormation if it waits no longer for the rest of the work, which goes on. Returns
-    /// the seconds to wait, which end when the answer is due.
+    /// Answers CloudFormation if it waits no longer for the rest of the work, which goes on.
+    /// Returns the seconds to wait, which end when the answer is due.
     async fn answer_late(
         &self,
         aws: &Aws,

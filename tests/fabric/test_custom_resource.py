@@ -139,7 +139,7 @@ def test_a_delete_with_retain_keeps_the_images(fabric, seen):
 
 
 def retagged(fabric):
-    """What its image and snapshot are tagged, with their IDs, before and after an update of tags."""
+    """The tags of the image and its snapshot, by ID, before and after an update of the tags."""
     seen = []
     for deploy, tags in (
         (fabric.create, {"Team": "red", "Stage": "test"}),
