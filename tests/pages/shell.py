@@ -23,11 +23,13 @@ def played(page, folder, words=("aws", "make", "demo")):
     the page.
 
     A command answers `example`, so that loops over what it lists run once. Commands write down how
-    they were called also where their output is caught or goes elsewhere.
+    they were called also where their output is caught or goes elsewhere. The two ends of a pipe run
+    at the same time, and bash writes line by line: a command stands in one line, so that it is one
+    write that no other command cuts in two.
     """
+    words = "\"${@//$'\\n'/$'\\v'}\" $'\\f'"
     note = "".join(
-        f"{name}() {{ printf '%s\\0' {name} \"$@\" $'\\n' >&3; echo example; }}\n"
-        for name in PLAYED
+        f"{name}() {{ printf '%s\\0' {name} {words} >&3; echo example; }}\n" for name in PLAYED
     )
     script = note + "".join(text for word, text in blocks(page) if word in words)
     done = subprocess.run(
@@ -38,5 +40,5 @@ def played(page, folder, words=("aws", "make", "demo")):
         check=False,
     )
     assert done.returncode == 0, (page, done.stderr)
-    commands = (folder / "commands").read_text().split("\n\0")
+    commands = (folder / "commands").read_text().replace("\v", "\n").split("\f\0")
     return [command.split("\0")[:-1] for command in commands if command]

@@ -47,6 +47,15 @@ def test_every_block_is_a_script(page):
         assert done.returncode == 0, (text, done.stderr)
 
 
+def test_the_ends_of_a_pipe_write_beside_each_other(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```sh aws\nfor i in $(seq 100); do aws s3 ls 'a\nb' | jq -r 'c\nd'; done\n```\n"
+    )
+    words = sorted(shell.played(page, tmp_path))
+    assert words == [["aws", "s3", "ls", "a\nb"]] * 100 + [["jq", "-r", "c\nd"]] * 100
+
+
 def the_cli_takes(words, folder, monkeypatch, capsys):
     """Has the AWS CLI make the request of a command, which its models of AWS's services check, and
     send nothing."""
