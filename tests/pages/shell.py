@@ -27,9 +27,9 @@ def played(page, folder, words=("aws", "make", "demo")):
     at the same time, and bash writes line by line: a command stands in one line, so that it is one
     write that no other command cuts in two.
     """
-    words = "\"${@//$'\\n'/$'\\v'}\" $'\\f'"
+    line = "\"${@//$'\\n'/$'\\v'}\" $'\\f'"
     note = "".join(
-        f"{name}() {{ printf '%s\\0' {name} {words} >&3; echo example; }}\n" for name in PLAYED
+        f"{name}() {{ printf '%s\\0' {name} {line} >&3; echo example; }}\n" for name in PLAYED
     )
     script = note + "".join(text for word, text in blocks(page) if word in words)
     done = subprocess.run(
