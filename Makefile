@@ -122,7 +122,8 @@ docs: $(MDBOOK) ## Make a book of the documents (target/book/html/index.html)
 	$(MDBOOK) build $(BOOK)
 
 # The whole takes days. SHARD=0/14 plays every fourteenth place, FILES='src/step.rs' the places in
-# some files, PATCH=name the breaks of tests/mutants with that name.
+# some files, PATCH=name the breaks of tests/mutants with that name, PATCH=all all of them, in two
+# hours.
 .PHONY: mutants
 mutants: $(CARGO_MUTANTS) ## Break one place at a time, and see a test fail (SHARD, FILES or PATCH)
 	scripts/mutants $(CARGO_MUTANTS) --shard '$(SHARD)' --files '$(FILES)' --patch '$(PATCH)'
