@@ -26,6 +26,15 @@ pub enum Level {
 }
 
 impl Level {
+    /// Returns how grave a refusal is: one that may pass says nothing of a run.
+    pub fn of(refusal: &Refusal) -> Self {
+        if refusal.is_passing() {
+            Self::Unknown
+        } else {
+            Self::Error
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Error => "Error",
@@ -80,18 +89,13 @@ impl Finding {
         target: &TargetState,
         refusal: &Refusal,
     ) -> Self {
-        let level = if refusal.is_passing() {
-            Level::Unknown
-        } else {
-            Level::Error
-        };
         let (cause, reason) = (Cause::of(refusal), refusal.to_string());
         let failed = TargetState {
             failure: Some(Failure::new(cause, &reason)),
             ..target.clone()
         };
         let remedy = cause.remedy(run, &failed);
-        Self::of_target(level, check, target, reason, remedy)
+        Self::of_target(Level::of(refusal), check, target, reason, remedy)
     }
 
     /// Returns a finding about the source.

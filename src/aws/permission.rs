@@ -9,7 +9,7 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ledger::{Principals, Resource, Site};
 
 /// Changes in one ModifySnapshotAttribute or ModifyImageAttribute.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 impl Aws {
     /// To whom the snapshot or image is permitted, as EC2 shows it: it may be a minute behind.

@@ -118,21 +118,39 @@ impl Aws {
     }
 
     /// Deregisters the images of the run that an update has replaced in a target, unless another
-    /// run counts on them. Returns the images that could not be deregistered.
+    /// run counts on them. With the last copy under a former key go the grants by which
+    /// service-linked roles could launch from it. Returns what could not be removed.
     pub(super) async fn remove_former(&self, visit: &Visit<'_>) -> Result<Left, Refusal> {
         let (run, target) = (visit.run, visit.target);
         let (of_source, images) = copies_and_images(visit).await?;
         let makers = makers_of(&images);
         let runs = self.all_runs().await?;
         let counting = Counting::of(runs, run.id, counted(visit), &makers);
-        let mut left = Left::new();
-        for found in &images {
+        let replaced = |found: &&Image| {
             let ours = made_by(found) == Some(run.id) && stands_on(found, &of_source);
-            let replaced = image::id_of(found).filter(|id| target.image_id.as_ref() != Some(id));
             let fate = counting.fate(made_by(found).unwrap_or_default());
-            if let Some(id) = replaced.filter(|_| ours && fate == Fate::Removed) {
-                left.extend(deregister(&visit.ec2, &visit.at, &id).await?);
-            }
+            ours && fate == Fate::Removed && image::id_of(found) != target.image_id
+        };
+        let former: Vec<&Image> = images.iter().filter(replaced).collect();
+        // The grants go first: once the copies are gone, nothing tells which keys they were under.
+        let going: Vec<SnapshotId> = former
+            .iter()
+            .flat_map(|image| snapshots_of(image))
+            .collect();
+        let copies = copies::made_by(&visit.ec2, &visit.at, run.id).await?;
+        let under: Vec<Snapshot> = copies
+            .into_iter()
+            .filter(|copy| {
+                going
+                    .iter()
+                    .any(|id| copy.snapshot_id() == Some(id.as_str()))
+            })
+            .collect();
+        let mut keys = self.keys_of(visit, &under).await?;
+        keys.remove(target.kms_key_id.as_str());
+        let mut left = self.revoke_unneeded(visit, keys, &going).await?;
+        for id in former.iter().filter_map(|image| image::id_of(image)) {
+            left.extend(deregister(&visit.ec2, &visit.at, &id).await?);
         }
         Ok(left)
     }
@@ -184,9 +202,14 @@ fn ids_of(snapshots: &[Snapshot]) -> Vec<SnapshotId> {
 /// Whether the image uses any of these snapshots. An image without snapshots counts as using them:
 /// none of its snapshots can be somebody else's.
 fn stands_on(image: &Image, snapshots: &[SnapshotId]) -> bool {
+    let mut used = snapshots_of(image).peekable();
+    used.peek().is_none() || used.any(|id| snapshots.contains(&id))
+}
+
+fn snapshots_of(image: &Image) -> impl Iterator<Item = SnapshotId> {
     let mappings = image.block_device_mappings().iter();
-    let mut used = mappings.filter_map(|m| m.ebs()?.snapshot_id()).peekable();
-    used.peek().is_none() || used.any(|id| snapshots.iter().any(|s| s.as_str() == id))
+    let used = mappings.filter_map(|m| m.ebs()?.snapshot_id());
+    used.filter_map(|id| SnapshotId::parse(id).ok())
 }
 
 /// Deregisters an image with its snapshots. A snapshot that this call could not delete is found by

@@ -3,8 +3,9 @@
 use amiferry_sandbox::{Account, Ec2Settings, FULL_AWS_ACCESS, Key, Role, Sandbox, World};
 use serde_json::{Value, json};
 
-use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
+
+mod opening;
 
 const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
 const TARGET: Place = ("222222222222", HOME);
@@ -252,49 +253,6 @@ async fn missing_service_linked_roles_are_found() {
     assert_eq!(reply["Findings"], json!([]), "{reply}");
 }
 
-/// Obstacles of the source are reported together with those of the targets.
-#[tokio::test(start_paused = true)]
-async fn obstacles_of_source_and_targets_are_found_at_once() {
-    let sandbox = Sandbox::new(world_of(Account::new(TARGET.0)));
-    sandbox.edit(|aws| assert!(aws.archive_snapshot(ROOT)));
-    sandbox.edit(|aws| assert!(aws.archive_snapshot(DATA)));
-    let policy = r#"{"Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Resource": "*",
-        "Action": ["ec2:Describe*", "kms:Describe*", "sts:*"]}]}"#;
-    let role = "arn:aws:iam::111111111111:role/amiferry";
-    assert_eq!(
-        sandbox.edit(|aws| aws.set_policies(role, &[policy])),
-        Ok(true)
-    );
-    let reply = look(&sandbox, &request(&[TARGET, ("333333333333", HOME)])).await;
-    assert_eq!(reply["Status"], "NotReady");
-    let checks: Vec<&str> = reply["Findings"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|f| f["Check"].as_str().unwrap())
-        .collect();
-    let wanted = [
-        "Source",
-        "Source",
-        "ShareSnapshots",
-        "Ledger",
-        "SourceKey",
-        "AssumeRole",
-        "AssumeRole",
-    ];
-    assert_eq!(checks, wanted, "{reply}");
-    // Without the image Preflight can look at nothing.
-    let mut wish = request(&[TARGET]);
-    wish["SourceImageId"] = json!("ami-00000000000000000");
-    only(
-        &look(&Sandbox::new(world(&[TARGET])), &wish).await,
-        "Error",
-        "Source",
-        "",
-    );
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_target_that_allows_no_shared_images_is_found() {
     let wish = json!({"SourceImageId": AMI, "Mode": "Share", "TargetAccountIds": [TARGET.0]});
@@ -322,95 +280,6 @@ async fn a_target_that_allows_no_shared_images_is_found() {
     // Sharing needs no role in the target; without one this check cannot be made.
     let reply = look(&Sandbox::new(world_of(Account::new(TARGET.0))), &wish).await;
     only(&reply, "Unknown", "AllowedImages", "");
-}
-
-/// Snapshots under `aws/ebs` need staged copies, so Preflight checks the permission for these too.
-#[tokio::test(start_paused = true)]
-async fn a_source_that_needs_staged_copies_is_looked_at_too() {
-    let world_of = |source: Account| World::new().account(source).account(looked_into(TARGET.0));
-    let mut wish = request(&[TARGET]);
-    let reply = look(&Sandbox::new(world_of(under_aws_ebs(1))), &wish).await;
-    let said = found(&reply, "Source").expect("a finding");
-    assert!(
-        said["Remedy"].to_string().contains("ReencryptKmsKeyId"),
-        "{said}"
-    );
-    wish["ReencryptKmsKeyId"] = json!(SHARED_KEY);
-    let sandbox = Sandbox::new(world_of(under_aws_ebs(1)));
-    let reply = look(&sandbox, &wish).await;
-    assert_eq!(reply["Status"], "Ready", "{reply}");
-    assert_eq!(reply["Findings"], json!([]), "{reply}");
-    assert!(
-        reply["Plan"]
-            .to_string()
-            .contains("First copied in 111111111111"),
-        "{reply}"
-    );
-    let run = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
-    assert_eq!(run["Status"], "Succeeded", "{run}");
-    // The function lacks a permission.
-    let mut poor = under_aws_ebs(1);
-    poor.roles[0].policies.pop();
-    let reply = look(&Sandbox::new(world_of(poor)), &wish).await;
-    only(&reply, "Error", "Staging", "ec2:CopySnapshot");
-    // The request has no key for staging.
-    wish["ReencryptKmsKeyId"] = json!("alias/nobody");
-    let reply = look(&Sandbox::new(world_of(under_aws_ebs(1))), &wish).await;
-    let said = found(&reply, "ReencryptKmsKeyId").expect("a finding");
-    assert!(
-        said["Reason"]
-            .to_string()
-            .contains("there is no alias/nobody"),
-        "{said}"
-    );
-    assert_eq!(reply["Status"], "NotReady");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_key_policy_that_cannot_be_edited_is_found() {
-    let may_ask = r#"{"Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Resource": "arn:aws:iam::111111111111:role/amiferry",
-        "Action": "iam:SimulatePrincipalPolicy"}]}"#;
-    let mut wish = request(&[TARGET]);
-    wish["KeyAccess"] = json!("Policy");
-    let looked = |policies: &[&str], key_policy: Option<&str>| {
-        let mut source = producer();
-        source.roles[0]
-            .policies
-            .extend(policies.iter().map(|p| (*p).to_owned()));
-        source.keys[0].policy = key_policy.map(str::to_owned);
-        Sandbox::new(World::new().account(source).account(looked_into(TARGET.0)))
-    };
-    let keys = documented("KeyPolicies");
-    let sandbox = looked(&[&keys, may_ask], None);
-    let reply = look(&sandbox, &wish).await;
-    assert_eq!(
-        (&reply["Status"], &reply["Findings"]),
-        (&json!("Ready"), &json!([])),
-        "{reply}"
-    );
-    let run = to_the_end(&sandbox, &json!({ "Distribute": wish })).await;
-    assert_eq!(run["Status"], "Succeeded", "{run}");
-    let reply = look(&looked(&[&keys], None), &wish).await;
-    only(
-        &reply,
-        "Unknown",
-        "SourceKeyPolicy",
-        "iam:SimulatePrincipalPolicy",
-    );
-    let reading = keys.replace(", \"kms:PutKeyPolicy\"", "");
-    let reply = look(&looked(&[&reading, may_ask], None), &wish).await;
-    only(&reply, "Error", "SourceKeyPolicy", "kms:PutKeyPolicy");
-    let reply = look(&looked(&[may_ask], None), &wish).await;
-    only(&reply, "Error", "SourceKeyPolicy", "kms:GetKeyPolicy");
-    let long = json!({"Statement": [
-        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:root"},
-         "Action": "kms:*", "Resource": "*"},
-        {"Sid": "x".repeat(32_000), "Effect": "Allow",
-         "Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "kms:Verify",
-         "Resource": "*"}]});
-    let reply = look(&looked(&[&keys, may_ask], Some(&long.to_string())), &wish).await;
-    only(&reply, "Error", "SourceKeyPolicy", "KeyAccess: Grant");
 }
 
 /// Nothing is ever made public, so an account that blocks public access is no obstacle.

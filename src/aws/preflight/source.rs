@@ -1,8 +1,12 @@
 //! Whether the function may open the source, and what of the source could stand in the way.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName};
+use futures::future::join_all;
 
 use super::{Answer, answer};
+use crate::aws::permission::BATCH;
 use crate::aws::stage::tags_of_staged;
 use crate::aws::{Actor, Aws, grants, refusal};
 use crate::cause::Cause;
@@ -18,8 +22,8 @@ use crate::step::{granted_actions, grantee};
 
 /// KMS's code for a grantee that does not exist.
 const NO_PRINCIPAL: &str = "InvalidArnException";
-/// Targets whose grant is asked about, while the roles of those before do not exist.
-const MOST_GRANTS: usize = 5;
+/// Grants that are asked about at once: KMS takes 50 calls a second from all of the account.
+const GRANTS_AT_ONCE: usize = 2;
 
 impl Aws {
     /// Asks about the calls that open the source. Takes the whole state, because a key policy names
@@ -44,8 +48,7 @@ impl Aws {
                 };
                 let keys = run.opened_keys();
                 for key in keys.iter().filter(|key| !refused_already(key)) {
-                    let said = self.preflight_grants(run, targets, key).await;
-                    findings.extend(refused("SourceKey", run, said));
+                    findings.extend(self.preflight_grants(run, targets, key).await);
                 }
             }
             KeyAccess::Policy => findings.extend(self.preflight_policies(state).await),
@@ -62,21 +65,25 @@ impl Aws {
     ) -> Option<Finding> {
         let (actor, region) = (Actor::own(&run.source.account_id), &run.source.region);
         let from = source.snapshots.first()?;
-        let account = targets.first()?.account_id.to_string();
-        let said = self
-            .ec2(&actor, region)
-            .modify_snapshot_attribute()
-            .dry_run(true)
-            .snapshot_id(from.id.as_str())
-            .attribute(SnapshotAttributeName::CreateVolumePermission)
-            .operation_type(OperationType::Add)
-            .user_ids(account)
-            .send()
-            .await;
-        let said = said.map(drop);
-        let said =
-            said.map_err(|e| refusal("ModifySnapshotAttribute", &actor.at(region), &from.id, &e));
-        refused("ShareSnapshots", run, said)
+        for some in other_accounts(run, targets).chunks(BATCH) {
+            let said = self
+                .ec2(&actor, region)
+                .modify_snapshot_attribute()
+                .dry_run(true)
+                .snapshot_id(from.id.as_str())
+                .attribute(SnapshotAttributeName::CreateVolumePermission)
+                .operation_type(OperationType::Add)
+                .set_user_ids(Some(some.to_vec()))
+                .send()
+                .await;
+            let said = said
+                .map(drop)
+                .map_err(|e| refusal("ModifySnapshotAttribute", &actor.at(region), &from.id, &e));
+            if let Some(found) = refused("ShareSnapshots", run, said) {
+                return Some(found);
+            }
+        }
+        None
     }
 
     /// Asks about the staged copy, where the request asks for one.
@@ -109,20 +116,25 @@ impl Aws {
     async fn preflight_image(&self, run: RunRef<'_>, targets: &[TargetState]) -> Option<Finding> {
         let (actor, region) = (Actor::own(&run.source.account_id), &run.source.region);
         let image = &run.source.image_id;
-        let account = targets.first()?.account_id.to_string();
-        let said = self
-            .ec2(&actor, region)
-            .modify_image_attribute()
-            .dry_run(true)
-            .image_id(image.as_str())
-            .attribute("launchPermission")
-            .operation_type(OperationType::Add)
-            .user_ids(account)
-            .send()
-            .await;
-        let said = said.map(drop);
-        let said = said.map_err(|e| refusal("ModifyImageAttribute", &actor.at(region), image, &e));
-        refused("ShareImage", run, said)
+        for some in other_accounts(run, targets).chunks(BATCH) {
+            let said = self
+                .ec2(&actor, region)
+                .modify_image_attribute()
+                .dry_run(true)
+                .image_id(image.as_str())
+                .attribute("launchPermission")
+                .operation_type(OperationType::Add)
+                .set_user_ids(Some(some.to_vec()))
+                .send()
+                .await;
+            let said = said
+                .map(drop)
+                .map_err(|e| refusal("ModifyImageAttribute", &actor.at(region), image, &e));
+            if let Some(found) = refused("ShareImage", run, said) {
+                return Some(found);
+            }
+        }
+        None
     }
 
     /// Whether the ledger can be read: without it nothing is opened.
@@ -134,22 +146,54 @@ impl Aws {
         Some(of_refusal("Ledger", run, &refusal, remedy.to_owned()))
     }
 
-    /// Asks whether the function may make the grants. KMS judges a dry run as it would the call. A
-    /// copy role that does not exist says nothing about the grant, and assuming it finds it: the
-    /// next target is asked about.
+    /// Asks whether the function may make the grants, one for each account: a policy may name the
+    /// grantees. KMS judges a dry run as it would the call. A copy role that does not exist says
+    /// nothing about the grant, and assuming it finds it.
     async fn preflight_grants(
         &self,
         run: RunRef<'_>,
         targets: &[TargetState],
         key: &str,
-    ) -> Result<(), Refusal> {
-        for target in targets.iter().take(MOST_GRANTS) {
-            match self.preflight_grant(run, target, key).await {
-                Err(refusal) if run.share().is_none() && refusal.code == NO_PRINCIPAL => {}
-                said => return said,
-            }
+    ) -> Vec<Finding> {
+        let grantees: BTreeMap<String, &TargetState> = targets
+            .iter()
+            .filter(|target| target.account_id != run.source.account_id)
+            .map(|target| (grantee(run, target), target))
+            .collect();
+        let grantees: Vec<&TargetState> = grantees.into_values().collect();
+        let mut answers = Vec::new();
+        for some in grantees.chunks(GRANTS_AT_ONCE) {
+            let asking = some
+                .iter()
+                .map(|target| self.preflight_grant(run, target, key));
+            answers.extend(some.iter().copied().zip(join_all(asking).await));
         }
-        Ok(())
+        let known = answers
+            .into_iter()
+            .filter_map(|(target, said)| match answer(said) {
+                Answer::Refused(refusal)
+                    if run.share().is_none() && refusal.code == NO_PRINCIPAL =>
+                {
+                    None
+                }
+                Answer::Refused(refusal) => Some((target, Some(refusal))),
+                Answer::Would | Answer::NotYet => Some((target, None)),
+            });
+        let (refused, made): (Vec<_>, Vec<_>) = known.partition(|(_, said)| said.is_some());
+        let refused = refused
+            .into_iter()
+            .filter_map(|(target, said)| Some((target, said?)));
+        let told = refused.map(|(target, refusal)| {
+            let remedy = Cause::remedy_of_sharing(run, &refusal.to_string());
+            if made.is_empty() {
+                return of_refusal("SourceKey", run, &refusal, remedy);
+            }
+            let reason = refusal.to_string();
+            Finding::of_target(Level::of(&refusal), "SourceKey", target, reason, remedy)
+        });
+        // Where the function may make none, the first refusal speaks for all.
+        told.take(if made.is_empty() { 1 } else { usize::MAX })
+            .collect()
     }
 
     async fn preflight_grant(
@@ -262,10 +306,15 @@ fn refused(check: &'static str, run: RunRef<'_>, said: Result<(), Refusal>) -> O
 }
 
 fn of_refusal(check: &'static str, run: RunRef<'_>, refusal: &Refusal, remedy: String) -> Finding {
-    let level = if refusal.is_passing() {
-        Level::Unknown
-    } else {
-        Level::Error
-    };
-    at_source(level, check, run, refusal.to_string(), remedy)
+    at_source(Level::of(refusal), check, run, refusal.to_string(), remedy)
+}
+
+/// Returns the accounts that the source is to be opened to, each once.
+fn other_accounts(run: RunRef<'_>, targets: &[TargetState]) -> Vec<String> {
+    let accounts = targets.iter().map(|target| &target.account_id);
+    let others: BTreeSet<String> = accounts
+        .filter(|account| **account != run.source.account_id)
+        .map(ToString::to_string)
+        .collect();
+    others.into_iter().collect()
 }
