@@ -1,7 +1,7 @@
 //! An update that takes an entry off `ServiceLinkedRoles`: its grants on the targets' keys go,
 //! unless others count on them.
 
-use amiferry_sandbox::Fault;
+use amiferry_sandbox::{Fault, Key};
 
 use super::removing::{properties, send};
 use super::*;
@@ -190,4 +190,30 @@ async fn an_interrupted_revocation_of_launch_grants_is_resumed() {
         }
         assert_closed(&sandbox);
     }
+}
+
+/// The copies under the new key get the grants; no copy under the former key is left to need them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_to_another_key_ends_the_launch_grants_on_the_former_key() {
+    const OTHER: &str = "22222222-aaaa-bbbb-cccc-0000000000ff";
+    let place = TWO[0];
+    let mut world = launching_world();
+    let mut accounts = world.accounts.iter_mut();
+    let target = accounts.find(|account| account.id == place.0).expect("it");
+    target.keys.push(Key::new(place.1, OTHER).alias("alias/other"));
+    let stack = Stack::of(world).await;
+    let old = properties("golden");
+    let created = send(&stack, "Create", "One", &old, None).await;
+    grant_by_hand(&stack.sandbox).await;
+    let mut new = old.clone();
+    new["Targets"][0]["KmsKeyId"] = json!("alias/other");
+    let id = &created["PhysicalResourceId"];
+    let updated = update(&stack, id, &old, &new).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    let other = format!("arn:aws:kms:{}:{}:key/{OTHER}", place.1, place.0);
+    assert_eq!(grantees(&stack.sandbox, &other), all_of(place.0));
+    let left = launch_grants(&stack.sandbox, &key_arn(place));
+    let names: Vec<_> = left.into_iter().map(|grant| grant.name).collect();
+    assert_eq!(names, [Some("by-hand".to_owned())]);
+    assert_granted(&stack.sandbox, &TWO[1..]);
 }
