@@ -82,7 +82,7 @@ test: .venv/ready $(RIE) ## Run all tests, also those of the deployed templates 
 	    cargo --config 'target."cfg(all())".runner = "$(CURDIR)/scripts/timed"' \
 	    test --locked --workspace --no-fail-fast
 	$(BUILD_PROGRAMS)
-	$(PROGRAMS) .venv/bin/python -m pytest sandbox/tests/wire tests/pages
+	$(PROGRAMS) .venv/bin/python -m pytest -n $(TEST_THREADS) sandbox/tests/wire tests/pages
 	$(MAKE) --no-print-directory least-privilege
 	@scripts/slowest show $(TIMES)
 

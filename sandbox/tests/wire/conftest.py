@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import strict
 from clients import Caller, share
 from names import CONSUMER, COPY_OPERATIONS, DISTRIBUTOR, GOLDEN_ROOT, HOME, SOURCE_KEY
 
@@ -108,13 +107,6 @@ def start():
 @pytest.fixture
 def sandbox(start):
     return start(WORLD)
-
-
-def pytest_terminal_summary(terminalreporter):
-    if strict.REFUSALS:
-        terminalreporter.write_line(
-            f"{len(strict.REFUSALS)} refusals met over HTTP, not counting copies that fail later"
-        )
 
 
 @pytest.fixture

@@ -18,13 +18,8 @@ NAMESPACES = {
 }
 
 
-#: The sandbox's names of the refusals met so far; it sends them beside AWS's own codes.
-REFUSALS = set()
-
-
 def check(operation_model, response_dict, **_):
     """Handles botocore's `before-parse` event."""
-    REFUSALS.update({response_dict["headers"].get("x-sandbox-refusal")} - {None})
     protocol = operation_model.service_model.resolved_protocol
     if protocol == "rest-json":
         return  # Lambda's Invoke: the answer is the function's own.
