@@ -8,7 +8,8 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::custom_resource::{Stack, with};
-use crate::lives::{deregistered, with_machine};
+use crate::lives::deregistered;
+use crate::lives::executions::with_machine;
 use crate::support::*;
 
 /// The ServiceTimeout of the resources, in seconds. The copies take hours.

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use crate::custom_resource::{Stack, with};
 use crate::support::*;
 
+mod at_once;
+mod resources;
+
 const ONE: &str = "222222222222";
 const OTHER: &str = "333333333333";
 
@@ -248,72 +251,6 @@ async fn a_share_takes_an_unencrypted_image_and_refuses_one_under_aws_ebs() {
     assert_eq!(calls(&sandbox, "CreateGrant"), 0);
 }
 
-/// The properties are those of the source design's two sharing resources.
-#[tokio::test(flavor = "multi_thread")]
-async fn resources_that_share_are_created_updated_and_deleted() {
-    let stack = Stack::new(&TWO).await;
-    let properties = json!({"ServiceToken": FUNCTION, "AmiId": AMI, "SnapshotId": ROOT,
-        "Region": HOME, "TargetAccountId": ONE});
-    let typed = |kind: &str, resource: &str, properties: &Value| {
-        let mut event = stack.event(kind, properties);
-        event["ResourceType"] = json!(resource);
-        event
-    };
-    let created = stack
-        .send(&typed("Create", "Custom::ShareAutomation", &properties))
-        .await;
-    assert_eq!(created["Status"], "SUCCESS", "{created}");
-    assert_eq!(created["Data"]["Image.222222222222.us-west-2"], AMI);
-    assert_eq!(launching(&stack.sandbox), accounts(&[ONE]));
-    assert_eq!(
-        on_snapshots(&stack.sandbox),
-        vec![BTreeSet::from([ONE.to_owned()]); 2]
-    );
-
-    // The new list closes the accounts that left it.
-    let many =
-        json!({"ServiceToken": FUNCTION, "AmiId": AMI, "Region": HOME, "TargetAccountIds": OTHER});
-    let mut update = typed("Update", "Custom::MultiAccountAmiShare", &many);
-    update["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
-    update["OldResourceProperties"] = properties;
-    let updated = stack.send(&update).await;
-    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
-    assert_eq!(updated["PhysicalResourceId"], created["PhysicalResourceId"]);
-    assert_eq!(launching(&stack.sandbox), accounts(&[OTHER]));
-    assert_eq!(granted(&stack.sandbox), roots(&[OTHER]));
-    assert_eq!(on_snapshots(&stack.sandbox), vec![BTreeSet::new(); 2]);
-
-    for _ in 0..2 {
-        let mut delete = typed("Delete", "Custom::MultiAccountAmiShare", &many);
-        delete["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
-        assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
-        assert_ended(&stack.sandbox, &[]);
-    }
-}
-
-/// The image may be gone when its share ends: the ledger names the grants on its key.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_resource_that_shares_is_deleted_after_its_image_is_gone() {
-    let stack = Stack::new(&TWO).await;
-    let properties = with(
-        json!({"AmiId": AMI, "TargetAccountIds": [ONE]}),
-        "Mode",
-        json!("Share"),
-    );
-    let created = stack.send(&stack.event("Create", &properties)).await;
-    assert_eq!(created["Status"], "SUCCESS", "{created}");
-    assert_eq!(granted(&stack.sandbox), roots(&[ONE]));
-    assert!(stack.sandbox.edit(|aws| aws.delete_image(AMI)));
-    let mut delete = stack.event("Delete", &properties);
-    delete["PhysicalResourceId"] = created["PhysicalResourceId"].clone();
-    let deleted = stack.send(&delete).await;
-    assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
-    assert!(granted(&stack.sandbox).is_empty());
-    for snapshot in stack.sandbox.snapshots(SOURCE, HOME) {
-        assert!(!snapshot.tags.keys().any(|key| key.starts_with("amiferry:")));
-    }
-}
-
 /// A direct call closes the rest of a share whose image is gone. Without a share the image is
 /// unknown.
 #[tokio::test(start_paused = true)]
@@ -359,102 +296,4 @@ async fn a_share_closed_before_its_grants_are_listed_waits_for_them() {
     let reply = to_the_end(&sandbox, &back).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert!(granted(&sandbox).is_empty(), "{:?}", granted(&sandbox));
-}
-
-/// Direct calls for one image form one share. Each knows the openings of the calls before it.
-#[tokio::test(start_paused = true)]
-async fn shares_of_different_accounts_at_once_add_to_one_share() {
-    for seed in 0..40_u64 {
-        let delay = std::time::Duration::from_secs(seed % 7);
-        let sandbox = Sandbox::new(world(&FOUR).tag_delay(delay));
-        let random = std::sync::Mutex::new(fastrand::Rng::with_seed(seed));
-        sandbox.set_fault(move |_| {
-            let millis = random.lock().unwrap().u64(0..900);
-            Fault::Delay(std::time::Duration::from_millis(millis))
-        });
-        let more = json!({"ShareSnapshots": seed % 2 == 0});
-        let lists = [[ONE], [OTHER], ["444444444444"]].map(|list| share(&list, &more));
-        let giving = lists.each_ref().map(|list| to_the_end(&sandbox, list));
-        for reply in futures::future::join_all(giving).await {
-            assert_eq!(reply["Status"], "Succeeded", "seed {seed}: {reply}");
-        }
-        let all = [ONE, OTHER, "444444444444"];
-        assert_eq!(launching(&sandbox), accounts(&all), "seed {seed}");
-        // Tags that showed late show by now.
-        tokio::time::sleep(std::time::Duration::from_mins(1)).await;
-        let mut back = share(&all, &more);
-        back["Distribute"]["Unshare"] = json!(true);
-        let reply = to_the_end(&sandbox, &back).await;
-        assert_eq!(reply["Status"], "Succeeded", "seed {seed}: {reply}");
-        assert_closed(&sandbox);
-    }
-}
-
-/// Changes a share with many accounts on an image that has tags of its own.
-#[tokio::test(start_paused = true)]
-async fn a_share_with_370_accounts_grows_and_shrinks_on_a_tagged_image() {
-    let many: Vec<String> = (0..370)
-        .map(|n| format!("{:012}", 600_000_000_000_u64 + n))
-        .collect();
-    let mut source = producer();
-    for n in 0..18 {
-        source.images[0]
-            .tags
-            .insert(format!("own-{n}"), "theirs".to_owned());
-    }
-    let world = many.iter().fold(world_with(source, &TWO), |world, id| {
-        world.account(amiferry_sandbox::Account::new(id))
-    });
-    let sandbox = Sandbox::new(world);
-    let by_hand = json!({"KeyAccess": "None"});
-    let ids: Vec<&str> = many.iter().map(String::as_str).collect();
-    let asked = |ids: &[&str], back: bool| {
-        let mut event = share(ids, &by_hand);
-        event["Distribute"]["Unshare"] = json!(back);
-        event
-    };
-    // The last accounts are added one by one.
-    let (first, later) = ids.split_at(350);
-    for some in std::iter::once(first).chain(later.chunks(1)) {
-        let reply = to_the_end(&sandbox, &asked(some, false)).await;
-        assert_eq!(reply["Status"], "Succeeded", "{reply}");
-    }
-    assert_eq!(launching(&sandbox), accounts(&ids));
-    // Removes accounts from all over the list.
-    let gone: Vec<&str> = ids.iter().copied().step_by(17).collect();
-    let stay: Vec<&str> = ids
-        .iter()
-        .copied()
-        .filter(|id| !gone.contains(id))
-        .collect();
-    let reply = to_the_end(&sandbox, &asked(&gone, true)).await;
-    assert_eq!(reply["Status"], "Succeeded", "{reply}");
-    assert_eq!(launching(&sandbox), accounts(&stay));
-    let reply = to_the_end(&sandbox, &asked(&stay, true)).await;
-    assert_eq!(reply["Status"], "Succeeded", "{reply}");
-    assert_closed(&sandbox);
-}
-
-/// Requests at the same moment differ, and each adds to the one share in its own way.
-#[tokio::test(start_paused = true)]
-async fn shares_in_different_ways_at_once_add_to_one_share() {
-    for seconds in [0, 1] {
-        let sandbox = Sandbox::new(world(&TWO));
-        sandbox.set_fault(move |call| match call.operation.as_str() {
-            "ModifyImageAttribute" => Fault::Delay(Duration::from_secs(3)),
-            _ => Fault::None,
-        });
-        let whole = share(&[ONE], &json!({"ShareSnapshots": true}));
-        let image = share(&[OTHER], &json!({}));
-        let later = async {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            to_the_end(&sandbox, &image).await
-        };
-        let (one, other) = tokio::join!(to_the_end(&sandbox, &whole), later);
-        assert_eq!(one["Status"], "Succeeded", "{one}");
-        assert_eq!(other["Status"], "Succeeded", "{other}");
-        assert_eq!(launching(&sandbox), accounts(&[ONE, OTHER]));
-        let only = BTreeSet::from([ONE.to_owned()]);
-        assert_eq!(on_snapshots(&sandbox), [only.clone(), only]);
-    }
 }

@@ -200,7 +200,9 @@ async fn an_update_to_another_key_ends_the_launch_grants_on_the_former_key() {
     let mut world = launching_world();
     let mut accounts = world.accounts.iter_mut();
     let target = accounts.find(|account| account.id == place.0).expect("it");
-    target.keys.push(Key::new(place.1, OTHER).alias("alias/other"));
+    target
+        .keys
+        .push(Key::new(place.1, OTHER).alias("alias/other"));
     let stack = Stack::of(world).await;
     let old = properties("golden");
     let created = send(&stack, "Create", "One", &old, None).await;
