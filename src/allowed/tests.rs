@@ -25,20 +25,27 @@ fn request(more: &Value) -> Request {
 
 /// Each row: request, settings (accounts, organization, share), and the beginning of the refusal
 /// (empty if allowed).
+/// A request, the settings (accounts, organization, sharing), and the begin of the refusal.
+type Decided<'a> = (Value, (&'a str, &'a str, &'a str), &'a str);
+
+fn assert_decided(cases: &[Decided]) {
+    for (words, settings, begin) in cases {
+        let (accounts, organization, share) = *settings;
+        let allowed = allowed(accounts, organization, share).unwrap();
+        let said = allowed.check(&request(words)).err().map(|e| e.to_string());
+        let said = said.unwrap_or_default();
+        assert!(
+            said.starts_with(begin) && said.is_empty() == begin.is_empty(),
+            "{words} with {settings:?}: {said:?} does not begin with {begin:?}"
+        );
+    }
+}
+
 #[test]
-fn each_request_is_decided_by_the_settings() {
+fn each_request_for_accounts_is_decided_by_the_settings() {
     let copy = || json!({"Targets": [{"AccountId": "222222222222"}]});
-    let with = |key: &str, value: Value| {
-        let mut words = copy();
-        words[key] = value;
-        words
-    };
-    let share = || with("Mode", json!("Share"));
-    let kept = || with("RevokeAfterCopy", json!("false"));
-    let organization = || json!({"OrganizationId": ORG});
-    let unit = || json!({"OrganizationalUnitIds": "ou-ab12-11111111"});
-    let other = "o-zzzzzzzzzz";
-    for (words, settings, begin) in [
+    let share = || json!({"Targets": [{"AccountId": "222222222222"}], "Mode": "Share"});
+    assert_decided(&[
         (copy(), ("", "", ""), ""),
         (copy(), (ONE, "", ""), ""),
         (copy(), (TWO, ORG, ""), ""),
@@ -71,7 +78,17 @@ fn each_request_is_decided_by_the_settings() {
             ("333333333333", "", "true"),
             "AMIFERRY_ALLOWED_ACCOUNTS: does not list",
         ),
-        (with("Mode", json!("Share")), ("", ORG, "true"), ""),
+        (share(), ("", ORG, "true"), ""),
+    ]);
+}
+
+#[test]
+fn each_lasting_opening_and_audience_is_decided_by_the_settings() {
+    let kept = || json!({"Targets": [{"AccountId": "222222222222"}], "RevokeAfterCopy": "false"});
+    let organization = || json!({"OrganizationId": ORG});
+    let unit = || json!({"OrganizationalUnitIds": "ou-ab12-11111111"});
+    let other = "o-zzzzzzzzzz";
+    assert_decided(&[
         (
             kept(),
             ("", "", ""),
@@ -101,16 +118,7 @@ fn each_request_is_decided_by_the_settings() {
             (TWO, "", ""),
             "AMIFERRY_ALLOWED_ORGANIZATION: is not set",
         ),
-    ] {
-        let (accounts, organization, share) = settings;
-        let allowed = allowed(accounts, organization, share).unwrap();
-        let said = allowed.check(&request(&words)).err().map(|e| e.to_string());
-        let said = said.unwrap_or_default();
-        assert!(
-            said.starts_with(begin) && said.is_empty() == begin.is_empty(),
-            "{words} with {settings:?}: {said:?} does not begin with {begin:?}"
-        );
-    }
+    ]);
 }
 
 #[test]

@@ -78,208 +78,37 @@ fn parallel_lists_give_a_target_in_each_region() {
 
 /// Every mistake names the key at fault and the accepted form.
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn each_mistake_is_refused_with_its_key_and_the_accepted_form() {
-    let target = json!([{"AccountId": "222222222222"}]);
-    let with = |extra: Value| {
-        let mut request = json!({"SourceImageId": IMAGE, "Targets": target});
-        request
-            .as_object_mut()
-            .unwrap()
-            .extend(extra.as_object().unwrap().clone());
-        request
-    };
-    let only = |targets: Value| json!({"SourceImageId": IMAGE, "Targets": targets});
-    let cases = [
-        (json!({"Targets": target}), "SourceImageId: is required"),
-        (json!({"SourceImageId": IMAGE}), "Targets: is required"),
-        (
-            with(json!({"SourceImageId": "ami-xyz"})),
-            "SourceImageId: \"ami-xyz\" is not an AMI ID",
-        ),
-        (
-            with(json!({"AmiId": "ami-00000000"})),
-            "AmiId: differs from SourceImageId",
-        ),
-        (
-            with(json!({"Surprise": 1})),
-            "Surprise: unknown key; accepted are SourceImageId",
-        ),
-        (
-            with(
-                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222",
-                "KmsKeyId": KEY}]}),
-            ),
-            "Targets[0].KmsKeyId: goes with Mode: Copy",
-        ),
-        (
-            with(
-                json!({"Mode": "Share", "Targets": [{"AccountId": "222222222222",
-                "Region": "us-east-1"}]}),
-            ),
-            "Targets[0].Region: is us-east-1, but a shared image",
-        ),
-        (
-            with(json!({"Mode": "Share", "Name": "x"})),
-            "Name: goes with Mode: Copy",
-        ),
-        (
-            with(json!({"Mode": "Share", "TargetRegions": "us-east-1"})),
-            "TargetRegions: goes with Mode: Copy",
-        ),
-        (
-            with(json!({"Unshare": true})),
-            "Unshare: goes with Mode: Share",
-        ),
-        (
-            with(json!({"Mode": "Clone"})),
-            "Mode: must be Copy or Share",
-        ),
-        (
-            with(json!({"OrganizationId": "abcdefghij"})),
-            "OrganizationId: \"abcdefghij\" is not an organization ID",
-        ),
-        (
-            with(json!({"OrganizationalUnitIds": ["ou-ab12-11111111", "ou-"]})),
-            "OrganizationalUnitIds[1]: \"ou-\" is not an organizational unit",
-        ),
-        (
-            json!({"AmiId": IMAGE, "OrganizationId": "o-abcdefghij",
-            "TargetKmsKeyIds": "alias/a,alias/b"}),
-            "TargetKmsKeyIds: has several items; for an organization give one",
-        ),
-        (
-            with(json!({"ServiceLinkedRoles": "lambda.amazonaws.com"})),
-            "ServiceLinkedRoles[0]: is no service",
-        ),
-        (
-            with(json!({"KeyAccess": "policy"})),
-            "KeyAccess: must be Grant or Policy or None",
-        ),
-        (
-            with(json!({"CopyTags": "yes"})),
-            "CopyTags: must be true or false",
-        ),
-        (
-            with(json!({"CopyCompletionMinutes": 20})),
-            "CopyCompletionMinutes: must be a number of minutes, in steps of 15",
-        ),
-        (with(json!({"Name": "{nmae}"})), "Name: has a placeholder"),
-        (
-            with(json!({"Tags": {"aws:x": "y"}})),
-            "Tags.aws:x: keys that begin with aws:",
-        ),
-        (
-            with(json!({"Tags": {"Amiferry:run": "y"}})),
-            "Tags.Amiferry:run: keys that begin with",
-        ),
-        (
-            with(json!({"Tags": {"x": "y".repeat(257)}})),
-            "Tags.x: a tag value has at most 256",
-        ),
-        (
-            with(json!({"Tags": ["x"]})),
-            "Tags[0]: must be {Key, Value}, two strings",
-        ),
-        (
-            with(json!({"TargetAccountIds": ["333333333333"]})),
-            "TargetAccountIds: names the targets a second time",
-        ),
-        (
-            with(json!({"TargetRegions": "us-east-1"})),
-            "TargetRegions: goes with TargetAccountIds",
-        ),
-        (only(json!([])), "Targets: is an empty list"),
-        (
-            only(json!("222222222222")),
-            "Targets: is a string; it must be a list of objects",
-        ),
-        (
-            only(json!([{"Region": "us-west-2"}])),
-            "Targets[0].AccountId: is required",
-        ),
-        (
-            only(json!([{"AccountId": "22222222222"}])),
-            "Targets[0].AccountId: \"22222222222\" is not an AWS account ID (12 digits; quote it, \
-             as a number loses its leading zeros)",
-        ),
-        (
-            only(json!([{"AccountId": "111111111111"}])),
-            "Targets[0].AccountId: 111111111111 is the source account itself",
-        ),
-        (
-            only(json!([{"AccountId": "222222222222", "Color": "red"}])),
-            "Targets[0].Color: unknown key; accepted are AccountId",
-        ),
-        (
-            only(json!([{"AccountId": "222222222222"},
-                {"AccountId": "222222222222", "Region": "us-west-2"}])),
-            "Targets[1].AccountId: 222222222222 in us-west-2 is named twice",
-        ),
-        (
-            only(json!([{"AccountId": "333333333333", "KmsKeyId": KEY}])),
-            "Targets[0].KmsKeyId: arn:aws:kms:us-west-2:222222222222",
-        ),
-        (
-            only(json!([{"AccountId": "222222222222", "KmsKeyId": KEY, "Region": "us-east-1"}])),
-            "Targets[0].KmsKeyId:",
-        ),
-        (
-            only(json!([{"AccountId": "222222222222", "KmsKeyId": "amis"}])),
-            "Targets[0].KmsKeyId: \"amis\" is not a KMS key",
-        ),
-        (
-            only(json!([{"AccountId": "222222222222", "Region": "cn-north-1"}])),
-            "Targets[0].Region: cn-north-1 is in partition aws-cn",
-        ),
-        (
-            only(json!([{"AccountId": "222222222222", "ExternalId": "x"}])),
-            "Targets[0].ExternalId:",
-        ),
-        (
-            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,333333333333,444444444444",
-            "TargetKmsKeyIds": [KEY, "alias/b"]}),
-            "TargetKmsKeyIds: has 2 items, TargetAccountIds has 3",
-        ),
-        (
-            json!({"AmiId": IMAGE, "TargetAccountIds": ["222222222222", "333333333333"],
-            "TargetKmsKeyIds": [KEY]}),
-            "Targets[1].KmsKeyId: arn:aws:kms:us-west-2:222222222222:key/",
-        ),
-        (
-            with(json!({"ExcludeAccountIds": ["222222222222"]})),
-            "ExcludeAccountIds: goes with OrganizationId or OrganizationalUnitIds",
-        ),
-        (
-            json!({"AmiId": IMAGE, "Mode": "Share", "OrganizationId": "o-abcdefghij",
-            "ExcludeAccountIds": "222222222222"}),
-            "ExcludeAccountIds: goes with Mode: Copy",
-        ),
-        (
-            with(json!({"Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]})),
-            "Tags[1]: names a a second time",
-        ),
-        (
-            with(json!({"Tags": [{"Key": "a"}]})),
-            "Tags[0]: must be {Key, Value}, two strings",
-        ),
-        (
-            json!({"AmiId": IMAGE, "TargetAccountIds": []}),
-            "TargetAccountIds: is an empty list",
-        ),
-        (
-            json!({"AmiId": IMAGE, "TargetAccountIds": "222222222222,,333333333333",
-            "TargetKmsKeyIds": "alias/a,alias/b,alias/c"}),
-            "TargetAccountIds[1]: is empty",
-        ),
-    ];
-    for (request, expected) in cases {
-        let message = refused(&request);
+    let words = include_str!("mistakes.txt")
+        .replace("{...", "{IMAGE, TARGETS")
+        .replace("{IMAGE", &format!("{{\"SourceImageId\": \"{IMAGE}\""))
+        .replace("TARGETS", r#""Targets": [{"AccountId": "222222222222"}]"#)
+        .replace(": KEY", &format!(": \"{KEY}\""))
+        .replace("[KEY", &format!("[\"{KEY}\""));
+    let lines = words.lines().filter(|line| !line.starts_with('#'));
+    let mut request = String::new();
+    let mut count = 0;
+    for line in lines {
+        let Some(expected) = line.strip_prefix("    ") else {
+            request += line;
+            continue;
+        };
+        let message = refused(&serde_json::from_str(&request).expect(&request));
         assert!(
             message.starts_with(expected),
-            "{message:?} does not begin with {expected:?}"
+            "{request}: {message:?} does not begin with {expected:?}"
         );
+        request.clear();
+        count += 1;
     }
+    assert_eq!(count, 44, "each case of mistakes.txt");
+}
+
+#[test]
+fn a_tag_that_is_too_long_and_a_request_that_is_no_object_are_refused() {
+    let long = json!({"SourceImageId": IMAGE, "Targets": [{"AccountId": "222222222222"}],
+        "Tags": {"x": "y".repeat(257)}});
+    assert!(refused(&long).starts_with("Tags.x: a tag value has at most 256"));
     assert_eq!(
         refused(&json!("text")),
         "Distribute: must be an object with the request's keys"
