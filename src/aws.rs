@@ -12,7 +12,10 @@ use aws_smithy_async::time::SharedTimeSource;
 use tokio::sync::OnceCell;
 
 use crate::allowed::Allowed;
-use crate::command::{Command, Outcome};
+use crate::command::{
+    Checked, Command, Outcome, Retagged, Shared, SourceCommand, SourceGone, SourceOutcome, Staging,
+    TargetCommand, TargetOutcome,
+};
 use crate::digest::digest;
 pub use crate::error::Place;
 use crate::error::{Error, Refusal, RefusalKind};
@@ -161,146 +164,151 @@ impl Aws {
         source: &Result<Source, String>,
         command: &Command,
     ) -> Outcome {
-        let run = state.run_ref();
+        let overtaken = |wants| Outcome::Overtaken(command.clone(), wants);
         if command.changes() {
-            match self.overtaken(run.id, &state.event).await {
+            match self.overtaken(&state.run, &state.event).await {
                 Ok(None) => {}
-                Ok(Some(wants)) => return Outcome::Overtaken(wants),
-                Err(refusal) => return Outcome::Refused(refusal),
+                Ok(Some(wants)) => return overtaken(wants),
+                Err(refusal) => return Outcome::Refused(command.clone(), refusal),
             }
         }
-        let done = match command.target() {
-            Some(_) => self.calls_in_target(state, source, command).await,
-            None => self.calls_of_source(state, source, command).await,
+        let done = match command {
+            Command::Source(command) => {
+                let done = self.calls_of_source(state, source, command).await;
+                done.map(Outcome::Source)
+            }
+            Command::Target(i, command) => {
+                let done = self.calls_in_target(state, source, *i, command).await;
+                done.map(|done| Outcome::Target(*i, done))
+            }
         };
-        match done.unwrap_or_else(|ended| ended) {
-            // A later event ends the attempt of the one before it.
-            Outcome::Over(why) => match self.overtaken(run.id, &state.event).await {
-                Ok(Some(wants)) => Outcome::Overtaken(wants),
-                Ok(None) | Err(_) => Outcome::Over(why),
-            },
-            outcome => outcome,
+        // A later event ends the attempt of the one before it.
+        if let Ok(Outcome::Source(
+            SourceOutcome::Share(_, Ok(Shared::Over(_)))
+            | SourceOutcome::Stage(Ok(Staging::Over(_))),
+        )) = done
+            && let Ok(Some(wants)) = self.overtaken(&state.run, &state.event).await
+        {
+            return overtaken(wants);
         }
+        done.unwrap_or_else(|refusal| Outcome::Refused(command.clone(), refusal))
     }
 
-    /// Makes the calls of a command of the source. `Err` ends it early.
+    /// Makes the calls of a command about the source.
     ///
     /// Takes the whole state: opening and closing are about all targets at once.
     async fn calls_of_source(
         &self,
         state: &State,
         source: &Result<Source, String>,
-        command: &Command,
-    ) -> Result<Outcome, Outcome> {
-        let image = || source.as_ref().map_err(|why| gone(why));
+        command: &SourceCommand,
+    ) -> Result<SourceOutcome, Refusal> {
         let run = state.run_ref();
         Ok(match command {
             // A state may come from anybody who may call, so only the image itself decides what
             // is opened.
-            Command::Share { targets } => {
-                image()?;
-                // Boxed: the plan makes it a large future.
-                Box::pin(self.open(state, targets)).await
+            SourceCommand::Share { targets } => {
+                let shared = match source {
+                    // Boxed: the plan makes it a large future.
+                    Ok(_) => Ok(Box::pin(self.open(state, targets)).await?),
+                    Err(what) => gone(what),
+                };
+                SourceOutcome::Share(targets.clone(), shared)
             }
-            Command::LookStaged => Outcome::StagedSeen(self.staged(run, image()?).await?),
-            Command::Stage { snapshots } => self.stage(run, image()?, snapshots).await,
-            _ => match &state.order.share {
-                Some(share) => self.take_back(state, share, source.is_ok()).await,
-                None => self.close_source(state).await,
-            },
+            SourceCommand::LookStaged => SourceOutcome::LookStaged(match source {
+                Ok(source) => Ok(self.staged(run, source).await?),
+                Err(what) => gone(what),
+            }),
+            SourceCommand::Stage { snapshots } => SourceOutcome::Stage(match source {
+                Ok(source) => self.stage(run, source, snapshots).await?,
+                Err(what) => gone(what),
+            }),
+            SourceCommand::Revoke => SourceOutcome::Revoke(match &state.order.share {
+                Some(share) => self.take_back(state, share, source.is_ok()).await?,
+                None => self.close_source(state).await?,
+            }),
         })
     }
 
-    /// Makes the calls of a command in one target. `Err` ends it early.
+    /// Makes the calls of a command in one target. Where a look, or a command that needs no look
+    /// before it is repeated, meets credentials that are too old, the next one gets new ones.
     ///
     /// Takes the whole state for [`Aws::session`].
     async fn calls_in_target(
         &self,
         state: &State,
         source: &Result<Source, String>,
-        command: &Command,
-    ) -> Result<Outcome, Outcome> {
-        let target = &state.targets[command.target().unwrap_or_default()];
-        Ok(match command {
-            Command::Poll { .. } => {
-                let visit = self.visit(state, target).await?;
-                Outcome::Polled(copies::list(&visit).await?.copies)
-            }
-            Command::Tidy { .. } => self.tidy(&self.visit(state, target).await?).await?,
-            Command::Undo { .. } => self.undo(&self.visit(state, target).await?).await?,
-            Command::Remove { .. } => self.remove(&self.visit(state, target).await?).await?,
-            Command::Grant { .. } => {
-                // A target's own image needs the source no more.
-                if state.order.share.is_some() {
-                    source.as_ref().map_err(|why| gone(why))?;
-                }
-                let granted = async { self.let_launch(&self.visit(state, target).await?).await };
-                self.renewing(target, granted.await)?
-            }
-            Command::Look { .. } => {
-                let source = source.as_ref().ok();
-                let looked = async { self.look(&self.visit(state, target).await?, source).await };
-                self.renewing(target, looked.await)?
-            }
-            _ => {
-                let source = source.as_ref().map_err(|why| gone(why))?;
-                self.calls_from_source(state, target, source, command)
-                    .await?
-            }
-        })
-    }
-
-    /// Makes the calls of a command that makes a copy of the source, or compares one with it.
-    ///
-    /// Takes the whole state for [`Aws::session`], and to put lost statements back into a policy.
-    async fn calls_from_source(
-        &self,
-        state: &State,
-        target: &TargetState,
-        source: &Source,
-        command: &Command,
-    ) -> Result<Outcome, Outcome> {
-        let made = target.image_id.as_ref();
-        Ok(match command {
-            Command::Start { snapshots, .. } => {
-                let visit = self.visit(state, target).await?;
-                let outcome = self.start(&visit, source, snapshots).await;
-                self.put_back(state, &outcome).await;
-                outcome
-            }
-            Command::Register { .. } => {
-                let visit = self.visit(state, target).await?;
-                self.register(&visit, source).await?
-            }
-            Command::Retag { .. } => {
-                let retag = state.order.retag.as_ref();
-                let (retag, made) = retag.zip(made).ok_or(Outcome::Done)?;
-                let retagged = async {
-                    let visit = self.visit(state, target).await?;
-                    self.retag(&visit, source, retag, made).await
-                };
-                self.renewing(target, retagged.await)?
-            }
-            _ => {
-                let made = made.ok_or_else(|| Outcome::NotYet("no image to check".to_owned()))?;
-                let visit = self.visit(state, target).await?;
-                self.check(&visit, source, made).await?
-            }
-        })
-    }
-
-    /// Forgets a session whose credentials were refused as too old.
-    fn renewing(
-        &self,
-        target: &TargetState,
-        done: Result<Outcome, Refusal>,
-    ) -> Result<Outcome, Refusal> {
+        i: usize,
+        command: &TargetCommand,
+    ) -> Result<TargetOutcome, Refusal> {
+        let target = &state.targets[i];
+        // Boxed: so many commands make it a large future.
+        let done = Box::pin(self.calls_with(state, source, target, command)).await;
+        let renews = matches!(
+            command,
+            TargetCommand::Look | TargetCommand::Retag | TargetCommand::Grant
+        );
         if let Err(refusal) = &done
+            && renews
             && refusal.kind() == RefusalKind::Expired
         {
             self.forget_session(target);
         }
         done
+    }
+
+    /// Makes the calls of a command with the session of its target.
+    ///
+    /// Takes the whole state for [`Aws::session`], and to put lost statements back into a policy.
+    async fn calls_with(
+        &self,
+        state: &State,
+        source: &Result<Source, String>,
+        target: &TargetState,
+        command: &TargetCommand,
+    ) -> Result<TargetOutcome, Refusal> {
+        let visit = || self.visit(state, target);
+        let made = target.image_id.as_ref();
+        Ok(match command {
+            TargetCommand::Look => {
+                TargetOutcome::Look(self.look(&visit().await?, source.as_ref().ok()).await?)
+            }
+            TargetCommand::Start { snapshots } => TargetOutcome::Start(match source {
+                Ok(source) => {
+                    let started = self.start(&visit().await?, source, snapshots).await;
+                    self.put_back(state, &started).await;
+                    Ok(started)
+                }
+                Err(what) => gone(what),
+            }),
+            TargetCommand::Poll => TargetOutcome::Poll(copies::list(&visit().await?).await?.copies),
+            TargetCommand::Register => TargetOutcome::Register(match source {
+                Ok(source) => Ok(self.register(&visit().await?, source).await?),
+                Err(what) => gone(what),
+            }),
+            TargetCommand::Check => TargetOutcome::Check(match (source, made) {
+                (Ok(source), Some(made)) => Ok(self.check(&visit().await?, source, made).await?),
+                (Ok(_), None) => Ok(Checked::NotYet("no image to check".to_owned())),
+                (Err(what), _) => gone(what),
+            }),
+            TargetCommand::Tidy => TargetOutcome::Tidy(self.tidy(&visit().await?).await?),
+            TargetCommand::Undo => TargetOutcome::Undo(self.undo(&visit().await?).await?),
+            TargetCommand::Remove => TargetOutcome::Remove(self.remove(&visit().await?).await?),
+            TargetCommand::Retag => {
+                TargetOutcome::Retag(match (source, state.order.retag.as_ref().zip(made)) {
+                    (Ok(source), Some((retag, made))) => {
+                        Ok(self.retag(&visit().await?, source, retag, made).await?)
+                    }
+                    (Ok(_), None) => Ok(Retagged::Done),
+                    (Err(what), _) => gone(what),
+                })
+            }
+            TargetCommand::Grant => TargetOutcome::Grant(match source {
+                // A target's own image needs the source no more.
+                Err(what) if state.order.share.is_some() => gone(what),
+                Ok(_) | Err(_) => Ok(self.let_launch(&visit().await?).await?),
+            }),
+        })
     }
 
     /// Returns the function's own Region, where nothing more is known.
@@ -322,8 +330,8 @@ impl Aws {
 }
 
 /// Returns the outcome of a command that needs an image which is gone.
-fn gone(why: &str) -> Outcome {
-    Outcome::SourceGone(why.to_owned())
+fn gone<T>(what: &str) -> Result<T, SourceGone> {
+    Err(SourceGone(what.to_owned()))
 }
 
 /// Returns a name that no other process has. Each invocation counts as a process.

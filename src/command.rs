@@ -16,14 +16,17 @@
 //! - `Revoke`: announces itself in the ledger, removes what the record allows, and buries it.
 //!   Staged copies are deleted after that.
 
-use std::collections::BTreeSet;
-
-use crate::copies::{Copies, Staged};
 use crate::digest::digest;
-use crate::error::Refusal;
-use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
+use crate::ids::{ImageId, KeyRef, SnapshotId};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{RunRef, TargetState};
+
+mod outcome;
+
+pub use outcome::{
+    Begun, Checked, Closed, Granted, Left, Looked, Opened, Outcome, Registered, Removed, Retagged,
+    Revoked, Shared, SourceGone, SourceOutcome, Staging, Started, TargetOutcome, Undone, Wait,
+};
 
 /// The tags of every resource that this project makes.
 pub mod tag {
@@ -39,10 +42,18 @@ pub mod tag {
     pub const OURS: &str = "amiferry:";
 }
 
-/// One thing to do. `target` is an index of `State::targets`, and `snapshots` are indices of the
-/// source's snapshots.
+/// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
+    /// About the source, for all targets at once.
+    Source(SourceCommand),
+    /// In the target of this index of `State::targets`.
+    Target(usize, TargetCommand),
+}
+
+/// One thing to do about the source. `snapshots` are indices of the source's snapshots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceCommand {
     /// Open the source to the accounts of these targets.
     Share {
         /// Indices of the targets.
@@ -55,217 +66,81 @@ pub enum Command {
         /// Indices of the source's snapshots.
         snapshots: Vec<usize>,
     },
+    /// Close the source.
+    Revoke,
+}
+
+/// One thing to do in a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetCommand {
     /// Find the key, the image and the copies in the target.
-    Look {
-        /// The index of the target.
-        target: usize,
-    },
+    Look,
     /// Start a copy of each of these snapshots.
     Start {
-        /// The index of the target.
-        target: usize,
         /// Indices of the source's snapshots.
         snapshots: Vec<usize>,
     },
     /// Read the status of the target's copies.
-    Poll {
-        /// The index of the target.
-        target: usize,
-    },
+    Poll,
     /// Register the image on the copies.
-    Register {
-        /// The index of the target.
-        target: usize,
-    },
+    Register,
     /// Verify the image.
-    Check {
-        /// The index of the target.
-        target: usize,
-    },
+    Check,
     /// Delete copies that the target's image does not use.
-    Tidy {
-        /// The index of the target.
-        target: usize,
-    },
+    Tidy,
     /// Delete what the run made in the target.
-    Undo {
-        /// The index of the target.
-        target: usize,
-    },
+    Undo,
     /// Deregister the target's image and delete its copies.
-    Remove {
-        /// The index of the target.
-        target: usize,
-    },
+    Remove,
     /// Change the tags of an existing copy to those that an update asks for.
-    Retag {
-        /// The index of the target.
-        target: usize,
-    },
+    Retag,
     /// Let the service-linked roles of the request launch: one grant for each.
-    Grant {
-        /// The index of the target.
-        target: usize,
-    },
-    /// Close the source.
-    Revoke,
+    Grant,
 }
 
 impl Command {
     /// Returns the index of the target that the command is about; `None` for the source.
     pub fn target(&self) -> Option<usize> {
         match self {
-            Self::Share { .. } | Self::LookStaged | Self::Stage { .. } | Self::Revoke => None,
-            Self::Look { target }
-            | Self::Start { target, .. }
-            | Self::Poll { target }
-            | Self::Register { target }
-            | Self::Check { target }
-            | Self::Tidy { target }
-            | Self::Undo { target }
-            | Self::Remove { target }
-            | Self::Retag { target }
-            | Self::Grant { target } => Some(*target),
+            Self::Source(_) => None,
+            Self::Target(target, _) => Some(*target),
         }
     }
 
     /// Returns whether the command makes or removes something that a later event of the custom
     /// resource may want otherwise.
     pub fn changes(&self) -> bool {
+        use {SourceCommand as S, TargetCommand as T};
         match self {
-            Self::Share { .. }
-            | Self::Stage { .. }
-            | Self::Start { .. }
-            | Self::Register { .. }
-            | Self::Remove { .. }
-            | Self::Retag { .. }
-            | Self::Grant { .. } => true,
-            Self::LookStaged
-            | Self::Look { .. }
-            | Self::Poll { .. }
-            | Self::Check { .. }
-            | Self::Tidy { .. }
-            | Self::Undo { .. }
-            | Self::Revoke => false,
+            Self::Source(S::Share { .. } | S::Stage { .. })
+            | Self::Target(_, T::Start { .. } | T::Register | T::Remove | T::Retag | T::Grant) => {
+                true
+            }
+            Self::Source(S::LookStaged | S::Revoke)
+            | Self::Target(_, T::Look | T::Poll | T::Check | T::Tidy | T::Undo) => false,
         }
     }
 
     /// Returns the name for the log.
     pub fn name(&self) -> &'static str {
+        use {SourceCommand as S, TargetCommand as T};
         match self {
-            Self::Share { .. } => "Share",
-            Self::LookStaged => "LookStaged",
-            Self::Stage { .. } => "Stage",
-            Self::Look { .. } => "Look",
-            Self::Start { .. } => "Start",
-            Self::Poll { .. } => "Poll",
-            Self::Register { .. } => "Register",
-            Self::Check { .. } => "Check",
-            Self::Tidy { .. } => "Tidy",
-            Self::Undo { .. } => "Undo",
-            Self::Remove { .. } => "Remove",
-            Self::Retag { .. } => "Retag",
-            Self::Grant { .. } => "Grant",
-            Self::Revoke => "Revoke",
+            Self::Source(S::Share { .. }) => "Share",
+            Self::Source(S::LookStaged) => "LookStaged",
+            Self::Source(S::Stage { .. }) => "Stage",
+            Self::Source(S::Revoke) => "Revoke",
+            Self::Target(_, T::Look) => "Look",
+            Self::Target(_, T::Start { .. }) => "Start",
+            Self::Target(_, T::Poll) => "Poll",
+            Self::Target(_, T::Register) => "Register",
+            Self::Target(_, T::Check) => "Check",
+            Self::Target(_, T::Tidy) => "Tidy",
+            Self::Target(_, T::Undo) => "Undo",
+            Self::Target(_, T::Remove) => "Remove",
+            Self::Target(_, T::Retag) => "Retag",
+            Self::Target(_, T::Grant) => "Grant",
         }
     }
-}
-
-impl From<Refusal> for Outcome {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-/// The outcome of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The source is open, except to the refused.
-    Opened {
-        /// Accounts to which the run had the source open already when the command began.
-        earlier: Vec<AccountId>,
-        /// Indices of the refused targets, each with its refusal.
-        refused: Vec<(usize, Refusal)>,
-        /// The refusal of the audience.
-        audience: Option<Refusal>,
-    },
-    /// Opening was refused, although part of it may have taken effect.
-    OpeningRefused(Refusal),
-    /// The closing of another attempt must end first.
-    Wait {
-        /// When to try again (Unix seconds).
-        until: i64,
-        /// Why the command has to wait.
-        why: String,
-    },
-    /// The function's settings do not allow this opening; the text says why.
-    NotAllowed(String),
-    /// The attempt is over and opens nothing more; the text says why.
-    Over(String),
-    /// A later event of the custom resource has precedence, and wants these targets.
-    Overtaken(BTreeSet<(AccountId, Region)>),
-    /// The target's role could be assumed and its key can be used.
-    Looked {
-        /// The target key by its ARN.
-        key: KeyRef,
-        /// The target's image, if it exists.
-        image: Option<ImageId>,
-        /// All copies of each source snapshot.
-        copies: Copies,
-    },
-    /// Copies were started, or refused.
-    Started {
-        /// The index of each snapshot with its new copy, or with the refusal.
-        results: Vec<(usize, Result<SnapshotId, Refusal>)>,
-    },
-    /// The target cannot use a source key yet.
-    KeyNotReady(Refusal),
-    /// The copies of each source snapshot, read again.
-    Polled(Copies),
-    /// This run's copies in the source account.
-    StagedSeen(Staged),
-    /// The image is registered.
-    Registered(ImageId),
-    /// An image that is not ours has the name; `None` if EC2 does not show that image yet.
-    NameTaken(Option<ImageId>, Refusal),
-    /// The resource is not visible or not available yet; the text names it.
-    NotYet(String),
-    /// The image equals its source.
-    Faithful {
-        /// The copies that the image stands on.
-        used: Vec<SnapshotId>,
-        /// Whether the target has surplus copies.
-        surplus: bool,
-    },
-    /// The image differs from its source; each text is one difference.
-    Unfaithful(Vec<String>),
-    /// The target's image exists, but is disabled.
-    Disabled(ImageId),
-    /// The target was to be undone, but its image exists.
-    ImageThere(ImageId),
-    /// Service-linked roles with these names do not exist, or KMS does not see them; with the
-    /// refusal for the first.
-    RolesMissing(Vec<String>, Refusal),
-    /// The target or the source is tidied, undone, removed, retagged, granted, or revoked.
-    Done,
-    /// The source is closed. An earlier try of the run may have made copies for the accounts in
-    /// `earlier`.
-    Closed {
-        /// Accounts to which the source was open already when this process began.
-        earlier: Vec<AccountId>,
-        /// Whether another request joined the attempt: its process may have copied too.
-        joined: bool,
-        /// Openings that were left behind, each with the refusal.
-        left: Vec<(String, Refusal)>,
-    },
-    /// Resources that were to be removed stay; each text says why.
-    Kept(Vec<String>),
-    /// Some resources could not be deleted; each comes with its refusal.
-    Left(Vec<(String, Refusal)>),
-    /// AWS refused the command.
-    Refused(Refusal),
-    /// The source image does not exist any more; the text names it.
-    SourceGone(String),
 }
 
 /// Returns the tag by which a copy is found again: a digest of source snapshot, account, Region and

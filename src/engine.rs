@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::aws::Aws;
-use crate::command::{Command, Outcome};
+use crate::command::{Command, Outcome, Shared, SourceCommand, SourceOutcome, TargetCommand};
 use crate::error::{Place, Refusal};
 use crate::source::Source;
 use crate::state::{Phase, State, TargetPhase};
@@ -90,7 +90,9 @@ pub async fn advance(
         let now = aws.now();
         let decided = next(state, now, &busy);
         if budget.only_open && is_open(state) {
-            let is_start = |command: &&Command| matches!(command, Command::Start { .. });
+            let is_start = |command: &&Command| {
+                matches!(command, Command::Target(_, TargetCommand::Start { .. }))
+            };
             let starts = under_way.iter().filter(is_start);
             starts.for_each(|command| cut_off(aws, state, command));
             return Progress::Opened;
@@ -187,11 +189,6 @@ fn take_off<'a>(
 /// Counts a command that the end of the budget cuts off as one that AWS did not answer: a run whose
 /// every call ends so must end some time, too. Nobody knows how far the command got.
 fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
-    let operation = match command {
-        // The command may have opened the source.
-        Command::Share { .. } => "ModifySnapshotAttribute",
-        other => other.name(),
-    };
     let (account, region) = match command.target().map(|i| &state.targets[i]) {
         Some(target) => (&target.account_id, &target.region),
         None => (&state.source.account_id, &state.source.region),
@@ -200,27 +197,30 @@ fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
         account: account.to_string(),
         region: region.to_string(),
     };
-    let image = state.source.image_id.as_str();
+    let image = state.source.image_id.to_string();
     let said = "there was no answer before the function's time was up";
-    let refusal = Refusal::ours(operation, &at, image, "Timeout", said);
+    let refusal = |operation| Refusal::ours(operation, &at, &image, "Timeout", said);
     let now = aws.now();
     // A copy that it may have begun shows a while later.
-    match command {
-        Command::Start { target, .. } => {
-            let target = &mut state.targets[*target];
-            target.last_start = now;
-            if target.since == 0 {
-                target.since = now;
-            }
+    if let Command::Target(i, TargetCommand::Start { .. }) = command {
+        let target = &mut state.targets[*i];
+        target.last_start = now;
+        if target.since == 0 {
+            target.since = now;
         }
-        Command::Stage { .. } => state.sharing.staged_at = now,
-        _ => {}
+    }
+    if let Command::Source(SourceCommand::Stage { .. }) = command {
+        state.sharing.staged_at = now;
     }
     let outcome = match command {
-        Command::Share { .. } => Outcome::OpeningRefused(refusal),
-        _ => Outcome::Refused(refusal),
+        // The command may have opened the source.
+        Command::Source(SourceCommand::Share { targets }) => {
+            let unsure = Shared::Unsure(refusal("ModifySnapshotAttribute"));
+            Outcome::Source(SourceOutcome::Share(targets.clone(), Ok(unsure)))
+        }
+        other => Outcome::Refused(other.clone(), refusal(other.name())),
     };
-    record(state, command, outcome, now);
+    record(state, outcome, now);
 }
 
 fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcome), now: i64) {
@@ -229,21 +229,8 @@ fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcom
         None => busy.source = false,
     }
     let before = command.target().map(|i| state.targets[i].phase);
-    let said = match &outcome {
-        Outcome::Refused(refusal)
-        | Outcome::OpeningRefused(refusal)
-        | Outcome::KeyNotReady(refusal)
-        | Outcome::NameTaken(_, refusal) => Some(refusal.to_string()),
-        Outcome::Left(left) | Outcome::Closed { left, .. } => {
-            left.first().map(|(_, refusal)| refusal.to_string())
-        }
-        Outcome::Overtaken(_) => Some("a later event of the resource goes before".to_owned()),
-        Outcome::Wait { why, .. } | Outcome::Over(why) | Outcome::NotAllowed(why) => {
-            Some(why.clone())
-        }
-        _ => None,
-    };
-    record(state, &command, outcome, now);
+    let said = outcome.said();
+    record(state, outcome, now);
     tell(state, &command, before, said.as_deref());
 }
 

@@ -34,7 +34,7 @@
 //! shared with. Revoking then takes back only the openings that are no longer wanted.
 
 use crate::cause::Cause;
-use crate::command::Command;
+use crate::command::{Command, SourceCommand, TargetCommand};
 use crate::state::{Phase, State, TargetPhase, TargetState};
 
 mod ends;
@@ -92,26 +92,15 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
     };
     for (i, target) in state.targets.iter().enumerate() {
         if !busy.targets.contains(&i)
-            && let Some(command) = command_for(state, i, target)
+            && let Some(command) = command_for(state, target)
         {
-            offer(target.due, command);
+            offer(target.due, Command::Target(i, command));
         }
     }
-    if !busy.source {
-        match state.phase {
-            Phase::Sharing => offer(
-                state.sharing.due,
-                Command::Share {
-                    targets: ready(state),
-                },
-            ),
-            Phase::Staging => offer(state.sharing.due, staging::command(state)),
-            Phase::Revoking => offer(
-                state.sharing.due.max(state.staged_shown_by()),
-                Command::Revoke,
-            ),
-            Phase::Looking | Phase::Copying | Phase::Ended => {}
-        }
+    if !busy.source
+        && let Some((due, command)) = source_command(state)
+    {
+        offer(due, Command::Source(command));
     }
     match (commands.is_empty(), earliest) {
         (false, _) => Next::Do(commands),
@@ -195,9 +184,23 @@ fn ready(state: &State) -> Vec<usize> {
         .collect()
 }
 
-fn command_for(state: &State, i: usize, target: &TargetState) -> Option<Command> {
+/// Returns the next command about the source, and when it is due.
+fn source_command(state: &State) -> Option<(i64, SourceCommand)> {
+    let due = state.sharing.due;
+    match state.phase {
+        Phase::Sharing => {
+            let targets = ready(state);
+            Some((due, SourceCommand::Share { targets }))
+        }
+        Phase::Staging => Some((due, staging::command(state))),
+        Phase::Revoking => Some((due.max(state.staged_shown_by()), SourceCommand::Revoke)),
+        Phase::Looking | Phase::Copying | Phase::Ended => None,
+    }
+}
+
+fn command_for(state: &State, target: &TargetState) -> Option<TargetCommand> {
     match target.phase {
-        TargetPhase::Looking => Some(Command::Look { target: i }),
+        TargetPhase::Looking => Some(TargetCommand::Look),
         TargetPhase::Copying => {
             let missing: Vec<usize> = (0..state.source.snapshots.len())
                 .filter(|&s| target.copies.get(s).is_none_or(Option::is_none))
@@ -205,23 +208,20 @@ fn command_for(state: &State, i: usize, target: &TargetState) -> Option<Command>
             // Only the progress of other copies frees a place in a full quota: poll, then try
             // again.
             if missing.is_empty() || target.queued {
-                Some(Command::Poll { target: i })
+                Some(TargetCommand::Poll)
             } else if state.phase == Phase::Staging {
                 None
             } else {
-                Some(Command::Start {
-                    target: i,
-                    snapshots: missing,
-                })
+                Some(TargetCommand::Start { snapshots: missing })
             }
         }
-        TargetPhase::Registering => Some(Command::Register { target: i }),
-        TargetPhase::Checking => Some(Command::Check { target: i }),
-        TargetPhase::Tidying => Some(Command::Tidy { target: i }),
-        TargetPhase::Undoing => Some(Command::Undo { target: i }),
-        TargetPhase::Removing => Some(Command::Remove { target: i }),
-        TargetPhase::Retagging => Some(Command::Retag { target: i }),
-        TargetPhase::Granting => Some(Command::Grant { target: i }),
+        TargetPhase::Registering => Some(TargetCommand::Register),
+        TargetPhase::Checking => Some(TargetCommand::Check),
+        TargetPhase::Tidying => Some(TargetCommand::Tidy),
+        TargetPhase::Undoing => Some(TargetCommand::Undo),
+        TargetPhase::Removing => Some(TargetCommand::Remove),
+        TargetPhase::Retagging => Some(TargetCommand::Retag),
+        TargetPhase::Granting => Some(TargetCommand::Grant),
         TargetPhase::Ready
         | TargetPhase::Succeeded
         | TargetPhase::Removed

@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::Filter;
 
 use super::visit::Visit;
 use super::{Aws, copies, image};
-use crate::command::Outcome;
+use crate::command::{Checked, Left};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::{DISABLED, Device, ImageFacts, Source};
@@ -18,41 +18,41 @@ impl Aws {
         visit: &Visit<'_>,
         source: &Source,
         id: &ImageId,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Checked, Refusal> {
         let Some(there) = image::own_image(&visit.ec2, &visit.at, id).await? else {
-            return Ok(Outcome::NotYet(format!("{id} is not visible")));
+            return Ok(Checked::NotYet(format!("{id} is not visible")));
         };
         let mut facts = image::facts(&there);
         image::uefi_data(&visit.ec2, &visit.at, id, &mut facts).await?;
         if facts.state == "failed" || facts.state == "invalid" {
-            return Ok(Outcome::Unfaithful(vec![format!(
+            return Ok(Checked::Unfaithful(vec![format!(
                 "{id} is {}: {}",
                 facts.state,
                 facts.state_reason.unwrap_or_default()
             )]));
         }
         if facts.state == DISABLED {
-            return Ok(Outcome::Disabled(id.clone()));
+            return Ok(Checked::Disabled(id.clone()));
         }
         let used = used_in_order(source, &facts);
         let Some(used) = used.filter(|_| facts.state == "available") else {
             // A pending image may leave out its snapshots.
             return Ok(if facts.state == "available" {
-                Outcome::Unfaithful(without_snapshot(source, &facts))
+                Checked::Unfaithful(without_snapshot(source, &facts))
             } else {
-                Outcome::NotYet(format!("{id} is {}", facts.state))
+                Checked::NotYet(format!("{id} is {}", facts.state))
             });
         };
         compare_copies(visit, source, &facts, used).await
     }
 
     /// Deletes the copies of this target that its image does not stand on, and the images that an
-    /// update replaces.
-    pub(super) async fn tidy(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
+    /// update replaces. Returns those that it could not delete.
+    pub(super) async fn tidy(&self, visit: &Visit<'_>) -> Result<Left, Refusal> {
         if visit.run.order.renewal == Some(Renewal::Remove) {
             let left = self.remove_former(visit).await?;
             if !left.is_empty() {
-                return Ok(Outcome::Left(left));
+                return Ok(left);
             }
         }
         let listed = copies::list(visit).await?;
@@ -64,14 +64,8 @@ impl Aws {
         });
         let roots = surplus.next().unwrap_or_default();
         let others: Vec<SnapshotId> = surplus.flatten().collect();
-        let left = copies::delete(&visit.ec2, &visit.at, &roots, &others, &[])
-            .await
-            .left;
-        Ok(if left.is_empty() {
-            Outcome::Done
-        } else {
-            Outcome::Left(left)
-        })
+        let deleted = copies::delete(&visit.ec2, &visit.at, &roots, &others, &[]).await;
+        Ok(deleted.left)
     }
 }
 
@@ -81,7 +75,7 @@ async fn compare_copies(
     source: &Source,
     facts: &ImageFacts,
     used: Vec<SnapshotId>,
-) -> Result<Outcome, Refusal> {
+) -> Result<Checked, Refusal> {
     let listed = copies::list(visit).await?;
     let mut differences = source.differences(facts, &used);
     let mut unlisted = Vec::new();
@@ -95,11 +89,11 @@ async fn compare_copies(
         differences.extend(wrong_keys_of(visit, &unlisted).await?);
     }
     if !differences.is_empty() {
-        return Ok(Outcome::Unfaithful(differences));
+        return Ok(Checked::Unfaithful(differences));
     }
     let mut copies = listed.copies.iter().flatten();
     let surplus = copies.any(|copy| !used.contains(&copy.id));
-    Ok(Outcome::Faithful { used, surplus })
+    Ok(Checked::Faithful { used, surplus })
 }
 
 /// Returns the image's snapshot behind each of the source's, by device; `None` if a device has

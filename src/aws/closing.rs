@@ -10,14 +10,12 @@ use futures::future::join_all;
 use super::Aws;
 use super::ledger::Change;
 use super::permission::is_gone;
+use crate::command::{Closed, Left, Revoked, Wait};
 use crate::error::Refusal;
 use crate::ledger::{
     Attempt, Close, Kind, Principals, Receipt, Record, Resource, Run, RunStatus, Seen, Site,
 };
 use crate::state::SHOWN_WITHIN;
-
-/// Resources that could not be closed, with AWS's refusals.
-pub type Left = Vec<(String, Refusal)>;
 
 /// The result of closing one resource.
 pub(super) struct ClosedResource {
@@ -35,6 +33,20 @@ pub struct ClosedAttempt {
     pub left: Left,
     /// Unix seconds: not everything shows before. The attempt must be closed again then.
     pub again_at: Option<i64>,
+}
+
+/// Returns the outcome of a closing. Nothing left behind may still have to be closed again.
+pub(super) fn revoked(left: Left, again_at: Option<i64>) -> Revoked {
+    match again_at {
+        Some(until) if left.is_empty() => {
+            let why = "grants of a moment ago may not be listed yet".to_owned();
+            Revoked::Wait(Wait { until, why })
+        }
+        _ => Revoked::Closed(Closed {
+            left,
+            ..Closed::default()
+        }),
+    }
 }
 
 impl Aws {

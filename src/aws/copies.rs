@@ -11,7 +11,7 @@ use futures::future::join_all;
 use super::presign::CopyToSign;
 use super::visit::Visit;
 use super::{Actor, Aws, Place, image, refusal, tags};
-use crate::command::{Outcome, copy_key, copy_key_under, tag};
+use crate::command::{Left, Started, copy_key, copy_key_under, tag};
 use crate::copies::{Copies, Copy, CopyStatus};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, SnapshotId};
@@ -55,9 +55,9 @@ impl Aws {
         visit: &Visit<'_>,
         source: &Source,
         snapshots: &[usize],
-    ) -> Outcome {
+    ) -> Started {
         if let Err(refusal) = self.probe_source_keys(visit.run, &visit.actor).await {
-            return Outcome::KeyNotReady(refusal);
+            return Started::KeyNotReady(refusal);
         }
         let starting = snapshots
             .iter()
@@ -67,7 +67,7 @@ impl Aws {
         if results.iter().any(|(_, r)| r.as_ref().is_err_and(expired)) {
             self.forget_session(visit.target);
         }
-        Outcome::Started { results }
+        Started::Copies(results)
     }
 
     async fn start_one(
@@ -265,7 +265,7 @@ fn percent(text: &str) -> u8 {
 #[derive(Default)]
 pub struct Deleted {
     pub gone: Vec<SnapshotId>,
-    pub left: Vec<(String, Refusal)>,
+    pub left: Left,
 }
 
 /// Whether a snapshot has the tag of a copy of this source snapshot, whatever its key.

@@ -16,7 +16,7 @@ use aws_sdk_kms::config::retry::RetryConfig;
 use serde_json::Value;
 
 use super::{Actor, Aws, refusal};
-use crate::command::Outcome;
+use crate::command::Started;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, Region};
 use crate::key_policy::{Access, Document, LONGEST, Parties, Terms};
@@ -277,10 +277,10 @@ impl Aws {
 
     /// Puts the statements of a run back where the session of a target is denied its keys. Takes
     /// the whole state, because a policy names all targets.
-    pub(super) async fn put_back(&self, state: &State, started: &Outcome) {
+    pub(super) async fn put_back(&self, state: &State, started: &Started) {
         let denied = |refusal: &Refusal| refusal.kind() == RefusalKind::Denied;
         let edits = state.order.key_access == KeyAccess::Policy;
-        if let Outcome::KeyNotReady(refusal) = started
+        if let Started::KeyNotReady(refusal) = started
             && edits
             && denied(refusal)
         {

@@ -11,7 +11,7 @@ use futures::future::join_all;
 
 use super::visit::Visit;
 use super::{Actor, Aws, grants, refusal};
-use crate::command::{Outcome, grant_prefix, launch_grant_name};
+use crate::command::{Granted, grant_prefix, launch_grant_name};
 use crate::error::Refusal;
 use crate::ids::Region;
 use crate::kms::LAUNCHING;
@@ -38,7 +38,7 @@ enum Made {
 impl Aws {
     /// Makes the grants that the service-linked roles need in a target, and revokes those of roles
     /// that an update took off the list.
-    pub(super) async fn let_launch(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
+    pub(super) async fn let_launch(&self, visit: &Visit<'_>) -> Result<Granted, Refusal> {
         let (run, target) = (visit.run, visit.target);
         let keys: Vec<(&str, Region)> = if run.share().is_some() {
             let source = run.source.keys.iter();
@@ -51,7 +51,7 @@ impl Aws {
                 .await?
             {
                 // The policy of that key lets every principal of the account use it through EC2.
-                return Ok(Outcome::Done);
+                return Ok(Granted::Done(Vec::new()));
             }
             vec![(key, target.region.clone())]
         };

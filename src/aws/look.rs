@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::Image;
 use super::naming::{self, Holder};
 use super::visit::Visit;
 use super::{Aws, Place, copies, image};
-use crate::command::Outcome;
+use crate::command::Looked;
 use crate::error::Refusal;
 use crate::source::Source;
 
@@ -16,7 +16,7 @@ impl Aws {
         &self,
         visit: &Visit<'_>,
         source: Option<&Source>,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Looked, Refusal> {
         let mut target = visit.target.clone();
         self.probed.forget(target.account_id.as_str());
         // Once copies have begun under it, the key is settled.
@@ -39,7 +39,7 @@ impl Aws {
             };
         }
         let copies = copies::list(&visit).await?.copies;
-        Ok(Outcome::Looked {
+        Ok(Looked {
             key: target.kms_key_id.clone(),
             image: image.as_ref().and_then(image::id_of),
             copies,

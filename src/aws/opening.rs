@@ -13,7 +13,7 @@ use futures::stream::{self, StreamExt};
 use super::key_policy::Admitted;
 use super::ledger::{Change, Found};
 use super::{Actor, Aws, grants};
-use crate::command::{Outcome, grant_prefix};
+use crate::command::{Opened, Shared, Wait, grant_prefix};
 use crate::error::{Error, Refusal};
 use crate::ids::AccountId;
 use crate::key_policy::Parties;
@@ -30,7 +30,7 @@ const MOST_RACES: usize = 24;
 
 fn wait_for(site: &Site, until: i64, attempt: &Attempt) -> Held {
     let why = format!("attempt {attempt} is closing {}", site.resource.name());
-    Held::Wait { until, why }
+    Held::Wait(Wait { until, why })
 }
 
 fn closed_meanwhile(site: &Site, attempt: &Attempt) -> Held {
@@ -42,46 +42,42 @@ fn closed_meanwhile(site: &Site, attempt: &Attempt) -> Held {
 enum Held {
     /// All of them; the run had it open to these accounts before.
     All(BTreeSet<String>),
-    Wait {
-        until: i64,
-        why: String,
-    },
+    Wait(Wait),
     Over(String),
 }
 
 impl Aws {
     /// Opens the source to the accounts of these targets, and to the audience of a lasting share.
     /// Takes the whole state, to plan from.
-    pub(super) async fn open(&self, state: &State, targets: &[usize]) -> Outcome {
+    pub(super) async fn open(&self, state: &State, targets: &[usize]) -> Result<Shared, Refusal> {
         let run = state.run_ref();
         let accounts = targets.iter().map(|&i| &state.targets[i].account_id);
         if let Err(why) = self.may_be_given(run, accounts.collect()) {
-            return Outcome::NotAllowed(why);
+            return Ok(Shared::NotAllowed(why));
         }
         let opened = state.opened();
         let (reached, mut unreached) = self.reached(state, targets).await;
         let plan = OpeningPlan::of(state, &opened, reached);
-        let open_before = match self.hold_all(&plan).await {
-            Ok(Held::All(open_before)) => open_before,
-            Ok(Held::Wait { until, why }) => return Outcome::Wait { until, why },
-            Ok(Held::Over(why)) => return Outcome::Over(why),
-            Err(refusal) => return Outcome::Refused(refusal),
+        let open_before = match self.hold_all(&plan).await? {
+            Held::All(open_before) => open_before,
+            Held::Wait(wait) => return Ok(Shared::Wait(wait)),
+            Held::Over(why) => return Ok(Shared::Over(why)),
         };
         let refused = match self.permit_all(&plan).await {
             Ok(refused) => refused,
-            Err(refusal) => return Outcome::OpeningRefused(refusal),
+            Err(refusal) => return Ok(Shared::Unsure(refusal)),
         };
         match self.still_held(&plan).await {
             Ok(None) => {}
-            Ok(Some(why)) => return self.close_again(plan, why).await,
-            Err(refusal) => return Outcome::OpeningRefused(refusal),
+            Ok(Some(why)) => return Ok(self.close_again(plan, why).await),
+            Err(refusal) => return Ok(Shared::Unsure(refusal)),
         }
         unreached.extend(refused.targets);
-        Outcome::Opened {
+        Ok(Shared::Opened(Opened {
             earlier: plan.earlier(&open_before),
             refused: unreached,
             audience: refused.audience,
-        }
+        }))
     }
 
     /// Whether the settings, as they are now, allow what this run asks for. A `State` may be older
@@ -157,16 +153,16 @@ impl Aws {
             .zip(records)
             .map(|(wish, found)| self.hold(wish, attempt, kind, found));
         let mut began = BTreeSet::new();
-        let mut wait: Option<(i64, String)> = None;
+        let mut wait = None;
         for held in join_all(holding).await {
             match held? {
                 Held::All(earlier) => began.extend(earlier),
-                Held::Wait { until, why } => wait = Some((until, why)),
+                Held::Wait(later) => wait = Some(later),
                 over @ Held::Over(_) => return Ok(over),
             }
         }
-        if let Some((until, why)) = wait {
-            return Ok(Held::Wait { until, why });
+        if let Some(wait) = wait {
+            return Ok(Held::Wait(wait));
         }
         if self.now() - since > FRESH
             && let Some(why) = self.still_held(plan).await?
@@ -247,7 +243,7 @@ impl Aws {
                         "a permission on {name} may have been removed: reads show it within a \
                          minute"
                     );
-                    return Ok(Held::Wait { until, why });
+                    return Ok(Held::Wait(Wait { until, why }));
                 }
                 Opening::Wait { until, attempt } => return Ok(wait_for(site, until, &attempt)),
                 Opening::Finish(other) => self.finish_closing(site, &other).await?,
@@ -362,11 +358,11 @@ impl Aws {
 
     /// Closes again what was opened behind a closing, as a closing: nobody takes anything away
     /// unannounced.
-    async fn close_again(&self, plan: OpeningPlan<'_>, why: String) -> Outcome {
+    async fn close_again(&self, plan: OpeningPlan<'_>, why: String) -> Shared {
         let attempt = &plan.attempt;
         let run = match self.run_record(&attempt.run).await {
             Ok(run) => run.unwrap_or(plan.whole),
-            Err(refusal) => return Outcome::OpeningRefused(refusal),
+            Err(refusal) => return Shared::Unsure(refusal),
         };
         let (mut receipts, mut said) = (Vec::new(), None);
         for wish in &plan.wishes {
@@ -381,8 +377,8 @@ impl Aws {
         }
         let noted = self.add_receipts(&run.run, receipts).await;
         match said.or(noted.err()) {
-            None => Outcome::Over(why),
-            Some(refusal) => Outcome::OpeningRefused(refusal),
+            None => Shared::Over(why),
+            Some(refusal) => Shared::Unsure(refusal),
         }
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_ec2::types::{
 use super::naming::{self, Holder};
 use super::visit::Visit;
 use super::{Aws, image, refusal, tags};
-use crate::command::{Outcome, image_key};
+use crate::command::{Registered, image_key};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::{Device, Mapping, Source};
@@ -21,7 +21,7 @@ impl Aws {
         &self,
         visit: &Visit<'_>,
         source: &Source,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Registered, Refusal> {
         let (run, target) = (visit.run, visit.target);
         let renews = run.order.renewal.is_some();
         let former = renews && matches!(self.holder(visit, source).await?, Holder::Former);
@@ -37,8 +37,8 @@ impl Aws {
             Ok(answer) => {
                 let id = answer.image_id().and_then(|id| ImageId::parse(id).ok());
                 return Ok(id.map_or_else(
-                    || Outcome::NotYet(format!("RegisterImage of {name} told no image ID")),
-                    Outcome::Registered,
+                    || Registered::NotYet(format!("RegisterImage of {name} told no image ID")),
+                    Registered::Image,
                 ));
             }
             Err(error) => refusal("RegisterImage", &visit.at, &name, &error),
@@ -57,9 +57,9 @@ impl Aws {
         visit: &Visit<'_>,
         source: &Source,
         refused: Refusal,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Registered, Refusal> {
         match self.holder(visit, source).await? {
-            Holder::Ours(image) => Ok(Outcome::NameTaken(image::id_of(&image), refused)),
+            Holder::Ours(image) => Ok(Registered::NameTaken(image::id_of(&image), refused)),
             Holder::Another(other) => {
                 let message = format!("{} ({} has it)", refused.message, naming::told(&other));
                 Err(Refusal { message, ..refused })
@@ -69,9 +69,9 @@ impl Aws {
                 let (run, target) = (visit.run, visit.target);
                 let ours = ours.filter(|image| naming::is_named(image, run, source, target));
                 let id = ours.as_ref().and_then(image::id_of);
-                Ok(Outcome::NameTaken(id, refused))
+                Ok(Registered::NameTaken(id, refused))
             }
-            Holder::Nobody | Holder::Young => Ok(Outcome::NameTaken(None, refused)),
+            Holder::Nobody | Holder::Young => Ok(Registered::NameTaken(None, refused)),
         }
     }
 }

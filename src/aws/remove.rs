@@ -9,18 +9,15 @@ use super::naming::made_by;
 use super::visit::Visit;
 use super::{Aws, Place, copies, image, refusal};
 use crate::cause::Cause;
-use crate::command::{Outcome, image_key, tag};
+use crate::command::{Left, Removed, Undone, image_key, tag};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::ledger::{Counted, Counting, Fate};
 
-/// Resources that could not be removed: their IDs, and AWS's refusals.
-type Left = Vec<(String, Refusal)>;
-
 impl Aws {
     /// Deletes the copies of this run in a target that failed. An image that is there for another
     /// reason than being unfaithful was registered by a process that got further: it is kept.
-    pub(super) async fn undo(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
+    pub(super) async fn undo(&self, visit: &Visit<'_>) -> Result<Undone, Refusal> {
         let (run, target) = (visit.run, visit.target);
         let failure = target.failure.as_ref();
         let discard = failure.is_some_and(|f| f.cause == Cause::NotFaithful);
@@ -32,7 +29,7 @@ impl Aws {
                 continue;
             };
             if !discard {
-                return Ok(Outcome::ImageThere(id));
+                return Ok(Undone::ImageThere(id));
             }
             // An image that stood before this run began may be in use: a source changed since is
             // no reason to take it away.
@@ -49,17 +46,13 @@ impl Aws {
             let keys = self.keys_of(visit, &[]).await?;
             left = self.revoke_unneeded(visit, keys, &deleted.gone).await?;
         }
-        Ok(if left.is_empty() {
-            Outcome::Done
-        } else {
-            Outcome::Left(left)
-        })
+        Ok(Undone::Deleted(left))
     }
 
     /// Deregisters the images of this run in a target, and deletes their snapshots. With the last
     /// copy under a key go the grants by which service-linked roles could launch from it. A copy
     /// that another run counts on stays until that run's copy is removed.
-    pub(super) async fn remove(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
+    pub(super) async fn remove(&self, visit: &Visit<'_>) -> Result<Removed, Refusal> {
         let before = copies::made_by(&visit.ec2, &visit.at, visit.run.id).await?;
         let keys = self.keys_of(visit, &before).await?;
         let (mut left, kept, deregistered) = self.remove_images(visit).await?;
@@ -71,12 +64,10 @@ impl Aws {
                 left = self.revoke_unneeded(visit, keys, &deleted.gone).await?;
             }
         }
-        Ok(if !left.is_empty() {
-            Outcome::Left(left)
-        } else if !kept.is_empty() {
-            Outcome::Kept(kept)
+        Ok(if left.is_empty() && !kept.is_empty() {
+            Removed::Kept(kept)
         } else {
-            Outcome::Done
+            Removed::Deleted(left)
         })
     }
 

@@ -8,7 +8,7 @@ use aws_sdk_ec2::types::Filter;
 use super::check::used_in_order;
 use super::visit::Visit;
 use super::{Aws, Place, copies, image, refusal, tags};
-use crate::command::Outcome;
+use crate::command::Retagged;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::Source;
@@ -37,12 +37,12 @@ impl Aws {
         source: &Source,
         retag: &Retag,
         id: &ImageId,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Retagged, Refusal> {
         let Some(there) = image::own_image(&visit.ec2, &visit.at, id).await? else {
-            return Ok(Outcome::NotYet(format!("{id} is not visible")));
+            return Ok(Retagged::NotYet(format!("{id} is not visible")));
         };
         let Some(used) = used_in_order(source, &image::facts(&there)) else {
-            return Ok(Outcome::NotYet(format!("{id} shows no snapshots")));
+            return Ok(Retagged::NotYet(format!("{id} shows no snapshots")));
         };
         let mut standing = vec![Standing {
             id: id.as_str(),
@@ -60,7 +60,7 @@ impl Aws {
                 other => other?,
             }
         }
-        Ok(Outcome::Done)
+        Ok(Retagged::Done)
     }
 }
 

@@ -8,11 +8,11 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, TagSpecification};
 use futures::future::join_all;
 
-use super::closing::Left;
+use super::closing::revoked;
 use super::copies::{AskedCopy, FILTER_VALUES, copy, own_snapshots, unsent};
 use super::presign::CopyToSign;
 use super::{Actor, Aws, copies, tags};
-use crate::command::{Outcome, staging_key, tag};
+use crate::command::{Closed, Left, Revoked, SourceGone, Staging, staging_key, tag};
 use crate::copies::Staged;
 use crate::error::Refusal;
 use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
@@ -69,21 +69,17 @@ impl Aws {
         run: RunRef<'_>,
         source: &Source,
         snapshots: &[usize],
-    ) -> Outcome {
+    ) -> Result<Result<Staging, SourceGone>, Refusal> {
         let Some(key) = &run.order.reencrypt_key else {
-            return Outcome::SourceGone("no key to copy it under".to_owned());
+            return Ok(Err(SourceGone("no key to copy it under".to_owned())));
         };
-        match self.note_staging(run).await {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => return Outcome::Over(why),
-            Err(refusal) => return Outcome::Refused(refusal),
+        if let Err(why) = self.note_staging(run).await? {
+            return Ok(Ok(Staging::Over(why)));
         }
         let starting = snapshots
             .iter()
             .map(|&s| async move { (s, self.stage_one(run, &source.snapshots[s].id, key).await) });
-        Outcome::Started {
-            results: join_all(starting).await,
-        }
+        Ok(Ok(Staging::Started(join_all(starting).await)))
     }
 
     async fn stage_one(
@@ -122,12 +118,10 @@ impl Aws {
     /// Closes the source, then deletes the staged copies of every process of this run. Takes the
     /// whole state: the accounts that the run had the source open to before are those of its
     /// targets.
-    pub(super) async fn close_source(&self, state: &State) -> Outcome {
+    pub(super) async fn close_source(&self, state: &State) -> Result<Revoked, Refusal> {
         let attempt = state.run_ref().attempt();
-        let run = match self.announce_end(&attempt).await {
-            Ok(run) => run.unwrap_or_else(|| state.as_run()),
-            Err(refusal) => return Outcome::Refused(refusal),
-        };
+        let run = self.announce_end(&attempt).await?;
+        let run = run.unwrap_or_else(|| state.as_run());
         let mut closed = self
             .close_attempt(&run, &attempt, state.sharing.unsure)
             .await;
@@ -136,19 +130,14 @@ impl Aws {
         let told = told.flat_map(|receipt| receipt.principals.accounts().cloned());
         closed.was_open_to.extend(told);
         let earlier = state.opened_by_others(&closed.was_open_to);
-        match (closed.left, closed.again_at) {
-            (left, None) if !earlier.is_empty() || run.joined => Outcome::Closed {
+        Ok(match closed.again_at {
+            None => Revoked::Closed(Closed {
                 earlier,
                 joined: run.joined,
-                left,
-            },
-            (left, _) if !left.is_empty() => Outcome::Left(left),
-            (_, Some(until)) => {
-                let why = "grants of a moment ago may not be listed yet".to_owned();
-                Outcome::Wait { until, why }
-            }
-            _ => Outcome::Done,
-        }
+                left: closed.left,
+            }),
+            again_at => revoked(closed.left, again_at),
+        })
     }
 
     /// Deletes the staged copies of an attempt that ends. Where another attempt has followed, that

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use super::Aws;
+use super::closing::revoked;
 use super::grants::{KeySite, name_in_run};
-use super::{Aws, closing::Left};
-use crate::command::Outcome;
+use crate::command::{Left, Revoked};
 use crate::error::Refusal;
 use crate::key_policy::Parties;
 use crate::ledger::{Principals, Resource, Run, Site, short_name};
@@ -19,12 +20,15 @@ impl Aws {
     ///
     /// Statements that others undid are put back only where the keys are `known` to be the image's:
     /// a state may come from anybody who may call, and closing opens nothing on its word.
-    pub(super) async fn take_back(&self, state: &State, share: &Share, known: bool) -> Outcome {
+    pub(super) async fn take_back(
+        &self,
+        state: &State,
+        share: &Share,
+        known: bool,
+    ) -> Result<Revoked, Refusal> {
         let ends = Ends::of(state, share);
-        let run = match self.run_record(&state.run).await {
-            Ok(run) => run.unwrap_or_else(|| state.as_run()),
-            Err(refusal) => return Outcome::Refused(refusal),
-        };
+        let run = self.run_record(&state.run).await?;
+        let run = run.unwrap_or_else(|| state.as_run());
         let (mut left, mut receipts, mut again_at) = (Left::new(), Vec::new(), None);
         let named = state.as_run().resources;
         for site in sites(&run, named) {
@@ -48,14 +52,7 @@ impl Aws {
                 left.push((key.clone(), refusal));
             }
         }
-        match again_at {
-            _ if !left.is_empty() => Outcome::Left(left),
-            Some(until) => {
-                let why = "grants of a moment ago may not be listed yet".to_owned();
-                Outcome::Wait { until, why }
-            }
-            None => Outcome::Done,
-        }
+        Ok(revoked(left, again_at))
     }
 
     /// Closes one resource to the principals that the run holds it open to, and whose share ends.

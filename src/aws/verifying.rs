@@ -3,9 +3,9 @@
 //! is taken away, and the receipt notes what was found.
 
 use super::Aws;
-use super::closing::Left;
 use super::ledger::Change;
 use super::permission::is_gone;
+use crate::command::Left;
 use crate::error::Refusal;
 use crate::ledger::{Attempt, Kind, Principals, Record, Resource, Run, Seen, Site};
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::cause::Cause;
-use crate::command::{Command, Outcome};
+use crate::command::{
+    Checked, Command, Left, Outcome, Registered, Removed, SourceCommand, SourceGone, SourceOutcome,
+    Started, TargetCommand, TargetOutcome, Undone,
+};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::state::{
@@ -18,28 +21,23 @@ mod sharing;
 mod staging;
 
 use copying::{key_not_ready, looked, polled, started};
-use granting::{end_or_grant, granted, retagged};
-use sharing::{opened, refuse_audience, revoked};
-use staging::staged;
+use granting::{end_or_grant, grant_refused, granted, retag_refused, retagged};
+use sharing::{not_closed, not_opened, refuse_audience, revoked, shared};
+use staging::{looked_staged, staged, stumbled};
 
-/// Notes the outcome of `command` in `state`.
-pub fn record(state: &mut State, command: &Command, outcome: Outcome, now: i64) {
-    if let Outcome::Overtaken(wants) = &outcome {
-        match command.target() {
-            Some(target) => state.overtake(target, wants),
-            None => overtaken(state, wants),
+/// Notes the outcome of a command in `state`.
+pub fn record(state: &mut State, outcome: Outcome, now: i64) {
+    match outcome {
+        Outcome::Source(SourceOutcome::Share(targets, opening)) => {
+            shared(state, &targets, opening, now);
         }
-        return;
-    }
-    match command {
-        Command::Share { targets } => opened(state, targets, outcome, now),
-        Command::LookStaged | Command::Stage { .. } => staged(state, outcome, now),
-        Command::Revoke => revoked(state, outcome, now),
-        _ => {
-            if let Some(target) = command.target() {
-                target_outcome(state, target, command, outcome, now);
-            }
-        }
+        Outcome::Source(SourceOutcome::LookStaged(seen)) => looked_staged(state, seen, now),
+        Outcome::Source(SourceOutcome::Stage(staging)) => staged(state, staging, now),
+        Outcome::Source(SourceOutcome::Revoke(closing)) => revoked(state, closing, now),
+        Outcome::Target(i, outcome) => target_outcome(state, i, outcome, now),
+        Outcome::Refused(command, refusal) => refused(state, command, &refusal, now),
+        Outcome::Overtaken(Command::Source(_), wants) => overtaken(state, &wants),
+        Outcome::Overtaken(Command::Target(i, _), wants) => state.overtake(i, &wants),
     }
 }
 
@@ -60,63 +58,85 @@ pub fn overtaken(state: &mut State, wants: &BTreeSet<(AccountId, Region)>) {
     }
 }
 
-fn target_outcome(state: &mut State, i: usize, command: &Command, outcome: Outcome, now: i64) {
-    if matches!(command, Command::Grant { .. }) {
-        return granted(state, i, outcome, now);
-    }
-    if matches!(command, Command::Retag { .. }) {
-        return retagged(state, i, outcome, now);
-    }
+fn target_outcome(state: &mut State, i: usize, outcome: TargetOutcome, now: i64) {
+    let target = &mut state.targets[i];
     match outcome {
-        Outcome::Looked { key, image, copies } => looked(state, i, key, image, &copies, now),
-        Outcome::Started { results } => started(state, i, results, now),
-        Outcome::KeyNotReady(refusal) => key_not_ready(state, i, &refusal, now),
-        Outcome::Polled(copies) => polled(state, i, &copies, now),
-        Outcome::Registered(image) | Outcome::NameTaken(Some(image), _)
-            if matches!(command, Command::Register { .. }) =>
-        {
-            let target = &mut state.targets[i];
-            (target.image_id, target.tries, target.due) = (Some(image), 0, 0);
-            target.phase = TargetPhase::Checking;
+        TargetOutcome::Look(seen) => looked(state, i, seen, now),
+        TargetOutcome::Start(Ok(Started::Copies(begun))) => started(state, i, begun, now),
+        TargetOutcome::Start(Ok(Started::KeyNotReady(refusal))) => {
+            key_not_ready(state, i, &refusal, now);
         }
-        Outcome::ImageThere(image) => adopt(&mut state.targets[i], image),
-        Outcome::NameTaken(_, refusal) => name_taken(&mut state.targets[i], &refusal, now),
-        Outcome::NotYet(what) => not_yet(&mut state.targets[i], &what, now),
-        Outcome::Faithful { used, surplus } => faithful(state, i, used, surplus, now),
-        Outcome::Unfaithful(differences) => fail(
-            &mut state.targets[i],
-            Cause::NotFaithful,
-            &differences.join("; "),
-        ),
-        Outcome::Disabled(image) => {
-            let said = format!("{image} is the copy, and is disabled");
-            state.targets[i].fail_standing(Cause::ImageDisabled, &said);
-        }
-        Outcome::Done => {
-            // A target that had ended has its grants. A target that another process got further
-            // with may lack them.
-            let had_ended = state.sharing.closed && state.targets[i].failure.is_none();
-            let good = end_or_grant(&state.order, had_ended);
-            done(&mut state.targets[i], good);
-        }
-        Outcome::Kept(why) => {
-            let target = &mut state.targets[i];
+        TargetOutcome::Poll(copies) => polled(state, i, &copies, now),
+        TargetOutcome::Register(Ok(registered)) => image_registered(target, registered, now),
+        TargetOutcome::Check(Ok(checked)) => image_checked(state, i, checked, now),
+        TargetOutcome::Undo(Undone::ImageThere(image)) => adopt(target, image),
+        TargetOutcome::Tidy(left)
+        | TargetOutcome::Undo(Undone::Deleted(left))
+        | TargetOutcome::Remove(Removed::Deleted(left)) => deleted(state, i, &left, now),
+        TargetOutcome::Remove(Removed::Kept(why)) => {
             target.failure = Some(Failure::new(Cause::CountedOn, &why.join("; ")));
             target.phase = TargetPhase::Removed;
         }
-        Outcome::Left(left) => left_behind(&mut state.targets[i], &left, now),
-        Outcome::SourceGone(what) => source_gone(&mut state.targets[i], &what),
-        Outcome::Refused(refusal) => refused(state, i, command, &refusal, now),
-        Outcome::Opened { .. }
-        | Outcome::OpeningRefused(_)
-        | Outcome::Wait { .. }
-        | Outcome::Over(_)
-        | Outcome::Overtaken(_)
-        | Outcome::NotAllowed(_)
-        | Outcome::StagedSeen(_)
-        | Outcome::Closed { .. }
-        | Outcome::RolesMissing(..)
-        | Outcome::Registered(_) => {}
+        TargetOutcome::Retag(outcome) => retagged(state, i, outcome, now),
+        TargetOutcome::Grant(outcome) => granted(state, i, outcome, now),
+        TargetOutcome::Start(Err(gone))
+        | TargetOutcome::Register(Err(gone))
+        | TargetOutcome::Check(Err(gone)) => source_gone(target, &gone),
+    }
+}
+
+/// Notes a refusal. The commands before the last have their reaction in common.
+fn refused(state: &mut State, command: Command, refusal: &Refusal, now: i64) {
+    use {SourceCommand as S, TargetCommand as T};
+    match command {
+        Command::Source(S::Share { targets }) => not_opened(state, &targets, refusal, now),
+        Command::Source(S::LookStaged | S::Stage { .. }) => stumbled(state, refusal, now),
+        Command::Source(S::Revoke) => {
+            let image = state.source.image_id.to_string();
+            not_closed(state, &vec![(image, refusal.clone())], now);
+        }
+        Command::Target(i, T::Retag) => retag_refused(&mut state.targets[i], refusal, now),
+        Command::Target(i, T::Grant) => grant_refused(state, i, refusal, now),
+        Command::Target(i, T::Look) => {
+            target_refused(&mut state.targets[i], Cause::of(refusal), refusal, now);
+        }
+        Command::Target(
+            i,
+            T::Start { .. } | T::Poll | T::Register | T::Check | T::Tidy | T::Undo | T::Remove,
+        ) => {
+            let cause = match Cause::of(refusal) {
+                // Only a look can say so of the key.
+                Cause::TargetKeyMissing => Cause::AccessDenied,
+                cause => cause,
+            };
+            target_refused(&mut state.targets[i], cause, refusal, now);
+        }
+    }
+}
+
+fn image_registered(target: &mut TargetState, registered: Registered, now: i64) {
+    match registered {
+        Registered::Image(image) | Registered::NameTaken(Some(image), _) => {
+            (target.image_id, target.tries, target.due) = (Some(image), 0, 0);
+            target.phase = TargetPhase::Checking;
+        }
+        Registered::NameTaken(None, refusal) => name_taken(target, &refusal, now),
+        Registered::NotYet(what) => not_yet(target, &what, now),
+    }
+}
+
+fn image_checked(state: &mut State, i: usize, checked: Checked, now: i64) {
+    let target = &mut state.targets[i];
+    match checked {
+        Checked::Faithful { used, surplus } => faithful(state, i, used, surplus, now),
+        Checked::Unfaithful(differences) => {
+            fail(target, Cause::NotFaithful, &differences.join("; "));
+        }
+        Checked::Disabled(image) => {
+            let said = format!("{image} is the copy, and is disabled");
+            target.fail_standing(Cause::ImageDisabled, &said);
+        }
+        Checked::NotYet(what) => not_yet(target, &what, now),
     }
 }
 
@@ -137,7 +157,7 @@ fn faithful(state: &mut State, i: usize, used: Vec<SnapshotId>, surplus: bool, n
     }
 }
 
-fn source_gone(target: &mut TargetState, what: &str) {
+fn source_gone(target: &mut TargetState, SourceGone(what): &SourceGone) {
     // A target that was failing already, and whose image was found meanwhile, keeps its
     // first failure.
     let before = target.failure.take();
@@ -179,7 +199,15 @@ fn not_yet(target: &mut TargetState, what: &str, now: i64) {
     }
 }
 
-fn done(target: &mut TargetState, good: TargetPhase) {
+fn deleted(state: &mut State, i: usize, left: &Left, now: i64) {
+    if !left.is_empty() {
+        return left_behind(&mut state.targets[i], left, now);
+    }
+    // A target that had ended has its grants. A target that another process got further with may
+    // lack them.
+    let had_ended = state.sharing.closed && state.targets[i].failure.is_none();
+    let good = end_or_grant(&state.order, had_ended);
+    let target = &mut state.targets[i];
     (target.tries, target.due) = (0, 0);
     target.phase = match target.phase {
         TargetPhase::Tidying => good,
@@ -195,7 +223,7 @@ fn done(target: &mut TargetState, good: TargetPhase) {
     }
 }
 
-fn left_behind(target: &mut TargetState, left: &[(String, Refusal)], now: i64) {
+fn left_behind(target: &mut TargetState, left: &Left, now: i64) {
     let passing = left.iter().all(|(_, refusal)| refusal.is_passing());
     target.tries += 1;
     target.due = now + backoff(target.tries).min(if passing { i64::MAX } else { DENIED_AGAIN });
@@ -227,12 +255,10 @@ fn stick(target: &mut TargetState, said: &str) {
     target.phase = TargetPhase::Stuck;
 }
 
-fn refused(state: &mut State, i: usize, command: &Command, refusal: &Refusal, now: i64) {
-    let target = &mut state.targets[i];
+fn target_refused(target: &mut TargetState, cause: Cause, refusal: &Refusal, now: i64) {
     if refusal.is_passing() && target.tries < MOST_TRIES {
         return stumble(target, refusal, now);
     }
-    let cause = Cause::of(refusal);
     let shut_out = matches!(cause, Cause::RoleNotAssumable | Cause::RegionNotEnabled);
     match target.phase {
         // The account was closed or has lost its role, which must not keep a resource from being
@@ -252,14 +278,7 @@ fn refused(state: &mut State, i: usize, command: &Command, refusal: &Refusal, no
             target.copies.clear();
             target.phase = TargetPhase::Looking;
         }
-        _ => {
-            let cause = match (command, Cause::of(refusal)) {
-                (Command::Look { .. }, cause) => cause,
-                (_, Cause::TargetKeyMissing) => Cause::AccessDenied,
-                (_, cause) => cause,
-            };
-            fail(target, cause, &refusal.to_string());
-        }
+        _ => fail(target, cause, &refusal.to_string()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! copies. The process that closes the source deletes all of them.
 
 use super::{Busy, ready};
-use crate::command::Command;
+use crate::command::SourceCommand;
 use crate::state::{Phase, State, TargetPhase};
 
 /// Moves the run to its next phase when targets need the source open.
@@ -39,11 +39,11 @@ pub(super) fn waiting(state: &State) -> Vec<usize> {
     waiting
 }
 
-pub(super) fn command(state: &State) -> Command {
+pub(super) fn command(state: &State) -> SourceCommand {
     let snapshots = state.unstaged();
     if state.source.staged.is_empty() || snapshots.is_empty() {
-        Command::LookStaged
+        SourceCommand::LookStaged
     } else {
-        Command::Stage { snapshots }
+        SourceCommand::Stage { snapshots }
     }
 }

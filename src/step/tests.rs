@@ -2,7 +2,10 @@ use serde_json::json;
 
 use super::*;
 use crate::cause::Cause;
-use crate::command::Outcome;
+use crate::command::{
+    Checked, Closed, Granted, Looked, Opened, Outcome, Registered, Removed, Retagged, Revoked,
+    Shared, SourceOutcome, Started, TargetOutcome, Undone,
+};
 use crate::copies::{Copies, Copy, CopyStatus};
 use crate::error::{Place, Refusal};
 use crate::ids::{ImageId, KeyRef, Region, SnapshotId};
@@ -47,12 +50,28 @@ fn copy(n: u8, status: CopyStatus) -> Copy {
     }
 }
 
-fn looked(copies: Copies) -> Outcome {
-    Outcome::Looked {
+/// Returns a look that found these copies, and this image.
+fn looked(copies: Copies, image: Option<&str>) -> TargetOutcome {
+    TargetOutcome::Look(Looked {
         key: key(),
-        image: None,
+        image: image.map(|id| ImageId::parse(id).unwrap()),
         copies,
-    }
+    })
+}
+
+fn closed(closed: Closed) -> Outcome {
+    Outcome::Source(SourceOutcome::Revoke(Revoked::Closed(closed)))
+}
+
+fn shared(targets: Vec<usize>, shared: Shared) -> Outcome {
+    Outcome::Source(SourceOutcome::Share(targets, Ok(shared)))
+}
+
+/// Returns the refusals of these copies.
+fn starts_refused(snapshots: &[usize], code: &str) -> TargetOutcome {
+    let refused = |s: &usize| (*s, Err(refusal("CopySnapshot", code)));
+    let refused = snapshots.iter().map(refused).collect();
+    TargetOutcome::Start(Ok(Started::Copies(refused)))
 }
 
 fn refusal(operation: &'static str, code: &str) -> Refusal {
@@ -69,47 +88,46 @@ fn turn(state: &mut State, now: i64, answer: impl Fn(&Command) -> Outcome) -> Ve
         return Vec::new();
     };
     for command in &commands {
-        record(state, command, answer(command), now);
+        record(state, answer(command), now);
     }
     commands
 }
 
 /// Answers as an AWS in which everything works at once.
 fn works(command: &Command) -> Outcome {
+    match command {
+        Command::Source(SourceCommand::LookStaged | SourceCommand::Stage { .. }) => unreachable!(),
+        Command::Source(SourceCommand::Share { targets }) => {
+            shared(targets.clone(), Shared::Opened(Opened::default()))
+        }
+        Command::Source(SourceCommand::Revoke) => closed(Closed::default()),
+        Command::Target(i, command) => Outcome::Target(*i, works_in_target(command)),
+    }
+}
+
+fn works_in_target(command: &TargetCommand) -> TargetOutcome {
     let done = |n| copy(n, CopyStatus::Completed);
     match command {
-        Command::LookStaged | Command::Stage { .. } => unreachable!(),
-        Command::Share { .. } => Outcome::Opened {
-            earlier: Vec::new(),
-            refused: Vec::new(),
-            audience: None,
-        },
-        Command::Look { .. } => looked(vec![Vec::new(), Vec::new()]),
-        Command::Start { snapshots, .. } => {
-            let started = |s: &usize| {
-                (
-                    *s,
-                    Ok(copy(u8::try_from(*s).unwrap(), CopyStatus::Pending(0)).id),
-                )
-            };
-            Outcome::Started {
-                results: snapshots.iter().map(started).collect(),
-            }
+        TargetCommand::Look => looked(vec![Vec::new(), Vec::new()], None),
+        TargetCommand::Start { snapshots } => {
+            let id = |s: usize| copy(u8::try_from(s).unwrap(), CopyStatus::Pending(0)).id;
+            let started = snapshots.iter().map(|&s| (s, Ok(id(s)))).collect();
+            TargetOutcome::Start(Ok(Started::Copies(started)))
         }
-        Command::Poll { .. } => Outcome::Polled(vec![vec![done(0)], vec![done(1)]]),
-        Command::Register { .. } => {
-            Outcome::Registered(ImageId::parse("ami-00000000000000001").unwrap())
+        TargetCommand::Poll => TargetOutcome::Poll(vec![vec![done(0)], vec![done(1)]]),
+        TargetCommand::Register => {
+            let image = ImageId::parse("ami-00000000000000001").unwrap();
+            TargetOutcome::Register(Ok(Registered::Image(image)))
         }
-        Command::Check { .. } => Outcome::Faithful {
+        TargetCommand::Check => TargetOutcome::Check(Ok(Checked::Faithful {
             used: vec![done(0).id, done(1).id],
             surplus: true,
-        },
-        Command::Tidy { .. }
-        | Command::Undo { .. }
-        | Command::Remove { .. }
-        | Command::Retag { .. }
-        | Command::Grant { .. }
-        | Command::Revoke => Outcome::Done,
+        })),
+        TargetCommand::Tidy => TargetOutcome::Tidy(Vec::new()),
+        TargetCommand::Undo => TargetOutcome::Undo(Undone::Deleted(Vec::new())),
+        TargetCommand::Remove => TargetOutcome::Remove(Removed::Deleted(Vec::new())),
+        TargetCommand::Retag => TargetOutcome::Retag(Ok(Retagged::Done)),
+        TargetCommand::Grant => TargetOutcome::Grant(Ok(Granted::Done(Vec::new()))),
     }
 }
 
@@ -159,13 +177,13 @@ fn the_source_is_not_closed_while_a_target_is_on_its_way() {
     // The first target continues to its end, while the second one's copy stays pending.
     for now in (NOW..NOW + 4000).step_by(61) {
         let commands = turn(&mut state, now, |command| match command {
-            Command::Poll { target: 1 } => Outcome::Polled(vec![
-                vec![copy(0, CopyStatus::Pending(9))],
-                vec![copy(1, CopyStatus::Pending(9))],
-            ]),
+            Command::Target(1, TargetCommand::Poll) => {
+                let pending = |n| vec![copy(n, CopyStatus::Pending(9))];
+                Outcome::Target(1, TargetOutcome::Poll(vec![pending(0), pending(1)]))
+            }
             other => works(other),
         });
-        assert!(!commands.contains(&Command::Revoke));
+        assert!(!commands.contains(&Command::Source(SourceCommand::Revoke)));
     }
     assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
     assert_eq!(state.targets[1].phase, TargetPhase::Copying);
@@ -174,18 +192,17 @@ fn the_source_is_not_closed_while_a_target_is_on_its_way() {
 #[test]
 fn a_target_with_its_image_needs_no_sharing() {
     let mut state = fresh(1);
-    turn(&mut state, NOW, |_| Outcome::Looked {
-        key: key(),
-        image: ImageId::parse("ami-00000000000000001").ok(),
-        copies: vec![Vec::new(), Vec::new()],
+    turn(&mut state, NOW, |_| {
+        let copies = vec![Vec::new(), Vec::new()];
+        Outcome::Target(0, looked(copies, Some("ami-00000000000000001")))
     });
     let all: Vec<Command> = (0..5).flat_map(|_| turn(&mut state, NOW, works)).collect();
     assert_eq!(
         all,
         [
-            Command::Check { target: 0 },
-            Command::Tidy { target: 0 },
-            Command::Revoke
+            Command::Target(0, TargetCommand::Check),
+            Command::Target(0, TargetCommand::Tidy),
+            Command::Source(SourceCommand::Revoke)
         ]
     );
 }
@@ -195,7 +212,7 @@ fn a_target_with_its_image_needs_no_sharing() {
 fn every_process_chooses_the_same_of_equal_copies() {
     let mut state = fresh(1);
     turn(&mut state, NOW, |_| {
-        looked(vec![
+        let copies = vec![
             vec![
                 copy(3, CopyStatus::Pending(80)),
                 copy(2, CopyStatus::Pending(1)),
@@ -205,7 +222,8 @@ fn every_process_chooses_the_same_of_equal_copies() {
                 copy(6, CopyStatus::Completed),
                 copy(5, CopyStatus::Pending(99)),
             ],
-        ])
+        ];
+        Outcome::Target(0, looked(copies, None))
     });
     let chosen: Vec<_> = state.targets[0]
         .copies
@@ -225,10 +243,10 @@ fn a_passing_refusal_is_retried_ever_slower_then_fails() {
         match next(&mut state, now, &Busy::default()) {
             Next::Do(commands) => {
                 tries += 1;
+                let refusal = refusal("DescribeImages", "RequestLimitExceeded");
                 record(
                     &mut state,
-                    &commands[0],
-                    Outcome::Refused(refusal("DescribeImages", "RequestLimitExceeded")),
+                    Outcome::Refused(commands[0].clone(), refusal),
                     now,
                 );
             }
@@ -254,18 +272,13 @@ fn starts_refused_after_each_look_end_in_failure() {
             Next::Do(commands) => {
                 for command in commands {
                     let outcome = match &command {
-                        Command::Start { snapshots, .. } => {
+                        Command::Target(0, TargetCommand::Start { snapshots }) => {
                             starts += 1;
-                            Outcome::Started {
-                                results: snapshots
-                                    .iter()
-                                    .map(|s| (*s, Err(refusal("CopySnapshot", "Timeout"))))
-                                    .collect(),
-                            }
+                            Outcome::Target(0, starts_refused(snapshots, "Timeout"))
                         }
                         other => works(other),
                     };
-                    record(&mut state, &command, outcome, now);
+                    record(&mut state, outcome, now);
                 }
             }
             Next::WaitUntil(due) => now = due,
@@ -288,21 +301,17 @@ fn a_full_quota_is_waited_for_without_a_limit() {
             Next::Do(commands) => {
                 for command in commands {
                     let outcome = match &command {
-                        Command::Start { snapshots, .. } => {
+                        Command::Target(0, TargetCommand::Start { snapshots }) => {
                             refused += 1;
-                            Outcome::Started {
-                                results: snapshots
-                                    .iter()
-                                    .map(|s| {
-                                        (*s, Err(refusal("CopySnapshot", "ResourceLimitExceeded")))
-                                    })
-                                    .collect(),
-                            }
+                            Outcome::Target(0, starts_refused(snapshots, "ResourceLimitExceeded"))
                         }
-                        Command::Poll { .. } => Outcome::Polled(vec![Vec::new(), Vec::new()]),
+                        Command::Target(0, TargetCommand::Poll) => {
+                            let none = vec![Vec::new(), Vec::new()];
+                            Outcome::Target(0, TargetOutcome::Poll(none))
+                        }
                         other => panic!("{other:?}"),
                     };
-                    record(&mut state, &command, outcome, now);
+                    record(&mut state, outcome, now);
                 }
             }
             Next::WaitUntil(due) => now = due,
@@ -317,9 +326,12 @@ fn a_full_quota_is_waited_for_without_a_limit() {
 fn a_source_that_cannot_be_closed_ends_stuck() {
     let mut state = fresh(1);
     granting::to_the_end(&mut state, |command| {
-        matches!(command, Command::Revoke).then(|| {
+        matches!(command, Command::Source(SourceCommand::Revoke)).then(|| {
             let said = refusal("ModifySnapshotAttribute", "UnauthorizedOperation");
-            Outcome::Left(vec![("snap".to_owned(), said)])
+            closed(Closed {
+                left: vec![("snap".to_owned(), said)],
+                ..Closed::default()
+            })
         })
     });
     assert!(
@@ -345,22 +357,16 @@ fn a_grant_with_a_passing_refusal_takes_another_opening() {
         target.phase = TargetPhase::Ready;
     }
     state.phase = Phase::Sharing;
-    let share = Command::Share {
-        targets: vec![0, 1],
-    };
-    let outcome = Outcome::Opened {
-        earlier: Vec::new(),
+    let opened = Shared::Opened(Opened {
         refused: vec![(1, refusal("CreateGrant", "ServiceUnavailable"))],
-        audience: None,
-    };
-    record(&mut state, &share, outcome, 1000);
+        ..Opened::default()
+    });
+    record(&mut state, shared(vec![0, 1], opened), 1000);
     assert_eq!(state.targets[1].phase, TargetPhase::Ready);
     let due = state.sharing.due.max(1000);
     let Next::Do(commands) = next(&mut state, due, &Busy::default()) else {
         panic!("there is something to do");
     };
-    assert!(
-        commands.contains(&Command::Share { targets: vec![1] }),
-        "{commands:?}"
-    );
+    let share = Command::Source(SourceCommand::Share { targets: vec![1] });
+    assert!(commands.contains(&share), "{commands:?}");
 }

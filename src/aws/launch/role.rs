@@ -3,7 +3,7 @@
 
 use crate::aws::visit::Visit;
 use crate::aws::{Actor, Aws, refusal};
-use crate::command::Outcome;
+use crate::command::Granted;
 use crate::error::Refusal;
 use crate::ids::Region;
 use crate::service_linked_role::ServiceLinkedRole;
@@ -15,10 +15,10 @@ impl Aws {
         visit: &Visit<'_>,
         roles: Vec<&ServiceLinkedRole>,
         first: Refusal,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Granted, Refusal> {
         let names: Vec<String> = roles.iter().map(|role| role.role_name()).collect();
         if !visit.run.order.create_service_linked_roles {
-            return Ok(Outcome::RolesMissing(names, first));
+            return Ok(Granted::RolesMissing(names, first));
         }
         for role in roles {
             match self
@@ -26,12 +26,12 @@ impl Aws {
                 .await
             {
                 Err(refusal) if !refusal.is_passing() => {
-                    return Ok(Outcome::RolesMissing(vec![role.role_name()], refusal));
+                    return Ok(Granted::RolesMissing(vec![role.role_name()], refusal));
                 }
                 other => other?,
             }
         }
-        Ok(Outcome::NotYet(format!(
+        Ok(Granted::NotYet(format!(
             "{} made, but not known to KMS yet: {first}",
             names.join(", ")
         )))

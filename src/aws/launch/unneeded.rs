@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::aws::visit::Visit;
 use crate::aws::{Aws, copies, refusal};
-use crate::command::{LAUNCH_PREFIX, Outcome, launch_grant_name, tag};
+use crate::command::{Granted, LAUNCH_PREFIX, launch_grant_name, tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
 use crate::ledger::needs_launch;
@@ -84,10 +84,10 @@ impl Aws {
     /// Revokes the grants on a target's own key of the roles that an update took off the list, but
     /// where another run asks for them or may: copies of a run that the ledger does not have may be
     /// in use.
-    pub(super) async fn end_launches(&self, visit: &Visit<'_>) -> Result<Outcome, Refusal> {
+    pub(super) async fn end_launches(&self, visit: &Visit<'_>) -> Result<Granted, Refusal> {
         let (run, target) = (visit.run, visit.target);
         if run.share().is_some() || run.order.ended_roles.is_empty() {
-            return Ok(Outcome::Done);
+            return Ok(Granted::Done(Vec::new()));
         }
         let key = target.kms_key_id.as_str();
         let runs = self.all_runs().await?;
@@ -110,11 +110,7 @@ impl Aws {
             let its = |other: &str| other == name;
             self.revoke_launch_grants(visit, key, &its).await?;
         }
-        Ok(if kept.is_empty() {
-            Outcome::Done
-        } else {
-            Outcome::Kept(kept)
-        })
+        Ok(Granted::Done(kept))
     }
 
     async fn revoke_launch_grants(

@@ -1,25 +1,20 @@
 //! Outcomes of looking, starting copies and waiting for them.
 
 use crate::cause::Cause;
+use crate::command::{Begun, Looked};
 use crate::copies::{Copies, Copy, CopyStatus, chosen};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::{ImageId, KeyRef, SnapshotId};
+use crate::ids::SnapshotId;
 use crate::state::{Phase, State, TargetPhase, TargetState};
 use crate::step::pace::{MOST_AGAIN, UNSEEN_LIMIT, VISIBILITY_LIMIT, copy_limit, poll_interval};
 
 use super::{fail, stumble};
 
-pub(super) fn looked(
-    state: &mut State,
-    i: usize,
-    key: KeyRef,
-    image: Option<ImageId>,
-    copies: &Copies,
-    now: i64,
-) {
+pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
+    let Looked { key, image, copies } = seen;
     let open = state.phase == Phase::Copying || state.phase == Phase::Sharing;
-    let error = broken(state, i, copies);
-    choose(state, i, copies, now);
+    let error = broken(state, i, &copies);
+    choose(state, i, &copies, now);
     let target = &mut state.targets[i];
     target.kms_key_id = key;
     // `tries` stays, because a look is no progress: a command that fails after every look must end
@@ -34,7 +29,7 @@ pub(super) fn looked(
     if let Some(error) = error {
         return broke(target, &error, now);
     }
-    target.phase = if all_completed(copies, &target.copies) {
+    target.phase = if all_completed(&copies, &target.copies) {
         TargetPhase::Registering
     } else if open && target.shared {
         TargetPhase::Copying
@@ -75,15 +70,10 @@ fn all_completed(copies: &Copies, chosen: &[Option<SnapshotId>]) -> bool {
     })
 }
 
-pub(super) fn started(
-    state: &mut State,
-    i: usize,
-    results: Vec<(usize, Result<SnapshotId, Refusal>)>,
-    now: i64,
-) {
+pub(super) fn started(state: &mut State, i: usize, begun: Begun, now: i64) {
     let (shared_at, visible) = (state.sharing.at, now - state.sharing.at < VISIBILITY_LIMIT);
     let mut refusals = Vec::new();
-    for (snapshot, result) in results {
+    for (snapshot, result) in begun {
         match result {
             Ok(id) => state.copies_mut(i)[snapshot] = Some(id),
             Err(refusal) => refusals.push(refusal),

@@ -4,7 +4,7 @@
 //! only the missing grants.
 
 use crate::cause::Cause;
-use crate::command::Outcome;
+use crate::command::{Granted, Retagged, SourceGone};
 use crate::error::{Refusal, RefusalKind};
 use crate::state::{Failure, Order, State, TargetPhase, TargetState};
 use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT, backoff};
@@ -28,80 +28,93 @@ fn end_or_let_launch(order: &Order, closed: bool) -> TargetPhase {
     }
 }
 
-pub(super) fn granted(state: &mut State, i: usize, outcome: Outcome, now: i64) {
-    let waited = now - state.sharing.at;
-    // The permission to make grants on a source key may not be in force yet.
-    let settling = state.order.share.is_some() && waited < VISIBILITY_LIMIT;
-    let makes_none = state.order.service_linked_roles.is_empty();
+pub(super) fn granted(state: &mut State, i: usize, outcome: Result<Granted, SourceGone>, now: i64) {
     let missing = Cause::ServiceLinkedRoleMissing;
     let target = &mut state.targets[i];
     match outcome {
-        Outcome::Done => {
+        Ok(Granted::Done(kept)) => {
             (target.tries, target.due) = (0, 0);
             target.phase = TargetPhase::Succeeded;
-        }
-        // Others count on the grants of roles that an update took off the list.
-        Outcome::Kept(why) => {
-            (target.tries, target.due) = (0, 0);
-            target.failure = Some(Failure::new(Cause::CountedOn, &why.join("; ")));
-            target.phase = TargetPhase::Succeeded;
+            if !kept.is_empty() {
+                // Others count on the grants of roles that an update took off the list.
+                target.failure = Some(Failure::new(Cause::CountedOn, &kept.join("; ")));
+            }
         }
         // The role was created a moment ago, and cannot be the grantee of a grant yet.
-        Outcome::NotYet(what) => again(target, MOST_TRIES, missing, &what, now),
+        Ok(Granted::NotYet(what)) => again(target, MOST_TRIES, missing, &what, now),
         // Somebody may have created the role a moment ago.
-        Outcome::RolesMissing(names, refusal) => {
+        Ok(Granted::RolesMissing(names, refusal)) => {
             let said = format!("no role {}: {}", names.join(", "), refusal.answer());
             again(target, MOST_TRIES_FOR_A_ROLE, missing, &said, now);
         }
-        Outcome::Refused(refusal) if refusal.is_passing() => {
-            let (cause, said) = (Cause::of(&refusal), refusal.to_string());
-            again(target, MOST_TRIES, cause, &said, now);
-        }
-        Outcome::Refused(refusal)
-            if settling
-                && refusal.kind() == RefusalKind::Denied
-                && refusal.operation == "CreateGrant" =>
-        {
-            target.due = now + (waited / 4).clamp(2, 30);
-        }
-        Outcome::Refused(refusal) => {
-            let cause = cause_of(&refusal, makes_none);
-            target.fail_standing(cause, &refusal.to_string());
-        }
         // The image is gone, so there is nothing to launch from.
-        Outcome::SourceGone(what) => {
+        Err(SourceGone(what)) => {
             target.fail_standing(Cause::SourceGone, &what);
             target.image_id = None;
         }
-        _ => {}
+    }
+}
+
+pub(super) fn grant_refused(state: &mut State, i: usize, refusal: &Refusal, now: i64) {
+    let waited = now - state.sharing.at;
+    // The permission to make grants on a source key may not be in force yet.
+    let settling = state.order.share.is_some()
+        && waited < VISIBILITY_LIMIT
+        && refusal.kind() == RefusalKind::Denied
+        && refusal.operation == "CreateGrant";
+    let makes_none = state.order.service_linked_roles.is_empty();
+    let target = &mut state.targets[i];
+    if refusal.is_passing() {
+        again(
+            target,
+            MOST_TRIES,
+            Cause::of(refusal),
+            &refusal.to_string(),
+            now,
+        );
+    } else if settling {
+        target.due = now + (waited / 4).clamp(2, 30);
+    } else {
+        target.fail_standing(cause_of(refusal, makes_none), &refusal.to_string());
     }
 }
 
 /// Notes the outcome of changing the tags of an existing copy.
-pub(super) fn retagged(state: &mut State, i: usize, outcome: Outcome, now: i64) {
+pub(super) fn retagged(
+    state: &mut State,
+    i: usize,
+    outcome: Result<Retagged, SourceGone>,
+    now: i64,
+) {
     let next = end_or_let_launch(&state.order, false);
     let target = &mut state.targets[i];
     let cause = Cause::TagsNotChanged;
     match outcome {
-        Outcome::Done => {
+        Ok(Retagged::Done) => {
             (target.tries, target.due, target.failure) = (0, 0, None);
             target.phase = next;
         }
-        Outcome::NotYet(what) => again(target, MOST_TRIES, cause, &what, now),
-        Outcome::Refused(refusal) => {
-            // A policy that was changed a moment ago may not be in force yet.
-            let most = if refusal.is_passing() {
-                MOST_TRIES
-            } else if refusal.kind() == RefusalKind::Denied {
-                MOST_TRIES_FOR_A_ROLE
-            } else {
-                1
-            };
-            again(target, most, cause, &refusal.to_string(), now);
-        }
-        Outcome::SourceGone(what) => target.fail_standing(cause, &what),
-        _ => {}
+        Ok(Retagged::NotYet(what)) => again(target, MOST_TRIES, cause, &what, now),
+        Err(SourceGone(what)) => target.fail_standing(cause, &what),
     }
+}
+
+pub(super) fn retag_refused(target: &mut TargetState, refusal: &Refusal, now: i64) {
+    // A policy that was changed a moment ago may not be in force yet.
+    let most = if refusal.is_passing() {
+        MOST_TRIES
+    } else if refusal.kind() == RefusalKind::Denied {
+        MOST_TRIES_FOR_A_ROLE
+    } else {
+        1
+    };
+    again(
+        target,
+        most,
+        Cause::TagsNotChanged,
+        &refusal.to_string(),
+        now,
+    );
 }
 
 fn again(target: &mut TargetState, most: u32, cause: Cause, said: &str, now: i64) {

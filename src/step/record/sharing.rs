@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cause::Cause;
-use crate::command::Outcome;
+use crate::command::{Left, Opened, Revoked, Shared, SourceGone};
 use crate::error::Refusal;
 use crate::ids::AccountId;
 use crate::ledger::LONGEST_LIFE;
@@ -21,45 +21,50 @@ const EARLIER_TRY: &str =
 /// Seconds until two processes that end together have seen each other's writes and resources.
 const SETTLED: i64 = 16;
 
-pub(super) fn opened(state: &mut State, targets: &[usize], outcome: Outcome, now: i64) {
-    let lasting = state.order.share.is_some();
+pub(super) fn shared(
+    state: &mut State,
+    targets: &[usize],
+    outcome: Result<Shared, SourceGone>,
+    now: i64,
+) {
     match outcome {
-        Outcome::Opened {
-            earlier,
-            refused,
-            audience,
-        } => {
-            if state.sharing.at == 0 && !lasting {
-                undo_earlier_try(state, &earlier);
-            }
-            if lasting {
-                return permitted(state, targets, &refused, audience, now);
-            }
-            is_open(state, now);
-            (state.sharing.tries, state.sharing.due) = (0, 0);
-            for &i in targets {
-                let refusal = refused.iter().find(|(target, _)| *target == i);
-                opened_to(state, i, refusal.map(|(_, refusal)| refusal), now);
-            }
-        }
-        Outcome::SourceGone(what) => gone(state, targets, &what, now),
-        Outcome::Wait { until, .. } => state.sharing.due = until.min(now.saturating_add(SETTLED)),
-        Outcome::Over(why) => kept_out(state, targets, Cause::AttemptOver, &why, now),
-        Outcome::NotAllowed(why) => kept_out(state, targets, Cause::NotAllowed, &why, now),
-        Outcome::OpeningRefused(refusal) => {
+        Ok(Shared::Opened(opened)) => is_open_to(state, targets, opened, now),
+        Ok(Shared::Wait(wait)) => wait_for(state, wait.until, now),
+        Ok(Shared::Over(why)) => kept_out(state, targets, Cause::AttemptOver, &why, now),
+        Ok(Shared::NotAllowed(why)) => kept_out(state, targets, Cause::NotAllowed, &why, now),
+        Ok(Shared::Unsure(refusal)) => {
             // How far the opening got is unknown.
             state.sharing.unsure = true;
-            if !lasting {
+            if state.order.share.is_none() {
                 is_open(state, now);
                 for &i in targets {
                     state.targets[i].shared = true;
                 }
             }
-            refused(state, targets, &refusal, now);
+            not_opened(state, targets, &refusal, now);
         }
-        Outcome::Refused(refusal) => refused(state, targets, &refusal, now),
-        _ => {}
+        Err(SourceGone(what)) => gone(state, targets, &what, now),
     }
+}
+
+fn is_open_to(state: &mut State, targets: &[usize], opened: Opened, now: i64) {
+    if state.order.share.is_some() {
+        return permitted(state, targets, &opened.refused, opened.audience, now);
+    }
+    if state.sharing.at == 0 {
+        undo_earlier_try(state, &opened.earlier);
+    }
+    is_open(state, now);
+    (state.sharing.tries, state.sharing.due) = (0, 0);
+    for &i in targets {
+        let refusal = opened.refused.iter().find(|(target, _)| *target == i);
+        opened_to(state, i, refusal.map(|(_, refusal)| refusal), now);
+    }
+}
+
+/// Waits for the closing of another attempt, or for the rest of this one's.
+fn wait_for(state: &mut State, until: i64, now: i64) {
+    state.sharing.due = until.min(now.saturating_add(SETTLED));
 }
 
 /// Fails targets to which nothing was opened.
@@ -90,7 +95,7 @@ fn opened_to(state: &mut State, i: usize, refusal: Option<&Refusal>, now: i64) {
     }
 }
 
-fn refused(state: &mut State, targets: &[usize], refusal: &Refusal, now: i64) {
+pub(super) fn not_opened(state: &mut State, targets: &[usize], refusal: &Refusal, now: i64) {
     if refusal.is_passing() && state.sharing.tries < MOST_TRIES {
         state.sharing.tries += 1;
         state.sharing.due = now + backoff(state.sharing.tries);
@@ -289,38 +294,29 @@ fn unheard(target: &TargetState) -> bool {
     target.since == 0 && matches!(cause, Some(Cause::Throttled | Cause::Unreachable))
 }
 
-pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
-    let problem = match outcome {
-        Outcome::Done => return closed(state, now),
-        Outcome::Closed {
-            earlier,
-            joined,
-            left,
-        } => {
-            state.contended |= joined || !earlier.is_empty();
-            if left.is_empty() {
-                closed(state, now);
-            }
-            for i in 0..state.targets.len() {
-                look_behind_earlier_try(state, i, &earlier, now);
-            }
-            if left.is_empty() {
-                return;
-            }
-            left
-        }
-        Outcome::Wait { until, .. } => {
-            state.sharing.due = until.min(now.saturating_add(SETTLED));
-            return;
-        }
-        Outcome::Left(left) => left,
-        Outcome::Refused(refusal) => vec![(state.source.image_id.to_string(), refusal)],
-        _ => return,
+pub(super) fn revoked(state: &mut State, outcome: Revoked, now: i64) {
+    let known = match outcome {
+        Revoked::Wait(wait) => return wait_for(state, wait.until, now),
+        Revoked::Closed(known) => known,
     };
+    state.contended |= known.joined || !known.earlier.is_empty();
+    if known.left.is_empty() {
+        closed(state, now);
+    }
+    for i in 0..state.targets.len() {
+        look_behind_earlier_try(state, i, &known.earlier, now);
+    }
+    if !known.left.is_empty() {
+        not_closed(state, &known.left, now);
+    }
+}
+
+/// Plans another closing, or gives up and names what is left.
+pub(super) fn not_closed(state: &mut State, left: &Left, now: i64) {
     state.sharing.tries += 1;
     state.sharing.due = now + backoff(state.sharing.tries);
-    let passing = problem.iter().all(|(_, refusal)| refusal.is_passing());
-    let deleting = problem
+    let passing = left.iter().all(|(_, refusal)| refusal.is_passing());
+    let deleting = left
         .iter()
         .all(|(_, refusal)| refusal.is_passing() || refusal.operation == "DeleteSnapshot");
     // A denial gets a few tries too, because closing the source matters more than an early answer.
@@ -333,7 +329,7 @@ pub(super) fn revoked(state: &mut State, outcome: Outcome, now: i64) {
         MOST_DENIALS
     };
     if state.sharing.tries >= most {
-        let said: Vec<String> = problem
+        let said: Vec<String> = left
             .iter()
             .map(|(_, refusal)| refusal.to_string())
             .collect();

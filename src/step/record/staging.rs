@@ -1,7 +1,7 @@
 //! Outcomes of copying the source in its own account.
 
 use crate::cause::Cause;
-use crate::command::Outcome;
+use crate::command::{Begun, SourceGone, Staging};
 use crate::copies::{CopyStatus, Staged, best};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
@@ -13,14 +13,18 @@ use super::fail;
 
 const OVER: &str = "the run was closed meanwhile; this part of it was not done";
 
-pub(super) fn staged(state: &mut State, outcome: Outcome, now: i64) {
+pub(super) fn looked_staged(state: &mut State, outcome: Result<Staged, SourceGone>, now: i64) {
     match outcome {
-        Outcome::StagedSeen(copies) => seen(state, &copies, now),
-        Outcome::Started { results } => started(state, results, now),
-        Outcome::SourceGone(what) => fail_all(state, Cause::SourceGone, &what),
-        Outcome::Over(why) => fail_all(state, Cause::AttemptOver, &why),
-        Outcome::Refused(refusal) => stumbled(state, &refusal, now),
-        _ => {}
+        Ok(copies) => seen(state, &copies, now),
+        Err(SourceGone(what)) => fail_all(state, Cause::SourceGone, &what),
+    }
+}
+
+pub(super) fn staged(state: &mut State, outcome: Result<Staging, SourceGone>, now: i64) {
+    match outcome {
+        Ok(Staging::Started(begun)) => started(state, begun, now),
+        Ok(Staging::Over(why)) => fail_all(state, Cause::AttemptOver, &why),
+        Err(SourceGone(what)) => fail_all(state, Cause::SourceGone, &what),
     }
 }
 
@@ -88,9 +92,9 @@ fn wait(state: &mut State, now: i64) {
     };
 }
 
-fn started(state: &mut State, results: Vec<(usize, Result<SnapshotId, Refusal>)>, now: i64) {
+fn started(state: &mut State, begun: Begun, now: i64) {
     let mut refusals = Vec::new();
-    for (s, result) in results {
+    for (s, result) in begun {
         match result {
             Ok(id) => {
                 if let Some(place) = state.source.staged.get_mut(s) {
@@ -115,7 +119,7 @@ fn started(state: &mut State, results: Vec<(usize, Result<SnapshotId, Refusal>)>
     state.sharing.due = now + poll_interval(state.sharing.staged_at, now);
 }
 
-fn stumbled(state: &mut State, refusal: &Refusal, now: i64) {
+pub(super) fn stumbled(state: &mut State, refusal: &Refusal, now: i64) {
     if !refusal.is_passing() || state.sharing.tries >= MOST_TRIES {
         return fail_all(state, Cause::StagingFailed, &refusal.to_string());
     }

@@ -3,15 +3,21 @@
 
 use super::granting::to_the_end;
 use super::*;
+use crate::command::{SourceGone, Wait};
 use crate::state::Failure;
 
 /// Plays a run to its end. The commands in `refused` are refused, and everything else works.
 fn refusing(state: &mut State, refused: &[(&str, Refusal)]) -> Vec<&'static str> {
     let of = |command: &Command| refused.iter().find(|(name, _)| *name == command.name());
     let (way, _) = to_the_end(state, |command| {
-        of(command).map(|(_, refusal)| Outcome::Refused(refusal.clone()))
+        of(command).map(|(_, refusal)| Outcome::Refused(command.clone(), refusal.clone()))
     });
     way
+}
+
+fn image_there(i: usize, image: &ImageId) -> Outcome {
+    let there = Undone::ImageThere(image.clone());
+    Outcome::Target(i, TargetOutcome::Undo(there))
 }
 
 /// The opening may have succeeded although its process died: this process gave up its targets
@@ -38,10 +44,10 @@ fn targets_are_undone_even_if_the_source_cannot_be_closed() {
     assert_eq!(way.last(), Some(&"Undo"));
     assert!(state.sharing.stuck.is_some());
 
-    let share = Command::Share { targets: vec![0] };
+    let share = Command::Source(SourceCommand::Share { targets: vec![0] });
     state.phase = Phase::Sharing;
     state.targets[0].phase = TargetPhase::Ready;
-    record(&mut state, &share, works(&share), NOW);
+    record(&mut state, works(&share), NOW);
     let way = refusing(&mut state, &[]);
     assert!(way.contains(&"Revoke"), "{way:?}");
     assert!(state.sharing.stuck.is_none());
@@ -53,7 +59,10 @@ fn an_unanswered_target_is_undone_if_its_account_was_opened_to() {
     let mut state = fresh(2);
     state.targets[1].account_id = state.targets[0].account_id.clone();
     let (way, _) = to_the_end(&mut state, |command| match command {
-        Command::Look { target: 1 } => Some(Outcome::Refused(refusal("DescribeKey", "Throttling"))),
+        Command::Target(1, TargetCommand::Look) => Some(Outcome::Refused(
+            command.clone(),
+            refusal("DescribeKey", "Throttling"),
+        )),
         _ => None,
     });
     let closing = way.iter().position(|name| *name == "Revoke").unwrap();
@@ -79,16 +88,19 @@ fn an_earlier_try_is_reported_when_closing_takes_two_tries() {
     let account = state.targets[0].account_id.clone();
     let mut revoked = 0;
     let (way, _) = to_the_end(&mut state, |command| match command {
-        Command::Look { .. } => Some(Outcome::Refused(refusal("AssumeRole", "AccessDenied"))),
-        Command::Revoke => {
+        Command::Target(_, TargetCommand::Look) => Some(Outcome::Refused(
+            command.clone(),
+            refusal("AssumeRole", "AccessDenied"),
+        )),
+        Command::Source(SourceCommand::Revoke) => {
             revoked += 1;
-            (revoked == 1).then(|| Outcome::Closed {
-                joined: false,
-                earlier: vec![account.clone()],
-                left: vec![(
-                    "snap".to_owned(),
-                    refusal("DescribeSnapshots", "InternalError"),
-                )],
+            let said = refusal("DescribeSnapshots", "InternalError");
+            (revoked == 1).then(|| {
+                closed(Closed {
+                    joined: false,
+                    earlier: vec![account.clone()],
+                    left: vec![("snap".to_owned(), said)],
+                })
             })
         }
         _ => None,
@@ -103,7 +115,10 @@ fn an_earlier_try_is_reported_when_closing_takes_two_tries() {
 fn a_closed_source_is_closed_once() {
     let mut state = fresh(1);
     let (way, _) = to_the_end(&mut state, |command| match command {
-        Command::Start { .. } => Some(Outcome::Refused(refusal("CopySnapshot", "Denied"))),
+        Command::Target(_, TargetCommand::Start { .. }) => Some(Outcome::Refused(
+            command.clone(),
+            refusal("CopySnapshot", "Denied"),
+        )),
         _ => None,
     });
     let first = way.iter().position(|name| *name == "Revoke").unwrap();
@@ -118,13 +133,13 @@ fn an_opening_waits_for_another_closing_without_a_limit() {
     let mut state = fresh(1);
     let mut waited = 0;
     let (way, _) = to_the_end(&mut state, |command| match command {
-        Command::Share { .. } if waited < 60 => {
+        Command::Source(SourceCommand::Share { targets }) if waited < 60 => {
             waited += 1;
-            let why = "attempt other.1 is closing it".to_owned();
-            Some(Outcome::Wait {
+            let wait = Wait {
                 until: i64::MAX,
-                why,
-            })
+                why: "attempt other.1 is closing it".to_owned(),
+            };
+            Some(shared(targets.clone(), Shared::Wait(wait)))
         }
         _ => None,
     });
@@ -137,7 +152,10 @@ fn an_opening_waits_for_another_closing_without_a_limit() {
 fn targets_of_a_closed_attempt_fail_with_that_cause() {
     let mut state = fresh(1);
     let (_, _) = to_the_end(&mut state, |command| match command {
-        Command::Share { .. } => Some(Outcome::Over("attempt one.1 is over".to_owned())),
+        Command::Source(SourceCommand::Share { targets }) => {
+            let over = Shared::Over("attempt one.1 is over".to_owned());
+            Some(shared(targets.clone(), over))
+        }
         _ => None,
     });
     let failure = state.targets[0].failure.as_ref().unwrap();
@@ -156,8 +174,11 @@ fn the_first_failure_is_the_one_reported() {
     );
     let image = ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap();
     let (way, _) = to_the_end(&mut state, |command| match command {
-        Command::Undo { .. } => Some(Outcome::ImageThere(image.clone())),
-        Command::Check { .. } => Some(Outcome::SourceGone("cannot be read".to_owned())),
+        Command::Target(i, TargetCommand::Undo) => Some(image_there(*i, &image)),
+        Command::Target(i, TargetCommand::Check) => {
+            let gone = SourceGone("cannot be read".to_owned());
+            Some(Outcome::Target(*i, TargetOutcome::Check(Err(gone))))
+        }
         _ => None,
     });
     assert!(way.contains(&"Check"), "{way:?}");
@@ -178,11 +199,14 @@ fn an_image_found_while_undoing_gets_its_grants() {
     state.targets[0].failure = Some(Failure::new(Cause::TooSlow, "late"));
     let image = ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap();
     let (way, _) = to_the_end(&mut state, |command| match command {
-        Command::Undo { .. } => Some(Outcome::ImageThere(image.clone())),
-        Command::Check { .. } => Some(Outcome::Faithful {
-            used: Vec::new(),
-            surplus: true,
-        }),
+        Command::Target(i, TargetCommand::Undo) => Some(image_there(*i, &image)),
+        Command::Target(i, TargetCommand::Check) => {
+            let faithful = Checked::Faithful {
+                used: Vec::new(),
+                surplus: true,
+            };
+            Some(Outcome::Target(*i, TargetOutcome::Check(Ok(faithful))))
+        }
         _ => None,
     });
     assert_eq!(way, ["Undo", "Check", "Tidy", "Grant"]);
@@ -201,7 +225,7 @@ fn tidying_waits_until_copies_of_another_process_show() {
         let target = &mut state.targets[0];
         (target.phase, target.shared) = (TargetPhase::Succeeded, true);
         (target.since, target.last_start) = (last_start, last_start);
-        record(&mut state, &Command::Revoke, Outcome::Done, NOW);
+        record(&mut state, closed(Closed::default()), NOW);
         assert_eq!(state.targets[0].phase, TargetPhase::Tidying);
         state.targets[0].due
     };

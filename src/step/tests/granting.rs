@@ -1,6 +1,7 @@
 //! Grants to launch come last, and the image stays however they end.
 
 use super::*;
+use crate::command::SourceGone;
 use crate::plan::share;
 use crate::request::Mode;
 use crate::state::MOST_COPIES_BESIDE_WORDS;
@@ -43,7 +44,7 @@ pub(super) fn to_the_end(
                 for command in commands {
                     way.push(command.name());
                     let outcome = answer(&command).unwrap_or_else(|| works(&command));
-                    record(state, &command, outcome, now);
+                    record(state, outcome, now);
                 }
             }
             Next::WaitUntil(due) => now = due,
@@ -54,8 +55,12 @@ pub(super) fn to_the_end(
     }
 }
 
-fn granting(command: &Command, outcome: impl Fn() -> Outcome) -> Option<Outcome> {
-    matches!(command, Command::Grant { .. }).then(outcome)
+fn granting(
+    command: &Command,
+    outcome: impl Fn() -> Result<Granted, SourceGone>,
+) -> Option<Outcome> {
+    matches!(command, Command::Target(0, TargetCommand::Grant))
+        .then(|| Outcome::Target(0, TargetOutcome::Grant(outcome())))
 }
 
 fn failed_with_its_image(state: &State, cause: Cause) {
@@ -83,9 +88,12 @@ fn grants_come_after_tidying_and_before_the_end() {
     let done = |n| copy(n, CopyStatus::Completed).id;
     let mut state = asking(&json!({}));
     let (way, _) = to_the_end(&mut state, |command| {
-        matches!(command, Command::Check { .. }).then(|| Outcome::Faithful {
-            used: vec![done(0), done(1)],
-            surplus: false,
+        matches!(command, Command::Target(0, TargetCommand::Check)).then(|| {
+            let faithful = Checked::Faithful {
+                used: vec![done(0), done(1)],
+                surplus: false,
+            };
+            Outcome::Target(0, TargetOutcome::Check(Ok(faithful)))
         })
     });
     assert_eq!(way[5..], ["Check", "Grant", "Revoke", "Tidy"]);
@@ -96,10 +104,9 @@ fn grants_come_after_tidying_and_before_the_end() {
 fn an_existing_image_still_gets_its_grants() {
     let mut state = asking(&json!({}));
     let (way, _) = to_the_end(&mut state, |command| {
-        matches!(command, Command::Look { .. }).then(|| Outcome::Looked {
-            key: key(),
-            image: ImageId::parse("ami-00000000000000001").ok(),
-            copies: vec![Vec::new(), Vec::new()],
+        matches!(command, Command::Target(0, TargetCommand::Look)).then(|| {
+            let copies = vec![Vec::new(), Vec::new()];
+            Outcome::Target(0, looked(copies, Some("ami-00000000000000001")))
         })
     });
     assert_eq!(way, ["Look", "Check", "Tidy", "Grant", "Revoke"]);
@@ -108,14 +115,7 @@ fn an_existing_image_still_gets_its_grants() {
 #[test]
 fn a_share_makes_grants_too() {
     let mut state = asking(&json!({"Mode": "Share"}));
-    let permitted = |command: &Command| {
-        matches!(command, Command::Share { .. }).then(|| Outcome::Opened {
-            earlier: Vec::new(),
-            refused: Vec::new(),
-            audience: None,
-        })
-    };
-    let (way, _) = to_the_end(&mut state, permitted);
+    let (way, _) = to_the_end(&mut state, |_| None);
     assert_eq!(way, ["Share", "Grant", "Revoke"]);
     assert_eq!(state.targets[0].phase, TargetPhase::Succeeded);
 }
@@ -125,7 +125,8 @@ fn a_missing_role_fails_the_target_soon_and_keeps_the_image() {
     let mut state = asking(&json!({}));
     let missing = || {
         let names = vec!["AWSServiceRoleForAutoScaling_x".to_owned()];
-        Outcome::RolesMissing(names, refusal("CreateGrant", "InvalidArnException"))
+        let first = refusal("CreateGrant", "InvalidArnException");
+        Ok(Granted::RolesMissing(names, first))
     };
     let (way, _) = to_the_end(&mut state, |command| granting(command, missing));
     assert!(!way.contains(&"Undo"), "{way:?}");
@@ -151,7 +152,7 @@ fn a_new_role_is_waited_for() {
     let mut state = asking(&json!({"CreateServiceLinkedRoles": true}));
     let mut asked = Vec::new();
     let (_, end) = to_the_end(&mut state, |command| {
-        granting(command, || Outcome::NotYet("made".to_owned())).inspect(|_| asked.push(()))
+        granting(command, || Ok(Granted::NotYet("made".to_owned()))).inspect(|_| asked.push(()))
     });
     assert_eq!(asked.len(), 11);
     assert!((330..700).contains(&(end - NOW)), "{}", end - NOW);
@@ -192,7 +193,8 @@ fn a_refused_grant_keeps_the_image() {
     ] {
         let mut state = asking(&json!({}));
         let (way, _) = to_the_end(&mut state, |command| {
-            granting(command, || Outcome::Refused(refusal(operation, code)))
+            matches!(command, Command::Target(0, TargetCommand::Grant))
+                .then(|| Outcome::Refused(command.clone(), refusal(operation, code)))
         });
         assert!(!way.contains(&"Undo"), "{operation} {code}: {way:?}");
         failed_with_its_image(&state, cause);
@@ -212,19 +214,15 @@ fn a_denial_on_a_source_key_is_waited_out_for_minutes() {
                 Next::Do(commands) => {
                     for command in commands {
                         let outcome = match &command {
-                            Command::Share { .. } if mode == "Share" => Outcome::Opened {
-                                earlier: Vec::new(),
-                                refused: Vec::new(),
-                                audience: None,
-                            },
-                            Command::Grant { .. } => {
+                            Command::Target(_, TargetCommand::Grant) => {
                                 first.get_or_insert(now);
                                 last = now;
-                                Outcome::Refused(refusal("CreateGrant", "AccessDeniedException"))
+                                let denied = refusal("CreateGrant", "AccessDeniedException");
+                                Outcome::Refused(command, denied)
                             }
                             other => works(other),
                         };
-                        record(&mut state, &command, outcome, now);
+                        record(&mut state, outcome, now);
                     }
                 }
                 Next::WaitUntil(due) => now = due,
@@ -241,14 +239,8 @@ fn a_denial_on_a_source_key_is_waited_out_for_minutes() {
 #[test]
 fn a_share_of_a_missing_image_is_taken_back() {
     let mut state = asking(&json!({"Mode": "Share"}));
-    to_the_end(&mut state, |command| match command {
-        Command::Share { .. } => Some(Outcome::Opened {
-            earlier: Vec::new(),
-            refused: Vec::new(),
-            audience: None,
-        }),
-        Command::Grant { .. } => Some(Outcome::SourceGone("gone".to_owned())),
-        _ => None,
+    to_the_end(&mut state, |command| {
+        granting(command, || Err(SourceGone("gone".to_owned())))
     });
     assert_eq!(state.targets[0].phase, TargetPhase::Failed);
     assert!(!state.targets[0].stands());
@@ -270,17 +262,24 @@ fn a_target_given_up_while_granting_keeps_its_image() {
     let (mut state, now) = until_granting();
     state.give_up(Cause::TooSlow, "no more turns");
     failed_with_its_image(&state, Cause::LaunchGrantMissing);
-    assert_eq!(turn(&mut state, now, works), [Command::Revoke]);
+    assert_eq!(
+        turn(&mut state, now, works),
+        [Command::Source(SourceCommand::Revoke)]
+    );
 
     let (mut state, now) = until_granting();
     state.end_by = now - 1;
-    assert_eq!(turn(&mut state, now, works), [Command::Revoke]);
+    assert_eq!(
+        turn(&mut state, now, works),
+        [Command::Source(SourceCommand::Revoke)]
+    );
     failed_with_its_image(&state, Cause::LaunchGrantMissing);
 
     // A state handed in again continues with granting, which looks itself.
     let (mut state, now) = until_granting();
     state.reopen();
-    assert_eq!(turn(&mut state, now, works), [Command::Grant { target: 0 }]);
+    let grant = Command::Target(0, TargetCommand::Grant);
+    assert_eq!(turn(&mut state, now, works), [grant]);
 }
 
 /// The texts of a failure and many copies do not fit together; the image lists its snapshots.
