@@ -46,7 +46,7 @@ TEMPLATES := template.yaml templates/target-role.yaml
 # `make lint` has scripts/prose read these files and folders.
 PROSE := $(wildcard *.md *.toml *.txt) Makefile .cargo .ci .github docs template.yaml templates
 PROSE += bench demo events scripts statemachine tests/pages
-PROSE += src sandbox
+PROSE += cli src sandbox
 PROSE += tests/behaviour tests/fabric
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 MDBOOK := $(CURDIR)/.tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook
@@ -110,7 +110,7 @@ chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0), for docs/re
 
 .PHONY: tables
 tables: ## Write the tables of docs/ that tests compare with their results
-	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour -- $(TABLES)
+	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour --test cli -- $(TABLES)
 
 .PHONY: behaviour
 behaviour: ## Write the names of the tests into docs/behaviour.md

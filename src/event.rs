@@ -48,8 +48,11 @@ pub enum Event {
     Open(Box<Call>),
     /// The state machine ends.
     Conclude(Box<Call>),
-    /// Close openings that outlived their runs.
-    Sweep,
+    /// Close openings that outlived their runs; without `apply`, only tell of them.
+    Sweep {
+        /// Whether anything is changed.
+        apply: bool,
+    },
     /// An execution of a state machine failed: close what it left open.
     ExecutionEnded {
         /// The ARN of the state machine.
@@ -130,8 +133,9 @@ impl Event {
         if let (Some(request), 1) = (object.get("Preflight"), object.len()) {
             return Ok(Self::Preflight(request.clone()));
         }
-        if object.contains_key("Sweep") {
-            return Ok(Self::Sweep);
+        if let Some(sweep) = object.get("Sweep") {
+            let apply = sweep["Apply"] != false && sweep["Apply"] != "false";
+            return Ok(Self::Sweep { apply });
         }
         if object.contains_key("RequestType")
             && object.contains_key("ResponseURL")
@@ -285,7 +289,11 @@ mod tests {
         );
         assert!(matches!(
             Event::parse(&json!({"Sweep": {}})),
-            Ok(Event::Sweep)
+            Ok(Event::Sweep { apply: true })
+        ));
+        assert!(matches!(
+            Event::parse(&json!({"Sweep": {"Apply": false}})),
+            Ok(Event::Sweep { apply: false })
         ));
         let failed = json!({"Conclude": {}, "Execution": "x",
             "Failed": {"Error": "Throttled", "Cause": "y"}});

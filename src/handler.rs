@@ -32,7 +32,8 @@ mod sweep;
 mod turn;
 
 use answer::without_payload;
-use begin::{accept, begin, run_of};
+pub use begin::run_of;
+use begin::{accept, begin};
 use reading::{Again, read_again};
 
 /// The answer leaves this long before Lambda's deadline.
@@ -81,12 +82,24 @@ impl Invocation {
 pub struct Handler {
     config: SdkConfig,
     settings: Settings,
+    patience: i64,
 }
 
 impl Handler {
     /// Makes a handler whose calls use `config`.
     pub fn new(config: SdkConfig, settings: Settings) -> Self {
-        Self { config, settings }
+        Self {
+            config,
+            settings,
+            patience: PATIENCE,
+        }
+    }
+
+    /// Has a call return where it would wait for longer than so many seconds.
+    #[must_use]
+    pub fn with_patience(mut self, seconds: i64) -> Self {
+        self.patience = seconds;
+        self
     }
 
     /// Serves one payload. An event that carries a ResponseURL never fails, so that no queue gets
@@ -149,7 +162,7 @@ impl Handler {
             Event::Conclude(call) => {
                 Box::pin(async move { Box::pin(self.conclude(aws, &call, invocation)).await })
             }
-            Event::Sweep => Box::pin(self.sweep(aws, None, invocation)),
+            Event::Sweep { apply } => Box::pin(self.sweep(aws, None, apply, invocation)),
             Event::ExecutionEnded { machine, name } => Box::pin(async move {
                 if self.settings.state_machine.as_deref() != Some(machine.as_str()) {
                     return Ok(Value::Null);
@@ -174,7 +187,7 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         let parsed = Request::parse(request, &self.defaults(invocation)?)?;
-        let budget = budget(aws, invocation, PATIENCE)?;
+        let budget = budget(aws, invocation, self.patience)?;
         self.permit(aws, &parsed).await?;
         let run = run_of(request, &parsed);
         let beginning = async {
@@ -198,7 +211,7 @@ impl Handler {
         let mut state = State::open(state)?;
         state.contended |= repeated;
         self.settings.needed_bucket()?;
-        let budget = budget(aws, invocation, PATIENCE)?;
+        let budget = budget(aws, invocation, self.patience)?;
         let progress = match read_again(aws, &mut state, &budget).await {
             Again::Read(source) => advance(aws, &mut state, &source, budget).await,
             Again::Later(seconds) => Progress::Continue(seconds),

@@ -9,6 +9,7 @@ use crate::state::{State, TargetPhase, TargetState};
 
 pub mod cloudformation;
 pub mod notice;
+pub mod progress;
 mod stuck;
 
 /// The end of a run.

@@ -16,13 +16,15 @@ use crate::ids::Region;
 
 /// Returns the SDK's configuration, from the environment.
 pub async fn from_environment() -> SdkConfig {
+    loader().load().await
+}
+
+/// Returns a loader of the SDK's configuration, for callers with settings of their own.
+pub fn loader() -> ConfigLoader {
     let http = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
-    bounded(aws_config::defaults(BehaviorVersion::latest()))
-        .http_client(http)
-        .load()
-        .await
+    bounded(aws_config::defaults(BehaviorVersion::latest())).http_client(http)
 }
 
 /// The settings in the function's environment, apart from those that the SDK reads.

@@ -94,6 +94,8 @@ pub struct Aws {
     /// (account, Region, action) to (tokens left, at this time).
     pub(crate) buckets: BTreeMap<(String, String, String), (f64, SystemTime)>,
     pub(crate) invocations: Vec<LambdaInvocation>,
+    /// The outputs of stacks, by account, Region and name.
+    pub(crate) stacks: BTreeMap<(String, String, String), BTreeMap<String, String>>,
     /// Executions of state machines, by ARN.
     pub(crate) executions: BTreeMap<String, Execution>,
     pub(crate) serial: u64,

@@ -17,7 +17,7 @@ use crate::refusals::{self, Refused};
 use crate::runtime::Runtime;
 use crate::wire::sigv4::{Claim, Unreadable};
 use crate::wire::{Incoming, Reply};
-use crate::{ec2, kms, lambda, organizations, roles, s3, states, sts};
+use crate::{cloudformation, ec2, kms, lambda, organizations, roles, s3, states, sts};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -29,6 +29,7 @@ pub(crate) enum Service {
     States,
     Iam,
     S3,
+    CloudFormation,
 }
 
 impl Service {
@@ -42,6 +43,7 @@ impl Service {
             Service::States => "states",
             Service::Iam => "iam",
             Service::S3 => "s3",
+            Service::CloudFormation => "cloudformation",
         }
     }
 }
@@ -163,6 +165,9 @@ fn perform(
         (Body::Query(query), Service::Iam) => {
             roles::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
         }
+        (Body::Query(query), Service::CloudFormation) => {
+            cloudformation::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
+        }
         (Body::Query(query), _) => {
             sts::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
         }
@@ -204,7 +209,9 @@ fn unreadable(service: Service, why: &str) -> Refused {
         Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_MALFORMED_REQUEST.with(&[why])
         }
-        Service::Ec2 | Service::Sts | Service::Iam => refusals::MALFORMED_REQUEST.with(&[why]),
+        Service::Ec2 | Service::Sts | Service::Iam | Service::CloudFormation => {
+            refusals::MALFORMED_REQUEST.with(&[why])
+        }
         Service::S3 => refusals::S3_INVALID_URI.with(&[]),
     }
 }

@@ -1,6 +1,6 @@
 //! An AWS that says no, as strict as the real one: EC2 images, snapshots and their launch, KMS,
-//! STS, Organizations, S3's objects, a little of IAM, Lambda's Invoke and Step Functions'
-//! executions.
+//! STS, Organizations, S3's objects, a little of IAM, Lambda's Invoke, Step Functions' executions
+//! and the outputs of CloudFormation's stacks.
 //!
 //! The sandbox speaks the real wire protocols to unmodified clients, in process and over HTTP on
 //! 127.0.0.1. Time passes without background tasks. A ledger keeps every call, and tests can break
@@ -19,8 +19,8 @@
 //! - `rules`: the rules that hold for declared resources and for resources that a call creates
 //! - `aws`: the live world
 //! - `identity`: the caller of an operation, and what its own policies allow
-//! - `kms`, `ec2`, `sts`, `organizations`, `roles`, `s3`, `lambda`, `states`: the services, which
-//!   decide what a call does (`roles` is IAM, `states` Step Functions)
+//! - `kms`, `ec2`, `sts`, `organizations`, `roles`, `s3`, `lambda`, `states`, `cloudformation`: the
+//!   services, which decide what a call does (`roles` is IAM, `states` Step Functions)
 //! - `runtime`: a live world with its clock, ledger and faults
 //! - `inspect`: the sandbox's own paths, `/_sandbox/…`
 //! - `door`: the way of a call: recognised, admitted, performed, answered
@@ -31,6 +31,7 @@
 
 mod aws;
 mod clock;
+mod cloudformation;
 mod connector;
 mod door;
 mod ec2;
@@ -63,5 +64,5 @@ pub use sandbox::Sandbox;
 pub use server::Server;
 pub use world::{
     AccessKey, Account, Bucket, FULL_AWS_ACCESS, Key, Limits, Organization, OrganizationalUnit,
-    Role, User, World, WorldError,
+    Role, Stack, User, World, WorldError,
 };

@@ -5,6 +5,7 @@
 //! Others are the guides of that name or a public report of a live answer. *unproved* marks a code
 //! or wording that is ours, where AWS documents only that the call fails.
 
+mod cloudformation;
 mod door;
 mod ec2;
 mod iam;
@@ -18,6 +19,7 @@ mod sts;
 
 use std::fmt;
 
+pub(crate) use cloudformation::*;
 pub(crate) use door::*;
 pub(crate) use ec2::*;
 pub(crate) use iam::*;
@@ -90,6 +92,7 @@ impl fmt::Display for Refusal {
 /// Returns all refusals, in the order of the files.
 pub fn all() -> Vec<&'static Refusal> {
     let tables = [
+        cloudformation::TABLE,
         door::TABLE,
         ec2::TABLE,
         iam::TABLE,

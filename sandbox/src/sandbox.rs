@@ -152,13 +152,40 @@ impl Sandbox {
     /// Ends an execution of a state machine: `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`.
     /// Returns whether it was running.
     pub fn end_execution(&self, machine: &str, name: &str, status: &str) -> bool {
+        self.change_execution(machine, name, |execution| {
+            status.clone_into(&mut execution.status);
+        })
+    }
+
+    /// Ends an execution with this output. Returns whether it was running.
+    pub fn succeed_execution(&self, machine: &str, name: &str, output: &str) -> bool {
+        self.change_execution(machine, name, |execution| {
+            "SUCCEEDED".clone_into(&mut execution.status);
+            execution.output = Some(output.to_owned());
+        })
+    }
+
+    /// Ends an execution with this error and cause. Returns whether it was running.
+    pub fn fail_execution(&self, machine: &str, name: &str, error: &str, cause: &str) -> bool {
+        self.change_execution(machine, name, |execution| {
+            "FAILED".clone_into(&mut execution.status);
+            execution.failure = Some((error.to_owned(), cause.to_owned()));
+        })
+    }
+
+    fn change_execution(
+        &self,
+        machine: &str,
+        name: &str,
+        change: impl FnOnce(&mut aws::Execution),
+    ) -> bool {
         let arn = aws::execution_arn(machine, name);
         self.runtime.look(|aws| {
             let (now, found) = (aws.now, aws.executions.get_mut(&arn));
             let Some(execution) = found.filter(|execution| execution.ended.is_none()) else {
                 return false;
             };
-            status.clone_into(&mut execution.status);
+            change(execution);
             execution.ended = Some(now);
             true
         })

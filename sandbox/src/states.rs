@@ -1,5 +1,5 @@
 //! Step Functions' executions, as far as starting and describing them needs. Nothing is executed: a
-//! test ends an execution with [`crate::Sandbox::end_execution`].
+//! test ends an execution with [`crate::Sandbox::end_execution`] and its like.
 //!
 //! Source: model; Service Authorization Reference, AWS Step Functions; API reference,
 //! StartExecution, idempotency.
@@ -62,6 +62,8 @@ fn start(aws: &mut Aws, call: &Admitted, body: &Value) -> Result<Value, Refused>
         status: "RUNNING".to_owned(),
         started: aws.now,
         ended: None,
+        output: None,
+        failure: None,
     };
     aws.executions.insert(arn.clone(), execution);
     Ok(json!({"executionArn": arn, "startDate": seconds(aws.now)}))
@@ -82,6 +84,13 @@ fn describe(aws: &Aws, call: &Admitted, body: &Value) -> Result<Value, Refused> 
     });
     if let Some(ended) = execution.ended {
         answer["stopDate"] = seconds(ended);
+    }
+    if let Some(output) = &execution.output {
+        answer["output"] = json!(output);
+    }
+    if let Some((error, cause)) = &execution.failure {
+        answer["error"] = json!(error);
+        answer["cause"] = json!(cause);
     }
     Ok(answer)
 }

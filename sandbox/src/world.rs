@@ -1,6 +1,6 @@
-//! The world that a sandbox starts from: accounts with their principals, keys, snapshots, images
-//! and buckets, and the delays and limits of AWS. A world is written in Rust with these builders,
-//! or in TOML (see `worlds/demo.toml`).
+//! The world that a sandbox starts from: accounts with their principals, keys, snapshots, images,
+//! buckets and stacks, and the delays and limits of AWS. A world is written in Rust with these
+//! builders, or in TOML (see `worlds/demo.toml`).
 //!
 //! This module checks shapes only; `Aws::from_world` checks that names fit together.
 
@@ -10,6 +10,7 @@ mod file;
 mod late_reads;
 mod organization;
 mod principals;
+mod stack;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub(crate) use file::read;
 pub use late_reads::LateReads;
 pub use organization::{Organization, OrganizationalUnit};
 pub use principals::{AccessKey, FULL_AWS_ACCESS, Role, User};
+pub use stack::Stack;
 
 /// The world that a sandbox starts from. Durations are AWS's own; `speed` divides them.
 #[derive(Clone, Debug)]

@@ -105,9 +105,10 @@ impl Aws {
 
     pub(super) fn s3(&self) -> aws_sdk_s3::Client {
         // Emulators have no wildcard host names for buckets.
-        let elsewhere = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
-            .iter()
-            .any(|name| std::env::var_os(name).is_some());
+        let elsewhere = self.config.endpoint_url().is_some()
+            || ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]
+                .iter()
+                .any(|name| std::env::var_os(name).is_some());
         let config = own_config!(aws_sdk_s3, self).force_path_style(elsewhere);
         aws_sdk_s3::Client::from_conf(config.build())
     }

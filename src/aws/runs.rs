@@ -153,7 +153,7 @@ impl Aws {
     }
 
     /// Returns all runs of the ledger, read once in an invocation.
-    pub(super) async fn all_runs(&self) -> Result<&[Run], Refusal> {
+    pub async fn all_runs(&self) -> Result<&[Run], Refusal> {
         let reading = async {
             let keys = self.keys_below("runs/").await?;
             let runs = keys.into_iter().filter_map(|(key, _)| {

@@ -30,7 +30,7 @@ impl Handler {
         if let Some(job) = input.map_err(Error::from_refusal)? {
             self.conclude_for(aws, &job, name, invocation).await?;
         }
-        self.sweep(aws, Some(name), invocation).await
+        self.sweep(aws, Some(name), true, invocation).await
     }
 
     /// Does the work of the execution's own end, unless that has done it.

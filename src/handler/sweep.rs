@@ -1,6 +1,9 @@
 //! The sweeper: reads the ledger, closes what outlived its run, finishes closings that stopped
 //! half-way, and verifies closings of 15 minutes ago. A run with an execution is over when the
 //! execution is. Any other run is over when no copy can last that long.
+//!
+//! A dry sweep (`{"Sweep": {"Apply": false}}`) decides the same from the same records, and changes
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,19 +24,26 @@ struct Swept {
     verified: Vec<Value>,
     /// Closings that failed, in words for a person.
     stuck: Vec<String>,
+    /// Closings that a dry sweep would finish.
+    half: BTreeSet<Attempt>,
+    dry: bool,
 }
 
 impl Handler {
-    /// Closes what runs that are over have left open. `of` names one execution whose end was
-    /// reported.
+    /// Closes what runs that are over have left open; without `apply`, tells what that is. `of`
+    /// names one execution whose end was reported.
     pub(super) async fn sweep(
         &self,
         aws: &Aws,
         of: Option<&str>,
+        apply: bool,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         let budget = budget(aws, invocation, i64::MAX)?;
-        let mut swept = Swept::default();
+        let mut swept = Swept {
+            dry: !apply,
+            ..Swept::default()
+        };
         let mut runs: BTreeMap<String, Option<Run>> = BTreeMap::new();
         let mut named = BTreeSet::new();
         let mut resources = aws.open_resources().await.map_err(Error::from_refusal)?;
@@ -58,7 +68,7 @@ impl Handler {
                     .push(format!("{resource} is not closed: {refusal}"));
             }
         }
-        if of.is_none() && swept.stuck.is_empty() {
+        if of.is_none() && apply && swept.stuck.is_empty() {
             let forgotten = aws.forget_old_runs(&|run| named.contains(run)).await;
             match forgotten {
                 Ok(0) => {}
@@ -109,6 +119,10 @@ impl Handler {
                 swept.alive.insert(attempt.clone());
                 continue;
             }
+            if swept.dry {
+                swept.closed.insert(attempt.clone());
+                continue;
+            }
             let run = run.cloned();
             let run = run.unwrap_or_else(|| Run::lost(attempt, &record));
             let closed = aws.close_over(&run, attempt).await?;
@@ -125,8 +139,7 @@ impl Handler {
         if of.is_some() {
             return Ok(());
         }
-        aws.finish_half_closed(&record).await?;
-        verify(aws, &record, swept).await
+        finish(aws, &record, swept).await
     }
 
     /// Whether a process may be working on an attempt.
@@ -161,6 +174,17 @@ impl Handler {
     }
 }
 
+/// Finishes and verifies the closings of one record.
+async fn finish(aws: &Aws, record: &Record, swept: &mut Swept) -> Result<(), Refusal> {
+    if swept.dry {
+        swept.half.extend(record.half_closed(aws.now()));
+        swept.verified.extend(verifiable(record, aws.now()));
+        return Ok(());
+    }
+    aws.finish_half_closed(record).await?;
+    verify(aws, record, swept).await
+}
+
 /// Verifies the closings of one record.
 async fn verify(aws: &Aws, record: &Record, swept: &mut Swept) -> Result<(), Refusal> {
     let resource = &record.resource;
@@ -177,6 +201,14 @@ async fn verify(aws: &Aws, record: &Record, swept: &mut Swept) -> Result<(), Ref
         }
     }
     Ok(())
+}
+
+/// Returns the closings of one record that a sweep would verify.
+fn verifiable(record: &Record, now: i64) -> Vec<Value> {
+    let closed = record.closed.keys();
+    let due = closed.filter(|attempt| record.verify(attempt, "", now).is_some());
+    due.map(|attempt| json!({"Attempt": attempt, "Resource": record.resource}))
+        .collect()
 }
 
 /// Returns the seconds that a run may last if nobody reports the end of its callers: no copy
@@ -204,6 +236,14 @@ fn told(swept: Swept) -> Result<Value, Error> {
             .map(|a| json!({"RunId": a.run, "Attempt": a}));
         told.collect()
     };
+    if swept.dry {
+        return Ok(json!({
+            "WouldClose": each(swept.closed),
+            "WouldFinish": each(swept.half),
+            "WouldVerify": swept.verified,
+            "Alive": each(swept.alive),
+        }));
+    }
     Ok(json!({
         "Closed": each(swept.closed),
         "Alive": each(swept.alive),

@@ -4,8 +4,10 @@
 
 use super::Mode;
 
+pub mod kind;
 mod target;
 
+pub use kind::Kind;
 pub use target::TARGET_KEYS;
 
 /// One key, with the facts that the author of a request needs.
@@ -19,6 +21,8 @@ pub struct Key {
     pub group: &'static str,
     /// The only mode that accepts the key; `None` if both do.
     pub mode: Option<Mode>,
+    /// The JSON of the value, for programs.
+    pub kind: Kind,
     /// The accepted form, in Markdown.
     pub form: &'static str,
     /// The default, in Markdown.
@@ -44,6 +48,7 @@ pub const KEYS: [Key; 27] = [
         also: Some("AmiId"),
         group: IMAGE,
         mode: None,
+        kind: Kind::Text(kind::IMAGE),
         form: "an AMI ID: `ami-` and 8 or 17 hexadecimal digits",
         default: "none; the key is required",
         example: r#""SourceImageId": "ami-0a1b2c3d4e5f60718""#,
@@ -54,6 +59,7 @@ pub const KEYS: [Key; 27] = [
         also: Some("Region"),
         group: IMAGE,
         mode: None,
+        kind: Kind::Text(kind::REGION),
         form: "a Region name",
         default: "the Region of the function",
         example: r#""SourceRegion": "us-west-2""#,
@@ -64,6 +70,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: IMAGE,
         mode: None,
+        kind: Kind::Word(&["Copy", "Share"]),
         form: "`Copy` or `Share`",
         default: "`Copy`; `Share` for `Custom::ShareAutomation` and `Custom::MultiAccountAmiShare`",
         example: r#""Mode": "Copy""#,
@@ -76,6 +83,7 @@ pub const KEYS: [Key; 27] = [
         also: Some("SnapshotId"),
         group: IMAGE,
         mode: None,
+        kind: Kind::Text(kind::SNAPSHOT),
         form: "a snapshot ID: `snap-` and 8 or 17 hexadecimal digits",
         default: "none",
         example: r#""SourceSnapshotId": "snap-0a1b2c3d4e5f60722""#,
@@ -87,6 +95,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: WHOM,
         mode: None,
+        kind: Kind::Targets,
         form: "a list of objects, [below](#one-item-of-targets); at most 900 targets in all",
         default: "none; one of `Targets`, `TargetAccountIds`, `OrganizationId` and \
             `OrganizationalUnitIds` is required",
@@ -99,6 +108,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: WHOM,
         mode: None,
+        kind: Kind::List(kind::ACCOUNT),
         form: "a list of account IDs, 12 digits each",
         default: "none",
         example: r#""TargetAccountIds": ["222222222222", "333333333333"]"#,
@@ -110,6 +120,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: WHOM,
         mode: None,
+        kind: Kind::Text(kind::ACCOUNT),
         form: "an account ID, 12 digits",
         default: "none",
         example: r#""TargetAccountId": "222222222222""#,
@@ -120,6 +131,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: WHOM,
         mode: Some(Mode::Copy),
+        kind: Kind::List(kind::KMS_KEY),
         form: "a list of keys in the order of `TargetAccountIds`, or of one key for all: IDs, ARNs \
             or aliases",
         default: "the key `aws/ebs` of each target",
@@ -135,6 +147,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: WHOM,
         mode: Some(Mode::Copy),
+        kind: Kind::List(kind::REGION),
         form: "a list of Region names",
         default: "the source's Region",
         example: concat!(
@@ -149,6 +162,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: WHOM,
         mode: None,
+        kind: Kind::Text(kind::ORGANIZATION),
         form: "an organization ID: `o-` and 10 to 32 lower-case letters or digits",
         default: "none",
         example: r#""OrganizationId": "o-abcdefghij""#,
@@ -160,6 +174,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: WHOM,
         mode: None,
+        kind: Kind::List(kind::UNIT),
         form: "a list of IDs of organizational units (`ou-…`) or roots (`r-…`)",
         default: "none",
         example: r#""OrganizationalUnitIds": ["ou-abcd-12345678"]"#,
@@ -171,6 +186,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: WHOM,
         mode: Some(Mode::Copy),
+        kind: Kind::List(kind::ACCOUNT),
         form: "a list of account IDs",
         default: "none",
         example: r#""ExcludeAccountIds": ["999999999999"], "OrganizationId": "o-abcdefghij""#,
@@ -181,6 +197,7 @@ pub const KEYS: [Key; 27] = [
         also: Some("RoleName"),
         group: ROLE,
         mode: None,
+        kind: Kind::Text(kind::ROLE),
         form: "a role name, with an optional path before it",
         default: "`AmiCopyRole`",
         example: r#""TargetRoleName": "AmiCopyRole""#,
@@ -191,6 +208,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: ROLE,
         mode: None,
+        kind: Kind::Text(kind::EXTERNAL_ID),
         form: "2 to 1224 characters of `A-Za-z0-9+=,.@:/_-`",
         default: "none",
         example: r#""ExternalId": "images-4711""#,
@@ -201,6 +219,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: RESULT,
         mode: Some(Mode::Copy),
+        kind: Kind::Text(kind::ANY),
         form: "3 to 128 characters of `A-Za-z0-9()[] ./-'@_`, with the placeholders `{name}`, \
             `{image}`, `{account}`, `{region}` and `{source_account}`",
         default: "`{name}-copied-from-{source_account}`",
@@ -213,6 +232,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: RESULT,
         mode: Some(Mode::Copy),
+        kind: Kind::Map,
         form: "a map of strings, or a list of `{\"Key\": …, \"Value\": …}`; at most 46 tags",
         default: "none",
         example: r#""Tags": {"team": "images"}"#,
@@ -225,6 +245,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: RESULT,
         mode: None,
+        kind: Kind::Flag,
         form: "`true` or `false`",
         default: "`true`",
         example: r#""CopyTags": false"#,
@@ -237,6 +258,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: ACCESS,
         mode: None,
+        kind: Kind::Word(&["Grant", "Policy", "None"]),
         form: "`Grant`, `Policy` or `None`",
         default: "`Grant`",
         example: r#""KeyAccess": "Grant""#,
@@ -249,6 +271,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: ACCESS,
         mode: Some(Mode::Copy),
+        kind: Kind::Text(kind::KMS_KEY),
         form: "a customer-managed key of the source account in `SourceRegion`: an ID, ARN or alias",
         default: "none; an image under `aws/ebs` is refused",
         example: r#""ReencryptKmsKeyId": "alias/shared-ami-key""#,
@@ -261,6 +284,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: ACCESS,
         mode: Some(Mode::Share),
+        kind: Kind::Flag,
         form: "`true` or `false`",
         default: "`true` if the request has a `SourceSnapshotId`, else `false`",
         example: r#""ShareSnapshots": true, "Mode": "Share""#,
@@ -271,6 +295,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: ACCESS,
         mode: Some(Mode::Share),
+        kind: Kind::Flag,
         form: "`true` or `false`",
         default: "`false`",
         example: r#""Unshare": true, "Mode": "Share""#,
@@ -282,6 +307,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: LAUNCH,
         mode: None,
+        kind: Kind::List(kind::ANY),
         form: "a list of service names, some with `_` and a custom suffix; at most eight roles",
         default: "none",
         example: r#""ServiceLinkedRoles": ["autoscaling.amazonaws.com", "spot.amazonaws.com"]"#,
@@ -294,6 +320,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: LAUNCH,
         mode: None,
+        kind: Kind::Flag,
         form: "`true` or `false`",
         default: "`false`",
         example: concat!(
@@ -307,6 +334,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: TIME,
         mode: Some(Mode::Copy),
+        kind: Kind::Minutes,
         form: "a number from 15 to 2880, in steps of 15",
         default: "none; EBS takes the time it takes",
         example: r#""CopyCompletionMinutes": 60"#,
@@ -319,6 +347,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: TIME,
         mode: None,
+        kind: Kind::Flag,
         form: "`true` or `false`",
         default: "`true`",
         example: r#""RevokeAfterCopy": true"#,
@@ -330,6 +359,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: TIME,
         mode: None,
+        kind: Kind::Word(&["Retain", "Deregister"]),
         form: "`Retain` or `Deregister`",
         default: "`Retain`",
         example: r#""OnDelete": "Deregister""#,
@@ -341,6 +371,7 @@ pub const KEYS: [Key; 27] = [
         also: None,
         group: TIME,
         mode: None,
+        kind: Kind::Flag,
         form: "`true` or `false`",
         default: "`true`",
         example: r#""Wait": false"#,

@@ -50,6 +50,34 @@ fn count(swept: &Value, key: &str) -> usize {
     swept[key].as_array().expect("a list").len()
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dry_sweep_lists_what_a_sweep_would_do_and_changes_nothing() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    dead(&sandbox).await;
+    let dry = async || {
+        let before = sandbox.ledger().len();
+        let told = call(&sandbox, &json!({"Sweep": {"Apply": false}})).await;
+        let calls = sandbox.ledger().split_off(before);
+        let reads = ["GetObject", "ListObjectsV2"];
+        let only_reads = calls.iter().all(|c| reads.contains(&c.operation.as_str()));
+        assert!(only_reads, "{calls:?}");
+        told.expect("a dry sweep")
+    };
+    assert_eq!(count(&dry().await, "Alive"), 1);
+    tokio::time::sleep(Duration::from_hours(51)).await;
+    let would = dry().await;
+    assert_eq!(count(&would, "WouldClose"), 1, "{would}");
+    let done = sweep(&sandbox).await;
+    assert_eq!(would["WouldClose"], done["Closed"]);
+    tokio::time::sleep(Duration::from_mins(16)).await;
+    let would = dry().await;
+    assert_eq!(
+        count(&would, "WouldVerify"),
+        count(&sweep(&sandbox).await, "Verified")
+    );
+    assert!(count(&would, "WouldVerify") > 0, "{would}");
+}
+
 /// The sweeper reads a closed resource again fifteen minutes later. It closes a late opening, and
 /// forgets the closing once nothing is open.
 #[tokio::test(start_paused = true)]

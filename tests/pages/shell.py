@@ -2,7 +2,7 @@
 
 The words behind `sh` in a fence say what a block needs. `aws`: credentials, so the tests play it
 with commands that only write down how they were called. `make`: minutes, so the tests ask make what
-it would do. `demo`: nothing, so the tests run it.
+it would do. `demo`: nothing, so the tests run it. `cli`: the sandbox, on which cli/tests run it.
 """
 
 import re

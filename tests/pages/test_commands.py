@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("page", PAGES, ids=pages.name)
 def test_every_block_says_what_it_needs(page):
-    assert all(word in ("aws", "make", "demo") for word, _ in shell.blocks(page))
+    assert all(word in ("aws", "make", "demo", "cli") for word, _ in shell.blocks(page))
     assert page.read_text().count("```sh") == len(list(shell.blocks(page)))
 
 

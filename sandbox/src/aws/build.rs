@@ -24,7 +24,7 @@ pub(super) use resources::{add_image, add_snapshot};
 use super::{Aws, Partition, Rules, is_region};
 use crate::iam::{Kind, Policy};
 use crate::model::Ec2Settings;
-use crate::world::{self, Account, World, WorldError};
+use crate::world::{self, Account, Stack, World, WorldError};
 
 impl World {
     /// Reads a world file, from which a sandbox can start. The error names the key at fault.
@@ -75,6 +75,12 @@ impl Aws {
                 add_bucket(&mut aws, &account.id, bucket, &at)?;
             }
         }
+        for (i, account) in world.accounts.iter().enumerate() {
+            for (j, stack) in account.stacks.iter().enumerate() {
+                let at = format!("account[{i}].stack[{j}]");
+                add_stack(&mut aws, &account.id, stack, &at)?;
+            }
+        }
         for (i, account) in world.accounts.into_iter().enumerate() {
             for (j, image) in account.images.into_iter().enumerate() {
                 let at = format!("account[{i}].image[{j}]");
@@ -117,6 +123,7 @@ impl Aws {
             image_tokens: BTreeMap::new(),
             late_policies: VecDeque::new(),
             s3_buckets: BTreeMap::new(),
+            stacks: BTreeMap::new(),
             instances: BTreeMap::new(),
             instance_tokens: BTreeMap::new(),
             gone: super::gone::Gone::default(),
@@ -231,4 +238,18 @@ fn known_region(partition: &Partition, region: &str, at: &str) -> Result<(), Wor
 
 fn fault<T>(at: &str, key: &str, reason: impl Into<String>) -> Result<T, WorldError> {
     Err(WorldError::new(format!("{at}.{key}"), reason))
+}
+
+fn add_stack(aws: &mut Aws, account: &str, stack: &Stack, at: &str) -> Result<(), WorldError> {
+    known_region(aws.partition_of(account), &stack.region, at)?;
+    let (region, name) = (stack.region.clone(), stack.name.clone());
+    let key = (account.to_owned(), region, name);
+    if aws.stacks.insert(key, stack.outputs.clone()).is_some() {
+        return fault(
+            at,
+            "name",
+            format!("stack {} is declared twice", stack.name),
+        );
+    }
+    Ok(())
 }

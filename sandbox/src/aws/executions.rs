@@ -11,6 +11,10 @@ pub(crate) struct Execution {
     pub status: String,
     pub started: SystemTime,
     pub ended: Option<SystemTime>,
+    /// The output of a succeeded execution.
+    pub output: Option<String>,
+    /// The error and the cause of a failed one.
+    pub failure: Option<(String, String)>,
 }
 
 /// Returns `arn:…:execution:machine:name` for `arn:…:stateMachine:machine`.

@@ -86,7 +86,9 @@ fn in_force(
     if credential.expires.is_some_and(|expires| expires <= aws.now) {
         return Err(match service {
             Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
-            Service::Sts | Service::Iam => refusals::EXPIRED_TOKEN.with(&[]),
+            Service::Sts | Service::Iam | Service::CloudFormation => {
+                refusals::EXPIRED_TOKEN.with(&[])
+            }
             Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
                 refusals::KMS_EXPIRED_TOKEN.with(&[])
             }
@@ -104,7 +106,9 @@ fn in_force(
     if aws.is_closed(account) {
         return Err(match service {
             Service::Ec2 => refusals::ACCOUNT_BLOCKED.with(&[account]),
-            Service::Sts | Service::Iam => refusals::ACCOUNT_SUSPENDED.with(&[account]),
+            Service::Sts | Service::Iam | Service::CloudFormation => {
+                refusals::ACCOUNT_SUSPENDED.with(&[account])
+            }
             Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
                 refusals::KMS_ACCOUNT_SUSPENDED.with(&[account])
             }
@@ -130,7 +134,9 @@ fn in_region(
     if disabled {
         return Err(match service {
             Service::Ec2 => refusals::OPT_IN_REQUIRED.with(&[region, account]),
-            Service::Sts | Service::Iam => refusals::STS_REGION_DISABLED.with(&[account]),
+            Service::Sts | Service::Iam | Service::CloudFormation => {
+                refusals::STS_REGION_DISABLED.with(&[account])
+            }
             Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
                 refusals::KMS_REGION_DISABLED.with(&[region, account])
             }
@@ -168,7 +174,9 @@ fn skew(service: Service) -> Duration {
 fn unknown_key(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts | Service::Iam => refusals::INVALID_CLIENT_TOKEN_ID.with(&[]),
+        Service::Sts | Service::Iam | Service::CloudFormation => {
+            refusals::INVALID_CLIENT_TOKEN_ID.with(&[])
+        }
         Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_UNRECOGNIZED_CLIENT.with(&[])
         }
@@ -179,7 +187,9 @@ fn unknown_key(service: Service) -> Refused {
 fn bad_signature(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts | Service::Iam => refusals::SIGNATURE_DOES_NOT_MATCH.with(&[]),
+        Service::Sts | Service::Iam | Service::CloudFormation => {
+            refusals::SIGNATURE_DOES_NOT_MATCH.with(&[])
+        }
         Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_INVALID_SIGNATURE.with(&[])
         }
@@ -191,7 +201,9 @@ fn skewed(service: Service, at: &str, aws: &Aws) -> Refused {
     let now = time::iso_seconds(aws.now);
     match service {
         Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
-        Service::Sts | Service::Iam => refusals::SIGNATURE_EXPIRED.with(&[at, &now]),
+        Service::Sts | Service::Iam | Service::CloudFormation => {
+            refusals::SIGNATURE_EXPIRED.with(&[at, &now])
+        }
         Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now])
         }

@@ -40,6 +40,7 @@ const TARGETS: &[(&str, Service)] = &[
     ("AWSStepFunctions.", Service::States),
 ];
 const IAM_VERSION: &str = "2010-05-08";
+const CLOUDFORMATION_VERSION: &str = "2010-05-15";
 const FUNCTIONS: &str = "/2015-03-31/functions/";
 
 pub(super) fn recognise(request: &Incoming, claim: Option<&Claim>) -> Asked {
@@ -142,6 +143,9 @@ fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
     let service = match (scope, query.get("Version")) {
         (Some("sts"), _) | (None, Some("2011-06-15")) => Service::Sts,
         (Some("iam"), _) | (None, Some(IAM_VERSION)) => Service::Iam,
+        (Some("cloudformation"), _) | (None, Some(CLOUDFORMATION_VERSION)) => {
+            Service::CloudFormation
+        }
         (Some("kms"), _) => Service::Kms,
         (Some("lambda"), _) => Service::Lambda,
         (Some("organizations"), _) => Service::Organizations,
@@ -177,7 +181,7 @@ fn refused_query(service: Service, query: &Query) -> Option<Refused> {
             return Some(refusals::NOT_IMPLEMENTED.with(&["Step Functions without X-Amz-Target"]));
         }
         Service::Lambda => return Some(refusals::NOT_IMPLEMENTED.with(&["this path of Lambda"])),
-        Service::Ec2 | Service::Sts | Service::Iam | Service::S3 => {}
+        Service::Ec2 | Service::Sts | Service::Iam | Service::S3 | Service::CloudFormation => {}
     }
     if query.get("Action").is_none_or(str::is_empty) {
         return Some(refusals::MISSING_PARAMETER.with(&["Action"]));
@@ -185,6 +189,7 @@ fn refused_query(service: Service, query: &Query) -> Option<Refused> {
     let wanted = match service {
         Service::Ec2 => "2016-11-15",
         Service::Iam => IAM_VERSION,
+        Service::CloudFormation => CLOUDFORMATION_VERSION,
         _ => "2011-06-15",
     };
     let version = query.get("Version").unwrap_or_default();

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-use super::{AccessKey, Bucket, Role, User};
+use super::{AccessKey, Bucket, Role, Stack, User};
 use crate::model::{Ec2Settings, Image, Snapshot};
 
 /// An AWS account, in all Regions.
@@ -58,6 +58,9 @@ pub struct Account {
     /// The buckets.
     #[serde(default, rename = "bucket")]
     pub buckets: Vec<Bucket>,
+    /// The stacks of CloudFormation.
+    #[serde(default, rename = "stack")]
+    pub stacks: Vec<Stack>,
     /// The opt-in Regions that the account has disabled.
     #[serde(default)]
     pub disabled_regions: BTreeSet<String>,
@@ -185,6 +188,13 @@ impl Account {
     #[must_use]
     pub fn bucket(mut self, bucket: Bucket) -> Self {
         self.buckets.push(bucket);
+        self
+    }
+
+    /// Adds a stack of CloudFormation.
+    #[must_use]
+    pub fn stack(mut self, stack: Stack) -> Self {
+        self.stacks.push(stack);
         self
     }
 

@@ -156,6 +156,11 @@ impl Client {
             .await
     }
 
+    pub async fn stacks(&self, action: &str, params: Params<'_>) -> Answer {
+        self.answer(self.query("cloudformation", action, "2010-05-15", params))
+            .await
+    }
+
     /// Calls IAM, signed for its only endpoint whatever the client's Region.
     pub async fn iam(&self, action: &str, params: Params<'_>) -> Answer {
         let home = self.in_region("us-east-1");

@@ -52,5 +52,6 @@ mod sessions;
 mod settings;
 mod sharing;
 mod simulating;
+mod stacks;
 mod world_files;
 mod worlds;

@@ -13,7 +13,7 @@ use crate::client::Answer;
 use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
     refused_copies, refused_iam, refused_images, refused_instances, refused_keys,
-    refused_organizations, refused_s3, refused_sessions, refused_states, settings,
+    refused_organizations, refused_s3, refused_sessions, refused_states, settings, stacks,
 };
 
 #[tokio::test(start_paused = true)]
@@ -60,6 +60,7 @@ async fn provoke(name: &str) -> Option<Answer> {
         refused_states::provoke(name),
         refused_s3::provoke(name),
         settings::provoke(name),
+        stacks::provoke(name),
         parameters(name),
         refused_keys::provoke(name),
     )

@@ -1,6 +1,6 @@
 //! The keys of one target.
 
-use super::Key;
+use super::{Key, Kind, kind};
 use crate::request::Mode;
 
 /// The group of the keys of one target.
@@ -13,6 +13,7 @@ pub const TARGET_KEYS: [Key; 5] = [
         also: None,
         group: TARGET,
         mode: None,
+        kind: Kind::Text(kind::ACCOUNT),
         form: "an account ID, 12 digits",
         default: "none; the key is required",
         example: r#""AccountId": "222222222222""#,
@@ -24,6 +25,7 @@ pub const TARGET_KEYS: [Key; 5] = [
         also: None,
         group: TARGET,
         mode: None,
+        kind: Kind::Text(kind::REGION),
         form: "a Region name of the source's partition; with `Mode: Share` the source's Region",
         default: "the source's Region",
         example: r#""Region": "us-west-2", "AccountId": "222222222222""#,
@@ -34,6 +36,7 @@ pub const TARGET_KEYS: [Key; 5] = [
         also: None,
         group: TARGET,
         mode: Some(Mode::Copy),
+        kind: Kind::Text(kind::KMS_KEY),
         form: "a key of that account in that Region: key ID, key ARN, `alias/name` or alias ARN",
         default: "the target's key `aws/ebs`",
         example: r#""KmsKeyId": "alias/amis", "AccountId": "222222222222""#,
@@ -44,6 +47,7 @@ pub const TARGET_KEYS: [Key; 5] = [
         also: None,
         group: TARGET,
         mode: None,
+        kind: Kind::Text(kind::ROLE),
         form: "as `TargetRoleName`",
         default: "the request's `TargetRoleName`",
         example: r#""RoleName": "AmiCopyRole", "AccountId": "222222222222""#,
@@ -54,6 +58,7 @@ pub const TARGET_KEYS: [Key; 5] = [
         also: None,
         group: TARGET,
         mode: None,
+        kind: Kind::Text(kind::EXTERNAL_ID),
         form: "as the request's `ExternalId`",
         default: "the request's `ExternalId`",
         example: r#""ExternalId": "images-4711", "AccountId": "222222222222""#,

@@ -33,7 +33,9 @@ pub(super) fn check(request: &Incoming, service: Service, claim: &Claim) -> Resu
     }
     Err(match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts | Service::Iam => refusals::WRONG_SCOPE.with(&[&request.host, &claim.region]),
+        Service::Sts | Service::Iam | Service::CloudFormation => {
+            refusals::WRONG_SCOPE.with(&[&request.host, &claim.region])
+        }
         Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
             refusals::KMS_INVALID_SIGNATURE.with(&[])
         }

@@ -1,0 +1,347 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::wish::{AnyMode, CopyMode, ShareMode, UnshareMode, Wish};
+
+/// The heading of the options that every verb has.
+const GLOBAL: &str = "Global options";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, or nothing to do
+  1    failed
+  2    the plan has changes (plan --detailed-exitcode)
+  3    some targets failed
+  4    still running; amiferry resume goes on
+  130  interrupted; the message says how to go on
+  252  the command or the request is wrong
+  253  no credentials, or AWS does not know them
+  254  AWS refused, or gave no answer
+
+Results go to standard output, all else to standard error.";
+
+/// Carries KMS-encrypted AMIs from one AWS account into many, under their own keys.
+#[derive(Debug, Parser)]
+#[command(name = "amiferry", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// The options that every verb has.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The options that every verb has.
+#[derive(Debug, Clone, Args)]
+pub struct Globals {
+    /// The profile of ~/.aws/config; else AWS_PROFILE
+    #[arg(long, global = true, value_name = "NAME", help_heading = GLOBAL)]
+    pub profile: Option<String>,
+    /// The Region of the ledger, and of the AMI where the request names none; else AWS_REGION
+    #[arg(long, global = true, value_name = "REGION", help_heading = GLOBAL)]
+    pub region: Option<String>,
+    /// The address of all AWS APIs, such as a sandbox; else AWS_ENDPOINT_URL
+    #[arg(long, global = true, value_name = "URL", help_heading = GLOBAL)]
+    pub endpoint_url: Option<String>,
+    /// The form of results
+    #[arg(
+        long, global = true, value_enum, default_value_t, env = "AMIFERRY_OUTPUT",
+        value_name = "FORM", help_heading = GLOBAL
+    )]
+    pub output: Output,
+    /// Show no progress
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub no_progress: bool,
+    /// When to use colors; NO_COLOR turns off those of auto
+    #[arg(
+        long, global = true, value_name = "WHEN", default_value = "auto", help_heading = GLOBAL
+    )]
+    pub color: Color,
+    /// Ask for no confirmation
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub yes: bool,
+    /// Follow a run no longer than this (90s, 15m, 2h); then exit with code 4
+    #[arg(
+        long, global = true, value_name = "TIME", value_parser = duration, help_heading = GLOBAL
+    )]
+    pub timeout: Option<Duration>,
+    /// Log what is done to standard error; twice for details
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = GLOBAL)]
+    pub verbose: u8,
+    /// Show nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
+    pub quiet: bool,
+}
+
+/// The form of results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Columns for people
+    #[default]
+    Table,
+    /// One JSON document: the reply as the function gives it
+    Json,
+    /// A JSON object for each target, as it ends
+    Jsonl,
+    /// Columns with tabs between them, without headings
+    Text,
+}
+
+/// When to use colors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Makes this the choice of all output.
+    pub fn write_global(self) {
+        let choice = match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show target by target what a request would do; change nothing
+    #[command(after_help = examples(PLAN))]
+    Plan(Plan),
+    /// Give each target an AMI of its own, and follow the run to its end
+    #[command(after_help = examples(DISTRIBUTE))]
+    Distribute(Distribute),
+    /// Let the targets launch from the AMI until it is taken back (Mode: Share)
+    #[command(after_help = examples(SHARE))]
+    Share(Share<ShareMode>),
+    /// Take a share back from the targets
+    #[command(after_help = examples(UNSHARE))]
+    Unshare(Share<UnshareMode>),
+    /// Go on with a run that was interrupted here
+    #[command(after_help = examples(RESUME))]
+    Resume(Resume),
+    /// List everything that stands in the way of a request, with its remedy; change nothing
+    #[command(after_help = examples(PREFLIGHT))]
+    Preflight(Asked),
+    /// Print the policies that a request needs, account by account; change nothing
+    #[command(after_help = examples(POLICIES))]
+    Policies(Asked),
+    /// List the runs of the ledger
+    #[command(after_help = examples(RUNS))]
+    Runs(Ledger),
+    /// Show what is open now, to whom, since when and because of which run
+    #[command(after_help = examples(STATUS))]
+    Status(Status),
+    /// Print every opening of a run: when it was added, taken away and read back
+    #[command(after_help = examples(RECEIPT))]
+    Receipt(Receipt),
+    /// List what outlived its run and is open still; --apply closes it
+    #[command(after_help = examples(SWEEP))]
+    Sweep(Sweep),
+    /// Print the JSON Schema of a request
+    Schema,
+    /// Print the completions of a shell
+    #[command(after_help = examples(COMPLETIONS))]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, of one verb if it is named
+    Man {
+        /// The verb
+        verb: Option<String>,
+    },
+}
+
+const PLAN: &str = "amiferry plan -f request.yaml --bucket my-ledger
+amiferry plan --image ami-0a1b2c3d4e5f60718 --target 222222222222=alias/amis --detailed-exitcode";
+const DISTRIBUTE: &str = "amiferry distribute -f request.yaml
+amiferry distribute --stack my-stack --no-wait -f request.yaml
+amiferry distribute --local --bucket my-ledger --image ami-0a1b2c3d4e5f60718 \\
+    --target 222222222222=alias/amis --target 444444444444/us-east-1=alias/amis";
+const SHARE: &str = "amiferry share --image ami-0a1b2c3d4e5f60718 --target 222222222222
+amiferry share --image ami-0a1b2c3d4e5f60718 --organization-id o-abcdefghij --key-access Policy";
+const UNSHARE: &str = "amiferry unshare --image ami-0a1b2c3d4e5f60718 --target 222222222222";
+const RESUME: &str = "amiferry resume 1f3870be274f6c49
+amiferry resume ~/.local/state/amiferry/1f3870be274f6c49.json";
+const PREFLIGHT: &str = "amiferry preflight -f request.yaml --bucket my-ledger";
+const POLICIES: &str = "amiferry policies -f request.yaml --output json";
+const RUNS: &str = "amiferry runs --bucket my-ledger";
+const STATUS: &str = "amiferry status --bucket my-ledger
+amiferry status 1f3870be274f6c49 --bucket my-ledger";
+const RECEIPT: &str = "amiferry receipt 1f3870be274f6c49 --bucket my-ledger --output json";
+const SWEEP: &str = "amiferry sweep --bucket my-ledger
+amiferry sweep --bucket my-ledger --apply";
+const COMPLETIONS: &str =
+    "amiferry completions bash > ~/.local/share/bash-completion/completions/amiferry";
+
+fn examples(lines: &str) -> String {
+    let lines: Vec<String> = lines.lines().map(|line| format!("  {line}")).collect();
+    format!("Examples:\n{}", lines.join("\n"))
+}
+
+/// The bucket of the ledger.
+#[derive(Debug, Clone, Args)]
+pub struct Ledger {
+    /// The bucket of the ledger; by default the output BucketName of the stack
+    #[arg(long, value_name = "NAME", env = "AMIFERRY_BUCKET")]
+    pub bucket: Option<String>,
+    /// The stack whose outputs name the bucket and the state machine
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "AMIFERRY_STACK",
+        default_value = "amiferry"
+    )]
+    pub stack: String,
+}
+
+/// A request that is only asked about.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// The request.
+    #[command(flatten)]
+    pub wish: Wish<AnyMode>,
+    /// The ledger.
+    #[command(flatten)]
+    pub ledger: Ledger,
+}
+
+/// The arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The request, and the ledger.
+    #[command(flatten)]
+    pub asked: Asked,
+    /// Exit with code 2 if the request would change anything
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// The arguments of `distribute`.
+#[derive(Debug, Args)]
+pub struct Distribute {
+    /// The request.
+    #[command(flatten)]
+    pub wish: Wish<CopyMode>,
+    /// The ledger.
+    #[command(flatten)]
+    pub ledger: Ledger,
+    /// Run the engine in this process instead of the stack's state machine, on the same ledger
+    #[arg(long)]
+    pub local: bool,
+    /// Start the state machine and do not follow it
+    #[arg(long, conflicts_with = "local")]
+    pub no_wait: bool,
+}
+
+/// The arguments of `share` and `unshare`.
+#[derive(Debug, Args)]
+pub struct Share<M: crate::wish::Scope> {
+    /// The request.
+    #[command(flatten)]
+    pub wish: Wish<M>,
+    /// The ledger.
+    #[command(flatten)]
+    pub ledger: Ledger,
+}
+
+/// The arguments of `resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The ID of a run that began here, or a file with its state
+    #[arg(value_name = "RUN|FILE")]
+    pub run: String,
+}
+
+/// The arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Show this run only
+    pub run: Option<String>,
+    /// The ledger.
+    #[command(flatten)]
+    pub ledger: Ledger,
+}
+
+/// The arguments of `receipt`.
+#[derive(Debug, Args)]
+pub struct Receipt {
+    /// The ID of the run
+    pub run: String,
+    /// The ledger.
+    #[command(flatten)]
+    pub ledger: Ledger,
+}
+
+/// The arguments of `sweep`.
+#[derive(Debug, Args)]
+pub struct Sweep {
+    /// Do it: close, finish closings and verify them
+    #[arg(long)]
+    pub apply: bool,
+    /// The ledger.
+    #[command(flatten)]
+    pub ledger: Ledger,
+}
+
+/// Reads a duration: a number with `s`, `m` or `h`, or of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a number with s, m or h is expected, such as 90s".to_owned())?;
+    let seconds = match unit {
+        "" | "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => return Err(format!("{unit:?} is no unit: s, m and h are")),
+    };
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_has_a_unit_or_counts_seconds() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("15m", 900), ("2h", 7200)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "m",
+            "1d",
+            "-1s",
+            "99999999999999999999h",
+            "9999999999999999999h",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

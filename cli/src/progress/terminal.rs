@@ -1,0 +1,171 @@
+//! The lines of a terminal.
+
+use std::collections::BTreeMap;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::{has_ended, percent, place};
+use crate::print::text;
+
+/// Lines that stay free, for the prompt and a note.
+const FREE: usize = 3;
+/// Lines of a window of unknown height.
+const LINES: usize = 24;
+
+/// The lines of the targets, or one for all where there is no room.
+#[derive(Debug)]
+pub struct Terminal {
+    all: MultiProgress,
+    bars: Vec<ProgressBar>,
+    lines: usize,
+}
+
+impl Terminal {
+    /// Shows lines on standard error.
+    pub fn on_stderr() -> Self {
+        let size = terminal_size::terminal_size_of(std::io::stderr());
+        let lines = size.map_or(LINES, |(_, height)| usize::from(height.0));
+        Self::new(MultiProgress::new(), lines)
+    }
+
+    fn new(all: MultiProgress, lines: usize) -> Self {
+        Self {
+            all,
+            bars: Vec::new(),
+            lines,
+        }
+    }
+
+    /// Shows the targets as they are now.
+    pub fn see(&mut self, targets: &[Value]) {
+        let folded = targets.len() + FREE > self.lines;
+        let count = if folded { 1 } else { targets.len() };
+        if self.bars.len() != count {
+            self.clear();
+            let new = || self.all.add(ProgressBar::new(100));
+            self.bars = (0..count).map(|_| new()).collect();
+        }
+        if folded {
+            show_all(&self.bars[0], targets);
+            return;
+        }
+        let names: Vec<String> = targets.iter().map(name).collect();
+        let widest = names.iter().map(String::len).max().unwrap_or_default();
+        for ((bar, target), name) in self.bars.iter().zip(targets).zip(names) {
+            show_one(bar, target, &format!("{name:widest$}"));
+        }
+    }
+
+    /// Prints a note above the lines.
+    pub fn note(&self, text: &str) {
+        // Nobody can be told that standard error is closed.
+        let _ = self.all.println(text);
+    }
+
+    /// Takes the lines away.
+    pub fn clear(&self) {
+        let _ = self.all.clear();
+    }
+}
+
+fn name(target: &Value) -> String {
+    let (account, region) = place(target);
+    format!("{account} {region}")
+}
+
+fn show_one(bar: &ProgressBar, target: &Value, name: &str) {
+    let status = text(target, "Status");
+    bar.set_prefix(name.to_owned());
+    if has_ended(target) {
+        bar.set_style(style("{prefix}  {wide_msg}"));
+        bar.set_message(
+            format!("{status} {}", text(target, "ImageId"))
+                .trim_end()
+                .to_owned(),
+        );
+    } else if status == "Copying" {
+        bar.set_style(style("{prefix}  {msg} {pos:>3}% {bar:24}"));
+        bar.set_message(status);
+    } else {
+        bar.set_style(style("{prefix}  {msg}"));
+        bar.set_message(status);
+    }
+    bar.set_position(percent(target));
+    bar.tick();
+}
+
+/// Shows all targets on one line: how many are in which phase.
+fn show_all(bar: &ProgressBar, targets: &[Value]) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for target in targets {
+        *counts.entry(text(target, "Status")).or_default() += 1;
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(status, n)| format!("{n} {status}"))
+        .collect();
+    let count = u64::try_from(targets.len()).unwrap_or(u64::MAX).max(1);
+    bar.set_style(style("{prefix}  {pos:>3}% {bar:16}  {wide_msg}"));
+    bar.set_prefix(format!("{} targets", targets.len()));
+    bar.set_message(counts.join(", "));
+    bar.set_position(targets.iter().map(percent).sum::<u64>() / count);
+    bar.tick();
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::{InMemoryTerm, ProgressDrawTarget};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Returns the screen of a window of 80 columns.
+    fn screen(lines: u16, seen: &[Vec<Value>]) -> String {
+        let window = InMemoryTerm::new(lines, 80);
+        let target = ProgressDrawTarget::term_like(Box::new(window.clone()));
+        let mut terminal =
+            Terminal::new(MultiProgress::with_draw_target(target), usize::from(lines));
+        for targets in seen {
+            terminal.see(targets);
+        }
+        window.contents()
+    }
+
+    fn at(account: usize, status: &str, progress: u8) -> Value {
+        json!({"AccountId": format!("{account:012}"), "Region": "ap-southeast-2",
+            "Status": status, "Progress": progress})
+    }
+
+    fn ended(account: usize) -> Value {
+        json!({"AccountId": format!("{account:012}"), "Region": "us-west-2",
+            "Status": "Succeeded", "ImageId": "ami-0a1b2c3d4e5f60718"})
+    }
+
+    #[test]
+    fn each_target_has_a_line_of_at_most_eighty_columns() {
+        let first = vec![at(1, "Looking", 0), at(2, "Looking", 0)];
+        let then = vec![at(1, "Copying", 50), ended(2)];
+        insta::assert_snapshot!(screen(24, &[first, then]), @r"
+        000000000001 ap-southeast-2  Copying  50% ============>
+        000000000002 us-west-2       Succeeded ami-0a1b2c3d4e5f60718
+        ");
+    }
+
+    #[test]
+    fn targets_that_do_not_fit_the_window_are_folded_into_a_line() {
+        let mut targets: Vec<Value> = (0..20).map(|n| at(n, "Copying", 50)).collect();
+        targets.extend((20..25).map(ended));
+        insta::assert_snapshot!(
+            screen(24, &[targets]),
+            @"25 targets   60% =========>        20 Copying, 5 Succeeded"
+        );
+    }
+}

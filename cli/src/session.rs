@@ -1,0 +1,118 @@
+//! Credentials, Region and settings of one invocation of the program.
+
+use amiferry::aws::Aws;
+use amiferry::handler::Handler;
+use amiferry::ids::Region;
+use amiferry::setup::{self, Settings};
+use aws_config::SdkConfig;
+use aws_credential_types::provider::ProvideCredentials;
+
+use crate::arguments::{Globals, Ledger};
+use crate::failure::Failure;
+
+/// A step that would wait for longer returns, so that its state is saved and its progress shown.
+/// The shortest time between two polls of copies is five seconds.
+const PATIENCE: i64 = 4;
+
+/// The way to AWS.
+#[derive(Debug)]
+pub struct Session {
+    /// The SDK's configuration.
+    pub config: SdkConfig,
+    settings: Settings,
+    /// The Region of the ledger, and of an AMI whose request names none.
+    pub region: Region,
+}
+
+impl Session {
+    /// Finds the credentials and the Region. Fails before the first call if one is missing.
+    pub async fn open(globals: &Globals, bucket: Option<&str>) -> Result<Self, Failure> {
+        let mut loader = setup::loader();
+        if let Some(profile) = &globals.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &globals.region {
+            loader = loader.region(aws_config::Region::new(region.clone()));
+        }
+        if let Some(url) = &globals.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let config = loader.load().await;
+        let region = region_of(&config)?;
+        find_credentials(&config).await?;
+        let mut settings = Settings::from_environment();
+        if let Some(bucket) = bucket {
+            settings.bucket = Some(bucket.to_owned());
+        }
+        Ok(Self {
+            config,
+            settings,
+            region,
+        })
+    }
+
+    /// Finds the credentials, the Region and the ledger: the bucket that is given, or the stack's.
+    pub async fn with_ledger(globals: &Globals, ledger: &Ledger) -> Result<Self, Failure> {
+        let mut session = Self::open(globals, ledger.bucket.as_deref()).await?;
+        if ledger.bucket.is_none() {
+            let outputs = session.outputs(&ledger.stack).await?;
+            session.settings.bucket = Some(outputs.bucket);
+            session.settings.state_machine = Some(outputs.machine);
+        }
+        session.settings.needed_bucket()?;
+        Ok(session)
+    }
+
+    /// Returns the bucket of the ledger, in a session with one.
+    pub fn bucket(&self) -> &str {
+        self.settings.bucket.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the function, as a value in this process.
+    pub fn handler(&self) -> Handler {
+        Handler::new(self.config.clone(), self.settings.clone()).with_patience(PATIENCE)
+    }
+
+    /// Returns the calls of the library, for what no event of the function asks.
+    pub fn aws(&self) -> Aws {
+        Aws::new(
+            self.config.clone(),
+            self.settings.bucket.clone(),
+            self.settings.allowed(),
+        )
+    }
+}
+
+fn region_of(config: &SdkConfig) -> Result<Region, Failure> {
+    let Some(region) = config.region() else {
+        return Err(Failure::Usage(
+            "no Region: give --region, or set AWS_REGION or a Region of the profile".to_owned(),
+        ));
+    };
+    Region::parse(region.as_ref()).map_err(|e| Failure::Usage(format!("--region: {e}")))
+}
+
+/// Asks the chain of the SDK for credentials: without any, each call would fail by its own error.
+async fn find_credentials(config: &SdkConfig) -> Result<(), Failure> {
+    let none = |why: String| {
+        Failure::Credentials(format!(
+            "no credentials: {why}. Set AWS_PROFILE or give --profile, log in (aws sso login), or \
+             set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ))
+    };
+    let Some(provider) = config.credentials_provider() else {
+        return Err(none("no provider is configured".to_owned()));
+    };
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let mut why = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                why = format!("{why}: {cause}");
+                source = cause.source();
+            }
+            Err(none(why))
+        }
+    }
+}

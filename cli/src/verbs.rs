@@ -1,0 +1,48 @@
+//! The verbs.
+
+use crate::arguments::{Cli, Globals, Output, Verb};
+use crate::failure::{DONE, Failure};
+use crate::print;
+use crate::schema;
+use crate::wish::{Scope, Wish};
+
+mod distribute;
+mod documents;
+mod ledger;
+mod plan;
+mod preflight;
+mod reply;
+mod resume;
+mod sweep;
+
+/// Performs the verb, and returns the exit code.
+pub async fn perform(cli: Cli) -> Result<u8, Failure> {
+    let Cli { globals, verb } = cli;
+    let globals = &globals;
+    match verb {
+        Verb::Plan(args) => plan::plan(globals, &args).await,
+        Verb::Distribute(args) => Box::pin(distribute::distribute(globals, &args)).await,
+        Verb::Share(args) => Box::pin(distribute::share(globals, &args)).await,
+        Verb::Unshare(args) => Box::pin(distribute::share(globals, &args)).await,
+        Verb::Resume(args) => Box::pin(resume::resume(globals, &args)).await,
+        Verb::Preflight(args) => preflight::preflight(globals, &args).await,
+        Verb::Policies(args) => preflight::policies(globals, &args).await,
+        Verb::Runs(args) => ledger::runs(globals, &args).await,
+        Verb::Status(args) => ledger::status(globals, &args).await,
+        Verb::Receipt(args) => ledger::receipt(globals, &args).await,
+        Verb::Sweep(args) => sweep::sweep(globals, &args).await,
+        Verb::Schema => documents::schema(),
+        Verb::Completions { shell } => documents::completions(shell),
+        Verb::Man { verb } => documents::man(verb.as_deref()),
+    }
+}
+
+/// Prints a request to fill in.
+fn skeleton<S: Scope>(globals: &Globals, wish: &Wish<S>) -> Result<u8, Failure> {
+    match globals.output {
+        Output::Json => print::json(&schema::skeleton_json(wish.keys()))?,
+        Output::Jsonl => print::json_line(&schema::skeleton_json(wish.keys()))?,
+        Output::Table | Output::Text => print::line(schema::skeleton(wish.keys()).trim_end())?,
+    }
+    Ok(DONE)
+}
