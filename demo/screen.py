@@ -125,8 +125,10 @@ def last_word(target: dict[str, Any] | None) -> str:
     """Returns a target's part of the function's last `State`."""
     if target is None:
         return ""
-    progress = target.get("Progress")
-    return target["Phase"] + (f" {progress}%" if progress and target["Phase"] == "Copying" else "")
+    phase, progress = target["Phase"], target.get("Work", {}).get("Progress")
+    if isinstance(phase, dict):
+        return next(iter(phase))
+    return phase + (f" {progress}%" if progress and phase == "Copying" else "")
 
 
 def bars(progress: tuple[int, ...]) -> str:

@@ -203,11 +203,7 @@ fn cut_off(aws: &Aws, state: &mut State, command: &Command) {
     let now = aws.now();
     // A copy that it may have begun shows a while later.
     if let Command::Target(i, TargetCommand::Start { .. }) = command {
-        let target = &mut state.targets[*i];
-        target.last_start = now;
-        if target.since == 0 {
-            target.since = now;
-        }
+        state.targets[*i].work.start(now);
     }
     if let Command::Source(SourceCommand::Stage { .. }) = command {
         state.sharing.staged_at = now;
@@ -228,20 +224,23 @@ fn land(state: &mut State, busy: &mut Busy, (command, outcome): (Command, Outcom
         Some(target) => drop(busy.targets.remove(&target)),
         None => busy.source = false,
     }
-    let before = command.target().map(|i| state.targets[i].phase);
+    let before = command.target().map(|i| state.targets[i].phase.clone());
     let said = outcome.said();
     record(state, outcome, now);
-    tell(state, &command, before, said.as_deref());
+    tell(state, &command, before.as_ref(), said.as_deref());
 }
 
 /// Writes one line for each command, for a person who follows the log.
-fn tell(state: &State, command: &Command, before: Option<TargetPhase>, said: Option<&str>) {
+fn tell(state: &State, command: &Command, before: Option<&TargetPhase>, said: Option<&str>) {
     let (run, name) = (state.run.as_str(), command.name());
     match command.target().map(|i| &state.targets[i]) {
         Some(target) => {
             let (account, region) = (target.account_id.as_str(), target.region.as_str());
-            let phase = format!("{:?}", target.phase);
-            let turned = before != Some(target.phase);
+            let turned = before != Some(&target.phase);
+            let phase = match &target.phase {
+                TargetPhase::Stuck { .. } => "Stuck".to_owned(),
+                other => format!("{other:?}"),
+            };
             match said {
                 Some(said) => warn!(run, account, region, command = name, phase, said, "refused"),
                 None => info!(
@@ -251,7 +250,7 @@ fn tell(state: &State, command: &Command, before: Option<TargetPhase>, said: Opt
                     command = name,
                     phase,
                     turned,
-                    progress = target.progress,
+                    progress = target.work.progress,
                     "target"
                 ),
             }

@@ -298,7 +298,7 @@ fn in_time<'a, T: 'a>(
 /// The conclusion answers, and then undoes.
 fn is_left_to_the_conclusion(state: &State, now: i64) -> bool {
     let late = state.end_by != 0 && now >= state.end_by;
-    let mut phases = state.targets.iter().map(|target| target.phase);
+    let mut phases = state.targets.iter().map(|target| &target.phase);
     let undoing = phases.all(|phase| matches!(phase, TargetPhase::Undoing | TargetPhase::Removing));
     state.part && late && undoing
 }

@@ -15,7 +15,8 @@ use crate::request::{KeyAccess, MAX_TARGETS, Mode, Request, Target};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
 use crate::state::{
-    Order, Phase, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
+    Order, Pace, Phase, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
+    Work,
 };
 
 /// Plans to give each target its own AMI. Fails with `InvalidRequest` if the source does not permit
@@ -52,7 +53,7 @@ pub fn draft(
         Mode::Copy => TargetPhase::Looking,
         Mode::Share => TargetPhase::Ready,
     };
-    let targets = targets.map(|t| target(t, phase)).collect();
+    let targets = targets.map(|t| target(t, phase.clone())).collect();
     let mut state = state(request, source_ref(request, source), targets, run, now);
     if request.mode == Mode::Share {
         state.order.share = Some(Share {
@@ -97,7 +98,11 @@ pub fn share(
     } else {
         TargetPhase::Ready
     };
-    let targets = request.targets.iter().map(|t| target(t, phase)).collect();
+    let targets = request
+        .targets
+        .iter()
+        .map(|t| target(t, phase.clone()))
+        .collect();
     let mut state = state(request, source_ref(request, source), targets, run, now);
     let (audience, gone) = if unshare {
         (Vec::new(), audience)
@@ -153,7 +158,11 @@ pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now
     } else {
         TargetPhase::Removing
     };
-    let targets = request.targets.iter().map(|t| target(t, phase)).collect();
+    let targets = request
+        .targets
+        .iter()
+        .map(|t| target(t, phase.clone()))
+        .collect();
     state(request, source, targets, run, now)
 }
 
@@ -242,19 +251,11 @@ fn target(target: &Target, phase: TargetPhase) -> TargetState {
         external_id: target.external_id.clone(),
         member: target.member,
         phase,
-        progress: 0,
-        due: 0,
-        since: 0,
-        last_start: 0,
-        tries: 0,
-        again: 0,
-        queued: false,
-        doubled: false,
+        pace: Pace::default(),
+        work: Work::default(),
         shared: false,
         image_id: None,
-        copies: Vec::new(),
         failure: None,
-        left: Vec::new(),
     }
 }
 

@@ -31,9 +31,7 @@ impl Status {
     /// Derives the status of a run from its targets and what it could not close.
     pub fn of(state: &State) -> Self {
         let good = state.targets.iter().filter(|t| succeeded(t)).count();
-        if state.sharing.stuck.is_some()
-            || state.targets.iter().any(|t| t.phase == TargetPhase::Stuck)
-        {
+        if state.sharing.stuck.is_some() || state.targets.iter().any(is_stuck) {
             Self::Stuck
         } else if state.targets.iter().any(is_overtaken) {
             Self::Overtaken
@@ -61,6 +59,10 @@ impl Status {
 fn is_overtaken(target: &TargetState) -> bool {
     let cause = target.failure.as_ref().map(|failure| failure.cause);
     target.phase == TargetPhase::Failed && cause == Some(Cause::Overtaken)
+}
+
+fn is_stuck(target: &TargetState) -> bool {
+    matches!(target.phase, TargetPhase::Stuck { .. })
 }
 
 fn succeeded(target: &TargetState) -> bool {
@@ -131,7 +133,7 @@ fn target(state: &State, target: &TargetState) -> Value {
             TargetPhase::Succeeded => "Succeeded",
             TargetPhase::Removed if state.order.share.is_some() => "Unshared",
             TargetPhase::Removed => "Deregistered",
-            TargetPhase::Stuck => "Stuck",
+            TargetPhase::Stuck { .. } => "Stuck",
             _ => "Failed",
         },
     });
@@ -140,13 +142,12 @@ fn target(state: &State, target: &TargetState) -> Value {
     }
     // A target stuck over tidying up still has its image. A target stuck over undoing has forgotten
     // its copies.
-    let stands =
-        target.stands() || (target.phase == TargetPhase::Stuck && !target.copies.is_empty());
+    let stands = target.stands() || (is_stuck(target) && !target.work.copies.is_empty());
     if let (true, Some(image)) = (stands, &target.image_id) {
         told["ImageId"] = json!(image);
     }
-    if stands && state.order.share.is_none() && !target.copies.is_empty() {
-        let pairs = state.source.snapshots.iter().zip(&target.copies);
+    if stands && state.order.share.is_none() && !target.work.copies.is_empty() {
+        let pairs = state.source.snapshots.iter().zip(&target.work.copies);
         let snapshots: Map<String, Value> = pairs
             .filter_map(|(from, to)| Some((from.to_string(), json!(to.as_ref()?))))
             .collect();

@@ -18,6 +18,7 @@ mod copies;
 mod giving_up;
 mod open;
 mod order;
+mod pace;
 mod run_ref;
 mod size;
 mod staging;
@@ -25,9 +26,10 @@ mod standing;
 mod target;
 
 pub use order::{Order, Renewal, Retag, Share, SourceRef};
+pub use pace::{Pace, backoff};
 pub use run_ref::RunRef;
 pub use standing::MOST_COPIES_BESIDE_WORDS;
-pub use target::{Failure, TargetPhase, TargetState};
+pub use target::{Failure, TargetPhase, TargetState, Work};
 
 /// The schema that this version writes.
 pub const SCHEMA: u64 = 1;
@@ -125,12 +127,9 @@ pub struct Sharing {
     /// When something was opened last (Unix seconds); 0 if nothing was.
     #[serde(skip_serializing_if = "is_default")]
     pub at: i64,
-    /// When the next command about the source is due (Unix seconds).
+    /// The pace of the commands about the source.
     #[serde(skip_serializing_if = "is_default")]
-    pub due: i64,
-    /// The number of consecutive failed commands about the source.
-    #[serde(skip_serializing_if = "is_default")]
-    pub tries: u32,
+    pub pace: Pace,
     /// Whether everything that was opened is closed again, so nobody starts another copy.
     #[serde(skip_serializing_if = "is_default")]
     pub closed: bool,
@@ -158,12 +157,12 @@ impl State {
         let latest = now.saturating_add(LONGEST_PAUSE);
         self.started = self.started.min(now);
         self.sharing.at = self.sharing.at.min(now);
-        self.sharing.due = self.sharing.due.min(latest);
+        self.sharing.pace.due = self.sharing.pace.due.min(latest);
         self.sharing.staged_at = self.sharing.staged_at.min(now);
         for target in &mut self.targets {
-            target.since = target.since.min(now);
-            target.last_start = target.last_start.min(now);
-            target.due = target.due.min(latest);
+            target.work.since = target.work.since.min(now);
+            target.work.last_start = target.work.last_start.min(now);
+            target.pace.due = target.pace.due.min(latest);
         }
     }
 
@@ -184,7 +183,7 @@ impl State {
                 )
             {
                 target.phase = TargetPhase::Looking;
-                target.due = 0;
+                target.pace.due = 0;
             }
         }
     }
@@ -226,7 +225,7 @@ impl State {
     /// Returns the copies of one target, with a place for each source snapshot.
     pub fn copies_mut(&mut self, target: usize) -> &mut Vec<Option<SnapshotId>> {
         let count = self.source.snapshots.len();
-        let copies = &mut self.targets[target].copies;
+        let copies = &mut self.targets[target].work.copies;
         copies.resize(count, None);
         copies
     }

@@ -45,7 +45,7 @@ mod staging;
 
 pub use ends::Ends;
 pub use opening::{OpeningPlan, Refusals, WantedGrant, Wish, granted_actions, grantee};
-pub use pace::{MOST_TRIES, backoff, copy_limit};
+pub use pace::{MOST_TRIES, copy_limit};
 pub use record::{overtaken, record};
 
 const OUT_OF_TIME: &str =
@@ -94,7 +94,7 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
         if !busy.targets.contains(&i)
             && let Some(command) = command_for(state, target)
         {
-            offer(target.due, Command::Target(i, command));
+            offer(target.pace.due, Command::Target(i, command));
         }
     }
     if !busy.source
@@ -140,7 +140,7 @@ fn turn(state: &mut State, busy: &Busy) {
     }
     // All accounts are shared with at once, so sharing waits for the first answer of each target,
     // but not for its retries.
-    let unheard = |t: &TargetState| t.phase == TargetPhase::Looking && t.tries == 0;
+    let unheard = |t: &TargetState| t.phase == TargetPhase::Looking && t.pace.tries == 0;
     if state.phase == Phase::Looking && !state.targets.iter().any(unheard) {
         staging::before_sharing(state);
     }
@@ -186,7 +186,7 @@ fn ready(state: &State) -> Vec<usize> {
 
 /// Returns the next command about the source, and when it is due.
 fn source_command(state: &State) -> Option<(i64, SourceCommand)> {
-    let due = state.sharing.due;
+    let due = state.sharing.pace.due;
     match state.phase {
         Phase::Sharing => {
             let targets = ready(state);
@@ -203,11 +203,11 @@ fn command_for(state: &State, target: &TargetState) -> Option<TargetCommand> {
         TargetPhase::Looking => Some(TargetCommand::Look),
         TargetPhase::Copying => {
             let missing: Vec<usize> = (0..state.source.snapshots.len())
-                .filter(|&s| target.copies.get(s).is_none_or(Option::is_none))
+                .filter(|&s| target.work.copies.get(s).is_none_or(Option::is_none))
                 .collect();
             // Only the progress of other copies frees a place in a full quota: poll, then try
             // again.
-            if missing.is_empty() || target.queued {
+            if missing.is_empty() || target.work.queued {
                 Some(TargetCommand::Poll)
             } else if state.phase == Phase::Staging {
                 None
@@ -226,7 +226,7 @@ fn command_for(state: &State, target: &TargetState) -> Option<TargetCommand> {
         | TargetPhase::Succeeded
         | TargetPhase::Removed
         | TargetPhase::Failed
-        | TargetPhase::Stuck => None,
+        | TargetPhase::Stuck { .. } => None,
     }
 }
 

@@ -56,7 +56,7 @@ impl Aws {
             }
         }
         let listed = copies::list(visit).await?;
-        let used: Vec<&SnapshotId> = visit.target.copies.iter().flatten().collect();
+        let used: Vec<&SnapshotId> = visit.target.work.copies.iter().flatten().collect();
         let mut surplus = listed.copies.into_iter().map(|copies| {
             let ids = copies.into_iter().map(|copy| copy.id);
             ids.filter(|id| !used.contains(&id))

@@ -30,7 +30,7 @@ impl Aws {
         } else {
             naming::name(run, source, target)
         };
-        let copies: Vec<SnapshotId> = target.copies.iter().flatten().cloned().collect();
+        let copies: Vec<SnapshotId> = target.work.copies.iter().flatten().cloned().collect();
         let mappings = source.mappings_onto(&copies);
         let asked = registering(visit, source, &mappings).name(&name);
         let refused = match asked.send().await {

@@ -287,8 +287,8 @@ fn no_longer_wanted(new: &Request, old: Request) -> Vec<Target> {
 fn wait_for_the_overtaken(state: &mut State, now: i64) {
     for target in &mut state.targets {
         if target.phase == TargetPhase::Removing {
-            target.last_start = now;
-            target.due = target.shown_by();
+            target.work.last_start = now;
+            target.pace.due = target.work.shown_by();
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::cause::Cause;
 use crate::engine::Budget;
 use crate::error::Error;
 use crate::source::Source;
-use crate::state::{Phase, State};
-use crate::step::{MOST_TRIES, backoff};
+use crate::state::{Phase, State, backoff};
+use crate::step::MOST_TRIES;
 
 /// The result of reading the source.
 #[derive(Debug)]

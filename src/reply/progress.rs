@@ -19,7 +19,7 @@ pub fn targets(state: &Value) -> Result<Vec<Value>, Error> {
             "AccountId": of.account_id,
             "Region": of.region,
             "Status": of.phase,
-            "Progress": of.progress,
+            "Progress": of.work.progress,
         })
     });
     Ok(each.collect())

@@ -13,8 +13,10 @@ pub fn what_is_left(state: &State) -> Value {
     let mut left: Vec<Value> = state
         .targets
         .iter()
-        .filter(|t| t.phase == TargetPhase::Stuck)
-        .map(|t| in_target(state, t))
+        .filter_map(|target| match &target.phase {
+            TargetPhase::Stuck { why, left } => Some(in_target(state, target, why, left)),
+            _ => None,
+        })
         .collect();
     if let Some(said) = &state.sharing.stuck {
         left.push(at_source(state, said));
@@ -22,7 +24,7 @@ pub fn what_is_left(state: &State) -> Value {
     Value::Array(left)
 }
 
-fn in_target(state: &State, target: &TargetState) -> Value {
+fn in_target(state: &State, target: &TargetState, why: &str, left: &[String]) -> Value {
     let (account, region) = (target.account_id.as_str(), target.region.as_str());
     let filter = format!(
         "\"Name=tag:{},Values={}\"",
@@ -39,7 +41,7 @@ fn in_target(state: &State, target: &TargetState) -> Value {
              --query Snapshots[].SnapshotId"
         ),
     ];
-    for id in &target.left {
+    for id in left {
         commands.push(if id.starts_with("arn:") {
             revoke_grants(region, id, LAUNCH_PREFIX)
         } else if id.starts_with("ami-") {
@@ -51,12 +53,7 @@ fn in_target(state: &State, target: &TargetState) -> Value {
             format!("aws ec2 delete-snapshot --region {region} --snapshot-id {id}")
         });
     }
-    let said = target
-        .failure
-        .as_ref()
-        .and_then(|f| f.stuck.as_deref())
-        .unwrap_or_default();
-    let what = if target.left.iter().any(|id| id.starts_with("arn:")) {
+    let what = if left.iter().any(|id| id.starts_with("arn:")) {
         "grants to launch from copies that are gone"
     } else {
         "snapshots or an AMI that this run made"
@@ -65,7 +62,7 @@ fn in_target(state: &State, target: &TargetState) -> Value {
         "AccountId": account,
         "Region": region,
         "What": what,
-        "Reason": said,
+        "Reason": why,
         "Commands": commands,
     })
 }

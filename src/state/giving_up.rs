@@ -43,7 +43,7 @@ impl State {
             .failure
             .get_or_insert_with(|| Failure::new(cause, reason));
         target.phase = phase;
-        target.due = target.shown_by();
+        target.pace.due = target.work.shown_by();
     }
 
     /// Leaves one target to a later event of the resource. The run's copies go to that event if it

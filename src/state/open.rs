@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{SCHEMA, State, TargetPhase, TargetState};
+use super::{Pace, SCHEMA, State, TargetPhase, TargetState};
 use crate::error::Error;
 use crate::event::job::is_execution_name;
 use crate::ids::{ImageId, KeyRef, SnapshotId};
@@ -58,11 +58,9 @@ impl State {
         if !(8..=32).contains(&self.run.len()) || !self.run.bytes().all(|b| b.is_ascii_hexdigit()) {
             return invalid("Run is not a run ID");
         }
-        if self
-            .targets
-            .iter()
-            .any(|t| !t.copies.is_empty() && t.copies.len() != self.source.snapshots.len())
-        {
+        if self.targets.iter().any(|t| {
+            !t.work.copies.is_empty() && t.work.copies.len() != self.source.snapshots.len()
+        }) {
             return invalid("a target's Copies do not match Source.Snapshots");
         }
         if !self.staging_is_sound() {
@@ -72,16 +70,17 @@ impl State {
         }
         // Other times and counters were not written by this function, and could overflow.
         let sane = |time: i64| (0..=i64::from(u32::MAX)).contains(&time);
+        let paced = |pace: &Pace| sane(pace.due) && pace.tries < 1000;
         let times = |t: &TargetState| {
-            sane(t.due) && sane(t.since) && sane(t.last_start) && t.tries < 1000 && t.again < 1000
+            let work = &t.work;
+            paced(&t.pace) && sane(work.since) && sane(work.last_start) && work.again < 1000
         };
         let shared = &self.sharing;
         if !(sane(self.started)
             && sane(self.end_by)
             && sane(shared.at)
-            && sane(shared.due)
+            && paced(&shared.pace)
             && sane(shared.staged_at)
-            && shared.tries < 1000
             && self.unread < 1000
             && self.targets.iter().all(times))
         {
@@ -131,7 +130,12 @@ impl State {
         }
         let is_made =
             |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok() || is_key(id);
-        if !self.targets.iter().flat_map(|t| &t.left).all(is_made) {
+        if !self
+            .targets
+            .iter()
+            .flat_map(|t| t.phase.left())
+            .all(is_made)
+        {
             return invalid("a target's Left");
         }
         Ok(())

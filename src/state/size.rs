@@ -1,6 +1,8 @@
 //! The largest size of a state, which a caller holds in an event.
 
-use super::{Failure, MOST_LEFT, REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase};
+use super::{
+    Failure, MOST_LEFT, Pace, REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase, Work,
+};
 use crate::cause::Cause;
 use crate::ids::{ImageId, KeyRef};
 
@@ -13,20 +15,20 @@ impl State {
         let mut busy = self.busiest();
         let mut failed = busy.clone();
         for target in &mut failed.targets {
-            target.copies.clear();
-            target.doubled = false;
-            let stuck = Some("x".repeat(STUCK_BYTES));
-            target.failure = Some(Failure {
-                cause: Cause::ServiceLinkedRoleMissing,
-                reason: "x".repeat(REASON_BYTES),
-                stuck,
-            });
-            target.left = vec!["snap-00000000000000000".to_owned(); MOST_LEFT];
+            target.work.copies.clear();
+            target.work.doubled = false;
+            let reason = "x".repeat(REASON_BYTES);
+            target.failure = Some(Failure::new(Cause::ServiceLinkedRoleMissing, &reason));
+            target.pace = Pace::default();
+            target.phase = TargetPhase::Stuck {
+                why: "x".repeat(STUCK_BYTES),
+                left: vec!["snap-00000000000000000".to_owned(); MOST_LEFT],
+            };
         }
         for target in &mut busy.targets {
             target.image_id = ImageId::parse("ami-00000000000000000").ok();
-            target.doubled = true;
-            target.copies = self.source.snapshots.iter().cloned().map(Some).collect();
+            target.work.doubled = true;
+            target.work.copies = self.source.snapshots.iter().cloned().map(Some).collect();
         }
         let mut standing = busy.clone();
         for target in &mut standing.targets {
@@ -38,13 +40,16 @@ impl State {
     /// Returns the state with the longest values of a run that has not failed.
     fn busiest(&self) -> Self {
         let now = i64::from(u32::MAX);
+        let pace = Pace {
+            due: now,
+            tries: 99,
+        };
         let mut busy = self.clone();
         busy.unread = 99;
         busy.attempt = u32::MAX;
         busy.sharing = Sharing {
             at: now,
-            due: now,
-            tries: 99,
+            pace,
             closed: true,
             refused: None,
             unsure: true,
@@ -62,15 +67,16 @@ impl State {
             )) {
                 target.kms_key_id = key;
             }
-            (
-                target.due,
-                target.since,
-                target.last_start,
-                target.tries,
-                target.again,
-            ) = (now, now, now, 99, 9);
-            (target.shared, target.queued, target.progress) = (true, true, 100);
-
+            target.pace = pace;
+            target.work = Work {
+                progress: 100,
+                since: now,
+                last_start: now,
+                again: 9,
+                queued: true,
+                ..target.work.clone()
+            };
+            target.shared = true;
             target.phase = TargetPhase::Registering;
         }
         busy

@@ -2,7 +2,7 @@
 //! for example. The image stays, the reply contains it, and the next run finds it and does only the
 //! rest.
 
-use super::{Failure, TargetPhase, TargetState};
+use super::{Failure, Pace, TargetPhase, TargetState};
 use crate::cause::Cause;
 
 /// The number of copies that fit into the state beside the texts of a failure; the image lists them
@@ -23,9 +23,10 @@ impl TargetState {
     /// Fails the target and keeps its image.
     pub fn fail_standing(&mut self, cause: Cause, reason: &str) {
         self.failure = Some(Failure::new(cause, reason));
-        (self.tries, self.due, self.doubled) = (0, 0, false);
-        if self.copies.len() > MOST_COPIES_BESIDE_WORDS {
-            self.copies.clear();
+        self.pace = Pace::default();
+        self.work.doubled = false;
+        if self.work.copies.len() > MOST_COPIES_BESIDE_WORDS {
+            self.work.copies.clear();
         }
         self.phase = TargetPhase::Failed;
     }

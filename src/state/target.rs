@@ -2,17 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{REASON_BYTES, SHOWN_WITHIN, copies, is_default, shorten};
+use super::{Pace, REASON_BYTES, SHOWN_WITHIN, copies, is_default, shorten};
 use crate::cause::Cause;
 use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
 
 /// One target of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, and left out of the JSON where it is not so"
-)]
 pub struct TargetState {
     /// The target account.
     pub account_id: AccountId,
@@ -36,51 +32,54 @@ pub struct TargetState {
     pub member: bool,
     /// The phase of the target.
     pub phase: TargetPhase,
-    /// Progress of the copies in percent, averaged over all snapshots.
+    /// The pace of the target's commands.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub progress: u8,
-    /// When the next command is due (Unix seconds).
+    pub pace: Pace,
+    /// The copying for the target.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub due: i64,
-    /// When the first copy was started (Unix seconds).
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub since: i64,
-    /// When the last copy was started (Unix seconds).
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub last_start: i64,
-    /// The number of consecutive failed commands that may succeed later.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub tries: u32,
-    /// The number of copies begun again because one ended in error.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub again: u32,
-    /// Whether the quota of concurrent copies was full: poll before trying again.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub queued: bool,
-    /// Whether a copy of this run was passed over for an equal one. The surplus copy may not show
-    /// yet when the target is tidied.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub doubled: bool,
+    pub work: Work,
     /// Whether this run has the source open to the account.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shared: bool,
     /// The target's image, once it is registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_id: Option<ImageId>,
-    /// The copy of each source snapshot, in the source's order. The JSON omits `snap-`.
-    #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
-    pub copies: Vec<Option<SnapshotId>>,
-    /// Why the target failed.
+    /// Why the target failed, or why something of it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// IDs of resources that could not be deleted, and ARNs of keys whose grants could not be
-    /// revoked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left: Vec<String>,
+}
+
+/// The copying for one target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct Work {
+    /// Progress of the copies in percent, averaged over all snapshots.
+    #[serde(skip_serializing_if = "is_default")]
+    pub progress: u8,
+    /// When the first copy was started (Unix seconds).
+    #[serde(skip_serializing_if = "is_default")]
+    pub since: i64,
+    /// When the last copy was started (Unix seconds).
+    #[serde(skip_serializing_if = "is_default")]
+    pub last_start: i64,
+    /// The number of copies begun again because one ended in error.
+    #[serde(skip_serializing_if = "is_default")]
+    pub again: u32,
+    /// Whether the quota of concurrent copies was full: poll before trying again.
+    #[serde(skip_serializing_if = "is_default")]
+    pub queued: bool,
+    /// Whether a copy of this run was passed over for an equal one. The surplus copy may not show
+    /// yet when the target is tidied.
+    #[serde(skip_serializing_if = "is_default")]
+    pub doubled: bool,
+    /// The copy of each source snapshot, in the source's order. The JSON omits `snap-`.
+    #[serde(with = "copies", skip_serializing_if = "copies::none")]
+    pub copies: Vec<Option<SnapshotId>>,
 }
 
 /// The phase of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "PascalCase", deny_unknown_fields)]
 pub enum TargetPhase {
     /// The target is looked at before anything is done: its copies and its image.
     Looking,
@@ -109,7 +108,14 @@ pub enum TargetPhase {
     /// The target failed, and nothing is left behind.
     Failed,
     /// The target failed, and resources are left behind.
-    Stuck,
+    Stuck {
+        /// Why cleaning up failed as well.
+        why: String,
+        /// IDs of resources that could not be deleted, and ARNs of keys whose grants could not be
+        /// revoked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<String>,
+    },
 }
 
 /// The failure of a target.
@@ -120,9 +126,6 @@ pub struct Failure {
     pub cause: Cause,
     /// AWS's message, shortened for the state.
     pub reason: String,
-    /// Why cleaning up failed as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stuck: Option<String>,
 }
 
 impl Failure {
@@ -131,12 +134,24 @@ impl Failure {
         Self {
             cause,
             reason: shorten(reason, REASON_BYTES),
-            stuck: None,
         }
     }
 }
 
-impl TargetState {
+impl Work {
+    /// Starts the clock of the target, when its first copy begins or is found under way.
+    pub fn begin(&mut self, now: i64) {
+        if self.since == 0 {
+            self.since = now;
+        }
+    }
+
+    /// Notes that copies may have begun now.
+    pub fn start(&mut self, now: i64) {
+        self.begin(now);
+        self.last_start = now;
+    }
+
     /// Returns when everything that the run started shows in the lists (Unix seconds); 0 if it
     /// started nothing. Undoing earlier could miss a copy.
     pub fn shown_by(&self) -> i64 {
@@ -150,10 +165,18 @@ impl TargetState {
 
 impl TargetPhase {
     /// Returns whether nothing happens in this phase any more.
-    pub fn is_terminal(self) -> bool {
+    pub fn is_terminal(&self) -> bool {
         matches!(
             self,
-            Self::Succeeded | Self::Removed | Self::Failed | Self::Stuck
+            Self::Succeeded | Self::Removed | Self::Failed | Self::Stuck { .. }
         )
+    }
+
+    /// Returns the resources that are left behind.
+    pub fn left(&self) -> &[String] {
+        match self {
+            Self::Stuck { left, .. } => left,
+            _ => &[],
+        }
     }
 }

@@ -9,6 +9,11 @@ use crate::ids::{AccountId, ImageId, KeyRef, Region, RoleName};
 use crate::name::NameTemplate;
 use crate::request::KeyAccess;
 
+const PACE: Pace = Pace {
+    due: 1_800_000_000,
+    tries: 11,
+};
+
 /// Returns a state as large as that of a run with these numbers of targets and snapshots.
 pub(crate) fn full(targets: usize, snapshots: usize) -> State {
     let snapshot = |n: usize| SnapshotId::parse(&format!("snap-{n:017x}")).unwrap();
@@ -23,19 +28,19 @@ pub(crate) fn full(targets: usize, snapshots: usize) -> State {
         external_id: None,
         member: false,
         phase: TargetPhase::Registering,
-        progress: 100,
-        due: 1_800_000_000,
-        since: 1_800_000_000,
-        last_start: 1_800_000_000,
-        tries: 11,
-        again: 2,
-        queued: true,
-        doubled: true,
+        pace: PACE,
+        work: Work {
+            progress: 100,
+            since: 1_800_000_000,
+            last_start: 1_800_000_000,
+            again: 2,
+            queued: true,
+            doubled: true,
+            copies: (0..snapshots).map(|n| Some(snapshot(n))).collect(),
+        },
         shared: true,
         image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").ok(),
-        copies: (0..snapshots).map(|n| Some(snapshot(n))).collect(),
         failure: None,
-        left: Vec::new(),
     };
     State {
         schema: SCHEMA,
@@ -75,8 +80,7 @@ pub(crate) fn full(targets: usize, snapshots: usize) -> State {
         },
         sharing: Sharing {
             at: 1_800_000_000,
-            due: 1_800_000_000,
-            tries: 11,
+            pace: PACE,
             closed: true,
             refused: None,
             unsure: true,
@@ -99,7 +103,7 @@ fn a_state_survives_json() {
     let value = serde_json::to_value(&state).unwrap();
     assert_eq!(State::open(&value).unwrap(), state);
     assert_eq!(
-        value["Targets"][0]["Copies"],
+        value["Targets"][0]["Work"]["Copies"],
         "00000000000000000,00000000000000001"
     );
 }
@@ -126,13 +130,15 @@ fn a_state_keeps_within_its_size() {
         );
         let mut failed = state.clone();
         for target in &mut failed.targets {
-            target.copies.clear();
-            target.doubled = false;
-            target.left = vec!["snap-00000000000000000".to_owned(); MOST_LEFT];
-            target.failure = Some(Failure {
-                stuck: Some("x".repeat(STUCK_BYTES)),
-                ..Failure::new(Cause::SnapshotNotVisible, &"\"\n".repeat(900))
-            });
+            target.work.copies.clear();
+            target.work.doubled = false;
+            let reason = "\"\n".repeat(900);
+            target.failure = Some(Failure::new(Cause::SnapshotNotVisible, &reason));
+            target.pace = Pace::default();
+            target.phase = TargetPhase::Stuck {
+                why: "x".repeat(STUCK_BYTES),
+                left: vec!["snap-00000000000000000".to_owned(); MOST_LEFT],
+            };
         }
         assert!(
             state.largest_size() <= limit,
@@ -163,16 +169,27 @@ fn newer_and_broken_states_are_refused_by_name() {
         ),
         ("/Schema", json!(0), "Schema must be"),
         ("/Targets", json!([]), "Targets is empty"),
-        ("/Targets/0/Due", json!(i64::MAX), "out of range"),
+        ("/Targets/0/Pace/Due", json!(i64::MAX), "out of range"),
         ("/Started", json!(-1), "out of range"),
         ("/Run", json!("../../etc"), "Run is not a run ID"),
         (
-            "/Targets/0/Copies",
+            "/Targets/0/Work/Copies",
             json!("00000000000000000"),
             "Copies do not match",
         ),
-        ("/Targets/0/Copies", json!("zzz,"), "not a snapshot ID"),
+        ("/Targets/0/Work/Copies", json!("zzz,"), "not a snapshot ID"),
         ("/Targets/0/AccountId", json!("1"), "12 digits"),
+        ("/Targets/0/Phase", json!("Stuck"), "is not whole"),
+        (
+            "/Targets/0/Work",
+            json!({"Left": []}),
+            "unknown field `Left`",
+        ),
+        (
+            "/Targets/0/Pace",
+            json!({"Since": 1}),
+            "unknown field `Since`",
+        ),
         ("/Source/Snapshots", json!([]), "Source.Snapshots is empty"),
     ] {
         let error = with(pointer, value);

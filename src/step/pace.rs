@@ -49,14 +49,10 @@ pub fn poll_interval(since: i64, now: i64) -> i64 {
     (elapsed / 8).clamp(5, most)
 }
 
-/// Returns the seconds to wait after the `tries`-th consecutive failure.
-pub fn backoff(tries: u32) -> i64 {
-    1_i64.checked_shl(tries.min(6)).unwrap_or(64).min(60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::backoff;
 
     #[test]
     fn polls_grow_with_the_logarithm() {

@@ -10,10 +10,10 @@ use crate::command::{
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::state::{
-    Failure, MOST_LEFT, Phase, Renewal, STUCK_BYTES, State, TargetPhase, TargetState, shorten,
+    Failure, MOST_LEFT, Pace, Phase, Renewal, STUCK_BYTES, State, TargetPhase, TargetState, shorten,
 };
 
-use super::pace::{DENIED_AGAIN, MOST_AGAIN, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff};
+use super::pace::{DENIED_AGAIN, MOST_AGAIN, MOST_DENIALS_OF_DELETING, MOST_TRIES};
 
 mod copying;
 mod granting;
@@ -117,7 +117,7 @@ fn refused(state: &mut State, command: Command, refusal: &Refusal, now: i64) {
 fn image_registered(target: &mut TargetState, registered: Registered, now: i64) {
     match registered {
         Registered::Image(image) | Registered::NameTaken(Some(image), _) => {
-            (target.image_id, target.tries, target.due) = (Some(image), 0, 0);
+            (target.image_id, target.pace) = (Some(image), Pace::default());
             target.phase = TargetPhase::Checking;
         }
         Registered::NameTaken(None, refusal) => name_taken(target, &refusal, now),
@@ -144,12 +144,12 @@ fn faithful(state: &mut State, i: usize, used: Vec<SnapshotId>, surplus: bool, n
     *state.copies_mut(i) = used.into_iter().map(Some).collect();
     let good = end_or_grant(&state.order, false);
     let target = &mut state.targets[i];
-    (target.tries, target.due, target.progress) = (0, 0, 100);
-    if target.doubled && now < target.shown_by() {
+    (target.pace, target.work.progress) = (Pace::default(), 100);
+    if target.work.doubled && now < target.work.shown_by() {
         // The surplus copy may not show yet: the target is tidied once it must.
-        target.due = target.shown_by();
+        target.pace.due = target.work.shown_by();
     }
-    if surplus || target.due > 0 || state.order.renewal == Some(Renewal::Remove) {
+    if surplus || target.pace.due > 0 || state.order.renewal == Some(Renewal::Remove) {
         target.phase = TargetPhase::Tidying;
     } else {
         target.failure = None;
@@ -169,9 +169,8 @@ fn source_gone(target: &mut TargetState, SourceGone(what): &SourceGone) {
 
 fn name_taken(target: &mut TargetState, refusal: &Refusal, now: i64) {
     // EC2 does not show the image: it was registered or deregistered a moment ago.
-    target.tries += 1;
-    target.due = now + backoff(target.tries);
-    if target.tries >= MOST_TRIES {
+    target.pace.failed(now);
+    if target.pace.tries >= MOST_TRIES {
         fail(target, Cause::NameTaken, &refusal.to_string());
     }
 }
@@ -179,22 +178,19 @@ fn name_taken(target: &mut TargetState, refusal: &Refusal, now: i64) {
 /// Takes over the image found instead of undoing: another process of the target got further than
 /// this one.
 fn adopt(target: &mut TargetState, image: ImageId) {
-    if target.again >= MOST_AGAIN {
-        return stick(
-            target,
-            &format!("{image} is there, but could not be checked"),
-        );
+    if target.work.again >= MOST_AGAIN {
+        let said = format!("{image} is there, but could not be checked");
+        return stick(target, &said, Vec::new());
     }
-    target.again += 1;
+    target.work.again += 1;
     target.image_id = Some(image);
-    (target.tries, target.due) = (0, 0);
+    target.pace = Pace::default();
     target.phase = TargetPhase::Checking;
 }
 
 fn not_yet(target: &mut TargetState, what: &str, now: i64) {
-    target.tries += 1;
-    target.due = now + backoff(target.tries);
-    if target.tries >= MOST_TRIES {
+    target.pace.failed(now);
+    if target.pace.tries >= MOST_TRIES {
         fail(target, Cause::Unreachable, what);
     }
 }
@@ -208,55 +204,54 @@ fn deleted(state: &mut State, i: usize, left: &Left, now: i64) {
     let had_ended = state.sharing.closed && state.targets[i].failure.is_none();
     let good = end_or_grant(&state.order, had_ended);
     let target = &mut state.targets[i];
-    (target.tries, target.due) = (0, 0);
-    target.phase = match target.phase {
-        TargetPhase::Tidying => good,
-        TargetPhase::Removing => TargetPhase::Removed,
-        _ => TargetPhase::Failed,
-    };
-    if target.phase == good {
-        target.failure = None;
-    } else {
-        target.image_id = None;
-        target.copies.clear();
-        target.progress = 0;
+    target.pace = Pace::default();
+    if target.phase == TargetPhase::Tidying {
+        (target.phase, target.failure) = (good, None);
+        return;
     }
+    target.phase = if target.phase == TargetPhase::Removing {
+        TargetPhase::Removed
+    } else {
+        TargetPhase::Failed
+    };
+    target.image_id = None;
+    target.work.copies.clear();
+    target.work.progress = 0;
 }
 
 fn left_behind(target: &mut TargetState, left: &Left, now: i64) {
     let passing = left.iter().all(|(_, refusal)| refusal.is_passing());
-    target.tries += 1;
-    target.due = now + backoff(target.tries).min(if passing { i64::MAX } else { DENIED_AGAIN });
+    target.pace.failed(now);
+    if !passing {
+        target.pace.due = target.pace.due.min(now + DENIED_AGAIN);
+    }
     // A denial may mean that the copy is gone. EC2 lists a deleted copy for a while, without the
     // tags by which a policy would allow its deletion.
-    if (passing && target.tries < MOST_TRIES) || target.tries < MOST_DENIALS_OF_DELETING {
+    if (passing && target.pace.tries < MOST_TRIES) || target.pace.tries < MOST_DENIALS_OF_DELETING {
         return;
     }
-    target.left = left
-        .iter()
-        .map(|(what, _)| what.clone())
-        .take(MOST_LEFT)
-        .collect();
+    let ids = left.iter().map(|(what, _)| what.clone());
+    let ids = ids.take(MOST_LEFT).collect();
     let said: Vec<String> = left
         .iter()
         .map(|(what, refusal)| format!("{what}: {}: {}", refusal.code, refusal.message))
         .collect();
-    stick(target, &said.join("; "));
+    stick(target, &said.join("; "), ids);
 }
 
-fn stick(target: &mut TargetState, said: &str) {
+fn stick(target: &mut TargetState, said: &str, left: Vec<String>) {
+    let why = shorten(said, STUCK_BYTES);
     let failure = target
         .failure
         .get_or_insert_with(|| Failure::new(Cause::Other, ""));
-    failure.stuck = Some(shorten(said, STUCK_BYTES));
     if failure.reason.is_empty() {
-        failure.reason = shorten(said, STUCK_BYTES);
+        failure.reason.clone_from(&why);
     }
-    target.phase = TargetPhase::Stuck;
+    (target.phase, target.pace) = (TargetPhase::Stuck { why, left }, Pace::default());
 }
 
 fn target_refused(target: &mut TargetState, cause: Cause, refusal: &Refusal, now: i64) {
-    if refusal.is_passing() && target.tries < MOST_TRIES {
+    if refusal.is_passing() && target.pace.tries < MOST_TRIES {
         return stumble(target, refusal, now);
     }
     let shut_out = matches!(cause, Cause::RoleNotAssumable | Cause::RegionNotEnabled);
@@ -268,14 +263,14 @@ fn target_refused(target: &mut TargetState, cause: Cause, refusal: &Refusal, now
             target.phase = TargetPhase::Removed;
         }
         TargetPhase::Undoing | TargetPhase::Removing | TargetPhase::Tidying => {
-            stick(target, &refusal.to_string());
+            stick(target, &refusal.to_string(), Vec::new());
         }
         // A copy was deleted after the last look, by another process of this target.
         TargetPhase::Registering
-            if refusal.kind() == RefusalKind::NotFound && target.again < MOST_AGAIN =>
+            if refusal.kind() == RefusalKind::NotFound && target.work.again < MOST_AGAIN =>
         {
-            target.again += 1;
-            target.copies.clear();
+            target.work.again += 1;
+            target.work.copies.clear();
             target.phase = TargetPhase::Looking;
         }
         _ => fail(target, cause, &refusal.to_string()),
@@ -285,11 +280,10 @@ fn target_refused(target: &mut TargetState, cause: Cause, refusal: &Refusal, now
 /// Plans another try after a failure that may pass. A look comes first if the effect of the call is
 /// unknown.
 fn stumble(target: &mut TargetState, refusal: &Refusal, now: i64) {
-    if target.tries >= MOST_TRIES {
+    if target.pace.tries >= MOST_TRIES {
         return fail(target, Cause::of(refusal), &refusal.to_string());
     }
-    target.tries += 1;
-    target.due = now + backoff(target.tries);
+    target.pace.failed(now);
     let acting = matches!(
         target.phase,
         TargetPhase::Copying | TargetPhase::Registering | TargetPhase::Ready
@@ -308,15 +302,18 @@ fn stumble(target: &mut TargetState, refusal: &Refusal, now: i64) {
 /// made anything is done.
 fn fail(target: &mut TargetState, cause: Cause, reason: &str) {
     target.failure = Some(Failure::new(cause, reason));
-    (target.tries, target.due) = (0, target.shown_by());
-    target.doubled = false;
-    let untouched = target.copies.iter().all(Option::is_none)
+    target.pace = Pace {
+        due: target.work.shown_by(),
+        tries: 0,
+    };
+    target.work.doubled = false;
+    let untouched = target.work.copies.iter().all(Option::is_none)
         && target.image_id.is_none()
-        && target.since == 0
+        && target.work.since == 0
         && !target.shared;
     // Undoing finds the copies by their tags, and the state needs their room for the texts of the
     // failure.
-    target.copies.clear();
+    target.work.copies.clear();
     target.phase = if untouched {
         TargetPhase::Failed
     } else {

@@ -5,7 +5,7 @@
 
 use super::{Busy, ready};
 use crate::command::SourceCommand;
-use crate::state::{Phase, State, TargetPhase};
+use crate::state::{Pace, Phase, State, TargetPhase};
 
 /// Moves the run to its next phase when targets need the source open.
 pub(super) fn before_sharing(state: &mut State) {
@@ -15,13 +15,13 @@ pub(super) fn before_sharing(state: &mut State) {
     }
     state.phase = Phase::Staging;
     state.source.staged.clear();
-    (state.sharing.tries, state.sharing.due) = (0, 0);
+    state.sharing.pace = Pace::default();
 }
 
 /// Makes targets with copies to start wait as well: the snapshots to copy are unknown for now.
 pub(super) fn gather(state: &mut State, busy: &Busy) {
     for (i, target) in state.targets.iter_mut().enumerate() {
-        let lacks = target.copies.is_empty() || target.copies.iter().any(Option::is_none);
+        let lacks = target.work.copies.is_empty() || target.work.copies.iter().any(Option::is_none);
         if target.phase == TargetPhase::Copying && lacks && !busy.targets.contains(&i) {
             target.phase = TargetPhase::Ready;
         }

@@ -226,6 +226,7 @@ fn every_process_chooses_the_same_of_equal_copies() {
         Outcome::Target(0, looked(copies, None))
     });
     let chosen: Vec<_> = state.targets[0]
+        .work
         .copies
         .iter()
         .flatten()
@@ -363,7 +364,7 @@ fn a_grant_with_a_passing_refusal_takes_another_opening() {
     });
     record(&mut state, shared(vec![0, 1], opened), 1000);
     assert_eq!(state.targets[1].phase, TargetPhase::Ready);
-    let due = state.sharing.due.max(1000);
+    let due = state.sharing.pace.due.max(1000);
     let Next::Do(commands) = next(&mut state, due, &Busy::default()) else {
         panic!("there is something to do");
     };

@@ -131,7 +131,7 @@ async fn a_state_that_has_given_up_its_source_ends_soon_whatever_it_has_due() {
     state["Unread"] = json!(500);
     for target in state["Targets"].as_array_mut().unwrap() {
         target["Phase"] = json!("Undoing");
-        target["Due"] = json!(u32::MAX);
+        target["Pace"]["Due"] = json!(u32::MAX);
     }
     let began = sandbox.now();
     let reply = to_the_end(&sandbox, &json!({ "State": state })).await;

@@ -19,7 +19,7 @@ pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
     target.kms_key_id = key;
     // `tries` stays, because a look is no progress: a command that fails after every look must end
     // some time.
-    (target.due, target.queued) = (0, false);
+    (target.pace.due, target.work.queued) = (0, false);
     // A remembered image that EC2 does not show was registered a moment ago.
     if let Some(image) = image.or_else(|| target.image_id.clone()) {
         target.image_id = Some(image);
@@ -29,7 +29,7 @@ pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
     if let Some(error) = error {
         return broke(target, &error, now);
     }
-    target.phase = if all_completed(&copies, &target.copies) {
+    target.phase = if all_completed(&copies, &target.work.copies) {
         TargetPhase::Registering
     } else if open && target.shared {
         TargetPhase::Copying
@@ -41,7 +41,7 @@ pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
 /// Remembers the copy that counts for each snapshot. Every process that sees the same copies
 /// chooses the same.
 fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
-    let last_start = state.targets[i].last_start;
+    let last_start = state.targets[i].work.last_start;
     let mut doubled = false;
     let remembered = state.copies_mut(i);
     for ((place, seen), chosen) in remembered.iter_mut().zip(copies).zip(chosen(copies)) {
@@ -60,7 +60,7 @@ fn choose(state: &mut State, i: usize, copies: &Copies, now: i64) {
             }
         }
     }
-    state.targets[i].doubled |= doubled;
+    state.targets[i].work.doubled |= doubled;
 }
 
 fn all_completed(copies: &Copies, chosen: &[Option<SnapshotId>]) -> bool {
@@ -80,9 +80,8 @@ pub(super) fn started(state: &mut State, i: usize, begun: Begun, now: i64) {
         }
     }
     let target = &mut state.targets[i];
-    begin_clock(target, now);
-    target.last_start = now;
-    target.due = now + poll_interval(target.since, now);
+    target.work.start(now);
+    target.pace.due = now + poll_interval(target.work.since, now);
     // The gravest refusal decides.
     let grave = |r: &&Refusal| !r.is_passing() && r.kind() != RefusalKind::NotFound;
     if let Some(refusal) = refusals.iter().find(grave) {
@@ -90,7 +89,7 @@ pub(super) fn started(state: &mut State, i: usize, begun: Begun, now: i64) {
     }
     if let Some(refusal) = refusals.iter().find(|r| r.kind() == RefusalKind::NotFound) {
         if visible && shared_at > 0 {
-            target.due = now + 5;
+            target.pace.due = now + 5;
             return;
         }
         return copy_again(target, Cause::SnapshotNotVisible, &refusal.to_string());
@@ -104,16 +103,9 @@ pub(super) fn started(state: &mut State, i: usize, begun: Begun, now: i64) {
     if let Some(refusal) = refusals.iter().find(|r| r.kind() == RefusalKind::Throttled) {
         return stumble(target, refusal, now);
     }
-    target.tries = 0;
-    target.queued = !refusals.is_empty();
+    target.pace.tries = 0;
+    target.work.queued = !refusals.is_empty();
     too_slow(state, i, now);
-}
-
-/// Starts the clock of the target, when its first copy begins or is found under way.
-fn begin_clock(target: &mut TargetState, now: i64) {
-    if target.since == 0 {
-        target.since = now;
-    }
 }
 
 pub(super) fn key_not_ready(state: &mut State, i: usize, refusal: &Refusal, now: i64) {
@@ -125,7 +117,7 @@ pub(super) fn key_not_ready(state: &mut State, i: usize, refusal: &Refusal, now:
         && !refusal.is_final_denial()
         && waited < VISIBILITY_LIMIT
     {
-        target.due = now + (waited / 4).clamp(2, 30);
+        target.pace.due = now + (waited / 4).clamp(2, 30);
     } else {
         fail(target, Cause::SourceKeyDenied, &refusal.to_string());
     }
@@ -138,22 +130,22 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let target = &mut state.targets[i];
     // A copy appeared that this process did not start. Another process works on the target, and its
     // other copies may not show yet.
-    let mut met = before.iter().zip(&target.copies);
-    target.doubled |= met.any(|(before, after)| before.is_none() && after.is_some());
-    begin_clock(target, now);
-    (target.tries, target.queued) = (0, false);
-    target.progress = progress(copies, &target.copies);
+    let mut met = before.iter().zip(&target.work.copies);
+    target.work.doubled |= met.any(|(before, after)| before.is_none() && after.is_some());
+    target.work.begin(now);
+    (target.pace.tries, target.work.queued) = (0, false);
+    target.work.progress = progress(copies, &target.work.copies);
     if let Some(error) = error {
         return broke(target, &error, now);
     }
-    if all_completed(copies, &target.copies) {
-        target.due = 0;
+    if all_completed(copies, &target.work.copies) {
+        target.pace.due = 0;
         target.phase = TargetPhase::Registering;
         return;
     }
     let vanished = before
         .iter()
-        .zip(&target.copies)
+        .zip(&target.work.copies)
         .any(|(before, after)| before.is_some() && after.is_none());
     if vanished {
         // Somebody deleted a copy. Another process of this target may have done so, and have
@@ -164,11 +156,11 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
             "a copy was deleted while it was waited for",
         );
     }
-    let missing = target.copies.iter().any(Option::is_none);
-    target.due = if missing {
+    let missing = target.work.copies.iter().any(Option::is_none);
+    target.pace.due = if missing {
         0
     } else {
-        now + poll_interval(target.since, now)
+        now + poll_interval(target.work.since, now)
     };
     too_slow(state, i, now);
 }
@@ -203,7 +195,7 @@ fn broke(target: &mut TargetState, error: &str, now: i64) {
     } else {
         Cause::CopyFailed
     };
-    let waited = now - target.since;
+    let waited = now - target.work.since;
     if cause != Cause::CopyFailed && waited < VISIBILITY_LIMIT {
         return look_again(target, now + (waited / 4).clamp(5, 30));
     }
@@ -230,17 +222,17 @@ fn progress(copies: &Copies, chosen: &[Option<SnapshotId>]) -> u8 {
 
 /// Begins again from the sharing after a lost copy, a few times.
 fn copy_again(target: &mut TargetState, cause: Cause, reason: &str) {
-    if target.again >= MOST_AGAIN {
+    if target.work.again >= MOST_AGAIN {
         return fail(target, cause, reason);
     }
-    target.again += 1;
+    target.work.again += 1;
     look_again(target, 0);
 }
 
 /// Looks again before anything else, because the image may exist by now. Then the source is opened
 /// again, and the copy started.
 fn look_again(target: &mut TargetState, due: i64) {
-    target.due = due;
+    target.pace.due = due;
     target.shared = false;
     target.phase = TargetPhase::Looking;
 }
@@ -250,7 +242,7 @@ fn too_slow(state: &mut State, i: usize, now: i64) {
     let minutes = order.copy_completion_minutes.map(u64::from);
     let limit = copy_limit(minutes, order.serial);
     let target = &mut state.targets[i];
-    if now - target.since > limit {
+    if now - target.work.since > limit {
         let said = format!("copying took longer than {} hours", limit / 3600);
         fail(target, Cause::TooSlow, &said);
     }

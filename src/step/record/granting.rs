@@ -6,8 +6,8 @@
 use crate::cause::Cause;
 use crate::command::{Granted, Retagged, SourceGone};
 use crate::error::{Refusal, RefusalKind};
-use crate::state::{Failure, Order, State, TargetPhase, TargetState};
-use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT, backoff};
+use crate::state::{Failure, Order, Pace, State, TargetPhase, TargetState};
+use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT};
 
 /// Returns the next phase of a target that may lack only its tags and grants. Once the source is
 /// closed again, the target has them too.
@@ -33,7 +33,7 @@ pub(super) fn granted(state: &mut State, i: usize, outcome: Result<Granted, Sour
     let target = &mut state.targets[i];
     match outcome {
         Ok(Granted::Done(kept)) => {
-            (target.tries, target.due) = (0, 0);
+            target.pace = Pace::default();
             target.phase = TargetPhase::Succeeded;
             if !kept.is_empty() {
                 // Others count on the grants of roles that an update took off the list.
@@ -73,7 +73,7 @@ pub(super) fn grant_refused(state: &mut State, i: usize, refusal: &Refusal, now:
             now,
         );
     } else if settling {
-        target.due = now + (waited / 4).clamp(2, 30);
+        target.pace.due = now + (waited / 4).clamp(2, 30);
     } else {
         target.fail_standing(cause_of(refusal, makes_none), &refusal.to_string());
     }
@@ -91,7 +91,7 @@ pub(super) fn retagged(
     let cause = Cause::TagsNotChanged;
     match outcome {
         Ok(Retagged::Done) => {
-            (target.tries, target.due, target.failure) = (0, 0, None);
+            (target.pace, target.failure) = (Pace::default(), None);
             target.phase = next;
         }
         Ok(Retagged::NotYet(what)) => again(target, MOST_TRIES, cause, &what, now),
@@ -118,9 +118,8 @@ pub(super) fn retag_refused(target: &mut TargetState, refusal: &Refusal, now: i6
 }
 
 fn again(target: &mut TargetState, most: u32, cause: Cause, said: &str, now: i64) {
-    target.tries += 1;
-    target.due = now + backoff(target.tries);
-    if target.tries >= most {
+    target.pace.failed(now);
+    if target.pace.tries >= most {
         target.fail_standing(cause, said);
     }
 }

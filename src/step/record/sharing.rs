@@ -7,10 +7,8 @@ use crate::command::{Left, Opened, Revoked, Shared, SourceGone};
 use crate::error::Refusal;
 use crate::ids::AccountId;
 use crate::ledger::LONGEST_LIFE;
-use crate::state::{Phase, SHOWN_WITHIN, State, TargetPhase, TargetState, shorten};
-use crate::step::pace::{
-    DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES, backoff,
-};
+use crate::state::{Pace, Phase, SHOWN_WITHIN, State, TargetPhase, TargetState, backoff, shorten};
+use crate::step::pace::{DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES};
 
 use super::{end_or_grant, fail, stick};
 
@@ -55,7 +53,7 @@ fn is_open_to(state: &mut State, targets: &[usize], opened: Opened, now: i64) {
         undo_earlier_try(state, &opened.earlier);
     }
     is_open(state, now);
-    (state.sharing.tries, state.sharing.due) = (0, 0);
+    state.sharing.pace = Pace::default();
     for &i in targets {
         let refusal = opened.refused.iter().find(|(target, _)| *target == i);
         opened_to(state, i, refusal.map(|(_, refusal)| refusal), now);
@@ -64,7 +62,7 @@ fn is_open_to(state: &mut State, targets: &[usize], opened: Opened, now: i64) {
 
 /// Waits for the closing of another attempt, or for the rest of this one's.
 fn wait_for(state: &mut State, until: i64, now: i64) {
-    state.sharing.due = until.min(now.saturating_add(SETTLED));
+    state.sharing.pace.due = until.min(now.saturating_add(SETTLED));
 }
 
 /// Fails targets to which nothing was opened.
@@ -82,30 +80,29 @@ fn opened_to(state: &mut State, i: usize, refusal: Option<&Refusal>, now: i64) {
     let target = &mut state.targets[i];
     // The snapshots are open to the account by now, even if the grant was refused.
     target.shared = true;
-    target.due = 0;
+    target.pace.due = 0;
     match refusal {
         None => target.phase = TargetPhase::Copying,
-        Some(refusal) if refusal.is_passing() && target.tries < MOST_TRIES => {
+        Some(refusal) if refusal.is_passing() && target.pace.tries < MOST_TRIES => {
             // The next `Share` asks again for the refused grant. A look would take the target for
             // one that has the grant.
-            target.tries += 1;
-            state.sharing.due = now + backoff(target.tries);
+            target.pace.tries += 1;
+            state.sharing.pace.due = now + backoff(target.pace.tries);
         }
         Some(refusal) => fail(target, Cause::of_sharing(refusal), &refusal.to_string()),
     }
 }
 
 pub(super) fn not_opened(state: &mut State, targets: &[usize], refusal: &Refusal, now: i64) {
-    if refusal.is_passing() && state.sharing.tries < MOST_TRIES {
-        state.sharing.tries += 1;
-        state.sharing.due = now + backoff(state.sharing.tries);
+    if refusal.is_passing() && state.sharing.pace.tries < MOST_TRIES {
+        state.sharing.pace.failed(now);
         return;
     }
     if state.order.share.is_some() {
         let each: Vec<(usize, Refusal)> = targets.iter().map(|&i| (i, refusal.clone())).collect();
         return permitted(state, targets, &each, Some(refusal.clone()), now);
     }
-    state.sharing.tries = 0;
+    state.sharing.pace.tries = 0;
     for &i in targets {
         fail(
             &mut state.targets[i],
@@ -143,7 +140,7 @@ fn is_open(state: &mut State, now: i64) {
 /// left, may have made copies in them.
 fn undo_earlier_try(state: &mut State, earlier: &[AccountId]) {
     for target in &mut state.targets {
-        let unseen = target.phase == TargetPhase::Failed && target.since == 0;
+        let unseen = target.phase == TargetPhase::Failed && target.work.since == 0;
         if unseen && earlier.contains(&target.account_id) {
             target.shared = true;
             target.phase = TargetPhase::Undoing;
@@ -161,10 +158,9 @@ fn permitted(
     now: i64,
 ) {
     let mut all = refused.iter().map(|(_, r)| r).chain(&audience);
-    let again = state.sharing.tries < MOST_TRIES && all.any(Refusal::is_passing);
+    let again = state.sharing.pace.tries < MOST_TRIES && all.any(Refusal::is_passing);
     if again {
-        state.sharing.tries += 1;
-        state.sharing.due = now + backoff(state.sharing.tries);
+        state.sharing.pace.failed(now);
     }
     let good = end_or_grant(&state.order, false);
     for &i in targets {
@@ -173,7 +169,7 @@ fn permitted(
         match refusal {
             None => {
                 target.image_id = Some(state.source.image_id.clone());
-                target.phase = good;
+                target.phase = good.clone();
             }
             Some(refusal) if again && refusal.is_passing() => {}
             Some(refusal) => fail(target, Cause::of_sharing(refusal), &refusal.to_string()),
@@ -217,7 +213,7 @@ fn look_back(state: &mut State, now: i64) {
         } else {
             0
         };
-        (target.phase, target.due) = match target.phase {
+        (target.phase, target.pace.due) = match target.phase {
             TargetPhase::Succeeded => (TargetPhase::Tidying, shown),
             TargetPhase::Failed if !target.stands() => {
                 (TargetPhase::Undoing, shown.max(now + SETTLED))
@@ -235,7 +231,7 @@ fn look_back(state: &mut State, now: i64) {
 /// its account. Reports the target if nobody can look.
 fn look_behind_earlier_try(state: &mut State, i: usize, earlier: &[AccountId], now: i64) {
     let target = &mut state.targets[i];
-    let unseen = target.phase == TargetPhase::Failed && target.since == 0;
+    let unseen = target.phase == TargetPhase::Failed && target.work.since == 0;
     let looks = target.shared || failed_before_opening(target);
     if !unseen || looks || !earlier.contains(&target.account_id) {
         return;
@@ -245,9 +241,9 @@ fn look_behind_earlier_try(state: &mut State, i: usize, earlier: &[AccountId], n
         cause,
         Some(Cause::RoleNotAssumable | Cause::RegionNotEnabled)
     ) {
-        return stick(target, EARLIER_TRY);
+        return stick(target, EARLIER_TRY, Vec::new());
     }
-    target.due = others_shown(target, now);
+    target.pace.due = others_shown(target, now);
     target.phase = TargetPhase::Undoing;
     if state.phase == Phase::Ended {
         state.phase = Phase::Copying;
@@ -258,7 +254,7 @@ fn look_behind_earlier_try(state: &mut State, i: usize, earlier: &[AccountId], n
 /// state at most for the life of one. A copy that the other started right before the closing takes
 /// a minute to show.
 fn others_shown(target: &TargetState, now: i64) -> i64 {
-    let began = target.last_start.max(target.since);
+    let began = target.work.last_start.max(target.work.since);
     let latest_start = if began == 0 {
         now
     } else {
@@ -291,7 +287,7 @@ fn failed_before_opening(target: &TargetState) -> bool {
 /// answer.
 fn unheard(target: &TargetState) -> bool {
     let cause = target.failure.as_ref().map(|failure| failure.cause);
-    target.since == 0 && matches!(cause, Some(Cause::Throttled | Cause::Unreachable))
+    target.work.since == 0 && matches!(cause, Some(Cause::Throttled | Cause::Unreachable))
 }
 
 pub(super) fn revoked(state: &mut State, outcome: Revoked, now: i64) {
@@ -313,8 +309,7 @@ pub(super) fn revoked(state: &mut State, outcome: Revoked, now: i64) {
 
 /// Plans another closing, or gives up and names what is left.
 pub(super) fn not_closed(state: &mut State, left: &Left, now: i64) {
-    state.sharing.tries += 1;
-    state.sharing.due = now + backoff(state.sharing.tries);
+    state.sharing.pace.failed(now);
     let passing = left.iter().all(|(_, refusal)| refusal.is_passing());
     let deleting = left
         .iter()
@@ -323,12 +318,12 @@ pub(super) fn not_closed(state: &mut State, left: &Left, now: i64) {
     let most = if passing {
         MOST_TRIES
     } else if deleting {
-        state.sharing.due = state.sharing.due.min(now + DENIED_AGAIN);
+        state.sharing.pace.due = state.sharing.pace.due.min(now + DENIED_AGAIN);
         MOST_DENIALS_OF_DELETING
     } else {
         MOST_DENIALS
     };
-    if state.sharing.tries >= most {
+    if state.sharing.pace.tries >= most {
         let said: Vec<String> = left
             .iter()
             .map(|(_, refusal)| refusal.to_string())

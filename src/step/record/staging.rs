@@ -5,8 +5,8 @@ use crate::command::{Begun, SourceGone, Staging};
 use crate::copies::{CopyStatus, Staged, best};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
-use crate::state::{Phase, State};
-use crate::step::pace::{COPY_LIMIT, MOST_AGAIN, MOST_TRIES, UNSEEN_LIMIT, backoff, poll_interval};
+use crate::state::{Pace, Phase, State};
+use crate::step::pace::{COPY_LIMIT, MOST_AGAIN, MOST_TRIES, UNSEEN_LIMIT, poll_interval};
 use crate::step::staging::waiting;
 
 use super::fail;
@@ -65,7 +65,7 @@ fn seen(state: &mut State, copies: &Staged, now: i64) {
         return fail_all(state, Cause::StagingFailed, &said);
     }
     if complete {
-        (state.sharing.tries, state.sharing.due) = (0, 0);
+        state.sharing.pace = Pace::default();
         state.phase = Phase::Sharing;
         return;
     }
@@ -85,7 +85,7 @@ fn wait(state: &mut State, now: i64) {
         let said = "copying in the source account took longer than 49 hours";
         return fail_all(state, Cause::TooSlow, said);
     }
-    state.sharing.due = if state.unstaged().is_empty() {
+    state.sharing.pace.due = if state.unstaged().is_empty() {
         now + poll_interval(since, now)
     } else {
         now
@@ -113,18 +113,17 @@ fn started(state: &mut State, begun: Begun, now: i64) {
     if let Some(refusal) = refusals.iter().find(passing) {
         return stumbled(state, refusal, now);
     }
-    state.sharing.tries = 0;
+    state.sharing.pace.tries = 0;
     wait(state, now);
     // Only the progress of other copies frees a place in a full quota.
-    state.sharing.due = now + poll_interval(state.sharing.staged_at, now);
+    state.sharing.pace.due = now + poll_interval(state.sharing.staged_at, now);
 }
 
 pub(super) fn stumbled(state: &mut State, refusal: &Refusal, now: i64) {
-    if !refusal.is_passing() || state.sharing.tries >= MOST_TRIES {
+    if !refusal.is_passing() || state.sharing.pace.tries >= MOST_TRIES {
         return fail_all(state, Cause::StagingFailed, &refusal.to_string());
     }
-    state.sharing.tries += 1;
-    state.sharing.due = now + backoff(state.sharing.tries);
+    state.sharing.pace.failed(now);
     state.source.staged.clear();
     // A copy that the call may have started shows later than this.
     if refusal.operation == "CopySnapshot" {
@@ -136,5 +135,5 @@ fn fail_all(state: &mut State, cause: Cause, said: &str) {
     for i in waiting(state) {
         fail(&mut state.targets[i], cause, said);
     }
-    (state.sharing.tries, state.sharing.due) = (0, 0);
+    state.sharing.pace = Pace::default();
 }

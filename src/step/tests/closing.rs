@@ -27,7 +27,7 @@ fn targets_given_up_before_the_opening_are_undone_after_closing() {
     let mut state = fresh(2);
     let way = refusing(&mut state, &[("Share", refusal("PutObject", "Denied"))]);
     assert_eq!(way, ["Look", "Look", "Share", "Revoke", "Undo", "Undo"]);
-    let failed = |t: &TargetState| (t.phase, t.failure.as_ref().map(|f| f.cause));
+    let failed = |t: &TargetState| (t.phase.clone(), t.failure.as_ref().map(|f| f.cause));
     let expected = (TargetPhase::Failed, Some(Cause::SharingFailed));
     assert!(state.targets.iter().all(|t| failed(t) == expected));
 }
@@ -106,7 +106,7 @@ fn an_earlier_try_is_reported_when_closing_takes_two_tries() {
         _ => None,
     });
     assert_eq!(way, ["Look", "Revoke", "Revoke"]);
-    assert_eq!(state.targets[0].phase, TargetPhase::Stuck);
+    assert!(matches!(state.targets[0].phase, TargetPhase::Stuck { .. }));
     assert!(state.sharing.stuck.is_none());
 }
 
@@ -224,10 +224,10 @@ fn tidying_waits_until_copies_of_another_process_show() {
         state.contended = contended;
         let target = &mut state.targets[0];
         (target.phase, target.shared) = (TargetPhase::Succeeded, true);
-        (target.since, target.last_start) = (last_start, last_start);
+        (target.work.since, target.work.last_start) = (last_start, last_start);
         record(&mut state, closed(Closed::default()), NOW);
         assert_eq!(state.targets[0].phase, TargetPhase::Tidying);
-        state.targets[0].due
+        state.targets[0].pace.due
     };
     assert_eq!(tidied(NOW - 30, true), NOW + 60, "a short copy");
     assert_eq!(tidied(NOW - 30, false), 0, "one process alone");

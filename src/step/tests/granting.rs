@@ -133,7 +133,7 @@ fn a_missing_role_fails_the_target_soon_and_keeps_the_image() {
     assert_eq!(way.iter().filter(|name| **name == "Grant").count(), 4);
     failed_with_its_image(&state, Cause::ServiceLinkedRoleMissing);
     let target = &state.targets[0];
-    assert_eq!(target.copies.len(), 2, "told as well");
+    assert_eq!(target.work.copies.len(), 2, "told as well");
     let remedy = Cause::ServiceLinkedRoleMissing.remedy(state.run_ref(), target);
     assert!(
         remedy.contains("--aws-service-name autoscaling.amazonaws.com --custom-suffix x"),
@@ -292,8 +292,8 @@ fn a_failed_target_with_an_image_keeps_within_its_size() {
         (MOST_COPIES_BESIDE_WORDS + 1, false),
     ] {
         let target = &mut state.targets[0];
-        target.copies = vec![Some(id.clone()); count];
+        target.work.copies = vec![Some(id.clone()); count];
         target.fail_standing(Cause::LaunchGrantMissing, "said");
-        assert_eq!(!target.copies.is_empty(), kept);
+        assert_eq!(!target.work.copies.is_empty(), kept);
     }
 }

@@ -104,7 +104,7 @@ fn altered(whole: &Value) -> Vec<Value> {
     ] {
         let mut state = whole.clone();
         state["Targets"][0]["Phase"] = json!(phase);
-        state["Targets"][0]["Copies"] = json!(format!("{},", &FOREIGN_COPY[5..]));
+        state["Targets"][0]["Work"]["Copies"] = json!(format!("{},", &FOREIGN_COPY[5..]));
         state["Targets"][0]["ImageId"] = json!(FOREIGN_IMAGE);
         if phase == "Undoing" {
             state["Targets"][0]["Failure"] =

@@ -209,7 +209,10 @@ fn an_error_about_a_wrong_state_quotes_only_part_of_it() {
                 "/Targets/0/Phase",
                 json!("Copying\n2026-01-01 INFO all is well"),
             ),
-            ("/Targets/0/Left", json!(["snap-1; rm -rf /"])),
+            (
+                "/Targets/0/Phase",
+                json!({"Stuck": {"Why": "", "Left": ["snap-1; rm -rf /"]}}),
+            ),
             ("/Source/Keys", json!(["*"])),
             ("/Order/Tags", json!({"amiferry:run": "x"})),
             ("/Execution", json!("x,+999999999999")),
@@ -290,8 +293,8 @@ async fn times_in_the_future_in_a_state_are_brought_back_to_now() {
         .expect("after 1970")
         .as_secs();
     state["Sharing"]["At"] = json!(later);
-    for key in ["Since", "LastStart", "Due"] {
-        state["Targets"][0][key] = json!(later);
+    for (of, key) in [("Work", "Since"), ("Work", "LastStart"), ("Pace", "Due")] {
+        state["Targets"][0][of][key] = json!(later);
     }
     state["Started"] = json!(later);
     let payload = json!({ "State": state }).to_string();
