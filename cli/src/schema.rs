@@ -163,4 +163,70 @@ mod tests {
             }
         }
     }
+
+    /// Values of keys with a pattern: those that the library accepts, and others.
+    const VALUES: [(&str, &[&str], &[&str]); 8] = [
+        (
+            "SourceImageId",
+            &["ami-0a1b2c3d", "ami-0a1b2c3d4e5f60718"],
+            &["ami-0a1b2c3d4", "ami-0A1B2C3D", "snap-0a1b2c3d"],
+        ),
+        (
+            "SourceSnapshotId",
+            &["snap-0a1b2c3d4e5f60722"],
+            &["snap-", "ami-0a1b2c3d"],
+        ),
+        (
+            "SourceRegion",
+            &["us-west-2", "us-gov-east-1", "ap-southeast-10"],
+            &["us-west", "us-2", "us-west-2a", "US-WEST-2"],
+        ),
+        (
+            "TargetAccountId",
+            &["012345678901"],
+            &["1234", "12345678901x"],
+        ),
+        (
+            "ReencryptKmsKeyId",
+            &[
+                "alias/amis",
+                "1234abcd-12ab-34cd-56ef-1234567890ab",
+                "mrk-1234abcd12ab34cd56ef1234567890ab",
+                "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+                "arn:aws-us-gov:kms:us-gov-west-1:111111111111:alias/amis",
+            ],
+            &["amis", "1234abcd", "arn:aws:s3:::bucket", "alias/"],
+        ),
+        (
+            "TargetRoleName",
+            &["AmiCopyRole", "path/to/AmiCopyRole"],
+            &["/AmiCopyRole", "a role"],
+        ),
+        (
+            "OrganizationId",
+            &["o-abcdefghij"],
+            &["o-short", "O-ABCDEFGHIJ"],
+        ),
+        ("ExternalId", &["images-4711", "a/b:c"], &["x", "a b"]),
+    ];
+
+    #[test]
+    fn the_patterns_of_the_schema_agree_with_the_library() {
+        for (name, good, bad) in VALUES {
+            let key = KEYS.iter().find(|key| key.name == name).expect(name);
+            let Kind::Text(pattern) = key.kind else {
+                panic!("{name} has no pattern")
+            };
+            let pattern = regex_lite::Regex::new(pattern).expect(name);
+            let values = good.iter().map(|value| (value, true));
+            for (value, expected) in values.chain(bad.iter().map(|value| (value, false))) {
+                let mut request = json!({"SourceImageId": "ami-00000000",
+                    "SourceRegion": "us-west-2", "OrganizationalUnitIds": "r-abcd"});
+                request[name] = json!(value);
+                let accepted = parse(&request).map(drop);
+                assert_eq!(accepted.is_ok(), expected, "{name}: {value}: {accepted:?}");
+                assert_eq!(pattern.is_match(value), expected, "{name}: {value}");
+            }
+        }
+    }
 }

@@ -125,16 +125,7 @@ impl Handler {
             }
             let run = run.cloned();
             let run = run.unwrap_or_else(|| Run::lost(attempt, &record));
-            let closed = aws.close_over(&run, attempt).await?;
-            let left = closed.left.iter();
-            swept.stuck.extend(left.map(|(what, refusal)| {
-                format!("run {}: {what} is not closed: {refusal}", run.run)
-            }));
-            if closed.left.is_empty() && closed.again_at.is_none() {
-                swept.closed.insert(attempt.clone());
-                let (run, attempt) = (&run.run, attempt.number);
-                info!(run, attempt, "closed what outlived its run");
-            }
+            close(aws, &run, attempt, swept).await?;
         }
         if of.is_some() {
             return Ok(());
@@ -172,6 +163,21 @@ impl Handler {
         }
         Ok(workers.calls && age < longest(run))
     }
+}
+
+/// Closes what an attempt holds whose work is over.
+async fn close(aws: &Aws, run: &Run, attempt: &Attempt, swept: &mut Swept) -> Result<(), Refusal> {
+    let closed = aws.close_over(run, attempt).await?;
+    let left = closed.left.iter();
+    let told =
+        left.map(|(what, refusal)| format!("run {}: {what} is not closed: {refusal}", run.run));
+    swept.stuck.extend(told);
+    if closed.left.is_empty() && closed.again_at.is_none() {
+        swept.closed.insert(attempt.clone());
+        let (run, attempt) = (&run.run, attempt.number);
+        info!(run, attempt, "closed what outlived its run");
+    }
+    Ok(())
 }
 
 /// Finishes and verifies the closings of one record.

@@ -78,7 +78,7 @@ async fn every_command_of_a_page_succeeds_in_its_order() {
 #[test]
 fn the_request_of_the_page_is_the_one_that_its_commands_read() {
     let page = std::fs::read_to_string(root().join("docs/cli.md")).expect("a page");
-    assert_eq!(blocks(&page, "yaml"), [REQUEST]);
+    assert_eq!(blocks(&page, "yaml request"), [REQUEST]);
 }
 
 #[test]
