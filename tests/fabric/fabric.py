@@ -39,8 +39,9 @@ def client(url, service, account=world.SOURCE, region=world.HOME):
     )
 
 
-def until(read, seconds=30, every=0.1):
-    """Returns the value of `read` once it is true."""
+def until(read, seconds=300, every=0.1):
+    """Returns the value of `read` once it is true. The limit ends what hangs, and judges no speed:
+    machines are slow at times."""
     deadline = time.monotonic() + seconds
     while not (found := read()):
         assert time.monotonic() < deadline, f"nothing after {seconds} s"
@@ -129,7 +130,7 @@ class Fabric:
         client(self.url, "cloudformation", account).delete_stack(StackName=name)
         return self.settled(name, account)
 
-    def settled(self, name, account=world.SOURCE, seconds=60):
+    def settled(self, name, account=world.SOURCE):
         """The stack's status once nothing is in progress; `DELETE_COMPLETE` where it is gone."""
         cloudformation = client(self.url, "cloudformation", account)
 
@@ -140,7 +141,7 @@ class Fabric:
                 return "DELETE_COMPLETE"
             return None if stack["StackStatus"].endswith("IN_PROGRESS") else stack["StackStatus"]
 
-        return until(status, seconds)
+        return until(status)
 
     def outputs(self, name=STACK, account=world.SOURCE):
         [stack] = client(self.url, "cloudformation", account).describe_stacks(StackName=name)[
@@ -254,12 +255,12 @@ class Fabric:
     def execution(self, arn):
         return self.machines.describe_execution(executionArn=arn)
 
-    def ended(self, arn, seconds=60):
+    def ended(self, arn):
         def read():
             execution = self.execution(arn)
             return execution if execution["status"] in TERMINAL else None
 
-        return until(read, seconds)
+        return until(read)
 
     @patiently
     def executions(self):
@@ -486,7 +487,7 @@ class Fabric:
                 found.append((body["Subject"], body["Message"]))
             return [notice for notice in found if text in notice[1]]
 
-        return until(read, 10)
+        return until(read)
 
     def empty(self, queue):
         attributes = self.queues.get_queue_attributes(

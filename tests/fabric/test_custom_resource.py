@@ -207,14 +207,14 @@ def event_of(fabric, event, name, **properties):
     return event | changed
 
 
-def answers(fabric, event, seconds=30):
+def answers(fabric, event):
     """Returns the answers PUT to the event's ResponseURL, at least one."""
     path = event["ResponseURL"].partition("/answers")[2]
 
     def read():
         return [answer for answer in fabric.sandbox("answers") if answer["path"] == path]
 
-    return until(read, seconds)
+    return until(read)
 
 
 def good(answer):
@@ -265,7 +265,7 @@ def not_waiting(fabric):
         "later", resource(fabric, "later", Targets=targets("222222222222"), Wait="false")
     )
     there = copies(fabric, "later")
-    until(lambda: copies(fabric, "later")["222222222222"], 60)
+    until(lambda: copies(fabric, "later")["222222222222"])
     until(lambda: not fabric.opened("later"))
     return status, there, fabric.outputs("later")
 
@@ -321,7 +321,7 @@ def test_a_function_without_a_machine_serves_a_resource_by_itself(fabric):
         create = event_of(fabric, fabric.example("orchestrate-ami-copy-create"), "alone")
         fabric.invoke(create)
         # A function that invokes itself may not be alone: it tidies a minute after the closing.
-        [answer] = answers(fabric, create, 120)
+        [answer] = answers(fabric, create)
     finally:
         fabric.functions.update_function_configuration(
             FunctionName=STACK,

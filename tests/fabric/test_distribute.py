@@ -71,7 +71,7 @@ def test_the_history_of_an_execution_is_short(fabric, seen, figure):
 
 
 def many_targets(fabric):
-    return fabric.ended(fabric.start(distribute("many", world.MANY)), 140)
+    return fabric.ended(fabric.start(distribute("many", world.MANY)))
 
 
 @scenario(many_targets)
@@ -122,7 +122,7 @@ def test_one_failing_target_fails_the_execution_but_not_the_other_target(fabric,
 
 
 def failing_copies(fabric):
-    return fabric.ended(fabric.start(distribute("failing", ["222222222222"])), 100)
+    return fabric.ended(fabric.start(distribute("failing", ["222222222222"])))
 
 
 @scenario(failing_copies)
@@ -190,7 +190,7 @@ def test_an_execution_survives_a_killed_function(fabric):
     until(lambda: any(s["state"] == "pending" for s in fabric.snapshots("killed", "222222222222")))
     assert fabric.kill() > 0
     # The first call may have copied too: the run tidies a minute after the closing.
-    ended = fabric.ended(arn, 150)
+    ended = fabric.ended(arn)
     assert ended["status"] == "SUCCEEDED", ended
     for account in ("222222222222", "333333333333"):
         assert len(fabric.copies("killed", account)) == 1

@@ -103,12 +103,12 @@ def token(fabric, arn):
 def woken(fabric):
     """Copies take a minute; after forty seconds the function leaves waiting to the machine."""
     arn = fabric.start(distribute("woken", ["222222222222"]))
-    first = until(lambda: token(fabric, arn), 100)
+    first = until(lambda: token(fabric, arn))
     before = waits_of(fabric, arn)
     fabric.put_event(notification(fabric, "222222222222"))
     until(lambda: token(fabric, arn) not in (first, None), 10, 0.02)
     after = waits_of(fabric, arn)
-    return before, after, fabric.ended(arn, 100)
+    return before, after, fabric.ended(arn)
 
 
 @scenario(woken)
@@ -125,9 +125,9 @@ def test_a_notification_in_the_targets_account_wakes_the_waiting_child(fabric, s
 
 def lost(fabric):
     arn = fabric.start(distribute("lost", ["444444444444"], TargetRegions=["us-east-1"]))
-    until(lambda: token(fabric, arn), 100)
+    until(lambda: token(fabric, arn))
     fabric.put_event(notification(fabric, "222222222222"))  # of another account
-    return fabric.ended(arn, 100)
+    return fabric.ended(arn)
 
 
 @scenario(lost)

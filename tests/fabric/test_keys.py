@@ -12,8 +12,8 @@ ACCOUNTS = ["222222222222", "333333333333"]
 def by_policy(fabric):
     before = fabric.key_policy("policy")
     arn = fabric.start(distribute("policy", ACCOUNTS, KeyAccess="Policy"))
-    there = until(lambda: fabric.added_statements("policy"), 100)
-    return before, there, fabric.ended(arn, 140)
+    there = until(lambda: fabric.added_statements("policy"))
+    return before, there, fabric.ended(arn)
 
 
 @scenario(by_policy)
@@ -28,8 +28,8 @@ def test_a_key_policy_is_as_before_once_the_copy_ended(fabric, seen):
 
 def under_aws_ebs(fabric):
     arn = fabric.start(distribute("managed", ACCOUNTS, ReencryptKmsKeyId=world.key_arn("managed")))
-    staged = until(lambda: fabric.snapshots("managed", world.SOURCE), 100)
-    return staged, fabric.ended(arn, 140)
+    staged = until(lambda: fabric.snapshots("managed", world.SOURCE))
+    return staged, fabric.ended(arn)
 
 
 @scenario(under_aws_ebs)
