@@ -3,12 +3,15 @@
 use amiferry::aws::Aws;
 use amiferry::handler::Handler;
 use amiferry::ids::Region;
+use amiferry::request::Request;
 use amiferry::setup::{self, Settings};
 use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials;
+use serde_json::Value;
 
 use crate::arguments::{Globals, Ledger};
 use crate::failure::Failure;
+use crate::wish::{Scope, Wish};
 
 /// A step that would wait for longer returns, so that its state is saved and its progress shown.
 /// The shortest time between two polls of copies is five seconds.
@@ -25,8 +28,28 @@ pub struct Session {
 }
 
 impl Session {
-    /// Finds the credentials and the Region. Fails before the first call if one is missing.
+    /// Finds the Region and the credentials. Fails before the first call if one is missing.
     pub async fn open(globals: &Globals, bucket: Option<&str>) -> Result<Self, Failure> {
+        let session = Self::prepare(globals, bucket).await?;
+        find_credentials(&session.config).await?;
+        Ok(session)
+    }
+
+    /// Reads the request, then finds the credentials: whoever made a mistake in the request is told
+    /// that first.
+    pub async fn of_request<S: Scope>(
+        globals: &Globals,
+        wish: &Wish<S>,
+        ledger: &Ledger,
+    ) -> Result<(Self, Value, Request), Failure> {
+        let session = Self::prepare(globals, ledger.bucket.as_deref()).await?;
+        let (words, request) = wish.read(&session.region)?;
+        find_credentials(&session.config).await?;
+        Ok((session, words, request))
+    }
+
+    /// Finds the Region.
+    async fn prepare(globals: &Globals, bucket: Option<&str>) -> Result<Self, Failure> {
         let mut loader = setup::loader();
         if let Some(profile) = &globals.profile {
             loader = loader.profile_name(profile);
@@ -39,7 +62,6 @@ impl Session {
         }
         let config = loader.load().await;
         let region = region_of(&config)?;
-        find_credentials(&config).await?;
         let mut settings = Settings::from_environment();
         if let Some(bucket) = bucket {
             settings.bucket = Some(bucket.to_owned());
@@ -54,13 +76,19 @@ impl Session {
     /// Finds the credentials, the Region and the ledger: the bucket that is given, or the stack's.
     pub async fn with_ledger(globals: &Globals, ledger: &Ledger) -> Result<Self, Failure> {
         let mut session = Self::open(globals, ledger.bucket.as_deref()).await?;
-        if ledger.bucket.is_none() {
-            let outputs = session.outputs(&ledger.stack).await?;
-            session.settings.bucket = Some(outputs.bucket);
-            session.settings.state_machine = Some(outputs.machine);
-        }
-        session.settings.needed_bucket()?;
+        session.find_ledger(ledger).await?;
         Ok(session)
+    }
+
+    /// Finds the ledger: the bucket that is given, or the stack's.
+    pub async fn find_ledger(&mut self, ledger: &Ledger) -> Result<(), Failure> {
+        if ledger.bucket.is_none() {
+            let outputs = self.outputs(&ledger.stack).await?;
+            self.settings.bucket = Some(outputs.bucket);
+            self.settings.state_machine = Some(outputs.machine);
+        }
+        self.settings.needed_bucket()?;
+        Ok(())
     }
 
     /// Returns the bucket of the ledger, in a session with one.
@@ -112,7 +140,7 @@ async fn find_credentials(config: &SdkConfig) -> Result<(), Failure> {
                 why = format!("{why}: {cause}");
                 source = cause.source();
             }
-            Err(none(why))
+            Err(none(why.trim_end_matches('.').to_owned()))
         }
     }
 }

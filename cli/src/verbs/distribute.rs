@@ -24,8 +24,7 @@ pub async fn distribute(globals: &Globals, args: &Distribute) -> Result<u8, Fail
     if args.local {
         return in_process(globals, &args.wish, &args.ledger).await;
     }
-    let session = Session::open(globals, args.ledger.bucket.as_deref()).await?;
-    let (words, request) = args.wish.read(&session.region)?;
+    let (session, words, request) = Session::of_request(globals, &args.wish, &args.ledger).await?;
     let outputs = session.outputs(&args.ledger.stack).await?;
     let run = run_of(&words, &request);
     let execution = session.start(&outputs.machine, &run, &words).await?;
@@ -74,8 +73,8 @@ async fn in_process<S: Scope>(
     wish: &Wish<S>,
     ledger: &Ledger,
 ) -> Result<u8, Failure> {
-    let session = Session::with_ledger(globals, ledger).await?;
-    let (words, request) = wish.read(&session.region)?;
+    let (mut session, words, request) = Session::of_request(globals, wish, ledger).await?;
+    session.find_ledger(ledger).await?;
     let lasting = request.mode == Mode::Share;
     if lasting {
         confirm(globals, &request)?;

@@ -54,8 +54,9 @@ pub async fn plan(globals: &Globals, args: &Plan) -> Result<u8, Failure> {
     if asked.wish.skeleton {
         return skeleton(globals, &asked.wish);
     }
-    let session = Session::with_ledger(globals, &asked.ledger).await?;
-    let (words, request) = asked.wish.read(&session.region)?;
+    let (mut session, words, request) =
+        Session::of_request(globals, &asked.wish, &asked.ledger).await?;
+    session.find_ledger(&asked.ledger).await?;
     let reply = preflight::ask(&session, &json!({"Preflight": words})).await?;
     let plan = if reply.get("Plan").is_some() {
         let (source, request, audience) = facts(&session, request).await?;

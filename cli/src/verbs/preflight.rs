@@ -14,8 +14,8 @@ pub async fn preflight(globals: &Globals, args: &Asked) -> Result<u8, Failure> {
     if args.wish.skeleton {
         return skeleton(globals, &args.wish);
     }
-    let session = Session::with_ledger(globals, &args.ledger).await?;
-    let (words, _) = args.wish.read(&session.region)?;
+    let (mut session, words, _) = Session::of_request(globals, &args.wish, &args.ledger).await?;
+    session.find_ledger(&args.ledger).await?;
     let reply = ask(&session, &json!({"Preflight": words})).await?;
     print_findings(globals.output, &reply)?;
     Ok(code_of(&reply))
@@ -26,8 +26,7 @@ pub async fn policies(globals: &Globals, args: &Asked) -> Result<u8, Failure> {
     if args.wish.skeleton {
         return skeleton(globals, &args.wish);
     }
-    let session = Session::open(globals, args.ledger.bucket.as_deref()).await?;
-    let (words, _) = args.wish.read(&session.region)?;
+    let (session, words, _) = Session::of_request(globals, &args.wish, &args.ledger).await?;
     let reply = ask(&session, &json!({"Policies": words})).await?;
     let documents = reply["Policies"].as_array().map_or(&[][..], Vec::as_slice);
     match globals.output {

@@ -86,6 +86,20 @@ fn no_credentials_and_no_region_are_told_before_the_first_call() {
     assert!(nowhere.stderr.contains("--region"), "{nowhere:?}");
 }
 
+#[test]
+fn a_mistake_in_a_request_is_told_before_missing_credentials() {
+    let home = tempfile::tempdir().expect("a folder");
+    let arguments = ["plan", "--image", "ami-xyz", "--target", "222222222222"];
+    let mut command = program(home.path(), &arguments);
+    command.env("AWS_REGION", "us-west-2");
+    let wrong = Ended::from(command.output().expect("the program runs"));
+    assert_eq!(wrong.code, Some(252), "{wrong:?}");
+    assert!(
+        wrong.stderr.starts_with("error: SourceImageId: "),
+        "{wrong:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_profile_names_a_process_that_prints_credentials() {
     let stage = Stage::at_speed(1.0).await;
