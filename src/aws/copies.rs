@@ -346,7 +346,7 @@ async fn is_gone(ec2: &Client, at: &Place, id: &SnapshotId) -> bool {
     refused.is_some_and(|refusal| refusal.code == "InvalidSnapshot.NotFound")
 }
 
-fn used_by(images: &[Image], deregistered: &[ImageId]) -> BTreeSet<String> {
+pub fn used_by(images: &[Image], deregistered: &[ImageId]) -> BTreeSet<String> {
     let standing = images.iter().filter(|image| {
         let mut gone = deregistered.iter().map(ImageId::as_str);
         !gone.any(|id| image.image_id() == Some(id))

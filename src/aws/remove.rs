@@ -123,28 +123,48 @@ impl Aws {
             ours && fate == Fate::Removed && image::id_of(found) != target.image_id
         };
         let former: Vec<&Image> = images.iter().filter(replaced).collect();
-        // The grants go first: once the copies are gone, nothing tells which keys they were under.
-        let going: Vec<SnapshotId> = former
-            .iter()
-            .flat_map(|image| snapshots_of(image))
-            .collect();
-        let copies = copies::made_by(&visit.ec2, &visit.at, run.id).await?;
-        let under: Vec<Snapshot> = copies
-            .into_iter()
-            .filter(|copy| {
-                going
-                    .iter()
-                    .any(|id| copy.snapshot_id() == Some(id.as_str()))
-            })
-            .collect();
-        let mut keys = self.keys_of(visit, &under).await?;
-        keys.remove(target.kms_key_id.as_str());
-        let mut left = self.revoke_unneeded(visit, keys, &going).await?;
+        let left = self.end_former_launches(visit, &former).await?;
+        if !left.is_empty() {
+            // The images tell the next try which keys the grants are on.
+            return Ok(left);
+        }
+        let mut left = Left::new();
         for id in former.iter().filter_map(|image| image::id_of(image)) {
             left.extend(deregister(&visit.ec2, &visit.at, &id).await?);
         }
         Ok(left)
     }
+
+    /// Revokes the grants to launch on the keys that only these images' copies are under, before
+    /// the images go: nothing else tells which keys these are.
+    async fn end_former_launches(
+        &self,
+        visit: &Visit<'_>,
+        former: &[&Image],
+    ) -> Result<Left, Refusal> {
+        let (ec2, at, run) = (&visit.ec2, &visit.at, visit.run);
+        if former.is_empty() || !run.order.has_launch_grants() {
+            return Ok(Left::new());
+        }
+        let of_former: Vec<SnapshotId> = former.iter().copied().flat_map(snapshots_of).collect();
+        let ids: Vec<ImageId> = former.iter().copied().filter_map(image::id_of).collect();
+        // EC2 keeps a copy that another image uses, whoever made that image.
+        let using = image::using(ec2, at, &of_former).await?;
+        let used = copies::used_by(&using, &ids);
+        let going: Vec<SnapshotId> = of_former
+            .into_iter()
+            .filter(|id| !used.contains(id.as_str()))
+            .collect();
+        let mut copies = copies::made_by(ec2, at, run.id).await?;
+        copies.retain(|copy| copy.snapshot_id().is_some_and(|id| is_among(id, &going)));
+        let mut keys = self.keys_of(visit, &copies).await?;
+        keys.remove(visit.target.kms_key_id.as_str());
+        self.revoke_unneeded(visit, keys, &going).await
+    }
+}
+
+fn is_among(id: &str, snapshots: &[SnapshotId]) -> bool {
+    snapshots.iter().any(|snapshot| snapshot.as_str() == id)
 }
 
 /// Lists the copies of any run and of any image of the source account, then the images of the

@@ -192,30 +192,92 @@ async fn an_interrupted_revocation_of_launch_grants_is_resumed() {
     }
 }
 
+const OTHER: &str = "22222222-aaaa-bbbb-cccc-0000000000ff";
+
+/// Returns a world in which the first target has another key.
+fn world_with_another_key() -> World {
+    let mut world = launching_world();
+    let mut accounts = world.accounts.iter_mut();
+    let target = accounts.find(|account| account.id == TWO[0].0);
+    let key = Key::new(TWO[0].1, OTHER).alias("alias/other");
+    target.expect("it").keys.push(key);
+    world
+}
+
+fn under_another_key() -> Value {
+    let mut wish = properties("golden");
+    wish["Targets"][0]["KmsKeyId"] = json!("alias/other");
+    wish
+}
+
+fn assert_granted_on_the_other_key_too(sandbox: &Sandbox) {
+    let other = format!("arn:aws:kms:{}:{}:key/{OTHER}", TWO[0].1, TWO[0].0);
+    assert_eq!(grantees(sandbox, &other), all_of(TWO[0].0));
+    assert_granted(sandbox, &TWO[1..]);
+}
+
 /// The copies under the new key get the grants; no copy under the former key is left to need them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_to_another_key_ends_the_launch_grants_on_the_former_key() {
-    const OTHER: &str = "22222222-aaaa-bbbb-cccc-0000000000ff";
-    let place = TWO[0];
-    let mut world = launching_world();
-    let mut accounts = world.accounts.iter_mut();
-    let target = accounts.find(|account| account.id == place.0).expect("it");
-    target
-        .keys
-        .push(Key::new(place.1, OTHER).alias("alias/other"));
-    let stack = Stack::of(world).await;
+    let stack = Stack::of(world_with_another_key()).await;
     let old = properties("golden");
     let created = send(&stack, "Create", "One", &old, None).await;
     grant_by_hand(&stack.sandbox).await;
-    let mut new = old.clone();
-    new["Targets"][0]["KmsKeyId"] = json!("alias/other");
     let id = &created["PhysicalResourceId"];
-    let updated = update(&stack, id, &old, &new).await;
+    let updated = update(&stack, id, &old, &under_another_key()).await;
     assert_eq!(updated["Status"], "SUCCESS", "{updated}");
-    let other = format!("arn:aws:kms:{}:{}:key/{OTHER}", place.1, place.0);
-    assert_eq!(grantees(&stack.sandbox, &other), all_of(place.0));
-    let left = launch_grants(&stack.sandbox, &key_arn(place));
+    let left = launch_grants(&stack.sandbox, &key_arn(TWO[0]));
     let names: Vec<_> = left.into_iter().map(|grant| grant.name).collect();
     assert_eq!(names, [Some("by-hand".to_owned())]);
-    assert_granted(&stack.sandbox, &TWO[1..]);
+    assert_granted_on_the_other_key_too(&stack.sandbox);
+}
+
+/// EC2 keeps a copy that another image uses, so services still launch from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_to_another_key_keeps_launch_grants_for_another_image_of_the_former_copies() {
+    let stack = Stack::of(world_with_another_key()).await;
+    let old = properties("golden");
+    let created = send(&stack, "Create", "One", &old, None).await;
+    let mut theirs = assert_one_image(&stack.sandbox, TWO[0]);
+    theirs.image_id = "ami-0fffffffffffffff1".to_owned();
+    theirs.name = "theirs".to_owned();
+    theirs.tags.clear();
+    let added = stack.sandbox.edit(|aws| aws.add_image(TWO[0].0, theirs));
+    added.expect("it can be");
+    let id = &created["PhysicalResourceId"];
+    let updated = update(&stack, id, &old, &under_another_key()).await;
+    assert_eq!(updated["Status"], "SUCCESS", "{updated}");
+    assert_eq!(grantees(&stack.sandbox, &key_arn(TWO[0])), all_of(TWO[0].0));
+    assert_granted_on_the_other_key_too(&stack.sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_update_to_another_key_leaves_no_launch_grant() {
+    for operation in ["RevokeGrant", "DeregisterImage"] {
+        for fault in [Fault::HangBefore, Fault::HangAfter] {
+            let sandbox = Sandbox::new(world_with_another_key());
+            let old = properties("golden");
+            served(&sandbox, unread("Create", &old)).await;
+            let hangs = std::sync::atomic::AtomicU32::new(0);
+            let how = fault.clone();
+            sandbox.set_fault(move |call| {
+                let order = std::sync::atomic::Ordering::SeqCst;
+                let of_target = call.account == TWO[0].0 && call.operation == operation;
+                if of_target && hangs.fetch_add(1, order) < 4 {
+                    return how.clone();
+                }
+                Fault::None
+            });
+            let new = under_another_key();
+            let mut resource = unread("Update", &new)["CustomResource"].clone();
+            resource["OldResourceProperties"] = old;
+            served(&sandbox, of_resource(&resource)).await;
+            let left = launch_grants(&sandbox, &key_arn(TWO[0]));
+            assert_eq!(left, Vec::new(), "{operation} {fault:?}");
+            let images = sandbox.images(TWO[0].0, TWO[0].1);
+            assert_eq!(images.len(), 1, "{operation} {fault:?}");
+            assert_granted_on_the_other_key_too(&sandbox);
+            assert_closed(&sandbox);
+        }
+    }
 }
