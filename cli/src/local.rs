@@ -37,13 +37,7 @@ pub async fn follow(
     let mut progress = Progress::new(globals);
     let end = globals.timeout.map(|time| Instant::now() + time);
     let ended = drive(handler, saved, interrupt, &mut progress, end).await;
-    if let Ok(reply) = &ended {
-        let all = reply["Result"]["Targets"].as_array();
-        progress.see(all.map_or(&[][..], Vec::as_slice))?;
-        saved.end();
-    }
-    progress.end();
-    ended
+    progress.end(ended, saved)
 }
 
 async fn drive(

@@ -8,8 +8,8 @@
 //! - [`arguments`]: the command line
 //! - [`session`]: credentials, Region and settings
 //! - [`print`](mod@print): results, as tables, JSON, lines or text
-//! - [`progress`]: the progress of a run
 //! - [`saved`]: what a killed process needs to go on; [`interrupt`]: Ctrl-C
+//! - [`progress`]: the progress of a run
 //! - [`local`]: runs the engine in this process; [`stack`]: follows the deployed state machine
 //! - [`verbs`]: one module for each verb
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::arguments::{Globals, Output};
 use crate::failure::Failure;
 use crate::print::{json_line, note, text};
+use crate::saved::Saved;
 
 mod terminal;
 
@@ -77,8 +78,22 @@ impl Progress {
         }
     }
 
-    /// Takes the lines of a terminal away, so that results stand alone.
-    pub fn end(&mut self) {
+    /// Shows the last reply, deletes the file of a run that has ended, and takes the lines of a
+    /// terminal away, so that results stand alone.
+    pub fn end(mut self, ended: Result<Value, Failure>, saved: &Saved) -> Result<Value, Failure> {
+        let seen = match &ended {
+            Ok(reply) => {
+                saved.end();
+                let all = reply["Result"]["Targets"].as_array();
+                self.see(all.map_or(&[][..], Vec::as_slice))
+            }
+            Err(_) => Ok(()),
+        };
+        self.clear();
+        seen.and(ended)
+    }
+
+    fn clear(&mut self) {
         if let Lines::Terminal(terminal) = &self.lines {
             terminal.clear();
         }

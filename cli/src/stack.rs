@@ -104,20 +104,14 @@ pub async fn follow(
     saved: &Saved,
     interrupt: &mut Interrupt,
 ) -> Result<Value, Failure> {
-    let mut progress = Progress::new(globals);
+    let progress = Progress::new(globals);
     let end = globals.timeout.map(|time| Instant::now() + time);
     let ended = tokio::select! {
         ended = watch(session, saved, &progress) => ended,
         () = interrupt.pressed() => Err(goes_on(saved, Failure::Interrupted)),
         () = crate::local::until(end) => Err(goes_on(saved, Failure::Running)),
     };
-    if let Ok(reply) = &ended {
-        let all = reply["Result"]["Targets"].as_array();
-        progress.see(all.map_or(&[][..], Vec::as_slice))?;
-        saved.end();
-    }
-    progress.end();
-    ended
+    progress.end(ended, saved)
 }
 
 fn goes_on(saved: &Saved, how: impl Fn(String) -> Failure) -> Failure {
