@@ -33,7 +33,7 @@ ERRORS = (
 SHORTEST_TIMEOUT_SECONDS, LONGEST_TIMEOUT_SECONDS = 15, 900
 
 
-def parse_arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m demo",
         description="Send events to the compiled function on the sandbox, and check the results.",
@@ -100,14 +100,19 @@ def parse_arguments() -> argparse.Namespace:
         action="store_true",
         help="keep the sandbox running afterwards, to look around with the AWS CLI",
     )
-    arguments = parser.parse_args()
+    return parser
+
+
+def parse_arguments() -> argparse.Namespace:
+    its = parser()
+    arguments = its.parse_args()
     if arguments.expect and len(arguments.expect) not in (1, len(arguments.event or [EVENT])):
-        parser.error("--expect must be given once, or once for each --event")
+        its.error("--expect must be given once, or once for each --event")
     for name in ("sandbox", "bootstrap", "rie"):
         variable = f"AMIFERRY_{name.upper()}_BIN"
         binary = pathlib.Path(os.environ.get(variable, ""))
         if not binary.is_file():
-            parser.error(f"{variable} must name a program; `make demo` sets it")
+            its.error(f"{variable} must name a program; `make demo` sets it")
         setattr(arguments, f"{name}_bin", binary.resolve())
     return arguments
 

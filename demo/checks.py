@@ -63,6 +63,23 @@ class After:
     """Whether no other event changed the same resources at the same time."""
 
 
+def no_image(place: Place, new: list[dict[str, Any]], wanted: Request) -> Check:
+    what = "has none of the AMIs any more" if wanted.removes else "has an AMI"
+    left = [image["ImageId"] for image in new]
+    return Check(wanted.removes and not left, f"{place[0]} {place[1]} {what}", _list(left))
+
+
+def killed(kills: list[Kill]) -> list[Check]:
+    return [
+        Check(
+            kill.pid is not None,
+            f"the function was killed when {kill.moment}",
+            f"process {kill.pid}",
+        )
+        for kill in kills
+    ]
+
+
 def all_of(
     end: End,
     expected: str,
@@ -86,14 +103,7 @@ def all_of(
         return findings + shared(wanted, expected, source, lookers, before, after)
     # A run that copies nothing has no moment half-way.
     half_way = expected in ("Succeeded", "PartiallySucceeded")
-    for kill in kills if half_way else ():
-        findings.append(
-            Check(
-                kill.pid is not None,
-                f"the function was killed when {kill.moment}",
-                f"process {kill.pid}",
-            )
-        )
+    findings += killed(kills) if half_way else []
     keys = {
         (t["AccountId"], t["Region"]): t.get("KmsKeyArn")
         for t in end.reply.get("Result", {}).get("Targets", [])
@@ -116,11 +126,7 @@ def all_of(
                 own_key(place, looker, copy, keys.get(place)),
             ]
         elif expected == "Succeeded":
-            what = "has none of the AMIs any more" if wanted.removes else "has an AMI"
-            left = [image["ImageId"] for image in new]
-            findings.append(
-                Check(wanted.removes and not left, f"{place[0]} {place[1]} {what}", _list(left))
-            )
+            findings.append(no_image(place, new, wanted))
         findings.append(no_orphans(place, looker, before.there[place], wanted.image_id))
         if source and after.alone:
             seen = after.seen[place] - before.seen[place]

@@ -116,19 +116,24 @@ pub async fn advance(
         };
         tokio::select! {
             biased; // In order, so that the same world leads to the same run.
-            Some(landed) = flying.next() => {
-                let mut landed = Some(landed);
-                // All other outcomes that have landed meanwhile go into the same decision.
-                while let Some((command, outcome)) = landed {
-                    under_way.retain(|other| *other != command);
-                    land(state, &mut busy, (command, outcome), aws.now());
-                    landed = flying.next().now_or_never().flatten();
+            Some(first) = flying.next() => {
+                for landed in all_landed(first, &mut flying) {
+                    under_way.retain(|other| *other != landed.0);
+                    land(state, &mut busy, landed, aws.now());
                 }
             }
             () = until(wake.map(|seconds| Instant::now() + Duration::from_secs(seconds))) => {}
             () = until(end) => {}
         }
     }
+}
+
+/// Returns this outcome and all others that have landed meanwhile: they go into the same decision.
+fn all_landed(first: (Command, Outcome), flying: &mut Flying<'_>) -> Vec<(Command, Outcome)> {
+    let next = || flying.next().now_or_never().flatten();
+    std::iter::once(first)
+        .chain(std::iter::from_fn(next))
+        .collect()
 }
 
 /// Returns the seconds to wait inside; `Err` where that exceeds the patience of a call that has

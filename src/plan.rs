@@ -255,6 +255,7 @@ fn target(target: &Target, phase: TargetPhase) -> TargetState {
         work: Work::default(),
         shared: false,
         image_id: None,
+        note: None,
         failure: None,
     }
 }

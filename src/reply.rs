@@ -155,6 +155,7 @@ fn target(state: &State, target: &TargetState) -> Value {
     }
     let mut notes = state.order.notes.clone();
     let kept = target.failure.iter();
+    notes.extend(target.note.clone());
     notes.extend(kept.map(|failure| failure.reason.clone()));
     if target.phase == TargetPhase::Succeeded && !notes.is_empty() {
         told["Notes"] = json!(notes);

@@ -41,6 +41,8 @@ pub const BYTES_PER_TARGET: usize = 1024;
 const LONGEST_PAUSE: i64 = 600;
 /// Bytes of AWS's message that are kept for a failed target.
 const REASON_BYTES: usize = 320;
+/// Bytes of what is told of an image that another run made.
+pub const NOTE_BYTES: usize = 140;
 /// Bytes of the reason why a clean-up failed.
 pub const STUCK_BYTES: usize = 120;
 /// Seconds until the lists of AWS show a new resource.

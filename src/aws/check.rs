@@ -1,10 +1,11 @@
 //! Comparing the registered image with its source and the target's key. No target succeeds before
 //! this check.
 
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{Filter, Image};
 
+use super::naming::made_by;
 use super::visit::Visit;
-use super::{Aws, copies, image};
+use super::{Aws, copies, image, tags};
 use crate::command::{Checked, Left};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
@@ -43,7 +44,8 @@ impl Aws {
                 Checked::NotYet(format!("{id} is {}", facts.state))
             });
         };
-        compare_copies(visit, source, &facts, used).await
+        let other_tags = other_tags(visit, &there);
+        compare_copies(visit, source, &facts, used, other_tags).await
     }
 
     /// Deletes the copies of this target that its image does not stand on, and the images that an
@@ -75,6 +77,7 @@ async fn compare_copies(
     source: &Source,
     facts: &ImageFacts,
     used: Vec<SnapshotId>,
+    other_tags: Option<String>,
 ) -> Result<Checked, Refusal> {
     let listed = copies::list(visit).await?;
     let mut differences = source.differences(facts, &used);
@@ -93,7 +96,35 @@ async fn compare_copies(
     }
     let mut copies = listed.copies.iter().flatten();
     let surplus = copies.any(|copy| !used.contains(&copy.id));
-    Ok(Checked::Faithful { used, surplus })
+    Ok(Checked::Faithful {
+        used,
+        surplus,
+        other_tags,
+    })
+}
+
+/// Tells which of the request's tags an image lacks that another run made. Only an update of a
+/// custom resource changes them.
+fn other_tags(visit: &Visit<'_>, there: &Image) -> Option<String> {
+    let run = visit.run;
+    let maker = made_by(there).filter(|maker| *maker != run.id)?;
+    if run.order.retag.is_some() {
+        return None;
+    }
+    let shown = tags::to_map(there.tags());
+    let differ = run.order.tags.iter();
+    let mut differ = differ.filter(|(name, value)| shown.get(*name) != Some(value));
+    let (name, _) = differ.next()?;
+    let is = shown
+        .get(name)
+        .map_or("absent".to_owned(), |value| format!("{value:?}"));
+    let more = match differ.count() {
+        0 => String::new(),
+        others => format!(", and {others} more differ"),
+    };
+    Some(format!(
+        "the image of run {maker} keeps its tags: {name} is {is}{more}"
+    ))
 }
 
 /// Returns the image's snapshot behind each of the source's, by device; `None` if a device has

@@ -175,6 +175,8 @@ pub enum Checked {
         used: Vec<SnapshotId>,
         /// Whether the target has surplus copies.
         surplus: bool,
+        /// How the tags differ from the request's, where another run made the image.
+        other_tags: Option<String>,
     },
     /// The image differs from its source; each text is one difference.
     Unfaithful(Vec<String>),

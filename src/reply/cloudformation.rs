@@ -215,12 +215,16 @@ fn unseen(state: &State) -> String {
         .iter()
         .filter(|t| matches!(t.phase, TargetPhase::Removed | TargetPhase::Succeeded));
     let said = removed.filter_map(|t| {
-        let failure = t.failure.as_ref()?;
+        let (account, region) = (&t.account_id, &t.region);
+        let Some(failure) = &t.failure else {
+            let note = t.note.as_ref()?;
+            return Some(format!("; {account} {region}: {note}"));
+        };
         let what = match failure.cause {
             Cause::CountedOn => "",
             _ => " could not be looked into, and may keep what is there",
         };
-        let (account, region, reason) = (&t.account_id, &t.region, &failure.reason);
+        let reason = &failure.reason;
         Some(format!("; {account} {region}{what}: {reason}"))
     });
     said.collect()

@@ -238,7 +238,8 @@ pub const KEYS: [Key; 27] = [
         example: r#""Tags": {"team": "images"}"#,
         about: "Tags for the copied snapshots and AMIs, beside the source's. Keys that begin with \
                 `aws:` or `amiferry:` are refused. An Update of a custom resource changes the tags \
-                of copies that stand; a direct call does not.",
+                of copies that stand. A direct call does not: where an earlier run has made the \
+                image, the target's `Notes` in the reply name a tag that differs.",
     },
     Key {
         name: "CopyTags",

@@ -42,6 +42,7 @@ impl State {
         target
             .failure
             .get_or_insert_with(|| Failure::new(cause, reason));
+        target.note = None;
         target.phase = phase;
         target.pace.due = target.work.shown_by();
     }

@@ -1,7 +1,8 @@
 //! The largest size of a state, which a caller holds in an event.
 
 use super::{
-    Failure, MOST_LEFT, Pace, REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase, Work,
+    Failure, MOST_LEFT, NOTE_BYTES, Pace, REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase,
+    Work,
 };
 use crate::cause::Cause;
 use crate::ids::{ImageId, KeyRef};
@@ -17,6 +18,7 @@ impl State {
         for target in &mut failed.targets {
             target.work.copies.clear();
             target.work.doubled = false;
+            target.note = None;
             let reason = "x".repeat(REASON_BYTES);
             target.failure = Some(Failure::new(Cause::ServiceLinkedRoleMissing, &reason));
             target.pace = Pace::default();
@@ -27,6 +29,7 @@ impl State {
         }
         for target in &mut busy.targets {
             target.image_id = ImageId::parse("ami-00000000000000000").ok();
+            target.note = Some("x".repeat(NOTE_BYTES));
             target.work.doubled = true;
             target.work.copies = self.source.snapshots.iter().cloned().map(Some).collect();
         }

@@ -23,6 +23,7 @@ impl TargetState {
     /// Fails the target and keeps its image.
     pub fn fail_standing(&mut self, cause: Cause, reason: &str) {
         self.failure = Some(Failure::new(cause, reason));
+        self.note = None;
         self.pace = Pace::default();
         self.work.doubled = false;
         if self.work.copies.len() > MOST_COPIES_BESIDE_WORDS {

@@ -16,8 +16,50 @@ const PACE: Pace = Pace {
 
 /// Returns a state as large as that of a run with these numbers of targets and snapshots.
 pub(crate) fn full(targets: usize, snapshots: usize) -> State {
-    let snapshot = |n: usize| SnapshotId::parse(&format!("snap-{n:017x}")).unwrap();
-    let target = |n: usize| TargetState {
+    State {
+        schema: SCHEMA,
+        run: "0123456789abcdef".to_owned(),
+        attempt: 3,
+        started: 1_800_000_000,
+        phase: Phase::Copying,
+        source: SourceRef {
+            image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap(),
+            region: Region::parse("us-west-2").unwrap(),
+            account_id: AccountId::parse("111111111111").unwrap(),
+            snapshots: (0..snapshots).map(snapshot).collect(),
+            keys: vec![
+                "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+                    .to_owned(),
+            ],
+            managed_keys: Vec::new(),
+            staged: Vec::new(),
+        },
+        order: order(),
+        sharing: Sharing {
+            at: 1_800_000_000,
+            pace: PACE,
+            closed: true,
+            refused: None,
+            unsure: true,
+            staged_at: 1_800_000_000,
+            stuck: Some("x".repeat(600)),
+        },
+        execution: "x".repeat(80),
+        event: "e".repeat(32),
+        end_by: 1_800_000_000,
+        part: true,
+        unread: 11,
+        contended: true,
+        targets: (0..targets).map(|n| target(n, snapshots)).collect(),
+    }
+}
+
+fn snapshot(n: usize) -> SnapshotId {
+    SnapshotId::parse(&format!("snap-{n:017x}")).unwrap()
+}
+
+fn target(n: usize, snapshots: usize) -> TargetState {
+    TargetState {
         account_id: AccountId::parse(&format!("{n:012}")).unwrap(),
         region: Region::parse("ap-southeast-2").unwrap(),
         kms_key_id: KeyRef::parse(
@@ -40,60 +82,29 @@ pub(crate) fn full(targets: usize, snapshots: usize) -> State {
         },
         shared: true,
         image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").ok(),
+        note: Some("n".repeat(NOTE_BYTES)),
         failure: None,
-    };
-    State {
-        schema: SCHEMA,
-        run: "0123456789abcdef".to_owned(),
-        attempt: 3,
-        started: 1_800_000_000,
-        phase: Phase::Copying,
-        source: SourceRef {
-            image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").unwrap(),
-            region: Region::parse("us-west-2").unwrap(),
-            account_id: AccountId::parse("111111111111").unwrap(),
-            snapshots: (0..snapshots).map(snapshot).collect(),
-            keys: vec![
-                "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-                    .to_owned(),
-            ],
-            managed_keys: Vec::new(),
-            staged: Vec::new(),
-        },
-        order: Order {
-            name: NameTemplate::default(),
-            tags: BTreeMap::new(),
-            copy_tags: true,
-            key_access: KeyAccess::Grant,
-            revoke_after_copy: true,
-            copy_completion_minutes: Some(2880),
-            serial: 1000,
-            share: None,
-            renewal: None,
-            retag: None,
-            ended_roles: Vec::new(),
-            service_linked_roles: Vec::new(),
-            create_service_linked_roles: false,
-            audience: Vec::new(),
-            reencrypt_key: None,
-            notes: Vec::new(),
-        },
-        sharing: Sharing {
-            at: 1_800_000_000,
-            pace: PACE,
-            closed: true,
-            refused: None,
-            unsure: true,
-            staged_at: 1_800_000_000,
-            stuck: Some("x".repeat(600)),
-        },
-        execution: "x".repeat(80),
-        event: "e".repeat(32),
-        end_by: 1_800_000_000,
-        part: true,
-        unread: 11,
-        contended: true,
-        targets: (0..targets).map(target).collect(),
+    }
+}
+
+fn order() -> Order {
+    Order {
+        name: NameTemplate::default(),
+        tags: BTreeMap::new(),
+        copy_tags: true,
+        key_access: KeyAccess::Grant,
+        revoke_after_copy: true,
+        copy_completion_minutes: Some(2880),
+        serial: 1000,
+        share: None,
+        renewal: None,
+        retag: None,
+        ended_roles: Vec::new(),
+        service_linked_roles: Vec::new(),
+        create_service_linked_roles: false,
+        audience: Vec::new(),
+        reencrypt_key: None,
+        notes: Vec::new(),
     }
 }
 
@@ -132,6 +143,7 @@ fn a_state_keeps_within_its_size() {
         for target in &mut failed.targets {
             target.work.copies.clear();
             target.work.doubled = false;
+            target.note = None;
             let reason = "\"\n".repeat(900);
             target.failure = Some(Failure::new(Cause::SnapshotNotVisible, &reason));
             target.pace = Pace::default();

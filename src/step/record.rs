@@ -10,7 +10,8 @@ use crate::command::{
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::state::{
-    Failure, MOST_LEFT, Pace, Phase, Renewal, STUCK_BYTES, State, TargetPhase, TargetState, shorten,
+    Failure, MOST_LEFT, NOTE_BYTES, Pace, Phase, Renewal, STUCK_BYTES, State, TargetPhase,
+    TargetState, shorten,
 };
 
 use super::pace::{DENIED_AGAIN, MOST_AGAIN, MOST_DENIALS_OF_DELETING, MOST_TRIES};
@@ -128,7 +129,14 @@ fn image_registered(target: &mut TargetState, registered: Registered, now: i64) 
 fn image_checked(state: &mut State, i: usize, checked: Checked, now: i64) {
     let target = &mut state.targets[i];
     match checked {
-        Checked::Faithful { used, surplus } => faithful(state, i, used, surplus, now),
+        Checked::Faithful {
+            used,
+            surplus,
+            other_tags,
+        } => {
+            target.note = other_tags.map(|said| shorten(&said, NOTE_BYTES));
+            faithful(state, i, used, surplus, now);
+        }
         Checked::Unfaithful(differences) => {
             fail(target, Cause::NotFaithful, &differences.join("; "));
         }
@@ -241,6 +249,7 @@ fn left_behind(target: &mut TargetState, left: &Left, now: i64) {
 
 fn stick(target: &mut TargetState, said: &str, left: Vec<String>) {
     let why = shorten(said, STUCK_BYTES);
+    target.note = None;
     let failure = target
         .failure
         .get_or_insert_with(|| Failure::new(Cause::Other, ""));
@@ -302,6 +311,7 @@ fn stumble(target: &mut TargetState, refusal: &Refusal, now: i64) {
 /// made anything is done.
 fn fail(target: &mut TargetState, cause: Cause, reason: &str) {
     target.failure = Some(Failure::new(cause, reason));
+    target.note = None;
     target.pace = Pace {
         due: target.work.shown_by(),
         tries: 0,

@@ -122,6 +122,7 @@ fn works_in_target(command: &TargetCommand) -> TargetOutcome {
         TargetCommand::Check => TargetOutcome::Check(Ok(Checked::Faithful {
             used: vec![done(0).id, done(1).id],
             surplus: true,
+            other_tags: None,
         })),
         TargetCommand::Tidy => TargetOutcome::Tidy(Vec::new()),
         TargetCommand::Undo => TargetOutcome::Undo(Undone::Deleted(Vec::new())),

@@ -324,3 +324,29 @@ async fn a_stolen_session_changes_no_tag_of_amiferry_or_of_other_images() {
     let setting = ec2.create_tags().resources(&image).tags(plain);
     setting.send().await.expect("what an update needs");
 }
+
+/// Another request for the same copies finds them with the tags of the run that made them.
+#[tokio::test(start_paused = true)]
+async fn a_direct_call_reports_the_other_tags_of_copies_that_stand() {
+    let sandbox = Sandbox::new(tagging_world());
+    let ask = |tags: Value| json!({"Distribute": tagged(&tags)});
+    let notes = |reply: &Value, i: usize| reply["Result"]["Targets"][i]["Notes"].clone();
+    let dev = ask(json!({"stage": "dev", "group": "images"}));
+    let made = to_the_end(&sandbox, &dev).await;
+    assert_eq!(notes(&made, 0), Value::Null, "{made}");
+    let run = &made["Result"]["RunId"].as_str().expect("a run");
+
+    let prod = ask(json!({"stage": "prod", "group": "images", "owner": "us"}));
+    let found = to_the_end(&sandbox, &prod).await;
+    assert_eq!(found["Status"], "Succeeded", "{found}");
+    assert_ne!(found["Result"]["RunId"], made["Result"]["RunId"]);
+    let said = format!("the image of run {run} keeps its tags: owner is absent, and 1 more differ");
+    for i in 0..TWO.len() {
+        assert_eq!(notes(&found, i), json!([said]), "{found}");
+    }
+    let fewer = to_the_end(&sandbox, &ask(json!({"group": "images"}))).await;
+    assert_eq!(notes(&fewer, 1), Value::Null, "{fewer}");
+    let again = to_the_end(&sandbox, &dev).await;
+    assert_eq!(notes(&again, 1), Value::Null, "{again}");
+    assert_whole(&sandbox, &TWO);
+}

@@ -395,28 +395,49 @@ def test_a_targets_role_with_all_parameters_is_the_documented_one(fabric):
     assert fabric.delete("other", account) == "DELETE_COMPLETE"
 
 
+EVERYTHING = {
+    "Architecture": "x86_64",
+    "OrchestratorRoleName": "other-amiferry",
+    "TargetRoleName": "OtherCopyRole",
+    "OrganizationId": world.ORGANIZATION,
+    "AllowedAccountIds": "222222222222,333333333333",
+    "AllowShare": "true",
+    "LedgerReaderArns": "arn:aws:iam::111111111111:role/Auditor",
+    "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,"
+    "arn:aws:kms:eu-west-1:111111111111:key/2",
+    "KeyPolicyAccess": "true",
+    "ReencryptKmsKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/3",
+    "CreateKmsKey": "true",
+    "KmsKeyAlias": "golden",
+    "Region": "eu-west-1",
+    "Request": '{"TargetAccountIds": ["222222222222"]}',
+    "NotificationEmail": "images@example.com",
+    "LogExecutions": "true",
+}
+
+
+def assert_settings(fabric, outputs):
+    """The function's settings, and the readers of its bucket."""
+    given = variables(fabric, "everything")
+    assert given["AMIFERRY_STATE_MACHINE_ARN"] == outputs["StateMachineArn"]
+    assert given["AMIFERRY_BUCKET"] == outputs["BucketName"]
+    assert given["AMIFERRY_REQUEST"] == EVERYTHING["Request"]
+    assert given["AMIFERRY_ALLOWED_ORGANIZATION"] == world.ORGANIZATION
+    policy = by_sid(json.loads(fabric.s3.get_bucket_policy(Bucket=outputs["BucketName"])["Policy"]))
+    readers = policy["ReadByTheStackOnly"]["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+    assert readers[2:] == [EVERYTHING["LedgerReaderArns"]]
+    secrets = policy["SecretsReadByTheStackOnly"]
+    assert secrets["Resource"] == [
+        f"arn:aws:s3:::{outputs['BucketName']}/{prefix}/*" for prefix in ("answers", "payloads")
+    ]
+    assert secrets["Condition"]["ArnNotEquals"]["aws:PrincipalArn"] == readers[:2], (
+        "no reader of the ledger sees a ResponseURL"
+    )
+
+
 def test_the_parameters_bind_the_policies(fabric):
     """A second stack with everything that can be asked for."""
-    parameters = {
-        "Architecture": "x86_64",
-        "OrchestratorRoleName": "other-amiferry",
-        "TargetRoleName": "OtherCopyRole",
-        "OrganizationId": world.ORGANIZATION,
-        "AllowedAccountIds": "222222222222,333333333333",
-        "AllowShare": "true",
-        "LedgerReaderArns": "arn:aws:iam::111111111111:role/Auditor",
-        "SourceKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/1,"
-        "arn:aws:kms:eu-west-1:111111111111:key/2",
-        "KeyPolicyAccess": "true",
-        "ReencryptKmsKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/3",
-        "CreateKmsKey": "true",
-        "KmsKeyAlias": "golden",
-        "Region": "eu-west-1",
-        "Request": '{"TargetAccountIds": ["222222222222"]}',
-        "NotificationEmail": "images@example.com",
-        "LogExecutions": "true",
-    }
-    assert fabric.create("everything", fabric.plain, **parameters) == "CREATE_COMPLETE", (
+    assert fabric.create("everything", fabric.plain, **EVERYTHING) == "CREATE_COMPLETE", (
         fabric.reasons("everything")
     )
     outputs = fabric.outputs("everything")
@@ -424,9 +445,9 @@ def test_the_parameters_bind_the_policies(fabric):
     wanted = json.dumps(everything("Stage")).replace(world.HOME, "eu-west-1")
     wanted = json.loads(wanted)
     for sid in ("KeysOfStaging", "GrantsOfStaging"):
-        wanted[sid]["Resource"] = parameters["ReencryptKmsKeyArns"]
+        wanted[sid]["Resource"] = EVERYTHING["ReencryptKmsKeyArns"]
     assert {sid: of[sid] for sid in wanted} == wanted
-    keys = [*parameters["SourceKeyArns"].split(","), outputs["SharedKmsKeyArn"]]
+    keys = [*EVERYTHING["SourceKeyArns"].split(","), outputs["SharedKmsKeyArn"]]
     for sid in ("Keys", "Grant", "GrantToAccounts", "KeyPolicies"):
         assert of[sid]["Resource"] == keys, sid
     assert of["KeyPolicies"] == documented("KeyPolicies")["Statement"] | {"Resource": keys}
@@ -458,21 +479,7 @@ def test_the_parameters_bind_the_policies(fabric):
         if statement["Resource"] == "*" and statement["Effect"] == "Allow"
     }
     assert everywhere == {"Find", "Organization"}, "AWS allows nothing narrower for these"
-    given = variables(fabric, "everything")
-    assert given["AMIFERRY_STATE_MACHINE_ARN"] == outputs["StateMachineArn"]
-    assert given["AMIFERRY_BUCKET"] == outputs["BucketName"]
-    assert given["AMIFERRY_REQUEST"] == parameters["Request"]
-    assert given["AMIFERRY_ALLOWED_ORGANIZATION"] == world.ORGANIZATION
-    policy = by_sid(json.loads(fabric.s3.get_bucket_policy(Bucket=outputs["BucketName"])["Policy"]))
-    readers = policy["ReadByTheStackOnly"]["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
-    assert readers[2:] == [parameters["LedgerReaderArns"]]
-    secrets = policy["SecretsReadByTheStackOnly"]
-    assert secrets["Resource"] == [
-        f"arn:aws:s3:::{outputs['BucketName']}/{prefix}/*" for prefix in ("answers", "payloads")
-    ]
-    assert secrets["Condition"]["ArnNotEquals"]["aws:PrincipalArn"] == readers[:2], (
-        "no reader of the ledger sees a ResponseURL"
-    )
+    assert_settings(fabric, outputs)
     assert fabric.delete("everything") == "DELETE_COMPLETE"
     [kept] = [
         bucket

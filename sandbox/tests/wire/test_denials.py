@@ -14,9 +14,9 @@ from names import (
 )
 
 
-def test_a_dry_run_checks_permission_and_changes_nothing(shared):
+def dry_runs(shared):
     consumer, producer = shared.consumer.ec2(AWAY), shared.producer.ec2(HOME)
-    calls = [
+    return [
         lambda: copy(consumer, DryRun=True),
         lambda: producer.describe_images(ImageIds=[GOLDEN], DryRun=True),
         lambda: producer.describe_snapshots(SnapshotIds=[GOLDEN_ROOT], DryRun=True),
@@ -65,8 +65,12 @@ def test_a_dry_run_checks_permission_and_changes_nothing(shared):
             "--dry-run",
         ),
     ]
+
+
+def test_a_dry_run_checks_permission_and_changes_nothing(shared):
+    consumer, producer = shared.consumer.ec2(AWAY), shared.producer.ec2(HOME)
     before = producer.describe_images(Owners=["self"])["Images"]
-    for call in calls:
+    for call in dry_runs(shared):
         with refused("DryRunOperation", "would have succeeded"):
             call()
     assert producer.describe_images(Owners=["self"])["Images"] == before

@@ -204,6 +204,7 @@ fn an_image_found_while_undoing_gets_its_grants() {
             let faithful = Checked::Faithful {
                 used: Vec::new(),
                 surplus: true,
+                other_tags: None,
             };
             Some(Outcome::Target(*i, TargetOutcome::Check(Ok(faithful))))
         }

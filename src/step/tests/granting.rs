@@ -92,6 +92,7 @@ fn grants_come_after_tidying_and_before_the_end() {
             let faithful = Checked::Faithful {
                 used: vec![done(0), done(1)],
                 surplus: false,
+                other_tags: None,
             };
             Outcome::Target(0, TargetOutcome::Check(Ok(faithful)))
         })

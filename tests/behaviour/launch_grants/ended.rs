@@ -281,3 +281,34 @@ async fn an_interrupted_update_to_another_key_leaves_no_launch_grant() {
         }
     }
 }
+
+/// The former image stays as long as its launch grants do, so that a later update finds both.
+#[tokio::test(start_paused = true)]
+async fn a_launch_grant_on_the_former_key_that_cannot_be_revoked_keeps_the_former_image() {
+    let sandbox = Sandbox::new(world_with_another_key());
+    let old = properties("golden");
+    served(&sandbox, unread("Create", &old)).await;
+    sandbox.set_fault(|call| {
+        if call.operation == "RevokeGrant" && call.account == TWO[0].0 {
+            return Fault::Refuse {
+                status: 400,
+                code: "AccessDeniedException".to_owned(),
+                message: "not allowed".to_owned(),
+            };
+        }
+        Fault::None
+    });
+    let mut resource = unread("Update", &under_another_key())["CustomResource"].clone();
+    resource["OldResourceProperties"] = old;
+    served(&sandbox, of_resource(&resource)).await;
+    assert_eq!(sandbox.images(TWO[0].0, TWO[0].1).len(), 2);
+    assert_eq!(grantees(&sandbox, &key_arn(TWO[0])), all_of(TWO[0].0));
+    assert_closed(&sandbox);
+
+    sandbox.clear_fault();
+    resource["RequestId"] = json!("request-again");
+    served(&sandbox, of_resource(&resource)).await;
+    assert_eq!(sandbox.images(TWO[0].0, TWO[0].1).len(), 1);
+    assert_eq!(grantees(&sandbox, &key_arn(TWO[0])), BTreeSet::new());
+    assert_granted_on_the_other_key_too(&sandbox);
+}
