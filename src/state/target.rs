@@ -44,7 +44,7 @@ pub struct TargetState {
     /// The target's image, once it is registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_id: Option<ImageId>,
-    /// What the reply tells of the image although the target succeeded.
+    /// A note about the image for the reply, although the target succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Why the target failed, or why something of it stays.
