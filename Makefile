@@ -77,14 +77,23 @@ bench: .venv/ready $(RIE) ## Measure distributions to 3 and to 200 accounts (rel
 
 .PHONY: test
 test: .venv/ready $(RIE) ## Run all tests, also those of the deployed templates and their policies
+	cargo test --locked --workspace --no-run
+	$(BUILD_PROGRAMS)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-computing test-waiting
+	@scripts/slowest show $(TIMES)
+
+.PHONY: test-computing
+test-computing:
 	scripts/slowest begin $(TIMES)
 	$(PROGRAMS) RUST_TEST_THREADS=$(TEST_THREADS) AMIFERRY_TIMES=$(TIMES) \
 	    cargo --config 'target."cfg(all())".runner = "$(CURDIR)/scripts/timed"' \
 	    test --locked --workspace --no-fail-fast
-	$(BUILD_PROGRAMS)
+
+# These tests mostly wait for other programs, so they run beside those that compute.
+.PHONY: test-waiting
+test-waiting:
 	$(PROGRAMS) .venv/bin/python -m pytest -n $(TEST_THREADS) sandbox/tests/wire tests/pages
 	$(MAKE) --no-print-directory least-privilege
-	@scripts/slowest show $(TIMES)
 
 # The inner loop needs nothing but a shell, so that it starts at once. Stop it with Ctrl-C.
 CRATE ?= amiferry

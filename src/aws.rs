@@ -28,6 +28,7 @@ mod caller;
 mod check;
 mod clients;
 mod closing;
+mod comparing;
 mod copies;
 mod grants;
 mod image;
@@ -61,6 +62,8 @@ mod verifying;
 mod visit;
 
 pub use closing::ClosedAttempt;
+pub use comparing::{Comparison, CopiedSnapshot, Use};
+pub use launch::KeyToLaunch;
 pub use membership::Membership;
 pub use organization::Members;
 pub use refusal::refusal;

@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 
 use crate::ids::{AccountId, ImageId, SnapshotId};
 
-mod differences;
+mod attributes;
 mod problems;
 
+pub use attributes::Attribute;
 pub use problems::{KeyFault, Problem};
 
 /// EC2's word for an image that it shows only in answer to a request for disabled images.

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -132,24 +133,36 @@ pub enum Verb {
     /// Go on with a run that was interrupted here
     #[command(after_help = examples(RESUME))]
     Resume(Resume),
+    /// Compare the copies with their source, and show who can use what now
+    #[command(after_help = examples(VERIFY))]
+    Verify(Verify),
     /// List everything that stands in the way of a request, with its remedy; change nothing
     #[command(after_help = examples(PREFLIGHT))]
     Preflight(Asked),
     /// Print the policies that a request needs, account by account; change nothing
     #[command(after_help = examples(POLICIES))]
     Policies(Asked),
+    /// Say what an error means, or what a service lacks to launch from an AMI, and what to do
+    #[command(after_help = examples(EXPLAIN))]
+    Explain(Explain),
     /// List the runs of the ledger
     #[command(after_help = examples(RUNS))]
     Runs(Ledger),
     /// Show what is open now, to whom, since when and because of which run
     #[command(after_help = examples(STATUS))]
     Status(Status),
+    /// Show each change of what is open and of the runs, until Ctrl-C or the end of the run
+    #[command(after_help = examples(WATCH))]
+    Watch(Watch),
     /// Print every opening of a run: when it was added, taken away and read back
     #[command(after_help = examples(RECEIPT))]
     Receipt(Receipt),
     /// List what outlived its run and is open still; --apply closes it
     #[command(after_help = examples(SWEEP))]
     Sweep(Sweep),
+    /// Serve an AWS on this machine, to try everything without an account
+    #[command(after_help = examples(SANDBOX))]
+    Sandbox(Serve),
     /// Print the JSON Schema of a request
     Schema,
     /// Print the completions of a shell
@@ -170,17 +183,27 @@ amiferry plan --image ami-0a1b2c3d4e5f60718 --target 222222222222=alias/amis --d
 const DISTRIBUTE: &str = "amiferry distribute -f request.yaml
 amiferry distribute --stack my-stack --no-wait -f request.yaml
 amiferry distribute --local --bucket my-ledger --image ami-0a1b2c3d4e5f60718 \\
-    --target 222222222222=alias/amis --target 444444444444/us-east-1=alias/amis";
+    --target 222222222222=alias/amis --target 444444444444/us-east-1=alias/amis
+amiferry distribute --packer-manifest manifest.json -f targets.yaml --manifest images.json";
 const SHARE: &str = "amiferry share --image ami-0a1b2c3d4e5f60718 --target 222222222222
 amiferry share --image ami-0a1b2c3d4e5f60718 --organization-id o-abcdefghij --key-access Policy";
 const UNSHARE: &str = "amiferry unshare --image ami-0a1b2c3d4e5f60718 --target 222222222222";
 const RESUME: &str = "amiferry resume 1f3870be274f6c49
 amiferry resume ~/.local/state/amiferry/1f3870be274f6c49.json";
+const VERIFY: &str = "amiferry verify -f request.yaml
+amiferry verify --image ami-0a1b2c3d4e5f60718 --target 222222222222=alias/amis --all";
 const PREFLIGHT: &str = "amiferry preflight -f request.yaml --bucket my-ledger";
 const POLICIES: &str = "amiferry policies -f request.yaml --output json";
+const EXPLAIN: &str = "amiferry explain 'Given key ID is not accessible'
+amiferry explain - < build.log
+amiferry explain --image ami-0a1b2c3d4e5f60718 --role autoscaling.amazonaws.com --profile target";
 const RUNS: &str = "amiferry runs --bucket my-ledger";
 const STATUS: &str = "amiferry status --bucket my-ledger
 amiferry status 1f3870be274f6c49 --bucket my-ledger";
+const WATCH: &str = "amiferry watch --bucket my-ledger
+amiferry watch 1f3870be274f6c49 --bucket my-ledger --every 10s";
+const SANDBOX: &str = "amiferry sandbox
+amiferry sandbox --world my-world.toml --port 4566 --speed 500";
 const RECEIPT: &str = "amiferry receipt 1f3870be274f6c49 --bucket my-ledger --output json";
 const SWEEP: &str = "amiferry sweep --bucket my-ledger
 amiferry sweep --bucket my-ledger --apply";
@@ -228,6 +251,23 @@ pub struct Plan {
     /// Exit with code 2 if the request would change anything
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// The assumptions of time and cost.
+    #[command(flatten)]
+    pub assumed: Assumptions,
+}
+
+/// The assumptions of an estimate.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Assumptions {
+    /// Assume that a snapshot is copied at this rate, in MiB/s
+    #[arg(long, value_name = "MIB", default_value_t = 60.0, value_parser = positive)]
+    pub copy_rate: f64,
+    /// Assume this price of a GiB between Regions, in USD
+    #[arg(long, value_name = "USD", default_value_t = 0.02, value_parser = price)]
+    pub transfer_price: f64,
+    /// Assume this price of a GiB of snapshots in a month, in USD
+    #[arg(long, value_name = "USD", default_value_t = 0.05, value_parser = price)]
+    pub storage_price: f64,
 }
 
 /// The arguments of `distribute`.
@@ -245,6 +285,9 @@ pub struct Distribute {
     /// Start the state machine and do not follow it
     #[arg(long, conflicts_with = "local")]
     pub no_wait: bool,
+    /// Write the AMIs of the run into a JSON file
+    #[arg(long, value_name = "FILE", conflicts_with = "no_wait")]
+    pub manifest: Option<PathBuf>,
 }
 
 /// The arguments of `share` and `unshare`.
@@ -264,6 +307,38 @@ pub struct Resume {
     /// The ID of a run that began here, or a file with its state
     #[arg(value_name = "RUN|FILE")]
     pub run: String,
+    /// Write the AMIs of the run into a JSON file
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+}
+
+/// The arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The request, and the ledger.
+    #[command(flatten)]
+    pub asked: Asked,
+    /// Show the attributes that are equal, too
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// The arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The error, of amiferry, AWS or Packer; - is standard input
+    #[arg(value_name = "TEXT", conflicts_with = "image")]
+    pub text: Vec<String>,
+    /// An AMI in the account of the credentials: explain what a launch from it lacks
+    #[arg(long, value_name = "AMI")]
+    pub image: Option<String>,
+    /// The service whose role launches, as in ServiceLinkedRoles
+    #[arg(
+        long,
+        value_name = "SERVICE",
+        default_value = "autoscaling.amazonaws.com"
+    )]
+    pub role: String,
 }
 
 /// The arguments of `status`.
@@ -274,6 +349,33 @@ pub struct Status {
     /// The ledger.
     #[command(flatten)]
     pub ledger: Ledger,
+}
+
+/// The arguments of `watch`.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Watch this run only, to its end
+    pub run: Option<String>,
+    /// The time between two looks
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    pub every: Duration,
+    /// The ledger.
+    #[command(flatten)]
+    pub ledger: Ledger,
+}
+
+/// The arguments of `sandbox`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// A world file (TOML); by default the world of the demo
+    #[arg(long, value_name = "FILE")]
+    pub world: Option<PathBuf>,
+    /// The port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 4566)]
+    pub port: u16,
+    /// How many times as fast as AWS its time runs; by default as the world says
+    #[arg(long, value_name = "FACTOR", value_parser = positive)]
+    pub speed: Option<f64>,
 }
 
 /// The arguments of `receipt`.
@@ -295,6 +397,29 @@ pub struct Sweep {
     /// The ledger.
     #[command(flatten)]
     pub ledger: Ledger,
+}
+
+/// Reads a number above zero.
+fn positive(text: &str) -> Result<f64, String> {
+    let number = price(text)?;
+    if number > 0.0 {
+        Ok(number)
+    } else {
+        Err("must be more than 0".to_owned())
+    }
+}
+
+/// Reads a price: zero or more.
+fn price(text: &str) -> Result<f64, String> {
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "a number is expected".to_owned())?;
+    let sound = number.is_finite() && number >= 0.0;
+    if sound {
+        Ok(number)
+    } else {
+        Err("must be a number from 0 on".to_owned())
+    }
 }
 
 /// Reads a duration: a number with `s`, `m` or `h`, or of seconds.

@@ -9,6 +9,7 @@
 //! - [`session`]: credentials, Region and settings
 //! - [`print`](mod@print): results, as tables, JSON, lines or text
 //! - [`saved`]: what a killed process needs to go on; [`interrupt`]: Ctrl-C
+//! - [`manifest`]: the AMIs of a run, in a file
 //! - [`progress`]: the progress of a run
 //! - [`local`]: runs the engine in this process; [`stack`]: follows the deployed state machine
 //! - [`verbs`]: one module for each verb
@@ -26,6 +27,7 @@ mod arguments;
 mod failure;
 mod interrupt;
 mod local;
+mod manifest;
 mod print;
 mod progress;
 mod saved;

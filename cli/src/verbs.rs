@@ -8,12 +8,16 @@ use crate::wish::{Scope, Wish};
 
 mod distribute;
 mod documents;
+mod explain;
 mod ledger;
 mod plan;
 mod preflight;
 mod reply;
 mod resume;
+mod sandbox;
 mod sweep;
+mod verify;
+mod watch;
 
 /// Performs the verb, and returns the exit code.
 pub async fn perform(cli: Cli) -> Result<u8, Failure> {
@@ -25,12 +29,16 @@ pub async fn perform(cli: Cli) -> Result<u8, Failure> {
         Verb::Share(args) => Box::pin(distribute::share(globals, &args)).await,
         Verb::Unshare(args) => Box::pin(distribute::share(globals, &args)).await,
         Verb::Resume(args) => Box::pin(resume::resume(globals, &args)).await,
+        Verb::Verify(args) => verify::verify(globals, &args).await,
         Verb::Preflight(args) => preflight::preflight(globals, &args).await,
         Verb::Policies(args) => preflight::policies(globals, &args).await,
+        Verb::Explain(args) => explain::explain(globals, &args).await,
         Verb::Runs(args) => ledger::runs(globals, &args).await,
         Verb::Status(args) => ledger::status(globals, &args).await,
+        Verb::Watch(args) => watch::watch(globals, &args).await,
         Verb::Receipt(args) => ledger::receipt(globals, &args).await,
         Verb::Sweep(args) => sweep::sweep(globals, &args).await,
+        Verb::Sandbox(args) => sandbox::sandbox(globals, &args).await,
         Verb::Schema => documents::schema(),
         Verb::Completions { shell } => documents::completions(shell),
         Verb::Man { verb } => documents::man(verb.as_deref()),

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::failure::Failure;
 
 mod flags;
+mod packer;
 
 pub use flags::plain;
 #[cfg(test)]
@@ -68,6 +69,7 @@ impl Scope for UnshareMode {
 #[derive(Debug)]
 pub struct Wish<S> {
     file: Option<String>,
+    packer_manifest: Option<String>,
     flags: Map<String, Value>,
     /// Whether only a skeleton of a request is printed.
     pub skeleton: bool,
@@ -95,6 +97,13 @@ impl<S: Scope> Args for Wish<S> {
                     .help("Read the request from a JSON or YAML file; - is standard input"),
             )
             .arg(
+                Arg::new("packer-manifest")
+                    .long("packer-manifest")
+                    .value_name("FILE")
+                    .help_heading(HEADING)
+                    .help("Take the AMI that Packer built last from its manifest"),
+            )
+            .arg(
                 Arg::new("generate-skeleton")
                     .long("generate-skeleton")
                     .action(ArgAction::SetTrue)
@@ -119,6 +128,7 @@ impl<S: Scope> FromArgMatches for Wish<S> {
         }
         Ok(Self {
             file: matches.get_one::<String>("file").cloned(),
+            packer_manifest: matches.get_one::<String>("packer-manifest").cloned(),
             flags: given,
             skeleton: matches.get_flag("generate-skeleton"),
             scope: PhantomData,
@@ -141,7 +151,7 @@ impl<S: Scope> Wish<S> {
     /// Returns the words of the request, for the function, and the checked request. `region` is
     /// that of a request without one.
     pub fn read(&self, region: &Region) -> Result<(Value, Request), Failure> {
-        if self.file.is_none() && self.flags.is_empty() {
+        if self.file.is_none() && self.flags.is_empty() && self.packer_manifest.is_none() {
             let how = "no request: give it by -f FILE or by flags, such as --image and --target; \
                        --generate-skeleton prints one to fill in";
             return Err(Failure::Usage(how.to_owned()));
@@ -157,6 +167,17 @@ impl<S: Scope> Wish<S> {
                 .and_then(|key| key.also);
             also.map(|also| words.remove(also));
             words.insert(name.clone(), value.clone());
+        }
+        if let Some(file) = &self.packer_manifest {
+            let given = |key: &str| words.get(key).and_then(Value::as_str);
+            let (image, region) = packer::source(
+                &text_of(file)?,
+                file,
+                given("SourceImageId"),
+                given("SourceRegion"),
+            )?;
+            words.insert("SourceImageId".to_owned(), json!(image));
+            words.insert("SourceRegion".to_owned(), json!(region));
         }
         Self::set_mode(&mut words)?;
         let words = Value::Object(words);

@@ -17,8 +17,11 @@ use crate::ids::Region;
 use crate::kms::LAUNCHING;
 use crate::service_linked_role::ServiceLinkedRole;
 
+mod keys;
 mod role;
 mod unneeded;
+
+pub use keys::KeyToLaunch;
 
 /// One wanted grant.
 struct Wish<'a> {
@@ -172,19 +175,23 @@ fn wishes<'a>(roles: &'a [ServiceLinkedRole], keys: &[(&'a str, Region)]) -> Vec
 /// Whether a grant lets its grantee launch, for as long as this run wants it: that of another run's
 /// share goes with that.
 fn suffices(grant: &GrantListEntry, grantee: &str, run: &str) -> bool {
+    let name = grant.name().unwrap_or_default();
+    let of_a_share = name.starts_with("amiferry-") && name.contains('/');
+    gives_launch(grant, grantee) && (!of_a_share || name.starts_with(&grant_prefix(run)))
+}
+
+/// Whether a grant lets its grantee launch, without conditions.
+fn gives_launch(grant: &GrantListEntry, grantee: &str) -> bool {
     let free = |constraints: &GrantConstraints| {
         constraints.encryption_context_equals().is_none()
             && constraints.encryption_context_subset().is_none()
             && constraints.source_arn().is_none()
     };
-    let name = grant.name().unwrap_or_default();
-    let of_a_share = name.starts_with("amiferry-") && name.contains('/');
     grant.grantee_principal() == Some(grantee)
         && grants::operations(&LAUNCHING)
             .iter()
             .all(|needed| grant.operations().contains(needed))
         && grant.constraints().is_none_or(free)
-        && (!of_a_share || name.starts_with(&grant_prefix(run)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `distribute`, `share` and `unshare`: a run from its request to its end.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use amiferry::handler::run_of;
 use amiferry::request::{Mode, Request};
@@ -14,7 +15,7 @@ use crate::print::{self, note};
 use crate::saved::Saved;
 use crate::session::Session;
 use crate::wish::{Scope, Wish};
-use crate::{local, stack};
+use crate::{local, manifest, stack};
 
 /// Copies into each target.
 pub async fn distribute(globals: &Globals, args: &Distribute) -> Result<u8, Failure> {
@@ -22,7 +23,7 @@ pub async fn distribute(globals: &Globals, args: &Distribute) -> Result<u8, Fail
         return skeleton(globals, &args.wish);
     }
     if args.local {
-        return in_process(globals, &args.wish, &args.ledger).await;
+        return in_process(globals, &args.wish, &args.ledger, args.manifest.as_deref()).await;
     }
     let (session, words, request) = Session::of_request(globals, &args.wish, &args.ledger).await?;
     let outputs = session.outputs(&args.ledger.stack).await?;
@@ -33,7 +34,7 @@ pub async fn distribute(globals: &Globals, args: &Distribute) -> Result<u8, Fail
     }
     let at = (outputs.bucket.as_str(), session.region.as_str());
     let saved = Saved::begin_execution(&run, &execution, globals, at)?;
-    follow_execution(globals, &session, &saved).await
+    follow_execution(globals, &session, &saved, args.manifest.as_deref()).await
 }
 
 /// Follows an execution of the state machine to its end, and prints its reply.
@@ -41,13 +42,13 @@ pub async fn follow_execution(
     globals: &Globals,
     session: &Session,
     saved: &Saved,
+    manifest: Option<&Path>,
 ) -> Result<u8, Failure> {
     let execution = saved.execution().unwrap_or_default();
     note(globals, format!("run {}, execution {execution}", saved.run));
     let mut interrupt = Interrupt::listen();
     let told = stack::follow(globals, session, saved, &mut interrupt).await?;
-    reply::print(globals.output, &told)?;
-    Ok(code_of(&told))
+    ended(globals, &told, manifest)
 }
 
 fn started(output: Output, run: &str, execution: &str) -> Result<u8, Failure> {
@@ -65,13 +66,14 @@ pub async fn share<S: Scope>(globals: &Globals, args: &Share<S>) -> Result<u8, F
     if args.wish.skeleton {
         return skeleton(globals, &args.wish);
     }
-    in_process(globals, &args.wish, &args.ledger).await
+    in_process(globals, &args.wish, &args.ledger, None).await
 }
 
 async fn in_process<S: Scope>(
     globals: &Globals,
     wish: &Wish<S>,
     ledger: &Ledger,
+    manifest: Option<&Path>,
 ) -> Result<u8, Failure> {
     let (mut session, words, request) = Session::of_request(globals, wish, ledger).await?;
     session.find_ledger(ledger).await?;
@@ -82,7 +84,7 @@ async fn in_process<S: Scope>(
     let run = run_of(&words, &request);
     let at = (session.bucket(), session.region.as_str());
     let mut saved = Saved::begin(&run, lasting, &words, globals, at)?;
-    follow_here(globals, &session, &mut saved).await
+    follow_here(globals, &session, &mut saved, manifest).await
 }
 
 /// Runs a run in this process to its end, and prints its reply.
@@ -90,12 +92,21 @@ pub async fn follow_here(
     globals: &Globals,
     session: &Session,
     saved: &mut Saved,
+    manifest: Option<&Path>,
 ) -> Result<u8, Failure> {
     note(globals, format!("run {}", saved.run));
     let mut interrupt = Interrupt::listen();
     let told = local::follow(globals, &session.handler(), saved, &mut interrupt).await?;
-    reply::print(globals.output, &told)?;
-    Ok(code_of(&told))
+    ended(globals, &told, manifest)
+}
+
+/// Prints the reply of a run that has ended, and writes its manifest.
+fn ended(globals: &Globals, told: &Value, manifest: Option<&Path>) -> Result<u8, Failure> {
+    if let Some(file) = manifest {
+        manifest::write(file, told)?;
+    }
+    reply::print(globals.output, told)?;
+    Ok(code_of(told))
 }
 
 /// Asks a person at a terminal: a share lasts, and its end may be missed by those who launch.

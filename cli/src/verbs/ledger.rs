@@ -8,10 +8,37 @@ use crate::failure::{DONE, Failure};
 use crate::print::{List, text};
 use crate::session::Session;
 
+/// The state of an opening that is closed, until a sweep reads it back.
+pub(super) const CLOSED: &str = "closed, not verified yet";
+
 /// All runs and resources of the ledger.
-struct Book {
-    runs: Vec<Run>,
+pub(super) struct Book {
+    /// The runs.
+    pub runs: Vec<Run>,
     records: Vec<Record>,
+}
+
+impl Book {
+    /// Returns what is open now, of one run or of all, and what was open before any run.
+    pub(super) fn open(&self, run: Option<&str>) -> Vec<Value> {
+        let mut entries = Vec::new();
+        for record in &self.records {
+            let of_runs = entries_of(self, record).into_iter();
+            entries.extend(of_runs.filter(|e| run.is_none_or(|run| e["RunId"] == run)));
+            if run.is_none() {
+                entries.extend(before(record));
+            }
+        }
+        entries
+    }
+
+    /// Refuses a run that the ledger does not know.
+    pub(super) fn knows(&self, run: Option<&str>) -> Result<(), Failure> {
+        match run {
+            Some(run) if !self.runs.iter().any(|known| known.run == run) => Err(unknown(run)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Lists the runs, the latest first.
@@ -48,7 +75,7 @@ fn row_of_run(run: &Run) -> Vec<String> {
 }
 
 /// Returns the result of a run that has one, else its status.
-fn status_of(run: &Run) -> String {
+pub(super) fn status_of(run: &Run) -> String {
     let result = run.result.as_ref().map(|result| text(result, "Status"));
     match (run.status, result) {
         (RunStatus::Ended, Some(result)) if !result.is_empty() => result,
@@ -61,24 +88,10 @@ fn status_of(run: &Run) -> String {
 
 /// Shows what is open now.
 pub async fn status(globals: &Globals, args: &arguments::Status) -> Result<u8, Failure> {
-    let book = read(globals, &args.ledger).await?;
-    if let Some(run) = &args.run
-        && !book.runs.iter().any(|known| known.run == *run)
-    {
-        return Err(unknown(run));
-    }
-    let wanted = |run: &str| args.run.as_deref().is_none_or(|wanted| wanted == run);
-    let mut entries = Vec::new();
-    for record in &book.records {
-        entries.extend(
-            entries_of(&book, record)
-                .into_iter()
-                .filter(|e| wanted(&text(e, "RunId"))),
-        );
-        if args.run.is_none() {
-            entries.extend(before(record));
-        }
-    }
+    let session = Session::with_ledger(globals, &args.ledger).await?;
+    let book = read(&session).await?;
+    book.knows(args.run.as_deref())?;
+    let entries = book.open(args.run.as_deref());
     let mut list = List::new(&["RESOURCE", "NOW", "TO", "SINCE", "RUN", "IMAGE"]);
     for entry in &entries {
         let row = ["Resource", "Now", "To", "Since", "RunId", "SourceImageId"];
@@ -93,7 +106,8 @@ pub async fn status(globals: &Globals, args: &arguments::Status) -> Result<u8, F
 
 /// Prints the receipt of a run.
 pub async fn receipt(globals: &Globals, args: &arguments::Receipt) -> Result<u8, Failure> {
-    let book = read(globals, &args.ledger).await?;
+    let session = Session::with_ledger(globals, &args.ledger).await?;
+    let book = read(&session).await?;
     let run = book.runs.iter().find(|known| known.run == args.run);
     let run = run.ok_or_else(|| unknown(&args.run))?;
     let untold = book.records.iter().flat_map(|record| run.untold(record));
@@ -140,8 +154,8 @@ fn row_of_receipt(entry: &Value) -> Vec<String> {
     ]
 }
 
-async fn read(globals: &Globals, ledger: &Ledger) -> Result<Book, Failure> {
-    let session = Session::with_ledger(globals, ledger).await?;
+/// Reads the ledger.
+pub(super) async fn read(session: &Session) -> Result<Book, Failure> {
     let aws = session.aws();
     let mut records = Vec::new();
     for resource in aws.open_resources().await? {
@@ -178,12 +192,7 @@ fn entries_of(book: &Book, record: &Record) -> Vec<Value> {
     }
     for (attempt, closed) in &record.closed {
         if !closed.principals.is_empty() {
-            let entry = entry(
-                record,
-                "closed, not verified yet",
-                &closed.principals,
-                closed.at,
-            );
+            let entry = entry(record, CLOSED, &closed.principals, closed.at);
             entries.push(of_run(book, entry, &attempt.run));
         }
     }
@@ -228,7 +237,7 @@ fn of_run(book: &Book, mut entry: Value, run: &str) -> Value {
 }
 
 /// Returns the accounts, organizations and units of an entry in words.
-fn principals(entry: &Value) -> String {
+pub(super) fn principals(entry: &Value) -> String {
     let lists = ["Accounts", "Audience"]
         .iter()
         .filter_map(|key| entry[*key].as_array());

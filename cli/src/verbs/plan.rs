@@ -3,17 +3,20 @@
 use std::collections::BTreeSet;
 
 use amiferry::request::{Mode, Request};
-use amiferry::source::{Device, Source};
+use amiferry::source::Source;
 use serde_json::{Value, json};
 
 use super::{preflight, skeleton};
-use crate::arguments::{Globals, Output, Plan};
+use crate::arguments::{Assumptions, Globals, Output, Plan};
 use crate::failure::{CHANGES, DONE, FAILED, Failure};
 use crate::print::{self, List, text, wrapped};
 use crate::session::Session;
 
+mod estimate;
 #[cfg(test)]
 mod tests;
+
+use estimate::{Size, estimate};
 
 /// The change of one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,16 +63,22 @@ pub async fn plan(globals: &Globals, args: &Plan) -> Result<u8, Failure> {
     let reply = preflight::ask(&session, &json!({"Preflight": words})).await?;
     let plan = if reply.get("Plan").is_some() {
         let (source, request, audience) = facts(&session, request).await?;
-        planned(&request, Some(&source), &audience, &reply)
+        let mut plan = planned(&request, &audience, &reply);
+        if request.mode == Mode::Copy
+            && let Some(size) = Size::of(&source)
+        {
+            plan["Estimate"] = priced(&request, &plan, size, args.assumed);
+        }
+        plan
     } else {
-        planned(&request, None, &[], &reply)
+        planned(&request, &[], &reply)
     };
     show(globals.output, &plan)?;
     Ok(code(&plan, args.detailed_exitcode))
 }
 
 /// Reads the image, and completes the request with the members of its organization or units.
-async fn facts(
+pub(super) async fn facts(
     session: &Session,
     request: Request,
 ) -> Result<(Source, Request, Vec<String>), Failure> {
@@ -89,12 +98,7 @@ async fn facts(
 }
 
 /// Returns the plan: the preflight's reply, sorted by targets.
-fn planned(
-    request: &Request,
-    source: Option<&Source>,
-    audience: &[String],
-    reply: &Value,
-) -> Value {
+fn planned(request: &Request, audience: &[String], reply: &Value) -> Value {
     let findings = reply["Findings"].as_array().map_or(&[][..], Vec::as_slice);
     let places: BTreeSet<(String, String)> = request
         .targets
@@ -121,7 +125,7 @@ fn planned(
             .filter(|t| t["Change"] == change.sign())
             .count()
     };
-    let mut plan = json!({
+    json!({
         "Status": reply["Status"],
         "SourceImageId": request.source_image,
         "SourceRegion": request.source_region,
@@ -133,12 +137,17 @@ fn planned(
         "Targets": targets,
         "Audience": audience,
         "Plan": reply["Plan"],
-    });
-    if let Some((gib, exact)) = source.and_then(|source| size(source, count(Change::Copy))) {
-        plan["GiB"] = json!(gib);
-        plan["GiBIsUpperBound"] = json!(!exact);
-    }
-    plan
+    })
+}
+
+/// Returns the estimate of the copies of a plan.
+fn priced(request: &Request, plan: &Value, size: Size, assumed: Assumptions) -> Value {
+    let targets = plan["Targets"].as_array().into_iter().flatten();
+    let copies = targets.filter(|target| target["Change"] == Change::Copy.sign());
+    let (here, away): (Vec<&Value>, Vec<&Value>) =
+        copies.partition(|target| target["Region"] == json!(request.source_region));
+    let minutes = request.copy_completion_minutes;
+    estimate(size, here.len() + away.len(), away.len(), minutes, assumed)
 }
 
 fn change(mode: Mode, findings: &[&Value], all_blocked: bool) -> Change {
@@ -151,32 +160,6 @@ fn change(mode: Mode, findings: &[&Value], all_blocked: bool) -> Change {
     } else {
         Change::Copy
     }
-}
-
-/// Returns the GiB that so many copies of the image have, and whether EC2 has shown the data of
-/// each snapshot. A volume may be larger than its snapshot's data, so its size is an upper bound.
-fn size(source: &Source, copies: usize) -> Option<(f64, bool)> {
-    let mut exact = true;
-    let mut gib = 0.0;
-    for snapshot in &source.snapshots {
-        match snapshot.full_bytes {
-            Some(bytes) => gib += f64::from(u32::try_from(bytes / 1024 / 1024).ok()?) / 1024.0,
-            None => {
-                exact = false;
-                let mut devices = source.image.mappings.iter().map(|mapping| &mapping.device);
-                gib += devices.find_map(|device| match device {
-                    Device::Ebs {
-                        snapshot: Some(id),
-                        size: Some(size),
-                        ..
-                    } if *id == snapshot.id => Some(f64::from(*size)),
-                    _ => None,
-                })?;
-            }
-        }
-    }
-    let copies = f64::from(u32::try_from(copies).ok()?);
-    Some(((gib * copies * 10.0).round() / 10.0, exact))
 }
 
 fn show(output: Output, plan: &Value) -> Result<(), Failure> {
@@ -206,7 +189,11 @@ fn show(output: Output, plan: &Value) -> Result<(), Failure> {
                 let sign = print::colored(Change::Permission.sign(), Change::Permission.color());
                 print::line(format!("{sign} {}", arn.as_str().unwrap_or_default()))?;
             }
-            print::line(format!("\n{}", summary(plan)))
+            print::line(format!("\n{}", summary(plan)))?;
+            let estimate = estimate::lines(&plan["Estimate"]).into_iter();
+            estimate
+                .map(|line| wrapped(&line, ""))
+                .try_for_each(print::line)
         }
     }
 }
@@ -271,7 +258,11 @@ fn summary(plan: &Value) -> String {
         count => format!("\nNot looked at: {count}; amiferry preflight says why"),
     };
     let count = |key: &str| plan[key].as_u64().unwrap_or_default();
-    let size = match (plan["GiB"].as_f64(), plan["GiBIsUpperBound"] == true) {
+    let estimate = &plan["Estimate"];
+    let size = match (
+        estimate["GiB"].as_f64(),
+        estimate["GiBIsUpperBound"] == true,
+    ) {
         (Some(0.0) | None, _) => String::new(),
         (Some(gib), true) => format!(" (at most {gib} GiB)"),
         (Some(gib), false) => format!(" ({gib} GiB)"),

@@ -16,8 +16,9 @@ pub async fn resume(globals: &Globals, args: &Resume) -> Result<u8, Failure> {
         .endpoint_url
         .or_else(|| saved.endpoint_url.clone());
     let session = Session::open(&as_before, saved.bucket.as_deref()).await?;
+    let manifest = args.manifest.as_deref();
     if saved.execution().is_some() {
-        return follow_execution(globals, &session, &saved).await;
+        return follow_execution(globals, &session, &saved, manifest).await;
     }
-    follow_here(globals, &session, &mut saved).await
+    follow_here(globals, &session, &mut saved, manifest).await
 }

@@ -2,18 +2,22 @@
 
 use crate::stage::{Ended, program};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 18] = [
     "plan",
     "distribute",
     "share",
     "unshare",
     "resume",
+    "verify",
     "preflight",
     "policies",
+    "explain",
     "runs",
     "status",
+    "watch",
     "receipt",
     "sweep",
+    "sandbox",
     "schema",
     "completions",
     "man",

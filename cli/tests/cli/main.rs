@@ -4,7 +4,9 @@ mod distribute;
 mod help;
 mod ledger;
 mod pages;
+mod pipelines;
 mod requests;
+mod sandbox;
 mod stack;
 mod stage;
 /// The same file writes the tables of the library's tests.
@@ -15,3 +17,4 @@ mod stage;
 )]
 mod tables;
 mod terminal;
+mod verify;

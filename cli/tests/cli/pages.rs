@@ -6,14 +6,14 @@ use std::process::Command;
 use crate::stage::{Ended, Stage, ended, program};
 use crate::tables::shown;
 
-const REQUEST: &str = "\
+pub const REQUEST: &str = "\
 SourceImageId: ami-0a1b2c3d4e5f60718
 Targets:
 - {AccountId: \"222222222222\", KmsKeyId: alias/amis}
 - {AccountId: \"444444444444\", Region: us-east-1, KmsKeyId: alias/amis}
 ";
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
@@ -33,7 +33,7 @@ fn pages() -> Vec<(PathBuf, String)> {
 }
 
 /// Returns the text between a fence of this kind and its end.
-fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
+pub fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
     let fence = format!("```{kind}\n");
     let begun = page.split(&fence).skip(1);
     begun
