@@ -47,7 +47,7 @@ TEMPLATES := template.yaml templates/target-role.yaml
 PROSE := $(wildcard *.md *.toml *.txt) Makefile .cargo .ci .github docs template.yaml templates
 PROSE += bench demo events scripts statemachine tests/pages
 PROSE += cli src sandbox
-PROSE += tests/behaviour tests/fabric
+PROSE += tests/behaviour tests/fabric terraform action.yml
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 MDBOOK := $(CURDIR)/.tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 BOOK := $(TARGET_DIR)/book
@@ -154,13 +154,14 @@ verify: lint test ## Do what CI does: lint, then test
 lint: fmt-check prose lint-templates clippy licences docs ## Check all that needs no test
 
 .PHONY: lint-templates
-lint-templates: $(SAM)/ready .tools/asl/ready ## Check the templates and the state machine
+lint-templates: $(SAM)/ready .tools/asl/ready .tools/hcl/ready ## Check what is deployed
 	$(SAM)/cfn-lint --region us-west-2 --template $(TEMPLATES)
 	for template in $(TEMPLATES); do \
 	    SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-west-2 \
 	        $(SAM)/sam validate --lint --template $$template; \
 	done
 	scripts/lint-machine .tools/asl/node_modules/.bin/asl-validator
+	scripts/lint-terraform .tools/hcl/node_modules $(SAM)/cfn-lint
 
 .PHONY: prose
 prose: ## Check line widths, openings of comments and subjects of commits by docs/style.md
@@ -228,11 +229,11 @@ endef
 $(SAM)/ready: scripts/requirements-sam.txt
 	$(call venv,.tools/sam)
 
-.tools/asl/ready: scripts/asl/package.json scripts/asl/package-lock.json
+.tools/%/ready: scripts/%/package.json scripts/%/package-lock.json
 	@command -v npm >/dev/null || { \
 	    echo "npm is missing; on Debian: apt-get install npm" >&2; exit 1; }
 	mkdir -p $(@D)
-	cp scripts/asl/package.json scripts/asl/package-lock.json $(@D)
+	cp $^ $(@D)
 	cd $(@D) && npm ci --silent --no-audit --no-fund
 	@touch $@
 

@@ -2,7 +2,7 @@
 //! attribute, the keys, and who can use the copy and the source. Every call reads.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Filter, ImageAttributeName, SnapshotAttributeName};
+use aws_sdk_ec2::types::{Filter, ImageAttributeName, PermissionGroup, SnapshotAttributeName};
 use futures::stream::{self, StreamExt};
 use serde_json::json;
 
@@ -89,17 +89,17 @@ impl Aws {
         };
         let mut facts = image::facts(&found);
         image::uefi_data(&visit.ec2, &visit.at, &id, &mut facts).await?;
-        let used = used_in_order(source, &facts).unwrap_or_default();
-        let snapshots = copied(&visit, source, &used).await?;
+        let copies = used_in_order(source, &facts).unwrap_or_default();
+        let snapshots = copied(&visit, source, &copies).await?;
         let mut uses = vec![launches(&visit.ec2, &visit.at, &id).await];
-        for snapshot in &used {
+        for snapshot in &copies {
             uses.push(volumes(&visit.ec2, &visit.at, snapshot).await);
         }
         Ok(Some(Comparison {
             image: id,
             state: facts.state.clone(),
             run: naming::made_by(&found).map(str::to_owned),
-            attributes: source.attributes(&facts, &used),
+            attributes: source.attributes(&facts, &copies),
             snapshots,
             uses,
         }))
@@ -178,7 +178,7 @@ async fn launches(ec2: &Client, at: &Place, id: &ImageId) -> Use {
     let by = answer.map_err(|e| refusal("DescribeImageAttribute", at, id, &e));
     let by = by.map(|answer| {
         let all = answer.launch_permissions().iter().filter_map(|one| {
-            let group = one.group().map(|group| group.as_str());
+            let group = one.group().map(PermissionGroup::as_str);
             let arn = one.organization_arn().or(one.organizational_unit_arn());
             one.user_id().or(arn).or(group)
         });
@@ -197,7 +197,7 @@ async fn volumes(ec2: &Client, at: &Place, id: &SnapshotId) -> Use {
     let by = answer.map_err(|e| refusal("DescribeSnapshotAttribute", at, id, &e));
     let by = by.map(|answer| {
         let all = answer.create_volume_permissions().iter();
-        let all = all.filter_map(|one| one.user_id().or(one.group().map(|group| group.as_str())));
+        let all = all.filter_map(|one| one.user_id().or(one.group().map(PermissionGroup::as_str)));
         all.map(str::to_owned).collect()
     });
     Use {

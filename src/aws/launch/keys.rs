@@ -77,7 +77,7 @@ impl Aws {
         account: &AccountId,
         region: &Region,
         key: String,
-        grantee: &str,
+        role: &str,
     ) -> Result<KeyToLaunch, Refusal> {
         let region = kms::region(&key).unwrap_or_else(|| region.clone());
         let asked = self.kms(actor, &region).describe_key().key_id(&key);
@@ -91,8 +91,8 @@ impl Aws {
             account,
             region,
         };
-        let grants = self.grants(&site).await;
-        let granted = grants.map(|grants| grants.iter().any(|grant| gives_launch(grant, grantee)));
+        let listed = self.grants(&site).await;
+        let granted = listed.map(|all| all.iter().any(|grant| gives_launch(grant, role)));
         Ok(KeyToLaunch {
             aws_managed: manager == Some(&KeyManagerType::Aws),
             fault: fault.map(|fault| fault.of(&key)),
