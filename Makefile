@@ -8,14 +8,21 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
 CARGO_DENY_VERSION := 0.20.2
+CARGO_CYCLONEDX_VERSION := 0.5.9
+CARGO_DEB_VERSION := 3.8.0
 CARGO_LAMBDA_VERSION := 1.9.2
 CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_ZIGBUILD_VERSION := 0.24.1
 MDBOOK_VERSION := 0.5.4
 
 # Zig links the deployed function: for the other architecture too, and for the glibc of
 # provided.al2023 (AL2023 user guide), whatever glibc this machine has.
 ZIG_VERSION := 0.16.0
 GLIBC := 2.34
+
+# `make dist` links the command line for this system. Any Linux of the last ten years has this glibc.
+# TARGET=x86_64-unknown-linux-musl makes a static program, after `rustup target add` of that target.
+TARGET ?= $(shell uname -m)-unknown-linux-gnu.2.17
 
 # These variables are for `make package` and `make deploy`.
 STACK ?= amiferry
@@ -51,6 +58,9 @@ PROSE += tests/behaviour tests/fabric terraform action.yml
 CARGO_DENY := $(CURDIR)/.tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 MDBOOK := $(CURDIR)/.tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 BOOK := $(TARGET_DIR)/book
+CARGO_DEB := $(CURDIR)/.tools/cargo-deb-$(CARGO_DEB_VERSION)/bin/cargo-deb
+CARGO_CYCLONEDX := \
+    $(CURDIR)/.tools/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
 CARGO_MUTANTS := $(CURDIR)/.tools/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 
 # `make FAST=1 …` compiles aws-sdk-ec2 in two thirds of the time; see scripts/rustc-hint.
@@ -196,6 +206,14 @@ package: .venv/zig-$(ZIG_VERSION) ## Build `bootstrap` for ARCHITECTURE (arm64),
 	    --lambda-dir $(PACKAGE)
 	scripts/check-bootstrap $(PACKAGE)/bootstrap/bootstrap $(ARCHITECTURE) $(GLIBC)
 
+.PHONY: dist
+dist: .venv/zig-$(ZIG_VERSION) .venv/cargo-zigbuild-$(CARGO_ZIGBUILD_VERSION) $(CARGO_DEB) \
+    $(CARGO_CYCLONEDX) ## Build the command line for TARGET: archive, .deb, SBOM, checksums
+	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo-zigbuild zigbuild --locked --release \
+	    --package amiferry-cli --target $(TARGET)
+	scripts/dist $(TARGET_DIR)/$(firstword $(subst ., ,$(TARGET)))/release/amiferry $(TARGET) \
+	    $(TARGET_DIR)/dist $(CARGO_DEB) $(CARGO_CYCLONEDX)
+
 .PHONY: parameters
 parameters:
 	@scripts/parameters $(PARAMETERS_FILE) Architecture=$(ARCHITECTURE) $(PARAMETERS)
@@ -249,6 +267,11 @@ $(SAM)/ready: scripts/requirements-sam.txt
 	    cargo-lambda==$(CARGO_LAMBDA_VERSION)
 	@touch $@
 
+.venv/cargo-zigbuild-$(CARGO_ZIGBUILD_VERSION): .venv/ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    cargo-zigbuild==$(CARGO_ZIGBUILD_VERSION)
+	@touch $@
+
 $(RIE): scripts/rie scripts/requirements-rie.txt | .venv/ready
 	.venv/bin/python scripts/rie $@
 
@@ -258,9 +281,10 @@ $(CARGO_DENY):
 	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
 	    --no-default-features --root $(dir $(abspath $(@D))) cargo-deny@$(CARGO_DENY_VERSION)
 
-$(CARGO_MUTANTS):
+$(CARGO_MUTANTS) $(CARGO_DEB) $(CARGO_CYCLONEDX): %:
 	RUSTC_WRAPPER= CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
-	    --root $(dir $(abspath $(@D))) cargo-mutants@$(CARGO_MUTANTS_VERSION)
+	    --root $(dir $(abspath $(@D))) \
+	    $(@F)@$(patsubst $(@F)-%,%,$(notdir $(abspath $(@D)/..)))
 
 # Without its search, server and watcher, mdBook compiles in half a minute.
 $(MDBOOK):

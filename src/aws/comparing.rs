@@ -33,7 +33,7 @@ pub struct Use {
 pub struct CopiedSnapshot {
     /// The snapshot of the source.
     pub source: SnapshotId,
-    /// Its copy.
+    /// The copy in the target.
     pub copy: SnapshotId,
     /// The ARN of the copy's key; `None` if it is not encrypted, or does not show.
     pub key: Option<String>,
@@ -54,7 +54,7 @@ pub struct Comparison {
     pub attributes: Vec<Attribute>,
     /// The snapshots of the copy; empty if a device of the source has none.
     pub snapshots: Vec<CopiedSnapshot>,
-    /// Who can use the copy and its snapshots, beside its account.
+    /// The principals that can use the copy and its snapshots, beside its account.
     pub uses: Vec<Use>,
 }
 

@@ -31,7 +31,7 @@ fn the_plan_reads_as_a_dry_run() {
         Plan(&state).to_string(),
         "Copy ami-0a1b2c3d4e5f60718 (2 snapshots) from 111111111111 us-west-2\n  to 222222222222 \
          us-west-2 as AmiCopyRole under alias/amis\n\
-         Meanwhile shared: 2 snapshots and 1 grants for each account in need; revoked afterwards"
+         Meanwhile shared: 2 snapshots and 1 grant for each account in need; revoked afterwards"
     );
     let roles = json!({"ServiceLinkedRoles": ["spot.amazonaws.com", "autoscaling.amazonaws.com_x"],
         "CreateServiceLinkedRoles": true});

@@ -23,9 +23,9 @@ impl fmt::Display for Plan<'_> {
         }
         writeln!(
             f,
-            "Copy {} ({} snapshots) from {} {}",
+            "Copy {} ({}) from {} {}",
             source.image_id,
-            source.snapshots.len(),
+            counted(source.snapshots.len(), "snapshot"),
             source.account_id,
             source.region
         )?;
@@ -47,10 +47,13 @@ impl fmt::Display for Plan<'_> {
         }
         let keys = self.0.run_ref().opened_keys().len();
         let opened = match order.key_access {
-            KeyAccess::Grant => format!("and {keys} grants for each account in need"),
-            KeyAccess::Policy => {
-                format!("for each account in need, which the policies of {keys} keys name")
+            KeyAccess::Grant => {
+                format!("and {} for each account in need", counted(keys, "grant"))
             }
+            KeyAccess::Policy => format!(
+                "for each account in need, which the policies of {} name",
+                counted(keys, "key")
+            ),
             KeyAccess::None => "for each account in need".to_owned(),
         };
         let after = if order.revoke_after_copy {
@@ -60,11 +63,17 @@ impl fmt::Display for Plan<'_> {
         };
         write!(
             f,
-            "Meanwhile shared: {} snapshots {opened}; {after}",
-            source.snapshots.len()
+            "Meanwhile shared: {} {opened}; {after}",
+            counted(source.snapshots.len(), "snapshot")
         )?;
         write_roles(f, order)
     }
+}
+
+/// Returns a number of things in words: `1 grant`, `2 grants`.
+fn counted(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 fn write_roles(f: &mut fmt::Formatter<'_>, order: &Order) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! `verify`: the copies beside their source, attribute by attribute, and who can use what now.
 
 use amiferry::aws::{Comparison, Use};
-use amiferry::error::Refusal;
+use amiferry::error::{Refusal, RefusalKind};
 use amiferry::handler::run_of;
 use amiferry::plan;
 use amiferry::request::Mode;
@@ -86,6 +86,10 @@ fn attribute(one: &Attribute) -> Value {
 fn used(one: &Use) -> Value {
     match &one.by {
         Ok(by) => json!({"Resource": one.resource, "UsableBy": by}),
+        Err(refusal) if refusal.kind() == RefusalKind::Denied => {
+            let reason = format!("the role may not call {}", refusal.operation);
+            json!({"Resource": one.resource, "Reason": reason})
+        }
         Err(refusal) => json!({"Resource": one.resource, "Reason": refusal.to_string()}),
     }
 }
@@ -175,18 +179,30 @@ fn shortened(value: &str) -> String {
     }
 }
 
+/// Shows who can use each resource. Resources about which the answer is the same share a line.
 fn show_uses(uses: &Value) -> Result<(), Failure> {
+    let mut answers: Vec<(Vec<String>, String)> = Vec::new();
     for one in uses.as_array().into_iter().flatten() {
-        let by = one["UsableBy"].as_array().map(|by| {
-            let by = by.iter().filter_map(Value::as_str).collect::<Vec<_>>();
-            if by.is_empty() {
-                "nobody else".to_owned()
-            } else {
-                by.join(", ")
-            }
-        });
-        let by = by.unwrap_or_else(|| format!("unknown: {}", text(one, "Reason")));
-        print::line(wrapped(&format!("{}: {by}", text(one, "Resource")), "    "))?;
+        let (resource, by) = (text(one, "Resource"), users(one));
+        match answers.last_mut() {
+            Some((resources, same)) if *same == by => resources.push(resource),
+            _ => answers.push((vec![resource], by)),
+        }
+    }
+    for (resources, by) in answers {
+        print::line(wrapped(&format!("{}: {by}", resources.join(", ")), "    "))?;
     }
     Ok(())
+}
+
+fn users(one: &Value) -> String {
+    let Some(by) = one["UsableBy"].as_array() else {
+        return format!("unknown: {}", text(one, "Reason"));
+    };
+    let by: Vec<&str> = by.iter().filter_map(Value::as_str).collect();
+    if by.is_empty() {
+        "nobody else".to_owned()
+    } else {
+        by.join(", ")
+    }
 }

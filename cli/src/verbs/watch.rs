@@ -14,7 +14,7 @@ use crate::local::until;
 use crate::print::{self, tabbed, text};
 use crate::session::Session;
 
-/// What one look has seen: runs and openings, by what tells them apart.
+/// The runs and openings of one look, by what tells them apart.
 type Seen = BTreeMap<String, Value>;
 
 /// Prints changes until the run ends, the time is up, or somebody presses Ctrl-C.

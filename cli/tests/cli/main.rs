@@ -7,6 +7,7 @@ mod pages;
 mod pipelines;
 mod requests;
 mod sandbox;
+mod session;
 mod stack;
 mod stage;
 /// The same file writes the tables of the library's tests.

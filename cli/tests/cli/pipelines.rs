@@ -112,7 +112,7 @@ async fn the_post_processor_of_packer_distributes_what_packer_built() {
     assert_eq!(inline.len(), 1, "{template}");
     let command = inline[0].trim_matches(['"', ',']);
     let played = ended(shell(&stage, command)).await;
-    assert_distributed(&stage, &played, "images.json");
+    assert_distributed(&stage, &played, "amis.json");
 }
 
 /// Returns the action's definition.

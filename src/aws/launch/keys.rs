@@ -1,5 +1,5 @@
-//! What a service-linked role has of the keys of an image, for a person (`amiferry explain`). Every
-//! call reads.
+//! The keys of an image, and whether a service-linked role can launch with them, for a person
+//! (`amiferry explain`). Every call reads.
 
 use aws_sdk_ec2::types::Image;
 use aws_sdk_kms::types::KeyManagerType;
