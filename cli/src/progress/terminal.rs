@@ -1,6 +1,7 @@
 //! The lines of a terminal.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
@@ -12,13 +13,55 @@ use crate::print::text;
 const FREE: usize = 3;
 /// Lines of a window of unknown height.
 const LINES: usize = 24;
+/// The time and the percentage that must be seen of a copy, or its estimate would be a guess.
+const SEEN_ENOUGH: (Duration, u64) = (Duration::from_secs(20), 5);
 
 /// The lines of the targets, or one for all where there is no room.
 #[derive(Debug)]
 pub struct Terminal {
     all: MultiProgress,
-    bars: Vec<ProgressBar>,
+    bars: Vec<Bar>,
     lines: usize,
+}
+
+/// A line of the terminal.
+#[derive(Debug)]
+struct Bar {
+    line: ProgressBar,
+    /// When the line first had a position above 0, and that position.
+    begun: Option<(Instant, u64)>,
+}
+
+impl Bar {
+    fn new(line: ProgressBar) -> Self {
+        Self { line, begun: None }
+    }
+
+    /// Shows a position, and the estimate of the time that is left.
+    fn show(&mut self, template: &str, position: u64) {
+        let now = Instant::now();
+        if position > 0 {
+            self.begun.get_or_insert((now, position));
+        }
+        let (since, from) = self.begun.unwrap_or((now, position));
+        let left = left(now - since, position.saturating_sub(from), 100 - position);
+        self.line
+            .set_style(style(&template.replace("{left}", &left)));
+        self.line.set_position(position);
+        self.line.tick();
+    }
+}
+
+/// Returns the time that is left, if the rest goes on as fast as what was seen.
+fn left(time: Duration, seen: u64, rest: u64) -> String {
+    if time < SEEN_ENOUGH.0 || seen < SEEN_ENOUGH.1 {
+        return String::new();
+    }
+    match time.as_secs() * rest / seen {
+        seconds @ ..60 => format!(" {seconds} s left"),
+        seconds @ 60..36_000 => format!(" {} min left", seconds.div_ceil(60)),
+        seconds => format!(" {} h left", seconds.div_ceil(3600)),
+    }
 }
 
 impl Terminal {
@@ -43,16 +86,16 @@ impl Terminal {
         let count = if folded { 1 } else { targets.len() };
         if self.bars.len() != count {
             self.clear();
-            let new = || self.all.add(ProgressBar::new(100));
+            let new = || Bar::new(self.all.add(ProgressBar::new(100)));
             self.bars = (0..count).map(|_| new()).collect();
         }
         if folded {
-            show_all(&self.bars[0], targets);
+            show_all(&mut self.bars[0], targets);
             return;
         }
         let names: Vec<String> = targets.iter().map(name).collect();
         let widest = names.iter().map(String::len).max().unwrap_or_default();
-        for ((bar, target), name) in self.bars.iter().zip(targets).zip(names) {
+        for ((bar, target), name) in self.bars.iter_mut().zip(targets).zip(names) {
             show_one(bar, target, &format!("{name:widest$}"));
         }
     }
@@ -74,29 +117,23 @@ fn name(target: &Value) -> String {
     format!("{account} {region}")
 }
 
-fn show_one(bar: &ProgressBar, target: &Value, name: &str) {
+fn show_one(bar: &mut Bar, target: &Value, name: &str) {
     let status = text(target, "Status");
-    bar.set_prefix(name.to_owned());
-    if has_ended(target) {
-        bar.set_style(style("{prefix}  {wide_msg}"));
-        bar.set_message(
-            format!("{status} {}", text(target, "ImageId"))
-                .trim_end()
-                .to_owned(),
-        );
+    bar.line.set_prefix(name.to_owned());
+    let (template, message) = if has_ended(target) {
+        let ended = format!("{status} {}", text(target, "ImageId"));
+        ("{prefix}  {wide_msg}", ended.trim_end().to_owned())
     } else if status == "Copying" {
-        bar.set_style(style("{prefix}  {msg} {pos:>3}% {bar:24}"));
-        bar.set_message(status);
+        ("{prefix}  {msg} {pos:>3}% {bar:24}{left}", status)
     } else {
-        bar.set_style(style("{prefix}  {msg}"));
-        bar.set_message(status);
-    }
-    bar.set_position(percent(target));
-    bar.tick();
+        ("{prefix}  {msg}", status)
+    };
+    bar.line.set_message(message);
+    bar.show(template, percent(target));
 }
 
 /// Shows all targets on one line: how many are in which phase.
-fn show_all(bar: &ProgressBar, targets: &[Value]) {
+fn show_all(bar: &mut Bar, targets: &[Value]) {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for target in targets {
         *counts.entry(text(target, "Status")).or_default() += 1;
@@ -106,11 +143,10 @@ fn show_all(bar: &ProgressBar, targets: &[Value]) {
         .map(|(status, n)| format!("{n} {status}"))
         .collect();
     let count = u64::try_from(targets.len()).unwrap_or(u64::MAX).max(1);
-    bar.set_style(style("{prefix}  {pos:>3}% {bar:16}  {wide_msg}"));
-    bar.set_prefix(format!("{} targets", targets.len()));
-    bar.set_message(counts.join(", "));
-    bar.set_position(targets.iter().map(percent).sum::<u64>() / count);
-    bar.tick();
+    bar.line.set_prefix(format!("{} targets", targets.len()));
+    bar.line.set_message(counts.join(", "));
+    let position = targets.iter().map(percent).sum::<u64>() / count;
+    bar.show("{prefix}  {pos:>3}% {bar:16}{left}  {wide_msg}", position);
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -157,6 +193,19 @@ mod tests {
         000000000001 ap-southeast-2  Copying  50% ============>
         000000000002 us-west-2       Succeeded ami-0a1b2c3d4e5f60718
         ");
+    }
+
+    #[test]
+    fn the_time_left_follows_from_enough_progress_and_fits_beside_the_bar() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        assert_eq!(left(minutes(10), 4, 90), "");
+        assert_eq!(left(Duration::from_secs(19), 50, 50), "");
+        assert_eq!(left(minutes(1), 60, 40), " 40 s left");
+        assert_eq!(left(minutes(10), 25, 75), " 30 min left");
+        assert_eq!(left(minutes(600), 10, 90), " 90 h left");
+        assert_eq!(left(minutes(1), 100, 0), " 0 s left");
+        // Name, phase, percentage and bar have 67 of 80 columns.
+        assert!(left(minutes(66), 10, 90).len() <= 13);
     }
 
     #[test]
