@@ -22,6 +22,7 @@ pub async fn distribute(globals: &Globals, args: &Distribute) -> Result<u8, Fail
     if args.wish.skeleton {
         return skeleton(globals, &args.wish);
     }
+    manifest::check(args.manifest.as_deref())?;
     if args.local {
         return in_process(globals, &args.wish, &args.ledger, args.manifest.as_deref()).await;
     }
