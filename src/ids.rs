@@ -2,6 +2,7 @@
 //!
 //! Past this module, no code asks again whether an account ID has twelve digits.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,12 @@ macro_rules! checked_text {
         impl From<$name> for String {
             fn from(value: $name) -> String {
                 value.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
             }
         }
 
@@ -124,6 +131,14 @@ checked_text!(
 );
 
 checked_text!(
+    /// The ARN of a KMS key. The ARN of an alias is none: the alias may point to another key
+    /// tomorrow.
+    KeyArn,
+    "the ARN of a KMS key (arn:aws:kms:<Region>:<account>:key/<key ID>)",
+    is_key_arn
+);
+
+checked_text!(
     /// An organization of AWS Organizations.
     OrganizationId,
     "an organization ID (o- and 10 to 32 lower-case letters or digits)",
@@ -157,19 +172,13 @@ impl KeyRef {
     /// Returns partition, Region and account of a key named by ARN; `None` for an ID or an alias
     /// name.
     pub fn home(&self) -> Option<(&str, &str, &str)> {
-        let mut parts = self.0.splitn(6, ':');
-        match (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ) {
-            (Some("arn"), Some(partition), Some("kms"), Some(region), Some(account)) => {
-                Some((partition, region, account))
-            }
-            _ => None,
-        }
+        let (home, _) = home_and_resource(&self.0)?;
+        Some(home)
+    }
+
+    /// Returns the ARN of the key itself; `None` for an ID or an alias.
+    pub fn arn(&self) -> Option<KeyArn> {
+        KeyArn::parse(&self.0).ok()
     }
 
     /// Returns the alias of the key that EBS uses if a target names no key.
@@ -181,13 +190,35 @@ impl KeyRef {
     pub fn is_aws_ebs(&self) -> bool {
         self.0 == "alias/aws/ebs"
     }
+}
 
-    /// Returns whether this is the ARN of a key itself. An alias may point to another key tomorrow.
-    pub fn is_key_arn(&self) -> bool {
-        self.0
-            .splitn(6, ':')
-            .nth(5)
-            .is_some_and(|resource| resource.starts_with("key/"))
+impl From<KeyArn> for KeyRef {
+    fn from(arn: KeyArn) -> Self {
+        Self(arn.0)
+    }
+}
+
+impl KeyArn {
+    /// Returns the Region of the key.
+    pub fn region(&self) -> Region {
+        Region(self.part(3))
+    }
+
+    /// Returns the account that owns the key.
+    pub fn account(&self) -> AccountId {
+        AccountId(self.part(4))
+    }
+
+    /// Returns whether the key is in this account and Region.
+    pub fn is_in(&self, account: &AccountId, region: &Region) -> bool {
+        let partition = region.partition();
+        let own = format!("arn:{partition}:kms:{region}:{account}:");
+        self.0.starts_with(&own)
+    }
+
+    fn part(&self, index: usize) -> String {
+        let part = self.0.split(':').nth(index);
+        part.unwrap_or_default().to_owned()
     }
 }
 
@@ -263,22 +294,26 @@ fn is_role_name(text: &str) -> bool {
         && text.bytes().all(|b| allowed(b) || b == b'/')
 }
 
+/// Splits the ARN of a KMS resource: partition, Region and account, then the resource.
+fn home_and_resource(text: &str) -> Option<((&str, &str, &str), &str)> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, "kms", region, account, resource] = parts[..] else {
+        return None;
+    };
+    let is_arn = matches!(partition, "aws" | "aws-cn" | "aws-us-gov")
+        && is_region(region)
+        && AccountId::parse(account).is_ok();
+    is_arn.then_some(((partition, region, account), resource))
+}
+
+fn is_key_arn(text: &str) -> bool {
+    let id = home_and_resource(text).and_then(|(_, resource)| resource.strip_prefix("key/"));
+    id.is_some_and(is_key_id)
+}
+
 fn is_key_ref(text: &str) -> bool {
-    let mut parts = text.splitn(6, ':');
-    match parts.next() {
-        Some("arn") => {
-            let (partition, service) = (parts.next(), parts.next());
-            let (region, account) = (parts.next(), parts.next());
-            matches!(partition, Some("aws" | "aws-cn" | "aws-us-gov"))
-                && service == Some("kms")
-                && region.is_some_and(is_region)
-                && account.is_some_and(|a| AccountId::parse(a).is_ok())
-                && parts
-                    .next()
-                    .is_some_and(|r| is_alias(r) || r.strip_prefix("key/").is_some_and(is_key_id))
-        }
-        _ => is_alias(text) || is_key_id(text),
-    }
+    let of_alias = home_and_resource(text).is_some_and(|(_, resource)| is_alias(resource));
+    of_alias || is_key_arn(text) || is_alias(text) || is_key_id(text)
 }
 
 fn is_alias(text: &str) -> bool {

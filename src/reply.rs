@@ -137,8 +137,8 @@ fn target(state: &State, target: &TargetState) -> Value {
             _ => "Failed",
         },
     });
-    if target.kms_key_id.is_key_arn() {
-        told["KmsKeyArn"] = json!(target.kms_key_id);
+    if let Some(key) = target.kms_key_id.arn() {
+        told["KmsKeyArn"] = json!(key);
     }
     // A target stuck over tidying up still has its image. A target stuck over undoing has forgotten
     // its copies.

@@ -278,7 +278,7 @@ impl Request {
             .collect();
         let added = members
             .iter()
-            .filter(|account| *account != owner && !audience.excluded.contains(account))
+            .filter(|account| *account != owner && !audience.excluded.contains(*account))
             .flat_map(|account| audience.each.targets(account))
             .filter(|t| seen.insert((t.account.clone(), t.region.clone())))
             .take(MAX_TARGETS + 1);

@@ -20,7 +20,7 @@ impl Aws {
         let mut target = visit.target.clone();
         self.probed.forget(target.account_id.as_str());
         // Once copies have begun under it, the key is settled.
-        if target.work.since == 0 || !target.kms_key_id.is_key_arn() {
+        if target.work.since == 0 || target.kms_key_id.arn().is_none() {
             target.kms_key_id = self.target_key(&visit.actor, &target).await?;
         }
         let visit = visit.with(&target);

@@ -132,7 +132,7 @@ impl Aws {
         let (run, target) = (visit.run, visit.target);
         let name = naming::name(run, source, target);
         // The tag of a target's image holds the key's ARN.
-        if target.kms_key_id.is_key_arn()
+        if target.kms_key_id.arn().is_some()
             && let Some(image) = naming::own_copy(visit).await?
         {
             return Ok(Some(already_there(run, target, &image)));

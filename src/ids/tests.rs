@@ -64,8 +64,61 @@ fn a_key_may_be_an_id_an_arn_or_an_alias() {
     }
     let arn = KeyRef::parse(&format!("arn:aws:kms:us-west-2:222222222222:key/{id}")).unwrap();
     assert_eq!(arn.home(), Some(("aws", "us-west-2", "222222222222")));
-    assert!(arn.is_key_arn());
-    assert!(!KeyRef::aws_ebs().is_key_arn());
+    assert_eq!(arn.arn().unwrap().as_str(), arn.as_str());
+    assert_eq!(KeyRef::from(arn.arn().unwrap()), arn);
+    for other in [id, "alias/aws/ebs"] {
+        let named = KeyRef::parse(other).unwrap();
+        assert_eq!((named.home(), named.arn()), (None, None), "{other}");
+    }
+}
+
+#[test]
+fn a_key_arn_is_that_of_a_key_and_not_of_an_alias() {
+    let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
+    for right in [
+        format!("arn:aws:kms:us-west-2:222222222222:key/{id}"),
+        format!("arn:aws-us-gov:kms:us-gov-west-1:222222222222:key/{id}"),
+        "arn:aws-cn:kms:cn-north-1:222222222222:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+            .to_owned(),
+    ] {
+        assert_eq!(KeyArn::parse(&right).unwrap().to_string(), right);
+    }
+    for wrong in [
+        String::new(),
+        id.to_owned(),
+        "alias/amis".to_owned(),
+        "arn:aws:kms:us-west-2:222222222222:alias/amis".to_owned(),
+        "arn:aws:kms:us-west-2:222222222222:key/".to_owned(),
+        "arn:aws:kms:us-west-2:222222222222:key/*".to_owned(),
+        "arn:aws:kms:us-west-2:222222222222".to_owned(),
+        format!("arn:aws:kms:us-west-2:222222222222:{id}"),
+        format!("arn:aws:kms:us-west-2:22222222222:key/{id}"),
+        format!("arn:aws:kms:us-west-2a:222222222222:key/{id}"),
+        format!("arn:aws:kms::222222222222:key/{id}"),
+        format!("arn:aws:ebs:us-west-2:222222222222:key/{id}"),
+        format!("arn:aws-x:kms:us-west-2:222222222222:key/{id}"),
+        format!("arn:aws:kms:us-west-2:222222222222:key/{id}\n"),
+        format!("xarn:aws:kms:us-west-2:222222222222:key/{id}"),
+    ] {
+        let error = KeyArn::parse(&wrong).expect_err(&wrong).to_string();
+        assert!(error.contains("the ARN of a KMS key"), "{error}");
+    }
+}
+
+#[test]
+fn a_key_arn_names_the_account_and_region_of_its_key() {
+    let text = "arn:aws-cn:kms:cn-north-1:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let key = KeyArn::parse(text).unwrap();
+    let (account, region) = (key.account(), key.region());
+    assert_eq!(
+        (account.as_str(), region.as_str()),
+        ("222222222222", "cn-north-1")
+    );
+    assert!(key.is_in(&account, &region));
+    assert!(!key.is_in(&AccountId::parse("333333333333").unwrap(), &region));
+    assert!(!key.is_in(&account, &Region::parse("cn-northwest-1").unwrap()));
+    let foreign = KeyArn::parse(&text.replace("aws-cn", "aws")).unwrap();
+    assert!(!foreign.is_in(&account, &region), "another partition");
 }
 
 #[test]
@@ -101,4 +154,10 @@ fn a_long_input_is_cut_in_the_error() {
 fn deserializing_an_id_checks_it() {
     assert!(serde_json::from_str::<AccountId>("\"12\"").is_err());
     assert!(serde_json::from_str::<SnapshotId>("\"snap-0123456789abcdef0\"").is_ok());
+    let key = "\"arn:aws:kms:us-west-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab\"";
+    let arn: KeyArn = serde_json::from_str(key).unwrap();
+    assert_eq!(serde_json::to_string(&arn).unwrap(), key);
+    for wrong in ["\"*\"", "\"alias/amis\"", "7", "null", "[]"] {
+        assert!(serde_json::from_str::<KeyArn>(wrong).is_err(), "{wrong}");
+    }
 }

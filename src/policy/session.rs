@@ -229,7 +229,7 @@ fn named_keys(state: &State, account: &AccountId) -> BTreeSet<String> {
         // A copy that is to be removed may be under another key than the one that the request names
         // now.
         let removing = target.phase == TargetPhase::Removing && state.order.has_launch_grants();
-        if key.is_key_arn() && !removing {
+        if key.arn().is_some() && !removing {
             keys.insert(key.to_string());
         } else {
             keys.insert(format!(

@@ -101,7 +101,7 @@ impl State {
         if !is_execution_name(&self.execution) {
             return invalid("Execution");
         }
-        let is_key = |key: &String| KeyRef::parse(key).is_ok_and(|key| key.is_key_arn());
+        let is_key = |key: &String| KeyRef::parse(key).is_ok_and(|key| key.arn().is_some());
         if !self.source.keys.iter().all(is_key) {
             return invalid("Source.Keys");
         }

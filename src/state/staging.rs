@@ -3,6 +3,7 @@
 
 use super::{Phase, SHOWN_WITHIN, State};
 use crate::copies::{CopyStatus, Staged, best};
+use crate::ids::KeyRef;
 
 impl State {
     /// Returns whether some of the source's snapshots must be copied before they can be shared.
@@ -70,13 +71,8 @@ impl State {
     pub(super) fn staging_is_sound(&self) -> bool {
         let source = &self.source;
         let one_each = source.staged.is_empty() || source.staged.len() == source.snapshots.len();
-        let own = (
-            source.region.partition(),
-            source.region.as_str(),
-            source.account_id.as_str(),
-        );
-        let key = self.order.reencrypt_key.as_ref();
-        let is_own = key.is_some_and(|key| key.is_key_arn() && key.home() == Some(own));
+        let key = self.order.reencrypt_key.as_ref().and_then(KeyRef::arn);
+        let is_own = key.is_some_and(|key| key.is_in(&source.account_id, &source.region));
         // A source without AWS-managed keys has no staged copies.
         let in_place = !source.managed_keys.is_empty() || source.staged.is_empty();
         one_each

@@ -31,8 +31,8 @@ impl Aws {
             .filter_map(|copy| copy.kms_key_id().map(str::to_owned))
             .filter(|key| key.contains(&own))
             .collect();
-        if target.kms_key_id.is_key_arn() {
-            keys.insert(target.kms_key_id.to_string());
+        if let Some(key) = target.kms_key_id.arn() {
+            keys.insert(key.into());
             return Ok(keys);
         }
         match self.target_key(&visit.actor, target).await {

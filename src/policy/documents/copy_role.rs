@@ -178,8 +178,8 @@ pub const PROBING: Action = (
 fn own_keys(run: &Run<'_>, role: &CopyRole<'_>) -> BTreeSet<String> {
     let key = |target: &&crate::state::TargetState| {
         let named = &target.kms_key_id;
-        if named.is_key_arn() {
-            return named.to_string();
+        if let Some(key) = named.arn() {
+            return key.into();
         }
         let id = named.as_str();
         let id = if id.contains('/') { "*" } else { id };

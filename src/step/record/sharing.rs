@@ -280,7 +280,7 @@ fn failed_before_opening(target: &TargetState) -> bool {
                 | Cause::TooSlow
         )
     );
-    before && target.kms_key_id.is_key_arn()
+    before && target.kms_key_id.arn().is_some()
 }
 
 /// Returns whether AWS did not answer the target's first look. Another process may have got an
