@@ -1,8 +1,6 @@
-//! KMS as this system names it: the parts of a key's ARN, the actions of EC2 and of service-linked
-//! roles on a key, and the values of `kms:ViaService`. Grants, policies, sessions and preflight use
-//! these lists, so none of them can allow what another forgets.
-
-use crate::ids::Region;
+//! KMS as this system names it: the parts of an ARN, the actions of EC2 and of service-linked roles
+//! on a key, and the values of `kms:ViaService`. Grants, policies, sessions and preflight use these
+//! lists, so none of them can allow what another forgets.
 
 /// Delegates operations on a key to a grantee.
 pub const CREATE_GRANT: &str = "kms:CreateGrant";
@@ -114,59 +112,9 @@ impl<'a> Arn<'a> {
     }
 }
 
-/// The home of a KMS key, by its ARN.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyArn<'a> {
-    /// Such as `aws` or `aws-cn`.
-    pub partition: &'a str,
-    /// The Region of the key.
-    pub region: &'a str,
-    /// The account that owns the key.
-    pub account: &'a str,
-}
-
-impl<'a> KeyArn<'a> {
-    /// Reads the ARN of a key or of an alias; `None` for any other text.
-    pub fn parse(text: &'a str) -> Option<Self> {
-        let arn = Arn::parse(text).filter(|arn| arn.service == "kms")?;
-        Some(Self {
-            partition: arn.partition,
-            region: arn.region,
-            account: arn.account,
-        })
-    }
-}
-
-/// Returns the account that owns the key of this ARN.
-pub fn owner(key: &str) -> Option<&str> {
-    KeyArn::parse(key).map(|arn| arn.account)
-}
-
-/// Returns the Region of the key of this ARN.
-pub fn region(key: &str) -> Option<Region> {
-    Region::parse(KeyArn::parse(key)?.region).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const KEY: &str = "arn:aws-cn:kms:cn-north-1:222222222222:key/1234abcd";
-
-    #[test]
-    fn the_home_of_a_key_is_read_from_its_arn_only() {
-        let region = Region::parse("cn-north-1").unwrap();
-        assert_eq!(owner(KEY), Some("222222222222"));
-        assert_eq!(super::region(KEY), Some(region));
-        assert_eq!(KeyArn::parse(KEY).unwrap().partition, "aws-cn");
-        for other in [
-            "alias/amis",
-            "arn:aws:kms:us-west-2:222222222222",
-            "arn:aws:iam::222222222222:role/kms",
-        ] {
-            assert_eq!(owner(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn a_pattern_for_any_account_keeps_the_colons_of_the_resource() {

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cause::Cause;
-use crate::ids::KeyRef;
-use crate::kms;
+use crate::ids::{AccountId, KeyArn, KeyRef};
 use crate::request::KeyAccess;
 use crate::state::{RunRef, TargetState};
 
@@ -155,9 +154,8 @@ impl Cause {
                  policy of {keys} in account {source}"
             ),
             Self::KeyPolicyElsewhere => {
-                let own = format!(":{source}:");
-                let elsewhere = run.source.keys.iter().filter(|key| !key.contains(&own));
-                let owners = owners_of(&elsewhere.cloned().collect::<Vec<_>>());
+                let keys = run.source.keys.iter();
+                let owners = owners_of(keys.filter(|key| key.account() != *source));
                 format!(
                     "Ask account {owners} to let the targets use its key in its policy, and say \
                      KeyAccess: None; or to let the function's role kms:CreateGrant, \
@@ -263,7 +261,7 @@ fn tags_to_allow(target: &TargetState) -> String {
 }
 
 /// Returns the accounts of these keys, which alone can edit their policies.
-fn owners_of(keys: &[String]) -> String {
-    let owners: BTreeSet<&str> = keys.iter().filter_map(|key| kms::owner(key)).collect();
+fn owners_of<'a>(keys: impl IntoIterator<Item = &'a KeyArn>) -> String {
+    let owners: BTreeSet<AccountId> = keys.into_iter().map(KeyArn::account).collect();
     Vec::from_iter(owners).join(" and ")
 }

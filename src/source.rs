@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{AccountId, ImageId, SnapshotId};
+use crate::ids::{AccountId, ImageId, KeyArn, SnapshotId};
 
 mod attributes;
 mod problems;
@@ -140,8 +140,8 @@ pub struct SourceSnapshot {
     pub state: String,
     /// Whether the snapshot is encrypted.
     pub encrypted: bool,
-    /// The ARN of its key, if encrypted.
-    pub key: Option<String>,
+    /// Its key, if encrypted.
+    pub key: Option<KeyArn>,
     /// Whether the snapshot is in the archive tier.
     pub archived: bool,
     /// Bytes of data, if EC2 shows the number.
@@ -164,9 +164,9 @@ pub struct Source {
     /// The snapshots, each once: the root device's first, then in the order of the mappings.
     pub snapshots: Vec<SourceSnapshot>,
     /// The image's keys that are AWS-managed (`aws/ebs`).
-    pub aws_managed_keys: Vec<String>,
+    pub aws_managed_keys: Vec<KeyArn>,
     /// Keys that EBS cannot use for anybody, each with the fault.
-    pub unusable_keys: Vec<(String, KeyFault)>,
+    pub unusable_keys: Vec<(KeyArn, KeyFault)>,
 }
 
 impl ImageFacts {
@@ -194,8 +194,8 @@ impl ImageFacts {
 
 impl Source {
     /// Returns the distinct keys of the snapshots.
-    pub fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<String> = self
+    pub fn keys(&self) -> Vec<KeyArn> {
+        let mut keys: Vec<KeyArn> = self
             .snapshots
             .iter()
             .filter_map(|s| s.key.clone())
@@ -206,7 +206,7 @@ impl Source {
     }
 
     /// Returns for each snapshot whether it is under one of these keys.
-    pub fn under(&self, keys: &[String]) -> Vec<bool> {
+    pub fn under(&self, keys: &[KeyArn]) -> Vec<bool> {
         let under = |s: &SourceSnapshot| s.key.as_ref().is_some_and(|key| keys.contains(key));
         self.snapshots.iter().map(under).collect()
     }

@@ -79,7 +79,7 @@ impl Aws {
     ) -> Result<Option<Comparison>, Refusal> {
         let actor = self.session_with(run, target, reading()).await?;
         let mut target = target.clone();
-        target.kms_key_id = self.target_key(&actor, &target).await?;
+        target.kms_key_id = self.target_key(&actor, &target).await?.into();
         let visit = self.visit_as(run, &target, actor);
         let Some(found) = naming::own_copy(&visit).await? else {
             return Ok(None);
@@ -119,14 +119,14 @@ impl Aws {
             let site = KeySite {
                 key: &key,
                 account: &source.owner,
-                region: region.clone(),
             };
             let grants = self.grants(&site).await;
             let by = grants.map(|grants| {
                 let grantees = grants.iter().filter_map(|grant| grant.grantee_principal());
                 grantees.map(str::to_owned).collect()
             });
-            uses.push(Use { resource: key, by });
+            let resource = key.into();
+            uses.push(Use { resource, by });
         }
         uses
     }

@@ -8,9 +8,9 @@ use aws_smithy_types::DateTime;
 use super::{Actor, Aws, refusal};
 use crate::command::grant_prefix;
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::{AccountId, Region};
+use crate::ids::{AccountId, KeyArn};
 use crate::kms::{self, Arn};
-use crate::ledger::{Principals, Site};
+use crate::ledger::Principals;
 
 /// Returns these actions as a grant's operations.
 pub fn operations(actions: &[&str]) -> Vec<GrantOperation> {
@@ -18,21 +18,10 @@ pub fn operations(actions: &[&str]) -> Vec<GrantOperation> {
     names.map(GrantOperation::from).collect()
 }
 
-/// A source key, with the account and Region of the calls about its grants.
+/// A source key, with the account of the calls about its grants.
 pub struct KeySite<'a> {
-    pub key: &'a str,
+    pub key: &'a KeyArn,
     pub account: &'a AccountId,
-    pub region: Region,
-}
-
-impl<'a> KeySite<'a> {
-    pub(super) fn of(key: &'a str, site: &'a Site) -> Self {
-        Self {
-            key,
-            account: &site.account,
-            region: site.region.clone(),
-        }
-    }
 }
 
 impl Aws {
@@ -43,28 +32,27 @@ impl Aws {
         name: String,
         actions: &[&str],
     ) -> Result<(), Refusal> {
-        let actor = Actor::own(site.account);
-        self.kms(&actor, &site.region)
+        let (actor, region) = (Actor::own(site.account), site.key.region());
+        self.kms(&actor, &region)
             .create_grant()
-            .key_id(site.key)
+            .key_id(site.key.as_str())
             .grantee_principal(grantee)
             .set_operations(Some(operations(actions)))
             .name(name)
             .send()
             .await
-            .map_err(|e| refusal("CreateGrant", &actor.at(&site.region), site.key, &e))?;
+            .map_err(|e| refusal("CreateGrant", &actor.at(&region), site.key, &e))?;
         Ok(())
     }
 
     /// Lists all grants on a key. KMS may show them a minute late. A key that is gone has none.
     pub(super) async fn grants(&self, site: &KeySite<'_>) -> Result<Vec<GrantListEntry>, Refusal> {
-        let actor = Actor::own(site.account);
-        let kms = self.kms(&actor, &site.region);
-        let mut pages = kms.list_grants().key_id(site.key).into_paginator().send();
+        let (actor, region) = (Actor::own(site.account), site.key.region());
+        let listing = self.kms(&actor, &region).list_grants();
+        let mut pages = listing.key_id(site.key.as_str()).into_paginator().send();
         let mut all = Vec::new();
         while let Some(page) = pages.next().await {
-            let page =
-                page.map_err(|e| refusal("ListGrants", &actor.at(&site.region), site.key, &e));
+            let page = page.map_err(|e| refusal("ListGrants", &actor.at(&region), site.key, &e));
             let page = match page {
                 Err(refusal) if refusal.kind() == RefusalKind::NotFound => return Ok(Vec::new()),
                 other => other?,
@@ -80,16 +68,16 @@ impl Aws {
         site: &KeySite<'_>,
         grant: &str,
     ) -> Result<(), Refusal> {
-        let actor = Actor::own(site.account);
+        let (actor, region) = (Actor::own(site.account), site.key.region());
         let answer = self
-            .kms(&actor, &site.region)
+            .kms(&actor, &region)
             .revoke_grant()
-            .key_id(site.key)
+            .key_id(site.key.as_str())
             .grant_id(grant)
             .send()
             .await;
         let what = format!("{} grant {grant}", site.key);
-        match answer.map_err(|e| refusal("RevokeGrant", &actor.at(&site.region), what, &e)) {
+        match answer.map_err(|e| refusal("RevokeGrant", &actor.at(&region), what, &e)) {
             Err(refusal) if refusal.kind() != RefusalKind::NotFound => Err(refusal),
             _ => Ok(()),
         }

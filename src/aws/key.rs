@@ -8,13 +8,13 @@ use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeySpec, KeyState, KeyUsag
 
 use super::{Actor, Aws, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
-use crate::ids::{AccountId, KeyRef, Region};
+use crate::ids::{AccountId, KeyArn, KeyRef, Region};
 use crate::source::KeyFault;
 use crate::state::{RunRef, TargetState};
 
 /// Source keys that a session has been seen to reach in this process.
 #[derive(Debug, Default)]
-pub struct Probed(Mutex<HashSet<(String, String)>>);
+pub struct Probed(Mutex<HashSet<(String, KeyArn)>>);
 
 impl Probed {
     /// Forgets an account's keys. A target that looks again may have lost a key: another run's
@@ -26,12 +26,12 @@ impl Probed {
 }
 
 impl Aws {
-    /// Returns the ARN of the target's key, which must exist and be usable by EBS.
+    /// Returns the target's key, which must exist and be usable by EBS.
     pub(super) async fn target_key(
         &self,
         actor: &Actor,
         target: &TargetState,
-    ) -> Result<KeyRef, Refusal> {
+    ) -> Result<KeyArn, Refusal> {
         let at = actor.at(&target.region);
         let named = &target.kms_key_id;
         let answer = self
@@ -45,17 +45,14 @@ impl Aws {
         let key = answer
             .key_metadata()
             .ok_or_else(|| final_refusal("UnreadableAnswer", "no KeyMetadata".to_owned()))?;
-        let arn = key.arn().and_then(|arn| KeyRef::parse(arn).ok());
+        let arn = key.arn().and_then(|arn| KeyArn::parse(arn).ok());
         let arn = arn.ok_or_else(|| final_refusal("UnreadableAnswer", "no key ARN".to_owned()))?;
         match key_fault(key) {
             None => Ok(arn),
             Some(fault @ KeyFault::State(_)) => {
-                Err(final_refusal("DisabledException", fault.of(arn.as_str())))
+                Err(final_refusal("DisabledException", fault.of(&arn)))
             }
-            Some(fault) => Err(final_refusal(
-                "InvalidKeyUsageException",
-                fault.of(arn.as_str()),
-            )),
+            Some(fault) => Err(final_refusal("InvalidKeyUsageException", fault.of(&arn))),
         }
     }
 
@@ -79,11 +76,11 @@ impl Aws {
             {
                 continue;
             }
-            let region = run.source.key_region(key);
+            let region = key.region();
             let answer = self
                 .kms(actor, &region)
                 .describe_key()
-                .key_id(key)
+                .key_id(key.as_str())
                 .send()
                 .await;
             answer.map_err(|e| refusal("DescribeKey", &actor.at(&region), key, &e))?;
@@ -98,24 +95,24 @@ impl Aws {
 }
 
 impl Aws {
-    /// Returns the ARN of the key under which a source is copied in its own account: a key that can
-    /// be shared, exists and is enabled.
+    /// Returns the key under which a source is copied in its own account: a key that can be shared,
+    /// exists and is enabled.
     pub async fn reencryption_key(
         &self,
         named: &KeyRef,
         owner: &AccountId,
         region: &Region,
-    ) -> Result<KeyRef, Error> {
+    ) -> Result<KeyArn, Error> {
         let refuse = |problem: String| Error::invalid("ReencryptKmsKeyId", problem);
         let own = (region.partition(), region.as_str(), owner.as_str());
-        let elsewhere = |key: &KeyRef| {
+        let elsewhere = |key: &str| {
             refuse(format!(
                 "{key} is not in account {owner} in {region}; it must be a key of the source \
                  account in SourceRegion"
             ))
         };
         if named.home().is_some_and(|home| home != own) {
-            return Err(elsewhere(named));
+            return Err(elsewhere(named.as_str()));
         }
         let actor = Actor::own(owner);
         let kms = self.kms(&actor, region);
@@ -132,11 +129,11 @@ impl Aws {
         let key = answer.key_metadata();
         let key =
             key.ok_or_else(|| Error::Internal(format!("DescribeKey told nothing of {named}")))?;
-        let arn = key.arn().and_then(|arn| KeyRef::parse(arn).ok());
+        let arn = key.arn().and_then(|arn| KeyArn::parse(arn).ok());
         let arn =
             arn.ok_or_else(|| Error::Internal(format!("DescribeKey told no ARN of {named}")))?;
-        if arn.home() != Some(own) {
-            return Err(elsewhere(&arn));
+        if !arn.is_in(owner, region) {
+            return Err(elsewhere(arn.as_str()));
         }
         if key.key_manager() == Some(&KeyManagerType::Aws) {
             return Err(refuse(format!(
@@ -148,9 +145,9 @@ impl Aws {
             None => Ok(arn),
             Some(fault @ KeyFault::State(_)) => Err(refuse(format!(
                 "{}; enable it, or name another",
-                fault.of(arn.as_str())
+                fault.of(&arn)
             ))),
-            Some(fault) => Err(refuse(fault.of(arn.as_str()))),
+            Some(fault) => Err(refuse(fault.of(&arn))),
         }
     }
 }

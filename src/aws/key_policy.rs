@@ -18,9 +18,8 @@ use serde_json::Value;
 use super::{Actor, Aws, refusal};
 use crate::command::Started;
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::{AccountId, Region};
+use crate::ids::{AccountId, KeyArn, Region};
 use crate::key_policy::{Access, Document, LONGEST, Parties, Terms};
-use crate::kms;
 use crate::ledger::{Principals, Record, Run, short_name};
 use crate::request::KeyAccess;
 use crate::service_linked_role::ServiceLinkedRole;
@@ -52,8 +51,6 @@ struct LastLook(i64);
 pub(super) struct Editor {
     run: String,
     account: AccountId,
-    /// The Region of a key whose ARN has none.
-    region: Region,
     terms: Terms,
 }
 
@@ -64,7 +61,6 @@ impl Editor {
         Self {
             run: run.id.to_owned(),
             account: account.clone(),
-            region: region.clone(),
             terms: Terms::new(region, account, run.share().is_some(), roles),
         }
     }
@@ -81,31 +77,33 @@ impl Editor {
         Some(Self {
             run: run.run.clone(),
             account,
-            region,
             terms,
         })
     }
 
-    fn region_of(&self, key: &str) -> Region {
-        kms::region(key).unwrap_or_else(|| self.region.clone())
+    /// Returns the key's record as it was found, or a new one.
+    fn record_of(&self, key: &KeyArn, found: Option<&Record>) -> Record {
+        let (region, account) = (key.region(), self.account.as_str());
+        let new = || Record::new(key.as_str(), region.as_str(), account);
+        found.cloned().unwrap_or_else(new)
     }
 
-    fn is_own(&self, key: &str) -> bool {
-        kms::owner(key) == Some(self.account.as_str())
+    fn is_own(&self, key: &KeyArn) -> bool {
+        key.account() == self.account
     }
 
     /// Returns a refusal of a policy by this function itself.
-    fn refused(&self, key: &str, code: &str, message: String) -> Refusal {
-        let at = Actor::own(&self.account).at(&self.region_of(key));
+    fn refused(&self, key: &KeyArn, code: &str, message: String) -> Refusal {
+        let at = Actor::own(&self.account).at(&key.region());
         Refusal::ours("PutKeyPolicy", &at, key, code, message)
     }
 
-    fn document<'a>(&self, key: &str, text: &'a str) -> Result<Document<'a>, Refusal> {
+    fn document<'a>(&self, key: &KeyArn, text: &'a str) -> Result<Document<'a>, Refusal> {
         Document::read(text).map_err(|e| self.refused(key, "KeyPolicyUnreadable", e.to_string()))
     }
 
     /// Refuses a policy that is too long. A policy that is too long already may become shorter.
-    fn fits(&self, key: &str, there: &str, new: &str) -> Result<(), Refusal> {
+    fn fits(&self, key: &KeyArn, there: &str, new: &str) -> Result<(), Refusal> {
         if new.len() <= LONGEST || new.len() <= there.len() {
             return Ok(());
         }
@@ -115,8 +113,8 @@ impl Editor {
         Err(self.refused(key, "KeyPolicyTooLong", message))
     }
 
-    fn of_another_account(&self, key: &str) -> Refusal {
-        let owner = kms::owner(key).unwrap_or_default();
+    fn of_another_account(&self, key: &KeyArn) -> Refusal {
+        let owner = key.account();
         let message = format!("only account {owner} can edit the policy of its key");
         self.refused(key, "KeyOfAnotherAccount", message)
     }
@@ -128,7 +126,7 @@ impl Aws {
     async fn edit_policy(
         &self,
         editor: &Editor,
-        key: &str,
+        key: &KeyArn,
         wanted: &(dyn Fn(Access) -> Access + Send + Sync),
     ) -> Result<bool, Refusal> {
         if let Some(there) = self.is_as_wanted(editor, key, wanted).await? {
@@ -148,7 +146,7 @@ impl Aws {
     async fn is_as_wanted(
         &self,
         editor: &Editor,
-        key: &str,
+        key: &KeyArn,
         wanted: &(dyn Fn(Access) -> Access + Send + Sync),
     ) -> Result<Option<bool>, Refusal> {
         let text = self.policy_text(editor, key).await?;
@@ -162,7 +160,7 @@ impl Aws {
     async fn edit_locked(
         &self,
         editor: &Editor,
-        key: &str,
+        key: &KeyArn,
         mut locked_at: i64,
         wanted: &(dyn Fn(Access) -> Access + Send + Sync),
     ) -> Result<(), Refusal> {
@@ -203,7 +201,12 @@ impl Aws {
     }
 
     /// Whether a written policy shows by now. Reads may be late.
-    async fn shows(&self, editor: &Editor, key: &str, wanted: &[Value]) -> Result<bool, Refusal> {
+    async fn shows(
+        &self,
+        editor: &Editor,
+        key: &KeyArn,
+        wanted: &[Value],
+    ) -> Result<bool, Refusal> {
         for wait in SHOWS_AFTER {
             tokio::time::sleep(Duration::from_millis(wait)).await;
             let text = self.policy_text(editor, key).await?;
@@ -225,7 +228,7 @@ impl Aws {
     pub(super) async fn would_admit(
         &self,
         parties: &Parties<'_>,
-        key: &str,
+        key: &KeyArn,
     ) -> Result<(), Refusal> {
         let editor = Editor::of(parties.run());
         if !editor.is_own(key) {
@@ -239,13 +242,13 @@ impl Aws {
         editor.fits(key, &text, &document.with(&editor.run, &statements))
     }
 
-    async fn policy_text(&self, editor: &Editor, key: &str) -> Result<String, Refusal> {
+    async fn policy_text(&self, editor: &Editor, key: &KeyArn) -> Result<String, Refusal> {
         let actor = Actor::own(&editor.account);
-        let region = editor.region_of(key);
+        let region = key.region();
         let answer = self
             .kms(&actor, &region)
             .get_key_policy()
-            .key_id(key)
+            .key_id(key.as_str())
             .send();
         let answer = answer
             .await
@@ -258,14 +261,14 @@ impl Aws {
 
     /// Writes a policy. KMS's lockout check stays on: it refuses a policy that locks its own
     /// account out. One attempt only, because a later attempt would write an outdated text.
-    async fn put_policy(&self, editor: &Editor, key: &str, text: &str) -> Result<(), Refusal> {
+    async fn put_policy(&self, editor: &Editor, key: &KeyArn, text: &str) -> Result<(), Refusal> {
         let actor = Actor::own(&editor.account);
-        let region = editor.region_of(key);
+        let region = key.region();
         let once = aws_sdk_kms::config::Builder::new().retry_config(RetryConfig::disabled());
         let answer = self
             .kms(&actor, &region)
             .put_key_policy()
-            .key_id(key)
+            .key_id(key.as_str())
             .policy(text)
             .customize()
             .config_override(once)
@@ -315,8 +318,8 @@ impl Aws {
     }
 
     /// Returns the principals that a run holds a key open to, as far as the ledger can be read.
-    async fn held(&self, run: &str, key: &str) -> Principals {
-        let record = self.opening_record(key).await;
+    async fn held(&self, run: &str, key: &KeyArn) -> Principals {
+        let record = self.opening_record(key.as_str()).await;
         record
             .ok()
             .flatten()
@@ -325,8 +328,15 @@ impl Aws {
     }
 
     /// Reads a run's object and a key's record; `None` where the ledger lacks one of them.
-    async fn run_and_record(&self, run: &str, key: &str) -> Result<Option<(Run, Record)>, Refusal> {
-        let (run, record) = (self.run_record(run).await?, self.opening_record(key).await?);
+    async fn run_and_record(
+        &self,
+        run: &str,
+        key: &KeyArn,
+    ) -> Result<Option<(Run, Record)>, Refusal> {
+        let (run, record) = (
+            self.run_record(run).await?,
+            self.opening_record(key.as_str()).await?,
+        );
         Ok(run.zip(record))
     }
 
@@ -335,7 +345,7 @@ impl Aws {
     pub(super) async fn remove_statements(
         &self,
         run: &Run,
-        key: &str,
+        key: &KeyArn,
         gone: &Principals,
     ) -> Result<bool, Refusal> {
         let Some(editor) = Editor::of_run(run).filter(|editor| editor.is_own(key)) else {
@@ -358,7 +368,7 @@ impl Aws {
     pub(super) async fn settle_share(
         &self,
         parties: &Parties<'_>,
-        key: &str,
+        key: &KeyArn,
         is_gone: &(dyn Fn(&str) -> bool + Send + Sync),
         known: bool,
     ) -> Result<(), Refusal> {

@@ -45,8 +45,7 @@ impl Aws {
         let (run, target) = (visit.run, visit.target);
         let keys: Vec<(&str, Region)> = if run.share().is_some() {
             let source = run.source.keys.iter();
-            let with_region = source.map(|key| (key.as_str(), run.source.key_region(key)));
-            with_region.collect()
+            source.map(|key| (key.as_str(), key.region())).collect()
         } else {
             let key = target.kms_key_id.as_str();
             if self

@@ -19,10 +19,12 @@ impl Aws {
     ) -> Result<Looked, Refusal> {
         let mut target = visit.target.clone();
         self.probed.forget(target.account_id.as_str());
-        // Once copies have begun under it, the key is settled.
-        if target.work.since == 0 || target.kms_key_id.arn().is_none() {
-            target.kms_key_id = self.target_key(&visit.actor, &target).await?;
-        }
+        let key = match target.kms_key_id.arn() {
+            // Once copies have begun under it, the key is settled.
+            Some(key) if target.work.since != 0 => key,
+            _ => self.target_key(&visit.actor, &target).await?,
+        };
+        target.kms_key_id = key.clone().into();
         let visit = visit.with(&target);
         let mut image = naming::own_copy(&visit).await?;
         if let (true, Some(source)) = (visit.run.order.renewal.is_some(), source) {
@@ -40,7 +42,7 @@ impl Aws {
         }
         let copies = copies::list(&visit).await?.copies;
         Ok(Looked {
-            key: target.kms_key_id.clone(),
+            key,
             image: image.as_ref().and_then(image::id_of),
             copies,
         })

@@ -311,7 +311,7 @@ impl Aws {
         if self.now() - held_at > FRESH {
             // Among very many grants: the hold was written long ago.
             let principals: Principals = [account.as_str()].into_iter().collect();
-            let record = self.opening_record(key).await?;
+            let record = self.opening_record(key.as_str()).await?;
             if !record.is_some_and(|record| record.holds(&plan.attempt, &principals)) {
                 let at = Actor::own(&run.source.account_id).at(&run.source.region);
                 let message = format!("attempt {} was closed meanwhile", plan.attempt);
@@ -327,7 +327,6 @@ impl Aws {
         let site = grants::KeySite {
             key,
             account: &run.source.account_id,
-            region: run.source.key_region(key),
         };
         let name = format!("{}{account}", grant_prefix(run.id));
         let actions = granted_actions(run);

@@ -104,7 +104,7 @@ impl Aws {
                 findings.push(Finding::refused("TargetKey", run, &target, &refusal));
             }
             Ok(arn) => {
-                target.kms_key_id = arn;
+                target.kms_key_id = arn.into();
                 let visit = visit.with(&target);
                 findings.extend(self.preflight_keys(&visit, own_key).await);
             }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Aws;
 use super::ledger::Change;
 use crate::error::{Error, Refusal};
-use crate::ids::{AccountId, ImageId, Region, SnapshotId};
+use crate::ids::{AccountId, ImageId, KeyArn, Region, SnapshotId};
 use crate::ledger::{Kind, Principals, Receipt, Run, RunStatus, RunTarget};
 use crate::state::{RunRef, SourceRef, State};
 
@@ -272,8 +272,7 @@ impl Aws {
                     .filter_map(|name| SnapshotId::parse(name).ok())
                     .collect(),
                 keys: names()
-                    .filter(|name| name.starts_with("arn:"))
-                    .cloned()
+                    .filter_map(|name| KeyArn::parse(name).ok())
                     .collect(),
                 managed_keys: Vec::new(),
                 staged: Vec::new(),

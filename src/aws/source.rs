@@ -8,7 +8,7 @@ use aws_sdk_kms::types::KeyManagerType;
 use super::key::key_fault;
 use super::{Actor, Aws, Place, image, refusal, tags};
 use crate::error::Error;
-use crate::ids::{AccountId, ImageId, Region, SnapshotId};
+use crate::ids::{AccountId, ImageId, KeyArn, Region, SnapshotId};
 use crate::source::{Source, SourceSnapshot};
 
 impl Aws {
@@ -67,7 +67,7 @@ impl Aws {
             let answer = self
                 .kms(&actor, region)
                 .describe_key()
-                .key_id(&key)
+                .key_id(key.as_str())
                 .send()
                 .await;
             let answer = answer.map_err(|e| {
@@ -127,18 +127,24 @@ async fn source_snapshots(
         answer.map_err(|e| Error::from_refusal(refusal("DescribeSnapshots", at, image, &e)))?;
     ids.iter()
         .map(|id| {
-            let there = answer
-                .snapshots()
-                .iter()
-                .find(|s| s.snapshot_id() == Some(id.as_str()));
-            there
-                .and_then(|s| source_snapshot(id, s))
-                .ok_or_else(|| Error::SourceNotFound(format!("snapshot {id} of {image} is gone")))
+            let gone = || Error::SourceNotFound(format!("snapshot {id} of {image} is gone"));
+            let mut snapshots = answer.snapshots().iter();
+            let there = snapshots.find(|s| s.snapshot_id() == Some(id.as_str()));
+            let there = there.ok_or_else(gone)?;
+            let key = there.kms_key_id().map(KeyArn::parse).transpose();
+            let unreadable =
+                |e| Error::Internal(format!("the KmsKeyId of {id} is unreadable: {e}"));
+            let key = key.map_err(unreadable)?;
+            source_snapshot(id, there, key).ok_or_else(gone)
         })
         .collect()
 }
 
-fn source_snapshot(id: &SnapshotId, snapshot: &Snapshot) -> Option<SourceSnapshot> {
+fn source_snapshot(
+    id: &SnapshotId,
+    snapshot: &Snapshot,
+    key: Option<KeyArn>,
+) -> Option<SourceSnapshot> {
     Some(SourceSnapshot {
         id: id.clone(),
         owner: AccountId::parse(snapshot.owner_id()?).ok()?,
@@ -146,7 +152,7 @@ fn source_snapshot(id: &SnapshotId, snapshot: &Snapshot) -> Option<SourceSnapsho
             .state()
             .map_or_else(String::new, |s| s.as_str().to_owned()),
         encrypted: snapshot.encrypted().unwrap_or(false),
-        key: snapshot.kms_key_id().map(str::to_owned),
+        key,
         archived: snapshot.storage_tier() == Some(&StorageTier::Archive),
         full_bytes: snapshot.full_snapshot_size_in_bytes(),
         description: snapshot

@@ -8,6 +8,7 @@ use super::closing::revoked;
 use super::grants::{KeySite, name_in_run};
 use crate::command::{Left, Revoked};
 use crate::error::Refusal;
+use crate::ids::KeyArn;
 use crate::key_policy::Parties;
 use crate::ledger::{Principals, Resource, Run, Site, short_name};
 use crate::request::KeyAccess;
@@ -49,7 +50,7 @@ impl Aws {
         for key in &state.source.keys {
             let settled = self.settle_key(&run, parties, share, &ends, key, known);
             if let Err(refusal) = settled.await {
-                left.push((key.clone(), refusal));
+                left.push((key.to_string(), refusal));
             }
         }
         Ok(revoked(left, again_at))
@@ -106,14 +107,14 @@ impl Aws {
         parties: Parties<'_>,
         share: &Share,
         ends: &Ends<'_>,
-        key: &str,
+        key: &KeyArn,
         known: bool,
     ) -> Result<(), Refusal> {
         let other_way = parties.run().order.key_access != KeyAccess::Grant;
         if run.grants && (share.only || other_way) {
             self.revoke_gone(parties.run(), share, ends, key).await?;
         }
-        let record = self.opening_record(key).await?;
+        let record = self.opening_record(key.as_str()).await?;
         if let Some(record) = record.filter(|record| record.edited) {
             let own = ends.attempt();
             let is_gone = |who: &str| {
@@ -129,7 +130,7 @@ impl Aws {
         of: RunRef<'_>,
         share: &Share,
         ends: &Ends<'_>,
-        key: &str,
+        key: &KeyArn,
     ) -> Result<(), Refusal> {
         let roles = &of.order.service_linked_roles;
         let asked_for = |word: &str| roles.iter().any(|role| role.in_grant_name() == word);
@@ -142,7 +143,6 @@ impl Aws {
         let site = KeySite {
             key,
             account: &of.source.account_id,
-            region: of.source.key_region(key),
         };
         for grant in self.grants(&site).await? {
             if name_in_run(&grant, of.id).is_some_and(is_gone)

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Command;
 use crate::copies::{Copies, Staged};
 use crate::error::Refusal;
-use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
+use crate::ids::{AccountId, ImageId, KeyArn, Region, SnapshotId};
 
 /// Resources that could not be deleted, and openings that could not be closed, each with its
 /// refusal.
@@ -138,8 +138,8 @@ pub struct Closed {
 /// The result of a look: the target's role could be assumed, and its key can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked {
-    /// The target key by its ARN.
-    pub key: KeyRef,
+    /// The target's key.
+    pub key: KeyArn,
     /// The target's image, if it exists.
     pub image: Option<ImageId>,
     /// All copies of each source snapshot.

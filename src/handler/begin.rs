@@ -58,7 +58,7 @@ pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Re
     aws.read_keys(&mut source, &request.source_region).await?;
     if let Some(key) = &request.reencrypt_key {
         let key = aws.reencryption_key(key, &source.owner, &request.source_region);
-        request.reencrypt_key = Some(key.await?);
+        request.reencrypt_key = Some(key.await?.into());
     }
     let members = match &request.audience {
         Some(audience) => {

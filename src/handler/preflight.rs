@@ -61,7 +61,7 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
         .collect();
     if let Some(key) = &request.reencrypt_key {
         match aws.reencryption_key(key, &source.owner, &region).await {
-            Ok(key) => request.reencrypt_key = Some(key),
+            Ok(key) => request.reencrypt_key = Some(key.into()),
             Err(error @ (Error::InvalidRequest { .. } | Error::AccessDenied { .. })) => {
                 let account = Some(&source.owner);
                 let said = error.to_string();

@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Access, role_anywhere};
-use crate::ids::{AccountId, Region};
-use crate::kms;
+use crate::ids::{AccountId, KeyArn, Region};
 use crate::ledger::{Principals, Record, Run};
 use crate::state::{RunRef, State, TargetPhase};
 
@@ -41,7 +40,7 @@ impl<'a> Parties<'a> {
         let state = self.state;
         let mut access = Access::default();
         access.regions.insert(state.source.region.clone());
-        let regions = state.source.keys.iter().filter_map(|key| kms::region(key));
+        let regions = state.source.keys.iter().map(KeyArn::region);
         access.regions.extend(regions);
         let audience = self.run().audience();
         let (mut named, mut members) = (Vec::new(), false);

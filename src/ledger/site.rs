@@ -1,8 +1,7 @@
 //! The resources that can be open, and where they are.
 
 use super::{Record, Run};
-use crate::ids::{AccountId, ImageId, Region, SnapshotId};
-use crate::kms;
+use crate::ids::{AccountId, ImageId, KeyArn, Region, SnapshotId};
 
 /// The resource of an opening.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,8 +10,8 @@ pub enum Resource {
     Image(ImageId),
     /// A snapshot, opened by permissions to make volumes of it.
     Snapshot(SnapshotId),
-    /// By its ARN.
-    Key(String),
+    /// A key of a snapshot, opened by grants or by its policy.
+    Key(KeyArn),
 }
 
 /// A resource with the account and Region that it is in.
@@ -32,7 +31,7 @@ impl Resource {
         match self {
             Self::Image(id) => id.as_str(),
             Self::Snapshot(id) => id.as_str(),
-            Self::Key(arn) => arn,
+            Self::Key(arn) => arn.as_str(),
         }
     }
 
@@ -44,7 +43,7 @@ impl Resource {
         if let Ok(id) = SnapshotId::parse(name) {
             return Some(Self::Snapshot(id));
         }
-        name.starts_with("arn:").then(|| Self::Key(name.to_owned()))
+        KeyArn::parse(name).ok().map(Self::Key)
     }
 
     /// Whether this is a key.
@@ -64,13 +63,12 @@ impl Run {
     }
 
     fn site(&self, resource: Resource) -> Option<Site> {
-        let of_key = match &resource {
-            Resource::Key(arn) => kms::region(arn),
-            _ => None,
-        };
         Some(Site {
             account: AccountId::parse(&self.account_id).ok()?,
-            region: of_key.or_else(|| Region::parse(&self.source_region).ok())?,
+            region: match &resource {
+                Resource::Key(arn) => arn.region(),
+                _ => Region::parse(&self.source_region).ok()?,
+            },
             resource,
         })
     }

@@ -1,7 +1,6 @@
 //! Refusals of requests whose source is known.
 
 use crate::error::Error;
-use crate::kms;
 use crate::request::{KeyAccess, Request, source_among_targets};
 use crate::source::Source;
 use crate::state::{BYTES_IN_ALL, BYTES_PER_TARGET, State};
@@ -36,18 +35,17 @@ pub(super) fn check_words(request: &Request, source: &Source) -> Result<(), Erro
 
 /// Refuses to edit the policies of keys of another account, which alone can edit them.
 pub fn check_keys(request: &Request, source: &Source) -> Result<(), Error> {
-    let owner = |key: &String| kms::owner(key).map(str::to_owned);
     let keys = source.keys();
-    let elsewhere = keys.iter().filter_map(|key| Some((key, owner(key)?)));
-    let mut elsewhere = elsewhere.filter(|(_, owner)| owner != source.owner.as_str());
+    let elsewhere = keys.iter().find(|key| key.account() != source.owner);
     let edits = request.key_access == KeyAccess::Policy && !request.sharing.unshare;
-    match elsewhere.next() {
-        Some((key, owner)) if edits => Err(Error::invalid(
+    match elsewhere {
+        Some(key) if edits => Err(Error::invalid(
             "KeyAccess",
             format!(
-                "is Policy, but only account {owner} can edit the policy of {key}: ask it to let \
-                 the targets use the key, and say None; or to let the function's role make grants \
-                 on it, and say Grant"
+                "is Policy, but only account {} can edit the policy of {key}: ask it to let the \
+                 targets use the key, and say None; or to let the function's role make grants on \
+                 it, and say Grant",
+                key.account()
             ),
         )),
         _ => Ok(()),

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::statement::{Action, Statement};
-use crate::ids::{AccountId, ExternalId, KeyRef, RoleName};
-use crate::kms::{self, Arn, KeyArn, via_ec2};
+use crate::ids::{AccountId, ExternalId, KeyArn, RoleName};
+use crate::kms::{self, Arn, via_ec2};
 use crate::request::{Audience, KeyAccess};
 use crate::source::Source;
 use crate::state::{State, TargetState};
@@ -170,9 +170,9 @@ impl Run<'_> {
     }
 
     /// Returns the key of the staged copies.
-    fn staging_key(&self) -> Option<&KeyRef> {
+    fn staging_key(&self) -> Option<KeyArn> {
         let key = self.state.order.reencrypt_key.as_ref();
-        key.filter(|_| self.state.needs_staging())
+        key.filter(|_| self.state.needs_staging())?.arn()
     }
 
     fn boots_by_uefi(&self) -> bool {
@@ -258,10 +258,6 @@ fn named(arns: BTreeSet<String>) -> Vec<String> {
 fn by_ec2<'a>(regions: impl IntoIterator<Item = &'a str>) -> Value {
     let services: BTreeSet<String> = regions.into_iter().map(via_ec2).collect();
     json!({"StringEquals": {"kms:ViaService": services}})
-}
-
-fn region_of(key: &str) -> &str {
-    KeyArn::parse(key).map_or("", |arn| arn.region)
 }
 
 /// The actions of EC2 on a key for the principal that copies or launches. They are the same for the

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::command::tag;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, KeyArn};
 use crate::kms;
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetPhase, TargetState};
@@ -33,7 +33,7 @@ pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
     let removes = |t: &TargetState| t.account_id == *account && t.phase == TargetPhase::Removing;
     let launches_only = state.order.share.is_some() && !state.targets.iter().any(removes);
     let mut policies = if launches_only {
-        let named = state.source.keys.iter().cloned().collect();
+        let named = state.source.keys.iter().map(KeyArn::to_string).collect();
         vec![
             to_let_launch(state, account, &named),
             to_let_launch(state, account, &whole),
@@ -210,9 +210,9 @@ fn making_roles(state: &State) -> Option<Value> {
 fn keys_of_accounts(state: &State, account: &AccountId) -> BTreeSet<String> {
     let partition = state.source.region.partition();
     let keys = state.source.keys.iter();
-    let mut accounts: BTreeSet<&str> = keys.filter_map(|key| kms::owner(key)).collect();
+    let mut accounts: BTreeSet<AccountId> = keys.map(KeyArn::account).collect();
     if state.order.share.is_none() {
-        accounts.insert(account.as_str());
+        accounts.insert(account.clone());
     }
     let accounts = accounts.into_iter();
     accounts
@@ -223,21 +223,17 @@ fn keys_of_accounts(state: &State, account: &AccountId) -> BTreeSet<String> {
 /// Returns the ARNs of the run's keys that this account works with. A policy cannot name an alias:
 /// the account's keys in that Region stand for it.
 fn named_keys(state: &State, account: &AccountId) -> BTreeSet<String> {
-    let mut keys: BTreeSet<String> = state.run_ref().opened_keys().into_iter().collect();
+    let opened = state.run_ref().opened_keys().into_iter();
+    let mut keys: BTreeSet<String> = opened.map(String::from).collect();
     for target in state.targets.iter().filter(|t| t.account_id == *account) {
-        let key = &target.kms_key_id;
         // A copy that is to be removed may be under another key than the one that the request names
         // now.
         let removing = target.phase == TargetPhase::Removing && state.order.has_launch_grants();
-        if key.arn().is_some() && !removing {
-            keys.insert(key.to_string());
-        } else {
-            keys.insert(format!(
-                "arn:{}:kms:{}:{account}:key/*",
-                target.region.partition(),
-                target.region
-            ));
-        }
+        let (partition, region) = (target.region.partition(), &target.region);
+        keys.insert(match target.kms_key_id.arn() {
+            Some(key) if !removing => key.into(),
+            _ => format!("arn:{partition}:kms:{region}:{account}:key/*"),
+        });
     }
     keys
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::command::{LAUNCH_PREFIX, grant_prefix, tag};
+use crate::ids::KeyArn;
 use crate::key_policy::sid;
 use crate::request::KeyAccess;
 use crate::state::{State, TargetPhase, TargetState};
@@ -184,7 +185,7 @@ fn lasting(state: &State, said: &str) -> Value {
 
 /// Returns the command for a key policy. A policy is written whole, so a person has to look at it:
 /// which statements are ours, and which command removes them.
-fn edit_policy(state: &State, key: &str) -> Vec<String> {
+fn edit_policy(state: &State, key: &KeyArn) -> Vec<String> {
     let (region, sids) = (&state.source.region, sid(&state.run, ""));
     if !is_edited(state) {
         return Vec::new();
@@ -208,9 +209,9 @@ fn is_edited(state: &State) -> bool {
     state.order.key_access == KeyAccess::Policy || said.contains("KeyPolicy")
 }
 
-fn revoke_own_grants(state: &State, key: &str) -> String {
+fn revoke_own_grants(state: &State, key: &KeyArn) -> String {
     let region = state.source.region.as_str();
-    revoke_grants(region, key, &grant_prefix(&state.run))
+    revoke_grants(region, key.as_str(), &grant_prefix(&state.run))
 }
 
 fn revoke_grants(region: &str, key: &str, prefix: &str) -> String {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{DISABLED, Mapping, Source, SourceSnapshot, text};
 use crate::error::Error;
-use crate::kms::KeyArn;
+use crate::ids::KeyArn;
 
 /// The reason why EBS cannot use a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub enum KeyFault {
 }
 
 impl KeyFault {
-    /// Describes the fault of the key with this ARN.
-    pub fn of(&self, arn: &str) -> String {
+    /// Describes the fault of this key.
+    pub fn of(&self, arn: &KeyArn) -> String {
         match self {
             Self::State(state) => format!("{arn} is {state}"),
             Self::Spec(spec) => {
@@ -32,9 +32,8 @@ impl KeyFault {
     }
 
     /// Returns what makes the key usable again, in its own account.
-    fn mend(&self, arn: &str) -> String {
-        let home = KeyArn::parse(arn);
-        let (region, account) = home.map_or(("", ""), |home| (home.region, home.account));
+    fn mend(&self, arn: &KeyArn) -> String {
+        let (region, account) = (arn.region(), arn.account());
         let key = format!("--key-id {arn} --region {region}");
         match self {
             Self::State(state) if state == "PendingDeletion" => format!(

@@ -11,8 +11,10 @@ pub(crate) fn example() -> Source {
         state: "completed".to_owned(),
         encrypted: true,
         key: Some(
-            "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-                .to_owned(),
+            KeyArn::parse(
+                "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            )
+            .unwrap(),
         ),
         archived: false,
         full_bytes: None,

@@ -59,7 +59,7 @@ impl State {
     pub fn as_run_to(&self, opened: &[usize]) -> Run {
         let snapshots = self.source.snapshots.iter().map(ToString::to_string);
         let mut resources: BTreeSet<String> = snapshots.collect();
-        resources.extend(self.source.keys.iter().cloned());
+        resources.extend(self.source.keys.iter().map(ToString::to_string));
         let kind = if self.order.share.is_some() {
             resources.insert(self.source.image_id.to_string());
             Kind::Share

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Pace, SCHEMA, State, TargetPhase, TargetState};
 use crate::error::Error;
 use crate::event::job::is_execution_name;
-use crate::ids::{ImageId, KeyRef, SnapshotId};
+use crate::ids::{ImageId, KeyArn, SnapshotId};
 use crate::request::{MAX_TARGETS, check_tags};
 
 impl State {
@@ -101,10 +101,6 @@ impl State {
         if !is_execution_name(&self.execution) {
             return invalid("Execution");
         }
-        let is_key = |key: &String| KeyRef::parse(key).is_ok_and(|key| key.arn().is_some());
-        if !self.source.keys.iter().all(is_key) {
-            return invalid("Source.Keys");
-        }
         if let Err(error) = check_tags(&self.order.tags) {
             return invalid(&format!("Order.{error}; it"));
         }
@@ -128,8 +124,9 @@ impl State {
         if !self.order.audience.iter().all(is_principal) {
             return invalid("Order.Audience");
         }
-        let is_made =
-            |id: &String| ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok() || is_key(id);
+        let is_made = |id: &String| {
+            ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok() || KeyArn::parse(id).is_ok()
+        };
         if !self
             .targets
             .iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{copies, is_default};
-use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
+use crate::ids::{AccountId, ImageId, KeyArn, KeyRef, Region, SnapshotId};
 use crate::name::NameTemplate;
 use crate::request::KeyAccess;
 use crate::service_linked_role::ServiceLinkedRole;
@@ -22,12 +22,12 @@ pub struct SourceRef {
     pub account_id: AccountId,
     /// The image's snapshots, the root device's first.
     pub snapshots: Vec<SnapshotId>,
-    /// ARNs of the distinct keys.
-    pub keys: Vec<String>,
+    /// The distinct keys of the snapshots.
+    pub keys: Vec<KeyArn>,
     /// The AWS-managed keys among `keys`: snapshots under them are copied in the source account
     /// first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub managed_keys: Vec<String>,
+    pub managed_keys: Vec<KeyArn>,
     /// The snapshots that are shared and copied, one for each source snapshot: itself, or its
     /// staged copy.
     #[serde(default, with = "copies", skip_serializing_if = "copies::none")]

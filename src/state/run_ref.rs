@@ -1,8 +1,7 @@
 //! The part of a state that every call of a run may need, without its targets and its progress.
 
 use super::{Order, Share, SourceRef, State};
-use crate::ids::{Region, SnapshotId};
-use crate::kms;
+use crate::ids::{KeyArn, KeyRef, SnapshotId};
 use crate::ledger::Attempt;
 
 /// One run, borrowed from its state: who it is, of what source, and what was ordered.
@@ -54,15 +53,15 @@ impl<'a> RunRef<'a> {
             .map_or(&self.order.audience, |share| &share.audience)
     }
 
-    /// Returns the ARNs of the keys that a copying principal must reach.
-    pub fn opened_keys(&self) -> Vec<String> {
+    /// Returns the keys that a copying principal must reach.
+    pub fn opened_keys(&self) -> Vec<KeyArn> {
         let managed = &self.source.managed_keys;
         let mut keys = self.source.keys.clone();
         if managed.is_empty() {
             return keys;
         }
         keys.retain(|key| !managed.contains(key));
-        keys.extend(self.order.reencrypt_key.iter().map(ToString::to_string));
+        keys.extend(self.order.reencrypt_key.iter().filter_map(KeyRef::arn));
         keys.sort();
         keys.dedup();
         keys
@@ -78,11 +77,6 @@ impl Order {
 }
 
 impl SourceRef {
-    /// Returns the Region of a source key, from its ARN.
-    pub fn key_region(&self, key: &str) -> Region {
-        kms::region(key).unwrap_or_else(|| self.region.clone())
-    }
-
     /// Returns the snapshot that is shared and copied for the source's snapshot at this index.
     pub fn opened_snapshot(&self, index: usize) -> &SnapshotId {
         let staged = self.staged.get(index).and_then(Option::as_ref);

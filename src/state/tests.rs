@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cause::Cause;
 use crate::denial::{Denial, Policy};
-use crate::ids::{AccountId, ImageId, KeyRef, Region, RoleName};
+use crate::ids::{AccountId, ImageId, KeyArn, KeyRef, Region, RoleName};
 use crate::name::NameTemplate;
 use crate::request::KeyAccess;
 
@@ -28,8 +28,10 @@ pub(crate) fn full(targets: usize, snapshots: usize) -> State {
             account_id: AccountId::parse("111111111111").unwrap(),
             snapshots: (0..snapshots).map(snapshot).collect(),
             keys: vec![
-                "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-                    .to_owned(),
+                KeyArn::parse(
+                    "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+                )
+                .unwrap(),
             ],
             managed_keys: Vec::new(),
             staged: Vec::new(),
@@ -203,6 +205,7 @@ fn newer_and_broken_states_are_refused_by_name() {
             "unknown field `Since`",
         ),
         ("/Source/Snapshots", json!([]), "Source.Snapshots is empty"),
+        ("/Source/Keys", json!(["*"]), "not the ARN of a KMS key"),
     ] {
         let error = with(pointer, value);
         assert_eq!(error.error_type(), "InvalidState");

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Refusal;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, KeyArn};
 use crate::kms;
 use crate::ledger::{Attempt, Kind, Principals, Record, Resource, Run, Site};
 use crate::request::KeyAccess;
@@ -31,8 +31,8 @@ impl Wish {
 /// One grant on a source key, for all targets of one account and role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedGrant {
-    /// The ARN of the source key.
-    pub key: String,
+    /// The source key.
+    pub key: KeyArn,
     /// The ARN of the role that uses the key.
     pub grantee: String,
     /// The account of that role.
@@ -110,7 +110,7 @@ impl<'a> OpeningPlan<'a> {
     /// Returns the grants for these targets. Targets of one account and role share theirs.
     pub fn wanted_grants(&self, targets: &[usize]) -> Vec<WantedGrant> {
         let run = self.run();
-        let mut wanted: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+        let mut wanted: BTreeMap<(String, KeyArn), Vec<usize>> = BTreeMap::new();
         for &i in targets {
             for key in &run.source.keys {
                 let grant = (grantee(run, &self.opened.targets[i]), key.clone());
@@ -189,7 +189,7 @@ fn wishes(state: &State, targets: &[usize]) -> Vec<Wish> {
     let mut wish = |resource: Resource, principals: &Principals| {
         if !principals.is_empty() {
             let region = match &resource {
-                Resource::Key(arn) => state.source.key_region(arn),
+                Resource::Key(arn) => arn.region(),
                 _ => state.source.region.clone(),
             };
             let account = state.source.account_id.clone();

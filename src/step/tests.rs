@@ -8,7 +8,7 @@ use crate::command::{
 };
 use crate::copies::{Copies, Copy, CopyStatus};
 use crate::error::{Place, Refusal};
-use crate::ids::{ImageId, KeyRef, Region, SnapshotId};
+use crate::ids::{ImageId, KeyArn, Region, SnapshotId};
 use crate::plan::distribute;
 use crate::request::{Defaults, Request};
 use crate::source::tests::example;
@@ -36,8 +36,8 @@ fn fresh(targets: usize) -> State {
     .unwrap()
 }
 
-fn key() -> KeyRef {
-    KeyRef::parse("arn:aws:kms:us-west-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab")
+fn key() -> KeyArn {
+    KeyArn::parse("arn:aws:kms:us-west-2:222222222222:key/1234abcd-12ab-34cd-56ef-1234567890ab")
         .unwrap()
 }
 

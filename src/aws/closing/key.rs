@@ -9,6 +9,7 @@ use super::super::Aws;
 use super::super::grants::{KeySite, account_in_run, child_grants, may_come_of_ours};
 use super::Left;
 use crate::error::Refusal;
+use crate::ids::KeyArn;
 use crate::ledger::{Attempt, Kind, Principals, Record, Run, Seen, Site};
 use crate::state::SHOWN_WITHIN;
 
@@ -20,10 +21,10 @@ impl Aws {
         run: &Run,
         attempt: &Attempt,
         site: &Site,
-        key: &str,
+        key: &KeyArn,
         record: &Record,
     ) -> Result<(Seen, Option<i64>), Left> {
-        let of_key = |refusal: Refusal| vec![(key.to_owned(), refusal)];
+        let of_key = |refusal: Refusal| vec![(key.to_string(), refusal)];
         let take = record.to_take_away_of_run(attempt);
         let mut seen = Seen {
             at: self.now(),
@@ -34,7 +35,8 @@ impl Aws {
         }
         let mut again_at = None;
         if run.grants {
-            let key_site = KeySite::of(key, site);
+            let account = &site.account;
+            let key_site = KeySite { key, account };
             let listed = self.grants(&key_site).await.map_err(of_key)?;
             let revoked = self.revoke_of_run(&key_site, &listed, &take, run);
             let revoked = revoked.await.map_err(of_key)?;
@@ -69,13 +71,14 @@ impl Aws {
         run: &Run,
         attempt: &Attempt,
         site: &Site,
-        key: &str,
+        key: &KeyArn,
         record: &Record,
     ) -> Result<Seen, Refusal> {
         let take = record.to_take_away_of_run(attempt);
         let mut seen = Seen::default();
         if run.grants {
-            let key_site = KeySite::of(key, site);
+            let account = &site.account;
+            let key_site = KeySite { key, account };
             let listed = self.grants(&key_site).await?;
             seen.open = self.revoke_of_run(&key_site, &listed, &take, run).await?;
             let alone = record.of_nobody_else(&take);

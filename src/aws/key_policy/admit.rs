@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Editor;
 use crate::aws::Aws;
 use crate::error::Refusal;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, KeyArn};
 use crate::key_policy::{Access, Parties};
 
 /// Writes of one policy to find the accounts that it is refused for.
@@ -55,7 +55,7 @@ impl Aws {
         &self,
         parties: &Parties<'_>,
         targets: &[usize],
-        key: &str,
+        key: &KeyArn,
     ) -> Result<BTreeMap<AccountId, Refusal>, Refusal> {
         let editor = Editor::of(parties.run());
         let wanted = parties.access(targets);
@@ -86,7 +86,7 @@ impl Aws {
     async fn find_unknown(
         &self,
         parties: &Parties<'_>,
-        key: &str,
+        key: &KeyArn,
         wanted: &Access,
         first: Refusal,
     ) -> Result<BTreeMap<AccountId, Refusal>, Refusal> {
@@ -136,7 +136,7 @@ impl Aws {
     async fn try_with(
         &self,
         parties: &Parties<'_>,
-        key: &str,
+        key: &KeyArn,
         wanted: &Access,
         these: BTreeSet<AccountId>,
     ) -> Result<(), Refusal> {
@@ -157,7 +157,7 @@ impl Aws {
     }
 
     /// Writes the policy as it stands.
-    async fn rewrite(&self, editor: &Editor, key: &str) -> Result<(), Refusal> {
+    async fn rewrite(&self, editor: &Editor, key: &KeyArn) -> Result<(), Refusal> {
         let locked_at = self.lock_policy(editor, key).await?;
         let rewritten = async {
             let mut text = self.policy_text(editor, key).await?;

@@ -10,6 +10,7 @@ use super::Editor;
 use crate::aws::Aws;
 use crate::aws::ledger::Change;
 use crate::error::Refusal;
+use crate::ids::KeyArn;
 use crate::ledger::{Edit, LONGEST_LIFE, Record};
 
 /// Seconds within which the holder of the lock may write.
@@ -28,13 +29,11 @@ pub fn is_fresh(locked_at: i64, now: i64) -> bool {
 
 impl Aws {
     /// Takes the lock. Returns when (Unix seconds).
-    pub(super) async fn lock_policy(&self, editor: &Editor, key: &str) -> Result<i64, Refusal> {
-        let region = editor.region_of(key);
+    pub(super) async fn lock_policy(&self, editor: &Editor, key: &KeyArn) -> Result<i64, Refusal> {
         for _ in 0..MOST_TRIES {
             let now = self.now();
-            let locked = self.change_record(key, |record| {
-                let new = || Record::new(key, region.as_str(), editor.account.as_str());
-                let record = record.cloned().unwrap_or_else(new);
+            let locked = self.change_record(key.as_str(), |record| {
+                let record = editor.record_of(key, record);
                 let other = record.edit.as_ref().filter(|edit| edit.by != self.process);
                 if other.is_some_and(|edit| now.saturating_sub(edit.since) < LEASE) {
                     return Change::Leave(false);
@@ -58,11 +57,9 @@ impl Aws {
 
     /// Notes that the policy may have statements of a run, where it has some though no process has
     /// locked it.
-    pub(super) async fn note_edited(&self, editor: &Editor, key: &str) -> Result<(), Refusal> {
-        let region = editor.region_of(key);
-        self.change_record(key, |record| {
-            let new = || Record::new(key, region.as_str(), editor.account.as_str());
-            let record = record.cloned().unwrap_or_else(new);
+    pub(super) async fn note_edited(&self, editor: &Editor, key: &KeyArn) -> Result<(), Refusal> {
+        self.change_record(key.as_str(), |record| {
+            let record = editor.record_of(key, record);
             if record.edited || record.is_empty() {
                 return Change::Leave(());
             }
@@ -92,8 +89,8 @@ impl Aws {
     }
 
     /// Gives the lock back. If that fails, the lock expires with its lease.
-    pub(super) async fn unlock_policy(&self, key: &str) {
-        let unlocked = self.change_record(key, |record| match record {
+    pub(super) async fn unlock_policy(&self, key: &KeyArn) {
+        let unlocked = self.change_record(key.as_str(), |record| match record {
             Some(record) if record.edit.as_ref().is_some_and(|e| e.by == self.process) => {
                 let mut new = record.next();
                 new.edit = None;
@@ -102,6 +99,7 @@ impl Aws {
             _ => Change::Leave(()),
         });
         if let Err(refused) = unlocked.await {
+            let key = key.as_str();
             tracing::warn!(key, %refused, "the lock on the key's policy was not given back");
         }
     }

@@ -1,7 +1,9 @@
 //! The keys of an image, and whether a service-linked role can launch with them, for a person
 //! (`amiferry explain`). Every call reads.
 
-use aws_sdk_ec2::types::Image;
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::types::{Image, Snapshot};
 use aws_sdk_kms::types::KeyManagerType;
 
 use super::gives_launch;
@@ -9,15 +11,14 @@ use crate::aws::grants::KeySite;
 use crate::aws::key::key_fault;
 use crate::aws::{Actor, Aws, image, refusal};
 use crate::error::Refusal;
-use crate::ids::{AccountId, ImageId, Region};
-use crate::kms;
+use crate::ids::{AccountId, ImageId, KeyArn, Region};
 use crate::service_linked_role::ServiceLinkedRole;
 
 /// A key that a launch needs.
 #[derive(Debug, Clone)]
 pub struct KeyToLaunch {
-    /// The ARN of the key.
-    pub key: String,
+    /// The key itself.
+    pub key: KeyArn,
     /// Whether AWS manages the key: every principal of its account can use it through EC2.
     pub aws_managed: bool,
     /// Why EBS cannot use the key, if so.
@@ -53,20 +54,21 @@ impl Aws {
             .send()
             .await;
         let answer = answer.map_err(|e| refusal("DescribeSnapshots", &at, id, &e))?;
-        let mut keys: Vec<String> = answer
-            .snapshots()
-            .iter()
-            .filter_map(|snapshot| snapshot.kms_key_id().map(str::to_owned))
-            .collect();
-        keys.sort();
-        keys.dedup();
+        let named = answer.snapshots().iter().filter_map(Snapshot::kms_key_id);
+        let keys: Result<BTreeSet<KeyArn>, _> = named.map(KeyArn::parse).collect();
+        let keys = keys.map_err(|e| {
+            Refusal::ours(
+                "DescribeSnapshots",
+                &at,
+                id,
+                "UnreadableAnswer",
+                e.to_string(),
+            )
+        })?;
         let grantee = role.arn(region.partition(), account);
         let mut found = Vec::new();
         for key in keys {
-            found.push(
-                self.key_to_launch(&actor, account, region, key, &grantee)
-                    .await?,
-            );
+            found.push(self.key_to_launch(&actor, account, key, &grantee).await?);
         }
         Ok(Some(found))
     }
@@ -75,22 +77,17 @@ impl Aws {
         &self,
         actor: &Actor,
         account: &AccountId,
-        region: &Region,
-        key: String,
+        key: KeyArn,
         role: &str,
     ) -> Result<KeyToLaunch, Refusal> {
-        let region = kms::region(&key).unwrap_or_else(|| region.clone());
-        let asked = self.kms(actor, &region).describe_key().key_id(&key);
+        let region = key.region();
+        let asked = self.kms(actor, &region).describe_key().key_id(key.as_str());
         let answer = asked.send().await;
         let answer = answer.map_err(|e| refusal("DescribeKey", &actor.at(&region), &key, &e))?;
         let told = answer.key_metadata();
         let manager = told.and_then(|told| told.key_manager());
         let fault = told.and_then(key_fault);
-        let site = KeySite {
-            key: &key,
-            account,
-            region,
-        };
+        let site = KeySite { key: &key, account };
         let listed = self.grants(&site).await;
         let granted = listed.map(|all| all.iter().any(|grant| gives_launch(grant, role)));
         Ok(KeyToLaunch {

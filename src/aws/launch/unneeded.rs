@@ -10,7 +10,7 @@ use crate::aws::visit::Visit;
 use crate::aws::{Aws, copies, refusal};
 use crate::command::{Granted, LAUNCH_PREFIX, launch_grant_name, tag};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::SnapshotId;
+use crate::ids::{KeyArn, SnapshotId};
 use crate::ledger::needs_launch;
 
 impl Aws {
@@ -20,23 +20,22 @@ impl Aws {
         &self,
         visit: &Visit<'_>,
         copies: &[Snapshot],
-    ) -> Result<BTreeSet<String>, Refusal> {
+    ) -> Result<BTreeSet<KeyArn>, Refusal> {
         let target = visit.target;
         if !visit.run.order.has_launch_grants() {
             return Ok(BTreeSet::new());
         }
-        let own = format!(":{}:key/", target.account_id);
-        let mut keys: BTreeSet<String> = copies
+        let mut keys: BTreeSet<KeyArn> = copies
             .iter()
-            .filter_map(|copy| copy.kms_key_id().map(str::to_owned))
-            .filter(|key| key.contains(&own))
+            .filter_map(|copy| KeyArn::parse(copy.kms_key_id()?).ok())
+            .filter(|key| key.account() == target.account_id)
             .collect();
         if let Some(key) = target.kms_key_id.arn() {
-            keys.insert(key.into());
+            keys.insert(key);
             return Ok(keys);
         }
         match self.target_key(&visit.actor, target).await {
-            Ok(key) => drop(keys.insert(key.to_string())),
+            Ok(key) => drop(keys.insert(key)),
             Err(refusal) if refusal.is_passing() => return Err(refusal),
             // Gone, or no longer for this role to see.
             Err(_) => {}
@@ -49,7 +48,7 @@ impl Aws {
     pub(in crate::aws) async fn revoke_unneeded(
         &self,
         visit: &Visit<'_>,
-        keys: BTreeSet<String>,
+        keys: BTreeSet<KeyArn>,
         deleted: &[SnapshotId],
     ) -> Result<Vec<(String, Refusal)>, Refusal> {
         if keys.is_empty() {
@@ -71,10 +70,10 @@ impl Aws {
                 continue;
             }
             let any = |name: &str| name.starts_with(LAUNCH_PREFIX);
-            match self.revoke_launch_grants(visit, &key, &any).await {
+            match self.revoke_launch_grants(visit, key.as_str(), &any).await {
                 Err(refusal) if refusal.is_passing() => return Err(refusal),
                 Err(refusal) if no_grants_of_ours(&refusal) => {}
-                Err(refusal) => left.push((key, refusal)),
+                Err(refusal) => left.push((key.into(), refusal)),
                 Ok(()) => {}
             }
         }

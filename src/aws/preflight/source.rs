@@ -12,6 +12,7 @@ use crate::aws::{Actor, Aws, grants, refusal};
 use crate::cause::Cause;
 use crate::command::grant_prefix;
 use crate::error::{Error, Refusal};
+use crate::ids::KeyArn;
 use crate::key_policy::Parties;
 use crate::policy::Caller;
 use crate::preflight::{Finding, Level};
@@ -42,7 +43,7 @@ impl Aws {
         findings.extend(self.preflight_staging(run, source).await);
         match run.order.key_access {
             KeyAccess::Grant => {
-                let refused_already = |key: &String| {
+                let refused_already = |key: &KeyArn| {
                     source.aws_managed_keys.contains(key)
                         || source.unusable_keys.iter().any(|(arn, _)| arn == key)
                 };
@@ -153,7 +154,7 @@ impl Aws {
         &self,
         run: RunRef<'_>,
         targets: &[TargetState],
-        key: &str,
+        key: &KeyArn,
     ) -> Vec<Finding> {
         let grantees: BTreeMap<String, &TargetState> = targets
             .iter()
@@ -200,16 +201,16 @@ impl Aws {
         &self,
         run: RunRef<'_>,
         target: &TargetState,
-        key: &str,
+        key: &KeyArn,
     ) -> Result<(), Refusal> {
         let actor = Actor::own(&run.source.account_id);
-        let region = run.source.key_region(key);
+        let region = key.region();
         let account = &target.account_id;
         let answer = self
             .kms(&actor, &region)
             .create_grant()
             .dry_run(true)
-            .key_id(key)
+            .key_id(key.as_str())
             .grantee_principal(grantee(run, target))
             .set_operations(Some(grants::operations(granted_actions(run))))
             .name(format!("{}{account}", grant_prefix(run.id)))
@@ -246,7 +247,7 @@ impl Aws {
         run: RunRef<'_>,
         target: Option<&TargetState>,
         caller: &Result<Caller, Error>,
-        key: &str,
+        key: &KeyArn,
     ) -> Option<Finding> {
         let unknown = |said: String| {
             let remedy = "To have it looked at whether PutKeyPolicy is allowed, allow the \
@@ -264,9 +265,9 @@ impl Aws {
             Err(error) => return unknown(error.to_string()),
         };
         let actor = Actor::own(&run.source.account_id);
-        let region = run.source.key_region(key);
+        let region = key.region();
         let put = ["kms:PutKeyPolicy"];
-        let simulated = self.simulated(&actor, role, key, None, &region, &put);
+        let simulated = self.simulated(&actor, role, key.as_str(), None, &region, &put);
         match simulated.await {
             Ok(denied) if denied.is_empty() => None,
             Ok(_) => {

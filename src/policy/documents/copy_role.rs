@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    CopyRole, Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, only_grants, region_of,
-    through_ec2,
+    CopyRole, Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, only_grants, through_ec2,
 };
 use crate::command::tag;
+use crate::ids::{KeyArn, Region};
 use crate::kms::LAUNCHING;
 use crate::policy::statement::{Action, Statement};
 
@@ -161,7 +161,8 @@ fn at_source_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
         return Vec::new();
     }
     let probe = Statement::allow("SourceKeys", &[PROBING]);
-    let regions = keys.iter().map(|key| region_of(key)).chain(role.regions());
+    let own: Vec<Region> = keys.iter().map(KeyArn::region).collect();
+    let regions = own.iter().map(Region::as_str).chain(role.regions());
     let sids = ["SourceKeysByEC2", "SourceGrantsByEC2"];
     let reading = through_ec2(sids, &USE_BY_EC2, by_ec2(regions));
     let all = [probe].into_iter().chain(reading);
@@ -218,8 +219,9 @@ pub fn at_target_key(run: &Run<'_>) -> Vec<Action> {
 /// keys while a share lasts.
 fn for_linked_roles(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let order = &run.state.order;
+    let source = run.state.source.keys.iter();
     let keys: BTreeSet<String> = if run.is_share() {
-        run.state.source.keys.iter().cloned().collect()
+        source.map(KeyArn::to_string).collect()
     } else {
         own_keys(run, role)
     };

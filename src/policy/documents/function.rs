@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Document, MOST_NAMED, Purpose, Run, named, only_grants, staging};
+use crate::ids::KeyArn;
 use crate::kms::{COPYING, LAUNCHING};
 use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
@@ -184,7 +185,7 @@ fn at_snapshots(run: &Run<'_>, snapshots: Vec<String>) -> Vec<Statement> {
 }
 
 /// Returns the use of the source keys. The policies of these keys say the same.
-pub fn at_keys<'a>(run: &'a Run<'_>) -> impl Iterator<Item = (Statement, Vec<String>)> + 'a {
+pub fn at_keys<'a>(run: &'a Run<'_>) -> impl Iterator<Item = (Statement, Vec<KeyArn>)> + 'a {
     let keys = &run.state.source.keys;
     let statements = if keys.is_empty() {
         Vec::new()

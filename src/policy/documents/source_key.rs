@@ -7,9 +7,9 @@ use serde_json::json;
 use super::copy_role::{LETTING_LAUNCH, PROBING};
 use super::function::at_keys;
 use super::{
-    Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, named, only_grants, region_of, staging,
-    through_ec2,
+    Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, named, only_grants, staging, through_ec2,
 };
+use crate::ids::KeyArn;
 use crate::kms::LAUNCHING;
 use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
@@ -19,14 +19,14 @@ pub fn documents(run: &Run<'_>) -> Vec<Document> {
     keys.map(|key| Document {
         purpose: Purpose::SourceKey,
         account: run.state.source.account_id.clone(),
-        region: Some(region_of(key).to_owned()),
-        resource: key.clone(),
+        region: Some(key.region().to_string()),
+        resource: key.to_string(),
         statements: statements(run, key),
     })
     .collect()
 }
 
-fn statements(run: &Run<'_>, key: &str) -> Vec<Statement> {
+fn statements(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
     let caller = run.caller;
     let own = at_keys(run).map(|(statement, _)| {
         let condition = by_role(statement.condition.clone(), &caller.principals);
@@ -52,10 +52,11 @@ fn roles(run: &Run<'_>) -> Vec<String> {
     named(roles.iter().map(|role| role.arn(run.partition())).collect())
 }
 
-fn to_copy(run: &Run<'_>, key: &str) -> Vec<Statement> {
+fn to_copy(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
     let (accounts, roles) = (run.accounts(), roles(run));
+    let own = key.region();
     let regions = run.state.targets.iter().map(|t| t.region.as_str());
-    let regions = by_ec2(regions.chain([region_of(key)]));
+    let regions = by_ec2(regions.chain([own.as_str()]));
     let sids = ["CopyRolesByEC2", "CopyRoleGrantsByEC2"];
     let probe = Statement::allow("CopyRoles", &[PROBING]).when(by_role(json!({}), &roles));
     let reading = through_ec2(sids, &USE_BY_EC2, by_role(regions, &roles));
@@ -65,7 +66,7 @@ fn to_copy(run: &Run<'_>, key: &str) -> Vec<Statement> {
 }
 
 /// Lets accounts launch. Their own policies say which of their principals may.
-fn to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
+fn to_launch(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
     let mut all = accounts_to_launch(run, key);
     all.extend(members_to_launch(run, key));
     all
@@ -73,7 +74,7 @@ fn to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
 
 /// Lets present and future members of the organization or its units launch, except the source
 /// account.
-fn members_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
+fn members_to_launch(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
     let audience = run.state.order.share.iter().flat_map(|s| &s.audience);
     let (mut organizations, mut units) = (BTreeSet::new(), BTreeSet::new());
     let mut whole = false;
@@ -92,7 +93,7 @@ fn members_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
     if organizations.is_empty() {
         return Vec::new();
     }
-    let mut condition = by_ec2([region_of(key)]);
+    let mut condition = by_ec2([key.region().as_str()]);
     condition["StringEquals"]["aws:PrincipalOrgID"] = json!(organizations);
     condition["StringNotEquals"] = json!({"aws:PrincipalAccount": run.state.source.account_id});
     if !whole {
@@ -107,7 +108,7 @@ fn members_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
 const LOOKING_AT_THE_KEY: [Action; 1] =
     [("kms:DescribeKey", "EC2 looks at the key of the snapshots")];
 
-fn accounts_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
+fn accounts_to_launch(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
     let named = run.state.targets.iter().filter(|t| !t.member);
     let accounts: BTreeSet<String> = named.map(|t| run.root(&t.account_id)).collect();
     if accounts.is_empty() && !run.has_roles() {
@@ -117,7 +118,7 @@ fn accounts_to_launch(run: &Run<'_>, key: &str) -> Vec<Statement> {
     if !accounts.is_empty() {
         let launch = [&LOOKING_AT_THE_KEY, &USE_BY_EC2[..]].concat();
         let sids = ["AccountsByEC2", "AccountGrantsByEC2"];
-        let launching = through_ec2(sids, &launch, by_ec2([region_of(key)]));
+        let launching = through_ec2(sids, &launch, by_ec2([key.region().as_str()]));
         all.extend(launching.map(|statement| statement.to(accounts.clone()).on(["*"])));
     }
     if run.has_roles() {

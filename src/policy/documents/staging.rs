@@ -4,8 +4,9 @@
 use serde_json::json;
 
 use super::function::only_with_targets;
-use super::{Run, USE_BY_EC2, by_ec2, by_role, region_of, through_ec2};
+use super::{Run, USE_BY_EC2, by_ec2, by_role, through_ec2};
 use crate::command::tag;
+use crate::ids::KeyArn;
 use crate::policy::statement::Statement;
 
 pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
@@ -61,12 +62,12 @@ pub fn of_function(run: &Run<'_>) -> Vec<Statement> {
         read.on(any.clone()),
         open.on(any).when(of_run),
     ];
-    all.extend(at_keys(run, key.as_str()));
+    all.extend(at_keys(run, &key));
     all
 }
 
 /// Returns the use of the keys that the copies are read and written under.
-fn at_keys(run: &Run<'_>, key: &str) -> Vec<Statement> {
+fn at_keys(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
     let source = &run.state.source;
     let look = Statement::allow(
         "ManagedKeys",
@@ -74,7 +75,7 @@ fn at_keys(run: &Run<'_>, key: &str) -> Vec<Statement> {
     );
     let sids = ["KeysOfStaging", "GrantsOfStaging"];
     let by_ec2 = through_ec2(sids, &USE_BY_EC2, by_ec2([source.region.as_str()]));
-    let copying = by_ec2.map(|statement| statement.on([key.to_owned()]));
+    let copying = by_ec2.map(|statement| statement.on([key.as_str()]));
     let mut all = vec![look.on(source.managed_keys.clone())];
     all.extend(copying);
     all
@@ -82,12 +83,12 @@ fn at_keys(run: &Run<'_>, key: &str) -> Vec<Statement> {
 
 /// Returns the statements of the `ReencryptKmsKeyId` key. The policy of `aws/ebs` cannot be edited,
 /// and lets every principal of its account use it through EC2.
-pub fn of_key(run: &Run<'_>, key: &str) -> Vec<Statement> {
+pub fn of_key(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
     let caller = run.caller;
-    if run.staging_key().is_none_or(|k| k.as_str() != key) {
+    if run.staging_key().as_ref() != Some(key) {
         return Vec::new();
     }
-    let condition = by_role(by_ec2([region_of(key)]), &caller.principals);
+    let condition = by_role(by_ec2([key.region().as_str()]), &caller.principals);
     let sids = ["StagingByEC2", "StagingGrantsByEC2"];
     let own = [run.root(&caller.account)];
     let all = through_ec2(sids, &USE_BY_EC2, condition);

@@ -20,9 +20,11 @@ fn planned(request: &Value) -> State {
     }
 }
 
-fn source_keys(count: usize) -> Vec<String> {
+fn source_keys(count: usize) -> Vec<KeyArn> {
     let key = |n| format!("arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-{n:012}");
-    (0..count).map(key).collect()
+    (0..count)
+        .map(|n| KeyArn::parse(&key(n)).unwrap())
+        .collect()
 }
 
 const ROLES: [&str; 8] = [

@@ -16,7 +16,7 @@ pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
     let error = broken(state, i, &copies);
     choose(state, i, &copies, now);
     let target = &mut state.targets[i];
-    target.kms_key_id = key;
+    target.kms_key_id = key.into();
     // `tries` stays, because a look is no progress: a command that fails after every look must end
     // some time.
     (target.pace.due, target.work.queued) = (0, false);
