@@ -109,3 +109,24 @@ def test_wrap_fills_paragraphs_and_leaves_tables_and_code(tmp_path):
     lines = text.removesuffix(kept).splitlines()
     assert [len(line) <= 100 for line in lines] == [True] * len(lines)
     assert lines[0].startswith("- word") and lines[1].startswith("  `one piece of code` word")
+
+
+@pytest.mark.parametrize(
+    ("version", "first"), [("0.2.0", "- released"), ("9.9.9", "- not released yet")]
+)
+def test_release_notes_are_those_of_the_version_or_of_what_is_not_released(
+    tmp_path, version, first
+):
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts" / "release-notes"
+    script.write_text((ROOT / "scripts" / "release-notes").read_text())
+    changelog = "# Changelog\n\n## [Unreleased]\n\n- not released yet\n\n## [0.2.0]\n\n- released\n"
+    (tmp_path / "CHANGELOG.md").write_text(changelog)
+    done = subprocess.run(["bash", script, version], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == first
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n")
+    done = subprocess.run(
+        ["bash", script, version], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert f"nothing about {version}" in done.stderr
