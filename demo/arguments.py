@@ -33,35 +33,7 @@ ERRORS = (
 SHORTEST_TIMEOUT_SECONDS, LONGEST_TIMEOUT_SECONDS = 15, 900
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m demo",
-        description="Send events to the compiled function on the sandbox, and check the results.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--world",
-        type=file,
-        default=ROOT / "sandbox/worlds/demo.toml",
-        help="a file with the accounts, keys and images",
-    )
-    parser.add_argument(
-        "--event",
-        type=file,
-        action="append",
-        help="an event for the function; several are sent one after the other",
-    )
-    parser.add_argument(
-        "--at-once",
-        action="store_true",
-        help="send the events at the same time, each to a process of its own",
-    )
-    parser.add_argument(
-        "--request",
-        type=file,
-        help="the request for an AMI that becomes available "
-        "(default: a copy for every account with a role and a key)",
-    )
+def add_options_of_the_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed",
         type=positive,
@@ -100,6 +72,38 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="keep the sandbox running afterwards, to look around with the AWS CLI",
     )
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m demo",
+        description="Send events to the compiled function on the sandbox, and check the results.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--world",
+        type=file,
+        default=ROOT / "sandbox/worlds/demo.toml",
+        help="a file with the accounts, keys and images",
+    )
+    parser.add_argument(
+        "--event",
+        type=file,
+        action="append",
+        help="an event for the function; several are sent one after the other",
+    )
+    parser.add_argument(
+        "--at-once",
+        action="store_true",
+        help="send the events at the same time, each to a process of its own",
+    )
+    parser.add_argument(
+        "--request",
+        type=file,
+        help="the request for an AMI that becomes available "
+        "(default: a copy for every account with a role and a key)",
+    )
+    add_options_of_the_run(parser)
     return parser
 
 

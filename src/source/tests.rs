@@ -3,6 +3,8 @@ use super::*;
 /// A change that makes one thing wrong.
 type Spoil<T> = fn(&mut T);
 
+const KEY: &str = "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
 /// Returns an image with two encrypted gp3 snapshots and an ephemeral mapping.
 pub(crate) fn example() -> Source {
     let snapshot = |id: &str| SourceSnapshot {
@@ -10,12 +12,7 @@ pub(crate) fn example() -> Source {
         owner: AccountId::parse("111111111111").unwrap(),
         state: "completed".to_owned(),
         encrypted: true,
-        key: Some(
-            KeyArn::parse(
-                "arn:aws:kms:us-west-2:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-            )
-            .unwrap(),
-        ),
+        key: KeyArn::parse(KEY).ok(),
         archived: false,
         full_bytes: None,
         description: None,
