@@ -113,7 +113,7 @@ FILTER ?=
 watch: ## Run the unit tests of CRATE (amiferry) whose names have FILTER, again at each change
 	scripts/watch $(CRATE) $(FILTER)
 
-TABLES := documents:: table:: pitfalls:: pages::
+TABLES := documents:: table:: pitfalls:: pages:: session::
 
 # Two schedules of faults take a second: `make chaos COUNT=5000 FIRST=100000`. With HARD=1 nearly
 # every call fails for ever; these schedules write no table.

@@ -2,7 +2,7 @@
 
 use crate::stage::{Ended, program};
 
-const VERBS: [&str; 18] = [
+pub const VERBS: [&str; 18] = [
     "plan",
     "distribute",
     "share",

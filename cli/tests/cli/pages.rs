@@ -106,3 +106,29 @@ fn the_page_shows_the_help_of_the_program() {
         &format!("```text\n{}\n```\n", flags.trim_end()),
     );
 }
+
+/// Returns the short help of a verb without the options that many verbs share.
+fn own_help(verb: &str) -> String {
+    let home = tempfile::tempdir().expect("a folder");
+    let output = program(home.path(), &[verb, "-h"]).output();
+    let help = Ended::from(output.expect("the program runs")).stdout;
+    let mut shared = false;
+    let mut lines = Vec::new();
+    for line in help.lines() {
+        if !line.starts_with(' ') && !line.is_empty() {
+            shared = line.starts_with("Request ") || line.starts_with("Global options");
+        }
+        if !shared {
+            lines.push(line.trim_end());
+        }
+    }
+    lines.join("\n").trim().replace("\n\n\n", "\n\n")
+}
+
+#[test]
+fn the_page_of_verbs_has_the_help_of_each() {
+    for verb in crate::help::VERBS {
+        let text = format!("```text\n{}\n```\n", own_help(verb));
+        shown("../docs/verbs.md", verb, &text);
+    }
+}
