@@ -20,8 +20,8 @@ MDBOOK_VERSION := 0.5.4
 ZIG_VERSION := 0.16.0
 GLIBC := 2.34
 
-# `make dist` links the command line for this system. Any Linux of the last ten years has this glibc.
-# TARGET=x86_64-unknown-linux-musl makes a static program, after `rustup target add` of that target.
+# `make dist` links the command line for this system: any Linux of the last ten years has this
+# glibc. TARGET=x86_64-unknown-linux-musl makes a static program, after `rustup target add`.
 TARGET ?= $(shell uname -m)-unknown-linux-gnu.2.17
 
 # These variables are for `make package` and `make deploy`.
