@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use amiferry::ledger::{RunStatus, readable};
+use amiferry::ledger::{Kind, RunStatus, readable};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -117,7 +117,12 @@ fn ended(book: &Book, run: Option<&str>) -> Option<u8> {
         .iter()
         .find(|known| Some(known.run.as_str()) == run)?;
     let closed = book.open(Some(&run.run)).iter().all(is_closed);
-    let over = run.status == RunStatus::Ended && closed;
+    // The run of a share stays live after `unshare`: the next share of the AMI is the same run.
+    let over = match run.kind {
+        Kind::Share => run.result.is_some(),
+        Kind::Copy | Kind::Kept => run.status == RunStatus::Ended,
+    };
+    let over = over && closed;
     over.then(|| {
         if status_of(run) == "Succeeded" {
             DONE

@@ -39,6 +39,8 @@ async fn a_share_shows_in_the_ledger_until_it_is_taken_back() {
         .expect("a run")
         .to_owned();
 
+    let watched = stage.run(&["watch", &run, "--timeout", "1s"]).await;
+    assert_eq!(watched.code, Some(4), "{watched:?}");
     let status = stage.run(&["status", &run]).await;
     insta::assert_snapshot!("status_of_a_share", steady(&status.stdout, &run));
     let runs = stage.run(&["runs"]).await;
@@ -63,6 +65,8 @@ async fn a_share_shows_in_the_ledger_until_it_is_taken_back() {
     );
     let receipt = stage.run(&["receipt", &run]).await;
     insta::assert_snapshot!("receipt_of_a_share", steady(&receipt.stdout, &run));
+    let watched = stage.run(&["watch", &run, "--timeout", "20s"]).await;
+    assert_eq!(watched.code, Some(0), "{watched:?}");
     let swept = stage.run(&["sweep"]).await;
     assert_eq!(swept.stdout, "Nothing to sweep.\n", "{swept:?}");
     let unknown = stage.run(&["receipt", "0000000000000000"]).await;
