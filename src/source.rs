@@ -140,7 +140,7 @@ pub struct SourceSnapshot {
     pub state: String,
     /// Whether the snapshot is encrypted.
     pub encrypted: bool,
-    /// Its key, if encrypted.
+    /// The key, if the snapshot is encrypted.
     pub key: Option<KeyArn>,
     /// Whether the snapshot is in the archive tier.
     pub archived: bool,
