@@ -10,7 +10,7 @@ from .pages import ROOT, section
 PAGE = ROOT / "docs" / "terraform.md"
 TEMPLATES = {
     "## The stack": ("terraform", "template.yaml"),
-    "## A target": ("terraform/target", "templates/target-role.yaml"),
+    "## A target": ("terraform/target-role", "templates/target-role.yaml"),
 }
 
 
