@@ -7,6 +7,15 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::wish::{AnyMode, CopyMode, ShareMode, UnshareMode, Wish};
 
+mod examples;
+mod values;
+
+use examples::{
+    COMPLETIONS, DISTRIBUTE, EXPLAIN, PLAN, POLICIES, PREFLIGHT, RECEIPT, RESUME, RUNS, SANDBOX,
+    SHARE, STATUS, SWEEP, UNSHARE, VERIFY, WATCH, examples,
+};
+use values::{duration, positive, price};
+
 /// The heading of the options that every verb has.
 const GLOBAL: &str = "Global options";
 
@@ -176,43 +185,6 @@ pub enum Verb {
         /// The verb
         verb: Option<String>,
     },
-}
-
-const PLAN: &str = "amiferry plan -f request.yaml --bucket my-ledger
-amiferry plan --image ami-0a1b2c3d4e5f60718 --target 222222222222=alias/amis --detailed-exitcode";
-const DISTRIBUTE: &str = "amiferry distribute -f request.yaml
-amiferry distribute --stack my-stack --no-wait -f request.yaml
-amiferry distribute --local --bucket my-ledger --image ami-0a1b2c3d4e5f60718 \\
-    --target 222222222222=alias/amis --target 444444444444/us-east-1=alias/amis
-amiferry distribute --packer-manifest manifest.json -f targets.yaml --manifest images.json";
-const SHARE: &str = "amiferry share --image ami-0a1b2c3d4e5f60718 --target 222222222222
-amiferry share --image ami-0a1b2c3d4e5f60718 --organization-id o-abcdefghij --key-access Policy";
-const UNSHARE: &str = "amiferry unshare --image ami-0a1b2c3d4e5f60718 --target 222222222222";
-const RESUME: &str = "amiferry resume 1f3870be274f6c49
-amiferry resume ~/.local/state/amiferry/1f3870be274f6c49.json";
-const VERIFY: &str = "amiferry verify -f request.yaml
-amiferry verify --image ami-0a1b2c3d4e5f60718 --target 222222222222=alias/amis --all";
-const PREFLIGHT: &str = "amiferry preflight -f request.yaml --bucket my-ledger";
-const POLICIES: &str = "amiferry policies -f request.yaml --output json";
-const EXPLAIN: &str = "amiferry explain 'Given key ID is not accessible'
-amiferry explain - < build.log
-amiferry explain --image ami-0a1b2c3d4e5f60718 --role autoscaling.amazonaws.com --profile target";
-const RUNS: &str = "amiferry runs --bucket my-ledger";
-const STATUS: &str = "amiferry status --bucket my-ledger
-amiferry status 1f3870be274f6c49 --bucket my-ledger";
-const WATCH: &str = "amiferry watch --bucket my-ledger
-amiferry watch 1f3870be274f6c49 --bucket my-ledger --every 10s";
-const SANDBOX: &str = "amiferry sandbox
-amiferry sandbox --world my-world.toml --port 4566 --speed 500";
-const RECEIPT: &str = "amiferry receipt 1f3870be274f6c49 --bucket my-ledger --output json";
-const SWEEP: &str = "amiferry sweep --bucket my-ledger
-amiferry sweep --bucket my-ledger --apply";
-const COMPLETIONS: &str =
-    "amiferry completions bash > ~/.local/share/bash-completion/completions/amiferry";
-
-fn examples(lines: &str) -> String {
-    let lines: Vec<String> = lines.lines().map(|line| format!("  {line}")).collect();
-    format!("Examples:\n{}", lines.join("\n"))
 }
 
 /// The bucket of the ledger.
@@ -399,49 +371,6 @@ pub struct Sweep {
     pub ledger: Ledger,
 }
 
-/// Reads a number above zero.
-fn positive(text: &str) -> Result<f64, String> {
-    let number = price(text)?;
-    if number > 0.0 {
-        Ok(number)
-    } else {
-        Err("must be more than 0".to_owned())
-    }
-}
-
-/// Reads a price: zero or more.
-fn price(text: &str) -> Result<f64, String> {
-    let number: f64 = text
-        .parse()
-        .map_err(|_| "a number is expected".to_owned())?;
-    let sound = number.is_finite() && number >= 0.0;
-    if sound {
-        Ok(number)
-    } else {
-        Err("must be a number from 0 on".to_owned())
-    }
-}
-
-/// Reads a duration: a number with `s`, `m` or `h`, or of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a number with s, m or h is expected, such as 90s".to_owned())?;
-    let seconds = match unit {
-        "" | "s" => Some(number),
-        "m" => number.checked_mul(60),
-        "h" => number.checked_mul(3600),
-        _ => return Err(format!("{unit:?} is no unit: s, m and h are")),
-    };
-    seconds
-        .map(Duration::from_secs)
-        .ok_or_else(|| "is too long".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -451,22 +380,5 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_duration_has_a_unit_or_counts_seconds() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("15m", 900), ("2h", 7200)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in [
-            "",
-            "m",
-            "1d",
-            "-1s",
-            "99999999999999999999h",
-            "9999999999999999999h",
-        ] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Comparing the registered image with its source and the target's key. No target succeeds before
 //! this check.
 
-use aws_sdk_ec2::types::{Filter, Image};
+use aws_sdk_ec2::types::Image;
 
 use super::naming::made_by;
 use super::visit::Visit;
@@ -178,11 +178,7 @@ fn wrong_key(id: &SnapshotId, key: Option<&str>, target: &TargetState) -> Option
 
 /// Does the same for snapshots that have lost our tags since.
 async fn wrong_keys_of(visit: &Visit<'_>, ids: &[SnapshotId]) -> Result<Vec<String>, Refusal> {
-    let filter = Filter::builder()
-        .name("snapshot-id")
-        .set_values(Some(ids.iter().map(ToString::to_string).collect()))
-        .build();
-    let there = copies::own_snapshots(&visit.ec2, &visit.at, filter).await?;
+    let there = copies::of_ids(&visit.ec2, &visit.at, ids).await?;
     let wrong = |id: &SnapshotId| match there.iter().find(|s| s.snapshot_id() == Some(id.as_str()))
     {
         Some(snapshot) => wrong_key(id, snapshot.kms_key_id(), visit.target),

@@ -2,14 +2,14 @@
 //! attribute, the keys, and who can use the copy and the source. Every call reads.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Filter, ImageAttributeName, PermissionGroup, SnapshotAttributeName};
 use futures::stream::{self, StreamExt};
 use serde_json::json;
 
 use super::check::used_in_order;
 use super::grants::KeySite;
+use super::permission::{launchers, volume_makers};
 use super::visit::Visit;
-use super::{Actor, Aws, Place, copies, image, naming, refusal};
+use super::{Actor, Aws, Place, copies, image, naming};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::{Attribute, Source};
@@ -152,9 +152,7 @@ async fn copied(
     if used.is_empty() {
         return Ok(Vec::new());
     }
-    let ids = used.iter().map(ToString::to_string).collect();
-    let filter = Filter::builder().name("snapshot-id").set_values(Some(ids));
-    let listed = copies::own_snapshots(&visit.ec2, &visit.at, filter.build()).await?;
+    let listed = copies::of_ids(&visit.ec2, &visit.at, used).await?;
     let pairs = source.snapshots.iter().zip(used);
     Ok(pairs
         .map(|(from, copy)| {
@@ -172,36 +170,15 @@ async fn copied(
 }
 
 async fn launches(ec2: &Client, at: &Place, id: &ImageId) -> Use {
-    let asked = ec2.describe_image_attribute().image_id(id.as_str());
-    let asked = asked.attribute(ImageAttributeName::LaunchPermission);
-    let answer = asked.send().await;
-    let by = answer.map_err(|e| refusal("DescribeImageAttribute", at, id, &e));
-    let by = by.map(|answer| {
-        let all = answer.launch_permissions().iter().filter_map(|one| {
-            let group = one.group().map(PermissionGroup::as_str);
-            let arn = one.organization_arn().or(one.organizational_unit_arn());
-            one.user_id().or(arn).or(group)
-        });
-        all.map(str::to_owned).collect()
-    });
     Use {
         resource: id.to_string(),
-        by,
+        by: launchers(ec2, at, id).await,
     }
 }
 
 async fn volumes(ec2: &Client, at: &Place, id: &SnapshotId) -> Use {
-    let asked = ec2.describe_snapshot_attribute().snapshot_id(id.as_str());
-    let asked = asked.attribute(SnapshotAttributeName::CreateVolumePermission);
-    let answer = asked.send().await;
-    let by = answer.map_err(|e| refusal("DescribeSnapshotAttribute", at, id, &e));
-    let by = by.map(|answer| {
-        let all = answer.create_volume_permissions().iter();
-        let all = all.filter_map(|one| one.user_id().or(one.group().map(PermissionGroup::as_str)));
-        all.map(str::to_owned).collect()
-    });
     Use {
         resource: id.to_string(),
-        by,
+        by: volume_makers(ec2, at, id).await,
     }
 }

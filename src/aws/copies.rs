@@ -201,6 +201,17 @@ pub async fn own_snapshots(
     Ok(found)
 }
 
+/// Lists those of the caller's own snapshots that have these IDs; one that is gone is no error.
+pub async fn of_ids(
+    ec2: &Client,
+    at: &Place,
+    ids: &[SnapshotId],
+) -> Result<Vec<Snapshot>, Refusal> {
+    let ids = ids.iter().map(ToString::to_string).collect();
+    let filter = Filter::builder().name("snapshot-id").set_values(Some(ids));
+    own_snapshots(ec2, at, filter.build()).await
+}
+
 /// Lists the copies of a run in a target, under every key: an alias may have no ARN any more. A
 /// copy has two of our tags; a snapshot with the run's tag alone may be somebody's own.
 pub async fn made_by(ec2: &Client, at: &Place, run: &str) -> Result<Vec<Snapshot>, Refusal> {

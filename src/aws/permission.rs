@@ -2,14 +2,68 @@
 //! createVolumePermission and launch permission. Accounts go by their IDs, organizations and units
 //! by their ARNs; never a group, because `all` is everybody.
 
-use aws_sdk_ec2::types::{ImageAttributeName, OperationType, SnapshotAttributeName};
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::{
+    ImageAttributeName, OperationType, PermissionGroup, SnapshotAttributeName,
+};
 
-use super::{Actor, Aws, refusal};
+use super::{Actor, Aws, Place, refusal};
 use crate::error::{Refusal, RefusalKind};
+use crate::ids::{ImageId, SnapshotId};
 use crate::ledger::{Principals, Resource, Site};
 
 /// Changes in one ModifySnapshotAttribute or ModifyImageAttribute.
 pub(super) const BATCH: usize = 500;
+
+/// Returns who may launch from an image: accounts by their IDs, organizations and units by their
+/// ARNs, everybody as the group `all`.
+pub(super) async fn launchers(
+    ec2: &Client,
+    at: &Place,
+    id: &ImageId,
+) -> Result<Vec<String>, Refusal> {
+    let answer = ec2
+        .describe_image_attribute()
+        .image_id(id.as_str())
+        .attribute(ImageAttributeName::LaunchPermission)
+        .send()
+        .await
+        .map_err(|e| refusal("DescribeImageAttribute", at, id, &e))?;
+    let who = answer.launch_permissions().iter().filter_map(|one| {
+        let arn = one.organization_arn().or(one.organizational_unit_arn());
+        let group = one.group().map(PermissionGroup::as_str);
+        one.user_id().or(arn).or(group)
+    });
+    Ok(who.map(str::to_owned).collect())
+}
+
+/// Returns who may make volumes of a snapshot: accounts by their IDs, everybody as `all`.
+pub(super) async fn volume_makers(
+    ec2: &Client,
+    at: &Place,
+    id: &SnapshotId,
+) -> Result<Vec<String>, Refusal> {
+    let answer = ec2
+        .describe_snapshot_attribute()
+        .snapshot_id(id.as_str())
+        .attribute(SnapshotAttributeName::CreateVolumePermission)
+        .send()
+        .await
+        .map_err(|e| refusal("DescribeSnapshotAttribute", at, id, &e))?;
+    let who = answer.create_volume_permissions().iter().filter_map(|one| {
+        let group = one.group().map(PermissionGroup::as_str);
+        one.user_id().or(group)
+    });
+    Ok(who.map(str::to_owned).collect())
+}
+
+fn no_groups(who: Vec<String>) -> Principals {
+    let groups = PermissionGroup::values();
+    let named = who.into_iter();
+    named
+        .filter(|who| !groups.contains(&who.as_str()))
+        .collect()
+}
 
 impl Aws {
     /// To whom the snapshot or image is permitted, as EC2 shows it: it may be a minute behind.
@@ -18,34 +72,8 @@ impl Aws {
         let ec2 = self.ec2(&actor, &site.region);
         let at = actor.at(&site.region);
         match &site.resource {
-            Resource::Snapshot(id) => {
-                let answer = ec2
-                    .describe_snapshot_attribute()
-                    .snapshot_id(id.as_str())
-                    .attribute(SnapshotAttributeName::CreateVolumePermission)
-                    .send()
-                    .await
-                    .map_err(|e| refusal("DescribeSnapshotAttribute", &at, id, &e))?;
-                let who = answer.create_volume_permissions().iter();
-                Ok(who.filter_map(|p| p.user_id()).collect())
-            }
-            Resource::Image(id) => {
-                let answer = ec2
-                    .describe_image_attribute()
-                    .image_id(id.as_str())
-                    .attribute(ImageAttributeName::LaunchPermission)
-                    .send()
-                    .await
-                    .map_err(|e| refusal("DescribeImageAttribute", &at, id, &e))?;
-                let who = answer.launch_permissions().iter();
-                Ok(who
-                    .filter_map(|p| {
-                        p.user_id()
-                            .or(p.organization_arn())
-                            .or(p.organizational_unit_arn())
-                    })
-                    .collect())
-            }
+            Resource::Snapshot(id) => Ok(no_groups(volume_makers(&ec2, &at, id).await?)),
+            Resource::Image(id) => Ok(no_groups(launchers(&ec2, &at, id).await?)),
             Resource::Key(_) => Ok(Principals::default()),
         }
     }

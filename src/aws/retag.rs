@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Filter;
 
 use super::check::used_in_order;
 use super::visit::Visit;
@@ -70,9 +69,7 @@ async fn snapshots<'a>(
     source: &'a Source,
     used: &'a [SnapshotId],
 ) -> Result<Vec<Standing<'a>>, Refusal> {
-    let ids = used.iter().map(ToString::to_string).collect();
-    let filter = Filter::builder().name("snapshot-id").set_values(Some(ids));
-    let listed = copies::own_snapshots(&visit.ec2, &visit.at, filter.build()).await?;
+    let listed = copies::of_ids(&visit.ec2, &visit.at, used).await?;
     let each = used.iter().zip(&source.snapshots).map(|(id, from)| {
         let mut listed = listed.iter();
         let there = listed.find(|there| there.snapshot_id() == Some(id.as_str()));

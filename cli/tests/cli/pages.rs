@@ -1,9 +1,8 @@
 //! The documents: each command of theirs is run, and help is shown as it is.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::stage::{Ended, Stage, ended, program};
+use crate::stage::{Ended, Stage, ended, program, shell};
 use crate::tables::shown;
 
 pub const REQUEST: &str = "\
@@ -43,22 +42,8 @@ pub fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
 
 /// Plays the commands of a page in one shell, with the program on its path.
 async fn played(stage: &Stage, script: &str) -> Ended {
-    let own = stage.program(&[]);
-    let folder = Path::new(own.get_program()).parent().expect("a folder");
-    let mut shell = Command::new("bash");
-    shell
-        .args(["-eu", "-o", "pipefail", "-c", script])
-        .current_dir(stage.home.path())
-        .env_clear()
-        .envs(
-            own.get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .env(
-            "PATH",
-            format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display()),
-        );
-    ended(shell).await
+    let program = Path::new(env!("CARGO_BIN_EXE_amiferry"));
+    ended(shell(stage, program.parent().expect("a folder"), script)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

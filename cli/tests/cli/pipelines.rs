@@ -7,40 +7,30 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::pages::{REQUEST, blocks, root};
-use crate::stage::{Ended, IMAGE, Stage, ended};
+use crate::stage::{self, Ended, IMAGE, Stage, ended};
 
 fn page() -> String {
     std::fs::read_to_string(root().join("docs/pipelines.md")).expect("a page")
 }
 
-/// Returns a shell with the program on its path. The sandbox executes no state machine, so the
-/// program carries out in the job what it would give to the stack.
-fn shell(stage: &Stage, script: &str) -> Command {
-    let own = stage.program(&[]);
+/// Returns a shell that finds a program of this text as `amiferry`.
+fn shell_with(stage: &Stage, text: &str, script: &str) -> Command {
     let folder = stage.home.path().join("bin");
     std::fs::create_dir_all(&folder).expect("a folder");
-    let wrapper = folder.join("amiferry");
-    let program = own.get_program().display().to_string();
-    let text = format!(
-        "#!/bin/bash\n[[ $1 != distribute ]] || set -- \"$@\" --local\nexec '{program}' \"$@\"\n"
-    );
-    std::fs::write(&wrapper, text).expect("written");
+    let program = folder.join("amiferry");
+    std::fs::write(&program, text).expect("written");
     let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(&wrapper, executable).expect("an executable");
-    let mut shell = Command::new("bash");
-    shell
-        .args(["-eu", "-o", "pipefail", "-c", script])
-        .current_dir(stage.home.path())
-        .env_clear()
-        .envs(
-            own.get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .env(
-            "PATH",
-            format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display()),
-        );
-    shell
+    std::fs::set_permissions(&program, executable).expect("an executable");
+    stage::shell(stage, &folder, script)
+}
+
+/// The sandbox executes no state machine, so the program carries out in the job what it would give
+/// to the stack.
+fn here() -> String {
+    let program = env!("CARGO_BIN_EXE_amiferry");
+    format!(
+        "#!/bin/bash\n[[ $1 != distribute ]] || set -- \"$@\" --local\nexec '{program}' \"$@\"\n"
+    )
 }
 
 /// Returns the AMI of the first target, by the manifest that a job wrote.
@@ -76,7 +66,7 @@ async fn the_job_of_gitlab_distributes_and_keeps_the_manifest() {
         .concat()
         .join("\n");
     let token = stage.home.path().join("token");
-    let mut shell = shell(&stage, &script);
+    let mut shell = shell_with(&stage, &here(), &script);
     shell
         .env("AWS_TOKEN", "a-token")
         .env("AWS_WEB_IDENTITY_TOKEN_FILE", &token);
@@ -111,7 +101,7 @@ async fn the_post_processor_of_packer_distributes_what_packer_built() {
         .collect();
     assert_eq!(inline.len(), 1, "{template}");
     let command = inline[0].trim_matches(['"', ',']);
-    let played = ended(shell(&stage, command)).await;
+    let played = ended(shell_with(&stage, &here(), command)).await;
     assert_distributed(&stage, &played, "amis.json");
 }
 
@@ -122,11 +112,11 @@ fn action() -> Value {
 }
 
 /// Plays the last step of the action in a job, and returns its outputs and its summary.
-async fn step(stage: &Stage, variables: &[(&str, &str)]) -> (Ended, String, String) {
+async fn step(stage: &Stage, program: &str, variables: &[(&str, &str)]) -> (Ended, String, String) {
     let action = action();
     let steps = action["runs"]["steps"].as_array().expect("steps");
     let step = steps.last().expect("a step");
-    let mut shell = shell(stage, step["run"].as_str().expect("a script"));
+    let mut shell = shell_with(stage, program, step["run"].as_str().expect("a script"));
     let files: [PathBuf; 2] = ["output", "summary"].map(|name| stage.home.path().join(name));
     shell
         .env("GITHUB_ACTION_PATH", root())
@@ -152,7 +142,7 @@ async fn the_action_distributes_and_writes_outputs_and_a_summary() {
         ("MANIFEST", "images.json"),
         ("FLAGS", "--tag team=images --quiet"),
     ];
-    let (played, outputs, summary) = step(&stage, &given).await;
+    let (played, outputs, summary) = step(&stage, &here(), &given).await;
     assert_distributed(&stage, &played, "images.json");
     let image = first_image(stage.home.path(), "images.json");
     assert!(
@@ -179,10 +169,27 @@ async fn the_action_fails_with_a_refused_request_and_says_so() {
         ("STACK", "amiferry"),
         ("MANIFEST", "images.json"),
     ];
-    let (played, outputs, summary) = step(&stage, &given).await;
+    let (played, outputs, summary) = step(&stage, &here(), &given).await;
     assert_eq!(played.code, Some(252), "{played:?}");
     assert_eq!(outputs, "");
     assert!(summary.contains("ended with code 252"), "{summary}");
+}
+
+/// The state machine tells a failure in words. They reach the summary, and the code of the program
+/// is the step's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_action_shows_the_words_of_an_execution_that_failed() {
+    let stage = Stage::at_speed(500.0).await;
+    let program = "#!/bin/bash\necho '{\"Images\": []}' >images.json\n\
+        echo '{\"Status\": \"PartiallySucceeded\", \"Notice\": \"1 of 2 targets\"}'\nexit 3\n";
+    let given = [("STACK", "amiferry"), ("MANIFEST", "images.json")];
+    let (played, outputs, summary) = step(&stage, program, &given).await;
+    assert_eq!(played.code, Some(3), "{played:?}");
+    assert_eq!(outputs, "run-id=\nstatus=PartiallySucceeded\nimages=[]\n");
+    assert_eq!(
+        summary,
+        "### amiferry: PartiallySucceeded\n\n1 of 2 targets\n"
+    );
 }
 
 /// The examples use inputs and outputs that the action has.

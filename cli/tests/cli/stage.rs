@@ -135,6 +135,24 @@ impl Stage {
     }
 }
 
+/// Returns a shell in the stage's folder with the program's environment, which finds the program in
+/// this folder.
+pub fn shell(stage: &Stage, programs: &Path, script: &str) -> Command {
+    let own = stage.program(&[]);
+    let variables = own.get_envs();
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-eu", "-o", "pipefail", "-c", script])
+        .current_dir(stage.home.path())
+        .env_clear()
+        .envs(variables.filter_map(|(name, value)| Some((name, value?))))
+        .env(
+            "PATH",
+            format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display()),
+        );
+    shell
+}
+
 /// Waits until a file with the state of a run has an event with this key, and returns it.
 pub async fn saved_with(stage: &Stage, key: &str) -> (PathBuf, Value) {
     for _ in 0..600 {
