@@ -23,7 +23,7 @@ use crate::state::{
 /// it.
 pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Result<State, Error> {
     check_words(request, source)?;
-    source.check_copyable(request.reencrypt_key.is_some())?;
+    source.check_copyable(!request.needs_sharing(&source.owner))?;
     let targets = request
         .targets
         .iter()

@@ -23,7 +23,7 @@ use checks::{
     WORDS_OF_COPY, check_count, check_targets, parse_completion_minutes, refuse_words_of,
     service_linked_roles,
 };
-pub use checks::{check_tags, source_among_targets};
+pub use checks::{check_tags, shared_with_itself};
 use fields::Fields;
 use keys::KEYS;
 pub use targets::DEFAULT_ROLE;
@@ -217,7 +217,8 @@ impl Request {
             unshare: fields.flag("Unshare")?.unwrap_or(false),
         };
         let (targets, audience) = targets::read(&mut fields, mode, &source_region)?;
-        check_targets(&targets, &source_region, defaults.account.as_ref())?;
+        let lender = defaults.account.as_ref().filter(|_| mode == Mode::Share);
+        check_targets(&targets, &source_region, lender)?;
         if targets.is_empty() && audience.is_none() {
             return Err(targets::missing());
         }
@@ -263,6 +264,13 @@ impl Request {
             || self.sharing.snapshots
             || self.key_access == KeyAccess::Grant
             || self.sharing.unshare
+    }
+
+    /// Returns whether the source's own snapshots must be shared: others copy them, and nothing is
+    /// copied for these others first.
+    pub fn needs_sharing(&self, owner: &AccountId) -> bool {
+        let others = self.targets.iter().any(|target| target.account != *owner);
+        self.reencrypt_key.is_none() && (others || self.audience.is_some())
     }
 
     /// Adds the accounts of the audience as targets. A target named by account has precedence, and

@@ -209,7 +209,7 @@ fn command_for(state: &State, target: &TargetState) -> Option<TargetCommand> {
             // again.
             if missing.is_empty() || target.work.queued {
                 Some(TargetCommand::Poll)
-            } else if state.phase == Phase::Staging {
+            } else if state.phase == Phase::Staging && !state.run_ref().is_own(target) {
                 None
             } else {
                 Some(TargetCommand::Start { snapshots: missing })

@@ -56,7 +56,7 @@ impl Aws {
         source: &Source,
         snapshots: &[usize],
     ) -> Started {
-        if let Err(refusal) = self.probe_source_keys(visit.run, &visit.actor).await {
+        if let Err(refusal) = self.probe_source_keys(visit).await {
             return Started::KeyNotReady(refusal);
         }
         let starting = snapshots
@@ -84,7 +84,7 @@ impl Aws {
         let key = copy_key(&from.id, target);
         let asked = AskedCopy {
             from: CopyToSign {
-                snapshot: run.source.opened_snapshot(s),
+                snapshot: run.copied_snapshot(s, target),
                 from: &run.source.region,
                 to: &target.region,
                 key: &target.kms_key_id,

@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeySpec, KeyState, KeyUsageType};
 
+use super::visit::Visit;
 use super::{Actor, Aws, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
 use crate::ids::{AccountId, KeyArn, KeyRef, Region};
 use crate::source::KeyFault;
-use crate::state::{RunRef, TargetState};
+use crate::state::TargetState;
 
 /// Source keys that a session has been seen to reach in this process.
 #[derive(Debug, Default)]
@@ -60,12 +61,9 @@ impl Aws {
     ///
     /// EC2 takes no grant tokens, so a grant must be seen to work before a copy starts: a copy that
     /// cannot use a key fails only after EC2 has accepted it.
-    pub(super) async fn probe_source_keys(
-        &self,
-        run: RunRef<'_>,
-        actor: &Actor,
-    ) -> Result<(), Refusal> {
-        for key in &run.opened_keys() {
+    pub(super) async fn probe_source_keys(&self, visit: &Visit<'_>) -> Result<(), Refusal> {
+        let actor = &visit.actor;
+        for key in &visit.run.copied_keys(visit.target) {
             let probe = (actor.account.clone(), key.clone());
             if self
                 .probed

@@ -130,7 +130,7 @@ fn unreadable(region: &Region, error: &Error) -> Finding {
 
 fn problems(request: &Request, source: &Source) -> Vec<Problem> {
     match request.mode {
-        Mode::Copy => source.problems_of_copying(request.reencrypt_key.is_some()),
+        Mode::Copy => source.problems_of_copying(!request.needs_sharing(&source.owner)),
         Mode::Share => source.problems_of_sharing(request.sharing.snapshots),
     }
 }

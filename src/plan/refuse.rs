@@ -1,22 +1,14 @@
 //! Refusals of requests whose source is known.
 
 use crate::error::Error;
-use crate::request::{KeyAccess, Request, source_among_targets};
+use crate::name::NameFacts;
+use crate::request::{KeyAccess, Mode, Request, Target, shared_with_itself};
 use crate::source::Source;
 use crate::state::{BYTES_IN_ALL, BYTES_PER_TARGET, State};
 
 /// Refuses what only the image can prove to be wrong.
 pub(super) fn check_words(request: &Request, source: &Source) -> Result<(), Error> {
-    if let Some(target) = request
-        .targets
-        .iter()
-        .position(|t| t.account == source.owner)
-    {
-        return Err(Error::invalid(
-            format!("Targets[{target}].AccountId"),
-            source_among_targets(&source.owner),
-        ));
-    }
+    check_own_account(request, source)?;
     if let Some(hint) = &request.source_snapshot_hint
         && !source.snapshots.iter().any(|s| s.id == *hint)
     {
@@ -29,6 +21,39 @@ pub(super) fn check_words(request: &Request, source: &Source) -> Result<(), Erro
                 known.join(", ")
             ),
         ));
+    }
+    Ok(())
+}
+
+/// Refuses a share with the source account, and a copy that would need its source's own name.
+fn check_own_account(request: &Request, source: &Source) -> Result<(), Error> {
+    let own = |target: &&Target| target.account == source.owner;
+    let Some(target) = request.targets.iter().find(own) else {
+        return Ok(());
+    };
+    if request.mode == Mode::Share {
+        let named = request.targets.iter().position(|t| t == target);
+        let key = format!("Targets[{}].AccountId", named.unwrap_or_default());
+        return Err(Error::invalid(key, shared_with_itself(&source.owner)));
+    }
+    let beside = |target: &&Target| own(target) && target.region == request.source_region;
+    let taken = request.targets.iter().find(beside).is_some_and(|target| {
+        let name = request.name.fill(NameFacts {
+            source_name: &source.image.name,
+            source_image: &source.id,
+            source_account: &source.owner,
+            account: &target.account,
+            region: &target.region,
+        });
+        name == source.image.name
+    });
+    if taken {
+        let problem = format!(
+            "gives the copy in {} the name of {} itself, {:?}, and EC2 takes each name once in an \
+             account and Region; add something to it, such as {{name}}-copy",
+            request.source_region, source.id, source.image.name
+        );
+        return Err(Error::invalid("Name", problem));
     }
     Ok(())
 }

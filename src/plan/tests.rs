@@ -47,11 +47,19 @@ fn the_plan_reads_as_a_dry_run() {
 }
 
 #[test]
-fn the_source_account_and_a_foreign_hint_are_refused() {
-    let own = request(
-        &json!({"Targets": [{"AccountId": "222222222222"}, {"AccountId": "111111111111"}]}),
-    );
-    let message = distribute(&own, &example(), "0123456789abcdef", 0)
+fn a_plan_for_the_source_account_alone_shares_nothing() {
+    let own = json!({"Targets": [{"AccountId": "111111111111", "Region": "us-east-1"}]});
+    let state = distribute(&request(&own), &example(), "0123456789abcdef", 0).unwrap();
+    let words = Plan(&state).to_string();
+    let nothing = "\nNothing is shared: the account copies what is its own";
+    assert!(words.ends_with(nothing), "{words}");
+}
+
+#[test]
+fn a_share_with_the_source_account_and_a_foreign_hint_are_refused() {
+    let targets = json!([{"AccountId": "222222222222"}, {"AccountId": "111111111111"}]);
+    let own = request(&json!({"Mode": "Share", "Targets": targets}));
+    let message = share(&own, &example(), Vec::new(), false, "0123456789abcdef", 0)
         .unwrap_err()
         .to_string();
     assert!(

@@ -45,7 +45,12 @@ impl fmt::Display for Plan<'_> {
                 source.account_id
             )?;
         }
-        let keys = self.0.run_ref().opened_keys().len();
+        let run = self.0.run_ref();
+        if targets.iter().all(|target| run.is_own(target)) {
+            write!(f, "Nothing is shared: the account copies what is its own")?;
+            return write_roles(f, order);
+        }
+        let keys = run.opened_keys().len();
         let opened = match order.key_access {
             KeyAccess::Grant => {
                 format!("and {} for each account in need", counted(keys, "grant"))

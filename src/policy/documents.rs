@@ -200,6 +200,27 @@ impl Run<'_> {
         roles.into_values().collect()
     }
 
+    /// Returns whether the source is opened to anybody. Copies in its own account need no opening.
+    fn opens(&self) -> bool {
+        let run = self.state.run_ref();
+        self.audience.is_some() || self.state.targets.iter().any(|t| !run.is_own(t))
+    }
+
+    /// Returns the copy roles that the source is opened to.
+    fn admitted_roles(&self) -> Vec<CopyRole<'_>> {
+        let (own, copies) = (&self.state.source.account_id, !self.is_share());
+        let mut roles = self.copy_roles();
+        roles.retain(|role| !(copies && role.account == own));
+        roles
+    }
+
+    /// Returns the copy roles of the source account, which nothing is opened to.
+    fn own_roles(&self) -> Vec<CopyRole<'_>> {
+        let mut roles = self.copy_roles();
+        roles.retain(|role| role.account == &self.state.source.account_id);
+        roles
+    }
+
     /// Returns the target accounts, as principals.
     fn accounts(&self) -> BTreeSet<String> {
         let targets = self.state.targets.iter();

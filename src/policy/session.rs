@@ -223,9 +223,10 @@ fn keys_of_accounts(state: &State, account: &AccountId) -> BTreeSet<String> {
 /// Returns the ARNs of the run's keys that this account works with. A policy cannot name an alias:
 /// the account's keys in that Region stand for it.
 fn named_keys(state: &State, account: &AccountId) -> BTreeSet<String> {
-    let opened = state.run_ref().opened_keys().into_iter();
-    let mut keys: BTreeSet<String> = opened.map(String::from).collect();
+    let mut keys = BTreeSet::new();
     for target in state.targets.iter().filter(|t| t.account_id == *account) {
+        let reached = state.run_ref().copied_keys(target).into_iter();
+        keys.extend(reached.map(String::from));
         // A copy that is to be removed may be under another key than the one that the request names
         // now.
         let removing = target.phase == TargetPhase::Removing && state.order.has_launch_grants();

@@ -95,19 +95,20 @@ pub(super) fn check_count(count: usize) -> Result<(), Error> {
     Err(Error::invalid("Targets", problem))
 }
 
+/// Checks the targets of a request. `lender` is the source account of a share, if it is known.
 pub(super) fn check_targets(
     targets: &[Target],
     source_region: &Region,
-    own_account: Option<&AccountId>,
+    lender: Option<&AccountId>,
 ) -> Result<(), Error> {
     check_count(targets.len())?;
     let mut seen = BTreeSet::new();
     for (i, target) in targets.iter().enumerate() {
         let key = |name: &str| format!("Targets[{i}].{name}");
-        if own_account == Some(&target.account) {
+        if lender == Some(&target.account) {
             return Err(Error::invalid(
                 key("AccountId"),
-                source_among_targets(&target.account),
+                shared_with_itself(&target.account),
             ));
         }
         if !seen.insert((&target.account, &target.region)) {
@@ -157,10 +158,10 @@ fn key_problem(target: &Target) -> Option<String> {
     ))
 }
 
-/// Returns the problem of a source account among the targets. The problem is found before any call
-/// if the function knows its account, and otherwise with the image's owner.
-pub fn source_among_targets(account: &AccountId) -> String {
-    format!("{account} is the source account itself; a target must be another account")
+/// Returns the problem of a share with the source account. The problem is found before any call if
+/// the function knows its account, and otherwise with the image's owner.
+pub fn shared_with_itself(account: &AccountId) -> String {
+    format!("{account} is the source account itself, which may launch from its image anyway")
 }
 
 /// Checks EC2's rules for tags. Control characters are refused as well, because XML cannot carry

@@ -1,6 +1,6 @@
 //! The part of a state that every call of a run may need, without its targets and its progress.
 
-use super::{Order, Share, SourceRef, State};
+use super::{Order, Share, SourceRef, State, TargetState};
 use crate::ids::{KeyArn, KeyRef, SnapshotId};
 use crate::ledger::Attempt;
 
@@ -53,7 +53,31 @@ impl<'a> RunRef<'a> {
             .map_or(&self.order.audience, |share| &share.audience)
     }
 
-    /// Returns the keys that a copying principal must reach.
+    /// Returns whether a target is in the source account. Its copies are made from the source's own
+    /// snapshots, and nothing is opened for it.
+    pub fn is_own(&self, target: &TargetState) -> bool {
+        self.share().is_none() && target.account_id == self.source.account_id
+    }
+
+    /// Returns the snapshot that a target copies for the source's snapshot at this index.
+    pub fn copied_snapshot(&self, index: usize, target: &TargetState) -> &'a SnapshotId {
+        if self.is_own(target) {
+            &self.source.snapshots[index]
+        } else {
+            self.source.opened_snapshot(index)
+        }
+    }
+
+    /// Returns the keys that a target must reach to copy.
+    pub fn copied_keys(&self, target: &TargetState) -> Vec<KeyArn> {
+        if self.is_own(target) {
+            self.source.keys.clone()
+        } else {
+            self.opened_keys()
+        }
+    }
+
+    /// Returns the keys that a copying principal of another account must reach.
     pub fn opened_keys(&self) -> Vec<KeyArn> {
         let managed = &self.source.managed_keys;
         let mut keys = self.source.keys.clone();

@@ -72,6 +72,8 @@ impl<'a> OpeningPlan<'a> {
     /// Plans to open to these targets. `opened` is the same state about what is opened
     /// ([`State::opened`]).
     pub fn of(state: &State, opened: &'a State, targets: Vec<usize>) -> Self {
+        let others = |&i: &usize| !state.run_ref().is_own(&state.targets[i]);
+        let targets: Vec<usize> = targets.into_iter().filter(others).collect();
         Self {
             attempt: state.run_ref().attempt(),
             kind: match state.order.share {

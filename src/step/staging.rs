@@ -20,7 +20,11 @@ pub(super) fn before_sharing(state: &mut State) {
 
 /// Makes targets with copies to start wait as well: the snapshots to copy are unknown for now.
 pub(super) fn gather(state: &mut State, busy: &Busy) {
+    let owner = state.source.account_id.clone();
     for (i, target) in state.targets.iter_mut().enumerate() {
+        if target.account_id == owner {
+            continue;
+        }
         let lacks = target.work.copies.is_empty() || target.work.copies.iter().any(Option::is_none);
         if target.phase == TargetPhase::Copying && lacks && !busy.targets.contains(&i) {
             target.phase = TargetPhase::Ready;
@@ -33,7 +37,10 @@ pub(super) fn gather(state: &mut State, busy: &Busy) {
 pub(super) fn waiting(state: &State) -> Vec<usize> {
     let mut waiting = ready(state);
     if !state.execution.is_empty() && !state.part {
-        let late = |&i: &usize| state.targets[i].phase == TargetPhase::Looking;
+        let late = |&i: &usize| {
+            let target = &state.targets[i];
+            target.phase == TargetPhase::Looking && !state.run_ref().is_own(target)
+        };
         waiting.extend((0..state.targets.len()).filter(late));
     }
     waiting

@@ -23,6 +23,7 @@ mod lives;
 mod machine;
 mod model;
 mod organization;
+mod own_account;
 mod pages;
 mod pairs;
 mod pitfalls;

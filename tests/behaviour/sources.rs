@@ -130,25 +130,6 @@ async fn a_snapshot_hint_of_another_image_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_source_account_among_the_targets_is_refused() {
-    let sandbox = Sandbox::new(world(&PLACE));
-    let (kind, message) = refused(
-        &sandbox,
-        &distribute(&[("222222222222", HOME), (SOURCE, "us-east-1")]),
-    )
-    .await;
-    assert!(
-        kind == "InvalidRequest" && message.starts_with("Targets[1].AccountId: "),
-        "{message}"
-    );
-    assert_eq!(
-        sandbox.ledger().len(),
-        0,
-        "known from the function's ARN, before any call"
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_source_that_the_function_may_not_see_is_refused() {
     let mut account = producer();
     account.roles[0].policies = vec![

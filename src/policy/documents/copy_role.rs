@@ -156,7 +156,12 @@ fn only_other_tags(account: &str) -> Value {
 /// Returns the use of the source keys. AWS does not document whether `kms:ViaService` names the
 /// Region of the key or of the copy, so both are named.
 fn at_source_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
-    let keys = &run.state.source.keys;
+    let source = &run.state.source;
+    let mut keys = source.keys.clone();
+    if role.account == &source.account_id {
+        // In the source account, nothing is staged for the role.
+        keys.extend(source.managed_keys.iter().cloned());
+    }
     if keys.is_empty() {
         return Vec::new();
     }

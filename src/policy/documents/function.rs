@@ -39,11 +39,12 @@ pub fn document(run: &Run<'_>) -> Document {
 /// Removing adds no account, so `ForAllValues` allows it. Returns `None` if the accounts are too
 /// many to name, or if accounts that join the organization later must be included.
 pub fn only_with_targets(run: &Run<'_>) -> Option<Value> {
-    let targets = &run.state.targets;
+    let (this, targets) = (run.state.run_ref(), &run.state.targets);
     if run.is_share() && targets.iter().any(|target| target.member) {
         return None;
     }
-    let accounts: BTreeSet<&str> = targets.iter().map(|t| t.account_id.as_str()).collect();
+    let others = targets.iter().filter(|target| !this.is_own(target));
+    let accounts: BTreeSet<&str> = others.map(|t| t.account_id.as_str()).collect();
     let named = !accounts.is_empty() && accounts.len() <= MOST_NAMED;
     named.then(|| json!({"ec2:Add/userId": accounts}))
 }
@@ -152,7 +153,8 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
 /// Returns the statements for sharing the snapshots with these ARNs.
 fn at_snapshots(run: &Run<'_>, snapshots: Vec<String>) -> Vec<Statement> {
     let mut statements = Vec::new();
-    let opens_snapshots = run.state.order.share.as_ref().is_none_or(|s| s.snapshots);
+    let shares_snapshots = run.state.order.share.as_ref().is_none_or(|s| s.snapshots);
+    let opens_snapshots = shares_snapshots && run.opens();
     if opens_snapshots && !snapshots.is_empty() {
         let on_snapshots = [
             (
@@ -198,6 +200,9 @@ pub fn at_keys<'a>(run: &'a Run<'_>) -> impl Iterator<Item = (Statement, Vec<Key
 fn of_keys(run: &Run<'_>) -> Vec<Statement> {
     let order = &run.state.order;
     let mut actions: Vec<Action> = vec![("kms:DescribeKey", "refusing AWS-managed keys at once")];
+    if !run.opens() {
+        return vec![Statement::allow("Keys", &actions)];
+    }
     let closes = order.revoke_after_copy || run.is_share();
     let made_here = run.grants() && closes;
     let by_policy = order.key_access == KeyAccess::Policy;
@@ -226,7 +231,7 @@ fn of_keys(run: &Run<'_>) -> Vec<Statement> {
             let why = "letting the accounts launch while the share lasts";
             (operations, run.accounts(), why)
         } else {
-            let roles = run.copy_roles();
+            let roles = run.admitted_roles();
             let arns = roles.iter().map(|role| role.arn(run.partition())).collect();
             let why = "letting the copy roles read for the time of the copy";
             (&COPYING[..], arns, why)

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::copy_role::{LETTING_LAUNCH, PROBING};
 use super::function::at_keys;
 use super::{
-    Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, named, only_grants, staging, through_ec2,
+    CopyRole, Document, Purpose, Run, USE_BY_EC2, by_ec2, by_role, named, only_grants, staging,
+    through_ec2,
 };
 use crate::ids::KeyArn;
 use crate::kms::LAUNCHING;
@@ -41,19 +42,22 @@ fn statements(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
         if run.is_share() {
             all.extend(to_launch(run, key));
         } else {
-            all.extend(to_copy(run, key));
+            all.extend(to_copy(run, key, &run.copy_roles()));
         }
+    } else if !run.is_share() && !run.own_roles().is_empty() {
+        all.extend(to_copy(run, key, &run.own_roles()));
     }
     all
 }
 
-fn roles(run: &Run<'_>) -> Vec<String> {
-    let roles = run.copy_roles();
+fn arns(run: &Run<'_>, roles: &[CopyRole<'_>]) -> Vec<String> {
     named(roles.iter().map(|role| role.arn(run.partition())).collect())
 }
 
-fn to_copy(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
-    let (accounts, roles) = (run.accounts(), roles(run));
+/// Lets copy roles read the key that nothing else opens to them.
+fn to_copy(run: &Run<'_>, key: &KeyArn, roles: &[CopyRole<'_>]) -> Vec<Statement> {
+    let accounts: BTreeSet<String> = roles.iter().map(|role| run.root(role.account)).collect();
+    let roles = arns(run, roles);
     let own = key.region();
     let regions = run.state.targets.iter().map(|t| t.region.as_str());
     let regions = by_ec2(regions.chain([own.as_str()]));
@@ -129,7 +133,7 @@ fn accounts_to_launch(run: &Run<'_>, key: &KeyArn) -> Vec<Statement> {
             grant
                 .to(run.accounts())
                 .on(["*"])
-                .when(by_role(condition, &roles(run))),
+                .when(by_role(condition, &arns(run, &run.copy_roles()))),
         );
     }
     all

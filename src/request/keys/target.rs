@@ -18,7 +18,8 @@ pub const TARGET_KEYS: [Key; 5] = [
         default: "none; the key is required",
         example: r#""AccountId": "222222222222""#,
         about: "The account. Quote it: YAML and JSON take `012345678901` for a number and drop the \
-            zero.",
+            zero. With `Mode: Copy` it may be the source account, for copies in its other Regions \
+            or under another key.",
     },
     Key {
         name: "Region",

@@ -13,6 +13,7 @@ use super::{fail, stumble};
 pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
     let Looked { key, image, copies } = seen;
     let open = state.phase == Phase::Copying || state.phase == Phase::Sharing;
+    let own = state.run_ref().is_own(&state.targets[i]);
     let error = broken(state, i, &copies);
     choose(state, i, &copies, now);
     let target = &mut state.targets[i];
@@ -31,7 +32,7 @@ pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
     }
     target.phase = if all_completed(&copies, &target.work.copies) {
         TargetPhase::Registering
-    } else if open && target.shared {
+    } else if own || (open && target.shared) {
         TargetPhase::Copying
     } else {
         TargetPhase::Ready

@@ -199,8 +199,10 @@ fn look_back(state: &mut State, now: i64) {
     let (copies, contended) = (state.order.share.is_none(), state.contended);
     let opened = state.targets.iter().filter(|t| t.shared);
     let opened: BTreeSet<AccountId> = opened.map(|t| t.account_id.clone()).collect();
+    let owner = state.source.account_id.clone();
     let concerned = |t: &&mut TargetState| {
-        t.shared || failed_before_opening(t) || (opened.contains(&t.account_id) && unheard(t))
+        let reached = t.shared || t.account_id == owner;
+        reached || failed_before_opening(t) || (opened.contains(&t.account_id) && unheard(t))
     };
     for target in state
         .targets
