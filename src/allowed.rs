@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 
 use crate::error::Error;
-use crate::ids::{AccountId, OrganizationId};
+use crate::ids::{AccountId, AudienceArn, OrganizationId};
 use crate::kms::Arn;
-use crate::request::{Audience, Mode, Request};
+use crate::request::{Audience, LaunchPermissions, Mode, Request};
 
 /// The setting with the accounts that may be targets.
 pub const ACCOUNTS: &str = "AMIFERRY_ALLOWED_ACCOUNTS";
@@ -70,6 +70,9 @@ impl Allowed {
             self.check_share(what)?;
         }
         self.check_accounts(request.targets.iter().map(|target| &target.account))?;
+        if let Some(permissions) = permissions_of(request) {
+            self.check_permissions(permissions)?;
+        }
         match &request.audience {
             Some(audience) => self.check_named(audience),
             None => Ok(()),
@@ -95,6 +98,14 @@ impl Allowed {
             return Err(Error::invalid(ACCOUNTS, problem));
         }
         Ok(())
+    }
+
+    /// Refuses launch permissions of copies, unless the settings allow them. Accounts that only the
+    /// organization could admit pass, as in [`Allowed::check_accounts`].
+    pub fn check_permissions(&self, permissions: &LaunchPermissions) -> Result<(), Error> {
+        self.check_share(PERMISSIONS)?;
+        self.check_accounts(permissions.account_ids.iter())?;
+        self.check_audience(permissions.arns.iter().map(AudienceArn::as_str))
     }
 
     /// Refuses accounts that no setting can admit. Accounts that only the organization could admit
@@ -211,13 +222,28 @@ impl Allowed {
     }
 }
 
+/// The launch permissions of copies, as a request names them.
+const PERMISSIONS: &str = "Publish.LaunchPermissions";
+
 /// Returns the part of the request that leaves permissions behind.
 pub fn lasts(request: &Request) -> Option<&'static str> {
     match request.mode {
         Mode::Share => Some("Mode: Share"),
         Mode::Copy if !request.revoke_after_copy => Some("RevokeAfterCopy: false"),
-        Mode::Copy => None,
+        Mode::Copy => permissions_of(request).map(|_| PERMISSIONS),
     }
+}
+
+fn permissions_of(request: &Request) -> Option<&LaunchPermissions> {
+    request.publish.as_ref()?.launch_permissions.as_ref()
+}
+
+/// Returns the accounts that the request gives anything: its targets, and those that may launch
+/// from the copies.
+pub fn given_to(request: &Request) -> impl Iterator<Item = &AccountId> {
+    let targets = request.targets.iter().map(|target| &target.account);
+    let launching = permissions_of(request).into_iter();
+    targets.chain(launching.flat_map(|permissions| &permissions.account_ids))
 }
 
 fn given(text: Option<&str>) -> Option<&str> {

@@ -13,8 +13,8 @@ use tokio::sync::OnceCell;
 
 use crate::allowed::Allowed;
 use crate::command::{
-    Checked, Command, Outcome, Retagged, Shared, SourceCommand, SourceGone, SourceOutcome, Staging,
-    TargetCommand, TargetOutcome,
+    Checked, Command, Outcome, Publication, Rest, Retagged, Shared, SourceCommand, SourceGone,
+    SourceOutcome, Staging, TargetCommand, TargetOutcome,
 };
 use crate::digest::digest;
 pub use crate::error::Place;
@@ -46,6 +46,7 @@ mod organization;
 mod permission;
 mod preflight;
 mod presign;
+mod publish;
 mod refusal;
 mod register;
 mod remove;
@@ -249,7 +250,11 @@ impl Aws {
         let done = Box::pin(self.calls_with(state, source, target, command)).await;
         let renews = matches!(
             command,
-            TargetCommand::Look | TargetCommand::Retag | TargetCommand::Grant
+            TargetCommand::Look
+                | TargetCommand::Retag
+                | TargetCommand::Grant
+                | TargetCommand::Publish
+                | TargetCommand::EndTest
         );
         if let Err(refusal) = &done
             && renews
@@ -311,6 +316,20 @@ impl Aws {
                 Err(what) if state.order.share.is_some() => gone(what),
                 Ok(_) | Err(_) => Ok(self.let_launch(&visit().await?).await?),
             }),
+            TargetCommand::Publish => TargetOutcome::Publish(match (&state.order.publish, made) {
+                (Some(wish), Some(made)) => self.publish(&visit().await?, wish, made).await?,
+                _ => Publication {
+                    done: target.published.clone(),
+                    notes: Vec::new(),
+                    rest: Rest::Nothing,
+                },
+            }),
+            TargetCommand::EndTest => {
+                if let Some(made) = made {
+                    publish::end_launch_test(&visit().await?, made).await?;
+                }
+                TargetOutcome::EndTest
+            }
         })
     }
 

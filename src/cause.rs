@@ -18,6 +18,8 @@
 //! - `LaunchGrantMissing`: a grant to launch is refused for another reason.
 //! - `LaunchGrantLeft`: RevokeGrant is refused for a role that an update took off the list.
 //! - `TagsNotChanged`: CreateTags or DeleteTags of an existing copy is refused.
+//! - `LaunchTestFailed`: the instance of a launch test ends by itself, or fails its status checks.
+//! - `NotPublished`: a call of publishing is refused.
 //! - `KeyPolicyDenied`: GetKeyPolicy or PutKeyPolicy is denied.
 //! - `UnknownAccount`: PutKeyPolicy does not know an account, whichever account it is.
 //! - `KeyPolicyTooLong`: the policy would exceed 32 KB.
@@ -96,6 +98,10 @@ pub enum Cause {
     LaunchGrantLeft,
     /// The image is good, but has its former tags, or some of them.
     TagsNotChanged,
+    /// The image is good, but an instance of it did not run, or did not pass its status checks.
+    LaunchTestFailed,
+    /// The image is good, but could not be published where the request says.
+    NotPublished,
     /// A snapshot that cannot be shared could not be copied in the source account.
     StagingFailed,
     /// AWS did not describe the source in any of many calls.

@@ -13,6 +13,8 @@
 //! - `Retag`: a tag is set to its new value, and deleted only while it has its former value.
 //! - `Grant`: an equal grant is looked for first, and CreateGrant has a name. An existing
 //!   service-linked role counts as made.
+//! - `Publish`: each part reads what is in force before it changes it. The instance of a launch
+//!   test is found by its client token.
 //! - `Revoke`: announces itself in the ledger, removes what the record allows, and buries it.
 //!   Staged copies are deleted after that.
 
@@ -24,8 +26,9 @@ use crate::state::{RunRef, TargetState};
 mod outcome;
 
 pub use outcome::{
-    Begun, Checked, Closed, Granted, Left, Looked, Opened, Outcome, Registered, Removed, Retagged,
-    Revoked, Shared, SourceGone, SourceOutcome, Staging, Started, TargetOutcome, Undone, Wait,
+    Begun, Checked, Closed, Granted, Left, Looked, Opened, Outcome, Publication, Registered,
+    Removed, Rest, Retagged, Revoked, Shared, SourceGone, SourceOutcome, Staging, Started,
+    TargetOutcome, Undone, Wait,
 };
 
 /// The tags of every resource that this project makes.
@@ -38,6 +41,8 @@ pub mod tag {
     pub const SOURCE_ACCOUNT: &str = "amiferry:source-account";
     /// The digest by which a copy is found again; see [`copy_key`](super::copy_key).
     pub const KEY: &str = "amiferry:key";
+    /// On the instance of a launch test and its volumes: the ID of the image.
+    pub const LAUNCH_TEST: &str = "amiferry:launch-test";
     /// The prefix of all tags above.
     pub const OURS: &str = "amiferry:";
 }
@@ -96,6 +101,10 @@ pub enum TargetCommand {
     Retag,
     /// Let the service-linked roles of the request launch: one grant for each.
     Grant,
+    /// Publish the image where the request says.
+    Publish,
+    /// Terminate the instance of a launch test that is given up.
+    EndTest,
 }
 
 impl Command {
@@ -113,11 +122,14 @@ impl Command {
         use {SourceCommand as S, TargetCommand as T};
         match self {
             Self::Source(S::Share { .. } | S::Stage { .. })
-            | Self::Target(_, T::Start { .. } | T::Register | T::Remove | T::Retag | T::Grant) => {
-                true
-            }
+            | Self::Target(
+                _,
+                T::Start { .. } | T::Register | T::Remove | T::Retag | T::Grant | T::Publish,
+            ) => true,
             Self::Source(S::LookStaged | S::Revoke)
-            | Self::Target(_, T::Look | T::Poll | T::Check | T::Tidy | T::Undo) => false,
+            | Self::Target(_, T::Look | T::Poll | T::Check | T::Tidy | T::Undo | T::EndTest) => {
+                false
+            }
         }
     }
 
@@ -139,6 +151,8 @@ impl Command {
             Self::Target(_, T::Remove) => "Remove",
             Self::Target(_, T::Retag) => "Retag",
             Self::Target(_, T::Grant) => "Grant",
+            Self::Target(_, T::Publish) => "Publish",
+            Self::Target(_, T::EndTest) => "EndTest",
         }
     }
 }

@@ -78,6 +78,13 @@ macro_rules! checked_text {
     };
 }
 
+mod publish;
+
+pub use publish::{
+    AudienceArn, InstanceProfileName, InstanceType, LaunchTemplateId, LaunchTemplateName, SubnetId,
+    ZoneId,
+};
+
 checked_text!(
     /// An AWS account ID.
     AccountId,

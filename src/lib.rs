@@ -19,6 +19,7 @@
 //! - [`cause`]: why a target failed
 //! - [`state`]: what a run remembers between two calls
 //! - [`command`]: commands and their outcomes
+//! - [`publish`]: the decisions of publishing an image
 //! - [`remedy`]: what a person changes, where
 //! - [`tags`], [`losses`]: the tags of a copy, and what else of the source it lacks
 //! - [`plan`]: from request and facts to the first state
@@ -53,6 +54,7 @@ pub mod name;
 pub mod plan;
 pub mod policy;
 pub mod preflight;
+pub mod publish;
 pub mod remedy;
 pub mod reply;
 pub mod request;

@@ -15,7 +15,7 @@ use crate::request::{KeyAccess, MAX_TARGETS, Mode, Request, Target};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
 use crate::state::{
-    Order, Pace, Phase, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
+    Order, Pace, Phase, Published, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
     Work,
 };
 
@@ -33,6 +33,7 @@ pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Re
     if !state.needs_staging() {
         state.order.reencrypt_key = None;
     }
+    settle_parameter(&mut state, source)?;
     state.order.notes = notes(&state, source);
     check_size(&state)?;
     Ok(state)
@@ -65,8 +66,23 @@ pub fn draft(
     if !state.needs_staging() {
         state.order.reencrypt_key = None;
     }
+    settle_parameter(&mut state, source)?;
     check_size(&state)?;
     Ok(state)
+}
+
+/// Fills the parameter's name as far as all targets have it in common: a state has no facts of the
+/// source.
+fn settle_parameter(state: &mut State, source: &Source) -> Result<(), Error> {
+    let publish = state.order.publish.iter_mut();
+    for parameter in publish.filter_map(|publish| publish.parameter.as_mut()) {
+        let settled = parameter.settled(&source.image.name, &source.id, &source.owner);
+        *parameter = settled.map_err(|problem| {
+            let named = format!("for an image named {:?} it {problem}", source.image.name);
+            Error::invalid("Publish.Parameter", named)
+        })?;
+    }
+    Ok(())
 }
 
 /// Adds the organization and units that key policies name in place of the targets' accounts.
@@ -211,6 +227,7 @@ fn state(
         share: None,
         service_linked_roles: request.service_linked_roles.clone(),
         create_service_linked_roles: request.create_service_linked_roles,
+        publish: request.publish.clone(),
         reencrypt_key: request.reencrypt_key.clone(),
         audience: Vec::new(),
         notes: Vec::new(),
@@ -255,6 +272,7 @@ fn target(target: &Target, phase: TargetPhase) -> TargetState {
         work: Work::default(),
         shared: false,
         image_id: None,
+        published: Published::default(),
         note: None,
         failure: None,
     }

@@ -2,6 +2,7 @@
 //! that a request needs for its roles and keys.
 
 mod documents;
+mod publishing;
 mod session;
 mod statement;
 

@@ -28,6 +28,8 @@ impl Cause {
         let rest = match self {
             Self::TagsNotChanged => "changes the tags",
             Self::LaunchGrantLeft => "takes the grant away",
+            Self::LaunchTestFailed => "tests the launch again, and publishes the image",
+            Self::NotPublished => "publishes the rest",
             _ => "makes the grant that is missing",
         };
         format!("{remedy}. Meanwhile {kept}: then send the same request again, which only {rest}")
@@ -80,6 +82,8 @@ impl Cause {
             Self::LaunchGrantMissing => facts.launch_grant_missing(),
             Self::LaunchGrantLeft => grant_to_revoke(target),
             Self::TagsNotChanged => tags_to_allow(target),
+            Self::LaunchTestFailed => facts.launch_test_failed(),
+            Self::NotPublished => facts.not_published(),
             Self::Throttled => facts.throttled(),
             Self::Unreachable => facts.unreachable(),
             Self::Other => Self::other_remedy(target),

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::cause::Cause;
 use crate::engine::Progress;
 use crate::error::Error;
+use crate::request::LaunchTemplate;
 use crate::state::{State, TargetPhase, TargetState};
 
 pub mod cloudformation;
@@ -67,6 +68,38 @@ fn is_stuck(target: &TargetState) -> bool {
 
 fn succeeded(target: &TargetState) -> bool {
     matches!(target.phase, TargetPhase::Succeeded | TargetPhase::Removed)
+}
+
+/// Returns the places where the target's image is published, with the values that were there
+/// before.
+fn published(state: &State, target: &TargetState) -> Option<Value> {
+    let (wish, done) = (state.order.publish.as_ref()?, &target.published);
+    let mut told = Map::new();
+    if done.launched {
+        told.insert("LaunchTest".to_owned(), json!("Passed"));
+    }
+    if let (Some(parameter), Some(name)) = (&done.parameter, &wish.parameter) {
+        let mut of_parameter = json!({
+            "Name": name.fill(&target.account_id, &target.region),
+            "Version": parameter.version,
+        });
+        if let Some(former) = &parameter.former {
+            of_parameter["FormerImageId"] = json!(former);
+        }
+        told.insert("Parameter".to_owned(), of_parameter);
+    }
+    if let (Some(template), Some(named)) = (&done.template, &wish.launch_template) {
+        let mut of_template = json!({"Version": template.version});
+        match named {
+            LaunchTemplate::Id(id) => of_template["LaunchTemplateId"] = json!(id),
+            LaunchTemplate::Name(name) => of_template["LaunchTemplateName"] = json!(name),
+        }
+        if let Some(former) = template.former {
+            of_template["FormerDefaultVersion"] = json!(former);
+        }
+        told.insert("LaunchTemplate".to_owned(), of_template);
+    }
+    (!told.is_empty()).then_some(Value::Object(told))
 }
 
 /// Returns the reply of the contract.
@@ -152,6 +185,9 @@ fn target(state: &State, target: &TargetState) -> Value {
             .filter_map(|(from, to)| Some((from.to_string(), json!(to.as_ref()?))))
             .collect();
         told["Snapshots"] = Value::Object(snapshots);
+    }
+    if let (true, Some(published)) = (stands, published(state, target)) {
+        told["Published"] = published;
     }
     let mut notes = state.order.notes.clone();
     let kept = target.failure.iter();

@@ -17,6 +17,7 @@ use crate::service_linked_role::ServiceLinkedRole;
 mod checks;
 mod fields;
 pub mod keys;
+mod publish;
 mod targets;
 
 use checks::{
@@ -26,6 +27,9 @@ use checks::{
 pub use checks::{check_tags, shared_with_itself};
 use fields::Fields;
 use keys::KEYS;
+pub use publish::{
+    Deprecate, LaunchPermissions, LaunchTemplate, LaunchTest, ParameterName, Protection, Publish,
+};
 pub use targets::DEFAULT_ROLE;
 
 /// The number of targets of one request. The state of more would not fit into what Lambda carries
@@ -147,6 +151,8 @@ pub struct Request {
     /// A key of the source account. Snapshots that cannot be shared (`aws/ebs`) are copied under it
     /// first.
     pub reencrypt_key: Option<KeyRef>,
+    /// What is done in each target once its image is verified.
+    pub publish: Option<Publish>,
     /// Minutes within which EC2 completes each copy: a multiple of 15, from 15 to 2880.
     pub copy_completion_minutes: Option<u16>,
     /// Whether the source is closed after the copies.
@@ -244,6 +250,7 @@ impl Request {
             service_linked_roles,
             create_service_linked_roles,
             reencrypt_key: fields.checked(&["ReencryptKmsKeyId"], KeyRef::parse)?,
+            publish: publish::read(&mut fields)?,
             copy_completion_minutes: fields
                 .checked(&["CopyCompletionMinutes"], parse_completion_minutes)?,
             revoke_after_copy: fields.flag("RevokeAfterCopy")?.unwrap_or(true),

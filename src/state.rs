@@ -19,6 +19,7 @@ mod giving_up;
 mod open;
 mod order;
 mod pace;
+mod published;
 mod run_ref;
 mod size;
 mod staging;
@@ -27,6 +28,7 @@ mod target;
 
 pub use order::{Order, Renewal, Retag, Share, SourceRef};
 pub use pace::{Pace, backoff};
+pub use published::{Published, PublishedParameter, PublishedTemplate};
 pub use run_ref::RunRef;
 pub use standing::MOST_COPIES_BESIDE_WORDS;
 pub use target::{Failure, TargetPhase, TargetState, Work};

@@ -9,13 +9,17 @@
 //! - Copying (`Start`, `Poll`): to Registering when all copies are complete, to Looking when
 //!   something is not as remembered.
 //! - Registering (`Register`): to Checking.
-//! - Checking (`Check`): to Tidying if there are surplus copies, otherwise to Retagging, Granting
-//!   or Succeeded; to Undoing if the image differs.
-//! - Tidying (`Tidy`): to Retagging, Granting or Succeeded.
-//! - Retagging (`Retag`), if an update asks for other tags: to Granting or Succeeded, or to Failed
-//!   with its image kept.
-//! - Granting (`Grant`), if service-linked roles need to launch: to Succeeded, or to Failed with
-//!   its image kept.
+//! - Checking (`Check`): to Tidying if there are surplus copies, otherwise to the first of
+//!   Retagging, Granting and Publishing that the run needs, or to Succeeded; to Undoing if the
+//!   image differs.
+//! - Tidying (`Tidy`): to the same.
+//! - Retagging (`Retag`), if an update asks for other tags: to Granting, Publishing or Succeeded,
+//!   or to Failed with its image kept.
+//! - Granting (`Grant`), if service-linked roles need to launch: to Publishing or Succeeded, or to
+//!   Failed with its image kept.
+//! - Publishing (`Publish`), if the request says where: to Succeeded, or to Failed with its image
+//!   kept; to EndingTest if it is given up during a launch test.
+//! - EndingTest (`EndTest`): to Failed with its image kept.
 //! - Undoing (`Undo`): to Failed or Stuck.
 //! - Removing (`Remove`): to Removed or Failed.
 //!
@@ -126,6 +130,7 @@ fn end_in_time(state: &mut State, now: i64, busy: &Busy) {
                 | TargetPhase::Registering
                 | TargetPhase::Retagging
                 | TargetPhase::Granting
+                | TargetPhase::Publishing
         );
         if ends && !busy.source && !busy.targets.contains(&i) {
             state.give_up_target(i, Cause::TooSlow, OUT_OF_TIME);
@@ -222,6 +227,8 @@ fn command_for(state: &State, target: &TargetState) -> Option<TargetCommand> {
         TargetPhase::Removing => Some(TargetCommand::Remove),
         TargetPhase::Retagging => Some(TargetCommand::Retag),
         TargetPhase::Granting => Some(TargetCommand::Grant),
+        TargetPhase::Publishing => Some(TargetCommand::Publish),
+        TargetPhase::EndingTest => Some(TargetCommand::EndTest),
         TargetPhase::Ready
         | TargetPhase::Succeeded
         | TargetPhase::Removed

@@ -45,7 +45,18 @@ fn object(keys: &[Key]) -> Value {
 fn of_kind(kind: Kind) -> Value {
     match kind {
         Kind::Text(pattern) => json!({"type": "string", "pattern": pattern}),
-        Kind::Word(words) => json!({"enum": words}),
+        Kind::Word(words) => {
+            let word = |word: &str| match word {
+                "true" | "false" => vec![json!(word == "true"), json!(word)],
+                word => vec![json!(word)],
+            };
+            let words: Vec<Value> = words.iter().copied().flat_map(word).collect();
+            json!({"enum": words})
+        }
+        Kind::Number(least, most) => json!({"anyOf": [
+            {"type": "integer", "minimum": least, "maximum": most},
+            {"type": "string", "pattern": "^[0-9]+$"}]}),
+        Kind::Object(keys) => object(keys),
         Kind::Flag => json!({"enum": [true, false, "true", "false"]}),
         Kind::Minutes => json!({"anyOf": [
             {"type": "integer", "minimum": 15, "maximum": 2880, "multipleOf": 15},

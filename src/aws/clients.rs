@@ -81,6 +81,10 @@ impl Aws {
         client_of!(aws_sdk_iam, self, actor, region)
     }
 
+    pub(super) fn ssm_at(&self, actor: &Actor, region: &Region) -> aws_sdk_ssm::Client {
+        client_of!(aws_sdk_ssm, self, actor, region)
+    }
+
     /// Returns a client of STS in the function's own Region: tokens of the global endpoint fail in
     /// opt-in Regions.
     pub(super) fn sts(&self) -> aws_sdk_sts::Client {

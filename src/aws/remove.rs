@@ -6,6 +6,7 @@ use aws_sdk_ec2::types::{Image, Snapshot};
 use tracing::warn;
 
 use super::naming::made_by;
+use super::publish::unprotect;
 use super::visit::Visit;
 use super::{Aws, Place, copies, image, refusal};
 use crate::cause::Cause;
@@ -93,6 +94,7 @@ impl Aws {
                 // Somebody's own copy of the run's image has its tags, and stands on other
                 // snapshots.
                 Fate::Removed if stands_on(found, &of_source) => {
+                    unprotect(visit, found, &id).await?;
                     left.extend(deregister(&visit.ec2, at, &id).await?);
                     deregistered.push(id);
                 }
@@ -129,7 +131,8 @@ impl Aws {
             return Ok(left);
         }
         let mut left = Left::new();
-        for id in former.iter().filter_map(|image| image::id_of(image)) {
+        for (image, id) in former.iter().filter_map(|one| Some((one, image::id_of(one)?))) {
+            unprotect(visit, image, &id).await?;
             left.extend(deregister(&visit.ec2, &visit.at, &id).await?);
         }
         Ok(left)

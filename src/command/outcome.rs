@@ -7,6 +7,7 @@ use super::Command;
 use crate::copies::{Copies, Staged};
 use crate::error::Refusal;
 use crate::ids::{AccountId, ImageId, KeyArn, Region, SnapshotId};
+use crate::state::Published;
 
 /// Resources that could not be deleted, and openings that could not be closed, each with its
 /// refusal.
@@ -61,6 +62,10 @@ pub enum TargetOutcome {
     Retag(Result<Retagged, SourceGone>),
     /// Of making grants to launch.
     Grant(Result<Granted, SourceGone>),
+    /// Of publishing the image.
+    Publish(Publication),
+    /// The instances of a launch test that showed are terminated.
+    EndTest,
 }
 
 /// The source image, which the command needs, does not exist any more; the text names it.
@@ -225,6 +230,37 @@ pub enum Granted {
     RolesMissing(Vec<String>, Refusal),
 }
 
+/// The outcome of publishing the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The publications that are in force, those of earlier tries included.
+    pub done: Published,
+    /// Facts that a person should know although nothing failed.
+    pub notes: Vec<String>,
+    /// The part that is not done.
+    pub rest: Rest,
+}
+
+/// The first part of a publication that is not done. The parts after it were not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rest {
+    /// Everything is done.
+    Nothing,
+    /// The instance of the launch test has not passed its status checks yet.
+    Launching {
+        /// Seconds until the next look.
+        seconds: i64,
+    },
+    /// Something does not show yet; the text names it.
+    NotYet(String),
+    /// The launch test failed; the text says why.
+    NotLaunched(String),
+    /// The image cannot be published there; the text says why.
+    Unfit(String),
+    /// AWS refused a call.
+    Refused(Refusal),
+}
+
 impl Outcome {
     /// Returns why the command did not get further, for the log; `None` if it did.
     pub fn said(&self) -> Option<String> {
@@ -260,6 +296,14 @@ impl TargetOutcome {
         match self {
             Self::Start(Ok(Started::KeyNotReady(refusal)))
             | Self::Register(Ok(Registered::NameTaken(_, refusal))) => Some(refusal.to_string()),
+            Self::Publish(Publication {
+                rest: Rest::Refused(refusal),
+                ..
+            }) => Some(refusal.to_string()),
+            Self::Publish(Publication {
+                rest: Rest::NotYet(why) | Rest::NotLaunched(why) | Rest::Unfit(why),
+                ..
+            }) => Some(why.clone()),
             Self::Tidy(left)
             | Self::Undo(Undone::Deleted(left))
             | Self::Remove(Removed::Deleted(left)) => said_of_first(left),
@@ -271,7 +315,9 @@ impl TargetOutcome {
             | Self::Poll(_)
             | Self::Check(_)
             | Self::Retag(_)
-            | Self::Grant(_) => None,
+            | Self::Grant(_)
+            | Self::Publish(_)
+            | Self::EndTest => None,
         }
     }
 }

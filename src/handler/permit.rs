@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Handler;
-use crate::allowed::{Allowed, lasts};
+use crate::allowed::{Allowed, given_to, lasts};
 use crate::aws::{Aws, Membership};
 use crate::error::Error;
 use crate::ids::{AccountId, Region};
@@ -27,8 +27,8 @@ impl Handler {
         self.settings.response_hosts(self.region()?)?;
         allowed.check(request)?;
         check_units(aws, &allowed, request).await?;
-        let accounts = request.targets.iter().map(|target| &target.account);
-        check_members(aws, &allowed, accounts, lasts(request).is_some()).await
+        let lasting = lasts(request).is_some();
+        check_members(aws, &allowed, given_to(request), lasting).await
     }
 
     /// The function's own Region.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::command::tag;
 use crate::ids::{AccountId, KeyArn};
 use crate::kms;
+use crate::policy::publishing;
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{State, TargetPhase, TargetState};
 
@@ -51,7 +52,7 @@ pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
     let shortest = policies.iter().map(String::len).min().unwrap_or_default();
     // STS would refuse a policy hardly longer than the shortest one no sooner.
     let most = COMFORTABLE.max(shortest + shortest / 10).min(LONGEST);
-    policies.push(minimal(state, launches_only));
+    policies.push(minimal(state, account, launches_only));
     let mut last = usize::MAX;
     policies
         .into_iter()
@@ -65,7 +66,7 @@ pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
 
 /// Returns the actions of a run without keys and Regions. Deleting stays limited to copies of the
 /// run's image: nothing else in the account is at stake.
-fn minimal(state: &State, launches_only: bool) -> String {
+fn minimal(state: &State, account: &AccountId, launches_only: bool) -> String {
     let mut actions = if launches_only {
         vec![kms::CREATE_GRANT]
     } else {
@@ -84,6 +85,11 @@ fn minimal(state: &State, launches_only: bool) -> String {
     if state.order.has_launch_grants() && !launches_only {
         actions.extend(["kms:ListGrants", "kms:RevokeGrant"]);
     }
+    let of_publishing = publishing::statements(state, account);
+    let allowed = of_publishing.iter().filter(|statement| !statement.deny);
+    actions.extend(allowed.flat_map(|statement| statement.actions.iter().map(|(name, _)| *name)));
+    actions.sort_unstable();
+    actions.dedup();
     let mut statements = vec![json!({"Effect": "Allow", "Action": actions, "Resource": "*"})];
     if !launches_only {
         statements.push(deleting(state, &json!("*")));
@@ -169,7 +175,21 @@ fn to_copy(
             "Condition": to_linked_roles(partition, account)}));
     }
     statements.extend(making_roles(state));
+    statements.extend(publishing(state, account));
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+}
+
+/// Returns the statements for publishing, without their names: each character counts.
+fn publishing(state: &State, account: &AccountId) -> Vec<Value> {
+    let all = publishing::statements(state, account).into_iter();
+    all.map(|statement| {
+        let mut statement = statement.to_json();
+        if let Some(members) = statement.as_object_mut() {
+            members.remove("Sid");
+        }
+        statement
+    })
+    .collect()
 }
 
 /// Returns the statements of a share's session, which exists only for service-linked roles: it

@@ -226,6 +226,25 @@ impl Facts<'_> {
         )
     }
 
+    pub(super) fn launch_test_failed(&self) -> String {
+        let Self { account, .. } = self;
+        format!(
+            "In account {account}: launch an instance of the AMI by hand and read its console \
+             output; Client.InternalError means that the copy role may not use the copy's key for \
+             an instance, any other reason that the AMI does not boot on this instance type or in \
+             this subnet"
+        )
+    }
+
+    pub(super) fn not_published(&self) -> String {
+        let Self { account, role, .. } = self;
+        format!(
+            "In account {account}: change what the reason names; where a call was denied, allow \
+             it in the policy of {role} (the parameters of target-role.yaml that begin with \
+             Publish, and LaunchTests)"
+        )
+    }
+
     pub(super) fn unknown_account(&self) -> String {
         let Self { account, .. } = self;
         format!(

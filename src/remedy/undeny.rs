@@ -15,7 +15,9 @@ impl Cause {
             Self::AccessDenied
             | Self::LaunchGrantMissing
             | Self::LaunchGrantLeft
-            | Self::TagsNotChanged => {
+            | Self::TagsNotChanged
+            | Self::LaunchTestFailed
+            | Self::NotPublished => {
                 let role = role_of(target);
                 (&target.account_id, &target.region, role)
             }

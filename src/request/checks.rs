@@ -15,13 +15,14 @@ const MAX_TAGS: usize = 46;
 /// enough for a state.
 const MAX_SERVICE_LINKED_ROLES: usize = 8;
 
-pub(super) const WORDS_OF_COPY: [&str; 6] = [
+pub(super) const WORDS_OF_COPY: [&str; 7] = [
     "TargetKmsKeyIds",
     "ReencryptKmsKeyId",
     "TargetRegions",
     "Name",
     "Tags",
     "CopyCompletionMinutes",
+    "Publish",
 ];
 
 /// Refuses keys without a meaning in this mode, because their effect would be missed.

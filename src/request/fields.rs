@@ -216,6 +216,26 @@ impl Fields {
         }
     }
 
+    /// Reads an object as `Fields` of its own. An empty object counts as given.
+    pub fn object(
+        &mut self,
+        name: &str,
+        keys: &'static [Key],
+    ) -> Result<Option<Fields>, Error> {
+        match self.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+            Some(Value::Object(object)) => {
+                let path = format!("{}{name}.", self.path);
+                Ok(Some(Fields::new(path, keys, &object)))
+            }
+            Some(other) => Err(Error::invalid(
+                self.key(name),
+                format!("is {}; it must be an object", kind(&other)),
+            )),
+        }
+    }
+
     /// Reads a map from text to text.
     pub fn map(&mut self, name: &str) -> Result<BTreeMap<String, String>, Error> {
         match self.remove(name).filter(|value| !is_blank(value)) {

@@ -5,9 +5,11 @@
 use super::Mode;
 
 pub mod kind;
+mod publish;
 mod target;
 
 pub use kind::Kind;
+pub use publish::{LAUNCH_PERMISSION_KEYS, LAUNCH_TEST_KEYS, PUBLISH_KEYS};
 pub use target::TARGET_KEYS;
 
 /// One key, with the facts that the author of a request needs.
@@ -39,10 +41,11 @@ const ROLE: &str = "By which role";
 const RESULT: &str = "What the copies are like";
 const ACCESS: &str = "How the targets reach the source";
 const LAUNCH: &str = "Who launches from the image";
+const PUBLISH: &str = "Where the image is published";
 const TIME: &str = "When it ends, and what stays";
 
 /// The keys of the request itself, in the order of the page.
-pub const KEYS: [Key; 27] = [
+pub const KEYS: [Key; 28] = [
     Key {
         name: "SourceImageId",
         also: Some("AmiId"),
@@ -329,6 +332,19 @@ pub const KEYS: [Key; 27] = [
             r#""ServiceLinkedRoles": ["spot.amazonaws.com"]"#
         ),
         about: "Creates the service-linked roles that do not exist in a target.",
+    },
+    Key {
+        name: "Publish",
+        also: None,
+        group: PUBLISH,
+        mode: Some(Mode::Copy),
+        kind: Kind::Object(&PUBLISH_KEYS),
+        form: "an object with the keys of [`Publish`](#in-publish)",
+        default: "none; nothing is published",
+        example: r#""Publish": {"Parameter": "/golden/{name}", "DeprecateAfterDays": 90}"#,
+        about: "What is done in each target once its image is verified, in the order: launch test, \
+            deprecation, protection, fast snapshot restore, launch permissions, launch template, \
+            parameter. Each step finds what an earlier try did. See [Publishing](publishing.md).",
     },
     Key {
         name: "CopyCompletionMinutes",

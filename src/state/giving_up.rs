@@ -25,8 +25,13 @@ impl State {
         } else {
             TargetPhase::Undoing
         };
+        let tests = self.order.tests_launch();
         let target = &mut self.targets[i];
-        if target.phase.is_terminal() || target.phase == TargetPhase::Removing {
+        let ends = matches!(
+            target.phase,
+            TargetPhase::Removing | TargetPhase::EndingTest
+        );
+        if target.phase.is_terminal() || ends {
             return;
         }
         if self.sharing.closed && target.phase == TargetPhase::Tidying {
@@ -39,6 +44,9 @@ impl State {
         if target.phase == TargetPhase::Granting {
             return target.fail_standing(Cause::LaunchGrantMissing, reason);
         }
+        if target.phase == TargetPhase::Publishing {
+            return target.fail_publishing(Cause::NotPublished, reason, tests);
+        }
         target
             .failure
             .get_or_insert_with(|| Failure::new(cause, reason));
@@ -50,9 +58,13 @@ impl State {
     /// Leaves one target to a later event of the resource. The run's copies go to that event if it
     /// `wants` the target, and are undone otherwise.
     pub fn overtake(&mut self, i: usize, wants: &BTreeSet<(AccountId, Region)>) {
+        let tests = self.order.tests_launch();
         let target = &mut self.targets[i];
-        if target.phase.is_terminal() {
+        if target.phase.is_terminal() || target.phase == TargetPhase::EndingTest {
             return;
+        }
+        if target.phase == TargetPhase::Publishing {
+            return target.fail_publishing(Cause::Overtaken, OVERTAKEN, tests);
         }
         let wanted = wants.contains(&(target.account_id.clone(), target.region.clone()));
         if wanted || target.phase == TargetPhase::Removing {

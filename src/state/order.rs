@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{copies, is_default};
 use crate::ids::{AccountId, ImageId, KeyArn, KeyRef, Region, SnapshotId};
 use crate::name::NameTemplate;
-use crate::request::KeyAccess;
+use crate::request::{KeyAccess, Publish};
 use crate::service_linked_role::ServiceLinkedRole;
 
 /// The source image, by IDs only: each call reads its facts anew.
@@ -79,6 +79,10 @@ pub struct Order {
     /// An update asks for other tags, so those of existing copies are changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retag: Option<Retag>,
+    /// What is done in each target once its image is verified. The parameter's name is settled,
+    /// except for account and Region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<Publish>,
     /// The key for staged copies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reencrypt_key: Option<KeyRef>,
@@ -88,6 +92,12 @@ pub struct Order {
 }
 
 impl Order {
+    /// Returns whether the run tests the launch of each image.
+    pub fn tests_launch(&self) -> bool {
+        let publish = self.publish.as_ref();
+        publish.is_some_and(|publish| publish.launch_test.is_some())
+    }
+
     /// Returns whether the run makes or revokes grants by which service-linked roles launch.
     pub fn has_launch_grants(&self) -> bool {
         !self.service_linked_roles.is_empty() || !self.ended_roles.is_empty()

@@ -1,11 +1,27 @@
 //! The largest size of a state, which a caller holds in an event.
 
 use super::{
-    Failure, MOST_LEFT, NOTE_BYTES, Pace, REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase,
-    Work,
+    Failure, MOST_LEFT, NOTE_BYTES, Pace, Published, PublishedParameter, PublishedTemplate,
+    REASON_BYTES, STUCK_BYTES, Sharing, State, TargetPhase, Work,
 };
 use crate::cause::Cause;
 use crate::ids::{ImageId, KeyRef};
+
+/// Returns what a run publishes at most.
+fn longest() -> Published {
+    let version = i64::from(u32::MAX);
+    Published {
+        launched: true,
+        parameter: Some(PublishedParameter {
+            version,
+            former: ImageId::parse("ami-00000000000000000").ok(),
+        }),
+        template: Some(PublishedTemplate {
+            version,
+            former: Some(version),
+        }),
+    }
+}
 
 impl State {
     /// Returns the most bytes that this state can grow to in its run. Either every target failed
@@ -30,6 +46,9 @@ impl State {
         for target in &mut busy.targets {
             target.image_id = ImageId::parse("ami-00000000000000000").ok();
             target.note = Some("x".repeat(NOTE_BYTES));
+            if self.order.publish.is_some() {
+                target.published = longest();
+            }
             target.work.doubled = true;
             target.work.copies = self.source.snapshots.iter().cloned().map(Some).collect();
         }

@@ -13,10 +13,23 @@ impl TargetState {
     /// Returns whether the image exists to launch from, or is shared, however the target ended.
     pub fn stands(&self) -> bool {
         match self.phase {
-            TargetPhase::Succeeded | TargetPhase::Retagging | TargetPhase::Granting => true,
+            TargetPhase::Succeeded
+            | TargetPhase::Retagging
+            | TargetPhase::Granting
+            | TargetPhase::Publishing
+            | TargetPhase::EndingTest => true,
             // Undoing clears the image.
             TargetPhase::Failed => self.image_id.is_some(),
             _ => false,
+        }
+    }
+
+    /// Fails a target that is publishing its image, which stays. An instance that tests the launch
+    /// is terminated first.
+    pub fn fail_publishing(&mut self, cause: Cause, reason: &str, tests: bool) {
+        self.fail_standing(cause, reason);
+        if tests && !self.published.launched {
+            self.phase = TargetPhase::EndingTest;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Pace, REASON_BYTES, SHOWN_WITHIN, copies, is_default, shorten};
+use super::{Pace, Published, REASON_BYTES, SHOWN_WITHIN, copies, is_default, shorten};
 use crate::cause::Cause;
 use crate::ids::{AccountId, ExternalId, ImageId, KeyRef, Region, RoleName, SnapshotId};
 
@@ -44,6 +44,9 @@ pub struct TargetState {
     /// The target's image, once it is registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_id: Option<ImageId>,
+    /// The publications of the image, as far as the run asks for any.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub published: Published,
     /// A note about the image for the reply, although the target succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -100,6 +103,10 @@ pub enum TargetPhase {
     Retagging,
     /// The image is good, and service-linked roles get their grants to launch.
     Granting,
+    /// The image is good, and is published where the request says.
+    Publishing,
+    /// Publishing is given up, and the instance of its launch test is terminated.
+    EndingTest,
     /// The target failed, and the run's copies in it are deleted.
     Undoing,
     /// The target's image is deregistered, and its snapshots are deleted.

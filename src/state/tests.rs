@@ -84,6 +84,7 @@ fn target(n: usize, snapshots: usize) -> TargetState {
         },
         shared: true,
         image_id: ImageId::parse("ami-0a1b2c3d4e5f60718").ok(),
+        published: Published::default(),
         note: Some("n".repeat(NOTE_BYTES)),
         failure: None,
     }
@@ -105,6 +106,7 @@ fn order() -> Order {
         service_linked_roles: Vec::new(),
         create_service_linked_roles: false,
         audience: Vec::new(),
+        publish: None,
         reencrypt_key: None,
         notes: Vec::new(),
     }

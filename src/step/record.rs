@@ -18,11 +18,12 @@ use super::pace::{DENIED_AGAIN, MOST_AGAIN, MOST_DENIALS_OF_DELETING, MOST_TRIES
 
 mod copying;
 mod granting;
+mod publishing;
 mod sharing;
 mod staging;
 
 use copying::{key_not_ready, looked, polled, started};
-use granting::{end_or_grant, grant_refused, granted, retag_refused, retagged};
+use granting::{after_image, grant_refused, granted, retag_refused, retagged};
 use sharing::{not_closed, not_opened, refuse_audience, revoked, shared};
 use staging::{looked_staged, staged, stumbled};
 
@@ -80,6 +81,8 @@ fn target_outcome(state: &mut State, i: usize, outcome: TargetOutcome, now: i64)
         }
         TargetOutcome::Retag(outcome) => retagged(state, i, outcome, now),
         TargetOutcome::Grant(outcome) => granted(state, i, outcome, now),
+        TargetOutcome::Publish(publication) => publishing::published(target, publication, now),
+        TargetOutcome::EndTest => publishing::test_ended(target, now),
         TargetOutcome::Start(Err(gone))
         | TargetOutcome::Register(Err(gone))
         | TargetOutcome::Check(Err(gone)) => source_gone(target, &gone),
@@ -98,6 +101,10 @@ fn refused(state: &mut State, command: Command, refusal: &Refusal, now: i64) {
         }
         Command::Target(i, T::Retag) => retag_refused(&mut state.targets[i], refusal, now),
         Command::Target(i, T::Grant) => grant_refused(state, i, refusal, now),
+        Command::Target(i, T::Publish) => publishing::refused(&mut state.targets[i], refusal, now),
+        Command::Target(i, T::EndTest) => {
+            publishing::test_not_ended(&mut state.targets[i], refusal, now);
+        }
         Command::Target(i, T::Look) => {
             target_refused(&mut state.targets[i], Cause::of(refusal), refusal, now);
         }
@@ -150,7 +157,7 @@ fn image_checked(state: &mut State, i: usize, checked: Checked, now: i64) {
 
 fn faithful(state: &mut State, i: usize, used: Vec<SnapshotId>, surplus: bool, now: i64) {
     *state.copies_mut(i) = used.into_iter().map(Some).collect();
-    let good = end_or_grant(&state.order, false);
+    let good = after_image(&state.order, false);
     let target = &mut state.targets[i];
     (target.pace, target.work.progress) = (Pace::default(), 100);
     if target.work.doubled && now < target.work.shown_by() {
@@ -210,7 +217,7 @@ fn deleted(state: &mut State, i: usize, left: &Left, now: i64) {
     // A target that had ended has its grants. A target that another process got further with may
     // lack them.
     let had_ended = state.sharing.closed && state.targets[i].failure.is_none();
-    let good = end_or_grant(&state.order, had_ended);
+    let good = after_image(&state.order, had_ended);
     let target = &mut state.targets[i];
     target.pace = Pace::default();
     if target.phase == TargetPhase::Tidying {

@@ -3,8 +3,8 @@ use serde_json::json;
 use super::*;
 use crate::cause::Cause;
 use crate::command::{
-    Checked, Closed, Granted, Looked, Opened, Outcome, Registered, Removed, Retagged, Revoked,
-    Shared, SourceOutcome, Started, TargetOutcome, Undone,
+    Checked, Closed, Granted, Looked, Opened, Outcome, Publication, Registered, Removed, Rest,
+    Retagged, Revoked, Shared, SourceOutcome, Started, TargetOutcome, Undone,
 };
 use crate::copies::{Copies, Copy, CopyStatus};
 use crate::error::{Place, Refusal};
@@ -12,6 +12,7 @@ use crate::ids::{ImageId, KeyArn, Region, SnapshotId};
 use crate::plan::distribute;
 use crate::request::{Defaults, Request};
 use crate::source::tests::example;
+use crate::state::Published;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -129,6 +130,12 @@ fn works_in_target(command: &TargetCommand) -> TargetOutcome {
         TargetCommand::Remove => TargetOutcome::Remove(Removed::Deleted(Vec::new())),
         TargetCommand::Retag => TargetOutcome::Retag(Ok(Retagged::Done)),
         TargetCommand::Grant => TargetOutcome::Grant(Ok(Granted::Done(Vec::new()))),
+        TargetCommand::Publish => TargetOutcome::Publish(Publication {
+            done: Published::default(),
+            notes: Vec::new(),
+            rest: Rest::Nothing,
+        }),
+        TargetCommand::EndTest => TargetOutcome::EndTest,
     }
 }
 
@@ -350,6 +357,7 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
 
 mod closing;
 mod granting;
+mod publishing;
 
 /// Only the opening makes the grant, so a grant that may be missing takes another opening.
 #[test]

@@ -10,7 +10,9 @@ use amiferry::event::Event;
 use amiferry::event::custom_resource::CustomResource;
 use amiferry::ids::Region;
 use amiferry::ledger::Record;
-use amiferry::request::keys::{KEYS, Key, TARGET_KEYS};
+use amiferry::request::keys::{
+    KEYS, Key, LAUNCH_PERMISSION_KEYS, LAUNCH_TEST_KEYS, PUBLISH_KEYS, TARGET_KEYS,
+};
 use amiferry::request::{Defaults, Mode, Request};
 use amiferry_sandbox::iam::Policy;
 use serde_json::{Map, Value, json};
@@ -40,6 +42,13 @@ fn contents(keys: &[Key]) -> String {
     }
     page
 }
+
+/// The keys of the request's objects other than targets.
+const OF_OBJECTS: [(&str, &[Key]); 3] = [
+    ("Publish", &PUBLISH_KEYS),
+    ("LaunchPermissions", &LAUNCH_PERMISSION_KEYS),
+    ("LaunchTest", &LAUNCH_TEST_KEYS),
+];
 
 fn sections(keys: &[Key]) -> String {
     let mut page = String::new();
@@ -73,6 +82,9 @@ fn the_page_of_requests_lists_every_key_of_the_code() {
     shown("docs/requests.md", "keys of a request", &page);
     let page = sections(&TARGET_KEYS);
     shown("docs/requests.md", "keys of a target", &page);
+    for (of, keys) in OF_OBJECTS {
+        shown("docs/requests.md", &format!("keys of {of}"), &sections(keys));
+    }
 }
 
 /// Returns the members in a text, which has no braces around them.
@@ -138,6 +150,15 @@ fn every_key_is_accepted_in_its_documented_modes_only() {
     for key in &TARGET_KEYS {
         let target = format!("\"Targets\": [{{{}}}]", key.example);
         parse(&request(members(&target))).expect(key.name);
+    }
+    for (of, keys) in OF_OBJECTS {
+        for key in keys {
+            let within = match of {
+                "Publish" => format!("\"Publish\": {{{}}}", key.example),
+                of => format!("\"Publish\": {{\"{of}\": {{{}}}}}", key.example),
+            };
+            parse(&request(members(&within))).expect(key.name);
+        }
     }
 }
 

@@ -21,6 +21,8 @@ DOCUMENTS = [
     "aws:PrincipalArn",
     "TidyUp",
     "LetLaunch",
+    "PublishImage",
+    "TestImage",
     "LookFirst",
     "Start",
     "Step",
@@ -360,12 +362,19 @@ def test_a_targets_role_is_the_documented_one(fabric):
         "RoleName": "Documented",
         "ServiceLinkedRoles": "autoscaling.amazonaws.com,spot.amazonaws.com",
         "CreateServiceLinkedRoles": "true",
+        "PublishImages": "true",
+        "PublishParameterArns": f"arn:aws:ssm:*:{account}:parameter/golden/*",
+        "PublishLaunchTemplateArns": f"arn:aws:ec2:*:{account}:launch-template/*",
+        "PublishToAccountIds": "333333333333",
+        "FastSnapshotRestore": "true",
+        "LaunchTests": "true",
+        "LaunchTestRoleArn": f"arn:aws:iam::{account}:role/launch-test",
         "Preflight": "true",
     }
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
     trust, found = deployed(fabric, "Documented", account)
     assert trust == documented("aws:PrincipalArn")
-    assert same(found, everything("TidyUp", "LetLaunch", "LookFirst"))
+    assert same(found, everything("TidyUp", "LetLaunch", "PublishImage", "TestImage", "LookFirst"))
     assert (
         fabric.outputs("documented", account)["TargetRoleArn"]
         == f"arn:aws:iam::{account}:role/Documented"
@@ -504,6 +513,11 @@ def keys(account, region="us-gov-west-1", length=PARAMETER):
     return ",".join([one] * (length // (len(one) + 1)))
 
 
+def many(one, length=1500):
+    """As many of these, comma-joined, as a parameter of this length holds."""
+    return ",".join([one] * (length // (len(one) + 1)))
+
+
 def length(policy):
     return len("".join(json.dumps(policy).split()))
 
@@ -565,6 +579,13 @@ def test_the_copy_roles_policies_fit_with_as_many_keys_as_parameters_hold(fabric
         "KmsKeyAlias": "longest",
         "ServiceLinkedRoles": ",".join(services),
         "CreateServiceLinkedRoles": "true",
+        "PublishImages": "true",
+        "PublishParameterArns": many(f"arn:aws-us-gov:ssm:*:{account}:parameter/golden/*"),
+        "PublishLaunchTemplateArns": many(f"arn:aws-us-gov:ec2:*:{account}:launch-template/*"),
+        "PublishToAccountIds": many("333333333333", length=PARAMETER // 2),
+        "FastSnapshotRestore": "true",
+        "LaunchTests": "true",
+        "LaunchTestRoleArn": f"arn:aws-us-gov:iam::{account}:role/{'R' * 64}",
         "Preflight": "true",
     }
     assert (

@@ -43,6 +43,8 @@ pub fn flag(key: &'static Key) -> Arg {
     match key.kind {
         Kind::Text(pattern) => arg.value_name(value_name(pattern)),
         Kind::Minutes => arg.value_name("MINUTES"),
+        Kind::Number(..) => arg.value_name("NUMBER"),
+        Kind::Object(_) => arg.value_name("JSON").value_parser(object),
         Kind::Word(words) => arg
             .value_name("WORD")
             .value_parser(PossibleValuesParser::new(words.iter().copied())),
@@ -91,11 +93,12 @@ pub fn value(key: &Key, matches: &ArgMatches) -> Result<Option<Value>, clap::Err
     Ok(match key.kind {
         Kind::Text(_) | Kind::Word(_) => text().map(Value::String),
         // A number in JSON, as in the documents; anything else is refused by the library.
-        Kind::Minutes => text().map(|text| match text.parse::<u16>() {
-            Ok(minutes) => json!(minutes),
+        Kind::Minutes | Kind::Number(..) => text().map(|text| match text.parse::<u32>() {
+            Ok(number) => json!(number),
             Err(_) => Value::String(text),
         }),
         Kind::Flag => matches.get_one::<bool>(name).map(|flag| json!(flag)),
+        Kind::Object(_) => matches.get_one::<Value>(name).cloned(),
         Kind::List(_) => matches
             .get_many::<String>(name)
             .map(|items| items.map(|item| json!(item.trim())).collect()),
@@ -120,6 +123,16 @@ pub fn value(key: &Key, matches: &ArgMatches) -> Result<Option<Value>, clap::Err
             .get_many::<Value>(name)
             .map(|targets| targets.cloned().collect()),
     })
+}
+
+/// Reads an object as JSON or YAML. The library checks its keys.
+fn object(text: &str) -> Result<Value, String> {
+    let said = "an object is expected, such as '{\"Parameter\": \"/golden/{name}\"}'";
+    let value: Value = serde_saphyr::from_str(text).map_err(|_| said.to_owned())?;
+    value
+        .is_object()
+        .then_some(value)
+        .ok_or_else(|| said.to_owned())
 }
 
 /// Reads `KEY=VALUE`.

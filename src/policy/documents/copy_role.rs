@@ -10,6 +10,7 @@ use super::{
 use crate::command::tag;
 use crate::ids::{KeyArn, Region};
 use crate::kms::LAUNCHING;
+use crate::policy::publishing;
 use crate::policy::statement::{Action, Statement};
 
 pub fn document(run: &Run<'_>, role: &CopyRole<'_>) -> Document {
@@ -19,6 +20,7 @@ pub fn document(run: &Run<'_>, role: &CopyRole<'_>) -> Document {
         let mut copying = at_ec2(run, role);
         copying.extend(at_source_keys(run, role));
         copying.extend(at_own_keys(run, role));
+        copying.extend(publishing::statements(run.state, role.account));
         copying
     };
     if run.has_roles() {

@@ -1,7 +1,7 @@
 //! The JSON of a key's value, for programs: JSON Schema, and the flags of the command line.
 
 /// The JSON of a key's value. [`Key::form`](super::Key::form) says the same to people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// A string. The regular expression (ECMA 262) accepts everything that the parser accepts.
     Text(&'static str),
@@ -11,6 +11,10 @@ pub enum Kind {
     Flag,
     /// Minutes, in steps of 15.
     Minutes,
+    /// A whole number from the first to the second.
+    Number(u32, u32),
+    /// An object with these keys.
+    Object(&'static [super::Key]),
     /// A list of strings, each as the regular expression says.
     List(&'static str),
     /// A map from strings to strings.
@@ -40,5 +44,18 @@ pub const EXTERNAL_ID: &str = "^[A-Za-z0-9+=,.@:/\\\\_-]{2,1224}$";
 pub const ORGANIZATION: &str = "^o-[a-z0-9]{10,32}$";
 /// A unit or root of an organization.
 pub const UNIT: &str = "^(ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}|r-[a-z0-9]{4,32})$";
+/// A launch template ID.
+pub const LAUNCH_TEMPLATE: &str = "^lt-([0-9a-f]{8}|[0-9a-f]{17})$";
+/// The name of a launch template.
+pub const LAUNCH_TEMPLATE_NAME: &str = "^[A-Za-z0-9().\\/_-]{3,128}$";
+/// The ID of an Availability Zone.
+pub const ZONE: &str = "^[a-z0-9]+-az[0-9]+$";
+/// An instance type.
+pub const INSTANCE_TYPE: &str = "^[a-z0-9-]+\\.[a-z0-9-]+$";
+/// A subnet ID.
+pub const SUBNET: &str = "^subnet-([0-9a-f]{8}|[0-9a-f]{17})$";
+/// The ARN of an organization or of one of its units.
+pub const AUDIENCE: &str =
+    "^arn:aws[a-z-]*:organizations::[0-9]{12}:(organization/o-|ou/o-)[a-z0-9/-]+$";
 /// Any text.
 pub const ANY: &str = ".";

@@ -9,32 +9,40 @@ use crate::error::{Refusal, RefusalKind};
 use crate::state::{Failure, Order, Pace, State, TargetPhase, TargetState};
 use crate::step::pace::{MOST_TRIES, MOST_TRIES_FOR_A_ROLE, VISIBILITY_LIMIT};
 
-/// Returns the next phase of a target that may lack only its tags and grants. Once the source is
-/// closed again, the target has them too.
-pub(super) fn end_or_grant(order: &Order, closed: bool) -> TargetPhase {
-    if order.retag.is_some() && !closed {
-        TargetPhase::Retagging
-    } else {
-        end_or_let_launch(order, closed)
+/// Returns the next phase of a target whose image is good. Once the source is closed again, the
+/// target has everything.
+pub(super) fn after_image(order: &Order, closed: bool) -> TargetPhase {
+    match order {
+        _ if closed => TargetPhase::Succeeded,
+        order if order.retag.is_some() => TargetPhase::Retagging,
+        order => after_tags(order),
     }
 }
 
-fn end_or_let_launch(order: &Order, closed: bool) -> TargetPhase {
+fn after_tags(order: &Order) -> TargetPhase {
     let ends = order.share.is_none() && !order.ended_roles.is_empty();
-    if closed || (order.service_linked_roles.is_empty() && !ends) {
-        TargetPhase::Succeeded
+    if order.service_linked_roles.is_empty() && !ends {
+        after_grants(order)
     } else {
         TargetPhase::Granting
     }
 }
 
+fn after_grants(order: &Order) -> TargetPhase {
+    match order.publish {
+        Some(_) => TargetPhase::Publishing,
+        None => TargetPhase::Succeeded,
+    }
+}
+
 pub(super) fn granted(state: &mut State, i: usize, outcome: Result<Granted, SourceGone>, now: i64) {
     let missing = Cause::ServiceLinkedRoleMissing;
+    let next = after_grants(&state.order);
     let target = &mut state.targets[i];
     match outcome {
         Ok(Granted::Done(kept)) => {
             target.pace = Pace::default();
-            target.phase = TargetPhase::Succeeded;
+            target.phase = next;
             if !kept.is_empty() {
                 // Others count on the grants of roles that an update took off the list.
                 target.failure = Some(Failure::new(Cause::CountedOn, &kept.join("; ")));
@@ -86,7 +94,7 @@ pub(super) fn retagged(
     outcome: Result<Retagged, SourceGone>,
     now: i64,
 ) {
-    let next = end_or_let_launch(&state.order, false);
+    let next = after_tags(&state.order);
     let target = &mut state.targets[i];
     let cause = Cause::TagsNotChanged;
     match outcome {

@@ -10,7 +10,7 @@ use crate::ledger::LONGEST_LIFE;
 use crate::state::{Pace, Phase, SHOWN_WITHIN, State, TargetPhase, TargetState, backoff, shorten};
 use crate::step::pace::{DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES};
 
-use super::{end_or_grant, fail, stick};
+use super::{after_image, fail, stick};
 
 /// The reason of a target that nobody can look into any more.
 const EARLIER_TRY: &str =
@@ -162,7 +162,7 @@ fn permitted(
     if again {
         state.sharing.pace.failed(now);
     }
-    let good = end_or_grant(&state.order, false);
+    let good = after_image(&state.order, false);
     for &i in targets {
         let refusal = refused.iter().find(|(t, _)| *t == i).map(|(_, r)| r);
         let target = &mut state.targets[i];

@@ -1,0 +1,80 @@
+//! The parameter that holds the ID of the image.
+
+use aws_sdk_ssm::types::ParameterType;
+
+use super::Publishing;
+use crate::aws::{Aws, refusal};
+use crate::command::Rest;
+use crate::error::Refusal;
+use crate::publish::{ParameterStep, ParameterVersion, parameter_step};
+
+/// The data type by which Systems Manager and EC2 know an AMI.
+const IMAGE: &str = "aws:ec2:image";
+/// The number of versions in one page of a parameter's history.
+const PAGE: i32 = 50;
+
+impl Aws {
+    /// Writes the image's ID into the parameter, unless the parameter has or had it.
+    ///
+    /// Systems Manager validates an AMI after the call: the version shows once it is valid, and
+    /// never if it is not.
+    pub(super) async fn write_parameter(
+        &self,
+        publishing: &mut Publishing<'_>,
+    ) -> Result<(), Rest> {
+        let Some(template) = &publishing.wish.parameter else {
+            return Ok(());
+        };
+        let (visit, id) = (publishing.visit, publishing.id);
+        let target = visit.target;
+        let name = template.fill(&target.account_id, &target.region);
+        let ssm = self.ssm_at(&visit.actor, &target.region);
+        let history = history(&ssm, publishing, &name).await?;
+        match parameter_step(&history, id) {
+            ParameterStep::Done(done) => publishing.done.parameter = Some(done),
+            ParameterStep::MovedOn(now) => {
+                publishing.done.parameter = None;
+                publishing.notes.push(format!("{name} was changed since, to {now}: it stays"));
+            }
+            ParameterStep::Write => {
+                let asked = ssm.put_parameter().name(&name).value(id.as_str());
+                let asked = asked.r#type(ParameterType::String).data_type(IMAGE);
+                let answer = asked.overwrite(true).send().await;
+                answer.map_err(|e| refusal("PutParameter", &visit.at, &name, &e))?;
+                let role = target.role_name.as_str();
+                return Err(Rest::NotYet(format!(
+                    "{name} does not show {id}: Systems Manager validates an AMI after \
+                     PutParameter, and drops it if {role} may not ec2:DescribeImages"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the versions of a parameter, the oldest first; none if there is no such parameter.
+async fn history(
+    ssm: &aws_sdk_ssm::Client,
+    publishing: &Publishing<'_>,
+    name: &str,
+) -> Result<Vec<ParameterVersion>, Refusal> {
+    let at = &publishing.visit.at;
+    let asked = ssm.get_parameter_history().name(name).max_results(PAGE);
+    let mut pages = asked.into_paginator().send();
+    let mut versions = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = match page.map_err(|e| refusal("GetParameterHistory", at, name, &e)) {
+            Ok(page) => page,
+            Err(refusal) if refusal.code == "ParameterNotFound" => return Ok(Vec::new()),
+            Err(refusal) => return Err(refusal),
+        };
+        for version in page.parameters.into_iter().flatten() {
+            versions.push(ParameterVersion {
+                number: version.version,
+                value: version.value.unwrap_or_default(),
+            });
+        }
+    }
+    versions.sort_by_key(|version| version.number);
+    Ok(versions)
+}

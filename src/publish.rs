@@ -1,0 +1,188 @@
+//! The decisions of publishing an image. Pure: AWS's answers come in as facts.
+
+use crate::command::Rest;
+use crate::digest::digest;
+use crate::ids::ImageId;
+use crate::state::{PublishedParameter, RunRef, TargetState};
+
+/// Seconds after its launch in which the instance of a launch test must pass its status checks.
+/// Status checks of EC2 begin with the instance, and repeat each minute.
+const LONGEST_TEST: i64 = 15 * 60;
+/// Seconds between two looks at that instance.
+const LOOK_AGAIN: i64 = 15;
+/// The number of instances of one launch test. A process that died after it terminated the
+/// instance, and before it said how the test ended, leaves the test to the next one.
+const MOST_INSTANCES: usize = 3;
+/// The state reason of an instance that somebody terminated by a call.
+const BY_CALL: &str = "Client.UserInitiatedShutdown";
+
+/// The step that a parameter needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParameterStep {
+    /// The parameter holds the image.
+    Done(PublishedParameter),
+    /// The parameter held the image, and holds this value since.
+    MovedOn(String),
+    /// The parameter must be written.
+    Write,
+}
+
+/// One version of a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterVersion {
+    /// The number.
+    pub number: i64,
+    /// The value.
+    pub value: String,
+}
+
+/// Decides about a parameter by its history, the oldest version first.
+///
+/// An image is written to a parameter once. A parameter that was changed afterwards is somebody
+/// else's decision, which an event that AWS delivers twice must not undo.
+pub fn parameter_step(history: &[ParameterVersion], image: &ImageId) -> ParameterStep {
+    let ours = |version: &&ParameterVersion| version.value == image.as_str();
+    let Some(last) = history.last() else {
+        return ParameterStep::Write;
+    };
+    if !ours(&last) {
+        return match history.iter().any(|version| ours(&version)) {
+            true => ParameterStep::MovedOn(last.value.clone()),
+            false => ParameterStep::Write,
+        };
+    }
+    let former = history.iter().rev().find(|version| !ours(version));
+    ParameterStep::Done(PublishedParameter {
+        version: last.number,
+        former: former.and_then(|version| ImageId::parse(&version.value).ok()),
+    })
+}
+
+/// An instance of a launch test, as EC2 shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TestInstance {
+    /// The ID.
+    pub id: String,
+    /// The client token that launched it.
+    pub token: String,
+    /// The state: `pending`, `running`, `shutting-down`, `terminated`, `stopping` or `stopped`.
+    pub state: String,
+    /// Code and message of the state's reason.
+    pub reason: Option<(String, String)>,
+    /// The time of the launch (Unix seconds).
+    pub launched: i64,
+    /// The statuses of the instance and of its system, once EC2 shows them.
+    pub checks: Option<(String, String)>,
+}
+
+impl TestInstance {
+    /// Returns whether the instance runs, or is about to.
+    pub fn lives(&self) -> bool {
+        !matches!(self.state.as_str(), "shutting-down" | "terminated")
+    }
+}
+
+/// The state of a launch test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TestStep {
+    /// Launch an instance with this client token.
+    Launch(String),
+    /// Look again later.
+    Wait,
+    /// The instance runs and has passed its checks.
+    Passed,
+    /// The test failed; the text says why.
+    Failed(String),
+}
+
+/// Returns the client tokens of a launch test, in the order of their use.
+pub fn test_tokens(run: RunRef<'_>, target: &TargetState, image: &ImageId) -> Vec<String> {
+    let token = |number: usize| {
+        let (attempt, number) = (run.attempt.to_string(), number.to_string());
+        let place = [target.account_id.as_str(), target.region.as_str()];
+        let parts = ["launch-test", run.id, &attempt, image.as_str(), &number];
+        digest(parts.into_iter().chain(place))
+    };
+    (0..MOST_INSTANCES).map(token).collect()
+}
+
+/// Decides about a launch test by its instances.
+pub fn test_step(tokens: &[String], instances: &[TestInstance], now: i64) -> TestStep {
+    for token in tokens {
+        let Some(instance) = instances.iter().find(|one| one.token == *token) else {
+            return TestStep::Launch(token.clone());
+        };
+        let code = instance.reason.as_ref().map(|(code, _)| code.as_str());
+        if !instance.lives() && code == Some(BY_CALL) {
+            continue;
+        }
+        return step_of(instance, now);
+    }
+    TestStep::Failed(format!(
+        "somebody terminated each of its {} instances before it had passed its status checks",
+        tokens.len()
+    ))
+}
+
+fn step_of(instance: &TestInstance, now: i64) -> TestStep {
+    let (id, state) = (&instance.id, instance.state.as_str());
+    if matches!(state, "shutting-down" | "terminated" | "stopping" | "stopped") {
+        let (code, message) = instance.reason.clone().unwrap_or_default();
+        let said = format!("instance {id} is {state} by itself: {code}: {message}");
+        return TestStep::Failed(said);
+    }
+    let (of_instance, of_system) = match &instance.checks {
+        Some((instance, system)) => (instance.as_str(), system.as_str()),
+        None => ("unknown", "unknown"),
+    };
+    if state == "running" && of_instance == "ok" && of_system == "ok" {
+        return TestStep::Passed;
+    }
+    let checks = format!("instance status {of_instance}, system status {of_system}");
+    if of_instance == "impaired" || of_system == "impaired" {
+        return TestStep::Failed(format!("instance {id} does not pass its checks: {checks}"));
+    }
+    if now - instance.launched > LONGEST_TEST {
+        let minutes = LONGEST_TEST / 60;
+        return TestStep::Failed(format!(
+            "instance {id} is {state} and has not passed its checks in {minutes} minutes: {checks}"
+        ));
+    }
+    TestStep::Wait
+}
+
+impl TestStep {
+    /// Returns the rest of a publication whose launch test is at this step; `None` if it passed.
+    pub fn rest(self) -> Option<Rest> {
+        match self {
+            Self::Passed => None,
+            Self::Launch(_) | Self::Wait => Some(Rest::Launching {
+                seconds: LOOK_AGAIN,
+            }),
+            Self::Failed(why) => Some(Rest::NotLaunched(why)),
+        }
+    }
+}
+
+/// Returns the instance type of a launch test that names none: the smallest current one.
+pub fn smallest_type(architecture: Option<&str>) -> &'static str {
+    match architecture {
+        Some(architecture) if architecture.starts_with("arm64") => "t4g.micro",
+        _ => "t3.micro",
+    }
+}
+
+/// Returns the words by which a version of a launch template tells which version was the default
+/// before it.
+pub fn version_words(run: &str, default: i64) -> String {
+    format!("amiferry {run}, made from version {default}")
+}
+
+/// Reads the number back from [`version_words`].
+pub fn default_before(words: &str) -> Option<i64> {
+    words.strip_prefix("amiferry ")?.rsplit(' ').next()?.parse().ok()
+}
+
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Outcomes of publishing, the last command of a target.
+//!
+//! Nothing here undoes: the image is good and stays. The same request sent again publishes only
+//! what is missing.
+
+use crate::cause::Cause;
+use crate::command::{Publication, Rest};
+use crate::error::{Refusal, RefusalKind};
+use crate::state::{NOTE_BYTES, Pace, SHOWN_WITHIN, TargetPhase, TargetState, shorten};
+use crate::step::pace::{MOST_DENIALS, MOST_TRIES};
+
+pub(super) fn published(target: &mut TargetState, publication: Publication, now: i64) {
+    let Publication { done, notes, rest } = publication;
+    // What succeeded counts even if a later part is refused.
+    target.published = done;
+    if !notes.is_empty() {
+        let all = target.note.take().into_iter().chain(notes);
+        let all: Vec<String> = all.collect();
+        target.note = Some(shorten(&all.join("; "), NOTE_BYTES));
+    }
+    match rest {
+        // A failure that stands by now says which grants of former roles stay.
+        Rest::Nothing => {
+            target.pace = Pace::default();
+            target.phase = TargetPhase::Succeeded;
+        }
+        // The wait has an end of its own, by the age of the instance.
+        Rest::Launching { seconds } => {
+            target.pace = Pace {
+                due: now + seconds,
+                tries: 0,
+            };
+        }
+        Rest::NotYet(what) => again(target, MOST_TRIES, &what, now),
+        Rest::NotLaunched(why) => target.fail_standing(Cause::LaunchTestFailed, &why),
+        Rest::Unfit(why) => target.fail_standing(Cause::NotPublished, &why),
+        Rest::Refused(refusal) => refused(target, &refusal, now),
+    }
+}
+
+pub(super) fn refused(target: &mut TargetState, refusal: &Refusal, now: i64) {
+    let most = match refusal.kind() {
+        _ if refusal.is_passing() => MOST_TRIES,
+        // A policy that was changed a moment ago may not be in force yet.
+        RefusalKind::Denied if !refusal.is_final_denial() => MOST_DENIALS,
+        _ => 1,
+    };
+    again(target, most, &refusal.to_string(), now);
+}
+
+/// Looks a second time: an instance of a moment ago may not show yet.
+pub(super) fn test_ended(target: &mut TargetState, now: i64) {
+    if target.pace.tries > 0 {
+        (target.phase, target.pace) = (TargetPhase::Failed, Pace::default());
+        return;
+    }
+    target.pace = Pace {
+        due: now + SHOWN_WITHIN,
+        tries: 1,
+    };
+}
+
+/// Tries again, and then names the instance that may still run.
+pub(super) fn test_not_ended(target: &mut TargetState, refusal: &Refusal, now: i64) {
+    target.pace.failed(now);
+    if target.pace.tries < MOST_TRIES {
+        return;
+    }
+    let image = target.image_id.as_ref();
+    let image = image.map_or("the image", |id| id.as_str());
+    let said = format!("the instance that tests {image} may still run: {refusal}");
+    target.fail_standing(Cause::LaunchTestFailed, &said);
+}
+
+fn again(target: &mut TargetState, most: u32, said: &str, now: i64) {
+    target.pace.failed(now);
+    if target.pace.tries >= most {
+        target.fail_standing(Cause::NotPublished, said);
+    }
+}
