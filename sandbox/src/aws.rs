@@ -15,6 +15,7 @@ mod ids;
 mod instances;
 mod late;
 mod organization;
+mod parameters;
 mod partitions;
 mod policies;
 mod roles;
@@ -39,6 +40,9 @@ pub(crate) use instances::{LiveInstance, State};
 pub(crate) use late::{Late, Read};
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
+};
+pub(crate) use parameters::{
+    LiveParameter, LiveParameterVersion, ParameterKey, PendingParameter, parameter_arn,
 };
 pub(crate) use partitions::{Partition, are_neighbours, regional_arn};
 pub(crate) use roles::account_of;
@@ -96,6 +100,10 @@ pub struct Aws {
     pub(crate) invocations: Vec<LambdaInvocation>,
     /// The outputs of stacks, by account, Region and name.
     pub(crate) stacks: BTreeMap<(String, String, String), BTreeMap<String, String>>,
+    /// Parameters of Parameter Store.
+    pub(crate) parameters: BTreeMap<ParameterKey, LiveParameter>,
+    /// Values that are being validated, by time.
+    pub(crate) pending_parameters: VecDeque<PendingParameter>,
     /// Executions of state machines, by ARN.
     pub(crate) executions: BTreeMap<String, Execution>,
     pub(crate) serial: u64,

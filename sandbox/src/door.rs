@@ -17,7 +17,7 @@ use crate::refusals::{self, Refused};
 use crate::runtime::Runtime;
 use crate::wire::sigv4::{Claim, Unreadable};
 use crate::wire::{Incoming, Reply};
-use crate::{cloudformation, ec2, kms, lambda, organizations, roles, s3, states, sts};
+use crate::{cloudformation, ec2, kms, lambda, organizations, roles, s3, ssm, states, sts};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -27,6 +27,7 @@ pub(crate) enum Service {
     Lambda,
     Organizations,
     States,
+    Ssm,
     Iam,
     S3,
     CloudFormation,
@@ -41,6 +42,7 @@ impl Service {
             Service::Lambda => "lambda",
             Service::Organizations => "organizations",
             Service::States => "states",
+            Service::Ssm => "ssm",
             Service::Iam => "iam",
             Service::S3 => "s3",
             Service::CloudFormation => "cloudformation",
@@ -177,6 +179,9 @@ fn perform(
         (Body::Json(body), Service::States) => {
             states::perform(aws, &admitted, &asked.operation, body).map(Done::Json)
         }
+        (Body::Json(body), Service::Ssm) => {
+            ssm::perform(aws, &admitted, &asked.operation, body).map(Done::Json)
+        }
         (Body::Json(body), _) => {
             kms::perform(aws, &admitted, &asked.operation, body).map(Done::Json)
         }
@@ -206,9 +211,11 @@ fn takes_access_away(operation: &str) -> bool {
 /// Returns the refusal of an unreadable request, in the service's own words.
 fn unreadable(service: Service, why: &str) -> Refused {
     match service {
-        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
-            refusals::KMS_MALFORMED_REQUEST.with(&[why])
-        }
+        Service::Kms
+        | Service::Lambda
+        | Service::Organizations
+        | Service::States
+        | Service::Ssm => refusals::KMS_MALFORMED_REQUEST.with(&[why]),
         Service::Ec2 | Service::Sts | Service::Iam | Service::CloudFormation => {
             refusals::MALFORMED_REQUEST.with(&[why])
         }

@@ -28,6 +28,7 @@ mod tags;
 mod visibility;
 
 pub(crate) use copies::{break_copies, settle};
+pub(crate) use visibility::may_launch;
 
 use crate::aws::Aws;
 use crate::identity::Admitted;

@@ -13,7 +13,8 @@ pub struct Call {
     pub seq: u64,
     /// The time of arrival.
     pub at: SystemTime,
-    /// The service: `ec2`, `kms`, `sts`, `iam`, `organizations`, `lambda`, `states` or `s3`.
+    /// The service: `ec2`, `kms`, `sts`, `iam`, `organizations`, `lambda`, `states`, `ssm`,
+    /// `cloudformation` or `s3`.
     pub service: String,
     /// The operation, such as `CopySnapshot`.
     pub operation: String,

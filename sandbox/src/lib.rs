@@ -1,6 +1,6 @@
 //! An AWS that says no, as strict as the real one: EC2 images, snapshots and their launch, KMS,
-//! STS, Organizations, S3's objects, a little of IAM, Lambda's Invoke, Step Functions' executions
-//! and the outputs of CloudFormation's stacks.
+//! STS, Organizations, S3's objects, a little of IAM, Lambda's Invoke, Step Functions' executions,
+//! Parameter Store and the outputs of CloudFormation's stacks.
 //!
 //! The sandbox speaks the real wire protocols to unmodified clients, in process and over HTTP on
 //! 127.0.0.1. Time passes without background tasks. A ledger keeps every call, and tests can break
@@ -21,6 +21,7 @@
 //! - `identity`: the caller of an operation, and what its own policies allow
 //! - `kms`, `ec2`, `sts`, `organizations`, `roles`, `s3`, `lambda`, `states`, `cloudformation`: the
 //!   services, which decide what a call does (`roles` is IAM, `states` Step Functions)
+//! - `ssm`: Parameter Store, which looks at images as EC2 does
 //! - `runtime`: a live world with its clock, ledger and faults
 //! - `inspect`: the sandbox's own paths, `/_sandbox/…`
 //! - `door`: the way of a call: recognised, admitted, performed, answered
@@ -50,6 +51,7 @@ mod runtime;
 mod s3;
 mod sandbox;
 mod server;
+mod ssm;
 mod states;
 mod sts;
 mod wire;
@@ -58,11 +60,12 @@ pub mod world;
 pub use aws::{Aws, SessionCredentials};
 pub use ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
 pub use model::{
-    BlockDeviceMapping, Ebs, Ec2Settings, Grant, Image, Instance, LaunchPermission, Snapshot,
+    BlockDeviceMapping, Ebs, Ec2Settings, Grant, Image, Instance, LaunchPermission,
+    ParameterVersion, Snapshot,
 };
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use world::{
     AccessKey, Account, Bucket, FULL_AWS_ACCESS, Key, Limits, Organization, OrganizationalUnit,
-    Role, Stack, User, World, WorldError,
+    Parameter, Role, Stack, User, World, WorldError,
 };

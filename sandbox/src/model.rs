@@ -6,6 +6,7 @@
 mod defaults;
 mod image;
 mod instance;
+mod parameter;
 mod settings;
 mod snapshot;
 
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 pub use image::{BlockDeviceMapping, Ebs, Image, LaunchPermission};
 pub use instance::Instance;
+pub use parameter::ParameterVersion;
 pub use settings::Ec2Settings;
 pub use snapshot::Snapshot;
 

@@ -14,6 +14,7 @@ mod instances;
 mod kms;
 mod organizations;
 mod s3;
+mod ssm;
 mod states;
 mod sts;
 
@@ -28,6 +29,7 @@ pub(crate) use instances::*;
 pub(crate) use kms::*;
 pub(crate) use organizations::*;
 pub(crate) use s3::*;
+pub(crate) use ssm::*;
 pub(crate) use states::*;
 pub(crate) use sts::*;
 
@@ -101,6 +103,7 @@ pub fn all() -> Vec<&'static Refusal> {
         kms::TABLE,
         organizations::TABLE,
         s3::TABLE,
+        ssm::TABLE,
         states::TABLE,
         sts::TABLE,
     ];

@@ -5,4 +5,5 @@ pub(crate) mod ids;
 pub(crate) mod images;
 pub(crate) mod key_specs;
 pub(crate) mod key_states;
+pub(crate) mod parameters;
 pub(crate) mod tags;

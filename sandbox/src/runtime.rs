@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 
 use crate::aws::{self, Aws};
 use crate::clock::Clock;
-use crate::ec2;
 use crate::ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
+use crate::ssm;
 use crate::world::{World, WorldError};
 
 /// The state of a sandbox. A clone shares it.
@@ -70,10 +70,11 @@ impl Runtime {
         self.inner.clock.now()
     }
 
-    /// Reads or changes the world at this moment, when copies that are due have ended.
+    /// Reads or changes the world at this moment, when copies and validations that are due have
+    /// ended.
     pub(crate) fn look<R>(&self, read: impl FnOnce(&mut Aws) -> R) -> R {
         let mut aws = lock(&self.inner.aws);
-        ec2::settle(&mut aws, self.now());
+        ssm::settle(&mut aws, self.now());
         read(&mut aws)
     }
 

@@ -16,7 +16,7 @@ use crate::connector;
 use crate::door;
 use crate::ec2;
 use crate::ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
-use crate::model::{Grant, Image, Instance, Snapshot};
+use crate::model::{Grant, Image, Instance, ParameterVersion, Snapshot};
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::wire::{Incoming, Reply};
@@ -147,6 +147,13 @@ impl Sandbox {
         let arn = aws::execution_arn(machine, name);
         let input = |aws: &mut Aws| aws.executions.get(&arn).map(|e| e.input.clone());
         self.runtime.look(input)
+    }
+
+    /// Returns the versions of a parameter that are kept, the oldest first; none if there is no
+    /// such parameter.
+    pub fn parameter(&self, account: &str, region: &str, name: &str) -> Vec<ParameterVersion> {
+        let key = (account.to_owned(), region.to_owned(), name.to_owned());
+        self.runtime.look(|aws| aws.parameter_versions(&key))
     }
 
     /// Ends an execution of a state machine: `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`.

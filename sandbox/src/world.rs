@@ -9,6 +9,7 @@ mod bucket;
 mod file;
 mod late_reads;
 mod organization;
+mod parameter;
 mod principals;
 mod stack;
 
@@ -22,6 +23,7 @@ pub use file::WorldError;
 pub(crate) use file::read;
 pub use late_reads::LateReads;
 pub use organization::{Organization, OrganizationalUnit};
+pub use parameter::Parameter;
 pub use principals::{AccessKey, FULL_AWS_ACCESS, Role, User};
 pub use stack::Stack;
 

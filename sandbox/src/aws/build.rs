@@ -4,6 +4,7 @@
 mod buckets;
 mod keys;
 mod organization;
+mod parameters;
 mod possible;
 mod principals;
 mod resources;
@@ -16,6 +17,7 @@ use buckets::add_bucket;
 pub(super) use buckets::bucket_policy;
 use keys::{add_default_keys, add_key};
 pub(crate) use keys::{key_arn, managed_key};
+use parameters::add_parameter;
 pub(super) use principals::add_role;
 pub(crate) use principals::caller;
 use principals::{add_access_key, add_user};
@@ -76,6 +78,10 @@ impl Aws {
             }
         }
         for (i, account) in world.accounts.iter().enumerate() {
+            for (j, parameter) in account.parameters.iter().enumerate() {
+                let at = format!("account[{i}].parameter[{j}]");
+                add_parameter(&mut aws, &account.id, parameter, &at)?;
+            }
             for (j, stack) in account.stacks.iter().enumerate() {
                 let at = format!("account[{i}].stack[{j}]");
                 add_stack(&mut aws, &account.id, stack, &at)?;
@@ -124,6 +130,8 @@ impl Aws {
             late_policies: VecDeque::new(),
             s3_buckets: BTreeMap::new(),
             stacks: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            pending_parameters: VecDeque::new(),
             instances: BTreeMap::new(),
             instance_tokens: BTreeMap::new(),
             gone: super::gone::Gone::default(),

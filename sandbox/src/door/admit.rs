@@ -89,9 +89,11 @@ fn in_force(
             Service::Sts | Service::Iam | Service::CloudFormation => {
                 refusals::EXPIRED_TOKEN.with(&[])
             }
-            Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
-                refusals::KMS_EXPIRED_TOKEN.with(&[])
-            }
+            Service::Kms
+            | Service::Lambda
+            | Service::Organizations
+            | Service::States
+            | Service::Ssm => refusals::KMS_EXPIRED_TOKEN.with(&[]),
             Service::S3 => refusals::S3_EXPIRED_TOKEN.with(&[]),
         });
     }
@@ -109,9 +111,11 @@ fn in_force(
             Service::Sts | Service::Iam | Service::CloudFormation => {
                 refusals::ACCOUNT_SUSPENDED.with(&[account])
             }
-            Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
-                refusals::KMS_ACCOUNT_SUSPENDED.with(&[account])
-            }
+            Service::Kms
+            | Service::Lambda
+            | Service::Organizations
+            | Service::States
+            | Service::Ssm => refusals::KMS_ACCOUNT_SUSPENDED.with(&[account]),
             Service::S3 => refusals::S3_ACCOUNT_PROBLEM.with(&[]),
         });
     }
@@ -137,9 +141,11 @@ fn in_region(
             Service::Sts | Service::Iam | Service::CloudFormation => {
                 refusals::STS_REGION_DISABLED.with(&[account])
             }
-            Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
-                refusals::KMS_REGION_DISABLED.with(&[region, account])
-            }
+            Service::Kms
+            | Service::Lambda
+            | Service::Organizations
+            | Service::States
+            | Service::Ssm => refusals::KMS_REGION_DISABLED.with(&[region, account]),
             Service::S3 => refusals::S3_REGION_DISABLED.with(&[region, account]),
         });
     }
@@ -177,9 +183,11 @@ fn unknown_key(service: Service) -> Refused {
         Service::Sts | Service::Iam | Service::CloudFormation => {
             refusals::INVALID_CLIENT_TOKEN_ID.with(&[])
         }
-        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
-            refusals::KMS_UNRECOGNIZED_CLIENT.with(&[])
-        }
+        Service::Kms
+        | Service::Lambda
+        | Service::Organizations
+        | Service::States
+        | Service::Ssm => refusals::KMS_UNRECOGNIZED_CLIENT.with(&[]),
         Service::S3 => refusals::S3_UNKNOWN_KEY.with(&[]),
     }
 }
@@ -190,9 +198,11 @@ fn bad_signature(service: Service) -> Refused {
         Service::Sts | Service::Iam | Service::CloudFormation => {
             refusals::SIGNATURE_DOES_NOT_MATCH.with(&[])
         }
-        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
-            refusals::KMS_INVALID_SIGNATURE.with(&[])
-        }
+        Service::Kms
+        | Service::Lambda
+        | Service::Organizations
+        | Service::States
+        | Service::Ssm => refusals::KMS_INVALID_SIGNATURE.with(&[]),
         Service::S3 => refusals::S3_SIGNATURE.with(&[]),
     }
 }
@@ -204,9 +214,11 @@ fn skewed(service: Service, at: &str, aws: &Aws) -> Refused {
         Service::Sts | Service::Iam | Service::CloudFormation => {
             refusals::SIGNATURE_EXPIRED.with(&[at, &now])
         }
-        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
-            refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now])
-        }
+        Service::Kms
+        | Service::Lambda
+        | Service::Organizations
+        | Service::States
+        | Service::Ssm => refusals::KMS_SIGNATURE_EXPIRED.with(&[at, &now]),
         Service::S3 => refusals::S3_SKEWED.with(&[]),
     }
 }

@@ -91,7 +91,11 @@ pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Re
             respond(error.status, XML, text, request_id)
         }
         Service::S3 => s3_error(error, request_id),
-        Service::Kms | Service::States | Service::Organizations | Service::Lambda => {
+        Service::Kms
+        | Service::States
+        | Service::Ssm
+        | Service::Organizations
+        | Service::Lambda => {
             let text = json_error(service, error);
             let mut response = respond(error.status, JSON, text, request_id);
             put(&mut response, "x-amzn-errortype", error.code);

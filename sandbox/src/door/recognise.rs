@@ -38,6 +38,7 @@ const TARGETS: &[(&str, Service)] = &[
     ("TrentService.", Service::Kms),
     ("AWSOrganizationsV20161128.", Service::Organizations),
     ("AWSStepFunctions.", Service::States),
+    ("AmazonSSM.", Service::Ssm),
 ];
 const IAM_VERSION: &str = "2010-05-08";
 const CLOUDFORMATION_VERSION: &str = "2010-05-15";
@@ -150,6 +151,7 @@ fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
         (Some("lambda"), _) => Service::Lambda,
         (Some("organizations"), _) => Service::Organizations,
         (Some("states"), _) => Service::States,
+        (Some("ssm"), _) => Service::Ssm,
         _ => Service::Ec2,
     };
     let operation = query.owned("Action").unwrap_or_default();
@@ -179,6 +181,9 @@ fn refused_query(service: Service, query: &Query) -> Option<Refused> {
         }
         Service::States => {
             return Some(refusals::NOT_IMPLEMENTED.with(&["Step Functions without X-Amz-Target"]));
+        }
+        Service::Ssm => {
+            return Some(refusals::NOT_IMPLEMENTED.with(&["Systems Manager without X-Amz-Target"]));
         }
         Service::Lambda => return Some(refusals::NOT_IMPLEMENTED.with(&["this path of Lambda"])),
         Service::Ec2 | Service::Sts | Service::Iam | Service::S3 | Service::CloudFormation => {}

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-use super::{AccessKey, Bucket, Role, Stack, User};
+use super::{AccessKey, Bucket, Parameter, Role, Stack, User};
 use crate::model::{Ec2Settings, Image, Snapshot};
 
 /// An AWS account, in all Regions.
@@ -61,6 +61,9 @@ pub struct Account {
     /// The stacks of CloudFormation.
     #[serde(default, rename = "stack")]
     pub stacks: Vec<Stack>,
+    /// The parameters of Parameter Store.
+    #[serde(default, rename = "parameter")]
+    pub parameters: Vec<Parameter>,
     /// The opt-in Regions that the account has disabled.
     #[serde(default)]
     pub disabled_regions: BTreeSet<String>,
@@ -195,6 +198,13 @@ impl Account {
     #[must_use]
     pub fn stack(mut self, stack: Stack) -> Self {
         self.stacks.push(stack);
+        self
+    }
+
+    /// Adds a parameter of Parameter Store.
+    #[must_use]
+    pub fn parameter(mut self, parameter: Parameter) -> Self {
+        self.parameters.push(parameter);
         self
     }
 

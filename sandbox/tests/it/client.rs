@@ -151,6 +151,15 @@ impl Client {
             .await
     }
 
+    pub async fn ssm(&self, operation: &str, body: Value) -> Answer {
+        let request = Request::post(format!("https://{}/", self.host("ssm")))
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("AmazonSSM.{operation}"))
+            .body(Bytes::from(body.to_string()));
+        self.answer(self.signed("ssm", request.expect("a request")))
+            .await
+    }
+
     pub async fn organizations(&self, operation: &str, body: Value) -> Answer {
         self.answer(self.organizations_request(operation, body.to_string()))
             .await

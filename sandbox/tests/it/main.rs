@@ -31,6 +31,7 @@ mod module_map;
 mod module_order;
 mod organizations;
 mod over_http;
+mod parameters;
 mod partitions;
 mod policies;
 mod refused;

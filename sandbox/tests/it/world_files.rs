@@ -94,6 +94,15 @@ fn an_error_of_an_account_names_its_key() {
             "[[account.access_key]]\nid = 'A'\nsecret = 's'\nprincipal = 'arn'",
             "access_key[0].principal",
         ),
+        (
+            "[[account.parameter]]\nregion = 'us-west-2'\nname = 'aws'\nvalue = 'x'",
+            "parameter[0].name",
+        ),
+        (
+            "[[account.parameter]]\nregion = 'us-west-2'\nname = 'x'\nvalue = 'x'\n\
+             data_type = 'image'",
+            "parameter[0].data_type",
+        ),
         ("parent = 'r-ab12'", "parent"),
         ("organization = 'o-1'", "organization"),
         ("state = 'GONE'", "state"),

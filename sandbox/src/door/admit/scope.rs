@@ -36,9 +36,11 @@ pub(super) fn check(request: &Incoming, service: Service, claim: &Claim) -> Resu
         Service::Sts | Service::Iam | Service::CloudFormation => {
             refusals::WRONG_SCOPE.with(&[&request.host, &claim.region])
         }
-        Service::Kms | Service::Lambda | Service::Organizations | Service::States => {
-            refusals::KMS_INVALID_SIGNATURE.with(&[])
-        }
+        Service::Kms
+        | Service::Lambda
+        | Service::Organizations
+        | Service::States
+        | Service::Ssm => refusals::KMS_INVALID_SIGNATURE.with(&[]),
         Service::S3 => refusals::S3_MALFORMED_AUTHORIZATION.with(&[]),
     })
 }
