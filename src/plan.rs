@@ -15,8 +15,8 @@ use crate::request::{KeyAccess, MAX_TARGETS, Mode, Request, Target};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::source::Source;
 use crate::state::{
-    Order, Pace, Phase, Published, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase, TargetState,
-    Work,
+    Order, Pace, Phase, Published, Retag, SCHEMA, Share, Sharing, SourceRef, State, TargetPhase,
+    TargetState, Work,
 };
 
 /// Plans to give each target its own AMI. Fails with `InvalidRequest` if the source does not permit

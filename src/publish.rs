@@ -23,8 +23,11 @@ pub enum ParameterStep {
     Done(PublishedParameter),
     /// The parameter held the image, and holds this value since.
     MovedOn(String),
-    /// The parameter must be written.
-    Write,
+    /// The parameter must be written, as text if it is of that data type.
+    Write {
+        /// Whether Systems Manager knows that the parameter holds an AMI.
+        typed: bool,
+    },
 }
 
 /// One version of a parameter.
@@ -34,7 +37,12 @@ pub struct ParameterVersion {
     pub number: i64,
     /// The value.
     pub value: String,
+    /// The data type: `aws:ec2:image` or `text`.
+    pub data_type: String,
 }
+
+/// The data type by which Systems Manager and EC2 know an AMI.
+pub const AMI_TYPE: &str = "aws:ec2:image";
 
 /// Decides about a parameter by its history, the oldest version first.
 ///
@@ -43,12 +51,15 @@ pub struct ParameterVersion {
 pub fn parameter_step(history: &[ParameterVersion], image: &ImageId) -> ParameterStep {
     let ours = |version: &&ParameterVersion| version.value == image.as_str();
     let Some(last) = history.last() else {
-        return ParameterStep::Write;
+        return ParameterStep::Write { typed: true };
     };
     if !ours(&last) {
         return match history.iter().any(|version| ours(&version)) {
             true => ParameterStep::MovedOn(last.value.clone()),
-            false => ParameterStep::Write,
+            // Systems Manager changes no data type of a parameter.
+            false => ParameterStep::Write {
+                typed: last.data_type == AMI_TYPE,
+            },
         };
     }
     let former = history.iter().rev().find(|version| !ours(version));
@@ -126,7 +137,10 @@ pub fn test_step(tokens: &[String], instances: &[TestInstance], now: i64) -> Tes
 
 fn step_of(instance: &TestInstance, now: i64) -> TestStep {
     let (id, state) = (&instance.id, instance.state.as_str());
-    if matches!(state, "shutting-down" | "terminated" | "stopping" | "stopped") {
+    if matches!(
+        state,
+        "shutting-down" | "terminated" | "stopping" | "stopped"
+    ) {
         let (code, message) = instance.reason.clone().unwrap_or_default();
         let said = format!("instance {id} is {state} by itself: {code}: {message}");
         return TestStep::Failed(said);
@@ -180,9 +194,13 @@ pub fn version_words(run: &str, default: i64) -> String {
 
 /// Reads the number back from [`version_words`].
 pub fn default_before(words: &str) -> Option<i64> {
-    words.strip_prefix("amiferry ")?.rsplit(' ').next()?.parse().ok()
+    words
+        .strip_prefix("amiferry ")?
+        .rsplit(' ')
+        .next()?
+        .parse()
+        .ok()
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -96,4 +96,3 @@ impl Aws {
         self.write_parameter(publishing).await
     }
 }
-

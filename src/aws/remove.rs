@@ -131,7 +131,10 @@ impl Aws {
             return Ok(left);
         }
         let mut left = Left::new();
-        for (image, id) in former.iter().filter_map(|one| Some((one, image::id_of(one)?))) {
+        for (image, id) in former
+            .iter()
+            .filter_map(|one| Some((one, image::id_of(one)?)))
+        {
             unprotect(visit, image, &id).await?;
             left.extend(deregister(&visit.ec2, &visit.at, &id).await?);
         }

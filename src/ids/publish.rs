@@ -147,10 +147,7 @@ mod tests {
             ("cnn1-az1", "cn-north-1"),
             ("cnnw1-az1", "cn-northwest-1"),
         ] {
-            let (zone, home) = (
-                ZoneId::parse(zone).unwrap(),
-                Region::parse(region).unwrap(),
-            );
+            let (zone, home) = (ZoneId::parse(zone).unwrap(), Region::parse(region).unwrap());
             assert!(zone.is_in(&home), "{zone} {home}");
             assert!(!zone.is_in(&Region::parse("us-west-1").unwrap()), "{zone}");
         }

@@ -78,7 +78,10 @@ impl Site<'_> {
     fn of_image(&self) -> Vec<Statement> {
         let mut actions: Vec<Action> = Vec::new();
         if self.wish.deprecate.is_some() {
-            actions.push(("ec2:EnableImageDeprecation", "DeprecateAt, DeprecateAfterDays"));
+            actions.push((
+                "ec2:EnableImageDeprecation",
+                "DeprecateAt, DeprecateAfterDays",
+            ));
         }
         if self.wish.protection.is_some() {
             actions.push((
@@ -116,8 +119,7 @@ impl Site<'_> {
             ("ec2:ModifyImageAttribute", "LaunchPermissions"),
         ];
         let mut condition = self.ours();
-        condition["ForAllValues:StringEquals"] =
-            json!({"ec2:Add/userId": permissions.account_ids});
+        condition["ForAllValues:StringEquals"] = json!({"ec2:Add/userId": permissions.account_ids});
         let never = [("ec2:ModifyImageAttribute", "never with everybody")];
         vec![
             Statement::allow("LetLaunchCopies", &actions)
@@ -159,15 +161,25 @@ impl Site<'_> {
         ];
         if let Some(profile) = &test.instance_profile_name {
             let pass = [("iam:PassRole", "InstanceProfileName")];
-            let role = format!("arn:{}:iam::{}:role/{profile}", self.partition, self.account);
+            let role = format!(
+                "arn:{}:iam::{}:role/{profile}",
+                self.partition, self.account
+            );
             let to_ec2 = json!({"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}});
-            statements.push(Statement::allow("PassTestRole", &pass).on([role]).when(to_ec2));
+            statements.push(
+                Statement::allow("PassTestRole", &pass)
+                    .on([role])
+                    .when(to_ec2),
+            );
         }
         statements
     }
 
     fn of_template(&self, template: &LaunchTemplate) -> Vec<Statement> {
-        let mut actions = vec![("ec2:CreateLaunchTemplateVersion", "the version of the image")];
+        let mut actions = vec![(
+            "ec2:CreateLaunchTemplateVersion",
+            "the version of the image",
+        )];
         if self.wish.set_default_version {
             actions.push(("ec2:ModifyLaunchTemplate", "SetDefaultVersion"));
         }
@@ -199,7 +211,10 @@ impl Site<'_> {
                 let name = parameter.fill(self.account, &target.region);
                 let (partition, region) = (self.partition, &target.region);
                 let path = name.trim_start_matches('/');
-                format!("arn:{partition}:ssm:{region}:{}:parameter/{path}", self.account)
+                format!(
+                    "arn:{partition}:ssm:{region}:{}:parameter/{path}",
+                    self.account
+                )
             })
             .collect();
         vec![Statement::allow("PublishParameter", &actions).on(arns)]

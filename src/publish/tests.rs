@@ -11,17 +11,19 @@ fn history(images: &[u8]) -> Vec<ParameterVersion> {
     let version = |(number, n): (i64, &u8)| ParameterVersion {
         number,
         value: image(*n).to_string(),
+        data_type: AMI_TYPE.to_owned(),
     };
     numbered.map(version).collect()
 }
 
 #[test]
 fn a_parameter_is_written_once_and_never_after_somebody_moved_it_on() {
-    assert_eq!(parameter_step(&[], &image(1)), ParameterStep::Write);
-    assert_eq!(
-        parameter_step(&history(&[1, 2]), &image(3)),
-        ParameterStep::Write
-    );
+    let write = |typed| ParameterStep::Write { typed };
+    assert_eq!(parameter_step(&[], &image(1)), write(true));
+    assert_eq!(parameter_step(&history(&[1, 2]), &image(3)), write(true));
+    let mut texts = history(&[1]);
+    texts[0].data_type = "text".to_owned();
+    assert_eq!(parameter_step(&texts, &image(3)), write(false));
     let done = |version, former: Option<u8>| {
         ParameterStep::Done(PublishedParameter {
             version,
@@ -71,15 +73,24 @@ fn a_launch_test_ends_by_its_checks_its_age_or_the_end_of_its_instance() {
     let step = |instances: &[TestInstance]| test_step(&tokens(), instances, NOW);
     assert_eq!(step(&[]), TestStep::Launch("a".to_owned()));
     assert_eq!(step(&[running("a", ["ok", "ok"])]), TestStep::Passed);
-    assert_eq!(step(&[running("a", ["ok", "initializing"])]), TestStep::Wait);
+    assert_eq!(
+        step(&[running("a", ["ok", "initializing"])]),
+        TestStep::Wait
+    );
     let failed = |instances: &[TestInstance], words: &str| {
         let TestStep::Failed(why) = step(instances) else {
             panic!("{instances:?}");
         };
         assert!(why.contains(words), "{why}");
     };
-    failed(&[running("a", ["impaired", "ok"])], "instance status impaired");
-    failed(&[ended("a", "Client.InternalError")], "Client.InternalError: said");
+    failed(
+        &[running("a", ["impaired", "ok"])],
+        "instance status impaired",
+    );
+    failed(
+        &[ended("a", "Client.InternalError")],
+        "Client.InternalError: said",
+    );
     let mut old = running("a", ["initializing", "ok"]);
     old.launched = NOW - LONGEST_TEST - 1;
     failed(&[old], "15 minutes");

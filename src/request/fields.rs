@@ -217,11 +217,7 @@ impl Fields {
     }
 
     /// Reads an object as `Fields` of its own. An empty object counts as given.
-    pub fn object(
-        &mut self,
-        name: &str,
-        keys: &'static [Key],
-    ) -> Result<Option<Fields>, Error> {
+    pub fn object(&mut self, name: &str, keys: &'static [Key]) -> Result<Option<Fields>, Error> {
         match self.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => Ok(None),

@@ -338,7 +338,10 @@ fn launch_permissions(wish: &mut Fields) -> Result<Option<LaunchPermissions>, Er
 fn zones(wish: &mut Fields) -> Result<Vec<ZoneId>, Error> {
     let zones = each(wish, "FastSnapshotRestore", ZoneId::parse)?;
     if zones.len() > MOST_ZONES {
-        let problem = format!("has {} items; at most {MOST_ZONES} are accepted", zones.len());
+        let problem = format!(
+            "has {} items; at most {MOST_ZONES} are accepted",
+            zones.len()
+        );
         return Err(Error::invalid(wish.key("FastSnapshotRestore"), problem));
     }
     Ok(zones)

@@ -29,6 +29,7 @@ mod pairs;
 mod pitfalls;
 mod preflight;
 mod process;
+mod publish;
 mod response_url;
 mod resume;
 mod retag;

@@ -83,7 +83,11 @@ fn the_page_of_requests_lists_every_key_of_the_code() {
     let page = sections(&TARGET_KEYS);
     shown("docs/requests.md", "keys of a target", &page);
     for (of, keys) in OF_OBJECTS {
-        shown("docs/requests.md", &format!("keys of {of}"), &sections(keys));
+        shown(
+            "docs/requests.md",
+            &format!("keys of {of}"),
+            &sections(keys),
+        );
     }
 }
 

@@ -78,7 +78,9 @@ async fn enabled(
 fn refusal_of(publishing: &Publishing<'_>, item: &EnableFastSnapshotRestoreErrorItem) -> Refusal {
     let errors = item.fast_snapshot_restore_state_errors().iter();
     let error = errors.filter_map(|one| one.error()).next();
-    let code = error.and_then(|error| error.code()).unwrap_or("Unsuccessful");
+    let code = error
+        .and_then(|error| error.code())
+        .unwrap_or("Unsuccessful");
     let message = error.and_then(|error| error.message());
     let (operation, at) = ("EnableFastSnapshotRestores", &publishing.visit.at);
     let id = item.snapshot_id().unwrap_or_default();

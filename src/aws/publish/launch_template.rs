@@ -71,8 +71,13 @@ async fn version_of_image(
     template: &LaunchTemplate,
 ) -> Result<Option<(i64, String)>, Refusal> {
     let visit = publishing.visit;
-    let filter = Filter::builder().name("image-id").values(publishing.id.as_str());
-    let asked = visit.ec2.describe_launch_template_versions().filters(filter.build());
+    let filter = Filter::builder()
+        .name("image-id")
+        .values(publishing.id.as_str());
+    let asked = visit
+        .ec2
+        .describe_launch_template_versions()
+        .filters(filter.build());
     let asked = match template {
         LaunchTemplate::Id(id) => asked.launch_template_id(id.as_str()),
         LaunchTemplate::Name(name) => asked.launch_template_name(name.as_str()),
@@ -80,8 +85,8 @@ async fn version_of_image(
     let mut pages = asked.into_paginator().send();
     let mut newest = None;
     while let Some(page) = pages.next().await {
-        let page = page
-            .map_err(|e| refusal("DescribeLaunchTemplateVersions", &visit.at, template, &e))?;
+        let page =
+            page.map_err(|e| refusal("DescribeLaunchTemplateVersions", &visit.at, template, &e))?;
         for version in page.launch_template_versions() {
             let words = version.version_description().unwrap_or_default().to_owned();
             newest = newest.max(version.version_number().map(|number| (number, words)));
@@ -105,10 +110,17 @@ async fn make(
         )));
     }
     let words = version_words(visit.run.id, number);
-    let place = [visit.target.account_id.as_str(), visit.target.region.as_str()];
+    let place = [
+        visit.target.account_id.as_str(),
+        visit.target.region.as_str(),
+    ];
     let from = number.to_string();
     let named = template.to_string();
-    let token = digest(["launch-template", id.as_str(), &named, &from].into_iter().chain(place));
+    let token = digest(
+        ["launch-template", id.as_str(), &named, &from]
+            .into_iter()
+            .chain(place),
+    );
     let asked = visit.ec2.create_launch_template_version();
     let asked = match template {
         LaunchTemplate::Id(id) => asked.launch_template_id(id.as_str()),
@@ -124,7 +136,9 @@ async fn make(
         .send()
         .await;
     let answer = answer.map_err(|e| refusal(operation, &visit.at, template, &e))?;
-    let made = answer.launch_template_version().and_then(|version| version.version_number());
+    let made = answer
+        .launch_template_version()
+        .and_then(|version| version.version_number());
     let said = "the answer has no version number";
     let unreadable = || Refusal::ours(operation, &visit.at, template, "UnreadableAnswer", said);
     Ok((made.ok_or_else(unreadable)?, words))

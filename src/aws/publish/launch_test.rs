@@ -87,17 +87,16 @@ fn facts(instance: &Instance) -> TestInstance {
 }
 
 /// Returns the statuses of an instance and of its system.
-async fn checks(
-    visit: &Visit<'_>,
-    instance: &str,
-) -> Result<Option<(String, String)>, Refusal> {
+async fn checks(visit: &Visit<'_>, instance: &str) -> Result<Option<(String, String)>, Refusal> {
     let asked = visit.ec2.describe_instance_status().instance_ids(instance);
     let answer = asked.send().await;
     let answer = answer.map_err(|e| refusal("DescribeInstanceStatus", &visit.at, instance, &e))?;
     let status = answer.instance_statuses().first();
     let word = |summary: Option<&aws_sdk_ec2::types::InstanceStatusSummary>| {
         let status = summary.and_then(|summary| summary.status());
-        status.map_or("unknown", |status| status.as_str()).to_owned()
+        status
+            .map_or("unknown", |status| status.as_str())
+            .to_owned()
     };
     Ok(status.map(|one| (word(one.instance_status()), word(one.system_status()))))
 }
@@ -139,7 +138,11 @@ async fn launch(
         .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
         .tag_specifications(tags::specification(tags.clone(), ResourceType::Instance))
         .tag_specifications(tags::specification(tags, ResourceType::Volume));
-    match asked.send().await.map_err(|e| refusal("RunInstances", &visit.at, id, &e)) {
+    match asked
+        .send()
+        .await
+        .map_err(|e| refusal("RunInstances", &visit.at, id, &e))
+    {
         // The instance of this token has ended and does not show yet: the next look sees it.
         Err(refusal) if refusal.code == "IdempotentInstanceTerminated" => Ok(()),
         answer => answer.map(drop),

@@ -6,10 +6,8 @@ use super::Publishing;
 use crate::aws::{Aws, refusal};
 use crate::command::Rest;
 use crate::error::Refusal;
-use crate::publish::{ParameterStep, ParameterVersion, parameter_step};
+use crate::publish::{AMI_TYPE, ParameterStep, ParameterVersion, parameter_step};
 
-/// The data type by which Systems Manager and EC2 know an AMI.
-const IMAGE: &str = "aws:ec2:image";
 /// The number of versions in one page of a parameter's history.
 const PAGE: i32 = 50;
 
@@ -34,12 +32,15 @@ impl Aws {
             ParameterStep::Done(done) => publishing.done.parameter = Some(done),
             ParameterStep::MovedOn(now) => {
                 publishing.done.parameter = None;
-                publishing.notes.push(format!("{name} was changed since, to {now}: it stays"));
+                publishing
+                    .notes
+                    .push(format!("{name} was changed since, to {now}: it stays"));
             }
-            ParameterStep::Write => {
+            ParameterStep::Write { typed } => {
                 let asked = ssm.put_parameter().name(&name).value(id.as_str());
-                let asked = asked.r#type(ParameterType::String).data_type(IMAGE);
-                let answer = asked.overwrite(true).send().await;
+                let asked = asked.r#type(ParameterType::String).overwrite(true);
+                let data_type = typed.then(|| AMI_TYPE.to_owned());
+                let answer = asked.set_data_type(data_type).send().await;
                 answer.map_err(|e| refusal("PutParameter", &visit.at, &name, &e))?;
                 let role = target.role_name.as_str();
                 return Err(Rest::NotYet(format!(
@@ -72,6 +73,7 @@ async fn history(
             versions.push(ParameterVersion {
                 number: version.version,
                 value: version.value.unwrap_or_default(),
+                data_type: version.data_type.unwrap_or_default(),
             });
         }
     }

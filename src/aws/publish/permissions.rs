@@ -26,11 +26,19 @@ impl Aws {
         self.may_launch(wanted).await.map_err(Rest::Unfit)?;
         let (visit, id) = (publishing.visit, publishing.id);
         let own = &visit.target.account_id;
-        let there: BTreeSet<String> = launchers(&visit.ec2, &visit.at, id).await?.into_iter().collect();
+        let there: BTreeSet<String> = launchers(&visit.ec2, &visit.at, id)
+            .await?
+            .into_iter()
+            .collect();
         let accounts = wanted.account_ids.iter();
-        let accounts = accounts.filter(|account| *account != own && !there.contains(account.as_str()));
-        let arns = wanted.arns.iter().filter(|arn| !there.contains(arn.as_str()));
-        let of_accounts = accounts.map(|account| LaunchPermission::builder().user_id(account.as_str()));
+        let accounts =
+            accounts.filter(|account| *account != own && !there.contains(account.as_str()));
+        let arns = wanted
+            .arns
+            .iter()
+            .filter(|arn| !there.contains(arn.as_str()));
+        let of_accounts =
+            accounts.map(|account| LaunchPermission::builder().user_id(account.as_str()));
         let of_arns = arns.map(|arn| of_arn(arn));
         let missing: Vec<LaunchPermission> = of_accounts
             .chain(of_arns)

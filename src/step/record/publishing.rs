@@ -9,6 +9,9 @@ use crate::error::{Refusal, RefusalKind};
 use crate::state::{NOTE_BYTES, Pace, SHOWN_WITHIN, TargetPhase, TargetState, shorten};
 use crate::step::pace::{MOST_DENIALS, MOST_TRIES};
 
+/// Seconds until a value that was written usually shows.
+const SHOWS_AFTER: i64 = 15;
+
 pub(super) fn published(target: &mut TargetState, publication: Publication, now: i64) {
     let Publication { done, notes, rest } = publication;
     // What succeeded counts even if a later part is refused.
@@ -31,7 +34,11 @@ pub(super) fn published(target: &mut TargetState, publication: Publication, now:
                 tries: 0,
             };
         }
-        Rest::NotYet(what) => again(target, MOST_TRIES, &what, now),
+        // An earlier look would write again what is only late.
+        Rest::NotYet(what) => {
+            again(target, MOST_TRIES, &what, now);
+            target.pace.due = target.pace.due.max(now + SHOWS_AFTER);
+        }
         Rest::NotLaunched(why) => target.fail_standing(Cause::LaunchTestFailed, &why),
         Rest::Unfit(why) => target.fail_standing(Cause::NotPublished, &why),
         Rest::Refused(refusal) => refused(target, &refusal, now),
