@@ -14,6 +14,7 @@ mod gone;
 mod ids;
 mod instances;
 mod late;
+mod launch_templates;
 mod organization;
 mod parameters;
 mod partitions;
@@ -38,6 +39,7 @@ pub(crate) use executions::{Execution, execution_arn};
 pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use instances::{LiveInstance, State};
 pub(crate) use late::{Late, Read};
+pub(crate) use launch_templates::{LiveTemplate, LiveTemplateVersion};
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
@@ -92,6 +94,11 @@ pub struct Aws {
     pub(crate) instances: BTreeMap<String, LiveInstance>,
     /// (account, Region, ClientToken) of RunInstances to (fingerprint, instance ID).
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
+    /// Launch templates by ID.
+    pub(crate) templates: BTreeMap<String, LiveTemplate>,
+    /// (account, Region, operation, ClientToken) of calls on launch templates to (fingerprint,
+    /// number of the version).
+    pub(crate) template_tokens: BTreeMap<(String, String, String, String), (String, u64)>,
     /// Resources that were deleted a moment ago, while describe calls may still show them.
     pub(crate) gone: gone::Gone,
     pub(crate) lateness: late::Lateness,

@@ -14,6 +14,7 @@ mod image_attributes;
 mod image_states;
 mod instance_types;
 mod instances;
+mod launch_templates;
 mod mapping;
 mod pages;
 mod parameters;
@@ -102,6 +103,10 @@ pub(crate) fn perform(
         "RunInstances" => run_instances::perform(aws, ask),
         "DescribeInstances" => instances::describe(aws, ask),
         "TerminateInstances" => instances::terminate(aws, ask),
+        "DescribeLaunchTemplates" => launch_templates::describe(aws, ask),
+        "DescribeLaunchTemplateVersions" => launch_templates::describe_versions(aws, ask),
+        "CreateLaunchTemplateVersion" => launch_templates::create_version(aws, ask),
+        "ModifyLaunchTemplate" => launch_templates::modify(aws, ask),
         "DescribeRegions" => regions::describe(aws, ask),
         "GetAllowedImagesSettings" => settings::allowed_images(aws, ask),
         "GetImageBlockPublicAccessState" => settings::image_block_public_access(aws, ask),

@@ -61,11 +61,12 @@ pub use aws::{Aws, SessionCredentials};
 pub use ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
 pub use model::{
     BlockDeviceMapping, Ebs, Ec2Settings, Grant, Image, Instance, LaunchPermission,
-    ParameterVersion, Snapshot,
+    LaunchTemplateMapping, LaunchTemplateVersion, LaunchTemplateVersions, ParameterVersion,
+    Snapshot,
 };
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use world::{
-    AccessKey, Account, Bucket, FULL_AWS_ACCESS, Key, Limits, Organization, OrganizationalUnit,
-    Parameter, Role, Stack, User, World, WorldError,
+    AccessKey, Account, Bucket, FULL_AWS_ACCESS, Key, LaunchTemplate, Limits, Organization,
+    OrganizationalUnit, Parameter, Role, Stack, User, World, WorldError,
 };

@@ -6,6 +6,7 @@
 mod defaults;
 mod image;
 mod instance;
+mod launch_template;
 mod parameter;
 mod settings;
 mod snapshot;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 pub use image::{BlockDeviceMapping, Ebs, Image, LaunchPermission};
 pub use instance::Instance;
+pub use launch_template::{LaunchTemplateMapping, LaunchTemplateVersion, LaunchTemplateVersions};
 pub use parameter::ParameterVersion;
 pub use settings::Ec2Settings;
 pub use snapshot::Snapshot;

@@ -12,6 +12,7 @@ mod iam;
 mod images;
 mod instances;
 mod kms;
+mod launch_templates;
 mod organizations;
 mod s3;
 mod ssm;
@@ -27,6 +28,7 @@ pub(crate) use iam::*;
 pub(crate) use images::*;
 pub(crate) use instances::*;
 pub(crate) use kms::*;
+pub(crate) use launch_templates::*;
 pub(crate) use organizations::*;
 pub(crate) use s3::*;
 pub(crate) use ssm::*;
@@ -101,6 +103,7 @@ pub fn all() -> Vec<&'static Refusal> {
         images::TABLE,
         instances::TABLE,
         kms::TABLE,
+        launch_templates::TABLE,
         organizations::TABLE,
         s3::TABLE,
         ssm::TABLE,

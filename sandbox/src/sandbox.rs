@@ -16,7 +16,7 @@ use crate::connector;
 use crate::door;
 use crate::ec2;
 use crate::ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
-use crate::model::{Grant, Image, Instance, ParameterVersion, Snapshot};
+use crate::model::{Grant, Image, Instance, LaunchTemplateVersions, ParameterVersion, Snapshot};
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::wire::{Incoming, Reply};
@@ -147,6 +147,17 @@ impl Sandbox {
         let arn = aws::execution_arn(machine, name);
         let input = |aws: &mut Aws| aws.executions.get(&arn).map(|e| e.input.clone());
         self.runtime.look(input)
+    }
+
+    /// Returns the versions of the account's launch template.
+    pub fn launch_template(
+        &self,
+        account: &str,
+        region: &str,
+        id: &str,
+    ) -> Option<LaunchTemplateVersions> {
+        self.runtime
+            .look(|aws| aws.template_versions(account, region, id))
     }
 
     /// Returns the versions of a parameter that are kept, the oldest first; none if there is no

@@ -3,6 +3,7 @@
 
 mod buckets;
 mod keys;
+mod launch_templates;
 mod organization;
 mod parameters;
 mod possible;
@@ -17,6 +18,7 @@ use buckets::add_bucket;
 pub(super) use buckets::bucket_policy;
 use keys::{add_default_keys, add_key};
 pub(crate) use keys::{key_arn, managed_key};
+use launch_templates::add_launch_template;
 use parameters::add_parameter;
 pub(super) use principals::add_role;
 pub(crate) use principals::caller;
@@ -78,6 +80,10 @@ impl Aws {
             }
         }
         for (i, account) in world.accounts.iter().enumerate() {
+            for (j, template) in account.launch_templates.iter().enumerate() {
+                let at = format!("account[{i}].launch_template[{j}]");
+                add_launch_template(&mut aws, &account.id, template, &at)?;
+            }
             for (j, parameter) in account.parameters.iter().enumerate() {
                 let at = format!("account[{i}].parameter[{j}]");
                 add_parameter(&mut aws, &account.id, parameter, &at)?;
@@ -134,6 +140,8 @@ impl Aws {
             pending_parameters: VecDeque::new(),
             instances: BTreeMap::new(),
             instance_tokens: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            template_tokens: BTreeMap::new(),
             gone: super::gone::Gone::default(),
             lateness: super::late::Lateness::of(world.late_reads, world.speed),
             buckets: BTreeMap::new(),

@@ -33,6 +33,17 @@ impl Filters {
         Ok(Self(filters))
     }
 
+    /// Reads the filters of an operation that has more than the sandbox models.
+    pub(super) fn read_some(query: &Query, modelled: &[&str]) -> Result<Self, Refused> {
+        for filter in query.structures("Filter") {
+            let name = filter.required("Name")?;
+            if !modelled.contains(&name) && !is_tag(name) {
+                return Err(refusals::NOT_IMPLEMENTED.with(&[&format!("filter {name}")]));
+            }
+        }
+        Self::read(query, |_| true)
+    }
+
     /// Returns whether the filters admit a resource. `facts` returns its values under a filter's
     /// name; `tags` are its tags.
     pub(super) fn admit<'a>(

@@ -2,8 +2,9 @@
 //! that the sandbox does not model is refused by name, so that nothing is silently ignored.
 //!
 //! Source: the service model, `queryName` or capitalised `locationName`. `N` stands for a number.
-//! The first part of a name stands for all names that begin with it, where none of them is
-//! modelled.
+//! The first part of a name stands for all names that begin with it and are not modelled.
+
+mod launching;
 
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -324,6 +325,7 @@ static TABLE: &[Accepted] = &[
 pub(super) fn check(operation: &str, query: &Query) -> Result<(), Refused> {
     let Some(accepted) = TABLE
         .iter()
+        .chain(launching::TABLE)
         .find(|accepted| accepted.operation == operation)
     else {
         return Ok(());
@@ -331,15 +333,16 @@ pub(super) fn check(operation: &str, query: &Query) -> Result<(), Refused> {
     for name in query.params().keys() {
         let pattern = pattern(name);
         let is_in = |list: &[&str]| list.contains(&pattern.as_str());
+        if is_in(accepted.modelled) || pattern == "DryRun" {
+            continue;
+        }
         let first = pattern.split('.').next().unwrap_or_default();
         if is_in(accepted.unmodelled) || accepted.unmodelled.contains(&first) {
             return Err(
                 refusals::NOT_IMPLEMENTED.with(&[&format!("parameter {name} of {operation}")])
             );
         }
-        if !is_in(accepted.modelled) && pattern != "DryRun" {
-            return Err(refusals::UNKNOWN_PARAMETER.with(&[name]));
-        }
+        return Err(refusals::UNKNOWN_PARAMETER.with(&[name]));
     }
     Ok(())
 }

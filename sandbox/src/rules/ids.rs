@@ -1,4 +1,4 @@
-//! Resource IDs: `snap-`, `ami-` or `i-` and 8 or 17 hexadecimal digits.
+//! Resource IDs: `snap-`, `ami-`, `i-` or `lt-` and 8 or 17 hexadecimal digits.
 
 use crate::refusals::{self, Refused};
 
@@ -31,6 +31,13 @@ pub(crate) fn instance(id: &str) -> Result<(), Refused> {
         return Ok(());
     }
     Err(refusals::INSTANCE_MALFORMED.with(&[id]))
+}
+
+pub(crate) fn launch_template(id: &str) -> Result<(), Refused> {
+    if is_id("lt", id) {
+        return Ok(());
+    }
+    Err(refusals::TEMPLATE_MALFORMED.with(&[id]))
 }
 
 pub(crate) fn account(id: &str) -> Result<(), Refused> {

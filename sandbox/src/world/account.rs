@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
-use super::{AccessKey, Bucket, Parameter, Role, Stack, User};
+use super::{AccessKey, Bucket, LaunchTemplate, Parameter, Role, Stack, User};
 use crate::model::{Ec2Settings, Image, Snapshot};
 
 /// An AWS account, in all Regions.
@@ -61,6 +61,9 @@ pub struct Account {
     /// The stacks of CloudFormation.
     #[serde(default, rename = "stack")]
     pub stacks: Vec<Stack>,
+    /// The launch templates.
+    #[serde(default, rename = "launch_template")]
+    pub launch_templates: Vec<LaunchTemplate>,
     /// The parameters of Parameter Store.
     #[serde(default, rename = "parameter")]
     pub parameters: Vec<Parameter>,
@@ -198,6 +201,13 @@ impl Account {
     #[must_use]
     pub fn stack(mut self, stack: Stack) -> Self {
         self.stacks.push(stack);
+        self
+    }
+
+    /// Adds a launch template.
+    #[must_use]
+    pub fn launch_template(mut self, template: LaunchTemplate) -> Self {
+        self.launch_templates.push(template);
         self
     }
 

@@ -25,6 +25,7 @@ mod keys_between_regions;
 mod late_policies;
 mod late_reads;
 mod late_reads_random;
+mod launch_templates;
 mod launching;
 mod launching_as_service;
 mod module_map;

@@ -103,6 +103,15 @@ fn an_error_of_an_account_names_its_key() {
              data_type = 'image'",
             "parameter[0].data_type",
         ),
+        (
+            "[[account.launch_template]]\nregion = 'us-west-2'\nid = 'lt-1'\nname = 'x'",
+            "launch_template[0].id",
+        ),
+        (
+            "[[account.launch_template]]\nregion = 'us-west-2'\nid = 'lt-12345678'\n\
+             name = 'x'\ndefault_version = 2",
+            "launch_template[0].default_version",
+        ),
         ("parent = 'r-ab12'", "parent"),
         ("organization = 'o-1'", "organization"),
         ("state = 'GONE'", "state"),
