@@ -94,6 +94,8 @@ pub struct Aws {
     pub(crate) instances: BTreeMap<String, LiveInstance>,
     /// (account, Region, ClientToken) of RunInstances to (fingerprint, instance ID).
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
+    /// Images, by ID, name or source, whose instances fail their status checks.
+    pub(crate) impaired_images: BTreeSet<String>,
     /// Launch templates by ID.
     pub(crate) templates: BTreeMap<String, LiveTemplate>,
     /// (account, Region, operation, ClientToken) of calls on launch templates to (fingerprint,

@@ -12,6 +12,7 @@ mod describe_snapshots;
 mod filters;
 mod image_attributes;
 mod image_states;
+mod instance_status;
 mod instance_types;
 mod instances;
 mod launch_templates;
@@ -102,6 +103,7 @@ pub(crate) fn perform(
         "DeleteTags" => tags::delete(aws, ask),
         "RunInstances" => run_instances::perform(aws, ask),
         "DescribeInstances" => instances::describe(aws, ask),
+        "DescribeInstanceStatus" => instance_status::describe(aws, ask),
         "TerminateInstances" => instances::terminate(aws, ask),
         "DescribeLaunchTemplates" => launch_templates::describe(aws, ask),
         "DescribeLaunchTemplateVersions" => launch_templates::describe_versions(aws, ask),

@@ -140,6 +140,7 @@ impl Aws {
             pending_parameters: VecDeque::new(),
             instances: BTreeMap::new(),
             instance_tokens: BTreeMap::new(),
+            impaired_images: BTreeSet::new(),
             templates: BTreeMap::new(),
             template_tokens: BTreeMap::new(),
             gone: super::gone::Gone::default(),
@@ -170,6 +171,8 @@ fn add_account(aws: &mut Aws, account: &Account, at: &str) -> Result<(), WorldEr
     if aws.accounts.insert(id.clone(), live).is_some() {
         return fault(at, "id", format!("account {id} is declared twice"));
     }
+    let impaired = account.impaired_images.iter().cloned();
+    aws.impaired_images.extend(impaired);
     for (i, role) in account.roles.iter().enumerate() {
         add_role(aws, id, role, &format!("{at}.role[{i}]"))?;
     }

@@ -1,5 +1,6 @@
 //! Instances: the times of their states, and the reasons of failed launches.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::Aws;
@@ -10,6 +11,8 @@ use crate::refusals::Refused;
 /// on the exact time.
 const STARTING: Duration = Duration::from_secs(10);
 const STOPPING: Duration = Duration::from_secs(10);
+/// The time from `running` to the result of the first status checks. AWS takes a minute or two.
+const CHECKING: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Debug)]
 pub(crate) struct LiveInstance {
@@ -21,6 +24,12 @@ pub(crate) struct LiveInstance {
     pub image: Image,
     pub instance_type: String,
     pub client_token: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    pub subnet_id: Option<String>,
+    /// The ARN of the instance profile.
+    pub profile_arn: Option<String>,
+    /// The state of IMDS tokens as the launch set it: `optional` or `required`.
+    pub http_tokens: Option<String>,
     pub launched_by: String,
     pub launched: SystemTime,
     pub visible_at: SystemTime,
@@ -78,6 +87,22 @@ impl LiveInstance {
         })
     }
 
+    /// Returns the status of the instance's own checks and of the system's.
+    pub(crate) fn checks(&self, aws: &Aws) -> (&'static str, &'static str) {
+        if !self.is_running(aws) {
+            return ("not-applicable", "not-applicable");
+        }
+        if aws.now < self.launched + aws.rules.scaled(STARTING + CHECKING) {
+            return ("initializing", "initializing");
+        }
+        let own = if aws.is_impaired(&self.image) {
+            "impaired"
+        } else {
+            "ok"
+        };
+        (own, "ok")
+    }
+
     /// Returns whether the instance runs, and so has its volumes attached.
     pub(crate) fn is_running(&self, aws: &Aws) -> bool {
         self.state(aws) == RUNNING
@@ -93,6 +118,26 @@ impl LiveInstance {
             state: self.state(aws).1.to_owned(),
             state_reason: self.reason(aws),
             launched_by: self.launched_by.clone(),
+            client_token: self.client_token.clone(),
+            subnet_id: self.subnet_id.clone(),
+            profile_arn: self.profile_arn.clone(),
+            tags: self.tags.clone(),
         }
+    }
+}
+
+impl Aws {
+    /// Makes the status checks of this image's instances end in `impaired`, those of running
+    /// instances too. The image is named by its ID, its name, or the ID of the image that it was
+    /// copied from.
+    pub fn impair_instances_of(&mut self, image: &str) -> bool {
+        self.impaired_images.insert(image.to_owned())
+    }
+
+    fn is_impaired(&self, image: &Image) -> bool {
+        let source = image.source_image_id.as_ref();
+        let names = [Some(&image.image_id), Some(&image.name), source];
+        let mut names = names.into_iter().flatten();
+        names.any(|name| self.impaired_images.contains(name))
     }
 }

@@ -1,27 +1,74 @@
-//! DescribeInstances and TerminateInstances, by instance ID.
+//! DescribeInstances and TerminateInstances.
 
-use super::Ask;
+use super::filters::Filters;
+use super::pages::Page;
 use super::permit::{self, Facts};
+use super::{Ask, tags};
 use crate::aws::{Aws, LiveInstance, State, regional_arn};
 use crate::refusals::{self, Refused};
 use crate::rules::ids;
 use crate::wire::time;
 use crate::wire::xml::Xml;
 
+const FILTERS: &[&str] = &[
+    "client-token",
+    "image-id",
+    "instance-state-name",
+    "instance-type",
+    "subnet-id",
+];
+
 pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
-    let wanted = wanted(ask)?;
+    let page = Page::read(aws, ask, "InstanceId", 5)?;
+    let filters = Filters::read_some(ask.query, FILTERS)?;
+    let wanted = ask.query.list("InstanceId");
+    wanted.iter().try_for_each(|id| ids::instance(id))?;
     permit::action(aws, ask, "*", &Facts::default())?;
     ask.dry_run()?;
-    let found = wanted.iter().map(|id| {
-        let found = own(aws, ask, id).filter(|found| found.visible_at <= aws.now);
-        found.ok_or_else(|| refusals::INSTANCE_NOT_FOUND.with(&[id]))
-    });
-    let found: Vec<&LiveInstance> = found.collect::<Result<_, _>>()?;
+    let found = found(aws, ask, &wanted)?.into_iter();
+    let found = found
+        .filter(|instance| filters.admit(|| pairs(instance), |name| facts(aws, instance, name)));
+    let (found, token) = page.cut(found.collect());
     let mut xml = Xml::new();
     xml.list("reservationSet", found, |xml, instance| {
         write_reservation(xml, aws, instance);
     });
+    xml.maybe("nextToken", token.as_deref());
     Ok(xml.finish())
+}
+
+/// Returns the account's instances of these IDs, or all, as far as describe calls show them.
+pub(super) fn found<'a>(
+    aws: &'a Aws,
+    ask: Ask<'_>,
+    wanted: &[String],
+) -> Result<Vec<&'a LiveInstance>, Refused> {
+    let shown = |found: &&LiveInstance| found.visible_at <= aws.now;
+    for id in wanted {
+        let found = own(aws, ask, id).filter(shown);
+        found.ok_or_else(|| refusals::INSTANCE_NOT_FOUND.with(&[id]))?;
+    }
+    let all = aws.instances.keys().filter_map(|id| own(aws, ask, id));
+    let all = all.filter(shown);
+    Ok(all
+        .filter(|found| wanted.is_empty() || wanted.contains(&found.id))
+        .collect())
+}
+
+fn pairs(instance: &LiveInstance) -> Vec<(&str, &str)> {
+    let tags = instance.tags.iter();
+    tags.map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
+}
+
+fn facts(aws: &Aws, instance: &LiveInstance, filter: &str) -> Vec<String> {
+    match filter {
+        "client-token" => instance.client_token.iter().cloned().collect(),
+        "image-id" => vec![instance.image.image_id.clone()],
+        "instance-type" => vec![instance.instance_type.clone()],
+        "subnet-id" => instance.subnet_id.iter().cloned().collect(),
+        _ => vec![instance.state(aws).1.to_owned()],
+    }
 }
 
 pub(super) fn terminate(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
@@ -33,7 +80,11 @@ pub(super) fn terminate(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> 
             ask.account(),
             &format!("instance/{id}"),
         );
-        permit::action(aws, ask, &arn, &Facts::default())?;
+        let facts = Facts {
+            resource_tags: own(aws, ask, id).map(|found| &found.tags),
+            ..Facts::default()
+        };
+        permit::action(aws, ask, &arn, &facts)?;
     }
     ask.dry_run()?;
     // Either all instances are terminated or none.
@@ -61,7 +112,7 @@ pub(super) fn terminate(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> 
     Ok(xml.finish())
 }
 
-/// Returns the IDs of the request; instances can be described by ID only.
+/// Returns the IDs of the request, which must name some.
 fn wanted(ask: Ask<'_>) -> Result<Vec<String>, Refused> {
     let wanted = ask.query.list("InstanceId");
     if wanted.is_empty() {
@@ -117,7 +168,19 @@ fn write(xml: &mut Xml, aws: &Aws, instance: &LiveInstance) {
         .maybe("tpmSupport", image.tpm_support.as_deref())
         .maybe("clientToken", instance.client_token.as_deref())
         .text("platformDetails", &image.platform_details)
-        .text("usageOperation", &image.usage_operation);
+        .text("usageOperation", &image.usage_operation)
+        .maybe("subnetId", instance.subnet_id.as_deref());
+    if let Some(arn) = &instance.profile_arn {
+        xml.element("iamInstanceProfile", |xml| {
+            xml.text("arn", arn);
+        });
+    }
+    if let Some(tokens) = &instance.http_tokens {
+        xml.element("metadataOptions", |xml| {
+            xml.text("state", "applied").text("httpTokens", tokens);
+        });
+    }
+    tags::write(xml, &instance.tags);
     if let Some((code, message)) = instance.reason(aws) {
         xml.element("stateReason", |xml| {
             xml.text("code", code).text("message", message);
@@ -135,7 +198,7 @@ fn write(xml: &mut Xml, aws: &Aws, instance: &LiveInstance) {
     });
 }
 
-fn write_state(xml: &mut Xml, tag: &str, (code, name): State) {
+pub(super) fn write_state(xml: &mut Xml, tag: &str, (code, name): State) {
     xml.element(tag, |xml| {
         xml.number("code", code).text("name", name);
     });

@@ -10,8 +10,10 @@
 //! Source: EC2 guide, instance terminates immediately; EBS guide, encryption outcomes; aws-facts,
 //! KMS.
 
+use std::collections::BTreeMap;
+
 use super::permit::{self, Facts};
-use super::{Ask, copy_image, copy_snapshot, instance_types, instances, visibility};
+use super::{Ask, copy_image, copy_snapshot, instance_types, instances, tags, visibility};
 use crate::aws::{Aws, LiveInstance, regional_arn};
 use crate::kms::by_ec2;
 use crate::model::{Image, Snapshot};
@@ -28,22 +30,81 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
             return Err(refusals::NOT_IMPLEMENTED.with(&[&format!("{name} other than 1")]));
         }
     }
-    let instance_type = query.get("InstanceType").unwrap_or(instance_types::DEFAULT);
-    permit_launch(aws, ask, image_id, instance_type)?;
+    let order = Order::read(ask, image_id)?;
+    permit_launch(aws, ask, &order)?;
+    let profile_arn = permit_profile(aws, ask)?;
     ask.dry_run()?;
     if let Some(id) = already(aws, ask)? {
         return Ok(instances::reservation(aws, &id));
     }
     let image = launchable(aws, ask, image_id)?;
-    instance_types::check(instance_type, &image)?;
+    instance_types::check(order.instance_type, &image)?;
+    exist(aws, ask, &order)?;
     let fails = failure(aws, ask, &image)?;
-    let id = add(aws, ask, image, instance_type, fails);
+    let id = add(aws, ask, image, order, profile_arn, fails);
     Ok(instances::reservation(aws, &id))
 }
 
+type Tags = BTreeMap<String, String>;
+
+/// The checked parameters of a launch.
+struct Order<'a> {
+    image_id: &'a str,
+    instance_type: &'a str,
+    subnet_id: Option<&'a str>,
+    http_tokens: Option<&'a str>,
+    instance_tags: Tags,
+    volume_tags: Tags,
+}
+
+/// Resource types of tags that a launch may have besides instances and volumes (model).
+const OTHER_TAGGED: &[&str] = &["network-interface", "spot-instances-request", "elastic-gpu"];
+
+impl<'a> Order<'a> {
+    fn read(ask: Ask<'a>, image_id: &'a str) -> Result<Self, Refused> {
+        let query = ask.query;
+        for (name, known) in [
+            ("InstanceInitiatedShutdownBehavior", ["stop", "terminate"]),
+            ("MetadataOptions.HttpTokens", ["optional", "required"]),
+        ] {
+            if let Some(given) = query.get(name).filter(|given| !known.contains(given)) {
+                return Err(query.bad(name, given));
+            }
+        }
+        for specification in query.structures("TagSpecification") {
+            let kind = specification.get("ResourceType").unwrap_or_default();
+            if OTHER_TAGGED.contains(&kind) {
+                let what = format!("tags of the type {kind} in RunInstances");
+                return Err(refusals::NOT_IMPLEMENTED.with(&[&what]));
+            }
+        }
+        let mut tags = tags::specified(query, &["instance", "volume"])?;
+        Ok(Self {
+            image_id,
+            instance_type: query.get("InstanceType").unwrap_or(instance_types::DEFAULT),
+            subnet_id: query.get("SubnetId"),
+            http_tokens: query.get("MetadataOptions.HttpTokens"),
+            instance_tags: tags.remove("instance").unwrap_or_default(),
+            volume_tags: tags.remove("volume").unwrap_or_default(),
+        })
+    }
+
+    /// Returns the tags that the launch gives to new resources of this kind.
+    fn tags(&self, kind: &str) -> Option<&Tags> {
+        let tags = match kind {
+            "instance" => &self.instance_tags,
+            "volume" => &self.volume_tags,
+            _ => return None,
+        };
+        Some(tags).filter(|tags| !tags.is_empty())
+    }
+}
+
 /// Checks the permission for every resource of the action (Service Authorization Reference, Amazon
-/// EC2). Network and subnet are the default ones, which have no names here.
-fn permit_launch(aws: &Aws, ask: Ask<'_>, image_id: &str, kind: &str) -> Result<(), Refused> {
+/// EC2), and to tag the new ones. The network is the default one, which has no name here, and so is
+/// the subnet if none is named.
+fn permit_launch(aws: &Aws, ask: Ask<'_>, order: &Order<'_>) -> Result<(), Refused> {
+    let image_id = order.image_id;
     let image = aws.images.get(image_id).map(|image| &image.view);
     let own = image.filter(|image| image.owner_id == ask.account());
     let facts = Facts {
@@ -52,9 +113,9 @@ fn permit_launch(aws: &Aws, ask: Ask<'_>, image_id: &str, kind: &str) -> Result<
         ..Facts::default()
     };
     permit::action(aws, ask, &permit::image_arn(ask.region(), image_id), &facts)?;
-    let facts = Facts {
-        keys: vec![("ec2:instancetype", vec![kind.to_owned()])],
-        ..Facts::default()
+    let arn_of = |kind: &str| {
+        let id = order.subnet_id.filter(|_| kind == "subnet").unwrap_or("*");
+        regional_arn("ec2", ask.region(), ask.account(), &format!("{kind}/{id}"))
     };
     for kind in [
         "instance",
@@ -63,10 +124,52 @@ fn permit_launch(aws: &Aws, ask: Ask<'_>, image_id: &str, kind: &str) -> Result<
         "security-group",
         "subnet",
     ] {
-        let arn = regional_arn("ec2", ask.region(), ask.account(), &format!("{kind}/*"));
-        permit::action(aws, ask, &arn, &facts)?;
+        let facts = Facts {
+            request_tags: order.tags(kind),
+            keys: vec![("ec2:instancetype", vec![order.instance_type.to_owned()])],
+            ..Facts::default()
+        };
+        permit::action(aws, ask, &arn_of(kind), &facts)?;
+    }
+    for kind in ["instance", "volume"] {
+        if let Some(tags) = order.tags(kind) {
+            permit::tagging(aws, ask, &arn_of(kind), tags)?;
+        }
     }
     Ok(())
+}
+
+/// Checks the permission to pass the role of the instance profile, and returns the profile's ARN.
+/// The role is taken to have the profile's name.
+fn permit_profile(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
+    let Some(name) = ask.query.get("IamInstanceProfile.Name") else {
+        return Ok(None);
+    };
+    let account = ask.account();
+    let role = aws.role_named(account, name).map(str::to_owned);
+    let role = role.unwrap_or_else(|| aws.iam_arn(account, &format!("role/{name}")));
+    let service = format!("ec2.{}", aws.partition_of(account).suffix);
+    let facts = Facts {
+        keys: vec![("iam:passedtoservice", vec![service])],
+        ..Facts::default()
+    };
+    permit::other_action(aws, ask, "iam:PassRole", &role, &facts)?;
+    let arn = aws.iam_arn(account, &format!("instance-profile/{name}"));
+    Ok(Some(arn))
+}
+
+/// Refuses a subnet or an instance profile that cannot exist. Every subnet of the right form is
+/// taken to exist, and a profile exists if the role of its name does.
+fn exist(aws: &Aws, ask: Ask<'_>, order: &Order<'_>) -> Result<(), Refused> {
+    if let Some(id) = order.subnet_id.filter(|id| !ids::is_id("subnet", id)) {
+        return Err(refusals::SUBNET_NOT_FOUND.with(&[id]));
+    }
+    match ask.query.get("IamInstanceProfile.Name") {
+        Some(name) if aws.role_named(ask.account(), name).is_none() => {
+            Err(refusals::INSTANCE_PROFILE_NOT_FOUND.with(&[name]))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the instance that this token launched, if it was used before.
@@ -75,7 +178,13 @@ fn already(aws: &Aws, ask: Ask<'_>) -> Result<Option<String>, Refused> {
         return Ok(None);
     };
     match aws.instance_tokens.get(&key) {
-        Some((asked, id)) if *asked == copy_image::fingerprint(ask) => Ok(Some(id.clone())),
+        Some((asked, id)) if *asked == copy_image::fingerprint(ask) => {
+            let launched = aws.instances.get(id).map(|launched| launched.state(aws).1);
+            if launched == Some("terminated") {
+                return Err(refusals::IDEMPOTENT_INSTANCE_TERMINATED.with(&[]));
+            }
+            Ok(Some(id.clone()))
+        }
         Some(_) => Err(refusals::CLIENT_TOKEN_REUSED.with(&[&key.2])),
         None => Ok(None),
     }
@@ -142,7 +251,8 @@ fn add(
     aws: &mut Aws,
     ask: Ask<'_>,
     image: Image,
-    instance_type: &str,
+    order: Order<'_>,
+    profile_arn: Option<String>,
     fails: Option<Refused>,
 ) -> String {
     let id = aws.new_resource_id("i");
@@ -159,7 +269,11 @@ fn add(
         owner: ask.account().to_owned(),
         region: ask.region().to_owned(),
         image,
-        instance_type: instance_type.to_owned(),
+        instance_type: order.instance_type.to_owned(),
+        tags: order.instance_tags,
+        subnet_id: order.subnet_id.map(str::to_owned),
+        profile_arn,
+        http_tokens: order.http_tokens.map(str::to_owned),
         client_token: ask.query.owned("ClientToken"),
         launched_by: ask.call.caller.principal.arn.clone(),
         launched: aws.now,

@@ -1,5 +1,7 @@
 //! Instances, as far as launching them needs.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// An instance; read back with [`Sandbox::instances`](crate::Sandbox::instances).
@@ -21,4 +23,12 @@ pub struct Instance {
     pub state_reason: Option<(String, String)>,
     /// The ARN of the principal that launched the instance.
     pub launched_by: String,
+    /// The client token of the launch.
+    pub client_token: Option<String>,
+    /// The ID of the subnet, if the launch named one.
+    pub subnet_id: Option<String>,
+    /// The ARN of the instance profile.
+    pub profile_arn: Option<String>,
+    /// The tags.
+    pub tags: BTreeMap<String, String>,
 }

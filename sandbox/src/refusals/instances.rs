@@ -7,6 +7,17 @@ super::table! {
     INSTANCE_NOT_FOUND = 400, "InvalidInstanceID.NotFound",
         "The instance ID '{}' does not exist",
         "EC2 errors";
+    IDEMPOTENT_INSTANCE_TERMINATED = 400, "IdempotentInstanceTerminated",
+        "The client token you have provided is associated with a terminated instance. Please use a \
+         different client token.",
+        "EC2 errors; live answer, boto/boto3#4406";
+    SUBNET_NOT_FOUND = 400, "InvalidSubnetID.NotFound",
+        "The subnet ID '{}' does not exist",
+        "EC2 errors";
+    INSTANCE_PROFILE_NOT_FOUND = 400, "InvalidParameterValue",
+        "Value ({}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile \
+         name",
+        "live answer in public notes of users";
     LAUNCH_ARCHITECTURE = 400, "InvalidParameterValue",
         "The architecture '{}' of the specified instance type does not match the architecture '{}' \
          of the specified AMI. Specify an instance type and an AMI that have matching \

@@ -55,6 +55,10 @@ pub struct Account {
     /// The images.
     #[serde(default, rename = "image")]
     pub images: Vec<Image>,
+    /// Images whose instances fail their status checks: IDs or names, of the images or of those that
+    /// they were copied from.
+    #[serde(default)]
+    pub impaired_images: Vec<String>,
     /// The buckets.
     #[serde(default, rename = "bucket")]
     pub buckets: Vec<Bucket>,
@@ -187,6 +191,13 @@ impl Account {
     #[must_use]
     pub fn image(mut self, image: Image) -> Self {
         self.images.push(image);
+        self
+    }
+
+    /// Adds one of the [`impaired_images`](Self::impaired_images).
+    #[must_use]
+    pub fn impaired_image(mut self, image: &str) -> Self {
+        self.impaired_images.push(image.to_owned());
         self
     }
 

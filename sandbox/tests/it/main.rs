@@ -20,6 +20,7 @@ mod copying_under_keys;
 mod describing;
 mod faults;
 mod image_states;
+mod instance_status;
 mod keys;
 mod keys_between_regions;
 mod late_policies;

@@ -1,6 +1,7 @@
 //! Provoking the refusals of instances.
 
 use crate::client::Answer;
+use crate::instance_status::launch_again;
 use crate::launching::{launch, launched, reason_of, show_only};
 use crate::worlds::{Bench, IMAGE, PRODUCER, SOURCE_KEY};
 
@@ -14,6 +15,12 @@ pub async fn provoke(name: &str) -> Option<Answer> {
     Some(match name {
         "INSTANCE_MALFORMED" => describe("i-?").await,
         "INSTANCE_NOT_FOUND" => describe("i-0000000000000dead").await,
+        "IDEMPOTENT_INSTANCE_TERMINATED" => launch_again(&bench).await,
+        "SUBNET_NOT_FOUND" => launch(&bench.producer, IMAGE, &[("SubnetId", "default")]).await,
+        "INSTANCE_PROFILE_NOT_FOUND" => {
+            let profile = [("IamInstanceProfile.Name", "nobody")];
+            launch(&bench.producer, IMAGE, &profile).await
+        }
         "LAUNCH_ARCHITECTURE" => run("t4g.micro").await,
         "LAUNCH_VIRTUALIZATION" => run("m1.small").await,
         "LAUNCH_NEEDS_ENA" => run("t3.micro").await,

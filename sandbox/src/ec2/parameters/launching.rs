@@ -1,8 +1,90 @@
-//! The parameters of operations on launch templates.
+//! The parameters of operations on instances and launch templates.
 
-use super::{Accepted, FILTERS};
+use super::{Accepted, FILTERS, TAG_SPECIFICATION};
 
 pub(super) static TABLE: &[Accepted] = &[
+    Accepted {
+        operation: "RunInstances",
+        modelled: &[
+            "ImageId",
+            "InstanceType",
+            "MinCount",
+            "MaxCount",
+            "ClientToken",
+            "SubnetId",
+            "IamInstanceProfile.Name",
+            "InstanceInitiatedShutdownBehavior",
+            "MetadataOptions.HttpTokens",
+            TAG_SPECIFICATION[0],
+            TAG_SPECIFICATION[1],
+            TAG_SPECIFICATION[2],
+        ],
+        unmodelled: &[
+            "AdditionalInfo",
+            "BlockDeviceMapping",
+            "CapacityReservationSpecification",
+            "CpuOptions",
+            "CreditSpecification",
+            "DisableApiStop",
+            "DisableApiTermination",
+            "EbsOptimized",
+            "ElasticGpuSpecification",
+            "ElasticInferenceAccelerator",
+            "EnablePrimaryIpv6",
+            "EnclaveOptions",
+            "HibernationOptions",
+            "IamInstanceProfile",
+            "InstanceMarketOptions",
+            "Ipv6Address",
+            "Ipv6AddressCount",
+            "KernelId",
+            "KeyName",
+            "LaunchTemplate",
+            "LicenseSpecification",
+            "MaintenanceOptions",
+            "MetadataOptions",
+            "Monitoring",
+            "NetworkInterface",
+            "NetworkPerformanceOptions",
+            "Operator",
+            "Placement",
+            "PrivateDnsNameOptions",
+            "PrivateIpAddress",
+            "RamdiskId",
+            "SecondaryInterface",
+            "SecurityGroup",
+            "SecurityGroupId",
+            "UserData",
+        ],
+    },
+    Accepted {
+        operation: "DescribeInstances",
+        modelled: &[
+            "InstanceId.N",
+            "MaxResults",
+            "NextToken",
+            FILTERS[0],
+            FILTERS[1],
+        ],
+        unmodelled: &["IncludeManagedResources"],
+    },
+    Accepted {
+        operation: "DescribeInstanceStatus",
+        modelled: &[
+            "InstanceId.N",
+            "IncludeAllInstances",
+            "MaxResults",
+            "NextToken",
+            FILTERS[0],
+            FILTERS[1],
+        ],
+        unmodelled: &["IncludeManagedResources"],
+    },
+    Accepted {
+        operation: "TerminateInstances",
+        modelled: &["InstanceId.N"],
+        unmodelled: &["Force", "SkipOsShutdown"],
+    },
     Accepted {
         operation: "DescribeLaunchTemplates",
         modelled: &[
