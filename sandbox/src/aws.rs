@@ -10,6 +10,7 @@ mod copies;
 mod credentials;
 mod edit;
 mod executions;
+mod fast_restores;
 mod gone;
 mod ids;
 mod instances;
@@ -36,6 +37,7 @@ pub(crate) use copies::Copying;
 pub use credentials::SessionCredentials;
 pub(crate) use credentials::{is_service_linked, service_of};
 pub(crate) use executions::{Execution, execution_arn};
+pub(crate) use fast_restores::{FastRestoreKey, LiveFastRestore};
 pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use instances::{LiveInstance, State};
 pub(crate) use late::{Late, Read};
@@ -96,6 +98,8 @@ pub struct Aws {
     pub(crate) instance_tokens: BTreeMap<(String, String, String), (String, String)>,
     /// Images, by ID, name or source, whose instances fail their status checks.
     pub(crate) impaired_images: BTreeSet<String>,
+    /// Fast snapshot restores.
+    pub(crate) fast_restores: BTreeMap<FastRestoreKey, LiveFastRestore>,
     /// Launch templates by ID.
     pub(crate) templates: BTreeMap<String, LiveTemplate>,
     /// (account, Region, operation, ClientToken) of calls on launch templates to (fingerprint,

@@ -9,6 +9,7 @@ mod copy_snapshot;
 mod deregister;
 mod describe_images;
 mod describe_snapshots;
+mod fast_restores;
 mod filters;
 mod image_attributes;
 mod image_states;
@@ -109,6 +110,9 @@ pub(crate) fn perform(
         "DescribeLaunchTemplateVersions" => launch_templates::describe_versions(aws, ask),
         "CreateLaunchTemplateVersion" => launch_templates::create_version(aws, ask),
         "ModifyLaunchTemplate" => launch_templates::modify(aws, ask),
+        "EnableFastSnapshotRestores" => fast_restores::enable(aws, ask),
+        "DisableFastSnapshotRestores" => fast_restores::disable(aws, ask),
+        "DescribeFastSnapshotRestores" => fast_restores::describe(aws, ask),
         "DescribeRegions" => regions::describe(aws, ask),
         "GetAllowedImagesSettings" => settings::allowed_images(aws, ask),
         "GetImageBlockPublicAccessState" => settings::image_block_public_access(aws, ask),

@@ -60,7 +60,7 @@ pub mod world;
 pub use aws::{Aws, SessionCredentials};
 pub use ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
 pub use model::{
-    BlockDeviceMapping, Ebs, Ec2Settings, Grant, Image, Instance, LaunchPermission,
+    BlockDeviceMapping, Ebs, Ec2Settings, FastRestore, Grant, Image, Instance, LaunchPermission,
     LaunchTemplateMapping, LaunchTemplateVersion, LaunchTemplateVersions, ParameterVersion,
     Snapshot,
 };

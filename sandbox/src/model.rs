@@ -4,6 +4,7 @@
 //! The types hold plain data; the rules of AWS are elsewhere.
 
 mod defaults;
+mod fast_restore;
 mod image;
 mod instance;
 mod launch_template;
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+pub use fast_restore::FastRestore;
 pub use image::{BlockDeviceMapping, Ebs, Image, LaunchPermission};
 pub use instance::Instance;
 pub use launch_template::{LaunchTemplateMapping, LaunchTemplateVersion, LaunchTemplateVersions};

@@ -7,3 +7,4 @@ pub(crate) mod key_specs;
 pub(crate) mod key_states;
 pub(crate) mod parameters;
 pub(crate) mod tags;
+pub(crate) mod zones;

@@ -16,7 +16,9 @@ use crate::connector;
 use crate::door;
 use crate::ec2;
 use crate::ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
-use crate::model::{Grant, Image, Instance, LaunchTemplateVersions, ParameterVersion, Snapshot};
+use crate::model::{
+    FastRestore, Grant, Image, Instance, LaunchTemplateVersions, ParameterVersion, Snapshot,
+};
 use crate::runtime::Runtime;
 use crate::server::Server;
 use crate::wire::{Incoming, Reply};
@@ -147,6 +149,12 @@ impl Sandbox {
         let arn = aws::execution_arn(machine, name);
         let input = |aws: &mut Aws| aws.executions.get(&arn).map(|e| e.input.clone());
         self.runtime.look(input)
+    }
+
+    /// Returns the fast snapshot restores that the account enabled, by snapshot and zone.
+    pub fn fast_restores(&self, account: &str, region: &str) -> Vec<FastRestore> {
+        self.runtime
+            .look(|aws| aws.fast_restores_of(account, region))
     }
 
     /// Returns the versions of the account's launch template.

@@ -141,6 +141,7 @@ impl Aws {
             instances: BTreeMap::new(),
             instance_tokens: BTreeMap::new(),
             impaired_images: BTreeSet::new(),
+            fast_restores: BTreeMap::new(),
             templates: BTreeMap::new(),
             template_tokens: BTreeMap::new(),
             gone: super::gone::Gone::default(),

@@ -22,7 +22,28 @@ const TAG_SPECIFICATION: [&str; 3] = [
     "TagSpecification.N.Tag.N.Value",
 ];
 
+const CHANGE_FAST_RESTORES: &[&str] = &[
+    "AvailabilityZone.N",
+    "AvailabilityZoneId.N",
+    "SourceSnapshotId.N",
+];
+
 static TABLE: &[Accepted] = &[
+    Accepted {
+        operation: "EnableFastSnapshotRestores",
+        modelled: CHANGE_FAST_RESTORES,
+        unmodelled: &[],
+    },
+    Accepted {
+        operation: "DisableFastSnapshotRestores",
+        modelled: CHANGE_FAST_RESTORES,
+        unmodelled: &[],
+    },
+    Accepted {
+        operation: "DescribeFastSnapshotRestores",
+        modelled: &["MaxResults", "NextToken", FILTERS[0], FILTERS[1]],
+        unmodelled: &[],
+    },
     Accepted {
         operation: "DescribeImages",
         modelled: &[

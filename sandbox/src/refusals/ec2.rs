@@ -65,6 +65,13 @@ super::table! {
         "The snapshot {} is currently in use by {}",
         "EC2 errors; model, DeleteSnapshot; EC2 guide, disabled AMIs";
 
+    ZONE_TWO_FORMS = 400, "InvalidParameterCombination",
+        "Specify either AvailabilityZone or AvailabilityZoneId, but not both",
+        "model: EnableFastSnapshotRestores (code and wording unproved)";
+    FAST_RESTORE_NOT_ENABLED = 200, "InvalidFastSnapshotRestore.NotFound",
+        "Fast snapshot restore is not enabled for snapshot {} in {}",
+        "model: the unsuccessful items of DisableFastSnapshotRestores (code and wording unproved)";
+
     USER_ID_MALFORMED = 400, "InvalidUserID.Malformed", "Invalid user id: \"{}\"", "EC2 errors";
     USER_GROUP_UNKNOWN = 400, "InvalidParameterValue",
         "Value ({}) for parameter UserGroup is invalid. The only group is all.",

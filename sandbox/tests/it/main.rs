@@ -18,6 +18,7 @@ mod condition_keys;
 mod copying;
 mod copying_under_keys;
 mod describing;
+mod fast_restores;
 mod faults;
 mod image_states;
 mod instance_status;

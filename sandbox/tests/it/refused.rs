@@ -12,9 +12,9 @@ use serde_json::json;
 use crate::client::Answer;
 use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
-    launch_templates, parameters as of_ssm, refused_copies, refused_iam, refused_images,
-    refused_instances, refused_keys, refused_organizations, refused_s3, refused_sessions,
-    refused_states, settings, stacks,
+    fast_restores, launch_templates, parameters as of_ssm, refused_copies, refused_iam,
+    refused_images, refused_instances, refused_keys, refused_organizations, refused_s3,
+    refused_sessions, refused_states, settings, stacks,
 };
 
 #[tokio::test(start_paused = true)]
@@ -63,6 +63,7 @@ async fn provoke(name: &str) -> Option<Answer> {
         settings::provoke(name),
         stacks::provoke(name),
         launch_templates::provoke(name),
+        fast_restores::provoke(name),
         of_ssm::provoke(name),
         parameters(name),
         refused_keys::provoke(name),
