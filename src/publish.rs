@@ -178,11 +178,13 @@ impl TestStep {
     }
 }
 
-/// Returns the instance type of a launch test that names none: the smallest current one.
-pub fn smallest_type(architecture: Option<&str>) -> &'static str {
+/// Returns the instance type of a launch test that names none: the smallest that the image can run
+/// on. Types of the Nitro system need ENA (EC2 user guide, enhanced networking).
+pub fn smallest_type(architecture: Option<&str>, ena: bool) -> &'static str {
     match architecture {
         Some(architecture) if architecture.starts_with("arm64") => "t4g.micro",
-        _ => "t3.micro",
+        _ if ena => "t3.micro",
+        _ => "t2.micro",
     }
 }
 

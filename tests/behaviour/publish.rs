@@ -1,13 +1,18 @@
 //! `Publish`: what is done in each target once its image is verified.
 
-use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image, Parameter, Sandbox, Snapshot, World};
+use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image, Parameter, Role, Sandbox, Snapshot, World};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use serde_json::{Value, json};
 
 use crate::support::*;
 
 mod attributes;
+mod fast_restore;
 mod interrupted;
 mod launch_permissions;
+mod launch_template;
+mod launch_test;
 mod parameter;
 
 /// The account and Region of most tests, and the parameter's name.
@@ -54,6 +59,24 @@ fn with_parameter(mut world: World, data_type: &str) -> World {
     let with = account.clone().snapshot(snapshot).image(image);
     *account = with.parameter(parameter);
     world
+}
+
+/// Returns the world with an administrator in the account of [`PLACE`], who works by hand.
+fn with_administrator(mut world: World) -> World {
+    let mut accounts = world.accounts.iter_mut();
+    let account = accounts.find(|one| one.id == PLACE.0).expect("the target");
+    let arn = "arn:aws:iam::222222222222:role/Admin";
+    let with = account.clone().role(Role::admin("Admin"));
+    *account = with.access_key("AKIAADMIN222222222222", "admin-secret", arn);
+    world
+}
+
+async fn administrator(sandbox: &Sandbox) -> aws_config::SdkConfig {
+    let own = config_in(HOME, sandbox.http_client(), sandbox.time_source()).await;
+    let key = "AKIAADMIN222222222222";
+    let credentials = Credentials::new(key, "admin-secret", None, None, "test");
+    let provider = SharedCredentialsProvider::new(credentials);
+    own.into_builder().credentials_provider(provider).build()
 }
 
 fn older_image() -> (Snapshot, Image) {

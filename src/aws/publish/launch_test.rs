@@ -110,7 +110,8 @@ async fn launch(
     let (visit, id) = (publishing.visit, publishing.id);
     let architecture = publishing.image.architecture().map(|a| a.as_str());
     let kind = test.instance_type.as_ref().map(|kind| kind.as_str());
-    let kind = kind.unwrap_or_else(|| smallest_type(architecture));
+    let ena = publishing.image.ena_support() == Some(true);
+    let kind = kind.unwrap_or_else(|| smallest_type(architecture, ena));
     let profile = test.instance_profile_name.as_ref().map(|name| {
         let profile = IamInstanceProfileSpecification::builder();
         profile.name(name.as_str()).build()

@@ -197,7 +197,7 @@ pub const LAUNCH_TEST_KEYS: [Key; 3] = [
         Kind::Text(kind::INSTANCE_TYPE),
         [
             "an instance type",
-            "`t3.micro`, or `t4g.micro` for an image of `arm64`",
+            "`t3.micro`; for an image of `arm64` `t4g.micro`, for one without ENA `t2.micro`",
             r#""InstanceType": "t3.small""#,
             "The type of the instance.",
         ],

@@ -46,6 +46,10 @@ pub(super) fn published(target: &mut TargetState, publication: Publication, now:
 }
 
 pub(super) fn refused(target: &mut TargetState, refusal: &Refusal, now: i64) {
+    let fits = !matches!(refusal.kind(), RefusalKind::Final | RefusalKind::NotFound);
+    if refusal.operation == "RunInstances" && !fits {
+        return target.fail_standing(Cause::LaunchTestFailed, &refusal.to_string());
+    }
     let most = match refusal.kind() {
         _ if refusal.is_passing() => MOST_TRIES,
         // A policy that was changed a moment ago may not be in force yet.

@@ -48,7 +48,9 @@ async fn calls_before() -> usize {
     let sandbox = quick();
     to_the_end(&sandbox, &event()).await;
     let ledger = sandbox.ledger();
-    let first = ledger.iter().position(|call| call.operation == "RegisterImage");
+    let first = ledger
+        .iter()
+        .position(|call| call.operation == "RegisterImage");
     first.expect("an image is registered")
 }
 

@@ -6,40 +6,12 @@ use super::*;
 
 /// Writes a parameter as a person does.
 async fn put(sandbox: &Sandbox, value: &str) {
-    let config = config_in(HOME, sandbox.http_client(), sandbox.time_source()).await;
-    let credentials = aws_credential_types::Credentials::new(
-        "AKIAADMIN222222222222",
-        "admin-secret",
-        None,
-        None,
-        "test",
-    );
-    let config = aws_sdk_ssm::config::Builder::from(&config).credentials_provider(credentials);
-    let ssm = aws_sdk_ssm::Client::from_conf(config.build());
-    ssm.put_parameter()
-        .name(NAME)
-        .value(value)
-        .r#type(aws_sdk_ssm::types::ParameterType::String)
-        .overwrite(true)
-        .send()
-        .await
-        .expect("an administrator may");
+    let ssm = aws_sdk_ssm::Client::new(&administrator(sandbox).await);
+    let asked = ssm.put_parameter().name(NAME).value(value);
+    let asked = asked.r#type(aws_sdk_ssm::types::ParameterType::String);
+    let answer = asked.overwrite(true).send().await;
+    answer.expect("an administrator may");
     tokio::time::sleep(Duration::from_secs(60)).await;
-}
-
-/// Returns the world with an administrator in the target, who changes parameters by hand.
-fn with_administrator(mut world: World) -> World {
-    let account = world.accounts.iter_mut().find(|one| one.id == PLACE.0);
-    let account = account.expect("the target");
-    *account = account
-        .clone()
-        .role(amiferry_sandbox::Role::admin("Admin"))
-        .access_key(
-            "AKIAADMIN222222222222",
-            "admin-secret",
-            "arn:aws:iam::222222222222:role/Admin",
-        );
-    world
 }
 
 #[tokio::test(start_paused = true)]
