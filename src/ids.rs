@@ -81,8 +81,8 @@ macro_rules! checked_text {
 mod publish;
 
 pub use publish::{
-    AudienceArn, InstanceProfileName, InstanceType, LaunchTemplateId, LaunchTemplateName, SubnetId,
-    ZoneId,
+    AudienceArn, InstanceId, InstanceProfileName, InstanceType, LaunchTemplateId,
+    LaunchTemplateName, SubnetId, ZoneId,
 };
 
 checked_text!(

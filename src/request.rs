@@ -151,7 +151,7 @@ pub struct Request {
     /// A key of the source account. Snapshots that cannot be shared (`aws/ebs`) are copied under it
     /// first.
     pub reencrypt_key: Option<KeyRef>,
-    /// What is done in each target once its image is verified.
+    /// The wishes for each target's image once it is verified.
     pub publish: Option<Publish>,
     /// Minutes within which EC2 completes each copy: a multiple of 15, from 15 to 2880.
     pub copy_completion_minutes: Option<u16>,

@@ -42,6 +42,13 @@ checked_text!(
 );
 
 checked_text!(
+    /// The ID of an EC2 instance.
+    InstanceId,
+    "an instance ID (i- and 8 or 17 hexadecimal digits)",
+    |text| is_resource_id(text, "i-")
+);
+
+checked_text!(
     /// An EC2 instance type.
     InstanceType,
     "an instance type such as t3.micro",

@@ -114,10 +114,7 @@ impl Site<'_> {
     }
 
     fn of_permissions(&self, permissions: &LaunchPermissions) -> Vec<Statement> {
-        let actions = [
-            ("ec2:DescribeImageAttribute", "who may launch already"),
-            ("ec2:ModifyImageAttribute", "LaunchPermissions"),
-        ];
+        let actions = [("ec2:ModifyImageAttribute", "LaunchPermissions")];
         let mut condition = self.ours();
         condition["ForAllValues:StringEquals"] = json!({"ec2:Add/userId": permissions.account_ids});
         let never = [("ec2:ModifyImageAttribute", "never with everybody")];

@@ -45,6 +45,8 @@ fn in_target(state: &State, target: &TargetState, why: &str, left: &[String]) ->
     for id in left {
         commands.push(if id.starts_with("arn:") {
             revoke_grants(region, id, LAUNCH_PREFIX)
+        } else if id.starts_with("i-") {
+            format!("aws ec2 terminate-instances --region {region} --instance-ids {id}")
         } else if id.starts_with("ami-") {
             format!(
                 "aws ec2 deregister-image --region {region} --image-id {id} \
@@ -56,6 +58,8 @@ fn in_target(state: &State, target: &TargetState, why: &str, left: &[String]) ->
     }
     let what = if left.iter().any(|id| id.starts_with("arn:")) {
         "grants to launch from copies that are gone"
+    } else if left.iter().any(|id| id.starts_with("i-")) {
+        "the instance of a launch test, which AWS bills until it is terminated"
     } else {
         "snapshots or an AMI that this run made"
     };

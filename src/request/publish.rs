@@ -42,7 +42,7 @@ pub struct Publish {
     /// Whether the image is protected from deregistration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protection: Option<Protection>,
-    /// Whoever may launch from the image beside its account.
+    /// The principals that may launch from the image beside its account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launch_permissions: Option<LaunchPermissions>,
     /// The zones in which the snapshots are restored fast.
@@ -101,7 +101,7 @@ pub enum Protection {
     WithCooldown,
 }
 
-/// Whoever may launch from a copy.
+/// The principals that may launch from a copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct LaunchPermissions {

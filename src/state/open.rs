@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Pace, SCHEMA, State, TargetPhase, TargetState};
 use crate::error::Error;
 use crate::event::job::is_execution_name;
-use crate::ids::{ImageId, KeyArn, SnapshotId};
+use crate::ids::{ImageId, InstanceId, KeyArn, SnapshotId};
 use crate::request::{MAX_TARGETS, check_tags};
 
 impl State {
@@ -125,7 +125,10 @@ impl State {
             return invalid("Order.Audience");
         }
         let is_made = |id: &String| {
-            ImageId::parse(id).is_ok() || SnapshotId::parse(id).is_ok() || KeyArn::parse(id).is_ok()
+            ImageId::parse(id).is_ok()
+                || SnapshotId::parse(id).is_ok()
+                || KeyArn::parse(id).is_ok()
+                || InstanceId::parse(id).is_ok()
         };
         if !self
             .targets

@@ -79,7 +79,7 @@ pub struct Order {
     /// An update asks for other tags, so those of existing copies are changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retag: Option<Retag>,
-    /// What is done in each target once its image is verified. The parameter's name is settled,
+    /// The wishes for each target's image once it is verified. The parameter's name is settled,
     /// except for account and Region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish: Option<Publish>,

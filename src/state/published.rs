@@ -1,5 +1,4 @@
-//! What a run has published of one target's image, with the former values by which a person goes
-//! back.
+//! The publications of one target's image, with the former values by which a person goes back.
 
 use serde::{Deserialize, Serialize};
 

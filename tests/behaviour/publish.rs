@@ -49,7 +49,7 @@ fn values(sandbox: &Sandbox, (account, region): Place, name: &str) -> Vec<String
     versions.map(|version| version.value).collect()
 }
 
-/// Adds an older image to the account of [`PLACE`], and a parameter of this data type that holds it.
+/// Adds an older image to the account of [`PLACE`], and a parameter of this data type with it.
 fn with_parameter(mut world: World, data_type: &str) -> World {
     let mut accounts = world.accounts.iter_mut();
     let account = accounts.find(|one| one.id == PLACE.0).expect("the target");

@@ -55,8 +55,8 @@ pub struct Account {
     /// The images.
     #[serde(default, rename = "image")]
     pub images: Vec<Image>,
-    /// Images whose instances fail their status checks: IDs or names, of the images or of those that
-    /// they were copied from.
+    /// Images whose instances fail their status checks: IDs or names, of the images or of those
+    /// that they were copied from.
     #[serde(default)]
     pub impaired_images: Vec<String>,
     /// The buckets.

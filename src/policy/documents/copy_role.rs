@@ -133,13 +133,16 @@ fn looking(run: &Run<'_>, images: Vec<String>) -> Vec<Statement> {
         )
         .on(["*"]),
     ];
-    if run.boots_by_uefi() {
-        let check = Statement::allow(
-            "LookAtUefiData",
-            &[("ec2:DescribeImageAttribute", "comparing the UEFI data")],
-        );
-        statements.push(check.on(images));
-    }
+    let publish = run.state.order.publish.as_ref();
+    let permits = publish.is_some_and(|publish| publish.launch_permissions.is_some());
+    let why = match (run.boots_by_uefi(), permits) {
+        (false, false) => return statements,
+        (true, false) => "comparing the UEFI data",
+        (false, true) => "who may launch already",
+        (true, true) => "comparing the UEFI data; who may launch already",
+    };
+    let look = Statement::allow("LookAtImages", &[("ec2:DescribeImageAttribute", why)]);
+    statements.push(look.on(images));
     statements
 }
 

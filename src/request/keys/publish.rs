@@ -172,7 +172,10 @@ pub const LAUNCH_PERMISSION_KEYS: [Key; 3] = [
         [
             "a list of ARNs of organizations",
             "none",
-            r#""OrganizationArns": ["arn:aws:organizations::999999999999:organization/o-abcdefghij"]"#,
+            concat!(
+                r#""OrganizationArns": ["#,
+                r#""arn:aws:organizations::999999999999:organization/o-abcdefghij"]"#
+            ),
             "Organizations whose accounts may launch from each copy.",
         ],
     ),
@@ -183,7 +186,10 @@ pub const LAUNCH_PERMISSION_KEYS: [Key; 3] = [
         [
             "a list of ARNs of organizational units",
             "none",
-            r#""OrganizationalUnitArns": ["arn:aws:organizations::999999999999:ou/o-abcdefghij/ou-ab12-11111111"]"#,
+            concat!(
+                r#""OrganizationalUnitArns": ["#,
+                r#""arn:aws:organizations::999999999999:ou/o-abcdefghij/ou-ab12-11111111"]"#
+            ),
             "Units whose accounts may launch from each copy.",
         ],
     ),

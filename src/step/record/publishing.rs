@@ -6,15 +6,19 @@
 use crate::cause::Cause;
 use crate::command::{Publication, Rest};
 use crate::error::{Refusal, RefusalKind};
-use crate::state::{NOTE_BYTES, Pace, SHOWN_WITHIN, TargetPhase, TargetState, shorten};
+use crate::state::{Failure, NOTE_BYTES, Pace, SHOWN_WITHIN, TargetPhase, TargetState, shorten};
 use crate::step::pace::{MOST_DENIALS, MOST_TRIES};
 
+use super::stick;
+
+/// The call that ends a launch test.
+const TERMINATE: &str = "TerminateInstances";
 /// Seconds until a value that was written usually shows.
 const SHOWS_AFTER: i64 = 15;
 
 pub(super) fn published(target: &mut TargetState, publication: Publication, now: i64) {
     let Publication { done, notes, rest } = publication;
-    // What succeeded counts even if a later part is refused.
+    // A part that succeeded counts even if a later one is refused.
     target.published = done;
     if !notes.is_empty() {
         let all = target.note.take().into_iter().chain(notes);
@@ -56,7 +60,21 @@ pub(super) fn refused(target: &mut TargetState, refusal: &Refusal, now: i64) {
         RefusalKind::Denied if !refusal.is_final_denial() => MOST_DENIALS,
         _ => 1,
     };
+    if refusal.operation == TERMINATE {
+        return instance_left(target, most, refusal, now);
+    }
     again(target, most, &refusal.to_string(), now);
+}
+
+/// Tries again, and then names the instance that still runs.
+fn instance_left(target: &mut TargetState, most: u32, refusal: &Refusal, now: i64) {
+    target.pace.failed(now);
+    if target.pace.tries < most {
+        return;
+    }
+    let said = refusal.to_string();
+    target.failure = Some(Failure::new(Cause::LaunchTestFailed, &said));
+    stick(target, &said, vec![refusal.resource.clone()]);
 }
 
 /// Looks a second time: an instance of a moment ago may not show yet.
@@ -73,6 +91,9 @@ pub(super) fn test_ended(target: &mut TargetState, now: i64) {
 
 /// Tries again, and then names the instance that may still run.
 pub(super) fn test_not_ended(target: &mut TargetState, refusal: &Refusal, now: i64) {
+    if refusal.operation == TERMINATE {
+        return instance_left(target, MOST_TRIES, refusal, now);
+    }
     target.pace.failed(now);
     if target.pace.tries < MOST_TRIES {
         return;

@@ -1,6 +1,6 @@
 //! The requests whose policies are tried, and worlds that have these policies and no others.
 
-use amiferry_sandbox::{Account, Key, Organization, Role, Sandbox, World};
+use amiferry_sandbox::{Account, Key, LaunchTemplate, Organization, Role, Sandbox, World};
 use serde_json::{Value, json};
 
 use super::{ACCOUNT, FIRST, SECOND, SPOT};
@@ -35,20 +35,27 @@ pub fn wish(more: &Value) -> Value {
 /// Returns the source account, with a snapshot under `aws/ebs` if the request stages it under
 /// another key.
 pub fn source_of(wish: &Value) -> Account {
-    if wish["ReencryptKmsKeyId"].is_null() {
+    let mut source = if wish["ReencryptKmsKeyId"].is_null() {
         producer()
     } else {
         under_aws_ebs(1)
-    }
+    };
+    // A launch test needs an image that current instance types take.
+    source.images[0].ena_support = !wish["Publish"].is_null();
+    source
 }
 
 /// Returns the requests whose policies are tried.
-pub fn wishes() -> [(&'static str, Value); 12] {
+pub fn wishes() -> [(&'static str, Value); 13] {
     let roles = json!(["autoscaling.amazonaws.com", "spot.amazonaws.com"]);
     [
         (
             "Copy, Grant, roles",
             json!({"Mode": "Copy", "ServiceLinkedRoles": roles, "CreateServiceLinkedRoles": true}),
+        ),
+        (
+            "Copy, Grant, publish",
+            json!({"Mode": "Copy", "Publish": publish()}),
         ),
         ("Copy, None", json!({"Mode": "Copy", "KeyAccess": "None"})),
         (
@@ -94,6 +101,36 @@ pub fn wishes() -> [(&'static str, Value); 12] {
             json!({"Mode": "Share", "KeyAccess": "None", "ServiceLinkedRoles": roles}),
         ),
     ]
+}
+
+/// Returns every wish for a verified image.
+fn publish() -> Value {
+    json!({
+        "Parameter": "/golden/web",
+        "LaunchTemplateName": "web",
+        "SetDefaultVersion": true,
+        "DeprecateAfterDays": 30,
+        "DeregistrationProtection": true,
+        "LaunchPermissions": {"AccountIds": ["333333333333"]},
+        "FastSnapshotRestore": ["usw2-az1", "use1-az1"],
+        "LaunchTest": {"InstanceProfileName": "launch-test"},
+    })
+}
+
+/// Adds what the request publishes to.
+fn with_templates(mut target: Account, wish: &Value) -> Account {
+    if wish["Publish"].is_null() {
+        return target;
+    }
+    for (place, id) in [FIRST, SECOND]
+        .iter()
+        .zip(["lt-0a1b2c3d4e5f60718", "lt-0a1b2c3d4e5f60719"])
+    {
+        let template = LaunchTemplate::new(place.1, id, "web");
+        target = target.launch_template(template.image("ami-0a1b2c3d4e5f60720"));
+    }
+    target = target.role(Role::new("launch-test"));
+    target
 }
 
 /// Returns the function's answer in a world whose roles may do more.
@@ -148,6 +185,7 @@ pub fn world_of(policies: &[Value], wish: &Value) -> World {
             target = target.key(key);
         }
     }
+    let target = with_templates(target, wish);
     World::new()
         .copy_mib_per_second(250.0)
         .organization(organization())

@@ -84,6 +84,24 @@ async fn an_instance_type_that_does_not_fit_the_image_fails_the_test() {
     assert_eq!(calls(&sandbox, "RunInstances"), 1);
 }
 
+/// An instance that runs on would be billed for years.
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_cannot_be_terminated_leaves_the_run_stuck_with_the_command() {
+    let sandbox = quick();
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "TerminateInstances" => refuse(403, "UnauthorizedOperation"),
+        _ => Fault::None,
+    });
+    let reply = to_the_end(&sandbox, &event()).await;
+    assert_eq!(reply["Status"], "Stuck", "{reply}");
+    let id = sandbox.instances(PLACE.0, PLACE.1)[0].instance_id.clone();
+    let command = format!("aws ec2 terminate-instances --region us-west-2 --instance-ids {id}");
+    let left = reply["Result"]["Stuck"].to_string();
+    assert!(left.contains(&command), "{left}");
+    assert_eq!(target(&reply, PLACE)["ImageId"], copy(&sandbox).image_id);
+    assert_closed(&sandbox);
+}
+
 /// The instance goes from `pending` to `terminated`, and EC2 says `Client.InternalError`.
 #[tokio::test(start_paused = true)]
 async fn an_instance_that_cannot_use_the_key_fails_the_test_with_the_words_of_ec2() {
