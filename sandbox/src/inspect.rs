@@ -147,6 +147,7 @@ fn world(aws: &Aws) -> Value {
     let empty = || {
         json!({
             "images": [], "snapshots": [], "keys": [], "grants": [], "instances": [], "buckets": [],
+            "parameters": [], "launch_templates": [], "fast_restores": [],
         })
     };
     let mut put = |account: &'_ str, region: &'_ str, kind: &str, value: Value| {
@@ -180,13 +181,8 @@ fn world(aws: &Aws) -> Value {
             put(&key.account, &key.region, "grants", json!(grant.view));
         }
     }
-    for live in aws.instances.values() {
-        put(
-            &live.owner,
-            &live.region,
-            "instances",
-            json!(live.view(aws)),
-        );
+    for (account, region, kind, shown) in used(aws) {
+        put(account, region, kind, shown);
     }
     for (name, bucket) in &aws.s3_buckets {
         put(
@@ -200,6 +196,34 @@ fn world(aws: &Aws) -> Value {
         accounts.entry(id).or_default();
     }
     json!({"now": time::iso(aws.now), "accounts": accounts})
+}
+
+/// Returns all that uses images and snapshots, with its account, Region and kind.
+fn used(aws: &Aws) -> Vec<(&str, &str, &'static str, Value)> {
+    let mut used: Vec<(&str, &str, &'static str, Value)> = Vec::new();
+    for live in aws.instances.values() {
+        let shown = json!(live.view(aws));
+        used.push((&live.owner, &live.region, "instances", shown));
+    }
+    for key in aws.parameters.keys() {
+        let (account, region, name) = key;
+        let shown = json!({"name": name, "versions": aws.parameter_versions(key)});
+        used.push((account, region, "parameters", shown));
+    }
+    for (id, live) in &aws.templates {
+        let (account, region) = (&live.account, &live.region);
+        let mut shown = json!(aws.template_versions(account, region, id));
+        shown["id"] = json!(id);
+        shown["name"] = json!(live.name);
+        used.push((account, region, "launch_templates", shown));
+    }
+    for ((account, snapshot, zone), live) in &aws.fast_restores {
+        let shown = json!({
+            "snapshot_id": snapshot, "availability_zone": zone, "state": live.state(aws),
+        });
+        used.push((account, &live.region, "fast_restores", shown));
+    }
+    used
 }
 
 fn json_answer(value: &Value) -> Response<Bytes> {

@@ -141,7 +141,7 @@ fn readable<'a>(
         call,
         action,
         &parameter_arn(key),
-        context(aws, call, key),
+        &context(aws, call, key),
     )?;
     let found = aws.parameters.get(key);
     found.ok_or_else(|| refusals::SSM_PARAMETER_NOT_FOUND.with(&[&key.2]))
@@ -164,9 +164,9 @@ fn permit(
     call: &Admitted,
     action: &str,
     resource: &str,
-    context: Context,
+    context: &Context,
 ) -> Result<(), Refused> {
-    let decision = identity::decide(aws, &call.caller, action, resource, &context);
+    let decision = identity::decide(aws, &call.caller, action, resource, context);
     if decision == Verdict::Allowed {
         return Ok(());
     }

@@ -140,9 +140,9 @@ fn authorise(
     if !order.tags.is_empty() {
         let keys = order.tags.keys().cloned().collect();
         facts.insert("aws:tagkeys".to_owned(), keys);
-        permit(aws, call, "ssm:AddTagsToResource", &arn, facts.clone())?;
+        permit(aws, call, "ssm:AddTagsToResource", &arn, &facts)?;
     }
-    permit(aws, call, "ssm:PutParameter", &arn, facts)?;
+    permit(aws, call, "ssm:PutParameter", &arn, &facts)?;
     if data_type == IMAGE {
         let region = ("aws:requestedregion".to_owned(), vec![call.region.clone()]);
         permit(
@@ -150,7 +150,7 @@ fn authorise(
             call,
             "ec2:DescribeImages",
             "*",
-            Context::from([region]),
+            &Context::from([region]),
         )?;
     }
     Ok(())

@@ -87,8 +87,8 @@ async fn instances_are_found_by_client_token_tag_and_state() {
     let id = answer.text("instanceId").expect("an instance");
     let other = launched(&bench.producer, IMAGE).await;
     sleep(Duration::from_secs(15)).await;
-    assert_eq!(found(&bench, "client-token", "one").await, [id.clone()]);
-    assert_eq!(found(&bench, "tag:run", "one").await, [id.clone()]);
+    assert_eq!(found(&bench, "client-token", "one").await, [id.as_str()]);
+    assert_eq!(found(&bench, "tag:run", "one").await, [id.as_str()]);
     assert_eq!(
         found(&bench, "instance-state-name", "running").await.len(),
         2
