@@ -1,4 +1,5 @@
-//! EC2: images, snapshots, their permissions and copies, and the launch of instances.
+//! EC2: images, snapshots, their permissions, copies and fast restores, launch templates, and the
+//! launch of instances.
 //!
 //! Every operation checks in the same order: parameters, permissions, `DryRun`, the state of
 //! resources. Then it makes its change.

@@ -13,7 +13,7 @@
 //! - `wire`: requests and answers as bytes, and Signature Version 4
 //! - `clock`: the time of a sandbox
 //! - `ledger`: calls, faults, and the other things that tests ask after
-//! - `model`: images, snapshots, grants and instances
+//! - `model`: images, snapshots, grants, instances, and the places that name an image
 //! - [`iam`]: policies, and how they are evaluated
 //! - [`world`]: the world that a sandbox starts from, as declared
 //! - `rules`: the rules that hold for declared resources and for resources that a call creates

@@ -1,6 +1,6 @@
 //! The world that a sandbox starts from: accounts with their principals, keys, snapshots, images,
-//! buckets and stacks, and the delays and limits of AWS. A world is written in Rust with these
-//! builders, or in TOML (see `worlds/demo.toml`).
+//! launch templates, parameters, buckets and stacks, and the delays and limits of AWS. A world is
+//! written in Rust with these builders, or in TOML (see `worlds/demo.toml`).
 //!
 //! This module checks shapes only; `Aws::from_world` checks that names fit together.
 

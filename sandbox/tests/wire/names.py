@@ -25,6 +25,8 @@ MISSING_KEY = f"arn:aws:kms:{AWAY}:{CONSUMER}:key/22222222-2222-4222-8222-222222
 FOREIGN_KEY = f"arn:aws:kms:{AWAY}:{OUTSIDER}:key/33333333-3333-4333-8333-333333333333"
 
 GOLDEN = "ami-0aaaaaaaaaaaaaaa1"
+#: A launch template of the producer.
+FLEET = "lt-0aaaaaaaaaaaaaaa1"
 GOLDEN_ROOT, GOLDEN_DATA = "snap-0aaaaaaaaaaaaaaa1", "snap-0aaaaaaaaaaaaaaa2"
 BULK = "snap-0bbbbbbbbbbbbbbb1"
 MANAGED, MANAGED_IMAGE = "snap-0ccccccccccccccc1", "ami-0ccccccccccccccc1"

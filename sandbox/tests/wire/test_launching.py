@@ -142,8 +142,10 @@ def test_an_invalid_launch_is_refused(sandbox):
         run(sandbox.producer, InstanceType="t4g.micro")
     with refused("InvalidParameterCombination", "hvm"):
         run(sandbox.producer, InstanceType="m1.small")
-    with refused("NotImplemented", "SubnetId"):
-        run(sandbox.producer, SubnetId="subnet-12345678")
+    with refused("InvalidSubnetID.NotFound", "default"):
+        run(sandbox.producer, SubnetId="default")
+    with refused("NotImplemented", "KeyName"):
+        run(sandbox.producer, KeyName="key")
     with refused("NotImplemented", "MinCount"):
         run(sandbox.producer, MinCount=2, MaxCount=2)
     with refused("DryRunOperation"):

@@ -1,8 +1,6 @@
 //! A version of a launch template with the image.
 
-use aws_sdk_ec2::types::{
-    Filter, LaunchTemplateVersion, RequestLaunchTemplateData, ResponseLaunchTemplateData,
-};
+use aws_sdk_ec2::types::{Filter, LaunchTemplateVersion, RequestLaunchTemplateData};
 
 use super::Publishing;
 use crate::aws::refusal;
@@ -96,6 +94,9 @@ async fn version_of_image(
 }
 
 /// Makes a version from the default one. The token makes it once, however often it is asked for.
+///
+/// EC2 does not take over snapshots in block device mappings, by which instances would start from
+/// an older image (EC2 API reference, CreateLaunchTemplateVersion, SourceVersion).
 async fn make(
     publishing: &Publishing<'_>,
     template: &LaunchTemplate,
@@ -103,12 +104,6 @@ async fn make(
 ) -> Result<(i64, String), Rest> {
     let (visit, id) = (publishing.visit, publishing.id);
     let number = default.version_number().unwrap_or_default();
-    if let Some(snapshot) = default.launch_template_data().and_then(pinned) {
-        return Err(Rest::Unfit(format!(
-            "default version {number} of {template} names {snapshot} in its block device mappings: \
-             instances of a version made from it would start from that snapshot, and not from {id}"
-        )));
-    }
     let words = version_words(visit.run.id, number);
     let place = [
         visit.target.account_id.as_str(),
@@ -142,12 +137,6 @@ async fn make(
     let said = "the answer has no version number";
     let unreadable = || Refusal::ours(operation, &visit.at, template, "UnreadableAnswer", said);
     Ok((made.ok_or_else(unreadable)?, words))
-}
-
-/// Returns the snapshot that a version's block device mappings name.
-fn pinned(data: &ResponseLaunchTemplateData) -> Option<&str> {
-    let mut mappings = data.block_device_mappings().iter();
-    mappings.find_map(|mapping| mapping.ebs()?.snapshot_id())
 }
 
 async fn set_default(
