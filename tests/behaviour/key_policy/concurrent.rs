@@ -334,6 +334,24 @@ async fn a_key_policy_is_not_written_while_another_process_holds_the_lock() {
     assert!(waited.expect("later") >= Duration::from_mins(2));
 }
 
+/// A record that says nothing but that a dead process once had the lock would stay for ever.
+#[tokio::test(start_paused = true)]
+async fn a_record_with_nothing_but_the_lock_of_a_dead_process_is_forgotten() {
+    let sandbox = Sandbox::new(editing_world(&TWO));
+    let record = json!({"Schema": 1, "Revision": 1, "Resource": SOURCE_KEY, "Region": HOME,
+        "AccountId": SOURCE, "Before": {},
+        "Holders": {}, "Closing": {}, "Closed": {}, "Edited": true,
+        "Edit": {"By": "another", "Since": at(sandbox.now())}});
+    let key = format!("openings/{SOURCE_KEY}.json");
+    sandbox.edit(|aws| assert!(aws.put_object(BUCKET, &key, record.to_string())));
+    for (hours, is_there) in [(0, true), (2, false)] {
+        tokio::time::sleep(Duration::from_hours(hours)).await;
+        call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
+        let objects = sandbox.objects(BUCKET);
+        assert_eq!(objects.contains_key(&key), is_there, "{hours} hours");
+    }
+}
+
 /// Formats a time as in the ledger.
 fn at(time: SystemTime) -> String {
     let since = time
