@@ -51,6 +51,7 @@ mod refusal;
 mod register;
 mod remove;
 mod retag;
+mod retain;
 mod runs;
 mod session;
 mod source;
@@ -68,6 +69,7 @@ pub use launch::KeyToLaunch;
 pub use membership::Membership;
 pub use organization::Members;
 pub use refusal::refusal;
+pub use retain::OldCopies;
 
 /// The way to AWS: the function's own configuration, and the sessions in the targets.
 #[derive(Debug)]

@@ -53,6 +53,8 @@ pub enum Event {
         /// Whether anything is changed.
         apply: bool,
     },
+    /// Keep and remove old copies, with the unchecked rule.
+    Retain(Value),
     /// An execution of a state machine failed: close what it left open.
     ExecutionEnded {
         /// The ARN of the state machine.
@@ -132,6 +134,9 @@ impl Event {
         }
         if let (Some(request), 1) = (object.get("Preflight"), object.len()) {
             return Ok(Self::Preflight(request.clone()));
+        }
+        if let (Some(rule), 1) = (object.get("Retain"), object.len()) {
+            return Ok(Self::Retain(rule.clone()));
         }
         if let Some(sweep) = object.get("Sweep") {
             let apply = sweep["Apply"] != false && sweep["Apply"] != "false";

@@ -26,6 +26,7 @@ mod permit;
 mod policies;
 mod preflight;
 mod reading;
+mod retain;
 mod stack;
 mod start;
 mod sweep;
@@ -163,6 +164,9 @@ impl Handler {
                 Box::pin(async move { Box::pin(self.conclude(aws, &call, invocation)).await })
             }
             Event::Sweep { apply } => Box::pin(self.sweep(aws, None, apply, invocation)),
+            Event::Retain(rule) => {
+                Box::pin(async move { self.retain(aws, &rule, invocation).await })
+            }
             Event::ExecutionEnded { machine, name } => Box::pin(async move {
                 if self.settings.state_machine.as_deref() != Some(machine.as_str()) {
                     return Ok(Value::Null);

@@ -20,6 +20,7 @@
 //! - [`state`]: what a run remembers between two calls
 //! - [`command`]: commands and their outcomes
 //! - [`publish`]: the decisions of publishing an image
+//! - [`retention`]: the decisions about old copies
 //! - [`remedy`]: what a person changes, where
 //! - [`tags`], [`losses`]: the tags of a copy, and what else of the source it lacks
 //! - [`plan`]: from request and facts to the first state
@@ -58,6 +59,7 @@ pub mod publish;
 pub mod remedy;
 pub mod reply;
 pub mod request;
+pub mod retention;
 pub mod service_linked_role;
 pub mod setup;
 pub mod source;

@@ -259,6 +259,11 @@ fn begun(source: SourceRef, order: Order, targets: Vec<TargetState>, run: &str, 
     }
 }
 
+/// Returns a target that is only looked at, for a call that makes no copies.
+pub fn to_look_at(looked_at: &Target) -> TargetState {
+    target(looked_at, TargetPhase::Looking)
+}
+
 fn target(target: &Target, phase: TargetPhase) -> TargetState {
     TargetState {
         account_id: target.account.clone(),

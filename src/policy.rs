@@ -3,8 +3,10 @@
 
 mod documents;
 mod publishing;
+mod retention;
 mod session;
 mod statement;
 
 pub use documents::{Caller, Document, Purpose, documents, template};
+pub use retention::retention_policy;
 pub use session::session_policies;

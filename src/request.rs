@@ -18,6 +18,7 @@ mod checks;
 mod fields;
 pub mod keys;
 mod publish;
+mod retain;
 mod targets;
 
 use checks::{
@@ -30,6 +31,7 @@ use keys::KEYS;
 pub use publish::{
     Deprecate, LaunchPermissions, LaunchTemplate, LaunchTest, ParameterName, Protection, Publish,
 };
+pub use retain::{Lineage, Retain};
 pub use targets::DEFAULT_ROLE;
 
 /// The number of targets of one request. The state of more would not fit into what Lambda carries

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::wish::{AnyMode, CopyMode, ShareMode, UnshareMode, Wish};
+use crate::wish::{AnyMode, CopyMode, Rule, ShareMode, UnshareMode, Wish};
 
 mod examples;
 mod values;
 
 use examples::{
-    COMPLETIONS, DISTRIBUTE, EXPLAIN, PLAN, POLICIES, PREFLIGHT, RECEIPT, RESUME, RUNS, SANDBOX,
-    SHARE, STATUS, SWEEP, UNSHARE, VERIFY, WATCH, examples,
+    COMPLETIONS, DISTRIBUTE, EXPLAIN, PLAN, POLICIES, PREFLIGHT, RECEIPT, RESUME, RETAIN, RUNS,
+    SANDBOX, SHARE, STATUS, SWEEP, UNSHARE, VERIFY, WATCH, examples,
 };
 use values::{duration, positive, price};
 
@@ -169,6 +169,9 @@ pub enum Verb {
     /// List what outlived its run and is open still; --apply closes it
     #[command(after_help = examples(SWEEP))]
     Sweep(Sweep),
+    /// List which copies a rule keeps in each target, and which are old; --apply removes these
+    #[command(after_help = examples(RETAIN))]
+    Retain(RetainArgs),
     /// Serve an AWS on this machine, to try everything without an account
     #[command(after_help = examples(SANDBOX))]
     Sandbox(Serve),
@@ -366,6 +369,20 @@ pub struct Sweep {
     /// Do it: close, finish closings and verify them
     #[arg(long)]
     pub apply: bool,
+    /// The ledger.
+    #[command(flatten)]
+    pub ledger: Ledger,
+}
+
+/// The arguments of `retain`.
+#[derive(Debug, Args)]
+pub struct RetainArgs {
+    /// Do it: deprecate, disable and deregister what is due
+    #[arg(long)]
+    pub apply: bool,
+    /// The rule.
+    #[command(flatten)]
+    pub rule: Rule,
     /// The ledger.
     #[command(flatten)]
     pub ledger: Ledger,

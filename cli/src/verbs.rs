@@ -14,6 +14,7 @@ mod plan;
 mod preflight;
 mod reply;
 mod resume;
+mod retain;
 mod sandbox;
 mod sweep;
 mod verify;
@@ -38,6 +39,7 @@ pub async fn perform(cli: Cli) -> Result<u8, Failure> {
         Verb::Watch(args) => watch::watch(globals, &args).await,
         Verb::Receipt(args) => ledger::receipt(globals, &args).await,
         Verb::Sweep(args) => sweep::sweep(globals, &args).await,
+        Verb::Retain(args) => retain::retain(globals, &args).await,
         Verb::Sandbox(args) => sandbox::sandbox(globals, &args).await,
         Verb::Schema => documents::schema(),
         Verb::Completions { shell } => documents::completions(shell),

@@ -18,15 +18,17 @@ use crate::failure::Failure;
 
 mod flags;
 mod packer;
+mod rule;
 
 pub use flags::plain;
+pub use rule::Rule;
 #[cfg(test)]
 mod tests;
 
 /// The heading of the flags of a request.
 const HEADING: &str = "Request (a flag has precedence over the file)";
 /// The events that hold a request: a file may be one of them.
-const EVENTS: [&str; 3] = ["Distribute", "Preflight", "Policies"];
+const EVENTS: [&str; 4] = ["Distribute", "Preflight", "Policies", "Retain"];
 /// Keys of custom resources, which change nothing in a direct call.
 const OF_RESOURCES: [&str; 2] = ["OnDelete", "Wait"];
 

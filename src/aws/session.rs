@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::{Actor, Aws, Place, refusal};
 use crate::error::{Error, Refusal, RefusalKind};
-use crate::ids::ExternalId;
+use crate::ids::{AccountId, ExternalId};
 use crate::policy::session_policies;
 use crate::state::{RunRef, State, TargetState};
 
@@ -83,13 +83,26 @@ impl Aws {
         target: &TargetState,
         policy: String,
     ) -> Result<Actor, Refusal> {
+        let name = format!("amiferry-{}", run.id);
+        let home = &run.source.account_id;
+        self.session_for(&name, home, target, policy).await
+    }
+
+    /// Returns a session of a target's copy role with this name and policy, for one use. `home` is
+    /// the function's account.
+    pub(super) async fn session_for(
+        &self,
+        name: &str,
+        home: &AccountId,
+        target: &TargetState,
+        policy: String,
+    ) -> Result<Actor, Refusal> {
         let role = target
             .role_name
             .arn(target.region.partition(), &target.account_id);
         let external_id = target.external_id.as_ref().map(ExternalId::as_str);
-        let name = format!("amiferry-{}", run.id);
-        let (home, policies) = (self.at_home(&run.source.account_id), vec![policy]);
-        let assumed = self.assume(home, name, &role, external_id, policies);
+        let (home, policies) = (self.at_home(home), vec![policy]);
+        let assumed = self.assume(home, name.to_owned(), &role, external_id, policies);
         let (credentials, _) = assumed.await?;
         Ok(Actor {
             account: target.account_id.to_string(),

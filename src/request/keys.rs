@@ -2,18 +2,22 @@
 //! docs/requests.md from it. A reader in `fields` that asks for a key without an entry fails in
 //! every test.
 
+use std::sync::LazyLock;
+
 use super::Mode;
 
 pub mod kind;
 mod publish;
+mod retain;
 mod target;
 
 pub use kind::Kind;
 pub use publish::{LAUNCH_PERMISSION_KEYS, LAUNCH_TEST_KEYS, PUBLISH_KEYS};
+pub use retain::RETAIN_KEYS;
 pub use target::TARGET_KEYS;
 
 /// One key, with the facts that the author of a request needs.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// The name of the key.
     pub name: &'static str,
@@ -396,6 +400,29 @@ pub const KEYS: [Key; 28] = [
             when it has started.",
     },
 ];
+
+/// The keys of a request that name targets, and the roles there.
+const OF_TARGETS: [&str; 10] = [
+    "Targets",
+    "TargetAccountIds",
+    "TargetAccountId",
+    "TargetKmsKeyIds",
+    "TargetRegions",
+    "OrganizationId",
+    "OrganizationalUnitIds",
+    "ExcludeAccountIds",
+    "TargetRoleName",
+    "ExternalId",
+];
+
+/// Returns all keys of `Retain`: its own, and those that name targets.
+pub fn retain_keys() -> &'static [Key] {
+    static ALL: LazyLock<Vec<Key>> = LazyLock::new(|| {
+        let of_targets = KEYS.iter().filter(|key| OF_TARGETS.contains(&key.name));
+        RETAIN_KEYS.iter().chain(of_targets).copied().collect()
+    });
+    &ALL
+}
 
 /// Returns the names of `keys` for a refusal, each with its other name in parentheses.
 pub fn accepted(keys: &[Key]) -> String {
