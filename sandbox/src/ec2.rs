@@ -13,6 +13,7 @@ mod describe_snapshots;
 mod fast_restores;
 mod filters;
 mod image_attributes;
+mod image_references;
 mod image_states;
 mod instance_status;
 mod instance_types;
@@ -86,6 +87,7 @@ pub(crate) fn perform(
     match operation {
         "DescribeImages" => describe_images::perform(aws, ask),
         "DescribeImageAttribute" => image_attributes::describe(aws, ask),
+        "DescribeImageReferences" => image_references::describe(aws, ask),
         "ModifyImageAttribute" => image_attributes::modify(aws, ask),
         "DescribeSnapshots" => describe_snapshots::perform(aws, ask),
         "DescribeSnapshotAttribute" => snapshot_attributes::describe(aws, ask),

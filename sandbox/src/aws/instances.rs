@@ -11,6 +11,8 @@ use crate::refusals::Refused;
 /// on the exact time.
 const STARTING: Duration = Duration::from_secs(10);
 const STOPPING: Duration = Duration::from_secs(10);
+/// The time for which a terminated instance is shown (EC2 guide, terminate instances).
+const SHOWN: Duration = Duration::from_hours(1);
 /// The time from `running` to the result of the first status checks. AWS takes a minute or two.
 const CHECKING: Duration = Duration::from_secs(90);
 
@@ -60,6 +62,15 @@ impl LiveInstance {
             None if started => RUNNING,
             None => PENDING,
         }
+    }
+
+    /// Returns whether the instance was terminated so long ago that nothing shows it.
+    pub(crate) fn is_forgotten(&self, aws: &Aws) -> bool {
+        let ended = self.terminated.map_or_else(
+            || self.launched + aws.rules.scaled(STARTING),
+            |at| at + aws.rules.scaled(STOPPING),
+        );
+        self.state(aws) == TERMINATED && aws.now >= ended + aws.rules.scaled(SHOWN)
     }
 
     /// Returns whether the launch failed before a caller terminated the instance.

@@ -4,6 +4,7 @@
 //! Source: the service model, `queryName` or capitalised `locationName`. `N` stands for a number.
 //! The first part of a name stands for all names that begin with it and are not modelled.
 
+mod keeping;
 mod launching;
 
 use crate::refusals::{self, Refused};
@@ -282,6 +283,7 @@ pub(super) fn check(operation: &str, query: &Query) -> Result<(), Refused> {
     let Some(accepted) = TABLE
         .iter()
         .chain(launching::TABLE)
+        .chain(keeping::TABLE)
         .find(|accepted| accepted.operation == operation)
     else {
         return Ok(());

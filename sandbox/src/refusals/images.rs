@@ -20,6 +20,12 @@ super::table! {
     IMAGE_PROTECTED = 400, "OperationNotPermitted",
         "Deregistration protection is enabled for image {}, or its cooldown is not over.",
         "model, EnableImageDeregistrationProtection (code and wording unproved)";
+    REFERENCES_IMAGE_LIMIT = 400, "InvalidParameterValue",
+        "Too many images in one request: {}, at most 10",
+        "model: ImageIds of DescribeImageReferences (code and wording unproved)";
+    REFERENCES_WITHOUT_TYPES = 400, "MissingParameter",
+        "Either IncludeAllResourceTypes or ResourceTypes must be specified",
+        "model: DescribeImageReferences (code and wording unproved)";
     DEPRECATION_PAST = 400, "InvalidParameterValue",
         "Value ({}) for parameter DeprecateAt is invalid. The date is in the past.",
         "model, EnableImageDeprecation (wording unproved)";

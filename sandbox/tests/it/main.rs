@@ -20,6 +20,7 @@ mod copying_under_keys;
 mod describing;
 mod fast_restores;
 mod faults;
+mod image_references;
 mod image_states;
 mod instance_status;
 mod keys;

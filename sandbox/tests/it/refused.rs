@@ -12,9 +12,9 @@ use serde_json::json;
 use crate::client::Answer;
 use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
-    fast_restores, launch_templates, parameters as of_ssm, refused_copies, refused_iam,
-    refused_images, refused_instances, refused_keys, refused_organizations, refused_s3,
-    refused_sessions, refused_states, settings, stacks,
+    fast_restores, image_references, launch_templates, parameters as of_ssm, refused_copies,
+    refused_iam, refused_images, refused_instances, refused_keys, refused_organizations,
+    refused_s3, refused_sessions, refused_states, settings, stacks,
 };
 
 #[tokio::test(start_paused = true)]
@@ -64,6 +64,7 @@ async fn provoke(name: &str) -> Option<Answer> {
         stacks::provoke(name),
         launch_templates::provoke(name),
         fast_restores::provoke(name),
+        image_references::provoke(name),
         of_ssm::provoke(name),
         parameters(name),
         refused_keys::provoke(name),
