@@ -16,6 +16,7 @@ mod ids;
 mod instances;
 mod late;
 mod launch_templates;
+mod locks;
 mod organization;
 mod parameters;
 mod partitions;
@@ -42,6 +43,7 @@ pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use instances::{LiveInstance, State};
 pub(crate) use late::{Late, Read};
 pub(crate) use launch_templates::{LiveTemplate, LiveTemplateVersion};
+pub(crate) use locks::LiveLock;
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
@@ -100,6 +102,8 @@ pub struct Aws {
     pub(crate) impaired_images: BTreeSet<String>,
     /// Fast snapshot restores.
     pub(crate) fast_restores: BTreeMap<FastRestoreKey, LiveFastRestore>,
+    /// Locks by the ID of the snapshot, expired ones too.
+    pub(crate) locks: BTreeMap<String, LiveLock>,
     /// Launch templates by ID.
     pub(crate) templates: BTreeMap<String, LiveTemplate>,
     /// (account, Region, operation, ClientToken) of calls on launch templates to (fingerprint,

@@ -1,5 +1,5 @@
-//! EC2: images, snapshots, their permissions, copies and fast restores, launch templates, and the
-//! launch of instances.
+//! EC2: images, snapshots, their permissions, copies, locks and fast restores, launch templates,
+//! and the launch of instances.
 //!
 //! Every operation checks in the same order: parameters, permissions, `DryRun`, the state of
 //! resources. Then it makes its change.
@@ -19,6 +19,7 @@ mod instance_status;
 mod instance_types;
 mod instances;
 mod launch_templates;
+mod locks;
 mod mapping;
 mod pages;
 mod parameters;
@@ -103,6 +104,9 @@ pub(crate) fn perform(
         | "EnableImageDeregistrationProtection"
         | "DisableImageDeregistrationProtection" => image_states::perform(aws, ask),
         "DeleteSnapshot" => deregister::snapshot(aws, ask),
+        "LockSnapshot" => locks::lock(aws, ask),
+        "UnlockSnapshot" => locks::unlock(aws, ask),
+        "DescribeLockedSnapshots" => locks::describe(aws, ask),
         "CreateTags" => tags::create(aws, ask),
         "DeleteTags" => tags::delete(aws, ask),
         "RunInstances" => run_instances::perform(aws, ask),

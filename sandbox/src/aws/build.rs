@@ -142,6 +142,7 @@ impl Aws {
             instance_tokens: BTreeMap::new(),
             impaired_images: BTreeSet::new(),
             fast_restores: BTreeMap::new(),
+            locks: BTreeMap::new(),
             templates: BTreeMap::new(),
             template_tokens: BTreeMap::new(),
             gone: super::gone::Gone::default(),

@@ -13,12 +13,13 @@ pub(crate) struct Gone {
 }
 
 impl Aws {
-    /// Deletes a snapshot, even if an image uses it. A copy under way goes on, and counts until it
-    /// ends.
+    /// Deletes a snapshot, even if it is locked or an image uses it. A copy under way goes on, and
+    /// counts until it ends.
     pub fn delete_snapshot(&mut self, id: &str) -> bool {
         let Some(mut snapshot) = self.snapshots.remove(id) else {
             return false;
         };
+        self.locks.remove(id);
         self.show_deletion(&mut snapshot.shown, Read::Snapshots);
         let (now, gone) = (self.now, &mut self.gone.snapshots);
         gone.push(snapshot);

@@ -1,5 +1,7 @@
 //! DeregisterImage and DeleteSnapshot.
 
+use std::collections::BTreeSet;
+
 use super::permit::{self, Facts};
 use super::{Ask, RETURN_TRUE, snapshot_attributes};
 use crate::aws::Aws;
@@ -56,7 +58,7 @@ pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let mut xml = Xml::new();
     xml.flag("return", true);
     if with_snapshots {
-        let snapshots = image.snapshot_ids();
+        let snapshots: BTreeSet<String> = image.snapshot_ids().into_iter().collect();
         let results = snapshots
             .iter()
             .map(|id| (id, delete_associated(aws, ask, id)));
@@ -68,8 +70,8 @@ pub(super) fn image(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     Ok(xml.finish())
 }
 
-/// Deletes the image's snapshots and returns the return code. Snapshots of other images are kept
-/// (aws-facts, EC2 sharing).
+/// Deletes a snapshot of a deregistered image and returns the return code. Snapshots of other
+/// images are kept (aws-facts, EC2 sharing). The code of a locked snapshot is unproved.
 fn delete_associated(aws: &mut Aws, ask: Ask<'_>, id: &str) -> &'static str {
     let Some(snapshot) = aws.snapshots.get(id).map(|snapshot| &snapshot.view) else {
         return "client-error";
@@ -86,6 +88,9 @@ fn delete_associated(aws: &mut Aws, ask: Ask<'_>, id: &str) -> &'static str {
     if snapshot.owner_id != ask.account() || aws.images.values().any(|image| maps(&image.view, id))
     {
         return "skipped";
+    }
+    if aws.lock_in_force(id).is_some() {
+        return "client-error";
     }
     aws.delete_snapshot(id);
     "success"
@@ -112,6 +117,9 @@ pub(super) fn snapshot(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let id = snapshot.snapshot_id;
     if let Some(image) = kept_by(aws, &id) {
         return Err(refusals::SNAPSHOT_IN_USE.with(&[&id, &image.image_id]));
+    }
+    if aws.lock_in_force(&id).is_some() {
+        return Err(refusals::SNAPSHOT_LOCKED.with(&[&id]));
     }
     aws.delete_snapshot(&id);
     Ok(RETURN_TRUE.to_owned())

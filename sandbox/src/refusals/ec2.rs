@@ -65,6 +65,19 @@ super::table! {
         "The snapshot {} is currently in use by {}",
         "EC2 errors; model, DeleteSnapshot; EC2 guide, disabled AMIs";
 
+    SNAPSHOT_LOCKED = 400, "OperationNotPermitted",
+        "The snapshot {} is locked and can't be deleted",
+        "EBS guide, snapshot lock (code and wording unproved)";
+    SNAPSHOT_NOT_LOCKED = 400, "IncorrectState",
+        "The snapshot {} is not locked",
+        "model: UnlockSnapshot (code and wording unproved)";
+    LOCK_COMPLIANCE = 400, "OperationNotPermitted",
+        "The snapshot {} is locked in compliance mode: the lock can only be extended",
+        "model: LockSnapshot, UnlockSnapshot (code and wording unproved)";
+    LOCK_COOL_OFF = 400, "InvalidParameterCombination",
+        "CoolOffPeriod is only for a snapshot that is to be locked in compliance mode",
+        "model: CoolOffPeriod of LockSnapshot (code and wording unproved)";
+
     ZONE_TWO_FORMS = 400, "InvalidParameterCombination",
         "Specify either AvailabilityZone or AvailabilityZoneId, but not both",
         "model: EnableFastSnapshotRestores (code and wording unproved)";

@@ -57,6 +57,7 @@ mod sessions;
 mod settings;
 mod sharing;
 mod simulating;
+mod snapshot_locks;
 mod stacks;
 mod world_files;
 mod worlds;

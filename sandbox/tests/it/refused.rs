@@ -14,7 +14,7 @@ use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
     fast_restores, image_references, launch_templates, parameters as of_ssm, refused_copies,
     refused_iam, refused_images, refused_instances, refused_keys, refused_organizations,
-    refused_s3, refused_sessions, refused_states, settings, stacks,
+    refused_s3, refused_sessions, refused_states, settings, snapshot_locks, stacks,
 };
 
 #[tokio::test(start_paused = true)]
@@ -65,6 +65,7 @@ async fn provoke(name: &str) -> Option<Answer> {
         launch_templates::provoke(name),
         fast_restores::provoke(name),
         image_references::provoke(name),
+        snapshot_locks::provoke(name),
         of_ssm::provoke(name),
         parameters(name),
         refused_keys::provoke(name),
