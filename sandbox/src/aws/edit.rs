@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::{Aws, build};
 use crate::iam::Kind;
 use crate::model::{Image, Snapshot};
+use crate::wire::time;
 use crate::world::{Limits, WorldError};
 
 impl Aws {
@@ -35,6 +36,16 @@ impl Aws {
     /// Adds an image to an account. The error names the key at fault.
     pub fn add_image(&mut self, account: &str, image: Image) -> Result<(), WorldError> {
         build::add_image(self, account, image, "image")
+    }
+
+    /// Sets the time of the image's creation.
+    pub fn set_image_created(&mut self, id: &str, at: SystemTime) -> bool {
+        self.change_image(id, |image| image.creation_date = at)
+    }
+
+    /// Sets the time of the image's deprecation, which may be in the past.
+    pub fn set_image_deprecated(&mut self, id: &str, at: SystemTime) -> bool {
+        self.change_image(id, |image| image.deprecation_time = Some(time::iso(at)))
     }
 
     /// Adds the account's createVolumePermission.

@@ -1,6 +1,6 @@
 //! Images that their owner has disabled, deprecated or protected.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use amiferry_sandbox::LaunchPermission;
 use tokio::time::sleep;
@@ -113,4 +113,26 @@ async fn a_protected_image_is_deregistered_after_its_cooldown() {
     assert_eq!(deregister().await, refused);
     sleep(Duration::from_hours(24)).await;
     assert_eq!(deregister().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_shows_the_times_that_a_test_sets() {
+    let bench = Bench::new();
+    let created = SystemTime::UNIX_EPOCH + Duration::from_hours(24);
+    let deprecated = created + Duration::from_hours(1);
+    let set = |id: &str| {
+        bench.sandbox.edit(|aws| {
+            [
+                aws.set_image_created(id, created),
+                aws.set_image_deprecated(id, deprecated),
+            ]
+        })
+    };
+    assert_eq!(set(IMAGE), [true; 2]);
+    assert_eq!(set("ami-12345678"), [false; 2]);
+    let shown = [("ImageId.1", IMAGE)];
+    let shown = bench.producer.ec2("DescribeImages", &shown).await.ok();
+    let times = ["creationDate", "deprecationTime"].map(|tag| shown.text(tag));
+    let expected = ["1970-01-02T00:00:00.000Z", "1970-01-02T01:00:00.000Z"];
+    assert_eq!(times, expected.map(|time| Some(time.to_owned())));
 }
