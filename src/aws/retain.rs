@@ -189,8 +189,8 @@ impl OldCopies {
                 let results = answer.delete_snapshot_results().iter();
                 let left = results.filter_map(|one| {
                     let code = one.return_code().map_or("", |code| code.as_str());
-                    let done = matches!(code, "success" | "late-success");
-                    (!done).then(|| format!("{}: {code}", one.snapshot_id().unwrap_or_default()))
+                    (code != "success")
+                        .then(|| format!("{}: {code}", one.snapshot_id().unwrap_or_default()))
                 });
                 return Ok(left.collect());
             }

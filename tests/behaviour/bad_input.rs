@@ -33,8 +33,8 @@ fn mistaken_requests() -> Vec<Mistake> {
             "Targets[0].AccountId: ",
         ),
         with(
-            |r| r["Targets"][0]["AccountId"] = json!(SOURCE),
-            "Targets[0].AccountId: ",
+            |r| r["Publish"] = json!({"Parameters": "/golden/web"}),
+            "Publish.Parameters: ",
         ),
         with(
             |r| r["Targets"][1] = r["Targets"][0].clone(),

@@ -33,6 +33,7 @@ mod publish;
 mod response_url;
 mod resume;
 mod retag;
+mod retention;
 mod share;
 mod shared_snapshots;
 mod sources;

@@ -23,6 +23,7 @@ DOCUMENTS = [
     "LetLaunch",
     "PublishImage",
     "TestImage",
+    "LookForUsers",
     "LookFirst",
     "Start",
     "Step",
@@ -369,12 +370,13 @@ def test_a_targets_role_is_the_documented_one(fabric):
         "FastSnapshotRestore": "true",
         "LaunchTests": "true",
         "LaunchTestRoleArn": f"arn:aws:iam::{account}:role/launch-test",
+        "Retention": "true",
         "Preflight": "true",
     }
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
     trust, found = deployed(fabric, "Documented", account)
     assert trust == documented("aws:PrincipalArn")
-    assert same(found, everything("TidyUp", "LetLaunch", "PublishImage", "TestImage", "LookFirst"))
+    assert same(found, everything("TidyUp", "LetLaunch", "PublishImage", "TestImage", "LookForUsers", "LookFirst"))
     assert (
         fabric.outputs("documented", account)["TargetRoleArn"]
         == f"arn:aws:iam::{account}:role/Documented"
@@ -586,6 +588,7 @@ def test_the_copy_roles_policies_fit_with_as_many_keys_as_parameters_hold(fabric
         "FastSnapshotRestore": "true",
         "LaunchTests": "true",
         "LaunchTestRoleArn": f"arn:aws-us-gov:iam::{account}:role/{'R' * 64}",
+        "Retention": "true",
         "Preflight": "true",
     }
     assert (

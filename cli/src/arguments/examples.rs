@@ -29,7 +29,8 @@ amiferry sandbox --world my-world.toml --port 4566 --speed 500";
 pub const RECEIPT: &str = "amiferry receipt 1f3870be274f6c49 --bucket my-ledger --output json";
 pub const SWEEP: &str = "amiferry sweep --bucket my-ledger
 amiferry sweep --bucket my-ledger --apply";
-pub const RETAIN: &str = "amiferry retain --lineage 'golden-*' --keep-newest 3 --bucket my-ledger \\
+pub const RETAIN: &str =
+    "amiferry retain --lineage 'golden-*' --keep-newest 3 --bucket my-ledger \\
     --target-account-ids 222222222222,333333333333 --target-regions us-west-2,us-east-1
 amiferry retain -f rule.yaml --bucket my-ledger --apply";
 pub const COMPLETIONS: &str =

@@ -2,7 +2,7 @@
 
 use crate::stage::{Ended, program};
 
-pub const VERBS: [&str; 18] = [
+pub const VERBS: [&str; 19] = [
     "plan",
     "distribute",
     "share",
@@ -17,6 +17,7 @@ pub const VERBS: [&str; 18] = [
     "watch",
     "receipt",
     "sweep",
+    "retain",
     "sandbox",
     "schema",
     "completions",

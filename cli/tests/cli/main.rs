@@ -6,6 +6,7 @@ mod ledger;
 mod pages;
 mod pipelines;
 mod requests;
+mod retain;
 mod sandbox;
 mod session;
 mod stack;
