@@ -174,7 +174,9 @@ impl Handler {
                 self.execution_ended(aws, &machine, &name, invocation).await
             }),
             Event::Image(change) => {
-                Box::pin(async move { self.image_changed(aws, &change, invocation).await })
+                Box::pin(
+                    async move { Box::pin(self.image_changed(aws, &change, invocation)).await },
+                )
             }
             Event::SnapshotNotification { account, region } => Box::pin(async move {
                 Ok(self

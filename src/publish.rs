@@ -54,12 +54,13 @@ pub fn parameter_step(history: &[ParameterVersion], image: &ImageId) -> Paramete
         return ParameterStep::Write { typed: true };
     };
     if !ours(&last) {
-        return match history.iter().any(|version| ours(&version)) {
-            true => ParameterStep::MovedOn(last.value.clone()),
-            // Systems Manager changes no data type of a parameter.
-            false => ParameterStep::Write {
-                typed: last.data_type == AMI_TYPE,
-            },
+        // Systems Manager changes no data type of a parameter.
+        let typed = last.data_type == AMI_TYPE;
+        let had_it = history.iter().any(|version| ours(&version));
+        return if had_it {
+            ParameterStep::MovedOn(last.value.clone())
+        } else {
+            ParameterStep::Write { typed }
         };
     }
     let former = history.iter().rev().find(|version| !ours(version));

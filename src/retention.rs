@@ -1,8 +1,8 @@
 //! The decisions about old copies. Pure: AWS's answers come in as facts.
 //!
 //! A copy beyond the rule goes in three steps, each a grace period after the one before: it is
-//! deprecated, then disabled, then deregistered with its snapshots. AWS keeps the clock: the time of
-//! its deprecation. A copy in use stays as it is, whatever its age.
+//! deprecated, then disabled, then deregistered with its snapshots. AWS keeps the clock: the time
+//! of its deprecation. A copy in use stays as it is, whatever its age.
 
 use crate::ids::{ImageId, SnapshotId};
 use crate::request::Retain;

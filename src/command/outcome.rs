@@ -295,8 +295,8 @@ impl TargetOutcome {
     fn said(&self) -> Option<String> {
         match self {
             Self::Start(Ok(Started::KeyNotReady(refusal)))
-            | Self::Register(Ok(Registered::NameTaken(_, refusal))) => Some(refusal.to_string()),
-            Self::Publish(Publication {
+            | Self::Register(Ok(Registered::NameTaken(_, refusal)))
+            | Self::Publish(Publication {
                 rest: Rest::Refused(refusal),
                 ..
             }) => Some(refusal.to_string()),

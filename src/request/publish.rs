@@ -278,7 +278,7 @@ fn deprecate(wish: &mut Fields) -> Result<Option<Deprecate>, Error> {
 fn parse_time(text: &str) -> Result<i64, &'static str> {
     let form = aws_smithy_types::date_time::Format::DateTimeWithOffset;
     let time = aws_smithy_types::DateTime::from_str(text, form);
-    let seconds = time.map(|time| time.secs()).unwrap_or(-1);
+    let seconds = time.map_or(-1, |time| time.secs());
     if (0..=i64::from(u32::MAX)).contains(&seconds) {
         Ok(seconds)
     } else {

@@ -75,7 +75,7 @@ fn world_of_copies(
     world
 }
 
-async fn sandbox_of(world: World) -> Sandbox {
+fn sandbox_of(world: World) -> Sandbox {
     let sandbox = Sandbox::new(world);
     let now = sandbox.now();
     sandbox.edit(|aws| {
@@ -124,7 +124,7 @@ fn there(sandbox: &Sandbox) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_tells_the_steps_and_changes_nothing() {
-    let sandbox = sandbox_of(world_of_copies(|account| account)).await;
+    let sandbox = sandbox_of(world_of_copies(|account| account));
     let before = sandbox.ledger().len();
     let reply = retain(&sandbox, &json!({})).await;
     assert_eq!(
@@ -149,7 +149,7 @@ async fn a_dry_run_tells_the_steps_and_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn old_copies_go_with_their_snapshots_and_images_of_others_stay() {
-    let sandbox = sandbox_of(world_of_copies(|account| account)).await;
+    let sandbox = sandbox_of(world_of_copies(|account| account));
     let reply = retain(&sandbox, &json!({"Apply": true})).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_eq!(there(&sandbox), [COPIES[3], COPIES[4], STRANGER]);
@@ -171,7 +171,7 @@ async fn old_copies_go_with_their_snapshots_and_images_of_others_stay() {
 
 #[tokio::test(start_paused = true)]
 async fn a_removal_takes_its_three_steps_over_two_grace_periods() {
-    let sandbox = sandbox_of(world_of_copies(|account| account)).await;
+    let sandbox = sandbox_of(world_of_copies(|account| account));
     let weekly = json!({"KeepNewest": 4, "GraceDays": 7, "Apply": true});
     let mut seen = Vec::new();
     for day in 0..16 {
@@ -196,7 +196,7 @@ async fn a_removal_takes_its_three_steps_over_two_grace_periods() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lineage_may_be_a_tag_and_days_keep_copies_too() {
-    let sandbox = sandbox_of(world_of_copies(|account| account)).await;
+    let sandbox = sandbox_of(world_of_copies(|account| account));
     let by_tag = json!({"Lineage": "family=web", "KeepNewest": 1, "KeepDays": 70});
     let reply = retain(&sandbox, &by_tag).await;
     assert_eq!(
@@ -238,10 +238,10 @@ async fn a_copy_in_use_stays_with_the_reason() {
         ("parameter/golden/web", world_of_copies(typed)),
     ];
     for (words, world) in cases {
-        let sandbox = sandbox_of(world).await;
+        let sandbox = sandbox_of(world);
         assert_kept(&sandbox, words).await;
     }
-    let sandbox = sandbox_of(world_of_copies(|account| account)).await;
+    let sandbox = sandbox_of(world_of_copies(|account| account));
     let ec2 = administrator(&sandbox).await;
     let image = || {
         ec2.run_instances()
@@ -270,7 +270,7 @@ async fn a_copy_in_use_stays_with_the_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_is_protected_or_locked_stays_with_the_reason() {
-    let sandbox = sandbox_of(world_of_copies(|account| account)).await;
+    let sandbox = sandbox_of(world_of_copies(|account| account));
     sandbox.edit(|aws| assert!(aws.lock_snapshot(&root_of(COPIES[0]))));
     assert_kept(&sandbox, "snap-0aaaaaaaaaaaaaaa1 is locked").await;
     sandbox.edit(|aws| assert!(aws.unlock_snapshot(&root_of(COPIES[0]))));
@@ -296,7 +296,7 @@ async fn assert_kept(sandbox: &Sandbox, words: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn copies_under_a_retired_key_are_named() {
-    let sandbox = sandbox_of(world_of_copies(|account| account)).await;
+    let sandbox = sandbox_of(world_of_copies(|account| account));
     sandbox.edit(|aws| assert!(aws.disable_key(&key_arn(PLACE))));
     let reply = retain(&sandbox, &json!({"KeepNewest": 5})).await;
     let retired = &reply["Targets"][0]["RetiredKeys"][0];
@@ -336,7 +336,7 @@ async fn a_copy_that_a_custom_resource_counts_on_stays() {
 async fn a_target_whose_role_may_not_look_fails_alone_with_its_remedy() {
     let mut world = world_of_copies(|account| account);
     world.accounts[1].roles[0].policies.pop();
-    let sandbox = sandbox_of(world).await;
+    let sandbox = sandbox_of(world);
     let reply = retain(&sandbox, &json!({"Apply": true})).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
     let target = &reply["Targets"][0];
@@ -351,15 +351,15 @@ async fn a_target_whose_role_may_not_look_fails_alone_with_its_remedy() {
 async fn a_removal_needs_every_action_of_its_policy() {
     let policy: Value = serde_json::from_str(&documented("LookForUsers")).expect("JSON");
     for s in 0..2 {
-        let actions = policy["Statement"][s]["Action"].as_array().unwrap().len();
-        for a in 0..actions {
+        let count = policy["Statement"][s]["Action"].as_array().unwrap().len();
+        for a in 0..count {
             let mut fewer = policy.clone();
-            let list = fewer["Statement"][s]["Action"].as_array_mut().unwrap();
-            let removed = list.remove(a);
+            let actions = fewer["Statement"][s]["Action"].as_array_mut().unwrap();
+            let removed = actions.remove(a);
             let mut world = world_of_copies(|account| account);
             let last = world.accounts[1].roles[0].policies.last_mut().unwrap();
             *last = fewer.to_string();
-            let sandbox = sandbox_of(world).await;
+            let sandbox = sandbox_of(world);
             let mut ended = Vec::new();
             for _ in 0..3 {
                 let weekly = json!({"KeepNewest": 4, "GraceDays": 7, "Apply": true});

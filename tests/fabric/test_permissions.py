@@ -376,7 +376,8 @@ def test_a_targets_role_is_the_documented_one(fabric):
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
     trust, found = deployed(fabric, "Documented", account)
     assert trust == documented("aws:PrincipalArn")
-    assert same(found, everything("TidyUp", "LetLaunch", "PublishImage", "TestImage", "LookForUsers", "LookFirst"))
+    names = ("TidyUp", "LetLaunch", "PublishImage", "TestImage", "LookForUsers", "LookFirst")
+    assert same(found, everything(*names))
     assert (
         fabric.outputs("documented", account)["TargetRoleArn"]
         == f"arn:aws:iam::{account}:role/Documented"

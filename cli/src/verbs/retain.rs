@@ -32,7 +32,7 @@ pub async fn retain(globals: &Globals, args: &RetainArgs) -> Result<u8, Failure>
         for key in target["RetiredKeys"].as_array().into_iter().flatten() {
             let ids = key["ImageIds"].as_array().map_or(0, Vec::len);
             let (arn, state) = (text(key, "KmsKeyArn"), text(key, "KeyState"));
-            note(globals, &format!("{arn} is {state}; AMIs under it: {ids}"));
+            note(globals, format!("{arn} is {state}; AMIs under it: {ids}"));
         }
     }
     if steps > 0 && !args.apply {

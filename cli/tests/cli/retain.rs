@@ -31,14 +31,8 @@ async fn copies_that_a_rule_keeps_are_listed_with_the_reason() {
     assert_eq!(listed.code, Some(0), "{listed:?}");
     let lines: Vec<&str> = listed.stdout.lines().collect();
     assert!(lines[0].starts_with("ACCOUNT"), "{listed:?}");
-    for account in ["222222222222", "333333333333"] {
-        let line = lines.iter().find(|line| line.starts_with(account));
-        let line = line.unwrap_or_else(|| panic!("{account}: {listed:?}"));
-        assert!(
-            line.contains("Keep") && line.contains("one of the newest 1"),
-            "{line}"
-        );
-    }
+    assert!(lines[1].starts_with("222222222222"), "{listed:?}");
+    assert!(lines[1].contains("Keep  one of the newest 1"), "{listed:?}");
     let mut json = RULE.to_vec();
     json.extend(["--output", "json"]);
     let reply = stage.run(&json).await.json();

@@ -133,7 +133,7 @@ async fn the_options_of_a_type_limit_states_and_versions() {
     bench.producer.ec2("TerminateInstances", &params).await.ok();
     sleep(Duration::from_mins(1)).await;
     assert_eq!(in_state("terminated").await, 1);
-    sleep(Duration::from_mins(60)).await;
+    sleep(Duration::from_hours(1)).await;
     assert_eq!(in_state("terminated").await, 0);
     for (kind, option, value) in [
         ("ec2:LaunchTemplate", "version-depth", "0"),

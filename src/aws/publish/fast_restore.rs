@@ -76,8 +76,8 @@ async fn enabled(
 
 /// Returns the refusal in an answer that EC2 calls a success.
 fn refusal_of(publishing: &Publishing<'_>, item: &EnableFastSnapshotRestoreErrorItem) -> Refusal {
-    let errors = item.fast_snapshot_restore_state_errors().iter();
-    let error = errors.filter_map(|one| one.error()).next();
+    let mut errors = item.fast_snapshot_restore_state_errors().iter();
+    let error = errors.find_map(|one| one.error());
     let code = error
         .and_then(|error| error.code())
         .unwrap_or("Unsuccessful");

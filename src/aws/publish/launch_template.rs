@@ -133,7 +133,7 @@ async fn make(
     let answer = answer.map_err(|e| refusal(operation, &visit.at, template, &e))?;
     let made = answer
         .launch_template_version()
-        .and_then(|version| version.version_number());
+        .and_then(LaunchTemplateVersion::version_number);
     let said = "the answer has no version number";
     let unreadable = || Refusal::ours(operation, &visit.at, template, "UnreadableAnswer", said);
     Ok((made.ok_or_else(unreadable)?, words))

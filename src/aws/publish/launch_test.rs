@@ -2,16 +2,18 @@
 //! the end of the test, the instance is terminated first.
 
 use aws_sdk_ec2::types::{
-    Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
-    InstanceMetadataOptionsRequest, InstanceType, ResourceType, ShutdownBehavior,
+    ArchitectureValues, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
+    InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType,
+    ShutdownBehavior,
 };
+use aws_smithy_types::DateTime;
 
 use super::Publishing;
 use crate::aws::visit::Visit;
 use crate::aws::{Aws, refusal, tags};
 use crate::command::{Rest, tag};
 use crate::error::Refusal;
-use crate::ids::ImageId;
+use crate::ids::{self, ImageId};
 use crate::publish::{TestInstance, TestStep, smallest_type, test_step, test_tokens};
 use crate::request::LaunchTest;
 
@@ -79,9 +81,9 @@ fn facts(instance: &Instance) -> TestInstance {
     TestInstance {
         id: text(instance.instance_id()),
         token: text(instance.client_token()),
-        state: text(state.map(|name| name.as_str())),
+        state: text(state.map(InstanceStateName::as_str)),
         reason: reason.map(|reason| (text(reason.code()), text(reason.message()))),
-        launched: instance.launch_time().map_or(0, |time| time.secs()),
+        launched: instance.launch_time().map_or(0, DateTime::secs),
         checks: None,
     }
 }
@@ -108,8 +110,10 @@ async fn launch(
     token: &str,
 ) -> Result<(), Refusal> {
     let (visit, id) = (publishing.visit, publishing.id);
-    let architecture = publishing.image.architecture().map(|a| a.as_str());
-    let kind = test.instance_type.as_ref().map(|kind| kind.as_str());
+    let architecture = publishing.image.architecture();
+    let architecture = architecture.map(ArchitectureValues::as_str);
+    let named = test.instance_type.as_ref();
+    let kind = named.map(ids::InstanceType::as_str);
     let ena = publishing.image.ena_support() == Some(true);
     let kind = kind.unwrap_or_else(|| smallest_type(architecture, ena));
     let profile = test.instance_profile_name.as_ref().map(|name| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_ec2::types::builders::LaunchPermissionBuilder;
 use aws_sdk_ec2::types::{LaunchPermission, LaunchPermissionModifications};
 
 use super::Publishing;
@@ -39,10 +40,10 @@ impl Aws {
             .filter(|arn| !there.contains(arn.as_str()));
         let of_accounts =
             accounts.map(|account| LaunchPermission::builder().user_id(account.as_str()));
-        let of_arns = arns.map(|arn| of_arn(arn));
+        let of_arns = arns.map(of_arn);
         let missing: Vec<LaunchPermission> = of_accounts
             .chain(of_arns)
-            .map(|permission| permission.build())
+            .map(LaunchPermissionBuilder::build)
             .collect();
         if missing.is_empty() {
             return Ok(());
@@ -71,7 +72,7 @@ impl Aws {
     }
 }
 
-fn of_arn(arn: &AudienceArn) -> aws_sdk_ec2::types::builders::LaunchPermissionBuilder {
+fn of_arn(arn: &AudienceArn) -> LaunchPermissionBuilder {
     let permission = LaunchPermission::builder();
     if arn.as_str().contains(":ou/") {
         permission.organizational_unit_arn(arn.as_str())

@@ -11,7 +11,7 @@ async fn put(sandbox: &Sandbox, value: &str) {
     let asked = asked.r#type(aws_sdk_ssm::types::ParameterType::String);
     let answer = asked.overwrite(true).send().await;
     answer.expect("an administrator may");
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
