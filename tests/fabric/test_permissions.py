@@ -516,7 +516,7 @@ def keys(account, region="us-gov-west-1", length=PARAMETER):
     return ",".join([one] * (length // (len(one) + 1)))
 
 
-def many(one, length=1500):
+def many(one, length=1000):
     """As many of these, comma-joined, as a parameter of this length holds."""
     return ",".join([one] * (length // (len(one) + 1)))
 
