@@ -1,5 +1,6 @@
 //! One invocation, from payload to answer: wiring between event, engine and reply.
 
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::event::{Event, LARGEST, Turn};
 use crate::ids::AccountId;
 use crate::kms::Arn;
+use crate::reply::metrics::Meter;
 use crate::reply::reply;
 use crate::request::{Defaults, Request};
 use crate::setup::Settings;
@@ -254,6 +256,7 @@ impl Handler {
         if state.part {
             return Ok(told);
         }
+        self.measure(invocation, |meter| meter.of_run(state, aws.now()));
         let result = json!({"Status": told["Status"], "Targets": state.targets.len()});
         let ending = tokio::time::timeout_at(
             ends_by(aws, invocation),
@@ -265,6 +268,19 @@ impl Handler {
             Err(_) => json!([{"Unread": "the ledger gave no answer in time"}]),
         };
         Ok(told)
+    }
+
+    /// Writes metrics into the log, if the settings name a namespace for them.
+    fn measure(&self, invocation: &Invocation, line: impl FnOnce(&Meter<'_>) -> String) {
+        let Some(namespace) = &self.settings.metrics else {
+            return;
+        };
+        let meter = Meter {
+            namespace,
+            function: &invocation.function_name,
+        };
+        // A log that takes nothing is no reason to fail.
+        let _ = writeln!(std::io::stdout(), "{}", line(&meter));
     }
 
     fn defaults(&self, invocation: &Invocation) -> Result<Defaults, Error> {

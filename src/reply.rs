@@ -9,6 +9,7 @@ use crate::request::LaunchTemplate;
 use crate::state::{State, TargetPhase, TargetState};
 
 pub mod cloudformation;
+pub mod metrics;
 pub mod notice;
 pub mod progress;
 mod stuck;

@@ -22,8 +22,8 @@ mod retain;
 mod targets;
 
 use checks::{
-    WORDS_OF_COPY, check_count, check_targets, parse_completion_minutes, refuse_words_of,
-    service_linked_roles,
+    WORDS_OF_COPY, check_count, check_strategy, check_targets, parse_completion_minutes,
+    refuse_words_of, service_linked_roles,
 };
 pub use checks::{check_tags, shared_with_itself};
 use fields::Fields;
@@ -235,6 +235,7 @@ impl Request {
         let name = fields.checked(&["Name"], NameTemplate::parse)?;
         let tags = fields.map("Tags")?;
         check_tags(&tags)?;
+        check_strategy(&mut fields)?;
         let request = Self {
             mode,
             source_image,

@@ -48,6 +48,8 @@ pub struct Settings {
     pub allow_share: Option<String>,
     /// The text of [`response_hosts::SETTING`](crate::event::response_hosts::SETTING).
     pub response_hosts: Option<String>,
+    /// The namespace of the metrics in the log. None are written without it.
+    pub metrics: Option<String>,
 }
 
 impl Settings {
@@ -68,6 +70,7 @@ impl Settings {
             allowed_organization: read(crate::allowed::ORGANIZATION),
             allow_share: read(crate::allowed::SHARE),
             response_hosts: read(crate::event::response_hosts::SETTING),
+            metrics: read("AMIFERRY_METRICS"),
         }
     }
 

@@ -14,6 +14,7 @@ use super::{Handler, Invocation, budget};
 use crate::aws::Aws;
 use crate::error::{Error, Refusal};
 use crate::ledger::{Attempt, Kind, LONGEST_LIFE, Record, Run};
+use crate::reply::metrics::Openings;
 use crate::step::copy_limit;
 
 /// The findings and deeds of a sweep.
@@ -26,7 +27,16 @@ struct Swept {
     stuck: Vec<String>,
     /// Closings that a dry sweep would finish.
     half: BTreeSet<Attempt>,
+    /// Seconds since the oldest opening of a copying run that stays.
+    oldest: i64,
     dry: bool,
+}
+
+impl Swept {
+    /// Notes that an opening stays, which was made at `since` (Unix seconds).
+    fn stays_open(&mut self, since: i64, now: i64) {
+        self.oldest = self.oldest.max(now.saturating_sub(since));
+    }
 }
 
 impl Handler {
@@ -76,6 +86,16 @@ impl Handler {
                 Err(refusal) => swept.stuck.push(refusal.to_string()),
             }
         }
+        if of.is_none() && apply {
+            let seen = Openings {
+                open: swept.alive.len(),
+                oldest: swept.oldest,
+                closed: swept.closed.len(),
+                verified: swept.verified.len(),
+                stuck: swept.stuck.len(),
+            };
+            self.measure(invocation, |meter| meter.of_sweep(seen, aws.now()));
+        }
         told(swept)
     }
 
@@ -116,6 +136,7 @@ impl Handler {
             }
             let since = holding.latest;
             if self.is_alive(aws, run, attempt, since).await? {
+                swept.stays_open(holding.since, aws.now());
                 swept.alive.insert(attempt.clone());
                 continue;
             }
@@ -126,6 +147,9 @@ impl Handler {
             let run = run.cloned();
             let run = run.unwrap_or_else(|| Run::lost(attempt, &record));
             close(aws, &run, attempt, swept).await?;
+            if !swept.closed.contains(attempt) {
+                swept.stays_open(holding.since, aws.now());
+            }
         }
         if of.is_some() {
             return Ok(());

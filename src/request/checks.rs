@@ -15,7 +15,7 @@ const MAX_TAGS: usize = 46;
 /// enough for a state.
 const MAX_SERVICE_LINKED_ROLES: usize = 8;
 
-pub(super) const WORDS_OF_COPY: [&str; 7] = [
+pub(super) const WORDS_OF_COPY: [&str; 8] = [
     "TargetKmsKeyIds",
     "ReencryptKmsKeyId",
     "TargetRegions",
@@ -23,6 +23,7 @@ pub(super) const WORDS_OF_COPY: [&str; 7] = [
     "Tags",
     "CopyCompletionMinutes",
     "Publish",
+    "Strategy",
 ];
 
 /// Refuses keys without a meaning in this mode, because their effect would be missed.
@@ -72,6 +73,18 @@ pub(super) fn service_linked_roles(
         ));
     }
     Ok((roles, create))
+}
+
+/// Reads `Strategy`. There is one way to make copies.
+pub(super) fn check_strategy(fields: &mut Fields) -> Result<(), Error> {
+    match fields.text(&["Strategy"])?.as_deref() {
+        None | Some("Auto" | "Snapshots") => Ok(()),
+        Some("Image") => Err(Error::invalid(
+            "Strategy",
+            "is Image, but no run makes copies by CopyImage yet; say Snapshots, or leave it out",
+        )),
+        Some(_) => Err(Error::invalid("Strategy", "must be Auto or Snapshots")),
+    }
 }
 
 pub(super) fn parse_completion_minutes(text: &str) -> Result<u16, &'static str> {

@@ -49,7 +49,7 @@ const PUBLISH: &str = "Where the image is published";
 const TIME: &str = "When it ends, and what stays";
 
 /// The keys of the request itself, in the order of the page.
-pub const KEYS: [Key; 28] = [
+pub const KEYS: [Key; 29] = [
     Key {
         name: "SourceImageId",
         also: Some("AmiId"),
@@ -336,6 +336,19 @@ pub const KEYS: [Key; 28] = [
             r#""ServiceLinkedRoles": ["spot.amazonaws.com"]"#
         ),
         about: "Creates the service-linked roles that do not exist in a target.",
+    },
+    Key {
+        name: "Strategy",
+        also: None,
+        group: RESULT,
+        mode: Some(Mode::Copy),
+        kind: Kind::Word(&["Auto", "Snapshots"]),
+        form: "`Auto` or `Snapshots`",
+        default: "`Auto`",
+        example: r#""Strategy": "Snapshots""#,
+        about: "How the copies are made. `Snapshots` copies each snapshot and registers an AMI on \
+            the copies, and `Auto` does the same. `Image` (EC2's CopyImage) is refused: no run \
+            makes copies that way yet.",
     },
     Key {
         name: "Publish",

@@ -40,6 +40,7 @@ impl Lambda {
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "log")
             .env("AWS_REGION", HOME)
             .env("AMIFERRY_BUCKET", BUCKET)
+            .env("AMIFERRY_METRICS", "amiferry")
             .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNNPRODUCER")
             .env("AWS_SECRET_ACCESS_KEY", "producer-secret")
             .env("AWS_ENDPOINT_URL", format!("http://{}", server.addr()))
@@ -142,6 +143,56 @@ async fn a_run_continues_after_its_process_is_killed_without_loss_or_duplicate()
     for secret in ["producer-secret", "AKIAIOSFODNNPRODUCER", "ASIA"] {
         assert!(!log.contains(secret), "{secret} in the log");
     }
+}
+
+/// Returns the lines of the log that CloudWatch makes metrics of.
+fn metrics(log: &str) -> Vec<Value> {
+    let lines = log.lines().filter(|line| line.contains("\"_aws\""));
+    lines
+        .map(|line| serde_json::from_str(line).expect("one JSON object to a line"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_and_sweeps_write_their_metrics_into_the_log() {
+    let sandbox = Sandbox::new(world(&TWO).speed(100.0));
+    let server = sandbox
+        .serve(([127, 0, 0, 1], 0).into())
+        .await
+        .expect("a free port");
+    let mut lambda = Lambda::start(&server).await;
+    let reply = to_the_end(&lambda, distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    // An opening of three hours ago, whose attempt was seen a moment ago.
+    let time = |hours: u64| {
+        let at = sandbox.now() - Duration::from_hours(hours);
+        let at = aws_smithy_types::DateTime::from(at);
+        let form = aws_smithy_types::date_time::Format::DateTime;
+        at.fmt(form).expect("in range")
+    };
+    let holder = json!({"Kind": "Copy", "Since": time(3), "Latest": time(0),
+        "Accounts": ["222222222222"]});
+    let record = json!({"Schema": 1, "Revision": 1, "Resource": ROOT, "Region": HOME,
+        "AccountId": SOURCE, "Before": {}, "Holders": {"0123456789abcdef.1": holder},
+        "Closing": {}, "Closed": {}});
+    let key = format!("openings/{ROOT}.json");
+    sandbox.edit(|aws| assert!(aws.put_object(BUCKET, &key, record.to_string())));
+    to_the_end(&lambda, json!({"Sweep": {}})).await;
+    let lines = metrics(&lambda.logged());
+    let [run, sweep] = lines.as_slice() else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(
+        (&run["TargetsSucceeded"], &run["TargetsFailed"]),
+        (&json!(2), &json!(0))
+    );
+    assert_eq!(run["FunctionName"], "amiferry");
+    assert_eq!(
+        (&sweep["Sweeps"], &sweep["Openings"]),
+        (&json!(1), &json!(1))
+    );
+    let oldest = sweep["OldestOpeningSeconds"].as_i64().expect("a number");
+    assert!((3 * 3600..4 * 3600).contains(&oldest), "{oldest}");
 }
 
 /// A state machine's `Retry` and `Catch` see these names.
