@@ -25,6 +25,7 @@ use crate::source::Source;
 use crate::state::{State, TargetState};
 
 mod caller;
+mod channel;
 mod check;
 mod clients;
 mod closing;
@@ -63,6 +64,7 @@ mod unsharing;
 mod verifying;
 mod visit;
 
+pub use channel::ChannelTarget;
 pub use closing::ClosedAttempt;
 pub use comparing::{Comparison, CopiedSnapshot, Use};
 pub use launch::KeyToLaunch;

@@ -55,6 +55,10 @@ pub enum Event {
     },
     /// Keep and remove old copies, with the unchecked rule.
     Retain(Value),
+    /// Move a parameter to the value of another, with the unchecked move.
+    Promote(Value),
+    /// Move a parameter back, with the unchecked move.
+    Rollback(Value),
     /// An execution of a state machine failed: close what it left open.
     ExecutionEnded {
         /// The ARN of the state machine.
@@ -137,6 +141,12 @@ impl Event {
         }
         if let (Some(rule), 1) = (object.get("Retain"), object.len()) {
             return Ok(Self::Retain(rule.clone()));
+        }
+        if let (Some(wanted), 1) = (object.get("Promote"), object.len()) {
+            return Ok(Self::Promote(wanted.clone()));
+        }
+        if let (Some(wanted), 1) = (object.get("Rollback"), object.len()) {
+            return Ok(Self::Rollback(wanted.clone()));
         }
         if let Some(sweep) = object.get("Sweep") {
             let apply = sweep["Apply"] != false && sweep["Apply"] != "false";

@@ -16,12 +16,13 @@ use crate::ids::AccountId;
 use crate::kms::Arn;
 use crate::reply::metrics::Meter;
 use crate::reply::reply;
-use crate::request::{Defaults, Request};
+use crate::request::{Channel, Defaults, Request};
 use crate::setup::Settings;
 use crate::state::{State, TargetPhase};
 
 mod answer;
 mod begin;
+mod channel;
 mod execution_ended;
 mod machine;
 mod permit;
@@ -166,6 +167,14 @@ impl Handler {
                 Box::pin(async move { Box::pin(self.conclude(aws, &call, invocation)).await })
             }
             Event::Sweep { apply } => Box::pin(self.sweep(aws, None, apply, invocation)),
+            Event::Promote(wanted) => Box::pin(async move {
+                let channel = Channel::promote(&wanted, &self.region()?)?;
+                self.channel(aws, channel, invocation).await
+            }),
+            Event::Rollback(wanted) => Box::pin(async move {
+                let channel = Channel::rollback(&wanted, &self.region()?)?;
+                self.channel(aws, channel, invocation).await
+            }),
             Event::Retain(rule) => {
                 Box::pin(async move { self.retain(aws, &rule, invocation).await })
             }

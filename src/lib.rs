@@ -20,6 +20,7 @@
 //! - [`state`]: what a run remembers between two calls
 //! - [`command`]: commands and their outcomes
 //! - [`publish`]: the decisions of publishing an image
+//! - [`channel`]: the decisions about parameters that move in all targets together
 //! - [`retention`]: the decisions about old copies
 //! - [`remedy`]: what a person changes, where
 //! - [`tags`], [`losses`]: the tags of a copy, and what else of the source it lacks
@@ -38,6 +39,7 @@
 pub mod allowed;
 pub mod aws;
 pub mod cause;
+pub mod channel;
 pub mod command;
 pub mod copies;
 pub mod denial;

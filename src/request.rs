@@ -14,13 +14,16 @@ use crate::ids::{
 use crate::name::NameTemplate;
 use crate::service_linked_role::ServiceLinkedRole;
 
+mod channel;
 mod checks;
 mod fields;
 pub mod keys;
+mod places;
 mod publish;
 mod retain;
 mod targets;
 
+pub use channel::{Channel, Move};
 use checks::{
     WORDS_OF_COPY, check_count, check_strategy, check_targets, parse_completion_minutes,
     refuse_words_of, service_linked_roles,
@@ -28,6 +31,7 @@ use checks::{
 pub use checks::{check_tags, shared_with_itself};
 use fields::Fields;
 use keys::KEYS;
+pub use places::Places;
 pub use publish::{
     Deprecate, LaunchPermissions, LaunchTemplate, LaunchTest, ParameterName, Protection, Publish,
 };

@@ -21,6 +21,7 @@ mod permissions;
 
 pub(super) use attributes::unprotect;
 pub(super) use launch_test::end as end_launch_test;
+pub(super) use parameter::history as parameter_history;
 
 /// The publishing of one image in one target.
 struct Publishing<'a> {

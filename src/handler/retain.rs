@@ -40,12 +40,12 @@ impl Handler {
 }
 
 async fn retain_all(aws: &Aws, rule: Retain, owner: &AccountId) -> Result<Value, Error> {
-    let members = match &rule.audience {
+    let members = match &rule.places.audience {
         Some(audience) => aws.members(audience, true, owner).await?.accounts,
         None => Vec::new(),
     };
-    let rule = rule.with_members(&members, owner)?;
-    let targets: Vec<TargetState> = rule.targets.iter().map(plan::to_look_at).collect();
+    let places = rule.places.clone().with_members(&members, owner)?;
+    let targets: Vec<TargetState> = places.targets.iter().map(plan::to_look_at).collect();
     let rule = &rule;
     let retaining = targets.into_iter().map(|target| async move {
         let retained = retain_in(aws, rule, &target, owner).await;

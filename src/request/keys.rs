@@ -6,11 +6,13 @@ use std::sync::LazyLock;
 
 use super::Mode;
 
+mod channel;
 pub mod kind;
 mod publish;
 mod retain;
 mod target;
 
+pub use channel::{PROMOTE_KEYS, ROLLBACK_KEYS};
 pub use kind::Kind;
 pub use publish::{LAUNCH_PERMISSION_KEYS, LAUNCH_TEST_KEYS, PUBLISH_KEYS};
 pub use retain::RETAIN_KEYS;
@@ -430,11 +432,25 @@ const OF_TARGETS: [&str; 10] = [
 
 /// Returns all keys of `Retain`: its own, and those that name targets.
 pub fn retain_keys() -> &'static [Key] {
-    static ALL: LazyLock<Vec<Key>> = LazyLock::new(|| {
-        let of_targets = KEYS.iter().filter(|key| OF_TARGETS.contains(&key.name));
-        RETAIN_KEYS.iter().chain(of_targets).copied().collect()
-    });
+    static ALL: LazyLock<Vec<Key>> = LazyLock::new(|| with_targets(&RETAIN_KEYS));
     &ALL
+}
+
+/// Returns all keys of `Promote`.
+pub fn promote_keys() -> &'static [Key] {
+    static ALL: LazyLock<Vec<Key>> = LazyLock::new(|| with_targets(&PROMOTE_KEYS));
+    &ALL
+}
+
+/// Returns all keys of `Rollback`.
+pub fn rollback_keys() -> &'static [Key] {
+    static ALL: LazyLock<Vec<Key>> = LazyLock::new(|| with_targets(&ROLLBACK_KEYS));
+    &ALL
+}
+
+fn with_targets(own: &[Key]) -> Vec<Key> {
+    let of_targets = KEYS.iter().filter(|key| OF_TARGETS.contains(&key.name));
+    own.iter().chain(of_targets).copied().collect()
 }
 
 /// Returns the names of `keys` for a refusal, each with its other name in parentheses.

@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::Places;
 use super::fields::Fields;
 use super::keys::retain_keys;
-use super::{Audience, Mode, Target, check_count, targets};
 use crate::error::Error;
-use crate::ids::{AccountId, Region};
+use crate::ids::Region;
 
 /// The most copies that a rule may keep, and the longest times in days.
 const MOST_NEWEST: u32 = 1000;
@@ -48,10 +48,8 @@ pub struct Retain {
     pub grace_days: u32,
     /// Whether anything is changed.
     pub apply: bool,
-    /// The targets named by account.
-    pub targets: Vec<Target>,
-    /// The organization or units, if the call names any.
-    pub audience: Option<Audience>,
+    /// The targets.
+    pub places: Places,
 }
 
 impl Retain {
@@ -71,11 +69,7 @@ impl Retain {
         let keep_days = fields.checked(&["KeepDays"], |text| number(text, 1, MOST_DAYS))?;
         let grace_days = fields.checked(&["GraceDays"], |text| number(text, 0, MOST_GRACE))?;
         let apply = fields.flag("Apply")?.unwrap_or(false);
-        let (targets, audience) = targets::read(&mut fields, Mode::Copy, region)?;
-        if targets.is_empty() && audience.is_none() {
-            return Err(targets::missing());
-        }
-        check_count(targets.len())?;
+        let places = Places::read(&mut fields, region)?;
         fields.finish()?;
         if keep_newest.is_none() && keep_days.is_none() {
             let problem = "is required, or KeepDays: without either every copy would be removed";
@@ -87,30 +81,8 @@ impl Retain {
             keep_days,
             grace_days: grace_days.unwrap_or(GRACE),
             apply,
-            targets,
-            audience,
+            places,
         })
-    }
-
-    /// Adds the accounts of the audience, except the source account.
-    pub fn with_members(mut self, members: &[AccountId], owner: &AccountId) -> Result<Self, Error> {
-        if let Some(audience) = &self.audience {
-            let others = members.iter().filter(|account| *account != owner);
-            let included = others.filter(|account| !audience.excluded.contains(*account));
-            let added: Vec<Target> = included
-                .flat_map(|account| audience.each.targets(account))
-                .collect();
-            for target in added {
-                let same = |there: &Target| {
-                    (&there.account, &there.region) == (&target.account, &target.region)
-                };
-                if !self.targets.iter().any(same) {
-                    self.targets.push(target);
-                }
-            }
-        }
-        check_count(self.targets.len())?;
-        Ok(self)
     }
 }
 
@@ -161,7 +133,7 @@ mod tests {
         let rule = parse(&json!({})).unwrap();
         assert_eq!((rule.keep_newest, rule.keep_days), (Some(3), None));
         assert_eq!((rule.grace_days, rule.apply), (7, false));
-        assert_eq!(rule.targets[0].region.as_str(), "us-west-2");
+        assert_eq!(rule.places.targets[0].region.as_str(), "us-west-2");
         let rule = parse(&json!({"KeepNewest": "2", "KeepDays": "30.0", "Apply": "true"}));
         let rule = rule.unwrap();
         assert_eq!(

@@ -6,6 +6,7 @@ mod allowed;
 mod attacks;
 mod bad_input;
 mod bucket;
+mod channel;
 mod chaos;
 mod custom_resource;
 mod distribute;

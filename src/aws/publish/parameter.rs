@@ -3,7 +3,7 @@
 use aws_sdk_ssm::types::ParameterType;
 
 use super::Publishing;
-use crate::aws::{Aws, refusal};
+use crate::aws::{Aws, Place, refusal};
 use crate::command::Rest;
 use crate::error::Refusal;
 use crate::publish::{AMI_TYPE, ParameterStep, ParameterVersion, parameter_step};
@@ -27,7 +27,7 @@ impl Aws {
         let target = visit.target;
         let name = template.fill(&target.account_id, &target.region);
         let ssm = self.ssm_at(&visit.actor, &target.region);
-        let history = history(&ssm, publishing, &name).await?;
+        let history = history(&ssm, &visit.at, &name).await?;
         match parameter_step(&history, id) {
             ParameterStep::Done(done) => publishing.done.parameter = Some(done),
             ParameterStep::MovedOn(now) => {
@@ -54,12 +54,11 @@ impl Aws {
 }
 
 /// Returns the versions of a parameter, the oldest first; none if there is no such parameter.
-async fn history(
+pub(in crate::aws) async fn history(
     ssm: &aws_sdk_ssm::Client,
-    publishing: &Publishing<'_>,
+    at: &Place,
     name: &str,
 ) -> Result<Vec<ParameterVersion>, Refusal> {
-    let at = &publishing.visit.at;
     let asked = ssm.get_parameter_history().name(name).max_results(PAGE);
     let mut pages = asked.into_paginator().send();
     let mut versions = Vec::new();
