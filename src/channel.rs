@@ -41,7 +41,7 @@ pub enum Decided {
     Write {
         /// The new image.
         image: ImageId,
-        /// Its source image.
+        /// The source image of that image.
         source: String,
         /// The value before; `None` if there is no such parameter.
         former: Option<String>,

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::wish::{AnyMode, CopyMode, Rule, ShareMode, UnshareMode, Wish};
+use crate::wish::{
+    AnyMode, Call, CopyMode, Promoting, Retaining, RollingBack, Rule, ShareMode, UnshareMode, Wish,
+};
 
 mod examples;
 mod values;
 
 use examples::{
-    COMPLETIONS, DISTRIBUTE, EXPLAIN, PLAN, POLICIES, PREFLIGHT, RECEIPT, RESUME, RETAIN, RUNS,
-    SANDBOX, SHARE, STATUS, SWEEP, UNSHARE, VERIFY, WATCH, examples,
+    COMPLETIONS, DISTRIBUTE, EXPLAIN, PLAN, POLICIES, PREFLIGHT, PROMOTE, RECEIPT, RESUME, RETAIN,
+    ROLLBACK, RUNS, SANDBOX, SHARE, STATUS, SWEEP, UNSHARE, VERIFY, WATCH, examples,
 };
 use values::{duration, positive, price};
 
@@ -172,6 +174,12 @@ pub enum Verb {
     /// List which copies a rule keeps in each target, and which are old; --apply removes these
     #[command(after_help = examples(RETAIN))]
     Retain(RetainArgs),
+    /// Show which parameter would get the AMI of another, in all targets together; --apply does it
+    #[command(after_help = examples(PROMOTE))]
+    Promote(CallArgs<Promoting>),
+    /// Show which AMI a parameter would go back to, in all targets together; --apply does it
+    #[command(after_help = examples(ROLLBACK))]
+    Rollback(CallArgs<RollingBack>),
     /// Serve an AWS on this machine, to try everything without an account
     #[command(after_help = examples(SANDBOX))]
     Sandbox(Serve),
@@ -374,6 +382,17 @@ pub struct Sweep {
     pub ledger: Ledger,
 }
 
+/// The arguments of `promote` and `rollback`.
+#[derive(Debug, Args)]
+pub struct CallArgs<C: Call> {
+    /// Do it: move the parameter in all targets
+    #[arg(long)]
+    pub apply: bool,
+    /// The call.
+    #[command(flatten)]
+    pub rule: Rule<C>,
+}
+
 /// The arguments of `retain`.
 #[derive(Debug, Args)]
 pub struct RetainArgs {
@@ -382,7 +401,7 @@ pub struct RetainArgs {
     pub apply: bool,
     /// The rule.
     #[command(flatten)]
-    pub rule: Rule,
+    pub rule: Rule<Retaining>,
     /// The ledger.
     #[command(flatten)]
     pub ledger: Ledger,

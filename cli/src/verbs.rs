@@ -6,6 +6,7 @@ use crate::print;
 use crate::schema;
 use crate::wish::{Scope, Wish};
 
+mod channel;
 mod distribute;
 mod documents;
 mod explain;
@@ -40,6 +41,8 @@ pub async fn perform(cli: Cli) -> Result<u8, Failure> {
         Verb::Receipt(args) => ledger::receipt(globals, &args).await,
         Verb::Sweep(args) => sweep::sweep(globals, &args).await,
         Verb::Retain(args) => retain::retain(globals, &args).await,
+        Verb::Promote(args) => channel::channel(globals, &args).await,
+        Verb::Rollback(args) => channel::channel(globals, &args).await,
         Verb::Sandbox(args) => sandbox::sandbox(globals, &args).await,
         Verb::Schema => documents::schema(),
         Verb::Completions { shell } => documents::completions(shell),

@@ -21,14 +21,21 @@ mod packer;
 mod rule;
 
 pub use flags::plain;
-pub use rule::Rule;
+pub use rule::{Call, Promoting, Retaining, RollingBack, Rule};
 #[cfg(test)]
 mod tests;
 
 /// The heading of the flags of a request.
 const HEADING: &str = "Request (a flag has precedence over the file)";
 /// The events that hold a request: a file may be one of them.
-const EVENTS: [&str; 4] = ["Distribute", "Preflight", "Policies", "Retain"];
+const EVENTS: [&str; 6] = [
+    "Distribute",
+    "Preflight",
+    "Policies",
+    "Retain",
+    "Promote",
+    "Rollback",
+];
 /// Keys of custom resources, which change nothing in a direct call.
 const OF_RESOURCES: [&str; 2] = ["OnDelete", "Wait"];
 

@@ -33,8 +33,8 @@ fn places() -> Vec<Place> {
 fn world_of_channels() -> World {
     let mut source = producer();
     let mut next = image();
-    next.image_id = NEXT.to_owned();
-    next.name = "golden-next".to_owned();
+    NEXT.clone_into(&mut next.image_id);
+    "golden-next".clone_into(&mut next.name);
     source = source.image(next);
     let mut world = world_with(source, &places());
     for account in world.accounts.iter_mut().filter(|one| one.id != SOURCE) {

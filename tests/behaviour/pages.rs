@@ -11,7 +11,8 @@ use amiferry::event::custom_resource::CustomResource;
 use amiferry::ids::Region;
 use amiferry::ledger::Record;
 use amiferry::request::keys::{
-    KEYS, Key, LAUNCH_PERMISSION_KEYS, LAUNCH_TEST_KEYS, PUBLISH_KEYS, RETAIN_KEYS, TARGET_KEYS,
+    KEYS, Key, LAUNCH_PERMISSION_KEYS, LAUNCH_TEST_KEYS, PROMOTE_KEYS, PUBLISH_KEYS, RETAIN_KEYS,
+    ROLLBACK_KEYS, TARGET_KEYS,
 };
 use amiferry::request::{Defaults, Mode, Request};
 use amiferry_sandbox::iam::Policy;
@@ -44,11 +45,13 @@ fn contents(keys: &[Key]) -> String {
 }
 
 /// The keys of the request's objects other than targets.
-const OF_OBJECTS: [(&str, &[Key]); 4] = [
+const OF_OBJECTS: [(&str, &[Key]); 6] = [
     ("Publish", &PUBLISH_KEYS),
     ("LaunchPermissions", &LAUNCH_PERMISSION_KEYS),
     ("LaunchTest", &LAUNCH_TEST_KEYS),
     ("Retain", &RETAIN_KEYS),
+    ("Promote", &PROMOTE_KEYS),
+    ("Rollback", &ROLLBACK_KEYS),
 ];
 
 fn sections(keys: &[Key]) -> String {
@@ -156,7 +159,8 @@ fn every_key_is_accepted_in_its_documented_modes_only() {
         let target = format!("\"Targets\": [{{{}}}]", key.example);
         parse(&request(members(&target))).expect(key.name);
     }
-    for (of, keys) in OF_OBJECTS.into_iter().filter(|(of, _)| *of != "Retain") {
+    let calls = ["Retain", "Promote", "Rollback"];
+    for (of, keys) in OF_OBJECTS.into_iter().filter(|(of, _)| !calls.contains(of)) {
         for key in keys {
             let within = match of {
                 "Publish" => format!("\"Publish\": {{{}}}", key.example),

@@ -33,6 +33,11 @@ pub const RETAIN: &str =
     "amiferry retain --lineage 'golden-*' --keep-newest 3 --bucket my-ledger \\
     --target-account-ids 222222222222,333333333333 --target-regions us-west-2,us-east-1
 amiferry retain -f rule.yaml --bucket my-ledger --apply";
+pub const PROMOTE: &str = "amiferry promote --from /golden/dev --to /golden/prod \\
+    --target-account-ids 222222222222,333333333333 --target-regions us-west-2,us-east-1
+amiferry promote -f move.yaml --apply";
+pub const ROLLBACK: &str = "amiferry rollback --parameter /golden/prod \\
+    --source-image-id ami-0a1b2c3d4e5f60718 --target-account-ids 222222222222 --apply";
 pub const COMPLETIONS: &str =
     "amiferry completions bash > ~/.local/share/bash-completion/completions/amiferry";
 

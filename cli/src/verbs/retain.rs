@@ -1,6 +1,6 @@
 //! `retain`: which copies of a lineage are kept in each target, and which go.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::preflight::ask;
 use crate::arguments::{Globals, RetainArgs};
@@ -11,8 +11,8 @@ use crate::session::Session;
 /// Keeps and removes old copies, or with no `--apply` tells what would be done.
 pub async fn retain(globals: &Globals, args: &RetainArgs) -> Result<u8, Failure> {
     let session = Session::with_ledger(globals, &args.ledger).await?;
-    let words = args.rule.read(&session.region, args.apply)?;
-    let reply = ask(&session, &json!({ "Retain": words })).await?;
+    let event = args.rule.read(&session.region, args.apply)?;
+    let reply = ask(&session, &event).await?;
     let mut list = List::new(&["ACCOUNT", "REGION", "AMI", "NAME", "CREATED", "STEP", "WHY"]);
     let mut steps = 0;
     for target in reply["Targets"].as_array().into_iter().flatten() {

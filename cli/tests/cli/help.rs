@@ -2,7 +2,7 @@
 
 use crate::stage::{Ended, program};
 
-pub const VERBS: [&str; 19] = [
+pub const VERBS: [&str; 21] = [
     "plan",
     "distribute",
     "share",
@@ -18,6 +18,8 @@ pub const VERBS: [&str; 19] = [
     "receipt",
     "sweep",
     "retain",
+    "promote",
+    "rollback",
     "sandbox",
     "schema",
     "completions",

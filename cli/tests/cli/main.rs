@@ -1,5 +1,6 @@
 //! The program as a whole, against the sandbox over HTTP.
 
+mod channel;
 mod distribute;
 mod help;
 mod ledger;
