@@ -44,6 +44,8 @@ async fn retain_all(aws: &Aws, rule: Retain, owner: &AccountId) -> Result<Value,
         Some(audience) => aws.members(audience, true, owner).await?.accounts,
         None => Vec::new(),
     };
+    // A copy that a custom resource counts on must not go because the ledger could not be read.
+    aws.all_runs().await.map_err(Error::from_refusal)?;
     let places = rule.places.clone().with_members(&members, owner)?;
     let targets: Vec<TargetState> = places.targets.iter().map(plan::to_look_at).collect();
     let rule = &rule;

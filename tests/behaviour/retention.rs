@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use amiferry_sandbox::{
-    BlockDeviceMapping, Ebs, Image, LaunchTemplate, Parameter, Role, Sandbox, Snapshot, World,
+    BlockDeviceMapping, Ebs, Fault, Image, LaunchTemplate, Parameter, Role, Sandbox, Snapshot,
+    World,
 };
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -372,4 +373,18 @@ async fn a_removal_needs_every_action_of_its_policy() {
             );
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_decided_without_the_ledger() {
+    let sandbox = sandbox_of(world_of_copies(|account| account));
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "ListObjectsV2" => refuse(403, "AccessDenied"),
+        _ => Fault::None,
+    });
+    let refused = call(&sandbox, &rule(&json!({"Apply": true}))).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("ListObjectsV2"), "{refused}");
+    assert_eq!(there(&sandbox).len(), 6);
+    assert_eq!(calls(&sandbox, "AssumeRole"), 0);
 }
