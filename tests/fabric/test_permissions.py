@@ -176,13 +176,14 @@ def test_lists_of_keys_and_accounts_are_checked_by_pattern(file, name, given, ma
 def test_keys_of_other_regions_are_named_by_their_alias():
     resources = template.read(template.TARGET_ROLE)["Resources"]
     role = resources["Role"]["Properties"]["Policies"]
-    policies = [policy["Fn::If"][1] if "Fn::If" in policy else policy for policy in role]
+    policies = [under_any_condition(policy) for policy in role]
     of = {policy["PolicyName"]: policy["PolicyDocument"]["Statement"] for policy in policies}
     called = {"kms:ResourceAliases": {"Fn::Sub": "alias/${KmsKeyAlias}"}}
     alike = {}
     for resource in resources.values():
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
-            alike |= by_sid(resource["Properties"]["PolicyDocument"])
+            policy = resource["Properties"]["PolicyDocument"]
+            alike |= by_sid({"Statement": [under_any_condition(s) for s in policy["Statement"]]})
     for statement in of["regions"] + of["launch-regions"]:
         condition = dict(statement["Condition"])
         assert condition.pop("ForAnyValue:StringEquals") == called
@@ -270,6 +271,10 @@ def everything(*names):
 
 def by_sid(policy):
     return {statement["Sid"]: statement for statement in listed(policy["Statement"])}
+
+
+def under_any_condition(part):
+    return part["Fn::If"][1] if "Fn::If" in part else part
 
 
 def alike(statement):
