@@ -11,6 +11,7 @@ use crate::state::{State, TargetPhase, TargetState};
 pub mod cloudformation;
 pub mod metrics;
 pub mod notice;
+pub mod outcome;
 pub mod progress;
 mod stuck;
 

@@ -18,7 +18,7 @@ use crate::event::custom_resource::{RequestType, physical_id};
 use crate::event::job::{Call, Job};
 use crate::plan;
 use crate::reply::cloudformation::Answer;
-use crate::reply::{Status, notice};
+use crate::reply::{Status, notice, outcome};
 use crate::request::{Mode, Request};
 use crate::state::{Failure, State, TargetPhase};
 
@@ -332,6 +332,7 @@ impl Handler {
             "Status": status,
             "Result": {"Reason": said, "Targets": []},
             "Notice": notice::of_nothing(status, said),
+            "Event": outcome::of_nothing(status, said),
         }))
     }
 }

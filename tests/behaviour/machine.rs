@@ -89,6 +89,9 @@ async fn conclude(
             .expect("concluding is retried until it works");
         if reply["Status"] != "Continue" {
             assert!(reply["Notice"]["Subject"].as_str().unwrap().len() <= 100);
+            let told = format!("Distribution {}", reply["Status"].as_str().unwrap());
+            assert_eq!(reply["Event"]["DetailType"], told);
+            assert_eq!(reply["Event"]["Detail"]["Status"], reply["Status"]);
             return reply;
         }
         wait(&reply).await;
@@ -363,6 +366,8 @@ async fn a_malformed_input_of_an_execution_fails_by_name() {
             reply["Notice"]["Message"].as_str().unwrap().contains(said),
             "{reply}"
         );
+        let detail = &reply["Event"]["Detail"];
+        assert!(detail["Reason"].as_str().unwrap().contains(said), "{reply}");
     }
     assert_eq!(
         sandbox.ledger().len(),

@@ -15,6 +15,7 @@ mod ends;
 mod events;
 mod faults;
 mod field;
+mod guardrails;
 mod hands;
 mod hostile;
 mod key_policy;

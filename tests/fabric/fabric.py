@@ -458,36 +458,58 @@ class Fabric:
     # -- messages
 
     def listen(self):
-        """Subscribes a queue to the stack's topic."""
-        queue = self.queues.create_queue(QueueName="notices")["QueueUrl"]
-        arn = f"arn:aws:sqs:{world.HOME}:{world.SOURCE}:notices"
+        """Subscribes a queue to the stack's topic, and another to its events."""
         topic = self.outputs()["TopicArn"]
+        queue, arn = self._queue("notices", "sns.amazonaws.com", topic)
+        self.topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        self._notices = queue, []
+        rule = self.events.put_rule(
+            Name="announced", EventPattern=json.dumps({"source": ["amiferry"]})
+        )["RuleArn"]
+        queue, arn = self._queue("announced", "events.amazonaws.com", rule)
+        self.events.put_targets(Rule="announced", Targets=[{"Id": "queue", "Arn": arn}])
+        self._announced = queue, []
+
+    def _queue(self, name, service, sender):
+        """A queue that `sender` of `service` may send to: its URL and ARN."""
+        queue = self.queues.create_queue(QueueName=name)["QueueUrl"]
+        arn = f"arn:aws:sqs:{world.HOME}:{world.SOURCE}:{name}"
         statement = {
             "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
+            "Principal": {"Service": service},
             "Action": "sqs:SendMessage",
             "Resource": arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+            "Condition": {"ArnEquals": {"aws:SourceArn": sender}},
         }
         policy = {"Version": "2012-10-17", "Statement": [statement]}
         self.queues.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
-        self.topics.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        self._notices = queue, []
+        return queue, arn
 
     def notices(self, text):
         """Returns the published (subject, message) pairs that contain `text`, at least one."""
         queue, found = self._notices
 
         def read():
-            for message in self.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get(
-                "Messages", []
-            ):
-                self.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-                body = json.loads(message["Body"])
-                found.append((body["Subject"], body["Message"]))
+            found.extend((body["Subject"], body["Message"]) for body in self._received(queue))
             return [notice for notice in found if text in notice[1]]
 
         return until(read)
+
+    def announced(self, execution):
+        """Returns the events of the execution with this ARN, at least one."""
+        queue, found = self._announced
+
+        def read():
+            found.extend(self._received(queue))
+            return [event for event in found if event["resources"] == [execution]]
+
+        return until(read)
+
+    def _received(self, queue):
+        answer = self.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            self.queues.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            yield json.loads(message["Body"])
 
     def empty(self, queue):
         attributes = self.queues.get_queue_attributes(
@@ -502,7 +524,7 @@ def _stack(name, body, parameters):
     ]
     return {
         "StackName": name,
-        "TemplateBody": json.dumps(body),
+        "TemplateBody": json.dumps(body, separators=(",", ":")),
         "Capabilities": CAPABILITIES,
         "Parameters": shown,
     }
@@ -541,6 +563,8 @@ def deployed(folder, bootstrap, sandbox_binary):
             AllowedAccountIds=",".join(world.allowed()),
             AllowShare="true",
             KeyPolicyAccess="true",
+            NotifyOfForeignSharing="true",
+            Dashboard="true",
             ReencryptKmsKeyArns=world.key_arn("managed"),
         )
         assert fabric.settled(STACK) == "CREATE_COMPLETE", fabric.reasons(STACK)

@@ -8,7 +8,7 @@ it names the patch by its number.
 | patch | AWS does |
 |---|---|
 | 1  | puts events of source `aws.*`; here the test is AWS |
-| 2  | carries out Lambda, SNS and SDK tasks with the permissions of the machine's role |
+| 2  | carries out Lambda, SNS, EventBridge and SDK tasks as the machine's role may |
 | 3  | honours TimeoutSecondsPath and MaxConcurrencyPath |
 | 4  | runs nothing of an ended execution; refuses states and results of more than 256 KiB |
 | 5  | leaves an ended execution as it ended |
@@ -21,6 +21,7 @@ it names the patch by its number.
 | 12 | is reached over TLS, which a bucket policy may ask for |
 | 13 | carries events to another account's bus, with the permissions of the target's role |
 | 14 | names a role's session to `aws:PrincipalArn` by the role's ARN |
+| 15 | tells policies the source of an event that is put (`events:source`) |
 
 SFN_WAIT_SCALE shortens Wait states and retries, but not the time that a task token is waited for.
 
@@ -107,12 +108,15 @@ def enforce(access_key_id, iam_action, service, region, resource_arn="*", servic
 
 iam_evaluator.evaluate, iam_evaluator.enforce = evaluate, enforce
 
-# -------------------------------------------------------------- 14. who a session is to a condition
+# ---------------------------------------- 14., 15. who a session is to a condition, what it puts
 
 plain_condition_key = iam_evaluator._resolve_condition_key
+_source = contextvars.ContextVar("source", default=None)
 
 
 def condition_key(key, context):
+    if key.lower() == "events:source":
+        return _source.get()
     value = plain_condition_key(key, context)
     if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(value):
         return value
@@ -196,6 +200,10 @@ def task(resource, data):
             arguments[name] = json.dumps(value).encode()
         elif kind == "string" and not isinstance(value, str):
             arguments[name] = json.dumps(value)
+    if "Entries" in arguments:
+        arguments["Entries"] = [
+            entry | {"Detail": json.dumps(entry["Detail"])} for entry in data["Entries"]
+        ]
     try:
         answer = getattr(calling, method)(**arguments)
     except ClientError as error:
@@ -218,6 +226,7 @@ plain_invoke = sf._invoke_resource
 OURS = (
     "arn:aws:states:::lambda:invoke",
     "arn:aws:states:::sns:publish",
+    "arn:aws:states:::events:putEvents",
     "arn:aws:states:::aws-sdk:",
 )
 sf._invoke_resource = lambda resource, data: (
@@ -499,6 +508,8 @@ def resource_of(service, method, path, headers, body, query, region, account):
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
     if service == "states" and operation.startswith("SendTask"):
         return _machines_of_tokens.get(json.loads(body or b"{}").get("taskToken"), "*")
+    if service == "events" and operation == "PutEvents":
+        _source.set(json.loads(body)["Entries"][0]["Source"])
     if service == "ssm" and operation == "GetParametersByPath":
         return f"arn:aws:ssm:{region}:{account}:parameter{json.loads(body)['Path']}"
     return plain_resource(service, method, path, headers, body, query, region, account)

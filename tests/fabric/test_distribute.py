@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from . import world
+from . import schema, world
 from .fabric import until
 from .scenario import scenario
 
@@ -56,6 +56,21 @@ def test_the_outcome_of_an_execution_is_published(fabric, seen):
 
 
 @scenario(three_targets)
+def test_programs_are_told_of_the_outcome_of_an_execution(fabric, seen):
+    """Leans on patches 2 and 15."""
+    [event] = fabric.announced(seen["executionArn"])
+    schema.validate(event)
+    assert event["detail-type"] == "Distribution Succeeded"
+    detail = event["detail"]
+    assert detail["SourceImageId"] == world.image_id("three")
+    assert (detail["TargetCount"], detail["SucceededCount"]) == (3, 3)
+    images = {target["AccountId"]: target["ImageId"] for target in detail["Targets"]}
+    result = json.loads(seen["output"])
+    assert images == {target["AccountId"]: target["ImageId"] for target in result["Targets"]}
+    assert detail["RunId"] == result["RunId"]
+
+
+@scenario(three_targets)
 def test_the_history_of_an_execution_is_short(fabric, seen, figure):
     events = fabric.history(seen["executionArn"])
     children = [
@@ -90,6 +105,10 @@ def test_a_request_with_three_hundred_targets_passes_its_parts_through_the_bucke
     assert all(len(fabric.copies("many", account)) == 1 for account in world.MANY[::50])
     assert fabric.opened("many") == {}
     arn = seen["executionArn"]
+    [event] = fabric.announced(arn)
+    schema.validate(event)
+    assert event["detail"]["TargetCount"] == event["detail"]["SucceededCount"] == len(world.MANY)
+    assert "Targets" not in event["detail"]
     [run] = fabric.machines.list_map_runs(executionArn=arn)["mapRuns"]
     assert ":amiferry/ManyTargets:" in run["mapRunArn"]
     sizes = [
@@ -119,6 +138,12 @@ def test_one_failing_target_fails_the_execution_but_not_the_other_target(fabric,
     assert "DisabledException" in message, "the reason"
     assert "enable alias/amis" in message, "the remedy"
     assert seen["cause"] == message
+    [event] = fabric.announced(seen["executionArn"])
+    schema.validate(event)
+    assert event["detail-type"] == "Distribution PartiallySucceeded"
+    [failed] = [t for t in event["detail"]["Targets"] if t["Status"] == "Failed"]
+    assert failed["AccountId"] == world.BROKEN
+    assert failed["Cause"]
 
 
 def failing_copies(fabric):

@@ -162,3 +162,64 @@ def test_no_child_but_a_stopped_one_is_left_waiting(fabric):
 @pytest.mark.hindsight
 def test_no_event_was_lost(fabric):
     assert fabric.empty(fabric.outputs()["DeadLettersUrl"])
+
+
+#: Callers as CloudTrail writes them: a person, the root user and the function.
+PERSON = {"type": "AssumedRole", "arn": "arn:aws:sts::111111111111:assumed-role/admin/jo"}
+SESSION = {"sessionContext": {"sessionIssuer": {"arn": "arn:aws:iam::111111111111:role/admin"}}}
+ROOT = {"type": "Root", "arn": "arn:aws:iam::111111111111:root"}
+FUNCTION = {
+    "arn": f"arn:aws:sts::111111111111:assumed-role/{STACK}/{STACK}",
+    "sessionContext": {"sessionIssuer": {"arn": f"arn:aws:iam::111111111111:role/{STACK}"}},
+}
+
+
+def called(fabric, number, name, who, asked, **more):
+    fabric.put_event(
+        {
+            "source": "aws.kms" if "keyId" in asked else "aws.ec2",
+            "detail-type": "AWS API Call via CloudTrail",
+            "account": world.SOURCE,
+            "region": world.HOME,
+            "resources": [],
+            "detail": {
+                "eventName": name,
+                "eventID": f"call-{number}",
+                "eventTime": "2026-01-01T00:00:00Z",
+                "sourceIPAddress": "192.0.2.1",
+                "userIdentity": who,
+                "requestParameters": asked,
+            }
+            | more,
+        }
+    )
+
+
+def sharing(fabric):
+    snapshot, key = {"snapshotId": "snap-0123456789abcdef0"}, {"keyId": "arn:aws:kms:key"}
+    calls = [
+        ("ModifySnapshotAttribute", FUNCTION, snapshot),
+        ("CreateGrant", FUNCTION, key),
+        ("CreateGrant", PERSON | SESSION | {"invokedBy": "ec2.amazonaws.com"}, key),
+        ("CreateSnapshot", PERSON | SESSION, {"volumeId": "vol-0123456789abcdef0"}),
+        ("ModifySnapshotAttribute", PERSON | SESSION, snapshot),
+        ("PutKeyPolicy", ROOT, key),
+    ]
+    refused = {"errorCode": "Client.UnauthorizedOperation"}
+    called(fabric, "refused", "ModifySnapshotAttribute", PERSON | SESSION, snapshot, **refused)
+    for number, (name, who, asked) in enumerate(calls):
+        called(fabric, number, name, who, asked)
+
+
+@scenario(sharing)
+def test_the_topic_is_told_when_somebody_else_shares(fabric, seen):
+    """Leans on patch 1: the test is CloudTrail."""
+    fabric.notices("event call-5 ")
+    told = dict.fromkeys(message for _, message in fabric.notices("amiferry did not do this"))
+    assert len(told) == 2
+    [by_person] = [message for message in told if "call-4" in message]
+    assert "ModifySnapshotAttribute on snap-0123456789abcdef0 in 111111111111" in by_person
+    assert f"by {PERSON['arn']}" in by_person
+    assert "from 192.0.2.1 at 2026-01-01T00:00:00Z" in by_person
+    [by_root] = [message for message in told if "call-5" in message]
+    assert "PutKeyPolicy on arn:aws:kms:key" in by_root

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from . import world
+from . import schema, world
 from .fabric import until
 from .scenario import scenario
 from .test_distribute import distribute
@@ -103,6 +103,10 @@ def test_an_execution_that_cannot_conclude_says_that_the_source_may_be_open(fabr
     [(subject, message)] = fabric.notices(seen["executionArn"])
     assert "could not be concluded" in subject
     assert "openings/" in message
+    [event] = fabric.announced(seen["executionArn"])
+    schema.validate(event)
+    assert event["detail-type"] == "Opening Left"
+    assert event["detail"]["Error"] == seen["error"]
     assert len(fabric.copies("unconcluded", "222222222222")) == 1, "the copy was done"
 
 

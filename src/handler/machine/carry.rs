@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::aws::Aws;
 use crate::error::Error;
 use crate::handler::{Handler, Invocation};
-use crate::reply::notice;
+use crate::reply::{notice, outcome};
 use crate::state::State;
 
 /// A state machine carries 256 KiB; several things of this size go with one step.
@@ -121,6 +121,7 @@ impl Handler {
     ) -> Result<Value, Error> {
         let mut told = self.ended(aws, state, invocation).await?;
         told["Notice"] = notice::of(state);
+        told["Event"] = outcome::of(state, &told["Result"]);
         let size = told["Result"].to_string().len();
         if let Some(bucket) = &self.settings.bucket
             && size > INLINE
