@@ -283,6 +283,44 @@ fn read_machine(value: &Value) -> Result<(), String> {
     }
 }
 
+fn event_schema() -> Value {
+    serde_json::from_str(include_str!("../../schemas/event.json")).expect("the schema is JSON")
+}
+
+/// The fabric's tests validate the events themselves; a page must not show another word.
+fn read_outcome(value: &Value) -> Result<(), String> {
+    read_outcome_pattern(&json!({"detail-type": [value["detail-type"]]}))?;
+    let schema = event_schema();
+    let detail = &value["detail"];
+    let targets = detail["Targets"].as_array().into_iter().flatten();
+    let parts = targets.map(|target| (target, "target"));
+    for (part, of) in parts.chain([(detail, "distribution")]) {
+        let (known, keys) = (&schema["$defs"][of], part.as_object().ok_or("no object")?);
+        if let Some(key) = keys.keys().find(|key| known["properties"][key].is_null()) {
+            return Err(format!("has {key}, which the schema lacks"));
+        }
+        let required = known["required"].as_array().into_iter().flatten();
+        if let Some(key) = required
+            .filter_map(Value::as_str)
+            .find(|key| part[key].is_null())
+        {
+            return Err(format!("lacks {key}"));
+        }
+    }
+    Ok(())
+}
+
+fn read_outcome_pattern(value: &Value) -> Result<(), String> {
+    let schema = event_schema();
+    let types = &schema["oneOf"][0]["properties"]["detail-type"]["enum"];
+    let types = types.as_array().ok_or("the schema has no detail types")?;
+    let named = value["detail-type"].as_array().ok_or("no detail-type")?;
+    match named.iter().find(|one| !types.contains(one)) {
+        Some(one) => Err(format!("has {one}, which the schema lacks")),
+        None => Ok(()),
+    }
+}
+
 fn read(kind: &str, text: &str, code: &str) -> Result<(), String> {
     if kind == "keys" {
         return parse(&request(members(text))).map(|_| ());
@@ -292,6 +330,8 @@ fn read(kind: &str, text: &str, code: &str) -> Result<(), String> {
         "event" => read_event(&value),
         "reply" => read_reply(&value, code),
         "machine" => read_machine(&value),
+        "outcome" => read_outcome(&value),
+        "pattern" => read_outcome_pattern(&value),
         "record" => serde_json::from_value::<Record>(value)
             .map(|_| ())
             .map_err(|e| e.to_string()),
@@ -314,7 +354,9 @@ fn every_json_example_is_of_the_kind_its_fence_says() {
             kinds.push(kind);
         }
     }
-    for kind in ["", "event", "keys", "reply", "machine", "record"] {
+    for kind in [
+        "", "event", "keys", "reply", "machine", "outcome", "pattern", "record",
+    ] {
         assert!(
             kinds.iter().any(|seen| seen == kind),
             "no page has json {kind}"
