@@ -10,6 +10,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use serde_json::{Value, json};
 
+use crate::resume::{hang, killed};
 use crate::support::*;
 
 const PLACE: Place = ("222222222222", HOME);
@@ -123,6 +124,38 @@ fn there(sandbox: &Sandbox) -> Vec<String> {
     ids
 }
 
+/// Checks that the two newest copies and the image of somebody else stay, with their snapshots, and
+/// nothing else.
+fn assert_only_newest(sandbox: &Sandbox, case: &str) {
+    let kept = [COPIES[3], COPIES[4], STRANGER];
+    assert_eq!(there(sandbox), kept, "{case}");
+    let snapshots = sandbox.snapshots(PLACE.0, PLACE.1).into_iter();
+    let mut left: Vec<String> = snapshots.map(|snapshot| snapshot.snapshot_id).collect();
+    left.sort();
+    assert_eq!(left, kept.map(root_of), "{case}");
+}
+
+/// A call that dies has removed some copies. The same call removes the rest, and leaves no snapshot
+/// of a copy that is gone.
+#[tokio::test(start_paused = true)]
+async fn a_removal_killed_at_any_call_is_finished_by_the_same_call() {
+    let wanted = rule(&json!({"Apply": true}));
+    for fault in [Fault::HangBefore, Fault::HangAfter] {
+        for n in 0.. {
+            let sandbox = sandbox_of(world_of_copies(|account| account));
+            hang(&sandbox, n, fault.clone());
+            if killed(&sandbox, &wanted).await.is_none() {
+                assert!(n > 10, "{n}");
+                break;
+            }
+            sandbox.clear_fault();
+            let reply = retain(&sandbox, &json!({"Apply": true})).await;
+            assert_eq!(reply["Status"], "Succeeded", "cut at call {n}: {reply}");
+            assert_only_newest(&sandbox, &format!("cut at call {n}"));
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_tells_the_steps_and_changes_nothing() {
     let sandbox = sandbox_of(world_of_copies(|account| account));
@@ -153,14 +186,7 @@ async fn old_copies_go_with_their_snapshots_and_images_of_others_stay() {
     let sandbox = sandbox_of(world_of_copies(|account| account));
     let reply = retain(&sandbox, &json!({"Apply": true})).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
-    assert_eq!(there(&sandbox), [COPIES[3], COPIES[4], STRANGER]);
-    let snapshots = sandbox.snapshots(PLACE.0, PLACE.1).into_iter();
-    let mut left: Vec<String> = snapshots.map(|snapshot| snapshot.snapshot_id).collect();
-    left.sort();
-    assert_eq!(
-        left,
-        [root_of(COPIES[3]), root_of(COPIES[4]), root_of(STRANGER)]
-    );
+    assert_only_newest(&sandbox, "at once");
     // Again, there is nothing to do.
     let again = retain(&sandbox, &json!({"Apply": true})).await;
     let images = again["Targets"][0]["Images"].as_array().unwrap();
