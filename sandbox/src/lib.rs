@@ -11,6 +11,7 @@
 //!
 //! - [`refusals`]: every refusal of AWS, with its source
 //! - `wire`: requests and answers as bytes, and Signature Version 4
+//! - `members`: members of a JSON request, which the services read alike
 //! - `clock`: the time of a sandbox
 //! - `ledger`: calls, faults, and the other things that tests ask after
 //! - `model`: images, snapshots, grants, instances, and the places that name an image
@@ -42,6 +43,7 @@ mod inspect;
 mod kms;
 mod lambda;
 mod ledger;
+mod members;
 mod model;
 mod organizations;
 pub mod refusals;

@@ -41,6 +41,26 @@ pub struct Key {
     pub about: &'static str,
 }
 
+/// Returns an entry without another name, for both modes.
+const fn key(
+    group: &'static str,
+    name: &'static str,
+    kind: Kind,
+    [form, default, example, about]: [&'static str; 4],
+) -> Key {
+    Key {
+        name,
+        also: None,
+        group,
+        mode: None,
+        kind,
+        form,
+        default,
+        example,
+        about,
+    }
+}
+
 const IMAGE: &str = "What to distribute";
 const WHOM: &str = "To whom";
 const ROLE: &str = "By which role";

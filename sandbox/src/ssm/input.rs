@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::members;
 use crate::refusals::{self, Refused};
 use crate::rules::tags;
 
@@ -16,17 +17,11 @@ impl<'a> Input<'a> {
     }
 
     fn get(self, name: &str) -> Option<&'a Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+        members::given(self.0, name)
     }
 
-    /// Refuses members that the sandbox does not model, and unknown members.
     pub(super) fn only(self, operation: &str, names: &[&str]) -> Result<(), Refused> {
-        let given = self.0.as_object().into_iter().flatten();
-        let mut others =
-            given.filter(|(name, value)| !value.is_null() && !names.contains(&name.as_str()));
-        others.next().map_or(Ok(()), |(name, _)| {
-            Err(refusals::NOT_IMPLEMENTED.with(&[&format!("parameter {name} of {operation}")]))
-        })
+        members::only(self.0, operation, names)
     }
 
     pub(super) fn text(self, name: &str, longest: usize) -> Result<Option<&'a str>, Refused> {

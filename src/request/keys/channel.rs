@@ -1,25 +1,6 @@
 //! The keys of `Promote` and `Rollback`, apart from those that name targets.
 
-use super::{Key, Kind, kind};
-
-const fn key(
-    group: &'static str,
-    name: &'static str,
-    kind: Kind,
-    [form, default, example, about]: [&'static str; 4],
-) -> Key {
-    Key {
-        name,
-        also: None,
-        group,
-        mode: None,
-        kind,
-        form,
-        default,
-        example,
-        about,
-    }
-}
+use super::{Key, Kind, key, kind};
 
 const PROMOTE: &str = "In `Promote`";
 const ROLLBACK: &str = "In `Rollback`";

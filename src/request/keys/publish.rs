@@ -8,22 +8,10 @@ const PERMISSIONS: &str = "In `LaunchPermissions`";
 const TEST: &str = "In `LaunchTest`";
 
 /// Returns an entry whose key is for copies and has no other name.
-const fn key(
-    group: &'static str,
-    name: &'static str,
-    kind: Kind,
-    [form, default, example, about]: [&'static str; 4],
-) -> Key {
+const fn key(group: &'static str, name: &'static str, kind: Kind, texts: [&'static str; 4]) -> Key {
     Key {
-        name,
-        also: None,
-        group,
         mode: Some(Mode::Copy),
-        kind,
-        form,
-        default,
-        example,
-        about,
+        ..super::key(group, name, kind, texts)
     }
 }
 

@@ -4,22 +4,8 @@ use super::{Key, Kind, kind};
 
 const RETAIN: &str = "In `Retain`";
 
-const fn key(
-    name: &'static str,
-    kind: Kind,
-    [form, default, example, about]: [&'static str; 4],
-) -> Key {
-    Key {
-        name,
-        also: None,
-        group: RETAIN,
-        mode: None,
-        kind,
-        form,
-        default,
-        example,
-        about,
-    }
+const fn key(name: &'static str, kind: Kind, texts: [&'static str; 4]) -> Key {
+    super::key(RETAIN, name, kind, texts)
 }
 
 /// The keys of `Retain`, in the order of the page.
