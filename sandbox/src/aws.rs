@@ -14,6 +14,7 @@ mod fast_restores;
 mod gone;
 mod ids;
 mod instances;
+mod keys;
 mod late;
 mod launch_templates;
 mod locks;
@@ -58,7 +59,7 @@ pub(crate) use tables::{REGIONS, is_opt_in, is_region};
 
 use crate::iam::{self, Policy};
 use crate::ledger::LambdaInvocation;
-use crate::model::{Ec2Settings, Grant, Image, Snapshot};
+use crate::model::{Ec2Settings, Grant, Image, Snapshot, Volume};
 use crate::rules::key_specs;
 use crate::wire::time::scaled;
 use crate::world::Limits;
@@ -76,6 +77,12 @@ pub struct Aws {
     pub(crate) credentials: BTreeMap<String, Credential>,
     pub(crate) images: BTreeMap<String, LiveImage>,
     pub(crate) snapshots: BTreeMap<String, LiveSnapshot>,
+    /// Volumes by ID.
+    pub(crate) volumes: BTreeMap<String, Volume>,
+    /// (account, Region, ClientToken) of CreateVolume to (fingerprint, volume ID).
+    pub(crate) volume_tokens: BTreeMap<(String, String, String), (String, String)>,
+    /// The time at which these snapshots of volumes are completed.
+    pub(crate) snapshots_due: BTreeMap<String, SystemTime>,
     /// (Region, image ID) of deregistered images. EC2 refuses them with another code than unknown
     /// IDs.
     pub(crate) deregistered: BTreeSet<(String, String)>,
@@ -187,6 +194,9 @@ pub(crate) struct LiveAccount {
 #[derive(Clone, Debug)]
 pub(crate) struct LivePrincipal {
     pub policies: Arc<Vec<Policy>>,
+    /// The names of the policies, in the same order.
+    pub policy_names: Vec<String>,
+    pub tags: BTreeMap<String, String>,
     /// The trust policy of a role.
     pub trust: Option<Arc<Policy>>,
     /// The trust policy as GetRole shows it.
@@ -271,6 +281,9 @@ pub(crate) struct LiveKey {
     /// Whether AWS manages the key, which holds for `aws/ebs`.
     pub managed: bool,
     pub created: SystemTime,
+    /// The time at which a key that is `PendingDeletion` would be deleted.
+    pub deleted_at: Option<SystemTime>,
+    pub tags: BTreeMap<String, String>,
     /// The policy as put, which GetKeyPolicy returns.
     pub policy_text: String,
     /// The policy in force.

@@ -205,6 +205,10 @@ fn takes_access_away(operation: &str) -> bool {
             | "RevokeGrant"
             | "RetireGrant"
             | "PutKeyPolicy"
+            | "ScheduleKeyDeletion"
+            | "DeleteRole"
+            | "DeleteRolePolicy"
+            | "PutRolePolicy"
     )
 }
 

@@ -1,5 +1,5 @@
-//! EC2: images, snapshots, their permissions, copies, locks and fast restores, launch templates,
-//! and the launch of instances.
+//! EC2: images, snapshots, their permissions, copies, locks and fast restores, volumes, launch
+//! templates, and the launch of instances.
 //!
 //! Every operation checks in the same order: parameters, permissions, `DryRun`, the state of
 //! resources. Then it makes its change.
@@ -7,6 +7,7 @@
 mod copies;
 mod copy_image;
 mod copy_snapshot;
+mod create_snapshot;
 mod deregister;
 mod describe_images;
 mod describe_snapshots;
@@ -32,6 +33,8 @@ mod settings;
 mod snapshot_attributes;
 mod tags;
 mod visibility;
+mod volumes;
+mod zones;
 
 pub(crate) use copies::{break_copies, settle};
 pub(crate) use visibility::may_launch;
@@ -93,6 +96,11 @@ pub(crate) fn perform(
         "DescribeSnapshots" => describe_snapshots::perform(aws, ask),
         "DescribeSnapshotAttribute" => snapshot_attributes::describe(aws, ask),
         "ModifySnapshotAttribute" => snapshot_attributes::modify(aws, ask),
+        "CreateSnapshot" => create_snapshot::perform(aws, ask),
+        "CreateVolume" => volumes::create(aws, ask),
+        "DescribeVolumes" => volumes::describe(aws, ask),
+        "DeleteVolume" => volumes::delete(aws, ask),
+        "DescribeAvailabilityZones" => zones::describe(aws, ask),
         "CopySnapshot" => copy_snapshot::perform(aws, ask),
         "CopyImage" => copy_image::perform(aws, ask),
         "RegisterImage" => register::perform(aws, ask),

@@ -146,8 +146,8 @@ fn world(aws: &Aws) -> Value {
     let mut accounts: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
     let empty = || {
         json!({
-            "images": [], "snapshots": [], "keys": [], "grants": [], "instances": [], "buckets": [],
-            "parameters": [], "launch_templates": [], "fast_restores": [],
+            "images": [], "snapshots": [], "volumes": [], "keys": [], "grants": [], "instances": [],
+            "buckets": [], "parameters": [], "launch_templates": [], "fast_restores": [],
         })
     };
     let mut put = |account: &'_ str, region: &'_ str, kind: &str, value: Value| {
@@ -173,6 +173,9 @@ fn world(aws: &Aws) -> Value {
     for snapshot in aws.snapshots.values() {
         let view = aws.with_progress(snapshot);
         put(&view.owner_id, &view.region, "snapshots", json!(view));
+    }
+    for volume in aws.volumes.values() {
+        put(&volume.owner_id, &volume.region, "volumes", json!(volume));
     }
     for key in aws.keys.values() {
         let shown = json!({"arn": key.arn, "policy": key.policy_text});

@@ -9,12 +9,16 @@ mod create_grant;
 mod grants;
 mod input;
 mod keys;
+mod lifecycle;
 mod policy;
+
+pub(crate) use policy::exists;
 
 use serde_json::Value;
 
 use crate::aws::Aws;
-use crate::identity::Admitted;
+use crate::iam::Context;
+use crate::identity::{self, Admitted, Verdict};
 use crate::refusals::{self, Refused};
 use input::Input;
 
@@ -33,6 +37,26 @@ impl<'a> Ask<'a> {
     pub(crate) fn region(self) -> &'a str {
         &self.call.region
     }
+
+    /// Refuses the call unless the caller's own policies allow the action. Only actions without a
+    /// key policy to ask are decided so.
+    fn permit(
+        self,
+        aws: &Aws,
+        action: &str,
+        resource: &str,
+        mut context: Context,
+    ) -> Result<(), Refused> {
+        let caller = &self.call.caller;
+        let region = vec![self.region().to_owned()];
+        context.insert("aws:requestedregion".to_owned(), region);
+        let verdict = identity::decide(aws, caller, action, resource, &context);
+        if verdict == Verdict::Allowed {
+            return Ok(());
+        }
+        let (arn, reason) = (&caller.principal.arn, verdict.reason(action));
+        Err(refusals::KMS_ACCESS_DENIED.with(&[arn, action, resource, &reason]))
+    }
 }
 
 pub(crate) fn perform(
@@ -47,6 +71,10 @@ pub(crate) fn perform(
     };
     match operation {
         "DescribeKey" => keys::describe(aws, ask),
+        "CreateKey" => lifecycle::create(aws, ask),
+        "ScheduleKeyDeletion" => lifecycle::schedule_deletion(aws, ask),
+        "ListKeys" => keys::list(aws, ask),
+        "ListResourceTags" => keys::list_tags(aws, ask),
         "ListAliases" => keys::list_aliases(aws, ask),
         "GetKeyPolicy" => policy::get(aws, ask),
         "PutKeyPolicy" => policy::put(aws, ask),

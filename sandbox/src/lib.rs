@@ -14,7 +14,7 @@
 //! - `members`: members of a JSON request, which the services read alike
 //! - `clock`: the time of a sandbox
 //! - `ledger`: calls, faults, and the other things that tests ask after
-//! - `model`: images, snapshots, grants, instances, and the places that name an image
+//! - `model`: images, snapshots, volumes, grants, instances, and the places that name an image
 //! - [`iam`]: policies, and how they are evaluated
 //! - [`world`]: the world that a sandbox starts from, as declared
 //! - `rules`: the rules that hold for declared resources and for resources that a call creates
@@ -64,7 +64,7 @@ pub use ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
 pub use model::{
     BlockDeviceMapping, Ebs, Ec2Settings, FastRestore, Grant, Image, Instance, LaunchPermission,
     LaunchTemplateMapping, LaunchTemplateVersion, LaunchTemplateVersions, ParameterVersion,
-    Snapshot,
+    Snapshot, Volume,
 };
 pub use sandbox::Sandbox;
 pub use server::Server;

@@ -11,6 +11,7 @@ mod launch_template;
 mod parameter;
 mod settings;
 mod snapshot;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -24,6 +25,7 @@ pub use launch_template::{LaunchTemplateMapping, LaunchTemplateVersion, LaunchTe
 pub use parameter::ParameterVersion;
 pub use settings::Ec2Settings;
 pub use snapshot::Snapshot;
+pub use volume::Volume;
 
 /// A KMS grant, as ListGrants shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -18,6 +18,7 @@ mod s3;
 mod ssm;
 mod states;
 mod sts;
+mod volumes;
 
 use std::fmt;
 
@@ -34,6 +35,7 @@ pub(crate) use s3::*;
 pub(crate) use ssm::*;
 pub(crate) use states::*;
 pub(crate) use sts::*;
+pub(crate) use volumes::*;
 
 /// A refusal, with its source.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,6 +111,7 @@ pub fn all() -> Vec<&'static Refusal> {
         ssm::TABLE,
         states::TABLE,
         sts::TABLE,
+        volumes::TABLE,
     ];
     tables.concat()
 }

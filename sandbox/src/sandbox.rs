@@ -17,7 +17,7 @@ use crate::door;
 use crate::ec2;
 use crate::ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
 use crate::model::{
-    FastRestore, Grant, Image, Instance, LaunchTemplateVersions, ParameterVersion, Snapshot,
+    FastRestore, Grant, Image, Instance, LaunchTemplateVersions, ParameterVersion, Snapshot, Volume,
 };
 use crate::runtime::Runtime;
 use crate::server::Server;
@@ -117,6 +117,11 @@ impl Sandbox {
     /// Returns the snapshots that the account owns, whatever their state.
     pub fn snapshots(&self, account: &str, region: &str) -> Vec<Snapshot> {
         self.runtime.look(|aws| aws.snapshots_of(account, region))
+    }
+
+    /// Returns the volumes that CreateVolume made in the account.
+    pub fn volumes(&self, account: &str, region: &str) -> Vec<Volume> {
+        self.runtime.look(|aws| aws.volumes_of(account, region))
     }
 
     /// Returns the account's instances, whatever their state.

@@ -16,13 +16,14 @@ use std::time::SystemTime;
 
 use buckets::add_bucket;
 pub(super) use buckets::bucket_policy;
-use keys::{add_default_keys, add_key};
+use keys::add_default_keys;
+pub(super) use keys::add_key;
 pub(crate) use keys::{key_arn, managed_key};
 use launch_templates::add_launch_template;
 use parameters::add_parameter;
-pub(super) use principals::add_role;
 pub(crate) use principals::caller;
 use principals::{add_access_key, add_user};
+pub(super) use principals::{add_role, policy_names};
 pub(super) use resources::{add_image, add_snapshot};
 
 use super::{Aws, Partition, Rules, is_region};
@@ -127,6 +128,9 @@ impl Aws {
             credentials: BTreeMap::new(),
             images: BTreeMap::new(),
             snapshots: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            volume_tokens: BTreeMap::new(),
+            snapshots_due: BTreeMap::new(),
             deregistered: BTreeSet::new(),
             released_names: BTreeMap::new(),
             keys: BTreeMap::new(),

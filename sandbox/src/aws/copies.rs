@@ -1,4 +1,4 @@
-//! Copies under way: when they end, how far they are.
+//! Copies under way, and snapshots of volumes: when they end, how far they are.
 
 use std::time::{Duration, SystemTime};
 
@@ -50,7 +50,8 @@ impl Copying {
 }
 
 impl Aws {
-    /// Ends the copies and settles the images that are due at this moment.
+    /// Ends the copies and the snapshots of volumes, and settles the images that are due at this
+    /// moment.
     pub(crate) fn settle_copies(&mut self, now: SystemTime) {
         self.now = self.now.max(now);
         let now = self.now;
@@ -62,6 +63,7 @@ impl Aws {
         for id in &due {
             self.end_copy(id);
         }
+        self.complete_snapshots();
         self.settle_images();
     }
 
@@ -84,6 +86,23 @@ impl Aws {
             "100%".clone_into(&mut snapshot.view.progress);
             "completed".clone_into(&mut snapshot.view.state);
         }
+    }
+
+    /// Completes the snapshots of volumes that are due.
+    fn complete_snapshots(&mut self) {
+        let now = self.now;
+        let snapshots = &mut self.snapshots;
+        self.snapshots_due.retain(|id, at| {
+            if *at > now {
+                return true;
+            }
+            if let Some(snapshot) = snapshots.get_mut(id) {
+                snapshot.view.completion_time = Some(*at);
+                "100%".clone_into(&mut snapshot.view.progress);
+                "completed".clone_into(&mut snapshot.view.state);
+            }
+            false
+        });
     }
 
     fn settle_images(&mut self) {

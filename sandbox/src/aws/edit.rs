@@ -140,6 +140,7 @@ impl Aws {
         let Some(principal) = self.principals.get_mut(arn) else {
             return Ok(false);
         };
+        principal.policy_names = build::policy_names(policies.len());
         principal.policies = parsed;
         Ok(true)
     }

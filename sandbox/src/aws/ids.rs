@@ -21,6 +21,16 @@ impl Aws {
         self.draw("grant")
     }
 
+    /// Returns the ID of a new key, a UUID.
+    pub(crate) fn new_key_id(&mut self) -> String {
+        loop {
+            let id = uuid_of(&self.draw("key"));
+            if !self.keys.values().any(|key| key.id == id) {
+                return id;
+            }
+        }
+    }
+
     pub(crate) fn new_token(&mut self, purpose: &str) -> String {
         let (first, second) = (self.draw(purpose), self.draw(purpose));
         first + &second
@@ -44,6 +54,7 @@ impl Aws {
             || images.any(|image| image.view.snapshot_ids().iter().any(|named| named == id))
             || self.images.contains_key(id)
             || self.instances.contains_key(id)
+            || self.volumes.contains_key(id)
     }
 
     fn draw(&mut self, purpose: &str) -> String {

@@ -1,6 +1,9 @@
 //! Roles by name, and the roles that calls create.
 
-use super::{Aws, build};
+use std::sync::Arc;
+
+use super::{Aws, LivePrincipal, build};
+use crate::iam::Policy;
 use crate::world::Role;
 
 impl Aws {
@@ -20,6 +23,54 @@ impl Aws {
             let last = arn.rsplit('/').next();
             last.is_some_and(|last| last.eq_ignore_ascii_case(name))
         })
+    }
+
+    /// Creates a role without policies, which KMS and IAM take a while to know as a principal.
+    pub(crate) fn create_role(
+        &mut self,
+        account: &str,
+        name: &str,
+        trust: &str,
+        make: impl FnOnce(&mut LivePrincipal),
+    ) -> String {
+        let role = Role::new(name).trust_policy(trust);
+        let arn = self.iam_arn(account, &format!("role/{name}"));
+        // The service has parsed the trust policy, and found the name to be free.
+        let _ = build::add_role(self, account, &role, "role");
+        let known = self.now + self.rules.scaled(self.rules.principal_delay);
+        if let Some(live) = self.principals.get_mut(&arn) {
+            live.known_to_kms_at = known;
+            make(live);
+        }
+        arn
+    }
+
+    /// Puts a policy of a role, in place of another of this name.
+    pub(crate) fn put_role_policy(&mut self, arn: &str, name: &str, policy: Policy) {
+        let Some(role) = self.principals.get_mut(arn) else {
+            return;
+        };
+        let policies = Arc::make_mut(&mut role.policies);
+        match role.policy_names.iter().position(|own| own == name) {
+            Some(place) => policies[place] = policy,
+            None => {
+                policies.push(policy);
+                role.policy_names.push(name.to_owned());
+            }
+        }
+    }
+
+    /// Deletes a policy of a role; returns whether there was one.
+    pub(crate) fn delete_role_policy(&mut self, arn: &str, name: &str) -> bool {
+        let Some(role) = self.principals.get_mut(arn) else {
+            return false;
+        };
+        let Some(place) = role.policy_names.iter().position(|own| own == name) else {
+            return false;
+        };
+        Arc::make_mut(&mut role.policies).remove(place);
+        role.policy_names.remove(place);
+        true
     }
 
     /// Creates a service-linked role, which KMS takes a while to know

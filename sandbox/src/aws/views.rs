@@ -1,7 +1,7 @@
 //! The world as assertions read it.
 
 use super::{Aws, LiveSnapshot};
-use crate::model::{Grant, Image, Instance, Snapshot};
+use crate::model::{Grant, Image, Instance, Snapshot, Volume};
 
 impl Aws {
     pub(crate) fn images_of(&self, account: &str, region: &str) -> Vec<Image> {
@@ -14,6 +14,12 @@ impl Aws {
         let owned = self.snapshots.values();
         let here = owned.filter(|s| s.view.owner_id == account && s.view.region == region);
         here.map(|snapshot| self.with_progress(snapshot)).collect()
+    }
+
+    pub(crate) fn volumes_of(&self, account: &str, region: &str) -> Vec<Volume> {
+        let owned = self.volumes.values();
+        let here = owned.filter(|volume| volume.owner_id == account && volume.region == region);
+        here.cloned().collect()
     }
 
     pub(crate) fn instances_of(&self, account: &str, region: &str) -> Vec<Instance> {

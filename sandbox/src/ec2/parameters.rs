@@ -6,6 +6,7 @@
 
 mod keeping;
 mod launching;
+mod volumes;
 
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -284,6 +285,7 @@ pub(super) fn check(operation: &str, query: &Query) -> Result<(), Refused> {
         .iter()
         .chain(launching::TABLE)
         .chain(keeping::TABLE)
+        .chain(volumes::TABLE)
         .find(|accepted| accepted.operation == operation)
     else {
         return Ok(());

@@ -25,6 +25,11 @@ pub(super) fn snapshot_arn(region: &str, id: &str) -> String {
     regional_arn("ec2", region, "", &format!("snapshot/{id}"))
 }
 
+/// Returns the ARN of a volume, which has an account, unlike that of an image or a snapshot.
+pub(super) fn volume_arn(ask: Ask<'_>, id: &str) -> String {
+    regional_arn("ec2", ask.region(), ask.account(), &format!("volume/{id}"))
+}
+
 pub(super) fn image_arn(region: &str, id: &str) -> String {
     regional_arn("ec2", region, "", &format!("image/{id}"))
 }

@@ -174,6 +174,10 @@ fn context(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Contex
         put("kms:encryptioncontext:aws:ebs:id", vec![id.to_owned()]);
         put("kms:encryptioncontextkeys", vec!["aws:ebs:id".to_owned()]);
     }
+    for (tag, value) in &key.tags {
+        let name = format!("aws:resourcetag/{}", tag.to_lowercase());
+        put(&name, vec![value.clone()]);
+    }
     for (key, values) in &usage.keys {
         put(key, values.clone());
     }

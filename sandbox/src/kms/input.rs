@@ -24,19 +24,29 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn text(self, name: &str, longest: usize) -> Result<Option<&'a str>, Refused> {
+        self.text_between(name, 1, longest)
+    }
+
+    /// Returns a text that has between `shortest` and `longest` bytes.
+    pub(super) fn text_between(
+        self,
+        name: &str,
+        shortest: usize,
+        longest: usize,
+    ) -> Result<Option<&'a str>, Refused> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
         let text = value
             .as_str()
             .ok_or_else(|| invalid(name, value, "Member must be a string"))?;
-        if (1..=longest).contains(&text.len()) {
+        if (shortest..=longest).contains(&text.len()) {
             return Ok(Some(text));
         }
         Err(invalid(
             name,
             value,
-            &format!("Member must have length between 1 and {longest}"),
+            &format!("Member must have length between {shortest} and {longest}"),
         ))
     }
 
@@ -55,12 +65,21 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn number(self, name: &str, most: usize) -> Result<Option<usize>, Refused> {
+        self.number_between(name, 1, most)
+    }
+
+    pub(super) fn number_between(
+        self,
+        name: &str,
+        least: usize,
+        most: usize,
+    ) -> Result<Option<usize>, Refused> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
         let number = value.as_u64().and_then(|n| usize::try_from(n).ok());
-        let number = number.filter(|n| (1..=most).contains(n));
-        let constraint = format!("Member must be between 1 and {most}");
+        let number = number.filter(|n| (least..=most).contains(n));
+        let constraint = format!("Member must be between {least} and {most}");
         number
             .map(Some)
             .ok_or_else(|| invalid(name, value, &constraint))
@@ -76,6 +95,20 @@ impl<'a> Input<'a> {
             .iter()
             .map(|item| item.as_str().map(str::to_owned).ok_or_else(bad));
         texts.collect()
+    }
+
+    /// Returns the structures of a list.
+    pub(super) fn list(self, name: &str) -> Result<Vec<Self>, Refused> {
+        let Some(value) = self.get(name) else {
+            return Ok(Vec::new());
+        };
+        let bad = || invalid(name, value, "Member must be a list of structures");
+        let items = value.as_array().ok_or_else(bad)?;
+        let each = items.iter().map(|item| {
+            let structure = item.is_object().then_some(Self(item));
+            structure.ok_or_else(bad)
+        });
+        each.collect()
     }
 
     pub(super) fn map(self, name: &str) -> Result<Option<BTreeMap<String, String>>, Refused> {

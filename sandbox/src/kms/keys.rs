@@ -1,4 +1,4 @@
-//! Finding keys, DescribeKey and ListAliases.
+//! Finding keys, DescribeKey, ListAliases, ListKeys and ListResourceTags.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,6 @@ use super::Ask;
 use super::authorise::{self, Use};
 use crate::aws::{self, Aws, LiveKey, Partition, key_arn};
 use crate::iam::Context;
-use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
 use crate::rules::key_specs;
 use crate::rules::key_states::UNUSABLE;
@@ -51,6 +50,24 @@ pub(super) fn get<'a>(aws: &'a Aws, arn: &str) -> Result<&'a LiveKey, Refused> {
         .ok_or_else(|| refusals::KEY_NOT_FOUND.with(&[arn]))
 }
 
+/// Returns the key that `KeyId` names, if it belongs to the caller's account and the caller may use
+/// it in this way.
+pub(super) fn own<'a>(
+    aws: &'a mut Aws,
+    ask: Ask<'_>,
+    usage: &Use<'_>,
+) -> Result<&'a LiveKey, Refused> {
+    let arn = find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
+    let key = get(aws, &arn)?;
+    if key.account != ask.account() {
+        let action = format!("kms:{}", usage.operation);
+        let caller = &ask.call.caller.principal.arn;
+        return Err(refusals::KEY_FOREIGN.with(&[caller, &action, &key.arn]));
+    }
+    authorise::check(aws, &ask.call.caller, key, usage)?;
+    Ok(key)
+}
+
 /// Returns account and name of an ARN; a key of another Region is refused.
 fn foreign<'a>(ask: Ask<'_>, given: &'a str, rest: &'a str) -> Result<(&'a str, &'a str), Refused> {
     let here = Partition::of_region(ask.region()).name;
@@ -83,6 +100,11 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         ..Use::direct("DescribeKey")
     };
     authorise::check(aws, &ask.call.caller, key, &usage)?;
+    Ok(json!({"KeyMetadata": metadata(aws, key)}))
+}
+
+/// Returns the metadata of a key as DescribeKey and CreateKey answer with them.
+pub(super) fn metadata(aws: &Aws, key: &LiveKey) -> Value {
     let mut metadata = json!({
         "AWSAccountId": key.account,
         "KeyId": key.id,
@@ -104,7 +126,10 @@ pub(super) fn describe(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     if key.is_multi_region() {
         metadata["MultiRegionConfiguration"] = multi_region(aws, key);
     }
-    Ok(json!({"KeyMetadata": metadata}))
+    if let Some(at) = key.deleted_at {
+        metadata["DeletionDate"] = json!(time::epoch(at));
+    }
+    metadata
 }
 
 /// Returns the primary and its replicas (model, MultiRegionConfiguration).
@@ -128,14 +153,7 @@ pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused
     let limit = ask.input.number("Limit", 1000)?.unwrap_or(50);
     let offset = marker(ask)?;
     let (account, region) = (ask.account(), ask.region());
-    let caller = &ask.call.caller;
-    let context = Context::from([("aws:requestedregion".to_owned(), vec![region.to_owned()])]);
-    let verdict = identity::decide(aws, caller, "kms:ListAliases", "*", &context);
-    if verdict != Verdict::Allowed {
-        let reason = verdict.reason("kms:ListAliases");
-        let arn = &caller.principal.arn;
-        return Err(refusals::KMS_ACCESS_DENIED.with(&[arn, "kms:ListAliases", "*", &reason]));
-    }
+    ask.permit(aws, "kms:ListAliases", "*", Context::new())?;
     let of_key = match ask.input.text("KeyId", 2048)? {
         Some(given) => Some(find(aws, ask, given, false)?),
         None => None,
@@ -154,6 +172,29 @@ pub(super) fn list_aliases(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused
         })
         .collect();
     Ok(page("Aliases", all, offset, limit))
+}
+
+/// Lists all keys of the account in the Region, those of AWS included.
+pub(super) fn list(aws: &Aws, ask: Ask<'_>) -> Result<Value, Refused> {
+    ask.input.only("ListKeys", &["Limit", "Marker"])?;
+    let limit = ask.input.number("Limit", 1000)?.unwrap_or(100);
+    let offset = marker(ask)?;
+    ask.permit(aws, "kms:ListKeys", "*", Context::new())?;
+    let all = aws.keys.values();
+    let own = all.filter(|key| key.account == ask.account() && key.region == ask.region());
+    let shown = own.map(|key| json!({"KeyId": key.id, "KeyArn": key.arn}));
+    Ok(page("Keys", shown.collect(), offset, limit))
+}
+
+pub(super) fn list_tags(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
+    let names = ["KeyId", "Limit", "Marker"];
+    ask.input.only("ListResourceTags", &names)?;
+    let limit = ask.input.number("Limit", 50)?.unwrap_or(50);
+    let offset = marker(ask)?;
+    let key = own(aws, ask, &Use::direct("ListResourceTags"))?;
+    let tags = key.tags.iter();
+    let shown = tags.map(|(key, value)| json!({"TagKey": key, "TagValue": value}));
+    Ok(page("Tags", shown.collect(), offset, limit))
 }
 
 pub(super) fn marker(ask: Ask<'_>) -> Result<usize, Refused> {

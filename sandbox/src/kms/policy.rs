@@ -13,12 +13,7 @@ use crate::refusals::{self, Refused};
 /// The longest key policy, in bytes (aws-facts, KMS).
 const LONGEST: usize = 32 * 1024;
 
-fn own_key<'a>(
-    aws: &'a mut Aws,
-    ask: Ask<'_>,
-    operation: &str,
-    usage: &Use<'_>,
-) -> Result<&'a LiveKey, Refused> {
+fn own_key<'a>(aws: &'a mut Aws, ask: Ask<'_>, usage: &Use<'_>) -> Result<&'a LiveKey, Refused> {
     if let Some(name) = ask
         .input
         .text("PolicyName", 128)?
@@ -26,20 +21,12 @@ fn own_key<'a>(
     {
         return Err(refusals::POLICY_NAME.with(&[name]));
     }
-    let arn = keys::find(aws, ask, ask.input.required("KeyId", 2048)?, false)?;
-    let key = keys::get(aws, &arn)?;
-    if key.account != ask.account() {
-        let action = format!("kms:{operation}");
-        let caller = &ask.call.caller.principal.arn;
-        return Err(refusals::KEY_FOREIGN.with(&[caller, &action, &key.arn]));
-    }
-    authorise::check(aws, &ask.call.caller, key, usage)?;
-    Ok(key)
+    keys::own(aws, ask, usage)
 }
 
 pub(super) fn get(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     ask.input.only("GetKeyPolicy", &["KeyId", "PolicyName"])?;
-    let key = own_key(aws, ask, "GetKeyPolicy", &Use::direct("GetKeyPolicy"))?;
+    let key = own_key(aws, ask, &Use::direct("GetKeyPolicy"))?;
     Ok(json!({"Policy": key.policy_text, "PolicyName": "default"}))
 }
 
@@ -60,10 +47,20 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         )],
         ..Use::direct("PutKeyPolicy")
     };
-    let mut changed = own_key(aws, ask, "PutKeyPolicy", &usage)?.clone();
+    let mut changed = own_key(aws, ask, &usage)?.clone();
     if changed.managed {
         return Err(refusals::MANAGED_KEY_POLICY.with(&[&changed.arn]));
     }
+    changed.policy = Arc::new(parse(aws, ask, text)?);
+    if !bypass {
+        check_lockout(aws, ask, &changed)?;
+    }
+    aws.put_key_policy(&changed.arn, text, changed.policy);
+    Ok(Value::Null)
+}
+
+/// Parses a policy that a call gives; all its principals must exist.
+pub(super) fn parse(aws: &Aws, ask: Ask<'_>, text: &str) -> Result<Policy, Refused> {
     if text.len() > LONGEST {
         return Err(refusals::POLICY_TOO_LONG.with(&[&text.len().to_string()]));
     }
@@ -71,26 +68,25 @@ pub(super) fn put(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
         |error: crate::iam::PolicyError| refusals::POLICY_MALFORMED.with(&[&error.to_string()]);
     let policy = Policy::parse(text).map_err(malformed)?;
     policy.check(Kind::Resource).map_err(malformed)?;
-    if !policy
-        .principals()
-        .iter()
-        .all(|principal| exists(aws, ask.region(), principal))
-    {
-        return Err(refusals::POLICY_UNKNOWN_PRINCIPAL.with(&[]));
+    let named = policy.principals();
+    let mut named = named.iter();
+    if named.all(|principal| exists(aws, ask.region(), principal)) {
+        return Ok(policy);
     }
-    changed.policy = Arc::new(policy);
+    Err(refusals::POLICY_UNKNOWN_PRINCIPAL.with(&[]))
+}
+
+/// Refuses a policy under which the caller could not put another.
+pub(super) fn check_lockout(aws: &Aws, ask: Ask<'_>, key: &LiveKey) -> Result<(), Refused> {
     let again = Use::direct("PutKeyPolicy");
-    if !bypass && authorise::decide(aws, &ask.call.caller, &changed, &again).is_err() {
-        return Err(refusals::POLICY_LOCKOUT.with(&[]));
-    }
-    aws.put_key_policy(&changed.arn, text, changed.policy);
-    Ok(Value::Null)
+    let allowed = authorise::decide(aws, &ask.call.caller, key, &again);
+    allowed.map_err(|_| refusals::POLICY_LOCKOUT.with(&[]))
 }
 
 /// Returns whether the principal may be named in a policy or grant of a key in this Region.
 /// Accounts, existing roles and users, and sessions of roles may be named. Principals of another
 /// partition do not exist.
-pub(super) fn exists(aws: &Aws, region: &str, principal: &str) -> bool {
+pub(crate) fn exists(aws: &Aws, region: &str, principal: &str) -> bool {
     let here = Partition::of_region(region);
     let is_account = |id: &str| {
         let known = aws.accounts.contains_key(id);

@@ -10,6 +10,25 @@ super::table! {
     IAM_NO_SUCH_ROLE = 404, "NoSuchEntity",
         "The role with name {} cannot be found.",
         "live answers in public issues; model";
+    IAM_NO_SUCH_POLICY = 404, "NoSuchEntity",
+        "The role policy with name {} cannot be found.",
+        "live answers in public issues; model";
+    IAM_ROLE_EXISTS = 409, "EntityAlreadyExists",
+        "Role with name {} already exists.",
+        "live answers in public issues; model";
+    IAM_POLICY_MALFORMED = 400, "MalformedPolicyDocument",
+        "{}",
+        "model (wording unproved)";
+    IAM_POLICY_PRINCIPAL = 400, "MalformedPolicyDocument",
+        "Invalid principal in policy: \"AWS\":\"{}\"",
+        "live answers in public issues; model";
+    IAM_DELETE_CONFLICT = 409, "DeleteConflict",
+        "Cannot delete entity, must delete policies first.",
+        "live answers in public issues; model";
+    IAM_PROTECTED_ROLE = 400, "UnmodifiableEntity",
+        "Cannot perform the operation on the protected role '{}' - this role is only modifiable by \
+         AWS",
+        "live answers in public issues; model";
     IAM_NO_SUCH_SOURCE = 404, "NoSuchEntity",
         "The user or role {} cannot be found.",
         "model (wording unproved)";

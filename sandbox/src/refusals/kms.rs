@@ -13,6 +13,7 @@ super::table! {
     KEY_INVALID_ID = 400, "NotFoundException", "Invalid keyId '{}'", "model";
     KEY_DISABLED = 400, "DisabledException", "{} is disabled.", "model";
     KEY_INVALID_STATE = 400, "KMSInvalidStateException", "{} is {}.", "model";
+    KEY_TAGS = 400, "TagException", "The tags are not valid: {}", "model (wording unproved)";
     KEY_FOREIGN = 400, "AccessDeniedException",
         "User: {} is not authorized to perform: {} on resource: {} because the operation does not \
          work across accounts",

@@ -1,4 +1,4 @@
-//! Resource IDs: `snap-`, `ami-`, `i-` or `lt-` and 8 or 17 hexadecimal digits.
+//! Resource IDs: `snap-`, `ami-`, `i-`, `lt-` or `vol-` and 8 or 17 hexadecimal digits.
 
 use crate::refusals::{self, Refused};
 
@@ -31,6 +31,13 @@ pub(crate) fn instance(id: &str) -> Result<(), Refused> {
         return Ok(());
     }
     Err(refusals::INSTANCE_MALFORMED.with(&[id]))
+}
+
+pub(crate) fn volume(id: &str) -> Result<(), Refused> {
+    if is_id("vol", id) {
+        return Ok(());
+    }
+    Err(refusals::VOLUME_MALFORMED.with(&[id]))
 }
 
 pub(crate) fn launch_template(id: &str) -> Result<(), Refused> {

@@ -12,9 +12,16 @@ pub(crate) fn id_of(region: &str, zone: &str) -> Option<String> {
 
 /// Returns the zone of this Region that has this ID; nothing if there is no such zone.
 pub(crate) fn of_id(region: &str, id: &str) -> Option<String> {
-    let zones = LETTERS.chars().map(|letter| format!("{region}{letter}"));
-    let mut zones = zones.filter(|zone| id_of(region, zone).as_deref() == Some(id));
-    zones.next()
+    let mut zones = all(region);
+    zones.find_map(|(zone, own)| (own == id).then_some(zone))
+}
+
+/// Returns the zones of this Region with their IDs.
+pub(crate) fn all(region: &str) -> impl Iterator<Item = (String, String)> {
+    let zones = LETTERS
+        .chars()
+        .map(move |letter| format!("{region}{letter}"));
+    zones.filter_map(move |zone| id_of(region, &zone).map(|id| (zone, id)))
 }
 
 /// Returns `apse2` for `ap-southeast-2`.

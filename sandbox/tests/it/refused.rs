@@ -14,7 +14,7 @@ use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
     fast_restores, image_references, launch_templates, parameters as of_ssm, refused_copies,
     refused_iam, refused_images, refused_instances, refused_keys, refused_organizations,
-    refused_s3, refused_sessions, refused_states, settings, snapshot_locks, stacks,
+    refused_s3, refused_sessions, refused_states, settings, snapshot_locks, stacks, volumes,
 };
 
 #[tokio::test(start_paused = true)]
@@ -66,6 +66,7 @@ async fn provoke(name: &str) -> Option<Answer> {
         fast_restores::provoke(name),
         image_references::provoke(name),
         snapshot_locks::provoke(name),
+        volumes::provoke(name),
         of_ssm::provoke(name),
         parameters(name),
         refused_keys::provoke(name),
@@ -84,7 +85,7 @@ async fn requests(name: &str) -> Option<Answer> {
         "KMS_MALFORMED_REQUEST" => consumer.json("DescribeKey", "{".to_owned()),
         "REQUEST_TOO_LARGE" => return Some(crate::over_http::too_large().await),
         "NO_SUCH_VERSION" => consumer.query("ec2", "DescribeRegions", "2010-01-01", &[]),
-        "NOT_IMPLEMENTED" => return Some(consumer.ec2("DescribeVolumes", &[]).await),
+        "NOT_IMPLEMENTED" => return Some(consumer.ec2("DescribeVpcs", &[]).await),
         "LAMBDA_TOO_LARGE" => consumer.invoke("ferry", "Event", vec![b' '; 1024 * 1024 + 1]),
         "LAMBDA_ACCESS_DENIED" => nobody.invoke("ferry", "Event", b"{}".to_vec()),
         _ => return None,

@@ -4,6 +4,8 @@ use crate::client::Answer;
 use crate::worlds::{Bench, COPIER};
 
 const SIMULATE: &str = "SimulatePrincipalPolicy";
+const TRUST: &str = r#"{"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
+    "Principal": {"AWS": "arn:aws:iam::222222222222:role/Copier"}}}"#;
 const ACTION: (&str, &str) = ("ActionNames.member.1", "ec2:CopySnapshot");
 
 pub async fn provoke(name: &str) -> Option<Answer> {
@@ -20,6 +22,10 @@ pub async fn provoke(name: &str) -> Option<Answer> {
         let params = [("PolicySourceArn", source), ACTION, more];
         consumer.iam(SIMULATE, &params).await
     };
+    let create = async |name: &str, trust: &str| {
+        let params = [("RoleName", name), ("AssumeRolePolicyDocument", trust)];
+        consumer.iam("CreateRole", &params).await
+    };
     let plain = ("ResourceArns.member.1", "*");
     Some(match name {
         "IAM_ACCESS_DENIED" => {
@@ -28,6 +34,18 @@ pub async fn provoke(name: &str) -> Option<Answer> {
         }
         "IAM_VALIDATION" => consumer.iam("GetRole", &[("RoleName", "a b")]).await,
         "IAM_NO_SUCH_ROLE" => consumer.iam("GetRole", &[("RoleName", "Nobody")]).await,
+        "IAM_NO_SUCH_POLICY" => {
+            let params = [("RoleName", "Copier"), ("PolicyName", "none")];
+            consumer.iam("DeleteRolePolicy", &params).await
+        }
+        "IAM_ROLE_EXISTS" => create("copier", TRUST).await,
+        "IAM_POLICY_MALFORMED" => create("New", "{}").await,
+        "IAM_POLICY_PRINCIPAL" => create("New", &TRUST.replace("Copier", "Nobody")).await,
+        "IAM_DELETE_CONFLICT" => consumer.iam("DeleteRole", &[("RoleName", "Copier")]).await,
+        "IAM_PROTECTED_ROLE" => {
+            let params = [("RoleName", "AWSServiceRoleForEC2Spot")];
+            consumer.iam("DeleteRole", &params).await
+        }
         "IAM_NO_SUCH_SOURCE" => simulate("arn:aws:iam::222222222222:role/Nobody", plain).await,
         "IAM_POLICY_SOURCE" => simulate("arn:aws:iam::222222222222:root", plain).await,
         "IAM_CALLER_ARN" => {
@@ -45,7 +63,8 @@ pub async fn provoke(name: &str) -> Option<Answer> {
 async fn an_iam_call_that_is_not_modelled_is_refused() {
     let bench = Bench::new();
     for (action, params) in [
-        ("ListRoles", vec![]),
+        ("ListRolePolicies", vec![]),
+        ("ListRoles", vec![("PathPrefix", "/")]),
         ("GetRole", vec![("RoleName", "Copier"), ("Colour", "red")]),
         (
             "CreateServiceLinkedRole",

@@ -67,6 +67,11 @@ async fn keys(name: &str) -> Option<Answer> {
                 .kms("GetKeyPolicy", json!({"KeyId": SOURCE_KEY}))
                 .await
         }
+        "KEY_TAGS" => {
+            let twice = json!({"TagKey": "a", "TagValue": "b"});
+            let body = json!({"Tags": [twice, twice]});
+            bench.consumer.kms("CreateKey", body).await
+        }
         "MARKER_INVALID" => {
             let body = json!({"KeyId": TARGET_KEY, "Marker": "elsewhere"});
             bench.consumer.kms("ListGrants", body).await

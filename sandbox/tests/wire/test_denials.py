@@ -104,10 +104,10 @@ def test_a_session_policy_narrows_the_role(sandbox):
 
 
 def test_a_call_that_is_not_modelled_is_refused(sandbox):
-    with refused("NotImplemented", "DescribeVolumes"):
-        sandbox.producer.ec2(HOME).describe_volumes()
+    with refused("NotImplemented", "DescribeVpcs"):
+        sandbox.producer.ec2(HOME).describe_vpcs()
     with refused("NotImplemented"):
-        sandbox.producer.kms(HOME).list_keys()
+        sandbox.producer.kms(HOME).generate_random(NumberOfBytes=8)
     with refused("NotImplemented"):
         sandbox.producer.sts.get_session_token()
 

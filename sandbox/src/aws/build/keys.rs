@@ -1,5 +1,6 @@
 //! Keys, their aliases, and the key that AWS makes itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -12,7 +13,12 @@ use crate::rules::key_specs;
 use crate::rules::key_states::UNUSABLE;
 use crate::world::{Account, Key, WorldError};
 
-pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Result<(), WorldError> {
+pub(in crate::aws) fn add_key(
+    aws: &mut Aws,
+    account: &str,
+    key: &Key,
+    at: &str,
+) -> Result<(), WorldError> {
     known_region(aws.partition_of(account), &key.region, at)?;
     if key.id.is_empty()
         || !key
@@ -50,6 +56,8 @@ pub(super) fn add_key(aws: &mut Aws, account: &str, key: &Key, at: &str) -> Resu
         usage,
         managed: false,
         created: aws.now,
+        deleted_at: None,
+        tags: BTreeMap::new(),
         policy: policy(&policy_text, Kind::Resource, &format!("{at}.policy"))?,
         policy_text,
         grants: Vec::new(),
@@ -137,6 +145,8 @@ pub(crate) fn managed_key(aws: &mut Aws, account: &str, region: &str) -> String 
             usage: key_specs::ENCRYPT_DECRYPT.to_owned(),
             managed: true,
             created: aws.now,
+            deleted_at: None,
+            tags: BTreeMap::new(),
             policy_text: text,
             policy: Arc::new(policy),
             grants: Vec::new(),

@@ -1,5 +1,6 @@
 //! Roles, users and their access keys.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -25,6 +26,8 @@ pub(in crate::aws) fn add_role(
     let given: Vec<&str> = role.policies.iter().map(String::as_str).collect();
     let live = LivePrincipal {
         policies: policies(&given, &format!("{at}.policies"))?,
+        policy_names: policy_names(given.len()),
+        tags: BTreeMap::new(),
         trust: Some(trust),
         trust_text,
         description: None,
@@ -71,6 +74,11 @@ fn service_linked(role: &Role) -> Role {
     role
 }
 
+/// Returns the names of declared policies, `policy-1` and so on.
+pub(in crate::aws) fn policy_names(count: usize) -> Vec<String> {
+    (1..=count).map(|i| format!("policy-{i}")).collect()
+}
+
 pub(super) fn add_user(
     aws: &mut Aws,
     account: &str,
@@ -80,6 +88,8 @@ pub(super) fn add_user(
     let given: Vec<&str> = user.policies.iter().map(String::as_str).collect();
     let live = LivePrincipal {
         policies: policies(&given, &format!("{at}.policies"))?,
+        policy_names: policy_names(given.len()),
+        tags: BTreeMap::new(),
         trust: None,
         trust_text: String::new(),
         description: None,
