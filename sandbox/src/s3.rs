@@ -1,5 +1,5 @@
 //! S3 for a program that keeps its records in a bucket: objects are read, written and deleted
-//! whole, also on conditions, and listed.
+//! whole, also on conditions, and listed; buckets are created and deleted.
 //!
 //! | operation | permission |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | PutObject | `s3:PutObject`; with `If-Match` also `s3:GetObject` |
 //! | DeleteObject | `s3:DeleteObject`; with the `If-Match` of an ETag also `s3:GetObject` |
 //! | ListObjectsV2, HeadBucket | `s3:ListBucket` |
+//! | CreateBucket, DeleteBucket | `s3:CreateBucket`, `s3:DeleteBucket` |
 //!
 //! Two calls never run at once, so 409 `ConditionalRequestConflict` and 503 `SlowDown` come by
 //! fault only. Source: S3 API reference; S3 guide, conditional requests. The sandbox refuses
@@ -16,6 +17,7 @@
 mod address;
 mod authorise;
 mod body;
+mod buckets;
 mod checksums;
 mod headers;
 mod list;
@@ -53,13 +55,15 @@ struct Ask<'a> {
     key: &'a str,
 }
 
-const OPERATIONS: [&str; 6] = [
+const OPERATIONS: [&str; 8] = [
     "GetObject",
     "HeadObject",
     "PutObject",
     "DeleteObject",
     "ListObjectsV2",
     "HeadBucket",
+    "CreateBucket",
+    "DeleteBucket",
 ];
 
 pub(crate) fn perform(
@@ -85,8 +89,12 @@ pub(crate) fn perform(
     if ask.key.len() > LONGEST_KEY {
         return Err(refusals::S3_KEY_TOO_LONG.with(&[]));
     }
+    if operation == "CreateBucket" {
+        return buckets::create(aws, ask, &payload);
+    }
     ask.find(aws)?;
     match operation {
+        "DeleteBucket" => buckets::delete(aws, ask),
         "GetObject" => objects::get(aws, ask),
         "HeadObject" => objects::head(aws, ask),
         "PutObject" => objects::put(aws, ask, payload),

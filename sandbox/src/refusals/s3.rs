@@ -64,6 +64,26 @@ super::table! {
     S3_INVALID_URI = 400, "InvalidURI", "Couldn't parse the specified URI.", "S3 errors";
     S3_KEY_TOO_LONG = 400, "KeyTooLongError", "Your key is too long", "S3 errors";
     S3_BUCKET_NAME = 400, "InvalidBucketName", "The specified bucket is not valid.", "S3 errors";
+    S3_BUCKET_EXISTS = 409, "BucketAlreadyExists",
+        "The requested bucket name is not available. The bucket namespace is shared by all users \
+         of the system. Specify a different name and try again.",
+        "S3 errors";
+    S3_BUCKET_OWNED = 409, "BucketAlreadyOwnedByYou",
+        "Your previous request to create the named bucket succeeded and you already own it.",
+        "S3 errors: in every Region except us-east-1";
+    S3_BUCKET_NOT_EMPTY = 409, "BucketNotEmpty",
+        "The bucket you tried to delete is not empty.",
+        "S3 errors";
+    S3_LOCATION_ILLEGAL = 400, "IllegalLocationConstraintException",
+        "The {} location constraint is incompatible for the region specific endpoint this request \
+         was sent to.",
+        "S3 errors; live answers in public issues (wording)";
+    S3_LOCATION_INVALID = 400, "InvalidLocationConstraint",
+        "The specified location-constraint is not valid",
+        "S3 errors; S3 API reference, CreateBucket";
+    S3_MALFORMED_XML = 400, "MalformedXML",
+        "The XML you provided was not well-formed or did not validate against our published schema",
+        "S3 errors";
     S3_NO_SUCH_BUCKET = 404, "NoSuchBucket", "The specified bucket does not exist", "S3 errors";
     S3_PERMANENT_REDIRECT = 301, "PermanentRedirect",
         "The bucket you are attempting to access must be addressed using the specified endpoint. \

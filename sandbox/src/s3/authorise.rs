@@ -19,8 +19,10 @@ use crate::refusals::{self, Refused};
 /// Condition keys in lower case and their values.
 pub(super) type Facts<'a> = &'a [(&'a str, Option<&'a str>)];
 
-/// Refuses unless the caller may do this to the object, or to the bucket in the case of
-/// `ListBucket`.
+/// The actions on a bucket; others are actions on an object.
+const ON_BUCKETS: [&str; 3] = ["ListBucket", "CreateBucket", "DeleteBucket"];
+
+/// Refuses unless the caller may do this to the object or to the bucket.
 pub(super) fn check(
     aws: &Aws,
     ask: Ask<'_>,
@@ -29,7 +31,7 @@ pub(super) fn check(
     facts: Facts<'_>,
 ) -> Result<(), Refused> {
     let mut resource = bucket.arn(ask.bucket);
-    if action != "ListBucket" {
+    if !ON_BUCKETS.contains(&action) {
         resource.push('/');
         resource.push_str(ask.key);
     }

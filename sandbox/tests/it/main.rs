@@ -53,6 +53,7 @@ mod registering;
 mod roles;
 mod roles_created;
 mod s3;
+mod s3_buckets;
 mod s3_permissions;
 mod service_control;
 mod sessions;

@@ -6,6 +6,7 @@ use amiferry_sandbox::Sandbox;
 
 use crate::client::{Answer, Client, Params};
 use crate::s3::{BUCKET, EASTERN, allow, bench, bucket, policy, request, world};
+use crate::s3_buckets;
 use crate::worlds::{CONSUMER, PRODUCER};
 
 pub async fn provoke(name: &str) -> Option<Answer> {
@@ -18,6 +19,7 @@ pub async fn provoke(name: &str) -> Option<Answer> {
         signatures(name, &sandbox, &client),
         payloads(name, &client),
         operations(name, &sandbox, &client),
+        s3_buckets::provoke(name, &sandbox, &client),
     )
 }
 
@@ -172,13 +174,12 @@ async fn operations(name: &str, sandbox: &Sandbox, client: &Client) -> Option<An
 async fn an_s3_call_that_is_not_modelled_is_refused_and_changes_nothing() {
     let (sandbox, client) = bench();
     sandbox.edit(|aws| aws.put_object(BUCKET, "a", "1"));
-    let cases: [(&str, &str, Params<'_>); 14] = [
+    let cases: [(&str, &str, Params<'_>); 13] = [
         ("GET", "/", &[]),
         ("GET", "/?versioning", &[]),
         ("GET", "/?list-type=2&delimiter=%2F", &[]),
         ("GET", "/?list-type=2&fetch-owner=true", &[]),
-        ("PUT", "/", &[]),
-        ("DELETE", "/", &[]),
+        ("PUT", "/", &[("x-amz-acl", "private")]),
         ("POST", "/?delete", &[]),
         ("PUT", "/a?tagging", &[]),
         ("GET", "/a?versionId=1", &[]),
