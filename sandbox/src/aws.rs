@@ -62,7 +62,7 @@ use crate::ledger::LambdaInvocation;
 use crate::model::{Ec2Settings, Grant, Image, Snapshot, Volume};
 use crate::rules::key_specs;
 use crate::wire::time::scaled;
-use crate::world::Limits;
+use crate::world::{Facts, Limits};
 
 /// The live world. Tests reach it through [`Sandbox::edit`](crate::Sandbox::edit).
 pub struct Aws {
@@ -147,7 +147,7 @@ impl fmt::Debug for Aws {
     }
 }
 
-/// The delays and limits of this AWS.
+/// The delays, limits and habits of this AWS.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub speed: f64,
@@ -164,6 +164,7 @@ pub(crate) struct Rules {
     pub principal_delay: Duration,
     pub policy_delay: Duration,
     pub limits: Limits,
+    pub facts: Facts,
 }
 
 impl Rules {
@@ -297,6 +298,8 @@ pub(crate) struct LiveKey {
 pub(crate) struct LiveGrant {
     pub view: Grant,
     pub token: String,
+    /// The ID of the grant by virtue of which the grantee of that grant created this one.
+    pub parent: Option<String>,
     /// The time at which every node knows of the grant.
     pub in_force_at: SystemTime,
     /// Whether ListGrants finds the grant.

@@ -1,6 +1,6 @@
 //! An AWS that says no, as strict as the real one: EC2 images, snapshots and their launch, KMS,
-//! STS, Organizations, S3's objects, a little of IAM, Lambda's Invoke, Step Functions' executions,
-//! Parameter Store and the outputs of CloudFormation's stacks.
+//! STS, Organizations, S3's buckets and objects, a little of IAM, Lambda's Invoke, Step Functions'
+//! executions, Parameter Store and the outputs of CloudFormation's stacks.
 //!
 //! The sandbox speaks the real wire protocols to unmodified clients, in process and over HTTP on
 //! 127.0.0.1. Time passes without background tasks. A ledger keeps every call, and tests can break
@@ -69,6 +69,6 @@ pub use model::{
 pub use sandbox::Sandbox;
 pub use server::Server;
 pub use world::{
-    AccessKey, Account, Bucket, FULL_AWS_ACCESS, Key, LaunchTemplate, Limits, Organization,
+    AccessKey, Account, Bucket, FULL_AWS_ACCESS, Facts, Key, LaunchTemplate, Limits, Organization,
     OrganizationalUnit, Parameter, Role, Stack, User, World, WorldError,
 };

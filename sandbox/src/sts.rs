@@ -67,7 +67,7 @@ struct Wish<'a> {
     seconds: Option<u32>,
 }
 
-fn read(query: &Query) -> Result<Wish<'_>, Refused> {
+fn read<'a>(aws: &Aws, query: &'a Query) -> Result<Wish<'a>, Refused> {
     const MODELLED: [&str; 5] = [
         "RoleArn",
         "RoleSessionName",
@@ -87,12 +87,14 @@ fn read(query: &Query) -> Result<Wish<'_>, Refused> {
     let name_char = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
     let id_char = |c: char| name_char(c) || ":/".contains(c);
     let required = |name| move || invalid(name, "null", "Member must not be null");
+    let policy = query.get("Policy");
+    let policy = policy.map(|text| session_policy(aws, text));
     Ok(Wish {
         role_arn: role_arn.ok_or_else(required("roleArn"))?,
         session: member(query, "RoleSessionName", 2, 64, name_char)?
             .ok_or_else(required("roleSessionName"))?,
         external_id: member(query, "ExternalId", 2, 1224, id_char)?,
-        policy: query.get("Policy").map(session_policy).transpose()?,
+        policy: policy.transpose()?,
         seconds: query.get("DurationSeconds").map(seconds).transpose()?,
     })
 }
@@ -136,17 +138,22 @@ fn seconds(text: &str) -> Result<u32, Refused> {
 }
 
 /// Returns the percentage of the packed size that a policy takes.
-fn packed(text: &str) -> usize {
-    text.chars().count() * 100 / PACKED
+fn packed(aws: &Aws, text: &str) -> usize {
+    filled(aws, text) / PACKED
 }
 
-fn session_policy(text: &str) -> Result<Arc<Policy>, Refused> {
+/// Returns a hundred times the number of characters that a policy fills of the packed size.
+fn filled(aws: &Aws, text: &str) -> usize {
+    text.chars().count() * usize::from(aws.rules.facts.session_token_percent)
+}
+
+fn session_policy(aws: &Aws, text: &str) -> Result<Arc<Policy>, Refused> {
     let length = text.chars().count();
     if length > LONGEST_POLICY {
         return Err(refusals::STS_POLICY_TOO_LONG.with(&[&length.to_string()]));
     }
-    if length > PACKED {
-        return Err(refusals::STS_POLICY_TOO_LARGE.with(&[&packed(text).to_string()]));
+    if filled(aws, text) > PACKED * 100 {
+        return Err(refusals::STS_POLICY_TOO_LARGE.with(&[&packed(aws, text).to_string()]));
     }
     let malformed =
         |error: iam::PolicyError| refusals::STS_POLICY_MALFORMED.with(&[&error.to_string()]);
@@ -156,7 +163,7 @@ fn session_policy(text: &str) -> Result<Arc<Policy>, Refused> {
 }
 
 fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, Refused> {
-    let wish = read(query)?;
+    let wish = read(aws, query)?;
     let role = permitted(aws, call, &wish)?;
     let seconds = wish.seconds.unwrap_or(HOUR);
     if call.temporary && seconds > HOUR {
@@ -190,7 +197,7 @@ fn assume_role(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, 
             .text("Expiration", time::iso_seconds(expires));
     });
     if let Some(text) = query.get("Policy") {
-        xml.text("PackedPolicySize", packed(text).to_string());
+        xml.text("PackedPolicySize", packed(aws, text).to_string());
     }
     Ok(xml.finish())
 }

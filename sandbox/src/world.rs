@@ -1,11 +1,12 @@
 //! The world that a sandbox starts from: accounts with their principals, keys, snapshots, images,
-//! launch templates, parameters, buckets and stacks, and the delays and limits of AWS. A world is
-//! written in Rust with these builders, or in TOML (see `worlds/demo.toml`).
+//! launch templates, parameters, buckets and stacks, and the delays, limits and habits of AWS. A
+//! world is written in Rust with these builders, or in TOML (see `worlds/demo.toml`).
 //!
 //! This module checks shapes only; `Aws::from_world` checks that names fit together.
 
 mod account;
 mod bucket;
+mod facts;
 mod file;
 mod late_reads;
 mod launch_template;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 
 pub use account::{Account, Key};
 pub use bucket::Bucket;
+pub use facts::Facts;
 pub use file::WorldError;
 pub(crate) use file::read;
 pub use late_reads::LateReads;
@@ -67,6 +69,8 @@ pub struct World {
     pub late_reads: LateReads,
     /// The quotas.
     pub limits: Limits,
+    /// Undocumented habits of AWS.
+    pub facts: Facts,
 }
 
 /// Quotas, and habits of AWS that are off by default.
@@ -117,6 +121,7 @@ impl Default for World {
             policy_delay: Duration::ZERO,
             late_reads: LateReads::default(),
             limits: Limits::default(),
+            facts: Facts::default(),
         }
     }
 }
@@ -243,6 +248,13 @@ impl World {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets the undocumented habits of AWS.
+    #[must_use]
+    pub fn facts(mut self, facts: Facts) -> Self {
+        self.facts = facts;
         self
     }
 }

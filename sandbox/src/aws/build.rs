@@ -121,6 +121,7 @@ impl Aws {
                 principal_delay: world.principal_delay,
                 policy_delay: world.policy_delay,
                 limits: world.limits,
+                facts: world.facts,
             },
             accounts: BTreeMap::new(),
             organization: None,

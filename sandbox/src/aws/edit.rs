@@ -8,7 +8,7 @@ use super::{Aws, build};
 use crate::iam::Kind;
 use crate::model::{Image, Snapshot};
 use crate::wire::time;
-use crate::world::{Limits, WorldError};
+use crate::world::{Facts, Limits, WorldError};
 
 impl Aws {
     /// Returns the sandbox's time.
@@ -179,6 +179,11 @@ impl Aws {
     /// Replaces the limits.
     pub fn set_limits(&mut self, limits: Limits) {
         self.rules.limits = limits;
+    }
+
+    /// Replaces the undocumented habits of AWS.
+    pub fn set_facts(&mut self, facts: Facts) {
+        self.rules.facts = facts;
     }
 
     /// Sets the speed of copies that start from now on.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use super::late::{Late, Read};
-use super::{Aws, LiveGrant};
+use super::{Aws, LiveGrant, account_of};
 use crate::model::{Grant, Image, LaunchPermission, Snapshot};
 
 type Tags = BTreeMap<String, String>;
@@ -85,8 +85,12 @@ impl Aws {
             return false;
         };
         let grant_id = format!("{:064x}", 0xc0de_u64 + key.grants.len() as u64);
+        let mut others = key.grants.iter().map(|grant| &grant.view);
+        let parent = others.find(|other| account_of(&other.grantee_principal) == Some(account));
+        let parent = parent.map(|parent| parent.grant_id.clone());
         key.grants.push(LiveGrant {
             token: String::new(),
+            parent,
             in_force_at: now,
             listed,
             view: Grant {
@@ -105,7 +109,8 @@ impl Aws {
         true
     }
 
-    /// Revokes a grant at once; ListGrants shows the change later.
+    /// Revokes a grant at once; ListGrants shows the change later. Grants that its grantee created
+    /// by virtue of it go with it, if the world says so.
     pub fn revoke_grant(&mut self, key_arn: &str, grant_id: &str) -> bool {
         let now = self.now;
         let Some(key) = self.keys.get_mut(key_arn) else {
@@ -119,6 +124,14 @@ impl Aws {
         self.lateness.replace(&mut grant.listed, true, GRANTS, now);
         key.revoked.push(grant);
         key.revoked.retain(|grant| !grant.listed.is_settled(now));
+        if !self.rules.facts.child_grants_outlive {
+            let grants = key.grants.iter();
+            let children = grants.filter(|grant| grant.parent.as_deref() == Some(grant_id));
+            let children = children.map(|grant| grant.view.grant_id.clone());
+            for child in children.collect::<Vec<_>>() {
+                self.revoke_grant(key_arn, &child);
+            }
+        }
         true
     }
 

@@ -41,6 +41,6 @@ fn loss_of(aws: &Aws, copy: &Copying) -> Option<String> {
         return Some(refused.message);
     };
     let key = copy.source_key.as_ref()?;
-    let usable = by_ec2::may_read(aws, &copy.caller, key, &source.view);
+    let usable = by_ec2::may_read(aws, &copy.caller, &copy.region, key, &source.view);
     (!usable).then(|| refusals::COPY_KEY_NOT_ACCESSIBLE.with(&[]).message)
 }

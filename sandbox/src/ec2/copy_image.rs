@@ -46,6 +46,11 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     }
     let source = copyable(aws, ask, source_region, source_id)?;
     let snapshots = readable_snapshots(aws, ask, &source)?;
+    let foreign = source.owner_id != ask.account();
+    let encrypted = snapshots.iter().any(|snapshot| snapshot.encrypted);
+    if foreign && encrypted && !aws.rules.facts.image_copies_across_accounts {
+        return Err(refusals::COPY_IMAGE_STORAGE.with(&[]));
+    }
     let limit = aws.rules.limits.concurrent_image_copies;
     if running(aws, ask) >= limit {
         return Err(refusals::COPY_IMAGE_LIMIT.with(&[&limit.to_string()]));

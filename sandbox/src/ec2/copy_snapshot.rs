@@ -1,7 +1,8 @@
 //! CopySnapshot: refuses a call at once, accepts it and fails the copy later, or starts a copy.
 //!
 //! Source: aws-facts, EC2 copying. EC2 checks the visibility of the source, its key and the
-//! target's key asynchronously. A copy that lacks one of them is accepted and ends in `error`.
+//! target's key asynchronously. A copy that lacks one of them is accepted and ends in `error`. A
+//! world may say that the source and its key are checked at once (unproved).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,9 +41,20 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     }
     let visible = visible(aws, ask, source_region, source_id);
     let readable = visible.is_some();
+    if !readable && !aws.rules.facts.late_source_checks {
+        return Err(refusals::SNAPSHOT_NOT_FOUND.with(&[source_id]));
+    }
     let source = visible.unwrap_or_else(|| unseen(source_region, source_id));
     copyable(&source)?;
+    let url = query.get("PresignedUrl").filter(|url| !url.is_empty());
+    let needs_url = readable && source.encrypted && !aws.rules.facts.presigned_url_optional;
+    if needs_url && url.is_none() {
+        return Err(refusals::MISSING_PARAMETER.with(&["PresignedUrl"]));
+    }
     let mut plan = Encryption::of_request(aws, ask, &source)?;
+    if plan.source_key_unusable && !aws.rules.facts.late_source_checks {
+        return Err(refusals::COPY_SOURCE_KEY_REFUSED.with(&[source_id]));
+    }
     if !readable {
         plan.fails = Some(refusals::COPY_SOURCE_NOT_FOUND.with(&[]).message);
     }
@@ -187,6 +199,8 @@ pub(super) struct Encryption {
     /// exist.
     pub key: Option<String>,
     pub fails: Option<String>,
+    /// Whether the copy fails because the caller cannot use the key of the source.
+    pub source_key_unusable: bool,
 }
 
 impl Encryption {
@@ -223,7 +237,8 @@ impl Encryption {
         };
         let caller = &ask.call.caller;
         let source_key = source.kms_key_arn.as_ref();
-        let reads = source_key.is_none_or(|key| by_ec2::may_read(aws, caller, key, source));
+        let reads =
+            source_key.is_none_or(|key| by_ec2::may_read(aws, caller, ask.region(), key, source));
         let writes = target
             .as_ref()
             .is_some_and(|key| by_ec2::may_write(aws, caller, key));
@@ -231,6 +246,7 @@ impl Encryption {
         Self {
             key: target.or_else(|| key.map(str::to_owned)),
             fails: (!reads || !writes).then(no),
+            source_key_unusable: !reads,
         }
     }
 }

@@ -34,7 +34,10 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     if let Some(root) = aws.snapshots.get(root).map(|snapshot| &snapshot.view) {
         // Billing follows the data, not the request.
         image.product_codes.clone_from(&root.product_codes);
-        if let Some((details, operation)) = &root.lineage_platform {
+        let copied = root.source_snapshot_id.is_some();
+        let kept = !copied || aws.rules.facts.copies_keep_billing;
+        let lineage = root.lineage_platform.as_ref().filter(|_| kept);
+        if let Some((details, operation)) = lineage {
             image.platform_details.clone_from(details);
             image.usage_operation.clone_from(operation);
         }

@@ -242,7 +242,7 @@ fn unusable(aws: &mut Aws, ask: Ask<'_>, key: &str, snapshot: &Snapshot) -> Opti
         return Some(refusals::LAUNCH_KEY_STATE.with(&[]));
     }
     let caller = &ask.call.caller;
-    let reads = by_ec2::may_read(aws, caller, key, snapshot);
+    let reads = by_ec2::may_read(aws, caller, ask.region(), key, snapshot);
     let writes = target.is_none_or(|key| by_ec2::may_write(aws, caller, &key));
     (!reads || !writes).then(|| refusals::LAUNCH_CLIENT_ERROR.with(&[]))
 }

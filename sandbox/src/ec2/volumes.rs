@@ -171,7 +171,7 @@ pub(super) fn describe(aws: &Aws, ask: Ask<'_>) -> Result<String, Refused> {
     });
     let (found, token) = page.cut(found.collect());
     let mut xml = Xml::new();
-    xml.list("volumeSet", found, |xml, volume| write(xml, volume));
+    xml.list("volumeSet", found, write);
     xml.maybe("nextToken", token.as_deref());
     Ok(xml.finish())
 }

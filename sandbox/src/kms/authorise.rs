@@ -14,7 +14,7 @@
 //! AWS's own and do not mention keys. Auto Scaling documents that a grant suffices (aws-facts,
 //! KMS).
 
-use crate::aws::{Aws, Caller, LiveGrant, LiveKey, Partition, is_service_linked};
+use crate::aws::{Aws, Caller, LiveGrant, LiveKey, Partition, account_of, is_service_linked};
 use crate::iam::{self, Context, Decision, Reach, Request};
 use crate::identity::{self, Verdict};
 use crate::model::Grant;
@@ -194,8 +194,18 @@ fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> boo
         .any(|operation| operation == usage.operation);
     in_force
         && covers
+        && is_grantee(aws, &grant.view, usage)
         && is(&grant.view.grantee_principal, caller)
         && within_constraints(&grant.view, usage)
+}
+
+/// Returns whether EC2 uses a key by a grant to this principal. Whether it does by a grant that
+/// names a role of another account is a fact of the world (unproved).
+fn is_grantee(aws: &Aws, grant: &Grant, usage: &Use<'_>) -> bool {
+    let grantee = grant.grantee_principal.as_str();
+    let names_role = grantee.contains(":role/") && !is_service_linked(grantee);
+    let foreign = account_of(grantee) != account_of(&grant.key_arn);
+    aws.rules.facts.role_grantees || usage.via_ec2.is_none() || !names_role || !foreign
 }
 
 /// Returns whether a grant's principal is this caller: its session, its role or user, or its

@@ -2,7 +2,7 @@
 //! call carries the caller's permissions and `kms:ViaService`.
 //!
 //! Source: EBS guide, encryption permissions; aws-facts, KMS. The Region of `ViaService` is the
-//! key's own (unproved for copies between Regions).
+//! key's own, unless the world says that a copy between Regions names its destination (unproved).
 
 use super::authorise::{self, Use};
 use crate::aws::{Aws, Caller, LiveKey, Partition, key_arn};
@@ -19,24 +19,34 @@ const USING: &[&str] = &[
     "ReEncryptTo",
 ];
 
-/// Returns whether a copy or volume made for this caller can read the snapshot.
-pub(crate) fn may_read(aws: &Aws, caller: &Caller, key: &str, source: &Snapshot) -> bool {
-    may(aws, caller, key, source.encryption_context_id.as_deref())
+/// Returns whether a copy or volume made for this caller in the Region can read the snapshot.
+pub(crate) fn may_read(
+    aws: &Aws,
+    caller: &Caller,
+    region: &str,
+    key: &str,
+    source: &Snapshot,
+) -> bool {
+    let via = (!aws.rules.facts.via_source_region).then_some(region);
+    let id = source.encryption_context_id.as_deref();
+    may(aws, caller, key, via, id)
 }
 
 /// Returns whether a copy or volume made for this caller can be encrypted under the key.
 pub(crate) fn may_write(aws: &Aws, caller: &Caller, key: &str) -> bool {
-    may(aws, caller, key, None)
+    may(aws, caller, key, None, None)
 }
 
-fn may(aws: &Aws, caller: &Caller, key: &str, ebs_id: Option<&str>) -> bool {
+/// Decides on all uses of a key. `via` is the Region that `kms:ViaService` names in place of the
+/// key's own.
+fn may(aws: &Aws, caller: &Caller, key: &str, via: Option<&str>, ebs_id: Option<&str>) -> bool {
     let usable = |key: &&LiveKey| key.state == "Enabled" && key.is_symmetric();
     let Some(key) = aws.keys.get(key).filter(usable) else {
         return false;
     };
     USING.iter().all(|operation| {
         let usage = Use {
-            via_ec2: Some(&key.region),
+            via_ec2: Some(via.unwrap_or(&key.region)),
             ebs_id,
             ..Use::direct(operation)
         };

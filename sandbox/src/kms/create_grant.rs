@@ -90,7 +90,9 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     };
     authorise::check(aws, &ask.call.caller, key, &usage)?;
     let parents = authorise::parents(aws, &ask.call.caller, key, &usage);
-    if !parents.is_empty() && !parents.iter().any(|parent| wish.is_within(parent)) {
+    let parent = parents.iter().find(|parent| wish.is_within(parent));
+    let parent = parent.map(|parent| parent.grant_id.clone());
+    if !parents.is_empty() && parent.is_none() {
         let caller = &ask.call.caller.principal.arn;
         return Err(refusals::GRANT_BEYOND_PARENT.with(&[caller, &key.arn]));
     }
@@ -113,7 +115,8 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<Value, Refused> {
     let known = already(key, &wish);
     let token = aws.new_token("grant token");
     let id = known.unwrap_or_else(|| aws.new_grant_id());
-    add(aws, ask, &key_arn, wish, &id, &token)?;
+    let live = live(aws, ask, &key_arn, wish, parent, (&id, &token));
+    add(aws, live)?;
     Ok(json!({"GrantId": id, "GrantToken": token}))
 }
 
@@ -169,35 +172,18 @@ fn already(key: &LiveKey, wish: &Wish) -> Option<String> {
     same.map(|grant| grant.grant_id.clone())
 }
 
-fn add(
+fn live(
     aws: &mut Aws,
     ask: Ask<'_>,
     key_arn: &str,
     wish: Wish,
-    id: &str,
-    token: &str,
-) -> Result<(), Refused> {
-    let (now, in_force_at) = (aws.now, aws.now + aws.rules.scaled(aws.rules.grant_delay));
-    let issuing_account = aws.iam_arn(ask.account(), "root");
-    let most = aws.rules.limits.grants_per_key;
-    let Some(live) = aws.keys.get_mut(key_arn) else {
-        return Err(refusals::KEY_NOT_FOUND.with(&[key_arn]));
-    };
-    if let Some(known) = live
-        .grants
-        .iter_mut()
-        .find(|grant| grant.view.grant_id == id)
-    {
-        // Every request has a token of its own; the sandbox keeps the latest.
-        token.clone_into(&mut known.token);
-        return Ok(());
-    }
-    if live.grants.len() >= most {
-        return Err(refusals::GRANT_LIMIT.with(&[&most.to_string(), key_arn]));
-    }
-    let grant = LiveGrant {
+    parent: Option<String>,
+    (id, token): (&str, &str),
+) -> LiveGrant {
+    LiveGrant {
         token: token.to_owned(),
-        in_force_at,
+        parent,
+        in_force_at: aws.now + aws.rules.scaled(aws.rules.grant_delay),
         listed: aws.listed_when_created(),
         view: Grant {
             grant_id: id.to_owned(),
@@ -208,12 +194,27 @@ fn add(
             operations: wish.operations.into_iter().collect(),
             encryption_context_equals: wish.equals,
             encryption_context_subset: wish.subset,
-            issuing_account,
-            creation_date: now,
+            issuing_account: aws.iam_arn(ask.account(), "root"),
+            creation_date: aws.now,
         },
-    };
-    if let Some(live) = aws.keys.get_mut(key_arn) {
-        live.grants.push(grant);
     }
+}
+
+fn add(aws: &mut Aws, grant: LiveGrant) -> Result<(), Refused> {
+    let most = aws.rules.limits.grants_per_key;
+    let key_arn = &grant.view.key_arn;
+    let Some(live) = aws.keys.get_mut(key_arn) else {
+        return Err(refusals::KEY_NOT_FOUND.with(&[key_arn]));
+    };
+    let mut known = live.grants.iter_mut();
+    if let Some(known) = known.find(|known| known.view.grant_id == grant.view.grant_id) {
+        // Every request has a token of its own; the sandbox keeps the latest.
+        known.token = grant.token;
+        return Ok(());
+    }
+    if live.grants.len() >= most {
+        return Err(refusals::GRANT_LIMIT.with(&[&most.to_string(), key_arn]));
+    }
+    live.grants.push(grant);
     Ok(())
 }

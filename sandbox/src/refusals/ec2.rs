@@ -131,6 +131,9 @@ super::table! {
         "Value (false) for parameter encrypted is invalid. A copy of an encrypted snapshot is \
          always encrypted.",
         "model: Encrypted of CopySnapshot";
+    COPY_SOURCE_KEY_REFUSED = 400, "InvalidParameterValue",
+        "The key of the snapshot '{}' is not accessible.",
+        "only where a world has late_source_checks = false (code and wording unproved)";
     COPY_LIMIT = 400, "ResourceLimitExceeded",
         "Too many snapshot copies in progress. The limit is {} for this destination region.",
         "aws-facts: EC2 copying; EC2 errors";

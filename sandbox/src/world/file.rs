@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Account, Limits, Organization, World, late_reads};
+use super::{Account, Facts, Limits, Organization, World, late_reads};
 
 /// The reason why a world contradicts itself, with the key at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,11 +63,13 @@ struct File {
     late_reads: late_reads::Table,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    facts: Facts,
 }
 
 pub(crate) fn read(text: &str) -> Result<World, WorldError> {
     let file = parse(text)?;
-    let mut world = World::new().limits(file.limits);
+    let mut world = World::new().limits(file.limits).facts(file.facts);
     world.accounts = file.account;
     world.organization = file.organization;
     number("speed", file.speed, &mut world.speed)?;

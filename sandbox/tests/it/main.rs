@@ -18,6 +18,7 @@ mod condition_keys;
 mod copying;
 mod copying_under_keys;
 mod describing;
+mod facts;
 mod fast_restores;
 mod faults;
 mod image_references;

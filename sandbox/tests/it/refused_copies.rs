@@ -5,6 +5,7 @@ use std::time::Duration;
 use amiferry_sandbox::Limits;
 
 use crate::client::Answer;
+use crate::facts;
 use crate::policies::{document, permit_owner};
 use crate::worlds::{
     Bench, CONSUMER, EAST, IMAGE, MANAGED, OWN, PLAIN, PRODUCER, ROOT, SOURCE_KEY, UNSHARED, world,
@@ -52,6 +53,7 @@ async fn copies(name: &str) -> Option<Answer> {
             let params = [("Encrypted", "false"), ("KmsKeyId", "")];
             bench.copy_of(ROOT, &params).await
         }
+        "COPY_SOURCE_KEY_REFUSED" => facts::without_source_key().await,
         "COPY_LIMIT" => {
             for _ in 0..20 {
                 bench.copy_of(ROOT, &[]).await.ok();

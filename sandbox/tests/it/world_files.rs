@@ -66,6 +66,11 @@ fn an_error_of_the_world_names_its_key() {
         ("latency_seconds = -1", "latency_seconds"),
         ("[late_reads]\ntags_seconds = -1", "late_reads.tags_seconds"),
         ("[late_reads]\ntag = 1", "late_reads.tag"),
+        ("[facts]\nrole_grantee = true", "facts.role_grantee"),
+        (
+            "[facts]\nsession_token_percent = -1",
+            "facts.session_token_percent",
+        ),
         ("[[account]]\nid = '1'", "account[0].id"),
         ("[[account", "world"),
     ] {
