@@ -46,6 +46,16 @@ fn a_world_file_declares_facts() {
     assert_eq!(world.facts, Facts::default());
 }
 
+#[test]
+fn the_documented_facts_are_the_defaults() {
+    let page = include_str!("../../../ARCHITECTURE.md");
+    let (_, rest) = page.split_once("```toml\n[facts]\n").expect("the table");
+    let (table, _) = rest.split_once("```").expect("its end");
+    assert_eq!(table.lines().count(), 8, "{table}");
+    let world = World::from_toml(&format!("[facts]\n{table}")).expect("a world");
+    assert_eq!(world.facts, Facts::default());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_role_of_another_account_copies_by_its_grant_only_where_role_grantees_hold() {
     let account = root(CONSUMER);
