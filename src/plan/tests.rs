@@ -47,6 +47,27 @@ fn the_plan_reads_as_a_dry_run() {
 }
 
 #[test]
+fn the_plan_lists_the_parts_of_a_publication_in_their_order() {
+    let publish = json!({"Publish": {"Parameter": "/golden/{account}",
+        "LaunchTemplateName": "web", "SetDefaultVersion": true, "DeprecateAfterDays": 90,
+        "DeregistrationProtection": "WithCooldown", "FastSnapshotRestore": ["usw2-az1"],
+        "LaunchPermissions": {"AccountIds": ["333333333333"]},
+        "LaunchTest": {"InstanceType": "t3.micro"}}});
+    let state = distribute(&request(&publish), &example(), "0123456789abcdef", 0).unwrap();
+    let words = Plan(&state).to_string();
+    let parts = "\nThen in each target\n  a launch test (t3.micro)\n  deprecated after 90 days\n  \
+                 protected from deregistration, with a cooldown\n  fast snapshot restore in \
+                 usw2-az1\n  may launch from it, until taken back: 333333333333\n  a new version \
+                 of launch template web, as its default\n  parameter /golden/{account} set to it";
+    assert!(words.ends_with(parts), "{words}");
+    let publish = json!({"Publish": {"LaunchTest": {}, "DeprecateAt": "2027-01-01T00:00:00Z"}});
+    let state = distribute(&request(&publish), &example(), "0123456789abcdef", 0).unwrap();
+    let words = Plan(&state).to_string();
+    let parts = "\n  a launch test\n  deprecated at 2027-01-01T00:00:00Z";
+    assert!(words.ends_with(parts), "{words}");
+}
+
+#[test]
 fn a_plan_for_the_source_account_alone_shares_nothing() {
     let own = json!({"Targets": [{"AccountId": "111111111111", "Region": "us-east-1"}]});
     let state = distribute(&request(&own), &example(), "0123456789abcdef", 0).unwrap();

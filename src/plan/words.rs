@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::request::KeyAccess;
+use crate::ids::ZoneId;
+use crate::ledger::readable;
+use crate::request::{Deprecate, KeyAccess, Protection, Publish};
 use crate::service_linked_role::ServiceLinkedRole;
 use crate::state::{Order, Share, State, TargetPhase};
 
@@ -48,7 +50,7 @@ impl fmt::Display for Plan<'_> {
         let run = self.0.run_ref();
         if targets.iter().all(|target| run.is_own(target)) {
             write!(f, "Nothing is shared: the account copies what is its own")?;
-            return write_roles(f, order);
+            return write_rest(f, order);
         }
         let keys = run.opened_keys().len();
         let opened = match order.key_access {
@@ -71,8 +73,74 @@ impl fmt::Display for Plan<'_> {
             "Meanwhile shared: {} {opened}; {after}",
             counted(source.snapshots.len(), "snapshot")
         )?;
-        write_roles(f, order)
+        write_rest(f, order)
     }
+}
+
+/// Writes what becomes of an image once it is copied.
+fn write_rest(f: &mut fmt::Formatter<'_>, order: &Order) -> fmt::Result {
+    write_roles(f, order)?;
+    match &order.publish {
+        Some(publish) => write_publishing(f, publish),
+        None => Ok(()),
+    }
+}
+
+/// Writes the parts of a publication in their order.
+fn write_publishing(f: &mut fmt::Formatter<'_>, publish: &Publish) -> fmt::Result {
+    write!(f, "\nThen in each target")?;
+    if let Some(test) = &publish.launch_test {
+        let kind = test.instance_type.as_ref();
+        let kind = kind.map(|kind| format!(" ({kind})")).unwrap_or_default();
+        write!(f, "\n  a launch test{kind}")?;
+    }
+    match publish.deprecate {
+        Some(Deprecate::At(at)) => write!(f, "\n  deprecated at {}", readable(at))?,
+        Some(Deprecate::AfterDays(days)) => {
+            write!(f, "\n  deprecated after {}", counted(days as usize, "day"))?;
+        }
+        None => {}
+    }
+    match publish.protection {
+        Some(Protection::Plain) => write!(f, "\n  protected from deregistration")?,
+        Some(Protection::WithCooldown) => {
+            write!(f, "\n  protected from deregistration, with a cooldown")?;
+        }
+        None => {}
+    }
+    if !publish.fast_snapshot_restore.is_empty() {
+        let zones: Vec<&str> = publish
+            .fast_snapshot_restore
+            .iter()
+            .map(ZoneId::as_str)
+            .collect();
+        write!(f, "\n  fast snapshot restore in {}", zones.join(", "))?;
+    }
+    if let Some(permissions) = &publish.launch_permissions {
+        let accounts = permissions.account_ids.iter().map(ToString::to_string);
+        let arns = permissions.arns.iter().map(ToString::to_string);
+        let all: Vec<String> = accounts.chain(arns).collect();
+        write!(
+            f,
+            "\n  may launch from it, until taken back: {}",
+            all.join(", ")
+        )?;
+    }
+    if let Some(template) = &publish.launch_template {
+        let default = if publish.set_default_version {
+            ", as its default"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "\n  a new version of launch template {template}{default}"
+        )?;
+    }
+    if let Some(parameter) = &publish.parameter {
+        write!(f, "\n  parameter {} set to it", parameter.as_str())?;
+    }
+    Ok(())
 }
 
 /// Returns a number of things in words: `1 grant`, `2 grants`.
