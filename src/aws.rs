@@ -70,6 +70,7 @@ pub use comparing::{Comparison, CopiedSnapshot, Use};
 pub use launch::KeyToLaunch;
 pub use membership::Membership;
 pub use organization::Members;
+pub use presign::CopyToSign;
 pub use refusal::refusal;
 pub use retain::OldCopies;
 

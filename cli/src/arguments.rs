@@ -13,8 +13,9 @@ mod examples;
 mod values;
 
 use examples::{
-    COMPLETIONS, DISTRIBUTE, EXPLAIN, PLAN, POLICIES, PREFLIGHT, PROMOTE, RECEIPT, RESUME, RETAIN,
-    ROLLBACK, RUNS, SANDBOX, SHARE, STATUS, SWEEP, UNSHARE, VERIFY, WATCH, examples,
+    COMPLETIONS, DISTRIBUTE, EXPLAIN, LIVE_CHECK, PLAN, POLICIES, PREFLIGHT, PROMOTE, RECEIPT,
+    RESUME, RETAIN, ROLLBACK, RUNS, SANDBOX, SHARE, STATUS, SWEEP, UNSHARE, VERIFY, WATCH,
+    examples,
 };
 use values::{duration, positive, price};
 
@@ -180,6 +181,9 @@ pub enum Verb {
     /// Show which AMI a parameter would go back to, in all targets together; --apply does it
     #[command(after_help = examples(ROLLBACK))]
     Rollback(CallArgs<RollingBack>),
+    /// Try on two real accounts what no emulator can prove, and say what held
+    #[command(after_help = examples(LIVE_CHECK))]
+    LiveCheck(LiveCheck),
     /// Serve an AWS on this machine, to try everything without an account
     #[command(after_help = examples(SANDBOX))]
     Sandbox(Serve),
@@ -345,6 +349,29 @@ pub struct Watch {
     /// The ledger.
     #[command(flatten)]
     pub ledger: Ledger,
+}
+
+/// The arguments of `live-check`. `--profile` and `--region` are those of the source.
+#[derive(Debug, Args)]
+pub struct LiveCheck {
+    /// The profile of the target account; --profile is that of the source account
+    #[arg(long, value_name = "NAME")]
+    pub target_profile: String,
+    /// A second Region of the target, beside --region
+    #[arg(long, value_name = "REGION")]
+    pub other_region: String,
+    /// Copy this AMI with billing data, too, such as one of Windows (costs its storage for an hour)
+    #[arg(long, value_name = "AMI", conflicts_with = "clean_up")]
+    pub billed_image: Option<String>,
+    /// Wait no longer than this until a permission has spread
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
+    pub patience: Duration,
+    /// Write the report here; by default amiferry-live-check-ID.md
+    #[arg(long, value_name = "FILE", conflicts_with = "clean_up")]
+    pub report: Option<PathBuf>,
+    /// Remove what a check made that could not remove it itself
+    #[arg(long, value_name = "ID")]
+    pub clean_up: Option<String>,
 }
 
 /// The arguments of `sandbox`.

@@ -12,6 +12,7 @@
 //! - [`manifest`]: the AMIs of a run, in a file
 //! - [`progress`]: the progress of a run
 //! - [`local`]: runs the engine in this process; [`stack`]: follows the deployed state machine
+//! - [`live_check`]: experiments on AWS with two accounts
 //! - [`verbs`]: one module for each verb
 
 #![warn(missing_docs)]
@@ -26,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 mod arguments;
 mod failure;
 mod interrupt;
+mod live_check;
 mod local;
 mod manifest;
 mod print;

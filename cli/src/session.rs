@@ -121,7 +121,7 @@ fn region_of(config: &SdkConfig) -> Result<Region, Failure> {
 }
 
 /// Asks the chain of the SDK for credentials: without any, each call would fail by its own error.
-async fn find_credentials(config: &SdkConfig) -> Result<(), Failure> {
+pub async fn find_credentials(config: &SdkConfig) -> Result<(), Failure> {
     let none = |why: String| {
         Failure::Credentials(format!(
             "no credentials: {why}. Set AWS_PROFILE or give --profile, log in (aws sso login), or \

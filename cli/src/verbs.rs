@@ -11,6 +11,7 @@ mod distribute;
 mod documents;
 mod explain;
 mod ledger;
+mod live_check;
 mod plan;
 mod preflight;
 mod reply;
@@ -43,6 +44,7 @@ pub async fn perform(cli: Cli) -> Result<u8, Failure> {
         Verb::Retain(args) => retain::retain(globals, &args).await,
         Verb::Promote(args) => channel::channel(globals, &args).await,
         Verb::Rollback(args) => channel::channel(globals, &args).await,
+        Verb::LiveCheck(args) => Box::pin(live_check::live_check(globals, &args)).await,
         Verb::Sandbox(args) => sandbox::sandbox(globals, &args).await,
         Verb::Schema => documents::schema(),
         Verb::Completions { shell } => documents::completions(shell),

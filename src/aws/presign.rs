@@ -21,15 +21,21 @@ use crate::ids::{KeyRef, Region, SnapshotId};
 const VALID: Duration = Duration::from_hours(1);
 
 /// The copy that a URL is signed for.
+#[derive(Debug)]
 pub struct CopyToSign<'a> {
+    /// The source snapshot.
     pub snapshot: &'a SnapshotId,
+    /// The Region of the source.
     pub from: &'a Region,
+    /// The Region of the copy.
     pub to: &'a Region,
+    /// The key of the copy.
     pub key: &'a KeyRef,
 }
 
 impl Aws {
-    pub(super) async fn presigned_copy(
+    /// Returns the URL for a copy by the principal of these credentials.
+    pub async fn presigned_copy(
         &self,
         credentials: &Credentials,
         copy: &CopyToSign<'_>,

@@ -24,6 +24,11 @@ pub const STATUS: &str = "amiferry status --bucket my-ledger
 amiferry status 1f3870be274f6c49 --bucket my-ledger";
 pub const WATCH: &str = "amiferry watch --bucket my-ledger
 amiferry watch 1f3870be274f6c49 --bucket my-ledger --every 10s";
+pub const LIVE_CHECK: &str =
+    "amiferry live-check --profile images --target-profile team --region us-west-2 \\
+    --other-region us-east-1
+amiferry live-check --profile images --target-profile team --region us-west-2 \\
+    --other-region us-east-1 --clean-up 3f0c2a9b7d1e";
 pub const SANDBOX: &str = "amiferry sandbox
 amiferry sandbox --world my-world.toml --port 4566 --speed 500";
 pub const RECEIPT: &str = "amiferry receipt 1f3870be274f6c49 --bucket my-ledger --output json";

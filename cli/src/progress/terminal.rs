@@ -52,15 +52,20 @@ impl Bar {
     }
 }
 
-/// Returns the time that is left, if the rest goes on as fast as what was seen.
+/// Returns the rate, and the time that is left if the rest goes on as fast as what was seen.
 fn left(time: Duration, seen: u64, rest: u64) -> String {
     if time < SEEN_ENOUGH.0 || seen < SEEN_ENOUGH.1 {
         return String::new();
     }
-    match time.as_secs() * rest / seen {
-        seconds @ ..60 => format!(" {seconds} s left"),
-        seconds @ 60..36_000 => format!(" {} min left", seconds.div_ceil(60)),
-        seconds => format!(" {} h left", seconds.div_ceil(3600)),
+    let seconds = time.as_secs();
+    let rate = match seen * 60 / seconds {
+        0 => format!("{} %/h", seen * 3600 / seconds),
+        percent => format!("{percent} %/min"),
+    };
+    match seconds * rest / seen {
+        left @ ..60 => format!(" {rate}, {left} s left"),
+        left @ 60..36_000 => format!(" {rate}, {} min left", left.div_ceil(60)),
+        left => format!(" {rate}, {} h left", left.div_ceil(3600)),
     }
 }
 
@@ -124,7 +129,7 @@ fn show_one(bar: &mut Bar, target: &Value, name: &str) {
         let ended = format!("{status} {}", text(target, "ImageId"));
         ("{prefix}  {wide_msg}", ended.trim_end().to_owned())
     } else if status == "Copying" {
-        ("{prefix}  {msg} {pos:>3}% {bar:24}{left}", status)
+        ("{prefix}  {msg} {pos:>3}% {bar:14}{left}", status)
     } else {
         ("{prefix}  {msg}", status)
     };
@@ -190,22 +195,23 @@ mod tests {
         let first = vec![at(1, "Looking", 0), at(2, "Looking", 0)];
         let then = vec![at(1, "Copying", 50), ended(2)];
         insta::assert_snapshot!(screen(24, &[first, then]), @r"
-        000000000001 ap-southeast-2  Copying  50% ============>
+        000000000001 ap-southeast-2  Copying  50% =======>
         000000000002 us-west-2       Succeeded ami-0a1b2c3d4e5f60718
         ");
     }
 
     #[test]
-    fn the_time_left_follows_from_enough_progress_and_fits_beside_the_bar() {
+    fn the_rate_and_the_time_left_follow_from_enough_progress_and_fits_beside_the_bar() {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         assert_eq!(left(minutes(10), 4, 90), "");
         assert_eq!(left(Duration::from_secs(19), 50, 50), "");
-        assert_eq!(left(minutes(1), 60, 40), " 40 s left");
-        assert_eq!(left(minutes(10), 25, 75), " 30 min left");
-        assert_eq!(left(minutes(600), 10, 90), " 90 h left");
-        assert_eq!(left(minutes(1), 100, 0), " 0 s left");
-        // Name, phase, percentage and bar have 67 of 80 columns.
-        assert!(left(minutes(66), 10, 90).len() <= 13);
+        assert_eq!(left(minutes(1), 60, 40), " 60 %/min, 40 s left");
+        assert_eq!(left(minutes(10), 25, 75), " 2 %/min, 30 min left");
+        assert_eq!(left(minutes(600), 10, 90), " 1 %/h, 90 h left");
+        assert_eq!(left(minutes(1), 100, 0), " 100 %/min, 0 s left");
+        // Name, phase, percentage and bar have 57 of 80 columns.
+        assert!(left(minutes(66), 10, 90).len() <= 23);
+        assert!(left(minutes(1), 99, 1).len() <= 23);
     }
 
     #[test]

@@ -112,10 +112,6 @@ fn ended(globals: &Globals, told: &Value, manifest: Option<&Path>) -> Result<u8,
 
 /// Asks a person at a terminal: a share lasts, and its end may be missed by those who launch.
 fn confirm(globals: &Globals, request: &Request) -> Result<(), Failure> {
-    let at_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if globals.yes || !at_terminal {
-        return Ok(());
-    }
     let count = request.targets.len();
     let audience = match request.audience {
         Some(_) => " and an organization or units",
@@ -127,7 +123,19 @@ fn confirm(globals: &Globals, request: &Request) -> Result<(), Failure> {
         "Share with"
     };
     let image = &request.source_image;
-    let question = format!("{does} {count} accounts{audience}: {image}. Go on? [y/N] ");
+    confirmed(
+        globals,
+        &format!("{does} {count} accounts{audience}: {image}. Go on?"),
+    )
+}
+
+/// Asks a person at a terminal, unless `--yes` is given.
+pub fn confirmed(globals: &Globals, question: &str) -> Result<(), Failure> {
+    let at_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if globals.yes || !at_terminal {
+        return Ok(());
+    }
+    let question = format!("{question} [y/N] ");
     let mut stderr = anstream::stderr();
     let asked = stderr
         .write_all(question.as_bytes())

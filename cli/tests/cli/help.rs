@@ -2,7 +2,7 @@
 
 use crate::stage::{Ended, program};
 
-pub const VERBS: [&str; 21] = [
+pub const VERBS: [&str; 22] = [
     "plan",
     "distribute",
     "share",
@@ -20,6 +20,7 @@ pub const VERBS: [&str; 21] = [
     "retain",
     "promote",
     "rollback",
+    "live-check",
     "sandbox",
     "schema",
     "completions",

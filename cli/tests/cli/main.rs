@@ -4,6 +4,7 @@ mod channel;
 mod distribute;
 mod help;
 mod ledger;
+mod live_check;
 mod pages;
 mod pipelines;
 mod requests;
