@@ -1,7 +1,7 @@
 //! The live check: proves on AWS the facts that no emulator can prove, with two accounts.
 //!
-//! It makes an encrypted image of 1 GiB, a role and keys, all with the check's name and tag, tries
-//! each fact on them, and removes them, whatever happened.
+//! The check makes an encrypted image of 1 GiB, a role and keys, all with the check's name and tag,
+//! tries each fact on them, and removes them, whatever happened.
 //!
 //! - [`party`]: an account and the clients of its credentials
 //! - [`patience`]: waiting for AWS

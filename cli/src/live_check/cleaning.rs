@@ -16,12 +16,12 @@ const KEY_DAYS: i32 = 7;
 /// Lists may not show yet what was just made: so many looks in a row must find nothing.
 const EMPTY_LOOKS: u32 = 3;
 
-/// What became of the things that a check made.
+/// The end of the things that a check made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cleaned {
-    /// What was removed.
+    /// The things that were removed.
     pub removed: Vec<String>,
-    /// What is left, with AWS's reason.
+    /// The things that are left, with AWS's reason.
     pub left: Vec<String>,
 }
 

@@ -12,7 +12,7 @@ pub struct Fact {
     pub name: &'static str,
     /// The claim.
     pub claim: &'static str,
-    /// What it means for a user if the claim does not hold.
+    /// The consequence for a user if the claim does not hold.
     pub otherwise: &'static str,
 }
 
@@ -21,7 +21,7 @@ pub struct Fact {
 pub enum Held {
     Yes,
     No,
-    /// It was not tried, or AWS refused something before the answer.
+    /// The fact was not tried, or AWS refused something before the answer.
     Unknown,
 }
 
@@ -36,7 +36,7 @@ impl Held {
     }
 }
 
-/// What an experiment saw.
+/// The result of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub held: Held,

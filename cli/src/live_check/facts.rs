@@ -20,7 +20,7 @@ pub struct Course<'a> {
     billed: Option<&'a str>,
     /// The session of the role.
     role: Party,
-    /// What was seen so far.
+    /// The rows so far.
     rows: &'a mut Vec<Row>,
 }
 

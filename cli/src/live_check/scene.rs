@@ -1,5 +1,5 @@
-//! What the check makes: a bucket, a key, an encrypted snapshot and its image in the source
-//! account; a key in each of two Regions and a role in the target account.
+//! The things that the check makes: a bucket, a key, an encrypted snapshot and its image in the
+//! source account; a key in each of two Regions and a role in the target account.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub struct Check {
     pub partition: &'static str,
 }
 
-/// What was made for a check.
+/// The things that were made for a check.
 #[derive(Debug, Clone)]
 pub struct Scene {
     pub check: Check,
@@ -236,7 +236,7 @@ impl Check {
             let refused = |e| self.source.refused("DescribeVolumes", region, volume, &e);
             let state = match shown.map_err(refused) {
                 Ok(volumes) => volumes.first().and_then(|volume| volume.state.clone()),
-                // It is not visible yet.
+                // The volume is not visible yet.
                 Err(refusal) if refusal.code.ends_with(".NotFound") => None,
                 Err(refusal) => return Err(refusal),
             };
@@ -320,7 +320,7 @@ impl Check {
     }
 
     /// Returns the policy of the role while single calls are tried.
-    pub fn broad_policy(&self, keys: &[&str]) -> Value {
+    fn broad_policy(keys: &[&str]) -> Value {
         json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Resource": "*", "Action": ["ec2:CopySnapshot", "ec2:CopyImage",
                 "ec2:RegisterImage", "ec2:DescribeImages", "ec2:DescribeSnapshots",
@@ -348,7 +348,7 @@ impl Scene {
         ];
         check.make_role().await?;
         let all = [source_key.as_str(), &keys[0], &keys[1]];
-        check.put_policy(&check.broad_policy(&all)).await?;
+        check.put_policy(&Check::broad_policy(&all)).await?;
         Ok(Self {
             check: check.clone(),
             source_key,

@@ -1,4 +1,4 @@
-//! What a copy needs of the source: the snapshot's permission, the key's grant, and a URL.
+//! The needs of a copy: the snapshot's permission, the key's grant, and a URL.
 
 use amiferry::error::Refusal;
 use amiferry::kms;

@@ -1,6 +1,7 @@
-//! What is left of a grant once it is revoked.
+//! The traces of a grant once it is revoked.
 
 use amiferry::error::Refusal;
+use aws_sdk_kms::operation::revoke_grant::RevokeGrantError;
 use aws_sdk_kms::types::{GrantListEntry, GrantOperation};
 
 use super::Course;
@@ -27,7 +28,7 @@ impl Course<'_> {
         told("revoking the grants");
         let seen = self.child().await;
         self.note(CHILD, seen);
-        // Whatever happened to the child, nothing may be left.
+        // Nothing may be left, the child neither.
         self.scene.revoke_all().await?;
         let seen = self.revoked().await;
         self.note(REVOKED, seen);
@@ -127,7 +128,7 @@ impl Scene {
             Err(e)
                 if !e
                     .as_service_error()
-                    .is_some_and(|e| e.is_not_found_exception()) =>
+                    .is_some_and(RevokeGrantError::is_not_found_exception) =>
             {
                 Err(source.refused("RevokeGrant", region, grant, &e))
             }

@@ -1,4 +1,4 @@
-//! What CopyImage does with the image of another account, and what becomes of billing data.
+//! CopyImage of the image of another account, and the billing data by both ways of copying.
 
 use amiferry::error::Refusal;
 use aws_sdk_ec2::types::{
@@ -167,17 +167,17 @@ impl Scene {
         let account = LaunchPermission::builder()
             .user_id(&self.check.target.account)
             .build();
-        let changes = LaunchPermissionModifications::builder();
-        let changes = if change == OperationType::Add {
-            changes.add(account)
+        let modifications = LaunchPermissionModifications::builder();
+        let modifications = if change == OperationType::Add {
+            modifications.add(account)
         } else {
-            changes.remove(account)
+            modifications.remove(account)
         };
         let changed = source
             .ec2(region)
             .modify_image_attribute()
             .image_id(image)
-            .launch_permission(changes.build())
+            .launch_permission(modifications.build())
             .send()
             .await;
         changed.map_err(|e| source.refused("ModifyImageAttribute", region, image, &e))?;

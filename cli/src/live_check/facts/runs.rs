@@ -45,10 +45,16 @@ impl Course<'_> {
         scene
             .permit_snapshot(&scene.snapshot, OperationType::Remove)
             .await?;
-        let seen = self.distributed().await.unwrap_or_else(refused);
+        let seen = self
+            .distributed()
+            .await
+            .unwrap_or_else(|e| Seen::no(e.to_string()));
         self.note(RUN, seen);
         told("sharing, and taking it back");
-        let seen = self.shared().await.unwrap_or_else(refused);
+        let seen = self
+            .shared()
+            .await
+            .unwrap_or_else(|e| Seen::no(e.to_string()));
         self.note(SHARE, seen);
         let seen = self.closed(&policy).await;
         self.note(CLOSED, seen);
@@ -194,8 +200,4 @@ fn told(reply: &Value) -> String {
         Some(reason) => format!("{status}: {reason}"),
         None => status.to_owned(),
     }
-}
-
-fn refused(error: Error) -> Seen {
-    Seen::no(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! What a session of the role has room for, and when tags show.
+//! The room of a session of the role, and the time until tags show.
 
 use amiferry::allowed::Allowed;
 use amiferry::aws::Aws;
