@@ -50,15 +50,65 @@ async fn a_terminal_shows_each_target_and_then_results_alone() {
         "{screen}"
     );
     assert!(!screen.contains("Copying"), "{screen}");
+}
 
-    for columns in [80, 200] {
-        let bytes = at_terminal(&stage, columns, &["runs"]).await;
-        let text = String::from_utf8_lossy(&bytes);
-        let lines = text.lines().filter(|line| !line.starts_with("Script "));
-        let widest = lines.map(|line| line.trim_end().chars().count()).max();
-        assert!(
-            widest.is_some_and(|widest| widest <= usize::from(columns)),
-            "{text}"
-        );
+/// The verbs that look, after a distribution and a share.
+const LOOKS: [&[&str]; 10] = [
+    &["plan"],
+    &["preflight"],
+    &["verify"],
+    &["runs"],
+    &["status"],
+    &["receipt"],
+    &["sweep"],
+    &["retain", "--lineage", "golden-*", "--keep-newest", "1"],
+    &["explain", "Given key ID is not accessible"],
+    &["unshare"],
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_verb_keeps_to_the_columns_of_its_terminal_and_says_the_same_in_a_pipe() {
+    let stage = Stage::at_speed(500.0).await;
+    let request = [&["--image", IMAGE], TARGETS.as_slice()].concat();
+    let done = stage.run(&[&["distribute", "--local"], request.as_slice()].concat());
+    assert_eq!(done.await.code, Some(0));
+    let shared = ["--image", IMAGE, "--target", "333333333333"];
+    let done = stage.run(&[["share"].as_slice(), &shared].concat()).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let runs = stage.run(&["runs", "--output", "text"]).await.stdout;
+    let run = runs.split('\t').next().expect("a run").to_owned();
+    for verb in LOOKS {
+        let arguments = match verb[0] {
+            "plan" | "preflight" | "verify" => [verb, &request].concat(),
+            "unshare" => [verb, &shared, &["--yes"]].concat(),
+            "receipt" => [verb, &[run.as_str()]].concat(),
+            "retain" => [verb, &["--target-account-ids", "222222222222"]].concat(),
+            _ => verb.to_vec(),
+        };
+        let piped = stage.run(&arguments).await;
+        assert_eq!(piped.code, Some(0), "{arguments:?}: {piped:?}");
+        assert!(!piped.stdout.contains('\u{1b}'), "{arguments:?}: {piped:?}");
+        for columns in [80, 200] {
+            let bytes = at_terminal(&stage, columns, &arguments).await;
+            let text = String::from_utf8_lossy(&bytes);
+            let lines = lines_of(&text);
+            let widest = lines.iter().map(|line| line.chars().count()).max();
+            assert!(
+                widest <= Some(usize::from(columns)),
+                "{arguments:?}: {text}"
+            );
+            // Times differ, and the terminal breaks its lines elsewhere.
+            let words = |text: &str| text.split_whitespace().count();
+            let (here, there) = (words(&lines.join(" ")), words(&piped.stdout));
+            assert!(here >= there, "{arguments:?}: {text}\n{piped:?}");
+        }
     }
+}
+
+/// Returns the lines of a typescript, without colors and without the lines of `script`.
+fn lines_of(text: &str) -> Vec<String> {
+    let color = regex_lite::Regex::new("\u{1b}\\[[0-9;?]*[a-zA-Z]").expect("a pattern");
+    let plain = color.replace_all(text, "");
+    let lines = plain.lines().filter(|line| !line.starts_with("Script "));
+    lines.map(|line| line.trim_end().to_owned()).collect()
 }
