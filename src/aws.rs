@@ -13,8 +13,8 @@ use tokio::sync::OnceCell;
 
 use crate::allowed::Allowed;
 use crate::command::{
-    Checked, Command, Outcome, Publication, Rest, Retagged, Shared, SourceCommand, SourceGone,
-    SourceOutcome, Staging, TargetCommand, TargetOutcome,
+    Checked, Command, CopiedImage, ImageProgress, Outcome, Publication, Rest, Retagged, Shared,
+    SourceCommand, SourceGone, SourceOutcome, Staging, Started, TargetCommand, TargetOutcome,
 };
 use crate::digest::digest;
 pub use crate::error::Place;
@@ -63,6 +63,7 @@ mod tags;
 mod unsharing;
 mod verifying;
 mod visit;
+mod whole_image;
 
 pub use channel::ChannelTarget;
 pub use closing::ClosedAttempt;
@@ -289,10 +290,26 @@ impl Aws {
             TargetCommand::Start { snapshots } => TargetOutcome::Start(match source {
                 Ok(source) => {
                     let started = self.start(&visit().await?, source, snapshots).await;
-                    self.put_back(state, &started).await;
+                    if let Started::KeyNotReady(refusal) = &started {
+                        self.put_back(state, refusal).await;
+                    }
                     Ok(started)
                 }
                 Err(what) => gone(what),
+            }),
+            TargetCommand::CopyImage => TargetOutcome::CopyImage(match source {
+                Ok(source) => {
+                    let copied = self.copy_image(&visit().await?, source).await?;
+                    if let CopiedImage::KeyNotReady(refusal) = &copied {
+                        self.put_back(state, refusal).await;
+                    }
+                    Ok(copied)
+                }
+                Err(what) => gone(what),
+            }),
+            TargetCommand::PollImage => TargetOutcome::PollImage(match made {
+                Some(made) => self.poll_image(&visit().await?, made).await?,
+                None => ImageProgress::Absent,
             }),
             TargetCommand::Poll => TargetOutcome::Poll(copies::list(&visit().await?).await?.copies),
             TargetCommand::Register => TargetOutcome::Register(match source {

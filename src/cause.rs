@@ -10,6 +10,8 @@
 //!   shared minutes ago; or a copy ends by the source snapshot.
 //! - `KeyNotAccessible`: a copy ends with `Given key ID is not accessible`.
 //! - `CopyFailed`: a copy ends in `error` for another reason.
+//! - `ImageNotCopyable`: CopyImage answers InvalidRequest: EC2 does not copy such an image into
+//!   another account.
 //! - `NameTaken`: InvalidAMIName.Duplicate names an image that is not ours.
 //! - `ImageDisabled`: the target's image is disabled.
 //! - `RegionNotEnabled`: AWS answers OptInRequired or AuthFailure.
@@ -53,6 +55,8 @@ pub enum Cause {
     KeyNotAccessible,
     /// A copy ended in `error`, for a reason that AWS does not tell.
     CopyFailed,
+    /// EC2 does not copy such an image into another account.
+    ImageNotCopyable,
     /// The copies did not end before the deadline or the limit of a copy.
     TooSlow,
     /// Another image has the name already.
@@ -126,6 +130,7 @@ impl Cause {
                 | "UnrecognizedClientException",
             ) => Self::RegionNotEnabled,
             (_, "InvalidAMIName.Duplicate") => Self::NameTaken,
+            ("CopyImage", "InvalidRequest") => Self::ImageNotCopyable,
             ("AssumeRole", _) if refusal.kind() == RefusalKind::Denied => Self::RoleNotAssumable,
             // The key may exist: a policy keeps the copy role from describing it.
             _ if refusal.is_final_denial() => Self::AccessDenied,

@@ -8,6 +8,8 @@
 //!   and surplus copies are deleted.
 //! - `LookStaged`, `Stage`: as `Start`, in the source account, with a tag of the run's own.
 //!   `Revoke` deletes all of them.
+//! - `CopyImage`: a token of the attempt, the target and the number of lost images. Of two images
+//!   that two runs copy, the older counts, and each run deletes its own younger one.
 //! - `Register`: EC2 refuses the second image of a name.
 //! - `Tidy`, `Undo`, `Remove`: a resource that does not exist any more counts as deleted.
 //! - `Retag`: a tag is set to its new value, and deleted only while it has its former value.
@@ -26,9 +28,9 @@ use crate::state::{RunRef, TargetState};
 mod outcome;
 
 pub use outcome::{
-    Begun, Checked, Closed, Granted, Left, Looked, Opened, Outcome, Publication, Registered,
-    Removed, Rest, Retagged, Revoked, Shared, SourceGone, SourceOutcome, Staging, Started,
-    TargetOutcome, Undone, Wait,
+    Begun, Checked, Closed, CopiedImage, Granted, ImageProgress, Left, Looked, Opened, Outcome,
+    Publication, Registered, Removed, Rest, Retagged, Revoked, Shared, SourceGone, SourceOutcome,
+    Staging, Started, TargetOutcome, Undone, Wait,
 };
 
 /// The tags of every resource that this project makes.
@@ -87,6 +89,10 @@ pub enum TargetCommand {
     },
     /// Read the status of the target's copies.
     Poll,
+    /// Copy the image as a whole.
+    CopyImage,
+    /// Read the status of an image that is copied as a whole.
+    PollImage,
     /// Register the image on the copies.
     Register,
     /// Verify the image.
@@ -124,12 +130,19 @@ impl Command {
             Self::Source(S::Share { .. } | S::Stage { .. })
             | Self::Target(
                 _,
-                T::Start { .. } | T::Register | T::Remove | T::Retag | T::Grant | T::Publish,
+                T::Start { .. }
+                | T::CopyImage
+                | T::Register
+                | T::Remove
+                | T::Retag
+                | T::Grant
+                | T::Publish,
             ) => true,
             Self::Source(S::LookStaged | S::Revoke)
-            | Self::Target(_, T::Look | T::Poll | T::Check | T::Tidy | T::Undo | T::EndTest) => {
-                false
-            }
+            | Self::Target(
+                _,
+                T::Look | T::Poll | T::PollImage | T::Check | T::Tidy | T::Undo | T::EndTest,
+            ) => false,
         }
     }
 
@@ -144,6 +157,8 @@ impl Command {
             Self::Target(_, T::Look) => "Look",
             Self::Target(_, T::Start { .. }) => "Start",
             Self::Target(_, T::Poll) => "Poll",
+            Self::Target(_, T::CopyImage) => "CopyImage",
+            Self::Target(_, T::PollImage) => "PollImage",
             Self::Target(_, T::Register) => "Register",
             Self::Target(_, T::Check) => "Check",
             Self::Target(_, T::Tidy) => "Tidy",
@@ -192,6 +207,19 @@ pub fn image_key(image: &ImageId, target: &TargetState) -> String {
         target.account_id.as_str(),
         target.region.as_str(),
         target.kms_key_id.as_str(),
+    ])
+}
+
+/// Returns the token by which EC2 knows a repeated CopyImage: every process of the attempt has the
+/// same, until an image is lost.
+pub fn image_token(run: RunRef<'_>, target: &TargetState) -> String {
+    let attempt = run.attempt().to_string();
+    let key = image_key(&run.source.image_id, target);
+    digest([
+        "copy-image",
+        attempt.as_str(),
+        &key,
+        &target.work.lost_images.to_string(),
     ])
 }
 

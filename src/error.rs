@@ -80,7 +80,9 @@ impl Refusal {
     pub fn kind(&self) -> RefusalKind {
         match kind_of(&self.code) {
             // The quotas of other calls do not empty by waiting.
-            RefusalKind::QuotaFull if self.operation != "CopySnapshot" => RefusalKind::Final,
+            RefusalKind::QuotaFull if !matches!(self.operation, "CopySnapshot" | "CopyImage") => {
+                RefusalKind::Final
+            }
             kind => kind,
         }
     }
@@ -107,6 +109,12 @@ impl Refusal {
             "{}: {}{request}: {}",
             self.operation, self.code, self.message
         )
+    }
+
+    /// Returns whether EC2 denies a copy of an image the image's snapshots.
+    pub fn denies_storage(&self) -> bool {
+        let said = self.message.to_lowercase();
+        self.operation == "CopyImage" && said.contains("permission to access the storage")
     }
 
     /// Returns whether another try may succeed although nobody changes anything.

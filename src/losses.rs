@@ -11,7 +11,7 @@ const MOST_THROUGHPUT: i64 = 500;
 /// Returns what the copies lack in every target.
 pub fn losses(state: &State, source: &Source) -> Vec<Problem> {
     let mut losses = tags_left_out(state, source);
-    losses.extend(attributes(source));
+    losses.extend(attributes(state, source));
     losses
 }
 
@@ -43,10 +43,12 @@ fn tags_left_out(state: &State, source: &Source) -> Vec<Problem> {
     .collect()
 }
 
-/// Returns the attributes that RegisterImage does not take.
-fn attributes(source: &Source) -> Vec<Problem> {
+/// Returns the attributes that RegisterImage does not take, and CopyImage does not copy.
+fn attributes(state: &State, source: &Source) -> Vec<Problem> {
     let (id, image) = (&source.id, &source.image);
+    let whole = state.order.copies_image;
     let there = image.unregistrable.iter();
+    let there = there.filter(|(attribute, ..)| !(whole && *attribute == "ImageWatermarks"));
     there
         .map(|(attribute, value, action)| Problem {
             what: format!("the {attribute} of {id} is not carried over: {value}"),
@@ -98,9 +100,9 @@ pub fn serial(state: &State, source: &Source) -> Option<Problem> {
 
 /// Returns why an image may be refused after it was copied: nobody can set the code by which EC2
 /// bills its instances.
-pub fn licensed(source: &Source) -> Option<Problem> {
+pub fn licensed(state: &State, source: &Source) -> Option<Problem> {
     let operation = source.image.usage_operation.as_deref()?;
-    (operation != "RunInstances").then(|| Problem {
+    (operation != "RunInstances" && !state.order.copies_image).then(|| Problem {
         what: format!(
             "instances of {} are billed for {} (UsageOperation {operation}), which EC2 takes from \
              the copied snapshots or leaves out; a copy without it is discarded",
@@ -111,7 +113,8 @@ pub fn licensed(source: &Source) -> Option<Problem> {
                 .as_deref()
                 .unwrap_or("more than Linux")
         ),
-        remedy: "Distribute to one target first; if its copy is NotFaithful, share the image \
+        remedy: "Leave out Strategy, so that CopyImage copies it; where that is not possible, \
+            distribute to one target first, and if its copy is NotFaithful, share the image \
             (Mode: Share) or use the original in each account"
             .to_owned(),
     })

@@ -2,9 +2,11 @@
 //! run.
 
 mod refuse;
+mod strategy;
 mod words;
 
 pub use refuse::check_keys;
+pub use strategy::{problem as strategy_problem, why_image};
 pub use words::Plan;
 
 use refuse::{check_size, check_words};
@@ -33,6 +35,7 @@ pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Re
     if !state.needs_staging() {
         state.order.reencrypt_key = None;
     }
+    strategy::settle(&mut state, request.strategy, source)?;
     settle_parameter(&mut state, source)?;
     state.order.notes = notes(&state, source);
     check_size(&state)?;
@@ -65,6 +68,9 @@ pub fn draft(
     }
     if !state.needs_staging() {
         state.order.reencrypt_key = None;
+    }
+    if strategy::problem(&state, request.strategy).is_none() {
+        strategy::settle(&mut state, request.strategy, source)?;
     }
     settle_parameter(&mut state, source)?;
     check_size(&state)?;
@@ -220,6 +226,7 @@ fn state(
         name: request.name.clone(),
         tags: request.tags.clone(),
         copy_tags: request.copy_tags,
+        copies_image: false,
         key_access: request.key_access,
         revoke_after_copy: request.revoke_after_copy,
         copy_completion_minutes: request.copy_completion_minutes,

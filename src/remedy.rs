@@ -51,6 +51,13 @@ impl Cause {
          Health Dashboard"
                     .to_owned()
             }
+            Self::ImageNotCopyable => {
+                "EC2 does not copy this image into another account. Give the request Strategy: \
+                 Snapshots, unless the copy must keep billing data; such an image has to be made in \
+                 the target account, or shared (Mode: Share). An image from AWS Marketplace needs a \
+                 subscription in each account"
+                    .to_owned()
+            }
             Self::TooSlow => Self::sooner(run),
             Self::NameTaken => facts.name_taken(),
             Self::ImageDisabled => facts.image_disabled(),

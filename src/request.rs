@@ -25,8 +25,8 @@ mod targets;
 
 pub use channel::{Channel, Move};
 use checks::{
-    WORDS_OF_COPY, check_count, check_strategy, check_targets, parse_completion_minutes,
-    refuse_words_of, service_linked_roles,
+    WORDS_OF_COPY, check_count, check_targets, parse_completion_minutes, refuse_words_of,
+    service_linked_roles,
 };
 pub use checks::{check_tags, shared_with_itself};
 use fields::Fields;
@@ -59,6 +59,18 @@ pub enum KeyAccess {
     Policy,
     /// By an arrangement of somebody else.
     None,
+}
+
+/// The way in which copies are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// By CopyImage where RegisterImage would lose something that matters, else by snapshots.
+    #[default]
+    Auto,
+    /// By CopySnapshot and RegisterImage.
+    Snapshots,
+    /// By CopyImage.
+    Image,
 }
 
 /// The effect of deleting the custom resource on the copies.
@@ -148,6 +160,8 @@ pub struct Request {
     pub tags: BTreeMap<String, String>,
     /// Whether the copies get the tags of the source.
     pub copy_tags: bool,
+    /// The way in which the copies are made.
+    pub strategy: Strategy,
     /// How the targets reach the source keys.
     pub key_access: KeyAccess,
     /// The service-linked roles of each target that need to launch from the image.
@@ -182,6 +196,11 @@ const KEY_ACCESS: [(&str, KeyAccess); 3] = [
     ("Grant", KeyAccess::Grant),
     ("Policy", KeyAccess::Policy),
     ("None", KeyAccess::None),
+];
+const STRATEGY: [(&str, Strategy); 3] = [
+    ("Auto", Strategy::Auto),
+    ("Snapshots", Strategy::Snapshots),
+    ("Image", Strategy::Image),
 ];
 const ON_DELETE: [(&str, OnDelete); 2] = [
     ("Retain", OnDelete::Retain),
@@ -239,7 +258,6 @@ impl Request {
         let name = fields.checked(&["Name"], NameTemplate::parse)?;
         let tags = fields.map("Tags")?;
         check_tags(&tags)?;
-        check_strategy(&mut fields)?;
         let request = Self {
             mode,
             source_image,
@@ -251,6 +269,7 @@ impl Request {
             name: name.unwrap_or_default(),
             tags,
             copy_tags: fields.flag("CopyTags")?.unwrap_or(true),
+            strategy: fields.choice("Strategy", &STRATEGY)?.unwrap_or_default(),
             key_access: fields
                 .choice("KeyAccess", &KEY_ACCESS)?
                 .unwrap_or(KeyAccess::Grant),

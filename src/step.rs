@@ -7,7 +7,8 @@
 //!   otherwise to Ready.
 //! - Ready (the run's `Share`): to Copying.
 //! - Copying (`Start`, `Poll`): to Registering when all copies are complete, to Looking when
-//!   something is not as remembered.
+//!   something is not as remembered. Copying as a whole (`CopyImage`, `PollImage`): to Checking when
+//!   the image is available.
 //! - Registering (`Register`): to Checking.
 //! - Checking (`Check`): to Tidying if there are surplus copies, otherwise to the first of
 //!   Retagging, Granting and Publishing that the run needs, or to Succeeded; to Undoing if the
@@ -206,6 +207,8 @@ fn source_command(state: &State) -> Option<(i64, SourceCommand)> {
 fn command_for(state: &State, target: &TargetState) -> Option<TargetCommand> {
     match target.phase {
         TargetPhase::Looking => Some(TargetCommand::Look),
+        TargetPhase::Copying if target.image_id.is_some() => Some(TargetCommand::PollImage),
+        TargetPhase::Copying if state.order.copies_image => Some(TargetCommand::CopyImage),
         TargetPhase::Copying => {
             let missing: Vec<usize> = (0..state.source.snapshots.len())
                 .filter(|&s| target.work.copies.get(s).is_none_or(Option::is_none))

@@ -1,12 +1,12 @@
 //! Comparing the registered image with its source and the target's key. No target succeeds before
 //! this check.
 
-use aws_sdk_ec2::types::Image;
+use aws_sdk_ec2::types::{Image, ImageState};
 
-use super::naming::made_by;
+use super::naming::{self, made_by};
 use super::visit::Visit;
-use super::{Aws, copies, image, tags};
-use crate::command::{Checked, Left};
+use super::{Aws, copies, image, remove, tags, whole_image};
+use crate::command::{Checked, Left, image_key, tag};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::{DISABLED, Device, ImageFacts, Source};
@@ -44,8 +44,37 @@ impl Aws {
                 Checked::NotYet(format!("{id} is {}", facts.state))
             });
         };
+        let mut others = Vec::new();
+        if whole_image::is_copy(&there) {
+            others = naming::own_copies(visit).await?;
+            others.retain(|other| other.state() == Some(&ImageState::Available));
+            // EC2 gives CopyImage's images the same name without a word.
+            let oldest = others.first().and_then(image::id_of);
+            if let Some(older) = oldest.filter(|oldest| oldest != id) {
+                return Ok(Checked::Older(older));
+            }
+            if let Some(said) = self.namesake(visit, &there).await? {
+                return Ok(said);
+            }
+            if made_by(&there) == Some(visit.run.id) {
+                whole_image::tag_snapshots(visit, source, &used).await?;
+            }
+        }
         let other_tags = other_tags(visit, &there);
-        compare_copies(visit, source, &facts, used, other_tags).await
+        let checked = compare_copies(visit, source, &facts, used, other_tags).await?;
+        let ours = |other: &Image| made_by(other) == Some(visit.run.id);
+        Ok(match checked {
+            Checked::Faithful {
+                used,
+                surplus,
+                other_tags,
+            } => Checked::Faithful {
+                used,
+                surplus: surplus || others.iter().skip(1).any(ours),
+                other_tags,
+            },
+            other => other,
+        })
     }
 
     /// Deletes the copies of this target that its image does not stand on, and the images that an
@@ -57,8 +86,12 @@ impl Aws {
                 return Ok(left);
             }
         }
-        let listed = copies::list(visit).await?;
         let used: Vec<&SnapshotId> = visit.target.work.copies.iter().flatten().collect();
+        let left = self.tidy_images(visit, &used).await?;
+        if !left.is_empty() {
+            return Ok(left);
+        }
+        let listed = copies::list(visit).await?;
         let mut surplus = listed.copies.into_iter().map(|copies| {
             let ids = copies.into_iter().map(|copy| copy.id);
             ids.filter(|id| !used.contains(&id))
@@ -68,6 +101,50 @@ impl Aws {
         let others: Vec<SnapshotId> = surplus.flatten().collect();
         let deleted = copies::delete(&visit.ec2, &visit.at, &roots, &others, &[]).await;
         Ok(deleted.left)
+    }
+}
+
+impl Aws {
+    /// Returns what to say of an image of the same name that is none of this target's.
+    async fn namesake(&self, visit: &Visit<'_>, image: &Image) -> Result<Option<Checked>, Refusal> {
+        let name = image.name().unwrap_or_default();
+        let key = image_key(&visit.run.source.image_id, visit.target);
+        let mut all = image::own_images_by(&visit.ec2, &visit.at, "name", name).await?;
+        all.retain(|other| {
+            let bears_key = tags::to_map(other.tags()).get(tag::KEY) == Some(&key);
+            !bears_key && other.image_id() != image.image_id()
+        });
+        Ok(all.first().map(|other| {
+            let said = format!("{} has the name {name}, too", naming::told(other));
+            if other.tags().is_empty() && naming::is_young(other, self.now()) {
+                Checked::NotYet(said)
+            } else {
+                Checked::Unfaithful(vec![said])
+            }
+        }))
+    }
+
+    /// Deregisters the images that this run copied beside the one that counts, and deletes their
+    /// snapshots.
+    async fn tidy_images(&self, visit: &Visit<'_>, used: &[&SnapshotId]) -> Result<Left, Refusal> {
+        let run = visit.run;
+        if !run.order.copies_image {
+            return Ok(Left::new());
+        }
+        let (mut left, mut deregistered) = (Left::new(), Vec::new());
+        for image in naming::own_copies(visit).await? {
+            let Some(id) = image::id_of(&image) else {
+                continue;
+            };
+            let ours = made_by(&image) == Some(run.id) && image::created(&image) >= run.started;
+            let counts = visit.target.image_id.as_ref() == Some(&id);
+            if ours && !counts && whole_image::is_copy(&image) {
+                left.extend(remove::deregister(&visit.ec2, &visit.at, &id).await?);
+                deregistered.push(id);
+            }
+        }
+        left.extend(whole_image::delete_snapshots(visit, used, &deregistered).await?);
+        Ok(left)
     }
 }
 

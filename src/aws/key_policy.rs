@@ -16,7 +16,6 @@ use aws_sdk_kms::config::retry::RetryConfig;
 use serde_json::Value;
 
 use super::{Actor, Aws, refusal};
-use crate::command::Started;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{AccountId, KeyArn, Region};
 use crate::key_policy::{Access, Document, LONGEST, Parties, Terms};
@@ -280,13 +279,9 @@ impl Aws {
 
     /// Puts the statements of a run back where the session of a target is denied its keys. Takes
     /// the whole state, because a policy names all targets.
-    pub(super) async fn put_back(&self, state: &State, started: &Started) {
-        let denied = |refusal: &Refusal| refusal.kind() == RefusalKind::Denied;
+    pub(super) async fn put_back(&self, state: &State, refusal: &Refusal) {
         let edits = state.order.key_access == KeyAccess::Policy;
-        if let Started::KeyNotReady(refusal) = started
-            && edits
-            && denied(refusal)
-        {
+        if edits && refusal.kind() == RefusalKind::Denied {
             let opened = state.opened();
             self.put_statements_back(&Parties::of(&opened)).await;
         }

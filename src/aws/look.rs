@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::Image;
 
 use super::naming::{self, Holder};
 use super::visit::Visit;
-use super::{Aws, Place, copies, image};
+use super::{Aws, Place, copies, image, whole_image};
 use crate::command::Looked;
 use crate::error::Refusal;
 use crate::source::Source;
@@ -44,6 +44,7 @@ impl Aws {
         Ok(Looked {
             key,
             image: image.as_ref().and_then(image::id_of),
+            unfinished: image.as_ref().is_some_and(whole_image::is_unfinished),
             copies,
         })
     }

@@ -4,6 +4,7 @@
 use aws_sdk_ec2::types::{Image, ImageState};
 
 use super::visit::Visit;
+use super::whole_image::has_failed;
 use super::{Aws, image, tags};
 use crate::command::{image_key, tag};
 use crate::error::Refusal;
@@ -55,13 +56,26 @@ pub fn name(run: RunRef<'_>, source: &Source, target: &TargetState) -> String {
     })
 }
 
-/// Finds the image of this target by its tag. An image that can be launched goes before a disabled
-/// one.
-pub(super) async fn own_copy(visit: &Visit<'_>) -> Result<Option<Image>, Refusal> {
+/// Lists the images of this target by their tag, the oldest first.
+pub(super) async fn own_copies(visit: &Visit<'_>) -> Result<Vec<Image>, Refusal> {
     let filter = format!("tag:{}", tag::KEY);
     let key = image_key(&visit.run.source.image_id, visit.target);
-    let images = image::own_images_by(&visit.ec2, &visit.at, &filter, &key).await?;
-    Ok(images.into_iter().min_by_key(is_disabled))
+    image::own_images_by(&visit.ec2, &visit.at, &filter, &key).await
+}
+
+/// Finds the image of this target by its tag. An image that can be launched goes before a disabled
+/// one, and that before one that CopyImage failed to make. Another run clears its failed image away
+/// itself.
+pub(super) async fn own_copy(visit: &Visit<'_>) -> Result<Option<Image>, Refusal> {
+    let mut images = own_copies(visit).await?;
+    images.retain(|image| !has_failed(image) || made_by(image) == Some(visit.run.id));
+    let last = |image: &Image| (has_failed(image), is_disabled(image));
+    Ok(images.into_iter().min_by_key(last))
+}
+
+/// Whether the tags of an image may not show yet.
+pub fn is_young(image: &Image, now: i64) -> bool {
+    now - image::created(image) < TAGS_SHOW_WITHIN
 }
 
 /// Whether somebody has disabled an image.
@@ -80,6 +94,22 @@ pub fn told(image: &Image) -> String {
 }
 
 impl Aws {
+    /// Returns the name that the target's new image gets now.
+    pub(super) async fn new_name(
+        &self,
+        visit: &Visit<'_>,
+        source: &Source,
+    ) -> Result<String, Refusal> {
+        let (run, target) = (visit.run, visit.target);
+        let renews = run.order.renewal.is_some();
+        let former = renews && matches!(self.holder(visit, source).await?, Holder::Former);
+        Ok(if former {
+            free_name(run, source, target)
+        } else {
+            name(run, source, target)
+        })
+    }
+
     /// Finds the holder of the name that the target's image gets.
     pub(super) async fn holder(
         &self,
@@ -114,7 +144,7 @@ impl Aws {
         holder: &Image,
         source: &Source,
     ) -> Result<bool, Refusal> {
-        let young = self.now() - image::created(holder) < TAGS_SHOW_WITHIN;
+        let young = is_young(holder, self.now());
         let Some(id) = image::id_of(holder).filter(|_| young && holder.tags().is_empty()) else {
             return Ok(false);
         };

@@ -22,15 +22,8 @@ impl Aws {
         visit: &Visit<'_>,
         source: &Source,
     ) -> Result<Registered, Refusal> {
-        let (run, target) = (visit.run, visit.target);
-        let renews = run.order.renewal.is_some();
-        let former = renews && matches!(self.holder(visit, source).await?, Holder::Former);
-        let name = if former {
-            naming::free_name(run, source, target)
-        } else {
-            naming::name(run, source, target)
-        };
-        let copies: Vec<SnapshotId> = target.work.copies.iter().flatten().cloned().collect();
+        let name = self.new_name(visit, source).await?;
+        let copies: Vec<SnapshotId> = visit.target.work.copies.iter().flatten().cloned().collect();
         let mappings = source.mappings_onto(&copies);
         let asked = registering(visit, source, &mappings).name(&name);
         let refused = match asked.send().await {

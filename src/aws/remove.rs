@@ -8,6 +8,7 @@ use tracing::warn;
 use super::naming::made_by;
 use super::publish::unprotect;
 use super::visit::Visit;
+use super::whole_image::is_unfinished;
 use super::{Aws, Place, copies, image, refusal};
 use crate::cause::Cause;
 use crate::command::{Left, Removed, Undone, image_key, tag};
@@ -29,7 +30,9 @@ impl Aws {
             let Some(id) = image::id_of(&found) else {
                 continue;
             };
-            if !discard {
+            // Nothing comes of an image that is still copied: the source is closed next.
+            let unfinished = is_unfinished(&found);
+            if !discard && !unfinished {
                 return Ok(Undone::ImageThere(id));
             }
             // An image that stood before this run began may be in use: a source changed since is
@@ -231,7 +234,7 @@ fn snapshots_of(image: &Image) -> impl Iterator<Item = SnapshotId> {
 
 /// Deregisters an image with its snapshots. A snapshot that this call could not delete is found by
 /// its tags, and deleted, later.
-async fn deregister(ec2: &Client, at: &Place, id: &ImageId) -> Result<Left, Refusal> {
+pub(super) async fn deregister(ec2: &Client, at: &Place, id: &ImageId) -> Result<Left, Refusal> {
     let answer = ec2
         .deregister_image()
         .image_id(id.as_str())

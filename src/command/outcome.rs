@@ -48,6 +48,10 @@ pub enum TargetOutcome {
     Start(Result<Started, SourceGone>),
     /// The copies of each source snapshot, read again.
     Poll(Copies),
+    /// Of copying the image as a whole.
+    CopyImage(Result<CopiedImage, SourceGone>),
+    /// The image that is copied as a whole, read again.
+    PollImage(ImageProgress),
     /// Of registering the image.
     Register(Result<Registered, SourceGone>),
     /// Of verifying the image.
@@ -147,6 +151,8 @@ pub struct Looked {
     pub key: KeyArn,
     /// The target's image, if it exists.
     pub image: Option<ImageId>,
+    /// Whether CopyImage is still making that image, or has failed to.
+    pub unfinished: bool,
     /// All copies of each source snapshot.
     pub copies: Copies,
 }
@@ -158,6 +164,30 @@ pub enum Started {
     Copies(Begun),
     /// The target cannot use a source key yet.
     KeyNotReady(Refusal),
+}
+
+/// The outcome of copying the image as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopiedImage {
+    /// EC2 is copying.
+    Started(ImageId),
+    /// EC2 refused, or did not answer.
+    Refused(Refusal),
+    /// The target cannot use a source key yet.
+    KeyNotReady(Refusal),
+}
+
+/// The progress of an image that CopyImage makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageProgress {
+    /// EC2 is copying; the number is the percentage.
+    Pending(u8),
+    /// The image is available.
+    Available,
+    /// EC2 gave up, for this reason, and the image is deregistered.
+    Failed(String),
+    /// There is no such image, or it does not show yet.
+    Absent,
 }
 
 /// The outcome of registering the image.
@@ -187,6 +217,8 @@ pub enum Checked {
     Unfaithful(Vec<String>),
     /// The target's image exists, but is disabled.
     Disabled(ImageId),
+    /// An equal image is older, and counts in the place of this one.
+    Older(ImageId),
     /// The image is not visible or not available yet; the text names it.
     NotYet(String),
 }
@@ -295,6 +327,9 @@ impl TargetOutcome {
     fn said(&self) -> Option<String> {
         match self {
             Self::Start(Ok(Started::KeyNotReady(refusal)))
+            | Self::CopyImage(Ok(
+                CopiedImage::KeyNotReady(refusal) | CopiedImage::Refused(refusal),
+            ))
             | Self::Register(Ok(Registered::NameTaken(_, refusal)))
             | Self::Publish(Publication {
                 rest: Rest::Refused(refusal),
@@ -303,11 +338,14 @@ impl TargetOutcome {
             Self::Publish(Publication {
                 rest: Rest::NotYet(why) | Rest::NotLaunched(why) | Rest::Unfit(why),
                 ..
-            }) => Some(why.clone()),
+            })
+            | Self::PollImage(ImageProgress::Failed(why)) => Some(why.clone()),
             Self::Tidy(left)
             | Self::Undo(Undone::Deleted(left))
             | Self::Remove(Removed::Deleted(left)) => said_of_first(left),
             Self::Start(Ok(Started::Copies(_)) | Err(_))
+            | Self::CopyImage(Ok(CopiedImage::Started(_)) | Err(_))
+            | Self::PollImage(_)
             | Self::Register(Ok(Registered::Image(_) | Registered::NotYet(_)) | Err(_))
             | Self::Undo(Undone::ImageThere(_))
             | Self::Remove(Removed::Kept(_))

@@ -83,12 +83,22 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
         }
     }
     let state = plan::draft(&request, &source, members.arns, run, aws.now())?;
+    let mut words = Plan(&state).to_string();
     if request.mode == Mode::Copy {
         findings.extend(warnings(&state, &source));
+        if let Some(Problem { what, remedy }) = plan::strategy_problem(&state, request.strategy) {
+            let owner = Some(&source.owner);
+            let level = Level::Error;
+            findings.push(Finding::of_source(
+                level, "Strategy", owner, &region, what, remedy,
+            ));
+        } else if let Some(why) = plan::why_image(&state, request.strategy, &source) {
+            words += &format!("\nCopied as a whole, by CopyImage: {why}");
+        }
     }
     findings.extend(aws.preflight(&state, &source).await);
     info!(run, findings = findings.len(), "preflight");
-    Ok(reply(findings, Some(Plan(&state).to_string())))
+    Ok(reply(findings, Some(words)))
 }
 
 async fn read(aws: &Aws, image: &ImageId, region: &Region) -> Result<Source, Error> {
@@ -102,7 +112,7 @@ fn warnings(state: &State, source: &Source) -> Vec<Finding> {
     let lost = losses(state, source).into_iter();
     let all = lost
         .map(|loss| ("NotCarried", loss))
-        .chain(licensed(source).map(|found| ("Licence", found)))
+        .chain(licensed(state, source).map(|found| ("Licence", found)))
         .chain(too_short(state, source).map(|found| ("CopyCompletionMinutes", found)))
         .chain(serial(state, source).map(|found| ("CopyCompletionMinutes", found)));
     let (owner, region) = (Some(&source.owner), &state.source.region);

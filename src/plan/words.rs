@@ -68,9 +68,14 @@ impl fmt::Display for Plan<'_> {
         } else {
             "left in place"
         };
+        let image = if order.copies_image {
+            "the image, "
+        } else {
+            ""
+        };
         write!(
             f,
-            "Meanwhile shared: {} {opened}; {after}",
+            "Meanwhile shared: {image}{} {opened}; {after}",
             counted(source.snapshots.len(), "snapshot")
         )?;
         write_rest(f, order)

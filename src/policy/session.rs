@@ -64,23 +64,32 @@ pub fn session_policies(state: &State, account: &AccountId) -> Vec<String> {
         .collect()
 }
 
+/// Returns the actions that make copies, by the run's way.
+fn making(state: &State) -> &'static [&'static str] {
+    if state.order.copies_image {
+        &["ec2:CopyImage"]
+    } else {
+        &["ec2:CopySnapshot", "ec2:RegisterImage"]
+    }
+}
+
 /// Returns the actions of a run without keys and Regions. Deleting stays limited to copies of the
 /// run's image: nothing else in the account is at stake.
 fn minimal(state: &State, account: &AccountId, launches_only: bool) -> String {
     let mut actions = if launches_only {
         vec![kms::CREATE_GRANT]
     } else {
-        vec![
-            "ec2:CopySnapshot",
+        let mut actions = making(state).to_vec();
+        actions.extend([
             "ec2:CreateTags",
             "ec2:Describe*",
-            "ec2:RegisterImage",
             kms::CREATE_GRANT,
             kms::DECRYPT,
             kms::DESCRIBE_KEY,
             DATA_KEYS,
             RE_ENCRYPT,
-        ]
+        ]);
+        actions
     };
     if state.order.has_launch_grants() && !launches_only {
         actions.extend(["kms:ListGrants", "kms:RevokeGrant"]);
@@ -152,12 +161,17 @@ fn to_copy(
     let source = state.source.region.as_str();
     if !regions.contains(source) && !regions.contains("*") {
         copied.insert(format!("arn:{partition}:ec2:{source}::snapshot/*"));
+        if state.order.copies_image {
+            copied.insert(format!("arn:{partition}:ec2:{source}::image/*"));
+        }
     }
+    let mut made = making(state).to_vec();
+    made.push("ec2:CreateTags");
     let mut statements = vec![
         json!({"Effect": "Allow", "Resource": "*",
             "Action": ["ec2:DescribeImage*", "ec2:DescribeSnapshots", kms::DESCRIBE_KEY]}),
         json!({"Effect": "Allow", "Resource": copied,
-            "Action": ["ec2:CopySnapshot", "ec2:RegisterImage", "ec2:CreateTags"]}),
+            "Action": made}),
         deleting(state, &json!(own)),
         json!({"Effect": "Allow", "Resource": keys,
         "Action": [kms::CREATE_GRANT, kms::DECRYPT, DATA_KEYS, RE_ENCRYPT],

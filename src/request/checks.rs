@@ -75,18 +75,6 @@ pub(super) fn service_linked_roles(
     Ok((roles, create))
 }
 
-/// Reads `Strategy`. There is one way to make copies.
-pub(super) fn check_strategy(fields: &mut Fields) -> Result<(), Error> {
-    match fields.text(&["Strategy"])?.as_deref() {
-        None | Some("Auto" | "Snapshots") => Ok(()),
-        Some("Image") => Err(Error::invalid(
-            "Strategy",
-            "is Image, but no run makes copies by CopyImage yet; say Snapshots, or leave it out",
-        )),
-        Some(_) => Err(Error::invalid("Strategy", "must be Auto or Snapshots")),
-    }
-}
-
 pub(super) fn parse_completion_minutes(text: &str) -> Result<u16, &'static str> {
     // A template may compute a whole number that ends in `.0`.
     let minutes: u16 = text

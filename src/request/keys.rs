@@ -364,13 +364,16 @@ pub const KEYS: [Key; 29] = [
         also: None,
         group: RESULT,
         mode: Some(Mode::Copy),
-        kind: Kind::Word(&["Auto", "Snapshots"]),
-        form: "`Auto` or `Snapshots`",
+        kind: Kind::Word(&["Auto", "Snapshots", "Image"]),
+        form: "`Auto`, `Snapshots` or `Image`",
         default: "`Auto`",
-        example: r#""Strategy": "Snapshots""#,
+        example: r#""Strategy": "Image""#,
         about: "How the copies are made. `Snapshots` copies each snapshot and registers an AMI on \
-            the copies, and `Auto` does the same. `Image` (EC2's CopyImage) is refused: no run \
-            makes copies that way yet.",
+            the copies. `Image` copies the AMI as a whole (EC2's CopyImage), which also keeps \
+            billing data, watermarks and the name of the ancestor; meanwhile the target account \
+            may launch from the source AMI. `Auto` takes `Image` where the AMI has billing data \
+            or watermarks, and `Snapshots` elsewhere. See \
+            [the two ways](how-it-works.md#two-ways-to-copy).",
     },
     Key {
         name: "Publish",

@@ -64,6 +64,9 @@ impl State {
             resources.insert(self.source.image_id.to_string());
             Kind::Share
         } else {
+            if self.order.copies_image {
+                resources.insert(self.source.image_id.to_string());
+            }
             Kind::Copy
         };
         Run {
@@ -115,6 +118,9 @@ impl Order {
             "ServiceLinkedRoles": self.service_linked_roles,
             "ReencryptKmsKeyId": self.reencrypt_key,
         });
+        if self.copies_image {
+            opening["Strategy"] = json!("Image");
+        }
         if let Some(minutes) = self.copy_completion_minutes {
             opening[COMPLETION] = json!(minutes);
         }

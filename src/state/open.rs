@@ -73,7 +73,11 @@ impl State {
         let paced = |pace: &Pace| sane(pace.due) && pace.tries < 1000;
         let times = |t: &TargetState| {
             let work = &t.work;
-            paced(&t.pace) && sane(work.since) && sane(work.last_start) && work.again < 1000
+            paced(&t.pace)
+                && sane(work.since)
+                && sane(work.last_start)
+                && work.again < 1000
+                && work.lost_images < 1000
         };
         let shared = &self.sharing;
         if !(sane(self.started)

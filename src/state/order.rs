@@ -45,6 +45,9 @@ pub struct Order {
     pub tags: BTreeMap<String, String>,
     /// Whether the copies get the tags of the source.
     pub copy_tags: bool,
+    /// Whether the image is copied as a whole, by CopyImage.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub copies_image: bool,
     /// How the targets reach the source keys.
     pub key_access: KeyAccess,
     /// Whether the source is closed after the copies.

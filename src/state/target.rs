@@ -71,6 +71,10 @@ pub struct Work {
     /// The number of copies begun again because one ended in error.
     #[serde(skip_serializing_if = "is_default")]
     pub again: u32,
+    /// The number of images that CopyImage made and that came to nothing. Each next one has a token
+    /// of its own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lost_images: u32,
     /// Whether the quota of concurrent copies was full: poll before trying again.
     #[serde(skip_serializing_if = "is_default")]
     pub queued: bool,

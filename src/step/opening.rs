@@ -208,6 +208,8 @@ fn wishes(state: &State, targets: &[usize]) -> Vec<Wish> {
     };
     if run.share().is_some() {
         wish(Resource::Image(state.source.image_id.clone()), &as_such);
+    } else if run.order.copies_image {
+        wish(Resource::Image(state.source.image_id.clone()), &accounts);
     }
     if run.share().is_none_or(|share| share.snapshots) {
         for id in &state.source.snapshots {

@@ -18,6 +18,7 @@ use super::pace::{DENIED_AGAIN, MOST_AGAIN, MOST_DENIALS_OF_DELETING, MOST_TRIES
 
 mod copying;
 mod granting;
+mod image;
 mod publishing;
 mod sharing;
 mod staging;
@@ -69,6 +70,8 @@ fn target_outcome(state: &mut State, i: usize, outcome: TargetOutcome, now: i64)
             key_not_ready(state, i, &refusal, now);
         }
         TargetOutcome::Poll(copies) => polled(state, i, &copies, now),
+        TargetOutcome::CopyImage(Ok(copied)) => image::copied(state, i, copied, now),
+        TargetOutcome::PollImage(progress) => image::polled(state, i, progress, now),
         TargetOutcome::Register(Ok(registered)) => image_registered(target, registered, now),
         TargetOutcome::Check(Ok(checked)) => image_checked(state, i, checked, now),
         TargetOutcome::Undo(Undone::ImageThere(image)) => adopt(target, image),
@@ -84,6 +87,7 @@ fn target_outcome(state: &mut State, i: usize, outcome: TargetOutcome, now: i64)
         TargetOutcome::Publish(publication) => publishing::published(target, publication, now),
         TargetOutcome::EndTest => publishing::test_ended(target, now),
         TargetOutcome::Start(Err(gone))
+        | TargetOutcome::CopyImage(Err(gone))
         | TargetOutcome::Register(Err(gone))
         | TargetOutcome::Check(Err(gone)) => source_gone(target, &gone),
     }
@@ -110,7 +114,15 @@ fn refused(state: &mut State, command: Command, refusal: &Refusal, now: i64) {
         }
         Command::Target(
             i,
-            T::Start { .. } | T::Poll | T::Register | T::Check | T::Tidy | T::Undo | T::Remove,
+            T::Start { .. }
+            | T::Poll
+            | T::CopyImage
+            | T::PollImage
+            | T::Register
+            | T::Check
+            | T::Tidy
+            | T::Undo
+            | T::Remove,
         ) => {
             let cause = match Cause::of(refusal) {
                 // Only a look can say so of the key.
@@ -150,6 +162,10 @@ fn image_checked(state: &mut State, i: usize, checked: Checked, now: i64) {
         Checked::Disabled(image) => {
             let said = format!("{image} is the copy, and is disabled");
             target.fail_standing(Cause::ImageDisabled, &said);
+        }
+        Checked::Older(image) => {
+            (target.image_id, target.pace) = (Some(image), Pace::default());
+            target.work.doubled = true;
         }
         Checked::NotYet(what) => not_yet(target, &what, now),
     }

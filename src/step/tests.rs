@@ -3,8 +3,9 @@ use serde_json::json;
 use super::*;
 use crate::cause::Cause;
 use crate::command::{
-    Checked, Closed, Granted, Looked, Opened, Outcome, Publication, Registered, Removed, Rest,
-    Retagged, Revoked, Shared, SourceOutcome, Started, TargetOutcome, Undone,
+    Checked, Closed, CopiedImage, Granted, ImageProgress, Looked, Opened, Outcome, Publication,
+    Registered, Removed, Rest, Retagged, Revoked, Shared, SourceOutcome, Started, TargetOutcome,
+    Undone,
 };
 use crate::copies::{Copies, Copy, CopyStatus};
 use crate::error::{Place, Refusal};
@@ -54,6 +55,7 @@ fn copy(n: u8, status: CopyStatus) -> Copy {
 /// Returns a look that found these copies, and this image.
 fn looked(copies: Copies, image: Option<&str>) -> TargetOutcome {
     TargetOutcome::Look(Looked {
+        unfinished: false,
         key: key(),
         image: image.map(|id| ImageId::parse(id).unwrap()),
         copies,
@@ -115,6 +117,11 @@ fn works_in_target(command: &TargetCommand) -> TargetOutcome {
             let started = snapshots.iter().map(|&s| (s, Ok(id(s)))).collect();
             TargetOutcome::Start(Ok(Started::Copies(started)))
         }
+        TargetCommand::CopyImage => {
+            let image = ImageId::parse("ami-00000000000000001").unwrap();
+            TargetOutcome::CopyImage(Ok(CopiedImage::Started(image)))
+        }
+        TargetCommand::PollImage => TargetOutcome::PollImage(ImageProgress::Available),
         TargetCommand::Poll => TargetOutcome::Poll(vec![vec![done(0)], vec![done(1)]]),
         TargetCommand::Register => {
             let image = ImageId::parse("ami-00000000000000001").unwrap();
@@ -358,6 +365,7 @@ fn a_source_that_cannot_be_closed_ends_stuck() {
 mod closing;
 mod granting;
 mod publishing;
+mod whole_image;
 
 /// Only the opening makes the grant, so a grant that may be missing takes another opening.
 #[test]

@@ -47,3 +47,4 @@ mod table;
 mod tables;
 mod twice;
 mod unread;
+mod whole_image;

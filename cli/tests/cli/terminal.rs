@@ -70,8 +70,8 @@ const LOOKS: [&[&str]; 10] = [
 async fn every_verb_keeps_to_the_columns_of_its_terminal_and_says_the_same_in_a_pipe() {
     let stage = Stage::at_speed(500.0).await;
     let request = [&["--image", IMAGE], TARGETS.as_slice()].concat();
-    let done = stage.run(&[&["distribute", "--local"], request.as_slice()].concat());
-    assert_eq!(done.await.code, Some(0));
+    let arguments = [["distribute", "--local"].as_slice(), &request].concat();
+    assert_eq!(stage.run(&arguments).await.code, Some(0));
     let shared = ["--image", IMAGE, "--target", "333333333333"];
     let done = stage.run(&[["share"].as_slice(), &shared].concat()).await;
     assert_eq!(done.code, Some(0), "{done:?}");

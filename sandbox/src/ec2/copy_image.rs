@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::copy_snapshot::{self, Encryption, Order};
 use super::permit::{self, Facts};
 use super::{Ask, image_attributes, tags, visibility};
-use crate::aws::{self, Aws, LiveImage, Read};
+use crate::aws::{self, Aws, LiveImage, LiveSnapshot, Read};
 use crate::model::{Image, Snapshot};
 use crate::refusals::{self, Refused};
 use crate::rules::ids;
@@ -77,6 +77,7 @@ fn copy_snapshots(
     if key.is_some() && wanted == Some(false) {
         return Err(refusals::COPY_KEY_NEEDS_ENCRYPTED.with(&[]));
     }
+    let minutes = copy_snapshot::minutes(ask.query.get("SnapshotCopyCompletionDurationMinutes"))?;
     let mut copies = BTreeMap::new();
     for snapshot in snapshots {
         let encryption = Encryption::of_keys(aws, ask, &snapshot, wanted == Some(true), key);
@@ -86,7 +87,7 @@ fn copy_snapshots(
             source: snapshot,
             readable: true,
             tags: tags.clone(),
-            minutes: None,
+            minutes,
             encryption,
             counted: false,
         };
@@ -175,8 +176,9 @@ fn copyable(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Result<Image, Re
     if source.owner_id != ask.account() && !source.product_codes.is_empty() {
         return Err(refusals::COPY_IMAGE_MARKETPLACE.with(&[]));
     }
-    let plain = source.usage_operation == "RunInstances";
-    if source.owner_id != ask.account() && !plain {
+    let billed = source.usage_operation != "RunInstances";
+    let refuses = !aws.rules.facts.billed_images_across_accounts;
+    if source.owner_id != ask.account() && billed && refuses {
         return Err(refusals::COPY_IMAGE_BILLING.with(&[]));
     }
     Ok(source.clone())
@@ -185,7 +187,9 @@ fn copyable(aws: &Aws, ask: Ask<'_>, region: &str, id: &str) -> Result<Image, Re
 fn readable_snapshots(aws: &Aws, ask: Ask<'_>, source: &Image) -> Result<Vec<Snapshot>, Refused> {
     let each = source.snapshot_ids().into_iter().map(|id| {
         let snapshot = aws.snapshots.get(&id).map(|snapshot| snapshot.view.clone());
-        let readable = snapshot.filter(|s| visibility::may_restore(aws, s, ask.account()));
+        let known = |live: &&LiveSnapshot| aws.knows_permission(live, ask.account());
+        let known = aws.snapshots.get(&id).filter(known).is_some();
+        let readable = snapshot.filter(|s| known && visibility::may_restore(aws, s, ask.account()));
         readable.ok_or_else(|| refusals::COPY_IMAGE_STORAGE.with(&[]))
     });
     each.collect()

@@ -133,7 +133,7 @@ fn copyable(source: &Snapshot) -> Result<(), Refused> {
     Ok(())
 }
 
-fn minutes(given: Option<&str>) -> Result<Option<u32>, Refused> {
+pub(super) fn minutes(given: Option<&str>) -> Result<Option<u32>, Refused> {
     let Some(text) = given else { return Ok(None) };
     let minutes = text.parse::<u32>().ok();
     let minutes = minutes.filter(|n| (15..=2880).contains(n) && n.is_multiple_of(15));

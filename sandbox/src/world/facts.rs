@@ -25,6 +25,10 @@ pub struct Facts {
     pub via_source_region: bool,
     /// Whether CopyImage copies another account's image with encrypted snapshots.
     pub image_copies_across_accounts: bool,
+    /// Whether CopyImage copies another account's image whose instances are billed for more than
+    /// Linux. Otherwise it refuses them, as it did until about 2020 (awsdocs,
+    /// amazon-ec2-user-guide#133).
+    pub billed_images_across_accounts: bool,
     /// Whether an image that RegisterImage makes from a copied snapshot has the platform details
     /// and the usage operation of the source.
     pub copies_keep_billing: bool,
@@ -42,6 +46,7 @@ impl Default for Facts {
             presigned_url_optional: true,
             via_source_region: true,
             image_copies_across_accounts: true,
+            billed_images_across_accounts: true,
             copies_keep_billing: true,
             child_grants_outlive: true,
             session_token_percent: 100,

@@ -278,3 +278,31 @@ async fn session_policies_fill_the_packed_size_by_the_worlds_percentage() {
         assert_eq!(answer.code.as_deref(), full);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn copy_image_takes_an_image_with_billing_data_of_another_account_or_not() {
+    for across in [true, false] {
+        let bench = bench(|facts| facts.billed_images_across_accounts = across);
+        let user = LaunchPermission::User(CONSUMER.to_owned());
+        bench.sandbox.edit(|aws| {
+            aws.change_image(IMAGE, |image| {
+                image.launch_permissions.insert(user);
+                "RunInstances:0010".clone_into(&mut image.usage_operation);
+            })
+        });
+        let params = [
+            ("SourceRegion", WEST),
+            ("SourceImageId", IMAGE),
+            ("Name", "copy"),
+            ("Encrypted", "true"),
+            ("KmsKeyId", "target"),
+        ];
+        let copied = bench.consumer.ec2("CopyImage", &params).await;
+        let expected = (!across).then_some("COPY_IMAGE_BILLING");
+        assert_eq!(copied.refusal.as_deref(), expected);
+        if across {
+            let images = bench.sandbox.images(CONSUMER, WEST);
+            assert_eq!(images[0].usage_operation, "RunInstances:0010");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Provoking the refusals of images.
 
-use amiferry_sandbox::{BlockDeviceMapping, Ebs, Image, Limits};
+use amiferry_sandbox::{BlockDeviceMapping, Ebs, Facts, Image, Limits};
 
 use crate::client::Answer;
 use crate::refused_copies::numbered;
@@ -165,6 +165,12 @@ async fn copying(name: &str) -> Option<Answer> {
         }
         "COPY_IMAGE_BILLING" => {
             let bench = usual(|image| "RunInstances:0010".clone_into(&mut image.usage_operation));
+            bench.sandbox.edit(|aws| {
+                aws.set_facts(Facts {
+                    billed_images_across_accounts: false,
+                    ..Facts::default()
+                });
+            });
             bench.consumer.ec2("CopyImage", &COPY).await
         }
         "COPY_IMAGE_STORAGE" => {

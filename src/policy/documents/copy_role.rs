@@ -71,13 +71,29 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
         None => copied.extend(source.snapshots.iter().map(|id| snapshot(id.as_str()))),
     }
     let mut statements = looking(run, own("image"));
-    let copy = Statement::allow("Copy", &[("ec2:CopySnapshot", "the copy")]);
+    let whole = run.state.order.copies_image;
+    let copy = if whole {
+        let image = &source.image_id;
+        copied.extend(own("image"));
+        copied.extend([format!(
+            "arn:{partition}:ec2:{}::image/{image}",
+            source.region
+        )]);
+        Statement::allow("Copy", &[("ec2:CopyImage", "the copy")])
+    } else {
+        Statement::allow("Copy", &[("ec2:CopySnapshot", "the copy")])
+    };
     let register = Statement::allow("Register", &[("ec2:RegisterImage", "the AMI")]);
     let tags = Statement::allow(
         "TagWhatIsMade",
         &[("ec2:CreateTags", "no copy is ever without its tags")],
     );
-    let making = json!({"StringEquals": {"ec2:CreateAction": ["CopySnapshot", "RegisterImage"]}});
+    let by: &[&str] = if whole {
+        &["CopyImage"]
+    } else {
+        &["CopySnapshot", "RegisterImage"]
+    };
+    let making = json!({"StringEquals": {"ec2:CreateAction": by}});
     let tidy = Statement::allow(
         "TidyUp",
         &[
@@ -94,7 +110,10 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
     let retag = Statement::allow(
         "Retag",
         &[
-            ("ec2:CreateTags", "an update of a custom resource's Tags"),
+            (
+                "ec2:CreateTags",
+                "an update of a custom resource's Tags; tags of the snapshots of CopyImage",
+            ),
             ("ec2:DeleteTags", "an update that takes Tags away"),
         ],
     );
@@ -103,9 +122,11 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
         has(tag::SOURCE_IMAGE): source.image_id.as_str(),
         has(tag::SOURCE_ACCOUNT): source.account_id.as_str(),
     });
+    statements.push(copy.on(copied));
+    if !whole {
+        statements.push(register.on(made.clone()));
+    }
     statements.extend([
-        copy.on(copied),
-        register.on(made.clone()),
         tags.on(made.clone()).when(making),
         tidy.on(made.clone()).when(json!({"StringEquals": ours})),
         retag

@@ -127,8 +127,9 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
         )
         .on(["*"]),
     ];
-    if run.is_share() || run.boots_by_uefi() {
-        let why = match (run.is_share(), run.boots_by_uefi()) {
+    let lets_launch = run.is_share() || (run.state.order.copies_image && run.opens());
+    if lets_launch || run.boots_by_uefi() {
+        let why = match (lets_launch, run.boots_by_uefi()) {
             (false, _) => "UEFI data, which no other call tells",
             (true, false) => "who may launch already: that stays",
             (true, true) => "who may launch already: that stays; UEFI data",
@@ -136,7 +137,7 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
         let read = Statement::allow("ReadImage", &[("ec2:DescribeImageAttribute", why)]);
         statements.push(read.on([image.clone()]));
     }
-    if run.is_share() {
+    if lets_launch {
         let change = Statement::allow(
             "ShareImage",
             &[(

@@ -11,9 +11,15 @@ use crate::step::pace::{MOST_AGAIN, UNSEEN_LIMIT, VISIBILITY_LIMIT, copy_limit, 
 use super::{fail, stumble};
 
 pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
-    let Looked { key, image, copies } = seen;
+    let Looked {
+        key,
+        image,
+        unfinished,
+        copies,
+    } = seen;
     let open = state.phase == Phase::Copying || state.phase == Phase::Sharing;
     let own = state.run_ref().is_own(&state.targets[i]);
+    let whole = state.order.copies_image;
     let error = broken(state, i, &copies);
     choose(state, i, &copies, now);
     let target = &mut state.targets[i];
@@ -21,16 +27,23 @@ pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
     // `tries` stays, because a look is no progress: a command that fails after every look must end
     // some time.
     (target.pace.due, target.work.queued) = (0, false);
-    // A remembered image that EC2 does not show was registered a moment ago.
+    // A remembered image that EC2 does not show was made a moment ago, or somebody deregistered it
+    // while it was copied.
+    let unfinished = unfinished || (whole && image.is_none());
     if let Some(image) = image.or_else(|| target.image_id.clone()) {
         target.image_id = Some(image);
-        target.phase = TargetPhase::Checking;
+        // The attempt that began an unfinished image has the source open for it.
+        target.phase = if unfinished {
+            TargetPhase::Copying
+        } else {
+            TargetPhase::Checking
+        };
         return;
     }
     if let Some(error) = error {
         return broke(target, &error, now);
     }
-    target.phase = if all_completed(&copies, &target.work.copies) {
+    target.phase = if !whole && all_completed(&copies, &target.work.copies) {
         TargetPhase::Registering
     } else if own || (open && target.shared) {
         TargetPhase::Copying
@@ -187,7 +200,7 @@ fn broken(state: &mut State, i: usize, copies: &Copies) -> Option<String> {
 /// error. Errors are not counted for as long as a permission or grant may take to spread. Even a
 /// key that worked before may have been reached by another run's grant, which has been revoked
 /// meanwhile.
-fn broke(target: &mut TargetState, error: &str, now: i64) {
+pub(super) fn broke(target: &mut TargetState, error: &str, now: i64) {
     let said = error.to_lowercase();
     let cause = if said.contains("key") {
         Cause::KeyNotAccessible
@@ -222,7 +235,7 @@ fn progress(copies: &Copies, chosen: &[Option<SnapshotId>]) -> u8 {
 }
 
 /// Begins again from the sharing after a lost copy, a few times.
-fn copy_again(target: &mut TargetState, cause: Cause, reason: &str) {
+pub(super) fn copy_again(target: &mut TargetState, cause: Cause, reason: &str) {
     if target.work.again >= MOST_AGAIN {
         return fail(target, cause, reason);
     }
@@ -232,13 +245,13 @@ fn copy_again(target: &mut TargetState, cause: Cause, reason: &str) {
 
 /// Looks again before anything else, because the image may exist by now. Then the source is opened
 /// again, and the copy started.
-fn look_again(target: &mut TargetState, due: i64) {
+pub(super) fn look_again(target: &mut TargetState, due: i64) {
     target.pace.due = due;
     target.shared = false;
     target.phase = TargetPhase::Looking;
 }
 
-fn too_slow(state: &mut State, i: usize, now: i64) {
+pub(super) fn too_slow(state: &mut State, i: usize, now: i64) {
     let order = &state.order;
     let minutes = order.copy_completion_minutes.map(u64::from);
     let limit = copy_limit(minutes, order.serial);

@@ -1,0 +1,360 @@
+//! `Strategy`: images copied as a whole by CopyImage, and the choice of `Auto`.
+
+use std::time::Duration;
+
+use amiferry_sandbox::{Account, Facts, Fault, Sandbox, World};
+use serde_json::{Value, json};
+
+use crate::key_policy::{by_policy, editing_world};
+use crate::resume::{hang, killed};
+use crate::staging::{SHARED_KEY, under_aws_ebs};
+use crate::support::*;
+
+const TWO: [Place; 2] = [("222222222222", HOME), ("333333333333", "us-east-1")];
+const ONE: [Place; 1] = [("222222222222", HOME)];
+
+fn by_image(places: &[Place]) -> Value {
+    let mut event = distribute(places);
+    event["Distribute"]["Strategy"] = json!("Image");
+    event
+}
+
+/// Returns the source account with an image whose instances are billed for Red Hat.
+fn billed() -> Account {
+    let mut account = producer();
+    account.images[0].platform_details = "Red Hat Enterprise Linux".to_owned();
+    account.images[0].usage_operation = "RunInstances:0010".to_owned();
+    account
+}
+
+fn assert_copied_as_whole(sandbox: &Sandbox, places: &[Place]) {
+    for place in places {
+        let copy = assert_one_image(sandbox, *place);
+        assert_eq!(copy.source_image_id.as_deref(), Some(AMI));
+        let root = copy.root_snapshot_id().expect("a root snapshot");
+        let mut snapshots = sandbox.snapshots(place.0, place.1).into_iter();
+        let root = snapshots.find(|s| s.snapshot_id == root).expect("it");
+        assert_eq!(root.tags.get("part").map(String::as_str), Some("root"));
+    }
+    assert_closed(sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_is_copied_as_a_whole_and_nothing_stays_shared() {
+    for (world, mut event) in [
+        (world(&TWO), distribute(&TWO)),
+        (editing_world(&TWO), by_policy(&TWO)),
+    ] {
+        event["Distribute"]["Strategy"] = json!("Image");
+        let sandbox = Sandbox::new(world);
+        let policy = sandbox.key_policy(SOURCE_KEY);
+        let reply = to_the_end(&sandbox, &event).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+        assert_copied_as_whole(&sandbox, &TWO);
+        assert_eq!(sandbox.key_policy(SOURCE_KEY), policy);
+        assert_eq!(calls(&sandbox, "CopyImage"), 2);
+        assert_eq!(calls(&sandbox, "CopySnapshot"), 0);
+        assert_eq!(calls(&sandbox, "RegisterImage"), 0);
+        let receipt = reply["Result"]["Receipt"].to_string();
+        assert!(receipt.contains("launchPermission"), "{receipt}");
+        let again = to_the_end(&sandbox, &event).await;
+        assert_eq!(again["Result"]["Targets"], reply["Result"]["Targets"]);
+        assert_eq!(calls(&sandbox, "CopyImage"), 2);
+        // One call lets both accounts launch, and one ends that.
+        assert_eq!(calls(&sandbox, "ModifyImageAttribute"), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn auto_takes_copy_image_only_where_registering_loses_something() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(calls(&sandbox, "CopyImage"), 0);
+    assert_eq!(calls(&sandbox, "ModifyImageAttribute"), 0);
+
+    let sandbox = Sandbox::new(world_with(billed(), &TWO));
+    let told = call(&sandbox, &json!({"Preflight": request(&TWO)})).await;
+    let told = told.expect("findings").to_string();
+    let why = "Copied as a whole, by CopyImage: its instances are billed for Red Hat Enterprise \
+               Linux (UsageOperation RunInstances:0010)";
+    assert!(told.contains(why), "{told}");
+    assert!(!told.contains("Licence"), "{told}");
+    let reply = to_the_end(&sandbox, &distribute(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_copied_as_whole(&sandbox, &TWO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshots_is_heeded_for_an_image_with_billing_data() {
+    let sandbox = Sandbox::new(world_with(billed(), &ONE));
+    let mut event = distribute(&ONE);
+    event["Distribute"]["Strategy"] = json!("Snapshots");
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(target(&reply, ONE[0])["Cause"], "NotFaithful", "{reply}");
+    assert_eq!(calls(&sandbox, "CopyImage"), 0);
+    assert_nothing(&sandbox, &ONE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_under_aws_ebs_cannot_be_copied_as_a_whole() {
+    let sandbox = Sandbox::new(world_with(under_aws_ebs(1), &ONE));
+    let mut event = by_image(&ONE);
+    event["Distribute"]["ReencryptKmsKeyId"] = json!(SHARED_KEY);
+    let refused = call(&sandbox, &event).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("Strategy: is Image, but snapshots"),
+        "{refused}"
+    );
+    let preflight = json!({"Preflight": event["Distribute"]});
+    let told = call(&sandbox, &preflight).await.expect("findings");
+    assert_eq!(told["Status"], "NotReady", "{told}");
+    assert!(
+        told.to_string()
+            .contains("CopyImage needs the image itself"),
+        "{told}"
+    );
+    // Auto copies its snapshots.
+    event["Distribute"]["Strategy"] = json!("Auto");
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(calls(&sandbox, "CopyImage"), 0);
+}
+
+/// Kills a run at each of its calls, and goes on each time.
+async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
+    let event = by_image(&TWO);
+    for n in 0.. {
+        let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(1024.0));
+        hang(&sandbox, n, fault.clone());
+        let Some(last) = killed(&sandbox, &event).await else {
+            assert!(n > 40, "{n}");
+            return;
+        };
+        sandbox.clear_fault();
+        let again = again(&last);
+        let again = if again.is_null() { &event } else { &again };
+        let reply = to_the_end(&sandbox, again).await;
+        assert_eq!(reply["Status"], "Succeeded", "cut at call {n}: {reply}");
+        assert_copied_as_whole(&sandbox, &TWO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_killed_before_any_call_goes_on_from_its_last_state() {
+    cut_everywhere(Fault::HangBefore, Value::clone).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_killed_after_any_call_succeeds_when_delivered_again() {
+    cut_everywhere(Fault::HangAfter, |_| Value::Null).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_call_that_fails_once_is_made_again() {
+    for n in 0.. {
+        let sandbox = Sandbox::new(world(&TWO));
+        let refused = refuse(503, "ServiceUnavailable");
+        hang(&sandbox, n, refused);
+        let before = calls(&sandbox, "CopyImage");
+        let reply = to_the_end(&sandbox, &by_image(&TWO)).await;
+        assert_eq!(reply["Status"], "Succeeded", "call {n}: {reply}");
+        assert_copied_as_whole(&sandbox, &TWO);
+        assert_eq!(before, 0);
+        if sandbox.ledger().len() <= n {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_permissions_and_late_reads_are_waited_for() {
+    let minute = Duration::from_mins(1);
+    let late: [fn(World, Duration) -> World; 5] = [
+        World::permission_delay,
+        World::grant_delay,
+        World::tag_delay,
+        World::read_delay,
+        World::gone_delay,
+    ];
+    for (i, delay) in late.iter().enumerate() {
+        let sandbox = Sandbox::new(delay(world(&TWO), minute));
+        let reply = to_the_end(&sandbox, &by_image(&TWO)).await;
+        assert_eq!(reply["Status"], "Succeeded", "{i}: {reply}");
+        tokio::time::sleep(minute * 2).await;
+        assert_copied_as_whole(&sandbox, &TWO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_ends_failed_is_cleared_away_and_copied_again() {
+    let sandbox = Sandbox::new(world(&ONE));
+    let fails = |percent| {
+        sandbox.edit(|aws| {
+            aws.change_snapshot(ROOT, |snapshot| {
+                snapshot.copies_fail_at = percent;
+            })
+        })
+    };
+    fails(Some((50, "Internal error".to_owned())));
+    let reply = to_the_end(&sandbox, &by_image(&ONE)).await;
+    assert_eq!(reply["Status"], "Failed", "{reply}");
+    let result = target(&reply, ONE[0]);
+    assert_eq!(result["Cause"], "CopyFailed", "{reply}");
+    let reason = result["Reason"].as_str().expect("a reason");
+    assert!(reason.contains("Internal error"), "{reason}");
+    assert_nothing(&sandbox, &ONE);
+    assert_closed(&sandbox);
+    assert_eq!(calls(&sandbox, "CopyImage"), 3, "the first, and two more");
+    fails(None);
+    let reply = to_the_end(&sandbox, &by_image(&ONE)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_copied_as_whole(&sandbox, &ONE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_somebody_deregisters_while_it_is_copied_is_copied_again() {
+    let sandbox = Sandbox::new(slow_world(&ONE));
+    let state = short_call(&sandbox, &by_image(&ONE)).await;
+    assert_eq!(state["Status"], "Continue", "{state}");
+    let image = &sandbox.images(ONE[0].0, ONE[0].1)[0];
+    assert_eq!(image.state, "pending");
+    delete_copies(&sandbox, ONE[0]);
+    let reply = to_the_end(&sandbox, &json!({"State": state["State"]})).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_copied_as_whole(&sandbox, &ONE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_ec2_becomes_a_remedy_and_nothing_stays() {
+    let changes: [(fn(&mut Facts), &str); 2] = [
+        (
+            |facts| facts.billed_images_across_accounts = false,
+            "BillingProduct",
+        ),
+        (
+            |facts| facts.image_copies_across_accounts = false,
+            "storage of this ami",
+        ),
+    ];
+    for (change, said) in changes {
+        let mut facts = Facts::default();
+        change(&mut facts);
+        let sandbox = Sandbox::new(world_with(billed(), &ONE).facts(facts));
+        let reply = to_the_end(&sandbox, &by_image(&ONE)).await;
+        assert_eq!(reply["Status"], "Failed", "{said}: {reply}");
+        let result = target(&reply, ONE[0]);
+        let reason = result["Reason"].as_str().expect("a reason");
+        assert!(reason.contains(said), "{reason}");
+        let remedy = result["Remedy"].as_str().expect("a remedy");
+        if said != "storage of this ami" {
+            assert_eq!(result["Cause"], "ImageNotCopyable", "{reply}");
+            assert!(remedy.contains("Strategy: Snapshots"), "{remedy}");
+        }
+        assert_nothing(&sandbox, &ONE);
+        assert_closed(&sandbox);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_runs_at_once_leave_one_image() {
+    for late in [Duration::ZERO, Duration::from_secs(30)] {
+        let sandbox = Sandbox::new(world(&TWO).tag_delay(late).read_delay(late));
+        let mut other = by_image(&TWO);
+        other["Distribute"]["Tags"] = json!({"of": "another run"});
+        let (one, two) = (by_image(&TWO), other);
+        let (one, two) = tokio::join!(to_the_end(&sandbox, &one), to_the_end(&sandbox, &two));
+        for reply in [&one, &two] {
+            assert_eq!(reply["Status"], "Succeeded", "{late:?}: {reply}");
+        }
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        assert_copied_as_whole(&sandbox, &TWO);
+        for place in TWO {
+            assert_eq!(
+                target(&one, place)["ImageId"],
+                target(&two, place)["ImageId"]
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_state_twice_at_once_makes_one_image() {
+    let sandbox = Sandbox::new(slow_world(&ONE));
+    let (event, invoked) = (by_image(&ONE).to_string(), invocation(&sandbox));
+    let (one, two) = (function(&sandbox).await, function(&sandbox).await);
+    let (one, two) = tokio::join!(one.handle(&event, &invoked), two.handle(&event, &invoked));
+    for reply in [one, two] {
+        let reply = reply.expect("a reply");
+        assert_eq!(reply["Status"], "Continue", "{reply}");
+        let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+        assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    }
+    assert_copied_as_whole(&sandbox, &ONE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_who_takes_the_name_meanwhile_keeps_it() {
+    let sandbox = Sandbox::new(slow_world(&ONE));
+    let state = short_call(&sandbox, &by_image(&ONE)).await;
+    assert_eq!(state["Status"], "Continue", "{state}");
+    let name = sandbox.images(ONE[0].0, ONE[0].1)[0].name.clone();
+    let stranger = amiferry_sandbox::Image::new(ONE[0].1, "ami-00000000000000bad", "other");
+    sandbox.edit(|aws| {
+        aws.add_image(ONE[0].0, stranger).expect("a good image");
+        aws.change_image("ami-00000000000000bad", |image| image.name = name)
+    });
+    let reply = to_the_end(&sandbox, &json!({"State": state["State"]})).await;
+    let result = target(&reply, ONE[0]);
+    assert_eq!(result["Cause"], "NotFaithful", "{reply}");
+    let reason = result["Reason"].as_str().expect("a reason");
+    assert!(
+        reason.contains("ami-00000000000000bad has the name"),
+        "{reason}"
+    );
+    let images = sandbox.images(ONE[0].0, ONE[0].1);
+    assert_eq!(images.len(), 1, "the stranger's only");
+    assert_eq!(sandbox.snapshots(ONE[0].0, ONE[0].1).len(), 0);
+    assert_closed(&sandbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_state_lets_nobody_launch() {
+    let sandbox = Sandbox::new(slow_world(&ONE));
+    let state = short_call(&sandbox, &distribute(&ONE)).await;
+    let mut forged = state["State"].clone();
+    forged["Order"]["CopiesImage"] = json!(true);
+    forged["Phase"] = json!("Looking");
+    forged["Targets"][0]["Phase"] = json!("Looking");
+    delete_copies(&sandbox, ONE[0]);
+    let reply = to_the_end(&sandbox, &json!({"State": forged})).await;
+    assert_ne!(reply["Status"], "Succeeded", "{reply}");
+    assert_eq!(calls(&sandbox, "ModifyImageAttribute"), 0);
+    assert_eq!(calls(&sandbox, "CopyImage"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_launch_permission_of_before_stays() {
+    let sandbox = Sandbox::new(world(&TWO));
+    let friend = amiferry_sandbox::LaunchPermission::User(TWO[0].0.to_owned());
+    let before = friend.clone();
+    sandbox.edit(|aws| {
+        aws.change_image(AMI, |image| {
+            image.launch_permissions.insert(friend);
+        })
+    });
+    let reply = to_the_end(&sandbox, &by_image(&TWO)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    let images = sandbox.images(SOURCE, HOME);
+    let left: Vec<_> = images[0].launch_permissions.iter().cloned().collect();
+    assert_eq!(left, [before]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_takes_too_long_is_undone() {
+    let sandbox = Sandbox::new(world(&ONE).copy_mib_per_second(0.1));
+    let reply = to_the_end(&sandbox, &by_image(&ONE)).await;
+    assert_eq!(target(&reply, ONE[0])["Cause"], "TooSlow", "{reply}");
+    assert_nothing(&sandbox, &ONE);
+    assert_closed(&sandbox);
+}
