@@ -161,7 +161,7 @@ pub fn session_policy(source: &SourceRef, account: &AccountId) -> String {
         "Statement": [
             {"Effect": "Allow", "Resource": "*", "Action": [
                 "ec2:DescribeImages", "ec2:DescribeSnapshots", "ec2:GetAllowedImagesSettings",
-                "ec2:CopySnapshot", "ec2:RegisterImage",
+                "ec2:CopySnapshot", "ec2:RegisterImage", "ec2:CopyImage",
                 "ec2:CreateTags", "kms:DescribeKey", "kms:GetKeyPolicy"]},
             {"Effect": "Allow", "Action": ["iam:GetRole", "iam:SimulatePrincipalPolicy"],
              "Resource": format!("arn:{partition}:iam::{account}:role/*")},

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 
 use super::naming::{self, Holder};
 use super::visit::Visit;
-use super::{Aws, copies, image, refusal, register, tags};
+use super::{Aws, copies, image, refusal, register, tags, whole_image};
 use crate::cause::Cause;
 use crate::command::copy_key;
 use crate::error::{Refusal, RefusalKind};
@@ -118,8 +118,15 @@ impl Aws {
             }
             Ok(told) => findings.extend(told),
         }
-        findings.extend(self.preflight_calls(visit, source).await);
-        findings.extend(self.preflight_quota(visit).await);
+        if run.order.copies_image {
+            if !run.is_own(&target) {
+                findings.extend(self.preflight_allowed(visit, source).await);
+            }
+            findings.extend(preflight_copy_image(visit, source).await);
+        } else {
+            findings.extend(self.preflight_calls(visit, source).await);
+            findings.extend(self.preflight_quota(visit).await);
+        }
         findings
     }
 
@@ -214,6 +221,17 @@ impl Aws {
             Finding::of_target(Level::Warning, "Quota", visit.target, reason, remedy)
         })
     }
+}
+
+/// Asks EC2 about the call that copies the image, with its tags. The image does not show before it
+/// is opened.
+async fn preflight_copy_image(visit: &Visit<'_>, source: &Source) -> Option<Finding> {
+    let (run, target, at) = (visit.run, visit.target, &visit.at);
+    let name = naming::name(run, source, target);
+    let asked = whole_image::copying(visit, source, &name).dry_run(true);
+    let said = asked.send().await.map(drop);
+    let said = said.map_err(|e| refusal("CopyImage", at, &source.id, &e));
+    would("CopyImage", run, target, said)
 }
 
 /// Returns the finding about an image that a run would find: nothing is copied.

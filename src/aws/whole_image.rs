@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_ec2::operation::copy_image::builders::CopyImageFluentBuilder;
 use aws_sdk_ec2::types::{Filter, Image, ImageState, ResourceType, Snapshot};
 use futures::future::try_join_all;
 
@@ -46,25 +47,10 @@ impl Aws {
         if let Err(refusal) = self.probe_source_keys(visit).await {
             return Ok(CopiedImage::KeyNotReady(refusal));
         }
-        let (run, target) = (visit.run, visit.target);
         let name = self.new_name(visit, source).await?;
-        let key = image_key(&run.source.image_id, target);
-        let of_image = tags::of_copy(run, &source.image.tags, &key, ResourceType::Image);
-        let of_snapshots = tags::of_copy(run, &BTreeMap::new(), &key, ResourceType::Snapshot);
-        let minutes = run.order.copy_completion_minutes;
-        let answer = visit
-            .ec2
-            .copy_image()
-            .source_image_id(source.id.as_str())
-            .source_region(run.source.region.as_str())
-            .name(&name)
-            .set_description(source.image.description.clone())
-            .encrypted(true)
-            .kms_key_id(target.kms_key_id.as_str())
-            .client_token(image_token(run, target))
-            .set_snapshot_copy_completion_duration_minutes(minutes.map(i64::from))
-            .tag_specifications(of_image)
-            .tag_specifications(of_snapshots)
+        let token = image_token(visit.run, visit.target);
+        let answer = copying(visit, source, &name)
+            .client_token(token)
             .send()
             .await;
         let answer = match answer {
@@ -72,7 +58,7 @@ impl Aws {
             Err(error) => {
                 let refused = refusal("CopyImage", &visit.at, &source.id, &error);
                 if refused.kind() == RefusalKind::Expired {
-                    self.forget_session(target);
+                    self.forget_session(visit.target);
                 }
                 return Ok(CopiedImage::Refused(refused));
             }
@@ -119,6 +105,35 @@ impl Aws {
         }
         Ok(ImageProgress::Failed(said))
     }
+}
+
+/// Returns the request that copies the image, whether it is sent or only asked about.
+pub(super) fn copying(visit: &Visit<'_>, source: &Source, name: &str) -> CopyImageFluentBuilder {
+    let (run, target) = (visit.run, visit.target);
+    let key = image_key(&run.source.image_id, target);
+    let minutes = run.order.copy_completion_minutes;
+    visit
+        .ec2
+        .copy_image()
+        .source_image_id(source.id.as_str())
+        .source_region(run.source.region.as_str())
+        .name(name)
+        .set_description(source.image.description.clone())
+        .encrypted(true)
+        .kms_key_id(target.kms_key_id.as_str())
+        .set_snapshot_copy_completion_duration_minutes(minutes.map(i64::from))
+        .tag_specifications(tags::of_copy(
+            run,
+            &source.image.tags,
+            &key,
+            ResourceType::Image,
+        ))
+        .tag_specifications(tags::of_copy(
+            run,
+            &BTreeMap::new(),
+            &key,
+            ResourceType::Snapshot,
+        ))
 }
 
 /// Lists the snapshots that CopyImage made for this target's image, of every run.

@@ -1,14 +1,16 @@
 //! `Strategy`: images copied as a whole by CopyImage, and the choice of `Auto`.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use amiferry_sandbox::{Account, Facts, Fault, Sandbox, World};
+use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Facts, Fault, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::key_policy::{by_policy, editing_world};
 use crate::resume::{hang, killed};
 use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
+use crate::tables::shown;
 
 const TWO: [Place; 2] = [("222222222222", HOME), ("333333333333", "us-east-1")];
 const ONE: [Place; 1] = [("222222222222", HOME)];
@@ -357,4 +359,165 @@ async fn a_copy_that_takes_too_long_is_undone() {
     assert_eq!(target(&reply, ONE[0])["Cause"], "TooSlow", "{reply}");
     assert_nothing(&sandbox, &ONE);
     assert_closed(&sandbox);
+}
+
+/// The shapes of images that people distribute.
+const SHAPES: [(&str, fn(&mut Account)); 12] = [
+    ("Linux, two gp3 volumes, UEFI, TPM, IMDSv2", |_| {}),
+    ("Linux for Arm", |account| {
+        let image = &mut account.images[0];
+        (image.architecture, image.boot_mode) = ("arm64".to_owned(), None);
+        image.tpm_support = None;
+    }),
+    ("Linux, legacy BIOS, SR-IOV", |account| {
+        let image = &mut account.images[0];
+        (image.boot_mode, image.tpm_support) = (Some("legacy-bios".to_owned()), None);
+        (image.sriov_net_support, image.uefi_data) = (Some("simple".to_owned()), None);
+    }),
+    ("with UEFI data", |account| {
+        account.images[0].uefi_data = Some("QU1aTlVFRkk=".to_owned());
+    }),
+    ("one volume", |account| {
+        account.images[0].block_device_mappings.truncate(1);
+        account.snapshots.truncate(1);
+    }),
+    ("an empty volume beside the root", |account| {
+        let empty = Ebs::default().gp3(10, 3000, 125);
+        let empty = BlockDeviceMapping::ebs("/dev/sdf", empty);
+        account.images[0].block_device_mappings.push(empty);
+    }),
+    ("io2 volumes", |account| {
+        for ebs in account.images[0]
+            .block_device_mappings
+            .iter_mut()
+            .filter_map(|m| m.ebs.as_mut())
+        {
+            (ebs.volume_type, ebs.iops, ebs.throughput) =
+                (Some("io2".to_owned()), Some(4000), None);
+        }
+    }),
+    ("Windows", |account| {
+        bill(account, "Windows", "RunInstances:0002")
+    }),
+    ("Red Hat Enterprise Linux", |account| {
+        bill(account, "Red Hat Enterprise Linux", "RunInstances:0010");
+    }),
+    ("SUSE Linux", |account| {
+        bill(account, "SUSE Linux", "RunInstances:000g")
+    }),
+    ("Windows with SQL Server", |account| {
+        bill(
+            account,
+            "Windows with SQL Server Standard",
+            "RunInstances:0006",
+        );
+    }),
+    ("with a watermark", |account| {
+        account.images[0].watermarks = vec!["111111111111:golden".to_owned()];
+    }),
+];
+
+/// Has EC2 bill the image's instances for this, where copied snapshots do not say so.
+fn bill(account: &mut Account, platform: &str, operation: &str) {
+    account.images[0].platform_details = platform.to_owned();
+    account.images[0].usage_operation = operation.to_owned();
+}
+
+/// Returns what became of an image by this way, in words.
+async fn carried(shape: fn(&mut Account), strategy: &str) -> (String, bool) {
+    let mut account = producer();
+    shape(&mut account);
+    let source = account.images[0].clone();
+    let sandbox = Sandbox::new(world_with(account, &ONE));
+    let mut event = distribute(&ONE);
+    event["Distribute"]["Strategy"] = json!(strategy);
+    let reply = to_the_end(&sandbox, &event).await;
+    let whole = calls(&sandbox, "CopyImage") > 0;
+    assert_closed(&sandbox);
+    if reply["Status"] != "Succeeded" {
+        assert_nothing(&sandbox, &ONE);
+        let result = target(&reply, ONE[0]);
+        let reason = result["Reason"].as_str().expect("a reason");
+        return (
+            format!(
+                "refused: {}",
+                reason.split(" is ").next().unwrap_or_default()
+            ),
+            whole,
+        );
+    }
+    let copy = sandbox.images(ONE[0].0, ONE[0].1).remove(0);
+    assert_same(&source, &copy);
+    let mut lost = Vec::new();
+    if copy.watermarks != source.watermarks {
+        lost.push("the watermark");
+    }
+    if copy.source_image_id.is_none() {
+        lost.push("the ancestor's name");
+    }
+    let words = match lost.as_slice() {
+        [] => "all".to_owned(),
+        lost => format!("all but {}", lost.join(" and ")),
+    };
+    (words, whole)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_table_of_shapes_is_what_was_carried_by_both_ways() {
+    let mut table =
+        String::from("\n| image | `Snapshots` carries | `Image` carries | `Auto` takes |\n");
+    table += "|---|---|---|---|\n";
+    for (name, shape) in SHAPES {
+        let (by_snapshots, _) = carried(shape, "Snapshots").await;
+        let (as_whole, _) = carried(shape, "Image").await;
+        let (_, whole) = carried(shape, "Auto").await;
+        let auto = if whole { "`Image`" } else { "`Snapshots`" };
+        let _ = writeln!(table, "| {name} | {by_snapshots} | {as_whole} | {auto} |");
+    }
+    shown(
+        "docs/how-it-works.md",
+        "shapes by both ways",
+        &format!("{table}\n"),
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn preflight_asks_about_copy_image_and_the_allowed_images_of_the_target() {
+    let asked = json!({"Preflight": by_image(&ONE)["Distribute"]});
+    let sandbox = Sandbox::new(world(&ONE));
+    let told = call(&sandbox, &asked).await.expect("findings");
+    assert_eq!(told["Status"], "Ready", "{told}");
+    assert!(
+        told.to_string()
+            .contains("Meanwhile shared: the image, 2 snapshots"),
+        "{told}"
+    );
+    assert_eq!(sandbox.images(ONE[0].0, ONE[0].1).len(), 0);
+
+    let mut world = world(&ONE);
+    let role = &mut world.accounts[1].roles[0];
+    role.policies = role
+        .policies
+        .iter()
+        .map(|p| p.replace("\"ec2:CopyImage\"", "\"ec2:No\""))
+        .collect();
+    let sandbox = Sandbox::new(world);
+    let told = call(&sandbox, &asked).await.expect("findings").to_string();
+    assert!(
+        told.contains("CopyImage") && told.contains("NotReady"),
+        "{told}"
+    );
+
+    let mut world = crate::support::world(&ONE);
+    let looks = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+        "Action": "ec2:GetAllowedImagesSettings", "Resource": "*"}]});
+    world.accounts[1].roles[0].policies.push(looks.to_string());
+    let sandbox = Sandbox::new(world);
+    sandbox.edit(|aws| {
+        aws.change_ec2_settings(ONE[0].0, ONE[0].1, |settings| {
+            *settings = std::mem::take(settings).allowing(&["999999999999"]);
+        })
+    });
+    let told = call(&sandbox, &asked).await.expect("findings").to_string();
+    assert!(told.contains("or use Strategy: Snapshots"), "{told}");
 }

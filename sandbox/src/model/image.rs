@@ -88,6 +88,9 @@ pub struct Image {
     /// The deregistration protection: `enabled-without-cooldown` or `enabled-with-cooldown`.
     #[serde(default)]
     pub deregistration_protection: Option<String>,
+    /// The watermarks, as `account:name`, which CopyImage keeps and RegisterImage cannot set.
+    #[serde(default)]
+    pub watermarks: Vec<String>,
     /// The block device mappings, in order.
     #[serde(default, rename = "mapping")]
     pub block_device_mappings: Vec<BlockDeviceMapping>,
@@ -137,6 +140,7 @@ impl Image {
             usage_operation: defaults::usage_operation(),
             product_codes: Vec::new(),
             deprecation_time: None,
+            watermarks: Vec::new(),
             deregistration_protection: None,
             block_device_mappings: Vec::new(),
             tags: BTreeMap::new(),

@@ -51,7 +51,7 @@ fn the_documented_facts_are_the_defaults() {
     let page = include_str!("../../../ARCHITECTURE.md");
     let (_, rest) = page.split_once("```toml\n[facts]\n").expect("the table");
     let (table, _) = rest.split_once("```").expect("its end");
-    assert_eq!(table.lines().count(), 8, "{table}");
+    assert_eq!(table.lines().count(), 9, "{table}");
     let world = World::from_toml(&format!("[facts]\n{table}")).expect("a world");
     assert_eq!(world.facts, Facts::default());
 }

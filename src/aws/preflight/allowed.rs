@@ -53,9 +53,13 @@ impl Aws {
             "Allowed AMIs is {} and {told} of account {owner}",
             settings.state().unwrap_or_default()
         );
+        let instead = match visit.run.share() {
+            Some(_) => "Mode: Copy",
+            None => "Strategy: Snapshots",
+        };
         let remedy = format!(
             "In account {}, Region {}: add {owner} to the image providers of a criterion of \
-             Allowed AMIs, and see what else it demands; or use Mode: Copy",
+             Allowed AMIs, and see what else it demands; or use {instead}",
             target.account_id, target.region
         );
         Some(Finding::of_target(

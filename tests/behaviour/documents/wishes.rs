@@ -46,7 +46,7 @@ pub fn source_of(wish: &Value) -> Account {
 }
 
 /// Returns the requests whose policies are tried.
-pub fn wishes() -> [(&'static str, Value); 13] {
+pub fn wishes() -> [(&'static str, Value); 14] {
     let roles = json!(["autoscaling.amazonaws.com", "spot.amazonaws.com"]);
     [
         (
@@ -56,6 +56,10 @@ pub fn wishes() -> [(&'static str, Value); 13] {
         (
             "Copy, Grant, publish",
             json!({"Mode": "Copy", "Publish": publish()}),
+        ),
+        (
+            "Copy, Grant, image",
+            json!({"Mode": "Copy", "Strategy": "Image"}),
         ),
         ("Copy, None", json!({"Mode": "Copy", "KeyAccess": "None"})),
         (

@@ -225,11 +225,11 @@ async fn a_licensed_image_causes_a_warning() {
         image.platform_details = "Windows".to_owned();
         image.usage_operation = "RunInstances:0002".to_owned();
     }));
-    let reply = look(&sandbox, &asked(&json!({}))).await;
+    let reply = look(&sandbox, &asked(&json!({"Strategy": "Snapshots"}))).await;
     let finding = found(&reply, "Licence").unwrap_or_else(|| panic!("{reply}"));
     assert_eq!(finding["Level"], "Warning");
     contains(&finding["Reason"], "RunInstances:0002");
-    contains(&finding["Remedy"], "one target first");
+    contains(&finding["Remedy"], "Leave out Strategy");
     assert_eq!(reply["Status"], "Ready", "{reply}");
 }
 
