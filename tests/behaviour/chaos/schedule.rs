@@ -87,6 +87,8 @@ pub struct Wants {
     pub staged: usize,
     /// The request makes service-linked roles, and lets them launch.
     pub roles: bool,
+    /// The request copies the image as a whole.
+    pub image: bool,
 }
 
 impl Wants {
@@ -94,15 +96,20 @@ impl Wants {
     fn of(seed: u64) -> Self {
         let mut random = Random::of(seed ^ 0x3A27);
         let share = random.chance(20);
+        let access = random.pick(&["Grant", "Grant", "Grant", "Policy", "Policy", "None"]);
+        let staged = if share {
+            0
+        } else {
+            random.pick(&[0, 0, 0, 1, 2])
+        };
+        let roles = random.chance(25);
+        let image = random.chance(30) && !share && staged == 0;
         Self {
             share,
-            access: random.pick(&["Grant", "Grant", "Grant", "Policy", "Policy", "None"]),
-            staged: if share {
-                0
-            } else {
-                random.pick(&[0, 0, 0, 1, 2])
-            },
-            roles: random.chance(25),
+            access,
+            staged,
+            roles,
+            image,
         }
     }
 
@@ -111,6 +118,9 @@ impl Wants {
         let mut words = vec![if self.share { "Share" } else { "Copy" }, self.access];
         if self.staged > 0 {
             words.push("re-encrypted");
+        }
+        if self.image {
+            words.push("as a whole");
         }
         if self.roles {
             words.push("service-linked roles");
@@ -130,6 +140,9 @@ impl Wants {
             let image = request["SourceImageId"].clone();
             *request = json!({"SourceImageId": image, "Mode": "Share", "KeyAccess": self.access,
                 "TargetAccountIds": accounts, "ShareSnapshots": true});
+        }
+        if self.image {
+            request["Strategy"] = json!("Image");
         }
         if self.staged > 0 {
             request["ReencryptKmsKeyId"] = json!(SHARED_KEY);
