@@ -53,9 +53,9 @@ impl Cause {
             }
             Self::ImageNotCopyable => {
                 "EC2 does not copy this image into another account. Give the request Strategy: \
-                 Snapshots, unless the copy must keep billing data; such an image has to be made in \
-                 the target account, or shared (Mode: Share). An image from AWS Marketplace needs a \
-                 subscription in each account"
+                 Snapshots, unless the copy must keep billing data; such an image has to be made \
+                 in the target account, or shared (Mode: Share). An image from AWS Marketplace \
+                 needs a subscription in each account"
                     .to_owned()
             }
             Self::TooSlow => Self::sooner(run),

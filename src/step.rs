@@ -7,8 +7,8 @@
 //!   otherwise to Ready.
 //! - Ready (the run's `Share`): to Copying.
 //! - Copying (`Start`, `Poll`): to Registering when all copies are complete, to Looking when
-//!   something is not as remembered. Copying as a whole (`CopyImage`, `PollImage`): to Checking when
-//!   the image is available.
+//!   something is not as remembered. Copying as a whole (`CopyImage`, `PollImage`): to Checking
+//!   when the image is available.
 //! - Registering (`Register`): to Checking.
 //! - Checking (`Check`): to Tidying if there are surplus copies, otherwise to the first of
 //!   Retagging, Granting and Publishing that the run needs, or to Succeeded; to Undoing if the

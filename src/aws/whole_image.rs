@@ -1,7 +1,7 @@
 //! Copying an image as a whole by CopyImage: starting it, and reading how far it is.
 //!
-//! One token makes the call repeatable. EC2 tags the snapshots with the image's key, as one call has
-//! one set of tags for all of them; their own tags follow when the image is checked.
+//! One token makes the call repeatable. EC2 tags the snapshots with the image's key, as one call
+//! has one set of tags for all of them; their own tags follow when the image is checked.
 
 use std::collections::BTreeMap;
 

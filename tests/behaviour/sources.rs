@@ -196,7 +196,9 @@ async fn a_copy_that_lost_its_billing_is_discarded() {
     account.images[0].platform_details = "Red Hat Enterprise Linux".to_owned();
     account.images[0].usage_operation = "RunInstances:0010".to_owned();
     let sandbox = Sandbox::new(world_with(account, &PLACE));
-    let reply = to_the_end(&sandbox, &distribute(&PLACE)).await;
+    let mut event = distribute(&PLACE);
+    event["Distribute"]["Strategy"] = json!("Snapshots");
+    let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
     let result = target(&reply, PLACE[0]);
     assert_eq!(result["Cause"], "NotFaithful");

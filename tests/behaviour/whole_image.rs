@@ -88,17 +88,6 @@ async fn auto_takes_copy_image_only_where_registering_loses_something() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn snapshots_is_heeded_for_an_image_with_billing_data() {
-    let sandbox = Sandbox::new(world_with(billed(), &ONE));
-    let mut event = distribute(&ONE);
-    event["Distribute"]["Strategy"] = json!("Snapshots");
-    let reply = to_the_end(&sandbox, &event).await;
-    assert_eq!(target(&reply, ONE[0])["Cause"], "NotFaithful", "{reply}");
-    assert_eq!(calls(&sandbox, "CopyImage"), 0);
-    assert_nothing(&sandbox, &ONE);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_image_under_aws_ebs_cannot_be_copied_as_a_whole() {
     let sandbox = Sandbox::new(world_with(under_aws_ebs(1), &ONE));
     let mut event = by_image(&ONE);

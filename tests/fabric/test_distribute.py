@@ -47,6 +47,23 @@ def test_each_target_gets_one_image_and_the_source_is_closed(fabric, seen):
     assert not [name for name in fabric.waiting() if result["RunId"] in name]
 
 
+def as_a_whole(fabric):
+    arn = fabric.start(distribute("whole", list(world.TARGETS)[:1], Strategy="Image"))
+    return fabric.ended(arn)
+
+
+@scenario(as_a_whole)
+def test_an_image_is_copied_as_a_whole_and_the_source_is_closed(fabric, seen):
+    """Leans on patch 2."""
+    assert seen["status"] == "SUCCEEDED", seen
+    [target] = json.loads(seen["output"])["Targets"]
+    [image] = fabric.copies("whole", target["AccountId"])
+    assert (image["id"], image["state"]) == (target["ImageId"], "available")
+    assert fabric.opened("whole") == {}
+    receipt = json.loads(seen["output"])["Receipt"]
+    assert "launchPermission" in [opening["What"] for opening in receipt]
+
+
 @scenario(three_targets)
 def test_the_outcome_of_an_execution_is_published(fabric, seen):
     [(subject, message)] = fabric.notices(world.image_id("three"))

@@ -29,6 +29,7 @@ INSTANT, SOON, WHILE, NEVER = 1, 120, 1400, 16000
 #: in GiB.
 IMAGES = {
     "three": (INSTANT, SOON),
+    "whole": (INSTANT, SOON),
     "many": (INSTANT,),
     "partly": (INSTANT,),
     "failing": (INSTANT,),
