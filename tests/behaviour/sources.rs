@@ -197,7 +197,7 @@ async fn a_copy_that_lost_its_billing_is_discarded() {
     account.images[0].usage_operation = "RunInstances:0010".to_owned();
     let sandbox = Sandbox::new(world_with(account, &PLACE));
     let mut event = distribute(&PLACE);
-    event["Distribute"]["Strategy"] = json!("Snapshots");
+    event["Distribute"]["Strategy"] = "Snapshots".into();
     let reply = to_the_end(&sandbox, &event).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
     let result = target(&reply, PLACE[0]);

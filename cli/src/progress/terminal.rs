@@ -91,7 +91,9 @@ impl Terminal {
         let count = if folded { 1 } else { targets.len() };
         if self.bars.len() != count {
             self.clear();
-            let new = || Bar::new(self.all.add(ProgressBar::new(100)));
+            // Until its target is shown a line is empty.
+            let empty = || ProgressBar::new(100).with_style(style(""));
+            let new = || Bar::new(self.all.add(empty()));
             self.bars = (0..count).map(|_| new()).collect();
         }
         if folded {

@@ -177,7 +177,9 @@ fn show(output: Output, plan: &Value) -> Result<(), Failure> {
         }
         Output::Table => {
             for line in plan["Plan"].as_array().into_iter().flatten() {
-                print::line(line.as_str().unwrap_or_default())?;
+                let line = line.as_str().unwrap_or_default();
+                let indent = &line[..line.len() - line.trim_start().len()];
+                print::line(wrapped(line, indent))?;
             }
             print::line("")?;
             let findings = plan["Findings"].as_array().into_iter().flatten();

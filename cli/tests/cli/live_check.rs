@@ -422,6 +422,7 @@ async fn billing_data_are_compared_by_both_ways_of_copying() {
 async fn compared(keep: bool, word: &str) {
     let facts = Facts {
         copies_keep_billing: keep,
+        billed_images_across_accounts: keep,
         ..Facts::default()
     };
     let accounts = Accounts::of(with_billed_image(world(facts))).await;
@@ -430,8 +431,7 @@ async fn compared(keep: bool, word: &str) {
         .await;
     let held = held(&checked.json());
     assert_eq!(held["snapshot-billing"], word, "{checked:?}");
-    // The sandbox follows the refusal that was seen of EC2.
-    assert_eq!(held["copy-image-billing"], "no", "{checked:?}");
+    assert_eq!(held["copy-image-billing"], word, "{checked:?}");
     let left = accounts.left();
     assert_eq!(left, [BILLED, "snap-0123456789abcdef0"], "{checked:?}");
 }

@@ -44,6 +44,10 @@ async fn a_terminal_shows_each_target_and_then_results_alone() {
     let bytes = at_terminal(&stage, 80, &arguments).await;
     let text = String::from_utf8_lossy(&bytes);
     assert!(text.contains("222222222222 us-west-2  Copying"), "{text:?}");
+    assert!(
+        !text.contains("0/100"),
+        "no bar without its target: {text:?}"
+    );
     let screen = screen(80, &bytes);
     assert!(
         screen.contains("\nACCOUNT       REGION     STATUS     IMAGE\n"),
@@ -63,7 +67,7 @@ const LOOKS: [&[&str]; 10] = [
     &["sweep"],
     &["retain", "--lineage", "golden-*", "--keep-newest", "1"],
     &["explain", "Given key ID is not accessible"],
-    &["unshare"],
+    &["unshare", "--no-progress"],
 ];
 
 #[tokio::test(flavor = "multi_thread")]
