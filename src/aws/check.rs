@@ -1,7 +1,7 @@
 //! Comparing the registered image with its source and the target's key. No target succeeds before
 //! this check.
 
-use aws_sdk_ec2::types::{Image, ImageState};
+use aws_sdk_ec2::types::Image;
 
 use super::naming::{self, made_by};
 use super::visit::Visit;
@@ -47,11 +47,15 @@ impl Aws {
         let mut others = Vec::new();
         if whole_image::is_copy(&there) {
             others = naming::own_copies(visit).await?;
-            others.retain(|other| other.state() == Some(&ImageState::Available));
+            others.retain(|other| !whole_image::has_failed(other) && !naming::is_disabled(other));
             // EC2 gives CopyImage's images the same name without a word.
-            let oldest = others.first().and_then(image::id_of);
-            if let Some(older) = oldest.filter(|oldest| oldest != id) {
-                return Ok(Checked::Older(older));
+            let oldest = others.first();
+            let oldest = oldest.and_then(|other| Some((other, image::id_of(other)?)));
+            if let Some((older, oldest)) = oldest.filter(|(_, oldest)| oldest != id) {
+                return Ok(Checked::Older {
+                    unfinished: whole_image::is_unfinished(older),
+                    image: oldest,
+                });
             }
             if let Some(said) = self.namesake(visit, &there).await? {
                 return Ok(said);
@@ -136,9 +140,10 @@ impl Aws {
             let Some(id) = image::id_of(&image) else {
                 continue;
             };
-            let ours = made_by(&image) == Some(run.id) && image::created(&image) >= run.started;
-            let counts = visit.target.image_id.as_ref() == Some(&id);
-            if ours && !counts && whole_image::is_copy(&image) {
+            // Somebody's own copy of a copy has its tags.
+            let ours = made_by(&image) == Some(run.id)
+                && image.source_image_id() == Some(run.source.image_id.as_str());
+            if ours && visit.target.image_id.as_ref() != Some(&id) {
                 left.extend(remove::deregister(&visit.ec2, &visit.at, &id).await?);
                 deregistered.push(id);
             }

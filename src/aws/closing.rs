@@ -70,8 +70,8 @@ impl Aws {
     }
 
     /// Closes everything that this attempt of a copying run and its earlier ones hold, then deletes
-    /// the staged copies. The image is held for those copies only, so it comes last: until then it
-    /// leads the sweeper to them.
+    /// the staged copies. A run that stages holds the image for those copies only, so it comes
+    /// last: until then it leads the sweeper to them.
     ///
     /// With `again`, closes also what the attempt has closed already: a call of this state may have
     /// opened it since.
@@ -84,7 +84,7 @@ impl Aws {
         let (images, others) = run
             .sites()
             .into_iter()
-            .partition(|site| matches!(site.resource, Resource::Image(_)));
+            .partition(|site| run.stages && matches!(site.resource, Resource::Image(_)));
         let mut closed = self.close_sites(run, attempt, others, again).await;
         let is_closed =
             |closed: &ClosedAttempt| closed.left.is_empty() && closed.again_at.is_none();

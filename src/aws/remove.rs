@@ -37,7 +37,8 @@ impl Aws {
             }
             // An image that stood before this run began may be in use: a source changed since is
             // no reason to take it away.
-            if made_by(&found) == Some(run.id) && image::created(&found) >= run.started {
+            let began_here = unfinished || image::created(&found) >= run.started;
+            if made_by(&found) == Some(run.id) && began_here {
                 left.extend(deregister(&visit.ec2, &visit.at, &id).await?);
                 deregistered.push(id);
             }

@@ -96,12 +96,13 @@ impl Aws {
             return Ok(ImageProgress::Pending(progress(&copies)));
         }
         let said = why_failed(id, &found, &copies);
-        if made_by(&found) == Some(visit.run.id) {
+        // Another run's image was found by its tags; the tags of this run's own may not show yet.
+        if made_by(&found).is_none_or(|maker| maker == visit.run.id) {
             let left = remove::deregister(&visit.ec2, &visit.at, id).await?;
             if let Some((_, refusal)) = left.into_iter().next() {
                 return Err(refusal);
             }
-            delete_snapshots(visit, &[], &[id.clone()]).await?;
+            delete_snapshots(visit, &[], std::slice::from_ref(id)).await?;
         }
         Ok(ImageProgress::Failed(said))
     }

@@ -218,7 +218,12 @@ pub enum Checked {
     /// The target's image exists, but is disabled.
     Disabled(ImageId),
     /// An equal image is older, and counts in the place of this one.
-    Older(ImageId),
+    Older {
+        /// The older image.
+        image: ImageId,
+        /// Whether CopyImage is still making it.
+        unfinished: bool,
+    },
     /// The image is not visible or not available yet; the text names it.
     NotYet(String),
 }

@@ -93,7 +93,7 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
                 level, "Strategy", owner, &region, what, remedy,
             ));
         } else if let Some(why) = plan::why_image(&state, request.strategy, &source) {
-            words += &format!("\nCopied as a whole, by CopyImage: {why}");
+            words = format!("{words}\nCopied as a whole, by CopyImage: {why}");
         }
     }
     findings.extend(aws.preflight(&state, &source).await);

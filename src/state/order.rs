@@ -37,6 +37,10 @@ pub struct SourceRef {
 /// The part of the request that all targets have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a wish of the request, independent of the others"
+)]
 pub struct Order {
     /// The template for the names of the copies.
     pub name: NameTemplate,

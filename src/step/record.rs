@@ -163,9 +163,12 @@ fn image_checked(state: &mut State, i: usize, checked: Checked, now: i64) {
             let said = format!("{image} is the copy, and is disabled");
             target.fail_standing(Cause::ImageDisabled, &said);
         }
-        Checked::Older(image) => {
+        Checked::Older { image, unfinished } => {
             (target.image_id, target.pace) = (Some(image), Pace::default());
             target.work.doubled = true;
+            if unfinished {
+                target.phase = TargetPhase::Copying;
+            }
         }
         Checked::NotYet(what) => not_yet(target, &what, now),
     }

@@ -188,7 +188,7 @@ fn readable_snapshots(aws: &Aws, ask: Ask<'_>, source: &Image) -> Result<Vec<Sna
     let each = source.snapshot_ids().into_iter().map(|id| {
         let snapshot = aws.snapshots.get(&id).map(|snapshot| snapshot.view.clone());
         let known = |live: &&LiveSnapshot| aws.knows_permission(live, ask.account());
-        let known = aws.snapshots.get(&id).filter(known).is_some();
+        let known = aws.snapshots.get(&id).as_ref().is_some_and(known);
         let readable = snapshot.filter(|s| known && visibility::may_restore(aws, s, ask.account()));
         readable.ok_or_else(|| refusals::COPY_IMAGE_STORAGE.with(&[]))
     });

@@ -91,9 +91,15 @@ fn an_older_image_counts_in_the_place_of_this_one() {
     let mut state = copying();
     record(&mut state, polled(ImageProgress::Available), NOW + 100);
     let older = ImageId::parse("ami-00000000000000003").unwrap();
-    let checked = TargetOutcome::Check(Ok(Checked::Older(older.clone())));
-    record(&mut state, Outcome::Target(0, checked), NOW + 200);
-    assert_eq!(state.targets[0].phase, TargetPhase::Checking);
-    assert_eq!(state.targets[0].image_id, Some(older));
-    assert!(state.targets[0].work.doubled);
+    for (unfinished, phase) in [(false, TargetPhase::Checking), (true, TargetPhase::Copying)] {
+        let checked = Checked::Older {
+            image: older.clone(),
+            unfinished,
+        };
+        let checked = Outcome::Target(0, TargetOutcome::Check(Ok(checked)));
+        record(&mut state, checked, NOW + 200);
+        assert_eq!(state.targets[0].phase, phase);
+        assert_eq!(state.targets[0].image_id, Some(older.clone()));
+        assert!(state.targets[0].work.doubled);
+    }
 }
