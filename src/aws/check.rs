@@ -7,7 +7,7 @@ use super::naming::{self, made_by};
 use super::visit::Visit;
 use super::{Aws, copies, image, remove, tags, whole_image};
 use crate::command::{Checked, Left, image_key, tag};
-use crate::error::Refusal;
+use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::{DISABLED, Device, ImageFacts, Source};
 use crate::state::{Renewal, TargetState};
@@ -20,11 +20,26 @@ impl Aws {
         source: &Source,
         id: &ImageId,
     ) -> Result<Checked, Refusal> {
+        let equals = if visit.run.order.copies_image {
+            naming::own_copies(visit).await?
+        } else {
+            Vec::new()
+        };
+        // EC2 gives CopyImage's images the same name without a word.
+        if let Some(older) = older(&equals, id) {
+            return Ok(older);
+        }
         let Some(there) = image::own_image(&visit.ec2, &visit.at, id).await? else {
             return Ok(Checked::NotYet(format!("{id} is not visible")));
         };
         let mut facts = image::facts(&there);
-        image::uefi_data(&visit.ec2, &visit.at, id, &mut facts).await?;
+        match image::uefi_data(&visit.ec2, &visit.at, id, &mut facts).await {
+            // Another process has deregistered it, or EC2 knows it not everywhere yet.
+            Err(refusal) if refusal.kind() == RefusalKind::NotFound => {
+                return Ok(Checked::NotYet(refusal.to_string()));
+            }
+            read => read?,
+        }
         if facts.state == "failed" || facts.state == "invalid" {
             return Ok(Checked::Unfaithful(vec![format!(
                 "{id} is {}: {}",
@@ -44,19 +59,7 @@ impl Aws {
                 Checked::NotYet(format!("{id} is {}", facts.state))
             });
         };
-        let mut others = Vec::new();
         if whole_image::is_copy(&there) {
-            others = naming::own_copies(visit).await?;
-            others.retain(|other| !whole_image::has_failed(other) && !naming::is_disabled(other));
-            // EC2 gives CopyImage's images the same name without a word.
-            let oldest = others.first();
-            let oldest = oldest.and_then(|other| Some((other, image::id_of(other)?)));
-            if let Some((older, oldest)) = oldest.filter(|(_, oldest)| oldest != id) {
-                return Ok(Checked::Older {
-                    unfinished: whole_image::is_unfinished(older),
-                    image: oldest,
-                });
-            }
             if let Some(said) = self.namesake(visit, &there).await? {
                 return Ok(said);
             }
@@ -66,7 +69,9 @@ impl Aws {
         }
         let other_tags = other_tags(visit, &there);
         let checked = compare_copies(visit, source, &facts, used, other_tags).await?;
-        let ours = |other: &Image| made_by(other) == Some(visit.run.id);
+        let ours = |other: &&Image| {
+            made_by(other) == Some(visit.run.id) && image::id_of(other).as_ref() != Some(id)
+        };
         Ok(match checked {
             Checked::Faithful {
                 used,
@@ -74,7 +79,7 @@ impl Aws {
                 other_tags,
             } => Checked::Faithful {
                 used,
-                surplus: surplus || others.iter().skip(1).any(ours),
+                surplus: surplus || equals.iter().any(|other| ours(&other)),
                 other_tags,
             },
             other => other,
@@ -151,6 +156,19 @@ impl Aws {
         left.extend(whole_image::delete_snapshots(visit, used, &deregistered).await?);
         Ok(left)
     }
+}
+
+/// Returns that an older image counts in the place of this one, if there is one that has not failed.
+fn older(equals: &[Image], id: &ImageId) -> Option<Checked> {
+    let mut sound = equals
+        .iter()
+        .filter(|other| !whole_image::has_failed(other) && !naming::is_disabled(other));
+    let oldest = sound.next()?;
+    let image = image::id_of(oldest).filter(|oldest| oldest != id)?;
+    Some(Checked::Older {
+        unfinished: whole_image::is_unfinished(oldest),
+        image,
+    })
 }
 
 /// Compares an available image and its snapshots with the source and the target's key.

@@ -5,13 +5,13 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Image, Snapshot};
 use tracing::warn;
 
-use super::naming::made_by;
+use super::naming::{made_by, own_copies};
 use super::publish::unprotect;
 use super::visit::Visit;
-use super::whole_image::is_unfinished;
+use super::whole_image::{is_copy, is_unfinished};
 use super::{Aws, Place, copies, image, refusal};
 use crate::cause::Cause;
-use crate::command::{Left, Removed, Undone, image_key, tag};
+use crate::command::{Left, Removed, Undone, tag};
 use crate::error::Refusal;
 use crate::ids::{ImageId, SnapshotId};
 use crate::ledger::{Counted, Counting, Fate};
@@ -24,24 +24,31 @@ impl Aws {
         let failure = target.failure.as_ref();
         let discard = failure.is_some_and(|f| f.cause == Cause::NotFaithful);
         let (mut left, mut deregistered) = (Left::new(), Vec::new());
-        let tagged = format!("tag:{}", tag::KEY);
-        let key = image_key(&run.source.image_id, target);
-        for found in image::own_images_by(&visit.ec2, &visit.at, &tagged, &key).await? {
+        let mut there = None;
+        for found in own_copies(visit).await? {
             let Some(id) = image::id_of(&found) else {
                 continue;
             };
-            // Nothing comes of an image that is still copied: the source is closed next.
+            // Nothing comes of an image that is still copied: the source is closed next. Of equal
+            // images the oldest counts.
             let unfinished = is_unfinished(&found);
-            if !discard && !unfinished {
-                return Ok(Undone::ImageThere(id));
+            let surplus = there.is_some() && is_copy(&found);
+            if !discard && !unfinished && !surplus {
+                there.get_or_insert(id);
+                continue;
             }
             // An image that stood before this run began may be in use: a source changed since is
             // no reason to take it away.
-            let began_here = unfinished || image::created(&found) >= run.started;
+            let began_here = unfinished || surplus || image::created(&found) >= run.started;
             if made_by(&found) == Some(run.id) && began_here {
                 left.extend(deregister(&visit.ec2, &visit.at, &id).await?);
                 deregistered.push(id);
             }
+        }
+        match there {
+            Some(id) if left.is_empty() => return Ok(Undone::ImageThere(id)),
+            Some(_) => return Ok(Undone::Deleted(left)),
+            None => {}
         }
         // Copies of another run are that run's to finish or to undo.
         let copies = copies::made_by(&visit.ec2, &visit.at, run.id).await?;

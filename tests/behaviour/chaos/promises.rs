@@ -92,7 +92,6 @@ fn target_is_sound(
 ) -> Result<(), String> {
     let (account, region) = place;
     let (images, snapshots) = without_the_foreign(sandbox, schedule, place)?;
-    promise!(images.len() <= 1, "{place:?} has {} images", images.len());
     if schedule.wants.share {
         promise!(
             images.is_empty() && snapshots.is_empty(),
@@ -103,6 +102,12 @@ fn target_is_sound(
     let used: BTreeSet<String> = images.iter().flat_map(Image::snapshot_ids).collect();
     let there: BTreeSet<String> = snapshots.iter().map(|s| s.snapshot_id.clone()).collect();
     let is_stuck = stuck_about(replies, account).any(|left| left["Region"] == region);
+    // EC2 refuses the second name of RegisterImage, and of CopyImage none.
+    promise!(
+        images.len() <= 1 || (schedule.wants.image && is_stuck),
+        "{place:?} has {} images",
+        images.len()
+    );
     // A killed run that could not begin again has no receipt yet; the same request sent again
     // reports it.
     let refused = replies.iter().any(|reply| reply["Status"] == "Refused");
