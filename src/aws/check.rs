@@ -158,7 +158,7 @@ impl Aws {
     }
 }
 
-/// Returns that an older image counts in the place of this one, if there is one that has not failed.
+/// Returns that an older image counts in the place of this one, if one has not failed.
 fn older(equals: &[Image], id: &ImageId) -> Option<Checked> {
     let mut sound = equals
         .iter()

@@ -7,7 +7,7 @@ use super::visit::Visit;
 use super::whole_image::has_failed;
 use super::{Aws, image, tags};
 use crate::command::{image_key, tag};
-use crate::error::Refusal;
+use crate::error::{Refusal, RefusalKind};
 use crate::name::{NameFacts, with_suffix};
 use crate::source::Source;
 use crate::state::{RunRef, TargetState};
@@ -149,7 +149,11 @@ impl Aws {
             return Ok(false);
         };
         let mut facts = image::facts(holder);
-        image::uefi_data(&visit.ec2, &visit.at, &id, &mut facts).await?;
+        match image::uefi_data(&visit.ec2, &visit.at, &id, &mut facts).await {
+            // The image is gone, or so new that EC2 knows it not everywhere.
+            Err(refusal) if refusal.kind() == RefusalKind::NotFound => return Ok(true),
+            read => read?,
+        }
         let copies = facts.snapshots();
         Ok(facts.state == "pending" || source.differences(&facts, &copies).is_empty())
     }

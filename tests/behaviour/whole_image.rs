@@ -13,6 +13,9 @@ use crate::support::*;
 use crate::tables::shown;
 
 const TWO: [Place; 2] = [("222222222222", HOME), ("333333333333", "us-east-1")];
+/// A change of a thing.
+type Change<T> = fn(&mut T);
+
 const ONE: [Place; 1] = [("222222222222", HOME)];
 
 fn by_image(places: &[Place]) -> Value {
@@ -24,8 +27,11 @@ fn by_image(places: &[Place]) -> Value {
 /// Returns the source account with an image whose instances are billed for Red Hat.
 fn billed() -> Account {
     let mut account = producer();
-    account.images[0].platform_details = "Red Hat Enterprise Linux".to_owned();
-    account.images[0].usage_operation = "RunInstances:0010".to_owned();
+    bill(
+        &mut account,
+        "Red Hat Enterprise Linux",
+        "RunInstances:0010",
+    );
     account
 }
 
@@ -218,7 +224,7 @@ async fn an_image_that_somebody_deregisters_while_it_is_copied_is_copied_again()
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_of_ec2_becomes_a_remedy_and_nothing_stays() {
-    let changes: [(fn(&mut Facts), &str); 2] = [
+    let changes: [(Change<Facts>, &str); 2] = [
         (
             |facts| facts.billed_images_across_accounts = false,
             "BillingProduct",
@@ -351,7 +357,7 @@ async fn a_copy_that_takes_too_long_is_undone() {
 }
 
 /// The shapes of images that people distribute.
-const SHAPES: [(&str, fn(&mut Account)); 12] = [
+const SHAPES: [(&str, Change<Account>); 12] = [
     ("Linux, two gp3 volumes, UEFI, TPM, IMDSv2", |_| {}),
     ("Linux for Arm", |account| {
         let image = &mut account.images[0];
@@ -386,13 +392,13 @@ const SHAPES: [(&str, fn(&mut Account)); 12] = [
         }
     }),
     ("Windows", |account| {
-        bill(account, "Windows", "RunInstances:0002")
+        bill(account, "Windows", "RunInstances:0002");
     }),
     ("Red Hat Enterprise Linux", |account| {
         bill(account, "Red Hat Enterprise Linux", "RunInstances:0010");
     }),
     ("SUSE Linux", |account| {
-        bill(account, "SUSE Linux", "RunInstances:000g")
+        bill(account, "SUSE Linux", "RunInstances:000g");
     }),
     ("Windows with SQL Server", |account| {
         bill(
@@ -408,12 +414,12 @@ const SHAPES: [(&str, fn(&mut Account)); 12] = [
 
 /// Has EC2 bill the image's instances for this, where copied snapshots do not say so.
 fn bill(account: &mut Account, platform: &str, operation: &str) {
-    account.images[0].platform_details = platform.to_owned();
-    account.images[0].usage_operation = operation.to_owned();
+    platform.clone_into(&mut account.images[0].platform_details);
+    operation.clone_into(&mut account.images[0].usage_operation);
 }
 
 /// Returns what became of an image by this way, in words.
-async fn carried(shape: fn(&mut Account), strategy: &str) -> (String, bool) {
+async fn carried(shape: Change<Account>, strategy: &str) -> (String, bool) {
     let mut account = producer();
     shape(&mut account);
     let source = account.images[0].clone();

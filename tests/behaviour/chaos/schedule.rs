@@ -103,7 +103,7 @@ impl Wants {
             random.pick(&[0, 0, 0, 1, 2])
         };
         let roles = random.chance(25);
-        let image = random.chance(100) && !share && staged == 0;
+        let image = random.chance(30) && !share && staged == 0;
         Self {
             share,
             access,
