@@ -1,8 +1,9 @@
 //! The lock on a key's policy: the `Edit` of the key's record in the ledger.
 //!
-//! A process that died with the lock loses it after two minutes. None of its writes can be under
-//! way by then: a process writes within one minute of taking the lock, and a call lasts 50 seconds
-//! at most.
+//! A process that died with the lock loses it once another has seen it there for two minutes. None
+//! of its writes can be under way by then: a process writes within one minute of taking the lock,
+//! and a call lasts 50 seconds at most. Each process measures by its own clock only: two clocks may
+//! be minutes apart.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::ledger::{Edit, LONGEST_LIFE, Record};
 
 /// Seconds within which the holder of the lock may write.
 const WRITES_WITHIN: i64 = 60;
-/// Seconds after which another process may take the lock.
+/// Seconds for which another process must have seen the lock before it may take it.
 const LEASE: i64 = 120;
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -30,13 +31,23 @@ pub fn is_fresh(locked_at: i64, now: i64) -> bool {
 impl Aws {
     /// Takes the lock. Returns when (Unix seconds).
     pub(super) async fn lock_policy(&self, editor: &Editor, key: &KeyArn) -> Result<i64, Refusal> {
+        // The lock of another process, and when this one first saw it.
+        let mut seen: Option<(Edit, i64)> = None;
         for _ in 0..MOST_TRIES {
             let now = self.now();
             let locked = self.change_record(key.as_str(), |record| {
                 let record = editor.record_of(key, record);
                 let other = record.edit.as_ref().filter(|edit| edit.by != self.process);
-                if other.is_some_and(|edit| now.saturating_sub(edit.since) < LEASE) {
-                    return Change::Leave(false);
+                if let Some(edit) = other {
+                    let since = match &seen {
+                        Some((same, since)) if same == edit => *since,
+                        _ => now,
+                    };
+                    seen = Some((edit.clone(), since));
+                    let age = now.saturating_sub(edit.since);
+                    if now.saturating_sub(since) < LEASE && age < LONGEST_LIFE {
+                        return Change::Leave(false);
+                    }
                 }
                 let mut locked = record.next();
                 locked.edited = true;
