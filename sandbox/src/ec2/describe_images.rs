@@ -212,10 +212,6 @@ fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveImage) {
             image_attributes::protection(image),
         )
         .maybe("deprecationTime", image.deprecation_time.as_deref())
-        .list("imageWatermarkSet", &image.watermarks, |xml, key| {
-            xml.text("watermarkKey", key)
-                .text("sourceImageRegion", &image.region);
-        })
         .maybe("sourceImageId", image.source_image_id.as_deref())
         .maybe("sourceImageRegion", image.source_image_region.as_deref())
         .maybe("imageAllowed", allowed(aws, ask, image).as_deref());
@@ -223,6 +219,12 @@ fn write(xml: &mut Xml, aws: &Aws, ask: Ask<'_>, live: &LiveImage) {
         xml.element("stateReason", |xml| {
             xml.text("code", code)
                 .text("message", format!("{code}: the image could not be made"));
+        });
+    }
+    if !image.watermarks.is_empty() {
+        xml.list("imageWatermarkSet", &image.watermarks, |xml, key| {
+            xml.text("watermarkKey", key)
+                .text("sourceImageRegion", &image.region);
         });
     }
     if !image.product_codes.is_empty() {
