@@ -114,6 +114,7 @@ watch: ## Run the unit tests of CRATE (amiferry) whose names have FILTER, again 
 	scripts/watch $(CRATE) $(FILTER)
 
 TABLES := documents:: table:: pitfalls:: pages:: session::
+TABLES += whole_image::the_table live_check::the_page
 
 # Two schedules of faults take a second: `make chaos COUNT=5000 FIRST=100000`. With HARD=1 nearly
 # every call fails for ever; these schedules write no table.

@@ -50,17 +50,7 @@ impl Session {
 
     /// Finds the Region.
     async fn prepare(globals: &Globals, bucket: Option<&str>) -> Result<Self, Failure> {
-        let mut loader = setup::loader();
-        if let Some(profile) = &globals.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(region) = &globals.region {
-            loader = loader.region(aws_config::Region::new(region.clone()));
-        }
-        if let Some(url) = &globals.endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        let config = loader.load().await;
+        let config = configured(globals, globals.profile.as_deref()).await;
         let region = region_of(&config)?;
         let mut settings = Settings::from_environment();
         if let Some(bucket) = bucket {
@@ -111,7 +101,23 @@ impl Session {
     }
 }
 
-fn region_of(config: &SdkConfig) -> Result<Region, Failure> {
+/// Returns the SDK's configuration for a profile.
+pub async fn configured(globals: &Globals, profile: Option<&str>) -> SdkConfig {
+    let mut loader = setup::loader();
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = &globals.region {
+        loader = loader.region(aws_config::Region::new(region.clone()));
+    }
+    if let Some(url) = &globals.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    loader.load().await
+}
+
+/// Returns the Region of the configuration. Fails if it has none, or one that AWS cannot have.
+pub fn region_of(config: &SdkConfig) -> Result<Region, Failure> {
     let Some(region) = config.region() else {
         return Err(Failure::Usage(
             "no Region: give --region, or set AWS_REGION or a Region of the profile".to_owned(),

@@ -10,7 +10,7 @@ use crate::command::{Checked, Left, image_key, tag};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::{DISABLED, Device, ImageFacts, Source};
-use crate::state::{Renewal, TargetState};
+use crate::state::{Renewal, RunRef, TargetState};
 
 impl Aws {
     /// Compares the target's image with its source.
@@ -20,16 +20,19 @@ impl Aws {
         source: &Source,
         id: &ImageId,
     ) -> Result<Checked, Refusal> {
-        let equals = if visit.run.order.copies_image {
-            naming::own_copies(visit).await?
-        } else {
-            Vec::new()
-        };
+        let equals = equals(visit, source).await?;
         // EC2 gives CopyImage's images the same name without a word.
-        if let Some(older) = older(&equals, id) {
+        if let Some(older) = older(visit.run, &equals, id) {
             return Ok(older);
         }
-        let Some(there) = image::own_image(&visit.ec2, &visit.at, id).await? else {
+        let shown = equals
+            .iter()
+            .find(|one| one.image_id() == Some(id.as_str()));
+        let there = match shown {
+            Some(shown) => Some(shown.clone()),
+            None => image::own_image(&visit.ec2, &visit.at, id).await?,
+        };
+        let Some(there) = there else {
             return Ok(Checked::NotYet(format!("{id} is not visible")));
         };
         let mut facts = image::facts(&there);
@@ -59,31 +62,25 @@ impl Aws {
                 Checked::NotYet(format!("{id} is {}", facts.state))
             });
         };
-        if whole_image::is_copy(&there) {
+        let mut doubled = false;
+        if whole_image::is_copy(&there, visit.run) {
             if let Some(said) = self.namesake(visit, &there).await? {
                 return Ok(said);
             }
-            if made_by(&there) == Some(visit.run.id) {
-                whole_image::tag_snapshots(visit, source, &used).await?;
+            let snapshots = whole_image::of_image(visit).await?;
+            if whole_image::is_ours(&there, visit.run) {
+                whole_image::tag_snapshots(visit, source, &used, &snapshots).await?;
             }
+            let used: Vec<&SnapshotId> = used.iter().collect();
+            let mut others = equals
+                .iter()
+                .filter(|one| one.image_id() != there.image_id());
+            doubled = others.any(|other| whole_image::is_ours(other, visit.run))
+                || (visit.run.order.renewal.is_none()
+                    && !whole_image::surplus(visit, &snapshots, &used).is_empty());
         }
         let other_tags = other_tags(visit, &there);
-        let checked = compare_copies(visit, source, &facts, used, other_tags).await?;
-        let ours = |other: &&Image| {
-            made_by(other) == Some(visit.run.id) && image::id_of(other).as_ref() != Some(id)
-        };
-        Ok(match checked {
-            Checked::Faithful {
-                used,
-                surplus,
-                other_tags,
-            } => Checked::Faithful {
-                used,
-                surplus: surplus || equals.iter().any(|other| ours(&other)),
-                other_tags,
-            },
-            other => other,
-        })
+        compare_copies(visit, source, &facts, used, doubled, other_tags).await
     }
 
     /// Deletes the copies of this target that its image does not stand on, and the images that an
@@ -140,15 +137,15 @@ impl Aws {
         if !run.order.copies_image {
             return Ok(Left::new());
         }
+        let all = naming::own_copies(visit).await?;
+        let counts = |image: &&Image| image::id_of(image) == visit.target.image_id;
+        // An update keeps the run's image of another name, or removes it by itself.
+        let name = all.iter().find(counts).and_then(Image::name);
+        let equal = |image: &&Image| run.order.renewal.is_none() || image.name() == name;
+        let others = all.iter().filter(|image| !counts(image) && equal(image));
         let (mut left, mut deregistered) = (Left::new(), Vec::new());
-        for image in naming::own_copies(visit).await? {
-            let Some(id) = image::id_of(&image) else {
-                continue;
-            };
-            // Somebody's own copy of a copy has its tags.
-            let ours = made_by(&image) == Some(run.id)
-                && image.source_image_id() == Some(run.source.image_id.as_str());
-            if ours && visit.target.image_id.as_ref() != Some(&id) {
+        for image in others.filter(|image| whole_image::is_ours(image, run)) {
+            if let Some(id) = image::id_of(image) {
                 left.extend(remove::deregister(&visit.ec2, &visit.at, &id).await?);
                 deregistered.push(id);
             }
@@ -158,15 +155,29 @@ impl Aws {
     }
 }
 
+/// Lists the images that may count in the place of a whole copy, the oldest first. An update makes
+/// an image of another name beside the run's former one.
+async fn equals(visit: &Visit<'_>, source: &Source) -> Result<Vec<Image>, Refusal> {
+    let (run, target) = (visit.run, visit.target);
+    if !run.order.copies_image {
+        return Ok(Vec::new());
+    }
+    let mut equals = naming::own_copies(visit).await?;
+    if run.order.renewal.is_some() {
+        equals.retain(|image| naming::is_named(image, run, source, target));
+    }
+    Ok(equals)
+}
+
 /// Returns that an older image counts in the place of this one, if one has not failed.
-fn older(equals: &[Image], id: &ImageId) -> Option<Checked> {
+fn older(run: RunRef<'_>, equals: &[Image], id: &ImageId) -> Option<Checked> {
     let mut sound = equals
         .iter()
-        .filter(|other| !whole_image::has_failed(other) && !naming::is_disabled(other));
+        .filter(|other| !whole_image::has_failed(other, run) && !naming::is_disabled(other));
     let oldest = sound.next()?;
     let image = image::id_of(oldest).filter(|oldest| oldest != id)?;
     Some(Checked::Older {
-        unfinished: whole_image::is_unfinished(oldest),
+        unfinished: whole_image::is_unfinished(oldest, run),
         image,
     })
 }
@@ -177,6 +188,7 @@ async fn compare_copies(
     source: &Source,
     facts: &ImageFacts,
     used: Vec<SnapshotId>,
+    doubled: bool,
     other_tags: Option<String>,
 ) -> Result<Checked, Refusal> {
     let listed = copies::list(visit).await?;
@@ -195,7 +207,7 @@ async fn compare_copies(
         return Ok(Checked::Unfaithful(differences));
     }
     let mut copies = listed.copies.iter().flatten();
-    let surplus = copies.any(|copy| !used.contains(&copy.id));
+    let surplus = doubled || copies.any(|copy| !used.contains(&copy.id));
     Ok(Checked::Faithful {
         used,
         surplus,

@@ -41,10 +41,11 @@ impl Aws {
             };
         }
         let copies = copies::list(&visit).await?.copies;
+        let is_unfinished = |image| whole_image::is_unfinished(image, visit.run);
         Ok(Looked {
             key,
             image: image.as_ref().and_then(image::id_of),
-            unfinished: image.as_ref().is_some_and(whole_image::is_unfinished),
+            unfinished: image.as_ref().is_some_and(is_unfinished),
             copies,
         })
     }

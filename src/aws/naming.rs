@@ -56,11 +56,17 @@ pub fn name(run: RunRef<'_>, source: &Source, target: &TargetState) -> String {
     })
 }
 
-/// Lists the images of this target by their tag, the oldest first.
+/// Lists the images of this target by their tag, the oldest first. Somebody's own copy of one may
+/// have its tags, and notes that image as its source.
 pub(super) async fn own_copies(visit: &Visit<'_>) -> Result<Vec<Image>, Refusal> {
     let filter = format!("tag:{}", tag::KEY);
     let key = image_key(&visit.run.source.image_id, visit.target);
-    image::own_images_by(&visit.ec2, &visit.at, &filter, &key).await
+    let mut images = image::own_images_by(&visit.ec2, &visit.at, &filter, &key).await?;
+    images.retain(|image| {
+        let from = image.source_image_id().filter(|id| !id.is_empty());
+        from.is_none_or(|id| id == visit.run.source.image_id.as_str())
+    });
+    Ok(images)
 }
 
 /// Finds the image of this target by its tag. An image that can be launched goes before a disabled
@@ -68,8 +74,9 @@ pub(super) async fn own_copies(visit: &Visit<'_>) -> Result<Vec<Image>, Refusal>
 /// itself.
 pub(super) async fn own_copy(visit: &Visit<'_>) -> Result<Option<Image>, Refusal> {
     let mut images = own_copies(visit).await?;
-    images.retain(|image| !has_failed(image) || made_by(image) == Some(visit.run.id));
-    let last = |image: &Image| (has_failed(image), is_disabled(image));
+    let failed = |image: &Image| has_failed(image, visit.run);
+    images.retain(|image| !failed(image) || made_by(image) == Some(visit.run.id));
+    let last = |image: &Image| (failed(image), is_disabled(image));
     Ok(images.into_iter().min_by_key(last))
 }
 

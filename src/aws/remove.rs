@@ -31,8 +31,8 @@ impl Aws {
             };
             // Nothing comes of an image that is still copied: the source is closed next. Of equal
             // images the oldest counts.
-            let unfinished = is_unfinished(&found);
-            let surplus = there.is_some() && is_copy(&found);
+            let unfinished = is_unfinished(&found, run);
+            let surplus = there.is_some() && is_copy(&found, run);
             if !discard && !unfinished && !surplus {
                 there.get_or_insert(id);
                 continue;

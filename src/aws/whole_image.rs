@@ -12,29 +12,36 @@ use futures::future::try_join_all;
 use super::naming::made_by;
 use super::visit::Visit;
 use super::{Aws, copies, image, refusal, remove, tags};
-use crate::command::{CopiedImage, ImageProgress, image_key, image_token, tag};
+use crate::command::{CopiedImage, ImageProgress, Left, image_key, image_token, tag};
 use crate::copies::CopyStatus;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ImageId, SnapshotId};
 use crate::source::Source;
+use crate::state::RunRef;
 
-/// Whether CopyImage made the image, or is making it: RegisterImage notes no source.
-pub fn is_copy(image: &Image) -> bool {
-    image.source_image_id().is_some_and(|id| !id.is_empty())
+/// Whether CopyImage made the image of the run's source, or is making it. RegisterImage notes no
+/// source, and somebody's own copy of a copy, which may have its tags, notes that copy.
+pub fn is_copy(image: &Image, run: RunRef<'_>) -> bool {
+    image.source_image_id() == Some(run.source.image_id.as_str())
 }
 
 /// Whether CopyImage is still making the image, or has failed to.
-pub fn is_unfinished(image: &Image) -> bool {
+pub fn is_unfinished(image: &Image, run: RunRef<'_>) -> bool {
     let ended = matches!(
         image.state(),
         Some(ImageState::Available | ImageState::Disabled)
     );
-    is_copy(image) && !ended
+    is_copy(image, run) && !ended
 }
 
 /// Whether CopyImage has failed to make the image.
-pub fn has_failed(image: &Image) -> bool {
-    is_unfinished(image) && image.state() != Some(&ImageState::Pending)
+pub fn has_failed(image: &Image, run: RunRef<'_>) -> bool {
+    is_unfinished(image, run) && image.state() != Some(&ImageState::Pending)
+}
+
+/// Whether this run had CopyImage make the image.
+pub fn is_ours(image: &Image, run: RunRef<'_>) -> bool {
+    is_copy(image, run) && made_by(image) == Some(run.id)
 }
 
 impl Aws {
@@ -88,11 +95,11 @@ impl Aws {
         let Some(found) = image::own_image(&visit.ec2, &visit.at, id).await? else {
             return Ok(ImageProgress::Absent);
         };
-        if !is_unfinished(&found) {
+        if !is_unfinished(&found, visit.run) {
             return Ok(ImageProgress::Available);
         }
         let copies = of_image(visit).await?;
-        if !has_failed(&found) {
+        if !has_failed(&found, visit.run) {
             return Ok(ImageProgress::Pending(progress(&copies)));
         }
         let said = why_failed(id, &found, &copies);
@@ -142,7 +149,7 @@ pub(super) fn copying(visit: &Visit<'_>, source: &Source, name: &str) -> CopyIma
 }
 
 /// Lists the snapshots that CopyImage made for this target's image, of every run.
-async fn of_image(visit: &Visit<'_>) -> Result<Vec<Snapshot>, Refusal> {
+pub(super) async fn of_image(visit: &Visit<'_>) -> Result<Vec<Snapshot>, Refusal> {
     let key = image_key(&visit.run.source.image_id, visit.target);
     let filter = Filter::builder()
         .name(format!("tag:{}", tag::KEY))
@@ -185,8 +192,8 @@ pub(super) async fn tag_snapshots(
     visit: &Visit<'_>,
     source: &Source,
     used: &[SnapshotId],
+    there: &[Snapshot],
 ) -> Result<(), Refusal> {
-    let there = of_image(visit).await?;
     let tagging = source.snapshots.iter().zip(used).filter_map(|(from, id)| {
         let mut wanted = crate::tags::of_copy(visit.run, &from.tags, "").all;
         wanted.retain(|name, _| !name.starts_with(tag::OURS));
@@ -207,21 +214,26 @@ pub(super) async fn tag_snapshots(
     Ok(())
 }
 
-/// Deletes the snapshots that CopyImage made for this run, except those in use. Returns those that
-/// it could not delete.
+/// Returns those of these snapshots that CopyImage made for this run, and that are not in use.
+pub(super) fn surplus(
+    visit: &Visit<'_>,
+    there: &[Snapshot],
+    used: &[&SnapshotId],
+) -> Vec<SnapshotId> {
+    let copies = there.iter().filter_map(copies::copy);
+    let surplus = copies.filter(|copy| copy.run == visit.run.id && !used.contains(&&copy.id));
+    surplus.map(|copy| copy.id).collect()
+}
+
+/// Deletes the surplus snapshots. Returns those that it could not delete.
 pub(super) async fn delete_snapshots(
     visit: &Visit<'_>,
     used: &[&SnapshotId],
     deregistered: &[ImageId],
-) -> Result<crate::command::Left, Refusal> {
-    let ours = of_image(visit).await?.into_iter();
-    let ours = ours.filter_map(|snapshot| copies::copy(&snapshot));
-    let surplus: Vec<SnapshotId> = ours
-        .filter(|copy| copy.run == visit.run.id && !used.contains(&&copy.id))
-        .map(|copy| copy.id)
-        .collect();
+) -> Result<Left, Refusal> {
+    let surplus = surplus(visit, &of_image(visit).await?, used);
     if surplus.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Left::new());
     }
     let deleted = copies::delete(&visit.ec2, &visit.at, &[], &surplus, deregistered).await;
     Ok(deleted.left)

@@ -3,7 +3,7 @@
 use amiferry_sandbox::{Account, Fault, Key, Sandbox, World};
 use serde_json::{Value, json};
 
-use crate::resume::{hang, killed};
+use crate::resume::cut_at_each_call;
 use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
 
@@ -156,22 +156,13 @@ async fn a_share_with_the_source_account_is_refused() {
 
 async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
     let event = distribute(&[BESIDE, OTHER]);
-    for n in 0.. {
-        let world = world_of(producer(), &[OTHER]).copy_mib_per_second(1024.0);
-        let sandbox = Sandbox::new(world);
-        hang(&sandbox, n, fault.clone());
-        let Some(last) = killed(&sandbox, &event).await else {
-            assert!(n > 30, "{n}");
-            return;
-        };
-        sandbox.clear_fault();
-        let again = again(&last);
-        let again = if again.is_null() { &event } else { &again };
-        let reply = to_the_end(&sandbox, again).await;
-        assert_eq!(reply["Status"], "Succeeded", "cut at call {n}: {reply}");
-        own_copy(&sandbox, BESIDE);
-        assert_whole(&sandbox, &[OTHER]);
-    }
+    let world = || world_of(producer(), &[OTHER]).copy_mib_per_second(1024.0);
+    let whole = |sandbox: &Sandbox| {
+        own_copy(sandbox, BESIDE);
+        assert_whole(sandbox, &[OTHER]);
+    };
+    let calls = cut_at_each_call(&fault, &event, world, again, whole).await;
+    assert!(calls > 30, "{calls}");
 }
 
 #[tokio::test(start_paused = true)]

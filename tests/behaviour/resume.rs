@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use amiferry_sandbox::{Fault, Sandbox};
+use amiferry_sandbox::{Fault, Sandbox, World};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -43,6 +43,32 @@ pub async fn killed(sandbox: &Sandbox, first: &Value) -> Option<Value> {
         tokio::time::sleep(Duration::from_secs(reply["WaitSeconds"].as_u64().unwrap())).await;
         event = json!({"State": reply["State"]});
     }
+}
+
+/// Kills a run at each of its calls, each time in a world of its own, and goes on with the event
+/// that `again` makes of the last one; with null, the first is sent again. Returns the number of
+/// calls.
+pub async fn cut_at_each_call(
+    fault: &Fault,
+    event: &Value,
+    world: impl Fn() -> World,
+    again: impl Fn(&Value) -> Value,
+    check: impl Fn(&Sandbox),
+) -> usize {
+    for n in 0.. {
+        let sandbox = Sandbox::new(world());
+        hang(&sandbox, n, fault.clone());
+        let Some(last) = killed(&sandbox, event).await else {
+            return n;
+        };
+        sandbox.clear_fault();
+        let again = again(&last);
+        let again = if again.is_null() { event } else { &again };
+        let reply = to_the_end(&sandbox, again).await;
+        assert_eq!(reply["Status"], "Succeeded", "cut at call {n}: {reply}");
+        check(&sandbox);
+    }
+    unreachable!("a run has an end")
 }
 
 /// Kills a run at each of its calls, and continues it with `again` each time. With slow copies

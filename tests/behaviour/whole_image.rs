@@ -7,7 +7,7 @@ use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Facts, Fault, Sandbox, 
 use serde_json::{Value, json};
 
 use crate::key_policy::{by_policy, editing_world};
-use crate::resume::{hang, killed};
+use crate::resume::{cut_at_each_call, hang};
 use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
 use crate::tables::shown;
@@ -120,21 +120,10 @@ async fn an_image_under_aws_ebs_cannot_be_copied_as_a_whole() {
 
 /// Kills a run at each of its calls, and goes on each time.
 async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
-    let event = by_image(&TWO);
-    for n in 0.. {
-        let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(1024.0));
-        hang(&sandbox, n, fault.clone());
-        let Some(last) = killed(&sandbox, &event).await else {
-            assert!(n > 40, "{n}");
-            return;
-        };
-        sandbox.clear_fault();
-        let again = again(&last);
-        let again = if again.is_null() { &event } else { &again };
-        let reply = to_the_end(&sandbox, again).await;
-        assert_eq!(reply["Status"], "Succeeded", "cut at call {n}: {reply}");
-        assert_copied_as_whole(&sandbox, &TWO);
-    }
+    let world = || world(&TWO).copy_mib_per_second(1024.0);
+    let whole = |sandbox: &Sandbox| assert_copied_as_whole(sandbox, &TWO);
+    let calls = cut_at_each_call(&fault, &by_image(&TWO), world, again, whole).await;
+    assert!(calls > 40, "{calls}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,6 +209,42 @@ async fn an_image_that_somebody_deregisters_while_it_is_copied_is_copied_again()
     let reply = to_the_end(&sandbox, &json!({"State": state["State"]})).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_copied_as_whole(&sandbox, &ONE);
+}
+
+/// EC2 deletes the snapshots with the image, except those that it cannot delete at that moment.
+#[tokio::test(start_paused = true)]
+async fn snapshots_of_an_image_that_is_gone_are_deleted_in_the_end() {
+    let sandbox = Sandbox::new(slow_world(&ONE));
+    let state = short_call(&sandbox, &by_image(&ONE)).await;
+    assert_eq!(state["Status"], "Continue", "{state}");
+    let image = sandbox.images(ONE[0].0, ONE[0].1)[0].image_id.clone();
+    sandbox.edit(|aws| assert!(aws.delete_image(&image)));
+    assert_eq!(sandbox.snapshots(ONE[0].0, ONE[0].1).len(), 2);
+    let reply = to_the_end(&sandbox, &json!({"State": state["State"]})).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_copied_as_whole(&sandbox, &ONE);
+}
+
+/// Such a copy may have the tags of its original.
+#[tokio::test(start_paused = true)]
+async fn somebodys_own_copy_of_a_copy_stays() {
+    let sandbox = Sandbox::new(world(&ONE));
+    let reply = to_the_end(&sandbox, &by_image(&ONE)).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    let copy = sandbox.images(ONE[0].0, ONE[0].1).remove(0);
+    let theirs = amiferry_sandbox::Image {
+        image_id: "ami-00000000000000bad".to_owned(),
+        name: "theirs".to_owned(),
+        source_image_id: Some(copy.image_id.clone()),
+        ..copy.clone()
+    };
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    sandbox
+        .edit(|aws| aws.add_image(ONE[0].0, theirs))
+        .expect("a good image");
+    let again = to_the_end(&sandbox, &by_image(&ONE)).await;
+    assert_eq!(target(&again, ONE[0])["ImageId"], copy.image_id, "{again}");
+    assert_eq!(sandbox.images(ONE[0].0, ONE[0].1).len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

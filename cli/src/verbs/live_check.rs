@@ -5,7 +5,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use amiferry::digest::digest;
 use amiferry::ids::Region;
-use amiferry::setup;
 use serde_json::json;
 
 use super::distribute::confirmed;
@@ -19,7 +18,7 @@ use crate::live_check::party::Party;
 use crate::live_check::report::Report;
 use crate::live_check::scene::{Check, Scene};
 use crate::print::{self, List, note, text};
-use crate::session::find_credentials;
+use crate::session::{configured, find_credentials, region_of};
 
 /// Tries every fact, or cleans up after a check that could not.
 pub async fn live_check(globals: &Globals, args: &LiveCheck) -> Result<u8, Failure> {
@@ -56,13 +55,12 @@ pub async fn live_check(globals: &Globals, args: &LiveCheck) -> Result<u8, Failu
 /// Finds both accounts, and names the check.
 async fn prepare(globals: &Globals, args: &LiveCheck) -> Result<Check, Failure> {
     let source = party(globals, globals.profile.as_deref()).await?;
-    let region = source.config().region().map(ToString::to_string);
-    let home = region.ok_or_else(|| Failure::Usage("no Region: give --region".to_owned()))?;
-    let region = |text: &str| Region::parse(text).map_err(|e| Failure::Usage(e.to_string()));
-    let partition = region(&home)?.partition();
-    region(&args.other_region)?;
+    let home = region_of(source.config())?;
     let wrong = |words: String| Err(Failure::Usage(words));
-    if args.other_region == home {
+    if let Err(problem) = Region::parse(&args.other_region) {
+        return wrong(format!("--other-region: {problem}"));
+    }
+    if args.other_region == home.as_str() {
         return wrong(format!(
             "--other-region: is {home} like --region; name another"
         ));
@@ -78,25 +76,15 @@ async fn prepare(globals: &Globals, args: &LiveCheck) -> Result<Check, Failure> 
         id: args.clean_up.clone().unwrap_or_else(new_id),
         source,
         target,
-        home,
+        partition: home.partition(),
+        home: home.to_string(),
         other: args.other_region.clone(),
         patience: args.patience,
-        partition,
     })
 }
 
 async fn party(globals: &Globals, profile: Option<&str>) -> Result<Party, Failure> {
-    let mut loader = setup::loader();
-    if let Some(profile) = profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(region) = &globals.region {
-        loader = loader.region(aws_config::Region::new(region.clone()));
-    }
-    if let Some(url) = &globals.endpoint_url {
-        loader = loader.endpoint_url(url);
-    }
-    let config = loader.load().await;
+    let config = configured(globals, profile).await;
     find_credentials(&config).await?;
     Ok(Party::of(config).await?)
 }

@@ -176,27 +176,33 @@ async fn via_service_names_the_region_of_the_source_or_of_the_copy() {
     }
 }
 
+const AS_A_WHOLE: [(&str, &str); 5] = [
+    ("SourceRegion", WEST),
+    ("SourceImageId", IMAGE),
+    ("Name", "copy"),
+    ("Encrypted", "true"),
+    ("KmsKeyId", "target"),
+];
+
+/// Has the consumer copy the image, which it may launch.
+async fn copy_of_image(bench: &Bench) -> Answer {
+    let user = LaunchPermission::User(CONSUMER.to_owned());
+    bench.sandbox.edit(|aws| {
+        aws.change_image(IMAGE, |image| {
+            image.launch_permissions.insert(user);
+        })
+    });
+    bench.consumer.ec2("CopyImage", &AS_A_WHOLE).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn copy_image_takes_an_encrypted_image_of_another_account_or_not() {
     for across in [true, false] {
         let bench = bench(|facts| facts.image_copies_across_accounts = across);
-        let user = LaunchPermission::User(CONSUMER.to_owned());
-        bench.sandbox.edit(|aws| {
-            aws.change_image(IMAGE, |image| {
-                image.launch_permissions.insert(user);
-            })
-        });
-        let params = [
-            ("SourceRegion", WEST),
-            ("SourceImageId", IMAGE),
-            ("Name", "copy"),
-            ("Encrypted", "true"),
-            ("KmsKeyId", "target"),
-        ];
-        let copied = bench.consumer.ec2("CopyImage", &params).await;
+        let copied = copy_of_image(&bench).await;
         let expected = (!across).then_some("COPY_IMAGE_STORAGE");
         assert_eq!(copied.refusal.as_deref(), expected);
-        let own = [&params[..4], &[("KmsKeyId", "source")]].concat();
+        let own = [&AS_A_WHOLE[..4], &[("KmsKeyId", "source")]].concat();
         bench.producer.ec2("CopyImage", &own).await.ok();
     }
 }
@@ -283,21 +289,12 @@ async fn session_policies_fill_the_packed_size_by_the_worlds_percentage() {
 async fn copy_image_takes_an_image_with_billing_data_of_another_account_or_not() {
     for across in [true, false] {
         let bench = bench(|facts| facts.billed_images_across_accounts = across);
-        let user = LaunchPermission::User(CONSUMER.to_owned());
         bench.sandbox.edit(|aws| {
             aws.change_image(IMAGE, |image| {
-                image.launch_permissions.insert(user);
                 "RunInstances:0010".clone_into(&mut image.usage_operation);
             })
         });
-        let params = [
-            ("SourceRegion", WEST),
-            ("SourceImageId", IMAGE),
-            ("Name", "copy"),
-            ("Encrypted", "true"),
-            ("KmsKeyId", "target"),
-        ];
-        let copied = bench.consumer.ec2("CopyImage", &params).await;
+        let copied = copy_of_image(&bench).await;
         let expected = (!across).then_some("COPY_IMAGE_BILLING");
         assert_eq!(copied.refusal.as_deref(), expected);
         if across {

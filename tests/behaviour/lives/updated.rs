@@ -90,6 +90,12 @@ async fn a_resource_is_updated_and_deleted_though_an_account_is_gone() {
 /// The new copy gets a free name if need be. The former copy goes once the new one exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_of_key_or_name_replaces_the_copy() {
+    for strategy in ["Snapshots", "Image"] {
+        key_or_name_updated(strategy).await;
+    }
+}
+
+async fn key_or_name_updated(strategy: &str) {
     let place = [TWO[0]];
     let other_key = "22222222-aaaa-bbbb-cccc-0000000000ff";
     for (change, on_delete) in [
@@ -112,6 +118,7 @@ async fn an_update_of_key_or_name_replaces_the_copy() {
             .push(Key::new(HOME, other_key).alias("alias/other"));
         let stack = Stack::of(world).await;
         let old = with(request(&place), "OnDelete", json!(on_delete));
+        let old = with(old, "Strategy", json!(strategy));
         let created = stack.send(&stack.event("Create", &old)).await;
         let before = assert_one_image(&stack.sandbox, place[0]);
         let mut new = old.clone();
@@ -146,4 +153,25 @@ async fn an_update_of_key_or_name_replaces_the_copy() {
         );
         assert_closed(&stack.sandbox);
     }
+}
+
+/// The copy of before stays as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_of_the_name_that_fails_keeps_the_former_copy() {
+    let place = [TWO[0]];
+    let stack = Stack::of(world(&place)).await;
+    let old = with(deregistered(&place), "Strategy", json!("Image"));
+    let created = stack.send(&stack.event("Create", &old)).await;
+    let before = assert_one_image(&stack.sandbox, place[0]);
+    let fails = Some((50, "Internal error".to_owned()));
+    stack.sandbox.edit(|aws| {
+        aws.change_snapshot(ROOT, |snapshot| {
+            snapshot.copies_fail_at = fails;
+        })
+    });
+    let new = with(old.clone(), "Name", json!("{name}-v2"));
+    let updated = update(&stack, &created, &old, &new).await;
+    assert_eq!(updated["Status"], "FAILED", "{updated}");
+    assert_eq!(assert_one_image(&stack.sandbox, place[0]), before);
+    assert_closed(&stack.sandbox);
 }
