@@ -286,19 +286,24 @@ def same(found, wanted):
     return {sid: alike(found[sid]) for sid in found} == {sid: alike(wanted[sid]) for sid in wanted}
 
 
-def test_the_functions_policies_are_the_documented_ones(fabric):
+@pytest.mark.parametrize("copies_images", ["true", "false"])
+def test_the_functions_policies_are_the_documented_ones(fabric, copies_images):
     """Without what has to be asked for."""
     parameters = {
         "Architecture": "x86_64",
         "RequestParameter": REQUEST_PARAMETER,
         "OrchestratorRoleName": "bare",
         "SourceKeyArns": world.SOURCE_KEYS,
+        "CopyImages": copies_images,
     }
     assert fabric.create("bare", fabric.plain, **parameters) == "CREATE_COMPLETE", fabric.reasons(
         "bare"
     )
     _, found = deployed(fabric, "bare", stack="bare")
-    assert same(found, everything("Find", "Start"))
+    wanted = everything("Find", "Start")
+    if copies_images == "true":
+        wanted["ShareImages"] = everything("ShareImages")["ShareImages"]
+    assert same(found, wanted)
     assert variables(fabric, "bare")["AMIFERRY_ALLOW_SHARE"] == "false"
     assert fabric.delete("bare") == "DELETE_COMPLETE"
 
