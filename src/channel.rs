@@ -113,7 +113,7 @@ fn moving(facts: &ChannelFacts, image: ImageId, source: String) -> Decided {
 }
 
 /// Returns an image that amiferry verified and made available, with its source image.
-fn verified(facts: &ChannelFacts, value: &str) -> Result<(ImageId, String), String> {
+pub fn verified(facts: &ChannelFacts, value: &str) -> Result<(ImageId, String), String> {
     let image = ImageId::parse(value).map_err(|_| "which is no AMI".to_owned())?;
     let seen = facts.images.get(value);
     let seen = seen.ok_or_else(|| "which is not there any more".to_owned())?;

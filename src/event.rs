@@ -20,7 +20,8 @@ pub const LARGEST: usize = 1024 * 1024;
 const MOST_TURNS: u64 = 1000;
 
 const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"Preflight\": {request}}, {\"Policies\": \
-    {request}}, {\"State\": {state of the last reply}}, a CloudFormation custom resource event, or \
+    {request}}, {\"State\": {state of the last reply}}, {\"Promote\": …}, {\"Rollback\": …}, \
+    {\"Retain\": …}, {\"Enroll\": …}, {\"Sweep\": {}}, a CloudFormation custom resource event, or \
     an EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
 
 /// An event for this function.
@@ -59,6 +60,8 @@ pub enum Event {
     Promote(Value),
     /// Move a parameter back, with the unchecked move.
     Rollback(Value),
+    /// Give the channels to targets that have none yet, with the unchecked call.
+    Enroll(Value),
     /// An execution of a state machine failed: close what it left open.
     ExecutionEnded {
         /// The ARN of the state machine.
@@ -147,6 +150,9 @@ impl Event {
         }
         if let (Some(wanted), 1) = (object.get("Rollback"), object.len()) {
             return Ok(Self::Rollback(wanted.clone()));
+        }
+        if let (Some(call), 1) = (object.get("Enroll"), object.len()) {
+            return Ok(Self::Enroll(call.clone()));
         }
         if let Some(sweep) = object.get("Sweep") {
             let apply = sweep["Apply"] != false && sweep["Apply"] != "false";

@@ -23,6 +23,7 @@ use crate::state::{State, TargetPhase};
 mod answer;
 mod begin;
 mod channel;
+mod enroll;
 mod execution_ended;
 mod machine;
 mod permit;
@@ -175,6 +176,9 @@ impl Handler {
                 let channel = Channel::rollback(&wanted, &self.region()?)?;
                 self.channel(aws, channel, invocation).await
             }),
+            Event::Enroll(call) => {
+                Box::pin(async move { self.enroll(aws, &call, invocation).await })
+            }
             Event::Retain(rule) => {
                 Box::pin(async move { self.retain(aws, &rule, invocation).await })
             }

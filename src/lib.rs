@@ -21,6 +21,7 @@
 //! - [`command`]: commands and their outcomes
 //! - [`publish`]: the decisions of publishing an image
 //! - [`channel`]: the decisions about parameters that move in all targets together
+//! - [`enroll`]: the decisions about targets without an image of a channel
 //! - [`retention`]: the decisions about old copies
 //! - [`remedy`]: what a person changes, where
 //! - [`tags`], [`losses`]: the tags of a copy, and what else of the source it lacks
@@ -45,6 +46,7 @@ pub mod copies;
 pub mod denial;
 pub mod digest;
 pub mod engine;
+pub mod enroll;
 pub mod error;
 pub mod event;
 pub mod handler;

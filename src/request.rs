@@ -16,6 +16,7 @@ use crate::service_linked_role::ServiceLinkedRole;
 
 mod channel;
 mod checks;
+mod enroll;
 mod fields;
 pub mod keys;
 mod places;
@@ -29,6 +30,7 @@ use checks::{
     service_linked_roles,
 };
 pub use checks::{check_tags, shared_with_itself};
+pub use enroll::Enroll;
 use fields::Fields;
 use keys::KEYS;
 pub use places::Places;

@@ -1,5 +1,6 @@
 //! Starting the state machine, and EventBridge's word that an image became available.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -26,6 +27,11 @@ const PASSING_WITHIN: i64 = 600;
 /// Seconds between two looks at an image: first, and at most.
 const FIRST_LOOK: i64 = 5;
 const LONGEST_LOOK: i64 = 60;
+
+/// Whether the owner of an image wants it to be distributed.
+pub(super) fn is_opted_in(tags: &BTreeMap<String, String>) -> bool {
+    tags.get(OPT_IN.0).is_some_and(|value| value == OPT_IN.1)
+}
 
 /// Whether an image may be one that Packer copies, encrypts and deregisters: those have a name of
 /// seven letters and digits. Others have such names too, so it is only looked for longer.
@@ -138,7 +144,7 @@ impl Handler {
                 {
                     return Ok(Err("it is a copy that amiferry made"));
                 }
-                Some((name, tags)) if tags.get(OPT_IN.0).is_some_and(|value| value == OPT_IN.1) => {
+                Some((name, tags)) if is_opted_in(&tags) => {
                     if !may_be_passing(&name) || age >= PASSING_WITHIN {
                         return Ok(Ok(()));
                     }
@@ -161,14 +167,18 @@ impl Handler {
     }
 
     /// Returns the request that serves EventBridge's events.
-    async fn own_request(&self, aws: &Aws) -> Result<Map<String, Value>, Error> {
+    pub(super) async fn own_request(&self, aws: &Aws) -> Result<Map<String, Value>, Error> {
         let (name, text) = match (&self.settings.request, &self.settings.request_parameter) {
             (Some(text), _) => ("AMIFERRY_REQUEST", text.clone()),
-            (None, parameter) => (
+            (None, Some(parameter)) => (
                 "AMIFERRY_REQUEST_PARAMETER",
-                aws.parameter(parameter.as_deref().unwrap_or_default())
-                    .await?,
+                aws.parameter(parameter).await?,
             ),
+            (None, None) => {
+                let problem = "is not set: the function has no request of its own, and \
+                               AMIFERRY_REQUEST_PARAMETER is not set either";
+                return Err(Error::invalid("AMIFERRY_REQUEST", problem));
+            }
         };
         let object = match serde_json::from_str(&text) {
             Ok(Value::Object(object)) => object,

@@ -41,7 +41,7 @@ pub struct Channel {
 impl Channel {
     /// Checks `{"Promote": value}`. `region` is the Region of targets without one.
     pub fn promote(value: &Value, region: &Region) -> Result<Self, Error> {
-        let mut fields = fields("Promote", promote_keys(), value)?;
+        let mut fields = call_fields("Promote", promote_keys(), value)?;
         let from = name(&mut fields, "From")?;
         let to = name(&mut fields, "To")?;
         if from == to {
@@ -53,7 +53,7 @@ impl Channel {
 
     /// Checks `{"Rollback": value}`. `region` is the Region of targets without one.
     pub fn rollback(value: &Value, region: &Region) -> Result<Self, Error> {
-        let mut fields = fields("Rollback", rollback_keys(), value)?;
+        let mut fields = call_fields("Rollback", rollback_keys(), value)?;
         let parameter = name(&mut fields, "Parameter")?;
         let off = fields.checked(&["SourceImageId"], ImageId::parse)?;
         let missing = || {
@@ -76,29 +76,33 @@ impl Channel {
     }
 }
 
-fn fields(call: &str, keys: &'static [super::keys::Key], value: &Value) -> Result<Fields, Error> {
+/// Returns the keys of a call.
+pub(super) fn call_fields(
+    call: &str,
+    keys: &'static [super::keys::Key],
+    value: &Value,
+) -> Result<Fields, Error> {
     let Value::Object(object) = value else {
         return Err(Error::invalid(call, "must be an object with its keys"));
     };
     Ok(Fields::new(format!("{call}."), keys, object))
 }
 
-/// Reads the name of a parameter, which differs by account and Region at most.
+/// Checks the name of a parameter, which differs by account and Region at most.
+pub(super) fn channel_name(text: &str) -> Result<ParameterName, String> {
+    let name = ParameterName::parse(text)?;
+    let mut of_image = ["{name}", "{image}", "{source_account}"].into_iter();
+    match of_image.find(|placeholder| text.contains(placeholder)) {
+        None => Ok(name),
+        Some(placeholder) => Err(format!(
+            "has {placeholder}, but a channel has no image of its own; {{account}} and {{region}} \
+             are accepted"
+        )),
+    }
+}
+
 fn name(fields: &mut Fields, key: &str) -> Result<ParameterName, Error> {
-    let named = fields.checked(&[key], |text| {
-        let name = ParameterName::parse(text)?;
-        let of_image = ["{name}", "{image}", "{source_account}"];
-        match of_image
-            .iter()
-            .find(|placeholder| text.contains(**placeholder))
-        {
-            None => Ok(name),
-            Some(placeholder) => Err(format!(
-                "has {placeholder}, but a channel has no image of its own; {{account}} and \
-                 {{region}} are accepted"
-            )),
-        }
-    })?;
+    let named = fields.checked(&[key], channel_name)?;
     let form = "is required: the name of a parameter, such as /golden/prod";
     named.ok_or_else(|| Error::invalid(fields.key(key), form))
 }

@@ -7,12 +7,14 @@ use std::sync::LazyLock;
 use super::Mode;
 
 mod channel;
+mod enroll;
 pub mod kind;
 mod publish;
 mod retain;
 mod target;
 
 pub use channel::{PROMOTE_KEYS, ROLLBACK_KEYS};
+pub use enroll::ENROLL_KEYS;
 pub use kind::Kind;
 pub use publish::{LAUNCH_PERMISSION_KEYS, LAUNCH_TEST_KEYS, PUBLISH_KEYS};
 pub use retain::RETAIN_KEYS;

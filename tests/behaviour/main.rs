@@ -12,6 +12,7 @@ mod custom_resource;
 mod distribute;
 mod documents;
 mod ends;
+mod enroll;
 mod events;
 mod faults;
 mod field;

@@ -11,8 +11,8 @@ use amiferry::event::custom_resource::CustomResource;
 use amiferry::ids::Region;
 use amiferry::ledger::Record;
 use amiferry::request::keys::{
-    KEYS, Key, LAUNCH_PERMISSION_KEYS, LAUNCH_TEST_KEYS, PROMOTE_KEYS, PUBLISH_KEYS, RETAIN_KEYS,
-    ROLLBACK_KEYS, TARGET_KEYS,
+    ENROLL_KEYS, KEYS, Key, LAUNCH_PERMISSION_KEYS, LAUNCH_TEST_KEYS, PROMOTE_KEYS, PUBLISH_KEYS,
+    RETAIN_KEYS, ROLLBACK_KEYS, TARGET_KEYS,
 };
 use amiferry::request::{Defaults, Mode, Request};
 use amiferry_sandbox::iam::Policy;
@@ -45,13 +45,14 @@ fn contents(keys: &[Key]) -> String {
 }
 
 /// The keys of the request's objects other than targets.
-const OF_OBJECTS: [(&str, &[Key]); 6] = [
+const OF_OBJECTS: [(&str, &[Key]); 7] = [
     ("Publish", &PUBLISH_KEYS),
     ("LaunchPermissions", &LAUNCH_PERMISSION_KEYS),
     ("LaunchTest", &LAUNCH_TEST_KEYS),
     ("Retain", &RETAIN_KEYS),
     ("Promote", &PROMOTE_KEYS),
     ("Rollback", &ROLLBACK_KEYS),
+    ("Enroll", &ENROLL_KEYS),
 ];
 
 fn sections(keys: &[Key]) -> String {
@@ -159,7 +160,7 @@ fn every_key_is_accepted_in_its_documented_modes_only() {
         let target = format!("\"Targets\": [{{{}}}]", key.example);
         parse(&request(members(&target))).expect(key.name);
     }
-    let calls = ["Retain", "Promote", "Rollback"];
+    let calls = ["Retain", "Promote", "Rollback", "Enroll"];
     for (of, keys) in OF_OBJECTS.into_iter().filter(|(of, _)| !calls.contains(of)) {
         for key in keys {
             let within = match of {
@@ -364,6 +365,18 @@ fn every_json_example_is_of_the_kind_its_fence_says() {
     }
 }
 
+/// Checks that a rule forwards what the stack's rule takes.
+fn read_member_pattern(value: &Value) -> Result<(), String> {
+    let names = value["detail"]["eventName"].as_array().ok_or("no names")?;
+    let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+    let wanted = format!("eventName: [{}]", names.join(", "));
+    let template = include_str!("../../template.yaml");
+    let known = template.contains(&wanted);
+    known
+        .then_some(())
+        .ok_or(format!("the template has no {wanted}"))
+}
+
 #[test]
 fn every_request_in_a_command_is_valid() {
     let mut seen = 0;
@@ -372,11 +385,12 @@ fn every_request_in_a_command_is_valid() {
             let (inside, _) = after.split_once("}'").expect("a closing quotation mark");
             let carried = format!("{{\"{inside}}}");
             let value: Value = serde_json::from_str(&carried).expect("JSON");
-            let result = match value.get("Targets") {
-                Some(_) => {
-                    parse(&request(value.as_object().expect("an object").clone())).map(|_| ())
-                }
-                None => read_event(&value),
+            let result = if value.get("Targets").is_some() {
+                parse(&request(value.as_object().expect("an object").clone())).map(|_| ())
+            } else if value["source"].is_array() {
+                read_member_pattern(&value)
+            } else {
+                read_event(&value)
             };
             assert_eq!(result, Ok(()), "{page}: {carried}");
             seen += 1;
