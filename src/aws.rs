@@ -347,8 +347,10 @@ impl Aws {
                 },
             }),
             TargetCommand::EndTest => {
-                if let Some(made) = made {
-                    publish::end_launch_test(&visit().await?, made).await?;
+                let wish = state.order.publish.as_ref();
+                let test = wish.and_then(|wish| wish.launch_test.as_ref());
+                if let Some((made, test)) = made.zip(test) {
+                    self.end_launch_test(&visit().await?, made, test).await?;
                 }
                 TargetOutcome::EndTest
             }

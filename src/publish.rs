@@ -41,6 +41,9 @@ pub struct ParameterVersion {
     pub data_type: String,
 }
 
+/// The beginning of the names of groups that test a launch.
+pub const TEST_PREFIX: &str = "amiferry-test-";
+
 /// The data type by which Systems Manager and EC2 know an AMI.
 pub const AMI_TYPE: &str = "aws:ec2:image";
 
@@ -77,6 +80,8 @@ pub struct TestInstance {
     pub id: String,
     /// The client token that launched it.
     pub token: String,
+    /// The Auto Scaling group that launched it.
+    pub group: Option<String>,
     /// The state: `pending`, `running`, `shutting-down`, `terminated`, `stopping` or `stopped`.
     pub state: String,
     /// Code and message of the state's reason.
@@ -94,10 +99,21 @@ impl TestInstance {
     }
 }
 
+/// The Auto Scaling group of a launch test.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TestGroup {
+    /// Whether the group is being deleted.
+    pub ends: bool,
+    /// The time of its creation (Unix seconds).
+    pub created: i64,
+    /// The words of Auto Scaling about a launch that failed.
+    pub failed: Option<String>,
+}
+
 /// The state of a launch test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TestStep {
-    /// Launch an instance with this client token.
+    /// Launch an instance with this client token, or by a group of this name.
     Launch(String),
     /// Look again later.
     Wait,
@@ -134,6 +150,52 @@ pub fn test_step(tokens: &[String], instances: &[TestInstance], now: i64) -> Tes
         "somebody terminated each of its {} instances before it had passed its status checks",
         tokens.len()
     ))
+}
+
+/// Returns the name of the group and of the launch template that test an image. Another attempt of
+/// the run finds them by it.
+pub fn test_group(run: RunRef<'_>, target: &TargetState, image: &ImageId) -> String {
+    let place = [target.account_id.as_str(), target.region.as_str()];
+    let parts = ["launch-test-group", run.id, image.as_str()];
+    format!("{TEST_PREFIX}{}", digest(parts.into_iter().chain(place)))
+}
+
+/// Decides about a launch test by its group and the instances that the group launched.
+pub fn group_step(
+    name: &str,
+    group: Option<&TestGroup>,
+    instances: &[TestInstance],
+    now: i64,
+) -> TestStep {
+    let by_itself = |one: &&TestInstance| {
+        let code = one.reason.as_ref().map(|(code, _)| code.as_str());
+        !one.lives() && code != Some(BY_CALL)
+    };
+    // A group launches again and again: the first instance that failed decides.
+    if let Some(failed) = instances.iter().find(by_itself) {
+        return step_of(failed, now);
+    }
+    if let Some(living) = instances.iter().find(|one| one.lives()) {
+        return step_of(living, now);
+    }
+    match group {
+        None if instances.len() >= MOST_INSTANCES => TestStep::Failed(format!(
+            "somebody deleted group {name} {MOST_INSTANCES} times before its instance had passed \
+             its status checks"
+        )),
+        None => TestStep::Launch(name.to_owned()),
+        Some(TestGroup { ends: true, .. }) => TestStep::Wait,
+        Some(TestGroup {
+            failed: Some(said), ..
+        }) => TestStep::Failed(format!("Auto Scaling did not launch an instance: {said}")),
+        Some(group) if now - group.created > LONGEST_TEST => {
+            let minutes = LONGEST_TEST / 60;
+            TestStep::Failed(format!(
+                "group {name} has launched no instance in {minutes} minutes"
+            ))
+        }
+        Some(_) => TestStep::Wait,
+    }
 }
 
 fn step_of(instance: &TestInstance, now: i64) -> TestStep {

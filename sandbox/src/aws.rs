@@ -12,6 +12,7 @@ mod edit;
 mod executions;
 mod fast_restores;
 mod gone;
+mod groups;
 mod ids;
 mod instances;
 mod keys;
@@ -40,6 +41,7 @@ pub use credentials::SessionCredentials;
 pub(crate) use credentials::{is_service_linked, service_of};
 pub(crate) use executions::{Execution, execution_arn};
 pub(crate) use fast_restores::{FastRestoreKey, LiveFastRestore};
+pub(crate) use groups::{GroupKey, LiveActivity, LiveGroup};
 pub(crate) use ids::{request_id, uuid_of};
 pub(crate) use instances::{LiveInstance, State};
 pub(crate) use late::{Late, Read};
@@ -116,6 +118,8 @@ pub struct Aws {
     /// (account, Region, operation, ClientToken) of calls on launch templates to (fingerprint,
     /// number of the version).
     pub(crate) template_tokens: BTreeMap<(String, String, String, String), (String, u64)>,
+    /// Auto Scaling groups.
+    pub(crate) groups: BTreeMap<GroupKey, LiveGroup>,
     /// Resources that were deleted a moment ago, while describe calls may still show them.
     pub(crate) gone: gone::Gone,
     pub(crate) lateness: late::Lateness,

@@ -17,7 +17,9 @@ use crate::refusals::{self, Refused};
 use crate::runtime::Runtime;
 use crate::wire::sigv4::{Claim, Unreadable};
 use crate::wire::{Incoming, Reply};
-use crate::{cloudformation, ec2, kms, lambda, organizations, roles, s3, ssm, states, sts};
+use crate::{
+    autoscaling, cloudformation, ec2, kms, lambda, organizations, roles, s3, ssm, states, sts,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -31,6 +33,7 @@ pub(crate) enum Service {
     Iam,
     S3,
     CloudFormation,
+    AutoScaling,
 }
 
 impl Service {
@@ -46,6 +49,7 @@ impl Service {
             Service::Iam => "iam",
             Service::S3 => "s3",
             Service::CloudFormation => "cloudformation",
+            Service::AutoScaling => "autoscaling",
         }
     }
 }
@@ -170,6 +174,9 @@ fn perform(
         (Body::Query(query), Service::CloudFormation) => {
             cloudformation::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
         }
+        (Body::Query(query), Service::AutoScaling) => {
+            autoscaling::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
+        }
         (Body::Query(query), _) => {
             sts::perform(aws, &admitted, &asked.operation, query).map(Done::Xml)
         }
@@ -220,9 +227,11 @@ fn unreadable(service: Service, why: &str) -> Refused {
         | Service::Organizations
         | Service::States
         | Service::Ssm => refusals::KMS_MALFORMED_REQUEST.with(&[why]),
-        Service::Ec2 | Service::Sts | Service::Iam | Service::CloudFormation => {
-            refusals::MALFORMED_REQUEST.with(&[why])
-        }
+        Service::Ec2
+        | Service::Sts
+        | Service::Iam
+        | Service::CloudFormation
+        | Service::AutoScaling => refusals::MALFORMED_REQUEST.with(&[why]),
         Service::S3 => refusals::S3_INVALID_URI.with(&[]),
     }
 }

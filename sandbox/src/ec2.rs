@@ -123,6 +123,8 @@ pub(crate) fn perform(
         "TerminateInstances" => instances::terminate(aws, ask),
         "DescribeLaunchTemplates" => launch_templates::describe(aws, ask),
         "DescribeLaunchTemplateVersions" => launch_templates::describe_versions(aws, ask),
+        "CreateLaunchTemplate" => launch_templates::create(aws, ask),
+        "DeleteLaunchTemplate" => launch_templates::delete(aws, ask),
         "CreateLaunchTemplateVersion" => launch_templates::create_version(aws, ask),
         "ModifyLaunchTemplate" => launch_templates::modify(aws, ask),
         "EnableFastSnapshotRestores" => fast_restores::enable(aws, ask),
@@ -135,6 +137,28 @@ pub(crate) fn perform(
         "GetEbsDefaultKmsKeyId" => regions::ebs_default_key(aws, ask),
         _ => Err(refusals::NOT_IMPLEMENTED.with(&[&format!("operation {operation} of EC2")])),
     }
+}
+
+/// Launches an instance for a service, with these parameters of RunInstances. Returns its ID.
+pub(crate) fn launch(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, Refused> {
+    let operation = "RunInstances";
+    let ask = Ask {
+        call,
+        operation,
+        query,
+    };
+    run_instances::launch(aws, ask)
+}
+
+/// Checks whether a caller may launch an instance with these parameters.
+pub(crate) fn may_run(aws: &Aws, call: &Admitted, query: &Query) -> Result<(), Refused> {
+    let operation = "RunInstances";
+    let ask = Ask {
+        call,
+        operation,
+        query,
+    };
+    run_instances::permitted(aws, ask)
 }
 
 const RETURN_TRUE: &str = "<return>true</return>";

@@ -23,6 +23,7 @@
 //! - `kms`, `ec2`, `sts`, `organizations`, `roles`, `s3`, `lambda`, `states`, `cloudformation`: the
 //!   services, which decide what a call does (`roles` is IAM, `states` Step Functions)
 //! - `ssm`: Parameter Store, which looks at images as EC2 does
+//! - `autoscaling`: Auto Scaling, which launches instances as EC2 does
 //! - `runtime`: a live world with its clock, ledger and faults
 //! - `inspect`: the sandbox's own paths, `/_sandbox/…`
 //! - `door`: the way of a call: recognised, admitted, performed, answered
@@ -31,6 +32,7 @@
 
 #![warn(missing_docs)]
 
+mod autoscaling;
 mod aws;
 mod clock;
 mod cloudformation;

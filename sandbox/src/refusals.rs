@@ -5,6 +5,7 @@
 //! Others are the guides of that name or a public report of a live answer. *unproved* marks a code
 //! or wording that is ours, where AWS documents only that the call fails.
 
+mod autoscaling;
 mod cloudformation;
 mod door;
 mod ec2;
@@ -22,6 +23,7 @@ mod volumes;
 
 use std::fmt;
 
+pub(crate) use autoscaling::*;
 pub(crate) use cloudformation::*;
 pub(crate) use door::*;
 pub(crate) use ec2::*;
@@ -98,6 +100,7 @@ impl fmt::Display for Refusal {
 /// Returns all refusals, in the order of the files.
 pub fn all() -> Vec<&'static Refusal> {
     let tables = [
+        autoscaling::TABLE,
         cloudformation::TABLE,
         door::TABLE,
         ec2::TABLE,

@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use crate::aws::{self, Aws};
 use crate::clock::Clock;
 use crate::ledger::{Answer, AnswerRefusal, Call, Fault, LambdaInvocation};
-use crate::ssm;
 use crate::world::{World, WorldError};
+use crate::{autoscaling, ssm};
 
 /// The state of a sandbox. A clone shares it.
 #[derive(Clone)]
@@ -75,6 +75,7 @@ impl Runtime {
     pub(crate) fn look<R>(&self, read: impl FnOnce(&mut Aws) -> R) -> R {
         let mut aws = lock(&self.inner.aws);
         ssm::settle(&mut aws, self.now());
+        autoscaling::keep_capacity(&mut aws);
         read(&mut aws)
     }
 

@@ -156,6 +156,23 @@ impl Sandbox {
         self.runtime.look(input)
     }
 
+    /// Returns the names of the account's Auto Scaling groups, also those that are being deleted.
+    pub fn groups(&self, account: &str, region: &str) -> Vec<String> {
+        self.runtime.look(|aws| {
+            let all = aws.groups.keys();
+            let here = all.filter(|(owner, place, _)| owner == account && place == region);
+            here.map(|(_, _, name)| name.clone()).collect()
+        })
+    }
+
+    /// Returns the names of the account's launch templates.
+    pub fn launch_template_names(&self, account: &str, region: &str) -> Vec<String> {
+        self.runtime.look(|aws| {
+            let all = aws.templates_of(account, region);
+            all.map(|live| live.name.clone()).collect()
+        })
+    }
+
     /// Returns the fast snapshot restores that the account enabled, by snapshot and zone.
     pub fn fast_restores(&self, account: &str, region: &str) -> Vec<FastRestore> {
         self.runtime

@@ -81,6 +81,14 @@ impl Aws {
         client_of!(aws_sdk_iam, self, actor, region)
     }
 
+    pub(super) fn autoscaling(
+        &self,
+        actor: &Actor,
+        region: &Region,
+    ) -> aws_sdk_autoscaling::Client {
+        client_of!(aws_sdk_autoscaling, self, actor, region)
+    }
+
     pub(super) fn ssm_at(&self, actor: &Actor, region: &Region) -> aws_sdk_ssm::Client {
         client_of!(aws_sdk_ssm, self, actor, region)
     }

@@ -18,9 +18,9 @@ mod launch_template;
 mod launch_test;
 mod parameter;
 mod permissions;
+mod test_group;
 
 pub(super) use attributes::unprotect;
-pub(super) use launch_test::end as end_launch_test;
 pub(super) use parameter::history as parameter_history;
 
 /// The publishing of one image in one target.

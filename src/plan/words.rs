@@ -97,7 +97,12 @@ fn write_publishing(f: &mut fmt::Formatter<'_>, publish: &Publish) -> fmt::Resul
     if let Some(test) = &publish.launch_test {
         let kind = test.instance_type.as_ref();
         let kind = kind.map(|kind| format!(" ({kind})")).unwrap_or_default();
-        write!(f, "\n  a launch test{kind}")?;
+        let by = if test.auto_scaling {
+            " by an Auto Scaling group"
+        } else {
+            ""
+        };
+        write!(f, "\n  a launch test{kind}{by}")?;
     }
     match publish.deprecate {
         Some(Deprecate::At(at)) => write!(f, "\n  deprecated at {}", readable(at))?,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::statement::{Action, Statement};
 use crate::command::tag;
 use crate::ids::AccountId;
+use crate::publish::TEST_PREFIX;
 use crate::request::{LaunchPermissions, LaunchTemplate, LaunchTest, Publish};
 use crate::state::{State, TargetState};
 
@@ -151,11 +152,15 @@ impl Site<'_> {
             Statement::allow("TagTest", &tags)
                 .on(self.at_ec2(&["instance", "volume"]))
                 .when(json!({"StringEquals": {"ec2:CreateAction": "RunInstances"}})),
-            Statement::allow("EndTest", &end)
-                .on(self.at_ec2(&["instance"]))
-                .when(self.ours()),
             Statement::allow("LookAtTest", &look).on(["*"]),
         ];
+        statements.extend(if test.auto_scaling {
+            self.of_test_group()
+        } else {
+            // The instance of a group goes with the group.
+            let end = Statement::allow("EndTest", &end).on(self.at_ec2(&["instance"]));
+            vec![end.when(self.ours())]
+        });
         if let Some(profile) = &test.instance_profile_name {
             let pass = [("iam:PassRole", "InstanceProfileName")];
             let role = format!(
@@ -170,6 +175,50 @@ impl Site<'_> {
             );
         }
         statements
+    }
+
+    fn of_test_group(&self) -> Vec<Statement> {
+        let group = [
+            ("autoscaling:CreateAutoScalingGroup", "the group of a test"),
+            ("autoscaling:DeleteAutoScalingGroup", "the end of each test"),
+        ];
+        let look = [
+            (
+                "autoscaling:DescribeAutoScalingGroups",
+                "finding the group again",
+            ),
+            (
+                "autoscaling:DescribeScalingActivities",
+                "why it launches nothing",
+            ),
+            ("ec2:DescribeAvailabilityZones", "the default subnets"),
+        ];
+        let run = [("ec2:RunInstances", "the launch by a template")];
+        let make = [("ec2:CreateLaunchTemplate", "what the group launches")];
+        let tags = [("ec2:CreateTags", "the template is never without its tags")];
+        let end = [("ec2:DeleteLaunchTemplate", "the end of each test")];
+        let (partition, account) = (self.partition, self.account);
+        let regions = self.regions();
+        let groups = regions.iter().map(|region| {
+            format!(
+                "arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:\
+                 autoScalingGroupName/{TEST_PREFIX}*"
+            )
+        });
+        let templates = self.at_ec2(&["launch-template"]);
+        let made = json!({"StringEquals": {"ec2:CreateAction": "CreateLaunchTemplate"}});
+        vec![
+            Statement::allow("TestGroup", &group).on(groups.collect::<Vec<_>>()),
+            Statement::allow("LookAtTestGroup", &look).on(["*"]),
+            Statement::allow("LaunchTestTemplate", &run).on(templates.clone()),
+            Statement::allow("TestTemplate", &make).on(templates.clone()),
+            Statement::allow("TagTestTemplate", &tags)
+                .on(templates.clone())
+                .when(made),
+            Statement::allow("EndTestTemplate", &end)
+                .on(templates)
+                .when(self.ours()),
+        ]
     }
 
     fn of_template(&self, template: &LaunchTemplate) -> Vec<Statement> {

@@ -52,6 +52,7 @@ fn running(token: &str, checks: [&str; 2]) -> TestInstance {
     let [instance, system] = checks.map(str::to_owned);
     TestInstance {
         id: format!("i-{token}"),
+        group: None,
         token: token.to_owned(),
         state: "running".to_owned(),
         reason: None,

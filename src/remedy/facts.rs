@@ -227,12 +227,19 @@ impl Facts<'_> {
     }
 
     pub(super) fn launch_test_failed(&self) -> String {
-        let Self { account, .. } = self;
+        let Self { account, run, .. } = self;
+        let wish = run.order.publish.as_ref();
+        let test = wish.and_then(|wish| wish.launch_test.as_ref());
+        let denied = if test.is_some_and(|test| test.auto_scaling) {
+            "Auto Scaling's service-linked role may not use the copy's key (name \
+             autoscaling.amazonaws.com in ServiceLinkedRoles)"
+        } else {
+            "the copy role may not use the copy's key for an instance"
+        };
         format!(
             "In account {account}: launch an instance of the AMI by hand and read its console \
-             output; Client.InternalError means that the copy role may not use the copy's key for \
-             an instance, any other reason that the AMI does not boot on this instance type or in \
-             this subnet"
+             output; Client.InternalError means that {denied}, any other reason that the AMI does \
+             not boot on this instance type or in this subnet"
         )
     }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::command::{LAUNCH_PREFIX, grant_prefix, tag};
 use crate::ids::KeyArn;
 use crate::key_policy::sid;
+use crate::publish::TEST_PREFIX;
 use crate::request::KeyAccess;
 use crate::state::{State, TargetPhase, TargetState};
 
@@ -47,6 +48,11 @@ fn in_target(state: &State, target: &TargetState, why: &str, left: &[String]) ->
             revoke_grants(region, id, LAUNCH_PREFIX)
         } else if id.starts_with("i-") {
             format!("aws ec2 terminate-instances --region {region} --instance-ids {id}")
+        } else if id.starts_with(TEST_PREFIX) {
+            format!(
+                "aws autoscaling delete-auto-scaling-group --region {region} \
+                     --auto-scaling-group-name {id} --force-delete"
+            )
         } else if id.starts_with("ami-") {
             format!(
                 "aws ec2 deregister-image --region {region} --image-id {id} \
@@ -58,7 +64,10 @@ fn in_target(state: &State, target: &TargetState, why: &str, left: &[String]) ->
     }
     let what = if left.iter().any(|id| id.starts_with("arn:")) {
         "grants to launch from copies that are gone"
-    } else if left.iter().any(|id| id.starts_with("i-")) {
+    } else if left
+        .iter()
+        .any(|id| id.starts_with("i-") || id.starts_with(TEST_PREFIX))
+    {
         "the instance of a launch test, which AWS bills until it is terminated"
     } else {
         "snapshots or an AMI that this run made"

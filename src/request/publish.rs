@@ -126,6 +126,9 @@ pub struct LaunchTest {
     /// The instance profile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_profile_name: Option<InstanceProfileName>,
+    /// Whether an Auto Scaling group launches the instance, by its service-linked role.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub auto_scaling: bool,
 }
 
 /// The name of an SSM parameter, with placeholders.
@@ -356,6 +359,7 @@ fn launch_test(wish: &mut Fields) -> Result<Option<LaunchTest>, Error> {
         subnet_id: fields.checked(&["SubnetId"], SubnetId::parse)?,
         instance_profile_name: fields
             .checked(&["InstanceProfileName"], InstanceProfileName::parse)?,
+        auto_scaling: fields.flag("AutoScaling")?.unwrap_or(false),
     };
     fields.finish()?;
     Ok(Some(test))

@@ -12,6 +12,9 @@ pub struct Published {
     /// Whether an instance of the image ran and passed its status checks.
     #[serde(skip_serializing_if = "is_default")]
     pub launched: bool,
+    /// Whether an instance of the launch test may run.
+    #[serde(skip_serializing_if = "is_default")]
+    pub launching: bool,
     /// The parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<PublishedParameter>,

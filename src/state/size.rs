@@ -12,6 +12,7 @@ fn longest() -> Published {
     let version = i64::from(u32::MAX);
     Published {
         launched: true,
+        launching: true,
         parameter: Some(PublishedParameter {
             version,
             former: ImageId::parse("ami-00000000000000000").ok(),

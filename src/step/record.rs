@@ -84,7 +84,10 @@ fn target_outcome(state: &mut State, i: usize, outcome: TargetOutcome, now: i64)
         }
         TargetOutcome::Retag(outcome) => retagged(state, i, outcome, now),
         TargetOutcome::Grant(outcome) => granted(state, i, outcome, now),
-        TargetOutcome::Publish(publication) => publishing::published(target, publication, now),
+        TargetOutcome::Publish(publication) => {
+            let tests = state.order.tests_launch();
+            publishing::published(target, publication, tests, now);
+        }
         TargetOutcome::EndTest => publishing::test_ended(target, now),
         TargetOutcome::Start(Err(gone))
         | TargetOutcome::CopyImage(Err(gone))
@@ -105,7 +108,10 @@ fn refused(state: &mut State, command: Command, refusal: &Refusal, now: i64) {
         }
         Command::Target(i, T::Retag) => retag_refused(&mut state.targets[i], refusal, now),
         Command::Target(i, T::Grant) => grant_refused(state, i, refusal, now),
-        Command::Target(i, T::Publish) => publishing::refused(&mut state.targets[i], refusal, now),
+        Command::Target(i, T::Publish) => {
+            let tests = state.order.tests_launch();
+            publishing::refused(&mut state.targets[i], refusal, tests, now);
+        }
         Command::Target(i, T::EndTest) => {
             publishing::test_not_ended(&mut state.targets[i], refusal, now);
         }

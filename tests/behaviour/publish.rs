@@ -10,6 +10,7 @@ use crate::support::*;
 mod attributes;
 mod fast_restore;
 mod interrupted;
+mod launch_by_group;
 mod launch_permissions;
 mod launch_template;
 mod launch_test;

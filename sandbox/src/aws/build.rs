@@ -149,6 +149,7 @@ impl Aws {
             fast_restores: BTreeMap::new(),
             locks: BTreeMap::new(),
             templates: BTreeMap::new(),
+            groups: BTreeMap::new(),
             template_tokens: BTreeMap::new(),
             gone: super::gone::Gone::default(),
             lateness: super::late::Lateness::of(world.late_reads, world.speed),

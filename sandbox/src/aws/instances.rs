@@ -132,6 +132,11 @@ impl LiveInstance {
             client_token: self.client_token.clone(),
             subnet_id: self.subnet_id.clone(),
             profile_arn: self.profile_arn.clone(),
+            kept_volumes: {
+                let volumes = self.volumes.iter();
+                let kept = volumes.filter(|(_, _, deleted)| !deleted);
+                kept.map(|(device, _, _)| device.clone()).collect()
+            },
             tags: self.tags.clone(),
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct LiveTemplate {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveTemplateVersion {
     pub view: LaunchTemplateVersion,
+    /// The data as parameters of RunInstances, as far as a call gave them.
+    pub data: BTreeMap<String, String>,
     pub created: SystemTime,
     pub created_by: String,
 }

@@ -86,7 +86,7 @@ fn in_force(
     if credential.expires.is_some_and(|expires| expires <= aws.now) {
         return Err(match service {
             Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
-            Service::Sts | Service::Iam | Service::CloudFormation => {
+            Service::Sts | Service::Iam | Service::CloudFormation | Service::AutoScaling => {
                 refusals::EXPIRED_TOKEN.with(&[])
             }
             Service::Kms
@@ -108,7 +108,7 @@ fn in_force(
     if aws.is_closed(account) {
         return Err(match service {
             Service::Ec2 => refusals::ACCOUNT_BLOCKED.with(&[account]),
-            Service::Sts | Service::Iam | Service::CloudFormation => {
+            Service::Sts | Service::Iam | Service::CloudFormation | Service::AutoScaling => {
                 refusals::ACCOUNT_SUSPENDED.with(&[account])
             }
             Service::Kms
@@ -138,7 +138,7 @@ fn in_region(
     if disabled {
         return Err(match service {
             Service::Ec2 => refusals::OPT_IN_REQUIRED.with(&[region, account]),
-            Service::Sts | Service::Iam | Service::CloudFormation => {
+            Service::Sts | Service::Iam | Service::CloudFormation | Service::AutoScaling => {
                 refusals::STS_REGION_DISABLED.with(&[account])
             }
             Service::Kms
@@ -180,7 +180,7 @@ fn skew(service: Service) -> Duration {
 fn unknown_key(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts | Service::Iam | Service::CloudFormation => {
+        Service::Sts | Service::Iam | Service::CloudFormation | Service::AutoScaling => {
             refusals::INVALID_CLIENT_TOKEN_ID.with(&[])
         }
         Service::Kms
@@ -195,7 +195,7 @@ fn unknown_key(service: Service) -> Refused {
 fn bad_signature(service: Service) -> Refused {
     match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts | Service::Iam | Service::CloudFormation => {
+        Service::Sts | Service::Iam | Service::CloudFormation | Service::AutoScaling => {
             refusals::SIGNATURE_DOES_NOT_MATCH.with(&[])
         }
         Service::Kms
@@ -211,7 +211,7 @@ fn skewed(service: Service, at: &str, aws: &Aws) -> Refused {
     let now = time::iso_seconds(aws.now);
     match service {
         Service::Ec2 => refusals::EC2_REQUEST_EXPIRED.with(&[]),
-        Service::Sts | Service::Iam | Service::CloudFormation => {
+        Service::Sts | Service::Iam | Service::CloudFormation | Service::AutoScaling => {
             refusals::SIGNATURE_EXPIRED.with(&[at, &now])
         }
         Service::Kms

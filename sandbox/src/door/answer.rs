@@ -77,6 +77,7 @@ fn namespace(service: Service) -> &'static str {
     match service {
         Service::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
         Service::CloudFormation => "http://cloudformation.amazonaws.com/doc/2010-05-15/",
+        Service::AutoScaling => "http://autoscaling.amazonaws.com/doc/2011-01-01/",
         _ => "https://sts.amazonaws.com/doc/2011-06-15/",
     }
 }
@@ -86,7 +87,7 @@ const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 pub(super) fn error(service: Service, error: &Error<'_>, request_id: &str) -> Response<Bytes> {
     let mut response = match service {
         Service::Ec2 => respond(error.status, XML, ec2_error(error, request_id), request_id),
-        Service::Sts | Service::Iam | Service::CloudFormation => {
+        Service::Sts | Service::Iam | Service::CloudFormation | Service::AutoScaling => {
             let text = query_error(service, error, request_id);
             respond(error.status, XML, text, request_id)
         }

@@ -42,6 +42,7 @@ const TARGETS: &[(&str, Service)] = &[
 ];
 const IAM_VERSION: &str = "2010-05-08";
 const CLOUDFORMATION_VERSION: &str = "2010-05-15";
+const AUTO_SCALING_VERSION: &str = "2011-01-01";
 const FUNCTIONS: &str = "/2015-03-31/functions/";
 
 pub(super) fn recognise(request: &Incoming, claim: Option<&Claim>) -> Asked {
@@ -147,6 +148,7 @@ fn of_query(request: &Incoming, claim: Option<&Claim>) -> Asked {
         (Some("cloudformation"), _) | (None, Some(CLOUDFORMATION_VERSION)) => {
             Service::CloudFormation
         }
+        (Some("autoscaling"), _) | (None, Some(AUTO_SCALING_VERSION)) => Service::AutoScaling,
         (Some("kms"), _) => Service::Kms,
         (Some("lambda"), _) => Service::Lambda,
         (Some("organizations"), _) => Service::Organizations,
@@ -186,7 +188,12 @@ fn refused_query(service: Service, query: &Query) -> Option<Refused> {
             return Some(refusals::NOT_IMPLEMENTED.with(&["Systems Manager without X-Amz-Target"]));
         }
         Service::Lambda => return Some(refusals::NOT_IMPLEMENTED.with(&["this path of Lambda"])),
-        Service::Ec2 | Service::Sts | Service::Iam | Service::S3 | Service::CloudFormation => {}
+        Service::Ec2
+        | Service::Sts
+        | Service::Iam
+        | Service::S3
+        | Service::CloudFormation
+        | Service::AutoScaling => {}
     }
     if query.get("Action").is_none_or(str::is_empty) {
         return Some(refusals::MISSING_PARAMETER.with(&["Action"]));
@@ -195,6 +202,7 @@ fn refused_query(service: Service, query: &Query) -> Option<Refused> {
         Service::Ec2 => "2016-11-15",
         Service::Iam => IAM_VERSION,
         Service::CloudFormation => CLOUDFORMATION_VERSION,
+        Service::AutoScaling => AUTO_SCALING_VERSION,
         _ => "2011-06-15",
     };
     let version = query.get("Version").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! DescribeLaunchTemplates, DescribeLaunchTemplateVersions, CreateLaunchTemplateVersion and
-//! ModifyLaunchTemplate.
+//! DescribeLaunchTemplates, DescribeLaunchTemplateVersions, and the calls that make, change and
+//! delete launch templates.
 //!
 //! Source: model; EC2 guide, launch template versions. Parameters of a version are not validated,
 //! as in AWS.
@@ -7,7 +7,7 @@
 mod change;
 mod versions;
 
-pub(super) use change::{create_version, modify};
+pub(super) use change::{create, create_version, delete, modify};
 pub(super) use versions::describe as describe_versions;
 
 use super::filters::Filters;

@@ -21,6 +21,12 @@ use crate::refusals::{self, Refused};
 use crate::rules::ids;
 
 pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let id = launch(aws, ask)?;
+    Ok(instances::reservation(aws, &id))
+}
+
+/// Launches an instance and returns its ID.
+pub(super) fn launch(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let query = ask.query;
     let image_id = query.required("ImageId")?;
     ids::image(image_id)?;
@@ -35,14 +41,20 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let profile_arn = permit_profile(aws, ask)?;
     ask.dry_run()?;
     if let Some(id) = already(aws, ask)? {
-        return Ok(instances::reservation(aws, &id));
+        return Ok(id);
     }
     let image = launchable(aws, ask, image_id)?;
     instance_types::check(order.instance_type, &image)?;
     exist(aws, ask, &order)?;
     let fails = failure(aws, ask, &image)?;
-    let id = add(aws, ask, image, order, profile_arn, fails);
-    Ok(instances::reservation(aws, &id))
+    Ok(add(aws, ask, image, order, profile_arn, fails))
+}
+
+/// Checks whether the caller may launch an instance so.
+pub(super) fn permitted(aws: &Aws, ask: Ask<'_>) -> Result<(), Refused> {
+    let order = Order::read(ask, ask.query.required("ImageId")?)?;
+    permit_launch(aws, ask, &order)?;
+    permit_profile(aws, ask).map(drop)
 }
 
 type Tags = BTreeMap<String, String>;
@@ -55,6 +67,8 @@ struct Order<'a> {
     http_tokens: Option<&'a str>,
     instance_tags: Tags,
     volume_tags: Tags,
+    /// Whether volumes go with the instance, by the names of the devices.
+    deletions: BTreeMap<String, bool>,
 }
 
 /// Resource types of tags that a launch may have besides instances and volumes (model).
@@ -78,8 +92,16 @@ impl<'a> Order<'a> {
                 return Err(refusals::NOT_IMPLEMENTED.with(&[&what]));
             }
         }
+        let mut deletions = BTreeMap::new();
+        for mapping in query.structures("BlockDeviceMapping") {
+            let device = mapping.required("DeviceName")?.to_owned();
+            if let Some(deleted) = mapping.flag("Ebs.DeleteOnTermination")? {
+                deletions.insert(device, deleted);
+            }
+        }
         let mut tags = tags::specified(query, &["instance", "volume"])?;
         Ok(Self {
+            deletions,
             image_id,
             instance_type: query.get("InstanceType").unwrap_or(instance_types::DEFAULT),
             subnet_id: query.get("SubnetId"),
@@ -259,7 +281,8 @@ fn add(
     let mut volumes = Vec::new();
     for mapping in &image.block_device_mappings {
         let Some(ebs) = &mapping.ebs else { continue };
-        let deleted = ebs.delete_on_termination.unwrap_or(false);
+        let asked = order.deletions.get(&mapping.device_name).copied();
+        let deleted = asked.or(ebs.delete_on_termination).unwrap_or(false);
         let volume = aws.new_resource_id("vol");
         volumes.push((mapping.device_name.clone(), volume, deleted));
     }

@@ -29,6 +29,8 @@ pub struct Instance {
     pub subnet_id: Option<String>,
     /// The ARN of the instance profile.
     pub profile_arn: Option<String>,
+    /// The devices whose volumes stay when the instance is terminated.
+    pub kept_volumes: Vec<String>,
     /// The tags.
     pub tags: BTreeMap<String, String>,
 }

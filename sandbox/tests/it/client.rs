@@ -170,6 +170,11 @@ impl Client {
             .await
     }
 
+    pub async fn groups(&self, action: &str, params: Params<'_>) -> Answer {
+        self.answer(self.query("autoscaling", action, "2011-01-01", params))
+            .await
+    }
+
     /// Calls IAM, signed for its only endpoint whatever the client's Region.
     pub async fn iam(&self, action: &str, params: Params<'_>) -> Answer {
         let home = self.in_region("us-east-1");

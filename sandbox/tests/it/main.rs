@@ -11,6 +11,7 @@ macro_rules! first_of {
 }
 
 mod answers;
+mod autoscaling;
 mod child_grants;
 mod client;
 mod closed_accounts;

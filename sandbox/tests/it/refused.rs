@@ -12,9 +12,10 @@ use serde_json::json;
 use crate::client::Answer;
 use crate::worlds::{Bench, CONSUMER, WEST, world};
 use crate::{
-    fast_restores, image_references, launch_templates, parameters as of_ssm, refused_copies,
-    refused_iam, refused_images, refused_instances, refused_keys, refused_organizations,
-    refused_s3, refused_sessions, refused_states, settings, snapshot_locks, stacks, volumes,
+    autoscaling, fast_restores, image_references, launch_templates, parameters as of_ssm,
+    refused_copies, refused_iam, refused_images, refused_instances, refused_keys,
+    refused_organizations, refused_s3, refused_sessions, refused_states, settings, snapshot_locks,
+    stacks, volumes,
 };
 
 #[tokio::test(start_paused = true)]
@@ -63,6 +64,7 @@ async fn provoke(name: &str) -> Option<Answer> {
         settings::provoke(name),
         stacks::provoke(name),
         launch_templates::provoke(name),
+        autoscaling::provoke(name),
         fast_restores::provoke(name),
         image_references::provoke(name),
         snapshot_locks::provoke(name),

@@ -1,10 +1,12 @@
 //! The launch test: an instance of the image, until it runs and passes its status checks. Whatever
 //! the end of the test, the instance is terminated first.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_ec2::types::{
-    ArchitectureValues, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
-    InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType,
-    ShutdownBehavior,
+    ArchitectureValues, BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState,
+    IamInstanceProfileSpecification, Instance, InstanceMetadataOptionsRequest, InstanceStateName,
+    InstanceType, ResourceType, ShutdownBehavior,
 };
 use aws_smithy_types::DateTime;
 
@@ -14,8 +16,13 @@ use crate::aws::{Aws, refusal, tags};
 use crate::command::{Rest, tag};
 use crate::error::Refusal;
 use crate::ids::{self, ImageId};
-use crate::publish::{TestInstance, TestStep, smallest_type, test_step, test_tokens};
+use crate::publish::{
+    TestInstance, TestStep, group_step, smallest_type, test_group, test_step, test_tokens,
+};
 use crate::request::LaunchTest;
+
+/// The tag that Auto Scaling gives the instances of a group.
+const GROUP_TAG: &str = "aws:autoscaling:groupName";
 
 impl Aws {
     /// Advances the launch test. Fails with its rest until it has passed.
@@ -26,29 +33,110 @@ impl Aws {
         if publishing.done.launched {
             return Ok(());
         }
+        let step = if test.auto_scaling {
+            self.test_by_group(publishing, test).await?
+        } else {
+            self.test_by_call(publishing, test).await?
+        };
+        publishing.done.launched = step == TestStep::Passed;
+        publishing.done.launching &= !matches!(step, TestStep::Passed | TestStep::Failed(_));
+        step.rest().map_or(Ok(()), Err)
+    }
+
+    async fn test_by_call(
+        &self,
+        publishing: &mut Publishing<'_>,
+        test: &LaunchTest,
+    ) -> Result<TestStep, Refusal> {
         let (visit, id) = (publishing.visit, publishing.id);
         let tokens = test_tokens(visit.run, visit.target, id);
         let there = instances(visit, id).await?;
+        publishing.done.launching |= !there.is_empty();
         // An earlier attempt of this run may have died over its test.
         let is_other = |one: &TestInstance| !tokens.contains(&one.token);
-        terminate(visit, &there, is_other).await?;
+        self.terminate(visit, &there, is_other).await?;
         let step = test_step(&tokens, &there, self.now());
         match &step {
-            TestStep::Launch(token) => launch(publishing, test, token).await?,
+            TestStep::Launch(token) => {
+                publishing.done.launching = true;
+                launch(publishing, test, token).await?;
+            }
             TestStep::Wait => {}
             TestStep::Passed | TestStep::Failed(_) => {
-                terminate(visit, &there, |_| true).await?;
+                self.terminate(visit, &there, |_| true).await?;
             }
         }
-        publishing.done.launched = step == TestStep::Passed;
-        step.rest().map_or(Ok(()), Err)
+        Ok(step)
     }
-}
 
-/// Terminates every instance by which this run tests the image.
-pub(in crate::aws) async fn end(visit: &Visit<'_>, id: &ImageId) -> Result<(), Refusal> {
-    let there = instances(visit, id).await?;
-    terminate(visit, &there, |_| true).await
+    async fn test_by_group(
+        &self,
+        publishing: &mut Publishing<'_>,
+        test: &LaunchTest,
+    ) -> Result<TestStep, Refusal> {
+        let (visit, id) = (publishing.visit, publishing.id);
+        let name = test_group(visit.run, visit.target, id);
+        let there = instances(visit, id).await?;
+        publishing.done.launching |= !there.is_empty();
+        let is_other = |one: &TestInstance| one.group.as_ref() != Some(&name);
+        self.terminate(visit, &there, is_other).await?;
+        let ours: Vec<TestInstance> = there.into_iter().filter(|one| !is_other(one)).collect();
+        let group = self.find_group(visit, &name).await?;
+        let step = group_step(&name, group.as_ref(), &ours, self.now());
+        match &step {
+            TestStep::Launch(_) => {
+                publishing.done.launching = true;
+                self.launch_by_group(publishing, test, &name).await?;
+            }
+            TestStep::Wait => {}
+            TestStep::Passed | TestStep::Failed(_) => self.delete_group(visit, &name).await?,
+        }
+        Ok(step)
+    }
+
+    /// Ends every instance and the group by which this run tests the image.
+    pub(in crate::aws) async fn end_launch_test(
+        &self,
+        visit: &Visit<'_>,
+        id: &ImageId,
+        test: &LaunchTest,
+    ) -> Result<(), Refusal> {
+        let there = instances(visit, id).await?;
+        self.terminate(visit, &there, |_| true).await?;
+        if test.auto_scaling {
+            // A group that has launched nothing yet would do it later.
+            let name = test_group(visit.run, visit.target, id);
+            self.delete_group(visit, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// Terminates the picked instances that live; those of a group go with it, because it would
+    /// replace them.
+    async fn terminate(
+        &self,
+        visit: &Visit<'_>,
+        instances: &[TestInstance],
+        picked: impl Fn(&TestInstance) -> bool,
+    ) -> Result<(), Refusal> {
+        let alive = instances.iter().filter(|one| one.lives() && picked(one));
+        let (grouped, single): (Vec<_>, Vec<_>) = alive.partition(|one| one.group.is_some());
+        let groups: BTreeSet<&String> = grouped
+            .iter()
+            .filter_map(|one| one.group.as_ref())
+            .collect();
+        for group in groups {
+            self.delete_group(visit, group).await?;
+        }
+        let ids: Vec<String> = single.iter().map(|one| one.id.clone()).collect();
+        let Some(first) = ids.first().cloned() else {
+            return Ok(());
+        };
+        let asked = visit.ec2.terminate_instances().set_instance_ids(Some(ids));
+        let answer = asked.send().await;
+        answer.map_err(|e| refusal("TerminateInstances", &visit.at, first, &e))?;
+        Ok(())
+    }
 }
 
 /// Returns the instances by which this run has tested the image, with their status checks.
@@ -81,6 +169,11 @@ fn facts(instance: &Instance) -> TestInstance {
     TestInstance {
         id: text(instance.instance_id()),
         token: text(instance.client_token()),
+        group: {
+            let mut tags = instance.tags().iter();
+            let found = tags.find(|tag| tag.key() == Some(GROUP_TAG));
+            found.and_then(|tag| tag.value()).map(str::to_owned)
+        },
         state: text(state.map(InstanceStateName::as_str)),
         reason: reason.map(|reason| (text(reason.code()), text(reason.message()))),
         launched: instance.launch_time().map_or(0, DateTime::secs),
@@ -103,6 +196,38 @@ async fn checks(visit: &Visit<'_>, instance: &str) -> Result<Option<(String, Str
     Ok(status.map(|one| (word(one.instance_status()), word(one.system_status()))))
 }
 
+/// Returns the tags by which the instances of a test are found.
+pub(super) fn test_tags(publishing: &Publishing<'_>) -> Vec<(String, String)> {
+    let run = publishing.visit.run;
+    let tags = [
+        (tag::RUN, run.id),
+        (tag::LAUNCH_TEST, publishing.id.as_str()),
+        (tag::SOURCE_ACCOUNT, run.source.account_id.as_str()),
+    ];
+    tags.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+}
+
+/// Returns the instance type of a test.
+pub(super) fn kind_of(publishing: &Publishing<'_>, test: &LaunchTest) -> InstanceType {
+    let architecture = publishing.image.architecture();
+    let architecture = architecture.map(ArchitectureValues::as_str);
+    let ena = publishing.image.ena_support() == Some(true);
+    let named = test.instance_type.as_ref().map(ids::InstanceType::as_str);
+    InstanceType::from(named.unwrap_or_else(|| smallest_type(architecture, ena)))
+}
+
+/// Returns the devices whose volumes the image would leave behind when the instance is terminated.
+pub(super) fn kept_devices(publishing: &Publishing<'_>) -> Vec<String> {
+    let mappings = publishing.image.block_device_mappings().iter();
+    let kept = mappings.filter(|mapping| {
+        let ebs = mapping.ebs();
+        ebs.is_some_and(|ebs| ebs.delete_on_termination() != Some(true))
+    });
+    kept.filter_map(|mapping| mapping.device_name().map(str::to_owned))
+        .collect()
+}
+
 /// Launches the instance of a test. The token launches one instance, however often it is used.
 async fn launch(
     publishing: &Publishing<'_>,
@@ -110,30 +235,24 @@ async fn launch(
     token: &str,
 ) -> Result<(), Refusal> {
     let (visit, id) = (publishing.visit, publishing.id);
-    let architecture = publishing.image.architecture();
-    let architecture = architecture.map(ArchitectureValues::as_str);
-    let named = test.instance_type.as_ref();
-    let kind = named.map(ids::InstanceType::as_str);
-    let ena = publishing.image.ena_support() == Some(true);
-    let kind = kind.unwrap_or_else(|| smallest_type(architecture, ena));
     let profile = test.instance_profile_name.as_ref().map(|name| {
         let profile = IamInstanceProfileSpecification::builder();
         profile.name(name.as_str()).build()
     });
+    let mappings = kept_devices(publishing).into_iter().map(|device| {
+        let ebs = EbsBlockDevice::builder().delete_on_termination(true);
+        let mapping = BlockDeviceMapping::builder().device_name(device);
+        mapping.ebs(ebs.build()).build()
+    });
+    let mappings: Vec<BlockDeviceMapping> = mappings.collect();
     let metadata = InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required);
-    let tags = [
-        (tag::RUN, visit.run.id),
-        (tag::LAUNCH_TEST, id.as_str()),
-        (tag::SOURCE_ACCOUNT, visit.run.source.account_id.as_str()),
-    ];
-    let tags: Vec<(String, String)> = tags
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
+    let tags = test_tags(publishing);
     let asked = visit
         .ec2
         .run_instances()
         .image_id(id.as_str())
-        .instance_type(InstanceType::from(kind))
+        .instance_type(kind_of(publishing, test))
+        .set_block_device_mappings(Some(mappings))
         .min_count(1)
         .max_count(1)
         .client_token(token)
@@ -152,21 +271,4 @@ async fn launch(
         Err(refusal) if refusal.code == "IdempotentInstanceTerminated" => Ok(()),
         answer => answer.map(drop),
     }
-}
-
-/// Terminates the picked instances that live.
-async fn terminate(
-    visit: &Visit<'_>,
-    instances: &[TestInstance],
-    picked: impl Fn(&TestInstance) -> bool,
-) -> Result<(), Refusal> {
-    let alive = instances.iter().filter(|one| one.lives() && picked(one));
-    let ids: Vec<String> = alive.map(|one| one.id.clone()).collect();
-    let Some(first) = ids.first().cloned() else {
-        return Ok(());
-    };
-    let asked = visit.ec2.terminate_instances().set_instance_ids(Some(ids));
-    let answer = asked.send().await;
-    answer.map_err(|e| refusal("TerminateInstances", &visit.at, first, &e))?;
-    Ok(())
 }

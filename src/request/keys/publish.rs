@@ -184,7 +184,7 @@ pub const LAUNCH_PERMISSION_KEYS: [Key; 3] = [
 ];
 
 /// The keys of `LaunchTest`.
-pub const LAUNCH_TEST_KEYS: [Key; 3] = [
+pub const LAUNCH_TEST_KEYS: [Key; 4] = [
     key(
         TEST,
         "InstanceType",
@@ -217,6 +217,19 @@ pub const LAUNCH_TEST_KEYS: [Key; 3] = [
             "none",
             r#""InstanceProfileName": "launch-test""#,
             "The instance profile of the instance. The copy role must be allowed to pass its role.",
+        ],
+    ),
+    key(
+        TEST,
+        "AutoScaling",
+        Kind::Flag,
+        [
+            "`true` or `false`",
+            "`false`",
+            r#""AutoScaling": true"#,
+            "Whether an Auto Scaling group of one launches the instance. So it is Auto Scaling's \
+             service-linked role that must be able to use the key of the copy, as in production. \
+             The group and its launch template are deleted in any case.",
         ],
     ),
 ];

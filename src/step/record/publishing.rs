@@ -11,12 +11,16 @@ use crate::step::pace::{MOST_DENIALS, MOST_TRIES};
 
 use super::stick;
 
-/// The call that ends a launch test.
-const TERMINATE: &str = "TerminateInstances";
+/// The calls that end a launch test.
+const ENDING: [&str; 2] = ["TerminateInstances", "DeleteAutoScalingGroup"];
+/// The calls that an image may not stand.
+const LAUNCHING: [&str; 2] = ["RunInstances", "CreateAutoScalingGroup"];
 /// Seconds until a value that was written usually shows.
 const SHOWS_AFTER: i64 = 15;
 
-pub(super) fn published(target: &mut TargetState, publication: Publication, now: i64) {
+/// Records a publication. `tests` says whether the run tests launches: a part that fails before the
+/// test has passed ends the test too.
+pub(super) fn published(target: &mut TargetState, publication: Publication, tests: bool, now: i64) {
     let Publication { done, notes, rest } = publication;
     // A part that succeeded counts even if a later one is refused.
     target.published = done;
@@ -40,19 +44,19 @@ pub(super) fn published(target: &mut TargetState, publication: Publication, now:
         }
         // An earlier look would write again what is only late.
         Rest::NotYet(what) => {
-            again(target, MOST_TRIES, &what, now);
+            again(target, MOST_TRIES, &what, tests, now);
             target.pace.due = target.pace.due.max(now + SHOWS_AFTER);
         }
         Rest::NotLaunched(why) => target.fail_standing(Cause::LaunchTestFailed, &why),
-        Rest::Unfit(why) => target.fail_standing(Cause::NotPublished, &why),
-        Rest::Refused(refusal) => refused(target, &refusal, now),
+        Rest::Unfit(why) => target.fail_publishing(Cause::NotPublished, &why, tests),
+        Rest::Refused(refusal) => refused(target, &refusal, tests, now),
     }
 }
 
-pub(super) fn refused(target: &mut TargetState, refusal: &Refusal, now: i64) {
+pub(super) fn refused(target: &mut TargetState, refusal: &Refusal, tests: bool, now: i64) {
     let fits = !matches!(refusal.kind(), RefusalKind::Final | RefusalKind::NotFound);
-    if refusal.operation == "RunInstances" && !fits {
-        return target.fail_standing(Cause::LaunchTestFailed, &refusal.to_string());
+    if LAUNCHING.contains(&refusal.operation) && !fits {
+        return target.fail_publishing(Cause::LaunchTestFailed, &refusal.to_string(), tests);
     }
     let most = match refusal.kind() {
         _ if refusal.is_passing() => MOST_TRIES,
@@ -60,10 +64,10 @@ pub(super) fn refused(target: &mut TargetState, refusal: &Refusal, now: i64) {
         RefusalKind::Denied if !refusal.is_final_denial() => MOST_DENIALS,
         _ => 1,
     };
-    if refusal.operation == TERMINATE {
+    if ENDING.contains(&refusal.operation) {
         return instance_left(target, most, refusal, now);
     }
-    again(target, most, &refusal.to_string(), now);
+    again(target, most, &refusal.to_string(), tests, now);
 }
 
 /// Tries again, and then names the instance that still runs.
@@ -81,6 +85,7 @@ fn instance_left(target: &mut TargetState, most: u32, refusal: &Refusal, now: i6
 pub(super) fn test_ended(target: &mut TargetState, now: i64) {
     if target.pace.tries > 0 {
         (target.phase, target.pace) = (TargetPhase::Failed, Pace::default());
+        target.published.launching = false;
         return;
     }
     target.pace = Pace {
@@ -91,11 +96,16 @@ pub(super) fn test_ended(target: &mut TargetState, now: i64) {
 
 /// Tries again, and then names the instance that may still run.
 pub(super) fn test_not_ended(target: &mut TargetState, refusal: &Refusal, now: i64) {
-    if refusal.operation == TERMINATE {
+    if ENDING.contains(&refusal.operation) {
         return instance_left(target, MOST_TRIES, refusal, now);
     }
     target.pace.failed(now);
     if target.pace.tries < MOST_TRIES {
+        return;
+    }
+    if !target.published.launching {
+        // The former failure came before any launch.
+        (target.phase, target.pace) = (TargetPhase::Failed, Pace::default());
         return;
     }
     let image = target.image_id.as_ref();
@@ -104,9 +114,9 @@ pub(super) fn test_not_ended(target: &mut TargetState, refusal: &Refusal, now: i
     target.fail_standing(Cause::LaunchTestFailed, &said);
 }
 
-fn again(target: &mut TargetState, most: u32, said: &str, now: i64) {
+fn again(target: &mut TargetState, most: u32, said: &str, tests: bool, now: i64) {
     target.pace.failed(now);
     if target.pace.tries >= most {
-        target.fail_standing(Cause::NotPublished, said);
+        target.fail_publishing(Cause::NotPublished, said, tests);
     }
 }

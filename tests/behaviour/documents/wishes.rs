@@ -46,7 +46,7 @@ pub fn source_of(wish: &Value) -> Account {
 }
 
 /// Returns the requests whose policies are tried.
-pub fn wishes() -> [(&'static str, Value); 14] {
+pub fn wishes() -> [(&'static str, Value); 15] {
     let roles = json!(["autoscaling.amazonaws.com", "spot.amazonaws.com"]);
     [
         (
@@ -56,6 +56,12 @@ pub fn wishes() -> [(&'static str, Value); 14] {
         (
             "Copy, Grant, publish",
             json!({"Mode": "Copy", "Publish": publish()}),
+        ),
+        (
+            "Copy, Grant, test by a group",
+            json!({"Mode": "Copy", "ServiceLinkedRoles": ["autoscaling.amazonaws.com"],
+                "CreateServiceLinkedRoles": true,
+                "Publish": {"LaunchTest": {"AutoScaling": true}}}),
         ),
         (
             "Copy, Grant, image",

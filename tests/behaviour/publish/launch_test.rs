@@ -15,6 +15,12 @@ fn event() -> Value {
 fn quick() -> Sandbox {
     let mut source = producer();
     source.images[0].ena_support = true;
+    // A volume that the image leaves behind would be billed for years.
+    for mapping in &mut source.images[0].block_device_mappings {
+        if let Some(ebs) = &mut mapping.ebs {
+            ebs.delete_on_termination = Some(false);
+        }
+    }
     Sandbox::new(permitted(world_with(source, &[PLACE])))
 }
 
@@ -25,6 +31,7 @@ async fn assert_terminated(sandbox: &Sandbox, case: &str) {
     assert!(!instances.is_empty(), "{case}: no instance was launched");
     for instance in instances {
         assert_eq!(instance.state, "terminated", "{case}: {instance:?}");
+        assert_eq!(instance.kept_volumes, Vec::<String>::new(), "{case}");
     }
 }
 
@@ -70,6 +77,28 @@ async fn a_copy_whose_instance_does_not_pass_is_kept_and_not_published() {
     assert_eq!(told["ImageId"], copy(&sandbox).image_id);
     assert_eq!(calls(&sandbox, "PutParameter"), 0);
     assert_terminated(&sandbox, "impaired").await;
+    assert_closed(&sandbox);
+}
+
+/// Whatever ends the publication, the instance is terminated first.
+#[tokio::test(start_paused = true)]
+async fn a_test_whose_image_is_disabled_meanwhile_leaves_no_instance() {
+    let sandbox = quick();
+    let event = event();
+    let disabling = async {
+        while calls(&sandbox, "DescribeInstanceStatus") == 0 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let id = copy(&sandbox).image_id;
+        sandbox.edit(|aws| {
+            aws.change_image(&id, |image| image.state = "disabled".to_owned());
+        });
+    };
+    let (reply, ()) = tokio::join!(to_the_end(&sandbox, &event), disabling);
+    let told = target(&reply, PLACE);
+    assert_eq!(told["Cause"], "NotPublished", "{told}");
+    assert!(told["Reason"].to_string().contains("is disabled"), "{told}");
+    assert_terminated(&sandbox, "disabled").await;
     assert_closed(&sandbox);
 }
 

@@ -1,5 +1,7 @@
 //! Launch templates.
 
+use std::collections::BTreeMap;
+
 use super::{fault, known_region};
 use crate::aws::{Aws, LiveTemplate, LiveTemplateVersion};
 use crate::model::LaunchTemplateVersion;
@@ -45,6 +47,7 @@ pub(super) fn add_launch_template(
                 instance_type: template.instance_type.clone(),
                 mappings: template.mappings.clone(),
             },
+            data: BTreeMap::new(),
             created: aws.now,
             created_by: owner.clone(),
         });

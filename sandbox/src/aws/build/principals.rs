@@ -67,6 +67,11 @@ fn service_linked(role: &Role) -> Role {
                        "ec2:CreateTags"],
         }]});
         role.policies.push(policy.to_string());
+        let pass = json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "iam:PassRole", "Resource": "*",
+            "Condition": {"StringLike": {"iam:PassedToService": "ec2.amazonaws.com*"}},
+        }]});
+        role.policies.push(pass.to_string());
     }
     if role.trusts.is_empty() {
         role.trusts.push(service);

@@ -33,7 +33,7 @@ pub(super) fn check(request: &Incoming, service: Service, claim: &Claim) -> Resu
     }
     Err(match service {
         Service::Ec2 => refusals::AUTH_FAILURE.with(&[]),
-        Service::Sts | Service::Iam | Service::CloudFormation => {
+        Service::Sts | Service::Iam | Service::CloudFormation | Service::AutoScaling => {
             refusals::WRONG_SCOPE.with(&[&request.host, &claim.region])
         }
         Service::Kms

@@ -1,9 +1,12 @@
-//! CreateLaunchTemplateVersion and ModifyLaunchTemplate.
+//! CreateLaunchTemplate, DeleteLaunchTemplate, CreateLaunchTemplateVersion and ModifyLaunchTemplate.
+
+use std::collections::BTreeMap;
 
 use super::versions::{self, existing};
-use super::{permitted, write};
-use crate::aws::{Aws, LiveTemplateVersion};
-use crate::ec2::{Ask, copy_image};
+use super::{Named, find, permitted, write};
+use crate::aws::{Aws, LiveTemplate, LiveTemplateVersion, regional_arn};
+use crate::ec2::permit::{self, Facts};
+use crate::ec2::{Ask, copy_image, tags};
 use crate::model::{LaunchTemplateMapping, LaunchTemplateVersion};
 use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
@@ -25,7 +28,7 @@ pub(in crate::ec2) fn create_version(aws: &mut Aws, ask: Ask<'_>) -> Result<Stri
             description: ask.query.owned("VersionDescription"),
             ..made(&data, source.map(|version| &version.view))?
         };
-        add(aws, ask, &id, view)
+        add(aws, ask, &id, view, data.params().clone())
     };
     let mut xml = Xml::new();
     if let Some(live) = aws.templates.get(&id) {
@@ -34,6 +37,71 @@ pub(in crate::ec2) fn create_version(aws: &mut Aws, ask: Ask<'_>) -> Result<Stri
                 versions::write(xml, live, version);
             }
         });
+    }
+    Ok(xml.finish())
+}
+
+pub(in crate::ec2) fn create(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let name = ask.query.required("LaunchTemplateName")?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"().-/_".contains(&b);
+    if !(3..=128).contains(&name.len()) || !name.bytes().all(plain) {
+        return Err(refusals::TEMPLATE_NAME_MALFORMED.with(&[]));
+    }
+    let data = ask.query.structure("LaunchTemplateData");
+    let data = data.ok_or_else(|| refusals::MISSING_PARAMETER.with(&["LaunchTemplateData"]))?;
+    let tags = tags::specified(ask.query, &["launch-template"])?.remove("launch-template");
+    let tags = tags.unwrap_or_default();
+    let arn = regional_arn("ec2", ask.region(), ask.account(), "launch-template/*");
+    let facts = Facts {
+        request_tags: Some(&tags),
+        ..Facts::default()
+    };
+    permit::action(aws, ask, &arn, &facts)?;
+    permit::tagging(aws, ask, &arn, &tags)?;
+    ask.dry_run()?;
+    let there = find(aws, ask, &Named::Name(name)).ok();
+    if already(aws, ask)?.is_some()
+        && let Some(there) = there
+    {
+        let mut xml = Xml::new();
+        xml.element("launchTemplate", |xml| write(xml, there));
+        return Ok(xml.finish());
+    }
+    if there.is_some() {
+        return Err(refusals::TEMPLATE_NAME_TAKEN.with(&[]));
+    }
+    let version = LiveTemplateVersion {
+        view: LaunchTemplateVersion {
+            version: 1,
+            ..made(&data, None)?
+        },
+        data: data.params().clone(),
+        created: aws.now,
+        created_by: ask.call.caller.principal.arn.clone(),
+    };
+    keep_token(aws, ask, 1);
+    let live = LiveTemplate {
+        id: aws.new_resource_id("lt"),
+        name: name.to_owned(),
+        account: ask.account().to_owned(),
+        region: ask.region().to_owned(),
+        tags,
+        created: version.created,
+        created_by: version.created_by.clone(),
+        default_version: 1,
+        versions: vec![version],
+    };
+    let mut xml = Xml::new();
+    xml.element("launchTemplate", |xml| write(xml, &live));
+    aws.templates.insert(live.id.clone(), live);
+    Ok(xml.finish())
+}
+
+pub(in crate::ec2) fn delete(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
+    let id = permitted(aws, ask)?.id.clone();
+    let mut xml = Xml::new();
+    if let Some(live) = aws.templates.remove(&id) {
+        xml.element("launchTemplate", |xml| write(xml, &live));
     }
     Ok(xml.finish())
 }
@@ -98,11 +166,18 @@ fn made(
     })
 }
 
-fn add(aws: &mut Aws, ask: Ask<'_>, id: &str, view: LaunchTemplateVersion) -> u64 {
+fn add(
+    aws: &mut Aws,
+    ask: Ask<'_>,
+    id: &str,
+    view: LaunchTemplateVersion,
+    data: BTreeMap<String, String>,
+) -> u64 {
     let number = view.version;
     keep_token(aws, ask, number);
     let version = LiveTemplateVersion {
         view,
+        data,
         created: aws.now,
         created_by: ask.call.caller.principal.arn.clone(),
     };

@@ -2,6 +2,22 @@
 
 use super::{Accepted, FILTERS, TAG_SPECIFICATION};
 
+/// The data of a launch template that are modelled; those of the first line have a version of their
+/// own in answers.
+const LAUNCH_TEMPLATE_DATA: [&str; 11] = [
+    "LaunchTemplateData.ImageId",
+    "LaunchTemplateData.InstanceType",
+    "LaunchTemplateData.BlockDeviceMapping.N.DeviceName",
+    "LaunchTemplateData.BlockDeviceMapping.N.Ebs.SnapshotId",
+    "LaunchTemplateData.BlockDeviceMapping.N.Ebs.KmsKeyId",
+    "LaunchTemplateData.BlockDeviceMapping.N.Ebs.DeleteOnTermination",
+    "LaunchTemplateData.IamInstanceProfile.Name",
+    "LaunchTemplateData.MetadataOptions.HttpTokens",
+    "LaunchTemplateData.TagSpecification.N.ResourceType",
+    "LaunchTemplateData.TagSpecification.N.Tag.N.Key",
+    "LaunchTemplateData.TagSpecification.N.Tag.N.Value",
+];
+
 pub(super) static TABLE: &[Accepted] = &[
     Accepted {
         operation: "RunInstances",
@@ -12,6 +28,8 @@ pub(super) static TABLE: &[Accepted] = &[
             "MaxCount",
             "ClientToken",
             "SubnetId",
+            "BlockDeviceMapping.N.DeviceName",
+            "BlockDeviceMapping.N.Ebs.DeleteOnTermination",
             "IamInstanceProfile.Name",
             "InstanceInitiatedShutdownBehavior",
             "MetadataOptions.HttpTokens",
@@ -113,6 +131,33 @@ pub(super) static TABLE: &[Accepted] = &[
         unmodelled: &["ResolveAlias", "IncludeManagedResources"],
     },
     Accepted {
+        operation: "CreateLaunchTemplate",
+        modelled: &[
+            "ClientToken",
+            "LaunchTemplateName",
+            TAG_SPECIFICATION[0],
+            TAG_SPECIFICATION[1],
+            TAG_SPECIFICATION[2],
+            LAUNCH_TEMPLATE_DATA[0],
+            LAUNCH_TEMPLATE_DATA[1],
+            LAUNCH_TEMPLATE_DATA[2],
+            LAUNCH_TEMPLATE_DATA[3],
+            LAUNCH_TEMPLATE_DATA[4],
+            LAUNCH_TEMPLATE_DATA[5],
+            LAUNCH_TEMPLATE_DATA[6],
+            LAUNCH_TEMPLATE_DATA[7],
+            LAUNCH_TEMPLATE_DATA[8],
+            LAUNCH_TEMPLATE_DATA[9],
+            LAUNCH_TEMPLATE_DATA[10],
+        ],
+        unmodelled: &["LaunchTemplateData", "Operator", "VersionDescription"],
+    },
+    Accepted {
+        operation: "DeleteLaunchTemplate",
+        modelled: &["LaunchTemplateId", "LaunchTemplateName"],
+        unmodelled: &[],
+    },
+    Accepted {
         operation: "CreateLaunchTemplateVersion",
         modelled: &[
             "ClientToken",
@@ -120,11 +165,11 @@ pub(super) static TABLE: &[Accepted] = &[
             "LaunchTemplateName",
             "SourceVersion",
             "VersionDescription",
-            "LaunchTemplateData.ImageId",
-            "LaunchTemplateData.InstanceType",
-            "LaunchTemplateData.BlockDeviceMapping.N.DeviceName",
-            "LaunchTemplateData.BlockDeviceMapping.N.Ebs.SnapshotId",
-            "LaunchTemplateData.BlockDeviceMapping.N.Ebs.KmsKeyId",
+            LAUNCH_TEMPLATE_DATA[0],
+            LAUNCH_TEMPLATE_DATA[1],
+            LAUNCH_TEMPLATE_DATA[2],
+            LAUNCH_TEMPLATE_DATA[3],
+            LAUNCH_TEMPLATE_DATA[4],
         ],
         unmodelled: &["LaunchTemplateData", "ResolveAlias"],
     },
