@@ -18,6 +18,8 @@ from . import processes, template, world
 STACK = "amiferry"
 REQUEST_PARAMETER = "/amiferry/request"
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+KEY_USERS = [f"arn:aws:iam::{world.SOURCE}:{name}" for name in ("role/builder", "user/auditor")]
+LONGEST_TEMPLATE = 51_200
 TERMINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 
 _session = boto3.session.Session()
@@ -118,13 +120,31 @@ class Fabric:
 
     def create(self, name, body, account=world.SOURCE, **parameters):
         cloudformation = client(self.url, "cloudformation", account)
-        cloudformation.create_stack(**_stack(name, body, parameters))
+        cloudformation.create_stack(**self._stack(name, body, parameters))
         return self.settled(name, account)
 
     def change(self, name, body, account=world.SOURCE, **parameters):
         cloudformation = client(self.url, "cloudformation", account)
-        cloudformation.update_stack(**_stack(name, body, parameters))
+        cloudformation.update_stack(**self._stack(name, body, parameters))
         return self.settled(name, account)
+
+    def _stack(self, name, body, parameters):
+        shown = [
+            {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
+        ]
+        return {
+            "StackName": name,
+            "Capabilities": CAPABILITIES,
+            "Parameters": shown,
+        } | self._template(name, body)
+
+    def _template(self, name, body):
+        """A template as it is, or as an object of the bucket where it is too long for a request."""
+        text = json.dumps(body, separators=(",", ":"))
+        if len(text) <= LONGEST_TEMPLATE:
+            return {"TemplateBody": text}
+        self.s3.put_object(Bucket="artifacts", Key=f"{name}.json", Body=text.encode())
+        return {"TemplateURL": f"{self.url}/artifacts/{name}.json"}
 
     def delete(self, name, account=world.SOURCE):
         client(self.url, "cloudformation", account).delete_stack(StackName=name)
@@ -518,18 +538,6 @@ class Fabric:
         return attributes["Attributes"]["ApproximateNumberOfMessages"] == "0"
 
 
-def _stack(name, body, parameters):
-    shown = [
-        {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
-    ]
-    return {
-        "StackName": name,
-        "TemplateBody": json.dumps(body, separators=(",", ":")),
-        "Capabilities": CAPABILITIES,
-        "Parameters": shown,
-    }
-
-
 # CloudFormation is on this machine. The organization is no parameter here: with it the template
 # bounds AssumeRole by the organization instead of by the list, and it is the list's policies that
 # are compared with the documented ones.
@@ -564,6 +572,9 @@ def deployed(folder, bootstrap, sandbox_binary):
             AllowShare="true",
             KeyPolicyAccess="true",
             NotifyOfForeignSharing="true",
+            NotifyOfForeignKeyUse="true",
+            KeyUserAccountIds=",".join(world.TARGETS),
+            KeyUserArns=",".join(KEY_USERS),
             Dashboard="true",
             ReencryptKmsKeyArns=world.key_arn("managed"),
         )

@@ -22,6 +22,8 @@ it names the patch by its number.
 | 13 | carries events to another account's bus, with the permissions of the target's role |
 | 14 | names a role's session to `aws:PrincipalArn` by the role's ARN |
 | 15 | tells policies the source of an event that is put (`events:source`) |
+| 16 | hands CloudTrail's read-only events only to rules whose state asks for them |
+| 17 | takes indices of arrays in the paths of an input transformer |
 
 SFN_WAIT_SCALE shortens Wait states and retries, but not the time that a task token is waited for.
 
@@ -38,6 +40,7 @@ import inspect
 import json
 import os
 import threading
+from types import SimpleNamespace
 
 import boto3
 from botocore.config import Config
@@ -535,6 +538,58 @@ def to_bus(spec, event, rule, path, payload=None):
 
 
 eventbridge._dispatch_to_event_bus = to_bus
+
+# ---------------------------------------------------------------- 16. which rules get which events
+
+READ_ONLY_TOO = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
+
+
+def dispatch(event, view=None):
+    view = view or eventbridge._pattern_event_view(event)
+    detail = event["Detail"]
+    detail = json.loads(detail) if isinstance(detail, str) else detail
+    read_only = event["DetailType"] == "AWS API Call via CloudTrail" and detail.get("readOnly")
+    states = {READ_ONLY_TOO} if read_only else {READ_ONLY_TOO, "ENABLED"}
+    bus = event.get("EventBusName", "default")
+    for key, rule in list(eventbridge._rules.items()):
+        if (
+            rule.get("EventBusName", "default") == bus
+            and rule.get("State") in states
+            and rule.get("EventPattern")
+            and key not in event.get("_DispatchPath", [])
+            and eventbridge._matches_pattern_view(rule["EventPattern"], view, f"rule {key}")
+        ):
+            for target in eventbridge._targets.get(key, []):
+                eventbridge._invoke_target(target, event, rule, view)
+
+
+eventbridge._dispatch_event = dispatch
+
+# ------------------------------------------------------------------------- 17. indices in a path
+
+plain_transformer = eventbridge._apply_input_transformer
+
+
+def with_indices(value):
+    """The value with each element of an array beside it too, as `array[0]`."""
+    if not isinstance(value, dict):
+        return value
+    elements = {
+        f"{name}[{n}]": with_indices(element)
+        for name, array in value.items()
+        if isinstance(array, list)
+        for n, element in enumerate(array)
+    }
+    return elements | {name: with_indices(member) for name, member in value.items()}
+
+
+def transformed(transformer, rule, view):
+    event = with_indices(view.event_with_detail())
+    seen = SimpleNamespace(event_with_detail=lambda: event, envelope=view.envelope)
+    return plain_transformer(transformer, rule, seen)
+
+
+eventbridge._apply_input_transformer = transformed
 
 if __name__ == "__main__":
     app.main()

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from . import world
-from .fabric import STACK, until
+from . import template, world
+from .fabric import KEY_USERS, STACK, until
 from .scenario import scenario
 from .test_distribute import distribute
 
@@ -223,3 +223,157 @@ def test_the_topic_is_told_when_somebody_else_shares(fabric, seen):
     assert "from 192.0.2.1 at 2026-01-01T00:00:00Z" in by_person
     [by_root] = [message for message in told if "call-5" in message]
     assert "PutKeyPolicy on arn:aws:kms:key" in by_root
+
+
+# ------------------------------------------------------------------------------ use of the keys
+
+
+def session(role, name="jo", **more):
+    """The identity of a role's session, as CloudTrail writes it in the role's own account."""
+    return {
+        "type": "AssumedRole",
+        "principalId": f"AROAEXAMPLE:{name}",
+        "arn": f"arn:aws:sts::{world.SOURCE}:assumed-role/{role}/{name}",
+        "accountId": world.SOURCE,
+        "sessionContext": {"sessionIssuer": {"arn": f"arn:aws:iam::{world.SOURCE}:role/{role}"}},
+    } | more
+
+
+def user(name):
+    arn = f"arn:aws:iam::{world.SOURCE}:user/{name}"
+    return {"type": "IAMUser", "principalId": "AIDAX", "arn": arn, "accountId": world.SOURCE}
+
+
+def elsewhere(account, **more):
+    """The identity of another account's principal, as CloudTrail writes it in the account of the
+    key."""
+    return {"type": "AWSAccount", "principalId": "AROAX:jo", "accountId": account} | more
+
+
+def use(number, name, who, key=None, **more):
+    """CloudTrail's event of the use of a key."""
+    return {
+        "source": "aws.kms",
+        "detail-type": "AWS API Call via CloudTrail",
+        "account": world.SOURCE,
+        "region": world.HOME,
+        "resources": [],
+        "detail": {
+            "eventName": name,
+            "eventID": f"use-{number}",
+            "eventTime": "2026-01-01T00:00:00Z",
+            "sourceIPAddress": "192.0.2.1",
+            "userIdentity": who,
+            "readOnly": True,
+            "resources": [{"accountId": world.SOURCE, "ARN": key or world.key_arn("three")}],
+        }
+        | more,
+    }
+
+
+THROUGH_EC2 = {"invokedBy": "ec2-frontend-api.amazonaws.com"}
+FOREIGN = "999999999999"
+#: Events that the rule keeps out, each with the place of the filter that does.
+KEPT_OUT = {
+    "a target's copy": ("$or/0", use(0, "ReEncrypt", elsewhere("222222222222", **THROUGH_EC2))),
+    "a target's call": ("$or/0", use(1, "Decrypt", elsewhere("444444444444"))),
+    "the function": ("$or/1/sessionIssuer", use(2, "Decrypt", session(STACK))),
+    "an instance": (
+        "$or/1/sessionIssuer",
+        use(3, "Decrypt", session("aws:ec2-infrastructure", "i-0123456789abcdef0")),
+    ),
+    "EC2 for a person": (
+        "$or/1/invokedBy",
+        use(4, "GenerateDataKeyWithoutPlaintext", session("admin", **THROUGH_EC2)),
+    ),
+    "a named role": ("$or/1/sessionIssuer", use(5, "Decrypt", session("builder"))),
+    "a named user": ("$or/1/arn", use(6, "Decrypt", user("auditor"))),
+    "another account's key": (
+        "resources",
+        use(7, "Decrypt", user("jo"), key=f"arn:aws:kms:{world.HOME}:{FOREIGN}:key/1234abcd"),
+    ),
+    "a refused call": (
+        "errorCode",
+        use(8, "Decrypt", user("jo"), errorCode="AccessDenied"),
+    ),
+    "a look at the key": ("eventName", use(9, "DescribeKey", user("jo"))),
+}
+TOLD = [
+    use(20, "Decrypt", session("admin")),
+    use(21, "GenerateDataKey", user("jo")),
+    use(22, "ReEncrypt", elsewhere(FOREIGN, **THROUGH_EC2)),
+    use(23, "Encrypt", elsewhere(FOREIGN)),
+]
+
+
+def key_use(fabric):
+    for event in [event for _, event in KEPT_OUT.values()] + TOLD:
+        fabric.put_event(event)
+
+
+@scenario(key_use)
+def test_the_topic_is_told_when_somebody_outside_the_workflow_uses_a_source_key(fabric, seen):
+    """Leans on patches 1, 16 and 17: the test is CloudTrail."""
+    fabric.notices("event use-23 ")
+    told = dict.fromkeys(message for _, message in fabric.notices("outside amiferry's workflow"))
+    ids = {message.partition("It is event ")[2].partition(" ")[0] for message in told}
+    assert ids == {event["detail"]["eventID"] for event in TOLD}
+    [by_session] = [message for message in told if "use-20" in message]
+    assert f'Decrypt"\n"with {world.key_arn("three")} ' in by_session, by_session
+    assert f"by arn:aws:sts::{world.SOURCE}:assumed-role/admin/jo (AROAEXAMPLE:jo)" in by_session
+    [by_stranger] = [message for message in told if "use-22" in message]
+    assert f"(AROAX:jo) of account {FOREIGN} from 192.0.2.1 at 2026-01-01T00:00:00Z" in by_stranger
+
+
+def key_use_pattern(fabric):
+    name = fabric.resources()["ForeignKeyUseRule"].rpartition("|")[2]
+    return json.loads(fabric.events.describe_rule(Name=name)["EventPattern"])
+
+
+def matches(fabric, pattern, event):
+    whole = event | {"id": "1", "version": "0", "time": "2026-01-01T00:00:00Z"}
+    return fabric.events.test_event_pattern(
+        EventPattern=json.dumps(pattern), Event=json.dumps(whole)
+    )["Result"]
+
+
+def without(pattern, place):
+    """The pattern with one of its filters taken out."""
+    pattern = json.loads(json.dumps(pattern))
+    detail = pattern["detail"]
+    other, own = (branch["userIdentity"] for branch in detail["$or"])
+    there, name = {
+        "$or/0": (other, "accountId"),
+        "$or/1/sessionIssuer": (own, "sessionContext"),
+        "$or/1/invokedBy": (own, "invokedBy"),
+        "$or/1/arn": (own, "arn"),
+    }.get(place, (detail, place))
+    there[name] = [{"exists": True}, {"exists": False}]
+    return pattern
+
+
+@pytest.mark.parametrize("case", KEPT_OUT)
+def test_each_event_is_kept_out_by_the_filter_that_is_for_it(fabric, case):
+    place, event = KEPT_OUT[case]
+    pattern = key_use_pattern(fabric)
+    assert not matches(fabric, pattern, event)
+    assert matches(fabric, without(pattern, place), event)
+
+
+def test_the_users_of_the_keys_are_the_named_ones(fabric):
+    assert all(user in json.dumps(key_use_pattern(fabric)) for user in KEY_USERS)
+
+
+@pytest.mark.parametrize("keys, accounts", [(1, 60), (3, 40)])
+def test_the_pattern_holds_as_many_keys_and_accounts_as_documented(fabric, keys, accounts):
+    """EventBridge takes 2,048 characters unless its quota is raised."""
+    name = fabric.resources()["ForeignKeyUseRule"].rpartition("|")[2]
+    text = fabric.events.describe_rule(Name=name)["EventPattern"]
+    text = text.replace(world.SOURCE_KEYS, '"},{"wildcard":"'.join([world.key_arn("three")] * keys))
+    text = text.replace('","'.join(world.TARGETS), '","'.join([FOREIGN] * accounts))
+    text = text.replace('","' + '","'.join(KEY_USERS), "")
+    assert text.count(FOREIGN) == accounts
+    assert text.count("key/") == keys
+    assert len(text) <= 2048
+    longest = template.read(template.STACK)["Parameters"]["KeyUserAccountIds"]["MaxLength"]
+    assert longest == 60 * len(f"{FOREIGN},") - 1

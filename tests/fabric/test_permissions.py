@@ -125,11 +125,13 @@ ANY_KEY = {"SourceKeyArns": "arn:aws:kms:us-west-2:111111111111:key/1"}
         (ANY_KEY, []),
         (ANY_KEY | {"AllowShare": "true"}, ["SharesWithSomebody"]),
         (ANY_KEY | {"Mode": "Share"}, ["SharesWithSomebody"]),
+        (ANY_KEY | {"NotifyOfForeignKeyUse": "true"}, ["KeyUsersAreNamed"]),
+        (ANY_KEY | {"NotifyOfForeignKeyUse": "true", "KeyUserAccountIds": "222222222222"}, []),
         (ANY_KEY | {"AllowShare": "true", "AllowedAccountIds": "222222222222"}, []),
         (ANY_KEY | {"Mode": "Share", "OrganizationId": "o-amiferry01"}, []),
     ],
 )
-def test_the_stack_requires_keys_and_allowed_accounts(parameters, rules):
+def test_the_stack_requires_keys_allowed_accounts_and_key_users(parameters, rules):
     assert refused_by(template.STACK, **parameters) == rules
 
 
@@ -152,6 +154,9 @@ def test_the_targets_role_requires_keys(parameters, rules):
         (template.STACK, "AllowedAccountIds", "222222222222,333333333333", True),
         (template.STACK, "AllowedAccountIds", "222222222222, 333333333333", False),
         (template.STACK, "SourceKeyArns", "arn:aws:kms:us-west-2:111111111111:key/*", True),
+        (template.STACK, "KeyUserArns", "arn:aws:iam::111111111111:role/builder-*", True),
+        (template.STACK, "KeyUserArns", 'arn:aws:iam::111111111111:role/a"', False),
+        (template.STACK, "KeyUserArns", "arn:aws:iam::111111111111:role/a\\", False),
         (template.STACK, "SourceKeyArns", "*", False),
         (template.STACK, "SourceKeyArns", "arn:aws:kms:us-west-2:111111111111:alias/images", False),
         (
