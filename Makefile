@@ -49,7 +49,7 @@ LEDGERS := $(TARGET_DIR)/ledgers
 # The duration of each test, for the list of the ten slowest.
 TIMES := $(TARGET_DIR)/times
 SAM := .tools/sam/bin
-TEMPLATES := template.yaml templates/target-role.yaml
+TEMPLATES := template.yaml templates/target-role.yaml templates/config-rules.yaml
 # `make lint` has scripts/prose read these files and folders.
 PROSE := $(wildcard *.md *.toml *.txt) Makefile .cargo .ci .github docs template.yaml templates
 PROSE += bench demo events scripts statemachine tests/pages

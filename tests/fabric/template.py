@@ -18,6 +18,7 @@ logging.getLogger("samtranslator").setLevel(logging.ERROR)
 ROOT = pathlib.Path(__file__).parent.parent.parent
 STACK = ROOT / "template.yaml"
 TARGET_ROLE = ROOT / "templates" / "target-role.yaml"
+CONFIG_RULES = ROOT / "templates" / "config-rules.yaml"
 MACHINE = ROOT / "statemachine" / "distribute.asl.json"
 
 
