@@ -8,6 +8,8 @@ SOURCE = "111111111111"
 HOME = "us-west-2"
 SOURCE_KEYS = f"arn:aws:kms:{HOME}:{SOURCE}:key/*"
 KEY_ID = "22222222-aaaa-bbbb-cccc-000000000002"
+#: The access key of a person who administers the source account in the sandbox.
+ADMINISTRATOR = "AKIAADMINISTRATOR000"
 ORGANIZATION = "o-amiferry01"
 ROOT = "r-amif"
 UNIT = "ou-amif-targets01"
@@ -62,6 +64,8 @@ IMAGES = {
     "shared-many": (INSTANT,),
     "shared-event": (INSTANT,),
     "shared-many-event": (INSTANT,),
+    "stuck": (INSTANT,),
+    "watched": (NEVER,),
 }
 TAGS = {
     "untagged": {},
@@ -177,6 +181,18 @@ def account(account_id, roles, keys, parent=None):
                 f'principal = "arn:aws:iam::{account_id}:role/{role.name}"',
             )
             yield from (f'{key} = "{value}"' for key, value in role.credentials.items())
+    if account_id == SOURCE:
+        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": everything})
+        yield from (
+            "[[account.user]]",
+            'name = "administrator"',
+            f"policies = ['{policy}']",
+            "[[account.access_key]]",
+            f'principal = "arn:aws:iam::{account_id}:user/administrator"',
+            f'id = "{ADMINISTRATOR}"',
+            'secret = "test"',
+        )
     for region, key_id, alias, state in keys:
         yield from (
             "[[account.key]]",
