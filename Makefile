@@ -49,6 +49,7 @@ LEDGERS := $(TARGET_DIR)/ledgers
 # The duration of each test, for the list of the ten slowest.
 TIMES := $(TARGET_DIR)/times
 SAM := .tools/sam/bin
+PICTURES := .tools/pictures/bin
 TEMPLATES := template.yaml templates/target-role.yaml templates/config-rules.yaml
 # `make lint` has scripts/prose read these files and folders.
 PROSE := $(wildcard *.md *.toml *.txt) Makefile .cargo .ci .github docs template.yaml templates
@@ -131,6 +132,10 @@ chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0), for docs/re
 .PHONY: tables
 tables: ## Write the tables of docs/ that tests compare with their results
 	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour --test cli -- $(TABLES)
+
+.PHONY: pictures
+pictures: $(PICTURES)/ready ## Draw the dashboard and a notice for docs/operations.md
+	$(PICTURES)/python scripts/pictures
 
 .PHONY: behaviour
 behaviour: ## Write the names of the tests into docs/behaviour.md
@@ -247,6 +252,9 @@ endef
 
 $(SAM)/ready: scripts/requirements-sam.txt
 	$(call venv,.tools/sam)
+
+$(PICTURES)/ready: scripts/requirements-pictures.txt
+	$(call venv,.tools/pictures)
 
 .tools/%/ready: scripts/%/package.json scripts/%/package-lock.json
 	@command -v npm >/dev/null || { \

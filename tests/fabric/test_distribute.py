@@ -1,10 +1,12 @@
 """The machine as a person or a pipeline starts it."""
 
 import json
+import os
+import re
 
 import pytest
 
-from . import schema, world
+from . import schema, template, world
 from .fabric import until
 from .scenario import scenario
 
@@ -161,6 +163,27 @@ def test_one_failing_target_fails_the_execution_but_not_the_other_target(fabric,
     [failed] = [t for t in event["detail"]["Targets"] if t["Status"] == "Failed"]
     assert failed["AccountId"] == world.BROKEN
     assert failed["Cause"]
+
+
+#: Parts of a notice that differ from run to run, and what the pictured one has there.
+NEW_EACH_TIME = [
+    (r"(?<=execution )[0-9a-f-]{36}", "0f1e2d3c-4b5a-4697-8877-665544332211"),
+    (r"(?<=request ID )[0-9a-f-]{36}", "00112233-4455-4677-8899-aabbccddeeff"),
+    (r"ami-[0-9a-f]{17}(?=\n|$)", "ami-0fedcba9876543210"),
+]
+
+
+@scenario(one_of_two_fails)
+def test_the_pictured_notice_is_the_one_that_the_topic_sends(fabric, seen):
+    """With AMIFERRY_TABLES=1 the notice is written anew; `make pictures` draws it."""
+    [(subject, message)] = fabric.notices(world.image_id("partly"))
+    for pattern, value in NEW_EACH_TIME:
+        message = re.sub(pattern, value, message)
+    found = f"Subject: {subject}\n\n{message.rstrip()}\n"
+    file = template.ROOT / "docs" / "pictures" / "notice.txt"
+    if os.environ.get("AMIFERRY_TABLES"):
+        file.write_text(found)
+    assert file.read_text() == found
 
 
 def failing_copies(fabric):
