@@ -9,7 +9,7 @@ import pytest
 from . import template, world
 from .fabric import KEY_USERS, STACK, until
 from .scenario import scenario
-from .test_distribute import distribute
+from .test_distribute import distribute, three_targets
 
 #: Seconds after which an event without an effect counts as ignored.
 DELIVERY = 3
@@ -358,6 +358,40 @@ def test_each_event_is_kept_out_by_the_filter_that_is_for_it(fabric, case):
     pattern = key_use_pattern(fabric)
     assert not matches(fabric, pattern, event)
     assert matches(fabric, without(pattern, place), event)
+
+
+#: The calls that EC2 makes to KMS for a principal that copies an encrypted snapshot.
+OF_A_COPY = ("Decrypt", "ReEncrypt", "GenerateDataKeyWithoutPlaintext")
+
+
+def uses(call, name):
+    """The uses of the key of image `name` that a call in the sandbox's ledger stands for."""
+    account, params = call["principal"].split(":")[4], call["params"]
+    own = account == world.SOURCE
+    who = session(*call["principal"].split("/")[1:]) if own else elsewhere(account)
+    if params.get("KeyId") == world.key_arn(name):
+        return [use("ledger", call["operation"], who, world.key_arn(name))]
+    if call["operation"] == "CopySnapshot" and params["SourceSnapshotId"] in world.snapshot_ids(
+        name
+    ):
+        return [use("ledger", kind, who, world.key_arn(name)) for kind in OF_A_COPY]
+    return []
+
+
+@scenario(three_targets)
+def test_a_distribution_uses_its_source_key_without_a_notice(fabric, seen):
+    """The sandbox's ledger has the calls of the run. EC2's calls for a copy are added here, as the
+    EBS guide lists them."""
+    calls = [call for call in fabric.sandbox("ledger") if call["outcome"] == "ok"]
+    events = [event for call in calls for event in uses(call, "three")]
+    users = {event["detail"]["userIdentity"]["accountId"] for event in events}
+    assert users == {world.SOURCE, *world.TARGETS}
+    pattern = key_use_pattern(fabric)
+    assert not any(matches(fabric, pattern, event) for event in events)
+    for event in events:
+        event["detail"]["userIdentity"]["accountId"] = FOREIGN
+    told = {event["detail"]["eventName"] for event in events if matches(fabric, pattern, event)}
+    assert told == set(OF_A_COPY)
 
 
 def test_the_users_of_the_keys_are_the_named_ones(fabric):
