@@ -82,7 +82,7 @@ mod publish;
 
 pub use publish::{
     AudienceArn, InstanceId, InstanceProfileName, InstanceType, LaunchTemplateId,
-    LaunchTemplateName, SubnetId, ZoneId,
+    LaunchTemplateName, SubnetId, TEST_PREFIX, ZoneId, is_test_group,
 };
 
 checked_text!(

@@ -2,7 +2,7 @@
 
 use crate::command::Rest;
 use crate::digest::digest;
-use crate::ids::ImageId;
+use crate::ids::{ImageId, TEST_PREFIX};
 use crate::state::{PublishedParameter, RunRef, TargetState};
 
 /// Seconds after its launch in which the instance of a launch test must pass its status checks.
@@ -40,9 +40,6 @@ pub struct ParameterVersion {
     /// The data type: `aws:ec2:image` or `text`.
     pub data_type: String,
 }
-
-/// The beginning of the names of groups that test a launch.
-pub const TEST_PREFIX: &str = "amiferry-test-";
 
 /// The data type by which Systems Manager and EC2 know an AMI.
 pub const AMI_TYPE: &str = "aws:ec2:image";

@@ -7,6 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{InvalidId, Region, is_resource_id};
 
+/// The beginning of the names of groups that test a launch.
+pub const TEST_PREFIX: &str = "amiferry-test-";
+
+/// Returns whether a name is that of a launch test's group.
+pub fn is_test_group(name: &str) -> bool {
+    let digits = name.strip_prefix(TEST_PREFIX);
+    digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 checked_text!(
     /// The ID of an EC2 launch template.
     LaunchTemplateId,

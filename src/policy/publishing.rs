@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::statement::{Action, Statement};
 use crate::command::tag;
-use crate::ids::AccountId;
-use crate::publish::TEST_PREFIX;
+use crate::ids::{AccountId, TEST_PREFIX};
 use crate::request::{LaunchPermissions, LaunchTemplate, LaunchTest, Publish};
 use crate::state::{State, TargetState};
 

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::command::{LAUNCH_PREFIX, grant_prefix, tag};
-use crate::ids::KeyArn;
+use crate::ids::{KeyArn, TEST_PREFIX};
 use crate::key_policy::sid;
-use crate::publish::TEST_PREFIX;
 use crate::request::KeyAccess;
 use crate::state::{State, TargetPhase, TargetState};
 

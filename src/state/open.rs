@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Pace, SCHEMA, State, TargetPhase, TargetState};
 use crate::error::Error;
 use crate::event::job::is_execution_name;
-use crate::ids::{ImageId, InstanceId, KeyArn, SnapshotId};
+use crate::ids::{ImageId, InstanceId, KeyArn, SnapshotId, is_test_group};
 use crate::request::{MAX_TARGETS, check_tags};
 
 impl State {
@@ -133,13 +133,10 @@ impl State {
                 || SnapshotId::parse(id).is_ok()
                 || KeyArn::parse(id).is_ok()
                 || InstanceId::parse(id).is_ok()
+                || is_test_group(id)
         };
-        if !self
-            .targets
-            .iter()
-            .flat_map(|t| t.phase.left())
-            .all(is_made)
-        {
+        let mut left = self.targets.iter().flat_map(|t| t.phase.left());
+        if !left.all(is_made) {
             return invalid("a target's Left");
         }
         Ok(())

@@ -189,6 +189,7 @@ fn a_published_target_keeps_within_its_size() {
             };
             let done = Published {
                 launched: true,
+                launching: false,
                 parameter: Some(parameter),
                 template: None,
             };

@@ -140,6 +140,29 @@ async fn a_group_that_cannot_be_deleted_leaves_the_run_stuck_with_the_command() 
     assert_closed(&sandbox);
 }
 
+/// The state of a run names what is left, and the next call must accept it.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_cannot_be_deleted_does_not_stop_other_targets() {
+    let other = ("222222222222", "us-east-1");
+    let sandbox = Sandbox::new({
+        let mut source = producer();
+        source.images[0].ena_support = true;
+        let mut world = permitted(world_with(source, &[PLACE, other]));
+        let role = &mut world.accounts[1].roles[0];
+        role.policies.push(documented("TestGroup"));
+        world.copy_mib_per_second(200.0)
+    });
+    sandbox.set_fault(|call| match call.operation.as_str() {
+        "DeleteAutoScalingGroup" if call.region == HOME => refuse(403, "AccessDenied"),
+        "CopySnapshot" if call.region != HOME => Fault::Delay(Duration::from_secs(15)),
+        _ => Fault::None,
+    });
+    let wish = json!({"LaunchTest": {"AutoScaling": true}});
+    let reply = to_the_end(&sandbox, &publishing(&[PLACE, other], &wish)).await;
+    assert_eq!(reply["Status"], "Stuck", "{reply}");
+    assert_eq!(target(&reply, other)["Cause"], "LaunchTestFailed");
+}
+
 async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
     let whole = quick();
     to_the_end(&whole, &event(&json!({}))).await;
