@@ -577,6 +577,8 @@ def deployed(folder, bootstrap, sandbox_binary):
             Architecture="x86_64",
             LambdaTimeout=60,
             RequestParameter=REQUEST_PARAMETER,
+            EnrollSchedule="rate(1 day)",
+            EnrollChannels="/golden/web",
             SourceKeyArns=world.SOURCE_KEYS,
             AllowedAccountIds=",".join(world.allowed()),
             AllowShare="true",

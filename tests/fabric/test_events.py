@@ -7,7 +7,7 @@ import time
 import pytest
 
 from . import template, world
-from .fabric import KEY_USERS, STACK, until
+from .fabric import KEY_USERS, STACK, client, until
 from .scenario import scenario
 from .test_distribute import distribute, three_targets
 
@@ -76,6 +76,30 @@ def test_no_other_image_is_distributed(fabric, seen):
     assert "copy that amiferry made" in seen[1]["Why"]
     assert all("available" in reply["Why"] for reply in seen[2:])
     assert about(fabric, "untagged") == about(fabric, "copied") == []
+
+
+def enrolled(fabric):
+    events = client(fabric.url, "events")
+    [target] = events.list_targets_by_rule(Rule=fabric.resources()["EnrollRule"])["Targets"]
+    return fabric.invoke(json.loads(target["Input"]))
+
+
+@scenario(enrolled)
+def test_the_schedule_asks_for_targets_without_the_channel(seen):
+    """ministack's Systems Manager has no parameter of this name: nobody knows an image."""
+    assert seen["Applied"] is True, seen
+    [channel] = seen["Channels"]
+    assert channel["Parameter"] == "/golden/web"
+    assert "no target holds a copy yet" in channel["Reason"]
+    assert [target["Status"] for target in channel["Targets"]] == ["Without"] * 2
+
+
+def test_members_that_join_are_asked_for_as_by_the_schedule():
+    resources = template.read(template.STACK)["Resources"]
+    by_schedule, by_event = (resources[name] for name in ("EnrollRule", "MemberRule"))
+    assert by_event["Properties"]["Targets"] == by_schedule["Properties"]["Targets"]
+    names = by_event["Properties"]["EventPattern"]["detail"]["eventName"]
+    assert names == ["AccountJoinedOrganization", "MoveAccount"]
 
 
 def notification(fabric, account):
