@@ -86,12 +86,13 @@ def enrolled(fabric):
 
 @scenario(enrolled)
 def test_the_schedule_asks_for_targets_without_the_channel(seen):
-    """ministack's Systems Manager has no parameter of this name: nobody knows an image."""
+    """ministack's Systems Manager does not know the sandbox's sessions: it is asked, no more."""
     assert seen["Applied"] is True, seen
     [channel] = seen["Channels"]
     assert channel["Parameter"] == "/golden/web"
-    assert "no target holds a copy yet" in channel["Reason"]
-    assert [target["Status"] for target in channel["Targets"]] == ["Without"] * 2
+    asked = [(one["AccountId"], one["Status"]) for one in channel["Targets"]]
+    assert asked == [("222222222222", "Unread"), ("333333333333", "Unread")]
+    assert all("GetParameterHistory" in one["Reason"] for one in channel["Targets"])
 
 
 def test_members_that_join_are_asked_for_as_by_the_schedule():
