@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::channel::{ChannelFacts, verified};
 use crate::ids::ImageId;
 
-/// What a channel holds in one target.
+/// The content of a channel in one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
     /// Nothing: there is no such parameter.
@@ -20,7 +20,7 @@ pub enum Held {
     },
     /// Something else; the text says what.
     Other(String),
-    /// It could not be read; the text says why.
+    /// Unknown: the channel could not be read; the text says why.
     Unread(String),
 }
 

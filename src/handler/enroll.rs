@@ -211,7 +211,8 @@ async fn may_be_served(
             "most targets hold copies of {source}, which has not the tag amiferry:distribute=true"
         )),
         None => Err(format!(
-            "most targets hold copies of {source}, which the function's account does not have in {}",
+            "most targets hold copies of {source}, which the function's account does not have in \
+             {}",
             own.call.source_region
         )),
     })

@@ -179,7 +179,7 @@ async fn a_group_launches_by_its_role_and_goes_with_its_instance() {
     assert_eq!(gone.refusal.as_deref(), Some("TEMPLATE_NAME_NOT_FOUND"));
 }
 
-/// Who terminates the instance and leaves the group gets another instance.
+/// A group launches again until it is deleted.
 #[tokio::test(start_paused = true)]
 async fn a_group_replaces_an_instance_that_somebody_terminates() {
     let bench = bench().await;

@@ -80,7 +80,7 @@ async fn a_copy_whose_instance_does_not_pass_is_kept_and_not_published() {
     assert_closed(&sandbox);
 }
 
-/// Whatever ends the publication, the instance is terminated first.
+/// The instance is terminated before the target ends.
 #[tokio::test(start_paused = true)]
 async fn a_test_whose_image_is_disabled_meanwhile_leaves_no_instance() {
     let sandbox = quick();

@@ -1,4 +1,5 @@
-//! CreateLaunchTemplate, DeleteLaunchTemplate, CreateLaunchTemplateVersion and ModifyLaunchTemplate.
+//! CreateLaunchTemplate, DeleteLaunchTemplate, CreateLaunchTemplateVersion and
+//! ModifyLaunchTemplate.
 
 use std::collections::BTreeMap;
 
