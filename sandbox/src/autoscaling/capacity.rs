@@ -11,7 +11,7 @@ use crate::refusals::{self, Refused};
 use crate::wire::query::Query;
 
 /// The time between two launches that are refused. AWS waits longer each time.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_mins(1);
 /// The tag by which EC2 shows the group of an instance.
 const GROUP_TAG: &str = "aws:autoscaling:groupName";
 
