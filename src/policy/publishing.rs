@@ -205,7 +205,7 @@ impl Site<'_> {
             )
         });
         let templates = self.at_ec2(&["launch-template"]);
-        let made = json!({"StringEquals": {"ec2:CreateAction": "CreateLaunchTemplate"}});
+        let new = json!({"StringEquals": {"ec2:CreateAction": "CreateLaunchTemplate"}});
         vec![
             Statement::allow("TestGroup", &group).on(groups.collect::<Vec<_>>()),
             Statement::allow("LookAtTestGroup", &look).on(["*"]),
@@ -213,7 +213,7 @@ impl Site<'_> {
             Statement::allow("TestTemplate", &make).on(templates.clone()),
             Statement::allow("TagTestTemplate", &tags)
                 .on(templates.clone())
-                .when(made),
+                .when(new),
             Statement::allow("EndTestTemplate", &end)
                 .on(templates)
                 .when(self.ours()),
