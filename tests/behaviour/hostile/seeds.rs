@@ -15,13 +15,12 @@ pub const FOREIGN_COPY: &str = "snap-0123456789abcdef8";
 pub const FOREIGN_IMAGE: &str = "ami-0123456789abcdef8";
 
 const GOLDEN: [&str; 1] = [include_str!("../../../src/state/golden-1.json")];
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 13] = [
     include_str!("../../../events/ami-state-change.json"),
     include_str!("../../../events/custom-resource-create.json"),
     include_str!("../../../events/custom-resource-delete.json"),
     include_str!("../../../events/custom-resource-update.json"),
     include_str!("../../../events/distribute.json"),
-    include_str!("../../../events/enroll.json"),
     include_str!("../../../events/execution-status-change.json"),
     include_str!("../../../events/multi-account-share-create.json"),
     include_str!("../../../events/orchestrate-ami-copy-create.json"),
