@@ -115,7 +115,7 @@ watch: ## Run the unit tests of CRATE (amiferry) whose names have FILTER, again 
 	scripts/watch $(CRATE) $(FILTER)
 
 TABLES := documents:: table:: pitfalls:: pages:: session::
-TABLES += whole_image::the_table live_check::the_page
+TABLES += whole_image::the_table live_check::the_page scale::the
 
 # Two schedules of faults take a second: `make chaos COUNT=5000 FIRST=100000`. With HARD=1 nearly
 # every call fails for ever; these schedules write no table.
@@ -132,6 +132,11 @@ chaos: ## Play COUNT (2000) schedules of faults from seed FIRST (0), for docs/re
 .PHONY: tables
 tables: ## Write the tables of docs/ that tests compare with their results
 	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour --test cli -- $(TABLES)
+
+.PHONY: figures
+figures: ## Play distributions to many targets, for bench/figures.json (minutes; then make pictures)
+	AMIFERRY_FIGURES=1 cargo test --locked --workspace --test behaviour scale::no -- --nocapture
+	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour scale::the
 
 .PHONY: pictures
 pictures: $(PICTURES)/ready ## Draw the dashboard and a notice for docs/operations.md

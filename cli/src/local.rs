@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use amiferry::error::Error;
 use amiferry::handler::{Handler, Invocation};
 use amiferry::reply::progress::targets;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::arguments::Globals;
@@ -47,11 +47,16 @@ async fn drive(
     progress: &mut Progress,
     end: Option<Instant>,
 ) -> Result<Value, Failure> {
+    // The number of tries of a state that this process has made itself. Only then is this the only
+    // process that has it, and no other one's copies need to be looked for at the end.
+    let mut tries = None;
     let mut failures = 0;
     loop {
-        let wait = match step(handler, saved, interrupt, progress, end).await? {
+        let event = event_of(saved, tries);
+        let wait = match step(handler, saved, &event, interrupt, progress, end).await? {
             Step::Replied(reply) if reply["Status"] == "Continue" => {
                 failures = 0;
+                tries = Some(0);
                 saved.keep(&reply["State"])?;
                 progress.see(&targets(&reply["State"])?)?;
                 Duration::from_secs(reply["WaitSeconds"].as_u64().unwrap_or(1))
@@ -59,10 +64,12 @@ async fn drive(
             Step::Replied(reply) => return Ok(reply),
             Step::Slept => {
                 progress.note("this machine slept: the last step is repeated");
+                tries = None;
                 Duration::ZERO
             }
             Step::Failed(error) => {
                 failures += 1;
+                tries = tries.map(|tries| tries + 1);
                 let passing = matches!(error, Error::Throttled(_) | Error::Internal(_));
                 if !passing || failures == MOST_FAILURES {
                     return Err(with_hint(error, saved));
@@ -79,6 +86,15 @@ async fn drive(
     }
 }
 
+/// Returns the event of the next step, with its tries as the state machine tells them.
+fn event_of(saved: &Saved, tries: Option<u32>) -> String {
+    let mut event = saved.event.clone();
+    if let Some(tries) = tries {
+        event["Retries"] = json!(tries);
+    }
+    event.to_string()
+}
+
 /// Returns the facts about a call of the handler: when it must end.
 pub fn invocation() -> Invocation {
     Invocation {
@@ -90,18 +106,18 @@ pub fn invocation() -> Invocation {
 async fn step(
     handler: &Handler,
     saved: &Saved,
+    event: &str,
     interrupt: &mut Interrupt,
     progress: &Progress,
     end: Option<Instant>,
 ) -> Result<Step, Failure> {
-    let event = saved.event.to_string();
     let invocation = invocation();
     let tell = || {
         progress.note("Ctrl-C: the step under way ends first; press it again to end at once");
     };
     // A step that is dropped is as if the process had been killed: its event can be sent again.
     tokio::select! {
-        reply = handler.handle(&event, &invocation) => Ok(match reply {
+        reply = handler.handle(event, &invocation) => Ok(match reply {
             Ok(reply) => Step::Replied(reply),
             Err(error) => Step::Failed(error),
         }),

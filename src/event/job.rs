@@ -14,6 +14,9 @@ const ACCEPTED: &str =
 /// Bytes of a caught error that are passed on.
 const CAUSE: usize = 2000;
 
+/// The number of invocations at once where the machine says none.
+pub const AT_ONCE: u32 = 40;
+
 /// The job of an execution.
 #[derive(Debug)]
 pub enum Job {
@@ -79,6 +82,8 @@ pub struct Call {
     pub execution: String,
     /// The last reply about the whole run, if there was one.
     pub last: Value,
+    /// The number of invocations that the run may need at once, about.
+    pub at_once: u32,
     /// The results of the parts, from the Map.
     pub parts: Value,
     /// The error that the state machine caught.
@@ -104,6 +109,12 @@ impl Call {
             job: job.clone(),
             execution: execution.to_owned(),
             last: event.get("Last").cloned().unwrap_or_default(),
+            at_once: event
+                .get("AtOnce")
+                .and_then(Value::as_u64)
+                .and_then(|number| u32::try_from(number).ok())
+                .filter(|number| *number > 0)
+                .unwrap_or(AT_ONCE),
             parts: event.get("Parts").cloned().unwrap_or_default(),
             failed: failed.map(said),
         })

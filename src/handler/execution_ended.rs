@@ -11,7 +11,7 @@ use crate::aws::Aws;
 use crate::error::Error;
 use crate::event::Turn;
 use crate::event::custom_resource::CustomResource;
-use crate::event::job::{Call, Job};
+use crate::event::job::{AT_ONCE, Call, Job};
 use crate::ledger::RunStatus;
 use crate::reply::cloudformation::Answer;
 use crate::state::{State, TargetPhase};
@@ -45,6 +45,7 @@ impl Handler {
             job: job.clone(),
             execution: name.to_owned(),
             last: Value::Null,
+            at_once: AT_ONCE,
             parts: Value::Null,
             failed: Some(ENDED.to_owned()),
         };

@@ -62,7 +62,7 @@ impl Handler {
                 self.whole(aws, "Late", None, &state).await
             }
             Progress::Continue(seconds) => self.whole(aws, "Continue", Some(seconds), &state).await,
-            Progress::Opened | Progress::Ended => self.parts_of(aws, &state).await,
+            Progress::Opened | Progress::Ended => self.parts_of(aws, &state, call.at_once).await,
         }
     }
 

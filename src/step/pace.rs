@@ -38,15 +38,34 @@ pub const MOST_TRIES_FOR_A_ROLE: u32 = 4;
 /// New copies after one that ended in error.
 pub const MOST_AGAIN: u32 = 2;
 
-/// Returns the seconds between two polls: an eighth of the time that the copy has taken so far.
+/// Returns the seconds to the next poll of a copy that has taken so long and will take `rest`
+/// seconds more, as far as its progress tells.
 ///
-/// The wait after its end then stays in proportion to the copy, and the number of polls grows with
-/// the logarithm of its length. The longest copies are polled every five minutes: the history of an
-/// execution has room for 25,000 events, and each poll adds a dozen.
-pub fn poll_interval(since: i64, now: i64) -> i64 {
+/// Without progress it is an eighth of the time so far: the wait after the end stays in proportion
+/// to the copy, and the number of polls grows with the logarithm of its length. The longest copies
+/// are polled every five minutes: the history of an execution has room for 25,000 events, and each
+/// poll adds a dozen.
+///
+/// With progress it is three quarters of the rest, so that a few polls come close to the end. The
+/// rest is a guess, because EC2 copies unchanged blocks in no time, so it is at most a third of the
+/// time so far; and a percent is coarse, so it is at least a fortieth.
+pub fn poll_interval(since: i64, now: i64, rest: Option<i64>) -> i64 {
     let elapsed = now.saturating_sub(since);
-    let most = if elapsed < 3600 { 60 } else { 300 };
-    (elapsed / 8).clamp(5, most)
+    match rest {
+        None => (elapsed / 8).clamp(5, if elapsed < 3600 { 60 } else { 300 }),
+        Some(rest) => (rest / 4 * 3)
+            .min(elapsed / 3)
+            .max(elapsed / 40)
+            .clamp(5, 1800),
+    }
+}
+
+/// Returns the seconds that a copy will take more at its speed so far; `None` before its first
+/// percent.
+pub fn rest_of(started: i64, now: i64, percent: u8) -> Option<i64> {
+    let percent = i64::from(percent.min(100));
+    let elapsed = now.saturating_sub(started);
+    (percent > 0).then(|| elapsed.saturating_mul(100 - percent) / percent)
 }
 
 #[cfg(test)]
@@ -59,7 +78,7 @@ mod tests {
         let polls = |length: i64| {
             let (mut now, mut count) = (0, 0);
             while now < length {
-                now += poll_interval(0, now);
+                now += poll_interval(0, now, None);
                 count += 1;
             }
             count
@@ -67,6 +86,32 @@ mod tests {
         assert!(polls(60) <= 12, "{}", polls(60));
         assert!(polls(3600) <= 90, "{}", polls(3600));
         assert!(polls(COPY_LIMIT) <= 700, "{}", polls(COPY_LIMIT));
+    }
+
+    #[test]
+    fn progress_makes_polls_fewer_and_their_last_one_early() {
+        for length in [60, 600, 3600, 36_000, COPY_LIMIT] {
+            let (mut now, mut count) = (0, 0);
+            while now < length {
+                let percent = u8::try_from(now * 100 / length).unwrap();
+                now += poll_interval(0, now, rest_of(0, now, percent));
+                count += 1;
+            }
+            let late = now - length;
+            assert!(late <= (length / 40).max(5), "{length}: {late} s late");
+            let without = {
+                let (mut now, mut count) = (0, 0);
+                while now < length {
+                    now += poll_interval(0, now, None);
+                    count += 1;
+                }
+                count
+            };
+            assert!(
+                count <= without.min(320),
+                "{length}: {count} polls, {without} without"
+            );
+        }
     }
 
     #[test]

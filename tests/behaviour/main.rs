@@ -37,6 +37,7 @@ mod response_url;
 mod resume;
 mod retag;
 mod retention;
+mod scale;
 mod share;
 mod shared_snapshots;
 mod sources;

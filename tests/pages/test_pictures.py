@@ -1,5 +1,4 @@
-"""The pictures of docs/operations.md have the words of what they show. `make pictures` draws them
-anew."""
+"""The pictures of the pages have the words of what they show. `make pictures` draws them anew."""
 
 import json
 import re
@@ -61,7 +60,16 @@ def test_the_picture_of_a_notice_shows_its_text():
     assert " ".join(words("notice.svg")).split() == text.split()
 
 
-def test_each_picture_is_on_the_page_of_operations():
-    page = (ROOT / "docs" / "operations.md").read_text()
+def test_the_picture_of_scale_shows_the_figures():
+    rows = json.loads((ROOT / "bench" / "figures.json").read_text())["scale"]
+    found = words("scale.svg")
+    for row in rows:
+        assert f"{row['targets']} × {row['snapshots']} {row['driver']}" in found
+        assert str(row["wall_over_critical_path"]) in found
+        assert str(row["calls_per_target"]) in found
+
+
+def test_each_picture_is_on_a_page():
+    pages = [(ROOT / "docs" / f"{name}.md").read_text() for name in ("operations", "performance")]
     drawn = {f"pictures/{file.name}" for file in PICTURES.glob("*.svg")}
-    assert drawn == set(re.findall(r"!\[[^]]+\]\((pictures/[^)]+)\)", page))
+    assert drawn == set(re.findall(r"!\[[^]]+\]\((pictures/[^)]+)\)", "".join(pages)))

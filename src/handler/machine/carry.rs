@@ -11,15 +11,25 @@ use crate::state::State;
 
 /// A state machine carries 256 KiB; several things of this size go with one step.
 const INLINE: usize = 60_000;
+/// The time for which a part needs the function as it begins.
+const SECONDS_OF_A_BEGINNING: u32 = 2;
 /// Parts come back as they end, with their reasons: several times as large as they went out.
 const INLINE_PARTS: usize = 20_000;
 
 impl Handler {
     /// Returns the parts of the targets that are still on their way; without any, the machine only
-    /// concludes.
-    pub(super) async fn parts_of(&self, aws: &Aws, state: &State) -> Result<Value, Error> {
+    /// concludes. They begin one after another: each needs the function at its beginning, and
+    /// whenever a copy of it ends.
+    pub(super) async fn parts_of(
+        &self,
+        aws: &Aws,
+        state: &State,
+        at_once: u32,
+    ) -> Result<Value, Error> {
         let going = (0..state.targets.len()).filter(|&i| !state.targets[i].phase.is_terminal());
-        let parts: Vec<Value> = going.map(|i| json!({"State": state.part(i)})).collect();
+        let delay = |n: u32| n.saturating_mul(SECONDS_OF_A_BEGINNING) / at_once;
+        let part = |(n, i): (u32, usize)| json!({"State": state.part(i), "Delay": delay(n)});
+        let parts: Vec<Value> = (0..).zip(going).map(part).collect();
         if parts.is_empty() {
             return self.whole(aws, "Ready", None, state).await;
         }

@@ -6,7 +6,9 @@ use crate::copies::{Copies, Copy, CopyStatus, chosen};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
 use crate::state::{Phase, State, TargetPhase, TargetState};
-use crate::step::pace::{MOST_AGAIN, UNSEEN_LIMIT, VISIBILITY_LIMIT, copy_limit, poll_interval};
+use crate::step::pace::{
+    MOST_AGAIN, UNSEEN_LIMIT, VISIBILITY_LIMIT, copy_limit, poll_interval, rest_of,
+};
 
 use super::{fail, stumble};
 
@@ -50,6 +52,22 @@ pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
     } else {
         TargetPhase::Ready
     };
+    let under_way =
+        !target.work.copies.is_empty() && target.work.copies.iter().all(Option::is_some);
+    if target.phase == TargetPhase::Copying && !whole && under_way {
+        // The look has seen what a poll would see.
+        waited(state, i, &copies, now);
+    }
+}
+
+/// Sets the time of the next poll of copies that are all under way.
+fn waited(state: &mut State, i: usize, copies: &Copies, now: i64) {
+    let target = &mut state.targets[i];
+    target.work.begin(now);
+    target.work.progress = progress(copies, &target.work.copies);
+    let rest = rest(copies, &target.work.copies, now);
+    target.pace.due = now + poll_interval(target.work.since, now, rest);
+    too_slow(state, i, now);
 }
 
 /// Remembers the copy that counts for each snapshot. Every process that sees the same copies
@@ -95,7 +113,7 @@ pub(super) fn started(state: &mut State, i: usize, begun: Begun, now: i64) {
     }
     let target = &mut state.targets[i];
     target.work.start(now);
-    target.pace.due = now + poll_interval(target.work.since, now);
+    target.pace.due = now + poll_interval(target.work.since, now, None);
     // The gravest refusal decides.
     let grave = |r: &&Refusal| !r.is_passing() && r.kind() != RefusalKind::NotFound;
     if let Some(refusal) = refusals.iter().find(grave) {
@@ -170,13 +188,11 @@ pub(super) fn polled(state: &mut State, i: usize, copies: &Copies, now: i64) {
             "a copy was deleted while it was waited for",
         );
     }
-    let missing = target.work.copies.iter().any(Option::is_none);
-    target.pace.due = if missing {
-        0
-    } else {
-        now + poll_interval(target.work.since, now)
-    };
-    too_slow(state, i, now);
+    if target.work.copies.iter().any(Option::is_none) {
+        target.pace.due = 0;
+        return too_slow(state, i, now);
+    }
+    waited(state, i, copies, now);
 }
 
 /// Returns AWS's message about a remembered copy that ended in error.
@@ -214,6 +230,18 @@ pub(super) fn broke(target: &mut TargetState, error: &str, now: i64) {
         return look_again(target, now + (waited / 4).clamp(5, 30));
     }
     copy_again(target, cause, error);
+}
+
+/// Returns the seconds that the slowest copy will take more; `None` while one shows no progress.
+fn rest(copies: &Copies, chosen: &[Option<SnapshotId>], now: i64) -> Option<i64> {
+    let mut longest = 0;
+    for (seen, id) in copies.iter().zip(chosen) {
+        let copy = seen.iter().find(|c| Some(&c.id) == id.as_ref())?;
+        if let CopyStatus::Pending(percent) = copy.status {
+            longest = longest.max(rest_of(copy.started, now, percent)?);
+        }
+    }
+    Some(longest)
 }
 
 /// Returns the progress in percent, with the same weight for each snapshot.

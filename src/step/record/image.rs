@@ -4,7 +4,7 @@ use crate::cause::Cause;
 use crate::command::{CopiedImage, ImageProgress};
 use crate::error::{Refusal, RefusalKind};
 use crate::state::{Pace, State, TargetPhase, TargetState};
-use crate::step::pace::{UNSEEN_LIMIT, VISIBILITY_LIMIT, poll_interval};
+use crate::step::pace::{UNSEEN_LIMIT, VISIBILITY_LIMIT, poll_interval, rest_of};
 
 use super::copying::{broke, copy_again, key_not_ready, too_slow};
 use super::{fail, stumble};
@@ -18,7 +18,7 @@ pub(super) fn copied(state: &mut State, i: usize, copied: CopiedImage, now: i64)
             let target = &mut state.targets[i];
             target.work.start(now);
             (target.image_id, target.pace) = (Some(image), Pace::default());
-            target.pace.due = now + poll_interval(target.work.since, now);
+            target.pace.due = now + poll_interval(target.work.since, now, None);
         }
         CopiedImage::KeyNotReady(refusal) => key_not_ready(state, i, &refusal, now),
         CopiedImage::Refused(refusal) => {
@@ -42,7 +42,7 @@ fn refused(target: &mut TargetState, refusal: &Refusal, visible_by: i64, now: i6
         }
         RefusalKind::QuotaFull => {
             target.pace = Pace::default();
-            target.pace.due = now + poll_interval(target.work.since, now);
+            target.pace.due = now + poll_interval(target.work.since, now, None);
         }
         RefusalKind::Throttled | RefusalKind::Uncertain | RefusalKind::Expired => {
             stumble(target, refusal, now);
@@ -60,7 +60,8 @@ pub(super) fn polled(state: &mut State, i: usize, progress: ImageProgress, now: 
     match progress {
         ImageProgress::Pending(percent) => {
             target.work.progress = percent;
-            target.pace.due = now + poll_interval(target.work.since, now);
+            let rest = rest_of(target.work.since, now, percent);
+            target.pace.due = now + poll_interval(target.work.since, now, rest);
             too_slow(state, i, now);
         }
         ImageProgress::Available => {

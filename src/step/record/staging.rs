@@ -86,7 +86,7 @@ fn wait(state: &mut State, now: i64) {
         return fail_all(state, Cause::TooSlow, said);
     }
     state.sharing.pace.due = if state.unstaged().is_empty() {
-        now + poll_interval(since, now)
+        now + poll_interval(since, now, None)
     } else {
         now
     };
@@ -116,7 +116,7 @@ fn started(state: &mut State, begun: Begun, now: i64) {
     state.sharing.pace.tries = 0;
     wait(state, now);
     // Only the progress of other copies frees a place in a full quota.
-    state.sharing.pace.due = now + poll_interval(state.sharing.staged_at, now);
+    state.sharing.pace.due = now + poll_interval(state.sharing.staged_at, now, None);
 }
 
 pub(super) fn stumbled(state: &mut State, refusal: &Refusal, now: i64) {
