@@ -252,6 +252,10 @@ async fn machine(sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
     }
 }
 
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("a small number"))
+}
+
 /// Plays a distribution and returns its figures.
 async fn played(targets: usize, snapshots: usize, driver: Driver) -> Value {
     let sandbox = Sandbox::new(world_of(targets, snapshots));
@@ -273,7 +277,7 @@ async fn played(targets: usize, snapshots: usize, driver: Driver) -> Value {
         let factor = 10_f64.powi(digits);
         (value * factor).round() / factor
     };
-    let each = |count: usize| rounded(count as f64 / targets as f64, 2);
+    let each = |count: usize| rounded(number(count) / number(targets), 2);
     let bytes = match driver {
         Driver::Direct => meter.largest.get() / targets,
         Driver::Machine => meter.largest.get(),
@@ -282,7 +286,7 @@ async fn played(targets: usize, snapshots: usize, driver: Driver) -> Value {
     // One handler waits for all copies of a direct call, one for those of each child.
     let waiting = match driver {
         Driver::Direct => 1.0,
-        Driver::Machine => targets as f64,
+        Driver::Machine => number(targets),
     };
     json!({
         "targets": targets,
@@ -295,7 +299,7 @@ async fn played(targets: usize, snapshots: usize, driver: Driver) -> Value {
         "calls": operations,
         "bytes_of_state_per_target": bytes,
         "invocations_per_target": each(meter.invocations.get()),
-        "billed_seconds_per_target": rounded(billed / targets as f64, 2),
+        "billed_seconds_per_target": rounded(billed / number(targets), 2),
         "waiting_handler_over_billed": rounded(wall * waiting / billed, 1),
         "transitions_per_target": each(meter.transitions.get()),
     })
