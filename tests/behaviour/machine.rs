@@ -160,7 +160,8 @@ async fn lost_parts_are_undone_and_the_source_is_closed() {
         let job = distribute(&TWO);
         let (opened, failed) = open(&sandbox, &job).await;
         assert_eq!(opened["Parts"].as_array().unwrap().len(), 2);
-        let started = call(&sandbox, &opened["Parts"][0]).await.expect("a reply");
+        let part = json!({"State": opened["Parts"][0]["State"]});
+        let started = call(&sandbox, &part).await.expect("a reply");
         assert_eq!(started["Status"], "Continue");
         assert_eq!(
             sandbox.snapshots("222222222222", HOME).len(),
@@ -182,8 +183,8 @@ async fn a_part_of_an_ended_run_opens_nothing() {
     let sandbox = Sandbox::new(slow_world(&TWO));
     let job = distribute(&TWO);
     let (opened, _) = open(&sandbox, &job).await;
-    let part = &opened["Parts"][0];
-    let started = call(&sandbox, part).await.expect("a reply");
+    let part = json!({"State": opened["Parts"][0]["State"]});
+    let started = call(&sandbox, &part).await.expect("a reply");
     assert_eq!(started["Status"], "Continue");
     conclude(&sandbox, &job, opened.clone(), json!([]), &json!({})).await;
     assert_closed(&sandbox);
