@@ -15,7 +15,7 @@ use crate::aws::visit::Visit;
 use crate::aws::{Aws, refusal, tags};
 use crate::command::{Rest, tag};
 use crate::error::Refusal;
-use crate::ids::{self, ImageId};
+use crate::ids::{self, ImageId, is_test_group};
 use crate::publish::{
     TestInstance, TestStep, group_step, smallest_type, test_group, test_step, test_tokens,
 };
@@ -154,7 +154,9 @@ async fn instances(visit: &Visit<'_>, id: &ImageId) -> Result<Vec<TestInstance>,
         let page = page.map_err(|e| refusal("DescribeInstances", &visit.at, id, &e))?;
         let reservations = page.reservations.into_iter().flatten();
         let instances = reservations.flat_map(|one| one.instances.unwrap_or_default());
-        found.extend(instances.map(|instance| facts(&instance)));
+        let found_here = instances.map(|instance| facts(&instance));
+        // Anybody may tag an instance of a group in production: only groups of tests end.
+        found.extend(found_here.filter(|one| one.group.as_deref().is_none_or(is_test_group)));
     }
     for instance in found.iter_mut().filter(|one| one.state == "running") {
         instance.checks = checks(visit, &instance.id).await?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use amiferry_sandbox::Fault;
 
+use super::launch_test::cut_at_each_call_of_a_test;
 use super::*;
-use crate::resume::{hang, killed};
 
 fn event(more: &Value) -> Value {
     let mut test = json!({"AutoScaling": true});
@@ -19,7 +19,7 @@ fn event(more: &Value) -> Value {
 }
 
 /// Returns a world whose copy role may launch by a group.
-fn quick() -> Sandbox {
+fn world_of_groups() -> World {
     let mut source = producer();
     source.images[0].ena_support = true;
     // A volume that the image leaves behind would be billed for years.
@@ -36,7 +36,11 @@ fn quick() -> Sandbox {
     }
     let scaling = Role::service_linked("autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling");
     *target = target.clone().role(scaling);
-    Sandbox::new(world)
+    world
+}
+
+fn quick() -> Sandbox {
+    Sandbox::new(world_of_groups())
 }
 
 /// Checks that neither instance nor group nor launch template is left.
@@ -163,28 +167,63 @@ async fn a_group_that_cannot_be_deleted_does_not_stop_other_targets() {
     assert_eq!(target(&reply, other)["Cause"], "LaunchTestFailed");
 }
 
+/// Anybody in the target can give an instance of production the tags of a test.
+#[tokio::test(start_paused = true)]
+async fn a_group_of_somebody_else_stays_whatever_tags_its_instance_has() {
+    let sandbox = {
+        let mut world = world_of_groups();
+        world = with_administrator(world);
+        Sandbox::new(world)
+    };
+    let event = event(&json!({}));
+    let reply = to_the_end(&sandbox, &event).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    let own = administrator(&sandbox).await;
+    let ec2 = aws_sdk_ec2::Client::new(&own);
+    let run = reply["Result"]["RunId"].as_str().expect("a run");
+    let image = copy(&sandbox).image_id;
+    let tag = |key: &str, value: &str| {
+        let tag = aws_sdk_ec2::types::Tag::builder();
+        tag.key(key).value(value).build()
+    };
+    let tags = aws_sdk_ec2::types::LaunchTemplateTagSpecificationRequest::builder()
+        .resource_type(aws_sdk_ec2::types::ResourceType::Instance)
+        .tags(tag("amiferry:run", run))
+        .tags(tag("amiferry:launch-test", &image))
+        .tags(tag("amiferry:source-account", SOURCE))
+        .build();
+    let data = aws_sdk_ec2::types::RequestLaunchTemplateData::builder()
+        .image_id(&image)
+        .instance_type("t3.micro".into())
+        .tag_specifications(tags)
+        .build();
+    let made = ec2
+        .create_launch_template()
+        .launch_template_name("production");
+    made.launch_template_data(data).send().await.expect("made");
+    let template = aws_sdk_autoscaling::types::LaunchTemplateSpecification::builder();
+    aws_sdk_autoscaling::Client::new(&own)
+        .create_auto_scaling_group()
+        .auto_scaling_group_name("production")
+        .launch_template(template.launch_template_name("production").build())
+        .availability_zones("us-west-2a")
+        .min_size(1)
+        .max_size(1)
+        .send()
+        .await
+        .expect("made");
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    let again = to_the_end(&sandbox, &event).await;
+    assert_eq!(again["Status"], "Succeeded", "{again}");
+    assert_eq!(sandbox.groups(PLACE.0, PLACE.1), ["production"]);
+    let instances = sandbox.instances(PLACE.0, PLACE.1).into_iter();
+    let running = instances.filter(|one| one.state == "running");
+    assert_eq!(running.count(), 1, "that of production");
+}
+
 async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
-    let whole = quick();
-    to_the_end(&whole, &event(&json!({}))).await;
-    let ledger = whole.ledger();
-    let first = ledger
-        .iter()
-        .position(|call| call.operation == "DescribeInstances");
-    for n in first.expect("a launch test").. {
-        let sandbox = quick();
-        hang(&sandbox, n, fault.clone());
-        let Some(last) = killed(&sandbox, &event(&json!({}))).await else {
-            return;
-        };
-        sandbox.clear_fault();
-        let case = format!("cut at call {n}");
-        let reply = to_the_end(&sandbox, &again(&last)).await;
-        assert_eq!(reply["Status"], "Succeeded", "{case}: {reply}");
-        assert_eq!(values(&sandbox, PLACE, NAME), [copy(&sandbox).image_id]);
-        assert_gone(&sandbox, &case).await;
-        let launched = sandbox.instances(PLACE.0, PLACE.1).len();
-        assert!(launched <= 2, "{case}: {launched} instances");
-    }
+    let event = event(&json!({}));
+    cut_at_each_call_of_a_test(&fault, &event, quick, again, assert_gone).await;
 }
 
 #[tokio::test(start_paused = true)]

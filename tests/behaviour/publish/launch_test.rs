@@ -155,17 +155,25 @@ async fn an_instance_that_cannot_use_the_key_fails_the_test_with_the_words_of_ec
     assert_eq!(calls(&sandbox, "PutParameter"), 0);
 }
 
-async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
-    let whole = quick();
-    to_the_end(&whole, &event()).await;
+/// Kills a run at each call of its launch test, each time in a world of its own, and goes on with
+/// the event that `again` makes of the last one.
+pub(super) async fn cut_at_each_call_of_a_test(
+    fault: &Fault,
+    event: &Value,
+    world: impl Fn() -> Sandbox,
+    again: impl Fn(&Value) -> Value,
+    ended: impl AsyncFn(&Sandbox, &str),
+) {
+    let whole = world();
+    to_the_end(&whole, event).await;
     let ledger = whole.ledger();
     let first = ledger
         .iter()
         .position(|call| call.operation == "DescribeInstances");
     for n in first.expect("a launch test").. {
-        let sandbox = quick();
+        let sandbox = world();
         hang(&sandbox, n, fault.clone());
-        let Some(last) = killed(&sandbox, &event()).await else {
+        let Some(last) = killed(&sandbox, event).await else {
             return;
         };
         sandbox.clear_fault();
@@ -173,10 +181,14 @@ async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
         let reply = to_the_end(&sandbox, &again(&last)).await;
         assert_eq!(reply["Status"], "Succeeded", "{case}: {reply}");
         assert_eq!(values(&sandbox, PLACE, NAME), [copy(&sandbox).image_id]);
-        assert_terminated(&sandbox, &case).await;
+        ended(&sandbox, &case).await;
         let launched = sandbox.instances(PLACE.0, PLACE.1).len();
         assert!(launched <= 2, "{case}: {launched} instances");
     }
+}
+
+async fn cut_everywhere(fault: Fault, again: impl Fn(&Value) -> Value) {
+    cut_at_each_call_of_a_test(&fault, &event(), quick, again, assert_terminated).await;
 }
 
 #[tokio::test(start_paused = true)]
