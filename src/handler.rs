@@ -16,7 +16,7 @@ use crate::ids::AccountId;
 use crate::kms::Arn;
 use crate::reply::metrics::Meter;
 use crate::reply::reply;
-use crate::request::{Channel, Defaults, Request};
+use crate::request::{Channel, Defaults, Places, Request, Target};
 use crate::setup::Settings;
 use crate::state::{State, TargetPhase};
 
@@ -296,12 +296,29 @@ impl Handler {
         let _ = writeln!(std::io::stdout(), "{}", line(&meter));
     }
 
+    /// Returns the function's account.
+    async fn owner(&self, aws: &Aws, invocation: &Invocation) -> Result<AccountId, Error> {
+        match self.defaults(invocation)?.account {
+            Some(account) => Ok(account),
+            None => Ok(aws.caller().await?.account),
+        }
+    }
+
     fn defaults(&self, invocation: &Invocation) -> Result<Defaults, Error> {
         let region = self.region()?;
         let account =
             Arn::parse(&invocation.function_arn).and_then(|arn| AccountId::parse(arn.account).ok());
         Ok(Defaults { region, account })
     }
+}
+
+/// Returns the targets of a call, with those of its audience.
+async fn targets_of(aws: &Aws, places: Places, owner: &AccountId) -> Result<Vec<Target>, Error> {
+    let members = match &places.audience {
+        Some(audience) => aws.members(audience, true, owner).await?.accounts,
+        None => Vec::new(),
+    };
+    Ok(places.with_members(&members, owner)?.targets)
 }
 
 fn read(payload: &str) -> Result<Value, Error> {

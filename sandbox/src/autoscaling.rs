@@ -84,17 +84,13 @@ impl<'a> Ask<'a> {
         Err(refusals::GROUP_ACCESS_DENIED.with(&[arn, &action, resource, &reason]))
     }
 
-    /// Checks the permission to launch by a template, which is a resource of RunInstances.
-    fn permit_template(self, aws: &Aws, id: &str) -> Result<(), Refused> {
+    /// Returns whether the caller may launch by a template, which is a resource of RunInstances.
+    fn may_launch_by(self, aws: &Aws, id: &str) -> bool {
         let (region, account) = (&self.call.region, self.call.caller.account());
         let arn = regional_arn("ec2", region, account, &format!("launch-template/{id}"));
-        let here = vec![region.clone()];
-        let context = Context::from([("aws:requestedregion".to_owned(), here)]);
+        let context = Context::from([("aws:requestedregion".to_owned(), vec![region.clone()])]);
         let caller = &self.call.caller;
-        match identity::decide(aws, caller, "ec2:RunInstances", &arn, &context) {
-            Verdict::Allowed => Ok(()),
-            _ => Err(refusals::GROUP_TEMPLATE_DENIED.with(&[id])),
-        }
+        identity::decide(aws, caller, "ec2:RunInstances", &arn, &context) == Verdict::Allowed
     }
 
     fn name(self) -> Result<&'a str, Refused> {
@@ -148,9 +144,9 @@ fn create(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let named = (template.id.clone(), template.name.clone());
     let launch = launch_of(template, subnet_id.as_deref());
     let query = Query::from(launch.clone());
-    let denied = |_| refusals::GROUP_TEMPLATE_DENIED.with(&[&named.0]);
-    ec2::may_run(aws, ask.call, &query).map_err(denied)?;
-    ask.permit_template(aws, &named.0).map_err(denied)?;
+    if ec2::may_run(aws, ask.call, &query).is_err() || !ask.may_launch_by(aws, &named.0) {
+        return Err(refusals::GROUP_TEMPLATE_DENIED.with(&[&named.0]));
+    }
     capacity::link_role(aws, ask)?;
     let key = ask.key(name);
     if aws.groups.contains_key(&key) {

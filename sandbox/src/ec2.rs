@@ -141,24 +141,20 @@ pub(crate) fn perform(
 
 /// Launches an instance for a service, with these parameters of RunInstances. Returns its ID.
 pub(crate) fn launch(aws: &mut Aws, call: &Admitted, query: &Query) -> Result<String, Refused> {
-    let operation = "RunInstances";
-    let ask = Ask {
-        call,
-        operation,
-        query,
-    };
-    run_instances::launch(aws, ask)
+    run_instances::launch(aws, launching(call, query))
 }
 
 /// Checks whether a caller may launch an instance with these parameters.
 pub(crate) fn may_run(aws: &Aws, call: &Admitted, query: &Query) -> Result<(), Refused> {
-    let operation = "RunInstances";
-    let ask = Ask {
+    run_instances::permitted(aws, launching(call, query))
+}
+
+fn launching<'a>(call: &'a Admitted, query: &'a Query) -> Ask<'a> {
+    Ask {
         call,
-        operation,
+        operation: "RunInstances",
         query,
-    };
-    run_instances::permitted(aws, ask)
+    }
 }
 
 const RETURN_TRUE: &str = "<return>true</return>";

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::{Handler, Invocation, PATIENCE, budget, in_time, too_slow};
+use super::{Handler, Invocation, PATIENCE, budget, in_time, targets_of, too_slow};
 use crate::aws::{Aws, ChannelTarget};
 use crate::channel::{Decided, apart, decide};
 use crate::error::{Error, Refusal};
@@ -40,10 +40,7 @@ impl Handler {
         channel: Channel,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
-        let owner = match self.defaults(invocation)?.account {
-            Some(account) => account,
-            None => aws.caller().await?.account,
-        };
+        let owner = self.owner(aws, invocation).await?;
         let budget = budget(aws, invocation, PATIENCE)?;
         let moving = in_time(aws, &budget, move_all(aws, channel, &owner));
         moving.await.unwrap_or_else(|| Err(too_slow()))
@@ -56,12 +53,8 @@ async fn move_all(aws: &Aws, channel: Channel, owner: &AccountId) -> Result<Valu
         apply,
         places,
     } = channel;
-    let members = match &places.audience {
-        Some(audience) => aws.members(audience, true, owner).await?.accounts,
-        None => Vec::new(),
-    };
-    let places = places.with_members(&members, owner)?;
-    let (wanted, targets) = (&wanted, places.targets.iter().map(plan::to_look_at));
+    let targets = targets_of(aws, places, owner).await?;
+    let (wanted, targets) = (&wanted, targets.iter().map(plan::to_look_at));
     let looking: Vec<_> = targets
         .map(|target| async move { look(aws, wanted, target, owner, apply).await })
         .collect();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
 use super::start::is_opted_in;
-use super::{Handler, Invocation, budget, in_time, too_slow};
+use super::{Handler, Invocation, budget, in_time, targets_of, too_slow};
 use crate::aws::Aws;
 use crate::digest::digest;
 use crate::enroll::{Held, current, held};
@@ -36,27 +36,18 @@ impl Handler {
         words: &Value,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
-        let defaults = self.defaults(invocation)?;
-        let call = Enroll::parse(words, &defaults.region)?;
+        let call = Enroll::parse(words, &self.region()?)?;
         if call.apply && self.settings.state_machine.is_none() {
             let problem = "is not set, and Enroll only starts executions; set it as template.yaml \
                            does, or leave Apply out";
             return Err(Error::invalid("AMIFERRY_STATE_MACHINE_ARN", problem));
         }
         self.settings.needed_bucket()?;
-        let owner = match defaults.account {
-            Some(account) => account,
-            None => aws.caller().await?.account,
-        };
+        let owner = self.owner(aws, invocation).await?;
         let budget = budget(aws, invocation, self.patience)?;
         let enrolling = async {
             let request = self.own_request(aws).await?;
-            let places = call.places(&request)?;
-            let members = match &places.audience {
-                Some(audience) => aws.members(audience, true, &owner).await?.accounts,
-                None => Vec::new(),
-            };
-            let targets = places.with_members(&members, &owner)?.targets;
+            let targets = targets_of(aws, call.places(&request)?, &owner).await?;
             let own = Own {
                 call,
                 request,
@@ -71,9 +62,15 @@ impl Handler {
     }
 
     async fn enroll_all(&self, aws: &Aws, own: &Own<'_>) -> Result<Value, Error> {
+        let channels = own.call.channels(&own.request)?;
+        let (seen, at_each) = (&channels, own.targets.iter());
+        let looking = at_each.map(|target| async move { look(aws, own, seen, target).await });
+        let looking: Vec<_> = looking.collect();
+        let all: Vec<Vec<Held>> = stream::iter(looking).buffered(AT_ONCE).collect().await;
         let mut told = Vec::new();
-        for channel in own.call.channels(&own.request)? {
-            told.push(self.enroll_into(aws, own, &channel).await?);
+        for (n, channel) in channels.iter().enumerate() {
+            let held: Vec<&Held> = all.iter().map(|of_target| &of_target[n]).collect();
+            told.push(self.enroll_into(aws, own, channel, &held).await?);
         }
         let count = |word: &str| told.iter().filter(|one| one["Status"] == word).count();
         let status = match (count("Succeeded"), count("Failed")) {
@@ -90,18 +87,15 @@ impl Handler {
         aws: &Aws,
         own: &Own<'_>,
         channel: &ParameterName,
+        all: &[&Held],
     ) -> Result<Value, Error> {
-        let looking = own.targets.iter().map(|target| async move {
-            let found = look(aws, own, channel, target).await;
-            found.unwrap_or_else(|refusal| Held::Unread(refusal.to_string()))
-        });
-        let looking: Vec<_> = looking.collect();
-        let all: Vec<Held> = stream::iter(looking).buffered(AT_ONCE).collect().await;
-        let pairs = || own.targets.iter().zip(&all);
+        let pairs = || own.targets.iter().zip(all.iter().copied());
         let without = pairs().filter(|(_, held)| **held == Held::Nothing);
         let without: Vec<&Target> = without.map(|(target, _)| target).collect();
         let mut told = json!({"Parameter": channel, "Status": "Succeeded"});
-        let source = match current(all.iter()) {
+        let source = match current(all.iter().copied()) {
+            // Where nobody waits for the image, nobody needs to want it.
+            Ok(source) if without.is_empty() => Ok(source),
             Ok(source) => may_be_served(aws, own, &source).await?.map(|()| source),
             Err(why) => Err(why),
         };
@@ -181,19 +175,22 @@ impl Handler {
     }
 }
 
-/// Looks at one target's channel.
-async fn look(
-    aws: &Aws,
-    own: &Own<'_>,
-    channel: &ParameterName,
-    target: &Target,
-) -> Result<Held, Refusal> {
-    let name = channel.fill(&target.account, &target.region);
-    let names = [name.clone()];
+/// Looks at one target's channels.
+async fn look(aws: &Aws, own: &Own<'_>, channels: &[ParameterName], target: &Target) -> Vec<Held> {
+    let fill = |channel: &ParameterName| channel.fill(&target.account, &target.region);
+    let names: Vec<String> = channels.iter().map(fill).collect();
+    let unread = |refusal: Refusal| Held::Unread(refusal.to_string());
     let target = plan::to_look_at(target);
-    let there = aws.channel_target(&target, &own.owner, &names, false);
-    let facts = there.await?.read(None, &name).await?;
-    Ok(held(&facts, &name))
+    let there = match aws.channel_target(&target, &own.owner, &names, false).await {
+        Ok(there) => there,
+        Err(refusal) => return vec![unread(refusal); names.len()],
+    };
+    let mut all = Vec::new();
+    for name in &names {
+        let facts = there.read(None, name).await;
+        all.push(facts.map_or_else(unread, |facts| held(&facts, name)));
+    }
+    all
 }
 
 /// Returns whether the owner of the image still wants it to be distributed.

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::{Handler, Invocation, PATIENCE, budget, in_time, too_slow};
+use super::{Handler, Invocation, PATIENCE, budget, in_time, targets_of, too_slow};
 use crate::aws::{Aws, OldCopies};
 use crate::error::{Error, Refusal};
 use crate::ids::AccountId;
@@ -26,13 +26,9 @@ impl Handler {
         words: &Value,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
-        let defaults = self.defaults(invocation)?;
-        let rule = Retain::parse(words, &defaults.region)?;
+        let rule = Retain::parse(words, &self.region()?)?;
         self.settings.needed_bucket()?;
-        let owner = match defaults.account {
-            Some(account) => account,
-            None => aws.caller().await?.account,
-        };
+        let owner = self.owner(aws, invocation).await?;
         let budget = budget(aws, invocation, PATIENCE)?;
         let retaining = in_time(aws, &budget, retain_all(aws, rule, &owner));
         retaining.await.unwrap_or_else(|| Err(too_slow()))
@@ -40,14 +36,10 @@ impl Handler {
 }
 
 async fn retain_all(aws: &Aws, rule: Retain, owner: &AccountId) -> Result<Value, Error> {
-    let members = match &rule.places.audience {
-        Some(audience) => aws.members(audience, true, owner).await?.accounts,
-        None => Vec::new(),
-    };
+    let targets = targets_of(aws, rule.places.clone(), owner).await?;
     // A copy that a custom resource counts on must not go because the ledger could not be read.
     aws.all_runs().await.map_err(Error::from_refusal)?;
-    let places = rule.places.clone().with_members(&members, owner)?;
-    let targets: Vec<TargetState> = places.targets.iter().map(plan::to_look_at).collect();
+    let targets: Vec<TargetState> = targets.iter().map(plan::to_look_at).collect();
     let rule = &rule;
     let retaining = targets.into_iter().map(|target| async move {
         let retained = retain_in(aws, rule, &target, owner).await;

@@ -5,22 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::channel::{call_fields, channel_name};
 use super::fields::Fields;
-use super::keys::{ENROLL_KEYS, KEYS};
+use super::keys::{ENROLL_KEYS, KEYS, OF_TARGETS};
 use super::{Mode, ParameterName, Places, Target, mode_of};
 use crate::error::Error;
 use crate::ids::{ImageId, Region};
-
-/// The keys of a request that name its targets.
-const NAMING_TARGETS: [&str; 8] = [
-    "Targets",
-    "TargetAccountIds",
-    "TargetAccountId",
-    "TargetKmsKeyIds",
-    "TargetRegions",
-    "OrganizationId",
-    "OrganizationalUnitIds",
-    "ExcludeAccountIds",
-];
 
 /// A checked call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +78,8 @@ impl Enroll {
         targets: &[&Target],
     ) -> Value {
         let mut request = own.clone();
-        for key in NAMING_TARGETS {
+        // Each target says its own key and role.
+        for key in OF_TARGETS {
             request.remove(key);
         }
         request.insert("SourceImageId".to_owned(), json!(image));

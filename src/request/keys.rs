@@ -442,7 +442,7 @@ pub const KEYS: [Key; 29] = [
 ];
 
 /// The keys of a request that name targets, and the roles there.
-const OF_TARGETS: [&str; 10] = [
+pub const OF_TARGETS: [&str; 10] = [
     "Targets",
     "TargetAccountIds",
     "TargetAccountId",

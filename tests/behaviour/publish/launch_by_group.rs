@@ -215,6 +215,7 @@ async fn a_group_of_somebody_else_stays_whatever_tags_its_instance_has() {
     tokio::time::sleep(Duration::from_mins(5)).await;
     let again = to_the_end(&sandbox, &event).await;
     assert_eq!(again["Status"], "Succeeded", "{again}");
+    tokio::time::sleep(Duration::from_mins(5)).await;
     assert_eq!(sandbox.groups(PLACE.0, PLACE.1), ["production"]);
     let instances = sandbox.instances(PLACE.0, PLACE.1).into_iter();
     let running = instances.filter(|one| one.state == "running");
