@@ -18,6 +18,9 @@ from . import fabric as deploying
 
 FIGURES = []
 
+#: Ends what hangs, and judges no speed: machines are slow at times.
+LONGEST = 600
+
 
 @pytest.fixture
 def figure():
@@ -75,7 +78,7 @@ def scenarios(fabric, request):
 
 @pytest.fixture
 def seen(scenarios, request):
-    return scenarios[request.node.get_closest_marker("scenario").args[0]].result(timeout=150)
+    return scenarios[request.node.get_closest_marker("scenario").args[0]].result(LONGEST)
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +86,7 @@ def nobody_else(request):
     """A test marked `alone` waits until every scenario has ended, well or not."""
     if request.node.get_closest_marker("alone") or request.node.get_closest_marker("hindsight"):
         for future in request.getfixturevalue("scenarios").values():
-            future.exception(timeout=150)
+            future.exception(LONGEST)
 
 
 def _binary(variable):

@@ -22,7 +22,7 @@ def resource(fabric, name, kind="Custom::AmiDistribution", **properties):
     """A stack with one distribution, whose outputs are what it answers."""
     properties = {
         "ServiceToken": fabric.function_arn,
-        "ServiceTimeout": 60,
+        "ServiceTimeout": 600,
         "SourceImageId": world.image_id(name),
     } | properties
     outputs = {"Id": {"Ref": "Image"}, "RunId": {"Fn::GetAtt": ["Image", "RunId"]}}

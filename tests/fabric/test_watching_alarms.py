@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from . import alarms, template, world
+from .conftest import LONGEST
 from .fabric import STACK, client, until
 from .scenario import scenario
 from .test_distribute import distribute
@@ -129,7 +130,7 @@ def dropped(fabric):
     said = "InvalidRequest: event: must be"
     before = fabric.output().count(said)
     fabric.invoke({"Nobody": "takes this"}, asynchronously=True)
-    until(lambda: fabric.output().count(said) >= before + attempts, 60)
+    until(lambda: fabric.output().count(said) >= before + attempts)
     found = alarms.key("AWS/Lambda", "AsyncEventsDropped", FunctionName=STACK)
     return {found: [(time.time(), 1)]}
 
@@ -148,7 +149,7 @@ def played(fabric, scenarios):
     """The data in the good and in the bad situation, by alarm."""
     # The sweeps below would close what other tests have left open to look at it.
     for future in scenarios.values():
-        future.exception(timeout=300)
+        future.exception(LONGEST)
     cannot, again = scenarios[stuck].result()
     found = {
         "ExecutionsFailedAlarm": (alarms.of_executions([again]), alarms.of_executions([cannot])),
@@ -164,8 +165,8 @@ def played(fabric, scenarios):
     with nobody_revokes(fabric, "watched"):
         fabric.machines.stop_execution(executionArn=open_one)
         aborted = fabric.ended(open_one)
-        cannot_close = until(lambda: finishing(fabric, "watched", failing=True), 60, 0.5)
-    closed = until(lambda: finishing(fabric, "watched", failing=False), 60, 0.5)
+        cannot_close = until(lambda: finishing(fabric, "watched", failing=True), every=0.5)
+    closed = until(lambda: finishing(fabric, "watched", failing=False), every=0.5)
     assert fabric.opened("watched") == {}
     found["ExecutionsAbortedAlarm"] = (
         alarms.of_executions([again]),
