@@ -146,6 +146,24 @@ impl Command {
         }
     }
 
+    /// Returns whether the command's calls depend on the source image. `lasting` says that the run
+    /// is a lasting share.
+    pub fn needs_source(&self, lasting: bool) -> bool {
+        use {SourceCommand as S, TargetCommand as T};
+        match self {
+            Self::Source(S::Share { .. } | S::LookStaged | S::Stage { .. })
+            | Self::Target(
+                _,
+                T::Look | T::Start { .. } | T::CopyImage | T::Register | T::Check | T::Retag,
+            ) => true,
+            Self::Source(S::Revoke) | Self::Target(_, T::Grant) => lasting,
+            Self::Target(
+                _,
+                T::Poll | T::PollImage | T::Tidy | T::Undo | T::Remove | T::Publish | T::EndTest,
+            ) => false,
+        }
+    }
+
     /// Returns the name for the log.
     pub fn name(&self) -> &'static str {
         use {SourceCommand as S, TargetCommand as T};

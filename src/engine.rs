@@ -65,15 +65,23 @@ pub enum Progress {
     Continue(u32),
 }
 
+/// A command needs the source image, which has not been read in this call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceNeeded;
+
+/// The source of a command that does not need it.
+static UNREAD: Result<Source, String> = Err(String::new());
+
 type Flying<'a> = FuturesUnordered<BoxFuture<'a, (Command, Outcome)>>;
 
-/// Advances the run as far as the budget allows.
+/// Advances the run as far as the budget allows, or until a command needs a source that is `None`.
+/// A source that is gone is `Err`.
 pub async fn advance(
     aws: &Aws,
     state: &mut State,
-    source: &Result<Source, String>,
+    source: Option<&Result<Source, String>>,
     budget: Budget,
-) -> Progress {
+) -> Result<Progress, SourceNeeded> {
     let end = budget.instant(aws.time_source().now());
     if let Ok(Some(wants)) = aws.overtaken(&state.run, &state.event).await {
         overtaken(state, &wants);
@@ -85,7 +93,7 @@ pub async fn advance(
             for command in &under_way {
                 cut_off(aws, state, command);
             }
-            return Progress::Continue(1);
+            return Ok(Progress::Continue(1));
         }
         let now = aws.now();
         let decided = next(state, now, &busy);
@@ -95,11 +103,18 @@ pub async fn advance(
             };
             let starts = under_way.iter().filter(is_start);
             starts.for_each(|command| cut_off(aws, state, command));
-            return Progress::Opened;
+            return Ok(Progress::Opened);
         }
         let wake = match decided {
-            Next::End => return Progress::Ended,
+            Next::End => return Ok(Progress::Ended),
+            Next::Do(commands) if source.is_none() && needs_source(state, &commands) => {
+                if flying.is_empty() {
+                    return Err(SourceNeeded);
+                }
+                None
+            }
             Next::Do(commands) => {
+                let source = source.unwrap_or(&UNREAD);
                 let begun = take_off(aws, state, source, commands, &mut busy, &mut flying);
                 under_way.extend(begun);
                 None
@@ -107,11 +122,11 @@ pub async fn advance(
             Next::WaitUntil(due) => {
                 match wait(due - now, flying.is_empty().then_some(budget.patience)) {
                     Ok(seconds) => Some(seconds),
-                    Err(later) => return later,
+                    Err(later) => return Ok(later),
                 }
             }
             // Idle with nothing to do cannot be; asking again later would beat hanging.
-            Next::WaitForBusy if flying.is_empty() => return Progress::Continue(5),
+            Next::WaitForBusy if flying.is_empty() => return Ok(Progress::Continue(5)),
             Next::WaitForBusy => None,
         };
         tokio::select! {
@@ -126,6 +141,12 @@ pub async fn advance(
             () = until(end) => {}
         }
     }
+}
+
+fn needs_source(state: &State, commands: &[Command]) -> bool {
+    let lasting = state.order.share.is_some();
+    let mut commands = commands.iter();
+    commands.any(|command| command.needs_source(lasting))
 }
 
 /// Returns this outcome and all others that have landed meanwhile: they go into the same decision.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::aws::Aws;
-use crate::engine::{Budget, Progress, advance};
+use crate::engine::{Budget, Progress};
 use crate::error::Error;
 use crate::event::{Event, LARGEST, Turn};
 use crate::ids::AccountId;
@@ -29,17 +29,17 @@ mod machine;
 mod permit;
 mod policies;
 mod preflight;
-mod reading;
 mod retain;
 mod stack;
 mod start;
 mod sweep;
 mod turn;
+mod working;
 
 use answer::without_payload;
 pub use begin::run_of;
-use begin::{accept, begin};
-use reading::{Again, read_again};
+use begin::{Begun, accept, begin};
+use working::{work, work_on};
 
 /// The answer leaves this long before Lambda's deadline.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(11);
@@ -217,9 +217,11 @@ impl Handler {
             Ok(begun)
         };
         let begun = in_time(aws, &budget, beginning).await;
-        let mut begun = begun.unwrap_or_else(|| Err(too_slow()))?;
-        let progress = advance(aws, &mut begun.state, &begun.source, budget).await;
-        self.replied(aws, &begun.state, progress, invocation).await
+        let Begun {
+            mut state, source, ..
+        } = begun.unwrap_or_else(|| Err(too_slow()))?;
+        let progress = work(aws, &mut state, source, budget).await;
+        self.replied(aws, &state, progress, invocation).await
     }
 
     async fn resume(
@@ -233,10 +235,7 @@ impl Handler {
         state.contended |= repeated;
         self.settings.needed_bucket()?;
         let budget = budget(aws, invocation, self.patience)?;
-        let progress = match read_again(aws, &mut state, &budget).await {
-            Again::Read(source) => advance(aws, &mut state, &source, budget).await,
-            Again::Later(seconds) => Progress::Continue(seconds),
-        };
+        let progress = work_on(aws, &mut state, budget).await;
         let mut told = self.replied(aws, &state, progress, invocation).await?;
         if told["Status"] == "Continue" && is_left_to_the_conclusion(&state, aws.now()) {
             told["Status"] = json!("Late");

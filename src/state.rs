@@ -170,17 +170,23 @@ impl State {
         }
     }
 
-    /// Makes a state that may be out of date safe to act on: every target on its way looks first.
+    /// Makes a state from outside safe to act on: it is not ahead of time, and every target on its
+    /// way looks first.
     ///
     /// `Sharing` stays, so a target that was copying continues right after its look. Granting looks
-    /// itself.
-    pub fn reopen(&mut self) {
+    /// itself. So does waiting: a poll finds all copies by their tags, as a look does, and EC2
+    /// refuses to register a second image of a name.
+    pub fn reopen(&mut self, now: i64) {
+        self.not_ahead_of(now);
         let closed = self.sharing.closed;
+        let snapshots = self.source.snapshots.len();
         for target in &mut self.targets {
             // Once the source is closed, a tidied target is known to be good, and has no source to
             // be compared with.
             let tidying = target.phase == TargetPhase::Tidying && !closed;
-            if tidying
+            if target.phase == TargetPhase::Copying && target.is_under_way(snapshots) {
+                target.pace.due = 0;
+            } else if tidying
                 || matches!(
                     target.phase,
                     TargetPhase::Copying | TargetPhase::Registering | TargetPhase::Checking

@@ -5,8 +5,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::begin::NOTHING;
-use super::reading::{Again, read_again};
-use super::{Handler, Invocation, answer_by, turn_budget};
+use super::{Handler, Invocation, answer_by};
 use crate::aws::Aws;
 use crate::error::Error;
 use crate::event::Turn;
@@ -102,14 +101,7 @@ impl Handler {
             target.phase = TargetPhase::Undoing;
         }
         let turn = Turn::first(resource, None, true);
-        let budget = turn_budget(aws, invocation)?;
-        match read_again(aws, state, &budget).await {
-            Again::Read(source) => {
-                let done = self.go_on(aws, state, &source, &turn, invocation);
-                done.await.map(drop)
-            }
-            // The sweeper closes what it holds, and the next try of this event tidies.
-            Again::Later(_) => Err(Error::Internal("the source could not be read".to_owned())),
-        }
+        let done = self.go_on(aws, state, None, &turn, invocation);
+        done.await.map(drop)
     }
 }

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::begin::{Beginning, Begun, NOTHING, accept, begin, request_of, run_of};
-use super::reading::{Again, read_again};
 use super::stack::{asked_by, started};
+use super::working::{work, work_on};
 use super::{Handler, Invocation, PATIENCE, answer_by, budget, in_time, too_slow};
 use crate::aws::Aws;
 use crate::cause::Cause;
-use crate::engine::{Progress, advance};
+use crate::engine::Progress;
 use crate::error::Error;
 use crate::event::custom_resource::{RequestType, physical_id};
 use crate::event::job::{Call, Job};
@@ -35,13 +35,9 @@ impl Handler {
         self.settings.needed_bucket()?;
         let mut budget = budget(aws, invocation, PATIENCE)?;
         budget.only_open = true;
-        let (mut state, source) = if let Some(mut state) = self.last_state(aws, &call.last).await? {
-            match read_again(aws, &mut state, &budget).await {
-                Again::Read(source) => (state, *source),
-                Again::Later(seconds) => {
-                    return self.whole(aws, "Continue", Some(seconds), &state).await;
-                }
-            }
+        let (state, progress) = if let Some(mut state) = self.last_state(aws, &call.last).await? {
+            let progress = work_on(aws, &mut state, budget).await;
+            (state, progress)
         } else {
             let beginning = in_time(aws, &budget, self.begin_job(aws, &job, invocation)).await;
             match beginning.unwrap_or_else(|| Err(too_slow()))? {
@@ -50,13 +46,16 @@ impl Handler {
                     call.execution.clone_into(&mut begun.state.execution);
                     let accepting = in_time(aws, &budget, accept_job(aws, &job, &mut begun)).await;
                     accepting.unwrap_or_else(|| Err(too_slow()))?;
-                    let Begun { state, source, .. } = *begun;
+                    let Begun {
+                        mut state, source, ..
+                    } = *begun;
                     self.say_started(aws, &job, &state, invocation).await?;
-                    (state, source)
+                    let progress = work(aws, &mut state, source, budget).await;
+                    (state, progress)
                 }
             }
         };
-        match advance(aws, &mut state, &source, budget).await {
+        match progress {
             // The conclusion undoes the rest.
             Progress::Continue(_) if state.end_by != 0 && aws.now() >= state.end_by => {
                 self.whole(aws, "Late", None, &state).await
@@ -90,11 +89,7 @@ impl Handler {
                 None => return self.nothing_to_conclude(aws, call, invocation).await,
             },
         };
-        let source = match read_again(aws, &mut state, &budget).await {
-            Again::Read(source) => source,
-            Again::Later(seconds) => return self.concluding(aws, seconds, &state).await,
-        };
-        match advance(aws, &mut state, &source, budget).await {
+        match work_on(aws, &mut state, budget).await {
             Progress::Continue(seconds) => {
                 let seconds = self.answer_late(aws, call, &state, seconds, invocation);
                 self.concluding(aws, seconds.await?, &state).await

@@ -130,7 +130,7 @@ impl Handler {
             answered,
             ..turn.clone()
         };
-        let going = self.go_on(aws, &mut state, &source, &turn, invocation);
+        let going = self.go_on(aws, &mut state, Some(source), &turn, invocation);
         going.await.map_err(Unanswered::Said)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
-use super::begin::{accept, begin, run_of};
+use super::begin::{Begun, accept, begin, run_of};
 use super::{Handler, Invocation, in_time, too_slow, turn_budget};
 use crate::aws::Aws;
 use crate::command::tag;
@@ -113,7 +113,10 @@ impl Handler {
         let accepting = in_time(aws, &budget, accept(aws, &mut begun, by, false)).await;
         accepting.unwrap_or_else(|| Err(too_slow()))?;
         let turn = Turn::first(None, None, true);
-        self.go_on(aws, &mut begun.state, &begun.source, &turn, invocation)
+        let Begun {
+            mut state, source, ..
+        } = begun;
+        self.go_on(aws, &mut state, Some(source), &turn, invocation)
             .await
     }
 

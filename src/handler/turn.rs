@@ -6,17 +6,16 @@ use tracing::{error, info, warn};
 
 use super::answer::tried_again;
 use super::begin::NOTHING;
-use super::reading::{Again, read_again};
+use super::working::{Read, work, work_on};
 use super::{Handler, Invocation, answer_by, turn_budget};
 use crate::aws::Aws;
 use crate::cause::Cause;
-use crate::engine::{Progress, advance};
+use crate::engine::Progress;
 use crate::error::Error;
 use crate::event::Turn;
 use crate::event::custom_resource::{CustomResource, physical_id};
 use crate::reply::Status;
 use crate::reply::cloudformation::Answer;
-use crate::source::Source;
 use crate::state::State;
 
 /// Lambda stops a function that invokes itself after about sixteen turns; what is open by then is
@@ -128,22 +127,18 @@ impl Handler {
             state.not_ahead_of(aws.now());
             state.give_up(Cause::TooSlow, LONG);
             return self
-                .go_on(aws, &mut state, &nothing, turn, invocation)
+                .go_on(aws, &mut state, Some(nothing), turn, invocation)
                 .await;
         }
-        let budget = turn_budget(aws, invocation)?;
-        match read_again(aws, &mut state, &budget).await {
-            Again::Read(source) => self.go_on(aws, &mut state, &source, turn, invocation).await,
-            Again::Later(_) => self.hand_on(aws, &state, turn, invocation).await,
-        }
+        self.go_on(aws, &mut state, None, turn, invocation).await
     }
 
-    /// Works until the run ends or time is up.
+    /// Works until the run ends or time is up. A state of an earlier call comes without its source.
     pub(super) async fn go_on(
         &self,
         aws: &Aws,
         state: &mut State,
-        source: &Result<Source, String>,
+        source: Option<Read>,
         turn: &Turn,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
@@ -153,7 +148,11 @@ impl Handler {
         if let Some(due) = due {
             budget.end_at(due);
         }
-        if advance(aws, state, source, budget).await == Progress::Ended {
+        let progress = match source {
+            Some(source) => work(aws, state, source, budget).await,
+            None => work_on(aws, state, budget).await,
+        };
+        if progress == Progress::Ended {
             let answer = Answer::ended(state, &physical_id(&state.run));
             let status = Status::of(state).as_str();
             self.ended(aws, state, invocation).await?;

@@ -152,6 +152,16 @@ impl Failure {
     }
 }
 
+impl TargetState {
+    /// Returns whether nothing is to be done but waiting for copies, of so many snapshots, or for
+    /// an image that is copied as a whole.
+    pub fn is_under_way(&self, snapshots: usize) -> bool {
+        let known = self.work.copies.iter().flatten().count();
+        let copies = known > 0 && known == snapshots;
+        self.work.since != 0 && !self.work.queued && (copies || self.image_id.is_some())
+    }
+}
+
 impl Work {
     /// Starts the clock of the target, when its first copy begins or is found under way.
     pub fn begin(&mut self, now: i64) {

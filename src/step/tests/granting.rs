@@ -278,7 +278,7 @@ fn a_target_given_up_while_granting_keeps_its_image() {
 
     // A state handed in again continues with granting, which looks itself.
     let (mut state, now) = until_granting();
-    state.reopen();
+    state.reopen(now);
     let grant = Command::Target(0, TargetCommand::Grant);
     assert_eq!(turn(&mut state, now, works), [grant]);
 }

@@ -1,4 +1,5 @@
-//! Reading the source again, at the begin of each call that continues a state.
+//! Working on a state for as long as a call may: the engine, and reading the source when a command
+//! needs it.
 //!
 //! An image that is gone is no error of the call, and neither is one that AWS does not return: each
 //! target fails by it, and is cleaned up. A caller with a state has something open, and must get to
@@ -9,36 +10,58 @@ use tracing::warn;
 use super::in_time;
 use crate::aws::Aws;
 use crate::cause::Cause;
-use crate::engine::Budget;
+use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
 use crate::source::Source;
 use crate::state::{Phase, State, backoff};
 use crate::step::MOST_TRIES;
 
-/// The result of reading the source.
-#[derive(Debug)]
-pub enum Again {
-    /// `Err` says why nothing can be copied any more.
-    Read(Box<Result<Source, String>>),
-    /// AWS does not return it now: try after so many seconds. The state has counted it.
-    Later(u32),
+/// The source of a run: `Err` says why nothing can be copied any more.
+pub type Read = Result<Source, String>;
+
+/// Advances a run with its source as it began in this call.
+pub async fn work(aws: &Aws, state: &mut State, source: Read, budget: Budget) -> Progress {
+    work_with(aws, state, Some(source), budget).await
+}
+
+/// Advances a run whose state comes from an earlier call. Nothing that the state says of the world
+/// is taken for granted.
+pub async fn work_on(aws: &Aws, state: &mut State, budget: Budget) -> Progress {
+    state.reopen(aws.now());
+    work_with(aws, state, None, budget).await
+}
+
+async fn work_with(
+    aws: &Aws,
+    state: &mut State,
+    mut source: Option<Read>,
+    budget: Budget,
+) -> Progress {
+    loop {
+        let advanced = advance(aws, state, source.as_ref(), budget).await;
+        if let Ok(progress) = advanced {
+            return progress;
+        }
+        match read_patiently(aws, state, &budget).await {
+            Ok(read) => source = Some(read),
+            Err(seconds) => return Progress::Continue(seconds),
+        }
+    }
 }
 
 /// Reads the source. Where AWS does not return it, tries again: inside the call for as long as the
-/// budget's patience lasts, and in later calls. In the end the run continues without its source.
-pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again {
-    // The state comes from outside: nothing that it says of the world is taken for granted.
-    state.not_ahead_of(aws.now());
-    state.reopen();
+/// budget's patience lasts, and in later calls, after so many seconds (`Err`). In the end the run
+/// continues without its source.
+async fn read_patiently(aws: &Aws, state: &mut State, budget: &Budget) -> Result<Read, u32> {
     loop {
         if state.unread >= MOST_TRIES {
             let said = format!("{} cannot be read", state.source.image_id);
-            return Again::Read(Box::new(Err(said)));
+            return Ok(Err(said));
         }
         let said = match in_time(aws, budget, read(aws, state)).await {
             Some(Ok(source)) => {
                 state.unread = 0;
-                return Again::Read(Box::new(source));
+                return Ok(source);
             }
             Some(Err(Error::Throttled(refusal) | Error::AccessDenied { refusal, .. })) => {
                 refusal.to_string()
@@ -60,21 +83,14 @@ pub async fn read_again(aws: &Aws, state: &mut State, budget: &Budget) -> Again 
         }
         let wait = backoff(tries);
         if wait > budget.patience || !budget.lasts(aws.now() + wait) {
-            return Again::Later(u32::try_from(wait).unwrap_or(1));
+            return Err(u32::try_from(wait).unwrap_or(1));
         }
         tokio::time::sleep(std::time::Duration::from_secs(wait.unsigned_abs())).await;
     }
 }
 
 /// Reads the source, and compares it with the state.
-async fn read(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Error> {
-    if state.phase == Phase::Ended {
-        return Ok(Err("the run has ended".to_owned()));
-    }
-    // The audience of a lasting share is no target, and may be waiting.
-    if state.order.share.is_none() && state.targets.iter().all(|t| t.phase.is_terminal()) {
-        return Ok(Err("nothing is left to copy".to_owned()));
-    }
+async fn read(aws: &Aws, state: &mut State) -> Result<Read, Error> {
     let (image, region) = (&state.source.image_id, &state.source.region);
     match aws.read_source(image, region).await {
         Ok(source) => {
@@ -103,11 +119,7 @@ async fn read(aws: &Aws, state: &mut State) -> Result<Result<Source, String>, Er
 
 /// Reads the staged copies as they are now: KMS says which keys are AWS-managed, and tags say which
 /// copies there are. A state may come from anybody who may call, and what it names would be shared.
-async fn read_staged(
-    aws: &Aws,
-    state: &mut State,
-    mut source: Source,
-) -> Result<Result<Source, String>, Error> {
+async fn read_staged(aws: &Aws, state: &mut State, mut source: Source) -> Result<Read, Error> {
     aws.read_keys(&mut source, &state.source.region).await?;
     if source.aws_managed_keys != state.source.managed_keys {
         return Ok(Err(format!(
