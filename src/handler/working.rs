@@ -72,9 +72,7 @@ async fn read_patiently(aws: &Aws, state: &mut State, budget: &Budget) -> Result
         state.unread += 1;
         let (run, tries) = (state.run.as_str(), state.unread);
         warn!(run, tries, said, "the source could not be read");
-        // The caller does not wait for all of these tries.
-        let late = state.end_by != 0 && aws.now() >= state.end_by;
-        if tries >= MOST_TRIES || late {
+        if tries >= MOST_TRIES {
             let image = &state.source.image_id;
             let said = format!("{image} could not be read (attempt {tries}): {said}");
             state.give_up(Cause::SourceUnreadable, &said);

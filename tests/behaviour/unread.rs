@@ -8,12 +8,19 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// Returns the state after a first call that opened the source and started copies. From then on the
-/// image cannot be read, for a time or for good.
+/// Returns the state after a first call that opened the source and started copies. Once they are
+/// complete, the image cannot be read, for a time or for good.
 async fn begun_and_cut_off(sandbox: &Sandbox, refusal: Fault, lasts: Option<Duration>) -> Value {
     let reply = call(sandbox, &distribute(&TWO)).await.expect("begins");
     assert_eq!(reply["Status"], "Continue", "{reply}");
     assert_eq!(calls(sandbox, "CopySnapshot"), 4, "copies are under way");
+    let pending = |(account, region): Place| {
+        let copies = sandbox.snapshots(account, region);
+        copies.iter().any(|copy| copy.state == "pending")
+    };
+    while TWO.into_iter().any(pending) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     cut_off(sandbox, refusal, lasts);
     reply["State"].clone()
 }
@@ -108,6 +115,24 @@ async fn a_source_unreadable_for_good_ends_the_run_and_is_closed() {
     }
 }
 
+/// Nothing but the copies is looked at while they are under way.
+#[tokio::test(start_paused = true)]
+async fn a_source_unreadable_while_copies_are_under_way_is_not_missed() {
+    let sandbox = Sandbox::new(slow_world(&TWO));
+    let reply = call(&sandbox, &distribute(&TWO)).await.expect("begins");
+    cut_off(&sandbox, refuse(403, "UnauthorizedOperation"), None);
+    let seconds = reply["WaitSeconds"].as_u64().unwrap();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let state = json!({"State": reply["State"]});
+    let reply = call(&sandbox, &state).await.expect("a reply");
+    assert_eq!(reply["Status"], "Continue", "{reply}");
+    assert_eq!(reply["State"].get("Unread"), None);
+    sandbox.clear_fault();
+    let reply = to_the_end(&sandbox, &json!({"State": reply["State"]})).await;
+    assert_eq!(reply["Status"], "Succeeded", "{reply}");
+    assert_whole(&sandbox, &TWO);
+}
+
 /// CloudFormation waits for one hour, whatever happens to the source.
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_source_ends_the_run_at_once_after_the_callers_deadline() {
@@ -117,7 +142,10 @@ async fn an_unreadable_source_ends_the_run_at_once_after_the_callers_deadline() 
     let reply = to_the_end(&sandbox, &json!({ "State": state })).await;
     assert_eq!(reply["Status"], "Failed", "{reply}");
     let reason = target(&reply, TWO[0])["Reason"].as_str().unwrap();
-    assert!(reason.contains("could not be read (attempt 1)"), "{reason}");
+    assert!(
+        reason.contains("CloudFormation waits no longer"),
+        "{reason}"
+    );
     assert_nothing(&sandbox, &TWO);
     assert_closed(&sandbox);
 }
