@@ -229,8 +229,8 @@ impl Aws {
                 Ok(source) => Ok(self.staged(run, source).await?),
                 Err(what) => gone(what),
             }),
-            SourceCommand::Stage { snapshots } => SourceOutcome::Stage(match source {
-                Ok(source) => self.stage(run, source, snapshots).await?,
+            SourceCommand::Stage { places } => SourceOutcome::Stage(match source {
+                Ok(source) => self.stage(run, source, places).await?,
                 Err(what) => gone(what),
             }),
             SourceCommand::Revoke => SourceOutcome::Revoke(match &state.order.share {

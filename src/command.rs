@@ -21,9 +21,9 @@
 //!   Staged copies are deleted after that.
 
 use crate::digest::digest;
-use crate::ids::{ImageId, KeyRef, SnapshotId};
+use crate::ids::{ImageId, SnapshotId};
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{RunRef, TargetState};
+use crate::state::{RunRef, Stage, TargetState};
 
 mod outcome;
 
@@ -58,7 +58,7 @@ pub enum Command {
     Target(usize, TargetCommand),
 }
 
-/// One thing to do about the source. `snapshots` are indices of the source's snapshots.
+/// One thing to do about the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceCommand {
     /// Open the source to the accounts of these targets.
@@ -70,8 +70,8 @@ pub enum SourceCommand {
     LookStaged,
     /// Start a copy of each of these snapshots in the source account.
     Stage {
-        /// Indices of the source's snapshots.
-        snapshots: Vec<usize>,
+        /// Places of the staged copies: for each stage, one for each of the source's snapshots.
+        places: Vec<usize>,
     },
     /// Close the source.
     Revoke,
@@ -208,14 +208,8 @@ pub fn copy_key_under(source: &SnapshotId, target: &TargetState, key: &str) -> S
 }
 
 /// Returns the tag of a staged copy. Each run has its own, so no other run deletes the copy.
-pub fn staging_key(source: &SnapshotId, run: RunRef<'_>) -> String {
-    let key = run.order.reencrypt_key.as_ref();
-    digest([
-        "staged",
-        run.id,
-        source.as_str(),
-        key.map_or("", KeyRef::as_str),
-    ])
+pub fn staging_key(source: &SnapshotId, run: RunRef<'_>, stage: Stage<'_>) -> String {
+    digest(["staged", run.id, source.as_str(), stage.key.as_str()])
 }
 
 /// Returns the tag of a target's image.

@@ -31,8 +31,8 @@ pub enum CopyStatus {
 /// All copies of each source snapshot in one target, in the order of the source's snapshots.
 pub type Copies = Vec<Vec<Copy>>;
 
-/// This run's copies of each source snapshot in the source account; `None` for a snapshot that can
-/// be shared itself.
+/// This run's copies in the source account, for each stage those of each source snapshot; `None`
+/// for a snapshot that can be shared itself.
 pub type Staged = Vec<Option<Vec<Copy>>>;
 
 /// Returns the copy that counts: a completed one before a pending one, then the earlier, then the

@@ -32,9 +32,7 @@ pub fn distribute(request: &Request, source: &Source, run: &str, now: i64) -> Re
         .map(|t| target(t, TargetPhase::Looking))
         .collect();
     let mut state = state(request, source_ref(request, source), targets, run, now);
-    if !state.needs_staging() {
-        state.order.reencrypt_key = None;
-    }
+    state.settle_stages();
     strategy::settle(&mut state, request.strategy, source)?;
     settle_parameter(&mut state, source)?;
     state.order.notes = notes(&state, source);
@@ -66,9 +64,7 @@ pub fn draft(
             ..Share::default()
         });
     }
-    if !state.needs_staging() {
-        state.order.reencrypt_key = None;
-    }
+    state.settle_stages();
     if strategy::problem(&state, request.strategy).is_none() {
         strategy::settle(&mut state, request.strategy, source)?;
     }
@@ -236,6 +232,7 @@ fn state(
         create_service_linked_roles: request.create_service_linked_roles,
         publish: request.publish.clone(),
         reencrypt_key: request.reencrypt_key.clone(),
+        staging_keys: request.staging_keys.clone(),
         audience: Vec::new(),
         notes: Vec::new(),
         renewal: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cause::Cause;
-use crate::ids::{AccountId, KeyArn, KeyRef};
+use crate::ids::{AccountId, KeyArn};
 use crate::request::KeyAccess;
 use crate::state::{RunRef, TargetState};
 
@@ -141,17 +141,30 @@ impl Cause {
 
     /// Returns the remedy for a refused copy in the source account.
     pub fn staging_remedy(run: RunRef<'_>) -> String {
+        let stages = run.stages();
+        let keys: Vec<&str> = stages.iter().map(|stage| stage.key.as_str()).collect();
+        let home = run.home_stage().is_some();
+        let mut words = Vec::new();
+        if home {
+            words.push("ReencryptKmsKeyId");
+        }
+        if !run.order.staging_keys.is_empty() {
+            words.push("StagingKmsKeyIds");
+        }
+        let read = if run.order.staging_keys.is_empty() {
+            &run.source.managed_keys
+        } else {
+            &run.source.keys
+        };
         format!(
-            "In account {}: allow the function's role what docs/permissions.md lists for \
-             ReencryptKmsKeyId (ec2:CopySnapshot and ec2:DeleteSnapshot; through EC2 the use of {} \
-             and of {}), in its own policy and in the key policy; look for a service control \
-             policy that forbids it. Then run again",
+            "In account {}: allow the function's role what docs/permissions.md lists for {} \
+             (ec2:CopySnapshot and ec2:DeleteSnapshot; through EC2 the use of {} and of {}), in \
+             its own policy and in the key policy; look for a service control policy that forbids \
+             it. Then run again",
             run.source.account_id,
-            run.order
-                .reencrypt_key
-                .as_ref()
-                .map_or("the key", KeyRef::as_str),
-            run.source.managed_keys.join(" and ")
+            words.join(" and "),
+            keys.join(" and "),
+            read.join(" and ")
         )
     }
 
@@ -206,7 +219,7 @@ impl Cause {
     /// Returns the remedy for `said`, the message of a refused opening.
     pub fn remedy_of_sharing(run: RunRef<'_>, said: &str) -> String {
         let source = &run.source.account_id;
-        let keys = run.opened_keys();
+        let keys = run.all_opened_keys();
         let (keys, owners) = (keys.join(" and "), owners_of(&keys));
         if said.contains("LimitExceeded") && said.contains("Grant") {
             return format!(

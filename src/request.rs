@@ -27,7 +27,7 @@ mod targets;
 pub use channel::{Channel, Move};
 use checks::{
     WORDS_OF_COPY, check_count, check_targets, parse_completion_minutes, refuse_words_of,
-    service_linked_roles,
+    service_linked_roles, staging_keys,
 };
 pub use checks::{check_tags, shared_with_itself};
 pub use enroll::Enroll;
@@ -173,6 +173,9 @@ pub struct Request {
     /// A key of the source account. Snapshots that cannot be shared (`aws/ebs`) are copied under it
     /// first.
     pub reencrypt_key: Option<KeyRef>,
+    /// Keys of the source account by their Regions. The image is copied once into each of these
+    /// Regions, and the targets there copy from that.
+    pub staging_keys: BTreeMap<Region, KeyRef>,
     /// The wishes for each target's image once it is verified.
     pub publish: Option<Publish>,
     /// Minutes within which EC2 completes each copy: a multiple of 15, from 15 to 2880.
@@ -257,6 +260,7 @@ impl Request {
         }
         let (service_linked_roles, create_service_linked_roles) =
             service_linked_roles(&mut fields)?;
+        let staging_keys = staging_keys(&mut fields, &source_region)?;
         let name = fields.checked(&["Name"], NameTemplate::parse)?;
         let tags = fields.map("Tags")?;
         check_tags(&tags)?;
@@ -278,6 +282,7 @@ impl Request {
             service_linked_roles,
             create_service_linked_roles,
             reencrypt_key: fields.checked(&["ReencryptKmsKeyId"], KeyRef::parse)?,
+            staging_keys,
             publish: publish::read(&mut fields)?,
             copy_completion_minutes: fields
                 .checked(&["CopyCompletionMinutes"], parse_completion_minutes)?,
@@ -288,7 +293,40 @@ impl Request {
             wait: fields.flag("Wait")?.unwrap_or(true),
         };
         fields.finish()?;
+        request.check_staging()?;
         Ok(request)
+    }
+
+    /// Refuses staged copies in other Regions together with what they cannot serve.
+    fn check_staging(&self) -> Result<(), Error> {
+        let problem = if self.staging_keys.is_empty() {
+            return Ok(());
+        } else if self.key_access == KeyAccess::Policy {
+            "goes with KeyAccess Grant or None: the policies of these keys are not edited"
+        } else if self.strategy == Strategy::Image {
+            "goes with copies of snapshots: say Strategy Snapshots, or leave Strategy out"
+        } else {
+            return Ok(());
+        };
+        Err(Error::invalid("StagingKmsKeyIds", problem))
+    }
+
+    /// Returns the keys for copies of the source in its own account, each with the request's name
+    /// for it and its Region. Those that no target needs are left out.
+    pub fn keys_of_staging(&mut self, owner: &AccountId) -> Vec<(String, Region, &mut KeyRef)> {
+        let others = self.targets.iter().filter(|t| t.account != *owner);
+        let regions: BTreeSet<&Region> = others.map(|target| &target.region).collect();
+        let home = self.reencrypt_key.iter_mut().map(|key| {
+            let word = "ReencryptKmsKeyId".to_owned();
+            (word, self.source_region.clone(), key)
+        });
+        let elsewhere = self.staging_keys.iter_mut();
+        let elsewhere = elsewhere.filter(|(region, _)| regions.contains(region));
+        let elsewhere = elsewhere.map(|(region, key)| {
+            let word = format!("StagingKmsKeyIds.{region}");
+            (word, region.clone(), key)
+        });
+        home.chain(elsewhere).collect()
     }
 
     /// Returns whether the accounts of the audience must be known one by one. An image can be
@@ -304,8 +342,11 @@ impl Request {
     /// Returns whether the source's own snapshots must be shared: others copy them, and nothing is
     /// copied for these others first.
     pub fn needs_sharing(&self, owner: &AccountId) -> bool {
-        let others = self.targets.iter().any(|target| target.account != *owner);
-        self.reencrypt_key.is_none() && (others || self.audience.is_some())
+        let mut targets = self.targets.iter();
+        let shared = |target: &Target| {
+            target.account != *owner && !self.staging_keys.contains_key(&target.region)
+        };
+        self.reencrypt_key.is_none() && targets.any(shared)
     }
 
     /// Adds the accounts of the audience as targets. A target named by account has precedence, and

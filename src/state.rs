@@ -30,6 +30,7 @@ pub use order::{Order, Renewal, Retag, Share, SourceRef};
 pub use pace::{Pace, backoff};
 pub use published::{Published, PublishedParameter, PublishedTemplate};
 pub use run_ref::RunRef;
+pub use staging::Stage;
 pub use standing::MOST_COPIES_BESIDE_WORDS;
 pub use target::{Failure, TargetPhase, TargetState, Work};
 
@@ -140,6 +141,9 @@ pub struct Sharing {
     /// AWS's message, if the audience of a lasting share was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Whether the staged copies are complete, and may be opened.
+    #[serde(skip_serializing_if = "is_default")]
+    pub staged: bool,
     /// When the last staged copy was started (Unix seconds); 0 if none was.
     #[serde(skip_serializing_if = "is_default")]
     pub staged_at: i64,

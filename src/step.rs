@@ -160,8 +160,14 @@ fn turn(state: &mut State, busy: &Busy) {
             state.phase = Phase::Copying;
         }
     }
-    if state.phase == Phase::Sharing && ready(state).is_empty() && !audience_waits(state) {
+    if state.phase == Phase::Sharing
+        && staging::shareable(state).is_empty()
+        && !audience_waits(state)
+    {
         state.phase = Phase::Copying;
+        if !ready(state).is_empty() {
+            staging::before_sharing(state);
+        }
     }
     if state.phase == Phase::Copying && state.targets.iter().all(|t| t.phase.is_terminal()) {
         let all_done = state.sharing.closed || state.sharing.stuck.is_some();
@@ -195,7 +201,7 @@ fn source_command(state: &State) -> Option<(i64, SourceCommand)> {
     let due = state.sharing.pace.due;
     match state.phase {
         Phase::Sharing => {
-            let targets = ready(state);
+            let targets = staging::shareable(state);
             Some((due, SourceCommand::Share { targets }))
         }
         Phase::Staging => Some((due, staging::command(state))),
@@ -217,7 +223,7 @@ fn command_for(state: &State, target: &TargetState) -> Option<TargetCommand> {
             // again.
             if missing.is_empty() || target.work.queued {
                 Some(TargetCommand::Poll)
-            } else if state.phase == Phase::Staging && !state.run_ref().is_own(target) {
+            } else if state.waits_for_stage(target) {
                 None
             } else {
                 Some(TargetCommand::Start { snapshots: missing })

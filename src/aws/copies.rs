@@ -85,7 +85,7 @@ impl Aws {
         let asked = AskedCopy {
             from: CopyToSign {
                 snapshot: run.copied_snapshot(s, target),
-                from: &run.source.region,
+                from: run.copied_from(target),
                 to: &target.region,
                 key: &target.kms_key_id,
             },

@@ -93,20 +93,21 @@ impl Aws {
 }
 
 impl Aws {
-    /// Returns the key under which a source is copied in its own account: a key that can be shared,
-    /// exists and is enabled.
-    pub async fn reencryption_key(
+    /// Returns the key that a request names for copies of the source in its own account: a key that
+    /// can be shared, exists and is enabled. `word` is the request's name for it.
+    pub async fn staging_key(
         &self,
+        word: &str,
         named: &KeyRef,
         owner: &AccountId,
         region: &Region,
     ) -> Result<KeyArn, Error> {
-        let refuse = |problem: String| Error::invalid("ReencryptKmsKeyId", problem);
+        let refuse = |problem: String| Error::invalid(word, problem);
         let own = (region.partition(), region.as_str(), owner.as_str());
         let elsewhere = |key: &str| {
             refuse(format!(
                 "{key} is not in account {owner} in {region}; it must be a key of the source \
-                 account in SourceRegion"
+                 account in that Region"
             ))
         };
         if named.home().is_some_and(|home| home != own) {

@@ -282,7 +282,7 @@ impl Aws {
     pub(super) async fn put_back(&self, state: &State, refusal: &Refusal) {
         let edits = state.order.key_access == KeyAccess::Policy;
         if edits && refusal.kind() == RefusalKind::Denied {
-            let opened = state.opened();
+            let opened = state.opened(state.run_ref().home_stage());
             self.put_statements_back(&Parties::of(&opened)).await;
         }
     }

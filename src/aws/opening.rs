@@ -55,9 +55,32 @@ impl Aws {
         if let Err(why) = self.may_be_given(run, accounts.collect()) {
             return Ok(Shared::NotAllowed(why));
         }
-        let opened = state.opened();
-        let (reached, mut unreached) = self.reached(state, targets).await;
-        let plan = OpeningPlan::of(state, &opened, reached);
+        let (reached, unreached) = self.reached(state, targets).await;
+        let mut all = Opened {
+            refused: unreached,
+            ..Opened::default()
+        };
+        let mut any = false;
+        for (stage, targets) in state.by_stage(reached) {
+            let opened = state.opened(stage);
+            let plan = OpeningPlan::of(state, &opened, targets);
+            match self.open_one(plan).await {
+                Ok(Shared::Opened(one)) => {
+                    any = true;
+                    all.earlier.extend(one.earlier);
+                    all.refused.extend(one.refused);
+                    all.audience = all.audience.or(one.audience);
+                }
+                // Other snapshots are open by now.
+                Err(refusal) if any => return Ok(Shared::Unsure(refusal)),
+                other => return other,
+            }
+        }
+        Ok(Shared::Opened(all))
+    }
+
+    /// Opens the source, or its copies of one stage.
+    async fn open_one(&self, plan: OpeningPlan<'_>) -> Result<Shared, Refusal> {
         let open_before = match self.hold_all(&plan).await? {
             Held::All(open_before) => open_before,
             Held::Wait(wait) => return Ok(Shared::Wait(wait)),
@@ -72,10 +95,9 @@ impl Aws {
             Ok(Some(why)) => return Ok(self.close_again(plan, why).await),
             Err(refusal) => return Ok(Shared::Unsure(refusal)),
         }
-        unreached.extend(refused.targets);
         Ok(Shared::Opened(Opened {
             earlier: plan.earlier(&open_before),
-            refused: unreached,
+            refused: refused.targets,
             audience: refused.audience,
         }))
     }
@@ -178,6 +200,9 @@ impl Aws {
         let attempt = &plan.attempt;
         let wishes = plan.wishes.iter();
         let names: Vec<&str> = wishes.map(|wish| wish.site.resource.name()).collect();
+        let home = plan.whole.source_region.as_str();
+        let away = plan.wishes.iter().map(|wish| &wish.site);
+        let away = away.filter(|site| !site.resource.is_key() && site.region.as_str() != home);
         let (edits, grants) = (plan.edits(), plan.grants());
         self.change_run(&attempt.run, |run| {
             let Some(run) = run else {
@@ -194,6 +219,10 @@ impl Aws {
             let mut new = run.next();
             new.resources
                 .extend(names.iter().map(|name| (*name).to_owned()));
+            new.elsewhere.extend(away.clone().map(|site| {
+                let name = site.resource.name().to_owned();
+                (name, site.region.to_string())
+            }));
             new.edits_policies |= edits;
             new.grants |= grants;
             Change::Write(new, Ok(()))

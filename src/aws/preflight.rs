@@ -182,7 +182,7 @@ impl Aws {
                 .ec2
                 .copy_snapshot()
                 .dry_run(true)
-                .source_region(run.source.region.as_str())
+                .source_region(run.copied_from(target).as_str())
                 .source_snapshot_id(from.id.as_str())
                 .destination_region(target.region.as_str())
                 .encrypted(true)

@@ -38,6 +38,7 @@ impl Aws {
         asked_by.clone_into(&mut asked.asked_by);
         // The opening notes its resources, and how it opens them, right before it opens them.
         asked.resources.clear();
+        asked.staged_in.clear();
         (asked.stages, asked.grants, asked.edits_policies) = (false, false, false);
         let accepted = self.change_run(&state.run, |former| {
             if former.is_some_and(|former| former.had_and_overtook(&state.event)) {
@@ -178,11 +179,20 @@ impl Aws {
         run: RunRef<'_>,
     ) -> Result<Result<(), String>, Refusal> {
         let attempt = run.attempt();
+        let stages = run.stages();
+        let regions = || stages.iter().map(|stage| stage.region.to_string());
         let noted = self.change_run(run.id, |run| match run {
-            Some(run) if run.is_live(&attempt) && run.stages => Change::Leave(Ok(())),
+            Some(run)
+                if run.is_live(&attempt)
+                    && run.stages
+                    && regions().all(|region| run.staged_in.contains(&region)) =>
+            {
+                Change::Leave(Ok(()))
+            }
             Some(run) if run.is_live(&attempt) => {
                 let mut new = run.next();
                 new.stages = true;
+                new.staged_in.extend(regions());
                 new.resources.insert(run.source_image_id.clone());
                 Change::Write(new, Ok(()))
             }
@@ -254,7 +264,12 @@ impl Aws {
             .as_ref()
             .and_then(|r| AccountId::parse(&r.account_id).ok());
         let mut resources = Vec::new();
-        for name in found.iter().flat_map(|run| &run.resources) {
+        let elsewhere = |name: &String| {
+            let run = found.as_ref();
+            run.is_some_and(|run| run.elsewhere.contains_key(name))
+        };
+        let names = found.iter().flat_map(|run| &run.resources);
+        for name in names.filter(|name| !elsewhere(name)) {
             let record = self.opening_record(name).await?;
             if record.is_some_and(|record| !record.attempts_of(run, false).is_empty()) {
                 resources.push(name);

@@ -1,5 +1,5 @@
-//! Staged copies: copies of the source in its own account, under a key that can be shared. The
-//! ledger notes, before the first copy, that the run may have some. Every closing, the sweeper's
+//! Staged copies: copies of the source in its own account, under a key that can be shared, beside
+//! the source or in the targets' Region. The ledger notes, before the first copy, that the run may have some. Every closing, the sweeper's
 //! too, finds them by their tags.
 
 use std::collections::BTreeMap;
@@ -15,10 +15,10 @@ use super::{Actor, Aws, copies, tags};
 use crate::command::{Closed, Left, Revoked, SourceGone, Staging, staging_key, tag};
 use crate::copies::Staged;
 use crate::error::Refusal;
-use crate::ids::{AccountId, ImageId, KeyRef, Region, SnapshotId};
+use crate::ids::{AccountId, ImageId, Region, SnapshotId};
 use crate::ledger::{Attempt, Run};
 use crate::source::Source;
-use crate::state::{RunRef, State};
+use crate::state::{RunRef, Stage, State};
 
 /// Returns the image that a snapshot was staged for; `None` for any other snapshot. No target is in
 /// the source account, so a snapshot there that names its own account as its source is a staged
@@ -30,17 +30,35 @@ fn staged_from(owner: &str, tags: &BTreeMap<String, String>) -> Option<ImageId> 
 }
 
 impl Aws {
-    /// Lists this run's copies of each snapshot that cannot be shared as it is.
+    /// Lists this run's copies of each snapshot, for each stage.
     pub async fn staged(&self, run: RunRef<'_>, source: &Source) -> Result<Staged, Refusal> {
-        let needed = source.under(&run.source.managed_keys);
+        let stages = run.stages();
+        let listing = stages
+            .iter()
+            .map(|stage| self.staged_in(run, source, *stage));
+        let staged = join_all(listing).await.into_iter();
+        let staged: Vec<Staged> = staged.collect::<Result<_, Refusal>>()?;
+        Ok(staged.into_iter().flatten().collect())
+    }
+
+    async fn staged_in(
+        &self,
+        run: RunRef<'_>,
+        source: &Source,
+        stage: Stage<'_>,
+    ) -> Result<Staged, Refusal> {
+        let needed = if *stage.region == run.source.region {
+            source.under(&run.source.managed_keys)
+        } else {
+            vec![true; source.snapshots.len()]
+        };
         let mut staged: Staged = needed.iter().map(|n| n.then(Vec::new)).collect();
         let snapshots = source.snapshots.iter();
-        let keys: Vec<String> = snapshots.map(|s| staging_key(&s.id, run)).collect();
+        let keys: Vec<String> = snapshots.map(|s| staging_key(&s.id, run, stage)).collect();
         let each = keys.iter().zip(&needed);
         let wanted: Vec<&String> = each.filter(|(_, n)| **n).map(|(k, _)| k).collect();
         let actor = Actor::own(&run.source.account_id);
-        let region = &run.source.region;
-        let (ec2, at) = (self.ec2(&actor, region), actor.at(region));
+        let (ec2, at) = (self.ec2(&actor, stage.region), actor.at(stage.region));
         for some in wanted.chunks(FILTER_VALUES) {
             let values = some.iter().map(|key| (*key).clone()).collect();
             let filter = Filter::builder()
@@ -62,23 +80,22 @@ impl Aws {
         Ok(staged)
     }
 
-    /// Starts a copy of each of these snapshots in the source account, once the ledger knows that
-    /// the run may have some.
+    /// Starts the staged copies of these places, once the ledger knows that the run may have some.
     pub(super) async fn stage(
         &self,
         run: RunRef<'_>,
         source: &Source,
-        snapshots: &[usize],
+        places: &[usize],
     ) -> Result<Result<Staging, SourceGone>, Refusal> {
-        let Some(key) = &run.order.reencrypt_key else {
-            return Ok(Err(SourceGone("no key to copy it under".to_owned())));
-        };
         if let Err(why) = self.note_staging(run).await? {
             return Ok(Ok(Staging::Over(why)));
         }
-        let starting = snapshots
-            .iter()
-            .map(|&s| async move { (s, self.stage_one(run, &source.snapshots[s].id, key).await) });
+        let (stages, snapshots) = (run.stages(), &source.snapshots);
+        let starting = places.iter().filter_map(|&place| {
+            let stage = *stages.get(place / snapshots.len())?;
+            let from = &snapshots[place % snapshots.len()].id;
+            Some(async move { (place, self.stage_one(run, from, stage).await) })
+        });
         Ok(Ok(Staging::Started(join_all(starting).await)))
     }
 
@@ -86,30 +103,30 @@ impl Aws {
         &self,
         run: RunRef<'_>,
         from: &SnapshotId,
-        key: &KeyRef,
+        stage: Stage<'_>,
     ) -> Result<SnapshotId, Refusal> {
         let actor = Actor::own(&run.source.account_id);
-        let region = &run.source.region;
         let credentials = match self.config.credentials_provider() {
             Some(provider) => {
                 let credentials = provider.provide_credentials().await;
-                Some(credentials.map_err(|e| unsent(&actor.at(region), from, e.to_string()))?)
+                let unsent = |said: String| unsent(&actor.at(stage.region), from, said);
+                Some(credentials.map_err(|e| unsent(e.to_string()))?)
             }
             None => None,
         };
         let asked = AskedCopy {
             from: CopyToSign {
                 snapshot: from,
-                from: region,
-                to: region,
-                key,
+                from: &run.source.region,
+                to: stage.region,
+                key: stage.key,
             },
             description: format!(
                 "{from} of {} for run {} of amiferry, which deletes it",
                 run.source.image_id, run.id
             ),
             minutes: run.order.copy_completion_minutes,
-            tags: tags_of_staged(run, from),
+            tags: tags_of_staged(run, from, stage),
         };
         self.copy_snapshot(&actor, credentials.as_ref(), asked)
             .await
@@ -153,23 +170,29 @@ impl Aws {
     /// Deletes all copies in the source account that bear the run's tags. Nobody has them open any
     /// more.
     pub(super) async fn delete_staged(&self, run: &Run) -> Left {
-        let of_run = |refusal: Refusal| vec![(format!("run {}", run.run), refusal)];
-        let places = (
-            AccountId::parse(&run.account_id),
-            Region::parse(&run.source_region),
-        );
-        let (Ok(account), Ok(region)) = places else {
+        let Ok(account) = AccountId::parse(&run.account_id) else {
             return Left::new();
         };
-        let actor = Actor::own(&account);
-        let (ec2, at) = (self.ec2(&actor, &region), actor.at(&region));
+        let named = run.staged_in.iter();
+        let otherwise = run.staged_in.is_empty().then_some(&run.source_region);
+        let regions = named.chain(otherwise).filter_map(|r| Region::parse(r).ok());
+        let deleting = regions.map(|region| {
+            let account = account.clone();
+            async move { self.delete_staged_in(run, &account, &region).await }
+        });
+        join_all(deleting).await.into_iter().flatten().collect()
+    }
+
+    async fn delete_staged_in(&self, run: &Run, account: &AccountId, region: &Region) -> Left {
+        let actor = Actor::own(account);
+        let (ec2, at) = (self.ec2(&actor, region), actor.at(region));
         let filter = Filter::builder()
             .name(format!("tag:{}", tag::RUN))
             .values(&run.run)
             .build();
         let found = match own_snapshots(&ec2, &at, filter).await {
             Ok(found) => found,
-            Err(refusal) => return of_run(refusal),
+            Err(refusal) => return vec![(format!("run {}", run.run), refusal)],
         };
         let image = ImageId::parse(&run.source_image_id).ok();
         let staged = found
@@ -199,12 +222,16 @@ fn is_staged_by(run: &str, owner: &str, image: Option<&ImageId>, snapshot: &Snap
 
 /// Returns the tags of a staged copy: ours only, as the copies in the targets get theirs from the
 /// original.
-pub(super) fn tags_of_staged(run: RunRef<'_>, from: &SnapshotId) -> TagSpecification {
+pub(super) fn tags_of_staged(
+    run: RunRef<'_>,
+    from: &SnapshotId,
+    stage: Stage<'_>,
+) -> TagSpecification {
     let ours = [
         (tag::RUN, run.id.to_owned()),
         (tag::SOURCE_IMAGE, run.source.image_id.to_string()),
         (tag::SOURCE_ACCOUNT, run.source.account_id.to_string()),
-        (tag::KEY, staging_key(from, run)),
+        (tag::KEY, staging_key(from, run, stage)),
     ];
     let ours = ours.map(|(name, value)| (name.to_owned(), value));
     tags::specification(ours, ResourceType::Snapshot)

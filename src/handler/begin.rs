@@ -44,7 +44,7 @@ pub enum Beginning {
 
 /// Reads the source, refuses what cannot be copied or shared, and plans. `only`: a lasting share's
 /// request is its whole list.
-pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Result<Begun, Error> {
+pub async fn begin(aws: &Aws, request: Request, run: &str, only: bool) -> Result<Begun, Error> {
     let source = aws
         .read_source(&request.source_image, &request.source_region)
         .await;
@@ -56,10 +56,6 @@ pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Re
     };
     plan::check_keys(&request, &source)?;
     aws.read_keys(&mut source, &request.source_region).await?;
-    if let Some(key) = &request.reencrypt_key {
-        let key = aws.reencryption_key(key, &source.owner, &request.source_region);
-        request.reencrypt_key = Some(key.await?.into());
-    }
     let members = match &request.audience {
         Some(audience) => {
             aws.members(audience, request.needs_members(), &source.owner)
@@ -67,7 +63,11 @@ pub async fn begin(aws: &Aws, mut request: Request, run: &str, only: bool) -> Re
         }
         None => Members::default(),
     };
-    let request = request.with_members(&members.accounts, &source.owner)?;
+    let mut request = request.with_members(&members.accounts, &source.owner)?;
+    for (word, region, key) in request.keys_of_staging(&source.owner) {
+        let found = aws.staging_key(&word, key, &source.owner, &region);
+        *key = found.await?.into();
+    }
     let now = aws.now();
     let state = match request.mode {
         Mode::Copy => {

@@ -59,29 +59,7 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
             Finding::of_source(Level::Error, "Source", account, &region, what, remedy)
         })
         .collect();
-    if let Some(key) = &request.reencrypt_key {
-        match aws.reencryption_key(key, &source.owner, &region).await {
-            Ok(key) => request.reencrypt_key = Some(key.into()),
-            Err(error @ (Error::InvalidRequest { .. } | Error::AccessDenied { .. })) => {
-                let account = Some(&source.owner);
-                let said = error.to_string();
-                findings.push(Finding::of_source(
-                    Level::Error,
-                    "ReencryptKmsKeyId",
-                    account,
-                    &region,
-                    said,
-                    format!(
-                        "Name a symmetric key of account {} in {region} as ReencryptKmsKeyId that \
-                         is enabled, and that the function's role may use",
-                        source.owner
-                    ),
-                ));
-                request.reencrypt_key = None;
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    findings.extend(keys_of_staging(aws, &mut request, &source).await?);
     let state = plan::draft(&request, &source, members.arns, run, aws.now())?;
     let mut words = Plan(&state).to_string();
     if request.mode == Mode::Copy {
@@ -99,6 +77,51 @@ async fn look(aws: &Aws, request: Request, run: &str) -> Result<Value, Error> {
     findings.extend(aws.preflight(&state, &source).await);
     info!(run, findings = findings.len(), "preflight");
     Ok(reply(findings, Some(words)))
+}
+
+/// Finds the keys for copies of the source in its own account, and leaves out those that cannot be
+/// used.
+async fn keys_of_staging(
+    aws: &Aws,
+    request: &mut Request,
+    source: &Source,
+) -> Result<Vec<Finding>, Error> {
+    let owner = &source.owner;
+    let (mut findings, mut home, mut elsewhere) = (Vec::new(), true, Vec::new());
+    for (word, region, key) in request.keys_of_staging(owner) {
+        match aws.staging_key(&word, key, owner, &region).await {
+            Ok(found) => *key = found.into(),
+            Err(error @ (Error::InvalidRequest { .. } | Error::AccessDenied { .. })) => {
+                let (name, _) = word.split_once('.').unwrap_or((&word, ""));
+                let check = if name == "ReencryptKmsKeyId" {
+                    home = false;
+                    "ReencryptKmsKeyId"
+                } else {
+                    elsewhere.push(region.clone());
+                    "StagingKmsKeyIds"
+                };
+                findings.push(Finding::of_source(
+                    Level::Error,
+                    check,
+                    Some(owner),
+                    &region,
+                    error.to_string(),
+                    format!(
+                        "Name a symmetric key of account {owner} in {region} as {check} that is \
+                         enabled, and that the function's role may use"
+                    ),
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if !home {
+        request.reencrypt_key = None;
+    }
+    for region in elsewhere {
+        request.staging_keys.remove(&region);
+    }
+    Ok(findings)
 }
 
 async fn read(aws: &Aws, image: &ImageId, region: &Region) -> Result<Source, Error> {

@@ -99,7 +99,8 @@ async fn read(aws: &Aws, state: &mut State) -> Result<Read, Error> {
             let same = snapshots.eq(&there.snapshots)
                 && source.keys() == there.keys
                 && source.owner == there.account_id;
-            if same && state.needs_staging() {
+            let staged = |target| state.run_ref().stage_of(target).is_some();
+            if same && state.targets.iter().any(staged) {
                 return read_staged(aws, state, source).await;
             }
             Ok(if same {
@@ -118,12 +119,14 @@ async fn read(aws: &Aws, state: &mut State) -> Result<Read, Error> {
 /// Reads the staged copies as they are now: KMS says which keys are AWS-managed, and tags say which
 /// copies there are. A state may come from anybody who may call, and what it names would be shared.
 async fn read_staged(aws: &Aws, state: &mut State, mut source: Source) -> Result<Read, Error> {
-    aws.read_keys(&mut source, &state.source.region).await?;
-    if source.aws_managed_keys != state.source.managed_keys {
-        return Ok(Err(format!(
-            "the keys of {} are not what they were when the run began",
-            source.id
-        )));
+    if !state.source.managed_keys.is_empty() {
+        aws.read_keys(&mut source, &state.source.region).await?;
+        if source.aws_managed_keys != state.source.managed_keys {
+            return Ok(Err(format!(
+                "the keys of {} are not what they were when the run began",
+                source.id
+            )));
+        }
     }
     if matches!(
         state.phase,

@@ -67,7 +67,10 @@ impl Run {
             account: AccountId::parse(&self.account_id).ok()?,
             region: match &resource {
                 Resource::Key(arn) => arn.region(),
-                _ => Region::parse(&self.source_region).ok()?,
+                other => {
+                    let elsewhere = self.elsewhere.get(other.name());
+                    Region::parse(elsewhere.unwrap_or(&self.source_region)).ok()?
+                }
             },
             resource,
         })

@@ -11,7 +11,8 @@ const INSTEAD: &str = "Say Snapshots, or leave Strategy out";
 
 /// Returns why the request's way is not possible.
 pub fn problem(state: &State, strategy: Strategy) -> Option<Problem> {
-    (strategy == Strategy::Image && state.needs_staging()).then(|| Problem {
+    let staged = !state.source.managed_keys.is_empty();
+    (strategy == Strategy::Image && staged).then(|| Problem {
         what: format!("Strategy: {STAGED}"),
         remedy: INSTEAD.to_owned(),
     })
@@ -26,6 +27,9 @@ pub(super) fn settle(state: &mut State, strategy: Strategy, source: &Source) -> 
         return Err(Error::invalid("Strategy", format!("{STAGED}. {INSTEAD}")));
     }
     state.order.copies_image = why_image(state, strategy, source).is_some();
+    if state.order.copies_image {
+        state.order.staging_keys.clear();
+    }
     Ok(())
 }
 
@@ -35,7 +39,7 @@ pub fn why_image(state: &State, strategy: Strategy, source: &Source) -> Option<S
         Strategy::Snapshots => None,
         Strategy::Image => Some("the request says so".to_owned()),
         // A staged copy stands for the snapshot, not for the image.
-        Strategy::Auto if state.needs_staging() => None,
+        Strategy::Auto if !state.source.managed_keys.is_empty() => None,
         Strategy::Auto => {
             let image = &source.image;
             let billed = image.usage_operation.as_deref();

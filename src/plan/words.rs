@@ -6,7 +6,7 @@ use crate::ids::ZoneId;
 use crate::ledger::readable;
 use crate::request::{Deprecate, KeyAccess, Protection, Publish};
 use crate::service_linked_role::ServiceLinkedRole;
-use crate::state::{Order, Share, State, TargetPhase};
+use crate::state::{Order, RunRef, Share, Stage, State, TargetPhase};
 
 /// The plan that a dry run shows.
 #[derive(Debug)]
@@ -39,20 +39,13 @@ impl fmt::Display for Plan<'_> {
                 target.role_name
             )?;
         }
-        if let (true, Some(key)) = (self.0.needs_staging(), &order.reencrypt_key) {
-            let managed = source.managed_keys.join(" and ");
-            writeln!(
-                f,
-                "First copied in {} under {key}, until the end: the snapshots under {managed}",
-                source.account_id
-            )?;
-        }
         let run = self.0.run_ref();
+        write_stages(f, run)?;
         if targets.iter().all(|target| run.is_own(target)) {
             write!(f, "Nothing is shared: the account copies what is its own")?;
             return write_rest(f, order);
         }
-        let keys = run.opened_keys().len();
+        let keys = run.all_opened_keys().len();
         let opened = match order.key_access {
             KeyAccess::Grant => {
                 format!("and {} for each account in need", counted(keys, "grant"))
@@ -80,6 +73,24 @@ impl fmt::Display for Plan<'_> {
         )?;
         write_rest(f, order)
     }
+}
+
+/// Writes which copies are made in the source account first.
+fn write_stages(f: &mut fmt::Formatter<'_>, run: RunRef<'_>) -> fmt::Result {
+    let source = run.source;
+    for Stage { region, key } in run.stages() {
+        let what = if *region == source.region {
+            format!("the snapshots under {}", source.managed_keys.join(" and "))
+        } else {
+            format!("all snapshots, once for the targets in {region}")
+        };
+        writeln!(
+            f,
+            "First copied in {} under {key}, until the end: {what}",
+            source.account_id
+        )?;
+    }
+    Ok(())
 }
 
 /// Writes what becomes of an image once it is copied.

@@ -118,8 +118,11 @@ pub fn documents(
     audience: Option<&Audience>,
     caller: &Caller,
 ) -> Vec<Document> {
+    let mut opened = state.opened(state.run_ref().home_stage());
+    opened.source.keys = state.run_ref().all_opened_keys();
     let run = Run {
-        state: &state.opened(),
+        state: &opened,
+        read_keys: &state.source.keys,
         source,
         audience,
         caller,
@@ -137,8 +140,10 @@ pub fn documents(
 
 /// The facts that the documents are made of.
 struct Run<'a> {
-    /// The state, with the opened keys in the place of source keys that cannot be shared.
+    /// The state, with the opened keys of all stages in the place of the source's.
     state: &'a State,
+    /// The source's own keys.
+    read_keys: &'a [KeyArn],
     source: &'a Source,
     /// The audience whose accounts are looked up.
     audience: Option<&'a Audience>,
@@ -169,10 +174,20 @@ impl Run<'_> {
         self.state.order.key_access == KeyAccess::Grant && !self.state.source.keys.is_empty()
     }
 
-    /// Returns the key of the staged copies.
-    fn staging_key(&self) -> Option<KeyArn> {
-        let key = self.state.order.reencrypt_key.as_ref();
-        key.filter(|_| self.state.needs_staging())?.arn()
+    /// Returns the keys of the snapshots that a role copies.
+    fn copied_keys(&self, role: &CopyRole<'_>) -> Vec<KeyArn> {
+        let this = self.state.run_ref();
+        let stages: BTreeSet<Option<usize>> = role
+            .targets
+            .iter()
+            .map(|target| this.stage_of(target))
+            .collect();
+        let of_stage = |stage: Option<usize>| match stage {
+            Some(stage) => this.opened_keys(Some(stage)),
+            None => self.read_keys.to_vec(),
+        };
+        let keys: BTreeSet<KeyArn> = stages.into_iter().flat_map(of_stage).collect();
+        keys.into_iter().collect()
     }
 
     fn boots_by_uefi(&self) -> bool {

@@ -158,11 +158,13 @@ fn to_copy(
         .map(|region| format!("arn:{partition}:ec2:{region}::*"))
         .collect();
     let mut copied = own.clone();
-    let source = state.source.region.as_str();
-    if !regions.contains(source) && !regions.contains("*") {
-        copied.insert(format!("arn:{partition}:ec2:{source}::snapshot/*"));
-        if state.order.copies_image {
-            copied.insert(format!("arn:{partition}:ec2:{source}::image/*"));
+    let targets = state.targets.iter().filter(|t| t.account_id == *account);
+    for source in targets.map(|t| state.run_ref().copied_from(t).as_str()) {
+        if !regions.contains(source) && !regions.contains("*") {
+            copied.insert(format!("arn:{partition}:ec2:{source}::snapshot/*"));
+            if state.order.copies_image {
+                copied.insert(format!("arn:{partition}:ec2:{source}::image/*"));
+            }
         }
     }
     let mut made = making(state).to_vec();
@@ -243,8 +245,9 @@ fn making_roles(state: &State) -> Option<Value> {
 /// keys to name.
 fn keys_of_accounts(state: &State, account: &AccountId) -> BTreeSet<String> {
     let partition = state.source.region.partition();
-    let keys = state.source.keys.iter();
-    let mut accounts: BTreeSet<AccountId> = keys.map(KeyArn::account).collect();
+    let targets = state.targets.iter().filter(|t| t.account_id == *account);
+    let keys = targets.flat_map(|target| state.run_ref().copied_keys(target));
+    let mut accounts: BTreeSet<AccountId> = keys.map(|key| key.account()).collect();
     if state.order.share.is_none() {
         accounts.insert(account.clone());
     }

@@ -26,7 +26,7 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn of(run: RunRef<'a>, target: &'a TargetState) -> Self {
-        let keys = run.opened_keys();
+        let keys = run.copied_keys(target);
         Self {
             run,
             target,
@@ -105,6 +105,7 @@ impl Facts<'_> {
             keys,
             owners,
             run,
+            target,
             ..
         } = self;
         format!(
@@ -113,7 +114,7 @@ impl Facts<'_> {
              the account has enabled the source's Region {}. With KeyAccess None, also allow \
              it in the policy of that key, in account {owners}; look for a resource control \
              policy of {owners} that denies it",
-            run.source.region
+            run.copied_from(target)
         )
     }
 

@@ -22,7 +22,7 @@ impl Cause {
                 (&target.account_id, &target.region, role)
             }
             // DescribeKey of a source key goes to the key's own Region.
-            Self::SourceKeyDenied => (&target.account_id, &run.source.region, role_of(target)),
+            Self::SourceKeyDenied => (&target.account_id, run.copied_from(target), role_of(target)),
             Self::SharingFailed
             | Self::StagingFailed
             | Self::KeyPolicyDenied
@@ -35,7 +35,7 @@ impl Cause {
         };
         let owners = match self {
             Self::SourceKeyDenied | Self::SharingFailed | Self::KeyPolicyDenied => {
-                owners_of(&run.opened_keys())
+                owners_of(&run.copied_keys(target))
             }
             Self::RoleNotAssumable => target.account_id.to_string(),
             _ => account.to_string(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::command::{LAUNCH_PREFIX, grant_prefix, tag};
-use crate::ids::{KeyArn, TEST_PREFIX};
+use crate::ids::{AccountId, KeyArn, SnapshotId, TEST_PREFIX};
 use crate::key_policy::sid;
 use crate::request::KeyAccess;
 use crate::state::{State, TargetPhase, TargetState};
@@ -82,42 +82,15 @@ fn in_target(state: &State, target: &TargetState, why: &str, left: &[String]) ->
 
 fn at_source(state: &State, said: &str) -> Value {
     let region = state.source.region.as_str();
-    let ours = |t: &&TargetState| t.shared;
-    let accounts: BTreeSet<&str> = state
-        .targets
-        .iter()
-        .filter(ours)
-        .map(|t| t.account_id.as_str())
-        .collect();
-    let accounts: Vec<&str> = accounts.into_iter().collect();
     if state.order.share.is_some() {
         return lasting(state, said);
     }
     let mut commands = Vec::new();
-    let opened = state.opened();
-    for id in &opened.source.snapshots {
-        if !accounts.is_empty() {
-            commands.push(format!(
-                "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} \
-                 --attribute createVolumePermission --operation-type remove --user-ids {}",
-                accounts.join(" ")
-            ));
-        }
+    let shared = (0..state.targets.len()).filter(|&i| state.targets[i].shared);
+    for (stage, targets) in state.by_stage(shared.collect()) {
+        let opened = state.opened(stage);
+        commands.extend(take_back(&opened, &targets));
     }
-    commands.extend(
-        opened
-            .source
-            .keys
-            .iter()
-            .map(|key| revoke_own_grants(state, key)),
-    );
-    commands.extend(
-        opened
-            .source
-            .keys
-            .iter()
-            .flat_map(|key| edit_policy(state, key)),
-    );
     commands.extend(delete_staged(state));
     json!({
         "AccountId": state.source.account_id,
@@ -128,26 +101,55 @@ fn at_source(state: &State, said: &str) -> Value {
     })
 }
 
+/// Takes back what was opened to these targets, as `opened` has it.
+fn take_back(opened: &State, targets: &[usize]) -> Vec<String> {
+    let (region, source) = (&opened.source.region, &opened.source);
+    let accounts = targets.iter().map(|&i| &opened.targets[i].account_id);
+    let accounts: BTreeSet<&str> = accounts.map(AccountId::as_str).collect();
+    let accounts: Vec<&str> = accounts.into_iter().collect();
+    let close = |id: &SnapshotId| {
+        format!(
+            "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} --attribute \
+             createVolumePermission --operation-type remove --user-ids {}",
+            accounts.join(" ")
+        )
+    };
+    let mut commands: Vec<String> = source.snapshots.iter().map(close).collect();
+    let keys = || source.keys.iter();
+    commands.extend(keys().map(|key| revoke_own_grants(opened, key)));
+    commands.extend(keys().flat_map(|key| edit_policy(opened, key)));
+    commands
+}
+
 /// Lists the staged copies, which are to be deleted.
 fn delete_staged(state: &State) -> Vec<String> {
     if !state.may_have_staged() {
         return Vec::new();
     }
-    let region = state.source.region.as_str();
-    let staged = state.source.staged.iter().flatten();
-    let mut commands: Vec<String> = staged
-        .filter(|id| !state.source.snapshots.contains(id))
-        .map(|id| format!("aws ec2 delete-snapshot --region {region} --snapshot-id {id}"))
-        .collect();
-    commands.push(format!(
-        "aws ec2 describe-snapshots --region {region} --owner-ids self --filters \
-         \"Name=tag:{},Values={}\" \"Name=tag:{},Values={}\" --query Snapshots[].SnapshotId # \
-         then, for each: aws ec2 delete-snapshot --region {region} --snapshot-id …",
-        tag::RUN,
-        state.run,
-        tag::SOURCE_ACCOUNT,
-        state.source.account_id
-    ));
+    let (source, stages) = (&state.source, state.run_ref().stages());
+    let mut commands = Vec::new();
+    for (n, id) in source.staged.iter().enumerate() {
+        let stage = stages.get(n / source.snapshots.len().max(1));
+        if let (Some(id), Some(stage)) = (id, stage)
+            && !source.snapshots.contains(id)
+        {
+            let region = stage.region;
+            commands.push(format!(
+                "aws ec2 delete-snapshot --region {region} --snapshot-id {id}"
+            ));
+        }
+    }
+    for region in stages.iter().map(|stage| stage.region) {
+        commands.push(format!(
+            "aws ec2 describe-snapshots --region {region} --owner-ids self --filters \
+             \"Name=tag:{},Values={}\" \"Name=tag:{},Values={}\" --query Snapshots[].SnapshotId # \
+             then, for each: aws ec2 delete-snapshot --region {region} --snapshot-id …",
+            tag::RUN,
+            state.run,
+            tag::SOURCE_ACCOUNT,
+            state.source.account_id
+        ));
+    }
     commands
 }
 
@@ -222,8 +224,8 @@ fn is_edited(state: &State) -> bool {
 }
 
 fn revoke_own_grants(state: &State, key: &KeyArn) -> String {
-    let region = state.source.region.as_str();
-    revoke_grants(region, key.as_str(), &grant_prefix(&state.run))
+    let region = key.region();
+    revoke_grants(region.as_str(), key.as_str(), &grant_prefix(&state.run))
 }
 
 fn revoke_grants(region: &str, key: &str, prefix: &str) -> String {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fields::Fields;
 use super::{MAX_TARGETS, Target};
 use crate::error::Error;
-use crate::ids::{AccountId, Region};
+use crate::ids::{AccountId, KeyRef, Region};
 use crate::service_linked_role::ServiceLinkedRole;
 
 /// The tags that a resource can have (50), less the four of this project.
@@ -15,9 +15,10 @@ const MAX_TAGS: usize = 46;
 /// enough for a state.
 const MAX_SERVICE_LINKED_ROLES: usize = 8;
 
-pub(super) const WORDS_OF_COPY: [&str; 8] = [
+pub(super) const WORDS_OF_COPY: [&str; 9] = [
     "TargetKmsKeyIds",
     "ReencryptKmsKeyId",
+    "StagingKmsKeyIds",
     "TargetRegions",
     "Name",
     "Tags",
@@ -36,6 +37,31 @@ pub(super) fn refuse_words_of(
         None => Ok(()),
         Some(word) => Err(Error::invalid(*word, format!("goes with Mode: {other}"))),
     }
+}
+
+/// Reads the keys of staged copies by their Regions.
+pub(super) fn staging_keys(
+    fields: &mut Fields,
+    source: &Region,
+) -> Result<BTreeMap<Region, KeyRef>, Error> {
+    let mut keys = BTreeMap::new();
+    for (region, key) in fields.map("StagingKmsKeyIds")? {
+        let at = format!("StagingKmsKeyIds.{region}");
+        let region =
+            Region::parse(&region).map_err(|said| Error::invalid(&at, said.to_string()))?;
+        let key = KeyRef::parse(&key).map_err(|said| Error::invalid(&at, said.to_string()))?;
+        if region == *source {
+            let problem = "is SourceRegion, where the targets copy from the source itself; for an \
+                           image under aws/ebs name ReencryptKmsKeyId";
+            return Err(Error::invalid(&at, problem));
+        }
+        if region.partition() != source.partition() {
+            let problem = format!("is not in the partition of {source}, which nothing leaves");
+            return Err(Error::invalid(&at, problem));
+        }
+        keys.insert(region, key);
+    }
+    Ok(keys)
 }
 
 /// Reads the service-linked roles that need the key, and whether missing ones are created.

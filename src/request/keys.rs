@@ -73,7 +73,7 @@ const PUBLISH: &str = "Where the image is published";
 const TIME: &str = "When it ends, and what stays";
 
 /// The keys of the request itself, in the order of the page.
-pub const KEYS: [Key; 29] = [
+pub const KEYS: [Key; 30] = [
     Key {
         name: "SourceImageId",
         also: Some("AmiId"),
@@ -310,6 +310,22 @@ pub const KEYS: [Key; 29] = [
         about: "No other account can ever use the key `aws/ebs`. Snapshots under it are first \
             copied in the source account under this key, and those staged copies are deleted at \
             the end.",
+    },
+    Key {
+        name: "StagingKmsKeyIds",
+        also: None,
+        group: ACCESS,
+        mode: Some(Mode::Copy),
+        kind: Kind::Map,
+        form: "a map from Regions other than `SourceRegion` to customer-managed keys of the source \
+            account there, each an ID, ARN or alias",
+        default: "none; each target copies from `SourceRegion`",
+        example: r#""StagingKmsKeyIds": {"us-east-1": "alias/shared-ami-key"}"#,
+        about: "The image is copied once into each of these Regions, in the source account and \
+            under this key; the targets there copy from that staged copy, which is deleted at the \
+            end. The bytes cross between Regions once, however many accounts there are. It takes \
+            two full copies one after the other. Not with `KeyAccess: Policy` or \
+            `Strategy: Image`.",
     },
     Key {
         name: "ShareSnapshots",

@@ -47,6 +47,12 @@ impl State {
             .collect()
     }
 
+    /// Returns the Regions of the staged copies.
+    fn stage_regions(&self) -> BTreeSet<String> {
+        let stages = self.run_ref().stages().into_iter();
+        stages.map(|stage| stage.region.to_string()).collect()
+    }
+
     /// Returns the run of this state, without an attempt.
     pub fn as_run(&self) -> Run {
         let targets = self.targets.iter().enumerate();
@@ -93,7 +99,9 @@ impl State {
             status: RunStatus::Live,
             closing_since: None,
             resources,
+            elsewhere: BTreeMap::new(),
             stages: self.may_have_staged(),
+            staged_in: self.stage_regions(),
             grants: self.order.key_access == KeyAccess::Grant,
             edits_policies: self.order.key_access == KeyAccess::Policy,
             receipt: Vec::new(),
@@ -123,6 +131,9 @@ impl Order {
         }
         if let Some(minutes) = self.copy_completion_minutes {
             opening[COMPLETION] = json!(minutes);
+        }
+        if !self.staging_keys.is_empty() {
+            opening["StagingKmsKeyIds"] = json!(self.staging_keys);
         }
         opening
     }

@@ -28,8 +28,8 @@ pub struct SourceRef {
     /// first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managed_keys: Vec<KeyArn>,
-    /// The snapshots that are shared and copied, one for each source snapshot: itself, or its
-    /// staged copy.
+    /// The snapshots that are shared and copied, for each stage of the run one for each source
+    /// snapshot: itself, or its staged copy.
     #[serde(default, with = "copies", skip_serializing_if = "copies::none")]
     pub staged: Vec<Option<SnapshotId>>,
 }
@@ -93,6 +93,9 @@ pub struct Order {
     /// The key for staged copies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reencrypt_key: Option<KeyRef>,
+    /// The keys for staged copies in other Regions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub staging_keys: BTreeMap<Region, KeyRef>,
     /// Losses of the copies, for the reply about each target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

@@ -76,12 +76,13 @@ impl State {
             closed: true,
             refused: None,
             unsure: true,
+            staged: true,
             staged_at: now,
             stuck: Some("x".repeat(600)),
         };
-        if self.needs_staging() {
-            busy.source.staged = self.source.snapshots.iter().cloned().map(Some).collect();
-        }
+        let staged = self.source.snapshots.iter().cycle();
+        let staged = staged.take(self.staged_count()).cloned();
+        busy.source.staged = staged.map(Some).collect();
         for target in &mut busy.targets {
             // An alias becomes the ARN of a key.
             if let Ok(key) = KeyRef::parse(&format!(

@@ -43,6 +43,7 @@ pub(crate) fn full(targets: usize, snapshots: usize) -> State {
             closed: true,
             refused: None,
             unsure: true,
+            staged: true,
             staged_at: 1_800_000_000,
             stuck: Some("x".repeat(600)),
         },
@@ -110,6 +111,7 @@ fn order() -> Order {
         audience: Vec::new(),
         publish: None,
         reencrypt_key: None,
+        staging_keys: BTreeMap::new(),
         notes: Vec::new(),
     }
 }

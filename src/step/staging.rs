@@ -7,27 +7,36 @@ use super::{Busy, ready};
 use crate::command::SourceCommand;
 use crate::state::{Pace, Phase, State, TargetPhase};
 
-/// Moves the run to its next phase when targets need the source open.
+/// Moves the run to its next phase when targets need the source open. Those that copy from the
+/// source itself come first: staging takes as long as a copy.
 pub(super) fn before_sharing(state: &mut State) {
-    if !state.needs_staging() {
+    if state.needs_staging() && shareable(state).is_empty() {
+        state.stage_anew();
+        state.sharing.pace = Pace::default();
+    } else {
         state.phase = Phase::Sharing;
-        return;
     }
-    state.phase = Phase::Staging;
-    state.source.staged.clear();
-    state.sharing.pace = Pace::default();
+}
+
+/// Returns the targets that the source can be opened to now. While some need no staged copies,
+/// these are all.
+pub(super) fn shareable(state: &State) -> Vec<usize> {
+    let mut ready = ready(state);
+    ready.retain(|&i| !state.waits_for_stage(&state.targets[i]));
+    ready
 }
 
 /// Makes targets with copies to start wait as well: the snapshots to copy are unknown for now.
 pub(super) fn gather(state: &mut State, busy: &Busy) {
-    let owner = state.source.account_id.clone();
-    for (i, target) in state.targets.iter_mut().enumerate() {
-        if target.account_id == owner {
-            continue;
-        }
+    for i in 0..state.targets.len() {
+        let target = &state.targets[i];
         let lacks = target.work.copies.is_empty() || target.work.copies.iter().any(Option::is_none);
-        if target.phase == TargetPhase::Copying && lacks && !busy.targets.contains(&i) {
-            target.phase = TargetPhase::Ready;
+        if target.phase == TargetPhase::Copying
+            && lacks
+            && !busy.targets.contains(&i)
+            && state.waits_for_stage(target)
+        {
+            state.targets[i].phase = TargetPhase::Ready;
         }
     }
 }
@@ -36,10 +45,11 @@ pub(super) fn gather(state: &mut State, busy: &Busy) {
 /// later, so targets that have not answered yet are included.
 pub(super) fn waiting(state: &State) -> Vec<usize> {
     let mut waiting = ready(state);
+    waiting.retain(|&i| state.waits_for_stage(&state.targets[i]));
     if !state.execution.is_empty() && !state.part {
         let late = |&i: &usize| {
             let target = &state.targets[i];
-            target.phase == TargetPhase::Looking && !state.run_ref().is_own(target)
+            target.phase == TargetPhase::Looking && state.waits_for_stage(target)
         };
         waiting.extend((0..state.targets.len()).filter(late));
     }
@@ -47,10 +57,10 @@ pub(super) fn waiting(state: &State) -> Vec<usize> {
 }
 
 pub(super) fn command(state: &State) -> SourceCommand {
-    let snapshots = state.unstaged();
-    if state.source.staged.is_empty() || snapshots.is_empty() {
+    let places = state.unstaged();
+    if state.source.staged.is_empty() || places.is_empty() {
         SourceCommand::LookStaged
     } else {
-        SourceCommand::Stage { snapshots }
+        SourceCommand::Stage { places }
     }
 }

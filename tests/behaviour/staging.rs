@@ -13,6 +13,7 @@ use crate::support::*;
 
 mod deleted;
 mod interrupted;
+pub mod regions;
 
 pub const SHARED_KEY: &str = "alias/shared-ami-key";
 

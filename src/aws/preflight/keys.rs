@@ -44,10 +44,11 @@ impl Aws {
     ) -> Vec<Finding> {
         let (run, target) = (visit.run, visit.target);
         let mut findings = Vec::new();
-        let opened = run.opened_keys();
-        let mut wanted: Vec<(&str, Option<&str>, &Region)> = opened
+        let copied = run.copied_keys(target);
+        let from = run.copied_from(target);
+        let mut wanted: Vec<(&str, Option<&str>, &Region)> = copied
             .iter()
-            .map(|key| (key.as_str(), None, &run.source.region))
+            .map(|key| (key.as_str(), None, from))
             .collect();
         if let Some(named) = own_key {
             let alias = named.starts_with("alias/").then_some(named);

@@ -18,7 +18,7 @@ use crate::policy::Caller;
 use crate::preflight::{Finding, Level};
 use crate::request::KeyAccess;
 use crate::source::Source;
-use crate::state::{RunRef, State, TargetState};
+use crate::state::{RunRef, Stage, State, TargetState};
 use crate::step::{granted_actions, grantee};
 
 /// KMS's code for a grantee that does not exist.
@@ -31,25 +31,37 @@ impl Aws {
     /// all its targets.
     pub(super) async fn preflight_source(&self, state: &State, source: &Source) -> Vec<Finding> {
         let (run, targets) = (state.run_ref(), &state.targets[..]);
+        let of = |stage: Option<usize>| -> Vec<TargetState> {
+            let of_stage = |target: &&TargetState| run.stage_of(target) == stage;
+            targets.iter().filter(of_stage).cloned().collect()
+        };
         let mut findings = Vec::new();
         let lasting = run.share();
         if lasting.is_none_or(|share| share.snapshots) {
-            findings.extend(self.preflight_snapshots(run, targets, source).await);
+            // Staged copies are not there yet; those beside the source are opened as it is.
+            let mut near = of(None);
+            near.extend(run.home_stage().into_iter().flat_map(|home| of(Some(home))));
+            findings.extend(self.preflight_snapshots(run, &near, source).await);
         }
         if lasting.is_some() {
             findings.extend(self.preflight_image(run, targets).await);
         }
         findings.extend(self.preflight_ledger(run).await);
-        findings.extend(self.preflight_staging(run, source).await);
+        for stage in run.stages() {
+            findings.extend(self.preflight_staging(run, source, stage).await);
+        }
         match run.order.key_access {
             KeyAccess::Grant => {
                 let refused_already = |key: &KeyArn| {
                     source.aws_managed_keys.contains(key)
                         || source.unusable_keys.iter().any(|(arn, _)| arn == key)
                 };
-                let keys = run.opened_keys();
-                for key in keys.iter().filter(|key| !refused_already(key)) {
-                    findings.extend(self.preflight_grants(run, targets, key).await);
+                let stages = [None].into_iter().chain((0..run.stages().len()).map(Some));
+                for stage in stages {
+                    let (keys, of_stage) = (run.opened_keys(stage), of(stage));
+                    for key in keys.iter().filter(|key| !refused_already(key)) {
+                        findings.extend(self.preflight_grants(run, &of_stage, key).await);
+                    }
                 }
             }
             KeyAccess::Policy => findings.extend(self.preflight_policies(state).await),
@@ -87,22 +99,29 @@ impl Aws {
         None
     }
 
-    /// Asks about the staged copy, where the request asks for one.
-    async fn preflight_staging(&self, run: RunRef<'_>, source: &Source) -> Option<Finding> {
-        let key = run.order.reencrypt_key.as_ref()?;
+    /// Asks about a staged copy.
+    async fn preflight_staging(
+        &self,
+        run: RunRef<'_>,
+        source: &Source,
+        stage: Stage<'_>,
+    ) -> Option<Finding> {
+        let Stage { region, key } = stage;
         let under = source.under(&run.source.managed_keys);
-        let (from, _) = source.snapshots.iter().zip(under).find(|(_, u)| *u)?;
-        let (actor, region) = (Actor::own(&run.source.account_id), &run.source.region);
+        let away = *region != run.source.region;
+        let mut snapshots = source.snapshots.iter().zip(under);
+        let (from, _) = snapshots.find(|(_, managed)| away || *managed)?;
+        let actor = Actor::own(&run.source.account_id);
         let said = self
             .ec2(&actor, region)
             .copy_snapshot()
             .dry_run(true)
-            .source_region(region.as_str())
+            .source_region(run.source.region.as_str())
             .source_snapshot_id(from.id.as_str())
             .destination_region(region.as_str())
             .encrypted(true)
             .kms_key_id(key.as_str())
-            .tag_specifications(tags_of_staged(run, &from.id))
+            .tag_specifications(tags_of_staged(run, &from.id, stage))
             .send()
             .await;
         let said = said.map(drop);
@@ -225,7 +244,7 @@ impl Aws {
     async fn preflight_policies(&self, state: &State) -> Vec<Finding> {
         let (run, target) = (state.run_ref(), state.targets.first());
         let mut findings = Vec::new();
-        let opened = state.opened();
+        let opened = state.opened(run.home_stage());
         let parties = Parties::of(&opened);
         let caller = self.caller().await;
         for key in &opened.source.keys {

@@ -111,7 +111,7 @@ async fn source_or_remains(
     let (image, region) = (&request.source_image, &request.source_region);
     match aws.read_source(image, region).await {
         Ok(mut source) => {
-            if request.reencrypt_key.is_some() {
+            if request.reencrypt_key.is_some() || !request.staging_keys.is_empty() {
                 aws.read_keys(&mut source, region).await?;
             }
             let mut place = plan::source_ref(request, &source);

@@ -88,7 +88,10 @@ impl Run {
         new.retained.clone_from(&former.retained);
         new.revision = former.revision.saturating_add(1);
         new.resources.extend(former.resources.iter().cloned());
+        let elsewhere = former.elsewhere.clone().into_iter();
+        new.elsewhere.extend(elsewhere);
         new.stages |= former.stages;
+        new.staged_in.extend(former.staged_in.iter().cloned());
         new.grants |= former.grants;
         new.edits_policies |= former.edits_policies;
         new.receipt.clone_from(&former.receipt);

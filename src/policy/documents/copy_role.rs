@@ -63,12 +63,16 @@ fn at_ec2(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
             .collect()
     };
     let made: Vec<String> = own("snapshot").into_iter().chain(own("image")).collect();
-    let snapshot = |id: &str| format!("arn:{partition}:ec2:{}::snapshot/{id}", source.region);
     let mut copied: BTreeSet<String> = own("snapshot").into_iter().collect();
-    match run.staging_key() {
-        // A staged copy has no ID yet.
-        Some(_) => copied.extend([snapshot("*")]),
-        None => copied.extend(source.snapshots.iter().map(|id| snapshot(id.as_str()))),
+    for target in &role.targets {
+        let stage = run.state.run_ref().stage_of(target);
+        let from = run.state.run_ref().copied_from(target);
+        let snapshot = |id: &str| format!("arn:{partition}:ec2:{from}::snapshot/{id}");
+        match stage {
+            // A staged copy has no ID yet.
+            Some(_) => copied.extend([snapshot("*")]),
+            None => copied.extend(source.snapshots.iter().map(|id| snapshot(id.as_str()))),
+        }
     }
     let mut statements = looking(run, own("image"));
     let whole = run.state.order.copies_image;
@@ -182,12 +186,7 @@ fn only_other_tags(account: &str) -> Value {
 /// Returns the use of the source keys. AWS does not document whether `kms:ViaService` names the
 /// Region of the key or of the copy, so both are named.
 fn at_source_keys(run: &Run<'_>, role: &CopyRole<'_>) -> Vec<Statement> {
-    let source = &run.state.source;
-    let mut keys = source.keys.clone();
-    if role.account == &source.account_id {
-        // In the source account, nothing is staged for the role.
-        keys.extend(source.managed_keys.iter().cloned());
-    }
+    let keys = run.copied_keys(role);
     if keys.is_empty() {
         return Vec::new();
     }

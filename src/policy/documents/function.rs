@@ -9,6 +9,7 @@ use crate::ids::KeyArn;
 use crate::kms::{COPYING, LAUNCHING};
 use crate::policy::statement::{Action, Statement};
 use crate::request::KeyAccess;
+use crate::state::TargetState;
 
 pub fn document(run: &Run<'_>) -> Document {
     let caller = run.caller;
@@ -111,10 +112,16 @@ fn at_ec2(run: &Run<'_>) -> Vec<Statement> {
         format!("arn:{partition}:ec2:{region}::{what}")
     };
     let image = arn(&format!("image/{}", state.source.image_id));
+    let this = state.run_ref();
+    let near = |target: &TargetState| {
+        !this.is_own(target) && *this.copied_from(target) == state.source.region
+    };
+    let opened = run.audience.is_some() || state.targets.iter().any(near);
     let snapshots: Vec<String> = state
         .source
         .snapshots
         .iter()
+        .filter(|_| opened)
         .map(|id| arn(&format!("snapshot/{id}")))
         .collect();
     let mut statements = vec![

@@ -2,11 +2,11 @@
 
 use crate::cause::Cause;
 use crate::command::{Begun, SourceGone, Staging};
-use crate::copies::{CopyStatus, Staged, best};
+use crate::copies::{Copy, CopyStatus, Staged, best};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
 use crate::state::{Pace, Phase, State};
-use crate::step::pace::{COPY_LIMIT, MOST_AGAIN, MOST_TRIES, UNSEEN_LIMIT, poll_interval};
+use crate::step::pace::{COPY_LIMIT, MOST_AGAIN, MOST_TRIES, UNSEEN_LIMIT, poll_interval, rest_of};
 use crate::step::staging::waiting;
 
 use super::fail;
@@ -35,13 +35,18 @@ fn seen(state: &mut State, copies: &Staged, now: i64) {
     let fresh = now - state.sharing.staged_at <= UNSEEN_LIMIT;
     let mut places = state.source.staged.clone();
     places.resize(copies.len(), None);
-    for ((place, copies), original) in places.iter_mut().zip(copies).zip(&state.source.snapshots) {
+    let mut rest = Some(0);
+    let originals = state.source.snapshots.iter().cycle();
+    for ((place, copies), original) in places.iter_mut().zip(copies).zip(originals) {
         let Some(copies) = copies else {
             *place = Some(original.clone());
             continue;
         };
         let best = best(copies);
         complete &= best.is_some_and(|copy| copy.status == CopyStatus::Completed);
+        rest = rest
+            .zip(best.and_then(|copy| rest_of_copy(copy, now)))
+            .map(|(a, b)| a.max(b));
         if let Some(copy) = best {
             *place = Some(copy.id.clone());
             continue;
@@ -66,6 +71,7 @@ fn seen(state: &mut State, copies: &Staged, now: i64) {
     }
     if complete {
         state.sharing.pace = Pace::default();
+        state.sharing.staged = true;
         state.phase = Phase::Sharing;
         return;
     }
@@ -73,10 +79,19 @@ fn seen(state: &mut State, copies: &Staged, now: i64) {
         // Only the whole makes and deletes staged copies.
         return fail_all(state, Cause::AttemptOver, OVER);
     }
-    wait(state, now);
+    wait(state, rest, now);
 }
 
-fn wait(state: &mut State, now: i64) {
+/// Returns the seconds that a copy will take more; `None` while it shows no progress.
+fn rest_of_copy(copy: &Copy, now: i64) -> Option<i64> {
+    match copy.status {
+        CopyStatus::Pending(percent) => rest_of(copy.started, now, percent),
+        CopyStatus::Completed | CopyStatus::Error(_) => Some(0),
+    }
+}
+
+/// Waits for the staged copies, of which the slowest will take `rest` seconds more.
+fn wait(state: &mut State, rest: Option<i64>, now: i64) {
     if state.sharing.staged_at == 0 {
         state.sharing.staged_at = now;
     }
@@ -86,7 +101,7 @@ fn wait(state: &mut State, now: i64) {
         return fail_all(state, Cause::TooSlow, said);
     }
     state.sharing.pace.due = if state.unstaged().is_empty() {
-        now + poll_interval(since, now, None)
+        now + poll_interval(since, now, rest)
     } else {
         now
     };
@@ -114,7 +129,7 @@ fn started(state: &mut State, begun: Begun, now: i64) {
         return stumbled(state, refusal, now);
     }
     state.sharing.pace.tries = 0;
-    wait(state, now);
+    wait(state, None, now);
     // Only the progress of other copies frees a place in a full quota.
     state.sharing.pace.due = now + poll_interval(state.sharing.staged_at, now, None);
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{ACCOUNT, FIRST, SECOND, SPOT};
 use crate::launch_grants::SCALING;
+use crate::staging::regions::with_staging;
 use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
 
@@ -35,7 +36,9 @@ pub fn wish(more: &Value) -> Value {
 /// Returns the source account, with a snapshot under `aws/ebs` if the request stages it under
 /// another key.
 pub fn source_of(wish: &Value) -> Account {
-    let mut source = if wish["ReencryptKmsKeyId"].is_null() {
+    let mut source = if !wish["StagingKmsKeyIds"].is_null() {
+        with_staging(producer())
+    } else if wish["ReencryptKmsKeyId"].is_null() {
         producer()
     } else {
         under_aws_ebs(1)
@@ -46,7 +49,7 @@ pub fn source_of(wish: &Value) -> Account {
 }
 
 /// Returns the requests whose policies are tried.
-pub fn wishes() -> [(&'static str, Value); 15] {
+pub fn wishes() -> [(&'static str, Value); 16] {
     let roles = json!(["autoscaling.amazonaws.com", "spot.amazonaws.com"]);
     [
         (
@@ -71,6 +74,10 @@ pub fn wishes() -> [(&'static str, Value); 15] {
         (
             "Copy, Grant, aws/ebs",
             json!({"Mode": "Copy", "ReencryptKmsKeyId": SHARED_KEY}),
+        ),
+        (
+            "Copy, Grant, staged elsewhere",
+            json!({"Mode": "Copy", "StagingKmsKeyIds": {SECOND.1: SHARED_KEY}}),
         ),
         (
             "Copy, Policy",
@@ -173,7 +180,9 @@ pub fn world_of(policies: &[Value], wish: &Value) -> World {
     };
     let mut source = source_of(wish);
     source.roles[0].policies = of("function role", None).into_iter().collect();
-    source.keys[0].policy = of("source key", None);
+    for key in &mut source.keys {
+        key.policy = of("source key", Some(&key.region));
+    }
     let mut target = Account::new(ACCOUNT)
         .access_key(
             "AKIAADMIN222222222222",
