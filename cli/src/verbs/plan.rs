@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use amiferry::ids::AccountId;
 use amiferry::request::{Mode, Request};
 use amiferry::source::Source;
 use serde_json::{Value, json};
@@ -13,10 +14,12 @@ use crate::print::{self, List, text, wrapped};
 use crate::session::Session;
 
 mod estimate;
+mod route;
 #[cfg(test)]
 mod tests;
 
 use estimate::{Size, estimate};
+use route::Route;
 
 /// The change of one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +70,7 @@ pub async fn plan(globals: &Globals, args: &Plan) -> Result<u8, Failure> {
         if request.mode == Mode::Copy
             && let Some(size) = Size::of(&source)
         {
-            plan["Estimate"] = priced(&request, &plan, size, args.assumed);
+            plan["Estimate"] = priced(&request, &source.owner, &plan, size, args.assumed);
         }
         plan
     } else {
@@ -140,14 +143,35 @@ fn planned(request: &Request, audience: &[String], reply: &Value) -> Value {
     })
 }
 
-/// Returns the estimate of the copies of a plan.
-fn priced(request: &Request, plan: &Value, size: Size, assumed: Assumptions) -> Value {
+/// Returns the estimate of the copies of a plan, and beside it that of the other way between
+/// Regions.
+fn priced(
+    request: &Request,
+    owner: &AccountId,
+    plan: &Value,
+    size: Size,
+    assumed: Assumptions,
+) -> Value {
     let targets = plan["Targets"].as_array().into_iter().flatten();
     let copies = targets.filter(|target| target["Change"] == Change::Copy.sign());
-    let (here, away): (Vec<&Value>, Vec<&Value>) =
-        copies.partition(|target| target["Region"] == json!(request.source_region));
+    let route = Route::of(request, owner, copies);
     let minutes = request.copy_completion_minutes;
-    estimate(size, here.len() + away.len(), away.len(), minutes, assumed)
+    let other = estimate(size, &route.other_way(), minutes, assumed);
+    let mut told = estimate(size, &route, minutes, assumed);
+    if !route.shared_regions().is_empty() {
+        let way = if route.is_staged() {
+            "Direct"
+        } else {
+            "Staged"
+        };
+        told[way] = json!({
+            "Regions": route.shared_regions(),
+            "GiBBetweenRegions": other["GiBBetweenRegions"],
+            "TransferUSD": other["TransferUSD"],
+            "Minutes": other["Minutes"],
+        });
+    }
+    told
 }
 
 fn change(mode: Mode, findings: &[&Value], all_blocked: bool) -> Change {

@@ -115,10 +115,17 @@ async fn a_target_that_copies_from_the_source_waits_for_no_staged_copy() {
     let reply = to_the_end(&sandbox, &wish()).await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     assert_done(&sandbox);
-    let registered = calls_in(&sandbox, "RegisterImage", HOME)[0].at;
-    let away = calls_in(&sandbox, "CopySnapshot", AWAY);
-    let fanned = away.iter().find(|call| call.account != SOURCE);
-    assert!(registered < fanned.expect("a copy").at);
+    let began = |region: &str, staged: bool| {
+        let calls = calls_in(&sandbox, "CopySnapshot", region).into_iter();
+        let mut calls = calls.filter(|call| (call.account == SOURCE) == staged);
+        calls.next().expect("a copy").at
+    };
+    let copied = began(HOME, false);
+    let waited = began(AWAY, false).duration_since(copied);
+    let waited = waited.unwrap_or_default();
+    assert!(waited > Duration::from_mins(1), "{waited:?}");
+    let staged = began(AWAY, true).duration_since(copied).unwrap_or_default();
+    assert!(staged < Duration::from_secs(20), "side by side: {staged:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,26 +185,24 @@ async fn an_event_staged_elsewhere_and_delivered_twice_leaves_no_staged_copy() {
 
 #[tokio::test(start_paused = true)]
 async fn staged_copies_of_a_dead_run_are_closed_and_deleted_by_the_sweeper() {
-    let fans_out =
-        |call: &amiferry_sandbox::Call| call.operation == "CopySnapshot" && call.account != SOURCE;
-    let in_staging =
-        |call: &amiferry_sandbox::Call| call.operation == "CopySnapshot" && call.account == SOURCE;
-    for opened in [true, false] {
+    // At the first call of a target, and at the second one of staging.
+    for (owned, n, snapshots) in [(false, 0, 2), (true, 1, 1)] {
         let sandbox = Sandbox::new(world_of(producer()));
-        if opened {
-            let away = move |call: &amiferry_sandbox::Call| fans_out(call) && call.region == AWAY;
-            killed_at(&sandbox, &wish(), away).await;
-            assert_eq!(sandbox.grants(&staging_key()).len(), 2);
-            assert_eq!(sandbox.snapshots(SOURCE, AWAY).len(), 2);
-        } else {
-            // The second of the two calls never takes effect.
-            let count = std::sync::atomic::AtomicUsize::new(0);
-            let second = move |call: &amiferry_sandbox::Call| {
-                in_staging(call) && count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1
-            };
-            killed_at(&sandbox, &wish(), second).await;
-            assert_eq!(sandbox.snapshots(SOURCE, AWAY).len(), 1);
-        }
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        sandbox.set_fault(move |call| {
+            let copies = call.operation == "CopySnapshot" && call.region == AWAY;
+            let one = copies && (call.account == SOURCE) == owned;
+            if one && count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == n {
+                Fault::HangBefore
+            } else {
+                Fault::None
+            }
+        });
+        killed(&sandbox, &wish()).await.expect("it is killed");
+        sandbox.clear_fault();
+        let grants = if owned { 0 } else { 2 };
+        assert_eq!(sandbox.grants(&staging_key()).len(), grants);
+        assert_eq!(sandbox.snapshots(SOURCE, AWAY).len(), snapshots);
         tokio::time::sleep(Duration::from_hours(51)).await;
         let swept = call(&sandbox, &json!({"Sweep": {}})).await.expect("sweeps");
         assert_eq!(swept["Closed"].as_array().map(Vec::len), Some(1), "{swept}");

@@ -4,6 +4,7 @@
 use amiferry::source::{Device, Source, SourceSnapshot};
 use serde_json::{Value, json};
 
+use super::route::Route;
 use crate::arguments::Assumptions;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -55,20 +56,24 @@ fn gib_of(source: &Source, snapshot: &SourceSnapshot) -> Option<(f64, bool)> {
     })
 }
 
-/// Returns the estimate of so many copies, of which some go to another Region. `minutes` are those
-/// that the request has EC2 end the copies in.
-pub fn estimate(
-    size: Size,
-    copies: usize,
-    to_other_regions: usize,
-    minutes: Option<u16>,
-    assumed: Assumptions,
-) -> Value {
+/// Returns the estimate of the copies of a route. `minutes` are those that the request has EC2 end
+/// each copy in.
+pub fn estimate(size: Size, route: &Route, minutes: Option<u16>, assumed: Assumptions) -> Value {
     let count = |number: usize| u32::try_from(number).map_or(f64::INFINITY, f64::from);
-    let (all, moved) = (size.gib * count(copies), size.gib * count(to_other_regions));
+    let copies = route.copies;
+    let (all, moved) = (
+        size.gib * count(copies),
+        size.gib * count(route.crossings()),
+    );
     let copying = match minutes {
         Some(minutes) => f64::from(minutes),
         None => size.largest * MIB_IN_GIB / assumed.copy_rate / 60.0,
+    };
+    // A staged copy comes before those of its Region.
+    let copying = if route.is_staged() {
+        2.0 * copying
+    } else {
+        copying
     };
     json!({
         "GiB": tenths(all),
@@ -120,7 +125,7 @@ pub fn lines(estimate: &Value) -> Vec<String> {
             "",
         ),
     };
-    vec![
+    let mut lines = vec![
         format!("Time: {most}{}, if {rate}", duration(number("Minutes"))),
         format!(
             "Cost: {most}{:.2} USD to carry {} GiB between Regions, then {:.2} USD a month to \
@@ -136,7 +141,32 @@ pub fn lines(estimate: &Value) -> Vec<String> {
             given("TransferUSDPerGiB"),
             given("StorageUSDPerGiBMonth"),
         ),
-    ]
+    ];
+    lines.extend(other_way(estimate));
+    lines
+}
+
+/// Returns what the other way between Regions would take.
+fn other_way(estimate: &Value) -> Option<String> {
+    let (begin, other) = match (&estimate["Staged"], &estimate["Direct"]) {
+        (Value::Null, Value::Null) => return None,
+        (Value::Null, direct) => ("Without StagingKmsKeyIds".to_owned(), direct),
+        (staged, _) => {
+            let regions = staged["Regions"].as_array().into_iter().flatten();
+            let regions: Vec<&str> = regions.filter_map(Value::as_str).collect();
+            (
+                format!("With StagingKmsKeyIds for {}", regions.join(", ")),
+                staged,
+            )
+        }
+    };
+    let number = |key: &str| other[key].as_f64().unwrap_or_default();
+    Some(format!(
+        "{begin}: {:.2} USD to carry {} GiB between Regions, in {}",
+        number("TransferUSD"),
+        number("GiBBetweenRegions"),
+        duration(number("Minutes")),
+    ))
 }
 
 fn duration(minutes: f64) -> String {

@@ -118,10 +118,75 @@ const ASSUMED: Assumptions = Assumptions {
     storage_price: 0.05,
 };
 
+const HERE: &str = "us-west-2";
+const AWAY: &str = "us-east-1";
+
+/// Returns the route of one copy in each of these Regions, with more words in the request.
+fn route(more: &Value, regions: &[&str]) -> Route {
+    let mut words = json!({"SourceImageId": "ami-00000000", "TargetAccountId": "222222222222"});
+    for (key, value) in more.as_object().expect("words") {
+        words[key] = value.clone();
+    }
+    let defaults = Defaults {
+        region: Region::parse(HERE).expect("a Region"),
+        account: None,
+    };
+    let request = Request::parse(&words, &defaults).expect("a request");
+    let targets: Vec<Value> = regions
+        .iter()
+        .enumerate()
+        .map(|(n, region)| json!({"AccountId": format!("22222222222{n}"), "Region": region}))
+        .collect();
+    let owner = AccountId::parse("111111111111").expect("an account");
+    Route::of(&request, &owner, targets.iter())
+}
+
+#[test]
+fn an_estimate_prices_both_ways_between_regions_where_they_differ() {
+    let size = Size::of(&image()).expect("sizes");
+    let staged = json!({"StagingKmsKeyIds": {AWAY: "alias/amis"}});
+    let regions = [AWAY, AWAY, AWAY, "eu-west-1", HERE];
+    for (words, crossings, minutes, other) in [(&json!({}), 4, 8.0, 2), (&staged, 2, 13.0, 4)] {
+        let there = route(words, &regions);
+        assert_eq!(
+            (there.crossings(), there.other_way().crossings()),
+            (crossings, other)
+        );
+        assert_eq!(there.shared_regions(), [AWAY]);
+        assert_eq!(estimate(size, &there, None, ASSUMED)["Minutes"], minutes);
+    }
+    // One copy in each Region crosses once either way, and so do those of the source account.
+    assert_eq!(
+        route(&json!({}), &[AWAY, "eu-west-1", HERE]).shared_regions(),
+        [""; 0]
+    );
+    let whole = route(&json!({"Strategy": "Image"}), &regions);
+    assert_eq!(
+        whole.shared_regions(),
+        [""; 0],
+        "CopyImage cannot be staged"
+    );
+}
+
+#[test]
+fn the_lines_of_an_estimate_name_what_the_other_way_would_cost() {
+    let size = Size::of(&image()).expect("sizes");
+    let reply = |sign: &str, n: u8| json!({"AccountId": format!("22222222222{n}"), "Region": AWAY, "Change": sign});
+    let plan = json!({"Targets": [reply("+", 1), reply("+", 2), reply("=", 3)]});
+    let owner = AccountId::parse("111111111111").expect("an account");
+    let told = priced(&request("Copy"), &owner, &plan, size, ASSUMED);
+    assert_eq!(told["GiBBetweenRegions"], 48.0);
+    assert_eq!(told["Staged"]["TransferUSD"], 0.48);
+    let lines = estimate::lines(&told).join("\n");
+    let expected = "With StagingKmsKeyIds for us-east-1: 0.48 USD to carry 24 GiB between Regions, \
+                    in 13 min";
+    assert!(lines.ends_with(expected), "{lines}");
+}
+
 #[test]
 fn an_estimate_counts_the_longest_copy_and_what_crosses_regions() {
     let size = Size::of(&image()).expect("sizes");
-    let estimate = estimate(size, 3, 2, None, ASSUMED);
+    let estimate = estimate(size, &route(&json!({}), &[AWAY, AWAY, HERE]), None, ASSUMED);
     assert_eq!(estimate["GiB"], 72.0);
     assert_eq!(estimate["GiBIsUpperBound"], true);
     assert_eq!(estimate["GiBBetweenRegions"], 48.0);
@@ -141,12 +206,12 @@ fn an_estimate_counts_the_longest_copy_and_what_crosses_regions() {
 #[test]
 fn an_estimate_keeps_to_the_minutes_that_the_request_names() {
     let size = Size::of(&image()).expect("sizes");
-    let timed = estimate(size, 1, 0, Some(120), ASSUMED);
+    let timed = estimate(size, &route(&json!({}), &[HERE]), Some(120), ASSUMED);
     assert_eq!(timed["Minutes"], 122.0);
     let lines = estimate::lines(&timed).join("\n");
     assert!(lines.contains("at most 2 h 2 min, if EC2 ends"), "{lines}");
     assert!(lines.contains("without the fee"), "{lines}");
-    let nothing = estimate(size, 0, 0, None, ASSUMED);
+    let nothing = estimate(size, &route(&json!({}), &[]), None, ASSUMED);
     assert_eq!(nothing["Minutes"], 0.0);
     assert_eq!(estimate::lines(&nothing), Vec::<String>::new());
 }
