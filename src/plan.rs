@@ -181,7 +181,10 @@ pub fn withdraw(request: &Request, source: SourceRef, keep: bool, run: &str, now
         .iter()
         .map(|t| target(t, phase.clone()))
         .collect();
-    state(request, source, targets, run, now)
+    let mut state = state(request, source, targets, run, now);
+    // The ledger knows where the run has staged copies.
+    state.order.staging_keys.clear();
+    state
 }
 
 /// Adds what an update changes in existing copies: their tags, and the roles that launch from them.

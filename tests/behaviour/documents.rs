@@ -49,8 +49,10 @@ async fn each_request_needs_exactly_the_actions_of_its_policies() {
             let (document, statement) = (&all[d], &all[d]["Document"]["Statement"][s]);
             let (purpose, sid) = (text(&document["For"]), text(&statement["Sid"]));
             let action = text(&statement["Action"][a]);
-            // The accounts that Organizations must list depend on the audience.
-            let of_request = if sid == "Organization" { name } else { "" };
+            // The accounts that Organizations must list depend on the audience, and what staging
+            // takes on where the stage is.
+            let depends = sid == "Organization" || sid.to_lowercase().contains("stag");
+            let of_request = if depends { name } else { "" };
             let what = [
                 text(&wish["Mode"]),
                 purpose.clone(),
