@@ -13,7 +13,7 @@ use super::permission::is_gone;
 use crate::command::{Closed, Left, Revoked, Wait};
 use crate::error::Refusal;
 use crate::ledger::{
-    Attempt, Close, Kind, Principals, Receipt, Record, Resource, Run, RunStatus, Seen, Site,
+    Attempt, Close, FRESH, Kind, Principals, Receipt, Record, Resource, Run, RunStatus, Seen, Site,
 };
 use crate::state::SHOWN_WITHIN;
 
@@ -73,19 +73,19 @@ impl Aws {
     /// the staged copies. A run that stages holds the image for those copies only, so it comes
     /// last: until then it leads the sweeper to them.
     ///
-    /// With `again`, closes also what the attempt has closed already: a call of this state may have
-    /// opened it since.
+    /// A call of this state that ended `unsure` (Unix seconds) may have opened what was closed
+    /// before, so that is closed again.
     pub(super) async fn close_attempt(
         &self,
         run: &Run,
         attempt: &Attempt,
-        again: bool,
+        unsure: Option<i64>,
     ) -> ClosedAttempt {
         let (images, others) = run
             .sites()
             .into_iter()
             .partition(|site| run.stages && matches!(site.resource, Resource::Image(_)));
-        let mut closed = self.close_sites(run, attempt, others, again).await;
+        let mut closed = self.close_sites(run, attempt, others, unsure).await;
         let is_closed =
             |closed: &ClosedAttempt| closed.left.is_empty() && closed.again_at.is_none();
         if run.stages && is_closed(&closed) {
@@ -96,7 +96,7 @@ impl Aws {
         if is_closed(&closed) {
             closed
                 .left
-                .extend(self.close_sites(run, attempt, images, false).await.left);
+                .extend(self.close_sites(run, attempt, images, None).await.left);
         }
         closed
     }
@@ -106,13 +106,13 @@ impl Aws {
         run: &Run,
         attempt: &Attempt,
         sites: Vec<Site>,
-        again: bool,
+        unsure: Option<i64>,
     ) -> ClosedAttempt {
         let mut closed = ClosedAttempt::default();
         let closing = sites.into_iter().map(|site| async move {
             (
                 site.clone(),
-                self.close_site(run, attempt, &site, again).await,
+                self.close_site(run, attempt, &site, unsure).await,
             )
         });
         let mut receipts = Vec::new();
@@ -146,7 +146,7 @@ impl Aws {
         run: &Run,
         attempt: &Attempt,
         site: &Site,
-        again: bool,
+        unsure: Option<i64>,
     ) -> Result<Vec<ClosedResource>, Left> {
         let of_site = |refusal| vec![(site.resource.name().to_owned(), refusal)];
         let record = self
@@ -165,7 +165,7 @@ impl Aws {
             })
             .collect();
         let site = &record.site().unwrap_or_else(|| site.clone());
-        for of_run in record.attempts_of(&run.run, again) {
+        for of_run in record.attempts_of(&run.run, unsure.is_some()) {
             if !run.closes(attempt, &of_run) {
                 continue;
             }
@@ -173,7 +173,10 @@ impl Aws {
                 self.keep_open(site, &of_run).await.map_err(of_site)?;
                 continue;
             }
-            let again = again && of_run == *attempt;
+            // Processes differ in what time it is.
+            let before = |at: i64| at <= unsure.unwrap_or_default().saturating_add(FRESH);
+            let closed = record.closed.get(&of_run).map(|closed| closed.at);
+            let again = of_run == *attempt && unsure.is_some() && closed.is_some_and(before);
             all.extend(self.close_resource(run, &of_run, site, None, again).await?);
         }
         Ok(all)

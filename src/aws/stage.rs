@@ -139,9 +139,8 @@ impl Aws {
         let attempt = state.run_ref().attempt();
         let run = self.announce_end(&attempt).await?;
         let run = run.unwrap_or_else(|| state.as_run());
-        let mut closed = self
-            .close_attempt(&run, &attempt, state.sharing.unsure)
-            .await;
+        let unsure = state.sharing.unsure.then_some(state.sharing.at);
+        let mut closed = self.close_attempt(&run, &attempt, unsure).await;
         // A process that closed all and died has left its receipts only.
         let told = run.receipt.iter().filter(|r| r.attempt == attempt);
         let told = told.flat_map(|receipt| receipt.principals.accounts().cloned());

@@ -13,7 +13,7 @@ impl Aws {
             .announce_end(attempt)
             .await?
             .unwrap_or_else(|| run.clone());
-        Ok(self.close_attempt(&run, attempt, false).await)
+        Ok(self.close_attempt(&run, attempt, None).await)
     }
 
     /// Finishes the closings of one resource that their processes left half-way, and takes off a

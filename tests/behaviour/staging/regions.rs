@@ -305,6 +305,35 @@ async fn a_region_without_other_accounts_is_not_staged() {
     assert_unstaged(&sandbox);
 }
 
+/// A run that may not share or look at its staged copies ends, and the targets at home have theirs.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_may_not_share_its_staged_copies_ends() {
+    for action in [
+        "ec2:ModifySnapshotAttribute",
+        "ec2:DescribeSnapshotAttribute",
+    ] {
+        let mut world = world_of(producer());
+        let policy = world.accounts[0].roles[0].policies.pop().expect("a policy");
+        let denied = policy.replace(action, "ec2:DescribeVpcs");
+        world.accounts[0].roles[0].policies.push(denied);
+        let sandbox = Sandbox::new(world);
+        let reply = to_the_end(&sandbox, &wish()).await;
+        assert_eq!(
+            target(&reply, PLACES[0])["Cause"],
+            "SharingFailed",
+            "{action}: {reply}"
+        );
+        assert_eq!(
+            target(&reply, PLACES[2])["Status"],
+            "Succeeded",
+            "{action}: {reply}"
+        );
+        assert_nothing(&sandbox, &PLACES[..2]);
+        assert_whole(&sandbox, &PLACES[2..]);
+        assert_unstaged(&sandbox);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_preflight_asks_about_the_staged_copies() {
     let sandbox = Sandbox::new(world_of(producer()));
