@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::hands::{FOREIGN_IMAGE, FOREIGN_SNAPSHOT, GUEST, Hand};
 use super::schedule::Schedule;
+use crate::staging::regions::{AWAY, staging_key};
 use crate::support::*;
 
 /// The state of the source before the schedule.
@@ -269,8 +270,12 @@ fn source_is_as_before(
             snapshot.snapshot_id
         );
     }
-    let grants = sandbox.grants(SOURCE_KEY);
-    promise!(grants.is_empty(), "grants are left: {grants:?}");
+    let away = sandbox.snapshots(SOURCE, AWAY);
+    promise!(away.is_empty(), "staged copies are left: {away:?}");
+    for key in [SOURCE_KEY, &staging_key()] {
+        let grants = sandbox.grants(key);
+        promise!(grants.is_empty(), "grants are left on {key}: {grants:?}");
+    }
     for image in sandbox.images(SOURCE, HOME) {
         let open = &image.launch_permissions;
         promise!(open.is_empty(), "the image is shared: {open:?}");

@@ -11,6 +11,7 @@ use super::hands::{HANDS, Hand};
 use super::late::late_reads;
 use super::report::Report;
 use crate::launch_grants::target_account;
+use crate::staging::regions::{AWAY, reads_away, with_staging};
 use crate::staging::{SHARED_KEY, under_aws_ebs};
 use crate::support::*;
 
@@ -89,6 +90,8 @@ pub struct Wants {
     pub roles: bool,
     /// The request copies the image as a whole.
     pub image: bool,
+    /// The request copies the image once into another Region for the targets there.
+    pub away: bool,
 }
 
 impl Wants {
@@ -104,12 +107,14 @@ impl Wants {
         };
         let roles = random.chance(25);
         let image = random.chance(30) && !share && staged == 0;
+        let away = Random::of(seed ^ 0xA3A1).chance(30) && !share && !image && access != "Policy";
         Self {
             share,
             access,
             staged,
             roles,
             image,
+            away,
         }
     }
 
@@ -121,6 +126,9 @@ impl Wants {
         }
         if self.image {
             words.push("as a whole");
+        }
+        if self.away {
+            words.push("staged elsewhere");
         }
         if self.roles {
             words.push("service-linked roles");
@@ -146,6 +154,9 @@ impl Wants {
         }
         if self.staged > 0 {
             request["ReencryptKmsKeyId"] = json!(SHARED_KEY);
+        }
+        if self.away {
+            request["StagingKmsKeyIds"] = json!({AWAY: SHARED_KEY});
         }
         if self.roles {
             request["ServiceLinkedRoles"] =
@@ -327,8 +338,13 @@ impl Schedule {
             producer()
         };
         producer.roles[0].policies.push(documented("KeyPolicies"));
+        if self.wants.away {
+            producer = with_staging(producer);
+        }
         if self.wants.access == "None" {
-            producer.keys[0].policy = Some(ADMITS_ALL.to_owned());
+            for key in &mut producer.keys {
+                key.policy = Some(ADMITS_ALL.to_owned());
+            }
         }
         if self.shared_before {
             // A snapshot under `aws/ebs` can be shared with nobody.
@@ -345,7 +361,11 @@ impl Schedule {
                 .filter(|p| p.0 == account)
                 .map(|p| p.1)
                 .collect();
-            world = world.account(target_account(account, &regions, &[]));
+            let mut target = target_account(account, &regions, &[]);
+            if self.wants.away {
+                reads_away(&mut target);
+            }
+            world = world.account(target);
         }
         let mut world = world
             .copy_mib_per_second(rate)

@@ -4,7 +4,7 @@
 use super::*;
 use crate::resume::cut_at_each_call;
 
-const AWAY: &str = "us-east-1";
+pub const AWAY: &str = "us-east-1";
 /// Two targets that copy from a staged copy, and one that copies from the source.
 const PLACES: [Place; 3] = [
     ("222222222222", AWAY),
@@ -12,7 +12,7 @@ const PLACES: [Place; 3] = [
     ("444444444444", HOME),
 ];
 
-fn staging_key() -> String {
+pub fn staging_key() -> String {
     format!("arn:aws:kms:{AWAY}:{SOURCE}:key/11111111-aaaa-bbbb-cccc-000000000003")
 }
 
@@ -24,15 +24,21 @@ pub fn with_staging(mut account: Account) -> Account {
     account.key(Key::new(AWAY, id).alias(SHARED_KEY))
 }
 
+/// Lets the copy role of an account read keys and snapshots away from home too: its policies name
+/// them by their Region.
+pub fn reads_away(target: &mut Account) {
+    let role = &mut target.roles[0];
+    let (home, away) = (format!("{HOME}:{SOURCE}"), format!("{AWAY}:{SOURCE}"));
+    let policies = role.policies.iter();
+    let more: Vec<String> = policies
+        .map(|policy| policy.replace(&home, &away))
+        .collect();
+    role.policies.extend(more);
+}
+
 fn world_of(source: Account) -> World {
     let mut world = world_with(with_staging(source), &PLACES);
-    for account in &mut world.accounts[1..] {
-        let role = &mut account.roles[0];
-        // The copy role names the keys and snapshots that it reads by their Region.
-        let away =
-            role.policies[0].replace(&format!("{HOME}:{SOURCE}"), &format!("{AWAY}:{SOURCE}"));
-        role.policies.push(away);
-    }
+    world.accounts[1..].iter_mut().for_each(reads_away);
     world
 }
 
