@@ -179,7 +179,8 @@ impl State {
     ///
     /// `Sharing` stays, so a target that was copying continues right after its look. Granting looks
     /// itself. So does waiting: a poll finds all copies by their tags, as a look does, and EC2
-    /// refuses to register a second image of a name.
+    /// refuses to register a second image of a name. CopyImage takes a name twice: there the older
+    /// image counts, which a look finds.
     pub fn reopen(&mut self, now: i64) {
         self.not_ahead_of(now);
         let closed = self.sharing.closed;

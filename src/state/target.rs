@@ -153,12 +153,11 @@ impl Failure {
 }
 
 impl TargetState {
-    /// Returns whether nothing is to be done but waiting for copies, of so many snapshots, or for
-    /// an image that is copied as a whole.
+    /// Returns whether nothing is to be done but waiting for copies, of so many snapshots.
     pub fn is_under_way(&self, snapshots: usize) -> bool {
         let known = self.work.copies.iter().flatten().count();
-        let copies = known > 0 && known == snapshots;
-        self.work.since != 0 && !self.work.queued && (copies || self.image_id.is_some())
+        let waits = self.work.since != 0 && !self.work.queued && self.image_id.is_none();
+        waits && known > 0 && known == snapshots
     }
 }
 
