@@ -150,15 +150,15 @@ fn turn(state: &mut State, busy: &Busy) {
     if state.phase == Phase::Looking && !state.targets.iter().any(unheard) {
         staging::before_sharing(state);
     }
-    if state.phase == Phase::Copying && !ready(state).is_empty() {
-        // A target that answered late, or looked again, still needs copies.
-        staging::before_sharing(state);
-    }
     if state.phase == Phase::Staging {
         staging::gather(state, busy);
         if staging::waiting(state).is_empty() {
             state.phase = Phase::Copying;
         }
+    }
+    if state.phase == Phase::Copying && !ready(state).is_empty() {
+        // A target that answered late, or looked again, still needs copies.
+        staging::before_sharing(state);
     }
     if state.phase == Phase::Sharing
         && staging::shareable(state).is_empty()

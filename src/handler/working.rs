@@ -13,7 +13,7 @@ use crate::cause::Cause;
 use crate::engine::{Budget, Progress, advance};
 use crate::error::Error;
 use crate::source::Source;
-use crate::state::{Phase, State, backoff};
+use crate::state::{Phase, State, TargetState, backoff};
 use crate::step::MOST_TRIES;
 
 /// The source of a run: `Err` says why nothing can be copied any more.
@@ -99,7 +99,9 @@ async fn read(aws: &Aws, state: &mut State) -> Result<Read, Error> {
             let same = snapshots.eq(&there.snapshots)
                 && source.keys() == there.keys
                 && source.owner == there.account_id;
-            let staged = |target| state.run_ref().stage_of(target).is_some();
+            let staged = |target: &TargetState| {
+                !target.phase.is_terminal() && state.run_ref().stage_of(target).is_some()
+            };
             if same && state.targets.iter().any(staged) {
                 return read_staged(aws, state, source).await;
             }

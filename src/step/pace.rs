@@ -28,6 +28,9 @@ pub const MOST_TRIES: u32 = 11;
 /// its deletion. No pause between the tries is longer than a call waits inside, because the next
 /// call would look first and count anew.
 pub const MOST_DENIALS_OF_DELETING: u32 = 20;
+/// Tries of closing the source before it counts as failed: longer than a process lives, which may
+/// have died with the lock on a key's policy.
+pub const MOST_TRIES_OF_CLOSING: u32 = 22;
 /// Denials of closing the source before it counts as failed.
 pub const MOST_DENIALS: u32 = 5;
 /// Seconds between two such tries at most.

@@ -8,7 +8,9 @@ use crate::error::Refusal;
 use crate::ids::AccountId;
 use crate::ledger::LONGEST_LIFE;
 use crate::state::{Pace, Phase, SHOWN_WITHIN, State, TargetPhase, TargetState, backoff, shorten};
-use crate::step::pace::{DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES};
+use crate::step::pace::{
+    DENIED_AGAIN, MOST_DENIALS, MOST_DENIALS_OF_DELETING, MOST_TRIES, MOST_TRIES_OF_CLOSING,
+};
 
 use super::{after_image, fail, stick};
 
@@ -318,7 +320,7 @@ pub(super) fn not_closed(state: &mut State, left: &Left, now: i64) {
         .all(|(_, refusal)| refusal.is_passing() || refusal.operation == "DeleteSnapshot");
     // A denial gets a few tries too, because closing the source matters more than an early answer.
     let most = if passing {
-        MOST_TRIES
+        MOST_TRIES_OF_CLOSING
     } else if deleting {
         state.sharing.pace.due = state.sharing.pace.due.min(now + DENIED_AGAIN);
         MOST_DENIALS_OF_DELETING

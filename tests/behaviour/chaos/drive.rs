@@ -87,7 +87,7 @@ impl Caller<'_> {
     async fn call(&self, event: &Value) -> Result<Called, String> {
         let calls = self.calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         if calls > MOST_CALLS {
-            return Err(format!("does not end: {MOST_CALLS} calls"));
+            return Err(format!("does not end: {MOST_CALLS} calls, now {event}"));
         }
         let kill = self.kills.lock().map_err(|e| e.to_string())?.pop();
         // Lambda kills a call at its time-out too.
