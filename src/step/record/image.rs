@@ -6,11 +6,14 @@ use crate::error::{Refusal, RefusalKind};
 use crate::state::{Pace, State, TargetPhase, TargetState};
 use crate::step::pace::{UNSEEN_LIMIT, VISIBILITY_LIMIT, poll_interval, rest_of};
 
-use super::copying::{broke, copy_again, key_not_ready, too_slow};
+use super::copying::{broke, copy_again, key_not_ready, look_again, too_slow};
 use super::{fail, stumble};
 
 /// The wait for an image that does not show yet, in seconds.
 const UNSEEN_PAUSE: i64 = 5;
+/// Lost images that do not count as failures. Another process of the run clears failed images away,
+/// and EC2 answers the token of such an image with that image for ever.
+const MOST_LOST: u32 = 5;
 
 pub(super) fn copied(state: &mut State, i: usize, copied: CopiedImage, now: i64) {
     match copied {
@@ -71,10 +74,20 @@ pub(super) fn polled(state: &mut State, i: usize, progress: ImageProgress, now: 
         }
         ImageProgress::Failed(said) => {
             lose(target);
-            broke(target, &said, now);
+            let waited = now - target.work.since;
+            if waited < VISIBILITY_LIMIT && target.work.lost_images <= MOST_LOST {
+                // EC2 gives a permission that has not spread no other reason.
+                look_again(target, now + (waited / 4).clamp(5, 30));
+            } else {
+                broke(target, &said, now);
+            }
         }
         ImageProgress::Absent if now - target.work.last_start <= UNSEEN_LIMIT => {
             target.pace.due = now + UNSEEN_PAUSE;
+        }
+        ImageProgress::Absent if target.work.lost_images < MOST_LOST => {
+            lose(target);
+            look_again(target, 0);
         }
         ImageProgress::Absent => {
             lose(target);
