@@ -1,6 +1,6 @@
 //! Staged copies: copies of the source in its own account, under a key that can be shared, beside
-//! the source or in the targets' Region. The ledger notes, before the first copy, that the run may have some. Every closing, the sweeper's
-//! too, finds them by their tags.
+//! the source or in the targets' Region. The ledger notes, before the first copy, that the run may
+//! have some. Every closing, the sweeper's too, finds them by their tags.
 
 use std::collections::BTreeMap;
 

@@ -8,8 +8,8 @@ use crate::pages::REQUEST;
 use crate::stage::{Ended, IMAGE, Stage, begun, end_of, ended, interrupt, saved_with};
 use crate::tables::shown;
 
-/// At this speed the copies of the demo take twenty seconds, so that the resumed run meets them also
-/// on a slow machine.
+/// At this speed the copies of the demo take twenty seconds, so that the resumed run meets them on
+/// a slow machine too.
 const SLOW: f64 = 13.0;
 const SHARED: [&str; 4] = ["--image", IMAGE, "--target", "333333333333"];
 

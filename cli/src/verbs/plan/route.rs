@@ -1,5 +1,5 @@
-//! The ways that the bytes of a plan take between Regions: from the source into each target, or once
-//! into each Region (`StagingKmsKeyIds`).
+//! The ways that the bytes of a plan take between Regions: from the source into each target, or
+//! once into each Region (`StagingKmsKeyIds`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -171,7 +171,10 @@ fn an_estimate_prices_both_ways_between_regions_where_they_differ() {
 #[test]
 fn the_lines_of_an_estimate_name_what_the_other_way_would_cost() {
     let size = Size::of(&image()).expect("sizes");
-    let reply = |sign: &str, n: u8| json!({"AccountId": format!("22222222222{n}"), "Region": AWAY, "Change": sign});
+    let reply = |sign: &str, n: u8| {
+        let account = format!("22222222222{n}");
+        json!({"AccountId": account, "Region": AWAY, "Change": sign})
+    };
     let plan = json!({"Targets": [reply("+", 1), reply("+", 2), reply("=", 3)]});
     let owner = AccountId::parse("111111111111").expect("an account");
     let told = priced(&request("Copy"), &owner, &plan, size, ASSUMED);
