@@ -200,9 +200,6 @@ impl Aws {
         let attempt = &plan.attempt;
         let wishes = plan.wishes.iter();
         let names: Vec<&str> = wishes.map(|wish| wish.site.resource.name()).collect();
-        let home = plan.whole.source_region.as_str();
-        let away = plan.wishes.iter().map(|wish| &wish.site);
-        let away = away.filter(|site| !site.resource.is_key() && site.region.as_str() != home);
         let (edits, grants) = (plan.edits(), plan.grants());
         self.change_run(&attempt.run, |run| {
             let Some(run) = run else {
@@ -219,10 +216,6 @@ impl Aws {
             let mut new = run.next();
             new.resources
                 .extend(names.iter().map(|name| (*name).to_owned()));
-            new.elsewhere.extend(away.clone().map(|site| {
-                let name = site.resource.name().to_owned();
-                (name, site.region.to_string())
-            }));
             new.edits_policies |= edits;
             new.grants |= grants;
             Change::Write(new, Ok(()))

@@ -264,14 +264,11 @@ impl Aws {
             .as_ref()
             .and_then(|r| AccountId::parse(&r.account_id).ok());
         let mut resources = Vec::new();
-        let elsewhere = |name: &String| {
-            let run = found.as_ref();
-            run.is_some_and(|run| run.elsewhere.contains_key(name))
-        };
-        let names = found.iter().flat_map(|run| &run.resources);
-        for name in names.filter(|name| !elsewhere(name)) {
+        for name in found.iter().flat_map(|run| &run.resources) {
             let record = self.opening_record(name).await?;
-            if record.is_some_and(|record| !record.attempts_of(run, false).is_empty()) {
+            // Staged copies of another Region are not the source's.
+            let open = record.filter(|record| record.region == region.as_str());
+            if open.is_some_and(|record| !record.attempts_of(run, false).is_empty()) {
                 resources.push(name);
             }
         }

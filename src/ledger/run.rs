@@ -70,9 +70,6 @@ pub struct Run {
     /// The snapshots, images and keys whose records may name an attempt of the run.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub resources: BTreeSet<String>,
-    /// The Regions of those resources that are not in the source's Region.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub elsewhere: BTreeMap<String, String>,
     /// Whether the run may have staged copies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stages: bool,
@@ -212,7 +209,6 @@ impl Run {
             status: RunStatus::Ended,
             closing_since: None,
             resources: BTreeSet::new(),
-            elsewhere: BTreeMap::new(),
             stages: true,
             staged_in: BTreeSet::new(),
             grants: true,

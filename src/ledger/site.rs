@@ -53,7 +53,8 @@ impl Resource {
 }
 
 impl Run {
-    /// Returns the resources whose records may name this run, where they are.
+    /// Returns the resources whose records may name this run. The record of a staged copy has the
+    /// Region, if that is not the source's.
     pub fn sites(&self) -> Vec<Site> {
         let all = self
             .resources
@@ -67,10 +68,7 @@ impl Run {
             account: AccountId::parse(&self.account_id).ok()?,
             region: match &resource {
                 Resource::Key(arn) => arn.region(),
-                other => {
-                    let elsewhere = self.elsewhere.get(other.name());
-                    Region::parse(elsewhere.unwrap_or(&self.source_region)).ok()?
-                }
+                _ => Region::parse(&self.source_region).ok()?,
             },
             resource,
         })

@@ -99,7 +99,6 @@ impl State {
             status: RunStatus::Live,
             closing_since: None,
             resources,
-            elsewhere: BTreeMap::new(),
             stages: self.may_have_staged(),
             staged_in: self.stage_regions(),
             grants: self.order.key_access == KeyAccess::Grant,

@@ -88,8 +88,6 @@ impl Run {
         new.retained.clone_from(&former.retained);
         new.revision = former.revision.saturating_add(1);
         new.resources.extend(former.resources.iter().cloned());
-        let elsewhere = former.elsewhere.clone().into_iter();
-        new.elsewhere.extend(elsewhere);
         new.stages |= former.stages;
         new.staged_in.extend(former.staged_in.iter().cloned());
         new.grants |= former.grants;
