@@ -4,7 +4,6 @@
 //! At the end of the budget, commands under way are dropped, as in a crash after their calls,
 //! except that each counts as an attempt. The next call looks first.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
@@ -16,6 +15,7 @@ use tracing::{info, warn};
 use crate::aws::Aws;
 use crate::command::{Command, Outcome, Shared, SourceCommand, SourceOutcome, TargetCommand};
 use crate::error::{Place, Refusal};
+use crate::request::KeyAccess;
 use crate::source::Source;
 use crate::state::{Phase, State, TargetPhase};
 use crate::step::{Busy, Next, next, overtaken, record};
@@ -195,21 +195,32 @@ fn take_off<'a>(
     if room == 0 {
         return Vec::new();
     }
-    let seen = Arc::new(state.clone());
     let begun: Vec<Command> = commands.into_iter().take(room).collect();
     for command in begun.clone() {
         match command.target() {
             Some(target) => drop(busy.targets.insert(target)),
             None => busy.source = true,
         }
-        let seen = seen.clone();
+        let (seen, local) = seen_by(state, &command);
         let performing = async move {
-            let outcome = aws.perform(&seen, source, &command).await;
+            let outcome = aws.perform(&seen, source, &local).await.about(&command);
             (command, outcome)
         };
         flying.push(performing.boxed());
     }
     begun
+}
+
+/// Returns what a command needs of the state, and the command by its places there. In a run of
+/// thousands of targets a copy of all of them for each command would take most of the time.
+fn seen_by(state: &State, command: &Command) -> (State, Command) {
+    match command {
+        // A key policy names all targets.
+        Command::Target(i, wanted) if state.order.key_access != KeyAccess::Policy => {
+            (state.around(*i), Command::Target(0, wanted.clone()))
+        }
+        _ => (state.clone(), command.clone()),
+    }
 }
 
 /// Counts a command that the end of the budget cuts off as one that AWS did not answer: a run whose

@@ -12,9 +12,9 @@ pub mod response_hosts;
 use custom_resource::CustomResource;
 use job::{Call, Job};
 
-/// Bytes of the largest payload that Lambda carries asynchronously, and so of the largest that this
-/// function accepts.
-pub const LARGEST: usize = 1024 * 1024;
+/// Bytes of the largest payload that Lambda carries, and so of the largest that this function
+/// accepts.
+pub const LARGEST: usize = 6 * 1024 * 1024;
 
 /// The number of invocations of one run; the function never invokes itself so often.
 const MOST_TURNS: u64 = 1000;

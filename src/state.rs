@@ -207,11 +207,26 @@ impl State {
     /// The whole closes the source.
     #[must_use]
     pub fn part(&self, i: usize) -> Self {
-        let target = self.targets[i].clone();
         Self {
             part: true,
+            ..self.with_targets(vec![self.targets[i].clone()])
+        }
+    }
+
+    /// Returns the run with one target first, and the others of its account.
+    #[must_use]
+    pub fn around(&self, i: usize) -> Self {
+        let target = &self.targets[i];
+        let beside = self.targets.iter().enumerate();
+        let beside = beside.filter(|(n, t)| *n != i && t.account_id == target.account_id);
+        let beside = beside.map(|(_, other)| other.clone());
+        self.with_targets([target.clone()].into_iter().chain(beside).collect())
+    }
+
+    fn with_targets(&self, targets: Vec<TargetState>) -> Self {
+        Self {
             sharing: self.sharing.clone(),
-            targets: vec![target],
+            targets,
             order: self.order.clone(),
             source: self.source.clone(),
             run: self.run.clone(),

@@ -26,6 +26,19 @@ pub enum Outcome {
     Overtaken(Command, BTreeSet<(AccountId, Region)>),
 }
 
+impl Outcome {
+    /// Returns the same outcome of this command, which was made by other places.
+    #[must_use]
+    pub fn about(self, command: &Command) -> Self {
+        match (self, command) {
+            (Self::Target(_, outcome), Command::Target(i, _)) => Self::Target(*i, outcome),
+            (Self::Refused(_, refusal), _) => Self::Refused(command.clone(), refusal),
+            (Self::Overtaken(_, wants), _) => Self::Overtaken(command.clone(), wants),
+            (other, _) => other,
+        }
+    }
+}
+
 /// The outcome of a command about the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceOutcome {

@@ -6,7 +6,7 @@ use tracing::info;
 
 use super::answer::tried_again;
 use super::begin::{Beginning, Begun, NOTHING, accept, request_of};
-use super::turn::MOST_TURNS;
+use super::turn::{MOST_TURNS, check_carried};
 use super::{Handler, Invocation, in_time, too_slow, turn_budget};
 use crate::aws::Aws;
 use crate::error::Error;
@@ -112,6 +112,7 @@ impl Handler {
         };
         let mut begun = begun;
         if resource.request_type != RequestType::Delete {
+            check_carried(&begun.state)?;
             let by = asked_by(resource);
             let accepting = in_time(aws, &budget, accept(aws, &mut begun, &by, true)).await;
             accepting.unwrap_or_else(|| Err(too_slow()))?;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
 use super::begin::{Begun, accept, begin, run_of};
+use super::turn::check_carried;
 use super::{Handler, Invocation, in_time, too_slow, turn_budget};
 use crate::aws::Aws;
 use crate::command::tag;
@@ -109,6 +110,7 @@ impl Handler {
         let budget = turn_budget(aws, invocation)?;
         let begun = in_time(aws, &budget, begin(aws, parsed, &run, false)).await;
         let mut begun = begun.unwrap_or_else(|| Err(too_slow()))?;
+        check_carried(&begun.state)?;
         let by = "an event of EventBridge";
         let accepting = in_time(aws, &budget, accept(aws, &mut begun, by, false)).await;
         accepting.unwrap_or_else(|| Err(too_slow()))?;

@@ -16,6 +16,7 @@ use crate::event::Turn;
 use crate::event::custom_resource::{CustomResource, physical_id};
 use crate::reply::Status;
 use crate::reply::cloudformation::Answer;
+use crate::request::MAX_TARGETS_ALONE;
 use crate::state::State;
 
 /// Lambda stops a function that invokes itself after about sixteen turns; what is open by then is
@@ -50,6 +51,19 @@ impl Turn {
     fn waiting(&self) -> Option<&CustomResource> {
         self.resource.as_ref().filter(|_| !self.answered)
     }
+}
+
+/// Refuses a run whose state one invocation could not hand to the next.
+pub(super) fn check_carried(state: &State) -> Result<(), Error> {
+    let count = state.targets.len();
+    if count <= MAX_TARGETS_ALONE {
+        return Ok(());
+    }
+    let problem = format!(
+        "are {count}; a function without a state machine takes {MAX_TARGETS_ALONE} at most: deploy \
+         the state machine (template.yaml), or name fewer in one request"
+    );
+    Err(Error::invalid("Targets", problem))
 }
 
 impl Handler {

@@ -105,6 +105,27 @@ pub fn with(mut properties: Value, key: &str, value: Value) -> Value {
     properties
 }
 
+/// One invocation hands its state to the next.
+#[tokio::test]
+async fn a_function_without_a_state_machine_refuses_more_targets_than_it_can_carry() {
+    let stack = Stack::new(&TWO).await;
+    let targets = |count: u64| -> Vec<Value> {
+        let account = |n: u64| format!("{:012}", 500_000_000_000 + n);
+        (0..count)
+            .map(|n| json!({"AccountId": account(n), "KmsKeyId": "alias/amis"}))
+            .collect()
+    };
+    let properties = json!({"SourceImageId": AMI, "Targets": targets(901)});
+    let answer = stack.send(&stack.event("Create", &properties)).await;
+    assert_eq!(answer["Status"], "FAILED");
+    let reason = answer["Reason"].as_str().expect("a reason");
+    assert!(
+        reason.contains("Targets: are 901; a function without a state machine takes 900 at most"),
+        "{reason}"
+    );
+    assert_eq!(calls(&stack.sandbox, "AssumeRole"), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resource_is_created_updated_and_deleted() {
     let stack = Stack::new(&FOUR).await;

@@ -36,7 +36,7 @@ const SIZES: [u32; 8] = [8, 100, 16, 50, 200, 500, 1000, 2048];
 /// The time after which an event tells of the end of a copy.
 const EVENT_AFTER: Duration = Duration::from_secs(1);
 /// The places of the machine's Map.
-const MACHINE_CONCURRENCY: usize = 1000;
+const MACHINE_CONCURRENCY: usize = 10_000;
 const REGIONS: [&str; 2] = [HOME, "us-east-1"];
 
 /// The driver of a run.
@@ -377,7 +377,7 @@ fn the_page_of_performance_has_the_figures() {
 async fn no_figure_is_worse_than_the_committed_one() {
     let writes = std::env::var_os("AMIFERRY_FIGURES").is_some();
     let sizes: &[(usize, usize)] = if writes {
-        &[(1, 1), (1, 2), (1, 8), (10, 2), (100, 2), (800, 2)]
+        &[(1, 1), (1, 2), (1, 8), (10, 2), (100, 2), (1000, 2)]
     } else {
         &[(1, 1), (10, 2)]
     };
