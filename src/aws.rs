@@ -219,8 +219,7 @@ impl Aws {
             // is opened.
             SourceCommand::Share { targets } => {
                 let shared = match source {
-                    // Boxed: the plan makes it a large future.
-                    Ok(_) => Ok(Box::pin(self.open(state, targets)).await?),
+                    Ok(_) => Ok(self.open(state, targets).await?),
                     Err(what) => gone(what),
                 };
                 SourceOutcome::Share(targets.clone(), shared)

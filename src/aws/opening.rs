@@ -64,7 +64,8 @@ impl Aws {
         for (stage, targets) in state.by_stage(reached) {
             let opened = state.opened(stage);
             let plan = OpeningPlan::of(state, &opened, targets);
-            match self.open_one(plan).await {
+            // Boxed: the plan makes it a large future.
+            match Box::pin(self.open_one(plan)).await {
                 Ok(Shared::Opened(one)) => {
                     any = true;
                     all.earlier.extend(one.earlier);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_ec2::types::{Filter, ResourceType, Snapshot, TagSpecification};
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 
 use super::closing::revoked;
 use super::copies::{AskedCopy, FILTER_VALUES, copy, own_snapshots, unsent};
@@ -32,13 +32,10 @@ fn staged_from(owner: &str, tags: &BTreeMap<String, String>) -> Option<ImageId> 
 impl Aws {
     /// Lists this run's copies of each snapshot, for each stage.
     pub async fn staged(&self, run: RunRef<'_>, source: &Source) -> Result<Staged, Refusal> {
-        let stages = run.stages();
-        let listing = stages
-            .iter()
-            .map(|stage| self.staged_in(run, source, *stage));
-        let staged = join_all(listing).await.into_iter();
-        let staged: Vec<Staged> = staged.collect::<Result<_, Refusal>>()?;
-        Ok(staged.into_iter().flatten().collect())
+        let stages = run.stages().into_iter();
+        let listing = stages.map(|stage| self.staged_in(run, source, stage));
+        let all = try_join_all(listing).await?;
+        Ok(all.into_iter().flatten().collect())
     }
 
     async fn staged_in(

@@ -5,6 +5,7 @@
 //! target fails by it, and is cleaned up. A caller with a state has something open, and must get to
 //! its end.
 
+use futures::future::BoxFuture;
 use tracing::warn;
 
 use super::in_time;
@@ -19,16 +20,21 @@ use crate::step::MOST_TRIES;
 /// The source of a run: `Err` says why nothing can be copied any more.
 pub type Read = Result<Source, String>;
 
-/// Advances a run with its source as it began in this call.
-pub async fn work(aws: &Aws, state: &mut State, source: Read, budget: Budget) -> Progress {
-    work_with(aws, state, Some(source), budget).await
+/// Advances a run with its source as it began in this call. Boxed, as the engine is large.
+pub fn work<'a>(
+    aws: &'a Aws,
+    state: &'a mut State,
+    source: Read,
+    budget: Budget,
+) -> BoxFuture<'a, Progress> {
+    Box::pin(work_with(aws, state, Some(source), budget))
 }
 
 /// Advances a run whose state comes from an earlier call. Nothing that the state says of the world
 /// is taken for granted.
-pub async fn work_on(aws: &Aws, state: &mut State, budget: Budget) -> Progress {
+pub fn work_on<'a>(aws: &'a Aws, state: &'a mut State, budget: Budget) -> BoxFuture<'a, Progress> {
     state.reopen(aws.now());
-    work_with(aws, state, None, budget).await
+    Box::pin(work_with(aws, state, None, budget))
 }
 
 async fn work_with(

@@ -104,9 +104,9 @@ fn at_source(state: &State, said: &str) -> Value {
 /// Takes back what was opened to these targets, as `opened` has it.
 fn take_back(opened: &State, targets: &[usize]) -> Vec<String> {
     let (region, source) = (&opened.source.region, &opened.source);
-    let accounts = targets.iter().map(|&i| &opened.targets[i].account_id);
-    let accounts: BTreeSet<&str> = accounts.map(AccountId::as_str).collect();
-    let accounts: Vec<&str> = accounts.into_iter().collect();
+    let named = targets.iter().map(|&i| &opened.targets[i].account_id);
+    let named: BTreeSet<&str> = named.map(AccountId::as_str).collect();
+    let accounts: Vec<&str> = named.into_iter().collect();
     let close = |id: &SnapshotId| {
         format!(
             "aws ec2 modify-snapshot-attribute --region {region} --snapshot-id {id} --attribute \
