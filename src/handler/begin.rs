@@ -1,6 +1,7 @@
 //! The begin of a run, for every caller: the source is read, the request completed and refused if
 //! need be, and planned.
 
+use futures::future::BoxFuture;
 use tracing::info;
 
 use super::Handler;
@@ -172,23 +173,25 @@ fn mode_of(resource: &CustomResource) -> Mode {
 }
 
 impl Handler {
-    /// Begins what a custom resource asks for.
-    pub async fn begin_resource(
-        &self,
-        aws: &Aws,
-        resource: &CustomResource,
-        defaults: &Defaults,
-    ) -> Result<Beginning, Error> {
-        match resource.request_type {
-            RequestType::Delete => delete::begin_delete(aws, resource, defaults).await,
-            RequestType::Create | RequestType::Update => {
-                let request = request_of(resource, defaults)?;
-                self.permit(aws, &request).await?;
-                let begun = begin_copy(aws, request, resource, defaults).await?;
-                // The process that continues accepts the run: an execution names itself first.
-                Ok(Beginning::Run(Box::new(begun)))
+    /// Begins what a custom resource asks for. Boxed, as several ways in wait for it.
+    pub fn begin_resource<'a>(
+        &'a self,
+        aws: &'a Aws,
+        resource: &'a CustomResource,
+        defaults: &'a Defaults,
+    ) -> BoxFuture<'a, Result<Beginning, Error>> {
+        Box::pin(async move {
+            match resource.request_type {
+                RequestType::Delete => delete::begin_delete(aws, resource, defaults).await,
+                RequestType::Create | RequestType::Update => {
+                    let request = request_of(resource, defaults)?;
+                    self.permit(aws, &request).await?;
+                    let begun = begin_copy(aws, request, resource, defaults).await?;
+                    // The process that continues accepts the run: an execution names itself first.
+                    Ok(Beginning::Run(Box::new(begun)))
+                }
             }
-        }
+        })
     }
 }
 

@@ -129,8 +129,8 @@ fn delete_staged(state: &State) -> Vec<String> {
     let (source, stages) = (&state.source, state.run_ref().stages());
     let mut commands = Vec::new();
     for (n, id) in source.staged.iter().enumerate() {
-        let stage = stages.get(n / source.snapshots.len().max(1));
-        if let (Some(id), Some(stage)) = (id, stage)
+        let of = stages.get(n / source.snapshots.len().max(1));
+        if let (Some(id), Some(stage)) = (id, of)
             && !source.snapshots.contains(id)
         {
             let region = stage.region;
