@@ -1,6 +1,7 @@
 //! Going on without a state machine: the invocation works until the run ends or its time is up, and
 //! then invokes itself. A custom resource always gets its answer, whatever became of it.
 
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
@@ -148,7 +149,19 @@ impl Handler {
     }
 
     /// Works until the run ends or time is up. A state of an earlier call comes without its source.
-    pub(super) async fn go_on(
+    /// Boxed, as several ways in wait for it.
+    pub(super) fn go_on<'a>(
+        &'a self,
+        aws: &'a Aws,
+        state: &'a mut State,
+        source: Option<Read>,
+        turn: &'a Turn,
+        invocation: &'a Invocation,
+    ) -> BoxFuture<'a, Result<Value, Error>> {
+        Box::pin(self.work_and_answer(aws, state, source, turn, invocation))
+    }
+
+    async fn work_and_answer(
         &self,
         aws: &Aws,
         state: &mut State,
