@@ -80,6 +80,10 @@ pub struct Run {
 
 /// The properties that all requests of a schedule share, beside their targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of the requests"
+)]
 pub struct Wants {
     /// The request is `Mode: Share`, and is closed in the end.
     pub share: bool,
