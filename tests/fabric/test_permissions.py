@@ -23,11 +23,13 @@ DOCUMENTS = [
     "LetLaunch",
     "PublishImage",
     "TestImage",
+    "TestGroup",
     "LookForUsers",
     "LookFirst",
     "Start",
     "Step",
     "Stage",
+    "StageElsewhere",
     "KeyPolicies",
 ]
 
@@ -384,6 +386,7 @@ def test_a_targets_role_is_the_documented_one(fabric):
         "PublishToAccountIds": "333333333333",
         "FastSnapshotRestore": "true",
         "LaunchTests": "true",
+        "LaunchTestGroups": "true",
         "LaunchTestRoleArn": f"arn:aws:iam::{account}:role/launch-test",
         "Retention": "true",
         "Preflight": "true",
@@ -391,8 +394,8 @@ def test_a_targets_role_is_the_documented_one(fabric):
     assert fabric.create("documented", body, account, **parameters) == "CREATE_COMPLETE"
     trust, found = deployed(fabric, "Documented", account)
     assert trust == documented("aws:PrincipalArn")
-    names = ("TidyUp", "LetLaunch", "PublishImage", "TestImage", "LookForUsers", "LookFirst")
-    assert same(found, everything(*names))
+    names = ("TidyUp", "LetLaunch", "PublishImage", "TestImage", "TestGroup")
+    assert same(found, everything(*names, "LookForUsers", "LookFirst"))
     assert (
         fabric.outputs("documented", account)["TargetRoleArn"]
         == f"arn:aws:iam::{account}:role/Documented"
@@ -434,6 +437,7 @@ EVERYTHING = {
     "arn:aws:kms:eu-west-1:111111111111:key/2",
     "KeyPolicyAccess": "true",
     "ReencryptKmsKeyArns": "arn:aws:kms:eu-west-1:111111111111:key/3",
+    "StagingKmsKeyArns": "arn:aws:kms:us-east-1:111111111111:key/4",
     "CreateKmsKey": "true",
     "KmsKeyAlias": "golden",
     "Region": "eu-west-1",
@@ -462,6 +466,23 @@ def assert_settings(fabric, outputs):
     )
 
 
+def assert_stages_elsewhere(found, keys):
+    """The documented statements name two Regions; the template's hold for all of them. Those on the
+    staging keys themselves are those on the source keys."""
+    through = {"kms:ViaService": ["ec2.us-west-2.amazonaws.com", "ec2.us-east-1.amazonaws.com"]}
+    anywhere = {"kms:ViaService": "ec2.*.amazonaws.com"}
+    for sid, wanted in everything("StageElsewhere").items():
+        if not sid.endswith("Elsewhere"):
+            continue
+        wanted = wanted | {"Resource": "arn:aws:ec2:*::snapshot/*"}
+        if wanted.get("Condition", {}).get("StringEquals") == through:
+            others = {k: v for k, v in wanted["Condition"].items() if k != "StringEquals"}
+            condition = {"StringLike": anywhere} | others
+            wanted = wanted | {"Resource": keys, "Condition": condition}
+        assert found[sid] == wanted, sid
+    assert "arn:aws:ec2:*::snapshot/*" in found["ShareSnapshots"]["Resource"]
+
+
 def test_the_parameters_bind_the_policies(fabric):
     """A second stack with everything that can be asked for."""
     assert fabric.create("everything", fabric.plain, **EVERYTHING) == "CREATE_COMPLETE", (
@@ -475,6 +496,7 @@ def test_the_parameters_bind_the_policies(fabric):
         wanted[sid]["Resource"] = EVERYTHING["ReencryptKmsKeyArns"]
     assert {sid: of[sid] for sid in wanted} == wanted
     keys = [*EVERYTHING["SourceKeyArns"].split(","), outputs["SharedKmsKeyArn"]]
+    assert_stages_elsewhere(of, keys)
     for sid in ("Keys", "Grant", "GrantToAccounts", "KeyPolicies"):
         assert of[sid]["Resource"] == keys, sid
     assert of["KeyPolicies"] == documented("KeyPolicies")["Statement"] | {"Resource": keys}
@@ -559,6 +581,7 @@ def test_the_functions_policies_fit_with_as_many_keys_and_accounts_as_parameters
         "TargetRoleName": "R" * 64,
         "SourceKeyArns": keys(world.SOURCE),
         "ReencryptKmsKeyArns": keys(world.SOURCE, length=PARAMETER // 2),
+        "StagingKmsKeyArns": keys(world.SOURCE, length=PARAMETER // 4),
         "AllowedAccountIds": ",".join(accounts),
         "AllowShare": "true",
         "KeyPolicyAccess": "true",
@@ -603,6 +626,7 @@ def test_the_copy_roles_policies_fit_with_as_many_keys_as_parameters_hold(fabric
         "PublishToAccountIds": many("333333333333", length=PARAMETER // 2),
         "FastSnapshotRestore": "true",
         "LaunchTests": "true",
+        "LaunchTestGroups": "true",
         "LaunchTestRoleArn": f"arn:aws-us-gov:iam::{account}:role/{'R' * 64}",
         "Retention": "true",
         "Preflight": "true",
