@@ -79,9 +79,9 @@ fn mistaken_payloads() -> Vec<Mistake> {
             "State: is not whole",
         ),
         (
-            format!("\"{}\"", "x".repeat(5_000_000)),
+            format!("\"{}\"", "x".repeat(7_000_000)),
             "InvalidRequest",
-            "event: has 5000002 bytes",
+            "event: has 7000002 bytes",
         ),
         ("[".repeat(100_000), "InvalidRequest", "event: is not JSON"),
     ]

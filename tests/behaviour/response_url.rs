@@ -38,7 +38,7 @@ fn malformed() -> Vec<(String, &'static str)> {
         .replace("ResponseURL", "Response\\u0055RL");
     let at = |url: &str| event_to(url).to_string();
     let endless = format!("https://example.com/{SECRET}{}", "x".repeat(9000));
-    let huge = changed("ResourceProperties", json!({"Name": "x".repeat(1_100_000)}));
+    let huge = changed("ResourceProperties", json!({"Name": "x".repeat(7_000_000)}));
     vec![
         (
             at(&format!("https://example.com/{SECRET}")),
