@@ -174,13 +174,20 @@ fn schedules_that_once_failed_keep_the_promises() {
     }
 }
 
-/// A seed plays a failure again only if it always gives the same schedule.
+/// A seed plays a failure again only if it always gives the same schedule. Two calls at once race
+/// for the objects of the ledger, so their number of calls may differ.
 #[test]
 fn the_same_seed_gives_the_same_schedule() {
-    for seed in [3, 17, 40] {
-        let schedule = Schedule::of(seed);
+    for seed in 0..200 {
+        let drawn = || format!("{:?}", Schedule::of(seed));
+        assert_eq!(drawn(), drawn());
+    }
+    let alone = |schedule: &Schedule| {
+        schedule.runs.len() == 1 && schedule.runs[0].way != schedule::Way::Doubled
+    };
+    for schedule in (0..).map(Schedule::of).filter(alone).take(4) {
         let play = || play(&schedule).expect("holds");
         let (one, two) = (play(), play());
-        assert_eq!(one, two, "seed {seed}");
+        assert_eq!(one, two, "seed {}", schedule.seed);
     }
 }
