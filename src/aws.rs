@@ -219,7 +219,8 @@ impl Aws {
             // is opened.
             SourceCommand::Share { targets } => {
                 let shared = match source {
-                    Ok(_) => Ok(self.open(state, targets).await?),
+                    // Boxed: the plan makes it a large future.
+                    Ok(_) => Ok(Box::pin(self.open(state, targets)).await?),
                     Err(what) => gone(what),
                 };
                 SourceOutcome::Share(targets.clone(), shared)

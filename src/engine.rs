@@ -4,6 +4,7 @@
 //! At the end of the budget, commands under way are dropped, as in a crash after their calls,
 //! except that each counts as an attempt. The next call looks first.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
@@ -196,12 +197,13 @@ fn take_off<'a>(
         return Vec::new();
     }
     let begun: Vec<Command> = commands.into_iter().take(room).collect();
+    let mut whole = None;
     for command in begun.clone() {
         match command.target() {
             Some(target) => drop(busy.targets.insert(target)),
             None => busy.source = true,
         }
-        let (seen, local) = seen_by(state, &command);
+        let (seen, local) = seen_by(state, &mut whole, &command);
         let performing = async move {
             let outcome = aws.perform(&seen, source, &local).await.about(&command);
             (command, outcome)
@@ -212,14 +214,23 @@ fn take_off<'a>(
 }
 
 /// Returns what a command needs of the state, and the command by its places there. In a run of
-/// thousands of targets a copy of all of them for each command would take most of the time.
-fn seen_by(state: &State, command: &Command) -> (State, Command) {
+/// thousands of targets a copy of all of them for each command would take most of the time. Those
+/// that need all share `whole`.
+fn seen_by(
+    state: &State,
+    whole: &mut Option<Arc<State>>,
+    command: &Command,
+) -> (Arc<State>, Command) {
     match command {
         // A key policy names all targets.
         Command::Target(i, wanted) if state.order.key_access != KeyAccess::Policy => {
-            (state.around(*i), Command::Target(0, wanted.clone()))
+            let around = Arc::new(state.around(*i));
+            (around, Command::Target(0, wanted.clone()))
         }
-        _ => (state.clone(), command.clone()),
+        _ => {
+            let whole = whole.get_or_insert_with(|| Arc::new(state.clone()));
+            (whole.clone(), command.clone())
+        }
     }
 }
 

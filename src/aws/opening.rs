@@ -47,41 +47,20 @@ enum Held {
 }
 
 impl Aws {
-    /// Opens the source to the accounts of these targets, and to the audience of a lasting share.
-    /// Takes the whole state, to plan from.
+    /// Opens the source to the accounts of these targets, and to the audience of a lasting share. All
+    /// of them copy from the same stage. Takes the whole state, to plan from.
     pub(super) async fn open(&self, state: &State, targets: &[usize]) -> Result<Shared, Refusal> {
         let run = state.run_ref();
         let accounts = targets.iter().map(|&i| &state.targets[i].account_id);
         if let Err(why) = self.may_be_given(run, accounts.collect()) {
             return Ok(Shared::NotAllowed(why));
         }
-        let (reached, unreached) = self.reached(state, targets).await;
-        let mut all = Opened {
-            refused: unreached,
-            ..Opened::default()
-        };
-        let mut any = false;
-        for (stage, targets) in state.by_stage(reached) {
-            let opened = state.opened(stage);
-            let plan = OpeningPlan::of(state, &opened, targets);
-            // Boxed: the plan makes it a large future.
-            match Box::pin(self.open_one(plan)).await {
-                Ok(Shared::Opened(one)) => {
-                    any = true;
-                    all.earlier.extend(one.earlier);
-                    all.refused.extend(one.refused);
-                    all.audience = all.audience.or(one.audience);
-                }
-                // Other snapshots are open by now.
-                Err(refusal) if any => return Ok(Shared::Unsure(refusal)),
-                other => return other,
-            }
-        }
-        Ok(Shared::Opened(all))
-    }
-
-    /// Opens the source, or its copies of one stage.
-    async fn open_one(&self, plan: OpeningPlan<'_>) -> Result<Shared, Refusal> {
+        let stage = targets
+            .first()
+            .and_then(|&i| run.stage_of(&state.targets[i]));
+        let opened = state.opened(stage);
+        let (reached, mut unreached) = self.reached(state, targets).await;
+        let plan = OpeningPlan::of(state, &opened, reached);
         let open_before = match self.hold_all(&plan).await? {
             Held::All(open_before) => open_before,
             Held::Wait(wait) => return Ok(Shared::Wait(wait)),
@@ -96,9 +75,10 @@ impl Aws {
             Ok(Some(why)) => return Ok(self.close_again(plan, why).await),
             Err(refusal) => return Ok(Shared::Unsure(refusal)),
         }
+        unreached.extend(refused.targets);
         Ok(Shared::Opened(Opened {
             earlier: plan.earlier(&open_before),
-            refused: refused.targets,
+            refused: unreached,
             audience: refused.audience,
         }))
     }

@@ -18,11 +18,15 @@ pub(super) fn before_sharing(state: &mut State) {
     }
 }
 
-/// Returns the targets that the source can be opened to now. While some need no staged copies,
-/// these are all.
+/// Returns the targets that the source, or the first stage with such targets, can be opened to now.
+/// A refusal in one Region is none of the others.
 pub(super) fn shareable(state: &State) -> Vec<usize> {
+    let stage = |i: usize| state.run_ref().stage_of(&state.targets[i]);
     let mut ready = ready(state);
     ready.retain(|&i| !state.waits_for_stage(&state.targets[i]));
+    if let Some(first) = ready.iter().map(|&i| stage(i)).min() {
+        ready.retain(|&i| stage(i) == first);
+    }
     ready
 }
 
