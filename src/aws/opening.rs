@@ -55,10 +55,10 @@ impl Aws {
         if let Err(why) = self.may_be_given(run, accounts.collect()) {
             return Ok(Shared::NotAllowed(why));
         }
-        let stage = targets
+        let copied_from = targets
             .first()
             .and_then(|&i| run.stage_of(&state.targets[i]));
-        let opened = state.opened(stage);
+        let opened = state.opened(copied_from);
         let (reached, mut unreached) = self.reached(state, targets).await;
         let plan = OpeningPlan::of(state, &opened, reached);
         let open_before = match self.hold_all(&plan).await? {

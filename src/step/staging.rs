@@ -21,11 +21,11 @@ pub(super) fn before_sharing(state: &mut State) {
 /// Returns the targets that the source, or the first stage with such targets, can be opened to now.
 /// A refusal in one Region is none of the others.
 pub(super) fn shareable(state: &State) -> Vec<usize> {
-    let stage = |i: usize| state.run_ref().stage_of(&state.targets[i]);
+    let of = |i: usize| state.run_ref().stage_of(&state.targets[i]);
     let mut ready = ready(state);
     ready.retain(|&i| !state.waits_for_stage(&state.targets[i]));
-    if let Some(first) = ready.iter().map(|&i| stage(i)).min() {
-        ready.retain(|&i| stage(i) == first);
+    if let Some(first) = ready.iter().map(|&i| of(i)).min() {
+        ready.retain(|&i| of(i) == first);
     }
     ready
 }
