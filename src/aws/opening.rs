@@ -47,8 +47,8 @@ enum Held {
 }
 
 impl Aws {
-    /// Opens the source to the accounts of these targets, and to the audience of a lasting share. All
-    /// of them copy from the same stage. Takes the whole state, to plan from.
+    /// Opens the source to the accounts of these targets, and to the audience of a lasting share.
+    /// All of them copy from the same stage. Takes the whole state, to plan from.
     pub(super) async fn open(&self, state: &State, targets: &[usize]) -> Result<Shared, Refusal> {
         let run = state.run_ref();
         let accounts = targets.iter().map(|&i| &state.targets[i].account_id);
