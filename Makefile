@@ -40,8 +40,7 @@ PROGRAMS := AMIFERRY_SANDBOX_BIN=$(SANDBOX) AMIFERRY_BOOTSTRAP_BIN=$(BOOTSTRAP) 
 # Otherwise a dev-dependency that adds a feature to tokio would have aws-sdk-ec2 compiled once for
 # the programs and once more for the tests.
 BUILD_PROGRAMS := cargo build --locked --workspace --bins --examples
-# There are twice as many threads as processors, because tests of answers to CloudFormation go over
-# real connections and wait on the real clock.
+# There are twice as many threads as processors, because some tests wait for other programs.
 TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # `make least-privilege` reads here which calls the tests made to AWS's emulators. Any test may add
 # a ledger.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::sync::OnceCell;
 
 use crate::allowed::Allowed;
@@ -152,6 +153,12 @@ impl Aws {
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Returns the HTTP client of the calls.
+    pub fn http(&self) -> Result<SharedHttpClient, Error> {
+        let http = self.config.http_client();
+        http.ok_or_else(|| Error::Internal("there is no HTTP client".to_owned()))
     }
 
     /// Returns the clock of the calls.

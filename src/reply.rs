@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod notice;
 pub mod outcome;
 pub mod progress;
+pub mod put;
 mod stuck;
 
 /// The end of a run.

@@ -11,7 +11,8 @@ use crate::aws::Aws;
 use crate::error::Error;
 use crate::event::custom_resource::{CustomResource, ResponseUrl};
 use crate::event::response_hosts::ResponseHosts;
-use crate::reply::cloudformation::{Answer, put};
+use crate::reply::cloudformation::Answer;
+use crate::reply::put::put;
 
 /// Calls whose caller waits for the error: nothing of them is queued.
 const WAITED_FOR: [&str; 6] = [
@@ -52,7 +53,7 @@ impl Handler {
     ) -> Result<(), Error> {
         let Some(key) = url_at else {
             self.check_url(resource)?;
-            return put(answer, resource, by).await;
+            return put(&aws.http()?, answer, resource, by).await;
         };
         let bucket = self.settings.needed_bucket()?;
         let Some(url) = aws.kept(bucket, key).await? else {
@@ -63,7 +64,7 @@ impl Handler {
         let mut resource = resource.clone();
         resource.response_url = Some(ResponseUrl::parse(url)?);
         self.check_url(&resource)?;
-        put(answer, &resource, by).await?;
+        put(&aws.http()?, answer, &resource, by).await?;
         aws.discard(bucket, key).await
     }
 

@@ -2,20 +2,9 @@
 //! empty Content-Type (any other breaks the URL's signature). Source: CloudFormation user guide,
 //! custom resource response objects.
 
-use std::time::Duration;
-
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request};
-use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
 
 use crate::cause::Cause;
-use crate::error::Error;
 use crate::event::custom_resource::CustomResource;
 use crate::reply::Status;
 use crate::state::{State, TargetPhase, shorten};
@@ -25,8 +14,6 @@ pub const LARGEST: usize = 4096;
 const REASON_BYTES: usize = 1200;
 /// CloudFormation's limit for an output of a stack: 1,024 characters.
 const IMAGES_BYTES: usize = 980;
-const TRIES: u64 = 4;
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An answer to CloudFormation.
 #[derive(Debug, Clone, PartialEq)]
@@ -228,64 +215,4 @@ fn unseen(state: &State) -> String {
         Some(format!("; {account} {region}{what}: {reason}"))
     });
     said.collect()
-}
-
-/// PUTs the answer, with a few tries until `by`. Errors never name the URL: who knows it can forge
-/// the answer.
-pub async fn put(answer: &Answer, to: &CustomResource, by: Instant) -> Result<(), Error> {
-    let Some(url) = &to.response_url else {
-        return Err(Error::invalid(
-            "ResponseURL",
-            "is required: a string, as CloudFormation sends it",
-        ));
-    };
-    let connector = HttpsConnectorBuilder::new()
-        .with_provider_and_native_roots(rustls_provider())
-        .map_err(|_| {
-            Error::Internal("no root certificates found to answer CloudFormation with".to_owned())
-        })?
-        .https_or_http()
-        .enable_http1()
-        .build();
-    let client: Client<HttpsConnector<HttpConnector>, Full<bytes::Bytes>> =
-        Client::builder(TokioExecutor::new()).build(connector);
-    let body = answer.body(to);
-    let mut said = String::new();
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            let again = Instant::now() + Duration::from_secs(1 << attempt);
-            if again >= by {
-                break;
-            }
-            tokio::time::sleep_until(again).await;
-        }
-        let request = Request::builder()
-            .method(Method::PUT)
-            .uri(url.reveal())
-            .header(CONTENT_TYPE, HeaderValue::from_static(""))
-            .body(Full::from(body.clone()))
-            .map_err(|_| Error::invalid("ResponseURL", "is not a URL"))?;
-        let end = by.min(Instant::now() + TIMEOUT);
-        said = match tokio::time::timeout_at(end, client.request(request)).await {
-            Ok(Ok(response)) if response.status().is_success() => return Ok(()),
-            Ok(Ok(response)) => format!("HTTP {}", response.status()),
-            Ok(Err(error)) if error.is_connect() => "cannot connect".to_owned(),
-            Ok(Err(_)) => "the connection broke".to_owned(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        tracing::warn!(
-            stack = to.stack_id,
-            said,
-            "CloudFormation did not take the answer"
-        );
-    }
-    Err(Error::Internal(format!(
-        "CloudFormation did not take the answer for {} ({said}); unless the event comes again, the \
-         stack will time out",
-        to.logical_resource_id
-    )))
-}
-
-fn rustls_provider() -> rustls::crypto::CryptoProvider {
-    rustls::crypto::ring::default_provider()
 }

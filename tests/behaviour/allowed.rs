@@ -357,7 +357,7 @@ async fn a_function_without_its_bucket_distributes_and_resumes_nothing() {
 
 /// CloudFormation gets the refusal as its answer, with and without a state machine. A Delete
 /// succeeds.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_refused_custom_resource_is_answered_with_the_reason() {
     let no_bucket = Settings {
         bucket: None,
@@ -391,7 +391,7 @@ async fn a_refused_custom_resource_is_answered_with_the_reason() {
                 state_machine: machine.clone(),
                 ..settings.clone()
             };
-            let stack = Stack::new(&TWO).await;
+            let stack = Stack::new(&TWO);
             for kind in ["Create", "Update"] {
                 let mut event = stack.event(kind, &words);
                 event["PhysicalResourceId"] = json!("amiferry-0123456789abcdef");

@@ -1,14 +1,11 @@
 //! A custom resource's life, answered as CloudFormation wants it: by PUT, with an empty
-//! Content-Type, in 4,096 bytes. On the real clock, because the answers go over a real connection;
-//! the world is fast instead.
+//! Content-Type, in 4,096 bytes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use amiferry::setup::Settings;
-use amiferry_sandbox::{
-    AnswerRefusal, BlockDeviceMapping, Ebs, Image, Sandbox, Server, Snapshot, World,
-};
+use amiferry_sandbox::{AnswerRefusal, BlockDeviceMapping, Ebs, Image, Sandbox, Snapshot, World};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -20,38 +17,30 @@ pub const STACK: &str = "arn:aws:cloudformation:us-west-2:111111111111:\
 
 pub struct Stack {
     pub sandbox: Sandbox,
-    server: Server,
     /// Each event is one of its own.
     requests: AtomicU64,
 }
 
 impl Stack {
-    pub async fn new(places: &[Place]) -> Self {
-        Self::of(world(places)).await
+    pub fn new(places: &[Place]) -> Self {
+        Self::of(world(places))
     }
 
-    pub async fn of(world: World) -> Self {
-        Self::of_sandbox(Sandbox::new(world.speed(1000.0))).await
+    pub fn of(world: World) -> Self {
+        Self::of_sandbox(Sandbox::new(world))
     }
 
-    pub async fn of_sandbox(sandbox: Sandbox) -> Self {
-        let server = sandbox
-            .serve(([127, 0, 0, 1], 0).into())
-            .await
-            .expect("a free port");
-        let requests = AtomicU64::default();
+    pub fn of_sandbox(sandbox: Sandbox) -> Self {
         Self {
             sandbox,
-            server,
-            requests,
+            requests: AtomicU64::default(),
         }
     }
 
     pub fn event(&self, kind: &str, properties: &Value) -> Value {
         json!({
             "RequestType": kind,
-            "ResponseURL": format!("http://{}/_sandbox/answers/secret-of-the-stack",
-            self.server.addr()),
+            "ResponseURL": "http://127.0.0.1/_sandbox/answers/secret-of-the-stack",
             "StackId": STACK,
             "RequestId": format!("request-{}", self.requests.fetch_add(1, Ordering::SeqCst)),
             "LogicalResourceId": "GoldenImage",
@@ -108,7 +97,7 @@ pub fn with(mut properties: Value, key: &str, value: Value) -> Value {
 /// One invocation hands its state to the next.
 #[tokio::test]
 async fn a_function_without_a_state_machine_refuses_more_targets_than_it_can_carry() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let targets = |count: u64| -> Vec<Value> {
         let account = |n: u64| format!("{:012}", 500_000_000_000 + n);
         (0..count)
@@ -126,9 +115,9 @@ async fn a_function_without_a_state_machine_refuses_more_targets_than_it_can_car
     assert_eq!(calls(&stack.sandbox, "AssumeRole"), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_resource_is_created_updated_and_deleted() {
-    let stack = Stack::new(&FOUR).await;
+    let stack = Stack::new(&FOUR);
     let first = with(
         with(request(&FOUR[..2]), "OnDelete", json!("Deregister")),
         "ServiceToken",
@@ -178,9 +167,9 @@ async fn a_resource_is_created_updated_and_deleted() {
     assert_eq!(stack.send(&delete).await["Status"], "SUCCESS");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_delete_with_retain_keeps_the_copies_and_copies_nothing() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let created = stack.send(&stack.event("Create", &request(&TWO))).await;
     stack.sandbox.clear_ledger();
     let mut delete = stack.event("Delete", &request(&TWO));
@@ -194,9 +183,9 @@ async fn a_delete_with_retain_keeps_the_copies_and_copies_nothing() {
 }
 
 /// CloudFormation deletes a resource after its Create failed, and the resource may not exist.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_failed_create_is_answered_with_the_reason_and_its_delete_succeeds() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let wrong = with(request(&TWO), "Targets", json!([{"AccountId": "12"}]));
     let failed = stack.send(&stack.event("Create", &wrong)).await;
     assert_eq!(failed["Status"], "FAILED");
@@ -214,9 +203,9 @@ async fn a_failed_create_is_answered_with_the_reason_and_its_delete_succeeds() {
     assert_eq!(stack.sandbox.ledger().len(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_failed_target_is_named_in_the_answer_with_the_count_of_the_others() {
-    let stack = Stack::new(&FOUR).await;
+    let stack = Stack::new(&FOUR);
     stack.sandbox.edit(|aws| {
         for account in ["333333333333", "444444444444"] {
             assert!(aws.drop_principal(&format!("arn:aws:iam::{account}:role/AmiCopyRole")));
@@ -235,10 +224,10 @@ async fn a_failed_target_is_named_in_the_answer_with_the_count_of_the_others() {
 
 /// The properties are those of the source design's orchestrator: strings, parallel lists, its own
 /// names.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn the_orchestrators_properties_are_accepted_unchanged() {
     let places = [("222222222222", HOME), ("333333333333", HOME)];
-    let stack = Stack::new(&places).await;
+    let stack = Stack::new(&places);
     let mut event = stack.event(
         "Create",
         &json!({
@@ -258,9 +247,9 @@ async fn the_orchestrators_properties_are_accepted_unchanged() {
 }
 
 /// A person copied the image, with its tags, and one of its snapshots. Both belong to that person.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_delete_leaves_what_others_made_from_a_copy() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let properties = with(request(&TWO), "OnDelete", json!("Deregister"));
     let created = stack.send(&stack.event("Create", &properties)).await;
     let ours = assert_one_image(&stack.sandbox, TWO[0]);
@@ -289,9 +278,9 @@ async fn a_delete_leaves_what_others_made_from_a_copy() {
 }
 
 /// The image may be long gone when its copies are deleted.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_delete_succeeds_after_the_source_is_gone() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let properties = with(request(&TWO), "OnDelete", json!("Deregister"));
     let created = stack.send(&stack.event("Create", &properties)).await;
     stack
@@ -305,9 +294,9 @@ async fn a_delete_succeeds_after_the_source_is_gone() {
 }
 
 /// Both deliveries return the same physical resource and the same images.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_create_delivered_twice_at_once_makes_one_image_per_target() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let event = stack.event("Create", &request(&TWO)).to_string();
     let (one, two) = (
         function(&stack.sandbox).await,

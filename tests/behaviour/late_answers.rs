@@ -1,11 +1,12 @@
 //! Runs that CloudFormation waits no longer for: the answer comes in time, and the undoing goes on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use amiferry::setup::Settings;
 use amiferry_sandbox::Sandbox;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::custom_resource::{Stack, with};
 use crate::lives::deregistered;
@@ -40,9 +41,9 @@ fn assert_late(sandbox: &Sandbox, since: Instant) {
     assert!(reason.contains("Wait: false"), "{reason}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_function_answers_in_time_and_undoes_in_another_invocation() {
-    let stack = Stack::of_sandbox(Sandbox::new(world(&TWO).copy_mib_per_second(0.1))).await;
+    let stack = Stack::of_sandbox(Sandbox::new(world(&TWO).copy_mib_per_second(0.1)));
     let sandbox = &stack.sandbox;
     let serve = async |event: &Value| {
         let function = function(sandbox).await;
@@ -68,9 +69,9 @@ async fn a_function_answers_in_time_and_undoes_in_another_invocation() {
     assert_closed(sandbox);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_machine_answers_in_time_and_undoes_when_it_concludes() {
-    let stack = Stack::of_sandbox(Sandbox::new(with_machine().speed(1.0))).await;
+    let stack = Stack::of_sandbox(Sandbox::new(with_machine()));
     let sandbox = &stack.sandbox;
     let settings = Settings {
         state_machine: Some(MACHINE.to_owned()),

@@ -51,10 +51,10 @@ pub async fn delete(stack: &Stack, id: &str, properties: &Value) -> Value {
 }
 
 /// The answer to the Create was lost or late, so CloudFormation deletes by an ID of its own.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_delete_with_an_id_made_by_cloudformation_finds_its_copies() {
     for properties in [deregistered(&TWO), shared(&["222222222222"])] {
-        let stack = Stack::new(&TWO).await;
+        let stack = Stack::new(&TWO);
         let created = stack.send(&stack.event("Create", &properties)).await;
         assert_eq!(created["Status"], "SUCCESS", "{created}");
         let deleted = delete(&stack, ITS_OWN, &properties).await;
@@ -65,15 +65,15 @@ async fn a_delete_with_an_id_made_by_cloudformation_finds_its_copies() {
 }
 
 /// A resource that never began made nothing, so no account is called.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_resource_that_never_began_is_deleted_without_a_look() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let deleted = delete(&stack, ITS_OWN, &deregistered(&TWO)).await;
     assert_eq!(deleted["Status"], "SUCCESS", "{deleted}");
     assert_eq!(calls(&stack.sandbox, "AssumeRole"), 0);
 }
 
-/// Returns an event whose answer nobody reads: no real connection stops the paused clock.
+/// Returns an event whose answer nobody reads.
 pub fn unread(kind: &str, properties: &Value) -> Value {
     let resource = json!({"RequestType": kind, "StackId": STACK,
         "RequestId": format!("request-{kind}"),

@@ -389,10 +389,10 @@ async fn a_share_by_an_execution_is_finished_by_its_opening() {
 }
 
 /// The answer comes at the end, or at the beginning if the resource does not wait.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_custom_resource_of_an_execution_is_answered_once() {
     for wait in [true, false] {
-        let stack = Stack::new(&TWO).await;
+        let stack = Stack::new(&TWO);
         let mut properties = request(&TWO);
         properties["Wait"] = json!(wait.to_string());
         let job = json!({"CustomResource": stack.event("Create", &properties)});
@@ -418,9 +418,9 @@ async fn a_custom_resource_of_an_execution_is_answered_once() {
 }
 
 /// Malformed properties, and a Delete of a resource that never existed, are answered too.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_custom_resource_of_an_execution_without_a_run_is_answered() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     for (kind, properties, status, said) in [
         ("Create", json!({"AmiId": "x"}), "FAILED", "SourceImageId"),
         (

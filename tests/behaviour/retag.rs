@@ -75,9 +75,9 @@ fn expected(id: &str, created: &Tags, changes: &[(&str, Option<&str>)]) -> Tags 
     tags
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_update_of_tags_changes_existing_copies() {
-    let stack = Stack::of(tagging_world()).await;
+    let stack = Stack::of(tagging_world());
     let sandbox = &stack.sandbox;
     let old = tagged(&json!({"stage": "test", "team": "own", "owner": "a", "same": "s"}));
     let created = stack.send(&stack.event("Create", &old)).await;
@@ -107,9 +107,9 @@ async fn an_update_of_tags_changes_existing_copies() {
     assert_closed(sandbox);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_update_of_tags_keeps_tags_of_somebody_else() {
-    let stack = Stack::of(tagging_world()).await;
+    let stack = Stack::of(tagging_world());
     let sandbox = &stack.sandbox;
     let old = tagged(&json!({"team": "own", "owner": "a"}));
     let created = stack.send(&stack.event("Create", &old)).await;
@@ -139,9 +139,9 @@ async fn an_update_of_tags_keeps_tags_of_somebody_else() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_update_of_copy_tags_removes_and_restores_the_sources_tags() {
-    let stack = Stack::of(tagging_world()).await;
+    let stack = Stack::of(tagging_world());
     let sandbox = &stack.sandbox;
     let with_tags = tagged(&json!({"stage": "test"}));
     let without = with(with_tags.clone(), "CopyTags", json!("false"));
@@ -161,7 +161,7 @@ async fn an_update_of_copy_tags_removes_and_restores_the_sources_tags() {
 }
 
 /// An update that changes no tags needs no permission to do so.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_role_that_may_not_change_tags_fails_its_target_and_keeps_the_image() {
     let mut world = tagging_world();
     let roles = &mut world.accounts[1].roles;
@@ -172,7 +172,7 @@ async fn a_role_that_may_not_change_tags_fails_its_target_and_keeps_the_image() 
         statements.retain(|statement| statement["Sid"] != "Retag");
         *policy = document.to_string();
     }
-    let stack = Stack::of(world).await;
+    let stack = Stack::of(world);
     let old = tagged(&json!({"stage": "test"}));
     let created = stack.send(&stack.event("Create", &old)).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");

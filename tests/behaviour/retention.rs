@@ -333,10 +333,10 @@ async fn copies_under_a_retired_key_are_named() {
 }
 
 /// A copy that a custom resource made is the stack's to remove.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_copy_that_a_custom_resource_counts_on_stays() {
     let world = world_of_copies(|account| account);
-    let stack = crate::custom_resource::Stack::of(world).await;
+    let stack = crate::custom_resource::Stack::of(world);
     let created = stack.send(&stack.event("Create", &request(&[PLACE]))).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");
     let rule = json!({"Lineage": "golden-copied-*", "KeepDays": 1});

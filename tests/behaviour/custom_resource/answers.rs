@@ -3,9 +3,9 @@
 use super::*;
 
 /// The answer to a request with `Wait: false` comes once the work has begun.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_create_without_wait_is_answered_once_when_work_begins() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let started = stack
         .send(&stack.event("Create", &with(request(&TWO), "Wait", json!("false"))))
         .await;
@@ -19,24 +19,15 @@ async fn a_create_without_wait_is_answered_once_when_work_begins() {
 
 /// The create takes longer than one invocation. The function invokes itself, and no payload on the
 /// way holds the ResponseURL.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_long_create_continues_in_invocations_of_itself_without_the_response_url() {
-    let sandbox = Sandbox::new(world(&TWO).speed(100.0).copy_mib_per_second(102.4));
-    let server = sandbox
-        .serve(([127, 0, 0, 1], 0).into())
-        .await
-        .expect("a free port");
-    let requests = AtomicU64::default();
-    let stack = Stack {
-        sandbox,
-        server,
-        requests,
-    };
+    let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(102.4));
+    let stack = Stack::of_sandbox(sandbox);
     let mut payload = stack.event("Create", &request(&TWO)).to_string();
     let mut turns = 0;
     while stack.sandbox.answers().is_empty() {
         let mut short = invocation(&stack.sandbox);
-        short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(16));
+        short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(300));
         function(&stack.sandbox)
             .await
             .handle(&payload, &short)
@@ -63,18 +54,10 @@ async fn a_long_create_continues_in_invocations_of_itself_without_the_response_u
 
 /// CloudFormation waits for an hour. A run that cannot finish by then is undone and reported as
 /// failed before.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_create_too_slow_for_cloudformation_is_undone_and_answered_in_time() {
     let sandbox = Sandbox::new(world(&TWO).copy_mib_per_second(1.0));
-    let server = sandbox
-        .serve(([127, 0, 0, 1], 0).into())
-        .await
-        .expect("a free port");
-    let stack = Stack {
-        sandbox,
-        server,
-        requests: AtomicU64::default(),
-    };
+    let stack = Stack::of_sandbox(sandbox);
     let event = stack.event("Create", &request(&TWO));
     let mut short = invocation(&stack.sandbox);
     short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(16));
@@ -127,9 +110,9 @@ async fn delivered(
 }
 
 /// S3 refuses the answer twice, and the function retries.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_answer_refused_twice_is_sent_a_third_time() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     stack.sandbox.refuse_answers(AnswerRefusal::Status {
         status: 503,
         times: Some(2),
@@ -146,7 +129,7 @@ async fn an_answer_refused_twice_is_sent_a_third_time() {
 /// The ResponseURL refuses the answer. Before its deadline the function invokes itself with a
 /// payload that holds no URL, and that invocation finds everything done. Nothing stays open
 /// meanwhile, and no error contains the URL.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_answer_refused_until_the_deadline_is_sent_by_another_invocation() {
     let refusals = [
         AnswerRefusal::Status {
@@ -158,10 +141,10 @@ async fn an_answer_refused_until_the_deadline_is_sent_by_another_invocation() {
     ];
     let places = [TWO[0]];
     let one = |how: AnswerRefusal| async move {
-        let stack = Stack::new(&places).await;
+        let stack = Stack::new(&places);
         stack.sandbox.refuse_answers(how);
         let event = stack.event("Create", &request(&places));
-        let (reply, left) = delivered(&stack, &event, 40).await;
+        let (reply, left) = delivered(&stack, &event, 120).await;
         let reply = reply.expect("no error, which would put the event into the dead letters");
         assert_eq!(reply["Status"], "Continue", "{how:?}: {reply}");
         let own = stack

@@ -146,10 +146,10 @@ async fn copies_that_keep_failing_fail_within_minutes_with_their_cause() {
 }
 
 /// A session with the shortest policy deletes copies when they become a share, and changes tags.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn updates_succeed_under_the_shortest_session_policy() {
     for roles in [Value::Null, json!(ALL)] {
-        let stack = Stack::of(launching_world()).await;
+        let stack = Stack::of(launching_world());
         let mut copied = with(request(&TWO), "OnDelete", json!("Deregister"));
         if !roles.is_null() {
             copied["ServiceLinkedRoles"] = roles.clone();

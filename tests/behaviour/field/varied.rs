@@ -190,11 +190,11 @@ async fn one_odd_snapshot_of_three_is_copied_or_named() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_custom_resource_gets_the_answer_that_a_call_gets() {
     for odd in &ODDITIES {
         for (wish, refused) in wishes(odd) {
-            let stack = Stack::of(world_of(source_with(odd), &wish)).await;
+            let stack = Stack::of(world_of(source_with(odd), &wish));
             let answer = stack.send(&stack.event("Create", &wish)).await;
             let Some(remedy) = refused else {
                 assert_eq!(answer["Status"], "SUCCESS", "{answer}");

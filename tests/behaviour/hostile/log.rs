@@ -12,16 +12,27 @@ use tracing::{Event, Level, Metadata, Subscriber};
 const MOST: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Clone, Default)]
-pub struct Log(Arc<Mutex<String>>);
+pub struct Log {
+    lines: Arc<Mutex<String>>,
+    everything: bool,
+}
 
 impl Log {
+    /// Makes a log of all levels.
+    pub fn of_everything() -> Self {
+        Self {
+            everything: true,
+            ..Self::default()
+        }
+    }
+
     /// Keeps what this thread logs until the guard is dropped.
     pub fn listen(&self) -> DefaultGuard {
         tracing::subscriber::set_default(self.clone())
     }
 
     pub fn text(&self) -> String {
-        self.0
+        self.lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -32,7 +43,7 @@ impl Subscriber for Log {
     /// Keeps all lines at the usual level, and this crate's at the lowest too.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let ours = metadata.target().starts_with("amiferry");
-        *metadata.level() <= if ours { Level::DEBUG } else { Level::INFO }
+        self.everything || *metadata.level() <= if ours { Level::DEBUG } else { Level::INFO }
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
@@ -59,7 +70,7 @@ struct Line<'a>(&'a Log);
 
 impl Visit for Line<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let mut text = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if text.len() < MOST {
             let _ = writeln!(text, "{}={value:?}", field.name());
         }

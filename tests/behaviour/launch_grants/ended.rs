@@ -32,9 +32,9 @@ fn scaling_of(account: &str) -> BTreeSet<String> {
     [SCALING, SUFFIXED].map(|role| arn(account, role)).into()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_role_taken_off_the_list_loses_its_grants_until_listed_again() {
-    let stack = Stack::of(launching_world()).await;
+    let stack = Stack::of(launching_world());
     grant_by_hand(&stack.sandbox).await;
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
@@ -63,9 +63,9 @@ async fn a_role_taken_off_the_list_loses_its_grants_until_listed_again() {
     assert_closed(&stack.sandbox);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_launch_grant_that_another_run_needs_stays_and_is_reported() {
-    let stack = Stack::of(launching_world()).await;
+    let stack = Stack::of(launching_world());
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
     let other = send(&stack, "Create", "Other", &all, None).await;
@@ -91,9 +91,9 @@ async fn a_launch_grant_that_another_run_needs_stays_and_is_reported() {
 }
 
 /// The ledger knows nothing of the run of these copies, which may be in use.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_launch_grant_stays_while_copies_of_an_unknown_run_are_under_the_key() {
-    let stack = Stack::of(launching_world()).await;
+    let stack = Stack::of(launching_world());
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
     let theirs = amiferry_sandbox::Snapshot::new(HOME, "snap-0123456789abcdeff", 8)
@@ -114,9 +114,9 @@ async fn a_launch_grant_stays_while_copies_of_an_unknown_run_are_under_the_key()
 }
 
 /// The answer names the failed revocation, and the rollback succeeds.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_launch_grant_that_cannot_be_revoked_fails_its_target_and_keeps_the_image() {
-    let stack = Stack::of(launching_world()).await;
+    let stack = Stack::of(launching_world());
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
     let id = &one["PhysicalResourceId"];
@@ -151,9 +151,9 @@ async fn a_launch_grant_that_cannot_be_revoked_fails_its_target_and_keeps_the_im
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_target_taken_off_together_with_its_roles_keeps_no_launch_grant() {
-    let stack = Stack::of(launching_world()).await;
+    let stack = Stack::of(launching_world());
     let all = properties("golden");
     let one = send(&stack, "Create", "One", &all, None).await;
     let fewer = with(without_any(), "Targets", json!([all["Targets"][0]]));
@@ -217,9 +217,9 @@ fn assert_granted_on_the_other_key_too(sandbox: &Sandbox) {
 }
 
 /// The copies under the new key get the grants; no copy under the former key is left to need them.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_update_to_another_key_ends_the_launch_grants_on_the_former_key() {
-    let stack = Stack::of(world_with_another_key()).await;
+    let stack = Stack::of(world_with_another_key());
     let old = properties("golden");
     let created = send(&stack, "Create", "One", &old, None).await;
     grant_by_hand(&stack.sandbox).await;
@@ -233,9 +233,9 @@ async fn an_update_to_another_key_ends_the_launch_grants_on_the_former_key() {
 }
 
 /// EC2 keeps a copy that another image uses, so services still launch from it.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_update_to_another_key_keeps_launch_grants_for_another_image_of_the_former_copies() {
-    let stack = Stack::of(world_with_another_key()).await;
+    let stack = Stack::of(world_with_another_key());
     let old = properties("golden");
     let created = send(&stack, "Create", "One", &old, None).await;
     let mut theirs = assert_one_image(&stack.sandbox, TWO[0]);

@@ -33,9 +33,9 @@ async fn delete(stack: &Stack, wish: &Value, created: &Value) {
     send(stack, "Delete", "One", wish, id).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn launch_grants_go_with_the_last_copy_under_the_key() {
-    let stack = Stack::of(launching_world()).await;
+    let stack = Stack::of(launching_world());
     grant_by_hand(&stack.sandbox).await;
     let wish = properties("golden");
     let one = send(&stack, "Create", "One", &wish, None).await;
@@ -86,9 +86,9 @@ fn sandbox_names(stack: &Stack) -> Vec<Option<String>> {
 }
 
 /// The remaining target keeps its grants.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_target_taken_off_the_list_loses_its_launch_grants() {
-    let stack = Stack::of(launching_world()).await;
+    let stack = Stack::of(launching_world());
     let wish = properties("golden");
     let created = send(&stack, "Create", "One", &wish, None).await;
     assert_granted(&stack.sandbox, &TWO);
@@ -104,9 +104,9 @@ async fn a_target_taken_off_the_list_loses_its_launch_grants() {
 }
 
 /// CloudFormation's rollback of the failed Create deletes the copies.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_create_that_lacks_a_service_linked_role_fails_and_its_rollback_leaves_nothing() {
-    let stack = Stack::of(launching_world_with(&[SCALING])).await;
+    let stack = Stack::of(launching_world_with(&[SCALING]));
     let wish = properties("golden");
     let failed = stack.send(&stack.event("Create", &wish)).await;
     assert_eq!(failed["Status"], "FAILED");

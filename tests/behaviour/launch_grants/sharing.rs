@@ -147,9 +147,9 @@ async fn a_share_whose_copy_role_is_missing_stays_open_and_reports_it() {
 }
 
 /// Another share of the same image has grants of its own, and ends by itself.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_resource_closes_launch_grants_of_roles_it_no_longer_lists() {
-    let stack = Stack::of(sharing_world()).await;
+    let stack = Stack::of(sharing_world());
     let properties = with(wish(&[ONE], &ALL), "ServiceToken", json!(FUNCTION));
     let created = stack.send(&stack.event("Create", &properties)).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");

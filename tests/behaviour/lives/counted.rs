@@ -3,11 +3,11 @@
 use super::*;
 
 /// Two resources of different logical IDs or stacks count on one AMI.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_image_that_another_resource_counts_on_is_kept_until_the_last_delete() {
     let place = [TWO[0]];
     for first in ["GoldenImage", "Renamed"] {
-        let stack = Stack::new(&place).await;
+        let stack = Stack::new(&place);
         let properties = deregistered(&place);
         let send = async |kind: &str, logical: &str, id: Option<&Value>| {
             let mut event = stack.event(kind, &properties);
@@ -49,11 +49,11 @@ async fn an_image_that_another_resource_counts_on_is_kept_until_the_last_delete(
 }
 
 /// A resource does not delete the AMI of a direct call, nor one that another resource has retained.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_delete_keeps_images_of_direct_calls_and_retained_resources() {
     let place = [TWO[0]];
     for retained in [false, true] {
-        let stack = Stack::new(&place).await;
+        let stack = Stack::new(&place);
         if retained {
             let mut event = stack.event("Create", &request(&place));
             event["LogicalResourceId"] = json!("Retained");

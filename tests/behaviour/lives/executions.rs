@@ -23,9 +23,9 @@ async fn an_overtaken_execution_ends_without_failing() {
 }
 
 /// An execution has answered and is about to end when its event is delivered again.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_event_delivered_again_stores_no_response_url() {
-    let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
+    let stack = Stack::of_sandbox(Sandbox::new(with_machine()));
     let settings = Settings {
         state_machine: Some(MACHINE.to_owned()),
         ..settings()
@@ -44,9 +44,9 @@ async fn an_event_delivered_again_stores_no_response_url() {
 
 /// A stopped or timed-out execution answers CloudFormation at once. Its targets are tidied, and its
 /// source is closed.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_stopped_execution_is_answered_and_leaves_nothing() {
-    let stack = Stack::of_sandbox(Sandbox::new(with_machine())).await;
+    let stack = Stack::of_sandbox(Sandbox::new(with_machine()));
     let sandbox = &stack.sandbox;
     let settings = Settings {
         state_machine: Some(MACHINE.to_owned()),
@@ -111,5 +111,5 @@ pub fn with_machine() -> World {
         .policy(documented("Watch"))
         .policy(documented("Start"));
     source.expect("it").roles = vec![role];
-    world.speed(1000.0)
+    world
 }

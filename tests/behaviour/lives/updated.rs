@@ -3,11 +3,11 @@
 use super::*;
 
 /// A share becomes copies, and copies become a share: the former way is closed.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_update_of_the_mode_closes_the_former_way() {
     let place = [TWO[0]];
     let (copied, given) = (deregistered(&place), shared(&["222222222222"]));
-    let stack = Stack::new(&place).await;
+    let stack = Stack::new(&place);
     let created = stack.send(&stack.event("Create", &given)).await;
     assert_eq!(launching(&stack.sandbox).len(), 1);
     let updated = update(&stack, &created, &given, &copied).await;
@@ -15,7 +15,7 @@ async fn an_update_of_the_mode_closes_the_former_way() {
     assert_whole(&stack.sandbox, &place);
     assert_unshared(&stack.sandbox);
 
-    let stack = Stack::new(&place).await;
+    let stack = Stack::new(&place);
     let created = stack.send(&stack.event("Create", &copied)).await;
     let updated = update(&stack, &created, &copied, &given).await;
     assert_eq!(updated["Status"], "SUCCESS", "{updated}");
@@ -57,9 +57,9 @@ async fn a_share_killed_while_becoming_copies_is_closed_by_the_sweeper() {
 
 /// An account that lost its role, or was closed, does not block a Delete or an Update. The answer
 /// says that nobody could look there.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_resource_is_updated_and_deleted_though_an_account_is_gone() {
-    let stack = Stack::new(&FOUR).await;
+    let stack = Stack::new(&FOUR);
     let all = deregistered(&FOUR[..3]);
     let created = stack.send(&stack.event("Create", &all)).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");
@@ -88,7 +88,7 @@ async fn a_resource_is_updated_and_deleted_though_an_account_is_gone() {
 }
 
 /// The new copy gets a free name if need be. The former copy goes once the new one exists.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_update_of_key_or_name_replaces_the_copy() {
     for strategy in ["Snapshots", "Image"] {
         key_or_name_updated(strategy).await;
@@ -116,7 +116,7 @@ async fn key_or_name_updated(strategy: &str) {
             .expect("it")
             .keys
             .push(Key::new(HOME, other_key).alias("alias/other"));
-        let stack = Stack::of(world).await;
+        let stack = Stack::of(world);
         let old = with(request(&place), "OnDelete", json!(on_delete));
         let old = with(old, "Strategy", json!(strategy));
         let created = stack.send(&stack.event("Create", &old)).await;
@@ -156,10 +156,10 @@ async fn key_or_name_updated(strategy: &str) {
 }
 
 /// The copy of before stays as it was.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_update_of_the_name_that_fails_keeps_the_former_copy() {
     let place = [TWO[0]];
-    let stack = Stack::of(world(&place)).await;
+    let stack = Stack::of(world(&place));
     let old = with(deregistered(&place), "Strategy", json!("Image"));
     let created = stack.send(&stack.event("Create", &old)).await;
     let before = assert_one_image(&stack.sandbox, place[0]);

@@ -107,7 +107,7 @@ async fn a_publishing_run_with_a_fault_at_any_call_succeeds() {
 /// A custom resource with `OnDelete: Deregister` takes its own protection away first.
 #[tokio::test(start_paused = true)]
 async fn a_protected_copy_is_removed_with_its_resource() {
-    let stack = Stack::of(publishing_world(&[PLACE])).await;
+    let stack = Stack::of(publishing_world(&[PLACE]));
     let properties = with(deregistered(&[PLACE]), "Publish", wish());
     let created = stack.send(&stack.event("Create", &properties)).await;
     assert_eq!(created["Status"], "SUCCESS", "{created}");

@@ -3,9 +3,9 @@
 use super::*;
 
 /// The properties are those of the source design's two sharing resources.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn resources_that_share_are_created_updated_and_deleted() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let properties = json!({"ServiceToken": FUNCTION, "AmiId": AMI, "SnapshotId": ROOT,
         "Region": HOME, "TargetAccountId": ONE});
     let typed = |kind: &str, resource: &str, properties: &Value| {
@@ -46,9 +46,9 @@ async fn resources_that_share_are_created_updated_and_deleted() {
 }
 
 /// The image may be gone when its share ends: the ledger names the grants on its key.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn a_resource_that_shares_is_deleted_after_its_image_is_gone() {
-    let stack = Stack::new(&TWO).await;
+    let stack = Stack::new(&TWO);
     let properties = with(
         json!({"AmiId": AMI, "TargetAccountIds": [ONE]}),
         "Mode",
