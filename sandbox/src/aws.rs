@@ -20,6 +20,7 @@ mod late;
 mod launch_templates;
 mod locks;
 mod organization;
+mod owned;
 mod parameters;
 mod partitions;
 mod policies;
@@ -36,7 +37,7 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) use buckets::{LiveBucket, LiveObject};
 pub(crate) use build::{caller, key_arn, managed_key};
-pub(crate) use copies::Copying;
+pub(crate) use copies::{Copies, Copying};
 pub use credentials::SessionCredentials;
 pub(crate) use credentials::{is_service_linked, service_of};
 pub(crate) use executions::{Execution, execution_arn};
@@ -50,6 +51,7 @@ pub(crate) use locks::LiveLock;
 pub(crate) use organization::{
     LiveOrganization, LiveUnit, is_organization_id, is_root_id, is_unit_id,
 };
+pub(crate) use owned::Owned;
 pub(crate) use parameters::{
     LiveParameter, LiveParameterVersion, ParameterKey, PendingParameter, parameter_arn,
 };
@@ -77,8 +79,10 @@ pub struct Aws {
     pub(crate) principals: BTreeMap<String, LivePrincipal>,
     /// By access key ID.
     pub(crate) credentials: BTreeMap<String, Credential>,
-    pub(crate) images: BTreeMap<String, LiveImage>,
-    pub(crate) snapshots: BTreeMap<String, LiveSnapshot>,
+    pub(crate) images: Owned<LiveImage>,
+    /// The images that may be pending.
+    pub(crate) pending_images: BTreeSet<String>,
+    pub(crate) snapshots: Owned<LiveSnapshot>,
     /// Volumes by ID.
     pub(crate) volumes: BTreeMap<String, Volume>,
     /// (account, Region, ClientToken) of CreateVolume to (fingerprint, volume ID).
@@ -96,7 +100,7 @@ pub struct Aws {
     /// (account, Region, `alias/…`) to key ARN.
     pub(crate) aliases: BTreeMap<(String, String, String), String>,
     /// Copies under way by the ID of their snapshot, which may be deleted.
-    pub(crate) copying: BTreeMap<String, Copying>,
+    pub(crate) copying: Copies,
     /// (account, Region, ClientToken) of CopyImage to (fingerprint of the request, image ID).
     pub(crate) image_tokens: BTreeMap<(String, String, String), (String, String)>,
     /// Key policies that were put and are not in force yet, by time: (in force from, key ARN,
@@ -138,6 +142,29 @@ pub struct Aws {
     /// The KMS node that answers this call. Without a call, a grant counts once the first node
     /// knows it.
     pub(crate) node: Option<u32>,
+    /// Whose access this call may have taken away.
+    pub(crate) lost: Lost,
+}
+
+/// The copies that may have lost their access by a call.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Lost {
+    #[default]
+    Any,
+    OfAccount(String),
+    OfSource(String),
+    None,
+}
+
+impl Lost {
+    pub(crate) fn concerns(&self, copy: &Copying) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OfAccount(account) => copy.caller.account() == account,
+            Self::OfSource(snapshot) => copy.source_snapshot_id == *snapshot,
+            Self::None => false,
+        }
+    }
 }
 
 /// The number of KMS nodes, which learn of a new grant one after the other.
@@ -321,6 +348,17 @@ impl LiveGrant {
 }
 
 impl Aws {
+    /// Returns the aliases of a key, which are all in its account and Region.
+    pub(crate) fn aliases_of<'a>(&'a self, key: &'a LiveKey) -> impl Iterator<Item = &'a String> {
+        let first = (key.account.clone(), key.region.clone(), String::new());
+        let there = self.aliases.range(first..);
+        let there = there.take_while(|((account, region, _), _)| {
+            *account == key.account && *region == key.region
+        });
+        let of_key = there.filter(|(_, arn)| **arn == key.arn);
+        of_key.map(|((_, _, name), _)| name)
+    }
+
     /// Whether the node that answers this call knows of an account's createVolumePermission yet. A
     /// permission becomes true node by node.
     pub(crate) fn knows_permission(&self, snapshot: &LiveSnapshot, account: &str) -> bool {

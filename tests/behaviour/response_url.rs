@@ -146,7 +146,7 @@ async fn the_response_url_is_stored_in_the_bucket_while_the_function_invokes_its
     let mut turns = 0;
     while stack.sandbox.answers().is_empty() {
         let mut short = invocation(&stack.sandbox);
-        short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(300));
+        short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_mins(5));
         let function = function(&stack.sandbox).await;
         let reply = function.handle(&payload, &short).await.expect("a reply");
         assert!(!reply.to_string().contains(SECRET), "{reply}");

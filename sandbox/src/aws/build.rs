@@ -26,7 +26,7 @@ use principals::{add_access_key, add_user};
 pub(super) use principals::{add_role, policy_names};
 pub(super) use resources::{add_image, add_snapshot};
 
-use super::{Aws, Partition, Rules, is_region};
+use super::{Aws, Copies, Owned, Partition, Rules, is_region};
 use crate::iam::{Kind, Policy};
 use crate::model::Ec2Settings;
 use crate::world::{self, Account, Stack, World, WorldError};
@@ -127,8 +127,9 @@ impl Aws {
             organization: None,
             principals: BTreeMap::new(),
             credentials: BTreeMap::new(),
-            images: BTreeMap::new(),
-            snapshots: BTreeMap::new(),
+            images: Owned::default(),
+            pending_images: BTreeSet::new(),
+            snapshots: Owned::default(),
             volumes: BTreeMap::new(),
             volume_tokens: BTreeMap::new(),
             snapshots_due: BTreeMap::new(),
@@ -136,7 +137,7 @@ impl Aws {
             released_names: BTreeMap::new(),
             keys: BTreeMap::new(),
             aliases: BTreeMap::new(),
-            copying: BTreeMap::new(),
+            copying: Copies::default(),
             image_tokens: BTreeMap::new(),
             late_policies: VecDeque::new(),
             s3_buckets: BTreeMap::new(),
@@ -158,6 +159,7 @@ impl Aws {
             executions: BTreeMap::new(),
             serial: 0,
             node: None,
+            lost: super::Lost::Any,
         }
     }
 }

@@ -69,41 +69,37 @@ impl Aws {
 
     /// Returns the snapshots whose copy is under way, including snapshots deleted meanwhile.
     pub fn pending_copies(&self) -> Vec<String> {
-        self.copying.keys().cloned().collect()
+        self.copying.iter().map(|(id, _)| id.clone()).collect()
     }
 
     /// Completes a copy now.
     pub fn complete_copy(&mut self, snapshot_id: &str) -> bool {
         let now = self.now;
-        let Some(copy) = self.copying.get_mut(snapshot_id) else {
-            return false;
-        };
-        copy.fails = None;
-        copy.takes = now.duration_since(copy.started).unwrap_or_default();
+        let known = self.copying.change(snapshot_id, |copy| {
+            copy.fails = None;
+            copy.takes = now.duration_since(copy.started).unwrap_or_default();
+        });
         self.settle_copies(now);
-        true
+        known
     }
 
     /// Ends a copy in `error` now.
     pub fn fail_copy(&mut self, snapshot_id: &str, message: &str) -> bool {
         let now = self.now;
-        let Some(copy) = self.copying.get_mut(snapshot_id) else {
-            return false;
-        };
-        copy.fails = Some((now, message.to_owned()));
+        let failed = Some((now, message.to_owned()));
+        let known = self.copying.change(snapshot_id, |copy| copy.fails = failed);
         self.settle_copies(now);
-        true
+        known
     }
 
     /// Ends a copy in `error` once it reaches this percentage.
     pub fn fail_copy_at(&mut self, snapshot_id: &str, percent: u8, message: &str) -> bool {
         let now = self.now;
-        let Some(copy) = self.copying.get_mut(snapshot_id) else {
-            return false;
-        };
-        copy.fails = Some((copy.moment_of(percent).max(now), message.to_owned()));
+        let known = self.copying.change(snapshot_id, |copy| {
+            copy.fails = Some((copy.moment_of(percent).max(now), message.to_owned()));
+        });
         self.settle_copies(now);
-        true
+        known
     }
 
     /// Sets the state of a key: `Enabled`, `Disabled` or `PendingDeletion`.

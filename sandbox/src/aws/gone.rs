@@ -39,21 +39,31 @@ impl Aws {
         true
     }
 
-    /// Returns the snapshots that describe calls find, by their IDs or without IDs.
-    pub(crate) fn described_snapshots(&self, by_id: bool) -> impl Iterator<Item = &LiveSnapshot> {
+    /// Returns the snapshots of one owner, or of all, that describe calls find, by their IDs or
+    /// without IDs.
+    pub(crate) fn described_snapshots(
+        &self,
+        by_id: bool,
+        owner: Option<&str>,
+    ) -> impl Iterator<Item = &LiveSnapshot> {
         let found = move |exists: bool| {
             move |snapshot: &&LiveSnapshot| snapshot.shown.is_found(exists, by_id, self.now)
         };
-        let live = self.snapshots.values().filter(found(true));
+        let live = self.snapshots.of(owner).filter(found(true));
         live.chain(self.gone.snapshots.iter().filter(found(false)))
     }
 
-    /// Returns the images that describe calls find, by their IDs or without IDs.
-    pub(crate) fn described_images(&self, by_id: bool) -> impl Iterator<Item = &LiveImage> {
+    /// Returns the images of one owner, or of all, that describe calls find, by their IDs or
+    /// without IDs.
+    pub(crate) fn described_images(
+        &self,
+        by_id: bool,
+        owner: Option<&str>,
+    ) -> impl Iterator<Item = &LiveImage> {
         let found = move |exists: bool| {
             move |image: &&LiveImage| image.shown.is_found(exists, by_id, self.now)
         };
-        let live = self.images.values().filter(found(true));
+        let live = self.images.of(owner).filter(found(true));
         live.chain(self.gone.images.iter().filter(found(false)))
     }
 }

@@ -165,6 +165,7 @@ impl Aws {
         let former = live.view.tags.clone();
         let permissions = launch_permissions(&live.view);
         change(&mut live.view);
+        self.pending_images.insert(id.to_owned());
         if former != live.view.tags {
             late.replace(&mut live.shown.tags, former, TAGS, now);
         }

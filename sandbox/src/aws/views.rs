@@ -5,14 +5,14 @@ use crate::model::{Grant, Image, Instance, Snapshot, Volume};
 
 impl Aws {
     pub(crate) fn images_of(&self, account: &str, region: &str) -> Vec<Image> {
-        let owned = self.images.values().map(|image| &image.view);
-        let here = owned.filter(|image| image.owner_id == account && image.region == region);
+        let owned = self.images.of(Some(account)).map(|image| &image.view);
+        let here = owned.filter(|image| image.region == region);
         here.cloned().collect()
     }
 
     pub(crate) fn snapshots_of(&self, account: &str, region: &str) -> Vec<Snapshot> {
-        let owned = self.snapshots.values();
-        let here = owned.filter(|s| s.view.owner_id == account && s.view.region == region);
+        let owned = self.snapshots.of(Some(account));
+        let here = owned.filter(|s| s.view.region == region);
         here.map(|snapshot| self.with_progress(snapshot)).collect()
     }
 

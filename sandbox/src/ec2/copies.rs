@@ -21,8 +21,10 @@ pub(crate) fn settle(aws: &mut Aws, now: SystemTime) {
 /// Ends in `error` every copy whose caller can no longer read the source. Every change that may
 /// take access away must be followed by this.
 pub(crate) fn break_copies(aws: &mut Aws) {
+    let access = std::mem::take(&mut aws.lost);
     let lost: Vec<(String, String)> = {
-        let readable = aws.copying.iter().filter(|(_, copy)| copy.readable);
+        let concerned = aws.copying.iter().filter(|(_, copy)| access.concerns(copy));
+        let readable = concerned.filter(|(_, copy)| copy.readable);
         let lost = readable.filter_map(|(id, copy)| Some((id.clone(), loss_of(aws, copy)?)));
         lost.collect()
     };

@@ -256,6 +256,6 @@ fn add(
         waits_for: copies.values().cloned().collect(),
         view,
     };
-    aws.images.insert(id.clone(), live);
+    aws.put_image(live);
     Ok(id)
 }

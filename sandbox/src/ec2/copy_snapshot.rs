@@ -169,8 +169,7 @@ fn within_limits(
 
 /// Returns the copies under way into the caller's account in this Region.
 pub(super) fn running<'a>(aws: &'a Aws, ask: Ask<'a>) -> impl Iterator<Item = &'a Copying> {
-    let copies = aws.copying.values();
-    copies.filter(move |copy| copy.caller.account() == ask.account() && copy.region == ask.region())
+    aws.copying.to(ask.account(), ask.region())
 }
 
 /// Returns the MiB/s that time-based copies have left between two Regions. Where that is less than

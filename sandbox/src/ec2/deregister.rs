@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::permit::{self, Facts};
 use super::{Ask, RETURN_TRUE, snapshot_attributes};
-use crate::aws::Aws;
+use crate::aws::{Aws, Lost};
 use crate::model::Image;
 use crate::refusals::{self, Refused};
 use crate::rules::ids;
@@ -122,5 +122,6 @@ pub(super) fn snapshot(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
         return Err(refusals::SNAPSHOT_LOCKED.with(&[&id]));
     }
     aws.delete_snapshot(&id);
+    aws.lost = Lost::OfSource(id);
     Ok(RETURN_TRUE.to_owned())
 }

@@ -24,7 +24,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let disabled = ask.query.flag("IncludeDisabled")?.unwrap_or(false);
     for id in &wanted {
         let image = aws
-            .described_images(true)
+            .described_images(true, None)
             .find(|image| image.view.image_id == *id);
         if !image.is_some_and(|image| is_visible(aws, ask, image)) {
             return Err(refusals::IMAGE_NOT_FOUND.with(&[id]));
@@ -32,7 +32,9 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     }
     let owners = ask.query.list("Owner");
     let executors = ask.query.list("ExecutableBy");
-    let images = aws.described_images(!wanted.is_empty()).filter(|image| {
+    let own = (owners[..] == ["self"]).then(|| ask.account());
+    let images = aws.described_images(!wanted.is_empty(), own);
+    let images = images.filter(|image| {
         let view = &image.view;
         let own = view.owner_id == ask.account();
         let old = view

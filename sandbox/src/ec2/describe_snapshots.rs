@@ -32,7 +32,8 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     let owners = ask.query.list("Owner");
     let restorers = ask.query.list("RestorableBy");
     let candidates: Vec<&LiveSnapshot> = if wanted.is_empty() {
-        aws.described_snapshots(false).collect()
+        let own = (owners[..] == ["self"]).then(|| ask.account());
+        aws.described_snapshots(false, own).collect()
     } else {
         wanted.iter().filter_map(|id| named(aws, id)).collect()
     };
@@ -56,7 +57,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
 }
 
 fn named<'a>(aws: &'a Aws, id: &str) -> Option<&'a LiveSnapshot> {
-    aws.described_snapshots(true)
+    aws.described_snapshots(true, None)
         .find(|snapshot| snapshot.view.snapshot_id == id)
 }
 

@@ -50,7 +50,7 @@ pub(super) fn perform(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
 
 /// Returns the image that has this name in the account and Region, or had it until a moment ago.
 fn taken(aws: &Aws, ask: Ask<'_>, name: &str) -> Option<String> {
-    let mut images = aws.images.values().map(|image| &image.view);
+    let mut images = aws.images.of(Some(ask.account())).map(|image| &image.view);
     let holder = images.find(|known| {
         known.name == name && known.owner_id == ask.account() && known.region == ask.region()
     });
@@ -110,7 +110,7 @@ fn add(aws: &mut Aws, mut image: Image) -> String {
         waits_for: Vec::new(),
         view: image,
     };
-    aws.images.insert(id.clone(), live);
+    aws.put_image(live);
     id
 }
 

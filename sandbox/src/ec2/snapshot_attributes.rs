@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::describe_images::write_product_codes;
 use super::permit::{self, Facts};
 use super::{Ask, RETURN_TRUE, visibility};
-use crate::aws::{Aws, volume_permissions};
+use crate::aws::{Aws, Lost, volume_permissions};
 use crate::model::Snapshot;
 use crate::refusals::{self, Refused};
 use crate::rules::ids;
@@ -77,6 +77,11 @@ pub(super) fn modify(aws: &mut Aws, ask: Ask<'_>) -> Result<String, Refused> {
     if change.adds() {
         may_share(aws, &snapshot, &change)?;
     }
+    aws.lost = if change.remove.is_empty() && !change.remove_everyone {
+        Lost::None
+    } else {
+        Lost::OfSource(snapshot.snapshot_id.clone())
+    };
     let now = aws.now;
     if let Some(live) = aws.snapshots.get_mut(&snapshot.snapshot_id) {
         let new = change.add.difference(&snapshot.create_volume_permissions);

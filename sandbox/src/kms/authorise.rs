@@ -50,8 +50,27 @@ pub(super) fn decide(
     key: &LiveKey,
     usage: &Use<'_>,
 ) -> Result<(), String> {
-    let granted = granting(aws, key, caller, usage).next().is_some();
+    decide_by(aws, caller, key, usage, &granted_to(key, caller))
+}
+
+/// Decides on a use, given the key's grants to the caller.
+pub(super) fn decide_by(
+    aws: &Aws,
+    caller: &Caller,
+    key: &LiveKey,
+    usage: &Use<'_>,
+    grants: &[&LiveGrant],
+) -> Result<(), String> {
+    let granted = grants.iter().any(|grant| allows(aws, grant, usage));
     judge(aws, caller, key, usage, granted)
+}
+
+/// Returns the key's grants to the caller, whether or not they are in force. A key may have tens of
+/// thousands for others.
+pub(super) fn granted_to<'a>(key: &'a LiveKey, caller: &Caller) -> Vec<&'a LiveGrant> {
+    let all = key.grants.iter();
+    all.filter(|grant| is(&grant.view.grantee_principal, caller))
+        .collect()
 }
 
 /// Returns the grants that allow this use where nothing else does. A new grant may not exceed them.
@@ -64,18 +83,9 @@ pub(super) fn parents<'a>(
     if judge(aws, caller, key, usage, false).is_ok() {
         return Vec::new();
     }
-    granting(aws, key, caller, usage).collect()
-}
-
-fn granting<'a>(
-    aws: &'a Aws,
-    key: &'a LiveKey,
-    caller: &'a Caller,
-    usage: &'a Use<'_>,
-) -> impl Iterator<Item = &'a Grant> {
-    let all = key.grants.iter();
-    let allowing = all.filter(move |grant| grants(aws, grant, caller, usage));
-    allowing.map(|grant| &grant.view)
+    let grants = granted_to(key, caller).into_iter();
+    let allowing = grants.filter(|grant| allows(aws, grant, usage));
+    allowing.map(|grant| &grant.view).collect()
 }
 
 fn judge(
@@ -150,8 +160,7 @@ fn context(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Contex
     let mut put = |key: &str, values: Vec<String>| context.insert(key.to_owned(), values);
     put("aws:requestedregion", vec![key.region.clone()]);
     put("kms:calleraccount", vec![caller.account().to_owned()]);
-    let aliases = aws.aliases.iter().filter(|(_, arn)| **arn == key.arn);
-    let aliases: Vec<String> = aliases.map(|((_, _, name), _)| name.clone()).collect();
+    let aliases: Vec<String> = aws.aliases_of(key).cloned().collect();
     if !aliases.is_empty() {
         put("kms:resourcealiases", aliases);
     }
@@ -184,8 +193,8 @@ fn context(aws: &Aws, caller: &Caller, key: &LiveKey, usage: &Use<'_>) -> Contex
     context
 }
 
-/// Returns whether this grant allows the caller this use now.
-fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> bool {
+/// Returns whether this grant allows its grantee this use now.
+fn allows(aws: &Aws, grant: &LiveGrant, usage: &Use<'_>) -> bool {
     let in_force = grant.known_at(aws.node) <= aws.now || usage.grant_tokens.contains(&grant.token);
     let covers = grant
         .view
@@ -195,7 +204,6 @@ fn grants(aws: &Aws, grant: &LiveGrant, caller: &Caller, usage: &Use<'_>) -> boo
     in_force
         && covers
         && is_grantee(aws, &grant.view, usage)
-        && is(&grant.view.grantee_principal, caller)
         && within_constraints(&grant.view, usage)
 }
 
@@ -219,10 +227,13 @@ pub(super) fn is(principal: &str, caller: &Caller) -> bool {
 
 /// Returns whether the principal is the root of the caller's own account.
 fn is_root(principal: &str, caller: &Caller) -> bool {
-    let rest = principal.strip_suffix(":root");
-    let own = caller.identity.split_once(":iam::").map(|(start, _)| start);
-    let written = own.map(|start| format!("{start}:iam::{}", caller.account()));
-    rest.is_some() && rest == written.as_deref()
+    let root = principal.strip_suffix(":root");
+    let root = root.and_then(|rest| rest.split_once(":iam::"));
+    let own = caller.identity.split_once(":iam::");
+    root.zip(own)
+        .is_some_and(|((partition, account), (own, _))| {
+            partition == own && account == caller.account()
+        })
 }
 
 /// Returns whether a use meets the grant's constraints, which concern cryptographic operations

@@ -44,13 +44,14 @@ fn may(aws: &Aws, caller: &Caller, key: &str, via: Option<&str>, ebs_id: Option<
     let Some(key) = aws.keys.get(key).filter(usable) else {
         return false;
     };
+    let grants = authorise::granted_to(key, caller);
     USING.iter().all(|operation| {
         let usage = Use {
             via_ec2: Some(via.unwrap_or(&key.region)),
             ebs_id,
             ..Use::direct(operation)
         };
-        authorise::decide(aws, caller, key, &usage).is_ok()
+        authorise::decide_by(aws, caller, key, &usage, &grants).is_ok()
     })
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::authorise::{self, Use};
 use super::{Ask, keys};
-use crate::aws::{Aws, LiveGrant, LiveKey};
+use crate::aws::{Aws, LiveGrant, LiveKey, Lost, account_of};
 use crate::iam::Context;
 use crate::identity::{self, Verdict};
 use crate::refusals::{self, Refused};
@@ -139,6 +139,9 @@ fn finish(aws: &mut Aws, ask: Ask<'_>, key_arn: &str, id: &str) -> Result<Value,
     if ask.input.flag("DryRun")? {
         return Err(refusals::GRANT_DRY_RUN.with(&[]));
     }
+    let grant = find(keys::get(aws, key_arn)?, id)?;
+    let account = account_of(&grant.view.grantee_principal).map(str::to_owned);
+    aws.lost = account.map_or(Lost::Any, Lost::OfAccount);
     aws.revoke_grant(key_arn, id);
     Ok(Value::Null)
 }

@@ -86,7 +86,7 @@ pub(in crate::aws) fn add_image(
         view: image,
     };
     let id = live.view.image_id.clone();
-    if aws.images.insert(id.clone(), live).is_some() {
+    if aws.put_image(live).is_some() {
         return fault(at, "id", format!("{id} is declared twice"));
     }
     Ok(())
