@@ -35,6 +35,7 @@ mod copies;
 mod grants;
 mod image;
 mod itself;
+mod kept_source;
 mod key;
 mod key_policy;
 mod launch;

@@ -21,9 +21,6 @@ use crate::source::Source;
 use crate::state::{Phase, State, TargetPhase};
 use crate::step::{Busy, Next, next, overtaken, record};
 
-/// Commands under way at once. Each target has at most one.
-const AT_ONCE: usize = 48;
-
 /// The time that a call may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
@@ -116,8 +113,8 @@ pub async fn advance(
             }
             Next::Do(commands) => {
                 let source = source.unwrap_or(&UNREAD);
-                let begun = take_off(aws, state, source, commands, &mut busy, &mut flying);
-                under_way.extend(begun);
+                under_way.extend(commands.iter().cloned());
+                take_off(aws, state, source, commands, &mut busy, &mut flying);
                 None
             }
             Next::WaitUntil(due) => {
@@ -191,14 +188,9 @@ fn take_off<'a>(
     commands: Vec<Command>,
     busy: &mut Busy,
     flying: &mut Flying<'a>,
-) -> Vec<Command> {
-    let room = AT_ONCE.saturating_sub(flying.len());
-    if room == 0 {
-        return Vec::new();
-    }
-    let begun: Vec<Command> = commands.into_iter().take(room).collect();
+) {
     let mut whole = None;
-    for command in begun.clone() {
+    for command in commands {
         match command.target() {
             Some(target) => drop(busy.targets.insert(target)),
             None => busy.source = true,
@@ -210,7 +202,6 @@ fn take_off<'a>(
         };
         flying.push(performing.boxed());
     }
-    begun
 }
 
 /// Returns what a command needs of the state, and the command by its places there. In a run of

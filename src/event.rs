@@ -1,6 +1,6 @@
 //! Events, recognised by their shapes.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::error::Error;
 use crate::ids::{AccountId, ImageId, Region};
@@ -20,9 +20,9 @@ pub const LARGEST: usize = 6 * 1024 * 1024;
 const MOST_TURNS: u64 = 1000;
 
 const ACCEPTED: &str = "{\"Distribute\": {request}}, {\"Preflight\": {request}}, {\"Policies\": \
-    {request}}, {\"State\": {state of the last reply}}, {\"Promote\": …}, {\"Rollback\": …}, \
-    {\"Retain\": …}, {\"Enroll\": …}, {\"Sweep\": {}}, a CloudFormation custom resource event, or \
-    an EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
+    {request}}, {\"State\": {state of the last reply}}, {\"StateAt\": …}, {\"Promote\": …}, \
+    {\"Rollback\": …}, {\"Retain\": …}, {\"Enroll\": …}, {\"Sweep\": {}}, a CloudFormation custom \
+    resource event, or an EventBridge event of EC2 AMI State Change or EBS Snapshot Notification";
 
 /// An event for this function.
 #[derive(Debug)]
@@ -33,11 +33,10 @@ pub enum Event {
     Preflight(Value),
     /// Return the policies that an unchecked request needs.
     Policies(Value),
-    /// Continue a run, with the unchecked state. `repeated` means that another process may have had
-    /// the same state.
+    /// Continue a run.
     Resume {
-        /// The state, unchecked.
-        state: Value,
+        /// The `State` of the last reply, or its `StateAt`; unchecked.
+        last: Value,
         /// Whether this need not be the only call with the state.
         repeated: bool,
     },
@@ -221,7 +220,7 @@ fn task(object: &Map<String, Value>) -> Result<Event, Error> {
     // The state machine says how often it has tried; nobody else says that this is the only call.
     let (repeated, keys) = match object
         .get("Retries")
-        .filter(|_| object.contains_key("State"))
+        .filter(|_| object.contains_key("State") || object.contains_key("StateAt"))
     {
         Some(retries) => {
             let wrong = || Error::invalid("Retries", "must be the number of earlier tries, from 0");
@@ -229,10 +228,16 @@ fn task(object: &Map<String, Value>) -> Result<Event, Error> {
         }
         None => (true, object.len()),
     };
-    match (object.get("Distribute"), object.get("State"), keys) {
+    let at = object.get_key_value("StateAt");
+    if object.contains_key("State") && at.is_some() {
+        let problem = "stands beside State; give one of the two";
+        return Err(Error::invalid("StateAt", problem));
+    }
+    let state = object.get_key_value("State").or(at);
+    match (object.get("Distribute"), state, keys) {
         (Some(request), None, 1) => Ok(Event::Distribute(request.clone())),
-        (None, Some(state), 1) => Ok(Event::Resume {
-            state: state.clone(),
+        (None, Some((name, state)), 1) => Ok(Event::Resume {
+            last: json!({name: state}),
             repeated,
         }),
         (Some(_), Some(_), _) => Err(Error::invalid(
@@ -243,7 +248,7 @@ fn task(object: &Map<String, Value>) -> Result<Event, Error> {
         _ => {
             let other = object
                 .keys()
-                .find(|key| !matches!(key.as_str(), "Distribute" | "State"));
+                .find(|key| !matches!(key.as_str(), "Distribute" | "State" | "StateAt"));
             let shown: String = other
                 .map(String::as_str)
                 .unwrap_or_default()

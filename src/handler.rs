@@ -45,6 +45,8 @@ use working::{work, work_on};
 const BEFORE_DEADLINE: Duration = Duration::from_secs(11);
 /// Time that is left for an error to leave.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// Bytes of the largest JSON in a reply: Lambda returns no more than 6 MB.
+const LARGEST_REPLY: usize = 5 * 1024 * 1024;
 /// Below this there is no time to do anything.
 const SHORTEST: Duration = Duration::from_secs(3);
 /// Lambda's longest time-out, for when the deadline is unknown.
@@ -88,6 +90,7 @@ pub struct Handler {
     config: SdkConfig,
     settings: Settings,
     patience: i64,
+    largest_reply: usize,
 }
 
 impl Handler {
@@ -97,6 +100,7 @@ impl Handler {
             config,
             settings,
             patience: PATIENCE,
+            largest_reply: LARGEST_REPLY,
         }
     }
 
@@ -104,6 +108,13 @@ impl Handler {
     #[must_use]
     pub fn with_patience(mut self, seconds: i64) -> Self {
         self.patience = seconds;
+        self
+    }
+
+    /// Leaves a state or a result of more bytes in the bucket, and returns its place.
+    #[must_use]
+    pub fn with_largest_reply(mut self, bytes: usize) -> Self {
+        self.largest_reply = bytes;
         self
     }
 
@@ -154,8 +165,8 @@ impl Handler {
             Event::Policies(request) => {
                 Box::pin(async move { self.policies(aws, &request, invocation).await })
             }
-            Event::Resume { state, repeated } => {
-                Box::pin(async move { self.resume(aws, &state, repeated, invocation).await })
+            Event::Resume { last, repeated } => {
+                Box::pin(async move { self.resume(aws, &last, repeated, invocation).await })
             }
             Event::CustomResource(resource) => Box::pin(async move {
                 self.check_url(&resource)?;
@@ -227,11 +238,12 @@ impl Handler {
     async fn resume(
         &self,
         aws: &Aws,
-        state: &Value,
+        last: &Value,
         repeated: bool,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
-        let mut state = State::open(state)?;
+        let state = self.last_state(aws, last).await?;
+        let mut state = state.ok_or_else(|| Error::invalid_state("is missing".to_owned()))?;
         state.contended |= repeated;
         self.settings.needed_bucket()?;
         let budget = budget(aws, invocation, self.patience)?;
@@ -251,8 +263,22 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Value, Error> {
         match progress {
-            Progress::Ended => self.ended(aws, state, invocation).await,
-            Progress::Continue(_) | Progress::Opened => reply(state, progress),
+            Progress::Ended => {
+                let mut told = self.ended(aws, state, invocation).await?;
+                if !state.part {
+                    self.shrink_result(aws, state, &mut told, self.largest_reply)
+                        .await?;
+                }
+                Ok(told)
+            }
+            Progress::Continue(seconds) => {
+                self.whole(aws, "Continue", Some(seconds), state, self.largest_reply)
+                    .await
+            }
+            Progress::Opened => {
+                self.whole(aws, "Continue", Some(1), state, self.largest_reply)
+                    .await
+            }
         }
     }
 
@@ -264,7 +290,7 @@ impl Handler {
         state: &State,
         invocation: &Invocation,
     ) -> Result<Value, Error> {
-        let mut told = reply(state, Progress::Ended)?;
+        let mut told = reply(state)?;
         if state.part {
             return Ok(told);
         }

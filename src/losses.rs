@@ -48,7 +48,7 @@ fn attributes(state: &State, source: &Source) -> Vec<Problem> {
     let (id, image) = (&source.id, &source.image);
     let whole = state.order.copies_image;
     let there = image.unregistrable.iter();
-    let there = there.filter(|(attribute, ..)| !(whole && *attribute == "ImageWatermarks"));
+    let there = there.filter(|(attribute, ..)| !(whole && attribute == "ImageWatermarks"));
     there
         .map(|(attribute, value, action)| Problem {
             what: format!("the {attribute} of {id} is not carried over: {value}"),

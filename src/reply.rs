@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use crate::cause::Cause;
-use crate::engine::Progress;
 use crate::error::Error;
 use crate::request::LaunchTemplate;
 use crate::state::{State, TargetPhase, TargetState};
@@ -105,40 +104,27 @@ fn published(state: &State, target: &TargetState) -> Option<Value> {
     (!told.is_empty()).then_some(Value::Object(told))
 }
 
-/// Returns the reply of the contract.
-pub fn reply(state: &State, progress: Progress) -> Result<Value, Error> {
-    match progress {
-        Progress::Continue(_) | Progress::Opened => {
-            let seconds = match progress {
-                Progress::Continue(seconds) => seconds,
-                _ => 1,
-            };
-            let state = serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
-            Ok(json!({"Status": "Continue", "WaitSeconds": seconds, "State": state}))
-        }
-        Progress::Ended => {
-            let status = Status::of(state);
-            let targets: Vec<Value> = state.targets.iter().map(|t| target(state, t)).collect();
-            let mut result = json!({
-                "RunId": state.run,
-                "SourceImageId": state.source.image_id,
-                "Targets": targets,
-            });
-            if let Some(audience) = audience(state) {
-                result["Audience"] = audience;
-            }
-            if status == Status::Stuck {
-                result["Stuck"] = stuck::what_is_left(state);
-            }
-            let mut told = json!({"Status": status.as_str(), "Result": result});
-            if state.part {
-                // The whole run needs the state: to close, and to report each target.
-                told["State"] =
-                    serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
-            }
-            Ok(told)
-        }
+/// Returns the reply of a run that has ended.
+pub fn reply(state: &State) -> Result<Value, Error> {
+    let status = Status::of(state);
+    let targets: Vec<Value> = state.targets.iter().map(|t| target(state, t)).collect();
+    let mut result = json!({
+        "RunId": state.run,
+        "SourceImageId": state.source.image_id,
+        "Targets": targets,
+    });
+    if let Some(audience) = audience(state) {
+        result["Audience"] = audience;
     }
+    if status == Status::Stuck {
+        result["Stuck"] = stuck::what_is_left(state);
+    }
+    let mut told = json!({"Status": status.as_str(), "Result": result});
+    if state.part {
+        // The whole run needs the state: to close, and to report each target.
+        told["State"] = serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
+    }
+    Ok(told)
 }
 
 /// Returns the organization and its units, which have their launch permission as such.

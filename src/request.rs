@@ -40,9 +40,9 @@ pub use publish::{
 pub use retain::{Lineage, Retain};
 pub use targets::DEFAULT_ROLE;
 
-/// The number of targets of one request. The state of more might not fit into what Lambda carries
-/// (6 MB).
-pub const MAX_TARGETS: usize = 5_000;
+/// The number of targets of one request: Step Functions runs so many children at once, and the
+/// organizations with more accounts are few.
+pub const MAX_TARGETS: usize = 10_000;
 /// The number of targets of one request for a function without a state machine, which carries its
 /// state on in asynchronous invocations (1 MB).
 pub const MAX_TARGETS_ALONE: usize = 900;

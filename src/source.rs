@@ -13,7 +13,10 @@
 //! Names, descriptions and tags are not compared, because the target's people may change them after
 //! registration.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccountId, ImageId, KeyArn, SnapshotId};
 
@@ -27,7 +30,7 @@ pub use problems::{KeyFault, Problem};
 pub const DISABLED: &str = "disabled";
 
 /// The device behind a device name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Device {
     /// An EBS volume.
     Ebs {
@@ -53,7 +56,7 @@ pub enum Device {
 }
 
 /// A device name and its device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
     /// The name, such as `/dev/xvda`.
     pub device_name: String,
@@ -63,7 +66,7 @@ pub struct Mapping {
 
 /// An image as DescribeImages and DescribeImageAttribute show it. Absent attributes are `None`, and
 /// enumerations are AWS's words.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFacts {
     /// The image's name.
     pub name: String,
@@ -111,13 +114,13 @@ pub struct ImageFacts {
     pub mappings: Vec<Mapping>,
     /// Attributes that RegisterImage cannot set: the attribute, its value, and the action that sets
     /// it on an image.
-    pub unregistrable: Vec<(&'static str, String, &'static str)>,
+    pub unregistrable: Vec<(Cow<'static, str>, String, Cow<'static, str>)>,
     /// The tags.
     pub tags: BTreeMap<String, String>,
 }
 
 /// A mark that an account set on an image, which copies made by CopyImage keep.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermark {
     /// The account and the name of the mark: `account:name`.
     pub key: String,
@@ -130,7 +133,7 @@ pub struct Watermark {
 }
 
 /// A snapshot of the source image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceSnapshot {
     /// The snapshot's ID.
     pub id: SnapshotId,
@@ -153,7 +156,7 @@ pub struct SourceSnapshot {
 }
 
 /// The image to copy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The image's ID.
     pub id: ImageId,

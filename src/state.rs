@@ -8,10 +8,12 @@
 //! died before it could return. A process that opens a state therefore looks at AWS before acting;
 //! see `State::reopen`.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::shortened;
-use crate::ids::SnapshotId;
+use crate::ids::{AccountId, Region, SnapshotId};
 
 mod asked;
 mod copies;
@@ -34,6 +36,8 @@ pub use staging::Stage;
 pub use standing::MOST_COPIES_BESIDE_WORDS;
 pub use target::{Failure, TargetPhase, TargetState, Work};
 
+/// The prefix of the keys of all states, parts and results in the bucket.
+pub const PAYLOADS: &str = "payloads/";
 /// The schema that this version writes.
 pub const SCHEMA: u64 = 1;
 /// Bytes of JSON that a state may have, apart from its targets.
@@ -236,18 +240,36 @@ impl State {
         }
     }
 
-    /// Takes over the targets of a part. A part of another run changes nothing.
-    pub fn take_in(&mut self, part: Self) {
+    /// Returns the prefix of the keys of this run's payloads in the bucket, apart from those of any
+    /// other execution.
+    pub fn prefix(&self) -> String {
+        let place = if self.execution.is_empty() {
+            &self.run
+        } else {
+            &self.execution
+        };
+        format!("{PAYLOADS}{place}/")
+    }
+
+    /// Returns the places of the targets in the list.
+    pub fn places(&self) -> HashMap<(AccountId, Region), usize> {
+        let places = self.targets.iter().enumerate();
+        places
+            .map(|(i, of)| ((of.account_id.clone(), of.region.clone()), i))
+            .collect()
+    }
+
+    /// Takes over the targets of a part, given the places of its own. A part of another run changes
+    /// nothing.
+    pub fn take_in(&mut self, part: Self, places: &HashMap<(AccountId, Region), usize>) {
         if part.run != self.run {
             return;
         }
         self.contended |= part.contended;
         for target in part.targets {
-            let same = |t: &&mut TargetState| {
-                t.account_id == target.account_id && t.region == target.region
-            };
-            if let Some(ours) = self.targets.iter_mut().find(same) {
-                *ours = target;
+            let place = (target.account_id.clone(), target.region.clone());
+            if let Some(i) = places.get(&place) {
+                self.targets[*i] = target;
             }
         }
     }

@@ -56,6 +56,9 @@ pub use record::{overtaken, record};
 const OUT_OF_TIME: &str =
     "CloudFormation waits no longer than the ServiceTimeout of the resource, one hour at most";
 
+/// Commands under way at once. Each target has at most one.
+const AT_ONCE: usize = 128;
+
 /// The commands that are under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Busy {
@@ -65,10 +68,18 @@ pub struct Busy {
     pub targets: std::collections::BTreeSet<usize>,
 }
 
+impl Busy {
+    /// Returns how many commands may begin.
+    fn room(&self) -> usize {
+        AT_ONCE.saturating_sub(self.targets.len() + usize::from(self.source))
+    }
+}
+
 /// The decision of a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Perform these commands, which do not depend on each other.
+    /// Perform these commands, which do not depend on each other. There may be more, as soon as one
+    /// of them ends.
     Do(Vec<Command>),
     /// Do nothing before this time (Unix seconds), unless a command under way ends.
     WaitUntil(i64),
@@ -85,27 +96,33 @@ pub fn next(state: &mut State, now: i64, busy: &Busy) -> Next {
     if state.phase == Phase::Ended {
         return Next::End;
     }
+    let room = busy.room();
+    if room == 0 {
+        return Next::WaitForBusy;
+    }
     let mut commands = Vec::new();
     // Nothing is to be done at a deadline that has passed: late targets are undone already.
     let mut earliest: Option<i64> = Some(state.end_by).filter(|by| *by > now);
-    let mut offer = |due: i64, command: Command| {
-        if due <= now {
-            commands.push(command);
-        } else {
+    let idle = state.targets.iter().enumerate();
+    let idle = idle.filter(|(i, _)| !busy.targets.contains(i));
+    let of_targets = idle.filter_map(|(i, target)| {
+        Some((
+            target.pace.due,
+            Command::Target(i, command_for(state, target)?),
+        ))
+    });
+    let of_source = std::iter::once_with(|| source_command(state)).flatten();
+    let of_source = of_source.map(|(due, command)| (due, Command::Source(command)));
+    let of_source = of_source.filter(|_| !busy.source);
+    for (due, command) in of_targets.chain(of_source) {
+        if due > now {
             earliest = Some(earliest.map_or(due, |e: i64| e.min(due)));
+            continue;
         }
-    };
-    for (i, target) in state.targets.iter().enumerate() {
-        if !busy.targets.contains(&i)
-            && let Some(command) = command_for(state, target)
-        {
-            offer(target.pace.due, Command::Target(i, command));
+        commands.push(command);
+        if commands.len() == room {
+            break;
         }
-    }
-    if !busy.source
-        && let Some((due, command)) = source_command(state)
-    {
-        offer(due, Command::Source(command));
     }
     match (commands.is_empty(), earliest) {
         (false, _) => Next::Do(commands),

@@ -1,5 +1,7 @@
 //! Images as facts, read through DescribeImages and DescribeImageAttribute.
 
+use std::borrow::Cow;
+
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, EbsBlockDevice, Filter, Image, ImageAttributeName, ImageWatermark,
@@ -186,7 +188,7 @@ pub fn facts(image: &Image) -> ImageFacts {
 }
 
 /// Lists the attributes of an image that RegisterImage cannot set.
-fn unregistrable(image: &Image) -> Vec<(&'static str, String, &'static str)> {
+fn unregistrable(image: &Image) -> Vec<(Cow<'static, str>, String, Cow<'static, str>)> {
     let deprecation = image
         .deprecation_time()
         .map(|time| ("DeprecationTime", time.to_owned(), "EnableImageDeprecation"));
@@ -218,6 +220,7 @@ fn unregistrable(image: &Image) -> Vec<(&'static str, String, &'static str)> {
     [deprecation, protection, types, watermarks]
         .into_iter()
         .flatten()
+        .map(|(attribute, value, action)| (attribute.into(), value, action.into()))
         .collect()
 }
 

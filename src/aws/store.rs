@@ -5,8 +5,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use super::{Aws, refusal};
 use crate::error::{Error, RefusalKind};
 
-/// Bytes of one object that this function reads. A plan of the largest run is well below.
-const LARGEST: usize = 16 * 1024 * 1024;
+/// Bytes of one object that this function reads. The results of the children of the largest run are
+/// about half of it: Step Functions writes each with its input.
+const LARGEST: usize = 64 * 1024 * 1024;
 
 impl Aws {
     /// Puts an object.
@@ -46,9 +47,18 @@ impl Aws {
         if usize::try_from(length).unwrap_or(usize::MAX) > LARGEST {
             return Err(Error::Internal(format!("{name} has {length} bytes")));
         }
-        let body = object.body.collect().await;
-        let body = body.map_err(|e| Error::Internal(format!("{name} broke off: {e}")))?;
-        Ok(Some(body.to_vec()))
+        let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        let mut body = object.body;
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|e| Error::Internal(format!("{name} broke off: {e}")))?;
+            content.extend_from_slice(&piece);
+            if content.len() > LARGEST {
+                return Err(Error::Internal(format!(
+                    "{name} has more than {LARGEST} bytes"
+                )));
+            }
+        }
+        Ok(Some(content))
     }
 
     /// Deletes an object. An object that is not there counts as deleted.

@@ -3,6 +3,8 @@
 //! source, and answers the caller. It concludes after every end, even where there is only an error
 //! to conclude from.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -23,6 +25,10 @@ use crate::request::{Mode, Request};
 use crate::state::{Failure, State, TargetPhase};
 
 mod carry;
+mod part;
+
+use carry::INLINE;
+use part::Part;
 
 impl Handler {
     pub(super) async fn open(
@@ -50,6 +56,10 @@ impl Handler {
                         mut state, source, ..
                     } = *begun;
                     self.say_started(aws, &job, &state, invocation).await?;
+                    if let Ok(source) = &source {
+                        let keeping = in_time(aws, &budget, aws.keep_source(&state, source)).await;
+                        keeping.unwrap_or_else(|| Err(too_slow()))?;
+                    }
                     let progress = work(aws, &mut state, source, budget).await;
                     (state, progress)
                 }
@@ -58,9 +68,12 @@ impl Handler {
         match progress {
             // The conclusion undoes the rest.
             Progress::Continue(_) if state.end_by != 0 && aws.now() >= state.end_by => {
-                self.whole(aws, "Late", None, &state).await
+                self.whole(aws, "Late", None, &state, INLINE).await
             }
-            Progress::Continue(seconds) => self.whole(aws, "Continue", Some(seconds), &state).await,
+            Progress::Continue(seconds) => {
+                self.whole(aws, "Continue", Some(seconds), &state, INLINE)
+                    .await
+            }
             Progress::Opened | Progress::Ended => self.parts_of(aws, &state, call.at_once).await,
         }
     }
@@ -190,38 +203,32 @@ impl Handler {
     }
 
     async fn concluding(&self, aws: &Aws, seconds: u32, state: &State) -> Result<Value, Error> {
-        let mut told = self.whole(aws, "Continue", Some(seconds), state).await?;
+        let mut told = self
+            .whole(aws, "Continue", Some(seconds), state, INLINE)
+            .await?;
         told["Concluding"] = json!(true);
         Ok(told)
     }
 
     /// Takes in the results of the parts. A target whose part ended without an end is undone here.
     async fn take_in(&self, aws: &Aws, state: &mut State, call: &Call) -> Result<(), Error> {
-        let mut why = Vec::new();
-        for part in self.parts(aws, &call.parts).await? {
-            let said = part.get("Error").map(|e| {
-                let word = |key: &str| e[key].as_str().unwrap_or_default();
-                format!("{}: {}", word("Error"), word("Cause"))
-            });
-            match part.get("State").map(State::open) {
-                Some(Ok(part)) => {
-                    let of = part.targets.first();
-                    let of = of.map(|t| (t.account_id.clone(), t.region.clone()));
-                    why.extend(of.zip(said));
-                    state.take_in(part);
-                }
-                Some(Err(error)) => warn!(run = state.run, %error, "a part came back broken"),
-                None => warn!(run = state.run, "a part came back without its state"),
+        let mut why = HashMap::new();
+        let places = state.places();
+        let take = |part: Part| match part.state {
+            Some(Ok(part_state)) => {
+                let of = part_state.targets.first();
+                let of = of.and_then(|t| places.get(&(t.account_id.clone(), t.region.clone())));
+                why.extend(of.copied().zip(part.error));
+                state.take_in(part_state, &places);
             }
-        }
+            Some(Err(error)) => warn!(run = state.run, %error, "a part came back broken"),
+            None => warn!(run = state.run, "a part came back without its state"),
+        };
+        self.each_part(aws, &call.parts, take).await?;
         let otherwise = call.failed.as_deref();
         let otherwise = otherwise.unwrap_or("the execution ended its part before it was done");
         for i in 0..state.targets.len() {
-            let target = &state.targets[i];
-            let said = why
-                .iter()
-                .find(|((a, r), _)| *a == target.account_id && *r == target.region);
-            let said = said.map_or(otherwise, |(_, said)| said);
+            let said = why.get(&i).map_or(otherwise, String::as_str);
             state.give_up_target(i, Cause::Other, said);
         }
         if let Some(share) = &mut state.order.share

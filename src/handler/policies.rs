@@ -3,14 +3,11 @@
 use serde_json::{Value, json};
 
 use super::begin::{begin, run_of};
-use super::{Handler, Invocation, PATIENCE, budget, in_time, too_slow};
+use super::{Handler, Invocation, LARGEST_REPLY, PATIENCE, budget, in_time, too_slow};
 use crate::aws::Aws;
 use crate::error::Error;
 use crate::policy::{Document, documents, template};
 use crate::request::Request;
-
-/// Bytes: Lambda returns no more than 6 MB.
-const LARGEST_REPLY: usize = 5 * 1024 * 1024;
 
 impl Handler {
     /// Answers with the policies of exactly this request. Reads the source and changes nothing.

@@ -96,7 +96,11 @@ async fn read_patiently(aws: &Aws, state: &mut State, budget: &Budget) -> Result
 /// Reads the source, and compares it with the state.
 async fn read(aws: &Aws, state: &mut State) -> Result<Read, Error> {
     let (image, region) = (&state.source.image_id, &state.source.region);
-    match aws.read_source(image, region).await {
+    let found = match aws.kept_source(state).await {
+        Some(kept) => Ok(kept),
+        None => aws.read_source(image, region).await,
+    };
+    match found {
         Ok(source) => {
             let there = &state.source;
             let snapshots = source.snapshots.iter().map(|s| &s.id);

@@ -127,7 +127,7 @@ pub const KEYS: [Key; 30] = [
         group: WHOM,
         mode: None,
         kind: Kind::Targets,
-        form: "a list of objects, [below](#one-item-of-targets); at most 5,000 targets in all",
+        form: "a list of objects, [below](#one-item-of-targets); at most 10,000 targets in all",
         default: "none; one of `Targets`, `TargetAccountIds`, `OrganizationId` and \
             `OrganizationalUnitIds` is required",
         example: r#""Targets": [{"AccountId": "222222222222", "KmsKeyId": "alias/amis"}]"#,

@@ -213,6 +213,6 @@ fn a_request_with_too_many_targets_is_refused() {
         .collect();
     assert!(
         refused(&json!({"SourceImageId": IMAGE, "Targets": targets}))
-            .starts_with("Targets: has 5001 targets; at most 5000")
+            .starts_with("Targets: has 10001 targets; at most 10000")
     );
 }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{DISABLED, Mapping, Source, SourceSnapshot, text};
 use crate::error::Error;
 use crate::ids::KeyArn;
 
 /// The reason why EBS cannot use a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyFault {
     /// A state other than `Enabled`.
     State(String),

@@ -1,6 +1,7 @@
 //! Opens a state that is handed in from outside, and refuses by name whatever this function does
 //! not write.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Pace, SCHEMA, State, TargetPhase, TargetState};
@@ -9,35 +10,56 @@ use crate::event::job::is_execution_name;
 use crate::ids::{ImageId, InstanceId, KeyArn, SnapshotId, is_test_group};
 use crate::request::{MAX_TARGETS, check_tags};
 
+fn check_schema(schema: Option<&Value>) -> Result<(), Error> {
+    match schema.and_then(Value::as_u64) {
+        Some(SCHEMA) => Ok(()),
+        Some(newer) if newer > SCHEMA => Err(Error::invalid_state(format!(
+            "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: deploy \
+             that version again to finish the run"
+        ))),
+        _ => Err(Error::invalid_state(format!("Schema must be {SCHEMA}"))),
+    }
+}
+
+fn is_not_whole(error: &serde_json::Error) -> Error {
+    Error::invalid_state(format!(
+        "is not whole ({error}); hand back the State of the last reply unchanged"
+    ))
+}
+
 impl State {
     /// Opens a state that is handed in from outside. Fails with `InvalidState` if this version
     /// cannot continue with it.
     pub fn open(value: &Value) -> Result<Self, Error> {
-        let invalid = |problem: String| Error::invalid_state(problem);
         let Value::Object(object) = value else {
-            return Err(invalid(
+            return Err(Error::invalid_state(
                 "must be the object a former reply carried".to_owned(),
             ));
         };
-        match object.get("Schema").and_then(Value::as_u64) {
-            Some(SCHEMA) => {}
-            Some(newer) if newer > SCHEMA => {
-                return Err(invalid(format!(
-                    "Schema {newer} was written by a newer version; this one reads up to {SCHEMA}: \
-                     deploy that version again to finish the run"
-                )));
-            }
-            _ => {
-                return Err(invalid(format!("Schema must be {SCHEMA}")));
-            }
+        check_schema(object.get("Schema"))?;
+        Self::deserialize(value)
+            .map_err(|error| is_not_whole(&error))?
+            .checked()
+    }
+
+    /// Opens a state that is kept as text, as [`open`](Self::open) does. A tree of values would
+    /// take several times the memory.
+    pub fn parse(text: &[u8]) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Head {
+            schema: Option<Value>,
         }
-        let state: Self = serde_json::from_value(value.clone()).map_err(|e| {
-            invalid(format!(
-                "is not whole ({e}); hand back the State of the last reply unchanged"
-            ))
-        })?;
-        state.check()?;
-        Ok(state)
+        let head: Head = serde_json::from_slice(text).map_err(|error| is_not_whole(&error))?;
+        check_schema(head.schema.as_ref())?;
+        serde_json::from_slice::<Self>(text)
+            .map_err(|error| is_not_whole(&error))?
+            .checked()
+    }
+
+    fn checked(self) -> Result<Self, Error> {
+        self.check()?;
+        Ok(self)
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -20,6 +20,7 @@ mod guardrails;
 mod hands;
 mod hostile;
 mod key_policy;
+mod large;
 mod late_answers;
 mod launch_grants;
 mod lives;

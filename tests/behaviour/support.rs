@@ -37,7 +37,7 @@ pub const FUNCTION: &str = "arn:aws:lambda:us-west-2:111111111111:function:amife
 pub const BUCKET: &str = "amiferry-bucket";
 pub const ORG: &str = "o-abcdefghij";
 const ROLE: &str = "arn:aws:iam::111111111111:role/amiferry";
-const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
+pub const KEY_ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
 
 /// An account and a Region.
 pub type Place = (&'static str, &'static str);

@@ -1,6 +1,8 @@
 //! A source that AWS does not describe while something is open: the run retries for some minutes,
 //! and then ends without it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use amiferry_sandbox::{Fault, Sandbox};
@@ -220,34 +222,54 @@ async fn an_unreadable_source_costs_a_function_that_invokes_itself_few_turns() {
     }
 }
 
-/// The source becomes unreadable in an execution's opening, or in its parts.
+/// Plays an execution whose source becomes unreadable in its opening, or in its parts. The bucket
+/// has the source for the parts, or cannot be read either.
+async fn executed_without_source(
+    sandbox: &Sandbox,
+    cut_at: &'static str,
+    bucket_reads: bool,
+) -> Value {
+    let cut = Arc::new(AtomicBool::new(false));
+    let seen = cut.clone();
+    sandbox.set_fault(move |call| {
+        if call.operation == cut_at {
+            seen.store(true, Ordering::Relaxed);
+        }
+        let source = call.operation == "DescribeImages" && call.account == SOURCE;
+        let kept = call.operation == "GetObject" && call.params["Key"].ends_with("source.json");
+        match seen.load(Ordering::Relaxed) {
+            true if source => refuse(403, "UnauthorizedOperation"),
+            true if kept && !bucket_reads => refuse(403, "AccessDenied"),
+            _ => Fault::None,
+        }
+    });
+    let reply = crate::machine::execute(sandbox, &distribute(&TWO)).await;
+    assert!(cut.load(Ordering::Relaxed), "{cut_at}");
+    sandbox.clear_fault();
+    assert_closed(sandbox);
+    reply
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_source_ends_an_execution_in_opening_and_in_parts() {
     for cut_at in ["ModifySnapshotAttribute", "CopySnapshot"] {
         let sandbox = Sandbox::new(slow_world(&TWO));
-        let cut = std::sync::atomic::AtomicBool::new(false);
-        let cut = std::sync::Arc::new(cut);
-        let seen = cut.clone();
-        sandbox.set_fault(move |call| {
-            let order = std::sync::atomic::Ordering::Relaxed;
-            if call.operation == cut_at {
-                seen.store(true, order);
-            }
-            let reads = call.operation == "DescribeImages" && call.account == SOURCE;
-            if reads && seen.load(order) {
-                refuse(403, "UnauthorizedOperation")
-            } else {
-                Fault::None
-            }
-        });
-        let reply = crate::machine::execute(&sandbox, &distribute(&TWO)).await;
-        assert!(cut.load(std::sync::atomic::Ordering::Relaxed), "{cut_at}");
+        let reply = executed_without_source(&sandbox, cut_at, false).await;
         assert_eq!(reply["Status"], "Failed", "{cut_at}: {reply}");
         let result = target(&reply, TWO[0]);
         assert_eq!(result["Cause"], "SourceUnreadable", "{cut_at}: {result}");
         assert_nothing(&sandbox, &TWO);
-        sandbox.clear_fault();
-        assert_closed(&sandbox);
+    }
+}
+
+/// The source that the opening read serves the parts.
+#[tokio::test(start_paused = true)]
+async fn the_parts_of_an_execution_need_no_look_at_the_source() {
+    for cut_at in ["ModifySnapshotAttribute", "CopySnapshot"] {
+        let sandbox = Sandbox::new(slow_world(&TWO));
+        let reply = executed_without_source(&sandbox, cut_at, true).await;
+        assert_eq!(reply["Status"], "Succeeded", "{cut_at}: {reply}");
+        assert_whole(&sandbox, &TWO);
     }
 }
 

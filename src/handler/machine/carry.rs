@@ -3,14 +3,15 @@
 
 use serde_json::{Value, json};
 
+use super::part::Part;
 use crate::aws::Aws;
 use crate::error::Error;
 use crate::handler::{Handler, Invocation};
 use crate::reply::{notice, outcome};
-use crate::state::State;
+use crate::state::{PAYLOADS, State, shorten};
 
 /// A state machine carries 256 KiB; several things of this size go with one step.
-const INLINE: usize = 60_000;
+pub(super) const INLINE: usize = 60_000;
 /// The time for which a part needs the function as it begins.
 const SECONDS_OF_A_BEGINNING: u32 = 2;
 /// Parts come back as they end, with their reasons: several times as large as they went out.
@@ -29,62 +30,76 @@ impl Handler {
         let going = (0..state.targets.len()).filter(|&i| !state.targets[i].phase.is_terminal());
         let delay = |n: u32| n.saturating_mul(SECONDS_OF_A_BEGINNING) / at_once;
         let part = |(n, i): (u32, usize)| json!({"State": state.part(i), "Delay": delay(n)});
-        let parts: Vec<Value> = (0..).zip(going).map(part).collect();
+        let parts: Vec<String> = (0..)
+            .zip(going)
+            .map(|going| part(going).to_string())
+            .collect();
         if parts.is_empty() {
-            return self.whole(aws, "Ready", None, state).await;
+            return self.whole(aws, "Ready", None, state, INLINE).await;
         }
-        let mut told = self.whole(aws, "Opened", None, state).await?;
-        let parts = Value::Array(parts);
-        let size = parts.to_string().len();
-        match &self.settings.bucket {
-            Some(bucket) if size > INLINE_PARTS => {
-                let key = format!("payloads/{}/parts.json", place_of(state));
-                aws.keep(bucket, &key, parts.to_string().into_bytes())
-                    .await?;
-                told["PartsAt"] = json!({"Bucket": bucket, "Key": key});
-            }
-            _ => told["Parts"] = parts,
-        }
+        let mut told = self.whole(aws, "Opened", None, state, INLINE).await?;
+        let text = format!("[{}]", parts.join(","));
+        let carried = self.carried(aws, state, "parts.json", text, INLINE_PARTS);
+        carried.await?.put("Parts", &mut told)?;
         Ok(told)
     }
 
-    /// A reply that carries the whole's state, or where it is.
-    pub(super) async fn whole(
+    /// A reply that carries the state of the whole run, or where it is if it has more bytes than
+    /// `inline`.
+    pub(in crate::handler) async fn whole(
         &self,
         aws: &Aws,
         status: &str,
         wait: Option<u32>,
         state: &State,
+        inline: usize,
     ) -> Result<Value, Error> {
         let mut told = json!({ "Status": status });
         if let Some(seconds) = wait {
             told["WaitSeconds"] = json!(seconds);
         }
-        let value = serde_json::to_value(state).map_err(|e| Error::Internal(e.to_string()))?;
-        let size = value.to_string().len();
-        match &self.settings.bucket {
-            Some(bucket) if size > INLINE => {
-                let key = format!("payloads/{}/state.json", place_of(state));
-                aws.keep(bucket, &key, value.to_string().into_bytes())
-                    .await?;
-                told["StateAt"] = json!({"Bucket": bucket, "Key": key});
-            }
-            _ => told["State"] = value,
-        }
+        let text = serde_json::to_string(state).map_err(|e| Error::Internal(e.to_string()))?;
+        let carried = self.carried(aws, state, "state.json", text, inline);
+        carried.await?.put("State", &mut told)?;
         Ok(told)
     }
 
-    pub(super) async fn last_state(&self, aws: &Aws, last: &Value) -> Result<Option<State>, Error> {
-        let value = match (last.get("State"), last.get("StateAt")) {
-            (Some(state), _) => state.clone(),
-            (None, Some(at)) => self.fetch(aws, at).await?,
-            (None, None) => return Ok(None),
-        };
-        State::open(&value).map(Some)
+    /// Keeps JSON in the bucket if it is larger than `inline` bytes.
+    async fn carried(
+        &self,
+        aws: &Aws,
+        state: &State,
+        name: &str,
+        text: String,
+        inline: usize,
+    ) -> Result<Carried, Error> {
+        match &self.settings.bucket {
+            Some(bucket) if text.len() > inline => {
+                let key = format!("{}{name}", state.prefix());
+                aws.keep(bucket, &key, text.into_bytes()).await?;
+                Ok(Carried::At(json!({"Bucket": bucket, "Key": key})))
+            }
+            _ => Ok(Carried::Here(text)),
+        }
     }
 
-    /// JSON that an earlier reply, or the machine itself, left in the bucket.
-    pub(super) async fn fetch(&self, aws: &Aws, at: &Value) -> Result<Value, Error> {
+    pub(in crate::handler) async fn last_state(
+        &self,
+        aws: &Aws,
+        last: &Value,
+    ) -> Result<Option<State>, Error> {
+        match (last.get("State"), last.get("StateAt")) {
+            (Some(state), _) => State::open(state).map(Some),
+            (None, Some(at)) => {
+                check_place(at)?;
+                State::parse(&self.fetch(aws, at).await?).map(Some)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Returns an object that an earlier reply, or the machine itself, left in the bucket.
+    async fn fetch(&self, aws: &Aws, at: &Value) -> Result<Vec<u8>, Error> {
         let bucket = at["Bucket"].as_str().unwrap_or_default();
         let key = at["Key"].as_str().unwrap_or_default();
         if self.settings.bucket.as_deref() != Some(bucket) {
@@ -93,34 +108,37 @@ impl Handler {
             )));
         }
         let body = aws.kept(bucket, key).await?;
-        let body = body.ok_or_else(|| {
+        body.ok_or_else(|| {
             Error::invalid_state(format!("s3://{bucket}/{key} is not there any more"))
-        })?;
-        serde_json::from_slice(&body)
-            .map_err(|e| Error::invalid_state(format!("s3://{bucket}/{key} is not JSON: {e}")))
+        })
     }
 
-    /// The Map's result: the children's outputs, or where its ResultWriter put them.
-    pub(super) async fn parts(&self, aws: &Aws, parts: &Value) -> Result<Vec<Value>, Error> {
-        if let Value::Array(parts) = parts {
-            return Ok(parts.clone());
+    /// Hands on the Map's results one by one: the list of the children's outputs, or the objects of
+    /// its ResultWriter.
+    pub(super) async fn each_part(
+        &self,
+        aws: &Aws,
+        parts: &Value,
+        mut take: impl FnMut(Part),
+    ) -> Result<(), Error> {
+        for part in parts.as_array().into_iter().flatten() {
+            take(Part::read(&part.to_string()));
         }
         let Some(details) = parts.get("ResultWriterDetails") else {
-            return Ok(Vec::new());
+            return Ok(());
         };
         let manifest = self.fetch(aws, details).await?;
-        let mut found = Vec::new();
+        let manifest: Value =
+            serde_json::from_slice(&manifest).map_err(|error| is_not_json(details, &error))?;
         for kind in ["SUCCEEDED", "FAILED"] {
             let files = manifest["ResultFiles"][kind].as_array();
             for file in files.into_iter().flatten() {
                 let at = json!({"Bucket": details["Bucket"], "Key": file["Key"]});
-                let executions = self.fetch(aws, &at).await?;
-                let outputs = executions.as_array().into_iter().flatten();
-                let outputs = outputs.filter_map(|e| e["Output"].as_str());
-                found.extend(outputs.filter_map(|o| serde_json::from_str::<Value>(o).ok()));
+                let object = self.fetch(aws, &at).await?;
+                Part::each(&object, &mut take).map_err(|error| is_not_json(&at, &error))?;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     pub(super) async fn told(
@@ -132,14 +150,23 @@ impl Handler {
         let mut told = self.ended(aws, state, invocation).await?;
         told["Notice"] = notice::of(state);
         told["Event"] = outcome::of(state, &told["Result"]);
-        let size = told["Result"].to_string().len();
-        if let Some(bucket) = &self.settings.bucket
-            && size > INLINE
+        self.shrink_result(aws, state, &mut told, INLINE).await?;
+        Ok(told)
+    }
+
+    /// Leaves a result of more bytes than `inline` in the bucket, and tells where.
+    pub(in crate::handler) async fn shrink_result(
+        &self,
+        aws: &Aws,
+        state: &State,
+        told: &mut Value,
+        inline: usize,
+    ) -> Result<(), Error> {
+        let text = told["Result"].to_string();
+        if let Carried::At(at) = self
+            .carried(aws, state, "result.json", text, inline)
+            .await?
         {
-            let key = format!("payloads/{}/result.json", place_of(state));
-            aws.keep(bucket, &key, told["Result"].to_string().into_bytes())
-                .await?;
-            let at = json!({"Bucket": bucket, "Key": key});
             told["Result"] = json!({
                 "RunId": state.run,
                 "SourceImageId": state.source.image_id,
@@ -147,15 +174,45 @@ impl Handler {
                 "ResultAt": at,
             });
         }
-        Ok(told)
+        Ok(())
     }
 }
 
-/// Returns the key of this run's objects, apart from those of any other execution.
-fn place_of(state: &State) -> &str {
-    if state.execution.is_empty() {
-        &state.run
-    } else {
-        &state.execution
+/// JSON of a reply: here, or at its place in the bucket.
+enum Carried {
+    Here(String),
+    At(Value),
+}
+
+impl Carried {
+    /// Puts the JSON under this name into the reply, or its place under the name with `At`.
+    fn put(self, name: &str, told: &mut Value) -> Result<(), Error> {
+        match self {
+            Self::At(at) => told[format!("{name}At")] = at,
+            Self::Here(text) => {
+                told[name] =
+                    serde_json::from_str(&text).map_err(|e| Error::Internal(e.to_string()))?;
+            }
+        }
+        Ok(())
     }
+}
+
+/// Refuses the place of a state that is none of this function's replies.
+fn check_place(at: &Value) -> Result<(), Error> {
+    let key = at["Key"].as_str().unwrap_or_default();
+    if key.starts_with(PAYLOADS) {
+        return Ok(());
+    }
+    let key = shorten(key, 200);
+    Err(Error::invalid_state(format!(
+        "is kept at {key:?}, which is no place of a state; hand back the StateAt of the last reply \
+         unchanged"
+    )))
+}
+
+fn is_not_json(at: &Value, error: &serde_json::Error) -> Error {
+    let word = |key: &str| at[key].as_str().unwrap_or_default();
+    let (bucket, key) = (word("Bucket"), word("Key"));
+    Error::invalid_state(format!("s3://{bucket}/{key} is not JSON: {error}"))
 }

@@ -7,7 +7,7 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ids::SnapshotId;
 use crate::state::{Phase, State, TargetPhase, TargetState};
 use crate::step::pace::{
-    MOST_AGAIN, UNSEEN_LIMIT, VISIBILITY_LIMIT, copy_limit, poll_interval, rest_of,
+    MOST_AGAIN, UNSEEN_LIMIT, VISIBILITY_LIMIT, copy_limit, poll_interval, rest_of, woken_interval,
 };
 
 use super::{fail, stumble};
@@ -60,13 +60,21 @@ pub(super) fn looked(state: &mut State, i: usize, seen: Looked, now: i64) {
     }
 }
 
+fn interval(part: bool, since: i64, now: i64, rest: Option<i64>) -> i64 {
+    if part {
+        woken_interval(since, now, rest)
+    } else {
+        poll_interval(since, now, rest)
+    }
+}
+
 /// Sets the time of the next poll of copies that are all under way.
 fn waited(state: &mut State, i: usize, copies: &Copies, now: i64) {
     let target = &mut state.targets[i];
     target.work.begin(now);
     target.work.progress = progress(copies, &target.work.copies);
     let rest = rest(copies, &target.work.copies, now);
-    target.pace.due = now + poll_interval(target.work.since, now, rest);
+    target.pace.due = now + interval(state.part, target.work.since, now, rest);
     too_slow(state, i, now);
 }
 
@@ -113,7 +121,7 @@ pub(super) fn started(state: &mut State, i: usize, begun: Begun, now: i64) {
     }
     let target = &mut state.targets[i];
     target.work.start(now);
-    target.pace.due = now + poll_interval(target.work.since, now, None);
+    target.pace.due = now + interval(state.part, target.work.since, now, None);
     // The gravest refusal decides.
     let grave = |r: &&Refusal| !r.is_passing() && r.kind() != RefusalKind::NotFound;
     if let Some(refusal) = refusals.iter().find(grave) {
