@@ -133,8 +133,9 @@ tables: ## Write the tables of docs/ that tests compare with their results
 	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour --test cli -- $(TABLES)
 
 .PHONY: figures
-figures: ## Play distributions to many targets, for bench/figures.json (minutes; then make pictures)
-	AMIFERRY_FIGURES=1 cargo test --locked --workspace --test behaviour scale::no -- --nocapture
+figures: ## Play distributions to many targets, for bench/figures.json (a quarter of an hour)
+	AMIFERRY_FIGURES=1 cargo test --locked --workspace --profile figures --test behaviour \
+	    scale::no -- --nocapture
 	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour scale::the
 
 .PHONY: pictures

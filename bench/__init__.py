@@ -2,6 +2,6 @@
 
 The figures are time, AWS calls, the `State` and memory.
 
-Read in this order: `worlds`, `binary`, `measure`, `table`, `__main__`. Sandbox, function and call
-loop are the demo's.
+Read in this order: `worlds`, `binary`, `start`, `measure`, `table`, `figures`, `__main__`. Sandbox,
+function and call loop are the demo's.
 """

@@ -11,7 +11,7 @@ import tempfile
 
 from demo import aws, distribution, function, processes
 
-from . import binary, measure, table, worlds
+from . import binary, figures, measure, start, table, worlds
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MOST_FAULTS = 10
@@ -32,6 +32,8 @@ def main() -> int:
         )
         print(f"function: {said}")
         print(f"world: {described(arguments)}", flush=True)
+        begun = start.measure(arguments.function_bin)
+        print(start.described(begun), flush=True)
         codes = []
         for timeout in arguments.timeouts:
             logs = folder / str(timeout)
@@ -50,6 +52,8 @@ def main() -> int:
                 return 1
             print(f"\nfunction's timeout: {timeout} s\n{table.show(runs)}")
             codes.append(verdict(runs))
+            if timeout == function.LONGEST_TIMEOUT_SECONDS and arguments.write:
+                figures.write(begun, runs)
     return max(codes)
 
 
@@ -71,8 +75,8 @@ def parse_arguments() -> argparse.Namespace:
         "--targets",
         type=positive,
         nargs="+",
-        default=[3, 200],
-        help="how many, one run for each (default: 3 200)",
+        default=[10, 100, 1000],
+        help="how many, one run for each (default: 10 100 1000)",
     )
     parser.add_argument(
         "--regions",
@@ -98,6 +102,11 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         default=[function.LONGEST_TIMEOUT_SECONDS, SHORT_TIMEOUT_SECONDS],
         help="the function's, in seconds, one table for each (default: 900 17)",
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="put the start, and the memory of runs of one invocation, into bench/figures.json",
     )
     parser.add_argument(
         "--give-up",

@@ -5,19 +5,24 @@
 //! `AMIFERRY_FIGURES=1` plays all sizes and writes them into bench/figures.json. Without it the
 //! smaller sizes are played, and compared with that file.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use amiferry_sandbox::{Account, BlockDeviceMapping, Ebs, Limits, Sandbox, Snapshot, World};
-use futures::future::join_all;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use crate::support::*;
 use crate::tables::shown;
+
+mod chart;
+mod drivers;
+mod least;
+mod others;
+
+use drivers::{Driver, Meter, direct, machine};
+use others::Schedule;
 
 /// Every call takes so long.
 const LATENCY: Duration = Duration::from_millis(30);
@@ -33,29 +38,7 @@ const CHAIN: u32 = 12;
 const GRANTS: u32 = 50;
 /// Sizes of the snapshots of an image in GiB, the first ones first.
 const SIZES: [u32; 8] = [8, 100, 16, 50, 200, 500, 1000, 2048];
-/// The time after which an event tells of the end of a copy.
-const EVENT_AFTER: Duration = Duration::from_secs(1);
-/// The places of the machine's Map.
-const MACHINE_CONCURRENCY: usize = 10_000;
 const REGIONS: [&str; 2] = [HOME, "us-east-1"];
-
-/// The driver of a run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Driver {
-    /// A caller of the function that passes the `State` on, such as the command line.
-    Direct,
-    /// The state machine, with a child for each target.
-    Machine,
-}
-
-impl Driver {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Machine => "machine",
-        }
-    }
-}
 
 fn leaked(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
@@ -68,6 +51,18 @@ fn places(targets: usize) -> Vec<Place> {
         .collect()
 }
 
+fn snapshot(n: usize) -> String {
+    format!("snap-0123456789abcde{n:02x}")
+}
+
+fn device(n: usize) -> String {
+    let letter = char::from(b'a' + u8::try_from(n).expect("few"));
+    match n {
+        0 => "/dev/xvda".to_owned(),
+        _ => format!("/dev/sd{letter}"),
+    }
+}
+
 /// Returns a producer whose image has so many snapshots.
 fn producer_of(snapshots: usize) -> Account {
     let mut source = producer();
@@ -76,34 +71,31 @@ fn producer_of(snapshots: usize) -> Account {
     let mut image = image();
     image.block_device_mappings.clear();
     for (n, size) in SIZES.iter().take(snapshots).enumerate() {
-        let id = format!("snap-0123456789abcde{n:02x}");
+        let id = snapshot(n);
         source = source.snapshot(Snapshot::new(HOME, &id, *size).key(SOURCE_KEY));
-        let device = match n {
-            0 => "/dev/xvda".to_owned(),
-            n => format!(
-                "/dev/sd{}",
-                char::from(b'a' + u8::try_from(n).expect("few"))
-            ),
-        };
         let ebs = Ebs::snapshot(&id).gp3(*size, 3000, 125);
-        image = image.mapping(BlockDeviceMapping::ebs(&device, ebs));
+        image = image.mapping(BlockDeviceMapping::ebs(&device(n), ebs));
     }
     source.image(image)
 }
 
 fn world_of(targets: usize, snapshots: usize) -> World {
-    let limits = Limits {
-        throttling: true,
-        ..Limits::default()
-    };
-    let mut world = world_with(producer_of(snapshots), &places(targets))
+    timed(world_with(producer_of(snapshots), &places(targets)))
+}
+
+/// Gives a world the rates, delays and limits of AWS.
+fn timed(world: World) -> World {
+    let mut world = world
         .copy_mib_per_second(MIB_PER_SECOND)
         .copy_start(START)
         .latency(LATENCY)
         .grant_delay(SPREAD)
         .permission_delay(SPREAD)
         .read_delay(Duration::from_secs(1));
-    world.limits = limits;
+    world.limits = Limits {
+        throttling: true,
+        ..Limits::default()
+    };
     world
 }
 
@@ -121,135 +113,6 @@ fn critical_path(targets: usize, snapshots: usize) -> f64 {
     let grants = f64::from(accounts.saturating_sub(GRANTS)) / f64::from(GRANTS);
     // Grants are made before the copies, and revoked after them.
     (LATENCY * CHAIN + SPREAD).as_secs_f64() + copy + 2.0 * grants
-}
-
-/// The costs of a run beside its calls to AWS.
-#[derive(Default)]
-struct Meter {
-    /// Bytes of the largest state that a caller had to keep.
-    largest: Cell<usize>,
-    invocations: Cell<usize>,
-    /// The time of all invocations.
-    billed: Cell<Duration>,
-    /// Transitions of the state machine.
-    transitions: Cell<usize>,
-}
-
-impl Meter {
-    fn see(&self, state: &Value) {
-        self.largest
-            .set(self.largest.get().max(state.to_string().len()));
-    }
-
-    /// Counts so many states that an execution enters.
-    fn enter(&self, states: usize) {
-        self.transitions.set(self.transitions.get() + states);
-    }
-
-    /// Calls the function.
-    async fn call(&self, sandbox: &Sandbox, event: &Value) -> Value {
-        let begun = tokio::time::Instant::now();
-        let reply = call(sandbox, event).await.expect("a reply");
-        self.billed.set(self.billed.get() + begun.elapsed());
-        self.invocations.set(self.invocations.get() + 1);
-        reply
-    }
-}
-
-async fn wait(sandbox: &Sandbox, reply: &Value, wakes: Option<Place>) {
-    let seconds = reply["WaitSeconds"].as_u64().expect("WaitSeconds");
-    let Some((account, region)) = wakes else {
-        return tokio::time::sleep(Duration::from_secs(seconds)).await;
-    };
-    // EventBridge tells of a copy's end a moment later.
-    let snapshots = sandbox.snapshots(account, region);
-    let pending = snapshots.iter().filter(|one| one.state == "pending");
-    let ends = pending.map(|one| one.start_time + copying(one.volume_size) + EVENT_AFTER);
-    let left = ends.filter_map(|end| end.duration_since(sandbox.now()).ok());
-    let left = left.min().unwrap_or(Duration::MAX);
-    tokio::time::sleep(left.min(Duration::from_secs(seconds))).await;
-}
-
-async fn direct(sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
-    let mut event = job.clone();
-    loop {
-        let reply = meter.call(sandbox, &event).await;
-        if reply["Status"] != "Continue" {
-            return reply;
-        }
-        meter.see(&reply["State"]);
-        wait(sandbox, &reply, None).await;
-        // Nobody else has this state, as with the command line.
-        event = json!({"State": reply["State"], "Retries": 0});
-    }
-}
-
-/// Returns data that a reply has, or has left in the bucket.
-fn carried(sandbox: &Sandbox, reply: &Value, name: &str) -> Value {
-    let at = &reply[format!("{name}At")];
-    match at["Key"].as_str() {
-        None => reply[name].clone(),
-        Some(key) => {
-            let objects = sandbox.objects(BUCKET);
-            let body = objects.get(key).expect("an object");
-            serde_json::from_slice(body).expect("JSON")
-        }
-    }
-}
-
-/// Plays an execution as statemachine/distribute.asl.json has it.
-async fn machine(sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
-    let mut last = json!({});
-    let opened = loop {
-        let event = json!({"Open": job, "Execution": "scale", "Last": last});
-        last = meter.call(sandbox, &event).await;
-        meter.enter(2);
-        if last["Status"] != "Continue" {
-            break last;
-        }
-        meter.enter(1);
-        wait(sandbox, &last, None).await;
-    };
-    let parts = carried(sandbox, &opened, "Parts");
-    let places = Semaphore::new(MACHINE_CONCURRENCY);
-    let children = parts.as_array().expect("parts").iter().map(async |part| {
-        let _place = places.acquire().await.expect("open");
-        let mut part = part.clone();
-        let delay = part["Delay"].as_u64().expect("seconds");
-        tokio::time::sleep(Duration::from_secs(delay)).await;
-        meter.enter(1);
-        loop {
-            let event = json!({"State": part["State"], "Retries": 0});
-            let reply = meter.call(sandbox, &event).await;
-            meter.see(&reply["State"]);
-            meter.enter(2);
-            if reply["Status"] != "Continue" {
-                // Forget, Failed? and Finished.
-                meter.enter(3);
-                return json!({"State": reply["State"]});
-            }
-            meter.enter(1);
-            let target = &reply["State"]["Targets"][0];
-            let word = |key: &str| leaked(target[key].as_str().expect("a word").to_owned());
-            wait(sandbox, &reply, Some((word("AccountId"), word("Region")))).await;
-            part = reply;
-        }
-    });
-    let mut parts = json!(join_all(children).await);
-    let mut last = opened;
-    loop {
-        let event = json!({"Conclude": job, "Execution": "scale", "Last": last, "Parts": parts});
-        let reply = meter.call(sandbox, &event).await;
-        meter.enter(2);
-        if reply["Status"] != "Continue" {
-            // Wrap, Copy, Notify, Announce, Succeeded? and Succeeded.
-            meter.enter(6);
-            return reply;
-        }
-        meter.enter(2);
-        wait(sandbox, &reply, None).await;
-        (last, parts) = (reply, json!([]));
-    }
 }
 
 fn number(count: usize) -> f64 {
@@ -272,6 +135,14 @@ async fn played(targets: usize, snapshots: usize, driver: Driver) -> Value {
     let mut operations: BTreeMap<&str, usize> = BTreeMap::new();
     for call in &ledger {
         *operations.entry(&call.operation).or_default() += 1;
+    }
+    let mut refused: BTreeMap<String, usize> = BTreeMap::new();
+    for call in &ledger {
+        if let Some(Err(code)) = &call.outcome {
+            *refused
+                .entry(format!("{} {code}", call.operation))
+                .or_default() += 1;
+        }
     }
     let rounded = |value: f64, digits: i32| {
         let factor = 10_f64.powi(digits);
@@ -297,6 +168,7 @@ async fn played(targets: usize, snapshots: usize, driver: Driver) -> Value {
         "wall_over_critical_path": rounded(wall / critical_path(targets, snapshots), 3),
         "calls_per_target": each(ledger.len()),
         "calls": operations,
+        "refused": refused,
         "bytes_of_state_per_target": bytes,
         "invocations_per_target": each(meter.invocations.get()),
         "billed_seconds_per_target": rounded(billed / number(targets), 2),
@@ -347,10 +219,48 @@ fn cost(row: &Value) -> Value {
     told
 }
 
-fn committed() -> Vec<Value> {
+/// The targets of the schedules that are no runs of this function.
+const TARGETS_OF_OTHERS: usize = 10;
+/// A second of the machine that runs a script: t4g.small, us-west-2.
+const MACHINE_SECOND: f64 = 0.0168 / 3600.0;
+
+/// Returns what other ways to carry an image cost for each target.
+async fn others() -> Vec<Value> {
+    let mut rows = Vec::new();
+    for (schedule, second) in [
+        (Schedule::Script, MACHINE_SECOND),
+        (Schedule::Waiting, SECOND),
+    ] {
+        let taken = others::played(schedule, TARGETS_OF_OTHERS, 2).await;
+        let each = |total: f64| (total / number(TARGETS_OF_OTHERS) * 1e7).round() / 1e7;
+        let busy = taken.busy.as_secs_f64();
+        rows.push(json!({
+            "targets": TARGETS_OF_OTHERS,
+            "snapshots": 2,
+            "driver": schedule.name(),
+            "wall_seconds": taken.wall.as_secs_f64().round(),
+            "billed_seconds_per_target": each(busy).round(),
+            "calls_per_target": each(number(taken.calls)),
+            "usd_per_target": each(busy * second),
+        }));
+    }
+    rows
+}
+
+fn all_committed() -> Value {
     let text = std::fs::read_to_string(file()).expect("bench/figures.json");
-    let committed: Value = serde_json::from_str(&text).expect("JSON");
-    committed["scale"].as_array().expect("rows").clone()
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn committed() -> Vec<Value> {
+    all_committed()["scale"].as_array().expect("rows").clone()
+}
+
+/// Returns the row of the same size and driver.
+fn of_same_run<'a>(rows: &'a [Value], row: &Value) -> Option<&'a Value> {
+    let keys = ["targets", "snapshots", "driver"];
+    rows.iter()
+        .find(|one| keys.iter().all(|key| one[key] == row[key]))
 }
 
 #[test]
@@ -373,11 +283,112 @@ fn the_page_of_performance_has_the_figures() {
     shown("docs/performance.md", "figures of scale", &table);
 }
 
+/// Returns the committed row of a size.
+fn committed_row(targets: usize, snapshots: usize, driver: Driver) -> Value {
+    let wanted = json!({
+        "targets": targets,
+        "snapshots": snapshots,
+        "driver": driver.name(),
+    });
+    of_same_run(&committed(), &wanted).expect("a row").clone()
+}
+
+/// Each operation of a run has its row, and no run makes fewer calls than the least.
+#[test]
+fn the_page_of_performance_counts_calls_beside_the_least() {
+    let (targets, snapshots) = (10, 2);
+    let rows = [Driver::Direct, Driver::Machine].map(|d| committed_row(targets, snapshots, d));
+    let all = least::least(targets, targets / REGIONS.len(), snapshots);
+    let mut table =
+        "| operation | what for | least | direct | machine |\n|---|---|---|---|---|\n".to_owned();
+    for one in &all {
+        let made = [&rows[0], &rows[1]].map(|row| least::made(row, one.operation));
+        assert!(
+            made.iter().all(|made| *made >= one.calls),
+            "{}",
+            one.operation
+        );
+        writeln!(
+            table,
+            "| {} | {} | {} | {} | {} |",
+            one.operation, one.what, one.calls, made[0], made[1]
+        )
+        .expect("text");
+    }
+    for row in &rows {
+        let calls = row["calls"].as_object().expect("operations");
+        let known = |name: &String| all.iter().any(|one| one.operation == name);
+        let strange: Vec<_> = calls.keys().filter(|name| !known(name)).collect();
+        assert!(strange.is_empty(), "{strange:?} have no row");
+    }
+    let total: usize = all.iter().map(|one| one.calls).sum();
+    let made = [&rows[0], &rows[1]].map(|row| {
+        let operations = all.iter().map(|one| least::made(row, one.operation));
+        operations.sum::<usize>()
+    });
+    writeln!(table, "| all | | {total} | {} | {} |", made[0], made[1]).expect("text");
+    shown("docs/performance.md", "calls beside the least", &table);
+}
+
+#[test]
+fn the_page_of_performance_has_the_other_ways() {
+    let figures = all_committed();
+    let mut table =
+        "| way | time, s | billed, s | calls | USD |\n|---|---|---|---|---|\n".to_owned();
+    let others = figures["cost"].as_array().expect("rows").iter();
+    let others = others.filter(|row| row.get("wall_seconds").is_some());
+    let ours = [Driver::Direct, Driver::Machine].map(|driver| {
+        let row = committed_row(TARGETS_OF_OTHERS, 2, driver);
+        let usd = cost(&row)["usd_per_target"].clone();
+        (row, usd)
+    });
+    let ours = ours.iter().map(|(row, usd)| (row, usd));
+    for (row, usd) in ours.chain(others.map(|row| (row, &row["usd_per_target"]))) {
+        writeln!(
+            table,
+            "| {} | {:.0} | {:.1} | {:.1} | {:.5} |",
+            row["driver"].as_str().expect("a word"),
+            row["wall_seconds"].as_f64().expect("seconds"),
+            row["billed_seconds_per_target"].as_f64().expect("seconds"),
+            row["calls_per_target"].as_f64().expect("calls"),
+            usd.as_f64().expect("USD"),
+        )
+        .expect("text");
+    }
+    shown("docs/performance.md", "other ways", &table);
+}
+
+#[test]
+fn the_page_of_performance_has_the_start() {
+    let start = &all_committed()["start"];
+    let mut table = "| | ms | MiB |\n|---|---|---|\n".to_owned();
+    for (name, key) in [("function", "function"), ("boto3 handler", "boto3")] {
+        let row = &start[key];
+        writeln!(
+            table,
+            "| {name} | {} | {} |",
+            row["milliseconds"], row["mib"]
+        )
+        .expect("text");
+    }
+    let (fast, small) = (&start["times_as_fast"], &start["times_as_small"]);
+    writeln!(table, "| ratio | {fast} | {small} |").expect("text");
+    shown("docs/performance.md", "start", &table);
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_figure_is_worse_than_the_committed_one() {
     let writes = std::env::var_os("AMIFERRY_FIGURES").is_some();
     let sizes: &[(usize, usize)] = if writes {
-        &[(1, 1), (1, 2), (1, 8), (10, 2), (100, 2), (1000, 2)]
+        &[
+            (1, 1),
+            (1, 2),
+            (1, 8),
+            (10, 2),
+            (100, 2),
+            (1000, 2),
+            (10_000, 2),
+        ]
     } else {
         &[(1, 1), (10, 2)]
     };
@@ -390,20 +401,25 @@ async fn no_figure_is_worse_than_the_committed_one() {
         }
     }
     if writes {
-        let costs: Vec<Value> = rows.iter().map(cost).collect();
-        let figures = json!({"scale": rows, "cost": costs});
+        let mut costs: Vec<Value> = rows.iter().map(cost).collect();
+        costs.extend(others().await);
+        let mut figures = all_committed();
+        for row in &mut rows {
+            // `make bench` measures the memory of processes.
+            if let Some(former) = of_same_run(&committed(), row) {
+                row["peak_mib"] = former["peak_mib"].clone();
+            }
+        }
+        figures["scale"] = json!(rows);
+        figures["cost"] = json!(costs);
+        figures["chart"] = chart::of_a_run().await;
         let text = serde_json::to_string_pretty(&figures).expect("JSON");
         std::fs::write(file(), text + "\n").expect("written");
         return;
     }
     let committed = committed();
     for row in rows {
-        let same = |one: &&Value| {
-            ["targets", "snapshots", "driver"]
-                .iter()
-                .all(|key| one[key] == row[key])
-        };
-        let former = committed.iter().find(same).expect("a committed row");
+        let former = of_same_run(&committed, &row).expect("a committed row");
         for figure in [
             "wall_over_critical_path",
             "calls_per_target",

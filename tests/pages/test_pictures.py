@@ -69,6 +69,14 @@ def test_the_picture_of_scale_shows_the_figures():
         assert str(row["calls_per_target"]) in found
 
 
+def test_the_picture_of_a_run_shows_its_targets():
+    run = json.loads((ROOT / "bench" / "figures.json").read_text())["chart"]
+    found = words("chart.svg")
+    assert len(run["rows"]) == run["targets"] + 1
+    for row in run["rows"]:
+        assert row["name"] in found
+
+
 def test_each_picture_is_on_a_page():
     pages = [(ROOT / "docs" / f"{name}.md").read_text() for name in ("operations", "performance")]
     drawn = {f"pictures/{file.name}" for file in PICTURES.glob("*.svg")}
