@@ -80,7 +80,7 @@ demo: .venv/ready $(RIE) ## Send events to the function on the sandbox, and kill
 	$(PROGRAMS) .venv/bin/python -m demo $(ARGS)
 
 .PHONY: bench
-bench: .venv/ready $(RIE) ## Measure distributions to 3 and to 200 accounts (release if built)
+bench: .venv/ready $(RIE) ## Measure distributions to 10, 100 and 1000 targets (release if built)
 	$(BUILD_PROGRAMS)
 	$(PROGRAMS) AMIFERRY_RELEASE_DIR=$(TARGET_DIR)/lambda/bootstrap \
 	    .venv/bin/python -m bench $(ARGS)
@@ -134,7 +134,7 @@ tables: ## Write the tables of docs/ that tests compare with their results
 
 .PHONY: figures
 figures: ## Play distributions to many targets, for bench/figures.json (a quarter of an hour)
-	AMIFERRY_FIGURES=1 cargo test --locked --workspace --profile figures --test behaviour \
+	AMIFERRY_FIGURES=10000 cargo test --locked --workspace --profile figures --test behaviour \
 	    scale::no -- --nocapture
 	AMIFERRY_TABLES=1 cargo test --locked --workspace --test behaviour scale::the
 

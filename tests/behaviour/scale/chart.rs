@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use amiferry_sandbox::{Call, Sandbox};
 use serde_json::{Value, json};
 
-use super::drivers::{Driver, Meter, machine};
+use super::drivers::{Driver, Meter};
 use super::{places, world_of};
 use crate::support::*;
 
@@ -17,7 +17,9 @@ const SNAPSHOTS: usize = 3;
 pub async fn of_a_run() -> Value {
     let sandbox = Sandbox::new(world_of(TARGETS, SNAPSHOTS));
     let places = places(TARGETS);
-    let reply = machine(&sandbox, &distribute(&places), &Meter::default()).await;
+    let reply = Driver::Machine
+        .drive(&sandbox, &distribute(&places), &Meter::default())
+        .await;
     assert_eq!(reply["Status"], "Succeeded", "{reply}");
     let ledger = sandbox.ledger();
     let begun = ledger[0].at;

@@ -13,6 +13,8 @@ use crate::support::*;
 
 /// The time after which an event tells of the end of a copy.
 const EVENT_AFTER: Duration = Duration::from_secs(1);
+/// The outputs in one object of the Map's ResultWriter.
+const CHILDREN_OF_A_FILE: usize = 2500;
 /// The places of the machine's Map.
 const MACHINE_CONCURRENCY: usize = 10_000;
 
@@ -30,6 +32,14 @@ impl Driver {
         match self {
             Self::Direct => "direct",
             Self::Machine => "machine",
+        }
+    }
+
+    /// Distributes, and returns the last reply.
+    pub async fn drive(self, sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
+        match self {
+            Self::Direct => direct(sandbox, job, meter).await,
+            Self::Machine => machine(sandbox, job, meter).await,
         }
     }
 }
@@ -81,7 +91,7 @@ async fn wait(sandbox: &Sandbox, reply: &Value, wakes: Option<Place>) {
     tokio::time::sleep(left.min(Duration::from_secs(seconds))).await;
 }
 
-pub async fn direct(sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
+async fn direct(sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
     let mut event = job.clone();
     loop {
         let reply = meter.call(sandbox, &event).await;
@@ -93,6 +103,30 @@ pub async fn direct(sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
         // Nobody else has this state, as with the command line.
         event = json!({"State": reply["State"], "Retries": 0});
     }
+}
+
+/// Leaves the outputs of the children in the bucket, as the Map's ResultWriter does.
+fn written(sandbox: &Sandbox, outputs: &[Value]) -> Value {
+    let put = |name: &str, content: &Value| {
+        let key = format!("results/scale/{name}");
+        let content = content.to_string();
+        assert!(sandbox.edit(|aws| aws.put_object(BUCKET, &key, content)));
+        key
+    };
+    let files = outputs
+        .chunks(CHILDREN_OF_A_FILE)
+        .enumerate()
+        .map(|(n, children)| {
+            let executions = children
+                .iter()
+                .map(|child| json!({"Output": child.to_string()}));
+            let executions: Vec<Value> = executions.collect();
+            json!({"Key": put(&format!("SUCCEEDED_{n}.json"), &json!(executions))})
+        });
+    let files: Vec<Value> = files.collect();
+    let manifest = json!({"ResultFiles": {"SUCCEEDED": files, "FAILED": []}});
+    let key = put("manifest.json", &manifest);
+    json!({"ResultWriterDetails": {"Bucket": BUCKET, "Key": key}})
 }
 
 /// Returns data that a reply has, or has left in the bucket.
@@ -109,7 +143,7 @@ fn carried(sandbox: &Sandbox, reply: &Value, name: &str) -> Value {
 }
 
 /// Plays an execution as statemachine/distribute.asl.json has it.
-pub async fn machine(sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
+async fn machine(sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
     let mut last = json!({});
     let opened = loop {
         let event = json!({"Open": job, "Execution": "scale", "Last": last});
@@ -146,7 +180,7 @@ pub async fn machine(sandbox: &Sandbox, job: &Value, meter: &Meter) -> Value {
             part = reply;
         }
     });
-    let mut parts = json!(join_all(children).await);
+    let mut parts = written(sandbox, &join_all(children).await);
     let mut last = opened;
     loop {
         let event = json!({"Conclude": job, "Execution": "scale", "Last": last, "Parts": parts});
