@@ -27,7 +27,7 @@ async fn a_long_create_continues_in_invocations_of_itself_without_the_response_u
     let mut turns = 0;
     while stack.sandbox.answers().is_empty() {
         let mut short = invocation(&stack.sandbox);
-        short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_secs(300));
+        short.deadline = Some(stack.sandbox.now() + std::time::Duration::from_mins(5));
         function(&stack.sandbox)
             .await
             .handle(&payload, &short)
