@@ -131,7 +131,7 @@ mod tests {
     /// Even where every event is lost, a copy that ends before its progress told so is seen in
     /// twice its time.
     #[test]
-    fn a_child_that_events_wake_polls_a_dozen_times() {
+    fn a_child_that_events_wake_polls_few_times() {
         for length in [60, 600, 3600, 36_000] {
             let (mut now, mut count) = (0, 0);
             while now < length {
@@ -143,7 +143,9 @@ mod tests {
             }
             let late = now - length;
             assert!(late <= (length / 20).max(10), "{length}: {late} s late");
-            assert!(count <= 32, "{length}: {count} polls");
+            // From half an hour on, the polls are no rarer.
+            let most = 16 + length / 1700;
+            assert!(count <= most, "{length}: {count} polls, {most} at most");
         }
     }
 
