@@ -40,7 +40,7 @@ impl Handler {
         let mut told = self.whole(aws, "Opened", None, state, INLINE).await?;
         let text = format!("[{}]", parts.join(","));
         let carried = self.carried(aws, state, "parts.json", text, INLINE_PARTS);
-        carried.await?.put("Parts", &mut told)?;
+        carried.await?.put(["Parts", "PartsAt"], &mut told)?;
         Ok(told)
     }
 
@@ -60,7 +60,7 @@ impl Handler {
         }
         let text = serde_json::to_string(state).map_err(|e| Error::Internal(e.to_string()))?;
         let carried = self.carried(aws, state, "state.json", text, inline);
-        carried.await?.put("State", &mut told)?;
+        carried.await?.put(["State", "StateAt"], &mut told)?;
         Ok(told)
     }
 
@@ -185,12 +185,12 @@ enum Carried {
 }
 
 impl Carried {
-    /// Puts the JSON under this name into the reply, or its place under the name with `At`.
-    fn put(self, name: &str, told: &mut Value) -> Result<(), Error> {
+    /// Puts the JSON under the first name into the reply, or its place under the second.
+    fn put(self, [here, there]: [&str; 2], told: &mut Value) -> Result<(), Error> {
         match self {
-            Self::At(at) => told[format!("{name}At")] = at,
+            Self::At(at) => told[there] = at,
             Self::Here(text) => {
-                told[name] =
+                told[here] =
                     serde_json::from_str(&text).map_err(|e| Error::Internal(e.to_string()))?;
             }
         }
